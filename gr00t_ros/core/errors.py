@@ -1,0 +1,70 @@
+"""Every deliberate error of gr00t_ros; the type says whose fault it is.
+
+    Gr00tError
+    ├── EmbodimentError        yours: the embodiment file
+    ├── SettingsError          yours: parameters that contradict each other
+    ├── ObservationError       yours: a topic's content cannot become an observation
+    ├── PlanError              ours: a plan that would break its own promise was not made
+    ├── WireError              theirs: bytes that are no valid message
+    │   └── TooLargeError      theirs: more bytes than the cap allows
+    ├── ChunkError             theirs: an action reply of the wrong keys, shape or values
+    └── SidecarError           the exchange with the policy server
+        ├── UnreachableError   nobody listens there
+        ├── DeadlineError      no answer before the deadline
+        ├── RefusedError       a generation, token or modality that cannot work
+        └── RemoteError        the server answered with an error text
+
+Every message has the place, what was got and what was expected.
+"""
+
+
+class Gr00tError(Exception):
+    """Base of every deliberate error of this package."""
+
+
+class EmbodimentError(Gr00tError):
+    """The embodiment file is wrong: the message names the key's path in the file."""
+
+
+class SettingsError(Gr00tError):
+    """Parameters contradict each other: the message names both and the rule."""
+
+
+class ObservationError(Gr00tError):
+    """A message on a topic cannot become part of an observation."""
+
+
+class PlanError(Gr00tError):
+    """A plan cannot be made that keeps its limits; nothing was published."""
+
+
+class WireError(Gr00tError):
+    """Bytes that are no valid message of the policy server's wire contract."""
+
+
+class TooLargeError(WireError):
+    """More bytes than the cap allows; nothing of them was decoded."""
+
+
+class ChunkError(Gr00tError):
+    """An action reply whose keys, shape or values cannot be an action chunk."""
+
+
+class SidecarError(Gr00tError):
+    """The exchange with the policy server failed."""
+
+
+class UnreachableError(SidecarError):
+    """Nobody listens at the policy server's address."""
+
+
+class DeadlineError(SidecarError):
+    """The policy server did not answer before the deadline."""
+
+
+class RefusedError(SidecarError):
+    """A server whose generation, token or modality config cannot work with this node."""
+
+
+class RemoteError(SidecarError):
+    """The policy server answered with an error text."""

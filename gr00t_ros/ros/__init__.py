@@ -1,0 +1,1 @@
+"""The shell: ROS messages, topics, clocks, parameters and the lifecycle node."""
