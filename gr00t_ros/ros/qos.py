@@ -1,0 +1,33 @@
+"""The QoS of every topic of the node, each with its reason; knows no topic names."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _last(depth: int, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=reliability,
+        durability=durability,
+    )
+
+
+# Best effort receives from reliable publishers too, the reverse gets nothing. Depth 1: only the
+# newest frame or joint state is of use, an older one would age the observation. No deadline: a
+# subscription with one gets nothing from a publisher that offers none; ages are judged in software.
+SENSOR = _last(1, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
+
+# A window must arrive, and only the newest one: an older window that a queue kept would replace it.
+# Volatile: a controller that starts later must never be handed the motion of an earlier time.
+COMMAND = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
+# Latched: whoever looks late still sees the mode, and why.
+STATUS = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+
+# What diagnostic_updater and its aggregator use: each level change must arrive in its order.
+DIAGNOSTICS = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
+# A recorder wants every prediction, a few a second; a queue of 10 rides out a slow disk.
+CHUNK = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
