@@ -1,16 +1,19 @@
-"""What comes from the server: action keys and the outputs they go to, and their reading from the file.
+"""What comes from the server: action keys and the outputs they go to, as the file has them.
 
 Knows no array and no message; core/chunk.py applies the mapping.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from gr00t_ros.core.schema import Place
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One controller: a JointTrajectoryController's topics and the joints it moves, in its order."""
+    """One JointTrajectoryController: its topics and the joints it moves, in its order."""
 
     name: str
     type: str  # "joint_trajectory"
@@ -36,3 +39,104 @@ class ActionKey:
     scale: tuple[float, float] | None = None
     unit: str = "rad"
     representation: str = "absolute"  # "absolute" | "delta"
+
+
+def read_outputs(places: Mapping[str, Place]) -> tuple[Output, ...]:
+    """The outputs of the file; no joint in two of them."""
+    owner: dict[str, str] = {}
+    outputs = []
+    for name, place in places.items():
+        at = place.fields(("type", "topic", "state_topic", "names"))
+        names = at["names"].names()
+        for joint in names:
+            if joint in owner:
+                raise at["names"].problem(
+                    f"{joint} belongs to output {owner[joint]!r} too, expected one output a joint"
+                )
+            owner[joint] = name
+        outputs.append(
+            Output(
+                name=name,
+                type=at["type"].choice("joint_trajectory"),
+                topic=at["topic"].topic(),
+                state_topic=at["state_topic"].topic(),
+                names=names,
+            )
+        )
+    return tuple(outputs)
+
+
+def read_action(places: Mapping[str, Place], outputs: tuple[Output, ...]) -> tuple[ActionKey, ...]:
+    """The action keys of the file; every joint of every output has exactly one."""
+    by_name = {output.name: output for output in outputs}
+    commanded: dict[str, str] = {}
+    keys = []
+    for key, place in places.items():
+        action = (
+            _ignored(key, place) if "ignored" in place.entries() else _mapped(key, place, by_name)
+        )
+        for joint in action.names if action.output is not None else ():
+            if joint in commanded:
+                raise place.problem(f"{joint} is commanded by {commanded[joint]!r} too")
+            commanded[joint] = key
+        keys.append(action)
+    _refuse_uncommanded(places, outputs, commanded)
+    return tuple(keys)
+
+
+def _ignored(key: str, place: Place) -> ActionKey:
+    at = place.fields(("ignored", "names"), ("unit", "representation"))
+    if at["ignored"].value is not True:
+        raise at["ignored"].error("true (or an output in its place)")
+    names = at["names"].names()
+    return ActionKey(
+        key=key,
+        width=len(names),
+        output=None,
+        names=names,
+        unit=_unit(at, ""),
+        representation=at["representation"].choice("absolute", "delta")
+        if "representation" in at
+        else "absolute",
+    )
+
+
+def _mapped(key: str, place: Place, outputs: Mapping[str, Output]) -> ActionKey:
+    at = place.fields(("output",), ("names", "threshold", "scale", "unit"))
+    name = at["output"].text()
+    if name not in outputs:
+        raise at["output"].error(f"one of the outputs: {', '.join(outputs)}")
+    names = at["names"].names() if "names" in at else outputs[name].names
+    foreign = [joint for joint in names if joint not in outputs[name].names]
+    if foreign:
+        raise at["names"].problem(
+            f"{', '.join(foreign)} not in output {name!r}, expected of: "
+            f"{', '.join(outputs[name].names)}"
+        )
+    normalized = "scale" in at or "threshold" in at
+    return ActionKey(
+        key=key,
+        width=len(names),
+        output=name,
+        names=names,
+        threshold=at["threshold"].number() if "threshold" in at else None,
+        scale=at["scale"].interval() if "scale" in at else None,
+        unit=_unit(at, "normalized" if normalized else "rad"),
+    )
+
+
+def _unit(at: Mapping[str, Place], default: str) -> str:
+    if "unit" not in at:
+        return default
+    return at["unit"].choice("rad", "m", "m/s", "normalized", "motor_units", "")
+
+
+def _refuse_uncommanded(
+    places: Mapping[str, Place], outputs: tuple[Output, ...], commanded: Mapping[str, str]
+) -> None:
+    for output in outputs:
+        idle = [joint for joint in output.names if joint not in commanded]
+        if idle:
+            raise next(iter(places.values())).problem(
+                f"no action key commands {', '.join(idle)} of output {output.name!r}"
+            )

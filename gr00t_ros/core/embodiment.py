@@ -5,11 +5,13 @@ Refuses to know files and YAML: the caller reads them and passes the mapping and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gr00t_ros.core.actions import ActionKey, Output
-from gr00t_ros.core.limits import JointLimits
-from gr00t_ros.core.streams import StateStream, VideoStream
+from gr00t_ros.core.actions import ActionKey, Output, read_action, read_outputs
+from gr00t_ros.core.limits import JointLimits, read_limits
+from gr00t_ros.core.schema import Place
+from gr00t_ros.core.streams import RATE_HZ, StateStream, VideoStream, read_state, read_video
 
 __all__ = [
     "ActionKey",
@@ -18,7 +20,21 @@ __all__ = [
     "Output",
     "StateStream",
     "VideoStream",
+    "parse",
 ]
+
+_FIELDS = (
+    "robot",
+    "embodiment_tag",
+    "rate_hz",
+    "action_horizon",
+    "language_key",
+    "video",
+    "state",
+    "action",
+    "outputs",
+    "limits",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,3 +65,29 @@ class Embodiment:
     def joint_names(self) -> tuple[str, ...]:
         """All commanded joints: the outputs' names one after the other (plan joint order)."""
         return tuple(name for output in self.outputs for name in output.names)
+
+
+def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
+    """The embodiment that a file's content describes; `where` names the file in messages.
+
+    Raises EmbodimentError with the key's path, what was got and what was expected: unknown or
+    missing keys, wrong types, lengths and ranges, non-finite numbers, an output that does not
+    exist, a joint named twice, commanded by no key or without limits.
+    """
+    at = Place(mapping, where).fields(_FIELDS)
+    rate_hz = at["rate_hz"].number(*RATE_HZ)
+    outputs = read_outputs(at["outputs"].entries())
+    joint_names = tuple(name for output in outputs for name in output.names)
+    return Embodiment(
+        robot=at["robot"].text(),
+        tag=at["embodiment_tag"].text(),
+        rate_hz=rate_hz,
+        language_key=at["language_key"].text(),
+        action_horizon=at["action_horizon"].integer(1, 1000),
+        video=read_video(at["video"].entries(), rate_hz),
+        state=read_state(at["state"].entries(), rate_hz),
+        action=read_action(at["action"].entries(), outputs),
+        outputs=outputs,
+        limits=read_limits(at["limits"], joint_names),
+        source=where,
+    )

@@ -5,10 +5,13 @@ Owns the numbers; what is done when one is passed is the guard's and the shaper'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gr00t_ros.core.schema import Place
 
 Array = NDArray[np.float64]
 
@@ -40,3 +43,62 @@ class JointLimits:
     def __len__(self) -> int:
         """J, the number of joints."""
         return len(self.names)
+
+
+def read_limits(place: Place, joint_names: tuple[str, ...]) -> JointLimits:
+    """The limits of all joints of all outputs, and of no other joint."""
+    at = place.fields(joint_names)
+    table = np.array([_joint(at[name]) for name in joint_names], dtype=np.float64).T.copy()
+    envelope = table[8:].T.copy()
+    for array in (table, envelope):
+        array.setflags(write=False)  # before the views are taken: they inherit it
+    lower, upper, velocity, acceleration, jerk, margin, jump, held = table[:8]
+    return JointLimits(
+        names=joint_names,
+        lower=lower,
+        upper=upper,
+        velocity=velocity,
+        acceleration=acceleration,
+        jerk=jerk,
+        margin=margin,
+        jump=jump,
+        held=held,
+        envelope=envelope,
+    )
+
+
+def _joint(place: Place) -> tuple[float, ...]:
+    """lower, upper, velocity, acceleration, jerk, margin, jump, held and the envelope's four."""
+    at = place.fields(
+        ("position", "velocity", "acceleration", "jerk", "margin", "jump", "held"),
+        ("velocity_envelope",),
+    )
+    lower, upper = at["position"].interval()
+    margin = at["margin"].number(low=0.0)
+    if not lower + margin < upper - margin:
+        raise at["margin"].error(f"room between {lower:g} + margin and {upper:g} - margin")
+    return (
+        lower,
+        upper,
+        *(at[name].positive() for name in ("velocity", "acceleration", "jerk")),
+        margin,
+        *(_unless_unchecked(at[name]) for name in ("jump", "held")),
+        *(_envelope(at["velocity_envelope"]) if "velocity_envelope" in at else [np.nan] * 4),
+    )
+
+
+def _unless_unchecked(place: Place) -> float:
+    if place.value == "unchecked":
+        return np.inf
+    if isinstance(place.value, str):
+        raise place.error("a number above 0, or unchecked")
+    return place.positive()
+
+
+def _envelope(place: Place) -> tuple[float, ...]:
+    at: Mapping[str, Place] = place.fields(("offset", "slope", "upper", "lower"))
+    offset, slope = at["offset"].number(low=0.0), at["slope"].positive()
+    upper, lower = at["upper"].number(), at["lower"].number()
+    if not lower < upper:
+        raise place.error("lower < upper")
+    return offset, slope, upper, lower

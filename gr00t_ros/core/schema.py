@@ -1,0 +1,136 @@
+"""Strict reading of plain values (maps, lists, scalars) with the path of each in every error.
+
+Knows nothing of robots; unknown keys are refused by name, with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import reprlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from gr00t_ros.core.errors import EmbodimentError
+
+_TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One value of the file and where it stands: `where` names the file, `path` the keys."""
+
+    value: object
+    where: str
+    path: str = ""
+
+    def error(self, expected: str) -> EmbodimentError:
+        """The error that says what was got here and what was expected."""
+        return self.problem(f"got {_shown(self.value)}, expected {expected}")
+
+    def problem(self, text: str) -> EmbodimentError:
+        """An error of this place in other words."""
+        return EmbodimentError(f"{self.where}: {self.path or 'the file'}: {text}")
+
+    def entries(self) -> dict[str, Place]:
+        """The non-empty map here, any text as keys, in the file's order."""
+        if not isinstance(self.value, Mapping) or not self.value:
+            raise self.error("a map that is not empty")
+        for key in self.value:
+            if not isinstance(key, str) or not key.strip():
+                raise self.error(f"only text as keys, not {_shown(key)}")
+        prefix = f"{self.path}." if self.path else ""
+        return {k: Place(v, self.where, prefix + k) for k, v in self.value.items()}
+
+    def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Place]:
+        """The map here with all `required` keys and no other than these and `optional`."""
+        found = self.entries()
+        allowed = [*required, *optional]
+        for key in found:
+            if key not in allowed:
+                near = difflib.get_close_matches(key, allowed, 1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                raise self.problem(f"unknown key {key!r}{hint}, allowed: {', '.join(allowed)}")
+        missing = [key for key in required if key not in found]
+        if missing:
+            raise self.problem(f"missing {', '.join(missing)}; allowed: {', '.join(allowed)}")
+        return found
+
+    def items(self) -> Iterator[Place]:
+        """The elements of the non-empty list here."""
+        if not isinstance(self.value, (list, tuple)) or not self.value:
+            raise self.error("a list that is not empty")
+        for i, value in enumerate(self.value):
+            yield Place(value, self.where, f"{self.path}[{i}]")
+
+    def text(self) -> str:
+        """The text here, not empty."""
+        if not isinstance(self.value, str) or not self.value.strip():
+            raise self.error("a text that is not empty")
+        return self.value
+
+    def choice(self, *allowed: str) -> str:
+        """One of the allowed texts."""
+        if not isinstance(self.value, str) or self.value not in allowed:
+            raise self.error(f"one of {', '.join(allowed)}")
+        return self.value
+
+    def topic(self) -> str:
+        """A ROS topic name."""
+        if not isinstance(self.value, str) or not _TOPIC.fullmatch(self.value):
+            raise self.error("a ROS topic name such as /joint_states")
+        return self.value
+
+    def number(self, low: float = -math.inf, high: float = math.inf) -> float:
+        """A finite number in [low, high]."""
+        expected = "a finite number" + (
+            "" if (low, high) == (-math.inf, math.inf) else f" from {low:g} to {high:g}"
+        )
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+            raise self.error(expected)
+        if not math.isfinite(self.value if isinstance(self.value, float) else 0.0):
+            raise self.error(expected)
+        if not low <= self.value <= high or abs(self.value) > 1e300:
+            raise self.error(expected)
+        return float(self.value)
+
+    def positive(self) -> float:
+        """A finite number above zero."""
+        value = self.number()
+        if value <= 0.0:
+            raise self.error("a number above 0")
+        return value
+
+    def integer(self, low: int, high: int) -> int:
+        """A whole number in [low, high]."""
+        value = self.value
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self.error(f"a whole number from {low} to {high}")
+        return value
+
+    def names(self) -> tuple[str, ...]:
+        """A list of different names."""
+        names = tuple(item.text() for item in self.items())
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise self.problem(f"{', '.join(twice)} named twice, expected each name once")
+        return names
+
+    def interval(self) -> tuple[float, float]:
+        """[lower, upper] with lower < upper."""
+        expected = "[lower, upper] with lower < upper"
+        if not isinstance(self.value, (list, tuple)) or len(self.value) != 2:
+            raise self.error(expected)
+        lower, upper = (item.number() for item in self.items())
+        if not lower < upper:
+            raise self.error(expected)
+        return lower, upper
+
+
+def _shown(value: object) -> str:
+    """A value in short, whatever it is."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return f"a {type(value).__name__} too long to print"
