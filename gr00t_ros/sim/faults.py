@@ -1,0 +1,143 @@
+"""What a broken sensor or network makes of one stream of serialized ROS messages.
+
+Refuses to know: nodes, topics, clocks. Without a fault bytes pass untouched and undecoded.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import Image, JointState
+
+from gr00t_ros.core.errors import SettingsError
+
+TRANSPORT_FAULTS = ("none", "freeze", "stop", "delay")
+"""Faults of any stream; the others change the content of some message types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault by its name in srv/InjectFault, and its value (s, joint index, or unused)."""
+
+    name: str
+    value: float = 0.0
+
+
+class FaultyStream:
+    """One stream on its way through a fault: bytes in, the bytes to publish now out."""
+
+    def __init__(self, message_type: type) -> None:
+        """A stream of this message type without a fault."""
+        self._type = message_type
+        self._fault = Fault("none")
+        self._newest: bytes | None = None
+        self._frozen: bytes | None = None
+        self._delayed: deque[tuple[int, bytes]] = deque()
+
+    @property
+    def delaying(self) -> bool:
+        """Whether messages are, or may still be, held back."""
+        return self._fault.name == "delay"
+
+    def applies(self, fault: Fault) -> bool:
+        """Tell whether a fault of this name exists for this message type."""
+        return fault.name in TRANSPORT_FAULTS or self._type in CONTENT_FAULTS.get(fault.name, {})
+
+    def inject(self, fault: Fault) -> None:
+        """Replace the present fault; what a delay still held back is lost.
+
+        Raises SettingsError when the fault or its value is none for this stream.
+        """
+        if not self.applies(fault):
+            known = sorted({*TRANSPORT_FAULTS, *CONTENT_FAULTS})
+            raise SettingsError(
+                f"fault: got {fault.name!r} for {self._type.__name__}, expected one of {known} "
+                "that exists for this type"
+            )
+        if fault.name == "delay" and not 0.0 < fault.value <= 60.0:
+            raise SettingsError(f"delay: got {fault.value} s, expected above 0, at most 60")
+        if fault.name not in TRANSPORT_FAULTS and self._newest is not None:
+            self._altered(self._newest, fault)
+        self._frozen = self._newest
+        self._delayed.clear()
+        self._fault = fault
+
+    def take(self, data: bytes, now_ns: int) -> list[bytes]:
+        """Return what is to be published when ``data`` arrives at ``now_ns`` (steady)."""
+        self._newest = data
+        if self._fault.name == "none":
+            return [data]
+        if self._fault.name == "stop":
+            return []
+        if self._fault.name == "freeze":
+            self._frozen = self._frozen or data
+            return [self._frozen]
+        if self._fault.name == "delay":
+            self._delayed.append((now_ns + round(self._fault.value * 1e9), data))
+            return self.due(now_ns)
+        return [self._altered(data, self._fault)]
+
+    def due(self, now_ns: int) -> list[bytes]:
+        """Return, oldest first, what was held back until ``now_ns`` or before."""
+        ready = []
+        while self._delayed and self._delayed[0][0] <= now_ns:
+            ready.append(self._delayed.popleft()[1])
+        return ready
+
+    def _altered(self, data: bytes, fault: Fault) -> bytes:
+        message = deserialize_message(data, self._type)
+        CONTENT_FAULTS[fault.name][self._type](message, fault.value)
+        return bytes(serialize_message(message))
+
+
+def _black(image: Image, _value: float) -> None:
+    image.data = bytes(len(image.data))
+
+
+def _wrong_size(image: Image, _value: float) -> None:
+    """Keep the upper half: a consistent image of a size that nobody configured."""
+    image.height //= 2
+    image.data = image.data[: image.height * image.step]
+
+
+def _wrong_encoding(image: Image, _value: float) -> None:
+    image.encoding = "32FC1"
+
+
+def _reorder(joints: JointState, _value: float) -> None:
+    """Turn the order round, names and values alike: the same state, said otherwise."""
+    for field in ("name", "position", "velocity", "effort"):
+        setattr(joints, field, getattr(joints, field)[::-1])
+
+
+def _drop_joint(joints: JointState, value: float) -> None:
+    index, count = int(value), len(joints.name)
+    if not 0 <= index < count:
+        raise SettingsError(f"drop_joint: got index {index}, expected 0 to {count - 1}")
+    for field in ("name", "position", "velocity", "effort"):
+        values = list(getattr(joints, field))
+        setattr(joints, field, values[:index] + values[index + 1 :])
+
+
+def _nan_position(joints: JointState, _value: float) -> None:
+    if not joints.position:
+        raise SettingsError("nan: got a joint state without positions, expected one or more")
+    joints.position[0] = math.nan
+
+
+def _nan_pose(pose: PoseStamped, _value: float) -> None:
+    pose.pose.position.x = math.nan
+
+
+CONTENT_FAULTS: Mapping[str, Mapping[type, Callable[[Any, float], None]]] = {
+    "black": {Image: _black},
+    "wrong_size": {Image: _wrong_size},
+    "wrong_encoding": {Image: _wrong_encoding},
+    "reorder": {JointState: _reorder},
+    "drop_joint": {JointState: _drop_joint},
+    "nan": {JointState: _nan_position, PoseStamped: _nan_pose},
+}

@@ -1,0 +1,131 @@
+"""Each fault does to a stream what a broken sensor or network does, and nothing else."""
+
+import math
+
+import pytest
+from geometry_msgs.msg import PoseStamped
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import Image, JointState
+
+from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.sim.faults import Fault, FaultyStream
+
+SECOND = 1_000_000_000
+
+
+def joints(stamp_s: int = 0) -> bytes:
+    """A serialized state of joints a, b, c at 1, 2, 3 rad."""
+    message = JointState(name=["a", "b", "c"], position=[1.0, 2.0, 3.0], velocity=[4.0, 5.0, 6.0])
+    message.header.stamp.sec = stamp_s
+    return bytes(serialize_message(message))
+
+
+def picture() -> bytes:
+    """A serialized rgb8 image of 4 x 2 pixels, none of them black."""
+    message = Image(height=4, width=2, encoding="rgb8", step=6, data=bytes(range(1, 25)))
+    return bytes(serialize_message(message))
+
+
+def after(fault: Fault, message_type: type, data: bytes) -> object:
+    """What comes out, decoded, when one message goes in under a fault."""
+    stream = FaultyStream(message_type)
+    stream.inject(fault)
+    (out,) = stream.take(data, 0)
+    return deserialize_message(out, message_type)
+
+
+def test_without_a_fault_the_very_same_bytes_pass() -> None:
+    """Nothing is decoded or copied."""
+    data = joints()
+    assert FaultyStream(JointState).take(data, 0)[0] is data
+
+
+def test_a_stopped_stream_is_silent_until_the_fault_ends() -> None:
+    """Stop takes the messages away, none brings them back."""
+    stream = FaultyStream(JointState)
+    stream.inject(Fault("stop"))
+    assert stream.take(joints(), 0) == []
+    stream.inject(Fault("none"))
+    assert stream.take(joints(), 0) == [joints()]
+
+
+def test_a_frozen_stream_repeats_its_last_message_at_the_same_rate() -> None:
+    """Content and stamp stay, messages go on coming."""
+    stream = FaultyStream(JointState)
+    stream.take(joints(1), 0)
+    stream.inject(Fault("freeze"))
+    assert [stream.take(joints(s), 0) for s in (2, 3)] == [[joints(1)], [joints(1)]]
+
+
+def test_a_stream_frozen_before_its_first_message_repeats_that_one() -> None:
+    """There is nothing older to repeat."""
+    stream = FaultyStream(JointState)
+    stream.inject(Fault("freeze"))
+    assert [stream.take(joints(s), 0) for s in (2, 3)] == [[joints(2)], [joints(2)]]
+
+
+def test_a_delayed_stream_comes_late_and_in_order() -> None:
+    """Each message is due its delay after its arrival."""
+    stream = FaultyStream(JointState)
+    stream.inject(Fault("delay", 0.5))
+    assert stream.take(joints(1), 0) == []
+    assert stream.take(joints(2), SECOND // 10) == []
+    assert stream.due(SECOND // 2 - 1) == []
+    assert stream.due(SECOND) == [joints(1), joints(2)]
+    assert stream.due(2 * SECOND) == []
+
+
+def test_a_black_image_keeps_its_shape() -> None:
+    """Only the pixels go."""
+    image = after(Fault("black"), Image, picture())
+    assert (image.height, image.width, image.encoding) == (4, 2, "rgb8")
+    assert bytes(image.data) == bytes(24)
+
+
+def test_an_image_of_the_wrong_size_is_consistent_in_itself() -> None:
+    """Half the rows, and the data to match."""
+    image = after(Fault("wrong_size"), Image, picture())
+    assert (image.height, image.width, len(image.data)) == (2, 2, 12)
+
+
+def test_a_wrong_encoding_is_one_that_no_camera_here_has() -> None:
+    """The name alone changes."""
+    assert after(Fault("wrong_encoding"), Image, picture()).encoding == "32FC1"
+
+
+def test_reordered_joints_say_the_same_in_another_order() -> None:
+    """Whoever matches by name sees no difference."""
+    message = after(Fault("reorder"), JointState, joints())
+    assert dict(zip(message.name, message.position, strict=True)) == {"a": 1.0, "b": 2.0, "c": 3.0}
+    assert dict(zip(message.name, message.velocity, strict=True)) == {"a": 4.0, "b": 5.0, "c": 6.0}
+    assert message.name != ["a", "b", "c"]
+
+
+def test_a_dropped_joint_is_missing_with_all_its_values() -> None:
+    """The value is the joint's index."""
+    message = after(Fault("drop_joint", 1.0), JointState, joints())
+    assert message.name == ["a", "c"]
+    assert list(message.position) == [1.0, 3.0]
+    assert list(message.velocity) == [4.0, 6.0]
+
+
+def test_nan_reaches_joint_states_and_poses() -> None:
+    """One value that is no number is enough."""
+    assert math.isnan(after(Fault("nan"), JointState, joints()).position[0])
+    pose = bytes(serialize_message(PoseStamped()))
+    assert math.isnan(after(Fault("nan"), PoseStamped, pose).pose.position.x)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("black"), Fault("smoke"), Fault("delay", 0.0), Fault("delay", math.nan),
+     Fault("drop_joint", 3.0)],
+    ids=lambda fault: f"{fault.name}_{fault.value}",
+)
+def test_a_fault_that_cannot_be_is_refused_and_the_stream_goes_on(fault: Fault) -> None:
+    """A typo must not look like a passed fault test."""
+    stream = FaultyStream(JointState)
+    stream.take(joints(), 0)
+    with pytest.raises(SettingsError, match=fault.name):
+        stream.inject(fault)
+    assert stream.take(joints(), 0) == [joints()]
