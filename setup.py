@@ -40,9 +40,7 @@ class CMakeBuild(build_py):
     def _cmake(self, build: Path, tree: Path) -> None:
         environment = dict(os.environ)
         # A virtual environment with the ROS 2 wheels is a prefix as /opt/ros/jazzy is.
-        prefix = os.pathsep.join(
-            filter(None, [sys.prefix, environment.get("AMENT_PREFIX_PATH")])
-        )
+        prefix = os.pathsep.join(filter(None, [sys.prefix, environment.get("AMENT_PREFIX_PATH")]))
         environment["AMENT_PREFIX_PATH"] = environment["CMAKE_PREFIX_PATH"] = prefix
         scripts = sysconfig.get_path("scripts")
         environment["PATH"] = os.pathsep.join([scripts, environment.get("PATH", os.defpath)])

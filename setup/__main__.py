@@ -1,0 +1,79 @@
+"""The commands of ./dev, run in .venv; knows nothing of what they do inside."""
+
+import os
+import subprocess
+import sys
+
+from install import install, install_assets
+from prefix import PYTHON, ROOT, run_environment
+from progress import SetupError
+
+USAGE = """\
+usage: ./dev COMMAND [ARGUMENTS]
+
+  demo [ARGS]      a simulated Franka puts a cube on a plate; --help lists the options
+  test [ARGS]      lint, then all tests; arguments go to pytest
+  lint             ruff and mypy
+  bench NAME       a benchmark; without a name: which there are
+  soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
+  setup            only set up .venv
+
+Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
+"""
+NEED_ASSETS = ("demo", "test", "bench", "soak")
+
+
+def replace_by(*arguments: str) -> None:
+    """Become `python ARGUMENTS` in .venv, so that signals reach it directly."""
+    sys.stdout.flush()
+    os.execve(PYTHON, [str(PYTHON), *arguments], run_environment())
+
+
+def lint() -> int:
+    """Exit status of the first of ruff and mypy that complains, else 0."""
+    for command in (["ruff", "check", "--quiet", "."], ["mypy", "--no-error-summary"]):
+        print(f"lint: {' '.join(command)}", flush=True)
+        status = subprocess.call([PYTHON, "-m", *command], cwd=ROOT, env=run_environment())
+        if status:
+            return status
+    return 0
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """Exit status of a command; those that end in another program do not return."""
+    if command == "demo":
+        replace_by("-m", "gr00t_ros.sim.demo", *arguments)
+    if command == "bench":
+        replace_by("-m", "bench", *arguments)
+    if command == "soak":
+        replace_by("-m", "pytest", "-m", "soak", *arguments)
+    if command in ("lint", "test"):
+        status = lint()
+        if status or command == "lint":
+            return status
+        replace_by("-m", "pytest", *arguments)
+    return 0
+
+
+def main() -> int:
+    """Set up, then run the command named on the command line."""
+    command, arguments = (sys.argv[1:2] or ["help"])[0], sys.argv[2:]
+    if command in ("help", "-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    if command not in ("setup", "lint", *NEED_ASSETS):
+        print(f"./dev: no command {command!r}\n\n{USAGE}", end="", file=sys.stderr)
+        return 2
+    os.chdir(ROOT)
+    try:
+        install()
+        if command in NEED_ASSETS:
+            install_assets()
+    except SetupError as error:
+        print(f"./dev: {error}", file=sys.stderr)
+        return 1
+    return run(command, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

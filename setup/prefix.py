@@ -1,0 +1,42 @@
+"""Where .venv lies and the environment that programs of it need; installs nothing."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PREFIX = ROOT / ".venv"
+PYTHON = PREFIX / "bin" / "python"
+
+# A sourced ROS 2 install or colcon overlay would mix its libraries with the wheels'.
+LEAKS = (
+    "AMENT_PREFIX_PATH",
+    "CMAKE_PREFIX_PATH",
+    "COLCON_PREFIX_PATH",
+    "LD_LIBRARY_PATH",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "RMW_IMPLEMENTATION",
+    "ROS_DISTRO",
+    "ROS_VERSION",
+    "ROS_PYTHON_VERSION",
+    "_ROS_WHEELS_BOOTSTRAP_COMPLETE",
+)
+
+
+def build_environment() -> dict[str, str]:
+    """The caller's environment without another ROS, with .venv's programs first."""
+    environment = {key: value for key, value in os.environ.items() if key not in LEAKS}
+    environment["VIRTUAL_ENV"] = str(PREFIX)
+    path = environment.get("PATH", os.defpath)
+    environment["PATH"] = f"{PREFIX / 'bin'}{os.pathsep}{path}"
+    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    return environment
+
+
+def run_environment() -> dict[str, str]:
+    """`build_environment` with what ROS and the renderer need at run time."""
+    environment = build_environment()
+    environment["AMENT_PREFIX_PATH"] = str(PREFIX)
+    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    environment.setdefault("MUJOCO_GL", "egl")
+    return environment
