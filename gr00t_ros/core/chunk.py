@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.embodiment import ActionKey, Embodiment
+from gr00t_ros.core.errors import ChunkError
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActionChunk:
@@ -31,3 +34,79 @@ class ActionChunk:
     def end_ns(self) -> int:
         """Plan time of the last row."""
         return self.stamp_ns + (len(self.joints) - 1) * self.step_ns
+
+
+def from_reply(
+    embodiment: Embodiment,
+    action: Mapping[str, NDArray[np.generic]],
+    sequence: int,
+    episode: int,
+    stamp_ns: int,
+) -> ActionChunk:
+    """The chunk of a reply of (H, D) float32 arrays, H = embodiment.action_horizon, all copied.
+
+    Raises ChunkError, with `kind` "keys" (a key that is neither mapped nor ignored, or missing),
+    "dtype", "shape" or "finite". Ignored keys are checked as the others are: what a server gets
+    wrong in one key it is not trusted with in the next.
+    """
+    _refuse_other_keys(embodiment, action)
+    raw = {a.key: _checked(embodiment, a, action[a.key]) for a in embodiment.action}
+    columns = {
+        name: values
+        for a in embodiment.action
+        if a.output is not None
+        for name, values in zip(a.names, _commands(a, raw[a.key]).T, strict=True)
+    }
+    joints = np.stack([columns[name] for name in embodiment.joint_names], axis=1)
+    joints.setflags(write=False)
+    return ActionChunk(sequence, episode, stamp_ns, embodiment.step_ns, joints, raw)
+
+
+def _refuse_other_keys(embodiment: Embodiment, action: Mapping[str, object]) -> None:
+    known = [a.key for a in embodiment.action]
+    unknown = [key for key in action if key not in known]
+    missing = [key for key in known if key not in action]
+    if unknown or missing:
+        raise ChunkError(
+            f"action keys: got {', '.join(map(str, action)) or 'none'}; "
+            f"{embodiment.source} expects {', '.join(known)}",
+            kind="keys",
+        )
+
+
+def _checked(
+    embodiment: Embodiment, key: ActionKey, values: NDArray[np.generic]
+) -> NDArray[np.float32]:
+    """A read-only copy of one key's values, once dtype, shape and finiteness hold."""
+    where = f"action {key.key}"
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
+        got = getattr(values, "dtype", type(values).__name__)
+        raise ChunkError(f"{where}: got {got}, expected float32", kind="dtype")
+    expected = (embodiment.action_horizon, key.width)
+    if values.shape != expected:
+        raise ChunkError(
+            f"{where}: got shape {values.shape}, expected (horizon, width) {expected}",
+            kind="shape",
+        )
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise ChunkError(
+            f"{where}: {values[row, column]} in row {row}, column {column} "
+            f"({key.names[column]}), expected finite values",
+            kind="finite",
+        )
+    copy = np.array(values, dtype=np.float32, order="C")
+    copy.setflags(write=False)
+    return copy
+
+
+def _commands(key: ActionKey, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(H, D) float64 joint targets of a mapped key: threshold, then scale."""
+    commands = values.astype(np.float64)
+    if key.threshold is not None:
+        commands = (commands > key.threshold).astype(np.float64)
+    if key.scale is not None:
+        low, high = key.scale
+        commands = low + commands * (high - low)
+    return commands

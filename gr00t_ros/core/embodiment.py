@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from gr00t_ros.core.actions import ActionKey, Output, read_action, read_outputs
 from gr00t_ros.core.limits import JointLimits, read_limits
 from gr00t_ros.core.schema import Place
-from gr00t_ros.core.streams import RATE_HZ, StateStream, VideoStream, read_state, read_video
+from gr00t_ros.core.streams import (
+    RATE_HZ,
+    StateStream,
+    Stream,
+    VideoStream,
+    read_state,
+    read_video,
+)
 
 __all__ = [
     "ActionKey",
@@ -19,6 +26,7 @@ __all__ = [
     "JointLimits",
     "Output",
     "StateStream",
+    "Stream",
     "VideoStream",
     "parse",
 ]
@@ -60,6 +68,11 @@ class Embodiment:
     def step_ns(self) -> int:
         """Time between two action steps and two delta indices."""
         return round(1e9 / self.rate_hz)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """All that an observation needs: cameras, then state."""
+        return (*self.video, *self.state)
 
     @property
     def joint_names(self) -> tuple[str, ...]:

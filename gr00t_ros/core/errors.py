@@ -5,6 +5,7 @@
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
     ├── PlanError              ours: a plan that would break its own promise was not made
+    ├── ModeError              ours: an event that the mode table does not know in this mode
     ├── WireError              theirs: bytes that are no valid message
     │   └── TooLargeError      theirs: more bytes than the cap allows
     ├── ChunkError             theirs: an action reply of the wrong keys, shape or values
@@ -38,6 +39,10 @@ class PlanError(Gr00tError):
     """A plan cannot be made that keeps its limits; nothing was published."""
 
 
+class ModeError(Gr00tError):
+    """An event that the table of modes does not allow in the present mode."""
+
+
 class WireError(Gr00tError):
     """Bytes that are no valid message of the policy server's wire contract."""
 
@@ -47,7 +52,14 @@ class TooLargeError(WireError):
 
 
 class ChunkError(Gr00tError):
-    """An action reply whose keys, shape or values cannot be an action chunk."""
+    """An action reply whose keys, shape or values cannot be an action chunk.
+
+    `kind` is "keys", "dtype", "shape" or "finite": the watchdog counts each differently.
+    """
+
+    def __init__(self, message: str, kind: str = "shape") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class SidecarError(Gr00tError):

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gr00t_ros.core.embodiment import Embodiment, Stream
+
 MODALITIES = ("video", "state", "action", "language")
+
+_POSITIONS = ("ABSOLUTE NON_EEF", "RELATIVE NON_EEF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +50,133 @@ class Difference:
     def __str__(self) -> str:
         """The line for an operator."""
         return self.text
+
+
+def compare(embodiment: Embodiment, config: ModalityConfig) -> tuple[Difference, ...]:
+    """Every difference between the server's config and the embodiment, server's view first.
+
+    Fatal: a key that the server expects and the embodiment does not send, or returns and the
+    embodiment neither maps nor ignores; a mapped key that it never returns; other delta indices;
+    another horizon; values that cannot be joint positions. Not fatal: a key too many (servers
+    tolerate it), another order, an ignored key that never comes, no word on representation.
+    """
+    entries = {m: config.get(m, ModalityEntry((), ())) for m in MODALITIES}
+    found: list[Difference] = []
+    for modality in MODALITIES:
+        found += _key_differences(embodiment, modality, entries[modality].keys)
+        found += _history(embodiment, modality, entries[modality])
+    found += _horizon(embodiment, entries["action"])
+    found += _representation(embodiment, entries["action"])
+    return tuple(found)
+
+
+def _ours(embodiment: Embodiment, modality: str) -> tuple[str, ...]:
+    if modality == "language":
+        return (embodiment.language_key,)
+    if modality == "action":
+        return tuple(action.key for action in embodiment.action)
+    return tuple(stream.key for stream in _streams(embodiment, modality))
+
+
+def _streams(embodiment: Embodiment, modality: str) -> tuple[Stream, ...]:
+    if modality == "video":
+        return embodiment.video
+    return embodiment.state if modality == "state" else ()
+
+
+def _difference(
+    embodiment: Embodiment,
+    modality: str,
+    key: str,
+    kind: str,
+    got: str,
+    server: tuple[str, str],
+    *,
+    fatal: bool,
+) -> Difference:
+    """A difference whose text says what the server does, `server` being (words, expected)."""
+    words, expected = server
+    ours = f"embodiment {embodiment.robot} ({embodiment.source}) has: {got}"
+    return Difference(modality, key, kind, got, expected, fatal, f"{modality}: {words}, {ours}")
+
+
+def _key_differences(
+    embodiment: Embodiment, modality: str, theirs: tuple[str, ...]
+) -> list[Difference]:
+    ours = _ours(embodiment, modality)
+    got, expected = ", ".join(ours), ", ".join(theirs) or "no keys"
+    mapped = {a.key for a in embodiment.action if a.output is not None}
+    verb = "returns" if modality == "action" else "expects"
+
+    def differs(key: str, kind: str, words: str, fatal: bool) -> Difference:
+        server = (f"server {words}", expected)
+        return _difference(embodiment, modality, key, kind, got, server, fatal=fatal)
+
+    found = [
+        differs(key, "missing", f"{verb} key {key!r}", True) for key in theirs if key not in ours
+    ]
+    for key in (key for key in ours if key not in theirs):
+        fatal = modality == "action" and key in mapped
+        found.append(differs(key, "extra", f"has no key {key!r} but {expected}", fatal))
+    if not found and ours != theirs:
+        found.append(differs("", "order", f"orders the keys {expected}", False))
+    return found
+
+
+def _history(embodiment: Embodiment, modality: str, entry: ModalityEntry) -> list[Difference]:
+    expected = str(list(entry.delta_indices))
+    return [
+        _difference(
+            embodiment,
+            modality,
+            stream.key,
+            "history",
+            str(list(stream.delta_indices)),
+            (f"server expects delta indices {expected} of {stream.key!r}", expected),
+            fatal=True,
+        )
+        for stream in _streams(embodiment, modality)
+        if stream.key in entry.keys and stream.delta_indices != entry.delta_indices
+    ]
+
+
+def _horizon(embodiment: Embodiment, entry: ModalityEntry) -> list[Difference]:
+    """The server's action delta indices must be 0, 1 .. horizon - 1."""
+    ours, theirs = embodiment.action_horizon, entry.delta_indices
+    if theirs == tuple(range(ours)):
+        return []
+    expected = f"{len(theirs)} ({theirs[0]} .. {theirs[-1]})" if theirs else "none"
+    server = (f"server has action horizon {expected}, each step one on from 0", expected)
+    got = f"{ours} (0 .. {ours - 1})"
+    return [_difference(embodiment, "action", "", "horizon", got, server, fatal=True)]
+
+
+def _representation(embodiment: Embodiment, entry: ModalityEntry) -> list[Difference]:
+    """Mapped keys must come as joint positions: ABSOLUTE, or RELATIVE and undone by the server."""
+    configs = dict(zip(entry.keys, entry.action_configs or (), strict=False))
+    found = []
+    for action in embodiment.action:
+        if action.output is None or action.key not in entry.keys:
+            continue
+        said = _said(configs.get(action.key))
+        if said in _POSITIONS:
+            continue
+        server = (f"server gives {said or 'no representation'} for {action.key!r}", said)
+        got = f"absolute joint positions ({action.unit})"
+        found.append(
+            _difference(
+                embodiment,
+                "action",
+                action.key,
+                "representation",
+                got,
+                server,
+                fatal=bool(said),
+            )
+        )
+    return found
+
+
+def _said(config: Mapping[str, object] | None) -> str:
+    """What a server says of a key's values, such as "RELATIVE NON_EEF"; empty if nothing."""
+    return "" if config is None else f"{config.get('rep')} {config.get('type')}"

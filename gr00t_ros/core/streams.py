@@ -70,6 +70,9 @@ class StateStream:
         return round(1e9 / self.rate_hz)
 
 
+Stream = VideoStream | StateStream
+
+
 def read_video(places: Mapping[str, Place], default_rate_hz: float) -> tuple[VideoStream, ...]:
     """The cameras of the file's `video` map."""
     return tuple(_video(key, place, default_rate_hz) for key, place in places.items())

@@ -1,0 +1,136 @@
+"""Joint and pose readings as the numbers of a state key.
+
+Refuses to know messages and topics; never fills in a joint that was not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.embodiment import StateStream
+from gr00t_ros.core.errors import ObservationError
+
+SCALE_TOLERANCE = 0.05
+"""Scaled values up to this far outside [0, 1] are sensor noise and calibration: clipped.
+
+Beyond it the scale or the joint is wrong, and a clip would hide that from everyone: refused.
+"""
+
+QUATERNION_TOLERANCE = 1e-2
+"""Largest | |q| - 1 | of an orientation; a quaternion within it is normalised."""
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointReading:
+    """One JointState: N names, (N,) float64 position and velocity in the topic's units."""
+
+    names: Sequence[str]
+    position: NDArray[np.float64]
+    velocity: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseReading:
+    """One pose: (3,) float64 position, m, and (4,) float64 quaternion x, y, z, w of R_base_eef."""
+
+    position_m: NDArray[np.float64]
+    quaternion_xyzw: NDArray[np.float64]
+    frame_id: str = ""
+
+
+def select(names: Sequence[str], reading: JointReading) -> NDArray[np.float64]:
+    """(N,) float64 positions of `names` in this order, whatever the reading's order is.
+
+    Raises ObservationError naming joints that are missing, twice in the reading, or not finite.
+    """
+    if len(reading.names) != len(reading.position):
+        raise ObservationError(
+            f"got {len(reading.names)} joint names and {len(reading.position)} positions, "
+            "expected as many"
+        )
+    index = {name: i for i, name in enumerate(reading.names)}
+    _refuse("missing", [n for n in names if n not in index], reading)
+    if len(index) != len(reading.names):
+        _refuse("twice", [n for n in names if list(reading.names).count(n) > 1], reading)
+    position = np.array([reading.position[index[n]] for n in names], dtype=np.float64)
+    _refuse("not finite", [n for n, q in zip(names, position, strict=True) if not np.isfinite(q)])
+    return position
+
+
+def encode(stream: StateStream, reading: object) -> NDArray[np.float32]:
+    """(D,) float32 as the server expects the key, D = stream.width.
+
+    Raises ObservationError naming what cannot be sent: a missing, doubled or non-finite joint, a
+    scaled value more than SCALE_TOLERANCE outside [0, 1], a pose that is not finite, not of unit
+    quaternion or in another frame, a reading that is not the stream's kind.
+    """
+    if isinstance(reading, JointReading) and stream.source == "joints":
+        values = _scaled(stream, select(stream.names, reading))
+    elif isinstance(reading, PoseReading) and stream.source == "pose":
+        values = _xyz_rot6d_rows(stream, reading)
+    else:
+        raise ObservationError(
+            f"state {stream.key}: got a {type(reading).__name__}, expected {stream.source}"
+        )
+    if np.abs(values).max() > _FLOAT32_MAX:
+        raise ObservationError(f"state {stream.key}: {values} is more than float32 holds")
+    return values.astype(np.float32)
+
+
+def rotation_matrix(quaternion_xyzw: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 3) float64 rotation matrix of a unit quaternion (x, y, z, w)."""
+    x, y, z, w = quaternion_xyzw
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def _scaled(stream: StateStream, position: NDArray[np.float64]) -> NDArray[np.float64]:
+    if stream.scale is None:
+        return position
+    low, high = stream.scale
+    scaled = (position - low) / (high - low)
+    for name, q, s in zip(stream.names, position, scaled, strict=True):
+        if not -SCALE_TOLERANCE <= s <= 1.0 + SCALE_TOLERANCE:
+            raise ObservationError(
+                f"state {stream.key}: {name} at {q:.4g} is {s:.3g} of scale [{low:g}, {high:g}], "
+                f"expected 0 to 1 within {SCALE_TOLERANCE:g}: wrong unit, joint or scale"
+            )
+    clipped: NDArray[np.float64] = np.clip(scaled, 0.0, 1.0)
+    return clipped
+
+
+def _xyz_rot6d_rows(stream: StateStream, reading: PoseReading) -> NDArray[np.float64]:
+    """x, y, z and the first two rows, row-major, of R_base_eef x rotate (9,)."""
+    where = f"state {stream.key}: pose"
+    if stream.frame is not None and reading.frame_id != stream.frame:
+        raise ObservationError(f"{where} in frame {reading.frame_id!r}, expected {stream.frame!r}")
+    position = np.asarray(reading.position_m, dtype=np.float64)
+    quaternion = np.asarray(reading.quaternion_xyzw, dtype=np.float64)
+    if not (np.isfinite(position).all() and np.isfinite(quaternion).all()):
+        raise ObservationError(f"{where} {position} {quaternion} is not finite")
+    norm = float(np.linalg.norm(quaternion))
+    if abs(norm - 1.0) > QUATERNION_TOLERANCE:
+        raise ObservationError(
+            f"{where}: quaternion of norm {norm:.4g}, expected 1 within {QUATERNION_TOLERANCE:g}"
+        )
+    rotation = rotation_matrix(quaternion / norm)
+    if stream.rotate is not None:
+        rotation = rotation @ np.array(stream.rotate)
+    return np.concatenate([position, rotation[:2].ravel()])
+
+
+def _refuse(what: str, names: list[str], reading: JointReading | None = None) -> None:
+    if names:
+        listed = "" if reading is None else f"; the message has: {', '.join(reading.names)}"
+        raise ObservationError(f"joints {what}: {', '.join(names)}{listed}")
