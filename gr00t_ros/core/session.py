@@ -1,0 +1,238 @@
+"""One activation: modes, episodes and the replay of chunks, ticked by one owner.
+
+Decides when a chunk may be merged, when the arm stops and why, when it goes on, and when the
+next query is due. Publishes nothing itself: `tick` returns the window to publish. Its caller
+serialises all calls and passes `now_ns` of the plan clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.chunk import ActionChunk
+from gr00t_ros.core.guard import Verdict
+from gr00t_ros.core.mode import ACTIVE, MOVING, Event, Mode, advance
+from gr00t_ros.core.replay import Replay, Window
+from gr00t_ros.core.watchdog import Finding, Reaction, consecutive_refusals
+
+# A stop that ends in the first of these never becomes one that ends in a later one.
+_GRAVITY = (Event.REST_INACTIVE, Event.REST_FAULT, Event.REST_PAUSE, Event.REST_HOLD)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Thresholds of a session; see ros/parameters.py for their ranges."""
+
+    execute_steps: int = 8  # steps of a chunk consumed before the next query
+    blend_in_ns: int = 300_000_000  # time until a first chunk counts as blended in
+    healthy_ticks: int = 10  # ticks without a finding before a pause ends
+    retry_ns: int = 200_000_000  # wait after a failed query
+    refusals_to_fault: int = 3  # control.md 3, consecutive failures
+    rebase_rad: float = 1e-3  # reference and plan further apart: someone else commanded
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the chunks and queries of this configuration."""
+
+    accepted: int = 0
+    clamped: int = 0
+    refused: int = 0
+    dropped: int = 0
+    failures: int = 0
+    windows: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """State of one configuration of the node; see the module for its contract."""
+
+    replay: Replay
+    settings: SessionSettings
+    mode: Mode = Mode.WAITING
+    reason: str = ""
+    episode: int = 0
+    counts: Counts = field(default_factory=Counts)
+    _after_stop: Event = Event.REST_HOLD
+    _blended_at_ns: int = 0
+    _has_chunk: bool = False
+    _healthy: int = 0
+    _refusals: int = 0
+    _last_failure: str = ""
+    _retry_at_ns: int = 0
+
+    @property
+    def moving(self) -> bool:
+        """Whether this mode may publish motion."""
+        return self.mode in MOVING
+
+    @property
+    def active(self) -> bool:
+        """Whether the node is between activation and the end of the deactivation's stop."""
+        return self.mode in ACTIVE
+
+    def set_ready(self, ready: bool, reason: str) -> None:
+        """Follow the readiness of check and streams while inactive."""
+        if self.mode is Mode.WAITING and ready:
+            self.mode = advance(self.mode, Event.READY)
+        elif self.mode is Mode.READY and not ready:
+            self.mode = advance(self.mode, Event.NOT_READY)
+        if not self.active:
+            self.reason = reason
+
+    def activate(self, now_ns: int, held: NDArray[np.float64]) -> None:
+        """Begin the first episode from the position `held` (J,) that the controller holds."""
+        self.mode = advance(self.mode, Event.ACTIVATE)
+        self.replay.start(now_ns, held)
+        self._begin("activated: waiting for the first action chunk")
+
+    def deactivate(self, now_ns: int) -> None:
+        """Ask for a controlled stop that ends inactive; `active` turns False at rest."""
+        self._stop(now_ns, Event.REST_INACTIVE, "deactivating")
+
+    def fault(self, now_ns: int, reason: str) -> None:
+        """Ask for a controlled stop that ends in the latched fault."""
+        self._stop(now_ns, Event.REST_FAULT, reason)
+
+    def change_instruction(self, now_ns: int) -> None:
+        """Begin an episode: chunks of the old instruction are dropped, the arm slows down."""
+        if self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
+            self._stop(now_ns, Event.REST_HOLD, "instruction changed")
+        self.episode += 1
+        self._retry_at_ns = 0
+
+    def reset(self, now_ns: int, held: NDArray[np.float64], findings: Sequence[Finding]) -> str:
+        """Leave the fault into a new episode; returns why not, empty when done."""
+        if self.mode is not Mode.FAULT:
+            return f"mode is {self.mode.value}, only a fault can be reset"
+        if findings:
+            return f"the cause persists: {findings[0].reason}"
+        self._resume(now_ns, held, "reset: waiting for the first action chunk")
+        return ""
+
+    def merge(
+        self, chunk: ActionChunk, now_ns: int, held: NDArray[np.float64] | None
+    ) -> Verdict | None:
+        """Offer a chunk to the plan; None when it is of an older episode or not wanted now."""
+        stopping_for_good = (
+            self.mode is Mode.STOPPING and self._after_stop is not Event.REST_HOLD
+        )
+        unwanted = stopping_for_good or self.mode in (Mode.PAUSED, Mode.FAULT)
+        if chunk.episode != self.episode or unwanted or not self.active:
+            self.counts.dropped += 1
+            return None
+        if self.mode is Mode.HOLDING:
+            self._rebase(now_ns, held)
+        verdict = self.replay.accept(chunk, now_ns)
+        self._count(verdict, now_ns)
+        return verdict
+
+    def query_failed(self, reason: str, now_ns: int, answered: bool) -> None:
+        """Note a query without a chunk; answers that are errors count towards a fault."""
+        self.counts.failures += 1
+        self._last_failure = reason
+        self._retry_at_ns = now_ns + self.settings.retry_ns
+        if answered:
+            self._refused(reason, now_ns)
+
+    def query_due(self, now_ns: int) -> bool:
+        """Whether the next observation should be sent now."""
+        if now_ns < self._retry_at_ns or not self.active:
+            return False
+        if self.mode is Mode.STOPPING:
+            return self._after_stop is Event.REST_HOLD
+        if self.mode in (Mode.PAUSED, Mode.FAULT):
+            return False
+        executed = self.replay.executed_steps(now_ns)
+        return not self._has_chunk or executed >= self.settings.execute_steps
+
+    def tick(
+        self, now_ns: int, findings: Sequence[Finding], held: NDArray[np.float64] | None
+    ) -> Window | None:
+        """Advance by one refresh; returns the window to publish, if any."""
+        self._react(now_ns, findings, held)
+        if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
+            self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
+        if self._has_chunk and self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
+            self._stop_at_the_end(now_ns)
+        window = self.replay.tick(now_ns) if self.moving else None
+        self.counts.windows += window is not None
+        if self.mode is Mode.STOPPING and self.replay.at_rest(now_ns):
+            self.mode = advance(self.mode, self._after_stop)
+        return window
+
+    def _react(
+        self, now_ns: int, findings: Sequence[Finding], held: NDArray[np.float64] | None
+    ) -> None:
+        if not self.active or self.mode is Mode.FAULT:
+            return
+        worst = {f.reaction: f for f in reversed(findings)}
+        if Reaction.FAULT in worst:
+            self._stop(now_ns, Event.REST_FAULT, worst[Reaction.FAULT].reason)
+        elif Reaction.PAUSE in worst:
+            self._healthy = 0
+            if self.mode is not Mode.PAUSED:
+                self._stop(now_ns, Event.REST_PAUSE, worst[Reaction.PAUSE].reason)
+        elif self.mode is Mode.PAUSED:
+            self._healthy += 1
+            if self._healthy >= self.settings.healthy_ticks:
+                self._resume(now_ns, held, "inputs healthy again: waiting for a chunk")
+
+    def _stop_at_the_end(self, now_ns: int) -> None:
+        if self.replay.remaining_ns(now_ns) > 0:
+            return
+        why = self._last_failure or "the next chunk did not arrive before the last one ended"
+        self._stop(now_ns, Event.REST_HOLD, f"no chunk left to play: {why}")
+
+    def _stop(self, now_ns: int, rest: Event, reason: str) -> None:
+        again = self.mode is Mode.STOPPING
+        if again and _GRAVITY.index(rest) >= _GRAVITY.index(self._after_stop):
+            return
+        self.mode, self.reason = advance(self.mode, Event.STOP), reason
+        self._after_stop, self._has_chunk, self._healthy = rest, False, 0
+        if not again:
+            self.replay.stop(now_ns)
+
+    def _resume(self, now_ns: int, held: NDArray[np.float64] | None, reason: str) -> None:
+        self.mode = advance(self.mode, Event.EPISODE)
+        self._rebase(now_ns, held)
+        self._begin(reason)
+
+    def _begin(self, reason: str) -> None:
+        self.episode += 1
+        self.reason, self._has_chunk, self._refusals = reason, False, 0
+        self._retry_at_ns, self._last_failure = 0, ""
+
+    def _rebase(self, now_ns: int, held: NDArray[np.float64] | None) -> None:
+        """Start from what the controller holds if someone else has commanded since our stop."""
+        if held is None:
+            return
+        apart = np.abs(held - self.replay.position(now_ns))
+        if float(np.max(apart)) > self.settings.rebase_rad:
+            self.replay.start(now_ns, held)
+
+    def _count(self, verdict: Verdict, now_ns: int) -> None:
+        if not verdict.accepted:
+            self._refused(verdict.reason, now_ns)
+            return
+        self.counts.accepted += 1
+        self.counts.clamped += verdict.clamped
+        self._refusals, self._last_failure = 0, ""
+        if not self._has_chunk:
+            self._blended_at_ns = now_ns + self.settings.blend_in_ns
+            self.reason = "blending in"
+        self._has_chunk = True
+        self.mode = advance(self.mode, Event.CHUNK)
+
+    def _refused(self, reason: str, now_ns: int) -> None:
+        self.counts.refused += 1
+        self._refusals += 1
+        self._last_failure = reason
+        self._retry_at_ns = now_ns + self.settings.retry_ns
+        finding = consecutive_refusals(self._refusals, self.settings.refusals_to_fault, reason)
+        if finding and self.mode is not Mode.FAULT and self.active:
+            self._stop(now_ns, Event.REST_FAULT, finding.reason)

@@ -1,0 +1,81 @@
+"""Watches: from ages and counts to a reason to drop, pause or fault, or none.
+
+Each watch is a pure function that returns a Finding or None. The reaction belongs to the
+watch, not to the caller; the text names what was seen, the threshold and what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Reaction(str, Enum):
+    """What a finding makes of the motion, mildest first."""
+
+    DROP = "drop"  # the chunk is dropped, the plan goes on
+    PAUSE = "pause"  # controlled stop; continues by itself when healthy again
+    FAULT = "fault"  # controlled stop; latched until reset
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One watch that has something to say: its name, the reaction and the reason's text."""
+
+    watch: str
+    reaction: Reaction
+    reason: str
+
+
+def stream_age(
+    stream: str, topic: str, age_ns: int | None, pause_ns: int, fault_ns: int | None
+) -> Finding | None:
+    """Watch the age of a stream's newest sample; None is a stream that never came.
+
+    A stream without `fault_ns` never faults, however old it gets.
+    """
+    if age_ns is not None and age_ns <= pause_ns:
+        return None
+    if age_ns is None:
+        text = f"{stream}: nothing received on {topic}; is its publisher running?"
+        return Finding("stream_age", Reaction.PAUSE, text)
+    late = fault_ns is not None and age_ns > fault_ns
+    text = (
+        f"{stream}: newest sample on {topic} is {age_ns / 1e9:.2f} s old, "
+        f"at most {pause_ns / 1e9:.2f} s allowed; check the driver and the network"
+    )
+    return Finding("stream_age", Reaction.FAULT if late else Reaction.PAUSE, text)
+
+
+def consecutive_refusals(count: int, limit: int, last_reason: str) -> Finding | None:
+    """Watch chunks and answers refused one after another; `limit` of them are a fault."""
+    if count < limit:
+        return None
+    text = f"{count} answers of the policy server refused in a row, the last: {last_reason}"
+    return Finding("consecutive_failures", Reaction.FAULT, text)
+
+
+def held_position(
+    names: tuple[str, ...],
+    held: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    allowed: NDArray[np.float64],
+) -> Finding | None:
+    """Compare the position (J,) that the controller holds with the measured one, before a start.
+
+    A plan starts from the held position (design decision 11); a larger difference means that
+    the controller pushes against something or does not control this robot. NaN is a finding.
+    """
+    apart = np.abs(held - measured)
+    bad = ~(apart <= allowed)
+    if not bad.any():
+        return None
+    joint = int(np.argmax(np.where(bad, np.nan_to_num(apart, nan=np.inf), -1.0)))
+    text = (
+        f"{names[joint]}: held at {held[joint]:.4f}, measured {measured[joint]:.4f}, at most "
+        f"{allowed[joint]:.3f} apart allowed; is the controller active and the arm free?"
+    )
+    return Finding("held_position", Reaction.FAULT, text)

@@ -1,0 +1,37 @@
+"""The plan clock of the node and its offset to ROS time.
+
+Plans, ages and watches run on steady time, since a step of the system clock must not move an
+arm (control.md 1, item 2); with use_sim_time they run on ROS time. The offset to ROS time is
+measured at each call, never kept.
+"""
+
+from __future__ import annotations
+
+import time
+
+from rclpy.node import Node
+
+
+class PlanClock:
+    """Reads plan time, and turns plan times into ROS stamps and back; all in ns."""
+
+    def __init__(self, node: Node) -> None:
+        """Follow the clock of `node`, whose use_sim_time is read once."""
+        self._ros = node.get_clock()
+        self.simulated: bool = bool(node.get_parameter("use_sim_time").value)
+
+    def ros_now_ns(self) -> int:
+        """ROS time now."""
+        return int(self._ros.now().nanoseconds)
+
+    def now_ns(self) -> int:
+        """Plan time now."""
+        return self.ros_now_ns() if self.simulated else time.monotonic_ns()
+
+    def offset_ns(self) -> int:
+        """ROS time minus plan time, measured now: 0 with use_sim_time."""
+        if self.simulated:
+            return 0
+        before = time.monotonic_ns()
+        ros_ns = self.ros_now_ns()
+        return ros_ns - (before + time.monotonic_ns()) // 2

@@ -1,0 +1,87 @@
+"""Windows of the plan to the robot's controllers: one message an output, one stamp for all.
+
+Owns the command publishers. A window that raises here is not sent at all: the controllers play
+the tail of the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from rclpy.lifecycle import LifecycleNode
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from gr00t_ros.core.embodiment import Embodiment, Output
+from gr00t_ros.core.replay import Window
+from gr00t_ros.ros import qos
+
+_NS = 1_000_000_000
+
+
+class Outputs:
+    """The publishers of an embodiment's outputs; silent until the node is active."""
+
+    def __init__(self, node: LifecycleNode, embodiment: Embodiment) -> None:
+        """Create a lifecycle publisher for each output of `embodiment`."""
+        order = {name: column for column, name in enumerate(embodiment.joint_names)}
+        self._outputs: Sequence[tuple[Output, list[int]]] = [
+            (output, [order[name] for name in output.names]) for output in embodiment.outputs
+        ]
+        self._publishers = {
+            output.name: node.create_lifecycle_publisher(
+                JointTrajectory, output.topic, qos.COMMAND
+            )
+            for output in embodiment.outputs
+        }
+        self._node = node
+
+    def publish(self, window: Window, offset_ns: int) -> None:
+        """Send `window` to all outputs, stamped by the present plan-to-ROS offset.
+
+        All messages are made before the first is sent: a joint without its fellows is worse
+        than a window that is missing.
+        """
+        stamp = to_time(window.stamp_ns + offset_ns)
+        messages = [(o.name, _message(o, columns, window, stamp)) for o, columns in self._outputs]
+        for name, message in messages:
+            self._publishers[name].publish(message)
+
+    def topics(self) -> tuple[str, ...]:
+        """The command topics as remapped."""
+        return tuple(publisher.topic_name for publisher in self._publishers.values())
+
+    def destroy(self) -> None:
+        """Remove the publishers from the node."""
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+
+
+def to_time(stamp_ns: int) -> Time:
+    """A ROS Time from ns."""
+    return Time(sec=stamp_ns // _NS, nanosec=stamp_ns % _NS)
+
+
+def to_duration(duration_ns: int) -> Duration:
+    """A ROS Duration from ns."""
+    return Duration(sec=duration_ns // _NS, nanosec=duration_ns % _NS)
+
+
+def _message(output: Output, columns: list[int], window: Window, stamp: Time) -> JointTrajectory:
+    message = JointTrajectory(joint_names=list(output.names))
+    message.header.stamp = stamp
+    rows = (
+        np.ascontiguousarray(matrix[:, columns])
+        for matrix in (window.positions, window.velocities, window.accelerations)
+    )
+    message.points = [
+        JointTrajectoryPoint(
+            positions=position.tolist(),
+            velocities=velocity.tolist(),
+            accelerations=acceleration.tolist(),
+            time_from_start=to_duration(int(time_ns)),
+        )
+        for time_ns, position, velocity, acceleration in zip(window.times_ns, *rows, strict=True)
+    ]
+    return message

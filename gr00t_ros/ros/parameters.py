@@ -1,0 +1,224 @@
+"""One table of all node parameters: name, default, range, unit, what may change when.
+
+The table is all there is: descriptors for rqt, the check of a change and the frozen
+`Parameters` that the rest of the node reads are made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One parameter; `tighten` is "down" or "up": the only direction allowed while active."""
+
+    default: Any
+    description: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    read_only: bool = False
+    tighten: str = ""
+    choices: tuple[str, ...] = ()
+
+    def descriptor(self) -> ParameterDescriptor:
+        """The descriptor that rqt turns into a slider or a field."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        descriptor = ParameterDescriptor(
+            description=self.description + unit, read_only=self.read_only
+        )
+        if self.choices:
+            descriptor.additional_constraints = "one of " + ", ".join(self.choices)
+        if isinstance(self.default, float) and self.low is not None:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(self.low), to_value=float(self.high or 0.0))
+            ]
+        elif isinstance(self.default, int) and self.low is not None:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(self.low), to_value=int(self.high or 0), step=1)
+            ]
+        return descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The values of all rows of TABLE, under the same names."""
+
+    embodiment: str
+    instruction: str
+    simulation_only: bool
+    host: str
+    port: int
+    timeout_ms: int
+    key_style: str
+    api_token_file: str
+    max_reply_mb: int
+    execute_steps: int
+    knot_ms: int
+    refresh_ms: int
+    commit_ms: int
+    horizon_ms: int
+    fade_ms: int
+    merge: str
+    velocity_scale: float
+    max_camera_age_s: float
+    max_joint_age_s: float
+    camera_fault_age_s: float
+    joint_fault_age_s: float
+    max_skew_ms: int
+    refusals_to_fault: int
+    healthy_ticks: int
+    retry_ms: int
+    rest_velocity: float
+    stop_timeout_s: float
+    realtime_priority: int
+
+
+TABLE: dict[str, Row] = {
+    "embodiment": Row(
+        "franka_droid",
+        "Embodiment: name of a file in config/embodiments, or a path",
+        read_only=True,
+    ),
+    "instruction": Row(
+        "", "Instruction of the first episode; later ones by ~/set_instruction", read_only=True
+    ),
+    "simulation_only": Row(
+        True,
+        "Refuse activation unless the command topics are read by gr00t_sim_robot",
+        read_only=True,
+    ),
+    "host": Row("127.0.0.1", "Host of the GR00T policy server", read_only=True),
+    "port": Row(5555, "TCP port of the GR00T policy server", "", 1, 65535, read_only=True),
+    "timeout_ms": Row(
+        2000, "Deadline of every call to the policy server", "ms", 10, 120000, read_only=True
+    ),
+    "key_style": Row(
+        "auto",
+        "Observation keys: nested (Gr00tPolicy), flat (sim wrapper, N1.5), auto probes",
+        read_only=True,
+        choices=("auto", "nested", "flat"),
+    ),
+    "api_token_file": Row(
+        "",
+        "File that holds the server's api_token; empty: environment GR00T_API_TOKEN, else none",
+        read_only=True,
+    ),
+    "max_reply_mb": Row(16, "Cap on the size of a reply", "MB", 1, 1024, read_only=True),
+    "execute_steps": Row(
+        8, "Steps of a chunk that are played before the next query", "steps", 1, 128
+    ),
+    "knot_ms": Row(20, "Knot spacing of the plan, the shaper's step", "ms", 10, 20, read_only=True),
+    "refresh_ms": Row(20, "Period of published windows", "ms", 10, 50, read_only=True),
+    "commit_ms": Row(
+        100, "Part of a window that never changes again", "ms", 40, 400, read_only=True
+    ),
+    "horizon_ms": Row(
+        400, "Reach of a window before its stop tail begins", "ms", 100, 2000, read_only=True
+    ),
+    "fade_ms": Row(
+        300, "Time over which the offset of a new chunk fades", "ms", 0, 2000, read_only=True
+    ),
+    "merge": Row(
+        "offset_decay",
+        "How a new chunk joins the reference",
+        read_only=True,
+        choices=("offset_decay", "crossfade", "newest"),
+    ),
+    "velocity_scale": Row(
+        0.5,
+        "Share of the embodiment's velocity limits that the plan may use",
+        "",
+        0.05,
+        0.8,
+        read_only=True,
+    ),
+    "max_camera_age_s": Row(
+        0.25, "Age of a camera image that pauses", "s", 0.05, 2.0, tighten="down"
+    ),
+    "max_joint_age_s": Row(
+        0.1, "Age of a joint state or pose that pauses", "s", 0.05, 1.0, tighten="down"
+    ),
+    "camera_fault_age_s": Row(
+        2.0, "Age of a camera image that faults", "s", 0.1, 60.0, tighten="down"
+    ),
+    "joint_fault_age_s": Row(
+        0.5, "Age of a joint state that faults", "s", 0.1, 60.0, tighten="down"
+    ),
+    "max_skew_ms": Row(
+        100, "Stamps of one observation at most this far apart", "ms", 50, 1000, read_only=True
+    ),
+    "refusals_to_fault": Row(
+        3, "Refused chunks or error answers in a row that fault", "", 1, 100, tighten="down"
+    ),
+    "healthy_ticks": Row(
+        10, "Refreshes without a finding before a pause ends", "", 1, 1000, tighten="up"
+    ),
+    "retry_ms": Row(200, "Wait after a failed query", "ms", 0, 10000),
+    "rest_velocity": Row(
+        0.01, "Measured speed below which a deactivated arm is at rest", "rad/s", 0.001, 0.1,
+        read_only=True,
+    ),
+    "stop_timeout_s": Row(
+        2.0, "Longest wait for rest when deactivating", "s", 0.5, 10.0, read_only=True
+    ),
+    "realtime_priority": Row(
+        0,
+        "SCHED_FIFO priority asked for by the replay thread; 0: ordinary scheduling",
+        "",
+        0,
+        90,
+        read_only=True,
+    ),
+}
+
+
+def declare(node: Node) -> Parameters:
+    """Declare every row on `node` and return the values it was started with."""
+    for name, row in TABLE.items():
+        node.declare_parameter(name, row.default, row.descriptor())
+    values = read(node)
+    for name, row in TABLE.items():
+        if row.choices and getattr(values, name) not in row.choices:
+            raise ValueError(refusal(name, getattr(values, name)))
+    return values
+
+
+def read(node: Node) -> Parameters:
+    """The present values of all rows."""
+    return Parameters(**{f.name: node.get_parameter(f.name).value for f in fields(Parameters)})
+
+
+def refusal(name: str, value: object) -> str:
+    """What to say when a parameter's value is none of its choices."""
+    return f"parameter {name}: got {value!r}, expected one of {', '.join(TABLE[name].choices)}"
+
+
+def check_change(changes: Iterable[Parameter], now: Parameters, active: bool) -> str:
+    """Why a change is refused, empty when it is not.
+
+    While active, a parameter of the table's `tighten` column may only move that way.
+    """
+    for change in changes:
+        row = TABLE.get(change.name)
+        if row is None:
+            continue
+        if row.choices and change.value not in row.choices:
+            return refusal(change.name, change.value)
+        if active and row.tighten and _loosens(row, getattr(now, change.name), change.value):
+            return (
+                f"parameter {change.name}: got {change.value}, while active it may only go "
+                f"{row.tighten} from {getattr(now, change.name)}; deactivate first"
+            )
+    return ""
+
+
+def _loosens(row: Row, before: float, after: float) -> bool:
+    return after > before if row.tighten == "down" else after < before

@@ -1,0 +1,168 @@
+"""The replay thread: owns the session, ticks it on absolute deadlines, publishes its windows.
+
+All other threads talk to the session through `call`, and read `snapshot`. If a tick raises,
+nothing is published and the controllers play the tail of the last window; the session is then
+asked to stop and latch a fault.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.latency import Latencies
+from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.session import Counts, Session
+from gr00t_ros.core.watchdog import Finding
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.outputs import Outputs
+
+# A sleeping thread is not woken later than this by a command: the tick's period bounds it.
+_CALL_TIMEOUT_S = 1.0
+
+
+class Surroundings(Protocol):
+    """What the replay thread asks of the rest of the node, from its own thread."""
+
+    def findings(self, now_ns: int) -> Sequence[Finding]:
+        """What the watches say of the inputs now."""
+
+    def held(self) -> NDArray[np.float64] | None:
+        """(J,) position that the controllers hold, None when unknown."""
+
+    def ask(self, episode: int) -> bool:
+        """Have the worker query with the newest observation; False when it is busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The session as of the last tick, for other threads."""
+
+    mode: Mode
+    reason: str
+    episode: int
+    counts: Counts
+    at_rest: bool
+
+
+class ReplayThread:
+    """Runs from `start` to `stop`; idle ticks cost microseconds."""
+
+    def __init__(
+        self,
+        session: Session,
+        clock: PlanClock,
+        outputs: Outputs,
+        surroundings: Surroundings,
+        period_ns: int,
+        realtime_priority: int,
+        log: Callable[[str], None],
+    ) -> None:
+        """Own `session` from `start` on; `log` takes error text from this thread."""
+        self._session, self._clock, self._outputs = session, clock, outputs
+        self._around, self._period_ns = surroundings, period_ns
+        self._priority, self._log = realtime_priority, log
+        self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
+        self._calls = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._crash = ""
+        self.latencies = Latencies()
+        self.snapshot = Snapshot(session.mode, session.reason, 0, Counts(), True)
+        self._thread = threading.Thread(target=self._run, name="gr00t_replay", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; publishes nothing more afterwards."""
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+
+    def post(self, action: Callable[[Session, int], Any]) -> Future[Any]:
+        """Have `action(session, now_ns)` run at the start of the next tick."""
+        future: Future[Any] = Future()
+        self._calls.put((action, future))
+        return future
+
+    def call(self, action: Callable[[Session, int], Any]) -> Any:
+        """As `post`, waiting for the result; raises what the action raised."""
+        return self.post(action).result(timeout=_CALL_TIMEOUT_S)
+
+    def _run(self) -> None:
+        self._ask_for_realtime()
+        due_ns = time.monotonic_ns()
+        while not self._stop.is_set():
+            due_ns += self._period_ns
+            late_ns = time.monotonic_ns() - due_ns
+            if late_ns > self._period_ns:  # asleep or starved: skip, never tick in a burst
+                due_ns += late_ns // self._period_ns * self._period_ns
+            self._sleep_until(due_ns)
+            self.latencies.add("replay_jitter", time.monotonic_ns() - due_ns)
+            self._tick_safely()
+
+    def _sleep_until(self, due_ns: int) -> None:
+        remaining_ns = due_ns - time.monotonic_ns()
+        if remaining_ns > 0:
+            self._stop.wait(remaining_ns * 1e-9)
+
+    def _ask_for_realtime(self) -> None:
+        if not self._priority:
+            return
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(self._priority))
+        except OSError as error:
+            self._log(f"replay thread: no SCHED_FIFO {self._priority}: {error}; see limits.conf")
+
+    def _tick_safely(self) -> None:
+        try:
+            self._tick()
+        except Exception as error:
+            crash = f"{type(error).__name__}: {error}"
+            if crash != self._crash:
+                self._log(f"replay tick failed, the last window's tail plays:\n{_trace()}")
+            self._crash = crash
+            self._fault_after(crash)
+
+    def _fault_after(self, crash: str) -> None:
+        try:
+            if self._session.active and self._session.mode is not Mode.FAULT:
+                self._session.fault(self._clock.now_ns(), f"internal error: {crash}")
+        except Exception as error:
+            self._log(f"no controlled stop either, the last window's tail plays: {error}")
+
+    def _tick(self) -> None:
+        now_ns = self._clock.now_ns()
+        self._drain(now_ns)
+        session = self._session
+        if session.active:
+            window = session.tick(now_ns, self._around.findings(now_ns), self._around.held())
+            if window is not None:
+                self._outputs.publish(window, self._clock.offset_ns())
+            if session.query_due(now_ns):
+                self._around.ask(session.episode)
+        at_rest = not session.active or session.replay.at_rest(now_ns)
+        counts = replace(session.counts)
+        self.snapshot = Snapshot(session.mode, session.reason, session.episode, counts, at_rest)
+
+    def _drain(self, now_ns: int) -> None:
+        while not self._calls.empty():
+            action, future = self._calls.get()
+            try:
+                future.set_result(action(self._session, now_ns))
+            except Exception as error:
+                future.set_exception(error)
+
+
+def _trace() -> str:
+    return traceback.format_exc(limit=8)

@@ -1,0 +1,148 @@
+"""The node's connection to its policy server: check once, query often, check again after a loss.
+
+Owns the client and the request buffers of one embodiment. One owner thread, the worker's.
+It refuses to know where an observation comes from: `fill` writes it into the template.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.chunk import from_reply
+from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.core.errors import Gr00tError, RefusedError, RemoteError
+from gr00t_ros.core.modality import Difference, compare
+from gr00t_ros.sidecar.client import PolicyClient, Server
+from gr00t_ros.sidecar.template import RequestBuffers, RequestTemplate
+from gr00t_ros.sidecar.token import Token
+
+Filled = TypeVar("Filled")
+Action = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What the check found; `warmup_ns` is the duration of the zero observation's inference."""
+
+    server: Server
+    differences: tuple[Difference, ...]
+    warmup_ns: int
+
+
+class Link:
+    """Connects, compares modalities, infers once without motion, then answers queries."""
+
+    def __init__(self, client: PolicyClient, embodiment: Embodiment, token: Token | None) -> None:
+        """Take over `client`; nothing is sent before `check` or `query`."""
+        self._client, self._embodiment, self._token = client, embodiment, token
+        self._buffers: RequestBuffers | None = None
+        self._episode: int | None = None
+        self.checked: Check | None = None
+
+    def check(self) -> Check:
+        """Connect and prove that this server can serve this embodiment.
+
+        Raises RefusedError that names every fatal difference, ChunkError when the answer to a
+        zero observation is no chunk of the embodiment, and what the client raises.
+        """
+        self.checked = None
+        server = self._client.connect(self._probe)
+        differences = self._compare(server)
+        buffers = RequestBuffers(lambda: self._template(server))
+        started_ns = time.monotonic_ns()
+        action = self._client.get_action(self._probe(server))
+        from_reply(self._embodiment, action, sequence=0, episode=0, stamp_ns=0)
+        warmup_ns = time.monotonic_ns() - started_ns
+        self._buffers, self._episode = buffers, None
+        self.checked = Check(server, differences, warmup_ns)
+        return self.checked
+
+    def query(
+        self, fill: Callable[[RequestTemplate], Filled], episode: int
+    ) -> tuple[Filled, Action, int]:
+        """Fill a template, send it, return what `fill` returned, the action, and the inference ns.
+
+        The server is reset at the first query of an episode. After a failed exchange the next
+        query checks again, since another server may have taken the place of the lost one.
+        """
+        if self.checked is None or self._buffers is None:
+            self.check()
+        assert self._buffers is not None  # check() made them or raised
+        self._reset(episode)
+        template = self._buffers.take()
+        if template is None:
+            raise RefusedError("no request buffer is free: a query is still in flight")
+        return self._send(self._buffers, template, fill)
+
+    def close(self) -> None:
+        """Close the client."""
+        self._client.close()
+
+    def _send(
+        self,
+        buffers: RequestBuffers,
+        template: RequestTemplate,
+        fill: Callable[[RequestTemplate], Filled],
+    ) -> tuple[Filled, Action, int]:
+        try:
+            filled = fill(template)
+        except BaseException:
+            buffers.give_back(template)
+            raise
+        started_ns = time.monotonic_ns()
+        try:
+            action = self._client.get_action(template)
+        except RemoteError:
+            buffers.give_back(template)
+            raise
+        except Gr00tError:
+            buffers.drop(template)
+            self.checked = None
+            raise
+        buffers.give_back(template)
+        return filled, action, time.monotonic_ns() - started_ns
+
+    def _reset(self, episode: int) -> None:
+        if episode == self._episode:
+            return
+        try:
+            self._client.reset()
+        except RemoteError:
+            pass  # a server without episodes has nothing to forget
+        except Gr00tError:
+            self.checked = None
+            raise
+        self._episode = episode
+
+    def _probe(self, server: Server) -> RequestTemplate:
+        self._compare(server)
+        return self._template(server)
+
+    def _compare(self, server: Server) -> tuple[Difference, ...]:
+        differences = compare(self._embodiment, server.modality)
+        fatal = [str(difference) for difference in differences if difference.fatal]
+        if fatal:
+            listed = "\n".join(f"  - {line}" for line in fatal)
+            raise RefusedError(
+                f"{self._client.address} does not fit embodiment {self._embodiment.robot} "
+                f"({self._embodiment.source}):\n{listed}"
+            )
+        return differences
+
+    def _template(self, server: Server) -> RequestTemplate:
+        robot = self._embodiment
+        return RequestTemplate(
+            {v.key: (len(v.delta_indices), v.height_px, v.width_px) for v in robot.video},
+            {s.key: (len(s.delta_indices), s.width) for s in robot.state},
+            robot.language_key,
+            generation=server.generation,
+            key_style=server.key_style,
+            array_codec=server.array_codec,
+            token=self._token,
+        )
