@@ -1,0 +1,217 @@
+"""The wire shell of a policy: one socket, one request at a time, until it is told to stop.
+
+Owns the socket and the loop; what a request means is endpoints.py's part. It speaks REP's
+envelope on a ROUTER socket, because a REP socket ends on a request of two frames (wire.md 2)
+and this one must live on: it answers an error and drops what has no return address.
+"""
+
+import contextlib
+import logging
+import random
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+import zmq
+
+from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.sidecar.codec import MAX_BYTES
+from gr00t_ros.sidecar.dialect import DIALECTS
+from gr00t_ros.sidecar.endpoints import Answer, Endpoints, Terms, TorchEndpoints
+from gr00t_ros.sidecar.messages import GET_ACTION, Generation
+from gr00t_ros.sidecar.policies import Policy
+from gr00t_ros.sidecar.token import Token
+
+_KILL_LINGER_MS = 1000  # so that the reply to kill leaves before the socket goes
+_WAITING_REQUESTS = 4  # per client; a REQ has one, more is somebody's flood
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Artificial inference time of an action: mean_ms plus a uniform part of +-jitter_ms."""
+
+    mean_ms: float = 0.0
+    jitter_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.jitter_ms <= self.mean_ms < 3.6e6:
+            raise SettingsError(
+                f"delay: got {self.mean_ms} +- {self.jitter_ms} ms, expected 0 <= jitter <= mean"
+            )
+
+    def draw_s(self, source: random.Random) -> float:
+        """Return the next delay in seconds."""
+        return (self.mean_ms + source.uniform(-self.jitter_ms, self.jitter_ms)) * 1e-3
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the server has done so far; dropped messages had no return address."""
+
+    requests: int = 0
+    actions: int = 0
+    errors: int = 0
+    dropped: int = 0
+
+
+class _Wake:
+    """A socket pair that ends a poll: set from any thread or signal handler."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self.asked = False
+
+    def set(self) -> None:
+        self.asked = True
+        with contextlib.suppress(OSError):  # full: already woken; closed: already stopped
+            self._writer.send(b"\0")
+
+    def close(self) -> None:
+        self.reader.close()
+        self._writer.close()
+
+
+class PolicyServer:
+    """Serve one policy on one address, in one generation's dialect.
+
+    Bound on construction (port 0 takes a free one; see `address`); a context manager that
+    closes. Use it from one thread; only `stop` may come from another thread or a signal handler.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        generation: Generation | str = Generation.B3,
+        flat: bool = False,
+        token: Token | None = None,
+        bind: str = "tcp://127.0.0.1:0",
+        *,
+        strict: bool = True,
+        state_widths: Mapping[str, int] | None = None,
+        allow_kill: bool = False,
+        delay: Delay | None = None,
+        seed: int | None = None,
+        max_request_bytes: int = MAX_BYTES,
+    ) -> None:
+        """Bind; raises SettingsError for an unknown generation or an address that is not free.
+
+        flat, token, strict, state_widths, allow_kill: see endpoints.Terms. seed: of the delays.
+        """
+        terms = Terms(flat, strict, token, allow_kill, state_widths or {})
+        self._endpoints = _endpoints(policy, generation, terms)
+        self._token = token
+        self._delay = delay or Delay()
+        self._random = random.Random(seed)
+        self._max_bytes = max_request_bytes
+        self.counts = Counts()
+        self._context = zmq.Context()
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.set(zmq.RCVHWM, _WAITING_REQUESTS)
+        # A little above the cap, so that the sender learns why; far above, libzmq hangs up.
+        self._socket.set(zmq.MAXMSGSIZE, 2 * max_request_bytes)
+        self._wake = _Wake()
+        try:
+            self._socket.bind(bind)
+        except zmq.ZMQError as error:
+            self.close()
+            raise SettingsError(f"cannot serve on {bind}: {error}") from error
+        self.address: str = self._socket.get_string(zmq.LAST_ENDPOINT)
+
+    def __enter__(self) -> "PolicyServer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def serve_forever(self) -> None:
+        """Answer one request after the other until `stop` is called or a kill is allowed."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake.reader, zmq.POLLIN)
+        while not self._wake.asked:
+            if self._socket in dict(poller.poll()):
+                self._serve_one()
+
+    def stop(self) -> None:
+        """End serve_forever after the request in hand; safe in threads and signal handlers."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Release socket and context; idempotent."""
+        self._socket.close()
+        self._context.term()
+        self._wake.close()
+
+    def _serve_one(self) -> None:
+        start = time.monotonic()
+        parts = self._socket.recv_multipart()
+        envelope, body = _split(parts)
+        if not envelope:
+            self.counts.dropped += 1
+            log.warning("dropped a message of %d frames without REQ's empty delimiter", len(parts))
+            return
+        answer = self._answer(body)
+        if answer.endpoint == GET_ACTION and answer.error is None:
+            self._hold_back(self._delay.draw_s(self._random) - (time.monotonic() - start))
+        self._count(answer, sum(map(len, body)), time.monotonic() - start)
+        self._send(envelope, answer)
+
+    def _answer(self, body: list[bytes]) -> Answer:
+        if len(body) != 1:
+            return self._endpoints.refuse(f"got a request of {len(body)} frames, expected one")
+        return self._endpoints.answer(body[0], self._max_bytes)
+
+    def _hold_back(self, seconds: float) -> None:
+        if seconds > 0.0:
+            poller = zmq.Poller()
+            poller.register(self._wake.reader, zmq.POLLIN)
+            poller.poll(round(seconds * 1e3))
+
+    def _count(self, answer: Answer, received_bytes: int, seconds: float) -> None:
+        self.counts.requests += 1
+        name = answer.endpoint or "request"
+        if answer.error is not None:
+            self.counts.errors += 1
+            text = self._token.redact(answer.error) if self._token else answer.error
+            log.warning("%s of %d B refused: %.300r", name, received_bytes, text)
+            return
+        self.counts.actions += answer.endpoint == GET_ACTION
+        took_ms = seconds * 1e3
+        log.info("%s: %d B in, %d B out, %.1f ms", name, received_bytes, len(answer.frame), took_ms)
+
+    def _send(self, envelope: list[bytes], answer: Answer) -> None:
+        if answer.stop:
+            self._socket.set(zmq.LINGER, _KILL_LINGER_MS)
+            self.stop()
+        # A ROUTER never blocks: a client that has gone costs its reply and nothing else.
+        self._socket.send_multipart([*envelope, answer.frame])
+
+
+def _endpoints(
+    policy: Policy, generation: Generation | str, terms: Terms
+) -> Endpoints | TorchEndpoints:
+    try:
+        known = Generation(generation)
+    except ValueError:
+        names = ", ".join(item.value for item in Generation)
+        raise SettingsError(f"generation '{generation}': expected one of {names}") from None
+    return TorchEndpoints() if known is Generation.T else Endpoints(policy, DIALECTS[known], terms)
+
+
+def _split(parts: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Return REP's envelope (addresses and the empty delimiter) and the body after it."""
+    for index, part in enumerate(parts[1:], start=1):
+        if not part:
+            return parts[: index + 1], parts[index + 1 :]
+    return [], parts
