@@ -17,7 +17,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, Literal, cast
 
 import msgpack
@@ -105,17 +105,23 @@ def array_prefix(dtype: np.dtype[Any], shape: tuple[int, ...], array_codec: Arra
     return bytes(packer.bytes()) + _bin_header(size)
 
 
-def decode(data: bytes | bytearray | memoryview, max_bytes: int = MAX_BYTES) -> Any:
+def decode(
+    data: bytes | bytearray | memoryview,
+    max_bytes: int = MAX_BYTES,
+    reads: Collection[ArrayCodec] = ("npy", "msgpack_numpy"),
+) -> Any:
     """Return the one message in `data`, arrays of both codecs and ModalityConfigs resolved.
 
     Arrays are **read-only** and in native byte order; they share the memory of the message's
     own byte strings where that is possible, never that of `data`. Tuples come back as lists.
+    An array of a codec that is not in `reads` stays the map it is on the wire, as in servers
+    that know one codec only.
     Raises `TooLargeError` above `max_bytes`, `WireError` for all else; nothing else is raised.
     """
     size = memoryview(data).nbytes
     if size > max_bytes:
         raise TooLargeError(f"decode: message of {size} bytes, expected at most {max_bytes}")
-    reader = _Reader()
+    reader = _Reader(reads)
     try:
         message = msgpack.unpackb(
             data,
@@ -142,8 +148,10 @@ def decode(data: bytes | bytearray | memoryview, max_bytes: int = MAX_BYTES) -> 
 class _Reader:
     """The hooks of one decode, with the count of what it has built so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, reads: Collection[ArrayCodec]) -> None:
         self._items = 0
+        self._npy = "npy" in reads
+        self._msgpack_numpy = "msgpack_numpy" in reads
 
     def list(self, values: list[Any]) -> list[Any]:
         self._count(len(values))
@@ -155,9 +163,9 @@ class _Reader:
         value = dict(fields)
         if len(value) != len(fields):
             raise WireError("decode: a map has the same key twice, expected each key once")
-        if NPY_KEY in value:
+        if NPY_KEY in value and self._npy:
             return _read_npy(value.get("as_npy"))
-        if b"nd" in value or "nd" in value:
+        if self._msgpack_numpy and (b"nd" in value or "nd" in value):
             return _read_msgpack_numpy(value)
         for marker in MODALITY_MARKERS:
             if marker in value:
