@@ -1,0 +1,247 @@
+"""The GR00T policy server's endpoints: request envelopes, reply checks, generations.
+
+Pure: maps in, maps out. It refuses to know sockets and, but for recognising a torch reply,
+bytes (codec.py). What each generation expects is wire.md 1, 3, 5, 6, 8 and 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final, Literal, TypeGuard, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.errors import RefusedError, RemoteError, WireError
+from gr00t_ros.core.modality import MODALITIES, ModalityConfig, ModalityEntry
+from gr00t_ros.sidecar.arrays import ArrayCodec
+from gr00t_ros.sidecar.codec import MODALITY_MARKERS, ModalityConfigMap, decode
+
+KeyStyle = Literal["nested", "flat"]
+_T = TypeVar("_T")
+
+PING: Final = "ping"
+GET_MODALITY_CONFIG: Final = "get_modality_config"
+GET_ACTION: Final = "get_action"
+RESET: Final = "reset"
+KILL: Final = "kill"
+
+MAX_ERROR_TEXT: Final = 2000
+TORCH_REFUSAL: Final = (
+    "the server speaks the pickled torch protocol of N1 and early N1.5, whose replies would run"
+    " code when read: update its Isaac-GR00T checkout to 7f53666 (2025-09-10, pull request 329)"
+    " or newer, best N1.6 or N1.7"
+)
+
+
+class Generation(Enum):
+    """A generation of upstream's server (wire.md 1); A1/A2 and B2/B3 look alike on the wire."""
+
+    T = "T"
+    A0 = "A0"
+    A1 = "A1"
+    A2 = "A2"
+    B2 = "B2"
+    B3 = "B3"
+
+    @property
+    def label(self) -> str:
+        """The name an operator knows."""
+        return _LABELS[self]
+
+    @property
+    def array_codec(self) -> ArrayCodec:
+        """The array codec to send: the one that every server of this generation reads."""
+        return "msgpack_numpy" if self in (Generation.B2, Generation.B3) else "npy"
+
+    @property
+    def is_n15(self) -> bool:
+        """Whether requests are bare and flat, replies a bare map, and reset is unknown."""
+        return self in (Generation.T, Generation.A0)
+
+
+_LABELS: Final = {
+    Generation.T: "N1/N1.5 (torch)",
+    Generation.A0: "N1.5",
+    Generation.A1: "N1.6/N1.7-EA",
+    Generation.A2: "N1.6/N1.7-EA",
+    Generation.B2: "N1.7",
+    Generation.B3: "N1.7",
+}
+
+
+def request(
+    endpoint: str, data: Mapping[str, object] | None = None, token: str | None = None
+) -> dict[str, object]:
+    """Return the envelope of a request; `data` and the token only where there is one."""
+    message: dict[str, object] = {"endpoint": endpoint}
+    if data is not None:
+        message["data"] = data
+    if token is not None:
+        message["api_token"] = token
+    return message
+
+
+def reset_request(
+    options: Mapping[str, object] | None = None, token: str | None = None
+) -> dict[str, object]:
+    """Return the reset request of N1.6 and later; N1.5 has no such endpoint."""
+    return request(RESET, {"options": options}, token)
+
+
+def get_action_request(
+    video: Mapping[str, object],
+    state: Mapping[str, object],
+    language_key: str,
+    instruction: str,
+    generation: Generation,
+    key_style: KeyStyle,
+    token: str | None = None,
+) -> dict[str, object]:
+    """Return the get_action request of one observation, batch size 1.
+
+    `video` values are (1, T, H, W, 3) uint8, `state` values (1, T, D) float32 (or stand-ins
+    for them: they are only placed). N1.5 is flat and bare whatever `key_style` says.
+    """
+    if key_style == "nested" and not generation.is_n15:
+        language: object = {language_key: [[instruction]]}
+        observation = {"video": dict(video), "state": dict(state), "language": language}
+    else:
+        observation = {f"video.{key}": value for key, value in video.items()}
+        observation |= {f"state.{key}": value for key, value in state.items()}
+        observation[language_key] = [instruction]
+    if generation.is_n15:
+        return request(GET_ACTION, observation, token)
+    return request(GET_ACTION, {"observation": observation, "options": None}, token)
+
+
+def read_reply(data: bytes | memoryview, endpoint: str, max_bytes: int) -> Any:
+    """Return the decoded reply of `endpoint`, or raise what the server meant by it.
+
+    Raises `RefusedError` for generation T and for a wrong token, `RemoteError` with the
+    server's text (which may be empty), `TooLargeError` and `WireError` for bad bytes.
+    """
+    if bytes(data[:2]) == b"PK" or bytes(data[:6]) == b"ERROR":
+        raise RefusedError(f"{endpoint}: {TORCH_REFUSAL}")
+    reply = decode(data, max_bytes)
+    if not (isinstance(reply, dict) and "error" in reply):
+        return reply
+    text = reply["error"]
+    if not isinstance(text, str):
+        raise WireError(f"{endpoint}: error reply holds {type(text).__name__}, expected a text")
+    if text.startswith("Unauthorized"):
+        raise RefusedError(f"{endpoint}: {text[:MAX_ERROR_TEXT]}; check the api token")
+    raise RemoteError(f"{endpoint}: the server answered: {text[:MAX_ERROR_TEXT] or '(no text)'}")
+
+
+def expect_map(reply: object, endpoint: str) -> dict[str, Any]:
+    """Return `reply` if it is a map, else raise `WireError`."""
+    if not isinstance(reply, dict):
+        raise WireError(f"{endpoint}: reply is {type(reply).__name__}, expected a map")
+    return reply
+
+
+def recognise(reply: object) -> Generation:
+    """Return the generation that a decoded get_modality_config reply tells (wire.md 6).
+
+    A1 stands for A1 and A2, B2 for B2 and B3. Raises `WireError` where no ModalityConfig is
+    in it or where they contradict each other. Generation T never decodes: see `read_reply`.
+    """
+    configs = expect_map(reply, GET_MODALITY_CONFIG).values()
+    kinds = {(c.marker, c.form) for c in configs if isinstance(c, ModalityConfigMap)}
+    if len({marker for marker, _ in kinds}) != 1:
+        raise WireError(f"{GET_MODALITY_CONFIG}: config markers {kinds}, expected one kind")
+    if kinds == {(MODALITY_MARKERS[0], "text")}:
+        return Generation.A0
+    if kinds == {(MODALITY_MARKERS[0], "map")}:
+        return Generation.A1
+    if MODALITY_MARKERS[1] in {marker for marker, _ in kinds}:
+        return Generation.B2
+    raise WireError(f"{GET_MODALITY_CONFIG}: as_json both text and map, expected one of them")
+
+
+def parse_modality(reply: object, generation: Generation) -> ModalityConfig:
+    """Return the server's modality config, N1.5's key prefixes stripped.
+
+    A modality the server does not name is an entry without keys; modalities beyond video,
+    state, action and language are left out. Raises `WireError` naming what is malformed.
+    """
+    configs = expect_map(reply, GET_MODALITY_CONFIG)
+    return {
+        modality: _entry(configs[modality], modality, generation)
+        if modality in configs
+        else ModalityEntry((), ())
+        for modality in MODALITIES
+    }
+
+
+def _entry(config: object, modality: str, generation: Generation) -> ModalityEntry:
+    where = f"{GET_MODALITY_CONFIG}: {modality}"
+    if not isinstance(config, ModalityConfigMap):
+        raise WireError(f"{where} is {type(config).__name__}, expected a ModalityConfig")
+    indices: Any = config.get("delta_indices")
+    keys: Any = config.get("modality_keys")
+    if not _is_list_of(int, indices):
+        raise WireError(f"{where}.delta_indices is {indices!r:.200}, expected integers")
+    if not _is_list_of(str, keys) or len(set(keys)) != len(keys):
+        raise WireError(f"{where}.modality_keys is {keys!r:.200}, expected distinct texts")
+    if generation.is_n15:
+        keys = [key.removeprefix(f"{modality}.") for key in keys]
+    return ModalityEntry(tuple(indices), tuple(keys), _action_configs(config, len(keys), where))
+
+
+def _action_configs(
+    config: ModalityConfigMap, count: int, where: str
+) -> tuple[Mapping[str, object], ...] | None:
+    configs = config.get("action_configs")
+    if configs is None:
+        return None
+    if not _is_list_of(dict, configs) or len(configs) != count:
+        raise WireError(f"{where}.action_configs: expected one map for each of {count} keys")
+    return tuple(configs)
+
+
+def _is_list_of(kind: type[_T], value: object) -> TypeGuard[list[_T]]:
+    return isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+def parse_action(
+    reply: object, generation: Generation, key_style: KeyStyle
+) -> dict[str, NDArray[np.float32]]:
+    """Return the action of a get_action reply: key -> (H, D) float32, physical units.
+
+    N1.6 and later answer [action, info], N1.5 the bare action map, there also without batch
+    axis and (H,) for a key of one value. ``action.`` is stripped from flat keys. Values are
+    not judged here (NaN passes: the guard's work). Raises `WireError` naming the key.
+    """
+    action = reply
+    if not generation.is_n15:
+        if not isinstance(reply, list) or len(reply) != 2:
+            raise WireError(f"{GET_ACTION}: reply {type(reply).__name__}, expected [action, info]")
+        action = reply[0]
+    arrays: dict[str, NDArray[np.float32]] = {}
+    for name, value in expect_map(action, GET_ACTION).items():
+        flat = generation.is_n15 or key_style == "flat"
+        key = name.removeprefix("action.") if flat and isinstance(name, str) else name
+        if not isinstance(key, str) or key in arrays:
+            raise WireError(f"{GET_ACTION}: action key {name!r}, expected distinct texts")
+        arrays[key] = _rows(value, key, generation)
+    return arrays
+
+
+def _rows(value: object, key: str, generation: Generation) -> NDArray[np.float32]:
+    """Return one action key's values as (H, D) float32; the batch must be one."""
+    if not isinstance(value, np.ndarray):
+        raise WireError(f"{GET_ACTION}: {key} is {type(value).__name__}, expected an array")
+    if value.dtype.kind != "f":
+        raise WireError(f"{GET_ACTION}: {key} is {value.dtype}, expected float16, 32 or 64")
+    rows = value
+    if value.ndim == 3 and value.shape[0] == 1:
+        rows = value[0]
+    elif generation.is_n15 and value.ndim == 1:
+        rows = value[:, np.newaxis]
+    elif not (generation.is_n15 and value.ndim == 2):
+        raise WireError(f"{GET_ACTION}: {key} has shape {value.shape}, expected (1, H, D)")
+    with np.errstate(over="ignore"):
+        return rows.astype(np.float32)
