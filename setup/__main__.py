@@ -72,6 +72,9 @@ def main() -> int:
     except SetupError as error:
         print(f"./dev: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\n./dev: interrupted; the next call continues", file=sys.stderr)
+        return 130
     return run(command, arguments)
 
 

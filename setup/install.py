@@ -64,6 +64,8 @@ def _lock() -> Iterator[None]:
     """Hold the setup of this checkout: a second ./dev waits instead of tearing it up."""
     LOCK.parent.mkdir(exist_ok=True)
     with LOCK.open("w") as file:
+        # Steps inherit it: a pip whose ./dev was killed keeps the next one waiting.
+        os.set_inheritable(file.fileno(), True)
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -28,7 +28,13 @@ def step(name: str, command: Sequence[str | Path], environment: dict[str, str]) 
     with (
         LOG.open("w") as log,
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, env=environment
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env=environment,
+            close_fds=False,  # the setup's lock goes along
         ) as process,
     ):
         try:

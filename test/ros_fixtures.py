@@ -1,0 +1,139 @@
+"""Fixtures for tests that need ROS: a domain of their own, child processes, a spinning node.
+
+    def test_something(processes, ros_node):
+        sidecar = processes.start("-m", "gr00t_ros.sidecar", "scripted")   # python arguments
+        sidecar.wait_for_line("READY")
+        replies = collect(ros_node, PolicyStatus, "/gr00t_policy/status", qos)
+        wait_until(lambda: replies, what="a status")
+
+Imports no rclpy before a fixture needs it. Nothing here sleeps for a fixed time: it waits for
+a condition with a limit far above what a loaded machine takes.
+"""
+
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from child_process import Child
+
+LIMIT_S = 30.0  # discovery alone may take three seconds on an idle machine
+DOMAINS = range(1, 102)  # 0 is everybody's; above 101 lie the ephemeral ports
+
+
+def wait_until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
+    """The first true value of `condition()`; fails the test after `limit_s` seconds."""
+    end = time.monotonic() + limit_s
+    while not (value := condition()):
+        if time.monotonic() > end:
+            pytest.fail(f"waited {limit_s:.0f} s in vain for {what}")
+        time.sleep(0.01)
+    return value
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS_DOMAIN_ID that no other test on this machine has while this one runs."""
+    # An abstract socket is a lock that vanishes with its process, whatever kills it.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
+        domain = claim_domain(lock, DOMAINS)
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield domain
+
+
+def claim_domain(lock: socket.socket, domains: Sequence[int]) -> int:
+    """One of `domains` that is free, kept until `lock` is closed."""
+    # A random order, because participants of the last test may linger in its domain.
+    for domain in random.Random().sample(domains, len(domains)):
+        try:
+            lock.bind(f"\0gr00t_ros_test_domain_{domain}")
+        except OSError:
+            continue
+        return domain
+    pytest.fail("every ROS domain is in use by another test")
+
+
+class Processes:
+    """Starts the children of one test and answers for their end."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._children: list[Child] = []
+
+    def start(self, *arguments: str, name: str = "", **environment: str) -> Child:
+        """Start this interpreter with `arguments`, its output going to a log file.
+
+        `environment` is laid over the test's own, which has the test's ROS domain.
+        """
+        number = len(self._children)
+        log = self._folder / f"{number}-{name or Path(arguments[-1]).stem or 'child'}.log"
+        child = Child(arguments, log, os.environ | {"PYTHONUNBUFFERED": "1"} | environment)
+        self._children.append(child)
+        return child
+
+    def close(self) -> None:
+        """Stop all, newest first, show their logs, fail if one left a process behind."""
+        leftovers = []
+        for child in reversed(self._children):
+            child.stop()
+            leftovers += child.kill_leftovers()
+            print(f"--- {child.log.name}, exit status {child.status}\n{child.tail()}")
+        assert not leftovers, f"left running by children of this test: {leftovers}"
+
+
+@pytest.fixture
+def processes(ros_domain: int, tmp_path: Path) -> Iterator[Processes]:
+    """Starts children in the test's domain; all are gone when the test ends."""
+    children = Processes(tmp_path)
+    try:
+        yield children
+    finally:
+        children.close()
+
+
+@pytest.fixture
+def ros_node(ros_domain: int) -> Iterator[Any]:
+    """An rclpy node in the test's domain, in a context of its own, spun by a thread."""
+    rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+    from rclpy.executors import SingleThreadedExecutor
+
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=ros_domain)
+    node = rclpy.create_node("test", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, name="test node", daemon=True)
+    thread.start()
+    try:
+        yield node
+    finally:
+        executor.shutdown()
+        thread.join(LIMIT_S)  # without it the interpreter aborts at exit
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+        assert not thread.is_alive(), "a callback of the test's node never returned"
+
+
+def collect(node: Any, kind: type, topic: str, qos: Any = 10) -> list[Any]:
+    """A list to which every message of `topic` is appended from now on."""
+    messages: list[Any] = []
+    node.create_subscription(kind, topic, messages.append, qos)
+    return messages
+
+
+def call(node: Any, kind: type, service: str, request: Any, limit_s: float = LIMIT_S) -> Any:
+    """The response of a service that may still be coming up."""
+    client = node.create_client(kind, service)
+    try:
+        wait_until(client.service_is_ready, f"service {service}", limit_s)
+        future = client.call_async(request)
+        wait_until(future.done, f"an answer of {service}", limit_s)
+        return future.result()
+    finally:
+        node.destroy_client(client)

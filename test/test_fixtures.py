@@ -1,0 +1,98 @@
+"""The fixtures keep tests apart and leave nothing behind."""
+
+import signal
+import socket
+import sys
+import textwrap
+
+import child_process
+import pytest
+from ros_fixtures import DOMAINS, Processes, call, claim_domain, collect, wait_until
+
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("READY", flush=True)
+while True:
+    time.sleep(0.1)
+"""
+FORKING = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("READY", child.pid, flush=True)
+"""
+
+
+def test_a_domain_in_use_is_not_handed_out_again(ros_domain):
+    """Two tests at once, in whatever processes, have different domains."""
+    with socket.socket(socket.AF_UNIX) as lock:
+        with pytest.raises(pytest.fail.Exception, match="in use by another test"):
+            claim_domain(lock, [ros_domain])
+        assert claim_domain(lock, DOMAINS) != ros_domain
+
+
+def test_a_child_that_ignores_interrupts_is_ended(processes, monkeypatch):
+    """SIGINT is followed by SIGTERM, and the exit status says so."""
+    shorter = ((signal.SIGINT, 0.3), *child_process.ESCALATION[1:])
+    monkeypatch.setattr(child_process, "ESCALATION", shorter)
+    child = processes.start("-c", STUBBORN)
+    child.wait_for_line("^READY$")
+    assert child.stop() == -signal.SIGTERM
+
+
+def test_a_process_left_behind_fails_the_test_and_is_killed(ros_domain, tmp_path):
+    """What a child has started and left is found by its session."""
+    children = Processes(tmp_path)
+    pid = int(children.start("-c", FORKING).wait_for_line(r"READY (\d+)")[1])
+    with pytest.raises(AssertionError, match="left running by children of this test"):
+        children.close()
+    wait_until(lambda: not _running(pid), "the end of the process that was left behind")
+
+
+def _running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")")[-1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_child_that_ends_early_fails_the_wait_with_its_last_words(processes):
+    """Nobody waits the whole limit for a line that can no longer come."""
+    child = processes.start("-c", "raise SystemExit('the last words')")
+    with pytest.raises(pytest.fail.Exception, match="the last words"):
+        child.wait_for_line("READY", limit_s=600)
+
+
+def test_a_node_hears_a_child_in_its_domain(processes, ros_node):
+    """Discovery, a topic and a service work between the test and its child."""
+    from std_msgs.msg import String
+    from std_srvs.srv import Trigger
+
+    processes.start("-c", textwrap.dedent(TALKER), name="talker")
+    messages = collect(ros_node, String, "/chatter")
+    assert call(ros_node, Trigger, "/trigger", Trigger.Request()).message == sys.version
+    wait_until(lambda: messages, "a message of the child")
+    assert messages[0].data == "hello"
+
+
+TALKER = """
+import sys
+import rclpy
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+def answer(request, response):
+    response.message = sys.version
+    return response
+
+rclpy.init()
+node = rclpy.create_node("talker")
+publisher = node.create_publisher(String, "/chatter", 10)
+timer = node.create_timer(0.05, lambda: publisher.publish(String(data="hello")))
+service = node.create_service(Trigger, "/trigger", answer)
+try:
+    rclpy.spin(node)
+except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
+    pass
+"""
