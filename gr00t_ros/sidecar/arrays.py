@@ -161,7 +161,7 @@ def _array(
 def _native(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array` in native byte order and with bools that are 0 or 1, read-only."""
     if array.dtype.kind == "b":
-        array = array.view(np.uint8) != 0
+        array = np.asarray(array.view(np.uint8) != 0)  # 0-d would become a scalar
     elif not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     array.flags.writeable = False

@@ -43,6 +43,8 @@ from gr00t_ros.sidecar.handshake import (
 from gr00t_ros.sidecar.template import RequestTemplate
 from gr00t_ros.sidecar.token import Token
 
+__all__ = ["PolicyClient", "Probe", "Server"]
+
 DEFAULT_TIMEOUT_MS: Final = 15_000  # as upstream's client from N1.7 on (wire.md 2)
 DEFAULT_MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 _RETRY_NS: Final = 50_000_000  # between attempts to connect within one call
