@@ -133,4 +133,4 @@ def _shown(value: object) -> str:
     try:
         return reprlib.repr(value)
     except ValueError:  # an integer of more digits than Python prints
-        return f"a {type(value).__name__} too long to print"
+        return f"something too long to print ({type(value).__name__})"

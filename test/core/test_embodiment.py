@@ -1,0 +1,269 @@
+"""Embodiment parsing: what a file says is what the robot gets, and every mistake has its name."""
+
+import copy
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gr00t_ros.core.embodiment import Embodiment, parse
+from gr00t_ros.core.errors import EmbodimentError
+
+FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
+VALID = yaml.safe_load(FILE.read_text())
+ARM = [f"fr3_joint{i}" for i in range(1, 8)]
+KNUCKLE = "robotiq_85_left_knuckle_joint"
+
+
+def changed(path, value):
+    """A copy of the valid mapping with one value replaced or added."""
+    mapping = copy.deepcopy(VALID)
+    *parents, last = path.split(".")
+    at = mapping
+    for key in parents:
+        at = at[key]
+    at[last] = value
+    return mapping
+
+
+def without(path):
+    """A copy of the valid mapping with one key removed."""
+    mapping = changed(path, None)
+    *parents, last = path.split(".")
+    at = mapping
+    for key in parents:
+        at = at[key]
+    del at[last]
+    return mapping
+
+
+def refusal(mapping):
+    """The message with which parse refuses a mapping."""
+    with pytest.raises(EmbodimentError) as caught:
+        parse(mapping, "robot.yaml")
+    return str(caught.value)
+
+
+def test_the_valid_file_keeps_its_own_order():
+    """The file's order of streams, keys and joints is the embodiment's."""
+    robot = parse(VALID, "robot.yaml")
+    assert [s.key for s in robot.state] == ["eef_9d", "gripper_position", "joint_position"]
+    assert [v.key for v in robot.video] == ["exterior_image_1_left", "wrist_image_left"]
+    assert robot.joint_names == (*ARM, KNUCKLE)
+    swapped = dict(VALID, outputs=dict(reversed(VALID["outputs"].items())))
+    assert parse(swapped, "robot.yaml").joint_names == (KNUCKLE, *ARM)
+
+
+def test_limits_follow_the_plan_joint_order_whatever_their_order_in_the_file():
+    """Limits are found by joint name, so shuffling them in the file changes nothing."""
+    shuffled = dict(VALID, limits=dict(reversed(VALID["limits"].items())))
+    ours, theirs = parse(VALID, "a").limits, parse(shuffled, "b").limits
+    assert ours.names == theirs.names == (*ARM, KNUCKLE)
+    for name in ("lower", "upper", "velocity", "acceleration", "jerk", "margin", "jump", "held"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+    assert ours.lower[3] == -3.0421
+    assert ours.upper[3] == -0.1518
+    assert ours.jump[7] == math.inf
+    np.testing.assert_array_equal(ours.envelope[3], [0.30, 8.00, -0.1458, -3.0481])
+    assert np.isnan(ours.envelope[7]).all()
+
+
+def test_limits_cannot_be_changed_after_parsing():
+    """Nobody loosens a limit by writing into a shared array."""
+    limits = parse(VALID, "robot.yaml").limits
+    for name in ("lower", "upper", "velocity", "acceleration", "jerk", "jump", "envelope"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(limits, name)[0] = 99.0
+
+
+def test_streams_default_to_one_sample_at_the_rate_of_the_action_steps():
+    """Without delta_indices and rate_hz a state stream is sent once and expected at rate_hz."""
+    robot = parse(without("state.joint_position.rate_hz"), "robot.yaml")
+    assert robot.state[2].delta_indices == (0,)
+    assert robot.state[2].period_ns == robot.step_ns == 66_666_667
+    assert [s.width for s in robot.state] == [9, 1, 7]
+
+
+def test_an_action_key_may_command_some_joints_of_an_output():
+    """Two keys share an output when together they command each of its joints once."""
+    mapping = changed("action.wrist", {"output": "arm", "names": ARM[4:]})
+    mapping["action"]["joint_position"] = {"output": "arm", "names": ARM[:4]}
+    robot = parse(mapping, "robot.yaml")
+    assert {a.key: a.width for a in robot.action} == {
+        "eef_9d": 9,
+        "gripper_position": 1,
+        "joint_position": 4,
+        "wrist": 3,
+    }
+
+
+def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest():
+    """A misspelt key is refused, never skipped."""
+    message = refusal(changed("video.wrist_image_left.delta_indexes", [0]))
+    assert message.startswith("robot.yaml: video.wrist_image_left: unknown key 'delta_indexes'")
+    assert "did you mean 'delta_indices'?" in message
+    assert "allowed: topic, size, fit, delta_indices, transport, rate_hz" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place", "expected"),
+    [
+        ("rate_hz", 0, "rate_hz", "finite number from 0.1"),
+        ("rate_hz", math.nan, "rate_hz", "finite number"),
+        ("rate_hz", True, "rate_hz", "got True"),
+        ("rate_hz", "15", "rate_hz", "got '15'"),
+        ("action_horizon", 0, "action_horizon", "whole number from 1"),
+        ("action_horizon", 40.0, "action_horizon", "whole number"),
+        ("robot", "", "robot", "a text that is not empty"),
+        ("embodiment_tag", 5, "embodiment_tag", "a text"),
+        ("video", {}, "video", "a map that is not empty"),
+        ("state", [], "state", "a map that is not empty"),
+        ("video.wrist_image_left.size", [180], "video.wrist_image_left.size", "[height, width]"),
+        ("video.wrist_image_left.size", [0, 320], "size[0]", "whole number from 1"),
+        ("video.wrist_image_left.fit", "crop", "fit", "one of pad, stretch"),
+        ("video.wrist_image_left.transport", "h264", "transport", "one of raw, compressed"),
+        ("video.wrist_image_left.topic", "/camera//raw", "topic", "a ROS topic name"),
+        ("video.wrist_image_left.topic", "/wrist image", "topic", "a ROS topic name"),
+        ("video.wrist_image_left.delta_indices", [0, -15], "delta_indices", "increase"),
+        ("video.wrist_image_left.delta_indices", [0, 0], "delta_indices", "increase"),
+        ("video.wrist_image_left.delta_indices", [-1, 1], "delta_indices[1]", "to 0"),
+        ("video.wrist_image_left.delta_indices", [], "delta_indices", "a list that is not empty"),
+        ("state.eef_9d.encode", "quaternion", "encode", "one of xyz_rot6d_rows"),
+        ("state.eef_9d.rotate", [[1, 0, 0], [0, 1, 0]], "rotate", "3x3 rotation matrix"),
+        ("state.eef_9d.rotate", [[2, 0, 0], [0, 1, 0], [0, 0, 1]], "rotate[0][0]", "from -1 to 1"),
+        ("state.eef_9d.rotate", [[-1, 0, 0], [0, 1, 0], [0, 0, 1]], "rotate", "determinant 1"),
+        ("state.eef_9d.names", ["a"], "state.eef_9d", "unknown key 'names'"),
+        ("state.joint_position.from", "tf", "from", "one of joints, pose"),
+        ("state.joint_position.names", [*ARM, ARM[0]], "names", "fr3_joint1 named twice"),
+        ("state.joint_position.names", "fr3_joint1", "names", "a list"),
+        ("state.gripper_position.scale", [0.8, 0.8], "scale", "lower < upper"),
+        ("state.gripper_position.scale", [0.0], "scale", "[lower, upper]"),
+        ("action.joint_position.output", "leg", "output", "one of the outputs: arm, gripper"),
+        ("action.joint_position.names", [KNUCKLE], "names", f"{KNUCKLE} not in output 'arm'"),
+        ("action.joint_position.representation", "delta", "joint_position", "unknown key"),
+        ("action.again", {"output": "arm"}, "action.again", "commanded by 'joint_position' too"),
+        ("action.eef_9d", "ignored", "action.eef_9d", "a map"),
+        ("action.eef_9d.ignored", False, "ignored", "expected true"),
+        ("outputs.arm.type", "twist", "type", "one of joint_trajectory"),
+        ("outputs.gripper.names", [ARM[0]], "names", "fr3_joint1 belongs to output 'arm' too"),
+        ("limits.fr3_joint4.position", [-0.1, -3.0], "limits.fr3_joint4.position", "lower < upper"),
+        ("limits.fr3_joint4.position", [math.nan, 1], "position[0]", "finite"),
+        ("limits.fr3_joint4.velocity", 0, "velocity", "above 0"),
+        ("limits.fr3_joint4.jerk", math.inf, "jerk", "finite"),
+        ("limits.fr3_joint4.acceleration", -6, "acceleration", "above 0"),
+        ("limits.fr3_joint4.margin", -0.05, "margin", "from 0"),
+        ("limits.fr3_joint4.margin", 2.0, "margin", "room between"),
+        ("limits.fr3_joint4.jump", "none", "jump", "a number above 0, or unchecked"),
+        ("limits.fr3_joint4.held", 0.0, "held", "above 0"),
+        ("limits.fr3_joint4.velocity_envelope.slope", 0, "slope", "above 0"),
+        ("limits.fr3_joint4.velocity_envelope.upper", -9.0, "velocity_envelope", "lower < upper"),
+        ("limits.fr3_joint8", {}, "limits", "unknown key 'fr3_joint8'"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key_path_and_what_was_expected(
+    path, value, place, expected
+):
+    """Each mistake is named by the file, the key's path and the rule that it breaks."""
+    message = refusal(changed(path, value))
+    assert message.startswith("robot.yaml: ")
+    assert f"{place}: " in message
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("embodiment_tag", "missing embodiment_tag"),
+        ("limits.fr3_joint4", "limits: missing fr3_joint4"),
+        ("limits.fr3_joint4.jerk", "limits.fr3_joint4: missing jerk"),
+        ("state.eef_9d.from", "state.eef_9d: missing from"),
+        ("state.eef_9d.encode", "state.eef_9d: missing encode"),
+        ("video.wrist_image_left.fit", "video.wrist_image_left: missing fit"),
+        ("outputs.gripper.state_topic", "outputs.gripper: missing state_topic"),
+        ("action.gripper_position", f"no action key commands {KNUCKLE} of output 'gripper'"),
+    ],
+)
+def test_a_missing_key_is_named(path, named):
+    """Nothing that moves a robot has a silent default."""
+    assert named in refusal(without(path))
+
+
+def test_a_file_that_is_no_map_is_refused():
+    """An empty file, a list and a map with keys that are no text are our error, not a crash."""
+    for content in (None, [], "text", {}, {1: 2}, dict(VALID, **{" ": 1})):
+        assert refusal(content).startswith("robot.yaml: ")
+
+
+def test_a_number_of_more_digits_than_python_prints_is_refused_too():
+    """The message does without the digits."""
+    message = refusal(changed("limits.fr3_joint4.velocity", -(10**5000)))
+    assert "limits.fr3_joint4.velocity: got " in message
+    assert "expected a finite number" in message
+
+
+def places(value, path=()):
+    """The paths of all values in a nested mapping."""
+    yield path
+    children = value.items() if isinstance(value, dict) else ()
+    children = enumerate(value) if isinstance(value, list) else children
+    for key, child in children:
+        yield from places(child, (*path, key))
+
+
+PATHS = list(places(VALID))[1:]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**400, 0, 1, -1])
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["pad", "arm", "unchecked", "joints", "pose", "fr3_joint1", "/joint_states"])
+)
+YAML = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PATHS), YAML, st.booleans()), min_size=1, max_size=3))
+def test_parse_raises_nothing_but_its_own_error(mutations):
+    """Any value anywhere in a valid file gives an embodiment that holds, or EmbodimentError."""
+    mapping = copy.deepcopy(VALID)
+    for path, value, remove in mutations:
+        at = mapping
+        try:
+            for key in path[:-1]:
+                at = at[key]
+            if remove:
+                del at[path[-1]]
+            else:
+                at[path[-1]] = value
+        except (TypeError, KeyError, IndexError):
+            continue  # an earlier mutation took the place away
+    try:
+        robot = parse(mapping, "robot.yaml")
+    except EmbodimentError as error:
+        assert str(error).startswith("robot.yaml: ")
+        return
+    assert isinstance(robot, Embodiment)
+    assert len(set(robot.joint_names)) == len(robot.joint_names) == len(robot.limits)
+    assert (robot.limits.lower < robot.limits.upper).all()
+    assert (robot.limits.velocity > 0).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(YAML)
+def test_parse_of_anything_raises_nothing_but_its_own_error(content):
+    """Whatever YAML can hold that is no embodiment is refused as such."""
+    with pytest.raises(EmbodimentError):
+        parse(content, "robot.yaml")

@@ -1,0 +1,93 @@
+"""The embodiment files that ship: each parses, and says what its sources say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from gr00t_ros.core.embodiment import parse
+
+FOLDER = Path(__file__).parents[2] / "config" / "embodiments"
+FILES = sorted(FOLDER.glob("*.yaml"))
+
+
+def load(name):
+    """The embodiment of a file that ships."""
+    path = FOLDER / f"{name}.yaml"
+    return parse(yaml.safe_load(path.read_text()), path.name)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_file_parses(path):
+    """No file ships that the node would refuse."""
+    robot = parse(yaml.safe_load(path.read_text()), path.name)
+    assert robot.source == path.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_joint_may_move_both_ways_wherever_it_may_be(path):
+    """Inside its margins, a joint's position-dependent velocity limit never closes to nothing."""
+    limits = parse(yaml.safe_load(path.read_text()), path.name).limits
+    offset, slope, upper, lower = limits.envelope.T
+    for q in (limits.lower + limits.margin, limits.upper - limits.margin):
+        up = -offset + np.sqrt(slope * (upper - q))
+        down = offset - np.sqrt(slope * (q - lower))
+        checked = ~np.isnan(offset)
+        assert (up[checked] > 0.05).all()
+        assert (down[checked] < -0.05).all()
+
+
+def test_n17_droid_has_the_order_history_and_horizon_of_its_checkpoint():
+    """The tag's keys in the checkpoint's order, two frames a second apart, 40 steps at 15 Hz."""
+    robot = load("franka_droid")
+    assert robot.tag == "oxe_droid_relative_eef_relative_joint"
+    assert [v.delta_indices for v in robot.video] == [(-15, 0), (-15, 0)]
+    assert [(s.key, s.width) for s in robot.state] == [
+        ("eef_9d", 9),
+        ("gripper_position", 1),
+        ("joint_position", 7),
+    ]
+    assert (robot.action_horizon, robot.rate_hz) == (40, 15.0)
+    assert [a.key for a in robot.action if a.output is None] == ["eef_9d"]
+
+
+def test_n16_droid_has_the_order_history_and_horizon_of_its_checkpoint():
+    """One frame, joints before gripper, 32 steps, no pose."""
+    robot = load("franka_droid_n16")
+    assert robot.tag == "oxe_droid"
+    assert {v.delta_indices for v in robot.video} == {(0,)}
+    assert [s.key for s in robot.state] == ["joint_position", "gripper_position"]
+    assert [a.key for a in robot.action] == ["joint_position", "gripper_position"]
+    assert robot.action_horizon == 32
+
+
+def test_both_droid_files_hold_one_robot():
+    """Outputs and limits are the robot's, not the model's."""
+    ours, theirs = load("franka_droid"), load("franka_droid_n16")
+    assert ours.outputs == theirs.outputs
+    for name in ("lower", "upper", "velocity", "acceleration", "jerk", "margin", "jump", "held"):
+        np.testing.assert_array_equal(getattr(ours.limits, name), getattr(theirs.limits, name))
+    np.testing.assert_array_equal(ours.limits.envelope, theirs.limits.envelope)
+
+
+def test_fr3_limits_are_those_of_franka_description():
+    """robots/fr3/joint_limits.yaml, 566ba44, and this package's acceleration and jerk."""
+    limits = load("franka_droid").limits
+    np.testing.assert_array_equal(
+        limits.upper[:7], [2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159]
+    )
+    np.testing.assert_array_equal(
+        limits.lower[:7], [-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159]
+    )
+    np.testing.assert_array_equal(limits.velocity[:7], [2.62] * 4 + [5.26, 4.18, 5.26])
+    assert (limits.acceleration[:7] == 6.0).all()
+    assert (limits.jerk[:7] == 400.0).all()
+    assert (limits.jump[:7] == 0.15).all()
+
+
+def test_the_gripper_closes_in_about_the_time_the_real_one_takes():
+    """Rest to rest over 0.8 rad in half to one second: d/v + v/a + a/j of a jerk-limited move."""
+    limits = load("franka_droid").limits
+    v, a, j = limits.velocity[7], limits.acceleration[7], limits.jerk[7]
+    assert 0.5 < 0.8 / v + v / a + a / j < 1.0

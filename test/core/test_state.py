@@ -1,0 +1,156 @@
+"""State encoding: joints by name, poses as the DROID checkpoints were trained on them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from gr00t_ros.core.embodiment import StateStream, parse
+from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.state import JointReading, PoseReading, encode, select
+
+FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
+EEF, GRIPPER, ARM = parse(yaml.safe_load(FILE.read_text()), FILE.name).state
+KNUCKLE = GRIPPER.names[0]
+UNIT = st.floats(-1.0, 1.0)
+
+
+def joints(**position):
+    """A reading of these joints, in this order."""
+    return JointReading(tuple(position), np.array(list(position.values()), dtype=np.float64))
+
+
+def pose(position=(0.0, 0.0, 0.0), quaternion=(0.0, 0.0, 0.0, 1.0), frame_id="fr3_link0"):
+    """A pose reading, the identity unless told."""
+    return PoseReading(np.array(position), np.array(quaternion), frame_id)
+
+
+def turned(vector, quaternion):
+    """A vector turned by a unit quaternion: v + 2 u x (u x v + w v), u its vector part."""
+    u, w = np.array(quaternion[:3]), quaternion[3]
+    return vector + 2.0 * np.cross(u, np.cross(u, vector) + w * vector)
+
+
+@given(st.permutations(range(7)))
+def test_joints_are_matched_by_name_in_any_order(order):
+    """However a driver orders its joints, the server gets joint1 to joint7."""
+    reading = joints(**{ARM.names[i]: 0.1 * i for i in order}, finger=9.0)
+    row = encode(ARM, reading)
+    assert row.dtype == np.float32
+    np.testing.assert_allclose(row, 0.1 * np.arange(7), rtol=1e-6)
+
+
+def test_missing_joints_are_named_with_what_the_message_has():
+    """A driver with other names is told apart from a silent one."""
+    with pytest.raises(ObservationError, match=r"missing: b, c; the message has: a, panda_joint1"):
+        select(("a", "b", "c"), joints(a=0.0, panda_joint1=1.0))
+
+
+def test_a_joint_named_twice_is_refused_only_where_it_is_asked_for():
+    """Two positions of one joint cannot both be true; other joints do not care."""
+    reading = JointReading(("a", "b", "a"), np.array([0.0, 1.0, 2.0]))
+    with pytest.raises(ObservationError, match="twice: a"):
+        select(("a", "b"), reading)
+    np.testing.assert_array_equal(select(("b",), reading), [1.0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_positions_that_are_not_finite_are_named(bad):
+    """NaN never reaches the server, which would return NaN actions."""
+    with pytest.raises(ObservationError, match="not finite: b"):
+        select(("a", "b"), joints(a=0.0, b=bad))
+
+
+def test_a_position_beyond_float32_is_refused():
+    """A finite double that float32 would turn into infinity is refused too."""
+    stream = StateStream("x", "joints", "/joint_states", ("a",))
+    with pytest.raises(ObservationError, match="more than float32 holds"):
+        encode(stream, joints(a=1e300))
+
+
+def test_names_without_positions_are_refused():
+    """A JointState with fewer positions than names says nothing reliable."""
+    with pytest.raises(ObservationError, match="got 2 joint names and 1 positions"):
+        select(("a",), JointReading(("a", "b"), np.array([0.0])))
+
+
+@pytest.mark.parametrize(
+    ("q_rad", "sent"), [(0.0, 0.0), (0.8, 1.0), (0.4, 0.5), (-0.02, 0.0), (0.83, 1.0)]
+)
+def test_the_gripper_is_sent_as_nought_to_one_and_noise_at_the_ends_is_clipped(q_rad, sent):
+    """(q - lo) / (hi - lo), clipped within five percent."""
+    np.testing.assert_allclose(encode(GRIPPER, joints(**{KNUCKLE: q_rad})), [sent], rtol=1e-6)
+
+
+@pytest.mark.parametrize("q", [-0.05, 0.9, 85.0])
+def test_a_scaled_value_far_outside_is_refused_as_the_wrong_unit(q):
+    """Millimetres in place of radians are named, not clipped to closed."""
+    with pytest.raises(ObservationError, match=f"{KNUCKLE} at .* wrong unit, joint or scale"):
+        encode(GRIPPER, joints(**{KNUCKLE: q}))
+
+
+def test_the_identity_pose_gives_the_first_two_rows_of_the_rotation_of_the_file():
+    """R = 1, so rot6d is rows one and two of DROID's correction matrix."""
+    row = encode(EEF, pose((0.3, -0.1, 0.5)))
+    assert row.dtype == np.float32
+    np.testing.assert_allclose(row, [0.3, -0.1, 0.5, 0, 0, -1, -1, 0, 0], atol=1e-7)
+
+
+def test_a_quarter_turn_about_z_gives_rows_not_columns():
+    """R_z(90 deg) x M by hand: rows (1, 0, 0) and (0, 0, -1)."""
+    half = np.sqrt(0.5)
+    row = encode(EEF, pose(quaternion=(0.0, 0.0, half, half)))
+    np.testing.assert_allclose(row[3:], [1, 0, 0, 0, 0, -1], atol=1e-7)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.tuples(UNIT, UNIT, UNIT, UNIT))
+def test_rot6d_turns_the_axes_as_the_quaternion_does(components):
+    """Column k of R x M is column k of M turned by the quaternion; the first two rows are sent."""
+    norm = np.linalg.norm(components)
+    assume(norm > 0.1)
+    quaternion = np.array(components) / norm
+    columns = [turned(column, quaternion) for column in np.array(EEF.rotate).T]
+    row = encode(EEF, pose(quaternion=quaternion))
+    np.testing.assert_allclose(row[3:], np.stack(columns, axis=1)[:2].ravel(), atol=1e-6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.tuples(UNIT, UNIT, UNIT, UNIT))
+def test_rot6d_agrees_with_scipy(components):
+    """The rotation matrix is the one that scipy makes of the same x, y, z, w."""
+    rotation = pytest.importorskip("scipy.spatial.transform").Rotation
+    assume(np.linalg.norm(components) > 0.1)
+    unit = np.array(components) / np.linalg.norm(components)
+    matrix = rotation.from_quat(unit).as_matrix() @ np.array(EEF.rotate)
+    np.testing.assert_allclose(
+        encode(EEF, pose(quaternion=unit))[3:], matrix[:2].ravel(), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("reading", "named"),
+    [
+        (pose(quaternion=(0.0, 0.0, 0.0, 0.0)), "quaternion of norm 0, expected 1"),
+        (pose(quaternion=(0.0, 0.0, 0.0, 1.05)), "quaternion of norm 1.05"),
+        (pose(position=(np.nan, 0.0, 0.0)), "not finite"),
+        (pose(quaternion=(0.0, 0.0, np.inf, 1.0)), "not finite"),
+        (pose(frame_id="camera"), "in frame 'camera', expected 'fr3_link0'"),
+        (joints(fr3_joint1=0.0), "got a JointReading, expected pose"),
+        ("text", "got a str, expected pose"),
+    ],
+)
+def test_a_pose_that_says_nothing_reliable_is_refused(reading, named):
+    """An unset quaternion, NaN, another frame or another kind of message is named."""
+    with pytest.raises(ObservationError, match=named):
+        encode(EEF, reading)
+
+
+def test_a_quaternion_a_little_off_unit_length_is_normalised():
+    """Float32 tf and filters leave norms off by less than a percent."""
+    np.testing.assert_allclose(
+        encode(EEF, pose(quaternion=(0.0, 0.0, 0.0, 1.005))), encode(EEF, pose()), atol=1e-6
+    )
