@@ -35,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.error("%s", error)
         return 1
     with server:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: server.stop())
+        server.stop_on(signal.SIGINT, signal.SIGTERM)
         print(f"READY {server.address}", flush=True)
         server.serve_forever()
     log.info("stopped: %s", server.counts)
@@ -46,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _server(options: argparse.Namespace) -> PolicyServer:
     embodiment = load_embodiment(options.embodiment)
     token = read_token(options.token_file)
-    if token is None and options.host not in ("127.0.0.1", "localhost"):
-        log.warning("no token, and not only this machine can reach %s", options.host)
-    return PolicyServer(
+    server = PolicyServer(
         make_policy(options.policy, embodiment),
         options.codec,
         options.flat,
@@ -60,6 +57,9 @@ def _server(options: argparse.Namespace) -> PolicyServer:
         delay=Delay(options.delay_ms, options.jitter_ms),
         seed=options.seed,
     )
+    if token is None and options.host not in ("127.0.0.1", "localhost"):
+        log.warning("no token, and not only this machine can reach %s", server.address)
+    return server
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ and this one must live on: it answers an error and drops what has no return addr
 import contextlib
 import logging
 import random
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -59,21 +60,21 @@ class Counts:
 
 
 class _Wake:
-    """A socket pair that ends a poll: set from any thread or signal handler."""
+    """A socket pair that ends a poll: set from any thread or signal handler, and never drained."""
 
     def __init__(self) -> None:
-        self.reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)
+        self.reader, self.writer = socket.socketpair()
+        self.writer.setblocking(False)
         self.asked = False
 
     def set(self) -> None:
         self.asked = True
         with contextlib.suppress(OSError):  # full: already woken; closed: already stopped
-            self._writer.send(b"\0")
+            self.writer.send(b"\0")
 
     def close(self) -> None:
         self.reader.close()
-        self._writer.close()
+        self.writer.close()
 
 
 class PolicyServer:
@@ -116,6 +117,7 @@ class PolicyServer:
         # A little above the cap, so that the sender learns why; far above, libzmq hangs up.
         self._socket.set(zmq.MAXMSGSIZE, 2 * max_request_bytes)
         self._wake = _Wake()
+        self._signals_were: int | None = None
         try:
             self._socket.bind(bind)
         except zmq.ZMQError as error:
@@ -147,8 +149,23 @@ class PolicyServer:
         """End serve_forever after the request in hand; safe in threads and signal handlers."""
         self._wake.set()
 
+    def stop_on(self, *numbers: signal.Signals) -> None:
+        """Let these signals call `stop`; from the main thread, until `close`.
+
+        A signal that comes between Python's last look and the poll would only be handled when
+        the poll ends, so the interpreter's C handler itself writes to what ends the poll.
+        """
+        self._signals_were = signal.set_wakeup_fd(
+            self._wake.writer.fileno(), warn_on_full_buffer=False
+        )
+        for number in numbers:
+            signal.signal(number, lambda *_: self.stop())
+
     def close(self) -> None:
         """Release socket and context; idempotent."""
+        if self._signals_were is not None:
+            signal.set_wakeup_fd(self._signals_were)
+            self._signals_were = None
         self._socket.close()
         self._context.term()
         self._wake.close()

@@ -1,0 +1,98 @@
+"""Finding and reading an embodiment's YAML without ROS."""
+
+from pathlib import Path
+
+import pytest
+
+from gr00t_ros.core.errors import EmbodimentError
+from gr00t_ros.sidecar import embodiment_file
+from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment
+
+CONFIG = Path(__file__).parents[2] / "config" / "embodiments"
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Two installed prefixes and nothing beside the sources; returns their config folders."""
+    monkeypatch.setattr(embodiment_file, "__file__", str(tmp_path / "a" / "b" / "c" / "file.py"))
+    overlay, prefix = tmp_path / "overlay", tmp_path / "prefix"
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{overlay}:{tmp_path / 'underlay'}")
+    monkeypatch.setattr(embodiment_file.sys, "prefix", str(prefix))
+    folders = [root / "share/gr00t_ros/config/embodiments" for root in (overlay, prefix)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    return folders
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_embodiment_is_found_by_name_and_reads_as_by_path(path):
+    """Robots are data: each file that ships must load."""
+    assert load_embodiment(path.stem).tag == load_embodiment(str(path)).tag
+    assert load_embodiment(path.stem).source == str(path)
+
+
+def test_an_installed_file_is_found_overlay_before_virtual_environment(installed):
+    """A workspace's own file wins over the one that came with the package."""
+    overlay, prefix = installed
+    (prefix / "arm.yaml").touch()
+    assert find_embodiment("arm") == prefix / "arm.yaml"
+    (overlay / "arm.yaml").touch()
+    assert find_embodiment("arm") == overlay / "arm.yaml"
+
+
+def test_an_unknown_name_lists_where_it_looked_and_what_there_is(installed):
+    """A typing error is seen at a glance."""
+    overlay, _ = installed
+    (overlay / "arm.yaml").touch()
+    with pytest.raises(EmbodimentError) as error:
+        find_embodiment("amr")
+    assert "'amr'" in str(error.value) and "known: arm" in str(error.value)
+    assert all(str(folder) in str(error.value) for folder in installed)
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "./missing", "/no/such/place/arm"])
+def test_a_path_is_never_searched_for(name, tmp_path, monkeypatch):
+    """What looks like a path and is not there is an error, not another robot's file."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EmbodimentError, match="no such file"):
+        find_embodiment(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("robot: a\nrate_hz: 1\nrobot: b\n", ":3: .*key 'robot' is written twice"),
+        ("state:\n  arm: {topic: /a, topic: /b}\n", ":2: .*key 'topic' is written twice"),
+        ("robot: [1, 2\n", ":2: "),
+        ("robot: !!python/object:os.system x\n", ":1: "),
+        ("{[1]: 2}: 3\n", ":1: "),
+        ("robot: \x00\n", ": not an embodiment file"),
+        ("- robot\n", "got list at the top"),
+        ("", "got NoneType at the top"),
+        ("[" * 5000, "nested too deeply"),
+        ("robot: a\n", "robot.yaml"),
+    ],
+)
+def test_a_broken_file_is_an_embodiment_error_that_names_file_and_line(tmp_path, content, where):
+    """YAML's own errors never reach an operator, and the last of two equal keys never wins."""
+    path = tmp_path / "robot.yaml"
+    path.write_text(content)
+    with pytest.raises(EmbodimentError, match=where) as error:
+        load_embodiment(str(path))
+    assert str(path) in str(error.value)
+
+
+def test_the_same_key_in_two_places_is_no_duplicate(tmp_path):
+    """Two cameras both have a topic; the error is about what is missing, not about keys."""
+    path = tmp_path / "robot.yaml"
+    path.write_text("video:\n  a: {topic: /a}\n  b: {topic: /b}\n")
+    with pytest.raises(EmbodimentError) as error:
+        load_embodiment(str(path))
+    assert "twice" not in str(error.value)
+
+
+def test_a_folder_in_the_place_of_a_file_is_an_embodiment_error(tmp_path):
+    """As is any file that cannot be read."""
+    (tmp_path / "robot.yaml").mkdir()
+    with pytest.raises(EmbodimentError, match="no such file"):
+        load_embodiment(str(tmp_path / "robot.yaml"))
