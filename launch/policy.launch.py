@@ -1,0 +1,64 @@
+"""Starts the policy node for one robot and activates it once everything is ready.
+
+ros2 launch gr00t_ros policy.launch.py embodiment:=franka_droid host:=192.168.1.20
+"""
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+AS_NODE = "; empty: as params_file or the node says"
+NODE_PARAMETERS = {
+    "embodiment": (str, "Name in config/embodiments, or path, of the embodiment file"),
+    "host": (str, "Host of the GR00T policy server"),
+    "port": (int, "TCP port of the GR00T policy server"),
+    "instruction": (str, "What the robot is to do"),
+}
+ARGUMENTS = {
+    "params_file": ("", "YAML file with parameters of the node; the arguments above win"),
+    "namespace": ("", "ROS namespace of the node; topics are those of the embodiment file"),
+    "use_sim_time": ("false", "Plan on /clock, as with bags and simulators that publish it"),
+    "autostart": ("true", "Configure, and activate as soon as the node says it is ready"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The node and, with `autostart`, the process that brings it up."""
+    parameters = [
+        DeclareLaunchArgument(name, default_value="", description=what + AS_NODE)
+        for name, (_, what) in NODE_PARAMETERS.items()
+    ]
+    others = [
+        DeclareLaunchArgument(name, default_value=default, description=what)
+        for name, (default, what) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*parameters, *others, OpaqueFunction(function=_policy)])
+
+
+def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    argument = context.launch_configurations
+    # Only what was given: an empty argument must not hide the value of params_file.
+    given = {
+        name: kind(argument[name]) for name, (kind, _) in NODE_PARAMETERS.items() if argument[name]
+    }
+    given["use_sim_time"] = argument["use_sim_time"].lower() in ("true", "1")
+    files = [argument["params_file"]] if argument["params_file"] else []
+    shared = {
+        "package": "gr00t_ros",
+        "namespace": argument["namespace"],
+        "output": "both",
+        "emulate_tty": True,
+        "ros_arguments": ["--log-level", argument["log_level"]],
+    }
+    return [
+        Node(executable="policy", name="gr00t_policy", parameters=[*files, given], **shared),
+        Node(
+            executable="autostart",
+            name="gr00t_autostart",
+            condition=IfCondition(LaunchConfiguration("autostart")),
+            **shared,
+        ),
+    ]

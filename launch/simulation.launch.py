@@ -1,0 +1,138 @@
+"""Starts a simulated robot, a policy server that stands in for GR00T, and the policy node.
+
+ros2 launch gr00t_ros simulation.launch.py seed:=3 instruction:="put the red cube on the blue plate"
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import Node
+from launch_ros.substitutions import ExecutableInPackage
+
+# MuJoCo is no rosdep key, so this is the one command that ROS 2 users need beside rosdep.
+INSTALL_SIMULATOR = (
+    "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install mujoco trimesh fast-simplification"
+    " && python3 -m gr00t_ros.sim.assets --install"
+)
+RELAY_PREFIX = "/sim"
+SENSOR_TOPICS = (
+    "/camera/exterior/image_raw",
+    "/camera/wrist/image_raw",
+    "/joint_states",
+    "/ee_pose",
+)
+ARGUMENTS = {
+    "robot": ("franka_droid", "Simulated robot and its embodiment file"),
+    "seed": ("0", "Places cubes and plate"),
+    "instruction": ("put the red cube on the blue plate", "What the robot is to do"),
+    "codec": ("B3", "Generation that the policy server speaks: A0, A1, A2, B2 or B3"),
+    "port": ("5555", "TCP port of the policy server"),
+    "relay": ("false", "Put gr00t_sim_relay between sensors and node, to inject faults"),
+    "use_sim_time": ("false", "The robot publishes /clock and the node plans on it"),
+    "synthetic_cameras": ("false", "Test pattern instead of rendered images: needs no GL"),
+    "record_path": ("", "File (.npz) for the robot's 1 kHz record"),
+    "autostart": ("true", "Activate the node as soon as it says it is ready"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The same processes with the same names and parameters as ./dev demo starts."""
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=what)
+        for name, (default, what) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_simulation)])
+
+
+def _simulation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    _require_simulator()
+    argument = context.launch_configurations
+    relay = [_node("sim_relay", "gr00t_sim_relay", argument, {"source_prefix": RELAY_PREFIX})]
+    return [
+        _robot(argument),
+        *(relay if _true(argument["relay"]) else []),
+        _sidecar(argument),
+        _policy(argument),
+    ]
+
+
+def _require_simulator() -> None:
+    """Raise RuntimeError with the command that installs the simulator when it is missing."""
+    if importlib.util.find_spec("mujoco") is None:
+        raise RuntimeError(f"MuJoCo is not installed. Run once:\n  {INSTALL_SIMULATOR}")
+    from gr00t_ros.sim.assets import installed
+
+    if not installed():
+        raise RuntimeError(f"the robot's model is not installed. Run once:\n  {INSTALL_SIMULATOR}")
+
+
+def _robot(argument: dict[str, str]) -> Node:
+    clock = _true(argument["use_sim_time"])
+    parameters = {
+        "robot": argument["robot"],
+        "seed": int(argument["seed"]),
+        "synthetic_cameras": _true(argument["synthetic_cameras"]),
+        "publish_clock": clock,
+        "record_path": argument["record_path"],
+    }
+    relayed = [(topic, RELAY_PREFIX + topic) for topic in SENSOR_TOPICS]
+    remappings = relayed if _true(argument["relay"]) else []
+    return _node("sim_robot", "gr00t_sim_robot", argument, parameters, remappings)
+
+
+def _node(
+    executable: str,
+    name: str,
+    argument: dict[str, str],
+    parameters: dict[str, object],
+    remappings: Sequence[tuple[str, str]] = (),
+) -> Node:
+    return Node(
+        package="gr00t_ros",
+        executable=executable,
+        name=name,
+        parameters=[parameters],
+        remappings=remappings,
+        output="both",
+        emulate_tty=True,
+        ros_arguments=["--log-level", argument["log_level"]],
+    )
+
+
+def _sidecar(argument: dict[str, str]) -> ExecuteProcess:
+    """The policy server: a process of its own that knows nothing of ROS."""
+    command = [ExecutableInPackage(package="gr00t_ros", executable="sidecar"), "scripted"]
+    options = {
+        "--port": argument["port"],
+        "--codec": argument["codec"],
+        "--embodiment": argument["robot"],
+    }
+    # N1.5 servers know flat keys only
+    flat = ["--flat"] if argument["codec"] == "A0" else []
+    words = [word for option in options.items() for word in option]
+    return ExecuteProcess(
+        cmd=[*command, *words, *flat], name="sidecar", output="both", emulate_tty=True
+    )
+
+
+def _policy(argument: dict[str, str]) -> IncludeLaunchDescription:
+    file = Path(__file__).with_name("policy.launch.py")
+    passed = ("port", "instruction", "use_sim_time", "autostart", "log_level")
+    arguments = {name: argument[name] for name in passed} | {"embodiment": argument["robot"]}
+    return IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(file)), launch_arguments=arguments.items()
+    )
+
+
+def _true(text: str) -> bool:
+    return text.lower() in ("true", "1")
