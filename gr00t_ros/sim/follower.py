@@ -64,6 +64,11 @@ class Follower:
         return self._active
 
     @property
+    def commanded(self) -> Motion:
+        """The newest command: position, velocity, acceleration, each (J,)."""
+        return self._last
+
+    @property
     def counts(self) -> tuple[int, int]:
         """Trajectories accepted and rejected since the start."""
         return self._accepted, self._rejected

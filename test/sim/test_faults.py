@@ -118,8 +118,13 @@ def test_nan_reaches_joint_states_and_poses() -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault("black"), Fault("smoke"), Fault("delay", 0.0), Fault("delay", math.nan),
-     Fault("drop_joint", 3.0)],
+    [
+        Fault("black"),
+        Fault("smoke"),
+        Fault("delay", 0.0),
+        Fault("delay", math.nan),
+        Fault("drop_joint", 3.0),
+    ],
     ids=lambda fault: f"{fault.name}_{fault.value}",
 )
 def test_a_fault_that_cannot_be_is_refused_and_the_stream_goes_on(fault: Fault) -> None:

@@ -1,0 +1,117 @@
+"""The simulated cameras' thread: one picture of each at a fixed rate of simulated time.
+
+Refuses to know ROS and physics: it is handed the world, and hands on pictures. The GL
+context lives and dies in this thread.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.sim.loop import Snapshot
+from gr00t_ros.sim.pace import Pace
+
+Pictures = dict[str, NDArray[np.uint8]]
+
+
+class Renderer(AbstractContextManager["Renderer"], Protocol):
+    """What the feed uses of cameras.Cameras."""
+
+    def render(self, positions: NDArray[np.float64]) -> Pictures: ...  # noqa: D102
+
+
+class SyntheticCameras:
+    """Pictures without a renderer: a bright bar that moves on by one column a frame."""
+
+    def __init__(self, names: tuple[str, ...], height_px: int, width_px: int) -> None:
+        """Cameras of these names and this size."""
+        self._names = names
+        self._blank = np.full((height_px, width_px, 3), 40, dtype=np.uint8)
+        self._frame = 0
+
+    def __enter__(self) -> "SyntheticCameras":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def render(self, _positions: NDArray[np.float64]) -> Pictures:
+        """Return the next picture, (H, W, 3) uint8, the same for each camera."""
+        picture = self._blank.copy()
+        picture[:, self._frame % picture.shape[1]] = 255
+        self._frame += 1
+        return dict.fromkeys(self._names, picture)
+
+
+class CameraFeed:
+    """Renders the newest snapshot at each due time; frames that come too late are skipped."""
+
+    def __init__(self, open_renderer: Callable[[], Renderer]) -> None:
+        """Start the thread and wait until it has opened its renderer; raises what that raises.
+
+        Opening takes the interpreter for a tenth of a second, which physics must not feel:
+        hence before ``start``.
+        """
+        self._open_renderer = open_renderer
+        self._opened = threading.Event()
+        self._begin = threading.Event()
+        self._stop = threading.Event()
+        self._frames = 0
+        self._skipped = 0
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="cameras", daemon=True)
+        self._thread.start()
+        self._opened.wait()
+        self.check()
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Frames rendered, and frames skipped because an earlier one took too long."""
+        return self._frames, self._skipped
+
+    def start(
+        self,
+        snapshot: Callable[[], Snapshot],
+        on_pictures: Callable[[int, Pictures], None],
+        pace: Pace,
+    ) -> None:
+        """Render from now on; ``on_pictures`` gets the snapshot's time, in this feed's thread."""
+        self._snapshot, self._on_pictures, self._pace = snapshot, on_pictures, pace
+        self._begin.set()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; a second call does nothing."""
+        self._stop.set()
+        self._begin.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did."""
+        if self._error is not None:
+            raise RuntimeError(f"camera thread: {self._error}") from self._error
+
+    def _run(self) -> None:
+        try:
+            with self._open_renderer() as renderer:
+                self._opened.set()
+                self._begin.wait()
+                if not self._stop.is_set():
+                    self._render(renderer)
+        except Exception as error:
+            self._error = error
+        finally:
+            self._opened.set()
+
+    def _render(self, renderer: Renderer) -> None:
+        tick = self._pace.newest_due() + 1
+        while self._pace.wait(tick, self._stop):
+            world = self._snapshot()
+            self._on_pictures(world.time_ns, renderer.render(world.world))
+            self._frames += 1
+            following = max(tick + 1, self._pace.newest_due())
+            self._skipped += following - tick - 1
+            tick = following

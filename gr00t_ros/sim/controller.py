@@ -1,0 +1,98 @@
+"""The ROS side of one simulated controller: its command topic and its state topic.
+
+What becomes of a trajectory is follower.py's; the time comes from the caller.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from gr00t_ros.ros import qos
+from gr00t_ros.sim.follower import Follower
+from gr00t_ros.sim.qos import SENSOR_OUT
+
+try:
+    from control_msgs.msg import JointTrajectoryControllerState as ControllerState
+except ImportError:  # not in the PyPI wheels; the same fields, and the node reads either
+    from gr00t_ros.msg import ControllerState
+
+Floats = NDArray[np.float64]
+
+
+class Controller:
+    """Topics `/<name>/joint_trajectory` in, `/<name>/controller_state` out."""
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        follower: Follower,
+        now: Callable[[], tuple[int, int]],
+        measured: Callable[[], tuple[Floats, Floats]],
+    ) -> None:
+        """``now``: the controllers' clock and its ROS offset, ns; ``measured``: (J,), (J,)."""
+        self.name = name
+        self.follower = follower
+        self._now = now
+        self._measured = measured
+        self._logger = node.get_logger().get_child(name)
+        self.last_rejection = ""
+        self._states = node.create_publisher(
+            ControllerState, f"{name}/controller_state", SENSOR_OUT
+        )
+        node.create_subscription(
+            JointTrajectory, f"{name}/joint_trajectory", self._on_trajectory, qos.COMMAND
+        )
+
+    def set_active(self, active: bool) -> None:
+        """Activate, which holds the measured position, or deactivate."""
+        self.follower.set_active(active, self._measured()[0])
+
+    def report(self) -> dict[str, object]:
+        """What became of the trajectories so far, as JSON can say it."""
+        accepted, rejected = self.follower.counts
+        return {
+            "active": self.follower.active,
+            "accepted": accepted,
+            "rejected": rejected,
+            "last_rejection": self.last_rejection,
+        }
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        now_ns, offset_ns = self._now()
+        reason = self.follower.accept(message, now_ns, offset_ns, *self._measured())
+        if reason is not None:
+            self.last_rejection = reason
+            self._logger.error(f"rejected trajectory: {reason}")
+
+    def publish_state(self, stamp: Time) -> None:
+        """Publish reference, feedback and error; silent while inactive, as the real one is."""
+        if not self.follower.active:
+            return
+        reference = self.follower.commanded
+        position, velocity = self._measured()
+        message = ControllerState(
+            joint_names=list(self.follower.joint_names),
+            reference=_point(*reference),
+            feedback=_point(position, velocity),
+            error=_point(reference[0] - position, reference[1] - velocity),
+            output=_point(reference[0]),
+            speed_scaling_factor=1.0,
+        )
+        message.header.stamp = stamp
+        self._states.publish(message)
+
+
+def _point(
+    position: Floats, velocity: Floats | None = None, acceleration: Floats | None = None
+) -> JointTrajectoryPoint:
+    point = JointTrajectoryPoint(positions=position.tolist())
+    if velocity is not None:
+        point.velocities = velocity.tolist()
+    if acceleration is not None:
+        point.accelerations = acceleration.tolist()
+    return point

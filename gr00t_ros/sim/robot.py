@@ -1,0 +1,204 @@
+"""Node gr00t_sim_robot: the simulated Franka as its drivers and controllers look in ROS.
+
+Three threads: physics (loop.py) steps and publishes joints, pose, controller states and
+`/clock`; cameras (camera_feed.py) renders and publishes images; the executor takes
+trajectories and services. The first two end before the node does.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.time import Time as RosTime
+from std_srvs.srv import SetBool, Trigger
+
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.sim.camera_feed import CameraFeed, Pictures, Renderer, SyntheticCameras
+from gr00t_ros.sim.cameras import NAMES as CAMERA_NAMES
+from gr00t_ros.sim.cameras import Cameras
+from gr00t_ros.sim.controller import Controller
+from gr00t_ros.sim.follower import Follower
+from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Snapshot
+from gr00t_ros.sim.pace import Pace
+from gr00t_ros.sim.physics import JOINT_NAMES, Simulation
+from gr00t_ros.sim.record import Recorder, save_record
+from gr00t_ros.sim.sensors import Sensors
+from gr00t_ros.sim.settings import declare_settings
+from gr00t_ros.sim.spin import run_node
+from gr00t_ros.sim.task import TaskState
+
+Floats = NDArray[np.float64]
+
+CONTROLLERS = {"fr3_arm_controller": slice(0, 7), "gripper_controller": slice(7, 8)}
+"""Controller -> its part of physics.JOINT_NAMES."""
+
+SIMULATED_START_NS = 10_000_000_000
+"""Simulated time at the start: not 0, which ROS takes for "no clock yet"."""
+
+# Ticks of 2 ms between publications.
+CLOCK_TICKS = 2
+SENSOR_TICKS = 5
+CONTROLLER_STATE_TICKS = 10  # 50 Hz, as ros2_control's state_publish_rate
+TASK_TICKS = 50
+
+CHECK_PERIOD_S = 0.2
+LATE_NS = 20_000_000
+"""A delay that a robot's own real-time loop never shows: worth a warning."""
+
+
+class SimRobot(Node):
+    """The robot with its controllers active, holding the start pose."""
+
+    def __init__(self) -> None:
+        """Build the world and start; raises SettingsError on parameters or a missing model."""
+        super().__init__("gr00t_sim_robot")
+        self._settings = declare_settings(self)
+        self._simulation = Simulation(self._settings.seed)
+        self._task = TaskState(self._simulation)
+        self._recorder = Recorder(JOINT_NAMES, self._settings.record_span_s)
+        self._sensors = Sensors(self, CAMERA_NAMES, self._settings.publish_clock)
+        self._plan_clock = PlanClock(self)
+        self._controllers = [
+            Controller(self, name, self._follower(part), self._now, self._measured(part))
+            for name, part in CONTROLLERS.items()
+        ]
+        self.create_service(SetBool, "~/set_controller_active", self._on_set_active)
+        self.create_service(Trigger, "~/save_record", self._on_save)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
+        self._start_threads()
+        self.get_logger().info(f"holding the start pose, seed {self._settings.seed}")
+
+    def destroy_node(self) -> None:
+        """End the threads, then save the record, then leave ROS."""
+        self._feed.stop()
+        self._loop.stop()
+        if self._settings.record_path:
+            self._on_save(Trigger.Request(), Trigger.Response())
+        super().destroy_node()
+
+    def _start_threads(self) -> None:
+        settings = self._settings
+        self._feed = CameraFeed(self._open_renderer)
+        start_ns = SIMULATED_START_NS if settings.publish_clock else time.monotonic_ns()
+        factor = settings.real_time_factor
+        self._pace = Pace(start_ns, TICK_NS, factor)
+        followers = [controller.follower for controller in self._controllers]
+        self._loop = ControlLoop(
+            self._simulation, followers, self._recorder, self._pace, self._on_tick
+        )
+        self._loop.start()
+        frame_ns = round(1e9 / settings.camera_rate_hz)
+        self._feed.start(
+            lambda: self._loop.snapshot, self._on_pictures, Pace(start_ns, frame_ns, factor)
+        )
+
+    def _follower(self, part: slice) -> Follower:
+        start = self._simulation.joint_state()[1][part]
+        desired = self._settings.interpolate_from_desired_state
+        return Follower(JOINT_NAMES[part], start, desired)
+
+    def _measured(self, part: slice) -> Callable[[], tuple[Floats, Floats]]:
+        def measured() -> tuple[Floats, Floats]:
+            snapshot = self._loop.snapshot
+            return snapshot.position[part], snapshot.velocity[part]
+
+        return measured
+
+    def _open_renderer(self) -> Renderer:
+        size = self._settings.camera_height_px, self._settings.camera_width_px
+        if self._settings.synthetic_cameras:
+            return SyntheticCameras(CAMERA_NAMES, *size)
+        return Cameras(self._simulation.model, *size)
+
+    def _now(self) -> tuple[int, int]:
+        """Return the controllers' clock and its present offset to ROS time, ns."""
+        return self._loop.snapshot.time_ns, self._offset_ns()
+
+    def _offset_ns(self) -> int:
+        return 0 if self._settings.publish_clock else self._plan_clock.offset_ns()
+
+    def _stamp(self, time_ns: int) -> Time:
+        return RosTime(nanoseconds=time_ns + self._offset_ns()).to_msg()
+
+    def _on_tick(self, snapshot: Snapshot) -> None:
+        """Publish what is due after a tick; physics thread."""
+        tick, stamp = snapshot.tick, self._stamp(snapshot.time_ns)
+        if tick % CLOCK_TICKS == 0:
+            self._sensors.publish_clock(stamp)
+        if tick % SENSOR_TICKS == 0:
+            self._sensors.publish_joints(stamp, JOINT_NAMES, snapshot.position, snapshot.velocity)
+            self._sensors.publish_pose(stamp, *self._simulation.eef_pose())
+        if tick % CONTROLLER_STATE_TICKS == 0:
+            for controller in self._controllers:
+                controller.publish_state(stamp)
+        if tick % TASK_TICKS == 0:
+            self._sensors.publish_state(self._report(snapshot))
+
+    def _on_pictures(self, time_ns: int, pictures: Pictures) -> None:
+        """Publish both cameras' pictures; camera thread."""
+        stamp = self._stamp(time_ns)
+        for name, picture in pictures.items():
+            self._sensors.publish_image(stamp, name, picture)
+
+    def _report(self, snapshot: Snapshot) -> dict[str, object]:
+        lateness = self._pace.lateness
+        frames, skipped = self._feed.counts
+        return {
+            **self._task.report(),
+            "time_s": round(snapshot.tick * TICK_NS * 1e-9, 3),
+            "late_ticks": lateness.late_ticks,
+            "late_s": round(lateness.now_ns * 1e-9, 4),
+            "worst_late_s": round(lateness.worst_ns * 1e-9, 4),
+            "frames": frames,
+            "frames_skipped": skipped,
+            "unusable_targets": self._loop.unusable_targets,
+            "controllers": {one.name: one.report() for one in self._controllers},
+        }
+
+    def _check(self) -> None:
+        """End the process with a dead thread, and say it when physics is late."""
+        self._loop.check()
+        self._feed.check()
+        late_ns = self._pace.lateness.now_ns
+        if late_ns > LATE_NS:
+            self.get_logger().warning(
+                f"physics is {late_ns * 1e-6:.0f} ms behind its clock, and catches up",
+                throttle_duration_sec=1.0,
+            )
+
+    def _on_set_active(self, request: SetBool.Request, response: SetBool.Response) -> object:
+        for controller in self._controllers:
+            controller.set_active(request.data)
+        response.success = True
+        response.message = f"{', '.join(CONTROLLERS)} {'active' if request.data else 'inactive'}"
+        self.get_logger().info(response.message)
+        return response
+
+    def _on_save(self, _request: Trigger.Request, response: Trigger.Response) -> object:
+        try:
+            response.message = self._save()
+            response.success = True
+        except OSError as error:
+            response.message = f"record_path: {error}"
+        self.get_logger().info(response.message)
+        return response
+
+    def _save(self) -> str:
+        record = self._recorder.snapshot(self._offset_ns())
+        save_record(self._settings.record_path, record)
+        return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the simulated robot until SIGINT or SIGTERM."""
+    return run_node(SimRobot, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
