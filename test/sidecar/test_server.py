@@ -92,6 +92,22 @@ def test_a_request_above_the_cap_gets_an_error_that_names_both_sizes(serve, conn
     assert decode(peer.ask(PING)) == PONG
 
 
+def test_a_client_that_sends_far_too_much_loses_its_connection_and_nobody_else(
+    serve, connect, golden_policy
+):
+    """Twice the cap is not even received."""
+    server = serve(golden_policy, max_request_bytes=1000)
+    flood = connect(server.address)
+    monitor = flood.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    monitor.set(zmq.RCVTIMEO, 20_000)
+    flood.socket.send(bytes(2001))
+    assert monitor.recv_multipart()
+    flood.socket.disable_monitor()
+    monitor.close(linger=0)
+    assert decode(connect(server.address).ask(PING)) == PONG
+    assert server.counts.requests == 1
+
+
 def test_a_client_that_leaves_before_its_reply_disturbs_nobody(serve, connect, golden_policy):
     """Its reply is lost, the next client is served."""
     server = serve(golden_policy)
