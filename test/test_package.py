@@ -1,0 +1,115 @@
+"""What package.xml, CMakeLists.txt, setup.py and CHANGELOG.rst say agrees with the tree."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from test_imports import ROS, imported
+
+ROOT = Path(__file__).resolve().parent.parent
+MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
+CMAKE = (ROOT / "CMakeLists.txt").read_text()
+SETUP = (ROOT / "setup.py").read_text()
+# Python module -> rosdep key, where the two differ
+KEYS = {
+    "cv2": "python3-opencv",
+    "hypothesis": "python3-hypothesis",
+    "msgpack": "python3-msgpack",
+    "numpy": "python3-numpy",
+    "pytest": "python3-pytest",
+    "scipy": "python3-scipy",
+    "yaml": "python3-yaml",
+    "zmq": "python3-zmq",
+}
+# No rosdep keys: launch/simulation.launch.py names the command that installs them.
+WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification"}
+OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*.py")}
+
+
+def declared(*tags: str) -> set[str]:
+    """Dependencies of package.xml under the tags."""
+    return {element.text for tag in tags for element in MANIFEST.iter(tag)}
+
+
+def used(*folders: str) -> set[str]:
+    """Packages that Python files of the folders import, beside Python's own and ours."""
+    names = set()
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*.py"):
+            names |= {name.split(".")[0] for name in imported(path.read_text(), "gr00t_ros")}
+    return names - set(sys.stdlib_module_names) - OURS - WITHOUT_KEY
+
+
+@pytest.mark.parametrize(
+    ("folders", "tags"),
+    [
+        (("gr00t_ros", "launch"), ("depend", "exec_depend")),
+        (("test",), ("depend", "exec_depend", "test_depend")),
+    ],
+)
+def test_what_is_imported_is_declared(folders, tags):
+    """Rosdep installs everything that the code needs."""
+    assert {KEYS.get(name, name) for name in used(*folders)} <= declared(*tags)
+
+
+def test_ros_packages_of_the_import_table_are_declared():
+    """The rooms may import no ROS package that package.xml does not name."""
+    packages = {name for name in ROS if not name.startswith("gr00t_ros.")}
+    assert packages <= declared("depend", "exec_depend")
+
+
+def test_interfaces_are_generated_from_every_file():
+    """CMake lists each file of msg/ and srv/, and no other."""
+    listed = set(re.findall(r"(?:msg|srv)/\w+\.(?:msg|srv)", CMAKE))
+    files = {f"{path.parent.name}/{path.name}" for path in ROOT.glob("[ms][sr][gv]/*.*")}
+    assert listed == files
+
+
+def test_packages_of_the_interfaces_fields_are_declared():
+    """The generator finds the types of all fields."""
+    text = "".join(path.read_text() for path in ROOT.glob("[ms][sr][gv]/*.*"))
+    packages = set(re.findall(r"^(\w+)/\w+", text, re.MULTILINE))
+    (listed,) = re.findall(r"set\(interface_dependencies ([^)]*)\)", CMAKE)
+    assert packages == set(listed.split()) == declared("depend")
+
+
+def test_executables_are_installed_and_can_be_run():
+    """Every file of scripts/ is listed in CMake, is executable and calls a main that exists."""
+    listed = set(re.findall(r"scripts/(\w+)", CMAKE))
+    assert listed == {path.name for path in (ROOT / "scripts").iterdir()}
+    for name in listed:
+        path = ROOT / "scripts" / name
+        assert path.stat().st_mode & 0o111 == 0o111, name
+        (target,) = re.findall(r"^from (\S+) import main$", path.read_text(), re.MULTILINE)
+        assert_has_main(target)
+
+
+def test_console_commands_call_a_main_that_exists():
+    """What pip installs can start."""
+    targets = re.findall(r'"gr00t-[\w-]+ = ([\w.]+):main"', SETUP)
+    assert len(targets) == len(list((ROOT / "scripts").iterdir()))
+    for target in targets:
+        assert_has_main(target)
+
+
+def assert_has_main(module: str) -> None:
+    """Fail unless the file of a module defines a function `main`."""
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    assert "main" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_changelog_has_the_version():
+    """The version stands in package.xml alone, which setup.py reads; users read about it."""
+    version = MANIFEST.findtext("version")
+    assert 'findtext("version")' in SETUP
+    assert re.search(rf"^{re.escape(version)} \(", (ROOT / "CHANGELOG.rst").read_text(), re.M)
+
+
+def test_licence_is_apache():
+    """package.xml, setup.py and the text agree."""
+    assert MANIFEST.findtext("license") == "Apache-2.0"
+    assert 'license="Apache-2.0"' in SETUP
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
