@@ -1,0 +1,217 @@
+"""The embodiment's topics -> observations, or what is missing; owns the buffers and their lock.
+
+Nothing here is called back: the node's timer pulls what is due, the worker thread pulls the rest
+when it assembles an observation. Any thread may call any method; the lock is held for one message
+at a time and no picture is decoded under it. Frames stay serialised until they are asked for:
+a ring of them is bounded by RING_BYTES a camera. Header stamps are judged by the node's clock (a
+replayed bag needs use_sim_time), receive ages by steady time always, so that a clock that stands
+still or jumps hides no silence.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image, JointState
+
+from gr00t_ros.core.buffer import Sample
+from gr00t_ros.core.embodiment import Embodiment, Output, StateStream, Stream, VideoStream
+from gr00t_ros.core.errors import EmbodimentError
+from gr00t_ros.core.observation import Gaps, Observation, ObservationSettings, assemble
+from gr00t_ros.core.state import JointReading, PoseReading
+from gr00t_ros.ros import cdr, convert
+from gr00t_ros.ros.controller_state import STATE_TYPES, controller_state
+from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.source import History, Source
+from gr00t_ros.ros.stream_report import LOOK_NS, Graph, StreamReport, report
+
+RING_BYTES = 256 * 2**20
+"""Most memory of one camera's history: 290 frames of 640x480, 43 of 1920x1080 (rgb8)."""
+
+VIDEO_PULL_HZ = 15.0
+"""Least rate at which frames are looked at; below, a frozen or late camera shows too late."""
+
+STATE_PERIOD_NS = 10_000_000
+"""Joint states, poses and controller states are pulled at up to 100 Hz."""
+
+
+class Inputs:
+    """All streams of one embodiment on one node."""
+
+    def __init__(
+        self,
+        node: Node,
+        embodiment: Embodiment,
+        settings: ObservationSettings,
+        ring_bytes: int = RING_BYTES,
+    ) -> None:
+        """Subscribe to all topics of `embodiment`; call `pull` at 50 Hz or more from then on.
+
+        Raises EmbodimentError for a topic that two streams read as different types. `settings`
+        may be replaced while running; history is kept for the ages it has now.
+        """
+        self.settings = settings
+        self._embodiment = embodiment
+        self._lock = threading.Lock()
+        self._clock = node.get_clock()
+        self._graph = Graph(node)
+        self._sources: dict[str, Source] = {}
+        for topic, streams in _by_topic(embodiment).items():
+            history = History(_span_ns(streams, embodiment.step_ns, settings), ring_bytes)
+            self._sources[topic] = _source(node, embodiment, streams, history)
+        self._controllers = {
+            output.name: _controller(node, output) for output in embodiment.outputs
+        }
+
+    def pull(self) -> None:
+        """Take what is due from every topic; called by the node's timer.
+
+        Asks the graph, outside the lock, about topics that have been silent for a while.
+        """
+        now_ns = time.monotonic_ns()
+        for source in self._all():
+            with self._lock:
+                if source.due(now_ns):
+                    source.pull(now_ns)
+                silent = source.silent(now_ns, LOOK_NS)
+            if silent and (published := self._graph.look(source.subscription, now_ns)):
+                with self._lock:
+                    source.subscription.follow(published)
+
+    def observe(self) -> Observation | Gaps:
+        """Take the newest of every topic and assemble; called by the worker thread.
+
+        The frames of the observation are serialised: decode_video writes them into the request.
+        """
+        for source in self._sources.values():
+            with self._lock:
+                source.pull(time.monotonic_ns())
+        with self._lock:
+            buffers = {topic: source.buffer for topic, source in self._sources.items()}
+            now_ros_ns, now_ns = int(self._clock.now().nanoseconds), time.monotonic_ns()
+            return assemble(self._embodiment, buffers, now_ros_ns, now_ns, self.settings)
+
+    def decode_video(
+        self, observation: Observation, slots: Mapping[str, NDArray[np.uint8]]
+    ) -> None:
+        """Decode an observation's frames into `slots[key]`, (1, T, H, W, 3) uint8; takes no lock.
+
+        Raises ObservationError naming the stream; the request must then not be sent.
+        """
+        convert.decode_video(self._embodiment, observation, slots)
+
+    def streams(self, now_ros_ns: int, now_ns: int) -> tuple[StreamReport, ...]:
+        """Age, count and problem of every stream: video, state, controllers, in the file's order.
+
+        `now_ros_ns` is the node's clock, `now_ns` steady time.
+        """
+        with self._lock:
+            reports = [
+                report(name, stream, source, now_ros_ns, now_ns, self.settings)
+                for name, stream, source in self._named()
+            ]
+        return tuple(self._graph.explain(one) for one in reports)
+
+    def joints(self) -> tuple[Sample, ...]:
+        """The newest JointReading of every joint-state topic, as samples."""
+        with self._lock:
+            newest = [source.buffer.latest() for source in self._sources.values()]
+        return tuple(s for s in newest if s is not None and isinstance(s.value, JointReading))
+
+    def controller(self, output: str) -> Sample | None:
+        """The newest ControllerReading of the output of that name, as a sample."""
+        with self._lock:
+            return self._controllers[output].buffer.latest()
+
+    def clear(self) -> None:
+        """Forget all samples; after a clock jump they belong to another time."""
+        with self._lock:
+            for source in self._all():
+                source.clear()
+
+    def destroy(self) -> None:
+        """Unsubscribe from everything; later pulls take nothing."""
+        with self._lock:
+            for source in self._all():
+                source.subscription.destroy()
+
+    def _all(self) -> Iterator[Source]:
+        yield from self._sources.values()
+        yield from self._controllers.values()
+
+    def _named(self) -> Iterator[tuple[str, Stream | Output, Source]]:
+        for video in self._embodiment.video:
+            yield f"video.{video.key}", video, self._sources[video.topic]
+        for state in self._embodiment.state:
+            yield f"state.{state.key}", state, self._sources[state.topic]
+        for output in self._embodiment.outputs:
+            yield f"controller.{output.name}", output, self._controllers[output.name]
+
+
+def _by_topic(embodiment: Embodiment) -> dict[str, list[Stream]]:
+    """The streams of each topic, which all read it as the same type."""
+    topics: dict[str, list[Stream]] = {}
+    for stream in embodiment.streams:
+        streams = topics.setdefault(stream.topic, [])
+        streams.append(stream)
+        if _kind(stream) != _kind(streams[0]):
+            raise EmbodimentError(
+                f"{embodiment.source}: {stream.topic} is read as {_kind(streams[0])} by "
+                f"{streams[0].key} and as {_kind(stream)} by {stream.key}, expected one type"
+            )
+    return topics
+
+
+def _kind(stream: Stream) -> str:
+    return stream.transport if isinstance(stream, VideoStream) else stream.source
+
+
+def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSettings) -> int:
+    """The longest history of `streams`, behind an observation as late as may be."""
+    return max(
+        -min(stream.delta_indices) * step_ns
+        + step_ns
+        + 2 * stream.period_ns
+        + settings.max_age_ns(stream)
+        for stream in streams
+    )
+
+
+def _source(node: Node, embodiment: Embodiment, streams: list[Stream], history: History) -> Source:
+    stream = streams[0]
+    if isinstance(stream, StateStream):
+        kind, read = (JointState, _joints) if stream.source == "joints" else (PoseStamped, _pose)
+        subscription = PulledSubscription(node, (kind,), stream.topic)
+        return Source(subscription, read, history, STATE_PERIOD_NS)
+    transport = stream.transport
+    kind = CompressedImage if transport == "compressed" else Image
+    subscription = PulledSubscription(node, (kind,), stream.topic)
+    period_ns = round(1e9 / max(VIDEO_PULL_HZ, embodiment.rate_hz))
+    return Source(subscription, lambda raw: _frame(raw, transport), history, period_ns)
+
+
+def _controller(node: Node, output: Output) -> Source:
+    """The newest state only; which of the types the controller publishes is not configured."""
+    subscription = PulledSubscription(node, STATE_TYPES, output.state_topic, raw=False)
+    return Source(subscription, controller_state, History(0, RING_BYTES), STATE_PERIOD_NS)
+
+
+def _frame(raw: bytes, transport: str) -> tuple[int, bytes]:
+    return convert.check(raw, transport), raw
+
+
+def _joints(raw: bytes) -> tuple[int, JointReading]:
+    view = cdr.joint_state(raw)
+    velocity = view.velocity if len(view.velocity) == len(view.names) else None
+    return view.stamp_ns, JointReading(view.names, view.position, velocity)
+
+
+def _pose(raw: bytes) -> tuple[int, PoseReading]:
+    view = cdr.pose_stamped(raw)
+    return view.stamp_ns, PoseReading(view.position_m, view.quaternion_xyzw, view.frame_id)

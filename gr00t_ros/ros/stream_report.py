@@ -1,0 +1,140 @@
+"""How one stream does now: its age, its count and, in one sentence, what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rclpy.node import Node
+
+from gr00t_ros.core.embodiment import Output, StateStream, Stream
+from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.observation import ObservationSettings
+from gr00t_ros.core.state import encode, select
+from gr00t_ros.ros.controller_state import ControllerReading
+from gr00t_ros.ros.pulled import InvalidHandle, PulledSubscription
+from gr00t_ros.ros.source import Source
+
+LOOK_NS = 1_000_000_000
+"""After how long a silence, and how often, the graph is asked about a topic: no cheap call."""
+
+CONTROLLER_MAX_AGE_NS = 200_000_000
+"""Controllers publish their state at 20 Hz or more by default (state_publish_rate 50)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """One stream: `name` is video.KEY, state.KEY or controller.OUTPUT, `topic` as remapped.
+
+    `age_ns` is the larger of stamp age and receive age of the newest usable sample, None: never
+    received. `received` counts messages taken, `refused` those among them that cannot be used.
+    """
+
+    name: str
+    topic: str
+    age_ns: int | None
+    max_age_ns: int
+    received: int
+    refused: int
+    problem: str
+
+    @property
+    def age_s(self) -> float:
+        """Age in seconds, -1 where nothing usable was received."""
+        return -1.0 if self.age_ns is None else self.age_ns / 1e9
+
+    @property
+    def max_age_s(self) -> float:
+        """Age in seconds above which the stream is stale."""
+        return self.max_age_ns / 1e9
+
+    @property
+    def fresh(self) -> bool:
+        """Whether a usable sample came within max_age."""
+        return self.age_ns is not None and self.age_ns <= self.max_age_ns
+
+
+def report(
+    name: str,
+    stream: Stream | Output,
+    source: Source,
+    now_ros_ns: int,
+    now_ns: int,
+    settings: ObservationSettings,
+) -> StreamReport:
+    """Judge the newest sample of `source` as `stream` would use it."""
+    newest = source.buffer.latest()
+    age_ns, problem = None, source.problem
+    if newest is not None:
+        age_ns = max(now_ros_ns - newest.stamp_ns, now_ns - newest.received_ns, 0)
+        ahead_ns = newest.stamp_ns - now_ros_ns
+        if ahead_ns > settings.future_ns:
+            problem = problem or f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree"
+        problem = problem or _unusable(stream, newest.value)
+    if isinstance(stream, Output):
+        max_age_ns = CONTROLLER_MAX_AGE_NS
+    else:
+        max_age_ns = settings.max_age_ns(stream)
+    return StreamReport(
+        name,
+        source.subscription.topic,
+        age_ns,
+        max_age_ns,
+        source.received,
+        source.refused,
+        problem,
+    )
+
+
+def _unusable(stream: Stream | Output, value: object) -> str:
+    """Why the content cannot be used although the message is whole, such as a missing joint."""
+    try:
+        if isinstance(stream, StateStream):
+            encode(stream, value)
+        elif isinstance(stream, Output) and isinstance(value, ControllerReading):
+            select(stream.names, value.reference)
+            select(stream.names, value.feedback)
+    except ObservationError as error:
+        return str(error)
+    return ""
+
+
+class Graph:
+    """Says why a silent topic is silent, by who publishes what on it."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._looked_ns: dict[str, int] = {}
+        self._why: dict[str, str] = {}
+
+    def look(self, subscription: PulledSubscription, now_ns: int) -> frozenset[str]:
+        """The types published on a silent topic, asked once a second; called by the node's timer.
+
+        Empty also where it is not asked this time.
+        """
+        topic = subscription.topic
+        if now_ns - self._looked_ns.get(topic, now_ns - LOOK_NS) < LOOK_NS:
+            return frozenset()
+        self._looked_ns[topic] = now_ns
+        try:
+            publishers = self._node.get_publishers_info_by_topic(topic)
+        except InvalidHandle:  # the node was destroyed between two ticks
+            return frozenset()
+        published = frozenset(info.topic_type for info in publishers)
+        self._why[topic] = _explanation(topic, published, subscription.type_names)
+        return published
+
+    def explain(self, one: StreamReport) -> StreamReport:
+        """`one` with the last answer, where it is not fresh and has no problem of its own."""
+        if one.fresh or one.problem:
+            return one
+        return replace(one, problem=self._why.get(one.topic, ""))
+
+
+def _explanation(topic: str, published: frozenset[str], types: Sequence[str]) -> str:
+    if not published:
+        return f"nobody publishes {topic}: is its driver running, in this ROS domain?"
+    if published.isdisjoint(types):
+        got, expected = ", ".join(sorted(published)), " or ".join(types)
+        return f"{topic} is published as {got}, expected {expected}"
+    return f"{topic} has a publisher, but nothing came from it lately"
