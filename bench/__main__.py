@@ -1,0 +1,34 @@
+"""Run one benchmark, print its lines and targets, exit 1 when a target is missed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.paired import Report
+
+BENCHES = ("wire", "camera")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("name", choices=BENCHES)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    options = parser.parse_args(arguments)
+    report: Report = importlib.import_module(f"bench.{options.name}").run()
+    for line in (*report.lines, *map(str, report.targets)):
+        print(line)
+    if options.json:
+        targets = [asdict(t) | {"passed": t.passed} for t in report.targets]
+        document = {"name": report.name, "figures": report.figures, "targets": targets}
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    return 0 if all(target.passed for target in report.targets) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
