@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +14,10 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 NAME = "gr00t_ros"
+NO_GENERATORS = """
+gr00t_ros: ROS 2's message generators are not to be seen here. With ROS 2 installed use colcon.
+Without: pip install -r requirements.txt, then pip install --no-build-isolation .
+"""
 
 
 class BinaryDistribution(Distribution):
@@ -28,6 +33,8 @@ class CMakeBuild(build_py):
 
     def run(self) -> None:
         """Build into a fresh tree, so that what was deleted in the source is not shipped."""
+        if not all(map(find_spec, ("ament_package", "catkin_pkg"))):
+            raise SystemExit(NO_GENERATORS)
         build = Path(self.build_lib).resolve().parent / "cmake"
         shutil.rmtree(build, ignore_errors=True)
         tree = build / "install"

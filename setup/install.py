@@ -66,7 +66,11 @@ def _lock() -> Iterator[None]:
     with LOCK.open("w") as file:
         # Steps inherit it: a pip whose ./dev was killed keeps the next one waiting.
         os.set_inheritable(file.fileno(), True)
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("setup: waiting for another ./dev that is setting up", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
