@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from functools import lru_cache
 from typing import Any, Final, Literal, cast
 
 import msgpack
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from gr00t_ros.core.errors import WireError
 
 ArrayCodec = Literal["npy", "msgpack_numpy"]
+_Layout = tuple[np.dtype[Any], tuple[int, ...], int]  # with the size of the data, bytes
 
 NPY_KEY: Final = "__ndarray_class__"
 MAX_NPY_HEADER: Final = 1024
@@ -32,6 +34,7 @@ _DTYPES: Final = {
 } | {order + code: np.dtype(order + code) for order in "<>" for code in ("f2", "f4", "f8")}
 
 _NPY_MAGIC: Final = b"\x93NUMPY\x01\x00"
+_NPY_START: Final = len(_NPY_MAGIC) + 2
 _NPY_HEADER: Final = re.compile(
     rb"\{'descr': '([<>|][a-z][0-9])', 'fortran_order': (True|False), "
     rb"'shape': \(((?:[0-9]{1,10}, ?)*(?:[0-9]{1,10})?)\), \} *\n"
@@ -106,22 +109,16 @@ def read_npy(data: object) -> NDArray[Any]:
     """Return the array in the bytes of a version 1 .npy file, read-only."""
     if not isinstance(data, bytes):
         raise WireError(f"decode: as_npy is {type(data).__name__}, expected bytes")
-    if not data.startswith(_NPY_MAGIC):
-        raise WireError(f"decode: as_npy starts {data[:8]!r}, expected a version 1 .npy file")
-    start = len(_NPY_MAGIC) + 2
-    end = start + int.from_bytes(data[start - 2 : start], "little")
-    if end - start > MAX_NPY_HEADER:
-        raise WireError(f"decode: npy header of {end - start} bytes, at most {MAX_NPY_HEADER}")
-    header = _NPY_HEADER.fullmatch(data[start:end])
-    if header is None:
-        raise WireError(f"decode: npy header {data[start:end]!r} is not of a plain numeric array")
-    shape = tuple(int(axis) for axis in header[3].replace(b" ", b"").split(b",") if axis)
-    order: Literal["F", "C"] = "F" if header[2] == b"True" else "C"
-    return _array(header[1].decode("ascii"), shape, data, end, order)
+    end = _NPY_START + int.from_bytes(data[_NPY_START - 2 : _NPY_START], "little")
+    if end - _NPY_START > MAX_NPY_HEADER:
+        raise WireError(f"decode: npy header of {end} bytes, expected {MAX_NPY_HEADER} at most")
+    layout, order = _npy_layout(data[:end])
+    return _array(layout, data, end, order)
 
 
 def read_msgpack_numpy(value: dict[Any, Any]) -> NDArray[Any] | np.generic:
     """Return the read-only array or the scalar of a map with ``nd``, keys str or bytes."""
+
     def field(name: str) -> Any:
         return value.get(name.encode("ascii"), value.get(name))
 
@@ -131,30 +128,42 @@ def read_msgpack_numpy(value: dict[Any, Any]) -> NDArray[Any] | np.generic:
     if not isinstance(data, bytes):
         raise WireError(f"decode: array data is {type(data).__name__}, expected bytes")
     if field("nd") is False:
-        return cast("np.generic", _array(field("type"), (), data, 0, "C")[()])
+        return cast("np.generic", _array(_checked_layout(field("type"), ()), data, 0, "C")[()])
     shape = field("shape")
     if field("nd") is not True or not isinstance(shape, list):
         raise WireError("decode: array map without nd true or false and a shape list")
-    return _array(field("type"), tuple(shape), data, 0, "C")
+    return _array(_checked_layout(field("type"), tuple(shape)), data, 0, "C")
 
 
-def _array(
-    type_text: object, shape: tuple[Any, ...], data: bytes, offset: int, order: Literal["C", "F"]
-) -> NDArray[Any]:
-    """Return a read-only array over `data` from `offset`, after checking every number."""
+@lru_cache(maxsize=64)
+def _npy_layout(head: bytes) -> tuple[_Layout, Literal["C", "F"]]:
+    """Return what a .npy header says; cached, since a server's replies never change theirs."""
+    header = _NPY_HEADER.fullmatch(head, _NPY_START) if head.startswith(_NPY_MAGIC) else None
+    if header is None:
+        raise WireError(f"decode: {head[:200]!r} starts no version 1 .npy file of plain numbers")
+    shape = tuple(int(axis) for axis in header[3].replace(b" ", b"").split(b",") if axis)
+    layout = _checked_layout(header[1].decode("ascii"), shape)
+    return layout, "F" if header[2] == b"True" else "C"
+
+
+def _checked_layout(type_text: object, shape: tuple[Any, ...]) -> _Layout:
     dtype = _DTYPES.get(type_text) if isinstance(type_text, str) else None
     if dtype is None:
         raise WireError(f"decode: dtype {type_text!r}, expected bool, integer or float16/32/64")
     if len(shape) > MAX_AXES or any(type(n) is not int or not 0 <= n < 1 << 31 for n in shape):
         raise WireError(f"decode: shape {shape!r}, expected at most {MAX_AXES} axes below 2^31")
-    if len(data) - offset != math.prod(shape) * dtype.itemsize:
-        raise WireError(
-            f"decode: {len(data) - offset} bytes of data, expected those of {type_text}{shape}"
-        )
+    return dtype, shape, math.prod(shape) * dtype.itemsize
+
+
+def _array(layout: _Layout, data: bytes, offset: int, order: Literal["C", "F"]) -> NDArray[Any]:
+    """Return a read-only array over `data` from `offset`, whose size must be the layout's."""
+    dtype, shape, size = layout
+    if len(data) - offset != size:
+        raise WireError(f"decode: {len(data) - offset} bytes of {dtype}{shape}, expected {size}")
     try:
         array = np.ndarray(shape, dtype, data, offset, order=order)
     except (ValueError, TypeError) as error:
-        raise WireError(f"decode: shape {shape} of {type_text}: {error}") from error
+        raise WireError(f"decode: shape {shape} of {dtype}: {error}") from error
     return _native(array)
 
 

@@ -170,8 +170,6 @@ class PolicyClient:
             raise type(error)(self._token.redact(str(error))) from None
 
     def _open_link(self) -> _Link:
-        if self._link is not None and self._link.is_dead():
-            self._drop_link()
         if self._link is None:
             self._link = _Link(self._context, self.address, self._max_reply_bytes)
         return self._link
@@ -203,8 +201,11 @@ class _Link:
         self._socket.setsockopt(zmq.RECONNECT_IVL, -1)
         self._socket.setsockopt(zmq.IPV6, int(address.startswith("tcp://[")))
         self._monitor = self._socket.get_monitor_socket(_EVENTS)
-        self._poller = zmq.Poller()
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._readable, self._writable = zmq.Poller(), zmq.Poller()
+        self._readable.register(self._socket, zmq.POLLIN)
+        self._writable.register(self._socket, zmq.POLLOUT)
+        for poller in (self._readable, self._writable):
+            poller.register(self._monitor, zmq.POLLIN)
         try:
             self._socket.connect(address)
         except zmq.ZMQError as error:
@@ -213,38 +214,31 @@ class _Link:
 
     def exchange(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
         """Send one frame, return the one frame of the reply."""
-        self._await(zmq.POLLOUT, deadline_ns, where)
-        self._socket.send(frame, zmq.NOBLOCK, copy=False)
-        self._await(zmq.POLLIN, deadline_ns, where)
+        try:
+            self._socket.send(frame, zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            self._await(self._writable, deadline_ns, where)
+            self._socket.send(frame, zmq.NOBLOCK, copy=False)
+        self._await(self._readable, deadline_ns, where)
         data = self._socket.recv(zmq.NOBLOCK)
         if self._socket.getsockopt(zmq.RCVMORE):
             raise WireError(f"{where}: reply of several frames, expected one")
         return data
-
-    def is_dead(self) -> bool:
-        """Whether the connection was lost while no request was out."""
-        try:
-            while self._monitor.poll(0):
-                self._note(False, "")
-        except (UnreachableError, WireError):
-            return True
-        return False
 
     def close(self) -> None:
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close(linger=0)
 
-    def _await(self, event: int, deadline_ns: int, where: str) -> None:
-        """Return when the socket is ready for `event`; raise by the deadline."""
-        self._poller.register(self._socket, event)
+    def _await(self, poller: zmq.Poller, deadline_ns: int, where: str) -> None:
+        """Return when the socket is ready for what `poller` asks; raise by the deadline."""
         while True:
             left_ns = deadline_ns - time.monotonic_ns()
-            ready = dict(self._poller.poll(max(0, left_ns // 1_000_000)))
+            ready = dict(poller.poll(max(0, left_ns // 1_000_000)))
             if self._socket in ready:
                 return
             if self._monitor in ready:
-                self._note(event == zmq.POLLIN, where)
+                self._note(poller is self._readable, where)
             elif left_ns < 1_000_000:
                 raise self._too_late(where)
 

@@ -7,6 +7,7 @@ bytes (codec.py). What each generation expects is wire.md 1, 3, 5, 6, 8 and 9.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from enum import Enum
 from typing import Any, Final, Literal, TypeGuard, TypeVar
 
@@ -243,5 +244,5 @@ def _rows(value: object, key: str, generation: Generation) -> NDArray[np.float32
         rows = value[:, np.newaxis]
     elif not (generation.is_n15 and value.ndim == 2):
         raise WireError(f"{GET_ACTION}: {key} has shape {value.shape}, expected (1, H, D)")
-    with np.errstate(over="ignore"):
+    with nullcontext() if rows.dtype == np.float32 else np.errstate(over="ignore"):
         return rows.astype(np.float32)
