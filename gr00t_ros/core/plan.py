@@ -1,0 +1,174 @@
+"""The committed motion on a fixed knot grid, and the windows of it that are sent.
+
+The splice invariant (design decision 12): each course equals the one before it, its stop tail
+included, up to its branch knot, to the last bit. A joint whose new motion would break a limit
+keeps the course it has, which was checked before and ends at rest. Knows no chunks and no topics.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.errors import PlanError
+from gr00t_ros.core.sampler import Trajectory
+from gr00t_ros.core.shaper import Bounds
+from gr00t_ros.core.stop import Rows, State
+
+Floats = NDArray[np.float64]
+
+# Between two knots a position may pass both by a_max*T^2/8, 0.3 mrad at FR3's defaults; the knots
+# themselves may pass a limit, margin included, by this much. rad
+POSITION_SLACK_RAD = 1e-4
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window(Trajectory):
+    """A trajectory that ends at rest, stamped on the plan clock, with all three fields.
+
+    horizon_ns: plan time from which on only the stop tail follows.
+    """
+
+    horizon_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """Motion at the knots first_knot, first_knot + 1, ... (of time knot * knot_ns), ending at rest.
+
+    lag_ns: (N,) int64, how far behind its own time the reference is followed at each knot.
+    """
+
+    knot_ns: int
+    first_knot: int
+    horizon_knot: int
+    rows: Rows
+    lag_ns: NDArray[np.int64]
+
+    @property
+    def last_knot(self) -> int:
+        """The knot from which on the course rests."""
+        return self.first_knot + len(self.lag_ns) - 1
+
+    @property
+    def end_ns(self) -> int:
+        """Plan time from which on the course rests."""
+        return self.last_knot * self.knot_ns
+
+    def rows_between(self, first: int, last: int) -> Rows:
+        """Rows of the knots first..last; after the end they repeat the rest."""
+        index = self._index(first, last)
+        return Rows(*(field[index] for field in self.rows))
+
+    def lags_between(self, first: int, last: int) -> NDArray[np.int64]:
+        """Lag of the reference at the knots first..last, (N,) int64 ns."""
+        return self.lag_ns[self._index(first, last)]
+
+    def lag_at(self, knot: int) -> int:
+        """Lag of the reference at a knot, ns."""
+        return int(self.lags_between(knot, knot)[0])
+
+    def state(self, knot: int) -> State:
+        """Motion at one knot."""
+        return State(*(field[0] for field in self.rows_between(knot, knot)))
+
+    def at(self, now_ns: int) -> State:
+        """Motion at any plan time: jerk is constant between knots."""
+        knot, past_ns = divmod(now_ns, self.knot_ns)
+        (x, v, a), after = self.state(knot), self.state(knot + 1)
+        t = past_ns * 1e-9
+        jerk = (after.acceleration - a) / (self.knot_ns * 1e-9)
+        return State(
+            x + t * (v + t * (a / 2 + t * jerk / 6)), v + t * (a + t * jerk / 2), a + t * jerk
+        )
+
+    def on_time(self) -> "Course":
+        """The same motion, the reference no longer lagging: a new chunk has taken the lag in."""
+        return replace(self, lag_ns=np.zeros_like(self.lag_ns))
+
+    def since(self, knot: int) -> "Course":
+        """The same course without the knots before `knot`."""
+        first = min(max(knot, self.first_knot), self.last_knot)
+        rows = self.rows_between(first, self.last_knot)
+        lag_ns = self.lags_between(first, self.last_knot)
+        return replace(self, first_knot=first, rows=rows, lag_ns=lag_ns)
+
+    def window(self) -> Window:
+        """What is sent of it: everything."""
+        count = len(self.lag_ns)
+        times_ns = np.arange(count, dtype=np.int64) * self.knot_ns
+        stamp_ns = self.first_knot * self.knot_ns
+        return Window(stamp_ns, times_ns, *self.rows, horizon_ns=self.horizon_knot * self.knot_ns)
+
+    def _index(self, first: int, last: int) -> NDArray[np.int64]:
+        index = np.arange(first - self.first_knot, last + 1 - self.first_knot)
+        return np.clip(index, 0, len(self.lag_ns) - 1)
+
+
+def rest(position: Floats, knot: int, knot_ns: int) -> Course:
+    """The course that holds `position` (J,) rad. Raises PlanError if it is not finite."""
+    at = np.array([position], dtype=np.float64)
+    if not np.isfinite(at).all():
+        raise PlanError(f"plan: got a start position of {position}, expected finite positions")
+    rows = Rows(at, np.zeros_like(at), np.zeros_like(at))
+    return Course(knot_ns, knot, knot, rows, np.zeros(1, dtype=np.int64))
+
+
+def extend(
+    course: Course, first_knot: int, branch_knot: int, new: Rows, lag_ns: NDArray[np.int64]
+) -> Course:
+    """The course from first_knot on: as it was up to the branch knot, then the `new` rows.
+
+    lag_ns: of the new rows that are not stop tail; the tail keeps the last one.
+    """
+    rows = Rows(
+        *(
+            np.concatenate(pair)
+            for pair in zip(course.rows_between(first_knot, branch_knot), new, strict=True)
+        )
+    )
+    lags = np.concatenate([course.lags_between(first_knot, branch_knot), lag_ns])
+    padded = np.concatenate([lags, np.full(len(rows.position) - len(lags), lags[-1])])
+    return Course(course.knot_ns, first_knot, branch_knot + len(lag_ns), rows, padded)
+
+
+def keep_lawful(course: Course, branch_knot: int, new: Rows, within: Bounds) -> tuple[Rows, int]:
+    """The `new` rows after branch_knot, unlawful joints replaced by the course; and their number.
+
+    Raises PlanError if even that is no lawful motion, which then must not be sent.
+    """
+    unlawful = breaks(course, branch_knot, new, within)
+    if not unlawful.any():
+        return new, 0
+    last = max(branch_knot + len(new.position), course.last_knot)
+    old = course.rows_between(branch_knot + 1, last)
+    missing = len(old.position) - len(new.position)
+    padded = (np.concatenate([field, np.repeat(field[-1:], missing, axis=0)]) for field in new)
+    rows = Rows(*(np.where(unlawful, *pair) for pair in zip(old, padded, strict=True)))
+    if not np.isfinite(rows).all() or np.any(rows.velocity[-1]) or np.any(rows.acceleration[-1]):
+        raise PlanError("plan: got a motion that does not end at rest, nothing is sent")
+    return rows, int(unlawful.sum())
+
+
+def breaks(course: Course, branch_knot: int, new: Rows, within: Bounds) -> NDArray[np.bool_]:
+    """(J,) which joints' new rows break a limit that the course before does not."""
+    position, velocity, acceleration = new
+    branch = course.state(branch_knot)
+    swing = np.diff(np.vstack([branch.acceleration, acceleration]), axis=0)
+    old = course.rows_between(branch_knot, max(branch_knot, course.last_knot)).position
+    farthest = np.stack([old.max(axis=0), (-old).max(axis=0)])
+    limit = np.maximum(within.sides, farthest) + POSITION_SLACK_RAD
+    sides = np.stack([position, -position], axis=1)
+    speeds = np.stack([velocity, -velocity], axis=1)
+    jerk = within.jerk * (course.knot_ns * 1e-9)
+    bad = (
+        ~np.isfinite(position + velocity + acceleration)
+        | (np.abs(acceleration) > within.acceleration * (1 + _ROUNDING))
+        | (np.abs(swing) > jerk * (1 + _ROUNDING))
+        | (sides > limit).any(axis=1)
+        | (speeds > within.speed(sides) + _ROUNDING).any(axis=1)
+    )
+    unrest = (velocity[-1] != 0.0) | (acceleration[-1] != 0.0)
+    broken: NDArray[np.bool_] = bad.any(axis=0) | unrest
+    return broken

@@ -1,0 +1,167 @@
+"""A reference becomes a motion inside velocity, acceleration and jerk limits, knot by knot.
+
+The filter's step is the knot step and jerk is constant between knots: never resample. Knows no
+chunks, no messages and no time of day; positions are slowed down for, never clipped.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.limits import JointLimits
+from gr00t_ros.core.stop import Rows, State
+
+Floats = NDArray[np.float64]
+
+# Bandwidth of the tracking filter (control.md 1: about 12 rad/s).
+OMEGA_RAD_S = 12.0
+# Share of the acceleration limit with which the filter plans to brake before a position limit;
+# the rest is for the filter's own lag.
+BRAKING_SHARE = 0.5
+# Slope of the last, linear piece of the approach to a position limit, 1/s.
+APPROACH_PER_S = 8.0
+# Share of a position-dependent velocity limit that the filter aims at, so that it never meets it.
+ENVELOPE_SHARE = 0.9
+# How far ahead the filter looks, in time constants 1/omega; beyond it the gains are below 2 %.
+PREVIEW_CONSTANTS = 8.0
+
+_SIDES = np.array([[1.0], [-1.0]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounds:
+    """What a motion must keep: JointLimits with the margin and the velocity scale applied.
+
+    sides: (2, J) rad, upper and negated lower position limit, each less its margin. velocity:
+    (J,) rad/s, scaled. acceleration, jerk: (J,). envelope: (2, 3, J) offset, slope and position
+    of each side's velocity limit v <= -offset + sqrt(slope * (position - q)).
+    """
+
+    sides: Floats
+    velocity: Floats
+    acceleration: Floats
+    jerk: Floats
+    envelope: Floats
+
+    def speed(self, position: Floats, share: float = 1.0) -> Floats:
+        """Largest velocity up and largest down, (..., 2, J) rad/s, at positions (..., 2, J).
+
+        The positions of the second side are negated. FR3's own formula: libfranka
+        rate_limiting.h, computeUpperLimitsJointVelocity.
+        """
+        offset, slope, end = self.envelope.transpose(1, 0, 2)
+        root = np.sqrt(np.maximum(slope * (end - position), 0.0))
+        at_most: Floats = np.minimum(self.velocity, share * np.maximum(root - offset, 0.0))
+        return at_most
+
+
+def bounds(limits: JointLimits, velocity_scale: float) -> Bounds:
+    """The bounds of all joints at velocity_scale (0, 1] of their velocity limits."""
+    none = np.isnan(limits.envelope[:, :1])
+    offset, slope, upper, lower = np.where(none, [0.0, 1.0, 1e12, -1e12], limits.envelope).T
+    return Bounds(
+        sides=np.stack([limits.upper - limits.margin, limits.margin - limits.lower]),
+        velocity=limits.velocity * velocity_scale,
+        acceleration=limits.acceleration,
+        jerk=limits.jerk,
+        envelope=np.array([[offset, slope, upper], [offset, slope, -lower]]),
+    )
+
+
+class Shaper:
+    """A third-order tracking filter with preview, its acceleration and jerk saturated."""
+
+    def __init__(self, within: Bounds, knot_s: float, omega_rad_s: float = OMEGA_RAD_S) -> None:
+        self._within = within
+        self._knot_s = knot_s
+        self._feedback, self._preview = _gains(omega_rad_s, knot_s)
+        # Beyond it the pull to the reference is constant: full pull then just uses up the
+        # acceleration limit when it brakes.
+        approach = np.minimum(within.velocity, within.acceleration / omega_rad_s)
+        self._reach = approach * self._feedback[1] / self._feedback[0]
+
+    @property
+    def preview_knots(self) -> int:
+        """Knots of reference that are needed beyond the last row."""
+        return len(self._preview)
+
+    def follow(self, state: State, reference: Floats) -> Rows:
+        """The rows after `state` that follow `reference`, one for each row that has its preview.
+
+        reference: (1 + N + preview_knots, J) float64, rad; row 0 is for the state's own knot.
+        """
+        count = len(reference) - self.preview_knots
+        ahead = np.lib.stride_tricks.sliding_window_view(reference, self.preview_knots + 1, axis=0)
+        lead = (ahead[:, :, 1:] - ahead[:, :, :1]) @ self._preview
+        rows = np.empty((3, count, len(state.position)))
+        rows[:, 0] = state
+        for k in range(count - 1):
+            rows[:, k + 1] = self._step(rows[:, k], reference[k], lead[k])
+        return Rows(*rows[:, 1:])
+
+    def _step(self, state: Floats, target: Floats, lead: Floats) -> Floats:
+        """(3, J) position, velocity and acceleration one knot later."""
+        (x, v, a), knot_s = state, self._knot_s
+        pull = np.minimum(np.maximum(target - x, -self._reach), self._reach)
+        kx, kv, ka = self._feedback
+        a1 = a + knot_s * (lead + kx * pull - kv * v - ka * a)
+        fastest, slowest = self._acceleration_bounds(x, v, a)
+        a1 = np.maximum(np.minimum(a1, fastest), slowest)
+        swing, most = self._within.jerk * knot_s, self._within.acceleration
+        a1 = np.minimum(np.minimum(a1, a + swing), most)
+        a1 = np.maximum(np.maximum(a1, a - swing), -most)
+        return np.stack(
+            [x + knot_s * v + knot_s**2 / 6 * (2 * a + a1), v + knot_s / 2 * (a + a1), a1]
+        )
+
+    def _acceleration_bounds(self, x: Floats, v: Floats, a: Floats) -> tuple[Floats, Floats]:
+        """The next acceleration at most and at least, so that no velocity limit is passed.
+
+        An acceleration a1 that is then taken back at the jerk limit adds at most
+        a1*(a1/j + T)/2 to the velocity, which is solved for a1. With a constant limit the bound
+        can always be met inside the jerk limit; if the limit has fallen below the velocity, half
+        of the excess is taken away at each knot.
+        """
+        within, knot_s = self._within, self._knot_s
+        position, moving = _SIDES * x, _SIDES * v
+        room = np.minimum(
+            within.speed(position, ENVELOPE_SHARE), self._braking(within.sides - position)
+        )
+        room = room - moving - _SIDES * (a * (knot_s / 2))
+        root = np.sqrt(knot_s**2 + 2 * np.maximum(room, 0.0) / within.jerk)
+        most = within.jerk * (root - knot_s) + np.minimum(room, 0.0) / knot_s
+        return most[0], -most[1]
+
+    def _braking(self, distance: Floats) -> Floats:
+        """Velocity from which a stop fits into the distance: linear near the limit, then a root."""
+        slow = BRAKING_SHARE * self._within.acceleration
+        near = slow / APPROACH_PER_S**2
+        root = np.sqrt(np.maximum(2 * slow * distance - slow * near, 0.0))
+        return np.where(distance < near, APPROACH_PER_S * distance, root)
+
+
+def _gains(omega_rad_s: float, knot_s: float) -> tuple[tuple[float, float, float], Floats]:
+    """Feedback on position, velocity and acceleration, and weights (N,) of the next N references.
+
+    The optimum of sum((x - r)^2 * omega^6 + jerk^2) over the known future, which has the poles of
+    a third-order Butterworth filter of bandwidth omega. The last weight stands for all beyond.
+    """
+    step = np.array([[1, knot_s, knot_s**2 / 2], [0, 1, knot_s], [0, 0, 1]])
+    push = np.array([knot_s**3 / 6, knot_s**2 / 2, knot_s])
+    cost = np.zeros((3, 3))
+    cost[0, 0] = omega_rad_s**6
+    value = cost
+    for _ in range(int(40 / (omega_rad_s * knot_s)) + 1):
+        reach = value @ push
+        gain = (reach @ step) / (1.0 + push @ reach)
+        value = cost + step.T @ value @ (step - np.outer(push, gain))
+    closed = step - np.outer(push, gain)
+    scale = 1.0 + push @ value @ push
+    costate = cost[:, 0]
+    weights = []
+    for _ in range(round(PREVIEW_CONSTANTS / (omega_rad_s * knot_s))):
+        weights.append(float(push @ costate) / scale)
+        costate = closed.T @ costate
+    weights[-1] += float(gain[0]) - sum(weights)
+    return (float(gain[0]), float(gain[1]), float(gain[2])), np.array(weights)
