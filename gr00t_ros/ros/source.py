@@ -61,12 +61,16 @@ class Source:
         self.buffer = StampedBuffer(history.span_ns, self._capacity)
 
     def due(self, now_ns: int) -> bool:
-        """Whether the period has passed; the next one is then due on the same grid."""
+        """Whether the period has passed; the next one is then due on the same grid.
+
+        A quarter of it early is in time: a timer of the same period jitters around the grid.
+        """
         if self._due_ns is None:
             self._due_ns = now_ns
-        if now_ns < self._due_ns:
+        late_ns = now_ns + self._period_ns // 4 - self._due_ns
+        if late_ns < 0:
             return False
-        self._due_ns += ((now_ns - self._due_ns) // self._period_ns + 1) * self._period_ns
+        self._due_ns += (late_ns // self._period_ns + 1) * self._period_ns
         return True
 
     def silent(self, now_ns: int, span_ns: int) -> bool:

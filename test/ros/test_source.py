@@ -112,9 +112,16 @@ def test_a_message_that_cannot_be_read_is_a_problem_and_no_sample():
 def test_pulls_stay_on_the_grid_of_their_period():
     """A late tick neither shifts the following ones nor makes them catch up."""
     source = _source(period_ns=50 * MS)
-    ticks = [0, 20, 40, 60, 80, 100, 275, 290, 300]
+    ticks = [0, 20, 35, 55, 80, 100, 275, 280, 310]
     due = [tick for tick in ticks if source.due(START + tick * MS)]
-    assert due == [0, 60, 100, 275, 300]
+    assert due == [0, 55, 100, 275, 310]
+
+
+def test_a_timer_of_the_same_period_may_jitter():
+    """No tick is skipped because it comes a little earlier than the first did."""
+    source = _source(period_ns=20 * MS)
+    jitter = [3, 0, 2, 0, 4, 0]
+    assert all(source.due(START + (20 * k + j) * MS) for k, j in enumerate(jitter))
 
 
 def _frames(source, sizes):

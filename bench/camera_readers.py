@@ -1,0 +1,126 @@
+"""The two ways of reading cameras that bench/camera.py compares: pulled, and one callback a frame.
+
+Both decode and resize with the same code; only how frames come to Python differs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import Image, JointState
+
+from bench import camera_publisher as source
+from gr00t_ros.core.embodiment import Embodiment, StateStream, VideoStream
+from gr00t_ros.core.observation import ObservationSettings
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.inputs import PULL_PERIOD_NS, Inputs
+from gr00t_ros.ros.resize import fill
+
+SLOT_PX = (180, 320)
+
+
+class Pulled:
+    """The node's inputs: nothing is called back, a timer pulls."""
+
+    def __init__(self, node: Node, cameras: int, slots: NDArray[np.uint8]) -> None:
+        """Read `cameras` topics on `node`; `slots` is (cameras, 1, 1, H, W, 3) uint8."""
+        self._node = node
+        self._slots = {str(camera): slots[camera] for camera in range(cameras)}
+        self._inputs = Inputs(node, _embodiment(cameras), ObservationSettings())
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(PULL_PERIOD_NS / 1e9, self._inputs.pull, clock=clock)
+
+    def received(self) -> int:
+        """Frames taken so far, of all cameras."""
+        now_ros_ns = self._node.get_clock().now().nanoseconds
+        reports = self._inputs.streams(now_ros_ns, time.monotonic_ns())
+        return sum(report.received for report in reports if report.name.startswith("video."))
+
+    def observe(self) -> bool:
+        """Decode the newest frames into the slots."""
+        observation = self._inputs.observe()
+        if isinstance(observation, tuple):
+            return False
+        self._inputs.decode_video(observation, self._slots)
+        return True
+
+    def close(self) -> None:
+        """Stop the timer and unsubscribe."""
+        self._node.destroy_timer(self._timer)
+        self._inputs.destroy()
+
+
+class Callbacks:
+    """What a plain node does: one callback a message, the newest is kept."""
+
+    def __init__(self, node: Node, cameras: int, slots: NDArray[np.uint8]) -> None:
+        """Subscribe to `cameras` topics on `node`; `slots` as Pulled's."""
+        self._node, self._slots, self._count = node, slots, 0
+        self._newest: list[Image | None] = [None] * cameras
+        self._subscriptions = [
+            node.create_subscription(Image, source.topic(camera), self._keeper(camera), qos.SENSOR)
+            for camera in range(cameras)
+        ]
+        self._joints: JointState | None = None
+        self._subscriptions.append(
+            node.create_subscription(JointState, "/bench/joints", self._keep_joints, qos.SENSOR)
+        )
+
+    def received(self) -> int:
+        """Frames called back so far, of all cameras."""
+        return self._count
+
+    def observe(self) -> bool:
+        """Decode the newest frames into the slots."""
+        newest = [message for message in self._newest if message is not None]
+        if len(newest) < len(self._newest):
+            return False
+        for camera, message in enumerate(newest):
+            pixels = np.frombuffer(message.data, np.uint8)
+            pixels = pixels.reshape(message.height, message.width, 3)
+            fill(pixels, cv2.COLOR_BGR2RGB, True, self._slots[camera, 0, 0], "pad")
+        return True
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _keeper(self, camera: int) -> Callable[[Image], None]:
+        def keep(message: Image) -> None:
+            self._newest[camera] = message
+            self._count += 1
+
+        return keep
+
+    def _keep_joints(self, message: JointState) -> None:
+        self._joints = message
+
+
+def _embodiment(cameras: int) -> Embodiment:
+    """An embodiment of that many cameras and one arm that is only read."""
+    video = tuple(
+        VideoStream(str(n), source.topic(n), *SLOT_PX, "pad", (0,), "raw", source.RATE_HZ)
+        for n in range(cameras)
+    )
+    state = (StateStream("joints", "joints", "/bench/joints", source.JOINTS),)
+    return Embodiment(
+        robot="bench",
+        tag="bench",
+        rate_hz=15.0,
+        language_key="",
+        action_horizon=1,
+        video=video,
+        state=state,
+        action=(),
+        outputs=(),
+        limits=None,  # type: ignore[arg-type]  # inputs do not look at limits
+        source="bench",
+    )
