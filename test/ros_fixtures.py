@@ -13,6 +13,7 @@ a condition with a limit far above what a loaded machine takes.
 import os
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -73,9 +74,18 @@ class Processes:
         """
         number = len(self._children)
         log = self._folder / f"{number}-{name or Path(arguments[-1]).stem or 'child'}.log"
-        child = Child(arguments, log, os.environ | {"PYTHONUNBUFFERED": "1"} | environment)
+        child = Child(arguments, log, self._environment() | environment)
         self._children.append(child)
         return child
+
+    def _environment(self) -> dict[str, str]:
+        path = os.environ.get("PATH", os.defpath)
+        return os.environ | {
+            # scripts ask for `python3` and must get this one
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
+            "PYTHONUNBUFFERED": "1",
+            "ROS_LOG_DIR": str(self._folder / "ros_log"),
+        }
 
     def close(self) -> None:
         """Stop all, newest first, show their logs, fail if one left a process behind."""

@@ -1,0 +1,119 @@
+"""The launch files start the processes that they say, with the parameters that were given."""
+
+import importlib.util
+import socket
+from pathlib import Path
+
+import pytest
+from ros_fixtures import call, collect, wait_until
+
+pytest.importorskip("launch_ros", reason="launch_ros is in no package registry, only in ROS 2")
+
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+
+from gr00t_ros.msg import PolicyStatus
+from gr00t_ros.ros.qos import STATUS
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNNER = str(Path(__file__).with_name("run_launch_file.py"))
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def launched(processes):
+    """Starts a launch file of this package with arguments."""
+
+    def start(name: str, *arguments: str):
+        return processes.start(RUNNER, str(ROOT / "launch" / name), *arguments, name="launch")
+
+    return start
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def parameters(node, of: str, *names: str) -> list[object]:
+    """Values of parameters of another node, as text, number or bool."""
+    request = GetParameters.Request(names=names)
+    values = call(node, GetParameters, f"{of}/get_parameters", request).values
+    return [
+        {1: v.bool_value, 2: v.integer_value, 3: v.double_value, 4: v.string_value}[v.type]
+        for v in values
+    ]
+
+
+def test_policy_starts_the_node_with_what_was_given(launched, ros_node, free_port):
+    """Arguments reach the node's parameters; a text that looks like a number stays a text."""
+    launch = launched(
+        "policy.launch.py", f"port:={free_port}", "instruction:=7", "namespace:=cell_a"
+    )
+    names = ("port", "instruction", "embodiment", "use_sim_time")
+    values = parameters(ros_node, "/cell_a/gr00t_policy", *names)
+    assert values == [free_port, "7", "franka_droid", False]
+    launch.wait_for_line("waiting for gr00t_policy: ")
+    assert launch.stop() == 0
+
+
+def test_arguments_win_over_the_parameter_file_and_leave_the_rest(
+    launched, ros_node, tmp_path, free_port
+):
+    """An argument that was not given does not hide the file's value."""
+    file = tmp_path / "params.yaml"
+    file.write_text(
+        "/**:\n  ros__parameters:\n    port: 1\n    host: 127.0.0.2\n    timeout_ms: 1234\n"
+    )
+    launch = launched(
+        "policy.launch.py", f"params_file:={file}", f"port:={free_port}", "autostart:=false"
+    )
+    values = parameters(ros_node, "/gr00t_policy", "port", "host", "timeout_ms")
+    assert values == [free_port, "127.0.0.2", 1234]
+    state = call(ros_node, GetState, "/gr00t_policy/get_state", GetState.Request())
+    assert state.current_state.id == State.PRIMARY_STATE_UNCONFIGURED
+    assert launch.stop() == 0
+
+
+@pytest.mark.parametrize("relay", ["false", "true"])
+def test_simulation_comes_up_until_the_policy_moves_the_robot(launched, ros_node, free_port, relay):
+    """Robot, sidecar, node and autostart find each other, directly or through the relay."""
+    pytest.importorskip("mujoco", reason="the simulator is not installed")
+    launch = launched("simulation.launch.py", f"port:={free_port}", f"relay:={relay}")
+    status = collect(ros_node, PolicyStatus, "/gr00t_policy/status", STATUS)
+
+    def moving() -> bool:
+        assert "process has died" not in launch.text()
+        return bool(status) and status[-1].chunks_accepted > 0 and status[-1].windows_published > 0
+
+    wait_until(moving, "an accepted chunk and a published window", limit_s=90.0)
+    state = call(ros_node, GetState, "/gr00t_policy/get_state", GetState.Request())
+    assert state.current_state.id == State.PRIMARY_STATE_ACTIVE
+    assert launch.stop() == 0
+
+
+def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tmp_path):
+    """Nothing is started, and one line says what to run."""
+    # a package of that name that is not there for find_spec
+    hide = tmp_path / "sitecustomize.py"
+    hide.write_text("import sys\nsys.modules['mujoco'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    launch = launched("simulation.launch.py")
+    launch.wait_for_line("MuJoCo is not installed. Run once:\n.*pip install mujoco")
+    assert launch.wait() == 1
+    assert "process started" not in launch.text()
+
+
+def test_every_argument_has_a_description():
+    """`ros2 launch --show-args` explains all of them."""
+    for file in (ROOT / "launch").glob("*.launch.py"):
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        arguments = module.generate_launch_description().get_launch_arguments()
+        assert len(arguments) > 5
+        assert all(len(argument.description) > 10 for argument in arguments), file.name
