@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 # themselves may pass a limit, margin included, by this much. rad
 POSITION_SLACK_RAD = 1e-4
 _ROUNDING = 1e-9
+_ROUNDING_RAD = 1e-13
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +159,7 @@ def breaks(course: Course, branch_knot: int, new: Rows, within: Bounds) -> NDArr
     swing = np.diff(np.vstack([branch.acceleration, acceleration]), axis=0)
     old = course.rows_between(branch_knot, max(branch_knot, course.last_knot)).position
     farthest = np.stack([old.max(axis=0), (-old).max(axis=0)])
-    limit = np.maximum(within.sides, farthest) + POSITION_SLACK_RAD
+    limit = np.maximum(within.sides + POSITION_SLACK_RAD, farthest + _ROUNDING_RAD)
     sides = np.stack([position, -position], axis=1)
     speeds = np.stack([velocity, -velocity], axis=1)
     jerk = within.jerk * (course.knot_ns * 1e-9)

@@ -126,8 +126,8 @@ class Replay:
             course = self._stopping(course, branch, now_ns)
         elif self._still_to_go(course, branch):
             course = self._following(self._rebased(course, branch), branch, now_ns)
-        elif course.end_ns <= now_ns:
-            return None
+        elif course.end_ns < now_ns + self._settings.delivery_ns:
+            return None  # it would arrive after its end, which the controller rejects
         else:
             course = course.since(self._first_knot(now_ns))
         window = course.window()

@@ -62,14 +62,18 @@ class ReplaySettings:
         self._check_window()
         return self
 
+    @property
+    def delivery_ns(self) -> int:
+        """How long after its tick a window may reach the controller, by the controller's clock."""
+        return self.delivery_jitter_ns + self.clock_offset_ns + PUBLISH_NS
+
     def covers(self, chunk_steps: int, step_ns: int, executed_steps: int, latency_ns: int) -> bool:
         """Whether a chunk reaches until the next one takes over (control.md 1, item 8)."""
         asked_ns = max(executed_steps * step_ns, latency_ns)
         return chunk_steps * step_ns >= latency_ns + asked_ns + self.commit_ns
 
     def _check_commit(self) -> None:
-        least = (self.lost_windows + 1) * self.refresh_ns + self.delivery_jitter_ns
-        least += self.clock_offset_ns + PUBLISH_NS
+        least = (self.lost_windows + 1) * self.refresh_ns + self.delivery_ns
         if self.commit_ns < least:
             raise SettingsError(
                 f"commit_ns: got {self.commit_ns}, expected at least {least} = (lost_windows + 1) "

@@ -61,7 +61,7 @@ def bounds(limits: JointLimits, velocity_scale: float) -> Bounds:
     none = np.isnan(limits.envelope[:, :1])
     offset, slope, upper, lower = np.where(none, [0.0, 1.0, 1e12, -1e12], limits.envelope).T
     return Bounds(
-        sides=np.stack([limits.upper - limits.margin, limits.margin - limits.lower]),
+        sides=np.stack([limits.upper - limits.margin, -limits.lower - limits.margin]),
         velocity=limits.velocity * velocity_scale,
         acceleration=limits.acceleration,
         jerk=limits.jerk,
