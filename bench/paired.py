@@ -10,7 +10,9 @@ import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+T = TypeVar("T")
 Samples = Mapping[str, Sequence[float]]
 
 
@@ -46,11 +48,11 @@ class Report:
 
 
 def interleave(
-    variants: Mapping[str, Callable[[], float]], rounds: int, warm_up: int = 5, seed: int = 1
-) -> dict[str, list[float]]:
+    variants: Mapping[str, Callable[[], T]], rounds: int, warm_up: int = 5, seed: int = 1
+) -> dict[str, list[T]]:
     """Run every variant once a round, in a new random order each; return what they returned."""
     order = list(variants)
-    samples: dict[str, list[float]] = {name: [] for name in order}
+    samples: dict[str, list[T]] = {name: [] for name in order}
     shuffle = random.Random(seed).shuffle
     for number in range(-warm_up, rounds):
         shuffle(order)

@@ -28,6 +28,9 @@ from gr00t_ros.sidecar.messages import Generation, KeyStyle, get_action_request
 from gr00t_ros.sidecar.token import Token
 
 MAX_INSTRUCTION_BYTES: Final = 4096
+# A frame that starts on a page boundary took the kernel twice as long to copy (AMD, loopback,
+# `./dev bench wire`): its own buffers start there too, and equal offsets alias in `rep movsb`.
+FRAME_OFFSET: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class _Instruction(str):
 
 
 class RequestTemplate:
-    """One get_action request in one page-aligned frame, batch size 1.
+    """One get_action request in one preallocated frame, batch size 1.
 
     `video[key]` is a writable C-contiguous (1, T, H, W, 3) uint8 view into the frame, so that
     ``video[key][0, t]`` can be the ``dst=`` of OpenCV; `state[key]` a writable (1, T, D)
@@ -85,7 +88,7 @@ class RequestTemplate:
         _lay_out(message, array_codec or generation.array_codec, parts)
         text_at = next(i for i, part in enumerate(parts) if isinstance(part, _Instruction))
         fixed = sum(part.size if isinstance(part, _Slot) else len(part) for part in parts)
-        self._memory = mmap.mmap(-1, fixed + MAX_INSTRUCTION_BYTES + 5)
+        self._memory = mmap.mmap(-1, FRAME_OFFSET + fixed + MAX_INSTRUCTION_BYTES + 5)
         arrays, self._text_at = _write(self._memory, parts[:text_at])
         self._tail = b"".join(part for part in parts[text_at:] if isinstance(part, bytes))
         self.video: dict[str, NDArray[np.uint8]] = dict(zip(videos, arrays, strict=False))
@@ -123,7 +126,7 @@ class RequestTemplate:
         tail = bytes(msgpack.packb(text)) + self._tail
         end = self._text_at + len(tail)
         self._memory[self._text_at : end] = tail
-        self._frame = memoryview(self._memory)[:end]
+        self._frame = memoryview(self._memory)[FRAME_OFFSET:end]
         self._instruction = text
 
 
@@ -185,7 +188,7 @@ def _write(
     memory: mmap.mmap, parts: list[bytes | _Slot | _Instruction]
 ) -> tuple[list[NDArray[Any]], int]:
     """Write `parts` to `memory`; return the views of the slots and the offset behind them."""
-    offset = 0
+    offset = FRAME_OFFSET
     views: list[NDArray[Any]] = []
     for part in parts:
         if isinstance(part, _Slot):
