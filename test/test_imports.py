@@ -32,7 +32,7 @@ CORE = (
     "buffer state observation "
     "chunk reference guard "
     "stop shaper sampler pace plan replay_settings replay "
-    "watchdog mode session latency"
+    "watchdog mode session latency offset"
 ).split()
 # The core takes `now_ns` and returns values; its caller has the clock, threads and files.
 NOT_IN_CORE = frozenset(
