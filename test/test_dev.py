@@ -1,0 +1,105 @@
+"""./dev finds an interpreter that works, keeps other ROS installs out, and says what is missing."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def setup_module(monkeypatch):
+    """Imports a module of setup/, which lies on no path."""
+    monkeypatch.syspath_prepend(str(ROOT / "setup"))
+    return importlib.import_module
+
+
+def dev(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ./dev, in an environment without PYTHON unless it is given."""
+    base = {key: value for key, value in os.environ.items() if key != "PYTHON"}
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "dev"), *arguments],
+        env=base | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    """An executable shell script."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_shims_that_fail_are_passed_over(tmp_path):
+    """An interpreter counts when it runs, wherever on the path it stands."""
+    program(tmp_path / "shims", "python3.12", "exit 127")
+    program(tmp_path / "shims", "python3.11", "exit 127")
+    program(tmp_path / "real", "python3.11", f'echo taken; exec "{sys.executable}" "$@"')
+    path = f"{tmp_path / 'shims'}:{tmp_path / 'real'}:/usr/bin:/bin"
+    result = dev("help", PATH=path, PYTHON="python3.11")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("taken\nusage: ./dev")
+
+
+def test_an_interpreter_that_is_too_old_is_refused(tmp_path):
+    """The version is asked for; the chosen one is not silently replaced by another."""
+    program(tmp_path, "python-old", "exit 1")
+    result = dev("help", PYTHON=str(tmp_path / "python-old"))
+    assert result.returncode == 1
+    assert "No Python 3.10 to 3.13" in result.stderr
+    assert "apt-get install" in result.stderr
+
+
+def test_an_unknown_command_is_refused_with_the_usage():
+    """Before anything is set up."""
+    result = dev("frobnicate", PYTHON=sys.executable)
+    assert result.returncode == 2
+    assert "no command 'frobnicate'" in result.stderr
+
+
+def test_another_ros_does_not_leak_in(setup_module, monkeypatch):
+    """A sourced ROS 2 would mix its libraries with the wheels'; choices of the user stay."""
+    prefix = setup_module("prefix")
+    for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "RMW_IMPLEMENTATION", "AMENT_PREFIX_PATH"):
+        monkeypatch.setenv(name, "/opt/ros/jazzy")
+    monkeypatch.setenv("ROS_DOMAIN_ID", "17")
+    environment = prefix.run_environment()
+    assert "/opt/ros/jazzy" not in environment.values()
+    assert environment["ROS_DOMAIN_ID"] == "17"
+    assert environment["AMENT_PREFIX_PATH"] == str(prefix.PREFIX)
+
+
+def test_missing_system_packages_are_named_with_their_command(setup_module, monkeypatch):
+    """Who is not root gets a line to copy, and nothing is tried."""
+    system = setup_module("system")
+    monkeypatch.setattr(system, "missing_packages", lambda: ["g++", "libegl1"])
+    monkeypatch.setattr(system.os, "geteuid", lambda: 1000)
+    with pytest.raises(system.SetupError, match="sudo apt-get install .* g\\+\\+ libegl1"):
+        system.install_system_packages()
+
+
+@pytest.mark.parametrize("content", [None, "", "{", '{"requirements": "x"}'])
+def test_an_unfinished_environment_is_not_used(setup_module, monkeypatch, tmp_path, content):
+    """Without a whole stamp .venv is made anew."""
+    install = setup_module("install")
+    stamp = tmp_path / "setup.json"
+    if content is not None:
+        stamp.write_text(content)
+    monkeypatch.setattr(install, "STAMP", stamp)
+    assert not install._usable(install._read_stamp())
+
+
+def test_a_failing_step_shows_the_end_of_its_output(setup_module, monkeypatch, tmp_path):
+    """The error has the last lines and the place of the rest."""
+    progress = setup_module("progress")
+    monkeypatch.setattr(progress, "LOG", tmp_path / "setup.log")
+    command = [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"]
+    with pytest.raises(progress.SetupError, match="failed: a step\nthe reason\nwhole output: "):
+        progress.step("a step", command, dict(os.environ))
