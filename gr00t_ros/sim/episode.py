@@ -1,0 +1,138 @@
+"""One episode of the scripted policy: where the things were seen, the motion, how far it is.
+
+Works in joints, gripper closure and pictures; knows no modality keys and no arrays of a server.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.sim import motion as motions
+from gr00t_ros.sim import vision
+from gr00t_ros.sim.calibration import EXTERIOR, PLATE_RADIUS_M
+from gr00t_ros.sim.instruction import Task
+from gr00t_ros.sim.kinematics import (
+    LOWER_RAD,
+    MARGIN_RAD,
+    UPPER_RAD,
+    VELOCITY_RAD_S,
+    tool_pose,
+)
+
+Array = NDArray[np.float64]
+
+# gripper_position of a 2F-85 on a 4 cm cube is about 0.55 (0 open .. 1 closed).
+_GRIPPED = 0.4
+RELEASED = 0.3
+_EMPTY = 0.9  # closed further than any cube lets it
+_GATE_PATIENCE = 6  # queries; a gripper that moves less than expected must not stop the arm
+_OFF_MOTION_RAD = 0.2
+_ARRIVED_RAD = 0.03
+_OFFSET_FADES_S = 0.8
+_CHUNK_SPEED = 0.45  # of the velocity limits, no step is faster
+
+
+class StayError(Exception):
+    """Why the robot stays where it is; the text goes into the reply's info."""
+
+
+class Episode:
+    """What is remembered of one task; made anew by reset and by another instruction."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._motion: motions.Motion | None = None
+        self._index = 0
+        self._gate_queries = 0
+
+    def advance(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> None:
+        """Find the arm on the motion, planning one where there is none; never go backwards.
+
+        `joints` (7,) rad, `gripper` 0 open .. 1 closed, `picture` (H, W, 3) uint8 of the exterior
+        camera. Raises StayError where there is nothing to do or something is not in sight.
+        """
+        if self._motion is None:
+            self._motion = self._plan(joints, gripper, picture)
+        index, distance = self._motion.locate(joints, self._index)
+        if distance > _OFF_MOTION_RAD:
+            # Somebody else moved the arm: from here on it is another motion.
+            self._motion, self._index = self._plan(joints, gripper, picture), 0
+            self._gate_queries = 0
+            return
+        self._index = index
+        gate = self._motion.next_gate(index)
+        if gate is None or index < gate.start or distance > _ARRIVED_RAD:
+            return
+        self._gate_queries += 1
+        done = gripper > _GRIPPED if gate.closing else gripper < RELEASED
+        if done or self._gate_queries > _GATE_PATIENCE:
+            self._index, self._gate_queries = gate.end, 0
+
+    def _plan(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> motions.Motion:
+        try:
+            return self._planned(joints, gripper, picture)
+        except motions.OutOfReachError as error:
+            raise StayError(f"out of reach: {error}") from error
+
+    def _planned(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> motions.Motion:
+        plate = vision.find(picture, self.task.plate, vision.PLATE)
+        if plate is None:
+            raise StayError(f"no {self.task.plate} plate in sight")
+        if RELEASED < gripper < _EMPTY:
+            if _in_hand(picture, self.task.cube, joints):
+                return motions.place(joints, plate)
+            raise StayError(f"the gripper is half closed and holds no {self.task.cube} cube")
+        cube = vision.find(picture, self.task.cube, vision.CUBE)
+        if cube is None:
+            raise StayError(f"no {self.task.cube} cube in sight")
+        if np.linalg.norm(cube - plate) < PLATE_RADIUS_M:
+            return motions.retreat(joints)
+        return motions.pick_and_place(joints, cube, plate)
+
+    @property
+    def phase(self) -> str:
+        """What the arm is about: approach, grasp, carry, release, retreat or done."""
+        assert self._motion is not None
+        if self._index >= len(self._motion.joints) - 1:
+            return "done"
+        gate = self._motion.next_gate(self._index)
+        if gate is None:
+            return "retreat"
+        at_gate = self._index == gate.start
+        if gate.closing:
+            return "grasp" if at_gate else "approach"
+        return "release" if at_gate else "carry"
+
+    def targets(self, joints: Array, horizon: int, rate_hz: float) -> tuple[Array, Array]:
+        """Return joint targets (H, 7) rad and gripper (H,) 0 or 1, from `joints` at step 0 on.
+
+        What is left between arm and motion fades; steps keep _CHUNK_SPEED of the velocity limits
+        and end inside the position limits.
+        """
+        assert self._motion is not None
+        time = np.arange(horizon) / rate_hz
+        samples = self._index + time * motions.RATE_HZ
+        samples = np.minimum(np.rint(samples).astype(np.intp), len(self._motion.joints) - 1)
+        fade = np.clip(time / _OFFSET_FADES_S, 0.0, 1.0)
+        rest = 1.0 - fade**3 * (10.0 - 15.0 * fade + 6.0 * fade**2)
+        offset = joints - self._motion.joints[self._index]
+        targets = self._motion.joints[samples] + rest[:, None] * offset
+        fastest = _CHUNK_SPEED * VELOCITY_RAD_S / rate_hz
+        steps = np.clip(np.diff(targets, axis=0), -fastest, fastest)
+        targets = joints + np.concatenate([np.zeros((1, 7)), np.cumsum(steps, axis=0)])
+        # A start inside the margin is left by the motion, never by a step.
+        lower = np.minimum(LOWER_RAD + MARGIN_RAD, joints)
+        upper = np.maximum(UPPER_RAD - MARGIN_RAD, joints)
+        return np.clip(targets, lower, upper), self._motion.gripper[samples]
+
+
+def _in_hand(picture: NDArray[np.uint8], colour: str, joints: Array) -> bool:
+    """Say whether `colour` is seen where the tool is: within a cube's edge of its projection."""
+    size_px = (picture.shape[0], picture.shape[1])
+    tool = tool_pose(joints)[:3, 3]
+    ends = EXTERIOR.project([tool, tool + EXTERIOR.axes[:, 1] * motions.GRASP_M * 2.0], size_px)
+    radius = float(np.linalg.norm(ends[1] - ends[0]))
+    seen = np.argwhere(vision.colour_mask(picture, colour))
+    near = np.linalg.norm(seen - ends[0], axis=1) < radius
+    return int(near.sum()) >= 6

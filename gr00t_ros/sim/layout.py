@@ -1,0 +1,67 @@
+"""Where things lie at the start of an episode: a seed becomes positions on the table.
+
+Knows the exterior camera's mid-plane, and no simulator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.sim.calibration import EXTERIOR
+
+Array = NDArray[np.float64]
+
+REACH_X_M = (0.36, 0.60)
+REACH_Y_M = (-0.24, 0.24)
+CUBE_TO_PLATE_M = 0.22
+OTHER_APART_M = 0.14
+# Off the mid-plane on opposite sides, a mirrored picture is wrong about both.
+OFF_MIDPLANE_M = 0.07
+YAW_RAD = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Positions (x, y) in fr3_link0, m, and the cubes' yaw, rad."""
+
+    red_cube_m: tuple[float, float]
+    green_cube_m: tuple[float, float]
+    blue_plate_m: tuple[float, float]
+    red_yaw_rad: float
+    green_yaw_rad: float
+
+
+def lateral_m(point_m: Array) -> float:
+    """Return the signed distance of (x, y) from the exterior camera's vertical mid-plane."""
+    right = EXTERIOR.axes[:2, 0]
+    return float((point_m - EXTERIOR.position_m[:2]) @ right)
+
+
+def draw_layout(seed: int) -> Layout:
+    """Draw the layout of `seed`: the same for ever, apart from each other and within reach."""
+    random = np.random.default_rng(seed)
+    while True:
+        red, green, plate = random.uniform(
+            [REACH_X_M[0], REACH_Y_M[0]], [REACH_X_M[1], REACH_Y_M[1]], size=(3, 2)
+        )
+        if _apart(red, green, plate):
+            break
+    yaws = random.uniform(-YAW_RAD, YAW_RAD, size=2)
+    return Layout(_pair(red), _pair(green), _pair(plate), float(yaws[0]), float(yaws[1]))
+
+
+def _apart(red: Array, green: Array, plate: Array) -> bool:
+    sides = lateral_m(red), lateral_m(plate)
+    return (
+        min(abs(sides[0]), abs(sides[1])) > OFF_MIDPLANE_M
+        and sides[0] * sides[1] < 0.0
+        and float(np.linalg.norm(red - plate)) > CUBE_TO_PLATE_M
+        and min(np.linalg.norm(green - red), np.linalg.norm(green - plate)) > OTHER_APART_M
+    )
+
+
+def _pair(point: Array) -> tuple[float, float]:
+    return float(point[0]), float(point[1])

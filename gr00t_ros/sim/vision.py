@@ -1,0 +1,124 @@
+"""Coloured things on the table, found in the exterior camera's picture.
+
+A colour's pixels -> connected blobs -> the one of the right size on the table -> its position.
+Plain numpy; knows the calibration and nothing of robots or instructions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.sim.calibration import (
+    CUBE_EDGE_M,
+    EXTERIOR,
+    PLATE_HEIGHT_M,
+    PLATE_RADIUS_M,
+)
+
+Array = NDArray[np.float64]
+
+# Hue interval in degrees (from, to; red passes through 0) of each colour that can be named.
+HUES_DEG = {
+    "red": (340.0, 20.0),
+    "yellow": (40.0, 75.0),
+    "green": (90.0, 160.0),
+    "blue": (200.0, 260.0),
+}
+_LEAST_SATURATION = 0.5
+_LEAST_VALUE = 30  # of 255; darker pixels have no hue to speak of
+_TABLE_M = ((0.2, 0.75), (-0.45, 0.45))  # x and y where a thing can lie and be reached
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a thing looks like: height of its middle, and its seen area on the table."""
+
+    middle_m: float
+    area_m2: tuple[float, float]
+
+
+# Areas as seen: pixels times a pixel's footprint on the table; a side wall adds to a cube's.
+CUBE = Kind(0.5 * CUBE_EDGE_M, (0.5 * CUBE_EDGE_M**2, 5.0 * CUBE_EDGE_M**2))
+PLATE = Kind(
+    0.5 * PLATE_HEIGHT_M, (0.6 * np.pi * PLATE_RADIUS_M**2, 1.6 * np.pi * PLATE_RADIUS_M**2)
+)
+
+
+def find(picture: NDArray[np.uint8], colour: str, kind: Kind) -> Array | None:
+    """Return where the thing of that `colour` and `kind` lies: (2,) m in fr3_link0, or None.
+
+    `picture` is (H, W, 3) uint8 rgb of the exterior camera. None where nothing of the right size
+    lies on the table, or more than one thing: a guess would move the robot.
+    """
+    size_px = (picture.shape[0], picture.shape[1])
+    mask = colour_mask(picture, colour)
+    places = [_place(blob, size_px, kind) for blob in blobs(mask)]
+    found = [place for place in places if place is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def colour_mask(picture: NDArray[np.uint8], colour: str) -> NDArray[np.bool_]:
+    """Return (H, W) bool: saturated pixels of that colour's hue (the HSV hexcone's formula)."""
+    planes = [np.ascontiguousarray(picture[..., channel]) for channel in range(3)]
+    brightest = np.maximum(np.maximum(planes[0], planes[1]), planes[2])
+    darkest = np.minimum(np.minimum(planes[0], planes[1]), planes[2])
+    vivid = (brightest >= _LEAST_VALUE) & (darkest <= (1.0 - _LEAST_SATURATION) * brightest)
+    mask = np.zeros(vivid.shape, dtype=np.bool_)
+    red, green, blue = picture[vivid].T.astype(np.float32)
+    high = brightest[vivid].astype(np.float32)
+    spread = high - darkest[vivid]
+    sector = np.where(
+        high == red,
+        (green - blue) / spread,
+        np.where(high == green, 2.0 + (blue - red) / spread, 4.0 + (red - green) / spread),
+    )
+    start, end = HUES_DEG[colour]
+    mask[vivid] = (60.0 * sector - start) % 360.0 <= (end - start) % 360.0
+    return mask
+
+
+def blobs(mask: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """Return the 4-connected regions of `mask` (H, W): each (N, 2) pixels as (row, column).
+
+    Runs of a row are joined to the runs they touch in the row above (union-find).
+    """
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    ends = np.nonzero(edges == -1)[1]
+    parents = list(range(len(rows)))
+
+    def root(run: int) -> int:
+        while parents[run] != run:
+            run = parents[run]
+        return run
+
+    first = np.searchsorted(rows, np.arange(mask.shape[0] + 1)).tolist()
+    for run, (row, start, end) in enumerate(zip(rows.tolist(), starts, ends, strict=True)):
+        for above in range(first[row - 1], first[row]) if row else ():
+            if starts[above] < end and start < ends[above]:
+                parents[root(run)] = root(above)
+    regions: dict[int, list[NDArray[np.intp]]] = {}
+    for run in range(len(rows)):
+        columns = np.arange(starts[run], ends[run])
+        pixels = np.column_stack([np.full_like(columns, rows[run]), columns])
+        regions.setdefault(root(run), []).append(pixels)
+    return [np.concatenate(pieces) for pieces in regions.values()]
+
+
+def _place(blob: NDArray[np.intp], size_px: tuple[int, int], kind: Kind) -> Array | None:
+    row, column = blob.mean(axis=0)
+    try:
+        corners = [
+            EXTERIOR.point_at_height((row + down, column + right), size_px, kind.middle_m)
+            for down, right in ((-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5), (0.0, 0.0))
+        ]
+    except ValueError:
+        return None
+    footprint = np.abs(np.cross(corners[1] - corners[0], corners[3] - corners[2])[2])
+    place = corners[4][:2]
+    on_table = all(low <= x <= high for x, (low, high) in zip(place, _TABLE_M, strict=True))
+    area = len(blob) * footprint
+    return place if on_table and kind.area_m2[0] <= area <= kind.area_m2[1] else None
