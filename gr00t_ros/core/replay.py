@@ -25,10 +25,9 @@ __all__ = ["Counts", "Replay", "ReplaySettings", "Verdict", "Window"]
 
 Floats = NDArray[np.float64]
 
-# A reference that no longer moves has been reached when position and motion are this close to it:
-# far below what a robot's joint sensors resolve.
+# A reference that no longer moves is reached where the plan comes to rest so close to it: far below
+# what a robot's joints show.
 _SETTLED_RAD = 1e-4
-_SETTLED_RAD_S = 1e-3
 # Spare time of the deadline of an answer, beside the commit time (control.md 3).
 _ANSWER_SPARE_NS = 20_000_000
 
@@ -59,8 +58,8 @@ class Replay:
         self._settings = settings.check()
         self._knot_s = settings.knot_ns * 1e-9
         self._within = bounds(limits, settings.velocity_scale)
-        self._shaper = Shaper(self._within, self._knot_s)
         self._checked = np.isfinite(limits.jump)
+        self._shaper = Shaper(self._within, self._knot_s, foreseen=self._checked)
         self._reference = Reference(settings.merge, settings.fade_ns)
         self._course: Course | None = None
         self._stop_due = False
@@ -246,7 +245,7 @@ class Replay:
         return inside
 
     def _still_to_go(self, course: Course, branch: int) -> bool:
-        """Whether the reference leads away from where the plan is, or will."""
+        """Whether the reference still moves, or rests elsewhere than the plan will."""
         settled_ns = self._reference.settled_ns
         if settled_ns is None:
             return False
@@ -254,10 +253,9 @@ class Replay:
             self._reference.clear()
             return False
         at_ns = self._own_ns(course, branch)
-        state, goal = course.state(branch), self._inside(np.array([at_ns]))[0]
-        moving = max(np.abs(state.velocity).max(), np.abs(state.acceleration).max())
-        away = np.abs(state.position - goal).max()
-        return at_ns < settled_ns or bool(moving > _SETTLED_RAD_S or away > _SETTLED_RAD)
+        goal = self._inside(np.array([at_ns]))[0]
+        away = np.abs(course.state(course.last_knot).position - goal).max()
+        return at_ns < settled_ns or bool(away > _SETTLED_RAD)
 
     def _rebased(self, course: Course, branch: int) -> Course:
         """The course to go on from; if adrift, the reference begins anew where the arm is."""

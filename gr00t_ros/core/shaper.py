@@ -72,13 +72,20 @@ def bounds(limits: JointLimits, velocity_scale: float) -> Bounds:
 class Shaper:
     """A third-order tracking filter with preview, its acceleration and jerk saturated."""
 
-    def __init__(self, within: Bounds, knot_s: float, omega_rad_s: float = OMEGA_RAD_S) -> None:
+    def __init__(
+        self, within: Bounds, knot_s: float, foreseen: NDArray[np.bool_] | None = None
+    ) -> None:
+        """foreseen: (J,) joints that may move ahead of their reference, all if None.
+
+        A gripper's step command is not foreseen: it must not close before it is told to.
+        """
         self._within = within
         self._knot_s = knot_s
-        self._feedback, self._preview = _gains(omega_rad_s, knot_s)
+        self._feedback, self._preview = _gains(OMEGA_RAD_S, knot_s)
+        self._foreseen = np.ones(1, dtype=bool) if foreseen is None else foreseen
         # Beyond it the pull to the reference is constant: full pull then just uses up the
         # acceleration limit when it brakes.
-        approach = np.minimum(within.velocity, within.acceleration / omega_rad_s)
+        approach = np.minimum(within.velocity, within.acceleration / OMEGA_RAD_S)
         self._reach = approach * self._feedback[1] / self._feedback[0]
 
     @property
@@ -93,7 +100,7 @@ class Shaper:
         """
         count = len(reference) - self.preview_knots
         ahead = np.lib.stride_tricks.sliding_window_view(reference, self.preview_knots + 1, axis=0)
-        lead = (ahead[:, :, 1:] - ahead[:, :, :1]) @ self._preview
+        lead = self._foreseen * ((ahead[:, :, 1:] - ahead[:, :, :1]) @ self._preview)
         rows = np.empty((3, count, len(state.position)))
         rows[:, 0] = state
         for k in range(count - 1):

@@ -153,7 +153,8 @@ def test_a_node_that_dies_leaves_the_arm_at_rest_for_long(drawn: dict[str, Any])
 
 def _check_stall(policy: Policy, network: Network, seed: int, at_ms: int, for_ms: int) -> None:
     stalls = ((START_NS + at_ms * MS, for_ms * MS),)
-    run(policy, replace(network, stalls=stalls), seed, duration_ms=3500)
+    # The last window before a stall has to arrive: its loss is beyond the commit rule.
+    run(policy, replace(network, stalls=stalls, lost=0.0), seed, duration_ms=3500)
 
 
 STALLS = {
@@ -300,6 +301,14 @@ def test_the_oracle_sees_what_a_whole_chunk_on_arrival_does() -> None:
     record = Record(0, np.array([jtc.sample(ms * MS)[0] for ms in range(600)]), [])
     with pytest.raises(AssertionError, match="acceleration"):
         assert_lawful(record, fr3_limits())
+
+
+def test_the_oracle_sees_a_stall_after_a_lost_window() -> None:
+    """Stall and loss together are beyond the commit rule: only the controller's state tells."""
+    stall = ((START_NS + 461 * MS, 150 * MS),)
+    policy = Policy(wander(0, speed=0.1), 16, 33_333_333, 60 * MS, 0, 4, 0.0)
+    with pytest.raises(AssertionError, match="acceleration"):
+        run(policy, Network(0, doubled=0.0, tick_jitter_ns=0, stalls=stall), seed=1)
 
 
 def test_each_window_repeats_the_one_before_it_up_to_its_commit_time() -> None:
