@@ -31,7 +31,7 @@ CORE = (
     "errors schema limits streams actions embodiment modality "
     "buffer state observation "
     "chunk reference guard "
-    "stop shaper sampler pace plan replay_settings replay "
+    "stop shaper sampler pace plan replay_settings planner replay "
     "watchdog mode session latency offset"
 ).split()
 # The core takes `now_ns` and returns values; its caller has the clock, threads and files.

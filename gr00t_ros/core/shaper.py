@@ -26,7 +26,7 @@ ENVELOPE_SHARE = 0.9
 # How far ahead the filter looks, in time constants 1/omega; beyond it the gains are below 2 %.
 PREVIEW_CONSTANTS = 8.0
 
-_SIDES = np.array([[1.0], [-1.0]])
+_SIDES = np.array([1.0, -1.0])[:, None, None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class Bounds:
     jerk: Floats
     envelope: Floats
 
-    def speed(self, position: Floats, share: float = 1.0) -> Floats:
+    def speed(self, position: Floats) -> Floats:
         """Largest velocity up and largest down, (..., 2, J) rad/s, at positions (..., 2, J).
 
         The positions of the second side are negated. FR3's own formula: libfranka
@@ -52,7 +52,7 @@ class Bounds:
         """
         offset, slope, end = self.envelope.transpose(1, 0, 2)
         root = np.sqrt(np.maximum(slope * (end - position), 0.0))
-        at_most: Floats = np.minimum(self.velocity, share * np.maximum(root - offset, 0.0))
+        at_most: Floats = np.minimum(self.velocity, np.maximum(root - offset, 0.0))
         return at_most
 
 
@@ -81,12 +81,14 @@ class Shaper:
         """
         self._within = within
         self._knot_s = knot_s
+        self._swing = within.jerk * knot_s
         self._feedback, self._preview = _gains(OMEGA_RAD_S, knot_s)
         self._foreseen = np.ones(1, dtype=bool) if foreseen is None else foreseen
         # Beyond it the pull to the reference is constant: full pull then just uses up the
         # acceleration limit when it brakes.
         approach = np.minimum(within.velocity, within.acceleration / OMEGA_RAD_S)
         self._reach = approach * self._feedback[1] / self._feedback[0]
+        self._near, self._slopes, self._ends = _roots(within)
 
     @property
     def preview_knots(self) -> int:
@@ -101,51 +103,68 @@ class Shaper:
         count = len(reference) - self.preview_knots
         ahead = np.lib.stride_tricks.sliding_window_view(reference, self.preview_knots + 1, axis=0)
         lead = self._foreseen * ((ahead[:, :, 1:] - ahead[:, :, :1]) @ self._preview)
-        rows = np.empty((3, count, len(state.position)))
-        rows[:, 0] = state
+        rows = np.empty((count, 3, len(state.position)))
+        rows[0] = state
         for k in range(count - 1):
-            rows[:, k + 1] = self._step(rows[:, k], reference[k], lead[k])
-        return Rows(*rows[:, 1:])
+            self._step(rows[k], reference[k], lead[k], rows[k + 1])
+        return Rows(*np.ascontiguousarray(rows[1:].transpose(1, 0, 2)))
 
-    def _step(self, state: Floats, target: Floats, lead: Floats) -> Floats:
-        """(3, J) position, velocity and acceleration one knot later."""
+    def _step(self, state: Floats, target: Floats, lead: Floats, after: Floats) -> None:
+        """Fill `after` with position, velocity and acceleration (3, J) one knot later."""
         (x, v, a), knot_s = state, self._knot_s
         pull = np.minimum(np.maximum(target - x, -self._reach), self._reach)
         kx, kv, ka = self._feedback
         a1 = a + knot_s * (lead + kx * pull - kv * v - ka * a)
-        fastest, slowest = self._acceleration_bounds(x, v, a)
-        a1 = np.maximum(np.minimum(a1, fastest), slowest)
-        swing, most = self._within.jerk * knot_s, self._within.acceleration
-        a1 = np.minimum(np.minimum(a1, a + swing), most)
-        a1 = np.maximum(np.maximum(a1, a - swing), -most)
-        return np.stack(
-            [x + knot_s * v + knot_s**2 / 6 * (2 * a + a1), v + knot_s / 2 * (a + a1), a1]
-        )
+        most, least = self._acceleration_bounds(state)
+        a1 = np.maximum(np.minimum(a1, most), -least)
+        limit = self._within.acceleration
+        a1 = np.minimum(np.minimum(a1, a + self._swing), limit)
+        a1 = np.maximum(np.maximum(a1, a - self._swing), -limit)
+        after[0] = x + knot_s * v + (knot_s**2 / 6) * (2 * a + a1)
+        after[1] = v + (knot_s / 2) * (a + a1)
+        after[2] = a1
 
-    def _acceleration_bounds(self, x: Floats, v: Floats, a: Floats) -> tuple[Floats, Floats]:
-        """The next acceleration at most and at least, so that no velocity limit is passed.
+    def _acceleration_bounds(self, state: Floats) -> Floats:
+        """(2, J) the next acceleration at most up and at most down, for the velocity limits.
 
         An acceleration a1 that is then taken back at the jerk limit adds at most
         a1*(a1/j + T)/2 to the velocity, which is solved for a1. With a constant limit the bound
         can always be met inside the jerk limit; if the limit has fallen below the velocity, half
         of the excess is taken away at each knot.
         """
-        within, knot_s = self._within, self._knot_s
-        position, moving = _SIDES * x, _SIDES * v
-        room = np.minimum(
-            within.speed(position, ENVELOPE_SHARE), self._braking(within.sides - position)
-        )
-        room = room - moving - _SIDES * (a * (knot_s / 2))
-        root = np.sqrt(knot_s**2 + 2 * np.maximum(room, 0.0) / within.jerk)
-        most = within.jerk * (root - knot_s) + np.minimum(room, 0.0) / knot_s
-        return most[0], -most[1]
+        knot_s, jerk = self._knot_s, self._within.jerk
+        position, velocity, acceleration = (_SIDES * state).transpose(1, 0, 2)
+        room = self._fastest(position) - velocity - (knot_s / 2) * acceleration
+        root = np.sqrt(np.maximum(room * (2 / jerk), 0.0) + knot_s**2)
+        most: Floats = jerk * (root - knot_s) + np.minimum(room, 0.0) / knot_s
+        return most
 
-    def _braking(self, distance: Floats) -> Floats:
-        """Velocity from which a stop fits into the distance: linear near the limit, then a root."""
-        slow = BRAKING_SHARE * self._within.acceleration
-        near = slow / APPROACH_PER_S**2
-        root = np.sqrt(np.maximum(2 * slow * distance - slow * near, 0.0))
-        return np.where(distance < near, APPROACH_PER_S * distance, root)
+    def _fastest(self, position: Floats) -> Floats:
+        """(2, J) velocity towards each side at which a stop still fits, and FR3's envelope holds.
+
+        Braking is linear in the distance near the limit, then its root.
+        """
+        envelope, braking = np.sqrt(np.maximum(self._slopes * (self._ends - position), 0.0))
+        envelope = np.maximum(ENVELOPE_SHARE * (envelope - self._within.envelope[:, 0]), 0.0)
+        distance = self._within.sides - position
+        braking = np.where(distance < self._near, APPROACH_PER_S * distance, braking)
+        fastest: Floats = np.minimum(np.minimum(envelope, braking), self._within.velocity)
+        return fastest
+
+
+def _roots(within: Bounds) -> tuple[Floats, Floats, Floats]:
+    """Distance (J,) of linear braking; slopes and ends (2, 2, J) of envelope and braking roots.
+
+    sqrt(2*s*(d - near/2)) meets the line APPROACH_PER_S * d at d = near with the same slope.
+    """
+    slow = BRAKING_SHARE * within.acceleration
+    near = slow / APPROACH_PER_S**2
+    _, slope, end = within.envelope.transpose(1, 0, 2)
+    return (
+        near,
+        np.stack([slope, np.broadcast_to(2 * slow, slope.shape)]),
+        np.stack([end, within.sides - near / 2]),
+    )
 
 
 def _gains(omega_rad_s: float, knot_s: float) -> tuple[tuple[float, float, float], Floats]:

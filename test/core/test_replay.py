@@ -7,11 +7,11 @@ import pytest
 from oracle import HOME, MS, Policy, assert_lawful, fr3_limits, play, wander
 from oracle import Network as Net
 
-from gr00t_ros.core import replay as replay_module
+from gr00t_ros.core import planner
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.errors import PlanError, SettingsError
 from gr00t_ros.core.limits import JointLimits
-from gr00t_ros.core.replay import Replay, ReplaySettings
+from gr00t_ros.core.replay import Replay, ReplaySettings, Window
 
 START_NS = 1_000 * MS
 STEP_NS = 50 * MS
@@ -31,7 +31,7 @@ def shift(rad: float, stamp_ns: int = START_NS, steps: int = 40, sequence: int =
     return ActionChunk(sequence, 1, stamp_ns, STEP_NS, rows, {})
 
 
-def run(replay: Replay, from_ns: int, to_ns: int) -> list[replay_module.Window]:
+def run(replay: Replay, from_ns: int, to_ns: int) -> list[Window]:
     """The windows of the ticks every 20 ms in [from_ns, to_ns)."""
     ticks = (replay.tick(now_ns) for now_ns in range(from_ns, to_ns, 20 * MS))
     return [window for window in ticks if window is not None]
@@ -179,7 +179,7 @@ def test_an_error_in_a_tick_leaves_the_plan_as_it_was_sent(
         nonlocal before
         before = replay.position(now_ns + 50 * MS)
         with monkeypatch.context() as patch:
-            patch.setattr(replay_module, "stop", failing)
+            patch.setattr(planner, "stop", failing)
             with pytest.raises(RuntimeError):
                 replay.tick(now_ns)
         np.testing.assert_array_equal(replay.position(now_ns + 50 * MS), before)
@@ -281,3 +281,18 @@ def test_the_deviation_from_the_raw_reference_is_reported() -> None:
     run(replay, START_NS, START_NS + 600 * MS)
     assert replay.deviation_rad.shape == (7,)
     assert 0.0 < np.abs(replay.deviation_rad).max() < 0.02
+
+
+def test_extending_the_plan_is_the_same_as_planning_it_anew() -> None:
+    """Only what a new chunk changes is computed again, to the last bit."""
+    extending, anew = started(), started()
+    for now_ns in range(START_NS, START_NS + 2000 * MS, 20 * MS):
+        for replay in (extending, anew):
+            if (now_ns - START_NS) % (400 * MS) == 0:
+                chunk = shift(0.02 * (now_ns // MS % 7), now_ns)
+                assert replay.accept(chunk, now_ns).accepted
+        anew._planner._replan = True
+        one, other = extending.tick(now_ns), anew.tick(now_ns)
+        assert one is not None
+        assert other is not None
+        np.testing.assert_array_equal(one.positions, other.positions)

@@ -1,0 +1,188 @@
+"""Extends the plan along the reference, tick by tick, or stops it.
+
+Each tick computes first and keeps its result last: one that raises leaves the plan as it was
+sent, whose stop tail plays. Knows no verdicts and no queries.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core import plan
+from gr00t_ros.core.chunk import ActionChunk
+from gr00t_ros.core.errors import PlanError
+from gr00t_ros.core.limits import JointLimits
+from gr00t_ros.core.pace import paced
+from gr00t_ros.core.plan import Course, Window
+from gr00t_ros.core.reference import Reference
+from gr00t_ros.core.replay_settings import ReplaySettings
+from gr00t_ros.core.shaper import Shaper, bounds
+from gr00t_ros.core.stop import Rows, State, stop
+
+Floats = NDArray[np.float64]
+
+# A reference that no longer moves is reached where the plan comes to rest so close to it: far below
+# what a robot's joints show.
+_SETTLED_RAD = 1e-4
+
+
+class Planner:
+    """The course of all joints and the reference that it follows."""
+
+    def __init__(self, limits: JointLimits, settings: ReplaySettings) -> None:
+        self.reference = Reference(settings.merge, settings.fade_ns)
+        self.deviation = np.zeros(len(limits.names))
+        self.held_joints = 0
+        self.rebases = 0
+        self.stop_due = False
+        self._jump = limits.jump
+        self._settings = settings
+        self._knot_s = settings.knot_ns * 1e-9
+        self._within = bounds(limits, settings.velocity_scale)
+        self._checked = np.isfinite(limits.jump)
+        self._shaper = Shaper(self._within, self._knot_s, foreseen=self._checked)
+        self._course: Course | None = None
+        self._anchored_knot = 0
+        self._replan = True
+
+    @property
+    def course(self) -> Course:
+        """What has been sent. Raises PlanError before `start`."""
+        if self._course is None:
+            raise PlanError("plan: got a call before start(), expected start() first")
+        return self._course
+
+    def start(self, now_ns: int, held: Floats) -> None:
+        """Hold `held` (J,) rad. Raises PlanError if a position is not finite."""
+        self._course = plan.rest(held, now_ns // self._settings.knot_ns, self._settings.knot_ns)
+        self.reference.clear()
+        self._anchored_knot = 0
+        self.stop_due = False
+
+    def branch(self, now_ns: int) -> int:
+        """The first knot that is not committed. Raises PlanError if time ran back."""
+        knot_ns = self._settings.knot_ns
+        if now_ns < self.course.first_knot * knot_ns:
+            raise PlanError(f"plan: time ran back to {now_ns} ns, expected start() after it")
+        return -(-(now_ns + self._settings.commit_ns) // knot_ns)
+
+    def join(self, chunk: ActionChunk, joints: Floats, branch: int) -> None:
+        """Follow the guarded `joints` (T, J) of a chunk from the branch knot on."""
+        course = self.course
+        if self._adrift(course, branch):
+            self.reference.clear()
+        if self._settings.merge == "offset_decay" or not self.reference:
+            self._course = course.on_time()  # the lag goes into what fades
+        self.reference.merge(
+            chunk,
+            joints,
+            branch * self._settings.knot_ns,
+            course.state(branch).position,
+            course.lag_at(branch),
+        )
+        self._anchor(branch)
+
+    def stop(self) -> None:
+        """Stop at the next tick's branch knot; the reference is forgotten."""
+        self.reference.clear()
+        self.stop_due = True
+
+    def tick(self, now_ns: int) -> Window | None:
+        """The window to send now; None when nothing moves and all has been said."""
+        course, branch = self.course, self.branch(now_ns)
+        if self.stop_due:
+            course = self._stopping(course, branch, now_ns)
+        elif self._still_to_go(course, branch):
+            course = self._following(self._rebased(course, branch), branch, now_ns)
+        elif course.end_ns < now_ns + self._settings.delivery_ns:
+            return None  # it would arrive after its end, which the controller rejects
+        else:
+            course = course.since(self._first_knot(now_ns))
+        window = course.window()
+        self._course, self.stop_due = course, False
+        return window
+
+    def _following(self, course: Course, branch: int, now_ns: int) -> Course:
+        """The course on to the new horizon; all of it anew only where the reference has changed."""
+        if not self._replan:
+            branch = max(branch, course.horizon_knot)
+        knot_ns = self._settings.knot_ns
+        last = max(branch, (now_ns + self._settings.horizon_ns) // knot_ns)
+        knots = np.arange(branch, last + 1 + self._shaper.preview_knots, dtype=np.int64)
+        raw, lags = paced(
+            self._inside, knots * knot_ns, course.lag_at(branch), self._within, self._checked
+        )
+        state = course.state(branch)
+        body = self._shaper.follow(state, raw)
+        end = State(*(np.vstack(pair)[-1] for pair in zip(state, body, strict=True)))
+        new = Rows(*(np.concatenate(pair) for pair in zip(body, self._tail(end), strict=True)))
+        extended = self._lawful(course, branch, new, lags[1 : len(body.position) + 1], now_ns)
+        self.deviation = state.position - raw[0]
+        return extended
+
+    def _stopping(self, course: Course, branch: int, now_ns: int) -> Course:
+        tail = self._tail(course.state(branch))
+        return self._lawful(course, branch, tail, np.zeros(0, dtype=np.int64), now_ns)
+
+    def _lawful(
+        self, course: Course, branch: int, new: Rows, lags: NDArray[np.int64], now_ns: int
+    ) -> Course:
+        rows, held = plan.keep_lawful(course, branch, new, self._within)
+        extended = plan.extend(course, self._first_knot(now_ns), branch, rows, lags)
+        self.held_joints += held
+        self._replan = held > 0  # a joint that keeps its course tries again from the branch knot
+        return extended
+
+    def _first_knot(self, now_ns: int) -> int:
+        """A stamp of 0 would mean "now" to the controller, hence at least knot 1."""
+        return max(1, (now_ns - self._settings.past_ns) // self._settings.knot_ns)
+
+    def _tail(self, state: State) -> Rows:
+        return stop(state, self._within.acceleration, self._within.jerk, self._knot_s)
+
+    def _inside(self, times_ns: NDArray[np.int64]) -> Floats:
+        """The raw reference, what fades in outside the position limits kept inside."""
+        upper, negated_lower = self._within.sides
+        raw = self.reference.sample(times_ns)
+        inside: Floats = np.minimum(np.maximum(raw, -negated_lower), upper)
+        return inside
+
+    def _goal(self, course: Course, branch: int) -> tuple[int, Floats]:
+        """The reference's own time that is followed at the branch knot, and its (J,) rad there."""
+        at_ns = branch * self._settings.knot_ns - course.lag_at(branch)
+        return at_ns, self._inside(np.array([at_ns]))[0]
+
+    def _still_to_go(self, course: Course, branch: int) -> bool:
+        """Whether the reference still moves, or rests elsewhere than the plan will.
+
+        An arm that a stall has left too far behind stays: to catch up is a motion nobody judged.
+        """
+        settled_ns = self.reference.settled_ns
+        if settled_ns is None:
+            return False
+        at_ns, goal = self._goal(course, branch)
+        away = np.abs(course.state(branch).position - goal)
+        if self._adrift(course, branch) and np.any(away > self._jump):
+            self.reference.clear()
+            return False
+        rest = course.state(course.last_knot).position
+        return at_ns < settled_ns or bool(np.abs(rest - goal).max() > _SETTLED_RAD)
+
+    def _rebased(self, course: Course, branch: int) -> Course:
+        """The course to go on from; if adrift, the reference begins anew where the arm is."""
+        if not self._adrift(course, branch):
+            return course
+        at_ns = branch * self._settings.knot_ns
+        self.reference.restart(at_ns, course.state(branch).position)
+        self._anchor(branch)
+        self.rebases += 1
+        return course.on_time()
+
+    def _adrift(self, course: Course, branch: int) -> bool:
+        """Whether the arm has left the reference for the stop tail of what was sent last."""
+        return branch > max(course.horizon_knot, self._anchored_knot)
+
+    def _anchor(self, branch: int) -> None:
+        """The reference is tied to the course here, and has changed from here on."""
+        span_ns = self._settings.horizon_ns - self._settings.commit_ns
+        self._anchored_knot = branch + span_ns // self._settings.knot_ns
+        self._replan = True
