@@ -29,6 +29,8 @@ _EMPTY = 0.9  # closed further than any cube lets it
 _GATE_PATIENCE = 6  # queries; a gripper that moves less than expected must not stop the arm
 _OFF_MOTION_RAD = 0.2
 _ARRIVED_RAD = 0.03
+_STOOD_RAD = 0.005  # between two queries
+_FAST_RAD_S = 0.1
 _OFFSET_FADES_S = 0.8
 _CHUNK_SPEED = 0.45  # of the velocity limits, no step is faster
 
@@ -45,6 +47,11 @@ class Episode:
         self._motion: motions.Motion | None = None
         self._index = 0
         self._gate_queries = 0
+        self._cube_m: Array | None = None
+        self._plate_m: Array | None = None
+        self._in_hand = False
+        self._put_down = False
+        self._last_rad: Array | None = None
 
     def advance(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> None:
         """Find the arm on the motion, planning one where there is none; never go backwards.
@@ -52,43 +59,62 @@ class Episode:
         `joints` (7,) rad, `gripper` 0 open .. 1 closed, `picture` (H, W, 3) uint8 of the exterior
         camera. Raises StayError where there is nothing to do or something is not in sight.
         """
-        if self._motion is None:
+        if self._motion is None or self._must_begin_anew(self._motion, joints):
             self._motion = self._plan(joints, gripper, picture)
-        index, distance = self._motion.locate(joints, self._index)
-        if distance > _OFF_MOTION_RAD:
-            # Somebody else moved the arm: from here on it is another motion.
-            self._motion, self._index = self._plan(joints, gripper, picture), 0
-            self._gate_queries = 0
-            return
-        self._index = index
-        gate = self._motion.next_gate(index)
-        if gate is None or index < gate.start or distance > _ARRIVED_RAD:
+            self._index = self._gate_queries = 0
+        self._last_rad = joints
+        self._index, distance = self._motion.locate(joints, self._index)
+        gate = self._motion.next_gate(self._index)
+        if gate is None or self._index < gate.start or distance > _ARRIVED_RAD:
             return
         self._gate_queries += 1
         done = gripper > _GRIPPED if gate.closing else gripper < RELEASED
         if done or self._gate_queries > _GATE_PATIENCE:
             self._index, self._gate_queries = gate.end, 0
+            self._in_hand, self._put_down = gate.closing, not gate.closing
+
+    def _must_begin_anew(self, motion: motions.Motion, joints: Array) -> bool:
+        """Whether somebody else moved the arm, or stopped it where the motion is fast.
+
+        From rest, the middle of a fast leg would be a jump that the node must refuse.
+        """
+        index, distance = motion.locate(joints, self._index)
+        if distance > _OFF_MOTION_RAD:
+            return True
+        stood = self._last_rad is not None and np.abs(joints - self._last_rad).max() < _STOOD_RAD
+        return bool(stood and motion.speed(index) > _FAST_RAD_S)
 
     def _plan(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> motions.Motion:
+        self._look(joints, gripper, picture)
         try:
-            return self._planned(joints, gripper, picture)
+            if self._put_down:
+                return motions.retreat(joints)
+            assert self._plate_m is not None
+            if self._in_hand or self._cube_m is None:
+                return motions.place(joints, self._plate_m)
+            if np.linalg.norm(self._cube_m - self._plate_m) < PLATE_RADIUS_M:
+                return motions.retreat(joints)
+            return motions.pick_and_place(joints, self._cube_m, self._plate_m)
         except motions.OutOfReachError as error:
             raise StayError(f"out of reach: {error}") from error
 
-    def _planned(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> motions.Motion:
+    def _look(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> None:
+        """Find plate and cube, or remember where they were when the arm hides them now."""
         plate = vision.find(picture, self.task.plate, vision.PLATE)
-        if plate is None:
+        self._plate_m = self._plate_m if plate is None else plate
+        if self._plate_m is None:
             raise StayError(f"no {self.task.plate} plate in sight")
+        if self._in_hand or self._put_down:
+            return
         if RELEASED < gripper < _EMPTY:
-            if _in_hand(picture, self.task.cube, joints):
-                return motions.place(joints, plate)
-            raise StayError(f"the gripper is half closed and holds no {self.task.cube} cube")
+            self._in_hand = _in_hand(picture, self.task.cube, joints)
+            if not self._in_hand:
+                raise StayError(f"the gripper is half closed and holds no {self.task.cube} cube")
+            return
         cube = vision.find(picture, self.task.cube, vision.CUBE)
-        if cube is None:
+        self._cube_m = self._cube_m if cube is None else cube
+        if self._cube_m is None:
             raise StayError(f"no {self.task.cube} cube in sight")
-        if np.linalg.norm(cube - plate) < PLATE_RADIUS_M:
-            return motions.retreat(joints)
-        return motions.pick_and_place(joints, cube, plate)
 
     @property
     def phase(self) -> str:

@@ -17,15 +17,17 @@ from gr00t_ros.sim.kinematics import HOME_RAD, VELOCITY_RAD_S, downward_pose, so
 Array = NDArray[np.float64]
 
 RATE_HZ = 60.0  # of the samples
-SPEED = 0.35  # of the joints' velocity limits: the node's default of 0.5 leaves room for more
-ACCELERATION_RAD_S2 = 2.5
+# Of the joints' velocity limits, and so gentle from rest that a reply 400 ms late still begins
+# within 0.15 rad of the held position (the node's guard).
+SPEED = 0.26
+ACCELERATION_RAD_S2 = 1.5
 HOVER_M = 0.15
 GRASP_M = 0.5 * CUBE_EDGE_M
 PLACE_M = PLATE_HEIGHT_M + GRASP_M + 0.003
 # Longer than 8 executed steps and 400 ms of latency: the gripper is seen to have closed before
 # the arm lifts, whatever the timing.
 GATE_S = 1.2
-_SAME_PLACE_RAD = 0.012
+_REACHED_RAD = 0.012
 _LOOK_AHEAD_S = 2.0
 
 
@@ -40,11 +42,15 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """Samples at RATE_HZ: joints (N, 7) rad and gripper (N,) 0 open or 1 closed, and the gates."""
+    """Samples at RATE_HZ: joints (N, 7) rad and gripper (N,) 0 open or 1 closed.
+
+    `ends` are the samples at which a leg ends and the arm stands still.
+    """
 
     joints: Array
     gripper: Array
     gates: tuple[Gate, ...]
+    ends: tuple[int, ...]
 
     def next_gate(self, index: int) -> Gate | None:
         """Return the first gate that is not behind sample `index`."""
@@ -53,17 +59,23 @@ class Motion:
     def locate(self, joints_rad: Array, index: int) -> tuple[int, float]:
         """Return the sample nearest to `joints_rad` (7,) and its distance, rad (largest joint).
 
-        Looks forward only, from `index` to the next gate; of samples that are as good as equally
-        near, the last, so that an arm that stops a little short is not held there.
+        Looks forward only, from `index` to the next gate. An arm that stands a little short of
+        a leg's end has reached it, and goes on.
         """
         gate = self.next_gate(index)
         last = gate.start if gate else len(self.joints) - 1
         last = min(last, index + round(_LOOK_AHEAD_S * RATE_HZ))
         distances = np.abs(self.joints[index : last + 1] - joints_rad).max(axis=1)
-        nearest = int(distances.argmin())
-        far = np.nonzero(distances[nearest:] > distances[nearest] + _SAME_PLACE_RAD)[0]
-        ahead = int(far[0]) - 1 if len(far) else len(distances) - 1 - nearest
-        return index + nearest + ahead, float(distances[nearest])
+        nearest = index + int(distances.argmin())
+        end = next((end for end in self.ends if end >= nearest), last)
+        if end <= last and distances[end - index] < _REACHED_RAD:
+            nearest = end
+        return nearest, float(distances[nearest - index])
+
+    def speed(self, index: int) -> float:
+        """Return the fastest joint's speed at sample `index`, rad/s."""
+        after = min(index + 1, len(self.joints) - 1)
+        return float(np.abs(self.joints[after] - self.joints[after - 1]).max() * RATE_HZ)
 
 
 class _Path:
@@ -73,6 +85,7 @@ class _Path:
         self.joints: list[Array] = [start_rad[None]]
         self.gripper: list[Array] = [np.full(1, float(closed))]
         self.gates: list[Gate] = []
+        self.ends: list[int] = []
         self.closed = closed
 
     @property
@@ -107,9 +120,15 @@ class _Path:
     def _add(self, joints: Array) -> None:
         self.joints.append(joints)
         self.gripper.append(np.full(len(joints), float(self.closed)))
+        self.ends.append(sum(map(len, self.joints)) - 1)
 
     def motion(self) -> Motion:
-        return Motion(np.concatenate(self.joints), np.concatenate(self.gripper), tuple(self.gates))
+        return Motion(
+            np.concatenate(self.joints),
+            np.concatenate(self.gripper),
+            tuple(self.gates),
+            tuple(self.ends),
+        )
 
 
 class OutOfReachError(Exception):
@@ -132,8 +151,12 @@ def pick_and_place(start_rad: Array, cube_m: Array, plate_m: Array) -> Motion:
 
 
 def place(start_rad: Array, plate_m: Array) -> Motion:
-    """Return the motion for a cube already held: up, to the plate, release. As pick_and_place."""
+    """Return the motion for a cube between the fingers: grip, up, to the plate, release.
+
+    Raises OutOfReachError.
+    """
     path = _Path(start_rad, closed=True)
+    path.gate(closing=True)
     _rise(path)
     return _place(path, plate_m)
 
