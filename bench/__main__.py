@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.paired import Report
 
-BENCHES = ("wire", "camera")
+BENCHES = ("wire", "camera", "motion")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,184 @@
+"""Ways to play action chunks on a joint trajectory controller: ours, and those others use.
+
+Each is asked every millisecond what it publishes; the loop delivers that 0 to 20 ms later, in
+order, and samples the controller's model. The simpler methods are written as their users do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.motion_scenarios import DURATION_NS, HOME, LIMITS, MS, START_NS, Scenario
+from gr00t_ros.core.chunk import ActionChunk
+from gr00t_ros.core.reference import Reference
+from gr00t_ros.core.replay import Replay, ReplaySettings
+from gr00t_ros.core.sampler import JtcSampler, Trajectory
+
+Floats = NDArray[np.float64]
+Arrivals = Sequence[tuple[int, ActionChunk]]
+SETTINGS = ReplaySettings()
+
+
+class Method(Protocol):
+    """What a node would do: take chunks, publish trajectories."""
+
+    def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
+        """A chunk has come; what is published because of it."""
+        ...
+
+    def due(self, now_ns: int) -> Trajectory | None:
+        """What a timer publishes at this millisecond."""
+        ...
+
+
+class Ours:
+    """gr00t_ros: rolling window of a jerk-limited plan, its stop tail behind it."""
+
+    def __init__(self) -> None:
+        self._replay = Replay(LIMITS, SETTINGS)
+        self._replay.start(START_NS, HOME)
+
+    def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
+        """Guarded and merged; the timer publishes."""
+        self._replay.accept(chunk, now_ns)
+        return None
+
+    def due(self, now_ns: int) -> Trajectory | None:
+        """A window every 20 ms."""
+        return self._replay.tick(now_ns) if now_ns % SETTINGS.refresh_ns == 0 else None
+
+
+class WholeChunk:
+    """The whole chunk on arrival, from its first step, positions only, stamp 0."""
+
+    def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
+        """Row k is due k + 1 steps after the start."""
+        times_ns = (np.arange(len(chunk.joints), dtype=np.int64) + 1) * chunk.step_ns
+        return Trajectory(0, times_ns, chunk.joints)
+
+    def due(self, now_ns: int) -> Trajectory | None:
+        """Nothing."""
+        return None
+
+
+class SinglePoints:
+    """A timer at the step rate publishes one point, a period ahead; step 0 is the arrival's."""
+
+    def __init__(self) -> None:
+        self._chunk: ActionChunk | None = None
+        self._next_ns, self._index = 0, 0
+
+    def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
+        """The newest chunk replaces the one before."""
+        self._chunk, self._index, self._next_ns = chunk, 0, now_ns
+        return None
+
+    def due(self, now_ns: int) -> Trajectory | None:
+        """The next row, the last one again and again."""
+        if self._chunk is None or now_ns < self._next_ns:
+            return None
+        row = self._chunk.joints[min(self._index, len(self._chunk.joints) - 1)]
+        self._index, self._next_ns = self._index + 1, self._next_ns + self._chunk.step_ns
+        return Trajectory(0, np.array([self._chunk.step_ns]), row[None])
+
+
+class LinearSampling:
+    """The chunk, aligned by its stamp, sampled linearly at 100 Hz; each sample is held."""
+
+    PERIOD_NS = 10 * MS
+
+    def __init__(self) -> None:
+        self._reference = Reference("newest", MS)
+
+    def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
+        """Takes over at once."""
+        self._reference.clear()
+        self._reference.merge(chunk, chunk.joints, now_ns - 9 * MS, HOME, 0)
+        return None
+
+    def due(self, now_ns: int) -> Trajectory | None:
+        """A step, as a forward command controller takes it."""
+        if not self._reference or now_ns % self.PERIOD_NS:
+            return None
+        row = self._reference.sample(np.array([now_ns]))
+        return Trajectory(0, np.zeros(1, dtype=np.int64), row)
+
+
+class CrossfadeCubic:
+    """The rest of the chunk crossfaded with the last one, cubic knots every 50 ms, stamp 0."""
+
+    def __init__(self) -> None:
+        self._reference = Reference("crossfade", SETTINGS.fade_ns)
+
+    def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
+        """Velocities are central differences, zero at both ends."""
+        self._reference.merge(chunk, chunk.joints, now_ns, HOME, 0)
+        end_ns = max(chunk.end_ns, now_ns + 100 * MS)
+        times_ns = np.arange(50 * MS, end_ns - now_ns + 1, 50 * MS)
+        positions = self._reference.sample(now_ns + times_ns)
+        velocities = np.gradient(positions, 0.05, axis=0)
+        velocities[-1] = 0.0
+        return Trajectory(0, times_ns, positions, velocities)
+
+    def due(self, now_ns: int) -> Trajectory | None:
+        """Nothing."""
+        return None
+
+
+METHODS: dict[str, tuple[Callable[[], Method], bool]] = {
+    # name: (method, interpolate_from_desired_state)
+    "gr00t_ros": (Ours, False),
+    "whole chunk": (WholeChunk, False),
+    "whole chunk, desired start": (WholeChunk, True),
+    "single points": (SinglePoints, False),
+    "linear sampling": (LinearSampling, False),
+    "crossfade cubic": (CrossfadeCubic, False),
+}
+
+
+def play(name: str, scenario: Scenario, arrivals: Arrivals, seed: int = 0) -> tuple[Floats, int]:
+    """What the controller commanded each millisecond, (N, 7) rad, and how much it rejected."""
+    make, from_desired = METHODS[name]
+    method, rng = make(), np.random.default_rng(seed)
+    jtc = JtcSampler(len(HOME), interpolate_from_desired_state=from_desired, period_ns=MS)
+    jtc.hold(HOME)
+    waiting, under_way = list(arrivals), list[tuple[int, Trajectory]]()
+    played, rejected = np.empty((DURATION_NS // MS, len(HOME))), 0
+    for index in range(len(played)):
+        now_ns = START_NS + index * MS
+        published: list[Trajectory | None] = []
+        while waiting and waiting[0][0] <= now_ns:
+            published.append(method.arrived(waiting.pop(0)[1], now_ns))
+        if scenario.death_ns is None or now_ns < scenario.death_ns:
+            published.append(method.due(now_ns))
+        for trajectory in published:
+            if trajectory is not None:
+                last_ns = under_way[-1][0] if under_way else 0
+                arrives_ns = now_ns + int(rng.integers(0, 21)) * MS
+                under_way.append((max(last_ns, arrives_ns), trajectory))
+        while under_way and under_way[0][0] <= now_ns:
+            measured = played[max(index - 1, 0)] if index else HOME
+            reason = jtc.accept(under_way.pop(0)[1], now_ns, measured)
+            rejected += reason is not None
+        played[index] = jtc.sample(now_ns)[0]
+    return played, rejected
+
+
+def raw_reference(arrivals: Arrivals) -> Floats:
+    """The merged raw reference each millisecond, (N, 7) rad, as gr00t_ros merges it."""
+    reference = Reference(SETTINGS.merge, SETTINGS.fade_ns)
+    times_ns = START_NS + MS * np.arange(DURATION_NS // MS)
+    raw = np.tile(HOME, (len(times_ns), 1))
+    for arrival_ns, chunk in arrivals:
+        knot_ns = SETTINGS.knot_ns
+        splice_ns = -(-(arrival_ns + SETTINGS.commit_ns) // knot_ns) * knot_ns
+        if chunk.end_ns < splice_ns:
+            continue
+        reference.merge(chunk, chunk.joints, splice_ns, HOME, 0)
+        later = times_ns >= splice_ns
+        raw[later] = reference.sample(times_ns[later])
+    return raw
