@@ -56,9 +56,7 @@ def first_step(chunk: ActionChunk, splice_ns: int) -> int:
     return max(0, -((chunk.stamp_ns - splice_ns) // chunk.step_ns))
 
 
-def _checked_motion(
-    chunk: ActionChunk, limits: JointLimits, first: int, held: Floats
-) -> Verdict:
+def _checked_motion(chunk: ActionChunk, limits: JointLimits, first: int, held: Floats) -> Verdict:
     joints = chunk.joints
     lower, upper = limits.lower + limits.margin, limits.upper - limits.margin
     outside = np.maximum(np.maximum(lower - joints, joints - upper), 0.0)

@@ -51,9 +51,7 @@ def paced(
     return sample(own_ns), times_ns - own_ns
 
 
-def _ratios(
-    raw: Floats, knot_ns: int, within: Bounds, checked: NDArray[np.bool_]
-) -> list[float]:
+def _ratios(raw: Floats, knot_ns: int, within: Bounds, checked: NDArray[np.bool_]) -> list[float]:
     """Allowed speed over the reference's own, between each two rows of raw, over all joints."""
     steps = np.diff(raw, axis=0)
     limits = within.speed(np.stack([raw, -raw], axis=1))

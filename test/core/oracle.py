@@ -201,9 +201,7 @@ def wander(seed: int, speed: float = 0.5) -> Callable[[np.ndarray], np.ndarray]:
 
     def path(seconds: np.ndarray) -> np.ndarray:
         t = np.maximum(np.asarray(seconds, dtype=float), 0)[:, None]
-        waves = sum(
-            size[k] * (np.sin(rate[k] * t + phase[k]) - np.sin(phase[k])) for k in range(2)
-        )
+        waves = sum(size[k] * (np.sin(rate[k] * t + phase[k]) - np.sin(phase[k])) for k in range(2))
         return np.asarray(waves * np.minimum(t, 1.0) ** 2)
 
     return path
@@ -247,9 +245,7 @@ class Policy:
         return events
 
 
-def _accepts(
-    replay: Replay, chunk: ActionChunk, verdicts: list | None
-) -> Callable[[int], object]:
+def _accepts(replay: Replay, chunk: ActionChunk, verdicts: list | None) -> Callable[[int], object]:
     def accept(now_ns: int) -> object:
         verdict = replay.accept(chunk, now_ns)
         if verdicts is not None:

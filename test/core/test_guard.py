@@ -30,7 +30,10 @@ def test_a_chunk_inside_all_limits_is_accepted_unchanged() -> None:
     """Nothing is clamped, nothing is said."""
     verdict = judge(still())
     assert (verdict.accepted, verdict.clamped, verdict.kind, verdict.reason) == (
-        True, False, "", ""
+        True,
+        False,
+        "",
+        "",
     )
     np.testing.assert_array_equal(verdict.joints, still())
 

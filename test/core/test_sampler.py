@@ -21,8 +21,10 @@ def curve(degree: int, velocity_only: bool = False) -> tuple[Trajectory, np.ndar
     c = np.array([0.3, -0.7, 2.0, -4.0, 9.0, 20.0])[: degree + 1]
     times_ns = np.array([0, 20, 50, 130], dtype=np.int64) * MS
     t = times_ns * 1e-9
-    rows = [np.polynomial.polynomial.polyval(t, np.polynomial.polynomial.polyder(c, k))[:, None]
-            for k in range(3)]
+    rows = [
+        np.polynomial.polynomial.polyval(t, np.polynomial.polynomial.polyder(c, k))[:, None]
+        for k in range(3)
+    ]
     return Trajectory(1000 * MS, times_ns, rows[0], rows[1], None if velocity_only else rows[2]), c
 
 
