@@ -10,16 +10,18 @@ controller's arithmetic, so that differences over 1 ms are off by 1e-12 rad/s, 4
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.limits import JointLimits
 from gr00t_ros.core.plan import Window
-from gr00t_ros.core.replay import Replay
+from gr00t_ros.core.replay import Replay, ReplaySettings
 from gr00t_ros.core.sampler import JtcSampler, Trajectory
 
 MS = 1_000_000
+START_NS = 1_000 * MS
 TOLERANCE = {"velocity": 1e-9, "acceleration": 1e-6, "jerk": 1e-3}
 
 # limits.md: FR3, libfranka's position-dependent velocity limits, and the shipped defaults of
@@ -103,7 +105,7 @@ def play(
     duration_ns: int,
     network: Network,
     seed: int = 0,
-    start_ns: int = 1_000 * MS,
+    start_ns: int = START_NS,
     held: np.ndarray = HOME,
     refresh_ns: int = 20 * MS,
     from_desired: bool = False,
@@ -224,7 +226,7 @@ class Policy:
         replay: Replay,
         duration_ns: int,
         seed: int = 0,
-        start_ns: int = 1_000 * MS,
+        start_ns: int = START_NS,
         home: np.ndarray = HOME,
         verdicts: list | None = None,
     ) -> Events:
@@ -253,3 +255,29 @@ def _accepts(replay: Replay, chunk: ActionChunk, verdicts: list | None) -> Calla
         return verdict
 
     return accept
+
+
+QUIET = Network(jitter_ns=0, lost=0.0, doubled=0.0, tick_jitter_ns=0)
+
+
+def run(
+    policy: Policy,
+    network: Network = QUIET,
+    seed: int = 0,
+    duration_ms: int = 4000,
+    extra: Events | None = None,
+    chosen: ReplaySettings | None = None,
+    **play_options: Any,
+) -> tuple[Record, Replay]:
+    """Play a policy; chunks may jump by 1 rad, so that the guard leaves the work to the shaper."""
+    limits = fr3_limits(jump=1.0)
+    replay = Replay(limits, chosen or ReplaySettings())
+    events = policy.events(replay, duration_ms * MS, seed) + (extra or [])
+    record = play(replay, events, duration_ms * MS, network, seed, **play_options)
+    assert_lawful(record, limits)
+    return record, replay
+
+
+def moved(record: Record) -> float:
+    """Farthest distance from the start, rad."""
+    return float(np.abs(record.position - HOME).max())
