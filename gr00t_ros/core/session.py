@@ -7,6 +7,7 @@ serialises all calls and passes `now_ns` of the plan clock.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ class SessionSettings:
     retry_ns: int = 200_000_000  # wait after a failed query
     refusals_to_fault: int = 3  # control.md 3, consecutive failures
     rebase_rad: float = 1e-3  # reference and plan further apart: someone else commanded
+    latency_memory: int = 32  # queries whose longest latency decides when to ask at the latest
 
 
 @dataclass(slots=True)
@@ -64,6 +66,9 @@ class Session:
     _refusals: int = 0
     _last_failure: str = ""
     _retry_at_ns: int = 0
+    _now_ns: int = 0
+    _latencies_ns: deque[int] = field(default_factory=deque)
+    _warmed_up: bool = False
 
     @property
     def moving(self) -> bool:
@@ -125,8 +130,11 @@ class Session:
         if chunk.episode != self.episode or unwanted or not self.active:
             self.counts.dropped += 1
             return None
+        self._note_latency(now_ns - chunk.stamp_ns)
         if self.mode is Mode.HOLDING:
             self._rebase(now_ns, held)
+        if self.mode in (Mode.HOLDING, Mode.STOPPING):
+            self.replay.resume()
         verdict = self.replay.accept(chunk, now_ns)
         self._count(verdict, now_ns)
         return verdict
@@ -147,13 +155,19 @@ class Session:
             return self._after_stop is Event.REST_HOLD
         if self.mode in (Mode.PAUSED, Mode.FAULT):
             return False
-        executed = self.replay.executed_steps(now_ns)
-        return not self._has_chunk or executed >= self.settings.execute_steps
+        if not self._has_chunk:
+            return True
+        latest_ns = self.replay.query_by_ns(max(self._latencies_ns, default=0))
+        consumed = self.replay.consumed_steps(now_ns)
+        return consumed >= self.settings.execute_steps or now_ns >= (latest_ns or 0)
 
     def tick(
         self, now_ns: int, findings: Sequence[Finding], held: NDArray[np.float64] | None
     ) -> Window | None:
         """Advance by one refresh; returns the window to publish, if any."""
+        if now_ns < self._now_ns and self.active:
+            self._after_clock_jump(now_ns, held)
+        self._now_ns = now_ns
         self._react(now_ns, findings, held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
             self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
@@ -186,20 +200,33 @@ class Session:
         if self.replay.remaining_ns(now_ns) > 0:
             return
         why = self._last_failure or "the next chunk did not arrive before the last one ended"
-        self._stop(now_ns, Event.REST_HOLD, f"no chunk left to play: {why}")
+        # The plan already comes to rest where the reference ends: nothing has to be cut.
+        self._note_stop(Event.REST_HOLD, f"no chunk left to play: {why}")
+
+    def _after_clock_jump(self, now_ns: int, held: NDArray[np.float64] | None) -> None:
+        """Plan time ran back: the old plan has no meaning, the controllers play its tail."""
+        last = self.replay.position(self._now_ns)
+        self.replay.start(now_ns, last if held is None else held)
+        rest = Event.REST_FAULT if held is None else Event.REST_PAUSE
+        back_s = (self._now_ns - now_ns) / 1e9
+        self._note_stop(rest, f"the clock went back by {back_s:.3f} s")
 
     def _stop(self, now_ns: int, rest: Event, reason: str) -> None:
-        again = self.mode is Mode.STOPPING
-        if again and _GRAVITY.index(rest) >= _GRAVITY.index(self._after_stop):
-            return
+        if self._note_stop(rest, reason):
+            self.replay.stop(now_ns, reason)
+
+    def _note_stop(self, rest: Event, reason: str) -> bool:
+        """Enter the mode; False where a stop of the same or greater gravity is under way."""
+        if self.mode is Mode.STOPPING and _GRAVITY.index(rest) >= _GRAVITY.index(self._after_stop):
+            return False
         self.mode, self.reason = advance(self.mode, Event.STOP), reason
         self._after_stop, self._has_chunk, self._healthy = rest, False, 0
-        if not again:
-            self.replay.stop(now_ns)
+        return True
 
     def _resume(self, now_ns: int, held: NDArray[np.float64] | None, reason: str) -> None:
         self.mode = advance(self.mode, Event.EPISODE)
         self._rebase(now_ns, held)
+        self.replay.resume()
         self._begin(reason)
 
     def _begin(self, reason: str) -> None:
@@ -215,10 +242,24 @@ class Session:
         if float(np.max(apart)) > self.settings.rebase_rad:
             self.replay.start(now_ns, held)
 
+    def _note_latency(self, latency_ns: int) -> None:
+        """Remember an end-to-end latency; the first one is warm-up (control.md 1)."""
+        if self._warmed_up:
+            self._latencies_ns.append(latency_ns)
+            if len(self._latencies_ns) > self.settings.latency_memory:
+                self._latencies_ns.popleft()
+        self._warmed_up = True
+
     def _count(self, verdict: Verdict, now_ns: int) -> None:
-        if not verdict.accepted:
+        if verdict.kind in ("late", "stopped"):
+            self.counts.dropped += 1
+            self._last_failure = verdict.reason
+        elif not verdict.accepted:
             self._refused(verdict.reason, now_ns)
-            return
+        else:
+            self._accepted(verdict, now_ns)
+
+    def _accepted(self, verdict: Verdict, now_ns: int) -> None:
         self.counts.accepted += 1
         self.counts.clamped += verdict.clamped
         self._refusals, self._last_failure = 0, ""

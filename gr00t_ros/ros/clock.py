@@ -2,14 +2,21 @@
 
 Plans, ages and watches run on steady time, since a step of the system clock must not move an
 arm (control.md 1, item 2); with use_sim_time they run on ROS time. The offset to ROS time is
-measured at each call, never kept.
+measured at each call. Any thread may call.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 
 from rclpy.node import Node
+
+from gr00t_ros.core.offset import ClockOffset
+
+# A reading within this span was not interrupted; else it is repeated, a few times.
+_QUICK_NS = 20_000
+_TRIES = 4
 
 
 class PlanClock:
@@ -18,6 +25,8 @@ class PlanClock:
     def __init__(self, node: Node) -> None:
         """Follow the clock of `node`, whose use_sim_time is read once."""
         self._ros = node.get_clock()
+        self._lock = threading.Lock()
+        self._offset = ClockOffset()
         self.simulated: bool = bool(node.get_parameter("use_sim_time").value)
 
     def ros_now_ns(self) -> int:
@@ -32,6 +41,13 @@ class PlanClock:
         """ROS time minus plan time, measured now: 0 with use_sim_time."""
         if self.simulated:
             return 0
-        before = time.monotonic_ns()
-        ros_ns = self.ros_now_ns()
-        return ros_ns - (before + time.monotonic_ns()) // 2
+        reading = self._reading()
+        for _ in range(_TRIES - 1):
+            if reading[2] - reading[0] <= _QUICK_NS:
+                break
+            reading = min(reading, self._reading(), key=lambda r: r[2] - r[0])
+        with self._lock:
+            return self._offset.update(*reading)
+
+    def _reading(self) -> tuple[int, int, int]:
+        return time.monotonic_ns(), self.ros_now_ns(), time.monotonic_ns()

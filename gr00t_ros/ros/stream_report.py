@@ -37,6 +37,7 @@ class StreamReport:
     received: int
     refused: int
     problem: str
+    usable: bool  # whether the newest sample's content could go into an observation
 
     @property
     def age_s(self) -> float:
@@ -64,13 +65,13 @@ def report(
 ) -> StreamReport:
     """Judge the newest sample of `source` as `stream` would use it."""
     newest = source.buffer.latest()
-    age_ns, problem = None, source.problem
+    age_ns, unusable = None, ""
     if newest is not None:
         age_ns = max(now_ros_ns - newest.stamp_ns, now_ns - newest.received_ns, 0)
         ahead_ns = newest.stamp_ns - now_ros_ns
         if ahead_ns > settings.future_ns:
-            problem = problem or f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree"
-        problem = problem or _unusable(stream, newest.value)
+            unusable = f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree"
+        unusable = unusable or _unusable(stream, newest.value)
     if isinstance(stream, Output):
         max_age_ns = CONTROLLER_MAX_AGE_NS
     else:
@@ -82,7 +83,8 @@ def report(
         max_age_ns,
         source.received,
         source.refused,
-        problem,
+        source.problem or unusable,
+        not unusable,
     )
 
 

@@ -1,0 +1,233 @@
+"""Everything that exists between configure and cleanup: inputs, outputs, worker, replay thread.
+
+Made by on_configure, closed by on_cleanup. Its methods run on the executor thread unless they
+say otherwise, and none of them waits for the policy server.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+
+from gr00t_ros.core.errors import ChunkError, Gr00tError, RefusedError, RemoteError, WireError
+from gr00t_ros.core.replay import Replay
+from gr00t_ros.core.session import Session
+from gr00t_ros.msg import ActionChunk
+from gr00t_ros.ros import qos, settings
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.inputs import Inputs
+from gr00t_ros.ros.outputs import Outputs
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.queries import Queries, Reply
+from gr00t_ros.ros.replay_thread import ReplayThread
+from gr00t_ros.ros.status import action_chunk
+from gr00t_ros.ros.surroundings import Surroundings
+from gr00t_ros.sidecar.client import PolicyClient
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.sidecar.link import Check, Link
+from gr00t_ros.sidecar.token import read_token
+
+RECHECK_S = 1.0  # between two attempts to reach a server that did not pass the check
+_REST_SPAN_S = 0.1  # over which the measured speed is taken when a stop is confirmed
+
+
+class Configured:
+    """The node's parts for one configuration."""
+
+    def __init__(self, node: LifecycleNode, values: Parameters) -> None:
+        """Build all parts; raises Gr00tError before anything exists that would have to go."""
+        self.embodiment = load_embodiment(values.embodiment)
+        session = Session(
+            Replay(self.embodiment.limits, settings.replay(values)), settings.session(values)
+        )
+        token = read_token(values.api_token_file or None)
+        client = PolicyClient(
+            values.host,
+            values.port,
+            values.timeout_ms,
+            token,
+            values.key_style,  # type: ignore[arg-type]  # the table's choices are the literal's
+            values.max_reply_mb * 2**20,
+        )
+        self._node, self._values = node, values
+        self.clock = PlanClock(node)
+        self.inputs = Inputs(node, self.embodiment, settings.observation(values))
+        self.outputs = Outputs(node, self.embodiment)
+        link = Link(client, self.embodiment, token)
+        self.queries = Queries(
+            link, self.inputs, self.embodiment, self.clock, self._on_check, self._on_reply
+        )
+        self.queries.instruction = values.instruction
+        self.surroundings = Surroundings(
+            self.inputs, self.queries, self.embodiment, self.clock, values
+        )
+        self.replay = ReplayThread(
+            session,
+            self.clock,
+            self.outputs,
+            self.surroundings,
+            values.refresh_ms * 1_000_000,
+            values.realtime_priority,
+            node.get_logger().error,
+        )
+        self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
+        self.check: Check | None = None
+        self.check_error = ""
+        self._checked_s = -RECHECK_S
+        self.replay.start()
+
+    def apply(self, values: Parameters) -> None:
+        """Take over changed parameters."""
+        self._values = values
+        self.inputs.settings = settings.observation(values)
+        self.surroundings.parameters = values
+        changed = settings.session(values)
+        self.replay.post(lambda session, _: setattr(session, "settings", changed))
+
+    def follow_readiness(self) -> list[str]:
+        """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
+        due = self.check is None and time.monotonic() - self._checked_s >= RECHECK_S
+        if due and self.queries.check():
+            self._checked_s = time.monotonic()
+        problems = self.problems()
+        self.replay.post(lambda session, _: session.set_ready(not problems, "; ".join(problems)))
+        return problems
+
+    def problems(self) -> list[str]:
+        """Why an activation would be refused now, in the order in which to mend it."""
+        found = []
+        if self.check is None:
+            where = f"{self._values.host}:{self._values.port}"
+            found.append(f"policy server {where}: {self.check_error or 'checking'}")
+        if not self.queries.instruction:
+            found.append("no instruction: set parameter instruction or call ~/set_instruction")
+        found += [r.reason for r in self.surroundings.findings(self.clock.now_ns())]
+        found += self._output_problems()
+        return found or self._start_problems()
+
+    def activate(self) -> None:
+        """Begin a session; raises Gr00tError when the start position is not known."""
+        start = self.surroundings.start()
+        self.replay.call(lambda session, now_ns: session.activate(now_ns, start))
+
+    def deactivate(self) -> None:
+        """Stop, and wait on steady time until the arm rests, at most stop_timeout_s."""
+        self.replay.call(lambda session, now_ns: session.active and session.deactivate(now_ns))
+        deadline_s = time.monotonic() + self._values.stop_timeout_s
+        while time.monotonic() < deadline_s:
+            if not self._session_active() and self._measured_at_rest():
+                return
+        self._node.get_logger().warning(
+            f"deactivate: no rest was measured within {self._values.stop_timeout_s} s"
+        )
+
+    def change_instruction(self, text: str) -> int:
+        """Take `text` as the instruction of a new episode; returns its number."""
+        self.queries.instruction = text
+
+        def change(session: Session, now_ns: int) -> int:
+            session.change_instruction(now_ns)
+            return session.episode
+
+        return int(self.replay.call(change))
+
+    def reset(self) -> str:
+        """Leave the fault; returns why not, empty when done."""
+        start = self.surroundings.start()
+        findings = self.surroundings.findings(self.clock.now_ns())
+        return str(self.replay.call(lambda session, now: session.reset(now, start, findings)))
+
+    def close(self) -> None:
+        """End the threads and remove all entities; the worker ends after its call in flight."""
+        self.replay.stop()
+        self.queries.stop(0.0)
+        self.inputs.destroy()
+        self.outputs.destroy()
+        self._node.destroy_publisher(self._chunks)
+
+    def _session_active(self) -> bool:
+        return bool(self.replay.call(lambda session, _: session.active))
+
+    def _measured_at_rest(self) -> bool:
+        before = self._pulled_position()
+        time.sleep(_REST_SPAN_S)
+        after = self._pulled_position()
+        if before is None or after is None:
+            return False
+        return float(abs(after - before).max()) < self._values.rest_velocity * _REST_SPAN_S
+
+    def _pulled_position(self) -> NDArray[np.float64] | None:
+        """(J,) measured position from messages pulled here: the executor's timer is waiting."""
+        self.inputs.pull()
+        try:
+            return self.surroundings.measured()
+        except Gr00tError:
+            return None
+
+    def _output_problems(self) -> list[str]:
+        found = []
+        for topic in self.outputs.topics():
+            readers = self._node.get_subscriptions_info_by_topic(topic)
+            if not readers:
+                found.append(f"nobody reads {topic}: is the controller loaded and active?")
+            if self._node.count_publishers(topic) > 1:
+                found.append(f"another publisher commands {topic}: stop it first")
+            strangers = [r.node_name for r in readers if not r.node_name.startswith("gr00t_sim")]
+            if self._values.simulation_only and strangers:
+                found.append(
+                    f"{topic} is read by {strangers[0]}, but simulation_only allows simulated "
+                    "robots alone: set the parameter to false at your own risk"
+                )
+        return found
+
+    def _start_problems(self) -> list[str]:
+        try:
+            finding = self.surroundings.held_finding()
+        except Gr00tError as error:
+            return [str(error)]
+        return [finding.reason] if finding else []
+
+    def _on_check(self, check: Check | None, error: Exception | None) -> None:
+        """Runs on the worker thread."""
+        if error is not None and str(error) != self.check_error:
+            self._node.get_logger().warning(f"policy server check: {error}")
+        if check is not None:
+            label, keys = check.server.generation.label, check.server.key_style
+            self._node.get_logger().info(
+                f"policy server {self._values.host}:{self._values.port}: {label}, "
+                f"{check.server.array_codec}, {keys} keys, first inference "
+                f"{check.warmup_ns / 1e6:.0f} ms"
+            )
+        self.check_error = "" if error is None else str(error)
+        self.check = check
+
+    def _on_reply(self, reply: Reply | None, error: Exception | None) -> None:
+        """Runs on the worker thread; what it posts runs on the replay thread."""
+        self.replay.post(lambda session, now_ns: self._apply(session, now_ns, reply, error))
+
+    def _apply(
+        self, session: Session, now_ns: int, reply: Reply | None, error: Exception | None
+    ) -> None:
+        if reply is not None:
+            verdict = session.merge(reply.chunk, now_ns, self.surroundings.held())
+            self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
+        elif session.active and _needs_a_person(error):
+            session.fault(now_ns, str(error))
+        else:
+            answered = isinstance(error, (RemoteError, ChunkError, WireError))
+            session.query_failed(_text(error), now_ns, answered)
+
+
+def _needs_a_person(error: Exception | None) -> bool:
+    """Answers that the next query cannot mend: another embodiment, wrong keys or shapes."""
+    if isinstance(error, ChunkError):
+        return error.kind != "finite"
+    return isinstance(error, RefusedError)
+
+
+def _text(error: Exception | None) -> str:
+    return str(error) if isinstance(error, Gr00tError) else f"{type(error).__name__}: {error}"
+

@@ -1,0 +1,286 @@
+"""The lifecycle node gr00t_policy: services, timers, and the transitions in explicit order.
+
+Threads (design decision 1): this executor thread serves transitions, services and timers; the
+worker thread queries the policy server; the replay thread owns the session and publishes the
+windows. No transition waits for the server or for anything that needs this executor.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
+
+from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.core.mode import Mode
+from gr00t_ros.msg import PolicyStatus
+from gr00t_ros.ros import parameters, qos, status
+from gr00t_ros.ros.configured import Configured
+from gr00t_ros.ros.spin import run_node
+from gr00t_ros.sidecar.template import MAX_INSTRUCTION_BYTES
+from gr00t_ros.srv import SetInstruction
+
+_PULL_S, _STATUS_S, _DIAGNOSTICS_S = 0.01, 0.1, 1.0
+_STATUS_EVERY = 5  # ticks of the status timer between two unchanged statuses
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+_ERROR = TransitionCallbackReturn.ERROR
+_INACTIVE, _ACTIVE = "inactive", "active"
+
+Transition = Callable[[], TransitionCallbackReturn]
+
+
+class PolicyNode(LifecycleNode):
+    """Observations to the policy server, action chunks to the robot's controllers."""
+
+    def __init__(self) -> None:
+        """Declare the parameters; everything else is made by configure."""
+        super().__init__("gr00t_policy")
+        self._values = parameters.declare(self)
+        self._parts: Configured | None = None
+        self._said: tuple[str, str] = ("", "")
+        self._ticks = 0
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._status = self.create_publisher(PolicyStatus, "~/status", qos.STATUS)
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS
+        )
+        self.create_service(SetInstruction, "~/set_instruction", self._set_instruction)
+        self.create_service(Trigger, "~/reset", self._reset)
+        self.create_timer(_PULL_S, self._pull, clock=steady)
+        self.create_timer(_STATUS_S, self._report, clock=steady)
+        self.create_timer(_DIAGNOSTICS_S, self._diagnose, clock=steady)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self.add_post_set_parameters_callback(self._take_parameters)
+        self._answer_invalid_transitions()
+
+    # --- transitions ---------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Parse, create entities, hand the check to the worker; waits for nothing."""
+
+        def configure() -> TransitionCallbackReturn:
+            self._values = parameters.read(self)
+            self._parts = Configured(self, self._values)
+            gc.freeze()  # what is there now stays: collections then cost microseconds
+            return super(PolicyNode, self).on_configure(state)
+
+        return self._guarded("configure", configure, _FAILURE)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Refuse with all reasons, or begin the first episode."""
+
+        def activate() -> TransitionCallbackReturn:
+            parts = self._configured()
+            parts.inputs.pull()
+            problems = parts.follow_readiness()
+            if problems:
+                self.get_logger().error("activation refused: " + "; ".join(problems))
+                return _FAILURE
+            parts.activate()
+            return super(PolicyNode, self).on_activate(state)
+
+        return self._guarded("activate", activate, _FAILURE)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and wait for rest while the publishers still speak, then silence them."""
+
+        def deactivate() -> TransitionCallbackReturn:
+            self._configured().deactivate()
+            return super(PolicyNode, self).on_deactivate(state)
+
+        return self._guarded("deactivate", deactivate, _ERROR)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End the threads and remove all entities of the configuration."""
+        return self._guarded("cleanup", self._close, _ERROR)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """From active: stop first. Then as cleanup."""
+
+        def shutdown() -> TransitionCallbackReturn:
+            if self._parts is not None and state.label == _ACTIVE:
+                self._parts.deactivate()
+            return self._close()
+
+        return self._guarded("shutdown", shutdown, _ERROR)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a transition that raised: stop if anything moves, close, go unconfigured."""
+
+        def recover() -> TransitionCallbackReturn:
+            if self._parts is not None and self._parts.replay.snapshot.mode in _MOVING_MODES:
+                self._parts.deactivate()
+            return self._close()
+
+        return self._guarded("error processing", recover, _FAILURE)
+
+    def leave(self) -> None:
+        """End of the process by a signal: a controlled stop, then everything closed."""
+        if self._state_machine.current_state[1] == _ACTIVE:
+            self.trigger_deactivate()
+        if self._parts is not None:
+            self._close()
+
+    def _guarded(
+        self, name: str, action: Transition, otherwise: TransitionCallbackReturn
+    ) -> TransitionCallbackReturn:
+        """Run a transition; rclpy would swallow what it raises without a word (rclpy #1673)."""
+        try:
+            return action()
+        except Gr00tError as error:
+            self.get_logger().error(f"{name}: {error}")
+            self._say(f"{name} failed: {error}")
+            return otherwise
+        except Exception:
+            self.get_logger().error(f"{name} raised:\n{traceback.format_exc()}")
+            return _ERROR
+
+    def _close(self) -> TransitionCallbackReturn:
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            parts.close()
+        return _SUCCESS
+
+    def _configured(self) -> Configured:
+        assert self._parts is not None  # the state machine allows the call after configure only
+        return self._parts
+
+    def _answer_invalid_transitions(self) -> None:
+        """Answer requests that the present state does not allow: rclpy raises (rclpy #1209)."""
+        service = self._service_change_state
+        answer = service.callback
+
+        def change_state(
+            request: ChangeState.Request, response: ChangeState.Response
+        ) -> ChangeState.Response:
+            allowed = {t[0]: t[1] for t in self._state_machine.available_transitions}
+            wanted = request.transition
+            if wanted.label in allowed.values() or (not wanted.label and wanted.id in allowed):
+                return answer(request, response)
+            label = self._state_machine.current_state[1]
+            self.get_logger().warning(
+                f"transition {wanted.label or wanted.id}: not possible in state {label}, "
+                f"expected one of {', '.join(allowed.values())}"
+            )
+            response.success = False
+            return response
+
+        service.callback = change_state
+
+    # --- services and parameters ---------------------------------------------------------
+
+    def _set_instruction(
+        self, request: SetInstruction.Request, response: SetInstruction.Response
+    ) -> SetInstruction.Response:
+        text = request.instruction.strip()
+        size = len(text.encode("utf-8", "replace"))
+        if not 0 < size <= MAX_INSTRUCTION_BYTES:
+            response.message = f"got {size} bytes, expected 1 to {MAX_INSTRUCTION_BYTES}"
+        elif self._parts is None:
+            response.message = "the node is not configured"
+        else:
+            response.episode = self._parts.change_instruction(text)
+            response.success = True
+        return response
+
+    def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            response.message = self._parts.reset() if self._parts else "not configured"
+        except Gr00tError as error:
+            response.message = str(error)
+        response.success = not response.message
+        return response
+
+    def _check_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        active = self._state_machine.current_state[1] == _ACTIVE
+        reason = parameters.check_change(changes, self._values, active)
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _take_parameters(self, _changes: Sequence[Parameter]) -> None:
+        self._values = parameters.read(self)
+        if self._parts is not None:
+            self._parts.apply(self._values)
+
+    # --- timers --------------------------------------------------------------------------
+
+    def _pull(self) -> None:
+        if self._parts is not None:
+            self._parts.inputs.pull()
+
+    def _report(self) -> None:
+        """Publish the status at once when mode or reason changed, else at 2 Hz."""
+        parts = self._parts
+        if parts is None:
+            self._say("not configured")
+            return
+        if self._state_machine.current_state[1] == _INACTIVE:
+            parts.follow_readiness()
+        snapshot = parts.replay.snapshot
+        self._ticks += 1
+        changed = (snapshot.mode.value, snapshot.reason) != self._said
+        if changed or self._ticks % _STATUS_EVERY == 0:
+            message = self._message()
+            self._status.publish(message)
+        if changed:
+            fault_began = snapshot.mode is Mode.FAULT
+            self._said = (snapshot.mode.value, snapshot.reason)
+            log = self.get_logger().error if fault_began else self.get_logger().info
+            log(": ".join(part for part in self._said if part))
+            self._diagnostics.publish(status.diagnostics(message))
+
+    def _say(self, reason: str) -> None:
+        """Publish why there is nothing more to say than that the node is unconfigured."""
+        if self._said == (Mode.UNCONFIGURED.value, reason):
+            return
+        self._said = (Mode.UNCONFIGURED.value, reason)
+        message = PolicyStatus(mode=Mode.UNCONFIGURED.value, reason=reason)
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._status.publish(message)
+
+    def _diagnose(self) -> None:
+        if self._parts is not None:
+            self._diagnostics.publish(status.diagnostics(self._message()))
+
+    def _message(self) -> PolicyStatus:
+        parts, values = self._configured(), self._values
+        message = PolicyStatus(
+            instruction=parts.queries.instruction,
+            robot=parts.embodiment.robot,
+            embodiment_tag=parts.embodiment.tag,
+            server=f"{values.host}:{values.port}",
+            streams=status.streams(parts.surroundings.reports()),
+            queries=parts.queries.sent,
+            latencies=status.latencies(parts.queries.latencies, parts.replay.latencies),
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        status.fill_server(message, parts.check)
+        status.fill_session(message, parts.replay.snapshot)
+        return message
+
+
+_MOVING_MODES = (Mode.BLENDING_IN, Mode.REPLAYING, Mode.STOPPING)
+
+
+def _leave(node: Node) -> None:
+    assert isinstance(node, PolicyNode)
+    node.leave()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    return run_node(PolicyNode, arguments, _leave)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""What the node says of itself: PolicyStatus, ActionChunk and diagnostics messages.
+
+Pure conversion: everything said is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from gr00t_ros.core.embodiment import ActionKey, Embodiment
+from gr00t_ros.core.guard import Verdict
+from gr00t_ros.core.latency import Latencies
+from gr00t_ros.core.mode import Mode
+from gr00t_ros.msg import ActionChunk, ActionGroup, PolicyStatus, StageLatency, StreamStatus
+from gr00t_ros.ros.outputs import to_duration, to_time
+from gr00t_ros.ros.queries import Reply
+from gr00t_ros.ros.replay_thread import Snapshot
+from gr00t_ros.ros.stream_report import StreamReport
+from gr00t_ros.sidecar.link import Check
+
+_WARN = {Mode.WAITING, Mode.STOPPING, Mode.HOLDING, Mode.PAUSED}
+
+
+def streams(reports: Iterable[StreamReport]) -> list[StreamStatus]:
+    """The streams' part of a status."""
+    return [
+        StreamStatus(
+            name=r.name,
+            topic=r.topic,
+            fresh=r.fresh,
+            age_s=r.age_s,
+            max_age_s=r.max_age_s,
+            received=r.received,
+            problem=r.problem,
+        )
+        for r in reports
+    ]
+
+
+def latencies(*sources: Latencies) -> list[StageLatency]:
+    """The latencies' part of a status."""
+    rows = []
+    for source in sources:
+        for stage in source.stages():
+            p = source.summary(stage)
+            rows.append(
+                StageLatency(
+                    stage=stage,
+                    count=p.count,
+                    p50_s=p.p50_ns / 1e9,
+                    p99_s=p.p99_ns / 1e9,
+                    max_s=p.max_ns / 1e9,
+                )
+            )
+    return rows
+
+
+def fill_session(status: PolicyStatus, snapshot: Snapshot) -> None:
+    """Write mode, reason, episode and counts of the session into `status`."""
+    counts = snapshot.counts
+    status.mode, status.reason = snapshot.mode.value, snapshot.reason
+    status.ready = snapshot.mode is Mode.READY
+    status.episode = snapshot.episode
+    status.chunks_accepted = counts.accepted
+    status.chunks_clamped = counts.clamped
+    status.chunks_refused = counts.refused
+    status.chunks_dropped = counts.dropped
+    status.query_failures = counts.failures
+    status.windows_published = counts.windows
+
+
+def fill_server(status: PolicyStatus, check: Check | None) -> None:
+    """Write what the check found of the server into `status`."""
+    if check is None:
+        return
+    status.server_generation = check.server.generation.label
+    status.array_codec = check.server.array_codec
+    status.key_style = check.server.key_style
+    status.details = [
+        KeyValue(key="warmup_ms", value=f"{check.warmup_ns / 1e6:.1f}"),
+        *(KeyValue(key="modality", value=str(difference)) for difference in check.differences),
+    ]
+
+
+def action_chunk(embodiment: Embodiment, reply: Reply, verdict: Verdict | None) -> ActionChunk:
+    """The message of one chunk; no verdict: it was dropped before the guard saw it."""
+    chunk = reply.chunk
+    message = ActionChunk(
+        sequence=chunk.sequence,
+        episode=chunk.episode,
+        embodiment_tag=embodiment.tag,
+        step_duration=to_duration(chunk.step_ns),
+        first_step=verdict.first_step if verdict else 0,
+        inference_duration=to_duration(reply.inference_ns),
+        accepted=verdict is not None and verdict.accepted,
+        reason=verdict.reason if verdict else "dropped: of an older episode, or not wanted now",
+        groups=[_group(key, reply) for key in embodiment.action],
+    )
+    message.header.stamp = to_time(reply.stamp_ros_ns)
+    return message
+
+
+def _group(key: ActionKey, reply: Reply) -> ActionGroup:
+    rows = reply.chunk.raw[key.key]
+    return ActionGroup(
+        action_key=key.key,
+        names=list(key.names),
+        unit=key.unit,
+        representation=key.representation,
+        output=key.output or "",
+        rows=len(rows),
+        data=rows.ravel(),
+    )
+
+
+def diagnostics(status: PolicyStatus) -> DiagnosticArray:
+    """The same facts for /diagnostics: one entry for the policy, one for each stream."""
+    mode = Mode(status.mode)
+    level = DiagnosticStatus.OK
+    if mode is Mode.FAULT:
+        level = DiagnosticStatus.ERROR
+    elif mode in _WARN:
+        level = DiagnosticStatus.WARN
+    hardware_id = f"{status.robot}:{status.embodiment_tag}"
+    text = f"{status.mode}: {status.reason}" if status.reason else status.mode
+    array = DiagnosticArray(
+        status=[
+            _entry("gr00t_policy: replay", level, text, hardware_id, _policy_values(status)),
+            *(_stream_entry(stream, hardware_id) for stream in status.streams),
+        ]
+    )
+    array.header.stamp = status.header.stamp
+    return array
+
+
+def _policy_values(status: PolicyStatus) -> Mapping[str, object]:
+    fields = (
+        *("episode", "instruction", "server", "server_generation", "array_codec", "key_style"),
+        *("queries", "chunks_accepted", "chunks_clamped", "chunks_refused", "chunks_dropped"),
+        *("query_failures", "windows_published"),
+    )
+    values: dict[str, object] = {name: getattr(status, name) for name in fields}
+    for stage in status.latencies:
+        values[f"{stage.stage} p50/p99 ms"] = f"{1e3 * stage.p50_s:.1f}/{1e3 * stage.p99_s:.1f}"
+    return values
+
+
+def _stream_entry(stream: StreamStatus, hardware_id: str) -> DiagnosticStatus:
+    level = DiagnosticStatus.OK
+    if not stream.fresh:
+        level = DiagnosticStatus.STALE
+    elif stream.problem:
+        level = DiagnosticStatus.WARN
+    text = stream.problem or f"age {stream.age_s:.3f} s"
+    values = {"topic": stream.topic, "age_s": f"{stream.age_s:.3f}", "received": stream.received}
+    return _entry(f"gr00t_policy: {stream.name}", level, text, hardware_id, values)
+
+
+def _entry(
+    name: str, level: bytes, text: str, hardware_id: str, values: Mapping[str, object]
+) -> DiagnosticStatus:
+    pairs: Sequence[KeyValue] = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
+    return DiagnosticStatus(
+        name=name, level=level, message=text, hardware_id=hardware_id, values=pairs
+    )

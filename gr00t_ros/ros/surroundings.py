@@ -1,0 +1,142 @@
+"""What the replay thread and an activation need to know of the inputs: findings and the held pose.
+
+Reads Inputs, never blocks on the network, publishes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.embodiment import Embodiment, Output
+from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.state import select
+from gr00t_ros.core.watchdog import Finding, Reaction, held_position, stream_age
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.controller_state import ControllerReading
+from gr00t_ros.ros.inputs import Inputs
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.queries import Queries
+from gr00t_ros.ros.stream_report import StreamReport
+
+Positions = NDArray[np.float64]
+
+
+class Surroundings:
+    """One embodiment's inputs as watches see them; any thread may ask."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        queries: Queries,
+        embodiment: Embodiment,
+        clock: PlanClock,
+        values: Parameters,
+    ) -> None:
+        """Watch `inputs`; `parameters` may be replaced while running."""
+        self._inputs, self._queries = inputs, queries
+        self._embodiment, self._clock = embodiment, clock
+        self.parameters = values
+
+    def ask(self, episode: int) -> bool:
+        """Have the worker query with the newest observation; False when it is busy."""
+        return self._queries.ask(episode)
+
+    def reports(self) -> tuple[StreamReport, ...]:
+        """Every stream as it is now."""
+        return self._inputs.streams(self._clock.ros_now_ns(), time.monotonic_ns())
+
+    def findings(self, now_ns: int) -> tuple[Finding, ...]:
+        """What the watches say of the streams that an observation needs.
+
+        Silent controllers are a finding only before a start: where nobody publishes their
+        state, the node still knows what it commanded.
+        """
+        found = [_finding(r, self.parameters) for r in self.reports()]
+        return tuple(finding for finding in found if finding is not None)
+
+    def held(self) -> Positions | None:
+        """(J,) position that the controllers hold or play; None where one does not tell."""
+        return self._positions("reference")
+
+    def start(self) -> Positions:
+        """(J,) position to start a plan from: what the controllers hold, else what is measured.
+
+        Raises ObservationError naming what is not known (design decision 11).
+        """
+        held = self.held()
+        return self.measured() if held is None else held
+
+    def measured(self) -> Positions:
+        """(J,) measured position in plan joint order, from joint states, else the controllers.
+
+        Raises ObservationError for joints that neither of them has.
+        """
+        for sample in self._inputs.joints():
+            try:
+                return select(self._embodiment.joint_names, sample.value)
+            except ObservationError:
+                continue
+        return self._measured_by_output()
+
+    def held_finding(self) -> Finding | None:
+        """The watch on held against measured position, before a start."""
+        limits = self._embodiment.limits
+        return held_position(limits.names, self.start(), self.measured(), limits.held)
+
+    def _measured_by_output(self) -> Positions:
+        parts = []
+        for output in self._embodiment.outputs:
+            parts.append(self._joint_states(output))
+        return np.concatenate(parts)
+
+    def _joint_states(self, output: Output) -> Positions:
+        for sample in self._inputs.joints():
+            try:
+                return select(output.names, sample.value)
+            except ObservationError:
+                continue
+        reading = self._controller(output)
+        if reading is None:
+            raise ObservationError(
+                f"output {output.name}: neither a joint state nor {output.state_topic} has its "
+                f"joints {', '.join(output.names)}"
+            )
+        return select(output.names, reading.feedback)
+
+    def _positions(self, field: str) -> Positions | None:
+        parts = []
+        for output in self._embodiment.outputs:
+            reading = self._controller(output)
+            if reading is None:
+                return None
+            try:
+                parts.append(select(output.names, getattr(reading, field)))
+            except ObservationError:
+                return None
+        return np.concatenate(parts)
+
+    def _controller(self, output: Output) -> ControllerReading | None:
+        """The newest state of an output's controller, None where it is older than 0.2 s."""
+        sample = self._inputs.controller(output.name)
+        if sample is None or time.monotonic_ns() - sample.received_ns > 200_000_000:
+            return None
+        reading = sample.value
+        return reading if isinstance(reading, ControllerReading) else None
+
+
+def _finding(report: StreamReport, parameters: Parameters) -> Finding | None:
+    if report.name.startswith("controller."):
+        return None
+    if report.fresh and not report.usable:
+        return Finding("stream_content", Reaction.PAUSE, f"{report.name}: {report.problem}")
+    video = report.name.startswith("video.")
+    fault_s = parameters.camera_fault_age_s if video else parameters.joint_fault_age_s
+    found = stream_age(
+        report.name, report.topic, report.age_ns, report.max_age_ns, int(fault_s * 1e9)
+    )
+    if found is None or not report.problem:
+        return found
+    return Finding(found.watch, found.reaction, f"{found.reason} ({report.problem})")
