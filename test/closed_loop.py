@@ -1,4 +1,4 @@
-"""The demo without ROS: simulation, cameras, policy, guard and replay in one loop of simulated time.
+"""The demo without ROS: simulation, cameras, policy, guard and replay in one loop.
 
 Each step of 2 ms the servos get what the trajectory controller would play of the plan.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from gr00t_ros.core.chunk import ActionChunk, from_reply
@@ -15,10 +16,12 @@ from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.replay import Replay, ReplaySettings
 from gr00t_ros.core.state import JointReading, PoseReading, encode
+from gr00t_ros.sim.assets import INSTALL_COMMAND, installed
 from gr00t_ros.sim.cameras import Cameras
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.scripted import make_policy
 
+NEEDS_MODEL = pytest.mark.skipif(not installed(), reason=f"no robot model: {INSTALL_COMMAND}")
 INSTRUCTION = "Put the red cube on the blue plate."
 Picture = NDArray[np.uint8]
 STEP_NS = 2_000_000

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 
 _SENTENCE = re.compile(
-    r"(?:please )?(?:put|place|move|pick(?: up)?) (?:the |a )?(?P<cube>\w+) (?:cube|block)"
-    r"(?: and (?:put|place) it)? (?:on|onto) (?:the |a )?(?P<plate>\w+) plate(?: please)?"
+    r"(?:please )?(?:put|place|move|pick(?: up)?) (?:the |a )?(?P<cube>(?!the |a )\w+) (?:cube|block)"
+    r"(?: and (?:put|place) it)? (?:on|onto) (?:the |a )?(?P<plate>(?!the |a )\w+) plate(?: please)?"
 )
 
 
