@@ -106,7 +106,7 @@ class Configured:
             found.append("no instruction: set parameter instruction or call ~/set_instruction")
         found += [r.reason for r in self.surroundings.findings(self.clock.now_ns())]
         found += self._output_problems()
-        return found or self._start_problems()
+        return found or self._observation_problems() or self._start_problems()
 
     def activate(self) -> None:
         """Begin a session; raises Gr00tError when the start position is not known."""
@@ -183,6 +183,11 @@ class Configured:
                 )
         return found
 
+    def _observation_problems(self) -> list[str]:
+        """Why no observation could be assembled now, for example a history that is too short."""
+        observation = self.inputs.observe()
+        return [str(gap) for gap in observation] if isinstance(observation, tuple) else []
+
     def _start_problems(self) -> list[str]:
         try:
             finding = self.surroundings.held_finding()
@@ -230,4 +235,3 @@ def _needs_a_person(error: Exception | None) -> bool:
 
 def _text(error: Exception | None) -> str:
     return str(error) if isinstance(error, Gr00tError) else f"{type(error).__name__}: {error}"
-

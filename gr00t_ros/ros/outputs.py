@@ -30,9 +30,7 @@ class Outputs:
             (output, [order[name] for name in output.names]) for output in embodiment.outputs
         ]
         self._publishers = {
-            output.name: node.create_lifecycle_publisher(
-                JointTrajectory, output.topic, qos.COMMAND
-            )
+            output.name: node.create_lifecycle_publisher(JointTrajectory, output.topic, qos.COMMAND)
             for output in embodiment.outputs
         }
         self._node = node

@@ -163,7 +163,11 @@ TABLE: dict[str, Row] = {
     ),
     "retry_ms": Row(200, "Wait after a failed query", "ms", 0, 10000),
     "rest_velocity": Row(
-        0.01, "Measured speed below which a deactivated arm is at rest", "rad/s", 0.001, 0.1,
+        0.01,
+        "Measured speed below which a deactivated arm is at rest",
+        "rad/s",
+        0.001,
+        0.1,
         read_only=True,
     ),
     "stop_timeout_s": Row(

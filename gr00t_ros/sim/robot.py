@@ -29,7 +29,7 @@ from gr00t_ros.sim.physics import JOINT_NAMES, Simulation
 from gr00t_ros.sim.record import Recorder, save_record
 from gr00t_ros.sim.sensors import Sensors
 from gr00t_ros.sim.settings import declare_settings
-from gr00t_ros.sim.spin import run_node
+from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sim.task import TaskState
 
 Floats = NDArray[np.float64]
