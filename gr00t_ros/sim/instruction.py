@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_COLOUR = r"(?:the |a )?(?P<{0}>(?!the |a )\w+)"
 _SENTENCE = re.compile(
-    r"(?:please )?(?:put|place|move|pick(?: up)?) (?:the |a )?(?P<cube>(?!the |a )\w+) (?:cube|block)"
-    r"(?: and (?:put|place) it)? (?:on|onto) (?:the |a )?(?P<plate>(?!the |a )\w+) plate(?: please)?"
+    rf"(?:please )?(?:put|place|move|pick(?: up)?) {_COLOUR.format('cube')} (?:cube|block)"
+    rf"(?: and (?:put|place) it)? (?:on|onto) {_COLOUR.format('plate')} plate(?: please)?"
 )
 
 
