@@ -17,9 +17,9 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image, JointState
 
 from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sim.faults import Fault, FaultyStream
 from gr00t_ros.sim.qos import SENSOR_OUT
-from gr00t_ros.ros.spin import run_node
 from gr00t_ros.srv import InjectFault
 
 DELAY_RESOLUTION_S = 0.002

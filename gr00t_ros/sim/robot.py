@@ -18,6 +18,7 @@ from rclpy.time import Time as RosTime
 from std_srvs.srv import SetBool, Trigger
 
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sim.camera_feed import CameraFeed, Pictures, Renderer, SyntheticCameras
 from gr00t_ros.sim.cameras import NAMES as CAMERA_NAMES
 from gr00t_ros.sim.cameras import Cameras
@@ -29,7 +30,6 @@ from gr00t_ros.sim.physics import JOINT_NAMES, Simulation
 from gr00t_ros.sim.record import Recorder, save_record
 from gr00t_ros.sim.sensors import Sensors
 from gr00t_ros.sim.settings import declare_settings
-from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sim.task import TaskState
 
 Floats = NDArray[np.float64]

@@ -106,7 +106,6 @@ def test_a_command_that_is_not_finite_never_reaches_the_servos() -> None:
 
 def test_physics_that_raises_ends_the_thread_and_check_says_why() -> None:
     """A dead robot must not look like one that stands still."""
-
     stepped = threading.Event()
 
     def hold_up() -> None:
