@@ -7,6 +7,7 @@ only set a flag that the spin loop looks at every 50 ms of steady time (control.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from gr00t_ros.core.errors import Gr00tError
+
 WAKE_S = 0.05
 
 
@@ -25,7 +28,10 @@ def run_node(
     arguments: Sequence[str] | None = None,
     leave: Callable[[Node], None] | None = None,
 ) -> int:
-    """Spin the node until SIGINT or SIGTERM, then `leave` it and destroy it; returns 0."""
+    """Spin the node until SIGINT or SIGTERM, then `leave` it and destroy it; returns 0.
+
+    A node that refuses its parameters (Gr00tError) ends with one line on stderr and status 1.
+    """
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -39,6 +45,9 @@ def run_node(
     )
     try:
         _spin(make_node(), stop, leave)
+    except Gr00tError as error:
+        print(error, file=sys.stderr)
+        return 1
     finally:
         rclpy.try_shutdown()
     return 0
