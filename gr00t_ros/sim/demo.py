@@ -65,7 +65,7 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
         "scripted",
         *("--port", "0", "--codec", options.codec, "--embodiment", options.embodiment),
         *("--delay-ms", str(options.delay_ms)),
-        *(["--flat"] if options.codec == "A0" else []),
+        *(["--flat"] if options.flat or options.codec == "A0" else []),  # A0 knows flat alone
     )
     parameters = {
         "embodiment": options.embodiment,
@@ -81,6 +81,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="places cube and plate")
     parser.add_argument("--instruction", default="put the red cube on the blue plate")
     parser.add_argument("--codec", default="B3", choices=_GENERATIONS, help="server generation")
+    parser.add_argument("--flat", action="store_true", help="server behind the simulation wrapper")
     parser.add_argument("--embodiment", default="franka_droid")
     parser.add_argument("--delay-ms", type=int, default=0, help="added inference time")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds until it has failed")
