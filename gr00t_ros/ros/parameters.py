@@ -130,7 +130,7 @@ TABLE: dict[str, Row] = {
         "offset_decay",
         "How a new chunk joins the reference",
         read_only=True,
-        choices=("offset_decay", "crossfade", "newest"),
+        choices=("offset_decay", "crossfade", "newest", "ensemble"),
     ),
     "velocity_scale": Row(
         0.5,
