@@ -90,6 +90,7 @@ setup(
             "gr00t-sidecar = gr00t_ros.sidecar.__main__:main",
             "gr00t-sim-robot = gr00t_ros.sim.robot:main",
             "gr00t-sim-relay = gr00t_ros.sim.relay:main",
+            "gr00t-streamer = gr00t_ros.ros.streamer:main",
             "gr00t-autostart = gr00t_ros.ros.autostart:main",
         ]
     },

@@ -5,18 +5,25 @@ Knows no array and no message; core/chunk.py applies the mapping.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gr00t_ros.core.schema import Place
 
+_TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One JointTrajectoryController: its topics and the joints it moves, in its order."""
+    """One controller: its topics and the joints it moves, in its order.
+
+    A forward_command output has no tail of its own: gr00t_streamer plays its windows, sends the
+    points to `topic` and says on `state_topic` (its ~/controller_state) what it holds.
+    """
 
     name: str
-    type: str  # "joint_trajectory"
+    type: str  # "joint_trajectory" | "forward_command"
     topic: str
     state_topic: str
     names: tuple[str, ...]
@@ -57,13 +64,20 @@ def read_outputs(places: Mapping[str, Place]) -> tuple[Output, ...]:
         outputs.append(
             Output(
                 name=name,
-                type=at["type"].choice("joint_trajectory"),
+                type=_type(name, place, at["type"]),
                 topic=at["topic"].topic(),
                 state_topic=at["state_topic"].topic(),
                 names=names,
             )
         )
     return tuple(outputs)
+
+
+def _type(name: str, place: Place, at: Place) -> str:
+    kind = at.choice("joint_trajectory", "forward_command")
+    if kind == "forward_command" and not _TOKEN.fullmatch(name):
+        raise place.problem(f"{name!r} becomes part of a topic, expected letters, digits and _")
+    return kind
 
 
 def read_action(places: Mapping[str, Place], outputs: tuple[Output, ...]) -> tuple[ActionKey, ...]:

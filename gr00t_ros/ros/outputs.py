@@ -1,5 +1,7 @@
 """Windows of the plan to the robot's controllers: one message an output, one stamp for all.
 
+An output without a tail of its own gets its windows through gr00t_streamer, on ~/windows/<name>.
+
 Owns the command publishers. A window that raises here is not sent at all: the controllers play
 the tail of the one before.
 """
@@ -30,7 +32,9 @@ class Outputs:
             (output, [order[name] for name in output.names]) for output in embodiment.outputs
         ]
         self._publishers = {
-            output.name: node.create_lifecycle_publisher(JointTrajectory, output.topic, qos.COMMAND)
+            output.name: node.create_lifecycle_publisher(
+                JointTrajectory, window_topic(output), qos.COMMAND
+            )
             for output in embodiment.outputs
         }
         self._node = node
@@ -54,6 +58,11 @@ class Outputs:
         """Remove the publishers from the node."""
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
+
+
+def window_topic(output: Output) -> str:
+    """Where the windows of `output` go: to its controller, or to the streamer before it."""
+    return f"~/windows/{output.name}" if output.type == "forward_command" else output.topic
 
 
 def to_time(stamp_ns: int) -> Time:

@@ -148,7 +148,7 @@ def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest
         ("action.again", {"output": "arm"}, "action.again", "commanded by 'joint_position' too"),
         ("action.eef_9d", "ignored", "action.eef_9d", "a map"),
         ("action.eef_9d.ignored", False, "ignored", "expected true"),
-        ("outputs.arm.type", "twist", "type", "one of joint_trajectory"),
+        ("outputs.arm.type", "twist", "type", "one of joint_trajectory, forward_command"),
         ("outputs.gripper.names", [ARM[0]], "names", "fr3_joint1 belongs to output 'arm' too"),
         ("limits.fr3_joint4.position", [-0.1, -3.0], "limits.fr3_joint4.position", "lower < upper"),
         ("limits.fr3_joint4.position", [math.nan, 1], "position[0]", "finite"),
@@ -267,3 +267,13 @@ def test_parse_of_anything_raises_nothing_but_its_own_error(content):
     """Whatever YAML can hold that is no embodiment is refused as such."""
     with pytest.raises(EmbodimentError):
         parse(content, "robot.yaml")
+
+
+def test_a_forward_command_output_needs_a_name_that_can_be_part_of_a_topic():
+    """Its windows go to the streamer on a topic of that name."""
+    assert parse(changed("outputs.arm.type", "forward_command"), "a").outputs[0].type == (
+        "forward_command"
+    )
+    mapping = changed("outputs.left-arm", dict(VALID["outputs"]["gripper"]))
+    mapping["outputs"]["left-arm"] |= {"names": ["c"], "type": "forward_command"}
+    assert "'left-arm' becomes part of a topic" in refusal(mapping)

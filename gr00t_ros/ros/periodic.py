@@ -1,0 +1,91 @@
+"""A thread that calls one function on absolute deadlines of steady time, and measures itself.
+
+Refuses to know what it calls. A call that raises is logged, once for each text, and the next one
+comes on time; deadlines that have passed are skipped and counted, never made up for in a burst.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from gr00t_ros.core.latency import Latencies
+
+LATENESS = "lateness"
+_JOIN_S = 5.0
+
+
+class PeriodicThread:
+    """Runs from `start` to `stop`; `latencies` has the lateness of its calls, ns."""
+
+    def __init__(
+        self,
+        name: str,
+        period_ns: int,
+        realtime_priority: int,
+        call: Callable[[], None],
+        log: Callable[[str], None],
+    ) -> None:
+        """`call` runs every `period_ns`; `realtime_priority` 0: ordinary scheduling.
+
+        `log` takes error text, from the thread.
+        """
+        self._period_ns, self._priority = period_ns, realtime_priority
+        self._call, self._log = call, log
+        self._stopping = False
+        self._error = ""
+        self.latencies = Latencies()
+        self.missed = 0
+        self.realtime = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; nothing is called afterwards."""
+        self._stopping = True
+        self._thread.join(_JOIN_S)
+
+    def _run(self) -> None:
+        refused = ask_for_fifo(self._priority) if self._priority else ""
+        self.realtime = bool(self._priority) and not refused
+        if refused:
+            self._log(refused)
+        due_ns = time.monotonic_ns() + self._period_ns
+        while not self._stopping:
+            sleep_until(due_ns)
+            late_ns = time.monotonic_ns() - due_ns
+            self.latencies.add(LATENESS, late_ns)
+            self._call_safely()
+            skipped = (time.monotonic_ns() - due_ns) // self._period_ns
+            self.missed += skipped
+            due_ns += (skipped + 1) * self._period_ns
+
+    def _call_safely(self) -> None:
+        try:
+            self._call()
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            if text != self._error:
+                self._log(text)
+            self._error = text
+
+
+def sleep_until(due_ns: int) -> None:
+    """Sleep until `due_ns` of steady time; returns at once when that has passed."""
+    remaining_ns = due_ns - time.monotonic_ns()
+    if remaining_ns > 0:
+        time.sleep(remaining_ns * 1e-9)
+
+
+def ask_for_fifo(priority: int) -> str:
+    """Have this thread scheduled SCHED_FIFO; returns why not, empty when it is."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except OSError as error:
+        return f"no SCHED_FIFO {priority}: {error}; see rtprio in limits.conf"
+    return ""

@@ -1,0 +1,218 @@
+"""The node gr00t_streamer: windows of the policy node as points to a forward command controller.
+
+A process of its own, because such a controller holds its last command for ever and knows no stop:
+when the policy node dies, this one plays the stop tail of the last window and holds its end.
+
+Its own death is what nobody covers. The controller then holds the last point (zero-order hold):
+harmless at rest, a velocity step to zero in motion, as large as the speed was. Prefer a joint
+trajectory controller, which has the tail itself, wherever the robot offers one. It is no safety
+function; a hardware e-stop is required.
+
+SIGTERM and SIGINT: no further window is taken, the tail plays to its end, for at most 2 s.
+Threads: the executor takes windows; a thread on absolute deadlines streams.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from numpy.typing import NDArray
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.core.state import JointReading, select
+from gr00t_ros.msg import ControllerState
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.outputs import to_time
+from gr00t_ros.ros.periodic import LATENESS, PeriodicThread
+from gr00t_ros.ros.player import Player
+from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.spin import run_node
+from gr00t_ros.ros.streamer_settings import declare_settings
+from gr00t_ros.ros.trajectory import parse_trajectory
+
+LEAVE_S = 2.0
+_STATE_S, _DIAGNOSTICS_S = 0.02, 1.0
+_FRESH_NS = 200_000_000  # a joint state older than this says nothing of where the robot is
+# Python's own 5 ms are a whole period: the executor must give way sooner.
+_SWITCH_S = 0.0005
+
+Positions = NDArray[np.float64]
+
+
+class Streamer(Node):
+    """Silent until its first window; publishes what it commands on ~/controller_state."""
+
+    def __init__(self) -> None:
+        """Start to stream; raises SettingsError for parameters that are missing or wrong."""
+        super().__init__("gr00t_streamer")
+        self._settings = settings = declare_settings(self)
+        self._clock_of_plan = PlanClock(self)
+        self._player = Player(settings.joints, settings.max_jump_rad)
+        self._measured: tuple[int, Positions] | None = None
+        self._rejected, self._last_rejection = 0, ""
+        self._commands = self.create_publisher(
+            Float64MultiArray, settings.command_topic, qos.COMMAND
+        )
+        self._states = self.create_publisher(ControllerState, "~/controller_state", qos.SENSOR)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+        self._joints = PulledSubscription(self, (JointState,), "/joint_states", raw=False)
+        self._windows = self.create_subscription(
+            JointTrajectory, settings.window_topic, self._on_window, qos.COMMAND
+        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_STATE_S, self._report_state, clock=steady)
+        self.create_timer(_DIAGNOSTICS_S, self._diagnose, clock=steady)
+        self._thread = PeriodicThread(
+            "gr00t_streamer",
+            round(1e9 / settings.rate_hz),
+            settings.realtime_priority,
+            self._stream,
+            self.get_logger().error,
+        )
+        self._thread.start()
+        gc.freeze()  # what is there now stays: collections then cost microseconds
+        self.get_logger().info(
+            f"waiting for windows on {self._windows.topic_name}, for {len(settings.joints)} joints "
+            f"at {settings.rate_hz} Hz to {self._commands.topic_name}"
+        )
+
+    def leave(self) -> None:
+        """Take no more windows, play the tail to its end, then stop the stream."""
+        self.destroy_subscription(self._windows)
+        deadline_s = time.monotonic() + LEAVE_S
+        while self._player.moves(self._clock_of_plan.now_ns()) and time.monotonic() < deadline_s:
+            self._spin_leaving()
+        time.sleep(2.0 / self._settings.rate_hz)  # the end itself is a point to be sent
+        self._thread.stop()
+
+    def _spin_leaving(self) -> None:
+        """One round of the executor, by which simulated time arrives; the tail outlives it."""
+        try:
+            self.executor.spin_once(timeout_sec=0.01)
+        except Exception as error:
+            self.get_logger().error(f"while the tail plays: {error}", throttle_duration_sec=1.0)
+
+    def _stream(self) -> None:
+        """Send the point that is due; the streaming thread."""
+        motion = self._player.sample(self._clock_of_plan.now_ns())
+        if motion is not None:
+            self._commands.publish(Float64MultiArray(data=array.array("d", motion[0])))
+
+    def _on_window(self, message: JointTrajectory) -> None:
+        self._pull()
+        now_ns = self._clock_of_plan.now_ns()
+        window = parse_trajectory(message, self._settings.joints, self._clock_of_plan.offset_ns())
+        if isinstance(window, str):
+            reason: str | None = window
+        else:
+            reason = self._player.accept(window, now_ns, self._measured_now())
+        if reason is not None:
+            self._reject(reason)
+
+    def _reject(self, reason: str) -> None:
+        """Log each kind of reason at once, the same again and again once a second."""
+        kind, _, _ = self._last_rejection.partition(":")
+        again = bool(kind) and reason.startswith(kind)
+        self._rejected += 1
+        self._last_rejection = reason
+        log = self.get_logger().error
+        if again:
+            log(f"rejected window: {reason}", throttle_duration_sec=1.0)
+        else:
+            log(f"rejected window: {reason}")
+
+    def _pull(self) -> None:
+        """Take the newest joint state, where there is one with our joints."""
+        try:
+            message = self._joints.take()
+            if message is not None and set(self._settings.joints) <= set(message.name):
+                reading = JointReading(tuple(message.name), np.array(message.position), None)
+                self._measured = time.monotonic_ns(), select(self._settings.joints, reading)
+        except Gr00tError as error:
+            self.get_logger().warning(f"/joint_states: {error}", throttle_duration_sec=1.0)
+
+    def _measured_now(self) -> Positions | None:
+        if self._measured is None or time.monotonic_ns() - self._measured[0] > _FRESH_NS:
+            return None
+        return self._measured[1]
+
+    def _report_state(self) -> None:
+        """What is held, for the policy node's starts (design decision 11)."""
+        self._pull()
+        motion = self._player.sample(self._clock_of_plan.now_ns())
+        measured = self._measured_now()
+        if motion is None or measured is None:
+            return
+        position, velocity, acceleration = (part.tolist() for part in motion)
+        message = ControllerState(
+            joint_names=list(self._settings.joints),
+            reference=JointTrajectoryPoint(
+                positions=position, velocities=velocity, accelerations=acceleration
+            ),
+            feedback=JointTrajectoryPoint(positions=measured.tolist()),
+            error=JointTrajectoryPoint(positions=(motion[0] - measured).tolist()),
+            output=JointTrajectoryPoint(positions=position),
+            speed_scaling_factor=1.0,
+        )
+        message.header.stamp = to_time(self._clock_of_plan.ros_now_ns())
+        self._states.publish(message)
+
+    def _diagnose(self) -> None:
+        lateness = self._thread.latencies.summary(LATENESS)
+        level, text = self._condition()
+        values = {
+            "lateness p50/p99/max us": "/".join(
+                f"{ns / 1e3:.0f}" for ns in (lateness.p50_ns, lateness.p99_ns, lateness.max_ns)
+            ),
+            "missed": self._thread.missed,
+            "SCHED_FIFO": self._thread.realtime,
+            "windows accepted": self._player.accepted,
+            "windows rejected": self._rejected,
+            "last rejection": self._last_rejection,
+        }
+        status = DiagnosticStatus(
+            name=f"gr00t_streamer: {self._commands.topic_name}",
+            level=level,
+            message=text,
+            values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = to_time(self._clock_of_plan.ros_now_ns())
+        self._diagnostics.publish(message)
+
+    def _condition(self) -> tuple[bytes, str]:
+        topic = self._settings.command_topic
+        if self.count_publishers(topic) > 1:
+            return DiagnosticStatus.ERROR, f"another publisher commands {topic}: stop it"
+        if not self._player.accepted:
+            return DiagnosticStatus.OK, "waiting for the first window"
+        moves = self._player.moves(self._clock_of_plan.now_ns())
+        return DiagnosticStatus.OK, "playing" if moves else "holding"
+
+
+def _leave(node: Node) -> None:
+    assert isinstance(node, Streamer)
+    node.leave()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    sys.setswitchinterval(_SWITCH_S)
+    return run_node(Streamer, arguments, _leave)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

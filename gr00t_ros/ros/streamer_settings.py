@@ -1,0 +1,72 @@
+"""The parameters of gr00t_streamer: names, defaults, ranges, and the frozen result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterUninitializedException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from gr00t_ros.core.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class StreamerSettings:
+    """Read once at the start; all read-only. `joints` in the order of the controller."""
+
+    joints: tuple[str, ...]
+    window_topic: str
+    command_topic: str
+    rate_hz: int
+    max_jump_rad: float
+    realtime_priority: int
+
+
+_REQUIRED = {
+    "joints": (Parameter.Type.STRING_ARRAY, "Joints in the controller's order; no more, no fewer"),
+    "window_topic": (Parameter.Type.STRING, "Where the policy node publishes its windows"),
+    "command_topic": (Parameter.Type.STRING, "The forward command controller's commands topic"),
+}
+_OPTIONAL: dict[str, tuple[int | float, int | float, int | float, str]] = {
+    # name: default, least, most, meaning
+    "rate_hz": (200, 50, 1000, "Points a second, Hz"),
+    "max_jump_rad": (0.02, 0.001, 0.1, "Most that a window may jump when it takes over, rad"),
+    "realtime_priority": (0, 0, 90, "SCHED_FIFO priority asked for; 0: ordinary scheduling"),
+}
+
+
+def declare_settings(node: Node) -> StreamerSettings:
+    """Declare the parameters and return them; raises SettingsError naming what is missing."""
+    for name, (kind, meaning) in _REQUIRED.items():
+        node.declare_parameter(name, kind, ParameterDescriptor(description=meaning, read_only=True))
+    for name, (default, low, high, meaning) in _OPTIONAL.items():
+        node.declare_parameter(name, default, _ranged(default, low, high, meaning))
+    values = {field.name: _value(node, field.name) for field in fields(StreamerSettings)}
+    joints = tuple(values.pop("joints"))
+    if len(set(joints)) != len(joints):
+        raise SettingsError(f"joints: got {list(joints)}, expected each name once")
+    return StreamerSettings(joints=joints, **values)
+
+
+def _ranged(default: float, low: float, high: float, meaning: str) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=meaning, read_only=True)
+    if isinstance(default, int):
+        limits = IntegerRange(from_value=int(low), to_value=int(high), step=0)
+        descriptor.integer_range = [limits]
+    else:
+        limits = FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+        descriptor.floating_point_range = [limits]
+    return descriptor
+
+
+def _value(node: Node, name: str) -> Any:
+    try:
+        value = node.get_parameter(name).value
+    except ParameterUninitializedException:
+        value = None
+    if value is None or value == "" or value == []:
+        raise SettingsError(f"{name}: got nothing, expected {_REQUIRED[name][1].lower()}")
+    return value

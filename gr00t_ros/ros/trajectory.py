@@ -1,0 +1,102 @@
+"""A JointTrajectory message -> the trajectory of the controller's model, or why it is rejected.
+
+Messages are read by their fields alone. The checks are those of ros2_control (control.md 1);
+two are our own: duplicate joint names and points that do not all carry the same fields, both of
+which the real controller takes and makes something unforeseeable of.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.sampler import Trajectory
+
+Floats = NDArray[np.float64]
+
+
+class PointMessage(Protocol):
+    """The fields of trajectory_msgs/JointTrajectoryPoint that are read here."""
+
+    positions: list[float]
+    velocities: list[float]
+    accelerations: list[float]
+    effort: list[float]
+    time_from_start: object
+
+
+class TrajectoryMessage(Protocol):
+    """The fields of trajectory_msgs/JointTrajectory that are read here."""
+
+    header: object
+    joint_names: list[str]
+    points: list[PointMessage]
+
+
+def parse_trajectory(
+    message: TrajectoryMessage, joint_names: tuple[str, ...], ros_offset_ns: int
+) -> Trajectory | str:
+    """Return the message in the controller's joint order, or the reason to reject it.
+
+    The stamp moves to the controllers' clock; zero, "at the next cycle", stays zero.
+    Neither values nor limits are checked: NaN passes, as it does in the real controller.
+    """
+    reason = _name_mismatch(message.joint_names, joint_names) or _size_mismatch(message)
+    if reason:
+        return reason
+    order = [message.joint_names.index(name) for name in joint_names]
+
+    def field(name: str) -> Floats | None:
+        if not len(getattr(message.points[0], name)):
+            return None
+        rows = [getattr(point, name) for point in message.points]
+        return np.array(rows, dtype=np.float64)[:, order]
+
+    stamp_ns = _nanoseconds(message.header.stamp)  # type: ignore[attr-defined]
+    positions = field("positions")
+    assert positions is not None
+    return Trajectory(
+        stamp_ns=stamp_ns - ros_offset_ns if stamp_ns else 0,
+        times_ns=np.array([_nanoseconds(p.time_from_start) for p in message.points], np.int64),
+        positions=positions,
+        velocities=field("velocities"),
+        accelerations=field("accelerations"),
+    )
+
+
+def _name_mismatch(got: list[str], expected: tuple[str, ...]) -> str | None:
+    if not got:
+        return "empty joint names on the incoming trajectory"
+    if len(got) != len(expected):
+        return (
+            "joints on the incoming trajectory don't match the controller's joints: "
+            f"got {len(got)}, expected {len(expected)}"
+        )
+    for name in got:
+        if name not in expected:
+            return f"incoming joint {name!r} doesn't match the controller's joints {list(expected)}"
+        if got.count(name) > 1:
+            return f"joint {name!r} appears {got.count(name)} times on the incoming trajectory"
+    return None
+
+
+def _size_mismatch(message: TrajectoryMessage) -> str | None:
+    if not message.points:
+        return "empty trajectory received: it has no points"
+    count = len(message.joint_names)
+    first = message.points[0]
+    for index, point in enumerate(message.points):
+        if len(point.effort):
+            return f"point {index} has effort, which is not supported"
+        for name in ("positions", "velocities", "accelerations"):
+            size = len(getattr(point, name))
+            wanted = count if name == "positions" or len(getattr(first, name)) else 0
+            if size != wanted:
+                return f"mismatch of {name} at point {index}: got {size}, expected {wanted}"
+    return None
+
+
+def _nanoseconds(time: object) -> int:
+    return int(time.sec) * 1_000_000_000 + int(time.nanosec)  # type: ignore[attr-defined]

@@ -1,0 +1,79 @@
+"""A periodic thread keeps its deadlines' grid, outlives what it calls, and ends when told to."""
+
+import threading
+
+from ros_fixtures import wait_until
+
+from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo, sleep_until
+
+MS = 1_000_000
+
+
+def started(call, log=lambda _text: None, priority=0, period_ns=MS):
+    """A running thread."""
+    thread = PeriodicThread("test", period_ns, priority, call, log)
+    thread.start()
+    return thread
+
+
+def test_calls_until_it_is_stopped():
+    """Nothing is called after stop returns."""
+    calls = []
+    thread = started(lambda: calls.append(1))
+    wait_until(lambda: len(calls) >= 5, "five calls")
+    thread.stop()
+    count = len(calls)
+    assert thread.latencies.summary(LATENESS).count == count
+    assert not [t for t in threading.enumerate() if t.name == "test"]
+
+
+def test_goes_on_after_a_call_that_raises_and_says_it_once():
+    """The same text is not repeated at 200 Hz."""
+    calls, said = [], []
+
+    def call():
+        calls.append(1)
+        raise ValueError("broken")
+
+    thread = started(call, said.append)
+    wait_until(lambda: len(calls) >= 5, "five calls")
+    thread.stop()
+    assert said == ["ValueError: broken"]
+
+
+def test_a_long_call_costs_deadlines_that_are_counted_and_not_made_up_for():
+    """The call that takes twenty periods is followed by one on the grid, not by twenty."""
+    slept = threading.Event()
+    calls = []
+
+    def call():
+        calls.append(1)
+        if len(calls) == 3:
+            threading.Event().wait(0.02)
+            slept.set()
+
+    thread = started(call)
+    assert slept.wait(10.0)
+    wait_until(lambda: thread.missed, "missed deadlines to be counted")
+    thread.stop()
+    assert thread.missed >= 19
+
+
+def test_a_refused_priority_is_said_and_the_thread_runs_without_it():
+    """Either the system grants SCHED_FIFO, or the log says why not."""
+    calls, said = [], []
+    thread = started(lambda: calls.append(1), said.append, priority=10)
+    wait_until(lambda: calls, "a call")
+    thread.stop()
+    assert thread.realtime == (not said)
+    assert all("no SCHED_FIFO 10" in text for text in said)
+
+
+def test_an_impossible_priority_is_refused_with_its_reason():
+    """1000 is above any system's range."""
+    assert "no SCHED_FIFO 1000" in ask_for_fifo(1000)
+
+
+def test_a_deadline_in_the_past_does_not_wait():
+    """A negative sleep would raise."""
+    sleep_until(0)
