@@ -5,19 +5,34 @@ controllers' clock. The semantics are those of ros2_control (control.md 1).
 """
 
 import threading
+from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.core.sampler import JtcSampler, Motion
+from gr00t_ros.core.sampler import JtcSampler, Motion, Trajectory
 from gr00t_ros.ros.trajectory import TrajectoryMessage, parse_trajectory
 from gr00t_ros.sim.record import ROW_NS
 
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arrival:
+    now_ns: int
+    trajectory: Trajectory
+    measured: Floats
+    measured_velocity: Floats
+
+
 class Follower:
-    """A controller from activation on; the physics thread samples, another one accepts."""
+    """A controller from activation on; the physics thread samples, another one accepts.
+
+    Each trajectory waits for the first cycle that begins after its arrival. A real
+    controller's cycles are on time; those of a simulation on a loaded machine come late,
+    and then a trajectory would reach cycles that lie before its own beginning.
+    """
 
     def __init__(
         self,
@@ -31,6 +46,8 @@ class Follower:
             len(joint_names), interpolate_from_desired_state, period_ns=ROW_NS
         )
         self._sampler.hold(start)
+        self._checks = JtcSampler(len(joint_names))
+        self._arrived: deque[_Arrival] = deque()
         self._last: Motion = (start.copy(), np.zeros_like(start), np.zeros_like(start))
         self._lock = threading.Lock()
         self._active = True
@@ -62,6 +79,7 @@ class Follower:
     ) -> str | None:
         """Take a trajectory, or return why the controller rejects it.
 
+        ``now_ns``: the controllers' clock as it should be, however late its cycles are.
         ``ros_offset_ns``: ROS time minus the controllers' clock now, which puts the stamp
         on that clock; later steps of the ROS clock change nothing in what was accepted.
         ``measured`` (J,) rad, ``measured_velocity`` (J,) rad/s. While the controller is
@@ -69,13 +87,15 @@ class Follower:
         """
         trajectory = parse_trajectory(message, self.joint_names, ros_offset_ns)
         with self._lock:
+            reason: str | None = None
             if isinstance(trajectory, str):
-                reason: str | None = trajectory
+                reason = trajectory
             elif self._active:
-                reason = self._sampler.accept(trajectory, now_ns, measured, measured_velocity)
-                self._accepted += reason is None
-            else:
-                reason = None
+                arrival = _Arrival(now_ns, trajectory, measured, measured_velocity)
+                reason = self._checks.accept(trajectory, now_ns, measured)
+                if reason is None:
+                    self._arrived.append(arrival)
+                    self._accepted += 1
             self._rejected += reason is not None
         return reason
 
@@ -87,6 +107,7 @@ class Follower:
         """
         with self._lock:
             if self._active:
+                self._replace(time_ns - ROW_NS)
                 self._last = self._sampler.sample(time_ns - ROW_NS)
             return self._last
 
@@ -96,5 +117,12 @@ class Follower:
             if active and not self._active:
                 self._sampler.hold(measured)
             if not active:
+                self._arrived.clear()
                 self._last = (self._last[0], np.zeros_like(measured), np.zeros_like(measured))
             self._active = active
+
+    def _replace(self, cycle_ns: int) -> None:
+        """Hand over what arrived before a cycle; it passed the same checks on arrival."""
+        while self._arrived and self._arrived[0].now_ns <= cycle_ns:
+            one = self._arrived.popleft()
+            self._sampler.accept(one.trajectory, one.now_ns, one.measured, one.measured_velocity)

@@ -117,8 +117,13 @@ class SimRobot(Node):
         return Cameras(self._simulation.model, *size)
 
     def _now(self) -> tuple[int, int]:
-        """Return the controllers' clock and its present offset to ROS time, ns."""
-        return self._loop.snapshot.time_ns, self._offset_ns()
+        """Return the controllers' clock as it should be, and its offset to ROS time, ns.
+
+        Who gives the clock is never late by it: then simulated time itself.
+        """
+        if self._settings.publish_clock:
+            return self._loop.snapshot.time_ns, 0
+        return time.monotonic_ns(), self._plan_clock.offset_ns()
 
     def _offset_ns(self) -> int:
         return 0 if self._settings.publish_clock else self._plan_clock.offset_ns()
@@ -129,6 +134,8 @@ class SimRobot(Node):
     def _on_tick(self, snapshot: Snapshot) -> None:
         """Publish what is due after a tick; physics thread."""
         tick, stamp = snapshot.tick, self._stamp(snapshot.time_ns)
+        for controller in self._controllers:
+            controller.deliver(snapshot.time_ns)
         if tick % CLOCK_TICKS == 0:
             self._sensors.publish_clock(stamp)
         if tick % SENSOR_TICKS == 0:

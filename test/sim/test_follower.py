@@ -169,3 +169,34 @@ def test_a_stamp_of_zero_stays_zero_under_an_offset() -> None:
     trajectory = parse_trajectory(message(point(10, positions=[0.0, 0.0])), NAMES, 5)
     assert isinstance(trajectory, Trajectory)
     assert trajectory.stamp_ns == 0
+
+
+def test_cycles_that_come_late_do_not_see_a_trajectory_before_it_arrived() -> None:
+    """On a loaded machine a window would otherwise lie in the future, and be ramped to."""
+    follower = Follower(NAMES, START)
+    window = message(
+        point(0, positions=[0.5, 0.5]), point(500, positions=[0.5, 0.5]), stamp_ns=150 * MS
+    )
+    assert accept(follower, window, now_ns=200 * MS) is None
+    before = [follower.command(cycle * MS)[0] for cycle in range(100, 201)]
+    np.testing.assert_array_equal(before, np.tile(START, (101, 1)))
+    np.testing.assert_array_equal(follower.command(201 * MS)[0], [0.5, 0.5])
+
+
+def test_two_trajectories_that_wait_come_in_their_order() -> None:
+    """A rejected one in between takes nothing from either."""
+    follower = Follower(NAMES, START)
+    assert accept(follower, message(point(1, positions=[1.0, 1.0])), now_ns=10 * MS) is None
+    assert accept(follower, message(point(1, positions=[2.0])), now_ns=15 * MS) is not None
+    assert accept(follower, message(point(1, positions=[3.0, 3.0])), now_ns=20 * MS) is None
+    moved = {cycle: follower.command(cycle * MS)[0][0] for cycle in range(1, 31)}
+    assert (moved[10], moved[20], moved[30]) == (START[0], 1.0, 3.0)
+
+
+def test_what_waits_when_the_controller_is_deactivated_is_lost() -> None:
+    """Activation starts from the measured position and nothing older."""
+    follower = Follower(NAMES, START)
+    assert accept(follower, message(point(1, positions=[1.0, 1.0])), now_ns=10 * MS) is None
+    follower.set_active(False, START)
+    follower.set_active(True, START)
+    np.testing.assert_array_equal(follower.command(30 * MS)[0], START)
