@@ -134,8 +134,6 @@ class SimRobot(Node):
     def _on_tick(self, snapshot: Snapshot) -> None:
         """Publish what is due after a tick; physics thread."""
         tick, stamp = snapshot.tick, self._stamp(snapshot.time_ns)
-        for controller in self._controllers:
-            controller.deliver(snapshot.time_ns)
         if tick % CLOCK_TICKS == 0:
             self._sensors.publish_clock(stamp)
         if tick % SENSOR_TICKS == 0:
