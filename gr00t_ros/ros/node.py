@@ -52,9 +52,7 @@ class PolicyNode(LifecycleNode):
         self._ticks = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._status = self.create_publisher(PolicyStatus, "~/status", qos.STATUS)
-        self._diagnostics = self.create_publisher(
-            DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS
-        )
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self.create_service(SetInstruction, "~/set_instruction", self._set_instruction)
         self.create_service(Trigger, "~/reset", self._reset)
         self.create_timer(_PULL_S, self._pull, clock=steady)
@@ -235,9 +233,16 @@ class PolicyNode(LifecycleNode):
         if changed:
             fault_began = snapshot.mode is Mode.FAULT
             self._said = (snapshot.mode.value, snapshot.reason)
-            log = self.get_logger().error if fault_began else self.get_logger().info
-            log(": ".join(part for part in self._said if part))
+            self._log_change(fault_began)
             self._diagnostics.publish(status.diagnostics(message))
+
+    def _log_change(self, fault_began: bool) -> None:
+        text = ": ".join(part for part in self._said if part)
+        # Two lines of code: rclpy refuses another severity from the same line.
+        if fault_began:
+            self.get_logger().error(text)
+        else:
+            self.get_logger().info(text)
 
     def _say(self, reason: str) -> None:
         """Publish why there is nothing more to say than that the node is unconfigured."""

@@ -23,12 +23,16 @@ from numpy.typing import NDArray
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.core.mode import Mode
 from gr00t_ros.core.session import Counts, Session
-from gr00t_ros.core.watchdog import Finding
+from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.outputs import Outputs
 
 # A sleeping thread is not woken later than this by a command: the tick's period bounds it.
 _CALL_TIMEOUT_S = 1.0
+# control.md 3, replay starvation: a gap between ticks of more periods than this pauses.
+_STARVED_PERIODS = 3
+# After a sleep of the whole process what came meanwhile still waits to be pulled.
+_AWAKE_NS = 300_000_000
 
 
 class Surroundings(Protocol):
@@ -76,6 +80,7 @@ class ReplayThread:
         self._calls = queue.SimpleQueue()
         self._stop = threading.Event()
         self._crash = ""
+        self._ticked_ns = self._starved_ns = 0
         self.latencies = Latencies()
         self.snapshot = Snapshot(session.mode, session.reason, 0, Counts(), True)
         self._thread = threading.Thread(target=self._run, name="gr00t_replay", daemon=True)
@@ -145,8 +150,10 @@ class ReplayThread:
         now_ns = self._clock.now_ns()
         self._drain(now_ns)
         session = self._session
+        starved = self._starved()
         if session.active:
-            window = session.tick(now_ns, self._around.findings(now_ns), self._around.held())
+            findings = (*starved, *self._findings(now_ns))
+            window = session.tick(now_ns, findings, self._around.held())
             if window is not None:
                 self._outputs.publish(window, self._clock.offset_ns())
             if session.query_due(now_ns):
@@ -154,6 +161,28 @@ class ReplayThread:
         at_rest = not session.active or session.replay.at_rest(now_ns)
         counts = replace(session.counts)
         self.snapshot = Snapshot(session.mode, session.reason, session.episode, counts, at_rest)
+
+    def _starved(self) -> tuple[Finding, ...]:
+        """A finding where this thread did not run in time; on steady time."""
+        now_ns = time.monotonic_ns()
+        gap_ns, self._ticked_ns = now_ns - (self._ticked_ns or now_ns), now_ns
+        if gap_ns <= _STARVED_PERIODS * self._period_ns:
+            return ()
+        self._starved_ns = now_ns
+        text = (
+            f"replay thread: {gap_ns / 1e9:.2f} s between two ticks, at most "
+            f"{_STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
+        )
+        return (Finding("replay_starvation", Reaction.PAUSE, text),)
+
+    def _findings(self, now_ns: int) -> Sequence[Finding]:
+        """What the watches say; inputs that aged while this process slept are no fault."""
+        findings = self._around.findings(now_ns)
+        if time.monotonic_ns() - self._starved_ns > _AWAKE_NS:
+            return findings
+        return [
+            replace(f, reaction=Reaction.PAUSE) if f.watch == "stream_age" else f for f in findings
+        ]
 
     def _drain(self, now_ns: int) -> None:
         while not self._calls.empty():
