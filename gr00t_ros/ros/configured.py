@@ -18,6 +18,7 @@ from gr00t_ros.core.session import Session
 from gr00t_ros.msg import ActionChunk
 from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
@@ -56,6 +57,7 @@ class Configured:
         self.clock = PlanClock(node)
         self.inputs = Inputs(node, self.embodiment, settings.observation(values))
         self.outputs = Outputs(node, self.embodiment)
+        self._controllers = ControllerParameters(node, self.outputs.topics())
         link = Link(client, self.embodiment, token)
         self.queries = Queries(
             link, self.inputs, self.embodiment, self.clock, self._on_check, self._on_reply
@@ -89,6 +91,7 @@ class Configured:
 
     def follow_readiness(self) -> list[str]:
         """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
+        self._controllers.poll()
         due = self.check is None and time.monotonic() - self._checked_s >= RECHECK_S
         if due and self.queries.check():
             self._checked_s = time.monotonic()
@@ -105,7 +108,7 @@ class Configured:
         if not self.queries.instruction:
             found.append("no instruction: set parameter instruction or call ~/set_instruction")
         found += [r.reason for r in self.surroundings.findings(self.clock.now_ns())]
-        found += self._output_problems()
+        found += self._output_problems() + self._controllers.problems()
         return found or self._observation_problems() or self._start_problems()
 
     def activate(self) -> None:
@@ -146,6 +149,7 @@ class Configured:
         self.queries.stop(0.0)
         self.inputs.destroy()
         self.outputs.destroy()
+        self._controllers.destroy()
         self._node.destroy_publisher(self._chunks)
 
     def _session_active(self) -> bool:
