@@ -26,7 +26,7 @@ class ControllerParameters:
     """Asks each controller once it is there; the controller owns `TOPIC/..`, its command topic."""
 
     def __init__(self, node: Node, command_topics: Iterable[str]) -> None:
-        """Make a client for the controller of each command topic, `/controller/joint_trajectory`."""
+        """Make a client for the controller of each command topic, /NAME/joint_trajectory."""
         self._node = node
         self._clients = {
             name: node.create_client(GetParameters, f"{name}/get_parameters")
