@@ -144,6 +144,8 @@ class Session:
         self.counts.failures += 1
         self._last_failure = reason
         self._retry_at_ns = now_ns + self.settings.retry_ns
+        if self.mode in (Mode.STOPPING, Mode.HOLDING) and self._after_stop is Event.REST_HOLD:
+            self.reason = f"no chunk left to play: {reason}"  # known only after the plan's end
         if answered:
             self._refused(reason, now_ns)
 
