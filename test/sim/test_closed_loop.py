@@ -1,0 +1,97 @@
+"""What may fail while the arm moves: server, camera, node. Judged by the robot's own record.
+
+One bring-up serves two faults where the second one finds the stack as the first one must
+leave it: working.
+"""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from closed_loop import NEEDS_MODEL
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from stack import Stack, arm_speed, assert_inside_the_limits, rows_from  # noqa: E402
+
+pytestmark = NEEDS_MODEL
+
+AT_REST = ("holding", "paused")
+TAIL_LIMIT_NS = 1_000_000_000
+"""Horizon and stop tail of a window after the last one was sent: control.md 1, item 5."""
+
+
+@pytest.fixture
+def stack(ros_node: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """A stack that is not started yet, and is gone afterwards."""
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
+    stack = Stack(ros_node, tmp_path)
+    try:
+        yield stack
+    finally:
+        stack.end()
+
+
+def assert_moving_at(stack: Stack, moment_ns: int) -> None:
+    """The record's word that a fault hit the arm in motion."""
+    record = stack.record()
+    assert arm_speed(record)[rows_from(record, moment_ns)] > 0.01
+
+
+def test_a_dead_server_and_a_frozen_camera_stop_the_arm_and_it_goes_on_after_each(
+    stack: Stack,
+) -> None:
+    """Stopped inside the limits, with the cause named everywhere; mended, the task is done."""
+    stack.start(seed=1, relay=True, camera_fault_age_s=30.0)  # mended when the test gets to it
+
+    stack.wait_for_motion()
+    killed_ns = stack.send("sidecar", signal.SIGKILL)
+    server = f"127.0.0.1:{stack.port}"
+    stack.wait_for_mode(*AT_REST)
+    stack.wait(lambda: server in stack.statuses[-1].reason, f"{server} as the reason")
+    reason = stack.statuses[-1].reason
+    stack.said_everywhere(reason)
+    assert_moving_at(stack, killed_ns)
+    stack.start_sidecar()
+
+    stack.wait_for_motion()
+    assert arm_speed(stack.record())[-1] > 0.0
+    stack.inject("/camera/exterior/image_raw", "freeze")
+    reason = stack.wait_for_mode("paused").reason
+    assert "exterior_image_1_left" in reason
+    assert "/camera/exterior/image_raw" in reason
+    stack.said_everywhere(reason)
+    stack.inject("/camera/exterior/image_raw", "none")
+
+    stack.wait_for_success()
+    stops = [status for status in stack.statuses if status.mode == "stopping"]
+    assert len({status.reason for status in stops}) >= 2
+    assert_inside_the_limits(stack.record())
+
+
+def test_a_stopped_node_goes_on_and_a_killed_one_leaves_the_arm_at_rest(stack: Stack) -> None:
+    """SIGSTOP for 2 s, SIGCONT; then SIGKILL: the last window's own tail ends at rest."""
+    stack.start(seed=2)
+
+    stack.wait_for_motion()
+    stopped_ns = stack.send("policy", signal.SIGSTOP)
+    stack.wait_for_robot_time(stopped_ns + 2_000_000_000)
+    record = stack.record()
+    begin, end = (rows_from(record, stopped_ns + ns) for ns in (0, TAIL_LIMIT_NS))
+    assert arm_speed(record)[begin] > 0.01
+    assert not record.velocity[end:].any(), "the tail must have ended at rest"
+    stack.statuses.clear()
+    stack.send("policy", signal.SIGCONT)
+
+    stack.wait_for_motion()
+    killed_ns = stack.send("policy", signal.SIGKILL)
+    stack.wait_for_robot_time(killed_ns + TAIL_LIMIT_NS + 500_000_000)
+    record = stack.record()
+    begin, end = (rows_from(record, killed_ns + ns) for ns in (0, TAIL_LIMIT_NS))
+    assert arm_speed(record)[begin] > 0.01
+    assert not record.velocity[end:].any()
+    assert np.all(record.position[end:] == record.position[-1])
+    assert_inside_the_limits(record)
