@@ -25,7 +25,7 @@ class ClockOffset:
         """Take one reading of the other clock, made between two of the own; returns the offset.
 
         The true offset lies in [other - after, other - before]: a reading that was interrupted
-        is a wide interval, and moves the estimate only as far as the interval demands.
+        is a wide interval, and moves the estimate only where the interval rules it out.
         """
         low_ns, high_ns = other_ns - after_ns, other_ns - before_ns
         middle_ns = (low_ns + high_ns) / 2

@@ -1,0 +1,116 @@
+"""watchdog: each watch around its threshold, the reaction and what the text tells."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gr00t_ros.core.watchdog import (
+    Reaction,
+    consecutive_refusals,
+    held_position,
+    stream_age,
+)
+
+MS = 1_000_000
+NAMES = ("fr3_joint1", "fr3_joint2", "gripper")
+ALLOWED = np.array([0.05, 0.05, np.inf])
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "reaction"),
+    [
+        (-5, None),
+        (0, None),
+        (100 * MS - 1, None),
+        (100 * MS, None),
+        (100 * MS + 1, Reaction.PAUSE),
+        (2000 * MS - 1, Reaction.PAUSE),
+        (2000 * MS, Reaction.PAUSE),
+        (2000 * MS + 1, Reaction.FAULT),
+        (10**15, Reaction.FAULT),
+    ],
+)
+def test_a_stream_pauses_above_one_age_and_faults_above_the_other(age_ns, reaction) -> None:
+    """The thresholds themselves are still allowed."""
+    found = stream_age("video.wrist", "/camera/wrist", age_ns, 100 * MS, 2000 * MS)
+    assert (found and found.reaction) == reaction
+
+
+@given(st.integers(100 * MS + 1, 10**18))
+def test_a_stream_without_a_fault_age_only_ever_pauses(age_ns) -> None:
+    """However old it gets."""
+    found = stream_age("state.gripper", "/joint_states", age_ns, 100 * MS, None)
+    assert found is not None and found.reaction is Reaction.PAUSE
+
+
+def test_a_stream_that_never_came_pauses_and_names_its_topic() -> None:
+    """There is no age that could fault."""
+    found = stream_age("video.wrist", "/camera/wrist", None, 100 * MS, 2000 * MS)
+    assert found is not None
+    assert (found.watch, found.reaction) == ("stream_age", Reaction.PAUSE)
+    assert found.reason == (
+        "video.wrist: nothing received on /camera/wrist; is its publisher running?"
+    )
+
+
+def test_an_old_stream_tells_its_age_the_threshold_and_what_to_do() -> None:
+    """Seconds with two digits."""
+    found = stream_age("video.wrist", "/camera/wrist", 2340 * MS, 100 * MS, 2000 * MS)
+    assert found is not None
+    assert found.reason == (
+        "video.wrist: newest sample on /camera/wrist is 2.34 s old, at most 0.10 s allowed; "
+        "check the driver and the network"
+    )
+
+
+@pytest.mark.parametrize(("count", "faults"), [(0, False), (2, False), (3, True), (4, True)])
+def test_refusals_fault_from_the_limit_on(count, faults) -> None:
+    """With the last reason in the text."""
+    found = consecutive_refusals(count, 3, "jump of 1 rad")
+    assert (found is not None) is faults
+    if found is not None:
+        assert (found.watch, found.reaction) == ("consecutive_failures", Reaction.FAULT)
+        assert found.reason == (
+            f"{count} answers of the policy server refused in a row, the last: jump of 1 rad"
+        )
+
+
+@pytest.mark.parametrize("joint", [0, 1])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+@pytest.mark.parametrize(("apart", "faults"), [(0.0, False), (0.05, False), (0.0501, True)])
+def test_a_joint_held_too_far_from_where_it_is_faults_by_name(joint, sign, apart, faults) -> None:
+    """To either side; the allowed difference itself is allowed."""
+    held = np.zeros(3)
+    held[joint] = sign * apart
+    found = held_position(NAMES, held, np.zeros(3), ALLOWED)
+    assert (found is not None) is faults
+    if found is not None:
+        assert (found.watch, found.reaction) == ("held_position", Reaction.FAULT)
+        assert found.reason.startswith(
+            f"{NAMES[joint]}: held at {held[joint]:.4f}, measured 0.0000, at most 0.050 apart"
+        )
+
+
+def test_a_joint_that_is_not_checked_may_be_anywhere() -> None:
+    """A gripper around an object is held far from where it is."""
+    assert held_position(NAMES, np.array([0.0, 0.0, 0.8]), np.zeros(3), ALLOWED) is None
+
+
+@pytest.mark.parametrize("joint", [0, 1, 2])
+@pytest.mark.parametrize("side", ["held", "measured"])
+def test_a_position_that_is_no_number_faults_by_name(joint, side) -> None:
+    """NaN compares false with everything, and must not pass for that; not even unchecked."""
+    positions = {"held": np.zeros(3), "measured": np.zeros(3)}
+    positions[side][joint] = np.nan
+    found = held_position(NAMES, positions["held"], positions["measured"], ALLOWED)
+    assert found is not None and found.reason.startswith(f"{NAMES[joint]}: ")
+
+
+@given(st.lists(st.floats(0.06, 3.0), min_size=2, max_size=2, unique=True))
+def test_the_worst_of_several_joints_is_named(apart) -> None:
+    """And never one that is fine, however far its allowed difference is."""
+    held = np.array([*apart, 9.0])
+    found = held_position(NAMES, held, np.zeros(3), ALLOWED)
+    assert found is not None
+    assert found.reason.startswith(NAMES[int(np.argmax(apart))])
