@@ -70,7 +70,8 @@ def compare(embodiment: Embodiment, config: ModalityConfig) -> tuple[Difference,
     return tuple(found)
 
 
-def _ours(embodiment: Embodiment, modality: str) -> tuple[str, ...]:
+def keys_of(embodiment: Embodiment, modality: str) -> tuple[str, ...]:
+    """The embodiment's own keys of a modality, in the order of its file."""
     if modality == "language":
         return (embodiment.language_key,)
     if modality == "action":
@@ -103,7 +104,7 @@ def _difference(
 def _key_differences(
     embodiment: Embodiment, modality: str, theirs: tuple[str, ...]
 ) -> list[Difference]:
-    ours = _ours(embodiment, modality)
+    ours = keys_of(embodiment, modality)
     got, expected = ", ".join(ours), ", ".join(theirs) or "no keys"
     mapped = {a.key for a in embodiment.action if a.output is not None}
     verb = "returns" if modality == "action" else "expects"
@@ -158,7 +159,7 @@ def _representation(embodiment: Embodiment, entry: ModalityEntry) -> list[Differ
     for action in embodiment.action:
         if action.output is None or action.key not in entry.keys:
             continue
-        said = _said(configs.get(action.key))
+        said = said_of(configs.get(action.key))
         if said in _POSITIONS:
             continue
         server = (f"server gives {said or 'no representation'} for {action.key!r}", said)
@@ -177,6 +178,6 @@ def _representation(embodiment: Embodiment, entry: ModalityEntry) -> list[Differ
     return found
 
 
-def _said(config: Mapping[str, object] | None) -> str:
-    """What a server says of a key's values, such as "RELATIVE NON_EEF"; empty if nothing."""
+def said_of(config: Mapping[str, object] | None) -> str:
+    """What a server says of an action key, such as "RELATIVE NON_EEF"; empty if nothing."""
     return "" if config is None else f"{config.get('rep')} {config.get('type')}"
