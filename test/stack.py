@@ -9,7 +9,11 @@ test says which row of the record a moment was.
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +230,14 @@ def arm_speed(record: Record) -> NDArray[np.float64]:
     return np.asarray(np.abs(record.velocity[:, :7]).max(axis=1))
 
 
-def busy_process_ids() -> list[int]:
-    """One process per core that does nothing but run; end them by their ids."""
-    return [os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", "while :; do :; done")
-            for _ in range(os.cpu_count() or 1)]  # fmt: skip
+@contextmanager
+def every_core_busy() -> Iterator[None]:
+    """A process per core that does nothing but run, as long as the block lasts."""
+    command = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(command) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait(10.0)

@@ -4,7 +4,9 @@ One bring-up serves two faults where the second one finds the stack as the first
 leave it: working.
 """
 
+import random
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from closed_loop import NEEDS_MODEL
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from stack import Stack, arm_speed, assert_inside_the_limits, rows_from  # noqa: E402
+from stack import Stack, arm_speed, assert_inside_the_limits, every_core_busy, rows_from  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 
@@ -95,3 +97,36 @@ def test_a_stopped_node_goes_on_and_a_killed_one_leaves_the_arm_at_rest(stack: S
     assert not record.velocity[end:].any()
     assert np.all(record.position[end:] == record.position[-1])
     assert_inside_the_limits(record)
+
+
+FAULT_S = 3.0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("repeat", range(5))
+@pytest.mark.parametrize("fault", ["killed", "stopped", "starved"])
+def test_a_fault_at_a_random_instant_keeps_the_limits(
+    fault: str, repeat: int, stack: Stack
+) -> None:
+    """Node killed, stopped for 2 s, or every core busy for 3 s, anywhere in the task."""
+    stack.start(seed=repeat)
+    stack.wait_for_motion()
+    # up to the length of the motion; the seed is in the test's name, so a failure can be repeated
+    later_ns = int(random.Random(f"{fault} {repeat}").uniform(0.0, 7.0) * 1e9)
+    stack.wait_for_robot_time(time.monotonic_ns() + later_ns)
+    if fault == "killed":
+        killed_ns = stack.send("policy", signal.SIGKILL)
+        stack.wait_for_robot_time(killed_ns + TAIL_LIMIT_NS + 500_000_000)
+        record = stack.record()
+        assert not record.velocity[rows_from(record, killed_ns + TAIL_LIMIT_NS) :].any()
+    elif fault == "stopped":
+        stopped_ns = stack.send("policy", signal.SIGSTOP)
+        stack.wait_for_robot_time(stopped_ns + 2_000_000_000)
+        stack.send("policy", signal.SIGCONT)
+        stack.wait_for_success()
+    else:
+        with every_core_busy():
+            stack.wait_for_robot_time(time.monotonic_ns() + int(FAULT_S * 1e9))
+        stack.wait_for_success()
+    assert_inside_the_limits(stack.record())
