@@ -22,6 +22,9 @@ from gr00t_ros.core.watchdog import Finding, Reaction, consecutive_refusals
 
 # A stop that ends in the first of these never becomes one that ends in a later one.
 _GRAVITY = (Event.REST_INACTIVE, Event.REST_FAULT, Event.REST_PAUSE, Event.REST_HOLD)
+# A held position may be 0.2 s old when it is read: of an arm that came to rest later than this
+# before, it may still tell of our own stop, whose end the plan knows better.
+_SETTLED_NS = 250_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,13 @@ class Session:
             self.reason = reason
 
     def activate(self, now_ns: int, held: NDArray[np.float64]) -> None:
-        """Begin the first episode from the position `held` (J,) that the controller holds."""
-        self.mode = advance(self.mode, Event.ACTIVATE)
+        """Begin the first episode from the position `held` (J,) that the controller holds.
+
+        Raises PlanError for a position that is not finite; the mode is then as it was.
+        """
+        mode = advance(self.mode, Event.ACTIVATE)
         self.replay.start(now_ns, held)
+        self.mode, self._now_ns = mode, now_ns
         self._begin("activated: waiting for the first action chunk")
 
     def deactivate(self, now_ns: int) -> None:
@@ -111,7 +118,10 @@ class Session:
         self._retry_at_ns = 0
 
     def reset(self, now_ns: int, held: NDArray[np.float64], findings: Sequence[Finding]) -> str:
-        """Leave the fault into a new episode; returns why not, empty when done."""
+        """Leave the fault into a new episode; returns why not, empty when done.
+
+        Raises PlanError for a position that is not finite; the fault then stays.
+        """
         if self.mode is not Mode.FAULT:
             return f"mode is {self.mode.value}, only a fault can be reset"
         if findings:
@@ -123,15 +133,13 @@ class Session:
         self, chunk: ActionChunk, now_ns: int, held: NDArray[np.float64] | None
     ) -> Verdict | None:
         """Offer a chunk to the plan; None when it is of an older episode or not wanted now."""
-        stopping_for_good = (
-            self.mode is Mode.STOPPING and self._after_stop is not Event.REST_HOLD
-        )
+        stopping_for_good = self.mode is Mode.STOPPING and self._after_stop is not Event.REST_HOLD
         unwanted = stopping_for_good or self.mode in (Mode.PAUSED, Mode.FAULT)
         if chunk.episode != self.episode or unwanted or not self.active:
             self.counts.dropped += 1
             return None
         self._note_latency(now_ns - chunk.stamp_ns)
-        if self.mode is Mode.HOLDING:
+        if not self._has_chunk:
             self._rebase(now_ns, held)
         if self.mode in (Mode.HOLDING, Mode.STOPPING):
             self.replay.resume()
@@ -209,12 +217,20 @@ class Session:
         """Plan time ran back: the old plan has no meaning, the controllers play its tail."""
         last = self.replay.position(self._now_ns)
         self.replay.start(now_ns, last if held is None else held)
+        if self.mode is Mode.FAULT:
+            return  # latched, whatever the clock does
         rest = Event.REST_FAULT if held is None else Event.REST_PAUSE
         back_s = (self._now_ns - now_ns) / 1e9
         self._note_stop(rest, f"the clock went back by {back_s:.3f} s")
 
     def _stop(self, now_ns: int, rest: Event, reason: str) -> None:
-        if self._note_stop(rest, reason):
+        if not self._note_stop(rest, reason):
+            return
+        if self.replay.at_rest(now_ns):
+            # Forgets what was merged but never sent, and says nothing: somebody else may have
+            # moved the arm since, and a window would take it back to where we left it.
+            self.replay.start(now_ns, self.replay.position(now_ns))
+        else:
             self.replay.stop(now_ns, reason)
 
     def _note_stop(self, rest: Event, reason: str) -> bool:
@@ -226,9 +242,10 @@ class Session:
         return True
 
     def _resume(self, now_ns: int, held: NDArray[np.float64] | None, reason: str) -> None:
-        self.mode = advance(self.mode, Event.EPISODE)
+        mode = advance(self.mode, Event.EPISODE)
         self._rebase(now_ns, held)
         self.replay.resume()
+        self.mode = mode
         self._begin(reason)
 
     def _begin(self, reason: str) -> None:
@@ -238,10 +255,10 @@ class Session:
 
     def _rebase(self, now_ns: int, held: NDArray[np.float64] | None) -> None:
         """Start from what the controller holds if someone else has commanded since our stop."""
-        if held is None:
+        if held is None or not self.replay.at_rest(now_ns - _SETTLED_NS):
             return
         apart = np.abs(held - self.replay.position(now_ns))
-        if float(np.max(apart)) > self.settings.rebase_rad:
+        if not float(np.max(apart)) <= self.settings.rebase_rad:  # NaN is for start to refuse
             self.replay.start(now_ns, held)
 
     def _note_latency(self, latency_ns: int) -> None:

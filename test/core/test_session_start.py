@@ -1,0 +1,131 @@
+"""session: where the arm goes on when others commanded it, and when the clock runs back."""
+
+import numpy as np
+import pytest
+from oracle import HOME, MS
+from session_rig import AT_REST, DROP, PAUSE, TICK_NS, Rig, at_mode
+
+from gr00t_ros.core.errors import PlanError
+from gr00t_ros.core.mode import Mode
+
+
+@pytest.mark.parametrize("mode", AT_REST)
+@pytest.mark.parametrize("leave", ["deactivate", "fault"])
+def test_a_stop_at_rest_publishes_nothing(mode, leave) -> None:
+    """Somebody may have moved the arm since: a window would take it back in one step."""
+    rig = at_mode(mode)
+    rig.held = HOME + 0.5
+    getattr(rig.session, leave)(rig.now_ns, *(["x"] if leave == "fault" else []))
+    assert rig.tick(PAUSE, count=30) == []
+    assert rig.mode is (Mode.WAITING if leave == "deactivate" else Mode.FAULT)
+
+
+@pytest.mark.parametrize("mode", [Mode.BLENDING_IN, Mode.HOLDING])
+def test_a_chunk_merged_at_rest_is_forgotten_if_a_stop_comes_before_it_is_sent(mode) -> None:
+    """Chunk and fault between two ticks: the arm does not move."""
+    rig = Rig().activate() if mode is Mode.BLENDING_IN else Rig().holding()
+    rig.held = rig.session.replay.position(rig.now_ns)
+    assert rig.merge().accepted
+    rig.session.fault(rig.now_ns, "x")
+    assert rig.tick(count=30) == []
+    assert rig.mode is Mode.FAULT
+
+
+@pytest.mark.parametrize("mode", [Mode.BLENDING_IN, *AT_REST])
+def test_the_arm_starts_from_the_held_position_if_somebody_else_commanded(mode) -> None:
+    """Before the first chunk, while holding, after a pause and after a reset."""
+    rig = Rig().activate() if mode is Mode.BLENDING_IN else at_mode(mode)
+    rig.tick(PAUSE if mode is Mode.PAUSED else DROP, count=30)
+    rig.held = rig.session.replay.position(rig.now_ns) + 0.1
+    if mode is Mode.FAULT:
+        assert rig.session.reset(rig.now_ns, rig.held, ()) == ""
+    if mode is Mode.PAUSED:
+        rig.until(Mode.BLENDING_IN)
+    if mode in (Mode.BLENDING_IN, Mode.HOLDING):
+        rig.merge()  # its rows begin where the plan was, 0.1 rad from the arm: allowed
+        assert rig.mode is Mode.BLENDING_IN
+    np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rig.held)
+    rig.merge()
+    np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)
+
+
+@pytest.mark.parametrize("apart", [1e-3, -1e-3])
+def test_a_difference_that_a_controllers_rounding_explains_keeps_our_own_rest(apart) -> None:
+    """A plan re-seeded from every reading would creep."""
+    rig = Rig().holding()
+    rig.tick(count=30)
+    rest = rig.session.replay.position(rig.now_ns)
+    rig.held = rest + 0.99 * apart
+    rig.merge()
+    np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rest)
+
+
+def test_a_reading_that_may_be_older_than_our_own_rest_is_not_believed() -> None:
+    """A controller's state may be 0.2 s old: right after a stop it still tells of the motion."""
+    rig = Rig().holding()
+    rest = rig.session.replay.position(rig.now_ns)
+    rig.held = rest - 0.01
+    assert rig.merge().accepted
+    np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rest)
+
+
+@pytest.mark.parametrize("mode", AT_REST)
+def test_without_a_controllers_word_the_arm_goes_on_from_our_own_rest(mode) -> None:
+    """Design decision 11."""
+    rig = at_mode(mode)
+    rig.tick(PAUSE, count=30)
+    rest, rig.held = rig.session.replay.position(rig.now_ns), None
+    if mode is Mode.FAULT:
+        assert rig.session.reset(rig.now_ns, rest, ()) == ""
+    rig.until(Mode.BLENDING_IN, Mode.HOLDING)
+    rig.merge()
+    np.testing.assert_allclose(rig.tick()[0].positions[0], rest, atol=1e-12)
+
+
+@pytest.mark.parametrize("back_ns", [TICK_NS + 1, 100 * MS, 900 * MS])
+@pytest.mark.parametrize("mode", [Mode.BLENDING_IN, Mode.REPLAYING, Mode.STOPPING, Mode.HOLDING])
+def test_a_clock_that_runs_back_clears_the_plan_and_pauses(mode, back_ns) -> None:
+    """The controllers play the last window's tail; nothing of the old plan is sent again."""
+    rig = at_mode(mode)
+    rig.tick()
+    rig.held = HOME + 0.2
+    rig.now_ns -= back_ns
+    assert rig.tick(count=5) == []
+    assert rig.mode is Mode.PAUSED
+    assert rig.session.reason == f"the clock went back by {(back_ns - TICK_NS) / 1e9:.3f} s"
+    np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rig.held)
+    rig.until(Mode.BLENDING_IN)
+    assert rig.merge().accepted
+    np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)
+
+
+def test_a_clock_that_runs_back_where_no_controller_tells_its_position_is_a_fault() -> None:
+    """Nobody knows where a plan could start."""
+    rig = Rig().moving()
+    rig.held = None
+    rig.now_ns -= 100 * MS
+    assert rig.tick(count=5) == []
+    assert rig.mode is Mode.FAULT
+
+
+def test_equal_times_are_no_clock_jump() -> None:
+    """A simulated clock may stand still between two ticks."""
+    rig = Rig().moving()
+    for _ in range(5):
+        rig.tick()
+        rig.now_ns -= TICK_NS
+    assert rig.mode is Mode.REPLAYING
+
+
+def test_a_tick_that_cannot_plan_raises_and_the_fault_that_follows_stops_the_arm() -> None:
+    """As the replay thread does it: nothing is published by the tick that raised."""
+    rig = Rig().moving()
+    rig.now_ns -= 100 * MS
+    rig.held = np.full(7, np.nan)
+    with pytest.raises(PlanError):
+        rig.tick()
+    rig.held = HOME.copy()
+    rig.now_ns += 200 * MS
+    rig.session.fault(rig.now_ns, "internal error")
+    rig.assert_comes_to_rest()
+    assert rig.mode is Mode.FAULT

@@ -1,0 +1,215 @@
+"""session: pauses end by themselves, faults by a reset, a deactivation in waiting."""
+
+import numpy as np
+import pytest
+from oracle import HOME, MS
+from session_rig import ACTIVE, DROP, FAULT, HELD_MODES, PAUSE, Rig, at_mode
+
+from gr00t_ros.core.errors import PlanError
+from gr00t_ros.core.mode import Mode
+
+# Pauses.
+
+
+@pytest.mark.parametrize("mode", [m for m in ACTIVE if m is not Mode.FAULT])
+def test_a_pause_finding_stops_every_active_mode_into_paused(mode) -> None:
+    """And stays there as long as it is found."""
+    rig = at_mode(mode)
+    rig.until(Mode.PAUSED, findings=(PAUSE,))
+    assert not rig.session.replay.velocity(rig.now_ns).any()
+    assert rig.tick(PAUSE, count=50) == []
+    assert (rig.mode, rig.session.reason) == (Mode.PAUSED, PAUSE.reason)
+
+
+def test_a_pause_ends_by_itself_with_a_new_episode_after_so_many_healthy_ticks() -> None:
+    """Ten; the arm stays until a chunk of the new episode comes."""
+    rig = Rig().paused()
+    old = rig.session.episode
+    rig.tick(count=9)
+    assert (rig.mode, rig.session.episode) == (Mode.PAUSED, old)
+    assert rig.tick() == []
+    assert (rig.mode, rig.session.episode) == (Mode.BLENDING_IN, old + 1)
+    assert rig.session.query_due(rig.now_ns)
+    assert rig.merge(episode=old) is None
+    assert rig.tick(count=50) == []
+    rig.held = rig.session.replay.position(rig.now_ns)
+    assert rig.merge().accepted
+    rig.until(Mode.REPLAYING)
+
+
+def test_one_unhealthy_tick_begins_the_wait_anew() -> None:
+    """Nine healthy, one not, nine healthy: still paused."""
+    rig = Rig().paused()
+    rig.tick(count=9)
+    rig.tick(PAUSE)
+    rig.tick(count=9)
+    assert rig.mode is Mode.PAUSED
+    rig.tick()
+    assert rig.mode is Mode.BLENDING_IN
+
+
+def test_healthy_ticks_during_the_stop_do_not_count() -> None:
+    """Nor those of an earlier pause."""
+    rig = Rig().paused()
+    rig.tick(count=9)
+    rig.tick(PAUSE)
+    rig.until(Mode.BLENDING_IN)
+    rig.held = rig.session.replay.position(rig.now_ns)
+    rig.merge()
+    rig.until(Mode.REPLAYING)
+    rig.tick(PAUSE)
+    rig.until(Mode.PAUSED)
+    rig.tick(count=9)
+    assert rig.mode is Mode.PAUSED
+
+
+def test_a_drop_finding_stops_nothing() -> None:
+    """It concerns a chunk."""
+    rig = Rig().moving()
+    rig.tick(DROP, count=3)
+    assert rig.mode is Mode.REPLAYING
+
+
+# Faults and reset.
+
+
+@pytest.mark.parametrize("order", [(PAUSE, FAULT), (FAULT, PAUSE), (FAULT,), (DROP, PAUSE, FAULT)])
+@pytest.mark.parametrize("mode", ACTIVE)
+def test_a_fault_finding_stops_every_active_mode_into_the_fault(mode, order) -> None:
+    """Whatever else is found, in any order; the reason is the fault's."""
+    rig = at_mode(mode)
+    rig.until(Mode.FAULT, findings=order)
+    assert rig.session.reason == FAULT.reason
+    assert not rig.session.replay.velocity(rig.now_ns).any()
+
+
+@pytest.mark.parametrize("mode", ACTIVE)
+def test_a_fault_asked_for_by_the_caller_latches_too(mode) -> None:
+    """A tick that raised, or an answer that needs a person."""
+    rig = at_mode(mode)
+    rig.session.fault(rig.now_ns, "internal error")
+    rig.until(Mode.FAULT)
+    assert rig.session.reason == "internal error"
+
+
+@pytest.mark.parametrize("first", [PAUSE, FAULT])
+def test_a_fault_during_a_pause_stop_wins_and_a_pause_during_a_fault_stop_does_not(first) -> None:
+    """Of two reasons to stop the graver one decides where it ends."""
+    rig = Rig().moving()
+    rig.tick(first)
+    assert rig.mode is Mode.STOPPING
+    rig.tick(FAULT if first is PAUSE else PAUSE)
+    rig.until(*HELD_MODES)
+    assert (rig.mode, rig.session.reason) == (Mode.FAULT, FAULT.reason)
+
+
+def test_a_fault_stays_without_its_cause_whatever_comes() -> None:
+    """Healthy ticks, chunks, instructions and pauses do not end it."""
+    rig = Rig().faulted()
+    for _ in range(30):
+        rig.tick()
+        rig.merge()
+        rig.session.change_instruction(rig.now_ns)
+        rig.tick(PAUSE)
+        assert (rig.mode, rig.session.reason) == (Mode.FAULT, FAULT.reason)
+    assert not rig.session.query_due(rig.now_ns)
+
+
+@pytest.mark.parametrize("held_known", [True, False])
+def test_a_clock_that_runs_back_does_not_end_a_fault(held_known) -> None:
+    """A pause would end by itself and unlatch it."""
+    rig = Rig().faulted()
+    rig.held = HOME.copy() if held_known else None
+    rig.now_ns -= 500 * MS
+    assert rig.tick(count=100) == []
+    assert (rig.mode, rig.session.reason) == (Mode.FAULT, FAULT.reason)
+
+
+def test_a_reset_is_refused_while_a_finding_persists() -> None:
+    """Of any reaction, by its reason; afterwards it works."""
+    rig = Rig().faulted()
+    for finding in (FAULT, PAUSE):
+        answer = rig.session.reset(rig.now_ns, HOME, (finding,))
+        assert answer == f"the cause persists: {finding.reason}"
+        assert rig.mode is Mode.FAULT
+    episode = rig.session.episode
+    rig.held = rig.session.replay.position(rig.now_ns)
+    assert rig.session.reset(rig.now_ns, rig.held, ()) == ""
+    assert (rig.mode, rig.session.episode) == (Mode.BLENDING_IN, episode + 1)
+    assert rig.session.query_due(rig.now_ns)
+    assert rig.tick(count=20) == []
+    assert rig.merge().accepted
+    rig.until(Mode.REPLAYING)
+
+
+@pytest.mark.parametrize("mode", [Mode.WAITING, Mode.READY, *(set(ACTIVE) - {Mode.FAULT})])
+def test_a_reset_of_anything_but_a_fault_is_refused_and_disturbs_nothing(mode) -> None:
+    """Above all not a pause, nor a stop that is to end in a fault."""
+    rig = at_mode(mode)
+    episode = rig.session.episode
+    answer = rig.session.reset(rig.now_ns, HOME, ())
+    assert answer == f"mode is {mode.value}, only a fault can be reset"
+    assert (rig.mode, rig.session.episode) == (mode, episode)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_reset_from_a_position_that_is_no_number_leaves_the_fault(bad) -> None:
+    """The service answers with the error."""
+    rig = Rig().faulted()
+    rig.tick(count=20)
+    episode = rig.session.episode
+    with pytest.raises(PlanError):
+        rig.session.reset(rig.now_ns, np.array([bad, *HOME[1:]]), ())
+    assert (rig.mode, rig.session.episode) == (Mode.FAULT, episode)
+
+
+def test_refusals_before_a_reset_do_not_count_after_it() -> None:
+    """A new episode begins with a clean sheet."""
+    rig = Rig().moving()
+    for _ in range(3):
+        rig.merge_far()
+    rig.until(Mode.FAULT)
+    rig.session.reset(rig.now_ns, rig.session.replay.position(rig.now_ns), ())
+    rig.held = rig.session.replay.position(rig.now_ns)
+    rig.merge_far()
+    rig.merge_far()
+    assert rig.mode is Mode.BLENDING_IN
+
+
+# Deactivation.
+
+
+@pytest.mark.parametrize("mode", ACTIVE)
+def test_deactivation_ends_at_rest_in_waiting_from_every_active_mode(mode) -> None:
+    """Active until the arm rests, then silent."""
+    rig = at_mode(mode)
+    rig.session.deactivate(rig.now_ns)
+    assert rig.session.active
+    rig.assert_comes_to_rest()
+    assert rig.mode is Mode.WAITING and not rig.session.active
+    assert rig.tick(count=20) == []
+
+
+@pytest.mark.parametrize("finding", [PAUSE, FAULT, None])
+def test_nothing_turns_a_deactivation_into_anything_else(finding) -> None:
+    """Neither a finding nor a chunk nor an instruction nor a fault of the caller."""
+    rig = Rig().moving()
+    rig.session.deactivate(rig.now_ns)
+    rig.tick(*([finding] if finding else []))
+    rig.merge()
+    rig.session.change_instruction(rig.now_ns)
+    rig.session.fault(rig.now_ns, "late")
+    rig.until(Mode.WAITING, *HELD_MODES)
+    assert rig.mode is Mode.WAITING
+
+
+def test_a_session_can_be_activated_again_after_its_deactivation() -> None:
+    """From the position held then, in a new episode."""
+    rig = Rig().moving()
+    rig.session.deactivate(rig.now_ns)
+    rig.until(Mode.WAITING)
+    rig.held = HOME + 0.3
+    rig.activate()
+    assert rig.session.episode == 2
+    assert rig.merge().accepted
+    np.testing.assert_array_equal(rig.tick()[0].positions[0], HOME + 0.3)
