@@ -81,6 +81,7 @@ class PolicyClient:
         self._token = token
         self._key_style = key_style
         self._max_reply_bytes = max_reply_bytes
+        self.connections = 0  # made so far: behind a new one there may be another server
         self._context = zmq.Context()
         self._link: _Link | None = None
         self._server: Server | None = None
@@ -172,6 +173,7 @@ class PolicyClient:
     def _open_link(self) -> _Link:
         if self._link is None:
             self._link = _Link(self._context, self.address, self._max_reply_bytes)
+            self.connections += 1
         return self._link
 
     def _drop_link(self) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.core.chunk import from_reply
 from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.errors import Gr00tError, RefusedError, RemoteError
+from gr00t_ros.core.errors import Gr00tError, RefusedError, RemoteError, UnreachableError
 from gr00t_ros.core.modality import Difference, compare
 from gr00t_ros.sidecar.client import PolicyClient, Server
 from gr00t_ros.sidecar.template import RequestBuffers, RequestTemplate
@@ -43,6 +43,7 @@ class Link:
         self._client, self._embodiment, self._token = client, embodiment, token
         self._buffers: RequestBuffers | None = None
         self._episode: int | None = None
+        self._connection = 0
         self.checked: Check | None = None
 
     def check(self) -> Check:
@@ -53,6 +54,7 @@ class Link:
         """
         self.checked = None
         server = self._client.connect(self._probe)
+        self._connection = self._client.connections
         differences = self._compare(server)
         buffers = RequestBuffers(lambda: self._template(server))
         started_ns = time.monotonic_ns()
@@ -69,7 +71,8 @@ class Link:
         """Fill a template, send it, return what `fill` returned, the action, and the inference ns.
 
         The server is reset at the first query of an episode. After a failed exchange the next
-        query checks again, since another server may have taken the place of the lost one.
+        query checks again, since another server may have taken the place of the lost one; so
+        does this one where the client had to connect anew, and drops the answer (UnreachableError).
         """
         if self.checked is None or self._buffers is None:
             self.check()
@@ -100,13 +103,26 @@ class Link:
             action = self._client.get_action(template)
         except RemoteError:
             buffers.give_back(template)
+            self._refuse_unchecked()
             raise
-        except Gr00tError:
+        except BaseException:
             buffers.drop(template)
             self.checked = None
             raise
+        took_ns = time.monotonic_ns() - started_ns
         buffers.give_back(template)
-        return filled, action, time.monotonic_ns() - started_ns
+        self._refuse_unchecked()
+        return filled, action, took_ns
+
+    def _refuse_unchecked(self) -> None:
+        """Check what is behind a connection made since the check, and never use its answer."""
+        if self._client.connections == self._connection:
+            return
+        self.check()
+        raise UnreachableError(
+            f"{self._client.address}: the connection was lost; the server that is there now fits, "
+            "its first answer is dropped"
+        )
 
     def _reset(self, episode: int) -> None:
         if episode == self._episode:

@@ -1,0 +1,381 @@
+"""link: what is checked before a query and after a loss; no failure uses up the buffers."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gr00t_ros.core.errors import (
+    ChunkError,
+    DeadlineError,
+    ObservationError,
+    RefusedError,
+    RemoteError,
+    UnreachableError,
+)
+from gr00t_ros.core.modality import ModalityEntry
+from gr00t_ros.sidecar.client import PolicyClient
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.sidecar.hold import HoldPolicy
+from gr00t_ros.sidecar.link import Link
+from gr00t_ros.sidecar.server import PolicyServer
+from gr00t_ros.sidecar.token import Token
+
+LIMIT_S = 20.0
+SHORT_MS = 400
+
+
+class Watched(HoldPolicy):
+    """The hold policy; counts what it is asked, and fails, sleeps or lies when told to."""
+
+    def __init__(self, embodiment):
+        super().__init__(embodiment)
+        self.modality = dict(self.modality)
+        self.resets, self.instructions = 0, []
+        self.error, self.twist = None, lambda action: action
+        self.go = threading.Event()
+        self.go.set()
+
+    def __call__(self, observation, options):
+        language = next(iter(observation["language"].values()))
+        self.instructions.append(language[0][0])
+        self.go.wait(LIMIT_S)
+        if self.error is not None:
+            raise self.error
+        action, info = super().__call__(observation, options)
+        return self.twist(action), info
+
+    def reset(self, options):
+        self.resets += 1
+        return {}
+
+
+class Restartable:
+    """A server of ours in a thread, which can end and come back as another at the same port."""
+
+    def __init__(self, policy, **settings):
+        self.start(policy, **settings)
+
+    def start(self, policy, generation="B3", bind="tcp://127.0.0.1:0", **settings):
+        self.server = PolicyServer(policy, generation, bind=bind, **settings)
+        self.address = self.server.address
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def end(self):
+        self.server.stop()
+        self.thread.join(LIMIT_S)
+        assert not self.thread.is_alive()
+        self.server.close()
+
+    def restart(self, policy, **settings):
+        self.end()
+        self.start(policy, bind=self.address, **settings)
+
+
+@pytest.fixture(scope="module")
+def embodiment():
+    """The shipped DROID arm."""
+    return load_embodiment("franka_droid")
+
+
+@pytest.fixture
+def policy(embodiment):
+    """A policy that watches what it is asked."""
+    return Watched(embodiment)
+
+
+@pytest.fixture
+def place(policy):
+    """The server of `policy`; ended afterwards."""
+    place = Restartable(policy)
+    yield place
+    policy.go.set()
+    place.end()
+
+
+@pytest.fixture
+def link_to(embodiment):
+    """Make links; closed afterwards."""
+    made = []
+
+    def make(address, timeout_ms=20_000, token=None, robot=embodiment):
+        port = int(address.rpartition(":")[2])
+        client = PolicyClient("127.0.0.1", port, timeout_ms, token)
+        made.append(Link(client, robot, token))
+        return made[-1]
+
+    yield make
+    for link in made:
+        link.close()
+
+
+def fill(template):
+    """A recognisable observation; what it returns comes back with the answer."""
+    template.set_instruction("pick up the cube")
+    template.state["joint_position"][0, -1] = np.arange(7)
+    return "filled"
+
+
+def changed(policy, modality, **changes):
+    """Let the server announce another modality entry."""
+    policy.modality[modality] = replace(policy.modality[modality], **changes)
+
+
+# The check.
+
+
+@pytest.mark.parametrize(
+    ("generation", "flat"), [("B3", False), ("B3", True), ("A2", False), ("A1", True)]
+)
+def test_a_server_that_fits_passes_the_check_and_answers(policy, link_to, generation, flat):
+    """After one inference of a zero observation; what fill wrote is what the policy holds."""
+    place = Restartable(policy, generation=generation, flat=flat)
+    try:
+        link = link_to(place.address)
+        assert link.checked is None
+        check = link.check()
+        assert link.checked is check
+        assert check.differences == () and check.warmup_ns > 0
+        assert check.server.key_style == ("flat" if flat else "nested")
+        assert set(policy.instructions) == {""}
+        filled, action, took_ns = link.query(fill, episode=1)
+        assert filled == "filled" and took_ns > 0
+        np.testing.assert_array_equal(action["joint_position"], np.tile(np.arange(7.0), (40, 1)))
+        assert policy.instructions[-1] == "pick up the cube"
+    finally:
+        place.end()
+
+
+def test_a_query_without_a_check_checks_first(place, policy, link_to):
+    """No answer comes from a server that nobody compared."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    assert link.checked is not None
+    assert policy.instructions[0] == ""
+
+
+def test_every_fatal_difference_is_listed_and_no_harmless_one(place, policy, link_to):
+    """One line each, after one that names server and embodiment."""
+    changed(policy, "video", delta_indices=(0,))
+    changed(policy, "action", delta_indices=tuple(range(16)))
+    changed(policy, "state", keys=("joint_position", "gripper_position", "torque"))
+    link = link_to(place.address)
+    with pytest.raises(RefusedError) as caught:
+        link.check()
+    head, *lines = str(caught.value).split("\n")
+    assert place.address in head and "does not fit embodiment franka_droid" in head
+    assert all(line.startswith("  - ") for line in lines)
+    text = [line.split(", embodiment")[0].removeprefix("  - ") for line in lines]
+    assert text == [
+        "video: server expects delta indices [0] of 'exterior_image_1_left'",
+        "video: server expects delta indices [0] of 'wrist_image_left'",
+        "state: server expects key 'torque'",
+        "action: server has action horizon 16 (0 .. 15), each step one on from 0",
+    ]
+    assert link.checked is None
+    assert policy.instructions == []
+
+
+def test_a_harmless_difference_is_reported_and_passes(place, policy, link_to):
+    """A key that the server does not ask for."""
+    changed(policy, "state", keys=("joint_position", "gripper_position", "eef_9d"))
+    differences = link_to(place.address).check().differences
+    assert [(d.modality, d.kind, d.fatal) for d in differences] == [("state", "order", False)]
+
+
+@pytest.mark.parametrize("where", ["check", "query"])
+def test_an_answer_to_the_zero_observation_that_is_no_chunk_refuses_the_server(
+    place, policy, link_to, where
+):
+    """It announces 40 steps and returns NaN."""
+    policy.twist = lambda action: {k: np.full_like(v, np.nan) for k, v in action.items()}
+    link = link_to(place.address)
+    with pytest.raises(ChunkError) as caught:
+        link.check() if where == "check" else link.query(fill, 1)
+    assert caught.value.kind == "finite"
+    assert link.checked is None
+
+
+def test_a_token_goes_with_every_request_and_a_wrong_one_is_refused(policy, link_to):
+    """Check, reset and query alike."""
+    place = Restartable(policy, token=Token("s3cret"))
+    try:
+        link = link_to(place.address, token=Token("s3cret"))
+        assert link.query(fill, 1)[0] == "filled"
+        for token in (None, Token("wr0ng")):
+            with pytest.raises(RefusedError):
+                link_to(place.address, token=token).check()
+    finally:
+        place.end()
+
+
+# Episodes.
+
+
+def test_the_server_is_reset_once_an_episode(place, policy, link_to):
+    """Before its first query, and again after a new check."""
+    link = link_to(place.address)
+    link.check()
+    assert policy.resets == 0
+    for episode, resets in ((1, 1), (1, 1), (2, 2), (2, 2), (5, 3), (1, 4)):
+        link.query(fill, episode)
+        assert policy.resets == resets
+    link.check()
+    link.query(fill, 1)
+    assert policy.resets == 5
+
+
+def test_a_server_that_cannot_reset_is_queried_all_the_same(place, policy, link_to):
+    """It has nothing to forget; it is not asked again in this episode."""
+    asked = []
+
+    def refuse(options):
+        asked.append(options)
+        raise ValueError("no episodes here")
+
+    policy.reset = refuse
+    link = link_to(place.address)
+    for _ in range(3):
+        assert link.query(fill, 1)[0] == "filled"
+    assert len(asked) == 1
+
+
+# Losses and failures.
+
+
+@pytest.mark.parametrize("new_episode", [False, True])
+@pytest.mark.parametrize("change", ["representation", "history", "keys"])
+def test_a_server_restarted_as_another_embodiment_is_refused_at_the_next_query(
+    place, policy, link_to, embodiment, change, new_episode
+):
+    """Though it answers: the client connects anew without a word, and the answer is never used."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    other = Watched(embodiment)
+    if change == "representation":
+        configs = other.modality["action"].action_configs
+        changed(other, "action", action_configs=tuple({**c, "rep": "DELTA"} for c in configs))
+    elif change == "history":
+        changed(other, "video", delta_indices=(-1, 0))
+    else:
+        other.modality["state"] = ModalityEntry((0,), ("joint_position", "torque"))
+    place.restart(other)
+    for _ in range(3):
+        with pytest.raises(RefusedError, match="does not fit embodiment franka_droid"):
+            link.query(fill, episode=2 if new_episode else 1)
+        assert link.checked is None
+
+
+def test_a_server_restarted_as_itself_loses_one_answer_and_is_reset(
+    place, policy, link_to, embodiment
+):
+    """It is checked, and it has forgotten the episode."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    before, fresh = link.checked, Watched(embodiment)
+    place.restart(fresh)
+    with pytest.raises(UnreachableError, match="its first answer is dropped"):
+        link.query(fill, episode=1)
+    assert link.checked is not None and link.checked is not before
+    assert link.query(fill, episode=1)[0] == "filled"
+    assert fresh.resets == 1
+
+
+def test_a_restarted_server_that_speaks_another_generation_is_spoken_to_in_it(
+    place, policy, link_to, embodiment
+):
+    """The request buffers belong to the check."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    place.restart(Watched(embodiment), generation="A2", flat=True)
+    with pytest.raises(UnreachableError):
+        link.query(fill, episode=1)
+    assert link.query(fill, episode=1)[0] == "filled"
+    assert (link.checked.server.array_codec, link.checked.server.key_style) == ("npy", "flat")
+
+
+def test_a_failed_exchange_is_followed_by_a_new_check(place, policy, link_to):
+    """After a deadline, another server may be there by the next query."""
+    link = link_to(place.address, SHORT_MS)
+    link.check()
+    policy.go.clear()
+    with pytest.raises(DeadlineError):
+        link.query(fill, episode=1)
+    assert link.checked is None
+    policy.go.set()
+    link._client._timeout_ms = 20_000
+    asked = len(policy.instructions)
+    link.query(fill, episode=1)
+    assert policy.instructions[asked] == ""
+    assert link.checked is not None and policy.resets == 2
+
+
+def test_an_error_answer_needs_no_new_check(place, policy, link_to):
+    """The server is there and has said so."""
+    link = link_to(place.address)
+    before = link.check()
+    policy.error = KeyError("tired")
+    for _ in range(5):
+        with pytest.raises(RemoteError, match="tired"):
+            link.query(fill, episode=1)
+    assert link.checked is before
+    policy.error = None
+    assert link.query(fill, episode=1)[0] == "filled"
+
+
+def test_a_fill_that_raises_sends_nothing_and_returns_its_buffer(place, policy, link_to):
+    """An observation with a gap, again and again."""
+    link = link_to(place.address)
+    link.check()
+    asked = len(policy.instructions)
+
+    def gap(template):
+        raise ObservationError("camera is late")
+
+    for _ in range(5):
+        with pytest.raises(ObservationError, match="camera is late"):
+            link.query(gap, episode=1)
+    assert len(policy.instructions) == asked
+    assert link.query(fill, episode=1)[0] == "filled"
+
+
+@pytest.mark.parametrize("error", [DeadlineError("late"), OSError("no memory"), KeyError("x")])
+def test_no_kind_of_failure_uses_up_the_buffers_or_sends_one_that_may_be_in_flight(
+    place, policy, link_to, error, monkeypatch
+):
+    """More failures than there are buffers; each frame that was sent is never written again."""
+    link = link_to(place.address)
+    link.check()
+    used = []
+
+    def fail(template):
+        used.append(template)
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(link._client, "get_action", fail)
+        for _ in range(5):
+            with pytest.raises(type(error)):
+                link._send(link._buffers, link._buffers.take(), fill)
+            assert link.checked is None
+    assert len({id(template) for template in used}) == 5
+    template = link._buffers.take()
+    assert template is not None and all(template is not old for old in used)
+    link._buffers.give_back(template)
+    assert link.query(fill, episode=1)[0] == "filled"
+
+
+def test_a_server_that_is_gone_is_unreachable_until_it_is_back(place, policy, link_to, embodiment):
+    """Failure after failure, then as before."""
+    link = link_to(place.address, SHORT_MS)
+    link.query(fill, episode=1)
+    place.end()
+    for _ in range(3):
+        with pytest.raises(UnreachableError):
+            link.query(fill, episode=1)
+        assert link.checked is None
+    place.start(Watched(embodiment), bind=place.address)
+    link._client._timeout_ms = 20_000
+    assert link.query(fill, episode=1)[0] == "filled"
