@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.paired import Report
 
-BENCHES = ("wire", "camera", "motion")
+BENCHES = ("wire", "camera", "motion", "replay")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,8 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", choices=BENCHES)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="of each variant of replay, 60 by default"
+    )
     options = parser.parse_args(arguments)
-    report: Report = importlib.import_module(f"bench.{options.name}").run()
+    given = {} if options.seconds is None else {"seconds": options.seconds}
+    if given and options.name != "replay":
+        parser.error(f"--seconds is for replay, {options.name} has no such choice")
+    report: Report = importlib.import_module(f"bench.{options.name}").run(**given)
     for line in (*report.lines, *map(str, report.targets)):
         print(line)
     if options.json:

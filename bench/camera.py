@@ -81,7 +81,7 @@ def _slices(rounds: int, slice_s: float) -> list[Slice]:
         for load in LOADS
         for variant in VARIANTS
     ]
-    with _publishing(), _reading() as (node, spinner):
+    with publishing(), _reading() as (node, spinner):
         return [
             _measure(node, spinner, kind, slice_s)
             for _ in range(rounds)
@@ -90,7 +90,7 @@ def _slices(rounds: int, slice_s: float) -> list[Slice]:
 
 
 @contextmanager
-def _publishing() -> Iterator[None]:
+def publishing() -> Iterator[None]:
     """Run the publishing process, in a ROS domain of its own."""
     os.environ["ROS_DOMAIN_ID"] = str(random.randint(1, 101))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

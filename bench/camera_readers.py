@@ -33,7 +33,7 @@ class Pulled:
         """Read `cameras` topics on `node`; `slots` is (cameras, 1, 1, H, W, 3) uint8."""
         self._node = node
         self._slots = {str(camera): slots[camera] for camera in range(cameras)}
-        self._inputs = Inputs(node, _embodiment(cameras), ObservationSettings())
+        self._inputs = Inputs(node, embodiment(cameras), ObservationSettings())
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(PULL_PERIOD_NS / 1e9, self._inputs.pull, clock=clock)
 
@@ -104,7 +104,7 @@ class Callbacks:
         self._joints = message
 
 
-def _embodiment(cameras: int) -> Embodiment:
+def embodiment(cameras: int) -> Embodiment:
     """An embodiment of that many cameras and one arm that is only read."""
     video = tuple(
         VideoStream(str(n), source.topic(n), *SLOT_PX, "pad", (0,), "raw", source.RATE_HZ)

@@ -219,7 +219,8 @@ def _images(shape: tuple[int, int, int]) -> dict[str, Any]:
 
 
 @contextmanager
-def _peer(kind: str, array_codec: ArrayCodec) -> Iterator[int]:
+def peer(kind: str, array_codec: ArrayCodec) -> Iterator[int]:
+    """The port of a trivial server in another process, which ends with the context."""
     command = [sys.executable, "-m", "bench.wire_peer", kind, array_codec]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -233,15 +234,15 @@ def _peer(kind: str, array_codec: ArrayCodec) -> Iterator[int]:
 def connected(shape: tuple[int, int, int]) -> Iterator[dict[str, Any]]:
     """Yield every variant, connected to servers that end with the context."""
     with ExitStack() as stack:
-        npy = stack.enter_context(_peer("zmq", "npy"))
-        msgpack_numpy = stack.enter_context(_peer("zmq", "msgpack_numpy"))
+        npy = stack.enter_context(peer("zmq", "npy"))
+        msgpack_numpy = stack.enter_context(peer("zmq", "msgpack_numpy"))
         slots = Template(npy, shape, copies=False)
         variants = {
             "template": slots,
             "template, images copied in": Template(npy, shape, copies=True),
             "npy plain": Plain(npy, shape, "npy"),
             "msgpack-numpy plain": Plain(msgpack_numpy, shape, "msgpack_numpy"),
-            "raw TCP": RawTcp(stack.enter_context(_peer("tcp", "npy")), slots.template.frame),
+            "raw TCP": RawTcp(stack.enter_context(peer("tcp", "npy")), slots.template.frame),
         }
         for variant in variants.values():
             stack.callback(variant.close)

@@ -13,6 +13,7 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.ros import qos
@@ -37,9 +38,16 @@ class _Never(CallbackGroup):
 class PulledSubscription:
     """One sensor subscription of `node`; its owner serialises `take`, `follow` and `destroy`."""
 
-    def __init__(self, node: Node, types: Sequence[Any], topic: str, raw: bool = True) -> None:
+    def __init__(
+        self,
+        node: Node,
+        types: Sequence[Any],
+        topic: str,
+        raw: bool = True,
+        profile: QoSProfile = qos.SENSOR,
+    ) -> None:
         """Subscribe to `topic` as the first of `types`; `raw`: take bytes, else messages."""
-        self._node, self._types, self._raw = node, types, raw
+        self._node, self._types, self._raw, self._profile = node, types, raw, profile
         self._subscribe(types[0], topic)
         self.topic: str = self._subscription.topic_name  # as remapped
 
@@ -82,7 +90,7 @@ class PulledSubscription:
     def _subscribe(self, message_type: Any, topic: str) -> None:
         self._type = message_type
         self._subscription = self._node.create_subscription(
-            message_type, topic, _unused, qos.SENSOR, callback_group=_Never(), raw=self._raw
+            message_type, topic, _unused, self._profile, callback_group=_Never(), raw=self._raw
         )
 
 

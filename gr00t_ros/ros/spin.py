@@ -27,10 +27,12 @@ def run_node(
     make_node: Callable[[], Node],
     arguments: Sequence[str] | None = None,
     leave: Callable[[Node], None] | None = None,
+    wake_s: float = WAKE_S,
 ) -> int:
     """Spin the node until SIGINT or SIGTERM, then `leave` it and destroy it; returns 0.
 
     A node that refuses its parameters (Gr00tError) ends with one line on stderr and status 1.
+    wake_s: how soon a signal is seen; each round takes the interpreter's lock for 0.2 ms.
     """
     stop = threading.Event()
 
@@ -44,7 +46,7 @@ def run_node(
         signal_handler_options=SignalHandlerOptions.NO,
     )
     try:
-        _spin(make_node(), stop, leave)
+        _spin(make_node(), stop, leave, wake_s)
     except Gr00tError as error:
         print(error, file=sys.stderr)
         return 1
@@ -53,12 +55,14 @@ def run_node(
     return 0
 
 
-def _spin(node: Node, stop: threading.Event, leave: Callable[[Node], None] | None) -> None:
+def _spin(
+    node: Node, stop: threading.Event, leave: Callable[[Node], None] | None, wake_s: float
+) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
         while not stop.is_set():
-            _spin_once(executor, node)
+            _spin_once(executor, node, wake_s)
     except ExternalShutdownException:
         pass
     finally:
@@ -68,10 +72,10 @@ def _spin(node: Node, stop: threading.Event, leave: Callable[[Node], None] | Non
         node.destroy_node()
 
 
-def _spin_once(executor: SingleThreadedExecutor, node: Node) -> None:
+def _spin_once(executor: SingleThreadedExecutor, node: Node, wake_s: float) -> None:
     """One round; a callback that raises is logged, since the node must outlive it to stop."""
     try:
-        executor.spin_once(timeout_sec=WAKE_S)
+        executor.spin_once(timeout_sec=wake_s)
     except ExternalShutdownException:
         raise
     except Exception:

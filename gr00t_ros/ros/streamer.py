@@ -9,7 +9,9 @@ trajectory controller, which has the tail itself, wherever the robot offers one.
 function; a hardware e-stop is required.
 
 SIGTERM and SIGINT: no further window is taken, the tail plays to its end, for at most 2 s.
-Threads: the executor takes windows; a thread on absolute deadlines streams.
+One thread on absolute deadlines does all that is regular: first the point that is due, then, in
+what is left of the period, the window that has come (about 1 ms), so that neither waits for the
+interpreter's lock. The executor is left with parameters and simulated time.
 """
 
 from __future__ import annotations
@@ -23,8 +25,6 @@ from collections.abc import Sequence
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -36,7 +36,7 @@ from gr00t_ros.msg import ControllerState
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.outputs import to_time
-from gr00t_ros.ros.periodic import LATENESS, PeriodicThread
+from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo
 from gr00t_ros.ros.player import Player
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.spin import run_node
@@ -44,10 +44,13 @@ from gr00t_ros.ros.streamer_settings import declare_settings
 from gr00t_ros.ros.trajectory import parse_trajectory
 
 LEAVE_S = 2.0
-_STATE_S, _DIAGNOSTICS_S = 0.02, 1.0
+_STATE_NS, _DIAGNOSTICS_NS = 20_000_000, 1_000_000_000
 _FRESH_NS = 200_000_000  # a joint state older than this says nothing of where the robot is
-# Python's own 5 ms are a whole period: the executor must give way sooner.
-_SWITCH_S = 0.0005
+WAKE_S = 0.25
+"""A signal is seen so late at most; until then the stream goes on as it does afterwards."""
+
+SWITCH_S = 0.0005
+"""Python's own 5 ms are a whole period: the executor must give way sooner."""
 
 Positions = NDArray[np.float64]
 
@@ -69,29 +72,31 @@ class Streamer(Node):
         self._states = self.create_publisher(ControllerState, "~/controller_state", qos.SENSOR)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._joints = PulledSubscription(self, (JointState,), "/joint_states", raw=False)
-        self._windows = self.create_subscription(
-            JointTrajectory, settings.window_topic, self._on_window, qos.COMMAND
+        self._windows = PulledSubscription(
+            self, (JointTrajectory,), settings.window_topic, raw=False, profile=qos.COMMAND
         )
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(_STATE_S, self._report_state, clock=steady)
-        self.create_timer(_DIAGNOSTICS_S, self._diagnose, clock=steady)
+        self._leaving = False
+        self._state_due_ns = self._diagnostics_due_ns = 0
+        if settings.realtime_priority:
+            # Not faster for it, but never put to sleep while it holds the interpreter's lock.
+            ask_for_fifo(settings.realtime_priority)
         self._thread = PeriodicThread(
             "gr00t_streamer",
             round(1e9 / settings.rate_hz),
             settings.realtime_priority,
-            self._stream,
+            self._tick,
             self.get_logger().error,
         )
         self._thread.start()
         gc.freeze()  # what is there now stays: collections then cost microseconds
         self.get_logger().info(
-            f"waiting for windows on {self._windows.topic_name}, for {len(settings.joints)} joints "
+            f"waiting for windows on {self._windows.topic}, for {len(settings.joints)} joints "
             f"at {settings.rate_hz} Hz to {self._commands.topic_name}"
         )
 
     def leave(self) -> None:
         """Take no more windows, play the tail to its end, then stop the stream."""
-        self.destroy_subscription(self._windows)
+        self._leaving = True
         deadline_s = time.monotonic() + LEAVE_S
         while self._player.moves(self._clock_of_plan.now_ns()) and time.monotonic() < deadline_s:
             self._spin_leaving()
@@ -105,13 +110,26 @@ class Streamer(Node):
         except Exception as error:
             self.get_logger().error(f"while the tail plays: {error}", throttle_duration_sec=1.0)
 
+    def _tick(self) -> None:
+        """First the point that is due, then the rest; the streaming thread."""
+        self._stream()
+        message = None if self._leaving else self._windows.take()
+        if message is not None:
+            self._take(message)
+        elif time.monotonic_ns() >= self._state_due_ns:
+            self._state_due_ns = time.monotonic_ns() + _STATE_NS
+            self._report_state()
+        elif time.monotonic_ns() >= self._diagnostics_due_ns:
+            self._diagnostics_due_ns = time.monotonic_ns() + _DIAGNOSTICS_NS
+            self._diagnose()
+
     def _stream(self) -> None:
-        """Send the point that is due; the streaming thread."""
         motion = self._player.sample(self._clock_of_plan.now_ns())
         if motion is not None:
             self._commands.publish(Float64MultiArray(data=array.array("d", motion[0])))
 
-    def _on_window(self, message: JointTrajectory) -> None:
+    def _take(self, message: JointTrajectory) -> None:
+        """Have a window played from now on, or say why not."""
         self._pull()
         now_ns = self._clock_of_plan.now_ns()
         window = parse_trajectory(message, self._settings.joints, self._clock_of_plan.offset_ns())
@@ -123,9 +141,8 @@ class Streamer(Node):
             self._reject(reason)
 
     def _reject(self, reason: str) -> None:
-        """Log each kind of reason at once, the same again and again once a second."""
-        kind, _, _ = self._last_rejection.partition(":")
-        again = bool(kind) and reason.startswith(kind)
+        """Log each kind of reason, its first word, at once, and again once a second."""
+        again = reason.split()[0] == self._last_rejection.split(" ")[0]
         self._rejected += 1
         self._last_rejection = reason
         log = self.get_logger().error
@@ -198,6 +215,8 @@ class Streamer(Node):
         if self.count_publishers(topic) > 1:
             return DiagnosticStatus.ERROR, f"another publisher commands {topic}: stop it"
         if not self._player.accepted:
+            if self._measured_now() is None:
+                return DiagnosticStatus.WARN, "no joint state with all joints on /joint_states"
             return DiagnosticStatus.OK, "waiting for the first window"
         moves = self._player.moves(self._clock_of_plan.now_ns())
         return DiagnosticStatus.OK, "playing" if moves else "holding"
@@ -210,8 +229,8 @@ def _leave(node: Node) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    sys.setswitchinterval(_SWITCH_S)
-    return run_node(Streamer, arguments, _leave)
+    sys.setswitchinterval(SWITCH_S)
+    return run_node(Streamer, arguments, _leave, WAKE_S)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Windows go to the controller that has a tail of its own, and to the streamer before the others."""
+"""Windows go to the controller, or to the streamer where the controller has no tail of its own."""
 
 import pytest
 
-rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from dataclasses import replace
 

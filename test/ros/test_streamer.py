@@ -152,6 +152,10 @@ class Bench:
             lambda: all(np.array_equal(p, goal) for _, p in self.received[-20:]), f"rest at {goal}"
         )
 
+    def said(self, text):
+        """Whether the newest diagnostics say `text`."""
+        return bool(self.diagnostics) and self.diagnostics[-1].status[0].message == text
+
     def value(self, key):
         """The newest diagnostic value of that name."""
         values = [v for m in self.diagnostics for s in m.status for v in s.values if v.key == key]
@@ -183,6 +187,7 @@ def test_plays_the_tail_when_the_policy_node_is_killed_in_mid_motion(bench, proc
     """On to the end of the last window's stop tail without a step, then hold."""
     sent = collect(ros_node, JointTrajectory, "/windows", 1000)
     bench.measure()
+    wait_until(lambda: bench.said("waiting for the first window"), "a measured joint state")
     here = str(Path(__file__).with_name("window_child.py"))
     child = processes.start(here, "/windows", *map(str, START), name="policy")
     wait_until(lambda: bench.received, "the first point")

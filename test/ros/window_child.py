@@ -34,7 +34,9 @@ def limits():
 def chunk(number, now_ns, start_ns, held):
     """Both joints swing out of phase about where they were held."""
     seconds = (now_ns - start_ns + STEP_NS * np.arange(40)) * 1e-9
-    joints = held + 0.3 * np.sin(np.outer(seconds, [1.0, 1.7]))
+    # slow at first: the streamer may find this publisher a little later than it finds the streamer
+    gently = np.minimum(seconds, 1.0)[:, None] ** 3
+    joints = held + 0.3 * gently * np.sin(np.outer(seconds, [1.0, 1.7]))
     return ActionChunk(number, 1, now_ns, STEP_NS, joints, {})
 
 
@@ -61,6 +63,8 @@ def main():
     held = np.array(held, dtype=np.float64)
     rclpy.init()
     publisher = rclpy.create_node("policy").create_publisher(JointTrajectory, topic, COMMAND)
+    while publisher.get_subscription_count() < 2:  # the streamer's and the test's
+        time.sleep(0.01)
     replay, start_ns = Replay(limits(), ReplaySettings()), time.monotonic_ns()
     replay.start(start_ns, held)
     number = 0

@@ -1,0 +1,58 @@
+"""The processes beside `bench replay`: the real streamer, and a bare loop to measure it against.
+
+    python -m bench.replay_child bare|streamer PRIORITY FILE [ROS arguments]
+
+Each writes the times of its ticks to FILE (.npy, int64 ns of CLOCK_MONOTONIC) when it is told to
+end by SIGTERM. The bare loop does nothing but wake: what it misses, the machine missed.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+import numpy as np
+
+from gr00t_ros.ros.periodic import ask_for_fifo, sleep_until
+from gr00t_ros.ros.spin import run_node
+from gr00t_ros.ros.streamer import SWITCH_S, WAKE_S, Streamer
+
+PERIOD_NS = 5_000_000
+TIMES: list[int] = []
+
+
+class Stamped(Streamer):
+    """Notes when it streams; else the streamer itself."""
+
+    def _stream(self) -> None:
+        TIMES.append(time.monotonic_ns())
+        super()._stream()
+
+
+def _bare(priority: int) -> None:
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: ended.append(number))
+    if priority:
+        ask_for_fifo(priority)
+    due_ns = time.monotonic_ns()
+    while not ended:
+        sleep_until(due_ns := due_ns + PERIOD_NS)
+        TIMES.append(time.monotonic_ns())
+        due_ns = max(due_ns, TIMES[-1] - PERIOD_NS)
+
+
+def main() -> None:
+    """Run the one that the command line names, then write its times."""
+    kind, priority, file, *arguments = sys.argv[1:]
+    if kind == "bare":
+        _bare(int(priority))
+    else:
+        sys.setswitchinterval(SWITCH_S)
+        options = ["--ros-args", "-p", f"realtime_priority:={priority}", *arguments]
+        run_node(Stamped, options, lambda node: node.leave(), WAKE_S)  # type: ignore[attr-defined]
+    np.save(file, np.array(TIMES, dtype=np.int64))
+
+
+if __name__ == "__main__":
+    main()

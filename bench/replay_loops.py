@@ -1,0 +1,182 @@
+"""The two ways of publishing windows at 50 Hz that `bench replay` compares, on one ROS node.
+
+Ours: the node's own replay thread, cameras pulled. Naive: an executor timer that does the same
+work, cameras called back by the same executor, as a plain node is written. Both note when they
+publish.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import JointState
+
+from bench.camera_publisher import CAMERAS
+from bench.camera_readers import Callbacks, Pulled, embodiment
+from bench.motion_scenarios import HOME, LIMITS
+from bench.replay_load import LIMIT_S, Load, reading
+from gr00t_ros.core.actions import Output
+from gr00t_ros.core.chunk import ActionChunk
+from gr00t_ros.core.replay import Replay, ReplaySettings, Window
+from gr00t_ros.core.session import Session, SessionSettings
+from gr00t_ros.core.watchdog import Finding
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.outputs import Outputs
+from gr00t_ros.ros.replay_thread import ReplayThread
+
+SETTINGS = ReplaySettings()
+NODE = "bench_replay"
+WINDOW_TOPIC, COMMAND_TOPIC = f"/{NODE}/windows/arm", "/bench/commands"
+ARM = Output("arm", "forward_command", COMMAND_TOPIC, "/gr00t_streamer/controller_state",
+             LIMITS.names)  # fmt: skip
+
+
+class Stamped(Outputs):
+    """The node's outputs; notes the steady time of each window."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        super().__init__(node, replace(embodiment(CAMERAS), outputs=(ARM,), limits=LIMITS))
+        self.times_ns: list[int] = []
+
+    def publish(self, window: Window, offset_ns: int) -> None:
+        """Note the time, then send."""
+        self.times_ns.append(time.monotonic_ns())
+        super().publish(window, offset_ns)
+
+
+class Healthy:
+    """The rest of the node, in which nothing is ever wrong; the load asks by itself."""
+
+    def findings(self, now_ns: int) -> Sequence[Finding]:
+        """None."""
+        return ()
+
+    def held(self) -> NDArray[np.float64] | None:
+        """Not told."""
+        return None
+
+    def ask(self, episode: int) -> bool:
+        """The load asks at its own rate."""
+        return False
+
+
+class Rig:
+    """One spinning node, its outputs, and where the arm was left by the last slice."""
+
+    def __init__(self, node: LifecycleNode, port: int, priority: int) -> None:
+        self.node, self._port, self._priority = node, port, priority
+        self.outputs, self.clock = Stamped(node), PlanClock(node)
+        self.held = HOME.copy()
+        self.answers = 0
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._joints = node.create_publisher(JointState, "/joint_states", 1)
+        node.create_timer(0.05, self._tell, clock=steady)
+        node.trigger_configure()
+        node.trigger_activate()
+
+    def ours(self, seconds: float) -> tuple[int, int]:
+        """One slice of the replay thread; steady times at which it began and ended, ns."""
+        session = self._session()
+        thread = ReplayThread(
+            session, self.clock, self.outputs, Healthy(), SETTINGS.refresh_ns, self._priority, print
+        )
+
+        def deliver(chunk: ActionChunk) -> None:
+            thread.post(lambda session, now_ns: session.merge(chunk, now_ns, None))
+
+        thread.start()
+        span = self._play(Pulled, deliver, seconds)
+        thread.call(lambda session, now_ns: session.deactivate(now_ns))
+        _wait(lambda: not thread.snapshot.mode.name.startswith("STOP"))
+        thread.stop()
+        self.held = session.replay.position(self.clock.now_ns())
+        return span
+
+    def naive(self, seconds: float) -> tuple[int, int]:
+        """One slice of the executor's timer."""
+        session = self._session()
+        chunks: queue.SimpleQueue[ActionChunk] = queue.SimpleQueue()
+
+        def tick() -> None:
+            now_ns = self.clock.now_ns()
+            while not chunks.empty():
+                session.merge(chunks.get(), now_ns, None)
+            if session.active:
+                window = session.tick(now_ns, (), None)
+                if window is not None:
+                    self.outputs.publish(window, self.clock.offset_ns())
+
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        timer = self.node.create_timer(SETTINGS.refresh_ns * 1e-9, tick, clock=steady)
+        span = self._play(Callbacks, chunks.put, seconds)
+        session.deactivate(self.clock.now_ns())
+        _wait(lambda: not session.active)
+        self.node.destroy_timer(timer)
+        self.held = session.replay.position(self.clock.now_ns())
+        return span
+
+    def _session(self) -> Session:
+        session = Session(Replay(LIMITS, SETTINGS), SessionSettings())
+        session.set_ready(True, "")
+        session.activate(self.clock.now_ns(), self.held)
+        return session
+
+    def _play(
+        self,
+        kind: type[Pulled] | type[Callbacks],
+        deliver: Callable[[ActionChunk], object],
+        seconds: float,
+    ) -> tuple[int, int]:
+        """The load for `seconds` from the tenth window on."""
+        reader, slots = reading(self.node, kind)
+        load, before = Load(reader, slots, self._port, deliver), len(self.outputs.times_ns)
+        _wait(lambda: len(self.outputs.times_ns) >= before + 10)
+        start_ns = time.monotonic_ns()
+        time.sleep(seconds)
+        end_ns = time.monotonic_ns()
+        load.close()
+        reader.close()
+        self.answers += load.answers
+        return start_ns, end_ns
+
+    def _tell(self) -> None:
+        self._joints.publish(JointState(name=LIMITS.names, position=self.held.tolist()))
+
+
+@contextmanager
+def rig(port: int, priority: int) -> Iterator[Rig]:
+    """A rig whose node is spun by a thread of its own, as the policy node's is by its main one."""
+    rclpy.init()
+    node = LifecycleNode(NODE)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    made = Rig(node, port, priority)
+    spinner = threading.Thread(target=executor.spin)
+    spinner.start()
+    try:
+        yield made
+    finally:
+        executor.shutdown()
+        spinner.join(LIMIT_S)
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT_S
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(f"nothing moved within {LIMIT_S:.0f} s")
+        time.sleep(0.01)
