@@ -19,7 +19,8 @@ STEP_NS = 1_000_000
 class ClockOffset:
     """The estimate of `other - own` in ns; None until the first reading."""
 
-    estimate_ns: float | None = None
+    # An int: as a float, ROS time in ns comes in steps of 256 ns, and each would be a step.
+    estimate_ns: int | None = None
 
     def update(self, before_ns: int, other_ns: int, after_ns: int) -> int:
         """Take one reading of the other clock, made between two of the own; returns the offset.
@@ -28,10 +29,11 @@ class ClockOffset:
         is a wide interval, and moves the estimate only where the interval rules it out.
         """
         low_ns, high_ns = other_ns - after_ns, other_ns - before_ns
-        middle_ns = (low_ns + high_ns) / 2
+        middle_ns = (low_ns + high_ns) // 2
         estimate_ns = self.estimate_ns
         if estimate_ns is None or not low_ns - STEP_NS <= estimate_ns <= high_ns + STEP_NS:
-            self.estimate_ns = middle_ns
+            estimate_ns = middle_ns
         elif high_ns - low_ns < STEP_NS:
-            self.estimate_ns = estimate_ns + SHARE * (middle_ns - estimate_ns)
-        return round(self.estimate_ns if self.estimate_ns is not None else middle_ns)
+            estimate_ns += round(SHARE * (middle_ns - estimate_ns))
+        self.estimate_ns = estimate_ns
+        return estimate_ns
