@@ -49,6 +49,7 @@ DEFAULT_TIMEOUT_MS: Final = 15_000  # as upstream's client from N1.7 on (wire.md
 DEFAULT_MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 _RETRY_NS: Final = 50_000_000  # between attempts to connect within one call
 _LISTENS_S: Final = 0.2
+_DYING_S: Final = 0.02  # a process that ends may close its listening socket after the others
 _EVENTS: Final = (
     zmq.EVENT_CONNECTED
     | zmq.EVENT_CLOSED
@@ -269,6 +270,7 @@ class _Link:
 
 def _listens(address: str) -> bool:
     """Whether somebody accepts connections at `address` (asked only after a lost one)."""
+    time.sleep(_DYING_S)
     host, port = address.removeprefix("tcp://").rsplit(":", 1)
     try:
         socket.create_connection((host.strip("[]"), int(port)), _LISTENS_S).close()

@@ -7,7 +7,7 @@ goes wrong becomes upstream's ``{"error": text}`` (wire.md 3 and 7).
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,12 +23,28 @@ _Reply = tuple[Action, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One reply and what it was: endpoint "" where none was read; error None where it went well."""
+    """One reply and what it was: endpoint "" where none was read; error None where it went well.
+
+    stop: the server ends after it. late_s, sent: how much later it goes out than it could, and
+    whether at all (faulty.py).
+    """
 
     frame: bytes
     endpoint: str
     error: str | None = None
     stop: bool = False
+    late_s: float = 0.0
+    sent: bool = True
+
+
+class Answers(Protocol):
+    """Whatever has one answer to each request frame."""
+
+    def answer(self, frame: bytes, max_bytes: int = codec.MAX_BYTES) -> Answer:
+        """Answer one request frame; raises nothing."""
+
+    def refuse(self, text: str, endpoint: str = "") -> Answer:
+        """Return the error reply with that text."""
 
 
 @dataclass(frozen=True, slots=True)

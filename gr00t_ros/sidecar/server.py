@@ -5,13 +5,11 @@ envelope on a ROUTER socket, because a REP socket ends on a request of two frame
 and this one must live on: it answers an error and drops what has no return address.
 """
 
-import contextlib
 import logging
 import random
 import signal
-import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -20,10 +18,11 @@ import zmq
 from gr00t_ros.core.errors import SettingsError
 from gr00t_ros.sidecar.codec import MAX_BYTES
 from gr00t_ros.sidecar.dialect import DIALECTS
-from gr00t_ros.sidecar.endpoints import Answer, Endpoints, Terms, TorchEndpoints
+from gr00t_ros.sidecar.endpoints import Answer, Answers, Endpoints, Terms, TorchEndpoints
 from gr00t_ros.sidecar.messages import GET_ACTION, Generation
 from gr00t_ros.sidecar.policies import Policy
 from gr00t_ros.sidecar.token import Token
+from gr00t_ros.sidecar.wake import Wake
 
 _KILL_LINGER_MS = 1000  # so that the reply to kill leaves before the socket goes
 _WAITING_REQUESTS = 4  # per client; a REQ has one, more is somebody's flood
@@ -59,24 +58,6 @@ class Counts:
     dropped: int = 0
 
 
-class _Wake:
-    """A socket pair that ends a poll: set from any thread or signal handler, and never drained."""
-
-    def __init__(self) -> None:
-        self.reader, self.writer = socket.socketpair()
-        self.writer.setblocking(False)
-        self.asked = False
-
-    def set(self) -> None:
-        self.asked = True
-        with contextlib.suppress(OSError):  # full: already woken; closed: already stopped
-            self.writer.send(b"\0")
-
-    def close(self) -> None:
-        self.reader.close()
-        self.writer.close()
-
-
 class PolicyServer:
     """Serve one policy on one address, in one generation's dialect.
 
@@ -98,13 +79,17 @@ class PolicyServer:
         delay: Delay | None = None,
         seed: int | None = None,
         max_request_bytes: int = MAX_BYTES,
+        around: Callable[[Answers], Answers] | None = None,
     ) -> None:
         """Bind; raises SettingsError for an unknown generation or an address that is not free.
 
         flat, token, strict, state_widths, allow_kill: see endpoints.Terms. seed: of the delays.
+        around: what stands between socket and endpoints, such as faulty.Faulty.
         """
         terms = Terms(flat, strict, token, allow_kill, state_widths or {})
         self._endpoints = _endpoints(policy, generation, terms)
+        if around is not None:
+            self._endpoints = around(self._endpoints)
         self._token = token
         self._delay = delay or Delay()
         self._random = random.Random(seed)
@@ -116,8 +101,7 @@ class PolicyServer:
         self._socket.set(zmq.RCVHWM, _WAITING_REQUESTS)
         # A little above the cap, so that the sender learns why; far above, libzmq hangs up.
         self._socket.set(zmq.MAXMSGSIZE, 2 * max_request_bytes)
-        self._wake = _Wake()
-        self._signals_were: int | None = None
+        self._wake = Wake()
         try:
             self._socket.bind(bind)
         except zmq.ZMQError as error:
@@ -150,22 +134,11 @@ class PolicyServer:
         self._wake.set()
 
     def stop_on(self, *numbers: signal.Signals) -> None:
-        """Let these signals call `stop`; from the main thread, until `close`.
-
-        A signal that comes between Python's last look and the poll would only be handled when
-        the poll ends, so the interpreter's C handler itself writes to what ends the poll.
-        """
-        self._signals_were = signal.set_wakeup_fd(
-            self._wake.writer.fileno(), warn_on_full_buffer=False
-        )
-        for number in numbers:
-            signal.signal(number, lambda *_: self.stop())
+        """Let these signals call `stop`; from the main thread, until `close`."""
+        self._wake.set_on(*numbers)
 
     def close(self) -> None:
         """Release socket and context; idempotent."""
-        if self._signals_were is not None:
-            signal.set_wakeup_fd(self._signals_were)
-            self._signals_were = None
         self._socket.close()
         self._context.term()
         self._wake.close()
@@ -181,8 +154,10 @@ class PolicyServer:
         answer = self._answer(body)
         if answer.endpoint == GET_ACTION and answer.error is None:
             self._hold_back(self._delay.draw_s(self._random) - (time.monotonic() - start))
+        self._hold_back(answer.late_s)
         self._count(answer, sum(map(len, body)), time.monotonic() - start)
-        self._send(envelope, answer)
+        if answer.sent:
+            self._send(envelope, answer)
 
     def _answer(self, body: list[bytes]) -> Answer:
         if len(body) != 1:
@@ -215,9 +190,7 @@ class PolicyServer:
         self._socket.send_multipart([*envelope, answer.frame])
 
 
-def _endpoints(
-    policy: Policy, generation: Generation | str, terms: Terms
-) -> Endpoints | TorchEndpoints:
+def _endpoints(policy: Policy, generation: Generation | str, terms: Terms) -> Answers:
     try:
         known = Generation(generation)
     except ValueError:
