@@ -129,3 +129,26 @@ def test_a_tick_that_cannot_plan_raises_and_the_fault_that_follows_stops_the_arm
     rig.session.fault(rig.now_ns, "internal error")
     rig.assert_comes_to_rest()
     assert rig.mode is Mode.FAULT
+
+
+def test_the_wait_after_a_clock_jump_begins_anew_and_the_old_retry_time_is_forgotten() -> None:
+    """Healthy ticks of an earlier pause do not count, and a time of the old clock is never due."""
+    rig = Rig().paused().until(Mode.BLENDING_IN)
+    rig.held = rig.session.replay.position(rig.now_ns)
+    rig.merge()
+    rig.until(Mode.REPLAYING)
+    rig.session.query_failed("late", rig.now_ns, answered=False)
+    rig.now_ns -= 900 * MS
+    rig.tick(count=9)
+    assert rig.mode is Mode.PAUSED
+    rig.until(Mode.BLENDING_IN)
+    assert rig.session.query_due(rig.now_ns)
+
+
+@pytest.mark.parametrize("mode", AT_REST)
+def test_the_plan_is_not_even_asked_in_a_mode_that_must_not_move(mode, monkeypatch) -> None:
+    """Whatever it would say."""
+    rig = at_mode(mode)
+    monkeypatch.setattr(rig.session.replay, "tick", lambda now_ns: pytest.fail("asked"))
+    rig.tick(*([PAUSE] if mode is Mode.PAUSED else []), count=5)
+    assert rig.mode is mode

@@ -114,3 +114,9 @@ def test_the_worst_of_several_joints_is_named(apart) -> None:
     found = held_position(NAMES, held, np.zeros(3), ALLOWED)
     assert found is not None
     assert found.reason.startswith(NAMES[int(np.argmax(apart))])
+
+
+def test_a_position_that_is_no_number_is_named_before_one_that_is_far() -> None:
+    """It says most about what is wrong."""
+    found = held_position(NAMES, np.array([0.5, np.nan, 0.0]), np.zeros(3), ALLOWED)
+    assert found is not None and found.reason.startswith("fr3_joint2: ")
