@@ -99,7 +99,7 @@ class Rig:
         thread.start()
         span = self._play(Pulled, deliver, seconds)
         thread.call(lambda session, now_ns: session.deactivate(now_ns))
-        _wait(lambda: not thread.snapshot.mode.name.startswith("STOP"))
+        _wait(lambda: not session.active)
         thread.stop()
         self.held = session.replay.position(self.clock.now_ns())
         return span
