@@ -19,7 +19,7 @@ from gr00t_ros.core.limits import JointLimits
 from gr00t_ros.core.replay import Replay, ReplaySettings
 
 # On a grid of 10 ms these make windows of about 100 knots, past and tail included.
-SETTINGS = ReplaySettings(knot_ns=10 * MS, horizon_ns=700 * MS)
+SETTINGS = ReplaySettings(knot_ns=10 * MS, horizon_ns=880 * MS)
 STEPS, STEP_NS, EXECUTED = 40, 66_666_667, 8
 TICKS, WARM_UP = 400, 50
 
