@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gr00t_ros.core.actions import ActionKey, Output, read_action, read_outputs
+from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.limits import JointLimits, read_limits
 from gr00t_ros.core.schema import Place
 from gr00t_ros.core.streams import (
@@ -85,8 +86,12 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
 
     Raises EmbodimentError with the key's path, what was got and what was expected: unknown or
     missing keys, wrong types, lengths and ranges, non-finite numbers, an output that does not
-    exist, a joint named twice, commanded by no key or without limits.
+    exist, a joint named twice, commanded by no key or without limits; before all that a file
+    that `gr00t-sidecar describe` has started and nobody has finished.
     """
+    unfilled = list(Place(mapping, where).unfilled())
+    if unfilled:
+        raise EmbodimentError(f"{where}: still to be filled in: {', '.join(unfilled)}")
     at = Place(mapping, where).fields(_FIELDS)
     rate_hz = at["rate_hz"].number(*RATE_HZ)
     outputs = read_outputs(at["outputs"].entries())

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 from gr00t_ros.core.errors import EmbodimentError
 
+FILL_IN = "FILL_IN"
+"""Stands where a generated file cannot know the value; no file that has it is taken."""
+
 _TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
 
@@ -32,6 +35,18 @@ class Place:
     def problem(self, text: str) -> EmbodimentError:
         """An error of this place in other words."""
         return EmbodimentError(f"{self.where}: {self.path or 'the file'}: {text}")
+
+    def unfilled(self) -> Iterator[str]:
+        """The paths of all values here that are still FILL_IN."""
+        if isinstance(self.value, str) and self.value.startswith(FILL_IN):
+            yield self.path
+        elif isinstance(self.value, Mapping):
+            prefix = f"{self.path}." if self.path else ""
+            for key, value in self.value.items():
+                yield from Place(value, self.where, f"{prefix}{key}").unfilled()
+        elif isinstance(self.value, (list, tuple)):
+            for i, value in enumerate(self.value):
+                yield from Place(value, self.where, f"{self.path}[{i}]").unfilled()
 
     def entries(self) -> dict[str, Place]:
         """The non-empty map here, any text as keys, in the file's order."""

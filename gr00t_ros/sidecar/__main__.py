@@ -10,6 +10,11 @@ from collections.abc import Mapping, Sequence
 # Text, not imports: a question needs no server's modules, and each verb starts the faster.
 _CLI = "gr00t_ros.sidecar.cli"
 VERBS: Mapping[str, tuple[str, str]] = {
+    "ping": (f"{_CLI}.ping", "what answers there: generation, codec, keys, round trip"),
+    "check": (f"{_CLI}.check", "whether a server fits an embodiment, key by key; nothing moves"),
+    "bench": (f"{_CLI}.bench", "round trip and inference time, p50 and p99"),
+    "infer": (f"{_CLI}.infer", "one inference with an observation from a file"),
+    "describe": (f"{_CLI}.describe", "start an embodiment file from a live server"),
     "faulty": (f"{_CLI}.faulty", "serve a policy whose answers fail as they are told to"),
 }
 

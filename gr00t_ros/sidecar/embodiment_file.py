@@ -63,6 +63,22 @@ def find_embodiment(name_or_path: str) -> Path:
     raise EmbodimentError(_nowhere(name_or_path))
 
 
+def find_embodiment_of_tag(tag: str) -> Path:
+    """Return the one file whose embodiment_tag is `tag`; of two of one name the first folder's.
+
+    Raises EmbodimentError where there is none or more than one.
+    """
+    files: dict[str, Path] = {}
+    for folder in embodiment_folders():
+        for path in sorted(folder.glob("*.yaml")):
+            files.setdefault(path.name, path)
+    found = [path for path in files.values() if _read_mapping(path).get("embodiment_tag") == tag]
+    if len(found) == 1:
+        return found[0]
+    named = ", ".join(map(str, found)) or f"none of {', '.join(sorted(files)) or 'no files'}"
+    raise EmbodimentError(f"embodiment tag {tag!r:.80}: expected one file that has it, got {named}")
+
+
 def load_embodiment(name_or_path: str) -> Embodiment:
     """Read the embodiment of that name or path.
 

@@ -28,11 +28,17 @@ Action = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What the check found; `warmup_ns` is the duration of the zero observation's inference."""
+    """What the check found, with zero observations.
+
+    warmup_ns: the server's first inference for us. inference_ns: the second where the key style
+    had to be found, else the same. shapes: (H, D) of each action key.
+    """
 
     server: Server
     differences: tuple[Difference, ...]
     warmup_ns: int
+    inference_ns: int
+    shapes: Mapping[str, tuple[int, ...]]
 
 
 class Link:
@@ -44,6 +50,7 @@ class Link:
         self._buffers: RequestBuffers | None = None
         self._episode: int | None = None
         self._connection = 0
+        self._probed_ns: int | None = None
         self.checked: Check | None = None
 
     def check(self) -> Check:
@@ -52,17 +59,21 @@ class Link:
         Raises RefusedError that names every fatal difference, ChunkError when the answer to a
         zero observation is no chunk of the embodiment, and what the client raises.
         """
-        self.checked = None
+        self.checked = self._probed_ns = None
         server = self._client.connect(self._probe)
+        found_ns = time.monotonic_ns()
         self._connection = self._client.connections
         differences = self._compare(server)
         buffers = RequestBuffers(lambda: self._template(server))
+        template = self._template(server)
         started_ns = time.monotonic_ns()
-        action = self._client.get_action(self._probe(server))
+        action = self._client.get_action(template)
+        inference_ns = time.monotonic_ns() - started_ns
         from_reply(self._embodiment, action, sequence=0, episode=0, stamp_ns=0)
-        warmup_ns = time.monotonic_ns() - started_ns
+        warmup_ns = inference_ns if self._probed_ns is None else found_ns - self._probed_ns
+        shapes = {key: values.shape for key, values in action.items()}
         self._buffers, self._episode = buffers, None
-        self.checked = Check(server, differences, warmup_ns)
+        self.checked = Check(server, differences, warmup_ns, inference_ns, shapes)
         return self.checked
 
     def query(
@@ -138,7 +149,9 @@ class Link:
 
     def _probe(self, server: Server) -> RequestTemplate:
         self._compare(server)
-        return self._template(server)
+        template = self._template(server)
+        self._probed_ns = time.monotonic_ns()
+        return template
 
     def _compare(self, server: Server) -> tuple[Difference, ...]:
         differences = compare(self._embodiment, server.modality)

@@ -1,0 +1,124 @@
+"""The server that a verb asks, from the command line and the environment, and how asking ends.
+
+Options win over the environment (sidecar/environment.py). Refuses to know what is asked.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.core.errors import (
+    DeadlineError,
+    EmbodimentError,
+    Gr00tError,
+    SettingsError,
+    UnreachableError,
+)
+from gr00t_ros.sidecar.cli.report import PROBLEM, UNREACHABLE, Report, printable
+from gr00t_ros.sidecar.client import DEFAULT_TIMEOUT_MS, PolicyClient
+from gr00t_ros.sidecar.embodiment_file import find_embodiment_of_tag, load_embodiment
+from gr00t_ros.sidecar.environment import (
+    API_TOKEN,
+    EMBODIMENT_TAG,
+    HOST,
+    PORT,
+    TIMEOUT_MS,
+    Environment,
+    read_environment,
+)
+from gr00t_ros.sidecar.handshake import KeyStyleSetting
+from gr00t_ros.sidecar.token import ENVIRONMENT_VARIABLE, Token, read_token
+
+_NO_ANSWER = (UnreachableError, DeadlineError, SettingsError, EmbodimentError)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One server: where it is, how it is asked, and the embodiment it is asked for."""
+
+    host: str
+    port: int
+    timeout_ms: int
+    token: Token | None
+    key_style: KeyStyleSetting
+    environment: Environment
+    embodiment_name: str | None
+
+    def client(self, key_style: KeyStyleSetting | None = None) -> PolicyClient:
+        """Return a client of it, not yet connected."""
+        style = key_style or self.key_style
+        return PolicyClient(self.host, self.port, self.timeout_ms, self.token, style)
+
+    def embodiment(self) -> Embodiment:
+        """Return the embodiment that is named, else that of the environment's tag."""
+        if self.embodiment_name is None and self.environment.embodiment_tag is not None:
+            path = find_embodiment_of_tag(self.environment.embodiment_tag)
+            return load_embodiment(str(path))
+        return load_embodiment(self.embodiment_name or "franka_droid")
+
+
+def ask(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str],
+    verb: Callable[[Target, argparse.Namespace], Report],
+) -> int:
+    """Parse, ask and print; errors are one line on stderr and an exit status (cli/report.py)."""
+    options = parser.parse_args(argv)
+    try:
+        return verb(_target(options, os.environ), options).show(options.json)
+    except Gr00tError as error:
+        print(f"{parser.prog}: {_one_line(str(error))}", file=sys.stderr)
+        figures = {"problem": str(error), "kind": type(error).__name__}
+        status = UNREACHABLE if isinstance(error, _NO_ANSWER) else PROBLEM
+        return Report(figures, "", status).show(True) if options.json else status
+
+
+def _one_line(text: str) -> str:
+    """Keep our own line breaks (a list of differences), and nothing else that is no text."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _target(options: argparse.Namespace, environment: Mapping[str, str]) -> Target:
+    found = read_environment(environment)
+    return Target(
+        host=options.host or found.host or "127.0.0.1",
+        port=options.port or found.port or 5555,
+        timeout_ms=options.timeout_ms or found.timeout_ms or DEFAULT_TIMEOUT_MS,
+        token=read_token(options.token_file) if options.token_file else found.token,
+        key_style=options.key_style,
+        environment=found,
+        embodiment_name=getattr(options, "embodiment", None),
+    )
+
+
+def question(verb: str, description: str) -> argparse.ArgumentParser:
+    """Return the parser of a verb that asks a server, with the options that all of them have."""
+    parser = argparse.ArgumentParser(prog=f"gr00t-sidecar {verb}", description=description)
+    add = parser.add_argument
+    add("--host", help=f"of the policy server; else {HOST}, else 127.0.0.1")
+    add("--port", type=_positive, help=f"its TCP port; else {PORT}, else 5555")
+    add("--timeout-ms", type=_positive, help=f"of each call; else {TIMEOUT_MS}, else 15000")
+    names = f"{ENVIRONMENT_VARIABLE} or {API_TOKEN}"
+    add("--token-file", help=f"file with the API token; else {names}")
+    add("--key-style", choices=("auto", "nested", "flat"), default="auto", help="(%(default)s)")
+    add("--json", action="store_true", help="print JSON in place of tables")
+    return parser
+
+
+def add_embodiment(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the embodiment."""
+    parser.add_argument(
+        "--embodiment",
+        metavar="NAME|FILE",
+        help=f"name or path of its YAML file; else the one of {EMBODIMENT_TAG}, else franka_droid",
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 10**9:
+        raise argparse.ArgumentTypeError(f"{value}: expected a positive number")
+    return value

@@ -1,0 +1,102 @@
+"""The starting embodiment file: what the server tells is in it, the rest is refused until done."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gr00t_ros.core.embodiment import parse
+from gr00t_ros.core.errors import EmbodimentError
+from gr00t_ros.core.modality import ModalityEntry, compare
+from gr00t_ros.core.schema import FILL_IN
+from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment
+from gr00t_ros.sidecar.modality_of import modality_of
+from gr00t_ros.sidecar.skeleton import skeleton
+
+KEYS = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1), unique=True, max_size=4
+)
+ENTRIES = st.builds(
+    ModalityEntry, st.lists(st.integers(-20, 40), max_size=5).map(tuple), KEYS.map(tuple)
+)
+SAID = st.fixed_dictionaries(
+    {"rep": st.sampled_from(["ABSOLUTE", "DELTA", "x\n# y: ["]), "type": st.text(max_size=8)}
+)
+
+
+def filled(started, shipped):
+    """`started` with what it leaves open taken from the shipped file."""
+    if isinstance(started, dict):
+        return {key: filled(value, shipped.get(key)) for key, value in started.items()}
+    return shipped if started == FILL_IN else started
+
+
+@pytest.mark.parametrize("name", ["franka_droid", "franka_droid_n16"])
+def test_a_filled_in_file_fits_the_server_it_was_started_from(name):
+    """The shipped robots, from the config that a server made for them announces."""
+    robot = load_embodiment(name)
+    config = modality_of(robot)
+    started = yaml.safe_load(skeleton(config, "here", robot.tag))
+    shipped = yaml.safe_load(find_embodiment(name).read_text())
+    for key, value in shipped["state"].items():
+        if value["from"] == "pose":  # the skeleton offers joints; a pose is the other choice
+            started["state"][key] = value
+    done = parse(filled(started, shipped), "done.yaml")
+    assert compare(done, config) == ()
+    assert (done.tag, done.action_horizon) == (robot.tag, robot.action_horizon)
+    assert [action.output for action in done.action] == [action.output for action in robot.action]
+
+
+def test_an_unfinished_file_is_refused_with_every_place_that_is_open():
+    """Before anything else that may be wrong with it."""
+    text = skeleton(modality_of(load_embodiment("franka_droid")), "here")
+    with pytest.raises(EmbodimentError, match=r"^new\.yaml: still to be filled in: robot, ") as e:
+        parse(yaml.safe_load(text), "new.yaml")
+    for place in (
+        "embodiment_tag",
+        "video.wrist_image_left.topic",
+        "action.eef_9d.names",
+        "limits",
+    ):
+        assert place in str(e.value)
+
+
+def test_one_forgotten_topic_is_named(tmp_path):
+    """A FILL_IN is a valid topic and a valid name, so nothing else would catch it."""
+    mapping = yaml.safe_load(find_embodiment("franka_droid").read_text())
+    mapping["video"]["wrist_image_left"]["topic"] = FILL_IN
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(mapping))
+    with pytest.raises(EmbodimentError, match=r"in: video\.wrist_image_left\.topic$"):
+        load_embodiment(str(path))
+
+
+def test_deltas_and_poses_of_the_end_effector_are_ignored_and_deltas_say_so():
+    """They cannot be joint positions, whatever the operator would like."""
+    configs = tuple({"rep": r, "type": t} for r, t in [("DELTA", "NON_EEF"), ("RELATIVE", "EEF")])
+    config = {"action": ModalityEntry((0, 1), ("a", "b"), configs)}
+    action = yaml.safe_load(skeleton(config, "here"))["action"]
+    assert action == {
+        "a": {"ignored": True, "names": FILL_IN, "representation": "delta"},
+        "b": {"ignored": True, "names": FILL_IN},
+    }
+
+
+@given(ENTRIES, ENTRIES, ENTRIES, KEYS, st.data(), st.text(max_size=20))
+def test_no_key_of_a_server_breaks_the_file(video, state, action, languages, data, source):
+    """It is YAML, with the server's keys and steps in it, and it is refused."""
+    configs = tuple(data.draw(SAID) for _ in action.keys)
+    config = {
+        "video": video,
+        "state": state,
+        "action": ModalityEntry(action.delta_indices, action.keys, configs or None),
+        "language": ModalityEntry((0,), tuple(languages)),
+    }
+    file = yaml.safe_load(skeleton(config, source))
+    assert file["language_key"] == (languages[0] if languages else FILL_IN)
+    for name, entry in (("video", video), ("state", state), ("action", action)):
+        assert (list(file[name]) if file[name] != FILL_IN else []) == list(entry.keys)
+    for key in video.keys:
+        assert file["video"][key]["delta_indices"] == list(video.delta_indices)
+    with pytest.raises(EmbodimentError, match="still to be filled in"):
+        parse(file, "new.yaml")
