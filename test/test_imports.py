@@ -1,4 +1,4 @@
-"""Imports run in one direction: sim -> ros -> sidecar -> core, and in core down a list.
+"""Imports run in one direction: sim, bags -> ros -> sidecar -> core, and in core down a list.
 
 Reads the sources (AST) and imports nothing of the package.
 """
@@ -25,6 +25,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "sim": frozenset({"core", "sidecar", "ros", "numpy", "cv2", "mujoco"})
     | {"trimesh", "fast_simplification"}
     | ROS,
+    "bags": frozenset({"core", "sidecar", "ros", "rosbags"}) | ROS,
 }
 # The core in the order of the data: a file imports only files above it.
 CORE = (
@@ -136,6 +137,10 @@ def _is_call(node: ast.AST) -> bool:
         ("ros/node.py", "import gr00t_ros.sim.physics"),
         ("ros/node.py", "import mujoco"),
         ("sim/vision.py", "import torch"),
+        ("sim/robot.py", "from gr00t_ros.bags.bag import open_bag"),
+        ("bags/play.py", "from gr00t_ros.sim.pace import Pace"),
+        ("ros/inputs.py", "from gr00t_ros.bags import bag"),
+        ("ros/inputs.py", "import rosbags"),
     ],
 )
 def test_a_wrong_import_is_found(file, line):

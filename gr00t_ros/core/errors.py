@@ -4,6 +4,7 @@
     ├── EmbodimentError        yours: the embodiment file
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
+    ├── BagError               yours: a bag that cannot be read, played or written
     ├── PlanError              ours: a plan that would break its own promise was not made
     ├── ModeError              ours: an event that the mode table does not know in this mode
     ├── WireError              theirs: bytes that are no valid message
@@ -33,6 +34,10 @@ class SettingsError(Gr00tError):
 
 class ObservationError(Gr00tError):
     """A message on a topic cannot become part of an observation."""
+
+
+class BagError(Gr00tError):
+    """A bag that cannot be read, played or written: the message names it and what to do."""
 
 
 class PlanError(Gr00tError):

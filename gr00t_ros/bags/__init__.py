@@ -1,0 +1,1 @@
+"""Recorded bags: played, recorded and looked into without ros2 bag."""

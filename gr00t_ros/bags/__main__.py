@@ -1,0 +1,40 @@
+"""gr00t-bag play, record and info: one command line; what follows --ros-args is ROS's."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from gr00t_ros.bags import info, play, record
+from gr00t_ros.core.errors import Gr00tError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; 1 with one line on stderr where the bag or the request is wrong."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    split = words.index("--ros-args") if "--ros-args" in words else len(words)
+    options = _parser().parse_args(words[:split])
+    try:
+        if options.verb == "info":
+            return info.main(options)
+        verb = play if options.verb == "play" else record
+        return verb.main(options, words[split:])
+    except Gr00tError as error:
+        print(f"gr00t-bag: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gr00t-bag", description="rosbag2 bags (sqlite3, MCAP) where ros2 bag is not there"
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    play.add_options(verbs.add_parser("play", help="publish a bag"))
+    record.add_options(verbs.add_parser("record", help="record topics"))
+    info.add_options(verbs.add_parser("info", help="what an embodiment finds in a bag"))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

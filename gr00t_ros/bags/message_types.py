@@ -1,0 +1,85 @@
+"""Names of message types -> their classes, and their definitions as a bag stores them.
+
+The definitions are those of this machine's own packages (share/PACKAGE/msg), so that what is
+recorded can be read where these packages are not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+
+from gr00t_ros.bags.bag import missing_rosbags
+from gr00t_ros.core.errors import BagError
+
+
+def message_class(type_name: str) -> Any:
+    """The class of sensor_msgs/msg/Image and the like; BagError where it is not installed."""
+    package, kind, name = _parts(type_name)
+    try:
+        return getattr(importlib.import_module(f"{package}.{kind}"), name)
+    except (ImportError, AttributeError) as error:
+        raise BagError(f"{type_name}: not importable here: {error}") from error
+
+
+def type_name(message_class: Any) -> str:
+    """The name of a class as the graph and bags write it."""
+    package, kind, *_ = message_class.__module__.split(".")
+    return f"{package}/{kind}/{message_class.__name__}"
+
+
+def typestore(type_names: list[str]) -> Any:
+    """A rosbags typestore of these types and of all that they are made of.
+
+    Raises BagError for a type whose package or .msg file is not there.
+    """
+    try:
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError as error:
+        raise missing_rosbags(error) from error
+    store = get_typestore(Stores.EMPTY)
+    known = dict(store.fielddefs)
+    for name in type_names:
+        _collect(name, known)
+    store.register({name: known[name] for name in known if name not in store.fielddefs})
+    return store
+
+
+def _collect(name: str, known: dict[str, Any]) -> None:
+    """Add the fields of a type, and of the types of its fields, to `known`."""
+    from rosbags.typesys import get_types_from_msg
+
+    if name in known:
+        return
+    known.update(get_types_from_msg(_definition(name), name))
+    for _, field in known[name][1]:
+        for nested in _nested(field):
+            _collect(nested, known)
+
+
+def _nested(field: tuple[Any, Any]) -> Iterator[str]:
+    kind, detail = field
+    if kind.name == "NAME":
+        yield detail
+    elif kind.name in ("ARRAY", "SEQUENCE"):
+        yield from _nested(detail[0])
+
+
+def _definition(type_name: str) -> str:
+    package, kind, name = _parts(type_name)
+    try:
+        file = Path(get_package_share_directory(package), kind, f"{name}.msg")
+        return file.read_text(encoding="utf-8")
+    except (PackageNotFoundError, OSError) as error:
+        raise BagError(f"{type_name}: its definition is not to be found: {error}") from error
+
+
+def _parts(type_name: str) -> tuple[str, str, str]:
+    parts = type_name.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise BagError(f"{type_name}: no message type, expected one like sensor_msgs/msg/Image")
+    return parts[0], parts[1], parts[2]

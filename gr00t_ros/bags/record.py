@@ -1,0 +1,157 @@
+"""gr00t-bag record: writes topics to a rosbag2 bag as they come in, serialised.
+
+Bag time is the node's clock at arrival: with a robot that publishes /clock the recorder needs
+use_sim_time, else bag time and header stamps are of two clocks. Refuses to know messages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from gr00t_ros.bags.bag import missing_rosbags
+from gr00t_ros.bags.message_types import message_class, typestore
+from gr00t_ros.core.errors import BagError
+from gr00t_ros.ros.spin import run_node
+
+VERSION = 9
+"""Of the bag's format: that of ROS 2 Jazzy."""
+
+DEPTH = 100
+LOOK_PERIOD_S = 0.1
+LOOKS_TO_REMIND = 50
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command line takes."""
+    parser.add_argument("out", help="folder to write, which must not exist yet")
+    parser.add_argument("--topics", nargs="+", required=True, help="what to record")
+    parser.add_argument("--mcap", action="store_true", help="write MCAP instead of sqlite3")
+    parser.add_argument(
+        "--use-sim-time", action="store_true", help="bag time is /clock: for simulated robots"
+    )
+
+
+def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
+    """Record until SIGINT or SIGTERM; 0 then, 1 where it cannot record."""
+    return run_node(lambda: Recorder(options), ros_arguments, lambda node: node.close())
+
+
+class Recorder(Node):
+    """Subscribes to each topic once it is published, as reliably as its publishers allow."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Begin the bag; raises BagError if it exists or rosbags is missing."""
+        self._writer = open_writer(options.out, options.mcap)
+        clock = Parameter("use_sim_time", value=options.use_sim_time)
+        super().__init__("gr00t_bag_recorder", parameter_overrides=[clock])
+        self._missing = [self.resolve_topic_name(topic) for topic in options.topics]
+        self._count, self._looks = 0, 0
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(LOOK_PERIOD_S, self._look, clock=steady)
+
+    def close(self) -> None:
+        """Finish the bag, and say what is in it and what is not."""
+        self._writer.close()
+        print(f"gr00t-bag: recorded {self._count} messages", file=sys.stderr, flush=True)
+        if self._missing:
+            print(f"gr00t-bag: never published: {self._missing}", file=sys.stderr, flush=True)
+
+    def _look(self) -> None:
+        """Subscribe to what has appeared."""
+        for topic in list(self._missing):
+            if self.get_publishers_info_by_topic(topic):
+                self._missing.remove(topic)
+                self._subscribe(topic)
+        if not self._missing:
+            self.destroy_timer(self._timer)
+            print("RECORDING", flush=True)
+            return
+        self._looks += 1
+        if self._looks % LOOKS_TO_REMIND == 0:
+            self.get_logger().info(f"waiting for a publisher of {', '.join(self._missing)}")
+
+    def _subscribe(self, topic: str) -> None:
+        publishers = self.get_publishers_info_by_topic(topic)
+        names = sorted({publisher.topic_type for publisher in publishers})
+        if len(names) > 1:
+            self.get_logger().error(f"{topic} is published as {names}: recorded as {names[0]}")
+        try:
+            kind, store = message_class(names[0]), typestore([names[0]])
+        except BagError as error:
+            self.get_logger().error(f"{topic} is not recorded: {error}")
+            return
+        profile = _profile([publisher.qos_profile for publisher in publishers])
+        connection = self._writer.add_connection(
+            topic, names[0], typestore=store, offered_qos_profiles=[offered(profile)]
+        )
+        self.create_subscription(kind, topic, self._receiver(connection), profile, raw=True)
+
+    def _receiver(self, connection: Any) -> Callable[[bytes], None]:
+        def on_message(data: bytes) -> None:
+            now_ns = self.get_clock().now().nanoseconds
+            if now_ns > 0:  # with use_sim_time: no clock yet
+                self._writer.write(connection, now_ns, data)
+                self._count += 1
+
+        return on_message
+
+
+def open_writer(out: Path | str, mcap: bool) -> Any:
+    """Begin a bag; BagError if the path exists, cannot be made, or rosbags is missing."""
+    try:
+        from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+    except ImportError as error:
+        raise missing_rosbags(error) from error
+    plugin = StoragePlugin.MCAP if mcap else StoragePlugin.SQLITE3
+    try:
+        writer = Writer(out, version=VERSION, storage_plugin=plugin)
+        writer.open()
+    except (WriterError, OSError) as error:
+        raise BagError(f"{out}: cannot be recorded to: {error}") from error
+    return writer
+
+
+def _profile(offered_profiles: Sequence[QoSProfile]) -> QoSProfile:
+    """What all publishers of a topic can serve."""
+    reliable = all(p.reliability == ReliabilityPolicy.RELIABLE for p in offered_profiles)
+    latched = all(p.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in offered_profiles)
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=DEPTH,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+def offered(profile: QoSProfile) -> Any:
+    """The profile as rosbags writes it into the bag, so that a player offers the same."""
+    from rosbags.interfaces import (
+        Qos,
+        QosDurability,
+        QosHistory,
+        QosLiveliness,
+        QosReliability,
+        QosTime,
+    )
+
+    unlimited = QosTime(0, 0)
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=profile.depth,
+        reliability=QosReliability[profile.reliability.name],
+        durability=QosDurability[profile.durability.name],
+        deadline=unlimited,
+        lifespan=unlimited,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=unlimited,
+        avoid_ros_namespace_conventions=False,
+    )

@@ -1,0 +1,80 @@
+"""Bags for tests: written from messages, or recorded once a session from the simulated robot."""
+
+from pathlib import Path
+
+from rclpy.serialization import serialize_message
+from ros_fixtures import collect, wait_until
+from sensor_msgs.msg import JointState
+
+from gr00t_ros.bags.message_types import type_name, typestore
+from gr00t_ros.bags.record import open_writer
+from gr00t_ros.ros import qos
+
+MS = 1_000_000
+EMBODIMENT = "franka_droid"
+STREAMS = ("/camera/exterior/image_raw", "/camera/wrist/image_raw", "/joint_states", "/ee_pose")
+CONTROLLERS = ("/fr3_arm_controller/controller_state", "/gripper_controller/controller_state")
+RECORDED_NS = 2_500 * MS
+"""A second more than the history of an observation."""
+
+_recorded: dict[str, Path] = {}
+
+
+def write_bag(folder, messages, mcap=False, profiles=()):
+    """A bag of (topic, bag time in ns, message); returns its folder."""
+    writer = open_writer(folder, mcap)
+    kinds = {topic: type_name(type(message)) for topic, _, message in messages}
+    connections = {
+        topic: writer.add_connection(
+            topic, kind, typestore=typestore([kind]), offered_qos_profiles=profiles
+        )
+        for topic, kind in kinds.items()
+    }
+    for topic, time_ns, message in messages:
+        writer.write(connections[topic], time_ns, serialize_message(message))
+    writer.close()
+    return folder
+
+
+def joint_states(count, period_ns=10 * MS, start_ns=1_000 * MS):
+    """(time, message) of one joint that moves on, stamped with its bag time."""
+    for index in range(count):
+        message = JointState(name=["j1"], position=[float(index)])
+        time_ns = start_ns + index * period_ns
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(time_ns, 10**9)
+        yield time_ns, message
+
+
+def recorded(processes, node, folder):
+    """The robot's bag as {"sqlite3": folder, "mcap": folder}, recorded by the first caller."""
+    if not _recorded:
+        _record(processes, node, folder)
+    return _recorded
+
+
+def _record(processes, node, folder):
+    """Two recorders at once: 10 pictures a second are enough, and a third of the bytes."""
+    settings = ("synthetic_cameras:=true", "publish_clock:=true", "camera_rate_hz:=10.0")
+    options = [word for setting in settings for word in ("-p", setting)]
+    robot = processes.start("-m", "gr00t_ros.sim.robot", "--ros-args", *options, name="robot")
+    paths = {"sqlite3": folder / "recorded", "mcap": folder / "recorded_mcap"}
+    recorders = []
+    for kind, path in paths.items():
+        command = ["-m", "gr00t_ros.bags", "record", str(path), "--use-sim-time"]
+        command += ["--mcap"] if kind == "mcap" else []
+        topics = ("--topics", *STREAMS, *CONTROLLERS)
+        recorders.append(processes.start(*command, *topics, name=kind))
+    for recorder in recorders:
+        recorder.wait_for_line("RECORDING")
+    stamps = collect(node, JointState, "/joint_states", qos.SENSOR)
+    wait_until(lambda: stamps, "a joint state")
+    end_ns = stamp_ns(stamps[0]) + RECORDED_NS
+    wait_until(lambda: stamp_ns(stamps[-1]) > end_ns, "the end of the recording")
+    for child in (*recorders, robot):
+        assert child.stop() == 0, child.tail()
+    _recorded.update(paths)
+
+
+def stamp_ns(message):
+    """Header stamp in ns."""
+    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
