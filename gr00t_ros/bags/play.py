@@ -18,6 +18,9 @@ from gr00t_ros.bags.schedule import Played, clock_period_ns, merge_clock, run
 from gr00t_ros.core.errors import BagError
 
 LOOK_S = 0.05
+LOOKS_TO_SETTLE = 5
+"""A subscriber that is seen here may not see this publisher yet, and would miss the first."""
+
 REMIND_S = 2.0
 RATES = (0.01, 100.0)
 
@@ -88,10 +91,12 @@ def _play(
 
 def _wait_for_subscribers(publishers: Publishers, start_ns: int, stop: threading.Event) -> None:
     """Until every topic is heard; the clock stands at the start, so that nodes have a time."""
-    remind_at = time.monotonic() + REMIND_S
-    while unheard := publishers.unheard():
+    remind_at, settled = time.monotonic() + REMIND_S, 0
+    while settled < LOOKS_TO_SETTLE:
+        unheard = publishers.unheard()
+        settled = 0 if unheard else settled + 1
         publishers.publish(start_ns, None)
-        if time.monotonic() > remind_at:
+        if unheard and time.monotonic() > remind_at:
             _say(f"waiting for a subscriber of {', '.join(unheard)} (or give --no-wait, --topics)")
             remind_at += REMIND_S
         if stop.wait(LOOK_S):

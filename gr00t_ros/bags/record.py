@@ -27,7 +27,7 @@ VERSION = 9
 
 DEPTH = 100
 LOOK_PERIOD_S = 0.1
-LOOKS_TO_REMIND = 50
+LOOKS_TO_REMIND = 20
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

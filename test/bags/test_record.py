@@ -1,0 +1,86 @@
+"""gr00t-bag record and info: what is written can be read anywhere, and judged."""
+
+import pytest
+from bag_files import CONTROLLERS, EMBODIMENT, STREAMS, joint_states, recorded, write_bag
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+rosbags_reader = pytest.importorskip("rosbags.highlevel", reason="rosbags is not installed")
+
+from std_msgs.msg import String  # noqa: E402
+
+from gr00t_ros.bags.bag import open_bag  # noqa: E402
+from gr00t_ros.bags.message_types import typestore  # noqa: E402
+from gr00t_ros.core.errors import BagError  # noqa: E402
+from gr00t_ros.ros import qos  # noqa: E402
+
+BAGS = ("-m", "gr00t_ros.bags")
+
+
+def test_a_bag_explains_its_own_types(processes, ros_node, tmp_path_factory):
+    """Messages of this package are read by definitions in the bag alone."""
+    pytest.importorskip("mujoco", reason="the simulator is not installed")
+    bags = recorded(processes, ros_node, tmp_path_factory.mktemp("bags"))
+    for path in bags.values():
+        with rosbags_reader.AnyReader([path]) as reader:
+            wanted = [one for one in reader.connections if one.topic == CONTROLLERS[0]]
+            connection, _, data = next(iter(reader.messages(wanted)))
+            message = reader.deserialize(data, connection.msgtype)
+        assert list(message.joint_names)[0] == "fr3_joint1"
+        assert message.speed_scaling_factor == 1.0
+
+
+def test_info_finds_everything_in_a_robots_bag(processes, ros_node, tmp_path_factory):
+    """Each topic with its count, rate, type and readers; exit status 0."""
+    pytest.importorskip("mujoco", reason="the simulator is not installed")
+    bags = recorded(processes, ros_node, tmp_path_factory.mktemp("bags"))
+    info = processes.start(*BAGS, "info", str(bags["mcap"]), "--embodiment", EMBODIMENT)
+    assert info.wait() == 0
+    info.wait_for_line("all topics are there")
+    for topic in (*STREAMS, *CONTROLLERS):
+        info.wait_for_line(rf"^  {topic}: \d+ messages, \d+\.\d Hz, \w+/msg/\w+ \(for ")
+
+
+def test_info_names_what_is_missing_or_of_another_type(processes, tmp_path):
+    """Exit status 1."""
+    messages = [("/joint_states", ns, message) for ns, message in joint_states(5)]
+    messages += [("/ee_pose", 10**9, String(data="a pose")), ("/chat", 10**9, String())]
+    bag = write_bag(tmp_path / "bag", messages)
+    info = processes.start(*BAGS, "info", str(bag), "--embodiment", EMBODIMENT)
+    assert info.wait() == 1
+    info.wait_for_line("5 of 6 topics missing")
+    info.wait_for_line(r"/camera/wrist/image_raw: MISSING \(for wrist_image_left\)")
+    info.wait_for_line("/ee_pose: .* WRONG: wrong type, expected geometry_msgs/msg/PoseStamped")
+    info.wait_for_line("not needed: /chat")
+
+
+def test_a_topic_is_recorded_as_it_is_offered(processes, ros_node, tmp_path):
+    """A latched text from before the recorder came, and latched it stays in the bag."""
+    publisher = ros_node.create_publisher(String, "/text", qos.STATUS)
+    publisher.publish(String(data="early"))
+    out = tmp_path / "bag"
+    recorder = processes.start(*BAGS, "record", str(out), "--topics", "/text", "/never")
+    # until "/never" is published the recorder looks on, but has the other already
+    recorder.wait_for_line("waiting for a publisher of /never")
+    assert recorder.stop() == 0
+    recorder.wait_for_line(r"never published: \['/never'\]")
+    with open_bag(out) as bag:
+        (topic,) = bag.topics
+        assert (topic.name, topic.count, topic.latched) == ("/text", 1, True)
+
+
+def test_what_exists_is_never_written_over(processes, tmp_path):
+    """One line, exit status 1, and the old file untouched."""
+    out = tmp_path / "bag"
+    out.write_text("precious")
+    recorder = processes.start(*BAGS, "record", str(out), "--topics", "/a")
+    recorder.wait_for_line(f"{out}: cannot be recorded to")
+    assert recorder.wait() == 1
+    assert out.read_text() == "precious"
+
+
+def test_a_type_without_a_definition_is_refused_by_name():
+    """It could be recorded, but never read."""
+    with pytest.raises(BagError, match="nobody_msgs/msg/Thing: its definition"):
+        typestore(["nobody_msgs/msg/Thing"])
+    with pytest.raises(BagError, match="Thing: no message type"):
+        typestore(["Thing"])
