@@ -1,0 +1,87 @@
+"""Plays a bag with its clock and runs the policy node on it in shadow: no robot is commanded.
+
+ros2 launch gr00t_ros bag.launch.py bag:=/path/to/bag host:=192.168.1.20
+"""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import SetParameter
+from launch_ros.substitutions import ExecutableInPackage
+
+ARGUMENTS = {
+    "bag": (None, "Folder of the rosbag2 bag, sqlite3 or MCAP"),
+    "topics": ("", "Topics to play, separated by spaces; empty: those of the embodiment"),
+    "rate": ("1.0", "Seconds of bag time a second"),
+    "start_offset": ("0.0", "Seconds of the bag to skip"),
+    "loop": ("false", "Start again at the end: the clock then jumps back"),
+    "embodiment": ("franka_droid", "Name in config/embodiments, or path, of the embodiment file"),
+    "params_file": ("", "YAML file with parameters of the node; the other arguments win"),
+    "host": ("", "Host of the GR00T policy server; empty: as params_file or the node says"),
+    "port": ("", "TCP port of the GR00T policy server; empty: as params_file or the node says"),
+    "instruction": ("", "What the robot was to do; empty: as params_file or the node says"),
+    "autostart": ("true", "Activate the node as soon as it says it is ready"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+}
+POLICY = "embodiment params_file host port instruction autostart log_level".split()
+CLOCK_HZ = "200"
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The player, and the node with use_sim_time and shadow; the end of the bag ends all."""
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=what)
+        for name, (default, what) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_replay)])
+
+
+def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    argument = context.launch_configurations
+    return [_player(argument), _policy(argument)]
+
+
+def _policy(argument: dict[str, str]) -> GroupAction:
+    file = str(Path(__file__).with_name("policy.launch.py"))
+    passed = {name: argument[name] for name in POLICY} | {"use_sim_time": "true"}
+    include = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(file), launch_arguments=passed.items()
+    )
+    return GroupAction([SetParameter("shadow", True), include])
+
+
+def _player(argument: dict[str, str]) -> ExecuteProcess:
+    """Start `ros2 bag play` where it is installed, else gr00t-bag, which waits for the node."""
+    ros2bag = importlib.util.find_spec("ros2bag") is not None and shutil.which("ros2") is not None
+    ours = ExecutableInPackage(package="gr00t_ros", executable="bag")
+    command = ["ros2", "bag", "play"] if ros2bag else [ours, "play"]
+    options = ["--rate", argument["rate"], "--start-offset", argument["start_offset"]]
+    clock = ["--clock", CLOCK_HZ] if ros2bag else ["--clock"]
+    loop = ["--loop"] if argument["loop"].lower() in ("true", "1") else []
+    return ExecuteProcess(
+        cmd=[*command, argument["bag"], *options, *clock, *loop, "--topics", *_topics(argument)],
+        name="bag",
+        output="both",
+        emulate_tty=True,
+        on_exit=[Shutdown(reason="the bag has ended")],
+    )
+
+
+def _topics(argument: dict[str, str]) -> list[str]:
+    """Sensors and controller states only: commands in the bag would move a robot that listens."""
+    from gr00t_ros.bags.needed import needed_topics
+    from gr00t_ros.sidecar.embodiment_file import load_embodiment
+
+    chosen = argument["topics"].split()
+    return chosen or list(needed_topics(load_embodiment(argument["embodiment"])))
