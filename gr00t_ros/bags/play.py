@@ -22,6 +22,7 @@ LOOKS_TO_SETTLE = 5
 """A subscriber that is seen here may not see this publisher yet, and would miss the first."""
 
 REMIND_S = 2.0
+FLUSH_S = 5.0
 RATES = (0.01, 100.0)
 
 
@@ -86,7 +87,10 @@ def _play(
         played = run(events, start_ns, options.rate, publishers.publish, stop)
         _say(_summary(played, len(choice.names)))
         if not options.loop:
-            return
+            break
+    # What is not acknowledged dies with this process.
+    if not stop.is_set() and not publishers.flush(FLUSH_S):
+        _say(f"a subscriber has not taken everything within {FLUSH_S:.0f} s")
 
 
 def _wait_for_subscribers(publishers: Publishers, start_ns: int, stop: threading.Event) -> None:

@@ -6,10 +6,12 @@ commands move a robot that listens, so they are played only when they are asked 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -106,6 +108,14 @@ class Publishers:
         clock = [] if self._clock is None else [self._clock]
         publishers = [*clock, *self._publishers.values()]
         return [one.topic_name for one in publishers if one.get_subscription_count() == 0]
+
+    def flush(self, limit_s: float) -> bool:
+        """Wait until every subscriber has all messages; False where one has not by `limit_s`."""
+        end = time.monotonic() + limit_s
+        return all(
+            one.wait_for_all_acked(Duration(seconds=max(end - time.monotonic(), 0.0)))
+            for one in self._publishers.values()
+        )
 
 
 def _profile(latched: bool = False) -> QoSProfile:
