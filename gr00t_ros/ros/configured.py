@@ -177,8 +177,9 @@ class Configured:
             readers = self._node.get_subscriptions_info_by_topic(topic)
             if not readers:
                 found.append(f"nobody reads {topic}: is the controller loaded and active?")
-            if self._node.count_publishers(topic) > 1:
-                found.append(f"another publisher commands {topic}: stop it first")
+            rivals = self._rivals(topic)
+            if rivals:
+                found.append(f"another publisher commands {topic}: {rivals}; stop it first")
             strangers = [r.node_name for r in readers if not r.node_name.startswith("gr00t_sim")]
             if self._values.simulation_only and strangers:
                 found.append(
@@ -186,6 +187,13 @@ class Configured:
                     "robots alone: set the parameter to false at your own risk"
                 )
         return found
+
+    def _rivals(self, topic: str) -> str:
+        """The nodes that publish on `topic` besides this one's own publisher."""
+        names = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
+        if self._node.get_name() in names:
+            names.remove(self._node.get_name())
+        return ", ".join(names)
 
     def _observation_problems(self) -> list[str]:
         """Why no observation could be assembled now, for example a history that is too short."""

@@ -27,11 +27,12 @@ from gr00t_ros.core.mode import Mode
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros import parameters, qos, status
 from gr00t_ros.ros.configured import Configured
+from gr00t_ros.ros.inputs import PULL_PERIOD_NS
 from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sidecar.template import MAX_INSTRUCTION_BYTES
 from gr00t_ros.srv import SetInstruction
 
-_PULL_S, _STATUS_S, _DIAGNOSTICS_S = 0.01, 0.1, 1.0
+_PULL_S, _STATUS_S, _DIAGNOSTICS_S = PULL_PERIOD_NS * 1e-9, 0.1, 1.0
 _STATUS_EVERY = 5  # ticks of the status timer between two unchanged statuses
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 _ERROR = TransitionCallbackReturn.ERROR

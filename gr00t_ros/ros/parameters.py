@@ -11,8 +11,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from gr00t_ros.core.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +188,19 @@ TABLE: dict[str, Row] = {
 
 
 def declare(node: Node) -> Parameters:
-    """Declare every row on `node` and return the values it was started with."""
+    """Declare every row on `node` and return the values it was started with.
+
+    Raises SettingsError for a value of another type, out of range or none of the choices.
+    """
     for name, row in TABLE.items():
-        node.declare_parameter(name, row.default, row.descriptor())
+        try:
+            node.declare_parameter(name, row.default, row.descriptor())
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            raise SettingsError(f"parameter {name}: {error}") from error
     values = read(node)
     for name, row in TABLE.items():
         if row.choices and getattr(values, name) not in row.choices:
-            raise ValueError(refusal(name, getattr(values, name)))
+            raise SettingsError(refusal(name, getattr(values, name)))
     return values
 
 

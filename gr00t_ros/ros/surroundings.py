@@ -10,6 +10,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, Output
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.core.state import select
@@ -22,6 +23,9 @@ from gr00t_ros.ros.queries import Queries
 from gr00t_ros.ros.stream_report import StreamReport
 
 Positions = NDArray[np.float64]
+
+# Past the age that pauses, by this factor, a joint state is no measurement of now.
+_STALE_AGES = 2
 
 
 class Surroundings:
@@ -72,9 +76,10 @@ class Surroundings:
     def measured(self) -> Positions:
         """(J,) measured position in plan joint order, from joint states, else the controllers.
 
-        Raises ObservationError for joints that neither of them has.
+        Raises ObservationError for joints that neither of them has told lately.
         """
-        for sample in self._inputs.joints():
+        fresh, _ = self._joint_samples()
+        for sample in fresh:
             try:
                 return select(self._embodiment.joint_names, sample.value)
             except ObservationError:
@@ -93,7 +98,8 @@ class Surroundings:
         return np.concatenate(parts)
 
     def _joint_states(self, output: Output) -> Positions:
-        for sample in self._inputs.joints():
+        fresh, stale = self._joint_samples()
+        for sample in fresh:
             try:
                 return select(output.names, sample.value)
             except ObservationError:
@@ -102,9 +108,22 @@ class Surroundings:
         if reading is None:
             raise ObservationError(
                 f"output {output.name}: neither a joint state nor {output.state_topic} has its "
-                f"joints {', '.join(output.names)}"
+                f"joints {', '.join(output.names)}{stale}"
             )
         return select(output.names, reading.feedback)
+
+    def _joint_samples(self) -> tuple[list[Sample], str]:
+        """The joint states of now, and what to say of those that are too old to tell of now."""
+        allowed_s = _STALE_AGES * self.parameters.max_joint_age_s
+        fresh, stale = [], ""
+        for sample in self._inputs.joints():
+            stamp_age_ns = self._clock.ros_now_ns() - sample.stamp_ns
+            age_s = max(stamp_age_ns, time.monotonic_ns() - sample.received_ns) / 1e9
+            if age_s <= allowed_s:
+                fresh.append(sample)
+            else:
+                stale = f"; a joint state is {age_s:.2f} s old, at most {allowed_s:.2f} s allowed"
+        return fresh, stale
 
     def _positions(self, field: str) -> Positions | None:
         parts = []

@@ -1,0 +1,65 @@
+"""What counts as a measurement of now: joint states that are too old do not."""
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.core.buffer import Sample
+from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.state import JointReading
+from gr00t_ros.ros.controller_state import ControllerReading
+from gr00t_ros.ros.surroundings import Surroundings
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+
+EMBODIMENT = load_embodiment("franka_droid")
+POSITION = np.linspace(0.1, 0.8, 8)
+
+
+class OneJointState:
+    """Inputs with one joint state, and controllers that tell twice its positions or nothing."""
+
+    def __init__(self, stamp_age_s, receive_age_s, controllers):
+        now_ns = time.monotonic_ns()
+        reading = JointReading(EMBODIMENT.joint_names, POSITION, None)
+        stamp_ns, received_ns = (now_ns - int(s * 1e9) for s in (stamp_age_s, receive_age_s))
+        self._sample = Sample(stamp_ns, received_ns, reading)
+        self._controllers = controllers
+
+    def joints(self):
+        return (self._sample,)
+
+    def controller(self, output):
+        if not self._controllers:
+            return None
+        joints = JointReading(EMBODIMENT.joint_names, 2 * POSITION, None)
+        now_ns = time.monotonic_ns()
+        return Sample(now_ns, now_ns, ControllerReading(joints, joints, 1.0))
+
+
+def measured(stamp_age_s, receive_age_s, controllers=False, max_joint_age_s=1.0):
+    """The measured position with a joint state of these ages."""
+    inputs = OneJointState(stamp_age_s, receive_age_s, controllers)
+    clock = SimpleNamespace(ros_now_ns=time.monotonic_ns)
+    parameters = SimpleNamespace(max_joint_age_s=max_joint_age_s)
+    return Surroundings(inputs, None, EMBODIMENT, clock, parameters).measured()
+
+
+def test_a_joint_state_within_twice_the_allowed_age_is_a_measurement():
+    """A stream that pauses the motion may still tell where the arm stands."""
+    np.testing.assert_array_equal(measured(1.5, 1.5), POSITION)
+
+
+@pytest.mark.parametrize("ages", [(60.0, 0.0), (0.0, 60.0)])
+def test_an_older_joint_state_is_refused_with_its_age(ages):
+    """Old by its stamp or by its arrival: an arm that nobody measures is not at rest."""
+    with pytest.raises(ObservationError, match=r"60\.\d\d s old, at most 2\.00 s"):
+        measured(*ages)
+
+
+def test_where_joint_states_are_too_old_the_controllers_feedback_is_the_measurement():
+    """Their own feedback is as good, and new."""
+    np.testing.assert_array_equal(measured(60.0, 60.0, controllers=True), 2 * POSITION)
