@@ -1,0 +1,112 @@
+"""What the node does with a robot: who may be commanded, and what stops and restarts it."""
+
+import signal
+
+import pytest
+from ros_fixtures import wait_until
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
+from node_robot import ARM, GRIPPER, NEEDS_ROBOT, SWEEP  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
+
+from gr00t_ros.ros import qos  # noqa: E402
+
+pytestmark = NEEDS_ROBOT
+
+
+def refusal(rig):
+    """The reason that a refused activation leaves in the log."""
+    before = rig.policy.text().count("activation refused")
+    assert not rig.change("activate")
+    assert rig.state == "inactive"
+    wait_until(lambda: rig.policy.text().count("activation refused") > before, "the refusal's log")
+    return rig.policy.text().rpartition("activation refused: ")[2]
+
+
+def test_only_simulated_robots_are_commanded_unless_told_otherwise_and_by_nobody_else(rig):
+    """A reader of another name and a second publisher refuse the activation by their names."""
+    rig.start_robot()
+    rig.start_server()
+    rig.start_policy()
+    assert rig.change("configure")
+    rig.wait_for_mode("ready")
+
+    stranger = rig.node.create_subscription(JointTrajectory, ARM, lambda _: None, qos.COMMAND)
+    rig.wait_for_reason(f"{ARM} is read by test", "simulation_only")
+    assert f"{ARM} is read by test" in refusal(rig)
+    assert rig.policy.stop() == 0
+
+    rig.start_policy(simulation_only="false")
+    assert rig.change("configure")
+    rig.wait_for_mode("ready")
+    rival = rig.node.create_publisher(JointTrajectory, GRIPPER, qos.COMMAND)
+    rig.wait_for_reason(f"another publisher commands {GRIPPER}: test")
+    assert f"another publisher commands {GRIPPER}: test" in refusal(rig)
+    rig.node.destroy_publisher(rival)
+    rig.wait_for_mode("ready")
+    assert rig.change("activate"), "with the stranger, at the operator's own risk"
+    rig.wait_for_mode("replaying")
+    rig.node.destroy_subscription(stranger)
+
+
+def test_a_lost_server_stops_the_arm_and_a_new_one_lets_it_go_on(rig):
+    """Killed: the plan ends at rest and the reason names the server; restarted: motion again.
+
+    Before that each changed instruction begins an episode, an empty one does not.
+    """
+    rig.start_moving()
+    episode = rig.statuses[-1].episode
+    answer = rig.instruct("  put the red cube on the blue plate ")
+    assert (answer.success, answer.episode) == (True, episode + 1)
+    changed = rig.wait_for_status(lambda s: s.episode == episode + 1, "the episode")
+    assert changed.instruction == "put the red cube on the blue plate"
+    answer = rig.instruct("  ")
+    assert (answer.success, answer.episode) == (False, 0)
+    assert "got 0 bytes" in answer.message
+    rig.wait_for_motion()
+
+    rig.server.signal(signal.SIGKILL)
+    rig.server.wait()
+    stopped = rig.wait_for_mode("holding")
+    assert f"127.0.0.1:{rig.port}" in stopped.reason
+    assert any(line.startswith("stopping: no chunk left to play") for line in rig.told())
+    rig.assert_rest()
+    assert rig.state == "active"
+    wait_until(lambda: rig.level("replay") == DiagnosticStatus.WARN, "diagnostics WARN")
+    rig.policy.wait_for_line(f"no chunk left to play: .*127.0.0.1:{rig.port}")
+
+    rig.start_server(SWEEP)
+    rig.wait_for_motion()
+    assert rig.statuses[-1].reason == ""
+    wait_until(lambda: rig.level("replay") == DiagnosticStatus.OK, "diagnostics OK")
+
+
+def test_silent_joint_states_pause_the_arm_and_later_fault(rig):
+    """A pause ends by itself with the silence; a fault needs a reset, refused while it is silent.
+
+    The robot's process sleeps. It goes on where its clock is, so the arm moves on meanwhile.
+    """
+    rig.start_moving(camera_fault_age_s=60.0, joint_fault_age_s=5.0)
+    episode = rig.statuses[-1].episode
+    rig.robot.signal(signal.SIGSTOP)
+    paused = rig.wait_for_mode("paused")
+    assert "old, at most" in paused.reason
+    wait_until(lambda: rig.level("replay") == DiagnosticStatus.WARN, "diagnostics WARN")
+    wait_until(lambda: rig.level("state.joint_position") == DiagnosticStatus.STALE, "STALE")
+    rig.robot.signal(signal.SIGCONT)
+    rig.wait_for_motion()
+    assert rig.statuses[-1].episode > episode, "a pause ends in a new episode"
+    wait_until(lambda: rig.level("state.joint_position") == DiagnosticStatus.OK, "fresh again")
+
+    rig.robot.signal(signal.SIGSTOP)
+    fault = rig.wait_for_mode("fault")
+    assert "/joint_states" in fault.reason or "/ee_pose" in fault.reason
+    wait_until(lambda: rig.level("replay") == DiagnosticStatus.ERROR, "diagnostics ERROR")
+    assert not rig.reset().success, "the cause persists"
+    rig.robot.signal(signal.SIGCONT)
+    wait_until(lambda: rig.level("state.joint_position") == DiagnosticStatus.OK, "fresh again")
+    assert rig.statuses[-1].mode == "fault", "a fault is latched"
+    wait_until(lambda: rig.reset().success, "a reset once the cause is gone")
+    rig.wait_for_motion()

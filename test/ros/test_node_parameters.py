@@ -1,0 +1,106 @@
+"""The node's parameters through their services, one at a time as rqt does."""
+
+import pytest
+from ros_fixtures import call
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from node_robot import NEEDS_ROBOT, NODE  # noqa: E402
+from rcl_interfaces.msg import ParameterType  # noqa: E402
+from rcl_interfaces.srv import (  # noqa: E402
+    DescribeParameters,
+    GetParameters,
+    ListParameters,
+    SetParameters,
+)
+from rclpy.parameter import Parameter  # noqa: E402
+
+from gr00t_ros.ros.parameters import TABLE  # noqa: E402
+
+
+def get(rig, name):
+    """A parameter's value as the node tells it."""
+    request = GetParameters.Request(names=[name])
+    message = call(rig.node, GetParameters, f"{NODE}/get_parameters", request).values[0]
+    return Parameter.from_parameter_msg(_named(name, message)).value
+
+
+def put(rig, name, value):
+    """Success and reason of setting one parameter."""
+    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    result = call(rig.node, SetParameters, f"{NODE}/set_parameters", request).results[0]
+    return result.successful, result.reason
+
+
+def _named(name, value):
+    message = Parameter(name, value=0).to_parameter_msg()
+    message.value = value
+    return message
+
+
+def describe(rig, name):
+    """A parameter's descriptor."""
+    request = DescribeParameters.Request(names=[name])
+    answer = call(rig.node, DescribeParameters, f"{NODE}/describe_parameters", request)
+    return answer.descriptors[0]
+
+
+def test_every_parameter_describes_itself_and_refuses_what_it_says(rig):
+    """Description, range, value; outside the range and read-only are refused with the reason."""
+    rig.start_policy()
+    request = ListParameters.Request()
+    names = call(rig.node, ListParameters, f"{NODE}/list_parameters", request).result.names
+    assert set(TABLE) <= set(names)
+    for name in TABLE:
+        descriptor = describe(rig, name)
+        assert descriptor.description.startswith(TABLE[name].description), name
+        assert TABLE[name].unit in descriptor.description
+        assert descriptor.read_only == TABLE[name].read_only
+        numeric = (ParameterType.PARAMETER_INTEGER, ParameterType.PARAMETER_DOUBLE)
+        ranges = [*descriptor.integer_range, *descriptor.floating_point_range]
+        assert len(ranges) == (descriptor.type in numeric), name
+        assert all(r.from_value <= get(rig, name) <= r.to_value for r in ranges)
+
+    assert put(rig, "execute_steps", 12) == (True, "")
+    assert get(rig, "execute_steps") == 12
+    for value in (0, 129):
+        successful, reason = put(rig, "execute_steps", value)
+        assert not successful
+        assert "out of range" in reason and "Min: 1, Max: 128" in reason
+    assert get(rig, "execute_steps") == 12
+    assert put(rig, "max_camera_age_s", 1.0) == (True, ""), "a node at rest may be loosened"
+    assert not put(rig, "max_camera_age_s", float("nan"))[0], "NaN is in no range"
+    assert get(rig, "max_camera_age_s") == 1.0
+    for name, value in (("port", 6666), ("simulation_only", False), ("commit_ms", 200)):
+        before = get(rig, name)
+        successful, reason = put(rig, name, value)
+        assert not successful
+        assert "read-only" in reason
+        assert get(rig, name) == before
+
+
+@NEEDS_ROBOT
+def test_while_active_safety_may_only_be_tightened(rig):
+    """The refusal says so and names what it is now; the tightened value is at work at once."""
+    rig.start_moving(camera_fault_age_s=60.0)
+    assert put(rig, "max_camera_age_s", 0.24) == (True, "")
+    successful, reason = put(rig, "max_camera_age_s", 0.3)
+    assert not successful
+    assert "while active it may only go down from 0.24" in reason
+    assert "deactivate first" in reason
+    assert get(rig, "max_camera_age_s") == 0.24
+    assert put(rig, "healthy_ticks", 20) == (True, "")
+    assert not put(rig, "healthy_ticks", 10)[0], "a longer wait is the safer one"
+    assert put(rig, "execute_steps", 4) == (True, ""), "no matter of safety"
+
+    # Below three periods of the camera's 30 Hz these three count.
+    assert put(rig, "max_camera_age_s", 0.05) == (True, "")
+    streams = {s.name: s for s in rig.wait_for_status(_tightened, "the new age").streams}
+    assert streams["video.exterior_image_1_left"].max_age_s == pytest.approx(0.1)
+
+    assert rig.change("deactivate")
+    assert put(rig, "max_camera_age_s", 1.0) == (True, "")
+
+
+def _tightened(status):
+    return status.streams and status.streams[0].max_age_s < 0.2
