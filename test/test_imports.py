@@ -40,8 +40,10 @@ NOT_IN_CORE = frozenset(
     "asyncio concurrent io logging multiprocessing os pathlib queue select signal socket "
     "subprocess tempfile threading time".split()
 )
-# The socket belongs to one file on each side; everything else sees bytes.
-WITH_ZMQ = frozenset({"sidecar/client.py", "sidecar/server.py"})
+# Sockets belong to few files; everything else sees bytes.
+WITH_ZMQ = frozenset(
+    f"sidecar/{name}.py" for name in ("client", "server", "curve", "proxy", "upstream")
+)
 
 
 def imported(source: str, package: str) -> Iterator[str]:

@@ -15,6 +15,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "bench": (f"{_CLI}.bench", "round trip and inference time, p50 and p99"),
     "infer": (f"{_CLI}.infer", "one inference with an observation from a file"),
     "describe": (f"{_CLI}.describe", "start an embodiment file from a live server"),
+    "proxy": (f"{_CLI}.proxy", "encryption, a token and limits before a server that has none"),
+    "keys": (f"{_CLI}.keys", "make CURVE key files for a server and its robots"),
     "faulty": (f"{_CLI}.faulty", "serve a policy whose answers fail as they are told to"),
 }
 

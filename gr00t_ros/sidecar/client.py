@@ -1,7 +1,7 @@
 """One REQ socket to a GR00T policy server, with a deadline on every call.
 
-The only file on the client's side that imports zmq. It refuses to know what an observation
-means and when to ask. One owner thread: nothing here is safe to call from two.
+Only this file and curve.py import zmq on the client's side. It refuses to know what an
+observation means and when to ask. One owner thread: nothing here is safe to call from two.
 
 Every call ends by its deadline, send and receive together: in the reply or in an error of
 core/errors.py. After any failure of the exchange the socket is closed with LINGER 0 and
@@ -33,6 +33,7 @@ from gr00t_ros.core.errors import (
 )
 from gr00t_ros.sidecar import messages
 from gr00t_ros.sidecar.codec import encode
+from gr00t_ros.sidecar.curve import MECHANISM_MISMATCH, secure_client
 from gr00t_ros.sidecar.handshake import (
     KeyStyleSetting,
     Probe,
@@ -40,6 +41,7 @@ from gr00t_ros.sidecar.handshake import (
     find_key_style,
     read_server,
 )
+from gr00t_ros.sidecar.keys import ClientKeys
 from gr00t_ros.sidecar.template import RequestTemplate
 from gr00t_ros.sidecar.token import Token
 
@@ -55,6 +57,7 @@ _EVENTS: Final = (
     | zmq.EVENT_CLOSED
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 
 
@@ -74,6 +77,7 @@ class PolicyClient:
         token: Token | None = None,
         key_style: KeyStyleSetting = "auto",
         max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES,
+        curve: ClientKeys | None = None,
     ) -> None:
         self.address = _address(host, port)
         if timeout_ms <= 0:
@@ -82,6 +86,7 @@ class PolicyClient:
         self._token = token
         self._key_style = key_style
         self._max_reply_bytes = max_reply_bytes
+        self._curve = curve
         self.connections = 0  # made so far: behind a new one there may be another server
         self._context = zmq.Context()
         self._link: _Link | None = None
@@ -173,7 +178,7 @@ class PolicyClient:
 
     def _open_link(self) -> _Link:
         if self._link is None:
-            self._link = _Link(self._context, self.address, self._max_reply_bytes)
+            self._link = _Link(self._context, self.address, self._max_reply_bytes, self._curve)
             self.connections += 1
         return self._link
 
@@ -194,8 +199,14 @@ class _Link:
     monitor's queue, which would block ZeroMQ's thread when full, never holds but a few events.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, cap: int) -> None:
-        self._address, self._cap = address, cap
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        address: str,
+        cap: int,
+        curve: ClientKeys | None,
+    ) -> None:
+        self._address, self._cap, self._curve = address, cap, curve
         self._accepted = False
         self._socket = context.socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -209,6 +220,8 @@ class _Link:
         self._writable.register(self._socket, zmq.POLLOUT)
         for poller in (self._readable, self._writable):
             poller.register(self._monitor, zmq.POLLIN)
+        if curve is not None:
+            secure_client(self._socket, curve)
         try:
             self._socket.connect(address)
         except zmq.ZMQError as error:
@@ -247,11 +260,18 @@ class _Link:
 
     def _note(self, sent: bool, where: str) -> None:
         """Take one monitor event; raise where it means that no reply can come."""
-        event = recv_monitor_message(self._monitor)["event"]
+        message = recv_monitor_message(self._monitor)
+        event = message["event"]
         if event == zmq.EVENT_CONNECTED:
             self._accepted = True
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            raise RefusedError(f"{where}: the server does not admit this client's CURVE key")
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            raise WireError(f"{where}: the peer does not speak ZeroMQ")
+            raise self._no_handshake(where, int(message["value"]))
+        elif not sent and self._accepted and self._curve is not None:
+            raise _NotConnectedError(
+                f"{where}: it broke off the handshake; is this its CURVE public key?"
+            )
         elif not sent:
             raise _NotConnectedError(f"{where}: nobody listens there")
         elif _listens(self._address):
@@ -261,6 +281,13 @@ class _Link:
             )
         else:
             raise UnreachableError(f"{where}: the server went away before its reply")
+
+    def _no_handshake(self, where: str, reason: int) -> RefusedError | WireError:
+        if reason != MECHANISM_MISMATCH:
+            return WireError(f"{where}: the peer does not speak ZeroMQ")
+        if self._curve is None:
+            return RefusedError(f"{where}: the server takes CURVE only; give this client keys")
+        return RefusedError(f"{where}: the server does not speak CURVE; is it the proxy's port?")
 
     def _too_late(self, where: str) -> DeadlineError | UnreachableError:
         if self._accepted:

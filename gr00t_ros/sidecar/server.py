@@ -17,8 +17,10 @@ import zmq
 
 from gr00t_ros.core.errors import SettingsError
 from gr00t_ros.sidecar.codec import MAX_BYTES
+from gr00t_ros.sidecar.curve import Admission
 from gr00t_ros.sidecar.dialect import DIALECTS
 from gr00t_ros.sidecar.endpoints import Answer, Answers, Endpoints, Terms, TorchEndpoints
+from gr00t_ros.sidecar.keys import ServerKeys
 from gr00t_ros.sidecar.messages import GET_ACTION, Generation
 from gr00t_ros.sidecar.policies import Policy
 from gr00t_ros.sidecar.token import Token
@@ -80,11 +82,13 @@ class PolicyServer:
         seed: int | None = None,
         max_request_bytes: int = MAX_BYTES,
         around: Callable[[Answers], Answers] | None = None,
+        keys: ServerKeys | None = None,
     ) -> None:
         """Bind; raises SettingsError for an unknown generation or an address that is not free.
 
         flat, token, strict, state_widths, allow_kill: see endpoints.Terms. seed: of the delays.
         around: what stands between socket and endpoints, such as faulty.Faulty.
+        keys: CURVE, for admitted clients only.
         """
         terms = Terms(flat, strict, token, allow_kill, state_widths or {})
         self._endpoints = _endpoints(policy, generation, terms)
@@ -101,6 +105,9 @@ class PolicyServer:
         self._socket.set(zmq.RCVHWM, _WAITING_REQUESTS)
         # A little above the cap, so that the sender learns why; far above, libzmq hangs up.
         self._socket.set(zmq.MAXMSGSIZE, 2 * max_request_bytes)
+        self._admission = None if keys is None else Admission(self._context, keys)
+        if self._admission is not None:
+            self._admission.secure(self._socket)
         self._wake = Wake()
         try:
             self._socket.bind(bind)
@@ -125,8 +132,13 @@ class PolicyServer:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake.reader, zmq.POLLIN)
+        if self._admission is not None:
+            poller.register(self._admission.socket, zmq.POLLIN)
         while not self._wake.asked:
-            if self._socket in dict(poller.poll()):
+            ready = dict(poller.poll())
+            if self._admission is not None and self._admission.socket in ready:
+                self._admission.decide()
+            if self._socket in ready:
                 self._serve_one()
 
     def stop(self) -> None:
@@ -140,6 +152,8 @@ class PolicyServer:
     def close(self) -> None:
         """Release socket and context; idempotent."""
         self._socket.close()
+        if self._admission is not None:
+            self._admission.close()
         self._context.term()
         self._wake.close()
 

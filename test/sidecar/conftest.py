@@ -13,6 +13,9 @@ import pytest
 import zmq
 
 from gr00t_ros.core.modality import ModalityEntry
+from gr00t_ros.sidecar.client import PolicyClient
+from gr00t_ros.sidecar.curve import new_pair, secure_client
+from gr00t_ros.sidecar.keys import ClientKeys, write_pair
 from gr00t_ros.sidecar.server import PolicyServer
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -75,11 +78,13 @@ def golden_bytes() -> Callable[[str], bytes]:
 class Peer:
     """A plain client socket that fails a test rather than wait for ever."""
 
-    def __init__(self, address: str, kind: int):
+    def __init__(self, address: str, kind: int, curve: ClientKeys | None = None):
         self.context = zmq.Context()
         self.socket = self.context.socket(kind)
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.RCVTIMEO, round(LIMIT_S * 1e3))
+        if curve is not None:
+            secure_client(self.socket, curve)
         self.socket.connect(address)
 
     def ask(self, frame: bytes) -> bytes:
@@ -96,8 +101,8 @@ def connect() -> Iterator[Callable[..., Peer]]:
     """Connect plain sockets; they are closed after the test."""
     peers: list[Peer] = []
 
-    def _connect(address: str, kind: int = zmq.REQ) -> Peer:
-        peers.append(Peer(address, kind))
+    def _connect(address: str, kind: int = zmq.REQ, curve: ClientKeys | None = None) -> Peer:
+        peers.append(Peer(address, kind, curve))
         return peers[-1]
 
     yield _connect
@@ -173,3 +178,27 @@ def start_sidecar(monkeypatch) -> Iterator[Callable[..., Sidecar]]:
         if sidecar.process.poll() is None:
             sidecar.process.kill()
         sidecar.process.communicate(timeout=LIMIT_S)
+
+
+@pytest.fixture
+def keys(tmp_path) -> Path:
+    """A folder with the keys of a server and of the clients r1 and r2."""
+    folder = tmp_path / "keys"
+    for name in ("server", "r1", "r2"):
+        write_pair(folder, name, *new_pair())
+    return folder
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[..., PolicyClient]]:
+    """Make clients that are closed after the test."""
+    made: list[PolicyClient] = []
+
+    def _make(address: str, timeout_ms: int = 20_000, **settings) -> PolicyClient:
+        port = int(address.rpartition(":")[2])
+        made.append(PolicyClient("127.0.0.1", port, timeout_ms, **settings))
+        return made[-1]
+
+    yield _make
+    for client in made:
+        client.close()

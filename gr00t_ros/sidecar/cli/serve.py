@@ -14,6 +14,7 @@ from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.endpoints import Answers
+from gr00t_ros.sidecar.keys import read_server_keys
 from gr00t_ros.sidecar.messages import Generation
 from gr00t_ros.sidecar.modality_of import state_widths
 from gr00t_ros.sidecar.policies import POLICIES, Policy, make_policy
@@ -88,10 +89,17 @@ def _server(
         delay=Delay(options.delay_ms, options.jitter_ms),
         seed=options.seed,
         around=around,
+        keys=read_server_keys(options.keys) if options.keys else None,
     )
-    if token is None and options.host not in LOOPBACK:
-        log.warning("no token, and not only this machine can reach %s", server.address)
+    if token is None and not options.keys and options.host not in LOOPBACK:
+        log.warning("no token and no keys, and not only this machine can reach %s", server.address)
     return server
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:  # ZeroMQ would take it modulo 65536
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 65535")
+    return int(text)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +107,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--embodiment", default="franka_droid", help="name or path of its YAML file (%(default)s)")
     add("--host", default="127.0.0.1", help="address to serve on; * is every one (%(default)s)")
-    add("--port", type=int, default=5555, help="TCP port, 0 for a free one (%(default)s)")
+    add("--port", type=_port, default=5555, help="TCP port, 0 for a free one (%(default)s)")
     add(
         "--codec",
         choices=[item.value for item in Generation],
@@ -108,6 +116,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--flat", action="store_true", help="flat keys, as behind --use_sim_policy_wrapper")
     add("--token-file", help=f"file with the API token; else {ENVIRONMENT_VARIABLE} where set")
+    add("--keys", metavar="FOLDER", help="CURVE, for the clients whose public keys are there")
     add("--no-strict", action="store_true", help="leave out upstream's checks of observations")
     add("--allow-kill", action="store_true", help="let any client end this server, as upstream's")
     add("--delay-ms", type=float, default=0.0, help="artificial inference time (%(default)s)")

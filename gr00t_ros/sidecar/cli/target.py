@@ -30,6 +30,7 @@ from gr00t_ros.sidecar.environment import (
     read_environment,
 )
 from gr00t_ros.sidecar.handshake import KeyStyleSetting
+from gr00t_ros.sidecar.keys import ClientKeys, read_client_keys
 from gr00t_ros.sidecar.token import ENVIRONMENT_VARIABLE, Token, read_token
 
 _NO_ANSWER = (UnreachableError, DeadlineError, SettingsError, EmbodimentError)
@@ -44,13 +45,16 @@ class Target:
     timeout_ms: int
     token: Token | None
     key_style: KeyStyleSetting
+    curve: ClientKeys | None
     environment: Environment
     embodiment_name: str | None
 
     def client(self, key_style: KeyStyleSetting | None = None) -> PolicyClient:
         """Return a client of it, not yet connected."""
         style = key_style or self.key_style
-        return PolicyClient(self.host, self.port, self.timeout_ms, self.token, style)
+        return PolicyClient(
+            self.host, self.port, self.timeout_ms, self.token, style, curve=self.curve
+        )
 
     def embodiment(self) -> Embodiment:
         """Return the embodiment that is named, else that of the environment's tag."""
@@ -89,9 +93,16 @@ def _target(options: argparse.Namespace, environment: Mapping[str, str]) -> Targ
         timeout_ms=options.timeout_ms or found.timeout_ms or DEFAULT_TIMEOUT_MS,
         token=read_token(options.token_file) if options.token_file else found.token,
         key_style=options.key_style,
+        curve=_curve(options.server_key, options.client_key),
         environment=found,
         embodiment_name=getattr(options, "embodiment", None),
     )
+
+
+def _curve(server_key: str | None, client_key: str | None) -> ClientKeys | None:
+    if bool(server_key) != bool(client_key):
+        raise SettingsError("--server-key and --client-key: got one, expected both or neither")
+    return read_client_keys(server_key, client_key) if server_key and client_key else None
 
 
 def question(verb: str, description: str) -> argparse.ArgumentParser:
@@ -103,6 +114,8 @@ def question(verb: str, description: str) -> argparse.ArgumentParser:
     add("--timeout-ms", type=_positive, help=f"of each call; else {TIMEOUT_MS}, else 15000")
     names = f"{ENVIRONMENT_VARIABLE} or {API_TOKEN}"
     add("--token-file", help=f"file with the API token; else {names}")
+    add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
+    add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
     add("--key-style", choices=("auto", "nested", "flat"), default="auto", help="(%(default)s)")
     add("--json", action="store_true", help="print JSON in place of tables")
     return parser

@@ -1,0 +1,101 @@
+"""gr00t-sidecar proxy: stand before a policy server and let nobody else talk to it.
+
+Owns the options and the signals. Prints one line on stdout, ``READY tcp://HOST:PORT``.
+"""
+
+import argparse
+import logging
+import signal
+from collections.abc import Sequence
+
+from gr00t_ros.core.errors import Gr00tError, SettingsError
+from gr00t_ros.sidecar.cli.serve import LOOPBACK, start_log
+from gr00t_ros.sidecar.keys import read_server_keys
+from gr00t_ros.sidecar.proxy import Proxy, ProxySettings
+from gr00t_ros.sidecar.proxy_core import ALLOWED, Limits
+from gr00t_ros.sidecar.token import read_token
+
+log = logging.getLogger("gr00t_ros.sidecar")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGINT or SIGTERM; 0 then, 1 where it could not start."""
+    options = _parser().parse_args(argv)
+    start_log()
+    try:
+        settings = _settings(options)
+        proxy = Proxy(settings)
+    except Gr00tError as error:
+        log.error("%s", error)
+        return 1
+    with proxy:
+        proxy.stop_on(signal.SIGINT, signal.SIGTERM)
+        log.info("before %s, with %s", settings.upstream, _guards(settings))
+        print(f"READY {proxy.address}", flush=True)
+        proxy.serve_forever()
+    log.info("stopped: %s", proxy.core.counts)
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> ProxySettings:
+    settings = ProxySettings(
+        upstream=_address("--upstream", options.upstream, 1),
+        listen=_address("--listen", options.listen, 0),
+        limits=Limits(
+            max_request_bytes=round(options.max_request_mib * 1024 * 1024),
+            max_wait_ms=options.max_wait_ms,
+            deadline_ms=options.deadline_ms,
+            rate_hz=options.rate_hz,
+            burst=options.burst,
+            endpoints=(*ALLOWED, *options.endpoint),
+        ),
+        # Not from the environment: whose token it would be, the robots' or the server's?
+        token=read_token(options.token_file, {}),
+        upstream_token=read_token(options.upstream_token_file, {}),
+        keys=read_server_keys(options.keys) if options.keys else None,
+        receive_ms=options.receive_ms,
+    )
+    host = options.listen.rpartition(":")[0]
+    if settings.keys is None and settings.token is None and host not in LOOPBACK:
+        raise SettingsError(
+            f"--listen {options.listen} can be reached from other machines: expected --keys"
+            " FOLDER (see gr00t-sidecar keys), or --token-file"
+        )
+    return settings
+
+
+def _address(option: str, text: str, lowest_port: int) -> str:
+    """Return the ZeroMQ address of HOST:PORT; ZeroMQ itself takes any number modulo 65536."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not lowest_port <= int(port) <= 65_535:
+        expected = f"HOST:PORT with a port from {lowest_port} to 65535"
+        raise SettingsError(f"{option} {text!r:.80}: expected {expected}")
+    return f"tcp://{text}"
+
+
+def _guards(settings: ProxySettings) -> str:
+    names = [] if settings.keys is None else sorted(settings.keys.clients.values())
+    keys = f"CURVE for {', '.join(names)}" if names else "no encryption"
+    return f"{keys}, {'a token' if settings.token else 'no token'}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gr00t-sidecar proxy",
+        description="Encryption, a token and limits before a policy server that has none.",
+    )
+    add = parser.add_argument
+    defaults = Limits()
+    add("--upstream", required=True, metavar="HOST:PORT", help="the policy server")
+    add("--listen", default="127.0.0.1:5556", metavar="HOST:PORT", help="(%(default)s)")
+    add("--keys", metavar="FOLDER", help="CURVE, for the clients whose public keys are there")
+    add("--token-file", help="the token that every client must send")
+    add("--upstream-token-file", help="the token that the server wants; a client's never goes on")
+    add("--endpoint", action="append", default=[], help="forward this one too; may be repeated")
+    add("--max-request-mib", type=float, default=defaults.max_request_bytes / 2**20, metavar="MIB")
+    add("--max-wait-ms", type=int, default=defaults.max_wait_ms, help="for a turn (%(default)s)")
+    add("--deadline-ms", type=int, default=defaults.deadline_ms, help="of the server (%(default)s)")
+    add("--receive-ms", type=int, default=10_000, help="for a client's message (%(default)s)")
+    add("--rate-hz", type=float, default=defaults.rate_hz, help="of one client (%(default)s)")
+    add("--burst", type=int, default=defaults.burst, help="of one client (%(default)s)")
+    return parser

@@ -1,0 +1,131 @@
+"""CURVE keys as files: who may talk to a server, and as whom; secret ones are never shown.
+
+Refuses to know sockets (curve.py). A key is 40 characters of Z85, one a file. A server's folder
+holds ``server.secret``, ``server.public`` and a ``NAME.public`` for each client that it admits;
+a client needs ``server.public`` and its own ``NAME.secret``, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gr00t_ros.core.errors import SettingsError
+
+SERVER: Final = "server"
+PUBLIC: Final = ".public"
+SECRET: Final = ".secret"
+
+_Z85: Final = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+class SecretKey:
+    """A secret key that only `reveal` returns; repr, str and format show it redacted."""
+
+    __slots__ = ("_z85",)
+
+    def __init__(self, z85: str) -> None:
+        if not _Z85.fullmatch(z85):
+            raise SettingsError(f"secret key: {len(z85)} characters, expected 40 of Z85")
+        self._z85 = z85
+
+    def reveal(self) -> str:
+        """Return the key itself, for the socket only."""
+        return self._z85
+
+    def __repr__(self) -> str:
+        return "SecretKey(<redacted>)"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKeys:
+    """What a server needs: its own secret key, and its clients as public key -> name."""
+
+    secret: SecretKey
+    clients: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeys:
+    """What a client needs: the server's public key and its own secret key."""
+
+    server_public: str
+    secret: SecretKey
+
+
+def read_server_keys(folder: str | Path) -> ServerKeys:
+    """Read a server's folder; raise `SettingsError` naming the file that is missing or wrong."""
+    place = Path(folder)
+    clients: dict[str, str] = {}
+    for path in sorted(place.glob(f"*{PUBLIC}")):
+        if path.stem != SERVER:
+            key = _read_public(path)
+            if key in clients:
+                raise SettingsError(f"{path}: the key of {clients[key]} too, expected one each")
+            clients[key] = path.stem
+    secret = _read_secret(place / f"{SERVER}{SECRET}")
+    if not clients:
+        raise SettingsError(f"{place}: no NAME{PUBLIC} of a client, so nobody could connect")
+    return ServerKeys(secret, clients)
+
+
+def read_client_keys(server_public: str | Path, secret: str | Path) -> ClientKeys:
+    """Read a client's two files; raise `SettingsError` naming the one that is wrong."""
+    return ClientKeys(_read_public(Path(server_public)), _read_secret(Path(secret)))
+
+
+def write_pair(folder: Path, name: str, public: str, secret: SecretKey) -> bool:
+    """Write NAME.public and NAME.secret, the latter for its owner's eyes only.
+
+    Returns False and writes nothing where the pair exists. Raises `SettingsError`.
+    """
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"key name {name!r:.80}: expected letters, digits, - and _")
+    secret_path, public_path = folder / f"{name}{SECRET}", folder / f"{name}{PUBLIC}"
+    if secret_path.exists() and public_path.exists():
+        return False
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_new(secret_path, secret.reveal(), 0o600)
+        _write_new(public_path, public, 0o644)
+    except OSError as error:
+        raise SettingsError(f"{error.filename}: {error.strerror}") from error
+    return True
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    """Write a file that must not exist yet; never readable by others for a moment."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text + "\n")
+
+
+def _read_public(path: Path) -> str:
+    text = _read(path)
+    if not _Z85.fullmatch(text):
+        raise SettingsError(f"{path}: {len(text)} characters, expected a key of 40 (Z85)")
+    return text
+
+
+def _read_secret(path: Path) -> SecretKey:
+    text = _read(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise SettingsError(f"{path}: others may read this secret key, expected chmod 600")
+    if not _Z85.fullmatch(text):
+        raise SettingsError(f"{path}: {len(text)} characters, expected a key of 40 (Z85)")
+    return SecretKey(text)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="ascii") as file:
+            return file.read(4096).strip()
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: no key of Z85 text") from None

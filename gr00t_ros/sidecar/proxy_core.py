@@ -1,0 +1,207 @@
+"""What a proxy beside a policy server does with each request: pure, without sockets or clock.
+
+In goes a request with where it came from, out come replies and, one at a time, the frames to
+forward. Refuses to know how frames travel (proxy.py) and what an observation is. Whatever a
+client sends ends in one reply: forwarded, refused with the reason, or busy.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gr00t_ros.core.errors import SettingsError, WireError
+from gr00t_ros.sidecar import codec, messages
+from gr00t_ros.sidecar.envelope import Bytes, Envelope, read_envelope
+from gr00t_ros.sidecar.fair_queue import FairQueue
+from gr00t_ros.sidecar.rate import RateLimit
+from gr00t_ros.sidecar.token import Token
+
+ALLOWED: Final = (
+    messages.PING,
+    messages.GET_MODALITY_CONFIG,
+    messages.GET_ACTION,
+    messages.RESET,
+)
+MAX_CLIENTS: Final = 64
+MAX_JOBS: Final = 2  # of one client: the one it waits for, and one more where it reconnected
+_MAX_ECHO_BYTES: Final = 65_536  # replies up to this size are searched for the server's token
+
+Route = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may do to the server behind the proxy.
+
+    max_wait_ms: how long a request may wait for its turn before the answer is busy. deadline_ms:
+    how long the server may take. rate_hz, burst: requests of one client. endpoints: those that
+    are forwarded; kill never is.
+    """
+
+    max_request_bytes: int = 16 * 1024 * 1024
+    max_wait_ms: int = 500
+    deadline_ms: int = 15_000
+    rate_hz: float = 50.0
+    burst: int = 100
+    endpoints: tuple[str, ...] = ALLOWED
+
+    def __post_init__(self) -> None:
+        if messages.KILL in self.endpoints:
+            raise SettingsError("endpoint kill: it ends the server, expected any other")
+        for name in ("max_request_bytes", "max_wait_ms", "deadline_ms", "rate_hz", "burst"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}, expected more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One frame to one client."""
+
+    route: Route
+    frame: Bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the requests; `refused` are those that were not worth forwarding."""
+
+    requests: int = 0
+    answered: int = 0
+    refused: int = 0
+    busy: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    route: Route
+    frame: Bytes = field(repr=False)  # the server's token may be in it
+
+
+@dataclass(slots=True)
+class _InFlight:
+    job: _Job
+    until_ns: int
+
+
+@dataclass(slots=True)
+class ProxyCore:
+    """The rules and the queue. Every method's replies are to be sent, in their order.
+
+    token: asked of every client. upstream_token: what the server behind asks for; a client's
+    own is never passed on.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    token: Token | None = None
+    upstream_token: Token | None = None
+    counts: Counts = field(default_factory=Counts)
+    _rate: RateLimit = field(init=False)
+    _queue: FairQueue[_Job] = field(init=False)
+    _in_flight: _InFlight | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._rate = RateLimit(self.limits.rate_hz, self.limits.burst)
+        self._queue = FairQueue(self.limits.max_wait_ms * 1_000_000, MAX_CLIENTS, MAX_JOBS)
+
+    def request(
+        self, client: Hashable, route: Route, frames: Sequence[Bytes], now_ns: int
+    ) -> tuple[Reply, ...]:
+        """Take a request of a client; `route` is what its reply needs to find it."""
+        self.counts.requests += 1
+        if not self._rate.allows(client, now_ns):
+            return (self._busy(route, f"more than {self.limits.rate_hz:g} requests a second"),)
+        try:
+            frame = self._forwardable(frames)
+        except WireError as error:
+            self.counts.refused += 1
+            return (_error(route, str(error)),)
+        left_out = self._queue.push(client, _Job(route, frame), now_ns)
+        return tuple(self._busy(job.route, "too many requests wait") for job in left_out)
+
+    def next_frame(self, now_ns: int) -> Bytes | None:
+        """Return the next frame to forward, unless one is with the server."""
+        if self._in_flight is not None:
+            return None
+        job = self._queue.pop()
+        if job is None:
+            return None
+        self._in_flight = _InFlight(job, now_ns + self.limits.deadline_ms * 1_000_000)
+        return job.frame
+
+    def answered(self, frame: Bytes) -> Reply:
+        """Take the server's reply to the frame that is with it."""
+        job = self._landed()
+        if self._is_telling(frame):
+            self.counts.failed += 1
+            return _error(job.route, "the policy server's answer held a secret and was withheld")
+        self.counts.answered += 1
+        return Reply(job.route, frame)
+
+    def failed(self, why: str) -> Reply:
+        """Give up the frame that is with the server."""
+        self.counts.failed += 1
+        return _error(self._landed().route, why)
+
+    def expired(self, now_ns: int) -> tuple[Reply, ...]:
+        """Answer busy to what has waited too long."""
+        jobs = self._queue.expired(now_ns)
+        waited = f"waited {self.limits.max_wait_ms} ms for its turn"
+        return tuple(self._busy(job.route, waited) for job in jobs)
+
+    def is_late(self, now_ns: int) -> bool:
+        """Whether the server has had the frame that is with it for longer than it may."""
+        return self._in_flight is not None and now_ns >= self._in_flight.until_ns
+
+    def next_event_ns(self) -> int | None:
+        """When `expired` or `is_late` will have something to say, if nothing else happens."""
+        late_ns = None if self._in_flight is None else self._in_flight.until_ns
+        times = (self._queue.next_expiry_ns(), late_ns)
+        return min((time for time in times if time is not None), default=None)
+
+    def _is_telling(self, frame: Bytes) -> bool:
+        """Whether a reply quotes the token that only this proxy and the server know."""
+        if self.upstream_token is None or len(frame) > _MAX_ECHO_BYTES:
+            return False
+        return self.upstream_token.reveal().encode() in bytes(frame)
+
+    def _landed(self) -> _Job:
+        assert self._in_flight is not None, "nothing is with the server"
+        job, self._in_flight = self._in_flight.job, None
+        return job
+
+    def _forwardable(self, frames: Sequence[Bytes]) -> Bytes:
+        """Return the frame to forward; raise WireError with what the client is told."""
+        if len(frames) != 1:
+            raise WireError(f"got a request of {len(frames)} frames, expected one")
+        if len(frames[0]) > self.limits.max_request_bytes:
+            raise WireError(
+                f"request of {len(frames[0])} bytes, "
+                f"expected at most {self.limits.max_request_bytes}"
+            )
+        envelope = read_envelope(frames[0])
+        self._check_token(envelope)
+        if envelope.endpoint not in self.limits.endpoints:
+            raise WireError(f"endpoint {envelope.endpoint!r:.80} is not forwarded by this proxy")
+        secret = None if self.upstream_token is None else self.upstream_token.reveal()
+        return envelope.with_token(secret)
+
+    def _check_token(self, envelope: Envelope) -> None:
+        if self.token is None:
+            return
+        given, secret = (envelope.token or "").encode(), self.token.reveal().encode()
+        if not hmac.compare_digest(given, secret):
+            raise WireError("Unauthorized: Invalid API token")
+
+    def _busy(self, route: Route, why: str) -> Reply:
+        self.counts.busy += 1
+        return _error(route, f"busy: {why}")
+
+
+def _error(route: Route, text: str) -> Reply:
+    """The error reply that every generation's client understands."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return Reply(route, codec.encode({"error": text}, "npy"))
