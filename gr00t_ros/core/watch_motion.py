@@ -1,0 +1,126 @@
+"""Watches on the arm and its controller: does it follow, is it active, does it play our plan.
+
+All positions are (J,) float64 in plan joint order, rad; a value that is no number is a finding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.limits import JointLimits
+from gr00t_ros.core.watch_table import finding
+from gr00t_ros.core.watchdog import Finding
+
+Floats = NDArray[np.float64]
+
+_SCALING_TOLERANCE = 1e-3  # of a factor that is a product of rounded percentages
+_STAMP_JITTER_S = 5e-3  # between a controller's sample and the stamp that it gives it
+
+
+class TrackingError:
+    """Measures for how long each joint has been away from what its controller plays."""
+
+    def __init__(
+        self, limits: JointLimits, limit_rad: float = 0.1, limit_ns: int = 200_000_000
+    ) -> None:
+        """Fault when a joint is more than `limit_rad` away for more than `limit_ns`.
+
+        Joints whose held difference is unchecked, such as a gripper around an object, are exempt.
+        """
+        self._names, self._checked = limits.names, np.isfinite(limits.held)
+        self.limit_rad, self.limit_ns = limit_rad, limit_ns
+        self._since_ns: list[int | None] = [None] * len(limits)
+        self._checked_ns: int | None = None
+
+    def check(self, now_ns: int, reference: Floats, measured: Floats) -> Finding | None:
+        """Compare at one instant; after a gap of more than `limit_ns` the time begins anew."""
+        last_ns, self._checked_ns = self._checked_ns, now_ns
+        if last_ns is None or not 0 <= now_ns - last_ns <= self.limit_ns:
+            self._since_ns = [None] * len(self._names)
+        apart = np.abs(reference - measured)
+        away = ~(apart <= self.limit_rad) & self._checked
+        self._since_ns = [
+            (now_ns if since is None else since) if far else None
+            for since, far in zip(self._since_ns, away, strict=True)
+        ]
+        since_ns, joint = min(
+            ((since, joint) for joint, since in enumerate(self._since_ns) if since is not None),
+            default=(now_ns, 0),
+        )
+        if now_ns - since_ns <= self.limit_ns:
+            return None
+        text = (
+            f"{self._names[joint]}: commanded {reference[joint]:.4f}, measured "
+            f"{measured[joint]:.4f} rad, more than {self.limit_rad:.3f} apart for "
+            f"{(now_ns - since_ns) / 1e9:.2f} s, at most {self.limit_ns / 1e9:.2f} s allowed"
+        )
+        return finding("tracking_error", text)
+
+
+class WorkspaceBox:
+    """Counts chunks in a row that came while the end effector was outside its box."""
+
+    def __init__(self, lower: Floats, upper: Floats, limit: int = 3) -> None:
+        """Corners (3,) m in the frame of the pose; drop each chunk, fault at `limit` in a row."""
+        self._lower, self._upper, self.limit = lower, upper, limit
+        self._run = 0
+
+    def see(self, position: Floats) -> Finding | None:
+        """Take the position (3,) m of the end effector as a chunk arrives."""
+        inside = (self._lower <= position) & (position <= self._upper)
+        if inside.all():
+            self._run = 0
+            return None
+        self._run += 1
+        axis = int(np.argmin(inside))
+        text = (
+            f"end effector: {'xyz'[axis]} is {position[axis]:.3f} m, {self._lower[axis]:.3f} to "
+            f"{self._upper[axis]:.3f} allowed, {self._run} chunks in a row"
+        )
+        return finding("workspace_box", text, self._run >= self.limit)
+
+
+def controller_silent(
+    output: str, topic: str, age_ns: int | None, limit_ns: int = 200_000_000
+) -> Finding | None:
+    """Watch the age of a controller's state; None is one that never told, which is no silence."""
+    if age_ns is None or age_ns <= limit_ns:
+        return None
+    text = (
+        f"controller of {output}: last state on {topic} is {age_ns / 1e9:.2f} s old, at most "
+        f"{limit_ns / 1e9:.2f} s allowed"
+    )
+    return finding("controller_silent", text)
+
+
+def speed_scaling(output: str, factor: float) -> Finding | None:
+    """Watch the controller's speed scaling factor, which has to be 1 (control.md 1, item 8)."""
+    if abs(factor - 1.0) <= _SCALING_TOLERANCE:
+        return None
+    return finding("speed_scaling", f"controller of {output}: speed scaling is {factor:g}, not 1")
+
+
+def reference_against_plan(
+    names: tuple[str, ...],
+    reference: Floats,
+    planned: Floats,
+    velocity: Floats,
+    limit_rad: float = 2e-3,
+) -> Finding | None:
+    """Watch what the controllers play against what was sent for the stamp of their state.
+
+    `planned` and `velocity` (rad/s) are the plan's at that stamp; allowed is `limit_rad` and
+    what the joint moves in 5 ms (control.md 1, item 7).
+    """
+    apart, allowed = np.abs(reference - planned), limit_rad + np.abs(velocity) * _STAMP_JITTER_S
+    bad = ~(apart <= allowed)
+    if not bad.any():
+        return None
+    excess = np.nan_to_num(apart - allowed, nan=np.inf)
+    joint = int(np.argmax(np.where(bad, excess, -np.inf)))
+    text = (
+        f"{names[joint]}: the controller plays {reference[joint]:.4f}, sent was "
+        f"{planned[joint]:.4f} rad, at most {allowed[joint]:.4f} apart allowed"
+    )
+    return finding("reference_against_plan", text)

@@ -1,0 +1,145 @@
+"""Rows of the table of watches: the arm, its controllers, the operator and the node itself."""
+
+from __future__ import annotations
+
+from gr00t_ros.core.watch_row import Threshold, Watch, Wired
+from gr00t_ros.core.watchdog import Reaction
+
+_DROP, _PAUSE, _FAULT = Reaction.DROP, Reaction.PAUSE, Reaction.FAULT
+_REFUSALS = Threshold("refusals_to_fault", "", 3, 1, 100)
+_THIRD = "refusals_to_fault in a row"
+
+ARM: tuple[Watch, ...] = (
+    Watch(
+        "held_position",
+        "distance of the position that the controller holds from the measured one",
+        _FAULT,
+        (Threshold("limits.JOINT.held", "rad", 0.05, home="embodiment"),),
+        "The controller pushes against something, or does not control this robot.",
+        "activate the controller and free the arm",
+        "core.watchdog.held_position",
+        Wired.AT_START,
+        note="an activation is refused; a resume and a reset are not yet checked",
+    ),
+    Watch(
+        "tracking_error",
+        "distance of the measured arm from what the controller plays, per joint",
+        _FAULT,
+        (
+            Threshold("tracking_error_rad", "rad", 0.1, 0.01, 0.5),
+            Threshold("tracking_error_s", "s", 0.2, 0.02, 2.0),
+        ),
+        "The arm is blocked, overloaded, or its controller is badly tuned.",
+        "free the arm, then call ~/reset",
+        "core.watch_motion.TrackingError",
+        Wired.NO,
+        note="joints whose held difference is unchecked, such as a gripper, are exempt",
+    ),
+    Watch(
+        "workspace_box",
+        "position of the end effector outside its box when a chunk arrives",
+        _DROP,
+        (Threshold("workspace", "m", False, home="embodiment"), _REFUSALS),
+        "The policy leads the arm out of the space that it was given.",
+        "move the arm back into the box, or widen the box",
+        "core.watch_motion.WorkspaceBox",
+        Wired.NO,
+        _FAULT,
+        _THIRD,
+        "embodiment files have no box yet",
+    ),
+    Watch(
+        "controller_silent",
+        "age of the controller's own state, as the sign that it is active",
+        _FAULT,
+        # ours: ten periods of its default 50 Hz
+        (Threshold("controller_silence_s", "s", 0.2, 0.05, 2.0),),
+        "The controller was deactivated, or its process died.",
+        "activate the controller, then call ~/reset",
+        "core.watch_motion.controller_silent",
+        Wired.NO,
+        note="a start needs a reader of the command topic; nothing is asked afterwards",
+    ),
+    Watch(
+        "speed_scaling",
+        "the controller's speed scaling factor",
+        _FAULT,
+        (Threshold("deviation from 1 that is let pass", "", 1e-3, home="constant"),),
+        "The robot's speed slider is not at 100 %, so that windows would restart at real time.",
+        "set the speed slider to 100 %, then call ~/reset",
+        "core.watch_motion.speed_scaling",
+        Wired.NO,
+    ),
+    Watch(
+        "reference_against_plan",
+        "distance of what the controller plays from what it was sent for that instant",
+        _PAUSE,
+        (
+            # ours: control.md 1 says about 1 mrad; states are stamped within 5 ms of their sample
+            Threshold("reference_error_rad", "rad", 0.002, 0.001, 0.05),
+            Threshold("jitter of the state's stamp", "ms", 5.0, home="constant"),
+        ),
+        "A window came late or was lost, or somebody else commanded the arm.",
+        "check the network's delay and that nobody else publishes commands",
+        "core.watch_motion.reference_against_plan",
+        Wired.NO,
+        note="a new episode starts from what the controller holds",
+    ),
+    Watch(
+        "second_publisher",
+        "other publishers on a command topic",
+        _FAULT,
+        (Threshold("publishers beside the node's own", "", 0, home="constant"),),
+        "Another node or a second instance of this one commands the same controller.",
+        "stop the other publisher",
+        "ros.configured.Configured",
+        Wired.AT_START,
+        note="an activation is refused; one that comes later is not yet seen",
+    ),
+    Watch(
+        "e_stop",
+        "the e-stop topic and service; silence, where the topic is required",
+        _FAULT,
+        (
+            Threshold("e_stop_required", "", False),
+            Threshold("e_stop_silence_s", "s", 0.5, 0.1, 5.0),
+        ),
+        "Somebody asked for a stop, or the e-stop's own publisher died.",
+        "release the e-stop, then call ~/reset",
+        "core.watch_operator.EStop",
+        Wired.NO,
+    ),
+    Watch(
+        "dead_man",
+        "time since the operator's dead-man switch was last reported pressed",
+        _PAUSE,
+        (
+            Threshold("dead_man_required", "", False),
+            Threshold("dead_man_s", "s", 0.5, 0.05, 5.0),
+        ),
+        "The switch was released, or its publisher died.",
+        "press the dead-man switch",
+        "core.watch_operator.DeadMan",
+        Wired.NO,
+    ),
+    Watch(
+        "replay_starvation",
+        "gap between two ticks of the replay thread",
+        _PAUSE,
+        (Threshold("periods of refresh_ms", "", 3, home="constant"),),
+        "The CPU is overloaded, or the process was stopped.",
+        "check the CPU's load, and give the node realtime_priority",
+        "ros.replay_thread.ReplayThread",
+        Wired.YES,
+    ),
+    Watch(
+        "old_episode",
+        "whether a chunk belongs to the present episode",
+        _DROP,
+        (),
+        "It was asked for before a pause, a reset or a changed instruction.",
+        "nothing: the next chunk is of the present episode",
+        "core.session.Session",
+        Wired.YES,
+    ),
+)
