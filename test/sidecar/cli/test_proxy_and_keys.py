@@ -91,5 +91,15 @@ def test_without_a_verb_all_verbs_are_listed(words, capsys):
     """With one line each."""
     assert main(words) == (0 if words else 2)
     out = capsys.readouterr().out
-    for verb in ("ping", "check", "bench", "infer", "describe", "proxy", "keys", "faulty"):
+    for verb in (
+        "ping",
+        "check",
+        "bench",
+        "infer",
+        "describe",
+        "proxy",
+        "keys",
+        "replay",
+        "faulty",
+    ):
         assert f"\n  {verb} " in out
