@@ -56,7 +56,7 @@ class Configured:
         self._node, self._values = node, values
         self.clock = PlanClock(node)
         self.inputs = Inputs(node, self.embodiment, settings.observation(values))
-        self.outputs = Outputs(node, self.embodiment)
+        self.outputs = Outputs(node, self.embodiment, values.shadow)
         self._controllers = ControllerParameters(node, self.outputs.topics())
         link = Link(client, self.embodiment, token)
         self.queries = Queries(
@@ -108,7 +108,8 @@ class Configured:
         if not self.queries.instruction:
             found.append("no instruction: set parameter instruction or call ~/set_instruction")
         found += [r.reason for r in self.surroundings.findings(self.clock.now_ns())]
-        found += self._output_problems() + self._controllers.problems()
+        if not self._values.shadow:  # in shadow nobody is commanded: nobody has to listen
+            found += self._output_problems() + self._controllers.problems()
         return found or self._observation_problems() or self._start_problems()
 
     def activate(self) -> None:

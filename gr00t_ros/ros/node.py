@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, KeyValue
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
@@ -271,6 +271,8 @@ class PolicyNode(LifecycleNode):
         )
         message.header.stamp = self.get_clock().now().to_msg()
         status.fill_server(message, parts.check)
+        shadow = KeyValue(key="shadow", value=str(values.shadow).lower())
+        message.details = [*message.details, shadow]
         status.fill_session(message, parts.replay.snapshot)
         return message
 

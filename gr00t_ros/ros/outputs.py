@@ -25,15 +25,20 @@ _NS = 1_000_000_000
 class Outputs:
     """The publishers of an embodiment's outputs; silent until the node is active."""
 
-    def __init__(self, node: LifecycleNode, embodiment: Embodiment) -> None:
-        """Create a lifecycle publisher for each output of `embodiment`."""
+    def __init__(self, node: LifecycleNode, embodiment: Embodiment, shadow: bool = False) -> None:
+        """Create a lifecycle publisher for each output of `embodiment`.
+
+        In shadow no publisher of a command topic exists: windows go to ~/shadow/OUTPUT.
+        """
         order = {name: column for column, name in enumerate(embodiment.joint_names)}
         self._outputs: Sequence[tuple[Output, list[int]]] = [
             (output, [order[name] for name in output.names]) for output in embodiment.outputs
         ]
         self._publishers = {
             output.name: node.create_lifecycle_publisher(
-                JointTrajectory, window_topic(output), qos.COMMAND
+                JointTrajectory,
+                f"~/shadow/{output.name}" if shadow else window_topic(output),
+                qos.COMMAND,
             )
             for output in embodiment.outputs
         }

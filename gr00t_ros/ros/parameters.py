@@ -57,6 +57,7 @@ class Parameters:
     embodiment: str
     instruction: str
     simulation_only: bool
+    shadow: bool
     host: str
     port: int
     timeout_ms: int
@@ -96,6 +97,11 @@ TABLE: dict[str, Row] = {
     "simulation_only": Row(
         True,
         "Refuse activation unless the command topics are read by gr00t_sim_robot",
+        read_only=True,
+    ),
+    "shadow": Row(
+        False,
+        "Run without commanding: windows go to ~/shadow/OUTPUT, none to a controller",
         read_only=True,
     ),
     "host": Row("127.0.0.1", "Host of the GR00T policy server", read_only=True),
