@@ -118,6 +118,24 @@ def test_no_arm_within_the_limit_ever_faults(errors) -> None:
         assert watch.check(i * 50 * MS, ZERO, away(1, error)) is None
 
 
+@given(st.lists(st.floats(-3.0, 3.0), min_size=3, max_size=3), st.booleans())
+def test_only_the_difference_counts_wherever_the_arm_is(position, blocked) -> None:
+    """An arm that follows never faults, one that is off by more than the limit does."""
+    watch, commanded = TrackingError(LIMITS), np.array(position)
+    measured = commanded + away(1, 0.11 if blocked else 0.09)
+    found = [watch.check(ms * MS, commanded, measured) for ms in range(0, 260, 20)][-1]
+    assert (found is not None) is blocked
+    played = commanded + away(1, 0.0021 if blocked else 0.0019)
+    assert (reference_against_plan(NAMES, played, commanded, ZERO) is not None) is blocked
+
+
+def test_a_second_look_at_the_same_instant_is_no_gap() -> None:
+    """Two ticks may see the same state of the controller."""
+    watch, far = TrackingError(LIMITS), away(0, 0.2)
+    found = [watch.check(ms * MS, ZERO, far) for ms in (0, 0, 100, 100, 200, 200, 210, 210)]
+    assert found[:6] == [None] * 6 and None not in found[6:]
+
+
 LOWER, UPPER = np.array([0.2, -0.4, 0.0]), np.array([0.7, 0.4, 0.6])
 INSIDE = np.array([0.5, 0.0, 0.3])
 
