@@ -221,7 +221,8 @@ class PolicyNode(LifecycleNode):
         """Publish the status at once when mode or reason changed, else at 2 Hz."""
         parts = self._parts
         if parts is None:
-            self._say("not configured")
+            if self._said[0] != Mode.UNCONFIGURED.value:  # else why configure failed stays said
+                self._say("not configured")
             return
         if self._state_machine.current_state[1] == _INACTIVE:
             parts.follow_readiness()

@@ -1,6 +1,7 @@
 """The node's transitions over real DDS: what they answer, and how the process leaves."""
 
 import signal
+import time
 
 import pytest
 from ros_fixtures import collect, wait_until
@@ -157,7 +158,10 @@ def test_configure_names_what_is_wrong_and_the_node_lives_on(rig, parameters, re
     """Configure fails with the reason in status and log; the node can still be asked."""
     rig.start_policy(**parameters)
     assert not rig.change("configure")
-    rig.wait_for_reason("configure failed", reason)
+    said = rig.wait_for_reason("configure failed", reason)
+    end = time.monotonic() + 0.3  # three ticks of the status timer, which must not unsay it
+    wait_until(lambda: time.monotonic() > end, "0.3 s")
+    assert rig.statuses[-1] is said
     rig.policy.wait_for_line(f"configure: .*{reason}")
     assert rig.state == "unconfigured"
 
