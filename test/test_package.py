@@ -24,8 +24,9 @@ KEYS = {
     "yaml": "python3-yaml",
     "zmq": "python3-zmq",
 }
-# No rosdep keys: launch/simulation.launch.py and bags/bag.py name the command that installs them.
-WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags"}
+# No rosdep keys: launch/simulation.launch.py, bags/bag.py and sidecar/lerobot_dataset.py name the
+# command that installs them.
+WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags", "pyarrow"}
 OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*.py")}
 
 
