@@ -315,6 +315,26 @@ def test_a_server_that_is_silent_is_given_up_at_the_deadline(start_peer, proxy_o
     assert proxy.core.counts.failed == 2
 
 
+def test_giving_up_again_and_again_leaves_no_descriptor_and_no_thread_behind(
+    start_peer, proxy_of, client_of
+):
+    """A server that is away for a night costs one socket, not one a request."""
+    _, port = start_peer("silent")
+    proxy = proxy_of(f"tcp://127.0.0.1:{port}", deadline_ms=5)
+    client = client_of(proxy.address)
+    for number in range(40):
+        with pytest.raises(RemoteError, match="did not answer"):
+            client.ping()
+        if number == 9:
+            first = held()
+    until(lambda: held() <= first)
+
+
+def held():
+    """How many descriptors and threads this process has."""
+    return len(list(Path("/proc/self/fd").iterdir())) + threading.active_count()
+
+
 def test_a_late_reply_is_never_given_to_the_next_request(start_sidecar, proxy_of, client_of):
     """The first action comes after the deadline; the second is its own."""
     sidecar = start_sidecar("faulty", "--port", "0", "--fault", "late=700:1", "--fault", "nan:1")
