@@ -8,7 +8,7 @@ the two cannot take one frame for different requests: three known keys, each at 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgpack
@@ -42,7 +42,7 @@ class Envelope:
 
     frame: Bytes
     endpoint: str
-    token: str | None
+    token: str | None = field(repr=False)
     fields: Mapping[str, slice]
 
     def with_token(self, token: str | None) -> Bytes:
