@@ -29,7 +29,7 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 # The core in the order of the data: a file imports only files above it.
 CORE = (
-    "errors schema limits streams actions embodiment modality fit "
+    "errors schema limits streams actions workspace embodiment modality fit "
     "buffer state observation "
     "chunk reference guard "
     "stop shaper sampler pace plan replay_settings planner replay "

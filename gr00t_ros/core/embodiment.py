@@ -20,6 +20,7 @@ from gr00t_ros.core.streams import (
     read_state,
     read_video,
 )
+from gr00t_ros.core.workspace import Workspace, read_workspace
 
 __all__ = [
     "ActionKey",
@@ -29,6 +30,7 @@ __all__ = [
     "StateStream",
     "Stream",
     "VideoStream",
+    "Workspace",
     "parse",
 ]
 
@@ -44,6 +46,7 @@ _FIELDS = (
     "outputs",
     "limits",
 )
+_OPTIONAL = ("workspace",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +67,7 @@ class Embodiment:
     outputs: tuple[Output, ...]
     limits: JointLimits
     source: str
+    workspace: Workspace | None = None
 
     @property
     def step_ns(self) -> int:
@@ -92,10 +96,11 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
     unfilled = list(Place(mapping, where).unfilled())
     if unfilled:
         raise EmbodimentError(f"{where}: still to be filled in: {', '.join(unfilled)}")
-    at = Place(mapping, where).fields(_FIELDS)
+    at = Place(mapping, where).fields(_FIELDS, _OPTIONAL)
     rate_hz = at["rate_hz"].number(*RATE_HZ)
     outputs = read_outputs(at["outputs"].entries())
     joint_names = tuple(name for output in outputs for name in output.names)
+    state = read_state(at["state"].entries(), rate_hz)
     return Embodiment(
         robot=at["robot"].text(),
         tag=at["embodiment_tag"].text(),
@@ -103,9 +108,10 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         language_key=at["language_key"].text(),
         action_horizon=at["action_horizon"].integer(1, 1000),
         video=read_video(at["video"].entries(), rate_hz),
-        state=read_state(at["state"].entries(), rate_hz),
+        state=state,
         action=read_action(at["action"].entries(), outputs),
         outputs=outputs,
         limits=read_limits(at["limits"], joint_names),
         source=where,
+        workspace=read_workspace(at["workspace"], state) if "workspace" in at else None,
     )
