@@ -1,4 +1,4 @@
-"""The simulated cameras' thread: one picture of each at a fixed rate of simulated time.
+"""The simulated cameras' thread: one noisy picture of each at a fixed rate of simulated time.
 
 Refuses to know ROS and physics: it is handed the world, and hands on pictures. The GL
 context lives and dies in this thread.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.sim.loop import Snapshot
 from gr00t_ros.sim.pace import Pace
+from gr00t_ros.sim.sensor_noise import SensorNoise
 
 Pictures = dict[str, NDArray[np.uint8]]
 
@@ -50,13 +51,16 @@ class SyntheticCameras:
 class CameraFeed:
     """Renders the newest snapshot at each due time; frames that come too late are skipped."""
 
-    def __init__(self, open_renderer: Callable[[], Renderer]) -> None:
+    def __init__(self, open_renderer: Callable[[], Renderer], seed: int = 0) -> None:
         """Start the thread and wait until it has opened its renderer; raises what that raises.
+
+        `seed` is that of the sensors' noise.
 
         Opening takes the interpreter for a tenth of a second, which physics must not feel:
         hence before ``start``.
         """
         self._open_renderer = open_renderer
+        self._noise = SensorNoise(seed)
         self._opened = threading.Event()
         self._begin = threading.Event()
         self._stop = threading.Event()
@@ -110,7 +114,9 @@ class CameraFeed:
         tick = self._pace.newest_due() + 1
         while self._pace.wait(tick, self._stop):
             world = self._snapshot()
-            self._on_pictures(world.time_ns, renderer.render(world.world))
+            clean = renderer.render(world.world)
+            noisy = {name: self._noise.add(picture) for name, picture in clean.items()}
+            self._on_pictures(world.time_ns, noisy)
             self._frames += 1
             following = max(tick + 1, self._pace.newest_due())
             self._skipped += following - tick - 1

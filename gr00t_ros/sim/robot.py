@@ -84,7 +84,7 @@ class SimRobot(Node):
 
     def _start_threads(self) -> None:
         settings = self._settings
-        self._feed = CameraFeed(self._open_renderer)
+        self._feed = CameraFeed(self._open_renderer, settings.seed)
         start_ns = SIMULATED_START_NS if settings.publish_clock else time.monotonic_ns()
         factor = settings.real_time_factor
         self._pace = Pace(start_ns, TICK_NS, factor)
