@@ -44,7 +44,8 @@ NOT_IN_CORE = frozenset(
 )
 # Sockets belong to few files; everything else sees bytes.
 WITH_ZMQ = frozenset(
-    f"sidecar/{name}.py" for name in ("client", "server", "curve", "proxy", "upstream")
+    f"sidecar/{name}.py"
+    for name in ("client", "connection", "server", "curve", "proxy", "upstream")
 )
 
 

@@ -62,7 +62,7 @@ class Link:
         self.checked = self._probed_ns = None
         server = self._client.connect(self._probe)
         found_ns = time.monotonic_ns()
-        self._connection = self._client.connections
+        self._connection = self._client.counts.connections
         differences = self._compare(server)
         buffers = RequestBuffers(lambda: self._template(server))
         template = self._template(server)
@@ -127,7 +127,7 @@ class Link:
 
     def _refuse_unchecked(self) -> None:
         """Check what is behind a connection made since the check, and never use its answer."""
-        if self._client.connections == self._connection:
+        if self._client.counts.connections == self._connection:
             return
         self.check()
         raise UnreachableError(

@@ -16,7 +16,8 @@ from typing import Final
 
 import zmq
 
-from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.core.errors import SettingsError, UnreachableError
+from gr00t_ros.sidecar.address import needs_ipv6
 from gr00t_ros.sidecar.curve import Admission
 from gr00t_ros.sidecar.keys import ServerKeys
 from gr00t_ros.sidecar.memory import release_freed, resident_bytes
@@ -76,11 +77,12 @@ class Proxy:
         try:
             self._socket = self._listen(settings.listen)
             self._upstream = Upstream(self._context, settings.upstream, settings.max_reply_bytes)
-        except zmq.ZMQError as error:
+        except (zmq.ZMQError, UnreachableError) as error:
             self._wake.close()
             self._context.destroy(linger=0)
             where = f"{settings.listen} before {settings.upstream}"
-            raise SettingsError(f"cannot serve on {where}: {error.strerror}") from error
+            why = error.strerror if isinstance(error, zmq.ZMQError) else error
+            raise SettingsError(f"cannot serve on {where}: {why}") from error
         self.address: str = self._socket.get_string(zmq.LAST_ENDPOINT)
 
     def __enter__(self) -> Proxy:
@@ -131,7 +133,7 @@ class Proxy:
         front.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         front.set(zmq.HEARTBEAT_IVL, max(1, settings.receive_ms // 4))
         front.set(zmq.HEARTBEAT_TIMEOUT, settings.receive_ms)
-        front.set(zmq.IPV6, int(address.startswith("tcp://[")))
+        front.set(zmq.IPV6, int(needs_ipv6(address)))
         if self._admission is not None:
             self._admission.secure(front)
         try:

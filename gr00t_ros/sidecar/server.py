@@ -16,6 +16,7 @@ from types import TracebackType
 import zmq
 
 from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.sidecar.address import needs_ipv6
 from gr00t_ros.sidecar.codec import MAX_BYTES
 from gr00t_ros.sidecar.curve import Admission
 from gr00t_ros.sidecar.dialect import DIALECTS
@@ -108,6 +109,7 @@ class PolicyServer:
         self._admission = None if keys is None else Admission(self._context, keys)
         if self._admission is not None:
             self._admission.secure(self._socket)
+        self._socket.set(zmq.IPV6, int(needs_ipv6(bind)))
         self._wake = Wake()
         try:
             self._socket.bind(bind)

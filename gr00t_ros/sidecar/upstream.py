@@ -6,23 +6,31 @@ ever taken for an answer. Nothing here blocks: its owner polls `sockets` and cal
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from gr00t_ros.sidecar.address import needs_ipv6, numeric
 from gr00t_ros.sidecar.envelope import Bytes
 
 _RECONNECT_MS: Final = 100
+_LOOK_UP_NS: Final = 5_000_000_000
 
 
 class Upstream:
-    """One server at `address`, connected all the time, lost and found again by itself."""
+    """One server at `address`, connected all the time, lost and found again by itself.
+
+    Its name is looked up once, on construction; raises `UnreachableError` where nobody knows it.
+    """
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], address: str, max_reply_bytes: int
     ) -> None:
-        self._context, self._address, self._cap = context, address, max_reply_bytes
+        self._context, self._cap = context, max_reply_bytes
+        # Of a name all addresses, both families: a frame goes to one where somebody listens.
+        self._addresses = numeric(address, time.monotonic_ns() + _LOOK_UP_NS)
         self._unsent: Bytes | None = None
         self._sent = False
         self._open()
@@ -72,9 +80,10 @@ class Upstream:
         self._socket.set(zmq.IMMEDIATE, 1)  # nothing queues for a server that is not there
         self._socket.set(zmq.MAXMSGSIZE, self._cap)
         self._socket.set(zmq.RECONNECT_IVL, _RECONNECT_MS)
-        self._socket.set(zmq.IPV6, int(self._address.startswith("tcp://[")))
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._socket.connect(self._address)
+        for address in self._addresses:
+            self._socket.set(zmq.IPV6, int(needs_ipv6(address)))
+            self._socket.connect(address)
 
     def _exchange(self) -> bytes | str | None:
         try:

@@ -29,7 +29,7 @@ def test_it_says_ready_serves_and_ends_cleanly_on_a_signal(start_sidecar, connec
         (("hold", "--embodiment", "nobody"), "embodiment 'nobody': no such file"),
         (("hold", "--token-file", "/no/such/file"), "api token file"),
         (("hold", "--jitter-ms", "5"), "0 <= jitter <= mean"),
-        (("hold", "--host", "256.1.1.1"), "cannot serve on tcp://256.1.1.1"),
+        (("hold", "--host", "256.1.1.1"), "cannot serve on '256.1.1.1'"),
     ],
 )
 def test_what_it_cannot_start_with_is_one_line_and_status_one(start_sidecar, arguments, text):

@@ -21,6 +21,7 @@ from gr00t_ros.core.errors import (
     WireError,
 )
 from gr00t_ros.sidecar.client import PolicyClient
+from gr00t_ros.sidecar.client_counts import ClientCounts
 from gr00t_ros.sidecar.messages import Generation
 from gr00t_ros.sidecar.template import RequestTemplate
 from gr00t_ros.sidecar.token import Token
@@ -247,6 +248,28 @@ def test_the_token_never_shows_in_an_error(start_peer, client_of):
     with pytest.raises(RemoteError, match="api token") as error:
         client_of(port, token=Token("s3cret")).ping()
     assert "s3cret" not in str(error.value)
+
+
+def test_every_request_is_counted_by_how_it_ended(start_peer, client_of):
+    """What diagnostics show of the network, the server and the bytes."""
+    _, silent = start_peer("silent")
+    _, garbage = start_peer("text", "garbage")
+    _, picky = start_peer("picky", "npy")
+    for port, errors, field in (
+        (silent, DeadlineError, "timeouts"),
+        (free_port(), UnreachableError, "unreachable"),
+        (garbage, WireError, "invalid"),
+    ):
+        client = client_of(port, SHORT_MS)
+        with pytest.raises(errors):
+            client.ping()
+        assert (client.counts.requests, getattr(client.counts, field)) == (1, 1), field
+        assert client.counts.replies == 0
+    client = client_of(picky, key_style="nested")
+    server = client.connect()
+    with pytest.raises(RemoteError):
+        client.get_action(probe(server))
+    assert client.counts == ClientCounts(connections=1, requests=3, replies=2, errors=1)
 
 
 def test_reset_returns_the_servers_map(start_peer, client_of):

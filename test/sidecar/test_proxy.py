@@ -294,7 +294,7 @@ def test_the_server_s_death_is_told_at_once_and_its_restart_is_found(
         client.ping()
     start_peer("golden", "npy", port=port)
     until(lambda: answers(client))
-    assert client.connections == 1
+    assert client.counts.connections == 1
 
 
 def answers(client):

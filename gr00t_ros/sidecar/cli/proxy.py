@@ -9,6 +9,7 @@ import signal
 from collections.abc import Sequence
 
 from gr00t_ros.core.errors import Gr00tError, SettingsError
+from gr00t_ros.sidecar.address import listen_address, parse_place, server_address
 from gr00t_ros.sidecar.cli.serve import LOOPBACK, start_log
 from gr00t_ros.sidecar.keys import read_server_keys
 from gr00t_ros.sidecar.proxy import Proxy, ProxySettings
@@ -38,9 +39,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _settings(options: argparse.Namespace) -> ProxySettings:
+    host, port = _place("--listen", options.listen, 0)
+    token = read_token(options.token_file, {})  # not from the environment: whose would it be?
     settings = ProxySettings(
-        upstream=_address("--upstream", options.upstream, 1),
-        listen=_address("--listen", options.listen, 0),
+        upstream=server_address(*_place("--upstream", options.upstream, 1)),
+        listen=listen_address(host, port),
         limits=Limits(
             max_request_bytes=round(options.max_request_mib * 1024 * 1024),
             max_wait_ms=options.max_wait_ms,
@@ -49,13 +52,11 @@ def _settings(options: argparse.Namespace) -> ProxySettings:
             burst=options.burst,
             endpoints=(*ALLOWED, *options.endpoint),
         ),
-        # Not from the environment: whose token it would be, the robots' or the server's?
-        token=read_token(options.token_file, {}),
+        token=token,
         upstream_token=read_token(options.upstream_token_file, {}),
         keys=read_server_keys(options.keys) if options.keys else None,
         receive_ms=options.receive_ms,
     )
-    host = options.listen.rpartition(":")[0]
     if settings.keys is None and settings.token is None and host not in LOOPBACK:
         raise SettingsError(
             f"--listen {options.listen} can be reached from other machines: expected --keys"
@@ -64,13 +65,11 @@ def _settings(options: argparse.Namespace) -> ProxySettings:
     return settings
 
 
-def _address(option: str, text: str, lowest_port: int) -> str:
-    """Return the ZeroMQ address of HOST:PORT; ZeroMQ itself takes any number modulo 65536."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not lowest_port <= int(port) <= 65_535:
-        expected = f"HOST:PORT with a port from {lowest_port} to 65535"
-        raise SettingsError(f"{option} {text!r:.80}: expected {expected}")
-    return f"tcp://{text}"
+def _place(option: str, text: str, lowest_port: int) -> tuple[str, int]:
+    try:
+        return parse_place(text, lowest_port)
+    except SettingsError as error:
+        raise SettingsError(f"{option} {error}") from None
 
 
 def _guards(settings: ProxySettings) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.sidecar.address import listen_address
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.endpoints import Answers
 from gr00t_ros.sidecar.keys import read_server_keys
@@ -82,7 +83,7 @@ def _server(
         options.codec,
         options.flat,
         token,
-        f"tcp://{options.host}:{options.port}",
+        listen_address(options.host, options.port),
         strict=not options.no_strict,
         state_widths=state_widths(embodiment),
         allow_kill=options.allow_kill,
