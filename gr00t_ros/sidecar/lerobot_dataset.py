@@ -43,12 +43,12 @@ class LeRobotDataset:
     def __init__(self, path: str | Path) -> None:
         """Read the metadata; raises SettingsError naming the file that is missing or wrong."""
         self.path = Path(path)
-        info = _read_json(self.path / "meta" / "info.json")
+        info = read_json(self.path / "meta" / "info.json")
         version = info.get("codebase_version")
         if version not in _VERSIONS:
             known = " or ".join(_VERSIONS)
             raise SettingsError(f"{self.path}: LeRobot {version!r:.40}, expected {known}")
-        self.fps = _number(info, "fps", self.path)
+        self.fps = read_number(info, "fps", self.path)
         self._data_path = str(info.get("data_path", _DATA_PATH))
         self._chunk = int(info.get("chunks_size", _CHUNK)) or _CHUNK
         self.lengths = _lengths(self.path / "meta" / "episodes.jsonl")
@@ -107,7 +107,8 @@ class LeRobotDataset:
         return self.path / relative
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the map in a JSON file; raises SettingsError naming it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -119,7 +120,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _number(info: Mapping[str, Any], key: str, where: Path) -> float:
+def read_number(info: Mapping[str, Any], key: str, where: Path) -> float:
+    """Return a positive number of `info`; raises SettingsError naming the file `where`."""
     value = info.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise SettingsError(f"{where}: {key} is {value!r:.40}, expected a number above 0")
@@ -143,7 +145,7 @@ def _lengths(path: Path) -> dict[int, int]:
 
 
 def _columns(path: Path) -> dict[str, Columns]:
-    action = _read_json(path).get("action")
+    action = read_json(path).get("action")
     if not isinstance(action, dict) or not action:
         raise SettingsError(f"{path}: action is {action!r:.40}, expected a map of keys")
     found = {}

@@ -1,101 +1,141 @@
-"""A starting embodiment file from what a server tells, the rest marked to be filled in.
+"""A starting embodiment file from what is known of a robot, the rest marked to be filled in.
 
-Pure: a modality config in, YAML text out. What the wire does not tell (topics, sizes, joint
-names, rates, limits, the tag itself) is FILL_IN, and core/embodiment.parse refuses the file by
-naming every place that still is.
+Pure: a modality config and facts in, YAML text out. A place is filled where one source settles it;
+what only might be meant stands in a comment behind FILL_IN, and core/embodiment.parse refuses the
+file by naming every place that still is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from gr00t_ros.core.modality import ModalityConfig, ModalityEntry, said_of
 from gr00t_ros.core.schema import FILL_IN
+from gr00t_ros.sidecar.known import Camera, Known
+from gr00t_ros.sidecar.skeleton_robot import limit_lines, output_lines
+from gr00t_ros.sidecar.yaml_text import listed, text
 
 _NONE = ModalityEntry((), ())
 _COMMANDS = ("ABSOLUTE NON_EEF", "RELATIVE NON_EEF", "")
+_SILENT = "the server says nothing of it"
 
 
-def skeleton(modality: ModalityConfig, source: str, tag: str | None = None) -> str:
-    """Return the YAML of an embodiment that fits `modality`, made from the server at `source`."""
+def skeleton(
+    modality: ModalityConfig,
+    source: str,
+    tag: str | None = None,
+    known: Known | None = None,
+    robot: str | None = None,
+) -> str:
+    """Return the YAML of an embodiment with `modality`'s keys; `source` says where they are from.
+
+    `known` fills in what it settles: rate, picture sizes, joint names that one JointState topic
+    or one controller has, controllers, URDF limits.
+    """
+    known = known or Known()
     action = modality.get("action", _NONE)
+    rate = FILL_IN if known.rate_hz is None else f"{known.rate_hz:g}"
+    steps = action.delta_indices
     lines = [
-        f"# Started by `gr00t-sidecar describe` from {_text(source)}.",
+        f"# Started by `gr00t-sidecar describe` or `gr00t-embodiment new` from {text(source)}.",
         f"# Replace every {FILL_IN}; config/embodiments/franka_droid.yaml shows what may stand.",
-        f"robot: {FILL_IN}",
-        f"embodiment_tag: {_text(tag) if tag else FILL_IN}",
-        f"rate_hz: {FILL_IN}  # of action steps and of history",
-        f"action_horizon: {len(action.delta_indices)}{_horizon_warning(action)}",
+        f"robot: {text(robot) if robot else FILL_IN}",
+        f"embodiment_tag: {text(tag) if tag else FILL_IN}",
+        f"rate_hz: {rate}  # of action steps and of history",
+        f"action_horizon: {len(steps) or FILL_IN}{_horizon_warning(steps)}",
         *_language(modality.get("language", _NONE)),
-        *_section("video", modality.get("video", _NONE), _camera),
-        *_section("state", modality.get("state", _NONE), _state),
-        *_actions(action),
-        "",
-        f"outputs: {FILL_IN}  # name: {{type, topic, state_topic, names}} of each controller",
-        f"limits: {FILL_IN}  # of every joint that an output names",
+        *_section("video", modality.get("video", _NONE), known),
+        *_section("state", modality.get("state", _NONE), known),
+        *_actions(action, known),
+        *output_lines(known),
+        *limit_lines(known),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _text(value: str) -> str:
-    """Return a text as a double-quoted YAML scalar on one line."""
-    return '"' + "".join(map(_escaped, value)) + '"'
-
-
-def _escaped(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    return char if char.isprintable() else f"\\U{ord(char):08x}"
-
-
-def _horizon_warning(action: ModalityEntry) -> str:
-    if action.delta_indices == tuple(range(len(action.delta_indices))):
+def _horizon_warning(steps: tuple[int, ...]) -> str:
+    if not steps:
+        return "  # how many steps the policy predicts: its action delta_indices"
+    if steps == tuple(range(len(steps))):
         return ""
-    return f"  # the server's steps are {list(action.delta_indices)}: this cannot be replayed"
+    return f"  # the server's steps are {list(steps)}: this cannot be replayed"
 
 
 def _language(entry: ModalityEntry) -> Iterator[str]:
-    yield f"language_key: {_text(entry.keys[0]) if entry.keys else FILL_IN}"
+    yield f"language_key: {text(entry.keys[0]) if entry.keys else FILL_IN}"
     if len(entry.keys) > 1:
-        others = ", ".join(map(_text, entry.keys[1:]))
-        yield f"# the server has further language keys, which are not sent: {others}"
+        others = ", ".join(map(text, entry.keys[1:]))
+        yield f"# further language keys, which are not sent: {others}"
 
 
-def _section(
-    name: str, entry: ModalityEntry, body: Callable[[list[int]], Iterator[str]]
-) -> Iterator[str]:
+def _section(name: str, entry: ModalityEntry, known: Known) -> Iterator[str]:
     yield ""
-    yield f"{name}:" if entry.keys else f"{name}: {FILL_IN}  # the server announces none"
+    yield f"{name}:" if entry.keys else f"{name}: {FILL_IN}  # no key is announced"
+    body = _camera if name == "video" else _state
     for key in entry.keys:
-        yield f"  {_text(key)}:"
-        yield from (f"    {line}" for line in body(list(entry.delta_indices)))
+        yield f"  {text(key)}:"
+        yield from (f"    {line}" for line in body(key, known))
+        yield f"    delta_indices: {list(entry.delta_indices)}"
 
 
-def _camera(delta_indices: list[int]) -> Iterator[str]:
-    yield f"topic: {FILL_IN}"
-    yield f"size: {FILL_IN}  # [height, width] in pixels, the same for all cameras"
+def _camera(key: str, known: Known) -> Iterator[str]:
+    seen = "; ".join(map(_seen, known.cameras))
+    yield f"topic: {FILL_IN}" + (f"  # seen: {seen}" if seen else "")
+    size = known.sizes.get(key)
+    yield (
+        f"size: {FILL_IN}  # [height, width] in pixels, the same for all cameras"
+        if size is None
+        else f"size: [{size[0]}, {size[1]}]  # as in the dataset; the same for all cameras"
+    )
     yield f"fit: {FILL_IN}  # pad or stretch"
-    yield f"delta_indices: {delta_indices}"
 
 
-def _state(delta_indices: list[int]) -> Iterator[str]:
+def _seen(camera: Camera) -> str:
+    rate = f", {camera.rate_hz:.0f} Hz" if camera.rate_hz else ""
+    return f"{camera.topic} {camera.height_px}x{camera.width_px} {camera.transport}{rate}"
+
+
+def _state(key: str, known: Known) -> Iterator[str]:
+    names = known.state_names.get(key, ())
+    topic = known.joint_topic(names)
+    if topic is not None:
+        yield "from: joints"
+        yield f"topic: {topic}"
+        yield f"names: {listed(names)}"
+        return
     yield f"from: {FILL_IN}  # joints, or pose with encode in place of names"
-    yield f"topic: {FILL_IN}"
-    yield f"names: {FILL_IN}  # in the server's order; its count must be the checkpoint's width"
-    yield f"delta_indices: {delta_indices}"
+    yield f"topic: {FILL_IN}{_topics(known)}"
+    said = f"; the dataset's: {listed(names)}" if names else ""
+    yield f"names: {FILL_IN}  # in the server's order, as many as the checkpoint's width{said}"
 
 
-def _actions(entry: ModalityEntry) -> Iterator[str]:
+def _topics(known: Known) -> str:
+    seen = "; ".join(f"{topic} has {listed(has)}" for topic, has in known.joint_topics.items())
+    return f"  # joint states: {seen}" if seen else ""
+
+
+def _actions(entry: ModalityEntry, known: Known) -> Iterator[str]:
     yield ""
-    yield "action:" if entry.keys else f"action: {FILL_IN}  # the server announces none"
+    yield "action:" if entry.keys else f"action: {FILL_IN}  # no key is announced"
     configs = entry.action_configs or (None,) * len(entry.keys)
     for key, config in zip(entry.keys, configs, strict=True):
         said = said_of(config)
-        yield f"  {_text(key)}:  # {_text(said) if said else 'the server says nothing of it'}"
+        yield f"  {text(key)}:  # {text(said) if said else _SILENT}"
+        names = known.action_names.get(key, ())
         if said in _COMMANDS:
-            yield f"    output: {FILL_IN}  # or ignored: true with names"
+            yield from _command(names, known)
         else:
             yield "    ignored: true  # these are no joint positions"
-            yield f"    names: {FILL_IN}  # one for each of its values"
+            yield f"    names: {listed(names) if names else FILL_IN}  # one for each of its values"
             if said.startswith("DELTA"):
                 yield "    representation: delta"
+
+
+def _command(names: tuple[str, ...], known: Known) -> Iterator[str]:
+    controller = known.controller(names)
+    if controller is None:
+        hint = f" The dataset's names: {listed(names)}" if names else ""
+        yield f"    output: {FILL_IN}  # or ignored: true with names.{hint}"
+    else:
+        yield f"    output: {text(controller.name)}"
+        yield f"    names: {listed(names)}"

@@ -1,0 +1,154 @@
+"""gr00t-embodiment new and validate: an embodiment file begun from what is there, and judged.
+
+Works without ROS but for --topics. Refuses to fill in what no source settles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.core.errors import Gr00tError, SettingsError
+from gr00t_ros.core.modality import ModalityConfig
+from gr00t_ros.sidecar.cli.check import main as check
+from gr00t_ros.sidecar.cli.report import facts, printable, table
+from gr00t_ros.sidecar.client import PolicyClient
+from gr00t_ros.sidecar.dataset_meta import read_dataset_meta
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.sidecar.environment import read_environment
+from gr00t_ros.sidecar.known import Known
+from gr00t_ros.sidecar.skeleton import skeleton
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; 1 with the reason on stderr where the file or a source is wrong."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.verb(options))
+    except Gr00tError as error:
+        lines = "\n".join(printable(line) for line in str(error).split("\n"))
+        print(f"gr00t-embodiment: {lines}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gr00t-embodiment", description="Embodiment files: begin one, judge one."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    new = verbs.add_parser("new", help="begin a file from a dataset, a server and live topics")
+    new.add_argument("--dataset", metavar="DIR", help="GR00T dataset with meta/modality.json")
+    new.add_argument("--server", metavar="HOST:PORT", help="live policy server; its keys win")
+    new.add_argument("--topics", action="store_true", help="look at the ROS topics that are there")
+    new.add_argument("--seconds", type=float, default=4.0, help="to look (%(default)s)")
+    new.add_argument("--robot", help="the robot's name")
+    new.add_argument("--tag", help="the embodiment tag")
+    new.add_argument("--output", metavar="FILE", help="a new file; else stdout")
+    new.set_defaults(verb=_new)
+    validate = verbs.add_parser("validate", help="what is wrong with a file, or what it says")
+    validate.add_argument("file", help="path, or name of a shipped one")
+    validate.add_argument("--server", metavar="HOST:PORT", help="compare with a live server too")
+    validate.set_defaults(verb=_validate)
+    return parser
+
+
+def _new(options: argparse.Namespace) -> int:
+    if not (options.dataset or options.server):
+        raise SettingsError("new: got no source of keys, expected --dataset, --server or both")
+    modality, known, sources = _sources(options)
+    text = skeleton(modality, ", ".join(sources), options.tag, known, options.robot)
+    if not options.output:
+        print(text, end="")
+        return 0
+    try:
+        with Path(options.output).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise SettingsError(f"{options.output}: {error.strerror}") from error
+    print(f"wrote {options.output}; fill in what it marks, then gr00t-embodiment validate it")
+    return 0
+
+
+def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[str]]:
+    modality: ModalityConfig = {}
+    known, sources = Known(), []
+    if options.dataset:
+        modality, known = read_dataset_meta(options.dataset)
+        sources.append(str(options.dataset))
+    if options.server:
+        modality = _ask(options.server)
+        sources.append(options.server)
+    if options.topics:
+        seen = _look(options.seconds)
+        known = replace(
+            known,
+            cameras=seen.cameras,
+            joint_topics=seen.joint_topics,
+            controllers=seen.controllers,
+            ranges=seen.ranges,
+        )
+        sources.append("live topics")
+    return modality, known, sources
+
+
+def _look(seconds: float) -> Known:
+    try:
+        from gr00t_ros.ros.topic_survey import survey
+    except ImportError as error:
+        raise SettingsError(f"--topics needs ROS 2 in this environment: {error}") from error
+    return survey(seconds)
+
+
+def _ask(server: str) -> ModalityConfig:
+    host, port = _address(server)
+    token = read_environment(os.environ).token
+    with closing(PolicyClient(host, port, token=token)) as client:
+        return client.connect().modality
+
+
+def _address(server: str) -> tuple[str, int]:
+    host, _, port = server.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError(f"--server: got {server!r:.60}, expected HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    embodiment = load_embodiment(options.file)
+    print(_said(embodiment))
+    if not options.server:
+        return 0
+    host, port = _address(options.server)
+    print(flush=True)
+    return check(["--host", host, "--port", str(port), "--embodiment", options.file])
+
+
+def _said(embodiment: Embodiment) -> str:
+    """What the file says, to be read against the robot's and the policy's papers."""
+    about = {
+        "file": embodiment.source,
+        "robot": embodiment.robot,
+        "embodiment tag": embodiment.tag,
+        "steps": f"{embodiment.action_horizon} at {embodiment.rate_hz:g} Hz",
+        "language key": embodiment.language_key,
+    }
+    rows: list[tuple[str, ...]] = [
+        ("video", v.key, v.topic, f"{v.height_px}x{v.width_px} {v.fit}, {list(v.delta_indices)}")
+        for v in embodiment.video
+    ]
+    rows += [("state", s.key, s.topic, f"{s.width} values") for s in embodiment.state]
+    rows += [
+        ("action", a.key, a.output or "ignored", f"{a.width} values") for a in embodiment.action
+    ]
+    rows += [("output", o.name, o.topic, f"{len(o.names)} joints") for o in embodiment.outputs]
+    return f"{facts(about)}\n\n{table(('part', 'key', 'goes to or comes from', 'what'), rows)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""gr00t-embodiment: a file begun from a dataset and live topics, and judged, as a process."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from ros_fixtures import wait_until
+
+from gr00t_ros.core.schema import FILL_IN
+from gr00t_ros.ros.embodiment_tool import main
+
+LIMIT = '<limit lower="-1" upper="2" velocity="3"/>'
+URDF = f'<robot name="r"><joint name="pan" type="revolute">{LIMIT}</joint></robot>'
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Metadata of a robot with two joints and a camera."""
+    keys = {"arm": {"start": 0, "end": 2}}
+    modality = {"state": keys, "action": keys, "video": {"front": {}}, "annotation": {"task": {}}}
+    names = {"names": ["pan", "lift"]}
+    info = {"fps": 20, "features": {"observation.state": names, "action": names}}
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "modality.json").write_text(json.dumps(modality))
+    (tmp_path / "meta" / "info.json").write_text(json.dumps(info))
+    return tmp_path
+
+
+def robot(node):
+    """Publishers of a small robot; returns what sends one message on each."""
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from sensor_msgs.msg import CompressedImage, Image, JointState
+    from std_msgs.msg import String
+
+    from gr00t_ros.msg import ControllerState
+
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_publisher(String, "/robot_description", latched).publish(String(data=URDF))
+    state = ControllerState(joint_names=["pan", "lift"])
+    state.reference.positions = state.feedback.positions = [0.0, 0.0]
+    messages = {
+        "/joint_states": JointState(name=["lift", "pan"], position=[0.0, 0.0]),
+        "/cam/image_raw": Image(height=48, width=64, encoding="rgb8"),
+        "/depth/compressed": CompressedImage(format="16UC1; compressedDepth", data=b"\0" * 20),
+        "/jpg/compressed": CompressedImage(format="rgb8; jpeg compressed bgr8", data=jpeg()),
+        "/arm_controller/controller_state": state,
+    }
+    pairs = [(node.create_publisher(type(m), topic, 1), m) for topic, m in messages.items()]
+    return lambda: [publisher.publish(message) for publisher, message in pairs]
+
+
+def jpeg():
+    """A black picture of 24 x 32 pixels."""
+    import cv2
+
+    return cv2.imencode(".jpg", np.zeros((24, 32, 3), np.uint8))[1].tobytes()
+
+
+def test_a_live_robot_fills_in_topics_names_controllers_and_limits(
+    processes, ros_node, dataset, tmp_path
+):
+    """What two sources agree on is filled in, cameras are offered, the rest is open."""
+    send = robot(ros_node)
+    file = tmp_path / "mine.yaml"
+    new = ["new", "--dataset", str(dataset), "--topics", "--robot", "r", "--output", str(file)]
+    child = processes.start("-m", "gr00t_ros.ros.embodiment_tool", *new, name="new")
+    wait_until(lambda: send() and child.status is not None, "the tool's end")
+    assert child.status == 0, child.tail()
+    text = file.read_text()
+    begun = yaml.safe_load(text)
+    assert begun["state"]["arm"]["topic"] == "/joint_states"
+    assert begun["action"]["arm"] == {"output": "arm", "names": ["pan", "lift"]}
+    assert begun["outputs"]["arm"]["topic"] == "/arm_controller/joint_trajectory"
+    assert begun["outputs"]["arm"]["state_topic"] == "/arm_controller/controller_state"
+    assert begun["limits"]["pan"]["position"] == [-1.0, 2.0]
+    assert begun["limits"]["lift"]["position"] == FILL_IN
+    assert "/cam/image_raw 48x64 raw" in text
+    assert "/jpg/compressed 24x32 compressed" in text
+    assert "/depth" not in text
+
+
+def test_validate_says_what_a_shipped_file_says(capsys):
+    """Tag, rate, streams and outputs, without ROS and without a server."""
+    assert main(["validate", "franka_droid"]) == 0
+    out = capsys.readouterr().out
+    for part in ("40 at 15 Hz", "180x320 pad, [-15, 0]", "/fr3_arm_controller/joint_trajectory"):
+        assert part in out
+
+
+def test_validate_names_what_is_open(dataset, tmp_path, capsys):
+    """The file that `new` has begun is refused until it is filled in; 1 is the status."""
+    file = tmp_path / "mine.yaml"
+    assert main(["new", "--dataset", str(dataset), "--output", str(file)]) == 0
+    assert main(["validate", str(file)]) == 1
+    assert "still to be filled in: robot, embodiment_tag" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["new"], "expected --dataset, --server or both"),
+        (["new", "--server", "nowhere"], "expected HOST:PORT"),
+        (["new", "--dataset", "/nowhere"], "No such file"),
+        (["validate", "no_such_robot"], "no_such_robot"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(words, reason, capsys):
+    """On stderr, with status 1."""
+    assert main(words) == 1
+    assert reason in capsys.readouterr().err
+
+
+def test_an_existing_file_is_not_overwritten(dataset, tmp_path, capsys):
+    """It may be somebody's afternoon."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("mine")
+    assert main(["new", "--dataset", str(dataset), "--output", str(file)]) == 1
+    assert file.read_text() == "mine"
+    assert "File exists" in capsys.readouterr().err
