@@ -74,9 +74,9 @@ class Rig:
 
     # --- processes -------------------------------------------------------------------------
 
-    def start_robot(self):
-        """The simulated robot, without a renderer."""
-        arguments = ("--ros-args", "-p", "synthetic_cameras:=true")
+    def start_robot(self, *arguments):
+        """The simulated robot, without a renderer; `arguments` are further ones of ROS."""
+        arguments = ("--ros-args", "-p", "synthetic_cameras:=true", *arguments)
         self.robot = self._processes.start("-m", "gr00t_ros.sim.robot", *arguments, name="robot")
 
     def start_server(self, policy="hold", embodiment="franka_droid"):
@@ -103,6 +103,10 @@ class Rig:
         """Robot, server and node, active and in motion."""
         self.start_robot()
         self.start_server(SWEEP)
+        self.move(**parameters)
+
+    def move(self, **parameters):
+        """The node, active and in motion, with a robot and a server that are there."""
         self.start_policy(**parameters)
         assert self.change("configure")
         self.wait_for_mode("ready")

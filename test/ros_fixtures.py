@@ -6,8 +6,9 @@
         replies = collect(ros_node, PolicyStatus, "/gr00t_policy/status", qos)
         wait_until(lambda: replies, what="a status")
 
-Imports no rclpy before a fixture needs it. Nothing here sleeps for a fixed time: it waits for
-a condition with a limit far above what a loaded machine takes.
+One bring-up for all tests of a module: `own_domain`, `started` and `spinning_node` as blocks of a
+fixture of its own. Imports no rclpy before a fixture needs it. Nothing here sleeps for a fixed
+time: it waits for a condition with a limit far above what a loaded machine takes.
 """
 
 import os
@@ -17,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +39,24 @@ def wait_until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S
     return value
 
 
-@pytest.fixture
-def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A ROS_DOMAIN_ID that no other test on this machine has while this one runs."""
+@contextmanager
+def own_domain() -> Iterator[int]:
+    """A ROS_DOMAIN_ID that no other test on this machine has while the block runs."""
     # An abstract socket is a lock that vanishes with its process, whatever kills it.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock,
+        pytest.MonkeyPatch.context() as environment,
+    ):
         domain = claim_domain(lock, DOMAINS)
-        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        environment.setenv("ROS_DOMAIN_ID", str(domain))
+        environment.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield domain
+
+
+@pytest.fixture
+def ros_domain() -> Iterator[int]:
+    """A ROS_DOMAIN_ID of the test's own."""
+    with own_domain() as domain:
         yield domain
 
 
@@ -100,7 +112,14 @@ class Processes:
 @pytest.fixture
 def processes(ros_domain: int, tmp_path: Path) -> Iterator[Processes]:
     """Starts children in the test's domain; all are gone when the test ends."""
-    children = Processes(tmp_path)
+    with started(tmp_path) as children:
+        yield children
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Processes]:
+    """Starts children in the present domain, with logs in `folder`; all are gone afterwards."""
+    children = Processes(folder)
     try:
         yield children
     finally:
@@ -110,11 +129,18 @@ def processes(ros_domain: int, tmp_path: Path) -> Iterator[Processes]:
 @pytest.fixture
 def ros_node(ros_domain: int) -> Iterator[Any]:
     """An rclpy node in the test's domain, in a context of its own, spun by a thread."""
+    with spinning_node(ros_domain) as node:
+        yield node
+
+
+@contextmanager
+def spinning_node(domain: int) -> Iterator[Any]:
+    """An rclpy node in that domain, in a context of its own, spun by a thread."""
     rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
     from rclpy.executors import SingleThreadedExecutor
 
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=ros_domain)
+    rclpy.init(context=context, domain_id=domain)
     node = rclpy.create_node("test", context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)

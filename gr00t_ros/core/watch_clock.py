@@ -9,7 +9,11 @@ from gr00t_ros.core.watch_table import finding
 from gr00t_ros.core.watchdog import Finding
 
 _BACKWARD_NS = 1_000_000
-"""Steps back up to this are noise of reading two clocks one after the other."""
+"""Steps back of a simulated clock up to this are let pass."""
+
+_SET_BACK_NS = 50_000_000
+"""Steps back of any other clock up to this do no harm: the plan runs on steady time, and windows
+take a new offset over at once (control.md 1, item 2)."""
 
 
 class ClockJump:
@@ -19,7 +23,8 @@ class ClockJump:
         """Pause where ROS time gains more than `forward_ns` on steady time, or goes back.
 
         A simulated clock may run slower than steady time or stand still; only its own value
-        going down is a step back. Every other clock has to keep pace with steady time.
+        going down is a step back. Every other clock has to keep pace with steady time, but for
+        steps that do no harm.
         """
         self._simulated, self.forward_ns = simulated, forward_ns
         self._last: tuple[int, int] | None = None
@@ -32,8 +37,12 @@ class ClockJump:
         went_ns = ros_ns - last[0]
         gained_ns = went_ns - (steady_ns - last[1])
         back_ns = -went_ns if self._simulated else -gained_ns
-        if back_ns > _BACKWARD_NS:
-            text = f"ROS time went back by {back_ns / 1e9:.3f} s, at most 0.001 s allowed"
+        allowed_ns = _BACKWARD_NS if self._simulated else _SET_BACK_NS
+        if back_ns > allowed_ns:
+            text = (
+                f"ROS time went back by {back_ns / 1e9:.3f} s, at most {allowed_ns / 1e9:.3f} s "
+                "allowed"
+            )
             return finding("clock_backward", text)
         if gained_ns > self.forward_ns:
             text = (

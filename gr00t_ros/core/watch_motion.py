@@ -82,7 +82,7 @@ class WorkspaceBox:
 
 
 def controller_silent(
-    output: str, topic: str, age_ns: int | None, limit_ns: int = 200_000_000
+    output: str, topic: str, age_ns: int | None, limit_ns: int = 500_000_000
 ) -> Finding | None:
     """Watch the age of a controller's state; None is one that never told, which is no silence."""
     if age_ns is None or age_ns <= limit_ns:

@@ -32,7 +32,7 @@ ARM: tuple[Watch, ...] = (
         "The arm is blocked, overloaded, or its controller is badly tuned.",
         "free the arm, then call ~/reset",
         "core.watch_motion.TrackingError",
-        Wired.NO,
+        Wired.YES,
         note="joints whose held difference is unchecked, such as a gripper, are exempt",
     ),
     Watch(
@@ -52,13 +52,13 @@ ARM: tuple[Watch, ...] = (
         "controller_silent",
         "age of the controller's own state, as the sign that it is active",
         _FAULT,
-        # ours: ten periods of its default 50 Hz
-        (Threshold("controller_silence_s", "s", 0.2, 0.05, 2.0),),
+        # ours: as joint states fault; control.md 3 has no number for it
+        (Threshold("controller_silence_s", "s", 0.5, 0.05, 60.0),),
         "The controller was deactivated, or its process died.",
         "activate the controller, then call ~/reset",
         "core.watch_motion.controller_silent",
-        Wired.NO,
-        note="a start needs a reader of the command topic; nothing is asked afterwards",
+        Wired.YES,
+        note="a controller whose state nobody has ever published is not watched",
     ),
     Watch(
         "speed_scaling",
@@ -68,7 +68,7 @@ ARM: tuple[Watch, ...] = (
         "The robot's speed slider is not at 100 %, so that windows would restart at real time.",
         "set the speed slider to 100 %, then call ~/reset",
         "core.watch_motion.speed_scaling",
-        Wired.NO,
+        Wired.YES,
     ),
     Watch(
         "reference_against_plan",
@@ -92,9 +92,9 @@ ARM: tuple[Watch, ...] = (
         (Threshold("publishers beside the node's own", "", 0, home="constant"),),
         "Another node or a second instance of this one commands the same controller.",
         "stop the other publisher",
-        "ros.configured.Configured",
-        Wired.AT_START,
-        note="an activation is refused; one that comes later is not yet seen",
+        "ros.rivals.Rivals",
+        Wired.YES,
+        note="the graph is asked once a second; in shadow nobody is commanded and nothing is asked",
     ),
     Watch(
         "e_stop",

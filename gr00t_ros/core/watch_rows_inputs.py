@@ -56,7 +56,7 @@ INPUTS: tuple[Watch, ...] = (
         "frozen_camera",
         "frames in a row with the stamp or the content of the one before",
         _PAUSE,
-        (Threshold("frozen_camera_frames", "frames", 10, 2, 1000),),
+        (Threshold("frozen_camera_frames", "frames", 10, 0, 1000),),
         "The driver repeats its last picture, or the camera hangs.",
         "restart the camera's driver",
         "core.watch_camera.FrozenCamera",
@@ -79,15 +79,17 @@ INPUTS: tuple[Watch, ...] = (
     ),
     Watch(
         "clock_backward",
-        "the clock of the plan running back",
+        "the clock of the plan, or the ROS clock, running back",
         _PAUSE,
-        (Threshold("backward step that is let pass", "ms", 1.0, home="constant"),),
+        (
+            Threshold("step that is let pass, with use_sim_time", "ms", 1.0, home="constant"),
+            Threshold("step that is let pass, without", "ms", 50.0, home="constant"),
+        ),
         "A bag or simulation was restarted, or the system's clock was set back.",
         "let the clock run on; it continues by itself",
         "core.session.Session",
         Wired.YES,
-        note="any step back of the plan's own clock, with use_sim_time the ROS clock; a fault "
-        "where no controller tells what it holds",
+        note="a plan on simulated time is a fault where no controller tells what it holds",
     ),
     Watch(
         "clock_forward",
@@ -97,7 +99,7 @@ INPUTS: tuple[Watch, ...] = (
         "The system's clock was set, the machine slept, or a bag jumped.",
         "let time be set before the node starts; it continues by itself",
         "core.watch_clock.ClockJump",
-        Wired.NO,
+        Wired.YES,
     ),
     Watch(
         "silent_clock",
@@ -107,7 +109,7 @@ INPUTS: tuple[Watch, ...] = (
         "The simulation or the bag is paused, or nobody publishes /clock.",
         "let the simulation run, or set use_sim_time to false",
         "core.watch_clock.SilentClock",
-        Wired.NO,
-        note="plan time stands still with the clock, so nothing moves",
+        Wired.YES,
+        note="with use_sim_time only; plan time stands still with the clock, so nothing moves",
     ),
 )

@@ -17,6 +17,8 @@ from gr00t_ros.core.offset import ClockOffset
 # A reading within this span was not interrupted; else it is repeated, a few times.
 _QUICK_NS = 20_000
 _TRIES = 4
+# Between the two readings of a pair the thread may have been put aside for this long.
+_ONE_INSTANT_NS = 10_000_000
 
 
 class PlanClock:
@@ -48,6 +50,11 @@ class PlanClock:
             reading = min(reading, self._reading(), key=lambda r: r[2] - r[0])
         with self._lock:
             return self._offset.update(*reading)
+
+    def pair(self) -> tuple[int, int] | None:
+        """ROS time and steady time of one instant, ns; None where it cannot be told to 10 ms."""
+        before_ns, ros_ns, after_ns = self._reading()
+        return (ros_ns, after_ns) if after_ns - before_ns <= _ONE_INSTANT_NS else None
 
     def _reading(self) -> tuple[int, int, int]:
         return time.monotonic_ns(), self.ros_now_ns(), time.monotonic_ns()

@@ -10,6 +10,8 @@ import time
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from gr00t_ros.core.errors import ChunkError, Gr00tError, RefusedError, RemoteError, WireError
@@ -24,6 +26,8 @@ from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.queries import Queries, Reply
 from gr00t_ros.ros.replay_thread import ReplayThread
+from gr00t_ros.ros.rivals import LOOK_S, Rivals
+from gr00t_ros.ros.running_watches import RunningWatches
 from gr00t_ros.ros.status import action_chunk
 from gr00t_ros.ros.surroundings import Surroundings
 from gr00t_ros.sidecar.client import PolicyClient
@@ -66,11 +70,15 @@ class Configured:
         self.surroundings = Surroundings(
             self.inputs, self.queries, self.embodiment, self.clock, values
         )
+        self._rivals = Rivals(node, () if values.shadow else self.outputs.topics())
+        self.watches = RunningWatches(
+            self.surroundings, self._rivals, self.embodiment, self.clock, values
+        )
         self.replay = ReplayThread(
             session,
             self.clock,
             self.outputs,
-            self.surroundings,
+            self.watches,
             values.refresh_ms * 1_000_000,
             values.realtime_priority,
             node.get_logger().error,
@@ -79,6 +87,8 @@ class Configured:
         self.check: Check | None = None
         self.check_error = ""
         self._checked_s = -RECHECK_S
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._look = node.create_timer(LOOK_S, self._rivals.look, clock=steady)
         self.replay.start()
 
     def apply(self, values: Parameters) -> None:
@@ -88,6 +98,7 @@ class Configured:
         self.surroundings.parameters = values
         changed = settings.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
+        self.replay.post(lambda _session, _now: self.watches.apply(values))
 
     def follow_readiness(self) -> list[str]:
         """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
@@ -115,7 +126,12 @@ class Configured:
     def activate(self) -> None:
         """Begin a session; raises Gr00tError when the start position is not known."""
         start = self.surroundings.start()
-        self.replay.call(lambda session, now_ns: session.activate(now_ns, start))
+
+        def activate(session: Session, now_ns: int) -> None:
+            session.activate(now_ns, start)
+            self.watches.begin()
+
+        self.replay.call(activate)
 
     def deactivate(self) -> None:
         """Stop, and wait on steady time until the arm rests, at most stop_timeout_s."""
@@ -141,13 +157,21 @@ class Configured:
     def reset(self) -> str:
         """Leave the fault; returns why not, empty when done."""
         start = self.surroundings.start()
-        findings = self.surroundings.findings(self.clock.now_ns())
-        return str(self.replay.call(lambda session, now: session.reset(now, start, findings)))
+
+        def reset(session: Session, now_ns: int) -> str:
+            findings = self.watches.findings(now_ns, session.mode)
+            refusal = session.reset(now_ns, start, findings)
+            if not refusal:
+                self.watches.begin()
+            return refusal
+
+        return str(self.replay.call(reset))
 
     def close(self) -> None:
         """End the threads and remove all entities; the worker ends after its call in flight."""
         self.replay.stop()
         self.queries.stop(0.0)
+        self._node.destroy_timer(self._look)
         self.inputs.destroy()
         self.outputs.destroy()
         self._controllers.destroy()
@@ -178,7 +202,7 @@ class Configured:
             readers = self._node.get_subscriptions_info_by_topic(topic)
             if not readers:
                 found.append(f"nobody reads {topic}: is the controller loaded and active?")
-            rivals = self._rivals(topic)
+            rivals = self._rivals.of(topic)
             if rivals:
                 found.append(f"another publisher commands {topic}: {rivals}; stop it first")
             strangers = [r.node_name for r in readers if not r.node_name.startswith("gr00t_sim")]
@@ -188,13 +212,6 @@ class Configured:
                     "robots alone: set the parameter to false at your own risk"
                 )
         return found
-
-    def _rivals(self, topic: str) -> str:
-        """The nodes that publish on `topic` besides this one's own publisher."""
-        names = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
-        if self._node.get_name() in names:
-            names.remove(self._node.get_name())
-        return ", ".join(names)
 
     def _observation_problems(self) -> list[str]:
         """Why no observation could be assembled now, for example a history that is too short."""

@@ -8,46 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from gr00t_ros.core.errors import SettingsError
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One parameter; `tighten` is "down" or "up": the only direction allowed while active."""
-
-    default: Any
-    description: str
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    read_only: bool = False
-    tighten: str = ""
-    choices: tuple[str, ...] = ()
-
-    def descriptor(self) -> ParameterDescriptor:
-        """The descriptor that rqt turns into a slider or a field."""
-        unit = f" [{self.unit}]" if self.unit else ""
-        descriptor = ParameterDescriptor(
-            description=self.description + unit, read_only=self.read_only
-        )
-        if self.choices:
-            descriptor.additional_constraints = "one of " + ", ".join(self.choices)
-        if isinstance(self.default, float) and self.low is not None:
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(self.low), to_value=float(self.high or 0.0))
-            ]
-        elif isinstance(self.default, int) and self.low is not None:
-            descriptor.integer_range = [
-                IntegerRange(from_value=int(self.low), to_value=int(self.high or 0), step=1)
-            ]
-        return descriptor
+from gr00t_ros.ros.parameter_row import Row
+from gr00t_ros.ros.watch_parameters import WATCHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +51,20 @@ class Parameters:
     rest_velocity: float
     stop_timeout_s: float
     realtime_priority: int
+    frozen_camera_frames: int
+    black_camera_level: float
+    black_camera_frames: int
+    clock_jump_s: float
+    clock_silence_s: float
+    sidecar_silence_s: float
+    sidecar_fault_s: float
+    tracking_error_rad: float
+    tracking_error_s: float
+    controller_silence_s: float
+    e_stop_required: bool
+    e_stop_silence_s: float
+    dead_man_required: bool
+    dead_man_s: float
 
 
 TABLE: dict[str, Row] = {
@@ -190,6 +172,7 @@ TABLE: dict[str, Row] = {
         90,
         read_only=True,
     ),
+    **WATCHES,
 }
 
 
@@ -231,13 +214,9 @@ def check_change(changes: Iterable[Parameter], now: Parameters, active: bool) ->
             continue
         if row.choices and change.value not in row.choices:
             return refusal(change.name, change.value)
-        if active and row.tighten and _loosens(row, getattr(now, change.name), change.value):
+        if active and row.loosens(getattr(now, change.name), change.value):
             return (
                 f"parameter {change.name}: got {change.value}, while active it may only go "
                 f"{row.tighten} from {getattr(now, change.name)}; deactivate first"
             )
     return ""
-
-
-def _loosens(row: Row, before: float, after: float) -> bool:
-    return after > before if row.tighten == "down" else after < before

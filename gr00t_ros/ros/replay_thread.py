@@ -33,13 +33,14 @@ _CALL_TIMEOUT_S = 1.0
 _STARVED_PERIODS = 3
 # After a sleep of the whole process what came meanwhile still waits to be pulled.
 _AWAKE_NS = 300_000_000
+_AGES = frozenset({"stream_age", "controller_silent", "sidecar_dead"})
 
 
 class Surroundings(Protocol):
     """What the replay thread asks of the rest of the node, from its own thread."""
 
-    def findings(self, now_ns: int) -> Sequence[Finding]:
-        """What the watches say of the inputs now."""
+    def findings(self, now_ns: int, mode: Mode) -> Sequence[Finding]:
+        """What the watches say now; `mode` is the session's."""
 
     def held(self) -> NDArray[np.float64] | None:
         """(J,) position that the controllers hold, None when unknown."""
@@ -177,12 +178,10 @@ class ReplayThread:
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
         """What the watches say; inputs that aged while this process slept are no fault."""
-        findings = self._around.findings(now_ns)
+        findings = self._around.findings(now_ns, self._session.mode)
         if time.monotonic_ns() - self._starved_ns > _AWAKE_NS:
             return findings
-        return [
-            replace(f, reaction=Reaction.PAUSE) if f.watch == "stream_age" else f for f in findings
-        ]
+        return [replace(f, reaction=Reaction.PAUSE) if f.watch in _AGES else f for f in findings]
 
     def _drain(self, now_ns: int) -> None:
         while not self._calls.empty():

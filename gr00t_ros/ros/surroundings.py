@@ -14,6 +14,7 @@ from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, Output
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.core.state import select
+from gr00t_ros.core.watch_motion import controller_silent
 from gr00t_ros.core.watchdog import Finding, Reaction, held_position, stream_age
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_state import ControllerReading
@@ -23,6 +24,7 @@ from gr00t_ros.ros.queries import Queries
 from gr00t_ros.ros.stream_report import StreamReport
 
 Positions = NDArray[np.float64]
+Readings = tuple[tuple[Output, ControllerReading | None], ...]
 
 # Past the age that pauses, by this factor, a joint state is no measurement of now.
 _STALE_AGES = 2
@@ -53,13 +55,34 @@ class Surroundings:
         return self._inputs.streams(self._clock.ros_now_ns(), time.monotonic_ns())
 
     def findings(self, now_ns: int) -> tuple[Finding, ...]:
-        """What the watches say of the streams that an observation needs.
+        """What the watches without a memory say: streams, and controllers that fell silent.
 
-        Silent controllers are a finding only before a start: where nobody publishes their
-        state, the node still knows what it commanded.
+        A controller that never told is no finding: the node still knows what it commanded.
         """
-        found = [_finding(r, self.parameters) for r in self.reports()]
+        found = [self._silent(output) for output in self._embodiment.outputs]
+        found += [_finding(r, self.parameters) for r in self.reports()]
         return tuple(finding for finding in found if finding is not None)
+
+    def controllers(self) -> Readings:
+        """Every output with the newest state of its controller, None where it has none of now."""
+        return tuple((output, self._controller(output)) for output in self._embodiment.outputs)
+
+    def played_and_measured(self, readings: Readings) -> tuple[Positions, Positions] | None:
+        """(J,) reference and (J,) feedback of the same messages; None where a controller is silent.
+
+        Raises ObservationError for a state without the output's joints, or that is not finite.
+        """
+        played, measured = [], []
+        for output, reading in readings:
+            if reading is None:
+                return None
+            played.append(select(output.names, reading.reference))
+            measured.append(select(output.names, reading.feedback))
+        return np.concatenate(played), np.concatenate(measured)
+
+    def forget(self) -> None:
+        """Drop all that was received: after a clock jump it belongs to another time."""
+        self._inputs.clear()
 
     def held(self) -> Positions | None:
         """(J,) position that the controllers hold or play; None where one does not tell."""
@@ -136,6 +159,12 @@ class Surroundings:
             except ObservationError:
                 return None
         return np.concatenate(parts)
+
+    def _silent(self, output: Output) -> Finding | None:
+        sample = self._inputs.controller(output.name)
+        age_ns = None if sample is None else time.monotonic_ns() - sample.received_ns
+        limit_ns = int(self.parameters.controller_silence_s * 1e9)
+        return controller_silent(output.name, output.state_topic, age_ns, limit_ns)
 
     def _controller(self, output: Output) -> ControllerReading | None:
         """The newest state of an output's controller, None where it is older than 0.2 s."""

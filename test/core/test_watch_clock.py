@@ -23,9 +23,9 @@ def jump(simulated: bool, ros_ns: int, steady_ns: int = TICK):
     ("simulated", "ros_ns", "found"),
     [
         (False, TICK, None),
-        (False, TICK - MS, None),
-        (False, TICK - MS - 1, "clock_backward"),
-        (False, 0, "clock_backward"),
+        (False, TICK - 50 * MS, None),
+        (False, TICK - 50 * MS - 1, "clock_backward"),
+        (False, 0, None),
         (False, -3600_000 * MS, "clock_backward"),
         (False, TICK + 500 * MS, None),
         (False, TICK + 500 * MS + 1, "clock_forward"),

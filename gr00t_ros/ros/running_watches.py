@@ -1,0 +1,118 @@
+"""The watches that have a memory, as the replay thread asks them at each tick of an active session.
+
+Belongs to the replay thread alone: others reach it by ReplayThread.post and call. What needs no
+memory is Surroundings', which an activation asks as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.watch_clock import ClockJump, SilentClock
+from gr00t_ros.core.watch_motion import TrackingError, speed_scaling
+from gr00t_ros.core.watchdog import Finding, Reaction
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.rivals import Rivals
+from gr00t_ros.ros.surroundings import Surroundings
+
+_S = 1e9
+
+
+class RunningWatches:
+    """All watches of an active session; the replay thread's Surroundings."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        rivals: Rivals,
+        embodiment: Embodiment,
+        clock: PlanClock,
+        values: Parameters,
+    ) -> None:
+        """Watch what `surroundings` and `rivals` tell, by the thresholds of `values`."""
+        self._around, self._rivals, self._clock = surroundings, rivals, clock
+        self._limits = embodiment.limits
+        self._jumped = False
+        self.apply(values)
+        self.begin()
+
+    def apply(self, values: Parameters) -> None:
+        """Take over changed thresholds."""
+        self._values = values
+
+    def begin(self) -> None:
+        """Forget what was before an activation or a reset."""
+        self._tracking = TrackingError(self._limits)
+        self._jump = ClockJump(self._clock.simulated)
+        self._silent_clock = SilentClock()
+
+    def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
+        """What all watches say, graver causes first: a session tells the first of a kind."""
+        steady_ns = time.monotonic_ns()
+        return (
+            *self._rivals.findings(),
+            *self._controllers(steady_ns),
+            *self._clocks(),
+            *self._around.findings(now_ns),
+        )
+
+    def held(self) -> NDArray[np.float64] | None:
+        """(J,) position that the controllers hold, None when unknown."""
+        return self._around.held()
+
+    def ask(self, episode: int) -> bool:
+        """Have the worker query with the newest observation; False when it is busy."""
+        return self._around.ask(episode)
+
+    def _controllers(self, steady_ns: int) -> Iterator[Finding]:
+        """Speed scaling and tracking, from one message of each controller."""
+        readings = self._around.controllers()
+        for output, reading in readings:
+            if reading is not None:
+                found = speed_scaling(output.name, reading.speed_scaling)
+                if found is not None:
+                    yield found
+        try:
+            positions = self._around.played_and_measured(readings)
+        except ObservationError as error:
+            yield Finding("stream_content", Reaction.PAUSE, f"controller: {error}")
+            return
+        if positions is None:
+            return
+        self._tracking.limit_rad = self._values.tracking_error_rad
+        self._tracking.limit_ns = int(self._values.tracking_error_s * _S)
+        found = self._tracking.check(steady_ns, *positions)
+        if found is not None:
+            yield found
+
+    def _clocks(self) -> Iterator[Finding]:
+        """A jump makes what was received belong to another time: it is forgotten, a tick later.
+
+        Until then the session needs to know where the controllers are.
+        """
+        if self._jumped:
+            self._around.forget()
+            self._jumped = False
+        pair = self._clock.pair()
+        if pair is None:
+            return
+        self._jump.forward_ns = int(self._values.clock_jump_s * _S)
+        found = self._jump.check(*pair)
+        if found is not None:
+            self._jumped = True
+            # Of a plan on simulated time the session itself sees that it ran back.
+            if not (self._clock.simulated and found.watch == "clock_backward"):
+                yield found
+        if self._clock.simulated:
+            self._silent_clock.limit_ns = int(self._values.clock_silence_s * _S)
+            found = self._silent_clock.check(*pair)
+            if found is not None:
+                yield found

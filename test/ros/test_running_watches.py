@@ -1,0 +1,107 @@
+"""Each watch on arm and controllers over real topics: its reaction, its reason, and the way back.
+
+One robot, one server and one node for the whole file: every test leaves the arm in motion.
+"""
+
+import pytest
+from ros_fixtures import own_domain, spinning_node, started, wait_until
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from node_robot import ARM, NEEDS_ROBOT, SWEEP, Rig  # noqa: E402
+from passage import Passage  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
+
+from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.ros.controller_state import STATE_TYPES  # noqa: E402
+
+pytestmark = NEEDS_ROBOT
+
+STATE = "/fr3_arm_controller/controller_state"
+
+
+class Moving:
+    """A robot in motion, with the topics through which tests break it."""
+
+    def __init__(self, rig, node):
+        self.rig = rig
+        self.state = Passage(node, STATE_TYPES[0], STATE)
+
+    def start(self):
+        """Everything, until the arm moves."""
+        self.rig.start_robot(*self.state.remaps)
+        self.rig.start_server(SWEEP)
+        self.rig.move(max_camera_age_s=2.0, camera_fault_age_s=60.0)
+
+    def assert_fault(self, *parts):
+        """A controlled stop into a latched fault with this reason; the arm rests."""
+        status = self.rig.wait_for_mode("fault")
+        assert all(part in status.reason for part in parts), status.reason
+        self.rig.assert_rest()
+
+    def assert_reset_into_motion(self):
+        """The cause is gone: a reset is accepted, soon, and the arm moves again."""
+        wait_until(lambda: self.rig.reset().success, "a reset once the cause is gone")
+        self.rig.wait_for_motion()
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """The one bring-up of this file."""
+    with (
+        own_domain() as domain,
+        started(tmp_path_factory.mktemp("watches")) as processes,
+        spinning_node(domain) as node,
+    ):
+        rig = Rig(processes, node)
+        moving = Moving(rig, node)
+        moving.start()
+        yield moving
+        rig.close()
+
+
+def test_an_arm_that_does_not_follow_faults_until_it_does(moving):
+    """The controller measures a joint that is away from what it commands."""
+
+    def block(message):
+        message.feedback.positions[1] += 0.15
+        return message
+
+    moving.state.alter(block)
+    moving.assert_fault("fr3_joint2: commanded", "more than 0.100 apart", "free the arm")
+    answer = moving.rig.reset()
+    assert not answer.success and "the cause persists: fr3_joint2" in answer.message
+    moving.state.mend()
+    moving.assert_reset_into_motion()
+
+
+def test_a_speed_slider_that_is_moved_faults(moving):
+    """At half speed the windows would restart at real time."""
+
+    def slow(message):
+        message.speed_scaling_factor = 0.5
+        return message
+
+    moving.state.alter(slow)
+    moving.assert_fault("controller of arm: speed scaling is 0.5, not 1", "set the speed slider")
+    assert "the cause persists" in moving.rig.reset().message
+    moving.state.mend()
+    moving.assert_reset_into_motion()
+
+
+def test_a_controller_that_falls_silent_faults(moving):
+    """As a deactivated one does: joint states still come."""
+    moving.state.alter(lambda message: None)
+    moving.assert_fault(f"controller of arm: last state on {STATE} is", "activate the controller")
+    assert "the cause persists" in moving.rig.reset().message
+    moving.state.mend()
+    moving.assert_reset_into_motion()
+
+
+def test_a_second_publisher_that_comes_while_the_arm_moves_faults(moving):
+    """By its name and the topic; nothing is compared with what it sends."""
+    rival = moving.rig.node.create_publisher(JointTrajectory, ARM, qos.COMMAND)
+    moving.assert_fault(f"another publisher commands {ARM}: test", "stop the other publisher")
+    assert "the cause persists" in moving.rig.reset().message
+    moving.rig.node.destroy_publisher(rival)
+    moving.assert_reset_into_motion()
