@@ -116,6 +116,10 @@ class Replay:
         """Whether everything that was sent has played out."""
         return not self._planner.stop_due and self._planner.course.end_ns <= now_ns
 
+    def motion_left_ns(self, now_ns: int) -> int:
+        """Time until everything that was sent has played out, ns; 0 at rest."""
+        return max(0, self._planner.course.end_ns - now_ns)
+
     @property
     def stopped(self) -> str | None:
         """The reason of the stop that refuses chunks, if there is one."""

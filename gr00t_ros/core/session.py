@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.mode import ACTIVE, MOVING, Event, Mode, advance
+from gr00t_ros.core.pause_reason import better_reason
 from gr00t_ros.core.replay import Replay, Window
+from gr00t_ros.core.settling import Settling
 from gr00t_ros.core.watchdog import Finding, Reaction, consecutive_refusals
 
 # A stop that ends in the first of these never becomes one that ends in a later one.
@@ -72,6 +74,8 @@ class Session:
     _now_ns: int = 0
     _latencies_ns: deque[int] = field(default_factory=deque)
     _warmed_up: bool = False
+    _settling: Settling = field(default_factory=Settling)
+    _paused_by: str = ""
 
     @property
     def moving(self) -> bool:
@@ -185,7 +189,8 @@ class Session:
             self._stop_at_the_end(now_ns)
         window = self.replay.tick(now_ns) if self.moving else None
         self.counts.windows += window is not None
-        if self.mode is Mode.STOPPING and self.replay.at_rest(now_ns):
+        settled = self._settling.over(now_ns, held)
+        if self.mode is Mode.STOPPING and settled and self.replay.at_rest(now_ns):
             self.mode = advance(self.mode, self._after_stop)
         return window
 
@@ -199,12 +204,21 @@ class Session:
             self._stop(now_ns, Event.REST_FAULT, worst[Reaction.FAULT].reason)
         elif Reaction.PAUSE in worst:
             self._healthy = 0
-            if self.mode is not Mode.PAUSED:
-                self._stop(now_ns, Event.REST_PAUSE, worst[Reaction.PAUSE].reason)
+            self._pause(now_ns, [f for f in findings if f.reaction is Reaction.PAUSE])
         elif self.mode is Mode.PAUSED:
             self._healthy += 1
             if self._healthy >= self.settings.healthy_ticks:
                 self._resume(now_ns, held, "inputs healthy again: waiting for a chunk")
+
+    def _pause(self, now_ns: int, findings: Sequence[Finding]) -> None:
+        if self.mode is not Mode.PAUSED and self._stop(
+            now_ns, Event.REST_PAUSE, findings[0].reason
+        ):
+            self._paused_by = findings[0].watch
+        elif self._paused_by and self._after_stop is Event.REST_PAUSE:
+            better = better_reason(self._paused_by, findings)
+            if better is not None:
+                self.reason, self._paused_by = better.reason, better.watch
 
     def _stop_at_the_end(self, now_ns: int) -> None:
         if self.replay.remaining_ns(now_ns) > 0:
@@ -216,22 +230,26 @@ class Session:
     def _after_clock_jump(self, now_ns: int, held: NDArray[np.float64] | None) -> None:
         """Plan time ran back: the old plan has no meaning, the controllers play its tail."""
         last = self.replay.position(self._now_ns)
+        self._settling.begin(now_ns, self.replay.motion_left_ns(self._now_ns))
         self.replay.start(now_ns, last if held is None else held)
         if self.mode is Mode.FAULT:
             return  # latched, whatever the clock does
         rest = Event.REST_FAULT if held is None else Event.REST_PAUSE
         back_s = (self._now_ns - now_ns) / 1e9
-        self._note_stop(rest, f"the clock went back by {back_s:.3f} s")
+        if self._note_stop(rest, f"the clock went back by {back_s:.3f} s"):
+            self._paused_by = "clock_backward"
 
-    def _stop(self, now_ns: int, rest: Event, reason: str) -> None:
+    def _stop(self, now_ns: int, rest: Event, reason: str) -> bool:
+        """Enter the stop and have the plan do it; False where none had to begin."""
         if not self._note_stop(rest, reason):
-            return
+            return False
         if self.replay.at_rest(now_ns):
             # Forgets what was merged but never sent, and says nothing: somebody else may have
             # moved the arm since, and a window would take it back to where we left it.
             self.replay.start(now_ns, self.replay.position(now_ns))
         else:
             self.replay.stop(now_ns, reason)
+        return True
 
     def _note_stop(self, rest: Event, reason: str) -> bool:
         """Enter the mode; False where a stop of the same or greater gravity is under way."""
@@ -239,6 +257,7 @@ class Session:
             return False
         self.mode, self.reason = advance(self.mode, Event.STOP), reason
         self._after_stop, self._has_chunk, self._healthy = rest, False, 0
+        self._paused_by = ""
         return True
 
     def _resume(self, now_ns: int, held: NDArray[np.float64] | None, reason: str) -> None:

@@ -1,0 +1,43 @@
+"""pause_reason: an operator is told the cause of a pause, not what follows from it."""
+
+import pytest
+
+from gr00t_ros.core.pause_reason import better_reason
+from gr00t_ros.core.watchdog import Finding, Reaction
+
+
+def told(by, *watches):
+    """The watch that is told of in place of `by`, None for `by` itself."""
+    found = better_reason(by, [Finding(w, Reaction.PAUSE, w) for w in watches])
+    return found and found.watch
+
+
+@pytest.mark.parametrize(
+    ("by", "present", "expected"),
+    [
+        ("stream_age", ["stream_age"], None),
+        ("stream_age", ["silent_clock", "stream_age"], "silent_clock"),
+        ("stream_content", ["silent_clock", "stream_content"], "silent_clock"),
+        ("stream_age", ["silent_clock"], "silent_clock"),
+        ("stream_age", ["stream_content"], "stream_content"),
+        ("stream_content", ["stream_age", "stream_content"], None),
+        ("silent_clock", ["silent_clock", "stream_age"], None),
+        ("silent_clock", ["sidecar_dead", "silent_clock"], None),
+        ("silent_clock", ["stream_age"], "stream_age"),
+        ("silent_clock", ["sidecar_dead"], "sidecar_dead"),
+        ("clock_backward", ["stream_age"], None),
+        ("replay_starvation", ["stream_age"], None),
+        ("clock_forward", ["sidecar_dead", "stream_age"], "sidecar_dead"),
+    ],
+)
+def test_the_cause_is_told_as_long_as_it_is_there(by, present, expected) -> None:
+    """A symptom gives way to a cause, a cause that is gone to what is still wrong."""
+    assert told(by, *present) == expected
+
+
+@pytest.mark.parametrize("by", ["stream_age", "frozen_camera", "clock_forward"])
+def test_what_is_told_does_not_change_with_the_same_findings(by) -> None:
+    """Each is told once, not by turns."""
+    present = ["frozen_camera", "dead_man", "stream_age"]
+    first = told(by, *present) or by
+    assert told(first, *present) is None
