@@ -28,12 +28,12 @@ from gr00t_ros.ros.queries import Queries, Reply
 from gr00t_ros.ros.replay_thread import ReplayThread
 from gr00t_ros.ros.rivals import LOOK_S, Rivals
 from gr00t_ros.ros.running_watches import RunningWatches
+from gr00t_ros.ros.server_access import read_access
+from gr00t_ros.ros.server_report import ServerReport
 from gr00t_ros.ros.status import action_chunk
 from gr00t_ros.ros.surroundings import Surroundings
-from gr00t_ros.sidecar.client import PolicyClient
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.link import Check, Link
-from gr00t_ros.sidecar.token import read_token
 
 RECHECK_S = 1.0  # between two attempts to reach a server that did not pass the check
 _REST_SPAN_S = 0.1  # over which the measured speed is taken when a stop is confirmed
@@ -48,23 +48,23 @@ class Configured:
         session = Session(
             Replay(self.embodiment.limits, settings.replay(values)), settings.session(values)
         )
-        token = read_token(values.api_token_file or None)
-        client = PolicyClient(
-            values.host,
-            values.port,
-            values.timeout_ms,
-            token,
-            values.key_style,  # type: ignore[arg-type]  # the table's choices are the literal's
-            values.max_reply_mb * 2**20,
-        )
+        access = read_access(values)
+        node.get_logger().info(f"settings of the policy server: {access.origins}")
+        client = access.client()
         self._node, self._values = node, values
         self.clock = PlanClock(node)
         self.inputs = Inputs(node, self.embodiment, settings.observation(values))
         self.outputs = Outputs(node, self.embodiment, values.shadow)
         self._controllers = ControllerParameters(node, self.outputs.topics())
-        link = Link(client, self.embodiment, token)
+        self._link = Link(client, self.embodiment, access.token, values.strict)
+        self.server_report = ServerReport(
+            client.counts,
+            values.strict,
+            f"{self.embodiment.robot}:{self.embodiment.tag}",
+            node.get_logger().info,
+        )
         self.queries = Queries(
-            link, self.inputs, self.embodiment, self.clock, self._on_check, self._on_reply
+            self._link, self.inputs, self.embodiment, self.clock, self._on_check, self._on_reply
         )
         self.queries.instruction = values.instruction
         self.surroundings = Surroundings(
@@ -109,6 +109,11 @@ class Configured:
         problems = self.problems()
         self.replay.post(lambda session, _: session.set_ready(not problems, "; ".join(problems)))
         return problems
+
+    def keep_warm(self) -> None:
+        """Keep an idle server warm, where the parameter says so."""
+        if self._values.keep_warm_s > 0.0:
+            self.queries.keep_warm(self._values.keep_warm_s)
 
     def problems(self) -> list[str]:
         """Why an activation would be refused now, in the order in which to mend it."""
@@ -227,6 +232,7 @@ class Configured:
 
     def _on_check(self, check: Check | None, error: Exception | None) -> None:
         """Runs on the worker thread."""
+        self.server_report.note(self._link.rows)
         if error is not None and str(error) != self.check_error:
             self._node.get_logger().warning(f"policy server check: {error}")
         if check is not None:

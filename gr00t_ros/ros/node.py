@@ -28,6 +28,7 @@ from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros import parameters, qos, status
 from gr00t_ros.ros.configured import Configured
 from gr00t_ros.ros.inputs import PULL_PERIOD_NS
+from gr00t_ros.ros.server_access import defaults_of
 from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sidecar.template import MAX_INSTRUCTION_BYTES
 from gr00t_ros.srv import SetInstruction
@@ -47,7 +48,7 @@ class PolicyNode(LifecycleNode):
     def __init__(self) -> None:
         """Declare the parameters; everything else is made by configure."""
         super().__init__("gr00t_policy")
-        self._values = parameters.declare(self)
+        self._values = parameters.declare(self, defaults_of())
         self._parts: Configured | None = None
         self._said: tuple[str, str] = ("", "")
         self._ticks = 0
@@ -226,6 +227,7 @@ class PolicyNode(LifecycleNode):
             return
         if self._state_machine.current_state[1] == _INACTIVE:
             parts.follow_readiness()
+        parts.keep_warm()
         snapshot = parts.replay.snapshot
         self._ticks += 1
         changed = (snapshot.mode.value, snapshot.reason) != self._said
@@ -236,7 +238,7 @@ class PolicyNode(LifecycleNode):
             fault_began = snapshot.mode is Mode.FAULT
             self._said = (snapshot.mode.value, snapshot.reason)
             self._log_change(fault_began)
-            self._diagnostics.publish(status.diagnostics(message))
+            self._diagnostics.publish(status.diagnostics(message, parts.server_report.entries()))
 
     def _log_change(self, fault_began: bool) -> None:
         text = ": ".join(part for part in self._said if part)
@@ -257,7 +259,8 @@ class PolicyNode(LifecycleNode):
 
     def _diagnose(self) -> None:
         if self._parts is not None:
-            self._diagnostics.publish(status.diagnostics(self._message()))
+            entries = self._parts.server_report.entries()
+            self._diagnostics.publish(status.diagnostics(self._message(), entries))
 
     def _message(self) -> PolicyStatus:
         parts, values = self._configured(), self._values

@@ -6,8 +6,9 @@ The table is all there is: descriptors for rqt, the check of a change and the fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
@@ -31,6 +32,10 @@ class Parameters:
     timeout_ms: int
     key_style: str
     api_token_file: str
+    curve_server_key: str
+    curve_client_key: str
+    strict: bool
+    keep_warm_s: float
     max_reply_mb: int
     execute_steps: int
     knot_ms: int
@@ -70,7 +75,7 @@ class Parameters:
 TABLE: dict[str, Row] = {
     "embodiment": Row(
         "franka_droid",
-        "Embodiment: name of a file in config/embodiments, or a path",
+        "Embodiment: name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG",
         read_only=True,
     ),
     "instruction": Row(
@@ -101,6 +106,24 @@ TABLE: dict[str, Row] = {
         "",
         "File that holds the server's api_token; empty: environment GR00T_API_TOKEN, else none",
         read_only=True,
+    ),
+    "curve_server_key": Row(
+        "",
+        "CURVE: the server's or proxy's .public file; empty: no encryption",
+        read_only=True,
+    ),
+    "curve_client_key": Row("", "CURVE: this robot's own .secret file", read_only=True),
+    "strict": Row(
+        False,
+        "Refuse a server for every difference to the embodiment, also for what it tolerates",
+        read_only=True,
+    ),
+    "keep_warm_s": Row(
+        0.0,
+        "Idle time after which a zero observation is inferred to keep the server warm; 0: never",
+        "s",
+        0.0,
+        3600.0,
     ),
     "max_reply_mb": Row(16, "Cap on the size of a reply", "MB", 1, 1024, read_only=True),
     "execute_steps": Row(
@@ -176,14 +199,16 @@ TABLE: dict[str, Row] = {
 }
 
 
-def declare(node: Node) -> Parameters:
+def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
     """Declare every row on `node` and return the values it was started with.
 
-    Raises SettingsError for a value of another type, out of range or none of the choices.
+    defaults: in place of the table's, what the environment says; a value that the node is given
+    wins over both. Raises SettingsError for a value of another type, out of range or none of the
+    choices.
     """
     for name, row in TABLE.items():
         try:
-            node.declare_parameter(name, row.default, row.descriptor())
+            node.declare_parameter(name, defaults.get(name, row.default), row.descriptor())
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
             raise SettingsError(f"parameter {name}: {error}") from error
     values = read(node)

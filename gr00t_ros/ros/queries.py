@@ -6,12 +6,13 @@ session; nothing of it can stop the replay thread.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gr00t_ros.core.chunk import ActionChunk, from_reply
 from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.errors import ObservationError, RemoteError
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.inputs import Inputs
@@ -51,13 +52,26 @@ class Queries:
         self._worker = Worker(self._deliver, finish=link.close)
         self.instruction = ""
         self.sent = 0
+        self._asked_s = time.monotonic()
         self.latencies = Latencies()
 
     def check(self) -> bool:
         """Have the worker check the server; False when it is busy."""
         if not self._worker.idle:
             return False
-        self._worker.submit(Job(self._link.check, "check"))
+        self._submit(Job(self._link.check, "check"))
+        return True
+
+    def keep_warm(self, idle_s: float) -> bool:
+        """Have the worker infer a zero observation where nothing was asked for `idle_s`.
+
+        Whether it does; never before a check has passed. A server that is found gone or changed
+        is told to `on_check`.
+        """
+        is_due = time.monotonic() - self._asked_s >= idle_s
+        if not is_due or self._link.checked is None or not self._worker.idle:
+            return False
+        self._submit(Job(self._link.warm, "warm"))
         return True
 
     def ask(self, episode: int) -> bool:
@@ -67,12 +81,16 @@ class Queries:
         """
         if not self._worker.idle:
             return False
-        self._worker.submit(Job(lambda: self._query(episode), "query"))
+        self._submit(Job(lambda: self._query(episode), "query"))
         return True
 
     def stop(self, timeout_s: float) -> bool:
         """End the worker after the call in flight, whose deadline bounds the wait."""
         return self._worker.stop(timeout_s)
+
+    def _submit(self, job: Job) -> None:
+        self._asked_s = time.monotonic()
+        self._worker.submit(job)
 
     def _query(self, episode: int) -> Reply:
         started_ns = self._clock.now_ns()
@@ -102,5 +120,8 @@ class Queries:
     def _deliver(self, outcome: Outcome) -> None:
         if outcome.job.tag == "check":
             self._on_check(outcome.reply, outcome.error)  # type: ignore[arg-type]
+        elif outcome.job.tag == "warm":
+            if outcome.error is not None and not isinstance(outcome.error, RemoteError):
+                self._on_check(None, outcome.error)
         else:
             self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]

@@ -115,8 +115,8 @@ def _group(key: ActionKey, reply: Reply) -> ActionGroup:
     )
 
 
-def diagnostics(status: PolicyStatus) -> DiagnosticArray:
-    """The same facts for /diagnostics: one entry for the policy, one for each stream."""
+def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> DiagnosticArray:
+    """The same facts for /diagnostics: one entry for the policy, one for each stream, and more."""
     mode = Mode(status.mode)
     level = DiagnosticStatus.OK
     if mode is Mode.FAULT:
@@ -129,6 +129,7 @@ def diagnostics(status: PolicyStatus) -> DiagnosticArray:
         status=[
             _entry("gr00t_policy: replay", level, text, hardware_id, _policy_values(status)),
             *(_stream_entry(stream, hardware_id) for stream in status.streams),
+            *more,
         ]
     )
     array.header.stamp = status.header.stamp

@@ -14,6 +14,7 @@ import yaml
 from gr00t_ros.core.embodiment import Embodiment, parse
 from gr00t_ros.core.errors import EmbodimentError
 
+TAG = "tag:"
 _PLACE = Path("config", "embodiments")
 
 
@@ -46,11 +47,13 @@ def embodiment_folders() -> tuple[Path, ...]:
 
 
 def find_embodiment(name_or_path: str) -> Path:
-    """Return the file for a bare name such as ``franka_droid``, or for a path.
+    """Return the file for a bare name such as ``franka_droid``, a path, or ``tag:EMBODIMENT_TAG``.
 
     Anything with a folder in it or ending in .yaml or .yml is a path. Raises EmbodimentError
     that names every folder searched and the names found there.
     """
+    if name_or_path.startswith(TAG):
+        return find_embodiment_of_tag(name_or_path.removeprefix(TAG))
     given = Path(name_or_path).expanduser()
     if given.suffix in (".yaml", ".yml") or len(given.parts) != 1:
         if given.is_file():

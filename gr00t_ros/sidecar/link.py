@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from gr00t_ros.core.chunk import from_reply
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import Gr00tError, RefusedError, RemoteError, UnreachableError
+from gr00t_ros.core.fit import Row, fit
 from gr00t_ros.core.modality import Difference, compare
 from gr00t_ros.sidecar.client import PolicyClient, Server
+from gr00t_ros.sidecar.fit_text import wrong_rows
 from gr00t_ros.sidecar.template import RequestBuffers, RequestTemplate
 from gr00t_ros.sidecar.token import Token
 
@@ -44,14 +46,26 @@ class Check:
 class Link:
     """Connects, compares modalities, infers once without motion, then answers queries."""
 
-    def __init__(self, client: PolicyClient, embodiment: Embodiment, token: Token | None) -> None:
-        """Take over `client`; nothing is sent before `check` or `query`."""
+    def __init__(
+        self,
+        client: PolicyClient,
+        embodiment: Embodiment,
+        token: Token | None,
+        strict: bool = False,
+    ) -> None:
+        """Take over `client`; nothing is sent before `check` or `query`.
+
+        strict: refuse a server for every difference, also for those that it tolerates.
+        """
         self._client, self._embodiment, self._token = client, embodiment, token
+        self._strict = strict
         self._buffers: RequestBuffers | None = None
         self._episode: int | None = None
         self._connection = 0
         self._probed_ns: int | None = None
         self.checked: Check | None = None
+        self.rows: tuple[Row, ...] = ()
+        """The last comparison with a server's modality config, whether it fitted or not."""
 
     def check(self) -> Check:
         """Connect and prove that this server can serve this embodiment.
@@ -93,6 +107,27 @@ class Link:
         if template is None:
             raise RefusedError("no request buffer is free: a query is still in flight")
         return self._send(self._buffers, template, fill)
+
+    def warm(self) -> None:
+        """Infer a zero observation and forget it, so that the server stays ready to answer fast.
+
+        The server is reset before the next query: a policy with a memory must not keep this one.
+        Raises as `check` does; but for the server's own error text the next query or check then
+        checks again.
+        """
+        checked, self._episode = self.checked, None
+        if checked is None:
+            self.check()
+            return
+        try:
+            self._client.get_action(self._template(checked.server))
+        except RemoteError:
+            self._refuse_unchecked()
+            raise
+        except Gr00tError:
+            self.checked = None
+            raise
+        self._refuse_unchecked()
 
     def close(self) -> None:
         """Close the client."""
@@ -155,9 +190,10 @@ class Link:
 
     def _compare(self, server: Server) -> tuple[Difference, ...]:
         differences = compare(self._embodiment, server.modality)
-        fatal = [str(difference) for difference in differences if difference.fatal]
-        if fatal:
-            listed = "\n".join(f"  - {line}" for line in fatal)
+        self.rows = fit(self._embodiment, server.modality)
+        wrong = wrong_rows(self.rows, self._strict)
+        if wrong:
+            listed = "\n".join(f"  - {row.text}" for row in wrong)
             raise RefusedError(
                 f"{self._client.address} does not fit embodiment {self._embodiment.robot} "
                 f"({self._embodiment.source}):\n{listed}"

@@ -91,6 +91,14 @@ def test_the_same_key_in_two_places_is_no_duplicate(tmp_path):
     assert "twice" not in str(error.value)
 
 
+def test_a_tag_finds_the_one_file_that_has_it():
+    """As GROOT_EMBODIMENT_TAG names it; a tag of nobody says which files there are."""
+    tag = load_embodiment("franka_droid").tag
+    assert load_embodiment(f"tag:{tag}").source.endswith("franka_droid.yaml")
+    with pytest.raises(EmbodimentError, match="tag 'nobody'.*franka_droid.yaml"):
+        load_embodiment("tag:nobody")
+
+
 def test_a_folder_in_the_place_of_a_file_is_an_embodiment_error(tmp_path):
     """As is any file that cannot be read."""
     (tmp_path / "robot.yaml").mkdir()

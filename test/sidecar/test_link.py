@@ -1,6 +1,7 @@
 """link: what is checked before a query and after a loss; no failure uses up the buffers."""
 
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -185,6 +186,17 @@ def test_a_harmless_difference_is_reported_and_passes(place, policy, link_to):
     assert [(d.modality, d.kind, d.fatal) for d in differences] == [("state", "order", False)]
 
 
+def test_a_strict_link_refuses_what_a_server_would_tolerate(place, policy, embodiment):
+    """The same difference, named; the rows tell all that was looked at."""
+    changed(policy, "state", keys=("joint_position", "gripper_position", "eef_9d"))
+    client = PolicyClient("127.0.0.1", int(place.address.rpartition(":")[2]), 20_000)
+    with closing(Link(client, embodiment, None, strict=True)) as link:
+        with pytest.raises(RefusedError, match="orders the keys joint_position"):
+            link.check()
+        assert {row.verdict for row in link.rows} == {"matches", "order"}
+    assert policy.instructions == []
+
+
 @pytest.mark.parametrize("where", ["check", "query"])
 def test_an_answer_to_the_zero_observation_that_is_no_chunk_refuses_the_server(
     place, policy, link_to, where
@@ -225,6 +237,33 @@ def test_the_server_is_reset_once_an_episode(place, policy, link_to):
     link.check()
     link.query(fill, 1)
     assert policy.resets == 5
+
+
+def test_a_call_that_keeps_warm_is_forgotten(place, policy, link_to):
+    """It infers once, and the next query begins with a reset even in the same episode."""
+    link = link_to(place.address)
+    link.query(fill, 1)
+    asked, resets = len(policy.instructions), policy.resets
+    link.warm()
+    assert (len(policy.instructions), policy.resets) == (asked + 1, resets)
+    link.query(fill, 1)
+    assert policy.resets == resets + 1
+
+
+def test_a_call_that_keeps_warm_finds_what_has_changed(place, policy, link_to):
+    """A server's own text is none of it; a lost server is, and the next query checks again."""
+    link = link_to(place.address)
+    link.warm()
+    assert link.checked is not None, "without a check it makes one"
+    policy.error = RuntimeError("busy: later")
+    with pytest.raises(RemoteError, match="busy"):
+        link.warm()
+    assert link.checked is not None
+    policy.error = None
+    place.restart(policy)
+    with pytest.raises(UnreachableError):
+        link.warm()
+    assert link.query(fill, 1)[0] == "filled"
 
 
 def test_a_server_that_cannot_reset_is_queried_all_the_same(place, policy, link_to):

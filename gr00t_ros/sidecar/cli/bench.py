@@ -10,9 +10,10 @@ from contextlib import closing
 
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.sidecar.cli.ping import describe
-from gr00t_ros.sidecar.cli.report import Report, facts, milliseconds, table
+from gr00t_ros.sidecar.cli.report import Report, facts, milliseconds
 from gr00t_ros.sidecar.cli.target import Target, add_embodiment, ask, question
 from gr00t_ros.sidecar.link import Link
+from gr00t_ros.sidecar.text_table import table
 
 _HEADER = ("", "count", "p50 ms", "p99 ms", "max ms")
 _STAGES = ("ping", "inference")

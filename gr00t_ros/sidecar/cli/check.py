@@ -10,14 +10,14 @@ from contextlib import closing
 
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import ChunkError, RefusedError, RemoteError, WireError
-from gr00t_ros.core.fit import MATCHES, Row, fit
+from gr00t_ros.core.fit import Row, fit
 from gr00t_ros.sidecar.cli.ping import describe
-from gr00t_ros.sidecar.cli.report import OK, PROBLEM, Report, facts, milliseconds, printable, table
+from gr00t_ros.sidecar.cli.report import OK, PROBLEM, Report, facts, milliseconds
 from gr00t_ros.sidecar.cli.target import Target, add_embodiment, ask, question
 from gr00t_ros.sidecar.environment import STRICT
+from gr00t_ros.sidecar.fit_text import FITS, fit_table, verdict
 from gr00t_ros.sidecar.link import Link
-
-_HEADER = ("modality", "key", "verdict", "embodiment", "server")
+from gr00t_ros.sidecar.text_table import printable
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,19 +34,17 @@ def main(argv: Sequence[str]) -> int:
 
 def _check(target: Target, options: argparse.Namespace) -> Report:
     embodiment = target.embodiment()
-    strict = target.environment.strict if options.strict is None else options.strict
+    strict = bool(target.environment.strict if options.strict is None else options.strict)
     with closing(target.client("nested")) as client:
         server = client.connect()
         found = describe(client.address, server) | {"embodiment": embodiment.source}
     rows = fit(embodiment, server.modality)
-    wrong = [row for row in rows if row.fatal or (strict and row.verdict != MATCHES)]
     inference: Mapping[str, object] = {}
-    problem = f"{len(wrong)} of {len(rows)} rows do not fit" if wrong else ""
+    found["verdict"] = verdict(rows, strict)
     if not any(row.fatal for row in rows):
         inference, failure = _infer(target, embodiment)
-        problem = failure or problem
-    found["verdict"] = problem or "fits"
-    return _report(found, rows, inference, bool(problem))
+        found["verdict"] = failure or found["verdict"]
+    return _report(found, rows, inference, found["verdict"] != FITS)
 
 
 def _infer(target: Target, embodiment: Embodiment) -> tuple[dict[str, object], str]:
@@ -71,21 +69,16 @@ def _report(
     is_wrong: bool,
 ) -> Report:
     figures = dict(found) | {"rows": [_figures(row) for row in rows]} | dict(inference)
-    cells = [(r.modality, r.key, _verdict(r), r.ours, r.server) for r in rows]
-    parts = [facts({k: v for k, v in found.items() if k != "verdict"}), table(_HEADER, cells)]
+    parts = [facts({k: v for k, v in found.items() if k != "verdict"}), fit_table(rows)]
     if inference:
         parts.append(facts(dict(inference) | {"actions": _shapes(inference["actions"])}))
-    verdict = "\n".join(printable(line) for line in str(found["verdict"]).split("\n"))
-    return Report(figures, "\n\n".join([*parts, verdict]), PROBLEM if is_wrong else OK)
+    said = "\n".join(printable(line) for line in str(found["verdict"]).split("\n"))
+    return Report(figures, "\n\n".join([*parts, said]), PROBLEM if is_wrong else OK)
 
 
 def _shapes(actions: object) -> str:
     assert isinstance(actions, dict)
     return ", ".join(f"{key} {' x '.join(map(str, shape))}" for key, shape in actions.items())
-
-
-def _verdict(row: Row) -> str:
-    return f"{row.verdict.upper()} !" if row.fatal else row.verdict
 
 
 def _figures(row: Row) -> dict[str, object]:

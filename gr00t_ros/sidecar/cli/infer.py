@@ -19,10 +19,11 @@ from gr00t_ros.core.chunk import from_reply
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import ChunkError, ObservationError, SettingsError
 from gr00t_ros.sidecar.cli.ping import describe
-from gr00t_ros.sidecar.cli.report import OK, PROBLEM, Report, facts, milliseconds, table
+from gr00t_ros.sidecar.cli.report import OK, PROBLEM, Report, facts, milliseconds
 from gr00t_ros.sidecar.cli.target import Target, add_embodiment, ask, question
 from gr00t_ros.sidecar.link import Action, Link
 from gr00t_ros.sidecar.template import RequestTemplate
+from gr00t_ros.sidecar.text_table import table
 
 INSTRUCTION = "instruction"
 _HEADER = ("action key", "shape", "lowest", "highest", "first step")

@@ -5,8 +5,10 @@ Refuses to know how it was found out.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from gr00t_ros.sidecar.text_table import printable
 
 OK, PROBLEM, UNREACHABLE = 0, 1, 2
 """Exit statuses: all well; the server answered and something is wrong; no answer, wrong usage."""
@@ -26,23 +28,10 @@ class Report:
         return self.status
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return columns as wide as their widest cell, two blanks apart."""
-    cells = [[printable(str(cell)) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
 def facts(values: Mapping[str, object]) -> str:
     """Return one line a fact, the names in one column."""
     width = max(map(len, values), default=0)
     return "\n".join(f"{name:{width}}  {printable(str(value))}" for name, value in values.items())
-
-
-def printable(text: str) -> str:
-    """Return `text` without control characters: no server steers the operator's terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def milliseconds(duration_ns: int) -> float:

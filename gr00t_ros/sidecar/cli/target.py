@@ -17,9 +17,9 @@ from gr00t_ros.core.errors import (
     SettingsError,
     UnreachableError,
 )
-from gr00t_ros.sidecar.cli.report import PROBLEM, UNREACHABLE, Report, printable
+from gr00t_ros.sidecar.cli.report import PROBLEM, UNREACHABLE, Report
 from gr00t_ros.sidecar.client import DEFAULT_TIMEOUT_MS, PolicyClient
-from gr00t_ros.sidecar.embodiment_file import find_embodiment_of_tag, load_embodiment
+from gr00t_ros.sidecar.embodiment_file import TAG, load_embodiment
 from gr00t_ros.sidecar.environment import (
     API_TOKEN,
     EMBODIMENT_TAG,
@@ -31,6 +31,7 @@ from gr00t_ros.sidecar.environment import (
 )
 from gr00t_ros.sidecar.handshake import KeyStyleSetting
 from gr00t_ros.sidecar.keys import ClientKeys, read_client_keys
+from gr00t_ros.sidecar.text_table import printable
 from gr00t_ros.sidecar.token import ENVIRONMENT_VARIABLE, Token, read_token
 
 _NO_ANSWER = (UnreachableError, DeadlineError, SettingsError, EmbodimentError)
@@ -59,8 +60,7 @@ class Target:
     def embodiment(self) -> Embodiment:
         """Return the embodiment that is named, else that of the environment's tag."""
         if self.embodiment_name is None and self.environment.embodiment_tag is not None:
-            path = find_embodiment_of_tag(self.environment.embodiment_tag)
-            return load_embodiment(str(path))
+            return load_embodiment(TAG + self.environment.embodiment_tag)
         return load_embodiment(self.embodiment_name or "franka_droid")
 
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from gr00t_ros.sidecar.cli.report import Report, facts, table
+from gr00t_ros.sidecar.cli.report import Report, facts
+from gr00t_ros.sidecar.text_table import table
 
 
 def test_columns_are_as_wide_as_their_widest_cell():

@@ -1,0 +1,90 @@
+"""How the node reaches its server: parameters before the environment, and no secret in a log."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.core.errors import SettingsError  # noqa: E402
+from gr00t_ros.ros.parameters import TABLE, Parameters  # noqa: E402
+from gr00t_ros.ros.server_access import defaults_of, read_access  # noqa: E402
+from gr00t_ros.sidecar.curve import new_pair  # noqa: E402
+from gr00t_ros.sidecar.keys import write_pair  # noqa: E402
+
+SECRET = "s3cret-t0ken"
+ENVIRONMENT = {
+    "GROOT_POLICY_HOST": "thor.local",
+    "GROOT_POLICY_PORT": "5556",
+    "GROOT_POLICY_TIMEOUT_MS": "900",
+    "GROOT_POLICY_API_TOKEN": SECRET,
+    "GROOT_POLICY_STRICT": "1",
+    "GROOT_EMBODIMENT_TAG": "oxe_droid",
+}
+DEFAULTS = Parameters(**{name: row.default for name, row in TABLE.items()})
+
+
+def started(**given):
+    """The values of a node in that environment which was given these parameters."""
+    return replace(DEFAULTS, **(defaults_of(ENVIRONMENT) | given))
+
+
+def test_every_name_becomes_the_default_of_a_parameter():
+    """Those of the table stay where the environment says nothing."""
+    assert defaults_of(ENVIRONMENT) == {
+        "host": "thor.local",
+        "port": 5556,
+        "timeout_ms": 900,
+        "strict": True,
+        "embodiment": "tag:oxe_droid",
+    }
+    assert defaults_of({}) == {} and set(defaults_of(ENVIRONMENT)) <= set(TABLE)
+
+
+def test_the_log_says_where_each_setting_came_from_and_never_the_token():
+    """Environment, parameter over environment, parameter, default."""
+    origins = read_access(started(port=7777), ENVIRONMENT).origins
+    assert "host thor.local (GROOT_POLICY_HOST)" in origins
+    assert "port 7777 (parameter, wins over GROOT_POLICY_PORT)" in origins
+    assert "strict true (GROOT_POLICY_STRICT)" in origins
+    assert "embodiment tag:oxe_droid (GROOT_EMBODIMENT_TAG)" in origins
+    assert "api token from GROOT_POLICY_API_TOKEN, CURVE off" in origins
+    origins = read_access(replace(DEFAULTS, port=7777), {}).origins
+    assert "host 127.0.0.1 (default), port 7777 (parameter)" in origins
+    assert "strict false (default)" in origins and "api token none" in origins
+
+
+def test_a_token_file_wins_over_ours_and_ours_over_the_others(tmp_path):
+    """And nothing of what is written down has any of them."""
+    file = tmp_path / "token"
+    file.write_text("of-the-file\n")
+    variables = ENVIRONMENT | {"GR00T_API_TOKEN": "of-ours"}
+    for values, token, origin in (
+        (replace(DEFAULTS, api_token_file=str(file)), "of-the-file", f"from file {file}"),
+        (DEFAULTS, "of-ours", "from GR00T_API_TOKEN"),
+    ):
+        access = read_access(values, variables)
+        assert access.token is not None and access.token.reveal() == token
+        assert origin in access.origins
+        assert not any(s in repr(access) for s in ("of-the-file", "of-ours", SECRET))
+
+
+def test_keys_come_in_pairs(tmp_path):
+    """The secret one is read, and neither shown nor asked for without the server's."""
+    for name in ("server", "arm1"):
+        write_pair(tmp_path, name, *new_pair())
+    server, robot = str(tmp_path / "server.public"), str(tmp_path / "arm1.secret")
+    access = read_access(replace(DEFAULTS, curve_server_key=server, curve_client_key=robot), {})
+    assert access.curve is not None and access.curve.server_public in Path(server).read_text()
+    assert f"CURVE with {robot}" in access.origins
+    assert access.curve.secret.reveal() not in repr(access)
+    for half in ({"curve_server_key": server}, {"curve_client_key": robot}):
+        with pytest.raises(SettingsError, match="expected both or neither"):
+            read_access(replace(DEFAULTS, **half), {})
+
+
+def test_a_variable_that_cannot_be_meant_is_refused_by_name():
+    """Before the node exists."""
+    with pytest.raises(SettingsError, match="GROOT_POLICY_PORT"):
+        defaults_of({"GROOT_POLICY_PORT": "5555 "})
