@@ -2,6 +2,7 @@
 
     Gr00tError
     ├── EmbodimentError        yours: the embodiment file
+    ├── ProfileError           yours: the file that says how a policy server is started
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
     ├── BagError               yours: a bag that cannot be read, played or written
@@ -11,6 +12,7 @@
     │   └── TooLargeError      theirs: more bytes than the cap allows
     ├── ChunkError             theirs: an action reply of the wrong keys, shape or values
     └── SidecarError           the exchange with the policy server
+        ├── LaunchError        a policy server that cannot or may not be started here
         ├── UnreachableError   nobody listens there
         ├── DeadlineError      no answer before the deadline
         ├── RefusedError       a generation, token or modality that cannot work
@@ -26,6 +28,10 @@ class Gr00tError(Exception):
 
 class EmbodimentError(Gr00tError):
     """The embodiment file is wrong: the message names the key's path in the file."""
+
+
+class ProfileError(Gr00tError):
+    """A sidecar profile is wrong: the message names the key's path in the file."""
 
 
 class SettingsError(Gr00tError):
@@ -69,6 +75,10 @@ class ChunkError(Gr00tError):
 
 class SidecarError(Gr00tError):
     """The exchange with the policy server failed."""
+
+
+class LaunchError(SidecarError):
+    """A policy server cannot be started here, or not without an acknowledgement."""
 
 
 class UnreachableError(SidecarError):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gr00t_ros.core.errors import EmbodimentError
-from gr00t_ros.sidecar import embodiment_file
+from gr00t_ros.sidecar import yaml_file
 from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment
 
 CONFIG = Path(__file__).parents[2] / "config" / "embodiments"
@@ -14,10 +14,10 @@ CONFIG = Path(__file__).parents[2] / "config" / "embodiments"
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """Two installed prefixes and nothing beside the sources; returns their config folders."""
-    monkeypatch.setattr(embodiment_file, "__file__", str(tmp_path / "a" / "b" / "c" / "file.py"))
+    monkeypatch.setattr(yaml_file, "__file__", str(tmp_path / "a" / "b" / "c" / "file.py"))
     overlay, prefix = tmp_path / "overlay", tmp_path / "prefix"
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{overlay}:{tmp_path / 'underlay'}")
-    monkeypatch.setattr(embodiment_file.sys, "prefix", str(prefix))
+    monkeypatch.setattr(yaml_file.sys, "prefix", str(prefix))
     folders = [root / "share/gr00t_ros/config/embodiments" for root in (overlay, prefix)]
     for folder in folders:
         folder.mkdir(parents=True)
