@@ -34,6 +34,13 @@ TORCH_REFUSAL: Final = (
     " code when read: update its Isaac-GR00T checkout to 7f53666 (2025-09-10, pull request 329)"
     " or newer, best N1.6 or N1.7"
 )
+_UNKNOWN: Final = (
+    "the server is of a generation that this client does not know (it knows N1.5 since 7f53666,"
+    " N1.6 and N1.7), expected one kind of ModalityConfig marker, "
+    f"{' or '.join(MODALITY_MARKERS)}. Use a release of Isaac-GR00T that this one names, or a newer"
+    " gr00t_ros."
+)
+_SEEN: Final = 400  # characters of what an unknown server answered
 
 
 class Generation(Enum):
@@ -146,20 +153,30 @@ def expect_map(reply: object, endpoint: str) -> dict[str, Any]:
 def recognise(reply: object) -> Generation:
     """Return the generation that a decoded get_modality_config reply tells (wire.md 6).
 
-    A1 stands for A1 and A2, B2 for B2 and B3. Raises `WireError` where no ModalityConfig is
-    in it or where they contradict each other. Generation T never decodes: see `read_reply`.
+    A1 stands for A1 and A2, B2 for B2 and B3. Raises `RefusedError` with what was seen where it
+    is none of them: guessing would choose a codec that the server may misread. Generation T
+    never decodes: see `read_reply`.
     """
-    configs = expect_map(reply, GET_MODALITY_CONFIG).values()
-    kinds = {(c.marker, c.form) for c in configs if isinstance(c, ModalityConfigMap)}
-    if len({marker for marker, _ in kinds}) != 1:
-        raise WireError(f"{GET_MODALITY_CONFIG}: config markers {kinds}, expected one kind")
+    configs = expect_map(reply, GET_MODALITY_CONFIG)
+    marked = [config for config in configs.values() if isinstance(config, ModalityConfigMap)]
+    kinds = {(config.marker, config.form) for config in marked}
     if kinds == {(MODALITY_MARKERS[0], "text")}:
         return Generation.A0
     if kinds == {(MODALITY_MARKERS[0], "map")}:
         return Generation.A1
-    if MODALITY_MARKERS[1] in {marker for marker, _ in kinds}:
+    if {marker for marker, _ in kinds} == {MODALITY_MARKERS[1]}:
         return Generation.B2
-    raise WireError(f"{GET_MODALITY_CONFIG}: as_json both text and map, expected one of them")
+    seen = "; ".join(f"{key!r:.40}: {_seen(value)}" for key, value in configs.items())
+    raise RefusedError(f"{GET_MODALITY_CONFIG}: {_UNKNOWN} It answered {seen[:_SEEN] or '{}'}")
+
+
+def _seen(config: object) -> str:
+    """Return what a config looks like on the wire, in a few words."""
+    if isinstance(config, ModalityConfigMap):
+        return f"{config.marker} with as_json as {config.form}"
+    if isinstance(config, dict):
+        return f"map of {', '.join(f'{key!r:.40}' for key in list(config)[:8]) or 'nothing'}"
+    return type(config).__name__
 
 
 def parse_modality(reply: object, generation: Generation) -> ModalityConfig:

@@ -1,14 +1,20 @@
 """Our client against our server in a process of its own, in every generation and key style."""
 
 import itertools
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gr00t_ros.core.errors import RefusedError, RemoteError
+from gr00t_ros.core.errors import DeadlineError, RefusedError, RemoteError, UnreachableError
 from gr00t_ros.core.modality import compare
 from gr00t_ros.sidecar.client import PolicyClient
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.sidecar.link import Link
 from gr00t_ros.sidecar.messages import Generation
 from gr00t_ros.sidecar.template import RequestTemplate
 from gr00t_ros.sidecar.token import Token
@@ -33,8 +39,8 @@ def embodiment():
 def start(start_sidecar, tmp_path):
     """Start the hold policy in one generation; returns the process and the client's token."""
 
-    def _start(generation, flat=False, token="open"):
-        arguments = ["hold", "--port", "0", "--codec", generation]
+    def _start(generation, flat=False, token="open", port=0):
+        arguments = ["hold", "--port", str(port), "--codec", generation]
         arguments += ["--flat"] if flat else []
         if token == "token":
             path = tmp_path / "token"
@@ -145,3 +151,52 @@ def test_generation_t_is_refused_with_what_to_do(start, client_of, embodiment):
     sidecar, _ = start("T")
     with pytest.raises(RefusedError, match="torch protocol"):
         _connect(client_of(sidecar), embodiment, None)
+
+
+def test_a_generation_of_the_future_is_refused_with_what_was_seen(client_of):
+    """Its marker is named, so that a report of it is worth something."""
+    peers = Path(__file__).with_name("peers.py")
+    with subprocess.Popen(
+        [sys.executable, str(peers), "unknown"], stdout=subprocess.PIPE, text=True
+    ) as peer:
+        try:
+            client = PolicyClient("127.0.0.1", int(peer.stdout.readline().split()[1]), 20_000)
+            with closing(client), pytest.raises(RefusedError) as refused:
+                client.connect()
+        finally:
+            peer.kill()
+    assert "'video': map of '__ModalityConfigV2__', 'as_bin'" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("generation", "flat"), [(g, f) for g in SEEN_AS for f in (False, True) if f or g != "A0"]
+)
+def test_a_link_lives_through_a_servers_errors_silence_and_death(
+    start, embodiment, generation, flat
+):
+    """Check, query, reset, error text, deadline, kill, restart: in that order, on one link."""
+    sidecar, _ = start(generation, flat)
+    client = PolicyClient("127.0.0.1", sidecar.port, 20_000)
+    with closing(Link(client, embodiment, None)) as link:
+        assert link.check().server.generation is Generation(SEEN_AS[generation])
+        still = link.query(lambda template: None, 1)[1]
+        assert {key: rows.shape for key, rows in still.items()} == dict(link.checked.shapes)
+
+        wrong = _request(embodiment, link.checked.server, None, joint_position=(1, 6))
+        with pytest.raises(RemoteError, match="width 7"):
+            client.get_action(wrong)
+        assert link.query(lambda template: None, 2)[2] > 0
+
+        sidecar.process.send_signal(signal.SIGSTOP)
+        request = _request(embodiment, link.checked.server, None)
+        with pytest.raises(DeadlineError, match="no reply before the deadline"):
+            client.get_action(request, 100)
+        sidecar.process.send_signal(signal.SIGKILL)
+        sidecar.wait()
+        with pytest.raises(UnreachableError):
+            client.get_action(request, 100)
+
+        start(generation, flat, port=sidecar.port)
+        with pytest.raises(UnreachableError, match="the server that is there now fits"):
+            link.query(lambda template: None, 3)
+        assert link.query(lambda template: None, 3)[2] > 0

@@ -49,16 +49,23 @@ def test_golden_servers_are_recognised_and_sent_their_own_codec(codec, generatio
     "reply",
     [
         {},
-        [],
         {"video": {"delta_indices": [0]}},
         configs(video=(OLD, CONFIG), state=(NEW, CONFIG)),
         configs(video=(OLD, CONFIG), state=(OLD, TEXT)),
     ],
 )
 def test_a_reply_without_one_kind_of_config_is_no_generation(reply):
-    """Guessing here would choose a codec that the server cannot read."""
-    with pytest.raises(WireError):
+    """Guessing here would choose a codec that the server cannot read; it says what it saw."""
+    with pytest.raises(RefusedError, match="does not know") as refused:
         messages.recognise(reply)
+    seen = str(refused.value).partition("It answered ")[2]
+    assert seen == "{}" if not reply else all(repr(key) in seen for key in reply)
+
+
+def test_a_modality_config_that_is_no_map_is_a_wire_error():
+    """No server of any generation answers so."""
+    with pytest.raises(WireError):
+        messages.recognise([])
 
 
 @pytest.mark.parametrize("data", [b"ERROR", b"PK\x03\x04torch", b"PK"])
