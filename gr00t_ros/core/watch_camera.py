@@ -1,6 +1,6 @@
 """Watches on what a camera shows: the same picture again and again, or none.
 
-Takes numbers made of a frame, never the frame: its stamp, a digest of its bytes, its mean level.
+Takes numbers made of a frame, never the frame: its stamp, whether it equals the last, its level.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ class FrozenCamera:
         """Pause at `limit_frames` equal frames, the first of them included."""
         self._stream, self.limit_frames = stream, limit_frames
         self._stamp_ns: int | None = None
-        self._digest = b""
         self._run, self._same = 0, ""
 
-    def see(self, stamp_ns: int, digest: bytes) -> None:
-        """Take one received frame, whether it was used or not; equal bytes have equal digests."""
+    def see(self, stamp_ns: int, same_content: bool) -> None:
+        """Take one received frame, used or not, and whether its bytes are those of the last."""
         same = ""
         if self._stamp_ns is not None:
             same = "stamp" if stamp_ns == self._stamp_ns else same
-            same = "content" if digest == self._digest else same
+            same = "content" if same_content else same
         self._run = self._run + 1 if same else 1
-        self._stamp_ns, self._digest, self._same = stamp_ns, digest, same
+        self._stamp_ns, self._same = stamp_ns, same
 
     def finding(self) -> Finding | None:
         """Of the newest frame; the next one that differs ends it."""

@@ -60,8 +60,9 @@ INPUTS: tuple[Watch, ...] = (
         "The driver repeats its last picture, or the camera hangs.",
         "restart the camera's driver",
         "core.watch_camera.FrozenCamera",
-        Wired.NO,
-        note="frames with an old stamp are refused, so that stream_age pauses; content is not seen",
+        Wired.YES,
+        note="0 switches it off, for pictures without noise; frames are looked at 15 times a "
+        "second or more, and where each has the stamp of the first, stream_age pauses sooner",
     ),
     Watch(
         "black_camera",
@@ -75,7 +76,8 @@ INPUTS: tuple[Watch, ...] = (
         "The lens is covered, the light is off, or exposure failed.",
         "uncover the lens and switch on the light",
         "core.watch_camera.BlackCamera",
-        Wired.NO,
+        Wired.YES,
+        note="raw pictures and JPEG; a PNG is not judged",
     ),
     Watch(
         "clock_backward",

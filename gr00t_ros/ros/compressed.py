@@ -55,6 +55,22 @@ def decode(view: CompressedView) -> tuple[NDArray[np.uint8], int | None]:
     return pixels, None if swapped else cv2.COLOR_BGR2RGB
 
 
+def level(view: CompressedView) -> float | None:
+    """Mean level of a JPEG, 0 to 255, decoded at an eighth of its size; None for other formats.
+
+    Raises ObservationError for a JPEG that cannot be decoded.
+    """
+    if not view.data[: len(_JPEG)].tobytes().startswith(_JPEG):
+        return None
+    try:
+        pixels = cv2.imdecode(view.data, cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    except cv2.error as error:
+        raise _refused(view, f"OpenCV: {error}") from None
+    if pixels is None:
+        raise _refused(view, "OpenCV decoded nothing")
+    return float(pixels.mean())
+
+
 def _check_format(text: str) -> None:
     """Refuse the `format` texts of sensor_msgs/CompressedImage that are no colour picture."""
     mosaic = text.startswith("bayer") and "compressed bgr" not in text

@@ -9,7 +9,7 @@ Refuses to know topics, ages and which frame to take.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -31,10 +31,19 @@ class _Encoding:
     pixelwise: bool = True
     even_width: bool = False
     least_px: int = 1
+    light: tuple[int, int] = (0, 3)  # the channels, from and up to, that tell how bright it is
+    black: int = 0  # their value where it is not
 
 
-_UYVY = _Encoding(2, cv2.COLOR_YUV2RGB_UYVY, pixelwise=False, even_width=True)
-_YUYV = _Encoding(2, cv2.COLOR_YUV2RGB_YUYV, pixelwise=False, even_width=True)
+_UYVY = _Encoding(
+    2,
+    cv2.COLOR_YUV2RGB_UYVY,
+    pixelwise=False,
+    even_width=True,
+    light=(1, 2),
+    black=16,  # ITU-R BT.601
+)
+_YUYV = replace(_UYVY, code=cv2.COLOR_YUV2RGB_YUYV, light=(0, 1))
 _MONO = _Encoding(1, cv2.COLOR_GRAY2RGB)
 
 
@@ -63,6 +72,10 @@ ENCODINGS: Mapping[str, _Encoding] = {
 }
 
 
+_LEVEL_PIXELS = 20_000
+"""About as many pixels tell whether a picture is dark."""
+
+
 def check(raw: bytes, transport: str) -> int:
     """Stamp (ns) of a serialised frame that can be decoded; ObservationError names why not.
 
@@ -75,6 +88,26 @@ def check(raw: bytes, transport: str) -> int:
     view = cdr.image(raw)
     _pixels(view)
     return view.stamp_ns
+
+
+def payload(raw: bytes, transport: str) -> NDArray[np.uint8]:
+    """(N,) uint8 view of a serialised frame's pixels as sent: all but its header and layout."""
+    return (cdr.compressed_image(raw) if transport == "compressed" else cdr.image(raw)).data
+
+
+def level(raw: bytes, transport: str) -> float | None:
+    """Mean level of a serialised frame, 0 to 255, from a sample of its pixels; None for a PNG.
+
+    A JPEG is decoded at an eighth of its size, which its format makes cheap; a PNG's does not.
+    Raises ObservationError where convert.check would, and for a JPEG that cannot be decoded.
+    """
+    if transport == "compressed":
+        return compressed.level(cdr.compressed_image(raw))
+    pixels, encoding = _pixels(cdr.image(raw))
+    every = max(1, round((pixels.shape[0] * pixels.shape[1] / _LEVEL_PIXELS) ** 0.5))
+    sample = pixels[::every, ::every]
+    light = sample if sample.ndim == 2 else sample[..., slice(*encoding.light)]
+    return max(0.0, float(light.mean()) - encoding.black)
 
 
 def decode_into(raw: bytes, stream: VideoStream, slot: NDArray[np.uint8]) -> None:

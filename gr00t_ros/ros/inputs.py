@@ -26,9 +26,10 @@ from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.observation import Gaps, Observation, ObservationSettings, assemble
 from gr00t_ros.core.state import JointReading, PoseReading
 from gr00t_ros.ros import cdr, convert
+from gr00t_ros.ros.camera_watch import CameraWatch
 from gr00t_ros.ros.controller_state import STATE_TYPES, controller_state
 from gr00t_ros.ros.pulled import PulledSubscription
-from gr00t_ros.ros.source import History, Source
+from gr00t_ros.ros.source import History, Source, Taken
 from gr00t_ros.ros.stream_report import LOOK_NS, Graph, StreamReport, report
 
 RING_BYTES = 256 * 2**20
@@ -77,10 +78,12 @@ class Inputs:
         """
         now_ns = time.monotonic_ns()
         for source in self._all():
+            taken = None
             with self._lock:
                 if source.due(now_ns):
-                    source.pull(now_ns)
+                    taken = source.pull(now_ns)
                 silent = source.silent(now_ns, LOOK_NS)
+            _show(source, taken)
             if silent and (published := self._graph.look(source.subscription, now_ns)):
                 with self._lock:
                     source.subscription.follow(published)
@@ -92,7 +95,8 @@ class Inputs:
         """
         for source in self._sources.values():
             with self._lock:
-                source.pull(time.monotonic_ns())
+                taken = source.pull(time.monotonic_ns())
+            _show(source, taken)
         with self._lock:
             buffers = {topic: source.buffer for topic, source in self._sources.items()}
             now_ros_ns, now_ns = int(self._clock.now().nanoseconds), time.monotonic_ns()
@@ -129,6 +133,10 @@ class Inputs:
         """The newest ControllerReading of the output of that name, as a sample."""
         with self._lock:
             return self._controllers[output].buffer.latest()
+
+    def cameras(self) -> tuple[CameraWatch, ...]:
+        """The watches on what the cameras show, one a topic."""
+        return tuple(s.camera for s in self._sources.values() if s.camera is not None)
 
     def clear(self) -> None:
         """Forget all samples; after a clock jump they belong to another time."""
@@ -194,13 +202,19 @@ def _source(node: Node, embodiment: Embodiment, streams: list[Stream], history: 
     kind = CompressedImage if transport == "compressed" else Image
     subscription = PulledSubscription(node, (kind,), stream.topic)
     period_ns = round(1e9 / max(VIDEO_PULL_HZ, embodiment.rate_hz))
-    return Source(subscription, lambda raw: _frame(raw, transport), history, period_ns)
+    watch = CameraWatch(f"video.{stream.key}", transport)
+    return Source(subscription, lambda raw: _frame(raw, transport), history, period_ns, watch)
 
 
 def _controller(node: Node, output: Output) -> Source:
     """The newest state only; which of the types the controller publishes is not configured."""
     subscription = PulledSubscription(node, STATE_TYPES, output.state_topic, raw=False)
     return Source(subscription, controller_state, History(0, RING_BYTES), PULL_PERIOD_NS)
+
+
+def _show(source: Source, taken: Taken | None) -> None:
+    if taken is not None and source.camera is not None:
+        source.camera.see(*taken)
 
 
 def _frame(raw: bytes, transport: str) -> tuple[int, bytes]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gr00t_ros.core.buffer import Sample, StampedBuffer
 from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.ros.camera_watch import CameraWatch
 from gr00t_ros.ros.pulled import PulledSubscription
 
 REBASE_NS = 1_000_000_000
@@ -23,6 +24,8 @@ stream unusable until the node restarts. Repeated stamps never do it: they are a
 """
 
 Read = Callable[[Any], tuple[int, object]]
+Taken = tuple[int, Any]
+"""A message's stamp, ns, and the message as the subscription gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,13 @@ class Source:
         read: Read,
         history: History,
         period_ns: int,
+        camera: CameraWatch | None = None,
     ) -> None:
-        """Read what `subscription` brings by `read`; pull every `period_ns`."""
-        self.subscription = subscription
+        """Read what `subscription` brings by `read`; pull every `period_ns`.
+
+        `camera` is shown every frame by whoever pulls, outside the lock.
+        """
+        self.subscription, self.camera = subscription, camera
         self.received = 0
         self.refused = 0
         self.problem = ""
@@ -78,33 +85,38 @@ class Source:
         newest = self.buffer.latest()
         return newest is None or now_ns - newest.received_ns > span_ns
 
-    def pull(self, now_ns: int) -> None:
-        """Take the newest message, if there is one, into the buffer."""
+    def pull(self, now_ns: int) -> Taken | None:
+        """Take the newest message, if there is one, into the buffer.
+
+        Returns it where it has a stamp and a content that can be read, used or not.
+        """
         try:
             message = self.subscription.take()
             if message is not None:
                 self.received += 1
-                self._push(message, now_ns)
+                return self._push(message, now_ns)
         except ObservationError as error:
             self._refuse(str(error))
+        return None
 
     def clear(self) -> None:
         """Forget all samples, for example after a clock jump."""
         self.buffer.clear()
 
-    def _push(self, message: Any, now_ns: int) -> None:
+    def _push(self, message: Any, now_ns: int) -> Taken | None:
         stamp_ns, value = self._read(message)
         if stamp_ns <= 0:
             self._refuse(
                 "header stamp is zero: the publisher must stamp its messages with the time of "
                 "measurement, the time of arrival is no substitute"
             )
-            return
+            return None
         if isinstance(message, bytes):
             self._fit(len(message))
         sample = Sample(stamp_ns, now_ns, value)
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage
+        return stamp_ns, message
 
     def _rebase(self, sample: Sample) -> bool:
         """Count a stamp that is not newer; whether it opened a new time base instead."""

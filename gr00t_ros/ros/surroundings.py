@@ -55,11 +55,12 @@ class Surroundings:
         return self._inputs.streams(self._clock.ros_now_ns(), time.monotonic_ns())
 
     def findings(self, now_ns: int) -> tuple[Finding, ...]:
-        """What the watches without a memory say: streams, and controllers that fell silent.
+        """What the watches say that need no running session: streams, cameras, silent controllers.
 
         A controller that never told is no finding: the node still knows what it commanded.
         """
         found = [self._silent(output) for output in self._embodiment.outputs]
+        found += [f for c in self._inputs.cameras() for f in c.findings(self.parameters)]
         found += [_finding(r, self.parameters) for r in self.reports()]
         return tuple(finding for finding in found if finding is not None)
 

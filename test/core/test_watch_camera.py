@@ -16,7 +16,7 @@ def test_ten_equal_frames_pause(same, frames, pauses) -> None:
     """Equal by stamp or by content; the first counts."""
     watch = FrozenCamera(STREAM)
     for i in range(frames):
-        watch.see(7 if same == "stamp" else i, b"x" if same == "content" else bytes([i]))
+        watch.see(7 if same == "stamp" else i, same == "content" and i > 0)
     found = watch.finding()
     assert (found is not None) is pauses
     if found is not None:
@@ -36,31 +36,31 @@ def test_one_frame_that_differs_ends_the_pause() -> None:
     """And the count begins anew with it."""
     watch = FrozenCamera(STREAM)
     for i in range(12):
-        watch.see(i, b"x")
-    watch.see(12, b"y")
+        watch.see(i, i > 0)
+    watch.see(12, False)
     assert watch.finding() is None
     for i in range(8):
-        watch.see(13 + i, b"y")
+        watch.see(13 + i, True)
     assert watch.finding() is None
-    watch.see(21, b"y")
+    watch.see(21, True)
     assert watch.finding() is not None
 
 
 def test_the_first_frame_is_not_equal_to_none() -> None:
-    """Whatever its stamp and digest, an empty one included."""
+    """Whatever its stamp."""
     watch = FrozenCamera(STREAM, 2)
-    watch.see(0, b"")
+    watch.see(0, True)
     assert watch.finding() is None
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=1)), max_size=30))
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=30))
 def test_a_pause_means_that_the_last_frames_each_repeat_the_one_before(frames) -> None:
     """And the reverse, for every limit."""
     watch = FrozenCamera(STREAM, 4)
     for frame in frames:
         watch.see(*frame)
     tail = frames[-4:]
-    repeats = [a[0] == b[0] or a[1] == b[1] for a, b in zip(tail, tail[1:], strict=False)]
+    repeats = [a[0] == b[0] or b[1] for a, b in zip(tail, tail[1:], strict=False)]
     assert (watch.finding() is not None) is (len(tail) == 4 and all(repeats))
 
 

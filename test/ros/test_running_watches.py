@@ -3,6 +3,7 @@
 One robot, one server and one node for the whole file: every test leaves the arm in motion.
 """
 
+import numpy as np
 import pytest
 from ros_fixtures import own_domain, spinning_node, started, wait_until
 
@@ -11,6 +12,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from node_robot import ARM, NEEDS_ROBOT, SWEEP, Rig  # noqa: E402
 from passage import Passage  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.ros import qos  # noqa: E402
@@ -27,10 +29,11 @@ class Moving:
     def __init__(self, rig, node):
         self.rig = rig
         self.state = Passage(node, STATE_TYPES[0], STATE)
+        self.camera = Passage(node, Image, "/camera/exterior/image_raw")
 
     def start(self):
         """Everything, until the arm moves."""
-        self.rig.start_robot(*self.state.remaps)
+        self.rig.start_robot(*self.state.remaps, *self.camera.remaps)
         self.rig.start_server(SWEEP)
         self.rig.move(max_camera_age_s=2.0, camera_fault_age_s=60.0)
 
@@ -38,6 +41,12 @@ class Moving:
         """A controlled stop into a latched fault with this reason; the arm rests."""
         status = self.rig.wait_for_mode("fault")
         assert all(part in status.reason for part in parts), status.reason
+        self.rig.assert_rest()
+
+    def assert_pause(self, *parts):
+        """A controlled stop into a pause whose reason has these parts; the arm rests."""
+        self.rig.wait_for_reason(*parts)
+        self.rig.wait_for_mode("paused")
         self.rig.assert_rest()
 
     def assert_reset_into_motion(self):
@@ -106,6 +115,36 @@ def test_a_second_publisher_that_comes_while_the_arm_moves_faults(moving):
     assert "the cause persists" in moving.rig.reset().message
     moving.rig.node.destroy_publisher(rival)
     moving.assert_reset_into_motion()
+
+
+def test_a_camera_that_repeats_its_picture_pauses(moving):
+    """With stamps that go on: nothing but the content tells."""
+    shown = []
+
+    def freeze(message):
+        shown.append(message.data)
+        message.data = shown[0]
+        return message
+
+    moving.camera.alter(freeze)
+    moving.assert_pause(
+        "video.exterior_image_1_left", "frames in a row with the same content", "restart the camera"
+    )
+    moving.camera.mend()
+    moving.rig.wait_for_motion()
+
+
+def test_a_camera_in_the_dark_pauses(moving):
+    """A covered lens still has noise."""
+
+    def cover(message):
+        message.data = (np.frombuffer(message.data, np.uint8) & 1).tobytes()
+        return message
+
+    moving.camera.alter(cover)
+    moving.assert_pause("video.exterior_image_1_left", "black frames in a row", "uncover the lens")
+    moving.camera.mend()
+    moving.rig.wait_for_motion()
 
 
 @pytest.fixture
