@@ -79,9 +79,10 @@ class Rig:
         arguments = ("--ros-args", "-p", "synthetic_cameras:=true", *arguments)
         self.robot = self._processes.start("-m", "gr00t_ros.sim.robot", *arguments, name="robot")
 
-    def start_server(self, policy="hold", embodiment="franka_droid"):
+    def start_server(self, policy="hold", embodiment="franka_droid", delay_ms=0):
         """A policy server on this rig's port, the second time on the same one; waits for it."""
         arguments = ("--port", str(self.port), "--embodiment", embodiment)
+        arguments += ("--delay-ms", str(delay_ms))
         self.server = self._processes.start(
             *("-m", "gr00t_ros.sidecar", policy, *arguments),
             name="server",

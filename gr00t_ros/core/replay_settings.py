@@ -67,10 +67,9 @@ class ReplaySettings:
         """How long after its tick a window may reach the controller, by the controller's clock."""
         return self.delivery_jitter_ns + self.clock_offset_ns + PUBLISH_NS
 
-    def covers(self, chunk_steps: int, step_ns: int, executed_steps: int, latency_ns: int) -> bool:
-        """Whether a chunk reaches until the next one takes over (control.md 1, item 8)."""
-        asked_ns = max(executed_steps * step_ns, latency_ns)
-        return chunk_steps * step_ns >= latency_ns + asked_ns + self.commit_ns
+    def needed_ns(self, step_ns: int, executed_steps: int, latency_ns: int) -> int:
+        """How long a chunk must be for the next one to take over (control.md 1, item 8), ns."""
+        return latency_ns + max(executed_steps * step_ns, latency_ns) + self.commit_ns
 
     def _check_commit(self) -> None:
         least = (self.lost_windows + 1) * self.refresh_ns + self.delivery_ns

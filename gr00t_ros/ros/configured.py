@@ -14,6 +14,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
+from gr00t_ros.core.coverage import Coverage
 from gr00t_ros.core.errors import ChunkError, Gr00tError, RefusedError, RemoteError, WireError
 from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.session import Session
@@ -103,7 +104,8 @@ class Configured:
     def follow_readiness(self) -> list[str]:
         """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
         self._controllers.poll()
-        due = self.check is None and time.monotonic() - self._checked_s >= RECHECK_S
+        wanted = self.check is None or self._check_coverage_problem() is not None
+        due = wanted and time.monotonic() - self._checked_s >= RECHECK_S
         if due and self.queries.check():
             self._checked_s = time.monotonic()
         problems = self.problems()
@@ -121,12 +123,19 @@ class Configured:
         if self.check is None:
             where = f"{self._values.host}:{self._values.port}"
             found.append(f"policy server {where}: {self.check_error or 'checking'}")
+        slow = self._check_coverage_problem()
+        found += [slow] if slow else []
         if not self.queries.instruction:
             found.append("no instruction: set parameter instruction or call ~/set_instruction")
         found += [r.reason for r in self.surroundings.findings(self.clock.now_ns())]
         if not self._values.shadow:  # in shadow nobody is commanded: nobody has to listen
             found += self._output_problems() + self._controllers.problems()
         return found or self._observation_problems() or self._start_problems()
+
+    def coverage(self) -> Coverage | None:
+        """How the horizon covers the p99 latency of the queries so far; None before the first."""
+        measured = self.queries.latencies.summary("end_to_end")
+        return self._coverage(measured.p99_ns, "p99 latency") if measured.count else None
 
     def activate(self) -> None:
         """Begin a session; raises Gr00tError when the start position is not known."""
@@ -201,21 +210,27 @@ class Configured:
         except Gr00tError:
             return None
 
+    def _check_coverage_problem(self) -> str | None:
+        """Why the server is too slow by its second inference; it is timed again until it is not."""
+        if self.check is None:
+            return None
+        found = self._coverage(self.check.inference_ns, "inference")
+        return None if found.covered else found.text
+
+    def _coverage(self, latency_ns: int, measure: str) -> Coverage:
+        robot, steps = self.embodiment, self._values.execute_steps
+        replay = settings.replay(self._values)
+        horizon = robot.action_horizon
+        return Coverage(replay, horizon, robot.step_ns, steps, latency_ns, measure)
+
     def _output_problems(self) -> list[str]:
         found = []
-        for topic in self.outputs.topics():
-            readers = self._node.get_subscriptions_info_by_topic(topic)
-            if not readers:
-                found.append(f"nobody reads {topic}: is the controller loaded and active?")
+        for topic, question in self.outputs.readers().items():
+            if not self._node.get_subscriptions_info_by_topic(topic):
+                found.append(f"nobody reads {topic}: {question}")
             rivals = self._rivals.of(topic)
             if rivals:
                 found.append(f"another publisher commands {topic}: {rivals}; stop it first")
-            strangers = [r.node_name for r in readers if not r.node_name.startswith("gr00t_sim")]
-            if self._values.simulation_only and strangers:
-                found.append(
-                    f"{topic} is read by {strangers[0]}, but simulation_only allows simulated "
-                    "robots alone: set the parameter to false at your own risk"
-                )
         return found
 
     def _observation_problems(self) -> list[str]:

@@ -276,7 +276,7 @@ class PolicyNode(LifecycleNode):
         message.header.stamp = self.get_clock().now().to_msg()
         status.fill_server(message, parts.check)
         shadow = KeyValue(key="shadow", value=str(values.shadow).lower())
-        message.details = [*message.details, shadow]
+        message.details = [*message.details, shadow, *status.coverage(parts.coverage())]
         status.fill_session(message, parts.replay.snapshot)
         return message
 

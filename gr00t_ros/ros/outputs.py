@@ -59,6 +59,17 @@ class Outputs:
         """The command topics as remapped."""
         return tuple(publisher.topic_name for publisher in self._publishers.values())
 
+    def readers(self) -> dict[str, str]:
+        """Each command topic and the question to ask where nobody reads it."""
+        return {
+            self._publishers[output.name].topic_name: (
+                "is gr00t_streamer running for it?"
+                if output.type == "forward_command"
+                else "is the controller loaded and active?"
+            )
+            for output, _ in self._outputs
+        }
+
     def destroy(self) -> None:
         """Remove the publishers from the node."""
         for publisher in self._publishers.values():

@@ -25,7 +25,6 @@ class Parameters:
 
     embodiment: str
     instruction: str
-    simulation_only: bool
     shadow: bool
     host: str
     port: int
@@ -80,11 +79,6 @@ TABLE: dict[str, Row] = {
     ),
     "instruction": Row(
         "", "Instruction of the first episode; later ones by ~/set_instruction", read_only=True
-    ),
-    "simulation_only": Row(
-        True,
-        "Refuse activation unless the command topics are read by gr00t_sim_robot",
-        read_only=True,
     ),
     "shadow": Row(
         False,

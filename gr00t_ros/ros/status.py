@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from gr00t_ros.core.coverage import Coverage
 from gr00t_ros.core.embodiment import ActionKey, Embodiment
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.latency import Latencies
@@ -19,6 +20,9 @@ from gr00t_ros.ros.queries import Reply
 from gr00t_ros.ros.replay_thread import Snapshot
 from gr00t_ros.ros.stream_report import StreamReport
 from gr00t_ros.sidecar.link import Check
+
+HORIZON_TOO_SHORT = "horizon too short"
+"""Key of a status' details whose value says why motion will pause between chunks."""
 
 _WARN = {Mode.WAITING, Mode.STOPPING, Mode.HOLDING, Mode.PAUSED}
 
@@ -84,6 +88,14 @@ def fill_server(status: PolicyStatus, check: Check | None) -> None:
     ]
 
 
+def coverage(found: Coverage | None) -> list[KeyValue]:
+    """The horizon against the latency; HORIZON_TOO_SHORT where it does not cover it."""
+    if found is None:
+        return []
+    key = "horizon" if found.covered else HORIZON_TOO_SHORT
+    return [KeyValue(key=key, value=found.text)]
+
+
 def action_chunk(embodiment: Embodiment, reply: Reply, verdict: Verdict | None) -> ActionChunk:
     """The message of one chunk; no verdict: it was dropped before the guard saw it."""
     chunk = reply.chunk
@@ -125,6 +137,9 @@ def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> 
         level = DiagnosticStatus.WARN
     hardware_id = f"{status.robot}:{status.embodiment_tag}"
     text = f"{status.mode}: {status.reason}" if status.reason else status.mode
+    short = next((pair.value for pair in status.details if pair.key == HORIZON_TOO_SHORT), "")
+    if short:
+        level, text = max(level, DiagnosticStatus.WARN), f"{text}; {short}"
     array = DiagnosticArray(
         status=[
             _entry("gr00t_policy: replay", level, text, hardware_id, _policy_values(status)),

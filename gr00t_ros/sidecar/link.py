@@ -32,8 +32,8 @@ Action = Mapping[str, NDArray[np.float32]]
 class Check:
     """What the check found, with zero observations.
 
-    warmup_ns: the server's first inference for us. inference_ns: the second where the key style
-    had to be found, else the same. shapes: (H, D) of each action key.
+    warmup_ns: the server's first inference for us. inference_ns: the second, which is warm.
+    shapes: (H, D) of each action key.
     """
 
     server: Server
@@ -80,11 +80,10 @@ class Link:
         differences = self._compare(server)
         buffers = RequestBuffers(lambda: self._template(server))
         template = self._template(server)
-        started_ns = time.monotonic_ns()
-        action = self._client.get_action(template)
-        inference_ns = time.monotonic_ns() - started_ns
-        from_reply(self._embodiment, action, sequence=0, episode=0, stamp_ns=0)
-        warmup_ns = inference_ns if self._probed_ns is None else found_ns - self._probed_ns
+        warmup_ns = 0 if self._probed_ns is None else found_ns - self._probed_ns
+        if self._probed_ns is None:  # else the search for the key style has inferred already
+            _, warmup_ns = self._infer(template)
+        action, inference_ns = self._infer(template)
         shapes = {key: values.shape for key, values in action.items()}
         self._buffers, self._episode = buffers, None
         self.checked = Check(server, differences, warmup_ns, inference_ns, shapes)
@@ -132,6 +131,14 @@ class Link:
     def close(self) -> None:
         """Close the client."""
         self._client.close()
+
+    def _infer(self, template: RequestTemplate) -> tuple[Action, int]:
+        """Return the answer to a zero observation, and how long it took in ns."""
+        started_ns = time.monotonic_ns()
+        action = self._client.get_action(template)
+        took_ns = time.monotonic_ns() - started_ns
+        from_reply(self._embodiment, action, sequence=0, episode=0, stamp_ns=0)
+        return action, took_ns
 
     def _send(
         self,

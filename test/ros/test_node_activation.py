@@ -25,30 +25,36 @@ def refusal(rig):
     return rig.policy.text().rpartition("activation refused: ")[2]
 
 
-def test_only_simulated_robots_are_commanded_unless_told_otherwise_and_by_nobody_else(rig):
-    """A reader of another name and a second publisher refuse the activation by their names."""
+def test_a_robot_is_commanded_by_nobody_else(rig):
+    """A second publisher refuses the activation by its name, a second reader does not."""
     rig.start_robot()
     rig.start_server()
     rig.start_policy()
     assert rig.change("configure")
     rig.wait_for_mode("ready")
-
-    stranger = rig.node.create_subscription(JointTrajectory, ARM, lambda _: None, qos.COMMAND)
-    rig.wait_for_reason(f"{ARM} is read by test", "simulation_only")
-    assert f"{ARM} is read by test" in refusal(rig)
-    assert rig.policy.stop() == 0
-
-    rig.start_policy(simulation_only="false")
-    assert rig.change("configure")
-    rig.wait_for_mode("ready")
+    recorder = rig.node.create_subscription(JointTrajectory, ARM, lambda _: None, qos.COMMAND)
     rival = rig.node.create_publisher(JointTrajectory, GRIPPER, qos.COMMAND)
     rig.wait_for_reason(f"another publisher commands {GRIPPER}: test")
     assert f"another publisher commands {GRIPPER}: test" in refusal(rig)
     rig.node.destroy_publisher(rival)
     rig.wait_for_mode("ready")
-    assert rig.change("activate"), "with the stranger, at the operator's own risk"
+    assert rig.change("activate"), "with a recorder beside the controller"
     rig.wait_for_mode("replaying")
-    rig.node.destroy_subscription(stranger)
+    rig.node.destroy_subscription(recorder)
+
+
+def test_a_server_too_slow_for_its_horizon_is_refused_with_the_numbers_until_it_is_not(rig):
+    """1.4 s and a chunk of 2.67 s do not fit; a fast server in its place makes the node ready."""
+    rig.start_robot()
+    rig.start_server("hold", delay_ms=1400)
+    rig.start_policy()
+    assert rig.change("configure")
+    reason = rig.wait_for_reason("a chunk of 40 steps is 2667 ms, too short: needed are").reason
+    assert "execute_steps" in reason
+    assert "too short" in refusal(rig)
+    rig.server.stop()
+    rig.start_server()
+    rig.wait_for_mode("ready")
 
 
 def test_a_lost_server_stops_the_arm_and_a_new_one_lets_it_go_on(rig):

@@ -71,7 +71,7 @@ def test_every_parameter_describes_itself_and_refuses_what_it_says(rig):
     assert put(rig, "max_camera_age_s", 1.0) == (True, ""), "a node at rest may be loosened"
     assert not put(rig, "max_camera_age_s", float("nan"))[0], "NaN is in no range"
     assert get(rig, "max_camera_age_s") == 1.0
-    for name, value in (("port", 6666), ("simulation_only", False), ("commit_ms", 200)):
+    for name, value in (("port", 6666), ("shadow", True), ("commit_ms", 200)):
         before = get(rig, name)
         successful, reason = put(rig, name, value)
         assert not successful

@@ -179,7 +179,7 @@ def test_what_is_no_fault_is_refused(text):
 def test_faults_on_the_wire_through_the_client_and_its_check(start_sidecar):
     """The link's check is action 1 and 2; a dropped reply ends at the deadline, a crash at once."""
     sidecar = start_sidecar(
-        "faulty", "--port", "0", "--fault", "drop:3", "--fault", "nan:4+", "--fault", "crash:6"
+        "faulty", "--port", "0", "--fault", "drop:4", "--fault", "nan:5+", "--fault", "crash:7"
     )
     client = PolicyClient("127.0.0.1", sidecar.port, 1500, key_style="nested")
     link = Link(client, load_embodiment("franka_droid"), None)

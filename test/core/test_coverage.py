@@ -1,0 +1,35 @@
+"""The horizon against the latency: the rule's numbers in words, and what to change."""
+
+from dataclasses import replace
+
+import pytest
+
+from gr00t_ros.core.coverage import Coverage
+from gr00t_ros.core.replay_settings import MS, ReplaySettings
+
+FINE = Coverage(ReplaySettings(), 16, 33_333_333, 8, 160 * MS, "p99 latency")
+
+
+def test_a_horizon_that_covers_says_its_numbers() -> None:
+    """control.md 1, item 8: 16 steps at 30 Hz are fine to about 160 ms."""
+    assert FINE.covered
+    assert FINE.text == (
+        "a chunk of 16 steps is 533 ms, needed are 527 ms = p99 latency 160 + the longer of it "
+        "and 8 executed steps (267) + commit 100"
+    )
+
+
+def test_one_that_does_not_says_what_to_change() -> None:
+    """And is unusable at 250 ms."""
+    slow = replace(FINE, latency_ns=250 * MS)
+    assert not slow.covered
+    for part in ("533 ms, too short: needed are 617 ms", "lower execute_steps", "longer horizon"):
+        assert part in slow.text
+
+
+@pytest.mark.parametrize(("steps", "covered"), [(16, True), (15, False)])
+def test_the_last_step_decides(steps: int, covered: bool) -> None:
+    """The rule is at least, to the nanosecond."""
+    exact = replace(FINE, step_ns=MS, execute_steps=8, latency_ns=0)
+    settings = ReplaySettings(commit_ns=8 * MS)
+    assert replace(exact, settings=settings, horizon_steps=steps).covered is covered
