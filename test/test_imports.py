@@ -20,7 +20,9 @@ ROS = frozenset(
 # Room -> the rooms below it and the packages beside Python's own that it may import.
 ROOMS: dict[str, frozenset[str]] = {
     "core": frozenset({"numpy"}),
-    "sidecar": frozenset({"core", "numpy", "msgpack", "yaml", "zmq", "pyarrow"}),
+    "sidecar": frozenset(
+        {"core", "numpy", "msgpack", "yaml", "zmq", "pyarrow", "torch", "lerobot"}
+    ),
     "ros": frozenset({"core", "sidecar", "numpy", "cv2"}) | ROS,
     "sim": frozenset({"core", "sidecar", "ros", "numpy", "cv2", "mujoco"})
     | {"trimesh", "fast_simplification"}

@@ -26,7 +26,7 @@ KEYS = {
 }
 # No rosdep keys: launch/simulation.launch.py, bags/bag.py and sidecar/lerobot_dataset.py name the
 # command that installs them.
-WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags", "pyarrow"}
+WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags", "pyarrow", "torch", "lerobot"}
 OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*.py")}
 
 

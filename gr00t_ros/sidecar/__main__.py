@@ -17,6 +17,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "describe": (f"{_CLI}.describe", "start an embodiment file from a live server"),
     "proxy": (f"{_CLI}.proxy", "encryption, a token and limits before a server that has none"),
     "keys": (f"{_CLI}.keys", "make CURVE key files for a server and its robots"),
+    "lerobot": (f"{_CLI}.lerobot", "serve a GR00T N1.7 checkpoint through LeRobot"),
     "replay": (f"{_CLI}.replay", "serve the actions of a recorded dataset"),
     "faulty": (f"{_CLI}.faulty", "serve a policy whose answers fail as they are told to"),
 }
