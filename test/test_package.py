@@ -24,9 +24,11 @@ KEYS = {
     "yaml": "python3-yaml",
     "zmq": "python3-zmq",
 }
-# No rosdep keys: launch/simulation.launch.py, bags/bag.py and sidecar/lerobot_dataset.py name the
-# command that installs them.
-WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags", "pyarrow", "torch", "lerobot"}
+# No rosdep keys: launch/simulation.launch.py, bags/bag.py, sidecar/lerobot_dataset.py and
+# sidecar/lerobot_policy.py name the command that installs them.
+WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags", "pyarrow"} | {
+    *("torch", "lerobot", "tokenizers", "transformers"),
+}
 OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*.py")}
 
 
