@@ -1,6 +1,7 @@
 """The golden exchange as a policy and a server of ours around it, on a real socket."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import docker_stand_in
 import numpy as np
 import pytest
 import zmq
@@ -202,3 +204,21 @@ def client_of() -> Iterator[Callable[..., PolicyClient]]:
     yield _make
     for client in made:
         client.close()
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """The daemon's process; killed after the test, with its containers."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    docker_stand_in.write_client(folder)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    program = Path(docker_stand_in.__file__)
+    daemon = subprocess.Popen(
+        [sys.executable, "-S", program, "daemon", folder], stdout=subprocess.PIPE
+    )
+    assert daemon.stdout.readline() == b"SERVING\n"
+    yield daemon
+    daemon.terminate()
+    daemon.wait(10)
+    daemon.stdout.close()

@@ -1,0 +1,184 @@
+"""A profile becomes what the watcher starts: command, environment, directory; or why not.
+
+Owns the stripping of the node's environment and the words for an environment that is missing.
+It refuses to know what happens once the server runs (supervisor.py). `prepare` looks at the
+disk and may ask docker for an image, so it belongs on the supervisor's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from gr00t_ros.core.errors import LaunchError, UnreachableError
+from gr00t_ros.sidecar.profile import Profile
+from gr00t_ros.sidecar.watcher import Spec
+
+_ALWAYS_STRIPPED: Final = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", "LD_PRELOAD")
+_STRIPPED: Final = (
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"),
+    *("AMENT_PREFIX_PATH", "COLCON_PREFIX_PATH", "CMAKE_PREFIX_PATH", "RMW_IMPLEMENTATION"),
+    *("GR00T_API_TOKEN", "GROOT_POLICY_API_TOKEN"),
+)
+_FREE_PORTS: Final = range(
+    20_000, 32_000
+)  # below Linux's ephemeral ports: nobody gets one by chance
+_DOCKER_LIMIT_S: Final = 20.0
+_EVERY_INTERFACE: Final = ("*", "0.0.0.0", "::", "[::]")
+_MAX_WORDS: Final = 300
+_LISTENING: Final = "0A"  # TCP_LISTEN in /proc/net/tcp
+
+
+def client_host(profile: Profile) -> str:
+    """The host at which a client on this machine reaches the server."""
+    return "127.0.0.1" if profile.host in _EVERY_INTERFACE else profile.host
+
+
+def free_port(host: str) -> int:
+    """Return a TCP port on `host` that nobody has now; raises LaunchError without one."""
+    for _ in range(100):
+        port = secrets.choice(_FREE_PORTS)
+        if not _taken(host, port):
+            return port
+    raise LaunchError(f"{host}: no free port found from {_FREE_PORTS.start} to {_FREE_PORTS.stop}")
+
+
+def prepare(profile: Profile, port: int, environment: Mapping[str, str] = os.environ) -> Spec:
+    """Return what to start.
+
+    Raises LaunchError for what is missing, naming the command that installs it, and
+    UnreachableError for what may be gone at the next try: a port in use, docker not answering.
+    """
+    if _taken(profile.host, port):
+        raise UnreachableError(
+            f"{client_host(profile)}:{port} is taken by another process: end it, use sidecar.mode "
+            "existing, or port 0 for a free one"
+        )
+    own = server_environment(profile, environment)
+    folder = Path(profile.working_directory or os.getcwd()).expanduser()
+    container = f"gr00t_ros_{profile.name}_{os.getpid()}_{secrets.token_hex(4)}"
+    command = _command(profile, folder, port, container)
+    _check(profile, folder, command, own)
+    if not profile.image:
+        return Spec(command, own, str(folder), profile.stop_timeout_s)
+    return Spec(command, own, str(folder), profile.stop_timeout_s, container, command[0])
+
+
+def server_environment(profile: Profile, environment: Mapping[str, str]) -> dict[str, str]:
+    """The node's environment without what is the node's alone, and the profile's on top."""
+    foreign = bool(profile.python or profile.image)
+    stripped = (*_ALWAYS_STRIPPED, *(_STRIPPED if foreign else ()))
+    own = {name: value for name, value in environment.items() if name not in stripped}
+    if foreign and sys.prefix != sys.base_prefix:  # a virtual environment of the node's
+        mine = os.path.join(sys.prefix, "bin")
+        kept = (p for p in own.get("PATH", os.defpath).split(os.pathsep) if p != mine)
+        own["PATH"] = os.pathsep.join(kept)
+    # Else lines stay in the server's buffer, and a crash takes them along.
+    return {**own, "PYTHONUNBUFFERED": "1", **profile.environment}
+
+
+def listens_beyond(port: int) -> bool:
+    """Whether somebody listens on `port` of every interface, as far as /proc tells."""
+    for name, every in (("tcp", "0" * 8), ("tcp6", "0" * 32)):
+        try:
+            lines = Path("/proc/net", name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        if any(
+            fields[1] == f"{every}:{port:04X}" and fields[3] == _LISTENING
+            for fields in map(str.split, lines)
+        ):
+            return True
+    return False
+
+
+def _command(profile: Profile, folder: Path, port: int, container: str) -> tuple[str, ...]:
+    python = str(folder / Path(profile.python).expanduser()) if profile.python else sys.executable
+    values = {
+        "python": python,
+        "nf4": str(Path(__file__).with_name("nf4.py")),
+        "model_path": _local(profile.model_path),
+        "embodiment_tag": profile.embodiment_tag,
+        "device": profile.device,
+        "host": profile.host,
+        "port": str(port),
+        "image": profile.image,
+        "container": container,
+        "home": str(Path.home()),
+    }
+    return tuple(part.format_map(values) for part in profile.command)
+
+
+def _check(
+    profile: Profile, folder: Path, command: tuple[str, ...], own: Mapping[str, str]
+) -> None:
+    missing = (
+        _missing_image(profile, command[0], own)
+        if profile.image
+        else _missing_file(profile, folder, command, own)
+    )
+    if missing:
+        how = f"; install it with: {profile.install}" if profile.install else ""
+        raise LaunchError(f"sidecar profile {profile.name}: {missing}{how}")
+
+
+def _missing_file(
+    profile: Profile, folder: Path, command: tuple[str, ...], own: Mapping[str, str]
+) -> str:
+    if not folder.is_dir():
+        return f"its working_directory {folder} is not there"
+    if shutil.which(command[0], path=own.get("PATH", os.defpath)) is None:
+        return f"its python {command[0]} is not there" if profile.python else f"no {command[0]}"
+    for part in command[1:]:
+        if part.endswith(".py") and not (folder / part).is_file():
+            return f"its script {folder / part} is not there"
+    path = _local(profile.model_path)
+    if path.startswith("/") and not Path(path).exists():
+        raise LaunchError(f"sidecar profile {profile.name}: model_path {path} is not there")
+    return ""
+
+
+def _missing_image(profile: Profile, docker: str, own: Mapping[str, str]) -> str:
+    if shutil.which(docker, path=own.get("PATH", os.defpath)) is None:
+        return f"the program {docker} is not there"
+    asking = [docker, "image", "inspect", profile.image]
+    try:
+        asked = subprocess.run(
+            asking,
+            env=own,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_DOCKER_LIMIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnreachableError(f"{' '.join(asking)}: {error}") from error
+    words = " ".join(asked.stderr.decode("utf-8", "replace").split())[:_MAX_WORDS]
+    if asked.returncode and "no such" not in words.lower():  # its daemon may still be starting
+        raise UnreachableError(f"{' '.join(asking)}: exit code {asked.returncode}: {words}")
+    return f"its image {profile.image} is not there" if asked.returncode else ""
+
+
+def _local(model_path: str) -> str:
+    return str(Path(model_path).expanduser()) if model_path.startswith("~") else model_path
+
+
+def _taken(host: str, port: int) -> bool:
+    """Whether binding would fail; SO_REUSEADDR as ZeroMQ has it, so TIME_WAIT does not count."""
+    family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[
+        0
+    ]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError:
+            return True
+    return False

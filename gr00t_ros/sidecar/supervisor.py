@@ -1,0 +1,278 @@
+"""Starts a policy server by its profile, says when it is ready, starts it again, ends it.
+
+One thread of its own; `start`, `stop` and `state` return at once and may be called from any.
+A server that runs but does not answer is ended after the profile's ready_timeout_s; one that
+has answered is judged by its process alone: whether it still answers, whoever asks it will see.
+It refuses to know what is asked of the server and what license.py thinks of its weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from gr00t_ros.core.errors import DeadlineError, Gr00tError, LaunchError, UnreachableError
+from gr00t_ros.sidecar.client import PolicyClient
+from gr00t_ros.sidecar.launcher import client_host, free_port, listens_beyond, prepare
+from gr00t_ros.sidecar.license import acknowledged, posture
+from gr00t_ros.sidecar.profile import Overrides, Profile
+from gr00t_ros.sidecar.rate import RateLimit
+from gr00t_ros.sidecar.supervisor_state import Phase, Restarts, SidecarState
+from gr00t_ros.sidecar.wake import Wake
+from gr00t_ros.sidecar.watched_server import WatchedServer
+
+Severity = Literal["info", "warning", "error"]
+Log = Callable[[Severity, str], None]
+
+_PROBE_S: Final = 0.25
+_CONNECT_S: Final = 0.2
+_PING_MS: Final = 1000
+_LINES_HZ: Final = 50.0
+_SHOWN_LINES: Final = 3
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How one start ended. healthy_s: how long it had been ready. final: no use in another."""
+
+    trouble: str
+    exit_code: int | None = None
+    healthy_s: float = 0.0
+    final: bool = False
+
+
+class Supervisor:
+    """Keeps one policy server running until `stop`."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        overrides: Overrides | None = None,
+        log: Log = lambda _severity, _text: None,
+        *,
+        accept_noncommercial: bool = False,
+        restarts: Restarts | None = None,
+        after: Supervisor | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        """Choose the port; nothing runs before `start`.
+
+        `log` is called on the supervisor's thread. `after`: a stopped one, whose server must be
+        gone first: two do not fit one GPU. Raises ProfileError, and LaunchError where the
+        license of the weights needs an acknowledgement that is missing.
+        """
+        self._profile = (overrides or Overrides()).apply(profile)
+        found = posture(self._profile.model_version, self._profile.model_path)
+        recorded = acknowledged(found, accept_noncommercial, environment)
+        self._log, self._restarts, self._after = log, restarts or Restarts(), after
+        self._environment = dict(environment)
+        port = self._profile.port or free_port(self._profile.host)
+        self._state = SidecarState(
+            self._profile.name,
+            client_host(self._profile),
+            port,
+            recorded,
+            restarts=self._restarts.limit,
+        )
+        self._since_s = time.monotonic()
+        self._wake, self._rate = Wake(), RateLimit(_LINES_HZ, int(_LINES_HZ))
+        self._skipped = 0
+        self._thread = threading.Thread(target=self._run, name="gr00t-sidecar", daemon=True)
+
+    def start(self) -> None:
+        """Start the server, in the background."""
+        self._log("info", f"{self._profile.name}: {self._state.license}")
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 0.0) -> bool:
+        """Have the server ended; returns whether it was gone within `timeout_s`.
+
+        With 0 it ends in the background, also when this process ends first.
+        """
+        self._wake.set()
+        return self.join(timeout_s)
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end of a supervisor that was stopped or has failed."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def state(self) -> SidecarState:
+        """What is so now."""
+        return replace(self._state, for_s=time.monotonic() - self._since_s)
+
+    # --- the supervisor's thread -----------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            if self._after is not None:
+                self._after.join()
+                self._after = None
+            self._keep_running()
+        except Exception:
+            self._log("error", f"{self._profile.name}: supervisor:\n{traceback.format_exc()}")
+            self._set(Phase.FAILED, trouble="the supervisor itself raised, see the log")
+        if self._wake.asked:
+            self._set(Phase.STOPPED, pid=None)
+
+    def _keep_running(self) -> None:
+        number = 0
+        while not self._wake.asked:
+            ending = self._serve_once()
+            if self._wake.asked:
+                return
+            number = 1 if ending.healthy_s >= self._restarts.healthy_s else number + 1
+            if ending.final or number > self._restarts.limit:
+                self._give_up(ending)
+                return
+            pause_s = self._restarts.pause_s(number)
+            self._set(
+                Phase.RESTARTING,
+                trouble=ending.trouble,
+                exit_code=ending.exit_code,
+                pid=None,
+                restart=number,
+                pause_s=pause_s,
+            )
+            self._log("warning", f"{self._profile.name}: {self._state}")
+            self._wait_for_wake(pause_s)
+
+    def _give_up(self, ending: _Ending) -> None:
+        self._set(Phase.FAILED, trouble=ending.trouble, exit_code=ending.exit_code, pid=None)
+        self._log("error", f"{self._profile.name}: {self._state}")
+
+    def _serve_once(self) -> _Ending:
+        """From one start to its end."""
+        try:
+            spec = prepare(self._profile, self._state.port, self._environment)
+            server = WatchedServer(spec)
+        except UnreachableError as error:
+            return _Ending(str(error))
+        except LaunchError as error:
+            return _Ending(str(error), final=True)
+        except OSError as error:
+            return _Ending(f"cannot start the watcher: {error}")
+        self._set(Phase.LOADING, pid=None, last_line="")
+        self._log("info", f"{self._profile.name}: starting {' '.join(spec.command)}")
+        try:
+            return self._follow(server)
+        finally:
+            server.end()
+
+    def _follow(self, server: WatchedServer) -> _Ending:
+        """Forward its lines, notice when it is ready, and end it when asked or too late."""
+        late_s = time.monotonic() + self._profile.ready_timeout_s
+        probe_s, ready_s, late = 0.0, None, False
+        while not server.ended:
+            asked = self._wake.asked
+            self._forward(server.wait(_PROBE_S, None if asked else self._wake.reader))
+            now_s = time.monotonic()
+            if self._state.pid != server.pid:
+                self._state = replace(self._state, pid=server.pid)
+            if self._wake.asked:
+                self._end(server)
+            elif ready_s is None and now_s >= probe_s and server.pid is not None:
+                if self._answers():
+                    ready_s = now_s
+                    self._tell_ready()
+                elif now_s > late_s and not late:
+                    late = True
+                    server.end()
+                probe_s = now_s + _PROBE_S
+        healthy_s = 0.0 if ready_s is None else time.monotonic() - ready_s
+        return self._ending(server, late, healthy_s)
+
+    def _end(self, server: WatchedServer) -> None:
+        if self._state.phase is not Phase.STOPPING:
+            self._set(Phase.STOPPING)
+            server.end()
+
+    def _answers(self) -> bool:
+        """Whether a server answers a ping, be it with a refusal."""
+        host, port = self._state.host, self._state.port
+        try:
+            socket.create_connection((host.strip("[]"), port), _CONNECT_S).close()
+        except OSError:
+            return False
+        client = PolicyClient(host, port, _PING_MS)
+        try:
+            with contextlib.suppress(Gr00tError):
+                try:
+                    client.ping()
+                except (UnreachableError, DeadlineError):
+                    return False
+            return True
+        finally:
+            client.close()
+
+    def _tell_ready(self) -> None:
+        took_s = self.state().for_s
+        self._set(Phase.READY, trouble="", exit_code=None)
+        where = f"{self._state.host}:{self._state.port}"
+        self._log("info", f"{self._profile.name}: ready at {where} after {took_s:.1f} s")
+        if self._profile.host in _LOOPBACK and listens_beyond(self._state.port):
+            self._log(
+                "warning",
+                f"{self._profile.name}: asked for {self._profile.host} alone, but it listens on "
+                "every interface: this server ignores its host. Anyone who reaches the port can "
+                "use and end it: keep a firewall before it",
+            )
+
+    def _ending(self, server: WatchedServer, late: bool, healthy_s: float) -> _Ending:
+        where = f"{self._state.host}:{self._state.port}"
+        lines = " | ".join(server.last_lines()[-_SHOWN_LINES:])
+        if late:
+            trouble = (
+                f"not reachable: it ran for {self._profile.ready_timeout_s:.0f} s "
+                f"(ready_timeout_s) and did not answer at {where}"
+            )
+        elif server.exit_code is None:
+            trouble = server.problem
+        else:
+            when = "while loading" if healthy_s == 0.0 else f"after {healthy_s:.0f} s of service"
+            trouble = f"crashed {when} with {_exit(server.exit_code)}"
+        if server.problem and server.problem not in trouble:
+            trouble += f"; {server.problem}"
+        return _Ending(
+            f"{trouble}; last lines: {lines}" if lines else trouble, server.exit_code, healthy_s
+        )
+
+    def _forward(self, lines: list[str]) -> None:
+        for line in lines:
+            if self._rate.allows("line", time.monotonic_ns()):
+                self._log("info", f"[{self._profile.name}] {line}")
+            else:
+                self._skipped += 1
+        if lines:
+            self._state = replace(self._state, last_line=lines[-1])
+        elif self._skipped:
+            self._log("info", f"[{self._profile.name}] ({self._skipped} more lines)")
+            self._skipped = 0
+
+    def _wait_for_wake(self, timeout_s: float) -> None:
+        poller = select.poll()
+        poller.register(self._wake.reader, select.POLLIN)
+        poller.poll(timeout_s * 1e3)
+
+    def _set(self, phase: Phase, **changes: Any) -> None:
+        self._since_s = time.monotonic()
+        self._state = replace(self._state, phase=phase, **changes)
+
+
+def _exit(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"
