@@ -14,7 +14,8 @@ _MS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A chunk of `horizon_steps` steps of `step_ns`, of which `execute_steps` are played.
+    """A chunk of `horizon_steps` steps of `step_ns`, of which `execute_steps` are played
+    before the next query; 0: that goes out as late as is safe.
 
     `latency_ns` is from an observation's stamp to its chunk's arrival; `measure` says how it was
     taken, such as "p99 latency".
@@ -46,9 +47,17 @@ class Coverage:
         if self.covered:
             return f"{chunk}, needed are {sums}"
         return (
-            f"{chunk}, too short: needed are {sums}; lower execute_steps, use a faster server or "
+            f"{chunk}, too short: needed are {sums}; {self._remedy} use a faster server or "
             "network, or a policy with a longer horizon"
         )
+
+    @property
+    def _remedy(self) -> str:
+        """The largest execute_steps that is covered, where there is one."""
+        left_ns = self.horizon_steps * self.step_ns - self.settings.commit_ns - self.latency_ns
+        if left_ns < self.latency_ns:
+            return "no execute_steps is low enough:"
+        return f"lower execute_steps to {left_ns // self.step_ns}, or"
 
     @property
     def _needed_ns(self) -> int:

@@ -33,7 +33,7 @@ _SETTLED_NS = 250_000_000
 class SessionSettings:
     """Thresholds of a session; see ros/parameters.py for their ranges."""
 
-    execute_steps: int = 8  # steps of a chunk consumed before the next query
+    execute_steps: int = 8  # of a chunk, before the next query; 0: that is as late as is safe
     blend_in_ns: int = 300_000_000  # time until a first chunk counts as blended in
     healthy_ticks: int = 10  # ticks without a finding before a pause ends
     retry_ns: int = 200_000_000  # wait after a failed query
@@ -86,6 +86,12 @@ class Session:
     def active(self) -> bool:
         """Whether the node is between activation and the end of the deactivation's stop."""
         return self.mode in ACTIVE
+
+    @property
+    def delay_p99_ns(self) -> int:
+        """p99 of the newest delays from an observation to its chunk, warm-up left out; 0: none."""
+        delays_ns = sorted(self._latencies_ns)
+        return delays_ns[-(-99 * len(delays_ns) // 100) - 1] if delays_ns else 0
 
     def set_ready(self, ready: bool, reason: str) -> None:
         """Follow the readiness of check and streams while inactive."""
@@ -172,8 +178,8 @@ class Session:
         if not self._has_chunk:
             return True
         latest_ns = self.replay.query_by_ns(max(self._latencies_ns, default=0))
-        consumed = self.replay.consumed_steps(now_ns)
-        return consumed >= self.settings.execute_steps or now_ns >= (latest_ns or 0)
+        enough = 0 < self.settings.execute_steps <= self.replay.consumed_steps(now_ns)
+        return enough or now_ns >= (latest_ns or 0)
 
     def tick(
         self, now_ns: int, findings: Sequence[Finding], held: NDArray[np.float64] | None

@@ -88,6 +88,7 @@ class Configured:
         self.check: Check | None = None
         self.check_error = ""
         self._checked_s = -RECHECK_S
+        self._delay_p99_ns = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._rivals.look, clock=steady)
         self.replay.start()
@@ -133,9 +134,9 @@ class Configured:
         return found or self._observation_problems() or self._start_problems()
 
     def coverage(self) -> Coverage | None:
-        """How the horizon covers the p99 latency of the queries so far; None before the first."""
-        measured = self.queries.latencies.summary("end_to_end")
-        return self._coverage(measured.p99_ns, "p99 latency") if measured.count else None
+        """How the horizon covers the p99 of the newest delays without warm-up; None: none yet."""
+        p99_ns = self._delay_p99_ns
+        return self._coverage(p99_ns, "p99 latency") if p99_ns else None
 
     def activate(self) -> None:
         """Begin a session; raises Gr00tError when the start position is not known."""
@@ -250,12 +251,12 @@ class Configured:
         self.server_report.note(self._link.rows)
         if error is not None and str(error) != self.check_error:
             self._node.get_logger().warning(f"policy server check: {error}")
-        if check is not None:
+        if check is not None and self.check is None:
             label, keys = check.server.generation.label, check.server.key_style
             self._node.get_logger().info(
                 f"policy server {self._values.host}:{self._values.port}: {label}, "
                 f"{check.server.array_codec}, {keys} keys, first inference "
-                f"{check.warmup_ns / 1e6:.0f} ms"
+                f"{check.warmup_ns / 1e6:.0f} ms, the next {check.inference_ns / 1e6:.0f} ms"
             )
         self.check_error = "" if error is None else str(error)
         self.check = check
@@ -269,6 +270,7 @@ class Configured:
     ) -> None:
         if reply is not None:
             verdict = session.merge(reply.chunk, now_ns, self.surroundings.held())
+            self._delay_p99_ns = session.delay_p99_ns
             self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
         elif session.active and _needs_a_person(error):
             session.fault(now_ns, str(error))

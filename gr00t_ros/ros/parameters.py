@@ -121,7 +121,11 @@ TABLE: dict[str, Row] = {
     ),
     "max_reply_mb": Row(16, "Cap on the size of a reply", "MB", 1, 1024, read_only=True),
     "execute_steps": Row(
-        8, "Steps of a chunk that are played before the next query", "steps", 1, 128
+        8,
+        "Steps of a chunk played before the next query; 0: query as late as is safe",
+        "steps",
+        0,
+        128,
     ),
     "knot_ms": Row(20, "Knot spacing of the plan, the shaper's step", "ms", 10, 20, read_only=True),
     "refresh_ms": Row(20, "Period of published windows", "ms", 10, 50, read_only=True),

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gr00t_ros.core.coverage import Coverage
 from gr00t_ros.core.replay_settings import MS, ReplaySettings
@@ -23,7 +25,7 @@ def test_one_that_does_not_says_what_to_change() -> None:
     """And is unusable at 250 ms."""
     slow = replace(FINE, latency_ns=250 * MS)
     assert not slow.covered
-    for part in ("533 ms, too short: needed are 617 ms", "lower execute_steps", "longer horizon"):
+    for part in ("533 ms, too short: needed are 617 ms", "no execute_steps is", "longer horizon"):
         assert part in slow.text
 
 
@@ -33,3 +35,25 @@ def test_the_last_step_decides(steps: int, covered: bool) -> None:
     exact = replace(FINE, step_ns=MS, execute_steps=8, latency_ns=0)
     settings = ReplaySettings(commit_ns=8 * MS)
     assert replace(exact, settings=settings, horizon_steps=steps).covered is covered
+
+
+@given(
+    steps=st.integers(1, 64),
+    step_ms=st.integers(10, 100),
+    executed=st.integers(0, 64),
+    latency_ms=st.integers(0, 3000),
+)
+def test_a_named_execute_steps_is_the_largest_that_is_covered(
+    steps: int, step_ms: int, executed: int, latency_ms: int
+) -> None:
+    """And where none is named, none would do."""
+    one = Coverage(ReplaySettings(), steps, step_ms * MS, executed, latency_ms * MS, "p99 latency")
+    if one.covered:
+        return
+    named = one.text.partition("lower execute_steps to ")[2].partition(",")[0]
+    if named:
+        assert int(named) < executed and replace(one, execute_steps=int(named)).covered
+        assert not replace(one, execute_steps=int(named) + 1).covered
+    else:
+        assert "no execute_steps is low enough" in one.text
+        assert not replace(one, execute_steps=0).covered

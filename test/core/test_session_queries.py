@@ -48,6 +48,27 @@ def test_a_long_latency_makes_the_next_query_due_before_the_steps_are_consumed()
         assert rig.session.query_due(rig.now_ns + 1900 * MS)
 
 
+def test_queries_as_late_as_is_safe_wait_for_the_latest_instant() -> None:
+    """execute_steps 0: however many steps are consumed; the latency decides."""
+    rig = Rig().activate()
+    rig.session.settings = SessionSettings(execute_steps=0)
+    rig.merge(rad=0.05)
+    rig.merge(rad=0.05, age_ns=200 * MS)
+    end_ns = rig.now_ns - 200 * MS + 39 * 50 * MS
+    latest_ns = end_ns - 200 * MS - 100 * MS - 20 * MS
+    assert not rig.session.query_due(latest_ns - 1)
+    assert rig.session.query_due(latest_ns)
+
+
+def test_the_p99_of_the_delay_leaves_the_warm_up_out() -> None:
+    """None at first; then nearest rank: one of the measured ones."""
+    rig = Rig().activate()
+    assert rig.session.delay_p99_ns == 0
+    for age_ms, p99_ms in ((1200, 0), (50, 50), (300, 300), (70, 300)):
+        rig.merge(rad=0.05, age_ns=age_ms * MS)
+        assert rig.session.delay_p99_ns == p99_ms * MS
+
+
 def test_the_longest_latency_is_forgotten_after_a_while() -> None:
     """One slow answer does not make every later query early."""
     rig = Rig().activate()

@@ -1,6 +1,7 @@
 """link: what is checked before a query and after a loss; no failure uses up the buffers."""
 
 import threading
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -37,11 +38,14 @@ class Watched(HoldPolicy):
         self.error, self.twist = None, lambda action: action
         self.go = threading.Event()
         self.go.set()
+        self.warm_up_s = 0.0
 
     def __call__(self, observation, options):
         language = next(iter(observation["language"].values()))
         self.instructions.append(language[0][0])
         self.go.wait(LIMIT_S)
+        time.sleep(self.warm_up_s)
+        self.warm_up_s = 0.0
         if self.error is not None:
             raise self.error
         action, info = super().__call__(observation, options)
@@ -124,6 +128,11 @@ def changed(policy, modality, **changes):
     policy.modality[modality] = replace(policy.modality[modality], **changes)
 
 
+def nans(action):
+    """An answer of the right shapes that is no chunk."""
+    return {k: np.full_like(v, np.nan) for k, v in action.items()}
+
+
 # The check.
 
 
@@ -147,6 +156,28 @@ def test_a_server_that_fits_passes_the_check_and_answers(policy, link_to, genera
         assert policy.instructions[-1] == "pick up the cube"
     finally:
         place.end()
+
+
+@pytest.mark.parametrize("generation", ["B3", "A1"])
+def test_the_second_inference_is_timed_without_the_warm_up(policy, link_to, generation):
+    """The first takes 0.4 s, as one that compiles: found by the probe of key styles or without."""
+    policy.warm_up_s = 0.4
+    place = Restartable(policy, generation=generation, flat=generation == "A1")
+    try:
+        check = link_to(place.address).check()
+    finally:
+        place.end()
+    assert check.warmup_ns >= 400_000_000
+    assert check.warmup_ns > check.inference_ns > 0
+    assert policy.instructions == ["", ""]
+
+
+def test_a_second_answer_that_is_no_chunk_refuses_the_server(place, policy, link_to):
+    """What the first was right about, the next need not be."""
+    first = iter([True])
+    policy.twist = lambda action: action if next(first, False) else nans(action)
+    with pytest.raises(ChunkError):
+        link_to(place.address).check()
 
 
 def test_a_query_without_a_check_checks_first(place, policy, link_to):
@@ -202,7 +233,7 @@ def test_an_answer_to_the_zero_observation_that_is_no_chunk_refuses_the_server(
     place, policy, link_to, where
 ):
     """It announces 40 steps and returns NaN."""
-    policy.twist = lambda action: {k: np.full_like(v, np.nan) for k, v in action.items()}
+    policy.twist = nans
     link = link_to(place.address)
     with pytest.raises(ChunkError) as caught:
         link.check() if where == "check" else link.query(fill, 1)
