@@ -33,6 +33,7 @@ from gr00t_ros.ros.server_access import read_access
 from gr00t_ros.ros.server_report import ServerReport
 from gr00t_ros.ros.status import action_chunk
 from gr00t_ros.ros.surroundings import Surroundings
+from gr00t_ros.sidecar.address import shown
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.link import Check, Link
 
@@ -45,12 +46,13 @@ class Configured:
 
     def __init__(self, node: LifecycleNode, values: Parameters) -> None:
         """Build all parts; raises Gr00tError before anything exists that would have to go."""
+        access = read_access(values)
+        node.get_logger().info(f"settings of the policy server: {access.origins}")
+        self.server = shown(values.host, values.port)
         self.embodiment = load_embodiment(values.embodiment)
         session = Session(
             Replay(self.embodiment.limits, settings.replay(values)), settings.session(values)
         )
-        access = read_access(values)
-        node.get_logger().info(f"settings of the policy server: {access.origins}")
         client = access.client()
         self._node, self._values = node, values
         self.clock = PlanClock(node)
@@ -122,8 +124,7 @@ class Configured:
         """Why an activation would be refused now, in the order in which to mend it."""
         found = []
         if self.check is None:
-            where = f"{self._values.host}:{self._values.port}"
-            found.append(f"policy server {where}: {self.check_error or 'checking'}")
+            found.append(f"policy server {self.server}: {self.check_error or 'checking'}")
         slow = self._check_coverage_problem()
         found += [slow] if slow else []
         if not self.queries.instruction:
@@ -254,7 +255,7 @@ class Configured:
         if check is not None and self.check is None:
             label, keys = check.server.generation.label, check.server.key_style
             self._node.get_logger().info(
-                f"policy server {self._values.host}:{self._values.port}: {label}, "
+                f"policy server {self.server}: {label}, "
                 f"{check.server.array_codec}, {keys} keys, first inference "
                 f"{check.warmup_ns / 1e6:.0f} ms, the next {check.inference_ns / 1e6:.0f} ms"
             )

@@ -268,7 +268,7 @@ class PolicyNode(LifecycleNode):
             instruction=parts.queries.instruction,
             robot=parts.embodiment.robot,
             embodiment_tag=parts.embodiment.tag,
-            server=f"{values.host}:{values.port}",
+            server=parts.server,
             streams=status.streams(parts.surroundings.reports()),
             queries=parts.queries.sent,
             latencies=status.latencies(parts.queries.latencies, parts.replay.latencies),

@@ -31,6 +31,11 @@ def server_address(host: str, port: int) -> str:
     return _address(bare, port)
 
 
+def shown(host: str, port: int) -> str:
+    """Return HOST:PORT for people, an IPv6 literal in brackets."""
+    return _address(host.removeprefix("[").removesuffix("]"), port).removeprefix(_TCP)
+
+
 def listen_address(host: str, port: int) -> str:
     """Return the address to bind, port 0 for a free one; `*` takes both families.
 

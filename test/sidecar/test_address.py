@@ -68,6 +68,14 @@ def test_a_place_is_host_and_port(text, place):
     assert address.parse_place(text, 0) == place
 
 
+@pytest.mark.parametrize(
+    ("host", "text"), [("::1", "[::1]:5"), ("[::1]", "[::1]:5"), ("thor", "thor:5")]
+)
+def test_a_place_is_shown_so_that_its_port_is_seen(host, text):
+    """As it may be written on a command line."""
+    assert address.shown(host, 5) == text
+
+
 @pytest.mark.parametrize("text", ["::1:5556", "thor", ":5555", "thor:", "thor:65536", "thor:٣"])
 def test_a_text_that_is_no_place_is_refused(text):
     """An IPv6 address without brackets could end anywhere."""
