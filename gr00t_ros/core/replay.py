@@ -116,6 +116,14 @@ class Replay:
         """Whether everything that was sent has played out."""
         return not self._planner.stop_due and self._planner.course.end_ns <= now_ns
 
+    def sent(self, at_ns: int) -> tuple[Floats, Floats] | None:
+        """(J,) rad and (J,) rad/s that were sent for a plan time; None where no longer kept."""
+        course = self._planner.course
+        if at_ns < course.first_knot * course.knot_ns:
+            return None
+        state = course.at(at_ns)
+        return state.position, state.velocity
+
     def motion_left_ns(self, now_ns: int) -> int:
         """Time until everything that was sent has played out, ns; 0 at rest."""
         return max(0, self._planner.course.end_ns - now_ns)

@@ -188,7 +188,7 @@ class Session:
         if now_ns < self._now_ns and self.active:
             self._after_clock_jump(now_ns, held)
         self._now_ns = now_ns
-        self._react(now_ns, findings, held)
+        self._react(now_ns, self._of_this_plan(now_ns, findings, held), held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
             self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
         if self._has_chunk and self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
@@ -199,6 +199,29 @@ class Session:
         if self.mode is Mode.STOPPING and settled and self.replay.at_rest(now_ns):
             self.mode = advance(self.mode, self._after_stop)
         return window
+
+    def _of_this_plan(
+        self, now_ns: int, findings: Sequence[Finding], held: NDArray[np.float64] | None
+    ) -> Sequence[Finding]:
+        """The findings; a controller that plays something else than the plan ends the plan.
+
+        Nothing more is published of it: the tail of what the controller has is the stop
+        (control.md 1, item 7). At rest the next plan starts from what is held anyway.
+        """
+        if all(finding.watch != "reference_against_plan" for finding in findings):
+            return findings
+        if self.moving and not self._settling.pending:
+            self._leave_to_the_tail(now_ns, now_ns, held)
+            return findings
+        return [finding for finding in findings if finding.watch != "reference_against_plan"]
+
+    def _leave_to_the_tail(
+        self, old_now_ns: int, now_ns: int, held: NDArray[np.float64] | None
+    ) -> None:
+        """The plan as of `old_now_ns` has no meaning any more: the controllers play its tail."""
+        last = self.replay.position(old_now_ns)
+        self._settling.begin(now_ns, self.replay.motion_left_ns(old_now_ns))
+        self.replay.start(now_ns, last if held is None else held)
 
     def _react(
         self, now_ns: int, findings: Sequence[Finding], held: NDArray[np.float64] | None
@@ -235,9 +258,7 @@ class Session:
 
     def _after_clock_jump(self, now_ns: int, held: NDArray[np.float64] | None) -> None:
         """Plan time ran back: the old plan has no meaning, the controllers play its tail."""
-        last = self.replay.position(self._now_ns)
-        self._settling.begin(now_ns, self.replay.motion_left_ns(self._now_ns))
-        self.replay.start(now_ns, last if held is None else held)
+        self._leave_to_the_tail(self._now_ns, now_ns, held)
         if self.mode is Mode.FAULT:
             return  # latched, whatever the clock does
         rest = Event.REST_FAULT if held is None else Event.REST_PAUSE

@@ -23,6 +23,11 @@ class Settling:
         """The clock jumped to `now_ns`; `left_ns` of the old plan had not played yet."""
         self._until_ns, self._held = now_ns + left_ns, None
 
+    @property
+    def pending(self) -> bool:
+        """Whether the controllers may still play what the plan no longer says."""
+        return self._until_ns is not None
+
     def over(self, now_ns: int, held: NDArray[np.float64] | None) -> bool:
         """Whether the controllers rest, asked at each tick; `held` (J,) is None where unknown."""
         if self._until_ns is None:

@@ -82,8 +82,9 @@ ARM: tuple[Watch, ...] = (
         "A window came late or was lost, or somebody else commanded the arm.",
         "check the network's delay and that nobody else publishes commands",
         "core.watch_motion.reference_against_plan",
-        Wired.NO,
-        note="a new episode starts from what the controller holds",
+        Wired.YES,
+        note="nothing more is sent, the tail of what the controller has plays; a new episode "
+        "starts from what it holds then; states older than the last 50 ms are not compared",
     ),
     Watch(
         "second_publisher",

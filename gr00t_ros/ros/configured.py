@@ -75,7 +75,7 @@ class Configured:
         )
         self._rivals = Rivals(node, () if values.shadow else self.outputs.topics())
         self.watches = RunningWatches(
-            self.surroundings, self._rivals, self.embodiment, self.clock, values
+            self.surroundings, self._rivals, self.embodiment, self.clock, session.replay, values
         )
         self.replay = ReplayThread(
             session,

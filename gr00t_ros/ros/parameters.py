@@ -62,6 +62,7 @@ class Parameters:
     clock_silence_s: float
     sidecar_silence_s: float
     sidecar_fault_s: float
+    reference_error_rad: float
     tracking_error_rad: float
     tracking_error_s: float
     controller_silence_s: float

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import ObservationError
-from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.mode import MOVING, Mode
+from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.watch_clock import ClockJump, SilentClock
-from gr00t_ros.core.watch_motion import TrackingError, speed_scaling
+from gr00t_ros.core.watch_motion import TrackingError, reference_against_plan
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
@@ -35,11 +37,20 @@ class RunningWatches:
         rivals: Rivals,
         embodiment: Embodiment,
         clock: PlanClock,
+        replay: Replay,
         values: Parameters,
     ) -> None:
-        """Watch what `surroundings` and `rivals` tell, by the thresholds of `values`."""
+        """Watch what `surroundings` and `rivals` tell, by the thresholds of `values`.
+
+        `replay` is the session's, asked for what it has sent.
+        """
         self._around, self._rivals, self._clock = surroundings, rivals, clock
-        self._limits = embodiment.limits
+        self._limits, self._replay = embodiment.limits, replay
+        ends = accumulate(len(output.names) for output in embodiment.outputs)
+        self._columns = {
+            output.name: end - len(output.names)
+            for output, end in zip(embodiment.outputs, ends, strict=True)
+        }
         self._jumped = False
         self.apply(values)
         self.begin()
@@ -60,6 +71,7 @@ class RunningWatches:
         return (
             *self._rivals.findings(),
             *self._controllers(steady_ns),
+            *self._plans(mode),
             *self._clocks(),
             *self._around.findings(now_ns),
         )
@@ -73,15 +85,9 @@ class RunningWatches:
         return self._around.ask(episode)
 
     def _controllers(self, steady_ns: int) -> Iterator[Finding]:
-        """Speed scaling and tracking, from one message of each controller."""
-        readings = self._around.controllers()
-        for output, reading in readings:
-            if reading is not None:
-                found = speed_scaling(output.name, reading.speed_scaling)
-                if found is not None:
-                    yield found
+        """Tracking, from one message of each controller."""
         try:
-            positions = self._around.played_and_measured(readings)
+            positions = self._around.played_and_measured(self._around.controllers())
         except ObservationError as error:
             yield Finding("stream_content", Reaction.PAUSE, f"controller: {error}")
             return
@@ -92,6 +98,22 @@ class RunningWatches:
         found = self._tracking.check(steady_ns, *positions)
         if found is not None:
             yield found
+
+    def _plans(self, mode: Mode) -> Iterator[Finding]:
+        """What each controller plays against what it was sent for the stamp of its state."""
+        if mode not in MOVING or self._values.shadow:
+            return
+        for output, stamp_ns, played in self._around.references():
+            columns = slice(self._columns[output.name], self._columns[output.name] + len(played))
+            sent = self._replay.sent(stamp_ns - self._clock.offset_ns())
+            if sent is None:
+                continue
+            position, velocity = (part[columns] for part in sent)
+            found = reference_against_plan(
+                output.names, played, position, velocity, self._values.reference_error_rad
+            )
+            if found is not None:
+                yield found
 
     def _clocks(self) -> Iterator[Finding]:
         """A jump makes what was received belong to another time: it is forgotten, a tick later.

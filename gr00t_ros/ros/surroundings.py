@@ -5,6 +5,7 @@ Reads Inputs, never blocks on the network, publishes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import numpy as np
@@ -14,7 +15,7 @@ from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, Output
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.core.state import select
-from gr00t_ros.core.watch_motion import controller_silent
+from gr00t_ros.core.watch_motion import controller_silent, speed_scaling
 from gr00t_ros.core.watchdog import Finding, Reaction, held_position, stream_age
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_state import ControllerReading
@@ -55,11 +56,17 @@ class Surroundings:
         return self._inputs.streams(self._clock.ros_now_ns(), time.monotonic_ns())
 
     def findings(self, now_ns: int) -> tuple[Finding, ...]:
-        """What the watches say that need no running session: streams, cameras, silent controllers.
+        """What the watches say that need no running session: streams, cameras, controllers.
 
         A controller that never told is no finding: the node still knows what it commanded.
         """
         found = [self._silent(output) for output in self._embodiment.outputs]
+        if not self.parameters.shadow:  # whoever commands then may do so at any speed
+            found += [
+                speed_scaling(output.name, reading.speed_scaling)
+                for output, reading in self.controllers()
+                if reading is not None
+            ]
         found += [f for c in self._inputs.cameras() for f in c.findings(self.parameters)]
         found += [_finding(r, self.parameters) for r in self.reports()]
         return tuple(finding for finding in found if finding is not None)
@@ -80,6 +87,20 @@ class Surroundings:
             played.append(select(output.names, reading.reference))
             measured.append(select(output.names, reading.feedback))
         return np.concatenate(played), np.concatenate(measured)
+
+    def references(self) -> tuple[tuple[Output, int, Positions], ...]:
+        """Each output with the stamp (ROS ns) of its controller's newest state, and (n,) it plays.
+
+        Left out: outputs whose controller is silent or names other joints.
+        """
+        found = []
+        for output in self._embodiment.outputs:
+            reading, sample = self._controller(output), self._inputs.controller(output.name)
+            with contextlib.suppress(ObservationError):
+                if reading is not None and sample is not None and sample.value is reading:
+                    played = select(output.names, reading.reference)
+                    found.append((output, sample.stamp_ns, played))
+        return tuple(found)
 
     def forget(self) -> None:
         """Drop all that was received: after a clock jump it belongs to another time."""

@@ -22,6 +22,7 @@ TICK_NS = 20 * MS
 
 PAUSE = Finding("stream_age", Reaction.PAUSE, "camera is late")
 FAULT = Finding("stream_age", Reaction.FAULT, "joint states are gone")
+ADRIFT = Finding("reference_against_plan", Reaction.PAUSE, "the controller plays something else")
 DROP = Finding("skew", Reaction.DROP, "streams are apart")
 
 

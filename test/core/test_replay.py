@@ -12,6 +12,7 @@ from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.errors import PlanError, SettingsError
 from gr00t_ros.core.limits import JointLimits
 from gr00t_ros.core.replay import Replay, ReplaySettings, Window
+from gr00t_ros.core.sampler import JtcSampler
 
 START_NS = 1_000 * MS
 STEP_NS = 50 * MS
@@ -296,3 +297,21 @@ def test_extending_the_plan_is_the_same_as_planning_it_anew() -> None:
         assert one is not None
         assert other is not None
         np.testing.assert_array_equal(one.positions, other.positions)
+
+
+def test_what_was_sent_is_told_for_the_time_that_windows_reach_back() -> None:
+    """As the sampler plays it, position and velocity; before that it is no longer kept."""
+    replay = started()
+    assert replay.sent(START_NS - 21 * MS) is None
+    assert replay.accept(shift(0.2), START_NS).accepted
+    windows = run(replay, START_NS, START_NS + 500 * MS)
+    now_ns = START_NS + 480 * MS
+    sampler = JtcSampler(7, interpolate_from_desired_state=True)
+    sampler.accept(windows[-1], now_ns, HOME)
+    for at_ns in range(now_ns, now_ns + 200 * MS, 7 * MS):
+        position, velocity = replay.sent(at_ns)
+        played = sampler.sample(at_ns)
+        np.testing.assert_allclose(position, played[0], atol=1e-9)
+        np.testing.assert_allclose(velocity, played[1], atol=1e-7)
+    assert replay.sent(now_ns - 50 * MS) is not None
+    assert replay.sent(now_ns - 80 * MS) is None

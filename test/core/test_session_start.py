@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from oracle import HOME, MS
-from session_rig import AT_REST, DROP, PAUSE, TICK_NS, Rig, at_mode
+from session_rig import ADRIFT, AT_REST, DROP, FAULT, PAUSE, TICK_NS, Rig, at_mode
 
 from gr00t_ros.core.errors import PlanError
 from gr00t_ros.core.mode import Mode
@@ -179,3 +179,37 @@ def test_the_plan_is_not_even_asked_in_a_mode_that_must_not_move(mode, monkeypat
     monkeypatch.setattr(rig.session.replay, "tick", lambda now_ns: pytest.fail("asked"))
     rig.tick(*([PAUSE] if mode is Mode.PAUSED else []), count=5)
     assert rig.mode is mode
+
+
+def test_a_controller_that_plays_something_else_is_left_to_its_tail() -> None:
+    """Nothing more is sent; the pause begins when the tail has played, where the arm then is."""
+    rig = Rig().moving()
+    left_ns = rig.session.replay.motion_left_ns(rig.now_ns)
+    began_ns, sent = rig.now_ns, len(rig.windows)
+    rig.held = HOME + 0.05
+    rig.until(Mode.PAUSED, findings=(ADRIFT,), limit=60)
+    assert len(rig.windows) == sent
+    assert left_ns <= rig.now_ns - began_ns <= left_ns + 3 * TICK_NS
+    assert rig.session.reason == ADRIFT.reason
+    rig.until(Mode.BLENDING_IN)
+    assert rig.merge().accepted
+    np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)
+
+
+@pytest.mark.parametrize("mode", [Mode.HOLDING, Mode.PAUSED])
+def test_at_rest_what_the_controller_holds_is_nobodys_fault(mode) -> None:
+    """Whoever moved the arm: the next plan starts from there."""
+    rig = at_mode(mode)
+    rig.tick(ADRIFT, count=3)
+    assert rig.session.reason != ADRIFT.reason
+    assert rig.mode is not Mode.STOPPING
+
+
+def test_a_graver_stop_stays_graver_when_the_controller_plays_something_else() -> None:
+    """A fault's own stop is no longer sent either; the fault is latched all the same."""
+    rig = Rig().moving()
+    rig.tick(FAULT)
+    sent = len(rig.windows)
+    rig.until(Mode.FAULT, findings=(ADRIFT,), limit=60)
+    assert len(rig.windows) == sent
+    assert rig.session.reason == FAULT.reason

@@ -1,0 +1,49 @@
+"""The watches on a simulated clock over real topics; a file of its own: its robot needs the CPU.
+
+Silent or jumping, the clock pauses the arm, and it goes on by itself.
+"""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from node_robot import NEEDS_ROBOT, SWEEP  # noqa: E402
+from passage import Passage  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+
+pytestmark = NEEDS_ROBOT
+
+
+@pytest.fixture
+def simulated(rig):
+    """A robot in motion on simulated time, and the passage of its clock."""
+    clock = Passage(rig.node, Clock, "/clock")
+    rig.start_robot("-p", "publish_clock:=true", *clock.remaps)
+    rig.start_server(SWEEP)
+    ages = {"camera_fault_age_s": 60.0, "joint_fault_age_s": 60.0}
+    rig.move(use_sim_time="true", **ages)
+    return rig, clock
+
+
+def test_a_simulated_clock_that_stands_still_or_jumps_pauses_and_the_arm_goes_on(simulated):
+    """Silent, then a second ahead, then back again: each is named, and ends by itself."""
+    rig, clock = simulated
+    clock.alter(lambda message: None)
+    rig.wait_for_reason("/clock: no new time for", "let the simulation run")
+    clock.mend()
+    rig.wait_for_motion()
+
+    def ahead(message):
+        message.clock.sec += 1
+        return message
+
+    clock.alter(ahead)
+    rig.wait_for_reason("ROS time went ahead by 1.", "at most 0.500 s allowed")
+    rig.wait_for_mode("paused")
+    clock.mend()
+    rig.wait_for_motion()
+    clock.alter(ahead)
+    rig.wait_for_mode("paused")
+    clock.mend()
+    rig.wait_for_motion()
+    assert not any(line.startswith("fault") for line in rig.told())
