@@ -27,7 +27,7 @@ KEYS = {
 # No rosdep keys: launch/simulation.launch.py, bags/bag.py, sidecar/lerobot_dataset.py and
 # sidecar/lerobot_policy.py name the command that installs them.
 WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags", "pyarrow"} | {
-    *("torch", "lerobot", "tokenizers", "transformers"),
+    *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
 }
 OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*.py")}
 
