@@ -8,7 +8,8 @@ Semantics read from ros2_controllers, branch jazzy (`trajectory.cpp`, and
 goals, tolerances, speed scaling, continuous joints and effort.
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +106,16 @@ class JtcSampler:
             self._commanded, self._commanded_ns = self._segments.sample(at_ns), now_ns
         return self._commanded
 
+    def shift(self, by_ns: int) -> None:
+        """Play what is held `by_ns` later (earlier, if negative); no part of the controller."""
+        self._commanded_ns += by_ns
+        if self._segments is not None:
+            self._segments = self._segments.shifted(by_ns)
+        if self._pending is not None:
+            trajectory, measured = self._pending
+            stamp_ns = trajectory.stamp_ns and trajectory.stamp_ns + by_ns
+            self._pending = replace(trajectory, stamp_ns=stamp_ns), measured
+
     def _start(self, trajectory: Trajectory, measured: Motion, now_ns: int) -> None:
         start, before_ns = measured, now_ns
         if self._from_desired and self._commanded is not None:
@@ -163,6 +174,12 @@ class _Segments:
             np.zeros_like(start[0]) if field is None else field[-1].copy() for field in fields
         )
         self._coefficients = _coefficients(self._times_ns, fields, start)
+
+    def shifted(self, by_ns: int) -> "_Segments":
+        other = copy.copy(self)
+        other.before_ns = self.before_ns + by_ns
+        other._times_ns = self._times_ns + by_ns
+        return other
 
     def sample(self, at_ns: int) -> Motion:
         index = int(np.searchsorted(self._times_ns, at_ns, side="right")) - 1

@@ -111,27 +111,33 @@ class Streamer(Node):
             self.get_logger().error(f"while the tail plays: {error}", throttle_duration_sec=1.0)
 
     def _tick(self) -> None:
-        """First the point that is due, then the rest; the streaming thread."""
-        self._stream()
+        """First the point that is due, then the rest; the streaming thread.
+
+        One reading of the clock for all: simulated time may jump in between.
+        """
+        steady_ns, now_ns = time.monotonic_ns(), self._clock_of_plan.now_ns()
+        wrong = self._player.tell_time(now_ns, steady_ns)
+        self._stream(now_ns)
+        if wrong:
+            self.get_logger().error(wrong)
         message = None if self._leaving else self._windows.take()
         if message is not None:
-            self._take(message)
-        elif time.monotonic_ns() >= self._state_due_ns:
-            self._state_due_ns = time.monotonic_ns() + _STATE_NS
-            self._report_state()
-        elif time.monotonic_ns() >= self._diagnostics_due_ns:
-            self._diagnostics_due_ns = time.monotonic_ns() + _DIAGNOSTICS_NS
-            self._diagnose()
+            self._take(message, now_ns)
+        elif steady_ns >= self._state_due_ns:
+            self._state_due_ns = steady_ns + _STATE_NS
+            self._report_state(now_ns)
+        elif steady_ns >= self._diagnostics_due_ns:
+            self._diagnostics_due_ns = steady_ns + _DIAGNOSTICS_NS
+            self._diagnose(now_ns)
 
-    def _stream(self) -> None:
-        motion = self._player.sample(self._clock_of_plan.now_ns())
+    def _stream(self, now_ns: int) -> None:
+        motion = self._player.sample(now_ns)
         if motion is not None:
             self._commands.publish(Float64MultiArray(data=array.array("d", motion[0])))
 
-    def _take(self, message: JointTrajectory) -> None:
+    def _take(self, message: JointTrajectory, now_ns: int) -> None:
         """Have a window played from now on, or say why not."""
         self._pull()
-        now_ns = self._clock_of_plan.now_ns()
         window = parse_trajectory(message, self._settings.joints, self._clock_of_plan.offset_ns())
         if isinstance(window, str):
             reason: str | None = window
@@ -166,10 +172,10 @@ class Streamer(Node):
             return None
         return self._measured[1]
 
-    def _report_state(self) -> None:
-        """What is held, for the policy node's starts (design decision 11)."""
+    def _report_state(self, now_ns: int) -> None:
+        """What is played at `now_ns`, for the policy node's starts (design decision 11)."""
         self._pull()
-        motion = self._player.sample(self._clock_of_plan.now_ns())
+        motion = self._player.sample(now_ns)
         measured = self._measured_now()
         if motion is None or measured is None:
             return
@@ -184,12 +190,12 @@ class Streamer(Node):
             output=JointTrajectoryPoint(positions=position),
             speed_scaling_factor=1.0,
         )
-        message.header.stamp = to_time(self._clock_of_plan.ros_now_ns())
+        message.header.stamp = to_time(now_ns + self._clock_of_plan.offset_ns())
         self._states.publish(message)
 
-    def _diagnose(self) -> None:
+    def _diagnose(self, now_ns: int) -> None:
         lateness = self._thread.latencies.summary(LATENESS)
-        level, text = self._condition()
+        level, text = self._condition(now_ns)
         values = {
             "lateness p50/p99/max us": "/".join(
                 f"{ns / 1e3:.0f}" for ns in (lateness.p50_ns, lateness.p99_ns, lateness.max_ns)
@@ -210,15 +216,17 @@ class Streamer(Node):
         message.header.stamp = to_time(self._clock_of_plan.ros_now_ns())
         self._diagnostics.publish(message)
 
-    def _condition(self) -> tuple[bytes, str]:
+    def _condition(self, now_ns: int) -> tuple[bytes, str]:
         topic = self._settings.command_topic
         if self.count_publishers(topic) > 1:
             return DiagnosticStatus.ERROR, f"another publisher commands {topic}: stop it"
+        if now_ns == 0:
+            return DiagnosticStatus.WARN, "use_sim_time: no time on /clock yet"
         if not self._player.accepted:
             if self._measured_now() is None:
                 return DiagnosticStatus.WARN, "no joint state with all joints on /joint_states"
             return DiagnosticStatus.OK, "waiting for the first window"
-        moves = self._player.moves(self._clock_of_plan.now_ns())
+        moves = self._player.moves(now_ns)
         return DiagnosticStatus.OK, "playing" if moves else "holding"
 
 

@@ -11,6 +11,7 @@ from ros_fixtures import collect, wait_until
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -100,7 +101,7 @@ def assert_without_steps(curve, received):
 class Bench:
     """The robot and the eyes of the tests: joint states out, everything else collected."""
 
-    def __init__(self, node, processes):
+    def __init__(self, node, processes, *more):
         self.node = node
         self.received = []
         node.create_subscription(
@@ -113,7 +114,7 @@ class Bench:
         self.states = collect(node, ControllerState, "/gr00t_streamer/controller_state", SENSOR)
         self.windows = node.create_publisher(JointTrajectory, "/windows", COMMAND)
         self.joints = node.create_publisher(JointState, "/joint_states", 1)
-        options = [word for one in PARAMETERS for word in ("-p", one)]
+        options = [word for one in (*PARAMETERS, *more) for word in ("-p", one)]
         self.streamer = processes.start(
             "-m", "gr00t_ros.ros.streamer", "--ros-args", *options, name="streamer"
         )
@@ -264,6 +265,59 @@ def test_sigterm_in_mid_motion_plays_on_to_the_end(bench):
     goal = np.array(message.points[-1].positions)
     wait_until(lambda: np.array_equal(bench.received[-1][1], goal), "the last point")
     assert_without_steps(path([message]), bench.received)
+
+
+class SimulatedClock:
+    """Simulated time, twice as fast as steady time, which tests stop and set."""
+
+    def __init__(self, node):
+        self.now_ns, self.runs = 0, False
+        self._publisher = node.create_publisher(Clock, "/clock", 1)
+        node.create_timer(0.005, self._tell)
+
+    def _tell(self):
+        if self.runs:
+            self.now_ns += 10_000_000
+            self._publisher.publish(Clock(clock=to_time(self.now_ns)))
+
+
+def test_simulated_time_that_stops_and_jumps_moves_the_arm_by_no_step(ros_node, processes):
+    """Before its first time there is no window; it pauses the points, and a jump moves none."""
+    bench, clock = Bench(ros_node, processes, "use_sim_time:=true"), SimulatedClock(ros_node)
+    bench.measure()
+    wait_until(lambda: bench.said("use_sim_time: no time on /clock yet"), "no time")
+    bench.send(swing(100_000_000_000))
+    bench.streamer.wait_for_line("rejected window: begin: got 100.000 s in the future")
+    clock.now_ns, clock.runs = 100_000_000_000, True
+    wait_until(lambda: bench.said("waiting for the first window"), "the clock to be heard")
+    message = swing(clock.now_ns - 50_000_000)
+    bench.send(message)
+    wait_until(lambda: bench.received, "the first point")
+    bench.moving(message)
+
+    clock.runs = False
+    wait_until(lambda: len({tuple(p) for _, p in bench.received[-40:]}) == 1, "a pause")
+    goal = np.array(message.points[-1].positions)
+    assert not np.array_equal(bench.received[-1][1], goal)
+    paused_at = len(bench.received)
+    clock.now_ns, clock.runs = 5_000_000_000, True
+    bench.streamer.wait_for_line("the clock went back by 9[0-9.]+ s")
+    wait_until(lambda: np.abs(bench.received[-1][1] - bench.received[paused_at][1]).max() > 0.03,
+               "motion after the jump")  # fmt: skip
+    clock.now_ns += 100_000_000_000
+    bench.streamer.wait_for_line("the clock went on by 1[0-9.]+ s")
+    bench.ended(goal)
+    points = np.array([point for _, point in list(bench.received)])
+    times_on(path([message]), points)
+    # a point may come 0.1 s late, 0.2 s of this clock; a jump would be more than 0.1 rad
+    assert np.abs(np.diff(points, axis=0)).max() < 0.08
+
+    stay = swing(clock.now_ns - 50_000_000)
+    stay.points = [stay.points[0], stay.points[-1]]
+    for point in stay.points:
+        point.positions = goal.tolist()
+    bench.send(stay)
+    wait_until(lambda: bench.value("windows accepted") == "2", "a window of the new time")
 
 
 def test_wrong_parameters_are_named(processes):
