@@ -30,7 +30,8 @@ from bench.replay_load import LIMIT_S, Load, reading
 from gr00t_ros.core.actions import Output
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.replay import Replay, ReplaySettings, Window
-from gr00t_ros.core.session import Session, SessionSettings
+from gr00t_ros.core.session import Session
+from gr00t_ros.core.session_settings import SessionSettings
 from gr00t_ros.core.watchdog import Finding
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.outputs import Outputs

@@ -133,9 +133,13 @@ class Rig:
         request = SetInstruction.Request(instruction=text)
         return call(self.node, SetInstruction, f"{NODE}/set_instruction", request)
 
+    def ask(self, service):
+        """The answer of one of the operator's services."""
+        return call(self.node, Trigger, f"{NODE}/{service}", Trigger.Request())
+
     def reset(self):
         """The answer of ~/reset."""
-        return call(self.node, Trigger, f"{NODE}/reset", Trigger.Request())
+        return self.ask("reset")
 
     # --- what is seen ----------------------------------------------------------------------
 

@@ -18,8 +18,9 @@ ARM: tuple[Watch, ...] = (
         "The controller pushes against something, or does not control this robot.",
         "activate the controller and free the arm",
         "core.watchdog.held_position",
-        Wired.AT_START,
-        note="an activation is refused; a resume and a reset are not yet checked",
+        Wired.YES,
+        note="~/resume, ~/reset and an activation are refused; a pause that would end by itself "
+        "goes on",
     ),
     Watch(
         "tracking_error",

@@ -7,17 +7,19 @@ say otherwise, and none of them waits for the policy server.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from gr00t_ros.core.coverage import Coverage
-from gr00t_ros.core.errors import ChunkError, Gr00tError, RefusedError, RemoteError, WireError
+from gr00t_ros.core.errors import ChunkError, Gr00tError, RemoteError, WireError
+from gr00t_ros.core.mode import FAULTED
 from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.session import Session
+from gr00t_ros.core.stops import Held
+from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.msg import ActionChunk
 from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.clock import PlanClock
@@ -25,8 +27,9 @@ from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
-from gr00t_ros.ros.queries import Queries, Reply
+from gr00t_ros.ros.queries import Queries, Reply, error_text, needs_a_person
 from gr00t_ros.ros.replay_thread import ReplayThread
+from gr00t_ros.ros.rest import measured_at_rest
 from gr00t_ros.ros.rivals import LOOK_S, Rivals
 from gr00t_ros.ros.running_watches import RunningWatches
 from gr00t_ros.ros.server_access import read_access
@@ -38,14 +41,19 @@ from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.link import Check, Link
 
 RECHECK_S = 1.0  # between two attempts to reach a server that did not pass the check
-_REST_SPAN_S = 0.1  # over which the measured speed is taken when a stop is confirmed
+
+Leave = Callable[[Session, int, Held, Sequence[Finding]], str]
+"""How a session leaves a pause or a fault: Session.resume or Session.reset."""
 
 
 class Configured:
     """The node's parts for one configuration."""
 
-    def __init__(self, node: LifecycleNode, values: Parameters) -> None:
-        """Build all parts; raises Gr00tError before anything exists that would have to go."""
+    def __init__(self, node: LifecycleNode, values: Parameters, latched: str = "") -> None:
+        """Build all parts; raises Gr00tError before anything exists that would have to go.
+
+        `latched`: the reason of a fault that was not reset before this configuration.
+        """
         access = read_access(values)
         node.get_logger().info(f"settings of the policy server: {access.origins}")
         self.server = shown(values.host, values.port)
@@ -53,6 +61,8 @@ class Configured:
         session = Session(
             Replay(self.embodiment.limits, settings.replay(values)), settings.session(values)
         )
+        if latched:
+            session.fault(0, latched)
         client = access.client()
         self._node, self._values = node, values
         self.clock = PlanClock(node)
@@ -123,6 +133,8 @@ class Configured:
     def problems(self) -> list[str]:
         """Why an activation would be refused now, in the order in which to mend it."""
         found = []
+        if self.latched:
+            found.append(f"a fault is latched: {self.latched}; call ~/reset")
         if self.check is None:
             found.append(f"policy server {self.server}: {self.check_error or 'checking'}")
         slow = self._check_coverage_problem()
@@ -152,9 +164,10 @@ class Configured:
     def deactivate(self) -> None:
         """Stop, and wait on steady time until the arm rests, at most stop_timeout_s."""
         self.replay.call(lambda session, now_ns: session.active and session.deactivate(now_ns))
+        arm = (self.inputs, self.surroundings, self._values.rest_velocity)
         deadline_s = time.monotonic() + self._values.stop_timeout_s
         while time.monotonic() < deadline_s:
-            if not self._session_active() and self._measured_at_rest():
+            if not self._session_active() and measured_at_rest(*arm):
                 return
         self._node.get_logger().warning(
             f"deactivate: no rest was measured within {self._values.stop_timeout_s} s"
@@ -170,18 +183,36 @@ class Configured:
 
         return int(self.replay.call(change))
 
-    def reset(self) -> str:
-        """Leave the fault; returns why not, empty when done."""
-        start = self.surroundings.start()
+    @property
+    def latched(self) -> str:
+        """The reason of a fault that waits for ~/reset, empty if there is none."""
+        snapshot = self.replay.snapshot
+        return snapshot.reason if snapshot.mode in FAULTED else ""
 
-        def reset(session: Session, now_ns: int) -> str:
-            findings = self.watches.findings(now_ns, session.mode)
-            refusal = session.reset(now_ns, start, findings)
+    def leave(self, leave: Leave) -> str:
+        """Have the session leave a pause or fault by `leave`; returns why not, empty when done.
+
+        As an activation: no cause persists, held and measured position agree.
+        """
+        start, apart = self._start()
+
+        def go_on(session: Session, now_ns: int) -> str:
+            findings = [*self.watches.findings(now_ns, session.mode), *apart]
+            refusal = leave(session, now_ns, start, findings)
             if not refusal:
                 self.watches.begin()
             return refusal
 
-        return str(self.replay.call(reset))
+        return str(self.replay.call(go_on))
+
+    def _start(self) -> tuple[Held, list[Finding]]:
+        """Where a plan would start, and what speaks against a start; None: it is not known."""
+        try:
+            start = self.surroundings.start()
+            apart = None if self._values.shadow else self.surroundings.held_finding()
+        except Gr00tError as error:
+            return None, [Finding("held_position", Reaction.FAULT, str(error))]
+        return start, [apart] if apart else []
 
     def close(self) -> None:
         """End the threads and remove all entities; the worker ends after its call in flight."""
@@ -195,22 +226,6 @@ class Configured:
 
     def _session_active(self) -> bool:
         return bool(self.replay.call(lambda session, _: session.active))
-
-    def _measured_at_rest(self) -> bool:
-        before = self._pulled_position()
-        time.sleep(_REST_SPAN_S)
-        after = self._pulled_position()
-        if before is None or after is None:
-            return False
-        return float(abs(after - before).max()) < self._values.rest_velocity * _REST_SPAN_S
-
-    def _pulled_position(self) -> NDArray[np.float64] | None:
-        """(J,) measured position from messages pulled here: the executor's timer is waiting."""
-        self.inputs.pull()
-        try:
-            return self.surroundings.measured()
-        except Gr00tError:
-            return None
 
     def _check_coverage_problem(self) -> str | None:
         """Why the server is too slow by its second inference; it is timed again until it is not."""
@@ -271,21 +286,10 @@ class Configured:
     ) -> None:
         if reply is not None:
             verdict = session.merge(reply.chunk, now_ns, self.surroundings.held())
-            self._delay_p99_ns = session.delay_p99_ns
+            self._delay_p99_ns = session.asking.delay_p99_ns
             self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
-        elif session.active and _needs_a_person(error):
+        elif session.active and needs_a_person(error):
             session.fault(now_ns, str(error))
         else:
             answered = isinstance(error, (RemoteError, ChunkError, WireError))
-            session.query_failed(_text(error), now_ns, answered)
-
-
-def _needs_a_person(error: Exception | None) -> bool:
-    """Answers that the next query cannot mend: another embodiment, wrong keys or shapes."""
-    if isinstance(error, ChunkError):
-        return error.kind != "finite"
-    return isinstance(error, RefusedError)
-
-
-def _text(error: Exception | None) -> str:
-    return str(error) if isinstance(error, Gr00tError) else f"{type(error).__name__}: {error}"
+            session.query_failed(error_text(error), now_ns, answered)

@@ -20,14 +20,14 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from std_srvs.srv import Trigger
 
 from gr00t_ros.core.errors import Gr00tError
-from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.mode import FAULTED, Mode
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros import parameters, qos, status
 from gr00t_ros.ros.configured import Configured
 from gr00t_ros.ros.inputs import PULL_PERIOD_NS
+from gr00t_ros.ros.operator import NOT_CONFIGURED, Operator
 from gr00t_ros.ros.server_access import defaults_of
 from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sidecar.template import MAX_INSTRUCTION_BYTES
@@ -56,7 +56,7 @@ class PolicyNode(LifecycleNode):
         self._status = self.create_publisher(PolicyStatus, "~/status", qos.STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self.create_service(SetInstruction, "~/set_instruction", self._set_instruction)
-        self.create_service(Trigger, "~/reset", self._reset)
+        self._operator = Operator(self, lambda: self._parts)
         self.create_timer(_PULL_S, self._pull, clock=steady)
         self.create_timer(_STATUS_S, self._report, clock=steady)
         self.create_timer(_DIAGNOSTICS_S, self._diagnose, clock=steady)
@@ -71,7 +71,7 @@ class PolicyNode(LifecycleNode):
 
         def configure() -> TransitionCallbackReturn:
             self._values = parameters.read(self)
-            self._parts = Configured(self, self._values)
+            self._parts = Configured(self, self._values, self._operator.latched)
             gc.freeze()  # what is there now stays: collections then cost microseconds
             return super(PolicyNode, self).on_configure(state)
 
@@ -150,6 +150,7 @@ class PolicyNode(LifecycleNode):
         parts, self._parts = self._parts, None
         if parts is not None:
             parts.close()
+            self._operator.latched = parts.latched
         return _SUCCESS
 
     def _configured(self) -> Configured:
@@ -194,14 +195,6 @@ class PolicyNode(LifecycleNode):
             response.success = True
         return response
 
-    def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        try:
-            response.message = self._parts.reset() if self._parts else "not configured"
-        except Gr00tError as error:
-            response.message = str(error)
-        response.success = not response.message
-        return response
-
     def _check_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
         active = self._state_machine.current_state[1] == _ACTIVE
         reason = parameters.check_change(changes, self._values, active)
@@ -222,8 +215,11 @@ class PolicyNode(LifecycleNode):
         """Publish the status at once when mode or reason changed, else at 2 Hz."""
         parts = self._parts
         if parts is None:
-            if self._said[0] != Mode.UNCONFIGURED.value:  # else why configure failed stays said
-                self._say("not configured")
+            latched = self._operator.latched
+            if latched:
+                self._say(f"a fault is latched: {latched}; call ~/reset")
+            elif self._said[0] != Mode.UNCONFIGURED.value or self._said[1].startswith("a fault is"):
+                self._say(NOT_CONFIGURED)  # else why configure failed stays said
             return
         if self._state_machine.current_state[1] == _INACTIVE:
             parts.follow_readiness()
@@ -235,7 +231,7 @@ class PolicyNode(LifecycleNode):
             message = self._message()
             self._status.publish(message)
         if changed:
-            fault_began = snapshot.mode is Mode.FAULT
+            fault_began = snapshot.mode in FAULTED
             self._said = (snapshot.mode.value, snapshot.reason)
             self._log_change(fault_began)
             self._diagnostics.publish(status.diagnostics(message, parts.server_report.entries()))

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 from gr00t_ros.core.chunk import ActionChunk, from_reply
 from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.errors import ObservationError, RemoteError
+from gr00t_ros.core.errors import (
+    ChunkError,
+    Gr00tError,
+    ObservationError,
+    RefusedError,
+    RemoteError,
+)
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.inputs import Inputs
@@ -125,3 +131,15 @@ class Queries:
                 self._on_check(None, outcome.error)
         else:
             self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]
+
+
+def needs_a_person(error: Exception | None) -> bool:
+    """Answers that the next query cannot mend: another embodiment, wrong keys or shapes."""
+    if isinstance(error, ChunkError):
+        return error.kind != "finite"
+    return isinstance(error, RefusedError)
+
+
+def error_text(error: Exception | None) -> str:
+    """What to say of a failed query: ours as they are, others with their type."""
+    return str(error) if isinstance(error, Gr00tError) else f"{type(error).__name__}: {error}"

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.core.mode import Mode
-from gr00t_ros.core.session import Counts, Session
+from gr00t_ros.core.session import Session
+from gr00t_ros.core.session_settings import Counts
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.outputs import Outputs

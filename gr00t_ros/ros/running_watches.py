@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -74,6 +75,7 @@ class RunningWatches:
             *self._plans(mode),
             *self._clocks(),
             *self._around.findings(now_ns),
+            *self._held(mode),
         )
 
     def held(self) -> NDArray[np.float64] | None:
@@ -114,6 +116,17 @@ class RunningWatches:
             )
             if found is not None:
                 yield found
+
+    def _held(self, mode: Mode) -> Iterator[Finding]:
+        """A pause does not end by itself while the controller holds another place than measured."""
+        if mode is not Mode.PAUSED or self._values.shadow:
+            return
+        try:
+            found = self._around.held_finding()
+        except ObservationError:
+            return  # what is missing is a finding of the streams
+        if found is not None:
+            yield replace(found, reaction=Reaction.PAUSE)
 
     def _clocks(self) -> Iterator[Finding]:
         """A jump makes what was received belong to another time: it is forgotten, a tick later.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gr00t_ros.core.observation import ObservationSettings
 from gr00t_ros.core.replay_settings import ReplaySettings
-from gr00t_ros.core.session import SessionSettings
+from gr00t_ros.core.session_settings import SessionSettings
 from gr00t_ros.ros.parameters import Parameters
 
 _MS = 1_000_000

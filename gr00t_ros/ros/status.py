@@ -13,7 +13,7 @@ from gr00t_ros.core.coverage import Coverage
 from gr00t_ros.core.embodiment import ActionKey, Embodiment
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.latency import Latencies
-from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.mode import AT_REST, FAULTED, Mode
 from gr00t_ros.msg import ActionChunk, ActionGroup, PolicyStatus, StageLatency, StreamStatus
 from gr00t_ros.ros.outputs import to_duration, to_time
 from gr00t_ros.ros.queries import Reply
@@ -24,7 +24,7 @@ from gr00t_ros.sidecar.link import Check
 HORIZON_TOO_SHORT = "horizon too short"
 """Key of a status' details whose value says why motion will pause between chunks."""
 
-_WARN = {Mode.WAITING, Mode.STOPPING, Mode.HOLDING, Mode.PAUSED}
+_WARN = {Mode.WAITING, Mode.STOPPING, *AT_REST}
 
 
 def streams(reports: Iterable[StreamReport]) -> list[StreamStatus]:
@@ -131,7 +131,7 @@ def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> 
     """The same facts for /diagnostics: one entry for the policy, one for each stream, and more."""
     mode = Mode(status.mode)
     level = DiagnosticStatus.OK
-    if mode is Mode.FAULT:
+    if mode in FAULTED:
         level = DiagnosticStatus.ERROR
     elif mode in _WARN:
         level = DiagnosticStatus.WARN

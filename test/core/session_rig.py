@@ -13,7 +13,8 @@ from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.mode import Mode
 from gr00t_ros.core.plan import Window
 from gr00t_ros.core.replay import Replay, ReplaySettings
-from gr00t_ros.core.session import Session, SessionSettings
+from gr00t_ros.core.session import Session
+from gr00t_ros.core.session_settings import SessionSettings
 from gr00t_ros.core.watchdog import Finding, Reaction
 
 START_NS = 1_000 * MS
@@ -102,20 +103,32 @@ class Rig:
         """At rest because a watch paused."""
         return self.moving().until(Mode.PAUSED, findings=(PAUSE,))
 
+    def paused_by_operator(self) -> "Rig":
+        """At rest because the operator said so."""
+        self.moving()
+        assert self.session.pause(self.now_ns) == ""
+        return self.until(Mode.PAUSED_BY_OPERATOR)
+
     def faulted(self) -> "Rig":
         """At rest in the latched fault."""
         return self.moving().until(Mode.FAULT, findings=(FAULT,))
 
+    def leave(self, held: np.ndarray, *findings: Finding) -> str:
+        """What the operator does about the mode: ~/resume of a pause, ~/reset of all others."""
+        paused = self.mode is Mode.PAUSED_BY_OPERATOR
+        go_on = self.session.resume if paused else self.session.reset
+        return go_on(self.now_ns, held, findings)
+
     def assert_comes_to_rest(self, limit: int = 100) -> None:
         """The last window played out is where the plan rests, in a mode that says so."""
-        self.until(Mode.HOLDING, Mode.PAUSED, Mode.FAULT, Mode.WAITING, limit=limit)
+        self.until(*AT_REST, Mode.WAITING, Mode.FAULT_INACTIVE, limit=limit)
         assert not self.session.replay.velocity(self.now_ns).any()
         last = self.windows[-1]
         assert last.velocities is not None and not last.velocities[-1].any()
         assert last.end_ns <= self.now_ns
 
 
-HELD_MODES = (Mode.PAUSED, Mode.FAULT)
+HELD_MODES = (Mode.PAUSED, Mode.PAUSED_BY_OPERATOR, Mode.FAULT)
 AT_REST = [Mode.HOLDING, *HELD_MODES]
 
 
@@ -131,8 +144,15 @@ def at_mode(mode: Mode) -> Rig:
         rig.moving()
     elif mode is Mode.STOPPING:
         rig.moving().session.change_instruction(rig.now_ns)
+    elif mode is Mode.FAULT_INACTIVE:
+        rig.session.fault(rig.now_ns, FAULT.reason)
     elif mode is not Mode.WAITING:
-        {Mode.HOLDING: rig.holding, Mode.PAUSED: rig.paused, Mode.FAULT: rig.faulted}[mode]()
+        {
+            Mode.HOLDING: rig.holding,
+            Mode.PAUSED: rig.paused,
+            Mode.PAUSED_BY_OPERATOR: rig.paused_by_operator,
+            Mode.FAULT: rig.faulted,
+        }[mode]()
     assert rig.mode is mode
     return rig
 
@@ -142,6 +162,6 @@ ACTIVE = [
     Mode.REPLAYING,
     Mode.STOPPING,
     Mode.HOLDING,
-    Mode.PAUSED,
-    Mode.FAULT,
+    *HELD_MODES,
 ]
+INACTIVE = [Mode.WAITING, Mode.READY, Mode.FAULT_INACTIVE]

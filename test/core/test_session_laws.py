@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import HOME, MS
-from session_rig import FAULT, HELD_MODES, PAUSE, TICK_NS, Rig
+from session_rig import FAULT, HELD_MODES, INACTIVE, PAUSE, TICK_NS, Rig
 
-from gr00t_ros.core.mode import MOVING, Mode
+from gr00t_ros.core.mode import FAULTED, MOVING, Mode
 
 EVENTS = st.sampled_from(
     "tick ticks chunk far late old failed error pause fault instruction deactivate reset "
-    "back stall moved unknown activate call_fault".split()
+    "back stall moved unknown activate e_stop operator_pause resume still_bad".split()
 )
 
 
@@ -20,7 +20,7 @@ def happen(rig: Rig, event: str) -> None:
     if event in ("tick", "ticks", "pause", "fault"):
         findings = {"pause": (PAUSE,), "fault": (FAULT,)}.get(event, ())
         rig.tick(*findings, count=13 if event == "ticks" else 1)
-    elif event == "activate" and not session.active:
+    elif event == "activate" and session.mode in (Mode.WAITING, Mode.READY):
         rig.held = HOME.copy() if rig.held is None else rig.held
         rig.activate()
     elif event in ("chunk", "late", "old") and session.episode:
@@ -32,11 +32,16 @@ def happen(rig: Rig, event: str) -> None:
         session.query_failed(event, rig.now_ns, answered=event == "error")
     elif event == "instruction":
         session.change_instruction(rig.now_ns)
-    elif event in ("deactivate", "call_fault") and session.active:
-        call = session.deactivate if event == "deactivate" else session.fault
-        call(rig.now_ns, *(["fault"] if event == "call_fault" else []))
-    elif event == "reset":
-        session.reset(rig.now_ns, HOME if rig.held is None else rig.held, ())
+    elif event == "deactivate" and session.active:
+        session.deactivate(rig.now_ns)
+    elif event == "e_stop":
+        session.fault(rig.now_ns, "e-stop")
+    elif event == "operator_pause":
+        session.pause(rig.now_ns)
+    elif event in ("reset", "resume", "still_bad"):
+        go_on = session.resume if event == "resume" else session.reset
+        findings = (FAULT,) if event == "still_bad" else ()
+        go_on(rig.now_ns, HOME if rig.held is None else rig.held, findings)
     elif event in ("back", "stall"):
         rig.now_ns += -300 * MS if event == "back" else 300 * MS
         rig.tick()
@@ -47,25 +52,47 @@ def happen(rig: Rig, event: str) -> None:
 @settings(max_examples=150)
 @given(st.lists(EVENTS, max_size=40))
 def test_no_window_is_ever_returned_in_a_mode_that_forbids_motion(events) -> None:
-    """Whatever happens in whatever order; faults are left by reset and deactivation alone."""
+    """Whatever happens in whatever order; every way into motion begins a new episode."""
     rig = Rig()
     for event in ["activate", "chunk", *events]:
         before, count = rig.mode, len(rig.windows)
         asked = rig.session.query_due(rig.now_ns)
-        assert not (asked and before in (*HELD_MODES, Mode.WAITING, Mode.READY))
+        assert not (asked and before in (*HELD_MODES, *INACTIVE))
         episode = rig.session.episode
         happen(rig, event)
         if len(rig.windows) > count:
             assert before in MOVING, event
-        if before is Mode.FAULT and rig.mode is not Mode.FAULT:
-            assert event in ("reset", "deactivate", "call_fault")
-            assert event == "reset" or rig.mode is Mode.STOPPING
-        if before is Mode.PAUSED and rig.mode is Mode.BLENDING_IN:
+        if before in (*HELD_MODES, *INACTIVE) and rig.mode in MOVING - {Mode.STOPPING}:
             assert rig.session.episode == episode + 1
-        assert rig.session.active == (rig.mode not in (Mode.WAITING, Mode.READY))
+        assert rig.session.active == (rig.mode not in INACTIVE)
     for window in rig.windows:
         assert np.isfinite(window.positions).all()
         assert not window.velocities[-1].any() and not window.accelerations[-1].any()
+
+
+@settings(max_examples=150)
+@given(st.lists(EVENTS, max_size=40))
+def test_no_sequence_but_its_own_service_lifts_a_fault_or_an_operators_pause(events) -> None:
+    """From a fault only ~/reset leads on, from ~/pause only ~/resume or a new activation."""
+    rig = Rig()
+    latched = held_back = False
+    for event in ["activate", "chunk", "tick", *events]:
+        before = rig.mode
+        happen(rig, event)
+        settled = rig.mode is not Mode.STOPPING
+        if latched and event == "reset" and before in FAULTED:
+            latched = False
+        if held_back and (event == "activate" and before in INACTIVE):
+            held_back = False
+        if held_back and event == "resume" and before is Mode.PAUSED_BY_OPERATOR:
+            held_back = False
+        if event == "operator_pause" and rig.session.active and before not in FAULTED:
+            held_back = held_back or rig.session.pause(rig.now_ns) == ""
+        latched = latched or rig.mode in FAULTED
+        if latched and settled:
+            assert rig.mode in FAULTED, event
+        elif held_back and settled:
+            assert rig.mode in (Mode.PAUSED_BY_OPERATOR, *FAULTED, *INACTIVE), event
 
 
 @settings(max_examples=60)

@@ -6,7 +6,7 @@ from oracle import MS
 from session_rig import FAULT, HELD_MODES, PAUSE, START_NS, Rig, at_mode
 
 from gr00t_ros.core.mode import Mode
-from gr00t_ros.core.session import SessionSettings
+from gr00t_ros.core.session_settings import SessionSettings
 
 
 @pytest.mark.parametrize("mode", [Mode.WAITING, Mode.READY, *HELD_MODES])
@@ -63,10 +63,10 @@ def test_queries_as_late_as_is_safe_wait_for_the_latest_instant() -> None:
 def test_the_p99_of_the_delay_leaves_the_warm_up_out() -> None:
     """None at first; then nearest rank: one of the measured ones."""
     rig = Rig().activate()
-    assert rig.session.delay_p99_ns == 0
+    assert rig.session.asking.delay_p99_ns == 0
     for age_ms, p99_ms in ((1200, 0), (50, 50), (300, 300), (70, 300)):
         rig.merge(rad=0.05, age_ns=age_ms * MS)
-        assert rig.session.delay_p99_ns == p99_ms * MS
+        assert rig.session.asking.delay_p99_ns == p99_ms * MS
 
 
 def test_the_longest_latency_is_forgotten_after_a_while() -> None:

@@ -17,7 +17,8 @@ def test_a_stop_at_rest_publishes_nothing(mode, leave) -> None:
     rig.held = HOME + 0.5
     getattr(rig.session, leave)(rig.now_ns, *(["x"] if leave == "fault" else []))
     assert rig.tick(PAUSE, count=30) == []
-    assert rig.mode is (Mode.WAITING if leave == "deactivate" else Mode.FAULT)
+    rest = Mode.FAULT_INACTIVE if mode is Mode.FAULT else Mode.WAITING
+    assert rig.mode is (rest if leave == "deactivate" else Mode.FAULT)
 
 
 @pytest.mark.parametrize("mode", [Mode.BLENDING_IN, Mode.HOLDING])
@@ -37,8 +38,8 @@ def test_the_arm_starts_from_the_held_position_if_somebody_else_commanded(mode) 
     rig = Rig().activate() if mode is Mode.BLENDING_IN else at_mode(mode)
     rig.tick(PAUSE if mode is Mode.PAUSED else DROP, count=30)
     rig.held = rig.session.replay.position(rig.now_ns) + 0.1
-    if mode is Mode.FAULT:
-        assert rig.session.reset(rig.now_ns, rig.held, ()) == ""
+    if mode in (Mode.FAULT, Mode.PAUSED_BY_OPERATOR):
+        assert rig.leave(rig.held) == ""
     if mode is Mode.PAUSED:
         rig.until(Mode.BLENDING_IN)
     if mode in (Mode.BLENDING_IN, Mode.HOLDING):
@@ -75,8 +76,8 @@ def test_without_a_controllers_word_the_arm_goes_on_from_our_own_rest(mode) -> N
     rig = at_mode(mode)
     rig.tick(PAUSE, count=30)
     rest, rig.held = rig.session.replay.position(rig.now_ns), None
-    if mode is Mode.FAULT:
-        assert rig.session.reset(rig.now_ns, rest, ()) == ""
+    if mode in (Mode.FAULT, Mode.PAUSED_BY_OPERATOR):
+        assert rig.leave(rest) == ""
     rig.until(Mode.BLENDING_IN, Mode.HOLDING)
     rig.merge()
     np.testing.assert_allclose(rig.tick()[0].positions[0], rest, atol=1e-12)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from oracle import HOME, MS
-from session_rig import ACTIVE, DROP, FAULT, HELD_MODES, PAUSE, Rig, at_mode
+from session_rig import ACTIVE, DROP, FAULT, HELD_MODES, INACTIVE, PAUSE, Rig, at_mode
 
 from gr00t_ros.core.errors import PlanError
 from gr00t_ros.core.mode import Mode
@@ -11,7 +11,9 @@ from gr00t_ros.core.mode import Mode
 # Pauses.
 
 
-@pytest.mark.parametrize("mode", [m for m in ACTIVE if m is not Mode.FAULT])
+@pytest.mark.parametrize(
+    "mode", [m for m in ACTIVE if m not in (Mode.FAULT, Mode.PAUSED_BY_OPERATOR)]
+)
 def test_a_pause_finding_stops_every_active_mode_into_paused(mode) -> None:
     """And stays there as long as it is found."""
     rig = at_mode(mode)
@@ -142,7 +144,9 @@ def test_a_reset_is_refused_while_a_finding_persists() -> None:
     rig.until(Mode.REPLAYING)
 
 
-@pytest.mark.parametrize("mode", [Mode.WAITING, Mode.READY, *(set(ACTIVE) - {Mode.FAULT})])
+@pytest.mark.parametrize(
+    "mode", [m for m in (*INACTIVE, *ACTIVE) if m not in (Mode.FAULT, Mode.FAULT_INACTIVE)]
+)
 def test_a_reset_of_anything_but_a_fault_is_refused_and_disturbs_nothing(mode) -> None:
     """Above all not a pause, nor a stop that is to end in a fault."""
     rig = at_mode(mode)
@@ -180,26 +184,27 @@ def test_refusals_before_a_reset_do_not_count_after_it() -> None:
 
 
 @pytest.mark.parametrize("mode", ACTIVE)
-def test_deactivation_ends_at_rest_in_waiting_from_every_active_mode(mode) -> None:
-    """Active until the arm rests, then silent."""
+def test_deactivation_ends_at_rest_and_inactive_from_every_active_mode(mode) -> None:
+    """Active until the arm rests, then silent; a fault stays latched."""
     rig = at_mode(mode)
     rig.session.deactivate(rig.now_ns)
     assert rig.session.active
     rig.assert_comes_to_rest()
-    assert rig.mode is Mode.WAITING and not rig.session.active
+    assert rig.mode is (Mode.FAULT_INACTIVE if mode is Mode.FAULT else Mode.WAITING)
+    assert not rig.session.active
     assert rig.tick(count=20) == []
 
 
-@pytest.mark.parametrize("finding", [PAUSE, FAULT, None])
+@pytest.mark.parametrize("finding", [PAUSE, None])
 def test_nothing_turns_a_deactivation_into_anything_else(finding) -> None:
-    """Neither a finding nor a chunk nor an instruction nor a fault of the caller."""
+    """Neither a finding nor a chunk nor an instruction nor a pause of the operator."""
     rig = Rig().moving()
     rig.session.deactivate(rig.now_ns)
     rig.tick(*([finding] if finding else []))
     rig.merge()
     rig.session.change_instruction(rig.now_ns)
-    rig.session.fault(rig.now_ns, "late")
-    rig.until(Mode.WAITING, *HELD_MODES)
+    assert rig.session.pause(rig.now_ns) == "mode is stopping: there is no motion to pause"
+    rig.until(Mode.WAITING, Mode.FAULT_INACTIVE, *HELD_MODES)
     assert rig.mode is Mode.WAITING
 
 

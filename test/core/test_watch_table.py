@@ -19,7 +19,7 @@ GRAVITY = list(Reaction)
 # What the node consists of at run time: the watches' own files do not ask themselves.
 NODE = [
     *(PACKAGE / "ros").glob("*.py"),
-    *(PACKAGE / "core" / f"{name}.py" for name in ("session", "replay")),
+    *(PACKAGE / "core" / f"{name}.py" for name in ("session", "stops", "asking", "replay")),
 ]
 
 
