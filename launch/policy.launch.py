@@ -1,6 +1,7 @@
 """Starts the policy node for one robot and activates it once everything is ready.
 
 ros2 launch gr00t_ros policy.launch.py embodiment:=franka_droid host:=192.168.1.20
+ros2 launch gr00t_ros policy.launch.py embodiment:=franka_droid sidecar:=local profile:=n17
 """
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -15,7 +16,11 @@ NODE_PARAMETERS = {
     "host": (str, "Host of the GR00T policy server"),
     "port": (int, "TCP port of the GR00T policy server"),
     "instruction": (str, "What the robot is to do"),
+    "sidecar": (str, "existing: the server at host and port; local: start one here by profile"),
+    "profile": (str, "Name in config/sidecar, or path, of the profile of a local server"),
 }
+# Of the arguments whose parameter has another name.
+PARAMETER_OF = {"sidecar": "sidecar.mode", "profile": "sidecar.profile"}
 ARGUMENTS = {
     "params_file": ("", "YAML file with parameters of the node; the arguments above win"),
     "namespace": ("", "ROS namespace of the node; topics are those of the embodiment file"),
@@ -42,7 +47,9 @@ def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
     # Only what was given: an empty argument must not hide the value of params_file.
     given = {
-        name: kind(argument[name]) for name, (kind, _) in NODE_PARAMETERS.items() if argument[name]
+        PARAMETER_OF.get(name, name): kind(argument[name])
+        for name, (kind, _) in NODE_PARAMETERS.items()
+        if argument[name]
     }
     given["use_sim_time"] = argument["use_sim_time"].lower() in ("true", "1")
     files = [argument["params_file"]] if argument["params_file"] else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
@@ -34,6 +35,7 @@ from gr00t_ros.ros.rivals import LOOK_S, Rivals
 from gr00t_ros.ros.running_watches import RunningWatches
 from gr00t_ros.ros.server_access import read_access
 from gr00t_ros.ros.server_report import ServerReport
+from gr00t_ros.ros.sidecar_process import SidecarProcess
 from gr00t_ros.ros.status import action_chunk
 from gr00t_ros.ros.surroundings import Surroundings
 from gr00t_ros.sidecar.address import shown
@@ -49,14 +51,21 @@ Leave = Callable[[Session, int, Held, Sequence[Finding]], str]
 class Configured:
     """The node's parts for one configuration."""
 
-    def __init__(self, node: LifecycleNode, values: Parameters, latched: str = "") -> None:
+    def __init__(
+        self,
+        node: LifecycleNode,
+        values: Parameters,
+        sidecar: SidecarProcess,
+        latched: str = "",
+    ) -> None:
         """Build all parts; raises Gr00tError before anything exists that would have to go.
 
         `latched`: the reason of a fault that was not reset before this configuration.
         """
-        access = read_access(values)
+        reached = sidecar.at(values)
+        access = read_access(reached)
         node.get_logger().info(f"settings of the policy server: {access.origins}")
-        self.server = shown(values.host, values.port)
+        self.server = shown(reached.host, reached.port)
         self.embodiment = load_embodiment(values.embodiment)
         session = Session(
             Replay(self.embodiment.limits, settings.replay(values)), settings.session(values)
@@ -64,7 +73,7 @@ class Configured:
         if latched:
             session.fault(0, latched)
         client = access.client()
-        self._node, self._values = node, values
+        self._node, self._values, self.sidecar = node, values, sidecar
         self.clock = PlanClock(node)
         self.inputs = Inputs(node, self.embodiment, settings.observation(values))
         self.outputs = Outputs(node, self.embodiment, values.shadow)
@@ -118,7 +127,10 @@ class Configured:
         """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
         self._controllers.poll()
         wanted = self.check is None or self._check_coverage_problem() is not None
-        due = wanted and time.monotonic() - self._checked_s >= RECHECK_S
+        held = self.sidecar.problem()
+        if held:
+            self.check = None  # another process will be there: it is checked when it is ready
+        due = wanted and not held and time.monotonic() - self._checked_s >= RECHECK_S
         if due and self.queries.check():
             self._checked_s = time.monotonic()
         problems = self.problems()
@@ -136,7 +148,8 @@ class Configured:
         if self.latched:
             found.append(f"a fault is latched: {self.latched}; call ~/reset")
         if self.check is None:
-            found.append(f"policy server {self.server}: {self.check_error or 'checking'}")
+            why = self.sidecar.problem() or self.check_error or "checking"
+            found.append(f"policy server {self.server}: {why}")
         slow = self._check_coverage_problem()
         found += [slow] if slow else []
         if not self.queries.instruction:
@@ -145,6 +158,11 @@ class Configured:
         if not self._values.shadow:  # in shadow nobody is commanded: nobody has to listen
             found += self._output_problems() + self._controllers.problems()
         return found or self._observation_problems() or self._start_problems()
+
+    def server_entries(self) -> list[DiagnosticStatus]:
+        """What /diagnostics says of the policy server."""
+        hardware_id = f"{self.embodiment.robot}:{self.embodiment.tag}"
+        return [*self.server_report.entries(), *self.sidecar.entries(hardware_id)]
 
     def coverage(self) -> Coverage | None:
         """How the horizon covers the p99 of the newest delays without warm-up; None: none yet."""
@@ -218,6 +236,7 @@ class Configured:
         """End the threads and remove all entities; the worker ends after its call in flight."""
         self.replay.stop()
         self.queries.stop(0.0)
+        self.sidecar.stop()
         self._node.destroy_timer(self._look)
         self.inputs.destroy()
         self.outputs.destroy()

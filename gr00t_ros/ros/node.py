@@ -29,6 +29,7 @@ from gr00t_ros.ros.configured import Configured
 from gr00t_ros.ros.inputs import PULL_PERIOD_NS
 from gr00t_ros.ros.operator import NOT_CONFIGURED, Operator
 from gr00t_ros.ros.server_access import defaults_of
+from gr00t_ros.ros.sidecar_process import SidecarProcess
 from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sidecar.template import MAX_INSTRUCTION_BYTES
 from gr00t_ros.srv import SetInstruction
@@ -50,6 +51,7 @@ class PolicyNode(LifecycleNode):
         super().__init__("gr00t_policy")
         self._values = parameters.declare(self, defaults_of())
         self._parts: Configured | None = None
+        self._sidecar: SidecarProcess | None = None  # kept: the next waits for the last's end
         self._said: tuple[str, str] = ("", "")
         self._ticks = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -71,7 +73,9 @@ class PolicyNode(LifecycleNode):
 
         def configure() -> TransitionCallbackReturn:
             self._values = parameters.read(self)
-            self._parts = Configured(self, self._values, self._operator.latched)
+            self._sidecar = SidecarProcess(self._values, self.get_logger(), self._sidecar)
+            self._parts = Configured(self, self._values, self._sidecar, self._operator.latched)
+            self._sidecar.start()
             gc.freeze()  # what is there now stays: collections then cost microseconds
             return super(PolicyNode, self).on_configure(state)
 
@@ -234,7 +238,7 @@ class PolicyNode(LifecycleNode):
             fault_began = snapshot.mode in FAULTED
             self._said = (snapshot.mode.value, snapshot.reason)
             self._log_change(fault_began)
-            self._diagnostics.publish(status.diagnostics(message, parts.server_report.entries()))
+            self._diagnostics.publish(status.diagnostics(message, parts.server_entries()))
 
     def _log_change(self, fault_began: bool) -> None:
         text = ": ".join(part for part in self._said if part)
@@ -255,7 +259,7 @@ class PolicyNode(LifecycleNode):
 
     def _diagnose(self) -> None:
         if self._parts is not None:
-            entries = self._parts.server_report.entries()
+            entries = self._parts.server_entries()
             self._diagnostics.publish(status.diagnostics(self._message(), entries))
 
     def _message(self) -> PolicyStatus:
@@ -273,6 +277,7 @@ class PolicyNode(LifecycleNode):
         status.fill_server(message, parts.check)
         shadow = KeyValue(key="shadow", value=str(values.shadow).lower())
         message.details = [*message.details, shadow, *status.coverage(parts.coverage())]
+        message.details = [*message.details, *parts.sidecar.details()]
         status.fill_session(message, parts.replay.snapshot)
         return message
 

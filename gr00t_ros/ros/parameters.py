@@ -7,7 +7,7 @@ The table is all there is: descriptors for rqt, the check of a change and the fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -16,12 +16,13 @@ from rclpy.parameter import Parameter
 
 from gr00t_ros.core.errors import SettingsError
 from gr00t_ros.ros.parameter_row import Row
+from gr00t_ros.ros.sidecar_parameters import SIDECAR
 from gr00t_ros.ros.watch_parameters import WATCHES
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The values of all rows of TABLE, under the same names."""
+    """The values of all rows of TABLE, under the same names, `a_b` for a row `a.b`."""
 
     embodiment: str
     instruction: str
@@ -70,6 +71,15 @@ class Parameters:
     e_stop_silence_s: float
     dead_man_required: bool
     dead_man_s: float
+    sidecar_mode: str
+    sidecar_profile: str
+    sidecar_model_path: str
+    sidecar_embodiment_tag: str
+    sidecar_device: str
+    sidecar_python: str
+    sidecar_working_directory: str
+    sidecar_port: int
+    sidecar_accept_noncommercial: bool
 
 
 TABLE: dict[str, Row] = {
@@ -195,6 +205,7 @@ TABLE: dict[str, Row] = {
         read_only=True,
     ),
     **WATCHES,
+    **SIDECAR,
 }
 
 
@@ -212,14 +223,19 @@ def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
             raise SettingsError(f"parameter {name}: {error}") from error
     values = read(node)
     for name, row in TABLE.items():
-        if row.choices and getattr(values, name) not in row.choices:
-            raise SettingsError(refusal(name, getattr(values, name)))
+        if row.choices and value_of(values, name) not in row.choices:
+            raise SettingsError(refusal(name, value_of(values, name)))
     return values
 
 
 def read(node: Node) -> Parameters:
     """The present values of all rows."""
-    return Parameters(**{f.name: node.get_parameter(f.name).value for f in fields(Parameters)})
+    return Parameters(**{field_of(name): node.get_parameter(name).value for name in TABLE})
+
+
+def value_of(values: Parameters, name: str) -> Any:
+    """The value of the parameter of that name."""
+    return getattr(values, field_of(name))
 
 
 def refusal(name: str, value: object) -> str:
@@ -238,9 +254,14 @@ def check_change(changes: Iterable[Parameter], now: Parameters, active: bool) ->
             continue
         if row.choices and change.value not in row.choices:
             return refusal(change.name, change.value)
-        if active and row.loosens(getattr(now, change.name), change.value):
+        if active and row.loosens(value_of(now, change.name), change.value):
             return (
                 f"parameter {change.name}: got {change.value}, while active it may only go "
-                f"{row.tighten} from {getattr(now, change.name)}; deactivate first"
+                f"{row.tighten} from {value_of(now, change.name)}; deactivate first"
             )
     return ""
+
+
+def field_of(name: str) -> str:
+    """The attribute of Parameters for the parameter of that name."""
+    return name.replace(".", "_")

@@ -104,8 +104,9 @@ class Supervisor:
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the end of a supervisor that was stopped or has failed."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        if self._thread.ident is None:  # never started: what was before it may still be ending
+            return self._after is None or self._after.join(timeout_s)
+        self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def state(self) -> SidecarState:

@@ -11,9 +11,9 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from gr00t_ros.ros.camera_watch import CameraWatch
 from gr00t_ros.ros.convert import ENCODINGS, level
-from gr00t_ros.ros.parameters import TABLE, Parameters
+from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
 
-DEFAULTS = {name: row.default for name, row in TABLE.items()}
+DEFAULTS = {field_of(name): row.default for name, row in TABLE.items()}
 HEIGHT, WIDTH = 180, 320
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.core.errors import SettingsError  # noqa: E402
-from gr00t_ros.ros.parameters import TABLE, Parameters  # noqa: E402
+from gr00t_ros.ros.parameters import TABLE, Parameters, field_of  # noqa: E402
 from gr00t_ros.ros.server_access import defaults_of, read_access  # noqa: E402
 from gr00t_ros.sidecar.curve import new_pair  # noqa: E402
 from gr00t_ros.sidecar.keys import write_pair  # noqa: E402
@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "GROOT_POLICY_STRICT": "1",
     "GROOT_EMBODIMENT_TAG": "oxe_droid",
 }
-DEFAULTS = Parameters(**{name: row.default for name, row in TABLE.items()})
+DEFAULTS = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
 
 
 def started(**given):
