@@ -11,11 +11,12 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.time import Time
 from sensor_msgs.msg import Image, JointState
 
 from gr00t_ros.core.errors import SettingsError
 
-TRANSPORT_FAULTS = ("none", "freeze", "stop", "delay")
+TRANSPORT_FAULTS = ("none", "freeze", "stop", "delay", "slow")
 """Faults of any stream; the others change the content of some message types."""
 
 
@@ -36,6 +37,7 @@ class FaultyStream:
         self._fault = Fault("none")
         self._newest: bytes | None = None
         self._frozen: bytes | None = None
+        self._passed_ns = 0
         self._delayed: deque[tuple[int, bytes]] = deque()
 
     @property
@@ -58,8 +60,8 @@ class FaultyStream:
                 f"fault: got {fault.name!r} for {self._type.__name__}, expected one of {known} "
                 "that exists for this type"
             )
-        if fault.name == "delay" and not 0.0 < fault.value <= 60.0:
-            raise SettingsError(f"delay: got {fault.value} s, expected above 0, at most 60")
+        if fault.name in ("delay", "slow") and not 0.0 < fault.value <= 60.0:
+            raise SettingsError(f"{fault.name}: got {fault.value} s, expected above 0, at most 60")
         if fault.name not in TRANSPORT_FAULTS and self._newest is not None:
             self._altered(self._newest, fault)
         self._frozen = self._newest
@@ -79,6 +81,8 @@ class FaultyStream:
         if self._fault.name == "delay":
             self._delayed.append((now_ns + round(self._fault.value * 1e9), data))
             return self.due(now_ns)
+        if self._fault.name == "slow":
+            return self._thinned(data, now_ns)
         return [self._altered(data, self._fault)]
 
     def due(self, now_ns: int) -> list[bytes]:
@@ -87,6 +91,13 @@ class FaultyStream:
         while self._delayed and self._delayed[0][0] <= now_ns:
             ready.append(self._delayed.popleft()[1])
         return ready
+
+    def _thinned(self, data: bytes, now_ns: int) -> list[bytes]:
+        """Let at most one message pass in the fault's value, s."""
+        if now_ns - self._passed_ns < self._fault.value * 1e9:
+            return []
+        self._passed_ns = now_ns
+        return [data]
 
     def _altered(self, data: bytes, fault: Fault) -> bytes:
         message = deserialize_message(data, self._type)
@@ -123,6 +134,22 @@ def _drop_joint(joints: JointState, value: float) -> None:
         setattr(joints, field, values[:index] + values[index + 1 :])
 
 
+def _duplicate(joints: JointState, _value: float) -> None:
+    """Give the second joint the first one's name: both positions claim to be of that joint."""
+    if len(joints.name) < 2:
+        raise SettingsError(f"duplicate: got {len(joints.name)} joints, expected 2 or more")
+    joints.name[1] = joints.name[0]
+
+
+def _zero_stamp(message: Any, _value: float) -> None:
+    message.header.stamp = Time().to_msg()
+
+
+def _shift_stamp(message: Any, value: float) -> None:
+    shifted_ns = Time.from_msg(message.header.stamp).nanoseconds + round(value * 1e9)
+    message.header.stamp = Time(nanoseconds=max(0, shifted_ns)).to_msg()
+
+
 def _nan_position(joints: JointState, _value: float) -> None:
     if not joints.position:
         raise SettingsError("nan: got a joint state without positions, expected one or more")
@@ -139,5 +166,8 @@ CONTENT_FAULTS: Mapping[str, Mapping[type, Callable[[Any, float], None]]] = {
     "wrong_encoding": {Image: _wrong_encoding},
     "reorder": {JointState: _reorder},
     "drop_joint": {JointState: _drop_joint},
+    "duplicate": {JointState: _duplicate},
     "nan": {JointState: _nan_position, PoseStamped: _nan_pose},
+    "zero_stamp": dict.fromkeys((Image, JointState, PoseStamped), _zero_stamp),
+    "shift_stamp": dict.fromkeys((Image, JointState, PoseStamped), _shift_stamp),
 }

@@ -8,6 +8,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+PAUSE_LOOK_S = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
@@ -27,6 +29,7 @@ class Pace:
         self._period_ns = period_ns
         self._steady_period_ns = period_ns / real_time_factor
         self._steady_start_ns = time.monotonic_ns()
+        self._paused = False
         self._late_ticks = 0
         self._worst_ns = 0
         self._now_ns = 0
@@ -35,6 +38,10 @@ class Pace:
     def lateness(self) -> Lateness:
         """How late ticks were until now; readable from any thread."""
         return Lateness(self._late_ticks, self._worst_ns, self._now_ns)
+
+    def pause(self, paused: bool) -> None:
+        """Let no further tick become due until it is called with False; any thread may."""
+        self._paused = paused
 
     def time_ns(self, tick: int) -> int:
         """Return the simulated time of a tick, ns."""
@@ -46,12 +53,20 @@ class Pace:
 
     def wait(self, tick: int, stop: threading.Event) -> bool:
         """Wait until a tick is due; return False when ``stop`` was set."""
+        self._wait_out_the_pause(stop)
         due_ns = self._steady_start_ns + round(tick * self._steady_period_ns)
         left_ns = due_ns - time.monotonic_ns()
         if left_ns > 0:
             stop.wait(left_ns * 1e-9)
         self._note(max(0, time.monotonic_ns() - due_ns))
         return not stop.is_set()
+
+    def _wait_out_the_pause(self, stop: threading.Event) -> None:
+        began_ns = time.monotonic_ns()
+        while self._paused and not stop.wait(PAUSE_LOOK_S):
+            pass
+        if (gone_ns := time.monotonic_ns() - began_ns) >= PAUSE_LOOK_S * 1e9:
+            self._steady_start_ns += gone_ns
 
     def _note(self, late_ns: int) -> None:
         self._now_ns = late_ns

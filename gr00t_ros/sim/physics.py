@@ -25,6 +25,8 @@ OPEN_BELOW_RAD = 0.35  # less than this cannot hold a cube of CUBE_EDGE_M
 # fr3_link8, the flange; gym-hil calls its body "attachment" but turns it about z.
 EEF_LINK = "fr3_link8"
 _FLANGE_M = 0.107
+# Newton metre seconds per radian: against it the strongest servo gets 1 mrad/s.
+_BLOCKED_DAMPING = 1e5
 _GRIPPER_CTRL_PER_RAD = 255.0 / GRIPPER_CLOSED_RAD  # the 2F-85's own command register
 
 
@@ -40,6 +42,7 @@ class Simulation:
         self._qvel = np.array([self.model.joint(name).dofadr[0] for name in joints])
         self._servos = np.array([self.model.actuator(f"servo{n}").id for n in range(1, 8)])
         self._fingers = self.model.actuator("fingers_actuator").id
+        self._arm_damping = self.model.dof_damping[self._qvel[:7]].copy()
         self._data.qpos[self._qpos[:7]] = HOME_RAD
         self.set_targets(HOME_RAD, 0.0)
         mujoco.mj_forward(self.model, self._data)
@@ -63,6 +66,18 @@ class Simulation:
     def step(self) -> None:
         """Advance by one time step of 2 ms."""
         mujoco.mj_step(self.model, self._data)
+
+    def block_arm(self, blocked: bool) -> None:
+        """Hold the arm where it is, whatever the servos do, or let it go."""
+        self.model.dof_damping[self._qvel[:7]] = _BLOCKED_DAMPING if blocked else self._arm_damping
+
+    def put_cubes_back(self) -> None:
+        """Lay every cube where the layout had it, at rest."""
+        for name in CUBES.values():
+            joint = self.model.joint(name)
+            at, turn = int(joint.qposadr[0]), int(joint.dofadr[0])
+            self._data.qpos[at : at + 7] = self.model.qpos0[at : at + 7]
+            self._data.qvel[turn : turn + 6] = 0.0
 
     def joint_state(self) -> tuple[tuple[str, ...], Array, Array]:
         """Return JOINT_NAMES, positions (8,) rad and velocities (8,) rad/s."""

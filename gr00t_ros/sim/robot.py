@@ -28,6 +28,7 @@ from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Snapshot
 from gr00t_ros.sim.pace import Pace
 from gr00t_ros.sim.physics import JOINT_NAMES, Simulation
 from gr00t_ros.sim.record import Recorder, save_record
+from gr00t_ros.sim.robot_faults import RobotFaults
 from gr00t_ros.sim.sensors import Sensors
 from gr00t_ros.sim.settings import declare_settings
 from gr00t_ros.sim.task import TaskState
@@ -60,6 +61,7 @@ class SimRobot(Node):
         self._settings = declare_settings(self)
         self._simulation = Simulation(self._settings.seed)
         self._task = TaskState(self._simulation)
+        self._faults = RobotFaults(self._simulation)
         self._recorder = Recorder(JOINT_NAMES, self._settings.record_span_s)
         self._sensors = Sensors(self, CAMERA_NAMES, self._settings.publish_clock)
         self._plan_clock = PlanClock(self)
@@ -94,9 +96,9 @@ class SimRobot(Node):
         )
         self._loop.start()
         frame_ns = round(1e9 / settings.camera_rate_hz)
-        self._feed.start(
-            lambda: self._loop.snapshot, self._on_pictures, Pace(start_ns, frame_ns, factor)
-        )
+        frames = Pace(start_ns, frame_ns, factor)
+        self._feed.start(lambda: self._loop.snapshot, self._on_pictures, frames)
+        self._faults.serve(self, (self._pace, frames) if settings.publish_clock else ())
 
     def _follower(self, part: slice) -> Follower:
         start = self._simulation.joint_state()[1][part]
@@ -122,19 +124,22 @@ class SimRobot(Node):
         Who gives the clock is never late by it: then simulated time itself.
         """
         if self._settings.publish_clock:
-            return self._loop.snapshot.time_ns, 0
+            return self._loop.snapshot.time_ns, self._faults.clock_offset_ns
         return time.monotonic_ns(), self._plan_clock.offset_ns()
 
     def _offset_ns(self) -> int:
-        return 0 if self._settings.publish_clock else self._plan_clock.offset_ns()
+        if self._settings.publish_clock:
+            return self._faults.clock_offset_ns
+        return self._plan_clock.offset_ns()
 
     def _stamp(self, time_ns: int) -> Time:
         return RosTime(nanoseconds=time_ns + self._offset_ns()).to_msg()
 
     def _on_tick(self, snapshot: Snapshot) -> None:
         """Publish what is due after a tick; physics thread."""
+        self._faults.run_due()
         tick, stamp = snapshot.tick, self._stamp(snapshot.time_ns)
-        if tick % CLOCK_TICKS == 0:
+        if tick % CLOCK_TICKS == 0 and not self._faults.clock_silent:
             self._sensors.publish_clock(stamp)
         if tick % SENSOR_TICKS == 0:
             self._sensors.publish_joints(stamp, JOINT_NAMES, snapshot.position, snapshot.velocity)

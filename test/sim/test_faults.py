@@ -134,3 +134,29 @@ def test_a_fault_that_cannot_be_is_refused_and_the_stream_goes_on(fault: Fault) 
     with pytest.raises(SettingsError, match=fault.name):
         stream.inject(fault)
     assert stream.take(joints(), 0) == [joints()]
+
+
+def test_a_slow_stream_lets_at_most_one_message_pass_in_its_time() -> None:
+    """As a driver whose rate has dropped."""
+    stream = FaultyStream(JointState)
+    stream.inject(Fault("slow", 0.5))
+    passed = [bool(stream.take(joints(), round(t * SECOND))) for t in (1, 1.4, 1.5, 1.9, 2.1)]
+    assert passed == [True, False, True, False, True]
+
+
+def test_a_duplicated_name_leaves_the_positions() -> None:
+    """Two positions under one name, and one joint without any."""
+    message = after(Fault("duplicate"), JointState, joints())
+    assert list(message.name) == ["a", "a", "c"]
+    assert list(message.position) == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "stamp_s"),
+    [(Fault("zero_stamp"), 0), (Fault("shift_stamp", 5.0), 12), (Fault("shift_stamp", -9.0), 0)],
+)
+def test_stamps_are_zeroed_or_shifted_never_below_zero(fault: Fault, stamp_s: int) -> None:
+    """Only the stamp changes."""
+    message = after(fault, JointState, joints(7))
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (stamp_s, 0)
+    assert list(message.position) == [1.0, 2.0, 3.0]

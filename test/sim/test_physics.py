@@ -138,3 +138,22 @@ def test_a_cube_that_does_not_rest_yet_is_no_success(monkeypatch):
     assert not simulation.cube_on_plate()
     run(simulation, 1.0)
     assert simulation.cube_on_plate()
+
+
+def test_a_blocked_arm_stays_and_a_freed_one_follows(simulation):
+    """Whatever the servos push."""
+    simulation.block_arm(True)
+    simulation.set_targets(HOME_RAD + 0.2, 0.0)
+    run(simulation, 1.0)
+    assert np.abs(simulation.joint_state()[1][:7] - HOME_RAD).max() < 0.01
+    simulation.block_arm(False)
+    run(simulation, 1.0)
+    assert np.abs(simulation.joint_state()[1][:7] - HOME_RAD - 0.2).max() < 0.01
+
+
+def test_cubes_that_are_put_back_lie_where_the_layout_had_them(simulation):
+    """At rest, however far one was thrown."""
+    before = simulation.positions()
+    simulation._data.qpos[simulation.model.joint("red_cube").qposadr[0]] += 0.3
+    simulation.put_cubes_back()
+    assert np.allclose(simulation.positions(), before)
