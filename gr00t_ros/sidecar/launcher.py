@@ -103,7 +103,7 @@ def _command(profile: Profile, folder: Path, port: int, container: str) -> tuple
     python = str(folder / Path(profile.python).expanduser()) if profile.python else sys.executable
     values = {
         "python": python,
-        "nf4": str(Path(__file__).with_name("nf4.py")),
+        "nf4": str(Path(__file__).with_name("in_server") / "nf4.py"),
         "model_path": _local(profile.model_path),
         "embodiment_tag": profile.embodiment_tag,
         "device": profile.device,

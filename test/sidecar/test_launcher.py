@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 from docker_stand_in import IMAGE
@@ -71,6 +72,14 @@ def test_the_command_of_upstream_s_script_is_what_its_readme_says(groot):
         *("--device", "cuda:0", "--host", "127.0.0.1", "--port", "5556"),
     )
     assert (spec.directory, spec.container) == (str(groot), None)
+
+
+def test_the_nf4_wrapper_stands_before_the_script_and_hides_no_module(groot):
+    """Python puts its folder first on the module path: nothing else may lie there."""
+    spec = prepare(Overrides(working_directory=str(groot)).apply(load_profile("n17_nf4")), 5556)
+    wrapper = Path(spec.command[1])
+    assert spec.command[2] == "gr00t/eval/run_gr00t_server.py"
+    assert {path.name for path in wrapper.parent.glob("*.py")} == {"nf4.py", "__init__.py"}
 
 
 @pytest.mark.parametrize(
