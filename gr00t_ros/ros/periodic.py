@@ -1,7 +1,8 @@
 """A thread that calls one function on absolute deadlines of steady time, and measures itself.
 
-Refuses to know what it calls. A call that raises is logged, once for each text, and the next one
-comes on time; deadlines that have passed are skipped and counted, never made up for in a burst.
+The replay thread and the streamer run on it. Refuses to know what it calls. A call that raises is
+logged, once for each text, and the next one comes on time; deadlines that have passed are skipped
+and counted, never made up for in a burst.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 
 from gr00t_ros.core.latency import Latencies
 
-LATENESS = "lateness"
+LATENESS = "replay_jitter"
 _JOIN_S = 5.0
 
 
@@ -36,6 +37,8 @@ class PeriodicThread:
         self._call, self._log = call, log
         self._stopping = False
         self._error = ""
+        self.due_ns = 0
+        """The deadline of the call that is under way, steady time."""
         self.latencies = Latencies()
         self.missed = 0
         self.realtime = False
@@ -55,15 +58,15 @@ class PeriodicThread:
         self.realtime = bool(self._priority) and not refused
         if refused:
             self._log(refused)
-        due_ns = time.monotonic_ns() + self._period_ns
+        self.due_ns = time.monotonic_ns() + self._period_ns
         while not self._stopping:
-            sleep_until(due_ns)
-            late_ns = time.monotonic_ns() - due_ns
-            self.latencies.add(LATENESS, late_ns)
+            sleep_until(self.due_ns)
+            late_ns = time.monotonic_ns() - self.due_ns
             self._call_safely()
-            skipped = (time.monotonic_ns() - due_ns) // self._period_ns
+            self.latencies.add(LATENESS, late_ns)
+            skipped = (time.monotonic_ns() - self.due_ns) // self._period_ns
             self.missed += skipped
-            due_ns += (skipped + 1) * self._period_ns
+            self.due_ns += (skipped + 1) * self._period_ns
 
     def _call_safely(self) -> None:
         try:

@@ -7,9 +7,7 @@ asked to stop and latch a fault.
 
 from __future__ import annotations
 
-import os
 import queue
-import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -27,11 +25,14 @@ from gr00t_ros.core.session_settings import Counts
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.outputs import Outputs
+from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 
 # A sleeping thread is not woken later than this by a command: the tick's period bounds it.
 _CALL_TIMEOUT_S = 1.0
 # control.md 3, replay starvation: a gap between ticks of more periods than this pauses.
 _STARVED_PERIODS = 3
+# What a tick computes takes less than this; if it takes more, its window leaves that much later.
+_LEAD_NS = 3_000_000
 # After a sleep of the whole process what came meanwhile still waits to be pulled.
 _AWAKE_NS = 300_000_000
 _AGES = frozenset({"stream_age", "controller_silent", "sidecar_dead"})
@@ -77,24 +78,28 @@ class ReplayThread:
         """Own `session` from `start` on; `log` takes error text from this thread."""
         self._session, self._clock, self._outputs = session, clock, outputs
         self._around, self._period_ns = surroundings, period_ns
-        self._priority, self._log = realtime_priority, log
+        self._log = log
         self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
         self._calls = queue.SimpleQueue()
-        self._stop = threading.Event()
         self._crash = ""
         self._ticked_ns = self._starved_ns = 0
-        self.latencies = Latencies()
         self.snapshot = Snapshot(session.mode, session.reason, 0, Counts(), True)
-        self._thread = threading.Thread(target=self._run, name="gr00t_replay", daemon=True)
+        self._loop = PeriodicThread(
+            "gr00t_replay", period_ns, realtime_priority, self._tick_safely, log
+        )
+
+    @property
+    def latencies(self) -> Latencies:
+        """How late ticks began."""
+        return self._loop.latencies
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread and wait for it; publishes nothing more afterwards."""
-        self._stop.set()
-        self._thread.join(timeout=5.0)
+        self._loop.stop()
 
     def post(self, action: Callable[[Session, int], Any]) -> Future[Any]:
         """Have `action(session, now_ns)` run at the start of the next tick."""
@@ -105,31 +110,6 @@ class ReplayThread:
     def call(self, action: Callable[[Session, int], Any]) -> Any:
         """As `post`, waiting for the result; raises what the action raised."""
         return self.post(action).result(timeout=_CALL_TIMEOUT_S)
-
-    def _run(self) -> None:
-        self._ask_for_realtime()
-        due_ns = time.monotonic_ns()
-        while not self._stop.is_set():
-            due_ns += self._period_ns
-            late_ns = time.monotonic_ns() - due_ns
-            if late_ns > self._period_ns:  # asleep or starved: skip, never tick in a burst
-                due_ns += late_ns // self._period_ns * self._period_ns
-            self._sleep_until(due_ns)
-            self.latencies.add("replay_jitter", time.monotonic_ns() - due_ns)
-            self._tick_safely()
-
-    def _sleep_until(self, due_ns: int) -> None:
-        remaining_ns = due_ns - time.monotonic_ns()
-        if remaining_ns > 0:
-            self._stop.wait(remaining_ns * 1e-9)
-
-    def _ask_for_realtime(self) -> None:
-        if not self._priority:
-            return
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(self._priority))
-        except OSError as error:
-            self._log(f"replay thread: no SCHED_FIFO {self._priority}: {error}; see limits.conf")
 
     def _tick_safely(self) -> None:
         try:
@@ -149,7 +129,8 @@ class ReplayThread:
             self._log(f"no controlled stop either, the last window's tail plays: {error}")
 
     def _tick(self) -> None:
-        now_ns = self._clock.now_ns()
+        ahead_ns = self._ahead_ns()
+        now_ns, send_ns = self._clock.now_ns() + ahead_ns, time.monotonic_ns() + ahead_ns
         self._drain(now_ns)
         session = self._session
         starved = self._starved()
@@ -157,12 +138,23 @@ class ReplayThread:
             findings = (*starved, *self._findings(now_ns))
             window = session.tick(now_ns, findings, self._around.held())
             if window is not None:
+                sleep_until(send_ns)
                 self._outputs.publish(window, self._clock.offset_ns())
             if session.query_due(now_ns):
                 self._around.ask(session.episode)
         at_rest = not session.active or session.replay.at_rest(now_ns)
         counts = replace(session.counts)
         self.snapshot = Snapshot(session.mode, session.reason, session.episode, counts, at_rest)
+
+    def _ahead_ns(self) -> int:
+        """How long from now this tick's window leaves; the tick is made for that instant.
+
+        Computing takes longer after a new chunk, so windows leave a fixed while after the deadline.
+        Simulated time cannot be foretold: there they leave at once.
+        """
+        if self._clock.simulated:
+            return 0
+        return max(0, self._loop.due_ns + _LEAD_NS - time.monotonic_ns())
 
     def _starved(self) -> tuple[Finding, ...]:
         """A finding where this thread did not run in time; on steady time."""
