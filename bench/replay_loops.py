@@ -29,6 +29,7 @@ from bench.motion_scenarios import HOME, LIMITS
 from bench.replay_load import LIMIT_S, Load, reading
 from gr00t_ros.core.actions import Output
 from gr00t_ros.core.chunk import ActionChunk
+from gr00t_ros.core.mode import Mode
 from gr00t_ros.core.replay import Replay, ReplaySettings, Window
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.session_settings import SessionSettings
@@ -60,7 +61,7 @@ class Stamped(Outputs):
 class Healthy:
     """The rest of the node, in which nothing is ever wrong; the load asks by itself."""
 
-    def findings(self, now_ns: int) -> Sequence[Finding]:
+    def findings(self, now_ns: int, mode: Mode) -> Sequence[Finding]:
         """None."""
         return ()
 

@@ -21,6 +21,7 @@ from rclpy.executors import SingleThreadedExecutor
 from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sim.bringup import Bringup
+from gr00t_ros.sim.judge import broken
 from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.sim.report import Run, write_report
 from gr00t_ros.sim.watcher import Watcher
@@ -137,12 +138,16 @@ def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespa
     record = load_record(path) if path.exists() else None
     figures = _figures(watcher, options, record)
     verdict = problem.splitlines()[0] if problem else f"{options.instruction}: done"
-    embodiment = load_embodiment(options.embodiment)
-    limits = embodiment.limits
+    limits = load_embodiment(options.embodiment).limits
     return Run(
         success=not problem,
         verdict=verdict,
-        figures={"success": not problem, "problem": problem, **figures},
+        figures={
+            "success": not problem,
+            "problem": problem,
+            **figures,
+            "limits_broken": [] if record is None else broken(record, limits),
+        },
         frames=watcher.frames,
         latencies_s={
             "inference (request to reply)": watcher.inference_s,
@@ -150,10 +155,7 @@ def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespa
         },
         events=watcher.events,
         record=record,
-        limits={
-            name: (float(limits.velocity[j]), float(limits.acceleration[j]), float(limits.jerk[j]))
-            for j, name in enumerate(limits.names)
-        },
+        limits=limits,
     )
 
 
@@ -208,9 +210,13 @@ def _finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
         f"{f['queries']} queries, {f['chunks_accepted']} chunks, "
         f"inference p50/p99 {f['inference_p50_ms']:.0f}/{f['inference_p99_ms']:.0f} ms, "
         f"end to end p50/p99 {f['end_to_end_p50_ms']:.0f}/{f['end_to_end_p99_ms']:.0f} ms, "
-        f"motion {f['motion_time_s']:.1f} s"
+        f"motion {f['motion_time_s']:.1f} s, {_limits_text(f['limits_broken'])}"
     )
     return 0 if run.success else 1
+
+
+def _limits_text(lines: Sequence[str]) -> str:
+    return f"LIMITS BROKEN: {'; '.join(lines)}" if lines else "inside the limits"
 
 
 def _say(line: str) -> None:

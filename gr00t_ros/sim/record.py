@@ -1,4 +1,4 @@
-"""The 1 kHz record of what the controllers commanded, and the extremes of motion in it.
+"""The 1 kHz record of what the controllers commanded: kept, saved and read.
 
 Refuses to know: ROS, clocks, physics. Rows come from the simulated robot's physics
 thread; a snapshot may be taken from another one.
@@ -34,15 +34,6 @@ class Record:
     velocity: NDArray[np.float64]
     acceleration: NDArray[np.float64]
     measured: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class MotionExtremes:
-    """Largest absolute values per joint: (J,) float64 in rad/s, rad/s^2 and rad/s^3."""
-
-    velocity: NDArray[np.float64]
-    acceleration: NDArray[np.float64]
-    jerk: NDArray[np.float64]
 
 
 class Recorder:
@@ -128,27 +119,3 @@ def load_record(path: str | Path) -> Record:
             acceleration=content["acceleration"],
             measured=content["measured"],
         )
-
-
-def motion_extremes(record: Record) -> MotionExtremes:
-    """Return how fast, accelerated and jerky the commanded motion was, joint by joint.
-
-    A robot with a 1 kHz position interface differentiates the command once a cycle
-    (limits.md, Franka). So each quantity is the larger of what the trajectories state
-    and what the differences of all lower ones give: a step in position shows in all
-    three, whatever the trajectory's own velocities say. Zeros for fewer than 4 rows.
-    """
-    step_s = ROW_NS * 1e-9
-    fields = (record.position, record.velocity, record.acceleration)
-    if len(record.time_ns) < 4:
-        zeros = np.zeros(len(record.joint_names))
-        return MotionExtremes(zeros, zeros, zeros)
-
-    def largest(order: int) -> NDArray[np.float64]:
-        rates = [
-            np.abs(np.diff(field, n=order - known, axis=0)).max(axis=0) / step_s ** (order - known)
-            for known, field in enumerate(fields[: order + 1])
-        ]
-        return np.asarray(np.max(rates, axis=0), dtype=np.float64)
-
-    return MotionExtremes(largest(1), largest(2), largest(3))

@@ -16,8 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.limits import JointLimits
+from gr00t_ros.sim.judge import allowed, extremes
 from gr00t_ros.sim.plots import Series, plot
-from gr00t_ros.sim.record import Record, motion_extremes
+from gr00t_ros.sim.record import Record
 
 _STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;margin:24px auto;max-width:1320px;color:#1d2330}
@@ -53,7 +55,7 @@ class Run:
     latencies_s: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     events: list[tuple[float, str]] = field(default_factory=list)
     record: Record | None = None
-    limits: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    limits: JointLimits | None = None
 
 
 def write_report(folder: Path, run: Run) -> Path:
@@ -90,8 +92,9 @@ def _page(run: Run) -> str:
     if run.record is not None and len(run.record.time_ns):
         body.append("<h2>Joints: commanded (blue) and measured (orange), 1 kHz record</h2>")
         body.append(_joints(run.record))
-        body.append("<h2>Commanded motion against the limits</h2>")
-        body.append(_motion(run.record, run.limits))
+        if run.limits is not None:
+            body.append("<h2>Commanded motion against the limits</h2>")
+            body.append(_motion(run.record, run.limits))
     body.append("<h2>Latency of each query</h2>" + _latency(run.latencies_s))
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>gr00t_ros demo</title>'
@@ -150,21 +153,28 @@ def _joints(record: Record) -> str:
     return f'<div class="plots">{"".join(plots)}</div>'
 
 
-def _motion(record: Record, limits: Mapping[str, tuple[float, float, float]]) -> str:
-    extremes = motion_extremes(record)
+def _motion(record: Record, limits: JointLimits) -> str:
+    """A table of extremes and limits; judge.py has what counts as what."""
+    found, most = extremes(record), allowed(limits)
     rows = [
         "<tr><th>joint</th><th>velocity rad/s</th><th>acceleration rad/s²</th>"
-        "<th>jerk rad/s³</th></tr>"
+        "<th>jerk rad/s³</th><th>step of position µrad</th></tr>"
     ]
     for j, name in enumerate(record.joint_names):
-        found = (extremes.velocity[j], extremes.acceleration[j], extremes.jerk[j])
-        allowed = limits.get(name, (np.inf,) * 3)
-        cells = "".join(
-            f'<td class="n">{got:.3f} of {limit:g}</td>'
-            for got, limit in zip(found, allowed, strict=True)
+        pairs = (
+            (found.velocity[j], limits.velocity[j]),
+            (found.acceleration[j], limits.acceleration[j]),
+            (found.jerk[j], limits.jerk[j]),
+            (1e6 * found.step[j], 1e6 * most.step[j]),
         )
+        cells = "".join(f'<td class="n">{got:.3f} of {limit:.4g}</td>' for got, limit in pairs)
         rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
-    return f"<table>{''.join(rows)}</table>"
+    return (
+        f"<table>{''.join(rows)}</table><p>From the 1 kHz record: acceleration and jerk are the "
+        "larger of what it states and of the differences of its velocity and acceleration. A step "
+        "is what position moved beyond that velocity, less 1 µs of motion: so far two windows may "
+        "disagree about now, because the offset between the clocks is measured.</p>"
+    )
 
 
 def _latency(stages: Mapping[str, Sequence[tuple[float, float]]]) -> str:

@@ -24,9 +24,10 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E
 from gr00t_ros.core.sampler import JtcSampler, Trajectory  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.sim.controller import ControllerState  # noqa: E402
+from gr00t_ros.sim.judge import extremes  # noqa: E402
 from gr00t_ros.sim.physics import JOINT_NAMES  # noqa: E402
 from gr00t_ros.sim.qos import SENSOR_OUT  # noqa: E402
-from gr00t_ros.sim.record import ROW_NS, Record, load_record, motion_extremes  # noqa: E402
+from gr00t_ros.sim.record import ROW_NS, Record, load_record  # noqa: E402
 
 MS = 1_000_000
 SYNTHETIC = {"synthetic_cameras": "true"}
@@ -135,7 +136,7 @@ def test_a_window_moves_the_reference_exactly_as_the_controllers_model_says(
         if stamp_ns(state) in by_time:
             assert list(state.reference.positions) == by_time[stamp_ns(state)]
     np.testing.assert_allclose(record.measured[-1, :7], goal, atol=0.01)
-    assert motion_extremes(record).velocity[:7].max() < 1.0
+    assert extremes(record).velocity[:7].max() < 1.0
 
 
 def test_a_rejected_trajectory_leaves_the_hold_and_logs_the_reason(
