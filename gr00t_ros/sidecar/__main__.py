@@ -15,6 +15,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "bench": (f"{_CLI}.bench", "round trip and inference time, p50 and p99"),
     "infer": (f"{_CLI}.infer", "one inference with an observation from a file"),
     "describe": (f"{_CLI}.describe", "start an embodiment file from a live server"),
+    "start": (f"{_CLI}.start", "start NVIDIA's or another server by its profile, as the node does"),
     "proxy": (f"{_CLI}.proxy", "encryption, a token and limits before a server that has none"),
     "keys": (f"{_CLI}.keys", "make CURVE key files for a server and its robots"),
     "lerobot": (f"{_CLI}.lerobot", "serve a GR00T N1.7 checkpoint through LeRobot"),

@@ -23,6 +23,7 @@ PLACEHOLDERS: Final = (
 
 _REQUIRED: Final = ("command", "model_version")
 _MAX_TIMEOUT_S: Final = 86_400.0
+_MAX_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def _read(place: Place, name: str, source: str) -> Profile:
         elif key == "environment":
             values[key] = {k: _argument(v) for k, v in _entries(item).items()}
         elif key == "port":
-            values[key] = item.integer(0, 65_535)
+            values[key] = item.integer(0, _MAX_PORT)
         elif key.endswith("_timeout_s"):
             values[key] = item.number(0.1, _MAX_TIMEOUT_S)
         else:
@@ -129,6 +130,8 @@ def _checked(profile: Profile) -> Profile:
     for name in ("model_path", "embodiment_tag", "device", "host", "image"):
         if name in named and not getattr(profile, name):
             raise ProfileError(f"{profile.source}: the command needs {name}, which is empty")
+    if not 0 <= profile.port <= _MAX_PORT:
+        raise ProfileError(f"{profile.source}: port: got {profile.port}, expected 0 to {_MAX_PORT}")
     if bool(profile.image) != ("container" in named):
         raise ProfileError(
             f"{profile.source}: image and {{container}} in the command go together: the container "

@@ -54,10 +54,19 @@ def test_policy_starts_the_node_with_what_was_given(launched, ros_node, free_por
     launch = launched(
         "policy.launch.py", f"port:={free_port}", "instruction:=7", "namespace:=cell_a"
     )
-    names = ("port", "instruction", "embodiment", "use_sim_time")
+    names = ("port", "instruction", "embodiment", "use_sim_time", "sidecar.mode")
     values = parameters(ros_node, "/cell_a/gr00t_policy", *names)
-    assert values == [free_port, "7", "franka_droid", False]
+    assert values == [free_port, "7", "franka_droid", False, "existing"]
     launch.wait_for_line("waiting for gr00t_policy: ")
+    assert launch.stop() == 0
+
+
+def test_policy_starts_a_local_server_where_asked(launched, ros_node):
+    """The arguments become the two parameters, and the server is ended with the launch."""
+    launch = launched("policy.launch.py", "sidecar:=local", "profile:=hold")
+    names = ("sidecar.mode", "sidecar.profile")
+    assert parameters(ros_node, "/gr00t_policy", *names) == ["local", "hold"]
+    launch.wait_for_line(r"\[hold\] READY tcp://127.0.0.1")
     assert launch.stop() == 0
 
 

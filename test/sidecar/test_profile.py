@@ -66,6 +66,8 @@ def test_overrides_win_and_only_where_they_are_given():
     assert (changed.model_path, changed.port, changed.device) == ("/ckpt", 5555, "cuda:0")
     with pytest.raises(ProfileError, match="the command needs device"):
         Overrides(device="").apply(profile)
+    with pytest.raises(ProfileError, match="port: got 70000, expected 0 to 65535"):
+        Overrides(port=70000).apply(profile)
 
 
 def test_an_unknown_name_lists_the_known_ones():
