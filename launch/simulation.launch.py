@@ -6,6 +6,7 @@ ros2 launch gr00t_ros simulation.launch.py seed:=3 instruction:="put the red cub
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
@@ -18,22 +19,20 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
+if TYPE_CHECKING:
+    from gr00t_ros.sim.description import RobotDescription
+
 # MuJoCo is no rosdep key, so this is the one command that ROS 2 users need beside rosdep.
 INSTALL_SIMULATOR = (
     "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install mujoco trimesh fast-simplification"
     " && python3 -m gr00t_ros.sim.assets --install"
 )
 RELAY_PREFIX = "/sim"
-SENSOR_TOPICS = (
-    "/camera/exterior/image_raw",
-    "/camera/wrist/image_raw",
-    "/joint_states",
-    "/ee_pose",
-)
 ARGUMENTS = {
-    "robot": ("franka_droid", "Simulated robot and its embodiment file"),
-    "seed": ("0", "Places cubes and plate"),
-    "instruction": ("put the red cube on the blue plate", "What the robot is to do"),
+    "robot": ("franka", "Simulated robot: franka or g1"),
+    "embodiment": ("", "Name or path of the embodiment file; empty: the robot's own"),
+    "seed": ("0", "Places the things on the table"),
+    "instruction": ("", "What the robot is to do; empty: the robot's own task"),
     "codec": ("B3", "Generation that the policy server speaks: A0, A1, A2, B2 or B3"),
     "port": ("5555", "TCP port of the policy server"),
     "relay": ("false", "Put gr00t_sim_relay between sensors and node, to inject faults"),
@@ -55,28 +54,32 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _simulation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    _require_simulator()
-    argument = context.launch_configurations
-    relay = [_node("sim_relay", "gr00t_sim_relay", argument, {"source_prefix": RELAY_PREFIX})]
-    return [
-        _robot(argument),
-        *(relay if _true(argument["relay"]) else []),
-        _sidecar(argument),
-        _policy(argument),
-    ]
-
-
-def _require_simulator() -> None:
-    """Raise RuntimeError with the command that installs the simulator when it is missing."""
     if importlib.util.find_spec("mujoco") is None:
         raise RuntimeError(f"MuJoCo is not installed. Run once:\n  {INSTALL_SIMULATOR}")
     from gr00t_ros.sim.assets import installed
+    from gr00t_ros.sim.robots import find_robot
 
-    if not installed():
+    robot = find_robot(context.launch_configurations["robot"])
+    if not installed(robot.model):
         raise RuntimeError(f"the robot's model is not installed. Run once:\n  {INSTALL_SIMULATOR}")
+    own = {"embodiment": robot.embodiment, "instruction": robot.instruction}
+    argument = {
+        name: value or own.get(name, "") for name, value in context.launch_configurations.items()
+    }
+    relay = [_relay(argument, robot)] if _true(argument["relay"]) else []
+    return [_robot(argument, robot), *relay, _sidecar(argument), _policy(argument)]
 
 
-def _robot(argument: dict[str, str]) -> Node:
+def _relay(argument: dict[str, str], robot: "RobotDescription") -> Node:
+    topics = {
+        "image_topics": [f"/camera/{name}/image_raw" for name in robot.cameras],
+        "pose_topics": [f"/{pose.topic}" for pose in robot.poses],
+    }
+    parameters = {"source_prefix": RELAY_PREFIX, **topics}
+    return _node("sim_relay", "gr00t_sim_relay", argument, parameters)
+
+
+def _robot(argument: dict[str, str], robot: "RobotDescription") -> Node:
     clock = _true(argument["use_sim_time"])
     parameters = {
         "robot": argument["robot"],
@@ -85,7 +88,7 @@ def _robot(argument: dict[str, str]) -> Node:
         "publish_clock": clock,
         "record_path": argument["record_path"],
     }
-    relayed = [(topic, RELAY_PREFIX + topic) for topic in SENSOR_TOPICS]
+    relayed = [(topic, RELAY_PREFIX + topic) for topic in robot.sensor_topics]
     remappings = relayed if _true(argument["relay"]) else []
     return _node("sim_robot", "gr00t_sim_robot", argument, parameters, remappings)
 
@@ -115,7 +118,7 @@ def _sidecar(argument: dict[str, str]) -> ExecuteProcess:
     options = {
         "--port": argument["port"],
         "--codec": argument["codec"],
-        "--embodiment": argument["robot"],
+        "--embodiment": argument["embodiment"],
     }
     # N1.5 servers know flat keys only
     flat = ["--flat"] if argument["codec"] == "A0" else []
@@ -127,8 +130,8 @@ def _sidecar(argument: dict[str, str]) -> ExecuteProcess:
 
 def _policy(argument: dict[str, str]) -> IncludeLaunchDescription:
     file = Path(__file__).with_name("policy.launch.py")
-    passed = ("port", "instruction", "use_sim_time", "autostart", "log_level")
-    arguments = {name: argument[name] for name in passed} | {"embodiment": argument["robot"]}
+    passed = ("embodiment", "port", "instruction", "use_sim_time", "autostart", "log_level")
+    arguments = {name: argument[name] for name in passed}
     return IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(file)), launch_arguments=arguments.items()
     )

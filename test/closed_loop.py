@@ -16,12 +16,14 @@ from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.replay import Replay, ReplaySettings
 from gr00t_ros.core.state import JointReading, PoseReading, encode
-from gr00t_ros.sim.assets import INSTALL_COMMAND, installed
+from gr00t_ros.sim.assets import INSTALL_COMMAND, PANDA, installed
 from gr00t_ros.sim.cameras import Cameras
+from gr00t_ros.sim.franka.robot import FRANKA
+from gr00t_ros.sim.franka.scripted import make_policy
+from gr00t_ros.sim.franka.task import cube_on_plate
 from gr00t_ros.sim.physics import Simulation
-from gr00t_ros.sim.scripted import make_policy
 
-NEEDS_MODEL = pytest.mark.skipif(not installed(), reason=f"no robot model: {INSTALL_COMMAND}")
+NEEDS_MODEL = pytest.mark.skipif(not installed(PANDA), reason=f"no robot model: {INSTALL_COMMAND}")
 INSTRUCTION = "Put the red cube on the blue plate."
 Picture = NDArray[np.uint8]
 STEP_NS = 2_000_000
@@ -35,7 +37,7 @@ def observe(
     """The nested observation of the simulation's present state; every camera shows `picture`."""
     names, position, velocity = simulation.joint_state()
     joints = JointReading(names, position, velocity)
-    pose = PoseReading(*simulation.eef_pose(), "fr3_link0")
+    pose = PoseReading(*simulation.pose(FRANKA.poses[0]), "fr3_link0")
     return {
         "video": {
             stream.key: np.repeat(picture[None, None], len(stream.delta_indices), axis=1)
@@ -66,7 +68,7 @@ class ClosedLoop:
 
     def __init__(self, embodiment: Embodiment, seed: int) -> None:
         self.embodiment = embodiment
-        self.simulation = Simulation(seed)
+        self.simulation = Simulation(FRANKA, seed)
         self.policy = make_policy(embodiment)
         self.text = INSTRUCTION
         self.latency_s = 0.15
@@ -85,7 +87,7 @@ class ClosedLoop:
             since_ns: int | None = None
             for now_ns in range(0, round(limit_s * 1e9), STEP_NS):
                 self._step(cameras, now_ns)
-                if not self.simulation.cube_on_plate():
+                if not cube_on_plate(self.simulation):
                     since_ns = None
                 elif since_ns is None:
                     since_ns = now_ns
@@ -103,7 +105,7 @@ class ClosedLoop:
         if now_ns % TICK_NS == 0:
             self._replay.tick(now_ns)
         target = self._replay.position(now_ns)
-        self.simulation.set_targets(target[:7], float(target[7]))
+        self.simulation.set_targets(target)
         self.simulation.step()
         off = np.abs(self.simulation.joint_state()[1][:7] - target[:7]).max()
         self.outcome.tracking_rad = max(self.outcome.tracking_rad, float(off))

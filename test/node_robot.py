@@ -23,10 +23,10 @@ from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros import qos
-from gr00t_ros.sim.assets import INSTALL_COMMAND, installed
+from gr00t_ros.sim.assets import INSTALL_COMMAND, PANDA, installed
 from gr00t_ros.srv import SetInstruction
 
-NEEDS_ROBOT = pytest.mark.skipif(not installed(), reason=f"no robot model: {INSTALL_COMMAND}")
+NEEDS_ROBOT = pytest.mark.skipif(not installed(PANDA), reason=f"no robot model: {INSTALL_COMMAND}")
 NODE = "/gr00t_policy"
 ARM, GRIPPER = "/fr3_arm_controller/joint_trajectory", "/gripper_controller/joint_trajectory"
 SWEEP = "sweep_policy:make_policy"

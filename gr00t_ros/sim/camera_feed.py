@@ -5,7 +5,7 @@ context lives and dies in this thread.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -22,15 +22,16 @@ Pictures = dict[str, NDArray[np.uint8]]
 class Renderer(AbstractContextManager["Renderer"], Protocol):
     """What the feed uses of cameras.Cameras."""
 
-    def render(self, positions: NDArray[np.float64]) -> Pictures: ...  # noqa: D102
+    def render(  # noqa: D102
+        self, positions: NDArray[np.float64], names: Sequence[str]
+    ) -> Pictures: ...
 
 
 class SyntheticCameras:
     """Pictures without a renderer: a bright bar that moves on by one column a frame."""
 
-    def __init__(self, names: tuple[str, ...], height_px: int, width_px: int) -> None:
-        """Cameras of these names and this size."""
-        self._names = names
+    def __init__(self, height_px: int, width_px: int) -> None:
+        """Cameras of this size."""
         self._blank = np.full((height_px, width_px, 3), 40, dtype=np.uint8)
         self._frame = 0
 
@@ -40,12 +41,12 @@ class SyntheticCameras:
     def __exit__(self, *_error: object) -> None:
         pass
 
-    def render(self, _positions: NDArray[np.float64]) -> Pictures:
+    def render(self, _positions: NDArray[np.float64], names: Sequence[str]) -> Pictures:
         """Return the next picture, (H, W, 3) uint8, the same for each camera."""
         picture = self._blank.copy()
         picture[:, self._frame % picture.shape[1]] = 255
         self._frame += 1
-        return dict.fromkeys(self._names, picture)
+        return dict.fromkeys(names, picture)
 
 
 class CameraFeed:
@@ -80,11 +81,16 @@ class CameraFeed:
     def start(
         self,
         snapshot: Callable[[], Snapshot],
+        wanted: Callable[[], Sequence[str]],
         on_pictures: Callable[[int, Pictures], None],
         pace: Pace,
     ) -> None:
-        """Render from now on; ``on_pictures`` gets the snapshot's time, in this feed's thread."""
-        self._snapshot, self._on_pictures, self._pace = snapshot, on_pictures, pace
+        """Render from now on the cameras that are ``wanted`` at each frame.
+
+        ``on_pictures`` gets the snapshot's time, in this feed's thread.
+        """
+        self._snapshot, self._wanted = snapshot, wanted
+        self._on_pictures, self._pace = on_pictures, pace
         self._begin.set()
 
     def stop(self) -> None:
@@ -114,7 +120,7 @@ class CameraFeed:
         tick = self._pace.newest_due() + 1
         while self._pace.wait(tick, self._stop):
             world = self._snapshot()
-            clean = renderer.render(world.world)
+            clean = renderer.render(world.world, self._wanted())
             noisy = {name: self._noise.add(picture) for name, picture in clean.items()}
             self._on_pictures(world.time_ns, noisy)
             self._frames += 1

@@ -13,10 +13,6 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.sim.scene import EXTERIOR_CAMERA, WRIST_CAMERA
-
-NAMES = (EXTERIOR_CAMERA, WRIST_CAMERA)
-
 
 class Cameras:
     """Renders the model's cameras; use it, and close it, in one thread."""
@@ -34,7 +30,7 @@ class Cameras:
             scene.flags[flag] = 0
 
     def render(
-        self, positions: NDArray[np.float64], names: Sequence[str] = NAMES
+        self, positions: NDArray[np.float64], names: Sequence[str]
     ) -> dict[str, NDArray[np.uint8]]:
         """Return each named camera's picture (H, W, 3) uint8 rgb of `positions` (nq,).
 

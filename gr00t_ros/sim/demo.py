@@ -1,4 +1,4 @@
-"""The main job in one command: robot, policy server and node up, cube on the plate, report.
+"""The main job in one command: robot, policy server and node up, task done, report.
 
 `python3 -m gr00t_ros.sim.demo`, or `./dev demo`. Ends with one line of verdict and exits 0 or 1.
 """
@@ -24,6 +24,8 @@ from gr00t_ros.sim.bringup import Bringup
 from gr00t_ros.sim.judge import broken
 from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.sim.report import Run, write_report
+from gr00t_ros.sim.robots import ROBOTS, find_robot
+from gr00t_ros.sim.settings import DEFAULT_ROBOT
 from gr00t_ros.sim.watcher import Watcher
 
 _GENERATIONS = ("A0", "A1", "A2", "B2", "B3")
@@ -32,11 +34,12 @@ _GENERATIONS = ("A0", "A1", "A2", "B2", "B3")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one demo; returns the process's exit status."""
     options = _options(arguments)
+    robot = find_robot(options.robot)
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     folder = Path(options.report or f"reports/{time.strftime('%Y%m%d-%H%M%S')}-{options.seed}")
     bringup = Bringup(folder)
     rclpy.init()
-    watcher = Watcher()
+    watcher = Watcher(robot.cameras)
     executor = SingleThreadedExecutor()
     executor.add_node(watcher)
     try:
@@ -59,9 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
     """Start robot, sidecar, policy and autostart, in the order in which they need each other."""
-    _say(f"starting: simulated Franka (seed {options.seed}), policy server, node; logs in {folder}")
+    title = find_robot(options.robot).title
+    _say(
+        f"starting: simulated {title} (seed {options.seed}), policy server, node; logs in {folder}"
+    )
     record = folder.absolute() / "record.npz"
-    bringup.start_node("robot", {"seed": options.seed, "record_path": str(record)})
+    world = {"robot": options.robot, "seed": options.seed, "record_path": str(record)}
+    bringup.start_node("robot", world)
     port = bringup.start_sidecar(
         "scripted",
         *("--port", "0", "--codec", options.codec, "--embodiment", options.embodiment),
@@ -79,17 +86,22 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="places cube and plate")
-    parser.add_argument("--instruction", default="put the red cube on the blue plate")
+    parser.add_argument("--robot", default=DEFAULT_ROBOT, choices=tuple(ROBOTS))
+    parser.add_argument("--seed", type=int, default=0, help="places the things on the table")
+    parser.add_argument("--instruction", help="(default: the robot's own task)")
     parser.add_argument("--codec", default="B3", choices=_GENERATIONS, help="server generation")
     parser.add_argument("--flat", action="store_true", help="server behind the simulation wrapper")
-    parser.add_argument("--embodiment", default="franka_droid")
+    parser.add_argument("--embodiment", help="name or path (default: the robot's own)")
     parser.add_argument("--delay-ms", type=int, default=0, help="added inference time")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds until it has failed")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--report", help="folder of the report (default reports/<time>-<seed>)")
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    robot = find_robot(options.robot)
+    options.instruction = options.instruction or robot.instruction
+    options.embodiment = options.embodiment or robot.embodiment
+    return options
 
 
 def _watch(
@@ -121,9 +133,8 @@ def _watch(
 
 def _progress(watcher: Watcher) -> str:
     mode = watcher.status.mode if watcher.status else "starting"
-    distance = watcher.robot.get("cube_to_plate_m")
-    cube = f"cube {float(str(distance)):.2f} m from plate" if distance is not None else ""
-    return f"{watcher.elapsed_s:6.1f} s  {mode:<12} chunks {watcher.accepted:<3} {cube}"
+    progress = watcher.robot.get("progress", "")
+    return f"{watcher.elapsed_s:6.1f} s  {mode:<12} chunks {watcher.accepted:<3} {progress}"
 
 
 def _keep(executor: SingleThreadedExecutor) -> None:
@@ -166,6 +177,7 @@ def _figures(
     end_to_end = _percentiles_ms(watcher.end_to_end_s)
     status = watcher.status
     return {
+        "robot": options.robot,
         "seed": options.seed,
         "instruction": options.instruction,
         "codec": options.codec,

@@ -20,13 +20,13 @@ Floats = NDArray[np.float64]
 
 CYCLES = 2
 TICK_NS = CYCLES * ROW_NS
-"""Time of one tick: the physics' time step (scene.TIMESTEP_S)."""
+"""Time of one tick: the physics' time step (room.TIMESTEP_S)."""
 
 
 class Physics(Protocol):
     """What the loop uses of physics.Simulation."""
 
-    def set_targets(self, arm_rad: Floats, gripper_rad: float) -> None: ...  # noqa: D102
+    def set_targets(self, targets_rad: Floats) -> None: ...  # noqa: D102
     def step(self) -> None: ...  # noqa: D102
     def joint_state(self) -> tuple[tuple[str, ...], Floats, Floats]: ...  # noqa: D102
     def positions(self) -> Floats: ...  # noqa: D102
@@ -36,8 +36,8 @@ class Physics(Protocol):
 class Snapshot:
     """The world after a tick, never changed again: safe in every thread.
 
-    ``time_ns`` on the controllers' clock; ``position`` (8,) rad and ``velocity`` (8,)
-    rad/s in JOINT_NAMES' order; ``world`` (nq,) is Simulation.positions().
+    ``time_ns`` on the controllers' clock; ``position`` (J,) rad and ``velocity`` (J,)
+    rad/s of all measured joints; ``world`` (nq,) is Simulation.positions().
     """
 
     tick: int
@@ -58,8 +58,9 @@ class ControlLoop:
         pace: Pace,
         on_tick: Callable[[Snapshot], None],
     ) -> None:
-        """``followers``: arm, then gripper. ``on_tick`` runs in this thread after each tick,
-        and may read the simulation.
+        """Start where the simulation is; joints of no follower are kept there.
+
+        ``on_tick`` runs in this thread after each tick, and may read the simulation.
         """
         self._simulation = simulation
         self._followers = followers
@@ -68,6 +69,10 @@ class ControlLoop:
         self._on_tick = on_tick
         self._stop = threading.Event()
         self._snapshot = self._look(0)
+        names = simulation.joint_state()[0]
+        wanted = [name for follower in followers for name in follower.joint_names]
+        self._commanded = np.array([names.index(name) for name in wanted])
+        self._targets = self._snapshot.position.copy()
         self._unusable = 0
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="physics", daemon=True)
@@ -112,11 +117,11 @@ class ControlLoop:
         for cycle_ns in range(time_ns - TICK_NS + ROW_NS, time_ns + 1, ROW_NS):
             commands = [follower.command(cycle_ns) for follower in self._followers]
             position, velocity, acceleration = map(np.concatenate, zip(*commands, strict=True))
-            self._recorder.append(
-                cycle_ns, position, velocity, acceleration, self._snapshot.position
-            )
+            measured = self._snapshot.position[self._commanded]
+            self._recorder.append(cycle_ns, position, velocity, acceleration, measured)
         if np.all(np.isfinite(position)):
-            self._simulation.set_targets(position[:-1], float(position[-1]))
+            self._targets[self._commanded] = position
+            self._simulation.set_targets(self._targets)
         else:
             self._unusable += 1
         self._simulation.step()

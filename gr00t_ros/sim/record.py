@@ -5,7 +5,8 @@ thread; a snapshot may be taken from another one.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,15 @@ ROW_NS = 1_000_000
 """Time between two rows: one cycle of a 1 kHz controller, ns."""
 
 BLOCK_ROWS = 10_000
+_TIMES, _VALUES = "command_time_ns ", "command_values "  # before a topic's name
+
+
+@dataclass(frozen=True, slots=True)
+class TimedRows:
+    """Values (M, D) float64 that came at ``time_ns`` (M,) int64 on the controllers' clock."""
+
+    time_ns: NDArray[np.int64]
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +34,7 @@ class Record:
     ``time_ns``: (N,) int64, ns of the controllers' clock (steady clock, or simulated time);
     ``time_ns + ros_offset_ns`` is the ROS time. ``position`` rad, ``velocity`` rad/s,
     ``acceleration`` rad/s^2: (N, J) float64, as sampled from the trajectories.
-    ``measured``: (N, J) float64, rad.
+    ``measured``: (N, J) float64, rad. ``commands``: what else was commanded, by topic.
     """
 
     joint_names: tuple[str, ...]
@@ -34,6 +44,7 @@ class Record:
     velocity: NDArray[np.float64]
     acceleration: NDArray[np.float64]
     measured: NDArray[np.float64]
+    commands: Mapping[str, TimedRows] = field(default_factory=dict)
 
 
 class Recorder:
@@ -62,17 +73,18 @@ class Recorder:
             self._blocks.append(_Block(len(self._names)))
         self._blocks[-1].append(time_ns, (position, velocity, acceleration, measured))
 
-    def snapshot(self, ros_offset_ns: int) -> Record:
-        """Return a copy of all rows kept so far."""
+    def snapshot(
+        self, ros_offset_ns: int, commands: Mapping[str, TimedRows] | None = None
+    ) -> Record:
+        """Return a copy of all rows kept so far, with these other commands."""
         parts = [block.rows() for block in list(self._blocks)] or [_Block(len(self._names)).rows()]
         time_ns = np.concatenate([part[0] for part in parts])
         values = np.concatenate([part[1] for part in parts])
         position, velocity, acceleration, measured = (
             np.ascontiguousarray(values[:, field]) for field in range(4)
         )
-        return Record(
-            self._names, ros_offset_ns, time_ns, position, velocity, acceleration, measured
-        )
+        arrays = (time_ns, position, velocity, acceleration, measured)
+        return Record(self._names, ros_offset_ns, *arrays, commands or {})
 
 
 class _Block:
@@ -83,8 +95,8 @@ class _Block:
 
     def append(self, time_ns: int, fields: tuple[NDArray[np.float64], ...]) -> None:
         row = self._values[self.count]
-        for index, field in enumerate(fields):
-            row[index] = field
+        for index, values in enumerate(fields):
+            row[index] = values
         self._time_ns[self.count] = time_ns
         self.count += 1
 
@@ -104,6 +116,8 @@ def save_record(path: str | Path, record: Record) -> None:
             velocity=record.velocity,
             acceleration=record.acceleration,
             measured=record.measured,
+            **{_TIMES + topic: rows.time_ns for topic, rows in record.commands.items()},
+            **{_VALUES + topic: rows.values for topic, rows in record.commands.items()},
         )
 
 
@@ -118,4 +132,8 @@ def load_record(path: str | Path) -> Record:
             velocity=content["velocity"],
             acceleration=content["acceleration"],
             measured=content["measured"],
+            commands={
+                topic: TimedRows(content[_TIMES + topic], content[_VALUES + topic])
+                for topic in (name[len(_TIMES) :] for name in content if name.startswith(_TIMES))
+            },
         )

@@ -1,13 +1,13 @@
-"""Node gr00t_sim_robot: the simulated Franka as its drivers and controllers look in ROS.
+"""Node gr00t_sim_robot: a simulated robot as its drivers and controllers look in ROS.
 
-Three threads: physics (loop.py) steps and publishes joints, pose, controller states and
+Three threads: physics (loop.py) steps and publishes joints, poses, controller states and
 `/clock`; cameras (camera_feed.py) renders and publishes images; the executor takes
 trajectories and services. The first two end before the node does.
 """
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -19,24 +19,21 @@ from std_srvs.srv import SetBool, Trigger
 
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.spin import run_node
+from gr00t_ros.sim.base_commands import BaseCommands
 from gr00t_ros.sim.camera_feed import CameraFeed, Pictures, Renderer, SyntheticCameras
-from gr00t_ros.sim.cameras import NAMES as CAMERA_NAMES
 from gr00t_ros.sim.cameras import Cameras
 from gr00t_ros.sim.controller import Controller
 from gr00t_ros.sim.follower import Follower
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Snapshot
 from gr00t_ros.sim.pace import Pace
-from gr00t_ros.sim.physics import JOINT_NAMES, Simulation
+from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.record import Recorder, save_record
 from gr00t_ros.sim.robot_faults import RobotFaults
+from gr00t_ros.sim.robots import find_robot
 from gr00t_ros.sim.sensors import Sensors
 from gr00t_ros.sim.settings import declare_settings
-from gr00t_ros.sim.task import TaskState
 
 Floats = NDArray[np.float64]
-
-CONTROLLERS = {"fr3_arm_controller": slice(0, 7), "gripper_controller": slice(7, 8)}
-"""Controller -> its part of physics.JOINT_NAMES."""
 
 SIMULATED_START_NS = 10_000_000_000
 """Simulated time at the start: not 0, which ROS takes for "no clock yet"."""
@@ -59,22 +56,21 @@ class SimRobot(Node):
         """Build the world and start; raises SettingsError on parameters or a missing model."""
         super().__init__("gr00t_sim_robot")
         self._settings = declare_settings(self)
-        self._simulation = Simulation(self._settings.seed)
-        self._task = TaskState(self._simulation)
+        self._robot = robot = find_robot(self._settings.robot)
+        self._simulation = Simulation(robot, self._settings.seed)
+        self._task = robot.make_task(self._simulation, self._settings.seed)
         self._faults = RobotFaults(self._simulation)
-        self._recorder = Recorder(JOINT_NAMES, self._settings.record_span_s)
-        self._sensors = Sensors(self, CAMERA_NAMES, self._settings.publish_clock)
+        self._recorder = Recorder(robot.commanded_names, self._settings.record_span_s)
+        self._sensors = Sensors(self, robot, self._settings.publish_clock)
         self._plan_clock = PlanClock(self)
-        self._controllers = [
-            Controller(self, name, self._follower(part), self._now, self._measured(part))
-            for name, part in CONTROLLERS.items()
-        ]
+        self._controllers = [self._controller(one.name, one.joints) for one in robot.controllers]
+        self._base = BaseCommands(self, robot.recorded, lambda: self._now()[0])
         self.create_service(SetBool, "~/set_controller_active", self._on_set_active)
         self.create_service(Trigger, "~/save_record", self._on_save)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
         self._start_threads()
-        self.get_logger().info(f"holding the start pose, seed {self._settings.seed}")
+        self.get_logger().info(f"{robot.title}: holding the start pose, seed {self._settings.seed}")
 
     def destroy_node(self) -> None:
         """End the threads, then save the record, then leave ROS."""
@@ -97,25 +93,26 @@ class SimRobot(Node):
         self._loop.start()
         frame_ns = round(1e9 / settings.camera_rate_hz)
         frames = Pace(start_ns, frame_ns, factor)
-        self._feed.start(lambda: self._loop.snapshot, self._on_pictures, frames)
+        watched = self._sensors.watched_cameras
+        self._feed.start(lambda: self._loop.snapshot, watched, self._on_pictures, frames)
         self._faults.serve(self, (self._pace, frames) if settings.publish_clock else ())
 
-    def _follower(self, part: slice) -> Follower:
-        start = self._simulation.joint_state()[1][part]
-        desired = self._settings.interpolate_from_desired_state
-        return Follower(JOINT_NAMES[part], start, desired)
+    def _controller(self, name: str, joints: tuple[str, ...]) -> Controller:
+        columns = self._robot.columns(joints)
 
-    def _measured(self, part: slice) -> Callable[[], tuple[Floats, Floats]]:
         def measured() -> tuple[Floats, Floats]:
             snapshot = self._loop.snapshot
-            return snapshot.position[part], snapshot.velocity[part]
+            return snapshot.position[columns], snapshot.velocity[columns]
 
-        return measured
+        start = self._simulation.joint_state()[1][columns]
+        desired = self._settings.interpolate_from_desired_state
+        return Controller(self, name, Follower(joints, start, desired), self._now, measured)
 
     def _open_renderer(self) -> Renderer:
-        size = self._settings.camera_height_px, self._settings.camera_width_px
+        own = self._robot.picture_px
+        size = self._settings.camera_height_px or own[0], self._settings.camera_width_px or own[1]
         if self._settings.synthetic_cameras:
-            return SyntheticCameras(CAMERA_NAMES, *size)
+            return SyntheticCameras(*size)
         return Cameras(self._simulation.model, *size)
 
     def _now(self) -> tuple[int, int]:
@@ -142,8 +139,10 @@ class SimRobot(Node):
         if tick % CLOCK_TICKS == 0 and not self._faults.clock_silent:
             self._sensors.publish_clock(stamp)
         if tick % SENSOR_TICKS == 0:
-            self._sensors.publish_joints(stamp, JOINT_NAMES, snapshot.position, snapshot.velocity)
-            self._sensors.publish_pose(stamp, *self._simulation.eef_pose())
+            names = self._robot.joint_names
+            self._sensors.publish_joints(stamp, names, snapshot.position, snapshot.velocity)
+            for link in self._robot.poses:
+                self._sensors.publish_pose(stamp, link, *self._simulation.pose(link))
         if tick % CONTROLLER_STATE_TICKS == 0:
             for controller in self._controllers:
                 controller.publish_state(stamp)
@@ -151,7 +150,7 @@ class SimRobot(Node):
             self._sensors.publish_state(self._report(snapshot))
 
     def _on_pictures(self, time_ns: int, pictures: Pictures) -> None:
-        """Publish both cameras' pictures; camera thread."""
+        """Publish the cameras' pictures; camera thread."""
         stamp = self._stamp(time_ns)
         for name, picture in pictures.items():
             self._sensors.publish_image(stamp, name, picture)
@@ -169,6 +168,7 @@ class SimRobot(Node):
             "frames_skipped": skipped,
             "unusable_targets": self._loop.unusable_targets,
             "controllers": {one.name: one.report() for one in self._controllers},
+            "base": self._base.report(),
         }
 
     def _check(self) -> None:
@@ -186,7 +186,8 @@ class SimRobot(Node):
         for controller in self._controllers:
             controller.set_active(request.data)
         response.success = True
-        response.message = f"{', '.join(CONTROLLERS)} {'active' if request.data else 'inactive'}"
+        names = ", ".join(controller.name for controller in self._controllers)
+        response.message = f"{names} {'active' if request.data else 'inactive'}"
         self.get_logger().info(response.message)
         return response
 
@@ -200,7 +201,7 @@ class SimRobot(Node):
         return response
 
     def _save(self) -> str:
-        record = self._recorder.snapshot(self._offset_ns())
+        record = self._recorder.snapshot(self._offset_ns(), self._base.rows())
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
 

@@ -1,4 +1,4 @@
-"""The topics on which a real robot's drivers would publish: joints, flange pose, pictures.
+"""The topics on which a real robot's drivers would publish: joints, link poses, pictures.
 
 And the simulation's own: `/clock` and the state of the task. Publishing is safe in any
 thread; what to publish when is the caller's.
@@ -17,23 +17,24 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
 from gr00t_ros.ros import qos
+from gr00t_ros.sim.description import LinkPose, RobotDescription
 from gr00t_ros.sim.qos import SENSOR_OUT
 
 Floats = NDArray[np.float64]
-
-BASE_FRAME = "fr3_link0"
 
 
 class Sensors:
     """The publishers of one robot; topic names are relative, so that they can be remapped."""
 
-    def __init__(self, node: Node, camera_names: tuple[str, ...], with_clock: bool) -> None:
+    def __init__(self, node: Node, robot: RobotDescription, with_clock: bool) -> None:
         """Create the publishers; `/clock` only on request."""
         self._joints = node.create_publisher(JointState, "joint_states", SENSOR_OUT)
-        self._pose = node.create_publisher(PoseStamped, "ee_pose", SENSOR_OUT)
+        self._poses = {
+            link: node.create_publisher(PoseStamped, link.topic, SENSOR_OUT) for link in robot.poses
+        }
         self._images = {
             name: node.create_publisher(Image, f"camera/{name}/image_raw", SENSOR_OUT)
-            for name in camera_names
+            for name in robot.cameras
         }
         self._state = node.create_publisher(String, "~/state", qos.STATUS)
         self._clock = node.create_publisher(Clock, "/clock", SENSOR_OUT) if with_clock else None
@@ -53,15 +54,23 @@ class Sensors:
         message.header.stamp = stamp
         self._joints.publish(message)
 
-    def publish_pose(self, stamp: Time, position_m: Floats, quaternion_xyzw: Floats) -> None:
-        """Publish the flange's pose in the base's frame."""
+    def publish_pose(
+        self, stamp: Time, link: LinkPose, position_m: Floats, quaternion_xyzw: Floats
+    ) -> None:
+        """Publish a link's pose in its frame; position (3,) m, quaternion (4,)."""
         message = PoseStamped()
         message.header.stamp = stamp
-        message.header.frame_id = BASE_FRAME
+        message.header.frame_id = link.frame
         place, turn = message.pose.position, message.pose.orientation
         place.x, place.y, place.z = position_m.tolist()
         turn.x, turn.y, turn.z, turn.w = quaternion_xyzw.tolist()
-        self._pose.publish(message)
+        self._poses[link].publish(message)
+
+    def watched_cameras(self) -> tuple[str, ...]:
+        """Return the cameras whose pictures somebody reads: the others cost nothing."""
+        return tuple(
+            name for name, images in self._images.items() if images.get_subscription_count()
+        )
 
     def publish_image(self, stamp: Time, camera: str, picture: NDArray[np.uint8]) -> None:
         """Publish one camera's picture, (H, W, 3) uint8 rgb."""

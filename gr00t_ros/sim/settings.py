@@ -6,8 +6,9 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
 from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.sim.robots import ROBOTS, find_robot
 
-ROBOT = "franka_droid"
+DEFAULT_ROBOT = "franka"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +28,16 @@ class RobotSettings:
     record_span_s: float
 
 
-# 180 x 320 is the policy's own size: no larger picture would reach it, and 0.17 MB fits the
-# shared-memory segment of Fast DDS (0.5 MB, environment.md) where two of 360 x 640 do not.
 _TABLE: dict[str, tuple[object, str]] = {
-    "robot": (ROBOT, "Simulated robot, as its embodiment file is called."),
-    "seed": (0, "Places cubes and plate; 0 or more."),
-    "camera_height_px": (180, "Height of both cameras' images, pixels."),
-    "camera_width_px": (320, "Width of both cameras' images, pixels."),
+    "robot": (DEFAULT_ROBOT, f"Simulated robot: {' or '.join(ROBOTS)}."),
+    "seed": (0, "Places the things on the table; 0 or more."),
+    "camera_height_px": (0, "Height of the cameras' images, pixels; 0: the robot's own."),
+    "camera_width_px": (0, "Width of the cameras' images, pixels; 0: the robot's own."),
     "camera_rate_hz": (30.0, "Images a second of each camera, in simulated time."),
     "synthetic_cameras": (False, "Moving test pattern instead of rendered images; needs no GL."),
     "publish_clock": (False, "Publish /clock; stamps are simulated time instead of ROS time."),
     "real_time_factor": (1.0, "Speed of simulated time; other than 1 only with publish_clock."),
-    "interpolate_from_desired_state": (False, "As of joint_trajectory_controller, for both."),
+    "interpolate_from_desired_state": (False, "As of joint_trajectory_controller, for all."),
     "record_path": ("", "File (.npz) for the 1 kHz record, by service and at the end; '' for none"),
     "record_span_s": (300.0, "Newest part of the run that the record keeps, s."),
 }
@@ -55,13 +54,13 @@ def declare_settings(node: Node) -> RobotSettings:
 
 
 def _check(settings: RobotSettings, use_sim_time: bool) -> None:
-    if settings.robot != ROBOT:
-        raise SettingsError(f"robot: got {settings.robot!r}, expected {ROBOT!r}")
+    find_robot(settings.robot)
     if settings.seed < 0:
         raise SettingsError(f"seed: got {settings.seed}, expected 0 or more")
     for name in ("camera_height_px", "camera_width_px"):
-        if not 16 <= getattr(settings, name) <= 4096:
-            raise SettingsError(f"{name}: got {getattr(settings, name)}, expected 16 to 4096")
+        value = getattr(settings, name)
+        if value and not 16 <= value <= 4096:
+            raise SettingsError(f"{name}: got {value}, expected 16 to 4096, or 0")
     for name, low, high in (
         ("camera_rate_hz", 1.0, 120.0),
         ("real_time_factor", 0.01, 100.0),

@@ -1,7 +1,7 @@
-"""Coloured things on the table, found in the exterior camera's picture.
+"""Coloured things on a table, found in a camera's picture.
 
 A colour's pixels -> connected blobs -> the one of the right size on the table -> its position.
-Plain numpy; knows the calibration and nothing of robots or instructions.
+Plain numpy; knows a pinhole camera and nothing of robots or instructions.
 """
 
 from __future__ import annotations
@@ -11,12 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.sim.calibration import (
-    CUBE_EDGE_M,
-    EXTERIOR,
-    PLATE_HEIGHT_M,
-    PLATE_RADIUS_M,
-)
+from gr00t_ros.sim.pinhole import PinholeCamera
 
 Array = NDArray[np.float64]
 
@@ -29,33 +24,34 @@ HUES_DEG = {
 }
 _LEAST_SATURATION = 0.5
 _LEAST_VALUE = 30  # of 255; darker pixels have no hue to speak of
-_TABLE_M = ((0.2, 0.75), (-0.45, 0.45))  # x and y where a thing can lie and be reached
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a thing looks like: height of its middle, and its seen area on the table."""
+    """What a thing looks like: height of its middle, and its seen area on the table.
+
+    As seen: pixels times a pixel's footprint on the table; a side wall adds to a cube's area.
+    """
 
     middle_m: float
     area_m2: tuple[float, float]
 
 
-# Areas as seen: pixels times a pixel's footprint on the table; a side wall adds to a cube's.
-CUBE = Kind(0.5 * CUBE_EDGE_M, (0.5 * CUBE_EDGE_M**2, 5.0 * CUBE_EDGE_M**2))
-PLATE = Kind(
-    0.5 * PLATE_HEIGHT_M, (0.6 * np.pi * PLATE_RADIUS_M**2, 1.6 * np.pi * PLATE_RADIUS_M**2)
-)
+Ranges = tuple[tuple[float, float], tuple[float, float]]
+"""x and y where a thing can lie and be reached, m, in the base's frame."""
 
 
-def find(picture: NDArray[np.uint8], colour: str, kind: Kind) -> Array | None:
-    """Return where the thing of that `colour` and `kind` lies: (2,) m in fr3_link0, or None.
+def find(
+    picture: NDArray[np.uint8], colour: str, kind: Kind, camera: PinholeCamera, table_m: Ranges
+) -> Array | None:
+    """Return where the thing of that `colour` and `kind` lies: (2,) m in the base, or None.
 
-    `picture` is (H, W, 3) uint8 rgb of the exterior camera. None where nothing of the right size
+    `picture` is (H, W, 3) uint8 rgb of that camera. None where nothing of the right size
     lies on the table, or more than one thing: a guess would move the robot.
     """
     size_px = (picture.shape[0], picture.shape[1])
     mask = colour_mask(picture, colour)
-    places = [_place(blob, size_px, kind) for blob in blobs(mask)]
+    places = [_place(blob, size_px, kind, camera, table_m) for blob in blobs(mask)]
     found = [place for place in places if place is not None]
     return found[0] if len(found) == 1 else None
 
@@ -108,17 +104,23 @@ def blobs(mask: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
     return [np.concatenate(pieces) for pieces in regions.values()]
 
 
-def _place(blob: NDArray[np.intp], size_px: tuple[int, int], kind: Kind) -> Array | None:
+def _place(
+    blob: NDArray[np.intp],
+    size_px: tuple[int, int],
+    kind: Kind,
+    camera: PinholeCamera,
+    table_m: Ranges,
+) -> Array | None:
     row, column = blob.mean(axis=0)
     try:
         corners = [
-            EXTERIOR.point_at_height((row + down, column + right), size_px, kind.middle_m)
+            camera.point_at_height((row + down, column + right), size_px, kind.middle_m)
             for down, right in ((-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5), (0.0, 0.0))
         ]
     except ValueError:
         return None
     footprint = np.abs(np.cross(corners[1] - corners[0], corners[3] - corners[2])[2])
     place = corners[4][:2]
-    on_table = all(low <= x <= high for x, (low, high) in zip(place, _TABLE_M, strict=True))
+    on_table = all(low <= x <= high for x, (low, high) in zip(place, table_m, strict=True))
     area = len(blob) * footprint
     return place if on_table and kind.area_m2[0] <= area <= kind.area_m2[1] else None

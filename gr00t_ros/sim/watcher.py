@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from rclpy.node import Node
@@ -17,15 +18,14 @@ from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.ros import qos
 from gr00t_ros.sim.report import Frame
 
-CAMERAS = {"exterior": "/camera/exterior/image_raw", "wrist": "/camera/wrist/image_raw"}
 FRAME_PERIOD_S = 0.5
 
 
 class Watcher(Node):
     """Subscribes and remembers; times are seconds since it was made."""
 
-    def __init__(self) -> None:
-        """Watch the default topics of node, simulated robot and cameras."""
+    def __init__(self, cameras: Sequence[str]) -> None:
+        """Watch the default topics of node, simulated robot and these of its cameras."""
         super().__init__("gr00t_demo_watcher")
         self._start_s = time.monotonic()
         self.status: PolicyStatus | None = None
@@ -42,9 +42,13 @@ class Watcher(Node):
             ActionChunk, "/gr00t_policy/action_chunk", self._on_chunk, qos.CHUNK
         )
         self.create_subscription(String, "/gr00t_sim_robot/state", self._on_robot, qos.STATUS)
-        for name, topic in CAMERAS.items():
+        self._cameras = cameras
+        for name in cameras:
             self.create_subscription(
-                Image, topic, lambda image, name=name: self._on_image(name, image), qos.SENSOR
+                Image,
+                f"/camera/{name}/image_raw",
+                lambda image, name=name: self._on_image(name, image),
+                qos.SENSOR,
             )
 
     @property
@@ -54,7 +58,7 @@ class Watcher(Node):
 
     @property
     def success(self) -> bool:
-        """Whether the simulated robot says that the cube lies on the plate."""
+        """Whether the simulated robot says that the task is done."""
         return bool(self.robot.get("success", False))
 
     def _on_status(self, status: PolicyStatus) -> None:
@@ -81,6 +85,7 @@ class Watcher(Node):
         shape = (image.height, image.width, 3)
         self._pictures[name] = np.frombuffer(image.data, np.uint8).reshape(shape)
         due = not self.frames or self.elapsed_s - self.frames[-1].time_s >= FRAME_PERIOD_S
-        if due and len(self._pictures) == len(CAMERAS):
-            self.frames.append(Frame(self.elapsed_s, dict(self._pictures)))
+        if due and len(self._pictures) == len(self._cameras):
+            pictures = {name: self._pictures[name] for name in self._cameras}
+            self.frames.append(Frame(self.elapsed_s, pictures))
             self._pictures = {}

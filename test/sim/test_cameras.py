@@ -9,9 +9,10 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from closed_loop import NEEDS_MODEL  # noqa: E402
 
-from gr00t_ros.sim import vision  # noqa: E402
-from gr00t_ros.sim.cameras import NAMES, Cameras  # noqa: E402
-from gr00t_ros.sim.kinematics import HOME_RAD  # noqa: E402
+from gr00t_ros.sim.cameras import Cameras  # noqa: E402
+from gr00t_ros.sim.franka import vision  # noqa: E402
+from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
+from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
 
 pytestmark = NEEDS_MODEL
@@ -20,15 +21,15 @@ pytestmark = NEEDS_MODEL
 @pytest.fixture(scope="module")
 def simulation():
     """Seed 2 at its start."""
-    return Simulation(2)
+    return Simulation(FRANKA, 2)
 
 
 @pytest.mark.parametrize("size", [(180, 320), (360, 640)])
 def test_both_cameras_give_rgb8_pictures_of_the_size_asked_for(simulation, size):
     """(H, W, 3) uint8, with something to see in each."""
     with Cameras(simulation.model, *size) as cameras:
-        pictures = cameras.render(simulation.positions())
-    assert tuple(pictures) == NAMES
+        pictures = cameras.render(simulation.positions(), FRANKA.cameras)
+    assert tuple(pictures) == FRANKA.cameras
     for picture in pictures.values():
         assert picture.shape == (*size, 3)
         assert picture.dtype == np.uint8
@@ -38,13 +39,14 @@ def test_both_cameras_give_rgb8_pictures_of_the_size_asked_for(simulation, size)
 @pytest.mark.parametrize("seed", range(5))
 def test_things_are_found_in_the_picture_where_they_lie(seed):
     """Renderer, calibration and vision agree within a centimetre."""
-    simulation = Simulation(seed)
+    simulation = Simulation(FRANKA, seed)
     with Cameras(simulation.model, 180, 320) as cameras:
         picture = cameras.render(simulation.positions(), ["exterior"])["exterior"]
+    drawn = draw_layout(seed)
     for colour, kind, place in (
-        ("red", vision.CUBE, simulation.layout.red_cube_m),
-        ("green", vision.CUBE, simulation.layout.green_cube_m),
-        ("blue", vision.PLATE, simulation.layout.blue_plate_m),
+        ("red", vision.CUBE, drawn.red_cube_m),
+        ("green", vision.CUBE, drawn.green_cube_m),
+        ("blue", vision.PLATE, drawn.blue_plate_m),
     ):
         found = vision.find(picture, colour, kind)
         assert found is not None
@@ -55,12 +57,15 @@ def test_pictures_show_the_positions_that_are_handed_over(simulation):
     """Not those that the simulation has moved on to."""
     before = simulation.positions()
     with Cameras(simulation.model, 90, 160) as cameras:
-        first = cameras.render(before)
-        simulation.set_targets(HOME_RAD + 0.3, 0.0)
+        first = cameras.render(before, FRANKA.cameras)
+        simulation.set_targets(FRANKA.ready_rad + 0.3)
         for _ in range(200):
             simulation.step()
-        again, moved = cameras.render(before), cameras.render(simulation.positions())
-    for name in NAMES:
+        again, moved = (
+            cameras.render(before, FRANKA.cameras),
+            cameras.render(simulation.positions(), FRANKA.cameras),
+        )
+    for name in FRANKA.cameras:
         assert np.array_equal(first[name], again[name])
         assert not np.array_equal(first[name], moved[name])
 
@@ -71,7 +76,7 @@ def test_a_thread_of_its_own_can_render(simulation):
 
     def render() -> None:
         with Cameras(simulation.model, 90, 160) as cameras:
-            shapes.append(cameras.render(simulation.positions())["wrist"].shape)
+            shapes.append(cameras.render(simulation.positions(), FRANKA.cameras)["wrist"].shape)
 
     thread = threading.Thread(target=render)
     thread.start()

@@ -22,8 +22,8 @@ class FakePhysics:
         self.targets = np.zeros(8)
         self.hold_up = hold_up
 
-    def set_targets(self, arm_rad: np.ndarray, gripper_rad: float) -> None:
-        self.targets = np.append(arm_rad, gripper_rad)
+    def set_targets(self, targets_rad: np.ndarray) -> None:
+        self.targets = targets_rad.copy()
 
     def step(self) -> None:
         self.hold_up()

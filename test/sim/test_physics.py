@@ -10,10 +10,12 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 from closed_loop import NEEDS_MODEL  # noqa: E402
 
 from gr00t_ros.core.state import rotation_matrix  # noqa: E402
-from gr00t_ros.sim import physics  # noqa: E402
-from gr00t_ros.sim.kinematics import HOME_RAD, VELOCITY_RAD_S, flange_pose  # noqa: E402
-from gr00t_ros.sim.layout import draw_layout  # noqa: E402
-from gr00t_ros.sim.physics import GRIPPER_CLOSED_RAD, JOINT_NAMES, Simulation  # noqa: E402
+from gr00t_ros.sim.franka import robot  # noqa: E402
+from gr00t_ros.sim.franka.kinematics import HOME_RAD, VELOCITY_RAD_S, flange_pose  # noqa: E402
+from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
+from gr00t_ros.sim.franka.robot import FRANKA, GRIPPER_CLOSED_RAD  # noqa: E402
+from gr00t_ros.sim.franka.task import cube_on_plate  # noqa: E402
+from gr00t_ros.sim.physics import Simulation  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 
@@ -21,7 +23,7 @@ pytestmark = NEEDS_MODEL
 @pytest.fixture
 def simulation():
     """Seed 0 at its start."""
-    return Simulation(0)
+    return Simulation(FRANKA, 0)
 
 
 def run(simulation: Simulation, seconds: float) -> None:
@@ -33,7 +35,7 @@ def run(simulation: Simulation, seconds: float) -> None:
 def test_it_starts_at_home_and_at_rest_under_its_ros_names(simulation):
     """Arm joints first, then the gripper, open."""
     names, position, velocity = simulation.joint_state()
-    assert names == JOINT_NAMES == (*(f"fr3_joint{n}" for n in range(1, 8)), names[7])
+    assert names == FRANKA.joint_names == (*(f"fr3_joint{n}" for n in range(1, 8)), names[7])
     assert names[7] == "robotiq_85_left_knuckle_joint"
     assert np.allclose(position, [*HOME_RAD, 0.0])
     assert np.allclose(velocity, 0.0)
@@ -62,7 +64,7 @@ def test_the_arm_follows_half_of_its_velocity_limits_within_20_milliradians(simu
             1,
             -1,
         ]
-        simulation.set_targets(target, 0.0)
+        simulation.set_targets(np.append(target, 0.0))
         simulation.step()
         if simulation.time > 0.2:
             worst = max(worst, np.abs(simulation.joint_state()[1][:7] - target).max())
@@ -71,10 +73,10 @@ def test_the_arm_follows_half_of_its_velocity_limits_within_20_milliradians(simu
 
 def test_the_gripper_closes_and_opens_over_its_whole_range(simulation):
     """0 is open, 0.8 rad is closed, and a target beyond is the end of the range."""
-    simulation.set_targets(HOME_RAD, 2.0)
+    simulation.set_targets(np.append(HOME_RAD, 2.0))
     run(simulation, 1.5)
     assert simulation.joint_state()[1][7] == pytest.approx(GRIPPER_CLOSED_RAD, abs=0.03)
-    simulation.set_targets(HOME_RAD, 0.0)
+    simulation.set_targets(np.append(HOME_RAD, 0.0))
     run(simulation, 1.5)
     assert simulation.joint_state()[1][7] == pytest.approx(0.0, abs=0.03)
 
@@ -83,16 +85,16 @@ def test_the_gripper_closes_and_opens_over_its_whole_range(simulation):
 def test_a_target_that_is_no_number_is_refused_and_the_last_one_held(simulation, wrong):
     """What came before stays commanded."""
     with pytest.raises(ValueError, match="finite"):
-        simulation.set_targets(np.full(7, wrong), 0.0)
+        simulation.set_targets(np.full(8, wrong))
     with pytest.raises(ValueError, match="finite"):
-        simulation.set_targets(HOME_RAD, wrong)
+        simulation.set_targets(np.append(HOME_RAD, wrong))
     run(simulation, 0.2)
     assert np.abs(simulation.joint_state()[1][:7] - HOME_RAD).max() < 1e-3
 
 
 def test_the_hands_pose_is_the_flanges(simulation):
     """fr3_link8 in fr3_link0, quaternion x, y, z, w."""
-    position, quaternion = simulation.eef_pose()
+    position, quaternion = simulation.pose(FRANKA.poses[0])
     expected = flange_pose(HOME_RAD)
     assert np.allclose(position, expected[:3, 3], atol=1e-6)
     assert np.allclose(rotation_matrix(quaternion), expected[:3, :3], atol=1e-6)
@@ -102,7 +104,7 @@ def test_positions_are_a_copy(simulation):
     """What the cameras are handed does not move on."""
     before = simulation.positions()
     kept = before.copy()
-    simulation.set_targets(HOME_RAD + 0.1, 0.0)
+    simulation.set_targets(FRANKA.ready_rad + 0.1)
     run(simulation, 0.2)
     assert np.array_equal(before, kept)
     assert not np.array_equal(simulation.positions(), kept)
@@ -113,8 +115,8 @@ def cube_beside_plates_middle(monkeypatch, offset_m: float) -> Simulation:
     drawn = draw_layout(0)
     x, y = drawn.blue_plate_m
     moved = replace(drawn, red_cube_m=(x + offset_m, y))
-    monkeypatch.setattr(physics, "draw_layout", lambda seed: moved)
-    return Simulation(0)
+    monkeypatch.setattr(robot, "draw_layout", lambda seed: moved)
+    return Simulation(FRANKA, 0)
 
 
 @pytest.mark.parametrize(
@@ -127,23 +129,23 @@ def test_success_is_a_resting_cube_on_the_plate_and_an_open_gripper(
 ):
     """All three, after things have settled."""
     simulation = cube_beside_plates_middle(monkeypatch, offset_m)
-    simulation.set_targets(HOME_RAD, gripper_rad)
+    simulation.set_targets(np.append(HOME_RAD, gripper_rad))
     run(simulation, 1.0)
-    assert simulation.cube_on_plate() is success
+    assert cube_on_plate(simulation) is success
 
 
 def test_a_cube_that_does_not_rest_yet_is_no_success(monkeypatch):
     """It starts inside the plate, which pushes it up first."""
     simulation = cube_beside_plates_middle(monkeypatch, 0.02)
-    assert not simulation.cube_on_plate()
+    assert not cube_on_plate(simulation)
     run(simulation, 1.0)
-    assert simulation.cube_on_plate()
+    assert cube_on_plate(simulation)
 
 
 def test_a_blocked_arm_stays_and_a_freed_one_follows(simulation):
     """Whatever the servos push."""
     simulation.block_arm(True)
-    simulation.set_targets(HOME_RAD + 0.2, 0.0)
+    simulation.set_targets(np.append(HOME_RAD + 0.2, 0.0))
     run(simulation, 1.0)
     assert np.abs(simulation.joint_state()[1][:7] - HOME_RAD).max() < 0.01
     simulation.block_arm(False)
@@ -154,6 +156,6 @@ def test_a_blocked_arm_stays_and_a_freed_one_follows(simulation):
 def test_cubes_that_are_put_back_lie_where_the_layout_had_them(simulation):
     """At rest, however far one was thrown."""
     before = simulation.positions()
-    simulation._data.qpos[simulation.model.joint("red_cube").qposadr[0]] += 0.3
+    simulation.data.qpos[simulation.model.joint("red_cube").qposadr[0]] += 0.3
     simulation.put_cubes_back()
     assert np.allclose(simulation.positions(), before)

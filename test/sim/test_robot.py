@@ -24,8 +24,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E
 from gr00t_ros.core.sampler import JtcSampler, Trajectory  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.sim.controller import ControllerState  # noqa: E402
+from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.sim.judge import extremes  # noqa: E402
-from gr00t_ros.sim.physics import JOINT_NAMES  # noqa: E402
 from gr00t_ros.sim.qos import SENSOR_OUT  # noqa: E402
 from gr00t_ros.sim.record import ROW_NS, Record, load_record  # noqa: E402
 
@@ -70,7 +70,7 @@ class Robot:
         self,
         rows: Sequence[tuple[int, np.ndarray, np.ndarray]],
         start_ns: int = 0,
-        names: Sequence[str] = JOINT_NAMES[:7],
+        names: Sequence[str] = FRANKA.joint_names[:7],
     ) -> None:
         """Send (ms, position (7,), velocity (7,)) rows from a start, 0 = the next cycle."""
         message = JointTrajectory(joint_names=list(names))
@@ -145,7 +145,7 @@ def test_a_rejected_trajectory_leaves_the_hold_and_logs_the_reason(
     """Wrong names do nothing but a log line; the next right message moves the arm."""
     robot = Robot(processes, ros_node, tmp_path, **SYNTHETIC)
     start, still = home(robot), np.zeros(7)
-    robot.send([(100, start + 0.1, still)], names=[*JOINT_NAMES[:6], "panda_joint7"])
+    robot.send([(100, start + 0.1, still)], names=[*FRANKA.joint_names[:6], "panda_joint7"])
     robot.process.wait_for_line("rejected trajectory: incoming joint 'panda_joint7'")
     robot.send([(200, start + 0.05, still)])
     wait_until(lambda: robot.arm["accepted"] == 1, "the right message")
@@ -189,7 +189,7 @@ def test_sigterm_ends_an_idle_robot_and_leaves_its_record(
     robot.process.signal(signal.SIGTERM)
     assert robot.process.wait() == 0
     record = load_record(robot.record_path)
-    assert record.joint_names == JOINT_NAMES
+    assert record.joint_names == FRANKA.joint_names
     assert set(np.diff(record.time_ns)) == {ROW_NS}
     assert "Traceback" not in robot.process.text()
 
@@ -211,7 +211,7 @@ def test_the_clock_on_request_is_the_time_of_all_stamps(
 
 @pytest.mark.parametrize(
     ("parameter", "value"),
-    [("real_time_factor", "2.0"), ("robot", "g1"), ("use_sim_time", "true")],
+    [("real_time_factor", "2.0"), ("robot", "r2d2"), ("use_sim_time", "true")],
 )
 def test_parameters_that_make_no_sense_end_the_process_with_their_name(
     processes: Any, parameter: str, value: str

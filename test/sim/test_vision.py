@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gr00t_ros.sim import vision
-from gr00t_ros.sim.calibration import EXTERIOR
+from gr00t_ros.sim.franka.calibration import EXTERIOR
+from gr00t_ros.sim.franka.vision import CUBE, find
 
 SIZE_PX = (180, 320)
 TABLE_RGB = (180, 170, 155)
@@ -24,9 +25,7 @@ def picture_of(*things) -> np.ndarray:
     """A table with squares: (rgb, (x, y) m, half edge in pixels)."""
     picture = np.full((*SIZE_PX, 3), TABLE_RGB, dtype=np.uint8)
     for rgb, place, half_px in things:
-        row, column = (
-            EXTERIOR.project([[*place, vision.CUBE.middle_m]], SIZE_PX)[0].round().astype(int)
-        )
+        row, column = EXTERIOR.project([[*place, CUBE.middle_m]], SIZE_PX)[0].round().astype(int)
         picture[row - half_px : row + half_px + 1, column - half_px : column + half_px + 1] = rgb
     return picture
 
@@ -81,7 +80,7 @@ def flood_filled(mask) -> set:
 @given(st.tuples(st.floats(0.36, 0.6), st.floats(-0.24, 0.24)))
 def test_a_cube_is_found_where_it_lies(place):
     """Within a pixel, which is less than a centimetre."""
-    found = vision.find(picture_of((RGB["red"], place, 4)), "red", vision.CUBE)
+    found = find(picture_of((RGB["red"], place, 4)), "red", CUBE)
     assert found is not None
     assert np.linalg.norm(found - place) < 0.01
 
@@ -100,12 +99,12 @@ def test_a_cube_is_found_where_it_lies(place):
 )
 def test_what_cannot_be_the_cube_is_not_found(things):
     """A guess would move the robot."""
-    assert vision.find(picture_of(*things), "red", vision.CUBE) is None
+    assert find(picture_of(*things), "red", CUBE) is None
 
 
 def test_a_speck_of_the_same_colour_does_not_hide_the_cube():
     """Noise is smaller than a cube."""
     things = [(RGB["red"], (0.5, 0.1), 4), (RGB["red"], (0.45, -0.2), 0)]
-    found = vision.find(picture_of(*things), "red", vision.CUBE)
+    found = find(picture_of(*things), "red", CUBE)
     assert found is not None
     assert np.linalg.norm(found - (0.5, 0.1)) < 0.01

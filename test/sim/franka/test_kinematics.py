@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gr00t_ros.sim import kinematics as k
+from gr00t_ros.sim.franka import kinematics as k
 
 RATIOS = st.lists(st.floats(0.0, 1.0), min_size=7, max_size=7)
 REACHABLE = st.tuples(st.floats(0.38, 0.6), st.floats(-0.24, 0.24), st.floats(0.01, 0.2))
@@ -43,12 +43,12 @@ def test_poses_equal_mujocos(ratios):
 
 def panda(mujoco, kept=[]):  # noqa: B006 (compiled once for all examples)
     """The installed robot's model and its data."""
-    from gr00t_ros.sim.assets import INSTALL_COMMAND, installed, require_assets
+    from gr00t_ros.sim.assets import INSTALL_COMMAND, PANDA, installed, require_assets
 
-    if not installed():
+    if not installed(PANDA):
         pytest.skip(f"no robot model: {INSTALL_COMMAND}")
     if not kept:
-        model = mujoco.MjModel.from_xml_path(str(require_assets()))
+        model = mujoco.MjModel.from_xml_path(str(require_assets(PANDA)))
         kept.extend([model, mujoco.MjData(model)])
     return kept
 

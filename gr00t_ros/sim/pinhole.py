@@ -1,11 +1,8 @@
-"""The exterior camera's calibration and the things' sizes: all that scene and policy share.
-
-On a real robot these numbers come from a calibration and a ruler. Plain numpy: no simulator, no
-image, no task. The frame is fr3_link0, whose origin lies on the table's surface.
-"""
+"""A pinhole camera: rays of pixels, and pixels of points; knows no robot and no scene."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,30 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-CUBE_EDGE_M = 0.04
-PLATE_RADIUS_M = 0.075
-PLATE_HEIGHT_M = 0.008
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PinholeCamera:
-    """A camera without distortion at `position_m`, looking at `target_m`, upright.
+    """A camera without distortion at `position_m` (3,) in the base's frame.
 
+    `axes` (3, 3): columns right, up and backwards in the base (OpenGL's camera axes).
     `vertical_fov_rad` spans the picture's height; pixels are square.
     """
 
-    position_m: tuple[float, float, float]
-    target_m: tuple[float, float, float]
+    position_m: Array
+    axes: Array
     vertical_fov_rad: float
-
-    @property
-    def axes(self) -> Array:
-        """(3, 3): columns right, up and backwards in the base (OpenGL's camera axes)."""
-        back = np.subtract(self.position_m, self.target_m)
-        back = back / np.linalg.norm(back)
-        right = np.cross((0.0, 0.0, 1.0), back)
-        right = right / np.linalg.norm(right)
-        return np.column_stack([right, np.cross(back, right), back])
 
     def point_at_height(
         self, pixel: tuple[float, float], size_px: tuple[int, int], height_m: float
@@ -52,8 +37,8 @@ class PinholeCamera:
         direction = self.axes @ np.array([right, up, -focal_px])
         if direction[2] >= -1e-9 * focal_px:
             raise ValueError(f"the ray through pixel {pixel} does not meet height {height_m} m")
-        position = np.array(self.position_m)
-        return position + direction * ((height_m - position[2]) / direction[2])
+        fall_m = height_m - self.position_m[2]
+        return np.asarray(self.position_m + direction * (fall_m / direction[2]))
 
     def project(self, points_m: ArrayLike, size_px: tuple[int, int]) -> Array:
         """Return the pixels (N, 2) as (row, column) of `points_m` (N, 3); any may lie outside."""
@@ -64,5 +49,13 @@ class PinholeCamera:
         return np.column_stack([rows, columns])
 
 
-# Oblique from the front left, as DROID's left exterior camera sees the robot and its table.
-EXTERIOR = PinholeCamera((1.04, 0.58, 0.70), (0.36, -0.02, 0.215), np.radians(54.0))
+def looking_at(
+    position_m: Sequence[float], target_m: Sequence[float], vertical_fov_rad: float
+) -> PinholeCamera:
+    """Return the camera at `position_m` that looks at `target_m`, upright."""
+    back = np.subtract(position_m, target_m)
+    back = back / np.linalg.norm(back)
+    right = np.cross((0.0, 0.0, 1.0), back)
+    right = right / np.linalg.norm(right)
+    axes = np.column_stack([right, np.cross(back, right), back])
+    return PinholeCamera(np.array(position_m, dtype=np.float64), axes, vertical_fov_rad)

@@ -8,17 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.sim import motion as motions
-from gr00t_ros.sim import vision
-from gr00t_ros.sim.calibration import EXTERIOR, PLATE_RADIUS_M
-from gr00t_ros.sim.instruction import Task
-from gr00t_ros.sim.kinematics import (
-    LOWER_RAD,
-    MARGIN_RAD,
-    UPPER_RAD,
-    VELOCITY_RAD_S,
-    tool_pose,
-)
+from gr00t_ros.sim.franka import motion as motions
+from gr00t_ros.sim.franka import vision
+from gr00t_ros.sim.franka.calibration import EXTERIOR, PLATE_RADIUS_M
+from gr00t_ros.sim.franka.instruction import Task
+from gr00t_ros.sim.franka.kinematics import RANGES, tool_pose
+from gr00t_ros.sim.path import Motion, OutOfReachError, StayError
+from gr00t_ros.sim.vision import colour_mask
 
 Array = NDArray[np.float64]
 
@@ -31,12 +27,6 @@ _OFF_MOTION_RAD = 0.2
 _ARRIVED_RAD = 0.03
 _STOOD_RAD = 0.005  # between two queries
 _FAST_RAD_S = 0.1
-_OFFSET_FADES_S = 0.8
-_CHUNK_SPEED = 0.45  # of the velocity limits, no step is faster
-
-
-class StayError(Exception):
-    """Why the robot stays where it is; the text goes into the reply's info."""
 
 
 class Episode:
@@ -44,7 +34,7 @@ class Episode:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._motion: motions.Motion | None = None
+        self._motion: Motion | None = None
         self._index = 0
         self._gate_queries = 0
         self._cube_m: Array | None = None
@@ -73,7 +63,7 @@ class Episode:
             self._index, self._gate_queries = gate.end, 0
             self._in_hand, self._put_down = gate.closing, not gate.closing
 
-    def _must_begin_anew(self, motion: motions.Motion, joints: Array) -> bool:
+    def _must_begin_anew(self, motion: Motion, joints: Array) -> bool:
         """Whether somebody else moved the arm, or stopped it where the motion is fast.
 
         From rest, the middle of a fast leg would be a jump that the node must refuse.
@@ -84,7 +74,7 @@ class Episode:
         stood = self._last_rad is not None and np.abs(joints - self._last_rad).max() < _STOOD_RAD
         return bool(stood and motion.speed(index) > _FAST_RAD_S)
 
-    def _plan(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> motions.Motion:
+    def _plan(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> Motion:
         self._look(joints, gripper, picture)
         try:
             if self._put_down:
@@ -95,7 +85,7 @@ class Episode:
             if np.linalg.norm(self._cube_m - self._plate_m) < PLATE_RADIUS_M:
                 return motions.retreat(joints)
             return motions.pick_and_place(joints, self._cube_m, self._plate_m)
-        except motions.OutOfReachError as error:
+        except OutOfReachError as error:
             raise StayError(f"out of reach: {error}") from error
 
     def _look(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> None:
@@ -131,26 +121,9 @@ class Episode:
         return "release" if at_gate else "carry"
 
     def targets(self, joints: Array, horizon: int, rate_hz: float) -> tuple[Array, Array]:
-        """Return joint targets (H, 7) rad and gripper (H,) 0 or 1, from `joints` at step 0 on.
-
-        What is left between arm and motion fades; steps keep _CHUNK_SPEED of the velocity limits
-        and end inside the position limits.
-        """
+        """Return joint targets (H, 7) rad and gripper (H,) 0 or 1, from `joints` at step 0 on."""
         assert self._motion is not None
-        time = np.arange(horizon) / rate_hz
-        samples = self._index + time * motions.RATE_HZ
-        samples = np.minimum(np.rint(samples).astype(np.intp), len(self._motion.joints) - 1)
-        fade = np.clip(time / _OFFSET_FADES_S, 0.0, 1.0)
-        rest = 1.0 - fade**3 * (10.0 - 15.0 * fade + 6.0 * fade**2)
-        offset = joints - self._motion.joints[self._index]
-        targets = self._motion.joints[samples] + rest[:, None] * offset
-        fastest = _CHUNK_SPEED * VELOCITY_RAD_S / rate_hz
-        steps = np.clip(np.diff(targets, axis=0), -fastest, fastest)
-        targets = joints + np.concatenate([np.zeros((1, 7)), np.cumsum(steps, axis=0)])
-        # A start inside the margin is left by the motion, never by a step.
-        lower = np.minimum(LOWER_RAD + MARGIN_RAD, joints)
-        upper = np.maximum(UPPER_RAD - MARGIN_RAD, joints)
-        return np.clip(targets, lower, upper), self._motion.gripper[samples]
+        return self._motion.targets(self._index, joints, horizon, rate_hz, RANGES)
 
 
 def _in_hand(picture: NDArray[np.uint8], colour: str, joints: Array) -> bool:
@@ -159,6 +132,6 @@ def _in_hand(picture: NDArray[np.uint8], colour: str, joints: Array) -> bool:
     tool = tool_pose(joints)[:3, 3]
     ends = EXTERIOR.project([tool, tool + EXTERIOR.axes[:, 1] * motions.GRASP_M * 2.0], size_px)
     radius = float(np.linalg.norm(ends[1] - ends[0]))
-    seen = np.argwhere(vision.colour_mask(picture, colour))
+    seen = np.argwhere(colour_mask(picture, colour))
     near = np.linalg.norm(seen - ends[0], axis=1) < radius
     return int(near.sum()) >= 6

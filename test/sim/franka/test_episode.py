@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from gr00t_ros.sim import motion as motions
-from gr00t_ros.sim.calibration import EXTERIOR
-from gr00t_ros.sim.episode import Episode, StayError
-from gr00t_ros.sim.instruction import Task
-from gr00t_ros.sim.kinematics import HOME_RAD, VELOCITY_RAD_S, tool_pose
+from gr00t_ros.sim.franka import motion as motions
+from gr00t_ros.sim.franka.calibration import EXTERIOR
+from gr00t_ros.sim.franka.episode import Episode
+from gr00t_ros.sim.franka.instruction import Task
+from gr00t_ros.sim.franka.kinematics import HOME_RAD, VELOCITY_RAD_S, tool_pose
+from gr00t_ros.sim.path import StayError
 
 SIZE_PX = (180, 320)
 CUBE_M, PLATE_M = (0.42, 0.2), (0.55, -0.1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.sim.calibration import EXTERIOR
+from gr00t_ros.sim.franka.calibration import EXTERIOR
 
 Array = NDArray[np.float64]
 

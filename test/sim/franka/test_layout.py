@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gr00t_ros.sim import layout
+from gr00t_ros.sim.franka import layout
 
 SEEDS = range(100)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gr00t_ros.sim import motion as motions
-from gr00t_ros.sim.kinematics import (
+from gr00t_ros.sim.franka import motion as motions
+from gr00t_ros.sim.franka.kinematics import (
     HOME_RAD,
     LOWER_RAD,
     MARGIN_RAD,
@@ -14,6 +14,7 @@ from gr00t_ros.sim.kinematics import (
     VELOCITY_RAD_S,
     tool_pose,
 )
+from gr00t_ros.sim.path import RATE_HZ, OutOfReachError
 
 CUBE_M, PLATE_M = np.array([0.42, 0.2]), np.array([0.55, -0.1])
 PLACES = st.tuples(st.floats(0.37, 0.6), st.floats(-0.24, 0.24)).map(np.array)
@@ -34,11 +35,11 @@ def heights(motion) -> np.ndarray:
 def test_every_motion_is_slow_smooth_and_inside_the_limits(cube, plate):
     """Speed and acceleration as promised, at rest at both ends, margins kept."""
     motion = motions.pick_and_place(HOME_RAD, cube, plate)
-    speed = np.diff(motion.joints, axis=0) * motions.RATE_HZ
-    acceleration = np.diff(speed, axis=0) * motions.RATE_HZ
-    assert np.all(np.abs(speed) <= 1.02 * motions.SPEED * VELOCITY_RAD_S)
+    speed = np.diff(motion.joints, axis=0) * RATE_HZ
+    acceleration = np.diff(speed, axis=0) * RATE_HZ
+    assert np.all(np.abs(speed) <= 1.02 * motions.PACE.speed * VELOCITY_RAD_S)
     # The bound is a straight leg's; a curved one (up and down) may exceed it a little.
-    assert np.abs(acceleration).max() < 1.6 * motions.ACCELERATION_RAD_S2
+    assert np.abs(acceleration).max() < 1.6 * motions.PACE.acceleration_rad_s2
     assert np.abs(speed[[0, -1]]).max() < 0.02
     assert np.all(motion.joints >= LOWER_RAD + MARGIN_RAD)
     assert np.all(motion.joints <= UPPER_RAD - MARGIN_RAD)
@@ -60,7 +61,7 @@ def test_the_gripper_closes_at_the_cube_and_opens_at_the_plate(motion):
 def test_a_gate_outlasts_eight_steps_and_400_ms(motion):
     """Else a late answer would lift the arm before the gripper was seen closed."""
     for gate in motion.gates:
-        assert (gate.end - gate.start) / motions.RATE_HZ > 8 / 15 + 0.4
+        assert (gate.end - gate.start) / RATE_HZ > 8 / 15 + 0.4
         assert np.ptp(motion.joints[gate.start : gate.end + 1], axis=0).max() == 0.0
 
 
@@ -94,7 +95,7 @@ def test_placing_what_is_held_begins_with_a_grip(motion):
 
 def test_out_of_reach_is_an_error():
     """It names the place."""
-    with pytest.raises(motions.OutOfReachError, match="x 1.200"):
+    with pytest.raises(OutOfReachError, match="x 1.200"):
         motions.pick_and_place(HOME_RAD, np.array([1.2, 0.0]), PLATE_M)
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.sim.path import JointRanges
+
 Array = NDArray[np.float64]
 
 JOINTS = tuple(f"fr3_joint{number}" for number in range(1, 8))
@@ -37,6 +39,7 @@ LOWER_RAD = np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.01
 UPPER_RAD = np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159])
 VELOCITY_RAD_S = np.array([2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26])
 MARGIN_RAD = 0.05
+RANGES = JointRanges(LOWER_RAD, UPPER_RAD, VELOCITY_RAD_S, MARGIN_RAD)
 # DROID's home, with the wrist turned so that the jaws close along the base's y.
 HOME_RAD = np.array([0.0, -0.628, 0.0, -2.513, 0.0, 1.885, np.pi / 4])
 

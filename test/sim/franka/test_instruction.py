@@ -2,7 +2,7 @@
 
 import pytest
 
-from gr00t_ros.sim.instruction import Task, parse_task
+from gr00t_ros.sim.franka.instruction import Task, parse_task
 
 
 @pytest.mark.parametrize(

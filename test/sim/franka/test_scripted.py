@@ -14,9 +14,11 @@ from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
 from gr00t_ros.sidecar.policies import make_policy as make_by_name  # noqa: E402
 from gr00t_ros.sidecar.strict import check_nested  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
-from gr00t_ros.sim.kinematics import LOWER_RAD, UPPER_RAD  # noqa: E402
+from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD  # noqa: E402
+from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
+from gr00t_ros.sim.franka.scripted import make_policy  # noqa: E402
+from gr00t_ros.sim.franka.task import cube_on_plate  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
-from gr00t_ros.sim.scripted import make_policy  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 
@@ -27,7 +29,7 @@ GIVE_UP_S = 12.0
 @pytest.fixture(scope="module")
 def simulation():
     """Seed 1 at its start."""
-    return Simulation(1)
+    return Simulation(FRANKA, 1)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def test_the_green_cube_goes_where_the_words_say():
     loop = ClosedLoop(N17, 0)
     loop.text = "put the green cube on the blue plate"
     assert not loop.run(GIVE_UP_S).success
-    assert loop.simulation.cube_on_plate("green")
+    assert cube_on_plate(loop.simulation, "green")
 
 
 def test_a_policy_that_forgets_in_mid_air_carries_on():

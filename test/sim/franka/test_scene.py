@@ -7,11 +7,12 @@ mujoco = pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from closed_loop import NEEDS_MODEL  # noqa: E402
 
-from gr00t_ros.sim import scene  # noqa: E402
-from gr00t_ros.sim.assets import require_assets  # noqa: E402
-from gr00t_ros.sim.calibration import CUBE_EDGE_M, EXTERIOR  # noqa: E402
-from gr00t_ros.sim.kinematics import LOWER_RAD, UPPER_RAD  # noqa: E402
-from gr00t_ros.sim.layout import draw_layout  # noqa: E402
+from gr00t_ros.sim.assets import PANDA, require_assets  # noqa: E402
+from gr00t_ros.sim.franka import scene  # noqa: E402
+from gr00t_ros.sim.franka.calibration import CUBE_EDGE_M, EXTERIOR  # noqa: E402
+from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD  # noqa: E402
+from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
+from gr00t_ros.sim.room import TIMESTEP_S  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 
@@ -19,7 +20,7 @@ pytestmark = NEEDS_MODEL
 @pytest.fixture(scope="module")
 def world():
     """Seed 4's model and its data at the start."""
-    model = scene.build_model(require_assets(), draw_layout(4))
+    model = scene.build_model(require_assets(PANDA), draw_layout(4))
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     return model, data
@@ -61,5 +62,5 @@ def test_the_wrist_camera_moves_with_the_hand(world):
 def test_the_robot_has_few_enough_faces_to_render(world):
     """The installed meshes are the simplified ones."""
     model, _ = world
-    assert model.opt.timestep == scene.TIMESTEP_S
+    assert model.opt.timestep == TIMESTEP_S
     assert 20_000 < model.mesh_facenum.sum() < 60_000

@@ -1,0 +1,74 @@
+"""The simulated Franka FR3 with Robotiq 2F-85 as data, with its world, task and policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.sidecar.policies import Policy
+from gr00t_ros.sim.assets import PANDA, require_assets
+from gr00t_ros.sim.description import Controller, Joint, LinkPose, RobotDescription, Task
+from gr00t_ros.sim.franka.kinematics import HOME_RAD, JOINTS
+from gr00t_ros.sim.franka.layout import draw_layout
+
+if TYPE_CHECKING:
+    from gr00t_ros.sim.physics import Simulation
+
+GRIPPER_JOINT = "robotiq_85_left_knuckle_joint"
+GRIPPER_CLOSED_RAD = 0.8
+_GRIPPER_CONTROL_PER_RAD = 255.0 / GRIPPER_CLOSED_RAD  # the 2F-85's own command register
+_FLANGE_M = 0.107
+
+
+def _build_model(seed: int) -> Any:
+    from gr00t_ros.sim.franka.scene import build_model
+
+    return build_model(require_assets(PANDA), draw_layout(seed))
+
+
+def _make_task(simulation: Simulation, seed: int) -> Task:
+    from gr00t_ros.sim.franka.task import PickAndPlace
+
+    return PickAndPlace(simulation, seed)
+
+
+def _make_policy(embodiment: Embodiment) -> Policy:
+    from gr00t_ros.sim.franka.scripted import make_policy
+
+    return make_policy(embodiment)
+
+
+FRANKA = RobotDescription(
+    name="franka",
+    title="Franka",
+    model=PANDA,
+    embodiment="franka_droid",
+    instruction="put the red cube on the blue plate",
+    joints=(
+        *(
+            Joint(name, f"joint{number}", f"servo{number}", ready_rad=float(ready))
+            for number, (name, ready) in enumerate(zip(JOINTS, HOME_RAD, strict=True), start=1)
+        ),
+        Joint(
+            GRIPPER_JOINT,
+            "left_driver_joint",
+            "fingers_actuator",
+            control_per_rad=_GRIPPER_CONTROL_PER_RAD,
+            range_rad=(0.0, GRIPPER_CLOSED_RAD),
+        ),
+    ),
+    controllers=(
+        Controller("fr3_arm_controller", JOINTS),
+        Controller("gripper_controller", (GRIPPER_JOINT,)),
+    ),
+    cameras=("exterior", "wrist"),
+    # the policy's own size: no larger picture would reach it, and 0.17 MB fits the shared-memory
+    # segment of Fast DDS (0.5 MB, environment.md) where two of 360 x 640 do not
+    picture_px=(180, 320),
+    # fr3_link8, the flange; gym-hil calls its body "attachment" but turns it about z
+    poses=(LinkPose("ee_pose", "fr3_link0", "link7", (0.0, 0.0, _FLANGE_M)),),
+    recorded=(),
+    build_model=_build_model,
+    make_task=_make_task,
+    make_policy=_make_policy,
+)

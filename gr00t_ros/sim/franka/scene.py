@@ -1,0 +1,107 @@
+"""The Franka's world as a MuJoCo model: arm, 2F-85, table, two cubes, a plate, two cameras.
+
+Built in memory from the installed robot model (assets.py) and a layout. It names what it adds;
+stepping is physics.py's, pictures are cameras.py's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mujoco
+
+from gr00t_ros.sim.franka.calibration import (
+    CUBE_EDGE_M,
+    EXTERIOR,
+    PLATE_HEIGHT_M,
+    PLATE_RADIUS_M,
+)
+from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD
+from gr00t_ros.sim.franka.layout import Layout
+from gr00t_ros.sim.room import (
+    CUBE_COLOURS,
+    Servo,
+    add_camera,
+    add_cube,
+    add_room,
+    add_servo,
+    add_table,
+    prepare,
+)
+
+EXTERIOR_CAMERA = "exterior"
+WRIST_CAMERA = "wrist"
+CUBES = {"red": "red_cube", "green": "green_cube"}
+PLATE = "blue_plate"
+
+# Position servos: critically damped for about 1.5 kg m^2 at the base and less outwards, so stiff
+# that 1 rad/s lags by less than 0.02 rad. Torques are the Franka's (limits.md).
+_STIFFNESS = (20000.0, 20000.0, 15000.0, 15000.0, 4000.0, 4000.0, 2500.0)
+_DAMPING = (340.0, 340.0, 230.0, 230.0, 60.0, 60.0, 35.0)
+_TORQUE_NM = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
+
+# The robot's own lights and pads would be small coloured blobs: kept grey.
+_MATERIALS = {"light_blue": (0.55, 0.60, 0.64, 1.0), "green": (0.6, 0.64, 0.6, 1.0)}
+
+
+def build_model(robot_xml: Path, layout: Layout) -> mujoco.MjModel:
+    """Compile the world from the robot's `robot_xml` (assets.require_assets) and a layout."""
+    spec = mujoco.MjSpec.from_file(str(robot_xml))
+    spec.modelname = "gr00t_ros franka"
+    prepare(spec)
+    _set_contacts(spec)
+    _prepare_robot(spec)
+    _add_servos(spec)
+    add_room(spec, -0.75)
+    add_table(spec, (0.35, 0.0, -0.02), (0.55, 0.6, 0.02))
+    _add_things(spec, layout)
+    _add_cameras(spec)
+    return spec.compile()
+
+
+def _set_contacts(spec: mujoco.MjSpec) -> None:
+    # Friction cones and no-slip steps that let two small pads carry a cube without creep.
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = 10.0
+    spec.option.noslip_iterations = 3
+
+
+def _prepare_robot(spec: mujoco.MjSpec) -> None:
+    for number in range(7):
+        spec.joint(f"joint{number + 1}").range = (LOWER_RAD[number], UPPER_RAD[number])
+    for name, rgba in _MATERIALS.items():
+        spec.material(name).rgba = rgba
+    for name in ("white", "off_white", "black", "dark_grey", "gray"):
+        spec.material(name).specular = 0.25
+        spec.material(name).shininess = 0.4
+
+
+def _add_servos(spec: mujoco.MjSpec) -> None:
+    for actuator in list(spec.actuators):
+        if actuator.name != "fingers_actuator":
+            spec.delete(actuator)
+    for number, gains in enumerate(zip(_STIFFNESS, _DAMPING, _TORQUE_NM, strict=True), start=1):
+        add_servo(spec, Servo(f"servo{number}", f"joint{number}", *gains))
+
+
+def _add_things(spec: mujoco.MjSpec, layout: Layout) -> None:
+    plate = spec.worldbody.add_body(name=PLATE, pos=(*layout.blue_plate_m, 0.5 * PLATE_HEIGHT_M))
+    plate.add_geom(
+        name=PLATE,
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        rgba=CUBE_COLOURS["blue"],
+        size=(PLATE_RADIUS_M, 0.5 * PLATE_HEIGHT_M, 0.0),
+    )
+    for name, place_m, yaw_rad in (
+        (CUBES["red"], layout.red_cube_m, layout.red_yaw_rad),
+        (CUBES["green"], layout.green_cube_m, layout.green_yaw_rad),
+    ):
+        add_cube(spec, name, (*place_m, 0.5 * CUBE_EDGE_M), CUBE_EDGE_M, yaw_rad)
+
+
+def _add_cameras(spec: mujoco.MjSpec) -> None:
+    add_camera(spec.worldbody, EXTERIOR_CAMERA, EXTERIOR)
+    # Where DROID has its hand camera: beside the gripper, looking along the fingers.
+    wrist = spec.body("attachment").add_camera(name=WRIST_CAMERA, pos=(-0.06, 0.015, 0.0))
+    wrist.fovy = 60.0
+    wrist.quat = (0.0, 1.0, -1.0, 0.0)

@@ -1,0 +1,32 @@
+"""The simulated robots by name, and which of them an embodiment is for."""
+
+from __future__ import annotations
+
+from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.core.errors import EmbodimentError, SettingsError
+from gr00t_ros.sim.description import RobotDescription
+from gr00t_ros.sim.franka.robot import FRANKA
+
+ROBOTS = {robot.name: robot for robot in (FRANKA,)}
+
+
+def find_robot(name: str) -> RobotDescription:
+    """Return the robot of that name; raises SettingsError naming those that there are."""
+    if name not in ROBOTS:
+        raise SettingsError(f"robot: got {name!r}, expected one of {', '.join(ROBOTS)}")
+    return ROBOTS[name]
+
+
+def robot_for(embodiment: Embodiment) -> RobotDescription:
+    """Return the robot that has all joints that the embodiment commands.
+
+    Raises EmbodimentError where none has.
+    """
+    wanted = set(embodiment.joint_names)
+    for robot in ROBOTS.values():
+        if wanted <= set(robot.joint_names):
+            return robot
+    raise EmbodimentError(
+        f"{embodiment.source}: no simulated robot ({', '.join(ROBOTS)}) has the joints "
+        f"{', '.join(embodiment.joint_names)}"
+    )
