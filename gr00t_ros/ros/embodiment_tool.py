@@ -17,13 +17,14 @@ from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import Gr00tError, SettingsError
 from gr00t_ros.core.modality import ModalityConfig
 from gr00t_ros.sidecar.cli.check import main as check
-from gr00t_ros.sidecar.cli.report import facts, printable, table
+from gr00t_ros.sidecar.cli.report import facts
 from gr00t_ros.sidecar.client import PolicyClient
 from gr00t_ros.sidecar.dataset_meta import read_dataset_meta
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.environment import read_environment
 from gr00t_ros.sidecar.known import Known
 from gr00t_ros.sidecar.skeleton import skeleton
+from gr00t_ros.sidecar.text_table import printable, table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
