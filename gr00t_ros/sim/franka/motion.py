@@ -14,9 +14,9 @@ from gr00t_ros.sim.path import Motion, OutOfReachError, Pace, Path
 
 Array = NDArray[np.float64]
 
-# So gentle from rest that a reply 400 ms late still begins within 0.15 rad of the held position
-# (the node's guard).
-PACE = Pace(speed=0.26, acceleration_rad_s2=1.5)
+# So gentle from rest that a reply 500 ms late still begins within 0.15 rad of the held position
+# (the node's guard): its step after 100 ms of commit time.
+PACE = Pace(speed=0.26, acceleration_rad_s2=1.1)
 HOVER_M = 0.15
 GRASP_M = 0.5 * CUBE_EDGE_M
 PLACE_M = PLATE_HEIGHT_M + GRASP_M + 0.003

@@ -45,6 +45,15 @@ def test_every_motion_is_slow_smooth_and_inside_the_limits(cube, plate):
     assert np.all(motion.joints <= UPPER_RAD - MARGIN_RAD)
 
 
+@given(PLACES, PLACES)
+def test_a_reply_500_ms_late_begins_within_what_the_guard_lets_pass(cube, plate):
+    """From each rest, the step 600 ms on (100 ms are committed) is less than 0.15 rad away."""
+    motion = motions.pick_and_place(HOME_RAD, cube, plate)
+    for start in (0, *motion.ends[:-1]):
+        then = min(start + round(0.6 * RATE_HZ), len(motion.joints) - 1)
+        assert np.abs(motion.joints[then] - motion.joints[start]).max() < 0.15
+
+
 def test_the_gripper_closes_at_the_cube_and_opens_at_the_plate(motion):
     """Gates are where the tool is low, and the gripper changes there only."""
     closing, opening = motion.gates
