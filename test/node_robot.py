@@ -19,7 +19,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from ros_fixtures import call, collect, wait_until
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros import qos
@@ -182,6 +182,19 @@ class Rig:
         """Until chunks are replayed and the arm is seen in motion."""
         self.wait_for_mode("replaying")
         wait_until(lambda: self.speed_rad_s > MOVING_RAD_S, "an arm in motion")
+
+    def arm_moved_by(self, rad: float, within_s: float) -> Any:
+        """What an operator may command: the first arm joint `rad` further, the others as now."""
+        names, at = self._joints.name[:7], list(self._joints.position[:7])
+        self.goal = at[0] + rad
+        point = JointTrajectoryPoint(positions=[self.goal, *at[1:]], velocities=[0.0] * 7)
+        point.time_from_start.sec, rest = int(within_s), within_s % 1.0
+        point.time_from_start.nanosec = int(rest * 1e9)
+        return JointTrajectory(joint_names=list(names), points=[point])
+
+    def arm_at(self, joint: int, rad: float) -> bool:
+        """Whether a joint is measured there, to 0.02 rad."""
+        return abs(self._joints.position[joint] - rad) < 0.02
 
     def assert_rest(self) -> None:
         """Every joint state of the next 0.2 s tells of an arm at rest."""

@@ -37,7 +37,7 @@ CORE = (
     "stop shaper sampler pace plan replay_settings coverage planner replay "
     "watchdog pause_reason settling mode session_settings stops asking session latency offset "
     "watch_row watch_rows_inputs watch_rows_policy watch_rows_arm watch_table watch_document "
-    "watch_camera watch_clock watch_sidecar watch_streams watch_motion watch_operator"
+    "shadow_error watch_camera watch_clock watch_sidecar watch_streams watch_motion watch_operator"
 ).split()
 # The core takes `now_ns` and returns values; its caller has the clock, threads and files.
 NOT_IN_CORE = frozenset(

@@ -130,6 +130,11 @@ class Session(Stops):
         if self.mode in (Mode.HOLDING, Mode.STOPPING):
             self.replay.resume()
         verdict = self.replay.accept(chunk, now_ns)
+        if verdict.kind == "jump" and self.settings.shadow and held is not None:
+            # Others moved the arm away from our plan; the policy saw where to.
+            self.replay.start(now_ns, held)
+            self.counts.restarts += 1
+            verdict = self.replay.accept(chunk, now_ns)
         self._count(verdict, now_ns)
         return verdict
 

@@ -18,6 +18,7 @@ class SessionSettings:
     retry_ns: int = 200_000_000  # wait after a failed query
     refusals_to_fault: int = 3  # control.md 3, consecutive failures
     rebase_rad: float = 1e-3  # reference and plan further apart: someone else commanded
+    shadow: bool = False  # nothing is commanded: the plan follows where others move the arm
     latency_memory: int = 32  # queries whose longest latency decides when to ask at the latest
 
 
@@ -31,3 +32,4 @@ class Counts:
     dropped: int = 0
     failures: int = 0
     windows: int = 0
+    restarts: int = 0  # in shadow: of the plan, where the arm is, because others moved it away

@@ -275,11 +275,7 @@ class Configured:
         return [str(gap) for gap in observation] if isinstance(observation, tuple) else []
 
     def _start_problems(self) -> list[str]:
-        try:
-            finding = self.surroundings.held_finding()
-        except Gr00tError as error:
-            return [str(error)]
-        return [finding.reason] if finding else []
+        return [finding.reason for finding in self._start()[1]]
 
     def _on_check(self, check: Check | None, error: Exception | None) -> None:
         """Runs on the worker thread."""

@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from diagnostic_msgs.msg import DiagnosticArray, KeyValue
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
@@ -22,12 +21,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from gr00t_ros.core.errors import Gr00tError
-from gr00t_ros.core.mode import FAULTED, Mode
-from gr00t_ros.msg import PolicyStatus
-from gr00t_ros.ros import parameters, qos, status
+from gr00t_ros.core.mode import MOVING
+from gr00t_ros.ros import parameters
 from gr00t_ros.ros.configured import Configured
 from gr00t_ros.ros.inputs import PULL_PERIOD_NS
 from gr00t_ros.ros.operator import NOT_CONFIGURED, Operator
+from gr00t_ros.ros.reporter import Reporter
 from gr00t_ros.ros.server_access import defaults_of
 from gr00t_ros.ros.sidecar_process import SidecarProcess
 from gr00t_ros.ros.spin import run_node
@@ -35,10 +34,10 @@ from gr00t_ros.sidecar.template import MAX_INSTRUCTION_BYTES
 from gr00t_ros.srv import SetInstruction
 
 _PULL_S, _STATUS_S, _DIAGNOSTICS_S = PULL_PERIOD_NS * 1e-9, 0.1, 1.0
-_STATUS_EVERY = 5  # ticks of the status timer between two unchanged statuses
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 _ERROR = TransitionCallbackReturn.ERROR
 _INACTIVE, _ACTIVE = "inactive", "active"
+_LATCHED = "a fault is latched"
 
 Transition = Callable[[], TransitionCallbackReturn]
 
@@ -52,11 +51,8 @@ class PolicyNode(LifecycleNode):
         self._values = parameters.declare(self, defaults_of())
         self._parts: Configured | None = None
         self._sidecar: SidecarProcess | None = None  # kept: the next waits for the last's end
-        self._said: tuple[str, str] = ("", "")
-        self._ticks = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._status = self.create_publisher(PolicyStatus, "~/status", qos.STATUS)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+        self._reporter = Reporter(self)
         self.create_service(SetInstruction, "~/set_instruction", self._set_instruction)
         self._operator = Operator(self, lambda: self._parts)
         self.create_timer(_PULL_S, self._pull, clock=steady)
@@ -123,7 +119,7 @@ class PolicyNode(LifecycleNode):
         """After a transition that raised: stop if anything moves, close, go unconfigured."""
 
         def recover() -> TransitionCallbackReturn:
-            if self._parts is not None and self._parts.replay.snapshot.mode in _MOVING_MODES:
+            if self._parts is not None and self._parts.replay.snapshot.mode in MOVING:
                 self._parts.deactivate()
             return self._close()
 
@@ -144,7 +140,7 @@ class PolicyNode(LifecycleNode):
             return action()
         except Gr00tError as error:
             self.get_logger().error(f"{name}: {error}")
-            self._say(f"{name} failed: {error}")
+            self._reporter.say(f"{name} failed: {error}")
             return otherwise
         except Exception:
             self.get_logger().error(f"{name} raised:\n{traceback.format_exc()}")
@@ -216,73 +212,19 @@ class PolicyNode(LifecycleNode):
             self._parts.inputs.pull()
 
     def _report(self) -> None:
-        """Publish the status at once when mode or reason changed, else at 2 Hz."""
-        parts = self._parts
-        if parts is None:
-            latched = self._operator.latched
-            if latched:
-                self._say(f"a fault is latched: {latched}; call ~/reset")
-            elif self._said[0] != Mode.UNCONFIGURED.value or self._said[1].startswith("a fault is"):
-                self._say(NOT_CONFIGURED)  # else why configure failed stays said
-            return
-        if self._state_machine.current_state[1] == _INACTIVE:
-            parts.follow_readiness()
-        parts.keep_warm()
-        snapshot = parts.replay.snapshot
-        self._ticks += 1
-        changed = (snapshot.mode.value, snapshot.reason) != self._said
-        if changed or self._ticks % _STATUS_EVERY == 0:
-            message = self._message()
-            self._status.publish(message)
-        if changed:
-            fault_began = snapshot.mode in FAULTED
-            self._said = (snapshot.mode.value, snapshot.reason)
-            self._log_change(fault_began)
-            self._diagnostics.publish(status.diagnostics(message, parts.server_entries()))
-
-    def _log_change(self, fault_began: bool) -> None:
-        text = ": ".join(part for part in self._said if part)
-        # Two lines of code: rclpy refuses another severity from the same line.
-        if fault_began:
-            self.get_logger().error(text)
-        else:
-            self.get_logger().info(text)
-
-    def _say(self, reason: str) -> None:
-        """Publish why there is nothing more to say than that the node is unconfigured."""
-        if self._said == (Mode.UNCONFIGURED.value, reason):
-            return
-        self._said = (Mode.UNCONFIGURED.value, reason)
-        message = PolicyStatus(mode=Mode.UNCONFIGURED.value, reason=reason)
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._status.publish(message)
+        parts, reporter = self._parts, self._reporter
+        if parts is not None:
+            if self._state_machine.current_state[1] == _INACTIVE:
+                parts.follow_readiness()
+            parts.keep_warm()
+            reporter.report(parts, self._values)
+        elif self._operator.latched:
+            reporter.say(f"{_LATCHED}: {self._operator.latched}; call ~/reset")
+        elif reporter.unconfigured_reason is None or _LATCHED in reporter.unconfigured_reason:
+            reporter.say(NOT_CONFIGURED)  # else why configure failed stays said
 
     def _diagnose(self) -> None:
-        if self._parts is not None:
-            entries = self._parts.server_entries()
-            self._diagnostics.publish(status.diagnostics(self._message(), entries))
-
-    def _message(self) -> PolicyStatus:
-        parts, values = self._configured(), self._values
-        message = PolicyStatus(
-            instruction=parts.queries.instruction,
-            robot=parts.embodiment.robot,
-            embodiment_tag=parts.embodiment.tag,
-            server=parts.server,
-            streams=status.streams(parts.surroundings.reports()),
-            queries=parts.queries.sent,
-            latencies=status.latencies(parts.queries.latencies, parts.replay.latencies),
-        )
-        message.header.stamp = self.get_clock().now().to_msg()
-        status.fill_server(message, parts.check)
-        shadow = KeyValue(key="shadow", value=str(values.shadow).lower())
-        message.details = [*message.details, shadow, *status.coverage(parts.coverage())]
-        message.details = [*message.details, *parts.sidecar.details()]
-        status.fill_session(message, parts.replay.snapshot)
-        return message
-
-
-_MOVING_MODES = (Mode.BLENDING_IN, Mode.REPLAYING, Mode.STOPPING)
+        self._reporter.diagnose(self._parts, self._values)
 
 
 def _leave(node: Node) -> None:

@@ -14,19 +14,21 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.core.embodiment import Embodiment, Output
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.core.mode import MOVING, Mode
 from gr00t_ros.core.replay import Replay
+from gr00t_ros.core.shadow_error import JointError, ShadowError
 from gr00t_ros.core.watch_clock import ClockJump, SilentClock
 from gr00t_ros.core.watch_motion import TrackingError, reference_against_plan
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.rivals import Rivals
-from gr00t_ros.ros.surroundings import Surroundings
+from gr00t_ros.ros.surroundings import Positions, Surroundings
 
 _S = 1e9
+_SUMMARY_EVERY = 10  # ticks
 
 
 class RunningWatches:
@@ -53,6 +55,8 @@ class RunningWatches:
             for output, end in zip(embodiment.outputs, ends, strict=True)
         }
         self._jumped = False
+        self._shadow, self._ticks = ShadowError(), 0
+        self.shadow_errors: tuple[JointError, ...] = ()
         self.apply(values)
         self.begin()
 
@@ -79,8 +83,16 @@ class RunningWatches:
         )
 
     def held(self) -> NDArray[np.float64] | None:
-        """(J,) position that the controllers hold, None when unknown."""
-        return self._around.held()
+        """(J,) position that the controllers hold, None when unknown.
+
+        In shadow others move the arm, maybe without telling: measured is then as good as held.
+        """
+        if not self._values.shadow:
+            return self._around.held()
+        try:
+            return self._around.start()
+        except ObservationError:
+            return None
 
     def ask(self, episode: int) -> bool:
         """Have the worker query with the newest observation; False when it is busy."""
@@ -103,19 +115,38 @@ class RunningWatches:
 
     def _plans(self, mode: Mode) -> Iterator[Finding]:
         """What each controller plays against what it was sent for the stamp of its state."""
-        if mode not in MOVING or self._values.shadow:
+        if self._values.shadow:
+            self._compare(mode)
+            return
+        if mode not in MOVING:
             return
         for output, stamp_ns, played in self._around.references():
-            columns = slice(self._columns[output.name], self._columns[output.name] + len(played))
-            sent = self._replay.sent(stamp_ns - self._clock.offset_ns())
+            sent = self._sent(output, stamp_ns)
             if sent is None:
                 continue
-            position, velocity = (part[columns] for part in sent)
+            position, velocity = sent
             found = reference_against_plan(
                 output.names, played, position, velocity, self._values.reference_error_rad
             )
             if found is not None:
                 yield found
+
+    def _sent(self, output: Output, stamp_ns: int) -> tuple[Positions, Positions] | None:
+        """(n,) position and velocity of the plan for one output at a ROS stamp, if still kept."""
+        columns = slice(self._columns[output.name], self._columns[output.name] + len(output.names))
+        sent = self._replay.sent(stamp_ns - self._clock.offset_ns())
+        return None if sent is None else (sent[0][columns], sent[1][columns])
+
+    def _compare(self, mode: Mode) -> None:
+        """In shadow: our plan against what somebody else really commands."""
+        self._ticks += 1
+        if mode is Mode.REPLAYING:
+            for output, stamp_ns, commanded in self._around.commanded():
+                sent = self._sent(output, stamp_ns)
+                if sent is not None:
+                    self._shadow.add(output.names, stamp_ns, sent[0] - commanded)
+        if self._ticks % _SUMMARY_EVERY == 0:
+            self.shadow_errors = self._shadow.summary()
 
     def _held(self, mode: Mode) -> Iterator[Finding]:
         """A pause does not end by itself while the controller holds another place than measured."""

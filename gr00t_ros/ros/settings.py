@@ -27,6 +27,7 @@ def session(values: Parameters) -> SessionSettings:
         healthy_ticks=values.healthy_ticks,
         retry_ns=values.retry_ms * _MS,
         refusals_to_fault=values.refusals_to_fault,
+        shadow=values.shadow,
     )
 
 

@@ -14,6 +14,7 @@ from gr00t_ros.core.embodiment import ActionKey, Embodiment
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.core.mode import AT_REST, FAULTED, Mode
+from gr00t_ros.core.shadow_error import JointError
 from gr00t_ros.msg import ActionChunk, ActionGroup, PolicyStatus, StageLatency, StreamStatus
 from gr00t_ros.ros.outputs import to_duration, to_time
 from gr00t_ros.ros.queries import Reply
@@ -24,7 +25,11 @@ from gr00t_ros.sidecar.link import Check
 HORIZON_TOO_SHORT = "horizon too short"
 """Key of a status' details whose value says why motion will pause between chunks."""
 
-_WARN = {Mode.WAITING, Mode.STOPPING, *AT_REST}
+SHADOW = "shadow: no controller is commanded"
+SHADOW_ERROR = "shadow error "
+"""Keys of a status' details begin with it: plan minus commanded over the last ten seconds."""
+
+_WARN = {Mode.UNCONFIGURED, Mode.WAITING, Mode.STOPPING, *AT_REST}
 
 
 def streams(reports: Iterable[StreamReport]) -> list[StreamStatus]:
@@ -96,6 +101,23 @@ def coverage(found: Coverage | None) -> list[KeyValue]:
     return [KeyValue(key=key, value=found.text)]
 
 
+def fill_shadow(
+    status: PolicyStatus, shadow: bool, restarts: int, errors: Iterable[JointError]
+) -> None:
+    """Write whether anything reaches a controller, and how far plan and commands are apart.
+
+    In shadow every reason begins with it: who reads "replaying" must not think the arm moves.
+    """
+    details = [KeyValue(key="shadow", value=str(shadow).lower())]
+    if shadow:
+        status.reason = f"{SHADOW}; {status.reason}" if status.reason else SHADOW
+        details.append(KeyValue(key="shadow restarts", value=str(restarts)))
+    for error in errors:
+        text = f"rms {error.rms:.4f}, max {error.worst:.4f}, {error.samples} samples"
+        details.append(KeyValue(key=f"{SHADOW_ERROR}{error.joint} [rad]", value=text))
+    status.details = [*status.details, *details]
+
+
 def action_chunk(embodiment: Embodiment, reply: Reply, verdict: Verdict | None) -> ActionChunk:
     """The message of one chunk; no verdict: it was dropped before the guard saw it."""
     chunk = reply.chunk
@@ -135,7 +157,7 @@ def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> 
         level = DiagnosticStatus.ERROR
     elif mode in _WARN:
         level = DiagnosticStatus.WARN
-    hardware_id = f"{status.robot}:{status.embodiment_tag}"
+    hardware_id = f"{status.robot}:{status.embodiment_tag}".strip(":")
     text = f"{status.mode}: {status.reason}" if status.reason else status.mode
     short = next((pair.value for pair in status.details if pair.key == HORIZON_TOO_SHORT), "")
     if short:
@@ -144,11 +166,21 @@ def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> 
         status=[
             _entry("gr00t_policy: replay", level, text, hardware_id, _policy_values(status)),
             *(_stream_entry(stream, hardware_id) for stream in status.streams),
+            *_shadow_entries(status, hardware_id),
             *more,
         ]
     )
     array.header.stamp = status.header.stamp
     return array
+
+
+def _shadow_entries(status: PolicyStatus, hardware_id: str) -> Iterable[DiagnosticStatus]:
+    """The comparison of a node in shadow, once there is one."""
+    found = [d for d in status.details if d.key.startswith(SHADOW_ERROR)]
+    if found:
+        values = {d.key.removeprefix(SHADOW_ERROR): d.value for d in found}
+        text = "plan minus commanded over the last ten seconds"
+        yield _entry("gr00t_policy: shadow", DiagnosticStatus.OK, text, hardware_id, values)
 
 
 def _policy_values(status: PolicyStatus) -> Mapping[str, object]:

@@ -102,6 +102,18 @@ class Surroundings:
                     found.append((output, sample.stamp_ns, played))
         return tuple(found)
 
+    def commanded(self) -> tuple[tuple[Output, int, Positions], ...]:
+        """As `references`; of an output whose controller is silent what is measured stands in."""
+        found = list(self.references())
+        told = {output.name for output, _, _ in found}
+        samples, _ = self._joint_samples()
+        for output in self._embodiment.outputs:
+            for sample in samples if output.name not in told else ():
+                with contextlib.suppress(ObservationError):
+                    found.append((output, sample.stamp_ns, select(output.names, sample.value)))
+                    break
+        return tuple(found)
+
     def forget(self) -> None:
         """Drop all that was received: after a clock jump it belongs to another time."""
         self._inputs.clear()
