@@ -29,8 +29,9 @@ from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.queries import Queries, Reply, error_text, needs_a_person
+from gr00t_ros.ros.readiness import coverage, output_problems
 from gr00t_ros.ros.replay_thread import ReplayThread
-from gr00t_ros.ros.rest import measured_at_rest
+from gr00t_ros.ros.rest import wait_for_rest
 from gr00t_ros.ros.rivals import LOOK_S, Rivals
 from gr00t_ros.ros.running_watches import RunningWatches
 from gr00t_ros.ros.server_access import read_access
@@ -107,7 +108,7 @@ class Configured:
         )
         self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
         self.check: Check | None = None
-        self.check_error = ""
+        self.check_error = self._unfit = ""
         self._checked_s = -RECHECK_S
         self._delay_p99_ns = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -126,6 +127,13 @@ class Configured:
     def follow_readiness(self) -> list[str]:
         """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
         self._controllers.poll()
+        self.recheck()
+        problems = self.problems()
+        self.replay.post(lambda session, _: session.set_ready(not problems, "; ".join(problems)))
+        return problems
+
+    def recheck(self) -> None:
+        """Have the server checked where that is due: it has not passed, or is too slow."""
         wanted = self.check is None or self._check_coverage_problem() is not None
         held = self.sidecar.problem()
         if held:
@@ -133,9 +141,6 @@ class Configured:
         due = wanted and not held and time.monotonic() - self._checked_s >= RECHECK_S
         if due and self.queries.check():
             self._checked_s = time.monotonic()
-        problems = self.problems()
-        self.replay.post(lambda session, _: session.set_ready(not problems, "; ".join(problems)))
-        return problems
 
     def keep_warm(self) -> None:
         """Keep an idle server warm, where the parameter says so."""
@@ -156,8 +161,14 @@ class Configured:
             found.append("no instruction: set parameter instruction or call ~/set_instruction")
         found += [r.reason for r in self.surroundings.findings(self.clock.now_ns())]
         if not self._values.shadow:  # in shadow nobody is commanded: nobody has to listen
-            found += self._output_problems() + self._controllers.problems()
-        return found or self._observation_problems() or self._start_problems()
+            found += (
+                output_problems(self._node, self.outputs, self._rivals)
+                + self._controllers.problems()
+            )
+        gaps = self.inputs.observe()
+        if not found and isinstance(gaps, tuple):  # for example a history that is too short
+            return [str(gap) for gap in gaps]
+        return found or [finding.reason for finding in self._start()[1]]
 
     def server_entries(self) -> list[DiagnosticStatus]:
         """What /diagnostics says of the policy server."""
@@ -167,7 +178,7 @@ class Configured:
     def coverage(self) -> Coverage | None:
         """How the horizon covers the p99 of the newest delays without warm-up; None: none yet."""
         p99_ns = self._delay_p99_ns
-        return self._coverage(p99_ns, "p99 latency") if p99_ns else None
+        return coverage(self.embodiment, self._values, p99_ns, "p99 latency") if p99_ns else None
 
     def activate(self) -> None:
         """Begin a session; raises Gr00tError when the start position is not known."""
@@ -182,14 +193,9 @@ class Configured:
     def deactivate(self) -> None:
         """Stop, and wait on steady time until the arm rests, at most stop_timeout_s."""
         self.replay.call(lambda session, now_ns: session.active and session.deactivate(now_ns))
-        arm = (self.inputs, self.surroundings, self._values.rest_velocity)
-        deadline_s = time.monotonic() + self._values.stop_timeout_s
-        while time.monotonic() < deadline_s:
-            if not self._session_active() and measured_at_rest(*arm):
-                return
-        self._node.get_logger().warning(
-            f"deactivate: no rest was measured within {self._values.stop_timeout_s} s"
-        )
+        late = wait_for_rest(self._session_active, self.inputs, self.surroundings, self._values)
+        if late:
+            self._node.get_logger().warning(f"deactivate: {late}")
 
     def change_instruction(self, text: str) -> int:
         """Take `text` as the instruction of a new episode; returns its number."""
@@ -212,10 +218,13 @@ class Configured:
 
         As an activation: no cause persists, held and measured position agree.
         """
-        start, apart = self._start()
+        start, against = self._start()
+        if self._unfit:
+            text = f"policy server {self.server}: {self._unfit}"
+            against.append(Finding("chunk_shape", Reaction.FAULT, text))
 
         def go_on(session: Session, now_ns: int) -> str:
-            findings = [*self.watches.findings(now_ns, session.mode), *apart]
+            findings = [*self.watches.findings(now_ns, session.mode), *against]
             refusal = leave(session, now_ns, start, findings)
             if not refusal:
                 self.watches.begin()
@@ -250,32 +259,9 @@ class Configured:
         """Why the server is too slow by its second inference; it is timed again until it is not."""
         if self.check is None:
             return None
-        found = self._coverage(self.check.inference_ns, "inference")
+        inference_ns = self.check.inference_ns
+        found = coverage(self.embodiment, self._values, inference_ns, "inference")
         return None if found.covered else found.text
-
-    def _coverage(self, latency_ns: int, measure: str) -> Coverage:
-        robot, steps = self.embodiment, self._values.execute_steps
-        replay = settings.replay(self._values)
-        horizon = robot.action_horizon
-        return Coverage(replay, horizon, robot.step_ns, steps, latency_ns, measure)
-
-    def _output_problems(self) -> list[str]:
-        found = []
-        for topic, question in self.outputs.readers().items():
-            if not self._node.get_subscriptions_info_by_topic(topic):
-                found.append(f"nobody reads {topic}: {question}")
-            rivals = self._rivals.of(topic)
-            if rivals:
-                found.append(f"another publisher commands {topic}: {rivals}; stop it first")
-        return found
-
-    def _observation_problems(self) -> list[str]:
-        """Why no observation could be assembled now, for example a history that is too short."""
-        observation = self.inputs.observe()
-        return [str(gap) for gap in observation] if isinstance(observation, tuple) else []
-
-    def _start_problems(self) -> list[str]:
-        return [finding.reason for finding in self._start()[1]]
 
     def _on_check(self, check: Check | None, error: Exception | None) -> None:
         """Runs on the worker thread."""
@@ -290,6 +276,7 @@ class Configured:
                 f"{check.warmup_ns / 1e6:.0f} ms, the next {check.inference_ns / 1e6:.0f} ms"
             )
         self.check_error = "" if error is None else str(error)
+        self._unfit = "" if check is not None else self._unfit
         self.check = check
 
     def _on_reply(self, reply: Reply | None, error: Exception | None) -> None:
@@ -300,11 +287,13 @@ class Configured:
         self, session: Session, now_ns: int, reply: Reply | None, error: Exception | None
     ) -> None:
         if reply is not None:
-            verdict = session.merge(reply.chunk, now_ns, self.surroundings.held())
+            verdict = session.merge(reply.chunk, now_ns, self.watches.held())
             self._delay_p99_ns = session.asking.delay_p99_ns
             self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
         elif session.active and needs_a_person(error):
             session.fault(now_ns, str(error))
+            # Checked again from now on: no reset nor activation before another one has passed.
+            self.check, self._unfit = None, str(error)
         else:
             answered = isinstance(error, (RemoteError, ChunkError, WireError))
             session.query_failed(error_text(error), now_ns, answered)

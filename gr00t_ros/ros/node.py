@@ -216,6 +216,8 @@ class PolicyNode(LifecycleNode):
         if parts is not None:
             if self._state_machine.current_state[1] == _INACTIVE:
                 parts.follow_readiness()
+            elif parts.latched:
+                parts.recheck()
             parts.keep_warm()
             reporter.report(parts, self._values)
         elif self._operator.latched:
