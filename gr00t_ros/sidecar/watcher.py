@@ -33,6 +33,7 @@ from dataclasses import asdict, dataclass, field
 LIFELINE, EVENTS, OUTPUT = 0, 1, 2  # the watcher's three descriptors
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _POLL_S = 0.02
+_LAST_S = 0.2  # what is to notice the end of a container gets at least this
 _KILL_LIMIT_S = 10.0  # a process that a driver holds in the kernel may outlive even SIGKILL
 _DOCKER_LIMIT_S = 20.0
 _MAX_SPEC_BYTES = 1 << 20
@@ -120,30 +121,37 @@ def _wait(server: _Server, woken: socket.socket) -> None:
 
 def _end(server: _Server, spec: Spec) -> int:
     """End everything; return how many processes would not die."""
-    stopping = None
     told = _signal_all(server, signal.SIGTERM, set())
+    grace_end = time.monotonic() + spec.grace_s
     if spec.container is not None:
         # The signal to `docker run` may come before the container is there to get it.
-        stopping = _docker(spec, server, "stop", "-t", str(round(spec.grace_s)), spec.container)
-    limit_s = spec.grace_s + (_DOCKER_LIMIT_S if stopping else 0.0)
-    _until_alone(server, limit_s, signal.SIGTERM, told)
+        _docker(spec, server, "stop", "-t", str(round(spec.grace_s)), spec.container)
+        limit = time.monotonic() + spec.grace_s + _DOCKER_LIMIT_S
+        _until_alone(server, limit, signal.SIGTERM, told, or_helped=True)
+    _until_alone(server, max(grace_end, time.monotonic() + _LAST_S), signal.SIGTERM, told)
     for helper in server.others:
         with contextlib.suppress(ProcessLookupError):
             os.kill(helper, signal.SIGKILL)
     server.others.clear()
-    _until_alone(server, _KILL_LIMIT_S, signal.SIGKILL, set())
+    _until_alone(server, time.monotonic() + _KILL_LIMIT_S, signal.SIGKILL, set())
     if spec.container is not None:
-        removing = _docker(spec, server, "rm", "--force", spec.container)
-        _until_alone(server, _DOCKER_LIMIT_S if removing else 0.0, None, set())
+        _docker(spec, server, "rm", "--force", spec.container)
+        _until_alone(server, time.monotonic() + _DOCKER_LIMIT_S, None, set())
     return sum(1 for _ in _descendants())
 
 
 def _until_alone(
-    server: _Server, limit_s: float, number: signal.Signals | None, told: set[int]
+    server: _Server,
+    end_s: float,
+    number: signal.Signals | None,
+    told: set[int],
+    or_helped: bool = False,
 ) -> None:
-    """Reap until no child is left or the time is over; those not yet told get the signal too."""
-    end = time.monotonic() + limit_s
-    while not _reap(server) and time.monotonic() < end:
+    """Reap until no child is left or it is `end_s`; those not yet told get the signal too.
+
+    or_helped: also until no helper of the watcher's own is left.
+    """
+    while not _reap(server) and time.monotonic() < end_s and (server.others or not or_helped):
         if number is not None:
             told |= _signal_all(server, number, told)
         time.sleep(_POLL_S)
@@ -198,7 +206,7 @@ def _parent(pid: str) -> int | None:
     return None if state in "ZX" else int(parent)
 
 
-def _docker(spec: Spec, server: _Server, *arguments: str) -> int | None:
+def _docker(spec: Spec, server: _Server, *arguments: str) -> None:
     """Start a docker command; its failure is no news, the container may be gone already."""
     with contextlib.suppress(OSError):
         process = subprocess.Popen(
@@ -210,8 +218,6 @@ def _docker(spec: Spec, server: _Server, *arguments: str) -> int | None:
         )
         process.returncode = 0
         server.others.add(process.pid)
-        return process.pid
-    return None
 
 
 def _wake_on_signals() -> socket.socket:

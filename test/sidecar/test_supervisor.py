@@ -15,10 +15,12 @@ from server_profiles import FAMILY, alive, family_of, hold, open_descriptors, sc
 from gr00t_ros.core.errors import LaunchError, UnreachableError
 from gr00t_ros.sidecar.client import PolicyClient
 from gr00t_ros.sidecar.license import ENVIRONMENT_VARIABLE
+from gr00t_ros.sidecar.memory import resident_bytes
 from gr00t_ros.sidecar.profile import parse
 from gr00t_ros.sidecar.supervisor import Supervisor
 from gr00t_ros.sidecar.supervisor_state import Phase, Restarts
 
+MOST_GROWTH_BYTES = 20 * 2**20  # of which the allocator keeps what it likes
 NO_PAUSE = Restarts(limit=2, first_s=0.01, longest_s=0.01)
 SLEEP = "import time; print('Loading checkpoint shards', flush=True); time.sleep(600)"
 
@@ -250,7 +252,7 @@ def kill_again_and_again(supervise, times, longest_wait_s):
     chance = random.Random(5)
     supervisor = supervise(hold(), Restarts(limit=10 * times, first_s=0.01, longest_s=0.01))
     wait_for(supervisor, Phase.READY)
-    descriptors, threads = open_descriptors(), threading.active_count()
+    descriptors, threads, held = open_descriptors(), threading.active_count(), resident_bytes()
     pids = set()
     for _ in range(times):
         time.sleep(chance.uniform(0.0, longest_wait_s))
@@ -262,6 +264,7 @@ def kill_again_and_again(supervise, times, longest_wait_s):
     assert len(pids) == times
     assert not [pid for pid in pids if alive(pid)]
     assert (open_descriptors(), threading.active_count()) == (descriptors, threads)
+    assert resident_bytes() - held < MOST_GROWTH_BYTES
 
 
 def test_a_server_killed_at_random_moments_leaks_nothing(supervise):

@@ -104,6 +104,7 @@ def test_a_stopped_server_is_ended_too():
     server.end()
     run_to_end(server)
     assert not any(map(alive, pids))
+    assert server.exit_code == -signal.SIGTERM, "it was not let end by itself"
 
 
 def owner(*words: str) -> tuple[subprocess.Popen, str]:
@@ -175,6 +176,36 @@ def test_a_killed_docker_run_leaves_no_container(docker):
     os.kill(server.pid, signal.SIGKILL)
     run_to_end(server)
     assert server.exit_code == -signal.SIGKILL
+    until_gone([pid])
+
+
+def test_a_container_is_asked_before_it_is_killed(docker, tmp_path):
+    """`docker stop`, also where `docker run` is gone and passes no signal on."""
+    words = tmp_path / "last_words"
+    code = f"""
+import os, pathlib, signal, sys, time
+def end(*_):
+    pathlib.Path({str(words)!r}).write_text("bye")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+    command = [*container("c4")[:-1], code]
+    server = WatchedServer(Spec(command, dict(os.environ), "/", 10.0, "c4"))
+    lines_until(server, lambda lines: lines)
+    os.kill(server.pid, signal.SIGKILL)
+    run_to_end(server)
+    assert words.read_text() == "bye"
+
+
+def test_a_container_that_docker_does_not_stop_is_removed(docker, monkeypatch):
+    """A daemon that answers `stop` with an error must not keep the GPU busy."""
+    monkeypatch.setenv("DOCKER_STAND_IN_FAILS", "stop")
+    server = WatchedServer(Spec(container("c5"), dict(os.environ), "/", 0.2, "c5"))
+    pid = int(lines_until(server, lambda lines: lines)[0])
+    server.end()
+    run_to_end(server)
     until_gone([pid])
 
 
