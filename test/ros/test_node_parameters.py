@@ -63,10 +63,10 @@ def test_every_parameter_describes_itself_and_refuses_what_it_says(rig):
 
     assert put(rig, "execute_steps", 12) == (True, "")
     assert get(rig, "execute_steps") == 12
-    for value in (0, 129):
+    for value in (-1, 129):
         successful, reason = put(rig, "execute_steps", value)
         assert not successful
-        assert "out of range" in reason and "Min: 1, Max: 128" in reason
+        assert "out of range" in reason and "Min: 0, Max: 128" in reason
     assert get(rig, "execute_steps") == 12
     assert put(rig, "max_camera_age_s", 1.0) == (True, ""), "a node at rest may be loosened"
     assert not put(rig, "max_camera_age_s", float("nan"))[0], "NaN is in no range"
@@ -80,7 +80,7 @@ def test_every_parameter_describes_itself_and_refuses_what_it_says(rig):
 
 
 @NEEDS_ROBOT
-def test_while_active_safety_may_only_be_tightened(rig):
+def test_while_active_everything_is_tunable_and_safety_may_only_be_tightened(rig):
     """The refusal says so and names what it is now; the tightened value is at work at once."""
     rig.start_moving(camera_fault_age_s=60.0)
     assert put(rig, "max_camera_age_s", 0.24) == (True, "")
@@ -98,8 +98,34 @@ def test_while_active_safety_may_only_be_tightened(rig):
     streams = {s.name: s for s in rig.wait_for_status(_tightened, "the new age").streams}
     assert streams["video.exterior_image_1_left"].max_age_s == pytest.approx(0.1)
 
+    tunable = {name: row for name, row in TABLE.items() if not row.read_only}
+    assert len(tunable) > 20
+    for name, row in tunable.items():
+        tune_while_active(rig, name, row)
+    assert rig.state == "active", "whatever the node made of it, it is still there"
     assert rig.change("deactivate")
-    assert put(rig, "max_camera_age_s", 1.0) == (True, "")
+    for name, row in tunable.items():
+        assert put(rig, name, row.default) == (True, ""), "at rest everything may be loosened"
+
+
+def tune_while_active(rig, name, row):
+    """One parameter a call, as a slider of rqt does: to its ends, and what is refused."""
+    tight, loose = row.low, row.high
+    if row.off_below is not None:
+        tight = int(row.off_below)
+    if isinstance(row.default, bool):
+        tight, loose = False, True
+    if row.tighten == "up":
+        tight, loose = loose, tight
+    assert put(rig, name, tight) == (True, ""), name
+    assert get(rig, name) == tight
+    successful, reason = put(rig, name, loose)
+    assert successful is not bool(row.tighten), name
+    assert successful or f"parameter {name}: got {loose}, while active it may only go" in reason
+    assert get(rig, name) == (tight if row.tighten else loose)
+    if not isinstance(row.default, bool):
+        successful, reason = put(rig, name, type(row.default)(row.high + 1))
+        assert not successful and "out of range" in reason, name
 
 
 def _tightened(status):
