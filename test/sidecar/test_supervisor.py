@@ -216,7 +216,7 @@ def test_a_flood_of_lines_is_thinned_and_counted(supervise, log):
     supervisor = supervise(script(code))
     until(lambda: log.has("more lines"), "a count of what was left out")
     assert supervisor.state().last_line == "4999"
-    assert len(log) < 200
+    assert len(log) < 2500, "at fifty a second this flood would last 49 s"
 
 
 def test_the_license_is_asked_for_before_anything_starts(log):
