@@ -11,13 +11,14 @@ from ros_fixtures import wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from node_robot import NEEDS_ROBOT  # noqa: E402
+from node_robot import NEEDS_ROBOT, SWEEP, speed_at  # noqa: E402
 from server_profiles import FAMILY, alive, family_of, until_gone  # noqa: E402
 
 HOLD = """
 command: ["{python}", -m, gr00t_ros.sidecar, hold, --host, "{host}", --port, "{port}"]
 model_version: none
 """
+TEST_PATH = f"environment: {{PYTHONPATH: '{Path(__file__).parents[1]}'}}\n"
 
 
 @pytest.fixture
@@ -60,26 +61,49 @@ def pid_when(rig, condition):
 
 
 @NEEDS_ROBOT
-def test_a_local_server_is_started_checked_restarted_and_ended_with_the_configuration(rig, profile):
-    """Ready after configure; ready again after its death; gone after cleanup; and once more."""
+def test_a_local_server_killed_in_motion_stops_the_arm_and_motion_goes_on_with_the_next(
+    rig, profile
+):
+    """Configure, activate, SIGKILL of the server, rest, motion again; gone after cleanup."""
     rig.start_robot()
-    assert start_local(rig, profile(HOLD))
+    assert start_local(rig, profile(HOLD.replace("hold", SWEEP) + TEST_PATH))
     status = rig.wait_for_mode("ready")
     host, port = status.server.split(":")
     assert host == "127.0.0.1" and int(port) != rig.port
     assert details(status)["sidecar"] == "local: ready"
     assert details(status)["sidecar.license"] == "no weights of NVIDIA (none)"
     rig.policy.wait_for_line(r"\[local\] READY tcp://127.0.0.1")
-
     first = pid_when(rig, lambda s: s["phase"] == "ready")
     assert sidecar_of(rig)[0] == b"\0"
-    os.kill(first, signal.SIGKILL)
-    rig.wait_for_reason("policy server 127.0.0.1", "crashed", "SIGKILL", "restart 1 of 5")
-    rig.wait_for_mode("ready")
-    second = pid_when(rig, lambda s: s["phase"] == "ready" and s["pid"] != str(first))
 
-    assert rig.change("cleanup")
+    wait_until(lambda: rig.change("activate"), "an accepted activation")
+    rig.wait_for_motion()
+    os.kill(first, signal.SIGKILL)
+    status = rig.wait_for_status(
+        lambda s: "SIGKILL" in details(s)["sidecar"], "the end of the server"
+    )
+    assert "crashed after" in details(status)["sidecar"]
+    assert "restart 1 of 5" in details(status)["sidecar"]
+    wait_until(lambda: rig.speed_rad_s < 0.02, "an arm at rest")
+    second = pid_when(rig, lambda s: s["phase"] == "ready" and s["pid"] != str(first))
+    rig.wait_for_motion()
+    assert all(speed_at(window, -1) == 0.0 for window in list(rig.arm))
+
+    assert rig.change("deactivate") and rig.change("cleanup")
     until_gone([second])
+
+
+@NEEDS_ROBOT
+def test_a_local_server_killed_before_activation_is_checked_anew(rig, profile):
+    """Not ready while it is gone, ready with the next; and once more after cleanup."""
+    rig.start_robot()
+    assert start_local(rig, profile(HOLD))
+    rig.wait_for_mode("ready")
+    os.kill(pid_when(rig, lambda s: s["phase"] == "ready"), signal.SIGKILL)
+    rig.wait_for_reason("policy server 127.0.0.1", "crashed", "SIGKILL", "restart 1 of 5")
+    assert not rig.change("activate")
+    rig.wait_for_mode("ready")
+    assert rig.change("cleanup")
     assert rig.change("configure")
     rig.wait_for_mode("ready")
 
