@@ -8,12 +8,13 @@ disk and may ask docker for an image, so it belongs on the supervisor's thread.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,9 @@ _FREE_PORTS: Final = range(
 _DOCKER_LIMIT_S: Final = 20.0
 _EVERY_INTERFACE: Final = ("*", "0.0.0.0", "::", "[::]")
 _MAX_WORDS: Final = 300
+# HF_TOKEN, --api-token, WANDB_API_KEY; not TOKENIZERS_PARALLELISM
+_SECRET: Final = re.compile(r"(?:^|[-_])(?:token|secret|password|(?:api|access)[-_]?key)$", re.I)
+_SHORTEST_SECRET: Final = 4  # of a shorter one the text would become unreadable, and it is none
 _LISTENING: Final = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
@@ -82,6 +86,27 @@ def server_environment(profile: Profile, environment: Mapping[str, str]) -> dict
         own["PATH"] = os.pathsep.join(kept)
     # Else lines stay in the server's buffer, and a crash takes them along.
     return {**own, "PYTHONUNBUFFERED": "1", **profile.environment}
+
+
+def redactor(spec: Spec) -> Callable[[str], str]:
+    """What takes the secrets of `spec` out of a text: of its environment and of its options.
+
+    A server may print its own command line, and so do we.
+    """
+    words = spec.command
+    found = {value for name, value in spec.environment.items() if _SECRET.search(name)}
+    for option, value in zip(words, (*words[1:], ""), strict=True):
+        name, _, same_word = option.partition("=")
+        if option.startswith("-") and _SECRET.search(name):
+            found.add(same_word or value)
+    secrets_ = sorted((s for s in found if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+    def redact(text: str) -> str:
+        for secret in secrets_:
+            text = text.replace(secret, "<redacted>")
+        return text
+
+    return redact
 
 
 def listens_beyond(port: int) -> bool:

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 
 from gr00t_ros.core.errors import DeadlineError, Gr00tError, LaunchError, UnreachableError
 from gr00t_ros.sidecar.client import PolicyClient
-from gr00t_ros.sidecar.launcher import client_host, free_port, listens_beyond, prepare
+from gr00t_ros.sidecar.launcher import client_host, free_port, listens_beyond, prepare, redactor
 from gr00t_ros.sidecar.license import acknowledged, posture
 from gr00t_ros.sidecar.profile import Overrides, Profile
 from gr00t_ros.sidecar.rate import RateLimit
@@ -157,7 +157,8 @@ class Supervisor:
         """From one start to its end."""
         try:
             spec = prepare(self._profile, self._state.port, self._environment)
-            server = WatchedServer(spec)
+            redact = redactor(spec)
+            server = WatchedServer(spec, redact)
         except UnreachableError as error:
             return _Ending(str(error))
         except LaunchError as error:
@@ -165,7 +166,7 @@ class Supervisor:
         except OSError as error:
             return _Ending(f"cannot start the watcher: {error}")
         self._set(Phase.LOADING, pid=None, last_line="")
-        self._log("info", f"{self._profile.name}: starting {' '.join(spec.command)}")
+        self._log("info", f"{self._profile.name}: starting {redact(' '.join(spec.command))}")
         try:
             return self._follow(server)
         finally:

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from gr00t_ros.sidecar import watcher
 from gr00t_ros.sidecar.log_lines import LogLines
@@ -33,9 +34,9 @@ class WatchedServer:
     code alone does not tell.
     """
 
-    def __init__(self, spec: Spec) -> None:
-        """Start it; nothing is raised for what the watcher will tell."""
-        self._spec = spec
+    def __init__(self, spec: Spec, redact: Callable[[str], str] = str) -> None:
+        """Start it; nothing is raised for what the watcher will tell. Lines pass `redact`."""
+        self._spec, self._redact = spec, redact
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", watcher.__file__],
             stdin=subprocess.PIPE,
@@ -63,11 +64,11 @@ class WatchedServer:
         lines = self._read_output()[0] if self._output in ready else []
         if self._events in ready and not self._read_events():
             lines += self._finish()
-        return lines
+        return [self._redact(line) for line in lines]
 
     def last_lines(self) -> tuple[str, ...]:
         """The last of all lines."""
-        return tuple(self._lines.last)
+        return tuple(self._redact(line) for line in self._lines.last)
 
     def end(self) -> None:
         """Have it ended; `wait` goes on until it has."""

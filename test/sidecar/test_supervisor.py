@@ -219,6 +219,20 @@ def test_a_flood_of_lines_is_thinned_and_counted(supervise, log):
     assert len(log) < 2500, "at fifty a second this flood would last 49 s"
 
 
+def test_no_secret_of_environment_or_command_reaches_the_log(supervise, log):
+    """Also when the server itself prints its command line and then crashes."""
+    code = "import os, sys; print(sys.argv, os.environ['HF_TOKEN'], flush=True); sys.exit(1)"
+    words = ("--api-token", "s3cret-a", "--password=s3cret-b", "--model", "shown")
+    profile = script(
+        code, *words, environment={"HF_TOKEN": "s3cret-c", "TOKENIZERS_PARALLELISM": "shown"}
+    )
+    state = wait_for(supervise(profile), Phase.FAILED)
+    said = "\n".join([*log, str(state), state.last_line])
+    assert "s3cret" not in said
+    assert "--api-token <redacted> --password=<redacted> --model shown" in said
+    assert "'shown'] <redacted>" in state.last_line
+
+
 def test_the_license_is_asked_for_before_anything_starts(log):
     """Without an acknowledgement no object, hence no server; with one it is on record."""
     profile = parse({"command": ["{python}"], "model_version": "N1.6"}, "old", "old.yaml")
