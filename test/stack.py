@@ -37,8 +37,8 @@ TASK_LIMIT_S = 60.0
 class Stack:
     """One bring-up; `start` begins, `end` ends all of it."""
 
-    def __init__(self, node: Any, folder: Path) -> None:
-        """Watch with `node`; logs and record go to `folder`."""
+    def __init__(self, node: Any, folder: Path, joints: str = "/joint_states") -> None:
+        """Watch with `node`; logs and record go to `folder`. joints: topic of the robot's own."""
         from diagnostic_msgs.msg import DiagnosticArray
         from sensor_msgs.msg import JointState
         from std_msgs.msg import String
@@ -53,7 +53,7 @@ class Stack:
         self._robot: dict[str, Any] = {}
         self.statuses = collect(node, PolicyStatus, "/gr00t_policy/status", qos.STATUS)
         self.diagnostics = collect(node, DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
-        node.create_subscription(JointState, "/joint_states", self._on_joints, qos.SENSOR)
+        node.create_subscription(JointState, joints, self._on_joints, qos.SENSOR)
         node.create_subscription(String, "/gr00t_sim_robot/state", self._on_robot, qos.STATUS)
 
     def start(self, seed: int = 0, relay: bool = False, **policy: Any) -> None:
@@ -97,12 +97,12 @@ class Stack:
             del self.bringup.children[role]
         return now_ns
 
-    def inject(self, stream: str, fault: str) -> None:
-        """Have the relay break one stream, or mend it with fault "none"."""
+    def inject(self, stream: str, fault: str, value: float = 0.0, into: str = "relay") -> None:
+        """Have the relay or the robot break one stream, or mend it with fault "none"."""
         from gr00t_ros.srv import InjectFault
 
-        request = InjectFault.Request(stream=stream, fault=fault)
-        answer = call(self._node, InjectFault, "/gr00t_sim_relay/inject_fault", request)
+        request = InjectFault.Request(stream=stream, fault=fault, value=value)
+        answer = call(self._node, InjectFault, f"/gr00t_sim_{into}/inject_fault", request)
         assert answer.success, answer.message
 
     # --- what is seen ----------------------------------------------------------------------

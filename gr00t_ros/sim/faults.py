@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image, JointState
 
 from gr00t_ros.core.errors import SettingsError
 
-TRANSPORT_FAULTS = ("none", "freeze", "stop", "delay", "slow")
+TRANSPORT_FAULTS = ("none", "freeze", "repeat", "stop", "delay", "slow")
 """Faults of any stream; the others change the content of some message types."""
 
 
@@ -78,6 +78,9 @@ class FaultyStream:
         if self._fault.name == "freeze":
             self._frozen = self._frozen or data
             return [self._frozen]
+        if self._fault.name == "repeat":
+            self._frozen = self._frozen or data
+            return [self._repeated(data)]
         if self._fault.name == "delay":
             self._delayed.append((now_ns + round(self._fault.value * 1e9), data))
             return self.due(now_ns)
@@ -98,6 +101,12 @@ class FaultyStream:
             return []
         self._passed_ns = now_ns
         return [data]
+
+    def _repeated(self, data: bytes) -> bytes:
+        """The last message under the header of this one: a picture that hangs, stamped anew."""
+        old = deserialize_message(self._frozen, self._type)
+        old.header = deserialize_message(data, self._type).header
+        return bytes(serialize_message(old))
 
     def _altered(self, data: bytes, fault: Fault) -> bytes:
         message = deserialize_message(data, self._type)

@@ -160,3 +160,13 @@ def test_stamps_are_zeroed_or_shifted_never_below_zero(fault: Fault, stamp_s: in
     message = after(fault, JointState, joints(7))
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == (stamp_s, 0)
     assert list(message.position) == [1.0, 2.0, 3.0]
+
+
+def test_a_repeated_stream_has_the_last_content_under_each_new_stamp() -> None:
+    """As a camera that hangs behind a driver that does not."""
+    stream = FaultyStream(JointState)
+    stream.take(bytes(serialize_message(JointState(name=["z"], position=[9.0]))), 0)
+    stream.inject(Fault("repeat"))
+    (out,) = stream.take(joints(3), 0)
+    message = deserialize_message(out, JointState)
+    assert (list(message.name), message.header.stamp.sec) == (["z"], 3)

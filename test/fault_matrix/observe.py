@@ -1,0 +1,153 @@
+"""How the reaction to a fault is seen, over topics alone: each function waits for it or fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fault_matrix.rig import Rig
+from fault_matrix.row import Fault
+
+ENOUGH_CHUNKS = 3
+"""Chunks that are played after a fault that must have no effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a fault was injected: statuses so far, steady time, the robot's time, chunks so far."""
+
+    mark: int
+    steady_ns: int
+    robot_ns: int
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the node told: mode, reason, and how long after the fault; s, None for no reaction."""
+
+    mode: str
+    reason: str
+    said_s: float | None = None
+
+
+Observer = Callable[[Rig, Moment], Seen]
+
+
+def now(rig: Rig, steady_ns: int) -> Moment:
+    """The present moment."""
+    accepted = int(rig.seen[-1][1].chunks_accepted) if rig.seen else 0
+    return Moment(len(rig.seen), steady_ns, rig.robot_ns(), accepted)
+
+
+def observer_of(fault: Fault) -> Observer:
+    """How a row's reaction is seen."""
+    if fault.observe is not None:
+        return fault.observe
+    words = fault.words
+    if fault.end_mode:
+        return stops(fault.end_mode, *words)
+    return drops(*words) if fault.reaction else goes_on
+
+
+def stops(mode: str, *words: str) -> Observer:
+    """The node stops, says why in `words` ({server} is its address), and rests in `mode`."""
+
+    def observe(rig: Rig, moment: Moment) -> Seen:
+        wanted = [word.format(server=f"127.0.0.1:{rig.cable.port}") for word in words]
+        seen = rig.wait(
+            lambda: _first(rig, moment, {"stopping", mode}, wanted), f"{mode} because of {wanted}"
+        )
+        rig.wait(lambda: _first(rig, moment, {mode}, []), f"mode {mode}")
+        rig.wait_for_rest()
+        rig.wait(lambda: rig.mode == mode, f"mode {mode} to last")
+        return Seen(mode, seen.reason, seen.said_s)
+
+    return observe
+
+
+def passes(mode: str, *words: str) -> Observer:
+    """As `stops`, for a stop that may be over before it is looked at."""
+
+    def observe(rig: Rig, moment: Moment) -> Seen:
+        seen = rig.wait(
+            lambda: _first(rig, moment, {"stopping", mode}, list(words)), f"{mode}: {words}"
+        )
+        return Seen(mode, seen.reason, seen.said_s)
+
+    return observe
+
+
+def goes_on(rig: Rig, moment: Moment) -> Seen:
+    """Chunks are played as before; nothing pauses, and no fault is latched."""
+    rig.wait(
+        lambda: (
+            rig.since(moment.mark)
+            and rig.statuses[-1].chunks_accepted >= moment.accepted + ENOUGH_CHUNKS
+        ),
+        f"{ENOUGH_CHUNKS} more chunks",
+    )
+    _no_stop(rig, moment, {"replaying", "blending_in"})
+    return Seen("replaying", "")
+
+
+def drops(*words: str) -> Observer:
+    """An answer is refused with a reason; the plan goes on, or holds and continues."""
+
+    def observe(rig: Rig, moment: Moment) -> Seen:
+        refused = int(rig.seen[moment.mark - 1][1].chunks_refused)
+        first = rig.wait(
+            lambda: next(
+                (s for s in rig.since(moment.mark) if s[1].chunks_refused > refused), None
+            ),
+            "a refused chunk",
+        )[0]
+        goes_on_or_holds(rig, moment)
+        reason = next((r for r in _refusals(rig) if all(word in r for word in words)), "")
+        assert reason or not words, f"no refusal with {words}: {_refusals(rig)}"
+        return Seen("replaying", reason, (first[0] - moment.steady_ns) / 1e9)
+
+    return observe
+
+
+def goes_on_or_holds(rig: Rig, moment: Moment) -> Seen:
+    """Motion goes on, perhaps after a hold at the plan's end; no pause and no fault."""
+    rig.wait(
+        lambda: (
+            rig.since(moment.mark)
+            and rig.statuses[-1].chunks_accepted >= moment.accepted + ENOUGH_CHUNKS
+        ),
+        f"{ENOUGH_CHUNKS} more chunks",
+    )
+    _no_stop(rig, moment, {"replaying", "blending_in", "stopping", "holding"})
+    return Seen("replaying", "")
+
+
+def endures(rig: Rig, moment: Moment) -> Seen:
+    """Motion goes on sooner or later, perhaps after pauses; no fault is latched."""
+    rig.wait_for_motion()
+    _no_stop(rig, moment, {"replaying", "blending_in", "stopping", "holding", "paused"})
+    worst = [s for _, s in rig.since(moment.mark) if s.mode in ("paused", "stopping")]
+    return Seen(worst[0].mode, worst[0].reason) if worst else Seen("replaying", "")
+
+
+def rests(rig: Rig, _moment: Moment) -> Seen:
+    """The arm comes to rest though nobody can say so."""
+    rig.wait_for_rest()
+    return Seen("", "")
+
+
+def _no_stop(rig: Rig, moment: Moment, allowed: set[str]) -> None:
+    told = rig.told(moment.mark)
+    assert all(line.partition(":")[0] in allowed for line in told), "\n".join(told)
+
+
+def _first(rig: Rig, moment: Moment, modes: set[str], words: list[str]) -> Seen | None:
+    for at_ns, status in rig.since(moment.mark):
+        if status.mode in modes and all(word in status.reason for word in words):
+            return Seen(status.mode, status.reason, (at_ns - moment.steady_ns) / 1e9)
+    return None
+
+
+def _refusals(rig: Rig) -> list[str]:
+    return [chunk.reason for chunk in rig.chunks if not chunk.accepted]

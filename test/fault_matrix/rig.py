@@ -1,0 +1,217 @@
+"""The whole stack as the matrix breaks it: with a relay, a cable to cut, and servers to swap.
+
+Knows how to do each thing once; what is done when is the rows' part.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from ros_fixtures import call, collect
+from stack import EMBODIMENT, INSTRUCTION, MOVING_RAD_S, RELAYED, Stack
+from std_srvs.srv import SetBool, Trigger
+
+from fault_matrix.cable import Cable
+from gr00t_ros.msg import ActionChunk, PolicyStatus
+from gr00t_ros.ros import qos
+from gr00t_ros.srv import SetInstruction
+
+TESTS = Path(__file__).resolve().parent.parent
+OTHER_EMBODIMENT = "franka_droid_n16"
+RECORD_SPAN_S = 900.0
+TASK_REPEAT_S = 3.0
+REST_RAD_S = 0.01
+TRANSITIONS = {
+    "configure": Transition.TRANSITION_CONFIGURE,
+    "activate": Transition.TRANSITION_ACTIVATE,
+    "deactivate": Transition.TRANSITION_DEACTIVATE,
+    "cleanup": Transition.TRANSITION_CLEANUP,
+}
+
+
+class Rig(Stack):
+    """One bring-up of a group of faults. `rendered`: with cameras and the policy that sees.
+
+    Without, a policy that sweeps joint 1 moves for ever; with it the cubes are put back and the
+    task is given anew whenever it is done.
+    """
+
+    def __init__(self, node: Any, folder: Path, cable: Cable, rendered: bool) -> None:
+        super().__init__(node, folder, "/sim/joint_states")
+        self.node, self.cable, self.rendered = node, cable, rendered
+        self.seen: list[tuple[int, Any]] = []
+        self.fault_file = folder / "faults.txt"
+        self.folder = folder
+        self.kept: dict[str, Any] = {}
+        self.chunks = collect(node, ActionChunk, "/gr00t_policy/action_chunk", qos.CHUNK)
+        self._policy: dict[str, Any] = {}
+        self._simulated = False
+        self._jumped_ns = 0
+        self._asked_s = 0.0
+        node.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
+
+    # --- processes -------------------------------------------------------------------------
+
+    def begin(self, seed: int, simulated: bool, policy: dict[str, Any]) -> None:
+        """Start everything, until the arm moves."""
+        remaps = [f"{topic}:=/sim{topic}" for topic in RELAYED]
+        robot = {
+            "seed": seed,
+            "record_path": str(self.folder / "record.npz"),
+            "record_span_s": RECORD_SPAN_S,
+            "synthetic_cameras": not self.rendered,
+            "publish_clock": simulated,
+            "interpolate_from_desired_state": simulated,
+        }
+        self._simulated = simulated
+        self.bringup.start_node("robot", robot, *remaps)
+        self.bringup.start_node("relay", {"source_prefix": "/sim"})
+        self.start_server()
+        self._policy = {
+            "embodiment": EMBODIMENT,
+            "port": self.cable.port,
+            "instruction": INSTRUCTION,
+            "timeout_ms": 3000,
+            "use_sim_time": simulated,
+            **policy,
+        }
+        self.start_policy()
+        self.wait_for_motion()
+
+    def end(self) -> None:
+        """End all processes; what they wrote stays in the folder."""
+        self.signal_all_to_go_on()
+        self.bringup.end()
+
+    def start_server(self) -> None:
+        """Start the policy server without a fault, and lead the cable to it."""
+        self.answer_with("")
+        policy = "scripted" if self.rendered else "sweep_policy:make_policy"
+        self.cable.target = self._serve("sidecar", "--policy", policy, "--embodiment", EMBODIMENT)
+
+    def start_other_server(self) -> None:
+        """Start a server of another embodiment, and lead the cable to it; ends connections."""
+        self.kept["target"] = self.cable.target
+        if "other" not in self.bringup.children:
+            command = ("--policy", "hold", "--embodiment", OTHER_EMBODIMENT)
+            self.kept["other"] = self._serve("other", *command)
+        self.lead_to(self.kept["other"])
+
+    def lead_to(self, port: int) -> None:
+        """Swap the server behind the address that the node knows."""
+        self.cable.target = port
+        self.cable.close_all()
+
+    def start_policy(self) -> None:
+        """Start the node, and what activates it once."""
+        self.bringup.start_node("policy", self._policy)
+        self.bringup.start_node("autostart", {})
+
+    def answer_with(self, faults: str) -> None:
+        """Have the server spoil its answers from now on, "" for none of it."""
+        fresh = self.fault_file.with_suffix(".new")
+        fresh.write_text(faults)
+        fresh.replace(self.fault_file)
+
+    def _serve(self, role: str, *command: str) -> int:
+        """The port of a server that was started as `role`."""
+        options = ("--port", "0", "--fault-file", str(self.fault_file))
+        path = f"PYTHONPATH={TESTS}"
+        module = ("-m", "fault_matrix.server")
+        self.bringup.start(role, ["env", path, sys.executable, *module, *options, *command])
+        line = self.wait(
+            lambda: [t for t in self.bringup.log(role).splitlines() if t.startswith("READY")],
+            f"{role} to be ready",
+        )[0]
+        return int(line.rpartition(":")[2])
+
+    # --- services --------------------------------------------------------------------------
+
+    def trigger(self, service: str) -> Any:
+        """The answer of a Trigger service."""
+        return call(self.node, Trigger, service, Trigger.Request())
+
+    def reset(self) -> Any:
+        """The answer of the node's ~/reset."""
+        return self.trigger("/gr00t_policy/reset")
+
+    def set_controllers(self, active: bool) -> None:
+        """Activate or deactivate the robot's controllers."""
+        request = SetBool.Request(data=active)
+        assert call(self.node, SetBool, "/gr00t_sim_robot/set_controller_active", request).success
+
+    def instruct(self, text: str) -> Any:
+        """The answer of the node's ~/set_instruction."""
+        request = SetInstruction.Request(instruction=text)
+        return call(self.node, SetInstruction, "/gr00t_policy/set_instruction", request)
+
+    def set_parameter(self, name: str, value: float | int) -> Any:
+        """The result of setting one parameter of the node."""
+        kind = ParameterType.PARAMETER_INTEGER
+        said = ParameterValue(type=kind, integer_value=value if isinstance(value, int) else 0)
+        if isinstance(value, float):
+            said = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+        request = SetParameters.Request(parameters=[Parameter(name=name, value=said)])
+        answer = call(self.node, SetParameters, "/gr00t_policy/set_parameters", request)
+        return answer.results[0]
+
+    def change(self, transition: str) -> bool:
+        """Whether the node made that transition."""
+        request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
+        return bool(call(self.node, ChangeState, "/gr00t_policy/change_state", request).success)
+
+    @property
+    def state(self) -> str:
+        """The node's lifecycle state."""
+        answer = call(self.node, GetState, "/gr00t_policy/get_state", GetState.Request())
+        return str(answer.current_state.label)
+
+    def jump_clock(self, by_s: float) -> None:
+        """Have the simulated clock jump; the robot's controllers go on."""
+        self.inject("clock", "jump", by_s, into="robot")
+        self._jumped_ns += round(by_s * 1e9)
+
+    # --- what is seen ----------------------------------------------------------------------
+
+    def robot_ns(self) -> int:
+        """Now on the clock of the robot's record."""
+        return self._stamp_ns() - self._jumped_ns if self._simulated else time.monotonic_ns()
+
+    def since(self, mark: int) -> list[tuple[int, Any]]:
+        """The statuses after the first `mark` ones, with the steady time of their arrival, ns."""
+        return list(self.seen)[mark:]
+
+    def wait_for_motion(self) -> None:
+        """As a Stack; where the task is done it is set up and given again."""
+        fast = f"mode replaying and an arm joint above {MOVING_RAD_S} rad/s"
+        self.wait(self._moving_or_asked, fast, 40.0)
+
+    def wait_for_rest(self) -> None:
+        """Until the robot measures no motion."""
+        self.wait(lambda: self.speed_rad_s < REST_RAD_S, "an arm at rest")
+
+    def told(self, mark: int) -> Sequence[str]:
+        """Mode and reason since the mark, each only where it changed."""
+        said = [f"{s.mode}: {s.reason}" for _, s in self.since(mark)]
+        return [b for a, b in zip(["", *said], said, strict=False) if a != b]
+
+    def _moving_or_asked(self) -> bool:
+        if self.mode == "replaying" and self.speed_rad_s > MOVING_RAD_S:
+            return True
+        done = self._robot.get("success") and self.mode in ("replaying", "holding")
+        if done and time.monotonic() - self._asked_s > TASK_REPEAT_S:
+            self._asked_s = time.monotonic()
+            self.trigger("/gr00t_sim_robot/put_cubes_back")
+            self.instruct(INSTRUCTION)
+        return False
+
+    def _on_status(self, message: Any) -> None:
+        self.seen.append((time.monotonic_ns(), message))

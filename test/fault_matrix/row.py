@@ -1,0 +1,103 @@
+"""One row of the fault matrix: what is done to the stack, and what must come of it. Does nothing.
+
+The expected reaction is the one of core/watch_table wherever a watch has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gr00t_ros.core.watch_row import Wired
+from gr00t_ros.core.watch_table import TABLE
+from gr00t_ros.core.watchdog import Reaction
+
+MODE_OF = {Reaction.DROP: "", Reaction.PAUSE: "paused", Reaction.FAULT: "fault"}
+ITSELF, RESET, RESTART = "by itself", "~/reset", "a new start"
+
+Act = Callable[[Any], None]
+"""Something done to a rig."""
+
+
+def nothing(_rig: Any) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault.
+
+    how: what is injected, for the document. watch, worse: the row of the table that must react,
+    with its worse reaction. expect: the reaction in words where no watch has it. mode: where the
+    node must come to rest, "" where it must not stop; without it the watch's. words: each must be
+    in the reason, {server} is its address. observe: how to tell, for rows of their own kind.
+    persists: a reset is refused before the fault is mended. recovery: what it takes after `mend`.
+    jumps: the robot itself steps when this is injected, which the limits of the plan cannot bound.
+    rests: the arm must come to rest though nobody can say so. moving: it moves at first.
+    short: part of ./dev test.
+    """
+
+    name: str
+    how: str
+    inject: Act
+    mend: Act = nothing
+    watch: str = ""
+    worse: bool = False
+    expect: str = ""
+    mode: str | None = None
+    words: tuple[str, ...] = ()
+    observe: Callable[[Any, int], Any] | None = None
+    persists: bool = False
+    recovery: str = ""
+    jumps: bool = False
+    rests: bool = False
+    moving: bool = True
+    short: bool = False
+
+    @property
+    def wired(self) -> bool:
+        """Whether the node asks the watch that must react."""
+        return not self.watch or TABLE[self.watch].wired is Wired.YES
+
+    @property
+    def reaction(self) -> Reaction | None:
+        """What the table says, None where no watch reacts."""
+        if not self.watch:
+            return None
+        row = TABLE[self.watch]
+        return row.worse if self.worse and row.worse else row.reaction
+
+    @property
+    def must_rest(self) -> bool:
+        """Whether the arm must be at rest before the fault is mended."""
+        return self.rests or bool(self.end_mode)
+
+    @property
+    def end_mode(self) -> str:
+        """The mode in which the arm must come to rest, empty where it must not stop."""
+        if self.mode is not None:
+            return self.mode
+        return MODE_OF[self.reaction] if self.reaction else ""
+
+    @property
+    def way_back(self) -> str:
+        """What it takes to go on."""
+        return self.recovery or (RESET if self.end_mode == "fault" else ITSELF)
+
+    @property
+    def expected(self) -> str:
+        """The reaction in words, for the document."""
+        if self.expect:
+            return self.expect
+        return f"{self.reaction.value if self.reaction else 'none'} ({self.watch})"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Faults that share a bring-up. policy: parameters of the node; simulated: on /clock."""
+
+    name: str
+    faults: tuple[Fault, ...]
+    policy: tuple[tuple[str, object], ...] = ()
+    simulated: bool = False

@@ -1,0 +1,84 @@
+"""Rows of the fault matrix: the arm, its controllers, and the operator."""
+
+from __future__ import annotations
+
+from trajectory_msgs.msg import JointTrajectory
+
+from fault_matrix.rig import Rig
+from fault_matrix.row import Fault, Group
+from gr00t_ros.ros import qos
+
+ARM = "/fr3_arm_controller/joint_trajectory"
+
+
+def _rival(rig: Rig) -> None:
+    rig.kept["rival"] = rig.node.create_publisher(JointTrajectory, ARM, qos.COMMAND)
+
+
+def _no_rival(rig: Rig) -> None:
+    rig.node.destroy_publisher(rig.kept.pop("rival"))
+
+
+def _free(rig: Rig) -> None:
+    rig.inject("arm", "none", into="robot")
+
+
+def _resume(rig: Rig) -> None:
+    assert rig.trigger("/gr00t_policy/resume").success
+
+
+_ROWS = (
+    Fault(
+        "arm blocked",
+        "the robot's joints are held, its servos push on",
+        lambda rig: rig.inject("arm", "block", into="robot"),
+        _free,
+        "tracking_error",
+        words=("commanded", "free the arm"),
+        persists=True,
+        short=True,
+    ),
+    Fault(
+        "controllers deactivated",
+        "the robot's `~/set_controller_active false`",
+        lambda rig: rig.set_controllers(False),
+        lambda rig: rig.set_controllers(True),
+        "controller_silent",
+        words=("activate the controller",),
+        persists=True,
+        jumps=True,
+        short=True,
+    ),
+    Fault(
+        "second publisher",
+        f"another node advertises {ARM}",
+        _rival,
+        _no_rival,
+        "second_publisher",
+        words=(ARM,),
+        persists=True,
+        short=True,
+    ),
+)
+
+_OPERATOR = (
+    Fault(
+        "e-stop by service",
+        "`~/estop`",
+        lambda rig: rig.trigger("/gr00t_policy/estop"),
+        expect="fault (e_stop)",
+        mode="fault",
+        words=("e-stop",),
+        short=True,
+    ),
+    Fault(
+        "operator's pause",
+        "`~/pause`, mended by `~/resume`",
+        lambda rig: rig.trigger("/gr00t_policy/pause"),
+        _resume,
+        expect="controlled stop until ~/resume",
+        mode="paused_by_operator",
+    ),
+)
+
+GROUPS = (Group("Arm and controllers", _ROWS), Group("Operator", _OPERATOR))

@@ -1,0 +1,109 @@
+"""Rows of the fault matrix: cameras, joint states and the pose, broken in the relay."""
+
+from __future__ import annotations
+
+from fault_matrix.observe import goes_on
+from fault_matrix.row import Fault, Group
+
+CAMERAS = {
+    "exterior camera": ("/camera/exterior/image_raw", "exterior_image_1_left"),
+    "wrist camera": ("/camera/wrist/image_raw", "wrist_image_left"),
+}
+JOINTS, POSE = "/joint_states", "/ee_pose"
+FUTURE_S, LATE_S, SLOW_S = 5.0, 0.5, 0.4
+
+
+def _row(what: str, topic: str, relay: str, watch: str, *words: str, **more: object) -> Fault:
+    """A fault of the relay that a watch must see; the reason names stream or topic."""
+    value = float(more.pop("value", 0.0))  # type: ignore[arg-type]
+    how = f"relay: `{relay}`" + (f" {value:g}" if value else "")
+    return Fault(
+        what,
+        how,
+        lambda rig: rig.inject(topic, relay, value),
+        lambda rig: rig.inject(topic, "none"),
+        watch,
+        words=words,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _camera(name: str, topic: str, key: str, short: tuple[str, ...]) -> tuple[Fault, ...]:
+    """All faults of one camera; those named in `short` are part of ./dev test."""
+
+    def row(what: str, relay: str, watch: str, *words: str, **more: object) -> Fault:
+        more["short"] = what in short
+        return _row(f"{name} {what}", topic, relay, watch, key, *words, **more)
+
+    return (
+        row("stopped", "stop", "stream_age", topic),
+        row("frozen, stamps too", "freeze", "stream_age"),
+        row("frozen, stamps go on", "repeat", "frozen_camera"),
+        row("black", "black", "black_camera"),
+        row("late", "delay", "stream_age", value=LATE_S),
+        row("of wrong encoding", "wrong_encoding", "stream_content", "32FC1"),
+        row("of wrong size", "wrong_size", "stream_content"),
+        row("with zero stamps", "zero_stamp", "stream_content"),
+        row("with future stamps", "shift_stamp", "stream_content", value=FUTURE_S),
+    )
+
+
+_SHORT = {
+    "exterior camera": ("stopped", "frozen, stamps go on", "of wrong size", "with zero stamps"),
+    "wrist camera": ("frozen, stamps too", "black", "of wrong encoding", "with future stamps"),
+}
+_CAMERA_ROWS = tuple(
+    row for name, where in CAMERAS.items() for row in _camera(name, *where, _SHORT[name])
+)
+
+_JOINT_ROWS = (
+    _row("joint states stopped", JOINTS, "stop", "stream_age", JOINTS, short=True),
+    _row(
+        "joint states reordered",
+        JOINTS,
+        "reorder",
+        "",
+        expect="none: joints are known by name",
+        observe=goes_on,
+        short=True,
+    ),
+    _row("a joint missing", JOINTS, "drop_joint", "stream_content", "fr3_joint3", value=2.0),
+    _row("a joint NaN", JOINTS, "nan", "stream_content", "fr3_joint1", short=True),
+    _row("a joint twice", JOINTS, "duplicate", "stream_content", "fr3_joint", short=True),
+    _row("joint states slow", JOINTS, "slow", "stream_age", JOINTS, value=SLOW_S),
+    _row("joint states with future stamps", JOINTS, "shift_stamp", "stream_content", value=5.0),
+    _row("pose stopped", POSE, "stop", "stream_age", POSE),
+    _row("pose NaN", POSE, "nan", "stream_content", "eef_9d"),
+)
+
+_STAY_AWAY = (
+    _row(
+        "camera gone for good",
+        CAMERAS["exterior camera"][0],
+        "stop",
+        "stream_age",
+        *CAMERAS["exterior camera"],
+        worse=True,
+        persists=True,
+    ),
+    _row(
+        "joint states gone for good",
+        JOINTS,
+        "stop",
+        "stream_age",
+        JOINTS,
+        worse=True,
+        persists=True,
+        short=True,
+    ),
+    _row("pose gone for good", POSE, "stop", "stream_age", POSE, worse=True, persists=True),
+)
+
+# Mended before they fault, however late the machine is.
+PATIENT = (("camera_fault_age_s", 60.0), ("joint_fault_age_s", 60.0))
+
+GROUPS = (
+    Group("Cameras", _CAMERA_ROWS, PATIENT),
+    Group("Joint states and pose", _JOINT_ROWS, PATIENT),
+    Group("Inputs that stay away", _STAY_AWAY),
+)

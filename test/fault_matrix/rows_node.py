@@ -1,0 +1,144 @@
+"""Rows of the fault matrix: the node itself, its machine, its clock, and what it is told."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from stack import INSTRUCTION, every_core_busy
+
+from fault_matrix.observe import Moment, Seen, endures, goes_on, passes, rests
+from fault_matrix.rig import Rig
+from fault_matrix.row import RESTART, Fault, Group
+
+OTHER_INSTRUCTION = "put the green cube on the blue plate"
+STOPPED_S, STARVED_S = 2.0, 3.0
+
+
+def _sleep_node(rig: Rig) -> None:
+    stopped_ns = rig.send("policy", signal.SIGSTOP)
+    rig.wait(lambda: time.monotonic_ns() > stopped_ns + STOPPED_S * 1e9, "2 s of sleep")
+    rig.send("policy", signal.SIGCONT)
+
+
+def _starve(rig: Rig) -> None:
+    with every_core_busy():
+        end_s = time.monotonic() + STARVED_S
+        rig.wait(lambda: time.monotonic() > end_s, "3 s of load")
+
+
+def _restart(rig: Rig) -> None:
+    rig.start_policy()
+
+
+def _ended_well(rig: Rig, moment: Moment) -> Seen:
+    """The process ends with 0 and the arm is at rest."""
+    child = rig.bringup.children.pop("policy")
+    assert child.wait(15.0) == 0
+    return rests(rig, moment)
+
+
+def _change_parameters(rig: Rig) -> None:
+    """Tunables go either way, safety only gets tighter."""
+    assert rig.set_parameter("execute_steps", 6).successful
+    assert rig.set_parameter("max_camera_age_s", 0.24).successful
+    loosened = rig.set_parameter("max_camera_age_s", 0.25)
+    assert not loosened.successful and "deactivate first" in loosened.reason
+
+
+_NODE = (
+    Fault(
+        "instruction changed in motion",
+        "`~/set_instruction`",
+        lambda rig: rig.instruct(OTHER_INSTRUCTION),
+        lambda rig: rig.instruct(INSTRUCTION),
+        expect="controlled stop, and the next episode",
+        observe=passes("holding", "instruction changed"),
+        short=True,
+    ),
+    Fault(
+        "parameters changed in motion",
+        "execute_steps, max_camera_age_s tightened, then loosened (refused)",
+        _change_parameters,
+        expect="none",
+        observe=goes_on,
+        short=True,
+    ),
+    Fault(
+        "node stopped for 2 s",
+        "SIGSTOP, SIGCONT",
+        _sleep_node,
+        expect="pause (replay_starvation), the tail meanwhile",
+        observe=passes("paused", "replay thread"),
+        short=True,
+    ),
+    Fault(
+        "CPU starved",
+        "every core busy for 3 s",
+        _starve,
+        expect="a pause at most (replay_starvation, stream_age)",
+        observe=endures,
+    ),
+    Fault(
+        "node terminated",
+        "SIGTERM; mended by a new start",
+        lambda rig: rig.send("policy", signal.SIGTERM),
+        _restart,
+        expect="controlled stop, exit status 0",
+        observe=_ended_well,
+        recovery=RESTART,
+        rests=True,
+    ),
+    Fault(
+        "node killed",
+        "SIGKILL; mended by a new start",
+        lambda rig: rig.send("policy", signal.SIGKILL),
+        _restart,
+        expect="the last window's tail, at rest within 1 s",
+        observe=rests,
+        recovery=RESTART,
+        rests=True,
+        short=True,
+    ),
+)
+
+
+_CLOCK = (
+    Fault(
+        "clock stopped",
+        "nothing on /clock, sensors go on",
+        lambda rig: rig.inject("clock", "stop", into="robot"),
+        lambda rig: rig.inject("clock", "none", into="robot"),
+        "silent_clock",
+        short=True,
+    ),
+    Fault(
+        "simulation paused",
+        "robot, sensors and /clock stand still",
+        lambda rig: rig.inject("clock", "pause", into="robot"),
+        lambda rig: rig.inject("clock", "none", into="robot"),
+        "silent_clock",
+        short=True,
+    ),
+    Fault(
+        "clock jumped ahead",
+        "/clock and all stamps 2 s ahead",
+        lambda rig: rig.jump_clock(2.0),
+        watch="clock_forward",
+        observe=passes("paused", "ahead"),
+        short=True,
+    ),
+    Fault(
+        "clock jumped back",
+        "/clock and all stamps 2 s back",
+        lambda rig: rig.jump_clock(-2.0),
+        watch="clock_backward",
+        observe=passes("paused", "went back"),
+        short=True,
+    ),
+)
+
+GROUPS = (
+    Group("Node and machine", _NODE),
+    Group("Simulated clock", _CLOCK, simulated=True),
+)

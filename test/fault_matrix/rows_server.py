@@ -1,0 +1,180 @@
+"""Rows of the fault matrix: the policy server, its answers, and the network to it."""
+
+from __future__ import annotations
+
+import signal
+
+from fault_matrix.observe import drops, endures, goes_on
+from fault_matrix.rig import Rig
+from fault_matrix.row import Act, Fault, Group
+
+SERVER = "{server}"
+
+
+def _answers(faults: str) -> Act:
+    return lambda rig: rig.answer_with(faults)
+
+
+def _well(rig: Rig) -> None:
+    rig.answer_with("")
+
+
+def _kill(rig: Rig) -> None:
+    rig.send("sidecar", signal.SIGKILL)
+
+
+def _restart(rig: Rig) -> None:
+    _kill(rig)
+    rig.start_server()
+
+
+def _stall(rig: Rig) -> None:
+    rig.cable.stalled = True
+
+
+def _flow(rig: Rig) -> None:
+    rig.cable.stalled = rig.cable.refusing = False
+
+
+def _close(rig: Rig) -> None:
+    rig.cable.refusing = True
+    rig.cable.close_all()
+
+
+def _swap_back(rig: Rig) -> None:
+    rig.lead_to(rig.kept["target"])
+
+
+def _spoilt(name: str, how: str, spec: str, watch: str, *words: str, **more: bool) -> Fault:
+    """A row whose answers are spoilt by the faulty server from now on."""
+    how = f"{how} (`gr00t-sidecar faulty --fault {spec}`)"
+    return Fault(name, how, _answers(spec), _well, watch, words=words, **more)
+
+
+PROCESS = (
+    Fault(
+        "server killed",
+        "SIGKILL; mended by starting it anew",
+        _kill,
+        lambda rig: rig.start_server(),
+        "sidecar_dead",
+        words=(SERVER,),
+        short=True,
+    ),
+    Fault(
+        "server frozen",
+        "SIGSTOP; mended by SIGCONT",
+        lambda rig: rig.send("sidecar", signal.SIGSTOP),
+        lambda rig: rig.send("sidecar", signal.SIGCONT),
+        "sidecar_dead",
+        words=(SERVER,),
+        short=True,
+    ),
+    Fault(
+        "server restarted",
+        "SIGKILL and a new start at once",
+        _restart,
+        expect="a hold or a pause, at most (inference_deadline, sidecar_dead)",
+        observe=endures,
+    ),
+    Fault(
+        "server slow",
+        "each answer 0.5 s late",
+        _answers("late=500"),
+        _well,
+        expect="none: asked for in time",
+        observe=goes_on,
+        short=True,
+    ),
+    Fault(
+        "server slower than it may be silent",
+        "each answer 1.8 s late",
+        _answers("late=1800"),
+        _well,
+        "sidecar_dead",
+        words=(SERVER,),
+    ),
+    Fault(
+        "first call slow",
+        "one answer 1.8 s late, as of a model that warms up",
+        _answers("late=1800:1"),
+        _well,
+        expect="a hold or a pause, at most (inference_deadline, sidecar_dead)",
+        observe=endures,
+    ),
+    Fault(
+        "two servers swapped",
+        "another embodiment's server behind the same address",
+        lambda rig: rig.start_other_server(),
+        _swap_back,
+        "chunk_shape",
+        words=("does not fit embodiment",),
+        short=True,
+    ),
+)
+
+NETWORK = (
+    Fault(
+        "network cut",
+        "TCP connections live on, nothing passes",
+        _stall,
+        _flow,
+        "sidecar_dead",
+        words=(SERVER,),
+        short=True,
+    ),
+    Fault(
+        "connections refused",
+        "TCP connections closed, new ones too",
+        _close,
+        _flow,
+        "sidecar_dead",
+        words=(SERVER,),
+    ),
+)
+
+ANSWERS = (
+    _spoilt("garbage", "random bytes", "garbage", "consecutive_failures", short=True),
+    Fault(
+        "garbage once",
+        "one answer of random bytes",
+        _answers("garbage:1"),
+        _well,
+        expect="drop (consecutive_failures counts it)",
+        observe=drops(),
+    ),
+    _spoilt("wrong shapes", "a column too many", "shape", "chunk_shape", short=True),
+    _spoilt("wrong keys", "a key left out", "keys", "chunk_shape"),
+    _spoilt("wrong horizon", "a step too few", "horizon", "chunk_shape", short=True),
+    _spoilt("NaN once", "one not-a-number in one answer", "nan:1", "non_finite"),
+    _spoilt("NaN", "not-a-number in each answer", "nan", "non_finite", worse=True, short=True),
+    _spoilt("infinity", "infinity in each answer", "inf", "non_finite", worse=True),
+    _spoilt("huge value once", "1e6 rad in one answer", "huge:1", "position_limit"),
+    _spoilt("huge values", "1e6 rad", "huge", "position_limit", worse=True, short=True),
+    _spoilt("error text", "an error reply", "error", "consecutive_failures", "CUDA out of memory"),
+    Fault(
+        "no answer once",
+        "one request is never answered",
+        _answers("drop:1"),
+        _well,
+        expect="a hold or a pause, at most (inference_deadline, sidecar_dead)",
+        observe=endures,
+    ),
+)
+
+SILENT = (
+    Fault(
+        "server silent for good",
+        "SIGSTOP, with sidecar_fault_s of 2 s",
+        lambda rig: rig.send("sidecar", signal.SIGSTOP),
+        lambda rig: rig.send("sidecar", signal.SIGCONT),
+        "sidecar_dead",
+        worse=True,
+        words=(SERVER,),
+    ),
+)
+
+GROUPS = (
+    Group("Policy server", (*PROCESS, *NETWORK)),
+    Group("Answers", ANSWERS),
+)

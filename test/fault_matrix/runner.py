@@ -1,0 +1,152 @@
+"""Runs groups of faults: inject, see the reaction, mend, see the recovery, ask the record.
+
+A row that goes wrong costs the group its bring-up, and the rest of it gets a new one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from ros_fixtures import own_domain, spinning_node
+
+from fault_matrix.cable import Cable
+from fault_matrix.judge import Verdict, judge
+from fault_matrix.observe import Moment, Seen, now, observer_of
+from fault_matrix.rig import Rig
+from fault_matrix.row import RESET, Fault, Group
+from gr00t_ros.sim.record import load_record
+
+BEFORE_NS = 300_000_000
+SETTLED_NS = 100_000_000
+TAIL_LIMIT_S = 1.0
+"""A dead node's last window, tail included, is over by then (control.md 1, item 5)."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one row. began, mended, ended: the robot's time, ns.
+
+    again_s: from the mending to motion. problem: what was not as it must be, empty if nothing.
+    """
+
+    fault: Fault
+    seen: Seen | None = None
+    began_ns: int = 0
+    mended_ns: int = 0
+    ended_ns: int = 0
+    again_s: float | None = None
+    refused: str = ""
+    verdict: Verdict | None = None
+    problem: str = ""
+
+
+def run_group(group: Group, rendered: bool, say: Say = print) -> list[Outcome]:
+    """The outcomes of a group's rows whose watches the node asks."""
+    left, outcomes, seed = [f for f in group.faults if f.wired], [], 0
+    while left:
+        seed += 1
+        done = _run_on_one_stack(group, left, rendered, seed, say)
+        outcomes += done
+        left = left[len(done) :]
+    return outcomes
+
+
+@contextmanager
+def stack_of(group: Group, rendered: bool, seed: int, folder: Path) -> Iterator[Rig]:
+    """A group's bring-up, with the arm in motion."""
+    with own_domain() as domain, spinning_node(domain) as node, Cable() as cable:
+        rig = Rig(node, folder, cable, rendered)
+        try:
+            rig.begin(seed, group.simulated, dict(group.policy))
+            yield rig
+        finally:
+            rig.end()
+
+
+def _run_on_one_stack(
+    group: Group, faults: Sequence[Fault], rendered: bool, seed: int, say: Say
+) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        with stack_of(group, rendered, seed, folder) as rig:
+            for fault in faults:
+                outcome = run_row(rig, fault)
+                outcomes.append(outcome)
+                say(f"{group.name}: {fault.name}: {outcome.problem or 'as expected'}")
+                if outcome.problem:
+                    break
+        record = load_record(folder / "record.npz")
+        return [judged(outcome, lambda *span: judge(record, *span)) for outcome in outcomes]
+
+
+def run_row(rig: Rig, fault: Fault) -> Outcome:
+    """Inject, observe, mend, and wait for motion; a problem is told, not raised."""
+    outcome = Outcome(fault)
+    try:
+        if fault.moving:
+            rig.wait_for_motion()
+        moment = now(rig, time.monotonic_ns())
+        fault.inject(rig)
+        outcome = replace(outcome, began_ns=moment.robot_ns)
+        return _after(rig, moment, outcome)
+    except (pytest.fail.Exception, AssertionError) as failure:
+        return replace(outcome, problem=str(failure) or "failed", ended_ns=rig.robot_ns())
+
+
+def _after(rig: Rig, moment: Moment, outcome: Outcome) -> Outcome:
+    fault = outcome.fault
+    seen = observer_of(fault)(rig, moment)
+    refused = ""
+    if fault.persists:
+        answer = rig.reset()
+        assert not answer.success, "~/reset was accepted while the cause persists"
+        refused = answer.message
+    mended_ns, mended_s = rig.robot_ns(), time.monotonic()
+    fault.mend(rig)
+    if fault.way_back == RESET:
+        rig.wait(lambda: rig.reset().success, "a reset after the mending")
+    rig.wait_for_motion()
+    return replace(
+        outcome,
+        seen=seen,
+        mended_ns=mended_ns,
+        ended_ns=rig.robot_ns(),
+        again_s=time.monotonic() - mended_s,
+        refused=refused,
+    )
+
+
+def judged(outcome: Outcome, of: Callable[[int, int, int], Verdict]) -> Outcome:
+    """With what the record says; a row that went wrong is judged as far as it came."""
+    if not outcome.began_ns:
+        return outcome
+    fault = outcome.fault
+    begin = outcome.mended_ns + SETTLED_NS if fault.jumps else outcome.began_ns - BEFORE_NS
+    verdict = of(begin, outcome.mended_ns or outcome.ended_ns, outcome.ended_ns)
+    rest_s = verdict.rest_s
+    if fault.jumps or not fault.must_rest or rest_s is None:
+        rest_s = None
+    else:
+        rest_s -= BEFORE_NS / 1e9
+    problems = [outcome.problem, verdict.problem]
+    if not outcome.problem and fault.must_rest and not fault.jumps:
+        problems.append(_rest_problem(fault, rest_s))
+    problem = "; ".join(filter(None, problems))
+    return replace(outcome, verdict=replace(verdict, rest_s=rest_s), problem=problem)
+
+
+def _rest_problem(fault: Fault, rest_s: float | None) -> str:
+    if rest_s is None:
+        return "the arm was not at rest before the fault was mended"
+    if fault.rests and rest_s > TAIL_LIMIT_S:
+        return f"at rest after {rest_s:.2f} s, a tail may take {TAIL_LIMIT_S} s"
+    return ""
