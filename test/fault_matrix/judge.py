@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from stack import EMBODIMENT, arm_speed, assert_inside_the_limits, rows_from
+from stack import EMBODIMENT, arm_speed, rows_from
 
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.sim.judge import broken, extremes
 from gr00t_ros.sim.record import ROW_NS, Record
 
-STEP_S = ROW_NS * 1e-9
 AT_REST_RAD_S = 1e-9
+LIMITS = load_embodiment(EMBODIMENT).limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,9 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Peaks in rad/s, rad/s^2, rad/s^3; rest_s after the fault, None where it did not rest.
+    """Peaks in rad/s, rad/s^2, rad/s^3; rest_s after the first row, None where it did not rest.
 
-    problem: which limit was exceeded, empty where none was.
+    problem: which limits were exceeded, empty where none was.
     """
 
     velocity: Peak
@@ -39,26 +40,23 @@ class Verdict:
 
 def judge(record: Record, since_ns: int, rest_by_ns: int, until_ns: int) -> Verdict:
     """Judge the rows from `since_ns` to `until_ns`; at rest is looked for up to `rest_by_ns`."""
-    part = _part(record, rows_from(record, since_ns), rows_from(record, until_ns))
-    limits = load_embodiment(EMBODIMENT).limits
-    velocity, acceleration = part.velocity, part.acceleration
-    peaks = (
-        _peak((velocity,), limits.velocity),
-        _peak((acceleration, np.diff(velocity, axis=0) / STEP_S), limits.acceleration),
-        _peak(
-            (
-                np.diff(acceleration, axis=0) / STEP_S,
-                np.diff(velocity, n=2, axis=0) / STEP_S**2,
-            ),
-            limits.jerk,
-        ),
+    begin, end = rows_from(record, since_ns), rows_from(record, until_ns)
+    part = replace(
+        record,
+        time_ns=record.time_ns[begin:end],
+        position=record.position[begin:end],
+        velocity=record.velocity[begin:end],
+        acceleration=record.acceleration[begin:end],
+        measured=record.measured[begin:end],
     )
-    problem = ""
-    try:
-        assert_inside_the_limits(part)
-    except AssertionError as error:
-        problem = str(error).splitlines()[0]
-    return Verdict(*peaks, _rest_s(part, rows_from(part, rest_by_ns)), problem)
+    found = extremes(part)
+    return Verdict(
+        _peak(found.velocity, LIMITS.velocity),
+        _peak(found.acceleration, LIMITS.acceleration),
+        _peak(found.jerk, LIMITS.jerk),
+        _rest_s(part, rows_from(part, rest_by_ns)),
+        "; ".join(broken(part, LIMITS)) if len(part.time_ns) else "the record has no such rows",
+    )
 
 
 def _rest_s(part: Record, end: int) -> float | None:
@@ -66,19 +64,9 @@ def _rest_s(part: Record, end: int) -> float | None:
     moving = np.flatnonzero(arm_speed(part)[:end] > AT_REST_RAD_S)
     if not len(moving):
         return 0.0
-    return None if moving[-1] >= end - 1 else float((moving[-1] + 1) * STEP_S)
+    return None if moving[-1] >= end - 1 else float((moving[-1] + 1) * ROW_NS * 1e-9)
 
 
-def _peak(series: tuple[NDArray[np.float64], ...], limit: NDArray[np.float64]) -> Peak:
-    found = np.max([np.abs(rates).max(axis=0, initial=0.0) for rates in series], axis=0)
+def _peak(found: NDArray[np.float64], limit: NDArray[np.float64]) -> Peak:
     worst = int(np.argmax(found / limit))
     return Peak(float(found[worst]), float(limit[worst]))
-
-
-def _part(record: Record, begin: int, end: int) -> Record:
-    arrays = {
-        field.name: getattr(record, field.name)[begin:end]
-        for field in fields(Record)
-        if field.name not in ("joint_names", "ros_offset_ns")
-    }
-    return Record(record.joint_names, record.ros_offset_ns, **arrays)

@@ -78,6 +78,17 @@ def passes(mode: str, *words: str) -> Observer:
     return observe
 
 
+def stands_still(*words: str) -> Observer:
+    """The node says that it stops, and no more while its clock stands still; the arm rests."""
+
+    def observe(rig: Rig, moment: Moment) -> Seen:
+        seen = passes("stopping", *words)(rig, moment)
+        rig.wait_for_rest()
+        return seen
+
+    return observe
+
+
 def goes_on(rig: Rig, moment: Moment) -> Seen:
     """Chunks are played as before; nothing pauses, and no fault is latched."""
     rig.wait(

@@ -7,7 +7,7 @@ import time
 
 from stack import INSTRUCTION, every_core_busy
 
-from fault_matrix.observe import Moment, Seen, endures, goes_on, passes, rests
+from fault_matrix.observe import Moment, Seen, endures, goes_on, passes, rests, stands_still
 from fault_matrix.rig import Rig
 from fault_matrix.row import RESTART, Fault, Group
 
@@ -41,8 +41,8 @@ def _ended_well(rig: Rig, moment: Moment) -> Seen:
 def _change_parameters(rig: Rig) -> None:
     """Tunables go either way, safety only gets tighter."""
     assert rig.set_parameter("execute_steps", 6).successful
-    assert rig.set_parameter("max_camera_age_s", 0.24).successful
-    loosened = rig.set_parameter("max_camera_age_s", 0.25)
+    assert rig.set_parameter("camera_fault_age_s", 1.9).successful
+    loosened = rig.set_parameter("camera_fault_age_s", 2.0)
     assert not loosened.successful and "deactivate first" in loosened.reason
 
 
@@ -58,8 +58,9 @@ _NODE = (
     ),
     Fault(
         "parameters changed in motion",
-        "execute_steps, max_camera_age_s tightened, then loosened (refused)",
+        "execute_steps, camera_fault_age_s tightened, then loosened (refused)",
         _change_parameters,
+        lambda rig: rig.set_parameter("execute_steps", 8),
         expect="none",
         observe=goes_on,
         short=True,
@@ -110,6 +111,7 @@ _CLOCK = (
         lambda rig: rig.inject("clock", "stop", into="robot"),
         lambda rig: rig.inject("clock", "none", into="robot"),
         "silent_clock",
+        observe=stands_still("/clock"),
         short=True,
     ),
     Fault(
@@ -118,6 +120,8 @@ _CLOCK = (
         lambda rig: rig.inject("clock", "pause", into="robot"),
         lambda rig: rig.inject("clock", "none", into="robot"),
         "silent_clock",
+        mode="",
+        observe=passes("stopping", "/clock"),
         short=True,
     ),
     Fault(

@@ -79,12 +79,11 @@ PROCESS = (
     ),
     Fault(
         "server slow",
-        "each answer 0.5 s late",
-        _answers("late=500"),
+        "each answer 0.3 s late",
+        _answers("late=300"),
         _well,
         expect="none: asked for in time",
         observe=goes_on,
-        short=True,
     ),
     Fault(
         "server slower than it may be silent",
