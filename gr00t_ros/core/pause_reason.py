@@ -16,13 +16,20 @@ _EVENTS = frozenset({"clock_backward", "clock_forward", "replay_starvation"})
 """Found once, at the instant: what follows from them is found for longer."""
 
 
-def better_reason(by: str, pauses: Sequence[Finding]) -> Finding | None:
+def better_reason(by: str, told: str, pauses: Sequence[Finding]) -> Finding | None:
     """The finding to tell in place of watch `by`'s, which paused; None where that is still it.
 
-    `pauses` are the present findings that pause, gravest first, at least one.
+    `told` is the reason given so far: of several streams it names the first, and another one where
+    that is well again. `pauses` are the present findings that pause, gravest first, at least one.
     """
     first = pauses[0]
-    present = any(finding.watch == by for finding in pauses)
+    present = any(_same(finding, by, told) for finding in pauses)
     if first.watch in _SYMPTOMS:
         return None if present or by in _EVENTS else first
     return first if by in _SYMPTOMS or not present else None
+
+
+def _same(finding: Finding, by: str, told: str) -> bool:
+    if finding.watch != by:
+        return False
+    return by not in _SYMPTOMS or finding.reason.partition(":")[0] == told.partition(":")[0]

@@ -45,7 +45,7 @@ class Stops:
         if not at_rest and self._stop(now_ns, Event.REST_PAUSE, findings[0].reason):
             self._paused_by = findings[0].watch
         elif self._paused_by and self._after_stop is Event.REST_PAUSE:
-            better = better_reason(self._paused_by, findings)
+            better = better_reason(self._paused_by, self.reason, findings)
             if better is not None:
                 self.reason, self._paused_by = better.reason, better.watch
 

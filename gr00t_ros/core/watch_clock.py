@@ -5,8 +5,11 @@ Both take the two times of one instant; which clock is behind ROS time is told o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from gr00t_ros.core.watch_table import finding
-from gr00t_ros.core.watchdog import Finding
+from gr00t_ros.core.watchdog import Finding, Reaction
 
 _BACKWARD_NS = 1_000_000
 """Steps back of a simulated clock up to this are let pass."""
@@ -14,6 +17,9 @@ _BACKWARD_NS = 1_000_000
 _SET_BACK_NS = 50_000_000
 """Steps back of any other clock up to this do no harm: the plan runs on steady time, and windows
 take a new offset over at once (control.md 1, item 2)."""
+
+_DOUBT_NS, _GRACE_NS = 100_000_000, 300_000_000
+_AGES = frozenset({"stream_age", "controller_silent"})
 
 
 class ClockJump:
@@ -74,3 +80,30 @@ class SilentClock:
             f"{self.limit_ns / 1e9:.2f} s allowed"
         )
         return finding("silent_clock", text)
+
+
+class ClockDoubt:
+    """Says whether ages tell of their streams, or of a clock that stood still or jumped.
+
+    A paused simulation silences every stream, and a jump makes all stamps old: the clock's own
+    watches pause then, and a latched fault of each stream would need a person for nothing.
+    """
+
+    def __init__(self) -> None:
+        """Begin without doubt."""
+        self._silent = SilentClock(_DOUBT_NS)
+        self._doubted_ns: int | None = None
+
+    def note(self, ros_ns: int, steady_ns: int, jumped: bool, simulated: bool) -> None:
+        """Doubt the ages from now until a while after, where the clock jumped or is silent."""
+        silent = self._silent.check(ros_ns, steady_ns) is not None
+        if jumped or (simulated and silent):
+            self._doubted_ns = steady_ns
+
+    def excused(self, findings: Sequence[Finding], steady_ns: int) -> tuple[Finding, ...]:
+        """The findings; while in doubt those on ages pause at most."""
+        if self._doubted_ns is None or steady_ns - self._doubted_ns > _GRACE_NS:
+            return tuple(findings)
+        return tuple(
+            replace(f, reaction=Reaction.PAUSE) if f.watch in _AGES else f for f in findings
+        )

@@ -19,7 +19,7 @@ from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.core.mode import MOVING, Mode
 from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.shadow_error import JointError, ShadowError
-from gr00t_ros.core.watch_clock import ClockJump, SilentClock
+from gr00t_ros.core.watch_clock import ClockDoubt, ClockJump, SilentClock
 from gr00t_ros.core.watch_motion import TrackingError, reference_against_plan
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.clock import PlanClock
@@ -69,18 +69,22 @@ class RunningWatches:
         self._tracking = TrackingError(self._limits)
         self._jump = ClockJump(self._clock.simulated)
         self._silent_clock = SilentClock()
+        self._doubt = ClockDoubt()
 
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
         """What all watches say, graver causes first: a session tells the first of a kind."""
         steady_ns = time.monotonic_ns()
-        return (
+        ages = self._around.findings(now_ns)
+        clocks = tuple(self._clocks())  # after the ages: a jump that they show is found as well
+        found = (
             *self._rivals.findings(),
             *self._controllers(steady_ns),
             *self._plans(mode),
-            *self._clocks(),
-            *self._around.findings(now_ns),
+            *clocks,
+            *ages,
             *self._held(mode),
         )
+        return self._doubt.excused(found, steady_ns)
 
     def held(self) -> NDArray[np.float64] | None:
         """(J,) position that the controllers hold, None when unknown.
@@ -172,6 +176,7 @@ class RunningWatches:
             return
         self._jump.forward_ns = int(self._values.clock_jump_s * _S)
         found = self._jump.check(*pair)
+        self._doubt.note(*pair, found is not None, self._clock.simulated)
         if found is not None:
             self._jumped = True
             # Of a plan on simulated time the session itself sees that it ran back.

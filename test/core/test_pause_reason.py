@@ -8,7 +8,7 @@ from gr00t_ros.core.watchdog import Finding, Reaction
 
 def told(by, *watches):
     """The watch that is told of in place of `by`, None for `by` itself."""
-    found = better_reason(by, [Finding(w, Reaction.PAUSE, w) for w in watches])
+    found = better_reason(by, by, [Finding(w, Reaction.PAUSE, w) for w in watches])
     return found and found.watch
 
 
@@ -33,6 +33,15 @@ def told(by, *watches):
 def test_the_cause_is_told_as_long_as_it_is_there(by, present, expected) -> None:
     """A symptom gives way to a cause, a cause that is gone to what is still wrong."""
     assert told(by, *present) == expected
+
+
+def test_a_stream_that_is_well_again_gives_way_to_one_that_is_not() -> None:
+    """Both are stream_age's; the streams are told apart by the name before the colon."""
+    told = "state.eef_9d: newest sample on /ee_pose is 0.11 s old"
+    pose = Finding("stream_age", Reaction.PAUSE, "state.eef_9d: newest sample is 0.30 s old")
+    joints = Finding("stream_age", Reaction.PAUSE, "state.joints: newest sample is 0.20 s old")
+    assert better_reason("stream_age", told, [joints, pose]) is None
+    assert better_reason("stream_age", told, [joints]) is joints
 
 
 @pytest.mark.parametrize("by", ["stream_age", "frozen_camera", "clock_forward"])

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gr00t_ros.core.watch_clock import ClockJump, SilentClock
-from gr00t_ros.core.watchdog import Reaction
+from gr00t_ros.core.watch_clock import ClockDoubt, ClockJump, SilentClock
+from gr00t_ros.core.watchdog import Finding, Reaction
 
 MS = 1_000_000
 START = 1_700_000_000_000 * MS
@@ -104,3 +104,26 @@ def test_any_change_of_the_clock_ends_its_silence(change_ns) -> None:
     assert watch.check(START + change_ns, 620 * MS) is None
     assert watch.check(START + change_ns, 1120 * MS) is None
     assert watch.check(START + change_ns, 1121 * MS) is not None
+
+
+AGES = tuple(Finding(w, Reaction.FAULT, "old") for w in ("stream_age", "controller_silent"))
+OTHER = Finding("tracking_error", Reaction.FAULT, "blocked")
+
+
+def reactions(doubt: ClockDoubt, steady_ns: int) -> list[str]:
+    """What becomes of two old streams and of a blocked arm."""
+    return [f.reaction.value for f in doubt.excused((*AGES, OTHER), steady_ns)]
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_ages_are_no_fault_while_the_clock_jumped_or_stands_still(simulated) -> None:
+    """For 0.3 s after a jump; as long as a simulated clock is silent, and 0.3 s more."""
+    doubt = ClockDoubt()
+    doubt.note(START, 0, jumped=False, simulated=simulated)
+    assert reactions(doubt, 0) == ["fault", "fault", "fault"]
+    doubt.note(START + 1, 1 * MS, jumped=True, simulated=simulated)
+    assert reactions(doubt, 301 * MS) == ["pause", "pause", "fault"]
+    assert reactions(doubt, 301 * MS + 1) == ["fault", "fault", "fault"]
+    doubt.note(START + 1, 400 * MS, jumped=False, simulated=simulated)
+    expected = "pause" if simulated else "fault"
+    assert reactions(doubt, 700 * MS) == [expected, expected, "fault"]
