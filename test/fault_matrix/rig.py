@@ -27,7 +27,7 @@ from gr00t_ros.srv import SetInstruction
 TESTS = Path(__file__).resolve().parent.parent
 OTHER_EMBODIMENT = "franka_droid_n16"
 RECORD_SPAN_S = 900.0
-# Without cameras in ./dev test the machine may be busy: then inputs are late, which is no fault here.
+# In ./dev test the machine may be busy: inputs that are late for that are no fault here.
 BUSY = {"max_joint_age_s": 0.5, "max_camera_age_s": 1.0}
 TASK_REPEAT_S = 3.0
 REST_RAD_S = 0.01

@@ -7,7 +7,16 @@ import time
 
 from stack import INSTRUCTION, every_core_busy
 
-from fault_matrix.observe import Moment, Seen, endures, goes_on, passes, rests, stands_still
+from fault_matrix.observe import (
+    Moment,
+    Seen,
+    endures,
+    goes_on,
+    new_episode,
+    passes,
+    rests,
+    stands_still,
+)
 from fault_matrix.rig import Rig
 from fault_matrix.row import RESTART, Fault, Group
 
@@ -53,7 +62,7 @@ _NODE = (
         lambda rig: rig.instruct(OTHER_INSTRUCTION),
         lambda rig: rig.instruct(INSTRUCTION),
         expect="controlled stop, and the next episode",
-        observe=passes("holding", "instruction changed"),
+        observe=new_episode,
         short=True,
     ),
     Fault(
@@ -129,6 +138,7 @@ _CLOCK = (
         "/clock and all stamps 2 s ahead",
         lambda rig: rig.jump_clock(2.0),
         watch="clock_forward",
+        mode="",
         observe=passes("paused", "ahead"),
         short=True,
     ),
@@ -137,6 +147,7 @@ _CLOCK = (
         "/clock and all stamps 2 s back",
         lambda rig: rig.jump_clock(-2.0),
         watch="clock_backward",
+        mode="",
         observe=passes("paused", "went back"),
         short=True,
     ),

@@ -1,0 +1,45 @@
+"""The fault matrix, one bring-up a group: in ./dev test the short form, without rendering.
+
+A row that is not as the table of watches says fails its group, with what the node told.
+"""
+
+import pytest
+from closed_loop import NEEDS_MODEL
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from fault_matrix.row import Fault, Group  # noqa: E402
+from fault_matrix.runner import run_group  # noqa: E402
+from fault_matrix.table import GROUPS, short  # noqa: E402
+
+from gr00t_ros.core.watch_table import TABLE  # noqa: E402
+
+pytestmark = NEEDS_MODEL
+SHORT = [group for group in map(short, GROUPS) if group.faults]
+
+
+def problems(group: Group, rendered: bool) -> list[str]:
+    """What went wrong, row by row."""
+    outcomes = run_group(group, rendered)
+    return [f"{one.fault.name}: {one.problem}" for one in outcomes if one.problem]
+
+
+@pytest.mark.parametrize("group", SHORT, ids=lambda group: group.name)
+def test_each_fault_has_the_reaction_of_the_table(group: Group) -> None:
+    """Reaction, reason, limits in the robot's record, and the way back."""
+    assert not problems(group, rendered=False)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_the_whole_matrix_with_cameras_and_the_policy_that_sees(group: Group) -> None:
+    """As ./dev faults, which also writes docs/faults.md."""
+    assert not problems(group, rendered=True)
+
+
+def test_every_watch_of_the_table_is_meant_to_be_seen() -> None:
+    """Each row names a watch that exists, and each name of a row is its own."""
+    faults: list[Fault] = [fault for group in GROUPS for fault in group.faults]
+    assert {fault.watch for fault in faults if fault.watch} <= set(TABLE)
+    assert len({fault.name for fault in faults}) == len(faults)
