@@ -1,5 +1,8 @@
 """bag.launch.py plays a bag to a policy node that plans on the bag's clock and moves nothing."""
 
+import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,9 @@ from rcl_interfaces.srv import GetParameters  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
+from gr00t_ros.bags.needed import needed_topics  # noqa: E402
 from gr00t_ros.ros.qos import SENSOR  # noqa: E402
+from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(Path(__file__).with_name("run_launch_file.py"))
@@ -45,3 +50,49 @@ def test_the_node_runs_on_the_bags_clock_in_shadow_until_the_bag_ends(
     wait_until(lambda: clock, "the bag's clock")
     assert abs(clock[-1].clock.sec - end_ns * 1e-9) < 2.0
     assert launch.wait() == 0
+
+
+# The options of `ros2 bag play` (rosbag2, Jazzy) that the launch file gives, and their types. No
+# rosbag2 is in any package registry: this stands in for it, and says what it was asked to play.
+ROS2 = """#!{python}
+import argparse, json, sys
+parser = argparse.ArgumentParser(allow_abbrev=False)
+parser.add_argument("bag")
+parser.add_argument("--rate", type=float, default=1.0)
+parser.add_argument("--start-offset", type=float, default=0.0)
+parser.add_argument("--clock", type=float, nargs="?", const=40, default=0)
+parser.add_argument("--loop", action="store_true")
+parser.add_argument("--topics", nargs="+", default=[])
+assert sys.argv[1:3] == ["bag", "play"], sys.argv
+print("PLAYS " + json.dumps(vars(parser.parse_args(sys.argv[3:]))), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((), {"rate": 1.0, "start_offset": 0.0, "loop": False}),
+        (
+            ("rate:=0.5", "start_offset:=2", "loop:=true", "topics:=/a /b"),
+            {"rate": 0.5, "start_offset": 2.0, "loop": True, "topics": ["/a", "/b"]},
+        ),
+    ],
+)
+def test_where_ros2_bag_is_installed_it_plays_with_the_same_arguments(
+    processes, tmp_path, given, expected
+):
+    """Seen with a stand-in for the executable: never yet run with rosbag2 itself."""
+    (tmp_path / "ros2").write_text(ROS2.format(python=sys.executable))
+    (tmp_path / "ros2").chmod(0o755)
+    (tmp_path / "ros2bag").mkdir()
+    (tmp_path / "ros2bag" / "__init__.py").write_text("")
+    paths = {
+        name: os.pathsep.join([str(tmp_path), os.environ.get(name, "")])
+        for name in ("PATH", "PYTHONPATH")
+    }
+    file = str(ROOT / "launch" / "bag.launch.py")
+    launch = processes.start(RUNNER, file, "bag:=/some/bag", *given, name="launch", **paths)
+    plays = json.loads(launch.wait_for_line(r"PLAYS (.*)")[1])
+    topics = list(needed_topics(load_embodiment(EMBODIMENT)))
+    assert plays == {"bag": "/some/bag", "clock": 200.0, "topics": topics, **expected}
+    assert launch.wait() == 0, "the end of the player is the end of everything"
