@@ -91,3 +91,46 @@ def test_the_gripper_closes_in_about_the_time_the_real_one_takes():
     limits = load("franka_droid").limits
     v, a, j = limits.velocity[7], limits.acceleration[7], limits.jerk[7]
     assert 0.5 < 0.8 / v + v / a + a / j < 1.0
+
+
+def test_both_g1_files_have_the_groups_of_whole_body_control_in_the_checkpoints_order():
+    """43 values of state, 35 of action, hands index, middle, thumb on both sides alike."""
+    for name, tag, horizon in (
+        ("unitree_g1", "unitree_g1_full_body_with_waist_height_nav_cmd", 50),
+        ("unitree_g1_n16", "unitree_g1", 30),
+    ):
+        robot = load(name)
+        assert (robot.tag, robot.action_horizon, robot.rate_hz) == (tag, horizon, 20.0)
+        assert [(s.key, s.width) for s in robot.state] == [
+            ("left_leg", 6),
+            ("right_leg", 6),
+            ("waist", 3),
+            ("left_arm", 7),
+            ("right_arm", 7),
+            ("left_hand", 7),
+            ("right_hand", 7),
+        ]
+        assert [(a.key, a.width) for a in robot.action] == [
+            ("left_arm", 7),
+            ("right_arm", 7),
+            ("left_hand", 7),
+            ("right_hand", 7),
+            ("waist", 3),
+            ("base_height_command", 1),
+            ("navigate_command", 3),
+        ]
+        fingers = "index_0 index_1 middle_0 middle_1 thumb_0 thumb_1 thumb_2".split()
+        for side in ("left", "right"):
+            stream = next(s for s in robot.state if s.key == f"{side}_hand")
+            assert stream.names == tuple(f"{side}_hand_{finger}_joint" for finger in fingers)
+
+
+def test_g1_arm_limits_are_mirrored_as_the_urdf_has_them():
+    """g1_29dof_rev_1_0.urdf: a roll's range is another one on the other side, not the same."""
+    limits = load("unitree_g1").limits
+    rows = {n: (a, b) for n, a, b in zip(limits.names, limits.lower, limits.upper, strict=True)}
+    assert rows["left_shoulder_roll_joint"] == (-1.5882, 2.2515)
+    assert rows["right_shoulder_roll_joint"] == (-2.2515, 1.5882)
+    assert rows["left_hand_thumb_1_joint"] == (-0.6109, 1.0472)
+    assert rows["right_hand_thumb_1_joint"] == (-1.0472, 0.6109)
+    assert (limits.velocity <= 3.0).all()
