@@ -15,12 +15,13 @@ usage: ./dev COMMAND [ARGUMENTS]
   test [ARGS]      lint, then all tests; arguments go to pytest
   lint             ruff and mypy
   bench NAME       a benchmark; without a name: which there are
+  faults [ARGS]    injects every fault into the running closed loop, writes docs/faults.md
   soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
   setup            only set up .venv
 
 Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
 """
-NEED_ASSETS = ("demo", "test", "bench", "soak")
+NEED_ASSETS = ("demo", "test", "bench", "faults", "soak")
 
 
 def replace_by(*arguments: str) -> None:
@@ -45,6 +46,8 @@ def run(command: str, arguments: list[str]) -> int:
         replace_by("-m", "gr00t_ros.sim.demo", *arguments)
     if command == "bench":
         replace_by("-m", "bench", *arguments)
+    if command == "faults":
+        replace_by("test/run_fault_matrix.py", *arguments)
     if command == "soak":
         replace_by("-m", "pytest", "-m", "soak", *arguments)
     if command in ("lint", "test"):

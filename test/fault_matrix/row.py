@@ -34,7 +34,8 @@ class Fault:
     in the reason, {server} is its address. observe: how to tell, for rows of their own kind.
     persists: a reset is refused before the fault is mended. recovery: what it takes after `mend`.
     jumps: the robot itself steps when this is injected, which the limits of the plan cannot bound.
-    rests: the arm must come to rest though nobody can say so. moving: it moves at first.
+    rests: the arm must come to rest, whatever the mode. tail: within the time of a window's tail,
+    as nobody is there to stop it. moving: it moves at first.
     short: part of ./dev test.
     """
 
@@ -52,6 +53,7 @@ class Fault:
     recovery: str = ""
     jumps: bool = False
     rests: bool = False
+    tail: bool = False
     moving: bool = True
     short: bool = False
 
@@ -71,7 +73,7 @@ class Fault:
     @property
     def must_rest(self) -> bool:
         """Whether the arm must be at rest before the fault is mended."""
-        return self.rests or bool(self.end_mode)
+        return self.rests or self.tail or bool(self.end_mode)
 
     @property
     def end_mode(self) -> str:

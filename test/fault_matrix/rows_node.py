@@ -97,7 +97,7 @@ _NODE = (
         expect="controlled stop, exit status 0",
         observe=_ended_well,
         recovery=RESTART,
-        rests=True,
+        tail=True,
     ),
     Fault(
         "node killed",
@@ -107,7 +107,7 @@ _NODE = (
         expect="the last window's tail, at rest within 1 s",
         observe=rests,
         recovery=RESTART,
-        rests=True,
+        tail=True,
         short=True,
     ),
 )

@@ -35,6 +35,7 @@ class Outcome:
     """What came of one row. began, mended, ended: the robot's time, ns.
 
     again_s: from the mending to motion. problem: what was not as it must be, empty if nothing.
+    before: the problem of an earlier attempt.
     """
 
     fault: Fault
@@ -46,17 +47,30 @@ class Outcome:
     refused: str = ""
     verdict: Verdict | None = None
     problem: str = ""
+    before: str = ""
 
 
-def run_group(group: Group, rendered: bool, say: Say = print) -> list[Outcome]:
-    """The outcomes of a group's rows whose watches the node asks."""
-    left, outcomes, seed = [f for f in group.faults if f.wired], [], 0
+def run_group(group: Group, rendered: bool, attempts: int = 1, say: Say = print) -> list[Outcome]:
+    """The outcomes of a group's rows whose watches the node asks.
+
+    attempts: how often a row is tried on a stack of its own before it counts as it went; a machine
+    that is busy with other things fails rows that are right.
+    """
+    left = [fault for fault in group.faults if fault.wired]
+    done: dict[str, Outcome] = {}
+    failed: dict[str, list[str]] = {fault.name: [] for fault in left}
+    stacks = 0
     while left:
-        seed += 1
-        done = _run_on_one_stack(group, left, rendered, seed, say)
-        outcomes += done
-        left = left[len(done) :]
-    return outcomes
+        stacks += 1
+        for outcome in _run_on_one_stack(group, left, rendered, stacks, say):
+            fault, before = outcome.fault, failed[outcome.fault.name]
+            left.remove(fault)
+            if outcome.problem and len(before) + 1 < attempts:
+                before.append(outcome.problem)
+                left.append(fault)
+            else:
+                done[fault.name] = replace(outcome, before="; ".join(before))
+    return [done[fault.name] for fault in group.faults if fault.name in done]
 
 
 @contextmanager
@@ -85,7 +99,7 @@ def _run_on_one_stack(
                 if outcome.problem:
                     break
         record = load_record(folder / "record.npz")
-        return [judged(outcome, lambda *span: judge(record, *span)) for outcome in outcomes]
+    return [judged(outcome, lambda *span: judge(record, *span)) for outcome in outcomes]
 
 
 def run_row(rig: Rig, fault: Fault) -> Outcome:
@@ -147,6 +161,6 @@ def judged(outcome: Outcome, of: Callable[[int, int, int], Verdict]) -> Outcome:
 def _rest_problem(fault: Fault, rest_s: float | None) -> str:
     if rest_s is None:
         return "the arm was not at rest before the fault was mended"
-    if fault.rests and rest_s > TAIL_LIMIT_S:
+    if fault.tail and rest_s > TAIL_LIMIT_S:
         return f"at rest after {rest_s:.2f} s, a tail may take {TAIL_LIMIT_S} s"
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fault_matrix import rows_arm, rows_inputs, rows_node, rows_server
+from fault_matrix import rows_arm, rows_inputs, rows_lifecycle, rows_node, rows_server
 from fault_matrix.row import Group
 
 GROUPS: tuple[Group, ...] = (
@@ -12,6 +12,7 @@ GROUPS: tuple[Group, ...] = (
     *rows_inputs.GROUPS,
     *rows_arm.GROUPS,
     *rows_node.GROUPS,
+    *rows_lifecycle.GROUPS,
 )
 
 
