@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from gr00t_ros.core.watchdog import Finding
 
-_SYMPTOMS = frozenset({"stream_age", "stream_content"})
-"""A clock that stands still or a camera that hangs shows in these first."""
+_SYMPTOMS = frozenset({"stream_age", "stream_content", "controller_silent"})
+"""A clock that stands still or a camera that hangs shows in these first.
+
+A silent controller pauses only where the clock or this process stood still; else it is a fault."""
 
 _EVENTS = frozenset({"clock_backward", "clock_forward", "replay_starvation"})
 """Found once, at the instant: what follows from them is found for longer."""

@@ -18,6 +18,7 @@ def told(by, *watches):
         ("stream_age", ["stream_age"], None),
         ("stream_age", ["silent_clock", "stream_age"], "silent_clock"),
         ("stream_content", ["silent_clock", "stream_content"], "silent_clock"),
+        ("controller_silent", ["silent_clock", "controller_silent"], "silent_clock"),
         ("stream_age", ["silent_clock"], "silent_clock"),
         ("stream_age", ["stream_content"], "stream_content"),
         ("stream_content", ["stream_age", "stream_content"], None),
