@@ -8,7 +8,7 @@ serialises all calls and passes `now_ns` of the plan clock.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,13 +175,14 @@ class Session(Stops):
         """The findings; a controller that plays something else than the plan ends the plan.
 
         Nothing more is published of it: the tail of what the controller has is the stop
-        (control.md 1, item 7). At rest the next plan starts from what is held anyway.
+        (control.md 1, item 7). At rest the next plan starts from what is held anyway; where that
+        is not known of every controller, a person has to look.
         """
         if all(finding.watch != "reference_against_plan" for finding in findings):
             return findings
         if self.mode in MOVING and not self._settling.pending:
             self._leave_to_the_tail(now_ns, now_ns, held)
-            return findings
+            return findings if held is not None else [_graver(one) for one in findings]
         return [finding for finding in findings if finding.watch != "reference_against_plan"]
 
     def _wants_chunks(self) -> bool:
@@ -257,3 +258,10 @@ class Session(Stops):
         finding = self.asking.refused(reason, now_ns, self.settings)
         if finding and self.mode is not Mode.FAULT and self.active:
             self._stop(now_ns, Event.REST_FAULT, finding.reason)
+
+
+def _graver(one: Finding) -> Finding:
+    """A fault in place of the pause that could not end."""
+    if one.watch != "reference_against_plan":
+        return one
+    return replace(one, reaction=Reaction.FAULT)

@@ -84,6 +84,8 @@ ARM: tuple[Watch, ...] = (
         "check the network's delay and that nobody else publishes commands",
         "core.watch_motion.reference_against_plan",
         Wired.YES,
+        _FAULT,
+        "one of the controllers does not tell what it holds",
         note="nothing more is sent, the tail of what the controller has plays; a new episode "
         "starts from what it holds then; states older than the last 50 ms are not compared",
     ),

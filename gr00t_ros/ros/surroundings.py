@@ -120,15 +120,22 @@ class Surroundings:
 
     def held(self) -> Positions | None:
         """(J,) position that the controllers hold or play; None where one does not tell."""
-        return self._positions("reference")
+        parts = [self._reference(output) for output in self._embodiment.outputs]
+        known = [part for part in parts if part is not None]
+        return np.concatenate(known) if len(known) == len(parts) else None
 
     def start(self) -> Positions:
-        """(J,) position to start a plan from: what the controllers hold, else what is measured.
+        """(J,) position to start a plan from: what each controller holds, else what is measured.
 
+        One that does not tell, such as a streamer before its first window, leaves the others'
+        word as it is: they hold what they say, and anything else would be a step.
         Raises ObservationError naming what is not known (design decision 11).
         """
-        held = self.held()
-        return self.measured() if held is None else held
+        parts = []
+        for output in self._embodiment.outputs:
+            held = self._reference(output)
+            parts.append(self._joint_states(output) if held is None else held)
+        return np.concatenate(parts)
 
     def measured(self) -> Positions:
         """(J,) measured position in plan joint order, from joint states, else the controllers.
@@ -182,17 +189,15 @@ class Surroundings:
                 stale = f"; a joint state is {age_s:.2f} s old, at most {allowed_s:.2f} s allowed"
         return fresh, stale
 
-    def _positions(self, field: str) -> Positions | None:
-        parts = []
-        for output in self._embodiment.outputs:
-            reading = self._controller(output)
-            if reading is None:
-                return None
-            try:
-                parts.append(select(output.names, getattr(reading, field)))
-            except ObservationError:
-                return None
-        return np.concatenate(parts)
+    def _reference(self, output: Output) -> Positions | None:
+        """(n,) what an output's controller holds or plays, None where it does not tell."""
+        reading = self._controller(output)
+        if reading is None:
+            return None
+        try:
+            return select(output.names, reading.reference)
+        except ObservationError:
+            return None
 
     def _silent(self, output: Output) -> Finding | None:
         sample = self._inputs.controller(output.name)

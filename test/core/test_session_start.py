@@ -197,6 +197,16 @@ def test_a_controller_that_plays_something_else_is_left_to_its_tail() -> None:
     np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)
 
 
+def test_where_a_controller_does_not_tell_what_it_holds_the_pause_is_a_fault() -> None:
+    """It could not end: the next plan would begin where the last one ended, and step there."""
+    rig = Rig().moving()
+    sent, rig.held = len(rig.windows), None
+    rig.tick(ADRIFT)
+    rig.until(Mode.FAULT, limit=60)
+    assert len(rig.windows) == sent
+    assert rig.session.reason == ADRIFT.reason
+
+
 @pytest.mark.parametrize("mode", [Mode.HOLDING, Mode.PAUSED])
 def test_at_rest_what_the_controller_holds_is_nobodys_fault(mode) -> None:
     """Whoever moved the arm: the next plan starts from there."""

@@ -20,7 +20,10 @@ POSITION = np.linspace(0.1, 0.8, 8)
 
 
 class OneJointState:
-    """Inputs with one joint state, and controllers that tell twice its positions or nothing."""
+    """Inputs with one joint state, and controllers that tell twice its positions or nothing.
+
+    controllers: all of them tell, none, or the one of that name.
+    """
 
     def __init__(self, stamp_age_s, receive_age_s, controllers):
         now_ns = time.monotonic_ns()
@@ -33,19 +36,24 @@ class OneJointState:
         return (self._sample,)
 
     def controller(self, output):
-        if not self._controllers:
+        if self._controllers is not True and output != self._controllers:
             return None
         joints = JointReading(EMBODIMENT.joint_names, 2 * POSITION, None)
         now_ns = time.monotonic_ns()
         return Sample(now_ns, now_ns, ControllerReading(joints, joints, 1.0))
 
 
-def measured(stamp_age_s, receive_age_s, controllers=False, max_joint_age_s=1.0):
-    """The measured position with a joint state of these ages."""
+def surroundings(stamp_age_s, receive_age_s, controllers=False, max_joint_age_s=1.0):
+    """What is around a node with a joint state of these ages."""
     inputs = OneJointState(stamp_age_s, receive_age_s, controllers)
     clock = SimpleNamespace(ros_now_ns=time.monotonic_ns)
     parameters = SimpleNamespace(max_joint_age_s=max_joint_age_s)
-    return Surroundings(inputs, None, EMBODIMENT, clock, parameters).measured()
+    return Surroundings(inputs, None, EMBODIMENT, clock, parameters)
+
+
+def measured(*ages_s, **more):
+    """The measured position with a joint state of these ages."""
+    return surroundings(*ages_s, **more).measured()
 
 
 def test_a_joint_state_within_twice_the_allowed_age_is_a_measurement():
@@ -63,3 +71,14 @@ def test_an_older_joint_state_is_refused_with_its_age(ages):
 def test_where_joint_states_are_too_old_the_controllers_feedback_is_the_measurement():
     """Their own feedback is as good, and new."""
     np.testing.assert_array_equal(measured(60.0, 60.0, controllers=True), 2 * POSITION)
+
+
+def test_a_plan_starts_where_each_controller_holds_and_else_where_the_arm_is_measured():
+    """A streamer that has no window yet leaves the gripper's own word as it is, and no further."""
+    one = surroundings(0.0, 0.0, controllers="gripper")
+    np.testing.assert_array_equal(one.start(), [*POSITION[:7], 2 * POSITION[7]])
+    assert one.held() is None
+    every = surroundings(0.0, 0.0, controllers=True)
+    np.testing.assert_array_equal(every.start(), 2 * POSITION)
+    np.testing.assert_array_equal(every.held(), 2 * POSITION)
+    np.testing.assert_array_equal(surroundings(0.0, 0.0).start(), POSITION)
