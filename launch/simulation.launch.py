@@ -60,7 +60,7 @@ def _simulation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     from gr00t_ros.sim.robots import find_robot
 
     robot = find_robot(context.launch_configurations["robot"])
-    if not installed(robot.model):
+    if robot.model is not None and not installed(robot.model):
         raise RuntimeError(f"the robot's model is not installed. Run once:\n  {INSTALL_SIMULATOR}")
     own = {"embodiment": robot.embodiment, "instruction": robot.instruction}
     argument = {

@@ -81,14 +81,15 @@ class RobotDescription:
     """One simulated robot.
 
     `joints` in the order of /joint_states; those of no controller hold their ready pose.
-    `cameras`: names in the model; each is a topic /camera/<name>/image_raw of `picture_px`
-    (height, width) unless the parameters say otherwise. `build_model` makes a seed's world
-    (a mujoco.MjModel), `make_task` its judge, `make_policy` the scripted policy.
+    `model`: what has to be installed, None where nothing has. `cameras`: names in the model; each
+    is a topic /camera/<name>/image_raw of `picture_px` (height, width) unless the parameters say
+    otherwise. `build_model` makes a seed's world (a mujoco.MjModel), `make_task` its judge,
+    `make_policy` the scripted policy.
     """
 
     name: str
     title: str
-    model: RobotModel
+    model: RobotModel | None
     embodiment: str
     instruction: str
     joints: tuple[Joint, ...]

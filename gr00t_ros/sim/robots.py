@@ -5,9 +5,10 @@ from __future__ import annotations
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import EmbodimentError, SettingsError
 from gr00t_ros.sim.description import RobotDescription
+from gr00t_ros.sim.desk6.robot import DESK6
 from gr00t_ros.sim.franka.robot import FRANKA
 
-ROBOTS = {robot.name: robot for robot in (FRANKA,)}
+ROBOTS = {robot.name: robot for robot in (FRANKA, DESK6)}
 
 
 def find_robot(name: str) -> RobotDescription:
