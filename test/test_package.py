@@ -29,7 +29,7 @@ KEYS = {
 WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags", "pyarrow"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
 }
-OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*.py")}
+OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*")}
 
 
 def declared(*tags: str) -> set[str]:
