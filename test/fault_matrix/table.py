@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fault_matrix import rows_arm, rows_inputs, rows_lifecycle, rows_node, rows_server
 from fault_matrix.row import Group
 
@@ -16,6 +14,20 @@ GROUPS: tuple[Group, ...] = (
 )
 
 
-def short(group: Group) -> Group:
-    """The rows of a group that are part of ./dev test."""
-    return replace(group, faults=tuple(fault for fault in group.faults if fault.short))
+def _short(name: str, *groups: Group) -> Group:
+    """The rows of these groups that are part of ./dev test, on one bring-up."""
+    faults = tuple(fault for group in groups for fault in group.faults if fault.short)
+    policy = tuple(dict(pair for group in groups for pair in group.policy).items())
+    return Group(name, faults, policy, any(group.simulated for group in groups))
+
+
+SHORT: tuple[Group, ...] = (
+    _short("Server, cameras and joint states", *rows_server.GROUPS, *rows_inputs.THAT_COME_BACK),
+    _short(
+        "Arm, operator, node and lifecycle",
+        *(*rows_inputs.THAT_STAY_AWAY, *rows_arm.GROUPS),
+        *(*rows_lifecycle.GROUPS, *rows_node.ON_STEADY_TIME),
+    ),
+    _short("Simulated clock", *rows_node.ON_SIMULATED_TIME),
+)
+"""What ./dev test runs: three bring-ups, without rendering."""

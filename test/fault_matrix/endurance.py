@@ -1,0 +1,97 @@
+"""The matrix as a loop on one stack, for any length: nothing may grow, and all limits hold."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fault_matrix.growth import Held, held
+from fault_matrix.judge import judge
+from fault_matrix.rig import Rig
+from fault_matrix.row import RESTART, Fault, Group
+from fault_matrix.runner import run_row, stack_of
+from fault_matrix.table import SHORT
+
+WATCHED = ("policy", "sidecar")
+NEW_PROCESS = ("server killed", "server restarted", "node killed", "node terminated")
+PAUSE, RESUME = "/gr00t_policy/pause", "/gr00t_policy/resume"
+
+
+@dataclass
+class Endured:
+    """Samples of each watched process, one a fault; what went wrong; how many faults there were."""
+
+    held: dict[str, list[Held]] = field(default_factory=lambda: {role: [] for role in WATCHED})
+    problems: list[str] = field(default_factory=list)
+    faults: int = 0
+
+
+def endurable() -> tuple[Fault, ...]:
+    """The short rows that keep node and server alive, and the arm on steady time."""
+    rows = (fault for group in SHORT if not group.simulated for fault in group.faults)
+    return tuple(fault for fault in rows if fault.wired and _endurable(fault))
+
+
+def _endurable(fault: Fault) -> bool:
+    """Not where a process ends, nor where an input has to be gone until that faults."""
+    gone = fault.persists and fault.watch == "stream_age"
+    return fault.way_back != RESTART and fault.name not in NEW_PROCESS and not gone
+
+
+def endure(length_s: float, say: Callable[[str], None] = print) -> Endured:
+    """Inject the rows in a random order, again and again, for `length_s`; stop at a problem."""
+    result, source = Endured(), random.Random(0)
+    group = Group("Endurance", endurable(), SHORT[0].policy)
+    end_s = time.monotonic() + length_s
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        stack_of(group, rendered=False, seed=0, folder=Path(folder)) as rig,
+    ):
+        while time.monotonic() < end_s and not result.problems:
+            rows = list(group.faults)
+            source.shuffle(rows)
+            _one_round(rig, rows, end_s, result, say)
+    return result
+
+
+def _one_round(
+    rig: Rig,
+    rows: Sequence[Fault],
+    end_s: float,
+    result: Endured,
+    say: Callable[[str], None],
+) -> None:
+    began_ns = rig.robot_ns()
+    jumps_ns: list[tuple[int, int]] = []
+    for fault in rows:
+        if time.monotonic() > end_s or result.problems:
+            break
+        since_ns = rig.robot_ns()
+        outcome = run_row(rig, fault)
+        if fault.jumps:
+            jumps_ns.append((since_ns, rig.robot_ns()))
+        result.faults += 1
+        if outcome.problem:
+            result.problems.append(f"{fault.name}: {outcome.problem}")
+        for role in WATCHED:
+            result.held[role].append(held(rig.bringup.children[role].pid))
+    _judge(rig, began_ns, jumps_ns, result)
+    say(f"{result.faults} faults, { ({role: result.held[role][-1] for role in WATCHED}) }")
+
+
+def _judge(rig: Rig, began_ns: int, jumps_ns: Sequence[tuple[int, int]], result: Endured) -> None:
+    """Hold the round's record against the limits, in a pause: writing it makes the robot late."""
+    if result.problems:
+        return
+    rig.wait(lambda: rig.trigger(PAUSE).success, "a pause")
+    rig.wait_for_rest()
+    record = rig.record()
+    assert rig.trigger(RESUME).success
+    edges = [began_ns, *(edge for span in jumps_ns for edge in span), int(record.time_ns[-1])]
+    for since_ns, until_ns in zip(edges[::2], edges[1::2], strict=True):
+        problem = judge(record, since_ns, until_ns, until_ns).problem
+        result.problems += [problem] if problem else []
