@@ -1,6 +1,7 @@
 """A policy that keeps joint 1 in motion, so that a test can see a stop: `sweep_policy:make_policy`.
 
-Runs inside `python -m gr00t_ros.sidecar`, which finds it by PYTHONPATH; knows nothing of ROS.
+Where the instruction has the word "nan", the last step of its chunks is no number. Runs inside
+`python -m gr00t_ros.sidecar`, which finds it by PYTHONPATH; knows nothing of ROS.
 """
 
 import numpy as np
@@ -27,6 +28,9 @@ class SweepPolicy(HoldPolicy):
             self._direction = -np.sign(chunk[0, 0, 0])
         steps = np.arange(chunk.shape[1], dtype=np.float32)
         chunk[:, :, 0] += self._direction * self._step_rad * steps
+        (words,) = next(iter(observation["language"].values()))[0]
+        if "nan" in words:
+            chunk[0, -1, 0] = np.nan
         return action, info
 
 

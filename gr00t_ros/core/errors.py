@@ -5,6 +5,7 @@
     ├── ProfileError           yours: the file that says how a policy server is started
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
+    │   └── SkewError          yours: the streams of one observation are too far apart
     ├── BagError               yours: a bag that cannot be read, played or written
     ├── PlanError              ours: a plan that would break its own promise was not made
     ├── ModeError              ours: an event that the mode table does not know in this mode
@@ -40,6 +41,14 @@ class SettingsError(Gr00tError):
 
 class ObservationError(Gr00tError):
     """A message on a topic cannot become part of an observation."""
+
+
+class SkewError(ObservationError):
+    """Streams of one observation are too far apart in time; `stream` is the farthest one."""
+
+    def __init__(self, message: str, stream: str, apart_ns: int, allowed_ns: int) -> None:
+        super().__init__(message)
+        self.stream, self.apart_ns, self.allowed_ns = stream, apart_ns, allowed_ns
 
 
 class BagError(Gr00tError):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core.buffer import Sample, StampedBuffer
 from gr00t_ros.core.embodiment import Embodiment, StateStream, Stream, VideoStream
-from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.errors import ObservationError, SkewError
 from gr00t_ros.core.state import encode
 
 
@@ -47,12 +48,17 @@ class ObservationSettings:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Why one stream cannot be in the observation; `age_ns` of its newest sample, None if none."""
+    """Why one stream cannot be in the observation; `age_ns` of its newest sample, None if none.
+
+    Where it is too far from the sample that stamps the observation, `apart_ns` of `allowed_ns`.
+    """
 
     stream: str
     topic: str
     reason: str
     age_ns: int | None
+    apart_ns: int = 0
+    allowed_ns: int = 0
 
     def __str__(self) -> str:
         return f"{self.stream} ({self.topic}): {self.reason}"
@@ -107,8 +113,18 @@ def assemble(
                 result.state[stream.key] = np.stack([encode(stream, s.value) for s in samples])
         except ObservationError as error:
             age_ns = now_ros_ns - newest[stream.topic].stamp_ns
-            gaps += (Gap(stream.key, stream.topic, str(error), age_ns),)
+            skew = (error.apart_ns, error.allowed_ns) if isinstance(error, SkewError) else (0, 0)
+            gaps += (Gap(stream.key, stream.topic, str(error), age_ns, *skew),)
     return gaps or result
+
+
+def refuse(gaps: Gaps) -> NoReturn:
+    """Raise ObservationError that names all gaps, SkewError where a stream is too far apart."""
+    text = "; ".join(str(gap) for gap in gaps)
+    worst = max(gaps, key=lambda gap: gap.apart_ns)
+    if worst.apart_ns:
+        raise SkewError(text, worst.stream, worst.apart_ns, worst.allowed_ns)
+    raise ObservationError(text)
 
 
 def anchor_stream(embodiment: Embodiment) -> StateStream:
@@ -155,7 +171,10 @@ def _pick(
             raise ObservationError("nothing received yet")
         apart_ns, limit_ns = abs(sample.stamp_ns - wanted_ns), history_ns if delta else skew_ns
         if apart_ns > limit_ns:
-            raise ObservationError(_too_far(buffer, stamp_ns, wanted_ns, apart_ns, limit_ns))
+            text = _too_far(buffer, stamp_ns, wanted_ns, apart_ns, limit_ns)
+            if delta:
+                raise ObservationError(text)
+            raise SkewError(text, stream.key, apart_ns, limit_ns)
         picked.append(sample)
     return tuple(picked)
 

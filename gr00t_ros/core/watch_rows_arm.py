@@ -44,10 +44,10 @@ ARM: tuple[Watch, ...] = (
         "The policy leads the arm out of the space that it was given.",
         "move the arm back into the box, or widen the box",
         "core.watch_motion.WorkspaceBox",
-        Wired.NO,
+        Wired.YES,
         _FAULT,
         _THIRD,
-        "embodiment files have no box yet",
+        "compared is the pose stream that the box names; without a box nothing is",
     ),
     Watch(
         "controller_silent",

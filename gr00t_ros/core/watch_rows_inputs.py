@@ -47,10 +47,11 @@ INPUTS: tuple[Watch, ...] = (
         "A camera's clock or its delay differs from that of the joint states.",
         "synchronise the clocks, or stamp images when they are exposed",
         "core.watch_streams.Skew",
-        Wired.NO,
+        Wired.YES,
         _PAUSE,
         "the third in a row",
-        "a skewed observation is not sent and the plan ends in a hold; there is no pause",
+        "a skewed observation is not sent; a stream that is declared slow may be one and a half of "
+        "its periods apart",
     ),
     Watch(
         "frozen_camera",

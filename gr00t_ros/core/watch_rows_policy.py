@@ -33,10 +33,11 @@ POLICY: tuple[Watch, ...] = (
         "The policy server died or hangs, or the network is cut.",
         "start the policy server, and check the network",
         "core.watch_sidecar.SidecarDead",
-        Wired.NO,
+        Wired.YES,
         _FAULT,
         "silent for the fault time",
-        "a silent server lets the plan end in a hold, which the next chunk continues",
+        "a paused node checks the server four times a second, each time for timeout_ms at most; a "
+        "chunk that ends before is a hold, which the next chunk continues",
     ),
     Watch(
         "consecutive_failures",
@@ -56,10 +57,10 @@ POLICY: tuple[Watch, ...] = (
         "The policy diverged, or its normalisation statistics are wrong.",
         "restart the policy server; check its checkpoint and statistics",
         "core.watch_sidecar.NonFinite",
-        Wired.NO,
+        Wired.YES,
         _FAULT,
-        "the second since the last reset",
-        "such a chunk is dropped and counts as one of consecutive_failures",
+        "the second since activation or the last reset",
+        "it counts as one of consecutive_failures as well",
     ),
     Watch(
         "chunk_shape",

@@ -12,8 +12,11 @@ from gr00t_ros.core.watchdog import Finding
 class SidecarDead:
     """Measures for how long a question, be it a query or a ping, has been without an answer."""
 
-    def __init__(self, pause_ns: int = 1_000_000_000, fault_ns: int = 10_000_000_000) -> None:
-        """Pause above `pause_ns` of silence, fault above `fault_ns`."""
+    def __init__(
+        self, server: str, pause_ns: int = 1_000_000_000, fault_ns: int = 10_000_000_000
+    ) -> None:
+        """Pause above `pause_ns` of silence, fault above `fault_ns`; `server` is its address."""
+        self._server = server
         self.pause_ns, self.fault_ns = pause_ns, fault_ns
         self._since_ns: int | None = None
 
@@ -26,6 +29,11 @@ class SidecarDead:
         """Anything came back, an error text as well: whoever answers is alive."""
         self._since_ns = None
 
+    def withdrawn(self, asked_ns: int) -> None:
+        """The question of that time was never sent, for want of an observation."""
+        if self._since_ns == asked_ns:
+            self._since_ns = None
+
     def finding(self, now_ns: int) -> Finding | None:
         """The silence up to now; without a question there is none.
 
@@ -37,7 +45,7 @@ class SidecarDead:
         worse = silent_ns > self.fault_ns
         limit_ns = self.fault_ns if worse else self.pause_ns
         text = (
-            f"policy server: no answer for {silent_ns / 1e9:.2f} s, at most "
+            f"policy server {self._server}: no answer for {silent_ns / 1e9:.2f} s, at most "
             f"{limit_ns / 1e9:.2f} s allowed"
         )
         return finding("sidecar_dead", text, worse)

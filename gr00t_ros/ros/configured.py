@@ -15,7 +15,8 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from gr00t_ros.core.coverage import Coverage
-from gr00t_ros.core.errors import ChunkError, Gr00tError, RemoteError, WireError
+from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.mode import FAULTED
 from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.session import Session
@@ -23,12 +24,13 @@ from gr00t_ros.core.stops import Held
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.msg import ActionChunk
 from gr00t_ros.ros import qos, settings
+from gr00t_ros.ros.answers import Answers
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
-from gr00t_ros.ros.queries import Queries, Reply, error_text, needs_a_person
+from gr00t_ros.ros.queries import Queries, Reply
 from gr00t_ros.ros.readiness import coverage, output_problems
 from gr00t_ros.ros.replay_thread import ReplayThread
 from gr00t_ros.ros.rest import wait_for_rest
@@ -87,7 +89,13 @@ class Configured:
             node.get_logger().info,
         )
         self.queries = Queries(
-            self._link, self.inputs, self.embodiment, self.clock, self._on_check, self._on_reply
+            self._link,
+            self.inputs,
+            self.embodiment,
+            self.clock,
+            self._on_check,
+            self._on_reply,
+            self._on_look,
         )
         self.queries.instruction = values.instruction
         self.surroundings = Surroundings(
@@ -95,8 +103,16 @@ class Configured:
         )
         self._rivals = Rivals(node, () if values.shadow else self.outputs.topics())
         self.watches = RunningWatches(
-            self.surroundings, self._rivals, self.embodiment, self.clock, session.replay, values
+            self.surroundings,
+            self._rivals,
+            self.queries,
+            self.embodiment,
+            self.clock,
+            session.replay,
+            values,
+            self.server,
         )
+        self._answers = Answers(self.watches, self._publish_chunk, self._on_unfit)
         self.replay = ReplayThread(
             session,
             self.clock,
@@ -278,22 +294,26 @@ class Configured:
         self.check_error = "" if error is None else str(error)
         self._unfit = "" if check is not None else self._unfit
         self.check = check
+        self.replay.post(lambda _session, _now: self.watches.policy.checked(error))
 
     def _on_reply(self, reply: Reply | None, error: Exception | None) -> None:
         """Runs on the worker thread; what it posts runs on the replay thread."""
-        self.replay.post(lambda session, now_ns: self._apply(session, now_ns, reply, error))
+        self.replay.post(lambda session, now_ns: self._take(session, now_ns, reply, error))
 
-    def _apply(
+    def _take(
         self, session: Session, now_ns: int, reply: Reply | None, error: Exception | None
     ) -> None:
-        if reply is not None:
-            verdict = session.merge(reply.chunk, now_ns, self.watches.held())
-            self._delay_p99_ns = session.asking.delay_p99_ns
-            self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
-        elif session.active and needs_a_person(error):
-            session.fault(now_ns, str(error))
-            # Checked again from now on: no reset nor activation before another one has passed.
-            self.check, self._unfit = None, str(error)
-        else:
-            answered = isinstance(error, (RemoteError, ChunkError, WireError))
-            session.query_failed(error_text(error), now_ns, answered)
+        self._answers.apply(session, now_ns, reply, error)
+        self._delay_p99_ns = session.asking.delay_p99_ns
+
+    def _on_unfit(self, reason: str) -> None:
+        """The server is checked again: no reset nor activation before another one has passed."""
+        self.check, self._unfit = None, reason
+
+    def _on_look(self, error: Exception | None) -> None:
+        """Runs on the worker thread."""
+        self.replay.post(lambda _session, _now: self.watches.policy.looked(error))
+
+    def _publish_chunk(self, reply: Reply, verdict: Verdict | None) -> None:
+        """Runs on the replay thread."""
+        self._chunks.publish(action_chunk(self.embodiment, reply, verdict))

@@ -129,6 +129,12 @@ class Inputs:
             newest = [source.buffer.latest() for source in self._sources.values()]
         return tuple(s for s in newest if s is not None and isinstance(s.value, JointReading))
 
+    def state(self, key: str) -> Sample | None:
+        """The newest sample of the topic of that state stream."""
+        topic = next(stream.topic for stream in self._embodiment.state if stream.key == key)
+        with self._lock:
+            return self._sources[topic].buffer.latest()
+
     def controller(self, output: str) -> Sample | None:
         """The newest ControllerReading of the output of that name, as a sample."""
         with self._lock:

@@ -12,14 +12,9 @@ from dataclasses import dataclass
 
 from gr00t_ros.core.chunk import ActionChunk, from_reply
 from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.errors import (
-    ChunkError,
-    Gr00tError,
-    ObservationError,
-    RefusedError,
-    RemoteError,
-)
+from gr00t_ros.core.errors import ChunkError, Gr00tError, RefusedError, RemoteError
 from gr00t_ros.core.latency import Latencies
+from gr00t_ros.core.observation import Observation, refuse
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.sidecar.link import Check, Link
@@ -40,7 +35,7 @@ class Queries:
     """Checks the server and queries it, one request in flight.
 
     `on_check(check, error)` and `on_reply(reply, error)` are called on the worker thread, one
-    of their arguments None.
+    of their arguments None; so is `on_look(error)`, None where an observation was there.
     """
 
     def __init__(
@@ -51,10 +46,12 @@ class Queries:
         clock: PlanClock,
         on_check: Callable[[Check | None, Exception | None], None],
         on_reply: Callable[[Reply | None, Exception | None], None],
+        on_look: Callable[[Exception | None], None],
     ) -> None:
         """Start the worker; `link` and its client are its own from now on."""
         self._link, self._inputs, self._embodiment = link, inputs, embodiment
         self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
+        self._on_look = on_look
         self._worker = Worker(self._deliver, finish=link.close)
         self.instruction = ""
         self.sent = 0
@@ -90,6 +87,13 @@ class Queries:
         self._submit(Job(lambda: self._query(episode), "query"))
         return True
 
+    def look(self) -> bool:
+        """Have the worker assemble an observation and send nothing; False when it is busy."""
+        if not self._worker.idle:
+            return False
+        self._worker.submit(Job(self._observed, "look"))
+        return True
+
     def stop(self, timeout_s: float) -> bool:
         """End the worker after the call in flight, whose deadline bounds the wait."""
         return self._worker.stop(timeout_s)
@@ -114,14 +118,18 @@ class Queries:
         """Write the newest observation into `template`; returns its stamp, ROS time."""
         started_ns = self._clock.now_ns()
         template.set_instruction(self.instruction)
-        observation = self._inputs.observe()
-        if isinstance(observation, tuple):
-            raise ObservationError("; ".join(str(gap) for gap in observation))
+        observation = self._observed()
         self._inputs.decode_video(observation, template.video)
         for key, rows in observation.state.items():
             template.state[key][0] = rows
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)
         return observation.stamp_ns
+
+    def _observed(self) -> Observation:
+        observation = self._inputs.observe()
+        if isinstance(observation, tuple):
+            refuse(observation)
+        return observation
 
     def _deliver(self, outcome: Outcome) -> None:
         if outcome.job.tag == "check":
@@ -129,6 +137,8 @@ class Queries:
         elif outcome.job.tag == "warm":
             if outcome.error is not None and not isinstance(outcome.error, RemoteError):
                 self._on_check(None, outcome.error)
+        elif outcome.job.tag == "look":
+            self._on_look(outcome.error)
         else:
             self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]
 

@@ -172,7 +172,10 @@ class ReplayThread:
     def _findings(self, now_ns: int) -> Sequence[Finding]:
         """What the watches say; inputs that aged while this process slept are no fault."""
         findings = self._around.findings(now_ns, self._session.mode)
-        if time.monotonic_ns() - self._starved_ns > _AWAKE_NS:
+        judged_ns = time.monotonic_ns()
+        if judged_ns - self._ticked_ns > _STARVED_PERIODS * self._period_ns:
+            self._starved_ns = judged_ns  # the sleep began in this tick
+        if judged_ns - self._starved_ns > _AWAKE_NS:
             return findings
         return [replace(f, reaction=Reaction.PAUSE) if f.watch in _AGES else f for f in findings]
 

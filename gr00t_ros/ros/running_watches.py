@@ -24,6 +24,8 @@ from gr00t_ros.core.watch_motion import TrackingError, reference_against_plan
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.policy_watches import PolicyWatches
+from gr00t_ros.ros.queries import Queries
 from gr00t_ros.ros.rivals import Rivals
 from gr00t_ros.ros.surroundings import Positions, Surroundings
 
@@ -38,10 +40,12 @@ class RunningWatches:
         self,
         surroundings: Surroundings,
         rivals: Rivals,
+        queries: Queries,
         embodiment: Embodiment,
         clock: PlanClock,
         replay: Replay,
         values: Parameters,
+        server: str,
     ) -> None:
         """Watch what `surroundings` and `rivals` tell, by the thresholds of `values`.
 
@@ -54,6 +58,7 @@ class RunningWatches:
             output.name: end - len(output.names)
             for output, end in zip(embodiment.outputs, ends, strict=True)
         }
+        self.policy = PolicyWatches(surroundings, queries, embodiment, values, server)
         self._jumped = False
         self._shadow, self._ticks = ShadowError(), 0
         self.shadow_errors: tuple[JointError, ...] = ()
@@ -63,6 +68,7 @@ class RunningWatches:
     def apply(self, values: Parameters) -> None:
         """Take over changed thresholds."""
         self._values = values
+        self.policy.apply(values)
 
     def begin(self) -> None:
         """Forget what was before an activation or a reset."""
@@ -70,6 +76,7 @@ class RunningWatches:
         self._jump = ClockJump(self._clock.simulated)
         self._silent_clock = SilentClock()
         self._doubt = ClockDoubt()
+        self.policy.begin()
 
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
         """What all watches say, graver causes first: a session tells the first of a kind."""
@@ -81,6 +88,7 @@ class RunningWatches:
             *self._controllers(steady_ns),
             *self._plans(mode),
             *clocks,
+            *self.policy.findings(steady_ns, mode),
             *ages,
             *self._held(mode),
         )
@@ -100,7 +108,10 @@ class RunningWatches:
 
     def ask(self, episode: int) -> bool:
         """Have the worker query with the newest observation; False when it is busy."""
-        return self._around.ask(episode)
+        asked = self._around.ask(episode)
+        if asked:
+            self.policy.asked(time.monotonic_ns())
+        return asked
 
     def _controllers(self, steady_ns: int) -> Iterator[Finding]:
         """Tracking, from one message of each controller."""

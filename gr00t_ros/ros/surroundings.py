@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, Output
 from gr00t_ros.core.errors import ObservationError
-from gr00t_ros.core.state import select
+from gr00t_ros.core.state import PoseReading, select
 from gr00t_ros.core.watch_motion import controller_silent, speed_scaling
 from gr00t_ros.core.watchdog import Finding, Reaction, held_position, stream_age
 from gr00t_ros.ros.clock import PlanClock
@@ -149,6 +149,12 @@ class Surroundings:
             except ObservationError:
                 continue
         return self._measured_by_output()
+
+    def end_effector(self, key: str) -> Positions | None:
+        """(3,) m, the newest position of state stream `key`, a pose; None before the first."""
+        sample = self._inputs.state(key)
+        reading = None if sample is None else sample.value
+        return reading.position_m if isinstance(reading, PoseReading) else None
 
     def held_finding(self) -> Finding | None:
         """The watch on held against measured position, before a start."""

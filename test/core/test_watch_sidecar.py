@@ -25,7 +25,7 @@ S = 1_000_000_000
 )
 def test_silence_pauses_above_one_time_and_faults_above_the_other(silent_ns, reaction) -> None:
     """Counted from the question, not from the last answer."""
-    watch = SidecarDead()
+    watch = SidecarDead("gpu:5555")
     watch.answered()
     watch.asked(5 * S)
     found = watch.finding(5 * S + silent_ns)
@@ -34,20 +34,20 @@ def test_silence_pauses_above_one_time_and_faults_above_the_other(silent_ns, rea
         limit = 10 if reaction is Reaction.FAULT else 1
         assert found.watch == "sidecar_dead"
         assert found.reason == (
-            f"policy server: no answer for {silent_ns / 1e9:.2f} s, at most {limit:.2f} s "
+            f"policy server gpu:5555: no answer for {silent_ns / 1e9:.2f} s, at most {limit:.2f} s "
             "allowed; start the policy server, and check the network"
         )
 
 
 def test_who_is_not_asked_is_not_silent() -> None:
     """However much time goes by."""
-    watch = SidecarDead()
+    watch = SidecarDead("gpu:5555")
     assert watch.finding(10**15) is None
 
 
 def test_an_answer_ends_the_silence() -> None:
     """Until the next question stays open."""
-    watch = SidecarDead()
+    watch = SidecarDead("gpu:5555")
     watch.asked(0)
     assert watch.finding(20 * S) is not None
     watch.answered()
@@ -60,16 +60,28 @@ def test_an_answer_ends_the_silence() -> None:
 @given(st.lists(st.integers(0, 20 * S), min_size=1, max_size=10))
 def test_asking_again_does_not_renew_the_time(times_ns) -> None:
     """The silence began with the first question that stayed open."""
-    watch = SidecarDead()
+    watch = SidecarDead("gpu:5555")
     for now_ns in sorted(times_ns):
         watch.asked(now_ns)
     found = watch.finding(20 * S)
     assert (found is not None) is (20 * S - min(times_ns) > S)
 
 
+def test_a_question_that_was_never_sent_is_no_silence_and_ends_none() -> None:
+    """A camera that is late keeps an observation from being sent; the server is not to blame."""
+    watch = SidecarDead("gpu:5555")
+    watch.asked(5 * S)
+    watch.withdrawn(5 * S)
+    assert watch.finding(100 * S) is None
+    watch.asked(100 * S)
+    watch.asked(101 * S)
+    watch.withdrawn(101 * S)
+    assert watch.finding(101 * S + 1) is not None
+
+
 def test_a_question_before_the_open_one_takes_its_place() -> None:
     """Time that went back must not hide a silence."""
-    watch = SidecarDead()
+    watch = SidecarDead("gpu:5555")
     watch.asked(100 * S)
     watch.asked(0)
     assert watch.finding(2 * S) is not None

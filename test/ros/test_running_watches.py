@@ -3,12 +3,15 @@
 One robot, one server and one node for the whole file: every test leaves the arm in motion.
 """
 
+import signal
+
 import numpy as np
 import pytest
 from ros_fixtures import own_domain, spinning_node, started, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from geometry_msgs.msg import PoseStamped  # noqa: E402
 from node_robot import ARM, NEEDS_ROBOT, SWEEP, Rig  # noqa: E402
 from passage import Passage  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
@@ -29,10 +32,12 @@ class Moving:
         self.rig = rig
         self.state = Passage(node, STATE_TYPES[0], STATE)
         self.camera = Passage(node, Image, "/camera/exterior/image_raw")
+        self.pose = Passage(node, PoseStamped, "/ee_pose")
 
     def start(self):
         """Everything, until the arm moves."""
-        self.rig.start_robot(*self.state.remaps, *self.camera.remaps)
+        passages = (self.state, self.camera, self.pose)
+        self.rig.start_robot(*(word for passage in passages for word in passage.remaps))
         self.rig.start_server(SWEEP)
         self.rig.move(max_camera_age_s=2.0, camera_fault_age_s=60.0)
 
@@ -160,3 +165,56 @@ def test_a_camera_in_the_dark_pauses(moving):
     moving.assert_pause("video.exterior_image_1_left", "black frames in a row", "uncover the lens")
     moving.camera.mend()
     moving.rig.wait_for_motion()
+
+
+def test_a_camera_whose_stamps_are_apart_from_the_joint_states_pauses_at_the_third_try(moving):
+    """Its frames are young enough; the joint states of their time are no longer there."""
+
+    def late(message):
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec - 8 * 10**8
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+        return message
+
+    moving.camera.alter(late)
+    moving.assert_pause(
+        "exterior_image_1_left: 0.", "apart from the joint state", "in a row; synchronise the clock"
+    )
+    moving.camera.mend()
+    moving.rig.wait_for_motion()
+
+
+def test_an_end_effector_outside_its_box_faults_at_the_third_chunk(moving):
+    """The robot tells a pose below its table."""
+
+    def sink(message):
+        message.pose.position.z = -0.1
+        return message
+
+    refused = moving.rig.statuses[-1].chunks_refused
+    moving.pose.alter(sink)
+    moving.assert_fault("end effector: z is -0.100 m", "3 chunks in a row", "widen the box")
+    told = moving.rig.wait_for_status(lambda s: s.chunks_refused >= refused + 3, "three refusals")
+    assert told.chunks_refused == refused + 3
+    moving.pose.mend()
+    moving.assert_reset_into_motion()
+
+
+def test_a_server_that_hangs_pauses_and_goes_on_when_it_answers_again(moving):
+    """Stopped for as long as its deadline takes to pass, and longer: only a check finds it back."""
+    moving.rig.server.signal(signal.SIGSTOP)
+    moving.assert_pause(
+        f"policy server 127.0.0.1:{moving.rig.port}: no answer for", "start the policy server"
+    )
+    failures = moving.rig.statuses[-1].query_failures
+    moving.rig.wait_for_status(lambda s: s.query_failures > failures, "the query's deadline")
+    moving.rig.server.signal(signal.SIGCONT)
+    moving.rig.wait_for_motion()
+
+
+def test_the_second_chunk_that_is_no_number_faults(moving):
+    """The policy diverges when it is told to; the count begins anew with a reset."""
+    rig = moving.rig
+    assert rig.instruct("nan").success
+    moving.assert_fault("nan in row 39", "chunk 2 that is not finite", "restart the policy server")
+    assert rig.instruct("hold still").success
+    moving.assert_reset_into_motion()

@@ -1,0 +1,58 @@
+"""What becomes of a query's outcome: a chunk to merge, a failure to count, a fault.
+
+Runs on the replay thread, to which the worker posts each outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gr00t_ros.core.errors import ChunkError, RemoteError, WireError
+from gr00t_ros.core.guard import Verdict
+from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.session import Session
+from gr00t_ros.core.watchdog import Finding, Reaction
+from gr00t_ros.ros.queries import Reply, error_text, needs_a_person
+from gr00t_ros.ros.running_watches import RunningWatches
+
+
+class Answers:
+    """Hands outcomes to the watches, then to the session."""
+
+    def __init__(
+        self,
+        watches: RunningWatches,
+        publish: Callable[[Reply, Verdict | None], None],
+        unfit: Callable[[str], None],
+    ) -> None:
+        """`publish` tells of every chunk that came, and of the verdict, None where none was due.
+
+        `unfit` hears why a server's answers can never be used.
+        """
+        self._watches, self._publish, self._unfit = watches, publish, unfit
+
+    def apply(
+        self, session: Session, now_ns: int, reply: Reply | None, error: Exception | None
+    ) -> None:
+        """Take one outcome; `reply` or `error` is None."""
+        present = reply is not None and reply.chunk.episode == session.episode
+        finding = self._watches.policy.heard(present, error)
+        if finding is not None:
+            _refuse(session, now_ns, finding)
+            if reply is not None:
+                self._publish(reply, None)
+        elif reply is not None:
+            self._publish(reply, session.merge(reply.chunk, now_ns, self._watches.held()))
+        elif session.active and needs_a_person(error):
+            session.fault(now_ns, str(error))
+            self._unfit(str(error))
+        else:
+            answered = isinstance(error, (RemoteError, ChunkError, WireError))
+            session.query_failed(error_text(error), now_ns, answered)
+
+
+def _refuse(session: Session, now_ns: int, finding: Finding) -> None:
+    """Drop the answer; one that faults does so in a session that is under way."""
+    if finding.reaction is Reaction.FAULT and session.active and session.mode is not Mode.FAULT:
+        session.fault(now_ns, finding.reason)
+    session.query_failed(finding.reason, now_ns, answered=True)
