@@ -72,7 +72,7 @@ def _simulation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def _relay(argument: dict[str, str], robot: "RobotDescription") -> Node:
     topics = {
-        "image_topics": [f"/camera/{name}/image_raw" for name in robot.cameras],
+        "image_topics": [f"/camera/{name}/image_raw" for name in robot.camera_names],
         "pose_topics": [f"/{pose.topic}" for pose in robot.poses],
     }
     parameters = {"source_prefix": RELAY_PREFIX, **topics}

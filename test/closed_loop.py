@@ -1,4 +1,4 @@
-"""The demo without ROS: simulation, cameras, policy, guard and replay in one loop.
+"""The demos without ROS: simulation, cameras, policy, guard and replay in one loop.
 
 Each step of 2 ms the servos get what the trajectory controller would play of the plan.
 """
@@ -16,14 +16,14 @@ from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.replay import Replay, ReplaySettings
 from gr00t_ros.core.state import JointReading, PoseReading, encode
-from gr00t_ros.sim.assets import INSTALL_COMMAND, PANDA, installed
+from gr00t_ros.sim.assets import G1, INSTALL_COMMAND, PANDA, installed
 from gr00t_ros.sim.cameras import Cameras
-from gr00t_ros.sim.franka.robot import FRANKA
-from gr00t_ros.sim.franka.scripted import make_policy
-from gr00t_ros.sim.franka.task import cube_on_plate
 from gr00t_ros.sim.physics import Simulation
+from gr00t_ros.sim.robots import robot_for
+from gr00t_ros.sim.scripted import make_policy
 
 NEEDS_MODEL = pytest.mark.skipif(not installed(PANDA), reason=f"no robot model: {INSTALL_COMMAND}")
+NEEDS_G1 = pytest.mark.skipif(not installed(G1), reason=f"no robot model: {INSTALL_COMMAND}")
 INSTRUCTION = "Put the red cube on the blue plate."
 Picture = NDArray[np.uint8]
 STEP_NS = 2_000_000
@@ -37,7 +37,8 @@ def observe(
     """The nested observation of the simulation's present state; every camera shows `picture`."""
     names, position, velocity = simulation.joint_state()
     joints = JointReading(names, position, velocity)
-    pose = PoseReading(*simulation.pose(FRANKA.poses[0]), "fr3_link0")
+    link = simulation.robot.poses[0]
+    pose = PoseReading(*simulation.pose(link), link.frame)
     return {
         "video": {
             stream.key: np.repeat(picture[None, None], len(stream.delta_indices), axis=1)
@@ -64,30 +65,34 @@ class Outcome:
 
 
 class ClosedLoop:
-    """One episode; the knobs break the observation or the timing."""
+    """One episode of the embodiment's robot; the knobs break the observation or the timing."""
 
     def __init__(self, embodiment: Embodiment, seed: int) -> None:
         self.embodiment = embodiment
-        self.simulation = Simulation(FRANKA, seed)
+        self.robot = robot_for(embodiment)
+        self.simulation = Simulation(self.robot, seed)
+        self.task = self.robot.make_task(self.simulation, seed)
         self.policy = make_policy(embodiment)
-        self.text = INSTRUCTION
+        self.text = self.robot.instruction
         self.latency_s = 0.15
         self.executed_steps = 8
         self.alter: Callable[[dict[str, Any]], None] = lambda observation: None
         self.before_query: Callable[[float], None] = lambda time_s: None
         self._replay = Replay(embodiment.limits, ReplaySettings())
-        self._replay.start(0, self.simulation.joint_state()[1])
+        self._columns = self.robot.columns(embodiment.joint_names)
+        self._replay.start(0, self.simulation.joint_state()[1][self._columns])
+        self._targets = self.robot.ready_rad
         self._query_ns = 0
         self._reply: tuple[int, ActionChunk] | None = None
         self.outcome = Outcome()
 
     def run(self, limit_s: float = 20.0) -> Outcome:
-        """Run until the cube has rested on the plate for SETTLE_S, or the limit."""
-        with Cameras(self.simulation.model, 180, 320) as cameras:
+        """Run until the task has been done for SETTLE_S, or the limit."""
+        with Cameras(self.simulation.model, *self.robot.picture_px) as cameras:
             since_ns: int | None = None
             for now_ns in range(0, round(limit_s * 1e9), STEP_NS):
                 self._step(cameras, now_ns)
-                if not cube_on_plate(self.simulation):
+                if not self.task.report()["success"]:
                     since_ns = None
                 elif since_ns is None:
                     since_ns = now_ns
@@ -105,14 +110,16 @@ class ClosedLoop:
         if now_ns % TICK_NS == 0:
             self._replay.tick(now_ns)
         target = self._replay.position(now_ns)
-        self.simulation.set_targets(target)
+        self._targets[self._columns] = target
+        self.simulation.set_targets(self._targets)
         self.simulation.step()
-        off = np.abs(self.simulation.joint_state()[1][:7] - target[:7]).max()
+        off = np.abs(self.simulation.joint_state()[1][self._columns][:7] - target[:7]).max()
         self.outcome.tracking_rad = max(self.outcome.tracking_rad, float(off))
 
     def _ask(self, cameras: Cameras, now_ns: int) -> None:
         self.before_query(now_ns * 1e-9)
-        picture = cameras.render(self.simulation.positions(), ["exterior"])["exterior"]
+        camera = self.robot.camera_names[0]
+        picture = cameras.render(self.simulation.positions(), [camera])[camera]
         observation = observe(self.embodiment, self.simulation, picture, self.text)
         self.alter(observation)
         action, info = self.policy(observation, None)

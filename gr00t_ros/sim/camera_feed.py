@@ -81,15 +81,15 @@ class CameraFeed:
     def start(
         self,
         snapshot: Callable[[], Snapshot],
-        wanted: Callable[[], Sequence[str]],
+        due: Callable[[int], Sequence[str]],
         on_pictures: Callable[[int, Pictures], None],
         pace: Pace,
     ) -> None:
-        """Render from now on the cameras that are ``wanted`` at each frame.
+        """Render from now on, each frame (counted from 1), the cameras that are ``due`` in it.
 
         ``on_pictures`` gets the snapshot's time, in this feed's thread.
         """
-        self._snapshot, self._wanted = snapshot, wanted
+        self._snapshot, self._due = snapshot, due
         self._on_pictures, self._pace = on_pictures, pace
         self._begin.set()
 
@@ -120,7 +120,7 @@ class CameraFeed:
         tick = self._pace.newest_due() + 1
         while self._pace.wait(tick, self._stop):
             world = self._snapshot()
-            clean = renderer.render(world.world, self._wanted())
+            clean = renderer.render(world.world, self._due(tick))
             noisy = {name: self._noise.add(picture) for name, picture in clean.items()}
             self._on_pictures(world.time_ns, noisy)
             self._frames += 1

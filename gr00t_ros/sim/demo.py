@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(options.report or f"reports/{time.strftime('%Y%m%d-%H%M%S')}-{options.seed}")
     bringup = Bringup(folder)
     rclpy.init()
-    watcher = Watcher(robot.cameras)
+    watcher = Watcher(robot.camera_names)
     executor = SingleThreadedExecutor()
     executor.add_node(watcher)
     try:

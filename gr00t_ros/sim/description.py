@@ -46,6 +46,14 @@ class Controller:
 
 
 @dataclass(frozen=True, slots=True)
+class Camera:
+    """A camera of the model: topic /camera/<name>/image_raw at the cameras' rate / `divisor`."""
+
+    name: str
+    divisor: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class LinkPose:
     """A PoseStamped topic: a body of the model, `offset_m` along its own axes, in `frame`.
 
@@ -81,10 +89,10 @@ class RobotDescription:
     """One simulated robot.
 
     `joints` in the order of /joint_states; those of no controller hold their ready pose.
-    `model`: what has to be installed, None where nothing has. `cameras`: names in the model; each
-    is a topic /camera/<name>/image_raw of `picture_px` (height, width) unless the parameters say
-    otherwise. `build_model` makes a seed's world (a mujoco.MjModel), `make_task` its judge,
-    `make_policy` the scripted policy.
+    `model`: what has to be installed, None where nothing has.
+    `cameras` give pictures of `picture_px` (height, width) unless the parameters say otherwise.
+    `build_model` makes a seed's world (a mujoco.MjModel), `make_task` its judge, `make_policy` the
+    scripted policy.
     """
 
     name: str
@@ -94,7 +102,7 @@ class RobotDescription:
     instruction: str
     joints: tuple[Joint, ...]
     controllers: tuple[Controller, ...]
-    cameras: tuple[str, ...]
+    cameras: tuple[Camera, ...]
     picture_px: tuple[int, int]
     poses: tuple[LinkPose, ...]
     recorded: tuple[RecordedTopic, ...]
@@ -113,6 +121,11 @@ class RobotDescription:
         return tuple(name for controller in self.controllers for name in controller.joints)
 
     @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Names of all cameras."""
+        return tuple(camera.name for camera in self.cameras)
+
+    @property
     def ready_rad(self) -> NDArray[np.float64]:
         """(J,) where the joints start, in the order of `joints`."""
         return np.array([joint.ready_rad for joint in self.joints])
@@ -125,5 +138,5 @@ class RobotDescription:
     @property
     def sensor_topics(self) -> tuple[str, ...]:
         """All topics that a sensor relay would pass on."""
-        cameras = tuple(f"/camera/{name}/image_raw" for name in self.cameras)
+        cameras = tuple(f"/camera/{name}/image_raw" for name in self.camera_names)
         return (*cameras, "/joint_states", *(f"/{pose.topic}" for pose in self.poses))

@@ -26,10 +26,15 @@ class Series:
     dots: bool = False
 
 
-def plot(title: str, series: Sequence[Series], y_unit: str) -> str:
-    """An SVG element with all `series` over one pair of axes; x is time in seconds."""
+def plot(title: str, series: Sequence[Series], y_unit: str, least_span: float = 0.0) -> str:
+    """An SVG element with all `series` over one pair of axes; x is time in seconds.
+
+    The y axis spans `least_span` or more: what stands still shall look it.
+    """
     x0, x1 = _span([np.asarray(s.x, float) for s in series])
     y0, y1 = _span([np.asarray(s.y, float) for s in series])
+    missing = max(0.0, 0.5 * (least_span - (y1 - y0)))
+    y0, y1 = y0 - missing, y1 + missing
     parts = [_axes(title, x0, x1, y0, y1, y_unit)]
     for curve in series:
         x = _scale(np.asarray(curve.x, float), x0, x1, _LEFT_PX, WIDTH_PX - 6)

@@ -33,6 +33,7 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}
 svg .title{font-size:12px;fill:#1d2330} svg .end{text-anchor:end}
 svg .frame{fill:#fafbfc;stroke:#d9dde5}
 """
+_LEAST_SPAN_RAD = 0.02
 _COMMANDED, _MEASURED, _DOT = "#2463c9", "#e07a1f", "#2463c9"
 
 
@@ -147,6 +148,7 @@ def _joints(record: Record) -> str:
                 Series(time_s, record.position[:, j], _COMMANDED),
             ],
             "rad",
+            _LEAST_SPAN_RAD,
         )
         for j, name in enumerate(record.joint_names)
     ]

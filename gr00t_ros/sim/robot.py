@@ -93,8 +93,8 @@ class SimRobot(Node):
         self._loop.start()
         frame_ns = round(1e9 / settings.camera_rate_hz)
         frames = Pace(start_ns, frame_ns, factor)
-        watched = self._sensors.watched_cameras
-        self._feed.start(lambda: self._loop.snapshot, watched, self._on_pictures, frames)
+        due = self._sensors.cameras_due
+        self._feed.start(lambda: self._loop.snapshot, due, self._on_pictures, frames)
         self._faults.serve(self, (self._pace, frames) if settings.publish_clock else ())
 
     def _controller(self, name: str, joints: tuple[str, ...]) -> Controller:

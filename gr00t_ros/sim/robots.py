@@ -7,8 +7,9 @@ from gr00t_ros.core.errors import EmbodimentError, SettingsError
 from gr00t_ros.sim.description import RobotDescription
 from gr00t_ros.sim.desk6.robot import DESK6
 from gr00t_ros.sim.franka.robot import FRANKA
+from gr00t_ros.sim.g1.robot import G1
 
-ROBOTS = {robot.name: robot for robot in (FRANKA, DESK6)}
+ROBOTS = {robot.name: robot for robot in (FRANKA, G1, DESK6)}
 
 
 def find_robot(name: str) -> RobotDescription:

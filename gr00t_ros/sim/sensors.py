@@ -32,9 +32,10 @@ class Sensors:
         self._poses = {
             link: node.create_publisher(PoseStamped, link.topic, SENSOR_OUT) for link in robot.poses
         }
+        self._cameras = robot.cameras
         self._images = {
             name: node.create_publisher(Image, f"camera/{name}/image_raw", SENSOR_OUT)
-            for name in robot.cameras
+            for name in robot.camera_names
         }
         self._state = node.create_publisher(String, "~/state", qos.STATUS)
         self._clock = node.create_publisher(Clock, "/clock", SENSOR_OUT) if with_clock else None
@@ -66,10 +67,12 @@ class Sensors:
         turn.x, turn.y, turn.z, turn.w = quaternion_xyzw.tolist()
         self._poses[link].publish(message)
 
-    def watched_cameras(self) -> tuple[str, ...]:
-        """Return the cameras whose pictures somebody reads: the others cost nothing."""
+    def cameras_due(self, frame: int) -> tuple[str, ...]:
+        """Return the cameras of this frame whose pictures somebody reads: others cost nothing."""
         return tuple(
-            name for name, images in self._images.items() if images.get_subscription_count()
+            camera.name
+            for camera in self._cameras
+            if frame % camera.divisor == 0 and self._images[camera.name].get_subscription_count()
         )
 
     def publish_image(self, stamp: Time, camera: str, picture: NDArray[np.uint8]) -> None:

@@ -28,8 +28,8 @@ def simulation():
 def test_both_cameras_give_rgb8_pictures_of_the_size_asked_for(simulation, size):
     """(H, W, 3) uint8, with something to see in each."""
     with Cameras(simulation.model, *size) as cameras:
-        pictures = cameras.render(simulation.positions(), FRANKA.cameras)
-    assert tuple(pictures) == FRANKA.cameras
+        pictures = cameras.render(simulation.positions(), FRANKA.camera_names)
+    assert tuple(pictures) == FRANKA.camera_names
     for picture in pictures.values():
         assert picture.shape == (*size, 3)
         assert picture.dtype == np.uint8
@@ -57,15 +57,15 @@ def test_pictures_show_the_positions_that_are_handed_over(simulation):
     """Not those that the simulation has moved on to."""
     before = simulation.positions()
     with Cameras(simulation.model, 90, 160) as cameras:
-        first = cameras.render(before, FRANKA.cameras)
+        first = cameras.render(before, FRANKA.camera_names)
         simulation.set_targets(FRANKA.ready_rad + 0.3)
         for _ in range(200):
             simulation.step()
         again, moved = (
-            cameras.render(before, FRANKA.cameras),
-            cameras.render(simulation.positions(), FRANKA.cameras),
+            cameras.render(before, FRANKA.camera_names),
+            cameras.render(simulation.positions(), FRANKA.camera_names),
         )
-    for name in FRANKA.cameras:
+    for name in FRANKA.camera_names:
         assert np.array_equal(first[name], again[name])
         assert not np.array_equal(first[name], moved[name])
 
@@ -76,7 +76,9 @@ def test_a_thread_of_its_own_can_render(simulation):
 
     def render() -> None:
         with Cameras(simulation.model, 90, 160) as cameras:
-            shapes.append(cameras.render(simulation.positions(), FRANKA.cameras)["wrist"].shape)
+            shapes.append(
+                cameras.render(simulation.positions(), FRANKA.camera_names)["wrist"].shape
+            )
 
     thread = threading.Thread(target=render)
     thread.start()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.sidecar.policies import Policy
-from gr00t_ros.sim.description import Controller, Joint, RobotDescription, Task
+from gr00t_ros.sim.description import Camera, Controller, Joint, RobotDescription, Task
 from gr00t_ros.sim.desk6.kinematics import JOINTS, READY_RAD
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ DESK6 = RobotDescription(
         Joint(name, name, name, float(ready)) for name, ready in zip(JOINTS, READY_RAD, strict=True)
     ),
     controllers=(Controller("arm_controller", JOINTS),),
-    cameras=("front",),
+    cameras=(Camera("front"),),
     picture_px=(240, 320),
     poses=(),
     recorded=(),

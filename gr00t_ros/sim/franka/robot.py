@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.sidecar.policies import Policy
 from gr00t_ros.sim.assets import PANDA, require_assets
-from gr00t_ros.sim.description import Controller, Joint, LinkPose, RobotDescription, Task
+from gr00t_ros.sim.description import Camera, Controller, Joint, LinkPose, RobotDescription, Task
 from gr00t_ros.sim.franka.kinematics import HOME_RAD, JOINTS
 from gr00t_ros.sim.franka.layout import draw_layout
 
@@ -61,7 +61,7 @@ FRANKA = RobotDescription(
         Controller("fr3_arm_controller", JOINTS),
         Controller("gripper_controller", (GRIPPER_JOINT,)),
     ),
-    cameras=("exterior", "wrist"),
+    cameras=(Camera("exterior"), Camera("wrist")),
     # the policy's own size: no larger picture would reach it, and 0.17 MB fits the shared-memory
     # segment of Fast DDS (0.5 MB, environment.md) where two of 360 x 640 do not
     picture_px=(180, 320),
