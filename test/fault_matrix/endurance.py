@@ -93,5 +93,6 @@ def _judge(rig: Rig, began_ns: int, jumps_ns: Sequence[tuple[int, int]], result:
     assert rig.trigger(RESUME).success
     edges = [began_ns, *(edge for span in jumps_ns for edge in span), int(record.time_ns[-1])]
     for since_ns, until_ns in zip(edges[::2], edges[1::2], strict=True):
-        problem = judge(record, since_ns, until_ns, until_ns).problem
-        result.problems += [problem] if problem else []
+        if since_ns < until_ns:  # not where the round ended in a jump
+            problem = judge(record, since_ns, until_ns, until_ns).problem
+            result.problems += [problem] if problem else []
