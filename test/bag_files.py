@@ -2,18 +2,25 @@
 
 from pathlib import Path
 
+import numpy as np
+from geometry_msgs.msg import PoseStamped
 from rclpy.serialization import serialize_message
 from ros_fixtures import collect, wait_until
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 
 from gr00t_ros.bags.message_types import type_name, typestore
 from gr00t_ros.bags.record import open_writer
+from gr00t_ros.core.observation import ObservationSettings
+from gr00t_ros.core.state import JointReading, PoseReading
 from gr00t_ros.ros import qos
 
 MS = 1_000_000
 EMBODIMENT = "franka_droid"
 STREAMS = ("/camera/exterior/image_raw", "/camera/wrist/image_raw", "/joint_states", "/ee_pose")
 CONTROLLERS = ("/fr3_arm_controller/controller_state", "/gripper_controller/controller_state")
+# Steady time passes as this machine likes, so only bag time may judge.
+SETTINGS = ObservationSettings(video_max_age_ns=30_000 * MS, state_max_age_ns=30_000 * MS)
+KINDS = dict(zip(STREAMS, (Image, Image, JointState, PoseStamped), strict=True))
 RECORDED_NS = 2_500 * MS
 """A second more than the history of an observation."""
 
@@ -78,3 +85,19 @@ def _record(processes, node, folder):
 def stamp_ns(message):
     """Header stamp in ns."""
     return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+
+
+def reading(content, data):
+    """A message as the buffers hold it."""
+    if isinstance(content, JointState):
+        return JointReading(
+            tuple(content.name), np.array(content.position), np.array(content.velocity)
+        )
+    if isinstance(content, PoseStamped):
+        place, turn = content.pose.position, content.pose.orientation
+        return PoseReading(
+            np.array([place.x, place.y, place.z]),
+            np.array([turn.x, turn.y, turn.z, turn.w]),
+            content.header.frame_id,
+        )
+    return data

@@ -8,23 +8,20 @@ import time
 
 import numpy as np
 import pytest
-from bag_files import EMBODIMENT, MS, STREAMS, recorded
+from bag_files import EMBODIMENT, KINDS, MS, SETTINGS, STREAMS, reading, recorded
 from ros_fixtures import LIMIT_S
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("mujoco", reason="the simulator is not installed")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 
-from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.serialization import deserialize_message  # noqa: E402
-from sensor_msgs.msg import Image, JointState  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
 from gr00t_ros.bags.publishers import Publishers, choose  # noqa: E402
 from gr00t_ros.core.buffer import Sample, StampedBuffer  # noqa: E402
-from gr00t_ros.core.observation import Observation, ObservationSettings, assemble  # noqa: E402
-from gr00t_ros.core.state import JointReading, PoseReading  # noqa: E402
+from gr00t_ros.core.observation import Observation, assemble  # noqa: E402
 from gr00t_ros.ros.convert import decode_video  # noqa: E402
 from gr00t_ros.ros.inputs import Inputs  # noqa: E402
 from gr00t_ros.sidecar.client import PolicyClient  # noqa: E402
@@ -32,9 +29,6 @@ from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
 from gr00t_ros.sidecar.link import Link  # noqa: E402
 
 EVERY = 5  # joint states: 20 observations a second
-# Steady time passes as this machine likes, so only bag time may judge.
-SETTINGS = ObservationSettings(video_max_age_ns=30_000 * MS, state_max_age_ns=30_000 * MS)
-KINDS = dict(zip(STREAMS, (Image, Image, JointState, PoseStamped), strict=True))
 
 
 def until(condition, what):
@@ -92,22 +86,6 @@ def assembled(bag, embodiment):
         joints += message.topic == "/joint_states"
         if message.topic == "/joint_states" and joints % EVERY == 0:
             yield assemble(embodiment, buffers, message.time_ns, 0, SETTINGS)
-
-
-def reading(content, data):
-    """A message as the buffers hold it."""
-    if isinstance(content, JointState):
-        return JointReading(
-            tuple(content.name), np.array(content.position), np.array(content.velocity)
-        )
-    if isinstance(content, PoseStamped):
-        place, turn = content.pose.position, content.pose.orientation
-        return PoseReading(
-            np.array([place.x, place.y, place.z]),
-            np.array([turn.x, turn.y, turn.z, turn.w]),
-            content.header.frame_id,
-        )
-    return data
 
 
 def as_bytes(embodiment, observation):

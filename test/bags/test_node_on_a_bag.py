@@ -1,0 +1,201 @@
+"""A robot's bag, played twice to the policy node in shadow: the file's observations, equal chunks.
+
+In lockstep: the clock moves only when the node has taken what came before, and a query is asked
+only when the clock moves, every second time. Which frames meet in an observation then depends on
+the bag alone. The age of arrival is steady time: a play in which a late machine paused is repeated.
+"""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from bag_files import EMBODIMENT, KINDS, MS, SETTINGS, STREAMS, reading, recorded
+from ros_fixtures import collect, wait_until
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+pytest.importorskip("mujoco", reason="the simulator is not installed")
+pytest.importorskip("rosbags", reason="rosbags is not installed")
+
+from digest_policy import digest, seen  # noqa: E402
+from node_robot import NODE, Rig  # noqa: E402
+from rclpy.serialization import deserialize_message  # noqa: E402
+
+from gr00t_ros.bags.bag import open_bag  # noqa: E402
+from gr00t_ros.bags.publishers import Publishers, choose  # noqa: E402
+from gr00t_ros.core.buffer import Sample, StampedBuffer  # noqa: E402
+from gr00t_ros.core.observation import Observation, assemble  # noqa: E402
+from gr00t_ros.msg import ActionChunk  # noqa: E402
+from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.ros.convert import decode_video  # noqa: E402
+from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
+
+STEP_NS = 100 * MS
+STEPS = 26
+"""A second of history, and then a query every second step."""
+
+# Bag time moves by the test's command, so that only bag time may judge.
+PATIENT = {
+    **{"use_sim_time": "true", "shadow": "true", "execute_steps": 1, "clock_silence_s": 10.0},
+    **{"max_camera_age_s": 2.0, "max_joint_age_s": 1.0, "joint_fault_age_s": 60.0},
+    **{"camera_fault_age_s": 60.0, "controller_silence_s": 60.0},
+}
+
+
+@pytest.fixture
+def rig(processes, ros_node):
+    """The node and a server that tells what it has seen."""
+    rig = Rig(processes, ros_node)
+    yield rig
+    rig.close()
+
+
+def steps(bag):
+    """(bag time, {topic: message}) on a grid of 0.1 s: what is the newest there and was not before.
+
+    The first has a message of every topic.
+    """
+    newest, edge_ns, complete = {}, bag.start_ns + STEP_NS, False
+    for message in bag.messages(STREAMS):
+        while message.time_ns > edge_ns:
+            complete = complete or len(newest) == len(STREAMS)
+            if complete:
+                yield edge_ns, newest
+                newest = {}
+            edge_ns += STEP_NS
+        newest[message.topic] = message
+
+
+class Player:
+    """Plays the steps of a bag to one node, and remembers what the file alone makes of them."""
+
+    def __init__(self, rig, bag):
+        self.rig, self.embodiment = rig, load_embodiment(EMBODIMENT)
+        self.publishers = Publishers(rig.node, choose(bag.topics, STREAMS, True), with_clock=True)
+        self.buffers = {topic: StampedBuffer(30_000_000_000, 10_000) for topic in STREAMS}
+        self.expected = {}
+
+    def taken(self):
+        """How many messages of each topic the node has taken, as its newest status says."""
+        streams = self.rig.statuses[-1].streams if self.rig.statuses else ()
+        return {stream.topic: stream.received for stream in streams}
+
+    def play(self, time_ns, messages, first=False):
+        """The clock, then one message of each topic; returns when all of them were taken."""
+        self.publishers.publish(time_ns, None)
+        before = self.taken()
+        for message in messages.values():
+            self.publishers.publish(time_ns, message)
+            self.remember(message)
+
+        def all_taken():
+            if first:  # the node may not yet hear us, although we hear of it
+                self.publishers.publish(time_ns, None)
+                for message in messages.values():
+                    self.publishers.publish(time_ns, message)
+            now = self.taken()
+            return all(now.get(topic, 0) > before.get(topic, 0) for topic in messages)
+
+        wait_until(all_taken, "a status that has taken all messages")
+        observation = assemble(self.embodiment, self.buffers, time_ns, 0, SETTINGS)
+        if isinstance(observation, Observation):
+            self.expected[observation.stamp_ns] = self.digest(observation)
+
+    def remember(self, message):
+        """The message as the node's own buffers would hold it."""
+        content = deserialize_message(message.data, KINDS[message.topic])
+        stamp = content.header.stamp
+        sample = Sample(stamp.sec * 10**9 + stamp.nanosec, 0, reading(content, message.data))
+        assert self.buffers[message.topic].push(sample)
+
+    def digest(self, observation):
+        """What the policy has to see."""
+        slots = {
+            s.key: np.zeros((1, len(s.delta_indices), s.height_px, s.width_px, 3), np.uint8)
+            for s in self.embodiment.video
+        }
+        decode_video(self.embodiment, observation, slots)
+        return digest({**slots, **observation.state})
+
+
+def played(rig, bag, chunks):
+    """Stamp -> (digest told by the node's chunk, by the file), and stamp -> the chunk's bytes.
+
+    None where the node paused: it then asks at moments of its own.
+    """
+    rig.statuses.clear()
+    chunks.clear()
+    player = Player(rig, bag)
+    rig.start_policy(**PATIENT)
+    assert rig.change("configure")
+    wait_until(lambda: not player.publishers.unheard(), "subscribers of all topics")
+    activated = None
+    for number, (time_ns, messages) in enumerate(islice(steps(bag), STEPS)):
+        if activated is not None and (number - activated) % 2 == 0:
+            # 0.2 s after the last: commit and a step of the chunk are over, a query is due.
+            count = len(chunks)
+            player.publishers.publish(time_ns, None)
+            wait_until(lambda n=count: len(chunks) > n or paused(rig), "the chunk of what is there")
+        player.play(time_ns, messages, first=not number)
+        if activated is None and rig.statuses[-1].ready:
+            assert rig.change("activate")
+            wait_until(lambda: chunks or paused(rig), "the first chunk")
+            activated = number
+        if paused(rig):
+            break
+    late = paused(rig)
+    assert rig.policy.stop() == 0
+    for publisher in list(rig.node.publishers):
+        if publisher.topic_name in (*STREAMS, "/clock"):
+            rig.node.destroy_publisher(publisher)
+    if late:
+        return None
+    return dict(compared(player, chunks)), {stamp_of(c): bytes_of(c) for c in chunks}
+
+
+def paused(rig):
+    """Whether a watch stopped the plan in this play."""
+    return any(s.mode in ("stopping", "paused", "fault") for s in list(rig.statuses))
+
+
+def compared(player, chunks):
+    """Stamp -> what the node saw, what it should have seen."""
+    for chunk in chunks:
+        (group,) = (g for g in chunk.groups if g.action_key == "joint_position")
+        rows = np.array(group.data, np.float32).reshape(group.rows, -1)
+        yield stamp_of(chunk), (seen(rows), player.expected[stamp_of(chunk)])
+
+
+def stamp_of(chunk):
+    """A chunk's observation stamp, ns."""
+    return chunk.header.stamp.sec * 10**9 + chunk.header.stamp.nanosec
+
+
+def bytes_of(chunk):
+    """All numbers of a chunk."""
+    return b"".join(np.array(g.data, np.float32).tobytes() for g in chunk.groups)
+
+
+def test_two_plays_to_the_node_give_the_files_observations_and_the_same_chunks(
+    rig, processes, ros_node, tmp_path_factory
+):
+    """Byte for byte: each chunk carries a digest of all that its observation had."""
+    path = recorded(processes, ros_node, tmp_path_factory.mktemp("bags"))["sqlite3"]
+    chunks = collect(ros_node, ActionChunk, f"{NODE}/action_chunk", qos.CHUNK)
+    rig.start_server("digest_policy:make_policy")
+    plays, attempts = [], 6
+    with open_bag(path) as bag:
+        while len(plays) < 2:
+            attempts -= 1
+            assert attempts, "this machine is too late to play a bag without a pause"
+            play = played(rig, bag, chunks)
+            if play is None:
+                continue
+            told, content = play
+            assert len(told) >= 5
+            assert all(saw == expected for saw, expected in told.values())
+            plays.append(content)
+    first, second = plays
+    common = first.keys() & second.keys()
+    assert len(common) >= 5
+    assert all(first[stamp] == second[stamp] for stamp in common)
+    assert len(set(first.values())) == len(first), "every observation was another one"
