@@ -111,7 +111,8 @@ ARM: tuple[Watch, ...] = (
         "Somebody asked for a stop, or the e-stop's own publisher died.",
         "release the e-stop, then call ~/reset",
         "core.watch_operator.EStop",
-        Wired.NO,
+        Wired.YES,
+        note="heard while the node is configured; a press while inactive latches a fault as well",
     ),
     Watch(
         "dead_man",
@@ -124,7 +125,7 @@ ARM: tuple[Watch, ...] = (
         "The switch was released, or its publisher died.",
         "press the dead-man switch",
         "core.watch_operator.DeadMan",
-        Wired.NO,
+        Wired.YES,
     ),
     Watch(
         "replay_starvation",

@@ -28,6 +28,7 @@ from gr00t_ros.ros.answers import Answers
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.inputs import Inputs
+from gr00t_ros.ros.operator_watches import OperatorWatches
 from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.queries import Queries, Reply
@@ -101,9 +102,11 @@ class Configured:
         self.surroundings = Surroundings(
             self.inputs, self.queries, self.embodiment, self.clock, values
         )
+        self._operator = OperatorWatches(node, values, self._on_e_stop)
         self._rivals = Rivals(node, () if values.shadow else self.outputs.topics())
         self.watches = RunningWatches(
             self.surroundings,
+            self._operator,
             self._rivals,
             self.queries,
             self.embodiment,
@@ -136,6 +139,7 @@ class Configured:
         self._values = values
         self.inputs.settings = settings.observation(values)
         self.surroundings.parameters = values
+        self._operator.apply(values)
         changed = settings.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
         self.replay.post(lambda _session, _now: self.watches.apply(values))
@@ -175,7 +179,8 @@ class Configured:
         found += [slow] if slow else []
         if not self.queries.instruction:
             found.append("no instruction: set parameter instruction or call ~/set_instruction")
-        found += [r.reason for r in self.surroundings.findings(self.clock.now_ns())]
+        found += [f.reason for f in self._operator.findings()]
+        found += [f.reason for f in self.surroundings.findings(self.clock.now_ns())]
         if not self._values.shadow:  # in shadow nobody is commanded: nobody has to listen
             found += (
                 output_problems(self._node, self.outputs, self._rivals)
@@ -235,6 +240,7 @@ class Configured:
         As an activation: no cause persists, held and measured position agree.
         """
         start, against = self._start()
+        self._operator.clear()
         if self._unfit:
             text = f"policy server {self.server}: {self._unfit}"
             against.append(Finding("chunk_shape", Reaction.FAULT, text))
@@ -263,10 +269,18 @@ class Configured:
         self.queries.stop(0.0)
         self.sidecar.stop()
         self._node.destroy_timer(self._look)
+        self._operator.destroy()
         self.inputs.destroy()
         self.outputs.destroy()
         self._controllers.destroy()
         self._node.destroy_publisher(self._chunks)
+
+    def _on_e_stop(self, reason: str) -> None:
+        def latch(session: Session, now_ns: int) -> None:
+            if session.mode not in FAULTED:
+                session.fault(now_ns, reason)
+
+        self.replay.post(latch)
 
     def _session_active(self) -> bool:
         return bool(self.replay.call(lambda session, _: session.active))

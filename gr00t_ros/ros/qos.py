@@ -31,3 +31,10 @@ DIAGNOSTICS = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
 # A recorder wants every prediction, a few a second; a queue of 10 rides out a slow disk.
 CHUNK = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
+# A button is heard whatever its driver offers: best effort, reliable, or latched before we came.
+ANY = (
+    _last(10, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),
+    _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
+    _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL),
+)

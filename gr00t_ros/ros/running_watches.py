@@ -23,6 +23,7 @@ from gr00t_ros.core.watch_clock import ClockDoubt, ClockJump, SilentClock
 from gr00t_ros.core.watch_motion import TrackingError, reference_against_plan
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.operator_watches import OperatorWatches
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.policy_watches import PolicyWatches
 from gr00t_ros.ros.queries import Queries
@@ -39,6 +40,7 @@ class RunningWatches:
     def __init__(
         self,
         surroundings: Surroundings,
+        operator: OperatorWatches,
         rivals: Rivals,
         queries: Queries,
         embodiment: Embodiment,
@@ -52,6 +54,7 @@ class RunningWatches:
         `replay` is the session's, asked for what it has sent.
         """
         self._around, self._rivals, self._clock = surroundings, rivals, clock
+        self._operator = operator
         self._limits, self._replay = embodiment.limits, replay
         ends = accumulate(len(output.names) for output in embodiment.outputs)
         self._columns = {
@@ -84,6 +87,7 @@ class RunningWatches:
         ages = self._around.findings(now_ns)
         clocks = tuple(self._clocks())  # after the ages: a jump that they show is found as well
         found = (
+            *self._operator.findings(),
             *self._rivals.findings(),
             *self._controllers(steady_ns),
             *self._plans(mode),

@@ -7,14 +7,17 @@ import signal
 
 import numpy as np
 import pytest
-from ros_fixtures import own_domain, spinning_node, started, wait_until
+from ros_fixtures import call, own_domain, spinning_node, started, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from node_robot import ARM, NEEDS_ROBOT, SWEEP, Rig  # noqa: E402
 from passage import Passage  # noqa: E402
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
+from std_msgs.msg import Bool  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.ros import qos  # noqa: E402
@@ -218,3 +221,40 @@ def test_the_second_chunk_that_is_no_number_faults(moving):
     moving.assert_fault("nan in row 39", "chunk 2 that is not finite", "restart the policy server")
     assert rig.instruct("hold still").success
     moving.assert_reset_into_motion()
+
+
+@pytest.mark.parametrize("profile", qos.ANY, ids=["best effort", "reliable", "latched"])
+def test_an_e_stop_button_faults_until_it_is_released_and_reset(moving, profile):
+    """Whatever QoS its driver offers; one message is enough."""
+    rig = moving.rig
+    button = rig.node.create_publisher(Bool, "/gr00t_policy/e_stop", profile)
+    heard = wait_until(lambda: button.get_subscription_count() > 0, "a listener")
+    assert heard
+    button.publish(Bool(data=True))
+    moving.assert_fault("e-stop pressed by ~/e_stop", "release the e-stop")
+    assert "the cause persists: e-stop pressed" in rig.reset().message
+    button.publish(Bool(data=False))
+    moving.assert_reset_into_motion()
+    rig.node.destroy_publisher(button)
+
+
+def test_the_arm_moves_only_while_a_required_dead_man_switch_is_held(moving):
+    """Last in this file: what was tightened while active stays so."""
+    rig = moving.rig
+    switch = rig.node.create_publisher(Bool, "/gr00t_policy/dead_man", 1)
+    value = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=True)
+    request = SetParameters.Request(parameters=[Parameter(name="dead_man_required", value=value)])
+    (result,) = call(rig.node, SetParameters, "/gr00t_policy/set_parameters", request).results
+    assert result.successful, result.reason
+    moving.assert_pause("dead-man switch is not pressed", "press the dead-man switch")
+    held = rig.node.create_timer(0.05, lambda: switch.publish(Bool(data=True)))
+    rig.wait_for_motion()
+    held.cancel()
+    moving.assert_pause("dead-man switch last reported pressed")
+    held.reset()
+    rig.wait_for_motion()
+    held.cancel()
+    switch.publish(Bool(data=False))
+    moving.assert_pause("dead-man switch is not pressed")
+    rig.node.destroy_timer(held)
+    rig.node.destroy_publisher(switch)

@@ -1,0 +1,33 @@
+"""The e-stop topic before an activation: a press latches, and is not forgotten by its release."""
+
+import pytest
+from ros_fixtures import wait_until
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from std_msgs.msg import Bool  # noqa: E402
+
+from gr00t_ros.ros import qos  # noqa: E402
+
+
+def test_a_press_while_inactive_latches_a_fault(rig):
+    """No robot and no server are needed to be stopped."""
+    rig.start_policy()
+    assert rig.change("configure")
+    rig.wait_for_mode("waiting")
+    button = rig.node.create_publisher(Bool, "/gr00t_policy/e_stop", qos.COMMAND)
+    wait_until(lambda: button.get_subscription_count() > 0, "a listener")
+    button.publish(Bool(data=True))
+    rig.wait_for_mode("fault_inactive")
+    assert "e-stop pressed by ~/e_stop" in rig.reset().message
+    button.publish(Bool(data=False))
+    rig.wait_for_reason("e-stop pressed by ~/e_stop")
+    wait_until(lambda: "e-stop" not in rig.reset().message, "another cause: no robot is there")
+    assert rig.statuses[-1].mode == "fault_inactive"
+
+
+def test_a_required_e_stop_that_was_never_heard_is_a_reason_to_wait(rig):
+    """So that a button whose driver is not running cannot be taken for a released one."""
+    rig.start_policy(e_stop_required="true", dead_man_required="true")
+    assert rig.change("configure")
+    rig.wait_for_reason("e-stop topic required, nothing was received", "dead-man switch is not")
