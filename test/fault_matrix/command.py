@@ -17,7 +17,7 @@ from fault_matrix.runner import Outcome, run_group
 from fault_matrix.table import GROUPS, SHORT
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
-ATTEMPTS = 2
+ATTEMPTS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,6 +24,8 @@ thresholds: [watchdogs.md](watchdogs.md). What all this is not: [safety.md](safe
 - **velocity, acceleration, jerk**: the joint nearest to its limit, from 0.3 s before the fault to
   motion after it, in rad/s, rad/s^2 and rad/s^3. Limits may be exceeded by 2 %: the record's own
   differences over 1 ms are not exact.
+- In all groups but those of inputs, inputs may be 0.5 s and pictures 1 s old before they pause, so
+  that a machine that is busy with other things does not look like the fault.
 - **way back**: what it took, and how long after the mending the arm moved again.
 """
 COLUMNS = (
@@ -76,7 +78,7 @@ def _seen(one: Outcome) -> str:
     if one.seen is not None:
         text = f"{one.seen.mode}: {_short(one.seen.reason)}" if one.seen.reason else one.seen.mode
     if one.before:
-        text += f" (at the second attempt; the first: {_short(one.before)})"
+        text += f" (at another attempt; before: {_short(one.before)})"
     return f"**differs**: {_short(one.problem)} {text}" if one.problem else text
 
 

@@ -23,6 +23,7 @@ class Moment:
     robot_ns: int
     accepted: int
     episode: int
+    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,12 @@ def now(rig: Rig, steady_ns: int) -> Moment:
     """The present moment."""
     status = rig.statuses[-1]
     return Moment(
-        len(rig.seen), steady_ns, rig.robot_ns(), int(status.chunks_accepted), int(status.episode)
+        mark=len(rig.seen),
+        steady_ns=steady_ns,
+        robot_ns=rig.robot_ns(),
+        accepted=int(status.chunks_accepted),
+        episode=int(status.episode),
+        chunks=len(rig.chunks),
     )
 
 
@@ -96,13 +102,7 @@ def stands_still(*words: str) -> Observer:
 
 def goes_on(rig: Rig, moment: Moment) -> Seen:
     """Chunks are played as before; nothing pauses, and no fault is latched."""
-    rig.wait(
-        lambda: (
-            rig.since(moment.mark)
-            and rig.statuses[-1].chunks_accepted >= moment.accepted + ENOUGH_CHUNKS
-        ),
-        f"{ENOUGH_CHUNKS} more chunks",
-    )
+    _more_chunks(rig, moment)
     _no_stop(rig, moment, {"replaying", "blending_in"})
     return Seen("replaying", "")
 
@@ -123,14 +123,13 @@ def drops(*words: str) -> Observer:
     def observe(rig: Rig, moment: Moment) -> Seen:
         refused = int(rig.seen[moment.mark - 1][1].chunks_refused)
         first = rig.wait(
-            lambda: next(
-                (s for s in rig.since(moment.mark) if s[1].chunks_refused > refused), None
-            ),
+            lambda: [s for s in rig.since(moment.mark) if s[1].chunks_refused > refused],
             "a refused chunk",
         )[0]
         goes_on_or_holds(rig, moment)
-        reason = next((r for r in _refusals(rig) if all(word in r for word in words)), "")
-        assert reason or not words, f"no refusal with {words}: {_refusals(rig)}"
+        refusals = [chunk.reason for chunk in rig.chunks[moment.chunks :] if not chunk.accepted]
+        reason = next((r for r in refusals if all(word in r for word in words)), "")
+        assert reason or not words, f"no refusal with {words}: {refusals}"
         return Seen("replaying", reason, (first[0] - moment.steady_ns) / 1e9)
 
     return observe
@@ -138,19 +137,14 @@ def drops(*words: str) -> Observer:
 
 def goes_on_or_holds(rig: Rig, moment: Moment) -> Seen:
     """Motion goes on, perhaps after a hold at the plan's end; no pause and no fault."""
-    rig.wait(
-        lambda: (
-            rig.since(moment.mark)
-            and rig.statuses[-1].chunks_accepted >= moment.accepted + ENOUGH_CHUNKS
-        ),
-        f"{ENOUGH_CHUNKS} more chunks",
-    )
+    _more_chunks(rig, moment)
     _no_stop(rig, moment, {"replaying", "blending_in", "stopping", "holding"})
     return Seen("replaying", "")
 
 
 def endures(rig: Rig, moment: Moment) -> Seen:
     """Motion goes on sooner or later, perhaps after pauses; no fault is latched."""
+    _more_chunks(rig, moment)
     rig.wait_for_motion()
     _no_stop(rig, moment, {"replaying", "blending_in", "stopping", "holding", "paused"})
     worst = [s for _, s in rig.since(moment.mark) if s.mode in ("paused", "stopping")]
@@ -161,6 +155,16 @@ def rests(rig: Rig, _moment: Moment) -> Seen:
     """The arm comes to rest though nobody can say so."""
     rig.wait_for_rest()
     return Seen("", "")
+
+
+def _more_chunks(rig: Rig, moment: Moment) -> None:
+    rig.wait(
+        lambda: (
+            rig.since(moment.mark)
+            and rig.statuses[-1].chunks_accepted >= moment.accepted + ENOUGH_CHUNKS
+        ),
+        f"{ENOUGH_CHUNKS} more chunks",
+    )
 
 
 def _no_stop(rig: Rig, moment: Moment, allowed: set[str]) -> None:
@@ -174,7 +178,3 @@ def _first(rig: Rig, moment: Moment, modes: set[str], words: list[str]) -> Seen 
         if status.mode in modes and all(word in status.reason for word in words):
             return Seen(status.mode, status.reason, (at_ns - moment.steady_ns) / 1e9)
     return None
-
-
-def _refusals(rig: Rig) -> list[str]:
-    return [chunk.reason for chunk in rig.chunks if not chunk.accepted]

@@ -16,6 +16,9 @@ from gr00t_ros.core.watchdog import Reaction
 MODE_OF = {Reaction.DROP: "", Reaction.PAUSE: "paused", Reaction.FAULT: "fault"}
 ITSELF, RESET, RESTART = "by itself", "~/reset", "a new start"
 
+BUSY = (("max_joint_age_s", 0.5), ("max_camera_age_s", 1.0))
+"""Parameters with which inputs that are late because the machine is busy do not pause."""
+
 Act = Callable[[Any], None]
 """Something done to a rig."""
 
@@ -101,5 +104,5 @@ class Group:
 
     name: str
     faults: tuple[Fault, ...]
-    policy: tuple[tuple[str, object], ...] = ()
+    policy: tuple[tuple[str, object], ...] = BUSY
     simulated: bool = False

@@ -11,7 +11,7 @@ CAMERAS = {
 }
 JOINTS, POSE = "/joint_states", "/ee_pose"
 ANY_SIZE = "none: pictures of any size are fitted"
-FUTURE_S, LATE_S, SLOW_S = 5.0, 1.5, 0.8
+FUTURE_S, LATE_S, SKEWED_S, SLOW_S = 5.0, 1.5, 0.17, 0.8
 
 
 def _row(what: str, topic: str, relay: str, watch: str, *words: str, **more: object) -> Fault:
@@ -42,6 +42,7 @@ def _camera(name: str, topic: str, key: str, short: tuple[str, ...]) -> tuple[Fa
         row("frozen, stamps go on", "repeat", "frozen_camera"),
         row("black", "black", "black_camera"),
         row("late", "delay", "stream_age", value=LATE_S),
+        row("out of step", "delay", "skew", worse=True, value=SKEWED_S),
         row("of wrong encoding", "wrong_encoding", "stream_content", "32FC1"),
         row("of wrong size", "wrong_size", "", expect=ANY_SIZE, observe=goes_on),
         row("with zero stamps", "zero_stamp", "stream_content"),
@@ -107,5 +108,5 @@ THAT_COME_BACK = (
     Group("Cameras", _CAMERA_ROWS, PATIENT),
     Group("Joint states and pose", _JOINT_ROWS, PATIENT),
 )
-THAT_STAY_AWAY = (Group("Inputs that stay away", _STAY_AWAY),)
+THAT_STAY_AWAY = (Group("Inputs that stay away", _STAY_AWAY, ()),)
 GROUPS = (*THAT_COME_BACK, *THAT_STAY_AWAY)

@@ -6,7 +6,7 @@ import signal
 
 from fault_matrix.observe import drops, endures, goes_on
 from fault_matrix.rig import Rig
-from fault_matrix.row import Act, Fault, Group
+from fault_matrix.row import BUSY, Act, Fault, Group
 
 SERVER = "{server}"
 
@@ -175,5 +175,6 @@ SILENT = (
 
 GROUPS = (
     Group("Policy server", (*PROCESS, *NETWORK)),
+    Group("Server that stays silent", SILENT, (*BUSY, ("sidecar_fault_s", 2.0))),
     Group("Answers", ANSWERS),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fault_matrix import rows_arm, rows_inputs, rows_lifecycle, rows_node, rows_server
-from fault_matrix.row import Group
+from fault_matrix.row import BUSY, Group
 
 GROUPS: tuple[Group, ...] = (
     *rows_server.GROUPS,
@@ -17,8 +17,8 @@ GROUPS: tuple[Group, ...] = (
 def _short(name: str, *groups: Group) -> Group:
     """The rows of these groups that are part of ./dev test, on one bring-up."""
     faults = tuple(fault for group in groups for fault in group.faults if fault.short)
-    policy = tuple(dict(pair for group in groups for pair in group.policy).items())
-    return Group(name, faults, policy, any(group.simulated for group in groups))
+    policy = dict(pair for group in groups for pair in group.policy) | dict(BUSY)
+    return Group(name, faults, tuple(policy.items()), any(group.simulated for group in groups))
 
 
 SHORT: tuple[Group, ...] = (
