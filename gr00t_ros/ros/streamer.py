@@ -56,7 +56,7 @@ Positions = NDArray[np.float64]
 
 
 class Streamer(Node):
-    """Silent until its first window; publishes what it commands on ~/controller_state."""
+    """Commands nothing before its first window; tells what it plays on ~/controller_state."""
 
     def __init__(self) -> None:
         """Start to stream; raises SettingsError for parameters that are missing or wrong."""
@@ -77,6 +77,7 @@ class Streamer(Node):
         )
         self._leaving = False
         self._state_due_ns = self._diagnostics_due_ns = 0
+        self._spare_ns = round(0.5e9 / settings.rate_hz)
         if settings.realtime_priority:
             # Not faster for it, but never put to sleep while it holds the interpreter's lock.
             ask_for_fifo(settings.realtime_priority)
@@ -120,23 +121,21 @@ class Streamer(Node):
         self._stream(now_ns)
         if wrong:
             self.get_logger().error(wrong)
-        message = None if self._leaving else self._windows.take()
-        if message is not None:
-            self._take(message, now_ns)
-        elif steady_ns >= self._state_due_ns:
-            self._state_due_ns = steady_ns + _STATE_NS
-            self._report_state(now_ns)
-        elif steady_ns >= self._diagnostics_due_ns:
-            self._diagnostics_due_ns = steady_ns + _DIAGNOSTICS_NS
-            self._diagnose(now_ns)
+        for work in (self._take_window, self._report_state, self._diagnose):
+            work(now_ns, steady_ns)
+            if time.monotonic_ns() - steady_ns > self._spare_ns:
+                return  # the next point is nearer than what is left to do
 
     def _stream(self, now_ns: int) -> None:
         motion = self._player.sample(now_ns)
         if motion is not None:
             self._commands.publish(Float64MultiArray(data=array.array("d", motion[0])))
 
-    def _take(self, message: JointTrajectory, now_ns: int) -> None:
-        """Have a window played from now on, or say why not."""
+    def _take_window(self, now_ns: int, _steady_ns: int) -> None:
+        """Have a window that has come played from now on, or say why not."""
+        message = None if self._leaving else self._windows.take()
+        if message is None:
+            return
         self._pull()
         window = parse_trajectory(message, self._settings.joints, self._clock_of_plan.offset_ns())
         if isinstance(window, str):
@@ -172,13 +171,21 @@ class Streamer(Node):
             return None
         return self._measured[1]
 
-    def _report_state(self, now_ns: int) -> None:
-        """What is played at `now_ns`, for the policy node's starts (design decision 11)."""
-        self._pull()
-        motion = self._player.sample(now_ns)
-        measured = self._measured_now()
-        if motion is None or measured is None:
+    def _report_state(self, now_ns: int, steady_ns: int) -> None:
+        """What is played at `now_ns`, for the policy node's starts (design decision 11).
+
+        Before the first window it is the measured position, where that window has to begin: so
+        the node sees a streamer that plays nothing of what it sends.
+        """
+        if steady_ns < self._state_due_ns:
             return
+        self._state_due_ns = steady_ns + _STATE_NS
+        self._pull()
+        measured = self._measured_now()
+        if measured is None:
+            return
+        rest = np.zeros_like(measured)
+        motion = self._player.sample(now_ns) or (measured, rest, rest)
         position, velocity, acceleration = (part.tolist() for part in motion)
         message = ControllerState(
             joint_names=list(self._settings.joints),
@@ -193,7 +200,10 @@ class Streamer(Node):
         message.header.stamp = to_time(now_ns + self._clock_of_plan.offset_ns())
         self._states.publish(message)
 
-    def _diagnose(self, now_ns: int) -> None:
+    def _diagnose(self, now_ns: int, steady_ns: int) -> None:
+        if steady_ns < self._diagnostics_due_ns:
+            return
+        self._diagnostics_due_ns = steady_ns + _DIAGNOSTICS_NS
         lateness = self._thread.latencies.summary(LATENESS)
         level, text = self._condition(now_ns)
         values = {

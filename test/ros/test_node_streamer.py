@@ -22,6 +22,16 @@ from gr00t_ros.sidecar.embodiment_file import find_embodiment  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
 
+# The stand-in for the controller is this test's own thread: it may be late, and the arm with it.
+PATIENT = {
+    "max_camera_age_s": 2.0,
+    "camera_fault_age_s": 60.0,
+    "max_joint_age_s": 1.0,
+    "joint_fault_age_s": 60.0,
+    "tracking_error_rad": 0.5,
+    "tracking_error_s": 2.0,
+    "refusals_to_fault": 100,
+}
 COMMANDS, WINDOWS = "/forward/commands", "/gr00t_policy/windows/arm"
 STATE = "/gr00t_streamer/controller_state"
 
@@ -63,29 +73,29 @@ def test_an_arm_without_tails_of_its_own_moves_and_rests_after_the_nodes_death(
     states = collect(rig.node, ControllerState, STATE, qos.SENSOR)
     rig.start_robot()
     rig.start_server(SWEEP)
-    rig.start_policy(embodiment=file, max_camera_age_s=2.0, camera_fault_age_s=60.0)
+    rig.start_policy(embodiment=file, **PATIENT)
     assert rig.change("configure")
     rig.wait_for_reason(f"nobody reads {WINDOWS}: is gr00t_streamer running for it?")
     parameters = (f"joints:=[{','.join(names)}]", f"window_topic:={WINDOWS}",
-                  f"command_topic:={COMMANDS}")  # fmt: skip
+                  f"command_topic:={COMMANDS}", "rate_hz:=50")  # fmt: skip
     options = [word for one in parameters for word in ("-p", one)]
     processes.start("-m", "gr00t_ros.ros.streamer", "--ros-args", *options, name="streamer")
     rig.wait_for_mode("ready")
-    assert not points and not states, "no point before the first window"
+    wait_until(lambda: states, "where a first window has to begin")
+    assert not points, "no point before the first window"
 
     wait_until(lambda: rig.change("activate"), "an accepted activation")
     rig.wait_for_motion()
-    wait_until(lambda: states, "what the streamer plays")
-    count = len(rig.statuses)
-    wait_until(lambda: len(rig.statuses) > count + 2, "a second of motion")
-    assert {s.mode for s in rig.statuses[count:]} == {"replaying"}, rig.told()
+    wait_until(lambda: len(points) > 100, "two seconds of points")
+    rig.wait_for_motion()
+    assert not any("the controller plays" in line for line in rig.told()), rig.told()
 
     rig.policy.signal(signal.SIGKILL)
     rig.policy.wait()
     killed_at = len(points)
-    wait_until(lambda: len({tuple(p.data) for p in points[-50:]}) == 1, "points at rest")
+    wait_until(lambda: len({tuple(p.data) for p in points[-20:]}) == 1, "points at rest")
     played = np.array([p.data for p in list(points)])
     assert np.abs(played[-1] - played[killed_at - 1]).max() > 0.01, "the tail was played"
-    # the sweep at 0.25 rad/s, a point up to 0.1 s late
-    assert np.abs(np.diff(played, axis=0)).max() < 0.03
+    # the sweep at 0.25 rad/s, a point up to 0.1 s late, and what a window may jump
+    assert np.abs(np.diff(played, axis=0)).max() < 0.06
     rig.assert_rest()

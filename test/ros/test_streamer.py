@@ -254,6 +254,9 @@ def test_publishes_nothing_before_a_first_window_that_begins_where_the_robot_is(
     wait_until(lambda: bench.value("windows rejected"), "diagnostics")
     assert bench.received == []
     assert bench.value("windows accepted") == "0"
+    # the node is told where a first window has to begin
+    wait_until(lambda: bench.states, "a state before the first window")
+    np.testing.assert_allclose(bench.states[-1].reference.positions, START + [0.03, 0.0])
 
 
 def test_sigterm_in_mid_motion_plays_on_to_the_end(bench):
