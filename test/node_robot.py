@@ -187,6 +187,7 @@ class Rig:
 
     def arm_moved_by(self, rad: float, within_s: float) -> Any:
         """What an operator may command: the first arm joint `rad` further, the others as now."""
+        wait_until(lambda: self._joints, "a joint state")
         names, at = self._joints.name[:7], list(self._joints.position[:7])
         self.goal = at[0] + rad
         point = JointTrajectoryPoint(positions=[self.goal, *at[1:]], velocities=[0.0] * 7)

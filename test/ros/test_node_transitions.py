@@ -67,10 +67,11 @@ def lose_the_robot(rig):
 
 
 def lose_the_server(rig):
-    """Holding: no chunk is left to play."""
+    """Holding: no chunk is left to play; or waiting for the first, where a late machine paused."""
     rig.server.signal(signal.SIGSTOP)
-    rig.wait_for_mode("holding")
-    refuses_the_others(rig, "holding")
+    waits = "waiting for the first action chunk"
+    status = rig.wait_for_status(lambda s: s.mode == "holding" or waits in s.reason, "a hold")
+    refuses_the_others(rig, status.mode)
 
 
 def replay(rig):
