@@ -10,12 +10,18 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+
+def _true(text: str) -> bool:
+    return text.lower() in ("true", "1")
+
+
 AS_NODE = "; empty: as params_file or the node says"
 NODE_PARAMETERS = {
     "embodiment": (str, "Name in config/embodiments, or path, of the embodiment file"),
     "host": (str, "Host of the GR00T policy server"),
     "port": (int, "TCP port of the GR00T policy server"),
     "instruction": (str, "What the robot is to do"),
+    "shadow": (_true, "Run without commanding: windows go to ~/shadow/OUTPUT"),
     "sidecar": (str, "existing: the server at host and port; local: start one here by profile"),
     "profile": (str, "Name in config/sidecar, or path, of the profile of a local server"),
 }
@@ -24,6 +30,7 @@ PARAMETER_OF = {"sidecar": "sidecar.mode", "profile": "sidecar.profile"}
 ARGUMENTS = {
     "params_file": ("", "YAML file with parameters of the node; the arguments above win"),
     "namespace": ("", "ROS namespace of the node; topics are those of the embodiment file"),
+    "remaps": ("", "Topics of the embodiment file that are called otherwise: FROM:=TO FROM:=TO"),
     "use_sim_time": ("false", "Plan on /clock, as with bags and simulators that publish it"),
     "autostart": ("true", "Configure, and activate as soon as the node says it is ready"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
@@ -51,7 +58,7 @@ def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         for name, (kind, _) in NODE_PARAMETERS.items()
         if argument[name]
     }
-    given["use_sim_time"] = argument["use_sim_time"].lower() in ("true", "1")
+    given["use_sim_time"] = _true(argument["use_sim_time"])
     files = [argument["params_file"]] if argument["params_file"] else []
     shared = {
         "package": "gr00t_ros",
@@ -60,8 +67,15 @@ def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "emulate_tty": True,
         "ros_arguments": ["--log-level", argument["log_level"]],
     }
+    remaps = [tuple(pair.split(":=", 1)) for pair in argument["remaps"].split()]
     return [
-        Node(executable="policy", name="gr00t_policy", parameters=[*files, given], **shared),
+        Node(
+            executable="policy",
+            name="gr00t_policy",
+            parameters=[*files, given],
+            remappings=remaps,
+            **shared,
+        ),
         Node(
             executable="autostart",
             name="gr00t_autostart",

@@ -88,11 +88,48 @@ def test_arguments_win_over_the_parameter_file_and_leave_the_rest(
     assert launch.stop() == 0
 
 
-@pytest.mark.parametrize("relay", ["false", "true"])
-def test_simulation_comes_up_until_the_policy_moves_the_robot(launched, ros_node, free_port, relay):
+@pytest.mark.parametrize(
+    ("file", "camera", "moved"),
+    [
+        ("franka.launch.py", "exterior_camera", "arm_controller"),
+        ("g1.launch.py", "ego_camera", "waist_controller"),
+    ],
+)
+def test_a_robots_file_renames_its_cameras_and_controllers(
+    launched, ros_node, free_port, file, camera, moved
+):
+    """The node of that embodiment listens and publishes where this robot has it."""
+    launch = launched(
+        file,
+        *(f"port:={free_port}", f"{camera}:=/head/color", f"{moved}:=/cell/jtc", "host:=127.0.0.2"),
+        *("namespace:=cell_a", "log_level:=warn"),
+    )
+    node = "/cell_a/gr00t_policy"
+    host, shadow = parameters(ros_node, node, "host", "shadow")
+    assert (host, shadow) == ("127.0.0.2", False)
+    wait_until(lambda: ros_node.count_subscribers("/head/color"), "the renamed camera")
+    wait_until(lambda: ros_node.count_publishers("/cell/jtc/joint_trajectory"), "the controller")
+    wait_until(lambda: ros_node.count_subscribers("/cell/jtc/controller_state"), "its state")
+    assert launch.stop() == 0
+
+
+def test_shadow_is_a_launch_argument(launched, ros_node, free_port):
+    """And reaches the node."""
+    launch = launched("g1.launch.py", f"port:={free_port}", "shadow:=true")
+    assert parameters(ros_node, "/gr00t_policy", "shadow", "embodiment") == [True, "unitree_g1"]
+    assert launch.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("relay", "robot"), [("false", "franka"), ("true", "franka"), ("false", "g1")]
+)
+def test_simulation_comes_up_until_the_policy_moves_the_robot(
+    launched, ros_node, free_port, relay, robot
+):
     """Robot, sidecar, node and autostart find each other, directly or through the relay."""
     pytest.importorskip("mujoco", reason="the simulator is not installed")
-    launch = launched("simulation.launch.py", f"port:={free_port}", f"relay:={relay}")
+    arguments = (f"port:={free_port}", f"relay:={relay}", f"robot:={robot}")
+    launch = launched("simulation.launch.py", *arguments)
     status = collect(ros_node, PolicyStatus, "/gr00t_policy/status", STATUS)
 
     def moving() -> bool:

@@ -1,0 +1,52 @@
+"""Starts the policy node for a Franka FR3 with Robotiq 2F-85 and two cameras (DROID).
+
+ros2 launch gr00t_ros franka.launch.py host:=192.168.1.20 exterior_camera:=/left/color/image_raw
+All arguments of policy.launch.py are taken too: `ros2 launch --show-args` lists them.
+"""
+
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+EMBODIMENT = "franka_droid"
+# Argument -> as the embodiment file has it.
+TOPICS = {
+    "exterior_camera": "/camera/exterior/image_raw",
+    "wrist_camera": "/camera/wrist/image_raw",
+    "joint_states": "/joint_states",
+    "ee_pose": "/ee_pose",
+}
+CONTROLLERS = {
+    "arm_controller": "fr3_arm_controller",
+    "gripper_controller": "gripper_controller",
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The policy node with the Franka's embodiment, its topics renamed to those of this robot."""
+    what = "Name in config/embodiments, or path, of the embodiment file"
+    declared = [DeclareLaunchArgument("embodiment", default_value=EMBODIMENT, description=what)]
+    for name, topic in TOPICS.items():
+        what = f"Topic that this robot has for {topic}"
+        declared.append(DeclareLaunchArgument(name, default_value=topic, description=what))
+    for name, controller in CONTROLLERS.items():
+        what = f"Trajectory controller that this robot has for {controller}"
+        declared.append(DeclareLaunchArgument(name, default_value=controller, description=what))
+    return LaunchDescription([*declared, OpaqueFunction(function=_policy)])
+
+
+def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    from gr00t_ros.ros.robot_remaps import robot_remaps
+
+    argument = context.launch_configurations
+    remaps = robot_remaps(argument, TOPICS, CONTROLLERS)
+    more = f"{remaps} {argument.get('remaps', '')}".strip()
+    file = str(Path(__file__).with_name("policy.launch.py"))
+    passed = {"embodiment": argument["embodiment"], "remaps": more}
+    return [
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(file), launch_arguments=passed.items()
+        )
+    ]
