@@ -28,6 +28,11 @@ def shadow_errors(status):
             yield joint, float(found[1]), float(found[2]), int(found[3])
 
 
+def restarts(status):
+    """How often the plan began again where others had moved the arm."""
+    return int({d.key: d.value for d in status.details}["shadow restarts"])
+
+
 def test_a_node_in_shadow_plans_motion_and_has_no_publisher_on_a_command_topic(rig):
     """Windows appear on ~/shadow; the controllers' topics have readers and no writer."""
     windows = collect(rig.node, JointTrajectory, "/gr00t_policy/shadow/arm", qos.COMMAND)
@@ -70,12 +75,17 @@ def test_a_node_in_shadow_follows_an_operator_who_moves_the_arm_elsewhere(rig):
     wait_until(lambda: rig.change("activate"), "an accepted activation")
     rig.wait_for_mode("replaying")
     wait_until(lambda: operator.get_subscription_count() >= 2, "robot and watcher")
+    episode = rig.statuses[-1].episode
     operator.publish(rig.arm_moved_by(1.0, within_s=0.5))
     wait_until(lambda: rig.arm_at(0, rig.goal), "the arm where the operator wanted it")
     moved = rig.wait_for_status(
-        lambda s: s.mode == "replaying" and any(e[3] > 20 for e in shadow_errors(s)), "errors"
+        lambda s: (
+            s.mode == "replaying"
+            and any(e[3] > 20 for e in shadow_errors(s))
+            and (restarts(s) or s.episode > episode)  # a late machine paused, and began anew there
+        ),
+        "a plan that began again where the arm is",
     )
-    assert int({d.key: d.value for d in moved.details}["shadow restarts"]) >= 1
     assert "fault" not in {line.split(":")[0] for line in rig.told()}
     first = next(iter(shadow_errors(moved)))
-    assert first[2] > 0.1, "while the arm moved the plan did not know it"
+    assert first[2] > 0.1 or moved.episode > episode, "while it moved the plan did not know it"
