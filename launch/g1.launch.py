@@ -7,7 +7,12 @@ All arguments of policy.launch.py are taken too: `ros2 launch --show-args` lists
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetLaunchConfiguration,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 EMBODIMENT = "unitree_g1"
@@ -35,19 +40,16 @@ def generate_launch_description() -> LaunchDescription:
     for name, controller in CONTROLLERS.items():
         what = f"Trajectory controller that this robot has for {controller}"
         declared.append(DeclareLaunchArgument(name, default_value=controller, description=what))
-    return LaunchDescription([*declared, OpaqueFunction(function=_policy)])
+    # not hidden in the function: `ros2 launch --show-args` lists the policy's arguments too
+    policy = PythonLaunchDescriptionSource(str(Path(__file__).with_name("policy.launch.py")))
+    return LaunchDescription(
+        [*declared, OpaqueFunction(function=_rename), IncludeLaunchDescription(policy)]
+    )
 
 
-def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def _rename(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     from gr00t_ros.ros.robot_remaps import robot_remaps
 
     argument = context.launch_configurations
-    remaps = robot_remaps(argument, TOPICS, CONTROLLERS)
-    more = f"{remaps} {argument.get('remaps', '')}".strip()
-    file = str(Path(__file__).with_name("policy.launch.py"))
-    passed = {"embodiment": argument["embodiment"], "remaps": more}
-    return [
-        IncludeLaunchDescription(
-            PythonLaunchDescriptionSource(file), launch_arguments=passed.items()
-        )
-    ]
+    remaps = f"{robot_remaps(argument, TOPICS, CONTROLLERS)} {argument.get('remaps', '')}"
+    return [SetLaunchConfiguration("remaps", remaps.strip())]

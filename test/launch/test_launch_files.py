@@ -154,6 +154,10 @@ def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tm
     assert "process started" not in launch.text()
 
 
+EXPECTED = set("namespace embodiment host port use_sim_time shadow params_file".split())
+OWN = ("bag.launch.py", "simulation.launch.py")
+
+
 def test_every_argument_has_a_description():
     """`ros2 launch --show-args` explains all of them."""
     for file in (ROOT / "launch").glob("*.launch.py"):
@@ -163,3 +167,4 @@ def test_every_argument_has_a_description():
         arguments = module.generate_launch_description().get_launch_arguments()
         assert len(arguments) > 5
         assert all(len(argument.description) > 10 for argument in arguments), file.name
+        assert {argument.name for argument in arguments} >= EXPECTED or file.name in OWN, file.name
