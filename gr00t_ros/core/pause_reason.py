@@ -18,16 +18,19 @@ _EVENTS = frozenset({"clock_backward", "clock_forward", "replay_starvation"})
 """Found once, at the instant: what follows from them is found for longer."""
 
 
-def better_reason(by: str, told: str, pauses: Sequence[Finding]) -> Finding | None:
+def better_reason(
+    by: str, told: str, pauses: Sequence[Finding], lasting: bool = False
+) -> Finding | None:
     """The finding to tell in place of watch `by`'s, which paused; None where that is still it.
 
     `told` is the reason given so far: of several streams it names the first, and another one where
     that is well again. `pauses` are the present findings that pause, gravest first, at least one.
+    `lasting`: `told` is so old that what is found now no longer follows from an event.
     """
     first = pauses[0]
     present = any(_same(finding, by, told) for finding in pauses)
     if first.watch in _SYMPTOMS:
-        return None if present or by in _EVENTS else first
+        return None if present or (by in _EVENTS and not lasting) else first
     return first if by in _SYMPTOMS or not present else None
 
 

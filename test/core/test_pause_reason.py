@@ -36,6 +36,14 @@ def test_the_cause_is_told_as_long_as_it_is_there(by, present, expected) -> None
     assert told(by, *present) == expected
 
 
+@pytest.mark.parametrize("by", ["clock_backward", "clock_forward", "replay_starvation"])
+def test_an_event_long_ago_gives_way_to_what_is_still_wrong(by) -> None:
+    """A camera that died while the CPU was busy is no matter of the CPU."""
+    still = Finding("stream_age", Reaction.PAUSE, "video.wrist: newest sample is 9.00 s old")
+    assert better_reason(by, "told", [still], lasting=False) is None
+    assert better_reason(by, "told", [still], lasting=True) is still
+
+
 def test_a_stream_that_is_well_again_gives_way_to_one_that_is_not() -> None:
     """Both are stream_age's; the streams are told apart by the name before the colon."""
     told = "state.eef_9d: newest sample on /ee_pose is 0.11 s old"

@@ -24,8 +24,8 @@ thresholds: [watchdogs.md](watchdogs.md). What all this is not: [safety.md](safe
 - **velocity, acceleration, jerk**: the joint nearest to its limit, from 0.3 s before the fault to
   motion after it, in rad/s, rad/s^2 and rad/s^3. Limits may be exceeded by 2 %: the record's own
   differences over 1 ms are not exact.
-- In all groups but those of inputs, inputs may be 0.5 s and pictures 1 s old before they pause, so
-  that a machine that is busy with other things does not look like the fault.
+- Inputs that are not broken may be 0.5 s and pictures 1 s old before they pause, where not said
+  otherwise, so that a machine that is busy with other things does not look like the fault.
 - **way back**: what it took, and how long after the mending the arm moved again.
 """
 COLUMNS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fault_matrix.observe import goes_on
-from fault_matrix.row import Fault, Group
+from fault_matrix.row import BUSY, Fault, Group
 
 CAMERAS = {
     "exterior camera": ("/camera/exterior/image_raw", "exterior_image_1_left"),
@@ -11,7 +11,7 @@ CAMERAS = {
 }
 JOINTS, POSE = "/joint_states", "/ee_pose"
 ANY_SIZE = "none: pictures of any size are fitted"
-FUTURE_S, LATE_S, SKEWED_S, SLOW_S = 5.0, 1.5, 0.17, 0.8
+FUTURE_S, LATE_S, SKEWED_S, SLOW_S = 5.0, 1.5, 0.4, 0.8
 
 
 def _row(what: str, topic: str, relay: str, watch: str, *words: str, **more: object) -> Fault:
@@ -42,10 +42,9 @@ def _camera(name: str, topic: str, key: str, short: tuple[str, ...]) -> tuple[Fa
         row("frozen, stamps go on", "repeat", "frozen_camera"),
         row("black", "black", "black_camera"),
         row("late", "delay", "stream_age", value=LATE_S),
-        row("out of step", "delay", "skew", worse=True, value=SKEWED_S),
-        row("of wrong encoding", "wrong_encoding", "stream_content", "32FC1"),
+        row("of wrong encoding", "wrong_encoding", "stream_age", "32FC1"),
         row("of wrong size", "wrong_size", "", expect=ANY_SIZE, observe=goes_on),
-        row("with zero stamps", "zero_stamp", "stream_content"),
+        row("with zero stamps", "zero_stamp", "stream_age", "header stamp is zero"),
         row("with future stamps", "shift_stamp", "stream_content", value=FUTURE_S),
     )
 
@@ -103,10 +102,15 @@ _STAY_AWAY = (
 
 # Mended before they fault, however late the machine is.
 PATIENT = (("camera_fault_age_s", 60.0), ("joint_fault_age_s", 60.0))
+_OUT_OF_STEP = tuple(
+    _row(f"{name} out of step", topic, "delay", "skew", key, worse=True, value=SKEWED_S)
+    for name, (topic, key) in CAMERAS.items()
+)
 
 THAT_COME_BACK = (
-    Group("Cameras", _CAMERA_ROWS, PATIENT),
-    Group("Joint states and pose", _JOINT_ROWS, PATIENT),
+    Group("Cameras", _CAMERA_ROWS, (*PATIENT, BUSY[0])),
+    Group("Streams out of step", _OUT_OF_STEP, (*PATIENT, *BUSY)),
+    Group("Joint states and pose", _JOINT_ROWS, (*PATIENT, BUSY[1])),
 )
 THAT_STAY_AWAY = (Group("Inputs that stay away", _STAY_AWAY, ()),)
 GROUPS = (*THAT_COME_BACK, *THAT_STAY_AWAY)
