@@ -6,7 +6,6 @@ say otherwise, and none of them waits for the policy server.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -38,6 +37,7 @@ from gr00t_ros.ros.rest import wait_for_rest
 from gr00t_ros.ros.rivals import LOOK_S, Rivals
 from gr00t_ros.ros.running_watches import RunningWatches
 from gr00t_ros.ros.server_access import read_access
+from gr00t_ros.ros.server_check import ServerCheck
 from gr00t_ros.ros.server_report import ServerReport
 from gr00t_ros.ros.sidecar_process import SidecarProcess
 from gr00t_ros.ros.status import action_chunk
@@ -45,8 +45,6 @@ from gr00t_ros.ros.surroundings import Surroundings
 from gr00t_ros.sidecar.address import shown
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.link import Check, Link
-
-RECHECK_S = 1.0  # between two attempts to reach a server that did not pass the check
 
 Leave = Callable[[Session, int, Held, Sequence[Finding]], str]
 """How a session leaves a pause or a fault: Session.resume or Session.reset."""
@@ -89,6 +87,7 @@ class Configured:
             f"{self.embodiment.robot}:{self.embodiment.tag}",
             node.get_logger().info,
         )
+        self.server_check = ServerCheck(self.server, self.embodiment, values, sidecar)
         self.queries = Queries(
             self._link,
             self.inputs,
@@ -115,7 +114,7 @@ class Configured:
             values,
             self.server,
         )
-        self._answers = Answers(self.watches, self._publish_chunk, self._on_unfit)
+        self._answers = Answers(self.watches, self._publish_chunk, self.server_check.doubt)
         self.replay = ReplayThread(
             session,
             self.clock,
@@ -126,9 +125,6 @@ class Configured:
             node.get_logger().error,
         )
         self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
-        self.check: Check | None = None
-        self.check_error = self._unfit = ""
-        self._checked_s = -RECHECK_S
         self._delay_p99_ns = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._rivals.look, clock=steady)
@@ -138,7 +134,7 @@ class Configured:
         """Take over changed parameters."""
         self._values = values
         self.inputs.settings = settings.observation(values)
-        self.surroundings.parameters = values
+        self.surroundings.parameters = self.server_check.values = values
         self._operator.apply(values)
         changed = settings.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
@@ -153,14 +149,8 @@ class Configured:
         return problems
 
     def recheck(self) -> None:
-        """Have the server checked where that is due: it has not passed, or is too slow."""
-        wanted = self.check is None or self._check_coverage_problem() is not None
-        held = self.sidecar.problem()
-        if held:
-            self.check = None  # another process will be there: it is checked when it is ready
-        due = wanted and not held and time.monotonic() - self._checked_s >= RECHECK_S
-        if due and self.queries.check():
-            self._checked_s = time.monotonic()
+        """Have the server checked where that is due."""
+        self.server_check.follow(self.queries.check)
 
     def keep_warm(self) -> None:
         """Keep an idle server warm, where the parameter says so."""
@@ -172,11 +162,7 @@ class Configured:
         found = []
         if self.latched:
             found.append(f"a fault is latched: {self.latched}; call ~/reset")
-        if self.check is None:
-            why = self.sidecar.problem() or self.check_error or "checking"
-            found.append(f"policy server {self.server}: {why}")
-        slow = self._check_coverage_problem()
-        found += [slow] if slow else []
+        found += self.server_check.problems()
         if not self.queries.instruction:
             found.append("no instruction: set parameter instruction or call ~/set_instruction")
         found += [f.reason for f in self._operator.findings()]
@@ -241,9 +227,7 @@ class Configured:
         """
         start, against = self._start()
         self._operator.clear()
-        if self._unfit:
-            text = f"policy server {self.server}: {self._unfit}"
-            against.append(Finding("chunk_shape", Reaction.FAULT, text))
+        against += self.server_check.against()
 
         def go_on(session: Session, now_ns: int) -> str:
             findings = [*self.watches.findings(now_ns, session.mode), *against]
@@ -285,29 +269,15 @@ class Configured:
     def _session_active(self) -> bool:
         return bool(self.replay.call(lambda session, _: session.active))
 
-    def _check_coverage_problem(self) -> str | None:
-        """Why the server is too slow by its second inference; it is timed again until it is not."""
-        if self.check is None:
-            return None
-        inference_ns = self.check.inference_ns
-        found = coverage(self.embodiment, self._values, inference_ns, "inference")
-        return None if found.covered else found.text
-
     def _on_check(self, check: Check | None, error: Exception | None) -> None:
         """Runs on the worker thread."""
         self.server_report.note(self._link.rows)
-        if error is not None and str(error) != self.check_error:
-            self._node.get_logger().warning(f"policy server check: {error}")
-        if check is not None and self.check is None:
-            label, keys = check.server.generation.label, check.server.key_style
-            self._node.get_logger().info(
-                f"policy server {self.server}: {label}, "
-                f"{check.server.array_codec}, {keys} keys, first inference "
-                f"{check.warmup_ns / 1e6:.0f} ms, the next {check.inference_ns / 1e6:.0f} ms"
-            )
-        self.check_error = "" if error is None else str(error)
-        self._unfit = "" if check is not None else self._unfit
-        self.check = check
+        warning, said = self.server_check.take(check, error)
+        # Two lines of code: rclpy refuses another severity from the same line.
+        if warning:
+            self._node.get_logger().warning(warning)
+        if said:
+            self._node.get_logger().info(said)
         self.replay.post(lambda _session, _now: self.watches.policy.checked(error))
 
     def _on_reply(self, reply: Reply | None, error: Exception | None) -> None:
@@ -319,10 +289,6 @@ class Configured:
     ) -> None:
         self._answers.apply(session, now_ns, reply, error)
         self._delay_p99_ns = session.asking.delay_p99_ns
-
-    def _on_unfit(self, reason: str) -> None:
-        """The server is checked again: no reset nor activation before another one has passed."""
-        self.check, self._unfit = None, reason
 
     def _on_look(self, error: Exception | None) -> None:
         """Runs on the worker thread."""

@@ -102,7 +102,7 @@ class Reporter:
             latencies=status.latencies(parts.queries.latencies, parts.replay.latencies),
         )
         message.header.stamp = self._node.get_clock().now().to_msg()
-        status.fill_server(message, parts.check)
+        status.fill_server(message, parts.server_check.passed)
         status.fill_session(message, parts.replay.snapshot)
         message.details = [*message.details, *status.coverage(parts.coverage())]
         message.details = [*message.details, *parts.sidecar.details()]
