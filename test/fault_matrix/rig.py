@@ -17,6 +17,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from ros_fixtures import call, collect
 from stack import EMBODIMENT, INSTRUCTION, MOVING_RAD_S, RELAYED, Stack
+from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from fault_matrix.cable import Cable
@@ -28,6 +29,7 @@ TESTS = Path(__file__).resolve().parent.parent
 OTHER_EMBODIMENT = "franka_droid_n16"
 RECORD_SPAN_S = 900.0
 TASK_REPEAT_S = 3.0
+OPERATOR_PERIOD_S = 0.1
 REST_RAD_S = 0.01
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
@@ -56,6 +58,13 @@ class Rig(Stack):
         self._simulated = False
         self._jumped_ns = 0
         self._asked_s = 0.0
+        self.pressed, self.held = False, True
+        self.silent: set[str] = set()
+        self._switches = {
+            name: node.create_publisher(Bool, f"/gr00t_policy/{name}", qos.COMMAND)
+            for name in ("e_stop", "dead_man")
+        }
+        node.create_timer(OPERATOR_PERIOD_S, self._operate)
         node.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
 
     # --- processes -------------------------------------------------------------------------
@@ -212,6 +221,12 @@ class Rig(Stack):
             self.trigger("/gr00t_sim_robot/put_cubes_back")
             self.instruct(INSTRUCTION)
         return False
+
+    def _operate(self) -> None:
+        """Tell the state of both switches, as their drivers do; those in `silent` say nothing."""
+        for name, said in (("e_stop", self.pressed), ("dead_man", self.held)):
+            if name not in self.silent:
+                self._switches[name].publish(Bool(data=said))
 
     def _on_status(self, message: Any) -> None:
         self.seen.append((time.monotonic_ns(), message))

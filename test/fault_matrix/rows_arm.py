@@ -5,7 +5,7 @@ from __future__ import annotations
 from trajectory_msgs.msg import JointTrajectory
 
 from fault_matrix.rig import Rig
-from fault_matrix.row import Fault, Group
+from fault_matrix.row import BUSY, Act, Fault, Group
 from gr00t_ros.ros import qos
 
 ARM = "/fr3_arm_controller/joint_trajectory"
@@ -61,7 +61,62 @@ _ROWS = (
     ),
 )
 
+
+def _press(pressed: bool) -> Act:
+    return lambda rig: setattr(rig, "pressed", pressed)
+
+
+def _hold(held: bool) -> Act:
+    return lambda rig: setattr(rig, "held", held)
+
+
+def _silence(*switches: str) -> Act:
+    return lambda rig: setattr(rig, "silent", set(switches))
+
+
+# Silence that a busy machine does not make by itself.
+REQUIRED = (
+    *(("e_stop_required", True), ("e_stop_silence_s", 3.0)),
+    *(("dead_man_required", True), ("dead_man_s", 2.0)),
+)
+
 _OPERATOR = (
+    Fault(
+        "e-stop pressed",
+        "true on `~/e_stop`, mended by false",
+        _press(True),
+        _press(False),
+        "e_stop",
+        words=("e-stop",),
+        persists=True,
+        short=True,
+    ),
+    Fault(
+        "e-stop silent",
+        "nothing on `~/e_stop`, which is required",
+        _silence("e_stop"),
+        _silence(),
+        "e_stop",
+        words=("e-stop topic silent",),
+        persists=True,
+    ),
+    Fault(
+        "dead-man switch released",
+        "false on `~/dead_man`, mended by true",
+        _hold(False),
+        _hold(True),
+        "dead_man",
+        words=("dead-man",),
+        short=True,
+    ),
+    Fault(
+        "dead-man switch silent",
+        "nothing on `~/dead_man`, which is required",
+        _silence("dead_man"),
+        _silence(),
+        "dead_man",
+        words=("dead-man",),
+    ),
     Fault(
         "e-stop by service",
         "`~/estop`",
@@ -81,4 +136,4 @@ _OPERATOR = (
     ),
 )
 
-GROUPS = (Group("Arm and controllers", _ROWS), Group("Operator", _OPERATOR))
+GROUPS = (Group("Arm and controllers", _ROWS), Group("Operator", _OPERATOR, (*BUSY, *REQUIRED)))

@@ -91,13 +91,16 @@ def _run_on_one_stack(
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        with stack_of(group, rendered, seed, folder) as rig:
-            for fault in faults:
-                outcome = run_row(rig, fault)
-                outcomes.append(outcome)
-                say(f"{group.name}: {fault.name}: {outcome.problem or 'as expected'}")
-                if outcome.problem:
-                    break
+        try:
+            with stack_of(group, rendered, seed, folder) as rig:
+                for fault in faults:
+                    outcomes.append(run_row(rig, fault))
+                    told = outcomes[-1].problem or "as expected"
+                    say(f"{group.name}: {fault.name}: {told}")
+                    if outcomes[-1].problem:
+                        break
+        except pytest.fail.Exception as failure:  # of the bring-up: rows catch their own
+            return [Outcome(faults[0], problem=f"the bring-up failed: {failure}")]
         record = load_record(folder / "record.npz")
     return [judged(outcome, lambda *span: judge(record, *span)) for outcome in outcomes]
 
