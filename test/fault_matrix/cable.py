@@ -72,7 +72,7 @@ class Cable:
                 self._stop.wait(WAKE_S)
                 continue
             ready, _, _ = select.select(list(pair), [], [], WAKE_S)
-            for one in ready:
+            for one in ready if not self.stalled else ():
                 data = one.recv(CHUNK_BYTES)
                 if not data:
                     return

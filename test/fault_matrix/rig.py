@@ -15,6 +15,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.event_handler import PublisherEventCallbacks
 from ros_fixtures import call, collect
 from stack import EMBODIMENT, INSTRUCTION, MOVING_RAD_S, RELAYED, Stack
 from std_msgs.msg import Bool
@@ -60,8 +61,12 @@ class Rig(Stack):
         self._asked_s = 0.0
         self.pressed, self.held = False, True
         self.silent: set[str] = set()
+        # The node listens with every QoS: of those that do not fit, nobody needs a warning.
+        quiet = PublisherEventCallbacks(use_default_callbacks=False)
         self._switches = {
-            name: node.create_publisher(Bool, f"/gr00t_policy/{name}", qos.COMMAND)
+            name: node.create_publisher(
+                Bool, f"/gr00t_policy/{name}", qos.COMMAND, event_callbacks=quiet
+            )
             for name in ("e_stop", "dead_man")
         }
         node.create_timer(OPERATOR_PERIOD_S, self._operate)

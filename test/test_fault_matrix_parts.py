@@ -1,0 +1,112 @@
+"""The parts of the fault matrix can tell a reaction from none: judge, document, cable, rows."""
+
+import socket
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from fault_matrix.cable import Cable  # noqa: E402
+from fault_matrix.document import document  # noqa: E402
+from fault_matrix.judge import LIMITS, judge  # noqa: E402
+from fault_matrix.observe import Seen  # noqa: E402
+from fault_matrix.row import Fault, Group, nothing  # noqa: E402
+from fault_matrix.runner import Outcome, judged  # noqa: E402
+
+from gr00t_ros.sim.record import ROW_NS, Record  # noqa: E402
+
+JOINTS = len(LIMITS.names)
+MOVE_S, REST_S = 2.0, 1.0
+S = 1_000_000_000
+
+
+def stop_after_a_move() -> Record:
+    """All joints 0.1 rad in 2 s, then a second of rest; 3 s in all."""
+    t = np.linspace(0.0, 1.0, 2001)[:, None] * np.ones(JOINTS)
+    position = 0.1 * t**3 * (10 - 15 * t + 6 * t**2)
+    velocity = 0.1 * 30 * t**2 * (1 - t) ** 2 / MOVE_S
+    acceleration = 0.1 * 60 * t * (1 - t) * (1 - 2 * t) / MOVE_S**2
+    still = np.zeros((1000, JOINTS))
+    position = np.concatenate([position, still + 0.1])
+    velocity, acceleration = (np.concatenate([x, still]) for x in (velocity, acceleration))
+    time_ns = np.arange(len(position), dtype=np.int64) * ROW_NS
+    return Record(LIMITS.names, 0, time_ns, position, velocity, acceleration, position)
+
+
+def row(**more: object) -> Fault:
+    """A row that must end in a pause."""
+    return Fault("lamp off", "a switch", nothing, watch="black_camera", **more)
+
+
+def seen_after(began_s: float, mended_s: float, **more: object) -> Outcome:
+    """An outcome over the record of `stop_after_a_move`, with what the record says."""
+    record = stop_after_a_move()
+    outcome = Outcome(
+        row(**more),
+        Seen("paused", "dark | black"),
+        *(round(s * S) for s in (began_s, mended_s, 3.0)),
+        again_s=0.5,
+    )
+    return judged(outcome, lambda *span: judge(record, *span))
+
+
+def test_rest_is_counted_from_the_fault() -> None:
+    """The move ends at 2 s, the fault came at 1.5 s."""
+    outcome = seen_after(1.5, 2.5)
+    assert outcome.problem == ""
+    assert outcome.verdict.rest_s == pytest.approx(0.5, abs=0.01)
+
+
+def test_an_arm_that_still_moves_when_the_fault_is_mended_is_a_problem() -> None:
+    """For a row that must stop; for one that need not, nothing is said of rest."""
+    assert "not at rest" in seen_after(0.5, 1.5).problem
+    assert seen_after(0.5, 1.5, mode="").problem == ""
+
+
+def test_a_tail_that_takes_too_long_is_a_problem() -> None:
+    """More than a second after the fault."""
+    assert seen_after(1.5, 2.5, mode="", tail=True).problem == ""
+    assert "a tail may take 1.0 s" in seen_after(0.5, 2.5, mode="", tail=True).problem
+
+
+def test_a_step_in_the_record_is_a_problem() -> None:
+    """With the joint's name and both numbers."""
+    record = stop_after_a_move()
+    record.velocity[1000:1100, 2] += 0.1
+    verdict = judge(record, 0, 3 * S, 3 * S)
+    assert f"acceleration of {LIMITS.names[2]}" in verdict.problem
+    assert verdict.acceleration.value > verdict.acceleration.limit
+
+
+def test_the_document_says_what_was_seen_and_what_differs() -> None:
+    """One line a fault, pipes escaped; what was not as expected stands out."""
+    group = Group("Lamps", (row(),))
+    text = document([(group, [seen_after(1.5, 2.5)])], "2 cores")
+    line = next(line for line in text.splitlines() if line.startswith("| lamp off"))
+    assert "1 faults on 2 cores: 1 as expected." in text
+    assert "| pause (black_camera) | paused: dark \\| black |" in line
+    assert "by itself, 0.5 s" in line
+    text = document([(group, [seen_after(0.5, 1.5)])], "2 cores")
+    assert "0 as expected, 1 not." in text and "**differs**: the arm was not at rest" in text
+
+
+def test_the_cable_passes_stalls_and_is_cut() -> None:
+    """A stall keeps the connection and what was sent; a cut ends it."""
+    with Cable() as cable, socket.create_server(("127.0.0.1", 0)) as server:
+        cable.target = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", cable.port), 10.0) as client:
+            peer, _ = server.accept()
+            client.sendall(b"one")
+            assert peer.recv(3) == b"one"
+            cable.stalled = True
+            client.sendall(b"two")
+            peer.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                peer.recv(3)
+            cable.stalled = False
+            peer.settimeout(10.0)
+            assert peer.recv(3) == b"two"
+            cable.close_all()
+            assert client.recv(1) == b""
+            peer.close()
