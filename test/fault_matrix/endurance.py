@@ -45,7 +45,8 @@ def _endurable(fault: Fault) -> bool:
 def endure(length_s: float, say: Callable[[str], None] = print) -> Endured:
     """Inject the rows in a random order, again and again, for `length_s`; stop at a problem."""
     result, source = Endured(), random.Random(0)
-    group = Group("Endurance", endurable(), SHORT[0].policy)
+    policy = dict(pair for group in SHORT if not group.simulated for pair in group.policy)
+    group = Group("Endurance", endurable(), tuple(policy.items()))
     end_s = time.monotonic() + length_s
     with (
         tempfile.TemporaryDirectory() as folder,
