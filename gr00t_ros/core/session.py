@@ -219,7 +219,7 @@ class Session(Stops):
         rest = Event.REST_FAULT if held is None else Event.REST_PAUSE
         back_s = (self._now_ns - now_ns) / 1e9
         if self._note_stop(rest, f"the clock went back by {back_s:.3f} s"):
-            self._paused_by, self._told_ns = "clock_backward", now_ns
+            self._paused_by, self._told_ticks = "clock_backward", 0
 
     def _go_on(self, event: Event, now_ns: int, held: Held, reason: str) -> None:
         mode = advance(self.mode, event)

@@ -24,8 +24,9 @@ Held = NDArray[np.float64] | None
 # A held position may be 0.2 s old when it is read: of an arm that came to rest later than this
 # before, it may still tell of our own stop, whose end the plan knows better.
 _SETTLED_NS = 250_000_000
-# Streams that a jump or a starved process made old are well again much sooner than this.
-_EVENT_NS = 2_000_000_000
+# Ticks in which streams that a jump or a starved process made old are well again, by far; no time,
+# since the plan's own may have jumped.
+_EVENT_TICKS = 100
 
 
 @dataclass(slots=True)
@@ -41,17 +42,18 @@ class Stops:
     _healthy: int = 0
     _settling: Settling = field(default_factory=Settling)
     _paused_by: str = ""
-    _told_ns: int = 0
+    _told_ticks: int = 0
 
     def _pause_for(self, findings: Sequence[Finding], now_ns: int) -> None:
         at_rest = self.mode in (Mode.PAUSED, Mode.PAUSED_BY_OPERATOR)
         if not at_rest and self._stop(now_ns, Event.REST_PAUSE, findings[0].reason):
-            self._paused_by, self._told_ns = findings[0].watch, now_ns
+            self._paused_by, self._told_ticks = findings[0].watch, 0
         elif self._paused_by and self._after_stop is Event.REST_PAUSE:
-            lasting = now_ns - self._told_ns > _EVENT_NS
+            self._told_ticks += 1
+            lasting = self._told_ticks > _EVENT_TICKS
             better = better_reason(self._paused_by, self.reason, findings, lasting)
             if better is not None:
-                self.reason, self._paused_by, self._told_ns = better.reason, better.watch, now_ns
+                self.reason, self._paused_by, self._told_ticks = better.reason, better.watch, 0
 
     def _leave_to_the_tail(self, old_now_ns: int, now_ns: int, held: Held) -> None:
         """The plan as of `old_now_ns` has no meaning any more: the controllers play its tail."""

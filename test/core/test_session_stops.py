@@ -7,6 +7,7 @@ from session_rig import ACTIVE, DROP, FAULT, HELD_MODES, INACTIVE, PAUSE, Rig, a
 
 from gr00t_ros.core.errors import PlanError
 from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.watchdog import Finding, Reaction
 
 # Pauses.
 
@@ -37,6 +38,20 @@ def test_a_pause_ends_by_itself_with_a_new_episode_after_so_many_healthy_ticks()
     rig.held = rig.session.replay.position(rig.now_ns)
     assert rig.merge().accepted
     rig.until(Mode.REPLAYING)
+
+
+def test_a_starved_node_is_the_reason_for_a_while_and_then_what_is_still_wrong() -> None:
+    """Two seconds of ticks: what a stall made old is well again by then."""
+    starved = Finding(
+        "replay_starvation", Reaction.PAUSE, "replay thread: 0.50 s between two ticks"
+    )
+    old = Finding("stream_age", Reaction.PAUSE, "video.wrist: newest sample is 9.00 s old")
+    rig = at_mode(Mode.REPLAYING)
+    rig.tick(starved, old)
+    rig.tick(old, count=100)
+    assert rig.session.reason == starved.reason
+    rig.tick(old)
+    assert (rig.mode, rig.session.reason) == (Mode.PAUSED, old.reason)
 
 
 def test_one_unhealthy_tick_begins_the_wait_anew() -> None:
