@@ -28,6 +28,14 @@ pytestmark = NEEDS_ROBOT
 STATE = "/fr3_arm_controller/controller_state"
 
 
+# A late machine is no fault here: only what a test breaks is to stop the arm for good.
+PATIENT = {
+    "max_camera_age_s": 2.0,
+    "camera_fault_age_s": 60.0,
+    "joint_fault_age_s": 60.0,
+}
+
+
 class Moving:
     """A robot in motion, with the topics through which tests break it."""
 
@@ -42,7 +50,7 @@ class Moving:
         passages = (self.state, self.camera, self.pose)
         self.rig.start_robot(*(word for passage in passages for word in passage.remaps))
         self.rig.start_server(SWEEP)
-        self.rig.move(max_camera_age_s=2.0, camera_fault_age_s=60.0)
+        self.rig.move(**PATIENT)
 
     def assert_fault(self, *parts):
         """A controlled stop into a latched fault with this reason; the arm rests."""
@@ -75,6 +83,14 @@ def moving(tmp_path_factory):
         moving.start()
         yield moving
         rig.close()
+
+
+@pytest.fixture(autouse=True)
+def in_motion(moving):
+    """Each test begins with a moving arm, whatever the one before has left."""
+    if moving.rig.statuses[-1].mode == "fault":
+        moving.assert_reset_into_motion()
+    moving.rig.wait_for_motion()
 
 
 def test_an_arm_that_does_not_follow_faults_until_it_does(moving):
