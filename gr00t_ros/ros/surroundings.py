@@ -27,6 +27,8 @@ from gr00t_ros.ros.stream_report import StreamReport
 Positions = NDArray[np.float64]
 Readings = tuple[tuple[Output, ControllerReading | None], ...]
 
+# An older state of a controller says nothing of where it holds the arm now.
+_CONTROLLER_NS = 200_000_000
 # Past the age that pauses, by this factor, a joint state is no measurement of now.
 _STALE_AGES = 2
 
@@ -46,6 +48,7 @@ class Surroundings:
         self._inputs, self._queries = inputs, queries
         self._embodiment, self._clock = embodiment, clock
         self.parameters = values
+        self._told: set[str] = set()  # outputs whose controller has ever told
 
     def ask(self, episode: int) -> bool:
         """Have the worker query with the newest observation; False when it is busy."""
@@ -127,13 +130,20 @@ class Surroundings:
     def start(self) -> Positions:
         """(J,) position to start a plan from: what each controller holds, else what is measured.
 
-        One that does not tell, such as a streamer before its first window, leaves the others'
-        word as it is: they hold what they say, and anything else would be a step.
+        One that has never told leaves the others' word as it is: they hold what they say, and
+        anything else would be a step. One that has told before and is late now is waited for: an
+        arm that is blocked or sags is not where its controller holds it.
         Raises ObservationError naming what is not known (design decision 11).
         """
         parts = []
         for output in self._embodiment.outputs:
             held = self._reference(output)
+            if held is None and output.name in self._told:
+                raise ObservationError(
+                    f"output {output.name}: no usable state of its controller on "
+                    f"{output.state_topic} within {_CONTROLLER_NS / 1e9:.1f} s, expected where it "
+                    "holds the arm"
+                )
             parts.append(self._joint_states(output) if held is None else held)
         return np.concatenate(parts)
 
@@ -200,6 +210,7 @@ class Surroundings:
         reading = self._controller(output)
         if reading is None:
             return None
+        self._told.add(output.name)
         try:
             return select(output.names, reading.reference)
         except ObservationError:
@@ -214,7 +225,7 @@ class Surroundings:
     def _controller(self, output: Output) -> ControllerReading | None:
         """The newest state of an output's controller, None where it is older than 0.2 s."""
         sample = self._inputs.controller(output.name)
-        if sample is None or time.monotonic_ns() - sample.received_ns > 200_000_000:
+        if sample is None or time.monotonic_ns() - sample.received_ns > _CONTROLLER_NS:
             return None
         reading = sample.value
         return reading if isinstance(reading, ControllerReading) else None

@@ -65,7 +65,9 @@ def run_group(group: Group, rendered: bool, attempts: int = 1, say: Say = print)
         for outcome in _run_on_one_stack(group, left, rendered, stacks, say):
             fault, before = outcome.fault, failed[outcome.fault.name]
             left.remove(fault)
-            if outcome.problem and len(before) + 1 < attempts:
+            broken = outcome.verdict is not None and outcome.verdict.problem
+            # A busy machine is late; it breaks no limit. That is never tried again.
+            if outcome.problem and not broken and len(before) + 1 < attempts:
                 before.append(outcome.problem)
                 left.append(fault)
             else:

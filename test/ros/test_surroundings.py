@@ -82,3 +82,12 @@ def test_a_plan_starts_where_each_controller_holds_and_else_where_the_arm_is_mea
     np.testing.assert_array_equal(every.start(), 2 * POSITION)
     np.testing.assert_array_equal(every.held(), 2 * POSITION)
     np.testing.assert_array_equal(surroundings(0.0, 0.0).start(), POSITION)
+
+
+def test_a_controller_that_has_told_and_is_late_is_waited_for():
+    """A blocked arm is measured where its controller does not hold it: a start there is a step."""
+    one = surroundings(0.0, 0.0, controllers=True)
+    np.testing.assert_array_equal(one.start(), 2 * POSITION)
+    one._inputs._controllers = "gripper"
+    with pytest.raises(ObservationError, match="output arm: no usable state of its controller"):
+        one.start()
