@@ -76,7 +76,12 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# Minutes of ./dev test are few: what the others show as well runs in the soak.
+_IN_SOAK = ("npy", "slow")
+_MARKED = [pytest.param(v, marks=pytest.mark.soak if v in _IN_SOAK else ()) for v in VARIANTS]
+
+
+@pytest.mark.parametrize("variant", _MARKED)
 def test_the_task_is_done_inside_the_limits(variant: str, ros_domain: int, tmp_path: Path) -> None:
     """Both codecs, the older embodiment behind the wrapper, 250 ms more of inference, the G1."""
     options, embodiment, array_codec = VARIANTS[variant]

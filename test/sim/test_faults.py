@@ -1,5 +1,6 @@
 """Each fault does to a stream what a broken sensor or network does, and nothing else."""
 
+import functools
 import math
 
 import pytest
@@ -13,6 +14,7 @@ from gr00t_ros.sim.faults import Fault, FaultyStream
 SECOND = 1_000_000_000
 
 
+@functools.cache  # two serializations differ in the bytes of their padding
 def joints(stamp_s: int = 0) -> bytes:
     """A serialized state of joints a, b, c at 1, 2, 3 rad."""
     message = JointState(name=["a", "b", "c"], position=[1.0, 2.0, 3.0], velocity=[4.0, 5.0, 6.0])
