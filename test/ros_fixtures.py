@@ -165,11 +165,19 @@ def collect(node: Any, kind: type, topic: str, qos: Any = 10) -> list[Any]:
 
 def call(node: Any, kind: type, service: str, request: Any, limit_s: float = LIMIT_S) -> Any:
     """The response of a service that may still be coming up."""
-    client = node.create_client(kind, service)
-    try:
-        wait_until(client.service_is_ready, f"service {service}", limit_s)
-        future = client.call_async(request)
-        wait_until(future.done, f"an answer of {service}", limit_s)
-        return future.result()
-    finally:
-        node.destroy_client(client)
+    client = _client(node, kind, service)
+    wait_until(client.service_is_ready, f"service {service}", limit_s)
+    future = client.call_async(request)
+    wait_until(future.done, f"an answer of {service}", limit_s)
+    return future.result()
+
+
+def _client(node: Any, kind: type, service: str) -> Any:
+    """The node's one client of that service.
+
+    It is kept: a server drops its answer to a client that it has not discovered within 100 ms
+    (rmw_fastrtps), so each new one is a chance to lose the answer on a busy machine.
+    """
+    name = node.resolve_service_name(service)
+    known = (client for client in node.clients if client.srv_name == name)
+    return next(known, None) or node.create_client(kind, service)

@@ -22,9 +22,6 @@ stop and a latched fault that needs `~/reset`.
 
 These are functional stops in software, no emergency or protective stop: a robot needs its hardware
 e-stop beside them.
-
-Rows whose last column says "no" have their code and its tests, but the node does not ask them yet;
-what it does instead is told below.
 """
 
 
@@ -32,10 +29,10 @@ def document() -> str:
     """The whole text: the table, then each watch's thresholds, cause and remedy."""
     lines = [
         _HEAD,
-        "| watch | what it watches | reaction | asked by the node |",
-        "|---|---|---|---|",
+        "| watch | what it watches | reaction |",
+        "|---|---|---|",
     ]
-    lines += [f"| {w.name} | {w.watches} | {_reaction(w)} | {w.wired.value} |" for w in ROWS]
+    lines += [f"| {w.name} | {w.watches} | {_reaction(w)} |" for w in ROWS]
     return "\n".join(lines + [_section(watch) for watch in ROWS]) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What is known of a watch beside its code: reaction, thresholds, cause, remedy, and if it runs.
+"""What is known of a watch beside its code: reaction, thresholds, cause and remedy.
 
 One row's type; the rows are in watch_table. Judges nothing.
 """
@@ -6,20 +6,11 @@ One row's type; the rows are in watch_table. Judges nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Literal
 
 from gr00t_ros.core.watchdog import Reaction
 
 Home = Literal["parameter", "embodiment", "constant"]
-
-
-class Wired(str, Enum):
-    """When the node asks a watch."""
-
-    YES = "yes"
-    AT_START = "at activation only"
-    NO = "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,6 @@ class Watch:
     cause: str
     remedy: str
     by: str
-    wired: Wired
     worse: Reaction | None = None
     when: str = ""
     note: str = ""

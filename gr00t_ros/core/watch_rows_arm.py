@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gr00t_ros.core.watch_row import Threshold, Watch, Wired
+from gr00t_ros.core.watch_row import Threshold, Watch
 from gr00t_ros.core.watchdog import Reaction
 
 _DROP, _PAUSE, _FAULT = Reaction.DROP, Reaction.PAUSE, Reaction.FAULT
@@ -18,7 +18,6 @@ ARM: tuple[Watch, ...] = (
         "The controller pushes against something, or does not control this robot.",
         "activate the controller and free the arm",
         "core.watchdog.held_position",
-        Wired.YES,
         note="~/resume, ~/reset and an activation are refused; a pause that would end by itself "
         "goes on",
     ),
@@ -33,7 +32,6 @@ ARM: tuple[Watch, ...] = (
         "The arm is blocked, overloaded, or its controller is badly tuned.",
         "free the arm, then call ~/reset",
         "core.watch_motion.TrackingError",
-        Wired.YES,
         note="joints whose held difference is unchecked, such as a gripper, are exempt",
     ),
     Watch(
@@ -44,7 +42,6 @@ ARM: tuple[Watch, ...] = (
         "The policy leads the arm out of the space that it was given.",
         "move the arm back into the box, or widen the box",
         "core.watch_motion.WorkspaceBox",
-        Wired.YES,
         _FAULT,
         _THIRD,
         "compared is the pose stream that the box names; without a box nothing is",
@@ -58,7 +55,6 @@ ARM: tuple[Watch, ...] = (
         "The controller was deactivated, or its process died.",
         "activate the controller, then call ~/reset",
         "core.watch_motion.controller_silent",
-        Wired.YES,
         note="a controller whose state nobody has ever published is not watched",
     ),
     Watch(
@@ -69,7 +65,6 @@ ARM: tuple[Watch, ...] = (
         "The robot's speed slider is not at 100 %, so that windows would restart at real time.",
         "set the speed slider to 100 %, then call ~/reset",
         "core.watch_motion.speed_scaling",
-        Wired.YES,
     ),
     Watch(
         "reference_against_plan",
@@ -83,7 +78,6 @@ ARM: tuple[Watch, ...] = (
         "A window came late or was lost, or somebody else commanded the arm.",
         "check the network's delay and that nobody else publishes commands",
         "core.watch_motion.reference_against_plan",
-        Wired.YES,
         _FAULT,
         "one of the controllers does not tell what it holds",
         note="nothing more is sent, the tail of what the controller has plays; a new episode "
@@ -97,7 +91,6 @@ ARM: tuple[Watch, ...] = (
         "Another node or a second instance of this one commands the same controller.",
         "stop the other publisher",
         "ros.rivals.Rivals",
-        Wired.YES,
         note="the graph is asked once a second; in shadow nobody is commanded and nothing is asked",
     ),
     Watch(
@@ -111,7 +104,6 @@ ARM: tuple[Watch, ...] = (
         "Somebody asked for a stop, or the e-stop's own publisher died.",
         "release the e-stop, then call ~/reset",
         "core.watch_operator.EStop",
-        Wired.YES,
         note="heard while the node is configured; a press while inactive latches a fault as well",
     ),
     Watch(
@@ -125,7 +117,6 @@ ARM: tuple[Watch, ...] = (
         "The switch was released, or its publisher died.",
         "press the dead-man switch",
         "core.watch_operator.DeadMan",
-        Wired.YES,
     ),
     Watch(
         "replay_starvation",
@@ -135,7 +126,6 @@ ARM: tuple[Watch, ...] = (
         "The CPU is overloaded, or the process was stopped.",
         "check the CPU's load, and give the node realtime_priority",
         "ros.replay_thread.ReplayThread",
-        Wired.YES,
     ),
     Watch(
         "old_episode",
@@ -145,6 +135,5 @@ ARM: tuple[Watch, ...] = (
         "It was asked for before a pause, a reset or a changed instruction.",
         "nothing: the next chunk is of the present episode",
         "core.session.Session",
-        Wired.YES,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gr00t_ros.core.watch_row import Threshold, Watch, Wired
+from gr00t_ros.core.watch_row import Threshold, Watch
 from gr00t_ros.core.watchdog import Reaction
 
 _DROP, _PAUSE, _FAULT = Reaction.DROP, Reaction.PAUSE, Reaction.FAULT
@@ -21,7 +21,6 @@ INPUTS: tuple[Watch, ...] = (
         "A driver stopped, or the network loses its messages.",
         "check the driver and the network",
         "core.watchdog.stream_age",
-        Wired.YES,
         _FAULT,
         "older than the fault age",
         "a stream that is declared slower pauses after three of its periods",
@@ -34,7 +33,6 @@ INPUTS: tuple[Watch, ...] = (
         "A joint is missing, twice there or not a number, or a stamp lies in the future.",
         "compare the topic with the embodiment file",
         "ros.surroundings.Surroundings",
-        Wired.YES,
     ),
     Watch(
         "skew",
@@ -47,7 +45,6 @@ INPUTS: tuple[Watch, ...] = (
         "A camera's clock or its delay differs from that of the joint states.",
         "synchronise the clocks, or stamp images when they are exposed",
         "core.watch_streams.Skew",
-        Wired.YES,
         _PAUSE,
         "the third in a row",
         "a skewed observation is not sent; a stream that is declared slow may be one and a half of "
@@ -61,7 +58,6 @@ INPUTS: tuple[Watch, ...] = (
         "The driver repeats its last picture, or the camera hangs.",
         "restart the camera's driver",
         "core.watch_camera.FrozenCamera",
-        Wired.YES,
         note="0 switches it off, for pictures without noise; frames are looked at 15 times a "
         "second or more, and where each has the stamp of the first, stream_age pauses sooner",
     ),
@@ -77,7 +73,6 @@ INPUTS: tuple[Watch, ...] = (
         "The lens is covered, the light is off, or exposure failed.",
         "uncover the lens and switch on the light",
         "core.watch_camera.BlackCamera",
-        Wired.YES,
         note="raw pictures and JPEG; a PNG is not judged",
     ),
     Watch(
@@ -91,7 +86,6 @@ INPUTS: tuple[Watch, ...] = (
         "A bag or simulation was restarted, or the system's clock was set back.",
         "let the clock run on; it continues by itself",
         "core.session.Session",
-        Wired.YES,
         note="a plan on simulated time is a fault where no controller tells what it holds",
     ),
     Watch(
@@ -102,7 +96,6 @@ INPUTS: tuple[Watch, ...] = (
         "The system's clock was set, the machine slept, or a bag jumped.",
         "let time be set before the node starts; it continues by itself",
         "core.watch_clock.ClockJump",
-        Wired.YES,
     ),
     Watch(
         "silent_clock",
@@ -112,7 +105,6 @@ INPUTS: tuple[Watch, ...] = (
         "The simulation or the bag is paused, or nobody publishes /clock.",
         "let the simulation run, or set use_sim_time to false",
         "core.watch_clock.SilentClock",
-        Wired.YES,
         note="with use_sim_time only; plan time stands still with the clock, so nothing moves",
     ),
 )

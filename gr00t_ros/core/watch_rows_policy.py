@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gr00t_ros.core.watch_row import Threshold, Watch, Wired
+from gr00t_ros.core.watch_row import Threshold, Watch
 from gr00t_ros.core.watchdog import Reaction
 
 _DROP, _PAUSE, _FAULT = Reaction.DROP, Reaction.PAUSE, Reaction.FAULT
@@ -18,7 +18,6 @@ POLICY: tuple[Watch, ...] = (
         "The policy server or the network is slower than the chunk is long.",
         "lower execute_steps, or use a faster server",
         "core.replay.Replay",
-        Wired.YES,
         note="the query goes out in time for it; an answer without a step to come is dropped, and "
         "the end of the plan is a stop that holds until the next chunk",
     ),
@@ -33,7 +32,6 @@ POLICY: tuple[Watch, ...] = (
         "The policy server died or hangs, or the network is cut.",
         "start the policy server, and check the network",
         "core.watch_sidecar.SidecarDead",
-        Wired.YES,
         _FAULT,
         "silent for the fault time",
         "a paused node checks the server four times a second, each time for timeout_ms at most; a "
@@ -47,7 +45,6 @@ POLICY: tuple[Watch, ...] = (
         "The policy does not fit this robot, or the scene is far from what it was trained on.",
         "read the last refusal; check the embodiment file against the server's model",
         "core.watchdog.consecutive_refusals",
-        Wired.YES,
     ),
     Watch(
         "non_finite",
@@ -57,7 +54,6 @@ POLICY: tuple[Watch, ...] = (
         "The policy diverged, or its normalisation statistics are wrong.",
         "restart the policy server; check its checkpoint and statistics",
         "core.watch_sidecar.NonFinite",
-        Wired.YES,
         _FAULT,
         "the second since activation or the last reset",
         "it counts as one of consecutive_failures as well",
@@ -70,7 +66,6 @@ POLICY: tuple[Watch, ...] = (
         "The server serves another embodiment or another model than was checked.",
         "serve the model of the embodiment file, or name the right embodiment",
         "core.chunk.from_reply",
-        Wired.YES,
     ),
     Watch(
         "position_limit",
@@ -84,7 +79,6 @@ POLICY: tuple[Watch, ...] = (
         "The policy asks for a pose that the robot does not have.",
         "move the arm nearer to the middle of its range, or check joint order and units",
         "core.guard.check",
-        Wired.YES,
         _FAULT,
         _THIRD,
     ),
@@ -96,7 +90,6 @@ POLICY: tuple[Watch, ...] = (
         "The observation was of another pose, or relative actions are taken as absolute.",
         "check the joint order, and that the server undoes relative actions",
         "core.guard.check",
-        Wired.YES,
         _FAULT,
         _THIRD,
     ),

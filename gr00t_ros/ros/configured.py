@@ -36,7 +36,7 @@ from gr00t_ros.ros.replay_thread import ReplayThread
 from gr00t_ros.ros.rest import wait_for_rest
 from gr00t_ros.ros.rivals import LOOK_S, Rivals
 from gr00t_ros.ros.running_watches import RunningWatches
-from gr00t_ros.ros.server_access import read_access
+from gr00t_ros.ros.server_access import Access, read_access
 from gr00t_ros.ros.server_check import ServerCheck
 from gr00t_ros.ros.server_report import ServerReport
 from gr00t_ros.ros.sidecar_process import SidecarProcess
@@ -64,6 +64,7 @@ class Configured:
 
         `latched`: the reason of a fault that was not reset before this configuration.
         """
+        self._node, self._values, self.sidecar = node, values, sidecar
         reached = sidecar.at(values)
         access = read_access(reached)
         node.get_logger().info(f"settings of the policy server: {access.origins}")
@@ -74,47 +75,9 @@ class Configured:
         )
         if latched:
             session.fault(0, latched)
-        client = access.client()
-        self._node, self._values, self.sidecar = node, values, sidecar
-        self.clock = PlanClock(node)
-        self.inputs = Inputs(node, self.embodiment, settings.observation(values))
-        self.outputs = Outputs(node, self.embodiment, values.shadow)
-        self._controllers = ControllerParameters(node, self.outputs.topics())
-        self._link = Link(client, self.embodiment, access.token, values.strict)
-        self.server_report = ServerReport(
-            client.counts,
-            values.strict,
-            f"{self.embodiment.robot}:{self.embodiment.tag}",
-            node.get_logger().info,
-        )
-        self.server_check = ServerCheck(self.server, self.embodiment, values, sidecar)
-        self.queries = Queries(
-            self._link,
-            self.inputs,
-            self.embodiment,
-            self.clock,
-            self._on_check,
-            self._on_reply,
-            self._on_look,
-        )
-        self.queries.instruction = values.instruction
-        self.surroundings = Surroundings(
-            self.inputs, self.queries, self.embodiment, self.clock, values
-        )
-        self._operator = OperatorWatches(node, values, self._on_e_stop)
-        self._rivals = Rivals(node, () if values.shadow else self.outputs.topics())
-        self.watches = RunningWatches(
-            self.surroundings,
-            self._operator,
-            self._rivals,
-            self.queries,
-            self.embodiment,
-            self.clock,
-            session.replay,
-            values,
-            self.server,
-        )
-        self._answers = Answers(self.watches, self._publish_chunk, self.server_check.doubt)
+        self._make_server(values, access)
+        self._make_robot(values)
+        self._make_watches(values, session.replay)
         self.replay = ReplayThread(
             session,
             self.clock,
@@ -124,11 +87,60 @@ class Configured:
             values.realtime_priority,
             node.get_logger().error,
         )
-        self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
         self._delay_p99_ns = 0
+        self.replay.start()
+
+    def _make_server(self, values: Parameters, access: Access) -> None:
+        """What reaches the policy server; nothing is sent yet."""
+        client = access.client()
+        self._link = Link(client, self.embodiment, access.token, values.strict)
+        self.server_report = ServerReport(
+            client.counts,
+            values.strict,
+            f"{self.embodiment.robot}:{self.embodiment.tag}",
+            self._node.get_logger().info,
+        )
+        self.server_check = ServerCheck(self.server, self.embodiment, values, self.sidecar)
+
+    def _make_robot(self, values: Parameters) -> None:
+        """What hears and commands the robot, and asks the server with what was heard."""
+        node, robot = self._node, self.embodiment
+        self.clock = PlanClock(node)
+        self.inputs = Inputs(node, robot, settings.observation(values))
+        self.outputs = Outputs(node, robot, values.shadow)
+        self._controllers = ControllerParameters(node, self.outputs.topics())
+        self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
+        self.queries = Queries(
+            self._link,
+            self.inputs,
+            robot,
+            self.clock,
+            self._on_check,
+            self._on_reply,
+            self._on_look,
+        )
+        self.queries.instruction = values.instruction
+
+    def _make_watches(self, values: Parameters, replay: Replay) -> None:
+        """What watches all of it; `replay` tells what was sent."""
+        node, robot = self._node, self.embodiment
+        self.surroundings = Surroundings(self.inputs, self.queries, robot, self.clock, values)
+        self._operator = OperatorWatches(node, values, self._on_e_stop)
+        self._rivals = Rivals(node, () if values.shadow else self.outputs.topics())
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._rivals.look, clock=steady)
-        self.replay.start()
+        self.watches = RunningWatches(
+            self.surroundings,
+            self._operator,
+            self._rivals,
+            self.queries,
+            robot,
+            self.clock,
+            replay,
+            values,
+            self.server,
+        )
+        self._answers = Answers(self.watches, self._publish_chunk, self.server_check.doubt)
 
     def apply(self, values: Parameters) -> None:
         """Take over changed parameters."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from gr00t_ros.core.watch_document import document
-from gr00t_ros.core.watch_row import Wired
 from gr00t_ros.core.watch_table import ROWS, TABLE, finding
 from gr00t_ros.core.watchdog import Reaction
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
@@ -78,15 +77,15 @@ def test_a_row_is_whole(row) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_row_names_code_that_is_there_and_tells_whether_the_node_asks_it(row) -> None:
-    """Who wires a watch into the node changes its row, and the other way round."""
+def test_a_row_names_code_that_is_there_and_that_the_node_asks(row) -> None:
+    """A watch that nobody asks is no watch."""
     if row.by.startswith("core."):
         module, name = row.by.rsplit(".", 1)
         assert hasattr(importlib.import_module(f"gr00t_ros.{module}"), name)
     else:
         _, module, name = row.by.split(".")
         assert f"class {name}" in (PACKAGE / "ros" / f"{module}.py").read_text()
-    assert (row.by in asked()) is (row.wired is not Wired.NO)
+    assert row.by in asked()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -40,16 +40,13 @@ def document(ran: Sequence[tuple[Group, Sequence[Outcome]]], where: str) -> str:
     outcomes = [one for _, some in ran for one in some]
     wrong = [one for one in outcomes if one.problem]
     summary = f"{len(outcomes)} faults on {where}: {len(outcomes) - len(wrong)} as expected"
+    again = sum(bool(one.before) for one in outcomes)
+    summary += f", {again} of them not at the first attempt" if again else ""
     lines = [HEAD, summary + (f", {len(wrong)} not." if wrong else ".")]
     for group, some in ran:
         if some:
             lines += [f"\n## {group.name}\n", _cells(COLUMNS), "|---" * len(COLUMNS) + "|"]
             lines += [_row(one) for one in some]
-    missing = [fault.name for group, _ in ran for fault in group.faults if not fault.wired]
-    if missing:
-        lines.append(
-            f"\nNot injected, as the node does not ask their watch yet: {', '.join(missing)}."
-        )
     return "\n".join(lines) + "\n"
 
 

@@ -33,7 +33,7 @@ class Endured:
 def endurable() -> tuple[Fault, ...]:
     """The short rows that keep node and server alive, and the arm on steady time."""
     rows = (fault for group in SHORT if not group.simulated for fault in group.faults)
-    return tuple(fault for fault in rows if fault.wired and _endurable(fault))
+    return tuple(fault for fault in rows if _endurable(fault))
 
 
 def _endurable(fault: Fault) -> bool:

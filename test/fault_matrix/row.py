@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gr00t_ros.core.watch_row import Wired
 from gr00t_ros.core.watch_table import TABLE
 from gr00t_ros.core.watchdog import Reaction
 
@@ -59,11 +58,6 @@ class Fault:
     tail: bool = False
     moving: bool = True
     short: bool = False
-
-    @property
-    def wired(self) -> bool:
-        """Whether the node asks the watch that must react."""
-        return not self.watch or TABLE[self.watch].wired is Wired.YES
 
     @property
     def reaction(self) -> Reaction | None:

@@ -4,7 +4,6 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.core.watch_row import Wired
 from gr00t_ros.core.watch_table import ROWS
 from gr00t_ros.ros.parameters import TABLE
 
@@ -13,10 +12,7 @@ PARAMETERS = [(w, t) for w in ROWS for t in w.thresholds if t.home == "parameter
 
 @pytest.mark.parametrize(("watch", "threshold"), PARAMETERS, ids=lambda x: x.name)
 def test_a_threshold_is_the_parameter_of_its_name(watch, threshold) -> None:
-    """The same default, unit and range; of a watch that the node asks it must be there."""
-    row = TABLE.get(threshold.name)
-    if row is None:
-        assert watch.wired is Wired.NO
-        return
+    """The same default, unit and range."""
+    row = TABLE[threshold.name]
     assert (row.default, row.unit) == (threshold.default, threshold.unit)
     assert (row.low, row.high) == (threshold.low, threshold.high)
