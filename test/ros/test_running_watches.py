@@ -242,7 +242,8 @@ def test_the_second_chunk_that_is_no_number_faults(moving):
 @pytest.mark.parametrize("profile", qos.ANY, ids=["best effort", "reliable", "latched"])
 def test_an_e_stop_button_faults_until_it_is_released_and_reset(moving, profile):
     """Whatever QoS its driver offers; it repeats the press, as drivers do: a writer that is matched
-    may not be known to the reader yet, and a best-effort message is then lost."""
+    may not be known to the reader yet, and a best-effort message is then lost.
+    """
     rig = moving.rig
     button = rig.node.create_publisher(Bool, "/gr00t_policy/e_stop", profile)
     pressed = rig.node.create_timer(0.05, lambda: button.publish(Bool(data=True)))
