@@ -45,6 +45,21 @@ ONCE_MORE = ("--reruns=1", "--only-rerun=waited .*in vain for")
 
 What is asserted is asserted once: no broken limit, wrong reason or left process is tried again.
 """
+ALONE = ("test/sim", "test/bags")
+"""A simulated robot and a bag in real time need the processors for themselves."""
+IN_PAIRS = ("-n=2", "--dist=loadfile", *(f"--ignore={folder}" for folder in ALONE))
+"""The rest mostly waits for other processes, so that two files at a time take half the time."""
+
+
+def test(arguments: list[str]) -> int:
+    """Exit status of the tests that `arguments` name, or of all of them."""
+    if arguments:
+        replace_by("-m", "pytest", *ONCE_MORE, *arguments)
+    ended = [
+        subprocess.call([PYTHON, "-m", "pytest", *ONCE_MORE, *part], env=run_environment())
+        for part in (IN_PAIRS, ALONE)
+    ]
+    return max(map(abs, ended))  # one that a signal ended is negative, and no success
 
 
 def run(command: str, arguments: list[str]) -> int:
@@ -61,7 +76,7 @@ def run(command: str, arguments: list[str]) -> int:
         status = lint()
         if status or command == "lint":
             return status
-        replace_by("-m", "pytest", *ONCE_MORE, *arguments)
+        return test(arguments)
     return 0
 
 
