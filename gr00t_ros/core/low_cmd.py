@@ -1,0 +1,148 @@
+"""Unitree's LowCmd for a G1's arms and waist as numbers: motor fields, checksum, arm_sdk's weight.
+
+Layout and motor order: unitree_ros2 eea2719, unitree_hg/msg/LowCmd.msg, MotorCmd.msg and the C
+structures that its examples compute the checksum over. Knows no message class, topic or clock.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.errors import SettingsError
+
+Floats = NDArray[np.float64]
+
+MOTORS = 35
+WEIGHT_MOTOR = 29
+"""Its `q` is how much of arm_sdk's command the robot's own arm control lets through, 0 to 1."""
+
+RAMP_NS = 2_000_000_000
+"""From weight 0 to 1 and back, as Unitree's arm_sdk example takes for its way back."""
+
+_FIRST_MOTOR = 12
+_ARM = "shoulder_pitch shoulder_roll shoulder_yaw elbow wrist_roll wrist_pitch wrist_yaw".split()
+ARM_SDK_JOINTS = (
+    *(f"waist_{axis}_joint" for axis in ("yaw", "roll", "pitch")),
+    *(f"{side}_{joint}_joint" for side in ("left", "right") for joint in _ARM),
+)
+"""The joints that /arm_sdk moves: motors 12 to 28 of the 29-joint G1, in the order of its URDF."""
+
+_MOTOR = np.dtype(
+    [("mode", "u1"), ("", "u1", 3)]
+    + [(name, "<f4") for name in ("q", "dq", "tau", "kp", "kd")]
+    + [("reserve", "<u4")]
+)
+_LAYOUT = np.dtype(
+    [("mode_pr", "u1"), ("mode_machine", "u1"), ("", "u1", 2)]
+    + [("motor_cmd", _MOTOR, MOTORS), ("reserve", "<u4", 4)]
+)
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+# A step of the weight is no larger than this much time is worth, whatever a process slept through.
+_LONGEST_STEP_NS = 50_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gains:
+    """Stiffness (N,) N m/rad and damping (N,) N m s/rad of the joints of one output."""
+
+    stiffness: Floats
+    damping: Floats
+
+
+class ArmCommand:
+    """Positions of some of arm_sdk's joints -> all fields of a LowCmd, its checksum included."""
+
+    def __init__(self, joints: Sequence[str], gains: Gains) -> None:
+        """Raises SettingsError for a joint that arm_sdk does not move and gains that do not fit."""
+        foreign = [joint for joint in joints if joint not in ARM_SDK_JOINTS]
+        if foreign:
+            raise SettingsError(
+                f"joints: got {', '.join(foreign)}, expected some of arm_sdk's: "
+                f"{', '.join(ARM_SDK_JOINTS)}"
+            )
+        _check_gains(gains, len(joints))
+        self._motors = [_FIRST_MOTOR + ARM_SDK_JOINTS.index(joint) for joint in joints]
+        self._fields = np.zeros((), _LAYOUT)
+        self._fields["motor_cmd"]["kp"][self._motors] = gains.stiffness
+        self._fields["motor_cmd"]["kd"][self._motors] = gains.damping
+
+    def fields(self, position: Floats, weight: float) -> tuple[NDArray[Any], int]:
+        """The LowCmd without its checksum, a structured array (), and the checksum.
+
+        position: (N,) rad in the order of the joints. Velocity and torque stay 0, as in Unitree's
+        examples: a stream that breaks off must not leave a velocity commanded.
+        Raises ValueError for what is not finite or a weight outside [0, 1].
+        """
+        if not (np.isfinite(position).all() and 0.0 <= weight <= 1.0):
+            raise ValueError(f"got {position} with weight {weight}, expected finite and 0 to 1")
+        fields = self._fields.copy()
+        fields["motor_cmd"]["q"][self._motors] = position
+        fields["motor_cmd"]["q"][WEIGHT_MOTOR] = weight
+        return fields, checksum(fields.tobytes())
+
+
+def checksum(data: bytes) -> int:
+    """Unitree's CRC32 of whole little-endian 32-bit words, each taken from its highest bit on.
+
+    Polynomial 0x04C11DB7, start 0xFFFFFFFF, nothing reflected or inverted at the end: CRC-32/MPEG-2
+    of the words in big-endian order. zlib's is the same polynomial with all bits mirrored and the
+    end inverted, so it is computed with that.
+    """
+    mirrored = np.frombuffer(data, "<u4").byteswap().tobytes().translate(_REVERSED)
+    return int(f"{zlib.crc32(mirrored) ^ 0xFFFFFFFF:032b}"[::-1], 2)
+
+
+class ArmWeight:
+    """arm_sdk's weight: up over RAMP_NS once taken, down over RAMP_NS only once released.
+
+    Nothing else lowers it: without weight the arms fall. Times are of one clock that may stand
+    still, jump or run back; the weight then changes less, never faster.
+    """
+
+    def __init__(self) -> None:
+        """Weight 0, neither taken nor released."""
+        self._weight = 0.0
+        self._target: float | None = None
+        self._told_ns = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the robot follows the commands alone."""
+        return self._weight == 1.0
+
+    @property
+    def released(self) -> bool:
+        """Whether the arms were given back, or never taken."""
+        return self._weight == 0.0 and self._target in (None, 0.0)
+
+    def take(self, now_ns: int) -> None:
+        """Begin to raise the weight; a second call and one after a release change nothing."""
+        if self._target is None:
+            self._target, self._told_ns = 1.0, now_ns
+
+    def release(self, now_ns: int) -> None:
+        """Begin to lower the weight from where it is; for an orderly end alone."""
+        if self._target != 0.0:
+            self._target, self._told_ns = 0.0, now_ns
+
+    def at(self, now_ns: int) -> float:
+        """The weight to send now."""
+        if self._target is None:
+            return 0.0
+        step = min(max(now_ns - self._told_ns, 0), _LONGEST_STEP_NS) / RAMP_NS
+        self._told_ns = now_ns
+        away = self._target - self._weight
+        self._weight = self._target if abs(away) <= step else self._weight + np.sign(away) * step
+        return self._weight
+
+
+def _check_gains(gains: Gains, count: int) -> None:
+    for name, values in (("stiffness", gains.stiffness), ("damping", gains.damping)):
+        if values.shape != (count,) or not (np.isfinite(values).all() and (values > 0.0).all()):
+            raise SettingsError(f"{name}: got {values}, expected {count} numbers above 0")
