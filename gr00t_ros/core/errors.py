@@ -6,6 +6,7 @@
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
     │   └── SkewError          yours: the streams of one observation are too far apart
+    ├── RotationError          numbers that are no rotation: the caller says whose
     ├── BagError               yours: a bag that cannot be read, played or written
     ├── PlanError              ours: a plan that would break its own promise was not made
     ├── ModeError              ours: an event that the mode table does not know in this mode
@@ -49,6 +50,10 @@ class SkewError(ObservationError):
     def __init__(self, message: str, stream: str, apart_ns: int, allowed_ns: int) -> None:
         super().__init__(message)
         self.stream, self.apart_ns, self.allowed_ns = stream, apart_ns, allowed_ns
+
+
+class RotationError(Gr00tError):
+    """Numbers that are no rotation: not finite, not of unit length, mirrored or degenerate."""
 
 
 class BagError(Gr00tError):

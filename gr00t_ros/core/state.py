@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core.embodiment import StateStream
-from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.errors import ObservationError, RotationError
+from gr00t_ros.core.rotation import matrix_from_quaternion, rot6d_rows_from_matrix
 
 SCALE_TOLERANCE = 0.05
 """Scaled values up to this far outside [0, 1] are sensor noise and calibration: clipped.
 
 Beyond it the scale or the joint is wrong, and a clip would hide that from everyone: refused.
 """
-
-QUATERNION_TOLERANCE = 1e-2
-"""Largest | |q| - 1 | of an orientation; a quaternion within it is normalised."""
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -83,18 +81,6 @@ def encode(stream: StateStream, reading: object) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def rotation_matrix(quaternion_xyzw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 3) float64 rotation matrix of a unit quaternion (x, y, z, w)."""
-    x, y, z, w = quaternion_xyzw
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
 def _scaled(stream: StateStream, position: NDArray[np.float64]) -> NDArray[np.float64]:
     if stream.scale is None:
         return position
@@ -116,18 +102,13 @@ def _xyz_rot6d_rows(stream: StateStream, reading: PoseReading) -> NDArray[np.flo
     if stream.frame is not None and reading.frame_id != stream.frame:
         raise ObservationError(f"{where} in frame {reading.frame_id!r}, expected {stream.frame!r}")
     position = np.asarray(reading.position_m, dtype=np.float64)
-    quaternion = np.asarray(reading.quaternion_xyzw, dtype=np.float64)
-    if not (np.isfinite(position).all() and np.isfinite(quaternion).all()):
-        raise ObservationError(f"{where} {position} {quaternion} is not finite")
-    norm = float(np.linalg.norm(quaternion))
-    if abs(norm - 1.0) > QUATERNION_TOLERANCE:
-        raise ObservationError(
-            f"{where}: quaternion of norm {norm:.4g}, expected 1 within {QUATERNION_TOLERANCE:g}"
-        )
-    rotation = rotation_matrix(quaternion / norm)
-    if stream.rotate is not None:
-        rotation = rotation @ np.array(stream.rotate)
-    return np.concatenate([position, rotation[:2].ravel()])
+    if not np.isfinite(position).all():
+        raise ObservationError(f"{where}: position {position} is not finite")
+    try:
+        matrix = matrix_from_quaternion(reading.quaternion_xyzw)
+        return np.concatenate([position, rot6d_rows_from_matrix(matrix, stream.rotate)])
+    except RotationError as error:
+        raise ObservationError(f"{where}: {error}") from None
 
 
 def _refuse(what: str, names: list[str], reading: JointReading | None = None) -> None:

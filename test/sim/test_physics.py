@@ -9,7 +9,7 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from closed_loop import NEEDS_MODEL  # noqa: E402
 
-from gr00t_ros.core.state import rotation_matrix  # noqa: E402
+from gr00t_ros.core.rotation import matrix_from_quaternion  # noqa: E402
 from gr00t_ros.sim.franka import robot  # noqa: E402
 from gr00t_ros.sim.franka.kinematics import HOME_RAD, VELOCITY_RAD_S, flange_pose  # noqa: E402
 from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
@@ -97,7 +97,7 @@ def test_the_hands_pose_is_the_flanges(simulation):
     position, quaternion = simulation.pose(FRANKA.poses[0])
     expected = flange_pose(HOME_RAD)
     assert np.allclose(position, expected[:3, 3], atol=1e-6)
-    assert np.allclose(rotation_matrix(quaternion), expected[:3, :3], atol=1e-6)
+    assert np.allclose(matrix_from_quaternion(quaternion), expected[:3, :3], atol=1e-6)
 
 
 def test_positions_are_a_copy(simulation):
