@@ -1,0 +1,190 @@
+"""The course of an end effector on the plan's knots: chunks of poses in, windows out.
+
+A window repeats what is committed, goes on after the chunk to its horizon and then brakes to rest,
+so that whoever plays windows comes to rest inside the limits when none follow. What a chunk asks
+for is judged before it is followed. Knows no topic, no message and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.core.errors import PlanError
+from gr00t_ros.core.pose_follower import Pose, PoseFollower, PoseMotion
+from gr00t_ros.core.pose_limits import PoseLimits
+from gr00t_ros.core.turn import matrix_of_vector, vector_of_matrix
+
+# How far outside the box a pose is still followed to the wall, m (control.md 3, of joints).
+CLAMP_M = 0.05
+# Windows that repeat a rest: a reader that joined late or lost one must have it too.
+_REPEATS = 25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseChunk:
+    """Poses of T steps: step k is for stamp_ns + k * step_ns (plan clock), in the output's frame.
+
+    As deltas step k is the motion from its own time to the next step's, in the same frame:
+    position + delta, rotation by the delta's rotation before that of the pose.
+    """
+
+    stamp_ns: int
+    step_ns: int
+    steps: Sequence[Pose]
+    deltas: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseWindow:
+    """Poses at stamp_ns + k * knot_ns (plan clock); the last one stays."""
+
+    stamp_ns: int
+    knot_ns: int
+    poses: Sequence[Pose]
+
+
+class PoseCourse:
+    """Where one end effector is sent; silent before `start`. Its caller serialises the calls."""
+
+    def __init__(self, limits: PoseLimits, knot_ns: int, commit_ns: int, horizon_ns: int) -> None:
+        """commit_ns: how far ahead a window stays as the one before it was; then horizon_ns."""
+        self._limits, self._knot_ns = limits, knot_ns
+        self._commit, self._horizon = -(-commit_ns // knot_ns), horizon_ns // knot_ns
+        self._follower = PoseFollower(limits, knot_ns)
+        self._first, self._motions = 0, list[PoseMotion]()
+        self._chunk: PoseChunk | None = None
+        self._to_say = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a pose to go on from."""
+        return bool(self._motions)
+
+    def start(self, now_ns: int, held: Pose) -> None:
+        """Begin at rest at `held`; raises PlanError where it is outside the box or no pose."""
+        self._motions = [self._follower.standing(held)]
+        self._first, self._chunk, self._to_say = now_ns // self._knot_ns, None, _REPEATS
+
+    def follow(self, chunk: PoseChunk, now_ns: int) -> str:
+        """Follow the chunk once what is committed has played, or return why it is refused."""
+        if not self._motions:
+            return "pose: got a chunk, expected a start before it"
+        if chunk.deltas:
+            chunk = self._summed(chunk)
+        splice_ns = (now_ns // self._knot_ns + self._commit) * self._knot_ns
+        reason = self._unfit(chunk, splice_ns)
+        if not reason:
+            self._chunk, self._to_say = chunk, _REPEATS
+        return reason
+
+    def stop(self) -> None:
+        """Come to rest once what is committed has played, and hold."""
+        if self._chunk is not None:
+            self._chunk, self._to_say = None, _REPEATS
+
+    def at_rest(self, now_ns: int) -> bool:
+        """Whether it rests from now on unless a chunk comes."""
+        return not self._motions or now_ns // self._knot_ns >= self._first + len(self._motions) - 1
+
+    def pose(self, now_ns: int) -> Pose:
+        """What is commanded at now_ns, to the knot; raises PlanError before `start`."""
+        if not self._motions:
+            raise PlanError("pose: got a question, expected start() before it")
+        return self._motion(now_ns // self._knot_ns).pose
+
+    def window(self, now_ns: int, lag_ns: int = 0) -> PoseWindow | None:
+        """The window to send now; None where all has been said.
+
+        lag_ns: how far behind its own time the joints follow the same chunk.
+        """
+        if not self._motions or not (self._chunk is not None or self._to_say):
+            return None
+        knot = now_ns // self._knot_ns
+        chunk = self._chunk
+        ahead = range(1, self._commit + 1)
+        motions = [self._motion(knot), *(self._motion(knot + k) for k in ahead)]
+        if chunk is not None:
+            for k in range(self._commit + 1, self._horizon + 1):
+                target = target_at(chunk, (knot + k) * self._knot_ns - lag_ns)
+                motions.append(self._follower.towards(motions[-1], target))
+        while not motions[-1].at_rest:
+            motions.append(self._follower.braking(motions[-1]))
+        self._keep(knot, motions)
+        self._count(chunk, knot, lag_ns)
+        poses = [motion.pose for motion in motions]
+        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses)
+
+    def _keep(self, knot: int, motions: list[PoseMotion]) -> None:
+        """Remember what was sent, and of what went before it a second for deltas' starts."""
+        past = max(self._first, knot - round(1e9 / self._knot_ns))
+        before = [self._motion(k) for k in range(past, knot)]
+        self._first, self._motions = min(past, knot), before + motions
+
+    def _count(self, chunk: PoseChunk | None, knot: int, lag_ns: int) -> None:
+        """A chunk that has played and a rest that has been said often enough end the windows."""
+        if chunk is None:
+            self._to_say -= 1
+        elif knot * self._knot_ns - lag_ns > chunk.stamp_ns + len(chunk.steps) * chunk.step_ns:
+            self._chunk = None
+
+    def _motion(self, knot: int) -> PoseMotion:
+        return self._motions[min(max(knot - self._first, 0), len(self._motions) - 1)]
+
+    def _summed(self, chunk: PoseChunk) -> PoseChunk:
+        """Deltas added up, from the pose that was commanded when the observation was made.
+
+        Not from the measured one: what the arm sags below its command would be added each time.
+        """
+        at = self._motion(chunk.stamp_ns // self._knot_ns).pose
+        poses = [at]
+        for delta in chunk.steps:
+            at = Pose(at.position + delta.position, delta.rotation @ at.rotation)
+            poses.append(at)
+        return PoseChunk(chunk.stamp_ns, chunk.step_ns, poses)
+
+    def _unfit(self, chunk: PoseChunk, splice_ns: int) -> str:
+        for k, pose in enumerate(chunk.steps):
+            if not (np.isfinite(pose.position).all() and np.isfinite(pose.rotation).all()):
+                return f"step {k}: got {pose.position}, {pose.rotation}, expected finite numbers"
+        if splice_ns > chunk.stamp_ns + (len(chunk.steps) - 1) * chunk.step_ns:
+            return "late: got a chunk whose last step is over, expected one to come"
+        return self._jump(chunk, splice_ns) or self._outside(chunk, splice_ns)
+
+    def _jump(self, chunk: PoseChunk, splice_ns: int) -> str:
+        held = self._motion(splice_ns // self._knot_ns).pose
+        far, turned = target_at(chunk, splice_ns).away_from(held)
+        if far <= self._limits.jump_m and turned <= self._limits.jump_rad:
+            return ""
+        return (
+            f"jump: got a first pose {far:.3f} m and {turned:.3f} rad from the one held, expected "
+            f"at most {self._limits.jump_m:g} m and {self._limits.jump_rad:g} rad"
+        )
+
+    def _outside(self, chunk: PoseChunk, splice_ns: int) -> str:
+        for k, pose in enumerate(chunk.steps):
+            out = np.maximum(self._limits.lower - pose.position, pose.position - self._limits.upper)
+            if chunk.stamp_ns + k * chunk.step_ns >= splice_ns and out.max() > CLAMP_M:
+                return (
+                    f"workspace: got {pose.position} m at step {k}, expected at most {CLAMP_M} m "
+                    f"outside the box {self._limits.lower}, {self._limits.upper}"
+                )
+        return ""
+
+
+def target_at(chunk: PoseChunk, at_ns: int) -> Pose:
+    """The chunk's pose at that time: straight between two steps, its first before and last after.
+
+    Rotations turn about one axis between two steps, the shorter way round.
+    """
+    along = (at_ns - chunk.stamp_ns) / chunk.step_ns
+    last = len(chunk.steps) - 1
+    index = min(max(int(along // 1), 0), last)
+    part = min(max(along - index, 0.0), 1.0)
+    before, after = chunk.steps[index], chunk.steps[min(index + 1, last)]
+    turn = vector_of_matrix(after.rotation @ before.rotation.T)
+    position: NDArray[np.float64] = before.position + part * (after.position - before.position)
+    return Pose(position, matrix_of_vector(part * turn) @ before.rotation)
