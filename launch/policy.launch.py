@@ -18,6 +18,7 @@ def _true(text: str) -> bool:
 AS_NODE = "; empty: as params_file or the node says"
 NODE_PARAMETERS = {
     "embodiment": (str, "Name in config/embodiments, or path, of the embodiment file"),
+    "settled": (str, "Places that the file marks unsettled and that are as assumed, by comma"),
     "host": (str, "Host of the GR00T policy server"),
     "port": (int, "TCP port of the GR00T policy server"),
     "instruction": (str, "What the robot is to do"),

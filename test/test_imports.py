@@ -31,7 +31,7 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 # The core in the order of the data: a file imports only files above it.
 CORE = (
-    "errors rotation schema limits streams actions workspace embodiment modality fit "
+    "errors rotation schema limits streams actions workspace unsettled embodiment modality fit "
     "buffer state observation "
     "chunk reference guard "
     "stop shaper sampler pace plan replay_settings coverage planner replay "

@@ -20,6 +20,7 @@ from gr00t_ros.core.streams import (
     read_state,
     read_video,
 )
+from gr00t_ros.core.unsettled import Unsettled, read_marks
 from gr00t_ros.core.workspace import Workspace, read_workspace
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Output",
     "StateStream",
     "Stream",
+    "Unsettled",
     "VideoStream",
     "Workspace",
     "parse",
@@ -53,7 +55,8 @@ _OPTIONAL = ("workspace",)
 class Embodiment:
     """A robot and its embodiment tag; tuples keep the order of the file.
 
-    `rate_hz` is the rate of action steps and of history; `source` names the file in messages.
+    `rate_hz` is the rate of action steps and of history; `source` names the file in messages;
+    `unsettled` are its marks, whose assumed values are taken here.
     """
 
     robot: str
@@ -68,6 +71,7 @@ class Embodiment:
     limits: JointLimits
     source: str
     workspace: Workspace | None = None
+    unsettled: tuple[Unsettled, ...] = ()
 
     @property
     def step_ns(self) -> int:
@@ -96,7 +100,8 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
     unfilled = list(Place(mapping, where).unfilled())
     if unfilled:
         raise EmbodimentError(f"{where}: still to be filled in: {', '.join(unfilled)}")
-    at = Place(mapping, where).fields(_FIELDS, _OPTIONAL)
+    place, unsettled = read_marks(Place(mapping, where))
+    at = place.fields(_FIELDS, _OPTIONAL)
     rate_hz = at["rate_hz"].number(*RATE_HZ)
     outputs = read_outputs(at["outputs"].entries())
     joint_names = tuple(name for output in outputs for name in output.names)
@@ -114,4 +119,5 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         limits=read_limits(at["limits"], joint_names),
         source=where,
         workspace=read_workspace(at["workspace"], state) if "workspace" in at else None,
+        unsettled=unsettled,
     )

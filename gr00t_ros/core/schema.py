@@ -30,7 +30,7 @@ class Place:
 
     def error(self, expected: str) -> EmbodimentError:
         """The error that says what was got here and what was expected."""
-        return self.problem(f"got {_shown(self.value)}, expected {expected}")
+        return self.problem(f"got {shown(self.value)}, expected {expected}")
 
     def problem(self, text: str) -> EmbodimentError:
         """An error of this place in other words."""
@@ -54,7 +54,7 @@ class Place:
             raise self.error("a map that is not empty")
         for key in self.value:
             if not isinstance(key, str) or not key.strip():
-                raise self.error(f"only text as keys, not {_shown(key)}")
+                raise self.error(f"only text as keys, not {shown(key)}")
         prefix = f"{self.path}." if self.path else ""
         return {k: Place(v, self.where, prefix + k) for k, v in self.value.items()}
 
@@ -143,7 +143,7 @@ class Place:
         return lower, upper
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value in short, whatever it is."""
     try:
         return reprlib.repr(value)

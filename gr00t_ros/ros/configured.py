@@ -20,6 +20,7 @@ from gr00t_ros.core.mode import FAULTED
 from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.stops import Held
+from gr00t_ros.core.unsettled import refuse_open, settled_names
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.msg import ActionChunk
 from gr00t_ros.ros import qos, settings
@@ -69,7 +70,8 @@ class Configured:
         access = read_access(reached)
         node.get_logger().info(f"settings of the policy server: {access.origins}")
         self.server = shown(reached.host, reached.port)
-        self.embodiment = load_embodiment(values.embodiment)
+        self.embodiment = robot = load_embodiment(values.embodiment)
+        refuse_open(robot.unsettled, settled_names(values.settled), robot.source)
         session = Session(
             Replay(self.embodiment.limits, settings.replay(values)), settings.session(values)
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import Gr00tError, SettingsError
 from gr00t_ros.core.modality import ModalityConfig
+from gr00t_ros.core.unsettled import refuse_open, settled_names
 from gr00t_ros.sidecar.cli.check import main as check
 from gr00t_ros.sidecar.cli.report import facts
 from gr00t_ros.sidecar.client import PolicyClient
@@ -55,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     validate = verbs.add_parser("validate", help="what is wrong with a file, or what it says")
     validate.add_argument("file", help="path, or name of a shipped one")
     validate.add_argument("--server", metavar="HOST:PORT", help="compare with a live server too")
+    validate.add_argument(
+        "--settled", metavar="PLACES", default="", help="as the node's parameter: by comma"
+    )
     validate.set_defaults(verb=_validate)
     return parser
 
@@ -122,11 +126,12 @@ def _address(server: str) -> tuple[str, int]:
 
 def _validate(options: argparse.Namespace) -> int:
     embodiment = load_embodiment(options.file)
-    print(_said(embodiment))
+    print(_said(embodiment), flush=True)
+    refuse_open(embodiment.unsettled, settled_names(options.settled), embodiment.source)
     if not options.server:
         return 0
     host, port = _address(options.server)
-    print(flush=True)
+    print()
     return check(["--host", host, "--port", str(port), "--embodiment", options.file])
 
 
@@ -148,6 +153,7 @@ def _said(embodiment: Embodiment) -> str:
         ("action", a.key, a.output or "ignored", f"{a.width} values") for a in embodiment.action
     ]
     rows += [("output", o.name, o.topic, f"{len(o.names)} joints") for o in embodiment.outputs]
+    rows += [("unsettled", u.path, "", f"assumed: {u.assumed}") for u in embodiment.unsettled]
     return f"{facts(about)}\n\n{table(('part', 'key', 'goes to or comes from', 'what'), rows)}"
 
 

@@ -25,6 +25,7 @@ class Parameters:
     """The values of all rows of TABLE, under the same names, `a_b` for a row `a.b`."""
 
     embodiment: str
+    settled: str
     instruction: str
     shadow: bool
     host: str
@@ -86,6 +87,11 @@ TABLE: dict[str, Row] = {
     "embodiment": Row(
         "franka_droid",
         "Embodiment: name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG",
+        read_only=True,
+    ),
+    "settled": Row(
+        "",
+        "Places that the embodiment file marks unsettled and that are as assumed there, by comma",
         read_only=True,
     ),
     "instruction": Row(

@@ -1,6 +1,7 @@
 """gr00t-embodiment: a file begun from a dataset and live topics, and judged, as a process."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from ros_fixtures import wait_until
 
 from gr00t_ros.core.schema import FILL_IN
 from gr00t_ros.ros.embodiment_tool import main
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
 LIMIT = '<limit lower="-1" upper="2" velocity="3"/>'
 URDF = f'<robot name="r"><joint name="pan" type="revolute">{LIMIT}</joint></robot>'
@@ -94,6 +96,20 @@ def test_validate_names_what_is_open(dataset, tmp_path, capsys):
     assert main(["new", "--dataset", str(dataset), "--output", str(file)]) == 0
     assert main(["validate", str(file)]) == 1
     assert "still to be filled in: robot, embodiment_tag" in capsys.readouterr().err
+
+
+def test_validate_asks_what_is_unsettled_until_it_is_named(tmp_path, capsys):
+    """The table has the assumed value; question and status 1 until --settled names the place."""
+    file = tmp_path / "mine.yaml"
+    text = Path(load_embodiment("franka_droid").source).read_text()
+    mark = "rate_hz: {unsettled: 'Is it really?', assumed: 15.0}\n"
+    file.write_text(text.replace("rate_hz: 15.0 ", mark + "#", 1))
+    assert main(["validate", str(file)]) == 1
+    said = capsys.readouterr()
+    assert "assumed: 15.0" in said.out
+    assert "rate_hz: Is it really?" in said.err
+    assert main(["validate", str(file), "--settled", "rate_hz"]) == 0
+    assert main(["validate", str(file), "--settled", "rate"]) == 1
 
 
 @pytest.mark.parametrize(
