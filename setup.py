@@ -91,6 +91,7 @@ setup(
             "gr00t-sim-robot = gr00t_ros.sim.robot:main",
             "gr00t-sim-relay = gr00t_ros.sim.relay:main",
             "gr00t-streamer = gr00t_ros.ros.streamer:main",
+            "gr00t-doctor = gr00t_ros.ros.doctor:main",
             "gr00t-embodiment = gr00t_ros.ros.embodiment_tool:main",
             "gr00t-bag = gr00t_ros.bags.__main__:main",
             "gr00t-autostart = gr00t_ros.ros.autostart:main",

@@ -134,14 +134,14 @@ def ros_node(ros_domain: int) -> Iterator[Any]:
 
 
 @contextmanager
-def spinning_node(domain: int) -> Iterator[Any]:
+def spinning_node(domain: int, name: str = "test") -> Iterator[Any]:
     """An rclpy node in that domain, in a context of its own, spun by a thread."""
     rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
     from rclpy.executors import SingleThreadedExecutor
 
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
-    node = rclpy.create_node("test", context=context)
+    node = rclpy.create_node(name, context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     thread = threading.Thread(target=executor.spin, name="test node", daemon=True)

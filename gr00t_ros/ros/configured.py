@@ -14,28 +14,29 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from gr00t_ros.core.coverage import Coverage
-from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.mode import FAULTED
 from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.stops import Held
 from gr00t_ros.core.unsettled import refuse_open, settled_names
-from gr00t_ros.core.watchdog import Finding, Reaction
+from gr00t_ros.core.watchdog import Finding
 from gr00t_ros.msg import ActionChunk
 from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.answers import Answers
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_parameters import ControllerParameters
+from gr00t_ros.ros.described_limits import DescribedLimits
 from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.ros.operator_watches import OperatorWatches
-from gr00t_ros.ros.outputs import Outputs
+from gr00t_ros.ros.outputs import Outputs, command_readers
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.queries import Queries, Reply
-from gr00t_ros.ros.readiness import coverage, output_problems
+from gr00t_ros.ros.readiness import coverage
 from gr00t_ros.ros.replay_thread import ReplayThread
 from gr00t_ros.ros.rest import wait_for_rest
 from gr00t_ros.ros.rivals import LOOK_S, Rivals
+from gr00t_ros.ros.robot_checks import RobotChecks
 from gr00t_ros.ros.running_watches import RunningWatches
 from gr00t_ros.ros.server_access import Access, read_access
 from gr00t_ros.ros.server_check import ServerCheck
@@ -110,7 +111,6 @@ class Configured:
         self.clock = PlanClock(node)
         self.inputs = Inputs(node, robot, settings.observation(values))
         self.outputs = Outputs(node, robot, values.shadow)
-        self._controllers = ControllerParameters(node, self.outputs.topics())
         self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
         self.queries = Queries(
             self._link,
@@ -128,7 +128,18 @@ class Configured:
         node, robot = self._node, self.embodiment
         self.surroundings = Surroundings(self.inputs, self.queries, robot, self.clock, values)
         self._operator = OperatorWatches(node, values, self._on_e_stop)
-        self._rivals = Rivals(node, () if values.shadow else self.outputs.topics())
+        # In shadow nobody is commanded: nobody has to listen.
+        readers = {} if values.shadow else command_readers(node, robot)
+        self._rivals = Rivals(node, tuple(readers))
+        self._checks = RobotChecks(
+            node,
+            self.inputs,
+            self.surroundings,
+            readers,
+            self._rivals,
+            ControllerParameters(node, tuple(readers)),
+            DescribedLimits(node, robot),
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._rivals.look, clock=steady)
         self.watches = RunningWatches(
@@ -156,7 +167,7 @@ class Configured:
 
     def follow_readiness(self) -> list[str]:
         """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
-        self._controllers.poll()
+        self._checks.controllers.poll()
         self.recheck()
         problems = self.problems()
         self.replay.post(lambda session, _: session.set_ready(not problems, "; ".join(problems)))
@@ -180,16 +191,9 @@ class Configured:
         if not self.queries.instruction:
             found.append("no instruction: set parameter instruction or call ~/set_instruction")
         found += [f.reason for f in self._operator.findings()]
-        found += [f.reason for f in self.surroundings.findings(self.clock.now_ns())]
-        if not self._values.shadow:  # in shadow nobody is commanded: nobody has to listen
-            found += (
-                output_problems(self._node, self.outputs, self._rivals)
-                + self._controllers.problems()
-            )
-        gaps = self.inputs.observe()
-        if not found and isinstance(gaps, tuple):  # for example a history that is too short
-            return [str(gap) for gap in gaps]
-        return found or [finding.reason for finding in self._start()[1]]
+        found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
+        gaps = self._checks.observation()  # pulls the newest samples in any case
+        return found or gaps or [finding.reason for finding in self._checks.start()[1]]
 
     def server_entries(self) -> list[DiagnosticStatus]:
         """What /diagnostics says of the policy server."""
@@ -239,7 +243,7 @@ class Configured:
 
         As an activation: no cause persists, held and measured position agree.
         """
-        start, against = self._start()
+        start, against = self._checks.start()
         self._operator.clear()
         against += self.server_check.against()
 
@@ -252,15 +256,6 @@ class Configured:
 
         return str(self.replay.call(go_on))
 
-    def _start(self) -> tuple[Held, list[Finding]]:
-        """Where a plan would start, and what speaks against a start; None: it is not known."""
-        try:
-            start = self.surroundings.start()
-            apart = None if self._values.shadow else self.surroundings.held_finding()
-        except Gr00tError as error:
-            return None, [Finding("held_position", Reaction.FAULT, str(error))]
-        return start, [apart] if apart else []
-
     def close(self) -> None:
         """End the threads and remove all entities; the worker ends after its call in flight."""
         self.replay.stop()
@@ -270,7 +265,8 @@ class Configured:
         self._operator.destroy()
         self.inputs.destroy()
         self.outputs.destroy()
-        self._controllers.destroy()
+        self._checks.controllers.destroy()
+        self._checks.limits.destroy()
         self._node.destroy_publisher(self._chunks)
 
     def _on_e_stop(self, reason: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.core.embodiment import Embodiment, Output
@@ -59,21 +60,22 @@ class Outputs:
         """The command topics as remapped."""
         return tuple(publisher.topic_name for publisher in self._publishers.values())
 
-    def readers(self) -> dict[str, str]:
-        """Each command topic and the question to ask where nobody reads it."""
-        return {
-            self._publishers[output.name].topic_name: (
-                "is gr00t_streamer running for it?"
-                if output.type == "forward_command"
-                else "is the controller loaded and active?"
-            )
-            for output, _ in self._outputs
-        }
-
     def destroy(self) -> None:
         """Remove the publishers from the node."""
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
+
+
+def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
+    """Each command topic, as `node` has it remapped, and what to ask where nobody reads it."""
+    return {
+        node.resolve_topic_name(window_topic(output)): (
+            "is gr00t_streamer running for it?"
+            if output.type == "forward_command"
+            else "is the controller loaded and active?"
+        )
+        for output in embodiment.outputs
+    }
 
 
 def window_topic(output: Output) -> str:

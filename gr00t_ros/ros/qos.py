@@ -38,3 +38,35 @@ ANY = (
     _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
     _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL),
 )
+
+_FOREVER_NS = 2**62
+
+
+def mismatch(offered: QoSProfile, requested: QoSProfile) -> str:
+    """Why a subscription that requests `requested` gets nothing of `offered`, empty where it does.
+
+    The rules of DDS's request and offer. rclpy's own check takes a deadline that is not set (0)
+    for one that is, and so refuses every pair of which one side was asked of the graph.
+    """
+    if _reliable(requested) and not _reliable(offered):
+        return "requests reliable, offered is best effort"
+    if _latched(requested) and not _latched(offered):
+        return "requests transient_local, offered is volatile"
+    wanted_ns, given_ns = _deadline_ns(requested), _deadline_ns(offered)
+    if wanted_ns < given_ns:
+        given = "none" if given_ns >= _FOREVER_NS else f"{given_ns / 1e9:g} s"
+        return f"requests a deadline of {wanted_ns / 1e9:g} s, offered is {given}"
+    return ""
+
+
+def _reliable(profile: QoSProfile) -> bool:
+    return profile.reliability == ReliabilityPolicy.RELIABLE
+
+
+def _latched(profile: QoSProfile) -> bool:
+    return profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+
+
+def _deadline_ns(profile: QoSProfile) -> int:
+    """The deadline, ns; longer than a century where there is none, which 0 says too."""
+    return min(int(profile.deadline.nanoseconds) or _FOREVER_NS, _FOREVER_NS)

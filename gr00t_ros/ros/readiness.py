@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rclpy.node import Node
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.core.coverage import Coverage
 from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.ros import settings
-from gr00t_ros.ros.outputs import Outputs
+from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.rivals import Rivals
 
 
-def output_problems(node: Node, outputs: Outputs, rivals: Rivals) -> list[str]:
-    """Command topics that nobody reads, or that somebody else commands."""
+def output_problems(node: Node, readers: Mapping[str, str], rivals: Rivals) -> list[str]:
+    """Command topics that nobody can read, or that somebody else commands.
+
+    `readers`: outputs.command_readers.
+    """
     found = []
-    for topic, question in outputs.readers().items():
-        if not node.get_subscriptions_info_by_topic(topic):
+    for topic, question in readers.items():
+        reading = node.get_subscriptions_info_by_topic(topic)
+        if not reading:
             found.append(f"nobody reads {topic}: {question}")
+        elif why := _unfit(reading):
+            found.append(f"nobody can read {topic}: {why}; change the controller's QoS")
         others = rivals.of(topic)
         if others:
             found.append(f"another publisher commands {topic}: {others}; stop it first")
     return found
+
+
+def _unfit(reading: Sequence[TopicEndpointInfo]) -> str:
+    """Why windows reach none of these subscriptions, empty where they reach one."""
+    reasons = []
+    for info in reading:
+        reason = qos.mismatch(qos.COMMAND, info.qos_profile)
+        if not reason:
+            return ""
+        reasons.append(f"{info.node_name} {reason}")
+    return "; ".join(reasons)
 
 
 def coverage(robot: Embodiment, values: Parameters, latency_ns: int, measure: str) -> Coverage:

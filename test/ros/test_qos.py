@@ -1,6 +1,7 @@
 """gr00t_ros.ros.qos: what must be compatible with what."""
 
 import pytest
+from rclpy.duration import Duration
 from rclpy.qos import (
     DurabilityPolicy,
     QoSCompatibility,
@@ -51,3 +52,24 @@ def test_a_late_reader_gets_the_status():
 def test_everybody_can_read_what_the_node_publishes(profile):
     """An ordinary subscription (reliable, depth 10) of any tool is compatible."""
     assert qos_check_compatible(profile, QoSProfile(depth=10))[0] != QoSCompatibility.ERROR
+
+
+LATCHED = qos.STATUS
+DEADLINE = QoSProfile(depth=1, deadline=Duration(seconds=0.1))
+
+
+@pytest.mark.parametrize(
+    ("offered", "requested", "word"),
+    [
+        (qos.COMMAND, qos.SENSOR, ""),
+        (qos.SENSOR, qos.COMMAND, "reliable"),
+        (qos.COMMAND, LATCHED, "transient_local"),
+        (LATCHED, qos.COMMAND, ""),
+        (qos.COMMAND, DEADLINE, "deadline"),
+        (DEADLINE, DEADLINE, ""),
+    ],
+)
+def test_a_mismatch_is_named_by_its_policy(offered, requested, word):
+    """DDS's rules of request and offer."""
+    assert word in qos.mismatch(offered, requested)
+    assert bool(word) == bool(qos.mismatch(offered, requested))

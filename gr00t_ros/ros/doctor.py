@@ -1,0 +1,230 @@
+"""gr00t-doctor (`ros2 run gr00t_ros doctor`): what would keep the robot from being moved, and why.
+
+A preflight that moves nothing: it makes no publisher on any command topic, and asks the policy
+server as `gr00t-sidecar check` does. It takes the node's own parameters, so that the same
+params_file serves. Exit status 0: nothing fails; 1: something does; 2: it could not be examined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
+
+from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.ros import doctor_rows as rows
+from gr00t_ros.ros import parameters, settings
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.controller_parameters import ControllerParameters
+from gr00t_ros.ros.described_limits import DescribedLimits
+from gr00t_ros.ros.doctor_rows import FAIL, PASS, WARN, Row
+from gr00t_ros.ros.inputs import PULL_PERIOD_NS, Inputs
+from gr00t_ros.ros.outputs import command_readers
+from gr00t_ros.ros.readiness import coverage
+from gr00t_ros.ros.rivals import Rivals
+from gr00t_ros.ros.robot_checks import RobotChecks
+from gr00t_ros.ros.server_access import defaults_of, read_access
+from gr00t_ros.ros.surroundings import Surroundings
+from gr00t_ros.ros.traffic import Traffic
+from gr00t_ros.sidecar.address import shown
+from gr00t_ros.sidecar.cli.report import OK, PROBLEM, UNREACHABLE, Report
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.sidecar.link import Check, Link
+from gr00t_ros.sidecar.text_table import table
+
+SECONDS = 3.0
+NAMESPACE, NAME = "/gr00t_doctor", "gr00t_policy"
+"""The policy node's own name: its parameters are meant, and it is no stranger to itself."""
+
+
+class Doctor:
+    """One patient: everything that the node would have of a robot, but for its publishers."""
+
+    def __init__(self, node: Node, executor: SingleThreadedExecutor) -> None:
+        """Subscribe as the node would; raises Gr00tError for wrong parameters or a wrong file."""
+        self._node, self._executor = node, executor
+        self.values = values = parameters.declare(node, defaults_of())
+        self.embodiment = load_embodiment(values.embodiment)
+        clock = self._clock = PlanClock(node)
+        inputs = Inputs(node, self.embodiment, settings.observation(values))
+        readers = {} if values.shadow else command_readers(node, self.embodiment)
+        readers = {name.replace(f"{NAMESPACE}/", "/", 1): q for name, q in readers.items()}
+        # It never asks for an inference: that is the link's, below.
+        surroundings = Surroundings(inputs, None, self.embodiment, clock, values)
+        self._checks = RobotChecks(
+            node,
+            inputs,
+            surroundings,
+            readers,
+            Rivals(node, tuple(readers)),
+            ControllerParameters(node, tuple(readers)),
+            DescribedLimits(node, self.embodiment),
+        )
+        self.traffic = Traffic(node, self.embodiment)
+        self._worst_late_s = 0.0
+        self._server: list[Row] = []
+
+    def look(self, seconds: float) -> None:
+        """Spin and pull as the node does, for that long."""
+        end_s = time.monotonic() + seconds
+        due_s = time.monotonic()
+        self._worst_late_s = 0.0
+        while (now_s := time.monotonic()) < end_s:
+            if now_s >= due_s:
+                self._worst_late_s = max(self._worst_late_s, now_s - due_s)
+                self._checks.inputs.pull()
+                self._checks.controllers.poll()
+                due_s += PULL_PERIOD_NS / 1e9
+                due_s = max(due_s, now_s)
+            self._executor.spin_once(timeout_sec=max(0.0, due_s - time.monotonic()))
+
+    def look_until_complete(self, seconds: float) -> None:
+        """Look on until an observation with its whole history can be assembled, or the time."""
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s and self._checks.observation():
+            self.look(0.1)
+
+    def ask_controllers_again(self) -> None:
+        """Ask the controllers for their parameters anew: one may have been loaded again."""
+        self._checks.controllers.forget()
+
+    def ask_server(self) -> None:
+        """Connect, compare and infer a zero observation, as the node does at configure."""
+        self._server = self._examined()
+
+    def rows(self) -> list[Row]:
+        """The whole table as things are now."""
+        checks, now_ns = self._checks, self._clock.now_ns()
+        described = checks.limits.problems()
+        commands = [problem for problem in checks.commands() if problem not in described]
+        found = [
+            *rows.host(self._node, self._clock.simulated, self._worst_late_s),
+            *self._server,
+            *rows.streams(
+                checks.surroundings.reports(), checks.streams(now_ns), self.traffic.topics
+            ),
+            *rows.traffic(self._node, self.embodiment, self.traffic.topics),
+            *rows.failures("command", commands, "read by the controllers and by nobody else's"),
+            *rows.limits(checks.limits, described),
+        ]
+        gaps = checks.observation()
+        if not checks.streams(now_ns):  # else they say the same with their reasons
+            found += rows.failures("observation", gaps, "a complete one can be assembled")
+        against = [finding.reason for finding in checks.start()[1]]
+        return found + rows.failures("start", against, "held and measured position agree")
+
+    def _examined(self) -> list[Row]:
+        values = self.values
+        address = shown(values.host, values.port)
+        try:
+            access = read_access(values)
+            link = Link(access.client(), self.embodiment, access.token, values.strict)
+        except Gr00tError as error:
+            return [Row(FAIL, "server", address, str(error))]
+        try:
+            check = link.check()
+        except Gr00tError as error:
+            different = _differences(link)
+            fatal = any(row.level == FAIL for row in different)
+            text = "does not fit the embodiment: see modality" if fatal else str(error)
+            return [Row(FAIL, "server", address, " ".join(text.split())), *different]
+        finally:
+            link.close()
+        return [*self._reached(address, check), *_differences(link)]
+
+    def _reached(self, address: str, check: Check) -> list[Row]:
+        label, keys = check.server.generation.label, check.server.key_style
+        text = f"{label}, {check.server.array_codec}, {keys} keys"
+        covered = coverage(self.embodiment, self.values, check.inference_ns, "inference")
+        level = PASS if covered.covered else FAIL
+        return [
+            Row(PASS, "server", address, text),
+            Row(level, "latency", address, covered.text),
+        ]
+
+
+def _differences(link: Link) -> list[Row]:
+    """What of the modality config differs: fatal or not, key by key."""
+    different = [row for row in link.rows if row.text]
+    found = [
+        Row(FAIL if row.fatal else WARN, "modality", f"{row.modality}.{row.key}", row.text)
+        for row in different
+    ]
+    if link.rows and not found:
+        return [Row(PASS, "modality", "", f"all {len(link.rows)} keys match the embodiment")]
+    return found
+
+
+def report(found: Sequence[Row]) -> Report:
+    """The table and the JSON, what fails first; the exit status says whether anything does."""
+    order = {FAIL: 0, WARN: 1, PASS: 2}
+    ordered = sorted(found, key=lambda row: order[row.level])
+    counts = {level: sum(row.level == level for row in found) for level in order}
+    cells = [(row.level.upper(), row.area, row.subject, row.text) for row in ordered]
+    verdict = ", ".join(f"{count} {level}" for level, count in counts.items())
+    said = f"{verdict}: " + ("the node would refuse to move" if counts[FAIL] else "ready")
+    figures = {
+        "verdict": next(level for level in order if counts[level]),
+        "counts": counts,
+        "rows": [
+            {"level": row.level, "area": row.area, "subject": row.subject, "text": row.text}
+            for row in ordered
+        ],
+    }
+    text = table(("", "check", "of", "found, and what to do"), cells)
+    return Report(figures, f"{text}\n\n{said}", PROBLEM if counts[FAIL] else OK)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Examine the robot that the parameters name, print the report, return the exit status."""
+    argv = list(sys.argv if arguments is None else ["gr00t-doctor", *arguments])
+    options = _options(remove_ros_args(argv)[1:])
+    rclpy.init(args=argv)
+    node = rclpy.create_node(NAME, namespace=NAMESPACE, start_parameter_services=False)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        doctor = Doctor(node, executor)
+        asked = threading.Thread(target=doctor.ask_server)
+        asked.start()
+        doctor.look(options.seconds)
+        doctor.look_until_complete(options.seconds)
+        while asked.is_alive():
+            doctor.look(0.1)
+        return report(doctor.rows()).show(options.json)
+    except Gr00tError as error:
+        failed = Report({"verdict": "fail", "error": str(error)}, f"FAIL  {error}", UNREACHABLE)
+        return failed.show(options.json)
+    except KeyboardInterrupt:
+        return UNREACHABLE
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="gr00t-doctor",
+        description="What would keep the policy node from moving the robot; nothing moves.",
+        epilog="The node's parameters follow --ros-args: -p embodiment:=NAME -p host:=HOST ...",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        help="to look at the topics, and as long again for a whole history (%(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What speaks against motion on the robot's side: streams, controllers, limits, where the arm is.
+
+One list of checks for both: the node refuses its activation by them, and the doctor puts them into
+a table. Publishes nothing and asks the policy server nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rclpy.node import Node
+
+from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.core.watchdog import Finding, Reaction
+from gr00t_ros.ros.controller_parameters import ControllerParameters
+from gr00t_ros.ros.described_limits import DescribedLimits
+from gr00t_ros.ros.inputs import Inputs
+from gr00t_ros.ros.readiness import output_problems
+from gr00t_ros.ros.rivals import Rivals
+from gr00t_ros.ros.surroundings import Positions, Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class RobotChecks:
+    """The checks of one robot; `readers` is outputs.command_readers, empty in shadow."""
+
+    node: Node
+    inputs: Inputs
+    surroundings: Surroundings
+    readers: Mapping[str, str]
+    rivals: Rivals
+    controllers: ControllerParameters
+    limits: DescribedLimits
+
+    def streams(self, now_ns: int) -> list[str]:
+        """Streams, cameras and controllers' states: late, unusable, frozen, silent, slowed."""
+        return [found.reason for found in self.surroundings.findings(now_ns)]
+
+    def commands(self) -> list[str]:
+        """Command topics and the controllers behind them; nobody is commanded in shadow."""
+        if not self.readers:
+            return []
+        problems = output_problems(self.node, self.readers, self.rivals)
+        return problems + self.controllers.problems() + self.limits.problems()
+
+    def observation(self) -> list[str]:
+        """Why no observation can be assembled now, such as a history that is too short."""
+        gaps = self.inputs.observe()
+        return [str(gap) for gap in gaps] if isinstance(gaps, tuple) else []
+
+    def start(self) -> tuple[Positions | None, list[Finding]]:
+        """Where a plan would start, and what speaks against a start; None: it is not known."""
+        try:
+            start = self.surroundings.start()
+            apart = self.surroundings.held_finding() if self.readers else None
+        except Gr00tError as error:
+            return None, [Finding("held_position", Reaction.FAULT, str(error))]
+        return start, [apart] if apart else []

@@ -1,0 +1,116 @@
+"""How a robot's sensor topics arrive over a few seconds: rate, stamps, who publishes them.
+
+Counts every message, where Inputs takes the newest alone. Knows no joint and no pixel beyond a
+picture's size.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image, JointState
+
+from gr00t_ros.core.embodiment import Embodiment, Stream, VideoStream
+from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.ros import cdr
+
+# Deeper than the node's own: here every message counts.
+_ALL = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
+_KEPT = 400
+
+
+def _kind(stream: Stream) -> type:
+    if isinstance(stream, VideoStream):
+        return CompressedImage if stream.transport == "compressed" else Image
+    return JointState if stream.source == "joints" else PoseStamped
+
+
+_STAMP: dict[type, Callable[[bytes], int]] = {
+    Image: lambda raw: cdr.image(raw).stamp_ns,
+    CompressedImage: lambda raw: cdr.compressed_image(raw).stamp_ns,
+    JointState: lambda raw: cdr.joint_state(raw).stamp_ns,
+    PoseStamped: lambda raw: cdr.pose_stamped(raw).stamp_ns,
+}
+
+
+@dataclass(slots=True)
+class Topic:
+    """What came on one topic: receive times (steady ns), stamps and receive times in ROS ns."""
+
+    name: str
+    declared_hz: float
+    steady_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    ros_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    size_px: tuple[int, int] | None = None
+
+    @property
+    def rate_hz(self) -> float:
+        """Messages a second of what is kept, 0 before the second one."""
+        times = list(self.steady_ns)
+        return (len(times) - 1) * 1e9 / (times[-1] - times[0]) if len(times) > 1 else 0.0
+
+    @property
+    def offset_s(self) -> float:
+        """Median of receive time less stamp, by this host's ROS clock; 0 before the first."""
+        pairs = zip(list(self.ros_ns), list(self.stamps_ns), strict=False)
+        late_ns = [received - stamp for received, stamp in pairs]
+        return statistics.median(late_ns) / 1e9 if late_ns else 0.0
+
+    @property
+    def backward(self) -> bool:
+        """Whether a stamp was older than the one before it."""
+        stamps = list(self.stamps_ns)
+        return any(b < a for a, b in zip(stamps, stamps[1:], strict=False))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for kept in (self.steady_ns, self.stamps_ns, self.ros_ns):
+            kept.clear()
+
+
+class Traffic:
+    """Subscribes to every sensor topic of an embodiment and counts."""
+
+    def __init__(self, node: Node, embodiment: Embodiment) -> None:
+        """Count from now on, on the node's executor."""
+        self.topics: dict[str, Topic] = {}
+        for stream in embodiment.streams:
+            known = self.topics.get(stream.topic)
+            if known is not None:
+                known.declared_hz = max(known.declared_hz, stream.rate_hz)
+                continue
+            topic = self.topics[stream.topic] = Topic(stream.topic, stream.rate_hz)
+            kind = _kind(stream)
+            node.create_subscription(
+                kind, stream.topic, self._taker(node, topic, kind), _ALL, raw=True
+            )
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for topic in self.topics.values():
+            topic.forget()
+
+    def _taker(self, node: Node, topic: Topic, kind: type) -> Callable[[bytes], None]:
+        clock = node.get_clock()
+
+        def take(raw: bytes) -> None:
+            topic.steady_ns.append(time.monotonic_ns())
+            try:
+                stamp_ns = _STAMP[kind](raw)
+                if kind is Image:
+                    view = cdr.image(raw)
+                    topic.size_px = (view.height_px, view.width_px)
+            except ObservationError:
+                return  # the stream's own check names what is wrong with it
+            topic.stamps_ns.append(stamp_ns)
+            topic.ros_ns.append(int(clock.now().nanoseconds))
+
+        return take

@@ -1,0 +1,75 @@
+"""The file's limits against the robot's own description."""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from std_msgs.msg import String  # noqa: E402
+
+from gr00t_ros.ros.described_limits import DescribedLimits  # noqa: E402
+from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
+
+FRANKA = load_embodiment("franka_droid")
+
+
+class FakeNode:
+    """Keeps the callback of the one subscription."""
+
+    def create_subscription(self, _kind, topic, take, _profile):
+        """Remember who wants the description."""
+        self.topic, self.take = topic, take
+
+
+def described(**changes) -> str:
+    """A description that has the file's own limits, but for `changes`: joint=(low, high, vel)."""
+    limits, joints = FRANKA.limits, []
+    for row, name in enumerate(limits.names):
+        own = (limits.lower[row], limits.upper[row], limits.velocity[row])
+        low, high, velocity = changes.get(name, own)
+        limit = f'<limit lower="{low}" upper="{high}" velocity="{velocity}" effort="1"/>'
+        joints.append(f'<joint name="{name}" type="revolute">{limit}</joint>')
+    return f"<robot>{''.join(joints)}</robot>"
+
+
+@pytest.fixture
+def heard():
+    """What is found after these descriptions."""
+
+    def hear(*texts: str) -> DescribedLimits:
+        node = FakeNode()
+        limits = DescribedLimits(node, FRANKA)
+        assert node.topic == "/robot_description"
+        for text in texts:
+            node.take(String(data=text))
+        return limits
+
+    return hear
+
+
+def test_the_same_limits_and_wider_ones_are_no_problem(heard):
+    """The file may be stricter than the robot."""
+    assert heard().problems() == heard(described()).problems() == []
+    assert heard(described(fr3_joint1=(-3.0, 3.0, 9.0))).problems() == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "word"), [((-1.0, 3.0, 9.0), "position"), ((-3.0, 3.0, 1.0), "velocity")]
+)
+def test_a_file_that_allows_more_than_the_robot_is_named(heard, limits, word):
+    """With the joint and both numbers."""
+    (problem,) = heard(described(fr3_joint3=limits)).problems()
+    assert problem.startswith(f"limits.fr3_joint3.{word}")
+    assert f"{limits[0 if word == 'position' else 2]:g}" in problem
+
+
+def test_joints_that_the_description_does_not_have_are_listed(heard):
+    """Another robot's description: nothing to compare, but worth a word."""
+    limits = heard('<robot><joint name="a" type="fixed"/></robot>')
+    assert limits.problems() == []
+    assert limits.missing() == FRANKA.limits.names
+
+
+def test_what_is_no_xml_is_unreadable_and_a_later_one_counts(heard):
+    """The newest description is the robot's."""
+    assert "no XML" in heard("<robot").unreadable
+    assert not heard("<robot", described()).unreadable

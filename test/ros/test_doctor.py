@@ -1,0 +1,343 @@
+"""The doctor finds what is planted: each fault is named in the table, and gone when it is mended.
+
+One bring-up for all: the simulated robot behind the relay, a policy server, and a doctor that looks
+on from fault to fault. Faults of the embodiment file get a doctor of their own.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ros_fixtures import LIMIT_S, call, own_domain, spinning_node, started, wait_until
+
+rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+pytest.importorskip("mujoco", reason="the simulator is not installed")
+
+from node_robot import NEEDS_ROBOT, free_port  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+from std_srvs.srv import SetBool  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
+
+from gr00t_ros.core.errors import EmbodimentError  # noqa: E402
+from gr00t_ros.ros import doctor_rows, qos  # noqa: E402
+from gr00t_ros.ros.doctor import NAME, NAMESPACE, Doctor, report  # noqa: E402
+from gr00t_ros.sidecar.embodiment_file import find_embodiment  # noqa: E402
+from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
+from gr00t_ros.srv import InjectFault  # noqa: E402
+
+pytestmark = NEEDS_ROBOT
+
+CAMERA, JOINTS, POSE = "/camera/exterior/image_raw", "/joint_states", "/ee_pose"
+ARM = "/fr3_arm_controller"
+FILE = find_embodiment("franka_droid").read_text()
+
+
+@contextmanager
+def admitted(domain: int, **values: object) -> Iterator[Doctor]:
+    """A doctor in this process, with these parameters."""
+    arguments = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
+    context = rclpy.Context()
+    rclpy.init(args=["doctor", "--ros-args", *arguments], context=context, domain_id=domain)
+    node = rclpy.create_node(NAME, namespace=NAMESPACE, context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        yield Doctor(node, executor)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def found(doctor: Doctor, level: str, *words: str) -> str:
+    """The row of that level with all words, once there is one."""
+    said: list[str] = []
+
+    def look() -> str:
+        doctor.look(0.1)
+        said[:] = [f"{r.level} {r.area} {r.subject}: {r.text}" for r in doctor.rows()]
+        named = (line for line in said if line.startswith(level))
+        return next((line for line in named if all(word in line for word in words)), "")
+
+    try:
+        return str(wait_until(look, f"{level} with {words}"))
+    except pytest.fail.Exception as failure:
+        pytest.fail("\n".join([str(failure), *said]))
+
+
+class Clinic:
+    """The bring-up: robot, relay, server, and a doctor who found nothing wrong with them."""
+
+    def __init__(self, domain, processes, node, doctor) -> None:
+        self.domain, self.processes, self.node, self.doctor = domain, processes, node, doctor
+
+    def plant(self, stream: str, fault: str, value: float = 0.0) -> None:
+        """Have the relay break a stream, or mend it with "none"."""
+        request = InjectFault.Request(stream=stream, fault=fault, value=value)
+        answer = call(self.node, InjectFault, "/gr00t_sim_relay/inject_fault", request)
+        assert answer.success, answer.message
+        self.doctor.traffic.forget()
+
+    def serve(self, *options: str) -> int:
+        """Another policy server; its port."""
+        server = self.processes.start("-m", "gr00t_ros.sidecar", "hold", "--port", "0", *options)
+        return int(server.wait_for_line(r"READY tcp://.*:(\d+)")[1])
+
+    @contextmanager
+    def on_port(self, port: int) -> Iterator[None]:
+        """The doctor asks the server there, and afterwards again the one that is well."""
+        doctor, values = self.doctor, self.doctor.values
+        doctor.values = replace(values, port=port)
+        doctor.ask_server()
+        try:
+            yield
+        finally:
+            doctor.values = values
+            doctor.ask_server()
+
+    def wait_until_well(self) -> None:
+        """Until nothing fails."""
+        doctor = self.doctor
+
+        def well() -> bool:
+            doctor.look(0.1)
+            return all(row.level != doctor_rows.FAIL for row in doctor.rows())
+
+        try:
+            wait_until(well, "a robot with which nothing is wrong")
+        except pytest.fail.Exception as failure:
+            pytest.fail(f"{failure}\n{report(doctor.rows()).text}")
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory):
+    """The one bring-up of this file."""
+    with (
+        own_domain() as domain,
+        started(tmp_path_factory.mktemp("doctor")) as processes,
+        spinning_node(domain) as node,
+    ):
+        remaps = [w for topic in FRANKA.sensor_topics for w in ("-r", f"{topic}:=/sim{topic}")]
+        robot = ("--ros-args", "-p", "synthetic_cameras:=true", *remaps)
+        processes.start("-m", "gr00t_ros.sim.robot", *robot, name="robot")
+        processes.start("-m", "gr00t_ros.sim.relay")
+        server = processes.start("-m", "gr00t_ros.sidecar", "hold", "--port", "0", name="server")
+        port = server.wait_for_line(r"READY tcp://.*:(\d+)")[1]
+        # loaded machines are late: what is planted is far beyond these
+        late = {"max_camera_age_s": 0.6, "max_joint_age_s": 0.4}
+        with admitted(domain, port=port, **late) as doctor:
+            doctor.ask_server()
+            yield Clinic(domain, processes, node, doctor)
+
+
+@pytest.fixture
+def patient(clinic):
+    """The clinic with nothing wrong, before and after."""
+    clinic.wait_until_well()
+    yield clinic
+    clinic.plant("all", "none")
+    clinic.wait_until_well()
+
+
+@pytest.mark.parametrize(
+    ("stream", "fault", "value", "level", "words"),
+    [
+        (CAMERA, "stop", 0, "fail", ("video.exterior_image_1_left", CAMERA, "old")),
+        (CAMERA, "repeat", 0, "fail", ("exterior_image_1_left", "same")),
+        (CAMERA, "black", 0, "fail", ("exterior_image_1_left", "black frames")),
+        (CAMERA, "wrong_encoding", 0, "fail", ("exterior_image_1_left", "32FC1")),
+        (CAMERA, "wrong_size", 0, "warn", (CAMERA, "90x320", "enlarged")),
+        (CAMERA, "slow", 0.2, "warn", (CAMERA, "Hz, the file says 30")),
+        (CAMERA, "zero_stamp", 0, "fail", ("exterior_image_1_left", "old")),
+        (CAMERA, "shift_stamp", 0.5, "fail", ("exterior_image_1_left", "in the future", "clocks")),
+        (JOINTS, "stop", 0, "fail", ("state.joint_position", JOINTS, "old")),
+        (JOINTS, "delay", 0.9, "fail", ("state.joint_position", JOINTS, "old")),
+        (JOINTS, "shift_stamp", -0.2, "warn", (JOINTS, "after its stamp", "synchronise")),
+        (JOINTS, "drop_joint", 3, "fail", ("state.joint_position", "fr3_joint4")),
+        (JOINTS, "duplicate", 0, "fail", ("state.joint_position", "fr3_joint1")),
+        (JOINTS, "nan", 0, "fail", ("state.joint_position", "finite")),
+        (POSE, "nan", 0, "fail", ("state.eef_9d", "finite")),
+        (POSE, "stop", 0, "fail", ("state.eef_9d", POSE, "old")),
+    ],
+)
+def test_a_broken_stream_is_named(patient, stream, fault, value, level, words):
+    """Presence, age, rate, stamps, clocks, encoding, size, content, joint names."""
+    patient.plant(stream, fault, float(value))
+    found(patient.doctor, level, *words)
+
+
+def test_two_drivers_on_one_topic_are_named(patient):
+    """Both would be mixed into one observation."""
+    other = patient.node.create_publisher(JointState, JOINTS, 1)
+    found(patient.doctor, "warn", JOINTS, "2 publishers")
+    patient.node.destroy_publisher(other)
+
+
+def test_another_commander_is_named(patient):
+    """Whoever it is, by its node."""
+    other = patient.node.create_publisher(JointTrajectory, f"{ARM}/joint_trajectory", 1)
+    found(patient.doctor, "fail", f"another publisher commands {ARM}/joint_trajectory", "test")
+    patient.node.destroy_publisher(other)
+
+
+def test_a_controller_that_is_not_active_is_named(patient):
+    """It says nothing more, and would follow nothing."""
+    service = "/gr00t_sim_robot/set_controller_active"
+    call(patient.node, SetBool, service, SetBool.Request(data=False))
+    found(patient.doctor, "fail", "controller of arm", f"{ARM}/controller_state")
+    call(patient.node, SetBool, service, SetBool.Request(data=True))
+
+
+def test_a_controller_that_would_break_windows_is_named(patient):
+    """Its parameter, and what to set it to."""
+    with spinning_node(patient.domain, "fr3_arm_controller") as controller:
+        controller.declare_parameter("allow_trajectory_replacement", True)
+        patient.doctor.ask_controllers_again()
+        words = (ARM, "allow_trajectory_replacement is true", "set it to false")
+        found(patient.doctor, "fail", *words)
+        controller.set_parameters([rclpy.Parameter("allow_trajectory_replacement", value=False)])
+        patient.doctor.ask_controllers_again()
+        patient.wait_until_well()
+
+
+@pytest.mark.parametrize(
+    ("description", "level", "words"),
+    [
+        ('lower="-1" upper="1" velocity="9"', "fail", ("fr3_joint1.position", "[-1, 1]")),
+        ('lower="-9" upper="9" velocity="1"', "fail", ("fr3_joint1.velocity", "2.62")),
+        (None, "warn", ("/robot_description", "no XML")),
+    ],
+)
+def test_limits_beyond_the_robots_description_are_named(patient, description, level, words):
+    """The joint and both numbers."""
+    joint = f'<joint name="fr3_joint1" type="revolute"><limit {description}/></joint>'
+    wide = '<limit lower="-9" upper="9" velocity="9"/>'
+    publisher = patient.node.create_publisher(String, "/robot_description", qos.STATUS)
+    publisher.publish(String(data=f"<robot>{joint}</robot>" if description else "<robot"))
+    found(patient.doctor, level, *words)
+    fine = f'<robot><joint name="fr3_joint1" type="revolute">{wide}</joint></robot>'
+    publisher.publish(String(data=fine))
+    found(patient.doctor, "pass", "limits", "inside")
+    patient.node.destroy_publisher(publisher)
+
+
+def test_a_server_that_is_not_there_is_named(patient):
+    """With its address."""
+    port = free_port()
+    with patient.on_port(port):
+        found(patient.doctor, "fail", "server", f"127.0.0.1:{port}", "nobody listens")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ("--embodiment", "franka_droid_n16"),
+            ("modality", "video.exterior_image_1_left", "[-15, 0]"),
+        ),
+        (("--delay-ms", "1400"), ("latency", "too short", "inference 14")),
+    ],
+    ids=["another embodiment's", "too slow"],
+)
+def test_a_server_that_does_not_fit_is_named(patient, options, words):
+    """Each key that differs; the latency against the horizon, in numbers."""
+    with patient.on_port(patient.serve(*options)):
+        found(patient.doctor, "fail", *words)
+
+
+def test_a_busy_processor_is_named(patient, monkeypatch):
+    """By its load."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (50.0, 50.0, 50.0))
+    found(patient.doctor, "warn", "cpu", "free the processor")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        ("fr3_joint7", "fr3_joint8", ("state.joint_position", "fr3_joint8")),
+        (f"topic: {ARM}", "topic: /panda_arm", ("nobody reads /panda_arm", "controller loaded")),
+        (f"topic: {CAMERA}", "topic: /left", ("exterior_image_1_left", "nobody publishes /left")),
+        (f"topic: {ARM}/joint_t", "topic: /late/joint_t", ("/late/joint_t", "transient_local")),
+    ],
+    ids=["joint names", "controller", "camera topic", "qos"],
+)
+def test_a_file_that_is_not_this_robots_is_named(clinic, tmp_path, ours, theirs, words):
+    """Joint names against the robot, topics against the graph, QoS against the controller's."""
+    file = tmp_path / "other.yaml"
+    file.write_text(FILE.replace(ours, theirs))
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    picky = clinic.node.create_subscription(
+        JointTrajectory, "/late/joint_trajectory", lambda _: None, latched
+    )
+    with admitted(clinic.domain, embodiment=file) as doctor:
+        found(doctor, "fail", *words)
+    clinic.node.destroy_subscription(picky)
+
+
+def test_a_broken_file_is_named_before_anything_is_looked_at(clinic, tmp_path):
+    """As the node would say it at configure."""
+    file = tmp_path / "broken.yaml"
+    file.write_text(FILE.replace("rate_hz: 15.0", "rate_hz: fast"))
+    with (
+        pytest.raises(EmbodimentError, match="rate_hz"),
+        admitted(clinic.domain, embodiment=file),
+    ):
+        pass
+
+
+def doctors_report(clinic, *arguments: str) -> tuple[int, dict]:
+    """Exit status and JSON of the command."""
+    log = clinic.processes.start("-m", "gr00t_ros.ros.doctor", "--json", *arguments, name="doctor")
+    status = log.wait(LIMIT_S)
+    text = log.text()
+    return status, json.loads(text[text.index("{") :])
+
+
+def test_the_command_says_well_with_status_0_and_moves_nothing(patient):
+    """A robot that is well; no command topic has a publisher while the doctor is there."""
+    port = patient.doctor.values.port
+    arguments = ("--ros-args", "-p", f"port:={port}", "-p", "max_joint_age_s:=0.4")
+    status, told = doctors_report(patient, "--seconds", "2", *arguments)
+    assert status == 0, told
+    assert told["verdict"] in ("pass", "warn")
+    assert told["counts"]["pass"] > 5
+    assert {"server", "latency", "modality", "stream", "command", "limits", "cpu"} <= {
+        row["area"] for row in told["rows"]
+    }
+    assert not patient.node.get_publishers_info_by_topic(f"{ARM}/joint_trajectory")
+
+
+def test_a_wrong_type_and_a_silent_clock_fail_the_command(clinic, tmp_path):
+    """A camera that is raw where the file says compressed; use_sim_time without a simulator."""
+    file = tmp_path / "compressed.yaml"
+    file.write_text(FILE.replace("    fit: pad\n", "    fit: pad\n    transport: compressed\n"))
+    words = ("-p", f"embodiment:={file}", "-p", "use_sim_time:=true")
+    status, told = doctors_report(clinic, "--seconds", "2", "--ros-args", *words)
+    assert status == 1
+    texts = [f"{row['subject']} {row['text']}" for row in told["rows"] if row["level"] == "fail"]
+    assert any("sensor_msgs/msg/Image, expected" in text for text in texts), texts
+    assert any("/clock" in text and "use_sim_time" in text for text in texts), texts
+
+
+def test_what_fails_comes_first_and_decides_the_exit_status():
+    """The table's order, and 0 for what is only worth a word."""
+    passes, warns, fails = (doctor_rows.Row(x, "area", "of", x) for x in ("pass", "warn", "fail"))
+    assert report([passes, warns]).status == 0
+    both = report([passes, warns, fails])
+    assert both.status == 1
+    assert [row["level"] for row in both.figures["rows"]] == ["fail", "warn", "pass"]
+    assert "1 fail, 1 warn, 1 pass: the node would refuse to move" in both.text
+
+
+def test_the_script_is_installed():
+    """`ros2 run gr00t_ros doctor`."""
+    root = Path(__file__).parents[2]
+    assert (root / "scripts" / "doctor").stat().st_mode & 0o111
+    assert "scripts/doctor" in (root / "CMakeLists.txt").read_text()
