@@ -31,8 +31,8 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 # The core in the order of the data: a file imports only files above it.
 CORE = (
-    "errors rotation schema limits streams actions workspace unsettled embodiment modality fit "
-    "buffer state observation "
+    "errors rotation schema limits streams actions kinematics workspace unsettled embodiment "
+    "modality fit buffer state observation "
     "chunk reference guard "
     "stop shaper sampler pace plan replay_settings coverage planner replay "
     "low_cmd turn pose_limits pose_follower pose_course "

@@ -118,6 +118,8 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         outputs=outputs,
         limits=read_limits(at["limits"], joint_names),
         source=where,
-        workspace=read_workspace(at["workspace"], state) if "workspace" in at else None,
+        workspace=(
+            read_workspace(at["workspace"], state, joint_names) if "workspace" in at else None
+        ),
         unsettled=unsettled,
     )

@@ -15,6 +15,7 @@ from gr00t_ros.core.limits import JointLimits
 from gr00t_ros.core.plan import Window
 from gr00t_ros.core.planner import Planner
 from gr00t_ros.core.replay_settings import ReplaySettings
+from gr00t_ros.core.workspace import Workspace
 
 __all__ = ["Counts", "Replay", "ReplaySettings", "Verdict", "Window"]
 
@@ -44,9 +45,11 @@ class Counts:
 class Replay:
     """One plan over all joints: chunks in, windows out."""
 
-    def __init__(self, limits: JointLimits, settings: ReplaySettings) -> None:
+    def __init__(
+        self, limits: JointLimits, settings: ReplaySettings, workspace: Workspace | None = None
+    ) -> None:
         """Raises SettingsError for settings that contradict each other."""
-        self._limits = limits
+        self._limits, self._workspace = limits, workspace
         self._settings = settings.check()
         self._planner = Planner(limits, settings)
         self._stopped: str | None = None
@@ -76,7 +79,7 @@ class Replay:
             return self._judged(Verdict(False, False, "stopped", reason, 0, None))
         splice_ns = branch * self._settings.knot_ns
         held = self._planner.course.state(branch).position
-        verdict = check(chunk, self._limits, splice_ns, held)
+        verdict = check(chunk, self._limits, splice_ns, held, self._workspace)
         if verdict.joints is not None:
             self._planner.join(chunk, verdict.joints, branch)
             self._newest, self._merged_ns = chunk, splice_ns

@@ -36,7 +36,7 @@ ARM: tuple[Watch, ...] = (
     ),
     Watch(
         "workspace_box",
-        "position of the end effector outside its box when a chunk arrives",
+        "the end effector against its box: as measured when a chunk arrives, and along the chunk",
         _DROP,
         (Threshold("workspace", "m", False, home="embodiment"), _REFUSALS),
         "The policy leads the arm out of the space that it was given.",
@@ -44,7 +44,8 @@ ARM: tuple[Watch, ...] = (
         "core.watch_motion.WorkspaceBox",
         _FAULT,
         _THIRD,
-        "compared is the pose stream that the box names; without a box nothing is",
+        "measured is the pose stream that the box names, else the joints through its chain; the "
+        "way of a chunk is compared by core.guard where there is a chain; without a box nothing is",
     ),
     Watch(
         "controller_silent",

@@ -74,7 +74,8 @@ class Configured:
         self.embodiment = robot = load_embodiment(values.embodiment)
         refuse_open(robot.unsettled, settled_names(values.settled), robot.source)
         session = Session(
-            Replay(self.embodiment.limits, settings.replay(values)), settings.session(values)
+            Replay(self.embodiment.limits, settings.replay(values), self.embodiment.workspace),
+            settings.session(values),
         )
         if latched:
             session.fault(0, latched)

@@ -112,6 +112,6 @@ class PolicyWatches:
     def _outside(self) -> Finding | None:
         if self._box is None or self._workspace is None:
             return None
-        position = self._around.end_effector(self._workspace.pose)
+        position = self._around.end_effector(self._workspace)
         self._box.limit = self._values.refusals_to_fault
         return None if position is None else self._box.see(position)

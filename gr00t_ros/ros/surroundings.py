@@ -17,6 +17,7 @@ from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.core.state import PoseReading, select
 from gr00t_ros.core.watch_motion import controller_silent, speed_scaling
 from gr00t_ros.core.watchdog import Finding, Reaction, held_position, stream_age
+from gr00t_ros.core.workspace import Workspace
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_state import ControllerReading
 from gr00t_ros.ros.inputs import Inputs
@@ -160,11 +161,18 @@ class Surroundings:
                 continue
         return self._measured_by_output()
 
-    def end_effector(self, key: str) -> Positions | None:
-        """(3,) m, the newest position of state stream `key`, a pose; None before the first."""
-        sample = self._inputs.state(key)
-        reading = None if sample is None else sample.value
-        return reading.position_m if isinstance(reading, PoseReading) else None
+    def end_effector(self, workspace: Workspace) -> Positions | None:
+        """(3,) m, the measured position to compare with the box; None where it is not known."""
+        if workspace.pose is not None:
+            sample = self._inputs.state(workspace.pose)
+            reading = None if sample is None else sample.value
+            return reading.position_m if isinstance(reading, PoseReading) else None
+        if workspace.chain is None:
+            return None
+        try:
+            return workspace.chain.pose(self.measured())[0]
+        except ObservationError:
+            return None  # what is missing is a finding of the streams
 
     def held_finding(self) -> Finding | None:
         """The watch on held against measured position, before a start."""

@@ -69,6 +69,14 @@ def test_both_droid_files_hold_one_robot():
     for name in ("lower", "upper", "velocity", "acceleration", "jerk", "margin", "jump", "held"):
         np.testing.assert_array_equal(getattr(ours.limits, name), getattr(theirs.limits, name))
     np.testing.assert_array_equal(ours.limits.envelope, theirs.limits.envelope)
+    for side in ("lower", "upper"):
+        np.testing.assert_array_equal(
+            getattr(ours.workspace, side), getattr(theirs.workspace, side)
+        )
+    joints = np.linspace(0.1, 0.8, 8)
+    np.testing.assert_array_equal(
+        ours.workspace.chain.pose(joints)[0], theirs.workspace.chain.pose(joints)[0]
+    )
 
 
 def test_fr3_limits_are_those_of_franka_description():

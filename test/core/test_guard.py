@@ -1,14 +1,22 @@
 """The guard refuses what must not be followed, and says which joint, step, value and limit."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from oracle import HOME, MS, UPPER, fr3_limits
 
 from gr00t_ros.core.chunk import ActionChunk
+from gr00t_ros.core.embodiment import Workspace, parse
 from gr00t_ros.core.guard import Verdict, check, first_step
 from gr00t_ros.core.limits import JointLimits
 
 STEP_NS = 50 * MS
+FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
 
 
 def chunk(joints: np.ndarray, stamp_ns: int = 0) -> ActionChunk:
@@ -136,3 +144,77 @@ def test_a_chunk_whose_steps_are_all_due_is_late() -> None:
 def test_the_first_step_is_the_first_that_is_not_due(splice_ns: int, expected: int) -> None:
     """A row due exactly at the splice still counts."""
     assert first_step(chunk(still()), splice_ns) == expected
+
+
+def box(**sides) -> Workspace:
+    """The box that ships, with other sides: x, y, z -> [lower, upper] m."""
+    mapping = yaml.safe_load(FILE.read_text())
+    mapping["workspace"] |= sides
+    workspace = parse(mapping, FILE.name).workspace
+    assert workspace is not None
+    return workspace
+
+
+def led_down(steps: int = 16) -> np.ndarray:
+    """(steps, 7) that lower the flange from home, z about 0.54 m, by the shoulder."""
+    joints = still(steps)
+    joints[:, 1] += 0.05 * np.arange(steps)
+    return joints
+
+
+def way(joints: np.ndarray) -> np.ndarray:
+    """(T, 3) m of the flange."""
+    chain = box().chain
+    assert chain is not None
+    return chain.pose(joints)[0]
+
+
+def test_a_chunk_whose_way_leaves_the_box_is_refused_with_axis_value_bound_and_step() -> None:
+    """Of the first row that is outside; the same chunk passes in a box that is deep enough."""
+    joints, limits = led_down(), fr3_limits()
+    z = way(joints)[:, 2]
+    assert (np.diff(z) < 0.0).all()
+    bound = float(z[8] + z[9]) / 2
+    for first in (0, 4):
+        verdict = check(chunk(joints), limits, first * STEP_NS, joints[first], box(z=[bound, 1.10]))
+        assert (verdict.accepted, verdict.kind, verdict.joints) == (False, "workspace", None)
+        assert verdict.reason == (
+            f"end effector, step 9: z would be {z[9]:.3f} m, {bound:.3f} to 1.100 allowed"
+        )
+    assert check(chunk(joints), limits, 0, HOME, box(z=[z[-1], 1.10])).accepted
+
+
+@given(st.sampled_from([0, 1, 2]), st.booleans(), st.sampled_from([-1e-6, 0.0, 1e-6]))
+def test_the_sides_belong_to_the_box(axis, upper, beyond) -> None:
+    """Exhaustively around each of the six, for an arm that stands still."""
+    at, corners = way(still(1))[0], {"x": [-1.0, 1.0], "y": [-1.0, 1.0], "z": [-1.0, 1.0]}
+    corners["xyz"[axis]][int(upper)] = float(at[axis] + (-beyond if upper else beyond))
+    verdict = check(chunk(still()), fr3_limits(), 0, HOME, box(**corners))
+    assert verdict.accepted is (beyond <= 0.0)
+
+
+def test_rows_that_are_due_already_may_be_outside() -> None:
+    """They are not played: a late chunk may begin where the arm no longer is."""
+    joints = led_down()[::-1].copy()
+    z = way(joints)[:, 2]
+    room = box(z=[float(z[5] + z[6]) / 2, 1.10])
+    assert check(chunk(joints), fr3_limits(), 6 * STEP_NS, joints[6], room).accepted
+    refused = check(chunk(joints), fr3_limits(), 5 * STEP_NS, joints[5], room)
+    assert refused.kind == "workspace" and "step 5: z would be" in refused.reason
+
+
+def test_what_is_compared_is_what_would_be_played() -> None:
+    """A row that is clamped leaves the box by less than it was asked to, or not at all."""
+    limits, joints = fr3_limits(jump=9.0), still()
+    joints[:, 3] = np.linspace(HOME[3], limits.upper[3] - 0.05 + 0.049, 16)
+    limits = replace(limits, velocity=np.full(7, 99.0))
+    clamped = np.minimum(joints, limits.upper - limits.margin)
+    nearest = float(way(clamped)[:, 0].min())
+    assert way(joints)[:, 0].min() < nearest - 0.01
+    verdict = check(chunk(joints), limits, 0, HOME, box(x=[nearest, 1.0], z=[0.0, 2.0]))
+    assert verdict.accepted and verdict.clamped
+
+
+def test_a_box_without_a_chain_judges_no_way() -> None:
+    """A pose stream tells where the arm is, not where it will be."""
+    assert check(chunk(led_down()), fr3_limits(), 0, HOME, replace(box(), chain=None)).accepted

@@ -42,6 +42,7 @@ def test_a_file_may_have_no_box() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        ({"pose": None}, "workspace: got a box alone, expected pose"),
         ({"pose": "joint_position"}, "workspace.pose: got 'joint_position', expected one of eef"),
         ({"pose": "eef"}, "workspace.pose: got 'eef', expected one of eef_9d"),
         ({"z": None}, "workspace: missing z"),
@@ -58,8 +59,20 @@ def test_a_wrong_box_is_refused_by_its_place(changes, says) -> None:
 
 
 def test_a_box_needs_a_stream_that_is_a_pose() -> None:
-    """A robot that tells no pose cannot be held inside a box."""
+    """A box that names one: a robot that tells no pose needs a chain instead."""
     mapping = with_box()
     del mapping["state"]["eef_9d"]
-    with pytest.raises(EmbodimentError, match="workspace: got a box, expected a state stream"):
+    with pytest.raises(
+        EmbodimentError, match="workspace.pose: got a state stream, but the file has none"
+    ):
         parse(mapping, "robot.yaml")
+
+
+def test_a_box_may_be_compared_with_a_chain_alone_or_with_both() -> None:
+    """As the two DROID files have it: one tells a pose, the other none."""
+    chain = VALID["workspace"]["chain"]
+    both, alone = (parse(with_box(chain=chain, **p), "robot.yaml") for p in ({}, {"pose": None}))
+    assert both.workspace is not None and alone.workspace is not None
+    assert both.workspace.pose == "eef_9d" and alone.workspace.pose is None
+    assert both.workspace.chain is not None and alone.workspace.chain is not None
+    assert both.workspace.chain.columns == tuple(range(7))

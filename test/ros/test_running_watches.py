@@ -22,6 +22,7 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.ros.controller_state import STATE_TYPES  # noqa: E402
+from gr00t_ros.sim.franka.kinematics import HOME_RAD  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
 
@@ -215,6 +216,16 @@ def test_an_end_effector_outside_its_box_faults_at_the_third_chunk(moving):
     told = moving.rig.wait_for_status(lambda s: s.chunks_refused >= refused + 3, "three refusals")
     assert told.chunks_refused == refused + 3
     moving.pose.mend()
+    moving.assert_reset_into_motion()
+
+
+def test_a_policy_that_leads_out_of_the_box_faults_before_the_arm_is_there(moving):
+    """By the chunk's own way: its first steps are inside, and nothing of it is played."""
+    rig = moving.rig
+    assert rig.instruct("under the table").success
+    moving.assert_fault("3 answers", "end effector, step 3", "z would be", "0.020 to 1.100 allowed")
+    assert abs(rig._joints.position[1] - HOME_RAD[1]) < 0.05
+    assert rig.instruct("hold still").success
     moving.assert_reset_into_motion()
 
 

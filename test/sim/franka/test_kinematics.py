@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sim.franka import kinematics as k
+from gr00t_ros.sim.franka.robot import FRANKA
 
 RATIOS = st.lists(st.floats(0.0, 1.0), min_size=7, max_size=7)
 REACHABLE = st.tuples(st.floats(0.38, 0.6), st.floats(-0.24, 0.24), st.floats(0.01, 0.2))
@@ -39,6 +41,25 @@ def test_poses_equal_mujocos(ratios):
     jaws = data.body("left_pad").xpos - data.body("right_pad").xpos
     along = k.flange_pose(joints)[:3, :3] @ k.JAW_AXIS
     assert abs(along @ jaws) / np.linalg.norm(jaws) == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("file", ["franka_droid", "franka_droid_n16"])
+@given(ratios=RATIOS)
+def test_the_chains_of_the_embodiment_files_are_the_robots(file, ratios):
+    """Against MuJoCo's flange, which the simulated robot publishes, and the tool's own site."""
+    mujoco = pytest.importorskip("mujoco")
+    model, data = panda(mujoco)
+    embodiment = load_embodiment(file)
+    joints = dict(zip(k.JOINTS, joints_at(ratios), strict=True))
+    data.qpos[:7] = list(joints.values())
+    mujoco.mj_kinematics(model, data)
+    plan = np.array([joints.get(name, 0.3) for name in embodiment.joint_names])
+    position, rotation = embodiment.workspace.chain.pose(plan)
+    link7, flange = data.body("link7"), FRANKA.poses[0]
+    assert np.allclose(rotation, link7.xmat.reshape(3, 3), atol=1e-5)
+    assert np.allclose(position, link7.xpos + link7.xmat.reshape(3, 3) @ flange.offset_m, atol=1e-5)
+    tool = position + rotation @ [0.0, 0.0, k.TOOL_M]
+    assert np.allclose(tool, data.site("pinch").xpos, atol=1e-5)
 
 
 def panda(mujoco, kept=[]):  # noqa: B006 (compiled once for all examples)
