@@ -19,6 +19,7 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.core.unsettled import open_marks, settled_names
 from gr00t_ros.ros import doctor_rows as rows
 from gr00t_ros.ros import parameters, settings
 from gr00t_ros.ros.clock import PlanClock
@@ -51,7 +52,8 @@ class Doctor:
         """Subscribe as the node would; raises Gr00tError for wrong parameters or a wrong file."""
         self._node, self._executor = node, executor
         self.values = values = parameters.declare(node, defaults_of())
-        self.embodiment = load_embodiment(values.embodiment)
+        self.embodiment = robot = load_embodiment(values.embodiment)
+        self._open = open_marks(robot.unsettled, settled_names(values.settled), robot.source)
         clock = self._clock = PlanClock(node)
         inputs = Inputs(node, self.embodiment, settings.observation(values))
         readers = {} if values.shadow else command_readers(node, self.embodiment)
@@ -105,6 +107,7 @@ class Doctor:
         described = checks.limits.problems()
         commands = [problem for problem in checks.commands() if problem not in described]
         found = [
+            *rows.failures("unsettled", map(str, self._open), "no question left in the file"),
             *rows.host(self._node, self._clock.simulated, self._worst_late_s),
             *self._server,
             *rows.streams(

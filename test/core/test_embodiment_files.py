@@ -101,6 +101,62 @@ def test_the_gripper_closes_in_about_the_time_the_real_one_takes():
     assert 0.5 < 0.8 / v + v / a + a / j < 1.0
 
 
+@pytest.mark.parametrize("generation", ["", "_n16"])
+def test_a_panda_differs_from_an_fr3_in_names_limits_and_what_nobody_settled(generation):
+    """Same tag, same streams and keys; FER's joint_limits.yaml, 566ba44, and no envelope."""
+    fr3, fer = load(f"franka_droid{generation}"), load(f"panda_droid{generation}")
+    for name in ("tag", "rate_hz", "action_horizon", "language_key", "video"):
+        assert getattr(fer, name) == getattr(fr3, name)
+    assert [(s.key, s.width, s.scale) for s in fer.state] == [
+        (s.key, s.width, s.scale) for s in fr3.state
+    ]
+    assert [(a.key, a.width, a.output) for a in fer.action] == [
+        (a.key, a.width, a.output) for a in fr3.action
+    ]
+    assert fer.joint_names[:7] == tuple(f"fer_joint{i}" for i in range(1, 8))
+    limits = fer.limits
+    np.testing.assert_array_equal(
+        limits.upper[:7], [2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973]
+    )
+    np.testing.assert_array_equal(
+        limits.lower[:7], [-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973]
+    )
+    np.testing.assert_array_equal(limits.velocity[:7], [2.175] * 4 + [2.61] * 3)
+    assert np.isnan(limits.envelope).all()
+    open_places = [mark.path for mark in fer.unsettled]
+    assert open_places == (["state.eef_9d.topic"] if generation == "" else [])
+
+
+def test_real_g1_has_wrists_in_the_pelvis_history_and_53_values_of_action():
+    """processor_config.json of GR00T-N1.7-3B: another order than UNITREE_G1's, the same robot."""
+    robot, finetuned = load("real_g1"), load("unitree_g1")
+    assert robot.tag == "real_g1_relative_eef_relative_joints"
+    assert (robot.action_horizon, [v.delta_indices for v in robot.video]) == (40, [(-20, 0)])
+    keys = ["left_wrist_eef_9d", "right_wrist_eef_9d", "left_hand", "right_hand"]
+    keys += ["left_arm", "right_arm", "waist"]
+    assert [(s.key, s.width) for s in robot.state] == list(
+        zip(keys, [9, 9, 7, 7, 7, 7, 3], strict=True)
+    )
+    assert [a.key for a in robot.action] == [*keys, "base_height_command", "navigate_command"]
+    assert sum(a.width for a in robot.action) == 53
+    assert {s.frame for s in robot.state if s.source == "pose"} == {"pelvis"}
+    ours, theirs = ({s.key: s.names for s in r.state} for r in (robot, finetuned))
+    assert all(ours[key] == theirs[key] for key in keys[2:])
+    np.testing.assert_array_equal(robot.limits.lower, finetuned.limits.lower)
+    assert [mark.path for mark in robot.unsettled] == ["rate_hz"]
+
+
+def test_gr1_has_its_datasets_dimensions_and_asks_for_every_order():
+    """Of the dataset's 44 values 29; the action's order is the state's, whatever that is."""
+    robot = load("gr1")
+    groups = {"left_arm": 7, "right_arm": 7, "left_hand": 6, "right_hand": 6, "waist": 3}
+    assert {s.key: s.width for s in robot.state} == groups
+    assert {a.key: a.names for a in robot.action} == {s.key: s.names for s in robot.state}
+    asked = {mark.path for mark in robot.unsettled}
+    assert {f"state.{key}.names" for key in groups} < asked
+    assert {"action_horizon", "language_key"} < asked
+
+
 def test_both_g1_files_have_the_groups_of_whole_body_control_in_the_checkpoints_order():
     """43 values of state, 35 of action, hands index, middle, thumb on both sides alike."""
     for name, tag, horizon in (

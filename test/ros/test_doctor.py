@@ -265,11 +265,12 @@ def test_a_busy_processor_is_named(patient, monkeypatch):
         (f"topic: {ARM}", "topic: /panda_arm", ("nobody reads /panda_arm", "controller loaded")),
         (f"topic: {CAMERA}", "topic: /left", ("exterior_image_1_left", "nobody publishes /left")),
         (f"topic: {ARM}/joint_t", "topic: /late/joint_t", ("/late/joint_t", "transient_local")),
+        ("rate_hz: 15.0", "rate_hz: {unsettled: 'Is it?', assumed: 15.0}", ("rate_hz", "Is it?")),
     ],
-    ids=["joint names", "controller", "camera topic", "qos"],
+    ids=["joint names", "controller", "camera topic", "qos", "unsettled"],
 )
 def test_a_file_that_is_not_this_robots_is_named(clinic, tmp_path, ours, theirs, words):
-    """Joint names against the robot, topics against the graph, QoS against the controller's."""
+    """Joint names, topics, QoS; and what is still a question in the file."""
     file = tmp_path / "other.yaml"
     file.write_text(FILE.replace(ours, theirs))
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

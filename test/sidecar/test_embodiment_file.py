@@ -92,9 +92,11 @@ def test_the_same_key_in_two_places_is_no_duplicate(tmp_path):
 
 
 def test_a_tag_finds_the_one_file_that_has_it():
-    """As GROOT_EMBODIMENT_TAG names it; a tag of nobody says which files there are."""
-    tag = load_embodiment("franka_droid").tag
-    assert load_embodiment(f"tag:{tag}").source.endswith("franka_droid.yaml")
+    """As GROOT_EMBODIMENT_TAG names it; a tag of nobody or of two robots says which there are."""
+    tag = load_embodiment("real_g1").tag
+    assert load_embodiment(f"tag:{tag}").source.endswith("real_g1.yaml")
+    with pytest.raises(EmbodimentError, match="got .*franka_droid_n16.yaml, .*panda_droid_n16"):
+        load_embodiment("tag:oxe_droid")
     with pytest.raises(EmbodimentError, match="tag 'nobody'.*franka_droid.yaml"):
         load_embodiment("tag:nobody")
 
