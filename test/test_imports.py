@@ -35,7 +35,7 @@ CORE = (
     "modality fit buffer state observation "
     "chunk reference guard "
     "stop shaper sampler pace plan replay_settings coverage planner replay "
-    "low_cmd turn pose_limits pose_follower pose_course "
+    "low_cmd wbc_goal turn pose_limits pose_follower pose_course "
     "watchdog pause_reason settling mode session_settings stops asking session latency offset "
     "watch_row watch_rows_inputs watch_rows_policy watch_rows_arm watch_table watch_document "
     "shadow_error watch_camera watch_clock watch_sidecar watch_streams watch_motion watch_operator"

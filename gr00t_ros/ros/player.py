@@ -65,6 +65,17 @@ class Player:
         why = "the clock went on" if went_ns >= 0 else "the clock went back"
         return f"{why} by {abs(went_ns) / 1e9:.3f} s in {lost_ns / 1e9:.3f} s: playing on from here"
 
+    def hold(self, position: Floats, now_ns: int) -> None:
+        """Begin at rest at `position` (J,) rad, without a window."""
+        with self._lock:
+            self._sampler.hold(position)
+            self._end_ns, self._started = now_ns, True
+
+    @property
+    def started(self) -> bool:
+        """Whether there is anything to play or hold."""
+        return self._started
+
     def accept(self, window: Trajectory, now_ns: int, measured: Floats | None) -> str | None:
         """Take a window from now on, or return why it is refused and the motion untouched.
 

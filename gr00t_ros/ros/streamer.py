@@ -16,7 +16,6 @@ interpreter's lock. The executor is left with parameters and simulated time.
 
 from __future__ import annotations
 
-import array
 import gc
 import sys
 import time
@@ -27,7 +26,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.core.errors import Gr00tError
@@ -38,12 +36,15 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.outputs import to_time
 from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo
 from gr00t_ros.ros.player import Player
+from gr00t_ros.ros.points import POINTS, Points
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.spin import run_node
 from gr00t_ros.ros.streamer_settings import declare_settings
 from gr00t_ros.ros.trajectory import parse_trajectory
 
 LEAVE_S = 2.0
+RELEASE_S = 2.5
+"""The arms of a robot that were taken over are given back for so long (core/low_cmd.RAMP_NS)."""
 _STATE_NS, _DIAGNOSTICS_NS = 20_000_000, 1_000_000_000
 _FRESH_NS = 200_000_000  # a joint state older than this says nothing of where the robot is
 WAKE_S = 0.25
@@ -66,9 +67,7 @@ class Streamer(Node):
         self._player = Player(settings.joints, settings.max_jump_rad)
         self._measured: tuple[int, Positions] | None = None
         self._rejected, self._last_rejection = 0, ""
-        self._commands = self.create_publisher(
-            Float64MultiArray, settings.command_topic, qos.COMMAND
-        )
+        self._points: Points = POINTS[settings.command_type](self, settings)
         self._states = self.create_publisher(ControllerState, "~/controller_state", qos.SENSOR)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._joints = PulledSubscription(self, (JointState,), "/joint_states", raw=False)
@@ -92,7 +91,7 @@ class Streamer(Node):
         gc.freeze()  # what is there now stays: collections then cost microseconds
         self.get_logger().info(
             f"waiting for windows on {self._windows.topic}, for {len(settings.joints)} joints "
-            f"at {settings.rate_hz} Hz to {self._commands.topic_name}"
+            f"at {settings.rate_hz} Hz to {self._points.topic}"
         )
 
     def leave(self) -> None:
@@ -102,6 +101,11 @@ class Streamer(Node):
         while self._player.moves(self._clock_of_plan.now_ns()) and time.monotonic() < deadline_s:
             self._spin_leaving()
         time.sleep(2.0 / self._settings.rate_hz)  # the end itself is a point to be sent
+        self._points.release(time.monotonic_ns())
+        deadline_s = time.monotonic() + RELEASE_S
+        while not self._points.released and time.monotonic() < deadline_s:
+            self._spin_leaving()
+        time.sleep(2.0 / self._settings.rate_hz)  # a weight of 0 is to be sent
         self._thread.stop()
 
     def _spin_leaving(self) -> None:
@@ -118,7 +122,7 @@ class Streamer(Node):
         """
         steady_ns, now_ns = time.monotonic_ns(), self._clock_of_plan.now_ns()
         wrong = self._player.tell_time(now_ns, steady_ns)
-        self._stream(now_ns)
+        self._stream(now_ns, steady_ns)
         if wrong:
             self.get_logger().error(wrong)
         for work in (self._take_window, self._report_state, self._diagnose):
@@ -126,15 +130,24 @@ class Streamer(Node):
             if time.monotonic_ns() - steady_ns > self._spare_ns:
                 return  # the next point is nearer than what is left to do
 
-    def _stream(self, now_ns: int) -> None:
+    def _stream(self, now_ns: int, steady_ns: int) -> None:
         motion = self._player.sample(now_ns)
         if motion is not None:
-            self._commands.publish(Float64MultiArray(data=array.array("d", motion[0])))
+            self._points.send(motion[0], steady_ns)
+        elif self._points.holds_first and now_ns and not self._leaving:
+            self._pull()
+            measured = self._measured_now()
+            if measured is not None:
+                self._player.hold(measured, now_ns)
 
-    def _take_window(self, now_ns: int, _steady_ns: int) -> None:
+    def _take_window(self, now_ns: int, steady_ns: int) -> None:
         """Have a window that has come played from now on, or say why not."""
         message = None if self._leaving else self._windows.take()
         if message is None:
+            return
+        refused = self._points.refuses(steady_ns)
+        if refused:
+            self._reject(refused)
             return
         self._pull()
         window = parse_trajectory(message, self._settings.joints, self._clock_of_plan.offset_ns())
@@ -175,7 +188,8 @@ class Streamer(Node):
         """What is played at `now_ns`, for the policy node's starts (design decision 11).
 
         Before the first window it is the measured position, where that window has to begin: so
-        the node sees a streamer that plays nothing of what it sends.
+        the node sees a streamer that plays nothing of what it sends. While the robot takes no
+        windows its speed is told as 0, and so no start is made.
         """
         if steady_ns < self._state_due_ns:
             return
@@ -195,7 +209,7 @@ class Streamer(Node):
             feedback=JointTrajectoryPoint(positions=measured.tolist()),
             error=JointTrajectoryPoint(positions=(motion[0] - measured).tolist()),
             output=JointTrajectoryPoint(positions=position),
-            speed_scaling_factor=1.0,
+            speed_scaling_factor=0.0 if self._points.refuses(steady_ns) else 1.0,
         )
         message.header.stamp = to_time(now_ns + self._clock_of_plan.offset_ns())
         self._states.publish(message)
@@ -217,7 +231,7 @@ class Streamer(Node):
             "last rejection": self._last_rejection,
         }
         status = DiagnosticStatus(
-            name=f"gr00t_streamer: {self._commands.topic_name}",
+            name=f"gr00t_streamer: {self._points.topic}",
             level=level,
             message=text,
             values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
@@ -228,6 +242,9 @@ class Streamer(Node):
 
     def _condition(self, now_ns: int) -> tuple[bytes, str]:
         topic = self._settings.command_topic
+        refused = self._points.refuses(time.monotonic_ns())
+        if refused:
+            return DiagnosticStatus.WARN, refused
         if self.count_publishers(topic) > 1:
             return DiagnosticStatus.ERROR, f"another publisher commands {topic}: stop it"
         if now_ns == 0:

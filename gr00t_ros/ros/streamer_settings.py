@@ -20,6 +20,9 @@ class StreamerSettings:
     joints: tuple[str, ...]
     window_topic: str
     command_topic: str
+    command_type: str  # a key of points.POINTS
+    stiffness: tuple[float, ...]
+    damping: tuple[float, ...]
     rate_hz: int
     max_jump_rad: float
     realtime_priority: int
@@ -29,6 +32,11 @@ _REQUIRED = {
     "joints": (Parameter.Type.STRING_ARRAY, "Joints in the controller's order; no more, no fewer"),
     "window_topic": (Parameter.Type.STRING, "Where the policy node publishes its windows"),
     "command_topic": (Parameter.Type.STRING, "The forward command controller's commands topic"),
+}
+COMMAND_TYPES = ("float64_multi_array", "unitree_low_cmd", "wbc_upper_body")
+_GAINS = {
+    "stiffness": "unitree_low_cmd: stiffness of each joint, N m/rad",
+    "damping": "unitree_low_cmd: damping of each joint, N m s/rad",
 }
 _OPTIONAL: dict[str, tuple[int | float, int | float, int | float, str]] = {
     # name: default, least, most, meaning
@@ -42,13 +50,24 @@ def declare_settings(node: Node) -> StreamerSettings:
     """Declare the parameters and return them; raises SettingsError naming what is missing."""
     for name, (kind, meaning) in _REQUIRED.items():
         node.declare_parameter(name, kind, ParameterDescriptor(description=meaning, read_only=True))
+    kinds = f"What the points are sent as: {', '.join(COMMAND_TYPES)}"
+    descriptor = ParameterDescriptor(description=kinds, read_only=True)
+    node.declare_parameter("command_type", COMMAND_TYPES[0], descriptor)
+    for name, meaning in _GAINS.items():
+        descriptor = ParameterDescriptor(description=meaning, read_only=True)
+        node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor)
     for name, (default, low, high, meaning) in _OPTIONAL.items():
         node.declare_parameter(name, default, _ranged(default, low, high, meaning))
-    values = {field.name: _value(node, field.name) for field in fields(StreamerSettings)}
+    names = [field.name for field in fields(StreamerSettings) if field.name not in _GAINS]
+    values = {name: _value(node, name) for name in names}
     joints = tuple(values.pop("joints"))
+    if values["command_type"] not in COMMAND_TYPES:
+        got = values["command_type"]
+        raise SettingsError(f"command_type: got {got!r}, expected one of {COMMAND_TYPES}")
     if len(set(joints)) != len(joints):
         raise SettingsError(f"joints: got {list(joints)}, expected each name once")
-    return StreamerSettings(joints=joints, **values)
+    gains = {name: _array(node, name) for name in _GAINS}
+    return StreamerSettings(joints=joints, **gains, **values)
 
 
 def _ranged(default: float, low: float, high: float, meaning: str) -> ParameterDescriptor:
@@ -60,6 +79,13 @@ def _ranged(default: float, low: float, high: float, meaning: str) -> ParameterD
         limits = FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
         descriptor.floating_point_range = [limits]
     return descriptor
+
+
+def _array(node: Node, name: str) -> tuple[float, ...]:
+    try:
+        return tuple(node.get_parameter(name).value or ())
+    except ParameterUninitializedException:
+        return ()
 
 
 def _value(node: Node, name: str) -> Any:
