@@ -13,7 +13,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "gr00t_ros"
 
 ROS = frozenset(
-    "ament_index_python builtin_interfaces control_msgs cv_bridge diagnostic_msgs geometry_msgs "
+    "ament_index_python builtin_interfaces control_msgs controller_manager_msgs cv_bridge "
+    "diagnostic_msgs geometry_msgs "
     "gr00t_ros.msg gr00t_ros.srv lifecycle_msgs rcl_interfaces rclpy rosgraph_msgs sensor_msgs "
     "std_msgs std_srvs trajectory_msgs".split()
 )

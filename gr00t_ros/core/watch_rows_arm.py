@@ -59,6 +59,21 @@ ARM: tuple[Watch, ...] = (
         note="a controller whose state nobody has ever published is not watched",
     ),
     Watch(
+        "controller_inactive",
+        "the controller's state as controller_manager tells it",
+        _FAULT,
+        (
+            # ours: control.md 3 has no number for it
+            Threshold("between two questions", "s", 0.9, home="constant"),
+            Threshold("age of an answer that says nothing any more", "s", 3.0, home="constant"),
+        ),
+        "The controller was deactivated, unloaded or replaced by another one.",
+        "activate the controller, then call ~/reset",
+        "ros.controller_manager.ControllerManager",
+        note="asked where controller_manager_msgs is installed and parameter controller_manager "
+        "names its node; what it never listed is a driver's own, and controller_silent's",
+    ),
+    Watch(
         "speed_scaling",
         "the controller's speed scaling factor",
         _FAULT,

@@ -25,6 +25,7 @@ from gr00t_ros.msg import ActionChunk
 from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.answers import Answers
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.controller_manager import ControllerManager, controllers_of
 from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.described_limits import DescribedLimits
 from gr00t_ros.ros.inputs import Inputs
@@ -132,6 +133,8 @@ class Configured:
         # In shadow nobody is commanded: nobody has to listen.
         readers = {} if values.shadow else command_readers(node, robot)
         self._rivals = Rivals(node, tuple(readers))
+        controllers = {} if values.shadow else controllers_of(node, robot)
+        self._manager = ControllerManager(node, values.controller_manager, controllers)
         self._checks = RobotChecks(
             node,
             self.inputs,
@@ -139,14 +142,15 @@ class Configured:
             readers,
             self._rivals,
             ControllerParameters(node, tuple(readers)),
+            self._manager,
             DescribedLimits(node, robot),
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._look = node.create_timer(LOOK_S, self._rivals.look, clock=steady)
+        self._look = node.create_timer(LOOK_S, self._look_around, clock=steady)
         self.watches = RunningWatches(
             self.surroundings,
             self._operator,
-            self._rivals,
+            (self._rivals, self._manager),
             self.queries,
             robot,
             self.clock,
@@ -267,8 +271,14 @@ class Configured:
         self.inputs.destroy()
         self.outputs.destroy()
         self._checks.controllers.destroy()
+        self._manager.destroy()
         self._checks.limits.destroy()
         self._node.destroy_publisher(self._chunks)
+
+    def _look_around(self) -> None:
+        """Once a second, what the other threads then read."""
+        self._rivals.look()
+        self._manager.look()
 
     def _on_e_stop(self, reason: str) -> None:
         def latch(session: Session, now_ns: int) -> None:

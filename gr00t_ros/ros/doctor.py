@@ -23,6 +23,7 @@ from gr00t_ros.core.unsettled import open_marks, settled_names
 from gr00t_ros.ros import doctor_rows as rows
 from gr00t_ros.ros import parameters, settings
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.controller_manager import ControllerManager, controllers_of
 from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.described_limits import DescribedLimits
 from gr00t_ros.ros.doctor_rows import FAIL, PASS, WARN, Row
@@ -67,6 +68,11 @@ class Doctor:
             readers,
             Rivals(node, tuple(readers)),
             ControllerParameters(node, tuple(readers)),
+            ControllerManager(
+                node,
+                values.controller_manager,
+                {} if values.shadow else controllers_of(node, self.embodiment),
+            ),
             DescribedLimits(node, self.embodiment),
         )
         self.traffic = Traffic(node, self.embodiment)
@@ -83,6 +89,7 @@ class Doctor:
                 self._worst_late_s = max(self._worst_late_s, now_s - due_s)
                 self._checks.inputs.pull()
                 self._checks.controllers.poll()
+                self._checks.manager.look()
                 due_s += PULL_PERIOD_NS / 1e9
                 due_s = max(due_s, now_s)
             self._executor.spin_once(timeout_sec=max(0.0, due_s - time.monotonic()))

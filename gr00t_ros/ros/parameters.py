@@ -28,6 +28,7 @@ class Parameters:
     settled: str
     instruction: str
     shadow: bool
+    controller_manager: str
     host: str
     port: int
     timeout_ms: int
@@ -100,6 +101,11 @@ TABLE: dict[str, Row] = {
     "shadow": Row(
         False,
         "Run without commanding: windows go to ~/shadow/OUTPUT, none to a controller",
+        read_only=True,
+    ),
+    "controller_manager": Row(
+        "/controller_manager",
+        "controller_manager's node, asked which controllers are active; empty: nobody is asked",
         read_only=True,
     ),
     "host": Row("127.0.0.1", "Host of the GR00T policy server", read_only=True),

@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.core.watchdog import Finding, Reaction
+from gr00t_ros.ros.controller_manager import ControllerManager
 from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.described_limits import DescribedLimits
 from gr00t_ros.ros.inputs import Inputs
@@ -31,6 +32,7 @@ class RobotChecks:
     readers: Mapping[str, str]
     rivals: Rivals
     controllers: ControllerParameters
+    manager: ControllerManager
     limits: DescribedLimits
 
     def streams(self, now_ns: int) -> list[str]:
@@ -42,6 +44,7 @@ class RobotChecks:
         if not self.readers:
             return []
         problems = output_problems(self.node, self.readers, self.rivals)
+        problems += [found.reason for found in self.manager.findings()]
         return problems + self.controllers.problems() + self.limits.problems()
 
     def observation(self) -> list[str]:

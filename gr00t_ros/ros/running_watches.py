@@ -23,6 +23,7 @@ from gr00t_ros.core.watch_clock import ClockDoubt, ClockJump, SilentClock
 from gr00t_ros.core.watch_motion import TrackingError, reference_against_plan
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.controller_manager import ControllerManager
 from gr00t_ros.ros.operator_watches import OperatorWatches
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.policy_watches import PolicyWatches
@@ -41,7 +42,7 @@ class RunningWatches:
         self,
         surroundings: Surroundings,
         operator: OperatorWatches,
-        rivals: Rivals,
+        commands: tuple[Rivals | ControllerManager, ...],
         queries: Queries,
         embodiment: Embodiment,
         clock: PlanClock,
@@ -49,11 +50,12 @@ class RunningWatches:
         values: Parameters,
         server: str,
     ) -> None:
-        """Watch what `surroundings` and `rivals` tell, by the thresholds of `values`.
+        """Watch what `surroundings` and `commands` tell, by the thresholds of `values`.
 
-        `replay` is the session's, asked for what it has sent.
+        `commands` watch who commands the controllers and which are active; `replay` is the
+        session's, asked for what it has sent.
         """
-        self._around, self._rivals, self._clock = surroundings, rivals, clock
+        self._around, self._commands, self._clock = surroundings, commands, clock
         self._operator = operator
         self._limits, self._replay = embodiment.limits, replay
         ends = accumulate(len(output.names) for output in embodiment.outputs)
@@ -88,7 +90,7 @@ class RunningWatches:
         clocks = tuple(self._clocks())  # after the ages: a jump that they show is found as well
         found = (
             *self._operator.findings(),
-            *self._rivals.findings(),
+            *(found for watch in self._commands for found in watch.findings()),
             *self._controllers(steady_ns),
             *self._plans(mode),
             *clocks,

@@ -1,0 +1,167 @@
+"""controller_manager's list: which controllers it says are not active, and when it says nothing.
+
+Stand-ins for its interface, which only robots have: what is shown is our side of the service.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from rclpy.task import Future
+
+from gr00t_ros.core.watchdog import Reaction
+from gr00t_ros.ros import controller_manager
+from gr00t_ros.ros.controller_manager import ASK_S, ControllerManager, controllers_of
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+
+SERVICE = SimpleNamespace(Request=SimpleNamespace)
+NAMES = {"arm": "fr3_arm_controller", "gripper": "gripper_controller"}
+
+
+class Client:
+    """controller_manager as the node's client sees it: it answers when told to."""
+
+    def __init__(self) -> None:
+        self.ready, self.futures, self.given_up = True, [], []
+
+    def service_is_ready(self) -> bool:
+        return self.ready
+
+    def call_async(self, request: Any) -> Future:
+        self.futures.append(Future())
+        return self.futures[-1]
+
+    def remove_pending_request(self, future: Future) -> None:
+        self.given_up.append(future)
+
+    def answer(self, **states: str) -> None:
+        """The newest question's answer: controller -> state."""
+        listed = [SimpleNamespace(name=name, state=state) for name, state in states.items()]
+        self.futures[-1].set_result(SimpleNamespace(controller=listed))
+
+
+class Rig:
+    """A watch, the client that it has, and the steady time."""
+
+    def __init__(self, monkeypatch: Any, namespace: str = "/controller_manager") -> None:
+        self.client, self.services, self.now_s = Client(), [], 100.0
+        node = SimpleNamespace(create_client=self._create, destroy_client=self.services.remove)
+        monkeypatch.setattr(controller_manager.time, "monotonic", lambda: self.now_s)
+        self.watch = ControllerManager(node, namespace, NAMES, SERVICE)
+
+    def _create(self, service: Any, name: str) -> Client:
+        assert service is SERVICE
+        self.services.append(name)
+        return self.client
+
+    def after(self, seconds: float) -> None:
+        """So much later the caller's timer comes."""
+        self.now_s += seconds
+        self.watch.look()
+
+    def hear(self, **states: str) -> list[str]:
+        """What is found after the next answer."""
+        self.after(1.0)
+        self.client.answer(**states)
+        return [found.reason for found in self.watch.findings()]
+
+
+@pytest.fixture
+def rig(monkeypatch: Any) -> Rig:
+    """Nothing was asked yet."""
+    return Rig(monkeypatch)
+
+
+@pytest.mark.parametrize("state", ["inactive", "unconfigured", "finalized", "something new"])
+def test_a_controller_that_is_not_active_is_a_fault_that_names_it_and_its_state(rig, state) -> None:
+    """And what to do; the other one is active."""
+    assert rig.hear(fr3_arm_controller=state, gripper_controller="active", other="inactive") == [
+        f"controller fr3_arm_controller of output arm is {state} by /controller_manager, expected "
+        "active; activate the controller, then call ~/reset"
+    ]
+    (found,) = rig.watch.findings()
+    assert (found.watch, found.reaction) == ("controller_inactive", Reaction.FAULT)
+
+
+def test_a_controller_that_is_active_again_is_no_finding(rig) -> None:
+    """A reset is then accepted."""
+    assert len(rig.hear(fr3_arm_controller="inactive", gripper_controller="inactive")) == 2
+    assert rig.hear(fr3_arm_controller="active", gripper_controller="active") == []
+
+
+def test_a_controller_that_was_unloaded_is_a_finding_and_one_never_listed_is_none(rig) -> None:
+    """A driver that is no part of ros2_control is watched by the age of its state alone."""
+    assert rig.hear(fr3_arm_controller="active") == []
+    assert [reason[:79] for reason in rig.hear(joint_state_broadcaster="active")] == [
+        "controller fr3_arm_controller of output arm is not loaded any more by /controll"
+    ]
+    assert len(rig.hear()) == 1
+    assert rig.hear(fr3_arm_controller="active") == []
+
+
+@pytest.mark.parametrize(("age_s", "says"), [(2.999, 1), (3.0, 1), (3.001, 0), (1e6, 0)])
+def test_an_old_answer_says_nothing(rig, age_s, says) -> None:
+    """A manager that died with its controllers is controller_silent's."""
+    rig.hear(fr3_arm_controller="inactive")
+    rig.now_s += age_s
+    assert len(rig.watch.findings()) == says
+
+
+def test_it_asks_about_once_a_second_and_one_question_at_a_time(rig) -> None:
+    """However often it is called, and whether or not somebody answers."""
+    rig.watch.look()
+    for _ in range(10):
+        rig.after(0.2)
+    assert len(rig.client.futures) == 1 and rig.client.given_up == []
+    rig.after(1.0)  # the answer is overdue
+    assert rig.client.given_up == rig.client.futures[:1] and len(rig.client.futures) == 2
+    rig.client.answer(fr3_arm_controller="active")
+    rig.after(ASK_S / 2)
+    assert len(rig.client.futures) == 2
+    rig.after(ASK_S / 2)
+    assert len(rig.client.futures) == 3
+
+
+def test_nobody_there_is_nothing_to_wait_for(rig) -> None:
+    """Started later it is asked then."""
+    rig.client.ready = False
+    rig.after(1.0)
+    assert rig.client.futures == [] and rig.watch.findings() == ()
+    rig.client.ready = True
+    assert len(rig.hear(fr3_arm_controller="inactive")) == 1
+
+
+def test_a_question_that_failed_is_asked_again(rig) -> None:
+    """The last answer stands until it is too old."""
+    rig.hear(fr3_arm_controller="inactive")
+    rig.after(1.0)
+    rig.client.futures[-1].set_exception(RuntimeError("gone"))
+    assert len(rig.watch.findings()) == 1
+    assert rig.hear(fr3_arm_controller="active") == []
+
+
+def test_an_empty_namespace_and_a_machine_without_the_interface_ask_nobody(monkeypatch) -> None:
+    """The service's name is that of the parameter."""
+    assert Rig(monkeypatch, "/left/controller_manager").services == [
+        "/left/controller_manager/list_controllers"
+    ]
+    none = Rig(monkeypatch, "")
+    none.after(1.0)
+    assert none.services == [] and none.watch.findings() == ()
+    without = ControllerManager(SimpleNamespace(), "/controller_manager", NAMES, None)
+    without.look()
+    assert without.findings() == ()
+    without.destroy()
+
+
+def test_the_controller_of_an_output_is_the_owner_of_its_command_topic() -> None:
+    """As remapped on the command line."""
+    robot = load_embodiment("franka_droid")
+    node = SimpleNamespace(resolve_topic_name=lambda topic: topic.replace("fr3", "left"))
+    assert controllers_of(node, robot) == {
+        "arm": "left_arm_controller",
+        "gripper": "gripper_controller",
+    }
