@@ -9,6 +9,7 @@
     ├── RotationError          numbers that are no rotation: the caller says whose
     ├── BagError               yours: a bag that cannot be read, played or written
     ├── PlanError              ours: a plan that would break its own promise was not made
+    ├── SimulationError        ours: a simulated world that lost its numbers
     ├── ModeError              ours: an event that the mode table does not know in this mode
     ├── WireError              theirs: bytes that are no valid message
     │   └── TooLargeError      theirs: more bytes than the cap allows
@@ -62,6 +63,10 @@ class BagError(Gr00tError):
 
 class PlanError(Gr00tError):
     """A plan cannot be made that keeps its limits; nothing was published."""
+
+
+class SimulationError(Gr00tError):
+    """The simulated world lost its numbers: nothing that it says afterwards is of use."""
 
 
 class ModeError(Gr00tError):

@@ -10,12 +10,20 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.errors import SimulationError
 from gr00t_ros.sim.description import LinkPose, RobotDescription
 
 Array = NDArray[np.float64]
 
-# Newton metre seconds per radian: against it the strongest servo gets 1 mrad/s.
-_BLOCKED_DAMPING = 1e5
+# Dry friction that no servo overcomes, Nm, and hardly soft: under the strongest one it creeps by
+# less than 1 mrad/s. (Damping that did as much threw a moving arm's acceleration out of bounds.)
+_BLOCKED_FRICTION_NM = 1e4
+_BLOCKED_IMPEDANCE = 0.9999
+_UNSTABLE = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+)
 
 
 class Simulation:
@@ -35,7 +43,8 @@ class Simulation:
         ranges = [joint.range_rad or (-np.inf, np.inf) for joint in robot.joints]
         self._lower, self._upper = np.array(ranges).T
         self._arm = self._qvel[robot.columns(robot.controllers[0].joints)]
-        self._arm_damping = self.model.dof_damping[self._arm].copy()
+        self._arm_friction = self.model.dof_frictionloss[self._arm].copy()
+        self._arm_impedance = self.model.dof_solimp[self._arm].copy()
         self.data.qpos[self._qpos] = robot.ready_rad
         self.set_targets(robot.ready_rad)
         mujoco.mj_forward(self.model, self.data)
@@ -56,12 +65,25 @@ class Simulation:
         self.data.ctrl[self._servos] = clipped * self._gain
 
     def step(self) -> None:
-        """Advance by one time step of 2 ms."""
+        """Advance by one time step of 2 ms.
+
+        Raises SimulationError where the numbers ran away: MuJoCo itself then starts a new world,
+        and an arm that is suddenly elsewhere would be taken for the node's doing.
+        """
         mujoco.mj_step(self.model, self.data)
+        if any(self.data.warning[kind].number for kind in _UNSTABLE):
+            raise SimulationError(
+                f"physics: the simulation is unstable at {self.time:.3f} s, expected finite motion"
+            )
 
     def block_arm(self, blocked: bool) -> None:
         """Hold the first controller's joints, whatever their servos do, or let them go."""
-        self.model.dof_damping[self._arm] = _BLOCKED_DAMPING if blocked else self._arm_damping
+        impedance = self._arm_impedance.copy()
+        if blocked:
+            impedance[:, :2] = _BLOCKED_IMPEDANCE
+        friction = _BLOCKED_FRICTION_NM if blocked else self._arm_friction
+        self.model.dof_frictionloss[self._arm] = friction
+        self.model.dof_solimp[self._arm] = impedance
 
     def put_cubes_back(self) -> None:
         """Lay every free thing where the layout had it, at rest."""

@@ -22,6 +22,8 @@ from gr00t_ros.core.sampler import JtcSampler, Trajectory
 
 MS = 1_000_000
 START_NS = 1_000 * MS
+LAG_ROWS = 30
+"""How far a joint follows behind its command, ms."""
 TOLERANCE = {"velocity": 1e-9, "acceleration": 1e-6, "jerk": 1e-3}
 
 # limits.md: FR3, libfranka's position-dependent velocity limits, and the shipped defaults of
@@ -63,7 +65,8 @@ def fr3_limits(jump: float = 0.15) -> JointLimits:
 class Network:
     """What happens to windows between the node and the controller, and to the node itself.
 
-    step_ns: the robot's clock is set forward by so much at step_at_ns, between two messages.
+    step_ns: the robot's clock is set forward by so much at step_at_ns, between two messages; or,
+    with step_in_flight, while one is under way that arrives afterwards.
     """
 
     jitter_ns: int = 20 * MS
@@ -76,6 +79,7 @@ class Network:
     death_ns: int | None = None
     step_at_ns: int | None = None
     step_ns: int = 0
+    step_in_flight: bool = False
 
 
 @dataclass
@@ -118,7 +122,7 @@ def play(
     waiting = sorted(events, key=lambda event: event[0])
     under_way: list[tuple[int, Trajectory]] = []
     record = Record(start_ns, np.empty((duration_ns // MS, len(held))), [])
-    tick_ns, lost_running, robot_offset_ns, played_offset_ns = start_ns, 0, 0, 0
+    tick_ns, lost_running, stepped_ns = start_ns, 0, 0
     for index in range(duration_ns // MS):
         now_ns = start_ns + index * MS
         alive = network.death_ns is None or now_ns < network.death_ns
@@ -137,23 +141,29 @@ def play(
                 copies = 0 if drop else 1 + int(rng.random() < network.doubled)
                 for _ in range(copies):
                     delay_ns = int(rng.integers(0, network.jitter_ns + 1))
-                    under_way.append((sent_ns + delay_ns, _stamped(window, robot_offset_ns)))
-        if network.step_at_ns is not None and now_ns >= network.step_at_ns and not under_way:
-            robot_offset_ns = network.step_ns
-        robot_ns = now_ns + robot_offset_ns + network.offset_ns
+                    under_way.append((sent_ns + delay_ns, _stamped(window, stepped_ns)))
+        if (
+            network.step_at_ns is not None
+            and now_ns >= network.step_at_ns
+            and (bool(under_way) is network.step_in_flight)
+        ):
+            stepped_ns = network.step_ns
+        robot_ns = now_ns + network.offset_ns
         for due in sorted((m for m in under_way if m[0] <= now_ns), key=lambda m: m[0]):
             under_way.remove(due)
-            # JTC's trajectory time runs on with its own period after a message's first sample
-            played_offset_ns = robot_offset_ns + network.offset_ns
-            reason = jtc.accept(due[1], robot_ns, held)
+            # Trajectory time runs on with the controller's own period: its clock, and a step of
+            # it, count where a message is taken up, and nowhere else.
+            late = max(index - LAG_ROWS, 0)  # a joint is where it was commanded to be before
+            measured = record.position[late] if index else held
+            reason = jtc.accept(_stamped(due[1], -stepped_ns), robot_ns, measured)
             if reason is not None:
                 record.rejections.append(reason)
-        record.position[index] = jtc.sample(now_ns + played_offset_ns)[0]
+        record.position[index] = jtc.sample(robot_ns)[0]
     return record
 
 
-def _stamped(window: Window, offset_ns: int) -> Trajectory:
-    """The message: the stamp moved from the plan clock to the robot's."""
+def _stamped(window: Trajectory, offset_ns: int) -> Trajectory:
+    """The message, its stamp moved from the plan clock to the robot's, or back."""
     return Trajectory(
         window.stamp_ns + offset_ns,
         window.times_ns,

@@ -9,6 +9,7 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from closed_loop import NEEDS_MODEL  # noqa: E402
 
+from gr00t_ros.core.errors import SimulationError  # noqa: E402
 from gr00t_ros.core.rotation import matrix_from_quaternion  # noqa: E402
 from gr00t_ros.sim.franka import robot  # noqa: E402
 from gr00t_ros.sim.franka.kinematics import HOME_RAD, VELOCITY_RAD_S, flange_pose  # noqa: E402
@@ -151,6 +152,29 @@ def test_a_blocked_arm_stays_and_a_freed_one_follows(simulation):
     simulation.block_arm(False)
     run(simulation, 1.0)
     assert np.abs(simulation.joint_state()[1][:7] - HOME_RAD - 0.2).max() < 0.01
+
+
+def test_an_arm_that_is_blocked_in_motion_stops_there(simulation):
+    """Within milliradians, and the numbers stay sound when it is freed."""
+    for _ in range(500):
+        swing = 0.4 * np.sin(2.0 * simulation.time)
+        simulation.set_targets(np.append(HOME_RAD + swing, 0.0))
+        simulation.step()
+    there = simulation.joint_state()[1][:7].copy()
+    assert np.abs(simulation.joint_state()[2][:7]).max() > 0.2
+    simulation.block_arm(True)
+    run(simulation, 0.5)
+    assert np.abs(simulation.joint_state()[1][:7] - there).max() < 0.01
+    simulation.block_arm(False)
+    run(simulation, 1.0)
+    assert np.abs(simulation.joint_state()[1][:7] - HOME_RAD - swing).max() < 0.01
+
+
+def test_a_simulation_that_is_unstable_is_an_error(simulation):
+    """MuJoCo says a line on stderr, and starts a new world."""
+    simulation.data.qvel[0] = 1e12
+    with pytest.raises(SimulationError, match="unstable"):
+        simulation.step()
 
 
 def test_cubes_that_are_put_back_lie_where_the_layout_had_them(simulation):
