@@ -1,0 +1,58 @@
+"""A policy that takes and answers exactly what its embodiment tag says, and moves every joint.
+
+Each column of each key goes its own way, so that no two joints, keys or outputs can be taken for
+one another. Knows the tag's shapes (tag_shapes), not the embodiment file.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tag_shapes import TagShapes
+
+from gr00t_ros.sidecar.strict import check_nested, check_widths
+
+REACH = 0.1
+"""How far the last column of a key goes within a chunk, in the key's own unit; the first less."""
+STARTS = {"base_height_command": 0.7}
+"""Of keys that no state says the present value of; 0 for others."""
+
+
+def reach(width: int) -> NDArray[np.float32]:
+    """(D,) how far each column goes."""
+    return (REACH * (1 + np.arange(width)) / width).astype(np.float32)
+
+
+class TagPolicy:
+    """Strict in what it takes; answers ramps from the state that it was shown."""
+
+    def __init__(self, shapes: TagShapes) -> None:
+        self._shapes = shapes
+        self.modality = shapes.modality()
+        self.asked = 0
+
+    def __call__(
+        self, observation: Mapping[str, Any], options: Mapping[str, Any] | None
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+        """Return (1, H, D) float32 chunks; raises ObservationError for any other shape."""
+        check_nested(observation, self.modality)
+        check_widths(observation, self._shapes.state)
+        self.asked += 1
+        state = observation["state"]
+        return {key: self._rows(key, width, state) for key, (width, _) in self._actions()}, {}
+
+    def reset(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Do nothing: there is no memory."""
+        return {}
+
+    def _actions(self) -> Any:
+        return self._shapes.action.items()
+
+    def _rows(self, key: str, width: int, state: Mapping[str, Any]) -> NDArray[np.float32]:
+        start = np.full((1, 1, width), STARTS.get(key, 0.0), np.float32)
+        if key in state and state[key].shape[-1] == width:
+            start = state[key][:, -1:]
+        along = np.linspace(0.0, 1.0, self._shapes.horizon, dtype=np.float32)
+        rows: NDArray[np.float32] = start + along[None, :, None] * reach(width)
+        return rows
