@@ -32,11 +32,13 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 # The core in the order of the data: a file imports only files above it.
 CORE = (
-    "errors rotation schema limits streams actions kinematics workspace unsettled embodiment "
+    "errors rotation turn schema limits streams "
+    "pose_limits pose_follower pose_output pose_course poses "
+    "actions kinematics workspace unsettled embodiment "
     "modality fit buffer state observation "
     "chunk reference guard "
     "stop shaper sampler pace plan replay_settings coverage planner replay "
-    "low_cmd wbc_goal turn pose_limits pose_follower pose_course "
+    "low_cmd wbc_goal "
     "watchdog pause_reason settling mode session_settings stops asking session latency offset "
     "watch_row watch_rows_inputs watch_rows_policy watch_rows_arm watch_table watch_document "
     "shadow_error watch_camera watch_clock watch_sidecar watch_streams watch_motion watch_operator"

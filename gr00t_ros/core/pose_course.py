@@ -69,16 +69,17 @@ class PoseCourse:
         self._motions = [self._follower.standing(held)]
         self._first, self._chunk, self._to_say = now_ns // self._knot_ns, None, _REPEATS
 
-    def follow(self, chunk: PoseChunk, now_ns: int) -> str:
-        """Follow the chunk once what is committed has played, or return why it is refused."""
+    def judge(self, chunk: PoseChunk, now_ns: int) -> str:
+        """Why the chunk must not be followed from now on, empty when it may."""
         if not self._motions:
             return "pose: got a chunk, expected a start before it"
-        if chunk.deltas:
-            chunk = self._summed(chunk)
-        splice_ns = (now_ns // self._knot_ns + self._commit) * self._knot_ns
-        reason = self._unfit(chunk, splice_ns)
+        return self._unfit(self._summed(chunk), self._splice_ns(now_ns))
+
+    def follow(self, chunk: PoseChunk, now_ns: int) -> str:
+        """Follow the chunk once what is committed has played, or return why it is refused."""
+        reason = self.judge(chunk, now_ns)
         if not reason:
-            self._chunk, self._to_say = chunk, _REPEATS
+            self._chunk, self._to_say = self._summed(chunk), _REPEATS
         return reason
 
     def stop(self) -> None:
@@ -131,6 +132,9 @@ class PoseCourse:
         elif knot * self._knot_ns - lag_ns > chunk.stamp_ns + len(chunk.steps) * chunk.step_ns:
             self._chunk = None
 
+    def _splice_ns(self, now_ns: int) -> int:
+        return (now_ns // self._knot_ns + self._commit) * self._knot_ns
+
     def _motion(self, knot: int) -> PoseMotion:
         return self._motions[min(max(knot - self._first, 0), len(self._motions) - 1)]
 
@@ -139,6 +143,8 @@ class PoseCourse:
 
         Not from the measured one: what the arm sags below its command would be added each time.
         """
+        if not chunk.deltas:
+            return chunk
         at = self._motion(chunk.stamp_ns // self._knot_ns).pose
         poses = [at]
         for delta in chunk.steps:

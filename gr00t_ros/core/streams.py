@@ -115,7 +115,7 @@ def _state(key: str, place: Place, default_rate_hz: float) -> StateStream:
         names=at["names"].names() if "names" in at else (),
         scale=at["scale"].interval() if "scale" in at else None,
         encode=at["encode"].choice("xyz_rot6d_rows") if "encode" in at else None,
-        rotate=_rotation(at["rotate"]) if "rotate" in at else None,
+        rotate=read_rotation(at["rotate"]) if "rotate" in at else None,
         delta_indices=_delta_indices(at["delta_indices"]) if "delta_indices" in at else (0,),
         rate_hz=_rate(at, default_rate_hz),
         frame=at["frame"].text() if "frame" in at else None,
@@ -140,7 +140,8 @@ def _delta_indices(place: Place) -> tuple[int, ...]:
     return deltas
 
 
-def _rotation(place: Place) -> tuple[tuple[float, ...], ...]:
+def read_rotation(place: Place) -> tuple[tuple[float, ...], ...]:
+    """The rows of a 3x3 rotation matrix."""
     rows = tuple(tuple(item.number(-1.0, 1.0) for item in row.items()) for row in place.items())
     if [len(row) for row in rows] != [3, 3, 3]:
         raise place.error("a 3x3 rotation matrix")

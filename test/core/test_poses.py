@@ -1,0 +1,69 @@
+"""Several end effectors at once: one chunk is followed by all or by none, starts, stops, rest."""
+
+import pytest
+from test_pose_course import KNOT, MS, line
+from test_pose_follower import LIMITS, pose
+
+from gr00t_ros.core.errors import PlanError
+from gr00t_ros.core.pose_output import PoseOutput
+from gr00t_ros.core.poses import Poses
+
+OUTPUTS = tuple(
+    PoseOutput(name, "pose_stamped", f"/{name}", "base", (), "xyz_axis_angle", name, LIMITS)
+    for name in ("left", "right")
+)
+
+
+def both(now_ns=0, left=None, right=None):
+    """Two end effectors that have begun."""
+    made = Poses(OUTPUTS, KNOT, 60 * MS, 400 * MS)
+    made.start(now_ns, {"left": left or pose(), "right": right or pose(y=-0.2)})
+    return made
+
+
+def test_both_follow_their_own_chunk_and_say_so_at_one_time():
+    """Windows of both, with one stamp; at rest once both have played."""
+    made = both()
+    chunks = {"left": line(0.01), "right": line(-0.005, start=pose(y=-0.2))}
+    assert made.judge(chunks, 0) == ""
+    made.follow(chunks, 0)
+    windows = made.windows(0, 0)
+    assert set(windows) == {"left", "right"} and {w.stamp_ns for w in windows.values()} == {0}
+    assert windows["left"].poses[-1].position[0] > 0.4 > windows["right"].poses[-1].position[0]
+    assert not made.at_rest(0)
+    for knot in range(1, 120):
+        made.windows(knot * KNOT, 0)
+    assert made.at_rest(120 * KNOT) and made.windows(120 * KNOT, 0) == {}
+
+
+def test_what_one_cannot_follow_none_does():
+    """The other hand would go on alone."""
+    made = both()
+    chunks = {"left": line(0.01), "right": line(0.01, start=pose(y=0.2))}
+    assert made.judge(chunks, 0).startswith("output right: jump")
+
+
+def test_a_second_start_goes_on_from_the_last_pose_unless_others_have_moved_it():
+    """A hand that sags by 1 cm holds its command; one moved by 20 cm is taken where it is."""
+    made = both()
+    made.start(500 * MS, {"left": pose(z=0.29), "right": pose(y=0.0)})
+    windows = made.windows(500 * MS, 0)
+    assert windows["left"].poses[0].position.tolist() == [0.4, 0.0, 0.3]
+    assert windows["right"].poses[0].position.tolist() == [0.4, 0.0, 0.3]
+
+
+def test_a_stop_brings_both_to_rest():
+    """Nobody goes on because the other had nothing to stop."""
+    made = both()
+    made.follow({"left": line(0.01), "right": line(0.01, start=pose(y=-0.2))}, 0)
+    for knot in range(20):
+        made.windows(knot * KNOT, 0)
+    made.stop()
+    windows = made.windows(20 * KNOT, 0)
+    assert all(len(w.poses) < 18 for w in windows.values())
+
+
+def test_an_end_effector_that_is_not_measured_starts_nothing():
+    """Named, so that a person knows which topic to look for."""
+    with pytest.raises(PlanError, match="output right: its end effector is not measured"):
+        Poses(OUTPUTS, KNOT, 60 * MS, 400 * MS).start(0, {"left": pose()})
