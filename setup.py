@@ -90,6 +90,7 @@ setup(
             "gr00t-sidecar = gr00t_ros.sidecar.__main__:main",
             "gr00t-sim-robot = gr00t_ros.sim.robot:main",
             "gr00t-sim-relay = gr00t_ros.sim.relay:main",
+            "gr00t-command-streamer = gr00t_ros.ros.command_streamer:main",
             "gr00t-streamer = gr00t_ros.ros.streamer:main",
             "gr00t-doctor = gr00t_ros.ros.doctor:main",
             "gr00t-embodiment = gr00t_ros.ros.embodiment_tool:main",

@@ -20,6 +20,8 @@ EMBODIMENT = "unitree_g1"
 TOPICS = {
     "ego_camera": "/camera/ego_view/image_raw",
     "joint_states": "/joint_states",
+    "cmd_vel": "/cmd_vel",
+    "base_height": "/base_height",
 }
 CONTROLLERS = {
     "left_arm_controller": "left_arm_controller",
@@ -34,6 +36,8 @@ def generate_launch_description() -> LaunchDescription:
     """The policy node with the G1's embodiment, its topics renamed to those of this robot."""
     what = "Name in config/embodiments, or path, of the embodiment file"
     declared = [DeclareLaunchArgument("embodiment", default_value=EMBODIMENT, description=what)]
+    what = "Start gr00t_command_streamer, which commands the base and its height"
+    declared += [DeclareLaunchArgument("command_streamer", default_value="true", description=what)]
     for name, topic in TOPICS.items():
         what = f"Topic that this robot has for {topic}"
         declared.append(DeclareLaunchArgument(name, default_value=topic, description=what))

@@ -33,6 +33,7 @@ ARGUMENTS = {
     "namespace": ("", "ROS namespace of the node; topics are those of the embodiment file"),
     "remaps": ("", "Topics of the embodiment file that are called otherwise: FROM:=TO FROM:=TO"),
     "use_sim_time": ("false", "Plan on /clock, as with bags and simulators that publish it"),
+    "command_streamer": ("false", "Start gr00t_command_streamer: for outputs that are no joints"),
     "autostart": ("true", "Configure, and activate as soon as the node says it is ready"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
@@ -71,6 +72,14 @@ def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     remaps = [tuple(pair.split(":=", 1)) for pair in argument["remaps"].split()]
     return [
         Node(
+            executable="command_streamer",
+            name="gr00t_command_streamer",
+            parameters=[*files, _of_streamer(given)],
+            remappings=remaps,
+            condition=IfCondition(LaunchConfiguration("command_streamer")),
+            **shared,
+        ),
+        Node(
             executable="policy",
             name="gr00t_policy",
             parameters=[*files, given],
@@ -84,3 +93,8 @@ def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             **shared,
         ),
     ]
+
+
+def _of_streamer(given: dict[str, object]) -> dict[str, object]:
+    """Those of the node's parameters that the streamer of commands has too."""
+    return {name: given[name] for name in ("embodiment", "use_sim_time") if name in given}

@@ -78,7 +78,9 @@ class ClosedLoop:
         self.executed_steps = 8
         self.alter: Callable[[dict[str, Any]], None] = lambda observation: None
         self.before_query: Callable[[float], None] = lambda time_s: None
-        self._replay = Replay(embodiment.limits, ReplaySettings(), embodiment.workspace)
+        self._replay = Replay(
+            embodiment.limits, ReplaySettings(), embodiment.workspace, embodiment.command_limits
+        )
         self._columns = self.robot.columns(embodiment.joint_names)
         self._replay.start(0, self.simulation.joint_state()[1][self._columns])
         self._targets = self.robot.ready_rad

@@ -32,11 +32,11 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 # The core in the order of the data: a file imports only files above it.
 CORE = (
-    "errors rotation turn schema limits streams "
+    "errors rotation turn schema limits command streams "
     "pose_limits pose_follower pose_output pose_course poses "
     "actions kinematics workspace unsettled embodiment "
     "modality fit buffer state observation "
-    "chunk reference guard "
+    "chunk reference guard commands "
     "stop shaper sampler pace plan replay_settings coverage planner replay "
     "low_cmd wbc_goal "
     "watchdog pause_reason settling mode session_settings stops asking session latency offset "

@@ -9,9 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gr00t_ros.core.command import KINDS, CommandOutput, read_command
 from gr00t_ros.core.schema import Place
 
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_WITH_A_TAIL = "joint_trajectory"
+_JOINT_TYPES = (_WITH_A_TAIL, "forward_command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,10 @@ class Output:
 class ActionKey:
     """One key of the server's reply: mapped to joints of an output, or ignored on purpose.
 
-    `output` None: ignored. Else column i commands joint `names[i]`:
+    `output` None: ignored. Else column i commands joint or command `names[i]`:
     v -> (1 if v > threshold else 0) where there is a threshold, then lo + v * (hi - lo) where
-    `scale` is (lo, hi), else v as it is. `unit` and `representation` are those of the reply.
+    `scale` is (lo, hi), else v as it is; a delta is then divided by the time of a step, which
+    makes it the velocity of that step. `unit` and `representation` are those of the reply.
     """
 
     key: str
@@ -48,40 +52,53 @@ class ActionKey:
     representation: str = "absolute"  # "absolute" | "delta"
 
 
-def read_outputs(places: Mapping[str, Place]) -> tuple[Output, ...]:
-    """The outputs of the file; no joint in two of them."""
+def read_outputs(
+    places: Mapping[str, Place],
+) -> tuple[tuple[Output, ...], tuple[CommandOutput, ...]]:
+    """The outputs of the file, those of joints and the others; no name in two of them."""
     owner: dict[str, str] = {}
     outputs = []
     for name, place in places.items():
-        at = place.fields(("type", "topic", "state_topic", "names"))
-        names = at["names"].names()
-        for joint in names:
+        of_joints = _type(name, place) in _JOINT_TYPES
+        output = _output(name, place) if of_joints else read_command(name, place)
+        for joint in output.names:
             if joint in owner:
-                raise at["names"].problem(
+                raise place.entries()["names"].problem(
                     f"{joint} belongs to output {owner[joint]!r} too, expected one output a joint"
                 )
             owner[joint] = name
-        outputs.append(
-            Output(
-                name=name,
-                type=_type(name, place, at["type"]),
-                topic=at["topic"].topic(),
-                state_topic=at["state_topic"].topic(),
-                names=names,
-            )
-        )
-    return tuple(outputs)
+        outputs.append(output)
+    return (
+        tuple(output for output in outputs if isinstance(output, Output)),
+        tuple(output for output in outputs if isinstance(output, CommandOutput)),
+    )
 
 
-def _type(name: str, place: Place, at: Place) -> str:
-    kind = at.choice("joint_trajectory", "forward_command")
-    if kind == "forward_command" and not _TOKEN.fullmatch(name):
+def _output(name: str, place: Place) -> Output:
+    at = place.fields(("type", "topic", "state_topic", "names"))
+    return Output(
+        name=name,
+        type=at["type"].text(),
+        topic=at["topic"].topic(),
+        state_topic=at["state_topic"].topic(),
+        names=at["names"].names(),
+    )
+
+
+def _type(name: str, place: Place) -> str:
+    at = place.entries().get("type")
+    if at is None:
+        raise place.problem("missing type")
+    kind = at.choice(*_JOINT_TYPES, *KINDS)
+    if kind != _WITH_A_TAIL and not _TOKEN.fullmatch(name):
         raise place.problem(f"{name!r} becomes part of a topic, expected letters, digits and _")
     return kind
 
 
-def read_action(places: Mapping[str, Place], outputs: tuple[Output, ...]) -> tuple[ActionKey, ...]:
-    """The action keys of the file; every joint of every output has exactly one."""
+def read_action(
+    places: Mapping[str, Place], outputs: tuple[Output | CommandOutput, ...]
+) -> tuple[ActionKey, ...]:
+    """The action keys of the file; every name of every output has exactly one."""
     by_name = {output.name: output for output in outputs}
     commanded: dict[str, str] = {}
     keys = []
@@ -115,8 +132,8 @@ def _ignored(key: str, place: Place) -> ActionKey:
     )
 
 
-def _mapped(key: str, place: Place, outputs: Mapping[str, Output]) -> ActionKey:
-    at = place.fields(("output",), ("names", "threshold", "scale", "unit"))
+def _mapped(key: str, place: Place, outputs: Mapping[str, Output | CommandOutput]) -> ActionKey:
+    at = place.fields(("output",), ("names", "threshold", "scale", "unit", "representation"))
     name = at["output"].text()
     if name not in outputs:
         raise at["output"].error(f"one of the outputs: {', '.join(outputs)}")
@@ -136,17 +153,34 @@ def _mapped(key: str, place: Place, outputs: Mapping[str, Output]) -> ActionKey:
         threshold=at["threshold"].number() if "threshold" in at else None,
         scale=at["scale"].interval() if "scale" in at else None,
         unit=_unit(at, "normalized" if normalized else "rad"),
+        representation=_representation(at, outputs[name]),
     )
+
+
+def _representation(at: Mapping[str, Place], output: Output | CommandOutput) -> str:
+    """A delta is the motion of one step: a velocity, which no joint controller takes."""
+    if "representation" not in at:
+        return "absolute"
+    representation = at["representation"].choice("absolute", "delta")
+    if representation == "delta" and not (isinstance(output, CommandOutput) and output.velocities):
+        raise at["representation"].problem(
+            f"deltas cannot go to {output.type} output {output.name!r}: what they add up to is "
+            "known only to who executes them, expected an output of velocities such as "
+            "twist_stamped"
+        )
+    return representation
 
 
 def _unit(at: Mapping[str, Place], default: str) -> str:
     if "unit" not in at:
         return default
-    return at["unit"].choice("rad", "m", "m/s", "normalized", "motor_units", "")
+    return at["unit"].choice("rad", "m", "m/s", "m/s, rad/s", "normalized", "motor_units", "")
 
 
 def _refuse_uncommanded(
-    places: Mapping[str, Place], outputs: tuple[Output, ...], commanded: Mapping[str, str]
+    places: Mapping[str, Place],
+    outputs: tuple[Output | CommandOutput, ...],
+    commanded: Mapping[str, str],
 ) -> None:
     for output in outputs:
         idle = [joint for joint in output.names if joint not in commanded]

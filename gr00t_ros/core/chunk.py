@@ -1,12 +1,12 @@
-"""A policy's reply as an action chunk: absolute joint targets in plan joint order.
+"""A policy's reply as an action chunk: joint targets and commands, each in the plan's order.
 
 Owns which key goes to which joints and what a reply must look like; judges no motion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ class ActionChunk:
 
     `joints` (T, J) float64 in plan joint order and joint units: row k is for
     stamp_ns + k * step_ns (plan clock). `raw` key -> (T, D) float32 as the server sent it.
+    `commands` (T, C) float64: what is commanded beside joints, in the order of command_limits.
     """
 
     sequence: int
@@ -29,6 +30,7 @@ class ActionChunk:
     step_ns: int
     joints: NDArray[np.float64]
     raw: Mapping[str, NDArray[np.float32]]
+    commands: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def end_ns(self) -> int:
@@ -55,11 +57,22 @@ def from_reply(
         name: values
         for a in embodiment.action
         if a.output is not None
-        for name, values in zip(a.names, _commands(a, raw[a.key]).T, strict=True)
+        for name, values in zip(a.names, _commands(embodiment, a, raw[a.key]).T, strict=True)
     }
-    joints = np.stack([columns[name] for name in embodiment.joint_names], axis=1)
-    joints.setflags(write=False)
-    return ActionChunk(sequence, episode, stamp_ns, embodiment.step_ns, joints, raw)
+    joints = _table(embodiment, embodiment.joint_names, columns)
+    commands = _table(embodiment, embodiment.command_limits.names, columns)
+    return ActionChunk(sequence, episode, stamp_ns, embodiment.step_ns, joints, raw, commands)
+
+
+def _table(
+    embodiment: Embodiment, names: Sequence[str], columns: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """(T, N) read-only: the columns of these names."""
+    table = np.zeros((embodiment.action_horizon, len(names)))
+    for column, name in enumerate(names):
+        table[:, column] = columns[name]
+    table.setflags(write=False)
+    return table
 
 
 def _refuse_other_keys(embodiment: Embodiment, action: Mapping[str, object]) -> None:
@@ -101,12 +114,16 @@ def _checked(
     return copy
 
 
-def _commands(key: ActionKey, values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(H, D) float64 joint targets of a mapped key: threshold, then scale."""
+def _commands(
+    embodiment: Embodiment, key: ActionKey, values: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """(H, D) float64 targets of a mapped key: threshold, then scale, deltas as velocities."""
     commands = values.astype(np.float64)
     if key.threshold is not None:
         commands = (commands > key.threshold).astype(np.float64)
     if key.scale is not None:
         low, high = key.scale
         commands = low + commands * (high - low)
+    if key.representation == "delta":
+        commands = commands * embodiment.rate_hz
     return commands

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gr00t_ros.core.actions import ActionKey, Output, read_action, read_outputs
+from gr00t_ros.core.command import CommandLimits, CommandOutput, read_command_limits
 from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.limits import JointLimits, read_limits
 from gr00t_ros.core.schema import Place
@@ -25,6 +26,8 @@ from gr00t_ros.core.workspace import Workspace, read_workspace
 
 __all__ = [
     "ActionKey",
+    "CommandLimits",
+    "CommandOutput",
     "Embodiment",
     "JointLimits",
     "Output",
@@ -57,6 +60,7 @@ class Embodiment:
 
     `rate_hz` is the rate of action steps and of history; `source` names the file in messages;
     `unsettled` are its marks, whose assumed values are taken here.
+    `outputs` and `limits` are those of joints, `commands` and `command_limits` of all others.
     """
 
     robot: str
@@ -70,6 +74,8 @@ class Embodiment:
     outputs: tuple[Output, ...]
     limits: JointLimits
     source: str
+    commands: tuple[CommandOutput, ...]
+    command_limits: CommandLimits
     workspace: Workspace | None = None
     unsettled: tuple[Unsettled, ...] = ()
 
@@ -103,8 +109,10 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
     place, unsettled = read_marks(Place(mapping, where))
     at = place.fields(_FIELDS, _OPTIONAL)
     rate_hz = at["rate_hz"].number(*RATE_HZ)
-    outputs = read_outputs(at["outputs"].entries())
+    outputs, commands = read_outputs(at["outputs"].entries())
     joint_names = tuple(name for output in outputs for name in output.names)
+    command_names = tuple(name for output in commands for name in output.names)
+    limits = at["limits"].fields((*joint_names, *command_names))
     state = read_state(at["state"].entries(), rate_hz)
     return Embodiment(
         robot=at["robot"].text(),
@@ -114,10 +122,12 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         action_horizon=at["action_horizon"].integer(1, 1000),
         video=read_video(at["video"].entries(), rate_hz),
         state=state,
-        action=read_action(at["action"].entries(), outputs),
+        action=read_action(at["action"].entries(), (*outputs, *commands)),
         outputs=outputs,
-        limits=read_limits(at["limits"], joint_names),
+        limits=read_limits(limits, joint_names),
         source=where,
+        commands=commands,
+        command_limits=read_command_limits(limits, commands),
         workspace=(
             read_workspace(at["workspace"], state, joint_names) if "workspace" in at else None
         ),

@@ -4,19 +4,20 @@ Runs before a chunk touches the reference. Judges one chunk on its own and again
 that the plan will hold when the chunk takes over; knows no other chunk and no clock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core.chunk import ActionChunk
+from gr00t_ros.core.command import CommandLimits
 from gr00t_ros.core.limits import JointLimits
 from gr00t_ros.core.workspace import Workspace
 
 Floats = NDArray[np.float64]
 Kind = Literal[
-    "", "finite", "shape", "late", "position", "jump", "velocity", "workspace", "stopped"
+    "", "finite", "shape", "late", "position", "jump", "velocity", "workspace", "command", "stopped"
 ]
 
 # How far outside the position limits a row is still clamped (control.md 3), rad.
@@ -28,7 +29,8 @@ class Verdict:
     """What the guard says of a chunk.
 
     kind, reason: why it was refused or clamped, else empty. first_step: the first row that is
-    still to come at the splice. joints: (T, J) float64 rad to follow, None if refused.
+    still to come at the splice. joints: (T, J) float64 rad to follow, None if refused; commands:
+    (T, C) float64, what is commanded beside joints.
     """
 
     accepted: bool
@@ -37,6 +39,7 @@ class Verdict:
     reason: str
     first_step: int
     joints: Floats | None
+    commands: Floats | None = None
 
 
 def check(
@@ -61,6 +64,27 @@ def check(
     if verdict.joints is None or workspace is None:
         return verdict
     return _way(verdict.joints, workspace, first) or verdict
+
+
+def clamp_commands(verdict: Verdict, commands: Floats, limits: CommandLimits) -> Verdict:
+    """An accepted chunk's verdict with its `commands` (T, C) inside their ranges.
+
+    One outside is clamped whatever its size (control.md 3, base command) and named; joints that
+    were clamped are named first.
+    """
+    expected = (len(commands), len(limits))
+    if commands.shape != expected or not np.isfinite(commands).all():
+        got = f"got commands of shape {commands.shape}, expected finite {expected}"
+        return _refused("command", got, verdict.first_step)
+    clamped = np.minimum(np.maximum(commands, limits.lower), limits.upper)
+    reason, kind = verdict.reason, verdict.kind
+    for row, column in np.argwhere(clamped != commands)[: 0 if verdict.clamped else 1]:
+        kind = "command"
+        reason = (
+            f"{limits.names[column]}, step {row}: got {commands[row, column]:.4f}, "
+            f"limits {limits.lower[column]:.4f} to {limits.upper[column]:.4f}"
+        )
+    return replace(verdict, clamped=bool(reason), kind=kind, reason=reason, commands=clamped)
 
 
 def first_step(chunk: ActionChunk, splice_ns: int) -> int:

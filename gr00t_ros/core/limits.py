@@ -45,10 +45,10 @@ class JointLimits:
         return len(self.names)
 
 
-def read_limits(place: Place, joint_names: tuple[str, ...]) -> JointLimits:
-    """The limits of all joints of all outputs, and of no other joint."""
-    at = place.fields(joint_names)
-    table = np.array([_joint(at[name]) for name in joint_names], dtype=np.float64).T.copy()
+def read_limits(places: Mapping[str, Place], joint_names: tuple[str, ...]) -> JointLimits:
+    """The limits of all joints of all outputs, from the entries of the file's `limits`."""
+    rows = [_joint(places[name]) for name in joint_names]
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), 12).T.copy()
     envelope = table[8:].T.copy()
     for array in (table, envelope):
         array.setflags(write=False)  # before the views are taken: they inherit it

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core.chunk import ActionChunk
-from gr00t_ros.core.guard import Verdict, check, first_step
+from gr00t_ros.core.command import NO_COMMANDS, CommandLimits
+from gr00t_ros.core.commands import Commands, CommandWindow
+from gr00t_ros.core.guard import Verdict, check, clamp_commands, first_step
 from gr00t_ros.core.limits import JointLimits
 from gr00t_ros.core.plan import Window
 from gr00t_ros.core.planner import Planner
 from gr00t_ros.core.replay_settings import ReplaySettings
 from gr00t_ros.core.workspace import Workspace
 
-__all__ = ["Counts", "Replay", "ReplaySettings", "Verdict", "Window"]
+__all__ = ["CommandWindow", "Counts", "Replay", "ReplaySettings", "Verdict", "Window"]
 
 Floats = NDArray[np.float64]
 
@@ -46,12 +48,18 @@ class Replay:
     """One plan over all joints: chunks in, windows out."""
 
     def __init__(
-        self, limits: JointLimits, settings: ReplaySettings, workspace: Workspace | None = None
+        self,
+        limits: JointLimits,
+        settings: ReplaySettings,
+        workspace: Workspace | None = None,
+        command_limits: CommandLimits = NO_COMMANDS,
     ) -> None:
         """Raises SettingsError for settings that contradict each other."""
         self._limits, self._workspace = limits, workspace
+        self._command_limits = command_limits
         self._settings = settings.check()
         self._planner = Planner(limits, settings)
+        self._commands = Commands(command_limits, settings.knot_ns, settings.horizon_ns)
         self._stopped: str | None = None
         self._newest: ActionChunk | None = None
         self._merged_ns = 0
@@ -66,6 +74,7 @@ class Replay:
         Raises PlanError if a position is not finite.
         """
         self._planner.start(now_ns, held)
+        self._commands.stop()
         self._newest, self._stopped = None, None
 
     def accept(self, chunk: ActionChunk, now_ns: int) -> Verdict:
@@ -80,7 +89,11 @@ class Replay:
         splice_ns = branch * self._settings.knot_ns
         held = self._planner.course.state(branch).position
         verdict = check(chunk, self._limits, splice_ns, held, self._workspace)
+        if verdict.joints is not None and len(self._command_limits):
+            verdict = clamp_commands(verdict, chunk.commands, self._command_limits)
         if verdict.joints is not None:
+            if verdict.commands is not None:
+                self._commands.follow(chunk, verdict.commands)
             self._planner.join(chunk, verdict.joints, branch)
             self._newest, self._merged_ns = chunk, splice_ns
         return self._judged(verdict)
@@ -88,6 +101,7 @@ class Replay:
     def stop(self, now_ns: int, reason: str) -> None:
         """Stop inside the limits as soon as what is committed has played; refuse further chunks."""
         self._planner.branch(now_ns)
+        self._commands.stop()
         self._planner.stop()
         self._newest, self._stopped = None, reason
 
@@ -105,6 +119,10 @@ class Replay:
         self._counts = replace(self._counts, windows=self._counts.windows + (window is not None))
         return window
 
+    def command_window(self, now_ns: int) -> CommandWindow | None:
+        """What to command beside joints from now on, or None when there is nothing to say."""
+        return self._commands.window(now_ns, self.lag_ns(now_ns))
+
     # What the node asks.
 
     def position(self, now_ns: int) -> Floats:
@@ -118,6 +136,11 @@ class Replay:
     def at_rest(self, now_ns: int) -> bool:
         """Whether everything that was sent has played out."""
         return not self._planner.stop_due and self._planner.course.end_ns <= now_ns
+
+    @property
+    def commands_at_rest(self) -> bool:
+        """Whether all that is commanded beside joints was told to rest."""
+        return self._commands.at_rest
 
     def sent(self, at_ns: int) -> tuple[Floats, Floats] | None:
         """(J,) rad and (J,) rad/s that were sent for a plan time; None where no longer kept."""

@@ -165,9 +165,12 @@ class Session(Stops):
         window = self.replay.tick(now_ns) if self.mode in MOVING else None
         self.counts.windows += window is not None
         settled = self._settling.over(now_ns, held)
-        if self.mode is Mode.STOPPING and settled and self.replay.at_rest(now_ns):
+        if self.mode is Mode.STOPPING and settled and self._rests(now_ns):
             self.mode = advance(self.mode, self._after_stop)
         return window
+
+    def _rests(self, now_ns: int) -> bool:
+        return self.replay.at_rest(now_ns) and self.replay.commands_at_rest
 
     def _of_this_plan(
         self, now_ns: int, findings: Sequence[Finding], held: Held

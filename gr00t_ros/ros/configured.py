@@ -74,10 +74,10 @@ class Configured:
         self.server = shown(reached.host, reached.port)
         self.embodiment = robot = load_embodiment(values.embodiment)
         refuse_open(robot.unsettled, settled_names(values.settled), robot.source)
-        session = Session(
-            Replay(self.embodiment.limits, settings.replay(values), self.embodiment.workspace),
-            settings.session(values),
+        replay = Replay(
+            robot.limits, settings.replay(values), robot.workspace, robot.command_limits
         )
+        session = Session(replay, settings.session(values))
         if latched:
             session.fault(0, latched)
         self._make_server(values, access)

@@ -26,11 +26,14 @@ class ControllerParameters:
     """Asks each controller once it is there; the controller owns `TOPIC/..`, its command topic."""
 
     def __init__(self, node: Node, command_topics: Iterable[str]) -> None:
-        """Make a client for the controller of each command topic, /NAME/joint_trajectory."""
+        """Make a client for the controller of each command topic, /NAME/joint_trajectory.
+
+        Other topics are read by no trajectory controller: a streamer, a base.
+        """
         self._node = node
         self._clients = {
             name: node.create_client(GetParameters, f"{name}/get_parameters")
-            for name in dict.fromkeys(topic.rpartition("/")[0] for topic in command_topics)
+            for name in dict.fromkeys(_controllers(command_topics))
         }
         self._asked: set[tuple[str, str]] = set()
         self._forbidden: set[tuple[str, str]] = set()
@@ -71,3 +74,8 @@ class ControllerParameters:
         values = future.result().values
         true = [v for v in values if v.type == ParameterType.PARAMETER_BOOL and v.bool_value]
         (self._forbidden.add if true else self._forbidden.discard)((controller, name))
+
+
+def _controllers(command_topics: Iterable[str]) -> list[str]:
+    split = [topic.rpartition("/") for topic in command_topics]
+    return [name for name, _, last in split if name and last == "joint_trajectory"]

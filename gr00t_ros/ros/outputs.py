@@ -1,6 +1,6 @@
 """Windows of the plan to the robot's controllers: one message an output, one stamp for all.
 
-An output without a tail of its own gets its windows through gr00t_streamer, on ~/windows/<name>.
+An output without a tail of its own gets its windows through a streamer, on ~/windows/<name>.
 
 Owns the command publishers. A window that raises here is not sent at all: the controllers play
 the tail of the one before.
@@ -8,7 +8,8 @@ the tail of the one before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -16,11 +17,17 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from gr00t_ros.core.embodiment import Embodiment, Output
-from gr00t_ros.core.replay import Window
+from gr00t_ros.core.embodiment import CommandOutput, Embodiment, Output
+from gr00t_ros.core.replay import CommandWindow, Window
 from gr00t_ros.ros import qos
 
 _NS = 1_000_000_000
+
+AnyOutput = TypeVar("AnyOutput", Output, CommandOutput)
+
+
+COMMAND_STREAMER = "gr00t_command_streamer"
+"""Name of the node that plays the windows of everything that is no joint."""
 
 
 class Outputs:
@@ -31,33 +38,38 @@ class Outputs:
 
         In shadow no publisher of a command topic exists: windows go to ~/shadow/OUTPUT.
         """
-        order = {name: column for column, name in enumerate(embodiment.joint_names)}
-        self._outputs: Sequence[tuple[Output, list[int]]] = [
-            (output, [order[name] for name in output.names]) for output in embodiment.outputs
-        ]
+        self._joints = tuple(_with_columns(embodiment.outputs, embodiment.joint_names))
+        self._commands = tuple(_with_columns(embodiment.commands, embodiment.command_limits.names))
         self._publishers = {
             output.name: node.create_lifecycle_publisher(
                 JointTrajectory,
                 f"~/shadow/{output.name}" if shadow else window_topic(output),
                 qos.COMMAND,
             )
-            for output in embodiment.outputs
+            for output in (*embodiment.outputs, *embodiment.commands)
         }
         self._node = node
 
-    def publish(self, window: Window, offset_ns: int) -> None:
-        """Send `window` to all outputs, stamped by the present plan-to-ROS offset.
+    def publish(
+        self, window: Window | None, offset_ns: int, commands: CommandWindow | None = None
+    ) -> None:
+        """Send both to their outputs, stamped by the present plan-to-ROS offset.
 
         All messages are made before the first is sent: a joint without its fellows is worse
         than a window that is missing.
         """
-        stamp = to_time(window.stamp_ns + offset_ns)
-        messages = [(o.name, _message(o, columns, window, stamp)) for o, columns in self._outputs]
+        messages: list[tuple[str, JointTrajectory]] = []
+        if window is not None:
+            stamp = to_time(window.stamp_ns + offset_ns)
+            messages += [(o.name, _message(o, cols, window, stamp)) for o, cols in self._joints]
+        if commands is not None:
+            stamp = to_time(commands.stamp_ns + offset_ns)
+            messages += [(o.name, _values(o, cols, commands, stamp)) for o, cols in self._commands]
         for name, message in messages:
             self._publishers[name].publish(message)
 
     def topics(self) -> tuple[str, ...]:
-        """The command topics as remapped."""
+        """The topics that windows are published on, as remapped."""
         return tuple(publisher.topic_name for publisher in self._publishers.values())
 
     def destroy(self) -> None:
@@ -68,19 +80,29 @@ class Outputs:
 
 def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
     """Each command topic, as `node` has it remapped, and what to ask where nobody reads it."""
-    return {
-        node.resolve_topic_name(window_topic(output)): (
-            "is gr00t_streamer running for it?"
-            if output.type == "forward_command"
-            else "is the controller loaded and active?"
-        )
+    asked = {
+        window_topic(output): "is gr00t_streamer running for it?"
+        if output.type == "forward_command"
+        else "is the controller loaded and active?"
         for output in embodiment.outputs
     }
+    for output in embodiment.commands:
+        asked[window_topic(output)] = f"is {COMMAND_STREAMER} running, with this embodiment?"
+        asked[output.topic] = "is the robot's own driver of it running?"
+    return {str(node.resolve_topic_name(topic)): question for topic, question in asked.items()}
 
 
-def window_topic(output: Output) -> str:
+def _with_columns(
+    outputs: Sequence[AnyOutput], names: Sequence[str]
+) -> Iterator[tuple[AnyOutput, list[int]]]:
+    """Each output with the columns of its names."""
+    order = {name: column for column, name in enumerate(names)}
+    return ((output, [order[name] for name in output.names]) for output in outputs)
+
+
+def window_topic(output: Output | CommandOutput) -> str:
     """Where the windows of `output` go: to its controller, or to the streamer before it."""
-    return f"~/windows/{output.name}" if output.type == "forward_command" else output.topic
+    return output.topic if output.type == "joint_trajectory" else f"~/windows/{output.name}"
 
 
 def to_time(stamp_ns: int) -> Time:
@@ -108,5 +130,18 @@ def _message(output: Output, columns: list[int], window: Window, stamp: Time) ->
             time_from_start=to_duration(int(time_ns)),
         )
         for time_ns, position, velocity, acceleration in zip(window.times_ns, *rows, strict=True)
+    ]
+    return message
+
+
+def _values(
+    output: CommandOutput, columns: list[int], window: CommandWindow, stamp: Time
+) -> JointTrajectory:
+    """The window of one output that is no joint: its values stand as positions."""
+    message = JointTrajectory(joint_names=list(output.names))
+    message.header.stamp = stamp
+    message.points = [
+        JointTrajectoryPoint(positions=row.tolist(), time_from_start=to_duration(int(time_ns)))
+        for time_ns, row in zip(window.times_ns, window.values[:, columns], strict=True)
     ]
     return message

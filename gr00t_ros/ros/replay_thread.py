@@ -137,9 +137,10 @@ class ReplayThread:
         if session.active:
             findings = (*starved, *self._findings(now_ns))
             window = session.tick(now_ns, findings, self._around.held())
-            if window is not None:
+            commands = session.replay.command_window(now_ns)
+            if window is not None or commands is not None:
                 sleep_until(send_ns)
-                self._outputs.publish(window, self._clock.offset_ns())
+                self._outputs.publish(window, self._clock.offset_ns(), commands)
             if session.query_due(now_ns):
                 self._around.ask(session.episode)
         at_rest = not session.active or session.replay.at_rest(now_ns)

@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from gr00t_ros.core.watch_table import finding
 from gr00t_ros.core.watchdog import Finding
+from gr00t_ros.ros.outputs import COMMAND_STREAMER
 from gr00t_ros.ros.pulled import InvalidHandle
 
 LOOK_S = 1.0
@@ -26,10 +27,11 @@ class Rivals:
         self._found: tuple[Finding, ...] = ()
 
     def of(self, topic: str) -> str:
-        """The nodes that publish on `topic` besides this one's own publisher, empty if none."""
+        """The nodes that publish on `topic` besides this one and its streamer, empty if none."""
         names = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
-        if self._node.get_name() in names:
-            names.remove(self._node.get_name())
+        for own in (self._node.get_name(), COMMAND_STREAMER):
+            if own in names:
+                names.remove(own)
         return ", ".join(names)
 
     def look(self) -> None:

@@ -22,6 +22,7 @@ _MODULES = {
     "robot": "gr00t_ros.sim.robot",
     "relay": "gr00t_ros.sim.relay",
     "policy": "gr00t_ros.ros.node",
+    "commands": "gr00t_ros.ros.command_streamer",
     "autostart": "gr00t_ros.ros.autostart",
 }
 

@@ -80,6 +80,8 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
         "port": port,
         "instruction": options.instruction,
     }
+    if load_embodiment(options.embodiment).commands:
+        bringup.start_node("commands", {"embodiment": options.embodiment})
     bringup.start_node("policy", parameters)
     bringup.start_node("autostart", {})
 
@@ -120,7 +122,7 @@ def _watch(
         told = len(watcher.events)
         if watcher.success:
             return ""
-        ended = bringup.ended("robot", "sidecar", "policy")
+        ended = bringup.ended("robot", "sidecar", "commands", "policy")
         if ended:
             return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
         if watcher.elapsed_s - said_s >= 1.0:

@@ -1,0 +1,156 @@
+"""The node gr00t_command_streamer: windows of everything that is no joint, as the robot's messages.
+
+A process of its own, because a base holds its last velocity until its own timeout: when the policy
+node dies, the window it sent last goes to zero, within half a second at the default horizon.
+SIGTERM and SIGINT: velocities are zero at once. What its own death means is up to the receiver:
+use a base with a command timeout. It is no safety function; a hardware e-stop is required.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory
+
+from gr00t_ros.core.command import CommandOutput
+from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.command_messages import MESSAGES
+from gr00t_ros.ros.command_player import CommandPlayer
+from gr00t_ros.ros.outputs import COMMAND_STREAMER, to_time
+from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.spin import run_node
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+
+_DIAGNOSTICS_NS = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One output: where its windows come from, what plays them, and where they go."""
+
+    output: CommandOutput
+    windows: PulledSubscription
+    player: CommandPlayer
+    publisher: Any
+    rejected: int = 0
+    last_rejection: str = ""
+
+
+class CommandStreamer(Node):
+    """Silent until its first window; plays all outputs of an embodiment that are no joints."""
+
+    def __init__(self) -> None:
+        """Start to stream; raises Gr00tError for parameters that are missing or wrong."""
+        super().__init__(COMMAND_STREAMER)
+        robot = load_embodiment(_text(self, "embodiment", "", "Name or path of its file"))
+        if not robot.commands:
+            raise SettingsError(f"embodiment {robot.source}: has no output that is no joint")
+        windows = _text(
+            self, "windows", "gr00t_policy/windows", "Topic under which the policy node has them"
+        )
+        rate = ParameterDescriptor(description="Messages a second, Hz", read_only=True)
+        rate.integer_range = [IntegerRange(from_value=10, to_value=500, step=0)]
+        rate_hz = int(self.declare_parameter("rate_hz", 50, rate).value)
+        self._clock_of_plan = PlanClock(self)
+        self._streams = [
+            self._stream(output, f"{windows}/{output.name}", CommandPlayer(output, limits))
+            for limits in (robot.command_limits,)
+            for output in robot.commands
+        ]
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+        self._due_ns, self._leaving, self._period_s = 0, False, 1.0 / rate_hz
+        self._thread = PeriodicThread(
+            COMMAND_STREAMER, round(1e9 / rate_hz), 0, self._tick, self.get_logger().error
+        )
+        self._thread.start()
+        topics = ", ".join(stream.publisher.topic_name for stream in self._streams)
+        self.get_logger().info(f"waiting for windows on {windows}/.. for {topics} at {rate_hz} Hz")
+
+    def leave(self) -> None:
+        """Take no more windows, say zero, then stop the stream."""
+        self._leaving = True
+        for stream in self._streams:
+            stream.player.stop(self._clock_of_plan.now_ns(), time.monotonic_ns())
+        time.sleep(3 * self._period_s)  # the zeros are messages to be sent
+        self._thread.stop()
+
+    def _stream(self, output: CommandOutput, windows: str, player: CommandPlayer) -> _Stream:
+        taken = PulledSubscription(
+            self, (JointTrajectory,), windows, raw=False, profile=qos.COMMAND
+        )
+        publisher = self.create_publisher(MESSAGES[output.type][0], output.topic, qos.COMMAND)
+        return _Stream(output, taken, player, publisher)
+
+    def _tick(self) -> None:
+        now_ns, steady_ns = self._clock_of_plan.now_ns(), time.monotonic_ns()
+        stamp = to_time(self._clock_of_plan.ros_now_ns())
+        for stream in self._streams:
+            message = stream.windows.take()
+            if message is not None and not self._leaving:
+                self._accept(stream, message, now_ns, steady_ns)
+            values = stream.player.sample(now_ns, steady_ns)
+            if values is not None:
+                build = MESSAGES[stream.output.type][1]
+                stream.publisher.publish(build(stream.output, values, stamp))
+        if steady_ns >= self._due_ns:
+            self._due_ns = steady_ns + _DIAGNOSTICS_NS
+            self._diagnose(stamp)
+
+    def _accept(self, stream: _Stream, message: Any, now_ns: int, steady_ns: int) -> None:
+        offset_ns = self._clock_of_plan.offset_ns()
+        reason = stream.player.accept(message, offset_ns, now_ns, steady_ns)
+        if reason is not None:
+            stream.rejected, stream.last_rejection = stream.rejected + 1, reason
+            text = f"rejected window of {stream.output.name}: {reason}"
+            self.get_logger().error(text, throttle_duration_sec=1.0)
+
+    def _diagnose(self, stamp: Any) -> None:
+        message = DiagnosticArray(status=[_status(stream) for stream in self._streams])
+        message.header.stamp = stamp
+        self._diagnostics.publish(message)
+
+
+def _status(stream: _Stream) -> DiagnosticStatus:
+    values = {
+        "windows accepted": stream.player.accepted,
+        "windows rejected": stream.rejected,
+        "last rejection": stream.last_rejection,
+    }
+    return DiagnosticStatus(
+        name=f"{COMMAND_STREAMER}: {stream.publisher.topic_name}",
+        level=DiagnosticStatus.WARN if stream.rejected else DiagnosticStatus.OK,
+        message=stream.last_rejection or "streaming on demand",
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )
+
+
+def _text(node: Node, name: str, default: str, meaning: str) -> str:
+    descriptor = ParameterDescriptor(description=meaning, read_only=True)
+    value = str(node.declare_parameter(name, default, descriptor).value)
+    if not value:
+        raise SettingsError(f"{name}: got nothing, expected {meaning.lower()}")
+    return value
+
+
+def _leave(node: Node) -> None:
+    assert isinstance(node, CommandStreamer)
+    node.leave()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    return run_node(CommandStreamer, arguments, _leave)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
