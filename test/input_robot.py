@@ -11,13 +11,14 @@ from sensor_msgs.msg import Image, JointState
 
 from gr00t_ros.core.embodiment import Output, StateStream, VideoStream, parse
 from gr00t_ros.core.observation import ObservationSettings
+from gr00t_ros.core.scale import UNIT, Scale
 from gr00t_ros.ros.inputs import Inputs
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = ObservationSettings(video_max_age_ns=3 * 10**9, state_max_age_ns=3 * 10**9)
 FRONT = VideoStream("front", "/front", 24, 32, "stretch", (0,))
 ARM = StateStream("arm", "joints", "/joints", ("j1", "j2", "j3"))
-HAND = StateStream("hand", "joints", "/joints", ("finger",), scale=(0.0, 0.8))
+HAND = StateStream("hand", "joints", "/joints", ("finger",), Scale(((0.0, 0.8),), (UNIT,)))
 EEF = StateStream("eef", "pose", "/pose", encode="xyz_rot6d_rows", frame="base")
 OUTPUT = Output("arm", "joint_trajectory", "/arm/command", "/arm/state", ("j1", "j2", "j3"))
 
@@ -36,6 +37,9 @@ class Robot:
         self.node = node
         self.inputs = Inputs(node, embodiment, settings)
         self._publishers = {}
+        self._readers = {
+            topic: f"state.{stream.key}" for stream in embodiment.state for topic in stream.topics
+        }
 
     def publisher(self, kind, topic):
         """The publisher of `topic`, matched with its reader."""
@@ -56,7 +60,12 @@ class Robot:
     def received(self, topic):
         """Messages taken so far from `topic`."""
         self.inputs.pull()
-        return next(report.received for report in self.reports() if report.topic == topic)
+        reader = self._readers.get(topic)  # of several topics a report names the oldest only
+        return next(
+            report.received
+            for report in self.reports()
+            if report.topic == topic or report.name == reader
+        )
 
     def now_ns(self):
         """ROS time."""

@@ -6,16 +6,11 @@ from dataclasses import dataclass
 
 from gr00t_ros.bags.bag import Bag, BagTopic
 from gr00t_ros.bags.message_types import type_name
-from gr00t_ros.core.embodiment import Embodiment, Stream, VideoStream
+from gr00t_ros.core.embodiment import Embodiment, Stream
 from gr00t_ros.ros.controller_state import STATE_TYPES
+from gr00t_ros.ros.readings import READS, kind
 
-_TYPES = {
-    "raw": "sensor_msgs/msg/Image",
-    "compressed": "sensor_msgs/msg/CompressedImage",
-    "joints": "sensor_msgs/msg/JointState",
-    "pose": "geometry_msgs/msg/PoseStamped",
-}
-"""A stream's transport or source -> what ros/inputs.py reads it as."""
+_TF = {name: ("tf2_msgs/msg/TFMessage",) for name in ("/tf", "/tf_static")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +26,12 @@ class Finding:
 
 def needed_topics(embodiment: Embodiment) -> dict[str, tuple[str, ...]]:
     """Topic -> the types that can be read there, for all streams and controller states."""
-    topics = {stream.topic: (_TYPES[_kind(stream)],) for stream in embodiment.streams}
+    topics = {
+        topic: types
+        for stream in embodiment.streams
+        for name in stream.topics
+        for topic, types in _read_from(stream, name).items()
+    }
     controllers = tuple(type_name(one) for one in STATE_TYPES)
     return topics | {output.state_topic: controllers for output in embodiment.outputs}
 
@@ -53,7 +53,7 @@ def _finding(
     found: BagTopic | None,
     span_s: float,
 ) -> Finding:
-    streams = [one.key for one in embodiment.streams if one.topic == topic]
+    streams = [one.key for one in embodiment.streams if topic in _topics(one)]
     outputs = [f"controller {one.name}" for one in embodiment.outputs if one.state_topic == topic]
     problem, rate_hz = "", 0.0
     if found is None:
@@ -67,5 +67,11 @@ def _finding(
     return Finding(topic, (*streams, *outputs), found, rate_hz, problem)
 
 
-def _kind(stream: Stream) -> str:
-    return stream.transport if isinstance(stream, VideoStream) else stream.source
+def _topics(stream: Stream) -> tuple[str, ...]:
+    """All topics of the bag that a stream is read from."""
+    return tuple(topic for name in stream.topics for topic in _read_from(stream, name))
+
+
+def _read_from(stream: Stream, name: str) -> dict[str, tuple[str, ...]]:
+    """Topic -> types behind one of a stream's topics: tf2 reads two."""
+    return _TF if kind(stream) == "tf" else {name: (type_name(READS[kind(stream)][0]),)}

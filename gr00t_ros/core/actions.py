@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gr00t_ros.core.command import KINDS, CommandOutput, read_command
+from gr00t_ros.core.scale import Scale, read_scale
 from gr00t_ros.core.schema import Place
 
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -37,9 +38,10 @@ class ActionKey:
     """One key of the server's reply: mapped to joints of an output, or ignored on purpose.
 
     `output` None: ignored. Else column i commands joint or command `names[i]`:
-    v -> (1 if v > threshold else 0) where there is a threshold, then lo + v * (hi - lo) where
-    `scale` is (lo, hi), else v as it is; a delta is then divided by the time of a step, which
-    makes it the velocity of that step. `unit` and `representation` are those of the reply.
+    v -> the upper end of `range` if v > threshold else the lower (1 and 0 without a range), where
+    there is a threshold; then to the joint's unit where there is a `scale`, else v as it is; a
+    delta is then divided by the time of a step, which makes it the velocity of that step. `unit`
+    and `representation` are those of the reply.
     """
 
     key: str
@@ -47,7 +49,7 @@ class ActionKey:
     output: str | None
     names: tuple[str, ...]
     threshold: float | None = None
-    scale: tuple[float, float] | None = None
+    scale: Scale | None = None
     unit: str = "rad"
     representation: str = "absolute"  # "absolute" | "delta"
 
@@ -133,7 +135,9 @@ def _ignored(key: str, place: Place) -> ActionKey:
 
 
 def _mapped(key: str, place: Place, outputs: Mapping[str, Output | CommandOutput]) -> ActionKey:
-    at = place.fields(("output",), ("names", "threshold", "scale", "unit", "representation"))
+    at = place.fields(
+        ("output",), ("names", "threshold", "scale", "range", "unit", "representation")
+    )
     name = at["output"].text()
     if name not in outputs:
         raise at["output"].error(f"one of the outputs: {', '.join(outputs)}")
@@ -151,7 +155,7 @@ def _mapped(key: str, place: Place, outputs: Mapping[str, Output | CommandOutput
         output=name,
         names=names,
         threshold=at["threshold"].number() if "threshold" in at else None,
-        scale=at["scale"].interval() if "scale" in at else None,
+        scale=read_scale(at, len(names)),
         unit=_unit(at, "normalized" if normalized else "rad"),
         representation=_representation(at, outputs[name]),
     )

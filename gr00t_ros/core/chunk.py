@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.core.embodiment import ActionKey, Embodiment
 from gr00t_ros.core.errors import ChunkError
+from gr00t_ros.core.scale import UNIT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,10 +121,10 @@ def _commands(
     """(H, D) float64 targets of a mapped key: threshold, then scale, deltas as velocities."""
     commands = values.astype(np.float64)
     if key.threshold is not None:
-        commands = (commands > key.threshold).astype(np.float64)
+        ends = UNIT if key.scale is None else np.sort(key.scale.policy, axis=1).T
+        commands = np.where(commands > key.threshold, ends[1], ends[0])
     if key.scale is not None:
-        low, high = key.scale
-        commands = low + commands * (high - low)
+        commands = key.scale.to_joint(commands)
     if key.representation == "delta":
         commands = commands * embodiment.rate_hz
     return commands

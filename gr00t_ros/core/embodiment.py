@@ -13,12 +13,12 @@ from gr00t_ros.core.command import CommandLimits, CommandOutput, read_command_li
 from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.limits import JointLimits, read_limits
 from gr00t_ros.core.schema import Place
+from gr00t_ros.core.state_sources import read_state
 from gr00t_ros.core.streams import (
     RATE_HZ,
     StateStream,
     Stream,
     VideoStream,
-    read_state,
     read_video,
 )
 from gr00t_ros.core.unsettled import Unsettled, read_marks
@@ -86,8 +86,8 @@ class Embodiment:
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """All that an observation needs: cameras, then state."""
-        return (*self.video, *self.state)
+        """All that an observation needs from topics: cameras, then state that is not constant."""
+        return (*self.video, *(stream for stream in self.state if stream.topics))
 
     @property
     def joint_names(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ against it. Refuses to know messages, pixels and clocks: frames pass through as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gr00t_ros.core.buffer import Sample, StampedBuffer
 from gr00t_ros.core.embodiment import Embodiment, StateStream, Stream, VideoStream
 from gr00t_ros.core.errors import ObservationError, SkewError
-from gr00t_ros.core.state import encode
+from gr00t_ros.core.state import encode, merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,33 +88,45 @@ def assemble(
 ) -> Observation | Gaps:
     """The newest observation that all streams reach, or every stream's gap.
 
-    `buffers` by topic; stamps are judged against `now_ros_ns`, receive times against `now_ns`
+    `buffers` by topic (each topic of a merged stream is late and skewed on its own, the oldest
+    stamps it); stamps are judged against `now_ros_ns`, receive times against `now_ns`
     (plan clock). The instant is the newest one that every stream has reached; the stamp is that
     of the anchor stream's sample nearest to it, every other sample the one nearest to
     stamp + delta x step, within the skew (delta 0) or half a step and a period (history).
     """
     streams = embodiment.streams
     newest = {topic: sample for topic, buffer in buffers.items() if (sample := buffer.latest())}
-    late = [_late(s, newest.get(s.topic), now_ros_ns, now_ns, tolerances) for s in streams]
+    late = [
+        _late(s, topic, newest.get(topic), now_ros_ns, now_ns, tolerances)
+        for s in streams
+        for topic in s.topics
+    ]
     gaps = tuple(gap for gap in late if gap is not None)
     if gaps:
         return gaps
     anchor = anchor_stream(embodiment)
-    instant_ns = min(newest[s.topic].stamp_ns for s in streams)
-    stamp_ns = (buffers[anchor.topic].nearest(instant_ns) or newest[anchor.topic]).stamp_ns
+    instant_ns = min(newest[topic].stamp_ns for s in streams for topic in s.topics)
+    stamp_ns = min(
+        (buffers[topic].nearest(instant_ns) or newest[topic]).stamp_ns for topic in anchor.topics
+    )
     result = Observation(stamp_ns, {}, {})
-    for stream in streams:
-        buffer, skew_ns = buffers[stream.topic], tolerances.max_skew_ns(stream, anchor)
+    every: tuple[Stream, ...] = (*embodiment.video, *embodiment.state)
+    for stream in every:
+        skew_ns = tolerances.max_skew_ns(stream, anchor)
+        picked: list[tuple[Sample, ...]] = []
         try:
-            samples = _pick(stream, buffer, stamp_ns, embodiment.step_ns, skew_ns)
+            for topic in stream.topics:
+                step_ns = embodiment.step_ns
+                picked.append(_pick(stream, buffers[topic], stamp_ns, step_ns, skew_ns))
             if isinstance(stream, VideoStream):
-                result.video[stream.key] = samples
+                result.video[stream.key] = picked[0]
             else:
-                result.state[stream.key] = np.stack([encode(stream, s.value) for s in samples])
+                result.state[stream.key] = _encoded(stream, picked)
         except ObservationError as error:
-            age_ns = now_ros_ns - newest[stream.topic].stamp_ns
+            topic = stream.topics[min(len(picked), len(stream.topics) - 1)]
+            age_ns = now_ros_ns - newest[topic].stamp_ns
             skew = (error.apart_ns, error.allowed_ns) if isinstance(error, SkewError) else (0, 0)
-            gaps += (Gap(stream.key, stream.topic, str(error), age_ns, *skew),)
+            gaps += (Gap(stream.key, topic, str(error), age_ns, *skew),)
     return gaps or result
 
 
@@ -130,11 +142,28 @@ def refuse(gaps: Gaps) -> NoReturn:
 def anchor_stream(embodiment: Embodiment) -> StateStream:
     """The state stream whose sample stamps the observation: that of most commanded joints."""
     commanded = set(embodiment.joint_names)
-    return max(embodiment.state, key=lambda s: len(commanded.intersection(s.names)))
+    streams = [stream for stream in embodiment.state if stream.topics]
+    return max(streams, key=lambda s: len(commanded.intersection(s.names)))
+
+
+def content(samples: Sequence[Sample]) -> object:
+    """The reading of one sample of each of a stream's topics: joints of several merged.
+
+    Raises ObservationError where one of several has not as many positions as names.
+    """
+    return samples[0].value if len(samples) == 1 else merge([one.value for one in samples])
+
+
+def _encoded(stream: StateStream, picked: list[tuple[Sample, ...]]) -> NDArray[np.float32]:
+    """(T, D) of T samples of each topic; of a constant, which has none, T times the same."""
+    if not picked:
+        return np.stack([encode(stream, None)] * len(stream.delta_indices))
+    return np.stack([encode(stream, content(samples)) for samples in zip(*picked, strict=True)])
 
 
 def _late(
     stream: Stream,
+    topic: str,
     sample: Sample | None,
     now_ros_ns: int,
     now_ns: int,
@@ -142,7 +171,7 @@ def _late(
 ) -> Gap | None:
     """The gap of a stream whose newest sample is absent, stale or from the future."""
     if sample is None:
-        return Gap(stream.key, stream.topic, "nothing received yet", None)
+        return Gap(stream.key, topic, "nothing received yet", None)
     age_ns, silent_ns = now_ros_ns - sample.stamp_ns, now_ns - sample.received_ns
     limit_ns = tolerances.max_age_ns(stream)
     if sample.stamp_ns == 0:
@@ -155,7 +184,7 @@ def _late(
         reason = f"stamp is {_s(age_ns)} old, limit {_s(limit_ns)}"
     else:
         return None
-    return Gap(stream.key, stream.topic, reason, age_ns)
+    return Gap(stream.key, topic, reason, age_ns)
 
 
 def _pick(

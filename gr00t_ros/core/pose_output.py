@@ -19,7 +19,8 @@ from gr00t_ros.core.rotation import (
     matrix_from_rot6d_rows,
 )
 from gr00t_ros.core.schema import Place
-from gr00t_ros.core.streams import StateStream, read_rotation
+from gr00t_ros.core.state_sources import read_rotation
+from gr00t_ros.core.streams import StateStream
 
 POSE_TYPE = "pose_stamped"
 ENCODES: Mapping[str, int] = {"xyz_rot6d_rows": 9, "xyz_axis_angle": 6, "xyz_quaternion": 7}
@@ -84,9 +85,9 @@ def read_pose(name: str, place: Place, state: Sequence[StateStream]) -> PoseOutp
 
 def _measured_by(place: Place, frame: str, state: Sequence[StateStream]) -> str:
     """The state key that measures the pose, in the frame of the output."""
-    streams = {stream.key: stream for stream in state if stream.source == "pose"}
+    streams = {stream.key: stream for stream in state if stream.source in ("pose", "tf")}
     if not streams:
-        raise place.problem("got a state key, but the file has none with from: pose")
+        raise place.problem("got a state key, but the file has none with from: pose or tf")
     key = place.choice(*streams)
     if streams[key].frame != frame:
         raise place.problem(

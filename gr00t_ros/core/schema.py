@@ -142,6 +142,16 @@ class Place:
             raise self.error(expected)
         return lower, upper
 
+    def pair(self) -> tuple[float, float]:
+        """[first, last], two different numbers in either order."""
+        expected = "[first, last], two different numbers"
+        if not isinstance(self.value, (list, tuple)) or len(self.value) != 2:
+            raise self.error(expected)
+        first, last = (item.number() for item in self.items())
+        if abs(last - first) < 1e-9:  # a line through them says nothing
+            raise self.error(expected)
+        return first, last
+
 
 def shown(value: object) -> str:
     """A value in short, whatever it is."""

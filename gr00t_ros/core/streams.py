@@ -1,6 +1,7 @@
 """What goes to the server: the camera and state streams, as the embodiment's file has them.
 
-Knows topics as names only; no ROS type, no message content, no buffer.
+Knows topics as names only; no ROS type, no message content, no buffer. The state streams of a
+file are read by core/state_sources.
 """
 
 from __future__ import annotations
@@ -8,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
+from gr00t_ros.core.scale import Scale
 from gr00t_ros.core.schema import Place
 
 RATE_HZ = (0.1, 10_000.0)
@@ -34,35 +34,67 @@ class VideoStream:
     rate_hz: float = 15.0
 
     @property
+    def topics(self) -> tuple[str, ...]:
+        """All that it is read from: one."""
+        return (self.topic,)
+
+    @property
     def period_ns(self) -> int:
         """Expected time between two frames."""
         return round(1e9 / self.rate_hz)
 
 
+ENCODINGS = {
+    "xyz_axis_angle": 6,  # x, y, z, rotation vector (rad, of length 0 to pi)
+    "xyz_quaternion": 7,  # x, y, z, then x, y, z, w with w >= 0
+    "xyz_rot6d_rows": 9,  # x, y, z, the first two rows of the matrix, row-major
+}
+"""How a pose becomes numbers: the encoding's name and how many."""
+
+GRAVITY = "projected_gravity"
+"""What is sent of an Imu: the unit vector of gravity in the sensor's frame."""
+
+
 @dataclass(frozen=True, slots=True)
 class StateStream:
-    """One state key: from named joints of a JointState, or from a pose.
+    """One state key: from named joints, a pose, an Imu, or constant.
 
-    joints: sent = (q - lo) / (hi - lo) where `scale` is (lo, hi), else q in the topic's unit.
-    pose: `encode` says how position and orientation become numbers; `rotate` is the 3x3 matrix
-    that multiplies the orientation from the right first; `frame` is the frame_id it must have.
+    joints: positions of `names` out of one JointState topic or several (`more_topics`), in the
+    topic's unit, or as `scale` has it.
+    pose, tf: `encode` says how position and orientation become numbers, `columns` which of these
+    are sent (all where empty); `rotate` is the 3x3 matrix that multiplies the orientation from
+    the right first. pose: `frame` is the frame_id it must have, if any. tf: the pose of `link`
+    in `frame`.
+    imu: the unit vector of gravity in the sensor's frame; `frame` as a pose's.
+    constant: `values`, from no topic at all.
     """
 
     key: str
-    source: str  # "joints" | "pose"
-    topic: str
+    source: str  # "joints" | "pose" | "tf" | "imu" | "constant"
+    topic: str = ""
     names: tuple[str, ...] = ()
-    scale: tuple[float, float] | None = None
-    encode: str | None = None  # None | "xyz_rot6d_rows"
+    scale: Scale | None = None
+    encode: str | None = None  # None | one of ENCODINGS | GRAVITY
     rotate: tuple[tuple[float, ...], ...] | None = None
     delta_indices: tuple[int, ...] = (0,)
     rate_hz: float = 15.0
     frame: str | None = None
+    more_topics: tuple[str, ...] = ()
+    columns: tuple[int, ...] = ()
+    link: str = ""
+    values: tuple[float, ...] = ()
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All that it is read from, none where it is constant."""
+        return (self.topic, *self.more_topics) if self.topic else ()
 
     @property
     def width(self) -> int:
         """D of the sent (T, D) array."""
-        return len(self.names) if self.source == "joints" else 9
+        if self.encode is None:
+            return len(self.names or self.values)
+        return len(self.columns) or ENCODINGS.get(self.encode, 3)
 
     @property
     def period_ns(self) -> int:
@@ -78,11 +110,6 @@ def read_video(places: Mapping[str, Place], default_rate_hz: float) -> tuple[Vid
     return tuple(_video(key, place, default_rate_hz) for key, place in places.items())
 
 
-def read_state(places: Mapping[str, Place], default_rate_hz: float) -> tuple[StateStream, ...]:
-    """The state streams of the file's `state` map."""
-    return tuple(_state(key, place, default_rate_hz) for key, place in places.items())
-
-
 def _video(key: str, place: Place, default_rate_hz: float) -> VideoStream:
     at = place.fields(("topic", "size", "fit", "delta_indices"), ("transport", "rate_hz"))
     height_px, width_px = _size(at["size"])
@@ -92,37 +119,14 @@ def _video(key: str, place: Place, default_rate_hz: float) -> VideoStream:
         height_px=height_px,
         width_px=width_px,
         fit=at["fit"].choice("pad", "stretch"),
-        delta_indices=_delta_indices(at["delta_indices"]),
+        delta_indices=read_delta_indices(at["delta_indices"]),
         transport=at["transport"].choice("raw", "compressed") if "transport" in at else "raw",
-        rate_hz=_rate(at, default_rate_hz),
+        rate_hz=read_rate(at, default_rate_hz),
     )
 
 
-def _state(key: str, place: Place, default_rate_hz: float) -> StateStream:
-    source = place.entries().get("from")
-    if source is None:
-        raise place.problem("missing from, expected joints or pose")
-    if source.choice("joints", "pose") == "joints":
-        at = place.fields(("from", "topic", "names"), ("scale", "delta_indices", "rate_hz"))
-    else:
-        at = place.fields(
-            ("from", "topic", "encode"), ("rotate", "frame", "delta_indices", "rate_hz")
-        )
-    return StateStream(
-        key=key,
-        source=source.text(),
-        topic=at["topic"].topic(),
-        names=at["names"].names() if "names" in at else (),
-        scale=at["scale"].interval() if "scale" in at else None,
-        encode=at["encode"].choice("xyz_rot6d_rows") if "encode" in at else None,
-        rotate=read_rotation(at["rotate"]) if "rotate" in at else None,
-        delta_indices=_delta_indices(at["delta_indices"]) if "delta_indices" in at else (0,),
-        rate_hz=_rate(at, default_rate_hz),
-        frame=at["frame"].text() if "frame" in at else None,
-    )
-
-
-def _rate(at: Mapping[str, Place], default_hz: float) -> float:
+def read_rate(at: Mapping[str, Place], default_hz: float) -> float:
+    """The `rate_hz` of a stream, or the default."""
     return at["rate_hz"].number(*RATE_HZ) if "rate_hz" in at else default_hz
 
 
@@ -133,19 +137,9 @@ def _size(place: Place) -> tuple[int, int]:
     return items[0].integer(1, 8192), items[1].integer(1, 8192)
 
 
-def _delta_indices(place: Place) -> tuple[int, ...]:
+def read_delta_indices(place: Place) -> tuple[int, ...]:
+    """Steps of the embodiment's rate, at most 0 and increasing."""
     deltas = tuple(item.integer(-10_000, 0) for item in place.items())
     if any(later <= earlier for earlier, later in zip(deltas, deltas[1:], strict=False)):
         raise place.error("steps that increase up to 0 at most, such as [-15, 0]")
     return deltas
-
-
-def read_rotation(place: Place) -> tuple[tuple[float, ...], ...]:
-    """The rows of a 3x3 rotation matrix."""
-    rows = tuple(tuple(item.number(-1.0, 1.0) for item in row.items()) for row in place.items())
-    if [len(row) for row in rows] != [3, 3, 3]:
-        raise place.error("a 3x3 rotation matrix")
-    matrix = np.array(rows)
-    if np.abs(matrix @ matrix.T - np.eye(3)).max() > 1e-6 or np.linalg.det(matrix) < 0.0:
-        raise place.error("a 3x3 rotation matrix (orthonormal, determinant 1)")
-    return rows

@@ -49,7 +49,7 @@ def read_workspace(
 
 
 def _poses(place: Place, state: Sequence[StateStream]) -> list[str]:
-    poses = [stream.key for stream in state if stream.source == "pose"]
+    poses = [stream.key for stream in state if stream.source in ("pose", "tf")]
     if not poses:
-        raise place.problem("got a state stream, but the file has none with from: pose")
+        raise place.problem("got a state stream, but the file has none with from: pose or tf")
     return poses

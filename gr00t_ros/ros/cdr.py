@@ -17,7 +17,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
 
 from gr00t_ros.core.errors import ObservationError
 
@@ -70,6 +70,16 @@ class PoseView:
     frame_id: str
     position_m: NDArray[np.float64]
     quaternion_xyzw: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ImuView:
+    """A sensor_msgs/Imu's orientation: `quaternion_xyzw` (4,) float64, the covariance's [0]."""
+
+    stamp_ns: int
+    frame_id: str
+    quaternion_xyzw: NDArray[np.float64]
+    orientation_variance: float
 
 
 class _Reader:
@@ -141,6 +151,11 @@ def joint_state(raw: bytes) -> JointStateView:
 def pose_stamped(raw: bytes) -> PoseView:
     """Read a geometry_msgs/PoseStamped; ObservationError if the bytes are none."""
     return _read(raw, PoseStamped, _pose_stamped, _pose_stamped_of)
+
+
+def imu(raw: bytes) -> ImuView:
+    """Read a sensor_msgs/Imu's orientation; ObservationError if the bytes are none."""
+    return _read(raw, Imu, _imu, _imu_of)
 
 
 def _read(
@@ -227,4 +242,21 @@ def _pose_stamped_of(message: PoseStamped) -> PoseView:
         message.header.frame_id,
         np.array([position.x, position.y, position.z]),
         np.array([turn.x, turn.y, turn.z, turn.w]),
+    )
+
+
+def _imu(reader: _Reader) -> ImuView:
+    stamp_ns = reader.stamp_ns()
+    frame_id = reader.string("header.frame_id")
+    numbers = np.frombuffer(reader.raw, _F64, 13, reader.take(104, "orientation", 8))
+    return ImuView(stamp_ns, frame_id, numbers[:4], float(numbers[4]))
+
+
+def _imu_of(message: Imu) -> ImuView:
+    turn = message.orientation
+    return ImuView(
+        _header_of(message),
+        message.header.frame_id,
+        np.array([turn.x, turn.y, turn.z, turn.w]),
+        float(message.orientation_covariance[0]),
     )

@@ -148,7 +148,10 @@ def _said(embodiment: Embodiment) -> str:
         ("video", v.key, v.topic, f"{v.height_px}x{v.width_px} {v.fit}, {list(v.delta_indices)}")
         for v in embodiment.video
     ]
-    rows += [("state", s.key, s.topic, f"{s.width} values") for s in embodiment.state]
+    rows += [
+        ("state", s.key, ", ".join(s.topics) or "constant", f"{s.width} values")
+        for s in embodiment.state
+    ]
     rows += [
         ("action", a.key, a.output or "ignored", f"{a.width} values") for a in embodiment.action
     ]

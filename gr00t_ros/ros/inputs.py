@@ -15,22 +15,22 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
 from numpy.typing import NDArray
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from gr00t_ros.core.buffer import Sample
-from gr00t_ros.core.embodiment import Embodiment, Output, StateStream, Stream, VideoStream
+from gr00t_ros.core.embodiment import Embodiment, Output, Stream, VideoStream
 from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.observation import Gaps, Observation, ObservationSettings, assemble
-from gr00t_ros.core.state import JointReading, PoseReading
-from gr00t_ros.ros import cdr, convert
+from gr00t_ros.core.state import JointReading
+from gr00t_ros.ros import convert
 from gr00t_ros.ros.camera_watch import CameraWatch
 from gr00t_ros.ros.controller_state import STATE_TYPES, controller_state
 from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.readings import READS, kind
 from gr00t_ros.ros.source import History, Source, Taken
 from gr00t_ros.ros.stream_report import LOOK_NS, Graph, StreamReport, report
+from gr00t_ros.ros.transforms import Transforms, TransformSubscription, read_transform
 
 RING_BYTES = 256 * 2**20
 """Most memory of one camera's history: 290 frames of 640x480, 43 of 1920x1080 (rgb8)."""
@@ -55,7 +55,8 @@ class Inputs:
     ) -> None:
         """Subscribe to all topics of `embodiment`; call `pull` every PULL_PERIOD_NS from then on.
 
-        Raises EmbodimentError for a topic that two streams read as different types. `settings`
+        Raises EmbodimentError for a topic that two streams read as different types, and for a
+        stream from tf where tf2_ros cannot be imported. `settings`
         may be replaced while running; history is kept for the ages it has now.
         """
         self.settings = settings
@@ -64,9 +65,10 @@ class Inputs:
         self._clock = node.get_clock()
         self._graph = Graph(node)
         self._sources: dict[str, Source] = {}
+        self._transforms: Transforms | None = None
         for topic, streams in _by_topic(embodiment).items():
             history = History(_span_ns(streams, embodiment.step_ns, settings), ring_bytes)
-            self._sources[topic] = _source(node, embodiment, streams, history)
+            self._sources[topic] = self._source(node, topic, streams[0], history)
         self._controllers = {
             output.name: _controller(node, output) for output in embodiment.outputs
         }
@@ -118,8 +120,8 @@ class Inputs:
         """
         with self._lock:
             reports = [
-                report(name, stream, source, now_ros_ns, now_ns, self.settings)
-                for name, stream, source in self._named()
+                report(name, stream, sources, now_ros_ns, now_ns, self.settings)
+                for name, stream, sources in self._named()
             ]
         return tuple(self._graph.explain(one) for one in reports)
 
@@ -130,7 +132,7 @@ class Inputs:
         return tuple(s for s in newest if s is not None and isinstance(s.value, JointReading))
 
     def state(self, key: str) -> Sample | None:
-        """The newest sample of the topic of that state stream."""
+        """The newest sample of the first topic of that state stream."""
         topic = next(stream.topic for stream in self._embodiment.state if stream.key == key)
         with self._lock:
             return self._sources[topic].buffer.latest()
@@ -160,31 +162,42 @@ class Inputs:
         yield from self._sources.values()
         yield from self._controllers.values()
 
-    def _named(self) -> Iterator[tuple[str, Stream | Output, Source]]:
-        for video in self._embodiment.video:
-            yield f"video.{video.key}", video, self._sources[video.topic]
-        for state in self._embodiment.state:
-            yield f"state.{state.key}", state, self._sources[state.topic]
+    def _named(self) -> Iterator[tuple[str, Stream | Output, tuple[Source, ...]]]:
+        for stream in self._embodiment.streams:
+            modality = "video" if isinstance(stream, VideoStream) else "state"
+            sources = tuple(self._sources[topic] for topic in stream.topics)
+            yield f"{modality}.{stream.key}", stream, sources
         for output in self._embodiment.outputs:
-            yield f"controller.{output.name}", output, self._controllers[output.name]
+            yield f"controller.{output.name}", output, (self._controllers[output.name],)
+
+    def _source(self, node: Node, topic: str, stream: Stream, history: History) -> Source:
+        """The source of a topic as its first stream reads it."""
+        if isinstance(stream, VideoStream):
+            period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
+            watch = CameraWatch(f"video.{stream.key}", stream.transport)
+            return _subscribed(node, topic, stream, history, period_ns, watch)
+        if stream.source != "tf":
+            return _subscribed(node, topic, stream, history, PULL_PERIOD_NS)
+        if self._transforms is None:
+            where = f"{self._embodiment.source}: state.{stream.key}"
+            self._transforms = Transforms(node, where)
+        frame = stream.frame or ""
+        subscription = TransformSubscription(self._transforms, topic, frame, stream.link)
+        return Source(subscription, read_transform, history, PULL_PERIOD_NS)
 
 
 def _by_topic(embodiment: Embodiment) -> dict[str, list[Stream]]:
     """The streams of each topic, which all read it as the same type."""
     topics: dict[str, list[Stream]] = {}
-    for stream in embodiment.streams:
-        streams = topics.setdefault(stream.topic, [])
+    for stream, topic in ((one, topic) for one in embodiment.streams for topic in one.topics):
+        streams = topics.setdefault(topic, [])
         streams.append(stream)
-        if _kind(stream) != _kind(streams[0]):
+        if kind(stream) != kind(streams[0]):
             raise EmbodimentError(
-                f"{embodiment.source}: {stream.topic} is read as {_kind(streams[0])} by "
-                f"{streams[0].key} and as {_kind(stream)} by {stream.key}, expected one type"
+                f"{embodiment.source}: {topic} is read as {kind(streams[0])} by "
+                f"{streams[0].key} and as {kind(stream)} by {stream.key}, expected one type"
             )
     return topics
-
-
-def _kind(stream: Stream) -> str:
-    return stream.transport if isinstance(stream, VideoStream) else stream.source
 
 
 def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSettings) -> int:
@@ -198,18 +211,17 @@ def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSetti
     )
 
 
-def _source(node: Node, embodiment: Embodiment, streams: list[Stream], history: History) -> Source:
-    stream = streams[0]
-    if isinstance(stream, StateStream):
-        kind, read = (JointState, _joints) if stream.source == "joints" else (PoseStamped, _pose)
-        subscription = PulledSubscription(node, (kind,), stream.topic)
-        return Source(subscription, read, history, PULL_PERIOD_NS)
-    transport = stream.transport
-    kind = CompressedImage if transport == "compressed" else Image
-    subscription = PulledSubscription(node, (kind,), stream.topic)
-    period_ns = round(1e9 / max(VIDEO_PULL_HZ, embodiment.rate_hz))
-    watch = CameraWatch(f"video.{stream.key}", transport)
-    return Source(subscription, lambda raw: _frame(raw, transport), history, period_ns, watch)
+def _subscribed(
+    node: Node,
+    topic: str,
+    stream: Stream,
+    history: History,
+    period_ns: int,
+    watch: CameraWatch | None = None,
+) -> Source:
+    message_type, read = READS[kind(stream)]
+    subscription = PulledSubscription(node, (message_type,), topic)
+    return Source(subscription, read, history, period_ns, watch)
 
 
 def _controller(node: Node, output: Output) -> Source:
@@ -221,18 +233,3 @@ def _controller(node: Node, output: Output) -> Source:
 def _show(source: Source, taken: Taken | None) -> None:
     if taken is not None and source.camera is not None:
         source.camera.see(*taken)
-
-
-def _frame(raw: bytes, transport: str) -> tuple[int, bytes]:
-    return convert.check(raw, transport), raw
-
-
-def _joints(raw: bytes) -> tuple[int, JointReading]:
-    view = cdr.joint_state(raw)
-    velocity = view.velocity if len(view.velocity) == len(view.names) else None
-    return view.stamp_ns, JointReading(view.names, view.position, velocity)
-
-
-def _pose(raw: bytes) -> tuple[int, PoseReading]:
-    view = cdr.pose_stamped(raw)
-    return view.stamp_ns, PoseReading(view.position_m, view.quaternion_xyzw, view.frame_id)

@@ -7,14 +7,14 @@ next good one clears.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gr00t_ros.core.buffer import Sample, StampedBuffer
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.ros.camera_watch import CameraWatch
-from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.readings import Read
 
 REBASE_NS = 1_000_000_000
 """A stream whose stamps all lie before the newest one for this long has a new time base.
@@ -23,9 +23,27 @@ By then it is stale and the arm stopped; without this, one stamp from the future
 stream unusable until the node restarts. Repeated stamps never do it: they are a frozen picture.
 """
 
-Read = Callable[[Any], tuple[int, object]]
 Taken = tuple[int, Any]
 """A message's stamp, ns, and the message as the subscription gave it."""
+
+
+class Subscription(Protocol):
+    """What can be taken from: a topic's PulledSubscription, or tf2's TransformSubscription."""
+
+    topic: str
+
+    @property
+    def type_names(self) -> Collection[str]:
+        """The types that can be read, as the graph names them."""
+
+    def take(self) -> Any | None:
+        """The newest message not taken yet; raises ObservationError for one that is none."""
+
+    def follow(self, published: Collection[str]) -> None:
+        """Read another type where only that one is published."""
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +64,7 @@ class Source:
 
     def __init__(
         self,
-        subscription: PulledSubscription,
+        subscription: Subscription,
         read: Read,
         history: History,
         period_ns: int,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from rclpy.node import Node
 
+from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Output, StateStream, Stream
 from gr00t_ros.core.errors import ObservationError
-from gr00t_ros.core.observation import ObservationSettings
+from gr00t_ros.core.observation import ObservationSettings, content
 from gr00t_ros.core.state import encode, select
 from gr00t_ros.ros.controller_state import ControllerReading
-from gr00t_ros.ros.pulled import InvalidHandle, PulledSubscription
-from gr00t_ros.ros.source import Source
+from gr00t_ros.ros.pulled import InvalidHandle
+from gr00t_ros.ros.source import Source, Subscription
 
 LOOK_NS = 1_000_000_000
 """After how long a silence, and how often, the graph is asked about a topic: no cheap call."""
@@ -58,44 +59,61 @@ class StreamReport:
 def report(
     name: str,
     stream: Stream | Output,
-    source: Source,
+    sources: Sequence[Source],
     now_ros_ns: int,
     now_ns: int,
     settings: ObservationSettings,
 ) -> StreamReport:
-    """Judge the newest sample of `source` as `stream` would use it."""
-    newest = source.buffer.latest()
-    age_ns, unusable = None, ""
-    if newest is not None:
-        age_ns = max(now_ros_ns - newest.stamp_ns, now_ns - newest.received_ns, 0)
-        ahead_ns = newest.stamp_ns - now_ros_ns
-        if ahead_ns > settings.future_ns:
-            unusable = f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree"
-        unusable = unusable or _unusable(stream, newest.value)
-    if isinstance(stream, Output):
-        max_age_ns = CONTROLLER_MAX_AGE_NS
-    else:
-        max_age_ns = settings.max_age_ns(stream)
+    """Judge the newest samples of `sources` as `stream` would use them: by the oldest of them."""
+    samples = [source.buffer.latest() for source in sources]
+    ages_ns = [None if one is None else _age_ns(one, now_ros_ns, now_ns) for one in samples]
+    oldest = max(range(len(sources)), key=lambda i: (ages_ns[i] is None, ages_ns[i] or 0))
+    newest = [sample for sample in samples if sample is not None]
+    unusable = ""
+    ahead_ns = max((one.stamp_ns for one in newest), default=0) - now_ros_ns
+    if ahead_ns > settings.future_ns:
+        unusable = f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree"
+    elif len(newest) == len(sources):
+        unusable = _unusable(stream, newest)
+    max_age_ns = (
+        CONTROLLER_MAX_AGE_NS if isinstance(stream, Output) else settings.max_age_ns(stream)
+    )
     return StreamReport(
         name,
-        source.subscription.topic,
-        age_ns,
+        sources[oldest].subscription.topic,
+        ages_ns[oldest],
         max_age_ns,
-        source.received,
-        source.refused,
-        source.problem or unusable,
+        sum(source.received for source in sources),
+        sum(source.refused for source in sources),
+        _problem(sources) or unusable,
         not unusable,
     )
 
 
-def _unusable(stream: Stream | Output, value: object) -> str:
+def _age_ns(sample: Sample, now_ros_ns: int, now_ns: int) -> int:
+    return max(now_ros_ns - sample.stamp_ns, now_ns - sample.received_ns, 0)
+
+
+def _problem(sources: Sequence[Source]) -> str:
+    """What is wrong with the messages of the first topic that has such; one of several named."""
+    for source in sources:
+        if source.problem:
+            return (
+                source.problem
+                if len(sources) == 1
+                else f"{source.subscription.topic}: " + (source.problem)
+            )
+    return ""
+
+
+def _unusable(stream: Stream | Output, newest: Sequence[Sample]) -> str:
     """Why the content cannot be used although the message is whole, such as a missing joint."""
     try:
         if isinstance(stream, StateStream):
-            encode(stream, value)
-        elif isinstance(stream, Output) and isinstance(value, ControllerReading):
-            select(stream.names, value.reference)
-            select(stream.names, value.feedback)
+            encode(stream, content(newest))
+        elif isinstance(stream, Output) and isinstance(newest[0].value, ControllerReading):
+            select(stream.names, newest[0].value.reference)
+            select(stream.names, newest[0].value.feedback)
     except ObservationError as error:
         return str(error)
     return ""
@@ -109,21 +127,22 @@ class Graph:
         self._looked_ns: dict[str, int] = {}
         self._why: dict[str, str] = {}
 
-    def look(self, subscription: PulledSubscription, now_ns: int) -> frozenset[str]:
+    def look(self, subscription: Subscription, now_ns: int) -> frozenset[str]:
         """The types published on a silent topic, asked once a second; called by the node's timer.
 
         Empty also where it is not asked this time.
         """
-        topic = subscription.topic
-        if now_ns - self._looked_ns.get(topic, now_ns - LOOK_NS) < LOOK_NS:
+        name = subscription.topic
+        topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"
+        if now_ns - self._looked_ns.get(name, now_ns - LOOK_NS) < LOOK_NS:
             return frozenset()
-        self._looked_ns[topic] = now_ns
+        self._looked_ns[name] = now_ns
         try:
             publishers = self._node.get_publishers_info_by_topic(topic)
         except InvalidHandle:  # the node was destroyed between two ticks
             return frozenset()
         published = frozenset(info.topic_type for info in publishers)
-        self._why[topic] = _explanation(topic, published, subscription.type_names)
+        self._why[name] = _explanation(topic, published, subscription.type_names)
         return published
 
     def explain(self, one: StreamReport) -> StreamReport:
@@ -133,7 +152,7 @@ class Graph:
         return replace(one, problem=self._why.get(one.topic, ""))
 
 
-def _explanation(topic: str, published: frozenset[str], types: Sequence[str]) -> str:
+def _explanation(topic: str, published: frozenset[str], types: Collection[str]) -> str:
     if not published:
         return f"nobody publishes {topic}: is its driver running, in this ROS domain?"
     if published.isdisjoint(types):

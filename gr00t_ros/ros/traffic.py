@@ -15,21 +15,16 @@ from dataclasses import dataclass, field
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
 
-from gr00t_ros.core.embodiment import Embodiment, Stream, VideoStream
+from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.ros import cdr
+from gr00t_ros.ros.readings import READS, kind
 
 # Deeper than the node's own: here every message counts.
 _ALL = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
 _KEPT = 400
-
-
-def _kind(stream: Stream) -> type:
-    if isinstance(stream, VideoStream):
-        return CompressedImage if stream.transport == "compressed" else Image
-    return JointState if stream.source == "joints" else PoseStamped
 
 
 _STAMP: dict[type, Callable[[bytes], int]] = {
@@ -37,6 +32,7 @@ _STAMP: dict[type, Callable[[bytes], int]] = {
     CompressedImage: lambda raw: cdr.compressed_image(raw).stamp_ns,
     JointState: lambda raw: cdr.joint_state(raw).stamp_ns,
     PoseStamped: lambda raw: cdr.pose_stamped(raw).stamp_ns,
+    Imu: lambda raw: cdr.imu(raw).stamp_ns,
 }
 
 
@@ -80,32 +76,32 @@ class Traffic:
     """Subscribes to every sensor topic of an embodiment and counts."""
 
     def __init__(self, node: Node, embodiment: Embodiment) -> None:
-        """Count from now on, on the node's executor."""
+        """Count from now on, on the node's executor; what comes from tf2 is not counted."""
         self.topics: dict[str, Topic] = {}
-        for stream in embodiment.streams:
-            known = self.topics.get(stream.topic)
+        counted = [stream for stream in embodiment.streams if kind(stream) in READS]
+        for stream, name in ((one, name) for one in counted for name in one.topics):
+            known = self.topics.get(name)
             if known is not None:
                 known.declared_hz = max(known.declared_hz, stream.rate_hz)
                 continue
-            topic = self.topics[stream.topic] = Topic(stream.topic, stream.rate_hz)
-            kind = _kind(stream)
-            node.create_subscription(
-                kind, stream.topic, self._taker(node, topic, kind), _ALL, raw=True
-            )
+            topic = self.topics[name] = Topic(name, stream.rate_hz)
+            message_type = READS[kind(stream)][0]
+            taker = self._taker(node, topic, message_type)
+            node.create_subscription(message_type, name, taker, _ALL, raw=True)
 
     def forget(self) -> None:
         """Begin anew."""
         for topic in self.topics.values():
             topic.forget()
 
-    def _taker(self, node: Node, topic: Topic, kind: type) -> Callable[[bytes], None]:
+    def _taker(self, node: Node, topic: Topic, message_type: type) -> Callable[[bytes], None]:
         clock = node.get_clock()
 
         def take(raw: bytes) -> None:
             topic.steady_ns.append(time.monotonic_ns())
             try:
-                stamp_ns = _STAMP[kind](raw)
-                if kind is Image:
+                stamp_ns = _STAMP[message_type](raw)
+                if message_type is Image:
                     view = cdr.image(raw)
                     topic.size_px = (view.height_px, view.width_px)
             except ObservationError:

@@ -6,10 +6,13 @@ from bag_files import joint_states, write_bag
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 
+from input_robot import small_embodiment  # noqa: E402
 from rclpy.serialization import deserialize_message  # noqa: E402
 
 from gr00t_ros.bags.bag import BagTopic, open_bag  # noqa: E402
+from gr00t_ros.bags.needed import needed_topics  # noqa: E402
 from gr00t_ros.bags.publishers import choose  # noqa: E402
+from gr00t_ros.core.embodiment import StateStream  # noqa: E402
 from gr00t_ros.core.errors import BagError  # noqa: E402
 
 MESSAGES = [("/joints", time_ns, message) for time_ns, message in joint_states(20)]
@@ -77,3 +80,18 @@ def test_a_recorded_clock_gives_way_to_the_players_own():
     joints = BagTopic("/joints", "sensor_msgs/msg/JointState", 1, False)
     assert choose([clock, joints], (), True).names == ("/joints",)
     assert choose([clock, joints], (), False).names == ("/clock", "/joints")
+
+
+def test_every_topic_behind_a_stream_is_needed():
+    """Both of a group's JointStates, tf's two topics, an Imu; nothing for a constant."""
+    state = (
+        StateStream("both", "joints", "/left", ("l", "r"), more_topics=("/right",)),
+        StateStream("tool", "tf", "/tf base -> tool", encode="xyz_quaternion"),
+        StateStream("down", "imu", "/imu", encode="projected_gravity"),
+        StateStream("pad", "constant", values=(0.0,)),
+    )
+    joints, tf = "sensor_msgs/msg/JointState", "tf2_msgs/msg/TFMessage"
+    assert needed_topics(small_embodiment((), state, ())) == {
+        **{"/left": (joints,), "/right": (joints,), "/tf": (tf,), "/tf_static": (tf,)},
+        "/imu": ("sensor_msgs/msg/Imu",),
+    }

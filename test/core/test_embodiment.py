@@ -16,6 +16,9 @@ from gr00t_ros.core.errors import EmbodimentError
 FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
 VALID = yaml.safe_load(FILE.read_text())
 ARM = [f"fr3_joint{i}" for i in range(1, 8)]
+TWO_TOPICS = {"from": "joints", "topics": ["/left", "/right"], "names": ["l", "r"]}
+TF = {"from": "tf", "frame": "fr3_link0", "link": "tool", "encode": "xyz_axis_angle"}
+IMU = {"from": "imu", "topic": "/imu", "encode": "projected_gravity"}
 KNUCKLE = "robotiq_85_left_knuckle_joint"
 
 
@@ -88,6 +91,25 @@ def test_streams_default_to_one_sample_at_the_rate_of_the_action_steps():
     assert [s.width for s in robot.state] == [9, 1, 7]
 
 
+def test_every_state_source_is_read_from_the_file():
+    """Topics, widths, columns, scales and values are what the file says."""
+    mapping = changed("state.both", TWO_TOPICS)
+    pose = {"from": "pose", "topic": "/ee_pose", "encode": "xyz_axis_angle", "columns": [3]}
+    units = {"scale": [[0, 2], [1, -1]], "range": [-100, 100]}
+    mapping["state"] |= {"tool": TF, "down": IMU, "roll": pose}
+    mapping["state"] |= {"pad": {"from": "constant", "values": [0, 1.5]}}
+    mapping["state"]["motors"] = {**TWO_TOPICS, **units}
+    robot = parse(mapping, "robot.yaml")
+    both, tool, down, roll, pad, motors = robot.state[3:]
+    assert both.topics == ("/left", "/right")
+    assert [s.width for s in (both, tool, down, roll, pad)] == [2, 6, 3, 1, 2]
+    assert (tool.topics, tool.frame, tool.link) == (("/tf fr3_link0 -> tool",), "fr3_link0", "tool")
+    assert (pad.topics, pad.values) == ((), (0.0, 1.5))
+    assert motors.scale.joint == ((0.0, 2.0), (1.0, -1.0))
+    assert motors.scale.policy == ((-100.0, 100.0),) * 2
+    assert pad not in robot.streams and down in robot.streams
+
+
 def test_an_action_key_may_command_some_joints_of_an_output():
     """Two keys share an output when together they command each of its joints once."""
     mapping = changed("action.wrist", {"output": "arm", "names": ARM[4:]})
@@ -132,16 +154,45 @@ def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest
         ("video.wrist_image_left.delta_indices", [0, 0], "delta_indices", "increase"),
         ("video.wrist_image_left.delta_indices", [-1, 1], "delta_indices[1]", "to 0"),
         ("video.wrist_image_left.delta_indices", [], "delta_indices", "a list that is not empty"),
-        ("state.eef_9d.encode", "quaternion", "encode", "one of xyz_rot6d_rows"),
+        ("state.eef_9d.encode", "quaternion", "encode", "one of xyz_axis_angle, xyz_quat"),
         ("state.eef_9d.rotate", [[1, 0, 0], [0, 1, 0]], "rotate", "3x3 rotation matrix"),
         ("state.eef_9d.rotate", [[2, 0, 0], [0, 1, 0], [0, 0, 1]], "rotate[0][0]", "from -1 to 1"),
         ("state.eef_9d.rotate", [[-1, 0, 0], [0, 1, 0], [0, 0, 1]], "rotate", "determinant 1"),
         ("state.eef_9d.names", ["a"], "state.eef_9d", "unknown key 'names'"),
-        ("state.joint_position.from", "tf", "from", "one of joints, pose"),
+        ("state.joint_position.from", "euler", "from", "one of joints, pose, tf, imu, constant"),
         ("state.joint_position.names", [*ARM, ARM[0]], "names", "fr3_joint1 named twice"),
         ("state.joint_position.names", "fr3_joint1", "names", "a list"),
-        ("state.gripper_position.scale", [0.8, 0.8], "scale", "lower < upper"),
-        ("state.gripper_position.scale", [0.0], "scale", "[lower, upper]"),
+        ("state.gripper_position.scale", [0.8, 0.8], "scale", "[first, last]"),
+        ("state.gripper_position.scale", [0.0], "scale", "two different numbers"),
+        ("state.gripper_position.scale", [[0, 1], [0, 1]], "scale", "2 pairs, expected one pair"),
+        ("state.gripper_position.scale", [[0, math.nan]], "scale[0][1]", "finite"),
+        ("state.joint_position.range", [-100, 100], "range", "a range without a scale"),
+        ("action.joint_position.range", [-100, 100], "range", "a range without a scale"),
+        ("action.gripper_position.scale", [0.8, 0.8], "scale", "two different numbers"),
+        (
+            "state.joint_position.topics",
+            ["/a", "/b"],
+            "state.joint_position",
+            "unknown key 'topic'",
+        ),
+        ("state.x", {**TWO_TOPICS, "topics": ["/a", "/a"]}, "state.x.topics", "each topic once"),
+        ("state.x", {**TWO_TOPICS, "topics": []}, "state.x.topics", "a list that is not empty"),
+        ("state.eef_9d.columns", [9], "columns[0]", "whole number from 0 to 8"),
+        ("state.eef_9d.columns", [1, 1], "columns", "each column once"),
+        ("state.x", {**TF, "link": "fr3_link0"}, "state.x.link", "another frame than 'fr3_link0'"),
+        ("state.x", {**TF, "topic": "/tf"}, "state.x", "unknown key 'topic'"),
+        ("state.x", {"from": "tf", "encode": "xyz_quaternion"}, "state.x", "missing frame, link"),
+        ("state.x", {**IMU, "encode": "xyz_quaternion"}, "state.x.encode", "projected_gravity"),
+        ("state.x", {**IMU, "names": ["a"]}, "state.x", "unknown key 'names'"),
+        ("state.x", {"from": "constant", "values": []}, "state.x.values", "not empty"),
+        ("state.x", {"from": "constant", "values": [math.inf]}, "values[0]", "finite"),
+        ("state.x", {"from": "constant", "values": [0], "topic": "/a"}, "state.x", "unknown key"),
+        (
+            "state",
+            {"x": {"from": "constant", "values": [0]}},
+            "state.x",
+            "no state key has a topic",
+        ),
         ("action.joint_position.output", "leg", "output", "one of the outputs: arm, gripper"),
         ("action.joint_position.names", [KNUCKLE], "names", f"{KNUCKLE} not in output 'arm'"),
         (

@@ -1,5 +1,6 @@
 """Observation assembly: the right samples of the right instants, or every gap by name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gr00t_ros.core.buffer import Sample, StampedBuffer
-from gr00t_ros.core.embodiment import parse
+from gr00t_ros.core.embodiment import StateStream, parse
 from gr00t_ros.core.observation import Observation, ObservationSettings, anchor_stream, assemble
 from gr00t_ros.core.state import JointReading, PoseReading
 
@@ -271,3 +272,47 @@ def test_samples_are_those_that_brute_force_picks(drawn):
         assert [(NOW_ROS - s.stamp_ns) / MS for s in samples] == picked[key]
     told = [result.state["joint_position"][0, 0], result.state["eef_9d"][0, 0]]
     np.testing.assert_allclose(told, [stamp / 1e3, picked["eef_9d"][0] / 1e3], atol=1e-6)
+
+
+def two_handed(left_ages_ms, right_ages_ms, tolerances=SETTINGS):
+    """The observation, or gaps, of a robot whose arm's joints come on two topics."""
+    names = ROBOT.outputs[0].names
+    arm = replace(ROBOT.state[2], topic="/left", more_topics=("/right",), rate_hz=100.0)
+    pad = StateStream("pad", "constant", values=(7.0,), delta_indices=(-1, 0))
+    robot = replace(ROBOT, video=(), state=(pad, arm))
+    buffers = {}
+    for topic, ages_ms, joints in (
+        ("/left", left_ages_ms, names[:3]),
+        ("/right", right_ages_ms, names[3:]),
+    ):
+        buffers[topic] = StampedBuffer(10_000 * MS, 1000)
+        for age_ms in sorted(ages_ms, reverse=True):
+            reading = JointReading(joints, np.full(len(joints), age_ms / 1e3))
+            age_ns = round(age_ms * MS)
+            buffers[topic].push(Sample(NOW_ROS - age_ns, NOW - age_ns, reading))
+    return assemble(robot, buffers, NOW_ROS, NOW, tolerances)
+
+
+def test_joints_of_two_topics_are_of_one_instant_and_stamped_by_the_older():
+    """Each topic gives its sample nearest to the instant that both have reached."""
+    observation = two_handed((2, 12, 22, 32), (21, 31))
+    np.testing.assert_allclose(observation.state["joint_position"], [[0.022] * 3 + [0.021] * 4])
+    assert observation.stamp_ns == NOW_ROS - 22 * MS
+    assert list(observation.state) == ["pad", "joint_position"]
+    np.testing.assert_array_equal(observation.state["pad"], [[7.0], [7.0]])
+
+
+def test_one_late_topic_of_two_makes_the_group_late():
+    """Each topic has an age of its own; the gap names the one that is late, or never came."""
+    (gap,) = two_handed((2, 12), (400,))
+    assert (gap.stream, gap.topic) == ("joint_position", "/right")
+    assert "0.4 s" in gap.reason
+    (gap,) = two_handed((), (2,))
+    assert (gap.topic, gap.reason) == ("/left", "nothing received yet")
+
+
+def test_two_topics_that_are_too_far_apart_are_skewed():
+    """Both fresh enough, yet no one instant: the second is named with the distance."""
+    (gap,) = two_handed((2,), (40,), replace(SETTINGS, skew_ns=5 * MS, skew_periods=0.1))
+    assert gap.topic == "/left"
+    assert (gap.apart_ns, gap.allowed_ns) == (38 * MS, 5 * MS)

@@ -1,5 +1,6 @@
 """State encoding: joints by name, poses as the DROID checkpoints were trained on them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from gr00t_ros.core.embodiment import StateStream, parse
 from gr00t_ros.core.errors import ObservationError
-from gr00t_ros.core.state import JointReading, PoseReading, encode, select
+from gr00t_ros.core.state import ImuReading, JointReading, PoseReading, encode, merge, select
 
 FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
 EEF, GRIPPER, ARM = parse(yaml.safe_load(FILE.read_text()), FILE.name).state
@@ -154,3 +156,83 @@ def test_a_quaternion_a_little_off_unit_length_is_normalised():
     np.testing.assert_allclose(
         encode(EEF, pose(quaternion=(0.0, 0.0, 0.0, 1.005))), encode(EEF, pose()), atol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("xyz_quaternion", lambda turn: turn.as_quat(canonical=True)),
+        ("xyz_axis_angle", lambda turn: turn.as_rotvec()),
+        ("xyz_rot6d_rows", lambda turn: turn.as_matrix()[:2].ravel()),
+    ],
+)
+@pytest.mark.parametrize("source", ["pose", "tf"])
+def test_a_pose_is_encoded_as_the_file_says(name, expected, source):
+    """Position and R x rotate in each encoding, as scipy has it; columns pick from them."""
+    quaternion = Rotation.from_euler("xyz", [0.4, -1.1, 2.5]).as_quat()
+    turn = Rotation.from_quat(quaternion) * Rotation.from_matrix(EEF.rotate)
+    stream = replace(EEF, source=source, encode=name)
+    row = encode(stream, pose((0.3, -0.1, 0.5), -quaternion))
+    np.testing.assert_allclose(row, [0.3, -0.1, 0.5, *expected(turn)], atol=1e-6)
+    assert row.shape == (stream.width,)
+    some = replace(stream, columns=(5, 0))
+    np.testing.assert_array_equal(encode(some, pose((0.3, -0.1, 0.5), quaternion)), row[[5, 0]])
+
+
+IMU = StateStream("down", "imu", "/imu", encode="projected_gravity", frame="pelvis")
+
+
+@given(st.tuples(UNIT, UNIT, UNIT, UNIT))
+def test_gravity_is_where_down_is_to_the_sensor(components):
+    """The world's (0, 0, -1) turned back by the Imu's orientation, of unit length."""
+    assume(np.linalg.norm(components) > 0.1)
+    unit = np.array(components) / np.linalg.norm(components)
+    row = encode(IMU, ImuReading(unit, "pelvis"))
+    expected = Rotation.from_quat(unit).inv().apply([0.0, 0.0, -1.0])
+    np.testing.assert_allclose(row, expected, atol=1e-6)
+
+
+def test_a_robot_that_leans_forward_has_gravity_in_front():
+    """Pitched by 90 degrees about y, x points down."""
+    half = np.sqrt(0.5)
+    row = encode(IMU, ImuReading(np.array([0.0, half, 0.0, half]), "pelvis"))
+    np.testing.assert_allclose(row, [1.0, 0.0, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("reading", "named"),
+    [
+        (ImuReading(np.array([0, 0, 0, 1.0]), "torso"), "'torso', expected 'pelvis'"),
+        (ImuReading(np.zeros(4), "pelvis"), "quaternion of norm 0"),
+        (ImuReading(np.array([np.nan, 0, 0, 1.0]), "pelvis"), "down: orientation: got .*nan"),
+        (pose(), "got a PoseReading, expected imu"),
+    ],
+)
+def test_an_imu_that_says_nothing_reliable_is_refused(reading, named):
+    """Another sensor, an orientation that was never filled in, NaN."""
+    with pytest.raises(ObservationError, match=named):
+        encode(IMU, reading)
+
+
+def test_a_constant_is_sent_as_it_is():
+    """Dimensions that a data set has and the robot does not."""
+    stream = StateStream("pad", "constant", values=(0.0, 1.5))
+    np.testing.assert_array_equal(encode(stream, None), [0.0, 1.5])
+
+
+def test_two_joint_states_are_one_group():
+    """Joints of either are found by name; velocities only where both have them."""
+    left = JointReading(("l", "both"), np.array([1.0, 2.0]), np.array([0.1, 0.2]))
+    right = JointReading(("r", "both"), np.array([3.0, 4.0]))
+    merged = merge([left, right])
+    np.testing.assert_array_equal(select(("r", "l"), merged), [3.0, 1.0])
+    assert merged.velocity is None and len(merge([left, left]).velocity) == 4
+    with pytest.raises(ObservationError, match="twice: both"):
+        select(("both",), merged)
+
+
+def test_a_joint_state_of_fewer_positions_shifts_no_other_ones_joints():
+    """One short message would give every joint behind it its neighbour's position."""
+    short, good = JointReading(("a", "b"), np.array([1.0])), joints(c=3.0)
+    with pytest.raises(ObservationError, match="2 joint names and 1 positions"):
+        merge([short, good])

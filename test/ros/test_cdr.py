@@ -8,7 +8,7 @@ from geometry_msgs.msg import PoseStamped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
 
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.ros import cdr
@@ -49,11 +49,20 @@ def _pose(frame="fr3_link0"):
     return message
 
 
+def _imu(frame="pelvis"):
+    message = _stamped(Imu(), frame)
+    for index, axis in enumerate("xyzw"):
+        setattr(message.orientation, axis, index + 0.5)
+    message.orientation_covariance = [-1.0, *[7.0] * 8]
+    return message
+
+
 READERS = [
     (cdr.image, serialize_message(_image())),
     (cdr.compressed_image, serialize_message(_compressed())),
     (cdr.joint_state, serialize_message(_joints())),
     (cdr.pose_stamped, serialize_message(_pose())),
+    (cdr.imu, serialize_message(_imu())),
 ]
 
 
@@ -119,6 +128,7 @@ def test_a_big_endian_message_is_read_by_rclpy():
         (cdr._joint_state_of, _joints(), cdr.joint_state),
         (cdr._joint_state_of, _joints((), ()), cdr.joint_state),
         (cdr._pose_stamped_of, _pose(), cdr.pose_stamped),
+        (cdr._imu_of, _imu(), cdr.imu),
     ],
 )
 def test_the_view_of_a_message_object_equals_that_of_its_bytes(view_of, message, read):
@@ -129,9 +139,10 @@ def test_the_view_of_a_message_object_equals_that_of_its_bytes(view_of, message,
 
 
 def test_every_truncation_is_an_observation_error():
-    """Only the closing padding, and of a joint state the unread effort, may be missing."""
+    """Only the closing padding, and what is not read, may be missing: effort, an Imu's rates."""
+    not_read = {cdr.joint_state: 4 + 8 + 2 * 8, cdr.imu: 2 * (3 + 9) * 8}
     for read, raw in READERS:
-        unread = 4 + 8 + 2 * 8 if read is cdr.joint_state else 3
+        unread = not_read.get(read, 3)
         for length in range(len(raw) - unread):
             with pytest.raises(ObservationError):
                 read(raw[:length])
@@ -190,4 +201,12 @@ def test_random_bytes_that_go_to_rclpy_raise_nothing_else(read, raw):
     try:
         read(raw)
     except ObservationError as error:
-        assert "Image" in str(error) or "Joint" in str(error) or "Pose" in str(error)
+        assert any(kind in str(error) for kind in ("Image", "Joint", "Pose", "Imu"))
+
+
+@pytest.mark.parametrize("frame", ["", "a", "pelvis_imu_link"])
+def test_an_imu_reads_back(frame):
+    """Its orientation and the number that says whether it has one, behind any frame."""
+    view = cdr.imu(serialize_message(_imu(frame)))
+    assert (view.stamp_ns, view.frame_id, view.orientation_variance) == (STAMP_NS, frame, -1.0)
+    assert view.quaternion_xyzw.tolist() == [0.5, 1.5, 2.5, 3.5]

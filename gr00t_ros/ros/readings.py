@@ -1,0 +1,61 @@
+"""Serialised messages -> stamp and reading, by what a stream is from; refuses to know topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
+
+from gr00t_ros.core.embodiment import Stream, VideoStream
+from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.state import ImuReading, JointReading, PoseReading
+from gr00t_ros.ros import cdr, convert
+
+Read = Callable[[Any], tuple[int, object]]
+"""A message as the subscription gave it -> its stamp, ns, and what the buffer keeps of it."""
+
+
+def kind(stream: Stream) -> str:
+    """A camera's transport or a state stream's source: a key of READS, or "tf"."""
+    return stream.transport if isinstance(stream, VideoStream) else stream.source
+
+
+def _raw(raw: bytes) -> tuple[int, bytes]:
+    return convert.check(raw, "raw"), raw
+
+
+def _compressed(raw: bytes) -> tuple[int, bytes]:
+    return convert.check(raw, "compressed"), raw
+
+
+def _joints(raw: bytes) -> tuple[int, JointReading]:
+    view = cdr.joint_state(raw)
+    velocity = view.velocity if len(view.velocity) == len(view.names) else None
+    return view.stamp_ns, JointReading(view.names, view.position, velocity)
+
+
+def _pose(raw: bytes) -> tuple[int, PoseReading]:
+    view = cdr.pose_stamped(raw)
+    return view.stamp_ns, PoseReading(view.position_m, view.quaternion_xyzw, view.frame_id)
+
+
+def _imu(raw: bytes) -> tuple[int, ImuReading]:
+    view = cdr.imu(raw)
+    if view.orientation_variance == -1.0:  # sensor_msgs/Imu: "no estimate for a data element"
+        raise ObservationError(
+            "this Imu has no orientation (orientation_covariance[0] is -1): let its driver or a "
+            "filter such as imu_filter_madgwick estimate it"
+        )
+    return view.stamp_ns, ImuReading(view.quaternion_xyzw, view.frame_id)
+
+
+READS: Mapping[str, tuple[type, Read]] = {
+    "raw": (Image, _raw),
+    "compressed": (CompressedImage, _compressed),
+    "joints": (JointState, _joints),
+    "pose": (PoseStamped, _pose),
+    "imu": (Imu, _imu),
+}
+"""What a stream's topic is subscribed as, and how its messages are read."""
