@@ -1,8 +1,8 @@
 """A policy that keeps joint 1 in motion, so that a test can see a stop: `sweep_policy:make_policy`.
 
 Where the instruction has the word "nan", the last step of its chunks is no number; with "table"
-joint 2 leads the arm below it. Runs inside `python -m gr00t_ros.sidecar`, which finds it by
-PYTHONPATH; knows nothing of ROS.
+joint 2 leads the arm below it; with "error" it answers with one. Runs inside
+`python -m gr00t_ros.sidecar`, which finds it by PYTHONPATH; knows nothing of ROS.
 """
 
 import numpy as np
@@ -33,6 +33,8 @@ class SweepPolicy(HoldPolicy):
         (words,) = next(iter(observation["language"].values()))[0]
         if "nan" in words:
             chunk[0, -1, 0] = np.nan
+        if "error" in words:
+            raise ValueError("no such thing in sight")
         if "table" in words:
             chunk[:, :, 1] += BELOW_RAD * (steps / steps[-1]) ** 2
         return action, info

@@ -138,14 +138,16 @@ class Session(Stops):
         self._count(verdict, now_ns)
         return verdict
 
-    def query_failed(self, reason: str, now_ns: int, answered: bool) -> None:
-        """Note a query without a chunk; answers that are errors count towards a fault."""
+    def query_failed(self, reason: str, now_ns: int, answered: bool) -> bool:
+        """Note a query without a chunk; answers that are errors count towards a fault.
+
+        Whether this one was one too many in a row, and faulted.
+        """
         self.counts.failures += 1
         self.asking.failed(reason, now_ns, self.settings)
         if self.mode in (Mode.STOPPING, Mode.HOLDING) and self._after_stop is Event.REST_HOLD:
             self.reason = f"no chunk left to play: {reason}"  # known only after the plan's end
-        if answered:
-            self._refused(reason, now_ns)
+        return answered and self._refused(reason, now_ns)
 
     def query_due(self, now_ns: int) -> bool:
         """Whether the next observation should be sent now."""
@@ -256,11 +258,13 @@ class Session(Stops):
         self._has_chunk = True
         self.mode = advance(self.mode, Event.CHUNK)
 
-    def _refused(self, reason: str, now_ns: int) -> None:
+    def _refused(self, reason: str, now_ns: int) -> bool:
         self.counts.refused += 1
         finding = self.asking.refused(reason, now_ns, self.settings)
-        if finding and self.mode is not Mode.FAULT and self.active:
-            self._stop(now_ns, Event.REST_FAULT, finding.reason)
+        if finding is None or self.mode is Mode.FAULT or not self.active:
+            return False
+        self._stop(now_ns, Event.REST_FAULT, finding.reason)
+        return True
 
 
 def _graver(one: Finding) -> Finding:

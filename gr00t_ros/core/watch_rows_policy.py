@@ -45,6 +45,8 @@ POLICY: tuple[Watch, ...] = (
         "The policy does not fit this robot, or the scene is far from what it was trained on.",
         "read the last refusal; check the embodiment file against the server's model",
         "core.watchdog.consecutive_refusals",
+        note="where the last was no chunk but an error text, another server may be there: no reset "
+        "before it has passed the check again",
     ),
     Watch(
         "non_finite",

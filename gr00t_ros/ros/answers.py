@@ -27,7 +27,8 @@ class Answers:
     ) -> None:
         """`publish` tells of every chunk that came, and of the verdict, None where none was due.
 
-        `unfit` hears why a server's answers can never be used.
+        `unfit` hears why a server's answers can never be used, or were none too often in a row:
+        another server may be there, and is checked before anything goes on.
         """
         self._watches, self._publish, self._unfit = watches, publish, unfit
 
@@ -48,7 +49,8 @@ class Answers:
             self._unfit(str(error))
         else:
             answered = isinstance(error, (RemoteError, ChunkError, WireError))
-            session.query_failed(error_text(error), now_ns, answered)
+            if session.query_failed(error_text(error), now_ns, answered):
+                self._unfit(error_text(error))
 
 
 def _refuse(session: Session, now_ns: int, finding: Finding) -> None:

@@ -51,10 +51,13 @@ class ServerCheck:
         return [*found, slow] if slow else found
 
     def against(self) -> list[Finding]:
-        """What speaks against going on: an answer has shown that the server does not fit."""
+        """What speaks against going on: answers have shown that the server may not fit.
+
+        By the check that they made due, once it has failed, else by the answer.
+        """
         if not self._unfit:
             return []
-        text = f"policy server {self._server}: {self._unfit}"
+        text = f"policy server {self._server}: {self._error or self._unfit}"
         return [Finding("chunk_shape", Reaction.FAULT, text)]
 
     def doubt(self, reason: str) -> None:

@@ -94,8 +94,8 @@ def test_silence_never_faults_and_errors_do() -> None:
     for _ in range(10):
         rig.session.query_failed("deadline", rig.now_ns, answered=False)
     assert (rig.mode, rig.session.counts.failures) == (Mode.BLENDING_IN, 10)
-    for _ in range(3):
-        rig.session.query_failed("KeyError", rig.now_ns, answered=True)
+    told = [rig.session.query_failed("KeyError", rig.now_ns, answered=True) for _ in range(4)]
+    assert told == [False, False, True, False]
     assert rig.until(Mode.FAULT).session.reason.endswith("the last: KeyError")
     assert rig.windows == []
 

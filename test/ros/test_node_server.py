@@ -9,7 +9,7 @@ from ros_fixtures import wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from node_robot import NEEDS_ROBOT  # noqa: E402
+from node_robot import NEEDS_ROBOT, SWEEP  # noqa: E402
 
 from gr00t_ros.sidecar.curve import new_pair  # noqa: E402
 from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment  # noqa: E402
@@ -124,8 +124,12 @@ def resets(rig):
 
 
 @NEEDS_ROBOT
-def test_the_server_is_reset_at_each_episode(rig):
-    """At the activation, at a changed instruction and after a pause, and at nothing else."""
+def test_the_server_is_reset_at_each_episode_and_no_reset_goes_on_with_another_one(rig):
+    """At the activation, at a changed instruction and after a pause, and at nothing else.
+
+    Then two servers are swapped behind the node's back: the fault lasts until the right one is
+    there again.
+    """
     rig.start_moving()
     once_each = "as many resets as episodes"
     wait_until(lambda: resets(rig) == rig.statuses[-1].episode >= 1, once_each)
@@ -136,3 +140,17 @@ def test_the_server_is_reset_at_each_episode(rig):
     rig.wait_for_status(lambda s: s.chunks_accepted > accepted + 2, "more chunks of it")
     # a late machine may have paused meanwhile, which is an episode too
     wait_until(lambda: resets(rig) == rig.statuses[-1].episode, once_each)
+
+    rig.server.signal(signal.SIGKILL)
+    rig.server.wait()
+    rig.start_server(embodiment="desk6")
+    assert "does not fit embodiment franka_droid" in rig.wait_for_mode("fault").reason
+    answer = rig.reset()
+    assert not answer.success, "a server of another embodiment is there"
+    assert answer.message.startswith("the cause persists: policy server 127.0.0.1"), answer.message
+    assert "does not fit embodiment franka_droid" in answer.message
+    rig.server.signal(signal.SIGKILL)
+    rig.server.wait()
+    rig.start_server(SWEEP)
+    wait_until(lambda: rig.reset().success, "a reset once the right server is back")
+    rig.wait_for_motion()
