@@ -263,8 +263,7 @@ class Session(Stops):
         finding = self.asking.refused(reason, now_ns, self.settings)
         if finding is None or self.mode is Mode.FAULT or not self.active:
             return False
-        self._stop(now_ns, Event.REST_FAULT, finding.reason)
-        return True
+        return self._stop(now_ns, Event.REST_FAULT, finding.reason)
 
 
 def _graver(one: Finding) -> Finding:
