@@ -82,6 +82,7 @@ def test_no_policy_and_no_network_breaks_a_limit(drawn: dict[str, Any]) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 @LONG
 @given(st.fixed_dictionaries(ANY))
 def test_no_policy_and_no_network_breaks_a_limit_for_long(drawn: dict[str, Any]) -> None:
@@ -117,6 +118,7 @@ def test_a_node_that_dies_leaves_the_arm_at_rest_within_the_tail(drawn: dict[str
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 @LONG
 @given(st.fixed_dictionaries(DEATHS))
 def test_a_node_that_dies_leaves_the_arm_at_rest_for_long(drawn: dict[str, Any]) -> None:
@@ -147,6 +149,7 @@ def test_a_node_that_stalls_goes_on_from_its_own_tail(drawn: dict[str, Any]) -> 
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 @LONG
 @given(st.fixed_dictionaries(STALLS))
 def test_a_node_that_stalls_goes_on_from_its_own_tail_for_long(drawn: dict[str, Any]) -> None:
@@ -189,6 +192,7 @@ def test_stops_pauses_and_reordered_answers_stay_inside_the_limits(drawn: dict[s
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 @LONG
 @given(st.fixed_dictionaries(UNREST))
 def test_stops_pauses_and_reordered_answers_stay_lawful_for_long(drawn: dict[str, Any]) -> None:
