@@ -25,18 +25,15 @@ from gr00t_ros.msg import ActionChunk
 from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.answers import Answers
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.controller_manager import ControllerManager, controllers_of
-from gr00t_ros.ros.controller_parameters import ControllerParameters
-from gr00t_ros.ros.described_limits import DescribedLimits
 from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.ros.operator_watches import OperatorWatches
-from gr00t_ros.ros.outputs import Outputs, command_readers
+from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.queries import Queries, Reply
-from gr00t_ros.ros.readiness import coverage
+from gr00t_ros.ros.readiness import NO_INSTRUCTION, coverage
 from gr00t_ros.ros.replay_thread import ReplayThread
 from gr00t_ros.ros.rest import wait_for_rest
-from gr00t_ros.ros.rivals import LOOK_S, Rivals
+from gr00t_ros.ros.rivals import LOOK_S
 from gr00t_ros.ros.robot_checks import RobotChecks
 from gr00t_ros.ros.running_watches import RunningWatches
 from gr00t_ros.ros.server_access import Access, read_access
@@ -130,21 +127,8 @@ class Configured:
         node, robot = self._node, self.embodiment
         self.surroundings = Surroundings(self.inputs, self.queries, robot, self.clock, values)
         self._operator = OperatorWatches(node, values, self._on_e_stop)
-        # In shadow nobody is commanded: nobody has to listen.
-        readers = {} if values.shadow else command_readers(node, robot)
-        self._rivals = Rivals(node, tuple(readers))
-        controllers = {} if values.shadow else controllers_of(node, robot)
-        self._manager = ControllerManager(node, values.controller_manager, controllers)
-        self._checks = RobotChecks(
-            node,
-            self.inputs,
-            self.surroundings,
-            readers,
-            self._rivals,
-            ControllerParameters(node, tuple(readers)),
-            self._manager,
-            DescribedLimits(node, robot),
-        )
+        self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
+        self._rivals, self._manager = self._checks.rivals, self._checks.manager
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._look_around, clock=steady)
         self.watches = RunningWatches(
@@ -194,7 +178,7 @@ class Configured:
             found.append(f"a fault is latched: {self.latched}; call ~/reset")
         found += self.server_check.problems()
         if not self.queries.instruction:
-            found.append("no instruction: set parameter instruction or call ~/set_instruction")
+            found.append(NO_INSTRUCTION)
         found += [f.reason for f in self._operator.findings()]
         found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
         gaps = self._checks.observation()  # pulls the newest samples in any case

@@ -16,34 +16,33 @@ from collections.abc import Sequence
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
 from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.core.unsettled import open_marks, settled_names
+from gr00t_ros.core.watchdog import Finding
 from gr00t_ros.ros import doctor_rows as rows
 from gr00t_ros.ros import parameters, settings
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.controller_manager import ControllerManager, controllers_of
-from gr00t_ros.ros.controller_parameters import ControllerParameters
-from gr00t_ros.ros.described_limits import DescribedLimits
 from gr00t_ros.ros.doctor_rows import FAIL, PASS, WARN, Row
+from gr00t_ros.ros.doctor_server import server
 from gr00t_ros.ros.inputs import PULL_PERIOD_NS, Inputs
-from gr00t_ros.ros.outputs import command_readers
-from gr00t_ros.ros.readiness import coverage
-from gr00t_ros.ros.rivals import Rivals
+from gr00t_ros.ros.operator_watches import OperatorWatches
 from gr00t_ros.ros.robot_checks import RobotChecks
-from gr00t_ros.ros.server_access import defaults_of, read_access
+from gr00t_ros.ros.server_access import defaults_of
 from gr00t_ros.ros.surroundings import Surroundings
 from gr00t_ros.ros.traffic import Traffic
-from gr00t_ros.sidecar.address import shown
 from gr00t_ros.sidecar.cli.report import OK, PROBLEM, UNREACHABLE, Report
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
-from gr00t_ros.sidecar.link import Check, Link
 from gr00t_ros.sidecar.text_table import table
 
 SECONDS = 3.0
-NAMESPACE, NAME = "/gr00t_doctor", "gr00t_policy"
-"""The policy node's own name: its parameters are meant, and it is no stranger to itself."""
+NAME = "gr00t_policy"
+"""The policy node's own: its parameters and topics are meant, and it is no stranger to itself."""
+# Nothing is heard of the namesake: no parameter event, no service beside the node's own.
+_QUIET = ("--ros-args", "-r", "/parameter_events:=/gr00t_doctor/parameter_events")
+_NO_SERVICE = Parameter("start_type_description_service", value=False)
 
 
 class Doctor:
@@ -51,30 +50,16 @@ class Doctor:
 
     def __init__(self, node: Node, executor: SingleThreadedExecutor) -> None:
         """Subscribe as the node would; raises Gr00tError for wrong parameters or a wrong file."""
-        self._node, self._executor = node, executor
+        self.node, self._executor = node, executor
         self.values = values = parameters.declare(node, defaults_of())
         self.embodiment = robot = load_embodiment(values.embodiment)
         self._open = open_marks(robot.unsettled, settled_names(values.settled), robot.source)
         clock = self._clock = PlanClock(node)
         inputs = Inputs(node, self.embodiment, settings.observation(values))
-        readers = {} if values.shadow else command_readers(node, self.embodiment)
-        readers = {name.replace(f"{NAMESPACE}/", "/", 1): q for name, q in readers.items()}
-        # It never asks for an inference: that is the link's, below.
+        # It never asks for an inference: doctor_server does.
         surroundings = Surroundings(inputs, None, self.embodiment, clock, values)
-        self._checks = RobotChecks(
-            node,
-            inputs,
-            surroundings,
-            readers,
-            Rivals(node, tuple(readers)),
-            ControllerParameters(node, tuple(readers)),
-            ControllerManager(
-                node,
-                values.controller_manager,
-                {} if values.shadow else controllers_of(node, self.embodiment),
-            ),
-            DescribedLimits(node, self.embodiment),
-        )
+        self._checks = RobotChecks.of(node, inputs, surroundings, robot, values)
+        self._operator = OperatorWatches(node, values, lambda _reason: None)
         self.traffic = Traffic(node, self.embodiment)
         self._worst_late_s = 0.0
         self._server: list[Row] = []
@@ -106,7 +91,7 @@ class Doctor:
 
     def ask_server(self) -> None:
         """Connect, compare and infer a zero observation, as the node does at configure."""
-        self._server = self._examined()
+        self._server = server(self.embodiment, self.values)
 
     def rows(self) -> list[Row]:
         """The whole table as things are now."""
@@ -115,61 +100,39 @@ class Doctor:
         commands = [problem for problem in checks.commands() if problem not in described]
         found = [
             *rows.failures("unsettled", map(str, self._open), "no question left in the file"),
-            *rows.host(self._node, self._clock.simulated, self._worst_late_s),
+            *rows.host(self.node, self._clock.simulated, self._worst_late_s),
+            *rows.instruction(self.values.instruction),
             *self._server,
+            *rows.failures("operator", _reasons(self._operator.findings()), "nothing stops it"),
             *rows.streams(
                 checks.surroundings.reports(), checks.streams(now_ns), self.traffic.topics
             ),
-            *rows.traffic(self._node, self.embodiment, self.traffic.topics),
+            *rows.traffic(self.node, self.embodiment, self.traffic.topics),
+            *rows.controllers(checks.surroundings.controllers()),
             *rows.failures("command", commands, "read by the controllers and by nobody else's"),
             *rows.limits(checks.limits, described),
         ]
         gaps = checks.observation()
         if not checks.streams(now_ns):  # else they say the same with their reasons
             found += rows.failures("observation", gaps, "a complete one can be assembled")
-        against = [finding.reason for finding in checks.start()[1]]
+        against = _reasons(checks.start()[1])
         return found + rows.failures("start", against, "held and measured position agree")
 
-    def _examined(self) -> list[Row]:
-        values = self.values
-        address = shown(values.host, values.port)
-        try:
-            access = read_access(values)
-            link = Link(access.client(), self.embodiment, access.token, values.strict)
-        except Gr00tError as error:
-            return [Row(FAIL, "server", address, str(error))]
-        try:
-            check = link.check()
-        except Gr00tError as error:
-            different = _differences(link)
-            fatal = any(row.level == FAIL for row in different)
-            text = "does not fit the embodiment: see modality" if fatal else str(error)
-            return [Row(FAIL, "server", address, " ".join(text.split())), *different]
-        finally:
-            link.close()
-        return [*self._reached(address, check), *_differences(link)]
 
-    def _reached(self, address: str, check: Check) -> list[Row]:
-        label, keys = check.server.generation.label, check.server.key_style
-        text = f"{label}, {check.server.array_codec}, {keys} keys"
-        covered = coverage(self.embodiment, self.values, check.inference_ns, "inference")
-        level = PASS if covered.covered else FAIL
-        return [
-            Row(PASS, "server", address, text),
-            Row(level, "latency", address, covered.text),
-        ]
+def doctors_node(context: rclpy.Context | None = None) -> Node:
+    """A node of the policy node's name, which says nothing and offers nothing."""
+    return rclpy.create_node(
+        NAME,
+        context=context,
+        cli_args=_QUIET,
+        enable_rosout=False,
+        start_parameter_services=False,
+        parameter_overrides=[_NO_SERVICE],
+    )
 
 
-def _differences(link: Link) -> list[Row]:
-    """What of the modality config differs: fatal or not, key by key."""
-    different = [row for row in link.rows if row.text]
-    found = [
-        Row(FAIL if row.fatal else WARN, "modality", f"{row.modality}.{row.key}", row.text)
-        for row in different
-    ]
-    if link.rows and not found:
-        return [Row(PASS, "modality", "", f"all {len(link.rows)} keys match the embodiment")]
-    return found
+def _reasons(findings: Sequence[Finding]) -> list[str]:
+    return [finding.reason for finding in findings]
 
 
 def report(found: Sequence[Row]) -> Report:
@@ -197,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argv = list(sys.argv if arguments is None else ["gr00t-doctor", *arguments])
     options = _options(remove_ros_args(argv)[1:])
     rclpy.init(args=argv)
-    node = rclpy.create_node(NAME, namespace=NAMESPACE, start_parameter_services=False)
+    node = doctors_node()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:

@@ -15,7 +15,9 @@ from rclpy.node import Node
 from gr00t_ros.core.embodiment import Embodiment, VideoStream
 from gr00t_ros.ros.described_limits import TOPIC as DESCRIPTION
 from gr00t_ros.ros.described_limits import DescribedLimits
+from gr00t_ros.ros.readiness import NO_INSTRUCTION
 from gr00t_ros.ros.stream_report import StreamReport
+from gr00t_ros.ros.surroundings import Readings
 from gr00t_ros.ros.traffic import Topic
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
@@ -46,6 +48,14 @@ def failures(area: str, problems: Iterable[str], fine: str) -> list[Row]:
         named = colon and " " not in subject
         rows.append(Row(FAIL, area, subject if named else "", text if named else problem))
     return rows or [Row(PASS, area, "", fine)]
+
+
+def instruction(text: str) -> list[Row]:
+    """Whether there is one: an activation wants it, and it can be given until then."""
+    row = (
+        Row(PASS, "instruction", "", text) if text else Row(WARN, "instruction", "", NO_INSTRUCTION)
+    )
+    return [row]
 
 
 def streams(
@@ -83,6 +93,19 @@ def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> 
     heard = any(topic.steady_ns for topic in topics.values())
     fine = [Row(PASS, "topic", "", "rates, stamps, publishers and sizes as the file says")]
     return rows or fine * heard
+
+
+def controllers(readings: Readings) -> list[Row]:
+    """Controllers that move more joints than the output which commands them."""
+    rows = []
+    for output, reading in readings:
+        names = () if reading is None else reading.reference.names
+        others = ", ".join(name for name in names if name not in output.names)
+        if others:
+            text = f"its controller moves {others} too: it takes windows without them only with "
+            text += "allow_partial_joints_goal true"
+            rows.append(Row(WARN, "controller", output.name, text))
+    return rows
 
 
 def _odd(topic: Topic, publishers: int) -> list[str]:

@@ -13,6 +13,8 @@ from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.rivals import Rivals
 
+NO_INSTRUCTION = "no instruction: set parameter instruction or call ~/set_instruction"
+
 
 def output_problems(node: Node, readers: Mapping[str, str], rivals: Rivals) -> list[str]:
     """Command topics that nobody can read, or that somebody else commands.

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 
-from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.core.errors import Gr00tError, ObservationError
 from gr00t_ros.core.watchdog import Finding, Reaction
-from gr00t_ros.ros.controller_manager import ControllerManager
+from gr00t_ros.ros.controller_manager import ControllerManager, controllers_of
 from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.described_limits import DescribedLimits
 from gr00t_ros.ros.inputs import Inputs
+from gr00t_ros.ros.outputs import command_readers
+from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.readiness import output_problems
 from gr00t_ros.ros.rivals import Rivals
 from gr00t_ros.ros.surroundings import Positions, Surroundings
@@ -35,9 +38,43 @@ class RobotChecks:
     manager: ControllerManager
     limits: DescribedLimits
 
+    @staticmethod
+    def of(
+        node: Node,
+        inputs: Inputs,
+        surroundings: Surroundings,
+        robot: Embodiment,
+        values: Parameters,
+    ) -> RobotChecks:
+        """The checks of `robot`; in shadow nobody is commanded, so nobody has to listen."""
+        readers = {} if values.shadow else command_readers(node, robot)
+        controllers = {} if values.shadow else controllers_of(node, robot)
+        return RobotChecks(
+            node,
+            inputs,
+            surroundings,
+            readers,
+            Rivals(node, tuple(readers)),
+            ControllerParameters(node, tuple(readers)),
+            ControllerManager(node, values.controller_manager, controllers),
+            DescribedLimits(node, robot),
+        )
+
     def streams(self, now_ns: int) -> list[str]:
-        """Streams, cameras and controllers' states: late, unusable, frozen, silent, slowed."""
-        return [found.reason for found in self.surroundings.findings(now_ns)]
+        """Streams, cameras, controllers' states: late, unusable, frozen, silent, other joints."""
+        found = [finding.reason for finding in self.surroundings.findings(now_ns)]
+        return found + (self._other_joints() if self.readers else [])
+
+    def _other_joints(self) -> list[str]:
+        """Controllers that tell of other joints than their output's: they take no window of it."""
+        found = []
+        for output, reading in self.surroundings.controllers():
+            try:
+                self.surroundings.played_and_measured(((output, reading),))
+            except ObservationError as error:
+                text = f"{error}; is {output.topic} the controller of these joints?"
+                found.append(f"controller.{output.name}: {text}")
+        return found
 
     def commands(self) -> list[str]:
         """Command topics and the controllers behind them; nobody is commanded in shadow."""

@@ -12,28 +12,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
+from sensor_msgs.msg import CompressedImage, Image
 
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import ObservationError
-from gr00t_ros.ros import cdr
-from gr00t_ros.ros.readings import READS, kind
+from gr00t_ros.ros import cdr, compressed
+from gr00t_ros.ros.readings import READS, Read, kind
 
 # Deeper than the node's own: here every message counts.
 _ALL = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
 _KEPT = 400
-
-
-_STAMP: dict[type, Callable[[bytes], int]] = {
-    Image: lambda raw: cdr.image(raw).stamp_ns,
-    CompressedImage: lambda raw: cdr.compressed_image(raw).stamp_ns,
-    JointState: lambda raw: cdr.joint_state(raw).stamp_ns,
-    PoseStamped: lambda raw: cdr.pose_stamped(raw).stamp_ns,
-    Imu: lambda raw: cdr.imu(raw).stamp_ns,
-}
 
 
 @dataclass(slots=True)
@@ -85,8 +75,8 @@ class Traffic:
                 known.declared_hz = max(known.declared_hz, stream.rate_hz)
                 continue
             topic = self.topics[name] = Topic(name, stream.rate_hz)
-            message_type = READS[kind(stream)][0]
-            taker = self._taker(node, topic, message_type)
+            message_type, read = READS[kind(stream)]
+            taker = _taker(node, topic, message_type, read)
             node.create_subscription(message_type, name, taker, _ALL, raw=True)
 
     def forget(self) -> None:
@@ -94,19 +84,28 @@ class Traffic:
         for topic in self.topics.values():
             topic.forget()
 
-    def _taker(self, node: Node, topic: Topic, message_type: type) -> Callable[[bytes], None]:
-        clock = node.get_clock()
 
-        def take(raw: bytes) -> None:
-            topic.steady_ns.append(time.monotonic_ns())
-            try:
-                stamp_ns = _STAMP[message_type](raw)
-                if message_type is Image:
-                    view = cdr.image(raw)
-                    topic.size_px = (view.height_px, view.width_px)
-            except ObservationError:
-                return  # the stream's own check names what is wrong with it
-            topic.stamps_ns.append(stamp_ns)
-            topic.ros_ns.append(int(clock.now().nanoseconds))
+def _taker(node: Node, topic: Topic, message_type: type, read: Read) -> Callable[[bytes], None]:
+    clock = node.get_clock()
 
-        return take
+    def take(raw: bytes) -> None:
+        topic.steady_ns.append(time.monotonic_ns())
+        try:
+            stamp_ns, _ = read(raw)
+            topic.size_px = _size_px(message_type, raw) or topic.size_px
+        except ObservationError:
+            return  # the stream's own check names what is wrong with it
+        topic.stamps_ns.append(stamp_ns)
+        topic.ros_ns.append(int(clock.now().nanoseconds))
+
+    return take
+
+
+def _size_px(message_type: type, raw: bytes) -> tuple[int, int] | None:
+    """A picture's height and width, None of what is none; ObservationError as convert's."""
+    if message_type is CompressedImage:
+        return compressed.size(cdr.compressed_image(raw))
+    if message_type is not Image:
+        return None
+    view = cdr.image(raw)
+    return view.height_px, view.width_px

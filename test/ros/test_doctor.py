@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from ros_fixtures import LIMIT_S, call, own_domain, spinning_node, started, wait_until
 
@@ -20,15 +22,18 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 from node_robot import NEEDS_ROBOT, free_port  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from sensor_msgs.msg import JointState  # noqa: E402
+from sensor_msgs.msg import CompressedImage, JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.core.errors import EmbodimentError  # noqa: E402
+from gr00t_ros.core.state import JointReading  # noqa: E402
 from gr00t_ros.ros import doctor_rows, qos  # noqa: E402
-from gr00t_ros.ros.doctor import NAME, NAMESPACE, Doctor, report  # noqa: E402
-from gr00t_ros.sidecar.embodiment_file import find_embodiment  # noqa: E402
+from gr00t_ros.ros.controller_state import ControllerReading  # noqa: E402
+from gr00t_ros.ros.doctor import Doctor, doctors_node, report  # noqa: E402
+from gr00t_ros.ros.doctor_server import server  # noqa: E402
+from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.srv import InjectFault  # noqa: E402
 
@@ -45,7 +50,7 @@ def admitted(domain: int, **values: object) -> Iterator[Doctor]:
     arguments = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
     context = rclpy.Context()
     rclpy.init(args=["doctor", "--ros-args", *arguments], context=context, domain_id=domain)
-    node = rclpy.create_node(NAME, namespace=NAMESPACE, context=context)
+    node = doctors_node(context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     try:
@@ -155,7 +160,7 @@ def patient(clinic):
         (CAMERA, "wrong_encoding", 0, "fail", ("exterior_image_1_left", "32FC1")),
         (CAMERA, "wrong_size", 0, "warn", (CAMERA, "90x320", "enlarged")),
         (CAMERA, "slow", 0.2, "warn", (CAMERA, "Hz, the file says 30")),
-        (CAMERA, "zero_stamp", 0, "fail", ("exterior_image_1_left", "old")),
+        (CAMERA, "zero_stamp", 0, "fail", ("exterior_image_1_left", "stamp is zero")),
         (CAMERA, "shift_stamp", 0.5, "fail", ("exterior_image_1_left", "in the future", "clocks")),
         (JOINTS, "stop", 0, "fail", ("state.joint_position", JOINTS, "old")),
         (JOINTS, "delay", 0.9, "fail", ("state.joint_position", JOINTS, "old")),
@@ -252,6 +257,22 @@ def test_a_server_that_does_not_fit_is_named(patient, options, words):
         found(patient.doctor, "fail", *words)
 
 
+def test_a_server_that_wants_a_token_is_named(patient, tmp_path):
+    """In the server's words."""
+    secret = tmp_path / "token"
+    secret.write_text("a-token-of-more-than-sixteen-characters")
+    secret.chmod(0o600)
+    with patient.on_port(patient.serve("--token-file", str(secret))):
+        found(patient.doctor, "fail", "server", "token")
+
+
+def test_a_server_that_the_node_would_start_is_not_asked(clinic):
+    """Nobody listens there yet: a warning, no failure."""
+    values = replace(clinic.doctor.values, sidecar_mode="local")
+    (row,) = server(clinic.doctor.embodiment, values)
+    assert (row.level, row.area, row.subject) == ("warn", "server", "n17")
+
+
 def test_a_busy_processor_is_named(patient, monkeypatch):
     """By its load."""
     monkeypatch.setattr(os, "getloadavg", lambda: (50.0, 50.0, 50.0))
@@ -262,12 +283,13 @@ def test_a_busy_processor_is_named(patient, monkeypatch):
     ("ours", "theirs", "words"),
     [
         ("fr3_joint7", "fr3_joint8", ("state.joint_position", "fr3_joint8")),
+        ("fr3_joint7", "fr3_joint8", ("controller.arm", "fr3_joint8", "of these joints?")),
         (f"topic: {ARM}", "topic: /panda_arm", ("nobody reads /panda_arm", "controller loaded")),
         (f"topic: {CAMERA}", "topic: /left", ("exterior_image_1_left", "nobody publishes /left")),
         (f"topic: {ARM}/joint_t", "topic: /late/joint_t", ("/late/joint_t", "transient_local")),
         ("rate_hz: 15.0", "rate_hz: {unsettled: 'Is it?', assumed: 15.0}", ("rate_hz", "Is it?")),
     ],
-    ids=["joint names", "controller", "camera topic", "qos", "unsettled"],
+    ids=["joint names", "its joints", "controller", "camera topic", "qos", "unsettled"],
 )
 def test_a_file_that_is_not_this_robots_is_named(clinic, tmp_path, ours, theirs, words):
     """Joint names, topics, QoS; and what is still a question in the file."""
@@ -280,6 +302,44 @@ def test_a_file_that_is_not_this_robots_is_named(clinic, tmp_path, ours, theirs,
     with admitted(clinic.domain, embodiment=file) as doctor:
         found(doctor, "fail", *words)
     clinic.node.destroy_subscription(picky)
+
+
+def test_the_operators_stops_are_named(clinic):
+    """A required topic that is silent, a switch that is not held."""
+    with admitted(clinic.domain, e_stop_required=True, dead_man_required=True) as doctor:
+        found(doctor, "fail", "operator", "e-stop topic required")
+        found(doctor, "fail", "operator", "dead-man switch is not pressed")
+
+
+def test_a_missing_instruction_is_worth_a_word(clinic):
+    """It can be given later."""
+    found(clinic.doctor, "warn", "instruction", "~/set_instruction")
+
+
+def test_a_compressed_picture_is_measured_too(clinic, tmp_path):
+    """By its header."""
+    file = tmp_path / "compressed.yaml"
+    own = FILE.replace(f"topic: {CAMERA}", "topic: /small\n    transport: compressed")
+    file.write_text(own)
+    jpeg = cv2.imencode(".jpg", np.zeros((40, 50, 3), np.uint8))[1].tobytes()
+    camera = clinic.node.create_publisher(CompressedImage, "/small", qos.COMMAND)
+    timer = clinic.node.create_timer(0.05, lambda: camera.publish(CompressedImage(data=jpeg)))
+    with admitted(clinic.domain, embodiment=file) as doctor:
+        found(doctor, "warn", "camera /small", "pictures are 40x50", "enlarged")
+    clinic.node.destroy_timer(timer)
+    clinic.node.destroy_publisher(camera)
+
+
+def test_a_controller_with_further_joints_is_named():
+    """It takes windows for some of its joints only where it is told to."""
+    output = load_embodiment("franka_droid").outputs[0]
+    names = (*output.names, "fr3_finger")
+    held = JointReading(names, np.zeros(8), None)
+    (row,) = doctor_rows.controllers(((output, ControllerReading(held, held, 1.0)),))
+    assert (row.level, row.subject) == ("warn", "arm")
+    assert "fr3_finger" in row.text
+    assert "allow_partial_joints_goal" in row.text
+    assert not doctor_rows.controllers(((output, None),))
 
 
 def test_a_broken_file_is_named_before_anything_is_looked_at(clinic, tmp_path):
@@ -302,17 +362,19 @@ def doctors_report(clinic, *arguments: str) -> tuple[int, dict]:
 
 
 def test_the_command_says_well_with_status_0_and_moves_nothing(patient):
-    """A robot that is well; no command topic has a publisher while the doctor is there."""
+    """A robot that is well. A doctor's node has nothing to publish on and offers no service."""
+    node = patient.doctor.node
+    assert {p.topic_name for p in node.publishers} == {"/gr00t_doctor/parameter_events"}
+    assert not list(node.services)
     port = patient.doctor.values.port
     arguments = ("--ros-args", "-p", f"port:={port}", "-p", "max_joint_age_s:=0.4")
     status, told = doctors_report(patient, "--seconds", "2", *arguments)
     assert status == 0, told
     assert told["verdict"] in ("pass", "warn")
     assert told["counts"]["pass"] > 5
-    assert {"server", "latency", "modality", "stream", "command", "limits", "cpu"} <= {
+    assert {*"server latency modality operator stream topic command limits start cpu".split()} <= {
         row["area"] for row in told["rows"]
     }
-    assert not patient.node.get_publishers_info_by_topic(f"{ARM}/joint_trajectory")
 
 
 def test_a_wrong_type_and_a_silent_clock_fail_the_command(clinic, tmp_path):

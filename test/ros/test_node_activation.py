@@ -9,11 +9,16 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from node_robot import ARM, GRIPPER, NEEDS_ROBOT, SWEEP  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.ros import qos  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
+URDF = (
+    '<robot><joint name="fr3_joint1" type="revolute">'
+    '<limit lower="-{limit}" upper="{limit}" velocity="9"/></joint></robot>'
+)
 
 
 def refusal(rig):
@@ -26,7 +31,10 @@ def refusal(rig):
 
 
 def test_a_robot_is_commanded_by_nobody_else(rig):
-    """A second publisher refuses the activation by its name, a second reader does not."""
+    """A second publisher refuses the activation by its name, a second reader does not.
+
+    So does a robot whose own description allows less than the file.
+    """
     rig.start_robot()
     rig.start_server()
     rig.start_policy()
@@ -37,6 +45,11 @@ def test_a_robot_is_commanded_by_nobody_else(rig):
     rig.wait_for_reason(f"another publisher commands {GRIPPER}: test")
     assert f"another publisher commands {GRIPPER}: test" in refusal(rig)
     rig.node.destroy_publisher(rival)
+    description = rig.node.create_publisher(String, "/robot_description", qos.STATUS)
+    description.publish(String(data=URDF.format(limit=1)))
+    rig.wait_for_reason("limits.fr3_joint1.position: ", "more than /robot_description allows")
+    assert "limits.fr3_joint1.position" in refusal(rig)
+    description.publish(String(data=URDF.format(limit=9)))
     rig.wait_for_mode("ready")
     assert rig.change("activate"), "with a recorder beside the controller"
     rig.wait_for_mode("replaying")
