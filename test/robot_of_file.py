@@ -31,10 +31,10 @@ def start_of(robot: Embodiment) -> NDArray[np.float64]:
 
 
 def joints_of(robot: Embodiment) -> dict[str, float]:
-    """Every joint of every joint state: at its start, or at 0.1 where it is not commanded."""
+    """Every joint of every joint state: at its start, or at 0.01 where it is not commanded."""
     start = dict(zip(robot.joint_names, start_of(robot), strict=True))
     names = [name for s in robot.state if s.source == "joints" for name in s.names]
-    return {name: float(start.get(name, 0.1)) for name in reversed(dict.fromkeys(names))}
+    return {name: float(start.get(name, 0.01)) for name in reversed(dict.fromkeys(names))}
 
 
 def observation_of(robot: Embodiment) -> dict[str, Any]:
@@ -53,7 +53,13 @@ def _reading(robot: Embodiment, stream: StateStream) -> object:
     if stream.source == "joints":
         joints = joints_of(robot)
         return JointReading(list(joints), np.array(list(joints.values())))
+    if stream.source == "constant":
+        return None
     return PoseReading(POSE.position_m, POSE.quaternion_xyzw, stream.frame or "")
+
+
+def _pair(pairs: Any, column: int) -> Any:
+    return pairs if isinstance(pairs[0], float) else pairs[column]
 
 
 def commanded(file: Any, reply: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
@@ -68,7 +74,10 @@ def commanded(file: Any, reply: Mapping[str, NDArray[np.float32]]) -> dict[str, 
             if "threshold" in how:
                 value = float(value > how["threshold"])
             if "scale" in how:
-                low, high = how["scale"]
-                value = low + value * (high - low)
+                first, last = _pair(how["scale"], column)
+                low, high = _pair(how.get("range", [0.0, 1.0]), column)
+                value = first + (value - low) / (high - low) * (last - first)
+            if how.get("representation") == "delta":
+                value *= file["rate_hz"]
             targets[name] = value
     return targets

@@ -66,6 +66,9 @@ _G1_STATE = {
     "left_hand": 7,
     "right_hand": 7,
 }
+_ACTION_TASK = "annotation.human.action.task_description"
+_XYZ, _RPY = {"x": 1, "y": 1, "z": 1}, {"roll": 1, "pitch": 1, "yaw": 1}
+_DELTAS = {key: (1, SILENT) for key in (*_XYZ, *_RPY, "gripper")}
 _GR1 = {"left_arm": 7, "right_arm": 7, "left_hand": 6, "right_hand": 6, "waist": 3}
 
 TAGS: dict[str, TagShapes] = {
@@ -121,8 +124,34 @@ TAGS: dict[str, TagShapes] = {
         16,
         "annotation.human.coarse_action",
     ),
+    "libero_sim": TagShapes(
+        ("image", "wrist_image"),
+        {**_XYZ, **_RPY, "gripper": 2},
+        _DELTAS,
+        16,
+        _ACTION_TASK,
+    ),
+    "simpler_env_widowx": TagShapes(
+        ("image_0",), {**_XYZ, **_RPY, "pad": 1, "gripper": 1}, _DELTAS, 8, _ACTION_TASK
+    ),
+    "simpler_env_google": TagShapes(
+        ("image",),
+        {**_XYZ, "rx": 1, "ry": 1, "rz": 1, "rw": 1, "gripper": 1},
+        _DELTAS,
+        8,
+        _ACTION_TASK,
+    ),
 }
+_SO_ARM = TagShapes(
+    ("front", "wrist"),
+    {"single_arm": 5, "gripper": 1},
+    {"single_arm": (5, REL), "gripper": (1, ABS)},
+    16,
+    _TASK,
+)
 NEW_EMBODIMENTS: dict[str, TagShapes] = {
+    "so100": _SO_ARM,
+    "so101": _SO_ARM,
     "desk6": TagShapes(("front",), {"arm": 6}, {"arm": (6, ABS)}, 32, _TASK),
 }
 

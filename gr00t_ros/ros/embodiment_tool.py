@@ -156,6 +156,7 @@ def _said(embodiment: Embodiment) -> str:
         ("action", a.key, a.output or "ignored", f"{a.width} values") for a in embodiment.action
     ]
     rows += [("output", o.name, o.topic, f"{len(o.names)} joints") for o in embodiment.outputs]
+    rows += [("output", o.name, o.topic, o.type) for o in embodiment.commands]
     rows += [("unsettled", u.path, "", f"assumed: {u.assumed:.40}") for u in embodiment.unsettled]
     return f"{facts(about)}\n\n{table(('part', 'key', 'goes to or comes from', 'what'), rows)}"
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from gr00t_ros.core.embodiment import parse
+from gr00t_ros.core.errors import EmbodimentError
 
 FOLDER = Path(__file__).parents[2] / "config" / "embodiments"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -155,6 +156,37 @@ def test_gr1_has_its_datasets_dimensions_and_asks_for_every_order():
     asked = {mark.path for mark in robot.unsettled}
     assert {f"state.{key}.names" for key in groups} < asked
     assert {"action_horizon", "language_key"} < asked
+
+
+@pytest.mark.parametrize("name", ["so100", "so101"])
+def test_an_so_arm_speaks_motor_units_to_the_policy_and_radians_to_its_controllers(name):
+    """The ends of the URDF's ranges are -100 and 100, of the gripper 0 and 100, both ways."""
+    robot = load(name)
+    limits = robot.limits
+    for key, ends in (("single_arm", (-100.0, 100.0)), ("gripper", (0.0, 100.0))):
+        (stream,) = [s for s in robot.state if s.key == key]
+        (action,) = [a for a in robot.action if a.key == key]
+        assert stream.names == action.names
+        for angle, value in zip("lower upper".split(), ends, strict=True):
+            rows = dict(zip(limits.names, getattr(limits, angle), strict=True))
+            angles = np.array([rows[n] for n in stream.names])
+            sent = stream.scale.to_policy(stream.scale.fraction(angles))
+            np.testing.assert_allclose(sent, value)
+            np.testing.assert_allclose(action.scale.to_joint(sent), angles)
+    assert "state.single_arm.range" in [mark.path for mark in robot.unsettled]
+
+
+@pytest.mark.parametrize("name", ["libero_panda", "simpler_widowx", "simpler_google"])
+def test_end_effector_deltas_go_to_a_cartesian_controller_and_to_no_joints(name):
+    """Six deltas to a velocity output; mapped to the joint controller the file is refused."""
+    mapping = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    robot = parse(mapping, name)
+    six = ["x", "y", "z", "roll", "pitch", "yaw"]
+    assert [a.key for a in robot.action if a.representation == "delta"] == six
+    assert [(o.type, list(o.names)) for o in robot.commands] == [("twist_stamped", six)]
+    mapping["action"]["x"] |= {"output": "gripper", "names": list(robot.joint_names)}
+    with pytest.raises(EmbodimentError, match="action.x.*deltas cannot go to joint_trajectory"):
+        parse(mapping, name)
 
 
 def test_both_g1_files_have_the_groups_of_whole_body_control_in_the_checkpoints_order():

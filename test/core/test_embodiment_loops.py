@@ -53,12 +53,15 @@ def test_a_server_of_the_files_tag_differs_in_nothing_but_in_what_it_does_not_sa
 
 @every_file
 def test_what_the_policy_answers_is_where_each_named_joint_comes_to_rest(path):
-    """Through chunk, guard, reference, shaper and plan, in the file's order and units."""
+    """Through chunk, guard, reference, shaper and plan, in the file's order and units; commands
+    beside joints as the chunk has them.
+    """
     robot, shapes = load(path)
     reply = answer(robot, shapes)
-    replay = Replay(robot.limits, ReplaySettings())
+    replay = Replay(robot.limits, ReplaySettings(), None, robot.command_limits)
     replay.start(0, start_of(robot))
-    verdict = replay.accept(from_reply(robot, reply, 0, 0, 0), TICK_NS)
+    chunk = from_reply(robot, reply, 0, 0, 0)
+    verdict = replay.accept(chunk, TICK_NS)
     assert verdict.accepted, verdict.reason
     expected = commanded(plain(path), reply)
     windows = {}
@@ -67,7 +70,9 @@ def test_what_the_policy_answers_is_where_each_named_joint_comes_to_rest(path):
         if window is not None:
             windows = dict(zip(robot.joint_names, window.positions[-1], strict=True))
     assert replay.at_rest(12 * 10**9)
-    joints = {name: expected[name] for name in robot.joint_names}
+    joints = {name: expected.pop(name) for name in robot.joint_names}
+    commands = dict(zip(robot.command_limits.names, chunk.commands[-1], strict=True))
+    assert commands == pytest.approx(expected, abs=1e-6)
     assert windows == pytest.approx(joints, abs=SETTLED)
 
 
