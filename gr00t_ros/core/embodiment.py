@@ -51,7 +51,7 @@ _FIELDS = (
     "outputs",
     "limits",
 )
-_OPTIONAL = ("workspace",)
+_OPTIONAL = ("workspace", "view_sizes")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,13 +114,14 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
     command_names = tuple(name for output in commands for name in output.names)
     limits = at["limits"].fields((*joint_names, *command_names))
     state = read_state(at["state"].entries(), rate_hz)
+    any_size = "view_sizes" in at and at["view_sizes"].choice("same", "any") == "any"
     return Embodiment(
         robot=at["robot"].text(),
         tag=at["embodiment_tag"].text(),
         rate_hz=rate_hz,
         language_key=at["language_key"].text(),
         action_horizon=at["action_horizon"].integer(1, 1000),
-        video=read_video(at["video"].entries(), rate_hz),
+        video=read_video(at["video"].entries(), rate_hz, any_size),
         state=state,
         action=read_action(at["action"].entries(), (*outputs, *commands)),
         outputs=outputs,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gr00t_ros.core.framing import FIELDS, Framing, read_framing
 from gr00t_ros.core.scale import Scale
 from gr00t_ros.core.schema import Place
 
@@ -32,6 +33,7 @@ class VideoStream:
     delta_indices: tuple[int, ...] = (0,)
     transport: str = "raw"  # "raw" | "compressed"
     rate_hz: float = 15.0
+    framing: Framing | None = None  # None: whole and upright
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -105,13 +107,24 @@ class StateStream:
 Stream = VideoStream | StateStream
 
 
-def read_video(places: Mapping[str, Place], default_rate_hz: float) -> tuple[VideoStream, ...]:
-    """The cameras of the file's `video` map."""
-    return tuple(_video(key, place, default_rate_hz) for key, place in places.items())
+def read_video(
+    places: Mapping[str, Place], default_rate_hz: float, any_size: bool = False
+) -> tuple[VideoStream, ...]:
+    """The cameras of the file's `video` map, all sent at one size unless `any_size`."""
+    streams = tuple(_video(key, place, default_rate_hz) for key, place in places.items())
+    first = streams[0]
+    for stream in () if any_size else streams:
+        if (stream.height_px, stream.width_px) != (first.height_px, first.width_px):
+            raise places[stream.key].problem(
+                f"size [{stream.height_px}, {stream.width_px}], {first.key} has "
+                f"[{first.height_px}, {first.width_px}], expected one size: servers stack the "
+                "views (view_sizes: any at the top of the file for one that does not)"
+            )
+    return streams
 
 
 def _video(key: str, place: Place, default_rate_hz: float) -> VideoStream:
-    at = place.fields(("topic", "size", "fit", "delta_indices"), ("transport", "rate_hz"))
+    at = place.fields(("topic", "size", "fit", "delta_indices"), ("transport", "rate_hz", *FIELDS))
     height_px, width_px = _size(at["size"])
     return VideoStream(
         key=key,
@@ -122,6 +135,7 @@ def _video(key: str, place: Place, default_rate_hz: float) -> VideoStream:
         delta_indices=read_delta_indices(at["delta_indices"]),
         transport=at["transport"].choice("raw", "compressed") if "transport" in at else "raw",
         rate_hz=read_rate(at, default_rate_hz),
+        framing=read_framing(at),
     )
 
 

@@ -76,18 +76,17 @@ _LEVEL_PIXELS = 20_000
 """About as many pixels tell whether a picture is dark."""
 
 
-def check(raw: bytes, transport: str) -> int:
-    """Stamp (ns) of a serialised frame that can be decoded; ObservationError names why not.
+def check(raw: bytes, transport: str) -> tuple[int, tuple[int, int]]:
+    """Stamp (ns), height and width of a serialised frame; ObservationError if it cannot be decoded.
 
     Looks at headers only, so that every frame can be checked though few are decoded.
     """
     if transport == "compressed":
         packed = cdr.compressed_image(raw)
-        compressed.size(packed)
-        return packed.stamp_ns
+        return packed.stamp_ns, compressed.size(packed)
     view = cdr.image(raw)
     _pixels(view)
-    return view.stamp_ns
+    return view.stamp_ns, (view.height_px, view.width_px)
 
 
 def payload(raw: bytes, transport: str) -> NDArray[np.uint8]:
@@ -124,10 +123,10 @@ def decode_into(raw: bytes, stream: VideoStream, slot: NDArray[np.uint8]) -> Non
     try:
         if stream.transport == "compressed":
             pixels, code = compressed.decode(cdr.compressed_image(raw))
-            fill(pixels, code, True, slot, stream.fit)
+            fill(pixels, code, True, slot, stream.fit, stream.framing)
         else:
             pixels, encoding = _pixels(cdr.image(raw))
-            fill(pixels, encoding.code, encoding.pixelwise, slot, stream.fit)
+            fill(pixels, encoding.code, encoding.pixelwise, slot, stream.fit, stream.framing)
     except ObservationError as error:
         raise ObservationError(f"video.{stream.key}: {error}") from None
     except cv2.error as error:

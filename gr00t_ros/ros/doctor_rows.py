@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from rclpy.node import Node
 
 from gr00t_ros.core.embodiment import Embodiment, VideoStream
+from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.ros.described_limits import TOPIC as DESCRIPTION
 from gr00t_ros.ros.described_limits import DescribedLimits
 from gr00t_ros.ros.readiness import NO_INSTRUCTION
@@ -133,6 +134,11 @@ def _size(topic: Topic, video: VideoStream) -> list[str]:
     if topic.size_px is None:
         return []
     height_px, width_px = topic.size_px
+    if video.framing is not None:
+        try:
+            height_px, width_px = video.framing.size(height_px, width_px)
+        except ObservationError:  # the stream's own row names the crop that lies outside
+            return []
     shown = f"pictures are {height_px}x{width_px}, sent as {video.height_px}x{video.width_px}"
     if height_px < video.height_px or width_px < video.width_px:
         return [f"{shown}: enlarged, the policy sees less than it was trained on"]

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 
 from gr00t_ros.core.buffer import Sample
-from gr00t_ros.core.embodiment import Embodiment, Output, Stream, VideoStream
+from gr00t_ros.core.embodiment import Embodiment, Output, StateStream, Stream, VideoStream
 from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.observation import Gaps, Observation, ObservationSettings, assemble
 from gr00t_ros.core.state import JointReading
@@ -27,7 +27,7 @@ from gr00t_ros.ros import convert
 from gr00t_ros.ros.camera_watch import CameraWatch
 from gr00t_ros.ros.controller_state import STATE_TYPES, controller_state
 from gr00t_ros.ros.pulled import PulledSubscription
-from gr00t_ros.ros.readings import READS, kind
+from gr00t_ros.ros.readings import READS, Pictures, kind
 from gr00t_ros.ros.source import History, Source, Taken
 from gr00t_ros.ros.stream_report import LOOK_NS, Graph, StreamReport, report
 from gr00t_ros.ros.transforms import Transforms, TransformSubscription, read_transform
@@ -68,7 +68,7 @@ class Inputs:
         self._transforms: Transforms | None = None
         for topic, streams in _by_topic(embodiment).items():
             history = History(_span_ns(streams, embodiment.step_ns, settings), ring_bytes)
-            self._sources[topic] = self._source(node, topic, streams[0], history)
+            self._sources[topic] = self._source(node, topic, streams, history)
         self._controllers = {
             output.name: _controller(node, output) for output in embodiment.outputs
         }
@@ -170,20 +170,29 @@ class Inputs:
         for output in self._embodiment.outputs:
             yield f"controller.{output.name}", output, (self._controllers[output.name],)
 
-    def _source(self, node: Node, topic: str, stream: Stream, history: History) -> Source:
-        """The source of a topic as its first stream reads it."""
-        if isinstance(stream, VideoStream):
-            period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
-            watch = CameraWatch(f"video.{stream.key}", stream.transport)
-            return _subscribed(node, topic, stream, history, period_ns, watch)
-        if stream.source != "tf":
-            return _subscribed(node, topic, stream, history, PULL_PERIOD_NS)
+    def _source(
+        self, node: Node, topic: str, streams: Sequence[Stream], history: History
+    ) -> Source:
+        """The source of a topic that all of `streams` read, as the same type."""
+        stream = streams[0]
+        if isinstance(stream, StateStream) and stream.source == "tf":
+            return self._transform(node, topic, stream, history)
+        message_type, read = READS[kind(stream)]
+        pulled = PulledSubscription(node, (message_type,), topic)
+        cameras = [one for one in streams if isinstance(one, VideoStream)]
+        if not cameras:
+            return Source(pulled, read, history, PULL_PERIOD_NS)
+        period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
+        watch = CameraWatch(f"video.{stream.key}", cameras[0].transport)
+        return Source(pulled, Pictures(cameras), history, period_ns, watch)
+
+    def _transform(self, node: Node, topic: str, stream: StateStream, history: History) -> Source:
         if self._transforms is None:
             where = f"{self._embodiment.source}: state.{stream.key}"
             self._transforms = Transforms(node, where)
         frame = stream.frame or ""
-        subscription = TransformSubscription(self._transforms, topic, frame, stream.link)
-        return Source(subscription, read_transform, history, PULL_PERIOD_NS)
+        transform = TransformSubscription(self._transforms, topic, frame, stream.link)
+        return Source(transform, read_transform, history, PULL_PERIOD_NS)
 
 
 def _by_topic(embodiment: Embodiment) -> dict[str, list[Stream]]:
@@ -209,19 +218,6 @@ def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSetti
         + settings.max_age_ns(stream)
         for stream in streams
     )
-
-
-def _subscribed(
-    node: Node,
-    topic: str,
-    stream: Stream,
-    history: History,
-    period_ns: int,
-    watch: CameraWatch | None = None,
-) -> Source:
-    message_type, read = READS[kind(stream)]
-    subscription = PulledSubscription(node, (message_type,), topic)
-    return Source(subscription, read, history, period_ns, watch)
 
 
 def _controller(node: Node, output: Output) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
@@ -23,11 +23,47 @@ def kind(stream: Stream) -> str:
 
 
 def _raw(raw: bytes) -> tuple[int, bytes]:
-    return convert.check(raw, "raw"), raw
+    return convert.check(raw, "raw")[0], raw
 
 
 def _compressed(raw: bytes) -> tuple[int, bytes]:
-    return convert.check(raw, "compressed"), raw
+    return convert.check(raw, "compressed")[0], raw
+
+
+class Pictures:
+    """Reads one camera's topic: headers only, the pixels stay as they came.
+
+    The first picture's size is the camera's until the node is configured anew: what the policy
+    sees would change with it, and a crop or a rectification that was made for the other size.
+    """
+
+    def __init__(self, streams: Sequence[VideoStream]) -> None:
+        """Read what all of `streams` are sent from."""
+        self._streams, self._transport = streams, streams[0].transport
+        self._size: tuple[int, int] | None = None
+
+    def __call__(self, raw: bytes) -> tuple[int, bytes]:
+        """Stamp and frame.
+
+        Raises ObservationError for frames that cannot be decoded, of another size than the first
+        one, or without the part that a stream crops.
+        """
+        stamp_ns, size = convert.check(raw, self._transport)
+        if size != self._size:
+            self._keep(size)
+        return stamp_ns, raw
+
+    def _keep(self, size: tuple[int, int]) -> None:
+        if self._size is not None:
+            old, new = ("{}x{}".format(*each) for each in (self._size, size))
+            raise ObservationError(
+                f"picture is {new}, was {old} before: set the driver back to {old}, or clean up "
+                "and configure the node for the new size"
+            )
+        for stream in self._streams:
+            if stream.framing is not None:
+                stream.framing.size(*size)
+        self._size = size
 
 
 def _joints(raw: bytes) -> tuple[int, JointReading]:

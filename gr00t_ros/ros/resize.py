@@ -7,18 +7,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.framing import Framing
 
 Pixels = NDArray[np.uint8]
 
 
-def fill(pixels: Pixels, code: int | None, pixelwise: bool, slot: Pixels, fit: str) -> None:
+def fill(
+    pixels: Pixels,
+    code: int | None,
+    pixelwise: bool,
+    slot: Pixels,
+    fit: str,
+    framing: Framing | None = None,
+) -> None:
     """Write `pixels` (h, w[, C]) uint8 as RGB into `slot` (H, W, 3) uint8, resized as `fit` says.
 
     `code` is the cv2 colour conversion to RGB, None for RGB; `pixelwise` says whether it may run
     after the resize, where there are fewer pixels to convert. `fit` "pad" keeps the aspect,
-    centred on black; "stretch" fills the slot. Raises ObservationError if OpenCV wrote elsewhere.
+    centred on black; "stretch" fills the slot. `framing` is applied before the resize: crop,
+    rotate, flip. Raises ObservationError if OpenCV wrote elsewhere, or the crop lies outside.
     """
-    picture = _picture(slot, pixels.shape[0], pixels.shape[1], fit)
+    if framing is None:
+        _into(pixels, code, pixelwise, _picture(slot, pixels.shape[0], pixels.shape[1], fit))
+        return
+    if framing.crop is not None:
+        if code is not None and not pixelwise:  # a mosaic cut anywhere is another mosaic
+            pixels, code = cv2.cvtColor(pixels, code), None
+        top, bottom, left, right = framing.crop.box(*pixels.shape[:2])
+        pixels = pixels[top:bottom, left:right]
+    height, width = pixels.shape[:2]
+    if not framing.turns:
+        _into(pixels, code, pixelwise, _picture(slot, height, width, fit))
+        return
+    # Turned last, when there are fewer pixels: resizing does not mind which way up they are.
+    shape = (width, height) if framing.on_its_side else (height, width)
+    picture = _picture(slot, *shape, fit)
+    rows, columns = picture.shape[1::-1] if framing.on_its_side else picture.shape[:2]
+    upright = np.empty((rows, columns, 3), np.uint8)
+    _into(pixels, code, pixelwise, upright)
+    np.copyto(picture, framing.turned(upright))
+
+
+def _into(pixels: Pixels, code: int | None, pixelwise: bool, picture: Pixels) -> None:
+    """Write `pixels` as RGB into the whole of `picture` (rows, columns, 3)."""
     if pixels.shape[:2] == picture.shape[:2]:
         _convert(pixels, code, picture)
     elif code is None:

@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from gr00t_ros.core.embodiment import Embodiment, parse
 from gr00t_ros.core.errors import EmbodimentError
+from gr00t_ros.core.framing import Crop, Framing
 
 FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
 VALID = yaml.safe_load(FILE.read_text())
 ARM = [f"fr3_joint{i}" for i in range(1, 8)]
+WRIST = "video.wrist_image_left"
+CROP = {"unit": "fraction", "top": 0.0, "left": 0.25, "height": 0.5, "width": 0.5}
 TWO_TOPICS = {"from": "joints", "topics": ["/left", "/right"], "names": ["l", "r"]}
 TF = {"from": "tf", "frame": "fr3_link0", "link": "tool", "encode": "xyz_axis_angle"}
 IMU = {"from": "imu", "topic": "/imu", "encode": "projected_gravity"}
@@ -91,6 +94,23 @@ def test_streams_default_to_one_sample_at_the_rate_of_the_action_steps():
     assert [s.width for s in robot.state] == [9, 1, 7]
 
 
+def test_a_camera_s_framing_is_read_from_the_file():
+    """Crop, rotation and flips; none of them where the file has none, or says the usual."""
+    mapping = changed(f"{WRIST}.crop", CROP)
+    mapping["video"]["wrist_image_left"] |= {"rotate": 90, "flip_vertical": True}
+    mapping["video"]["exterior_image_1_left"] |= {"rotate": 0, "flip_vertical": False}
+    plain, framed = parse(mapping, "robot.yaml").video
+    assert plain.framing is None
+    crop = Crop("fraction", 0.0, 0.25, 0.5, 0.5)
+    assert framed.framing == Framing(crop, rotate_deg=90, flip_vertical=True)
+
+
+def test_views_of_several_sizes_are_for_servers_that_take_them():
+    """The file says so at its top."""
+    mapping = dict(changed(f"{WRIST}.size", [200, 200]), view_sizes="any")
+    assert [v.height_px for v in parse(mapping, "robot.yaml").video] == [180, 200]
+
+
 def test_every_state_source_is_read_from_the_file():
     """Topics, widths, columns, scales and values are what the file says."""
     mapping = changed("state.both", TWO_TOPICS)
@@ -128,7 +148,7 @@ def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest
     message = refusal(changed("video.wrist_image_left.delta_indexes", [0]))
     assert message.startswith("robot.yaml: video.wrist_image_left: unknown key 'delta_indexes'")
     assert "did you mean 'delta_indices'?" in message
-    assert "allowed: topic, size, fit, delta_indices, transport, rate_hz" in message
+    assert "allowed: topic, size, fit, delta_indices, transport, rate_hz, crop" in message
 
 
 @pytest.mark.parametrize(
@@ -146,6 +166,17 @@ def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest
         ("state", [], "state", "a map that is not empty"),
         ("video.wrist_image_left.size", [180], "video.wrist_image_left.size", "[height, width]"),
         ("video.wrist_image_left.size", [0, 320], "size[0]", "whole number from 1"),
+        ("video.wrist_image_left.size", [200, 320], "wrist_image_left", "[180, 320], expected one"),
+        ("view_sizes", "mixed", "view_sizes", "one of same, any"),
+        (f"{WRIST}.rotate", 45, "rotate", "0, 90, 180 or 270 degrees"),
+        (f"{WRIST}.rotate", 180.0, "rotate", "whole number"),
+        (f"{WRIST}.flip_horizontal", 1, "flip_horizontal", "true or false"),
+        (f"{WRIST}.crop", [0, 0, 1, 1], "crop", "a map"),
+        (f"{WRIST}.crop", {**CROP, "unit": "mm"}, "crop.unit", "one of pixels, fraction"),
+        (f"{WRIST}.crop", {**CROP, "unit": "pixels"}, "crop.top", "whole number from 0"),
+        (f"{WRIST}.crop", {**CROP, "top": 0.6}, "crop", "top + height and left + width of 1 at"),
+        (f"{WRIST}.crop", {**CROP, "width": 0.0}, "crop.width", "finite number from 0.01"),
+        (f"{WRIST}.crop", {"unit": "fraction"}, "crop", "missing top, left, height, width"),
         ("video.wrist_image_left.fit", "crop", "fit", "one of pad, stretch"),
         ("video.wrist_image_left.transport", "h264", "transport", "one of raw, compressed"),
         ("video.wrist_image_left.topic", "/camera//raw", "topic", "a ROS topic name"),

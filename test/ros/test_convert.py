@@ -161,4 +161,4 @@ def test_a_slot_of_another_shape_is_refused():
 
 def test_a_check_returns_the_stamp_of_a_good_frame():
     """The input side orders frames by it."""
-    assert check(_raw(_picture(), "rgb8"), "raw") == 5 * 10**9
+    assert check(_raw(_picture(), "rgb8"), "raw") == (5 * 10**9, (HEIGHT, WIDTH))

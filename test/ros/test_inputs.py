@@ -1,5 +1,6 @@
 """gr00t_ros.ros.inputs over real DDS: from topics to observations."""
 
+import array
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,11 @@ from input_robot import (
     small_embodiment,
 )
 from ros_fixtures import wait_until
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 from trajectory_msgs.msg import JointTrajectoryPoint
 
 from gr00t_ros.core.errors import EmbodimentError
+from gr00t_ros.core.framing import Crop, Framing
 from gr00t_ros.core.observation import Observation
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.ros.inputs import Inputs
@@ -86,6 +88,53 @@ def test_history_comes_from_the_ring(ros_node):
     slots = _slots(embodiment)
     robot.inputs.decode_video(robot.inputs.observe(), slots)
     assert slots["front"][0, :, 0, 0, 0].tolist() == [0, 15]
+
+
+def resized(height, width):
+    """A picture of another size."""
+    message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
+    message.data.frombytes(bytes(3 * height * width))
+    return message
+
+
+def test_a_camera_keeps_the_size_of_its_first_picture(ros_node):
+    """Another one is refused by both sizes, until the camera is as it was or all begins anew."""
+    robot = Robot(ros_node, small_embodiment())
+    robot.send(picture(), "/front")
+    robot.send(joint_state(), "/joints")
+    assert isinstance(robot.inputs.observe(), Observation)
+    robot.inputs.clear()  # a clock jump changes no camera
+    robot.send(resized(48, 64), "/front")
+    report = robot.report("video.front")
+    assert "picture is 48x64, was 24x32 before" in report.problem
+    assert (report.refused, report.age_ns) == (1, None)
+    assert "front" in [gap.stream for gap in robot.inputs.observe()]
+    robot.send(picture(), "/front")
+    assert (robot.report("video.front").problem, robot.report("video.front").refused) == ("", 1)
+    robot.inputs.destroy()
+    anew = Robot(ros_node, small_embodiment())
+    anew.send(resized(48, 64), "/front")
+    assert anew.report("video.front").problem == ""
+
+
+def test_a_framed_camera_is_sent_as_the_file_says(ros_node):
+    """The right half, turned; a picture without that part is refused before it is decoded."""
+    half = Framing(Crop("pixels", 0, 16, 24, 16), rotate_deg=90)
+    stream = replace(FRONT, height_px=16, width_px=24, framing=half)
+    robot = Robot(ros_node, small_embodiment((stream,)))
+    robot.send(resized(24, 24), "/front")
+    assert "24x24 has no rows 0 to 24 and columns 16 to 32" in robot.report("video.front").problem
+    message = picture()
+    pixels = np.frombuffer(message.data, np.uint8).reshape(24, 32, 3).copy()
+    pixels[0, 16], pixels[:, :16] = (1, 2, 3), 99
+    message.data = array.array("B", pixels.tobytes())
+    robot.send(message, "/front")
+    robot.send(joint_state(), "/joints")
+    slots = _slots(robot.inputs._embodiment)
+    robot.inputs.decode_video(robot.inputs.observe(), slots)
+    sent = slots["front"][0, 0]
+    assert sent[0, 23].tolist() == [1, 2, 3]  # top left goes to top right, clockwise
+    assert not (sent == 99).any() and sent[15, 0].tolist() == [250, 10, 20]
 
 
 def test_compressed_frames_are_observed(ros_node):

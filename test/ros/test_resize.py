@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.framing import Crop, Framing
 from gr00t_ros.ros import resize
 from gr00t_ros.ros.resize import fill
 
 WHITE = 255
+BGR = cv2.COLOR_BGR2RGB
 
 
 def _slot(height, width, offset=7):
@@ -116,3 +118,68 @@ def test_a_picture_that_opencv_put_elsewhere_is_an_error(monkeypatch):
     _, slot = _slot(10, 10)
     with pytest.raises(ObservationError, match="instead of writing into the slot"):
         fill(_white(20, 20), None, True, slot, "pad")
+
+
+def _expected(rgb, framing, slot_shape):
+    """Crop, rotate, flip, average to a whole fraction of the size, centre: numpy alone."""
+    top, bottom, left, right = framing.crop.box(*rgb.shape[:2])
+    picture = rgb[top:bottom, left:right]
+    for _ in range(framing.rotate_deg // 90):
+        picture = picture.transpose(1, 0, 2)[:, ::-1]
+    picture = np.fliplr(picture) if framing.flip_horizontal else picture
+    picture = np.flipud(picture) if framing.flip_vertical else picture
+    by = max(picture.shape[0] // slot_shape[0], picture.shape[1] // slot_shape[1])
+    rows, columns = picture.shape[0] // by, picture.shape[1] // by
+    small = picture.reshape(rows, by, columns, by, 3).mean(axis=(1, 3))
+    slot = np.zeros((*slot_shape, 3))
+    top, left = (slot_shape[0] - rows) // 2, (slot_shape[1] - columns) // 2
+    slot[top : top + rows, left : left + columns] = small
+    return slot
+
+
+@pytest.mark.parametrize("by", [1, 2])
+@pytest.mark.parametrize("rotate_deg", [0, 90, 180, 270])
+@pytest.mark.parametrize(("across", "upside"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("bgr", [False, True])
+def test_crop_then_rotate_then_flip_then_resize(by, rotate_deg, across, upside, bgr):
+    """The order that the file's documentation states, pixel by pixel, padded into the slot."""
+    rgb = np.random.default_rng(5).integers(0, 256, (40 * by, 60 * by, 3), np.uint8)
+    crop = Crop("pixels", 4 * by, 10 * by, 20 * by, 30 * by)
+    framing = Framing(crop, rotate_deg, across, upside)
+    shape = (30, 34) if framing.on_its_side else (24, 30)
+    _, slot = _slot(*shape)
+    pixels = rgb[..., ::-1] if bgr else rgb
+    fill(np.ascontiguousarray(pixels), BGR if bgr else None, True, slot, "pad", framing)
+    difference = np.abs(slot - _expected(rgb, framing, shape))
+    assert difference.max() <= (0.0 if by == 1 else 0.5)
+
+
+@pytest.mark.parametrize(
+    ("channels", "code"), [(0, cv2.COLOR_BayerBG2RGB), (2, cv2.COLOR_YUV2RGB_YUYV)]
+)
+def test_a_mosaic_is_cut_after_its_colours_are_known(channels, code):
+    """An odd first row and column shift neither the pattern nor the shared colours."""
+    pixels = np.random.default_rng(7).integers(0, 256, (20, 24, *[channels] * bool(channels)))
+    pixels = pixels.astype(np.uint8)
+    _, slot = _slot(10, 11)
+    fill(pixels, code, False, slot, "stretch", Framing(Crop("pixels", 3, 5, 10, 11)))
+    np.testing.assert_array_equal(slot, cv2.cvtColor(pixels, code)[3:13, 5:16])
+
+
+def test_a_picture_without_options_is_not_copied_on_the_way(monkeypatch):
+    """The hot path: one conversion, straight into the slot."""
+
+    def no_array(*args, **kwargs):
+        raise AssertionError("an array was made")
+
+    monkeypatch.setattr(resize.np, "empty", no_array)
+    frame, slot = _slot(180, 320)
+    fill(_white(180, 320), BGR, True, slot, "pad")
+    assert (frame[7:] == WHITE).all()
+
+
+def test_a_crop_that_the_picture_does_not_have_is_refused():
+    """Nothing is made up at its border."""
+    _, slot = _slot(10, 10)
+    with pytest.raises(ObservationError, match="which crop wants"):
+        fill(_white(20, 20), None, True, slot, "pad", Framing(Crop("pixels", 0, 0, 20, 21)))
