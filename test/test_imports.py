@@ -32,7 +32,7 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 # The core in the order of the data: a file imports only files above it.
 CORE = (
-    "errors rotation turn schema scale framing limits command streams state_sources "
+    "errors rotation turn schema scale framing limits output_types command streams state_sources "
     "pose_limits pose_follower pose_output pose_course poses "
     "actions kinematics workspace unsettled embodiment "
     "modality fit buffer state observation "

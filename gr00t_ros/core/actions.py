@@ -9,13 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gr00t_ros.core.command import KINDS, CommandOutput, read_command
+from gr00t_ros.core.command import CommandOutput, read_command
+from gr00t_ros.core.output_types import OUTPUT_TYPES
 from gr00t_ros.core.scale import Scale, read_scale
 from gr00t_ros.core.schema import Place
 
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_WITH_A_TAIL = "joint_trajectory"
-_JOINT_TYPES = (_WITH_A_TAIL, "forward_command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Output:
     """
 
     name: str
-    type: str  # "joint_trajectory" | "forward_command"
+    type: str  # a key of OUTPUT_TYPES that carries joints
     topic: str
     state_topic: str
     names: tuple[str, ...]
@@ -61,7 +60,7 @@ def read_outputs(
     owner: dict[str, str] = {}
     outputs = []
     for name, place in places.items():
-        of_joints = _type(name, place) in _JOINT_TYPES
+        of_joints = OUTPUT_TYPES[_type(name, place)].carries == "joints"
         output = _output(name, place) if of_joints else read_command(name, place)
         for joint in output.names:
             if joint in owner:
@@ -91,8 +90,8 @@ def _type(name: str, place: Place) -> str:
     at = place.entries().get("type")
     if at is None:
         raise place.problem("missing type")
-    kind = at.choice(*_JOINT_TYPES, *KINDS)
-    if kind != _WITH_A_TAIL and not _TOKEN.fullmatch(name):
+    kind = at.choice(*OUTPUT_TYPES)
+    if OUTPUT_TYPES[kind].sender and not _TOKEN.fullmatch(name):
         raise place.problem(f"{name!r} becomes part of a topic, expected letters, digits and _")
     return kind
 

@@ -12,32 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.output_types import OUTPUT_TYPES
 from gr00t_ros.core.schema import Place
 
 Array = NDArray[np.float64]
-
-_SPEEDS = "velocities"
-_LEVEL = "level"
-KINDS: Mapping[str, tuple[str, tuple[int, ...]]] = {
-    "twist": (_SPEEDS, (3, 6)),
-    "twist_stamped": (_SPEEDS, (3, 6)),
-    "float64": (_LEVEL, (1,)),
-}
-"""Output type -> what its values are, and how many there may be.
-
-3 velocities are x, y (m/s) and about z (rad/s); 6 are x, y, z (m/s) and about x, y, z (rad/s).
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandOutput:
     """One receiver of commands: gr00t_command_streamer sends them to `topic` as `type` says.
 
-    `names` are the quantities in the order of KINDS; `frame` is the frame_id of stamped types.
+    `names` are the quantities in the order of OUTPUT_TYPES; `frame` is the frame_id of stamped
+    types.
     """
 
     name: str
-    type: str  # a key of KINDS
+    type: str  # a key of OUTPUT_TYPES that carries commands
     topic: str
     names: tuple[str, ...]
     frame: str = ""
@@ -45,7 +35,7 @@ class CommandOutput:
     @property
     def velocities(self) -> bool:
         """Whether its values are velocities, which rest at zero."""
-        return KINDS[self.type][0] == _SPEEDS
+        return OUTPUT_TYPES[self.type].velocities
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,11 +65,11 @@ NO_COMMANDS = CommandLimits((), _NONE, _NONE, _NONE, _NONE, np.empty(0, dtype=np
 
 
 def read_command(name: str, place: Place) -> CommandOutput:
-    """One output of the file whose type is in KINDS."""
+    """One output of the file whose type carries commands."""
     kind = place.entries()["type"].text()
     stamped = kind == "twist_stamped"
     at = place.fields(("type", "topic", "names", *(("frame",) if stamped else ())))
-    names, widths = at["names"].names(), KINDS[kind][1]
+    names, widths = at["names"].names(), OUTPUT_TYPES[kind].widths
     if len(names) not in widths:
         raise at["names"].error(f"{' or '.join(map(str, widths))} names for {kind}")
     frame = at["frame"].text() if stamped else ""

@@ -1,51 +1,59 @@
-"""Values of commands -> the messages that robots take; one function for each output type."""
+"""Values of commands as the messages that robots take; a function for each output type."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Twist, TwistStamped
 from numpy.typing import NDArray
+from rclpy.node import Node
 from std_msgs.msg import Float64
 
 from gr00t_ros.core.command import CommandOutput
+from gr00t_ros.ros import qos
 
 Floats = NDArray[np.float64]
+Build = Callable[[CommandOutput, Floats, Time], Any]
 
 _PLANAR = [0, 1, 5]  # of x, y, z, about x, about y, about z
 
 
-def _twist_of(values: Floats) -> Twist:
+class MessageSender:
+    """Publishes each value as one message on the output's topic."""
+
+    problem = ""
+
+    def __init__(self, kind: type, build: Build, node: Node, output: CommandOutput) -> None:
+        """`build` makes a `kind` of values, stamped where it has a header."""
+        self._build, self._output = build, output
+        self._publisher = node.create_publisher(kind, output.topic, qos.COMMAND)
+        self.topic: str = self._publisher.topic_name
+
+    def send(self, values: Floats, stamp: Time) -> None:
+        """One message."""
+        self._publisher.publish(self._build(self._output, values, stamp))
+
+
+def twist(output: CommandOutput, values: Floats, stamp: Time) -> Twist:
+    """Three values are planar, six are all of a twist."""
     six = np.zeros(6)
     six[_PLANAR if len(values) == len(_PLANAR) else slice(None)] = values
-    twist = Twist()
-    twist.linear.x, twist.linear.y, twist.linear.z = six[:3].tolist()
-    twist.angular.x, twist.angular.y, twist.angular.z = six[3:].tolist()
-    return twist
+    message = Twist()
+    message.linear.x, message.linear.y, message.linear.z = six[:3].tolist()
+    message.angular.x, message.angular.y, message.angular.z = six[3:].tolist()
+    return message
 
 
-def _twist(output: CommandOutput, values: Floats, stamp: Time) -> Twist:
-    return _twist_of(values)
-
-
-def _twist_stamped(output: CommandOutput, values: Floats, stamp: Time) -> TwistStamped:
-    message = TwistStamped(twist=_twist_of(values))
+def twist_stamped(output: CommandOutput, values: Floats, stamp: Time) -> TwistStamped:
+    """As `twist`, in the output's frame."""
+    message = TwistStamped(twist=twist(output, values, stamp))
     message.header.stamp, message.header.frame_id = stamp, output.frame
     return message
 
 
-def _float64(output: CommandOutput, values: Floats, stamp: Time) -> Float64:
+def float64(output: CommandOutput, values: Floats, stamp: Time) -> Float64:
+    """The one value."""
     return Float64(data=float(values[0]))
-
-
-Build = Callable[[CommandOutput, Floats, Time], Any]
-
-MESSAGES: Mapping[str, tuple[type, Build]] = {
-    "twist": (Twist, _twist),
-    "twist_stamped": (TwistStamped, _twist_stamped),
-    "float64": (Float64, _float64),
-}
-"""Output type -> message type, and how (C,) values become one, stamped where it has a header."""

@@ -19,13 +19,13 @@ from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
-from gr00t_ros.core.command import CommandOutput
+from gr00t_ros.core.embodiment import CommandOutput, Embodiment
 from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.core.output_types import COMMAND_STREAMER
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.command_messages import MESSAGES
-from gr00t_ros.ros.command_player import CommandPlayer
-from gr00t_ros.ros.outputs import COMMAND_STREAMER, to_time
+from gr00t_ros.ros.command_types import COMMAND_TYPES, Player, Sender
+from gr00t_ros.ros.outputs import to_time
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.spin import run_node
@@ -40,8 +40,8 @@ class _Stream:
 
     output: CommandOutput
     windows: PulledSubscription
-    player: CommandPlayer
-    publisher: Any
+    player: Player
+    sender: Sender
     rejected: int = 0
     last_rejection: str = ""
 
@@ -63,9 +63,7 @@ class CommandStreamer(Node):
         rate_hz = int(self.declare_parameter("rate_hz", 50, rate).value)
         self._clock_of_plan = PlanClock(self)
         self._streams = [
-            self._stream(output, f"{windows}/{output.name}", CommandPlayer(output, limits))
-            for limits in (robot.command_limits,)
-            for output in robot.commands
+            self._stream(output, f"{windows}/{output.name}", robot) for output in robot.commands
         ]
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._due_ns, self._leaving, self._period_s = 0, False, 1.0 / rate_hz
@@ -73,7 +71,7 @@ class CommandStreamer(Node):
             COMMAND_STREAMER, round(1e9 / rate_hz), 0, self._tick, self.get_logger().error
         )
         self._thread.start()
-        topics = ", ".join(stream.publisher.topic_name for stream in self._streams)
+        topics = ", ".join(stream.sender.topic for stream in self._streams)
         self.get_logger().info(f"waiting for windows on {windows}/.. for {topics} at {rate_hz} Hz")
 
     def leave(self) -> None:
@@ -84,12 +82,12 @@ class CommandStreamer(Node):
         time.sleep(3 * self._period_s)  # the zeros are messages to be sent
         self._thread.stop()
 
-    def _stream(self, output: CommandOutput, windows: str, player: CommandPlayer) -> _Stream:
+    def _stream(self, output: CommandOutput, windows: str, robot: Embodiment) -> _Stream:
         taken = PulledSubscription(
             self, (JointTrajectory,), windows, raw=False, profile=qos.COMMAND
         )
-        publisher = self.create_publisher(MESSAGES[output.type][0], output.topic, qos.COMMAND)
-        return _Stream(output, taken, player, publisher)
+        row = COMMAND_TYPES[output.type]
+        return _Stream(output, taken, row.player(output, robot), row.sender(self, output))
 
     def _tick(self) -> None:
         now_ns, steady_ns = self._clock_of_plan.now_ns(), time.monotonic_ns()
@@ -100,8 +98,7 @@ class CommandStreamer(Node):
                 self._accept(stream, message, now_ns, steady_ns)
             values = stream.player.sample(now_ns, steady_ns)
             if values is not None:
-                build = MESSAGES[stream.output.type][1]
-                stream.publisher.publish(build(stream.output, values, stamp))
+                stream.sender.send(values, stamp)
         if steady_ns >= self._due_ns:
             self._due_ns = steady_ns + _DIAGNOSTICS_NS
             self._diagnose(stamp)
@@ -126,10 +123,11 @@ def _status(stream: _Stream) -> DiagnosticStatus:
         "windows rejected": stream.rejected,
         "last rejection": stream.last_rejection,
     }
+    wrong = stream.sender.problem or stream.last_rejection
     return DiagnosticStatus(
-        name=f"{COMMAND_STREAMER}: {stream.publisher.topic_name}",
-        level=DiagnosticStatus.WARN if stream.rejected else DiagnosticStatus.OK,
-        message=stream.last_rejection or "streaming on demand",
+        name=f"{COMMAND_STREAMER}: {stream.sender.topic}",
+        level=DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK,
+        message=wrong or "streaming on demand",
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
 

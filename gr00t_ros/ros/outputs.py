@@ -13,21 +13,19 @@ from typing import TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
+from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.core.embodiment import CommandOutput, Embodiment, Output
+from gr00t_ros.core.output_types import OUTPUT_TYPES
 from gr00t_ros.core.replay import CommandWindow, Window
 from gr00t_ros.ros import qos
 
 _NS = 1_000_000_000
 
 AnyOutput = TypeVar("AnyOutput", Output, CommandOutput)
-
-
-COMMAND_STREAMER = "gr00t_command_streamer"
-"""Name of the node that plays the windows of everything that is no joint."""
 
 
 class Outputs:
@@ -53,20 +51,30 @@ class Outputs:
     def publish(
         self, window: Window | None, offset_ns: int, commands: CommandWindow | None = None
     ) -> None:
-        """Send both to their outputs, stamped by the present plan-to-ROS offset.
+        """Send both to their outputs with one stamp, by the present plan-to-ROS offset.
 
         All messages are made before the first is sent: a joint without its fellows is worse
         than a window that is missing.
         """
+        for name, message in self._messages(window, offset_ns, commands):
+            self._publishers[name].publish(message)
+
+    def _messages(
+        self, window: Window | None, offset_ns: int, commands: CommandWindow | None
+    ) -> Sequence[tuple[str, JointTrajectory]]:
         messages: list[tuple[str, JointTrajectory]] = []
         if window is not None:
             stamp = to_time(window.stamp_ns + offset_ns)
             messages += [(o.name, _message(o, cols, window, stamp)) for o, cols in self._joints]
         if commands is not None:
-            stamp = to_time(commands.stamp_ns + offset_ns)
-            messages += [(o.name, _values(o, cols, commands, stamp)) for o, cols in self._commands]
-        for name, message in messages:
-            self._publishers[name].publish(message)
+            at_ns = commands.stamp_ns if window is None else window.stamp_ns
+            stamp = to_time(at_ns + offset_ns)
+            times_ns = commands.times_ns + (commands.stamp_ns - at_ns)
+            messages += [
+                (o.name, _values(o, commands.values[:, cols], times_ns, stamp))
+                for o, cols in self._commands
+            ]
+        return messages
 
     def topics(self) -> tuple[str, ...]:
         """The topics that windows are published on, as remapped."""
@@ -80,16 +88,17 @@ class Outputs:
 
 def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
     """Each command topic, as `node` has it remapped, and what to ask where nobody reads it."""
-    asked = {
-        window_topic(output): "is gr00t_streamer running for it?"
-        if output.type == "forward_command"
-        else "is the controller loaded and active?"
-        for output in embodiment.outputs
-    }
+    asked = {window_topic(output): _question(output) for output in embodiment.outputs}
     for output in embodiment.commands:
-        asked[window_topic(output)] = f"is {COMMAND_STREAMER} running, with this embodiment?"
+        asked[window_topic(output)] = _question(output)
         asked[output.topic] = "is the robot's own driver of it running?"
     return {str(node.resolve_topic_name(topic)): question for topic, question in asked.items()}
+
+
+def _question(output: Output | CommandOutput) -> str:
+    """What to ask where nobody reads the windows of an output."""
+    sender = OUTPUT_TYPES[output.type].sender
+    return f"is {sender} running for it?" if sender else "is the controller loaded and active?"
 
 
 def _with_columns(
@@ -102,7 +111,7 @@ def _with_columns(
 
 def window_topic(output: Output | CommandOutput) -> str:
     """Where the windows of `output` go: to its controller, or to the streamer before it."""
-    return output.topic if output.type == "joint_trajectory" else f"~/windows/{output.name}"
+    return f"~/windows/{output.name}" if OUTPUT_TYPES[output.type].sender else output.topic
 
 
 def to_time(stamp_ns: int) -> Time:
@@ -135,13 +144,13 @@ def _message(output: Output, columns: list[int], window: Window, stamp: Time) ->
 
 
 def _values(
-    output: CommandOutput, columns: list[int], window: CommandWindow, stamp: Time
+    output: CommandOutput, values: NDArray[np.float64], times_ns: NDArray[np.int64], stamp: Time
 ) -> JointTrajectory:
     """The window of one output that is no joint: its values stand as positions."""
     message = JointTrajectory(joint_names=list(output.names))
     message.header.stamp = stamp
     message.points = [
         JointTrajectoryPoint(positions=row.tolist(), time_from_start=to_duration(int(time_ns)))
-        for time_ns, row in zip(window.times_ns, window.values[:, columns], strict=True)
+        for time_ns, row in zip(times_ns, values, strict=True)
     ]
     return message

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from rclpy.node import Node
 
+from gr00t_ros.core.output_types import COMMAND_STREAMER
 from gr00t_ros.core.watch_table import finding
 from gr00t_ros.core.watchdog import Finding
-from gr00t_ros.ros.outputs import COMMAND_STREAMER
 from gr00t_ros.ros.pulled import InvalidHandle
 
 LOOK_S = 1.0

@@ -13,7 +13,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.core.command import CommandOutput
 from gr00t_ros.core.embodiment import parse
-from gr00t_ros.ros.command_messages import MESSAGES
+from gr00t_ros.ros.command_messages import float64, twist, twist_stamped
 from gr00t_ros.ros.command_player import CommandPlayer
 from gr00t_ros.ros.outputs import to_duration, to_time
 
@@ -96,13 +96,13 @@ def test_an_unfit_window_is_refused_and_the_one_before_it_plays_on(message, expe
 
 def test_three_velocities_are_planar_and_six_are_all_of_a_twist():
     """x, y and about z; or x, y, z and about x, y, z, stamped in the output's frame."""
-    twist = MESSAGES["twist"][1](BASE, np.array([1.0, 2.0, 3.0]), Time())
-    assert (twist.linear.x, twist.linear.y, twist.linear.z) == (1.0, 2.0, 0.0)
-    assert (twist.angular.x, twist.angular.y, twist.angular.z) == (0.0, 0.0, 3.0)
+    planar = twist(BASE, np.array([1.0, 2.0, 3.0]), Time())
+    assert (planar.linear.x, planar.linear.y, planar.linear.z) == (1.0, 2.0, 0.0)
+    assert (planar.angular.x, planar.angular.y, planar.angular.z) == (0.0, 0.0, 3.0)
     servo = CommandOutput("eef", "twist_stamped", "/twist", tuple("abcdef"), "base_link")
-    stamped = MESSAGES["twist_stamped"][1](servo, np.arange(6.0), Time(sec=7))
+    stamped = twist_stamped(servo, np.arange(6.0), Time(sec=7))
     assert stamped.header.stamp.sec == 7
     assert stamped.header.frame_id == "base_link"
     linear, angular = stamped.twist.linear, stamped.twist.angular
     assert [linear.x, linear.y, linear.z, angular.x, angular.y, angular.z] == list(range(6))
-    assert MESSAGES["float64"][1](HEIGHT, np.array([0.7]), Time()).data == 0.7
+    assert float64(HEIGHT, np.array([0.7]), Time()).data == 0.7
