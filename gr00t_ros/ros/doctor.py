@@ -11,6 +11,7 @@ import argparse
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 
 import rclpy
@@ -38,6 +39,7 @@ from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.text_table import table
 
 SECONDS = 3.0
+_KEPT_PULLS = 250  # of the last five seconds
 NAME = "gr00t_policy"
 """The policy node's own: its parameters and topics are meant, and it is no stranger to itself."""
 # Nothing is heard of the namesake: no parameter event, no service beside the node's own.
@@ -61,17 +63,16 @@ class Doctor:
         self._checks = RobotChecks.of(node, inputs, surroundings, robot, values)
         self._operator = OperatorWatches(node, values, lambda _reason: None)
         self.traffic = Traffic(node, self.embodiment)
-        self._worst_late_s = 0.0
+        self._late_s: deque[float] = deque([0.0], maxlen=_KEPT_PULLS)
         self._server: list[Row] = []
 
     def look(self, seconds: float) -> None:
         """Spin and pull as the node does, for that long."""
         end_s = time.monotonic() + seconds
         due_s = time.monotonic()
-        self._worst_late_s = 0.0
         while (now_s := time.monotonic()) < end_s:
             if now_s >= due_s:
-                self._worst_late_s = max(self._worst_late_s, now_s - due_s)
+                self._late_s.append(now_s - due_s)
                 self._checks.inputs.pull()
                 self._checks.controllers.poll()
                 self._checks.manager.look()
@@ -100,7 +101,7 @@ class Doctor:
         commands = [problem for problem in checks.commands() if problem not in described]
         found = [
             *rows.failures("unsettled", map(str, self._open), "no question left in the file"),
-            *rows.host(self.node, self._clock.simulated, self._worst_late_s),
+            *rows.host(self.node, self._clock.simulated, max(self._late_s)),
             *rows.instruction(self.values.instruction),
             *self._server,
             *rows.failures("operator", _reasons(self._operator.findings()), "nothing stops it"),

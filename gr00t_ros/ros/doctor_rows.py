@@ -153,7 +153,8 @@ def limits(described: DescribedLimits, problems: Sequence[str]) -> list[Row]:
     if described.unreadable:
         return [Row(WARN, "limits", DESCRIPTION, described.unreadable)]
     if described.ranges is None:
-        text = f"nothing on {DESCRIPTION}: the file's limits could not be compared"
+        text = f"nothing on {DESCRIPTION}: the file's limits cannot be compared; start "
+        text += "robot_state_publisher to have them compared"
         return [Row(WARN, "limits", DESCRIPTION, text)]
     missing = described.missing()
     rows = failures("limits", problems, f"inside those of {DESCRIPTION}")

@@ -330,6 +330,17 @@ def test_a_compressed_picture_is_measured_too(clinic, tmp_path):
     clinic.node.destroy_publisher(camera)
 
 
+def test_a_distorted_picture_is_named(clinic, tmp_path):
+    """The file asks for another shape than the camera has, without bars."""
+    file = tmp_path / "square.yaml"
+    square = FILE.replace("size: [180, 320]", "size: [180, 180]").replace(
+        "fit: pad", "fit: stretch"
+    )
+    file.write_text(square)
+    with admitted(clinic.domain, embodiment=file) as doctor:
+        found(doctor, "warn", f"camera {CAMERA}", "180x320", "choose pad")
+
+
 def test_a_controller_with_further_joints_is_named():
     """It takes windows for some of its joints only where it is told to."""
     output = load_embodiment("franka_droid").outputs[0]
@@ -382,10 +393,10 @@ def test_a_wrong_type_and_a_silent_clock_fail_the_command(clinic, tmp_path):
     file = tmp_path / "compressed.yaml"
     file.write_text(FILE.replace("    fit: pad\n", "    fit: pad\n    transport: compressed\n"))
     words = ("-p", f"embodiment:={file}", "-p", "use_sim_time:=true")
-    status, told = doctors_report(clinic, "--seconds", "2", "--ros-args", *words)
+    status, told = doctors_report(clinic, "--ros-args", *words)
     assert status == 1
     texts = [f"{row['subject']} {row['text']}" for row in told["rows"] if row["level"] == "fail"]
-    assert any("sensor_msgs/msg/Image, expected" in text for text in texts), texts
+    assert any("sensor_msgs/msg/Image, expected" in text for text in texts), "\n".join(texts)
     assert any("/clock" in text and "use_sim_time" in text for text in texts), texts
 
 
