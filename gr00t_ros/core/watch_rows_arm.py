@@ -19,7 +19,8 @@ ARM: tuple[Watch, ...] = (
         "activate the controller and free the arm",
         "core.watchdog.held_position",
         note="~/resume, ~/reset and an activation are refused; a pause that would end by itself "
-        "goes on",
+        "goes on, also while a controller that has told is late; of one that never tells, held is "
+        "where our own plan came to rest",
     ),
     Watch(
         "tracking_error",

@@ -13,7 +13,7 @@ from gr00t_ros.core.mode import Mode
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.queries import Reply, error_text, needs_a_person
-from gr00t_ros.ros.running_watches import RunningWatches
+from gr00t_ros.ros.running_watches import HELD_UNKNOWN, RunningWatches
 
 
 class Answers:
@@ -43,7 +43,7 @@ class Answers:
             if reply is not None:
                 self._publish(reply, None)
         elif reply is not None:
-            self._publish(reply, session.merge(reply.chunk, now_ns, self._watches.held()))
+            self._publish(reply, self._merge(session, now_ns, reply))
         elif session.active and needs_a_person(error):
             session.fault(now_ns, str(error))
             self._unfit(str(error))
@@ -51,6 +51,15 @@ class Answers:
             answered = isinstance(error, (RemoteError, ChunkError, WireError))
             if session.query_failed(error_text(error), now_ns, answered):
                 self._unfit(error_text(error))
+
+    def _merge(self, session: Session, now_ns: int, reply: Reply) -> Verdict | None:
+        """Offer the chunk; not where a plan at rest would begin at a place that is not known."""
+        held = self._watches.go_on_from(now_ns) if session.active else None
+        begins = session.mode in (Mode.BLENDING_IN, Mode.HOLDING)
+        if begins and held is None and session.replay.at_rest(now_ns):
+            session.query_failed(HELD_UNKNOWN, now_ns, answered=False)
+            return None
+        return session.merge(reply.chunk, now_ns, held)
 
 
 def _refuse(session: Session, now_ns: int, finding: Finding) -> None:

@@ -238,7 +238,8 @@ class Configured:
 
         def go_on(session: Session, now_ns: int) -> str:
             findings = [*self.watches.findings(now_ns, session.mode), *against]
-            refusal = leave(session, now_ns, start, findings)
+            held = self.watches.leave_from(now_ns, start) if session.active else start
+            refusal = leave(session, now_ns, held, findings)
             if not refusal:
                 self.watches.begin()
             return refusal

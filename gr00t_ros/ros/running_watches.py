@@ -21,7 +21,7 @@ from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.shadow_error import JointError, ShadowError
 from gr00t_ros.core.watch_clock import ClockDoubt, ClockJump, SilentClock
 from gr00t_ros.core.watch_motion import TrackingError, reference_against_plan
-from gr00t_ros.core.watchdog import Finding, Reaction
+from gr00t_ros.core.watchdog import Finding, Reaction, held_position
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_manager import ControllerManager
 from gr00t_ros.ros.operator_watches import OperatorWatches
@@ -33,6 +33,8 @@ from gr00t_ros.ros.surroundings import Positions, Surroundings
 
 _S = 1e9
 _SUMMARY_EVERY = 10  # ticks
+
+HELD_UNKNOWN = "a controller that has told where it holds the arm is late; is it active?"
 
 
 class RunningWatches:
@@ -96,7 +98,7 @@ class RunningWatches:
             *clocks,
             *self.policy.findings(steady_ns, mode),
             *ages,
-            *self._held(mode),
+            *self._held(now_ns, mode),
         )
         return self._doubt.excused(found, steady_ns)
 
@@ -111,6 +113,26 @@ class RunningWatches:
             return self._around.start()
         except ObservationError:
             return None
+
+    def go_on_from(self, now_ns: int) -> Positions | None:
+        """(J,) position from which a plan at rest goes on; None where it is not known now.
+
+        As `held`, and our own plan's end for the controllers that never tell. Raises PlanError
+        before the first plan.
+        """
+        if self._values.shadow:
+            return self.held()
+        return self._around.held_or(self._replay.position(now_ns))
+
+    def leave_from(self, now_ns: int, start: Positions | None) -> Positions | None:
+        """(J,) position from which a pause or fault is left, where an activation had `start`.
+
+        Our own plan's end counts where what is measured agrees: else somebody has moved the arm.
+        """
+        held = self.go_on_from(now_ns)
+        if held is None or start is None:
+            return start
+        return start if self._apart(held) is not None else held
 
     def ask(self, episode: int) -> bool:
         """Have the worker query with the newest observation; False when it is busy."""
@@ -169,16 +191,29 @@ class RunningWatches:
         if self._ticks % _SUMMARY_EVERY == 0:
             self.shadow_errors = self._shadow.summary()
 
-    def _held(self, mode: Mode) -> Iterator[Finding]:
-        """A pause does not end by itself while the controller holds another place than measured."""
+    def _held(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
+        """A pause does not end by itself while the controller holds another place than measured.
+
+        Nor where a plan would have to go on from a place that is not known, or from one where the
+        arm no longer is: by hand or by another program, past a controller that tells nothing.
+        """
         if mode is not Mode.PAUSED or self._values.shadow:
             return
-        try:
-            found = self._around.held_finding()
-        except ObservationError:
-            return  # what is missing is a finding of the streams
+        held = self.go_on_from(now_ns)
+        if held is None:
+            yield Finding("held_position", Reaction.PAUSE, HELD_UNKNOWN)
+            return
+        found = self._apart(held)
         if found is not None:
             yield replace(found, reaction=Reaction.PAUSE)
+
+    def _apart(self, held: Positions) -> Finding | None:
+        """The watch on held against measured; what is not measured is a finding of the streams."""
+        try:
+            measured = self._around.measured()
+        except ObservationError:
+            return None
+        return held_position(self._limits.names, held, measured, self._limits.held)
 
     def _clocks(self) -> Iterator[Finding]:
         """A jump makes what was received belong to another time: it is forgotten, a tick later.

@@ -128,6 +128,22 @@ class Surroundings:
         known = [part for part in parts if part is not None]
         return np.concatenate(known) if len(known) == len(parts) else None
 
+    def held_or(self, planned: Positions) -> Positions | None:
+        """As `held`; of an output whose controller has never told its part of `planned` (J,).
+
+        After our own stop such a one holds where our plan came to rest; what is measured would be
+        a step by its sag (design decision 11). None where one that has told before is late.
+        """
+        parts, begin = [], 0
+        for output in self._embodiment.outputs:
+            end = begin + len(output.names)
+            held = self._reference(output)
+            if held is None and output.name in self._told:
+                return None
+            parts.append(planned[begin:end] if held is None else held)
+            begin = end
+        return np.concatenate(parts)
+
     def start(self) -> Positions:
         """(J,) position to start a plan from: what each controller holds, else what is measured.
 

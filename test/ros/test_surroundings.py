@@ -91,3 +91,22 @@ def test_a_controller_that_has_told_and_is_late_is_waited_for():
     one._inputs._controllers = "gripper"
     with pytest.raises(ObservationError, match="output arm: no usable state of its controller"):
         one.start()
+
+
+def test_what_goes_on_is_what_each_controller_holds_and_else_our_own_plan() -> None:
+    """Not what is measured: an arm that sags would be lifted by a step."""
+    planned = np.linspace(-0.1, -0.8, 8)
+    one = surroundings(0.0, 0.0, controllers="gripper")
+    np.testing.assert_array_equal(one.held_or(planned), [*planned[:7], 2 * POSITION[7]])
+    assert one.held() is None
+    every = surroundings(0.0, 0.0, controllers=True)
+    np.testing.assert_array_equal(every.held_or(planned), 2 * POSITION)
+    np.testing.assert_array_equal(surroundings(0.0, 0.0).held_or(planned), planned)
+
+
+def test_nothing_goes_on_from_our_own_plan_where_a_controller_that_has_told_is_late() -> None:
+    """Somebody else may have moved the arm meanwhile."""
+    one = surroundings(0.0, 0.0, controllers=True)
+    assert one.held_or(POSITION) is not None
+    one._inputs._controllers = "gripper"
+    assert one.held_or(POSITION) is None

@@ -1,0 +1,180 @@
+"""Where a plan goes on after a pause: by what controllers hold, and past one that never tells.
+
+The real watches, answers and session over stand-ins for the topics; nothing of ROS runs.
+"""
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.core.buffer import Sample
+from gr00t_ros.core.chunk import ActionChunk
+from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.replay import Replay, ReplaySettings
+from gr00t_ros.core.session import Session
+from gr00t_ros.core.session_settings import SessionSettings
+from gr00t_ros.core.state import JointReading
+from gr00t_ros.core.watchdog import Finding, Reaction
+from gr00t_ros.ros.answers import Answers
+from gr00t_ros.ros.controller_state import ControllerReading
+from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
+from gr00t_ros.ros.queries import Reply
+from gr00t_ros.ros.running_watches import HELD_UNKNOWN, RunningWatches
+from gr00t_ros.ros.surroundings import Surroundings
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+
+EMBODIMENT = load_embodiment("franka_droid")
+HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
+VALUES = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
+MOVED = HOME + [0.0, 0.04, 0, 0, 0, 0, 0, 0]
+LATE = Finding("stream_age", Reaction.PAUSE, "camera is late")
+TICK_NS = 20_000_000
+
+
+class Topics:
+    """What the node hears: controllers that tell `held` where they are in `tells`, joint states."""
+
+    def __init__(self, tells):
+        self.tells, self.held, self.measured = set(tells), HOME, HOME
+
+    def controller(self, output):
+        if output not in self.tells:
+            return None
+        reading = JointReading(EMBODIMENT.joint_names, self.held)
+        return self._now(ControllerReading(reading, reading, 1.0))
+
+    def joints(self):
+        return (self._now(JointReading(EMBODIMENT.joint_names, self.measured)),)
+
+    def state(self, key):
+        return None
+
+    def cameras(self):
+        return ()
+
+    def streams(self, *_):
+        return ()
+
+    def _now(self, value):
+        now_ns = time.monotonic_ns()
+        return Sample(now_ns, now_ns, value)
+
+
+class Node:
+    """A session under way at HOME, on plan time of its own."""
+
+    def __init__(self, *tells):
+        self.topics = Topics(tells)
+        clock = SimpleNamespace(
+            ros_now_ns=time.monotonic_ns, offset_ns=lambda: 0, simulated=False, pair=lambda: None
+        )
+        replay = Replay(EMBODIMENT.limits, ReplaySettings(), EMBODIMENT.workspace)
+        self.session, self.now_ns = Session(replay, SessionSettings()), 10**12
+        around = Surroundings(self.topics, None, EMBODIMENT, clock, VALUES)
+        operator = SimpleNamespace(findings=lambda: ())
+        self.watches = RunningWatches(
+            around, operator, (), None, EMBODIMENT, clock, replay, VALUES, "server"
+        )
+        self.verdicts, self.windows = [], []
+        self.answers = Answers(
+            self.watches, lambda _, verdict: self.verdicts.append(verdict), print
+        )
+        self.session.set_ready(True, "")
+        self.session.activate(self.now_ns, around.start())
+
+    def tick(self, *findings, count=1):
+        for _ in range(count):
+            self.now_ns += TICK_NS
+            found = (*findings, *self.watches.findings(self.now_ns, self.session.mode))
+            window = self.session.tick(self.now_ns, found, self.watches.held())
+            self.windows += [] if window is None else [window]
+        return self
+
+    def pause(self):
+        """After a while at rest."""
+        return self.tick(count=20).tick(LATE).until(Mode.PAUSED)
+
+    def until(self, mode):
+        for _ in range(100):
+            if self.session.mode is mode:
+                return self
+            self.tick()
+        raise AssertionError(f"{self.session.mode}: {self.session.reason}")
+
+    def answer(self, start):
+        """A chunk of an arm that stays at `start` and then moves joint 1."""
+        rows = np.tile(start, (40, 1))
+        rows[:, 0] += np.linspace(0.0, 0.3, 40)
+        chunk = ActionChunk(0, self.session.episode, self.now_ns, EMBODIMENT.step_ns, rows, {})
+        self.answers.apply(self.session, self.now_ns, Reply(chunk, 0, 0), None)
+        return self.tick(count=3)
+
+
+@pytest.mark.parametrize("tells", [("arm",), ("arm", "gripper")])
+def test_an_automatic_resume_goes_on_from_where_the_arm_was_moved_to(tells) -> None:
+    """By its controller's word, though the gripper's never tells: no step back to our own rest."""
+    node = Node(*tells).pause()
+    node.topics.held = node.topics.measured = MOVED
+    node.until(Mode.BLENDING_IN).answer(MOVED)
+    assert [verdict.accepted for verdict in node.verdicts] == [True]
+    np.testing.assert_allclose(node.windows[0].positions[0], MOVED, atol=1e-9)
+
+
+def test_without_any_word_the_arm_goes_on_from_our_own_rest_and_not_from_its_sag() -> None:
+    """Measured a little lower: a plan from there would be a step up."""
+    node = Node()
+    node.topics.measured = HOME - [0.0, 0.03, 0, 0, 0, 0, 0, 0.2]
+    node.pause().until(Mode.BLENDING_IN).answer(HOME)
+    np.testing.assert_allclose(node.windows[0].positions[0], HOME, atol=1e-9)
+
+
+def test_an_arm_that_was_moved_past_a_controller_that_never_tells_stays_paused() -> None:
+    """Nobody but a person knows where its controller holds it; put back, it goes on."""
+    node = Node("gripper").pause()
+    node.topics.measured = HOME + [0.0, 0.06, 0, 0, 0, 0, 0, 0]
+    node.tick(count=100)
+    (found,) = node.watches.findings(node.now_ns, node.session.mode)
+    assert (node.session.mode, found.reaction) == (Mode.PAUSED, Reaction.PAUSE)
+    assert found.reason.startswith("fr3_joint2: held at -0.6000, measured -0.5400, at most 0.050")
+    node.topics.measured = HOME
+    node.until(Mode.BLENDING_IN)
+
+
+def test_a_pause_does_not_end_while_a_controller_that_has_told_is_late() -> None:
+    """It may have moved the arm since."""
+    node = Node("arm", "gripper").pause()
+    node.topics.tells = {"gripper"}
+    node.tick(count=50)
+    found = node.watches.findings(node.now_ns, node.session.mode)
+    assert HELD_UNKNOWN in [one.reason for one in found] and node.session.mode is Mode.PAUSED
+    node.topics.tells = {"arm", "gripper"}
+    node.until(Mode.BLENDING_IN)
+
+
+def test_a_chunk_begins_no_motion_while_a_controller_that_has_told_is_late() -> None:
+    """It is dropped, the next one finds the controller back."""
+    node = Node("arm", "gripper")
+    node.tick()
+    node.topics.tells = {"gripper"}
+    node.answer(HOME)
+    assert node.verdicts == [None] and node.windows == []
+    assert node.session.counts.failures == 1 and node.session.counts.refused == 0
+    node.topics.tells = {"arm", "gripper"}
+    node.answer(HOME)
+    assert node.verdicts[1].accepted and node.windows
+
+
+def test_a_fault_is_left_from_our_own_rest_unless_somebody_has_moved_the_arm() -> None:
+    """A reset is not refused for an arm that never tells, and does not lift its sag."""
+    node = Node()
+    start = HOME - [0.0, 0.03, 0, 0, 0, 0, 0, 0]
+    node.topics.measured = start
+    np.testing.assert_array_equal(node.watches.leave_from(node.now_ns, start), HOME)
+    start = HOME - [0.0, 0.06, 0, 0, 0, 0, 0, 0]
+    node.topics.measured = start
+    np.testing.assert_array_equal(node.watches.leave_from(node.now_ns, start), start)
+    assert node.watches.leave_from(node.now_ns, None) is None
