@@ -5,14 +5,14 @@ controller plays is what the joint states say. Needs a node that is spun.
 """
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from robot_of_file import POSE, joints_of
 from ros_fixtures import collect
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64
 from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.core.embodiment import Embodiment, Output
@@ -23,19 +23,23 @@ from gr00t_ros.sim.record import ROW_NS
 
 PERIOD_S = 0.02
 COMMAND = "/joint_trajectory"
+COMMAND_TYPES = {"twist": Twist, "twist_stamped": TwistStamped, "float64": Float64}
 
 
 class Puppet:
-    """Publishes until it is destroyed; `sent` has every trajectory of each output by its name."""
+    """Publishes until it is stopped; `sent` has every message of each output by its name."""
 
     def __init__(self, node: Any, robot: Embodiment) -> None:
         self._node, self.robot = node, robot
         self.joints = joints_of(robot)
         self._stepped_ns = time.monotonic_ns() // ROW_NS * ROW_NS
         self._controllers = [self._controller(output) for output in robot.outputs]
-        self.sent: dict[str, list[JointTrajectory]] = {
+        self.sent: dict[str, list[Any]] = {
             output.name: collect(node, JointTrajectory, output.topic, 50)
             for output in robot.outputs
+        } | {
+            output.name: collect(node, COMMAND_TYPES[output.type], output.topic, 50)
+            for output in robot.commands
         }
         self._pictures = {v.topic: _picture(v.height_px, v.width_px) for v in robot.video}
         self._publishers = {
@@ -50,7 +54,7 @@ class Puppet:
     def _topics(self) -> dict[str, type]:
         kinds = {"joints": JointState, "pose": PoseStamped}
         return {v.topic: Image for v in self.robot.video} | {
-            s.topic: kinds[s.source] for s in self.robot.state
+            s.topic: kinds[s.source] for s in self.robot.state if s.topic
         }
 
     def _controller(self, output: Output) -> Controller:
@@ -111,6 +115,11 @@ def _picture(height_px: int, width_px: int) -> Image:
     return message
 
 
-def file_of(name: str) -> Path:
-    """The shipped file of that name."""
-    return Path(__file__).parents[1] / "config" / "embodiments" / f"{name}.yaml"
+def numbers_of(message: Any, count: int) -> list[float]:
+    """What a command's message says, in the order of its output's names."""
+    if isinstance(message, Float64):
+        return [message.data]
+    twist = getattr(message, "twist", message)
+    move, turn = twist.linear, twist.angular
+    six = [move.x, move.y, move.z, turn.x, turn.y, turn.z]
+    return six if count == 6 else [move.x, move.y, turn.z]

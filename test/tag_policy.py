@@ -18,8 +18,8 @@ REACH = 0.1
 """How far the last column of a key goes, in the key's own unit; the others less."""
 HASTE = 4.0
 """Chunks to the goal in one chunk's time: it is reached in a quarter of the first."""
-STARTS = {"base_height_command": 0.7}
-"""Of keys that no state says the present value of; 0 for others."""
+STARTS = {"base_height_command": 0.6}
+"""Of keys that no state tells the present value of, 0 for others; they are constant."""
 
 
 def reach(width: int) -> NDArray[np.float32]:
@@ -53,9 +53,11 @@ class TagPolicy:
         return self._shapes.action.items()
 
     def _rows(self, key: str, width: int, state: Mapping[str, Any]) -> NDArray[np.float32]:
-        start = np.full((1, 1, width), STARTS.get(key, 0.0), np.float32)
-        if key in state and state[key].shape[-1] == width:
-            start = state[key][:, -1:]
+        shape = (1, self._shapes.horizon, width)
+        if key not in state or state[key].shape[-1] != width:
+            goal = np.full((1, 1, width), STARTS.get(key, 0.0), np.float32) + reach(width)
+            return np.broadcast_to(self.goals.setdefault(key, goal), shape).copy()
+        start = state[key][:, -1:]
         goal = self.goals.setdefault(key, start + reach(width))
         along = np.linspace(0.0, HASTE, self._shapes.horizon, dtype=np.float32).clip(0.0, 1.0)
         rows: NDArray[np.float32] = start + along[None, :, None] * (goal - start)

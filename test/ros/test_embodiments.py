@@ -22,9 +22,9 @@ from tag_shapes import TagShapes, shapes_of
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from node_robot import NODE, Rig  # noqa: E402
-from puppet import Puppet  # noqa: E402
+from puppet import Puppet, numbers_of  # noqa: E402
 
-from gr00t_ros.core.embodiment import parse  # noqa: E402
+from gr00t_ros.core.embodiment import CommandOutput, parse  # noqa: E402
 from gr00t_ros.sidecar.server import PolicyServer  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "config" / "embodiments"
@@ -89,6 +89,9 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(processes, ros
         rig.statuses.clear()
         wait_until(lambda: not ros_node.count_publishers(f"{NODE}/status"), "its end")
         node["settled"] = ",".join(questions)
+    if robot.commands:
+        streamer = ("--ros-args", "-p", f"embodiment:={path}")
+        processes.start("-m", "gr00t_ros.ros.command_streamer", *streamer, name="streamer")
     rig.start_policy(**node)
     assert rig.change("configure")
     flat, key = robot.tag in FLAT, list(shapes.action)[-1]
@@ -100,23 +103,38 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(processes, ros
         wait_until(lambda: rig.change("activate"), "an accepted activation")
         rig.wait_for_mode("replaying")
         goals = commanded(plain(path), {key: rows[0] for key, rows in policy.goals.items()})
-        for output in robot.outputs:
+        for output in (*robot.outputs, *robot.commands):
             wait_until(
                 lambda output=output: off(puppet.sent[output.name], output, goals) < REACHED,
                 f"{output.name} at its goal",
             )
-    assert_in_step(puppet)
-    assert rig.change("deactivate")
+        assert_in_step(puppet)
+        assert rig.change("deactivate")
+    for output in robot.commands:
+        frames = {m.header.frame_id for m in puppet.sent[output.name] if hasattr(m, "header")}
+        assert frames <= {output.frame}
+        if output.velocities:
+            still = [0.0] * len(output.names)
+            wait_until(
+                lambda o=output, s=still: told(puppet.sent[o.name], o) == s, "a base at rest"
+            )
     rig.close()
     puppet.stop()
 
 
 def off(sent: list[Any], output: Any, goals: dict[str, float]) -> float:
-    """How far the end of the last window is from where the policy wants the output's joints."""
+    """How far the newest message is from what the policy wants of the output."""
     if not sent:
         return np.inf
     wanted = [goals[name] for name in output.names]
-    return float(np.abs(np.subtract(sent[-1].points[-1].positions, wanted)).max())
+    return float(np.abs(np.subtract(told(sent, output), wanted)).max())
+
+
+def told(sent: list[Any], output: Any) -> list[float]:
+    """Of a joint output the end of the last window, of another the last message's numbers."""
+    if isinstance(output, CommandOutput):
+        return numbers_of(sent[-1], len(output.names))
+    return list(sent[-1].points[-1].positions)
 
 
 def assert_in_step(puppet: Puppet) -> None:
