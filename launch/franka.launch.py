@@ -6,14 +6,9 @@ All arguments of policy.launch.py are taken too: `ros2 launch --show-args` lists
 
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import (
-    DeclareLaunchArgument,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-    SetLaunchConfiguration,
-)
-from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch import LaunchDescription
+
+from gr00t_ros.ros.robot_launch import robot_launch
 
 EMBODIMENT = "franka_droid"
 # Argument -> as the embodiment file has it.
@@ -31,24 +26,4 @@ CONTROLLERS = {
 
 def generate_launch_description() -> LaunchDescription:
     """The policy node with the Franka's embodiment, its topics renamed to those of this robot."""
-    what = "Name in config/embodiments, or path, of the embodiment file"
-    declared = [DeclareLaunchArgument("embodiment", default_value=EMBODIMENT, description=what)]
-    for name, topic in TOPICS.items():
-        what = f"Topic that this robot has for {topic}"
-        declared.append(DeclareLaunchArgument(name, default_value=topic, description=what))
-    for name, controller in CONTROLLERS.items():
-        what = f"Trajectory controller that this robot has for {controller}"
-        declared.append(DeclareLaunchArgument(name, default_value=controller, description=what))
-    # not hidden in the function: `ros2 launch --show-args` lists the policy's arguments too
-    policy = PythonLaunchDescriptionSource(str(Path(__file__).with_name("policy.launch.py")))
-    return LaunchDescription(
-        [*declared, OpaqueFunction(function=_rename), IncludeLaunchDescription(policy)]
-    )
-
-
-def _rename(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    from gr00t_ros.ros.robot_remaps import robot_remaps
-
-    argument = context.launch_configurations
-    remaps = f"{robot_remaps(argument, TOPICS, CONTROLLERS)} {argument.get('remaps', '')}"
-    return [SetLaunchConfiguration("remaps", remaps.strip())]
+    return robot_launch(Path(__file__).parent, EMBODIMENT, TOPICS, CONTROLLERS)

@@ -14,9 +14,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "gr00t_ros"
 
 ROS = frozenset(
     "ament_index_python builtin_interfaces control_msgs controller_manager_msgs cv_bridge "
-    "diagnostic_msgs geometry_msgs "
-    "gr00t_ros.msg gr00t_ros.srv lifecycle_msgs rcl_interfaces rclpy rosgraph_msgs sensor_msgs "
-    "std_msgs std_srvs trajectory_msgs".split()
+    "diagnostic_msgs geometry_msgs gr00t_ros.msg gr00t_ros.srv launch lifecycle_msgs "
+    "rcl_interfaces rclpy rosgraph_msgs sensor_msgs std_msgs std_srvs trajectory_msgs".split()
 )
 # Room -> the rooms below it and the packages beside Python's own that it may import.
 ROOMS: dict[str, frozenset[str]] = {

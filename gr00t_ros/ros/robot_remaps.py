@@ -1,6 +1,6 @@
 """What a robot's launch arguments rename: topics and controllers -> remap rules as text.
 
-Knows neither launch nor nodes; launch/franka.launch.py and g1.launch.py hand in their arguments.
+Knows neither launch nor nodes; robot_launch hands in the arguments.
 """
 
 from __future__ import annotations

@@ -1,0 +1,66 @@
+"""The launch description of one robot: the policy node, with that robot's topics by name.
+
+A robot's launch file is data: its embodiment, topics and controllers. Knows launch, no node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetLaunchConfiguration,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+from gr00t_ros.ros.robot_remaps import robot_remaps
+
+
+def robot_launch(
+    folder: Path,
+    embodiment: str,
+    topics: Mapping[str, str],
+    controllers: Mapping[str, str],
+    command_streamer: bool = False,
+) -> LaunchDescription:
+    """Include `folder`/policy.launch.py, topics renamed to those that the arguments name.
+
+    `topics`, `controllers`: argument -> what the embodiment file has, a topic or a controller's
+    name. `command_streamer`: the file has outputs that are no joints.
+    """
+    declared = [
+        _argument("embodiment", embodiment, "Name in config/embodiments, or path, of the file"),
+        _argument(
+            "command_streamer",
+            str(command_streamer).lower(),
+            "Start gr00t_command_streamer: for outputs that are no joints",
+        ),
+        *(_argument(n, own, f"Topic that this robot has for {own}") for n, own in topics.items()),
+        *(
+            _argument(n, own, f"Trajectory controller that this robot has for {own}")
+            for n, own in controllers.items()
+        ),
+    ]
+    rename = partial(_rename, topics=topics, controllers=controllers)
+    # not hidden in the function: `ros2 launch --show-args` lists the policy's arguments too
+    policy = PythonLaunchDescriptionSource(str(folder / "policy.launch.py"))
+    return LaunchDescription(
+        [*declared, OpaqueFunction(function=rename), IncludeLaunchDescription(policy)]
+    )
+
+
+def _argument(name: str, default: str, what: str) -> DeclareLaunchArgument:
+    return DeclareLaunchArgument(name, default_value=default, description=what)
+
+
+def _rename(
+    context: LaunchContext, topics: Mapping[str, str], controllers: Mapping[str, str]
+) -> list[LaunchDescriptionEntity]:
+    argument = context.launch_configurations
+    remaps = f"{robot_remaps(argument, topics, controllers)} {argument.get('remaps', '')}"
+    return [SetLaunchConfiguration("remaps", remaps.strip())]
