@@ -6,13 +6,15 @@ Knows no array and no message; core/chunk.py applies the mapping.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gr00t_ros.core.command import CommandOutput, read_command
 from gr00t_ros.core.output_types import OUTPUT_TYPES
+from gr00t_ros.core.pose_output import PoseOutput, read_pose
 from gr00t_ros.core.scale import Scale, read_scale
 from gr00t_ros.core.schema import Place
+from gr00t_ros.core.streams import StateStream
 
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -21,7 +23,7 @@ _TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 class Output:
     """One controller: its topics and the joints it moves, in its order.
 
-    A forward_command output has no tail of its own: gr00t_streamer plays its windows, sends the
+    All but joint_trajectory have no tail of their own: gr00t_streamer plays the windows, sends the
     points to `topic` and says on `state_topic` (its ~/controller_state) what it holds.
     """
 
@@ -39,8 +41,8 @@ class ActionKey:
     `output` None: ignored. Else column i commands joint or command `names[i]`:
     v -> the upper end of `range` if v > threshold else the lower (1 and 0 without a range), where
     there is a threshold; then to the joint's unit where there is a `scale`, else v as it is; a
-    delta is then divided by the time of a step, which makes it the velocity of that step. `unit`
-    and `representation` are those of the reply.
+    delta is then divided by the time of a step, which makes it the velocity of that step, but for
+    outputs of poses, where deltas are added up. `unit` and `representation` are those of the reply.
     """
 
     key: str
@@ -53,15 +55,17 @@ class ActionKey:
     representation: str = "absolute"  # "absolute" | "delta"
 
 
+AnyOutput = Output | CommandOutput | PoseOutput
+
+
 def read_outputs(
-    places: Mapping[str, Place],
-) -> tuple[tuple[Output, ...], tuple[CommandOutput, ...]]:
-    """The outputs of the file, those of joints and the others; no name in two of them."""
+    places: Mapping[str, Place], state: Sequence[StateStream]
+) -> tuple[tuple[Output, ...], tuple[CommandOutput, ...], tuple[PoseOutput, ...]]:
+    """The outputs of the file: of joints, of commands, of poses; no name in two of them."""
     owner: dict[str, str] = {}
-    outputs = []
+    outputs: list[AnyOutput] = []
     for name, place in places.items():
-        of_joints = OUTPUT_TYPES[_type(name, place)].carries == "joints"
-        output = _output(name, place) if of_joints else read_command(name, place)
+        output = _read(name, place, state)
         for joint in output.names:
             if joint in owner:
                 raise place.entries()["names"].problem(
@@ -72,7 +76,15 @@ def read_outputs(
     return (
         tuple(output for output in outputs if isinstance(output, Output)),
         tuple(output for output in outputs if isinstance(output, CommandOutput)),
+        tuple(output for output in outputs if isinstance(output, PoseOutput)),
     )
+
+
+def _read(name: str, place: Place, state: Sequence[StateStream]) -> AnyOutput:
+    carries = OUTPUT_TYPES[_type(name, place)].carries
+    if carries == "poses":
+        return read_pose(name, place, state)
+    return _output(name, place) if carries == "joints" else read_command(name, place)
 
 
 def _output(name: str, place: Place) -> Output:
@@ -96,9 +108,7 @@ def _type(name: str, place: Place) -> str:
     return kind
 
 
-def read_action(
-    places: Mapping[str, Place], outputs: tuple[Output | CommandOutput, ...]
-) -> tuple[ActionKey, ...]:
+def read_action(places: Mapping[str, Place], outputs: Sequence[AnyOutput]) -> tuple[ActionKey, ...]:
     """The action keys of the file; every name of every output has exactly one."""
     by_name = {output.name: output for output in outputs}
     commanded: dict[str, str] = {}
@@ -113,6 +123,7 @@ def read_action(
             commanded[joint] = key
         keys.append(action)
     _refuse_uncommanded(places, outputs, commanded)
+    _refuse_mixed(places, outputs, keys)
     return tuple(keys)
 
 
@@ -133,7 +144,7 @@ def _ignored(key: str, place: Place) -> ActionKey:
     )
 
 
-def _mapped(key: str, place: Place, outputs: Mapping[str, Output | CommandOutput]) -> ActionKey:
+def _mapped(key: str, place: Place, outputs: Mapping[str, AnyOutput]) -> ActionKey:
     at = place.fields(
         ("output",), ("names", "threshold", "scale", "range", "unit", "representation")
     )
@@ -160,18 +171,24 @@ def _mapped(key: str, place: Place, outputs: Mapping[str, Output | CommandOutput
     )
 
 
-def _representation(at: Mapping[str, Place], output: Output | CommandOutput) -> str:
-    """A delta is the motion of one step: a velocity, which no joint controller takes."""
+def _representation(at: Mapping[str, Place], output: AnyOutput) -> str:
+    """A delta is the motion of one step, for who takes velocities or adds poses up."""
     if "representation" not in at:
         return "absolute"
     representation = at["representation"].choice("absolute", "delta")
-    if representation == "delta" and not (isinstance(output, CommandOutput) and output.velocities):
+    if representation == "delta" and not _takes_deltas(output):
         raise at["representation"].problem(
             f"deltas cannot go to {output.type} output {output.name!r}: what they add up to is "
             "known only to who executes them, expected an output of velocities such as "
-            "twist_stamped"
+            "twist_stamped, or of poses without rotate: pose_stamped"
         )
     return representation
+
+
+def _takes_deltas(output: AnyOutput) -> bool:
+    if isinstance(output, PoseOutput):
+        return output.rotate is None  # what a fixed rotation makes of a delta no data set tells
+    return isinstance(output, CommandOutput) and output.velocities
 
 
 def _unit(at: Mapping[str, Place], default: str) -> str:
@@ -182,7 +199,7 @@ def _unit(at: Mapping[str, Place], default: str) -> str:
 
 def _refuse_uncommanded(
     places: Mapping[str, Place],
-    outputs: tuple[Output | CommandOutput, ...],
+    outputs: Sequence[AnyOutput],
     commanded: Mapping[str, str],
 ) -> None:
     for output in outputs:
@@ -191,3 +208,17 @@ def _refuse_uncommanded(
             raise next(iter(places.values())).problem(
                 f"no action key commands {', '.join(idle)} of output {output.name!r}"
             )
+
+
+def _refuse_mixed(
+    places: Mapping[str, Place], outputs: Sequence[AnyOutput], keys: Sequence[ActionKey]
+) -> None:
+    """A pose is absolute or a delta as a whole."""
+    for output in outputs:
+        if isinstance(output, PoseOutput):
+            of_it = {key.representation: key.key for key in keys if key.output == output.name}
+            if len(of_it) > 1:
+                raise places[of_it["delta"]].problem(
+                    f"output {output.name!r} gets deltas here and absolute values from "
+                    f"{of_it['absolute']!r}, expected one of the two"
+                )

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core.embodiment import ActionKey, Embodiment
-from gr00t_ros.core.errors import ChunkError
+from gr00t_ros.core.errors import ChunkError, RotationError
+from gr00t_ros.core.pose_course import PoseChunk
 from gr00t_ros.core.scale import UNIT
 
 
@@ -22,7 +23,8 @@ class ActionChunk:
 
     `joints` (T, J) float64 in plan joint order and joint units: row k is for
     stamp_ns + k * step_ns (plan clock). `raw` key -> (T, D) float32 as the server sent it.
-    `commands` (T, C) float64: what is commanded beside joints, in the order of command_limits.
+    `commands` (T, C) float64: velocities and levels, in the order of command_limits.
+    `poses`: of each output of poses.
     """
 
     sequence: int
@@ -32,6 +34,7 @@ class ActionChunk:
     joints: NDArray[np.float64]
     raw: Mapping[str, NDArray[np.float32]]
     commands: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    poses: Mapping[str, PoseChunk] = field(default_factory=dict)
 
     @property
     def end_ns(self) -> int:
@@ -49,8 +52,8 @@ def from_reply(
     """The chunk of a reply of (H, D) float32 arrays, H = embodiment.action_horizon, all copied.
 
     Raises ChunkError, with `kind` "keys" (a key that is neither mapped nor ignored, or missing),
-    "dtype", "shape" or "finite". Ignored keys are checked as the others are: what a server gets
-    wrong in one key it is not trusted with in the next.
+    "dtype", "shape" or "finite" (numbers that say no rotation, too). Ignored keys are checked as
+    the others are: what a server gets wrong in one key it is not trusted with in the next.
     """
     _refuse_other_keys(embodiment, action)
     raw = {a.key: _checked(embodiment, a, action[a.key]) for a in embodiment.action}
@@ -62,7 +65,26 @@ def from_reply(
     }
     joints = _table(embodiment, embodiment.joint_names, columns)
     commands = _table(embodiment, embodiment.command_limits.names, columns)
-    return ActionChunk(sequence, episode, stamp_ns, embodiment.step_ns, joints, raw, commands)
+    step_ns = embodiment.step_ns
+    poses = _poses(embodiment, columns, stamp_ns)
+    return ActionChunk(sequence, episode, stamp_ns, step_ns, joints, raw, commands, poses)
+
+
+def _poses(
+    embodiment: Embodiment, columns: Mapping[str, NDArray[np.float64]], stamp_ns: int
+) -> dict[str, PoseChunk]:
+    """The steps of each output of poses."""
+    chunks = {}
+    for output in embodiment.poses:
+        deltas = any(
+            a.representation == "delta" for a in embodiment.action if a.output == output.name
+        )
+        try:
+            steps = output.poses(_table(embodiment, output.names, columns))
+        except RotationError as error:
+            raise ChunkError(f"output {output.name}: {error}", kind="finite") from error
+        chunks[output.name] = PoseChunk(stamp_ns, embodiment.step_ns, steps, deltas)
+    return chunks
 
 
 def _table(
@@ -118,13 +140,17 @@ def _checked(
 def _commands(
     embodiment: Embodiment, key: ActionKey, values: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """(H, D) float64 targets of a mapped key: threshold, then scale, deltas as velocities."""
+    """(H, D) float64 targets of a mapped key: threshold, then scale, deltas as velocities.
+
+    Deltas of poses stay what they are.
+    """
     commands = values.astype(np.float64)
     if key.threshold is not None:
         ends = UNIT if key.scale is None else np.sort(key.scale.policy, axis=1).T
         commands = np.where(commands > key.threshold, ends[1], ends[0])
     if key.scale is not None:
         commands = key.scale.to_joint(commands)
-    if key.representation == "delta":
+    of_pose = any(output.name == key.output for output in embodiment.poses)
+    if key.representation == "delta" and not of_pose:
         commands = commands * embodiment.rate_hz
     return commands

@@ -12,6 +12,7 @@ from gr00t_ros.core.actions import ActionKey, Output, read_action, read_outputs
 from gr00t_ros.core.command import CommandLimits, CommandOutput, read_command_limits
 from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.limits import JointLimits, read_limits
+from gr00t_ros.core.pose_output import PoseOutput
 from gr00t_ros.core.schema import Place
 from gr00t_ros.core.state_sources import read_state
 from gr00t_ros.core.streams import (
@@ -31,6 +32,7 @@ __all__ = [
     "Embodiment",
     "JointLimits",
     "Output",
+    "PoseOutput",
     "StateStream",
     "Stream",
     "Unsettled",
@@ -60,7 +62,8 @@ class Embodiment:
 
     `rate_hz` is the rate of action steps and of history; `source` names the file in messages;
     `unsettled` are its marks, whose assumed values are taken here.
-    `outputs` and `limits` are those of joints, `commands` and `command_limits` of all others.
+    `outputs` and `limits` are those of joints, `commands` and `command_limits` of velocities and
+    levels; `poses` have their own limits.
     """
 
     robot: str
@@ -78,6 +81,7 @@ class Embodiment:
     command_limits: CommandLimits
     workspace: Workspace | None = None
     unsettled: tuple[Unsettled, ...] = ()
+    poses: tuple[PoseOutput, ...] = ()
 
     @property
     def step_ns(self) -> int:
@@ -109,11 +113,11 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
     place, unsettled = read_marks(Place(mapping, where))
     at = place.fields(_FIELDS, _OPTIONAL)
     rate_hz = at["rate_hz"].number(*RATE_HZ)
-    outputs, commands = read_outputs(at["outputs"].entries())
+    state = read_state(at["state"].entries(), rate_hz)
+    outputs, commands, poses = read_outputs(at["outputs"].entries(), state)
     joint_names = tuple(name for output in outputs for name in output.names)
     command_names = tuple(name for output in commands for name in output.names)
     limits = at["limits"].fields((*joint_names, *command_names))
-    state = read_state(at["state"].entries(), rate_hz)
     any_size = "view_sizes" in at and at["view_sizes"].choice("same", "any") == "any"
     return Embodiment(
         robot=at["robot"].text(),
@@ -123,7 +127,7 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         action_horizon=at["action_horizon"].integer(1, 1000),
         video=read_video(at["video"].entries(), rate_hz, any_size),
         state=state,
-        action=read_action(at["action"].entries(), (*outputs, *commands)),
+        action=read_action(at["action"].entries(), (*outputs, *commands, *poses)),
         outputs=outputs,
         limits=read_limits(limits, joint_names),
         source=where,
@@ -133,4 +137,5 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
             read_workspace(at["workspace"], state, joint_names) if "workspace" in at else None
         ),
         unsettled=unsettled,
+        poses=poses,
     )

@@ -17,7 +17,17 @@ from gr00t_ros.core.workspace import Workspace
 
 Floats = NDArray[np.float64]
 Kind = Literal[
-    "", "finite", "shape", "late", "position", "jump", "velocity", "workspace", "command", "stopped"
+    "",
+    "finite",
+    "shape",
+    "late",
+    "position",
+    "jump",
+    "velocity",
+    "workspace",
+    "command",
+    "pose",
+    "stopped",
 ]
 
 # How far outside the position limits a row is still clamped (control.md 3), rad.

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gr00t_ros.core.embodiment import Embodiment, Stream
+from gr00t_ros.core.embodiment import ActionKey, Embodiment, Stream
 
 MODALITIES = ("video", "state", "action", "language")
 
 _POSITIONS = ("ABSOLUTE NON_EEF", "RELATIVE NON_EEF")
+_POSES = ("ABSOLUTE EEF", "RELATIVE EEF", "ABSOLUTE NON_EEF")
+# What is not converted is announced as it was recorded, deltas of some data sets as absolute.
+_DELTAS = ("DELTA EEF", "DELTA NON_EEF", "ABSOLUTE EEF", "ABSOLUTE NON_EEF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +156,18 @@ def _horizon(embodiment: Embodiment, entry: ModalityEntry) -> list[Difference]:
 
 
 def _representation(embodiment: Embodiment, entry: ModalityEntry) -> list[Difference]:
-    """Mapped keys must come as joint positions: ABSOLUTE, or RELATIVE and undone by the server."""
+    """Mapped keys must come as what the file takes them for; RELATIVE is undone by the server."""
     configs = dict(zip(entry.keys, entry.action_configs or (), strict=False))
     found = []
     for action in embodiment.action:
         if action.output is None or action.key not in entry.keys:
             continue
         said = said_of(configs.get(action.key))
-        if said in _POSITIONS:
+        ours, fitting = _taken_for(embodiment, action)
+        if said in fitting:
             continue
         server = (f"server gives {said or 'no representation'} for {action.key!r}", said)
-        got = f"absolute joint positions ({action.unit})"
+        got = f"{ours} ({action.unit})"
         found.append(
             _difference(
                 embodiment,
@@ -176,6 +180,16 @@ def _representation(embodiment: Embodiment, entry: ModalityEntry) -> list[Differ
             )
         )
     return found
+
+
+def _taken_for(embodiment: Embodiment, action: ActionKey) -> tuple[str, tuple[str, ...]]:
+    """What a mapped key is in the file, and what a server may say of it."""
+    if action.representation == "delta":
+        return "deltas of a step", _DELTAS
+    if action.output in {output.name for output in embodiment.poses}:
+        return "absolute poses", _POSES
+    joints = action.output in {output.name for output in embodiment.outputs}
+    return f"absolute {'joint positions' if joints else 'commands'}", _POSITIONS
 
 
 def said_of(config: Mapping[str, object] | None) -> str:

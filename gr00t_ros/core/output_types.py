@@ -19,7 +19,8 @@ COMMAND_STREAMER = "gr00t_command_streamer"
 class OutputType:
     """One row.
 
-    carries: joints have a place in the plan; commands have a range and a rate. sender: the process
+    carries: joints have a place in the plan; commands have a range and a rate, poses speeds and a
+    box. sender: the process
     that plays the windows, empty where the robot's controller does it itself, tail included.
     widths: how many names an output has, empty for any number. velocities: zero at each stop and
     at each window's end; all else stays where it is.
@@ -34,9 +35,12 @@ class OutputType:
 OUTPUT_TYPES: Mapping[str, OutputType] = {
     "joint_trajectory": OutputType("joints"),
     "forward_command": OutputType("joints", STREAMER),
+    "unitree_low_cmd": OutputType("joints", STREAMER),
+    "wbc_upper_body": OutputType("joints", STREAMER),
     # x, y (m/s) and about z (rad/s); or x, y, z (m/s) and about x, y, z (rad/s)
     "twist": OutputType("commands", COMMAND_STREAMER, (3, 6), velocities=True),
     "twist_stamped": OutputType("commands", COMMAND_STREAMER, (3, 6), velocities=True),
     "float64": OutputType("commands", COMMAND_STREAMER, (1,)),
+    "pose_stamped": OutputType("poses", COMMAND_STREAMER, (6, 7, 9)),
 }
 """Output type, as the file has it -> its row."""

@@ -22,6 +22,8 @@ from gr00t_ros.core.turn import matrix_of_vector, vector_of_matrix
 CLAMP_M = 0.05
 # Windows that repeat a rest: a reader that joined late or lost one must have it too.
 _REPEATS = 25
+# A chunk is over once its last pose is reached: slower than this, m/s and rad/s.
+_ARRIVED = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,12 @@ class PoseCourse:
     def start(self, now_ns: int, held: Pose) -> None:
         """Begin at rest at `held`; raises PlanError where it is outside the box or no pose."""
         self._motions = [self._follower.standing(held)]
-        self._first, self._chunk, self._to_say = now_ns // self._knot_ns, None, _REPEATS
+        self._first, self._chunk, self._to_say = now_ns // self._knot_ns, None, 0
+
+    def settle(self, now_ns: int) -> None:
+        """Forget the chunk; hold, unsaid, where what was sent ends: its tail plays without us."""
+        if self._motions:
+            self.start(now_ns, self._motions[-1].pose)
 
     def judge(self, chunk: PoseChunk, now_ns: int) -> str:
         """Why the chunk must not be followed from now on, empty when it may."""
@@ -129,7 +136,9 @@ class PoseCourse:
         """A chunk that has played and a rest that has been said often enough end the windows."""
         if chunk is None:
             self._to_say -= 1
-        elif knot * self._knot_ns - lag_ns > chunk.stamp_ns + len(chunk.steps) * chunk.step_ns:
+            return
+        over = knot * self._knot_ns - lag_ns > chunk.stamp_ns + len(chunk.steps) * chunk.step_ns
+        if over and self._motion(knot).slower_than(_ARRIVED):
             self._chunk = None
 
     def _splice_ns(self, now_ns: int) -> int:

@@ -49,6 +49,10 @@ class PoseMotion:
         """Whether it neither moves nor turns."""
         return not (self.velocity.any() or self.angular_velocity.any())
 
+    def slower_than(self, speed: float) -> bool:
+        """Whether it moves by less than `speed` m/s and turns by less than `speed` rad/s."""
+        return _norm(self.velocity) < speed and _norm(self.angular_velocity) < speed
+
 
 class PoseFollower:
     """Steps of one length; each changes the velocities by no more than the accelerations allow."""

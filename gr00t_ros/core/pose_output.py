@@ -5,7 +5,7 @@ Knows no message and no motion; who keeps its limits is core/pose_course.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,15 +20,7 @@ from gr00t_ros.core.rotation import (
 )
 from gr00t_ros.core.schema import Place
 from gr00t_ros.core.state_sources import read_rotation
-from gr00t_ros.core.streams import StateStream
-
-POSE_TYPE = "pose_stamped"
-ENCODES: Mapping[str, int] = {"xyz_rot6d_rows": 9, "xyz_axis_angle": 6, "xyz_quaternion": 7}
-"""How position (m) and rotation are written as numbers -> how many these are.
-
-rot6d_rows: the first two rows of the matrix; axis_angle: rotation vector, rad; quaternion: x, y,
-z, w.
-"""
+from gr00t_ros.core.streams import ENCODINGS, StateStream
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +32,11 @@ class PoseOutput:
     """
 
     name: str
-    type: str  # POSE_TYPE
+    type: str  # a key of OUTPUT_TYPES that carries poses
     topic: str
     frame: str
     names: tuple[str, ...]
-    encode: str  # a key of ENCODES
+    encode: str  # a key of ENCODINGS
     pose: str
     limits: PoseLimits
     rotate: tuple[tuple[float, ...], ...] | None = None
@@ -66,13 +58,13 @@ class PoseOutput:
 def read_pose(name: str, place: Place, state: Sequence[StateStream]) -> PoseOutput:
     """One output of the file of type pose_stamped."""
     at = place.fields(("type", "topic", "frame", "names", "encode", "pose", "limits"), ("rotate",))
-    encode, names = at["encode"].choice(*ENCODES), at["names"].names()
-    if len(names) != ENCODES[encode]:
-        raise at["names"].error(f"{ENCODES[encode]} names for {encode}")
+    encode, names = at["encode"].choice(*ENCODINGS), at["names"].names()
+    if len(names) != ENCODINGS[encode]:
+        raise at["names"].error(f"{ENCODINGS[encode]} names for {encode}")
     frame = at["frame"].text()
     return PoseOutput(
         name=name,
-        type=POSE_TYPE,
+        type=at["type"].text(),
         topic=at["topic"].topic(),
         frame=frame,
         names=names,

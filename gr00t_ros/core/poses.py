@@ -66,6 +66,11 @@ class Poses:
         for course in self._courses.values():
             course.stop()
 
+    def settle(self, now_ns: int) -> None:
+        """Forget what is followed; hold, unsaid, the end of what was sent."""
+        for course in self._courses.values():
+            course.settle(now_ns)
+
     def at_rest(self, now_ns: int) -> bool:
         """Whether all rest from now on unless a chunk comes."""
         return all(course.at_rest(now_ns) for course in self._courses.values())

@@ -4,6 +4,7 @@ Its caller serialises the calls and passes plan time. Owns what was judged, coun
 the motion is the planner's.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,10 @@ from gr00t_ros.core.guard import Verdict, check, clamp_commands, first_step
 from gr00t_ros.core.limits import JointLimits
 from gr00t_ros.core.plan import Window
 from gr00t_ros.core.planner import Planner
+from gr00t_ros.core.pose_course import PoseWindow
+from gr00t_ros.core.pose_follower import Pose
+from gr00t_ros.core.pose_output import PoseOutput
+from gr00t_ros.core.poses import Poses
 from gr00t_ros.core.replay_settings import ReplaySettings
 from gr00t_ros.core.workspace import Workspace
 
@@ -53,6 +58,7 @@ class Replay:
         settings: ReplaySettings,
         workspace: Workspace | None = None,
         command_limits: CommandLimits = NO_COMMANDS,
+        poses: Sequence[PoseOutput] = (),
     ) -> None:
         """Raises SettingsError for settings that contradict each other."""
         self._limits, self._workspace = limits, workspace
@@ -60,6 +66,7 @@ class Replay:
         self._settings = settings.check()
         self._planner = Planner(limits, settings)
         self._commands = Commands(command_limits, settings.knot_ns, settings.horizon_ns)
+        self._poses = Poses(poses, settings.knot_ns, settings.commit_ns, settings.horizon_ns)
         self._stopped: str | None = None
         self._newest: ActionChunk | None = None
         self._merged_ns = 0
@@ -75,7 +82,15 @@ class Replay:
         """
         self._planner.start(now_ns, held)
         self._commands.stop()
+        self._poses.settle(now_ns)
         self._newest, self._stopped = None, None
+
+    def start_poses(self, now_ns: int, measured: Mapping[str, Pose]) -> None:
+        """Begin the outputs of poses, at rest, from where their end effectors are.
+
+        Raises PlanError for one that is not measured or outside its box.
+        """
+        self._poses.start(now_ns, measured)
 
     def accept(self, chunk: ActionChunk, now_ns: int) -> Verdict:
         """Judge a chunk and follow it from the first knot that is not committed yet.
@@ -91,7 +106,11 @@ class Replay:
         verdict = check(chunk, self._limits, splice_ns, held, self._workspace)
         if verdict.joints is not None and len(self._command_limits):
             verdict = clamp_commands(verdict, chunk.commands, self._command_limits)
+        refusal = "" if verdict.joints is None else self._poses.judge(chunk.poses, now_ns)
+        if refusal:
+            verdict = Verdict(False, False, "pose", refusal, verdict.first_step, None)
         if verdict.joints is not None:
+            self._poses.follow(chunk.poses, now_ns)
             if verdict.commands is not None:
                 self._commands.follow(chunk, verdict.commands)
             self._planner.join(chunk, verdict.joints, branch)
@@ -102,6 +121,7 @@ class Replay:
         """Stop inside the limits as soon as what is committed has played; refuse further chunks."""
         self._planner.branch(now_ns)
         self._commands.stop()
+        self._poses.stop()
         self._planner.stop()
         self._newest, self._stopped = None, reason
 
@@ -123,6 +143,10 @@ class Replay:
         """What to command beside joints from now on, or None when there is nothing to say."""
         return self._commands.window(now_ns, self.lag_ns(now_ns))
 
+    def pose_windows(self, now_ns: int) -> Mapping[str, PoseWindow]:
+        """The windows of the outputs of poses that have something to say now."""
+        return self._poses.windows(now_ns, self.lag_ns(now_ns)) if len(self._poses) else {}
+
     # What the node asks.
 
     def position(self, now_ns: int) -> Floats:
@@ -135,7 +159,8 @@ class Replay:
 
     def at_rest(self, now_ns: int) -> bool:
         """Whether everything that was sent has played out."""
-        return not self._planner.stop_due and self._planner.course.end_ns <= now_ns
+        joints = not self._planner.stop_due and self._planner.course.end_ns <= now_ns
+        return joints and self._poses.at_rest(now_ns)
 
     @property
     def commands_at_rest(self) -> bool:

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
 from gr00t_ros.core.command import CommandOutput
+from gr00t_ros.core.pose_output import PoseOutput
 from gr00t_ros.ros import qos
 
 Floats = NDArray[np.float64]
-Build = Callable[[CommandOutput, Floats, Time], Any]
+Build = Callable[[Any, Floats, Time], Any]
 
 _PLANAR = [0, 1, 5]  # of x, y, z, about x, about y, about z
 
@@ -26,7 +27,9 @@ class MessageSender:
 
     problem = ""
 
-    def __init__(self, kind: type, build: Build, node: Node, output: CommandOutput) -> None:
+    def __init__(
+        self, kind: type, build: Build, node: Node, output: CommandOutput | PoseOutput
+    ) -> None:
         """`build` makes a `kind` of values, stamped where it has a header."""
         self._build, self._output = build, output
         self._publisher = node.create_publisher(kind, output.topic, qos.COMMAND)
@@ -57,3 +60,13 @@ def twist_stamped(output: CommandOutput, values: Floats, stamp: Time) -> TwistSt
 def float64(output: CommandOutput, values: Floats, stamp: Time) -> Float64:
     """The one value."""
     return Float64(data=float(values[0]))
+
+
+def pose_stamped(output: PoseOutput, values: Floats, stamp: Time) -> PoseStamped:
+    """Of x, y, z and a quaternion x, y, z, w."""
+    message = PoseStamped()
+    message.header.stamp, message.header.frame_id = stamp, output.frame
+    at, turned = message.pose.position, message.pose.orientation
+    at.x, at.y, at.z = values[:3].tolist()
+    turned.x, turned.y, turned.z, turned.w = values[3:].tolist()
+    return message

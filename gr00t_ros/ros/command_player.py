@@ -78,6 +78,10 @@ class CommandPlayer:
         at = float(at_ns - int(window.times_ns[0]))
         return np.array([np.interp(at, since, column) for column in window.values.T])
 
+    def moves(self, now_ns: int, steady_ns: int) -> bool:
+        """Whether a stop leaves anything to be played: no, velocities are zero at once."""
+        return False
+
     def stop(self, now_ns: int, steady_ns: int) -> None:
         """Velocities are zero from now on; all others stay where they are."""
         value = self.sample(now_ns, steady_ns)

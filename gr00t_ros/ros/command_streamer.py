@@ -19,7 +19,7 @@ from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
-from gr00t_ros.core.embodiment import CommandOutput, Embodiment
+from gr00t_ros.core.embodiment import CommandOutput, Embodiment, PoseOutput
 from gr00t_ros.core.errors import SettingsError
 from gr00t_ros.core.output_types import COMMAND_STREAMER
 from gr00t_ros.ros import qos
@@ -31,6 +31,8 @@ from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
+LEAVE_S = 2.0
+"""Longest that a window of poses is waited for at the end."""
 _DIAGNOSTICS_NS = 1_000_000_000
 
 
@@ -38,7 +40,7 @@ _DIAGNOSTICS_NS = 1_000_000_000
 class _Stream:
     """One output: where its windows come from, what plays them, and where they go."""
 
-    output: CommandOutput
+    output: CommandOutput | PoseOutput
     windows: PulledSubscription
     player: Player
     sender: Sender
@@ -53,7 +55,8 @@ class CommandStreamer(Node):
         """Start to stream; raises Gr00tError for parameters that are missing or wrong."""
         super().__init__(COMMAND_STREAMER)
         robot = load_embodiment(_text(self, "embodiment", "", "Name or path of its file"))
-        if not robot.commands:
+        outputs = (*robot.commands, *robot.poses)
+        if not outputs:
             raise SettingsError(f"embodiment {robot.source}: has no output that is no joint")
         windows = _text(
             self, "windows", "gr00t_policy/windows", "Topic under which the policy node has them"
@@ -63,7 +66,7 @@ class CommandStreamer(Node):
         rate_hz = int(self.declare_parameter("rate_hz", 50, rate).value)
         self._clock_of_plan = PlanClock(self)
         self._streams = [
-            self._stream(output, f"{windows}/{output.name}", robot) for output in robot.commands
+            self._stream(output, f"{windows}/{output.name}", robot) for output in outputs
         ]
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._due_ns, self._leaving, self._period_s = 0, False, 1.0 / rate_hz
@@ -75,14 +78,23 @@ class CommandStreamer(Node):
         self.get_logger().info(f"waiting for windows on {windows}/.. for {topics} at {rate_hz} Hz")
 
     def leave(self) -> None:
-        """Take no more windows, say zero, then stop the stream."""
+        """Take no more windows, say zero, play poses to their rest, then stop the stream."""
         self._leaving = True
         for stream in self._streams:
             stream.player.stop(self._clock_of_plan.now_ns(), time.monotonic_ns())
+        deadline_s = time.monotonic() + LEAVE_S
+        while self._moves() and time.monotonic() < deadline_s:
+            time.sleep(self._period_s)
         time.sleep(3 * self._period_s)  # the zeros are messages to be sent
         self._thread.stop()
 
-    def _stream(self, output: CommandOutput, windows: str, robot: Embodiment) -> _Stream:
+    def _moves(self) -> bool:
+        now_ns, steady_ns = self._clock_of_plan.now_ns(), time.monotonic_ns()
+        return any(stream.player.moves(now_ns, steady_ns) for stream in self._streams)
+
+    def _stream(
+        self, output: CommandOutput | PoseOutput, windows: str, robot: Embodiment
+    ) -> _Stream:
         taken = PulledSubscription(
             self, (JointTrajectory,), windows, raw=False, profile=qos.COMMAND
         )

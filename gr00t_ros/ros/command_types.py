@@ -12,14 +12,21 @@ from typing import Any, Protocol
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
-from gr00t_ros.core.embodiment import CommandOutput, Embodiment
-from gr00t_ros.ros.command_messages import MessageSender, float64, twist, twist_stamped
+from gr00t_ros.core.embodiment import CommandOutput, Embodiment, PoseOutput
+from gr00t_ros.ros.command_messages import (
+    MessageSender,
+    float64,
+    pose_stamped,
+    twist,
+    twist_stamped,
+)
 from gr00t_ros.ros.command_player import CommandPlayer
+from gr00t_ros.ros.pose_player import PosePlayer
 from gr00t_ros.ros.trajectory import TrajectoryMessage
 
 
@@ -38,6 +45,9 @@ class Player(Protocol):
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
         """The streamer leaves: come to rest as the type's row in OUTPUT_TYPES says."""
+
+    def moves(self, now_ns: int, steady_ns: int) -> bool:
+        """Whether there is something left to be played before the streamer may leave."""
 
 
 class Sender(Protocol):
@@ -65,9 +75,14 @@ def _values(output: CommandOutput, robot: Embodiment) -> Player:
     return CommandPlayer(output, robot.command_limits)
 
 
+def _poses(output: PoseOutput, robot: Embodiment) -> Player:
+    return PosePlayer(output.limits)
+
+
 COMMAND_TYPES: Mapping[str, CommandType] = {
     "twist": CommandType(_values, partial(MessageSender, Twist, twist)),
     "twist_stamped": CommandType(_values, partial(MessageSender, TwistStamped, twist_stamped)),
     "float64": CommandType(_values, partial(MessageSender, Float64, float64)),
+    "pose_stamped": CommandType(_poses, partial(MessageSender, PoseStamped, pose_stamped)),
 }
 """Every type of core/output_types.py whose sender is gr00t_command_streamer."""

@@ -72,7 +72,11 @@ class Configured:
         self.embodiment = robot = load_embodiment(values.embodiment)
         refuse_open(robot.unsettled, settled_names(values.settled), robot.source)
         replay = Replay(
-            robot.limits, settings.replay(values), robot.workspace, robot.command_limits
+            robot.limits,
+            settings.replay(values),
+            robot.workspace,
+            robot.command_limits,
+            robot.poses,
         )
         session = Session(replay, settings.session(values))
         if latched:
@@ -196,9 +200,10 @@ class Configured:
 
     def activate(self) -> None:
         """Begin a session; raises Gr00tError when the start position is not known."""
-        start = self.surroundings.start()
+        start, poses = self.surroundings.start(), self.surroundings.poses()
 
         def activate(session: Session, now_ns: int) -> None:
+            session.replay.start_poses(now_ns, poses)
             session.activate(now_ns, start)
             self.watches.begin()
 
@@ -235,10 +240,13 @@ class Configured:
         start, against = self._checks.start()
         self._operator.clear()
         against += self.server_check.against()
+        poses = self.surroundings.poses()
 
         def go_on(session: Session, now_ns: int) -> str:
             findings = [*self.watches.findings(now_ns, session.mode), *against]
             held = self.watches.leave_from(now_ns, start) if session.active else start
+            if session.replay.at_rest(now_ns):
+                session.replay.start_poses(now_ns, poses)
             refusal = leave(session, now_ns, held, findings)
             if not refusal:
                 self.watches.begin()

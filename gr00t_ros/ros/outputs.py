@@ -8,7 +8,7 @@ the tail of the one before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -18,12 +18,17 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from gr00t_ros.core.embodiment import CommandOutput, Embodiment, Output
+from gr00t_ros.core.embodiment import CommandOutput, Embodiment, Output, PoseOutput
 from gr00t_ros.core.output_types import OUTPUT_TYPES
+from gr00t_ros.core.pose_course import PoseWindow
 from gr00t_ros.core.replay import CommandWindow, Window
+from gr00t_ros.core.rotation import quaternion_from_matrix
 from gr00t_ros.ros import qos
 
 _NS = 1_000_000_000
+
+POSE_NAMES = ("x", "y", "z", "qx", "qy", "qz", "qw")
+"""The columns of a window of poses: m, and a unit quaternion."""
 
 AnyOutput = TypeVar("AnyOutput", Output, CommandOutput)
 
@@ -44,23 +49,31 @@ class Outputs:
                 f"~/shadow/{output.name}" if shadow else window_topic(output),
                 qos.COMMAND,
             )
-            for output in (*embodiment.outputs, *embodiment.commands)
+            for output in (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
         }
         self._node = node
 
     def publish(
-        self, window: Window | None, offset_ns: int, commands: CommandWindow | None = None
+        self,
+        window: Window | None,
+        offset_ns: int,
+        commands: CommandWindow | None = None,
+        poses: Mapping[str, PoseWindow] | None = None,
     ) -> None:
-        """Send both to their outputs with one stamp, by the present plan-to-ROS offset.
+        """Send all to their outputs with one stamp, by the present plan-to-ROS offset.
 
         All messages are made before the first is sent: a joint without its fellows is worse
         than a window that is missing.
         """
-        for name, message in self._messages(window, offset_ns, commands):
+        for name, message in self._messages(window, offset_ns, commands, poses or {}):
             self._publishers[name].publish(message)
 
     def _messages(
-        self, window: Window | None, offset_ns: int, commands: CommandWindow | None
+        self,
+        window: Window | None,
+        offset_ns: int,
+        commands: CommandWindow | None,
+        poses: Mapping[str, PoseWindow],
     ) -> Sequence[tuple[str, JointTrajectory]]:
         messages: list[tuple[str, JointTrajectory]] = []
         if window is not None:
@@ -74,6 +87,10 @@ class Outputs:
                 (o.name, _values(o, commands.values[:, cols], times_ns, stamp))
                 for o, cols in self._commands
             ]
+        for name, of_pose in poses.items():
+            at_ns = of_pose.stamp_ns if window is None else window.stamp_ns
+            later_ns = of_pose.stamp_ns - at_ns
+            messages.append((name, _poses(of_pose, later_ns, to_time(at_ns + offset_ns))))
         return messages
 
     def topics(self) -> tuple[str, ...]:
@@ -89,13 +106,13 @@ class Outputs:
 def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
     """Each command topic, as `node` has it remapped, and what to ask where nobody reads it."""
     asked = {window_topic(output): _question(output) for output in embodiment.outputs}
-    for output in embodiment.commands:
+    for output in (*embodiment.commands, *embodiment.poses):
         asked[window_topic(output)] = _question(output)
         asked[output.topic] = "is the robot's own driver of it running?"
     return {str(node.resolve_topic_name(topic)): question for topic, question in asked.items()}
 
 
-def _question(output: Output | CommandOutput) -> str:
+def _question(output: Output | CommandOutput | PoseOutput) -> str:
     """What to ask where nobody reads the windows of an output."""
     sender = OUTPUT_TYPES[output.type].sender
     return f"is {sender} running for it?" if sender else "is the controller loaded and active?"
@@ -109,7 +126,7 @@ def _with_columns(
     return ((output, [order[name] for name in output.names]) for output in outputs)
 
 
-def window_topic(output: Output | CommandOutput) -> str:
+def window_topic(output: Output | CommandOutput | PoseOutput) -> str:
     """Where the windows of `output` go: to its controller, or to the streamer before it."""
     return f"~/windows/{output.name}" if OUTPUT_TYPES[output.type].sender else output.topic
 
@@ -152,5 +169,20 @@ def _values(
     message.points = [
         JointTrajectoryPoint(positions=row.tolist(), time_from_start=to_duration(int(time_ns)))
         for time_ns, row in zip(times_ns, values, strict=True)
+    ]
+    return message
+
+
+def _poses(window: PoseWindow, later_ns: int, stamp: Time) -> JointTrajectory:
+    """The window of one output of poses: position and quaternion stand as positions."""
+    quaternions = quaternion_from_matrix(np.stack([pose.rotation for pose in window.poses]))
+    message = JointTrajectory(joint_names=list(POSE_NAMES))
+    message.header.stamp = stamp
+    message.points = [
+        JointTrajectoryPoint(
+            positions=[*pose.position.tolist(), *quaternion.tolist()],
+            time_from_start=to_duration(later_ns + k * window.knot_ns),
+        )
+        for k, (pose, quaternion) in enumerate(zip(window.poses, quaternions, strict=True))
     ]
     return message

@@ -18,10 +18,8 @@ from gr00t_ros.core.pose_follower import Pose
 from gr00t_ros.core.pose_limits import PoseLimits
 from gr00t_ros.core.rotation import matrix_from_quaternion, quaternion_from_matrix
 from gr00t_ros.core.turn import matrix_of_vector, vector_of_matrix
+from gr00t_ros.ros.outputs import POSE_NAMES
 from gr00t_ros.ros.trajectory import TrajectoryMessage, parse_trajectory
-
-POSE_NAMES = ("x", "y", "z", "qx", "qy", "qz", "qw")
-"""The columns of a window of poses: m, and a unit quaternion."""
 
 # After its end a window's last pose is said for so long; then the topic is free for others.
 _SAID_NS = 500_000_000
@@ -34,10 +32,16 @@ _SPARE = 1.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Window:
-    """times_ns (N,) of the plan clock and the poses of these times."""
+    """times_ns (N,) of the plan clock and their poses; when it was accepted by both clocks."""
 
     times_ns: NDArray[np.int64]
     poses: tuple[Pose, ...]
+    accepted_ns: int
+    steady_ns: int
+
+    def time(self, now_ns: int, steady_ns: int) -> int:
+        """Plan time that goes on by steady time where it stands still or runs back."""
+        return max(now_ns, self.accepted_ns + steady_ns - self.steady_ns)
 
 
 class PosePlayer:
@@ -68,7 +72,7 @@ class PosePlayer:
         if reason:
             return reason
         with self._lock:
-            self._window = _Window(times_ns, poses)
+            self._window = _Window(times_ns, poses, now_ns, steady_ns)
             self.accepted += 1
         return None
 
@@ -81,24 +85,26 @@ class PosePlayer:
             window = self._window
         if window is None:
             return None
-        aim = _at(window, now_ns)
+        at_ns = window.time(now_ns, steady_ns)
+        aim = _at(window, at_ns)
         if self._said is None:
             pose = aim
         else:
-            before, at_ns = self._said
-            pose = self._step(before, aim, min(steady_ns - at_ns, _LATE_NS) * 1e-9 * _SPARE)
+            before, said_ns = self._said
+            pose = self._step(before, aim, min(steady_ns - said_ns, _LATE_NS) * 1e-9 * _SPARE)
         self._said = pose, steady_ns
-        if now_ns > window.times_ns[-1] + _SAID_NS and _arrived(pose, aim):
+        if at_ns > window.times_ns[-1] + _SAID_NS and _arrived(pose, aim):
             with self._lock:
                 self._window = None if self._window is window else self._window
             self._said = None
             return None
         return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])
 
-    def moves(self, now_ns: int) -> bool:
+    def moves(self, now_ns: int, steady_ns: int) -> bool:
         """Whether the last window is still being played."""
         with self._lock:
-            return self._window is not None and now_ns < self._window.times_ns[-1]
+            window = self._window
+        return window is not None and window.time(now_ns, steady_ns) < window.times_ns[-1]
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
         """Nothing: the window that is being played ends at rest, anything shorter is a step."""

@@ -138,9 +138,10 @@ class ReplayThread:
             findings = (*starved, *self._findings(now_ns))
             window = session.tick(now_ns, findings, self._around.held())
             commands = session.replay.command_window(now_ns)
-            if window is not None or commands is not None:
+            poses = session.replay.pose_windows(now_ns)
+            if window is not None or commands is not None or poses:
                 sleep_until(send_ns)
-                self._outputs.publish(window, self._clock.offset_ns(), commands)
+                self._outputs.publish(window, self._clock.offset_ns(), commands, poses)
             if session.query_due(now_ns):
                 self._around.ask(session.episode)
         at_rest = not session.active or session.replay.at_rest(now_ns)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, Output
 from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.pose_follower import Pose
+from gr00t_ros.core.rotation import matrix_from_quaternion
 from gr00t_ros.core.state import PoseReading, select
 from gr00t_ros.core.watch_motion import controller_silent, speed_scaling
 from gr00t_ros.core.watchdog import Finding, Reaction, held_position, stream_age
@@ -189,6 +191,20 @@ class Surroundings:
             return workspace.chain.pose(self.measured())[0]
         except ObservationError:
             return None  # what is missing is a finding of the streams
+
+    def poses(self) -> dict[str, Pose]:
+        """The newest measured pose of each output of poses; those that are not known are missing.
+
+        Raises RotationError for one that is no pose.
+        """
+        found = {}
+        for output in self._embodiment.poses:
+            sample = self._inputs.state(output.pose)
+            reading = None if sample is None else sample.value
+            if isinstance(reading, PoseReading) and reading.frame_id == output.frame:
+                rotation = matrix_from_quaternion(reading.quaternion_xyzw)
+                found[output.name] = Pose(np.array(reading.position_m), rotation)
+        return found
 
     def held_finding(self) -> Finding | None:
         """The watch on held against measured position, before a start."""

@@ -19,6 +19,7 @@ from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import Gr00tError, RefusedError, RemoteError, UnreachableError
 from gr00t_ros.core.fit import Row, fit
 from gr00t_ros.core.modality import Difference, compare
+from gr00t_ros.core.state import PoseReading, encode
 from gr00t_ros.sidecar.client import PolicyClient, Server
 from gr00t_ros.sidecar.fit_text import wrong_rows
 from gr00t_ros.sidecar.template import RequestBuffers, RequestTemplate
@@ -209,7 +210,7 @@ class Link:
 
     def _template(self, server: Server) -> RequestTemplate:
         robot = self._embodiment
-        return RequestTemplate(
+        template = RequestTemplate(
             {v.key: (len(v.delta_indices), v.height_px, v.width_px) for v in robot.video},
             {s.key: (len(s.delta_indices), s.width) for s in robot.state},
             robot.language_key,
@@ -218,3 +219,12 @@ class Link:
             array_codec=server.array_codec,
             token=self._token,
         )
+        for stream in robot.state:
+            if stream.source in (
+                "pose",
+                "tf",
+            ):  # zeros say no rotation, and a server undoes actions by it
+                unturned = np.array([0.0, 0.0, 0.0, 1.0])
+                origin = PoseReading(np.zeros(3), unturned, stream.frame or "")
+                template.state[stream.key][:] = encode(stream, origin)
+        return template

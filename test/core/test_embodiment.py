@@ -235,7 +235,12 @@ def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest
         ("action.again", {"output": "arm"}, "action.again", "commanded by 'joint_position' too"),
         ("action.eef_9d", "ignored", "action.eef_9d", "a map"),
         ("action.eef_9d.ignored", False, "ignored", "expected true"),
-        ("outputs.arm.type", "twists", "type", "one of joint_trajectory, forward_command, twist"),
+        (
+            "outputs.arm.type",
+            "twists",
+            "type",
+            "one of joint_trajectory, forward_command, unitree_low_cmd",
+        ),
         ("outputs.gripper.names", [ARM[0]], "names", "fr3_joint1 belongs to output 'arm' too"),
         ("limits.fr3_joint4.position", [-0.1, -3.0], "limits.fr3_joint4.position", "lower < upper"),
         ("limits.fr3_joint4.position", [math.nan, 1], "position[0]", "finite"),

@@ -144,7 +144,7 @@ def test_a_chunk_that_would_jump_leave_or_is_no_pose_is_refused_with_the_reason(
     """The course goes on as it was."""
     made = course()
     assert made.follow(chunk, 0).startswith(kind)
-    assert {len(w.poses) for w in play(made, 100 * MS)} == {4}  # the committed part, at rest
+    assert set(play(made, 100 * MS)) == {None}
 
 
 def test_a_little_outside_the_box_is_followed_to_the_wall():

@@ -47,9 +47,24 @@ def test_a_second_start_goes_on_from_the_last_pose_unless_others_have_moved_it()
     """A hand that sags by 1 cm holds its command; one moved by 20 cm is taken where it is."""
     made = both()
     made.start(500 * MS, {"left": pose(z=0.29), "right": pose(y=0.0)})
+    assert made.windows(500 * MS, 0) == {}, "nothing moves, so nothing is said"
+    chunks = {name: line(0.01, stamp_ns=500 * MS) for name in ("left", "right")}
+    assert made.judge(chunks, 500 * MS) == ""
+    made.follow(chunks, 500 * MS)
     windows = made.windows(500 * MS, 0)
     assert windows["left"].poses[0].position.tolist() == [0.4, 0.0, 0.3]
     assert windows["right"].poses[0].position.tolist() == [0.4, 0.0, 0.3]
+
+
+def test_what_is_settled_is_forgotten_and_held_unsaid():
+    """After a jump of the clock the tail plays without us, and its end is where we go on."""
+    made = both()
+    made.follow({"left": line(0.01), "right": line(0.01, start=pose(y=-0.2))}, 0)
+    ends = {name: w.poses[-1] for name, w in made.windows(400 * MS, 0).items()}
+    made.settle(100 * MS)
+    assert made.windows(100 * MS, 0) == {} and made.at_rest(100 * MS)
+    chunk = {n: line(0.01, stamp_ns=100 * MS, start=end) for n, end in ends.items()}
+    assert made.judge(chunk, 100 * MS) == ""
 
 
 def test_a_stop_brings_both_to_rest():
