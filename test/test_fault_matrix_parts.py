@@ -14,6 +14,7 @@ from fault_matrix.observe import Seen  # noqa: E402
 from fault_matrix.row import Fault, Group, nothing  # noqa: E402
 from fault_matrix.runner import Outcome, judged  # noqa: E402
 
+from gr00t_ros.core.sampler import JtcSampler, Trajectory  # noqa: E402
 from gr00t_ros.sim.record import ROW_NS, Record  # noqa: E402
 
 JOINTS = len(LIMITS.names)
@@ -36,19 +37,21 @@ def stop_after_a_move() -> Record:
 
 def row(**more: object) -> Fault:
     """A row that must end in a pause."""
-    return Fault("lamp off", "a switch", nothing, watch="black_camera", **more)
+    return Fault("lamp off", "a switch", nothing, watch="black_camera", words=("dark",), **more)
 
 
-def seen_after(began_s: float, mended_s: float, **more: object) -> Outcome:
+def seen_after(
+    began_s: float, mended_s: float, record: Record | None = None, **more: object
+) -> Outcome:
     """An outcome over the record of `stop_after_a_move`, with what the record says."""
-    record = stop_after_a_move()
+    moments_s = (began_s, began_s + 0.01, mended_s, mended_s + 0.01, 3.0)
     outcome = Outcome(
         row(**more),
         Seen("paused", "dark | black"),
-        *(round(s * S) for s in (began_s, mended_s, 3.0)),
+        *(round(s * S) for s in moments_s),
         again_s=0.5,
     )
-    return judged(outcome, lambda *span: judge(record, *span))
+    return judged(outcome, record or stop_after_a_move())
 
 
 def test_rest_is_counted_from_the_fault() -> None:
@@ -74,9 +77,64 @@ def test_a_step_in_the_record_is_a_problem() -> None:
     """With the joint's name and both numbers."""
     record = stop_after_a_move()
     record.velocity[1000:1100, 2] += 0.1
-    verdict = judge(record, 0, 3 * S, 3 * S)
+    verdict = judge(record, [(0, 3 * S)], 3 * S)
     assert f"acceleration of {LIMITS.names[2]}" in verdict.problem
     assert verdict.acceleration.value > verdict.acceleration.limit
+
+
+def test_a_robot_that_steps_itself_is_judged_before_and_between_and_after_it() -> None:
+    """Its own two steps are not the node's, one more is; and the arm rests in between."""
+    record = stop_after_a_move()
+    record.position[1000:] += 0.05
+    record.velocity[1005:], record.acceleration[1005:] = 0.0, 0.0
+    record.position[1005:] = record.position[1005]
+    assert seen_after(1.0, 2.0, record, jumps=True).problem == ""
+    assert "step in position" in seen_after(1.0, 2.0, record).problem
+    record.position[1500:] += 0.01
+    assert "step in position" in seen_after(1.0, 2.0, record, jumps=True).problem
+
+
+def taken_under_a_clock_that_was_put_back(by_ms: int) -> Record:
+    """What a controller plays that starts from what it commanded: its 200th window is stale."""
+    move = stop_after_a_move()
+    times_ns = np.arange(0, 2000, 20, dtype=np.int64) * ROW_NS
+    fields = [getattr(move, name)[:2000:20] for name in ("position", "velocity", "acceleration")]
+    for field in fields[1:]:
+        field[-1] = 0.0
+    jtc = JtcSampler(JOINTS, interpolate_from_desired_state=True, period_ns=ROW_NS)
+    jtc.hold(move.position[0])
+    rows = []
+    for index in range(3000):
+        at_ns = index * ROW_NS
+        if index in (1, 400):
+            stamp_ns = ROW_NS + (by_ms * ROW_NS if index == 400 else 0)
+            jtc.accept(Trajectory(stamp_ns, times_ns, *fields), at_ns, move.position[0])
+        rows.append(jtc.sample(at_ns))
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    time_ns = np.arange(3000, dtype=np.int64) * ROW_NS
+    return Record(LIMITS.names, 0, time_ns, *columns, columns[0])
+
+
+def test_a_cycle_that_is_played_twice_is_all_that_a_clock_put_back_excuses() -> None:
+    """Without leave it breaks the limits; a window that is played elsewhere is not excused."""
+    once = taken_under_a_clock_that_was_put_back(1000)
+    assert "step in position" in judge(once, [(0, 3 * S)], 3 * S).problem
+    assert judge(once, [(0, 3 * S)], 3 * S, doubled=True).problem == ""
+    ahead = taken_under_a_clock_that_was_put_back(-100)
+    assert "step in position" in judge(ahead, [(0, 3 * S)], 3 * S, doubled=True).problem
+
+
+@pytest.mark.parametrize("more", [{}, {"words": ("dark",), "silent": True}])
+def test_a_row_that_accepts_any_reason_is_no_row(more: dict[str, object]) -> None:
+    """Words, or the statement that nobody tells."""
+    with pytest.raises(ValueError, match="expected one of them"):
+        Fault("lamp off", "a switch", nothing, expect="none", **more)
+
+
+def test_a_row_that_must_stop_is_told_why() -> None:
+    """So it cannot be silent."""
+    with pytest.raises(ValueError, match="say why"):
+        Fault("lamp off", "a switch", nothing, watch="black_camera", silent=True)
 
 
 def test_the_document_says_what_was_seen_and_what_differs() -> None:

@@ -22,6 +22,8 @@ from gr00t_ros.core.session_settings import Counts
 from gr00t_ros.core.stops import Held, Stops
 from gr00t_ros.core.watchdog import Finding, Reaction
 
+_LEAP_NS = 50_000_000
+"""Two and a half ticks: what the least allowed clock_jump_s adds to plan time in one of them."""
 _PAUSED_REASON = "paused by the operator: call ~/resume to go on"
 
 
@@ -158,6 +160,8 @@ class Session(Stops):
         """Advance by one refresh; returns the window to publish, if any."""
         if now_ns < self._now_ns and self.active:
             self._after_clock_jump(now_ns, held)
+        elif self.active and self._leapt(now_ns, findings):
+            self._after_leap(now_ns, held)
         self._now_ns = now_ns
         self._react(now_ns, self._of_this_plan(now_ns, findings, held), held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
@@ -215,6 +219,23 @@ class Session(Stops):
         why = self.asking.last_failure or "the next chunk did not arrive before the last one ended"
         # The plan already comes to rest where the reference ends: nothing has to be cut.
         self._note_stop(Event.REST_HOLD, f"no chunk left to play: {why}")
+
+    def _leapt(self, now_ns: int, findings: Sequence[Finding]) -> bool:
+        """Whether plan time ran ahead in motion; its watch may have told a tick before.
+
+        A gap alone is a node that slept, whose controllers lived through the same time.
+        """
+        stopping = self.mode is Mode.STOPPING and self._paused_by == "clock_forward"
+        told = stopping or any(finding.watch == "clock_forward" for finding in findings)
+        leapt = now_ns - self._now_ns > _LEAP_NS
+        return told and leapt and self.replay.motion_left_ns(self._now_ns) > 0
+
+    def _after_leap(self, now_ns: int, held: Held) -> None:
+        """Plan time ran ahead: the controllers did not. The watch has told the reason."""
+        self._leave_to_the_tail(self._now_ns, now_ns, held)
+        if held is None and self.mode is not Mode.FAULT:
+            ahead_s = (now_ns - self._now_ns) / 1e9
+            self._note_stop(Event.REST_FAULT, f"the clock went ahead by {ahead_s:.3f} s")
 
     def _after_clock_jump(self, now_ns: int, held: Held) -> None:
         """Plan time ran back: the old plan has no meaning, the controllers play its tail."""

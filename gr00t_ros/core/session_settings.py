@@ -17,7 +17,7 @@ class SessionSettings:
     healthy_ticks: int = 10  # ticks without a finding before a pause ends
     retry_ns: int = 200_000_000  # wait after a failed query
     refusals_to_fault: int = 3  # control.md 3, consecutive failures
-    rebase_rad: float = 1e-3  # reference and plan further apart: someone else commanded
+    rebase_rad: float = 1e-6  # reference and plan further apart, beyond a float32: not our plan
     shadow: bool = False  # nothing is commanded: the plan follows where others move the arm
     latency_memory: int = 32  # queries whose longest latency decides when to ask at the latest
 

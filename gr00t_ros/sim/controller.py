@@ -69,8 +69,11 @@ class Controller:
             self.last_rejection = reason
             self._logger.error(f"rejected trajectory: {reason}")
 
-    def publish_state(self, stamp: Time) -> None:
-        """Publish reference, feedback and error; silent while inactive, as the real one is."""
+    def publish_state(self, stamp: Time, speed_scaling: float = 1.0) -> None:
+        """Publish reference, feedback and error; silent while inactive, as the real one is.
+
+        ``speed_scaling`` is told, not obeyed.
+        """
         if not self.follower.active:
             return
         reference = self.follower.commanded
@@ -81,7 +84,7 @@ class Controller:
             feedback=_point(position, velocity),
             error=_point(reference[0] - position, reference[1] - velocity),
             output=_point(reference[0]),
-            speed_scaling_factor=1.0,
+            speed_scaling_factor=speed_scaling,
         )
         message.header.stamp = stamp
         self._states.publish(message)

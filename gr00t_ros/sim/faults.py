@@ -22,7 +22,7 @@ TRANSPORT_FAULTS = ("none", "freeze", "repeat", "stop", "delay", "slow")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault by its name in srv/InjectFault, and its value (s, joint index, or unused)."""
+    """A fault by its name in srv/InjectFault, and its value (s, m, joint index, or unused)."""
 
     name: str
     value: float = 0.0
@@ -169,6 +169,10 @@ def _nan_pose(pose: PoseStamped, _value: float) -> None:
     pose.pose.position.x = math.nan
 
 
+def _move(pose: PoseStamped, value: float) -> None:
+    pose.pose.position.x += value
+
+
 CONTENT_FAULTS: Mapping[str, Mapping[type, Callable[[Any, float], None]]] = {
     "black": {Image: _black},
     "wrong_size": {Image: _wrong_size},
@@ -177,6 +181,7 @@ CONTENT_FAULTS: Mapping[str, Mapping[type, Callable[[Any, float], None]]] = {
     "drop_joint": {JointState: _drop_joint},
     "duplicate": {JointState: _duplicate},
     "nan": {JointState: _nan_position, PoseStamped: _nan_pose},
+    "move": {PoseStamped: _move},
     "zero_stamp": dict.fromkeys((Image, JointState, PoseStamped), _zero_stamp),
     "shift_stamp": dict.fromkeys((Image, JointState, PoseStamped), _shift_stamp),
 }

@@ -145,7 +145,7 @@ class SimRobot(Node):
                 self._sensors.publish_pose(stamp, link, *self._simulation.pose(link))
         if tick % CONTROLLER_STATE_TICKS == 0:
             for controller in self._controllers:
-                controller.publish_state(stamp)
+                controller.publish_state(stamp, self._faults.speed_scaling)
         if tick % TASK_TICKS == 0:
             self._sensors.publish_state(self._report(snapshot))
 

@@ -1,4 +1,4 @@
-"""What can be done to the simulated robot itself: arm blocked, clock stopped, paused or jumped.
+"""What can be done to the simulated robot itself: arm blocked, speed scaled, clock broken.
 
 Faults of its topics are the relay's. What touches the physics waits for the physics thread.
 """
@@ -16,7 +16,11 @@ from gr00t_ros.sim.pace import Pace
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.srv import InjectFault
 
-KNOWN = {"arm": ("none", "block"), "clock": ("none", "stop", "pause", "jump")}
+KNOWN = {
+    "arm": ("none", "block"),
+    "clock": ("none", "stop", "pause", "jump"),
+    "controllers": ("none", "scale"),
+}
 """Stream -> its faults, as srv/InjectFault names them."""
 
 
@@ -30,6 +34,7 @@ class RobotFaults:
         self._paces: Sequence[Pace] = ()
         self.clock_silent = False
         self.clock_offset_ns = 0
+        self.speed_scaling = 1.0
 
     def serve(self, node: Node, paces: Sequence[Pace]) -> None:
         """Offer ~/inject_fault and ~/put_cubes_back; `paces` stand still in a pause.
@@ -48,12 +53,17 @@ class RobotFaults:
     def inject(self, stream: str, fault: str, value: float) -> None:
         """Replace the stream's fault, "none" mends it; a jump (s) cannot be mended, only undone.
 
+        A scale is what the controllers tell; they go on at full speed.
+
         Raises SettingsError for what this robot does not know.
         """
         if fault not in KNOWN.get(stream, ()):
             raise SettingsError(f"inject: got {fault!r} on {stream!r}, expected one of {KNOWN}")
         if stream == "arm":
             self._due.put(lambda: self._simulation.block_arm(fault == "block"))
+            return
+        if stream == "controllers":
+            self.speed_scaling = value if fault == "scale" else 1.0
             return
         if not self._paces:
             raise SettingsError("clock: this robot gives no clock, expected publish_clock")

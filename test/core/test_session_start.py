@@ -7,6 +7,7 @@ from session_rig import ADRIFT, AT_REST, DROP, FAULT, PAUSE, TICK_NS, Rig, at_mo
 
 from gr00t_ros.core.errors import PlanError
 from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.watchdog import Finding, Reaction
 
 
 @pytest.mark.parametrize("mode", AT_REST)
@@ -50,9 +51,9 @@ def test_the_arm_starts_from_the_held_position_if_somebody_else_commanded(mode) 
     np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)
 
 
-@pytest.mark.parametrize("apart", [1e-3, -1e-3])
+@pytest.mark.parametrize("apart", [1e-6, -1e-6])
 def test_a_difference_that_a_controllers_rounding_explains_keeps_our_own_rest(apart) -> None:
-    """A plan re-seeded from every reading would creep."""
+    """A plan re-seeded from every reading in single precision would creep."""
     rig = Rig().holding()
     rig.tick(count=30)
     rest = rig.session.replay.position(rig.now_ns)
@@ -124,6 +125,51 @@ def test_the_pause_after_a_clock_jump_waits_for_a_controller_that_still_moves() 
     rig.until(Mode.BLENDING_IN)
     assert rig.merge().accepted
     np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)
+
+
+@pytest.mark.parametrize("told_before", [True, False])
+def test_after_a_leap_of_plan_time_the_arm_goes_on_from_where_its_controller_came_to_rest(
+    told_before,
+) -> None:
+    """The controllers never leapt: by plan time they rest, and still play the old tail."""
+    rig = Rig().activate()
+    rig.merge()
+    rig.tick(count=20)
+    assert rig.session.replay.motion_left_ns(rig.now_ns) > 0
+    ahead = Finding("clock_forward", Reaction.PAUSE, "ROS time went ahead")
+    if told_before:
+        rig.tick(ahead)
+    rig.now_ns += 2_000 * MS
+    windows = rig.tick(*([] if told_before else [ahead]))
+    for _ in range(20):
+        rig.held = rig.held + 0.002
+        windows += rig.tick()
+        assert rig.mode is Mode.STOPPING
+    rig.until(Mode.PAUSED).until(Mode.BLENDING_IN)
+    assert windows == []
+    np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rig.held)
+
+
+def test_a_node_that_slept_does_not_wait_for_controllers_that_did_not() -> None:
+    """No clock told of a jump: after two seconds the tail has played."""
+    rig = Rig().activate()
+    rig.merge()
+    rig.tick(count=20)
+    rig.now_ns += 2_000 * MS
+    rig.tick(PAUSE)
+    assert rig.mode is Mode.PAUSED
+
+
+def test_a_hairs_breadth_beside_the_plan_is_where_the_controller_holds() -> None:
+    """A third of a milliradian was a step in the robot's record: 330 rad/s^2."""
+    rig = Rig().activate()
+    rig.merge()
+    rig.tick(count=5)
+    rig.until(Mode.PAUSED, findings=(PAUSE,))
+    rig.tick(PAUSE, count=20)
+    rig.held = rig.session.replay.position(rig.now_ns) + 3e-4
+    rig.until(Mode.BLENDING_IN)
+    np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rig.held)
 
 
 def test_a_clock_that_runs_back_where_no_controller_tells_its_position_is_a_fault() -> None:

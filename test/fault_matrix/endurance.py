@@ -18,6 +18,7 @@ from fault_matrix.table import SHORT
 
 WATCHED = ("policy", "sidecar")
 NEW_PROCESS = ("server killed", "server restarted", "node killed", "node terminated")
+SHORT_NS = 20_000_000
 PAUSE, RESUME = "/gr00t_policy/pause", "/gr00t_policy/resume"
 
 
@@ -93,7 +94,10 @@ def _judge(rig: Rig, began_ns: int, jumps_ns: Sequence[tuple[int, int]], result:
     record = rig.record()
     assert rig.trigger(RESUME).success
     edges = [began_ns, *(edge for span in jumps_ns for edge in span), int(record.time_ns[-1])]
-    for since_ns, until_ns in zip(edges[::2], edges[1::2], strict=True):
-        if since_ns < until_ns:  # not where the round ended in a jump
-            problem = judge(record, since_ns, until_ns, until_ns).problem
-            result.problems += [problem] if problem else []
+    pairs = zip(edges[::2], edges[1::2], strict=True)
+    # Where a round begins or ends with a jump there is nothing before or after it.
+    spans = [(since, until) for since, until in pairs if until - since > SHORT_NS]
+    if not spans:
+        return
+    problem = judge(record, spans, edges[-1]).problem
+    result.problems += [problem] if problem else []

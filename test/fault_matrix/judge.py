@@ -1,7 +1,12 @@
-"""What the robot's own 1 kHz record says of one fault: extremes of motion, and when it rested."""
+"""What the robot's own 1 kHz record says of one fault: extremes of motion, and when it rested.
+
+A clock that is put back under a window may make a controller that starts from what it commanded
+play one of its cycles twice (docs/motion.md); that one cycle is all that `doubled` allows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +14,7 @@ from numpy.typing import NDArray
 from stack import EMBODIMENT, arm_speed, rows_from
 
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
-from gr00t_ros.sim.judge import broken, extremes
+from gr00t_ros.sim.judge import STAMP_NOISE_S, TOLERANCE, broken, extremes, position_steps
 from gr00t_ros.sim.record import ROW_NS, Record
 
 AT_REST_RAD_S = 1e-9
@@ -38,10 +43,29 @@ class Verdict:
     problem: str
 
 
-def judge(record: Record, since_ns: int, rest_by_ns: int, until_ns: int) -> Verdict:
-    """Judge the rows from `since_ns` to `until_ns`; at rest is looked for up to `rest_by_ns`."""
-    begin, end = rows_from(record, since_ns), rows_from(record, until_ns)
-    part = replace(
+Span = tuple[int, int]
+"""From and until, ns on the clock of the record."""
+
+
+def judge(record: Record, spans: Sequence[Span], rest_by_ns: int, doubled: bool = False) -> Verdict:
+    """Judge the rows of `spans`; at rest is looked for from the first one on, to `rest_by_ns`.
+
+    doubled: in each span one cycle may be played twice as fast.
+    """
+    parts = [_rows(record, *map(lambda ns: rows_from(record, ns), span)) for span in spans]
+    whole = _rows(record, rows_from(record, spans[0][0]), len(record.time_ns))
+    found = [extremes(part) for part in parts]
+    return Verdict(
+        _peak(np.max([one.velocity for one in found], axis=0), LIMITS.velocity),
+        _peak(np.max([one.acceleration for one in found], axis=0), LIMITS.acceleration),
+        _peak(np.max([one.jerk for one in found], axis=0), LIMITS.jerk),
+        _rest_s(whole, rows_from(whole, rest_by_ns)),
+        "; ".join(problem for part in parts for problem in _problems(part, doubled)),
+    )
+
+
+def _rows(record: Record, begin: int, end: int) -> Record:
+    return replace(
         record,
         time_ns=record.time_ns[begin:end],
         position=record.position[begin:end],
@@ -49,14 +73,21 @@ def judge(record: Record, since_ns: int, rest_by_ns: int, until_ns: int) -> Verd
         acceleration=record.acceleration[begin:end],
         measured=record.measured[begin:end],
     )
-    found = extremes(part)
-    return Verdict(
-        _peak(found.velocity, LIMITS.velocity),
-        _peak(found.acceleration, LIMITS.acceleration),
-        _peak(found.jerk, LIMITS.jerk),
-        _rest_s(part, rows_from(part, rest_by_ns)),
-        "; ".join(broken(part, LIMITS)) if len(part.time_ns) else "the record has no such rows",
-    )
+
+
+def _problems(part: Record, doubled: bool) -> list[str]:
+    if not len(part.time_ns):
+        return ["the record has no such rows"]
+    found = broken(part, LIMITS)
+    if not found or not doubled or len(part.time_ns) < 2:
+        return found
+    steps = np.abs(position_steps(part))
+    row = int(np.argmax(steps.max(axis=1)))
+    second_rad = (np.abs(part.velocity[row]) * (1 + TOLERANCE)) * ROW_NS * 1e-9 + STAMP_NOISE_S
+    if np.any(steps[row] > second_rad):
+        return found
+    halves = _rows(part, 0, row + 1), _rows(part, row + 1, len(part.time_ns))
+    return [problem for half in halves for problem in broken(half, LIMITS)]
 
 
 def _rest_s(part: Record, end: int) -> float | None:

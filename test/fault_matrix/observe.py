@@ -35,7 +35,10 @@ class Seen:
     said_s: float | None = None
 
 
-Observer = Callable[[Rig, Moment], Seen]
+Words = tuple[str, ...]
+"""What a reason must have, as of a row; {server} is replaced."""
+
+Observer = Callable[[Rig, Moment, Words], Seen]
 
 
 def now(rig: Rig, steady_ns: int) -> Moment:
@@ -51,25 +54,24 @@ def now(rig: Rig, steady_ns: int) -> Moment:
     )
 
 
-def observer_of(fault: Fault) -> Observer:
-    """How a row's reaction is seen."""
+def observed(fault: Fault, rig: Rig, moment: Moment) -> Seen:
+    """The reaction to a row's fault, once it is seen as the row says."""
+    words = tuple(word.format(server=f"127.0.0.1:{rig.cable.port}") for word in fault.words)
     if fault.observe is not None:
-        return fault.observe
-    words = fault.words
+        return fault.observe(rig, moment, words)
     if fault.end_mode:
-        return stops(fault.end_mode, *words)
-    return drops(*words) if fault.reaction else goes_on
+        return stops(fault.end_mode)(rig, moment, words)
+    return (drops if fault.reaction else goes_on)(rig, moment, words)
 
 
-def stops(mode: str, *words: str) -> Observer:
-    """The node stops, says why in `words` ({server} is its address), and rests in `mode`."""
+def stops(mode: str) -> Observer:
+    """The node stops, says why, and rests in `mode`."""
 
-    def observe(rig: Rig, moment: Moment) -> Seen:
-        wanted = [word.format(server=f"127.0.0.1:{rig.cable.port}") for word in words]
+    def observe(rig: Rig, moment: Moment, words: Words) -> Seen:
         seen = rig.wait(
-            lambda: _first(rig, moment, {"stopping", mode}, wanted), f"{mode} because of {wanted}"
+            lambda: _first(rig, moment, {"stopping", mode}, words), f"{mode} because of {words}"
         )
-        rig.wait(lambda: _first(rig, moment, {mode}, []), f"mode {mode}")
+        rig.wait(lambda: _first(rig, moment, {mode}, ()), f"mode {mode}")
         rig.wait_for_rest()
         rig.wait(lambda: rig.mode == mode, f"mode {mode} to last")
         return Seen(mode, seen.reason, seen.said_s)
@@ -77,37 +79,31 @@ def stops(mode: str, *words: str) -> Observer:
     return observe
 
 
-def passes(mode: str, *words: str) -> Observer:
+def passes(mode: str) -> Observer:
     """As `stops`, for a stop that may be over before it is looked at."""
 
-    def observe(rig: Rig, moment: Moment) -> Seen:
-        seen = rig.wait(
-            lambda: _first(rig, moment, {"stopping", mode}, list(words)), f"{mode}: {words}"
-        )
+    def observe(rig: Rig, moment: Moment, words: Words) -> Seen:
+        seen = rig.wait(lambda: _first(rig, moment, {"stopping", mode}, words), f"{mode}: {words}")
         return Seen(mode, seen.reason, seen.said_s)
 
     return observe
 
 
-def stands_still(*words: str) -> Observer:
+def stands_still(rig: Rig, moment: Moment, words: Words) -> Seen:
     """The node says that it stops, and no more while its clock stands still; the arm rests."""
-
-    def observe(rig: Rig, moment: Moment) -> Seen:
-        seen = passes("stopping", *words)(rig, moment)
-        rig.wait_for_rest()
-        return seen
-
-    return observe
+    seen = passes("stopping")(rig, moment, words)
+    rig.wait_for_rest()
+    return seen
 
 
-def goes_on(rig: Rig, moment: Moment) -> Seen:
+def goes_on(rig: Rig, moment: Moment, _words: Words = ()) -> Seen:
     """Chunks are played as before; nothing pauses, and no fault is latched."""
     _more_chunks(rig, moment)
     _no_stop(rig, moment, {"replaying", "blending_in"})
     return Seen("replaying", "")
 
 
-def new_episode(rig: Rig, moment: Moment) -> Seen:
+def new_episode(rig: Rig, moment: Moment, _words: Words) -> Seen:
     """A new episode begins and its chunks are played; the stop before it may be very short."""
     first = rig.wait(
         lambda: [s for s in rig.since(moment.mark) if s[1].episode > moment.episode], "an episode"
@@ -117,22 +113,21 @@ def new_episode(rig: Rig, moment: Moment) -> Seen:
     return Seen("replaying", reason, (first[0] - moment.steady_ns) / 1e9)
 
 
-def drops(*words: str) -> Observer:
-    """An answer is refused with a reason; the plan goes on, or holds and continues."""
+def drops(rig: Rig, moment: Moment, words: Words) -> Seen:
+    """An answer is refused with a reason; the plan goes on, or holds and continues.
 
-    def observe(rig: Rig, moment: Moment) -> Seen:
-        refused = int(rig.seen[moment.mark - 1][1].chunks_refused)
-        first = rig.wait(
-            lambda: [s for s in rig.since(moment.mark) if s[1].chunks_refused > refused],
-            "a refused chunk",
-        )[0]
-        goes_on_or_holds(rig, moment)
-        refusals = [chunk.reason for chunk in rig.chunks[moment.chunks :] if not chunk.accepted]
-        reason = next((r for r in refusals if all(word in r for word in words)), "")
-        assert reason or not words, f"no refusal with {words}: {refusals}"
-        return Seen("replaying", reason, (first[0] - moment.steady_ns) / 1e9)
-
-    return observe
+    The reason is the chunk's, where the answer became one.
+    """
+    refused = int(rig.seen[moment.mark - 1][1].chunks_refused)
+    first = rig.wait(
+        lambda: [s for s in rig.since(moment.mark) if s[1].chunks_refused > refused],
+        "a refused chunk",
+    )[0]
+    goes_on_or_holds(rig, moment)
+    refusals = [chunk.reason for chunk in rig.chunks[moment.chunks :] if not chunk.accepted]
+    reason = next((r for r in refusals if all(word in r for word in words)), "")
+    assert reason or not words, f"no refusal with {words}: {refusals}"
+    return Seen("replaying", reason, (first[0] - moment.steady_ns) / 1e9)
 
 
 def goes_on_or_holds(rig: Rig, moment: Moment) -> Seen:
@@ -142,16 +137,18 @@ def goes_on_or_holds(rig: Rig, moment: Moment) -> Seen:
     return Seen("replaying", "")
 
 
-def endures(rig: Rig, moment: Moment) -> Seen:
-    """Motion goes on sooner or later, perhaps after pauses; no fault is latched."""
+def endures(rig: Rig, moment: Moment, words: Words) -> Seen:
+    """Motion goes on sooner or later, perhaps after pauses for one of `words`; no fault."""
     _more_chunks(rig, moment)
     rig.wait_for_motion()
     _no_stop(rig, moment, {"replaying", "blending_in", "stopping", "holding", "paused"})
     worst = [s for _, s in rig.since(moment.mark) if s.mode in ("paused", "stopping")]
+    strange = [s.reason for s in worst if not any(word in s.reason for word in (*words, _STARVED))]
+    assert not strange, f"none of {words}: {strange}"
     return Seen(worst[0].mode, worst[0].reason) if worst else Seen("replaying", "")
 
 
-def rests(rig: Rig, _moment: Moment) -> Seen:
+def rests(rig: Rig, _moment: Moment, _words: Words) -> Seen:
     """The arm comes to rest though nobody can say so."""
     rig.wait_for_rest()
     return Seen("", "")
@@ -173,7 +170,7 @@ def _no_stop(rig: Rig, moment: Moment, allowed: set[str]) -> None:
     assert all(line.partition(":")[0] in allowed for line in told), "\n".join(told)
 
 
-def _first(rig: Rig, moment: Moment, modes: set[str], words: list[str]) -> Seen | None:
+def _first(rig: Rig, moment: Moment, modes: set[str], words: Words) -> Seen | None:
     for at_ns, status in rig.since(moment.mark):
         if status.mode in modes and all(word in status.reason for word in words):
             return Seen(status.mode, status.reason, (at_ns - moment.steady_ns) / 1e9)

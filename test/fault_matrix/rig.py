@@ -38,6 +38,11 @@ TRANSITIONS = {
     "deactivate": Transition.TRANSITION_DEACTIVATE,
     "cleanup": Transition.TRANSITION_CLEANUP,
 }
+SHUTDOWNS = {
+    "active": Transition.TRANSITION_ACTIVE_SHUTDOWN,
+    "inactive": Transition.TRANSITION_INACTIVE_SHUTDOWN,
+    "unconfigured": Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,
+}
 
 
 class Rig(Stack):
@@ -179,7 +184,9 @@ class Rig(Stack):
 
     def change(self, transition: str) -> bool:
         """Whether the node made that transition."""
-        request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
+        shutdown = transition == "shutdown"
+        number = SHUTDOWNS[self.state] if shutdown else TRANSITIONS[transition]
+        request = ChangeState.Request(transition=Transition(id=number))
         return bool(call(self.node, ChangeState, "/gr00t_policy/change_state", request).success)
 
     @property
@@ -211,6 +218,12 @@ class Rig(Stack):
     def wait_for_rest(self) -> None:
         """Until the robot measures no motion."""
         self.wait(lambda: self.speed_rad_s < REST_RAD_S, "an arm at rest")
+
+    def dead(self) -> str:
+        """What is to be said first where the simulated robot has ended by itself."""
+        if not self.bringup.ended("robot"):
+            return ""
+        return f"the simulated robot ended: {self.bringup.log('robot').strip()[-300:]}; "
 
     def told(self, mark: int) -> Sequence[str]:
         """Mode and reason since the mark, each only where it changed."""

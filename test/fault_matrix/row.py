@@ -33,12 +33,18 @@ class Fault:
     how: what is injected, for the document. watch, worse: the row of the table that must react,
     with its worse reaction. expect: the reaction in words where no watch has it. mode: where the
     node must come to rest, "" where it must not stop; without it the watch's. words: each must be
-    in the reason, {server} is its address. observe: how to tell, for rows of their own kind.
+    in the reason, {server} is its address; where nothing need be told, whatever is told must have
+    one of them. silent: nobody tells a reason. observe: how to tell, for rows of their own kind.
     persists: a reset is refused before the fault is mended. recovery: what it takes after `mend`.
-    jumps: the robot itself steps when this is injected, which the limits of the plan cannot bound.
+    jumps: the robot itself steps when this is injected and when it is mended, which the limits of
+    the plan cannot bound; before, between and after they hold.
+    doubled: a controller may play one cycle twice (judge.py). over: nothing is left to mend once it
+    was injected, and the arm was at rest by then.
     rests: the arm must come to rest, whatever the mode. tail: within the time of a window's tail,
     as nobody is there to stop it. moving: it moves at first.
     short: part of ./dev test.
+
+    Raises ValueError where a row that must be told says no words, or one that is silent has some.
     """
 
     name: str
@@ -50,14 +56,24 @@ class Fault:
     expect: str = ""
     mode: str | None = None
     words: tuple[str, ...] = ()
-    observe: Callable[[Any, int], Any] | None = None
+    silent: bool = False
+    observe: Callable[[Any, Any, tuple[str, ...]], Any] | None = None
     persists: bool = False
     recovery: str = ""
     jumps: bool = False
+    doubled: bool = False
+    over: bool = False
     rests: bool = False
     tail: bool = False
     moving: bool = True
     short: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.words) is self.silent or (self.silent and self.end_mode):
+            raise ValueError(
+                f"row {self.name!r}: got words {self.words} and silent {self.silent}, expected "
+                "one of them, and words where the node has to stop and say why"
+            )
 
     @property
     def reaction(self) -> Reaction | None:

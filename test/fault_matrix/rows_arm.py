@@ -50,6 +50,24 @@ _ROWS = (
         short=True,
     ),
     Fault(
+        "speed scaled down",
+        "the robot's controllers tell a speed scaling of 0.5",
+        lambda rig: rig.inject("controllers", "scale", 0.5, into="robot"),
+        lambda rig: rig.inject("controllers", "none", into="robot"),
+        "speed_scaling",
+        words=("speed scaling is 0.5", "speed slider"),
+        persists=True,
+    ),
+    Fault(
+        "workspace box left",
+        "relay: `move` 1 on /ee_pose, m along x: the flange is measured outside its box",
+        lambda rig: rig.inject("/ee_pose", "move", 1.0),
+        lambda rig: rig.inject("/ee_pose", "none"),
+        "workspace_box",
+        worse=True,
+        words=("end effector: x is", "3 chunks in a row", "back into the box"),
+    ),
+    Fault(
         "second publisher",
         f"another node advertises {ARM}",
         _rival,
@@ -133,6 +151,7 @@ _OPERATOR = (
         _resume,
         expect="controlled stop until ~/resume",
         mode="paused_by_operator",
+        words=("paused by the operator", "~/resume"),
     ),
 )
 

@@ -10,12 +10,13 @@ CAMERAS = {
     "wrist camera": ("/camera/wrist/image_raw", "wrist_image_left"),
 }
 JOINTS, POSE = "/joint_states", "/ee_pose"
-FUTURE_S, LATE_S, SLOW_S = 5.0, 1.5, 0.8
+FUTURE_S, LATE_S, SLOW_S, SKEWED_S = 5.0, 1.5, 0.8, 0.6
 
 
 def _row(what: str, topic: str, relay: str, watch: str, *words: str, **more: object) -> Fault:
     """A fault of the relay that a watch must see; the reason names stream or topic."""
     value = float(more.pop("value", 0.0))  # type: ignore[arg-type]
+    more["silent"] = not words
     how = f"relay: `{relay}`" + (f" {value:g}" if value else "")
     return Fault(
         what,
@@ -62,7 +63,23 @@ _JOINT_ROWS = (
     _row("a joint NaN", JOINTS, "nan", "stream_content", "fr3_joint1", short=True),
     _row("a joint twice", JOINTS, "duplicate", "stream_content", "fr3_joint", short=True),
     _row("joint states slow", JOINTS, "slow", "stream_age", JOINTS, value=SLOW_S),
-    _row("joint states with future stamps", JOINTS, "shift_stamp", "stream_content", value=5.0),
+    _row(
+        *("joint states with future stamps", JOINTS, "shift_stamp", "stream_content"),
+        *("state.", "in the future"),
+        value=FUTURE_S,
+    ),
+    # Longer than joint states are kept, and not too old by itself.
+    _row(
+        *(
+            "exterior camera behind the joint states",
+            CAMERAS["exterior camera"][0],
+            "delay",
+            "skew",
+        ),
+        *("exterior_image_1_left", "apart from the joint state", "3 in a row"),
+        value=SKEWED_S,
+        worse=True,
+    ),
     _row("pose stopped", POSE, "stop", "stream_age", POSE),
     _row("pose NaN", POSE, "nan", "stream_content", "eef_9d"),
 )

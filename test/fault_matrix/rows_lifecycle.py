@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fault_matrix.observe import Moment, Observer, Seen
+from fault_matrix.observe import Moment, Observer, Seen, Words
 from fault_matrix.rig import Rig
-from fault_matrix.row import Act, Fault, Group, nothing
+from fault_matrix.row import RESTART, Act, Fault, Group, nothing
 
 CAMERA = "/camera/wrist/image_raw"
+INACTIVE_MODES = ("waiting", "ready", "fault_inactive")
 IMPOSSIBLE_WHILE_ACTIVE = ("configure", "activate", "cleanup")
 IMPOSSIBLE_WHILE_INACTIVE = ("configure", "deactivate")
 HOW = "configure, activate, cleanup (refused), then deactivate, "
@@ -30,17 +31,19 @@ def _deactivate_after(reach: Act) -> Act:
     return act
 
 
-def _inactive(mode_words: str = "") -> Observer:
+def _inactive(mode: str = "") -> Observer:
     """The node says that it is inactive and the arm rests, confirmed before the answer came."""
 
-    def observe(rig: Rig, moment: Moment) -> Seen:
+    def observe(rig: Rig, moment: Moment, words: Words) -> Seen:
         assert rig.state == "inactive", rig.state
-        rig.wait(lambda: rig.mode in ("waiting", "ready", "fault_inactive"), "an inactive mode")
+        rig.wait(lambda: rig.mode in INACTIVE_MODES, "an inactive mode")
         rig.wait_for_rest()
         status = rig.statuses[-1]
-        assert mode_words in status.mode, f"{status.mode}: {status.reason}"
+        assert mode in status.mode, f"{status.mode}: {status.reason}"
+        told = [line for line in rig.told(moment.mark) if all(word in line for word in words)]
+        assert told or not words, f"nothing with {words}: {rig.told(moment.mark)}"
         _refuses(rig, IMPOSSIBLE_WHILE_INACTIVE)
-        return Seen(status.mode, status.reason)
+        return Seen(status.mode, told[-1].partition(": ")[2] if told else "")
 
     return observe
 
@@ -86,28 +89,67 @@ def _held(rig: Rig) -> None:
     rig.wait(lambda: rig.mode in ("stopping", "holding", "paused"), "a plan that ends")
 
 
-MOMENTS: tuple[tuple[str, Act, str, bool], ...] = (
-    ("in motion", nothing, "", True),
-    ("just after an activation", _again, "", False),
-    ("while a stop begins", _stopping, "", False),
-    ("in a pause", _paused, "", False),
-    ("in the operator's pause", _paused_by_operator, "", False),
-    ("when the plan has ended", _held, "", False),
-    ("in a fault", _faulted, "fault_inactive", True),
+WHY = "deactivating"
+MOMENTS: tuple[tuple[str, Act, str, str, bool], ...] = (
+    ("in motion", nothing, "", WHY, True),
+    ("just after an activation", _again, "", WHY, False),
+    ("while a stop begins", _stopping, "", WHY, False),
+    ("in a pause", _paused, "", WHY, False),
+    ("in the operator's pause", _paused_by_operator, "", WHY, False),
+    ("when the plan has ended", _held, "", WHY, False),
+    ("in a fault", _faulted, "fault_inactive", "got shape", True),
 )
 
 
-def _row(when: str, reach: Act, mode: str, short: bool) -> Fault:
+def _row(when: str, reach: Act, mode: str, why: str, short: bool) -> Fault:
     return Fault(
         f"deactivated {when}",
         HOW + when,
         _deactivate_after(reach),
         _activate,
         expect="controlled stop, then success; the rest refused",
+        words=(why,),
         observe=_inactive(mode),
         recovery="activate",
         rests=True,
         short=short,
+    )
+
+
+def _shut_down_after(reach: Act) -> Act:
+    def act(rig: Rig) -> None:
+        reach(rig)
+        assert rig.change("shutdown"), f"shutdown was refused in mode {rig.mode}"
+
+    return act
+
+
+def _finalized(rig: Rig, _moment: Moment, _words: Words) -> Seen:
+    """At rest, and nothing is possible any more but the end of the process."""
+    assert rig.state == "finalized", rig.state
+    rig.wait_for_rest()
+    _refuses(rig, ("configure", "activate", "deactivate", "cleanup"))
+    return Seen("finalized", "")
+
+
+def _new_process(rig: Rig) -> None:
+    rig.inject("all", "none")
+    rig.answer_with("")
+    rig.bringup.stop("policy")
+    rig.start_policy()
+
+
+def _shutdown_row(when: str, reach: Act) -> Fault:
+    return Fault(
+        f"shut down {when}",
+        f"transition shutdown {when}; mended by a new start",
+        _shut_down_after(reach),
+        _new_process,
+        expect="controlled stop, then success; nothing moves afterwards",
+        silent=True,
+        observe=_finalized,
+        recovery=RESTART,
+        rests=True,
     )
 
 
@@ -140,6 +182,7 @@ _INACTIVE_ROWS = (
         _while_inactive(_activate_too_early),
         _activate,
         expect="refused, the camera as the reason",
+        words=("wrist",),
         observe=_inactive("waiting"),
         recovery="activate",
         rests=True,
@@ -150,10 +193,20 @@ _INACTIVE_ROWS = (
         _while_inactive(_clean_up),
         _activate,
         expect="no motion before the next activation",
+        silent=True,
         observe=_inactive(),
         recovery="activate",
         rests=True,
     ),
 )
 
-GROUPS = (Group("Lifecycle", (*(_row(*moment) for moment in MOMENTS), *_INACTIVE_ROWS)),)
+_SHUTDOWNS = (
+    *(_shutdown_row(when, reach) for when, reach, *_ in MOMENTS),
+    _shutdown_row("while inactive", _while_inactive(nothing)),
+    _shutdown_row("while unconfigured", _while_inactive(lambda rig: rig.change("cleanup"))),
+)
+
+GROUPS = (
+    Group("Lifecycle", (*(_row(*moment) for moment in MOMENTS), *_INACTIVE_ROWS)),
+    Group("Shutdown", _SHUTDOWNS),
+)

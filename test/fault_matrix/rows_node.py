@@ -27,6 +27,7 @@ STOPPED_S, STARVED_S = 2.0, 3.0
 def _sleep_node(rig: Rig) -> None:
     stopped_ns = rig.send("policy", signal.SIGSTOP)
     rig.wait(lambda: time.monotonic_ns() > stopped_ns + STOPPED_S * 1e9, "2 s of sleep")
+    rig.wait_for_rest()
     rig.send("policy", signal.SIGCONT)
 
 
@@ -40,11 +41,11 @@ def _restart(rig: Rig) -> None:
     rig.start_policy()
 
 
-def _ended_well(rig: Rig, moment: Moment) -> Seen:
+def _ended_well(rig: Rig, moment: Moment, words: tuple[str, ...]) -> Seen:
     """The process ends with 0 and the arm is at rest."""
     child = rig.bringup.children.pop("policy")
     assert child.wait(15.0) == 0
-    return rests(rig, moment)
+    return rests(rig, moment, words)
 
 
 def _change_parameters(rig: Rig) -> None:
@@ -62,6 +63,7 @@ _NODE = (
         lambda rig: rig.instruct(OTHER_INSTRUCTION),
         lambda rig: rig.instruct(INSTRUCTION),
         expect="controlled stop, and the next episode",
+        words=("episode",),
         observe=new_episode,
         short=True,
     ),
@@ -71,6 +73,7 @@ _NODE = (
         _change_parameters,
         lambda rig: rig.set_parameter("execute_steps", 8),
         expect="none",
+        silent=True,
         observe=goes_on,
         short=True,
     ),
@@ -79,7 +82,10 @@ _NODE = (
         "SIGSTOP, SIGCONT",
         _sleep_node,
         expect="pause (replay_starvation), the tail meanwhile",
-        observe=passes("paused", "replay thread"),
+        words=("replay thread",),
+        observe=passes("paused"),
+        over=True,
+        tail=True,
         short=True,
     ),
     Fault(
@@ -87,6 +93,7 @@ _NODE = (
         "every core busy for 3 s",
         _starve,
         expect="a pause at most (replay_starvation, stream_age)",
+        words=("replay thread", "newest sample", "no chunk left to play", "no answer for"),
         observe=endures,
     ),
     Fault(
@@ -95,6 +102,7 @@ _NODE = (
         lambda rig: rig.send("policy", signal.SIGTERM),
         _restart,
         expect="controlled stop, exit status 0",
+        silent=True,
         observe=_ended_well,
         recovery=RESTART,
         tail=True,
@@ -105,6 +113,7 @@ _NODE = (
         lambda rig: rig.send("policy", signal.SIGKILL),
         _restart,
         expect="the last window's tail, at rest within 1 s",
+        silent=True,
         observe=rests,
         recovery=RESTART,
         tail=True,
@@ -120,7 +129,8 @@ _CLOCK = (
         lambda rig: rig.inject("clock", "stop", into="robot"),
         lambda rig: rig.inject("clock", "none", into="robot"),
         "silent_clock",
-        observe=stands_still("/clock"),
+        words=("/clock",),
+        observe=stands_still,
         short=True,
     ),
     Fault(
@@ -130,7 +140,8 @@ _CLOCK = (
         lambda rig: rig.inject("clock", "none", into="robot"),
         "silent_clock",
         mode="",
-        observe=passes("stopping", "/clock"),
+        words=("/clock",),
+        observe=passes("stopping"),
         short=True,
     ),
     Fault(
@@ -139,7 +150,8 @@ _CLOCK = (
         lambda rig: rig.jump_clock(2.0),
         watch="clock_forward",
         mode="",
-        observe=passes("paused", "ahead"),
+        words=("ahead",),
+        observe=passes("paused"),
         short=True,
     ),
     Fault(
@@ -147,8 +159,11 @@ _CLOCK = (
         "/clock and all stamps 2 s back",
         lambda rig: rig.jump_clock(-2.0),
         watch="clock_backward",
+        expect="pause (clock_backward); one of the controller's cycles may be played twice",
         mode="",
-        observe=passes("paused", "went back"),
+        words=("went back",),
+        observe=passes("paused"),
+        doubled=True,
         short=True,
     ),
 )

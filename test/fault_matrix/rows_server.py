@@ -9,6 +9,7 @@ from fault_matrix.rig import Rig
 from fault_matrix.row import BUSY, Act, Fault, Group
 
 SERVER = "{server}"
+UNANSWERED = (SERVER, "no chunk left to play")
 
 
 def _answers(faults: str) -> Act:
@@ -48,6 +49,7 @@ def _swap_back(rig: Rig) -> None:
 def _spoilt(name: str, how: str, spec: str, watch: str, *words: str, **more: bool) -> Fault:
     """A row whose answers are spoilt by the faulty server from now on."""
     how = f"{how} (`gr00t-sidecar faulty --fault {spec}`)"
+    more["silent"] = not words  # an answer that became no chunk is counted, and no more
     return Fault(name, how, _answers(spec), _well, watch, words=words, **more)
 
 
@@ -75,6 +77,7 @@ PROCESS = (
         "SIGKILL and a new start at once",
         _restart,
         expect="a hold or a pause, at most (inference_deadline, sidecar_dead)",
+        words=UNANSWERED,
         observe=endures,
     ),
     Fault(
@@ -83,6 +86,7 @@ PROCESS = (
         _answers("late=300"),
         _well,
         expect="none: asked for in time",
+        silent=True,
         observe=goes_on,
     ),
     Fault(
@@ -99,6 +103,7 @@ PROCESS = (
         _answers("late=1800:1"),
         _well,
         expect="a hold or a pause, at most (inference_deadline, sidecar_dead)",
+        words=UNANSWERED,
         observe=endures,
     ),
     Fault(
@@ -133,23 +138,53 @@ NETWORK = (
 )
 
 ANSWERS = (
-    _spoilt("garbage", "random bytes", "garbage", "consecutive_failures", short=True),
+    _spoilt(
+        *("garbage", "random bytes", "garbage", "consecutive_failures"),
+        *("3 answers of the policy server refused in a row", "decode"),
+        short=True,
+    ),
     Fault(
         "garbage once",
         "one answer of random bytes",
         _answers("garbage:1"),
         _well,
         expect="drop (consecutive_failures counts it)",
-        observe=drops(),
+        silent=True,
+        observe=drops,
     ),
-    _spoilt("wrong shapes", "a column too many", "shape", "chunk_shape", short=True),
-    _spoilt("wrong keys", "a key left out", "keys", "chunk_shape"),
-    _spoilt("wrong horizon", "a step too few", "horizon", "chunk_shape", short=True),
+    _spoilt(
+        *("wrong shapes", "a column too many", "shape", "chunk_shape"),
+        *("got shape", "expected (horizon, width)"),
+        short=True,
+    ),
+    _spoilt("wrong keys", "a key left out", "keys", "chunk_shape", "action keys", "expects"),
+    _spoilt(
+        *("wrong horizon", "a step too few", "horizon", "chunk_shape"),
+        *("got shape (39,", "(40,"),
+        short=True,
+    ),
     _spoilt("NaN once", "one not-a-number in one answer", "nan:1", "non_finite"),
-    _spoilt("NaN", "not-a-number in each answer", "nan", "non_finite", worse=True, short=True),
-    _spoilt("infinity", "infinity in each answer", "inf", "non_finite", worse=True),
-    _spoilt("huge value once", "1e6 rad in one answer", "huge:1", "position_limit"),
-    _spoilt("huge values", "1e6 rad", "huge", "position_limit", worse=True, short=True),
+    _spoilt(
+        *("NaN", "not-a-number in each answer", "nan", "non_finite"),
+        *("nan in row", "fault at 2"),
+        worse=True,
+        short=True,
+    ),
+    _spoilt(
+        *("infinity", "infinity in each answer", "inf", "non_finite"),
+        *("inf in row", "fault at 2"),
+        worse=True,
+    ),
+    _spoilt(
+        *("huge value once", "1e6 rad in one answer", "huge:1", "position_limit"),
+        *("fr3_joint", "rad, limits"),
+    ),
+    _spoilt(
+        *("huge values", "1e6 rad", "huge", "position_limit"),
+        *("refused in a row", "fr3_joint", "rad, limits"),
+        worse=True,
+        short=True,
+    ),
     _spoilt("error text", "an error reply", "error", "consecutive_failures", "CUDA out of memory"),
     Fault(
         "no answer once",
@@ -157,6 +192,7 @@ ANSWERS = (
         _answers("drop:1"),
         _well,
         expect="a hold or a pause, at most (inference_deadline, sidecar_dead)",
+        words=UNANSWERED,
         observe=endures,
     ),
 )

@@ -16,11 +16,11 @@ import pytest
 from ros_fixtures import own_domain, spinning_node
 
 from fault_matrix.cable import Cable
-from fault_matrix.judge import Verdict, judge
-from fault_matrix.observe import Moment, Seen, now, observer_of
+from fault_matrix.judge import Span, Verdict, judge
+from fault_matrix.observe import Moment, Seen, now, observed
 from fault_matrix.rig import Rig
 from fault_matrix.row import RESET, Fault, Group
-from gr00t_ros.sim.record import load_record
+from gr00t_ros.sim.record import Record, load_record
 
 BEFORE_NS = 300_000_000
 SETTLED_NS = 100_000_000
@@ -32,7 +32,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one row. began, mended, ended: the robot's time, ns.
+    """What came of one row. began, injected, mended, freed, ended: the robot's time, ns.
+
+    Two each for what takes a while: injected and freed is when inject and mend were over.
 
     again_s: from the mending to motion. problem: what was not as it must be, empty if nothing.
     before: the problem of an earlier attempt.
@@ -41,7 +43,9 @@ class Outcome:
     fault: Fault
     seen: Seen | None = None
     began_ns: int = 0
+    injected_ns: int = 0
     mended_ns: int = 0
+    freed_ns: int = 0
     ended_ns: int = 0
     again_s: float | None = None
     refused: str = ""
@@ -104,7 +108,7 @@ def _run_on_one_stack(
         except pytest.fail.Exception as failure:  # of the bring-up: rows catch their own
             return [Outcome(faults[0], problem=f"the bring-up failed: {failure}")]
         record = load_record(folder / "record.npz")
-    return [judged(outcome, lambda *span: judge(record, *span)) for outcome in outcomes]
+    return [judged(outcome, record) for outcome in outcomes]
 
 
 def run_row(rig: Rig, fault: Fault) -> Outcome:
@@ -115,15 +119,16 @@ def run_row(rig: Rig, fault: Fault) -> Outcome:
             rig.wait_for_motion()
         moment = now(rig, time.monotonic_ns())
         fault.inject(rig)
-        outcome = replace(outcome, began_ns=moment.robot_ns)
+        outcome = replace(outcome, began_ns=moment.robot_ns, injected_ns=rig.robot_ns())
         return _after(rig, moment, outcome)
     except (pytest.fail.Exception, AssertionError) as failure:
-        return replace(outcome, problem=str(failure) or "failed", ended_ns=rig.robot_ns())
+        problem = f"{rig.dead()}{failure}" or "failed"
+        return replace(outcome, problem=problem, ended_ns=rig.robot_ns())
 
 
 def _after(rig: Rig, moment: Moment, outcome: Outcome) -> Outcome:
     fault = outcome.fault
-    seen = observer_of(fault)(rig, moment)
+    seen = observed(fault, rig, moment)
     refused = ""
     if fault.persists:
         answer = rig.reset()
@@ -131,6 +136,7 @@ def _after(rig: Rig, moment: Moment, outcome: Outcome) -> Outcome:
         refused = answer.message
     mended_ns, mended_s = rig.robot_ns(), time.monotonic()
     fault.mend(rig)
+    freed_ns = rig.robot_ns()
     if fault.way_back == RESET:
         rig.wait(lambda: rig.reset().success, "a reset after the mending")
     rig.wait_for_motion()
@@ -138,29 +144,43 @@ def _after(rig: Rig, moment: Moment, outcome: Outcome) -> Outcome:
         outcome,
         seen=seen,
         mended_ns=mended_ns,
+        freed_ns=freed_ns,
         ended_ns=rig.robot_ns(),
         again_s=time.monotonic() - mended_s,
         refused=refused,
     )
 
 
-def judged(outcome: Outcome, of: Callable[[int, int, int], Verdict]) -> Outcome:
+def judged(outcome: Outcome, record: Record) -> Outcome:
     """With what the record says; a row that went wrong is judged as far as it came."""
     if not outcome.began_ns:
         return outcome
     fault = outcome.fault
-    begin = outcome.mended_ns + SETTLED_NS if fault.jumps else outcome.began_ns - BEFORE_NS
-    verdict = of(begin, outcome.mended_ns or outcome.ended_ns, outcome.ended_ns)
+    rest_by_ns = outcome.injected_ns if fault.over else outcome.mended_ns or outcome.ended_ns
+    verdict = judge(record, spans(outcome), rest_by_ns, fault.doubled)
     rest_s = verdict.rest_s
-    if fault.jumps or not fault.must_rest or rest_s is None:
+    if not fault.must_rest or rest_s is None:
         rest_s = None
     else:
         rest_s -= BEFORE_NS / 1e9
     problems = [outcome.problem, verdict.problem]
-    if not outcome.problem and fault.must_rest and not fault.jumps:
+    if not outcome.problem and fault.must_rest:
         problems.append(_rest_problem(fault, rest_s))
     problem = "; ".join(filter(None, problems))
     return replace(outcome, verdict=replace(verdict, rest_s=rest_s), problem=problem)
+
+
+def spans(outcome: Outcome) -> list[Span]:
+    """What of the record has to be lawful: all of it, but for where the robot itself stepped."""
+    begin, end = outcome.began_ns - BEFORE_NS, outcome.ended_ns
+    if not outcome.fault.jumps:
+        return [(begin, end)]
+    edges = [begin, outcome.began_ns]
+    if outcome.injected_ns:
+        edges += [outcome.injected_ns + SETTLED_NS, outcome.mended_ns or end]
+    if outcome.freed_ns:
+        edges += [outcome.freed_ns + SETTLED_NS, end]
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
 
 
 def _rest_problem(fault: Fault, rest_s: float | None) -> str:
