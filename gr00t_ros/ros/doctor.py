@@ -24,6 +24,7 @@ from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.core.unsettled import open_marks, settled_names
 from gr00t_ros.core.watchdog import Finding
 from gr00t_ros.ros import doctor_rows as rows
+from gr00t_ros.ros import doctor_topics as topics
 from gr00t_ros.ros import parameters, settings
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.doctor_rows import FAIL, PASS, WARN, Row
@@ -99,16 +100,18 @@ class Doctor:
         checks, now_ns = self._checks, self._clock.now_ns()
         described = checks.limits.problems()
         commands = [problem for problem in checks.commands() if problem not in described]
+        states = [
+            (o.state_topic, checks.inputs.controller(o.name)) for o in self.embodiment.outputs
+        ]
         found = [
             *rows.failures("unsettled", map(str, self._open), "no question left in the file"),
             *rows.host(self.node, self._clock.simulated, max(self._late_s)),
             *rows.instruction(self.values.instruction),
             *self._server,
             *rows.failures("operator", _reasons(self._operator.findings()), "nothing stops it"),
-            *rows.streams(
-                checks.surroundings.reports(), checks.streams(now_ns), self.traffic.topics
-            ),
-            *rows.traffic(self.node, self.embodiment, self.traffic.topics),
+            *rows.streams(checks.surroundings.reports(), checks.streams(now_ns)),
+            *topics.traffic(self.node, self.embodiment, self.traffic.topics),
+            *topics.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
             *rows.controllers(checks.surroundings.controllers()),
             *rows.failures("command", commands, "read by the controllers and by nobody else's"),
             *rows.limits(checks.limits, described),

@@ -27,12 +27,14 @@ from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
+from gr00t_ros.core.buffer import Sample  # noqa: E402
 from gr00t_ros.core.errors import EmbodimentError  # noqa: E402
 from gr00t_ros.core.state import JointReading  # noqa: E402
 from gr00t_ros.ros import doctor_rows, qos  # noqa: E402
 from gr00t_ros.ros.controller_state import ControllerReading  # noqa: E402
 from gr00t_ros.ros.doctor import Doctor, doctors_node, report  # noqa: E402
 from gr00t_ros.ros.doctor_server import server  # noqa: E402
+from gr00t_ros.ros.doctor_topics import clocks  # noqa: E402
 from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.srv import InjectFault  # noqa: E402
@@ -325,7 +327,7 @@ def test_a_compressed_picture_is_measured_too(clinic, tmp_path):
     camera = clinic.node.create_publisher(CompressedImage, "/small", qos.COMMAND)
     timer = clinic.node.create_timer(0.05, lambda: camera.publish(CompressedImage(data=jpeg)))
     with admitted(clinic.domain, embodiment=file) as doctor:
-        found(doctor, "warn", "camera /small", "pictures are 40x50", "enlarged")
+        found(doctor, "warn", "topic /small", "pictures are 40x50", "enlarged")
     clinic.node.destroy_timer(timer)
     clinic.node.destroy_publisher(camera)
 
@@ -338,7 +340,25 @@ def test_a_distorted_picture_is_named(clinic, tmp_path):
     )
     file.write_text(square)
     with admitted(clinic.domain, embodiment=file) as doctor:
-        found(doctor, "warn", f"camera {CAMERA}", "180x320", "choose pad")
+        found(doctor, "warn", f"topic {CAMERA}", "180x320", "choose pad")
+
+
+@pytest.mark.parametrize(("behind_ms", "word"), [(70, "after"), (-70, "before")])
+def test_a_controller_on_another_clock_is_named(clinic, behind_ms, word):
+    """Whichever way; 10 ms old on this host's clock is none."""
+    now_ns = 9_000_000_000
+    for offset_ms, found in ((behind_ms, True), (0, False)):
+        stamp_ns = now_ns - (10 + offset_ms) * 1_000_000
+        sample = Sample(stamp_ns, 5 - 10_000_000, None)
+        rows = clocks(clinic.node, (("/a/state", sample), ("/b/state", None)), now_ns, 5)
+        assert bool(rows) == found
+        assert all(word in row.text and row.subject == "/a/state" for row in rows)
+
+
+def test_a_topic_that_is_well_tells_how_it_arrives(patient):
+    """Rate, delay, size, type, publisher and QoS."""
+    words = (CAMERA, " Hz, ", "ms after its stamp", "180x320", "sensor_msgs/msg/Image of ")
+    found(patient.doctor, "pass topic", *words, "gr00t_sim_relay", "reliable")
 
 
 def test_a_controller_with_further_joints_is_named():
