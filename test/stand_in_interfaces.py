@@ -25,6 +25,21 @@ UNITREE_HG = {
     "LowCmd": "uint8 mode_pr\nuint8 mode_machine\nMotorCmd[35] motor_cmd\nuint32[4] reserve\n"
     "uint32 crc\n",
 }
+CONTROL_MSGS = {
+    "GripperCommand": "float64 position\nfloat64 max_effort\n",
+    "GripperCommand.action": "GripperCommand command\n---\nfloat64 position\nfloat64 effort\n"
+    "bool stalled\nbool reached_goal\n---\nfloat64 position\nfloat64 effort\nbool stalled\n"
+    "bool reached_goal\n",
+    "ParallelGripperCommand.action": "sensor_msgs/JointState command\n---\n"
+    "sensor_msgs/JointState state\nbool stalled\nbool reached_goal\n---\n"
+    "sensor_msgs/JointState state\n",
+}
+FRANKA_MSGS = {
+    "GraspEpsilon": "float64 inner\nfloat64 outer\n",
+    "Grasp.action": "float64 width\nGraspEpsilon epsilon\nfloat64 speed\nfloat64 force\n---\n"
+    "bool success\nstring error\n---\n",
+    "Move.action": "float64 width\nfloat64 speed\n---\nbool success\nstring error\n---\n",
+}
 _CMAKE = """cmake_minimum_required(VERSION 3.21)
 project({package})
 foreach(part ament_cmake rosidl_cmake rosidl_generator_c rosidl_typesupport_c
@@ -32,7 +47,18 @@ foreach(part ament_cmake rosidl_cmake rosidl_generator_c rosidl_typesupport_c
     rosidl_typesupport_fastrtps_c rosidl_generator_py)
   find_package(${{part}} REQUIRED)
 endforeach()
-rosidl_generate_interfaces(${{PROJECT_NAME}} {files})
+foreach(part {dependencies})
+  find_package(${{part}} REQUIRED)
+endforeach()
+# wheels export include directories of the machine that built them
+get_property(imported DIRECTORY PROPERTY IMPORTED_TARGETS)
+list(FILTER imported INCLUDE REGEX "__rosidl_generator_py$")
+foreach(target IN LISTS imported)
+  get_target_property(directories ${{target}} INTERFACE_INCLUDE_DIRECTORIES)
+  list(FILTER directories EXCLUDE REGEX "^/opt/python/")
+  set_target_properties(${{target}} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${{directories}}")
+endforeach()
+rosidl_generate_interfaces(${{PROJECT_NAME}} {files} DEPENDENCIES {dependencies})
 """
 _PACKAGE = """<?xml version="1.0"?>
 <package format="3">
@@ -48,15 +74,23 @@ _PACKAGE = """<?xml version="1.0"?>
 """
 
 
-def build(folder: Path, package: str, messages: dict[str, str]) -> Path:
-    """The prefix under `folder` into which the messages of `package` were generated."""
+def build(folder: Path, package: str, definitions: dict[str, str], *dependencies: str) -> Path:
+    """The prefix under `folder` into which the interfaces of `package` were generated.
+
+    `definitions`: name of a message, or NAME.action -> its text.
+    """
     source, prefix = folder / package, folder / "install"
-    (source / "msg").mkdir(parents=True)
-    files = [f"msg/{name}.msg" for name in messages]
-    for name, definition in messages.items():
-        (source / "msg" / f"{name}.msg").write_text(definition)
+    files = {
+        f"action/{name}" if name.endswith(".action") else f"msg/{name}.msg": definition
+        for name, definition in definitions.items()
+    }
+    for file, definition in files.items():
+        (source / file).parent.mkdir(parents=True, exist_ok=True)
+        (source / file).write_text(definition)
     (source / "package.xml").write_text(_PACKAGE.format(package=package))
-    cmake = _CMAKE.format(package=package, files=" ".join(files))
+    cmake = _CMAKE.format(
+        package=package, files=" ".join(files), dependencies=" ".join(dependencies)
+    )
     (source / "CMakeLists.txt").write_text(cmake + "ament_package()\n")
     environment = dict(os.environ)
     paths = filter(None, [sys.prefix, environment.get("AMENT_PREFIX_PATH")])
@@ -94,4 +128,18 @@ def importable(prefix: Path) -> Iterator[None]:
 def unitree_hg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """unitree_hg.msg with LowCmd and MotorCmd, to the end of the session."""
     with importable(build(tmp_path_factory.mktemp("unitree_hg"), "unitree_hg", UNITREE_HG)):
+        yield
+
+
+_ACTION = ("action_msgs", "unique_identifier_msgs", "service_msgs", "builtin_interfaces")
+_STATES = ("std_msgs", "geometry_msgs", "sensor_msgs")
+
+
+@pytest.fixture(scope="session")
+def gripper_actions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """control_msgs and franka_msgs with the actions of grippers, to the end of the session."""
+    folders = tmp_path_factory.mktemp("control_msgs"), tmp_path_factory.mktemp("franka_msgs")
+    control = build(folders[0], "control_msgs", CONTROL_MSGS, *_ACTION, *_STATES)
+    franka = build(folders[1], "franka_msgs", FRANKA_MSGS, *_ACTION)
+    with importable(control), importable(franka):
         yield

@@ -31,8 +31,8 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 # The core in the order of the data: a file imports only files above it.
 CORE = (
-    "errors rotation turn schema scale framing limits output_types command streams state_sources "
-    "pose_limits pose_follower pose_output pose_course poses "
+    "errors rotation turn schema scale framing limits output_types gripper command "
+    "streams state_sources pose_limits pose_follower pose_output pose_course poses "
     "actions kinematics workspace unsettled embodiment "
     "modality fit buffer state observation "
     "chunk reference guard commands "

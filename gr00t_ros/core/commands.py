@@ -23,7 +23,10 @@ _HEARD = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CommandWindow:
-    """Values (N, C) float64 at stamp_ns + times_ns (N,), plan clock; the last row stays."""
+    """Values (N, C) float64 at stamp_ns + times_ns (N,), plan clock; the last row stays.
+
+    NaN: nothing was ever asked of it, and nothing is to be said.
+    """
 
     stamp_ns: int
     times_ns: NDArray[np.int64]
@@ -81,6 +84,7 @@ class Commands:
     def _following(self, chunk: ActionChunk, knot: int, value: Floats, lag_ns: int) -> Floats:
         times_ns = (knot + 1 + np.arange(self._knots)) * self._knot_ns - lag_ns
         targets, over = self._targets(chunk, times_ns)
+        value = np.where(np.isnan(value), targets[0], value)
         if over and np.array_equal(value, targets[-1]):
             self._chunk = None
         rows = [value]

@@ -20,16 +20,18 @@ class OutputType:
     """One row.
 
     carries: joints have a place in the plan; commands have a range and a rate, poses speeds and a
-    box. sender: the process
-    that plays the windows, empty where the robot's controller does it itself, tail included.
+    box. sender: the process that plays the windows, empty where the robot's controller does it
+    itself, tail included.
     widths: how many names an output has, empty for any number. velocities: zero at each stop and
-    at each window's end; all else stays where it is.
+    at each window's end; all else stays where it is. goals: sent to an action, on change alone;
+    the last goal stands whatever happens.
     """
 
     carries: Literal["joints", "commands", "poses"]
     sender: str = ""
     widths: tuple[int, ...] = ()
     velocities: bool = False
+    goals: bool = False
 
 
 OUTPUT_TYPES: Mapping[str, OutputType] = {
@@ -42,5 +44,9 @@ OUTPUT_TYPES: Mapping[str, OutputType] = {
     "twist_stamped": OutputType("commands", COMMAND_STREAMER, (3, 6), velocities=True),
     "float64": OutputType("commands", COMMAND_STREAMER, (1,)),
     "pose_stamped": OutputType("poses", COMMAND_STREAMER, (6, 7, 9)),
+    # control_msgs actions, in the gripper's unit; Franka's move and grasp, m between the fingers
+    "gripper_command": OutputType("commands", COMMAND_STREAMER, (1,), goals=True),
+    "parallel_gripper_command": OutputType("commands", COMMAND_STREAMER, (1,), goals=True),
+    "franka_gripper": OutputType("commands", COMMAND_STREAMER, (1,), goals=True),
 }
 """Output type, as the file has it -> its row."""

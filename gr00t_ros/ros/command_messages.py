@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
-from gr00t_ros.core.command import CommandOutput
-from gr00t_ros.core.pose_output import PoseOutput
+from gr00t_ros.core.embodiment import CommandOutput, Embodiment, PoseOutput
 from gr00t_ros.ros import qos
 
 Floats = NDArray[np.float64]
@@ -28,7 +27,12 @@ class MessageSender:
     problem = ""
 
     def __init__(
-        self, kind: type, build: Build, node: Node, output: CommandOutput | PoseOutput
+        self,
+        kind: type,
+        build: Build,
+        node: Node,
+        output: CommandOutput | PoseOutput,
+        robot: Embodiment,
     ) -> None:
         """`build` makes a `kind` of values, stamped where it has a header."""
         self._build, self._output = build, output

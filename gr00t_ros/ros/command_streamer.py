@@ -99,7 +99,7 @@ class CommandStreamer(Node):
             self, (JointTrajectory,), windows, raw=False, profile=qos.COMMAND
         )
         row = COMMAND_TYPES[output.type]
-        return _Stream(output, taken, row.player(output, robot), row.sender(self, output))
+        return _Stream(output, taken, row.player(output, robot), row.sender(self, output, robot))
 
     def _tick(self) -> None:
         now_ns, steady_ns = self._clock_of_plan.now_ns(), time.monotonic_ns()

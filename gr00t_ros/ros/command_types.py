@@ -26,6 +26,8 @@ from gr00t_ros.ros.command_messages import (
     twist_stamped,
 )
 from gr00t_ros.ros.command_player import CommandPlayer
+from gr00t_ros.ros.gripper_goals import FrankaGoals, GripperCommandGoals, ParallelGoals
+from gr00t_ros.ros.gripper_sender import GripperSender
 from gr00t_ros.ros.pose_player import PosePlayer
 from gr00t_ros.ros.trajectory import TrajectoryMessage
 
@@ -68,7 +70,7 @@ class CommandType:
     """A row: what plays the windows of an output of this type, and what sends its values."""
 
     player: Callable[[Any, Embodiment], Player]
-    sender: Callable[[Node, Any], Sender]
+    sender: Callable[[Node, Any, Embodiment], Sender]
 
 
 def _values(output: CommandOutput, robot: Embodiment) -> Player:
@@ -84,5 +86,8 @@ COMMAND_TYPES: Mapping[str, CommandType] = {
     "twist_stamped": CommandType(_values, partial(MessageSender, TwistStamped, twist_stamped)),
     "float64": CommandType(_values, partial(MessageSender, Float64, float64)),
     "pose_stamped": CommandType(_poses, partial(MessageSender, PoseStamped, pose_stamped)),
+    "gripper_command": CommandType(_values, partial(GripperSender, GripperCommandGoals)),
+    "parallel_gripper_command": CommandType(_values, partial(GripperSender, ParallelGoals)),
+    "franka_gripper": CommandType(_values, partial(GripperSender, FrankaGoals)),
 }
 """Every type of core/output_types.py whose sender is gr00t_command_streamer."""

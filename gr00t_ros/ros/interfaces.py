@@ -8,10 +8,10 @@ from typing import Any
 from gr00t_ros.core.errors import SettingsError
 
 
-def message_class(package: str, name: str, origin: str) -> Any:
-    """`package`.msg.`name`; raises SettingsError that names the package and where it comes from."""
+def message_class(package: str, name: str, origin: str, kind: str = "msg") -> Any:
+    """`package`.`kind`.`name`; raises SettingsError that names the package and its origin."""
     try:
-        module = importlib.import_module(f"{package}.msg")
+        module = importlib.import_module(f"{package}.{kind}")
     except ImportError as error:
         raise SettingsError(
             f"{package}: not installed here ({error}), expected the ROS 2 package of {origin}, "
@@ -19,5 +19,5 @@ def message_class(package: str, name: str, origin: str) -> Any:
         ) from error
     found = getattr(module, name, None)
     if found is None:
-        raise SettingsError(f"{package}: has no message {name}, expected that of {origin}")
+        raise SettingsError(f"{package}.{kind}: has no {name}, expected that of {origin}")
     return found

@@ -86,6 +86,7 @@ class Outputs:
             messages += [
                 (o.name, _values(o, commands.values[:, cols], times_ns, stamp))
                 for o, cols in self._commands
+                if not np.isnan(commands.values[:, cols]).any()
             ]
         for name, of_pose in poses.items():
             at_ns = of_pose.stamp_ns if window is None else window.stamp_ns
@@ -108,8 +109,18 @@ def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
     asked = {window_topic(output): _question(output) for output in embodiment.outputs}
     for output in (*embodiment.commands, *embodiment.poses):
         asked[window_topic(output)] = _question(output)
-        asked[output.topic] = "is the robot's own driver of it running?"
+        if not OUTPUT_TYPES[output.type].goals:
+            asked[output.topic] = "is the robot's own driver of it running?"
     return {str(node.resolve_topic_name(topic)): question for topic, question in asked.items()}
+
+
+def action_servers(node: Node, embodiment: Embodiment) -> dict[str, tuple[str, ...]]:
+    """Each gripper's output, and the actions that it needs, as `node` has them remapped."""
+    return {
+        output.name: tuple(str(node.resolve_topic_name(name)) for name in output.actions)
+        for output in embodiment.commands
+        if output.goals is not None
+    }
 
 
 def _question(output: Output | CommandOutput | PoseOutput) -> str:

@@ -34,6 +34,16 @@ def output_problems(node: Node, readers: Mapping[str, str], rivals: Rivals) -> l
     return found
 
 
+def server_problems(node: Node, servers: Mapping[str, Sequence[str]]) -> list[str]:
+    """Grippers whose action nobody serves; `servers`: outputs.action_servers."""
+    return [
+        f"output {output}: no server of action {action}: is the gripper's driver running?"
+        for output, actions in servers.items()
+        for action in actions
+        if not node.count_publishers(f"{action}/_action/status")
+    ]
+
+
 def _unfit(reading: Sequence[TopicEndpointInfo]) -> str:
     """Why windows reach none of these subscriptions, empty where they reach one."""
     reasons = []

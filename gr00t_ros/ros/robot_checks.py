@@ -18,9 +18,9 @@ from gr00t_ros.ros.controller_manager import ControllerManager, controllers_of
 from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.described_limits import DescribedLimits
 from gr00t_ros.ros.inputs import Inputs
-from gr00t_ros.ros.outputs import command_readers
+from gr00t_ros.ros.outputs import action_servers, command_readers
 from gr00t_ros.ros.parameters import Parameters
-from gr00t_ros.ros.readiness import output_problems
+from gr00t_ros.ros.readiness import output_problems, server_problems
 from gr00t_ros.ros.rivals import Rivals
 from gr00t_ros.ros.surroundings import Positions, Surroundings
 
@@ -37,6 +37,7 @@ class RobotChecks:
     controllers: ControllerParameters
     manager: ControllerManager
     limits: DescribedLimits
+    servers: Mapping[str, tuple[str, ...]]
 
     @staticmethod
     def of(
@@ -58,6 +59,7 @@ class RobotChecks:
             ControllerParameters(node, tuple(readers)),
             ControllerManager(node, values.controller_manager, controllers),
             DescribedLimits(node, robot),
+            {} if values.shadow else action_servers(node, robot),
         )
 
     def streams(self, now_ns: int) -> list[str]:
@@ -81,6 +83,7 @@ class RobotChecks:
         if not self.readers:
             return []
         problems = output_problems(self.node, self.readers, self.rivals)
+        problems += server_problems(self.node, self.servers)
         problems += [found.reason for found in self.manager.findings()]
         return problems + self.controllers.problems() + self.limits.problems()
 

@@ -1,5 +1,7 @@
 """The course of commands: inside range and rate, zero at each window's end and at each stop."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -164,3 +166,26 @@ def test_commands_that_are_no_numbers_or_too_few_are_refused():
         assert not verdict.accepted
         assert verdict.joints is None
         assert verdict.kind == "command"
+
+
+def test_of_what_nobody_knows_where_it_is_nothing_is_said_before_the_first_value():
+    """A gripper neither opens nor closes on a guess; then each value holds at once, and stays."""
+    gripper = replace(
+        LIMITS,
+        start=np.array([0.0, np.nan]),
+        rate=np.array([1.0, 1e9]),
+        lower=np.array([-0.5, 0.0]),
+    )
+    commands = Commands(gripper, KNOT_NS, HORIZON_NS)
+    commands.stop()
+    assert commands.window(0, 0) is None
+    one = chunk([[0.3, 0.08]] * 4 + [[0.3, 0.0]] * 40)
+    commands.follow(one, one.commands)
+    commands.stop()
+    assert np.isnan(commands.window(0, 0).values[:, 1]).all(), "it was never asked"
+    commands.follow(one, one.commands)
+    window = commands.window(KNOT_NS, 0)
+    assert window.values[0, 1] == 0.08
+    assert window.values[-1, 1] == 0.0
+    commands.stop()
+    assert commands.window(2 * KNOT_NS, 0).values.tolist() == [[0.0, 0.08]]
