@@ -123,4 +123,6 @@ def embodiment(cameras: int) -> Embodiment:
         outputs=(),
         limits=None,  # type: ignore[arg-type]  # inputs do not look at limits
         source="bench",
+        commands=(),
+        command_limits=None,  # type: ignore[arg-type]
     )
