@@ -14,10 +14,12 @@ from tag_shapes import TagShapes
 
 from gr00t_ros.sidecar.strict import check_nested, check_widths
 
-REACH = 0.1
+REACH = 0.08
 """How far the last column of a key goes, in the key's own unit; the others less."""
 HASTE = 4.0
 """Chunks to the goal in one chunk's time: it is reached in a quarter of the first."""
+DELTA = 0.007
+"""Of the first key that is the motion of a step, in each step; the others more."""
 STARTS = {"base_height_command": 0.6}
 """Of keys that no state tells the present value of, 0 for others; they are constant."""
 
@@ -54,6 +56,10 @@ class TagPolicy:
 
     def _rows(self, key: str, width: int, state: Mapping[str, Any]) -> NDArray[np.float32]:
         shape = (1, self._shapes.horizon, width)
+        if key in self._shapes.deltas:
+            nth = 1 + self._shapes.deltas.index(key)
+            self.goals[key] = np.full(shape, nth * DELTA, np.float32)
+            return self.goals[key]
         if key not in state or state[key].shape[-1] != width:
             goal = np.full((1, 1, width), STARTS.get(key, 0.0), np.float32) + reach(width)
             return np.broadcast_to(self.goals.setdefault(key, goal), shape).copy()

@@ -18,7 +18,10 @@ SILENT = ("", "")
 
 @dataclass(frozen=True)
 class TagShapes:
-    """Keys in the server's order; `state` key -> width, `action` key -> (width, rep and type)."""
+    """Keys in the server's order; `state` key -> width, `action` key -> (width, rep and type).
+
+    `deltas`: action keys whose values are the motion of a step, whatever the server says of them.
+    """
 
     video: tuple[str, ...]
     state: Mapping[str, int]
@@ -26,6 +29,7 @@ class TagShapes:
     horizon: int
     language: str
     history: tuple[int, ...] = (0,)
+    deltas: tuple[str, ...] = ()
 
     def modality(self) -> ModalityConfig:
         """As the server announces it."""
@@ -68,7 +72,8 @@ _G1_STATE = {
 }
 _ACTION_TASK = "annotation.human.action.task_description"
 _XYZ, _RPY = {"x": 1, "y": 1, "z": 1}, {"roll": 1, "pitch": 1, "yaw": 1}
-_DELTAS = {key: (1, SILENT) for key in (*_XYZ, *_RPY, "gripper")}
+_SIX = (*_XYZ, *_RPY)
+_DELTAS = {key: (1, SILENT) for key in (*_SIX, "gripper")}
 _GR1 = {"left_arm": 7, "right_arm": 7, "left_hand": 6, "right_hand": 6, "waist": 3}
 
 TAGS: dict[str, TagShapes] = {
@@ -130,9 +135,15 @@ TAGS: dict[str, TagShapes] = {
         _DELTAS,
         16,
         _ACTION_TASK,
+        deltas=_SIX,
     ),
     "simpler_env_widowx": TagShapes(
-        ("image_0",), {**_XYZ, **_RPY, "pad": 1, "gripper": 1}, _DELTAS, 8, _ACTION_TASK
+        ("image_0",),
+        {**_XYZ, **_RPY, "pad": 1, "gripper": 1},
+        _DELTAS,
+        8,
+        _ACTION_TASK,
+        deltas=_SIX,
     ),
     "simpler_env_google": TagShapes(
         ("image",),
@@ -140,6 +151,7 @@ TAGS: dict[str, TagShapes] = {
         _DELTAS,
         8,
         _ACTION_TASK,
+        deltas=_SIX,
     ),
 }
 _SO_ARM = TagShapes(

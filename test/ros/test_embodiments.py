@@ -28,7 +28,7 @@ from gr00t_ros.core.embodiment import CommandOutput, parse  # noqa: E402
 from gr00t_ros.sidecar.server import PolicyServer  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "config" / "embodiments"
-SHORT = ("real_g1",)
+SHORT = ("libero_panda", "real_g1", "so101")
 FILES = [
     pytest.param(path, id=path.stem, marks=[] if path.stem in SHORT else [pytest.mark.soak])
     for path in sorted(FOLDER.glob("*.yaml"))
@@ -77,10 +77,12 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(processes, ros
     shapes = shapes_of(robot.robot, robot.tag)
     rig = Rig(processes, ros_node)
     puppet = Puppet(ros_node, robot)
-    node = {"embodiment": path, **PATIENT}
+    # half a chunk is played before the next is asked for: the shortest has 8 steps
+    node = {"embodiment": path, "execute_steps": min(8, robot.action_horizon // 2), **PATIENT}
     questions = [mark.path for mark in robot.unsettled]
     if questions:
         rig.start_policy(**node)
+        rig.wait_for_mode("unconfigured")
         assert not rig.change("configure")
         rig.wait_for_status(
             lambda s: all(question in s.reason for question in questions), "every open question"
@@ -93,6 +95,7 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(processes, ros
         streamer = ("--ros-args", "-p", f"embodiment:={path}")
         processes.start("-m", "gr00t_ros.ros.command_streamer", *streamer, name="streamer")
     rig.start_policy(**node)
+    rig.wait_for_mode("unconfigured")
     assert rig.change("configure")
     flat, key = robot.tag in FLAT, list(shapes.action)[-1]
     with serving(TagPolicy(wider(shapes, key)), rig.port, flat):
