@@ -6,7 +6,7 @@ interpolation_policy.py, run_g1_control_loop.py. Knows no message, topic and clo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +20,32 @@ SAME_CLOCK_NS = 200_000_000
 apart. Two hosts' clocks count from their own boots."""
 
 
-def goal(position: NDArray[np.float64], monotonic_ns: int) -> dict[str, object]:
+def goal(
+    position: NDArray[np.float64],
+    monotonic_ns: int,
+    walk: Sequence[float] | None = None,
+    height_m: float | None = None,
+) -> dict[str, object]:
     """What is sent at monotonic_ns of the robot host's clock: plain lists and numbers.
 
-    position: (N,) rad, the upper body's joints in the receiver's order. Walking and height are
-    left out: the receiver then stands or is driven by its keyboard.
+    position: (N,) rad, the upper body's joints in the receiver's order. walk: x, y (m/s) and about
+    z (rad/s). Where both are None they are left out, and its keyboard walks the robot; with either
+    the receiver stops walking by itself when no goal came for 1 s.
     Raises ValueError for what is not finite.
     """
-    if not np.isfinite(position).all():
-        raise ValueError(f"got {position}, expected finite numbers")
-    return {
+    content: dict[str, object] = {
         "target_upper_body_pose": position.tolist(),
         "target_time": (monotonic_ns + LEAD_NS) / 1e9,
         "timestamp": monotonic_ns / 1e9,
     }
+    if walk is not None:
+        content["navigate_cmd"] = list(walk)
+    if height_m is not None:
+        content["base_height_command"] = height_m
+    numbers = [*position, *(walk or ()), 0.0 if height_m is None else height_m]
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"got {content}, expected finite numbers")
+    return content
 
 
 def another_clock(status: Mapping[object, object], monotonic_ns: int) -> str:

@@ -11,9 +11,10 @@ import time
 from typing import Protocol
 
 import numpy as np
+from geometry_msgs.msg import Twist
 from numpy.typing import NDArray
 from rclpy.node import Node
-from std_msgs.msg import ByteMultiArray, Float64MultiArray
+from std_msgs.msg import ByteMultiArray, Float64, Float64MultiArray
 
 from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.core.low_cmd import ArmCommand, ArmWeight, Gains
@@ -30,6 +31,8 @@ WBC_STATUS = "/ControlPolicy/lower_body_policy_status"
 """Where GR00T-WholeBodyControl's loop tells its monotonic time, at 50 Hz."""
 _STATUS_NS = 500_000_000  # an older status says nothing of who reads the goals now
 _MAX_STATUS_BYTES = 4096
+_WALK_NS = 200_000_000  # a base is not walked on by an older velocity
+_STANDS = (0.0, 0.0, 0.0)
 
 
 class Points(Protocol):
@@ -121,7 +124,9 @@ class LowCmdPoints:
 class WbcPoints:
     """GR00T-WholeBodyControl: goals by the monotonic clock of the robot's own computer.
 
-    Nothing is sent while the robot's status does not prove that this is that computer.
+    Nothing is sent while the robot's status does not prove that this is that computer. Velocities
+    and height of the base go along as gr00t_command_streamer sends them; without a fresh velocity
+    the base stands.
     """
 
     holds_first = False
@@ -132,13 +137,17 @@ class WbcPoints:
         self._goals = node.create_publisher(ByteMultiArray, settings.command_topic, qos.COMMAND)
         self._status = PulledSubscription(node, (ByteMultiArray,), WBC_STATUS, raw=False)
         self._refused, self._told_ns = f"host: nothing on {WBC_STATUS} yet", 0
+        self._walks = _pulled(node, Twist, settings.walk_topic)
+        self._heights = _pulled(node, Float64, settings.height_topic)
+        self._walk, self._walked_ns, self._height_m = _STANDS, 0, None
         self.topic = self._goals.topic_name
 
     def send(self, position: Positions, steady_ns: int) -> None:
         """One goal, unless another host's clock would read its time."""
         if self.refuses(steady_ns):
             return
-        content = encode(goal(position, time.monotonic_ns()), "msgpack_numpy")
+        walk, height_m = self._base(steady_ns)
+        content = encode(goal(position, time.monotonic_ns(), walk, height_m), "msgpack_numpy")
         self._goals.publish(ByteMultiArray(data=[bytes([byte]) for byte in content]))
 
     def refuses(self, steady_ns: int) -> str:
@@ -155,6 +164,25 @@ class WbcPoints:
 
     def release(self, steady_ns: int) -> None:
         """Nothing was taken: the receiver holds its last goal."""
+
+    def _base(self, steady_ns: int) -> tuple[tuple[float, ...] | None, float | None]:
+        """What goes along: velocities, zero where the newest are old, and the height told last."""
+        message = self._walks.take() if self._walks else None
+        if message is not None:
+            self._walk = (message.linear.x, message.linear.y, message.angular.z)
+            self._walked_ns = steady_ns
+        message = self._heights.take() if self._heights else None
+        if message is not None:
+            self._height_m = message.data
+        fresh = steady_ns - self._walked_ns < _WALK_NS
+        walk = (self._walk if fresh else _STANDS) if self._walks else None
+        return walk, self._height_m
+
+
+def _pulled(node: Node, kind: type, topic: str) -> PulledSubscription | None:
+    if not topic:
+        return None
+    return PulledSubscription(node, (kind,), topic, raw=False, profile=qos.COMMAND)
 
 
 def _judged(message: ByteMultiArray) -> str:

@@ -23,6 +23,8 @@ class StreamerSettings:
     command_type: str  # a key of points.POINTS
     stiffness: tuple[float, ...]
     damping: tuple[float, ...]
+    walk_topic: str
+    height_topic: str
     rate_hz: int
     max_jump_rad: float
     realtime_priority: int
@@ -37,6 +39,10 @@ COMMAND_TYPES = ("float64_multi_array", "unitree_low_cmd", "wbc_upper_body")
 _GAINS = {
     "stiffness": "unitree_low_cmd: stiffness of each joint, N m/rad",
     "damping": "unitree_low_cmd: damping of each joint, N m s/rad",
+}
+_TOPICS = {
+    "walk_topic": "wbc_upper_body: the base's Twist that goes along in each goal; empty: none does",
+    "height_topic": "wbc_upper_body: the base's height, a Float64, as walk_topic",
 }
 _OPTIONAL: dict[str, tuple[int | float, int | float, int | float, str]] = {
     # name: default, least, most, meaning
@@ -56,10 +62,14 @@ def declare_settings(node: Node) -> StreamerSettings:
     for name, meaning in _GAINS.items():
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
         node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor)
+    for name, meaning in _TOPICS.items():
+        descriptor = ParameterDescriptor(description=meaning, read_only=True)
+        node.declare_parameter(name, "", descriptor)
     for name, (default, low, high, meaning) in _OPTIONAL.items():
         node.declare_parameter(name, default, _ranged(default, low, high, meaning))
     names = [field.name for field in fields(StreamerSettings) if field.name not in _GAINS]
-    values = {name: _value(node, name) for name in names}
+    values = {name: _value(node, name) for name in names if name not in _TOPICS}
+    values |= {name: str(node.get_parameter(name).value) for name in _TOPICS}
     joints = tuple(values.pop("joints"))
     if values["command_type"] not in COMMAND_TYPES:
         got = values["command_type"]

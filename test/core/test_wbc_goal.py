@@ -21,6 +21,16 @@ def test_a_goal_is_the_pose_and_the_time_at_which_it_is_to_be_reached():
         goal(np.array([math.nan]), NOW_NS)
 
 
+def test_walking_and_height_go_along_where_they_are_commanded():
+    """In the same message: of two the receiver reads the last one alone."""
+    content = goal(np.zeros(2), NOW_NS, (0.1, 0.0, -0.2), 0.72)
+    assert content["navigate_cmd"] == [0.1, 0.0, -0.2]
+    assert content["base_height_command"] == 0.72
+    for walk, height_m in (((0.1, math.inf, 0.0), None), (None, math.nan)):
+        with pytest.raises(ValueError, match="finite"):
+            goal(np.zeros(2), NOW_NS, walk, height_m)
+
+
 @pytest.mark.parametrize("late_s", [0.0, -0.02, -0.19, 0.001])
 def test_a_status_by_the_same_clock_is_recognised_though_it_was_under_way(late_s):
     """50 Hz and the way through DDS are no second host."""

@@ -14,8 +14,9 @@ from stand_in_interfaces import unitree_hg  # noqa: F401
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from geometry_msgs.msg import Twist, Vector3
 from sensor_msgs.msg import JointState
-from std_msgs.msg import ByteMultiArray
+from std_msgs.msg import ByteMultiArray, Float64
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.core.low_cmd import checksum
@@ -133,8 +134,11 @@ def _without_crc(message):
 
 
 def test_whole_body_goals_are_sent_only_where_the_robots_clock_is_this_hosts(ros_node, processes):
-    """Nothing by another clock; then goals 40 ms ahead, the last one held."""
-    bench = Bench(ros_node, processes, "wbc_upper_body", ByteMultiArray)
+    """Nothing by another clock; then goals 40 ms ahead, the last one held, a base that stands."""
+    base = ("walk_topic:=/cmd_vel", "height_topic:=/base_height")
+    bench = Bench(ros_node, processes, "wbc_upper_body", ByteMultiArray, *base)
+    walks = ros_node.create_publisher(Twist, "/cmd_vel", COMMAND)
+    heights = ros_node.create_publisher(Float64, "/base_height", COMMAND)
     status = ros_node.create_publisher(ByteMultiArray, WBC_STATUS, 1)
     ahead_s = [5000.0]
 
@@ -157,6 +161,19 @@ def test_whole_body_goals_are_sent_only_where_the_robots_clock_is_this_hosts(ros
         lambda: np.allclose([g["target_upper_body_pose"] for g in goals()[-20:]], GOAL),
         "the goal, held",
     )
+    assert goals()[-1]["navigate_cmd"] == [0.0, 0.0, 0.0]
+    assert "base_height_command" not in goals()[-1]
+    wait_until(
+        lambda: (
+            walks.publish(Twist(linear=Vector3(x=0.25), angular=Vector3(z=-0.5)))
+            or heights.publish(Float64(data=0.7))
+            or goals()[-1].get("base_height_command") == 0.7
+            and [0.25, 0.0, -0.5] in [g["navigate_cmd"] for g in goals()[-20:]]
+        ),
+        "velocities and height in the goals",
+    )
+    wait_until(lambda: not any(goals()[-1]["navigate_cmd"]), "a base that stands when nobody walks")
+    assert goals()[-1]["base_height_command"] == 0.7
     ahead = {round((g["target_time"] - g["timestamp"]) * 1e9) for g in goals()}
     assert all(abs(each - LEAD_NS) < 1000 for each in ahead)
     assert 0.0 <= time.monotonic() - goals()[-1]["timestamp"] < 20.0
