@@ -34,7 +34,8 @@ from gr00t_ros.ros import doctor_rows, qos  # noqa: E402
 from gr00t_ros.ros.controller_state import ControllerReading  # noqa: E402
 from gr00t_ros.ros.doctor import Doctor, doctors_node, report  # noqa: E402
 from gr00t_ros.ros.doctor_server import server  # noqa: E402
-from gr00t_ros.ros.doctor_topics import clocks  # noqa: E402
+from gr00t_ros.ros.doctor_topics import clocks, traffic  # noqa: E402
+from gr00t_ros.ros.traffic import Topic  # noqa: E402
 from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.srv import InjectFault  # noqa: E402
@@ -357,8 +358,14 @@ def test_a_controller_on_another_clock_is_named(clinic, behind_ms, word):
 
 def test_a_topic_that_is_well_tells_how_it_arrives(patient):
     """Rate, delay, size, type, publisher and QoS."""
-    words = (CAMERA, " Hz, ", "ms after its stamp", "180x320", "sensor_msgs/msg/Image of ")
-    found(patient.doctor, "pass topic", *words, "gr00t_sim_relay", "reliable")
+    times_ns = [number * 33_333_333 for number in range(9)]
+    camera = Topic(CAMERA, 30.0, size_px=(180, 320))
+    camera.steady_ns.extend(times_ns)
+    camera.stamps_ns.extend(times_ns)
+    camera.ros_ns.extend(ns + 4_000_000 for ns in times_ns)
+    (row,) = traffic(patient.node, patient.doctor.embodiment, {CAMERA: camera})
+    arrives = "30.0 Hz, 4 ms after its stamp, 180x320, sensor_msgs/msg/Image of gr00t_sim_relay"
+    assert (row.level, row.subject, row.text) == ("pass", CAMERA, f"{arrives}, reliable")
 
 
 def test_a_controller_with_further_joints_is_named():
