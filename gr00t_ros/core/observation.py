@@ -140,10 +140,14 @@ def refuse(gaps: Gaps) -> NoReturn:
 
 
 def anchor_stream(embodiment: Embodiment) -> StateStream:
-    """The state stream whose sample stamps the observation: that of most commanded joints."""
+    """The state stream whose sample stamps the observation: that of what is commanded most.
+
+    A stream counts with its commanded joints, or as the six axes of a commanded pose.
+    """
     commanded = set(embodiment.joint_names)
+    poses = {output.pose for output in embodiment.poses}
     streams = [stream for stream in embodiment.state if stream.topics]
-    return max(streams, key=lambda s: len(commanded.intersection(s.names)))
+    return max(streams, key=lambda s: 6 if s.key in poses else len(commanded.intersection(s.names)))
 
 
 def content(samples: Sequence[Sample]) -> object:

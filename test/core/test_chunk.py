@@ -87,6 +87,19 @@ def test_a_scale_without_threshold_keeps_what_lies_between():
     np.testing.assert_allclose(joints[:, 7], np.linspace(0.2, 0.8, 40), atol=1e-7)
 
 
+def test_a_range_that_runs_downwards_is_led_back_to_the_joint():
+    """0.085 m open .. 0 closed to radians; a threshold gives its larger or smaller end."""
+    gripper = {"output": "gripper", "scale": [0.0, 0.8], "range": [0.085, 0.0], "unit": "m"}
+    open_m = np.linspace(0.085, 0.0, 40, dtype=np.float32)[:, None]
+    robot = parse(dict(VALID, action=dict(VALID["action"], gripper_position=gripper)), "r.yaml")
+    joints = chunk_of(reply(gripper_position=open_m), robot).joints
+    np.testing.assert_allclose(joints[:, 7], np.linspace(0.0, 0.8, 40), atol=1e-6)
+    gripper["threshold"] = 0.04
+    robot = parse(dict(VALID, action=dict(VALID["action"], gripper_position=gripper)), "r.yaml")
+    joints = chunk_of(reply(gripper_position=open_m), robot).joints
+    np.testing.assert_array_equal(joints[:, 7], np.where(open_m[:, 0] > 0.04, 0.0, 0.8))
+
+
 def test_the_server_s_values_are_kept_apart_from_the_buffers_they_came_in():
     """A reply decoded as a view may be overwritten by the next one; the chunk may not."""
     action = reply()

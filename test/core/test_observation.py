@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -121,6 +122,13 @@ def test_a_state_with_history_has_its_rows_oldest_first():
 def test_the_anchor_is_the_state_of_most_commanded_joints():
     """A gripper on a topic of its own does not stamp the arm's observation."""
     assert anchor_stream(ROBOT).key == "joint_position"
+
+
+def test_a_commanded_pose_stamps_the_observation_before_a_gripper():
+    """The server undoes relative poses against the pose that is sent."""
+    gripper, pose = replace(ROBOT.outputs[1]), SimpleNamespace(pose="eef_9d")
+    assert anchor_stream(replace(ROBOT, outputs=(gripper,), poses=(pose,))).key == "eef_9d"
+    assert anchor_stream(replace(ROBOT, outputs=(gripper,))).key == "gripper_position"
 
 
 def test_a_topic_without_buffer_or_samples_is_a_gap_of_each_of_its_keys():
