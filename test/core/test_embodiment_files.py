@@ -26,6 +26,16 @@ def test_every_file_parses(path):
     assert robot.source == path.name
 
 
+def test_the_template_is_a_robot():
+    """Nothing in it is refused, and it shows every kind of source and of camera option."""
+    path = FOLDER.parent / "embodiment_template.yaml"
+    mapping = yaml.safe_load(path.read_text())
+    robot = parse(mapping, path.name)
+    assert [s.source for s in robot.state] == ["joints", "joints", "pose", "imu", "constant"]
+    assert set(mapping["video"]["front"]) > {"crop", "rotate", "flip_horizontal", "flip_vertical"}
+    assert robot.workspace is not None and robot.commands and robot.unsettled == ()
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_joint_may_move_both_ways_wherever_it_may_be(path):
     """Inside its margins, a joint's position-dependent velocity limit never closes to nothing."""
