@@ -17,6 +17,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
 from bench import camera_publisher as source
+from gr00t_ros.core.command import NO_COMMANDS
 from gr00t_ros.core.embodiment import Embodiment, StateStream, VideoStream
 from gr00t_ros.core.observation import ObservationSettings
 from gr00t_ros.ros import qos
@@ -124,5 +125,5 @@ def embodiment(cameras: int) -> Embodiment:
         limits=None,  # type: ignore[arg-type]  # inputs do not look at limits
         source="bench",
         commands=(),
-        command_limits=None,  # type: ignore[arg-type]
+        command_limits=NO_COMMANDS,
     )

@@ -1,5 +1,7 @@
 """What a tick of the replay costs, and how punctual windows and streamed points are under load.
 
+The tick alone, and with all watches on over real topics.
+
 Windows at 50 Hz: the node's replay thread against a naive executor timer, in slices of random
 order. Points at 200 Hz: the real gr00t_streamer in its process, against a bare loop on absolute
 deadlines beside it, in the same seconds. All the time three 30 Hz VGA cameras are read and a policy
@@ -24,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import camera, replay_tick
+from bench import camera, replay_tick, replay_watches
 from bench.motion_scenarios import LIMITS, MS
 from bench.paired import Report, Target, interleave
 from bench.replay_child import PERIOD_NS
@@ -54,12 +56,17 @@ class Jitter:
 def run(seconds: float = 60.0) -> Report:
     """Measure both; `seconds` of each variant."""
     costs = [replay_tick.measure(joints) for joints in (7, 43)]
+    watched = [replay_watches.measure(joints) for joints in (7, 43)]
     priority = PRIORITY if _fifo_permitted() else 0
     jitters, answers = _measure(max(1, round(seconds / SLICE_S)), min(seconds, SLICE_S), priority)
     by_name = {jitter.loop: jitter for jitter in jitters}
     targets = [
         Target(f"tick of {cost.joints} joints, median ms", cost.median_ms, limit)
         for cost, limit in zip(costs, (2.0, 4.0), strict=True)
+    ]
+    targets += [
+        Target(f"tick with all watches, {cost.robot}, median ms", cost.median_ms, limit)
+        for cost, limit in zip(watched, (2.0, 4.0), strict=True)
     ]
     ratios = {
         "windows p99, thread / naive timer": _p99(by_name, "windows, thread", "windows, naive"),
@@ -76,12 +83,17 @@ def run(seconds: float = 60.0) -> Report:
     ]
     figures = {
         "ticks": [asdict(cost) for cost in costs],
+        "watched_ticks": [asdict(cost) for cost in watched],
         "jitter": [asdict(jitter) for jitter in jitters],
         "ratios": ratios,
         "sched_fifo": bool(priority),
         "answers": answers,
     }
-    lines = (*_cost_lines(costs), *_jitter_lines(jitters, ratios, priority, answers))
+    lines = (
+        *_cost_lines(costs),
+        *_watched_lines(watched),
+        *_jitter_lines(jitters, ratios, priority, answers),
+    )
     return Report("replay", lines, figures, tuple(targets))
 
 
@@ -170,6 +182,16 @@ def _cost_lines(costs: Sequence[replay_tick.TickCost]) -> Iterator[str]:
         yield (
             f"{cost.joints:>8}{cost.knots:>8.0f}{cost.median_ms:>9.2f}{cost.p99_ms:>9.2f}"
             f"{cost.after_merge_ms:>15.2f}{cost.merge_ms:>9.2f}"
+        )
+
+
+def _watched_lines(costs: Sequence[replay_watches.WatchedCost]) -> Iterator[str]:
+    yield f"one tick with all watches on, {replay_watches.TICKS} of them at 50 Hz, ms"
+    yield f"{'robot':>14}{'joints':>8}{'watches':>9}{'median':>9}{'p99':>9}{'merge':>9}"
+    for cost in costs:
+        yield (
+            f"{cost.robot:>14}{cost.joints:>8}{cost.watches_ms:>9.2f}{cost.median_ms:>9.2f}"
+            f"{cost.p99_ms:>9.2f}{cost.merge_ms:>9.2f}"
         )
 
 

@@ -25,9 +25,9 @@ TIMES: list[int] = []
 class Stamped(Streamer):
     """Notes when it streams; else the streamer itself."""
 
-    def _stream(self, now_ns: int) -> None:
+    def _stream(self, now_ns: int, steady_ns: int) -> None:
         TIMES.append(time.monotonic_ns())
-        super()._stream(now_ns)
+        super()._stream(now_ns, steady_ns)
 
 
 def _bare(priority: int) -> None:

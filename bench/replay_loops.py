@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -52,10 +53,10 @@ class Stamped(Outputs):
         super().__init__(node, replace(embodiment(CAMERAS), outputs=(ARM,), limits=LIMITS))
         self.times_ns: list[int] = []
 
-    def publish(self, window: Window, offset_ns: int) -> None:
+    def publish(self, window: Window | None, offset_ns: int, *others: Any) -> None:
         """Note the time, then send."""
         self.times_ns.append(time.monotonic_ns())
-        super().publish(window, offset_ns)
+        super().publish(window, offset_ns, *others)
 
 
 class Healthy:

@@ -1,0 +1,235 @@
+"""What one tick costs with every watch on: inputs over real topics, watches, session, window.
+
+One node in one thread at the node's own 50 Hz; publishing, pulling and merging are other threads'
+and are not counted. A run in which a watch has anything to say is no measurement and is refused.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from sensor_msgs.msg import Image, JointState
+
+from bench.paired import percentile
+from bench.replay_tick import STEP_NS, STEPS
+from gr00t_ros.core.chunk import ActionChunk
+from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.core.limits import JointLimits
+from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.observation import ObservationSettings
+from gr00t_ros.core.replay import Replay, ReplaySettings
+from gr00t_ros.core.session import Session
+from gr00t_ros.core.session_settings import SessionSettings
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.controller_manager import ControllerManager
+from gr00t_ros.ros.controller_state import STATE_TYPES
+from gr00t_ros.ros.inputs import Inputs
+from gr00t_ros.ros.operator_watches import OperatorWatches
+from gr00t_ros.ros.outputs import to_time
+from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
+from gr00t_ros.ros.rivals import Rivals
+from gr00t_ros.ros.running_watches import RunningWatches
+from gr00t_ros.ros.surroundings import Surroundings
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+
+VALUES = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
+SETTINGS = ReplaySettings()
+HOME = (0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4)
+TICKS, WARM_UP, MERGE_EVERY = 200, 40, 25
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedCost:
+    """Milliseconds: of the watches, of the tick with them, of a merge with its box; medians."""
+
+    robot: str
+    joints: int
+    watches_ms: float
+    median_ms: float
+    p99_ms: float
+    merge_ms: float
+
+
+class Robot:
+    """Publishes what a robot tells: it does what it is commanded, and its pictures change."""
+
+    def __init__(self, node: Node, embodiment: Embodiment) -> None:
+        self._node, self._robot = node, embodiment
+        self._frames = np.random.default_rng(0).integers(60, 200, (2, 180, 320, 3), dtype=np.uint8)
+        self._count = 0
+        topics: dict[str, tuple[Any, Any]] = {v.topic: (Image, None) for v in embodiment.video}
+        for state in embodiment.state:
+            topics[state.topic] = (PoseStamped if state.source == "pose" else JointState, None)
+        for output in embodiment.outputs:
+            topics[output.state_topic] = (STATE_TYPES[0], output)
+        self._publishers = [
+            (kind, output, node.create_publisher(kind, topic, qos.SENSOR))
+            for topic, (kind, output) in topics.items()
+        ]
+
+    def tell(self, position: np.ndarray) -> None:
+        """One message on every topic, stamped now; the next frame."""
+        stamp = to_time(self._node.get_clock().now().nanoseconds)
+        at = dict(zip(self._robot.joint_names, position.tolist(), strict=True))
+        for kind, output, publisher in self._publishers:
+            message = kind()
+            message.header.stamp = stamp
+            if kind is Image:
+                frame = self._frames[self._count % 2]
+                message.height, message.width, message.step = 180, 320, 960
+                message.encoding, message.data = "rgb8", frame.tobytes()
+            elif kind is JointState:
+                message.name, message.position = list(at), list(at.values())
+            elif kind is PoseStamped:
+                message.header.frame_id = "fr3_link0"
+                message.pose.position.x, message.pose.position.z = 0.5, 0.5
+            else:
+                message.joint_names = list(output.names)
+                positions = [at[name] for name in output.names]
+                message.reference.positions = message.feedback.positions = positions
+                message.speed_scaling_factor = 1.0
+            publisher.publish(message)
+        self._count += 1
+
+
+def measure(joints: int) -> WatchedCost:
+    """The DROID Franka with its gripper, or an arm of `joints` joints instead of both."""
+    embodiment = load_embodiment("franka_droid") if joints == 7 else _wide(joints)
+    rclpy.init()
+    node = rclpy.create_node("bench_watches")
+    try:
+        with _loop(node, embodiment) as loop:
+            return loop.run()
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+class Loop:
+    """The replay thread's tick by hand."""
+
+    def __init__(self, node: Node, embodiment: Embodiment, inputs: Inputs, parts: Any) -> None:
+        self._robot, self._embodiment, self._inputs = Robot(node, embodiment), embodiment, inputs
+        self._watches, self._session, self._clock = parts.watches, parts.session, parts.clock
+        joints = len(embodiment.joint_names)
+        self._home = np.array(HOME) if joints == len(HOME) else np.resize(HOME[:7], joints)
+
+    def run(self) -> WatchedCost:
+        """Ticks at 50 Hz, a chunk every half a second."""
+        watched, ticked, merged = [], [], []
+        self._play(20, [], [], [])  # until every topic was heard
+        session = self._session
+        session.set_ready(True, "")
+        session.activate(self._clock.now_ns(), self._home)
+        self._watches.begin()
+        self._play(WARM_UP, [], [], [])
+        self._play(TICKS, watched, ticked, merged)
+        median = statistics.median
+        return WatchedCost(
+            self._embodiment.robot, len(self._home), median(watched), median(ticked),
+            percentile(ticked, 99), median(merged),
+        )  # fmt: skip
+
+    def _play(
+        self, ticks: int, watched: list[float], ticked: list[float], merged: list[float]
+    ) -> None:
+        session, due_s = self._session, time.monotonic()
+        for number in range(ticks):
+            now_ns = self._clock.now_ns()
+            active = session.active
+            self._robot.tell(session.replay.position(now_ns) if active else self._home)
+            time.sleep(0.002)
+            self._inputs.pull()
+            if active and number % MERGE_EVERY == 0:
+                merged.append(self._merge(number))
+            if active:
+                tick, watches = self._tick()
+                ticked.append(tick)
+                watched.append(watches)
+            due_s += SETTINGS.refresh_ns * 1e-9
+            time.sleep(max(0.0, due_s - time.monotonic()))
+
+    def _merge(self, number: int) -> float:
+        now_ns = self._clock.now_ns()
+        seconds = STEP_NS * np.arange(STEPS) * 1e-9
+        start = self._session.replay.position(now_ns)
+        rows = start + 0.05 * np.sin(np.outer(seconds, np.ones(len(start))))
+        if "robotiq_85_left_knuckle_joint" in self._embodiment.joint_names:
+            rows[:, -1] = HOME[-1]
+        chunk = ActionChunk(number, self._session.episode, now_ns, STEP_NS, rows, {})
+        before_ns = time.perf_counter_ns()
+        verdict = self._session.merge(chunk, now_ns, self._watches.go_on_from(now_ns))
+        took_ms = (time.perf_counter_ns() - before_ns) * 1e-6
+        if verdict is None or not verdict.accepted:
+            raise RuntimeError(f"a chunk was not accepted: {verdict and verdict.reason}")
+        return took_ms
+
+    def _tick(self) -> tuple[float, float]:
+        now_ns, session = self._clock.now_ns(), self._session
+        begin_ns = time.perf_counter_ns()
+        findings = self._watches.findings(now_ns, session.mode)
+        held = self._watches.held()
+        watched_ns = time.perf_counter_ns()
+        session.tick(now_ns, findings, held)
+        end_ns = time.perf_counter_ns()
+        if findings or session.mode not in (Mode.BLENDING_IN, Mode.REPLAYING):
+            reasons = [finding.reason for finding in findings]
+            raise RuntimeError(f"no measurement: {session.mode.value}, {session.reason} {reasons}")
+        return (end_ns - begin_ns) * 1e-6, (watched_ns - begin_ns) * 1e-6
+
+
+@contextmanager
+def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
+    """The node's own parts, but for the policy server's."""
+    clock = PlanClock(node)
+    inputs = Inputs(node, robot, ObservationSettings())
+    replay = Replay(robot.limits, SETTINGS, robot.workspace)
+    topics = tuple(output.topic for output in robot.outputs)
+    nobody = SimpleNamespace(check=lambda: False, look=lambda: False)
+    operator = OperatorWatches(node, VALUES, lambda reason: None)
+    manager = ControllerManager(node, VALUES.controller_manager, {})
+    watches = RunningWatches(
+        Surroundings(inputs, nobody, robot, clock, VALUES),
+        operator, (Rivals(node, topics), manager), nobody,
+        robot, clock, replay, VALUES, "bench",
+    )  # fmt: skip
+    parts = SimpleNamespace(
+        watches=watches, session=Session(replay, SessionSettings()), clock=clock
+    )
+    try:
+        yield Loop(node, robot, inputs, parts)
+    finally:
+        operator.destroy()
+        inputs.destroy()
+
+
+def _wide(joints: int) -> Embodiment:
+    """As the Franka, with one controller of that many joints and nothing to look at a box with."""
+    robot = load_embodiment("franka_droid")
+    arm, names = robot.outputs[0], tuple(f"joint{number}" for number in range(joints))
+    state = tuple(
+        replace(one, names=names, scale=None) if one.source == "joints" else one
+        for one in robot.state
+        if one.key != "gripper_position"
+    )
+    fields = ("lower", "upper", "velocity", "acceleration", "jerk", "margin", "jump", "held")
+    limits = JointLimits(
+        names=names,
+        envelope=np.resize(robot.limits.envelope[:7], (joints, 4)),
+        **{name: np.resize(getattr(robot.limits, name)[:7], joints) for name in fields},
+    )
+    return replace(
+        robot, robot=f"{joints} joints", state=state, outputs=(replace(arm, names=names),),
+        limits=limits, workspace=None,
+    )  # fmt: skip
