@@ -28,6 +28,7 @@ KEYS = {
 # sidecar/lerobot_policy.py name the command that installs them.
 WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags", "pyarrow"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
+    "franka_msgs",  # a robot's own, not in rosdep: test/stand_in_interfaces.py builds one
 }
 OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*")}
 
