@@ -110,17 +110,17 @@ class Replay:
         if refusal:
             verdict = Verdict(False, False, "pose", refusal, verdict.first_step, None)
         if verdict.joints is not None:
+            self._planner.join(chunk, verdict.joints, branch)
             self._poses.follow(chunk.poses, now_ns)
             if verdict.commands is not None:
                 self._commands.follow(chunk, verdict.commands)
-            self._planner.join(chunk, verdict.joints, branch)
             self._newest, self._merged_ns = chunk, splice_ns
         return self._judged(verdict)
 
     def stop(self, now_ns: int, reason: str) -> None:
         """Stop inside the limits as soon as what is committed has played; refuse further chunks."""
-        self._planner.branch(now_ns)
         self._commands.stop()
+        self._planner.branch(now_ns)
         self._poses.stop()
         self._planner.stop()
         self._newest, self._stopped = None, reason

@@ -125,8 +125,17 @@ class ReplayThread:
         try:
             if self._session.active and self._session.mode is not Mode.FAULT:
                 self._session.fault(self._clock.now_ns(), f"internal error: {crash}")
+            self._rest_commands()
         except Exception as error:
             self._log(f"no controlled stop either, the last window's tail plays: {error}")
+
+    def _rest_commands(self) -> None:
+        """What the fault has made of all that is no joint: a base is not to wait for its tail."""
+        if not self._session.active:
+            return
+        commands = self._session.replay.command_window(self._clock.now_ns())
+        if commands is not None:
+            self._outputs.publish(None, self._clock.offset_ns(), commands)
 
     def _tick(self) -> None:
         ahead_ns = self._ahead_ns()

@@ -22,7 +22,12 @@ class Session:
     def __init__(self):
         self.active, self.mode, self.reason, self.episode = True, Mode.REPLAYING, "", 1
         self.counts, self.broken = Counts(), ""
-        self.replay = SimpleNamespace(at_rest=lambda now_ns: False)
+        self.commands = None
+        self.replay = SimpleNamespace(
+            at_rest=lambda now_ns: False,
+            command_window=lambda now_ns: self.commands,
+            pose_windows=lambda now_ns: {},
+        )
         self.faults = []
 
     def tick(self, now_ns, findings, held):
@@ -59,9 +64,16 @@ class Clock:
 class Windows(list):
     """Pairs of the plan time that a window was made for and the time at which it left."""
 
-    def publish(self, window, offset_ns):
+    def __init__(self):
+        super().__init__()
+        self.commands = []
+
+    def publish(self, window, offset_ns, commands=None, poses=None):
         """Note it."""
-        self.append((window, time.monotonic_ns()))
+        if commands is not None:
+            self.commands.append((window, commands))
+        else:
+            self.append((window, time.monotonic_ns()))
 
 
 AROUND = SimpleNamespace(findings=lambda now_ns, mode: (), held=lambda: np.zeros(1))
@@ -126,6 +138,15 @@ def test_a_tick_that_raises_sends_nothing_and_faults_once(started):
     ]
     assert len(windows) == count
     assert len(said) == 1 and "no lawful motion" in said[0]
+
+
+def test_after_a_tick_that_raised_a_base_is_told_what_the_fault_made_of_it(started):
+    """Joints have a tail; what has none gets its zero although no window can be made."""
+    session = Session()
+    _, windows, _ = started(session, Clock())
+    wait_until(lambda: windows, "a window")
+    session.commands, session.broken = "zero", "no lawful motion"
+    wait_until(lambda: (None, "zero") in windows.commands, "the zero")
 
 
 def test_after_stop_nothing_is_published(started):
