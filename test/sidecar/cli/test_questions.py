@@ -158,9 +158,13 @@ def test_strict_counts_what_a_server_would_tolerate(ask, hold, robot, monkeypatc
 
 
 def test_the_tag_of_the_environment_picks_the_embodiment(ask_json, hold, monkeypatch, robot):
-    """The one shipped file that has it."""
+    """The one shipped file that has it; where two have, both are named and none is taken."""
+    monkeypatch.setenv("GROOT_EMBODIMENT_TAG", "unitree_g1")
+    assert ask_json("check", "--port", hold())[1]["embodiment"].endswith("unitree_g1_n16.yaml")
     monkeypatch.setenv("GROOT_EMBODIMENT_TAG", robot.tag)
-    assert ask_json("check", "--port", hold())[1]["embodiment"].endswith("franka_droid.yaml")
+    status, found = ask_json("check", "--port", hold())
+    assert (status, found["kind"]) == (2, "EmbodimentError")
+    assert "franka_droid.yaml" in found["problem"] and "panda_droid.yaml" in found["problem"]
     monkeypatch.setenv("GROOT_EMBODIMENT_TAG", "no_such_robot")
     status, found = ask_json("check", "--port", hold())
     assert (status, found["kind"]) == (2, "EmbodimentError")
