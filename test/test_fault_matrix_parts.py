@@ -119,9 +119,9 @@ def test_a_cycle_that_is_played_twice_is_all_that_a_clock_put_back_excuses() -> 
     """Without leave it breaks the limits; a window that is played elsewhere is not excused."""
     once = taken_under_a_clock_that_was_put_back(1000)
     assert "step in position" in judge(once, [(0, 3 * S)], 3 * S).problem
-    assert judge(once, [(0, 3 * S)], 3 * S, doubled=True).problem == ""
+    assert judge(once, [(0, 3 * S)], 3 * S, doubled=1).problem == ""
     ahead = taken_under_a_clock_that_was_put_back(-100)
-    assert "step in position" in judge(ahead, [(0, 3 * S)], 3 * S, doubled=True).problem
+    assert "step in position" in judge(ahead, [(0, 3 * S)], 3 * S, doubled=1).problem
 
 
 @pytest.mark.parametrize("more", [{}, {"words": ("dark",), "silent": True}])

@@ -60,6 +60,7 @@ class Session(Stops):
         mode = advance(self.mode, Event.ACTIVATE)
         self.replay.start(now_ns, held)
         self.mode, self._now_ns, self._operator_paused = mode, now_ns, False
+        self._held = None
         self._begin("activated")
 
     def deactivate(self, now_ns: int) -> None:
@@ -158,10 +159,10 @@ class Session(Stops):
 
     def tick(self, now_ns: int, findings: Sequence[Finding], held: Held) -> Window | None:
         """Advance by one refresh; returns the window to publish, if any."""
-        if now_ns < self._now_ns and self.active:
-            self._after_clock_jump(now_ns, held)
+        if self.active and now_ns < self._now_ns:
+            self._after_clock_jump(now_ns, self._held if held is None else held)
         elif self.active and self._leapt(now_ns, findings):
-            self._after_leap(now_ns, held)
+            self._leave_to_the_tail(self._now_ns, now_ns, self._held if held is None else held)
         self._now_ns = now_ns
         self._react(now_ns, self._of_this_plan(now_ns, findings, held), held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
@@ -170,7 +171,7 @@ class Session(Stops):
             self._stop_at_the_end(now_ns)
         window = self.replay.tick(now_ns) if self.mode in MOVING else None
         self.counts.windows += window is not None
-        settled = self._settling.over(now_ns, held)
+        settled = self._settled(now_ns, held)
         if self.mode is Mode.STOPPING and settled and self._rests(now_ns):
             self.mode = advance(self.mode, self._after_stop)
         return window
@@ -229,13 +230,6 @@ class Session(Stops):
         told = stopping or any(finding.watch == "clock_forward" for finding in findings)
         leapt = now_ns - self._now_ns > _LEAP_NS
         return told and leapt and self.replay.motion_left_ns(self._now_ns) > 0
-
-    def _after_leap(self, now_ns: int, held: Held) -> None:
-        """Plan time ran ahead: the controllers did not. The watch has told the reason."""
-        self._leave_to_the_tail(self._now_ns, now_ns, held)
-        if held is None and self.mode is not Mode.FAULT:
-            ahead_s = (now_ns - self._now_ns) / 1e9
-            self._note_stop(Event.REST_FAULT, f"the clock went ahead by {ahead_s:.3f} s")
 
     def _after_clock_jump(self, now_ns: int, held: Held) -> None:
         """Plan time ran back: the old plan has no meaning, the controllers play its tail."""

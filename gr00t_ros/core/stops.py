@@ -41,6 +41,7 @@ class Stops:
     _has_chunk: bool = False
     _healthy: int = 0
     _settling: Settling = field(default_factory=Settling)
+    _held: Held = None  # as of the last tick: in the tick after a jump all inputs are forgotten
     _paused_by: str = ""
     _told_ticks: int = 0
 
@@ -55,10 +56,19 @@ class Stops:
             if better is not None:
                 self.reason, self._paused_by, self._told_ticks = better.reason, better.watch, 0
 
+    def _settled(self, now_ns: int, held: Held) -> bool:
+        """Whether the controllers rest after a jump; a fault where nobody told until they must."""
+        waited, self._held = self._settling.pending, held
+        settled = self._settling.over(now_ns, held)
+        if waited and self._settling.gave_up and self.mode is Mode.STOPPING:
+            why = "the clock jumped, and no controller tells what it holds since"
+            self._note_stop(Event.REST_FAULT, why)
+        return settled
+
     def _leave_to_the_tail(self, old_now_ns: int, now_ns: int, held: Held) -> None:
         """The plan as of `old_now_ns` has no meaning any more: the controllers play its tail."""
         last = self.replay.position(old_now_ns)
-        self._settling.begin(now_ns, self.replay.motion_left_ns(old_now_ns))
+        self._settling.begin(now_ns, self.replay.motion_left_ns(old_now_ns), held)
         self.replay.start(now_ns, last if held is None else held)
 
     def _stop(self, now_ns: int, rest: Event, reason: str) -> bool:

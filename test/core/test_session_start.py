@@ -150,6 +150,23 @@ def test_after_a_leap_of_plan_time_the_arm_goes_on_from_where_its_controller_cam
     np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rig.held)
 
 
+@pytest.mark.parametrize("jump_ms", [-2000, 2000])
+def test_inputs_that_a_jump_made_forgotten_are_waited_for(jump_ms) -> None:
+    """The watch may see the jump a tick before the session: then nobody tells for some ticks."""
+    rig = Rig().activate()
+    rig.merge()
+    rig.tick(count=20)
+    rig.tick(Finding("clock_forward", Reaction.PAUSE, "ROS time jumped"))
+    rig.now_ns += jump_ms * MS
+    moving, rig.held = rig.held, None
+    windows = rig.tick(count=40)
+    assert rig.mode is Mode.STOPPING
+    rig.held = moving + 0.1
+    rig.until(Mode.PAUSED).until(Mode.BLENDING_IN)
+    assert windows == []
+    np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rig.held)
+
+
 def test_a_node_that_slept_does_not_wait_for_controllers_that_did_not() -> None:
     """No clock told of a jump: after two seconds the tail has played."""
     rig = Rig().activate()
@@ -177,8 +194,9 @@ def test_a_clock_that_runs_back_where_no_controller_tells_its_position_is_a_faul
     rig = Rig().moving()
     rig.held = None
     rig.now_ns -= 100 * MS
-    assert rig.tick(count=60) == []
+    assert rig.tick(count=130) == []
     assert rig.mode is Mode.FAULT
+    assert "no controller tells what it holds" in rig.session.reason
 
 
 def test_equal_times_are_no_clock_jump() -> None:

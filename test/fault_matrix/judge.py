@@ -1,7 +1,7 @@
 """What the robot's own 1 kHz record says of one fault: extremes of motion, and when it rested.
 
 A clock that is put back under a window may make a controller that starts from what it commanded
-play one of its cycles twice (docs/motion.md); that one cycle is all that `doubled` allows.
+play one of its cycles twice (docs/motion.md); those cycles are all that `doubled` allows.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ Span = tuple[int, int]
 """From and until, ns on the clock of the record."""
 
 
-def judge(record: Record, spans: Sequence[Span], rest_by_ns: int, doubled: bool = False) -> Verdict:
+def judge(record: Record, spans: Sequence[Span], rest_by_ns: int, doubled: int = 0) -> Verdict:
     """Judge the rows of `spans`; at rest is looked for from the first one on, to `rest_by_ns`.
 
-    doubled: in each span one cycle may be played twice as fast.
+    doubled: in each span so many cycles, one a window, may be played twice as fast.
     """
     parts = [_rows(record, *map(lambda ns: rows_from(record, ns), span)) for span in spans]
     whole = _rows(record, rows_from(record, spans[0][0]), len(record.time_ns))
@@ -75,7 +75,7 @@ def _rows(record: Record, begin: int, end: int) -> Record:
     )
 
 
-def _problems(part: Record, doubled: bool) -> list[str]:
+def _problems(part: Record, doubled: int) -> list[str]:
     if not len(part.time_ns):
         return ["the record has no such rows"]
     found = broken(part, LIMITS)
@@ -87,7 +87,7 @@ def _problems(part: Record, doubled: bool) -> list[str]:
     if np.any(steps[row] > second_rad):
         return found
     halves = _rows(part, 0, row + 1), _rows(part, row + 1, len(part.time_ns))
-    return [problem for half in halves for problem in broken(half, LIMITS)]
+    return [problem for half in halves for problem in _problems(half, doubled - 1)]
 
 
 def _rest_s(part: Record, end: int) -> float | None:

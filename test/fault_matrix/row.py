@@ -38,8 +38,8 @@ class Fault:
     persists: a reset is refused before the fault is mended. recovery: what it takes after `mend`.
     jumps: the robot itself steps when this is injected and when it is mended, which the limits of
     the plan cannot bound; before, between and after they hold.
-    doubled: a controller may play one cycle twice (judge.py). over: nothing is left to mend once it
-    was injected, and the arm was at rest by then.
+    doubled: cycles that a controller may play twice (judge.py). over: nothing is left to mend once
+    it was injected, and the arm was at rest by then.
     rests: the arm must come to rest, whatever the mode. tail: within the time of a window's tail,
     as nobody is there to stop it. moving: it moves at first.
     short: part of ./dev test.
@@ -61,7 +61,7 @@ class Fault:
     persists: bool = False
     recovery: str = ""
     jumps: bool = False
-    doubled: bool = False
+    doubled: int = 0
     over: bool = False
     rests: bool = False
     tail: bool = False
