@@ -40,6 +40,10 @@ FRANKA_MSGS = {
     "bool success\nstring error\n---\n",
     "Move.action": "float64 width\nfloat64 speed\n---\nbool success\nstring error\n---\n",
 }
+CONTROLLER_MANAGER_MSGS = {
+    "ControllerState": "string name\nstring state\nstring type\n",
+    "ListControllers.srv": "---\nControllerState[] controller\n",
+}
 _CMAKE = """cmake_minimum_required(VERSION 3.21)
 project({package})
 foreach(part ament_cmake rosidl_cmake rosidl_generator_c rosidl_typesupport_c
@@ -77,11 +81,11 @@ _PACKAGE = """<?xml version="1.0"?>
 def build(folder: Path, package: str, definitions: dict[str, str], *dependencies: str) -> Path:
     """The prefix under `folder` into which the interfaces of `package` were generated.
 
-    `definitions`: name of a message, or NAME.action -> its text.
+    `definitions`: name of a message, NAME.action or NAME.srv -> its text.
     """
     source, prefix = folder / package, folder / "install"
     files = {
-        f"action/{name}" if name.endswith(".action") else f"msg/{name}.msg": definition
+        f"{name.partition('.')[2]}/{name}" if "." in name else f"msg/{name}.msg": definition
         for name, definition in definitions.items()
     }
     for file, definition in files.items():
@@ -142,4 +146,13 @@ def gripper_actions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     control = build(folders[0], "control_msgs", CONTROL_MSGS, *_ACTION, *_STATES)
     franka = build(folders[1], "franka_msgs", FRANKA_MSGS, *_ACTION)
     with importable(control), importable(franka):
+        yield
+
+
+@pytest.fixture(scope="session")
+def controller_manager_msgs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """controller_manager_msgs with ListControllers, to the end of the session."""
+    folder = tmp_path_factory.mktemp("controller_manager_msgs")
+    package = "controller_manager_msgs"
+    with importable(build(folder, package, CONTROLLER_MANAGER_MSGS, *_ACTION[2:])):
         yield
