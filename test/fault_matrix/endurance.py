@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fault_matrix.growth import Held, held
-from fault_matrix.judge import judge
 from fault_matrix.rig import Rig
 from fault_matrix.row import RESTART, Fault, Group
-from fault_matrix.runner import run_row, stack_of
+from fault_matrix.runner import Outcome, judged, run_row, stack_of
 from fault_matrix.table import SHORT
 
 WATCHED = ("policy", "sidecar")
 NEW_PROCESS = ("server killed", "server restarted", "node killed", "node terminated")
-SHORT_NS = 20_000_000
 PAUSE, RESUME = "/gr00t_policy/pause", "/gr00t_policy/resume"
 
 
@@ -67,37 +65,28 @@ def _one_round(
     result: Endured,
     say: Callable[[str], None],
 ) -> None:
-    began_ns = rig.robot_ns()
-    jumps_ns: list[tuple[int, int]] = []
+    outcomes: list[Outcome] = []
     for fault in rows:
         if time.monotonic() > end_s or result.problems:
             break
-        since_ns = rig.robot_ns()
-        outcome = run_row(rig, fault)
-        if fault.jumps:
-            jumps_ns.append((since_ns, rig.robot_ns()))
+        outcomes.append(run_row(rig, fault))
         result.faults += 1
-        if outcome.problem:
-            result.problems.append(f"{fault.name}: {outcome.problem}")
+        if outcomes[-1].problem:
+            result.problems.append(f"{fault.name}: {outcomes[-1].problem}")
         for role in WATCHED:
             result.held[role].append(held(rig.bringup.children[role].pid))
-    _judge(rig, began_ns, jumps_ns, result)
+    _judge(rig, outcomes, result)
     say(f"{result.faults} faults, { ({role: result.held[role][-1] for role in WATCHED}) }")
 
 
-def _judge(rig: Rig, began_ns: int, jumps_ns: Sequence[tuple[int, int]], result: Endured) -> None:
+def _judge(rig: Rig, outcomes: Sequence[Outcome], result: Endured) -> None:
     """Hold the round's record against the limits, in a pause: writing it makes the robot late."""
-    if result.problems:
+    if result.problems or not outcomes:
         return
     rig.wait(lambda: rig.trigger(PAUSE).success, "a pause")
     rig.wait_for_rest()
     record = rig.record()
     assert rig.trigger(RESUME).success
-    edges = [began_ns, *(edge for span in jumps_ns for edge in span), int(record.time_ns[-1])]
-    pairs = zip(edges[::2], edges[1::2], strict=True)
-    # Where a round begins or ends with a jump there is nothing before or after it.
-    spans = [(since, until) for since, until in pairs if until - since > SHORT_NS]
-    if not spans:
-        return
-    problem = judge(record, spans, edges[-1]).problem
-    result.problems += [problem] if problem else []
+    for outcome in outcomes:
+        problem = judged(outcome, record).problem
+        result.problems += [f"{outcome.fault.name}: {problem}"] if problem else []

@@ -175,9 +175,10 @@ def spans(outcome: Outcome) -> list[Span]:
     begin, end = outcome.began_ns - BEFORE_NS, outcome.ended_ns
     if not outcome.fault.jumps:
         return [(begin, end)]
-    edges = [begin, outcome.began_ns]
+    # A robot that is late writes what it does now into the rows of a little before.
+    edges = [begin, outcome.began_ns - SETTLED_NS]
     if outcome.injected_ns:
-        edges += [outcome.injected_ns + SETTLED_NS, outcome.mended_ns or end]
+        edges += [outcome.injected_ns + SETTLED_NS, (outcome.mended_ns or end) - SETTLED_NS]
     if outcome.freed_ns:
         edges += [outcome.freed_ns + SETTLED_NS, end]
     return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
