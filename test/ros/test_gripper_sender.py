@@ -22,8 +22,9 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.core.embodiment import parse
 from gr00t_ros.ros.gripper_sender import GripperSender
-from gr00t_ros.ros.outputs import to_duration, to_time
+from gr00t_ros.ros.outputs import action_servers, to_duration, to_time
 from gr00t_ros.ros.qos import COMMAND
+from gr00t_ros.ros.readiness import server_problems
 from gr00t_ros.sidecar.embodiment_file import find_embodiment
 
 FRANKA = {"switch": [0.03, 0.05], "speed": 0.1, "force": 30.0, "epsilon": [0.08, 0.07]}
@@ -250,6 +251,8 @@ def test_windows_become_goals_over_real_actions(
     file = tmp_path / "hand.yaml"
     file.write_text(yaml.safe_dump(gripper_file(kind, goals)))
     hand = Hand(ros_node, kind)
+    needed = action_servers(ros_node, parse(gripper_file(kind, goals), "it"))
+    wait_until(lambda: not server_problems(ros_node, needed), "servers that are seen")
     windows = ros_node.create_publisher(JointTrajectory, "/gr00t_policy/windows/gripper", COMMAND)
     options = ("--ros-args", "-p", f"embodiment:={file}")
     streamer = processes.start("-m", "gr00t_ros.ros.command_streamer", *options, name="streamer")

@@ -5,10 +5,18 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from dataclasses import replace
+from pathlib import Path
 
 from rclpy.lifecycle import LifecycleNode
+from ros_fixtures import wait_until
+from std_msgs.msg import String
 
-from gr00t_ros.ros.outputs import Outputs
+from gr00t_ros.core.command import CommandOutput
+from gr00t_ros.core.gripper import GripperGoals
+from gr00t_ros.core.output_types import COMMAND_STREAMER, OUTPUT_TYPES
+from gr00t_ros.ros.command_types import COMMAND_TYPES
+from gr00t_ros.ros.outputs import Outputs, action_servers
+from gr00t_ros.ros.readiness import server_problems
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
 
@@ -28,3 +36,32 @@ def test_a_forward_command_output_is_published_for_the_streamer(ros_node):
         outputs.destroy()
     finally:
         node.destroy_node()
+
+
+def test_a_gripper_whose_action_nobody_serves_is_named(ros_node):
+    """Each of Franka's two actions by its name, and none once a server tells its status."""
+    robot = load_embodiment("franka_droid")
+    goals = GripperGoals((0.03, 0.05), 0.0, None, 0.1, 30.0, (0.08, 0.08))
+    hand = CommandOutput("gripper", "franka_gripper", "/hand", ("width",), "", goals)
+    servers = action_servers(ros_node, replace(robot, commands=(hand,)))
+    problems = server_problems(ros_node, servers)
+    assert [text.partition(": is the")[0] for text in problems] == [
+        "output gripper: no server of action /hand/move",
+        "output gripper: no server of action /hand/grasp",
+    ]
+    for action in hand.actions:  # what rcl_action gives every server
+        ros_node.create_publisher(String, f"{action}/_action/status", 1)
+    wait_until(lambda: not server_problems(ros_node, servers), "no problem")
+
+
+def test_every_type_that_the_command_streamer_sends_has_its_row():
+    """Both tables of types name the same ones."""
+    streamed = {name for name, row in OUTPUT_TYPES.items() if row.sender == COMMAND_STREAMER}
+    assert set(COMMAND_TYPES) == streamed
+
+
+def test_every_output_type_is_in_the_documentation():
+    """docs/outputs.md says of each what it does when something dies."""
+    text = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert not [name for name in OUTPUT_TYPES if not any(f"`{name}`" in row for row in rows)]
