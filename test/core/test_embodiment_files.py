@@ -134,6 +134,9 @@ def test_a_panda_differs_from_an_fr3_in_names_limits_and_what_nobody_settled(gen
     )
     np.testing.assert_array_equal(limits.velocity[:7], [2.175] * 4 + [2.61] * 3)
     assert np.isnan(limits.envelope).all()
+    joints = np.linspace(0.1, 0.8, 8)
+    chains = [robot.workspace.chain for robot in (fr3, fer)]
+    np.testing.assert_array_equal(chains[0].pose(joints)[0], chains[1].pose(joints)[0])
     open_places = [mark.path for mark in fer.unsettled]
     assert open_places == (["state.eef_9d.topic"] if generation == "" else [])
 
