@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
@@ -29,6 +28,7 @@ from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.ros.operator_watches import OperatorWatches
 from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.policy_server import PolicyServer
 from gr00t_ros.ros.queries import Queries, Reply
 from gr00t_ros.ros.readiness import NO_INSTRUCTION, coverage
 from gr00t_ros.ros.replay_thread import ReplayThread
@@ -36,15 +36,13 @@ from gr00t_ros.ros.rest import wait_for_rest
 from gr00t_ros.ros.rivals import LOOK_S
 from gr00t_ros.ros.robot_checks import RobotChecks
 from gr00t_ros.ros.running_watches import RunningWatches
-from gr00t_ros.ros.server_access import Access, read_access
-from gr00t_ros.ros.server_check import ServerCheck
-from gr00t_ros.ros.server_report import ServerReport
+from gr00t_ros.ros.server_access import read_access
 from gr00t_ros.ros.sidecar_process import SidecarProcess
 from gr00t_ros.ros.status import action_chunk
 from gr00t_ros.ros.surroundings import Surroundings
 from gr00t_ros.sidecar.address import shown
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
-from gr00t_ros.sidecar.link import Check, Link
+from gr00t_ros.sidecar.link import Check
 
 Leave = Callable[[Session, int, Held, Sequence[Finding]], str]
 """How a session leaves a pause or a fault: Session.resume or Session.reset."""
@@ -68,7 +66,6 @@ class Configured:
         reached = sidecar.at(values)
         access = read_access(reached)
         node.get_logger().info(f"settings of the policy server: {access.origins}")
-        self.server = shown(reached.host, reached.port)
         self.embodiment = robot = load_embodiment(values.embodiment)
         refuse_open(robot.unsettled, settled_names(values.settled), robot.source)
         replay = Replay(
@@ -81,7 +78,8 @@ class Configured:
         session = Session(replay, settings.session(values))
         if latched:
             session.fault(0, latched)
-        self._make_server(values, access)
+        address = shown(reached.host, reached.port)
+        self.server = PolicyServer(node, robot, values, access, address, sidecar)
         self._make_robot(values)
         self._make_watches(values, session.replay)
         self.replay = ReplayThread(
@@ -96,18 +94,6 @@ class Configured:
         self._delay_p99_ns = 0
         self.replay.start()
 
-    def _make_server(self, values: Parameters, access: Access) -> None:
-        """What reaches the policy server; nothing is sent yet."""
-        client = access.client()
-        self._link = Link(client, self.embodiment, access.token, values.strict)
-        self.server_report = ServerReport(
-            client.counts,
-            values.strict,
-            f"{self.embodiment.robot}:{self.embodiment.tag}",
-            self._node.get_logger().info,
-        )
-        self.server_check = ServerCheck(self.server, self.embodiment, values, self.sidecar)
-
     def _make_robot(self, values: Parameters) -> None:
         """What hears and commands the robot, and asks the server with what was heard."""
         node, robot = self._node, self.embodiment
@@ -116,7 +102,7 @@ class Configured:
         self.outputs = Outputs(node, robot, values.shadow)
         self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
         self.queries = Queries(
-            self._link,
+            self.server.link,
             self.inputs,
             robot,
             self.clock,
@@ -144,15 +130,15 @@ class Configured:
             self.clock,
             replay,
             values,
-            self.server,
+            self.server.address,
         )
-        self._answers = Answers(self.watches, self._publish_chunk, self.server_check.doubt)
+        self._answers = Answers(self.watches, self._publish_chunk, self.server.check.doubt)
 
     def apply(self, values: Parameters) -> None:
         """Take over changed parameters."""
         self._values = values
         self.inputs.settings = settings.observation(values)
-        self.surroundings.parameters = self.server_check.values = values
+        self.surroundings.parameters = self.server.check.values = values
         self._operator.apply(values)
         changed = settings.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
@@ -168,7 +154,7 @@ class Configured:
 
     def recheck(self) -> None:
         """Have the server checked where that is due."""
-        self.server_check.follow(self.queries.check)
+        self.server.check.follow(self.queries.check)
 
     def keep_warm(self) -> None:
         """Keep an idle server warm, where the parameter says so."""
@@ -180,18 +166,13 @@ class Configured:
         found = []
         if self.latched:
             found.append(f"a fault is latched: {self.latched}; call ~/reset")
-        found += self.server_check.problems()
+        found += self.server.check.problems()
         if not self.queries.instruction:
             found.append(NO_INSTRUCTION)
         found += [f.reason for f in self._operator.findings()]
         found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
         gaps = self._checks.observation()  # pulls the newest samples in any case
         return found or gaps or [finding.reason for finding in self._checks.start()[1]]
-
-    def server_entries(self) -> list[DiagnosticStatus]:
-        """What /diagnostics says of the policy server."""
-        hardware_id = f"{self.embodiment.robot}:{self.embodiment.tag}"
-        return [*self.server_report.entries(), *self.sidecar.entries(hardware_id)]
 
     def coverage(self) -> Coverage | None:
         """How the horizon covers the p99 of the newest delays without warm-up; None: none yet."""
@@ -239,7 +220,7 @@ class Configured:
         """
         start, against = self._checks.start()
         self._operator.clear()
-        against += self.server_check.against()
+        against += self.server.check.against()
         poses = self.surroundings.poses()
 
         def go_on(session: Session, now_ns: int) -> str:
@@ -285,13 +266,7 @@ class Configured:
 
     def _on_check(self, check: Check | None, error: Exception | None) -> None:
         """Runs on the worker thread."""
-        self.server_report.note(self._link.rows)
-        warning, said = self.server_check.take(check, error)
-        # Two lines of code: rclpy refuses another severity from the same line.
-        if warning:
-            self._node.get_logger().warning(warning)
-        if said:
-            self._node.get_logger().info(said)
+        self.server.take(check, error)
         self.replay.post(lambda _session, _now: self.watches.policy.checked(error))
 
     def _on_reply(self, reply: Reply | None, error: Exception | None) -> None:

@@ -65,7 +65,7 @@ class Reporter:
         if changed:
             self._said = event
             self._log(snapshot.mode, ": ".join(p for p in (message.mode, message.reason) if p))
-            entries = parts.server_entries()
+            entries = parts.server.entries()
             self._diagnostics.publish(status.diagnostics(message, entries))
 
     def diagnose(self, parts: Configured | None, values: Parameters) -> None:
@@ -73,7 +73,7 @@ class Reporter:
         if parts is None:
             self._diagnostics.publish(status.diagnostics(self._unconfigured(values.embodiment)))
             return
-        entries = parts.server_entries()
+        entries = parts.server.entries()
         self._diagnostics.publish(status.diagnostics(self._message(parts, values), entries))
 
     def _log(self, mode: Mode, text: str) -> None:
@@ -96,13 +96,13 @@ class Reporter:
             instruction=parts.queries.instruction,
             robot=parts.embodiment.robot,
             embodiment_tag=parts.embodiment.tag,
-            server=parts.server,
+            server=parts.server.address,
             streams=status.streams(parts.surroundings.reports()),
             queries=parts.queries.sent,
             latencies=status.latencies(parts.queries.latencies, parts.replay.latencies),
         )
         message.header.stamp = self._node.get_clock().now().to_msg()
-        status.fill_server(message, parts.server_check.passed)
+        status.fill_server(message, parts.server.check.passed)
         status.fill_session(message, parts.replay.snapshot)
         message.details = [*message.details, *status.coverage(parts.coverage())]
         message.details = [*message.details, *parts.sidecar.details()]
