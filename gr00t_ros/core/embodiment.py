@@ -53,7 +53,7 @@ _FIELDS = (
     "outputs",
     "limits",
 )
-_OPTIONAL = ("workspace", "view_sizes")
+_OPTIONAL = ("workspace", "view_sizes", "variant_of")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +119,8 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
     command_names = tuple(name for output in commands for name in output.names)
     limits = at["limits"].fields((*joint_names, *command_names))
     any_size = "view_sizes" in at and at["view_sizes"].choice("same", "any") == "any"
+    if "variant_of" in at:
+        at["variant_of"].text()  # read by whoever looks for the file of a tag
     return Embodiment(
         robot=at["robot"].text(),
         tag=at["embodiment_tag"].text(),

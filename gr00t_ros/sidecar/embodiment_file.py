@@ -3,6 +3,7 @@
 Works without ROS. Refuses to know what the keys mean, which is core/embodiment.py's part.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from gr00t_ros.core.embodiment import Embodiment, parse
@@ -31,17 +32,22 @@ def find_embodiment(name_or_path: str) -> Path:
 def find_embodiment_of_tag(tag: str) -> Path:
     """Return the one file whose embodiment_tag is `tag`; of two of one name the first folder's.
 
+    A file that says of which other it is a variant (`variant_of`) is taken by its name only.
     Raises EmbodimentError where there is none or more than one.
     """
     files: dict[str, Path] = {}
     for folder in embodiment_folders():
         for path in sorted(folder.glob("*.yaml")):
             files.setdefault(path.name, path)
-    found = [path for path in files.values() if _read_mapping(path).get("embodiment_tag") == tag]
+    found = [path for path in files.values() if _goes_by(tag, _read_mapping(path))]
     if len(found) == 1:
         return found[0]
     named = ", ".join(map(str, found)) or f"none of {', '.join(sorted(files)) or 'no files'}"
     raise EmbodimentError(f"embodiment tag {tag!r:.80}: expected one file that has it, got {named}")
+
+
+def _goes_by(tag: str, content: Mapping[str, object]) -> bool:
+    return content.get("embodiment_tag") == tag and "variant_of" not in content
 
 
 def load_embodiment(name_or_path: str) -> Embodiment:

@@ -158,13 +158,13 @@ def test_strict_counts_what_a_server_would_tolerate(ask, hold, robot, monkeypatc
 
 
 def test_the_tag_of_the_environment_picks_the_embodiment(ask_json, hold, monkeypatch, robot):
-    """The one shipped file that has it; where two have, both are named and none is taken."""
-    monkeypatch.setenv("GROOT_EMBODIMENT_TAG", "unitree_g1")
-    assert ask_json("check", "--port", hold())[1]["embodiment"].endswith("unitree_g1_n16.yaml")
+    """The one shipped file that has it and is nobody's variant; of several none is taken."""
     monkeypatch.setenv("GROOT_EMBODIMENT_TAG", robot.tag)
+    assert ask_json("check", "--port", hold())[1]["embodiment"].endswith("/franka_droid.yaml")
+    monkeypatch.setenv("GROOT_EMBODIMENT_TAG", "new_embodiment")
     status, found = ask_json("check", "--port", hold())
     assert (status, found["kind"]) == (2, "EmbodimentError")
-    assert "franka_droid.yaml" in found["problem"] and "panda_droid.yaml" in found["problem"]
+    assert "so100.yaml" in found["problem"] and "desk6.yaml" in found["problem"]
     monkeypatch.setenv("GROOT_EMBODIMENT_TAG", "no_such_robot")
     status, found = ask_json("check", "--port", hold())
     assert (status, found["kind"]) == (2, "EmbodimentError")
