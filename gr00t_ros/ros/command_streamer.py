@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
@@ -46,6 +47,15 @@ class _Stream:
     sender: Sender
     rejected: int = 0
     last_rejection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Instant:
+    """One reading of the clocks for all streams: of the plan, steady, and the stamp to send."""
+
+    now_ns: int
+    steady_ns: int
+    stamp: Time
 
 
 class CommandStreamer(Node):
@@ -102,26 +112,36 @@ class CommandStreamer(Node):
         return _Stream(output, taken, row.player(output, robot), row.sender(self, output, robot))
 
     def _tick(self) -> None:
-        now_ns, steady_ns = self._clock_of_plan.now_ns(), time.monotonic_ns()
-        stamp = to_time(self._clock_of_plan.ros_now_ns())
+        clock = self._clock_of_plan
+        at = _Instant(clock.now_ns(), time.monotonic_ns(), to_time(clock.ros_now_ns()))
         for stream in self._streams:
-            message = stream.windows.take()
-            if message is not None and not self._leaving:
-                self._accept(stream, message, now_ns, steady_ns)
-            values = stream.player.sample(now_ns, steady_ns)
-            if values is not None:
-                stream.sender.send(values, stamp)
-        if steady_ns >= self._due_ns:
-            self._due_ns = steady_ns + _DIAGNOSTICS_NS
-            self._diagnose(stamp)
+            # a stream that raises must not keep the others from their zero, nor a window from its
+            for work in (self._take, self._send):
+                try:
+                    work(stream, at)
+                except Exception as error:
+                    self._reject(stream, f"{type(error).__name__}: {error}")
+        if at.steady_ns >= self._due_ns:
+            self._due_ns = at.steady_ns + _DIAGNOSTICS_NS
+            self._diagnose(at.stamp)
 
-    def _accept(self, stream: _Stream, message: Any, now_ns: int, steady_ns: int) -> None:
+    def _send(self, stream: _Stream, at: _Instant) -> None:
+        values = stream.player.sample(at.now_ns, at.steady_ns)
+        if values is not None:
+            stream.sender.send(values, at.stamp)
+
+    def _take(self, stream: _Stream, at: _Instant) -> None:
+        message = stream.windows.take()
+        if message is None or self._leaving:
+            return
         offset_ns = self._clock_of_plan.offset_ns()
-        reason = stream.player.accept(message, offset_ns, now_ns, steady_ns)
+        reason = stream.player.accept(message, offset_ns, at.now_ns, at.steady_ns)
         if reason is not None:
-            stream.rejected, stream.last_rejection = stream.rejected + 1, reason
-            text = f"rejected window of {stream.output.name}: {reason}"
-            self.get_logger().error(text, throttle_duration_sec=1.0)
+            self._reject(stream, f"rejected window: {reason}")
+
+    def _reject(self, stream: _Stream, reason: str) -> None:
+        stream.rejected, stream.last_rejection = stream.rejected + 1, reason
+        self.get_logger().error(f"{stream.output.name}: {reason}", throttle_duration_sec=1.0)
 
     def _diagnose(self, stamp: Any) -> None:
         message = DiagnosticArray(status=[_status(stream) for stream in self._streams])

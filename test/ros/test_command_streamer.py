@@ -2,17 +2,21 @@
 
 import signal
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from ros_fixtures import collect, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
 from std_msgs.msg import Float64
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from gr00t_ros.ros.command_streamer import CommandStreamer
 from gr00t_ros.ros.outputs import to_duration, to_time
 from gr00t_ros.ros.qos import COMMAND
 
@@ -102,3 +106,33 @@ def test_a_window_outside_the_files_limits_is_refused_and_told(bench):
 
     wait_until(told, "the reason")
     assert not bench.twists
+
+
+class Broken:
+    """A player or a sender all of whose calls raise."""
+
+    accepted, topic, problem = 0, "/broken", ""
+
+    def __getattr__(self, name):
+        raise RuntimeError(f"{name} is broken")
+
+
+def test_a_stream_that_raises_keeps_no_other_from_its_zero(ros_domain, monkeypatch):
+    """The one behind it in the list is sent all the same, and the reason is told."""
+    rclpy.init(args=["--ros-args", "-p", "embodiment:=unitree_g1"])
+    try:
+        monkeypatch.setattr("gr00t_ros.ros.command_streamer.PeriodicThread.start", lambda _: None)
+        streamer = CommandStreamer()
+        base, height = streamer._streams
+        base.player = Broken()
+        sent = []
+        height.player = SimpleNamespace(accepted=0, sample=lambda *_: np.array([0.7]))
+        height.sender = SimpleNamespace(
+            topic="", problem="", send=lambda values, stamp: sent.append(values)
+        )
+        streamer._tick()
+        assert sent == [0.7]
+        assert base.last_rejection == "RuntimeError: sample is broken"
+        streamer.destroy_node()
+    finally:
+        rclpy.shutdown()
