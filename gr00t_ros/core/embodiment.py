@@ -116,6 +116,11 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
     state = read_state(at["state"].entries(), rate_hz)
     outputs, commands, poses = read_outputs(at["outputs"].entries(), state)
     joint_names = tuple(name for output in outputs for name in output.names)
+    if not joint_names:
+        raise at["outputs"].problem(
+            "none of them has joints, expected one at least: the plan is one of joints (a gripper "
+            "as joint_trajectory, for example)"
+        )
     command_names = tuple(name for output in commands for name in output.names)
     limits = at["limits"].fields((*joint_names, *command_names))
     any_size = "view_sizes" in at and at["view_sizes"].choice("same", "any") == "any"

@@ -136,6 +136,16 @@ def test_half_deltas_and_deltas_of_a_turned_convention_are_refused():
         parse(turned, "robot.yaml")
 
 
+def test_a_robot_without_any_joint_is_refused():
+    """The plan that everything hangs on is one of joints."""
+    content = with_hand()
+    for name in ("joint_position", "gripper_position"):
+        del content["action"][name]
+    content["outputs"] = {"hand": content["outputs"]["hand"]}
+    with pytest.raises(EmbodimentError, match="outputs: none of them has joints"):
+        parse(content, "robot.yaml")
+
+
 def test_one_plan_plays_joints_and_poses_and_comes_to_rest_with_both():
     """Accepted as one; after a stop neither moves on."""
     robot = parse(with_hand(), "robot.yaml")
