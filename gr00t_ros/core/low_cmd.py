@@ -105,21 +105,24 @@ class ArmWeight:
     still, jump or run back; the weight then changes less, never faster.
     """
 
-    def __init__(self) -> None:
-        """Weight 0, neither taken nor released."""
-        self._weight = 0.0
+    def __init__(self, start: float = 0.0) -> None:
+        """Neither taken nor released; `start`: the weight that the robot has been left with.
+
+        A sender that was killed leaves 1: beginning at 0 would drop the arms.
+        """
+        self._weight = start
         self._target: float | None = None
         self._told_ns = 0
 
     @property
     def full(self) -> bool:
-        """Whether the robot follows the commands alone."""
-        return self._weight == 1.0
+        """Whether the robot was told to follow the commands alone."""
+        return self._weight == 1.0 and self._target == 1.0
 
     @property
     def released(self) -> bool:
         """Whether the arms were given back, or never taken."""
-        return self._weight == 0.0 and self._target in (None, 0.0)
+        return self._target is None or (self._target == 0.0 and self._weight == 0.0)
 
     def take(self, now_ns: int) -> None:
         """Begin to raise the weight; a second call and one after a release change nothing."""
@@ -127,14 +130,17 @@ class ArmWeight:
             self._target, self._told_ns = 1.0, now_ns
 
     def release(self, now_ns: int) -> None:
-        """Begin to lower the weight from where it is; for an orderly end alone."""
-        if self._target != 0.0:
+        """Begin to lower the weight from where it is; for an orderly end alone.
+
+        What was never taken is left as it is.
+        """
+        if self._target == 1.0:
             self._target, self._told_ns = 0.0, now_ns
 
     def at(self, now_ns: int) -> float:
         """The weight to send now."""
         if self._target is None:
-            return 0.0
+            return self._weight
         step = min(max(now_ns - self._told_ns, 0), _LONGEST_STEP_NS) / RAMP_NS
         self._told_ns = now_ns
         away = self._target - self._weight

@@ -90,7 +90,8 @@ class LowCmdPoints:
     def __init__(self, node: Node, settings: StreamerSettings) -> None:
         """Raises SettingsError without unitree_hg, for foreign joints and gains that do not fit."""
         gains = Gains(np.array(settings.stiffness), np.array(settings.damping))
-        self._command, self._weight = ArmCommand(settings.joints, gains), ArmWeight()
+        self._command = ArmCommand(settings.joints, gains)
+        self._weight = ArmWeight(settings.start_weight)
         self._message = message_class("unitree_hg", "LowCmd", "unitreerobotics/unitree_ros2")()
         self._commands = node.create_publisher(
             type(self._message), settings.command_topic, qos.COMMAND

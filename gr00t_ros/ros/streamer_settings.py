@@ -27,6 +27,7 @@ class StreamerSettings:
     height_topic: str
     rate_hz: int
     max_jump_rad: float
+    start_weight: float
     realtime_priority: int
 
 
@@ -48,6 +49,7 @@ _OPTIONAL: dict[str, tuple[int | float, int | float, int | float, str]] = {
     # name: default, least, most, meaning
     "rate_hz": (200, 50, 1000, "Points a second, Hz"),
     "max_jump_rad": (0.02, 0.001, 0.1, "Most that a window may jump when it takes over, rad"),
+    "start_weight": (0.0, 0.0, 1.0, "unitree_low_cmd: arm_sdk's weight that a killed sender left"),
     "realtime_priority": (0, 0, 90, "SCHED_FIFO priority asked for; 0: ordinary scheduling"),
 }
 

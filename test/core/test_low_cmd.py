@@ -129,6 +129,17 @@ def test_the_weight_falls_over_two_seconds_after_a_release_and_never_rises_again
     assert weight.at(5 * RAMP_NS) == 0.0 and weight.released
 
 
+def test_a_sender_that_follows_a_killed_one_begins_with_the_weight_that_it_left():
+    """From 0 the arms would fall until the ramp has brought them back."""
+    weight = ArmWeight(1.0)
+    assert weight.released and not weight.full, "not taken yet"
+    weight.take(0)
+    assert set(ramp(weight, 0, RAMP_NS)) == {1.0} and weight.full
+    untouched = ArmWeight(1.0)
+    untouched.release(0)
+    assert ramp(untouched, 0, RAMP_NS)[-1] == 1.0, "what was never taken is not let go"
+
+
 def test_a_release_on_the_way_up_goes_down_from_there():
     """No step to 1 and none to 0."""
     weight = ArmWeight()
