@@ -106,6 +106,26 @@ def axis_angle_from_matrix(matrix: ArrayLike) -> Array:
     return axis_angle_from_quaternion(quaternion_from_matrix(matrix))
 
 
+def axis_angle_near(rotation_vector_rad: Array, near_rad: ArrayLike) -> Array:
+    """(..., 3) rotation vectors of the same rotations, of up to 2 pi, nearest to `near_rad` (3,).
+
+    A rotation of angle a about an axis is one of 2 pi - a about the opposite axis: beside pi the
+    shorter of the two changes its sign with the noise, the nearer one does not.
+    """
+    angle = np.linalg.norm(rotation_vector_rad, axis=-1, keepdims=True)
+    small = angle < _SMALL_RAD  # no axis to go around the other way
+    other = rotation_vector_rad * (1.0 - 2.0 * np.pi / np.where(small, 1.0, angle))
+    away = np.linalg.norm(rotation_vector_rad - np.asarray(near_rad), axis=-1, keepdims=True)
+    other_away = np.linalg.norm(other - np.asarray(near_rad), axis=-1, keepdims=True)
+    return np.asarray(np.where((other_away < away) & ~small, other, rotation_vector_rad))
+
+
+def quaternion_near(quaternion_xyzw: Array, near_xyzw: ArrayLike) -> Array:
+    """(..., 4) the one of q and -q, which are one rotation, that is nearer to `near_xyzw` (4,)."""
+    along = quaternion_xyzw @ np.asarray(near_xyzw)
+    return np.asarray(np.where(along[..., None] < 0.0, -quaternion_xyzw, quaternion_xyzw))
+
+
 def rot6d_rows_from_matrix(matrix: ArrayLike, rotate: ArrayLike | None = None) -> Array:
     """(..., 6): the first two rows, row-major, of R x rotate, of (..., 3, 3) matrices R.
 

@@ -15,8 +15,10 @@ from gr00t_ros.core.embodiment import StateStream
 from gr00t_ros.core.errors import ObservationError, RotationError
 from gr00t_ros.core.rotation import (
     axis_angle_from_matrix,
+    axis_angle_near,
     matrix_from_quaternion,
     quaternion_from_matrix,
+    quaternion_near,
     rot6d_rows_from_matrix,
 )
 
@@ -137,9 +139,13 @@ def _pose(stream: StateStream, reading: PoseReading) -> NDArray[np.float64]:
     try:
         turn = matrix_from_quaternion(reading.quaternion_xyzw)
         turn = turn if stream.rotate is None else turn @ np.array(stream.rotate)
-        values = np.concatenate([position, _TURN[stream.encode or ""](turn)])
+        numbers = _TURN[stream.encode or ""](turn)
     except RotationError as error:
         raise ObservationError(f"{where}: {error}") from None
+    if stream.near:
+        nearest = axis_angle_near if stream.encode == "xyz_axis_angle" else quaternion_near
+        numbers = nearest(numbers, stream.near)
+    values = np.concatenate([position, numbers])
     return values[list(stream.columns)] if stream.columns else values
 
 

@@ -61,13 +61,13 @@ def _joints(key: str, place: Place, default_rate_hz: float) -> StateStream:
 
 
 def _pose(key: str, place: Place, default_rate_hz: float) -> StateStream:
-    at = place.fields(("from", "topic", "encode"), ("rotate", "columns", "frame", *_COMMON))
+    at = place.fields(("from", "topic", "encode"), ("rotate", "near", "columns", "frame", *_COMMON))
     frame = at["frame"].text() if "frame" in at else None
     return _encoded(key, "pose", at, at["topic"].topic(), frame, default_rate_hz)
 
 
 def _tf(key: str, place: Place, default_rate_hz: float) -> StateStream:
-    at = place.fields(("from", "frame", "link", "encode"), ("rotate", "columns", *_COMMON))
+    at = place.fields(("from", "frame", "link", "encode"), ("rotate", "near", "columns", *_COMMON))
     frame, link = at["frame"].text(), at["link"].text()
     if frame == link:
         raise at["link"].error(f"another frame than {frame!r}")
@@ -95,6 +95,7 @@ def _encoded(
         frame=frame,
         columns=_columns(at["columns"], ENCODINGS[encode]) if "columns" in at else (),
         link=link,
+        near=_near(at["near"], encode) if "near" in at else (),
     )
 
 
@@ -147,6 +148,16 @@ def _columns(place: Place, width: int) -> tuple[int, ...]:
     if len(set(columns)) < len(columns):
         raise place.error("each column once")
     return columns
+
+
+def _near(place: Place, encode: str) -> tuple[float, ...]:
+    """An orientation as it is encoded, in the middle of those that the robot takes."""
+    if encode == "xyz_rot6d_rows":
+        raise place.problem(f"got near for {encode}, which has one value for each orientation")
+    numbers = tuple(item.number(-10.0, 10.0) for item in place.items())
+    if len(numbers) != ENCODINGS[encode] - 3 or not any(numbers):
+        raise place.error(f"{ENCODINGS[encode] - 3} numbers of an orientation, not all 0")
+    return numbers
 
 
 def read_rotation(place: Place) -> tuple[tuple[float, ...], ...]:

@@ -65,8 +65,9 @@ class StateStream:
     topic's unit, or as `scale` has it.
     pose, tf: `encode` says how position and orientation become numbers, `columns` which of these
     are sent (all where empty); `rotate` is the 3x3 matrix that multiplies the orientation from
-    the right first. pose: `frame` is the frame_id it must have, if any. tf: the pose of `link`
-    in `frame`.
+    the right first; of an orientation's two axis-angles or quaternions the one nearest to `near`
+    is sent, if there is one. pose: `frame` is the frame_id it must have, if any. tf: the pose of
+    `link` in `frame`.
     imu: the unit vector of gravity in the sensor's frame; `frame` as a pose's.
     constant: `values`, from no topic at all.
     """
@@ -85,6 +86,7 @@ class StateStream:
     columns: tuple[int, ...] = ()
     link: str = ""
     values: tuple[float, ...] = ()
+    near: tuple[float, ...] = ()
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ from gr00t_ros.core.errors import RotationError
 from gr00t_ros.core.rotation import (
     axis_angle_from_matrix,
     axis_angle_from_quaternion,
+    axis_angle_near,
     matrix_from_axis_angle,
     matrix_from_quaternion,
     matrix_from_rot6d_rows,
     quaternion_from_axis_angle,
     quaternion_from_matrix,
+    quaternion_near,
     rot6d_rows_from_matrix,
 )
 
@@ -167,3 +169,27 @@ def test_a_drivers_rounding_is_normalised_away(error):
     """A quaternion that is not quite of length 1 gives a true rotation."""
     matrix = matrix_from_quaternion((1.0 + error) * np.array([0.5, 0.5, 0.5, 0.5]))
     np.testing.assert_allclose(matrix, [[0, 0, 1], [1, 0, 0], [0, 1, 0]], atol=1e-12)
+
+
+@given(axis_angles(), axis_angles())
+def test_the_nearest_of_two_names_of_a_rotation_is_the_same_rotation(vector, near):
+    """No further away than the other one, and what scipy makes of it is unchanged."""
+    found = axis_angle_near(vector, near)
+    np.testing.assert_allclose(
+        Rotation.from_rotvec(found).as_matrix(), Rotation.from_rotvec(vector).as_matrix(), atol=1e-9
+    )
+    assert np.linalg.norm(found - near) <= np.linalg.norm(vector - near) + 1e-12
+    quaternion, by = quaternion_from_axis_angle(vector), Rotation.from_rotvec(near).as_quat()
+    signed = quaternion_near(quaternion, by)
+    assert signed @ by >= 0.0
+    np.testing.assert_array_equal(np.abs(signed), np.abs(quaternion))
+
+
+def test_a_hand_that_points_down_does_not_flip():
+    """Half a turn about x, a little more and a little less: one after the other without a jump."""
+    angles = np.pi + np.array([-2e-3, -1e-3, 0.0, 1e-3, 2e-3])
+    matrices = Rotation.from_rotvec(angles[:, None] * [1.0, 0.0, 0.0]).as_matrix()
+    shortest = axis_angle_from_matrix(matrices)
+    assert np.abs(np.diff(shortest[:, 0])).max() > 6.0
+    np.testing.assert_allclose(axis_angle_near(shortest, [3.0, 0.0, 0.0])[:, 0], angles, atol=1e-9)
+    np.testing.assert_array_equal(axis_angle_near(np.zeros(3), [3.0, 0.0, 0.0]), np.zeros(3))

@@ -179,6 +179,17 @@ def test_a_pose_is_encoded_as_the_file_says(name, expected, source):
     np.testing.assert_array_equal(encode(some, pose((0.3, -0.1, 0.5), quaternion)), row[[5, 0]])
 
 
+def test_an_orientation_is_sent_by_the_name_that_the_file_says():
+    """Just beyond half a turn about x: the shorter axis-angle has another sign, so has w."""
+    beyond = Rotation.from_rotvec([np.pi + 0.1, 0.0, 0.0]).as_quat()
+    stream = replace(EEF, rotate=None, encode="xyz_axis_angle", columns=(3,))
+    assert encode(stream, pose(quaternion=beyond))[0] < -3.0
+    near = replace(stream, near=(3.0, 0.0, 0.0))
+    np.testing.assert_allclose(encode(near, pose(quaternion=beyond)), [np.pi + 0.1], rtol=1e-6)
+    signed = replace(stream, encode="xyz_quaternion", near=(1.0, 0.0, 0.0, 0.0))
+    assert encode(signed, pose(quaternion=-beyond))[0] > 0.99
+
+
 IMU = StateStream("down", "imu", "/imu", encode="projected_gravity", frame="pelvis")
 
 
