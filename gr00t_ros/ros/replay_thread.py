@@ -171,6 +171,9 @@ class ReplayThread:
         """A finding where this thread did not run in time; on steady time."""
         now_ns = time.monotonic_ns()
         gap_ns, self._ticked_ns = now_ns - (self._ticked_ns or now_ns), now_ns
+        return self._starvation(gap_ns, now_ns)
+
+    def _starvation(self, gap_ns: int, now_ns: int) -> tuple[Finding, ...]:
         if gap_ns <= _STARVED_PERIODS * self._period_ns:
             return ()
         self._starved_ns = now_ns
@@ -181,14 +184,17 @@ class ReplayThread:
         return (Finding("replay_starvation", Reaction.PAUSE, text),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
-        """What the watches say; inputs that aged while this process slept are no fault."""
+        """What the watches say; inputs that aged while this process slept are no fault.
+
+        A sleep that began in this tick is the first cause, and the next tick's gap as well.
+        """
         findings = self._around.findings(now_ns, self._session.mode)
         judged_ns = time.monotonic_ns()
-        if judged_ns - self._ticked_ns > _STARVED_PERIODS * self._period_ns:
-            self._starved_ns = judged_ns  # the sleep began in this tick
+        slept = self._starvation(judged_ns - self._ticked_ns, judged_ns)
         if judged_ns - self._starved_ns > _AWAKE_NS:
             return findings
-        return [replace(f, reaction=Reaction.PAUSE) if f.watch in _AGES else f for f in findings]
+        eased = (replace(f, reaction=Reaction.PAUSE) if f.watch in _AGES else f for f in findings)
+        return (*slept, *eased)
 
     def _drain(self, now_ns: int) -> None:
         while not self._calls.empty():

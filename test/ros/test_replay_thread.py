@@ -11,6 +11,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.core.mode import Mode  # noqa: E402
 from gr00t_ros.core.session import Counts  # noqa: E402
+from gr00t_ros.core.watchdog import Finding, Reaction  # noqa: E402
 from gr00t_ros.ros.replay_thread import ReplayThread  # noqa: E402
 
 MS = 1_000_000
@@ -147,6 +148,25 @@ def test_after_a_tick_that_raised_a_base_is_told_what_the_fault_made_of_it(start
     wait_until(lambda: windows, "a window")
     session.commands, session.broken = "zero", "no lawful motion"
     wait_until(lambda: (None, "zero") in windows.commands, "the zero")
+
+
+def test_a_process_that_slept_in_the_middle_of_a_tick_says_so_first():
+    """Its inputs aged meanwhile: that is no fault, and not what an operator has to look for."""
+    told, old = [], Finding("stream_age", Reaction.FAULT, "camera is 2 s old")
+
+    def asleep(now_ns, mode):
+        time.sleep(0.03)
+        return (old,)
+
+    session = Session()
+    session.tick = lambda now_ns, findings, held: told.extend(findings)
+    around = SimpleNamespace(findings=asleep, held=lambda: np.zeros(1))
+    thread = ReplayThread(session, Clock(), Windows(), around, 5 * MS, 0, told.append)
+    thread._tick_safely()
+    assert [(f.watch, f.reaction) for f in told] == [
+        ("replay_starvation", Reaction.PAUSE),
+        ("stream_age", Reaction.PAUSE),
+    ]
 
 
 def test_after_stop_nothing_is_published(started):
