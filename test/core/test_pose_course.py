@@ -168,6 +168,17 @@ def test_deltas_add_up_from_the_pose_that_was_commanded_at_the_observation():
     assert end.away_from(pose(turn=(0, 0, 0.2)))[1] < 1e-2
 
 
+def test_deltas_begin_where_the_hand_was_sent_at_the_observation_not_where_it_is_now():
+    """In motion the two differ by the way of one latency."""
+    made = course()
+    play(made, 600 * MS, [(0, line())])
+    then = made.pose(400 * MS)
+    assert made.pose(600 * MS).position[0] - then.position[0] > 0.02
+    still = Pose(np.zeros(3), np.eye(3))
+    summed = made._summed(PoseChunk(400 * MS, 50 * MS, [still] * 4, deltas=True))
+    assert all(same(step, then) for step in summed.steps)
+
+
 def test_deltas_turn_about_the_frames_axes():
     """A quarter turn about x after one about z: about the fixed x, not the hand's own."""
     about_z, about_x = (Rotation.from_rotvec(math.pi / 2 * np.eye(3)[k]) for k in (2, 0))

@@ -88,6 +88,7 @@ def test_a_clock_that_jumps_moves_the_hand_by_no_step(now_ms):
     said = [player.sample((now_ms + t) * MS, (1100 + t) * MS) for t in range(0, 300, 10)]
     assert all(pose is not None for pose in said[:10])
     steps = np.diff([before[:3], *(s[:3] for s in said if s is not None)], axis=0)
+    assert steps[:, 2].min() >= -1e-12 and steps[:, 2].sum() > 0.02, "it goes on"
     assert np.linalg.norm(steps, axis=1).max() <= 0.25 * 0.010 * 1.1 + 1e-9
 
 
