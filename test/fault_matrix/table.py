@@ -16,9 +16,10 @@ GROUPS: tuple[Group, ...] = (
 
 def _short(name: str, *groups: Group) -> Group:
     """The rows of these groups that are part of ./dev test, on one bring-up."""
-    faults = tuple(fault for group in groups for fault in group.faults if fault.short)
-    policy = dict(pair for group in groups for pair in group.policy) | dict(BUSY)
-    return Group(name, faults, tuple(policy.items()), any(group.simulated for group in groups))
+    chosen = [group for group in groups if any(fault.short for fault in group.faults)]
+    faults = tuple(fault for group in chosen for fault in group.faults if fault.short)
+    policy = dict(pair for group in chosen for pair in group.policy) | dict(BUSY)
+    return Group(name, faults, tuple(policy.items()), any(group.simulated for group in chosen))
 
 
 SHORT: tuple[Group, ...] = (

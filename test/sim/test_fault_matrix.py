@@ -49,6 +49,13 @@ def test_every_watch_of_the_table_is_meant_to_be_seen() -> None:
     assert len({fault.name for fault in faults}) == len(faults)
 
 
+def test_a_short_group_has_no_parameter_for_rows_that_it_leaves_out() -> None:
+    """A server that may be silent for 2 s only faulted while another row's one was started anew."""
+    silent = next(group for group in GROUPS if group.name == "Server that stays silent")
+    assert not any(fault.short for fault in silent.faults)
+    assert not any(set(dict(group.policy)) & {"sidecar_fault_s"} for group in SHORT)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_faults_by_the_hour_leave_nothing_behind() -> None:
