@@ -21,14 +21,14 @@ from fault_matrix.rig import Rig
 from fault_matrix.row import RESTART, Fault, Group
 
 OTHER_INSTRUCTION = "put the green cube on the blue plate"
-STOPPED_S, STARVED_S = 2.0, 3.0
+STOPPED_S, STARVED_S = 1.5, 3.0  # less than dead_man_s of the short form
 WINDOWS_UNDER_WAY = 2
 """That the robot may get before the node hears of its clock (docs/motion.md)."""
 
 
 def _sleep_node(rig: Rig) -> None:
     stopped_ns = rig.send("policy", signal.SIGSTOP)
-    rig.wait(lambda: time.monotonic_ns() > stopped_ns + STOPPED_S * 1e9, "2 s of sleep")
+    rig.wait(lambda: time.monotonic_ns() > stopped_ns + STOPPED_S * 1e9, "1.5 s of sleep")
     rig.wait_for_rest()
     rig.send("policy", signal.SIGCONT)
 
@@ -80,7 +80,7 @@ _NODE = (
         short=True,
     ),
     Fault(
-        "node stopped for 2 s",
+        "node stopped for 1.5 s",
         "SIGSTOP, SIGCONT",
         _sleep_node,
         expect="pause (replay_starvation), the tail meanwhile",
