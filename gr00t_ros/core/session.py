@@ -59,7 +59,8 @@ class Session(Stops):
         """
         mode = advance(self.mode, Event.ACTIVATE)
         self.replay.start(now_ns, held)
-        self.mode, self._now_ns, self._operator_paused = mode, now_ns, False
+        # One before: of this session no tick has been at this time yet.
+        self.mode, self._now_ns, self._operator_paused = mode, now_ns - 1, False
         self._held = None
         self._begin("activated")
 
@@ -163,13 +164,14 @@ class Session(Stops):
             self._after_clock_jump(now_ns, self._held if held is None else held)
         elif self.active and self._leapt(now_ns, findings):
             self._leave_to_the_tail(self._now_ns, now_ns, self._held if held is None else held)
-        self._now_ns = now_ns
+        # Of a clock that stands still the robot may know nothing: a window would come late there.
+        runs, self._now_ns = now_ns > self._now_ns, now_ns
         self._react(now_ns, self._of_this_plan(now_ns, findings, held), held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
             self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
         if self._has_chunk and self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
             self._stop_at_the_end(now_ns)
-        window = self.replay.tick(now_ns) if self.mode in MOVING else None
+        window = self.replay.tick(now_ns) if runs and self.mode in MOVING else None
         self.counts.windows += window is not None
         settled = self._settled(now_ns, held)
         if self.mode is Mode.STOPPING and settled and self._rests(now_ns):

@@ -167,6 +167,19 @@ def test_inputs_that_a_jump_made_forgotten_are_waited_for(jump_ms) -> None:
     np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rig.held)
 
 
+def test_while_plan_time_stands_still_nothing_is_sent_and_all_of_it_when_it_runs_on() -> None:
+    """A robot whose clock runs on would get it late; one that stands still misses nothing."""
+    rig = Rig().activate()
+    rig.merge()
+    rig.tick(count=20)
+    rig.now_ns -= TICK_NS
+    rig.merge()
+    assert rig.session.tick(rig.now_ns, (), rig.held) is None
+    assert rig.session.tick(rig.now_ns, (PAUSE,), rig.held) is None
+    rig.now_ns += TICK_NS
+    assert rig.session.tick(rig.now_ns, (PAUSE,), rig.held) is not None
+
+
 def test_a_node_that_slept_does_not_wait_for_controllers_that_did_not() -> None:
     """No clock told of a jump: after two seconds the tail has played."""
     rig = Rig().activate()
