@@ -27,7 +27,6 @@ ARGUMENTS = {
     "start_offset": ("0.0", "Seconds of the bag to skip"),
     "loop": ("false", "Start again at the end: the clock then jumps back"),
     "embodiment": ("franka_droid", "Name in config/embodiments, or path, of the embodiment file"),
-    "settled": ("", "Places that the file marks unsettled and that are as assumed, by comma"),
     "params_file": ("", "YAML file with parameters of the node; the other arguments win"),
     "host": ("", "Host of the GR00T policy server; empty: as params_file or the node says"),
     "port": ("", "TCP port of the GR00T policy server; empty: as params_file or the node says"),
@@ -35,7 +34,7 @@ ARGUMENTS = {
     "autostart": ("true", "Activate the node as soon as it says it is ready"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
-POLICY = "embodiment settled params_file host port instruction autostart log_level".split()
+POLICY = "embodiment params_file host port instruction autostart log_level".split()
 CLOCK_HZ = "200"
 
 

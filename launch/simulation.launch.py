@@ -129,15 +129,12 @@ def _sidecar(argument: dict[str, str]) -> ExecuteProcess:
 
 
 def _policy(argument: dict[str, str]) -> IncludeLaunchDescription:
-    from gr00t_ros.core.unsettled import all_settled
     from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
     file = Path(__file__).with_name("policy.launch.py")
     passed = ("embodiment", "port", "instruction", "use_sim_time", "autostart", "log_level")
     arguments = {name: argument[name] for name in passed}
-    embodiment = load_embodiment(argument["embodiment"])
-    arguments["command_streamer"] = str(bool(embodiment.commands))
-    arguments["settled"] = all_settled(embodiment.unsettled)
+    arguments["command_streamer"] = str(bool(load_embodiment(argument["embodiment"]).commands))
     return IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(file)), launch_arguments=arguments.items()
     )

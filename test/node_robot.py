@@ -4,7 +4,6 @@ A test starts what it needs of the three and looks at them over DDS alone. Comma
 read under a name that starts with gr00t_sim: the node refuses any other by default.
 """
 
-import contextlib
 import os
 import socket
 import time
@@ -22,11 +21,8 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from gr00t_ros.core.errors import EmbodimentError
-from gr00t_ros.core.unsettled import all_settled
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros import qos
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sim.assets import INSTALL_COMMAND, PANDA, installed
 from gr00t_ros.srv import SetInstruction
 
@@ -55,15 +51,6 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-def _with_assumptions(values):
-    """The node's parameters, with all that is unsettled in its file as assumed there."""
-    with contextlib.suppress(EmbodimentError):  # which the node shall name
-        robot = load_embodiment(str(values.get("embodiment", "franka_droid")))
-        if robot.unsettled:
-            return {"settled": all_settled(robot.unsettled), **values}
-    return values
 
 
 class Rig:
@@ -110,7 +97,6 @@ class Rig:
     def start_policy(self, **parameters):
         """The node under test, with parameters as on the command line."""
         values = {"port": self.port, "instruction": "hold still", **parameters}
-        values = _with_assumptions(values)
         arguments = [x for k, v in values.items() for x in ("-p", f"{k}:={v}")]
         self.policy = self._processes.start(
             "-m", "gr00t_ros.ros.node", "--ros-args", *arguments, name="policy"

@@ -49,7 +49,7 @@ class Puppet:
 
     def stop(self) -> None:
         """Publish no more."""
-        self._timer.cancel()
+        self._node.destroy_timer(self._timer)
 
     def _topics(self) -> dict[str, type]:
         kinds = {"joints": JointState, "pose": PoseStamped}

@@ -22,7 +22,6 @@ import pytest
 from numpy.typing import NDArray
 from ros_fixtures import call, collect, wait_until
 
-from gr00t_ros.core.unsettled import all_settled
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sim.bringup import Bringup
 from gr00t_ros.sim.judge import broken
@@ -66,7 +65,6 @@ class Stack:
             self.bringup.start_node("relay", {"source_prefix": "/sim"})
         self.start_sidecar()
         wanted = {"embodiment": EMBODIMENT, "port": self.port, "instruction": INSTRUCTION}
-        wanted["settled"] = all_settled(load_embodiment(EMBODIMENT).unsettled)
         self.bringup.start_node("policy", {**wanted, **policy})
         self.bringup.start_node("autostart", {})
 

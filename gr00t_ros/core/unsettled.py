@@ -66,11 +66,6 @@ def refuse_open(marks: Collection[Unsettled], settled: Collection[str], where: s
         )
 
 
-def all_settled(marks: Collection[Unsettled]) -> str:
-    """The parameter `settled` of a robot that is as its file assumes: a simulated one."""
-    return ",".join(mark.path for mark in marks)
-
-
 def settled_names(text: str) -> tuple[str, ...]:
     """The names in a comma-separated text."""
     return tuple(name for part in text.split(",") if (name := part.strip()))

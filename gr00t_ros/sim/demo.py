@@ -19,7 +19,6 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 from gr00t_ros.core.errors import Gr00tError
-from gr00t_ros.core.unsettled import all_settled
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sim.bringup import Bringup
 from gr00t_ros.sim.judge import broken
@@ -76,14 +75,12 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
         *("--delay-ms", str(options.delay_ms)),
         *(["--flat"] if options.flat or options.codec == "A0" else []),  # A0 knows flat alone
     )
-    embodiment = load_embodiment(options.embodiment)
     parameters = {
         "embodiment": options.embodiment,
         "port": port,
         "instruction": options.instruction,
-        "settled": all_settled(embodiment.unsettled),
     }
-    if embodiment.commands:
+    if load_embodiment(options.embodiment).commands:
         bringup.start_node("commands", {"embodiment": options.embodiment})
     bringup.start_node("policy", parameters)
     bringup.start_node("autostart", {})

@@ -13,7 +13,6 @@ from gr00t_ros.core.unsettled import open_marks, read_marks, refuse_open, settle
 
 FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
 VALID = yaml.safe_load(FILE.read_text())
-VALID["state"]["eef_9d"]["topic"] = "/ee_pose"  # which is a question in the file itself
 
 
 def marked(question="Is it 15 Hz?", assumed=15.0):

@@ -22,10 +22,8 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from fault_matrix.cable import Cable
-from gr00t_ros.core.unsettled import all_settled
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.ros import qos
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.srv import SetInstruction
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -98,7 +96,6 @@ class Rig(Stack):
         self.start_server()
         self._policy = {
             "embodiment": EMBODIMENT,
-            "settled": all_settled(load_embodiment(EMBODIMENT).unsettled),
             "port": self.cable.port,
             "instruction": INSTRUCTION,
             "timeout_ms": 3000,

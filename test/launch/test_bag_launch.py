@@ -18,7 +18,6 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
 from gr00t_ros.bags.needed import needed_topics  # noqa: E402
-from gr00t_ros.core.unsettled import all_settled  # noqa: E402
 from gr00t_ros.ros.qos import SENSOR  # noqa: E402
 from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
 
@@ -26,7 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(Path(__file__).with_name("run_launch_file.py"))
 
 pytestmark = pytest.mark.timeout(240)
-ASSUMED = f"settled:={all_settled(load_embodiment(EMBODIMENT).unsettled)}"
 
 
 def test_the_node_runs_on_the_bags_clock_in_shadow_until_the_bag_ends(
@@ -43,7 +41,7 @@ def test_the_node_runs_on_the_bags_clock_in_shadow_until_the_bag_ends(
     file = str(ROOT / "launch" / "bag.launch.py")
     clock = collect(ros_node, Clock, "/clock", SENSOR)
     launch = processes.start(
-        RUNNER, file, f"bag:={bag_path}", f"port:={port}", "rate:=0.3", ASSUMED, name="launch"
+        RUNNER, file, f"bag:={bag_path}", f"port:={port}", "rate:=0.3", name="launch"
     )
     request = GetParameters.Request(names=["use_sim_time", "shadow"])
     values = call(ros_node, GetParameters, "/gr00t_policy/get_parameters", request).values

@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(Path(__file__).with_name("run_launch_file.py"))
 
 pytestmark = pytest.mark.timeout(240)
-ASSUMED = {"franka.launch.py": ("settled:=state.eef_9d.topic",)}
-"""What the file of a launch file asks, answered."""
 
 
 @pytest.fixture
@@ -53,8 +51,9 @@ def parameters(node, of: str, *names: str) -> list[object]:
 
 def test_policy_starts_the_node_with_what_was_given(launched, ros_node, free_port):
     """Arguments reach the node's parameters; a text that looks like a number stays a text."""
-    arguments = (f"port:={free_port}", "instruction:=7", "namespace:=cell_a")
-    launch = launched("policy.launch.py", *arguments, *ASSUMED["franka.launch.py"])
+    launch = launched(
+        "policy.launch.py", f"port:={free_port}", "instruction:=7", "namespace:=cell_a"
+    )
     names = ("port", "instruction", "embodiment", "use_sim_time", "sidecar.mode")
     values = parameters(ros_node, "/cell_a/gr00t_policy", *names)
     assert values == [free_port, "7", "franka_droid", False, "existing"]
@@ -103,7 +102,7 @@ def test_a_robots_file_renames_its_cameras_and_controllers(
     launch = launched(
         file,
         *(f"port:={free_port}", f"{camera}:=/head/color", f"{moved}:=/cell/jtc", "host:=127.0.0.2"),
-        *("namespace:=cell_a", "log_level:=warn", *ASSUMED.get(file, ())),
+        *("namespace:=cell_a", "log_level:=warn"),
     )
     node = "/cell_a/gr00t_policy"
     host, shadow = parameters(ros_node, node, "host", "shadow")

@@ -30,7 +30,6 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from gr00t_ros.core.buffer import Sample  # noqa: E402
 from gr00t_ros.core.errors import EmbodimentError  # noqa: E402
 from gr00t_ros.core.state import JointReading  # noqa: E402
-from gr00t_ros.core.unsettled import all_settled  # noqa: E402
 from gr00t_ros.ros import doctor_rows, qos  # noqa: E402
 from gr00t_ros.ros.controller_state import ControllerReading  # noqa: E402
 from gr00t_ros.ros.doctor import Doctor, doctors_node, report  # noqa: E402
@@ -46,13 +45,11 @@ pytestmark = NEEDS_ROBOT
 CAMERA, JOINTS, POSE = "/camera/exterior/image_raw", "/joint_states", "/ee_pose"
 ARM = "/fr3_arm_controller"
 FILE = find_embodiment("franka_droid").read_text()
-ASSUMED = all_settled(load_embodiment("franka_droid").unsettled)
 
 
 @contextmanager
 def admitted(domain: int, **values: object) -> Iterator[Doctor]:
     """A doctor in this process, with these parameters."""
-    values = {"settled": ASSUMED, **values}
     arguments = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
     context = rclpy.Context()
     rclpy.init(args=["doctor", "--ros-args", *arguments], context=context, domain_id=domain)
@@ -409,7 +406,6 @@ def test_the_command_says_well_with_status_0_and_moves_nothing(patient):
     assert not list(node.services)
     port = patient.doctor.values.port
     arguments = ("--ros-args", "-p", f"port:={port}", "-p", "max_joint_age_s:=0.4")
-    arguments += ("-p", f"settled:={ASSUMED}")
     status, told = doctors_report(patient, "--seconds", "2", *arguments)
     assert status == 0, told
     assert told["verdict"] in ("pass", "warn")
@@ -423,7 +419,7 @@ def test_a_wrong_type_and_a_silent_clock_fail_the_command(clinic, tmp_path):
     """A camera that is raw where the file says compressed; use_sim_time without a simulator."""
     file = tmp_path / "compressed.yaml"
     file.write_text(FILE.replace("    fit: pad\n", "    fit: pad\n    transport: compressed\n"))
-    words = ("-p", f"embodiment:={file}", "-p", "use_sim_time:=true", "-p", f"settled:={ASSUMED}")
+    words = ("-p", f"embodiment:={file}", "-p", "use_sim_time:=true")
     status, told = doctors_report(clinic, "--ros-args", *words)
     assert status == 1
     texts = [f"{row['subject']} {row['text']}" for row in told["rows"] if row["level"] == "fail"]

@@ -81,7 +81,7 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(processes, ros
     node = {"embodiment": path, "execute_steps": min(8, robot.action_horizon // 2), **PATIENT}
     questions = [mark.path for mark in robot.unsettled]
     if questions:
-        rig.start_policy(**node, settled='""')
+        rig.start_policy(**node)
         rig.wait_for_mode("unconfigured")
         assert not rig.change("configure")
         rig.wait_for_status(

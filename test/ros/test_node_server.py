@@ -11,13 +11,12 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from node_robot import NEEDS_ROBOT, SWEEP  # noqa: E402
 
-from gr00t_ros.core.unsettled import all_settled  # noqa: E402
 from gr00t_ros.sidecar.curve import new_pair  # noqa: E402
 from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.sidecar.keys import write_pair  # noqa: E402
 
 SECRET = "s3cret-t0ken"
-TAGGED = "gr1"  # a tag of one file alone
+N16 = "franka_droid_n16"
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def server(processes, rig, tmp_path):
         write_pair(tmp_path / "keys", name, *new_pair())
     (tmp_path / "token").write_text(SECRET)
     rig.server = processes.start(
-        *("-m", "gr00t_ros.sidecar", "hold", "--port", str(rig.port), "--embodiment", TAGGED),
+        *("-m", "gr00t_ros.sidecar", "hold", "--port", str(rig.port), "--embodiment", N16),
         *("--keys", str(tmp_path / "keys"), "--token-file", str(tmp_path / "token")),
         name="server",
     )
@@ -66,22 +65,21 @@ def test_names_keys_and_token_of_the_environment_reach_the_server_and_keep_it_wa
         "curve_server_key": server / "server.public",
         "curve_client_key": server / "arm1.secret",
         "keep_warm_s": 0.1,
-        "settled": all_settled(load_embodiment(TAGGED).unsettled),
     }
     start_policy(
         *(processes, rig, parameters),
         GROOT_POLICY_PORT=str(rig.port),
         GROOT_POLICY_API_TOKEN=SECRET,
-        GROOT_EMBODIMENT_TAG=load_embodiment(TAGGED).tag,
+        GROOT_EMBODIMENT_TAG=load_embodiment(N16).tag,
     )
     status = rig.wait_for_status(lambda s: s.server_generation, "a server that passed the check")
-    assert status.embodiment_tag == load_embodiment(TAGGED).tag
+    assert status.embodiment_tag == load_embodiment(N16).tag
     log = rig.policy.text()
     assert f"port {rig.port} (GROOT_POLICY_PORT)" in log and "arm1.secret" in log
     assert "api token from GROOT_POLICY_API_TOKEN" in log
 
     asked = processes.start(
-        *("-m", "gr00t_ros.sidecar", "check", "--port", str(rig.port), "--embodiment", TAGGED),
+        *("-m", "gr00t_ros.sidecar", "check", "--port", str(rig.port), "--embodiment", N16),
         *("--server-key", str(server / "server.public")),
         *("--client-key", str(server / "arm1.secret")),
         name="check",
@@ -91,7 +89,7 @@ def test_names_keys_and_token_of_the_environment_reach_the_server_and_keep_it_wa
     table = asked.text().split("\n\n")[1]
     assert table in log and len(table.splitlines()) > 8
     wait_until(lambda: rig.level("modality") == b"\0", "the table in diagnostics")
-    assert "matches | " in told(rig, "modality")["state left_arm"]
+    assert "matches | " in told(rig, "modality")["state joint_position"]
 
     first = wait_until(lambda: counter(rig, "replies"), "the client's counters")
     wait_until(lambda: counter(rig, "replies") > first + 5, "calls that keep the server warm")
@@ -109,8 +107,7 @@ def test_strict_refuses_what_the_server_would_tolerate(processes, rig, tmp_path)
     file = tmp_path / "more.yaml"
     file.write_text(yaml.safe_dump(content))
     rig.start_server()
-    settled = all_settled(load_embodiment(str(file)).unsettled)
-    parameters = {"embodiment": file, "port": rig.port, "settled": settled}
+    parameters = {"embodiment": file, "port": rig.port}
     start_policy(processes, rig, parameters, GROOT_POLICY_STRICT="true")
     rig.wait_for_reason("does not fit embodiment", "has no key 'another'")
     assert not rig.change("activate")
