@@ -226,7 +226,7 @@ class Configured:
         def go_on(session: Session, now_ns: int) -> str:
             findings = [*self.watches.findings(now_ns, session.mode), *against]
             held = self.watches.leave_from(now_ns, start) if session.active else start
-            if session.replay.at_rest(now_ns):
+            if session.active and session.replay.at_rest(now_ns):
                 session.replay.start_poses(now_ns, poses)
             refusal = leave(session, now_ns, held, findings)
             if not refusal:
