@@ -24,20 +24,29 @@ from ros_fixtures import call, collect, wait_until
 
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sim.bringup import Bringup
+from gr00t_ros.sim.description import RobotDescription
+from gr00t_ros.sim.franka.robot import FRANKA
 from gr00t_ros.sim.judge import broken
 from gr00t_ros.sim.record import Record, load_record
 
-INSTRUCTION = "put the red cube on the blue plate"
-EMBODIMENT = "franka_droid"
+EMBODIMENT, INSTRUCTION = FRANKA.embodiment, FRANKA.instruction
 RELAYED = ("/camera/exterior/image_raw", "/camera/wrist/image_raw", "/joint_states", "/ee_pose")
 MOVING_RAD_S = 0.1
 TASK_LIMIT_S = 60.0
+TAIL_LIMIT_NS = 1_000_000_000
+"""Horizon and stop tail of a window after the last one was sent: control.md 1, item 5."""
 
 
 class Stack:
     """One bring-up; `start` begins, `end` ends all of it."""
 
-    def __init__(self, node: Any, folder: Path, joints: str = "/joint_states") -> None:
+    def __init__(
+        self,
+        node: Any,
+        folder: Path,
+        joints: str = "/joint_states",
+        robot: RobotDescription = FRANKA,
+    ) -> None:
         """Watch with `node`; logs and record go to `folder`. joints: topic of the robot's own."""
         from diagnostic_msgs.msg import DiagnosticArray
         from sensor_msgs.msg import JointState
@@ -48,6 +57,9 @@ class Stack:
 
         self.bringup = Bringup(folder)
         self.port = 0
+        self._description = robot
+        outputs = load_embodiment(robot.embodiment).outputs
+        self._arms = {name for output in outputs if "arm" in output.name for name in output.names}
         self._node, self._folder = node, folder
         self._joints: Any = None
         self._robot: dict[str, Any] = {}
@@ -60,17 +72,21 @@ class Stack:
         """Start everything; `policy` are further parameters of the node."""
         remaps = [f"{topic}:=/sim{topic}" for topic in RELAYED] if relay else []
         parameters = {"seed": seed, "record_path": str(self._folder / "record.npz")}
-        self.bringup.start_node("robot", parameters, *remaps)
+        robot = self._description
+        self.bringup.start_node("robot", {"robot": robot.name, **parameters}, *remaps)
         if relay:
             self.bringup.start_node("relay", {"source_prefix": "/sim"})
         self.start_sidecar()
-        wanted = {"embodiment": EMBODIMENT, "port": self.port, "instruction": INSTRUCTION}
+        named = {"embodiment": robot.embodiment}
+        if load_embodiment(robot.embodiment).commands:
+            self.bringup.start_node("commands", named)
+        wanted = {**named, "port": self.port, "instruction": robot.instruction}
         self.bringup.start_node("policy", {**wanted, **policy})
         self.bringup.start_node("autostart", {})
 
     def start_sidecar(self) -> None:
         """Start the policy server, the second time on the port of the first."""
-        options = ("--port", str(self.port), "--embodiment", EMBODIMENT)
+        options = ("--port", str(self.port), "--embodiment", self._description.embodiment)
         self.port = self.bringup.start_sidecar("scripted", *options)
 
     def end(self) -> None:
@@ -115,9 +131,10 @@ class Stack:
     @property
     def speed_rad_s(self) -> float:
         """The fastest arm joint as measured now."""
-        return (
-            max((abs(v) for v in self._joints.velocity[:7]), default=0.0) if self._joints else 0.0
-        )
+        if self._joints is None:
+            return 0.0
+        measured = zip(self._joints.name, self._joints.velocity, strict=True)
+        return max((abs(v) for name, v in measured if name in self._arms), default=0.0)
 
     def wait_for_motion(self) -> None:
         """Until chunks are replayed and the arm is seen in motion."""

@@ -4,6 +4,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,8 +76,21 @@ class Restartable:
         self.server.close()
 
     def restart(self, policy, **settings):
+        """Once the client's own thread has seen the end: a query sent before it is lost with it."""
         self.end()
+        end_s = time.monotonic() + LIMIT_S
+        while open_connections(int(self.address.rpartition(":")[2])):
+            assert time.monotonic() < end_s, (
+                "the client keeps a connection to a server that is gone"
+            )
         self.start(policy, bind=self.address, **settings)
+
+
+def open_connections(port):
+    """TCP connections to `port` that this machine has not closed (proc(5): /proc/net/tcp)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    closed = {"06", "07"}  # TIME_WAIT, CLOSE
+    return [row for row in rows if int(row[2][-4:], 16) == port and row[3] not in closed]
 
 
 @pytest.fixture(scope="module")

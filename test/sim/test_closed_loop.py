@@ -17,13 +17,18 @@ from closed_loop import NEEDS_MODEL
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from stack import Stack, arm_speed, assert_inside_the_limits, every_core_busy, rows_from  # noqa: E402
+from stack import (  # noqa: E402
+    TAIL_LIMIT_NS,
+    Stack,
+    arm_speed,
+    assert_inside_the_limits,
+    every_core_busy,
+    rows_from,
+)
 
 pytestmark = NEEDS_MODEL
 
 AT_REST = ("holding", "paused")
-TAIL_LIMIT_NS = 1_000_000_000
-"""Horizon and stop tail of a window after the last one was sent: control.md 1, item 5."""
 
 
 @pytest.fixture

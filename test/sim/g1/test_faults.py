@@ -1,0 +1,53 @@
+"""What fails while the G1 moves: its server, then its node. Judged by the robot's own record."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from closed_loop import NEEDS_G1
+from ros_fixtures import collect
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from geometry_msgs.msg import Twist  # noqa: E402
+from stack import TAIL_LIMIT_NS, Stack, assert_inside_the_limits, rows_from  # noqa: E402
+
+from gr00t_ros.sim.g1.robot import G1  # noqa: E402
+
+pytestmark = NEEDS_G1
+
+
+@pytest.fixture
+def stack(ros_node: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """A G1 that is not started yet, and is gone afterwards."""
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
+    stack = Stack(ros_node, tmp_path, robot=G1)
+    try:
+        yield stack
+    finally:
+        stack.end()
+
+
+def test_a_dead_server_pauses_every_joint_and_a_killed_node_leaves_them_and_the_base_at_rest(
+    stack: Stack, ros_node: Any
+) -> None:
+    """Arms, waist and hands of one plan: inside their limits, at rest within the last window."""
+    base = collect(ros_node, Twist, "/cmd_vel")
+    stack.start(seed=3, camera_fault_age_s=30.0)
+
+    stack.wait_for_motion()
+    stack.send("sidecar", signal.SIGKILL)
+    stack.wait_for_mode("holding", "paused")
+    stack.start_sidecar()
+
+    stack.wait_for_motion()
+    killed_ns = stack.send("policy", signal.SIGKILL)
+    stack.wait_for_robot_time(killed_ns + TAIL_LIMIT_NS + 500_000_000)
+    record = stack.record()
+    begin, end = (rows_from(record, killed_ns + ns) for ns in (0, TAIL_LIMIT_NS))
+    assert abs(record.velocity[begin]).max() > 0.01, "the fault did not hit a moving robot"
+    assert not record.velocity[end:].any(), "the tail must have ended at rest"
+    assert_inside_the_limits(record, G1.embodiment)
+    assert base and base[-1] == Twist(), "the base was told to stand"
