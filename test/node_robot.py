@@ -200,7 +200,11 @@ class Rig:
         return abs(self._joints.position[joint] - rad) < 0.02
 
     def assert_rest(self) -> None:
-        """Every joint state of the next 0.2 s tells of an arm at rest."""
+        """The arm comes to rest, and every joint state of the next 0.2 s says so.
+
+        Measured joints follow behind their commands, the more the later the machine is.
+        """
+        wait_until(lambda: self.speed_rad_s < 0.02, "an arm at rest")
         end, speeds = time.monotonic() + 0.2, []
         wait_until(lambda: speeds.append(self.speed_rad_s) or time.monotonic() > end, "0.2 s")
         assert max(speeds) < 0.02, f"{max(speeds):.3f} rad/s"
