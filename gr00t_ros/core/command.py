@@ -116,7 +116,8 @@ def _limits(place: Place, output: CommandOutput) -> tuple[float, ...]:
     start = at["start"] if "start" in at else Place(0.0, place.where, place.path)
     if not lower <= start.number() <= upper:
         raise start.problem(f"{start.number():g} is outside the range [{lower:g}, {upper:g}]")
-    return lower, upper, at["rate"].positive(), start.number()
+    fastest = max(abs(lower), abs(upper)) if output.velocities else 0.0
+    return lower, upper, at["rate"].deceleration(fastest), start.number()
 
 
 def _of_gripper(place: Place, goals: GripperGoals) -> tuple[float, ...]:

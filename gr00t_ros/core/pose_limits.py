@@ -41,11 +41,12 @@ def read_pose_limits(place: Place) -> PoseLimits:
     jump = [item.positive() for item in at["jump"].items()]
     if len(jump) != 2:
         raise at["jump"].error("[m, rad]")
+    speed, turn_speed = at["speed"].positive(), at["turn_speed"].positive()
     return PoseLimits(
-        speed_m_s=at["speed"].positive(),
-        acceleration_m_s2=at["acceleration"].positive(),
-        turn_speed_rad_s=at["turn_speed"].positive(),
-        turn_acceleration_rad_s2=at["turn_acceleration"].positive(),
+        speed_m_s=speed,
+        acceleration_m_s2=at["acceleration"].deceleration(speed),
+        turn_speed_rad_s=turn_speed,
+        turn_acceleration_rad_s2=at["turn_acceleration"].deceleration(turn_speed),
         lower=corners[0],
         upper=corners[1],
         jump_m=jump[0],

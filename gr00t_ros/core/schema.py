@@ -17,6 +17,9 @@ from gr00t_ros.core.errors import EmbodimentError
 FILL_IN = "FILL_IN"
 """Stands where a generated file cannot know the value; no file that has it is taken."""
 
+REST_S = 2.0
+"""What moves comes to rest within this time: a deactivation waits no longer (control.md 3)."""
+
 _TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
 
@@ -115,6 +118,13 @@ class Place:
         value = self.number()
         if value <= 0.0:
             raise self.error("a number above 0")
+        return value
+
+    def deceleration(self, speed: float) -> float:
+        """A rate of change a second that ends `speed` within REST_S."""
+        value = self.positive()
+        if value * REST_S < speed:
+            raise self.error(f"at least {speed / REST_S:g}, so that {speed:g} ends in {REST_S:g} s")
         return value
 
     def integer(self, low: int, high: int) -> int:

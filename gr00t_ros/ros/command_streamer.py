@@ -47,6 +47,7 @@ class _Stream:
     sender: Sender
     rejected: int = 0
     last_rejection: str = ""
+    problem: str = ""  # of the newest window or point; the next window that is taken ends it
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +137,14 @@ class CommandStreamer(Node):
             return
         offset_ns = self._clock_of_plan.offset_ns()
         reason = stream.player.accept(message, offset_ns, at.now_ns, at.steady_ns)
-        if reason is not None:
+        if reason is None:
+            stream.problem = ""
+        else:
             self._reject(stream, f"rejected window: {reason}")
 
     def _reject(self, stream: _Stream, reason: str) -> None:
-        stream.rejected, stream.last_rejection = stream.rejected + 1, reason
+        stream.rejected += 1
+        stream.last_rejection = stream.problem = reason
         self.get_logger().error(f"{stream.output.name}: {reason}", throttle_duration_sec=1.0)
 
     def _diagnose(self, stamp: Any) -> None:
@@ -155,7 +159,7 @@ def _status(stream: _Stream) -> DiagnosticStatus:
         "windows rejected": stream.rejected,
         "last rejection": stream.last_rejection,
     }
-    wrong = stream.sender.problem or stream.last_rejection
+    wrong = stream.sender.problem or stream.problem
     return DiagnosticStatus(
         name=f"{COMMAND_STREAMER}: {stream.sender.topic}",
         level=DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK,

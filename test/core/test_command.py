@@ -55,6 +55,7 @@ def test_commands_stand_beside_joints_in_the_order_of_the_file():
         ("limits.lin_vel_x", {"range": [0.5, -0.5], "rate": 1}, "limits.lin_vel_x.range"),
         ("limits.lin_vel_x", {"range": [0.1, 0.5], "rate": 1}, "0 is outside the range"),
         ("limits.lin_vel_x.rate", 0, "limits.lin_vel_x.rate: got 0"),
+        ("limits.lin_vel_x.rate", 0.2, "limits.lin_vel_x.rate: got 0.2, expected at least 0.25"),
         ("limits.lin_vel_x.start", 0.2, "limits.lin_vel_x: unknown key 'start'"),
         ("limits.base_height.start", 0.9, "limits.base_height.start: 0.9 is outside the range"),
         ("limits.base_height", {"range": [0, 1], "rate": 1}, "limits.base_height: missing start"),

@@ -89,7 +89,7 @@ def test_a_spoilt_jpeg_is_neither_black_nor_bright():
     """Whoever decodes it refuses it; the watch must not end the thread that pulls."""
     good = packed(grey(), ".jpg")
     spoilt = good[:200] + bytes(len(good) - 300) + good[-100:]
-    watched([spoilt] * 3, "compressed")
+    assert watched([spoilt] * 3, "compressed") == []
 
 
 ENCODED = {
