@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from ros_fixtures import wait_until
+from ros_fixtures import wait_for_discovery, wait_until
 from sensor_msgs.msg import Image, JointState
 
 from gr00t_ros.core.embodiment import Output, StateStream, VideoStream, parse
@@ -46,7 +46,7 @@ class Robot:
         if topic not in self._publishers:
             publisher = self.node.create_publisher(kind, topic, 10)
             self._publishers[topic] = publisher
-            wait_until(publisher.get_subscription_count, f"a subscription of {topic}")
+            wait_for_discovery(publisher.get_subscription_count, f"a subscription of {topic}")
         return self._publishers[topic]
 
     def send(self, message, topic, stamp_ns=None):

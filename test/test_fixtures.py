@@ -1,13 +1,24 @@
 """The fixtures keep tests apart and leave nothing behind."""
 
+import ast
+import re
 import signal
 import socket
 import sys
 import textwrap
+from pathlib import Path
 
 import child_process
 import pytest
-from ros_fixtures import DOMAINS, Processes, call, claim_domain, collect, wait_until
+from ros_fixtures import (
+    DOMAINS,
+    Processes,
+    call,
+    claim_domain,
+    collect,
+    wait_for_discovery,
+    wait_until,
+)
 
 STUBBORN = """
 import signal, time
@@ -96,3 +107,25 @@ try:
 except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
     pass
 """
+
+
+def once_more():
+    """The options with which ./dev test lets a test run again."""
+    line = next(
+        line
+        for line in (Path(__file__).parents[1] / "setup" / "__main__.py").read_text().splitlines()
+        if line.startswith("ONCE_MORE")
+    )
+    return ast.literal_eval(line.partition("=")[2].strip())
+
+
+def test_only_discovery_is_ever_run_again(ros_domain):
+    """./dev test's pattern matches a wait for discovery, and no other failure."""
+    with pytest.raises(pytest.fail.Exception) as discovery:
+        wait_for_discovery(lambda: False, "a subscription", limit_s=0.01)
+    with pytest.raises(pytest.fail.Exception) as mode:
+        wait_until(lambda: False, "mode paused", limit_s=0.01)
+    option = next(one for one in once_more() if one.startswith("--only-rerun="))
+    pattern = option.removeprefix("--only-rerun=")
+    assert re.search(pattern, str(discovery.value))
+    assert not re.search(pattern, str(mode.value))

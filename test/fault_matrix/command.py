@@ -17,7 +17,6 @@ from fault_matrix.runner import Outcome, run_group
 from fault_matrix.table import GROUPS, SHORT
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
-ATTEMPTS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ran: list[tuple[Group, list[Outcome]]] = []
     for group in groups:
         print(f"--- {group.name}: {len(group.faults)} faults", flush=True)
-        ran.append((group, run_group(group, not options.short, ATTEMPTS, _say)))
+        ran.append((group, run_group(group, not options.short, _say)))
     whole = not (options.short or options.group or options.fault)
     text = document(ran, f"{os.cpu_count()} cores ({platform.machine()}), {time.strftime('%F')}")
     target = options.output or (DOCUMENT if whole else None)

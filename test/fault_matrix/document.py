@@ -40,8 +40,6 @@ def document(ran: Sequence[tuple[Group, Sequence[Outcome]]], where: str) -> str:
     outcomes = [one for _, some in ran for one in some]
     wrong = [one for one in outcomes if one.problem]
     summary = f"{len(outcomes)} faults on {where}: {len(outcomes) - len(wrong)} as expected"
-    again = sum(bool(one.before) for one in outcomes)
-    summary += f", {again} of them not at the first attempt" if again else ""
     lines = [HEAD, summary + (f", {len(wrong)} not." if wrong else ".")]
     for group, some in ran:
         if some:
@@ -74,8 +72,6 @@ def _seen(one: Outcome) -> str:
     text = ""
     if one.seen is not None:
         text = f"{one.seen.mode}: {_short(one.seen.reason)}" if one.seen.reason else one.seen.mode
-    if one.before:
-        text += f" (at another attempt; before: {_short(one.before)})"
     return f"**differs**: {_short(one.problem)} {text}" if one.problem else text
 
 

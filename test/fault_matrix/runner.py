@@ -37,7 +37,6 @@ class Outcome:
     Two each for what takes a while: injected and freed is when inject and mend were over.
 
     again_s: from the mending to motion. problem: what was not as it must be, empty if nothing.
-    before: the problem of an earlier attempt.
     """
 
     fault: Fault
@@ -51,32 +50,16 @@ class Outcome:
     refused: str = ""
     verdict: Verdict | None = None
     problem: str = ""
-    before: str = ""
 
 
-def run_group(group: Group, rendered: bool, attempts: int = 1, say: Say = print) -> list[Outcome]:
-    """The outcomes of a group's rows whose watches the node asks.
-
-    attempts: how often a row is tried on a stack of its own before it counts as it went; a machine
-    that is busy with other things fails rows that are right.
-    """
-    left = list(group.faults)
-    done: dict[str, Outcome] = {}
-    failed: dict[str, list[str]] = {fault.name: [] for fault in left}
+def run_group(group: Group, rendered: bool, say: Say = print) -> list[Outcome]:
+    """The outcome of each row of a group, every row injected once."""
+    outcomes: list[Outcome] = []
     stacks = 0
-    while left:
+    while left := group.faults[len(outcomes) :]:
         stacks += 1
-        for outcome in _run_on_one_stack(group, left, rendered, stacks, say):
-            fault, before = outcome.fault, failed[outcome.fault.name]
-            left.remove(fault)
-            broken = outcome.verdict is not None and outcome.verdict.problem
-            # A busy machine is late; it breaks no limit. That is never tried again.
-            if outcome.problem and not broken and len(before) + 1 < attempts:
-                before.append(outcome.problem)
-                left.append(fault)
-            else:
-                done[fault.name] = replace(outcome, before="; ".join(before))
-    return [done[fault.name] for fault in group.faults if fault.name in done]
+        outcomes += _run_on_one_stack(group, left, rendered, stacks, say)
+    return outcomes
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from ros_fixtures import collect, wait_until
+from ros_fixtures import collect, wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -41,8 +41,8 @@ class Bench:
             name="streamer",
         )
         for publisher in self.windows.values():
-            wait_until(publisher.get_subscription_count, "a streamer that listens")
-        wait_until(lambda: node.count_publishers("/cmd_vel"), "a streamer that speaks")
+            wait_for_discovery(publisher.get_subscription_count, "a streamer that listens")
+        wait_for_discovery(lambda: node.count_publishers("/cmd_vel"), "a streamer that speaks")
 
     def send(self, name, *rows, step_s=1.0):
         """Send a window of these rows, from now on."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ros_fixtures import wait_until
+from ros_fixtures import wait_for_discovery, wait_until
 from stand_in_interfaces import gripper_actions  # noqa: F401
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
@@ -256,7 +256,7 @@ def test_windows_become_goals_over_real_actions(
     windows = ros_node.create_publisher(JointTrajectory, "/gr00t_policy/windows/gripper", COMMAND)
     options = ("--ros-args", "-p", f"embodiment:={file}")
     streamer = processes.start("-m", "gr00t_ros.ros.command_streamer", *options, name="streamer")
-    wait_until(windows.get_subscription_count, "a streamer that listens")
+    wait_for_discovery(windows.get_subscription_count, "a streamer that listens")
     for number, width in enumerate((0.08, 0.0)):
         message = JointTrajectory(joint_names=["width"])
         message.header.stamp = to_time(time.time_ns())

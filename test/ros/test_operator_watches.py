@@ -1,7 +1,7 @@
 """The e-stop topic before an activation: a press latches, and is not forgotten by its release."""
 
 import pytest
-from ros_fixtures import wait_until
+from ros_fixtures import wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -16,7 +16,7 @@ def test_a_press_while_inactive_latches_a_fault(rig):
     assert rig.change("configure")
     rig.wait_for_mode("waiting")
     button = rig.node.create_publisher(Bool, "/gr00t_policy/e_stop", qos.COMMAND)
-    wait_until(lambda: button.get_subscription_count() > 0, "a listener")
+    wait_for_discovery(lambda: button.get_subscription_count() > 0, "a listener")
     button.publish(Bool(data=True))
     rig.wait_for_mode("fault_inactive")
     assert "e-stop pressed by ~/e_stop" in rig.reset().message

@@ -2,7 +2,7 @@
 
 import pytest
 import rclpy
-from ros_fixtures import collect, wait_until
+from ros_fixtures import collect, wait_for_discovery, wait_until
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Empty
 
@@ -26,7 +26,7 @@ def test_a_pull_takes_the_newest_frame(ros_node, camera):
     """Frames that nobody took are gone when a newer one is there."""
     subscription = PulledSubscription(ros_node, (Image,), "/camera")
     everything = collect(ros_node, Image, "/camera")
-    wait_until(lambda: camera.get_subscription_count() == 2, "both subscriptions")
+    wait_for_discovery(lambda: camera.get_subscription_count() == 2, "both subscriptions")
     for stamp_s in range(1, 6):
         camera.publish(_image(stamp_s))
     wait_until(lambda: len(everything) == 5, "all frames at the other reader")
@@ -49,8 +49,8 @@ def test_frames_cost_no_callback(ros_node, camera, monkeypatch):
     subscription = PulledSubscription(ros_node, (Image,), "/camera")
     sentinels = collect(ros_node, Empty, "/sentinel")
     sentinel = ros_node.create_publisher(Empty, "/sentinel", 10)
-    wait_until(camera.get_subscription_count, "the pulled subscription")
-    wait_until(sentinel.get_subscription_count, "the sentinel's subscription")
+    wait_for_discovery(camera.get_subscription_count, "the pulled subscription")
+    wait_for_discovery(sentinel.get_subscription_count, "the sentinel's subscription")
     for count in range(1, 4):
         camera.publish(_image(count))
         sentinel.publish(Empty())
@@ -87,7 +87,7 @@ def test_it_follows_the_type_that_is_published(ros_node, ros_domain):
     try:
         subscription.follow({"std_msgs/msg/String"})
         subscription.follow({"std_msgs/msg/String", "sensor_msgs/msg/Image"})
-        wait_until(publisher.get_subscription_count, "the subscription of the other type")
+        wait_for_discovery(publisher.get_subscription_count, "the subscription of the other type")
         publisher.publish(_image(4))
         raw = wait_until(subscription.take, "the frame")
         assert cdr.image(raw).stamp_ns == 4 * 10**9

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from ros_fixtures import collect, wait_until
+from ros_fixtures import collect, wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -74,7 +74,7 @@ def test_a_node_in_shadow_follows_an_operator_who_moves_the_arm_elsewhere(rig):
     operator = rig.node.create_publisher(JointTrajectory, ARM, qos.COMMAND)
     wait_until(lambda: rig.change("activate"), "an accepted activation")
     rig.wait_for_mode("replaying")
-    wait_until(lambda: operator.get_subscription_count() >= 2, "robot and watcher")
+    wait_for_discovery(lambda: operator.get_subscription_count() >= 2, "robot and watcher")
     episode = rig.statuses[-1].episode
     operator.publish(rig.arm_moved_by(1.0, within_s=0.5))
     wait_until(lambda: rig.arm_at(0, rig.goal), "the arm where the operator wanted it")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_fixtures import collect, wait_until
+from ros_fixtures import collect, wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -126,7 +126,7 @@ class Bench:
 
     def send(self, message):
         """Publish a window once the streamer can hear it."""
-        wait_until(self.windows.get_subscription_count, "the streamer's subscription")
+        wait_for_discovery(self.windows.get_subscription_count, "the streamer's subscription")
         self.windows.publish(message)
 
     def begin(self):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ros_fixtures import call, collect, wait_until
+from ros_fixtures import call, collect, wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -135,6 +135,6 @@ def test_an_idle_relay_ends_on_sigterm(processes: Any, ros_node: Any) -> None:
     """Nothing arrives that could wake it."""
     relay = processes.start("-m", "gr00t_ros.sim.relay", name="relay")
     client = ros_node.create_client(InjectFault, "/gr00t_sim_relay/inject_fault")
-    wait_until(client.service_is_ready, "the relay")
+    wait_for_discovery(client.service_is_ready, "the relay")
     relay.signal(signal.SIGTERM)
     assert relay.wait() == 0

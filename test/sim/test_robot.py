@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_fixtures import call, collect, wait_until
+from ros_fixtures import call, collect, wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("mujoco", reason="the simulator is not installed")
@@ -54,7 +54,9 @@ class Robot:
             JointTrajectory, "/fr3_arm_controller/joint_trajectory", qos.COMMAND
         )
         wait_until(lambda: self.references and self.joints and self.tasks, "the robot's topics")
-        wait_until(lambda: self._command.get_subscription_count() == 1, "the arm controller")
+        wait_for_discovery(
+            lambda: self._command.get_subscription_count() == 1, "the arm controller"
+        )
 
     @property
     def now_ns(self) -> int:
