@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from ros_fixtures import collect, wait_until
+from ros_fixtures import collect, wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -87,7 +87,7 @@ def test_poses_begin_where_the_hand_is_and_end_at_rest_and_twists_at_zero_when_t
     assert rig.change("configure")
     rig.wait_for_mode("ready")
     assert not poses and not twists, "nothing before an activation"
-    at = measured[-1]
+    at = wait_for_discovery(lambda: measured and measured[-1], "a measured pose")
     wait_until(lambda: rig.change("activate"), "an accepted activation")
     rig.wait_for_mode("replaying")
     wait_until(
@@ -95,7 +95,8 @@ def test_poses_begin_where_the_hand_is_and_end_at_rest_and_twists_at_zero_when_t
     )
     expected = np.array(DELTA) * 15.0
     wait_until(
-        lambda: np.allclose(_six(twists[-1]), [*expected[:3], 0, 0, 0.1]), "clamped velocities"
+        lambda: twists and np.allclose(_six(twists[-1]), [*expected[:3], 0, 0, 0.1]),
+        "clamped velocities",
     )
 
     rig.policy.signal(signal.SIGKILL)
