@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# Knots beside the least n3 of a stop that are tried as well: a longer last phase may ease the first.
+# Knots beside the least n3 that are tried as well: a longer last phase may ease the first one.
 _AROUND = np.array([-1.0, 0.0, 1.0, 2.0])[None, :, None]
 
 
