@@ -52,6 +52,11 @@ FORBIDDEN = {
 }
 
 
+def forbidden(name: str, value: ParameterValue) -> bool:
+    """Whether a controller whose parameter `name` has this value breaks windows."""
+    return bool(parameter_value_to_python(value) == FORBIDDEN[name].forbidden)
+
+
 class ControllerParameters:
     """Asks each controller once it is there; the controller owns `TOPIC/..`, its command topic."""
 
@@ -148,9 +153,8 @@ class ControllerParameters:
                 self._judge((event.node, parameter.name), parameter.value)
 
     def _judge(self, of: tuple[str, str], value: ParameterValue) -> None:
-        got = parameter_value_to_python(value)
-        if got == FORBIDDEN[of[1]].forbidden:
-            self._wrong[of] = got
+        if forbidden(of[1], value):
+            self._wrong[of] = parameter_value_to_python(value)
         else:
             self._wrong.pop(of, None)
         self._found = tuple(
