@@ -38,12 +38,17 @@ class Controller:
         follower: Follower,
         now: Callable[[], tuple[int, int]],
         measured: Callable[[], tuple[Floats, Floats]],
+        lose_every: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``now``: the controllers' clock and its ROS offset, ns; ``measured``: (J,), (J,)."""
+        """``now``: the controllers' clock and its ROS offset, ns; ``measured``: (J,), (J,).
+
+        Every so many messages one is lost on its way, with ``lose_every`` above 0.
+        """
         self.name = name
         self.follower = follower
         self._now = now
         self._measured = measured
+        self._lose_every, self._heard = lose_every, 0
         self._logger = node.get_logger().get_child(name)
         self.last_rejection = ""
         self._states = node.create_publisher(
@@ -68,6 +73,10 @@ class Controller:
         }
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
+        self._heard += 1
+        lose_every = self._lose_every()
+        if lose_every > 0 and self._heard % lose_every == 0:
+            return
         now_ns, offset_ns = self._now()
         reason = self.follower.accept(message, now_ns, offset_ns, *self._measured())
         if reason is not None:

@@ -112,7 +112,9 @@ class SimRobot(Node):
         desired = self._settings.interpolate_from_desired_state
         follower = Follower(joints, start, desired, method)
         self.companions.append(parameter_node(follower, name, method, self.context))
-        return Controller(self, name, follower, self._now, measured)
+        return Controller(
+            self, name, follower, self._now, measured, lambda: self._faults.lose_every
+        )
 
     def _open_renderer(self) -> Renderer:
         own = self._robot.picture_px

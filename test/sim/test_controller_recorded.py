@@ -71,6 +71,16 @@ def test_it_does_what_the_real_controller_did(case: Callable[[], Case]) -> None:
         assert same_kind(words, refused[index]), (words, refused[index])
 
 
+def test_of_each_fifth_message_nothing_is_heard_where_it_is_to_be_lost() -> None:
+    """As a best-effort subscription may lose it: neither accepted nor refused."""
+    node, follower = StandIn(), Follower(("a",), np.zeros(1))
+    still = (np.zeros(1), np.zeros(1))
+    Controller(node, "arm", follower, lambda: (0, 0), lambda: still, lambda: 5)
+    for _ in range(20):
+        node.receive(ros_message(Message(0, ("a",), [(1, [[0.0], [0.0]])])))
+    assert follower.counts == (16, 0)
+
+
 def test_it_subscribes_as_the_real_controller_does() -> None:
     """rclcpp::SystemDefaultsQoS: DDS's own default for a reader, which is best effort."""
     node = StandIn()
