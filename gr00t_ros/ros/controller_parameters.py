@@ -81,6 +81,7 @@ class ControllerParameters:
         )
         self._readers: dict[str, frozenset[bytes]] = {}
         self._asked_s: dict[tuple[str, str], float] = {}
+        self._waiting: dict[tuple[str, str], Future] = {}
         self._answered: set[tuple[str, str]] = set()
         self._wrong: dict[tuple[str, str], object] = {}
         self._found: tuple[Finding, ...] = ()
@@ -99,8 +100,11 @@ class ControllerParameters:
                     of = controller, name
                     if of in self._answered or now_s - self._asked_s.get(of, -ANSWER_S) < ANSWER_S:
                         continue
+                    if of in self._waiting:
+                        client.remove_pending_request(self._waiting[of])
                     self._asked_s[of] = now_s
                     future = client.call_async(GetParameters.Request(names=[name]))
+                    self._waiting[of] = future
                     future.add_done_callback(partial(self._on_answer, of))
         except InvalidHandle:  # the node was destroyed between two calls
             return
@@ -138,6 +142,8 @@ class ControllerParameters:
             self._readers[controller] = readers
 
     def _on_answer(self, of: tuple[str, str], future: Future) -> None:
+        if future is not self._waiting.pop(of, None):
+            return  # an event has told since, or it was asked again
         if future.cancelled() or future.exception() is not None:
             return
         self.answers += 1
@@ -150,7 +156,9 @@ class ControllerParameters:
             return
         for parameter in (*event.new_parameters, *event.changed_parameters):
             if parameter.name in FORBIDDEN:
-                self._judge((event.node, parameter.name), parameter.value)
+                of = event.node, parameter.name
+                self._waiting.pop(of, None)  # an answer under way may be of before
+                self._judge(of, parameter.value)
 
     def _judge(self, of: tuple[str, str], value: ParameterValue) -> None:
         if forbidden(of[1], value):
