@@ -1,7 +1,8 @@
 """Starts the policy node for a Franka FR3 with Robotiq 2F-85 and two cameras (DROID).
 
 ros2 launch gr00t_ros franka.launch.py host:=192.168.1.20 exterior_camera:=/left/color/image_raw
-All arguments of policy.launch.py are taken too: `ros2 launch --show-args` lists them.
+All arguments of policy.launch.py are taken too: `ros2 launch --show-args` lists them. Controllers
+with the settings that windows need: config/controllers/franka.yaml (docs/controllers.md).
 """
 
 from pathlib import Path

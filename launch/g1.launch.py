@@ -1,7 +1,8 @@
 """Starts the policy node for a Unitree G1 with Dex3-1 hands and its head camera.
 
 ros2 launch gr00t_ros g1.launch.py host:=192.168.1.20 ego_camera:=/head/color/image_raw
-All arguments of policy.launch.py are taken too: `ros2 launch --show-args` lists them.
+All arguments of policy.launch.py are taken too: `ros2 launch --show-args` lists them. Controllers
+with the settings that windows need: config/controllers/g1.yaml (docs/controllers.md).
 """
 
 from pathlib import Path

@@ -5,13 +5,14 @@ Owns the numbers; what is done when one is passed is the guard's and the shaper'
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.core.schema import Place
+from gr00t_ros.core.schema import REST_S, Place
 
 Array = NDArray[np.float64]
 
@@ -77,14 +78,34 @@ def _joint(place: Place) -> tuple[float, ...]:
     margin = at["margin"].number(low=0.0)
     if not lower + margin < upper - margin:
         raise at["margin"].error(f"room between {lower:g} + margin and {upper:g} - margin")
+    speeds = tuple(at[name].positive() for name in ("velocity", "acceleration", "jerk"))
+    _refuse_long_stops(at["jerk"], *speeds)
     return (
         lower,
         upper,
-        *(at[name].positive() for name in ("velocity", "acceleration", "jerk")),
+        *speeds,
         margin,
         *(_unless_unchecked(at[name]) for name in ("jump", "held")),
         *(_envelope(at["velocity_envelope"]) if "velocity_envelope" in at else [np.nan] * 4),
     )
+
+
+def _refuse_long_stops(place: Place, velocity: float, acceleration: float, jerk: float) -> None:
+    """A joint that could not come to rest within REST_S would move on after every stop.
+
+    Jerk takes the acceleration away, turns it into braking and ends that; in between it is held
+    where the velocity is large enough.
+    """
+    turn_s = acceleration / jerk
+    held = velocity >= acceleration * turn_s
+    brake_s = velocity / acceleration + turn_s if held else 2.0 * math.sqrt(velocity / jerk)
+    if turn_s + brake_s > REST_S:
+        raise place.problem(
+            f"got {jerk:g}, with which a stop from velocity {velocity:g} while accelerating with "
+            f"{acceleration:g} takes {turn_s + brake_s:.3g} s ({turn_s:.3g} s to end the "
+            f"acceleration, {brake_s:.3g} s to brake), expected at most {REST_S:g} s: "
+            "raise jerk or acceleration, or lower velocity"
+        )
 
 
 def _unless_unchecked(place: Place) -> float:

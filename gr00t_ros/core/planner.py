@@ -58,6 +58,12 @@ class Planner:
         self._anchored_knot = 0
         self.stop_due = False
 
+    def forget(self) -> None:
+        """Of a course at rest: what was to follow. Its past stays, which windows still show."""
+        self.reference.clear()
+        self._anchored_knot = 0
+        self.stop_due = False
+
     def branch(self, now_ns: int) -> int:
         """The first knot that is not committed. Raises PlanError if time ran back."""
         knot_ns = self._settings.knot_ns

@@ -85,6 +85,17 @@ class Replay:
         self._poses.settle(now_ns)
         self._newest, self._stopped = None, None
 
+    def forget(self, now_ns: int) -> None:
+        """Drop what was merged and not sent yet; of a plan at rest, which goes on from its end.
+
+        Says nothing, as `start`, and keeps the past of the plan: the stop tail that has just played
+        out is in the next window as it was sent.
+        """
+        self._planner.forget()
+        self._commands.stop()
+        self._poses.settle(now_ns)
+        self._newest, self._stopped = None, None
+
     def start_poses(self, now_ns: int, measured: Mapping[str, Pose]) -> None:
         """Begin the outputs of poses, at rest, from where their end effectors are.
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+# Knots beside the least n3 that are tried as well: a longer last phase may ease the first one.
+_AROUND = np.array([-1.0, 0.0, 1.0, 2.0])[None, :, None]
+
 
 class Rows(NamedTuple):
     """Motion at consecutive knots: three (N, J) float64 arrays in rad, rad/s and rad/s^2."""
@@ -63,24 +66,29 @@ def _phases(
 ) -> tuple[NDArray[np.int64], Floats]:
     """(3, J) knots of each phase and (J,) a1 of the shortest admissible stop.
 
-    For each n1 and n3 the shortest n2 with |a1| inside its limit is tried; at the largest n1 and
+    For each n1 a few n3 are tried, each with the shortest n2 with |a1| inside its limit: those
+    around the least n3 that takes a1 back inside the jerk limit, which is the acceleration limit's
+    or, where nothing is held between (n2 = 0), the root of n3 * (n1 + n3) = 2*|v1| / (j*T^2), v1
+    being the velocity that the first phase begins to turn; and the largest. At the largest n1 and
     n3 even a swing from a0 to the opposite limit respects the jerk limit, so one always fits.
     """
+    push = jerk * knot_s
     swing = acceleration + np.maximum(acceleration, np.abs(state.acceleration))
-    n1, n3 = np.meshgrid(
-        np.arange(1, np.ceil((swing / (jerk * knot_s)).max()) + 1),
-        np.arange(1, np.ceil((acceleration / (jerk * knot_s)).max()) + 1),
-        indexing="ij",
-    )
-    n1, n3 = n1.reshape(-1, 1), n3.reshape(-1, 1)
+    n1 = np.arange(1, np.ceil((swing / push).max()) + 1)[:, None, None]
+    largest = np.ceil(acceleration / push)
     gained = state.velocity + state.acceleration * n1 * (knot_s / 2)
+    root = (np.sqrt(n1**2 + 8 * np.abs(gained) / (push * knot_s)) - n1) / 2
+    least = np.minimum(np.ceil(root), largest)
+    around = np.clip(least + _AROUND, 1, largest)
+    n3 = np.concatenate([around, np.broadcast_to(largest, gained.shape)], axis=1)
     ramps = (n1 + n3) / 2
     n2 = np.maximum(np.ceil(np.abs(gained) / (acceleration * knot_s) - ramps - 1e-9), 0.0)
     a1 = -gained / ((ramps + n2) * knot_s)
-    bound = jerk * knot_s * (1 + 1e-9)
+    bound = push * (1 + 1e-9)
     fits = (np.abs(a1 - state.acceleration) <= bound * n1) & (np.abs(a1) <= bound * n3)
-    total = np.where(fits, n1 + n2 + n3, np.inf)
-    best = np.argmin(total, axis=0)
-    joint = np.arange(len(best))
-    phases = np.stack([n1[best, 0], n2[best, joint], n3[best, 0]]).astype(np.int64)
-    return phases, a1[best, joint]
+    total = np.where(fits, n1 + n2 + n3, np.inf).reshape(-1, len(swing))
+    row, column = np.unravel_index(np.argmin(total, axis=0), n3.shape[:2])
+    joint = np.arange(len(swing))
+    best = row, column, joint
+    phases = np.stack([n1[row, 0, 0], n2[best], n3[best]]).astype(np.int64)
+    return phases, a1[best]

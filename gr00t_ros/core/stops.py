@@ -76,11 +76,9 @@ class Stops:
         if not self._note_stop(rest, reason):
             return False
         if self.replay.at_rest(now_ns):
-            # Forgets what was merged but never sent, and says nothing: somebody else may have
-            # moved the arm since, and a window would take it back to where we left it.
-            rested = self.replay.at_rest(now_ns - _SETTLED_NS)  # that is not to be forgotten
-            since_ns = now_ns - _SETTLED_NS if rested else now_ns
-            self.replay.start(since_ns, self.replay.position(now_ns))
+            # Says nothing: somebody else may have moved the arm since, and a window would take it
+            # back to where we left it.
+            self.replay.forget(now_ns)
         else:
             self.replay.stop(now_ns, reason)
         return True

@@ -75,6 +75,18 @@ ARM: tuple[Watch, ...] = (
         "names its node; what it never listed is a driver's own, and controller_silent's",
     ),
     Watch(
+        "controller_parameter",
+        "parameters of a controller that break windows, asked of it and heard of when they change",
+        _FAULT,
+        (),
+        "The controller is configured, or was changed, to something that makes windows steps.",
+        "docs/controllers.md has the settings of a controller; then call ~/reset",
+        "ros.controller_parameters.ControllerParameters",
+        note="before an activation and while active; allow_trajectory_replacement is true by "
+        "default after ros2_controllers 6.9.0; a controller that subscribes anew "
+        "is asked again within a second; one without parameter services is taken as it is",
+    ),
+    Watch(
         "speed_scaling",
         "the controller's speed scaling factor",
         _FAULT,

@@ -124,7 +124,7 @@ class Configured:
         self.watches = RunningWatches(
             self.surroundings,
             self._operator,
-            (self._rivals, self._manager),
+            (self._rivals, self._manager, self._checks.controllers),
             self.queries,
             robot,
             self.clock,
@@ -253,6 +253,7 @@ class Configured:
         """Once a second, what the other threads then read."""
         self._rivals.look()
         self._manager.look()
+        self._checks.controllers.look()
 
     def _on_e_stop(self, reason: str) -> None:
         def latch(session: Session, now_ns: int) -> None:

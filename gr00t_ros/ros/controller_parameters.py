@@ -1,25 +1,60 @@
 """What a trajectory controller is configured to do with windows, asked of its own parameters.
 
-Two settings of joint_trajectory_controller break the splice of windows and are refused before a
-start (control.md 1, item 8). A controller without parameter services, such as a driver's own, is
-taken as it is. Nothing here waits: answers arrive on the executor.
+Three settings of joint_trajectory_controller break the splice of windows (control.md 1, item 8,
+and docs/controllers.md): an activation is refused for them, and one that appears while active is a
+fault. A controller without parameter services, such as a driver's own, is taken as it is. Nothing
+here waits: answers and events arrive on the executor; `findings` only reads, from any thread.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 
-from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.msg import ParameterEvent, ParameterValue
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import qos_profile_parameter_events
 from rclpy.task import Future
 
-# Parameter -> what it does to a rolling window when it is true.
+from gr00t_ros.core.watch_table import finding
+from gr00t_ros.core.watchdog import Finding
+from gr00t_ros.ros.pulled import InvalidHandle
+
+ANSWER_S = 3.0
+"""After so long a question is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value that breaks windows, what it does to them, and the value that is needed."""
+
+    forbidden: object
+    effect: str
+    needed: str
+
+
 FORBIDDEN = {
-    "allow_trajectory_replacement": "re-anchors windows whose stamp is past: a step of the arm",
-    "allow_nonzero_velocity_at_trajectory_end": "takes windows that do not end at rest",
+    "allow_trajectory_replacement": Setting(
+        True,
+        "re-anchors windows whose stamp is past: a step of the arm (20,000 to 31,400 rad/s^2)",
+        "false, which newer versions have to be told",
+    ),
+    "allow_nonzero_velocity_at_trajectory_end": Setting(
+        True, "takes windows that do not end at rest", "false"
+    ),
+    "interpolation_method": Setting(
+        "none", "steps from point to point (12,000 to 30,000 rad/s^2)", "splines"
+    ),
 }
+
+
+def forbidden(name: str, value: ParameterValue) -> bool:
+    """Whether a controller whose parameter `name` has this value breaks windows."""
+    return bool(parameter_value_to_python(value) == FORBIDDEN[name].forbidden)
 
 
 class ControllerParameters:
@@ -31,51 +66,112 @@ class ControllerParameters:
         Other topics are read by no trajectory controller: a streamer, a base.
         """
         self._node = node
+        end = "/joint_trajectory"
+        self._topics = {
+            topic.removesuffix(end): topic
+            for topic in command_topics
+            if topic.endswith(end) and topic != end
+        }
         self._clients = {
             name: node.create_client(GetParameters, f"{name}/get_parameters")
-            for name in dict.fromkeys(_controllers(command_topics))
+            for name in self._topics
         }
-        self._asked: set[tuple[str, str]] = set()
-        self._forbidden: set[tuple[str, str]] = set()
+        self._events = node.create_subscription(
+            ParameterEvent, "/parameter_events", self._on_event, qos_profile_parameter_events
+        )
+        self._readers: dict[str, frozenset[bytes]] = {}
+        self._asked_s: dict[tuple[str, str], float] = {}
+        self._waiting: dict[tuple[str, str], Future] = {}
+        self._answered: set[tuple[str, str]] = set()
+        self._wrong: dict[tuple[str, str], object] = {}
+        self._found: tuple[Finding, ...] = ()
         self.answers = 0
 
     def poll(self) -> None:
-        """Ask those controllers that are there and were not asked yet.
+        """Ask those controllers that are there and did not answer yet, or were made anew since.
 
         One request a parameter: rclcpp answers a request with an unknown name by nothing at all.
         """
-        for controller, client in self._clients.items():
-            for name in FORBIDDEN:
-                if (controller, name) not in self._asked and client.service_is_ready():
-                    self._asked.add((controller, name))
+        now_s = time.monotonic()
+        try:
+            for controller, client in self._clients.items():
+                self._forget_if_new(controller)
+                for name in FORBIDDEN if client.service_is_ready() else ():
+                    of = controller, name
+                    if of in self._answered or now_s - self._asked_s.get(of, -ANSWER_S) < ANSWER_S:
+                        continue
+                    if of in self._waiting:
+                        client.remove_pending_request(self._waiting[of])
+                    self._asked_s[of] = now_s
                     future = client.call_async(GetParameters.Request(names=[name]))
-                    future.add_done_callback(partial(self._answered, controller, name))
+                    self._waiting[of] = future
+                    future.add_done_callback(partial(self._on_answer, of))
+        except InvalidHandle:  # the node was destroyed between two calls
+            return
+
+    look = poll
 
     def forget(self) -> None:
         """Ask again: a controller may have been loaded anew."""
-        self._asked.clear()
+        self._asked_s.clear()
+        self._answered.clear()
 
     def problems(self) -> list[str]:
         """What must be changed at the controllers, one sentence each."""
-        return [
-            f"{controller}: parameter {name} is true: {FORBIDDEN[name]}; set it to false"
-            for controller, name in sorted(self._forbidden)
-        ]
+        return [one.reason for one in self._found]
+
+    def findings(self) -> tuple[Finding, ...]:
+        """One for each parameter of a controller that breaks windows."""
+        return self._found
 
     def destroy(self) -> None:
-        """Remove the clients from the node."""
+        """Remove clients and subscription from the node."""
         for client in self._clients.values():
             self._node.destroy_client(client)
+        self._node.destroy_subscription(self._events)
 
-    def _answered(self, controller: str, name: str, future: Future) -> None:
+    def _forget_if_new(self, controller: str) -> None:
+        """A controller that restarted subscribes anew: it may be configured otherwise."""
+        infos = self._node.get_subscriptions_info_by_topic(self._topics[controller])
+        readers = frozenset(bytes(info.endpoint_gid) for info in infos)
+        if readers and readers != self._readers.get(controller, readers):
+            for name in FORBIDDEN:
+                self._answered.discard((controller, name))
+                self._asked_s.pop((controller, name), None)
+        if readers:
+            self._readers[controller] = readers
+
+    def _on_answer(self, of: tuple[str, str], future: Future) -> None:
+        if future is not self._waiting.pop(of, None):
+            return  # an event has told since, or it was asked again
         if future.cancelled() or future.exception() is not None:
             return
         self.answers += 1
+        self._answered.add(of)
         values = future.result().values
-        true = [v for v in values if v.type == ParameterType.PARAMETER_BOOL and v.bool_value]
-        (self._forbidden.add if true else self._forbidden.discard)((controller, name))
+        self._judge(of, values[0] if values else ParameterValue())
+
+    def _on_event(self, event: ParameterEvent) -> None:
+        if event.node not in self._clients:
+            return
+        for parameter in (*event.new_parameters, *event.changed_parameters):
+            if parameter.name in FORBIDDEN:
+                of = event.node, parameter.name
+                self._waiting.pop(of, None)  # an answer under way may be of before
+                self._judge(of, parameter.value)
+
+    def _judge(self, of: tuple[str, str], value: ParameterValue) -> None:
+        if forbidden(of[1], value):
+            self._wrong[of] = parameter_value_to_python(value)
+        else:
+            self._wrong.pop(of, None)
+        self._found = tuple(
+            finding("controller_parameter", _sentence(*of, wrong))
+            for of, wrong in sorted(self._wrong.items(), key=lambda item: item[0])
+        )
 
 
-def _controllers(command_topics: Iterable[str]) -> list[str]:
-    split = [topic.rpartition("/") for topic in command_topics]
-    return [name for name, _, last in split if name and last == "joint_trajectory"]
+def _sentence(controller: str, name: str, value: object) -> str:
+    setting = FORBIDDEN[name]
+    said = f"{controller}: parameter {name} is {str(value).lower()}: {setting.effect}"
+    return f"{said}; set it to {setting.needed}"

@@ -114,6 +114,7 @@ class Doctor:
             *topics.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
             *rows.controllers(checks.surroundings.controllers()),
             *rows.failures("command", commands, "read by the controllers and by nobody else's"),
+            *topics.command_readers(self.node, checks.readers),
             *rows.limits(checks.limits, described),
         ]
         gaps = checks.observation()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.core.buffer import Sample
@@ -38,6 +39,20 @@ def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> 
         rows += [Row(WARN, "topic", shown, text) for text in odd]
         if topic.steady_ns and not odd:
             rows.append(Row(PASS, "topic", shown, _arrival(topic, publishers)))
+    return rows
+
+
+def command_readers(node: Node, topics: Iterable[str]) -> list[Row]:
+    """Who reads each command topic, and whether a message that is lost on the way comes again."""
+    rows = []
+    for topic in topics:
+        for info in node.get_subscriptions_info_by_topic(topic):
+            reliability = info.qos_profile.reliability
+            shown = reliability.short_key.replace("_", " ")
+            text = f"read by {info.node_name}, {shown}"
+            if reliability == ReliabilityPolicy.BEST_EFFORT:
+                text += ": a message that is lost does not come again, commit_ms covers windows"
+            rows.append(Row(PASS, "reader", topic, text))
     return rows
 
 

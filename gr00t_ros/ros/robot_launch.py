@@ -42,7 +42,9 @@ def robot_launch(
         ),
         *(_argument(n, own, f"Topic that this robot has for {own}") for n, own in topics.items()),
         *(
-            _argument(n, own, f"Trajectory controller that this robot has for {own}")
+            _argument(
+                n, own, f"Trajectory controller of this robot for {own}; see docs/controllers.md"
+            )
             for n, own in controllers.items()
         ),
     ]

@@ -33,6 +33,7 @@ def run_node(
 
     A node that refuses its parameters (Gr00tError) ends with one line on stderr and status 1.
     wake_s: how soon a signal is seen; each round takes the interpreter's lock for 0.2 ms.
+    The nodes that the node has as `companions` are spun with it; it destroys them itself.
     """
     stop = threading.Event()
 
@@ -59,7 +60,8 @@ def _spin(
     node: Node, stop: threading.Event, leave: Callable[[Node], None] | None, wake_s: float
 ) -> None:
     executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    for one in (node, *getattr(node, "companions", ())):
+        executor.add_node(one)
     try:
         while not stop.is_set():
             _spin_once(executor, node, wake_s)

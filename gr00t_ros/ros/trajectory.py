@@ -1,8 +1,8 @@
 """A JointTrajectory message -> the trajectory of the controller's model, or why it is rejected.
 
-Messages are read by their fields alone. The checks are those of ros2_control (control.md 1);
-two are our own: duplicate joint names and points that do not all carry the same fields, both of
-which the real controller takes and makes something unforeseeable of.
+Messages are read by their fields alone. The checks are those of ros2_controllers 4.42.1
+(`validate_trajectory_msg`), in its order; one is our own: duplicate joint names, which the real
+controller takes, and then plays numbers of another point or message for the joint that is missing.
 """
 
 from __future__ import annotations
@@ -41,18 +41,21 @@ def parse_trajectory(
     """Return the message in the controller's joint order, or the reason to reject it.
 
     The stamp moves to the controllers' clock; zero, "at the next cycle", stays zero.
-    Neither values nor limits are checked: NaN passes, as it does in the real controller.
+    Neither values nor limits are checked: NaN passes, as it does in the real controller. A point
+    without velocities or accelerations, where others have them, gets a row of NaN.
     """
-    reason = _name_mismatch(message.joint_names, joint_names) or _size_mismatch(message)
+    reason = _name_mismatch(message, joint_names) or _size_mismatch(message)
     if reason:
         return reason
     order = [message.joint_names.index(name) for name in joint_names]
 
     def field(name: str) -> Floats | None:
-        if not len(getattr(message.points[0], name)):
-            return None
         rows = [getattr(point, name) for point in message.points]
-        return np.array(rows, dtype=np.float64)[:, order]
+        if not any(len(row) for row in rows):
+            return None
+        missing = [np.nan] * len(order)
+        filled = [row if len(row) else missing for row in rows]
+        return np.array(filled, dtype=np.float64)[:, order]
 
     stamp_ns = _nanoseconds(message.header.stamp)  # type: ignore[attr-defined]
     positions = field("positions")
@@ -66,14 +69,15 @@ def parse_trajectory(
     )
 
 
-def _name_mismatch(got: list[str], expected: tuple[str, ...]) -> str | None:
-    if not got:
-        return "empty joint names on the incoming trajectory"
+def _name_mismatch(message: TrajectoryMessage, expected: tuple[str, ...]) -> str | None:
+    got = message.joint_names
     if len(got) != len(expected):
         return (
             "joints on the incoming trajectory don't match the controller's joints: "
             f"got {len(got)}, expected {len(expected)}"
         )
+    if not message.points:
+        return "empty trajectory received: it has no points"
     for name in got:
         if name not in expected:
             return f"incoming joint {name!r} doesn't match the controller's joints {list(expected)}"
@@ -83,18 +87,14 @@ def _name_mismatch(got: list[str], expected: tuple[str, ...]) -> str | None:
 
 
 def _size_mismatch(message: TrajectoryMessage) -> str | None:
-    if not message.points:
-        return "empty trajectory received: it has no points"
     count = len(message.joint_names)
-    first = message.points[0]
     for index, point in enumerate(message.points):
         if len(point.effort):
             return f"point {index} has effort, which is not supported"
         for name in ("positions", "velocities", "accelerations"):
             size = len(getattr(point, name))
-            wanted = count if name == "positions" or len(getattr(first, name)) else 0
-            if size != wanted:
-                return f"mismatch of {name} at point {index}: got {size}, expected {wanted}"
+            if size != count and (size or name == "positions"):
+                return f"mismatch of {name} at point {index}: got {size}, expected {count}"
     return None
 
 

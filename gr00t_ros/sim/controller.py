@@ -6,14 +6,17 @@ What becomes of a trajectory is follower.py's; the time comes from the caller.
 from collections.abc import Callable
 
 import numpy as np
+import rclpy
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.context import Context
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from gr00t_ros.ros import qos
 from gr00t_ros.sim.follower import Follower
-from gr00t_ros.sim.qos import SENSOR_OUT
+from gr00t_ros.sim.qos import COMMAND_IN, SENSOR_OUT
 
 try:
     from control_msgs.msg import JointTrajectoryControllerState as ControllerState
@@ -21,6 +24,8 @@ except ImportError:  # not in the PyPI wheels; the same fields, and the node rea
     from gr00t_ros.msg import ControllerState
 
 Floats = NDArray[np.float64]
+
+ENDS_MOVING = "allow_nonzero_velocity_at_trajectory_end"
 
 
 class Controller:
@@ -33,19 +38,24 @@ class Controller:
         follower: Follower,
         now: Callable[[], tuple[int, int]],
         measured: Callable[[], tuple[Floats, Floats]],
+        lose_every: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``now``: the controllers' clock and its ROS offset, ns; ``measured``: (J,), (J,)."""
+        """``now``: the controllers' clock and its ROS offset, ns; ``measured``: (J,), (J,).
+
+        Every so many messages one is lost on its way, with ``lose_every`` above 0.
+        """
         self.name = name
         self.follower = follower
         self._now = now
         self._measured = measured
+        self._lose_every, self._heard = lose_every, 0
         self._logger = node.get_logger().get_child(name)
         self.last_rejection = ""
         self._states = node.create_publisher(
             ControllerState, f"{name}/controller_state", SENSOR_OUT
         )
         node.create_subscription(
-            JointTrajectory, f"{name}/joint_trajectory", self._on_trajectory, qos.COMMAND
+            JointTrajectory, f"{name}/joint_trajectory", self._on_trajectory, COMMAND_IN
         )
 
     def set_active(self, active: bool) -> None:
@@ -63,6 +73,10 @@ class Controller:
         }
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
+        self._heard += 1
+        lose_every = self._lose_every()
+        if lose_every > 0 and self._heard % lose_every == 0:
+            return
         now_ns, offset_ns = self._now()
         reason = self.follower.accept(message, now_ns, offset_ns, *self._measured())
         if reason is not None:
@@ -88,6 +102,32 @@ class Controller:
         )
         message.header.stamp = stamp
         self._states.publish(message)
+
+
+def parameter_node(follower: Follower, name: str, method: str, context: Context) -> Node:
+    """A node of the controller's name with those of its parameters that matter to windows.
+
+    As of joint_trajectory_controller 4.42.1: which may change while running, and their defaults.
+    """
+    node = rclpy.create_node(
+        name,
+        context=context,
+        use_global_arguments=False,  # the robot's own name and remaps are not this node's
+        enable_rosout=False,
+        parameter_overrides=[Parameter("start_type_description_service", value=False)],
+    )
+    fixed = ParameterDescriptor(read_only=True)
+    node.declare_parameter("joints", list(follower.joint_names), fixed)
+    node.declare_parameter("interpolation_method", method, fixed)
+    node.declare_parameter(ENDS_MOVING, False)
+
+    def apply(parameters: list[Parameter]) -> None:
+        for parameter in parameters:
+            if parameter.name == ENDS_MOVING:
+                follower.allow_nonzero_velocity_at_trajectory_end(parameter.value)
+
+    node.add_post_set_parameters_callback(apply)
+    return node
 
 
 def _point(

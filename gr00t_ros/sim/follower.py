@@ -39,11 +39,15 @@ class Follower:
         joint_names: tuple[str, ...],
         start: Floats,
         interpolate_from_desired_state: bool = False,
+        interpolation_method: str = "splines",
     ) -> None:
         """Hold ``start`` (J,) rad, as a controller that was just activated there."""
         self.joint_names = joint_names
         self._sampler = JtcSampler(
-            len(joint_names), interpolate_from_desired_state, period_ns=ROW_NS
+            len(joint_names),
+            interpolate_from_desired_state,
+            period_ns=ROW_NS,
+            interpolate=interpolation_method != "none",
         )
         self._sampler.hold(start)
         self._checks = JtcSampler(len(joint_names))
@@ -69,6 +73,12 @@ class Follower:
         """Trajectories accepted and rejected since the start."""
         return self._accepted, self._rejected
 
+    def allow_nonzero_velocity_at_trajectory_end(self, allowed: bool) -> None:
+        """Take trajectories that do not end at rest, or refuse them, from now on."""
+        with self._lock:
+            for sampler in (self._checks, self._sampler):
+                sampler.allow_nonzero_velocity_at_trajectory_end = allowed
+
     def accept(
         self,
         message: TrajectoryMessage,
@@ -83,19 +93,25 @@ class Follower:
         ``ros_offset_ns``: ROS time minus the controllers' clock now, which puts the stamp
         on that clock; later steps of the ROS clock change nothing in what was accepted.
         ``measured`` (J,) rad, ``measured_velocity`` (J,) rad/s. While the controller is
-        inactive a valid message is dropped without a word, as by the real one.
+        inactive a valid message is dropped without a word, as by the real one. A stamp before
+        1970 ends the real one's process (rclcpp::Time throws), so this one turns inactive.
         """
+        if message.header.stamp.sec < 0:  # type: ignore[attr-defined]
+            self.set_active(False, measured)
+            with self._lock:
+                self._rejected += 1
+            return "stamp: cannot store a negative time point, a real controller's process ends"
         trajectory = parse_trajectory(message, self.joint_names, ros_offset_ns)
         with self._lock:
             reason: str | None = None
             if isinstance(trajectory, str):
                 reason = trajectory
-            elif self._active:
-                arrival = _Arrival(now_ns, trajectory, measured, measured_velocity)
+            else:
                 reason = self._checks.accept(trajectory, now_ns, measured)
-                if reason is None:
-                    self._arrived.append(arrival)
-                    self._accepted += 1
+            if reason is None and self._active:
+                assert isinstance(trajectory, Trajectory)
+                self._arrived.append(_Arrival(now_ns, trajectory, measured, measured_velocity))
+                self._accepted += 1
             self._rejected += reason is not None
         return reason
 

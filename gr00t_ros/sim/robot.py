@@ -22,7 +22,7 @@ from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sim.base_commands import BaseCommands
 from gr00t_ros.sim.camera_feed import CameraFeed, Pictures, Renderer, SyntheticCameras
 from gr00t_ros.sim.cameras import Cameras
-from gr00t_ros.sim.controller import Controller
+from gr00t_ros.sim.controller import Controller, parameter_node
 from gr00t_ros.sim.follower import Follower
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Snapshot
 from gr00t_ros.sim.pace import Pace
@@ -63,6 +63,7 @@ class SimRobot(Node):
         self._recorder = Recorder(robot.commanded_names, self._settings.record_span_s)
         self._sensors = Sensors(self, robot, self._settings.publish_clock)
         self._plan_clock = PlanClock(self)
+        self.companions: list[Node] = []
         self._controllers = [self._controller(one.name, one.joints) for one in robot.controllers]
         self._base = BaseCommands(self, robot.recorded, lambda: self._now()[0])
         self.create_service(SetBool, "~/set_controller_active", self._on_set_active)
@@ -78,6 +79,8 @@ class SimRobot(Node):
         self._loop.stop()
         if self._settings.record_path:
             self._on_save(Trigger.Request(), Trigger.Response())
+        for node in self.companions:
+            node.destroy_node()
         super().destroy_node()
 
     def _start_threads(self) -> None:
@@ -105,8 +108,13 @@ class SimRobot(Node):
             return snapshot.position[columns], snapshot.velocity[columns]
 
         start = self._simulation.joint_state()[1][columns]
+        method = self._settings.interpolation_method
         desired = self._settings.interpolate_from_desired_state
-        return Controller(self, name, Follower(joints, start, desired), self._now, measured)
+        follower = Follower(joints, start, desired, method)
+        self.companions.append(parameter_node(follower, name, method, self.context))
+        return Controller(
+            self, name, follower, self._now, measured, lambda: self._faults.lose_every
+        )
 
     def _open_renderer(self) -> Renderer:
         own = self._robot.picture_px

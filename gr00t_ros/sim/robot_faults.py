@@ -19,7 +19,7 @@ from gr00t_ros.srv import InjectFault
 KNOWN = {
     "arm": ("none", "block"),
     "clock": ("none", "stop", "pause", "jump"),
-    "controllers": ("none", "scale"),
+    "controllers": ("none", "scale", "lose"),
 }
 """Stream -> its faults, as srv/InjectFault names them."""
 
@@ -35,6 +35,7 @@ class RobotFaults:
         self.clock_silent = False
         self.clock_offset_ns = 0
         self.speed_scaling = 1.0
+        self.lose_every = 0
 
     def serve(self, node: Node, paces: Sequence[Pace]) -> None:
         """Offer ~/inject_fault and ~/put_cubes_back; `paces` stand still in a pause.
@@ -53,7 +54,8 @@ class RobotFaults:
     def inject(self, stream: str, fault: str, value: float) -> None:
         """Replace the stream's fault, "none" mends it; a jump (s) cannot be mended, only undone.
 
-        A scale is what the controllers tell; they go on at full speed.
+        A scale is what the controllers tell; they go on at full speed. To lose 5 is to hear nothing
+        of each fifth trajectory, as a best-effort subscription may.
 
         Raises SettingsError for what this robot does not know.
         """
@@ -64,6 +66,7 @@ class RobotFaults:
             return
         if stream == "controllers":
             self.speed_scaling = value if fault == "scale" else 1.0
+            self.lose_every = round(value) if fault == "lose" else 0
             return
         if not self._paces:
             raise SettingsError("clock: this robot gives no clock, expected publish_clock")

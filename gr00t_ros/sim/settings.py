@@ -24,6 +24,7 @@ class RobotSettings:
     publish_clock: bool
     real_time_factor: float
     interpolate_from_desired_state: bool
+    interpolation_method: str
     record_path: str
     record_span_s: float
 
@@ -38,6 +39,7 @@ _TABLE: dict[str, tuple[object, str]] = {
     "publish_clock": (False, "Publish /clock; stamps are simulated time instead of ROS time."),
     "real_time_factor": (1.0, "Speed of simulated time; other than 1 only with publish_clock."),
     "interpolate_from_desired_state": (False, "As of joint_trajectory_controller, for all."),
+    "interpolation_method": ("splines", "As of joint_trajectory_controller: splines or none."),
     "record_path": ("", "File (.npz) for the 1 kHz record, by service and at the end; '' for none"),
     "record_span_s": (300.0, "Newest part of the run that the record keeps, s."),
 }
@@ -57,6 +59,9 @@ def _check(settings: RobotSettings, use_sim_time: bool) -> None:
     find_robot(settings.robot)
     if settings.seed < 0:
         raise SettingsError(f"seed: got {settings.seed}, expected 0 or more")
+    if settings.interpolation_method not in ("splines", "none"):
+        got = settings.interpolation_method
+        raise SettingsError(f"interpolation_method: got {got!r}, expected splines or none")
     for name in ("camera_height_px", "camera_width_px"):
         value = getattr(settings, name)
         if value and not 16 <= value <= 4096:

@@ -249,6 +249,8 @@ def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest
         ("limits.fr3_joint4.position", [math.nan, 1], "position[0]", "finite"),
         ("limits.fr3_joint4.velocity", 0, "velocity", "above 0"),
         ("limits.fr3_joint4.jerk", math.inf, "jerk", "finite"),
+        ("limits.fr3_joint4.jerk", 0.1, "jerk", "expected at most 2 s"),
+        ("limits.fr3_joint4.acceleration", 1.0, "jerk", "takes 2.62 s"),
         ("limits.fr3_joint4.acceleration", -6, "acceleration", "above 0"),
         ("limits.fr3_joint4.margin", -0.05, "margin", "from 0"),
         ("limits.fr3_joint4.margin", 2.0, "margin", "room between"),

@@ -2,11 +2,14 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gr00t_ros.core.offset import SHARE, STEP_NS, ClockOffset
+from gr00t_ros.core.sampler import JtcSampler, Trajectory
+from gr00t_ros.core.stop import State, stop
 
 MS = 1_000_000
 PERIOD_NS = 20 * MS
@@ -53,13 +56,63 @@ def test_a_deviation_of_just_a_step_is_still_smoothed_and_one_more_is_taken(sign
         assert moved_ns == round(sign * expected_ns)
 
 
-@pytest.mark.parametrize(("width_ns", "moves"), [(STEP_NS - 2, True), (STEP_NS, False)])
-def test_a_reading_is_smoothed_in_only_if_it_is_narrow(width_ns, moves) -> None:
-    """Its middle is a quarter of the width off, as of an interrupt between two readings."""
-    clock = ClockOffset(0)
-    found_ns = clock.update(-(width_ns // 4), 0, width_ns - width_ns // 4)
-    assert found_ns == (round(-SHARE * (width_ns // 2 - width_ns // 4)) if moves else 0)
-    assert (found_ns != 0) is moves
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.floats(0, 1))
+def test_a_reading_that_does_not_rule_the_estimate_out_moves_nothing(
+    before_ns, after_ns, where
+) -> None:
+    """However far its middle is off, and however wide it is."""
+    estimate_ns = round(where * (before_ns + after_ns)) - after_ns
+    clock = ClockOffset(estimate_ns)
+    assert clock.update(*reading(0, 0, before_ns, after_ns)) == estimate_ns
+
+
+@pytest.mark.parametrize("away_ns", [-1000, -2, -1, 1, 7, 1000])
+def test_what_an_earlier_reading_was_too_coarse_for_is_made_up_slowly(away_ns) -> None:
+    """A nanosecond a reading: five between two windows are 13 rad/s^3 at 1.3 rad/s."""
+    clock, found = ClockOffset(0), 0
+    for _ in range(abs(away_ns)):
+        before, found = found, clock.update(*reading(0, away_ns))
+        assert abs(found - before) == 1
+    assert found == away_ns
+
+
+def test_the_beginning_of_a_stop_stays_inside_its_limits_under_the_noise_of_readings() -> None:
+    """6.2 rad/s^2 and 420 rad/s^3, by differences of positions at 1 kHz, at 1.3 rad/s.
+
+    Readings as recorded on a busy machine: most are 0.2 to 3 us wide, some are interrupted for up
+    to 20 us, and the clock was read anywhere between. Five are made between two windows.
+    """
+    rng = random.Random(3)
+
+    def noisy():
+        wide = rng.randrange(3_000, 20_000) if rng.random() < 0.05 else rng.randrange(200, 3_000)
+        before_ns = rng.randrange(wide + 1)
+        return reading(0, FAR_NS, before_ns, wide - before_ns)
+
+    cruise = np.arange(40)[:, None] * (1.3 * 0.02)
+    state = State(cruise[-1], np.array([1.3]), np.zeros(1))
+    end = stop(state, np.array([6.0]), np.array([400.0]), 0.02)
+    ahead = np.zeros((40, 1))
+    rows = [np.concatenate(pair) for pair in zip((cruise, ahead + 1.3, ahead), end, strict=True)]
+    for _ in range(20):
+        clock = ClockOffset()
+        clock.update(*min((noisy() for _ in range(100)), key=lambda r: r[2] - r[0]))
+        jtc, commanded, offsets = JtcSampler(1, period_ns=MS), [], []
+        jtc.hold(np.zeros(1))
+        for tick in range(3, len(rows[0]) - 1):
+            offset_ns = [clock.update(*noisy()) for _ in range(5)][-1] - FAR_NS
+            offsets.append(offset_ns)
+            part = slice(tick - 3, None)
+            times_ns = np.arange(len(rows[0]) - tick + 3) * PERIOD_NS
+            window = Trajectory(
+                (tick - 2) * PERIOD_NS + offset_ns, times_ns, *(r[part] for r in rows)
+            )
+            now_ns = (tick + 1) * PERIOD_NS
+            assert jtc.accept(window, now_ns, np.zeros(1)) is None
+            commanded += [jtc.sample(now_ns + k * MS)[0][0] for k in range(20)]
+        assert np.abs(np.diff(commanded[20:], 2)).max() / 1e-6 < 6.2
+        assert np.abs(np.diff(commanded[20:], 3)).max() / 1e-9 < 420
+        assert np.abs(np.diff(offsets)).max() <= 5
 
 
 @given(
@@ -74,8 +127,6 @@ def test_an_honest_reading_never_moves_the_truth_beyond_its_interval(
     clock = ClockOffset(offset_ns)
     found_ns = clock.update(*reading(0, offset_ns, before_ns, after_ns))
     assert offset_ns - after_ns <= found_ns <= offset_ns + before_ns
-    if before_ns + after_ns >= STEP_NS:
-        assert found_ns == offset_ns
 
 
 @given(
@@ -95,20 +146,6 @@ def test_the_estimate_only_ever_moves_towards_the_reading(
     assert low_ns - 1 <= found_ns <= high_ns + 1
 
 
-def test_the_noise_of_readings_becomes_far_smaller() -> None:
-    """Jitter of up to 40 us between readings is smoothed to a few microseconds."""
-    rng, clock = random.Random(1), ClockOffset()
-    raw, smooth = [], []
-    for n in range(2000):
-        before_ns, after_ns = rng.randrange(40_000), rng.randrange(40_000)
-        raw.append((before_ns - after_ns) / 2)
-        smooth.append(clock.update(*reading(n * PERIOD_NS, 0, before_ns, after_ns)))
-    steps = [abs(b - a) for a, b in zip(smooth[200:], smooth[201:], strict=False)]
-    raw_steps = [abs(b - a) for a, b in zip(raw[200:], raw[201:], strict=False)]
-    assert max(abs(s) for s in smooth[200:]) < max(map(abs, raw)) / 3
-    assert sum(steps) < sum(raw_steps) / 20
-
-
 def test_the_offset_of_a_real_ros_clock_stays_exact() -> None:
     """A float of that size would come in steps of 256 ns."""
     clock = ClockOffset()
@@ -117,4 +154,4 @@ def test_the_offset_of_a_real_ros_clock_stays_exact() -> None:
         true_ns
     }
     moved = [clock.update(*reading(n * PERIOD_NS, true_ns + 3200, 300, 300)) for n in range(2)]
-    assert moved == [true_ns + 100, true_ns + 197]
+    assert moved == [true_ns + 91, true_ns + 179]

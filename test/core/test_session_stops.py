@@ -1,9 +1,11 @@
 """session: pauses end by themselves, faults by a reset, a deactivation in waiting."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from oracle import HOME, MS
-from session_rig import ACTIVE, DROP, FAULT, HELD_MODES, INACTIVE, PAUSE, Rig, at_mode
+from session_rig import ACTIVE, DROP, FAULT, HELD_MODES, INACTIVE, PAUSE, TICK_NS, Rig, at_mode
 
 from gr00t_ros.core.errors import PlanError
 from gr00t_ros.core.mode import Mode
@@ -233,3 +235,26 @@ def test_a_session_can_be_activated_again_after_its_deactivation() -> None:
     assert rig.session.episode == 2
     assert rig.merge().accepted
     np.testing.assert_array_equal(rig.tick()[0].positions[0], HOME + 0.3)
+
+
+@pytest.mark.parametrize("ticks_late", range(3))
+@pytest.mark.parametrize("finding", [PAUSE, FAULT])
+def test_a_stop_just_after_rest_keeps_the_past_of_the_ramp(finding, ticks_late) -> None:
+    """The splice rule holds: a later window equals the tail that was sent, also in its past."""
+    rig = Rig().holding()
+    end_ns = rig.windows[-1].end_ns
+    rig.now_ns = end_ns + ticks_late * TICK_NS // 2
+    rig.tick(finding)
+    if finding is FAULT:
+        rig.until(Mode.FAULT)
+        assert rig.leave(rig.session.replay.position(rig.now_ns)) == ""
+    else:
+        rig.session.settings = replace(rig.session.settings, healthy_ticks=1)
+        rig.until(Mode.BLENDING_IN)
+    assert rig.merge().accepted
+    sent, (after, *_) = rig.windows[-1], rig.tick()
+    shared = np.intersect1d(sent.stamp_ns + sent.times_ns, after.stamp_ns + after.times_ns)
+    assert len(shared) > 0
+    old, new = (np.isin(w.stamp_ns + w.times_ns, shared) for w in (sent, after))
+    for name in ("positions", "velocities", "accelerations"):
+        np.testing.assert_array_equal(getattr(after, name)[new], getattr(sent, name)[old])

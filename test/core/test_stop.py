@@ -1,6 +1,7 @@
 """The controlled stop is exact, inside its limits and as short as the grid allows."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -104,3 +105,43 @@ def test_integration_matches_a_known_ramp() -> None:
     rows = integrate(State(*np.zeros((3, 1))), np.array([[1.0], [2.0]]), 0.01)
     assert rows.velocity[-1, 0] == pytest.approx(100 * 0.02**2 / 2)
     assert rows.position[-1, 0] == pytest.approx(100 * 0.02**3 / 6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([0.01, 0.02]),
+    st.floats(0.3, 30),
+    st.floats(0.9, 300),
+    st.floats(-3, 3),
+    st.floats(-1, 1),
+)
+def test_no_lawful_limits_make_a_longer_stop_than_trying_every_phase(
+    knot_s: float, a: float, ratio: float, v0: float, fraction: float
+) -> None:
+    """Trying a few last phases finds what trying all of them finds, however small the jerk."""
+    a0, j = fraction * a, a / (ratio * 0.01)
+    rows = run(v0, a0, a, j, knot_s)
+    assert (rows.velocity[-1, 0], rows.acceleration[-1, 0]) == (0.0, 0.0)
+    jerk = np.diff(rows.acceleration[:, 0], prepend=a0) / knot_s
+    assert np.abs(jerk).max() <= j * (1 + 1e-8)
+    n1, n3 = (np.arange(1, np.ceil(k * a / (j * knot_s)) + 1) for k in (2, 1))
+    n1, n3 = n1[:, None], n3[None]
+    gained, ramps = v0 + a0 * n1 * knot_s / 2, (n1 + n3) / 2
+    n2 = np.maximum(np.ceil(np.abs(gained) / (a * knot_s) - ramps - 1e-9), 0.0)
+    a1 = -gained / ((ramps + n2) * knot_s)
+    bound = j * knot_s * (1 + 1e-9)
+    fits = (np.abs(a1 - a0) <= bound * n1) & (np.abs(a1) <= bound * n3)
+    assert len(rows.position) == (n1 + n2 + n3)[fits].min()
+
+
+def test_the_work_of_a_stop_grows_with_its_length_and_not_its_square() -> None:
+    """A jerk of 0.3 rad/s^3 beside 6 rad/s^2 took 1.7 GB; now less than 100 MB are touched."""
+    state = State(np.zeros(7), np.linspace(-2, 2, 7), np.ones(7))
+    tracemalloc.start()
+    try:
+        rows = stop(state, np.full(7, 6.0), np.full(7, 0.3), 0.01)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert not rows.velocity[-1].any()
+    assert peak < 100e6

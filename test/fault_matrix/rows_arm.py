@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from ros_fixtures import call
 from trajectory_msgs.msg import JointTrajectory
 
+from fault_matrix.observe import goes_on
 from fault_matrix.rig import Rig
 from fault_matrix.row import BUSY, Act, Fault, Group
 from gr00t_ros.ros import qos
+from gr00t_ros.sim.controller import ENDS_MOVING
 
 ARM = "/fr3_arm_controller/joint_trajectory"
 
@@ -17,6 +22,18 @@ def _rival(rig: Rig) -> None:
 
 def _no_rival(rig: Rig) -> None:
     rig.node.destroy_publisher(rig.kept.pop("rival"))
+
+
+def _let_it_end_moving(value: bool) -> Act:
+    """Change a parameter of the arm's controller that is not read-only in any branch."""
+
+    def change(rig: Rig) -> None:
+        typed = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
+        request = SetParameters.Request(parameters=[Parameter(name=ENDS_MOVING, value=typed)])
+        service = "/fr3_arm_controller/set_parameters"
+        assert call(rig.node, SetParameters, service, request).results[0].successful
+
+    return change
 
 
 def _free(rig: Rig) -> None:
@@ -57,6 +74,26 @@ _ROWS = (
         "speed_scaling",
         words=("speed scaling is 0.5", "speed slider"),
         persists=True,
+    ),
+    Fault(
+        "controller's parameter changed",
+        f"{ENDS_MOVING} set to true at the arm's controller",
+        _let_it_end_moving(True),
+        _let_it_end_moving(False),
+        "controller_parameter",
+        words=("/fr3_arm_controller", f"{ENDS_MOVING} is true", "docs/controllers.md"),
+        persists=True,
+        short=True,
+    ),
+    Fault(
+        "one window in five lost",
+        "robot: `lose` 5 on its controllers, whose subscriptions are best effort",
+        lambda rig: rig.inject("controllers", "lose", 5.0, into="robot"),
+        lambda rig: rig.inject("controllers", "none", into="robot"),
+        expect="none",
+        silent=True,
+        observe=goes_on,
+        short=True,
     ),
     Fault(
         "workspace box left",

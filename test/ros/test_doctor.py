@@ -20,6 +20,7 @@ rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from node_robot import NEEDS_ROBOT, free_port  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import CompressedImage, JointState  # noqa: E402
@@ -205,14 +206,20 @@ def test_a_controller_that_is_not_active_is_named(patient):
 
 def test_a_controller_that_would_break_windows_is_named(patient):
     """Its parameter, and what to set it to."""
-    with spinning_node(patient.domain, "fr3_arm_controller") as controller:
-        controller.declare_parameter("allow_trajectory_replacement", True)
+    name = "allow_nonzero_velocity_at_trajectory_end"
+    for value in (True, False):
+        parameter = rclpy.Parameter(name, value=value).to_parameter_msg()
+        request = SetParameters.Request(parameters=[parameter])
+        call(patient.node, SetParameters, f"{ARM}/set_parameters", request)
         patient.doctor.ask_controllers_again()
-        words = (ARM, "allow_trajectory_replacement is true", "set it to false")
-        found(patient.doctor, "fail", *words)
-        controller.set_parameters([rclpy.Parameter("allow_trajectory_replacement", value=False)])
-        patient.doctor.ask_controllers_again()
-        patient.wait_until_well()
+        if value:
+            found(patient.doctor, "fail", ARM, f"{name} is true", "set it to false")
+    patient.wait_until_well()
+
+
+def test_what_the_subscription_of_a_command_topic_offers_is_told(patient):
+    """A real trajectory controller's is best effort, and so is the simulated one's."""
+    found(patient.doctor, "pass", f"{ARM}/joint_trajectory", "best effort", "commit_ms")
 
 
 @pytest.mark.parametrize(

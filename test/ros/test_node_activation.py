@@ -56,6 +56,18 @@ def test_a_robot_is_commanded_by_nobody_else(rig):
     rig.node.destroy_subscription(recorder)
 
 
+def test_a_controller_that_does_not_interpolate_is_refused(rig):
+    """Named are the controllers, the parameter and what it has to be."""
+    rig.start_robot("-p", "interpolation_method:=none")
+    rig.start_server()
+    rig.start_policy()
+    assert rig.change("configure")
+    said = "/fr3_arm_controller: parameter interpolation_method is none"
+    rig.wait_for_reason(said, "/gripper_controller: parameter interpolation_method is none")
+    assert said in refusal(rig)
+    assert "set it to splines" in refusal(rig)
+
+
 def test_a_server_too_slow_for_its_horizon_is_refused_with_the_numbers_until_it_is_not(rig):
     """1.4 s and a chunk of 2.67 s do not fit; a fast server in its place makes the node ready."""
     rig.start_robot()

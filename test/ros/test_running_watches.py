@@ -157,6 +157,24 @@ def test_a_second_publisher_that_comes_while_the_arm_moves_faults(moving):
     moving.assert_reset_into_motion()
 
 
+def test_a_controller_whose_parameter_changes_while_the_arm_moves_faults(moving):
+    """Named are controller, parameter and value; no reset before it is changed back."""
+    name = "allow_nonzero_velocity_at_trajectory_end"
+
+    def change(value):
+        typed = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
+        request = SetParameters.Request(parameters=[Parameter(name=name, value=typed)])
+        service = "/fr3_arm_controller/set_parameters"
+        assert call(moving.rig.node, SetParameters, service, request).results[0].successful
+
+    change(True)
+    said = f"/fr3_arm_controller: parameter {name} is true"
+    moving.assert_fault(said, "docs/controllers.md")
+    assert "the cause persists" in moving.rig.reset().message
+    change(False)
+    moving.assert_reset_into_motion()
+
+
 def test_a_camera_that_repeats_its_picture_pauses(moving):
     """With stamps that go on: nothing but the content tells."""
     shown = []

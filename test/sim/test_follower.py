@@ -82,7 +82,7 @@ def test_every_cycle_is_what_the_controllers_model_says() -> None:
 @pytest.mark.parametrize(
     ("got", "reason"),
     [
-        (message(point(10, positions=[1.0, 2.0]), names=()), "empty joint names"),
+        (message(point(10, positions=[1.0, 2.0]), names=()), "got 0, expected 2"),
         (message(point(10, positions=[1.0]), names=("first",)), "got 1, expected 2"),
         (message(point(10, positions=[1.0, 2.0]), names=("first", "third")), "'third'"),
         (message(point(10, positions=[1.0, 2.0]), names=("first", "first")), "2 times"),
@@ -92,10 +92,11 @@ def test_every_cycle_is_what_the_controllers_model_says() -> None:
         (
             message(
                 point(10, positions=[1.0, 2.0], velocities=[0.0, 0.0]),
-                point(20, positions=[1.0, 2.0]),
+                point(20, positions=[1.0, 2.0], velocities=[0.0]),
             ),
-            "velocities at point 1: got 0, expected 2",
+            "velocities at point 1: got 1, expected 2",
         ),
+        (message(point(10, positions=[1.0, 2.0]), stamp_ns=-1), "negative time point"),
         (message(point(10, positions=[1.0, 2.0], effort=[1.0, 1.0])), "effort"),
         (message(point(10, positions=[1.0, 2.0]), point(10, positions=[1.0, 2.0])), "increasing"),
         (message(point(10, positions=[1.0, 2.0], velocities=[0.0, 0.1])), "final velocity"),
@@ -114,6 +115,36 @@ def test_a_rejected_trajectory_says_why_and_leaves_the_hold(
     assert reason in rejection
     assert follower.counts == (0, 1)
     np.testing.assert_array_equal(follower.command(101 * MS)[0], START)
+
+
+def test_a_negative_stamp_ends_the_controller() -> None:
+    """rclcpp::Time throws in the real one's callback, and nobody catches it."""
+    follower = Follower(NAMES, START)
+    assert accept(follower, message(point(10, positions=[1.0, 2.0]), stamp_ns=-1)) is not None
+    assert not follower.active
+
+
+def test_points_that_lack_a_field_are_joined_by_what_both_ends_have() -> None:
+    """The real controller takes them, and decides the interpolation for each segment."""
+    follower = Follower(NAMES, START)
+    mixed = message(
+        point(100, positions=[0.0, 0.0], velocities=[1.0, 1.0]),
+        point(200, positions=[0.1, 0.1]),
+        point(300, positions=[0.1, 0.1], velocities=[0.0, 0.0]),
+    )
+    assert accept(follower, mixed) is None
+    moved = [follower.command(cycle * MS) for cycle in range(1, 302)]
+    assert moved[150][1][0] == pytest.approx(1.0)  # linear, as the end has no velocity
+    assert moved[151][0][0] - moved[150][0][0] == pytest.approx(1e-3)
+    assert moved[250][1][0] == 0.0
+
+
+def test_what_is_wrong_is_told_while_inactive_too() -> None:
+    """The real controller validates before it looks whether it is active."""
+    follower = Follower(NAMES, START)
+    follower.set_active(False, START)
+    moving = message(point(10, positions=[1.0, 2.0], velocities=[0.0, 0.1]))
+    assert "final velocity" in str(accept(follower, moving))
 
 
 def test_nan_is_commanded_as_the_real_controller_does() -> None:

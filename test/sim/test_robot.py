@@ -13,7 +13,10 @@ from ros_fixtures import call, collect, wait_for_discovery, wait_until
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("mujoco", reason="the simulator is not installed")
 
+from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.duration import Duration  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import ReliabilityPolicy  # noqa: E402
 from rclpy.time import Time  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import Image, JointState  # noqa: E402
@@ -107,6 +110,24 @@ def stamp_ns(message: Any) -> int:
 def home(robot: Robot) -> np.ndarray:
     """The reference that the arm controller holds at the start, (7,)."""
     return np.array(robot.references[0].reference.positions)
+
+
+def test_the_controllers_look_like_the_real_ones_on_the_graph(
+    processes: Any, ros_node: Any, tmp_path: Path
+) -> None:
+    """A best-effort command subscription, and parameters of which some change while running."""
+    robot = Robot(processes, ros_node, tmp_path, **SYNTHETIC)
+    (reader,) = ros_node.get_subscriptions_info_by_topic("/fr3_arm_controller/joint_trajectory")
+    assert reader.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    position, velocity = home(robot), np.full(7, 0.1)
+    robot.send([(500, position, velocity)])
+    wait_until(lambda: robot.arm["rejected"] == 1, "a trajectory that ends moving refused")
+    changed = Parameter("allow_nonzero_velocity_at_trajectory_end", value=True)
+    request = SetParameters.Request(parameters=[changed.to_parameter_msg()])
+    name = "/fr3_arm_controller/set_parameters"
+    assert call(ros_node, SetParameters, name, request).results[0].successful
+    robot.send([(500, position, velocity)])
+    wait_until(lambda: robot.arm["accepted"] == 1, "the same trajectory taken")
 
 
 def test_a_window_moves_the_reference_exactly_as_the_controllers_model_says(
