@@ -5,6 +5,8 @@ All positions are (J,) float64 in plan joint order, rad; a value that is no numb
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -123,4 +125,4 @@ def reference_against_plan(
         f"{names[joint]}: the controller plays {reference[joint]:.4f}, sent was "
         f"{planned[joint]:.4f} rad, at most {allowed[joint]:.4f} apart allowed"
     )
-    return finding("reference_against_plan", text)
+    return replace(finding("reference_against_plan", text), tail=True)

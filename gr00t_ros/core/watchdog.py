@@ -23,11 +23,16 @@ class Reaction(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One watch that has something to say: its name, the reaction and the reason's text."""
+    """One watch that has something to say: its name, the reaction and the reason's text.
+
+    tail: what the controllers play is not known any more, so that the stop is the tail of what they
+    have: nothing may be sent.
+    """
 
     watch: str
     reaction: Reaction
     reason: str
+    tail: bool = False
 
 
 def stream_age(

@@ -91,6 +91,7 @@ class Node:
             self.now_ns += TICK_NS
             found = (*findings, *self.watches.findings(self.now_ns, self.session.mode))
             window = self.session.tick(self.now_ns, found, self.watches.held())
+            self.session.keep()
             self.windows += [] if window is None else [window]
         return self
 
