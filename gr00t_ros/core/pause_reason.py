@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from gr00t_ros.core.watchdog import Finding
 
-_SYMPTOMS = frozenset({"stream_age", "stream_content", "controller_silent"})
+_SYMPTOMS = frozenset({"stream_age", "stream_content", "controller_silent", "controller_late"})
 """A clock that stands still or a camera that hangs shows in these first.
 
 A silent controller pauses only where the clock or this process stood still; else it is a fault."""

@@ -119,8 +119,12 @@ class Configured:
     def _make_watches(self, values: Parameters, replay: Replay) -> None:
         """What watches all of it; `replay` tells what was sent."""
         node, robot = self._node, self.embodiment
-        self.surroundings = Surroundings(self.inputs, self.queries, robot, self.clock, values)
-        self._operator = OperatorWatches(node, values, self._on_e_stop)
+        self.surroundings = Surroundings(
+            self.inputs, self.queries, robot, self.clock, values, self._awake
+        )
+        self._operator = OperatorWatches(
+            node, values, self._on_e_stop, self.surroundings.awake_ns
+        )
         self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
         self._rivals, self._manager = self._checks.rivals, self._checks.manager
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -260,6 +264,7 @@ class Configured:
         self._manager.destroy()
         self._checks.limits.destroy()
         self._node.destroy_publisher(self._chunks)
+        self.clock.destroy()
 
     def _look_around(self) -> None:
         """Once a second, what the other threads then read."""

@@ -203,9 +203,7 @@ def test_a_window_that_did_not_leave_is_no_part_of_the_course():
     commands, other = driving()[0], driving()[0]
     commands.window(25 * KNOT_NS, 0)
     for at_ns in (26 * KNOT_NS, 27 * KNOT_NS):
-        np.testing.assert_array_equal(
-            sent(commands, at_ns, 0).values, sent(other, at_ns, 0).values
-        )
+        np.testing.assert_array_equal(sent(commands, at_ns, 0).values, sent(other, at_ns, 0).values)
     commands.stop()
     for k in range(30):
         commands.window((28 + k) * KNOT_NS, 0)

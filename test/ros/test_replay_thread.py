@@ -188,9 +188,7 @@ def test_a_session_moves_both_outputs_inside_their_limits(rig):
     rig.start()
     rig.windows_go_on(50)
     rig.assert_lawful()
-    arm, gripper = (
-        [m for topic, _, m in rig.sent if topic == one.topic] for one in ROBOT.outputs
-    )
+    arm, gripper = ([m for topic, _, m in rig.sent if topic == one.topic] for one in ROBOT.outputs)
     assert abs(len(arm) - len(gripper)) <= 1
     assert rig.session.counts.windows == len(arm)
 
