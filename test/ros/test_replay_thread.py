@@ -49,7 +49,8 @@ class Publisher:
 class Rig:
     """A session whose policy leads the joints to and fro; the parts around it can be broken."""
 
-    simulated = tells = False
+    simulated = tells = turns = False
+    merged = 0
 
     def __init__(self):
         self.sent, self.said, self.lost = [], [], set()
@@ -102,12 +103,18 @@ class Rig:
 
     def ask(self, episode):
         """A chunk from where the plan is, to one side or the other."""
-        self.thread.post(lambda session, now_ns: session.merge(self._chunk(now_ns), now_ns, None))
+
+        def merge(session, now_ns):
+            session.merge(self._chunk(now_ns), now_ns, None)
+            self.merged += 1
+
+        self.thread.post(merge)
         return True
 
     def _chunk(self, now_ns):
-        """All joints 0.25 rad from home in a second and a half, then back."""
-        side = 0.25 if now_ns // (1500 * MS) % 2 else -0.25
+        """All joints 0.25 rad from home in a second and a half, then back; or with each chunk."""
+        other = self.merged % 2 if self.turns else now_ns // (1500 * MS) % 2
+        side = 0.25 if other else -0.25
         at = self.session.replay.position(now_ns)
         way = np.minimum(np.arange(24) / 20, 1.0)[:, None]
         rows = at + (HOME + side - at) * way
@@ -220,18 +227,18 @@ def test_a_stall_between_two_outputs_keeps_each_lawful(rig, stall_s):
 @pytest.mark.parametrize("stall_s", [0.13, 0.3])
 def test_a_stall_after_a_lost_window_is_lawful(rig, stall_s):
     """The node cannot know of the loss: it goes on from what the controller holds in the end."""
-    rig.tells = True
+    rig.tells = rig.turns = True
     rig.start()
     for _ in range(4):
-        sleep, arm = once(stall_s), ROBOT.outputs[0].topic
+        sleep, arm, merged = once(stall_s), ROBOT.outputs[0].topic, rig.merged
 
-        def lose(topic, sleep=sleep, arm=arm):
-            if topic == arm and rig.watching is not sleep:
+        def lose(topic, sleep=sleep, arm=arm, merged=merged):
+            if topic == arm and rig.merged > merged and rig.watching is not sleep:
                 rig.lost.add(len(rig.sent) - 1)
                 rig.watching = sleep
 
         rig.published = lose
-        wait_until(lambda sleep=sleep: rig.watching is sleep, "a lost window")
+        wait_until(lambda sleep=sleep: rig.watching is sleep, "a lost window of a new chunk")
         rig.published = lambda topic: None
         rig.windows_go_on()
         rig.wait_for_motion()
