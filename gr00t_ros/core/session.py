@@ -24,6 +24,8 @@ from gr00t_ros.core.watchdog import Finding, Reaction
 
 _LEAP_NS = 50_000_000
 """Two and a half ticks: what the least allowed clock_jump_s adds to plan time in one of them."""
+_ELSEWHERE = "reference_against_plan"
+"""The watch that says of a controller that it plays something else than the plan."""
 _PAUSED_REASON = "paused by the operator: call ~/resume to go on"
 
 
@@ -226,10 +228,11 @@ class Session(Stops):
         """
         tails = [one for one in findings if one.tail]
         if tails and self.mode in MOVING and not self._settling.pending:
-            trusted = all(one.watch == "replay_starvation" for one in tails)
-            self._leave_to_the_tail(now_ns, now_ns, held, trusted)
-            return findings if held is not None else [_graver(one) for one in findings]
-        return [one for one in findings if one.watch != "reference_against_plan"]
+            timely = all(one.watch != _ELSEWHERE for one in tails)
+            if not (timely and (self._left or self.replay.at_rest(now_ns))):
+                self._leave_to_the_tail(now_ns, now_ns, held, timely)
+                return findings if held is not None else [_graver(one) for one in findings]
+        return [one for one in findings if one.watch != _ELSEWHERE]
 
     def _wants_chunks(self) -> bool:
         if self.mode is Mode.STOPPING:
@@ -319,6 +322,6 @@ class Session(Stops):
 
 def _graver(one: Finding) -> Finding:
     """A fault in place of the pause that could not end."""
-    if one.watch != "reference_against_plan":
+    if not one.tail or one.watch == "replay_starvation":
         return one
     return replace(one, reaction=Reaction.FAULT)

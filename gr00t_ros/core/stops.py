@@ -45,7 +45,7 @@ class Stops:
     _paused_by: str = ""
     _told_ticks: int = 0
     _left: bool = False  # to the tail of what was sent: where the arm rests, only what is held says
-    _trusted: bool = False  # of what was left so: nothing speaks against all of it having arrived
+    _timely: bool = False  # of what was left so: no clock jumped, its tail is over when it must be
 
     def _pause_for(self, findings: Sequence[Finding], now_ns: int) -> None:
         at_rest = self.mode in (Mode.PAUSED, Mode.PAUSED_BY_OPERATOR)
@@ -62,21 +62,22 @@ class Stops:
         """Whether the controllers rest after a jump; a fault where nobody told until they must."""
         waited, self._held = self._settling.pending, held
         settled = self._settling.over(now_ns, held)
-        unknown = self._settling.gave_up and not self._trusted
+        unknown = self._settling.gave_up and not self._timely
         if waited and unknown and self.mode is Mode.STOPPING:
             why = f"{self.reason}; and no controller tells what it holds since: look where it is"
             self._note_stop(Event.REST_FAULT, why)
         return settled
 
     def _leave_to_the_tail(
-        self, old_now_ns: int, now_ns: int, held: Held, trusted: bool = False
+        self, old_now_ns: int, now_ns: int, held: Held, timely: bool = False
     ) -> None:
         """The plan as of `old_now_ns` has no meaning any more: the controllers play its tail.
 
-        trusted: they have most likely got all of it, and one that tells nothing rests at its end.
+        timely: they do so on the plan's own time. The stop then ends with it although nobody tells;
+        a watch keeps the pause while one that has told does not.
         """
-        self._left, self._trusted = True, trusted
-        self._settling.begin(now_ns, self.replay.motion_left_ns(old_now_ns), held)
+        self._left, self._timely = True, timely
+        self._settling.begin(now_ns, self.replay.motion_left_ns(old_now_ns), held, timely)
         if held is not None:
             self.replay.start(now_ns, held)
         elif old_now_ns == now_ns:

@@ -72,7 +72,8 @@ ARM: tuple[Watch, ...] = (
         "check the network between node and controller",
         "core.watch_motion.ControllerLate",
         _FAULT,
-        "in motion, of a controller that never tells: its joint states are as late",
+        "in motion, where not every controller tells what it holds; of one that never does the "
+        "joint states count",
         note="nothing more is sent, the tail of what the controller has plays; a new episode "
         "starts from what it holds once it is heard again",
     ),

@@ -161,8 +161,8 @@ _NODE = (
         "CPU starved",
         "every core busy for 3 s",
         _starve,
-        expect="a pause at most (replay_starvation, stream_age)",
-        words=("replay thread", "newest sample", "no chunk left to play", "no answer for"),
+        expect="a pause at most (replay_starvation, stream_age, controller_late)",
+        words=(*STALLED, "no answer for"),
         observe=endures,
     ),
     Fault(
