@@ -135,9 +135,14 @@ class Rig:
         def fast(session, now_ns):
             return bool(np.abs(session.replay.velocity(now_ns)[:7]).max() > 0.1)
 
-        wait_until(
-            lambda: self.thread.snapshot.mode is Mode.REPLAYING and self.thread.call(fast), "motion"
-        )
+        def moves():
+            return self.thread.snapshot.mode is Mode.REPLAYING and self.thread.call(fast)
+
+        try:
+            wait_until(moves, "motion")
+        except pytest.fail.Exception as failure:
+            told = self.thread.snapshot
+            pytest.fail(f"{failure}: {told.mode.value}, {told.reason}, {told.counts}, {self.said}")
 
     def windows_go_on(self, count=10):
         """Wait for more windows."""
