@@ -31,7 +31,7 @@ from bench.replay_load import LIMIT_S, Load, reading
 from gr00t_ros.core.actions import Output
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.mode import Mode
-from gr00t_ros.core.replay import Replay, ReplaySettings, Window
+from gr00t_ros.core.replay import Replay, ReplaySettings, Sent, Window
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.session_settings import SessionSettings
 from gr00t_ros.core.watchdog import Finding
@@ -53,10 +53,10 @@ class Stamped(Outputs):
         super().__init__(node, replace(embodiment(CAMERAS), outputs=(ARM,), limits=LIMITS))
         self.times_ns: list[int] = []
 
-    def publish(self, window: Window | None, offset_ns: int, *others: Any) -> None:
+    def publish(self, window: Window | None, offset_ns: int, *others: Any) -> Sent:
         """Note the time, then send."""
         self.times_ns.append(time.monotonic_ns())
-        super().publish(window, offset_ns, *others)
+        return super().publish(window, offset_ns, *others)
 
 
 class Healthy:
@@ -119,7 +119,7 @@ class Rig:
             if session.active:
                 window = session.tick(now_ns, (), None)
                 if window is not None:
-                    self.outputs.publish(window, self.clock.offset_ns())
+                    session.keep(self.outputs.publish(window, self.clock.offset_ns()))
 
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         timer = self.node.create_timer(SETTINGS.refresh_ns * 1e-9, tick, clock=steady)

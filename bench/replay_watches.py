@@ -182,6 +182,7 @@ class Loop:
         held = self._watches.held()
         watched_ns = time.perf_counter_ns()
         session.tick(now_ns, findings, held)
+        session.keep()
         end_ns = time.perf_counter_ns()
         if findings or session.mode not in (Mode.BLENDING_IN, Mode.REPLAYING):
             reasons = [finding.reason for finding in findings]

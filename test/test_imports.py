@@ -39,6 +39,7 @@ CORE = (
     "stop shaper sampler pace plan replay_settings coverage planner replay "
     "low_cmd wbc_goal "
     "watchdog pause_reason settling mode session_settings stops asking session latency offset "
+    "awake "
     "watch_row watch_rows_inputs watch_rows_policy watch_rows_arm watch_table watch_document "
     "shadow_error watch_camera watch_clock watch_sidecar watch_streams watch_motion watch_operator"
 ).split()

@@ -46,9 +46,11 @@ class Commands:
         self._chunk: ActionChunk | None = None
         self._values: Floats = np.zeros((0, len(limits)))
         self._to_say = 0
+        self._made: tuple[int, Floats, bool] | None = None  # first knot, rows, chunk is over
 
     def follow(self, chunk: ActionChunk, values: Floats) -> None:
         """Follow the guarded `values` (T, C) of a chunk from the next window on."""
+        self._made = None
         if len(self._limits):
             self._chunk, self._values = chunk, values
 
@@ -56,7 +58,7 @@ class Commands:
         """Velocities are zero from the next window on, at once; all others stay where they are."""
         if self._chunk is not None or self._rows[-1][self._limits.velocity].any():
             self._to_say = _REPEATS
-        self._chunk = None
+        self._chunk = self._made = None
 
     @property
     def at_rest(self) -> bool:
@@ -64,36 +66,58 @@ class Commands:
         return self._chunk is None and self._to_say <= _REPEATS - _HEARD
 
     def window(self, now_ns: int, lag_ns: int) -> CommandWindow | None:
-        """The window to send now; None when all has been said.
+        """The window to send now; None when all has been said. It counts once `keep` was called.
 
         lag_ns: how far behind its own time the joints follow the chunk.
         """
         knot = now_ns // self._knot_ns
         value = self._rows[min(max(knot - self._first_knot, 0), len(self._rows) - 1)]
+        self._made, over = None, False
         if self._chunk is not None:
-            rows = self._following(self._chunk, knot, value, lag_ns)
+            rows, over = self._following(self._chunk, knot, value, lag_ns)
         elif self._to_say:
-            self._to_say -= 1
             rows = np.where(self._limits.velocity, 0.0, value)[None]
         else:
             return None
-        self._first_knot, self._rows = knot, rows
+        self._made = knot, rows, over
         times_ns = np.arange(len(rows), dtype=np.int64) * self._knot_ns
         return CommandWindow(knot * self._knot_ns, times_ns, rows)
 
-    def _following(self, chunk: ActionChunk, knot: int, value: Floats, lag_ns: int) -> Floats:
+    def keep(self, commands: NDArray[np.bool_] | None = None) -> None:
+        """The window made last has left: for the `commands` (C,), or for all of them.
+
+        What did not leave goes on as it was sent before, and is said again.
+        """
+        made, self._made = self._made, None
+        if made is None or (commands is not None and not commands.any()):
+            return
+        knot, rows, over = made
+        if commands is not None and not commands.all():
+            index = np.arange(max(len(rows), len(self._rows)))
+            new = rows[np.minimum(index, len(rows) - 1)]
+            old = self._rows[np.clip(index + knot - self._first_knot, 0, len(self._rows) - 1)]
+            rows = np.where(commands, new, old)
+        elif over:
+            self._chunk = None
+        elif self._chunk is None:
+            self._to_say -= 1
+        self._first_knot, self._rows = knot, rows
+
+    def _following(
+        self, chunk: ActionChunk, knot: int, value: Floats, lag_ns: int
+    ) -> tuple[Floats, bool]:
+        """The rows of a window, and whether the chunk is over with it."""
         times_ns = (knot + 1 + np.arange(self._knots)) * self._knot_ns - lag_ns
         targets, over = self._targets(chunk, times_ns)
         value = np.where(np.isnan(value), targets[0], value)
-        if over and np.array_equal(value, targets[-1]):
-            self._chunk = None
+        over = over and np.array_equal(value, targets[-1])
         rows = [value]
         for target in targets:
             rows.append(self._towards(rows[-1], target))
         rest = np.where(self._limits.velocity, 0.0, rows[-1])
         while not np.array_equal(rows[-1], rest):
             rows.append(self._towards(rows[-1], rest))
-        return np.array(rows)
+        return np.array(rows), over
 
     def _towards(self, value: Floats, target: Floats) -> Floats:
         """`value` moved to `target` by at most what the rate allows in one knot."""

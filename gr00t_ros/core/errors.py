@@ -8,6 +8,9 @@
     │   └── SkewError          yours: the streams of one observation are too far apart
     ├── RotationError          numbers that are no rotation: the caller says whose
     ├── BagError               yours: a bag that cannot be read, played or written
+    ├── StalledError           ours: a thread did not take a command in time, see `begun`
+    ├── StampError             ours: a message with a stamp that no receiver can read was not sent
+    ├── SendError              ours: a message was to be sent, and whether it left is not known
     ├── PlanError              ours: a plan that would break its own promise was not made
     ├── SimulationError        ours: a simulated world that lost its numbers
     ├── ModeError              ours: an event that the mode table does not know in this mode
@@ -59,6 +62,22 @@ class RotationError(Gr00tError):
 
 class BagError(Gr00tError):
     """A bag that cannot be read, played or written: the message names it and what to do."""
+
+
+class StalledError(Gr00tError):
+    """A thread did not answer in time; `begun`: it had begun, else it will never do it."""
+
+    def __init__(self, message: str, begun: bool) -> None:
+        super().__init__(message)
+        self.begun = begun
+
+
+class StampError(Gr00tError):
+    """A message would have a stamp that is not positive, which no receiver can read."""
+
+
+class SendError(Gr00tError):
+    """The middleware raised while it was handed a message: whether it left is not known."""
 
 
 class PlanError(Gr00tError):

@@ -5,17 +5,27 @@ Knows watches by name only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from gr00t_ros.core.watchdog import Finding
 
-_SYMPTOMS = frozenset({"stream_age", "stream_content", "controller_silent"})
+_SYMPTOMS = frozenset({"stream_age", "stream_content", "controller_silent", "controller_late"})
 """A clock that stands still or a camera that hangs shows in these first.
 
 A silent controller pauses only where the clock or this process stood still; else it is a fault."""
 
 _EVENTS = frozenset({"clock_backward", "clock_forward", "replay_starvation"})
 """Found once, at the instant: what follows from them is found for longer."""
+
+
+# A number of its own: the digits in fr3_joint1 and in 10.0.0.7 tell one event from another.
+_NUMBER = re.compile(r"(?<![\w./:-])-?\d+(\.\d+)?(?![\w/:]|\.\d)")
+
+
+def without_numbers(reason: str) -> str:
+    """A reason with its numbers masked: equal where nothing new has happened."""
+    return _NUMBER.sub("#", reason)
 
 
 def better_reason(

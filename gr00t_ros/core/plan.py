@@ -29,9 +29,12 @@ class Window(Trajectory):
     """A trajectory that ends at rest, stamped on the plan clock, with all three fields.
 
     horizon_ns: plan time from which on only the stop tail follows.
+    same_until_ns: plan time up to which it repeats what was sent before: a controller that gets it
+    by then, and plays that, does not notice.
     """
 
     horizon_ns: int = 0
+    same_until_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,12 +98,18 @@ class Course:
         lag_ns = self.lags_between(first, self.last_knot)
         return replace(self, first_knot=first, rows=rows, lag_ns=lag_ns)
 
-    def window(self) -> Window:
-        """What is sent of it: everything."""
+    def window(self, branch_knot: int | None = None) -> Window:
+        """What is sent of it: everything. branch_knot: where it leaves the course before, if so."""
         count = len(self.lag_ns)
         times_ns = np.arange(count, dtype=np.int64) * self.knot_ns
-        stamp_ns = self.first_knot * self.knot_ns
-        return Window(stamp_ns, times_ns, *self.rows, horizon_ns=self.horizon_knot * self.knot_ns)
+        same_until_ns = self.end_ns if branch_knot is None else branch_knot * self.knot_ns
+        return Window(
+            self.first_knot * self.knot_ns,
+            times_ns,
+            *self.rows,
+            horizon_ns=self.horizon_knot * self.knot_ns,
+            same_until_ns=same_until_ns,
+        )
 
     def _index(self, first: int, last: int) -> NDArray[np.int64]:
         index = np.arange(first - self.first_knot, last + 1 - self.first_knot)
@@ -132,6 +141,18 @@ def extend(
     lags = np.concatenate([course.lags_between(first_knot, branch_knot), lag_ns])
     padded = np.concatenate([lags, np.full(len(rows.position) - len(lags), lags[-1])])
     return Course(course.knot_ns, first_knot, branch_knot + len(lag_ns), rows, padded)
+
+
+def mixed(before: Course, new: Course, joints: NDArray[np.bool_]) -> Course:
+    """`new` for the `joints` (J,) of which it was sent, the course `before` for all others.
+
+    Each joint of either is a motion of its own that ends at rest. `new` begins no earlier.
+    """
+    first, last = new.first_knot, max(before.last_knot, new.last_knot)
+    pairs = zip(new.rows_between(first, last), before.rows_between(first, last), strict=True)
+    rows = Rows(*(np.where(joints, *pair) for pair in pairs))
+    horizon_knot = min(before.horizon_knot, new.horizon_knot)
+    return Course(new.knot_ns, first, horizon_knot, rows, new.lags_between(first, last))
 
 
 def keep_lawful(course: Course, branch_knot: int, new: Rows, within: Bounds) -> tuple[Rows, int]:

@@ -1,8 +1,12 @@
 """Extends the plan along the reference, tick by tick, or stops it.
 
-Each tick computes first and keeps its result last: one that raises leaves the plan as it was
-sent, whose stop tail plays. Knows no verdicts and no queries.
+The plan is what was sent (design decision 15): `propose` makes a window and keeps nothing, `keep`
+keeps it. A window that did not leave, or a proposal that raised, leaves the plan as it was sent,
+whose stop tail plays. Knows no verdicts and no queries.
 """
+
+from copy import copy
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +29,19 @@ Floats = NDArray[np.float64]
 _SETTLED_RAD = 1e-4
 
 
+@dataclass(slots=True)
+class _Proposal:
+    """A course that has not left yet, and what the planner knew before it was made."""
+
+    made_ns: int
+    reference: Reference
+    anchored_knot: int
+    replan: bool
+    held_joints: int
+    rebases: int
+    course: Course | None = None
+
+
 class Planner:
     """The course of all joints and the reference that it follows."""
 
@@ -43,6 +60,9 @@ class Planner:
         self._course: Course | None = None
         self._anchored_knot = 0
         self._replan = True
+        self._proposed: _Proposal | None = None
+        self._left = False
+        self._sent_ns = 0
 
     @property
     def course(self) -> Course:
@@ -55,8 +75,24 @@ class Planner:
         """Hold `held` (J,) rad. Raises PlanError if a position is not finite."""
         self._course = plan.rest(held, now_ns // self._settings.knot_ns, self._settings.knot_ns)
         self.reference.clear()
-        self._anchored_knot = 0
-        self.stop_due = False
+        self._anchored_knot, self._sent_ns = 0, now_ns
+        self._proposed, self._left, self.stop_due = None, False, False
+
+    def leave(self) -> None:
+        """Send no more of the course, whose tail plays to its end; `start` ends this."""
+        self._withdraw()
+        self.reference.clear()
+        self._left, self.stop_due = True, False
+
+    def overdue_ns(self, now_ns: int) -> int:
+        """How long ago a window left, ns, where that is too long for the motion that was sent.
+
+        After the commit time a lost window before the gap would be a step, so that what the
+        controllers play is not known any more; 0 where it is.
+        """
+        gap_ns, commit_ns = now_ns - self._sent_ns, self._settings.commit_ns
+        ended = self.course.end_ns <= self._sent_ns + commit_ns  # then no more had to be said
+        return 0 if self._left or ended or gap_ns <= commit_ns else gap_ns
 
     def forget(self) -> None:
         """Of a course at rest: what was to follow. Its past stays, which windows still show."""
@@ -73,6 +109,7 @@ class Planner:
 
     def join(self, chunk: ActionChunk, joints: Floats, branch: int) -> None:
         """Follow the guarded `joints` (T, J) of a chunk from the branch knot on."""
+        self._withdraw()
         course = self.course
         if self._adrift(course, branch):
             self.reference.clear()
@@ -89,28 +126,64 @@ class Planner:
 
     def stop(self) -> None:
         """Stop at the next tick's branch knot; the reference is forgotten."""
+        self._withdraw()
         self.reference.clear()
-        self.stop_due = True
+        self.stop_due = not self._left
 
-    def tick(self, now_ns: int) -> Window | None:
+    def propose(self, now_ns: int) -> Window | None:
         """The window to send now; None when nothing moves and all has been said."""
+        self._withdraw()
         course, branch = self.course, self.branch(now_ns)
+        if self._left:
+            return None
+        self._proposed = proposed = self._proposal(now_ns)
+        changed: int | None = branch
         if self.stop_due:
             course = self._stopping(course, branch, now_ns)
         elif self._still_to_go(course, branch):
-            course = self._following(self._rebased(course, branch), branch, now_ns)
+            course = self._rebased(course, branch)
+            changed = branch if self._replan else max(branch, course.horizon_knot)
+            course = self._following(course, changed, now_ns)
         elif course.end_ns < now_ns + self._settings.delivery_ns:
+            self._proposed = None
             return None  # it would arrive after its end, which the controller rejects
         else:
-            course = course.since(self._first_knot(now_ns))
-        window = course.window()
-        self._course, self.stop_due = course, False
-        return window
+            course, changed = course.since(self._first_knot(now_ns)), None
+        proposed.course = course
+        return course.window(changed)
+
+    @property
+    def proposed(self) -> bool:
+        """Whether a window was made that has neither left nor been withdrawn."""
+        return self._proposed is not None and self._proposed.course is not None
+
+    def keep(self, joints: NDArray[np.bool_] | None = None) -> None:
+        """The proposed window has left: for the `joints` (J,), or for all of them."""
+        proposed = self._proposed
+        if proposed is None or proposed.course is None or (joints is not None and not joints.any()):
+            self._withdraw()
+            return
+        if joints is None or joints.all():
+            self._course, self.stop_due = proposed.course, False
+            self._sent_ns = proposed.made_ns
+        else:
+            self._course, self._replan = plan.mixed(self.course, proposed.course, joints), True
+        self._proposed = None
+
+    def _proposal(self, now_ns: int) -> _Proposal:
+        known = copy(self.reference), self._anchored_knot, self._replan
+        return _Proposal(now_ns, *known, self.held_joints, self.rebases)
+
+    def _withdraw(self) -> None:
+        """Forget a proposal that did not leave, and what was changed for it."""
+        before, self._proposed = self._proposed, None
+        if before is not None:
+            self.reference, self._anchored_knot = before.reference, before.anchored_knot
+            self._replan = before.replan
+            self.held_joints, self.rebases = before.held_joints, before.rebases
 
     def _following(self, course: Course, branch: int, now_ns: int) -> Course:
-        """The course on to the new horizon; all of it anew only where the reference has changed."""
-        if not self._replan:
-            branch = max(branch, course.horizon_knot)
+        """The course on to the new horizon, anew from the branch knot on."""
         knot_ns = self._settings.knot_ns
         last = max(branch, (now_ns + self._settings.horizon_ns) // knot_ns)
         knots = np.arange(branch, last + 1 + self._shaper.preview_knots, dtype=np.int64)

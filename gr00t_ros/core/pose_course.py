@@ -42,11 +42,15 @@ class PoseChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseWindow:
-    """Poses at stamp_ns + k * knot_ns (plan clock); the last one stays."""
+    """Poses at stamp_ns + k * knot_ns (plan clock); the last one stays.
+
+    same_until_ns: up to which plan time they are as those of the window before.
+    """
 
     stamp_ns: int
     knot_ns: int
     poses: Sequence[Pose]
+    same_until_ns: int = 0
 
 
 class PoseCourse:
@@ -60,6 +64,7 @@ class PoseCourse:
         self._first, self._motions = 0, list[PoseMotion]()
         self._chunk: PoseChunk | None = None
         self._to_say = 0
+        self._made: tuple[int, list[PoseMotion], bool] | None = None
 
     @property
     def started(self) -> bool:
@@ -70,6 +75,7 @@ class PoseCourse:
         """Begin at rest at `held`; raises PlanError where it is outside the box or no pose."""
         self._motions = [self._follower.standing(held)]
         self._first, self._chunk, self._to_say = now_ns // self._knot_ns, None, 0
+        self._made = None
 
     def settle(self, now_ns: int) -> None:
         """Forget the chunk; hold, unsaid, where what was sent ends: its tail plays without us."""
@@ -86,13 +92,13 @@ class PoseCourse:
         """Follow the chunk once what is committed has played, or return why it is refused."""
         reason = self.judge(chunk, now_ns)
         if not reason:
-            self._chunk, self._to_say = self._summed(chunk), _REPEATS
+            self._chunk, self._to_say, self._made = self._summed(chunk), _REPEATS, None
         return reason
 
     def stop(self) -> None:
         """Come to rest once what is committed has played, and hold."""
         if self._chunk is not None:
-            self._chunk, self._to_say = None, _REPEATS
+            self._chunk, self._to_say, self._made = None, _REPEATS, None
 
     def at_rest(self, now_ns: int) -> bool:
         """Whether it rests from now on unless a chunk comes."""
@@ -105,10 +111,11 @@ class PoseCourse:
         return self._motion(now_ns // self._knot_ns).pose
 
     def window(self, now_ns: int, lag_ns: int = 0) -> PoseWindow | None:
-        """The window to send now; None where all has been said.
+        """The window to send now; None where all has been said. It counts once `keep` was called.
 
         lag_ns: how far behind its own time the joints follow the same chunk.
         """
+        self._made = None
         if not self._motions or not (self._chunk is not None or self._to_say):
             return None
         knot = now_ns // self._knot_ns
@@ -121,25 +128,36 @@ class PoseCourse:
                 motions.append(self._follower.towards(motions[-1], target))
         while not motions[-1].at_rest:
             motions.append(self._follower.braking(motions[-1]))
-        self._keep(knot, motions)
-        self._count(chunk, knot, lag_ns)
+        self._made = knot, motions, chunk is not None and self._over(chunk, knot, lag_ns)
         poses = [motion.pose for motion in motions]
-        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses)
+        same_until_ns = (knot + self._commit) * self._knot_ns
+        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, same_until_ns)
 
-    def _keep(self, knot: int, motions: list[PoseMotion]) -> None:
+    def keep(self) -> None:
+        """The window made last has left.
+
+        A chunk that has played and a rest that has been said often enough end the windows.
+        """
+        made, self._made = self._made, None
+        if made is None:
+            return
+        knot, motions, over = made
+        self._remember(knot, motions)
+        if self._chunk is None:
+            self._to_say -= 1
+        elif over:
+            self._chunk = None
+
+    def _remember(self, knot: int, motions: list[PoseMotion]) -> None:
         """Remember what was sent, and of what went before it a second for deltas' starts."""
         past = max(self._first, knot - round(1e9 / self._knot_ns))
         before = [self._motion(k) for k in range(past, knot)]
         self._first, self._motions = min(past, knot), before + motions
 
-    def _count(self, chunk: PoseChunk | None, knot: int, lag_ns: int) -> None:
-        """A chunk that has played and a rest that has been said often enough end the windows."""
-        if chunk is None:
-            self._to_say -= 1
-            return
+    def _over(self, chunk: PoseChunk, knot: int, lag_ns: int) -> bool:
+        """Whether the chunk has played and its last pose is reached."""
         over = knot * self._knot_ns - lag_ns > chunk.stamp_ns + len(chunk.steps) * chunk.step_ns
-        if over and self._motion(knot).slower_than(_ARRIVED):
-            self._chunk = None
+        return over and self._motion(knot).slower_than(_ARRIVED)
 
     def _splice_ns(self, now_ns: int) -> int:
         return (now_ns // self._knot_ns + self._commit) * self._knot_ns

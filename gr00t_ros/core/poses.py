@@ -5,7 +5,7 @@ A chunk is followed by all of them or by none. Knows no message and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from gr00t_ros.core.errors import PlanError
 from gr00t_ros.core.pose_course import PoseChunk, PoseCourse, PoseWindow
@@ -74,6 +74,12 @@ class Poses:
     def at_rest(self, now_ns: int) -> bool:
         """Whether all rest from now on unless a chunk comes."""
         return all(course.at_rest(now_ns) for course in self._courses.values())
+
+    def keep(self, names: Collection[str] | None = None) -> None:
+        """The windows made last have left, those of `names` or all."""
+        for name, course in self._courses.items():
+            if names is None or name in names:
+                course.keep()
 
     def windows(self, now_ns: int, lag_ns: int) -> dict[str, PoseWindow]:
         """The windows to send now, of those outputs that have something to say."""

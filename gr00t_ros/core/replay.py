@@ -32,12 +32,24 @@ Floats = NDArray[np.float64]
 _ANSWER_SPARE_NS = 20_000_000
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sent:
+    """What has left of the windows that were made last.
+
+    joints: (J,) bool; commands: (C,) bool, in the order of the limits; poses: names of outputs.
+    """
+
+    joints: NDArray[np.bool_]
+    commands: NDArray[np.bool_]
+    poses: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What has happened since construction.
 
-    windows: made. held_joints: times a joint kept its course because its new motion would have
-    broken a limit. rebases: times the plan had to go on from its own stop tail.
+    windows: sent, of joints. held_joints: times a joint kept its course because its new motion
+    would have broken a limit. rebases: times the plan had to go on from its own stop tail.
     """
 
     accepted: int = 0
@@ -140,23 +152,49 @@ class Replay:
         """Take chunks again after a stop, even while it is still under way."""
         self._stopped = None
 
-    def tick(self, now_ns: int) -> Window | None:
+    def leave(self, now_ns: int) -> None:
+        """Send no more of what is under way: the tail of what was sent plays; `start` ends this."""
+        self._commands.stop()
+        self._poses.settle(now_ns)
+        self._planner.leave()
+        self._newest = None
+
+    def propose(self, now_ns: int) -> Window | None:
         """The window to send now, or None when there is nothing new to say.
 
-        Raises PlanError where no lawful motion was found. A tick that raises leaves the plan as
-        it was sent.
+        The plan goes on from it once `keep` was called, and from what was sent before where that
+        is not called. Raises PlanError where no lawful motion was found.
         """
-        window = self._planner.tick(now_ns)
-        self._counts = replace(self._counts, windows=self._counts.windows + (window is not None))
-        return window
+        return self._planner.propose(now_ns)
 
     def command_window(self, now_ns: int) -> CommandWindow | None:
-        """What to command beside joints from now on, or None when there is nothing to say."""
+        """What to command beside joints from now on, or None when there is nothing to say.
+
+        As of `propose`, it counts once `keep` was called.
+        """
         return self._commands.window(now_ns, self.lag_ns(now_ns))
 
     def pose_windows(self, now_ns: int) -> Mapping[str, PoseWindow]:
-        """The windows of the outputs of poses that have something to say now."""
+        """The windows of the outputs of poses that have something to say now.
+
+        As of `propose`, they count once `keep` was called.
+        """
         return self._poses.windows(now_ns, self.lag_ns(now_ns)) if len(self._poses) else {}
+
+    def keep(self, left: Sent | None = None) -> None:
+        """What was made last has left: all of it, or as `left` says."""
+        made = self._planner.proposed
+        self._planner.keep(None if left is None else left.joints)
+        self._commands.keep(None if left is None else left.commands)
+        self._poses.keep(None if left is None else left.poses)
+        windows = made and (left is None or bool(left.joints.any()))
+        self._counts = replace(self._counts, windows=self._counts.windows + windows)
+
+    def tick(self, now_ns: int) -> Window | None:
+        """As `propose`, for a caller who sends the window at once and without fail."""
+        window = self.propose(now_ns)
+        self.keep()
+        return window
 
     # What the node asks.
 
@@ -189,6 +227,18 @@ class Replay:
     def motion_left_ns(self, now_ns: int) -> int:
         """Time until everything that was sent has played out, ns; 0 at rest."""
         return max(0, self._planner.course.end_ns - now_ns)
+
+    def overdue_ns(self, now_ns: int) -> int:
+        """How long ago a window left where that is too long for the motion, ns; 0 where it is not.
+
+        What the controllers play is not known any more then.
+        """
+        return self._planner.overdue_ns(now_ns)
+
+    @property
+    def settings(self) -> ReplaySettings:
+        """The numbers of this replay."""
+        return self._settings
 
     @property
     def stopped(self) -> str | None:

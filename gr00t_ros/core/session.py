@@ -1,8 +1,8 @@
 """One activation: modes, episodes and the replay of chunks, ticked by one owner.
 
 Decides when a chunk may be merged, when the arm stops and why, when it goes on, and when the
-next query is due. Publishes nothing itself: `tick` returns the window to publish. Its caller
-serialises all calls and passes `now_ns` of the plan clock.
+next query is due. Publishes nothing itself: `tick` returns the window to publish, and `keep` is
+told what of it has left. Its caller serialises all calls and passes `now_ns` of the plan clock.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from gr00t_ros.core.asking import Asking
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
-from gr00t_ros.core.replay import Window
+from gr00t_ros.core.replay import Sent, Window
 from gr00t_ros.core.session_settings import Counts
 from gr00t_ros.core.stops import Held, Stops
 from gr00t_ros.core.watchdog import Finding, Reaction
 
 _LEAP_NS = 50_000_000
 """Two and a half ticks: what the least allowed clock_jump_s adds to plan time in one of them."""
+_ELSEWHERE = "reference_against_plan"
+"""The watch that says of a controller that it plays something else than the plan."""
 _PAUSED_REASON = "paused by the operator: call ~/resume to go on"
 
 
@@ -61,7 +63,7 @@ class Session(Stops):
         self.replay.start(now_ns, held)
         # One before: of this session no tick has been at this time yet.
         self.mode, self._now_ns, self._operator_paused = mode, now_ns - 1, False
-        self._held = None
+        self._held, self._left = None, False
         self._begin("activated")
 
     def deactivate(self, now_ns: int) -> None:
@@ -159,24 +161,58 @@ class Session(Stops):
         return self._wants_chunks() and asking.due(now_ns, self.replay, has_chunk, self.settings)
 
     def tick(self, now_ns: int, findings: Sequence[Finding], held: Held) -> Window | None:
-        """Advance by one refresh; returns the window to publish, if any."""
+        """Advance by one refresh; returns the window to publish, if any.
+
+        The plan goes on from it once `keep` says that it left.
+        """
         if self.active and now_ns < self._now_ns:
             self._after_clock_jump(now_ns, self._held if held is None else held)
         elif self.active and self._leapt(now_ns, findings):
             self._leave_to_the_tail(self._now_ns, now_ns, self._held if held is None else held)
         # Of a clock that stands still the robot may know nothing: a window would come late there.
         runs, self._now_ns = now_ns > self._now_ns, now_ns
+        findings = (*self._overdue(now_ns), *findings)
         self._react(now_ns, self._of_this_plan(now_ns, findings, held), held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
             self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
         if self._has_chunk and self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
             self._stop_at_the_end(now_ns)
-        window = self.replay.tick(now_ns) if runs and self.mode in MOVING else None
-        self.counts.windows += window is not None
+        window = self.replay.propose(now_ns) if runs and self.mode in MOVING else None
         settled = self._settled(now_ns, held)
         if self.mode is Mode.STOPPING and settled and self._rests(now_ns):
             self.mode = advance(self.mode, self._after_stop)
         return window
+
+    def keep(self, left: Sent | None = None) -> None:
+        """What the last tick made has left: all of it, or as `left` says."""
+        before = self.replay.counts.windows
+        self.replay.keep(left)
+        self.counts.windows += self.replay.counts.windows - before
+
+    def unsure(self, now_ns: int, held: Held, reason: str) -> None:
+        """What has left is not known: the tail of what the controllers have plays, and a fault."""
+        if self.active:
+            self._leave_to_the_tail(now_ns, now_ns, held)
+            self._note_stop(Event.REST_FAULT, reason)
+
+    def rest_unticked(self, now_ns: int, held: Held) -> None:
+        """End a stop whose ticks raise: nothing is sent any more, and what was sent has played."""
+        settled = self._settled(now_ns, held)
+        if self.mode is Mode.STOPPING and settled and self.replay.motion_left_ns(now_ns) == 0:
+            self.replay.start(now_ns, self.replay.position(now_ns))
+            self.mode = advance(self.mode, self._after_stop)
+
+    def _overdue(self, now_ns: int) -> tuple[Finding, ...]:
+        """A finding where no window has left for so long that one before may be missing."""
+        overdue_ns = self.replay.overdue_ns(now_ns) if self.mode in MOVING else 0
+        if not overdue_ns:
+            return ()
+        text = (
+            f"replay thread: no window has left for {overdue_ns / 1e9:.2f} s of motion, at most "
+            f"{self.replay.settings.commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's "
+            "load"
+        )
+        return (Finding("replay_starvation", Reaction.PAUSE, text, tail=True),)
 
     def _rests(self, now_ns: int) -> bool:
         return self.replay.at_rest(now_ns) and self.replay.commands_at_rest
@@ -184,18 +220,19 @@ class Session(Stops):
     def _of_this_plan(
         self, now_ns: int, findings: Sequence[Finding], held: Held
     ) -> Sequence[Finding]:
-        """The findings; a controller that plays something else than the plan ends the plan.
+        """The findings; where a controller may play something else than the plan, that ends.
 
         Nothing more is published of it: the tail of what the controller has is the stop
-        (control.md 1, item 7). At rest the next plan starts from what is held anyway; where that
-        is not known of every controller, a person has to look.
+        (control.md 1, items 7 and 11). At rest the next plan starts from what is held anyway; where
+        one plays something else and not every controller tells, a person has to look.
         """
-        if all(finding.watch != "reference_against_plan" for finding in findings):
-            return findings
-        if self.mode in MOVING and not self._settling.pending:
-            self._leave_to_the_tail(now_ns, now_ns, held)
-            return findings if held is not None else [_graver(one) for one in findings]
-        return [finding for finding in findings if finding.watch != "reference_against_plan"]
+        tails = [one for one in findings if one.tail]
+        if tails and self.mode in MOVING and not self._settling.pending:
+            timely = all(one.watch != _ELSEWHERE for one in tails)
+            if not (timely and (self._left or self.replay.at_rest(now_ns))):
+                self._leave_to_the_tail(now_ns, now_ns, held, timely)
+                return findings if held is not None else [_graver(one) for one in findings]
+        return [one for one in findings if one.watch != _ELSEWHERE]
 
     def _wants_chunks(self) -> bool:
         if self.mode is Mode.STOPPING:
@@ -285,6 +322,6 @@ class Session(Stops):
 
 def _graver(one: Finding) -> Finding:
     """A fault in place of the pause that could not end."""
-    if one.watch != "reference_against_plan":
+    if not one.tail or one.watch == "replay_starvation":
         return one
     return replace(one, reaction=Reaction.FAULT)

@@ -27,13 +27,17 @@ class Settling:
         self._given_up_ns = 0
         self.gave_up = False
 
-    def begin(self, now_ns: int, left_ns: int, held: NDArray[np.float64] | None) -> None:
+    def begin(
+        self, now_ns: int, left_ns: int, held: NDArray[np.float64] | None, timely: bool = False
+    ) -> None:
         """The clock jumped to `now_ns`; `left_ns` of the old plan had not played yet.
 
-        held: (J,) at this moment; where it is None, nothing is expected to tell.
+        held: (J,) at this moment; where it is None, nothing is expected to tell. timely: no clock
+        jumped, the old plan is over after `left_ns` whether one tells or not.
         """
         self._until_ns, self._held, self.gave_up = now_ns + left_ns, held, False
-        self._given_up_ns = now_ns if held is None else now_ns + _UNKNOWN_NS
+        known = held is None or timely
+        self._given_up_ns = now_ns if known else now_ns + _UNKNOWN_NS
 
     @property
     def pending(self) -> bool:

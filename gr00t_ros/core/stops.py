@@ -44,6 +44,8 @@ class Stops:
     _held: Held = None  # as of the last tick: in the tick after a jump all inputs are forgotten
     _paused_by: str = ""
     _told_ticks: int = 0
+    _left: bool = False  # to the tail of what was sent: where the arm rests, only what is held says
+    _timely: bool = False  # of what was left so: no clock jumped, its tail is over when it must be
 
     def _pause_for(self, findings: Sequence[Finding], now_ns: int) -> None:
         at_rest = self.mode in (Mode.PAUSED, Mode.PAUSED_BY_OPERATOR)
@@ -60,16 +62,28 @@ class Stops:
         """Whether the controllers rest after a jump; a fault where nobody told until they must."""
         waited, self._held = self._settling.pending, held
         settled = self._settling.over(now_ns, held)
-        if waited and self._settling.gave_up and self.mode is Mode.STOPPING:
-            why = "the clock jumped, and no controller tells what it holds since"
+        unknown = self._settling.gave_up and not self._timely
+        if waited and unknown and self.mode is Mode.STOPPING:
+            why = f"{self.reason}; and no controller tells what it holds since: look where it is"
             self._note_stop(Event.REST_FAULT, why)
         return settled
 
-    def _leave_to_the_tail(self, old_now_ns: int, now_ns: int, held: Held) -> None:
-        """The plan as of `old_now_ns` has no meaning any more: the controllers play its tail."""
-        last = self.replay.position(old_now_ns)
-        self._settling.begin(now_ns, self.replay.motion_left_ns(old_now_ns), held)
-        self.replay.start(now_ns, last if held is None else held)
+    def _leave_to_the_tail(
+        self, old_now_ns: int, now_ns: int, held: Held, timely: bool = False
+    ) -> None:
+        """The plan as of `old_now_ns` has no meaning any more: the controllers play its tail.
+
+        timely: they do so on the plan's own time. The stop then ends with it although nobody tells;
+        a watch keeps the pause while one that has told does not.
+        """
+        self._left, self._timely = True, timely
+        self._settling.begin(now_ns, self.replay.motion_left_ns(old_now_ns), held, timely)
+        if held is not None:
+            self.replay.start(now_ns, held)
+        elif old_now_ns == now_ns:
+            self.replay.leave(now_ns)
+        else:
+            self.replay.start(now_ns, self.replay.position(old_now_ns))
 
     def _stop(self, now_ns: int, rest: Event, reason: str) -> bool:
         """Enter the stop and have the plan do it; False where none had to begin."""
@@ -96,7 +110,14 @@ class Stops:
         return True
 
     def _rebase(self, now_ns: int, held: Held) -> None:
-        """Start from what the controller holds if someone else has commanded since our stop."""
+        """Start from what the controller holds if someone else has commanded since our stop.
+
+        Always so after a plan was left to its tail, whose end may be another one than we know.
+        """
+        if self._left:
+            self.replay.start(now_ns, self.replay.position(now_ns) if held is None else held)
+            self._left = False
+            return
         if held is None or not self.replay.at_rest(now_ns - _SETTLED_NS):
             return
         apart = np.abs(held - self.replay.position(now_ns))

@@ -5,6 +5,9 @@ All positions are (J,) float64 in plan joint order, rad; a value that is no numb
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,6 +97,73 @@ def controller_silent(
     return finding("controller_silent", text)
 
 
+class ControllerLate:
+    """Measures, in plan time, for how long a controller has told nothing new: is the way to it cut?
+
+    Windows that are sent into a cut never come, and the one that comes once it heals would be a
+    step (control.md 1, item 11). So the limit is the commit time, up to which what was sent is
+    final; or three of the controller's own periods, where it tells slowly: 20 Hz is no cut.
+    """
+
+    PERIODS = 3
+    UNKNOWN_NS = 200_000_000
+    """Limit while the controller's period is not known yet: four of 20 Hz."""
+    _SEEN = 15
+
+    def __init__(self, output: str, topic: str, commit_ns: int) -> None:
+        """`topic` is where it tells, `commit_ns` the replay's."""
+        self._output, self._topic, self._commit_ns = output, topic, commit_ns
+        self._stamp_ns: int | None = None
+        self._heard_ns = 0
+        self._periods_ns: deque[int] = deque(maxlen=self._SEEN)
+
+    @property
+    def limit_ns(self) -> int:
+        """The age up to which a state is of now."""
+        if len(self._periods_ns) < self.PERIODS:
+            return max(self._commit_ns, self.UNKNOWN_NS)
+        median_ns = sorted(self._periods_ns)[len(self._periods_ns) // 2]
+        return max(self._commit_ns, self.PERIODS * median_ns)
+
+    def hear(self, stamp_ns: int, now_ns: int) -> None:
+        """Take the stamp of the newest state; the same one again tells nothing new."""
+        last_ns = self._stamp_ns
+        if stamp_ns == last_ns:
+            return
+        if last_ns is not None and stamp_ns > last_ns:
+            self._periods_ns.append(stamp_ns - last_ns)
+        self._stamp_ns, self._heard_ns = stamp_ns, now_ns
+
+    def age_ns(self, now_ns: int) -> int | None:
+        """How long ago something new was told, None before the first."""
+        return None if self._stamp_ns is None else now_ns - self._heard_ns
+
+    def finding(self, now_ns: int) -> Finding | None:
+        """Where it is late: nothing may be sent any more."""
+        age_ns = self.age_ns(now_ns)
+        if age_ns is None or age_ns <= self.limit_ns:
+            return None
+        text = (
+            f"controller of {self._output}: nothing new on {self._topic} for {age_ns / 1e9:.2f} s, "
+            f"at most {self.limit_ns / 1e9:.2f} s allowed"
+        )
+        return replace(finding("controller_late", text), tail=True)
+
+
+def joints_late(output: str, age_ns: int, limit_ns: int) -> Finding | None:
+    """As ControllerLate for a controller that never tells: its joint states come the same way.
+
+    A fault: which of the windows it has got, and so where it rests, nobody can say.
+    """
+    if age_ns <= limit_ns:
+        return None
+    text = (
+        f"controller of {output}: it does not tell what it holds, and its joint states have been "
+        f"silent for {age_ns / 1e9:.2f} s of motion, at most {limit_ns / 1e9:.2f} s allowed"
+    )
+    return replace(finding("controller_late", text, worse=True), tail=True)
+
+
 def speed_scaling(output: str, factor: float) -> Finding | None:
     """Watch the controller's speed scaling factor, which has to be 1 (control.md 1, item 8)."""
     if abs(factor - 1.0) <= _SCALING_TOLERANCE:
@@ -123,4 +193,4 @@ def reference_against_plan(
         f"{names[joint]}: the controller plays {reference[joint]:.4f}, sent was "
         f"{planned[joint]:.4f} rad, at most {allowed[joint]:.4f} apart allowed"
     )
-    return finding("reference_against_plan", text)
+    return replace(finding("reference_against_plan", text), tail=True)

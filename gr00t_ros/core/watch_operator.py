@@ -5,6 +5,8 @@ Takes steady time. Functional stops only: neither replaces a hardware e-stop (RE
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gr00t_ros.core.watch_table import finding
 from gr00t_ros.core.watchdog import Finding
 
@@ -35,15 +37,20 @@ class EStop:
             self._by = None
         return not self._held
 
-    def finding(self, now_ns: int) -> Finding | None:
-        """The latched press, or the silence of a topic that is required."""
+    def finding(
+        self, now_ns: int, awake_ns: Callable[[int], int] = lambda age_ns: age_ns
+    ) -> Finding | None:
+        """The latched press, or the silence of a topic that is required.
+
+        awake_ns: how much of an age the process was awake, and could have heard, ns.
+        """
         if self._by is not None:
             return finding("e_stop", f"e-stop pressed by {self._by}")
         if not self.required:
             return None
         if self._heard_ns is None:
             return finding("e_stop", "e-stop topic required, nothing was received on it")
-        silent_ns = now_ns - self._heard_ns
+        silent_ns = awake_ns(now_ns - self._heard_ns)
         if silent_ns <= self.silence_ns:
             return None
         text = (

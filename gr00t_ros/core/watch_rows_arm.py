@@ -60,6 +60,24 @@ ARM: tuple[Watch, ...] = (
         note="a controller whose state nobody has ever published is not watched",
     ),
     Watch(
+        "controller_late",
+        "plan time since the controller told something new: is the way to it whole?",
+        _PAUSE,
+        (
+            Threshold("times commit_ms", "", 1, home="constant"),
+            # control.md 1, item 11; three periods: one state may be lost and one late
+            Threshold("times its own period, where that is longer", "", 3, home="constant"),
+        ),
+        "The network between node and controller is cut, or loses messages.",
+        "check the network between node and controller",
+        "core.watch_motion.ControllerLate",
+        _FAULT,
+        "in motion, where not every controller tells what it holds; of one that never does the "
+        "joint states count",
+        note="nothing more is sent, the tail of what the controller has plays; a new episode "
+        "starts from what it holds once it is heard again",
+    ),
+    Watch(
         "controller_inactive",
         "the controller's state as controller_manager tells it",
         _FAULT,

@@ -23,26 +23,37 @@ class Reaction(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One watch that has something to say: its name, the reaction and the reason's text."""
+    """One watch that has something to say: its name, the reaction and the reason's text.
+
+    tail: what the controllers play is not known any more, so that the stop is the tail of what they
+    have: nothing may be sent.
+    """
 
     watch: str
     reaction: Reaction
     reason: str
+    tail: bool = False
 
 
 def stream_age(
-    stream: str, topic: str, age_ns: int | None, pause_ns: int, fault_ns: int | None
+    stream: str,
+    topic: str,
+    age_ns: int | None,
+    pause_ns: int,
+    fault_ns: int | None,
+    awake_ns: int | None = None,
 ) -> Finding | None:
     """Watch the age of a stream's newest sample; None is a stream that never came.
 
-    A stream without `fault_ns` never faults, however old it gets.
+    A stream without `fault_ns` never faults, however old it gets. awake_ns: how much of its age
+    this process was awake; what aged while nobody could hear pauses, and is no fault.
     """
     if age_ns is not None and age_ns <= pause_ns:
         return None
     if age_ns is None:
         text = f"{stream}: nothing received on {topic}; is its publisher running?"
         return Finding("stream_age", Reaction.PAUSE, text)
-    late = fault_ns is not None and age_ns > fault_ns
+    late = fault_ns is not None and (age_ns if awake_ns is None else awake_ns) > fault_ns
     text = (
         f"{stream}: newest sample on {topic} is {age_ns / 1e9:.2f} s old, "
         f"at most {pause_ns / 1e9:.2f} s allowed; check the driver and the network"

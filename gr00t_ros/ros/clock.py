@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from gr00t_ros.core.offset import ClockOffset
+
+USE_SIM_TIME = "use_sim_time"
 
 # A reading within this span was not interrupted; else it is repeated, a few times.
 _QUICK_NS = 20_000
@@ -27,12 +32,34 @@ class PlanClock:
     """Reads plan time, and turns plan times into ROS stamps and back; all in ns."""
 
     def __init__(self, node: Node) -> None:
-        """Follow the clock of `node`, whose use_sim_time is read once."""
+        """Follow the clock of `node`, whose use_sim_time is read once and then stays as it is.
+
+        rclpy's own clock would follow the parameter while plans go on in the old time, and stamps
+        would be negative: a change is refused until `destroy`.
+        """
+        self._node = node
         self._ros = node.get_clock()
         self._lock = threading.Lock()
         self._offset = ClockOffset()
         self._offset.update(*min((self._reading() for _ in range(_FIRST_TRIES)), key=_width_ns))
-        self.simulated: bool = bool(node.get_parameter("use_sim_time").value)
+        self.simulated: bool = bool(node.get_parameter(USE_SIM_TIME).value)
+        # The last to be added is the first to be asked: before rclpy's own, which obeys.
+        node.add_on_set_parameters_callback(self._refuse)
+
+    def destroy(self) -> None:
+        """Let use_sim_time be changed again."""
+        self._node.remove_on_set_parameters_callback(self._refuse)
+
+    def _refuse(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        for change in changes:
+            if change.name == USE_SIM_TIME and change.value is not self.simulated:
+                reason = (
+                    f"parameter {USE_SIM_TIME}: got {change.value}, expected {self.simulated} as "
+                    "at the start: the clock of what is planned and played cannot be exchanged; "
+                    "set it before the node is configured"
+                )
+                return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
 
     def ros_now_ns(self) -> int:
         """ROS time now."""

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
@@ -26,7 +25,7 @@ from gr00t_ros.core.output_types import COMMAND_STREAMER
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.command_types import COMMAND_TYPES, Player, Sender
-from gr00t_ros.ros.outputs import to_time
+from gr00t_ros.ros.outputs import command_stamp, to_time
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.spin import run_node
@@ -52,11 +51,11 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class _Instant:
-    """One reading of the clocks for all streams: of the plan, steady, and the stamp to send."""
+    """One reading of the clocks for all streams: of the plan, steady, and ROS time for stamps."""
 
     now_ns: int
     steady_ns: int
-    stamp: Time
+    stamp_ns: int
 
 
 class CommandStreamer(Node):
@@ -114,7 +113,7 @@ class CommandStreamer(Node):
 
     def _tick(self) -> None:
         clock = self._clock_of_plan
-        at = _Instant(clock.now_ns(), time.monotonic_ns(), to_time(clock.ros_now_ns()))
+        at = _Instant(clock.now_ns(), time.monotonic_ns(), clock.ros_now_ns())
         for stream in self._streams:
             # a stream that raises must not keep the others from their zero, nor a window from its
             for work in (self._take, self._send):
@@ -124,12 +123,12 @@ class CommandStreamer(Node):
                     self._reject(stream, f"{type(error).__name__}: {error}")
         if at.steady_ns >= self._due_ns:
             self._due_ns = at.steady_ns + _DIAGNOSTICS_NS
-            self._diagnose(at.stamp)
+            self._diagnose(to_time(at.stamp_ns))
 
     def _send(self, stream: _Stream, at: _Instant) -> None:
         values = stream.player.sample(at.now_ns, at.steady_ns)
         if values is not None:
-            stream.sender.send(values, at.stamp)
+            stream.sender.send(values, command_stamp(at.stamp_ns))
 
     def _take(self, stream: _Stream, at: _Instant) -> None:
         message = stream.windows.take()

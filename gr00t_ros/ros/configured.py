@@ -12,7 +12,9 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
+from gr00t_ros.core.awake import Awake
 from gr00t_ros.core.coverage import Coverage
+from gr00t_ros.core.errors import StalledError
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.mode import FAULTED
 from gr00t_ros.core.replay import Replay
@@ -31,7 +33,7 @@ from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.policy_server import PolicyServer
 from gr00t_ros.ros.queries import Queries, Reply
 from gr00t_ros.ros.readiness import NO_INSTRUCTION, coverage
-from gr00t_ros.ros.replay_thread import ReplayThread
+from gr00t_ros.ros.replay_thread import STARVED_PERIODS, ReplayThread
 from gr00t_ros.ros.rest import wait_for_rest
 from gr00t_ros.ros.rivals import LOOK_S
 from gr00t_ros.ros.robot_checks import RobotChecks
@@ -90,6 +92,7 @@ class Configured:
             values.refresh_ms * 1_000_000,
             values.realtime_priority,
             node.get_logger().error,
+            self._awake,
         )
         self._delay_p99_ns = 0
         self.replay.start()
@@ -98,6 +101,7 @@ class Configured:
         """What hears and commands the robot, and asks the server with what was heard."""
         node, robot = self._node, self.embodiment
         self.clock = PlanClock(node)
+        self._awake = Awake(STARVED_PERIODS * values.refresh_ms * 1_000_000)
         self.inputs = Inputs(node, robot, settings.observation(values))
         self.outputs = Outputs(node, robot, values.shadow)
         self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
@@ -115,8 +119,10 @@ class Configured:
     def _make_watches(self, values: Parameters, replay: Replay) -> None:
         """What watches all of it; `replay` tells what was sent."""
         node, robot = self._node, self.embodiment
-        self.surroundings = Surroundings(self.inputs, self.queries, robot, self.clock, values)
-        self._operator = OperatorWatches(node, values, self._on_e_stop)
+        self.surroundings = Surroundings(
+            self.inputs, self.queries, robot, self.clock, values, self._awake
+        )
+        self._operator = OperatorWatches(node, values, self._on_e_stop, self.surroundings.awake_ns)
         self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
         self._rivals, self._manager = self._checks.rivals, self._checks.manager
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -188,20 +194,28 @@ class Configured:
             session.activate(now_ns, start)
             self.watches.begin()
 
-        self.replay.call(activate)
+        try:
+            self.replay.call(activate)
+        except StalledError as error:
+            if error.begun:  # the node stays inactive: so must the session
+                self.replay.post(_stop)
+            raise
 
     def deactivate(self) -> None:
         """Stop, and wait on steady time until the arm rests, at most stop_timeout_s."""
-        self.replay.call(lambda session, now_ns: session.active and session.deactivate(now_ns))
+        self.replay.call(_stop, stops=True)
         late = wait_for_rest(self._session_active, self.inputs, self.surroundings, self._values)
         if late:
             self._node.get_logger().warning(f"deactivate: {late}")
 
     def change_instruction(self, text: str) -> int:
-        """Take `text` as the instruction of a new episode; returns its number."""
-        self.queries.instruction = text
+        """Take `text` as the instruction of a new episode; returns its number.
+
+        Raises StalledError where the replay thread does not answer; the old one then stays.
+        """
 
         def change(session: Session, now_ns: int) -> int:
+            self.queries.instruction = text
             session.change_instruction(now_ns)
             return session.episode
 
@@ -248,6 +262,7 @@ class Configured:
         self._manager.destroy()
         self._checks.limits.destroy()
         self._node.destroy_publisher(self._chunks)
+        self.clock.destroy()
 
     def _look_around(self) -> None:
         """Once a second, what the other threads then read."""
@@ -263,7 +278,11 @@ class Configured:
         self.replay.post(latch)
 
     def _session_active(self) -> bool:
-        return bool(self.replay.call(lambda session, _: session.active))
+        """Whether the session may still move the arm; where nobody answers it may."""
+        try:
+            return bool(self.replay.call(lambda session, _: session.active))
+        except StalledError:
+            return True
 
     def _on_check(self, check: Check | None, error: Exception | None) -> None:
         """Runs on the worker thread."""
@@ -287,3 +306,8 @@ class Configured:
     def _publish_chunk(self, reply: Reply, verdict: Verdict | None) -> None:
         """Runs on the replay thread."""
         self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
+
+
+def _stop(session: Session, now_ns: int) -> None:
+    if session.active:
+        session.deactivate(now_ns)

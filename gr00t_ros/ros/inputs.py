@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 
+from gr00t_ros.core.awake import Awake
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, Output, StateStream, Stream, VideoStream
 from gr00t_ros.core.errors import EmbodimentError
@@ -42,6 +43,8 @@ PULL_PERIOD_NS = 20_000_000
 """Period of the timer that calls `pull`, and of all that is no picture. An executor's wake-up costs
 more than the messages: 100 Hz took twice the CPU of 50 Hz and told nothing more."""
 
+_SLEPT_PULLS = 3  # a gap between two pulls of more periods than this is a sleep
+
 
 class Inputs:
     """All streams of one embodiment on one node."""
@@ -60,6 +63,8 @@ class Inputs:
         may be replaced while running; history is kept for the ages it has now.
         """
         self.settings = settings
+        self.awake = Awake(_SLEPT_PULLS * PULL_PERIOD_NS)
+        """When `pull` was called: without it nothing is heard."""
         self._embodiment = embodiment
         self._lock = threading.Lock()
         self._clock = node.get_clock()
@@ -79,6 +84,7 @@ class Inputs:
         Asks the graph, outside the lock, about topics that have been silent for a while.
         """
         now_ns = time.monotonic_ns()
+        self.awake.ran(now_ns)
         for source in self._all():
             taken = None
             with self._lock:
@@ -89,6 +95,17 @@ class Inputs:
             if silent and (published := self._graph.look(source.subscription, now_ns)):
                 with self._lock:
                     source.subscription.follow(published)
+
+    def pull_robot(self) -> None:
+        """Take what waits of joint states and controllers, whatever the executor is doing.
+
+        For a thread that is about to believe that they are silent.
+        """
+        now_ns = time.monotonic_ns()
+        for source in self._all():
+            if source.camera is None:
+                with self._lock:
+                    source.pull(now_ns)
 
     def observe(self) -> Observation | Gaps:
         """Take the newest of every topic and assemble; called by the worker thread.

@@ -11,6 +11,7 @@ import gc
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
@@ -25,7 +26,7 @@ from gr00t_ros.core.mode import MOVING
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.configured import Configured
 from gr00t_ros.ros.inputs import PULL_PERIOD_NS
-from gr00t_ros.ros.operator import NOT_CONFIGURED, Operator
+from gr00t_ros.ros.operator import NOT_CONFIGURED, Operator, why_not
 from gr00t_ros.ros.reporter import Reporter
 from gr00t_ros.ros.server_access import defaults_of
 from gr00t_ros.ros.sidecar_process import SidecarProcess
@@ -119,8 +120,11 @@ class PolicyNode(LifecycleNode):
         """After a transition that raised: stop if anything moves, close, go unconfigured."""
 
         def recover() -> TransitionCallbackReturn:
-            if self._parts is not None and self._parts.replay.snapshot.mode in MOVING:
-                self._parts.deactivate()
+            parts = self._parts
+            if parts is not None and parts.replay.snapshot.mode in MOVING:
+                unstopped = why_not(parts.deactivate)
+                if unstopped:
+                    self.get_logger().error(f"no controlled stop, the tail plays: {unstopped}")
             return self._close()
 
         return self._guarded("error processing", recover, _FAILURE)
@@ -191,9 +195,12 @@ class PolicyNode(LifecycleNode):
         elif self._parts is None:
             response.message = "the node is not configured"
         else:
-            response.episode = self._parts.change_instruction(text)
-            response.success = True
+            response.message = why_not(partial(self._change_instruction, text, response))
+            response.success = not response.message
         return response
+
+    def _change_instruction(self, text: str, response: SetInstruction.Response) -> None:
+        response.episode = self._configured().change_instruction(text)
 
     def _check_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
         active = self._state_machine.current_state[1] == _ACTIVE

@@ -8,13 +8,12 @@ configuration; it is kept here between two of them. Runs on the executor thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as NoAnswer
 from functools import partial
 
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.core.errors import Gr00tError, StalledError
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.watch_table import finding
 from gr00t_ros.ros.configured import Configured, Leave
@@ -57,7 +56,7 @@ class Operator:
         if parts is None:
             self.latched = reason
         else:
-            parts.replay.call(lambda session, now_ns: session.fault(now_ns, reason))
+            parts.replay.call(lambda session, now_ns: session.fault(now_ns, reason), stops=True)
         return ""
 
     def _leave(self, leave: Leave) -> str:
@@ -66,14 +65,26 @@ class Operator:
         return NOT_CONFIGURED if parts is None else parts.leave(leave)
 
 
+def why_not(action: Callable[[], object]) -> str:
+    """Do what a service was asked for; why it failed, empty when it is done. Never raises.
+
+    A callback that raises would leave its caller without an answer.
+    """
+    try:
+        action()
+    except StalledError as error:
+        return f"{error}; press the robot's hardware e-stop if it must stop now"
+    except Gr00tError as error:
+        return str(error)
+    except Exception as error:
+        return f"internal error: {type(error).__name__}: {error}"
+    return ""
+
+
 def _answer(
     action: Callable[[], str], _request: Trigger.Request, response: Trigger.Response
 ) -> Trigger.Response:
-    try:
-        response.message = action()
-    except Gr00tError as error:
-        response.message = str(error)
-    except NoAnswer:
-        response.message = "the replay thread does not answer: press the robot's hardware e-stop"
+    said: list[str] = []
+    response.message = why_not(lambda: said.append(action())) or said[0]
     response.success = not response.message
     return response

@@ -25,8 +25,15 @@ E_STOP, DEAD_MAN = "~/e_stop", "~/dead_man"
 class OperatorWatches:
     """Listens while it exists; `on_press(reason)` is called on the executor thread, each time."""
 
-    def __init__(self, node: Node, values: Parameters, on_press: Callable[[str], None]) -> None:
-        """Subscribe to both topics."""
+    def __init__(
+        self,
+        node: Node,
+        values: Parameters,
+        on_press: Callable[[str], None],
+        awake_ns: Callable[[int], int] = lambda age_ns: age_ns,
+    ) -> None:
+        """Subscribe to both topics. awake_ns: how much of an age the process was awake, ns."""
+        self._awake_ns = awake_ns
         self._node, self._on_press = node, on_press
         self._lock = threading.Lock()
         self._e_stop, self._dead_man = EStop(), DeadMan()
@@ -52,7 +59,8 @@ class OperatorWatches:
         """What stands now, on steady time."""
         now_ns = time.monotonic_ns()
         with self._lock:
-            found = (self._e_stop.finding(now_ns), self._dead_man.finding(now_ns))
+            e_stop = self._e_stop.finding(now_ns, self._awake_ns)
+            found = (e_stop, self._dead_man.finding(now_ns))
         return tuple(finding for finding in found if finding is not None)
 
     def clear(self) -> None:

@@ -2,13 +2,14 @@
 
 An output without a tail of its own gets its windows through a streamer, on ~/windows/<name>.
 
-Owns the command publishers. A window that raises here is not sent at all: the controllers play
-the tail of the one before.
+Owns the command publishers. Tells what has left: the plan goes on from that alone. Of what has not
+left the controllers play the tail of the window before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -19,9 +20,10 @@ from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.core.embodiment import CommandOutput, Embodiment, Output, PoseOutput
+from gr00t_ros.core.errors import SendError, StampError
 from gr00t_ros.core.output_types import OUTPUT_TYPES
 from gr00t_ros.core.pose_course import PoseWindow
-from gr00t_ros.core.replay import CommandWindow, Window
+from gr00t_ros.core.replay import CommandWindow, Sent, Window
 from gr00t_ros.core.rotation import quaternion_from_matrix
 from gr00t_ros.ros import qos
 
@@ -31,6 +33,25 @@ POSE_NAMES = ("x", "y", "z", "qx", "qy", "qz", "qw")
 """The columns of a window of poses: m, and a unit quaternion."""
 
 AnyOutput = TypeVar("AnyOutput", Output, CommandOutput)
+
+InTime = Callable[[int | None], bool]
+"""Whether a message may still leave that is as the one before it until then (plan time, ns).
+
+None: a message that has nothing in common with the one before it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What one output is told, and until when it is what the output has already (plan time)."""
+
+    name: str
+    same_until_ns: int | None
+    content: JointTrajectory
+
+
+def _always(_same_until_ns: int | None) -> bool:
+    return True
 
 
 class Outputs:
@@ -51,6 +72,7 @@ class Outputs:
             )
             for output in (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
         }
+        self._counts = len(embodiment.joint_names), len(embodiment.command_limits.names)
         self._node = node
 
     def publish(
@@ -59,14 +81,39 @@ class Outputs:
         offset_ns: int,
         commands: CommandWindow | None = None,
         poses: Mapping[str, PoseWindow] | None = None,
-    ) -> None:
+        in_time: InTime = _always,
+    ) -> Sent:
         """Send all to their outputs with one stamp, by the present plan-to-ROS offset.
 
-        All messages are made before the first is sent: a joint without its fellows is worse
-        than a window that is missing.
+        All messages are made before the first is sent. Directly before each one `in_time` is asked:
+        the process may have been put aside, before the first or between two of them. Returns what
+        has left. Raises StampError, and whatever a window that cannot be told raises, before
+        anything has left; SendError where it is not known what has.
         """
-        for name, message in self._messages(window, offset_ns, commands, poses or {}):
-            self._publishers[name].publish(message)
+        left: set[str] = set()
+        for message in self._messages(window, offset_ns, commands, poses or {}):
+            if not in_time(message.same_until_ns):
+                continue
+            publisher = self._publishers[message.name]
+            try:
+                publisher.publish(message.content)
+            except Exception as error:
+                raise SendError(
+                    f"{publisher.topic_name}: the middleware refused a message: {error}"
+                ) from error
+            left.add(message.name)
+        return self._sent(left, window is not None, commands)
+
+    def _sent(self, left: set[str], joints: bool, commands: CommandWindow | None) -> Sent:
+        """What has left, by columns; a command of which nothing was to be said counts as left."""
+        told = np.zeros(self._counts[0], dtype=np.bool_)
+        for output, columns in self._joints:
+            told[columns] = joints and output.name in left
+        commanded = np.zeros(self._counts[1], dtype=np.bool_)
+        for output, columns in self._commands:
+            nothing = commands is not None and bool(np.isnan(commands.values[:, columns]).any())
+            commanded[columns] = output.name in left or nothing
+        return Sent(told, commanded, frozenset(left))
 
     def _messages(
         self,
@@ -74,24 +121,27 @@ class Outputs:
         offset_ns: int,
         commands: CommandWindow | None,
         poses: Mapping[str, PoseWindow],
-    ) -> Sequence[tuple[str, JointTrajectory]]:
-        messages: list[tuple[str, JointTrajectory]] = []
+    ) -> Sequence[_Message]:
+        messages: list[_Message] = []
         if window is not None:
-            stamp = to_time(window.stamp_ns + offset_ns)
-            messages += [(o.name, _message(o, cols, window, stamp)) for o, cols in self._joints]
+            stamp = command_stamp(window.stamp_ns + offset_ns)
+            messages += [
+                _Message(o.name, window.same_until_ns, _message(o, cols, window, stamp))
+                for o, cols in self._joints
+            ]
         if commands is not None:
             at_ns = commands.stamp_ns if window is None else window.stamp_ns
-            stamp = to_time(at_ns + offset_ns)
+            stamp = command_stamp(at_ns + offset_ns)
             times_ns = commands.times_ns + (commands.stamp_ns - at_ns)
             messages += [
-                (o.name, _values(o, commands.values[:, cols], times_ns, stamp))
+                _Message(o.name, None, _values(o, commands.values[:, cols], times_ns, stamp))
                 for o, cols in self._commands
                 if not np.isnan(commands.values[:, cols]).any()
             ]
         for name, of_pose in poses.items():
             at_ns = of_pose.stamp_ns if window is None else window.stamp_ns
-            later_ns = of_pose.stamp_ns - at_ns
-            messages.append((name, _poses(of_pose, later_ns, to_time(at_ns + offset_ns))))
+            content = _poses(of_pose, of_pose.stamp_ns - at_ns, command_stamp(at_ns + offset_ns))
+            messages.append(_Message(name, of_pose.same_until_ns, content))
         return messages
 
     def topics(self) -> tuple[str, ...]:
@@ -145,6 +195,20 @@ def window_topic(output: Output | CommandOutput | PoseOutput) -> str:
 def to_time(stamp_ns: int) -> Time:
     """A ROS Time from ns."""
     return Time(sec=stamp_ns // _NS, nanosec=stamp_ns % _NS)
+
+
+def command_stamp(stamp_ns: int) -> Time:
+    """A ROS Time for a message that moves a robot.
+
+    Raises StampError for one that is not positive: 0 means "now" to a controller, and rclcpp's
+    Time throws on a negative one.
+    """
+    if stamp_ns <= 0:
+        raise StampError(
+            f"stamp of a command: got {stamp_ns / 1e9:.3f} s, expected one after 0; is the clock "
+            "set, and use_sim_time the same as at the start?"
+        )
+    return to_time(stamp_ns)
 
 
 def to_duration(duration_ns: int) -> Duration:

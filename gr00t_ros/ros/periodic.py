@@ -1,8 +1,8 @@
 """A thread that calls one function on absolute deadlines of steady time, and measures itself.
 
-The replay thread and the streamer run on it. Refuses to know what it calls. A call that raises is
-logged, once for each text, and the next one comes on time; deadlines that have passed are skipped
-and counted, never made up for in a burst.
+The replay thread and the streamers run on it. Refuses to know what it calls. A call that raises is
+logged, once for each kind of error, and the next one comes on time; deadlines that have passed are
+skipped and counted, never made up for in a burst.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable
 
 from gr00t_ros.core.latency import Latencies
+from gr00t_ros.core.pause_reason import without_numbers
 
 LATENESS = "replay_jitter"
 _JOIN_S = 5.0
+_FRAMES = 8  # of a trace in the log
+_LINE_NS = 1_000_000_000  # between two traces, whatever they say
 
 
 class PeriodicThread:
@@ -28,15 +32,17 @@ class PeriodicThread:
         realtime_priority: int,
         call: Callable[[], None],
         log: Callable[[str], None],
+        after_crash: Callable[[Exception], None] | None = None,
     ) -> None:
         """`call` runs every `period_ns`; `realtime_priority` 0: ordinary scheduling.
 
-        `log` takes error text, from the thread.
+        `log` takes error text, and `after_crash` what the call has raised, both from the thread.
         """
         self._period_ns, self._priority = period_ns, realtime_priority
         self._call, self._log = call, log
+        self._after_crash = after_crash
         self._stopping = False
-        self._error = ""
+        self._crash, self._said_ns = "", 0
         self.due_ns = 0
         """The deadline of the call that is under way, steady time."""
         self.latencies = Latencies()
@@ -72,10 +78,22 @@ class PeriodicThread:
         try:
             self._call()
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            if text != self._error:
-                self._log(text)
-            self._error = text
+            self._say(error)
+            try:
+                if self._after_crash is not None:
+                    self._after_crash(error)
+            except Exception as another:
+                self._say(another)
+
+    def _say(self, error: Exception) -> None:
+        """Log the error with its trace, unless only its numbers differ from the last one's."""
+        kind, now_ns = without_numbers(f"{type(error).__name__}: {error}"), time.monotonic_ns()
+        if kind == self._crash or (self._crash and now_ns - self._said_ns < _LINE_NS):
+            return
+        self._crash, self._said_ns = kind, now_ns
+        told = traceback.format_exception(type(error), error, error.__traceback__, _FRAMES)
+        trace = "".join(told)
+        self._log(f"{self._thread.name}: a call raised, the next one comes on time:\n{trace}")
 
 
 def sleep_until(due_ns: int) -> None:

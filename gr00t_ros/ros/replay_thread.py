@@ -1,23 +1,25 @@
 """The replay thread: owns the session, ticks it on absolute deadlines, publishes its windows.
 
-All other threads talk to the session through `call`, and read `snapshot`. If a tick raises,
-nothing is published and the controllers play the tail of the last window; the session is then
-asked to stop and latch a fault.
+All other threads talk to the session through `call`, and read `snapshot`. A window leaves only
+while it is lawful: the clock is read directly before each message, and the plan goes on from what
+has left. If a tick raises, nothing is published and the controllers play the tail of the last
+window; the session is then asked to stop and latch a fault.
 """
 
 from __future__ import annotations
 
 import queue
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.awake import Awake
+from gr00t_ros.core.errors import Gr00tError, SendError, StalledError
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.core.mode import Mode
 from gr00t_ros.core.session import Session
@@ -30,12 +32,12 @@ from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 # A sleeping thread is not woken later than this by a command: the tick's period bounds it.
 _CALL_TIMEOUT_S = 1.0
 # control.md 3, replay starvation: a gap between ticks of more periods than this pauses.
-_STARVED_PERIODS = 3
+STARVED_PERIODS = 3
 # What a tick computes takes less than this; if it takes more, its window leaves that much later.
 _LEAD_NS = 3_000_000
-# After a sleep of the whole process what came meanwhile still waits to be pulled.
-_AWAKE_NS = 300_000_000
-_AGES = frozenset({"stream_age", "controller_silent", "sidecar_dead"})
+
+_NEVER = "this was not carried out, and never will be"
+_MAYBE = "this was begun, and may still be carried out"
 
 
 class Surroundings(Protocol):
@@ -74,18 +76,23 @@ class ReplayThread:
         period_ns: int,
         realtime_priority: int,
         log: Callable[[str], None],
+        awake: Awake | None = None,
     ) -> None:
-        """Own `session` from `start` on; `log` takes error text from this thread."""
+        """Own `session` from `start` on; `log` takes error text from this thread.
+
+        `awake` is told when this thread runs.
+        """
         self._session, self._clock, self._outputs = session, clock, outputs
         self._around, self._period_ns = surroundings, period_ns
-        self._log = log
+        self._awake = awake or Awake(STARVED_PERIODS * period_ns)
         self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
         self._calls = queue.SimpleQueue()
-        self._crash = ""
-        self._ticked_ns = self._starved_ns = 0
+        self._ticked_ns = 0
+        self.withheld = 0
+        """Messages that did not leave because they would have come too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, Counts(), True)
         self._loop = PeriodicThread(
-            "gr00t_replay", period_ns, realtime_priority, self._tick_safely, log
+            "gr00t_replay", period_ns, realtime_priority, self._tick, log, self._after_crash
         )
 
     @property
@@ -107,35 +114,54 @@ class ReplayThread:
         self._calls.put((action, future))
         return future
 
-    def call(self, action: Callable[[Session, int], Any]) -> Any:
-        """As `post`, waiting for the result; raises what the action raised."""
-        return self.post(action).result(timeout=_CALL_TIMEOUT_S)
+    def call(self, action: Callable[[Session, int], Any], stops: bool = False) -> Any:
+        """As `post`, waiting for the result; raises what the action raised.
 
-    def _tick_safely(self) -> None:
+        Raises StalledError where this thread does not answer in time: a caller who was told that a
+        command has failed must not see it carried out later (design decision 15), so it is
+        cancelled. stops: a command that stops the arm is not; it is carried out however late.
+        """
+        future = self.post(action)
+        done, _ = wait([future], _CALL_TIMEOUT_S)
+        if not done:
+            if not stops and future.cancel():
+                raise StalledError(f"the replay thread does not answer: {_NEVER}", begun=False)
+            done, _ = wait([future], _CALL_TIMEOUT_S)
+        if not done:
+            what = "this stop is carried out once it does" if stops else _MAYBE
+            raise StalledError(f"the replay thread does not answer: {what}", begun=True)
+        return future.result()
+
+    def _after_crash(self, error: Exception) -> None:
+        """Fault, by a stop that can be sent or by the tail; say zero to what has no tail."""
+        session, now_ns = self._session, self._clock.now_ns()
+        crash = f"internal error: {type(error).__name__}: {error}"
         try:
-            self._tick()
-        except Exception as error:
-            crash = f"{type(error).__name__}: {error}"
-            if crash != self._crash:
-                self._log(f"replay tick failed, the last window's tail plays:\n{_trace()}")
-            self._crash = crash
-            self._fault_after(crash)
+            if session.active and session.mode is not Mode.FAULT:
+                held = self._held()
+                if isinstance(error, SendError):
+                    session.unsure(now_ns, held, crash)
+                else:
+                    session.fault(now_ns, crash)
+                session.rest_unticked(now_ns, held)
+            self._rest_commands(now_ns)
+        finally:
+            self._renew(now_ns)
 
-    def _fault_after(self, crash: str) -> None:
+    def _held(self) -> NDArray[np.float64] | None:
         try:
-            if self._session.active and self._session.mode is not Mode.FAULT:
-                self._session.fault(self._clock.now_ns(), f"internal error: {crash}")
-            self._rest_commands()
-        except Exception as error:
-            self._log(f"no controlled stop either, the last window's tail plays: {error}")
+            return self._around.held()
+        except Gr00tError:
+            return None
 
-    def _rest_commands(self) -> None:
+    def _rest_commands(self, now_ns: int) -> None:
         """What the fault has made of all that is no joint: a base is not to wait for its tail."""
         if not self._session.active:
             return
-        commands = self._session.replay.command_window(self._clock.now_ns())
+        commands = self._session.replay.command_window(now_ns)
         if commands is not None:
-            self._outputs.publish(None, self._clock.offset_ns(), commands)
+            left = self._outputs.publish(None, self._clock.offset_ns(), commands)
+            self._session.keep(left)
 
     def _tick(self) -> None:
         ahead_ns = self._ahead_ns()
@@ -150,12 +176,40 @@ class ReplayThread:
             poses = session.replay.pose_windows(now_ns)
             if window is not None or commands is not None or poses:
                 sleep_until(send_ns)
-                self._outputs.publish(window, self._clock.offset_ns(), commands, poses)
+                in_time = self._in_time(now_ns, send_ns)
+                offset_ns = self._clock.offset_ns()
+                session.keep(self._outputs.publish(window, offset_ns, commands, poses, in_time))
             if session.query_due(now_ns):
                 self._around.ask(session.episode)
+        self._renew(now_ns)
+
+    def _renew(self, now_ns: int) -> None:
+        """Let the other threads see what the session is now, whatever became of the tick."""
+        session = self._session
         at_rest = not session.active or session.replay.at_rest(now_ns)
         counts = replace(session.counts)
         self.snapshot = Snapshot(session.mode, session.reason, session.episode, counts, at_rest)
+
+    def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:
+        """Whether a message made for plan time `made_ns` may leave now; `send_ns` is steady.
+
+        It may be under way for the delivery time, and must come before the first point that is new
+        has to be played; never later than the commit time after its own tick, since the window
+        before it may be lost. Both clocks are asked: after a sleep of the process a simulated one
+        stands where it stood, until the executor hears of it.
+        """
+        settings = self._session.replay.settings
+
+        def in_time(same_until_ns: int | None) -> bool:
+            until_ns = made_ns + settings.commit_ns
+            if same_until_ns is not None:
+                until_ns = min(until_ns, same_until_ns)
+            spent_ns = max(self._clock.now_ns() - made_ns, time.monotonic_ns() - send_ns)
+            lawful = made_ns + spent_ns + settings.delivery_ns <= until_ns
+            self.withheld += not lawful
+            return lawful
+
+        return in_time
 
     def _ahead_ns(self) -> int:
         """How long from now this tick's window leaves; the tick is made for that instant.
@@ -170,40 +224,33 @@ class ReplayThread:
     def _starved(self) -> tuple[Finding, ...]:
         """A finding where this thread did not run in time; on steady time."""
         now_ns = time.monotonic_ns()
+        self._awake.ran(now_ns)
         gap_ns, self._ticked_ns = now_ns - (self._ticked_ns or now_ns), now_ns
-        return self._starvation(gap_ns, now_ns)
+        return self._starvation(gap_ns)
 
-    def _starvation(self, gap_ns: int, now_ns: int) -> tuple[Finding, ...]:
-        if gap_ns <= _STARVED_PERIODS * self._period_ns:
+    def _starvation(self, gap_ns: int) -> tuple[Finding, ...]:
+        """Found after a gap; beyond the commit time a window before it may be missing as well."""
+        if gap_ns <= STARVED_PERIODS * self._period_ns:
             return ()
-        self._starved_ns = now_ns
         text = (
             f"replay thread: {gap_ns / 1e9:.2f} s between two ticks, at most "
-            f"{_STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
+            f"{STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
         )
-        return (Finding("replay_starvation", Reaction.PAUSE, text),)
+        tail = gap_ns > self._session.replay.settings.commit_ns
+        return (Finding("replay_starvation", Reaction.PAUSE, text, tail),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
-        """What the watches say; inputs that aged while this process slept are no fault.
-
-        A sleep that began in this tick is the first cause, and the next tick's gap as well.
-        """
+        """What the watches say; a sleep that began in this tick is the first cause."""
         findings = self._around.findings(now_ns, self._session.mode)
-        judged_ns = time.monotonic_ns()
-        slept = self._starvation(judged_ns - self._ticked_ns, judged_ns)
-        if judged_ns - self._starved_ns > _AWAKE_NS:
-            return findings
-        eased = (replace(f, reaction=Reaction.PAUSE) if f.watch in _AGES else f for f in findings)
-        return (*slept, *eased)
+        slept = self._starvation(time.monotonic_ns() - self._ticked_ns)
+        return (*slept, *findings)
 
     def _drain(self, now_ns: int) -> None:
         while not self._calls.empty():
             action, future = self._calls.get()
+            if not future.set_running_or_notify_cancel():
+                continue
             try:
                 future.set_result(action(self._session, now_ns))
             except Exception as error:
                 future.set_exception(error)
-
-
-def _trace() -> str:
-    return traceback.format_exc(limit=8)

@@ -6,12 +6,11 @@ logged once for each event: a reason of which only the numbers change is the sam
 
 from __future__ import annotations
 
-import re
-
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
 from gr00t_ros.core.mode import FAULTED, Mode
+from gr00t_ros.core.pause_reason import without_numbers
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros import qos, status
 from gr00t_ros.ros.configured import Configured
@@ -19,13 +18,11 @@ from gr00t_ros.ros.parameters import Parameters
 
 _STATUS_EVERY = 5  # ticks of the status timer between two unchanged statuses
 _WARNED = {Mode.HOLDING, Mode.PAUSED}
-# A number of its own: the digits in fr3_joint1 and in 10.0.0.7 tell one event from another.
-_NUMBER = re.compile(r"(?<![\w./:-])-?\d+(\.\d+)?(?![\w/:]|\.\d)")
 
 
 def event_of(mode: str, reason: str) -> tuple[str, str]:
     """Mode and reason without its numbers: equal where nothing new has happened."""
-    return mode, _NUMBER.sub("#", reason)
+    return mode, without_numbers(reason)
 
 
 class Reporter:

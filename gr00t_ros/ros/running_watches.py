@@ -20,7 +20,12 @@ from gr00t_ros.core.mode import MOVING, Mode
 from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.shadow_error import JointError, ShadowError
 from gr00t_ros.core.watch_clock import ClockDoubt, ClockJump, SilentClock
-from gr00t_ros.core.watch_motion import TrackingError, reference_against_plan
+from gr00t_ros.core.watch_motion import (
+    ControllerLate,
+    TrackingError,
+    joints_late,
+    reference_against_plan,
+)
 from gr00t_ros.core.watchdog import Finding, Reaction, held_position
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_manager import ControllerManager
@@ -61,6 +66,7 @@ class RunningWatches:
         self._around, self._commands, self._clock = surroundings, commands, clock
         self._operator = operator
         self._limits, self._replay = embodiment.limits, replay
+        self._embodiment = embodiment
         ends = accumulate(len(output.names) for output in embodiment.outputs)
         self._columns = {
             output.name: end - len(output.names)
@@ -84,6 +90,15 @@ class RunningWatches:
         self._jump = ClockJump(self._clock.simulated)
         self._silent_clock = SilentClock()
         self._doubt = ClockDoubt()
+        commit_ns = self._replay.settings.commit_ns
+        self._late = [
+            (output, ControllerLate(output.name, output.state_topic, commit_ns))
+            for output in self._embodiment.outputs
+        ]
+        self._joints_late = {
+            output.name: ControllerLate(output.name, "joint states", commit_ns)
+            for output in self._embodiment.outputs
+        }
         self.policy.begin()
 
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
@@ -98,6 +113,7 @@ class RunningWatches:
             *self._plans(mode),
             *clocks,
             *self.policy.findings(steady_ns, mode),
+            *self._unheard(now_ns, mode),
             *ages,
             *self._held(now_ns, mode),
         )
@@ -156,6 +172,38 @@ class RunningWatches:
         found = self._tracking.check(steady_ns, *positions)
         if found is not None:
             yield found
+
+    def _unheard(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
+        """Controllers to which the way may be cut; what waits to be pulled is looked at first.
+
+        In shadow nothing reaches a controller, whatever is cut.
+        """
+        if self._values.shadow:
+            return
+        found = self._late_now(now_ns, mode)
+        if found:
+            self._around.pull_robot()
+            found = self._late_now(now_ns, mode)
+        yield from found
+
+    def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
+        found = []
+        moving = mode in MOVING and self._replay.motion_left_ns(now_ns) > 0
+        for output, late in self._late:
+            stamp_ns = self._around.state_stamp(output)
+            if stamp_ns is not None:
+                late.hear(stamp_ns, now_ns)
+            if late.age_ns(now_ns) is not None:
+                found.append(late.finding(now_ns))
+                continue
+            heard, joints = self._around.joints_heard(output), self._joints_late[output.name]
+            if heard is not None:
+                joints.hear(heard[0], now_ns)
+            age_ns = joints.age_ns(now_ns)
+            if moving and heard is not None and age_ns is not None:
+                allowed_ns = max(joints.limit_ns, int(self._values.max_joint_age_s * _S))
+                found.append(joints_late(output.name, min(age_ns, heard[1]), allowed_ns))
+        return [finding for finding in found if finding is not None]
 
     def _plans(self, mode: Mode) -> Iterator[Finding]:
         """What each controller plays against what it was sent for the stamp of its state."""

@@ -11,6 +11,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.awake import Awake, awake_ns
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, Output
 from gr00t_ros.core.errors import ObservationError
@@ -46,8 +47,13 @@ class Surroundings:
         embodiment: Embodiment,
         clock: PlanClock,
         values: Parameters,
+        awake: Awake | None = None,
     ) -> None:
-        """Watch `inputs`; `parameters` may be replaced while running."""
+        """Watch `inputs`; `parameters` may be replaced while running.
+
+        `awake`: when the replay thread ran; the executor is `inputs`' to tell.
+        """
+        self._awake = awake
         self._inputs, self._queries = inputs, queries
         self._embodiment, self._clock = embodiment, clock
         self.parameters = values
@@ -74,8 +80,40 @@ class Surroundings:
                 if reading is not None
             ]
         found += [f for c in self._inputs.cameras() for f in c.findings(self.parameters)]
-        found += [_finding(r, self.parameters) for r in self.reports()]
+        found += [self._age(report) for report in self.reports()]
         return tuple(finding for finding in found if finding is not None)
+
+    def awake_ns(self, age_ns: int) -> int:
+        """How much of the time since `age_ns` ago this process was awake, both of its threads."""
+        now_ns = time.monotonic_ns()
+        sleeps = self._inputs.awake.sleeps(now_ns)
+        if self._awake is not None:
+            sleeps += self._awake.sleeps(now_ns)
+        return awake_ns(now_ns - age_ns, now_ns, sleeps)
+
+    def state_stamp(self, output: Output) -> int | None:
+        """Stamp (ROS ns) of the newest state of an output's controller, None where none came."""
+        sample = self._inputs.controller(output.name)
+        return None if sample is None else sample.stamp_ns
+
+    def joints_heard(self, output: Output) -> tuple[int, int] | None:
+        """Stamp (ROS ns) and age (ns, by arrival, awake) of the newest state of an output's joints.
+
+        None where no joint state has all of them.
+        """
+        newest: Sample | None = None
+        for sample in self._inputs.joints():
+            with contextlib.suppress(ObservationError):
+                select(output.names, sample.value)
+                if newest is None or sample.received_ns > newest.received_ns:
+                    newest = sample
+        if newest is None:
+            return None
+        return newest.stamp_ns, self.awake_ns(time.monotonic_ns() - newest.received_ns)
+
+    def pull_robot(self) -> None:
+        """Take what waits of joint states and controllers."""
+        self._inputs.pull_robot()
 
     def controllers(self) -> Readings:
         """Every output with the newest state of its controller, None where it has none of now."""
@@ -256,9 +294,26 @@ class Surroundings:
         except ObservationError:
             return None
 
+    def _age(self, report: StreamReport) -> Finding | None:
+        if report.name.startswith("controller."):
+            return None
+        if report.fresh and not report.usable:
+            return Finding("stream_content", Reaction.PAUSE, f"{report.name}: {report.problem}")
+        video, values = report.name.startswith("video."), self.parameters
+        fault_s = values.camera_fault_age_s if video else values.joint_fault_age_s
+        awake = None if report.age_ns is None else self.awake_ns(report.age_ns)
+        found = stream_age(
+            report.name, report.topic, report.age_ns, report.max_age_ns, int(fault_s * 1e9), awake
+        )
+        if found is None or not report.problem:
+            return found
+        return Finding(found.watch, found.reaction, f"{found.reason} ({report.problem})")
+
     def _silent(self, output: Output) -> Finding | None:
         sample = self._inputs.controller(output.name)
-        age_ns = None if sample is None else time.monotonic_ns() - sample.received_ns
+        age_ns = None
+        if sample is not None:
+            age_ns = self.awake_ns(time.monotonic_ns() - sample.received_ns)
         limit_ns = int(self.parameters.controller_silence_s * 1e9)
         return controller_silent(output.name, output.state_topic, age_ns, limit_ns)
 
@@ -269,18 +324,3 @@ class Surroundings:
             return None
         reading = sample.value
         return reading if isinstance(reading, ControllerReading) else None
-
-
-def _finding(report: StreamReport, parameters: Parameters) -> Finding | None:
-    if report.name.startswith("controller."):
-        return None
-    if report.fresh and not report.usable:
-        return Finding("stream_content", Reaction.PAUSE, f"{report.name}: {report.problem}")
-    video = report.name.startswith("video.")
-    fault_s = parameters.camera_fault_age_s if video else parameters.joint_fault_age_s
-    found = stream_age(
-        report.name, report.topic, report.age_ns, report.max_age_ns, int(fault_s * 1e9)
-    )
-    if found is None or not report.problem:
-        return found
-    return Finding(found.watch, found.reaction, f"{found.reason} ({report.problem})")

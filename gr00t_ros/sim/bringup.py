@@ -36,10 +36,7 @@ class Bringup:
 
     def start_node(self, role: str, parameters: Mapping[str, object], *remaps: str) -> None:
         """Start the ROS node of `role` with parameters and `from:=to` remaps."""
-        arguments = [x for k, v in parameters.items() for x in ("-p", f"{k}:={_yaml(v)}")]
-        arguments += [x for remap in remaps for x in ("-r", remap)]
-        ros = ["--ros-args", *arguments] if arguments else []
-        self.start(role, [sys.executable, "-m", _MODULES[role], *ros])
+        self.start(role, [sys.executable, "-m", _MODULES[role], *ros_arguments(parameters, remaps)])
 
     def start_sidecar(self, policy: str, *options: str, timeout_s: float = 30.0) -> int:
         """Start our policy server on a free port; returns the port once it is bound.
@@ -98,8 +95,17 @@ class Bringup:
             self.stop(role)
 
 
+def ros_arguments(parameters: Mapping[str, object], remaps: Sequence[str] = ()) -> list[str]:
+    """Parameters and `from:=to` remaps as a ROS node's command line has them."""
+    arguments = [x for k, v in parameters.items() for x in ("-p", f"{k}:={_yaml(v)}")]
+    arguments += [x for remap in remaps for x in ("-r", remap)]
+    return ["--ros-args", *arguments] if arguments else []
+
+
 def _yaml(value: object) -> str:
     """A value as rcl reads it on the command line; strings are quoted, so that "7" stays text."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_yaml, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):

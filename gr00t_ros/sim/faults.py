@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image, JointState
 
 from gr00t_ros.core.errors import SettingsError
 
-TRANSPORT_FAULTS = ("none", "freeze", "repeat", "stop", "delay", "slow")
+TRANSPORT_FAULTS = ("none", "freeze", "repeat", "stop", "delay", "slow", "cut")
 """Faults of any stream; the others change the content of some message types."""
 
 
@@ -38,6 +38,7 @@ class FaultyStream:
         self._newest: bytes | None = None
         self._frozen: bytes | None = None
         self._passed_ns = 0
+        self._cut_ns: int | None = None
         self._delayed: deque[tuple[int, bytes]] = deque()
 
     @property
@@ -60,13 +61,13 @@ class FaultyStream:
                 f"fault: got {fault.name!r} for {self._type.__name__}, expected one of {known} "
                 "that exists for this type"
             )
-        if fault.name in ("delay", "slow") and not 0.0 < fault.value <= 60.0:
+        if fault.name in ("delay", "slow", "cut") and not 0.0 < fault.value <= 60.0:
             raise SettingsError(f"{fault.name}: got {fault.value} s, expected above 0, at most 60")
         if fault.name not in TRANSPORT_FAULTS and self._newest is not None:
             self._altered(self._newest, fault)
         self._frozen = self._newest
         self._delayed.clear()
-        self._fault = fault
+        self._fault, self._cut_ns = fault, None
 
     def take(self, data: bytes, now_ns: int) -> list[bytes]:
         """Return what is to be published when ``data`` arrives at ``now_ns`` (steady)."""
@@ -86,6 +87,8 @@ class FaultyStream:
             return self.due(now_ns)
         if self._fault.name == "slow":
             return self._thinned(data, now_ns)
+        if self._fault.name == "cut":
+            return self._healed(data, now_ns)
         return [self._altered(data, self._fault)]
 
     def due(self, now_ns: int) -> list[bytes]:
@@ -94,6 +97,16 @@ class FaultyStream:
         while self._delayed and self._delayed[0][0] <= now_ns:
             ready.append(self._delayed.popleft()[1])
         return ready
+
+    def start(self, now_ns: int) -> None:
+        """Begin a cut now: those of several streams begin and heal as one."""
+        self._cut_ns = now_ns
+
+    def _healed(self, data: bytes, now_ns: int) -> list[bytes]:
+        """Lose everything for the fault's value, s, then let everything pass."""
+        if self._cut_ns is None:
+            self._cut_ns = now_ns
+        return [] if now_ns - self._cut_ns < self._fault.value * 1e9 else [data]
 
     def _thinned(self, data: bytes, now_ns: int) -> list[bytes]:
         """Let at most one message pass in the fault's value, s."""

@@ -1,7 +1,7 @@
 """Node gr00t_sim_relay: passes a robot's sensor topics on, with faults injected by service.
 
-It stands between a simulated or real robot, whose sensor topics are remapped under a
-prefix, and whoever listens to the plain topics. Command topics never pass through here.
+It stands between a simulated or real robot, whose topics are remapped under a prefix, and whoever
+uses the plain topics. Command topics, and controllers' states, pass only where they are listed.
 """
 
 import sys
@@ -15,9 +15,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.ros import qos
 from gr00t_ros.ros.spin import run_node
+from gr00t_ros.sim.controller import ControllerState
 from gr00t_ros.sim.faults import Fault, FaultyStream
 from gr00t_ros.sim.qos import SENSOR_OUT
 from gr00t_ros.srv import InjectFault
@@ -28,8 +31,10 @@ STREAMS: dict[str, tuple[type, list[str]]] = {
     "image_topics": (Image, ["/camera/exterior/image_raw", "/camera/wrist/image_raw"]),
     "joint_state_topics": (JointState, ["/joint_states"]),
     "pose_topics": (PoseStamped, ["/ee_pose"]),
+    "controller_state_topics": (ControllerState, [""]),
+    "command_topics": (JointTrajectory, [""]),
 }
-"""Parameter -> message type and default topics."""
+"""Parameter -> message type and default topics; command topics lead to the robot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,14 @@ class RelayNode(Node):
         return self.declare_parameter(name, default, descriptor).value
 
     def _relay(self, message_type: type, prefix: str, topic: str) -> None:
+        source, target, profile = prefix + topic, topic, SENSOR_OUT
+        if message_type is JointTrajectory:
+            source, target, profile = topic, prefix + topic, qos.COMMAND
         relayed = RelayedTopic(
-            FaultyStream(message_type), self.create_publisher(message_type, topic, SENSOR_OUT)
+            FaultyStream(message_type), self.create_publisher(message_type, target, profile)
         )
         self._relayed[topic] = relayed
-        self.create_subscription(
-            message_type, prefix + topic, self._receiver(relayed), SENSOR_OUT, raw=True
-        )
+        self.create_subscription(message_type, source, self._receiver(relayed), profile, raw=True)
 
     def _receiver(self, relayed: RelayedTopic) -> Callable[[bytes], None]:
         def on_message(data: bytes) -> None:
@@ -116,8 +122,10 @@ class RelayNode(Node):
                 f"inject: got stream {stream!r} with fault {fault.name!r}, expected 'all' or one "
                 f"of {list(self._relayed)}, and a fault that exists for its type"
             )
+        now_ns = time.monotonic_ns()
         for name in hit:
             self._relayed[name].stream.inject(fault)
+            self._relayed[name].stream.start(now_ns)
         if fault.name == "delay":
             self._timer.reset()
         return hit

@@ -23,7 +23,9 @@ TICK_NS = 20 * MS
 
 PAUSE = Finding("stream_age", Reaction.PAUSE, "camera is late")
 FAULT = Finding("stream_age", Reaction.FAULT, "joint states are gone")
-ADRIFT = Finding("reference_against_plan", Reaction.PAUSE, "the controller plays something else")
+ADRIFT = Finding(
+    "reference_against_plan", Reaction.PAUSE, "the controller plays something else", tail=True
+)
 DROP = Finding("skew", Reaction.DROP, "streams are apart")
 
 
@@ -70,6 +72,7 @@ class Rig:
         found = []
         for _ in range(count):
             window = self.session.tick(self.now_ns, findings, self.held)
+            self.session.keep()
             if window is not None:
                 found.append(window)
                 self.sent_ns.append(self.now_ns)

@@ -28,17 +28,24 @@ def chunk(rows, stamp_ns=0):
     return ActionChunk(0, 0, stamp_ns, STEP_NS, np.zeros((len(rows), 0)), {}, np.array(rows))
 
 
+def sent(commands, now_ns, lag_ns):
+    """The window of that time, which then has left."""
+    window = commands.window(now_ns, lag_ns)
+    commands.keep()
+    return window
+
+
 def driving(vx=0.3, height=0.7, steps=40):
     """Commands that follow a constant chunk, ticked for half a second; the time and the windows."""
     commands = Commands(LIMITS, KNOT_NS, HORIZON_NS)
     one = chunk([[vx, height]] * steps)
     commands.follow(one, one.commands)
-    return commands, [commands.window(k * KNOT_NS, 0) for k in range(25)]
+    return commands, [sent(commands, k * KNOT_NS, 0) for k in range(25)]
 
 
 def test_nothing_is_said_before_the_first_chunk():
     """A robot that nobody commands yet is not told to hold either."""
-    assert Commands(LIMITS, KNOT_NS, HORIZON_NS).window(0, 0) is None
+    assert sent(Commands(LIMITS, KNOT_NS, HORIZON_NS), 0, 0) is None
 
 
 def test_a_command_is_approached_at_its_rate_and_then_held():
@@ -66,7 +73,7 @@ def test_a_stop_is_zero_at_once_is_repeated_and_then_silent():
     at_ns = 25 * KNOT_NS
     told = windows[-1].values[1]
     commands.stop()
-    stopped = [commands.window(at_ns + k * KNOT_NS, 0) for k in range(40)]
+    stopped = [sent(commands, at_ns + k * KNOT_NS, 0) for k in range(40)]
     said = [w for w in stopped if w is not None]
     assert 10 <= len(said) < 40
     for window in said:
@@ -79,13 +86,13 @@ def test_at_a_chunks_end_the_base_comes_to_rest_and_nothing_more_is_said():
     commands = Commands(LIMITS, KNOT_NS, HORIZON_NS)
     one = chunk([[0.3, 0.7]] * 10)
     commands.follow(one, one.commands)
-    windows = [commands.window(k * KNOT_NS, 0) for k in range(100)]
+    windows = [sent(commands, k * KNOT_NS, 0) for k in range(100)]
     last = max(k for k, window in enumerate(windows) if window is not None)
     assert windows[last].values[0, 0] == 0.0
     # 10 steps of 50 ms, then 0.3 m/s at 1 m/s^2
     assert 39 <= last <= 41
     commands.stop()
-    assert commands.window(101 * KNOT_NS, 0) is None
+    assert sent(commands, 101 * KNOT_NS, 0) is None
 
 
 def test_a_velocity_is_that_of_its_whole_step_and_a_level_is_between_two():
@@ -96,7 +103,7 @@ def test_a_velocity_is_that_of_its_whole_step_and_a_level_is_between_two():
     rows = [[0.1, 0.70], [0.2, 0.80], [0.0, 0.80]]
     one = chunk(rows, stamp_ns=10 * MS)
     commands.follow(one, one.commands)
-    window = commands.window(0, 0)
+    window = sent(commands, 0, 0)
     at = dict(zip(window.times_ns // MS, window.values.tolist(), strict=True))
     assert [at[t][0] for t in (20, 40, 60, 80, 100, 120, 180)] == [0.1, 0.1, 0.2, 0.2, 0.2, 0, 0]
     np.testing.assert_allclose([at[t][1] for t in (20, 40, 60)], [0.72, 0.76, 0.80])
@@ -108,7 +115,7 @@ def test_commands_lag_with_the_joints():
     one, later = chunk([[0.0, 0.74]] * 4 + [[0.3, 0.74]] * 36), None
     ours.follow(one, one.commands)
     theirs.follow(one, one.commands)
-    now, later = ours.window(0, 0), theirs.window(0, 100 * MS)
+    now, later = sent(ours, 0, 0), sent(theirs, 0, 100 * MS)
     np.testing.assert_allclose(later.values[5:21], now.values[:16])
 
 
@@ -127,7 +134,7 @@ def test_what_is_commanded_stays_inside_range_and_rate_whatever_comes(events):
         verdict = clamp_commands(accepted, one.commands, LIMITS)
         commands.follow(one, verdict.commands)
         for _ in range(ticks):
-            window = commands.window(knot * KNOT_NS, 0)
+            window = sent(commands, knot * KNOT_NS, 0)
             knot += 1
             if window is None:
                 continue
@@ -140,7 +147,7 @@ def test_what_is_commanded_stays_inside_range_and_rate_whatever_comes(events):
             before = window.values[min(1, len(window.values) - 1)]
         if stop:
             commands.stop()
-            commands.window(knot * KNOT_NS, 0)
+            sent(commands, knot * KNOT_NS, 0)
             before = np.array([0.0, before[1]])
 
 
@@ -178,14 +185,39 @@ def test_of_what_nobody_knows_where_it_is_nothing_is_said_before_the_first_value
     )
     commands = Commands(gripper, KNOT_NS, HORIZON_NS)
     commands.stop()
-    assert commands.window(0, 0) is None
+    assert sent(commands, 0, 0) is None
     one = chunk([[0.3, 0.08]] * 4 + [[0.3, 0.0]] * 40)
     commands.follow(one, one.commands)
     commands.stop()
-    assert np.isnan(commands.window(0, 0).values[:, 1]).all(), "it was never asked"
+    assert np.isnan(sent(commands, 0, 0).values[:, 1]).all(), "it was never asked"
     commands.follow(one, one.commands)
-    window = commands.window(KNOT_NS, 0)
+    window = sent(commands, KNOT_NS, 0)
     assert window.values[0, 1] == 0.08
     assert window.values[-1, 1] == 0.0
     commands.stop()
-    assert commands.window(2 * KNOT_NS, 0).values.tolist() == [[0.0, 0.08]]
+    assert sent(commands, 2 * KNOT_NS, 0).values.tolist() == [[0.0, 0.08]]
+
+
+def test_a_window_that_did_not_leave_is_no_part_of_the_course():
+    """The next one goes on from what was sent, and a stop is said as often as if nothing was."""
+    commands, other = driving()[0], driving()[0]
+    commands.window(25 * KNOT_NS, 0)
+    for at_ns in (26 * KNOT_NS, 27 * KNOT_NS):
+        np.testing.assert_array_equal(sent(commands, at_ns, 0).values, sent(other, at_ns, 0).values)
+    commands.stop()
+    for k in range(30):
+        commands.window((28 + k) * KNOT_NS, 0)
+        assert not commands.at_rest
+    assert len([1 for k in range(40) if sent(commands, (60 + k) * KNOT_NS, 0) is not None]) == 25
+
+
+def test_of_two_outputs_the_one_whose_window_left_goes_on_and_the_other_as_it_was_sent():
+    """A process that stops between two messages: each of them is told the truth afterwards."""
+    commands = driving()[0]
+    before = commands._rows[:, 1].copy()
+    new = chunk([[-0.5, 0.5]] * 40, 25 * KNOT_NS)
+    commands.follow(new, new.commands)
+    window = commands.window(25 * KNOT_NS, 0)
+    commands.keep(np.array([True, False]))
+    np.testing.assert_array_equal(commands._rows[: len(window.values), 0], window.values[:, 0])
+    np.testing.assert_array_equal(commands._rows[: len(before) - 1, 1], before[1:])

@@ -157,6 +157,7 @@ def test_one_plan_plays_joints_and_poses_and_comes_to_rest_with_both():
     for now_ns in range(0, 1000 * MS, 20 * MS):
         made.tick(now_ns)
         said.append(made.pose_windows(now_ns)["hand"].poses[0].position[2])
+        made.keep()
     assert said[-1] - said[0] > 0.015 and np.diff(said).min() >= 0.0
     assert not made.at_rest(1000 * MS)
     made.stop(1000 * MS, "a test")
@@ -164,6 +165,7 @@ def test_one_plan_plays_joints_and_poses_and_comes_to_rest_with_both():
     for now_ns in range(1020 * MS, 2000 * MS, 20 * MS):
         made.tick(now_ns)
         windows = made.pose_windows(now_ns)
+        made.keep()
     assert made.at_rest(2000 * MS) and windows == {}
     assert end - said[-1] < 0.01
 

@@ -55,13 +55,20 @@ def same(a, b):
     return np.array_equal(a.position, b.position) and np.array_equal(a.rotation, b.rotation)
 
 
+def sent(made, now_ns):
+    """The window of that time, which then has left."""
+    window = made.window(now_ns)
+    made.keep()
+    return window
+
+
 def play(made, until_ns, chunks=(), from_ns=0):
     """The windows of every knot until then; chunks by the time at which they come."""
     windows, waiting = [], sorted(chunks, key=lambda each: each[0])
     for now_ns in range(from_ns, until_ns, KNOT):
         while waiting and waiting[0][0] <= now_ns:
             assert made.follow(waiting.pop(0)[1], now_ns) == ""
-        windows.append(made.window(now_ns))
+        windows.append(sent(made, now_ns))
     return windows
 
 
@@ -95,7 +102,7 @@ def test_windows_repeat_what_is_committed_and_every_one_ends_at_rest(chunks, sto
                 made.follow(line(dx, stamp_ns=now_ns, start=made.pose(now_ns), turn=turn), now_ns)
         if knot == stop_at:
             made.stop()
-        window = made.window(now_ns)
+        window = sent(made, now_ns)
         if window is None:
             continue
         assert window.stamp_ns == now_ns
@@ -111,7 +118,7 @@ def test_a_stop_brakes_once_the_committed_part_has_played_and_then_holds():
     made = course()
     play(made, 400 * MS, [(0, line())])
     made.stop()
-    window = made.window(400 * MS)
+    window = sent(made, 400 * MS)
     assert len(window.poses) <= 1 + 3 + 13
     rest = window.poses[-1]
     windows = play(made, 2000 * MS, from_ns=420 * MS)
@@ -124,7 +131,7 @@ def test_a_sender_that_sleeps_goes_on_from_the_tail_of_what_it_sent():
     """After the window's end the arm rests where that ended: the next window begins there."""
     made = course()
     last = play(made, 200 * MS, [(0, line())])[-1]
-    late = made.window(3000 * MS)
+    late = sent(made, 3000 * MS)
     assert same(late.poses[0], last.poses[-1])
     assert_slow_enough([last.poses[-1], last.poses[-1], *late.poses])
 
@@ -200,9 +207,19 @@ def test_between_two_steps_a_rotation_turns_about_one_axis_the_shorter_way():
 def test_nothing_is_said_before_a_start_and_no_chunk_is_taken():
     """Who does not know where the hand is sends it nowhere."""
     made = PoseCourse(LIMITS, KNOT, 60 * MS, 400 * MS)
-    assert made.window(0) is None and not made.started
+    assert sent(made, 0) is None and not made.started
     assert "expected a start" in made.follow(line(), 0)
     with pytest.raises(PlanError, match="start"):
         made.pose(0)
     with pytest.raises(PlanError, match="box"):
         made.start(0, pose(x=2.0))
+
+
+def test_a_window_that_did_not_leave_is_no_part_of_the_course():
+    """What was computed and not sent is never gone on from."""
+    made, other = course(), course()
+    for one in (made, other):
+        play(one, 200 * MS, [(0, line())])
+    made.window(400 * MS)
+    ours, theirs = sent(made, 420 * MS), sent(other, 420 * MS)
+    assert all(same(a, b) for a, b in zip(ours.poses, theirs.poses, strict=True))

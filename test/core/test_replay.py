@@ -11,7 +11,7 @@ from gr00t_ros.core import planner
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.errors import PlanError, SettingsError
 from gr00t_ros.core.limits import JointLimits
-from gr00t_ros.core.replay import Replay, ReplaySettings, Window
+from gr00t_ros.core.replay import Replay, ReplaySettings, Sent, Window
 from gr00t_ros.core.sampler import JtcSampler
 
 START_NS = 1_000 * MS
@@ -315,3 +315,111 @@ def test_what_was_sent_is_told_for_the_time_that_windows_reach_back() -> None:
         np.testing.assert_allclose(velocity, played[1], atol=1e-7)
     assert replay.sent(now_ns - 50 * MS) is not None
     assert replay.sent(now_ns - 80 * MS) is None
+
+
+def moving(ticks: int = 15) -> Replay:
+    """A replay in motion towards a chunk, all windows sent."""
+    replay = Replay(fr3_limits(), ReplaySettings())
+    replay.start(START_NS, HOME)
+    ramp = HOME + 0.3 * np.minimum(np.arange(40) / 16, 1.0)[:, None]
+    assert replay.accept(ActionChunk(0, 1, START_NS, 50 * MS, ramp, {}), START_NS).accepted
+    for k in range(ticks):
+        assert replay.tick(START_NS + k * 20 * MS) is not None
+    return replay
+
+
+def rows_of(window) -> np.ndarray:
+    """Everything that a window says, (N, 3 J)."""
+    return np.hstack([window.positions, window.velocities, window.accelerations])
+
+
+def test_a_window_that_did_not_leave_is_no_part_of_the_plan() -> None:
+    """The next one is as if it had never been made: what is sent is what is planned on."""
+    for stopping in (False, True):
+        replay, other = moving(), moving()
+        now_ns = START_NS + 300 * MS
+        for one in (replay, other):
+            if stopping:
+                one.stop(now_ns, "a test")
+        for late_ns in range(0, 60 * MS, 20 * MS):
+            assert replay.propose(now_ns + late_ns) is not None
+        later_ns = now_ns + 80 * MS
+        np.testing.assert_array_equal(replay.position(later_ns), other.position(later_ns))
+        one, two = replay.tick(later_ns), other.tick(later_ns)
+        np.testing.assert_array_equal(rows_of(one), rows_of(two))
+        assert replay.counts == other.counts
+
+
+def test_a_stop_that_did_not_leave_is_asked_for_again() -> None:
+    """It is not at rest before it was sent."""
+    replay = moving()
+    now_ns = START_NS + 300 * MS
+    replay.stop(now_ns, "a test")
+    long = replay.motion_left_ns(now_ns)
+    replay.propose(now_ns)
+    assert replay.motion_left_ns(now_ns) == long
+    replay.tick(now_ns + 20 * MS)
+    assert replay.motion_left_ns(now_ns) < long
+
+
+def test_joints_whose_message_left_go_on_and_the_others_as_they_were_sent() -> None:
+    """A process that stops between two outputs; each joint is lawful by itself, and at rest."""
+    replay, other = moving(), moving()
+    now_ns = START_NS + 300 * MS
+    replay.stop(now_ns, "a test")
+    new = replay.propose(now_ns)
+    left = np.arange(7) < 3
+    replay.keep(Sent(left, np.empty(0, bool), frozenset()))
+    for at_ns in range(now_ns, now_ns + 900 * MS, 20 * MS):
+        row = min((at_ns - new.stamp_ns) // (20 * MS), len(new.times_ns) - 1)
+        was = other.position(at_ns)
+        np.testing.assert_array_equal(
+            replay.position(at_ns), np.where(left, new.positions[row], was)
+        )
+    end = replay.motion_left_ns(now_ns)
+    assert end == other.motion_left_ns(now_ns)
+    assert replay.tick(now_ns + 20 * MS) is not None  # the stop of the others is still to be said
+    assert replay.motion_left_ns(now_ns) < end
+
+
+def test_a_window_says_up_to_when_it_may_arrive_unnoticed() -> None:
+    """Up to its commit time where the motion is new, else up to the old one's horizon."""
+    replay = moving()
+    now_ns = START_NS + 300 * MS
+    following = replay.propose(now_ns)
+    assert following.same_until_ns >= now_ns + 300 * MS  # the same chunk as before
+    replay.keep()
+    replay.stop(now_ns + 20 * MS, "a test")
+    assert replay.propose(now_ns + 20 * MS).same_until_ns == now_ns + 120 * MS
+
+
+@pytest.mark.parametrize("from_desired", [False, True])
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_window_that_arrives_as_late_as_it_says_is_lawful(
+    stopping: bool, from_desired: bool
+) -> None:
+    """What no check can see, a stall between the check and the kernel: up to the commit time."""
+    limits, late = fr3_limits(), []
+    for late_ns in range(0, 160 * MS, 4 * MS):
+        replay, jtc = moving(ticks=0), JtcSampler(7, interpolate_from_desired_state=from_desired)
+        jtc.hold(HOME)
+        held_back, position = None, []
+        for index in range(900):
+            now_ns = START_NS + index * MS
+            if index <= 300 and index % 20 == 0:
+                if index == 300 and stopping:
+                    replay.stop(now_ns, "a test")
+                window = replay.tick(now_ns)
+                if index == 300:
+                    held_back = window
+                else:
+                    assert jtc.accept(window, now_ns, HOME) is None
+            if held_back is not None and now_ns == START_NS + 300 * MS + late_ns:
+                assert jtc.accept(held_back, now_ns, position[-1]) is None
+            position.append(jtc.sample(now_ns)[0])
+        second = np.diff(np.array(position), n=2, axis=0) * 1e6
+        lawful = bool((np.abs(second) <= limits.acceleration * (1 + 1e-3)).all())
+        if START_NS + 300 * MS + late_ns <= held_back.same_until_ns:
+            assert lawful, f"{late_ns / MS} ms late"
+        late.append(lawful)
+    assert all(late) is not stopping  # the sampler does see one that is too late

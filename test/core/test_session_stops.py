@@ -258,3 +258,54 @@ def test_a_stop_just_after_rest_keeps_the_past_of_the_ramp(finding, ticks_late) 
     old, new = (np.isin(w.stamp_ns + w.times_ns, shared) for w in (sent, after))
     for name in ("positions", "velocities", "accelerations"):
         np.testing.assert_array_equal(getattr(after, name)[new], getattr(sent, name)[old])
+
+
+def test_after_a_gap_longer_than_the_commit_time_nothing_more_is_sent_of_the_plan():
+    """A window before it may be missing: the tail plays, and the next plan starts from what holds.
+
+    The controllers of this test have come to rest elsewhere, as after a lost window.
+    """
+    rig = Rig().moving()
+    rig.now_ns += 120 * MS
+    assert rig.tick() == []
+    assert rig.mode is Mode.STOPPING and "no window has left for 0.14 s" in rig.session.reason
+    rig.held = rig.session.replay.position(rig.now_ns) + 0.05
+    assert rig.tick(count=100) == [] and rig.mode is Mode.BLENDING_IN
+    assert rig.merge().accepted
+    np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)
+
+
+def test_after_such_a_gap_controllers_that_never_tell_rest_at_the_end_of_what_was_sent():
+    """Nothing speaks against all of it having arrived; it is not gone on from the middle of it."""
+    rig = Rig().moving()
+    rig.held = None
+    end = rig.windows[-1].positions[-1]
+    rig.now_ns += 120 * MS
+    assert rig.tick(count=100) == [] and rig.mode is Mode.BLENDING_IN
+    assert rig.merge().accepted
+    np.testing.assert_array_equal(rig.tick()[0].positions[0], end)
+
+
+def test_a_gap_up_to_the_commit_time_is_gone_on_from():
+    """As before: the plan knows what was sent."""
+    rig = Rig().moving()
+    rig.now_ns += 60 * MS
+    assert len(rig.tick()) == 1 and rig.mode is Mode.REPLAYING
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_of_a_controller_that_may_play_something_else_only_what_it_tells_is_gone_on_from(tells):
+    """A cut between both: nothing is sent; where one tells nothing then, it is a fault."""
+    rig = Rig().moving()
+    rig.held = rig.session.replay.position(rig.now_ns) if tells else None
+    late = Finding("controller_late", Reaction.PAUSE, "no state of it for 0.12 s", tail=True)
+    assert rig.tick(late) == []
+    rig.held = None  # it falls silent, and is heard again after three seconds
+    assert rig.tick(late, count=150) == []
+    assert rig.mode is (Mode.PAUSED if tells else Mode.FAULT)
+    if not tells:
+        return
+    rig.held = HOME + 0.1
+    assert rig.tick(count=40) == []
+    assert rig.mode is Mode.BLENDING_IN and rig.merge().accepted
+    np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gr00t_ros.core.watch_motion import (
+    ControllerLate,
     TrackingError,
     WorkspaceBox,
     controller_silent,
+    joints_late,
     reference_against_plan,
     speed_scaling,
 )
@@ -244,3 +246,52 @@ def test_the_joint_farthest_beyond_what_it_is_allowed_is_named() -> None:
         "fr3_joint2: the controller plays 0.0060, sent was 0.0000 rad, at most 0.0020 apart "
         "allowed; check the network's delay and that nobody else publishes commands"
     )
+
+
+def heard(*stamps_ms: int, commit_ms: int = 100) -> ControllerLate:
+    """A controller whose states were heard as they were stamped."""
+    late = ControllerLate("arm", "/arm/controller_state", commit_ms * MS)
+    for stamp_ms in stamps_ms:
+        late.hear(stamp_ms * MS, stamp_ms * MS)
+    return late
+
+
+def test_a_controller_is_late_beyond_the_commit_time() -> None:
+    """At 50 Hz; nothing may be sent then."""
+    late = heard(*range(0, 200, 20))
+    assert late.finding(280 * MS) is None
+    found = late.finding(281 * MS)
+    assert (found.watch, found.reaction, found.tail) == ("controller_late", Reaction.PAUSE, True)
+    assert "controller of arm: nothing new on /arm/controller_state for 0.10 s" in found.reason
+
+
+@pytest.mark.parametrize("period_ms", [50, 100])
+def test_a_controller_that_tells_slowly_is_not_cut_off(period_ms: int) -> None:
+    """Three of its own periods; a gap in what it told makes it no slower."""
+    late = heard(*range(0, 20 * period_ms, period_ms), 5000, 5000 + period_ms)
+    last_ms = 5000 + period_ms
+    assert late.finding((last_ms + 3 * period_ms) * MS) is None
+    assert late.finding((last_ms + 3 * period_ms + 1) * MS) is not None
+
+
+def test_the_same_state_again_tells_nothing_new() -> None:
+    """A way that repeats an old message is cut as well."""
+    late = heard(*range(0, 200, 20))
+    for at_ms in range(200, 400, 20):
+        late.hear(180 * MS, at_ms * MS)
+    assert late.finding(300 * MS) is not None
+
+
+def test_a_period_that_is_not_known_yet_is_taken_for_a_slow_one() -> None:
+    """And a controller that never told is not late at all."""
+    assert heard(0).finding(200 * MS) is None
+    assert heard(0).finding(201 * MS) is not None
+    assert heard(0, commit_ms=400).finding(400 * MS) is None
+    assert heard().finding(10_000 * MS) is None
+
+
+def test_of_a_controller_that_never_tells_its_joint_states_are_the_sign_of_life() -> None:
+    """A fault: nobody can say which windows it has got."""
+    assert joints_late("arm", 100 * MS, 100 * MS) is None
+    found = joints_late("arm", 101 * MS, 100 * MS)
+    assert (found.reaction, found.tail) == (Reaction.FAULT, True)

@@ -112,3 +112,11 @@ def test_a_released_switch_pauses_at_once() -> None:
     released = watch.finding(2)
     assert never is not None and never == released
     assert released.reason == "dead-man switch is not pressed; press the dead-man switch"
+
+
+def test_an_e_stop_that_nobody_could_hear_was_not_silent():
+    """The process slept: its silence counts from when it listens again."""
+    stop = EStop(required=True)
+    stop.see(False, "~/e_stop", 0)
+    assert stop.finding(1000 * MS) is not None
+    assert stop.finding(1000 * MS, lambda age_ns: age_ns // 4) is None

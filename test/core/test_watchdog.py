@@ -120,3 +120,11 @@ def test_a_position_that_is_no_number_is_named_before_one_that_is_far() -> None:
     """It says most about what is wrong."""
     found = held_position(NAMES, np.array([0.5, np.nan, 0.0]), np.zeros(3), ALLOWED)
     assert found is not None and found.reason.startswith("fr3_joint2: ")
+
+
+def test_what_aged_while_the_process_slept_pauses_and_is_no_fault():
+    """Nobody could hear it; as soon as it ages while somebody listens it is one."""
+    old = ("pose", "/ee_pose", 800, 100, 500)
+    assert stream_age(*old).reaction is Reaction.FAULT
+    assert stream_age(*old, awake_ns=350).reaction is Reaction.PAUSE
+    assert stream_age(*old, awake_ns=501).reaction is Reaction.FAULT

@@ -24,6 +24,8 @@ from std_srvs.srv import SetBool, Trigger
 from fault_matrix.cable import Cable
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.ros import qos
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.sim.bringup import ros_arguments
 from gr00t_ros.srv import SetInstruction
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -57,6 +59,7 @@ class Rig(Stack):
         self.node, self.cable, self.rendered = node, cable, rendered
         self.seen: list[tuple[int, Any]] = []
         self.fault_file = folder / "faults.txt"
+        self.plant_file = folder / "plant.txt"
         self.folder = folder
         self.kept: dict[str, Any] = {}
         self.chunks = collect(node, ActionChunk, "/gr00t_policy/action_chunk", qos.CHUNK)
@@ -79,9 +82,17 @@ class Rig(Stack):
 
     # --- processes -------------------------------------------------------------------------
 
-    def begin(self, seed: int, simulated: bool, policy: dict[str, Any]) -> None:
-        """Start everything, until the arm moves."""
-        remaps = [f"{topic}:=/sim{topic}" for topic in RELAYED]
+    def begin(
+        self, seed: int, simulated: bool, policy: dict[str, Any], network: str = "near"
+    ) -> None:
+        """Start everything, until the arm moves; `network` as of a Group."""
+        outputs = load_embodiment(EMBODIMENT).outputs if network != "near" else ()
+        commands = [output.topic for output in outputs]
+        states = [output.state_topic for output in outputs]
+        relay: dict[str, object] = {"source_prefix": "/sim"}
+        relay |= {"command_topics": commands} if commands else {}
+        relay |= {"controller_state_topics": states} if network == "far" else {}
+        remaps = [f"{topic}:=/sim{topic}" for topic in (*RELAYED, *commands, *states)]
         robot = {
             "seed": seed,
             "record_path": str(self.folder / "record.npz"),
@@ -92,7 +103,7 @@ class Rig(Stack):
         }
         self._simulated = simulated
         self.bringup.start_node("robot", robot, *remaps)
-        self.bringup.start_node("relay", {"source_prefix": "/sim"})
+        self.bringup.start_node("relay", relay)
         self.start_server()
         self._policy = {
             "embodiment": EMBODIMENT,
@@ -131,8 +142,16 @@ class Rig(Stack):
 
     def start_policy(self) -> None:
         """Start the node, and what activates it once."""
-        self.bringup.start_node("policy", self._policy)
+        module = ("-m", "fault_matrix.policy", str(self.plant_file))
+        command = [sys.executable, *module, *ros_arguments(self._policy)]
+        self.bringup.start("policy", ["env", f"PYTHONPATH={TESTS}", *command])
         self.bringup.start_node("autostart", {})
+
+    def plant(self, what: str) -> None:
+        """Have the node's replay thread do what fault_matrix/policy.py knows, "" for none of it."""
+        fresh = self.plant_file.with_suffix(".new")
+        fresh.write_text(what)
+        fresh.replace(self.plant_file)
 
     def answer_with(self, faults: str) -> None:
         """Have the server spoil its answers from now on, "" for none of it."""
@@ -176,7 +195,9 @@ class Rig(Stack):
         """The result of setting one parameter of the node."""
         kind = ParameterType.PARAMETER_INTEGER
         said = ParameterValue(type=kind, integer_value=value if isinstance(value, int) else 0)
-        if isinstance(value, float):
+        if isinstance(value, bool):
+            said = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
+        elif isinstance(value, float):
             said = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
         request = SetParameters.Request(parameters=[Parameter(name=name, value=said)])
         answer = call(self.node, SetParameters, "/gr00t_policy/set_parameters", request)

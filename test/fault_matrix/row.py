@@ -38,6 +38,8 @@ class Fault:
     persists: a reset is refused before the fault is mended. recovery: what it takes after `mend`.
     jumps: the robot itself steps when this is injected and when it is mended, which the limits of
     the plan cannot bound; before, between and after they hold.
+    blind: the way back starts from what is measured, a step by what the arm sags: judged up to the
+    mending.
     doubled: cycles that a controller may play twice (judge.py). over: nothing is left to mend once
     it was injected, and the arm was at rest by then.
     rests: the arm must come to rest, whatever the mode. tail: within the time of a window's tail,
@@ -61,6 +63,7 @@ class Fault:
     persists: bool = False
     recovery: str = ""
     jumps: bool = False
+    blind: bool = False
     doubled: int = 0
     over: bool = False
     rests: bool = False
@@ -110,9 +113,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Faults that share a bring-up. policy: parameters of the node; simulated: on /clock."""
+    """Faults that share a bring-up. policy: parameters of the node; simulated: on /clock.
+
+    network: "near", or "far": commands and controllers' states pass the relay as well; "untold":
+    commands do, and no controller tells its state.
+    """
 
     name: str
     faults: tuple[Fault, ...]
     policy: tuple[tuple[str, object], ...] = BUSY
     simulated: bool = False
+    network: str = "near"

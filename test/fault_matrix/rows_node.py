@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import time
 
@@ -10,18 +11,23 @@ from stack import INSTRUCTION, every_core_busy
 from fault_matrix.observe import (
     Moment,
     Seen,
+    Words,
     endures,
     goes_on,
     new_episode,
     passes,
     rests,
     stands_still,
+    stops,
 )
 from fault_matrix.rig import Rig
-from fault_matrix.row import RESTART, Fault, Group
+from fault_matrix.row import RESTART, Act, Fault, Group
 
 OTHER_INSTRUCTION = "put the green cube on the blue plate"
 STOPPED_S, STARVED_S = 1.5, 3.0  # less than dead_man_s of the short form
+STALLS_S = (0.15, 0.3, 0.47)
+PHASES = 4  # SIGSTOPs at random phases, with a seed each
+STALLED = ("replay thread", "nothing new on", "newest sample", "no chunk left to play")
 WINDOWS_UNDER_WAY = 2
 """That the robot may get before the node hears of its clock (docs/motion.md)."""
 
@@ -31,6 +37,67 @@ def _sleep_node(rig: Rig) -> None:
     rig.wait(lambda: time.monotonic_ns() > stopped_ns + STOPPED_S * 1e9, "1.5 s of sleep")
     rig.wait_for_rest()
     rig.send("policy", signal.SIGCONT)
+
+
+def _stall(stall_s: float) -> Act:
+    """Plant a stall in a tick, once a chunk has come: its window has most to lose."""
+
+    def act(rig: Rig) -> None:
+        chunks = len(rig.chunks)
+        rig.wait(lambda: len(rig.chunks) > chunks, "a chunk")
+        rig.plant(f"between {stall_s}")
+        rig.wait(lambda: not rig.plant_file.exists(), "the stall to be over")
+
+    return act
+
+
+def _stop_at_random(stall_s: float, phases: random.Random) -> Act:
+    """SIGSTOP at a random phase of a tick, just after a chunk."""
+
+    def act(rig: Rig) -> None:
+        chunks = len(rig.chunks)
+        rig.wait(lambda: len(rig.chunks) > chunks, "a chunk")
+        time.sleep(phases.uniform(0.0, 0.022))
+        stopped_ns = rig.send("policy", signal.SIGSTOP)
+        rig.wait(lambda: time.monotonic_ns() > stopped_ns + stall_s * 1e9, f"{stall_s} s of sleep")
+        rig.send("policy", signal.SIGCONT)
+
+    return act
+
+
+def _sleep_loaded(rig: Rig) -> None:
+    """A second of sleep, and no core to spare before, meanwhile and afterwards."""
+    with every_core_busy():
+        stopped_ns = rig.send("policy", signal.SIGSTOP)
+        rig.wait(lambda: time.monotonic_ns() > stopped_ns + 1e9, "1 s of sleep")
+        rig.send("policy", signal.SIGCONT)
+        woken_ns = time.monotonic_ns()
+        rig.wait(lambda: time.monotonic_ns() > woken_ns + 1e9, "1 s of load")
+
+
+def _reset_while_stalled(rig: Rig) -> None:
+    """A fault, then a replay thread that stands: the reset is told to have failed, and has."""
+    assert rig.trigger("/gr00t_policy/estop").success
+    rig.wait(lambda: rig.mode == "fault", "mode fault")
+    rig.plant("hold")
+    for ask in (rig.reset, lambda: rig.instruct(INSTRUCTION)):
+        answer = ask()
+        assert not answer.success and "never will be" in answer.message, answer.message
+    rig.plant("")
+
+
+def _stays_faulted(rig: Rig, moment: Moment, words: Words) -> Seen:
+    """The thread runs again and carries out nothing of what has failed."""
+    seen = stops("fault")(rig, moment, words)
+    mark = len(rig.seen)
+    rig.wait(lambda: len(rig.since(mark)) >= 4, "two seconds of statuses")
+    assert {status.mode for _, status in rig.since(mark)} == {"fault"}
+    return seen
+
+
+def _switch_clock(rig: Rig) -> None:
+    answer = rig.set_parameter("use_sim_time", True)
+    assert not answer.successful and "as at the start" in answer.reason, answer.reason
 
 
 def _starve(rig: Rig) -> None:
@@ -94,8 +161,8 @@ _NODE = (
         "CPU starved",
         "every core busy for 3 s",
         _starve,
-        expect="a pause at most (replay_starvation, stream_age)",
-        words=("replay thread", "newest sample", "no chunk left to play", "no answer for"),
+        expect="a pause at most (replay_starvation, stream_age, controller_late)",
+        words=(*STALLED, "no answer for"),
         observe=endures,
     ),
     Fault(
@@ -119,6 +186,60 @@ _NODE = (
         observe=rests,
         recovery=RESTART,
         tail=True,
+        short=True,
+    ),
+)
+
+
+_STALLS = (
+    *(
+        Fault(
+            f"replay thread stalled for {stall_s} s in a tick",
+            "planted between computing a window and sending it",
+            _stall(stall_s),
+            expect="pause (replay_starvation), the tail meanwhile",
+            words=STALLED[:1],
+            observe=passes("paused"),
+            short=stall_s == 0.3,
+        )
+        for stall_s in STALLS_S
+    ),
+    *(
+        Fault(
+            f"node stopped for 0.3 s, phase {seed}",
+            f"SIGSTOP at a random phase after a chunk (seed {seed}), SIGCONT",
+            _stop_at_random(0.3, random.Random(seed)),
+            expect="a pause at most (replay_starvation), the tail meanwhile",
+            words=STALLED,
+            observe=endures,
+        )
+        for seed in range(PHASES)
+    ),
+    Fault(
+        "node stopped for 1 s under load",
+        "SIGSTOP, SIGCONT, every core busy until a second later",
+        _sleep_loaded,
+        expect="pauses (replay_starvation), no fault",
+        words=(*STALLED, "no answer for"),
+        observe=endures,
+    ),
+    Fault(
+        "reset under a stalled replay thread",
+        "`~/estop`; `~/reset` and `~/set_instruction` while the replay thread stands",
+        _reset_while_stalled,
+        expect="fault (e_stop); what was told to have failed is never carried out",
+        mode="fault",
+        words=("e-stop",),
+        observe=_stays_faulted,
+        short=True,
+    ),
+    Fault(
+        "use_sim_time switched in motion",
+        "parameter use_sim_time: true (refused)",
+        _switch_clock,
+        expect="none",
+        silent=True,
+        observe=goes_on,
         short=True,
     ),
 )
@@ -170,6 +291,61 @@ _CLOCK = (
     ),
 )
 
-ON_STEADY_TIME = (Group("Node and machine", _NODE),)
+
+def _cut(cut_s: float) -> Act:
+    return lambda rig: rig.inject("all", "cut", cut_s)
+
+
+def _heal(rig: Rig) -> None:
+    rig.inject("all", "none")
+
+
+_FAR = tuple(
+    Fault(
+        f"network cut for {cut_s} s",
+        f"relay: `cut` {cut_s} s of commands, states and sensors, then all of it passes again",
+        _cut(cut_s),
+        _heal,
+        expect="pause (controller_late), the tail meanwhile",
+        mode="",
+        words=("allowed",),
+        observe=passes("paused"),
+    )
+    for cut_s in (0.15, 0.3, 0.45)
+)
+_FAR_LONG = tuple(
+    Fault(
+        f"network cut for {cut_s} s",
+        f"relay: `cut` {cut_s} s of commands, states and sensors, then all of it passes again",
+        _cut(cut_s),
+        _heal,
+        expect="fault (controller_silent, stream_age), the tail meanwhile",
+        mode="fault",
+        words=("allowed",),
+    )
+    for cut_s in (1.0, 2.0)
+)
+_UNTOLD = tuple(
+    Fault(
+        f"network cut for {cut_s} s, of controllers that never tell",
+        f"relay: `cut` {cut_s} s of commands and sensors, then all of it passes again",
+        _cut(cut_s),
+        _heal,
+        expect="fault (controller_late), the tail meanwhile",
+        mode="fault",
+        words=("allowed",),
+        blind=True,
+    )
+    for cut_s in (0.3, 1.0)
+)
+# As it is by default: joint states that are silent are the sign that the way is cut.
+_QUICK = (("max_camera_age_s", 1.0),)
+
+ON_STEADY_TIME = (
+    Group("Node and machine", _NODE),
+    Group("Stalls", _STALLS),
+    Group("Network between node and controllers", (*_FAR, *_FAR_LONG), _QUICK, network="far"),
+    Group("The same, controllers that never tell", _UNTOLD, _QUICK, network="untold"),
+)
 ON_SIMULATED_TIME = (Group("Simulated clock", _CLOCK, simulated=True),)
 GROUPS = (*ON_STEADY_TIME, *ON_SIMULATED_TIME)

@@ -68,7 +68,7 @@ def stack_of(group: Group, rendered: bool, seed: int, folder: Path) -> Iterator[
     with own_domain() as domain, spinning_node(domain) as node, Cable() as cable:
         rig = Rig(node, folder, cable, rendered)
         try:
-            rig.begin(seed, group.simulated, dict(group.policy))
+            rig.begin(seed, group.simulated, dict(group.policy), group.network)
             yield rig
         finally:
             rig.end()
@@ -156,6 +156,8 @@ def judged(outcome: Outcome, record: Record) -> Outcome:
 def spans(outcome: Outcome) -> list[Span]:
     """What of the record has to be lawful: all of it, but for where the robot itself stepped."""
     begin, end = outcome.began_ns - BEFORE_NS, outcome.ended_ns
+    if outcome.fault.blind:
+        end = outcome.mended_ns or end
     if not outcome.fault.jumps:
         return [(begin, end)]
     # A robot that is late writes what it does now into the rows of a little before.

@@ -73,6 +73,7 @@ class Rig:
         for _ in range(count):
             self.now_ns += TICK_NS
             self.session.tick(self.now_ns, (), HOME)
+            self.session.keep()
         return self
 
 

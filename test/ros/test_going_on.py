@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from gr00t_ros.core.awake import Awake
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.mode import Mode
@@ -40,12 +41,16 @@ class Topics:
 
     def __init__(self, tells):
         self.tells, self.held, self.measured = set(tells), HOME, HOME
+        self.awake = Awake(TICK_NS)
 
     def controller(self, output):
         if output not in self.tells:
             return None
         reading = JointReading(EMBODIMENT.joint_names, self.held)
         return self._now(ControllerReading(reading, reading, 1.0))
+
+    def pull_robot(self):
+        """Nothing waits."""
 
     def joints(self):
         return (self._now(JointReading(EMBODIMENT.joint_names, self.measured)),)
@@ -91,6 +96,7 @@ class Node:
             self.now_ns += TICK_NS
             found = (*findings, *self.watches.findings(self.now_ns, self.session.mode))
             window = self.session.tick(self.now_ns, found, self.watches.held())
+            self.session.keep()
             self.windows += [] if window is None else [window]
         return self
 

@@ -1,7 +1,7 @@
 """The node's parameters through their services, one at a time as rqt does."""
 
 import pytest
-from ros_fixtures import call
+from ros_fixtures import call, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -12,6 +12,7 @@ from rcl_interfaces.srv import (  # noqa: E402
     GetParameters,
     ListParameters,
     SetParameters,
+    SetParametersAtomically,
 )
 from rclpy.parameter import Parameter  # noqa: E402
 
@@ -130,3 +131,22 @@ def tune_while_active(rig, name, row):
 
 def _tightened(status):
     return status.streams and status.streams[0].max_age_s < 0.2
+
+
+@NEEDS_ROBOT
+def test_use_sim_time_cannot_be_switched_under_a_plan(rig):
+    """Refused however it is set, from configure to cleanup; windows have stamps of now."""
+    rig.start_moving()
+    change = Parameter("use_sim_time", value=True).to_parameter_msg()
+    accepted, reason = put(rig, "use_sim_time", True)
+    assert not accepted and "use_sim_time: got True, expected False as at the start" in reason
+    request = SetParametersAtomically.Request(parameters=[change])
+    service = f"{NODE}/set_parameters_atomically"
+    result = call(rig.node, SetParametersAtomically, service, request).result
+    assert not result.successful and "expected False" in result.reason
+    assert put(rig, "use_sim_time", False) == (True, "")
+    count = len(rig.arm)
+    wait_until(lambda: len(rig.arm) >= count + 10, "further windows")
+    assert all(window.header.stamp.sec > 1_000_000_000 for window in list(rig.arm))
+    assert rig.change("deactivate") and rig.change("cleanup")
+    assert put(rig, "use_sim_time", True)[0] and put(rig, "use_sim_time", False)[0]

@@ -10,6 +10,9 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from node_robot import NEEDS_ROBOT  # noqa: E402
 
+from gr00t_ros.core.errors import PlanError, StalledError  # noqa: E402
+from gr00t_ros.ros.operator import why_not  # noqa: E402
+
 PATIENT = {"camera_fault_age_s": 60.0, "joint_fault_age_s": 60.0, "controller_silence_s": 60.0}
 
 
@@ -73,3 +76,15 @@ def test_an_unconfigured_node_keeps_an_e_stop_and_refuses_the_rest(rig):
     rig.wait_for_reason("not configured")
     assert rig.change("configure")
     rig.wait_for_mode("waiting")
+
+
+def test_a_service_answers_whatever_its_action_raises():
+    """A callback that raises would leave its caller without an answer."""
+
+    def fails(error):
+        raise error
+
+    assert why_not(lambda: None) == ""
+    assert why_not(lambda: fails(PlanError("plan: no"))) == "plan: no"
+    assert why_not(lambda: fails(KeyError("x"))) == "internal error: KeyError: 'x'"
+    assert "hardware e-stop" in why_not(lambda: fails(StalledError("it stands", begun=False)))

@@ -6,14 +6,18 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from ros_fixtures import wait_until
 from std_msgs.msg import String
 
 from gr00t_ros.core.command import CommandOutput
+from gr00t_ros.core.errors import StampError
 from gr00t_ros.core.gripper import GripperGoals
 from gr00t_ros.core.output_types import COMMAND_STREAMER, OUTPUT_TYPES
+from gr00t_ros.core.replay import Window
 from gr00t_ros.ros.command_types import COMMAND_TYPES
 from gr00t_ros.ros.outputs import Outputs, action_servers
 from gr00t_ros.ros.readiness import server_problems
@@ -65,3 +69,39 @@ def test_every_output_type_is_in_the_documentation():
     text = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert not [name for name in OUTPUT_TYPES if not any(f"`{name}`" in row for row in rows)]
+
+
+@pytest.mark.parametrize("stamp_ns", [0, -5_000_000_000])
+def test_a_stamp_that_is_not_positive_is_never_sent(stamp_ns):
+    """0 means "now" to a controller, a negative one is thrown by rclcpp in its callback."""
+    robot, sent = load_embodiment("franka_droid"), []
+    publisher = SimpleNamespace(topic_name="/arm", publish=sent.append)
+    outputs = Outputs(SimpleNamespace(create_lifecycle_publisher=lambda *_: publisher), robot)
+    rows = np.zeros((2, len(robot.joint_names)))
+    window = Window(1_000, np.array([0, 20_000_000]), rows, rows, rows)
+    with pytest.raises(StampError, match="got .* s, expected one after 0"):
+        outputs.publish(window, stamp_ns - 1_000)
+    assert sent == []
+    left = outputs.publish(window, 0)
+    assert len(sent) == 2 and left.joints.all()
+
+
+def test_what_is_late_is_kept_back_and_told():
+    """Asked before each output, with the time up to which its message is what it has already."""
+    robot, sent, asked = load_embodiment("franka_droid"), [], []
+
+    def in_time(same_until_ns):
+        asked.append(same_until_ns)
+        return len(asked) == 1
+
+    node = SimpleNamespace(
+        create_lifecycle_publisher=lambda _type, topic, _qos: SimpleNamespace(
+            topic_name=topic, publish=lambda message: sent.append(topic)
+        )
+    )
+    rows = np.zeros((2, len(robot.joint_names)))
+    times_ns = np.array([0, 20_000_000])
+    window = Window(1_000, times_ns, rows, rows, rows, same_until_ns=7)
+    left = Outputs(node, robot).publish(window, 0, in_time=in_time)
+    assert asked == [7, 7] and sent == ["/fr3_arm_controller/joint_trajectory"]
+    assert left.joints.tolist() == [True] * 7 + [False]

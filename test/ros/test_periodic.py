@@ -28,17 +28,37 @@ def test_calls_until_it_is_stopped():
 
 
 def test_goes_on_after_a_call_that_raises_and_says_it_once():
-    """The same text is not repeated at 200 Hz."""
+    """The same text is not repeated at 200 Hz, nor one of which only the numbers differ."""
+    calls, said, told = [], [], []
+
+    def call():
+        calls.append(1)
+        raise ValueError(f"broken at {len(calls)}")
+
+    thread = PeriodicThread("test", MS, 0, call, said.append, told.append)
+    thread.start()
+    wait_until(lambda: len(calls) >= 5, "five calls")
+    thread.stop()
+    assert len(said) == 1 and "ValueError: broken at 1\n" in said[0] and "in call" in said[0]
+    assert [str(error) for error in told] == [f"broken at {k + 1}" for k in range(len(calls))]
+
+
+def test_errors_that_take_turns_are_not_told_each_time():
+    """One trace a second at most, and what is done after a crash may raise as well."""
     calls, said = [], []
 
     def call():
         calls.append(1)
-        raise ValueError("broken")
+        raise (ValueError if len(calls) % 2 else KeyError)("broken")
 
-    thread = started(call, said.append)
-    wait_until(lambda: len(calls) >= 5, "five calls")
+    def after(_error):
+        raise RuntimeError("so is what comes after it")
+
+    thread = PeriodicThread("test", MS, 0, call, said.append, after)
+    thread.start()
+    wait_until(lambda: len(calls) >= 100, "a hundred calls")
     thread.stop()
-    assert said == ["ValueError: broken"]
+    assert len(said) < 10
 
 
 def test_a_long_call_costs_deadlines_that_are_counted_and_not_made_up_for():

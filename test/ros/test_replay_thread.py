@@ -1,6 +1,12 @@
-"""The replay thread: windows leave when they were made for, calls are answered, crashes fault."""
+"""The replay thread with the real session and outputs: whatever stalls, what is sent is lawful.
 
+Controllers are the sampler, played after the run at 1 kHz with each message at the instant at which
+it was published.
+"""
+
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,171 +15,335 @@ from ros_fixtures import wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from gr00t_ros.core.chunk import ActionChunk  # noqa: E402
+from gr00t_ros.core.errors import StalledError  # noqa: E402
 from gr00t_ros.core.mode import Mode  # noqa: E402
-from gr00t_ros.core.session import Counts  # noqa: E402
-from gr00t_ros.core.watchdog import Finding, Reaction  # noqa: E402
+from gr00t_ros.core.replay import Replay, ReplaySettings  # noqa: E402
+from gr00t_ros.core.sampler import JtcSampler  # noqa: E402
+from gr00t_ros.core.session import Session  # noqa: E402
+from gr00t_ros.core.session_settings import SessionSettings  # noqa: E402
+from gr00t_ros.ros.outputs import Outputs  # noqa: E402
 from gr00t_ros.ros.replay_thread import ReplayThread  # noqa: E402
+from gr00t_ros.ros.trajectory import parse_trajectory  # noqa: E402
+from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
 
 MS = 1_000_000
+ROBOT = load_embodiment("franka_droid")
+HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.2])
+MOST_RAD_S2, MOST_RAD_S3 = 6.2, 420.0  # of the arm; limits.md's 6 and 400 and what clocks add
 
 
-class Session:
-    """An active session that makes a window of each tick: the plan time that it was told."""
+class Publisher:
+    """Takes the messages of one output."""
+
+    def __init__(self, rig, topic):
+        self.topic_name, self._rig = topic, rig
+
+    def publish(self, message):
+        """Note it with its time, then do what the test has planted."""
+        self._rig.publishing(self.topic_name)
+        self._rig.sent.append((self.topic_name, time.monotonic_ns(), message))
+        self._rig.published(self.topic_name)
+
+
+class Rig:
+    """A session whose policy leads the joints to and fro; the parts around it can be broken."""
+
+    simulated = tells = turns = False
+    merged = 0
 
     def __init__(self):
-        self.active, self.mode, self.reason, self.episode = True, Mode.REPLAYING, "", 1
-        self.counts, self.broken = Counts(), ""
-        self.commands = None
-        self.replay = SimpleNamespace(
-            at_rest=lambda now_ns: False,
-            command_window=lambda now_ns: self.commands,
-            pose_windows=lambda now_ns: {},
+        self.sent, self.said, self.lost = [], [], set()
+        self.publishing = self.published = lambda topic: None
+        self.between = self.watching = lambda: None
+        node = SimpleNamespace(
+            create_lifecycle_publisher=lambda _type, topic, _qos: Publisher(self, topic)
         )
-        self.faults = []
+        replay = Replay(ROBOT.limits, ReplaySettings(), ROBOT.workspace, ROBOT.command_limits)
+        self.session = Session(replay, SessionSettings())
+        self.thread = ReplayThread(
+            self.session, self, Outputs(node, ROBOT), self, 20 * MS, 0, self.said.append
+        )
 
-    def tick(self, now_ns, findings, held):
-        """What it was told, or what is broken."""
-        if self.broken:
-            raise ValueError(self.broken)
-        return now_ns
-
-    def query_due(self, now_ns):
-        """Never."""
-        return False
-
-    def fault(self, now_ns, reason):
-        """Latches it."""
-        self.faults.append(reason)
-        self.mode = Mode.FAULT
-
-
-class Clock:
-    """Steady time, or a simulated time that stands still."""
-
-    def __init__(self, simulated=False):
-        self.simulated = simulated
+    # --- the thread's clock -----------------------------------------------------------------
 
     def now_ns(self):
         """Plan time."""
-        return 5 * MS if self.simulated else time.monotonic_ns()
+        return time.monotonic_ns()
 
     def offset_ns(self):
-        """Both clocks are one."""
+        """Both clocks are one; asked for between computing a window and sending it."""
+        self.between()
         return 0
 
+    # --- the thread's surroundings ----------------------------------------------------------
 
-class Windows(list):
-    """Pairs of the plan time that a window was made for and the time at which it left."""
+    def findings(self, now_ns, mode):
+        """None, unless the test plants something."""
+        return self.watching() or ()
 
-    def __init__(self):
-        super().__init__()
-        self.commands = []
+    def held(self):
+        """What the controllers play of the last message that came, where they tell."""
+        return np.concatenate([self._played(o) for o in ROBOT.outputs]) if self.tells else None
 
-    def publish(self, window, offset_ns, commands=None, poses=None):
-        """Note it."""
-        if commands is not None:
-            self.commands.append((window, commands))
-        else:
-            self.append((window, time.monotonic_ns()))
+    def _played(self, output):
+        """One controller's reference now: that of the last window that it has received."""
+        received = [
+            (at_ns, message)
+            for number, (topic, at_ns, message) in enumerate(self.sent)
+            if topic == output.topic and number not in self.lost
+        ]
+        home = HOME[:7] if output is ROBOT.outputs[0] else HOME[7:]
+        jtc = JtcSampler(len(output.names))
+        jtc.hold(home)
+        if received:
+            at_ns, message = received[-1]
+            jtc.accept(parse_trajectory(message, output.names, 0), at_ns, home)
+        return jtc.sample(time.monotonic_ns())[0]
 
+    def ask(self, episode):
+        """A chunk from where the plan is, to one side or the other."""
 
-AROUND = SimpleNamespace(findings=lambda now_ns, mode: (), held=lambda: np.zeros(1))
+        def merge(session, now_ns):
+            session.merge(self._chunk(now_ns), now_ns, None)
+            self.merged += 1
+
+        self.thread.post(merge)
+        return True
+
+    def _chunk(self, now_ns):
+        """All joints 0.25 rad from home in a second and a half, then back; or with each chunk."""
+        other = self.merged % 2 if self.turns else now_ns // (1500 * MS) % 2
+        side = 0.25 if other else -0.25
+        at = self.session.replay.position(now_ns)
+        way = np.minimum(np.arange(24) / 20, 1.0)[:, None]
+        rows = at + (HOME + side - at) * way
+        return ActionChunk(0, self.session.episode, now_ns, 60 * MS, rows, {})
+
+    # --- what a test does and sees ----------------------------------------------------------
+
+    def start(self):
+        """Begin to move."""
+        self.session.set_ready(True, "")
+        self.session.activate(time.monotonic_ns(), HOME)
+        self.thread.start()
+        self.wait_for_motion()
+
+    def wait_for_motion(self):
+        """Until the plan moves at 0.1 rad/s."""
+
+        def fast(session, now_ns):
+            return bool(np.abs(session.replay.velocity(now_ns)[:7]).max() > 0.1)
+
+        def moves():
+            return self.thread.snapshot.mode is Mode.REPLAYING and self.thread.call(fast)
+
+        try:
+            wait_until(moves, "motion")
+        except pytest.fail.Exception as failure:
+            told = self.thread.snapshot
+            pytest.fail(f"{failure}: {told.mode.value}, {told.reason}, {told.counts}, {self.said}")
+
+    def windows_go_on(self, count=10):
+        """Wait for more windows."""
+        before = len(self.sent)
+        wait_until(lambda: len(self.sent) >= before + 2 * count, "further windows")
+
+    def assert_lawful(self):
+        """Both controllers, each millisecond from the first message to 0.9 s after the last."""
+        self.thread.stop()
+        end_ns = self.sent[-1][1] + 900 * MS
+        for output, home in zip(ROBOT.outputs, (HOME[:7], HOME[7:]), strict=True):
+            jtc = JtcSampler(len(output.names))
+            jtc.hold(home)
+            waiting = [
+                (at_ns, parse_trajectory(message, output.names, 0))
+                for number, (topic, at_ns, message) in enumerate(self.sent)
+                if topic == output.topic and number not in self.lost
+            ]
+            begin_ns, position = waiting[0][0] - waiting[0][0] % MS, [home] * 3
+            for now_ns in range(begin_ns, end_ns, MS):
+                while waiting and waiting[0][0] <= now_ns:
+                    reason = jtc.accept(waiting.pop(0)[1], now_ns, position[-1])
+                    assert reason is None
+                position.append(jtc.sample(now_ns)[0])
+            limits = ROBOT.limits
+            names = [limits.names.index(name) for name in output.names]
+            slack = MOST_RAD_S2 / 6.0, MOST_RAD_S3 / 400.0
+            for order, limit in ((2, limits.acceleration), (3, limits.jerk)):
+                most = np.abs(np.diff(np.array(position), n=order, axis=0)).max(axis=0) * 1e3**order
+                assert (most <= limit[names] * slack[order - 2]).all(), (output.name, order, most)
 
 
 @pytest.fixture
-def started():
-    """Make running threads, each with its windows and what it logged; stopped afterwards."""
-    threads = []
-
-    def start(session, clock):
-        windows, said = Windows(), []
-        thread = ReplayThread(session, clock, windows, AROUND, 5 * MS, 0, said.append)
-        threads.append(thread)
-        thread.start()
-        return thread, windows, said
-
-    yield start
-    for thread in threads:
-        thread.stop()
+def rig():
+    """A rig whose thread has ended afterwards."""
+    made = Rig()
+    yield made
+    made.thread.stop()
 
 
-def test_a_window_leaves_at_the_plan_time_it_was_made_for_and_not_before(started):
-    """However long it took to compute; their plan times rise."""
-    _, windows, _ = started(Session(), Clock())
-    wait_until(lambda: len(windows) >= 20, "windows")
-    made_for, left = np.array(windows[:20]).T
-    assert (left >= made_for - 100_000).all()  # two readings of one clock
-    assert (np.diff(made_for) > 0).all()
+def once(stall_s, count=1):
+    """Something that sleeps at its first `count` calls."""
+    left = [count]
+
+    def sleep(*_arguments):
+        if left[0]:
+            left[0] -= 1
+            time.sleep(stall_s)
+
+    return sleep
 
 
-def test_on_simulated_time_nothing_is_foretold(started):
-    """The clock stands: so does what windows are made for."""
-    _, windows, _ = started(Session(), Clock(simulated=True))
-    wait_until(lambda: len(windows) >= 5, "windows")
-    assert {window for window, _ in windows} == {5 * MS}
+def test_a_session_moves_both_outputs_inside_their_limits(rig):
+    """Each window leaves for both, and not before the time for which it was made."""
+    rig.start()
+    rig.windows_go_on(50)
+    rig.assert_lawful()
+    arm, gripper = ([m for topic, _, m in rig.sent if topic == one.topic] for one in ROBOT.outputs)
+    assert abs(len(arm) - len(gripper)) <= 1
+    assert rig.session.counts.windows == len(arm)
 
 
-def test_calls_are_made_by_the_thread_with_the_ticks_own_time(started):
+@pytest.mark.parametrize("stall_s", [0.03, 0.06, 0.1, 0.15, 0.3, 0.47, 1.0])
+def test_a_stall_between_computing_and_sending_sends_no_stale_window(rig, stall_s):
+    """What did not leave is no part of the plan; a long one pauses, and goes on by itself."""
+    rig.start()
+    for _ in range(4):
+        rig.between = once(stall_s)
+        rig.windows_go_on()
+        rig.wait_for_motion()
+    assert rig.thread.withheld >= (8 if stall_s > 0.06 else 0)
+    rig.assert_lawful()
+
+
+@pytest.mark.parametrize("stall_s", [0.06, 0.15, 0.3])
+def test_a_stall_between_two_outputs_keeps_each_lawful(rig, stall_s):
+    """The arm's window has left, the gripper's has not: each goes on from its own."""
+    rig.start()
+    for _ in range(4):
+        sleep = once(stall_s)
+        rig.published = lambda topic, sleep=sleep: topic == ROBOT.outputs[0].topic and sleep()
+        rig.windows_go_on()
+        rig.wait_for_motion()
+    rig.assert_lawful()
+
+
+@pytest.mark.parametrize("stall_s", [0.13, 0.3])
+def test_a_stall_after_a_lost_window_is_lawful(rig, stall_s):
+    """The node cannot know of the loss: it goes on from what the controller holds in the end."""
+    rig.tells = rig.turns = True
+    rig.start()
+    for _ in range(4):
+        sleep, arm, merged = once(stall_s), ROBOT.outputs[0].topic, rig.merged
+
+        def lose(topic, sleep=sleep, arm=arm, merged=merged):
+            if topic == arm and rig.merged > merged and rig.watching is not sleep:
+                rig.lost.add(len(rig.sent) - 1)
+                rig.watching = sleep
+
+        rig.published = lose
+        wait_until(lambda sleep=sleep: rig.watching is sleep, "a lost window of a new chunk")
+        rig.published = lambda topic: None
+        rig.windows_go_on()
+        rig.wait_for_motion()
+    assert len(rig.lost) == 4
+    rig.assert_lawful()
+
+
+@pytest.mark.parametrize("output", [0, 1])
+@pytest.mark.parametrize("left", [False, True])
+def test_a_message_of_which_nobody_knows_whether_it_left_ends_the_plan(rig, output, left):
+    """The middleware raises before or after it has sent: the tail plays, and a fault."""
+    rig.start()
+
+    def broken(topic):
+        if topic == ROBOT.outputs[output].topic:
+            raise RuntimeError("the context is invalid")
+
+    if left:
+        rig.published = broken
+    else:
+        rig.publishing = broken
+    wait_until(lambda: rig.thread.snapshot.mode is Mode.FAULT, "the fault")
+    assert "the context is invalid" in rig.thread.snapshot.reason
+    rig.publishing = rig.published = lambda topic: None
+    rig.assert_lawful()
+
+
+def test_a_tick_that_raises_is_told_once_faults_and_is_reset_when_the_cause_is_gone(rig):
+    """Status follows, numbers that change make no new trace, and the arm is stopped lawfully."""
+    rig.start()
+    count = [0]
+
+    def broken():
+        count[0] += 1
+        raise ValueError(f"no lawful motion at {count[0]}")
+
+    rig.watching = broken
+    wait_until(lambda: rig.thread.snapshot.mode is Mode.FAULT, "the fault")
+    assert rig.thread.snapshot.at_rest
+    assert "internal error: ValueError: no lawful motion" in rig.thread.snapshot.reason
+    wait_until(lambda: count[0] > 100, "a hundred ticks that raise")
+    assert len(rig.said) == 1 and "ValueError: no lawful motion" in rig.said[0]
+    rig.watching = lambda: None
+    assert rig.thread.call(lambda session, now_ns: session.reset(now_ns, None, ())) == ""
+    rig.wait_for_motion()
+    rig.assert_lawful()
+
+
+def test_what_was_told_to_have_failed_is_never_carried_out(rig):
+    """A thread that is stalled at the time of a call, and goes on afterwards."""
+    rig.start()
+    stalled, go_on = threading.Event(), threading.Event()
+
+    def stall():
+        stalled.set()
+        go_on.wait(20.0)
+
+    rig.watching = stall
+    assert stalled.wait(10.0)
+    done = []
+    with pytest.raises(StalledError, match="not carried out, and never will be") as failure:
+        rig.thread.call(lambda session, now_ns: done.append("pause"))
+    assert not failure.value.begun
+    with pytest.raises(StalledError, match="carried out once it does"):
+        rig.thread.call(lambda session, now_ns: done.append("estop"), stops=True)
+    rig.watching = lambda: None
+    go_on.set()
+    rig.thread.call(lambda session, now_ns: done.append("next"))
+    assert done == ["estop", "next"]
+
+
+def test_what_has_begun_is_waited_for(rig):
+    """It takes longer than a call that has not begun may wait."""
+    rig.start()
+    with ThreadPoolExecutor() as pool:
+        begun = threading.Event()
+
+        def slow(session, now_ns):
+            begun.set()
+            time.sleep(1.2)
+            return "done"
+
+        answer = pool.submit(rig.thread.call, slow)
+        assert begun.wait(10.0) and answer.result(20.0) == "done"
+
+
+def test_calls_are_made_by_the_thread_with_the_session(rig):
     """What they return comes back, what they raise is raised, and the thread lives on."""
-    session = Session()
-    thread, windows, _ = started(session, Clock())
-    assert thread.call(lambda session, now_ns: (session, now_ns))[0] is session
+    rig.start()
+    assert rig.thread.call(lambda session, now_ns: session) is rig.session
     with pytest.raises(KeyError, match="mine"):
-        thread.call(lambda session, now_ns: {}["mine"])
-    count = len(windows)
-    wait_until(lambda: len(windows) > count, "a further window")
-    assert thread.snapshot.mode is Mode.REPLAYING
-    assert thread.latencies.summary("replay_jitter").count > 0
+        rig.thread.call(lambda session, now_ns: {}["mine"])
+    rig.windows_go_on()
+    assert rig.thread.latencies.summary("replay_jitter").count > 0
 
 
-def test_a_tick_that_raises_sends_nothing_and_faults_once(started):
-    """The controllers play the tail; the text is logged once."""
-    session = Session()
-    thread, windows, said = started(session, Clock())
-    wait_until(lambda: windows, "a window")
-    session.broken = "no lawful motion"
-    wait_until(lambda: session.faults, "the fault")
-    count = len(windows)
-    assert thread.call(lambda session, now_ns: session.faults) == [
-        "internal error: ValueError: no lawful motion"
-    ]
-    assert len(windows) == count
-    assert len(said) == 1 and "no lawful motion" in said[0]
-
-
-def test_after_a_tick_that_raised_a_base_is_told_what_the_fault_made_of_it(started):
-    """Joints have a tail; what has none gets its zero although no window can be made."""
-    session = Session()
-    _, windows, _ = started(session, Clock())
-    wait_until(lambda: windows, "a window")
-    session.commands, session.broken = "zero", "no lawful motion"
-    wait_until(lambda: (None, "zero") in windows.commands, "the zero")
-
-
-def test_a_process_that_slept_in_the_middle_of_a_tick_says_so_first():
-    """Its inputs aged meanwhile: that is no fault, and not what an operator has to look for."""
-    told, old = [], Finding("stream_age", Reaction.FAULT, "camera is 2 s old")
-
-    def asleep(now_ns, mode):
-        time.sleep(0.03)
-        return (old,)
-
-    session = Session()
-    session.tick = lambda now_ns, findings, held: told.extend(findings)
-    around = SimpleNamespace(findings=asleep, held=lambda: np.zeros(1))
-    thread = ReplayThread(session, Clock(), Windows(), around, 5 * MS, 0, told.append)
-    thread._tick_safely()
-    assert [(f.watch, f.reaction) for f in told] == [
-        ("replay_starvation", Reaction.PAUSE),
-        ("stream_age", Reaction.PAUSE),
-    ]
-
-
-def test_after_stop_nothing_is_published(started):
+def test_after_stop_nothing_is_published(rig):
     """The caller may destroy the publishers."""
-    thread, windows, _ = started(Session(), Clock())
-    wait_until(lambda: windows, "a window")
-    thread.stop()
-    count = len(windows)
-    time.sleep(0.02)
-    assert len(windows) == count
+    rig.start()
+    rig.thread.stop()
+    count = len(rig.sent)
+    time.sleep(0.05)
+    assert len(rig.sent) == count

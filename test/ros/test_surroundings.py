@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from gr00t_ros.core.awake import Awake
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.core.state import JointReading
@@ -110,3 +111,19 @@ def test_nothing_goes_on_from_our_own_plan_where_a_controller_that_has_told_is_l
     assert one.held_or(POSITION) is not None
     one._inputs._controllers = "gripper"
     assert one.held_or(POSITION) is None
+
+
+def test_of_an_age_only_what_both_threads_were_awake_counts():
+    """The replay thread slept, then the executor: neither heard anything meanwhile."""
+    now_ns = time.monotonic_ns()
+    replay, executor = Awake(60_000_000), Awake(60_000_000)
+    for thread, times_s in ((replay, (-2.0, -1.2, 0.0)), (executor, (-2.0, -0.9, 0.0))):
+        for at_s in times_s:
+            thread.ran(now_ns + int(at_s * 1e9))
+            if at_s == times_s[1]:  # then it runs again, without a gap
+                for step in range(1, int(-at_s * 50) + 1):
+                    thread.ran(now_ns + int(at_s * 1e9) + step * 20_000_000)
+    inputs = SimpleNamespace(awake=executor)
+    around = Surroundings(inputs, None, EMBODIMENT, None, None, replay)
+    assert around.awake_ns(1_500_000_000) / 1e9 == pytest.approx(0.9, abs=0.03)
+    assert around.awake_ns(500_000_000) / 1e9 == pytest.approx(0.5, abs=0.03)

@@ -12,7 +12,10 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from sensor_msgs.msg import Image, JointState  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
+from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.sim.controller import ControllerState  # noqa: E402
 from gr00t_ros.sim.qos import SENSOR_OUT  # noqa: E402
 from gr00t_ros.srv import InjectFault  # noqa: E402
 
@@ -138,3 +141,40 @@ def test_an_idle_relay_ends_on_sigterm(processes: Any, ros_node: Any) -> None:
     wait_for_discovery(client.service_is_ready, "the relay")
     relay.signal(signal.SIGTERM)
     assert relay.wait() == 0
+
+
+def test_a_cut_loses_everything_for_its_time_and_heals_by_itself(
+    processes: Any, ros_node: Any
+) -> None:
+    """Commands to the robot and states from it, which pass where they are listed."""
+    command, state = "/arm/joint_trajectory", "/arm/controller_state"
+    lists = (f"command_topics:=['{command}']", f"controller_state_topics:=['{state}']")
+    options = [word for one in lists for word in ("-p", one)]
+    processes.start("-m", "gr00t_ros.sim.relay", "--ros-args", *options, name="relay")
+    ways = {
+        command: (JointTrajectory, command, f"/sim{command}"),
+        state: (ControllerState, f"/sim{state}", state),
+    }
+    out = {t: ros_node.create_publisher(k, a, qos.COMMAND) for t, (k, a, _) in ways.items()}
+    seen = {t: collect(ros_node, k, b, qos.COMMAND) for t, (k, _, b) in ways.items()}
+    stamp = 0
+
+    def send() -> int:
+        nonlocal stamp
+        stamp += 1
+        for topic, (kind, _, _) in ways.items():
+            message = kind()
+            message.header.stamp.sec = stamp
+            out[topic].publish(message)
+        return stamp
+
+    def arrived(number: int) -> bool:
+        return all(any(m.header.stamp.sec == number for m in list(s)) for s in seen.values())
+
+    wait_until(lambda: arrived(send() - 1), "both ways")
+    request = InjectFault.Request(stream="all", fault="cut", value=1.0)
+    answer = call(ros_node, InjectFault, "/gr00t_sim_relay/inject_fault", request)
+    assert answer.success and command in answer.message and state in answer.message
+    lost = send()
+    wait_until(lambda: arrived(send() - 1), "the way to be whole again")
+    assert not any(m.header.stamp.sec == lost for s in seen.values() for m in list(s))

@@ -1,0 +1,50 @@
+"""The policy node with stalls planted in its replay thread, as the file of --plant-file says.
+
+`between S`: the next tick sleeps S seconds between computing its window and sending it. `hold`: the
+thread stands at the start of its ticks for as long as the file says so.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+from gr00t_ros.ros import node
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.replay_thread import ReplayThread
+
+POLL_S = 0.005
+
+
+def plant(file: Path) -> None:
+    """Have this process do what `file` says from now on."""
+    offset_ns, drain = PlanClock.offset_ns, ReplayThread._drain
+
+    def said(word: str) -> list[str]:
+        words = file.read_text().split() if file.exists() else []
+        return words[1:] or [word] if words[:1] == [word] else []
+
+    def stalled_offset_ns(clock: PlanClock) -> int:
+        found = offset_ns(clock)
+        in_tick = threading.current_thread().name == "gr00t_replay"
+        if in_tick and sys._getframe(1).f_code.co_name == "_tick" and (stall := said("between")):
+            file.unlink()
+            time.sleep(float(stall[0]))
+        return found
+
+    def held_drain(thread: ReplayThread, now_ns: int) -> None:
+        while said("hold"):
+            time.sleep(POLL_S)
+        drain(thread, now_ns)
+
+    PlanClock.offset_ns, ReplayThread._drain = (  # type: ignore[method-assign]
+        stalled_offset_ns,
+        held_drain,
+    )
+
+
+if __name__ == "__main__":
+    plant(Path(sys.argv[1]))
+    sys.exit(node.main([sys.argv[0], *sys.argv[2:]]))
