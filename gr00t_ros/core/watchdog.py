@@ -31,23 +31,31 @@ class Finding:
 
 
 def stream_age(
-    stream: str, topic: str, age_ns: int | None, pause_ns: int, fault_ns: int | None
+    stream: str,
+    topic: str,
+    age_ns: int | None,
+    pause_ns: int,
+    fault_ns: int | None,
+    why: str = "",
 ) -> Finding | None:
-    """Watch the age of a stream's newest sample; None is a stream that never came.
+    """Watch the age of a stream's newest usable sample; None is a stream that never had one.
 
-    A stream without `fault_ns` never faults, however old it gets.
+    A stream without `fault_ns` never faults, however old it gets. `why` is the cause and what to
+    do, where they are known.
     """
     if age_ns is not None and age_ns <= pause_ns:
         return None
-    if age_ns is None:
-        text = f"{stream}: nothing received on {topic}; is its publisher running?"
-        return Finding("stream_age", Reaction.PAUSE, text)
-    late = fault_ns is not None and age_ns > fault_ns
-    text = (
-        f"{stream}: newest sample on {topic} is {age_ns / 1e9:.2f} s old, "
-        f"at most {pause_ns / 1e9:.2f} s allowed; check the driver and the network"
+    late = age_ns is not None and fault_ns is not None and age_ns > fault_ns
+    seen = (
+        f"nothing usable on {topic} yet"
+        if age_ns is None
+        else f"newest usable sample on {topic} is {age_ns / 1e9:.2f} s old, at most "
+        f"{pause_ns / 1e9:.2f} s allowed"
     )
-    return Finding("stream_age", Reaction.FAULT if late else Reaction.PAUSE, text)
+    cause = why or "check the driver and the network"
+    return Finding(
+        "stream_age", Reaction.FAULT if late else Reaction.PAUSE, f"{stream}: {cause} ({seen})"
+    )
 
 
 def consecutive_refusals(count: int, limit: int, last_reason: str) -> Finding | None:

@@ -14,14 +14,13 @@ from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, VideoStream
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.ros.doctor_rows import PASS, WARN, Row
+from gr00t_ros.ros.stream_report import SYNCHRONISE
 from gr00t_ros.ros.traffic import Topic
 
 RATE_SHARE = 0.8
 """Of the rate that the file promises: below, late and skewed are measured by the wrong rate."""
 CLOCK_OFFSET_S = 0.05
 """Later than a driver and a network usually are: a pause at 0.1 s is near (max_joint_age_s)."""
-
-_SYNCHRONISE = "synchronise the clocks (chrony, PTP)"
 
 
 def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> list[Row]:
@@ -54,7 +53,7 @@ def clocks(
             continue
         offset_s = (ros_now_ns - (now_ns - sample.received_ns) - sample.stamp_ns) / 1e9
         if abs(offset_s) > CLOCK_OFFSET_S:
-            text = f"{_apart(offset_s)}; it plays windows by their stamps: {_SYNCHRONISE}"
+            text = f"{_apart(offset_s)}; it plays windows by their stamps: {SYNCHRONISE}"
             rows.append(Row(WARN, "clock", node.resolve_topic_name(name), text))
     return rows
 
@@ -86,7 +85,7 @@ def _odd(topic: Topic, publishers: int) -> list[str]:
             "or rate_hz in the file"
         )
     if abs(topic.offset_s) > CLOCK_OFFSET_S:
-        found.append(f"{_apart(topic.offset_s)}: {_SYNCHRONISE} or find the delay")
+        found.append(f"{_apart(topic.offset_s)}: {SYNCHRONISE} or find the delay")
     if topic.backward:
         found.append("stamps run backward: two sources, or a driver that stamps out of order")
     return found

@@ -112,12 +112,11 @@ class Surroundings:
         """As `references`; of an output whose controller is silent what is measured stands in."""
         found = list(self.references())
         told = {output.name for output, _, _ in found}
-        samples, _ = self._joint_samples()
         for output in self._embodiment.outputs:
-            for sample in samples if output.name not in told else ():
+            sample, _ = self._told_joints(output.names)
+            if sample is not None and output.name not in told:
                 with contextlib.suppress(ObservationError):
                     found.append((output, sample.stamp_ns, select(output.names, sample.value)))
-                    break
         return tuple(found)
 
     def forget(self) -> None:
@@ -171,12 +170,10 @@ class Surroundings:
 
         Raises ObservationError for joints that neither of them has told lately.
         """
-        fresh, _ = self._joint_samples()
-        for sample in fresh:
-            try:
+        sample, _ = self._told_joints(self._embodiment.joint_names)
+        if sample is not None:
+            with contextlib.suppress(ObservationError):
                 return select(self._embodiment.joint_names, sample.value)
-            except ObservationError:
-                continue
         return self._measured_by_output()
 
     def end_effector(self, workspace: Workspace) -> Positions | None:
@@ -218,12 +215,10 @@ class Surroundings:
         return np.concatenate(parts)
 
     def _joint_states(self, output: Output) -> Positions:
-        fresh, stale = self._joint_samples()
-        for sample in fresh:
-            try:
+        sample, stale = self._told_joints(output.names)
+        if sample is not None:
+            with contextlib.suppress(ObservationError):
                 return select(output.names, sample.value)
-            except ObservationError:
-                continue
         reading = self._controller(output)
         if reading is None:
             raise ObservationError(
@@ -232,18 +227,17 @@ class Surroundings:
             )
         return select(output.names, reading.feedback)
 
-    def _joint_samples(self) -> tuple[list[Sample], str]:
-        """The joint states of now, and what to say of those that are too old to tell of now."""
+    def _told_joints(self, names: tuple[str, ...]) -> tuple[Sample | None, str]:
+        """The joint states of now for these joints, else None and what to say of them."""
         allowed_s = _STALE_AGES * self.parameters.max_joint_age_s
-        fresh, stale = [], ""
-        for sample in self._inputs.joints():
-            stamp_age_ns = self._clock.ros_now_ns() - sample.stamp_ns
-            age_s = max(stamp_age_ns, time.monotonic_ns() - sample.received_ns) / 1e9
-            if age_s <= allowed_s:
-                fresh.append(sample)
-            else:
-                stale = f"; a joint state is {age_s:.2f} s old, at most {allowed_s:.2f} s allowed"
-        return fresh, stale
+        sample = self._inputs.joints(names)
+        if sample is None:
+            return None, ""
+        stamp_age_ns = self._clock.ros_now_ns() - sample.stamp_ns
+        age_s = max(stamp_age_ns, time.monotonic_ns() - sample.received_ns) / 1e9
+        if age_s <= allowed_s:
+            return sample, ""
+        return None, f"; a joint state is {age_s:.2f} s old, at most {allowed_s:.2f} s allowed"
 
     def _reference(self, output: Output) -> Positions | None:
         """(n,) what an output's controller holds or plays, None where it does not tell."""
@@ -272,15 +266,19 @@ class Surroundings:
 
 
 def _finding(report: StreamReport, parameters: Parameters) -> Finding | None:
+    if report.mixed:
+        return Finding("mixed_publishers", Reaction.PAUSE, f"{report.name}: {report.problem}")
     if report.name.startswith("controller."):
         return None
     if report.fresh and not report.usable:
         return Finding("stream_content", Reaction.PAUSE, f"{report.name}: {report.problem}")
     video = report.name.startswith("video.")
     fault_s = parameters.camera_fault_age_s if video else parameters.joint_fault_age_s
-    found = stream_age(
-        report.name, report.topic, report.age_ns, report.max_age_ns, int(fault_s * 1e9)
+    return stream_age(
+        report.name,
+        report.topic,
+        report.age_ns,
+        report.max_age_ns,
+        int(fault_s * 1e9),
+        report.problem,
     )
-    if found is None or not report.problem:
-        return found
-    return Finding(found.watch, found.reaction, f"{found.reason} ({report.problem})")

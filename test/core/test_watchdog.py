@@ -50,17 +50,18 @@ def test_a_stream_that_never_came_pauses_and_names_its_topic() -> None:
     assert found is not None
     assert (found.watch, found.reaction) == ("stream_age", Reaction.PAUSE)
     assert found.reason == (
-        "video.wrist: nothing received on /camera/wrist; is its publisher running?"
+        "video.wrist: check the driver and the network (nothing usable on /camera/wrist yet)"
     )
 
 
-def test_an_old_stream_tells_its_age_the_threshold_and_what_to_do() -> None:
-    """Seconds with two digits."""
-    found = stream_age("video.wrist", "/camera/wrist", 2340 * MS, 100 * MS, 2000 * MS)
+def test_an_old_stream_tells_the_cause_what_to_do_its_age_and_the_threshold() -> None:
+    """The cause first, seconds with two digits."""
+    why = "picture is 48x64, was 24x32 before: set the driver back to 24x32"
+    found = stream_age("video.wrist", "/camera/wrist", 2340 * MS, 100 * MS, 2000 * MS, why)
     assert found is not None
     assert found.reason == (
-        "video.wrist: newest sample on /camera/wrist is 2.34 s old, at most 0.10 s allowed; "
-        "check the driver and the network"
+        f"video.wrist: {why} (newest usable sample on /camera/wrist is 2.34 s old, at most "
+        "0.10 s allowed)"
     )
 
 

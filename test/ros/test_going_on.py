@@ -47,8 +47,8 @@ class Topics:
         reading = JointReading(EMBODIMENT.joint_names, self.held)
         return self._now(ControllerReading(reading, reading, 1.0))
 
-    def joints(self):
-        return (self._now(JointReading(EMBODIMENT.joint_names, self.measured)),)
+    def joints(self, _names):
+        return self._now(JointReading(EMBODIMENT.joint_names, self.measured))
 
     def state(self, key):
         return None

@@ -32,8 +32,8 @@ class OneJointState:
         self._sample = Sample(stamp_ns, received_ns, reading)
         self._controllers = controllers
 
-    def joints(self):
-        return (self._sample,)
+    def joints(self, _names):
+        return self._sample
 
     def controller(self, output):
         if self._controllers is not True and output != self._controllers:
