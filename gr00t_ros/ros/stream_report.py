@@ -106,18 +106,19 @@ def _late(
     now_ns: int,
     max_age_ns: int,
 ) -> str:
-    """Why a stream is old although its topic is not silent; empty where it is not, or is."""
-    if sample is None:
+    """Why a stream is old although its topic is not silent; empty where neither is so."""
+    if sample is None or _age_ns(sample, now_ros_ns, now_ns) <= max_age_ns:
         return ""
     if isinstance(source, JointSource) and isinstance(stream, StateStream):
-        behind = source.joints.behind(stream.names, max_age_ns)
+        behind = source.joints.behind(stream.names, max_age_ns // 2)
         if behind:
             return (
                 f"{', '.join(behind)} no longer comes on {source.subscription.topic}, other joints "
                 "do: let its publisher name it in each message, or start the one that does"
             )
-    behind_ns = now_ros_ns - sample.stamp_ns
-    if now_ns - sample.received_ns <= max_age_ns < behind_ns:
+    silent_ns = now_ns - sample.received_ns
+    behind_ns = now_ros_ns - sample.stamp_ns - silent_ns  # when it arrived
+    if behind_ns > max(silent_ns, max_age_ns // 2):
         return (
             f"messages come, but their stamps are {behind_ns / 1e9:.2f} s old: {SYNCHRONISE} or "
             "find the delay; a bag or a simulation with a clock of its own needs use_sim_time"
@@ -187,8 +188,8 @@ class Graph:
     def mixed(self, topic: str, joints: Sequence[str]) -> str:
         """What is said of `joints` that two publishers send at once."""
         nodes = ", ".join(self._names.get(topic, ())) or "of nodes that the graph does not know"
-        what = "all of it" if "" in joints else _listed(joints)
-        return f"{what} on {topic} comes from two publishers at once ({nodes}): stop one of them"
+        what = topic if "" in joints else f"{_listed(joints)} on {topic}"
+        return f"two publishers at once of {what} ({nodes}): stop one of them"
 
     def explain(self, one: StreamReport) -> StreamReport:
         """`one` with what the graph says of it: two publishers, or why nothing comes."""
