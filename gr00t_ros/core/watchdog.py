@@ -12,6 +12,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.limits import JointLimits
+
+_OUTSIDE = 0.01  # of a joint's range
+
 
 class Reaction(str, Enum):
     """What a finding makes of the motion, mildest first."""
@@ -87,3 +91,28 @@ def held_position(
         f"{allowed[joint]:.3f} apart allowed; is the controller active and the arm free?"
     )
     return Finding("held_position", Reaction.FAULT, text)
+
+
+def outside_limits(limits: JointLimits, measured: NDArray[np.float64]) -> Finding | None:
+    """Compare the measured position (J,) with the file's position limits, before a start.
+
+    A joint may be its margin and a hundredth of its range outside: calibration and noise. Further
+    outside no robot stands: another unit, joint, zero or file. NaN is a finding.
+    """
+    slack = limits.margin + _OUTSIDE * (limits.upper - limits.lower)
+    bad = ~((measured >= limits.lower - slack) & (measured <= limits.upper + slack))
+    if not bad.any():
+        return None
+    turned = np.radians(measured[bad])
+    degrees = ((turned >= limits.lower[bad]) & (turned <= limits.upper[bad])).all()
+    hint = (
+        "as degrees it would be inside: let the driver publish radians"
+        if degrees
+        else "is it the file of this robot, and are its joints at their zero?"
+    )
+    named = "; ".join(
+        f"{limits.names[j]}: measured at {measured[j]:.4g}, limits {limits.lower[j]:.4g} to "
+        f"{limits.upper[j]:.4g}"
+        for j in np.flatnonzero(bad)
+    )
+    return Finding("outside_limits", Reaction.FAULT, f"{named}; {hint}")

@@ -18,7 +18,13 @@ from gr00t_ros.core.pose_follower import Pose
 from gr00t_ros.core.rotation import matrix_from_quaternion
 from gr00t_ros.core.state import PoseReading, select
 from gr00t_ros.core.watch_motion import controller_silent, speed_scaling
-from gr00t_ros.core.watchdog import Finding, Reaction, held_position, stream_age
+from gr00t_ros.core.watchdog import (
+    Finding,
+    Reaction,
+    held_position,
+    outside_limits,
+    stream_age,
+)
 from gr00t_ros.core.workspace import Workspace
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_state import ControllerReading
@@ -207,6 +213,10 @@ class Surroundings:
         """The watch on held against measured position, before a start."""
         limits = self._embodiment.limits
         return held_position(limits.names, self.start(), self.measured(), limits.held)
+
+    def outside_finding(self) -> Finding | None:
+        """The watch on the measured position against the file's limits, before a start."""
+        return outside_limits(self._embodiment.limits, self.measured())
 
     def _measured_by_output(self) -> Positions:
         parts = []

@@ -9,8 +9,10 @@ from gr00t_ros.core.watchdog import (
     Reaction,
     consecutive_refusals,
     held_position,
+    outside_limits,
     stream_age,
 )
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
 MS = 1_000_000
 NAMES = ("fr3_joint1", "fr3_joint2", "gripper")
@@ -121,3 +123,34 @@ def test_a_position_that_is_no_number_is_named_before_one_that_is_far() -> None:
     """It says most about what is wrong."""
     found = held_position(NAMES, np.array([0.5, np.nan, 0.0]), np.zeros(3), ALLOWED)
     assert found is not None and found.reason.startswith("fr3_joint2: ")
+
+
+FRANKA = load_embodiment("franka_droid").limits
+HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
+
+
+def test_a_position_inside_the_limits_may_be_a_start() -> None:
+    """And a little outside: calibration and noise."""
+    assert outside_limits(FRANKA, HOME) is None
+    assert outside_limits(FRANKA, FRANKA.upper + FRANKA.margin) is None
+    assert outside_limits(FRANKA, FRANKA.lower - FRANKA.margin) is None
+
+
+def test_joint_states_in_degrees_are_named_as_such() -> None:
+    """Each joint with its value and limits."""
+    found = outside_limits(FRANKA, np.degrees(HOME))
+    assert found is not None
+    assert (found.watch, found.reaction) == ("outside_limits", Reaction.FAULT)
+    assert "fr3_joint4: measured at -126.1, limits -3.042 to -0.1518" in found.reason
+    assert found.reason.endswith("as degrees it would be inside: let the driver publish radians")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -900.0])
+def test_a_position_far_outside_is_another_robots(value) -> None:
+    """Nor is what is no number inside."""
+    measured = HOME.copy()
+    measured[2] = value
+    found = outside_limits(FRANKA, measured)
+    assert found is not None
+    assert found.reason.startswith(f"fr3_joint3: measured at {value:.4g}, limits ")
+    assert found.reason.endswith("at their zero?")

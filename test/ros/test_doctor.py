@@ -162,7 +162,7 @@ def patient(clinic):
         (CAMERA, "black", 0, "fail", ("exterior_image_1_left", "black frames")),
         (CAMERA, "wrong_encoding", 0, "fail", ("exterior_image_1_left", "32FC1")),
         (CAMERA, "wrong_size", 0, "warn", (CAMERA, "90x320", "enlarged")),
-        (CAMERA, "slow", 0.2, "warn", (CAMERA, "Hz, the file says 30")),
+        (CAMERA, "slow", 0.2, "warn", (CAMERA, "Hz are sent, the file says 30")),
         (CAMERA, "zero_stamp", 0, "fail", ("exterior_image_1_left", "stamp is zero")),
         (CAMERA, "shift_stamp", 0.5, "fail", ("exterior_image_1_left", "in the future", "clocks")),
         (JOINTS, "stop", 0, "fail", ("state.joint_position", JOINTS, "old")),

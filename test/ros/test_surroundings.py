@@ -27,7 +27,7 @@ class OneJointState:
 
     def __init__(self, stamp_age_s, receive_age_s, controllers):
         now_ns = time.monotonic_ns()
-        reading = JointReading(EMBODIMENT.joint_names, POSITION, None)
+        reading = JointReading(EMBODIMENT.joint_names, POSITION.copy(), None)
         stamp_ns, received_ns = (now_ns - int(s * 1e9) for s in (stamp_age_s, receive_age_s))
         self._sample = Sample(stamp_ns, received_ns, reading)
         self._controllers = controllers
@@ -110,3 +110,14 @@ def test_nothing_goes_on_from_our_own_plan_where_a_controller_that_has_told_is_l
     assert one.held_or(POSITION) is not None
     one._inputs._controllers = "gripper"
     assert one.held_or(POSITION) is None
+
+
+def test_joint_states_in_degrees_are_found_also_where_no_controller_tells() -> None:
+    """Held is then what is measured: the two agree, and both are wrong."""
+    one, home = surroundings(0.0, 0.0), np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
+    one._inputs._sample.value.position[:] = home
+    assert one.outside_finding() is None
+    one._inputs._sample.value.position[:] = np.degrees(home)
+    found = one.outside_finding()
+    assert "fr3_joint4: measured at -126.1, limits" in found.reason
+    assert found.reason.endswith("let the driver publish radians")
