@@ -63,7 +63,7 @@ class TransformSubscription:
 
     type_names = TYPES
     depth = 1
-    number = None  # tf2 merges what any number of publishers tell
+    number: int | None = None  # tf2 merges what any number of publishers tell
 
     def __init__(self, transforms: Transforms, topic: str, frame: str, link: str) -> None:
         """Follow `link` in `frame`; `topic` is what the stream calls it."""
