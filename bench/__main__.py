@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.paired import Report
 
-BENCHES = ("wire", "camera", "motion", "replay", "proxy", "client")
+BENCHES = ("wire", "camera", "dds", "motion", "replay", "proxy", "client")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -87,6 +87,11 @@ def stamp_ns(message):
     return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
 
 
+def lanes(embodiment, buffers):
+    """The buffers of topics as those of each stream's topics."""
+    return {(s.key, t): buffers[t] for s in embodiment.streams for t in s.topics}
+
+
 def reading(content, data):
     """A message as the buffers hold it."""
     if isinstance(content, JointState):

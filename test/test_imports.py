@@ -34,7 +34,7 @@ CORE = (
     "errors rotation turn schema scale framing limits output_types gripper command "
     "streams state_sources pose_limits pose_follower pose_output pose_course poses "
     "actions kinematics workspace unsettled embodiment "
-    "modality fit buffer state observation "
+    "modality fit buffer state joint_states writers observation "
     "chunk reference guard commands "
     "stop shaper sampler pace plan replay_settings coverage planner replay "
     "low_cmd wbc_goal "

@@ -81,33 +81,31 @@ class Observation:
 
 def assemble(
     embodiment: Embodiment,
-    buffers: Mapping[str, StampedBuffer],
+    buffers: Mapping[tuple[str, str], StampedBuffer],
     now_ros_ns: int,
     now_ns: int,
     tolerances: ObservationSettings,
 ) -> Observation | Gaps:
     """The newest observation that all streams reach, or every stream's gap.
 
-    `buffers` by topic (each topic of a merged stream is late and skewed on its own, the oldest
-    stamps it); stamps are judged against `now_ros_ns`, receive times against `now_ns`
-    (plan clock). The instant is the newest one that every stream has reached; the stamp is that
-    of the anchor stream's sample nearest to it, every other sample the one nearest to
-    stamp + delta x step, within the skew (delta 0) or half a step and a period (history).
+    `buffers` by stream and topic (each topic of a merged stream is late and skewed on its own, the
+    oldest stamps it; of joints that come in several messages the oldest does). Stamps are judged
+    against `now_ros_ns`, receive times against `now_ns` (plan clock). The instant is the newest
+    one that every stream has reached; the stamp is that of the anchor stream's sample nearest to
+    it, every other sample the one nearest to stamp + delta x step, within the skew (delta 0) or
+    half a step and a period (history).
     """
-    streams = embodiment.streams
-    newest = {topic: sample for topic, buffer in buffers.items() if (sample := buffer.latest())}
-    late = [
-        _late(s, topic, newest.get(topic), now_ros_ns, now_ns, tolerances)
-        for s in streams
-        for topic in s.topics
-    ]
+    lanes = [(stream, topic) for stream in embodiment.streams for topic in stream.topics]
+    newest = {lane: sample for lane, buffer in buffers.items() if (sample := buffer.latest())}
+    late = [_late(s, t, newest.get((s.key, t)), now_ros_ns, now_ns, tolerances) for s, t in lanes]
     gaps = tuple(gap for gap in late if gap is not None)
     if gaps:
         return gaps
     anchor = anchor_stream(embodiment)
-    instant_ns = min(newest[topic].stamp_ns for s in streams for topic in s.topics)
+    instant_ns = min(newest[s.key, t].stamp_ns for s, t in lanes)
     stamp_ns = min(
-        (buffers[topic].nearest(instant_ns) or newest[topic]).stamp_ns for topic in anchor.topics
+        (buffers[anchor.key, t].nearest(instant_ns) or newest[anchor.key, t]).stamp_ns
+        for t in anchor.topics
     )
     result = Observation(stamp_ns, {}, {})
     every: tuple[Stream, ...] = (*embodiment.video, *embodiment.state)
@@ -117,14 +115,14 @@ def assemble(
         try:
             for topic in stream.topics:
                 step_ns = embodiment.step_ns
-                picked.append(_pick(stream, buffers[topic], stamp_ns, step_ns, skew_ns))
+                picked.append(_pick(stream, buffers[stream.key, topic], stamp_ns, step_ns, skew_ns))
             if isinstance(stream, VideoStream):
                 result.video[stream.key] = picked[0]
             else:
                 result.state[stream.key] = _encoded(stream, picked)
         except ObservationError as error:
             topic = stream.topics[min(len(picked), len(stream.topics) - 1)]
-            age_ns = now_ros_ns - newest[topic].stamp_ns
+            age_ns = now_ros_ns - newest[stream.key, topic].stamp_ns
             skew = (error.apart_ns, error.allowed_ns) if isinstance(error, SkewError) else (0, 0)
             gaps += (Gap(stream.key, topic, str(error), age_ns, *skew),)
     return gaps or result

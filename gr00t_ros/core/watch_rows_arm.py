@@ -23,6 +23,21 @@ ARM: tuple[Watch, ...] = (
         "where our own plan came to rest",
     ),
     Watch(
+        "outside_limits",
+        "the measured position against the file's position limits",
+        _FAULT,
+        (
+            Threshold("limits.JOINT.margin", "rad", 0.05, home="embodiment"),
+            # ours: a hundredth of a joint's range, for calibration and noise
+            Threshold("further outside that is let pass, of the range", "", 0.01, home="constant"),
+        ),
+        "The joint states are in degrees, of another robot or not calibrated, or the limits are "
+        "another robot's.",
+        "let the driver publish radians, or correct the file's limits",
+        "core.watchdog.outside_limits",
+        note="~/resume, ~/reset and an activation are refused",
+    ),
+    Watch(
         "tracking_error",
         "distance of the measured arm from what the controller plays, per joint",
         _FAULT,

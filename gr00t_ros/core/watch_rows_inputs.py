@@ -35,6 +35,21 @@ INPUTS: tuple[Watch, ...] = (
         "ros.surroundings.Surroundings",
     ),
     Watch(
+        "mixed_publishers",
+        "whether two publishers send the same joints, or the same topic without joints",
+        _PAUSE,
+        (
+            # ours: a slower second publisher than that is ignored, message by message
+            Threshold("memory of a publisher that was heard", "s", 10.0, home="constant"),
+        ),
+        "A second driver, a bag or a joint_state_publisher runs beside the robot's own.",
+        "stop one of them",
+        "core.writers.Writers",
+        note="by the numbers that publishers give their messages; partial joint states of several "
+        "publishers are merged by name, and a restarted publisher is no second one; where the "
+        "middleware tells no numbers, each publisher needs joints of its own",
+    ),
+    Watch(
         "skew",
         "distance between the stamps of one observation's streams",
         _DROP,

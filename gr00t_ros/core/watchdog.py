@@ -12,6 +12,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.limits import JointLimits
+
+_OUTSIDE = 0.01  # of a joint's range
+
 
 class Reaction(str, Enum):
     """What a finding makes of the motion, mildest first."""
@@ -41,24 +45,29 @@ def stream_age(
     age_ns: int | None,
     pause_ns: int,
     fault_ns: int | None,
+    why: str = "",
     awake_ns: int | None = None,
 ) -> Finding | None:
-    """Watch the age of a stream's newest sample; None is a stream that never came.
+    """Watch the age of a stream's newest usable sample; None is a stream that never had one.
 
-    A stream without `fault_ns` never faults, however old it gets. awake_ns: how much of its age
-    this process was awake; what aged while nobody could hear pauses, and is no fault.
+    A stream without `fault_ns` never faults, however old it gets. `why` is the cause and what to
+    do, where they are known. awake_ns: how much of its age this process was awake; what aged while
+    nobody could hear pauses, and is no fault.
     """
     if age_ns is not None and age_ns <= pause_ns:
         return None
-    if age_ns is None:
-        text = f"{stream}: nothing received on {topic}; is its publisher running?"
-        return Finding("stream_age", Reaction.PAUSE, text)
-    late = fault_ns is not None and (age_ns if awake_ns is None else awake_ns) > fault_ns
-    text = (
-        f"{stream}: newest sample on {topic} is {age_ns / 1e9:.2f} s old, "
-        f"at most {pause_ns / 1e9:.2f} s allowed; check the driver and the network"
+    judged_ns = age_ns if awake_ns is None else awake_ns
+    late = judged_ns is not None and fault_ns is not None and judged_ns > fault_ns
+    seen = (
+        f"nothing usable on {topic} yet"
+        if age_ns is None
+        else f"newest usable sample on {topic} is {age_ns / 1e9:.2f} s old, at most "
+        f"{pause_ns / 1e9:.2f} s allowed"
     )
-    return Finding("stream_age", Reaction.FAULT if late else Reaction.PAUSE, text)
+    cause = why or "check the driver and the network"
+    return Finding(
+        "stream_age", Reaction.FAULT if late else Reaction.PAUSE, f"{stream}: {cause} ({seen})"
+    )
 
 
 def consecutive_refusals(count: int, limit: int, last_reason: str) -> Finding | None:
@@ -90,3 +99,28 @@ def held_position(
         f"{allowed[joint]:.3f} apart allowed; is the controller active and the arm free?"
     )
     return Finding("held_position", Reaction.FAULT, text)
+
+
+def outside_limits(limits: JointLimits, measured: NDArray[np.float64]) -> Finding | None:
+    """Compare the measured position (J,) with the file's position limits, before a start.
+
+    A joint may be its margin and a hundredth of its range outside: calibration and noise. Further
+    outside no robot stands: another unit, joint, zero or file. NaN is a finding.
+    """
+    slack = limits.margin + _OUTSIDE * (limits.upper - limits.lower)
+    bad = ~((measured >= limits.lower - slack) & (measured <= limits.upper + slack))
+    if not bad.any():
+        return None
+    turned = np.radians(measured[bad])
+    degrees = ((turned >= limits.lower[bad]) & (turned <= limits.upper[bad])).all()
+    hint = (
+        "as degrees it would be inside: let the driver publish radians"
+        if degrees
+        else "is it the file of this robot, and are its joints at their zero?"
+    )
+    named = "; ".join(
+        f"{limits.names[j]}: measured at {measured[j]:.4g}, limits {limits.lower[j]:.4g} to "
+        f"{limits.upper[j]:.4g}"
+        for j in np.flatnonzero(bad)
+    )
+    return Finding("outside_limits", Reaction.FAULT, f"{named}; {hint}")

@@ -23,6 +23,7 @@ from gr00t_ros.core.errors import ObservationError
 
 _PLAIN_LITTLE_ENDIAN = b"\x00\x01"  # DDSI-RTPS 10.2, CDR_LE; the two option bytes that follow
 _BODY = 4  # are padding counts; alignment counts from here
+_AFTER_STAMP = _BODY + 8
 _U32 = struct.Struct("<I")
 _STAMP = struct.Struct("<iI")
 _F64 = np.dtype("<f8")
@@ -90,6 +91,11 @@ class _Reader:
     def __init__(self, raw: bytes, what: str) -> None:
         self.raw, self._what, self._at = raw, what, _BODY
 
+    @property
+    def at(self) -> int:
+        """Where the next field begins, unless it is aligned."""
+        return self._at
+
     def take(self, count: int, field: str, align: int = 1) -> int:
         """Offset of the next `count` bytes of `field`; they exist."""
         at = self._at + (_BODY - self._at) % align
@@ -146,6 +152,39 @@ def compressed_image(raw: bytes) -> CompressedView:
 def joint_state(raw: bytes) -> JointStateView:
     """Read a sensor_msgs/JointState; ObservationError if the bytes are none."""
     return _read(raw, JointState, _joint_state, _joint_state_of)
+
+
+class JointStates:
+    """Reads the JointStates of one topic; names that it has read before cost nothing again."""
+
+    def __init__(self) -> None:
+        """No names are known yet."""
+        self._head = b""
+        self._names: tuple[str, ...] = ()
+
+    def __call__(self, raw: bytes) -> JointStateView:
+        """Read a sensor_msgs/JointState; ObservationError if the bytes are none."""
+        end = _AFTER_STAMP + len(self._head)
+        known = self._head and raw[_AFTER_STAMP:end] == self._head
+        if not known or raw[:2] != _PLAIN_LITTLE_ENDIAN:
+            view = joint_state(raw)
+            self._remember(raw)
+            return view
+        reader = _Reader(raw, "sensor message JointState")
+        stamp_ns = reader.stamp_ns()
+        reader.take(len(self._head), "header.frame_id and name")
+        position, velocity = reader.doubles("position"), reader.doubles("velocity")
+        return JointStateView(stamp_ns, self._names, position, velocity)
+
+    def _remember(self, raw: bytes) -> None:
+        """Keep the bytes of frame and names, which two messages of one publisher have alike."""
+        if raw[:2] != _PLAIN_LITTLE_ENDIAN:
+            return
+        reader = _Reader(raw, "")
+        reader.stamp_ns()
+        reader.string("header.frame_id")
+        self._names = reader.strings("name")
+        self._head = raw[_AFTER_STAMP : reader.at]
 
 
 def pose_stamped(raw: bytes) -> PoseView:

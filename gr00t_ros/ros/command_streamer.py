@@ -106,7 +106,7 @@ class CommandStreamer(Node):
         self, output: CommandOutput | PoseOutput, windows: str, robot: Embodiment
     ) -> _Stream:
         taken = PulledSubscription(
-            self, (JointTrajectory,), windows, raw=False, profile=qos.COMMAND
+            self, (JointTrajectory,), windows, raw=False, profiles=(qos.COMMAND,)
         )
         row = COMMAND_TYPES[output.type]
         return _Stream(output, taken, row.player(output, robot), row.sender(self, output, robot))

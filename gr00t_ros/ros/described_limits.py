@@ -6,6 +6,8 @@ description is latched and arrives on the executor.
 
 from __future__ import annotations
 
+import math
+
 from rclpy.node import Node
 from std_msgs.msg import String
 
@@ -26,7 +28,7 @@ class DescribedLimits:
         """Subscribe on `node`; nothing is known before its executor runs."""
         self._node, self._embodiment = node, embodiment
         self.ranges: dict[str, JointRange] | None = None
-        """Joint -> what the description allows; None where none was received."""
+        """Joint that moves -> what the description allows; None where none was received."""
         self.unreadable = ""
         self._subscription = node.create_subscription(String, TOPIC, self._take, qos.STATUS)
 
@@ -54,10 +56,20 @@ class DescribedLimits:
         return found
 
     def missing(self) -> tuple[str, ...]:
-        """Joints of the file of which the description says nothing; empty without one."""
+        """Joints of the file that the description lacks or holds fixed; empty without one."""
         if self.ranges is None:
             return ()
         return tuple(name for name in self._embodiment.limits.names if name not in self.ranges)
+
+    def unstated(self) -> tuple[str, ...]:
+        """Joints of the file of which the description has no range or no velocity."""
+        names = [name for name in self._embodiment.limits.names if name in (self.ranges or {})]
+        ranges = self.ranges or {}
+        return tuple(
+            name
+            for name in names
+            if not math.isfinite(ranges[name].upper - ranges[name].lower + ranges[name].velocity)
+        )
 
     def destroy(self) -> None:
         """Unsubscribe."""

@@ -41,6 +41,7 @@ from gr00t_ros.sidecar.text_table import table
 
 SECONDS = 3.0
 _KEPT_PULLS = 250  # of the last five seconds
+_FOLLOW_S = 0.5
 NAME = "gr00t_policy"
 """The policy node's own: its parameters and topics are meant, and it is no stranger to itself."""
 # Nothing is heard of the namesake: no parameter event, no service beside the node's own.
@@ -64,6 +65,7 @@ class Doctor:
         self._checks = RobotChecks.of(node, inputs, surroundings, robot, values)
         self._operator = OperatorWatches(node, values, lambda _reason: None)
         self.traffic = Traffic(node, self.embodiment)
+        self._followed_s = 0.0
         self._late_s: deque[float] = deque([0.0], maxlen=_KEPT_PULLS)
         self._server: list[Row] = []
 
@@ -77,9 +79,16 @@ class Doctor:
                 self._checks.inputs.pull()
                 self._checks.controllers.poll()
                 self._checks.manager.look()
+                self._follow(now_s)
                 due_s += PULL_PERIOD_NS / 1e9
                 due_s = max(due_s, now_s)
             self._executor.spin_once(timeout_sec=max(0.0, due_s - time.monotonic()))
+
+    def _follow(self, now_s: float) -> None:
+        """Twice a second: listen as reliably as publishers offer."""
+        if now_s - self._followed_s >= _FOLLOW_S:
+            self._followed_s = now_s
+            self.traffic.follow()
 
     def look_until_complete(self, seconds: float) -> None:
         """Look on until an observation with its whole history can be assembled, or the time."""

@@ -93,8 +93,12 @@ def limits(described: DescribedLimits, problems: Sequence[str]) -> list[Row]:
     missing = described.missing()
     rows = failures("limits", problems, f"inside those of {DESCRIPTION}")
     if missing:
-        text = f"not in {DESCRIPTION}: {', '.join(missing)}; is it another robot's?"
+        text = f"no joint that moves in {DESCRIPTION}: {', '.join(missing)}; is it another robot's?"
         rows.append(Row(WARN, "limits", "", text))
+    unstated = described.unstated()
+    if unstated:
+        text = f"{DESCRIPTION} states no range or no velocity of {', '.join(unstated)}: these of "
+        rows.append(Row(WARN, "limits", "", f"{text}the file could not be compared"))
     return rows
 
 

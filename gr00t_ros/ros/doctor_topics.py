@@ -14,15 +14,17 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, VideoStream
 from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.ros import qos
 from gr00t_ros.ros.doctor_rows import PASS, WARN, Row
+from gr00t_ros.ros.stream_report import SYNCHRONISE
 from gr00t_ros.ros.traffic import Topic
 
 RATE_SHARE = 0.8
 """Of the rate that the file promises: below, late and skewed are measured by the wrong rate."""
+LOST_SHARE = 0.05
+"""Lost on the way: above, a picture that is needed is often missing; a lone one is chance."""
 CLOCK_OFFSET_S = 0.05
 """Later than a driver and a network usually are: a pause at 0.1 s is near (max_joint_age_s)."""
-
-_SYNCHRONISE = "synchronise the clocks (chrony, PTP)"
 
 
 def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> list[Row]:
@@ -33,7 +35,7 @@ def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> 
     rows = []
     for name, topic in topics.items():
         publishers = node.get_publishers_info_by_topic(name)
-        odd = _odd(topic, len(publishers))
+        odd = _odd(topic, publishers)
         odd += [text for video in videos.get(name, ()) for text in _size(topic, video)]
         shown = node.resolve_topic_name(name)
         rows += [Row(WARN, "topic", shown, text) for text in odd]
@@ -69,7 +71,7 @@ def clocks(
             continue
         offset_s = (ros_now_ns - (now_ns - sample.received_ns) - sample.stamp_ns) / 1e9
         if abs(offset_s) > CLOCK_OFFSET_S:
-            text = f"{_apart(offset_s)}; it plays windows by their stamps: {_SYNCHRONISE}"
+            text = f"{_apart(offset_s)}; it plays windows by their stamps: {SYNCHRONISE}"
             rows.append(Row(WARN, "clock", node.resolve_topic_name(name), text))
     return rows
 
@@ -89,22 +91,40 @@ def _apart(offset_s: float) -> str:
     return f"arrives {abs(offset_s):.3f} s {way} its stamp"
 
 
-def _odd(topic: Topic, publishers: int) -> list[str]:
+def _odd(topic: Topic, publishers: Sequence[TopicEndpointInfo]) -> list[str]:
     found = []
-    if publishers > 1:
-        found.append(f"{publishers} publishers at once: samples of two sources mix; stop one")
+    if len(publishers) > 1 and not topic.shared:
+        nodes = ", ".join(sorted(info.node_name for info in publishers))
+        found.append(f"{len(publishers)} publishers at once ({nodes}): does each send its own?")
     if not topic.steady_ns:
         return found
-    if topic.rate_hz < RATE_SHARE * topic.declared_hz:
+    sent_hz = topic.rate_hz
+    if len(publishers) == 1:  # the numbers of several do not go on from each other
+        sent_hz = topic.sent_hz
+    if sent_hz > topic.rate_hz and topic.lost_share > LOST_SHARE:
         found.append(
-            f"{topic.rate_hz:.1f} Hz, the file says {topic.declared_hz:g}: set the driver's rate, "
-            "or rate_hz in the file"
+            f"{sent_hz:.1f} Hz are sent and {topic.rate_hz:.1f} Hz arrive, "
+            f"{100 * topic.lost_share:.0f} % are lost on the way: {_against_loss(publishers)}"
+        )
+    if sent_hz < RATE_SHARE * topic.declared_hz:
+        found.append(
+            f"{sent_hz:.1f} Hz are sent, the file says {topic.declared_hz:g}: set the "
+            "driver's rate, or rate_hz in the file"
         )
     if abs(topic.offset_s) > CLOCK_OFFSET_S:
-        found.append(f"{_apart(topic.offset_s)}: {_SYNCHRONISE} or find the delay")
+        found.append(f"{_apart(topic.offset_s)}: {SYNCHRONISE} or find the delay")
     if topic.backward:
         found.append("stamps run backward: two sources, or a driver that stamps out of order")
     return found
+
+
+def _against_loss(publishers: Sequence[TopicEndpointInfo]) -> str:
+    """What to set: of the publishers' QoS first, then of the middleware."""
+    advice = "give its publisher a larger shared-memory segment, or the host larger socket buffers"
+    weak = sorted({i.node_name for i in publishers if not qos.all_reliable((i,))})
+    if weak:
+        advice = f"let {', '.join(weak)} offer reliable, or {advice}"
+    return f"{advice} (docs/dds.md)"
 
 
 def _size(topic: Topic, video: VideoStream) -> list[str]:

@@ -22,15 +22,17 @@ from gr00t_ros.core.awake import Awake
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Embodiment, Output, StateStream, Stream, VideoStream
 from gr00t_ros.core.errors import EmbodimentError
-from gr00t_ros.core.observation import Gaps, Observation, ObservationSettings, assemble
-from gr00t_ros.core.state import JointReading
-from gr00t_ros.ros import convert
+from gr00t_ros.core.joint_states import JointStates
+from gr00t_ros.core.observation import Gap, Gaps, Observation, ObservationSettings, assemble
+from gr00t_ros.core.state import JointReading, select
+from gr00t_ros.core.writers import Writers
+from gr00t_ros.ros import convert, qos
 from gr00t_ros.ros.camera_watch import CameraWatch
 from gr00t_ros.ros.controller_state import STATE_TYPES, controller_state
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.readings import READS, Pictures, kind
-from gr00t_ros.ros.source import History, Source, Taken
-from gr00t_ros.ros.stream_report import LOOK_NS, Graph, StreamReport, report
+from gr00t_ros.ros.source import History, JointSource, Source, Taken
+from gr00t_ros.ros.stream_report import CONTROLLER_MAX_AGE_NS, Graph, StreamReport, report
 from gr00t_ros.ros.transforms import Transforms, TransformSubscription, read_transform
 
 RING_BYTES = 256 * 2**20
@@ -81,7 +83,7 @@ class Inputs:
     def pull(self) -> None:
         """Take what is due from every topic; called by the node's timer.
 
-        Asks the graph, outside the lock, about topics that have been silent for a while.
+        Asks the graph, outside the lock, once a second who publishes what on each topic.
         """
         now_ns = time.monotonic_ns()
         self.awake.ran(now_ns)
@@ -90,11 +92,12 @@ class Inputs:
             with self._lock:
                 if source.due(now_ns):
                     taken = source.pull(now_ns)
-                silent = source.silent(now_ns, LOOK_NS)
+                mixed = bool(source.mixed(now_ns))
             _show(source, taken)
-            if silent and (published := self._graph.look(source.subscription, now_ns)):
+            publishers = self._graph.look(source.subscription, now_ns, mixed)
+            if publishers is not None:
                 with self._lock:
-                    source.subscription.follow(published)
+                    source.graph(publishers)
 
     def pull_robot(self) -> None:
         """Take what waits of joint states and controllers, whatever the executor is doing.
@@ -117,8 +120,15 @@ class Inputs:
                 taken = source.pull(time.monotonic_ns())
             _show(source, taken)
         with self._lock:
-            buffers = {topic: source.buffer for topic, source in self._sources.items()}
+            buffers = {
+                (stream.key, topic): self._sources[topic].buffer_of(stream)
+                for stream in self._embodiment.streams
+                for topic in stream.topics
+            }
             now_ros_ns, now_ns = int(self._clock.now().nanoseconds), time.monotonic_ns()
+            mixed = tuple(self._mixed(now_ns))
+            if mixed:
+                return mixed
             return assemble(self._embodiment, buffers, now_ros_ns, now_ns, self.settings)
 
     def decode_video(
@@ -142,17 +152,22 @@ class Inputs:
             ]
         return tuple(self._graph.explain(one) for one in reports)
 
-    def joints(self) -> tuple[Sample, ...]:
-        """The newest JointReading of every joint-state topic, as samples."""
+    def joints(self, names: Sequence[str]) -> Sample | None:
+        """The newest JointReading of these joints from all topics, as old as the oldest of them.
+
+        None where one of them has never come.
+        """
         with self._lock:
-            newest = [source.buffer.latest() for source in self._sources.values()]
-        return tuple(s for s in newest if s is not None and isinstance(s.value, JointReading))
+            every = [s.joints for s in self._sources.values() if isinstance(s, JointSource)]
+            whole = [one.sample(names) for one in every if one.has(names)]
+            found = max((s for s in whole if s), key=lambda s: s.received_ns, default=None)
+            return found or _spread(every, names)
 
     def state(self, key: str) -> Sample | None:
         """The newest sample of the first topic of that state stream."""
-        topic = next(stream.topic for stream in self._embodiment.state if stream.key == key)
+        stream = next(stream for stream in self._embodiment.state if stream.key == key)
         with self._lock:
-            return self._sources[topic].buffer.latest()
+            return self._sources[stream.topic].buffer_of(stream).latest()
 
     def controller(self, output: str) -> Sample | None:
         """The newest ControllerReading of the output of that name, as a sample."""
@@ -187,6 +202,15 @@ class Inputs:
         for output in self._embodiment.outputs:
             yield f"controller.{output.name}", output, (self._controllers[output.name],)
 
+    def _mixed(self, now_ns: int) -> Iterator[Gap]:
+        """A gap for each stream that two publishers tell at once: nobody knows whom to believe."""
+        for stream in self._embodiment.streams:
+            for topic in stream.topics:
+                source = self._sources[topic]
+                if joints := source.mixed(now_ns):
+                    text = self._graph.mixed(source.subscription.topic, joints)
+                    yield Gap(stream.key, topic, text, None)
+
     def _source(
         self, node: Node, topic: str, streams: Sequence[Stream], history: History
     ) -> Source:
@@ -195,13 +219,19 @@ class Inputs:
         if isinstance(stream, StateStream) and stream.source == "tf":
             return self._transform(node, topic, stream, history)
         message_type, read = READS[kind(stream)]
-        pulled = PulledSubscription(node, (message_type,), topic)
+        writers = Writers(max(self.settings.max_age_ns(one) for one in streams))
         cameras = [one for one in streams if isinstance(one, VideoStream)]
-        if not cameras:
-            return Source(pulled, read, history, PULL_PERIOD_NS)
-        period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
-        watch = CameraWatch(f"video.{stream.key}", cameras[0].transport)
-        return Source(pulled, Pictures(cameras), history, period_ns, watch)
+        if cameras:
+            pulled = PulledSubscription(node, (message_type,), topic, profiles=qos.PICTURES)
+            period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
+            watch = CameraWatch(f"video.{stream.key}", cameras[0].transport)
+            return Source(pulled, Pictures(cameras), history, period_ns, watch, writers)
+        if kind(stream) == "joints":
+            pulled = PulledSubscription(node, (message_type,), topic, profiles=(qos.JOINTS,))
+            commanded = self._embodiment.joint_names
+            return JointSource(pulled, streams, commanded, history, PULL_PERIOD_NS, writers)
+        pulled = PulledSubscription(node, (message_type,), topic)
+        return Source(pulled, read, history, PULL_PERIOD_NS, writers=writers)
 
     def _transform(self, node: Node, topic: str, stream: StateStream, history: History) -> Source:
         if self._transforms is None:
@@ -240,7 +270,22 @@ def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSetti
 def _controller(node: Node, output: Output) -> Source:
     """The newest state only; which of the types the controller publishes is not configured."""
     subscription = PulledSubscription(node, STATE_TYPES, output.state_topic, raw=False)
-    return Source(subscription, controller_state, History(0, RING_BYTES), PULL_PERIOD_NS)
+    history, writers = History(0, RING_BYTES), Writers(CONTROLLER_MAX_AGE_NS)
+    return Source(subscription, controller_state, history, PULL_PERIOD_NS, writers=writers)
+
+
+def _spread(every: Sequence[JointStates], names: Sequence[str]) -> Sample | None:
+    """A sample of joints of which no topic has all; None where one never came."""
+    homes = [next((one for one in every if one.has((name,))), None) for name in names]
+    parts = [(n, h.sample((n,))) for n, h in zip(names, homes, strict=True) if h is not None]
+    samples = [(name, sample) for name, sample in parts if sample is not None]
+    if not names or len(samples) < len(names):
+        return None
+    readings = [(name, s.value) for name, s in samples if isinstance(s.value, JointReading)]
+    position = np.concatenate([select((name,), reading) for name, reading in readings])
+    stamp_ns = min(sample.stamp_ns for _, sample in samples)
+    received_ns = min(sample.received_ns for _, sample in samples)
+    return Sample(stamp_ns, received_ns, JointReading(tuple(names), position))
 
 
 def _show(source: Source, taken: Taken | None) -> None:

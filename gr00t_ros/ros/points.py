@@ -183,7 +183,7 @@ class WbcPoints:
 def _pulled(node: Node, kind: type, topic: str) -> PulledSubscription | None:
     if not topic:
         return None
-    return PulledSubscription(node, (kind,), topic, raw=False, profile=qos.COMMAND)
+    return PulledSubscription(node, (kind,), topic, raw=False, profiles=(qos.COMMAND,))
 
 
 def _judged(message: ByteMultiArray) -> str:

@@ -66,8 +66,23 @@ class Pictures:
         self._size = size
 
 
+class Joints:
+    """Reads the joint states of one topic."""
+
+    def __init__(self) -> None:
+        """Names that come again are known."""
+        self._read = cdr.JointStates()
+
+    def __call__(self, raw: bytes) -> tuple[int, JointReading]:
+        """Stamp and reading; ObservationError where the bytes are no JointState."""
+        return _of_view(self._read(raw))
+
+
 def _joints(raw: bytes) -> tuple[int, JointReading]:
-    view = cdr.joint_state(raw)
+    return _of_view(cdr.joint_state(raw))
+
+
+def _of_view(view: cdr.JointStateView) -> tuple[int, JointReading]:
     velocity = view.velocity if len(view.velocity) == len(view.names) else None
     return view.stamp_ns, JointReading(view.names, view.position, velocity)
 

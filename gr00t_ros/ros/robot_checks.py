@@ -96,7 +96,9 @@ class RobotChecks:
         """Where a plan would start, and what speaks against a start; None: it is not known."""
         try:
             start = self.surroundings.start()
-            apart = self.surroundings.held_finding() if self.readers else None
+            against = self.surroundings.outside_finding()
+            if against is None and self.readers:
+                against = self.surroundings.held_finding()
         except Gr00tError as error:
             return None, [Finding("held_position", Reaction.FAULT, str(error))]
-        return start, [apart] if apart else []
+        return start, [against] if against else []

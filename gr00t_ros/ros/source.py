@@ -2,27 +2,30 @@
 
 Not thread-safe: Inputs holds the lock. Times are handed in: stamps are ROS time, `now_ns` is
 steady. A message that cannot be used never enters the buffer; it becomes `problem`, which the
-next good one clears.
+next good one clears. One of a second publisher is not used, and `mixed` tells of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
 from gr00t_ros.core.buffer import Sample, StampedBuffer
+from gr00t_ros.core.embodiment import Output, StateStream, Stream
 from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.core.joint_states import REBASE_NS, SAME_STAMP, JointStates, went_back
+from gr00t_ros.core.state import JointReading
+from gr00t_ros.core.writers import WHOLE, Writers
 from gr00t_ros.ros.camera_watch import CameraWatch
-from gr00t_ros.ros.readings import Read
+from gr00t_ros.ros.readings import Joints, Read
 
-REBASE_NS = 1_000_000_000
-"""A stream whose stamps all lie before the newest one for this long has a new time base.
-
-By then it is stale and the arm stopped; without this, one stamp from the future would make the
-stream unusable until the node restarts. Repeated stamps never do it: they are a frozen picture.
-"""
-
+NO_STAMP = (
+    "header stamp is zero: the publisher must stamp its messages with the time of measurement, "
+    "the time of arrival is no substitute"
+)
 Taken = tuple[int, Any]
 """A message's stamp, ns, and the message as the subscription gave it."""
 
@@ -31,6 +34,8 @@ class Subscription(Protocol):
     """What can be taken from: a topic's PulledSubscription, or tf2's TransformSubscription."""
 
     topic: str
+    depth: int  # how many messages may wait at most
+    number: int | None  # its publisher's own count of the message taken last
 
     @property
     def type_names(self) -> Collection[str]:
@@ -39,8 +44,8 @@ class Subscription(Protocol):
     def take(self) -> Any | None:
         """The newest message not taken yet; raises ObservationError for one that is none."""
 
-    def follow(self, published: Collection[str]) -> None:
-        """Read another type where only that one is published."""
+    def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
+        """Subscribe as the topic's publishers publish: their type, their reliability."""
 
     def destroy(self) -> None:
         """Unsubscribe."""
@@ -69,12 +74,14 @@ class Source:
         history: History,
         period_ns: int,
         camera: CameraWatch | None = None,
+        writers: Writers | None = None,
     ) -> None:
         """Read what `subscription` brings by `read`; pull every `period_ns`.
 
-        `camera` is shown every frame by whoever pulls, outside the lock.
+        `camera` is shown every frame by whoever pulls, outside the lock. `writers`: None where
+        any number of publishers is lawful.
         """
-        self.subscription, self.camera = subscription, camera
+        self.subscription, self.camera, self.writers = subscription, camera, writers
         self.received = 0
         self.refused = 0
         self.problem = ""
@@ -84,6 +91,20 @@ class Source:
         self._capacity = history.max_samples
         self._shortage = ""  # of memory for the history; no message can mend it
         self.buffer = StampedBuffer(history.span_ns, self._capacity)
+
+    def buffer_of(self, stream: Stream | Output) -> StampedBuffer:
+        """The samples as this one of the topic's streams has them."""
+        return self.buffer
+
+    def mixed(self, now_ns: int) -> tuple[str, ...]:
+        """The joints that two publishers send at once, ("",) for all that a topic carries."""
+        return self.writers.mixed(now_ns) if self.writers is not None else ()
+
+    def graph(self, publishers: Sequence[TopicEndpointInfo]) -> None:
+        """Take who publishes on the topic now."""
+        self.subscription.follow(publishers)
+        if self.writers is not None:
+            self.writers.graph(len(publishers))
 
     def due(self, now_ns: int) -> bool:
         """Whether the period has passed; the next one is then due on the same grid.
@@ -98,21 +119,21 @@ class Source:
         self._due_ns += (late_ns // self._period_ns + 1) * self._period_ns
         return True
 
-    def silent(self, now_ns: int, span_ns: int) -> bool:
-        """Whether no usable message came for longer than `span_ns`."""
-        newest = self.buffer.latest()
-        return newest is None or now_ns - newest.received_ns > span_ns
-
     def pull(self, now_ns: int) -> Taken | None:
-        """Take the newest message, if there is one, into the buffer.
+        """Take what waits, its newest into the buffer.
 
         Returns it where it has a stamp and a content that can be read, used or not.
         """
+        newest = None
         try:
-            message = self.subscription.take()
-            if message is not None:
+            for _ in range(self.subscription.depth):
+                message = self.subscription.take()
+                if message is None:
+                    break
                 self.received += 1
-                return self._push(message, now_ns)
+                if not self._foreign(WHOLE, now_ns):
+                    newest = message
+            return None if newest is None else self._push(newest, now_ns)
         except ObservationError as error:
             self._refuse(str(error))
         return None
@@ -124,10 +145,7 @@ class Source:
     def _push(self, message: Any, now_ns: int) -> Taken | None:
         stamp_ns, value = self._read(message)
         if stamp_ns <= 0:
-            self._refuse(
-                "header stamp is zero: the publisher must stamp its messages with the time of "
-                "measurement, the time of arrival is no substitute"
-            )
+            self._refuse(NO_STAMP)
             return None
         if isinstance(message, bytes):
             self._fit(len(message))
@@ -140,11 +158,10 @@ class Source:
         """Count a stamp that is not newer; whether it opened a new time base instead."""
         newest = self.buffer.latest()
         if newest is None or sample.stamp_ns == newest.stamp_ns:
-            self._refuse("two messages with the same stamp: is the sensor frozen?")
+            self._refuse(SAME_STAMP)
             return False
         if sample.received_ns - newest.received_ns <= REBASE_NS:
-            behind_s = (newest.stamp_ns - sample.stamp_ns) / 1e9
-            self._refuse(f"stamp went back by {behind_s:.3f} s: two publishers, or a clock jump?")
+            self._refuse(went_back(newest.stamp_ns - sample.stamp_ns))
             return False
         self.buffer.clear()
         return self.buffer.push(sample)
@@ -165,6 +182,91 @@ class Source:
                 f"{self._history.max_bytes} bytes; let the driver send smaller pictures"
             )
 
+    def _foreign(self, keys: Collection[str], now_ns: int) -> bool:
+        """Whether a message of these joints is not of the publisher that sends them."""
+        if self.writers is None:
+            return False
+        own = self.writers.see(frozenset(keys), self.subscription.number, now_ns)
+        self.refused += not own
+        return not own
+
     def _refuse(self, why: str) -> None:
         self.refused += 1
         self.problem = why
+
+
+class JointSource(Source):
+    """A topic of joint states: all that waits is taken, and merged by the joints' names.
+
+    Each stream has a buffer of its own, whose stamps are those of the stream's joints.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        streams: Iterable[Stream],
+        commanded: Iterable[str],
+        history: History,
+        period_ns: int,
+        writers: Writers,
+    ) -> None:
+        """Keep samples for each of `streams`; the joints that matter are theirs and `commanded`."""
+        super().__init__(subscription, Joints(), history, period_ns, writers=writers)
+        self.joints = JointStates()
+        self._views = {
+            stream.names: StampedBuffer(history.span_ns, history.max_samples)
+            for stream in streams
+            if isinstance(stream, StateStream)
+        }
+        self._matter = {name for names in self._views for name in names} | set(commanded)
+
+    def buffer_of(self, stream: Stream | Output) -> StampedBuffer:
+        """The samples by the stamps of the stream's own joints."""
+        assert isinstance(stream, StateStream)
+        return self._views[stream.names]
+
+    def mixed(self, now_ns: int) -> tuple[str, ...]:
+        """The joints of ours that two publishers send at once."""
+        return tuple(name for name in super().mixed(now_ns) if name in self._matter)
+
+    def pull(self, now_ns: int) -> None:
+        """Take every message that waits; what is newest of each joint goes into the buffers."""
+        for _ in range(self.subscription.depth):
+            try:
+                message = self.subscription.take()
+                if message is None:
+                    break
+                self.received += 1
+                self._merge(message, now_ns)
+            except ObservationError as error:
+                self._refuse(str(error))
+        for names, buffer in self._views.items():
+            sample = self.joints.sample(names)
+            if sample is not None:
+                _advance(buffer, sample)
+
+    def clear(self) -> None:
+        """Forget all joints and samples."""
+        self.joints.clear()
+        for buffer in self._views.values():
+            buffer.clear()
+
+    def _merge(self, message: Any, now_ns: int) -> None:
+        stamp_ns, reading = self._read(message)
+        assert isinstance(reading, JointReading)
+        if self._foreign(reading.names, now_ns):
+            return
+        if stamp_ns <= 0:
+            self._refuse(NO_STAMP)
+            return
+        self.joints.take(stamp_ns, now_ns, reading)
+        self.problem = ""
+
+
+def _advance(buffer: StampedBuffer, sample: Sample) -> None:
+    """Push a sample that is newer, or the first one of a new time base."""
+    newest = buffer.latest()
+    behind = newest is not None and sample.stamp_ns < newest.stamp_ns
+    if behind and newest and sample.received_ns - newest.received_ns > REBASE_NS:
+        buffer.clear()
+    buffer.push(sample)

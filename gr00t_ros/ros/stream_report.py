@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from rclpy.node import Node
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.embodiment import Output, StateStream, Stream
@@ -14,13 +15,17 @@ from gr00t_ros.core.observation import ObservationSettings, content
 from gr00t_ros.core.state import encode, select
 from gr00t_ros.ros.controller_state import ControllerReading
 from gr00t_ros.ros.pulled import InvalidHandle
-from gr00t_ros.ros.source import Source, Subscription
+from gr00t_ros.ros.source import JointSource, Source, Subscription
 
 LOOK_NS = 1_000_000_000
-"""After how long a silence, and how often, the graph is asked about a topic: no cheap call."""
+"""How often the graph is asked about a topic: no cheap call."""
 
 CONTROLLER_MAX_AGE_NS = 200_000_000
 """Controllers publish their state at 20 Hz or more by default (state_publish_rate 50)."""
+
+
+SYNCHRONISE = "synchronise the clocks (chrony, PTP)"
+_SHOWN = 3  # joints that are named before they are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class StreamReport:
     refused: int
     problem: str
     usable: bool  # whether the newest sample's content could go into an observation
+    mixed: tuple[str, ...] = ()  # joints that two publishers send at once; "" for a whole topic
 
     @property
     def age_s(self) -> float:
@@ -65,19 +71,20 @@ def report(
     settings: ObservationSettings,
 ) -> StreamReport:
     """Judge the newest samples of `sources` as `stream` would use them: by the oldest of them."""
-    samples = [source.buffer.latest() for source in sources]
+    samples = [source.buffer_of(stream).latest() for source in sources]
     ages_ns = [None if one is None else _age_ns(one, now_ros_ns, now_ns) for one in samples]
     oldest = max(range(len(sources)), key=lambda i: (ages_ns[i] is None, ages_ns[i] or 0))
     newest = [sample for sample in samples if sample is not None]
     unusable = ""
     ahead_ns = max((one.stamp_ns for one in newest), default=0) - now_ros_ns
     if ahead_ns > settings.future_ns:
-        unusable = f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree"
+        unusable = f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree; {SYNCHRONISE}"
     elif len(newest) == len(sources):
         unusable = _unusable(stream, newest)
     max_age_ns = (
         CONTROLLER_MAX_AGE_NS if isinstance(stream, Output) else settings.max_age_ns(stream)
     )
+    late = _late(stream, sources[oldest], samples[oldest], now_ros_ns, now_ns, max_age_ns)
     return StreamReport(
         name,
         sources[oldest].subscription.topic,
@@ -85,9 +92,38 @@ def report(
         max_age_ns,
         sum(source.received for source in sources),
         sum(source.refused for source in sources),
-        _problem(sources) or unusable,
+        _problem(sources) or unusable or late,
         not unusable,
+        next((mixed for source in sources if (mixed := source.mixed(now_ns))), ()),
     )
+
+
+def _late(
+    stream: Stream | Output,
+    source: Source,
+    sample: Sample | None,
+    now_ros_ns: int,
+    now_ns: int,
+    max_age_ns: int,
+) -> str:
+    """Why a stream is old although its topic is not silent; empty where neither is so."""
+    if sample is None or _age_ns(sample, now_ros_ns, now_ns) <= max_age_ns:
+        return ""
+    if isinstance(source, JointSource) and isinstance(stream, StateStream):
+        behind = source.joints.behind(stream.names, max_age_ns // 2)
+        if behind:
+            return (
+                f"{', '.join(behind)} no longer comes on {source.subscription.topic}, other joints "
+                "do: let its publisher name it in each message, or start the one that does"
+            )
+    silent_ns = now_ns - sample.received_ns
+    behind_ns = now_ros_ns - sample.stamp_ns - silent_ns  # when it arrived
+    if behind_ns > max(silent_ns, max_age_ns // 2):
+        return (
+            f"messages come, but their stamps are {behind_ns / 1e9:.2f} s old: {SYNCHRONISE} or "
+            "find the delay; a bag or a simulation with a clock of its own needs use_sim_time"
+        )
+    return ""
 
 
 def _age_ns(sample: Sample, now_ros_ns: int, now_ns: int) -> int:
@@ -120,42 +156,67 @@ def _unusable(stream: Stream | Output, newest: Sequence[Sample]) -> str:
 
 
 class Graph:
-    """Says why a silent topic is silent, by who publishes what on it."""
+    """Who publishes what: why a silent topic is silent, and which nodes share one."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._looked_ns: dict[str, int] = {}
         self._why: dict[str, str] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
 
-    def look(self, subscription: Subscription, now_ns: int) -> frozenset[str]:
-        """The types published on a silent topic, asked once a second; called by the node's timer.
+    def look(
+        self, subscription: Subscription, now_ns: int, mixed: bool = False
+    ) -> Sequence[TopicEndpointInfo] | None:
+        """The publishers of a topic, asked once a second; called by the node's timer.
 
-        Empty also where it is not asked this time.
+        At once where it is `mixed` and only one is known. None where it is not asked this time.
         """
         name = subscription.topic
         topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"
-        if now_ns - self._looked_ns.get(name, now_ns - LOOK_NS) < LOOK_NS:
-            return frozenset()
+        unknown = mixed and len(self._names.get(name, ())) < 2
+        if now_ns - self._looked_ns.get(name, now_ns - LOOK_NS) < LOOK_NS and not unknown:
+            return None
         self._looked_ns[name] = now_ns
         try:
             publishers = self._node.get_publishers_info_by_topic(topic)
         except InvalidHandle:  # the node was destroyed between two ticks
-            return frozenset()
-        published = frozenset(info.topic_type for info in publishers)
-        self._why[name] = _explanation(topic, published, subscription.type_names)
-        return published
+            return None
+        self._names[name] = tuple(sorted(info.node_name for info in publishers))
+        self._why[name] = _explanation(topic, publishers, subscription.type_names)
+        return publishers
+
+    def mixed(self, topic: str, joints: Sequence[str]) -> str:
+        """What is said of `joints` that two publishers send at once."""
+        nodes = ", ".join(self._names.get(topic, ())) or "of nodes that the graph does not know"
+        what = topic if "" in joints else f"{_listed(joints)} on {topic}"
+        return f"two publishers at once of {what} ({nodes}): stop one of them"
 
     def explain(self, one: StreamReport) -> StreamReport:
-        """`one` with the last answer, where it is not fresh and has no problem of its own."""
+        """`one` with what the graph says of it: two publishers, or why nothing comes."""
+        if one.mixed:
+            return replace(one, problem=self.mixed(one.topic, one.mixed), usable=False)
         if one.fresh or one.problem:
             return one
         return replace(one, problem=self._why.get(one.topic, ""))
 
 
-def _explanation(topic: str, published: frozenset[str], types: Collection[str]) -> str:
-    if not published:
+def _listed(joints: Sequence[str]) -> str:
+    shown = ", ".join(joints[:_SHOWN])
+    more = len(joints) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _explanation(
+    topic: str, publishers: Sequence[TopicEndpointInfo], types: Collection[str]
+) -> str:
+    if not publishers:
         return f"nobody publishes {topic}: is its driver running, in this ROS domain?"
+    published = {info.topic_type for info in publishers}
     if published.isdisjoint(types):
         got, expected = ", ".join(sorted(published)), " or ".join(types)
-        return f"{topic} is published as {got}, expected {expected}"
-    return f"{topic} has a publisher, but nothing came from it lately"
+        return f"{topic} is published as {got}, expected {expected}: remap it, or name its topic"
+    nodes = " and ".join(sorted({info.node_name for info in publishers}))
+    return (
+        f"{nodes} publishes {topic}, but nothing came from it lately: check whether its device "
+        "delivers, and the network between"
+    )

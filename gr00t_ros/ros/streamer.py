@@ -72,7 +72,7 @@ class Streamer(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._joints = PulledSubscription(self, (JointState,), "/joint_states", raw=False)
         self._windows = PulledSubscription(
-            self, (JointTrajectory,), settings.window_topic, raw=False, profile=qos.COMMAND
+            self, (JointTrajectory,), settings.window_topic, raw=False, profiles=(qos.COMMAND,)
         )
         self._leaving = False
         self._state_due_ns = self._diagnostics_due_ns = 0

@@ -19,7 +19,13 @@ from gr00t_ros.core.pose_follower import Pose
 from gr00t_ros.core.rotation import matrix_from_quaternion
 from gr00t_ros.core.state import PoseReading, select
 from gr00t_ros.core.watch_motion import controller_silent, speed_scaling
-from gr00t_ros.core.watchdog import Finding, Reaction, held_position, stream_age
+from gr00t_ros.core.watchdog import (
+    Finding,
+    Reaction,
+    held_position,
+    outside_limits,
+    stream_age,
+)
 from gr00t_ros.core.workspace import Workspace
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_state import ControllerReading
@@ -101,15 +107,10 @@ class Surroundings:
 
         None where no joint state has all of them.
         """
-        newest: Sample | None = None
-        for sample in self._inputs.joints():
-            with contextlib.suppress(ObservationError):
-                select(output.names, sample.value)
-                if newest is None or sample.received_ns > newest.received_ns:
-                    newest = sample
-        if newest is None:
+        sample = self._inputs.joints(output.names)
+        if sample is None:
             return None
-        return newest.stamp_ns, self.awake_ns(time.monotonic_ns() - newest.received_ns)
+        return sample.stamp_ns, self.awake_ns(time.monotonic_ns() - sample.received_ns)
 
     def pull_robot(self) -> None:
         """Take what waits of joint states and controllers."""
@@ -150,12 +151,11 @@ class Surroundings:
         """As `references`; of an output whose controller is silent what is measured stands in."""
         found = list(self.references())
         told = {output.name for output, _, _ in found}
-        samples, _ = self._joint_samples()
         for output in self._embodiment.outputs:
-            for sample in samples if output.name not in told else ():
+            sample, _ = self._told_joints(output.names)
+            if sample is not None and output.name not in told:
                 with contextlib.suppress(ObservationError):
                     found.append((output, sample.stamp_ns, select(output.names, sample.value)))
-                    break
         return tuple(found)
 
     def forget(self) -> None:
@@ -209,12 +209,10 @@ class Surroundings:
 
         Raises ObservationError for joints that neither of them has told lately.
         """
-        fresh, _ = self._joint_samples()
-        for sample in fresh:
-            try:
+        sample, _ = self._told_joints(self._embodiment.joint_names)
+        if sample is not None:
+            with contextlib.suppress(ObservationError):
                 return select(self._embodiment.joint_names, sample.value)
-            except ObservationError:
-                continue
         return self._measured_by_output()
 
     def end_effector(self, workspace: Workspace) -> Positions | None:
@@ -249,6 +247,10 @@ class Surroundings:
         limits = self._embodiment.limits
         return held_position(limits.names, self.start(), self.measured(), limits.held)
 
+    def outside_finding(self) -> Finding | None:
+        """The watch on the measured position against the file's limits, before a start."""
+        return outside_limits(self._embodiment.limits, self.measured())
+
     def _measured_by_output(self) -> Positions:
         parts = []
         for output in self._embodiment.outputs:
@@ -256,12 +258,10 @@ class Surroundings:
         return np.concatenate(parts)
 
     def _joint_states(self, output: Output) -> Positions:
-        fresh, stale = self._joint_samples()
-        for sample in fresh:
-            try:
+        sample, stale = self._told_joints(output.names)
+        if sample is not None:
+            with contextlib.suppress(ObservationError):
                 return select(output.names, sample.value)
-            except ObservationError:
-                continue
         reading = self._controller(output)
         if reading is None:
             raise ObservationError(
@@ -270,18 +270,17 @@ class Surroundings:
             )
         return select(output.names, reading.feedback)
 
-    def _joint_samples(self) -> tuple[list[Sample], str]:
-        """The joint states of now, and what to say of those that are too old to tell of now."""
+    def _told_joints(self, names: tuple[str, ...]) -> tuple[Sample | None, str]:
+        """The joint states of now for these joints, else None and what to say of them."""
         allowed_s = _STALE_AGES * self.parameters.max_joint_age_s
-        fresh, stale = [], ""
-        for sample in self._inputs.joints():
-            stamp_age_ns = self._clock.ros_now_ns() - sample.stamp_ns
-            age_s = max(stamp_age_ns, time.monotonic_ns() - sample.received_ns) / 1e9
-            if age_s <= allowed_s:
-                fresh.append(sample)
-            else:
-                stale = f"; a joint state is {age_s:.2f} s old, at most {allowed_s:.2f} s allowed"
-        return fresh, stale
+        sample = self._inputs.joints(names)
+        if sample is None:
+            return None, ""
+        stamp_age_ns = self._clock.ros_now_ns() - sample.stamp_ns
+        age_s = max(stamp_age_ns, time.monotonic_ns() - sample.received_ns) / 1e9
+        if age_s <= allowed_s:
+            return sample, ""
+        return None, f"; a joint state is {age_s:.2f} s old, at most {allowed_s:.2f} s allowed"
 
     def _reference(self, output: Output) -> Positions | None:
         """(n,) what an output's controller holds or plays, None where it does not tell."""
@@ -295,6 +294,8 @@ class Surroundings:
             return None
 
     def _age(self, report: StreamReport) -> Finding | None:
+        if report.mixed:
+            return Finding("mixed_publishers", Reaction.PAUSE, f"{report.name}: {report.problem}")
         if report.name.startswith("controller."):
             return None
         if report.fresh and not report.usable:
@@ -302,12 +303,15 @@ class Surroundings:
         video, values = report.name.startswith("video."), self.parameters
         fault_s = values.camera_fault_age_s if video else values.joint_fault_age_s
         awake = None if report.age_ns is None else self.awake_ns(report.age_ns)
-        found = stream_age(
-            report.name, report.topic, report.age_ns, report.max_age_ns, int(fault_s * 1e9), awake
+        return stream_age(
+            report.name,
+            report.topic,
+            report.age_ns,
+            report.max_age_ns,
+            int(fault_s * 1e9),
+            report.problem,
+            awake,
         )
-        if found is None or not report.problem:
-            return found
-        return Finding(found.watch, found.reaction, f"{found.reason} ({report.problem})")
 
     def _silent(self, output: Output) -> Finding | None:
         sample = self._inputs.controller(output.name)

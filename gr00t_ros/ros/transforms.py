@@ -8,12 +8,13 @@ else that is pulled. Refuses to know which stream needs a transform.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.core.errors import EmbodimentError, ObservationError
 from gr00t_ros.core.state import PoseReading
@@ -61,6 +62,8 @@ class TransformSubscription:
     """Takes from tf2 what PulledSubscription takes from a topic: what is newer, or nothing."""
 
     type_names = TYPES
+    depth = 1
+    number: int | None = None  # tf2 merges what any number of publishers tell
 
     def __init__(self, transforms: Transforms, topic: str, frame: str, link: str) -> None:
         """Follow `link` in `frame`; `topic` is what the stream calls it."""
@@ -80,8 +83,8 @@ class TransformSubscription:
         self._taken = stamp
         return found
 
-    def follow(self, published: Collection[str]) -> None:
-        """Do nothing: /tf has one type."""
+    def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
+        """Do nothing: tf2's listener has subscribed."""
 
     def destroy(self) -> None:
         """Stop listening, for all that share the listener."""

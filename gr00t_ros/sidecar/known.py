@@ -32,7 +32,7 @@ class Controller:
 
 @dataclass(frozen=True, slots=True)
 class JointRange:
-    """A URDF joint's limits: rad and rad/s, or m and m/s for a prismatic one."""
+    """A URDF joint's limits: rad and rad/s, or m and m/s; infinite where it states none."""
 
     lower: float
     upper: float

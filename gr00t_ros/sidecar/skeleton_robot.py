@@ -6,6 +6,7 @@ Refuses to invent a limit: what a URDF does not say is FILL_IN.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 
 from gr00t_ros.core.schema import FILL_IN
 from gr00t_ros.sidecar.known import JointRange, Known
@@ -43,8 +44,10 @@ def limit_lines(known: Known) -> Iterator[str]:
 
 
 def _joint(found: JointRange | None) -> Iterator[str]:
-    yield f"position: {FILL_IN}" if found is None else f"position: {[found.lower, found.upper]}"
-    yield f"velocity: {FILL_IN}" if found is None else f"velocity: {found.velocity}"
+    ranged = found is not None and isfinite(found.upper - found.lower)
+    fast = found is not None and isfinite(found.velocity)
+    yield f"position: {[found.lower, found.upper]}" if found and ranged else f"position: {FILL_IN}"
+    yield f"velocity: {found.velocity}" if found and fast else f"velocity: {FILL_IN}"
     yield f"acceleration: {FILL_IN}"
     yield f"jerk: {FILL_IN}"
     yield "margin: 0.05  # kept inside the position limits"

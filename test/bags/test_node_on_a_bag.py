@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from bag_files import EMBODIMENT, KINDS, MS, SETTINGS, STREAMS, reading, recorded
+from bag_files import EMBODIMENT, KINDS, MS, SETTINGS, STREAMS, lanes, reading, recorded
 from ros_fixtures import collect, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
@@ -96,7 +96,8 @@ class Player:
             return all(now.get(topic, 0) > before.get(topic, 0) for topic in messages)
 
         wait_until(all_taken, "a status that has taken all messages")
-        observation = assemble(self.embodiment, self.buffers, time_ns, 0, SETTINGS)
+        buffers = lanes(self.embodiment, self.buffers)
+        observation = assemble(self.embodiment, buffers, time_ns, 0, SETTINGS)
         if isinstance(observation, Observation):
             self.expected[observation.stamp_ns] = self.digest(observation)
 

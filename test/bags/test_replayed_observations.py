@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from bag_files import EMBODIMENT, KINDS, MS, SETTINGS, STREAMS, reading, recorded
+from bag_files import EMBODIMENT, KINDS, MS, SETTINGS, STREAMS, lanes, reading, recorded
 from ros_fixtures import LIMIT_S
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
@@ -85,7 +85,7 @@ def assembled(bag, embodiment):
         assert buffers[message.topic].push(sample)
         joints += message.topic == "/joint_states"
         if message.topic == "/joint_states" and joints % EVERY == 0:
-            yield assemble(embodiment, buffers, message.time_ns, 0, SETTINGS)
+            yield assemble(embodiment, lanes(embodiment, buffers), message.time_ns, 0, SETTINGS)
 
 
 def as_bytes(embodiment, observation):

@@ -63,16 +63,21 @@ def streams(**ages_ms):
     return {topics[n]: buffer_of(topics[n], ages_ms.get(n, ages[n])) for n in ages}
 
 
+def lanes(robot, buffers):
+    """The buffers of topics as those of each stream's topics."""
+    return {(s.key, t): buffers[t] for s in robot.streams for t in s.topics if t in buffers}
+
+
 def observed(buffers, robot=ROBOT, tolerances=SETTINGS):
     """The observation; fails with the gaps if there is none."""
-    result = assemble(robot, buffers, NOW_ROS, NOW, tolerances)
+    result = assemble(robot, lanes(robot, buffers), NOW_ROS, NOW, tolerances)
     assert isinstance(result, Observation), [str(gap) for gap in result]
     return result
 
 
 def gaps(buffers, robot=ROBOT, tolerances=SETTINGS):
     """The gaps; fails if there are none."""
-    result = assemble(robot, buffers, NOW_ROS, NOW, tolerances)
+    result = assemble(robot, lanes(robot, buffers), NOW_ROS, NOW, tolerances)
     assert not isinstance(result, Observation)
     assert result
     return result
@@ -162,7 +167,7 @@ def test_an_old_stamp_is_a_gap_even_if_the_message_just_came():
 
 def test_silence_is_a_gap_even_if_the_ros_clock_stands_still():
     """Receive ages run on the plan clock: a frozen /clock hides no dead stream."""
-    result = assemble(ROBOT, streams(), NOW_ROS, NOW + 250 * MS, SETTINGS)
+    result = assemble(ROBOT, lanes(ROBOT, streams()), NOW_ROS, NOW + 250 * MS, SETTINGS)
     assert [gap.stream for gap in result] == [stream.key for stream in ROBOT.streams]
     assert "nothing new received for 0.255 s" in str(result[0])
 
@@ -252,7 +257,8 @@ def test_samples_are_those_that_brute_force_picks(drawn):
     """Stamp, samples and gaps equal their definitions over plain lists of ages."""
     # a quarter of a millisecond keeps ties between neighbours away from rounding
     ages = {t: [age + 0.25 for age in a] for t, a in zip(TOPICS, drawn, strict=True)}
-    result = assemble(ROBOT, {t: buffer_of(t, a) for t, a in ages.items()}, NOW_ROS, NOW, SETTINGS)
+    buffers = {t: buffer_of(t, a) for t, a in ages.items()}
+    result = assemble(ROBOT, lanes(ROBOT, buffers), NOW_ROS, NOW, SETTINGS)
     late = {
         s.key
         for s in ROBOT.streams
@@ -298,7 +304,7 @@ def two_handed(left_ages_ms, right_ages_ms, tolerances=SETTINGS):
             reading = JointReading(joints, np.full(len(joints), age_ms / 1e3))
             age_ns = round(age_ms * MS)
             buffers[topic].push(Sample(NOW_ROS - age_ns, NOW - age_ns, reading))
-    return assemble(robot, buffers, NOW_ROS, NOW, tolerances)
+    return assemble(robot, lanes(robot, buffers), NOW_ROS, NOW, tolerances)
 
 
 def test_joints_of_two_topics_are_of_one_instant_and_stamped_by_the_older():

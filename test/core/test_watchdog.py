@@ -9,8 +9,10 @@ from gr00t_ros.core.watchdog import (
     Reaction,
     consecutive_refusals,
     held_position,
+    outside_limits,
     stream_age,
 )
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
 MS = 1_000_000
 NAMES = ("fr3_joint1", "fr3_joint2", "gripper")
@@ -50,17 +52,18 @@ def test_a_stream_that_never_came_pauses_and_names_its_topic() -> None:
     assert found is not None
     assert (found.watch, found.reaction) == ("stream_age", Reaction.PAUSE)
     assert found.reason == (
-        "video.wrist: nothing received on /camera/wrist; is its publisher running?"
+        "video.wrist: check the driver and the network (nothing usable on /camera/wrist yet)"
     )
 
 
-def test_an_old_stream_tells_its_age_the_threshold_and_what_to_do() -> None:
-    """Seconds with two digits."""
-    found = stream_age("video.wrist", "/camera/wrist", 2340 * MS, 100 * MS, 2000 * MS)
+def test_an_old_stream_tells_the_cause_what_to_do_its_age_and_the_threshold() -> None:
+    """The cause first, seconds with two digits."""
+    why = "picture is 48x64, was 24x32 before: set the driver back to 24x32"
+    found = stream_age("video.wrist", "/camera/wrist", 2340 * MS, 100 * MS, 2000 * MS, why)
     assert found is not None
     assert found.reason == (
-        "video.wrist: newest sample on /camera/wrist is 2.34 s old, at most 0.10 s allowed; "
-        "check the driver and the network"
+        f"video.wrist: {why} (newest usable sample on /camera/wrist is 2.34 s old, at most "
+        "0.10 s allowed)"
     )
 
 
@@ -128,3 +131,34 @@ def test_what_aged_while_the_process_slept_pauses_and_is_no_fault():
     assert stream_age(*old).reaction is Reaction.FAULT
     assert stream_age(*old, awake_ns=350).reaction is Reaction.PAUSE
     assert stream_age(*old, awake_ns=501).reaction is Reaction.FAULT
+
+
+FRANKA = load_embodiment("franka_droid").limits
+HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
+
+
+def test_a_position_inside_the_limits_may_be_a_start() -> None:
+    """And a little outside: calibration and noise."""
+    assert outside_limits(FRANKA, HOME) is None
+    assert outside_limits(FRANKA, FRANKA.upper + FRANKA.margin) is None
+    assert outside_limits(FRANKA, FRANKA.lower - FRANKA.margin) is None
+
+
+def test_joint_states_in_degrees_are_named_as_such() -> None:
+    """Each joint with its value and limits."""
+    found = outside_limits(FRANKA, np.degrees(HOME))
+    assert found is not None
+    assert (found.watch, found.reaction) == ("outside_limits", Reaction.FAULT)
+    assert "fr3_joint4: measured at -126.1, limits -3.042 to -0.1518" in found.reason
+    assert found.reason.endswith("as degrees it would be inside: let the driver publish radians")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -900.0])
+def test_a_position_far_outside_is_another_robots(value) -> None:
+    """Nor is what is no number inside."""
+    measured = HOME.copy()
+    measured[2] = value
+    found = outside_limits(FRANKA, measured)
+    assert found is not None
+    assert found.reason.startswith(f"fr3_joint3: measured at {value:.4g}, limits ")
+    assert found.reason.endswith("at their zero?")

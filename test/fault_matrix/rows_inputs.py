@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from sensor_msgs.msg import JointState
+
 from fault_matrix.observe import goes_on
+from fault_matrix.rig import Rig
 from fault_matrix.row import BUSY, Fault, Group
+
+RELAY = "gr00t_sim_relay"
+ZEROS_HZ = 30.0
+ARM = tuple(f"fr3_joint{number}" for number in range(1, 8))
 
 CAMERAS = {
     "exterior camera": ("/camera/exterior/image_raw", "exterior_image_1_left"),
@@ -11,6 +18,24 @@ CAMERAS = {
 }
 JOINTS, POSE = "/joint_states", "/ee_pose"
 FUTURE_S, LATE_S, SLOW_S, SKEWED_S = 5.0, 1.5, 0.8, 0.6
+
+
+def _zeros(rig: Rig) -> None:
+    """What a joint_state_publisher does beside the robot's own broadcaster."""
+    publisher = rig.node.create_publisher(JointState, JOINTS, 10)
+
+    def publish() -> None:
+        zeros = JointState(name=ARM, position=[0.0] * len(ARM))
+        zeros.header.stamp = rig.node.get_clock().now().to_msg()
+        publisher.publish(zeros)
+
+    rig.kept["zeros"] = publisher, rig.node.create_timer(1.0 / ZEROS_HZ, publish)
+
+
+def _no_zeros(rig: Rig) -> None:
+    publisher, timer = rig.kept.pop("zeros")
+    rig.node.destroy_timer(timer)
+    rig.node.destroy_publisher(publisher)
 
 
 def _row(what: str, topic: str, relay: str, watch: str, *words: str, **more: object) -> Fault:
@@ -59,9 +84,25 @@ _CAMERA_ROWS = tuple(
 
 _JOINT_ROWS = (
     _row("joint states stopped", JOINTS, "stop", "stream_age", JOINTS, short=True),
-    _row("a joint missing", JOINTS, "drop_joint", "stream_content", "fr3_joint3", value=2.0),
+    _row(
+        *("a joint missing", JOINTS, "drop_joint", "stream_age", "fr3_joint3"),
+        *("no longer comes", "other joints do"),
+        value=2.0,
+    ),
     _row("a joint NaN", JOINTS, "nan", "stream_content", "fr3_joint1", short=True),
-    _row("a joint twice", JOINTS, "duplicate", "stream_content", "fr3_joint", short=True),
+    _row(
+        *("a joint twice", JOINTS, "duplicate", "stream_age", "joints twice", "fr3_joint"),
+        short=True,
+    ),
+    Fault(
+        "two publishers of the same joints",
+        f"another node publishes zeros on {JOINTS} at {ZEROS_HZ:g} Hz",
+        _zeros,
+        _no_zeros,
+        "mixed_publishers",
+        words=("fr3_joint1", JOINTS, "two publishers at once", RELAY, "stop one of them"),
+        short=True,
+    ),
     _row("joint states slow", JOINTS, "slow", "stream_age", JOINTS, value=SLOW_S),
     _row(
         *("joint states with future stamps", JOINTS, "shift_stamp", "stream_content"),

@@ -210,3 +210,21 @@ def test_an_imu_reads_back(frame):
     view = cdr.imu(serialize_message(_imu(frame)))
     assert (view.stamp_ns, view.frame_id, view.orientation_variance) == (STAMP_NS, frame, -1.0)
     assert view.quaternion_xyzw.tolist() == [0.5, 1.5, 2.5, 3.5]
+
+
+def test_names_that_are_known_are_read_as_if_they_were_not():
+    """Whatever is cut off, and whoever sends other names in between."""
+    whole, read = serialize_message(_joints()), cdr.JointStates()
+    other = serialize_message(JointState(name=["x"], position=[7.0]))
+    for raw in (whole, other, whole, whole, *(whole[:length] for length in range(len(whole)))):
+        try:
+            expected = cdr.joint_state(raw)
+        except ObservationError as error:
+            with pytest.raises(ObservationError) as refused:
+                read(raw)
+            assert "JointState" in str(refused.value) and type(error) is type(refused.value)
+            continue
+        found = read(raw)
+        assert (found.stamp_ns, found.names) == (expected.stamp_ns, expected.names)
+        assert found.position.tolist() == expected.position.tolist()
+        assert found.velocity.tolist() == expected.velocity.tolist()

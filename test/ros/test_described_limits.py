@@ -69,6 +69,41 @@ def test_joints_that_the_description_does_not_have_are_listed(heard):
     assert limits.missing() == FRANKA.limits.names
 
 
+@pytest.mark.parametrize(
+    "limit",
+    [
+        '<limit lower="-1" upper="1" velocity="0"/>',
+        '<limit lower="-1" upper="1"/>',
+        '<limit upper="1" velocity="9"/>',
+    ],
+)
+def test_a_range_is_compared_also_where_the_rest_is_not_stated(heard, limit):
+    """And nobody is asked whether the description is another robot's."""
+    name = FRANKA.limits.names[0]
+    joint = f'<robot><joint name="{name}" type="revolute">{limit}</joint></robot>'
+    limits = heard(joint)
+    (problem,) = limits.problems()
+    assert problem.startswith(f"limits.{name}.position")
+    assert name not in limits.missing()
+    assert limits.unstated() == (() if "9" in limit else (name,))
+
+
+def test_the_velocity_of_a_continuous_joint_is_compared(heard):
+    """It has no range, which is no problem."""
+    name = FRANKA.limits.names[0]
+    joint = f'<robot><joint name="{name}" type="continuous"><limit velocity="0.1"/></joint></robot>'
+    limits = heard(joint)
+    (problem,) = limits.problems()
+    assert problem.startswith(f"limits.{name}.velocity")
+    assert name not in limits.missing() and limits.unstated() == (name,)
+
+
+def test_a_joint_that_the_description_holds_fixed_is_missing(heard):
+    """What is commanded must move."""
+    name = FRANKA.limits.names[0]
+    assert name in heard(f'<robot><joint name="{name}" type="fixed"/></robot>').missing()
+
+
 def test_what_is_no_xml_is_unreadable_and_a_later_one_counts(heard):
     """The newest description is the robot's."""
     assert "no XML" in heard("<robot").unreadable

@@ -19,11 +19,12 @@ from ros_fixtures import LIMIT_S, call, own_domain, spinning_node, started, wait
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("mujoco", reason="the simulator is not installed")
 
+from geometry_msgs.msg import PoseStamped  # noqa: E402
 from node_robot import NEEDS_ROBOT, free_port  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from sensor_msgs.msg import CompressedImage, JointState  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
@@ -163,7 +164,7 @@ def patient(clinic):
         (CAMERA, "black", 0, "fail", ("exterior_image_1_left", "black frames")),
         (CAMERA, "wrong_encoding", 0, "fail", ("exterior_image_1_left", "32FC1")),
         (CAMERA, "wrong_size", 0, "warn", (CAMERA, "90x320", "enlarged")),
-        (CAMERA, "slow", 0.2, "warn", (CAMERA, "Hz, the file says 30")),
+        (CAMERA, "slow", 0.2, "warn", (CAMERA, "Hz are sent, the file says 30")),
         (CAMERA, "zero_stamp", 0, "fail", ("exterior_image_1_left", "stamp is zero")),
         (CAMERA, "shift_stamp", 0.5, "fail", ("exterior_image_1_left", "in the future", "clocks")),
         (JOINTS, "stop", 0, "fail", ("state.joint_position", JOINTS, "old")),
@@ -182,11 +183,46 @@ def test_a_broken_stream_is_named(patient, stream, fault, value, level, words):
     found(patient.doctor, level, *words)
 
 
+@contextmanager
+def publishing(patient, kind, topic, **fields):
+    """A second node beside the robot's own that sends this at 50 Hz."""
+    publisher = patient.node.create_publisher(kind, topic, 1)
+
+    def publish():
+        message = kind(**fields)
+        message.header.stamp = patient.node.get_clock().now().to_msg()
+        publisher.publish(message)
+
+    timer = patient.node.create_timer(0.02, publish)
+    yield
+    patient.node.destroy_timer(timer)
+    patient.node.destroy_publisher(publisher)
+
+
 def test_two_drivers_on_one_topic_are_named(patient):
-    """Both would be mixed into one observation."""
-    other = patient.node.create_publisher(JointState, JOINTS, 1)
-    found(patient.doctor, "warn", JOINTS, "2 publishers")
+    """Both would be mixed into one observation; whoever they are, by their nodes."""
+    name = "fr3_joint2"
+    with publishing(patient, JointState, JOINTS, name=[name], position=[0.0]):
+        words = ("state.joint_position", "two publishers at once", name, "gr00t_sim_relay", "test")
+        found(patient.doctor, "fail", *words)
+    patient.wait_until_well()
+    with publishing(patient, PoseStamped, POSE):
+        found(patient.doctor, "fail", "two publishers at once", POSE)
+    patient.wait_until_well()
+    patient.doctor.traffic.forget()
+    other = patient.node.create_publisher(Image, CAMERA, 1)
+    found(patient.doctor, "warn", CAMERA, "2 publishers at once (gr00t_sim_relay, test)")
     patient.node.destroy_publisher(other)
+
+
+def test_joints_of_another_driver_on_the_same_topic_are_nothing_to_warn_of(patient):
+    """A gripper, or another arm, beside the robot's own."""
+    with publishing(patient, JointState, JOINTS, name=["other_arm"], position=[9.0]):
+        two = lambda: len(patient.node.get_publishers_info_by_topic(JOINTS)) == 2  # noqa: E731
+        wait_until(two, "both publishers")
+        patient.doctor.look(0.5)
+        rows = [row for row in patient.doctor.rows() if JOINTS in (row.subject, row.text[:13])]
+        assert rows and {row.level for row in rows} == {"pass"}
 
 
 def test_another_commander_is_named(patient):

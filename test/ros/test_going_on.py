@@ -52,8 +52,8 @@ class Topics:
     def pull_robot(self):
         """Nothing waits."""
 
-    def joints(self):
-        return (self._now(JointReading(EMBODIMENT.joint_names, self.measured)),)
+    def joints(self, _names):
+        return self._now(JointReading(EMBODIMENT.joint_names, self.measured))
 
     def state(self, key):
         return None

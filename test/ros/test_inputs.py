@@ -21,12 +21,13 @@ from input_robot import (
     small_embodiment,
 )
 from ros_fixtures import wait_until
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectoryPoint
 
 from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.framing import Crop, Framing
 from gr00t_ros.core.observation import Observation
+from gr00t_ros.core.state import select
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.ros.inputs import Inputs
 
@@ -88,6 +89,12 @@ def test_history_comes_from_the_ring(ros_node):
     slots = _slots(embodiment)
     robot.inputs.decode_video(robot.inputs.observe(), slots)
     assert slots["front"][0, :, 0, 0, 0].tolist() == [0, 15]
+
+
+def stamped(message, stamp_ns):
+    """The message with that stamp."""
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+    return message
 
 
 def resized(height, width):
@@ -178,12 +185,112 @@ def test_the_controller_state_is_read_whatever_the_order_of_its_joints(ros_node)
 def test_the_newest_joint_readings_are_offered(ros_node):
     """For the checks before a start and while stopping."""
     robot = Robot(ros_node, small_embodiment(state=(ARM, EEF)))
-    assert robot.inputs.joints() == ()
+    assert robot.inputs.joints(ARM.names) is None
     robot.send(PoseStamped(), "/pose")
     robot.send(joint_state(), "/joints")
-    (sample,) = robot.inputs.joints()
+    sample = robot.inputs.joints(ARM.names)
     assert sample.value.names == ("j3", "j1", "j2")
     assert sample.value.velocity is None
+    assert robot.inputs.joints((*ARM.names, "finger")) is None
+
+
+def test_joints_of_several_topics_are_one_reading_as_old_as_the_oldest(ros_node):
+    """An arm of two halves, each with a driver of its own."""
+    arm = replace(ARM, topic="/left", more_topics=("/right",))
+    robot = Robot(ros_node, small_embodiment(state=(arm,)))
+    now_ns = robot.now_ns()
+    robot.send(joint_state(("j1",), (1.0,)), "/left", now_ns - 7)
+    robot.send(joint_state(("j3", "j2"), (3.0, 2.0)), "/right", now_ns)
+    sample = robot.inputs.joints(ARM.names)
+    assert (sample.stamp_ns, select(ARM.names, sample.value).tolist()) == (now_ns - 7, [1, 2, 3])
+
+
+def test_an_arm_and_its_gripper_publish_their_own_joints_on_one_topic(ros_node):
+    """Each stream is stamped by its own joints, the observation by the arm's."""
+    robot = Robot(ros_node, small_embodiment(state=(ARM, HAND)))
+    gripper = ros_node.create_publisher(JointState, "/joints", 10)
+    arm = robot.publisher(JointState, "/joints")
+    wait_until(gripper.get_subscription_count, "the gripper's subscription")
+    arm_ns = hand_ns = 0
+
+    def both():
+        nonlocal arm_ns, hand_ns
+        now_ns = robot.now_ns()
+        if not hand_ns:
+            hand_ns = now_ns
+            gripper.publish(stamped(joint_state(("finger",), (0.4,)), hand_ns))
+        arm_ns = now_ns + 1
+        arm.publish(stamped(joint_state(), arm_ns))
+        robot.inputs.pull()
+        sample = robot.inputs.joints(("finger", *ARM.names))
+        return sample is not None
+
+    robot.send(picture(), "/front")
+    wait_until(both, "the joints of both")
+    observation = wait_until(
+        lambda: isinstance(o := robot.inputs.observe(), Observation) and o, "an observation"
+    )
+    assert observation.state["arm"].tolist() == [[1.0, 2.0, 3.0]]
+    assert observation.state["hand"].tolist() == [[0.5]]
+    assert robot.inputs.joints(HAND.names).stamp_ns == hand_ns
+    assert robot.inputs.joints(ARM.names).stamp_ns > hand_ns
+    assert [report.mixed for report in robot.reports()] == [(), (), (), ()]
+
+
+def test_two_publishers_of_the_same_joints_are_named_and_never_observed(ros_node, ros_domain):
+    """Zeros beside the robot's own joint states, until they stop."""
+    robot = Robot(ros_node, small_embodiment())
+    robot.send(picture(), "/front")
+    other = rclpy.create_node("joint_state_publisher", context=ros_node.context)
+    zeros = other.create_publisher(JointState, "/joints", 10)
+    own = robot.publisher(JointState, "/joints")
+    wait_until(zeros.get_subscription_count, "the zeros' subscription")
+
+    def both():
+        own.publish(stamped(joint_state(), robot.now_ns()))
+        zeros.publish(stamped(joint_state(position=(0.0, 0.0, 0.0)), robot.now_ns()))
+        robot.inputs.pull()
+        return robot.report("state.arm")
+
+    def told():
+        report = both()
+        return "joint_state_publisher" in report.problem and report
+
+    report = wait_until(told, "both publishers in the problem")
+    assert report.mixed == ("j1", "j2", "j3")
+    assert report.problem.startswith("two publishers at once of j1, j2, j3 on /joints (")
+    assert ros_node.get_name() in report.problem and "stop one of them" in report.problem
+    (gap,) = robot.inputs.observe()
+    assert (gap.stream, gap.reason) == ("arm", report.problem)
+    other.destroy_node()
+
+    def healed():
+        own.publish(stamped(joint_state(), robot.now_ns()))
+        robot.inputs.pull()
+        return not robot.report("state.arm").mixed
+
+    wait_until(healed, "the second publisher to be forgotten")
+    assert wait_until(
+        lambda: isinstance(o := robot.inputs.observe(), Observation) and o, "an observation"
+    ).state["arm"].tolist() == [[1.0, 2.0, 3.0]]
+
+
+def test_two_publishers_of_one_controllers_state_are_named(ros_node):
+    """A plan must not start where by turns two controllers hold."""
+    robot = Robot(ros_node, small_embodiment())
+    point = JointTrajectoryPoint(positions=[1.0, 2.0, 3.0])
+    message = ControllerState(joint_names=["j1", "j2", "j3"], reference=point, feedback=point)
+    own = robot.publisher(ControllerState, "/arm/state")
+    second = ros_node.create_publisher(ControllerState, "/arm/state", 10)
+    wait_until(second.get_subscription_count, "the second one's subscription")
+
+    def told():
+        for publisher in (own, second):
+            publisher.publish(stamped(message, robot.now_ns()))
+            robot.inputs.pull()
+        return robot.report("controller.arm").mixed and robot.report("controller.arm").problem
+
+    assert "two publishers at once of /arm/state (" in wait_until(told, "both")
 
 
 def test_clear_forgets_what_was_received(ros_node):

@@ -2,8 +2,16 @@
 
 import pytest
 
-from gr00t_ros.core.errors import ObservationError
-from gr00t_ros.ros.source import REBASE_NS, History, Source
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from rclpy.serialization import serialize_message  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
+
+from gr00t_ros.core.errors import ObservationError  # noqa: E402
+from gr00t_ros.core.joint_states import REBASE_NS  # noqa: E402
+from gr00t_ros.core.streams import StateStream  # noqa: E402
+from gr00t_ros.core.writers import Writers  # noqa: E402
+from gr00t_ros.ros.source import History, JointSource, Source  # noqa: E402
 
 MS = 1_000_000
 START = 10**12
@@ -13,7 +21,7 @@ HISTORY = History(2000 * MS, 10**9)
 class FakeSubscription:
     """Stands where PulledSubscription does; `waiting` is its depth-1 queue."""
 
-    topic = "/topic"
+    topic, depth, number = "/topic", 1, None
 
     def __init__(self):
         self.waiting = None
@@ -166,13 +174,98 @@ def test_clear_forgets():
     _receive(source, (5, "value"), START)
     source.clear()
     assert len(source.buffer) == 0
-    assert source.silent(START, 10 * MS)
 
 
-def test_silence_counts_from_the_last_usable_message():
-    """What cannot be used is no sign of life."""
-    source = _source()
-    _receive(source, (5, "value"), START)
-    _receive(source, (5, "again"), START + 20 * MS)
-    assert not source.silent(START + 10 * MS, 10 * MS)
-    assert source.silent(START + 11 * MS, 10 * MS)
+class FakeQueue:
+    """Stands where a deep PulledSubscription does: all that waits, with their numbers."""
+
+    topic, depth = "/joints", 64
+
+    def __init__(self):
+        self.waiting, self.number, self.publishers = [], None, None
+
+    def take(self):
+        if not self.waiting:
+            return None
+        self.number, message = self.waiting.pop(0)
+        return message
+
+    def follow(self, publishers):
+        self.publishers = publishers
+
+
+LEFT = StateStream("left", "joints", "/joints", ("l1", "l2"))
+GRIP = StateStream("grip", "joints", "/joints", ("g",))
+
+
+def _joint_source():
+    streams = (LEFT, GRIP)
+    writers = Writers(100 * MS)
+    return JointSource(FakeQueue(), streams, ("l1", "l2"), HISTORY, 20 * MS, writers)
+
+
+def _told(source, now_ms, *messages):
+    """Pull messages, each a number, a stamp in ms, and its joints with their position."""
+    for number, stamp_ms, names, position in messages:
+        stamp_ns = START + stamp_ms * MS
+        message = JointState(name=names, position=[position] * len(names))
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+        source.subscription.waiting.append((number, serialize_message(message)))
+    source.pull(START + now_ms * MS)
+
+
+def test_all_that_waits_is_taken_and_each_stream_has_its_own_samples():
+    """An arm at 1 kHz does not hide the gripper behind it; one sample a pull goes into a ring."""
+    source = _joint_source()
+    arm = [(100 + k, k, ("l1", "l2"), float(k)) for k in range(20)]
+    _told(source, 20, (1, 3, ("g",), 0.5), *arm)
+    left, grip = source.buffer_of(LEFT), source.buffer_of(GRIP)
+    assert (len(left), len(grip), source.received, source.refused) == (1, 1, 21, 0)
+    assert (left.latest().stamp_ns, grip.latest().stamp_ns) == (START + 19 * MS, START + 3 * MS)
+    _told(source, 40, (120, 20, ("l1", "l2"), 20.0))
+    assert (len(left), len(grip)) == (2, 1)
+    source.clear()
+    assert (len(left), len(grip)) == (0, 0)
+
+
+def test_what_a_second_publisher_sends_is_counted_and_never_used():
+    """And both are told of, until the graph has one publisher only."""
+    source = _joint_source()
+    for k in range(5):
+        own = (500 + k, 10 * k, ("l1", "l2"), 1.0)
+        _told(source, 10 * k, own, (1 + k, 10 * k + 5, ("l1", "l2", "else"), 0.0))
+    assert (source.received, source.refused) == (10, 5)
+    assert source.mixed(START + 50 * MS) == ("l1", "l2")
+    assert source.buffer_of(LEFT).latest().value.position.tolist() == [1.0, 1.0]
+    source.graph(["one", "two"])
+    assert source.mixed(START + 50 * MS) and source.subscription.publishers == ["one", "two"]
+    source.graph(["one"])
+    assert source.mixed(START + 50 * MS) == ()
+
+
+def test_a_joint_that_nobody_needs_may_have_two_publishers():
+    """The other arm of the cell is somebody else's matter."""
+    source = _joint_source()
+    for k in range(5):
+        _told(source, 10 * k, (500 + k, 10 * k, ("x",), 1.0), (1 + k, 10 * k + 5, ("x",), 0.0))
+    assert source.mixed(START + 50 * MS) == ()
+
+
+def test_frames_of_a_second_publisher_do_not_enter_a_ring():
+    """Two cameras on one topic would show the policy two places by turns."""
+    queue = FakeQueue()
+    source = Source(queue, lambda message: message, HISTORY, 50 * MS, writers=Writers(100 * MS))
+    for k in range(5):
+        queue.waiting += [(900 + k, (10 * k + 1, "own")), (1 + k, (10 * k + 6, "other"))]
+        source.pull(START + 10 * k * MS)
+    assert [sample.value for sample in source.buffer._samples] == ["own"] * 5
+    assert source.mixed(START + 50 * MS) == ("",)
+
+
+def test_a_joint_twice_in_a_message_is_a_problem_until_the_next_good_one():
+    """With its name."""
+    source = _joint_source()
+    _told(source, 10, (1, 10, ("l1", "l1"), 0.0))
+    assert "joints twice in one message: l1" in source.problem
+    _told(source, 20, (2, 20, ("l1", "l2"), 0.0))
+    assert (source.problem, source.refused) == ("", 1)

@@ -1,9 +1,12 @@
 """gr00t_ros.ros.stream_report over real DDS: what is said of streams that cannot be used."""
 
+from dataclasses import replace
+
 import pytest
 import rclpy
-from input_robot import FRONT, Robot, joint_state, picture, small_embodiment
+from input_robot import ARM, FRONT, SETTINGS, Robot, joint_state, picture, small_embodiment
 from ros_fixtures import wait_until
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectoryPoint
 
@@ -62,7 +65,10 @@ def test_another_type_on_the_topic_is_named(ros_node, ros_domain):
 
     try:
         text = wait_until(problem, "the graph's explanation")
-        assert text == "/front is published as std_msgs/msg/String, expected sensor_msgs/msg/Image"
+        assert text == (
+            "/front is published as std_msgs/msg/String, expected sensor_msgs/msg/Image: remap it, "
+            "or name its topic"
+        )
     finally:
         stranger.destroy_node()
         rclpy.shutdown(context=context)
@@ -95,6 +101,38 @@ def test_old_stamps_are_old_however_new_the_message(ros_node):
     report = robot.report("video.front")
     assert not report.fresh
     assert report.age_s >= 3600
+
+
+def test_old_stamps_are_told_apart_from_silence(ros_node):
+    """The publisher runs: its clock, or the missing use_sim_time, is the cause."""
+    settings = replace(SETTINGS, video_max_age_ns=30 * 10**9)
+    robot = Robot(ros_node, small_embodiment(), settings)
+    robot.send(picture(), "/front", robot.now_ns() - 3600 * 10**9)
+    robot.inputs.pull()
+    problem = robot.report("video.front").problem
+    assert problem.startswith("messages come, but their stamps are 3600.")
+    assert "synchronise the clocks" in problem and "use_sim_time" in problem
+
+
+def test_a_joint_that_no_longer_comes_is_named_while_others_do(ros_node):
+    """Not as a silent topic."""
+    settings = replace(SETTINGS, state_max_age_ns=1)
+    embodiment = small_embodiment(state=(replace(ARM, rate_hz=10_000.0),))
+    robot = Robot(ros_node, embodiment, settings)
+    robot.send(joint_state(), "/joints")
+    robot.send(joint_state(("j1", "j3"), (1.0, 3.0)), "/joints")
+    report = robot.report("state.arm")
+    assert not report.fresh
+    assert report.problem.startswith("j2 no longer comes on /joints, other joints do")
+
+
+def test_a_silent_publisher_is_named(ros_node):
+    """It is not asked whether it runs."""
+    robot = Robot(ros_node, small_embodiment())
+    robot.publisher(JointState, "/joints")
+    robot.inputs.pull()
+    problem = robot.report("state.arm").problem
+    assert problem.startswith(f"{ros_node.get_name()} publishes /joints, but nothing came from it")
 
 
 def test_a_controller_of_other_joints_is_named(ros_node):

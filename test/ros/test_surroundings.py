@@ -28,13 +28,13 @@ class OneJointState:
 
     def __init__(self, stamp_age_s, receive_age_s, controllers):
         now_ns = time.monotonic_ns()
-        reading = JointReading(EMBODIMENT.joint_names, POSITION, None)
+        reading = JointReading(EMBODIMENT.joint_names, POSITION.copy(), None)
         stamp_ns, received_ns = (now_ns - int(s * 1e9) for s in (stamp_age_s, receive_age_s))
         self._sample = Sample(stamp_ns, received_ns, reading)
         self._controllers = controllers
 
-    def joints(self):
-        return (self._sample,)
+    def joints(self, _names):
+        return self._sample
 
     def controller(self, output):
         if self._controllers is not True and output != self._controllers:
@@ -127,3 +127,14 @@ def test_of_an_age_only_what_both_threads_were_awake_counts():
     around = Surroundings(inputs, None, EMBODIMENT, None, None, replay)
     assert around.awake_ns(1_500_000_000) / 1e9 == pytest.approx(0.9, abs=0.03)
     assert around.awake_ns(500_000_000) / 1e9 == pytest.approx(0.5, abs=0.03)
+
+
+def test_joint_states_in_degrees_are_found_also_where_no_controller_tells() -> None:
+    """Held is then what is measured: the two agree, and both are wrong."""
+    one, home = surroundings(0.0, 0.0), np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
+    one._inputs._sample.value.position[:] = home
+    assert one.outside_finding() is None
+    one._inputs._sample.value.position[:] = np.degrees(home)
+    found = one.outside_finding()
+    assert "fr3_joint4: measured at -126.1, limits" in found.reason
+    assert found.reason.endswith("let the driver publish radians")
