@@ -61,7 +61,8 @@ class Embodiment:
     """A robot and its embodiment tag; tuples keep the order of the file.
 
     `rate_hz` is the rate of action steps and of history; `source` names the file in messages;
-    `unsettled` are its marks, whose assumed values are taken here.
+    `unsettled` are its marks, whose assumed values are taken here. The instruction goes under each
+    of `language_keys`.
     `outputs` and `limits` are those of joints, `commands` and `command_limits` of velocities and
     levels; `poses` have their own limits.
     """
@@ -69,7 +70,7 @@ class Embodiment:
     robot: str
     tag: str
     rate_hz: float
-    language_key: str
+    language_keys: tuple[str, ...]
     action_horizon: int
     video: tuple[VideoStream, ...]
     state: tuple[StateStream, ...]
@@ -87,6 +88,11 @@ class Embodiment:
     def step_ns(self) -> int:
         """Time between two action steps and two delta indices."""
         return round(1e9 / self.rate_hz)
+
+    @property
+    def language_key(self) -> str:
+        """The first language key, the one that servers read."""
+        return self.language_keys[0]
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -130,7 +136,7 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         robot=at["robot"].text(),
         tag=at["embodiment_tag"].text(),
         rate_hz=rate_hz,
-        language_key=at["language_key"].text(),
+        language_keys=_language_keys(at["language_key"]),
         action_horizon=at["action_horizon"].integer(1, 1000),
         video=read_video(at["video"].entries(), rate_hz, any_size),
         state=state,
@@ -146,3 +152,8 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         unsettled=unsettled,
         poses=poses,
     )
+
+
+def _language_keys(place: Place) -> tuple[str, ...]:
+    """One key, or a list of several."""
+    return place.names() if isinstance(place.value, (list, tuple)) else (place.text(),)

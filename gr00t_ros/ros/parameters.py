@@ -65,6 +65,8 @@ class Parameters:
     clock_silence_s: float
     sidecar_silence_s: float
     sidecar_fault_s: float
+    server_errors_s: float
+    server_errors_fault_s: float
     reference_error_rad: float
     tracking_error_rad: float
     tracking_error_s: float
