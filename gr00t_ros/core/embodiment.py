@@ -6,7 +6,7 @@ Refuses to know files and YAML: the caller reads them and passes the mapping and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gr00t_ros.core.actions import ActionKey, Output, read_action, read_outputs
 from gr00t_ros.core.command import CommandLimits, CommandOutput, read_command_limits
@@ -27,6 +27,7 @@ from gr00t_ros.core.workspace import Workspace, read_workspace
 
 __all__ = [
     "ActionKey",
+    "MODEL_VERSIONS",
     "CommandLimits",
     "CommandOutput",
     "Embodiment",
@@ -53,7 +54,9 @@ _FIELDS = (
     "outputs",
     "limits",
 )
-_OPTIONAL = ("workspace", "view_sizes", "variant_of")
+_OPTIONAL = ("workspace", "view_sizes", "variant_of", "server_tags")
+
+MODEL_VERSIONS = ("N1.5", "N1.6", "N1.7")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +65,8 @@ class Embodiment:
 
     `rate_hz` is the rate of action steps and of history; `source` names the file in messages;
     `unsettled` are its marks, whose assumed values are taken here. The instruction goes under each
-    of `language_keys`.
+    of `language_keys`. `server_tags`: model version -> what its server's option for the tag takes,
+    where that is not `tag`.
     `outputs` and `limits` are those of joints, `commands` and `command_limits` of velocities and
     levels; `poses` have their own limits.
     """
@@ -83,6 +87,7 @@ class Embodiment:
     workspace: Workspace | None = None
     unsettled: tuple[Unsettled, ...] = ()
     poses: tuple[PoseOutput, ...] = ()
+    server_tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def step_ns(self) -> int:
@@ -151,9 +156,15 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         ),
         unsettled=unsettled,
         poses=poses,
+        server_tags=_server_tags(at["server_tags"]) if "server_tags" in at else {},
     )
 
 
 def _language_keys(place: Place) -> tuple[str, ...]:
     """One key, or a list of several."""
     return place.names() if isinstance(place.value, (list, tuple)) else (place.text(),)
+
+
+def _server_tags(place: Place) -> Mapping[str, str]:
+    """One text for each model version that is named."""
+    return {version: item.text() for version, item in place.fields((), MODEL_VERSIONS).items()}
