@@ -19,7 +19,7 @@ from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import Gr00tError, RefusedError, RemoteError, UnreachableError
 from gr00t_ros.core.fit import Row, fit
 from gr00t_ros.core.modality import Difference, compare
-from gr00t_ros.core.server_error import suspects
+from gr00t_ros.core.server_error import OTHER, Outlook, kind_of, suspects
 from gr00t_ros.core.state import PoseReading, encode
 from gr00t_ros.sidecar.client import PolicyClient, Server
 from gr00t_ros.sidecar.fit_text import wrong_rows
@@ -195,8 +195,11 @@ class Link:
             return
         try:
             self._client.reset()
-        except RemoteError:
-            pass  # a server without episodes has nothing to forget
+        except RemoteError as error:
+            kind = kind_of(error.said)
+            if kind.outlook is Outlook.PASSES and kind is not OTHER:
+                raise  # busy: it was not reset, and is before anything is asked
+            # else a server without episodes, which has nothing to forget
         except Gr00tError:
             self.checked = None
             raise

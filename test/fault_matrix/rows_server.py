@@ -186,7 +186,9 @@ ANSWERS = (
         short=True,
     ),
     _spoilt(
-        "errors", "error replies that may pass", "error", "server_errors", "CUDA out of memory"
+        *("errors", "error replies that may pass", "error", "server_errors"),
+        "CUDA out of memory",
+        short=True,
     ),
     Fault(
         "error once",

@@ -353,6 +353,23 @@ def test_a_server_that_cannot_reset_is_queried_all_the_same(place, policy, link_
     assert len(asked) == 1
 
 
+def test_a_server_that_is_too_busy_to_reset_is_reset_before_it_is_queried(place, policy, link_to):
+    """Else a policy with a memory would go on in the episode before."""
+    link, reset = link_to(place.address), policy.reset
+
+    def busy(options):
+        raise RuntimeError("busy: waited 500 ms for its turn")
+
+    link.check()
+    policy.reset, asked = busy, len(policy.instructions)
+    for _ in range(2):
+        with pytest.raises(RemoteError, match="busy"):
+            link.query(fill, 1)
+    assert len(policy.instructions) == asked
+    policy.reset = reset
+    assert link.query(fill, 1)[0] == "filled" and policy.resets == 1
+
+
 # Losses and failures.
 
 
