@@ -12,6 +12,7 @@ from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.session_settings import SessionSettings
 from gr00t_ros.core.watchdog import Finding, consecutive_refusals
 
+_SHORTEST_WAIT_NS = 100_000_000  # also where retry_ms is 0
 _LONGEST_WAIT_NS = 4_000_000_000
 
 
@@ -54,7 +55,8 @@ class Asking:
     def put_off(self, reason: str, now_ns: int, settings: SessionSettings) -> None:
         """As `failed`, by an error that may pass: each in a row makes the wait twice as long."""
         self.failed(reason, now_ns, settings)
-        wait_ns = max(settings.retry_ns, min(settings.retry_ns << self._errors, _LONGEST_WAIT_NS))
+        first_ns = max(settings.retry_ns, _SHORTEST_WAIT_NS)
+        wait_ns = max(settings.retry_ns, min(first_ns << self._errors, _LONGEST_WAIT_NS))
         self._retry_at_ns = now_ns + wait_ns
         self._errors = min(self._errors + 1, 10)
 

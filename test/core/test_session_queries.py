@@ -105,6 +105,17 @@ def test_errors_that_may_pass_never_fault_by_their_number_and_are_tried_again_ev
     assert rig.session.query_due(rig.now_ns)
 
 
+def test_a_server_with_errors_is_not_hammered_whatever_the_wait_after_a_failure_is() -> None:
+    """0 doubles to nothing; a wait above the longest stays."""
+    for retry_ms, expected in ((0, [100, 200, 400]), (3000, [3000, 4000]), (10_000, [10_000])):
+        rig = Rig().activate()
+        rig.session.settings = SessionSettings(retry_ns=retry_ms * MS)
+        for wait_ms in expected:
+            rig.session.query_failed("busy", rig.now_ns, answered=False, passing=True)
+            assert not rig.session.query_due(rig.now_ns + wait_ms * MS - 1)
+            assert rig.session.query_due(rig.now_ns + wait_ms * MS)
+
+
 def test_silence_never_faults_and_errors_do() -> None:
     """The arm holds as long as nobody answers; three errors in a row are a fault."""
     rig = Rig().activate()
