@@ -52,7 +52,8 @@ class Answers:
         """Fault where a person is needed, else have it tried again as the error allows."""
         outlook, text = outlook_of(error), error_text(error)
         if session.active and outlook is Outlook.PERSON:
-            session.fault(now_ns, text)
+            if session.mode is not Mode.FAULT:  # else the first reason stays
+                session.fault(now_ns, text)
             self._unfit(text)
             return
         counted, passing = outlook is Outlook.COUNTED, outlook is Outlook.PASSES

@@ -149,6 +149,17 @@ def test_what_the_next_query_cannot_mend_faults_at_once_and_has_the_server_check
 
 
 @pytest.mark.parametrize("error", UNFIT, ids=str)
+def test_what_comes_late_into_a_fault_does_not_replace_its_reason(error) -> None:
+    """The e-stop's, of which the operator has to know; the server is checked all the same."""
+    rig = Rig()
+    rig.session.fault(rig.now_ns, "e-stop pressed")
+    assert rig.tick().session.mode is Mode.FAULT
+    rig.fail(error)
+    assert (rig.session.mode, rig.session.reason) == (Mode.FAULT, "e-stop pressed")
+    assert rig.unfit == [advised(error)]
+
+
+@pytest.mark.parametrize("error", UNFIT, ids=str)
 def test_after_the_deactivation_it_is_counted_and_no_more(error) -> None:
     """The check before the next activation finds it."""
     rig = Rig(active=False).fail(error, times=5)
