@@ -168,6 +168,20 @@ NEW_EMBODIMENTS: dict[str, TagShapes] = {
 }
 
 
+N15: dict[str, TagShapes] = {
+    # Data config fourier_gr1_arms_waist of N1.5 4af2b62; it announces no representation.
+    "gr1_n15": TagShapes(
+        ("ego_view",),
+        _GR1,
+        {key: (width, SILENT) for key, width in _GR1.items()},
+        16,
+        "annotation.human.coarse_action",
+    ),
+}
+
+
 def shapes_of(robot: str, tag: str) -> TagShapes:
     """The shapes that a server of `tag` has; of new_embodiment those of the robot's example."""
+    if robot in N15:
+        return N15[robot]
     return NEW_EMBODIMENTS[robot] if tag == "new_embodiment" else TAGS[tag]

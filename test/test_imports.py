@@ -31,7 +31,7 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 # The core in the order of the data: a file imports only files above it.
 CORE = (
-    "errors rotation turn schema scale framing limits output_types gripper command "
+    "errors server_error rotation turn schema scale framing limits output_types gripper command "
     "streams state_sources pose_limits pose_follower pose_output pose_course poses "
     "actions kinematics workspace unsettled embodiment "
     "modality fit buffer state joint_states writers observation "

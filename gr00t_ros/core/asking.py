@@ -1,6 +1,6 @@
 """When the next query is due, by what became of those before it.
 
-Counts refused answers in a row and remembers latencies; refuses to know what the arm does.
+Counts refused answers and errors in a row, remembers latencies; refuses to know what the arm does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.session_settings import SessionSettings
 from gr00t_ros.core.watchdog import Finding, consecutive_refusals
 
+_SHORTEST_WAIT_NS = 100_000_000  # also where retry_ms is 0
+_LONGEST_WAIT_NS = 4_000_000_000
+
 
 @dataclass(slots=True)
 class Asking:
@@ -19,13 +22,15 @@ class Asking:
 
     last_failure: str = ""
     _refusals: int = 0
+    _errors: int = 0
     _retry_at_ns: int = 0
     _latencies_ns: deque[int] = field(default_factory=deque)
     _warmed_up: bool = False
 
     def begin(self) -> None:
         """An episode begins: what failed before is forgotten, latencies are not."""
-        self.last_failure, self._refusals, self._retry_at_ns = "", 0, 0
+        self.last_failure, self._retry_at_ns = "", 0
+        self._refusals = self._errors = 0
 
     def at_once(self) -> None:
         """No wait after a failure any more: the next query is another one."""
@@ -41,11 +46,19 @@ class Asking:
 
     def accepted(self) -> None:
         """The chunk was good: the row of refusals ends."""
-        self.last_failure, self._refusals = "", 0
+        self.last_failure, self._refusals, self._errors = "", 0, 0
 
     def failed(self, reason: str, now_ns: int, settings: SessionSettings) -> None:
         """A query gave no chunk that can be played; the next waits."""
         self.last_failure, self._retry_at_ns = reason, now_ns + settings.retry_ns
+
+    def put_off(self, reason: str, now_ns: int, settings: SessionSettings) -> None:
+        """As `failed`, by an error that may pass: each in a row makes the wait twice as long."""
+        self.failed(reason, now_ns, settings)
+        first_ns = max(settings.retry_ns, _SHORTEST_WAIT_NS)
+        wait_ns = max(settings.retry_ns, min(first_ns << self._errors, _LONGEST_WAIT_NS))
+        self._retry_at_ns = now_ns + wait_ns
+        self._errors = min(self._errors + 1, 10)
 
     def refused(self, reason: str, now_ns: int, settings: SessionSettings) -> Finding | None:
         """As `failed`, of a server that answered; a finding when it is one too many in a row."""

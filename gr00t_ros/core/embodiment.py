@@ -6,7 +6,7 @@ Refuses to know files and YAML: the caller reads them and passes the mapping and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gr00t_ros.core.actions import ActionKey, Output, read_action, read_outputs
 from gr00t_ros.core.command import CommandLimits, CommandOutput, read_command_limits
@@ -27,6 +27,7 @@ from gr00t_ros.core.workspace import Workspace, read_workspace
 
 __all__ = [
     "ActionKey",
+    "MODEL_VERSIONS",
     "CommandLimits",
     "CommandOutput",
     "Embodiment",
@@ -53,7 +54,9 @@ _FIELDS = (
     "outputs",
     "limits",
 )
-_OPTIONAL = ("workspace", "view_sizes", "variant_of")
+_OPTIONAL = ("workspace", "view_sizes", "variant_of", "server_tags")
+
+MODEL_VERSIONS = ("N1.5", "N1.6", "N1.7")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +64,9 @@ class Embodiment:
     """A robot and its embodiment tag; tuples keep the order of the file.
 
     `rate_hz` is the rate of action steps and of history; `source` names the file in messages;
-    `unsettled` are its marks, whose assumed values are taken here.
+    `unsettled` are its marks, whose assumed values are taken here. The instruction goes under each
+    of `language_keys`. `server_tags`: model version -> what its server's option for the tag takes,
+    where that is not `tag`.
     `outputs` and `limits` are those of joints, `commands` and `command_limits` of velocities and
     levels; `poses` have their own limits.
     """
@@ -69,7 +74,7 @@ class Embodiment:
     robot: str
     tag: str
     rate_hz: float
-    language_key: str
+    language_keys: tuple[str, ...]
     action_horizon: int
     video: tuple[VideoStream, ...]
     state: tuple[StateStream, ...]
@@ -82,11 +87,17 @@ class Embodiment:
     workspace: Workspace | None = None
     unsettled: tuple[Unsettled, ...] = ()
     poses: tuple[PoseOutput, ...] = ()
+    server_tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def step_ns(self) -> int:
         """Time between two action steps and two delta indices."""
         return round(1e9 / self.rate_hz)
+
+    @property
+    def language_key(self) -> str:
+        """The first language key, the one that servers read."""
+        return self.language_keys[0]
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -130,7 +141,7 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         robot=at["robot"].text(),
         tag=at["embodiment_tag"].text(),
         rate_hz=rate_hz,
-        language_key=at["language_key"].text(),
+        language_keys=_language_keys(at["language_key"]),
         action_horizon=at["action_horizon"].integer(1, 1000),
         video=read_video(at["video"].entries(), rate_hz, any_size),
         state=state,
@@ -145,4 +156,15 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         ),
         unsettled=unsettled,
         poses=poses,
+        server_tags=_server_tags(at["server_tags"]) if "server_tags" in at else {},
     )
+
+
+def _language_keys(place: Place) -> tuple[str, ...]:
+    """One key, or a list of several."""
+    return place.names() if isinstance(place.value, (list, tuple)) else (place.text(),)
+
+
+def _server_tags(place: Place) -> Mapping[str, str]:
+    """One text for each model version that is named."""
+    return {version: item.text() for version, item in place.fields((), MODEL_VERSIONS).items()}

@@ -132,4 +132,8 @@ class RefusedError(SidecarError):
 
 
 class RemoteError(SidecarError):
-    """The policy server answered with an error text."""
+    """The policy server answered with an error text; `said` is that text, one printable line."""
+
+    def __init__(self, message: str, said: str | None = None) -> None:
+        super().__init__(message)
+        self.said = message if said is None else said

@@ -144,13 +144,15 @@ class Session(Stops):
         self._count(verdict, now_ns)
         return verdict
 
-    def query_failed(self, reason: str, now_ns: int, answered: bool) -> bool:
-        """Note a query without a chunk; answers that are errors count towards a fault.
+    def query_failed(self, reason: str, now_ns: int, answered: bool, passing: bool = False) -> bool:
+        """Note a query without a chunk; answers that are none count towards a fault.
 
+        passing: an error that may pass by itself, and the next query waits the longer for it.
         Whether this one was one too many in a row, and faulted.
         """
         self.counts.failures += 1
-        self.asking.failed(reason, now_ns, self.settings)
+        note = self.asking.put_off if passing else self.asking.failed
+        note(reason, now_ns, self.settings)
         if self.mode in (Mode.STOPPING, Mode.HOLDING) and self._after_stop is Event.REST_HOLD:
             self.reason = f"no chunk left to play: {reason}"  # known only after the plan's end
         return answered and self._refused(reason, now_ns)

@@ -38,15 +38,35 @@ POLICY: tuple[Watch, ...] = (
         "chunk that ends before is a hold, which the next chunk continues",
     ),
     Watch(
+        "server_errors",
+        "time for which the policy server has answered nothing but errors that may pass: busy, out "
+        "of memory, any text that is not known to need a person",
+        _PAUSE,
+        (
+            Threshold("server_errors_s", "s", 2.0, 0.1, 60.0),
+            Threshold("server_errors_fault_s", "s", 30.0, 1.0, 3600.0),
+        ),
+        "The server has too many clients or too little memory, or fails inside.",
+        "read the policy server's log",
+        "core.watch_sidecar.ServerErrors",
+        _FAULT,
+        "for the fault time since the last chunk",
+        "the query is tried again after retry_ms, each time twice as long up to 4 s; a paused node "
+        "checks the server in the same way. A text that needs a person (keys, shapes, token, "
+        "another embodiment) faults at once: core/server_error.py has the table, docs/sidecar.md "
+        "shows it",
+    ),
+    Watch(
         "consecutive_failures",
-        "answers in a row that are errors or refused chunks; silence is sidecar_dead",
+        "answers in a row that are no message or a refused chunk; errors are server_errors, "
+        "silence is sidecar_dead",
         _FAULT,
         (_REFUSALS,),
         "The policy does not fit this robot, or the scene is far from what it was trained on.",
         "read the last refusal; check the embodiment file against the server's model",
         "core.watchdog.consecutive_refusals",
-        note="where the last was no chunk but an error text, another server may be there: no reset "
-        "before it has passed the check again",
+        note="where the last was no message, another server may be there: no reset before it has "
+        "passed the check again",
     ),
     Watch(
         "non_finite",
@@ -62,7 +82,7 @@ POLICY: tuple[Watch, ...] = (
     ),
     Watch(
         "chunk_shape",
-        "keys, widths, horizon and dtype of an answer",
+        "keys, widths, horizon and dtype of an answer; error texts that need a person",
         _FAULT,
         (),
         "The server serves another embodiment or another model than was checked.",

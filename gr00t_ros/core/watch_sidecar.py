@@ -1,12 +1,16 @@
-"""Watches on the policy server: it is silent, or its chunks are no numbers.
+"""Watches on the policy server: it is silent, answers errors, or its chunks are no numbers.
 
-Takes steady time. Errors and refusals in a row are core/watchdog's consecutive_refusals.
+Takes steady time. Refused chunks in a row are core/watchdog's consecutive_refusals; which errors
+may pass is core/server_error's to say.
 """
 
 from __future__ import annotations
 
 from gr00t_ros.core.watch_table import finding
 from gr00t_ros.core.watchdog import Finding
+
+_FIRST_TRY_NS = 250_000_000
+_LONGEST_TRY_NS = 4_000_000_000
 
 
 class SidecarDead:
@@ -49,6 +53,67 @@ class SidecarDead:
             f"{limit_ns / 1e9:.2f} s allowed"
         )
         return finding("sidecar_dead", text, worse)
+
+
+class ServerErrors:
+    """Measures for how long the server has answered nothing but errors that may pass.
+
+    The time goes on from the first error to a chunk or a check that passed. A chunk alone ends what
+    counts towards the fault: a server that infers zeros and fails on every real observation would
+    be tried for ever. Knows the time from `finding`, which is asked at each tick.
+    """
+
+    def __init__(
+        self, server: str, pause_ns: int = 2_000_000_000, fault_ns: int = 30_000_000_000
+    ) -> None:
+        """Pause above `pause_ns` of errors, fault above `fault_ns`; `server` is its address."""
+        self._server = server
+        self.pause_ns, self.fault_ns = pause_ns, fault_ns
+        self._words = ""  # of the newest error; empty: none stands
+        self._since_ns: int | None = None
+        self._before_ns = 0  # of errors since the last chunk that stand no more
+        self._tries = 0
+        self._try_at_ns: int | None = None
+
+    def failed(self, words: str) -> None:
+        """An error came, to a query or a check; `words` are the server's, with the remedy."""
+        self._words, self._try_at_ns = words or "an error without a text", None
+
+    def answered(self) -> None:
+        """A chunk came."""
+        self._words, self._since_ns, self._try_at_ns = "", None, None
+        self._before_ns = self._tries = 0
+
+    def recovered(self, now_ns: int) -> None:
+        """A check has passed, or has found what is no matter of waiting."""
+        if self._since_ns is not None:
+            self._before_ns += max(0, now_ns - self._since_ns)
+        self._words, self._since_ns, self._try_at_ns = "", None, None
+
+    def finding(self, now_ns: int) -> Finding | None:
+        """What the errors up to now make of the motion."""
+        if not self._words:
+            return None
+        if self._since_ns is None or now_ns < self._since_ns:
+            self._since_ns = now_ns
+        if self._try_at_ns is None:
+            self._try_at_ns = now_ns + min(_FIRST_TRY_NS << self._tries, _LONGEST_TRY_NS)
+            self._tries = min(self._tries + 1, 10)
+        lasts_ns = now_ns - self._since_ns
+        worse = self._before_ns + lasts_ns > self.fault_ns
+        if not worse and lasts_ns <= self.pause_ns:
+            return None
+        limit_ns = self.fault_ns if worse else self.pause_ns
+        seen_ns = self._before_ns + lasts_ns if worse else lasts_ns
+        text = (
+            f"policy server {self._server}: errors alone for {seen_ns / 1e9:.2f} s, at most "
+            f"{limit_ns / 1e9:.2f} s allowed, the last: {self._words}"
+        )
+        return finding("server_errors", text, worse)
+
+    def try_due(self, now_ns: int) -> bool:
+        """Whether a session that rests should have the server checked now, after an error."""
+        return self._try_at_ns is not None and now_ns >= self._try_at_ns
 
 
 class NonFinite:

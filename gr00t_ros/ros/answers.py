@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gr00t_ros.core.errors import ChunkError, RemoteError, WireError
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.server_error import Outlook, outlook_of
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.watchdog import Finding, Reaction
-from gr00t_ros.ros.queries import Reply, error_text, needs_a_person
+from gr00t_ros.ros.queries import Reply, error_text
 from gr00t_ros.ros.running_watches import HELD_UNKNOWN, RunningWatches
 
 
@@ -44,13 +44,21 @@ class Answers:
                 self._publish(reply, None)
         elif reply is not None:
             self._publish(reply, self._merge(session, now_ns, reply))
-        elif session.active and needs_a_person(error):
-            session.fault(now_ns, str(error))
-            self._unfit(str(error))
         else:
-            answered = isinstance(error, (RemoteError, ChunkError, WireError))
-            if session.query_failed(error_text(error), now_ns, answered):
-                self._unfit(error_text(error))
+            assert error is not None  # the worker tells one of both
+            self._fail(session, now_ns, error)
+
+    def _fail(self, session: Session, now_ns: int, error: Exception) -> None:
+        """Fault where a person is needed, else have it tried again as the error allows."""
+        outlook, text = outlook_of(error), error_text(error)
+        if session.active and outlook is Outlook.PERSON:
+            if session.mode is not Mode.FAULT:  # else the first reason stays
+                session.fault(now_ns, text)
+            self._unfit(text)
+            return
+        counted, passing = outlook is Outlook.COUNTED, outlook is Outlook.PASSES
+        if session.query_failed(text, now_ns, counted, passing):
+            self._unfit(text)
 
     def _merge(self, session: Session, now_ns: int, reply: Reply) -> Verdict | None:
         """Offer the chunk; not where a plan at rest would begin at a place that is not known."""

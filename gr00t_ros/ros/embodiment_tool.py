@@ -142,7 +142,7 @@ def _said(embodiment: Embodiment) -> str:
         "robot": embodiment.robot,
         "embodiment tag": embodiment.tag,
         "steps": f"{embodiment.action_horizon} at {embodiment.rate_hz:g} Hz",
-        "language key": embodiment.language_key,
+        "language key": ", ".join(embodiment.language_keys),
     }
     rows: list[tuple[str, ...]] = [
         ("video", v.key, v.topic, f"{v.height_px}x{v.width_px} {v.fit}, {list(v.delta_indices)}")

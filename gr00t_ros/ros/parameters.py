@@ -65,6 +65,8 @@ class Parameters:
     clock_silence_s: float
     sidecar_silence_s: float
     sidecar_fault_s: float
+    server_errors_s: float
+    server_errors_fault_s: float
     reference_error_rad: float
     tracking_error_rad: float
     tracking_error_s: float
@@ -191,7 +193,12 @@ TABLE: dict[str, Row] = {
         100, "Stamps of one observation at most this far apart", "ms", 50, 1000, read_only=True
     ),
     "refusals_to_fault": Row(
-        3, "Refused chunks or error answers in a row that fault", "", 1, 100, tighten="down"
+        3,
+        "Refused chunks, or answers that are no message, in a row that fault",
+        "",
+        1,
+        100,
+        tighten="down",
     ),
     "healthy_ticks": Row(
         10, "Refreshes without a finding before a pause ends", "", 1, 1000, tighten="up"

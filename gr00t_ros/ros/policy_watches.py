@@ -8,29 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.errors import (
-    ChunkError,
-    DeadlineError,
-    ObservationError,
-    SkewError,
-    UnreachableError,
-)
+from gr00t_ros.core.errors import ChunkError, ObservationError, SkewError
 from gr00t_ros.core.mode import MOVING, Mode
+from gr00t_ros.core.server_error import Outlook, advised, outlook_of
 from gr00t_ros.core.watch_motion import WorkspaceBox
-from gr00t_ros.core.watch_sidecar import NonFinite, SidecarDead
+from gr00t_ros.core.watch_sidecar import NonFinite, ServerErrors, SidecarDead
 from gr00t_ros.core.watch_streams import Skew
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.queries import Queries
 from gr00t_ros.ros.surroundings import Surroundings
 
-_SILENT = (DeadlineError, UnreachableError)
 _PROBE_NS = 250_000_000
 """Between two attempts to find that a pause, which asks nothing, may end."""
 
 
 class PolicyWatches:
-    """sidecar_dead, non_finite, skew and workspace_box, from the outcomes of queries."""
+    """sidecar_dead, server_errors, non_finite, skew, workspace_box, by the outcomes of queries."""
 
     def __init__(
         self,
@@ -55,12 +49,12 @@ class PolicyWatches:
 
     def begin(self) -> None:
         """Forget what was before an activation or a reset."""
-        self._sidecar = SidecarDead(self._server)
+        self._sidecar, self._errors = SidecarDead(self._server), ServerErrors(self._server)
         self._non_finite, self._skew = NonFinite(), Skew()
         self._skewed: Finding | None = None
         box = self._workspace
         self._box = None if box is None else WorkspaceBox(box.lower, box.upper)
-        self._asked_ns = self._probed_ns = 0
+        self._asked_ns = self._probed_ns = self._now_ns = 0
 
     def asked(self, now_ns: int) -> None:
         """A query was handed to the worker (steady time)."""
@@ -73,9 +67,14 @@ class PolicyWatches:
             self._sidecar.withdrawn(self._asked_ns)
             self.looked(error)
             return None
-        if isinstance(error, _SILENT):
+        outlook = None if error is None else outlook_of(error)
+        if outlook is Outlook.SILENT:
             return None
         self._sidecar.answered()
+        if error is None:
+            self._errors.answered()
+        elif outlook is Outlook.PASSES:
+            self._errors.failed(advised(error))
         if isinstance(error, ChunkError) and error.kind == "finite":
             return self._non_finite.see(str(error))
         if not chunk_came:
@@ -84,9 +83,15 @@ class PolicyWatches:
         return self._outside()
 
     def checked(self, error: Exception | None) -> None:
-        """Take the outcome of a check: a server that refuses is there."""
-        if not isinstance(error, _SILENT):
-            self._sidecar.answered()
+        """Take the outcome of a check: a server that refuses is there, and no wait mends it."""
+        outlook = None if error is None else outlook_of(error)
+        if outlook is Outlook.SILENT:
+            return
+        self._sidecar.answered()
+        if error is not None and outlook is Outlook.PASSES:
+            self._errors.failed(advised(error))
+        else:
+            self._errors.recovered(self._now_ns)
 
     def looked(self, error: Exception | None) -> None:
         """Take what came of assembling an observation."""
@@ -97,17 +102,21 @@ class PolicyWatches:
 
     def findings(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
         """What stands (steady time); has it looked at again where the session rests."""
-        self._sidecar.pause_ns = int(self._values.sidecar_silence_s * 1e9)
-        self._sidecar.fault_ns = int(self._values.sidecar_fault_s * 1e9)
-        dead = self._sidecar.finding(now_ns)
+        values, self._now_ns = self._values, now_ns
+        self._sidecar.pause_ns = int(values.sidecar_silence_s * 1e9)
+        self._sidecar.fault_ns = int(values.sidecar_fault_s * 1e9)
+        self._errors.pause_ns = int(values.server_errors_s * 1e9)
+        self._errors.fault_ns = int(values.server_errors_fault_s * 1e9)
+        dead, errors = self._sidecar.finding(now_ns), self._errors.finding(now_ns)
         skewed = self._skewed
         if skewed is not None and skewed.reaction is Reaction.DROP:
             skewed = None
         rests = mode not in MOVING and mode is not Mode.HOLDING
-        if rests and (dead or skewed) and now_ns - self._probed_ns >= _PROBE_NS:
+        due = dead or self._errors.try_due(now_ns)
+        if rests and (due or skewed) and now_ns - self._probed_ns >= _PROBE_NS:
             self._probed_ns = now_ns
-            self._queries.check() if dead else self._queries.look()
-        yield from (finding for finding in (dead, skewed) if finding is not None)
+            self._queries.check() if due else self._queries.look()
+        yield from (finding for finding in (dead, errors, skewed) if finding is not None)
 
     def _outside(self) -> Finding | None:
         if self._box is None or self._workspace is None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from gr00t_ros.core.chunk import ActionChunk, from_reply
 from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.errors import ChunkError, Gr00tError, RefusedError, RemoteError
+from gr00t_ros.core.errors import Gr00tError, RemoteError
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.core.observation import Observation, refuse
+from gr00t_ros.core.server_error import advised
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.sidecar.link import Check, Link
@@ -143,13 +144,6 @@ class Queries:
             self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]
 
 
-def needs_a_person(error: Exception | None) -> bool:
-    """Answers that the next query cannot mend: another embodiment, wrong keys or shapes."""
-    if isinstance(error, ChunkError):
-        return error.kind != "finite"
-    return isinstance(error, RefusedError)
-
-
-def error_text(error: Exception | None) -> str:
+def error_text(error: Exception) -> str:
     """What to say of a failed query: ours as they are, others with their type."""
-    return str(error) if isinstance(error, Gr00tError) else f"{type(error).__name__}: {error}"
+    return advised(error) if isinstance(error, Gr00tError) else f"{type(error).__name__}: {error}"

@@ -21,7 +21,9 @@ SIDECAR: dict[str, Row] = {
     ),
     "sidecar.model_path": Row("", f"Checkpoint{_PROFILE_S}", read_only=True),
     "sidecar.embodiment_tag": Row(
-        "", f"Embodiment tag as the server's option spells it{_PROFILE_S}", read_only=True
+        "",
+        "Embodiment tag as the server's option spells it; empty: the profile's, else the file's",
+        read_only=True,
     ),
     "sidecar.device": Row("", f"Device such as cuda:0{_PROFILE_S}", read_only=True),
     "sidecar.python": Row(

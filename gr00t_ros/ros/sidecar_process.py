@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.sidecar_parameters import LOCAL
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.profile import Overrides, load_profile
 from gr00t_ros.sidecar.supervisor import Log, Severity, Supervisor
 from gr00t_ros.sidecar.supervisor_state import Phase, SidecarState
@@ -26,14 +27,18 @@ class SidecarProcess:
     def __init__(self, values: Parameters, logger: Any, before: SidecarProcess | None) -> None:
         """Read the profile; nothing is started. `before`: that of the last configuration.
 
-        Raises ProfileError, and LaunchError where a license is not acknowledged.
+        The server serves the embodiment's tag unless told otherwise. Raises ProfileError,
+        EmbodimentError, and LaunchError where a license is not acknowledged.
         """
         ended = None if before is None else before._supervisor
         self._supervisor: Supervisor | None = ended
         self._is_local = values.sidecar_mode == LOCAL
         if self._is_local:
+            profile = load_profile(values.sidecar_profile)
+            if values.sidecar_embodiment_tag:
+                profile = replace(profile, embodiment_tag=values.sidecar_embodiment_tag)
             self._supervisor = Supervisor(
-                load_profile(values.sidecar_profile),
+                profile.serving(load_embodiment(values.embodiment)),
                 _overrides(values),
                 _log_to(logger),
                 accept_noncommercial=values.sidecar_accept_noncommercial,
@@ -106,7 +111,6 @@ def _overrides(values: Parameters) -> Overrides:
     """An empty parameter leaves the profile's value."""
     return Overrides(
         model_path=values.sidecar_model_path or None,
-        embodiment_tag=values.sidecar_embodiment_tag or None,
         device=values.sidecar_device or None,
         python=values.sidecar_python or None,
         working_directory=values.sidecar_working_directory or None,

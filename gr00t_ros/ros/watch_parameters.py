@@ -44,6 +44,8 @@ WATCHES: dict[str, Row] = dict(
         _row("clock_silence_s", "Silence of /clock that pauses, with use_sim_time"),
         _row("sidecar_silence_s", "Time without an answer of the policy server that pauses"),
         _row("sidecar_fault_s", "Time without an answer of the policy server that faults"),
+        _row("server_errors_s", "Time of nothing but errors of the policy server that pauses"),
+        _row("server_errors_fault_s", "Time of such errors since the last chunk that faults"),
         _row("reference_error_rad", "Distance of what a controller plays from what it was sent"),
         _row("tracking_error_rad", "Distance of a joint from its command that faults"),
         _row("tracking_error_s", "Time for which a joint may be farther away than that"),

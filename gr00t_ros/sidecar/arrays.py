@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import reprlib
 from functools import lru_cache
 from typing import Any, Final, Literal, cast
 
@@ -124,7 +125,7 @@ def read_msgpack_numpy(value: dict[Any, Any]) -> NDArray[Any] | np.generic:
 
     kind, data = field("kind"), field("data")
     if kind not in (None, b"", ""):
-        raise WireError(f"decode: array kind {kind!r}, expected a plain numeric array")
+        raise WireError(f"decode: array kind {reprlib.repr(kind)}, expected a plain numeric array")
     if not isinstance(data, bytes):
         raise WireError(f"decode: array data is {type(data).__name__}, expected bytes")
     if field("nd") is False:
@@ -149,9 +150,13 @@ def _npy_layout(head: bytes) -> tuple[_Layout, Literal["C", "F"]]:
 def _checked_layout(type_text: object, shape: tuple[Any, ...]) -> _Layout:
     dtype = _DTYPES.get(type_text) if isinstance(type_text, str) else None
     if dtype is None:
-        raise WireError(f"decode: dtype {type_text!r}, expected bool, integer or float16/32/64")
+        raise WireError(
+            f"decode: dtype {reprlib.repr(type_text)}, expected bool, integer or float16/32/64"
+        )
     if len(shape) > MAX_AXES or any(type(n) is not int or not 0 <= n < 1 << 31 for n in shape):
-        raise WireError(f"decode: shape {shape!r}, expected at most {MAX_AXES} axes below 2^31")
+        raise WireError(
+            f"decode: shape {reprlib.repr(shape)}, expected at most {MAX_AXES} axes below 2^31"
+        )
     return dtype, shape, math.prod(shape) * dtype.itemsize
 
 

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from gr00t_ros.core.errors import (
     Gr00tError,
     RefusedError,
-    RemoteError,
     SettingsError,
     UnreachableError,
 )
@@ -150,12 +149,10 @@ class PolicyClient:
         self.counts.requests += 1
         try:
             data = self._ask(frame, where, deadline_ns)
-            reply = messages.read_reply(data, endpoint, self._max_reply_bytes)
+            reply = messages.read_reply(data, endpoint, self._max_reply_bytes, self._token)
         except Gr00tError as error:
             self.counts.note(error)
-            if self._token is None or not isinstance(error, RemoteError | RefusedError):
-                raise
-            raise type(error)(self._token.redact(str(error))) from None
+            raise
         self.counts.note(None)
         return reply
 

@@ -14,6 +14,7 @@ Two codecs write arrays; `decode` reads both, always:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable
 from typing import Any, Final, Literal
 
@@ -38,8 +39,11 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_CONTAINER: Final = 4096  # entries of one map or list: msgpack allocates them up front
 MAX_ITEMS: Final = 65536  # entries of all maps and lists: a byte on the wire can cost 64 here
 MAX_DEPTH: Final = 32
+MAX_NESTED_TEXT: Final = 65536  # characters of all JSON texts in one message; a real one has 400
 
 MODALITY_MARKERS: Final = ("__ModalityConfig_class__", "__ModalityConfig__")
+
+_JSON_PARTS: Final = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 _LEAVES: Final = (str, bytes, int, float, type(None), np.ndarray, np.generic)
 
@@ -120,10 +124,10 @@ def decode(
 
 
 class _Reader:
-    """The hooks of one decode, with the count of what it has built so far."""
+    """The hooks of one decode; they count what it has built so far, in nested texts as well."""
 
     def __init__(self, reads: Collection[ArrayCodec]) -> None:
-        self._items = 0
+        self._items = self._nested = 0
         self._npy = "npy" in reads
         self._msgpack_numpy = "msgpack_numpy" in reads
 
@@ -143,8 +147,39 @@ class _Reader:
             return read_msgpack_numpy(value)
         for marker in MODALITY_MARKERS:
             if marker in value:
-                return _read_modality(value.get("as_json"), marker)
+                return self._modality(value.get("as_json"), marker)
         return value
+
+    def _modality(self, as_json: object, marker: str) -> ModalityConfigMap:
+        form: Form = "map"
+        if isinstance(as_json, str):
+            form, as_json = "text", self._json(as_json, f"as_json of {marker}")
+        if not isinstance(as_json, dict):
+            found = type(as_json).__name__
+            raise WireError(f"decode: as_json of {marker} is {found}, expected a map")
+        return ModalityConfigMap(as_json, marker, form)
+
+    def _json(self, text: str, where: str) -> Any:
+        """Parse a JSON text; its size and depth are known to be small before that."""
+        self._nested += len(text)
+        if self._nested > MAX_NESTED_TEXT:
+            raise WireError(
+                f"decode: {where}: JSON texts above {MAX_NESTED_TEXT} characters in all"
+            )
+        if _json_depth(text) > MAX_DEPTH:
+            raise WireError(f"decode: {where}: nested deeper than {MAX_DEPTH} levels")
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise WireError(f"decode: {where} is no JSON: {error}") from error
+        self._count_tree(value)
+        return value
+
+    def _count_tree(self, value: object) -> None:
+        if isinstance(value, dict | list):
+            self._count(len(value))
+            for child in value.values() if isinstance(value, dict) else value:
+                self._count_tree(child)
 
     def _count(self, items: int) -> None:
         self._items += items + 1
@@ -152,17 +187,16 @@ class _Reader:
             raise WireError(f"decode: more than {MAX_ITEMS} values in one message")
 
 
-def _read_modality(as_json: object, marker: str) -> ModalityConfigMap:
-    form: Form = "map"
-    if isinstance(as_json, str):
-        form = "text"
-        try:
-            as_json = json.loads(as_json)
-        except (ValueError, RecursionError) as error:
-            raise WireError(f"decode: as_json of {marker} is no JSON: {error}") from error
-    if not isinstance(as_json, dict):
-        raise WireError(f"decode: as_json of {marker} is {type(as_json).__name__}, expected a map")
-    return ModalityConfigMap(as_json, marker, form)
+def _json_depth(text: str) -> int:
+    """Return how deep the brackets of a JSON text are nested; those in its strings count not."""
+    depth = deepest = 0
+    for found in _JSON_PARTS.finditer(text):
+        if found[0] in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found[0] in "]}":
+            depth -= 1
+    return deepest
 
 
 def _check_tree(value: object, depth: int) -> None:

@@ -77,16 +77,20 @@ class Connection:
 
     def exchange(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
         """Send one frame, return the one frame of the reply."""
-        try:
-            self._socket.send(frame, zmq.NOBLOCK, copy=False)
-        except zmq.Again:
+        while not self._sent(frame):  # a peer may be gone between the poll and the send
             self._await(self._writable, deadline_ns, where)
-            self._socket.send(frame, zmq.NOBLOCK, copy=False)
         self._await(self._readable, deadline_ns, where)
         data = self._socket.recv(zmq.NOBLOCK)
         if self._socket.getsockopt(zmq.RCVMORE):
             raise WireError(f"{where}: reply of several frames, expected one")
         return data
+
+    def _sent(self, frame: memoryview | bytes) -> bool:
+        try:
+            self._socket.send(frame, zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the socket at once; what was not yet sent is dropped."""

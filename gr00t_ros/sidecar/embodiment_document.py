@@ -57,7 +57,7 @@ def _cells(path: Path, robot: Embodiment) -> list[str]:
     return [
         f"[{path.stem}](../config/embodiments/{path.name})",
         _title(path),
-        f"`{robot.tag}`",
+        "<br>".join([f"`{robot.tag}`", *(f"{v}: `{tag}`" for v, tag in robot.server_tags.items())]),
         "<br>".join(map(_camera, robot.video)),
         "<br>".join(map(_state, robot.state)),
         "<br>".join(_outputs(robot)),

@@ -7,7 +7,7 @@ goes wrong becomes upstream's ``{"error": text}`` (wire.md 3 and 7).
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from gr00t_ros.sidecar.dialect import Dialect
 from gr00t_ros.sidecar.policies import Action, Policy
 from gr00t_ros.sidecar.strict import check_action, check_flat, check_nested, check_widths
 from gr00t_ros.sidecar.token import Token
+
+_MAX_ERROR_TEXT: Final = 2000  # characters; upstream sends all of it
 
 _Reply = tuple[Action, Mapping[str, Any]]
 
@@ -92,7 +94,7 @@ class Endpoints:
 
     def refuse(self, text: str, endpoint: str = "") -> Answer:
         """Return the error reply with that text."""
-        text = text[: messages.MAX_ERROR_TEXT].encode("utf-8", "replace").decode("utf-8")
+        text = text[:_MAX_ERROR_TEXT].encode("utf-8", "replace").decode("utf-8")
         return Answer(codec.encode({"error": text}, self._dialect.writes), endpoint, error=text)
 
     def get_action(self, observation: Any, options: Any = None) -> object:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from gr00t_ros.core.errors import RefusedError, RemoteError, SettingsError
 from gr00t_ros.core.modality import ModalityConfig
+from gr00t_ros.core.server_error import OTHER, WANTS_FLAT, WANTS_NESTED, kind_of
 from gr00t_ros.sidecar import messages
 from gr00t_ros.sidecar.arrays import ArrayCodec
 from gr00t_ros.sidecar.messages import Generation, KeyStyle
@@ -48,20 +49,34 @@ def read_server(reply: object, ping_ns: int, setting: KeyStyleSetting) -> Server
 def find_key_style(
     found: Server, probe: Probe | None, act: Callable[[RequestTemplate, Server], object]
 ) -> Server:
-    """Return `found` with the first key style in which `act(probe(server), server)` works.
+    """Return `found` with the key style in which `act(probe(server), server)` works.
 
-    Only `RemoteError` makes it try the next style. Raises `RefusedError` with both of the
-    server's texts where none works, `SettingsError` without a probe.
+    Nested first. Flat is tried where the server's words mean its keys, or are not known; what it
+    says of anything else, such as busy or a width, passes through as the `RemoteError` that it is.
+    Raises `RefusedError` with both texts where it wants neither style, `SettingsError` without a
+    probe.
     """
     if probe is None:
         raise SettingsError("key_style auto needs a probe, else configure nested or flat")
-    said = []
-    for style in _STYLES:
-        candidate = replace(found, key_style=style)
-        try:
-            act(probe(candidate), candidate)
-        except RemoteError as error:
-            said.append(f"{style}: {error}")
-        else:
-            return candidate
-    raise RefusedError("the server takes the observation in no key style; " + "; ".join(said))
+    nested, flat = (replace(found, key_style=style) for style in _STYLES)
+    try:
+        act(probe(nested), nested)
+    except RemoteError as error:
+        to_nested = error
+    else:
+        return nested
+    wants_flat = kind_of(to_nested.said) is WANTS_FLAT
+    if not wants_flat and kind_of(to_nested.said) is not OTHER:
+        raise to_nested
+    try:
+        act(probe(flat), flat)
+    except RemoteError as to_flat:
+        if not wants_flat:  # an answer in flat keys would have been the proof
+            raise to_nested from None
+        if kind_of(to_flat.said) is not WANTS_NESTED:
+            raise
+        raise RefusedError(
+            "the server takes the observation in no key style; "
+            f"nested: {to_nested}; flat: {to_flat}"
+        ) from None
+    return flat

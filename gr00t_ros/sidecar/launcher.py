@@ -20,6 +20,7 @@ from typing import Final
 
 from gr00t_ros.core.errors import LaunchError, UnreachableError
 from gr00t_ros.sidecar.profile import Profile
+from gr00t_ros.sidecar.text_table import one_line
 from gr00t_ros.sidecar.watcher import Spec
 
 _ALWAYS_STRIPPED: Final = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", "LD_PRELOAD")
@@ -131,6 +132,7 @@ def _command(profile: Profile, folder: Path, port: int, container: str) -> tuple
         "nf4": str(Path(__file__).with_name("in_server") / "nf4.py"),
         "model_path": _local(profile.model_path),
         "embodiment_tag": profile.embodiment_tag,
+        "embodiment": profile.embodiment,
         "device": profile.device,
         "host": profile.host,
         "port": str(port),
@@ -185,7 +187,7 @@ def _missing_image(profile: Profile, docker: str, own: Mapping[str, str]) -> str
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnreachableError(f"{' '.join(asking)}: {error}") from error
-    words = " ".join(asked.stderr.decode("utf-8", "replace").split())[:_MAX_WORDS]
+    words = one_line(asked.stderr.decode("utf-8", "replace"), _MAX_WORDS)
     if asked.returncode and "no such" not in words.lower():  # its daemon may still be starting
         raise UnreachableError(f"{' '.join(asking)}: exit code {asked.returncode}: {words}")
     return f"its image {profile.image} is not there" if asked.returncode else ""

@@ -19,6 +19,7 @@ from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import Gr00tError, RefusedError, RemoteError, UnreachableError
 from gr00t_ros.core.fit import Row, fit
 from gr00t_ros.core.modality import Difference, compare
+from gr00t_ros.core.server_error import OTHER, Outlook, kind_of, suspects
 from gr00t_ros.core.state import PoseReading, encode
 from gr00t_ros.sidecar.client import PolicyClient, Server
 from gr00t_ros.sidecar.fit_text import wrong_rows
@@ -72,8 +73,19 @@ class Link:
         """Connect and prove that this server can serve this embodiment.
 
         Raises RefusedError that names every fatal difference, ChunkError when the answer to a
-        zero observation is no chunk of the embodiment, and what the client raises.
+        zero observation is no chunk of the embodiment, and what the client raises; a RemoteError
+        about a width names the state keys that it may mean.
         """
+        try:
+            return self._check()
+        except RemoteError as error:
+            keys = suspects(error.said, {s.key: s.width for s in self._embodiment.state})
+            if not keys:
+                raise
+            sent = ", ".join(f"{s.key} {s.width}" for s in self._embodiment.state if s.key in keys)
+            raise RemoteError(f"{error} (state as it was sent: {sent})", error.said) from None
+
+    def _check(self) -> Check:
         self.checked = self._probed_ns = None
         server = self._client.connect(self._probe)
         found_ns = time.monotonic_ns()
@@ -183,8 +195,11 @@ class Link:
             return
         try:
             self._client.reset()
-        except RemoteError:
-            pass  # a server without episodes has nothing to forget
+        except RemoteError as error:
+            kind = kind_of(error.said)
+            if kind.outlook is Outlook.PASSES and kind is not OTHER:
+                raise  # busy: it was not reset, and is before anything is asked
+            # else a server without episodes, which has nothing to forget
         except Gr00tError:
             self.checked = None
             raise
@@ -213,7 +228,7 @@ class Link:
         template = RequestTemplate(
             {v.key: (len(v.delta_indices), v.height_px, v.width_px) for v in robot.video},
             {s.key: (len(s.delta_indices), s.width) for s in robot.state},
-            robot.language_key,
+            robot.language_keys,
             generation=server.generation,
             key_style=server.key_style,
             array_codec=server.array_codec,

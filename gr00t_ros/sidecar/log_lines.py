@@ -9,13 +9,12 @@ import re
 from collections import deque
 from typing import Final
 
+from gr00t_ros.sidecar.text_table import ESCAPES, printable
+
 MAX_CHARACTERS: Final = 500
 _MAX_PENDING_BYTES: Final = 65_536  # a server may never end a line
 _PROGRESS_NS: Final = 1_000_000_000
 _ENDS: Final = re.compile(rb"\r\n|\n|\r")
-_ESCAPES: Final = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])"
-)
 
 
 class LogLines:
@@ -65,6 +64,5 @@ class LogLines:
 
 def clean(raw: bytes) -> str:
     """Return `raw` as one printable line of at most MAX_CHARACTERS, without terminal escapes."""
-    text = _ESCAPES.sub("", raw.decode("utf-8", "replace")).expandtabs(4).rstrip()
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    text = printable(ESCAPES.sub("", raw.decode("utf-8", "replace")).expandtabs(4)).rstrip()
     return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 3] + "..."

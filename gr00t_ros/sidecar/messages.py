@@ -1,12 +1,14 @@
 """The GR00T policy server's endpoints: request envelopes, reply checks, generations.
 
 Pure: maps in, maps out. It refuses to know sockets and, but for recognising a torch reply,
-bytes (codec.py). What each generation expects is wire.md 1, 3, 5, 6, 8 and 9.
+bytes (codec.py). What each generation expects is wire.md 1, 3, 5, 6, 8 and 9. Every text of a
+server enters here, as one printable line that is not long: error texts, keys, what a config says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from enum import Enum
 from typing import Any, Final, Literal, TypeGuard, TypeVar
@@ -18,6 +20,8 @@ from gr00t_ros.core.errors import RefusedError, RemoteError, WireError
 from gr00t_ros.core.modality import MODALITIES, ModalityConfig, ModalityEntry
 from gr00t_ros.sidecar.arrays import ArrayCodec
 from gr00t_ros.sidecar.codec import MODALITY_MARKERS, ModalityConfigMap, decode
+from gr00t_ros.sidecar.text_table import one_line
+from gr00t_ros.sidecar.token import Token
 
 KeyStyle = Literal["nested", "flat"]
 _T = TypeVar("_T")
@@ -28,7 +32,11 @@ GET_ACTION: Final = "get_action"
 RESET: Final = "reset"
 KILL: Final = "kill"
 
-MAX_ERROR_TEXT: Final = 2000
+MAX_ERROR_TEXT: Final = 500  # characters of a server's words: a strict one quotes observations
+MAX_KEY_TEXT: Final = 128
+MAX_KEYS: Final = 256  # of one modality; the largest known has 21
+MAX_DELTA_INDICES: Final = 1024
+_MAX_DELTA: Final = 1_000_000  # steps
 TORCH_REFUSAL: Final = (
     "the server speaks the pickled torch protocol of N1 and early N1.5, whose replies would run"
     " code when read: update its Isaac-GR00T checkout to 7f53666 (2025-09-10, pull request 329)"
@@ -101,7 +109,7 @@ def reset_request(
 def get_action_request(
     video: Mapping[str, object],
     state: Mapping[str, object],
-    language_key: str,
+    language_keys: Sequence[str],
     instruction: str,
     generation: Generation,
     key_style: KeyStyle,
@@ -110,25 +118,29 @@ def get_action_request(
     """Return the get_action request of one observation, batch size 1.
 
     `video` values are (1, T, H, W, 3) uint8, `state` values (1, T, D) float32 (or stand-ins
-    for them: they are only placed). N1.5 is flat and bare whatever `key_style` says.
+    for them: they are only placed). The instruction goes under each of `language_keys`. N1.5 is
+    flat and bare whatever `key_style` says.
     """
     if key_style == "nested" and not generation.is_n15:
-        language: object = {language_key: [[instruction]]}
+        language: object = {key: [[instruction]] for key in language_keys}
         observation = {"video": dict(video), "state": dict(state), "language": language}
     else:
         observation = {f"video.{key}": value for key, value in video.items()}
         observation |= {f"state.{key}": value for key, value in state.items()}
-        observation[language_key] = [instruction]
+        observation |= {key: [instruction] for key in language_keys}
     if generation.is_n15:
         return request(GET_ACTION, observation, token)
     return request(GET_ACTION, {"observation": observation, "options": None}, token)
 
 
-def read_reply(data: bytes | memoryview, endpoint: str, max_bytes: int) -> Any:
+def read_reply(
+    data: bytes | memoryview, endpoint: str, max_bytes: int, token: Token | None = None
+) -> Any:
     """Return the decoded reply of `endpoint`, or raise what the server meant by it.
 
     Raises `RefusedError` for generation T and for a wrong token, `RemoteError` with the
-    server's text (which may be empty), `TooLargeError` and `WireError` for bad bytes.
+    server's text (which may be empty) as one printable line, cut, without `token`, and
+    `TooLargeError` and `WireError` for bad bytes.
     """
     if bytes(data[:2]) == b"PK" or bytes(data[:6]) == b"ERROR":
         raise RefusedError(f"{endpoint}: {TORCH_REFUSAL}")
@@ -138,9 +150,16 @@ def read_reply(data: bytes | memoryview, endpoint: str, max_bytes: int) -> Any:
     text = reply["error"]
     if not isinstance(text, str):
         raise WireError(f"{endpoint}: error reply holds {type(text).__name__}, expected a text")
-    if text.startswith("Unauthorized"):
-        raise RefusedError(f"{endpoint}: {text[:MAX_ERROR_TEXT]}; check the api token")
-    raise RemoteError(f"{endpoint}: the server answered: {text[:MAX_ERROR_TEXT] or '(no text)'}")
+    said = _said(text, token)
+    if said.startswith("Unauthorized"):
+        raise RefusedError(f"{endpoint}: {said}; check the api token")
+    raise RemoteError(f"{endpoint}: the server answered: {said or '(no text)'}", said)
+
+
+def _said(text: str, token: Token | None) -> str:
+    """Return a server's words as one line; redacted before it is cut, or half a token is left."""
+    line = one_line(text, 4 * MAX_ERROR_TEXT)
+    return one_line(token.redact(line) if token else line, MAX_ERROR_TEXT)
 
 
 def expect_map(reply: object, endpoint: str) -> dict[str, Any]:
@@ -200,10 +219,15 @@ def _entry(config: object, modality: str, generation: Generation) -> ModalityEnt
         raise WireError(f"{where} is {type(config).__name__}, expected a ModalityConfig")
     indices: Any = config.get("delta_indices")
     keys: Any = config.get("modality_keys")
-    if not _is_list_of(int, indices):
-        raise WireError(f"{where}.delta_indices is {indices!r:.200}, expected integers")
-    if not _is_list_of(str, keys) or len(set(keys)) != len(keys):
-        raise WireError(f"{where}.modality_keys is {keys!r:.200}, expected distinct texts")
+    if not _is_list_of(int, indices) or len(indices) > MAX_DELTA_INDICES:
+        expected = f"at most {MAX_DELTA_INDICES} integers"
+        raise WireError(f"{where}.delta_indices is {reprlib.repr(indices)}, expected {expected}")
+    if any(abs(index) > _MAX_DELTA for index in indices):
+        raise WireError(f"{where}.delta_indices: expected none beyond {_MAX_DELTA} steps")
+    keys = [one_line(key, MAX_KEY_TEXT) for key in keys] if _is_list_of(str, keys) else None
+    if keys is None or len(set(keys)) != len(keys) or len(keys) > MAX_KEYS:
+        got, expected = reprlib.repr(config.get("modality_keys")), "distinct texts"
+        raise WireError(f"{where}.modality_keys is {got}, expected at most {MAX_KEYS} {expected}")
     if generation.is_n15:
         keys = [key.removeprefix(f"{modality}.") for key in keys]
     return ModalityEntry(tuple(indices), tuple(keys), _action_configs(config, len(keys), where))
@@ -217,7 +241,17 @@ def _action_configs(
         return None
     if not _is_list_of(dict, configs) or len(configs) != count:
         raise WireError(f"{where}.action_configs: expected one map for each of {count} keys")
-    return tuple(configs)
+    return tuple(
+        {field: _enum(one.get(field)) for field in ("rep", "type", "format", "state_key")}
+        for one in configs
+    )
+
+
+def _enum(value: object) -> str | None:
+    """Return what a config says under one field; enums come by their names (wire.md 5)."""
+    if value is None:
+        return None
+    return one_line(value if isinstance(value, str) else reprlib.repr(value), MAX_KEY_TEXT)
 
 
 def _is_list_of(kind: type[_T], value: object) -> TypeGuard[list[_T]]:
@@ -229,9 +263,10 @@ def parse_action(
 ) -> dict[str, NDArray[np.float32]]:
     """Return the action of a get_action reply: key -> (H, D) float32, physical units.
 
-    N1.6 and later answer [action, info], N1.5 the bare action map, there also without batch
-    axis and (H,) for a key of one value. ``action.`` is stripped from flat keys. Values are
-    not judged here (NaN passes: the guard's work). Raises `WireError` naming the key.
+    N1.6 and later answer [action, info], N1.5 the bare action map, there also (H,) for a key of
+    one value. The batch axis may be left out, as by N1.5 and N2. ``action.`` is stripped from flat
+    keys. Values are not judged here (NaN passes: the guard's work). Raises `WireError` naming the
+    key.
     """
     action = reply
     if not generation.is_n15:
@@ -241,9 +276,11 @@ def parse_action(
     arrays: dict[str, NDArray[np.float32]] = {}
     for name, value in expect_map(action, GET_ACTION).items():
         flat = generation.is_n15 or key_style == "flat"
-        key = name.removeprefix("action.") if flat and isinstance(name, str) else name
-        if not isinstance(key, str) or key in arrays:
-            raise WireError(f"{GET_ACTION}: action key {name!r}, expected distinct texts")
+        key = one_line(name, MAX_KEY_TEXT) if isinstance(name, str) else ""
+        key = key.removeprefix("action.") if flat else key
+        if not isinstance(name, str) or key in arrays or len(arrays) >= MAX_KEYS:
+            expected = f"at most {MAX_KEYS} distinct texts"
+            raise WireError(f"{GET_ACTION}: action key {reprlib.repr(name)}, expected {expected}")
         arrays[key] = _rows(value, key, generation)
     return arrays
 
@@ -259,7 +296,9 @@ def _rows(value: object, key: str, generation: Generation) -> NDArray[np.float32
         rows = value[0]
     elif generation.is_n15 and value.ndim == 1:
         rows = value[:, np.newaxis]
-    elif not (generation.is_n15 and value.ndim == 2):
-        raise WireError(f"{GET_ACTION}: {key} has shape {value.shape}, expected (1, H, D)")
+    elif value.ndim != 2:
+        raise WireError(
+            f"{GET_ACTION}: {key} has shape {value.shape}, expected (1, H, D) or (H, D)"
+        )
     with nullcontext() if rows.dtype == np.float32 else np.errstate(over="ignore"):
         return rows.astype(np.float32)

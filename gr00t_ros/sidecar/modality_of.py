@@ -15,7 +15,8 @@ def modality_of(embodiment: Embodiment) -> ModalityConfig:
     """Return the modality config: video, state, action and language with their delta indices.
 
     A GR00T server has one list of delta indices per modality, so streams of one modality that
-    differ raise EmbodimentError. Language has one instruction; actions are steps 0 .. H-1.
+    differ raise EmbodimentError. Language is one
+    instruction, whatever its keys; actions are steps 0 .. H-1.
     """
     action_steps = tuple(range(embodiment.action_horizon))
     return {
@@ -26,7 +27,7 @@ def modality_of(embodiment: Embodiment) -> ModalityConfig:
             tuple(action.key for action in embodiment.action),
             tuple(_action_config(embodiment, action) for action in embodiment.action),
         ),
-        "language": ModalityEntry((0,), (embodiment.language_key,)),
+        "language": ModalityEntry((0,), embodiment.language_keys),
     }
 
 

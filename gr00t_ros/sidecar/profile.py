@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
+from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import EmbodimentError, ProfileError
 from gr00t_ros.core.schema import Place
 from gr00t_ros.sidecar.yaml_file import config_folders, find_yaml, read_yaml
 
 PLACEHOLDERS: Final = (
-    *("python", "nf4", "model_path", "embodiment_tag", "device", "host", "port"),
+    *("python", "nf4", "model_path", "embodiment_tag", "embodiment", "device", "host", "port"),
     *("image", "container", "home"),
 )
 """What a command may name in braces; home is the user's home folder, nf4 the wrapper's file."""
@@ -32,9 +33,10 @@ class Profile:
 
     command: program and arguments with PLACEHOLDERS. model_version: what its license hangs on
     (license.py). python: empty is the interpreter and environment of the node itself, else a
-    path, relative to working_directory. image: of a container; the command must then name
-    {container}. port 0: a free one. stop_timeout_s: from SIGTERM to SIGKILL. install: the
-    command that makes what is missing.
+    path, relative to working_directory. embodiment_tag: empty is the embodiment file's own.
+    embodiment: name or path of an embodiment file, for servers of ours; the node's wins. image: of
+    a container; the command must then name {container}. port 0: a free one. stop_timeout_s: from
+    SIGTERM to SIGKILL. install: the command that makes what is missing.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Profile:
     python: str = ""
     model_path: str = ""
     embodiment_tag: str = ""
+    embodiment: str = ""
     device: str = ""
     host: str = "127.0.0.1"
     port: int = 0
@@ -53,6 +56,24 @@ class Profile:
     stop_timeout_s: float = 10.0
     image: str = ""
     install: str = ""
+
+    def serving(self, embodiment: Embodiment) -> Profile:
+        """Return the profile for the robot of that file: its tag, where none is given, and itself.
+
+        N1.7 takes a tag's value or name, N1.6 the names alone (wire.md 10), which the file has in
+        server_tags. Raises ProfileError where it has none.
+        """
+        tag = self.embodiment_tag or embodiment.server_tags.get(self.model_version, "")
+        if not tag and self.model_version == "N1.6" and self._names("embodiment_tag"):
+            raise ProfileError(
+                f"{self.source}: an N1.6 server takes the names of its own tags, and embodiment "
+                f"{embodiment.source} has no server_tags: {{N1.6: NAME}}; use the embodiment's "
+                "file for N1.6, or give the embodiment tag"
+            )
+        return replace(self, embodiment_tag=tag or embodiment.tag, embodiment=embodiment.source)
+
+    def _names(self, placeholder: str) -> bool:
+        return any(placeholder in _placeholders(self, part) for part in self.command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +92,7 @@ class Overrides:
         """Return `profile` with what is given here; raises ProfileError as `parse` does."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = replace(profile, **{k: v for k, v in given.items() if v is not None})
-        return _checked(changed)
+        return _checked(changed, "embodiment_tag", "embodiment")
 
 
 def load_profile(name_or_path: str) -> Profile:
@@ -121,15 +142,17 @@ def _argument(place: Place) -> str:
     return place.text()
 
 
-def _checked(profile: Profile) -> Profile:
+def _checked(profile: Profile, *filled: str) -> Profile:
+    """Return `profile`; `filled` are what the embodiment file may still have had to fill."""
     named = {name for part in profile.command for name in _placeholders(profile, part)}
     unknown = sorted(named - set(PLACEHOLDERS))
     if unknown:
         known = ", ".join(PLACEHOLDERS)
         raise ProfileError(f"{profile.source}: command: unknown {{{unknown[0]}}}, known: {known}")
-    for name in ("model_path", "embodiment_tag", "device", "host", "image"):
+    for name in ("model_path", "device", "host", "image", *filled):
         if name in named and not getattr(profile, name):
-            raise ProfileError(f"{profile.source}: the command needs {name}, which is empty")
+            how = f"; name an embodiment, or the {name}" if name in filled else ""
+            raise ProfileError(f"{profile.source}: the command needs {name}, which is empty{how}")
     if not 0 <= profile.port <= _MAX_PORT:
         raise ProfileError(f"{profile.source}: port: got {profile.port}, expected 0 to {_MAX_PORT}")
     if bool(profile.image) != ("container" in named):

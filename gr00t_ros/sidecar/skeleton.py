@@ -62,10 +62,8 @@ def _horizon_warning(steps: tuple[int, ...]) -> str:
 
 
 def _language(entry: ModalityEntry) -> Iterator[str]:
-    yield f"language_key: {text(entry.keys[0]) if entry.keys else FILL_IN}"
-    if len(entry.keys) > 1:
-        others = ", ".join(map(text, entry.keys[1:]))
-        yield f"# further language keys, which are not sent: {others}"
+    one = text(entry.keys[0]) if entry.keys else FILL_IN
+    yield f"language_key: {listed(entry.keys) if len(entry.keys) > 1 else one}"
 
 
 def _section(name: str, entry: ModalityEntry, known: Known) -> Iterator[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ class _Slot:
 
 
 class _Instruction(str):
-    """The instruction's place in the message."""
+    """A place of the instruction in the message; one for each language key, behind all arrays."""
 
 
 class RequestTemplate:
@@ -64,7 +64,7 @@ class RequestTemplate:
         self,
         video: Mapping[str, tuple[int, int, int]],
         state: Mapping[str, tuple[int, int]],
-        language_key: str,
+        language_key: str | Sequence[str],
         *,
         generation: Generation,
         key_style: KeyStyle,
@@ -72,13 +72,17 @@ class RequestTemplate:
         token: Token | None = None,
         instruction: str = "",
     ) -> None:
-        """Lay out a request for `video` key -> (T, H, W) and `state` key -> (T, D)."""
+        """Lay out a request for `video` key -> (T, H, W) and `state` key -> (T, D).
+
+        `language_key` is one or several, and the instruction stands under each.
+        """
+        language_keys = (language_key,) if isinstance(language_key, str) else tuple(language_key)
         videos = {k: _Slot((1, *shape, 3), np.dtype("u1")) for k, shape in video.items()}
         states = {k: _Slot((1, *shape), np.dtype("<f4")) for k, shape in state.items()}
         message = get_action_request(
             videos,
             states,
-            language_key,
+            language_keys,
             _Instruction(),
             generation,
             key_style,
@@ -88,9 +92,10 @@ class RequestTemplate:
         _lay_out(message, array_codec or generation.array_codec, parts)
         text_at = next(i for i, part in enumerate(parts) if isinstance(part, _Instruction))
         fixed = sum(part.size if isinstance(part, _Slot) else len(part) for part in parts)
-        self._memory = mmap.mmap(-1, FRAME_OFFSET + fixed + MAX_INSTRUCTION_BYTES + 5)
+        texts = len(language_keys) * (MAX_INSTRUCTION_BYTES + 5)
+        self._memory = mmap.mmap(-1, FRAME_OFFSET + fixed + texts)
         arrays, self._text_at = _write(self._memory, parts[:text_at])
-        self._tail = b"".join(part for part in parts[text_at:] if isinstance(part, bytes))
+        self._tail = tuple(part for part in parts[text_at:] if not isinstance(part, _Slot))
         self.video: dict[str, NDArray[np.uint8]] = dict(zip(videos, arrays, strict=False))
         self.state: dict[str, NDArray[np.float32]] = dict(
             zip(states, arrays[len(videos) :], strict=True)
@@ -123,7 +128,8 @@ class RequestTemplate:
             raise ObservationError(
                 f"instruction of {size} bytes, expected at most {MAX_INSTRUCTION_BYTES}"
             )
-        tail = bytes(msgpack.packb(text)) + self._tail
+        packed = bytes(msgpack.packb(text))
+        tail = b"".join(packed if isinstance(part, _Instruction) else part for part in self._tail)
         end = self._text_at + len(tail)
         self._memory[self._text_at : end] = tail
         self._frame = memoryview(self._memory)[FRAME_OFFSET:end]

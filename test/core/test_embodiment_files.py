@@ -169,6 +169,24 @@ def test_gr1_has_its_datasets_dimensions_and_asks_for_every_order():
     assert {"action_horizon", "language_key"} < asked
 
 
+def test_gr1_n15_is_the_same_robot_with_the_keys_of_n15s_data_config():
+    """fourier_gr1_arms_waist: another camera key, 16 steps for sure, the rate for nobody."""
+    robot, n16 = load("gr1_n15"), load("gr1")
+    assert (robot.tag, robot.action_horizon, robot.language_keys) == (
+        *("gr1", 16),
+        ("annotation.human.coarse_action",),
+    )
+    assert [v.key for v in robot.video] == ["ego_view"]
+    assert [(s.key, s.names) for s in robot.state] == [(s.key, s.names) for s in n16.state]
+    assert [(a.key, a.names) for a in robot.action] == [(a.key, a.names) for a in n16.action]
+    assert {a.representation for a in robot.action} == {"absolute"}
+    for name in ("lower", "upper", "velocity", "acceleration", "jerk", "margin", "jump", "held"):
+        np.testing.assert_array_equal(getattr(robot.limits, name), getattr(n16.limits, name))
+    asked = {mark.path for mark in robot.unsettled}
+    assert {"rate_hz", "video.ego_view.fit"} < asked
+    assert not {"action_horizon", "language_key"} & asked
+
+
 @pytest.mark.parametrize("name", ["so100", "so101"])
 def test_an_so_arm_speaks_motor_units_to_the_policy_and_radians_to_its_controllers(name):
     """The ends of the URDF's ranges are -100 and 100, of the gripper 0 and 100, both ways."""

@@ -172,6 +172,16 @@ def test_a_server_that_says_nothing_of_representation_is_told_but_not_fatal():
     ]
 
 
+def test_a_server_with_several_language_keys_fits_a_file_that_lists_them():
+    """And is refused by one that does not: a strict server wants each (wire.md 8)."""
+    keys = (ROBOT.language_key, "annotation.language.language_instruction_2")
+    several = config("language", keys=keys)
+    (found,) = (d for d in compare(ROBOT, several) if d.modality == "language")
+    assert found.fatal and "language_key may list several" in found.text
+    robot = replace(ROBOT, language_keys=keys)
+    assert not [d for d in compare(robot, several) if d.modality == "language"]
+
+
 def test_another_language_key_is_fatal():
     """The instruction would not be found."""
     found = compare(ROBOT, config("language", keys=("annotation.human.task_description",)))

@@ -88,6 +88,34 @@ def test_after_a_failed_query_the_next_waits() -> None:
     assert rig.session.query_due(rig.now_ns + 200 * MS)
 
 
+def test_errors_that_may_pass_never_fault_by_their_number_and_are_tried_again_ever_later() -> None:
+    """0.2 s, twice as long for each in a row up to 4 s; a chunk begins anew."""
+    rig = Rig().activate()
+    waits = []
+    for _ in range(8):
+        rig.session.query_failed("busy", rig.now_ns, answered=False, passing=True)
+        due = (n for n in range(0, 10_000, 100) if rig.session.query_due(rig.now_ns + n * MS))
+        waits.append(next(due))
+    assert waits == [200, 400, 800, 1600, 3200, 4000, 4000, 4000]
+    assert (rig.mode, rig.session.counts.refused) == (Mode.BLENDING_IN, 0)
+    assert rig.merge(rad=0.05).accepted
+    rig.session.query_failed("busy", rig.now_ns, answered=False, passing=True)
+    assert rig.session.query_due(rig.now_ns + 10_000 * MS)
+    rig.session.change_instruction(rig.now_ns)
+    assert rig.session.query_due(rig.now_ns)
+
+
+def test_a_server_with_errors_is_not_hammered_whatever_the_wait_after_a_failure_is() -> None:
+    """0 doubles to nothing; a wait above the longest stays."""
+    for retry_ms, expected in ((0, [100, 200, 400]), (3000, [3000, 4000]), (10_000, [10_000])):
+        rig = Rig().activate()
+        rig.session.settings = SessionSettings(retry_ns=retry_ms * MS)
+        for wait_ms in expected:
+            rig.session.query_failed("busy", rig.now_ns, answered=False, passing=True)
+            assert not rig.session.query_due(rig.now_ns + wait_ms * MS - 1)
+            assert rig.session.query_due(rig.now_ns + wait_ms * MS)
+
+
 def test_silence_never_faults_and_errors_do() -> None:
     """The arm holds as long as nobody answers; three errors in a row are a fault."""
     rig = Rig().activate()

@@ -1,10 +1,10 @@
-"""watch_sidecar: a policy server that is silent, or whose chunks are no numbers."""
+"""watch_sidecar: a policy server that is silent, answers errors, or whose chunks are no numbers."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gr00t_ros.core.watch_sidecar import NonFinite, SidecarDead
+from gr00t_ros.core.watch_sidecar import NonFinite, ServerErrors, SidecarDead
 from gr00t_ros.core.watchdog import Reaction
 
 S = 1_000_000_000
@@ -99,3 +99,84 @@ def test_the_first_chunk_that_is_no_number_is_dropped_and_the_second_faults() ->
         "fr3_joint2, step 0: chunk 1 that is not finite, fault at 2; restart the policy server; "
         "check its checkpoint and statistics"
     )
+
+
+@pytest.mark.parametrize(
+    ("lasts_ns", "reaction"),
+    [
+        (0, None),
+        (2 * S, None),
+        (2 * S + 1, Reaction.PAUSE),
+        (30 * S, Reaction.PAUSE),
+        (30 * S + 1, Reaction.FAULT),
+    ],
+)
+def test_errors_alone_pause_above_one_time_and_fault_above_the_other(lasts_ns, reaction) -> None:
+    """Counted from the first, told in the words of the last."""
+    watch = ServerErrors("gpu:5555")
+    watch.failed("busy: first")
+    assert watch.finding(5 * S) is None
+    watch.failed("busy: last; do something")
+    found = watch.finding(5 * S + lasts_ns)
+    assert (found and found.reaction) == reaction
+    if found is not None:
+        limit = 30 if reaction is Reaction.FAULT else 2
+        assert found.watch == "server_errors"
+        assert found.reason.startswith(
+            f"policy server gpu:5555: errors alone for {lasts_ns / 1e9:.2f} s, at most {limit:.2f} "
+            "s allowed, the last: busy: last; do something; "
+        )
+
+
+def test_a_chunk_ends_errors_and_what_they_count() -> None:
+    """One good answer in time, again and again: never a finding."""
+    watch = ServerErrors("gpu:5555")
+    for second in range(0, 200, 2):
+        watch.failed("busy")
+        assert watch.finding(second * S) is None
+        assert watch.finding((second + 2) * S) is None
+        watch.answered()
+        assert watch.finding((second + 2) * S) is None and not watch.try_due(10**15)
+
+
+def test_a_check_that_passes_ends_the_pause_and_not_what_counts_towards_the_fault() -> None:
+    """A server that infers zeros and fails on each real observation is not tried for ever."""
+    watch, now_ns, pauses = ServerErrors("gpu:5555"), 0, 0
+    for _ in range(100):
+        watch.failed("boom")
+        watch.finding(now_ns)
+        now_ns += 3 * S
+        found = watch.finding(now_ns)
+        if found.reaction is Reaction.FAULT:
+            break
+        pauses += 1
+        watch.recovered(now_ns)
+        assert watch.finding(now_ns) is None
+        now_ns += 600 * S  # a while without errors: it counts not
+    assert pauses == 10
+
+
+def test_the_server_is_tried_again_longer_and_longer_apart() -> None:
+    """From a quarter of a second to four; a chunk begins anew."""
+    watch, now_ns, waits = ServerErrors("gpu:5555"), 0, []
+    for _ in range(7):
+        watch.failed("busy")
+        watch.finding(now_ns)
+        assert not watch.try_due(now_ns)
+        since_ns = now_ns
+        while not watch.try_due(now_ns):
+            now_ns += S // 100
+        waits.append((now_ns - since_ns) / S)
+    assert waits == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
+    watch.answered()
+    watch.failed("busy")
+    watch.finding(now_ns)
+    assert watch.try_due(now_ns + S // 4)
+
+
+def test_a_clock_that_runs_back_makes_errors_young() -> None:
+    """Never older than they are."""
+    watch = ServerErrors("gpu:5555")
+    watch.failed("busy")
+    watch.finding(100 * S)
+    assert watch.finding(0) is None and watch.finding(2 * S) is None

@@ -185,7 +185,24 @@ ANSWERS = (
         worse=True,
         short=True,
     ),
-    _spoilt("error text", "an error reply", "error", "consecutive_failures", "CUDA out of memory"),
+    _spoilt(
+        *("errors", "error replies that may pass", "error", "server_errors"),
+        "CUDA out of memory",
+        short=True,
+    ),
+    Fault(
+        "error once",
+        "one error reply that may pass",
+        _answers("error=busy:1"),
+        _well,
+        expect="none: asked again (server_errors counts its time)",
+        silent=True,
+        observe=goes_on,
+    ),
+    _spoilt(
+        *("error that needs a person", "error replies of a key that is missing"),
+        *("error='wrist'", "chunk_shape", "'wrist'", "compare the embodiment file"),
+    ),
     Fault(
         "no answer once",
         "one request is never answered",
@@ -209,8 +226,17 @@ SILENT = (
     ),
 )
 
+ERRORS = (
+    _spoilt(
+        *("errors for good", "error replies, with server_errors_fault_s of 3 s"),
+        *("error", "server_errors", "CUDA out of memory"),
+        worse=True,
+    ),
+)
+
 GROUPS = (
     Group("Policy server", (*PROCESS, *NETWORK)),
     Group("Server that stays silent", SILENT, (*BUSY, ("sidecar_fault_s", 2.0))),
+    Group("Server that goes on with errors", ERRORS, (*BUSY, ("server_errors_fault_s", 3.0))),
     Group("Answers", ANSWERS),
 )

@@ -24,6 +24,7 @@ from gr00t_ros.core.errors import (
 )
 from gr00t_ros.core.mode import Mode
 from gr00t_ros.core.replay import Replay, ReplaySettings
+from gr00t_ros.core.server_error import advised
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.session_settings import SessionSettings
 from gr00t_ros.core.watch_table import finding
@@ -130,7 +131,11 @@ def test_a_fault_that_an_answer_after_the_deactivation_would_be_is_none() -> Non
     assert rig.session.mode is Mode.WAITING and rig.session.counts.failures == 1
 
 
+WIDE = RemoteError(
+    "get_action: the server answered: State key 'a' must have width 7", "must have width 7"
+)
 UNFIT = [
+    WIDE,
     RefusedError("another embodiment"),
     *(ChunkError(f"wrong {kind}", kind=kind) for kind in ("keys", "dtype", "shape")),
 ]
@@ -140,8 +145,19 @@ UNFIT = [
 def test_what_the_next_query_cannot_mend_faults_at_once_and_has_the_server_checked(error) -> None:
     """Another embodiment, wrong keys or shapes."""
     rig = Rig().fail(error).tick()
-    assert (rig.session.mode, rig.session.reason) == (Mode.FAULT, str(error))
-    assert rig.unfit == [str(error)]
+    assert (rig.session.mode, rig.session.reason) == (Mode.FAULT, advised(error))
+    assert rig.unfit == [advised(error)]
+
+
+@pytest.mark.parametrize("error", UNFIT, ids=str)
+def test_what_comes_late_into_a_fault_does_not_replace_its_reason(error) -> None:
+    """The e-stop's, of which the operator has to know; the server is checked all the same."""
+    rig = Rig()
+    rig.session.fault(rig.now_ns, "e-stop pressed")
+    assert rig.tick().session.mode is Mode.FAULT
+    rig.fail(error)
+    assert (rig.session.mode, rig.session.reason) == (Mode.FAULT, "e-stop pressed")
+    assert rig.unfit == [advised(error)]
 
 
 @pytest.mark.parametrize("error", UNFIT, ids=str)
@@ -152,7 +168,6 @@ def test_after_the_deactivation_it_is_counted_and_no_more(error) -> None:
 
 
 ANSWERS = [
-    RemoteError("KeyError: 'video'"),
     WireError("garbage"),
     TooLargeError("20 MB"),
     ChunkError("nan", kind="finite"),
@@ -174,10 +189,27 @@ def test_the_third_answer_in_a_row_that_is_an_error_faults_and_has_the_server_ch
 
 
 def test_a_good_chunk_between_begins_the_row_anew() -> None:
-    """Two errors, a chunk, two errors."""
+    """Two answers that are none, a chunk, two such answers."""
     rig = Rig().fail(ANSWERS[0], 2).chunk().fail(ANSWERS[1], 2)
     assert rig.session.counts.failures == 4 and rig.unfit == []
     assert rig.tick().session.mode is Mode.BLENDING_IN
+
+
+@pytest.mark.parametrize(
+    "said", ["busy: waited 500 ms for its turn", "CUDA out of memory", "unheard of", ""]
+)
+def test_an_error_that_may_pass_never_faults_by_its_number_and_is_told_with_its_remedy(
+    said,
+) -> None:
+    """Its watch goes by time; no other server is suspected."""
+    rig = Rig().chunk()
+    while rig.session.mode is not Mode.HOLDING:
+        rig.tick()
+    error = RemoteError(f"get_action: the server answered: {said}", said)
+    rig.fail(error, times=20).tick()
+    assert rig.session.mode is Mode.HOLDING and rig.unfit == []
+    assert (rig.session.counts.failures, rig.session.counts.refused) == (20, 0)
+    assert rig.session.reason == f"no chunk left to play: {advised(error)}"
 
 
 SILENT = [

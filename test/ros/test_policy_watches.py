@@ -124,6 +124,62 @@ def test_a_question_that_was_never_sent_is_no_silence_and_an_older_one_stays() -
     assert len(rig.found(START_NS + 2 * S)) == 1
 
 
+# server_errors
+
+
+BUSY = RemoteError("get_action: the server answered: busy: later", "busy: later")
+
+
+@pytest.mark.parametrize("tell", ["heard", "checked"])
+def test_errors_that_may_pass_pause_and_fault_by_the_parameters(tell) -> None:
+    """Of queries and of checks; the reason has the server's words."""
+    rig = Rig(server_errors_s=2.0, server_errors_fault_s=30.0)
+    rig.watches.heard(False, BUSY) if tell == "heard" else rig.watches.checked(BUSY)
+    for after_ns, reactions in (
+        (0, []),
+        (2 * S, []),
+        (2 * S + 1, [Reaction.PAUSE]),
+        (30 * S + 1, [Reaction.FAULT]),
+    ):
+        found = rig.found(START_NS + after_ns)
+        assert [one.reaction for one in found] == reactions
+        assert all(one.watch == "server_errors" and "busy: later" in one.reason for one in found)
+
+
+@pytest.mark.parametrize("error", [*SILENCE, *WORDS[1:], None], ids=repr)
+def test_a_chunk_or_a_check_ends_the_pause_of_errors_and_silence_does_not(error) -> None:
+    """What needs a person is not waited for: the next query tells it."""
+    rig = Rig()
+    rig.watches.heard(False, BUSY)
+    assert rig.found() == []
+    rig.watches.checked(error)
+    assert len(rig.found(START_NS + 3 * S)) == isinstance(error, (DeadlineError, UnreachableError))
+    rig = Rig()
+    rig.watches.heard(False, BUSY)
+    rig.found()
+    rig.watches.heard(True, None)
+    assert rig.found(START_NS + 3 * S) == []
+
+
+def test_a_paused_session_has_a_server_with_errors_checked_ever_later() -> None:
+    """As often as it answers an error, with what a person can do."""
+    rig, times = Rig(), []
+    rig.watches.heard(False, BUSY)
+    for ms in range(0, 20_000, 20):
+        rig.found(START_NS + ms * MS, Mode.PAUSED)
+        if rig.asked:
+            times.append(ms)
+            rig.asked.clear()
+            rig.watches.checked(BUSY)
+    apart = [b - a for a, b in zip([0, *times[:-1]], times, strict=True)]
+    assert [round(ms / 1000, 1) for ms in apart[:7]] == [0.3, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
+    rig = Rig()
+    rig.watches.heard(False, BUSY)
+    for ms in range(0, 20_000, 20):
+        rig.found(START_NS + ms * MS, Mode.HOLDING)
+    assert rig.asked == [], "a session that asks by itself is left alone"
+
+
 # non_finite
 
 

@@ -93,6 +93,17 @@ def test_a_local_server_killed_in_motion_stops_the_arm_and_motion_goes_on_with_t
     until_gone([second])
 
 
+def test_a_local_server_serves_the_nodes_own_embodiment(rig):
+    """A shipped profile says another one; N1.6's is refused where the file has no name for it."""
+    assert start_local(rig, "hold", embodiment="desk6")
+    rig.wait_for_status(lambda s: s.server_generation, "a server that has passed the check")
+    assert rig.change("cleanup")
+    rig.policy.stop()
+    accepted = {"sidecar.accept_noncommercial": True}
+    assert not start_local(rig, "n16", embodiment="franka_droid", **accepted)
+    rig.wait_for_status(lambda s: "has no server_tags" in s.reason, "the reason")
+
+
 @NEEDS_ROBOT
 def test_a_local_server_killed_before_activation_is_checked_anew(rig, profile):
     """Not ready while it is gone, ready with the next; and once more after cleanup."""

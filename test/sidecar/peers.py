@@ -41,6 +41,28 @@ def picky(request, codec):
     return msgpack.packb({"error": "I do not like it"})
 
 
+def styleless(request, codec):
+    """Say of either key style that the other is expected."""
+    message = msgpack.unpackb(request)
+    if message["endpoint"] != "get_action":
+        return golden(request, codec)
+    nested = "video" in message["data"]["observation"]
+    wrong = "Video key 'video.cam_a' must be in observation"
+    return msgpack.packb({"error": wrong if nested else "Observation must contain a 'video' key"})
+
+
+def says(text, only_nested):
+    """Answer `text` to each observation, or to nested ones alone."""
+
+    def answer(request, codec):
+        message = msgpack.unpackb(request)
+        observation = message.get("data", {}).get("observation", {})
+        hit = message["endpoint"] == "get_action" and ("video" in observation or not only_nested)
+        return msgpack.packb({"error": text}) if hit else golden(request, codec)
+
+    return answer
+
+
 def echo_token(request, _):
     """Quote the token in the error, as no server should."""
     return msgpack.packb({"error": f"bad {msgpack.unpackb(request)['api_token']}"})
@@ -58,6 +80,10 @@ REPLIES = {
     "golden": golden,
     "flat": flat,
     "picky": picky,
+    "styleless": styleless,
+    "busy": says("busy: waited 500 ms for its turn", only_nested=False),
+    "unknown-flat": says("no such thing here", only_nested=True),
+    "wide": says("operands could not be broadcast together with shapes (1,1,3) (7,)", False),
     "echo-token": echo_token,
     "text": lambda _, text: text.encode(),
     "huge": lambda _, size: bytes(int(size)),

@@ -114,9 +114,32 @@ def test_a_configured_key_style_needs_no_probe(start_peer, client_of):
 
 def test_a_server_that_takes_no_key_style_is_refused_with_both_answers(start_peer, client_of):
     """The operator reads what the server said to each."""
-    _, port = start_peer("picky", "npy")
-    with pytest.raises(RefusedError, match=r"nested.*do not like it.*flat.*do not like it"):
+    _, port = start_peer("styleless", "npy")
+    with pytest.raises(RefusedError, match=r"no key style.*nested.*'video\.cam_a'.*flat.*'video'"):
         client_of(port).connect(probe)
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [("busy", "busy: waited"), ("picky", "do not like it"), ("wide", "broadcast")],
+)
+def test_other_errors_to_the_probe_are_not_taken_for_the_key_style(
+    start_peer, client_of, mode, words
+):
+    """They are told as the server said them, and what may pass is no refusal."""
+    _, port = start_peer(mode, "npy")
+    client = client_of(port)
+    with pytest.raises(RemoteError, match=words) as caught:
+        client.connect(probe)
+    assert "key style" not in str(caught.value)
+    asked = client.counts.requests - 2  # ping and the modality config
+    assert asked == (2 if mode == "picky" else 1)
+
+
+def test_flat_keys_are_found_behind_words_that_nobody_knows(start_peer, client_of):
+    """An answer is the proof."""
+    _, port = start_peer("unknown-flat", "npy")
+    assert client_of(port).connect(probe).key_style == "flat"
 
 
 def test_what_the_probe_raises_passes_through(start_peer, client_of):

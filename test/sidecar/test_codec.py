@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import tracemalloc
 from pathlib import Path
 
 import msgpack
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gr00t_ros.core.errors import TooLargeError, WireError
-from gr00t_ros.sidecar.codec import MAX_ITEMS, ModalityConfigMap, decode, encode
+from gr00t_ros.sidecar.codec import MAX_ITEMS, MAX_NESTED_TEXT, ModalityConfigMap, decode, encode
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TABLE = json.loads((GOLDEN / "golden.json").read_text())
@@ -103,6 +104,58 @@ def test_modality_configs_keep_marker_and_form_and_unknown_fields_do_no_harm(mar
     config = decode(encode({marker: True, "as_json": as_json}, "npy"))
     assert (config, config.marker, config.form) == (fields, marker, form)
     assert decode(encode(config.on_wire(), "npy")) == config
+
+
+def hostile(size, texts):
+    """`size` bytes in so many ModalityConfigs, each with a JSON text of lists."""
+    text = "[" + "[]," * (size // texts // 3) + "0]"
+    marked = {"__ModalityConfig__": True, "as_json": text}
+    return msgpack.packb([dict(marked) for _ in range(texts)])
+
+
+@pytest.mark.parametrize("texts", [1, 240, 4000])
+def test_nested_texts_of_a_large_reply_are_never_parsed(texts, monkeypatch):
+    """One of 15 MB or many small ones: what is parsed stays below one cap for all of them."""
+    parsed = []
+    loads = json.loads
+    monkeypatch.setattr(
+        "gr00t_ros.sidecar.codec.json.loads",
+        lambda text: (parsed.append(len(text)), loads(text))[1],
+    )
+    data = hostile(15_000_000, texts)
+    tracemalloc.start()
+    try:
+        with pytest.raises(WireError):
+            decode(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sum(parsed) <= MAX_NESTED_TEXT
+    assert peak < 3 * len(data)
+
+
+def test_the_values_of_nested_texts_count_among_those_of_the_message():
+    """Each text below its cap, all together above the message's."""
+    text = json.dumps({"delta_indices": [0] * 14_000})
+    marked = {"__ModalityConfig__": True, "as_json": text}
+    decode(msgpack.packb([marked]))
+    with pytest.raises(WireError, match="more than"):
+        decode(msgpack.packb([marked, [[0] * 4000] * 14]))
+
+
+@pytest.mark.parametrize("closing", ["", "]" * 40])
+def test_a_nested_text_is_not_parsed_where_it_is_deep(closing, monkeypatch):
+    """Brackets inside its strings are no depth."""
+    text = json.dumps({"modality_keys": ["[" * 100 + '\\"' + "{" * 100], "delta_indices": []})
+    config = decode(msgpack.packb({"__ModalityConfig__": True, "as_json": text}))
+    assert config["modality_keys"] == ["[" * 100 + '\\"' + "{" * 100]
+
+    def loads(text):
+        raise AssertionError("parsed")
+
+    monkeypatch.setattr("gr00t_ros.sidecar.codec.json.loads", loads)
+    with pytest.raises(WireError, match="nested deeper"):
+        decode(msgpack.packb({"__ModalityConfig__": True, "as_json": "[" * 40 + closing}))
 
 
 @pytest.mark.parametrize(

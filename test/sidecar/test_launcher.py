@@ -9,9 +9,12 @@ from docker_stand_in import IMAGE
 from server_profiles import profile_of, script
 
 from gr00t_ros.core.errors import LaunchError, UnreachableError
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.launcher import free_port, listens_beyond, prepare, server_environment
 from gr00t_ros.sidecar.profile import Overrides, load_profile, parse
 
+DROID = load_embodiment("franka_droid")
+SERVING = {name: load_profile(name).serving(DROID) for name in ("n17", "n17_nf4")}
 NODE = {
     "_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1",
     "LD_LIBRARY_PATH": "/opt/ros/jazzy/lib",
@@ -65,10 +68,10 @@ def groot(tmp_path):
 
 def test_the_command_of_upstream_s_script_is_what_its_readme_says(groot):
     """All placeholders are filled; the interpreter is the checkout's, its link not followed."""
-    spec = prepare(Overrides(working_directory=str(groot)).apply(load_profile("n17")), 5556)
+    spec = prepare(Overrides(working_directory=str(groot)).apply(SERVING["n17"]), 5556)
     assert spec.command == (
         *(f"{groot}/.venv/bin/python", "gr00t/eval/run_gr00t_server.py"),
-        *("--model-path", "nvidia/GR00T-N1.7-3B", "--embodiment-tag", "NEW_EMBODIMENT"),
+        *("--model-path", "nvidia/GR00T-N1.7-3B", "--embodiment-tag", DROID.tag),
         *("--device", "cuda:0", "--host", "127.0.0.1", "--port", "5556"),
     )
     assert (spec.directory, spec.container) == (str(groot), None)
@@ -76,7 +79,7 @@ def test_the_command_of_upstream_s_script_is_what_its_readme_says(groot):
 
 def test_the_nf4_wrapper_stands_before_the_script_and_hides_no_module(groot):
     """Python puts its folder first on the module path: nothing else may lie there."""
-    spec = prepare(Overrides(working_directory=str(groot)).apply(load_profile("n17_nf4")), 5556)
+    spec = prepare(Overrides(working_directory=str(groot)).apply(SERVING["n17_nf4"]), 5556)
     wrapper = Path(spec.command[1])
     assert spec.command[2] == "gr00t/eval/run_gr00t_server.py"
     assert {path.name for path in wrapper.parent.glob("*.py")} == {"nf4.py", "__init__.py"}
@@ -92,7 +95,7 @@ def test_the_nf4_wrapper_stands_before_the_script_and_hides_no_module(groot):
 def test_what_is_missing_is_named_with_the_command_that_installs_it(groot, missing, reason):
     """Not a traceback of the server's, not a path that nobody knows."""
     (groot / missing).unlink()
-    profile = Overrides(working_directory=str(groot)).apply(load_profile("n17"))
+    profile = Overrides(working_directory=str(groot)).apply(SERVING["n17"])
     with pytest.raises(LaunchError, match=rf"n17: {reason}; install it with: git clone .*uv sync"):
         prepare(profile, 5556)
 
@@ -100,10 +103,10 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(groot, missi
 def test_a_missing_folder_or_checkpoint_is_named(groot):
     """A checkpoint is no part of the installation."""
     with pytest.raises(LaunchError, match="working_directory /no/such is not there; install"):
-        prepare(Overrides(working_directory="/no/such").apply(load_profile("n17")), 5556)
+        prepare(Overrides(working_directory="/no/such").apply(SERVING["n17"]), 5556)
     given = Overrides(working_directory=str(groot), model_path="/no/such/checkpoint")
     with pytest.raises(LaunchError, match="model_path /no/such/checkpoint is not there$"):
-        prepare(given.apply(load_profile("n17")), 5556)
+        prepare(given.apply(SERVING["n17"]), 5556)
 
 
 def of_image(image):

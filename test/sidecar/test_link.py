@@ -268,6 +268,33 @@ def test_a_token_goes_with_every_request_and_a_wrong_one_is_refused(policy, link
         place.end()
 
 
+def test_a_width_that_upstream_does_not_name_is_told_with_the_keys_that_have_it(
+    place, policy, link_to
+):
+    """Its normalisation fails in arithmetic."""
+    policy.error = ValueError("operands could not be broadcast together with shapes (1,1,7) (6,) ")
+    with pytest.raises(RemoteError) as caught:
+        link_to(place.address).check()
+    assert str(caught.value).endswith("(state as it was sent: joint_position 7)")
+    assert caught.value.said == str(policy.error).strip()
+
+
+@pytest.mark.parametrize("said", ["busy: later", "CUDA out of memory"])
+def test_a_restarted_server_that_is_busy_is_no_misfit(place, policy, link_to, embodiment, said):
+    """The check after a reconnect tells what it said; when that has passed all goes on."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    fresh = Watched(embodiment)
+    fresh.error = RuntimeError(said)
+    place.restart(fresh)
+    for _ in range(3):
+        with pytest.raises(RemoteError) as caught:
+            link.query(fill, episode=1)
+        assert caught.value.said == said and "key style" not in str(caught.value)
+    fresh.error = None
+    assert link.query(fill, episode=1)[0] == "filled"
+
+
 # Episodes.
 
 
@@ -324,6 +351,23 @@ def test_a_server_that_cannot_reset_is_queried_all_the_same(place, policy, link_
     for _ in range(3):
         assert link.query(fill, 1)[0] == "filled"
     assert len(asked) == 1
+
+
+def test_a_server_that_is_too_busy_to_reset_is_reset_before_it_is_queried(place, policy, link_to):
+    """Else a policy with a memory would go on in the episode before."""
+    link, reset = link_to(place.address), policy.reset
+
+    def busy(options):
+        raise RuntimeError("busy: waited 500 ms for its turn")
+
+    link.check()
+    policy.reset, asked = busy, len(policy.instructions)
+    for _ in range(2):
+        with pytest.raises(RemoteError, match="busy"):
+            link.query(fill, 1)
+    assert len(policy.instructions) == asked
+    policy.reset = reset
+    assert link.query(fill, 1)[0] == "filled" and policy.resets == 1
 
 
 # Losses and failures.

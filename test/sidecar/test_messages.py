@@ -7,8 +7,9 @@ import pytest
 
 from gr00t_ros.core.errors import RefusedError, RemoteError, TooLargeError, WireError
 from gr00t_ros.sidecar import messages
-from gr00t_ros.sidecar.codec import decode, encode
+from gr00t_ros.sidecar.codec import ModalityConfigMap, decode, encode
 from gr00t_ros.sidecar.messages import Generation
+from gr00t_ros.sidecar.token import Token
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 OLD, NEW = "__ModalityConfig_class__", "__ModalityConfig__"
@@ -205,7 +206,7 @@ def test_values_are_not_judged_here():
         [{"a": CHUNK.astype(np.int32)}, {}],
         [{"a": CHUNK.astype(bool)}, {}],
         [{"a": np.float32(1)}, {}],
-        [{"a": CHUNK[0]}, {}],
+        [{"a": CHUNK[0, 0]}, {}],
         [{"a": np.concatenate([CHUNK, CHUNK])}, {}],
         [{b"a": CHUNK}, {}],
     ],
@@ -214,6 +215,85 @@ def test_action_replies_that_break_the_contract_are_wire_errors(reply):
     """Wrong envelope, container, dtype, batch or key."""
     with pytest.raises(WireError):
         messages.parse_action(reply, Generation.A1, "nested")
+
+
+@pytest.mark.parametrize("generation", [Generation.A0, Generation.A1, Generation.B2])
+@pytest.mark.parametrize("style", ["nested", "flat"])
+def test_a_reply_without_the_batch_axis_is_the_same_chunk(generation, style):
+    """N2's servers squeeze it out; N1.5's do where none was sent."""
+    for name in ("a", "b"):
+        prefix = "action." if style == "flat" else ""
+        key = f"{prefix}{name}"
+        wrap = (lambda m: m) if generation is Generation.A0 else (lambda m: [m, {}])
+        with_axis = messages.parse_action(wrap({key: CHUNK}), generation, style)
+        without = messages.parse_action(wrap({key: CHUNK[0]}), generation, style)
+        np.testing.assert_array_equal(with_axis[name], without[name])
+        assert without[name].shape == CHUNK.shape[1:]
+
+
+HOSTILE = "\x1b[2J\x1b]0;title with blanks\x07one\ntwo\r\tthree \u202eevil\u200b\x07"
+
+
+def test_an_error_text_becomes_one_printable_line_where_it_enters():
+    """No terminal escapes, line ends, turned or hidden writing; the words stay."""
+    with pytest.raises(RemoteError) as caught:
+        messages.read_reply(encode({"error": HOSTILE}, "npy"), "get_action", 10_000)
+    bad = "\N{REPLACEMENT CHARACTER}"
+    assert caught.value.said == f"one two three {bad}evil{bad}{bad}"
+    assert str(caught.value).isprintable()
+    with pytest.raises(RefusedError) as caught:
+        text = encode({"error": f"Unauthorized: {HOSTILE}"}, "npy")
+        messages.read_reply(text, "ping", 10_000)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["x" * 10**6, "\n" * 10**6, "\x1b[0m" * 10**5, "\u202e" * 10**5])
+def test_an_error_text_is_cut(text):
+    """Whatever fills it."""
+    with pytest.raises(RemoteError) as caught:
+        messages.read_reply(encode({"error": text}, "npy"), "get_action", 10**7)
+    assert len(caught.value.said) <= messages.MAX_ERROR_TEXT and str(caught.value).isprintable()
+
+
+def test_a_token_is_taken_out_before_the_text_is_cut():
+    """Also where the cut would leave half of it, or an escape stands in its middle."""
+    for text in ("y" * (messages.MAX_ERROR_TEXT - 10) + " s3cret-token", "a s3cr\x1b[0met-token b"):
+        with pytest.raises(RemoteError) as caught:
+            reply = encode({"error": text}, "npy")
+            messages.read_reply(reply, "ping", 10_000, Token("s3cret-token"))
+        assert "s3cr" not in str(caught.value)
+
+
+def test_keys_and_words_of_a_config_are_printable_and_short():
+    """They stand in the modality table, in the log and in reasons."""
+    rep = {"rep": HOSTILE, "type": ["EEF"] * 4000, "format": None, "more": "ignored"}
+    config = ModalityConfigMap(
+        {"delta_indices": [0], "modality_keys": [HOSTILE], "action_configs": [rep]},
+        "__ModalityConfig__",
+        "map",
+    )
+    entry = messages.parse_modality({"action": config}, Generation.B2)["action"]
+    words = [*entry.keys, *entry.action_configs[0].values()]
+    assert all(w is None or (w.isprintable() and len(w) <= 128) for w in words)
+    action = messages.parse_action([{HOSTILE: CHUNK}, {}], Generation.B2, "nested")
+    assert all(key.isprintable() for key in action)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"delta_indices": [0] * 2000, "modality_keys": []},
+        {"delta_indices": [10**18], "modality_keys": []},
+        {"delta_indices": [0], "modality_keys": [f"k{i}" for i in range(300)]},
+        {"delta_indices": [0], "modality_keys": ["a\u200b", "a\u202e"]},
+    ],
+)
+def test_a_config_of_more_than_any_robot_has_is_refused_in_a_short_line(fields):
+    """As are two keys that become one where they are shown."""
+    config = ModalityConfigMap(fields, "__ModalityConfig__", "map")
+    with pytest.raises(WireError) as caught:
+        messages.parse_modality({"video": config}, Generation.B2)
+    assert len(str(caught.value)) < 400 and str(caught.value).isprintable()
 
 
 def test_two_flat_keys_that_become_one_are_refused():
@@ -230,5 +310,5 @@ def test_the_token_comes_last_and_only_where_there_is_one():
 
 def test_n15_gets_the_bare_flat_observation():
     """An N1.6 envelope would be its observation."""
-    message = messages.get_action_request({"c": 1}, {"j": 2}, "l", "go", Generation.A0, "nested")
+    message = messages.get_action_request({"c": 1}, {"j": 2}, ["l"], "go", Generation.A0, "nested")
     assert message["data"] == {"video.c": 1, "state.j": 2, "l": ["go"]}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gr00t_ros.core.errors import ObservationError
-from gr00t_ros.sidecar.codec import encode
+from gr00t_ros.sidecar.codec import decode, encode
 from gr00t_ros.sidecar.messages import Generation, get_action_request
 from gr00t_ros.sidecar.template import (
     FRAME_OFFSET,
@@ -52,7 +52,12 @@ SIDES = st.integers(1, 9)
 @given(
     video=st.dictionaries(KEYS, st.tuples(st.integers(1, 3), SIDES, SIDES), max_size=3),
     state=st.dictionaries(KEYS, st.tuples(st.integers(1, 3), st.integers(1, 80)), max_size=3),
-    language_key=st.text(min_size=1, max_size=40).filter(lambda t: t.isprintable()),
+    language_keys=st.lists(
+        st.text(min_size=1, max_size=40).filter(lambda t: t.isprintable()),
+        min_size=1,
+        max_size=3,
+        unique=True,
+    ),
     instructions=st.lists(st.text(max_size=300), min_size=1, max_size=3),
     generation=st.sampled_from([Generation.A0, Generation.A1, Generation.B2]),
     style=st.sampled_from(["nested", "flat"]),
@@ -62,13 +67,13 @@ SIDES = st.integers(1, 9)
 )
 @settings(max_examples=120, deadline=None)
 def test_a_template_of_any_shape_equals_the_encoded_message(
-    video, state, language_key, instructions, generation, style, token, codec, seed
+    video, state, language_keys, instructions, generation, style, token, codec, seed
 ):
     """Keys, shapes, codecs, styles, tokens and changes of the instruction."""
     template = RequestTemplate(
         video,
         state,
-        language_key,
+        language_keys,
         generation=generation,
         key_style=style,
         array_codec=codec,
@@ -84,13 +89,27 @@ def test_a_template_of_any_shape_equals_the_encoded_message(
     message = get_action_request(
         {k: np.array(v) for k, v in template.video.items()},
         {k: np.array(v) for k, v in template.state.items()},
-        language_key,
+        language_keys,
         instructions[-1],
         generation,
         style,
         token,
     )
     assert bytes(template.frame) == encode(message, codec or generation.array_codec)
+
+
+@pytest.mark.parametrize("style", ["nested", "flat"])
+def test_the_instruction_goes_under_each_language_key(style):
+    """Also the longest one, and a shorter one after it."""
+    keys = ["annotation.language.language_instruction", "annotation.b", "annotation.c"]
+    template = RequestTemplate({}, {}, keys, generation=Generation.B2, key_style=style)
+    for text in ("pick up", "x" * MAX_INSTRUCTION_BYTES, "put down"):
+        template.set_instruction(text)
+        observation = decode(template.frame)["data"]["observation"]
+        if style == "nested":
+            assert observation["language"] == {key: [[text]] for key in keys}
+        else:
+            assert {key: observation[key] for key in keys} == {key: [text] for key in keys}
 
 
 def test_slots_are_writable_contiguous_views_into_one_frame_off_the_page_start():

@@ -9,11 +9,13 @@ import logging
 import select
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.sidecar.address import server_address
 from gr00t_ros.sidecar.cli.serve import start_log
+from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.license import ENVIRONMENT_VARIABLE
 from gr00t_ros.sidecar.profile import Overrides, load_profile
 from gr00t_ros.sidecar.supervisor import Severity, Supervisor
@@ -30,7 +32,7 @@ _LEVELS: Final[dict[Severity, int]] = {
 }
 _TEXTS: Final = {
     "model_path": "checkpoint",
-    "embodiment_tag": "embodiment tag as the server's option spells it",
+    "embodiment_tag": "embodiment tag as the server's option spells it; else the embodiment's",
     "device": "such as cuda:0",
     "python": "interpreter of the server's environment",
     "working_directory": "such as a checkout of Isaac-GR00T",
@@ -45,8 +47,13 @@ def main(argv: Sequence[str]) -> int:
     wake = Wake()
     wake.set_on(signal.SIGINT, signal.SIGTERM)
     try:
+        profile = load_profile(options.profile)
+        if options.embodiment is not None:
+            tag = options.embodiment_tag or profile.embodiment_tag
+            robot = load_embodiment(options.embodiment)
+            profile = replace(profile, embodiment_tag=tag).serving(robot)
         supervisor = Supervisor(
-            load_profile(options.profile),
+            profile,
             Overrides(port=options.port, **{name: getattr(options, name) for name in _TEXTS}),
             lambda severity, text: log.log(_LEVELS[severity], "%s", text),
             accept_noncommercial=options.accept_noncommercial,
@@ -87,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("profile", help="name of a file in config/sidecar, or a path")
     for name, text in _TEXTS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", help=text)
+    parser.add_argument("--embodiment", metavar="NAME|FILE", help="the robot that is to be served")
     parser.add_argument("--port", type=int, help="TCP port, 0 for a free one")
     parser.add_argument(
         "--accept-noncommercial",

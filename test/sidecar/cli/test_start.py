@@ -6,6 +6,8 @@ from pathlib import Path
 
 from server_profiles import alive, until, until_gone
 
+N17 = ("n17", "--embodiment", "franka_droid")
+
 
 def server_of(sidecar):
     """The pids below a gr00t-sidecar start: its watcher and the server."""
@@ -49,9 +51,11 @@ def test_what_cannot_run_is_status_one_with_the_reason(start_sidecar, monkeypatc
     """A missing environment, an unknown name, a license that nobody acknowledged."""
     monkeypatch.delenv("GR00T_ACCEPT_NONCOMMERCIAL", raising=False)
     for words, reason in (
-        (("n17", "--working-directory", "/no/such"), "/no/such is not there; install it with: git"),
+        (("n17",), "the command needs embodiment_tag, which is empty; name an embodiment"),
+        (("n16", "--embodiment", "franka_droid"), "no server_tags: {N1.6: NAME}"),
+        ((*N17, "--working-directory", "/no/such"), "/no/such is not there; install it with: git"),
         (("n99",), "'n99': no such file"),
-        (("n16",), "GR00T_ACCEPT_NONCOMMERCIAL=1"),
+        (("n16", "--embodiment", "franka_droid_n16"), "GR00T_ACCEPT_NONCOMMERCIAL=1"),
         (("hold", "--port", "70000"), "70000"),
     ):
         sidecar = start_sidecar("start", *words)
