@@ -57,6 +57,7 @@ class Connection:
         self._accepted = False
         self._socket = context.socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.RCVHWM, 0)  # as front.py: a lost server must not abort us
         self._socket.setsockopt(zmq.MAXMSGSIZE, cap)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing queues for a server that is not there
         self._socket.setsockopt(zmq.RECONNECT_IVL, -1)

@@ -5,18 +5,24 @@ Linux's /proc and glibc; elsewhere the first says 0 and the second does nothing.
 
 import contextlib
 import ctypes
+import functools
 import os
-from pathlib import Path
 
-_STATM = Path("/proc/self/statm")  # second field: resident pages (proc_pid_statm(5))
+_STATM = "/proc/{pid}/statm"  # second field: resident pages (proc_pid_statm(5))
 
 
 def resident_bytes() -> int:
     """Return the resident memory of this process, 0 where it cannot be told."""
     try:
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(os.pread(_statm(os.getpid()), 128, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+@functools.cache
+def _statm(pid: int) -> int:
+    """Open the file once: a process without a free descriptor must still know what it holds."""
+    return os.open(_STATM.format(pid=pid), os.O_RDONLY | os.O_CLOEXEC)
 
 
 def release_freed() -> None:

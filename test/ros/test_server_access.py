@@ -59,6 +59,7 @@ def test_a_token_file_wins_over_ours_and_ours_over_the_others(tmp_path):
     """And nothing of what is written down has any of them."""
     file = tmp_path / "token"
     file.write_text("of-the-file\n")
+    file.chmod(0o600)
     variables = ENVIRONMENT | {"GR00T_API_TOKEN": "of-ours"}
     for values, token, origin in (
         (replace(DEFAULTS, api_token_file=str(file)), "of-the-file", f"from file {file}"),
