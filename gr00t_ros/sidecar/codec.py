@@ -14,7 +14,7 @@ Two codecs write arrays; `decode` reads both, always:
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal
 
 import msgpack
@@ -131,8 +131,7 @@ class _Reader:
         self._count(len(values))
         return values
 
-    def map(self, pairs: Iterable[tuple[Any, Any]]) -> Any:
-        fields = list(pairs)
+    def map(self, fields: Sequence[tuple[Any, Any]]) -> Any:
         self._count(len(fields))
         value = dict(fields)
         if len(value) != len(fields):

@@ -7,7 +7,6 @@ bytes (codec.py). What each generation expects is wire.md 1, 3, 5, 6, 8 and 9.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from enum import Enum
 from typing import Any, Final, Literal, TypeGuard, TypeVar
 
@@ -239,8 +238,8 @@ def parse_action(
             raise WireError(f"{GET_ACTION}: reply {type(reply).__name__}, expected [action, info]")
         action = reply[0]
     arrays: dict[str, NDArray[np.float32]] = {}
+    flat = generation.is_n15 or key_style == "flat"
     for name, value in expect_map(action, GET_ACTION).items():
-        flat = generation.is_n15 or key_style == "flat"
         key = name.removeprefix("action.") if flat and isinstance(name, str) else name
         if not isinstance(key, str) or key in arrays:
             raise WireError(f"{GET_ACTION}: action key {name!r}, expected distinct texts")
@@ -261,5 +260,8 @@ def _rows(value: object, key: str, generation: Generation) -> NDArray[np.float32
         rows = value[:, np.newaxis]
     elif not (generation.is_n15 and value.ndim == 2):
         raise WireError(f"{GET_ACTION}: {key} has shape {value.shape}, expected (1, H, D)")
-    with nullcontext() if rows.dtype == np.float32 else np.errstate(over="ignore"):
+    if rows.dtype == np.float32:
+        copied: NDArray[np.float32] = rows.copy()
+        return copied
+    with np.errstate(over="ignore"):
         return rows.astype(np.float32)
