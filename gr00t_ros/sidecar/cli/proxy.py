@@ -5,6 +5,7 @@ Owns the options and the signals. Prints one line on stdout, ``READY tcp://HOST:
 
 import argparse
 import logging
+import resource
 import signal
 from collections.abc import Sequence
 
@@ -26,6 +27,10 @@ def main(argv: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM; 0 then, 1 where it could not start."""
     options = _parser().parse_args(argv)
     start_log()
+    # As many connections as the system allows: strangers who hold theirs open shut nobody out,
+    # before the memory that they cost cuts them off.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         settings = _settings(options)
         proxy = Proxy(settings)

@@ -1,5 +1,6 @@
 """gr00t-sidecar proxy and keys as processes: what they start with, what they say, how they end."""
 
+import resource
 import signal
 
 import pytest
@@ -117,3 +118,15 @@ def test_without_a_verb_all_verbs_are_listed(words, capsys):
         "faulty",
     ):
         assert f"\n  {verb} " in out
+
+
+def test_the_proxy_may_hold_as_many_connections_as_the_system_allows(start_sidecar):
+    """A shell's soft limit of 1024 would let few strangers shut everybody out."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    words = ("--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, most))
+    try:
+        proxy = start_sidecar("proxy", *words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+    assert resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE) == (most, most)
