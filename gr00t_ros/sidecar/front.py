@@ -37,6 +37,7 @@ _HANDSHAKE_MS: Final = 5_000
 _WAITING_REPLIES: Final = 16  # for one client that does not read them; then they are dropped
 _PROBES: Final = 3
 _REBIND_NS: Final = 5_000_000_000
+_SETTLE_NS: Final = 500_000_000  # until another thread has freed what the last cut-off let go
 # What passes when ZeroMQ's other thread has closed the old sockets.
 _PASSING: Final = (errno.EADDRINUSE, errno.EMFILE, errno.ENFILE)
 
@@ -106,6 +107,7 @@ class Front:
             self.socket.close(linger=0)
             self.socket = self._listen_again()
             release_freed()
+            self._looked_ns = time.monotonic_ns() + _SETTLE_NS
 
     def close(self) -> None:
         """Stop listening; idempotent."""

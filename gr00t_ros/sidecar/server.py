@@ -42,7 +42,8 @@ class Delay:
     def __post_init__(self) -> None:
         if not 0.0 <= self.jitter_ms <= self.mean_ms < 3.6e6:
             raise SettingsError(
-                f"delay: got {self.mean_ms} +- {self.jitter_ms} ms, expected 0 <= jitter <= mean"
+                f"delay: got {self.mean_ms} +- {self.jitter_ms} ms,"
+                " expected 0 <= jitter <= mean < 3.6e6"
             )
 
     def draw_s(self, source: random.Random) -> float:
