@@ -23,7 +23,7 @@ import zmq
 from gr00t_ros.core.errors import SettingsError
 from gr00t_ros.sidecar.address import needs_ipv6
 from gr00t_ros.sidecar.curve import Admission
-from gr00t_ros.sidecar.memory import release_freed, resident_bytes
+from gr00t_ros.sidecar.memory import Resident, release_freed
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +72,12 @@ class Front:
         """
         self._context, self._cap, self._admission = context, max_frame_bytes, admission
         self._gone_ms, self._max_memory_bytes = gone_ms, max_memory_bytes
+        self._resident = Resident()
         self._looked_ns = 0
         try:
             self.socket = self._listen(address)
         except zmq.ZMQError as error:
+            self._resident.close()
             raise SettingsError(f"cannot serve on {address}: {error.strerror}") from error
         self.address: str = self.socket.get_string(zmq.LAST_ENDPOINT)
 
@@ -101,7 +103,7 @@ class Front:
         if self._max_memory_bytes is None or now_ns - self._looked_ns < LOOK_MS * 1_000_000:
             return
         self._looked_ns = now_ns
-        held = resident_bytes()
+        held = self._resident.bytes()
         if held > self._max_memory_bytes:
             log.error("%d MiB held: cutting off all clients", held >> 20)
             self.socket.close(linger=0)
@@ -112,6 +114,7 @@ class Front:
     def close(self) -> None:
         """Stop listening; idempotent."""
         self.socket.close()
+        self._resident.close()
 
     def _listen(self, address: str) -> zmq.Socket[bytes]:
         front: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
