@@ -5,9 +5,11 @@ The processes that could be aborted are children. Connections are few, short, an
 
 import contextlib
 import os
+import random
 import re
 import resource
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -59,6 +61,18 @@ print("alive", flush=True)
 """
 
 
+ECHO = """
+import zmq
+from gr00t_ros.sidecar.front import Front
+front = Front(zmq.Context(), "tcp://127.0.0.1:*", 1024)
+print(front.address, flush=True)
+while front.socket.poll():
+    message = front.receive()
+    if message and message.route and message.body:
+        front.socket.send_multipart([*message.route, message.body[0].bytes])
+"""
+
+
 def unread_bytes(port):
     """What the kernel holds, unread, of each connection at the local `port` (proc_net_tcp)."""
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
@@ -90,6 +104,53 @@ def test_strangers_that_fill_a_queue_and_vanish_do_not_end_the_process():
         child.stdin.close()
         child.stdout.close()
         assert child.wait(LIMIT_S) == 0
+
+
+COMMANDS = (b"PING", b"PONG", b"SUBSCRIBE", b"CANCEL", b"READY", b"ERROR", b"HELLO", b"")
+SIZES = (0, 1, 2, 18, 300, 5_000)
+
+
+def nonsense(draw):
+    """A few frames of ZMTP: commands, messages, flags that there are not, cut at the end or not."""
+    data = b""
+    for _ in range(draw.randrange(1, 40)):
+        body, flags = draw.randbytes(draw.choice(SIZES)), draw.choice((0, 0, 1, 8, 128))
+        if draw.random() < 0.5:
+            name = draw.choice(COMMANDS)
+            body, flags = bytes([draw.choice((len(name), 255))]) + name + body, 4 | flags & 1
+        head = struct.pack(">BQ", flags | 2, len(body))
+        data += head + body
+    return data[: draw.randrange(len(data))] if draw.random() < 0.2 else data
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_frames_of_a_stranger_end_the_process(seed):
+    """He goes with a farewell or without, or stays; the last one asks and is answered."""
+    draw = random.Random(seed)
+    child = subprocess.Popen([sys.executable, "-c", ECHO], stdout=subprocess.PIPE, text=True)
+    try:
+        address, stay = child.stdout.readline().strip(), []
+        for _ in range(500):
+            stranger = RawPeer(address)
+            with contextlib.suppress(OSError):  # cut off in the midst of it
+                stranger.socket.sendall(nonsense(draw))
+            chance = draw.random()
+            if chance < 0.4:
+                stranger.vanish()
+            elif chance < 0.8:
+                stranger.socket.close()
+            else:
+                stay.append(stranger)
+        asks = RawPeer(address)
+        asks.requests(1)
+        assert asks.receive(5) == b"\x01\x00\x00\x01x"
+        for stranger in (*stay, asks):
+            stranger.socket.close()
+        assert child.poll() is None
+    finally:
+        child.terminate()
+        child.wait(LIMIT_S)
+        child.stdout.close()
 
 
 @pytest.mark.parametrize("server", SERVERS)
