@@ -41,7 +41,7 @@ MAX_DEPTH: Final = 32
 
 MODALITY_MARKERS: Final = ("__ModalityConfig_class__", "__ModalityConfig__")
 
-_LEAVES: Final = (str, bytes, int, float, type(None), np.ndarray, np.generic)
+_LEAVES: Final = (np.ndarray, str, bytes, int, float, type(None), np.generic)
 
 
 class ModalityConfigMap(dict[str, Any]):
@@ -165,7 +165,7 @@ def _read_modality(as_json: object, marker: str) -> ModalityConfigMap:
 
 
 def _check_tree(value: object, depth: int) -> None:
-    if isinstance(value, dict | list):
+    if isinstance(value, (dict, list)):  # noqa: UP038  # a union is made anew at each call
         if depth == 0:
             raise WireError(f"decode: nested deeper than {MAX_DEPTH} levels")
         for child in value.values() if isinstance(value, dict) else value:

@@ -112,7 +112,7 @@ class Connection:
         """Return when the socket is ready for what `poller` asks; raise by the deadline."""
         while True:
             left_ns = deadline_ns - time.monotonic_ns()
-            ready = dict(poller.poll(max(0, left_ns // 1_000_000)))
+            ready = [part for part, _ in poller.poll(max(0, left_ns // 1_000_000))]
             if self._socket in ready:
                 return
             if self._monitor in ready:
