@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m bench NAME [--json FILE]``; each module has ``run() -> Report``."""
+"""Benchmarks: ``python -m bench NAME [--json FILE]``; each module has ``run(smoke) -> Report``."""

@@ -24,7 +24,7 @@ from gr00t_ros.sidecar.curve import new_pair
 from gr00t_ros.sidecar.keys import ClientKeys
 
 TIMEOUT_MS = 100
-ROUNDS = 40
+ROUNDS, SMOKE_ROUNDS = 40, 1
 TRICKLE_S = 0.01
 TARGET_MS = 50.0
 
@@ -133,21 +133,22 @@ def lateness_ms(port: int, curve: ClientKeys | None = None) -> float:
     return took_ms - TIMEOUT_MS
 
 
-def measure() -> dict[str, list[float]]:
+def measure(rounds: int) -> dict[str, list[float]]:
     """Return the lateness of each peer, ms; negative where the client knew before."""
     keys = ClientKeys(new_pair()[0], new_pair()[1])
     with ExitStack() as stack:
         ports = {name: stack.enter_context(peer()) for name, peer in PEERS.items()}
         variants = {name: lambda port=port: lateness_ms(port) for name, port in ports.items()}
         variants["mute, CURVE"] = lambda: lateness_ms(ports["mute"], keys)
-        return interleave(variants, ROUNDS)
+        return interleave(variants, rounds, warm_up=min(5, rounds))
 
 
-def run() -> Report:
+def run(smoke: bool = False) -> Report:
     """Measure in a quiet process and in a busy one."""
-    samples = {"quiet": measure()}
+    rounds = SMOKE_ROUNDS if smoke else ROUNDS
+    samples = {"quiet": measure(rounds)}
     with busy_thread():
-        samples["busy GIL"] = measure()
+        samples["busy GIL"] = measure(rounds)
     figures = {case: _figures(found) for case, found in samples.items()}
     worst = max(row["p99_ms"] for row in figures["quiet"].values())
     busy = max(row["p99_ms"] for row in figures["busy GIL"].values())
@@ -155,7 +156,7 @@ def run() -> Report:
         Target("lateness p99, worst peer, ms", worst, TARGET_MS),
         Target("the same beside a busy thread, ms", busy, 2 * TARGET_MS),
     )
-    return Report("client", tuple(_lines(figures)), figures, targets)
+    return Report("client", tuple(_lines(figures, rounds)), figures, targets)
 
 
 def _figures(found: Mapping[str, list[float]]) -> dict[str, dict[str, float]]:
@@ -169,8 +170,8 @@ def _figures(found: Mapping[str, list[float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def _lines(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
-    yield f"lateness of a deadline of {TIMEOUT_MS} ms, {ROUNDS} rounds"
+def _lines(figures: Mapping[str, Mapping[str, Mapping[str, float]]], rounds: int) -> Iterator[str]:
+    yield f"lateness of a deadline of {TIMEOUT_MS} ms, {rounds} rounds"
     for case, rows in figures.items():
         yield f"\n{case:>20}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}"
         for name, row in rows.items():

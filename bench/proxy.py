@@ -7,6 +7,10 @@ Sharing: eight robots ask a server that takes 50 ms for each, as fast as they ar
 a CURVE key each. Added latency is what their median answer takes beyond eight times one robot's
 alone. Then the first robot opens four connections: Jain's index of the robots' shares,
 (sum x)^2 / (n sum x^2), is 1 where all get the same (Jain, Chiu, Hawe 1984).
+
+Strangers: what the widest requests with a wrong token cost the proxy's rules (the best of some,
+since the machine's other work only adds), and how long a good ping takes beside twenty who send
+such requests without a pause.
 """
 
 from __future__ import annotations
@@ -23,20 +27,26 @@ from pathlib import Path
 from typing import Any
 
 from bench.paired import Report, Target, interleave, percentile, ratio, ratio_interval
+from bench.strangers import FRAMES
 from gr00t_ros.core.errors import RemoteError
 from gr00t_ros.sidecar.client import PolicyClient
 from gr00t_ros.sidecar.curve import new_pair
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 from gr00t_ros.sidecar.keys import ClientKeys, read_client_keys, write_pair
 from gr00t_ros.sidecar.link import Link
+from gr00t_ros.sidecar.proxy_core import Limits, ProxyCore
 from gr00t_ros.sidecar.template import RequestTemplate
+from gr00t_ros.sidecar.token import Token
 
 SHAPE = (1, 480, 640)
-ROUNDS = 200
+ROUNDS, SMOKE_ROUNDS = 200, 3
 ROBOTS = 8
 GREEDY = 4  # connections of the first robot
 INFERENCE_MS = 50
-SHARE_S = 8.0
+SHARE_S, SMOKE_SHARE_S = 8.0, 0.5
+STRANGERS = 20
+STRANGER_MS = 2.0  # issue 11
+PING_S = 0.02  # between pings, the rate that a client is allowed
 TIMEOUT_MS = 20_000
 BUSY_S = 0.01  # before asking again
 ENDLESS = ("--rate-hz", "1e6", "--burst", "1000000")
@@ -90,7 +100,7 @@ class Asker:
         self._client.close()
 
 
-def round_trips(folder: Path) -> dict[str, list[float]]:
+def round_trips(folder: Path, rounds: int) -> dict[str, list[float]]:
     """Return the round trips of every way to the same server, us."""
     with ExitStack() as stack:
         port = stack.enter_context(process("bench.wire_peer", "zmq", "msgpack_numpy"))
@@ -103,7 +113,7 @@ def round_trips(folder: Path) -> dict[str, list[float]]:
         }
         for asker in askers.values():
             stack.enter_context(closing(asker))
-        return interleave({name: asker.ask_us for name, asker in askers.items()}, ROUNDS)
+        return interleave({name: asker.ask_us for name, asker in askers.items()}, rounds)
 
 
 def curve(folder: Path, robot: int) -> ClientKeys:
@@ -114,18 +124,20 @@ def curve(folder: Path, robot: int) -> ClientKeys:
 class Robot(threading.Thread):
     """One connection of a robot that asks as fast as it is answered."""
 
-    def __init__(self, name: int, port: int, keys: ClientKeys | None, go: threading.Event) -> None:
+    def __init__(
+        self, name: int, port: int, keys: ClientKeys | None, go: threading.Event, seconds: float
+    ) -> None:
         super().__init__()
         self.robot, self.took_ms, self.busy = name, list[float](), 0
-        self._go, self._until = go, 0.0
+        self._go, self._seconds = go, seconds
         client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested", curve=keys)
         self._link = Link(client, load_embodiment("franka_droid"), None)
         self._link.check()
 
     def run(self) -> None:
-        """Ask for SHARE_S after the signal."""
+        """Ask for so many seconds after the signal."""
         self._go.wait()
-        end = time.monotonic() + SHARE_S
+        end = time.monotonic() + self._seconds
         while time.monotonic() < end:
             try:
                 self.took_ms.append(self._link.query(lambda template: None, 0)[2] / 1e6)
@@ -135,19 +147,21 @@ class Robot(threading.Thread):
         self._link.close()
 
 
-def share(port: int, robots: Sequence[tuple[int, ClientKeys | None]]) -> list[Robot]:
-    """Let connections of robots ask at the same time; return them with what they measured."""
+def share(
+    port: int, robots: Sequence[tuple[int, ClientKeys | None]], seconds: float
+) -> dict[str, float]:
+    """Let connections of robots ask at the same time; return shares and the median answer."""
     go = threading.Event()
-    threads = [Robot(name, port, keys, go) for name, keys in robots]
+    threads = [Robot(name, port, keys, go, seconds) for name, keys in robots]
     for thread in threads:
         thread.start()
     go.set()
     for thread in threads:
         thread.join()
-    return threads
+    return summary(threads, seconds)
 
 
-def sharing(folder: Path) -> dict[str, dict[str, float]]:
+def sharing(folder: Path, seconds: float) -> dict[str, dict[str, float]]:
     """Return shares and latencies of each case."""
     words = ("hold", "--port", "0", "--delay-ms", str(INFERENCE_MS))
     with ExitStack() as stack:
@@ -157,11 +171,11 @@ def sharing(folder: Path) -> dict[str, dict[str, float]]:
         every = [(robot, None) for robot in range(ROBOTS)]
         more = [(0, None)] * (GREEDY - 1)
         return {
-            "1 robot, direct": summary(share(port, alone)),
-            "8 robots, direct": summary(share(port, every)),
-            "8 robots, proxy": summary(share(secured, keyed(folder, every))),
-            "one with 4, direct": summary(share(port, [*every, *more])),
-            "one with 4, proxy": summary(share(secured, keyed(folder, [*every, *more]))),
+            "1 robot, direct": share(port, alone, seconds),
+            "8 robots, direct": share(port, every, seconds),
+            "8 robots, proxy": share(secured, keyed(folder, every), seconds),
+            "one with 4, direct": share(port, [*every, *more], seconds),
+            "one with 4, proxy": share(secured, keyed(folder, [*every, *more]), seconds),
         }
 
 
@@ -170,14 +184,14 @@ def keyed(folder: Path, robots: Sequence[tuple[int, None]]) -> list[tuple[int, C
     return [(robot, curve(folder, robot)) for robot, _ in robots]
 
 
-def summary(connections: Sequence[Robot]) -> dict[str, float]:
+def summary(connections: Sequence[Robot], seconds: float) -> dict[str, float]:
     """Return the shares' fairness and the median answer."""
     answers: dict[int, int] = {}
     for one in connections:
         answers[one.robot] = answers.get(one.robot, 0) + len(one.took_ms)
     took = [took_ms for one in connections for took_ms in one.took_ms]
     return {
-        "answers_per_s": sum(answers.values()) / SHARE_S,
+        "answers_per_s": sum(answers.values()) / seconds,
         "jain": jain(list(answers.values())),
         "p50_ms": statistics.median(took),
         "p99_ms": percentile(took, 99),
@@ -190,13 +204,55 @@ def jain(shares: Sequence[float]) -> float:
     return sum(shares) ** 2 / (len(shares) * sum(share * share for share in shares))
 
 
-def run() -> Report:
-    """Measure both."""
+def stranger_costs() -> dict[str, float]:
+    """Return what each request of a stranger costs the proxy's rules, ms."""
+    costs = {}
+    for name, frame in FRAMES.items():
+        core = ProxyCore(Limits(rate_hz=1e6, burst=1_000_000), Token("right"))
+        took_ns = []
+        for _ in range(20):
+            start_ns = time.perf_counter_ns()
+            (reply,) = core.request("stranger", (b"", b""), (frame,), start_ns)
+            took_ns.append(time.perf_counter_ns() - start_ns)
+            assert b"error" in bytes(reply.frame)
+        costs[name] = min(took_ns) / 1e6
+    return costs
+
+
+def pings(folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Return the round trips of good pings, alone and beside strangers, ms."""
+    file = folder / "token"
+    file.touch(0o600)
+    file.write_text("right")
+    with ExitStack() as stack:
+        port = stack.enter_context(process("gr00t_ros.sidecar", "hold", "--port", "0"))
+        words = ("--upstream", f"127.0.0.1:{port}", "--listen", "127.0.0.1:0")
+        front = stack.enter_context(
+            process("gr00t_ros.sidecar", "proxy", *words, "--token-file", str(file))
+        )
+        client = stack.enter_context(
+            closing(PolicyClient("127.0.0.1", front, TIMEOUT_MS, Token("right")))
+        )
+        found = {"alone": [ping_ms(client) for _ in range(rounds)]}
+        stack.enter_context(process("bench.strangers", str(front), str(STRANGERS)))
+        return found | {"beside strangers": [ping_ms(client) for _ in range(rounds)]}
+
+
+def ping_ms(client: PolicyClient) -> float:
+    """Return one ping's round trip, after the pause that the proxy's rate asks for."""
+    time.sleep(PING_S)
+    return client.ping() / 1e6
+
+
+def run(smoke: bool = False) -> Report:
+    """Measure all three."""
+    rounds, seconds = (SMOKE_ROUNDS, SMOKE_SHARE_S) if smoke else (ROUNDS, SHARE_S)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for key in ("server", *(f"robot{robot}" for robot in range(ROBOTS))):
             write_pair(folder, key, *new_pair())
-        trips, cases = round_trips(folder), sharing(folder)
+        trips, cases = round_trips(folder, rounds), sharing(folder, seconds)
+        pinged, costs = pings(folder, rounds), stranger_costs()
     ratios = {name: ratio(trips, name, "direct") for name in trips}
     alone_ms = cases["1 robot, direct"]["p50_ms"]
     added_ms = {name: row["p50_ms"] - ROBOTS * alone_ms for name, row in cases.items()}
@@ -209,6 +265,12 @@ def run() -> Report:
             "one with 4 connections, Jain's index", cases["one with 4, proxy"]["jain"], 0.98, True
         ),
         Target("8 robots, added latency, ms", added_ms["8 robots, proxy"], 40),
+        Target("a stranger's dearest request, ms", max(costs.values()), STRANGER_MS),
+        Target(
+            f"good ping beside {STRANGERS} strangers, p99 ms",
+            percentile(pinged["beside strangers"], 99),
+            STRANGERS * STRANGER_MS,
+        ),
     )
     figures = {
         "round_trip_p50_us": {name: statistics.median(values) for name, values in trips.items()},
@@ -217,21 +279,31 @@ def run() -> Report:
         "ratio_ci95": {name: ratio_interval(trips, name, "direct") for name in trips},
         "sharing": cases,
         "added_latency_ms": added_ms,
+        "stranger_ms": costs,
+        "ping_p50_ms": {name: statistics.median(values) for name, values in pinged.items()},
+        "ping_p99_ms": {name: percentile(values, 99) for name, values in pinged.items()},
     }
-    return Report("proxy", tuple(lines(figures)), figures, targets)
+    return Report("proxy", tuple(lines(figures, rounds, seconds)), figures, targets)
 
 
-def lines(figures: dict[str, Any]) -> Iterator[str]:
-    """Both tables."""
-    yield f"2 x 480x640, {ROUNDS} rounds"
+def lines(figures: dict[str, Any], rounds: int, seconds: float) -> Iterator[str]:
+    """All tables."""
+    yield f"2 x 480x640, {rounds} rounds"
     yield f"{'us':>20}{'p50':>8}{'p99':>8}{'ratio':>8}"
     for name, p50 in figures["round_trip_p50_us"].items():
         low, high = figures["ratio_ci95"][name]
         p99, times = figures["round_trip_p99_us"][name], figures["ratio_to_direct"][name]
         yield f"{name:>20}{p50:8.0f}{p99:8.0f}{times:8.2f}  [{low:.2f}, {high:.2f}]"
-    yield f"\n{INFERENCE_MS} ms inference, {SHARE_S:.0f} s each"
+    yield f"\n{INFERENCE_MS} ms inference, {seconds:g} s each"
     yield f"{'':>20}{'1/s':>8}{'Jain':>8}{'p50 ms':>8}{'p99 ms':>8}{'busy':>8}"
     for name, row in figures["sharing"].items():
         answers, took = f"{row['answers_per_s']:8.1f}", f"{row['p50_ms']:8.1f}{row['p99_ms']:8.1f}"
         yield f"{name:>20}{answers}{row['jain']:8.3f}{took}{row['busy']:8.0f}"
+    yield ""
+    yield f"\na request with a wrong token{'ms':>12}"
+    for name, cost_ms in figures["stranger_ms"].items():
+        yield f"{name:>27}{cost_ms:12.3f}"
+    yield f"\n{'a good ping, ms':>20}{'p50':>8}{'p99':>8}"
+    for name, p50 in figures["ping_p50_ms"].items():
+        yield f"{name:>20}{p50:8.2f}{figures['ping_p99_ms'][name]:8.2f}"
     yield ""

@@ -21,7 +21,7 @@ from gr00t_ros.core.replay import Replay, ReplaySettings
 # On a grid of 10 ms these make windows of about 100 knots, past and tail included.
 SETTINGS = ReplaySettings(knot_ns=10 * MS, horizon_ns=880 * MS)
 STEPS, STEP_NS, EXECUTED = 40, 66_666_667, 8
-TICKS, WARM_UP = 400, 50
+TICKS, SMOKE_TICKS, WARM_UP = 400, 60, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class TickCost:
     merge_ms: float
 
 
-def measure(joints: int) -> TickCost:
+def measure(joints: int, count: int = TICKS) -> TickCost:
     """Tick a moving plan of `joints` joints; FR3's limits, again and again."""
     home = np.resize(HOME, joints)
     replay, now_ns = Replay(_limits(joints), SETTINGS), 1_000 * MS
     replay.start(now_ns, home)
     merge_every = EXECUTED * STEP_NS // SETTINGS.refresh_ns
     ticks, fresh, merges, knots = [], [], [], []
-    for number in range(WARM_UP + TICKS):
+    for number in range(WARM_UP + count):
         merged = number % merge_every == 0
         before = time.perf_counter_ns()
         if merged:

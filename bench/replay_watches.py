@@ -46,7 +46,7 @@ from gr00t_ros.sidecar.embodiment_file import load_embodiment
 VALUES = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
 SETTINGS = ReplaySettings()
 HOME = (0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4)
-TICKS, WARM_UP, MERGE_EVERY = 200, 40, 25
+TICKS, SMOKE_TICKS, WARM_UP, MERGE_EVERY = 200, 30, 40, 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +103,14 @@ class Robot:
         self._count += 1
 
 
-def measure(joints: int) -> WatchedCost:
+def measure(joints: int, count: int = TICKS) -> WatchedCost:
     """The DROID Franka with its gripper, or an arm of `joints` joints instead of both."""
     embodiment = load_embodiment("franka_droid") if joints == 7 else _wide(joints)
     rclpy.init()
     node = rclpy.create_node("bench_watches")
     try:
         with _loop(node, embodiment) as loop:
-            return loop.run()
+            return loop.run(count)
     finally:
         node.destroy_node()
         rclpy.shutdown()
@@ -125,7 +125,7 @@ class Loop:
         joints = len(embodiment.joint_names)
         self._home = np.array(HOME) if joints == len(HOME) else np.resize(HOME[:7], joints)
 
-    def run(self) -> WatchedCost:
+    def run(self, count: int) -> WatchedCost:
         """Ticks at 50 Hz, a chunk every half a second."""
         watched, ticked, merged = [], [], []
         self._play(20, [], [], [])  # until every topic was heard
@@ -134,7 +134,7 @@ class Loop:
         session.activate(self._clock.now_ns(), self._home)
         self._watches.begin()
         self._play(WARM_UP, [], [], [])
-        self._play(TICKS, watched, ticked, merged)
+        self._play(count, watched, ticked, merged)
         median = statistics.median
         return WatchedCost(
             self._embodiment.robot, len(self._home), median(watched), median(ticked),

@@ -26,7 +26,7 @@ from bench.paired import Report, Target, interleave, percentile, ratio, ratio_in
 from bench.wire_variants import Variant, connected
 
 SIZES = {"2x224x224": (1, 224, 224), "2x480x640": (1, 480, 640), "DROID 2x2x180x320": (2, 180, 320)}
-ROUNDS = 200
+ROUNDS, SMOKE_ROUNDS = 200, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _peak_bytes(variant: Variant) -> int:
         tracemalloc.stop()
 
 
-def measure(shape: tuple[int, int, int], rounds: int = ROUNDS) -> dict[str, Any]:
+def measure(shape: tuple[int, int, int], rounds: int) -> dict[str, Any]:
     """Return the samples of all variants for two cameras of `shape` (T, H, W)."""
     with connected(shape) as variants:
         costs = interleave({k: lambda v=v: _ask(v) for k, v in variants.items()}, rounds)
@@ -106,9 +106,9 @@ def _figures(samples: Mapping[str, Any]) -> dict[str, Any]:
     return figures
 
 
-def _lines(size: str, figures: Mapping[str, Any]) -> list[str]:
+def _lines(size: str, figures: Mapping[str, Any], rounds: int) -> list[str]:
     lines = [
-        f"\n{size}, {figures['frame_bytes'] / 1e6:.2f} MB, {ROUNDS} rounds",
+        f"\n{size}, {figures['frame_bytes'] / 1e6:.2f} MB, {rounds} rounds",
         f"{'us':>28}{'p50':>8}{'p99':>8}{'codec':>8}{'GIL <=':>8}{'process':>9}{'alloc':>8}",
     ]
     for name, row in figures["variants"].items():
@@ -136,8 +136,9 @@ def _targets(sizes: Mapping[str, Any]) -> tuple[Target, ...]:
     )
 
 
-def run() -> Report:
+def run(smoke: bool = False) -> Report:
     """Measure every size."""
-    sizes = {size: _figures(measure(shape)) for size, shape in SIZES.items()}
-    lines = [line for size, figures in sizes.items() for line in _lines(size, figures)]
+    rounds = SMOKE_ROUNDS if smoke else ROUNDS
+    sizes = {size: _figures(measure(shape, rounds)) for size, shape in SIZES.items()}
+    lines = [line for size, figures in sizes.items() for line in _lines(size, figures, rounds)]
     return Report("wire", (*lines, ""), sizes, _targets(sizes))

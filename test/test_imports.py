@@ -51,7 +51,7 @@ NOT_IN_CORE = frozenset(
 # Sockets belong to few files; everything else sees bytes.
 WITH_ZMQ = frozenset(
     f"sidecar/{name}.py"
-    for name in ("client", "connection", "server", "curve", "proxy", "upstream")
+    for name in ("client", "connection", "front", "server", "curve", "proxy", "upstream")
 )
 
 

@@ -174,9 +174,12 @@ def _array(layout: _Layout, data: bytes, offset: int, order: Literal["C", "F"]) 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array` in native byte order and with bools that are 0 or 1, read-only."""
-    if array.dtype.kind == "b":
+    dtype = array.dtype
+    if dtype.kind == "b":
         array = np.asarray(array.view(np.uint8) != 0)  # 0-d would become a scalar
-    elif not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
+    elif not dtype.isnative:
+        array = array.astype(dtype.newbyteorder("="))
+    else:
+        return array  # over bytes, which nobody can write
     array.flags.writeable = False
     return array

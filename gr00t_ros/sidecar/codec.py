@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal
 
 import msgpack
@@ -45,7 +45,7 @@ MODALITY_MARKERS: Final = ("__ModalityConfig_class__", "__ModalityConfig__")
 
 _JSON_PARTS: Final = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
-_LEAVES: Final = (str, bytes, int, float, type(None), np.ndarray, np.generic)
+_LEAVES: Final = (np.ndarray, str, bytes, int, float, type(None), np.generic)
 
 
 class ModalityConfigMap(dict[str, Any]):
@@ -135,8 +135,7 @@ class _Reader:
         self._count(len(values))
         return values
 
-    def map(self, pairs: Iterable[tuple[Any, Any]]) -> Any:
-        fields = list(pairs)
+    def map(self, fields: Sequence[tuple[Any, Any]]) -> Any:
         self._count(len(fields))
         value = dict(fields)
         if len(value) != len(fields):
@@ -200,7 +199,7 @@ def _json_depth(text: str) -> int:
 
 
 def _check_tree(value: object, depth: int) -> None:
-    if isinstance(value, dict | list):
+    if isinstance(value, (dict, list)):  # noqa: UP038  # a union is made anew at each call
         if depth == 0:
             raise WireError(f"decode: nested deeper than {MAX_DEPTH} levels")
         for child in value.values() if isinstance(value, dict) else value:

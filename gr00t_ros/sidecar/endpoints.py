@@ -11,9 +11,10 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from gr00t_ros.core.errors import RefusedError
+from gr00t_ros.core.errors import RefusedError, WireError
 from gr00t_ros.sidecar import codec, messages
 from gr00t_ros.sidecar.dialect import Dialect
+from gr00t_ros.sidecar.envelope import read_envelope
 from gr00t_ros.sidecar.policies import Action, Policy
 from gr00t_ros.sidecar.strict import check_action, check_flat, check_nested, check_widths
 from gr00t_ros.sidecar.token import Token
@@ -85,6 +86,7 @@ class Endpoints:
         """Answer one request frame; raises nothing, an error is a reply."""
         endpoint = ""
         try:
+            self._check_token(frame)
             request = codec.decode(frame, max_bytes, self._dialect.reads)
             endpoint = self._endpoint_of(request)
             reply = codec.encode(self._call(endpoint, request), self._dialect.writes)
@@ -112,19 +114,25 @@ class Endpoints:
     def _endpoint_of(self, request: Any) -> str:
         if not isinstance(request, dict):
             raise RefusedError(f"'{type(request).__name__}' object has no attribute 'get'")
-        if not self._is_authorized(request.get("api_token")):
-            raise RefusedError("Unauthorized: Invalid API token")
         endpoint = request.get("endpoint", messages.GET_ACTION)
         if endpoint not in self._without_input and endpoint not in self._with_input:
             raise RefusedError(f"Unknown endpoint: {endpoint}")
         return str(endpoint)
 
-    def _is_authorized(self, given: object) -> bool:
+    def _check_token(self, frame: bytes) -> None:
+        """Raise before anything is decoded: a stranger costs a walk over his envelope.
+
+        What is no envelope as the proxy's has no token either, and nothing else is told.
+        """
         token = self._terms.token
         if token is None:
-            return True
-        secret = token.reveal().encode()
-        return isinstance(given, str) and hmac.compare_digest(given.encode(), secret)
+            return
+        try:
+            given = read_envelope(frame).token or ""
+        except WireError:
+            given = ""
+        if not hmac.compare_digest(given.encode(), token.reveal().encode()):
+            raise RefusedError("Unauthorized: Invalid API token")
 
     def _call(self, endpoint: str, request: Mapping[str, Any]) -> object:
         if endpoint in self._without_input:

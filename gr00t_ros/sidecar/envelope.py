@@ -7,6 +7,7 @@ the two cannot take one frame for different requests: three known keys, each at 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 import msgpack
 
 from gr00t_ros.core.errors import WireError
-from gr00t_ros.sidecar.codec import MAX_ITEMS
+from gr00t_ros.sidecar.codec import MAX_DEPTH
 from gr00t_ros.sidecar.messages import GET_ACTION
 
 Bytes = bytes | memoryview
@@ -25,15 +26,35 @@ API_TOKEN: Final = "api_token"
 _KEYS: Final = (ENDPOINT, DATA, API_TOKEN)
 
 MAX_TEXT_BYTES: Final = 16_384  # of a key, an endpoint or a token: four times the longest token
+# Values of one request, each of which costs a step here before its token is known. An observation
+# of eight cameras and forty states has 700, a chunk of 50 x 43 numbers as plain lists 2,200.
+MAX_VALUES: Final = 4096
 
-# The msgpack specification's formats by their first byte: scalars with their size, then what has
-# a count, with the bytes of the count. Extension types are left out: no message has one.
-_SCALARS: Final = {0xC0: 0, 0xC2: 0, 0xC3: 0, 0xCA: 4, 0xCB: 8} | {
-    first + i: 1 << i for first in (0xCC, 0xD0) for i in range(4)
+
+def _form(first: int) -> tuple[int, int, int] | None:
+    """Return how a value begins: bytes of its count; else the count; values an entry has."""
+    if first < 0x80 or first >= 0xE0:
+        return 0, 0, 0
+    if first < 0xC0:  # short map, array, text: the count is in the byte
+        each = 2 if first < 0x90 else 1 if first < 0xA0 else 0
+        return 0, first & (0x1F if first >= 0xA0 else 0x0F), each
+    return _LONG_FORMS.get(first)
+
+
+# The msgpack specification's formats from 0xc0 on, as `_form` returns them. Extension types are
+# left out: no message has one.
+_LONG_FORMS: Final = (
+    {first: (0, 0, 0) for first in (0xC0, 0xC2, 0xC3)}
+    | {0xCA: (0, 4, 0), 0xCB: (0, 8, 0)}
+    | {first + i: (0, 1 << i, 0) for first in (0xCC, 0xD0) for i in range(4)}
+    | {0xC4: (1, 0, 0), 0xC5: (2, 0, 0), 0xC6: (4, 0, 0)}
+    | {0xD9: (1, 0, 0), 0xDA: (2, 0, 0), 0xDB: (4, 0, 0)}
+    | {0xDC: (2, 0, 1), 0xDD: (4, 0, 1), 0xDE: (2, 0, 2), 0xDF: (4, 0, 2)}
+)
+_COUNTS: Final = {
+    size: struct.Struct(code).unpack_from for size, code in ((1, ">B"), (2, ">H"), (4, ">I"))
 }
-_BYTES: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
-_ARRAYS: Final = {0xDC: 2, 0xDD: 4}
-_MAPS: Final = {0xDE: 2, 0xDF: 4}
+_FORMS: Final = tuple(_form(first) for first in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +93,9 @@ def read_envelope(frame: Bytes) -> Envelope:
 
 def _fields(data: memoryview) -> dict[str, tuple[int, int, int]]:
     """Return key -> (start of the key, start of the value, end of the value)."""
-    kind, count, at = _head(data, 0)
-    if kind != "map" or count > len(_KEYS):
-        raise WireError(f"request: {kind} of {count}, expected a map of {', '.join(_KEYS)}")
+    count, each, at = _head(data, 0)
+    if each != 2 or count > len(_KEYS):
+        raise WireError(f"request: no map of {', '.join(_KEYS)}, expected one")
     fields: dict[str, tuple[int, int, int]] = {}
     walked = 0
     for _ in range(count):
@@ -84,8 +105,8 @@ def _fields(data: memoryview) -> dict[str, tuple[int, int, int]]:
         if not isinstance(key, str) or key not in _KEYS or key in fields:
             raise WireError(f"request: key {key!r:.80}, expected each of {', '.join(_KEYS)} once")
         value = at
-        at, items = _skip(data, value, MAX_ITEMS - walked)
-        walked += items
+        at, values = _skip(data, value, MAX_VALUES - walked)
+        walked += values
         fields[key] = (start, value, at)
     if at != len(data):
         raise WireError("request: bytes after the message's end, expected one value")
@@ -112,42 +133,44 @@ def _unpack(data: memoryview) -> object:
     return value
 
 
-def _skip(data: memoryview, at: int, max_items: int) -> tuple[int, int]:
+def _skip(data: memoryview, at: int, max_values: int) -> tuple[int, int]:
     """Return the end of the value at `at`, and of how many values it is made."""
-    left, items = 1, 0
-    while left:
-        items += 1
-        kind, count, at = _head(data, at)
+    values, left = 1, 1
+    outer: list[int] = []  # how many values are left in each container around this one
+    while True:
+        while not left:
+            if not outer:
+                return at, values
+            left = outer.pop()
         left -= 1
-        if kind == "bytes":
-            at += count
+        count, each, at = _head(data, at)
+        if each:
+            outer.append(left)
+            left = count * each
+            values += left
+            if values > max_values or len(outer) > MAX_DEPTH:
+                raise WireError(
+                    f"request: more than {MAX_VALUES} values, or nested deeper than {MAX_DEPTH}"
+                )
         else:
-            left += count * (2 if kind == "map" else 1)
-        if at > len(data) or items + left > max_items:
-            raise WireError(f"request: ends early, or holds more than {MAX_ITEMS} values")
-    return at, items
-
-
-def _head(data: memoryview, at: int) -> tuple[str, int, int]:
-    """Return what starts at `at`: "bytes", "array" or "map", its count, and where that begins."""
-    if at >= len(data):
-        raise WireError("request: ends early")
-    first = data[at]
-    at += 1
-    if first < 0x80 or first >= 0xE0:
-        return "bytes", 0, at
-    if first < 0x90:
-        return "map", first & 0x0F, at
-    if first < 0xA0:
-        return "array", first & 0x0F, at
-    if first < 0xC0:
-        return "bytes", first & 0x1F, at
-    if first in _SCALARS:
-        return "bytes", _SCALARS[first], at
-    for kind, sizes in (("bytes", _BYTES), ("array", _ARRAYS), ("map", _MAPS)):
-        if first in sizes:
-            end = at + sizes[first]
-            if end > len(data):
+            at += count
+            if at > len(data):
                 raise WireError("request: ends early")
-            return kind, int.from_bytes(data[at:end], "big"), end
-    raise WireError(f"request: msgpack type 0x{first:02x}, expected none of these")
+
+
+def _head(data: memoryview, at: int) -> tuple[int, int, int]:
+    """Return the count of what starts at `at`, values an entry, where it begins.
+
+    Values an entry: 0 for bytes, 1 for an array, 2 for a map.
+    """
+    try:
+        form = _FORMS[data[at]]
+        if form is None:
+            raise WireError(f"request: msgpack type 0x{data[at]:02x}, expected none of these")
+        size, count, each = form
+        at += 1
+        if size:
+            (count,) = _COUNTS[size](data, at)
+    except (IndexError, struct.error):
+        raise WireError("request: ends early") from None
+    return count, each, at + size

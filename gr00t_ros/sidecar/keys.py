@@ -13,7 +13,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from gr00t_ros.core.errors import SettingsError
 
@@ -112,18 +112,28 @@ def _read_public(path: Path) -> str:
     return text
 
 
+def check_private(file: IO[str], what: str) -> None:
+    """Raise `SettingsError` where group or others may do anything with an open file of secrets."""
+    mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    if mode & 0o077:
+        raise SettingsError(
+            f"{what}: others than its owner may read it (mode {mode:03o}), expected 600:"
+            f" chmod 600 {file.name}"
+        )
+
+
 def _read_secret(path: Path) -> SecretKey:
-    text = _read(path)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise SettingsError(f"{path}: others may read this secret key, expected chmod 600")
+    text = _read(path, is_secret=True)
     if not _Z85.fullmatch(text):
         raise SettingsError(f"{path}: {len(text)} characters, expected a key of 40 (Z85)")
     return SecretKey(text)
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, is_secret: bool = False) -> str:
     try:
         with path.open(encoding="ascii") as file:
+            if is_secret:
+                check_private(file, f"secret key {path}")
             return file.read(4096).strip()
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from enum import Enum
 from typing import Any, Final, Literal, TypeGuard, TypeVar
 
@@ -274,8 +273,8 @@ def parse_action(
             raise WireError(f"{GET_ACTION}: reply {type(reply).__name__}, expected [action, info]")
         action = reply[0]
     arrays: dict[str, NDArray[np.float32]] = {}
+    flat = generation.is_n15 or key_style == "flat"
     for name, value in expect_map(action, GET_ACTION).items():
-        flat = generation.is_n15 or key_style == "flat"
         key = one_line(name, MAX_KEY_TEXT) if isinstance(name, str) else ""
         key = key.removeprefix("action.") if flat else key
         if not isinstance(name, str) or key in arrays or len(arrays) >= MAX_KEYS:
@@ -300,5 +299,8 @@ def _rows(value: object, key: str, generation: Generation) -> NDArray[np.float32
         raise WireError(
             f"{GET_ACTION}: {key} has shape {value.shape}, expected (1, H, D) or (H, D)"
         )
-    with nullcontext() if rows.dtype == np.float32 else np.errstate(over="ignore"):
+    if rows.dtype == np.float32:
+        copied: NDArray[np.float32] = rows.copy()
+        return copied
+    with np.errstate(over="ignore"):
         return rows.astype(np.float32)

@@ -8,7 +8,7 @@ client sends ends in one reply: forwarded, refused with the reason, or busy.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,18 +27,29 @@ ALLOWED: Final = (
 )
 MAX_CLIENTS: Final = 64
 MAX_JOBS: Final = 2  # of one client: the one it waits for, and one more where it reconnected
+REFUSED_COST: Final = 10  # a refused request counts as so many: strangers take no more of us
 _MAX_ECHO_BYTES: Final = 65_536  # replies up to this size are searched for the server's token
 
 Route = tuple[bytes, ...]
 
 
+# What each limit may be: beyond, it is a slip of the operator's, not a limit.
+RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "max_request_bytes": (1024, 1024**3),
+    "max_wait_ms": (1, 600_000),
+    "deadline_ms": (1, 3_600_000),
+    "rate_hz": (0.001, 1e6),
+    "burst": (1, 1_000_000),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client may do to the server behind the proxy.
+    """What a client may do to the server behind the proxy; RANGES has what they may be.
 
     max_wait_ms: how long a request may wait for its turn before the answer is busy. deadline_ms:
     how long the server may take. rate_hz, burst: requests of one client. endpoints: those that
-    are forwarded; kill never is.
+    are forwarded; kill never is. Raises `SettingsError`.
     """
 
     max_request_bytes: int = 16 * 1024 * 1024
@@ -51,9 +62,14 @@ class Limits:
     def __post_init__(self) -> None:
         if messages.KILL in self.endpoints:
             raise SettingsError("endpoint kill: it ends the server, expected any other")
-        for name in ("max_request_bytes", "max_wait_ms", "deadline_ms", "rate_hz", "burst"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}, expected more than 0")
+        for name, (lowest, highest) in RANGES.items():
+            check_range(name, getattr(self, name), lowest, highest)
+
+
+def check_range(name: str, value: float, lowest: float, highest: float) -> None:
+    """Raise `SettingsError` that names what was got and expected, where it is not in between."""
+    if not lowest <= value <= highest:  # NaN is in no range
+        raise SettingsError(f"{name}: got {value:g}, expected {lowest:g} to {highest:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +134,7 @@ class ProxyCore:
             frame = self._forwardable(frames)
         except WireError as error:
             self.counts.refused += 1
+            self._rate.charge(client, REFUSED_COST - 1)
             return (_error(route, str(error)),)
         left_out = self._queue.push(client, _Job(route, frame), now_ns)
         return tuple(self._busy(job.route, "too many requests wait") for job in left_out)
@@ -183,18 +200,18 @@ class ProxyCore:
                 f"expected at most {self.limits.max_request_bytes}"
             )
         envelope = read_envelope(frames[0])
-        self._check_token(envelope)
+        if not self._is_authorized(envelope):
+            raise WireError("Unauthorized: Invalid API token")
         if envelope.endpoint not in self.limits.endpoints:
             raise WireError(f"endpoint {envelope.endpoint!r:.80} is not forwarded by this proxy")
         secret = None if self.upstream_token is None else self.upstream_token.reveal()
         return envelope.with_token(secret)
 
-    def _check_token(self, envelope: Envelope) -> None:
+    def _is_authorized(self, envelope: Envelope) -> bool:
         if self.token is None:
-            return
+            return True
         given, secret = (envelope.token or "").encode(), self.token.reveal().encode()
-        if not hmac.compare_digest(given, secret):
-            raise WireError("Unauthorized: Invalid API token")
+        return hmac.compare_digest(given, secret)
 
     def _busy(self, route: Route, why: str) -> Reply:
         self.counts.busy += 1

@@ -28,3 +28,8 @@ class RateLimit:
         if len(self._levels) > MAX_CLIENTS:
             self._levels.popitem(last=False)
         return allowed
+
+    def charge(self, client: Hashable, requests: float) -> None:
+        """Count so many requests more of a client that was allowed one."""
+        level, since_ns = self._levels.get(client, (0.0, 0))
+        self._levels[client] = (max(0.0, level - requests), since_ns)

@@ -16,11 +16,11 @@ from types import TracebackType
 import zmq
 
 from gr00t_ros.core.errors import SettingsError
-from gr00t_ros.sidecar.address import needs_ipv6
 from gr00t_ros.sidecar.codec import MAX_BYTES
 from gr00t_ros.sidecar.curve import Admission
 from gr00t_ros.sidecar.dialect import DIALECTS
 from gr00t_ros.sidecar.endpoints import Answer, Answers, Endpoints, Terms, TorchEndpoints
+from gr00t_ros.sidecar.front import Front, Received
 from gr00t_ros.sidecar.keys import ServerKeys
 from gr00t_ros.sidecar.messages import GET_ACTION, Generation
 from gr00t_ros.sidecar.policies import Policy
@@ -28,7 +28,6 @@ from gr00t_ros.sidecar.token import Token
 from gr00t_ros.sidecar.wake import Wake
 
 _KILL_LINGER_MS = 1000  # so that the reply to kill leaves before the socket goes
-_WAITING_REQUESTS = 4  # per client; a REQ has one, more is somebody's flood
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,8 @@ class Delay:
     def __post_init__(self) -> None:
         if not 0.0 <= self.jitter_ms <= self.mean_ms < 3.6e6:
             raise SettingsError(
-                f"delay: got {self.mean_ms} +- {self.jitter_ms} ms, expected 0 <= jitter <= mean"
+                f"delay: got {self.mean_ms} +- {self.jitter_ms} ms,"
+                " expected 0 <= jitter <= mean < 3.6e6"
             )
 
     def draw_s(self, source: random.Random) -> float:
@@ -101,22 +101,17 @@ class PolicyServer:
         self._max_bytes = max_request_bytes
         self.counts = Counts()
         self._context = zmq.Context()
-        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
-        self._socket.set(zmq.LINGER, 0)
-        self._socket.set(zmq.RCVHWM, _WAITING_REQUESTS)
-        # A little above the cap, so that the sender learns why; far above, libzmq hangs up.
-        self._socket.set(zmq.MAXMSGSIZE, 2 * max_request_bytes)
         self._admission = None if keys is None else Admission(self._context, keys)
-        if self._admission is not None:
-            self._admission.secure(self._socket)
-        self._socket.set(zmq.IPV6, int(needs_ipv6(bind)))
         self._wake = Wake()
+        # Up to twice the cap, so that the sender learns why; above, libzmq hangs up. The memory is
+        # not watched: a policy may hold any amount of it.
+        cap = 2 * max_request_bytes
         try:
-            self._socket.bind(bind)
-        except zmq.ZMQError as error:
-            self.close()
-            raise SettingsError(f"cannot serve on {bind}: {error}") from error
-        self.address: str = self._socket.get_string(zmq.LAST_ENDPOINT)
+            self._front = Front(self._context, bind, cap, self._admission, max_memory_bytes=None)
+        except SettingsError:
+            self._close_all_but_front()
+            raise
+        self.address: str = self._front.address
 
     def __enter__(self) -> "PolicyServer":
         return self
@@ -132,7 +127,7 @@ class PolicyServer:
     def serve_forever(self) -> None:
         """Answer one request after the other until `stop` is called or a kill is allowed."""
         poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._front.socket, zmq.POLLIN)
         poller.register(self._wake.reader, zmq.POLLIN)
         if self._admission is not None:
             poller.register(self._admission.socket, zmq.POLLIN)
@@ -140,7 +135,7 @@ class PolicyServer:
             ready = dict(poller.poll())
             if self._admission is not None and self._admission.socket in ready:
                 self._admission.decide()
-            if self._socket in ready:
+            if self._front.socket in ready:
                 self._serve_one()
 
     def stop(self) -> None:
@@ -153,7 +148,10 @@ class PolicyServer:
 
     def close(self) -> None:
         """Release socket and context; idempotent."""
-        self._socket.close()
+        self._front.close()
+        self._close_all_but_front()
+
+    def _close_all_but_front(self) -> None:
         if self._admission is not None:
             self._admission.close()
         self._context.term()
@@ -161,24 +159,26 @@ class PolicyServer:
 
     def _serve_one(self) -> None:
         start = time.monotonic()
-        parts = self._socket.recv_multipart()
-        envelope, body = _split(parts)
-        if not envelope:
-            self.counts.dropped += 1
-            log.warning("dropped a message of %d frames without REQ's empty delimiter", len(parts))
+        message = self._front.receive()
+        if message is None:
             return
-        answer = self._answer(body)
+        if not message.route:
+            self.counts.dropped += 1
+            log.warning("dropped a message without REQ's empty delimiter")
+            return
+        answer = self._answer(message)
         if answer.endpoint == GET_ACTION and answer.error is None:
             self._hold_back(self._delay.draw_s(self._random) - (time.monotonic() - start))
         self._hold_back(answer.late_s)
-        self._count(answer, sum(map(len, body)), time.monotonic() - start)
+        self._count(answer, sum(map(len, message.body)), time.monotonic() - start)
         if answer.sent:
-            self._send(envelope, answer)
+            self._send(message.route, answer)
 
-    def _answer(self, body: list[bytes]) -> Answer:
-        if len(body) != 1:
-            return self._endpoints.refuse(f"got a request of {len(body)} frames, expected one")
-        return self._endpoints.answer(body[0], self._max_bytes)
+    def _answer(self, message: Received) -> Answer:
+        frames = message.body
+        if len(frames) != 1:
+            return self._endpoints.refuse(f"got a request of {len(frames)} frames, expected one")
+        return self._endpoints.answer(frames[0].bytes, self._max_bytes)
 
     def _hold_back(self, seconds: float) -> None:
         if seconds > 0.0:
@@ -198,12 +198,12 @@ class PolicyServer:
         took_ms = seconds * 1e3
         log.info("%s: %d B in, %d B out, %.1f ms", name, received_bytes, len(answer.frame), took_ms)
 
-    def _send(self, envelope: list[bytes], answer: Answer) -> None:
+    def _send(self, route: tuple[bytes, ...], answer: Answer) -> None:
         if answer.stop:
-            self._socket.set(zmq.LINGER, _KILL_LINGER_MS)
+            self._front.socket.set(zmq.LINGER, _KILL_LINGER_MS)
             self.stop()
         # A ROUTER never blocks: a client that has gone costs its reply and nothing else.
-        self._socket.send_multipart([*envelope, answer.frame])
+        self._front.socket.send_multipart([*route, answer.frame])
 
 
 def _endpoints(policy: Policy, generation: Generation | str, terms: Terms) -> Answers:
@@ -213,11 +213,3 @@ def _endpoints(policy: Policy, generation: Generation | str, terms: Terms) -> An
         names = ", ".join(item.value for item in Generation)
         raise SettingsError(f"generation '{generation}': expected one of {names}") from None
     return TorchEndpoints() if known is Generation.T else Endpoints(policy, DIALECTS[known], terms)
-
-
-def _split(parts: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Return REP's envelope (addresses and the empty delimiter) and the body after it."""
-    for index, part in enumerate(parts[1:], start=1):
-        if not part:
-            return parts[: index + 1], parts[index + 1 :]
-    return [], parts

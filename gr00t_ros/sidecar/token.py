@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.sidecar.keys import check_private
 
 ENVIRONMENT_VARIABLE: Final = "GR00T_API_TOKEN"
 MAX_LENGTH: Final = 4096
@@ -46,14 +47,15 @@ def read_token(
 ) -> Token | None:
     """Return the token in the file `path`, else that in GR00T_API_TOKEN, else None.
 
-    One trailing line end is dropped. Raises `SettingsError` for a file that cannot be read and
-    for a text that is no token, never quoting it.
+    One trailing line end is dropped. Raises `SettingsError` for a file that cannot be read or
+    that others than its owner can, and for a text that is no token, never quoting it.
     """
     if not path:
         secret = environment.get(ENVIRONMENT_VARIABLE)
         return Token(secret) if secret else None
     try:
         with open(path, encoding="utf-8") as file:
+            check_private(file, f"api token file {path}")
             text = file.read(MAX_LENGTH + 2)
     except OSError as error:
         raise SettingsError(f"api token file {path}: {error.strerror}") from error

@@ -25,6 +25,7 @@ def server(processes, rig, tmp_path):
     for name in ("server", "arm1"):
         write_pair(tmp_path / "keys", name, *new_pair())
     (tmp_path / "token").write_text(SECRET)
+    (tmp_path / "token").chmod(0o600)
     rig.server = processes.start(
         *("-m", "gr00t_ros.sidecar", "hold", "--port", str(rig.port), "--embodiment", N16),
         *("--keys", str(tmp_path / "keys"), "--token-file", str(tmp_path / "token")),

@@ -59,6 +59,7 @@ def test_a_token_file_wins_over_ours_and_ours_over_the_others(tmp_path):
     """And nothing of what is written down has any of them."""
     file = tmp_path / "token"
     file.write_text("of-the-file\n")
+    file.chmod(0o600)
     variables = ENVIRONMENT | {"GR00T_API_TOKEN": "of-ours"}
     for values, token, origin in (
         (replace(DEFAULTS, api_token_file=str(file)), "of-the-file", f"from file {file}"),
@@ -88,3 +89,22 @@ def test_a_variable_that_cannot_be_meant_is_refused_by_name():
     """Before the node exists."""
     with pytest.raises(SettingsError, match="GROOT_POLICY_PORT"):
         defaults_of({"GROOT_POLICY_PORT": "5555 "})
+
+
+def test_secrets_that_others_can_read_are_refused_with_what_to_do(tmp_path):
+    """The token and the robot's key; the server's public one may be read by all."""
+    for name in ("server", "arm1"):
+        write_pair(tmp_path, name, *new_pair())
+    token, server = tmp_path / "token", tmp_path / "server.public"
+    robot = tmp_path / "arm1.secret"
+    token.write_text("of-the-file\n")
+    with_token = replace(DEFAULTS, api_token_file=str(token))
+    with_keys = replace(DEFAULTS, curve_server_key=str(server), curve_client_key=str(robot))
+    for values, file in ((with_token, token), (with_keys, robot)):
+        file.chmod(0o644)
+        with pytest.raises(SettingsError, match=f"mode 644.*chmod 600 {file}") as error:
+            read_access(values, {})
+        assert file.read_text().strip() not in str(error.value)
+        file.chmod(0o600)
+        read_access(values, {})
+    assert server.stat().st_mode & 0o044

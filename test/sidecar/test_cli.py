@@ -44,6 +44,7 @@ def test_the_token_of_a_file_is_asked_for_and_not_shown(start_sidecar, connect, 
     """Neither in the log nor on the command line."""
     path = tmp_path / "token"
     path.write_text("s3cret-t0ken\n")
+    path.chmod(0o600)
     path.chmod(stat.S_IRUSR)
     sidecar = start_sidecar("hold", "--port", "0", "--token-file", str(path))
     peer = connect(sidecar.address)

@@ -342,3 +342,27 @@ def test_hosts_and_ports_that_cannot_be_are_refused(host, port):
     """At construction, not at the first call."""
     with pytest.raises(SettingsError):
         PolicyClient(host, port)
+
+
+def test_each_request_is_what_the_template_holds_when_it_is_sent(serve, client_of, golden_policy):
+    """The client hands ZeroMQ the same memory again and again, and copies nothing of it.
+
+    Pixels in two templates by turns, another instruction, more templates than it remembers.
+    """
+    port = int(serve(golden_policy).address.rpartition(":")[2])
+    client = client_of(port, key_style="nested")
+    server = client.connect()
+    templates = [probe(server) for _ in range(6)]
+    sent = []
+    for number in range(24):
+        template = templates[number % (2 if number < 12 else len(templates))]
+        template.video["cam_a"][...] = number
+        template.set_instruction(f"task {number // 12}")
+        client.get_action(template)
+        sent.append((number, f"task {number // 12}"))
+    seen = [
+        (int(each["video"]["cam_a"].max()), next(iter(each["language"].values()))[0][0])
+        for each in golden_policy.observations
+    ]
+    assert seen == sent
+    assert client.counts.connections == 1

@@ -1,11 +1,13 @@
 """Requests and replies without a socket: envelopes, tokens, generations, key styles, errors."""
 
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gr00t_ros.core.modality import ModalityEntry
+from gr00t_ros.sidecar import codec as codec_module
 from gr00t_ros.sidecar.codec import ModalityConfigMap, decode, encode
 from gr00t_ros.sidecar.dialect import DIALECTS
 from gr00t_ros.sidecar.endpoints import Endpoints, Terms
@@ -76,6 +78,19 @@ def test_every_endpoint_asks_for_the_token_first(golden_policy, endpoint, given_
     message = {"endpoint": endpoint, "api_token": given_token}
     reply = _ask(_endpoints(golden_policy, token=Token("secret"), allow_kill=True), message)
     assert reply == {"error": "Unauthorized: Invalid API token"}
+
+
+def test_a_stranger_s_request_is_not_decoded(golden_policy, monkeypatch):
+    """It may be as large as it likes; the one with the token is."""
+    decoded = []
+    monkeypatch.setattr(codec_module, "decode", lambda *given: decoded.append(given) or {})
+    endpoints = _endpoints(golden_policy, token=Token("secret"))
+    for token in ("wrong", "", None):
+        wide = msgpack.packb({"endpoint": "ping", "data": [[0] * 4000] * 16, "api_token": token})
+        assert "Unauthorized" in endpoints.answer(wide).error
+    assert not decoded
+    endpoints.answer(msgpack.packb({"endpoint": "ping", "api_token": "secret"}))
+    assert len(decoded) == 1
 
 
 def test_the_right_token_opens_and_none_is_needed_where_none_is_set(golden_policy):

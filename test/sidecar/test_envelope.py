@@ -1,13 +1,16 @@
 """The envelope read without decoding: the same request as upstream's reader sees, or refused."""
 
+import sys
+
 import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gr00t_ros.core.errors import WireError
-from gr00t_ros.sidecar.codec import MAX_ITEMS
-from gr00t_ros.sidecar.envelope import read_envelope
+from gr00t_ros.sidecar import envelope as module
+from gr00t_ros.sidecar.codec import MAX_DEPTH
+from gr00t_ros.sidecar.envelope import MAX_VALUES, read_envelope
 
 SCALARS = (
     st.none()
@@ -90,7 +93,11 @@ def test_bytes_that_are_no_request_are_refused_and_what_is_read_upstream_reads_t
         b"\xdf\xff\xff\xff\xff",
         b"\x81\xa4data\xdd\xff\xff\xff\xff",
         b"\x81\xa4data\xc6\xff\xff\xff\xff",
-        b"\x81\xa4data" + b"\x91" * (MAX_ITEMS + 1) + b"\xc0",
+        b"\x81\xa4data" + b"\x91" * (MAX_DEPTH + 1) + b"\xc0",
+        b"\x81\xa4data" + b"\x81\xc0" * (MAX_DEPTH + 1) + b"\xc0",
+        msgpack.packb({"data": [0] * MAX_VALUES}),
+        msgpack.packb({"data": {"a": [0] * (MAX_VALUES // 2), "b": [0] * (MAX_VALUES // 2)}}),
+        msgpack.packb({"data": [[]] * 65_536}),
         msgpack.packb({"endpoint": "x" * 20_000}),
     ],
 )
@@ -108,3 +115,61 @@ def test_every_form_of_a_text_is_the_same_text(name):
         key = {"endpoint": b"\xa8endpoint", "long": b"\xd9\x08endpoint"}[name]
         for map_head in (b"\x81", b"\xde\x00\x01", b"\xdf\x00\x00\x00\x01"):
             assert read_envelope(map_head + key + head + text).endpoint == "kill"
+
+
+def nested(depth):
+    """A list in a list in ... with nothing in the innermost."""
+    value = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def test_what_an_observation_needs_is_within_the_caps():
+    """A whole chunk of a humanoid as plain lists, and the deepest value that a server reads."""
+    chunk = {"previous": [[0.0] * 43 for _ in range(50)]}
+    assert read_envelope(msgpack.packb({"data": chunk})).endpoint == "get_action"
+    assert read_envelope(msgpack.packb({"data": nested(MAX_DEPTH)})).endpoint == "get_action"
+    assert read_envelope(msgpack.packb({"data": [0] * (MAX_VALUES - 1)})).endpoint == "get_action"
+
+
+def steps_of(frame):
+    """Lines of the module that were executed to read one frame: its cost, whatever the machine."""
+    steps = 0
+
+    def trace(code, event, _argument):
+        nonlocal steps
+        if code.f_code.co_filename != module.__file__:
+            return None
+        steps += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        read_envelope(frame)
+    except WireError:
+        pass
+    finally:
+        sys.settrace(before)
+    assert steps
+    return steps
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [0] * 65_536,
+        [[0] * 60 for _ in range(1_000)],
+        [{}] * 65_536,
+        {str(n): n for n in range(30_000)},
+        ["x" * 300] * 40_000,
+        [[[[n]]] for n in range(20_000)],
+        nested(500),
+    ],
+)
+def test_a_stranger_s_largest_request_costs_little_more_than_the_largest_good_one(data):
+    """Its token comes last, so that all of it has to be walked, or refused before."""
+    stranger = msgpack.packb({"endpoint": "ping", "data": data, "api_token": "wrong"})
+    good = msgpack.packb({"endpoint": "get_action", "data": [0] * (MAX_VALUES - 2)})
+    assert steps_of(stranger) <= 1.5 * steps_of(good)

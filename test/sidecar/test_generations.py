@@ -45,6 +45,7 @@ def start(start_sidecar, tmp_path):
         if token == "token":
             path = tmp_path / "token"
             path.write_text(SECRET)
+            path.chmod(0o600)
             arguments += ["--token-file", str(path)]
         return start_sidecar(*arguments), Token(SECRET) if token == "token" else None
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gr00t_ros.core.errors import SettingsError, WireError
 from gr00t_ros.sidecar.codec import decode, encode
-from gr00t_ros.sidecar.proxy_core import Limits, ProxyCore
+from gr00t_ros.sidecar.proxy_core import RANGES, Limits, ProxyCore
 from gr00t_ros.sidecar.token import Token
 
 MS = 1_000_000
@@ -178,11 +178,27 @@ def test_only_the_newest_requests_of_a_client_wait(make):
     assert decode(core.next_frame(0))["data"]["n"] == 3
 
 
-@pytest.mark.parametrize("name", ["max_request_bytes", "max_wait_ms", "deadline_ms", "rate_hz"])
-def test_a_limit_that_is_none_is_refused(name):
-    """Zero would mean something else in each of them."""
-    with pytest.raises(SettingsError, match=name):
-        Limits(**{name: 0})
+@pytest.mark.parametrize("value", [0, -1, 1e30, float("inf"), float("nan")])
+@pytest.mark.parametrize("name", RANGES)
+def test_a_limit_that_is_none_is_refused(name, value):
+    """Zero would mean something else in each of them, NaN passes every comparison."""
+    with pytest.raises(SettingsError, match=rf"{name}: got .*expected {RANGES[name][0]:g} to"):
+        Limits(**{name: value})
+
+
+def test_strangers_are_shed_before_they_wait_and_soon_before_they_are_read(make):
+    """Twenty without the token, each with a burst of its own: the good ping is the next frame."""
+    core = make(token=TOKEN, burst=20, rate_hz=1.0)
+    strangers = [f"stranger {number}" for number in range(20)]
+    said = []
+    for _ in range(20):
+        for client in strangers:
+            said.append(error(ask(core, frame(api_token="wrong"), client=client)))
+    assert said.count("Unauthorized: Invalid API token") == 20 * 2  # a refused one counts as ten
+    assert all("busy" in text for text in said[20 * 2 :])
+    assert ask(core, frame(api_token=TOKEN.reveal()), client="robot") == ()
+    assert decode(core.next_frame(0))["endpoint"] == "ping"
+    assert core.counts.requests == 401 and core.counts.refused == 40
 
 
 ENDPOINTS = st.sampled_from(["ping", "kill", "get_action", "reset", "get_modality_config", "x"])

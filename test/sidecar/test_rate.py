@@ -27,3 +27,12 @@ def test_only_so_many_clients_are_remembered():
     for number in range(3 * MAX_CLIENTS):
         rate.allows(number, 0)
     assert len(rate._levels) == MAX_CLIENTS
+
+
+def test_what_is_charged_is_paid_back_at_the_rate():
+    """And no more than the burst can be owed."""
+    rate = RateLimit(1.0, 10)
+    assert rate.allows("a", 0)
+    rate.charge("a", 100)
+    assert not rate.allows("a", 0) and rate.allows("b", 0)
+    assert rate.allows("a", 1 * S) and not rate.allows("a", 1 * S)

@@ -11,6 +11,7 @@ def test_the_file_wins_over_the_environment(tmp_path, ending):
     """One line end at the end is the editor's, not the token's."""
     path = tmp_path / "token"
     path.write_bytes(b"from-file" + ending.encode())
+    path.chmod(0o600)
     assert read_token(path, {"GR00T_API_TOKEN": "other"}).reveal() == "from-file"
 
 
@@ -26,6 +27,7 @@ def test_a_file_without_a_token_is_refused_without_quoting_it(tmp_path, text):
     """An empty file must not mean: no token."""
     path = tmp_path / "token"
     path.write_text(text)
+    path.chmod(0o600)
     with pytest.raises(SettingsError) as error:
         read_token(path, {})
     assert not text.strip() or text.strip() not in str(error.value)
@@ -36,6 +38,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(SettingsError, match="nothing-here"):
         read_token(tmp_path / "nothing-here", {})
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "binary").chmod(0o600)
     with pytest.raises(SettingsError, match="UTF-8"):
         read_token(tmp_path / "binary", {})
 
@@ -46,3 +49,16 @@ def test_no_way_of_printing_shows_the_secret():
     shown = f"{token} {token!r} {[token]} %s" % token
     assert "s3cret" not in shown
     assert token.redact("bad token s3cret!") == "bad token <api token>!"
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
+def test_a_file_that_others_can_use_is_refused_with_what_to_do(tmp_path, mode):
+    """A token that everybody on the machine reads admits everybody on the machine."""
+    path = tmp_path / "token"
+    path.write_text("s3cret")
+    path.chmod(mode)
+    with pytest.raises(SettingsError, match=f"mode {mode:03o}.*chmod 600 .*token") as error:
+        read_token(path, {})
+    assert "s3cret" not in str(error.value)
+    path.chmod(0o400)
+    assert read_token(path, {}).reveal() == "s3cret"

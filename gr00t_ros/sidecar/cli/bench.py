@@ -11,7 +11,7 @@ from contextlib import closing
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.sidecar.cli.ping import describe
 from gr00t_ros.sidecar.cli.report import Report, facts, milliseconds
-from gr00t_ros.sidecar.cli.target import Target, add_embodiment, ask, question
+from gr00t_ros.sidecar.cli.target import Target, add_embodiment, ask, positive, question
 from gr00t_ros.sidecar.link import Link
 from gr00t_ros.sidecar.text_table import table
 
@@ -23,12 +23,12 @@ def main(argv: Sequence[str]) -> int:
     """Print the percentiles; 0, 1 where an answer is wrong, 2 where none comes."""
     parser = question("bench", "Round trip and inference time of a policy server; nothing moves.")
     add_embodiment(parser)
-    parser.add_argument("--count", type=int, default=50, help="of each (%(default)s)")
+    parser.add_argument("--count", type=positive, default=50, help="of each (%(default)s)")
     return ask(parser, argv, _bench)
 
 
 def _bench(target: Target, options: argparse.Namespace) -> Report:
-    count = max(1, options.count)
+    count = options.count
     latencies = Latencies(window=count)
     client = target.client()
     with closing(Link(client, target.embodiment(), target.token)) as link:

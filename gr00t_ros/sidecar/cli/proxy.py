@@ -5,24 +5,32 @@ Owns the options and the signals. Prints one line on stdout, ``READY tcp://HOST:
 
 import argparse
 import logging
+import resource
 import signal
 from collections.abc import Sequence
 
 from gr00t_ros.core.errors import Gr00tError, SettingsError
 from gr00t_ros.sidecar.address import listen_address, parse_place, server_address
 from gr00t_ros.sidecar.cli.serve import LOOPBACK, start_log
+from gr00t_ros.sidecar.front import DEFAULT_GONE_MS, GONE_MS
 from gr00t_ros.sidecar.keys import read_server_keys
 from gr00t_ros.sidecar.proxy import Proxy, ProxySettings
-from gr00t_ros.sidecar.proxy_core import ALLOWED, Limits
+from gr00t_ros.sidecar.proxy_core import ALLOWED, RANGES, Limits, check_range
 from gr00t_ros.sidecar.token import read_token
 
 log = logging.getLogger("gr00t_ros.sidecar")
+
+MIB = 1024 * 1024
 
 
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM; 0 then, 1 where it could not start."""
     options = _parser().parse_args(argv)
     start_log()
+    # As many connections as the system allows: strangers who hold theirs open shut nobody out,
+    # before the memory that they cost cuts them off.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         settings = _settings(options)
         proxy = Proxy(settings)
@@ -40,12 +48,13 @@ def main(argv: Sequence[str]) -> int:
 
 def _settings(options: argparse.Namespace) -> ProxySettings:
     host, port = _place("--listen", options.listen, 0)
+    _check_numbers(options)
     token = read_token(options.token_file, {})  # not from the environment: whose would it be?
     settings = ProxySettings(
         upstream=server_address(*_place("--upstream", options.upstream, 1)),
         listen=listen_address(host, port),
         limits=Limits(
-            max_request_bytes=round(options.max_request_mib * 1024 * 1024),
+            max_request_bytes=round(options.max_request_mib * MIB),
             max_wait_ms=options.max_wait_ms,
             deadline_ms=options.deadline_ms,
             rate_hz=options.rate_hz,
@@ -63,6 +72,16 @@ def _settings(options: argparse.Namespace) -> ProxySettings:
             " FOLDER (see gr00t-sidecar keys), or --token-file"
         )
     return settings
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    """Raise `SettingsError` that names the option as it is written on the command line."""
+    for name, (lowest, highest) in RANGES.items():
+        if name == "max_request_bytes":
+            check_range("--max-request-mib", options.max_request_mib, lowest / MIB, highest / MIB)
+        else:
+            check_range(f"--{name.replace('_', '-')}", getattr(options, name), lowest, highest)
+    check_range("--receive-ms", options.receive_ms, *GONE_MS)
 
 
 def _place(option: str, text: str, lowest_port: int) -> tuple[str, int]:
@@ -85,16 +104,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     defaults = Limits()
+    mib = defaults.max_request_bytes / MIB
     add("--upstream", required=True, metavar="HOST:PORT", help="the policy server")
     add("--listen", default="127.0.0.1:5556", metavar="HOST:PORT", help="(%(default)s)")
     add("--keys", metavar="FOLDER", help="CURVE, for the clients whose public keys are there")
     add("--token-file", help="the token that every client must send")
     add("--upstream-token-file", help="the token that the server wants; a client's never goes on")
     add("--endpoint", action="append", default=[], help="forward this one too; may be repeated")
-    add("--max-request-mib", type=float, default=defaults.max_request_bytes / 2**20, metavar="MIB")
+    add("--max-request-mib", type=float, default=mib, metavar="MIB", help="(%(default)s)")
     add("--max-wait-ms", type=int, default=defaults.max_wait_ms, help="for a turn (%(default)s)")
     add("--deadline-ms", type=int, default=defaults.deadline_ms, help="of the server (%(default)s)")
-    add("--receive-ms", type=int, default=10_000, help="for a client's message (%(default)s)")
+    add(
+        "--receive-ms",
+        type=int,
+        default=DEFAULT_GONE_MS,
+        help="after which a client's silent machine or cable cuts it off (%(default)s)",
+    )
     add("--rate-hz", type=float, default=defaults.rate_hz, help="of one client (%(default)s)")
     add("--burst", type=int, default=defaults.burst, help="of one client (%(default)s)")
     return parser

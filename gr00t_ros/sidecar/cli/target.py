@@ -110,8 +110,8 @@ def question(verb: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"gr00t-sidecar {verb}", description=description)
     add = parser.add_argument
     add("--host", help=f"of the policy server; else {HOST}, else 127.0.0.1")
-    add("--port", type=_positive, help=f"its TCP port; else {PORT}, else 5555")
-    add("--timeout-ms", type=_positive, help=f"of each call; else {TIMEOUT_MS}, else 15000")
+    add("--port", type=positive, help=f"its TCP port; else {PORT}, else 5555")
+    add("--timeout-ms", type=positive, help=f"of each call; else {TIMEOUT_MS}, else 15000")
     names = f"{ENVIRONMENT_VARIABLE} or {API_TOKEN}"
     add("--token-file", help=f"file with the API token; else {names}")
     add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
@@ -130,7 +130,8 @@ def add_embodiment(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a whole number from 1 to 1e9 of the command line."""
     value = int(text)
     if not 1 <= value <= 10**9:
         raise argparse.ArgumentTypeError(f"{value}: expected a positive number")

@@ -1,5 +1,6 @@
 """gr00t-sidecar proxy and keys as processes: what they start with, what they say, how they end."""
 
+import resource
 import signal
 
 import pytest
@@ -34,6 +35,7 @@ def test_the_questions_go_through_the_proxy_with_keys_and_a_token(
     """The whole way, three processes: check fits, the log has names and no secret."""
     token = tmp_path / "token"
     token.write_text("s3cret-t0ken\n")
+    token.chmod(0o600)
     server = start_sidecar("hold", "--port", "0")
     upstream = server.address.removeprefix("tcp://")
     guard = ("--keys", str(keys), "--token-file", str(token))
@@ -58,18 +60,31 @@ def test_the_questions_go_through_the_proxy_with_keys_and_a_token(
         (("--listen", "nowhere"), "HOST:PORT"),
         (("--listen", "256.1.1.1:5", "--keys", "KEYS"), "cannot serve"),
         (("--endpoint", "kill"), "kill"),
-        (("--max-wait-ms", "0"), "max_wait_ms"),
+        (("--max-wait-ms", "0"), "--max-wait-ms: got 0, expected 1 to 600000"),
+        (("--rate-hz", "nan"), "--rate-hz: got nan, expected 0.001 to 1e+06"),
+        (("--rate-hz", "1e30"), "--rate-hz: got 1e+30"),
+        (("--burst", "-1"), "--burst: got -1, expected 1 to 1e+06"),
+        (("--max-request-mib", "nan"), "--max-request-mib: got nan"),
+        (("--max-request-mib", "1e30"), "--max-request-mib: got 1e+30"),
+        (("--deadline-ms", "999999999999"), "--deadline-ms: got 1e+12"),
+        (("--receive-ms", "0"), "--receive-ms: got 0, expected 1000"),
+        (("--token-file", "SHARED"), "chmod 600"),
+        (("--upstream-token-file", "SHARED"), "chmod 600"),
     ],
 )
 def test_what_the_proxy_cannot_start_with_is_one_line_and_status_one(
-    start_sidecar, keys, words, text
+    start_sidecar, keys, tmp_path, words, text
 ):
-    """In particular: no door open to other machines without a guard."""
-    words = [str(keys) if word == "KEYS" else word for word in words]
+    """In particular: no door open to other machines without a guard, no number without a sense."""
+    shared = tmp_path / "shared"
+    shared.write_text("s3cret-t0ken\n")
+    shared.chmod(0o640)
+    named = {"KEYS": str(keys), "SHARED": str(shared)}
+    words = [named.get(word, word) for word in words]
     proxy = start_sidecar("proxy", "--upstream", "127.0.0.1:1", *words)
     status, log = proxy.wait()
     assert (proxy.ready, status) == ("", 1)
-    assert text in log and log.count("\n") == 1
+    assert text in log and log.count("\n") == 1 and "s3cret" not in log
 
 
 def test_one_key_alone_is_wrong_usage(ask, keys):
@@ -103,3 +118,15 @@ def test_without_a_verb_all_verbs_are_listed(words, capsys):
         "faulty",
     ):
         assert f"\n  {verb} " in out
+
+
+def test_the_proxy_may_hold_as_many_connections_as_the_system_allows(start_sidecar):
+    """A shell's soft limit of 1024 would let few strangers shut everybody out."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    words = ("--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, most))
+    try:
+        proxy = start_sidecar("proxy", *words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+    assert resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE) == (most, most)
