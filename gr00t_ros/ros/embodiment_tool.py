@@ -87,7 +87,8 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
         modality, known = read_dataset_meta(options.dataset)
         sources.append(str(options.dataset))
     if options.server:
-        modality = _ask(options.server)
+        told, modality = modality, _ask(options.server)
+        known = replace(known, remarks=known.remarks | _not_asked(told, modality))
         sources.append(options.server)
     if options.topics:
         seen = _look(options.seconds)
@@ -102,6 +103,18 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
     return modality, known, sources
 
 
+def _not_asked(told: ModalityConfig, asked: ModalityConfig) -> dict[str, tuple[str, ...]]:
+    """A remark on the dataset's keys that the server does not have; empty where it has all."""
+    left = [
+        f"{modality}.{key}"
+        for modality, entry in told.items()
+        for key in entry.keys
+        if key not in (asked[modality].keys if modality in asked else ())
+    ]
+    text = f"the dataset has keys that the server does not have: {', '.join(left)}"
+    return {"": (text,)} if left else {}
+
+
 def _look(seconds: float) -> Known:
     try:
         from gr00t_ros.ros.topic_survey import survey
@@ -113,7 +126,8 @@ def _look(seconds: float) -> Known:
 def _ask(server: str) -> ModalityConfig:
     host, port = _address(server)
     token = read_environment(os.environ).token
-    with closing(PolicyClient(host, port, token=token)) as client:
+    # The modality config reads alike in both key styles; nothing is inferred here.
+    with closing(PolicyClient(host, port, token=token, key_style="nested")) as client:
         return client.connect().modality
 
 
