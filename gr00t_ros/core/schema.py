@@ -40,7 +40,7 @@ class Place:
 
     def problem(self, text: str) -> EmbodimentError:
         """An error of this place in other words."""
-        return EmbodimentError(f"{self.where}: {self.path or 'the file'}: {text}")
+        return EmbodimentError(f"{self.where}: {self.path or 'the file'}: {text}", self.path)
 
     def unfilled(self) -> Iterator[str]:
         """The paths of all values here that are still FILL_IN."""

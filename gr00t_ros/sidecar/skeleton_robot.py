@@ -21,10 +21,10 @@ _GRIPS: Final = re.compile(
 _ARM: Final = re.compile("arm", re.IGNORECASE)
 _GRIPPER_SPAN: Final = 0.2  # rad or m: parallel grippers open 0.04 to 0.17 m, no arm has so little
 _ABOUT_LIMITS: Final = (
-    "# position and velocity from robot_description; acceleration and jerk are in no URDF: take the",
-    "# maker's data sheet, begin far below it (a Franka here runs with 6 and 400). Where a gripper is",
-    "# not told by its name: margin 0.0, jump and held unchecked. Else it never reaches its ends, and",
-    "# a policy that closes it is refused.",
+    "# position and velocity from robot_description; acceleration and jerk are in no URDF: take",
+    "# the maker's data sheet, begin far below it (a Franka here runs with 6 and 400). Where a",
+    "# gripper is not told by its name: margin 0.0, jump and held unchecked. Else it never reaches",
+    "# its ends, and a policy that closes it is refused.",
 )
 
 

@@ -7,6 +7,7 @@ repeat is counted as often as it stands there. Works without ROS. Refuses to kno
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -176,6 +177,39 @@ def read_yaml(path: Path, kind: str, error_type: type[Gr00tError]) -> dict[str, 
         got = type(content).__name__
         raise error_type(f"{path}:1: got {got} at the top, expected a mapping of keys")
     return content
+
+
+def line_of(path: Path, place: str) -> int | None:
+    """Return the line, from 1, of the value at a place such as `state.arm.names[1]`.
+
+    None where the file has no such place of its own, a merged map for example.
+    """
+    try:
+        text = read_text(path, _MAX_BYTES, Gr00tError)
+        node = yaml.compose(text, Loader=_PlainLoader)
+    except (Gr00tError, yaml.YAMLError, *_UNTIDY):
+        return None  # it has changed since
+    line = None
+    while place:
+        found = _step(node, place)
+        if found is None:
+            return None
+        line, node, place = found
+    return line
+
+
+def _step(node: yaml.Node | None, place: str) -> tuple[int, yaml.Node, str] | None:
+    """The line of what `place` begins with in `node`, its value, and the rest of the place."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if place == key.value or place.startswith((f"{key.value}.", f"{key.value}[")):
+                rest = place[len(key.value) :].removeprefix(".")
+                return key.start_mark.line + 1, value, rest
+    index = re.match(r"\[(\d+)\]\.?", place)
+    if isinstance(node, yaml.SequenceNode) and index and int(index[1]) < len(node.value):
+        value = node.value[int(index[1])]
+        return value.start_mark.line + 1, value, place[index.end() :]
+    return None
 
 
 def _place(text: str, index: int) -> str:

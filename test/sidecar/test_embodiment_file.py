@@ -98,6 +98,27 @@ def test_a_broken_file_is_an_embodiment_error_that_names_file_and_line(tmp_path,
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("names: [robotiq_85_left_knuckle_joint]", "names: [1]", "names[0]: got 1"),
+        ("rate_hz: 15.0 ", "rate_hz: fast ", "rate_hz: got 'fast'"),
+        ("fit: pad", "fitt: pad", "unknown key 'fitt'"),
+    ],
+)
+def test_a_value_that_is_wrong_is_said_with_its_line(tmp_path, old, new, line):
+    """Not its place alone: the file has two hundred lines."""
+    text = (CONFIG / "franka_droid.yaml").read_text().replace(old, new, 1)
+    path = tmp_path / "robot.yaml"
+    path.write_text(text)
+    with pytest.raises(EmbodimentError) as error:
+        load_embodiment(str(path))
+    number, said = str(error.value).removeprefix(f"{path}:").split(": ", 1)
+    at = text[: text.index(new)].count("\n") + 1
+    assert int(number) in ((at, at - 1, at - 2, at - 3) if "key" in line else (at,))
+    assert line in said
+
+
 def test_the_same_key_in_two_places_is_no_duplicate(tmp_path):
     """Two cameras both have a topic; the error is about what is missing, not about keys."""
     path = tmp_path / "robot.yaml"
