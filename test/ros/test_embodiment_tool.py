@@ -209,3 +209,26 @@ def test_an_existing_file_is_not_overwritten(dataset, tmp_path, capsys):
     assert main(["new", "--dataset", str(dataset), "--output", str(file)]) == 1
     assert file.read_text() == "mine"
     assert "File exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a: &a [*a]",
+        "a: !!int b",
+        "a: " + "9" * 9000,
+        "? [1]\n: 2",
+        "[" * 9000,
+        "a: \x00",
+        "\x1b[2J",
+    ],
+)
+def test_a_file_of_a_stranger_is_refused_in_one_printable_line(tmp_path, capsys, content):
+    """No traceback, nothing that steers a terminal: file, line and cause, with status 1."""
+    path = tmp_path / "theirs.yaml"
+    path.write_text(content)
+    assert main(["validate", str(path)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"gr00t-embodiment: {path}:1:")
+    assert said.err.count("\n") == 1 and said.err.rstrip("\n").isprintable()
