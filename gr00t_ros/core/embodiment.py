@@ -13,6 +13,7 @@ from gr00t_ros.core.command import CommandLimits, CommandOutput, read_command_li
 from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.limits import JointLimits, read_limits
 from gr00t_ros.core.pose_output import PoseOutput
+from gr00t_ros.core.scale import UNIT
 from gr00t_ros.core.schema import Place
 from gr00t_ros.core.state_sources import read_state
 from gr00t_ros.core.streams import (
@@ -134,6 +135,9 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         )
     command_names = tuple(name for output in commands for name in output.names)
     limits = at["limits"].fields((*joint_names, *command_names))
+    joint_limits = read_limits(limits, joint_names)
+    action = read_action(at["action"].entries(), (*outputs, *commands, *poses))
+    _refuse_ends_out_of_reach(at["action"].entries(), action, joint_limits)
     any_size = "view_sizes" in at and at["view_sizes"].choice("same", "any") == "any"
     if "variant_of" in at:
         at["variant_of"].text()  # read by whoever looks for the file of a tag
@@ -145,9 +149,9 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         action_horizon=at["action_horizon"].integer(1, 1000),
         video=read_video(at["video"].entries(), rate_hz, any_size),
         state=state,
-        action=read_action(at["action"].entries(), (*outputs, *commands, *poses)),
+        action=action,
         outputs=outputs,
-        limits=read_limits(limits, joint_names),
+        limits=joint_limits,
         source=where,
         commands=commands,
         command_limits=read_command_limits(limits, commands),
@@ -168,3 +172,25 @@ def _language_keys(place: Place) -> tuple[str, ...]:
 def _server_tags(place: Place) -> Mapping[str, str]:
     """One text for each model version that is named."""
     return {version: item.text() for version, item in place.fields((), MODEL_VERSIONS).items()}
+
+
+def _refuse_ends_out_of_reach(
+    places: Mapping[str, Place], action: tuple[ActionKey, ...], limits: JointLimits
+) -> None:
+    """Where a threshold makes two values of all others, the joint must be let to both of them."""
+    for key in action:
+        if key.threshold is None:
+            continue
+        for ends, name in zip(_ends(key), key.names, strict=True):
+            problem = next((p for end in ends for p in limits.outside({name: end})), None)
+            if problem is not None:
+                low, high = ends
+                raise places[key.key].problem(
+                    f"its threshold makes {low:g} or {high:g} of every value of {name}, and "
+                    f"{problem.replace('it is at', 'got')}: no end may lie outside"
+                )
+
+
+def _ends(key: ActionKey) -> tuple[tuple[float, float], ...]:
+    """What a key with a threshold asks of each of its joints, rad or m."""
+    return key.scale.joint if key.scale is not None else (UNIT,) * len(key.names)

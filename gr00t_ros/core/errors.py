@@ -33,7 +33,11 @@ class Gr00tError(Exception):
 
 
 class EmbodimentError(Gr00tError):
-    """The embodiment file is wrong: the message names the key's path in the file."""
+    """The embodiment file is wrong: the message names the key's path in the file, `place`."""
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class ProfileError(Gr00tError):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.command import CommandLimits
-from gr00t_ros.core.limits import JointLimits
+from gr00t_ros.core.limits import ROUNDING, JointLimits
 from gr00t_ros.core.workspace import Workspace
 
 Floats = NDArray[np.float64]
@@ -109,9 +109,9 @@ def _checked_motion(chunk: ActionChunk, limits: JointLimits, first: int, held: F
     worst = np.unravel_index(np.argmax(outside), outside.shape)
     row, joint = int(worst[0]), int(worst[1])
     reason = ""
-    if outside[row, joint] > 0.0:
+    if outside[row, joint] > ROUNDING:
         reason = _place(limits, joint, row) + (
-            f"got {joints[row, joint]:.4f} rad, limits {lower[joint]:.4f} to {upper[joint]:.4f}"
+            f"got {joints[row, joint]:.4f} rad, limits {limits.allowed(joint)}"
         )
         if outside[row, joint] > CLAMP_RAD:
             return _refused("position", reason, first)

@@ -6,7 +6,7 @@ Owns the numbers; what is done when one is passed is the guard's and the shaper'
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from gr00t_ros.core.schema import REST_S, Place
 
 Array = NDArray[np.float64]
+
+ROUNDING = 1e-6
+"""rad or m: an end of a range as a float32 has it is no place beyond it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +47,24 @@ class JointLimits:
     def __len__(self) -> int:
         """J, the number of joints."""
         return len(self.names)
+
+    def allowed(self, joint: int) -> str:
+        """Between what joint number `joint` may be commanded, and what its margin has to do."""
+        lower, upper, margin = self.lower[joint], self.upper[joint], self.margin[joint]
+        text = f"{lower + margin:.4f} to {upper - margin:.4f}"
+        return f"{text} (margin {margin:g} of {lower:g} to {upper:g})" if margin > 0.0 else text
+
+    def outside(self, positions: Mapping[str, float]) -> Iterator[str]:
+        """Yield a line for each joint whose position, rad or m, is not what the plan may hold.
+
+        Joints of which `positions` says nothing are passed over; one that is not finite is named.
+        """
+        for joint, name in enumerate(self.names):
+            at = positions.get(name)
+            low = self.lower[joint] + self.margin[joint] - ROUNDING
+            high = self.upper[joint] - self.margin[joint] + ROUNDING
+            if at is not None and not low <= at <= high:
+                yield f"limits.{name}: it is at {at:.4f}, limits {self.allowed(joint)}"
 
 
 def read_limits(places: Mapping[str, Place], joint_names: tuple[str, ...]) -> JointLimits:

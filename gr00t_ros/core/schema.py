@@ -6,9 +6,9 @@ Knows nothing of robots; unknown keys are refused by name, with the nearest know
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +19,9 @@ FILL_IN = "FILL_IN"
 
 REST_S = 2.0
 """What moves comes to rest within this time: a deactivation waits no longer (control.md 3)."""
+
+LARGEST = 1e12
+"""No number of a robot is larger: squares and products of such are still numbers."""
 
 _TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -37,7 +40,7 @@ class Place:
 
     def problem(self, text: str) -> EmbodimentError:
         """An error of this place in other words."""
-        return EmbodimentError(f"{self.where}: {self.path or 'the file'}: {text}")
+        return EmbodimentError(f"{self.where}: {self.path or 'the file'}: {text}", self.path)
 
     def unfilled(self) -> Iterator[str]:
         """The paths of all values here that are still FILL_IN."""
@@ -69,7 +72,7 @@ class Place:
             if key not in allowed:
                 near = difflib.get_close_matches(key, allowed, 1)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
-                raise self.problem(f"unknown key {key!r}{hint}, allowed: {', '.join(allowed)}")
+                raise self.problem(f"unknown key {shown(key)}{hint}, allowed: {', '.join(allowed)}")
         missing = [key for key in required if key not in found]
         if missing:
             raise self.problem(f"missing {', '.join(missing)}; allowed: {', '.join(allowed)}")
@@ -100,16 +103,12 @@ class Place:
             raise self.error("a ROS topic name such as /joint_states")
         return self.value
 
-    def number(self, low: float = -math.inf, high: float = math.inf) -> float:
+    def number(self, low: float = -LARGEST, high: float = LARGEST) -> float:
         """A finite number in [low, high]."""
-        expected = "a finite number" + (
-            "" if (low, high) == (-math.inf, math.inf) else f" from {low:g} to {high:g}"
-        )
+        expected = f"a finite number from {low:g} to {high:g}"
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
             raise self.error(expected)
-        if not math.isfinite(self.value if isinstance(self.value, float) else 0.0):
-            raise self.error(expected)
-        if not low <= self.value <= high or abs(self.value) > 1e300:
+        if not low <= self.value <= high:  # false for NaN too
             raise self.error(expected)
         return float(self.value)
 
@@ -137,7 +136,7 @@ class Place:
     def names(self) -> tuple[str, ...]:
         """A list of different names."""
         names = tuple(item.text() for item in self.items())
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise self.problem(f"{', '.join(twice)} named twice, expected each name once")
         return names

@@ -7,6 +7,7 @@ description is latched and arrives on the executor.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -34,26 +35,7 @@ class DescribedLimits:
 
     def problems(self) -> list[str]:
         """Every joint for which the file allows more than the robot's description."""
-        limits, ranges = self._embodiment.limits, self.ranges or {}
-        found = []
-        for row, name in enumerate(limits.names):
-            described = ranges.get(name)
-            if described is None:
-                continue
-            low, high = float(limits.lower[row]), float(limits.upper[row])
-            if low < described.lower - _ROUNDING or high > described.upper + _ROUNDING:
-                found.append(
-                    f"limits.{name}.position: [{low:g}, {high:g}] in {self._embodiment.source} is "
-                    f"more than {TOPIC} allows, [{described.lower:g}, {described.upper:g}]; is it "
-                    "the file of this robot?"
-                )
-            if limits.velocity[row] > described.velocity * (1.0 + _ROUNDING):
-                found.append(
-                    f"limits.{name}.velocity: {limits.velocity[row]:g} in "
-                    f"{self._embodiment.source} is more than {TOPIC} allows, "
-                    f"{described.velocity:g}; is it the file of this robot?"
-                )
-        return found
+        return described_problems(self._embodiment, self.ranges or {})
 
     def missing(self) -> tuple[str, ...]:
         """Joints of the file that the description lacks or holds fixed; empty without one."""
@@ -80,3 +62,27 @@ class DescribedLimits:
             self.ranges, self.unreadable = joint_ranges(message.data), ""
         except SettingsError as error:
             self.ranges, self.unreadable = None, str(error)
+
+
+def described_problems(embodiment: Embodiment, ranges: Mapping[str, JointRange]) -> list[str]:
+    """A line for every joint for which the file allows more than `ranges`, the description's."""
+    limits = embodiment.limits
+    found = []
+    for row, name in enumerate(limits.names):
+        described = ranges.get(name)
+        if described is None:
+            continue
+        low, high = float(limits.lower[row]), float(limits.upper[row])
+        if low < described.lower - _ROUNDING or high > described.upper + _ROUNDING:
+            found.append(
+                f"limits.{name}.position: [{low:g}, {high:g}] in {embodiment.source} is "
+                f"more than {TOPIC} allows, [{described.lower:g}, {described.upper:g}]; is it "
+                "the file of this robot?"
+            )
+        if limits.velocity[row] > described.velocity * (1.0 + _ROUNDING):
+            found.append(
+                f"limits.{name}.velocity: {limits.velocity[row]:g} in "
+                f"{embodiment.source} is more than {TOPIC} allows, "
+                f"{described.velocity:g}; is it the file of this robot?"
+            )
+    return found

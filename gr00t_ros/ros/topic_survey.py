@@ -77,6 +77,12 @@ class Survey:
             },
             controllers=tuple(_controller(t, s) for t, s in heard.items() if s.kind in STATE_TYPES),
             ranges=joint_ranges(described.message.data) if described else {},
+            positions={
+                name: position
+                for s in heard.values()
+                if s.kind is JointState
+                for name, position in zip(s.message.name, s.message.position, strict=False)
+            },
         )
 
     def _subscribe(self, topic: str, kind: Any, profile: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gr00t_ros.core.embodiment import Embodiment, parse
 from gr00t_ros.core.errors import EmbodimentError
-from gr00t_ros.sidecar.yaml_file import config_folders, find_yaml, read_yaml
+from gr00t_ros.sidecar.yaml_file import config_folders, find_yaml, line_of, read_yaml
 
 TAG = "tag:"
 
@@ -53,11 +53,18 @@ def _goes_by(tag: str, content: Mapping[str, object]) -> bool:
 def load_embodiment(name_or_path: str) -> Embodiment:
     """Read the embodiment of that name or path.
 
-    Raises EmbodimentError naming the file, and the line where YAML itself is broken or a key
-    is written twice.
+    Raises EmbodimentError naming the file and the line of what is wrong.
     """
     path = find_embodiment(name_or_path)
-    return parse(_read_mapping(path), str(path))
+    mapping = _read_mapping(path)
+    try:
+        return parse(mapping, str(path))
+    except EmbodimentError as error:
+        line = line_of(path, error.place) if error.place else None
+        if line is None:
+            raise
+        text = str(error).replace(f"{path}:", f"{path}:{line}:", 1)
+        raise EmbodimentError(text, error.place) from error
 
 
 def _read_mapping(path: Path) -> dict[str, object]:

@@ -44,7 +44,9 @@ class Known:
     """Everything found; `joint_topics` is JointState topic -> the joints it names.
 
     `sizes` (height, width in pixels), `state_names` and `action_names` are a dataset's, by
-    modality key; its names need not be the robot's.
+    modality key; its names need not be the robot's. `positions`: where each joint is now, rad or m.
+    `remarks` and `questions` by place ("state.arm", "" for the file): what a source says that no
+    field takes, and what leaves the place open.
     """
 
     rate_hz: float | None = None
@@ -55,6 +57,9 @@ class Known:
     joint_topics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     controllers: tuple[Controller, ...] = ()
     ranges: Mapping[str, JointRange] = field(default_factory=dict)
+    positions: Mapping[str, float] = field(default_factory=dict)
+    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    questions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def joint_topic(self, names: tuple[str, ...]) -> str | None:
         """The one JointState topic that has all `names`; None where none or several do."""

@@ -1,26 +1,32 @@
-"""The actions of a LeRobot v2 or v2.1 dataset in GR00T's flavour, one episode at a time.
+"""The actions of a LeRobot v2, v2.1 or v3 dataset in GR00T's flavour, one episode at a time.
 
-Reads meta/info.json, meta/episodes.jsonl, meta/modality.json and the parquet files of the data;
-refuses to know videos, states and what is done with an action. pyarrow is imported when the
-first episode is read, so that nobody else needs it.
+Reads meta/info.json, meta/modality.json, the list of episodes (episodes.jsonl, v3: parquet files)
+and the parquet files of the data; refuses to know videos, states and what is done with an action.
+pyarrow is imported where a parquet file is read, so that nobody else needs it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.sidecar.data_file import read_json, read_json_lines
 
-_VERSIONS: Final = ("v2.0", "v2.1")
+VERSIONS: Final = ("v2.0", "v2.1", "v3.0")
+_V3: Final = "v3.0"
 _DATA_PATH: Final = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
+_DATA_PATH_V3: Final = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+_PLACE: Final = re.compile(r"\{([a-z_]+)(?::0?(\d?)d)?\}")
 _CHUNK: Final = 1000  # episodes a folder, where info.json does not say
+_MAX_COLUMNS: Final = 4096  # of one parquet column; a humanoid's state has a hundred
+_MAX_STEPS: Final = 10_000_000  # of an episode: a day at 100 Hz
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +49,22 @@ class LeRobotDataset:
     def __init__(self, path: str | Path) -> None:
         """Read the metadata; raises SettingsError naming the file that is missing or wrong."""
         self.path = Path(path)
-        info = read_json(self.path / "meta" / "info.json")
-        version = info.get("codebase_version")
-        if version not in _VERSIONS:
-            known = " or ".join(_VERSIONS)
-            raise SettingsError(f"{self.path}: LeRobot {version!r:.40}, expected {known}")
-        self.fps = read_number(info, "fps", self.path)
-        self._data_path = str(info.get("data_path", _DATA_PATH))
-        self._chunk = int(info.get("chunks_size", _CHUNK)) or _CHUNK
-        self.lengths = _lengths(self.path / "meta" / "episodes.jsonl")
-        self.actions = _columns(self.path / "meta" / "modality.json")
+        where = self.path / "meta" / "info.json"
+        info = read_json(where)
+        version = read_version(info, where)
+        self.fps = read_number(info, "fps", where)
+        self._is_v3 = version == _V3
+        self._data_path = _pattern(info, self._is_v3, where)
+        self._chunk = _whole(info, "chunks_size", _CHUNK, 1, 10**9, f"{where}: ")
+        self._files: dict[int, tuple[int, int]] = {}  # v3: episode -> chunk and file of its data
+        if self._is_v3:
+            self.lengths, self._files = _episodes(self.path / "meta" / "episodes")
+        else:
+            self.lengths = _lengths(self.path / "meta" / "episodes.jsonl")
+        where = self.path / "meta" / "modality.json"
+        self.actions = read_columns(read_json(where), "action", where)
+        if not self.actions:
+            raise SettingsError(f"{where}: action is empty, expected a map of keys")
 
     def episode(self, index: int) -> dict[str, NDArray[np.float32]]:
         """Return the actions of an episode, key -> (N, D) float32, as the dataset has them.
@@ -84,77 +96,156 @@ class LeRobotDataset:
         return part
 
     def _column(self, index: int, name: str) -> NDArray[np.float32]:
-        """Return one parquet column as (N, D) float32."""
+        """Return one parquet column as (N, D) float32, of a v3 file the rows of the episode."""
         path = self._file(index)
+        only = [("episode_index", "=", index)] if self._is_v3 else None
+        values = _read_parquet(path, [name], "replay", only)[name]
         try:
-            from pyarrow import ArrowException, parquet
-        except ImportError as error:
-            raise SettingsError(f"replay of {path} needs pyarrow: pip install pyarrow") from error
-        try:
-            values = parquet.read_table(path, columns=[name]).column(name).to_pylist()
             rows = np.array(values, dtype=np.float32)
-        except (OSError, KeyError, ValueError, TypeError, ArrowException) as error:
+            return rows.reshape(len(values), -1)
+        except (ValueError, TypeError) as error:
             raise SettingsError(f"{path}: column {name!r} cannot be read: {error}") from error
-        return rows.reshape(len(values), -1)
 
     def _file(self, index: int) -> Path:
-        try:
-            relative = self._data_path.format(
-                episode_chunk=index // self._chunk, episode_index=index
-            )
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise SettingsError(f"{self.path}: data_path {self._data_path!r}: {error}") from error
-        return self.path / relative
+        chunk, file = self._files.get(index, (index // self._chunk, 0))
+        return self.path / self._data_path.format(
+            episode_chunk=chunk, episode_index=index, chunk_index=chunk, file_index=file
+        )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the map in a JSON file; raises SettingsError naming it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise SettingsError(f"{path}: no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: {type(content).__name__}, expected a map")
-    return content
+def read_version(info: Mapping[str, Any], where: Path) -> str:
+    """Return codebase_version; raises SettingsError naming the file for one that is not known."""
+    version = info.get("codebase_version")
+    if version not in VERSIONS:
+        known = " or ".join(VERSIONS)
+        raise SettingsError(f"{where}: codebase_version is {version!r:.40}, expected {known}")
+    return str(version)
 
 
 def read_number(info: Mapping[str, Any], key: str, where: Path) -> float:
-    """Return a positive number of `info`; raises SettingsError naming the file `where`."""
+    """Return a number from 0.01 to 10,000 of `info`; raises SettingsError naming `where`."""
     value = info.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 1e4:
         raise SettingsError(f"{where}: {key} is {value!r:.40}, expected a number above 0")
     return float(value)
 
 
-def _lengths(path: Path) -> dict[int, int]:
-    """Return episode index -> number of steps."""
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-        lengths = {int(row["episode_index"]): int(row["length"]) for row in rows}
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+def read_columns(modality: Mapping[str, Any], name: str, where: Path) -> dict[str, Columns]:
+    """Return where each key of modality.json's `name`, "state" or "action", lies.
+
+    Raises SettingsError naming the file and key: no map, no original_key that is a text, start
+    and end that are no columns.
+    """
+    default = "action" if name == "action" else "observation.state"
+    found = {}
+    for key, fields in read_keys(modality, name, where).items():
+        place = f"{where}: {name}.{key}: "
+        column = fields.get("original_key") or default
+        if not isinstance(column, str):
+            raise SettingsError(f"{place}original_key is {column!r:.40}, expected a text")
+        start = _whole(fields, "start", None, 0, _MAX_COLUMNS, place)
+        end = _whole(fields, "end", None, 0, _MAX_COLUMNS, place)
+        if not start < end:
+            raise SettingsError(f"{place}got {start} to {end}, expected 0 <= start < end")
+        found[key] = Columns(column, start, end)
+    return found
+
+
+def read_keys(
+    modality: Mapping[str, Any], name: str, where: Path
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return a map of keys to maps of modality.json, empty where it has no `name`."""
+    found = modality.get(name, {})
+    if not isinstance(found, Mapping):
+        raise SettingsError(f"{where}: {name} is {found!r:.60}, expected a map of keys")
+    for key, fields in found.items():
+        if not key.strip() or not isinstance(fields, Mapping):
+            got = f"{fields!r:.60}"
+            raise SettingsError(f"{where}: {name}.{key}: got {got}, expected start and end, a map")
+    return found
+
+
+def _whole(
+    fields: Mapping[str, Any], key: str, default: int | None, low: int, high: int, place: str
+) -> int:
+    """A whole number in [low, high]; `place` is what stands before the error's text."""
+    value = fields.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        expected = "start and end, whole numbers" if key in ("start", "end") else "a whole number"
         raise SettingsError(
-            f"{path}: expected lines with episode_index, length: {error}"
-        ) from error
+            f"{place}{key} is {value!r:.40}, expected {expected} from {low} to {high}"
+        )
+    return value
+
+
+def _pattern(info: Mapping[str, Any], is_v3: bool, where: Path) -> str:
+    """Return info's data_path: a path inside the dataset with the known numbers in braces."""
+    default, known = _DATA_PATH, {"episode_chunk", "episode_index"}
+    if is_v3:
+        default, known = _DATA_PATH_V3, {"chunk_index", "file_index"}
+    value = info.get("data_path", default)
+    text = value if isinstance(value, str) else ""
+    path = PurePosixPath(text)
+    names = {found.group(1) for found in _PLACE.finditer(text)}
+    rest = _PLACE.sub("", text)
+    if path.is_absolute() or ".." in path.parts or not names <= known or set(rest) & set("{}\0"):
+        text = ""
+    if not text:
+        raise SettingsError(f"{where}: data_path is {value!r:.80}, expected such as {default}")
+    return text
+
+
+def _lengths(path: Path) -> dict[int, int]:
+    """Return episode index -> number of steps of a v2 dataset."""
+    lengths = {}
+    for line, row in read_json_lines(path):
+        place = f"{path}:{line}: "
+        index = _whole(row, "episode_index", None, 0, 10**9, place)
+        lengths[index] = _whole(row, "length", None, 0, _MAX_STEPS, place)
+    return _some(lengths, path)
+
+
+def _episodes(folder: Path) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
+    """Return of a v3 dataset episode index -> steps, and -> chunk and file of its data."""
+    columns = ["episode_index", "length", "data/chunk_index", "data/file_index"]
+    lengths, files = {}, {}
+    for path in sorted(folder.glob("*/*.parquet")):
+        table = _read_parquet(path, columns, "a LeRobot v3 dataset")
+        for row in range(len(table["length"])):
+            of = {name: values[row] for name, values in table.items()}
+            place = f"{path}: row {row}: "
+            index = _whole(of, "episode_index", None, 0, 10**9, place)
+            lengths[index] = _whole(of, "length", None, 0, _MAX_STEPS, place)
+            files[index] = (
+                _whole(of, "data/chunk_index", None, 0, 10**6, place),
+                _whole(of, "data/file_index", None, 0, 10**6, place),
+            )
+    return _some(lengths, folder), files
+
+
+def _some(lengths: dict[int, int], where: Path) -> dict[int, int]:
     if not lengths or min(lengths.values()) < 1:
-        raise SettingsError(f"{path}: expected at least one episode, and none without steps")
+        raise SettingsError(f"{where}: expected at least one episode, and none without steps")
     return lengths
 
 
-def _columns(path: Path) -> dict[str, Columns]:
-    action = read_json(path).get("action")
-    if not isinstance(action, dict) or not action:
-        raise SettingsError(f"{path}: action is {action!r:.40}, expected a map of keys")
-    found = {}
-    for key, fields in action.items():
-        try:
-            name = str(fields.get("original_key") or "action")
-            found[key] = Columns(name, int(fields["start"]), int(fields["end"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise SettingsError(f"{path}: action.{key}: expected start and end: {error}") from error
-        if not 0 <= found[key].start < found[key].end:
-            raise SettingsError(f"{path}: action.{key}: expected 0 <= start < end")
-    return found
+def _read_parquet(
+    path: Path,
+    columns: Sequence[str],
+    purpose: str,
+    only: list[tuple[str, str, int]] | None = None,
+) -> dict[str, list[Any]]:
+    """Return columns of a parquet file as lists, of the rows for which `only` holds."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise SettingsError(f"{purpose} of {path} needs pyarrow: pip install pyarrow") from error
+    try:
+        if not path.is_file():
+            raise FileNotFoundError("no such file")
+        table = parquet.read_table(path, columns=list(columns), filters=only)
+        return {name: table.column(name).to_pylist() for name in columns}
+    except (OSError, KeyError, ValueError, TypeError, ArrowException) as error:
+        names = ", ".join(columns)
+        said = " ".join(str(error).split())
+        raise SettingsError(f"{path}: column {names} cannot be read: {said:.300}") from error

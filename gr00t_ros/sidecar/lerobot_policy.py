@@ -7,7 +7,6 @@ Refuses to know the wire, and what LeRobot saved itself after fine-tuning.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ import numpy as np
 
 from gr00t_ros.core.errors import SettingsError
 from gr00t_ros.core.modality import MODALITIES, ModalityConfig, ModalityEntry
+from gr00t_ros.sidecar.data_file import read_json
 from gr00t_ros.sidecar.policies import Action, Observation
 
 INSTALL: Final = "pip install 'lerobot[groot]>=0.6.1' (Python 3.12 or newer)"
@@ -82,7 +82,7 @@ class LerobotPolicy:
 
 def read_checkpoint(checkpoint: Path, tag: str) -> tuple[ModalityConfig, Mapping[str, Any]]:
     """Return the modality config and the statistics of one tag; raises `SettingsError`."""
-    processor = _read_json(checkpoint / "processor_config.json").get("processor_kwargs", {})
+    processor = read_json(checkpoint / "processor_config.json").get("processor_kwargs", {})
     configs = processor.get("modality_configs", {})
     if tag not in configs:
         known = ", ".join(sorted(configs)) or "none"
@@ -93,7 +93,7 @@ def read_checkpoint(checkpoint: Path, tag: str) -> tuple[ModalityConfig, Mapping
         raise SettingsError(f"{checkpoint}: modality config of {tag}: {error}") from error
     if len(modality["state"].delta_indices) != 1 or not modality["language"].keys:
         raise SettingsError(f"{checkpoint}: {tag}: expected one row of state and a language key")
-    statistics = _read_json(checkpoint / "statistics.json").get(tag)
+    statistics = read_json(checkpoint / "statistics.json").get(tag)
     if not isinstance(statistics, dict):
         raise SettingsError(f"{checkpoint}: statistics.json has no {tag}: actions have no units")
     return modality, statistics
@@ -157,15 +157,3 @@ def _load(
         if backbone is not None and hasattr(step, "model_name"):
             step.model_name = backbone
     return policy, before, after
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise SettingsError(f"{path}: no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: got {type(content).__name__}, expected a map")
-    return content

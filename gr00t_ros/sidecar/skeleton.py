@@ -39,6 +39,7 @@ def skeleton(
     lines = [
         f"# Started by `gr00t-sidecar describe` or `gr00t-embodiment new` from {text(source)}.",
         f"# Replace every {FILL_IN}; config/embodiments/franka_droid.yaml shows what may stand.",
+        *_notes("", known),
         f"robot: {text(robot) if robot else FILL_IN}",
         f"embodiment_tag: {text(tag) if tag else FILL_IN}",
         f"rate_hz: {rate}  # of action steps and of history",
@@ -72,7 +73,7 @@ def _section(name: str, entry: ModalityEntry, known: Known) -> Iterator[str]:
     body = _camera if name == "video" else _state
     for key in entry.keys:
         yield f"  {text(key)}:"
-        yield from (f"    {line}" for line in body(key, known))
+        yield from (f"    {line}" for line in (*_notes(f"{name}.{key}", known), *body(key, known)))
         yield f"    delta_indices: {list(entry.delta_indices)}"
 
 
@@ -80,11 +81,11 @@ def _camera(key: str, known: Known) -> Iterator[str]:
     seen = "; ".join(map(_seen, known.cameras))
     yield f"topic: {FILL_IN}" + (f"  # seen: {seen}" if seen else "")
     size = known.sizes.get(key)
-    yield (
-        f"size: {FILL_IN}  # [height, width] in pixels, the same for all cameras"
-        if size is None
-        else f"size: [{size[0]}, {size[1]}]  # as in the dataset; the same for all cameras"
-    )
+    if size is None or f"video.{key}" in known.questions:
+        said = f"; the dataset's: {list(size)}" if size else ""
+        yield f"size: {FILL_IN}  # [height, width] in pixels, the same for all cameras{said}"
+    else:
+        yield f"size: [{size[0]}, {size[1]}]  # as in the dataset; the same for all cameras"
     yield f"fit: {FILL_IN}  # pad or stretch"
 
 
@@ -96,7 +97,7 @@ def _seen(camera: Camera) -> str:
 def _state(key: str, known: Known) -> Iterator[str]:
     names = known.state_names.get(key, ())
     topic = known.joint_topic(names)
-    if topic is not None:
+    if topic is not None and f"state.{key}" not in known.questions:
         yield "from: joints"
         yield f"topic: {topic}"
         yield f"names: {listed(names)}"
@@ -119,9 +120,10 @@ def _actions(entry: ModalityEntry, known: Known) -> Iterator[str]:
     for key, config in zip(entry.keys, configs, strict=True):
         said = said_of(config)
         yield f"  {text(key)}:  # {text(said) if said else _SILENT}"
+        yield from (f"    {line}" for line in _notes(f"action.{key}", known))
         names = known.action_names.get(key, ())
         if said in _COMMANDS:
-            yield from _command(names, known)
+            yield from _command(names, known, f"action.{key}" in known.questions)
         else:
             yield "    ignored: true  # these are no joint positions"
             yield f"    names: {listed(names) if names else FILL_IN}  # one for each of its values"
@@ -129,11 +131,17 @@ def _actions(entry: ModalityEntry, known: Known) -> Iterator[str]:
                 yield "    representation: delta"
 
 
-def _command(names: tuple[str, ...], known: Known) -> Iterator[str]:
-    controller = known.controller(names)
+def _command(names: tuple[str, ...], known: Known, is_open: bool) -> Iterator[str]:
+    controller = None if is_open else known.controller(names)
     if controller is None:
         hint = f" The dataset's names: {listed(names)}" if names else ""
         yield f"    output: {FILL_IN}  # or ignored: true with names.{hint}"
     else:
         yield f"    output: {text(controller.name)}"
         yield f"    names: {listed(names)}"
+
+
+def _notes(place: str, known: Known) -> Iterator[str]:
+    """Comments on what the sources say of a place, its questions last."""
+    yield from (f"# {text(said)}" for said in known.remarks.get(place, ()))
+    yield from (f"# QUESTION: {text(said)}" for said in known.questions.get(place, ()))

@@ -1,35 +1,113 @@
-"""Finds a file of config/FOLDER by name or path and reads it: a map in which no key is twice.
+"""Finds a file of config/FOLDER by name or path and reads it: a map of plain values.
 
-Works without ROS. Refuses to know what the keys mean.
+Plain: texts, numbers, booleans, null, lists and maps with texts as keys, none twice; what aliases
+repeat is counted as often as it stands there. Works without ROS. Refuses to know what keys mean.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import yaml
 
 from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.sidecar.data_file import MAX_DEPTH, MAX_DIGITS, read_text, unicode_problem
+
+_MAX_BYTES: Final = 1024 * 1024  # the largest file that ships has 20 kB
+_MAX_VALUES: Final = 20_000  # it has 1,700; this many are read in half a second
+_TAG: Final = "tag:yaml.org,2002:"
+_PLAIN: Final = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
+_UNTIDY = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What PyYAML lets out beside its own errors."""
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice; YAML's own rule is that the last one wins."""
+class _PlainLoader(yaml.SafeLoader):
+    """SafeLoader within bounds; its errors are YAMLErrors with a mark.
+
+    PyYAML's own rules are that the last of two equal keys wins, that anything may be a key, and
+    that an alias may repeat any number of values, itself among them.
+    """
+
+    yaml_constructors = {
+        tag: constructor
+        for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag in _PLAIN
+    }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._values = self._depth = 0
+        self._seen: dict[int, tuple[int, int]] = {}  # id of a node: values and levels in it
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._values, self._depth = self._values + 1, self._depth + 1
+        self._bound(self._values, self._depth, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            self._measure(node)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag in (_TAG + "int", _TAG + "float") and len(node.value) > MAX_DIGITS:
+                raise _refused(f"a number of {len(node.value)} characters", node.start_mark)
+            if problem := unicode_problem(node.value):
+                raise _refused(problem, node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except _UNTIDY as error:
+            raise _refused(str(error) or type(error).__name__, node.start_mark) from error
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, object]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = (key_node.tag, str(key_node.value))
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key_node.value}' is written twice", key_node.start_mark
-                )
-            seen.add(key)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag not in (_TAG + "str", _TAG + "merge"):
+                got = repr(key.value)[:40] if isinstance(key, yaml.ScalarNode) else "a list or map"
+                raise _refused(f"got {got} as a key, expected a text", key.start_mark)
+            if key.value in seen:
+                raise _refused(f"key '{key.value:.60}' is written twice", key.start_mark)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def _measure(self, node: yaml.Node) -> tuple[int, int]:
+        """Values and levels in `node`, aliases followed."""
+        known = self._seen.get(id(node))
+        if known is not None:
+            if not known[0]:
+                raise _refused("an alias to what it stands in", node.start_mark)
+            return known
+        self._seen[id(node)] = (0, 0)  # begun
+        parts = [] if isinstance(node, yaml.ScalarNode) else list(node.value)
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in parts for part in pair]
+        found = [self._measure(part) for part in parts]
+        values = 1 + sum(count for count, _ in found)
+        levels = 1 + max((level for _, level in found), default=0)
+        self._bound(values, levels, node.start_mark)
+        self._seen[id(node)] = (values, levels)
+        return values, levels
+
+    def _bound(self, values: int, levels: int, mark: Any) -> None:
+        if values > _MAX_VALUES:
+            raise _refused(f"more than {_MAX_VALUES} values, aliases followed", mark)
+        if levels > MAX_DEPTH:
+            raise _refused(f"nested more than {MAX_DEPTH} deep", mark)
+
+
+def _refused(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, mark)
 
 
 def config_folders(kind: str) -> tuple[Path, ...]:
@@ -51,45 +129,89 @@ def find_yaml(
     Anything with a folder in it or ending in .yaml or .yml is a path. Raises `error_type` that
     names `what` it should be, every folder searched and the names found there.
     """
-    given = Path(name_or_path).expanduser()
+    given = Path(name_or_path)
     if given.suffix in (".yaml", ".yml") or len(given.parts) != 1:
-        if given.is_file():
-            return given
-        raise error_type(f"{what} file '{given}': no such file")
+        return _existing(given, what, error_type)
     for folder in folders:
         path = folder / f"{name_or_path}.yaml"
-        if path.is_file():
+        if os.path.isfile(path):  # false too for a name that no file can have
             return path
-    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    known = ", ".join(sorted({file.stem for folder in folders for file in folder.glob("*.yaml")}))
     places = ", ".join(str(folder) for folder in folders)
     raise error_type(
-        f"{what} '{name_or_path}': no such file in {places}; known: {', '.join(known) or 'none'}"
+        f"{what} '{name_or_path:.200}': no such file in {places}; known: {known or 'none'}"
     )
+
+
+def _existing(given: Path, what: str, error_type: type[Gr00tError]) -> Path:
+    try:
+        path = given.expanduser()
+        if path.exists():
+            return path  # what is no file there is refused by who reads it
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a NUL
+        problem = getattr(error, "strerror", None) or error
+        raise error_type(f"{what} file {str(given)!r:.200}: {problem}") from error
+    raise error_type(f"{what} file '{path}': no such file")
 
 
 def read_yaml(path: Path, kind: str, error_type: type[Gr00tError]) -> dict[str, object]:
     """Return the map in `path`; `kind` is what the file should be, "an embodiment".
 
-    Raises `error_type` naming the file, and the line where YAML itself is broken or a key is
-    written twice.
+    Raises `error_type` naming the file, with line and column where it is no YAML, more than the
+    bounds allow, or no plain values.
     """
+    text = read_text(path, _MAX_BYTES, error_type)
     try:
-        with path.open("rb") as stream:
-            content = yaml.load(stream, Loader=_OnceLoader)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise error_type(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise error_type(_where_broken(path, kind, error)) from error
-    except RecursionError as error:
-        raise error_type(f"{path}: nested too deeply to be {kind}") from error
+        content = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+    except yaml.reader.ReaderError as error:  # a character that YAML does not know
+        where = _place(text, error.position)
+        problem = f"character {error.character!r}: {error.reason}"
+        raise error_type(f"{path}{where}: not {kind} file: {problem}") from error
+    except yaml.MarkedYAMLError as error:
+        where = _place(text, error.problem_mark.index) if error.problem_mark else ""
+        raise error_type(f"{path}{where}: not {kind} file: {error.problem}") from error
+    except (yaml.YAMLError, *_UNTIDY) as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise error_type(f"{path}: not {kind} file: {problem}") from error
     if not isinstance(content, dict):
         got = type(content).__name__
-        raise error_type(f"{path}: got {got} at the top, expected a mapping of keys")
+        raise error_type(f"{path}:1: got {got} at the top, expected a mapping of keys")
     return content
 
 
-def _where_broken(path: Path, kind: str, error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    line = "" if mark is None else f":{mark.line + 1}"
-    problem = getattr(error, "problem", None) or " ".join(str(error).split())
-    return f"{path}{line}: not {kind} file: {problem}"
+def line_of(path: Path, place: str) -> int | None:
+    """Return the line, from 1, of the value at a place such as `state.arm.names[1]`.
+
+    None where the file has no such place of its own, a merged map for example.
+    """
+    try:
+        text = read_text(path, _MAX_BYTES, Gr00tError)
+        node = yaml.compose(text, Loader=_PlainLoader)
+    except (Gr00tError, yaml.YAMLError, *_UNTIDY):
+        return None  # it has changed since
+    line = None
+    while place:
+        found = _step(node, place)
+        if found is None:
+            return None
+        line, node, place = found
+    return line
+
+
+def _step(node: yaml.Node | None, place: str) -> tuple[int, yaml.Node, str] | None:
+    """The line of what `place` begins with in `node`, its value, and the rest of the place."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if place == key.value or place.startswith((f"{key.value}.", f"{key.value}[")):
+                rest = place[len(key.value) :].removeprefix(".")
+                return key.start_mark.line + 1, value, rest
+    index = re.match(r"\[(\d+)\]\.?", place)
+    if isinstance(node, yaml.SequenceNode) and index and int(index[1]) < len(node.value):
+        value = node.value[int(index[1])]
+        return value.start_mark.line + 1, value, place[index.end() :]
+    return None
+
+
+def _place(text: str, index: int) -> str:
+    """`:line:column` of a character, both from 1."""
+    return f":{text.count(chr(10), 0, index) + 1}:{index - text.rfind(chr(10), 0, index)}"

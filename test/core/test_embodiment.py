@@ -289,6 +289,23 @@ def test_a_missing_key_is_named(path, named):
     assert named in refusal(without(path))
 
 
+def test_an_end_that_a_threshold_asks_for_lies_inside_the_joints_limits():
+    """Else every chunk is clamped or refused; a margin counts, and is named."""
+    said = refusal(changed(f"limits.{KNUCKLE}.margin", 0.05))
+    assert "action.gripper_position: its threshold makes 0 or 0.8 of every value" in said
+    assert "limits 0.0500 to 0.7500 (margin 0.05 of 0 to 0.8)" in said
+    assert "got 0.8200" in refusal(changed("action.gripper_position.scale", [0.0, 0.82]))
+
+
+def test_positions_outside_the_limits_are_named_with_the_margin():
+    """What nobody tells of is passed over; NaN is nowhere."""
+    limits = parse(VALID, "robot.yaml").limits
+    assert list(limits.outside({"fr3_joint1": 0.0, KNUCKLE: 0.0, "other": 9.0})) == []
+    (line,) = limits.outside({"fr3_joint1": 2.7})
+    assert line.startswith("limits.fr3_joint1: it is at 2.7000, limits -2.6937 to 2.6937 (margin")
+    assert len(list(limits.outside({KNUCKLE: float("nan")}))) == 1
+
+
 def test_a_file_that_is_no_map_is_refused():
     """An empty file, a list and a map with keys that are no text are our error, not a crash."""
     for content in (None, [], "text", {}, {1: 2}, dict(VALID, **{" ": 1})):

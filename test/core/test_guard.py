@@ -218,3 +218,29 @@ def test_what_is_compared_is_what_would_be_played() -> None:
 def test_a_box_without_a_chain_judges_no_way() -> None:
     """A pose stream tells where the arm is, not where it will be."""
     assert check(chunk(led_down()), fr3_limits(), 0, HOME, replace(box(), chain=None)).accepted
+
+
+def grip(value: float, margin: float = 0.0) -> Verdict:
+    """The verdict on a DROID gripper that is told `value` rad, with this margin of 0.0 to 0.8."""
+    limits = parse(yaml.safe_load(FILE.read_text()), FILE.name).limits
+    limits = replace(limits, margin=np.full(8, margin))
+    joints = np.tile([*HOME, value], (16, 1))
+    return check(chunk(joints), limits, 0, np.array([*HOME, 0.4]))
+
+
+def test_a_gripper_reaches_its_ends_and_holds_there() -> None:
+    """As a reply's float32 has them too, which is a hundred millionth too far."""
+    for end in (0.0, 0.8, float(np.float32(0.8))):
+        verdict = grip(end)
+        assert (verdict.accepted, verdict.clamped, verdict.reason) == (True, False, "")
+        assert verdict.joints is not None
+        assert 0.0 <= verdict.joints[:, 7].min() <= verdict.joints[:, 7].max() <= 0.8
+
+
+@pytest.mark.parametrize(("margin", "accepted"), [(0.04, True), (0.06, False)])
+def test_a_margin_that_clamps_or_refuses_is_named(margin: float, accepted: bool) -> None:
+    """The joint's own range is as wide as the operator thinks: the margin narrows it."""
+    verdict = grip(0.8, margin)
+    assert (verdict.accepted, verdict.kind) == (accepted, "position")
+    expected = f"limits {margin:.4f} to {0.8 - margin:.4f} (margin {margin:g} of 0 to 0.8)"
+    assert verdict.reason.endswith(f"got 0.8000 rad, {expected}")

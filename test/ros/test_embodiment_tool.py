@@ -12,6 +12,7 @@ from gr00t_ros.core.schema import FILL_IN
 from gr00t_ros.ros.embodiment_tool import main
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
+KNUCKLE = "robotiq_85_left_knuckle_joint"
 LIMIT = '<limit lower="-1" upper="2" velocity="3"/>'
 URDF = f'<robot name="r"><joint name="pan" type="revolute">{LIMIT}</joint></robot>'
 
@@ -29,7 +30,7 @@ def dataset(tmp_path):
     return tmp_path
 
 
-def robot(node):
+def robot(node, lift=0.0):
     """Publishers of a small robot; returns what sends one message on each."""
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from sensor_msgs.msg import CompressedImage, Image, JointState
@@ -42,7 +43,7 @@ def robot(node):
     state = ControllerState(joint_names=["pan", "lift"])
     state.reference.positions = state.feedback.positions = [0.0, 0.0]
     messages = {
-        "/joint_states": JointState(name=["lift", "pan"], position=[0.0, 0.0]),
+        "/joint_states": JointState(name=["lift", "pan"], position=[lift, 0.0]),
         "/cam/image_raw": Image(height=48, width=64, encoding="rgb8"),
         "/depth/compressed": CompressedImage(format="16UC1; compressedDepth", data=b"\0" * 20),
         "/jpg/compressed": CompressedImage(format="rgb8; jpeg compressed bgr8", data=jpeg()),
@@ -90,6 +91,80 @@ def test_validate_says_what_a_shipped_file_says(capsys):
         assert part in out
 
 
+def test_validate_shows_each_value_in_its_order_with_scale_and_limits(tmp_path, capsys):
+    """Two joints that are swapped look different; so does another scale."""
+    path = tmp_path / "mine.yaml"
+    text = Path(load_embodiment("franka_droid").source).read_text()
+
+    def said(text):
+        path.write_text(text)
+        assert main(["validate", str(path)]) == 0
+        return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+    lines = said(text)
+    assert ["state.joint_position", "1", "fr3_joint2", "as", "it", "is"] in lines
+    assert ["action.joint_position", "1", "fr3_joint2", "rad"] in lines
+    assert (
+        "0 .. 1 is 0 .. 0.8, above 0.5 the upper".split()
+        == next(line for line in lines if line[:1] == ["action.gripper_position"] and "is" in line)[
+            -12:
+        ][1:]
+    )
+    (limit,) = [line for line in lines if line[:2] == ["gripper", KNUCKLE]]
+    assert limit[2:] == ["[0,", "0.8]", "0.5", "20", "400", "0", "unchecked", "unchecked"]
+    swapped = said(text.replace("[fr3_joint1, fr3_joint2,", "[fr3_joint2, fr3_joint1,"))
+    assert ["state.joint_position", "1", "fr3_joint1", "as", "it", "is"] in swapped
+    assert ["action.joint_position", "1", "fr3_joint1", "rad"] in swapped
+    assert ["arm", "fr3_joint2"] in [line[:2] for line in swapped]
+
+
+@pytest.mark.parametrize("style", [(), ("--flat",), ("--codec", "A0")])
+def test_new_and_validate_ask_a_live_server_of_either_key_style(
+    processes, tmp_path, capsys, monkeypatch, style
+):
+    """Keys, history and horizon are the server's; a file that fits it is said to fit."""
+    monkeypatch.delenv("GROOT_API_TOKEN", raising=False)
+    server = processes.start("-m", "gr00t_ros.sidecar", "hold", "--port", "0", *style)
+    address = server.wait_for_line(r"READY tcp://(.*:\d+)")[1]
+    file = tmp_path / "mine.yaml"
+    assert main(["new", "--server", address, "--output", str(file)]) == 0, capsys.readouterr()
+    begun, robot = yaml.safe_load(file.read_text()), load_embodiment("franka_droid")
+    assert begun["action_horizon"] == robot.action_horizon
+    assert list(begun["state"]) == [stream.key for stream in robot.state]
+    assert main(["validate", str(file), "--server", address]) == 1  # it is not filled in
+    assert "still to be filled in" in capsys.readouterr().err
+    assert main(["validate", "franka_droid", "--server", address]) == 0, capsys.readouterr()
+    assert main(["validate", "desk6", "--server", address]) == 1
+    assert "joint_position" in capsys.readouterr().out
+
+
+def test_a_dataset_s_keys_that_the_server_lacks_are_named(processes, dataset, capsys):
+    """The server's keys win; the dataset's others are not lost in silence."""
+    server = processes.start("-m", "gr00t_ros.sidecar", "hold", "--port", "0")
+    address = server.wait_for_line(r"READY tcp://(.*:\d+)")[1]
+    assert main(["new", "--server", address, "--dataset", str(dataset)]) == 0
+    said = capsys.readouterr().out
+    assert "keys that the server does not have: video.front, state.arm, action.arm" in said
+
+
+def test_validate_compares_the_limits_with_the_running_robot(processes, ros_node, tmp_path):
+    """Its description and where it is now: what the file does not allow is named, with status 1."""
+    file = tmp_path / "mine.yaml"
+    mapping = yaml.safe_load(Path(load_embodiment("desk6").source).read_text())
+    text = yaml.safe_dump(mapping).replace("desk6_joint1", "pan").replace("desk6_joint2", "lift")
+    file.write_text(text)
+    send = robot(ros_node, lift=1.79)
+    words = ["validate", str(file), "--topics", "--seconds", "6"]
+    child = processes.start("-m", "gr00t_ros.ros.embodiment_tool", *words, name="validate")
+    wait_until(lambda: send() and child.status is not None, "the tool's end")
+    assert child.status == 1
+    said = child.tail()
+    assert "limits.pan.position: [-2.8, 2.8] in" in said
+    assert (
+        "limits.lift: it is at 1.7900, limits -0.9500 to 1.7500 (margin 0.05 of -1 to 1.8" in said
+    )
+
+
 def test_validate_names_what_is_open(dataset, tmp_path, capsys):
     """The file that `new` has begun is refused until it is filled in; 1 is the status."""
     file = tmp_path / "mine.yaml"
@@ -134,3 +209,26 @@ def test_an_existing_file_is_not_overwritten(dataset, tmp_path, capsys):
     assert main(["new", "--dataset", str(dataset), "--output", str(file)]) == 1
     assert file.read_text() == "mine"
     assert "File exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a: &a [*a]",
+        "a: !!int b",
+        "a: " + "9" * 9000,
+        "? [1]\n: 2",
+        "[" * 9000,
+        "a: \x00",
+        "\x1b[2J",
+    ],
+)
+def test_a_file_of_a_stranger_is_refused_in_one_printable_line(tmp_path, capsys, content):
+    """No traceback, nothing that steers a terminal: file, line and cause, with status 1."""
+    path = tmp_path / "theirs.yaml"
+    path.write_text(content)
+    assert main(["validate", str(path)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"gr00t-embodiment: {path}:1:")
+    assert said.err.count("\n") == 1 and said.err.rstrip("\n").isprintable()

@@ -1,6 +1,7 @@
 """A GR00T dataset's metadata: keys, rate, sizes and names, and from them a starting file."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -106,9 +107,24 @@ def test_two_topics_with_the_same_joints_settle_nothing(dataset):
 @pytest.mark.parametrize(
     ("modality", "info", "reason"),
     [
-        (MODALITY | {"state": {"arm": {"end": 2}}}, INFO, r"state\.arm: expected start and end"),
+        (
+            MODALITY | {"state": {"arm": {"end": 2}}},
+            INFO,
+            r"state\.arm: start is None, expected start and end",
+        ),
         (MODALITY | {"action": {"arm": {"start": 3, "end": 2}}}, INFO, "0 <= start < end"),
         (MODALITY | {"video": [1]}, INFO, "video is"),
+        (MODALITY | {"annotation": [1]}, INFO, "annotation is"),
+        (MODALITY | {"action": {"arm": {"start": 0, "end": 10**8}}}, INFO, "end is 100000000"),
+        (MODALITY | {"action": {"arm": {"start": 0, "end": 4}}}, INFO, "0 to 4 of 'action', which"),
+        (MODALITY | {"action": {"arm": {"start": 0.5, "end": 4}}}, INFO, "start is 0.5"),
+        (
+            MODALITY | {"action": {"arm": {"start": 0, "end": 2, "original_key": "actoin"}}},
+            INFO,
+            "'actoin' is none of info.json's features: observation.state, action",
+        ),
+        (MODALITY, INFO | {"features": {"action": {"shape": {}}}}, "observation.state"),
+        (MODALITY, INFO | {"codebase_version": "v4.0"}, "'v4.0', expected v2.0 or v2.1 or v3.0"),
         (MODALITY, INFO | {"fps": 0}, "fps is 0"),
     ],
 )
@@ -124,3 +140,111 @@ def test_a_dataset_without_names_still_tells_the_widths(dataset):
     _, known = read_dataset_meta(dataset(MODALITY, info))
     assert known.state_names == {"arm": ("0", "1"), "gripper": ("2",)}
     assert known.sizes == {}
+
+
+def features(**changed):
+    """INFO with changed features; `state` and `front` stand for their long names."""
+    long = {"state": "observation.state", "front": "observation.images.front"}
+    new = {long.get(name, name): feature for name, feature in changed.items()}
+    return INFO | {"features": INFO["features"] | new}
+
+
+@pytest.mark.parametrize("version", ["v2.0", "v2.1", "v3.0"])
+def test_every_version_of_lerobot_is_read(dataset, version):
+    """The two files that are read say the same in all of them."""
+    _, known = read_dataset_meta(dataset(info=INFO | {"codebase_version": version}))
+    assert known.state_names["arm"] == ("pan", "lift")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [["pan", "lift", "jaw"]],
+        {"motors": [["pan", "lift"], ["jaw"]]},
+        {"arm": {"motors": ["pan", "lift"]}, "hand": "jaw"},
+        {"jaw": 2, "pan": 0, "lift": 1},
+    ],
+)
+def test_names_in_lists_and_maps_are_the_columns_names(dataset, names):
+    """However deep; a map of names to columns goes by the columns."""
+    _, known = read_dataset_meta(dataset(info=features(action={"names": names, "shape": [3]})))
+    assert known.action_names == {"arm": ("pan", "lift"), "gripper": ("jaw",)}
+    assert not known.questions
+
+
+@pytest.mark.parametrize(
+    ("action", "question"),
+    [
+        ({"names": {"pan": 0, "lift": 2}, "shape": [3]}, "which name has each of 3 columns"),
+        ({"names": ["pan", "lift"], "shape": [3]}, "which name has each of 3 columns"),
+        ({"names": ["pan", ["lift"]], "shape": [3]}, "which name has each of 3 columns"),
+        ({"names": ["pan", "pan", "jaw"]}, "several columns pan"),
+    ],
+)
+def test_names_that_are_not_certain_are_asked(dataset, action, question):
+    """A wrong order would be another motion: nothing is filled in, the question is in the file."""
+    folder = dataset(info=features(action=action))
+    modality, known = read_dataset_meta(folder)
+    assert question in known.questions["action.arm"][0]
+    controller = Controller("arm", "/c", "/s", known.action_names["arm"])
+    begun = skeleton(modality, "d", "t", replace(known, controllers=(controller,)))
+    assert yaml.safe_load(begun)["action"]["arm"] == {"output": FILL_IN}
+    assert f'# QUESTION: "{known.questions["action.arm"][0]}'.split("'")[0] in begun
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"absolute": False}, 'QUESTION: "absolute is not true: deltas?'),
+        ({"rotation_type": "quaternion"}, 'QUESTION: "rotation_type quaternion: part of a pose?'),
+        ({"dtype": "float64", "range": [0, 1]}, "modality.json says dtype: float64, range: [0, 1]"),
+    ],
+)
+def test_what_no_field_of_the_file_takes_stands_in_a_comment(dataset, fields, said):
+    """Of states and actions alike; deltas and rotations are no joints, whatever their names."""
+    keys = {"arm": {"start": 0, "end": 3} | fields}
+    modality, known = read_dataset_meta(dataset(MODALITY | {"state": keys, "action": keys}))
+    seen = replace(known, joint_topics={"/joint_states": ("pan", "lift", "jaw")})
+    text = skeleton(modality, "d", "t", seen)
+    assert text.count(said) == 2
+    settled = yaml.safe_load(text)["state"]["arm"]["topic"] != FILL_IN
+    assert settled == ("dtype" in fields)
+
+
+def test_columns_of_two_keys_are_asked_about(dataset):
+    """One joint under two keys may be meant, and may be a slip."""
+    keys = {"arm": {"start": 0, "end": 2}, "gripper": {"start": 1, "end": 3}}
+    _, known = read_dataset_meta(dataset(MODALITY | {"state": keys}))
+    assert "gripper has columns of it too" in known.questions["state.arm"][0]
+    assert "arm has columns of it too" in known.questions["state.gripper"][0]
+
+
+@pytest.mark.parametrize(
+    ("feature", "size"),
+    [
+        ({"shape": [480, 640, 3]}, (480, 640)),
+        ({"shape": [3, 480, 640]}, (480, 640)),
+        ({"shape": [640, 480, 3], "names": ["width", "height", "channels"]}, (480, 640)),
+        ({"shape": [3, 4, 3], "names": ["channel", "height", "width"]}, (4, 3)),
+        ({"shape": [3, 4, 3]}, None),
+        ({"shape": [480, 640]}, None),
+        ({"shape": [480, 640, 1]}, FILL_IN),
+    ],
+)
+def test_a_cameras_size_is_that_of_its_axes_or_asked(dataset, feature, size):
+    """Height before width wherever the channels stand; depth is asked about."""
+    folder = dataset(info=features(front=feature))
+    _, known = read_dataset_meta(folder)
+    sizes = {} if size is None else {"front": size}
+    assert known.sizes == sizes or size == FILL_IN
+    begun = started(folder)["video"]["front"]["size"]
+    assert begun == (list(size) if isinstance(size, tuple) else FILL_IN)
+    assert ("video.front" in known.questions) == (not isinstance(size, tuple))
+
+
+def test_a_camera_without_original_key_is_found_under_its_long_name(dataset):
+    """As GR00T looks for it; one that is nowhere is asked about."""
+    video = {"front": {}, "side": {}}
+    _, known = read_dataset_meta(dataset(MODALITY | {"video": video}))
+    assert known.sizes == {"front": (480, 640)}
+    assert "no feature of 'side'" in known.questions["video.side"][0]

@@ -89,12 +89,15 @@ def test_an_episode_that_is_none_is_refused_with_what_there_is(folder, episode):
         ("info.json", None, "No such file"),
         ("info.json", "{", "no JSON"),
         ("info.json", "[]", "expected a map"),
-        ("info.json", json.dumps(INFO | {"codebase_version": "v3.0"}), "v2.0 or v2.1"),
+        ("info.json", json.dumps(INFO | {"codebase_version": "v1.6"}), "v2.0 or v2.1 or v3.0"),
+        ("info.json", json.dumps(INFO | {"data_path": "{episode_index:99d}"}), "data_path is"),
+        ("info.json", json.dumps(INFO | {"data_path": "../{episode_index}"}), "data_path is"),
+        ("info.json", json.dumps(INFO | {"data_path": "{fps.real}"}), "data_path is"),
         ("info.json", json.dumps(INFO | {"fps": 0}), "fps"),
         ("episodes.jsonl", "", "at least one episode"),
         ("episodes.jsonl", '{"episode_index": 0}', "length"),
         ("episodes.jsonl", '{"episode_index": 0, "length": 0}', "without steps"),
-        ("modality.json", "{}", "action is None"),
+        ("modality.json", "{}", "action is empty"),
         ("modality.json", '{"action": {"a": {"start": 0}}}', "end"),
         ("modality.json", '{"action": {"a": {"start": 3, "end": 3}}}', "start < end"),
         ("modality.json", '{"action": {"a": 5}}', "expected start and end"),
@@ -133,6 +136,55 @@ def test_data_that_contradict_the_metadata_are_refused(with_data):
     path.unlink()
     with pytest.raises(SettingsError, match="cannot be read"):
         dataset.episode(0)
+
+
+@pytest.fixture
+def v3(folder):
+    """The same three episodes as LeRobot v3 has them: two in one file, one in another."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    meta = folder / "meta"
+    (meta / "info.json").write_text(json.dumps({"codebase_version": "v3.0", "fps": 15}))
+    (meta / "episodes.jsonl").unlink()
+    index = [[0, 2, 0, 0], [1, 3, 0, 0], [2, 4, 0, 1]]
+    names = ["episode_index", "length", "data/chunk_index", "data/file_index"]
+    table = pyarrow.table(dict(zip(names, zip(*index, strict=True), strict=True)))
+    (meta / "episodes" / "chunk-000").mkdir(parents=True)
+    parquet.write_table(table, meta / "episodes" / "chunk-000" / "file-000.parquet")
+    for file, episodes in enumerate([(0, 1), (2,)]):
+        rows = {"action": [], "action.pose": [], "episode_index": []}
+        for episode in episodes:
+            rows["action"] += values(episode, 8).tolist()
+            rows["action.pose"] += values(episode, 9).tolist()
+            rows["episode_index"] += [episode] * EPISODES[episode]["length"]
+        path = folder / "data" / "chunk-000" / f"file-{file:03d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(pyarrow.table(rows), path)
+    return folder
+
+
+@pytest.mark.parametrize("episode", range(3))
+def test_a_v3_dataset_has_several_episodes_in_a_file(v3, episode):
+    """Each comes out as it was recorded, wherever it lies."""
+    dataset = LeRobotDataset(v3)
+    assert dataset.lengths == {0: 2, 1: 3, 2: 4}
+    actions = dataset.episode(episode)
+    np.testing.assert_array_equal(actions["joint_position"], values(episode, 8)[:, :7])
+    np.testing.assert_array_equal(actions["eef_9d"], values(episode, 9))
+
+
+def test_a_v3_dataset_without_pyarrow_or_episodes_is_refused(folder, monkeypatch):
+    """Its list of episodes is a parquet file; without any there is nothing to replay."""
+    (folder / "meta" / "info.json").write_text(json.dumps({"codebase_version": "v3.0", "fps": 15}))
+    with pytest.raises(SettingsError, match="episodes: expected at least one episode"):
+        LeRobotDataset(folder)
+    path = folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(SettingsError, match="a LeRobot v3 dataset of .* pip install pyarrow"):
+        LeRobotDataset(folder)
 
 
 def test_without_pyarrow_the_error_names_the_command(folder, monkeypatch):

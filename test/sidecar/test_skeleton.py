@@ -1,5 +1,7 @@
 """The starting embodiment file: what the server tells is in it, the rest is refused until done."""
 
+import math
+
 import pytest
 import yaml
 from hypothesis import given
@@ -10,6 +12,7 @@ from gr00t_ros.core.errors import EmbodimentError
 from gr00t_ros.core.modality import ModalityEntry, compare
 from gr00t_ros.core.schema import FILL_IN
 from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment
+from gr00t_ros.sidecar.known import Controller, JointRange, Known
 from gr00t_ros.sidecar.modality_of import modality_of
 from gr00t_ros.sidecar.skeleton import skeleton
 
@@ -102,3 +105,49 @@ def test_no_key_of_a_server_breaks_the_file(video, state, action, languages, dat
         assert file["video"][key]["delta_indices"] == list(video.delta_indices)
     with pytest.raises(EmbodimentError, match="still to be filled in"):
         parse(file, "new.yaml")
+
+
+@pytest.mark.parametrize(
+    ("joint", "controller", "key", "ends"),
+    [
+        ("robotiq_85_left_knuckle_joint", "gripper", "gripper", (0.0, 0.8)),
+        ("fer_finger_joint1", "hand_arm", "all", (0.0, 0.04)),
+        ("left_hand_index_0_joint", "left_hand", "left_hand", (-1.57, 0.0)),
+        ("joint8", "tool", "gripper_position", (0.0, 0.085)),
+    ],
+)
+def test_a_gripper_of_any_kind_gets_limits_in_which_it_reaches_its_ends(
+    joint, controller, key, ends
+):
+    """Revolute, prismatic, a hand's: no margin, no jump, no held; and each says why."""
+    known = Known(
+        action_names={key: (joint,)},
+        controllers=(Controller(controller, "/c", "/s", (joint,)),),
+        ranges={joint: JointRange(*ends, 0.5)},
+    )
+    text = skeleton({}, "here", known=known)
+    limits = yaml.safe_load(text)["limits"][joint]
+    assert (limits["margin"], limits["jump"], limits["held"]) == (0.0, "unchecked", "unchecked")
+    assert "it must reach its ends and hold there" in text
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ((-2.7, 2.7), [0.05, 0.15, 0.05]),  # an arm's joint
+        ((0.0, 0.4), [0.02, 0.06, 0.02]),  # a lift, m
+        ((0.0, 0.08), [FILL_IN] * 3),  # shorter than any arm's: nothing is guessed
+        ((-math.inf, math.inf), [0.05, 0.15, 0.05]),  # a description without a range
+    ],
+)
+def test_margins_fit_the_range_of_a_joint_that_is_no_gripper(ends, expected):
+    """Five centimetres are nothing to an arm's angle and all of a short axis."""
+    known = Known(
+        action_names={"arm_and_gripper": ("j1",)},
+        controllers=(Controller("arm", "/c", "/s", ("j1",)),),
+        ranges={"j1": JointRange(*ends, math.inf)},
+    )
+    limits = yaml.safe_load(skeleton({}, "here", known=known))["limits"]["j1"]
+    assert [limits[name] for name in ("margin", "jump", "held")] == expected
+    assert limits["velocity"] == FILL_IN
+    assert (limits["position"] == FILL_IN) == math.isinf(ends[1])

@@ -20,9 +20,10 @@ Array = NDArray[np.float64]
 
 # gripper_position of a 2F-85 on a 4 cm cube is about 0.55 (0 open .. 1 closed).
 _GRIPPED = 0.4
+_STILL = 0.02  # between two queries: 0.25 rad/s, the 2F-85's at half speed, is 0.16 in 8 steps
 RELEASED = 0.3
 _EMPTY = 0.9  # closed further than any cube lets it
-_GATE_PATIENCE = 6  # queries; a gripper that moves less than expected must not stop the arm
+_GATE_PATIENCE = 12  # queries; a gripper that moves less than expected must not stop the arm
 _OFF_MOTION_RAD = 0.2
 _ARRIVED_RAD = 0.03
 _STOOD_RAD = 0.005  # between two queries
@@ -42,6 +43,7 @@ class Episode:
         self._in_hand = False
         self._put_down = False
         self._last_rad: Array | None = None
+        self._last_gripper: float | None = None
 
     def advance(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> None:
         """Find the arm on the motion, planning one where there is none; never go backwards.
@@ -53,12 +55,15 @@ class Episode:
             self._motion = self._plan(joints, gripper, picture)
             self._index = self._gate_queries = 0
         self._last_rad = joints
+        last = gripper if self._last_gripper is None else self._last_gripper
+        stands = abs(gripper - last) < _STILL
+        self._last_gripper = gripper
         self._index, distance = self._motion.locate(joints, self._index)
         gate = self._motion.next_gate(self._index)
         if gate is None or self._index < gate.start or distance > _ARRIVED_RAD:
             return
         self._gate_queries += 1
-        done = gripper > _GRIPPED if gate.closing else gripper < RELEASED
+        done = gripper > _GRIPPED and stands if gate.closing else gripper < RELEASED
         if done or self._gate_queries > _GATE_PATIENCE:
             self._index, self._gate_queries = gate.end, 0
             self._in_hand, self._put_down = gate.closing, not gate.closing

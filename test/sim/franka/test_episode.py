@@ -160,3 +160,17 @@ def test_no_step_is_faster_than_promised(episode):
     episode.advance(beside, 0.0, picture())
     steps = np.abs(np.diff(episode.targets(beside, 40, 15.0)[0], axis=0)) * 15.0
     assert np.all(steps < 0.5 * VELOCITY_RAD_S)
+
+
+def test_the_arm_lifts_when_the_gripper_stands_around_the_cube_and_not_before(episode):
+    """It closes slowly: past the mark that says "something is held" it still moves."""
+    joints, gripper, seen, carried_at = HOME_RAD, 0.0, picture(), None
+    for _ in range(60):
+        episode.advance(joints, gripper, seen)
+        if carried_at is None and episode.phase == "carry":
+            carried_at = gripper
+        targets, closed = episode.targets(joints, 40, 15.0)
+        joints = targets[8]
+        gripper += float(np.clip(0.55 * closed[8] - gripper, -0.08, 0.08))
+    assert carried_at == pytest.approx(0.55)
+    assert episode.phase == "done"

@@ -23,7 +23,8 @@ from gr00t_ros.sim.physics import Simulation  # noqa: E402
 pytestmark = NEEDS_MODEL
 
 N17, N16 = load_embodiment("franka_droid"), load_embodiment("franka_droid_n16")
-GIVE_UP_S = 12.0
+GRIPPER_S = 2 * 0.44 / 0.25  # to the cube and back, rad, at half of the 2F-85's 0.5 rad/s
+GIVE_UP_S = 12.0 + GRIPPER_S
 
 
 @pytest.fixture(scope="module")
