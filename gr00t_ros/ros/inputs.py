@@ -68,7 +68,11 @@ class Inputs:
         self._transforms: Transforms | None = None
         for topic, streams in _by_topic(embodiment).items():
             history = History(_span_ns(streams, embodiment.step_ns, settings), ring_bytes)
-            self._sources[topic] = self._source(node, topic, streams, history)
+            try:
+                self._sources[topic] = self._source(node, topic, streams, history)
+            except EmbodimentError:
+                self._unsubscribe(self._sources.values())
+                raise
         self._controllers = {
             output.name: _controller(node, output) for output in embodiment.outputs
         }
@@ -154,8 +158,11 @@ class Inputs:
 
     def destroy(self) -> None:
         """Unsubscribe from everything; later pulls take nothing."""
+        self._unsubscribe(self._all())
+
+    def _unsubscribe(self, sources: Iterable[Source]) -> None:
         with self._lock:
-            for source in self._all():
+            for source in sources:
                 source.subscription.destroy()
 
     def _all(self) -> Iterator[Source]:

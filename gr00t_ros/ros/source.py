@@ -157,7 +157,7 @@ class Source:
         capacity = max(1, min(self._history.max_bytes // size, self._history.max_samples))
         if capacity < self._capacity:
             self._capacity = capacity
-            self.buffer = StampedBuffer(self._history.span_ns, capacity)
+            self.buffer.limit(capacity)
         needed = self._history.span_ns // self._period_ns + 1
         if capacity < needed:
             self._shortage = (

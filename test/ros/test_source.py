@@ -160,6 +160,21 @@ def test_growing_messages_keep_to_the_cap():
     assert len(source.buffer) == 10
 
 
+def test_a_larger_message_costs_the_oldest_samples_alone():
+    """A compressed frame larger than any before must not empty the history (22 frames to 1)."""
+    stamps = iter(range(1, 100))
+    source = Source(
+        FakeSubscription(),
+        lambda raw: (next(stamps), raw),
+        History(2000 * MS, 10_000),
+        50 * MS,
+    )
+    _frames(source, [400] * 22)
+    _frames(source, [500])
+    assert (len(source.buffer), source.buffer.oldest().stamp_ns) == (20, 4)
+    assert source.buffer.latest().stamp_ns == 23
+
+
 def test_clear_forgets():
     """After a clock jump nothing of the former time remains."""
     source = _source()
