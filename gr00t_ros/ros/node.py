@@ -68,6 +68,8 @@ class PolicyNode(LifecycleNode):
         """Parse, create entities, hand the check to the worker; waits for nothing."""
 
         def configure() -> TransitionCallbackReturn:
+            gc.unfreeze()  # the last configuration's cycles are let go: else each of them stays
+            gc.collect()
             self._values = parameters.read(self)
             self._sidecar = SidecarProcess(self._values, self.get_logger(), self._sidecar)
             self._parts = Configured(self, self._values, self._sidecar, self._operator.latched)
