@@ -98,6 +98,10 @@ class Source:
         self._due_ns += (late_ns // self._period_ns + 1) * self._period_ns
         return True
 
+    def postpone(self, now_ns: int) -> None:
+        """Count a pull between two that were due: the next is due a period after it."""
+        self._due_ns = now_ns + self._period_ns
+
     def silent(self, now_ns: int, span_ns: int) -> bool:
         """Whether no usable message came for longer than `span_ns`."""
         newest = self.buffer.latest()

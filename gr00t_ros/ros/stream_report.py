@@ -128,7 +128,7 @@ class Graph:
         self._why: dict[str, str] = {}
 
     def look(self, subscription: Subscription, now_ns: int) -> frozenset[str]:
-        """The types published on a silent topic, asked once a second; called by the node's timer.
+        """The types published on a silent topic, asked once a second; called by the pull thread.
 
         Empty also where it is not asked this time.
         """

@@ -117,6 +117,15 @@ def test_pulls_stay_on_the_grid_of_their_period():
     assert due == [0, 55, 100, 275, 310]
 
 
+def test_a_pull_for_an_observation_postpones_the_next_by_a_period():
+    """A camera is looked at as often as it must be, not more often while the policy is asked."""
+    source = _source(period_ns=50 * MS)
+    assert source.due(0)
+    source.postpone(30 * MS)
+    assert not source.due(50 * MS)
+    assert source.due(80 * MS)
+
+
 def test_a_timer_of_the_same_period_may_jitter():
     """No tick is skipped because it comes a little earlier than the first did."""
     source = _source(period_ns=20 * MS)
