@@ -15,6 +15,9 @@ from gr00t_ros.core.schema import Place
 
 Array = NDArray[np.float64]
 
+POSITION_UNIT = "rad or m"
+"""What a joint's position is said in: a prismatic joint's is m, and no file says which one is."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointLimits:
