@@ -57,7 +57,8 @@ def test_a_joint_that_stays_away_faults_by_name(joint, by_rad, for_ns, faults) -
         assert (found.watch, found.reaction) == ("tracking_error", Reaction.FAULT)
         assert found.reason == (
             f"{NAMES[joint]}: commanded 0.0000, measured {by_rad:.4f} rad or m, "
-            f"more than 0.100 apart for {for_ns / 1e9:.2f} s, at most 0.20 s allowed; free the arm, then call ~/reset"
+            f"more than 0.100 apart for {for_ns / 1e9:.2f} s, at most 0.20 s allowed; "
+            "free the arm, then call ~/reset"
         )
 
 
