@@ -11,8 +11,6 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
@@ -22,21 +20,23 @@ from gr00t_ros.core.embodiment import Embodiment, StateStream, VideoStream
 from gr00t_ros.core.observation import ObservationSettings
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.inputs import PULL_PERIOD_NS, Inputs
+from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.resize import fill
 
 SLOT_PX = (180, 320)
 
 
 class Pulled:
-    """The node's inputs: nothing is called back, a timer pulls."""
+    """The node's inputs: nothing is called back, a thread pulls."""
 
     def __init__(self, node: Node, cameras: int, slots: NDArray[np.uint8]) -> None:
         """Read `cameras` topics on `node`; `slots` is (cameras, 1, 1, H, W, 3) uint8."""
         self._node = node
         self._slots = {str(camera): slots[camera] for camera in range(cameras)}
         self._inputs = Inputs(node, embodiment(cameras), ObservationSettings())
-        clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(PULL_PERIOD_NS / 1e9, self._inputs.pull, clock=clock)
+        log = node.get_logger().error
+        self._pulls = PeriodicThread("pull", PULL_PERIOD_NS, 0, self._inputs.pull, log)
+        self._pulls.start()
 
     def received(self) -> int:
         """Frames taken so far, of all cameras."""
@@ -53,8 +53,8 @@ class Pulled:
         return True
 
     def close(self) -> None:
-        """Stop the timer and unsubscribe."""
-        self._node.destroy_timer(self._timer)
+        """End the thread and unsubscribe."""
+        self._pulls.stop()
         self._inputs.destroy()
 
 

@@ -51,6 +51,13 @@ class StampedBuffer:
             dropped -= 1
         return True
 
+    def limit(self, capacity: int) -> None:
+        """Keep at most `capacity` samples from now on; the oldest beyond it go at once."""
+        if capacity < 1:
+            raise ValueError(f"capacity {capacity}: expected at least 1")
+        self._capacity = capacity
+        del self._samples[:-capacity]
+
     def latest(self) -> Sample | None:
         """The newest sample."""
         return self._samples[-1] if self._samples else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.command import CommandLimits
-from gr00t_ros.core.limits import ROUNDING, JointLimits
+from gr00t_ros.core.limits import POSITION_UNIT, ROUNDING, JointLimits
 from gr00t_ros.core.workspace import Workspace
 
 Floats = NDArray[np.float64]
@@ -111,7 +111,7 @@ def _checked_motion(chunk: ActionChunk, limits: JointLimits, first: int, held: F
     reason = ""
     if outside[row, joint] > ROUNDING:
         reason = _place(limits, joint, row) + (
-            f"got {joints[row, joint]:.4f} rad, limits {limits.allowed(joint)}"
+            f"got {joints[row, joint]:.4f} {POSITION_UNIT}, limits {limits.allowed(joint)}"
         )
         if outside[row, joint] > CLAMP_RAD:
             return _refused("position", reason, first)
@@ -129,7 +129,7 @@ def _jump(joints: Floats, limits: JointLimits, first: int, held: Floats) -> Verd
         return _refused(
             "jump",
             _place(limits, joint, first)
-            + f"got a first step of {jump[joint]:.4f} rad from the held position, "
+            + f"got a first step of {jump[joint]:.4f} {POSITION_UNIT} from the held position, "
             f"limit {limits.jump[joint]:.4f}",
             first,
         )
@@ -144,7 +144,8 @@ def _speed(joints: Floats, limits: JointLimits, first: int, step_ns: int) -> Ver
         return _refused(
             "velocity",
             _place(limits, joint, row + 1)
-            + f"got {speed[row, joint]:.3f} rad/s, limit {limits.velocity[joint]:.3f}",
+            + f"got {speed[row, joint]:.3f} {POSITION_UNIT} a second, "
+            f"limit {limits.velocity[joint]:.3f}",
             first,
         )
     return None

@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 ROUNDING = 1e-6
 """rad or m: an end of a range as a float32 has it is no place beyond it."""
 
+POSITION_UNIT = "rad or m"
+"""What a joint's position is said in: a prismatic joint's is m, and no file says which one is."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointLimits:

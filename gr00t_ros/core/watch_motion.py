@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.core.limits import JointLimits
+from gr00t_ros.core.limits import POSITION_UNIT, JointLimits
 from gr00t_ros.core.watch_table import finding
 from gr00t_ros.core.watchdog import Finding
 
@@ -55,7 +55,7 @@ class TrackingError:
             return None
         text = (
             f"{self._names[joint]}: commanded {reference[joint]:.4f}, measured "
-            f"{measured[joint]:.4f} rad, more than {self.limit_rad:.3f} apart for "
+            f"{measured[joint]:.4f} {POSITION_UNIT}, more than {self.limit_rad:.3f} apart for "
             f"{(now_ns - since_ns) / 1e9:.2f} s, at most {self.limit_ns / 1e9:.2f} s allowed"
         )
         return finding("tracking_error", text)
@@ -191,6 +191,6 @@ def reference_against_plan(
     joint = int(np.argmax(np.where(bad, excess, -np.inf)))
     text = (
         f"{names[joint]}: the controller plays {reference[joint]:.4f}, sent was "
-        f"{planned[joint]:.4f} rad, at most {allowed[joint]:.4f} apart allowed"
+        f"{planned[joint]:.4f} {POSITION_UNIT}, at most {allowed[joint]:.4f} apart allowed"
     )
     return replace(finding("reference_against_plan", text), tail=True)

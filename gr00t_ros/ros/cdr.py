@@ -42,6 +42,7 @@ class ImageView:
     encoding: str
     step: int
     data: NDArray[np.uint8]
+    big_endian: bool = False  # of samples of 16 bits; those of 8 have no order
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,15 +233,21 @@ def _image(reader: _Reader) -> ImageView:
     reader.string("header.frame_id")
     height, width = reader.u32("height"), reader.u32("width")
     encoding = reader.string("encoding")
-    reader.take(1, "is_bigendian")  # all known encodings have one byte a sample
+    big_endian = reader.raw[reader.take(1, "is_bigendian")] != 0
     step = reader.u32("step")
-    return ImageView(stamp_ns, height, width, encoding, step, reader.octets("data"))
+    return ImageView(stamp_ns, height, width, encoding, step, reader.octets("data"), big_endian)
 
 
 def _image_of(message: Image) -> ImageView:
     data = np.frombuffer(message.data, np.uint8)
     return ImageView(
-        _header_of(message), message.height, message.width, message.encoding, message.step, data
+        _header_of(message),
+        message.height,
+        message.width,
+        message.encoding,
+        message.step,
+        data,
+        bool(message.is_bigendian),
     )
 
 

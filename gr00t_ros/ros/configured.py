@@ -26,10 +26,11 @@ from gr00t_ros.msg import ActionChunk
 from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.answers import Answers
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.inputs import Inputs
+from gr00t_ros.ros.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.ros.operator_watches import OperatorWatches
 from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.policy_server import PolicyServer
 from gr00t_ros.ros.queries import Queries, Reply
 from gr00t_ros.ros.readiness import NO_INSTRUCTION, coverage
@@ -95,6 +96,9 @@ class Configured:
             self._awake,
         )
         self._delay_p99_ns = 0
+        log = node.get_logger().error
+        self._pulls = PeriodicThread("gr00t_pull", PULL_PERIOD_NS, 0, self.inputs.pull, log)
+        self._pulls.start()
         self.replay.start()
 
     def _make_robot(self, values: Parameters) -> None:
@@ -256,6 +260,7 @@ class Configured:
         self.sidecar.stop()
         self._node.destroy_timer(self._look)
         self._operator.destroy()
+        self._pulls.stop()
         self.inputs.destroy()
         self.outputs.destroy()
         self._checks.controllers.destroy()

@@ -1,19 +1,25 @@
 """Camera messages of any known encoding -> RGB in the request's own image slots.
 
-OpenCV and numpy decode everything. cv_bridge is not used even where it is installed: it cannot
-write into a slot (two frame-sized copies more), fails to import on numpy 2, and the build of it
-on PyPI returns wrong pixels for a padded step; one decoder that is tested here beats two.
-Refuses to know topics, ages and which frame to take.
+OpenCV and numpy decode every encoding of the table, so that a picture does not depend on what is
+installed. A name that the table lacks goes to cv_bridge where that can be imported: it copies
+frames twice and fails on numpy 2, so it serves what is rare. Samples of 16 bits give their high
+byte, as sensor_msgs' 16 bit pictures use the whole range. Refuses to know topics, ages and which
+frame to take.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from sensor_msgs.msg import Image
 
 from gr00t_ros.core.embodiment import Embodiment, VideoStream
 from gr00t_ros.core.errors import ObservationError
@@ -33,6 +39,8 @@ class _Encoding:
     least_px: int = 1
     light: tuple[int, int] = (0, 3)  # the channels, from and up to, that tell how bright it is
     black: int = 0  # their value where it is not
+    deep: bool = False  # 16 bits a sample, of which the high byte is used
+    chroma_rows: float = 0.0  # rows of `step` bytes behind the luma plane, a row of the picture
 
 
 _UYVY = _Encoding(
@@ -51,25 +59,55 @@ def _bayer(code: int) -> _Encoding:
     return _Encoding(1, code, pixelwise=False, least_px=3)  # OpenCV leaves smaller ones black
 
 
-# Names of sensor_msgs/image_encodings.hpp. 8UC3 is missing on purpose: it has no colour order.
-# ROS names a mosaic by its top left pixels, OpenCV's classic constants by those at (1, 1), (1, 2).
+def _deep(encoding: _Encoding) -> _Encoding:
+    return replace(encoding, bytes_per_pixel=2 * encoding.bytes_per_pixel, deep=True)
+
+
+def _planes(code: int | None, chroma_rows: float) -> _Encoding:
+    """A luma plane, and below it one of pairs of colour differences."""
+    return _Encoding(1, code, pixelwise=False, even_width=True, black=16, chroma_rows=chroma_rows)
+
+
+_COLOUR = {
+    "rgb": _Encoding(3, None),
+    "bgr": _Encoding(3, cv2.COLOR_BGR2RGB),
+    "rgba": _Encoding(4, cv2.COLOR_RGBA2RGB),
+    "bgra": _Encoding(4, cv2.COLOR_BGRA2RGB),
+    "mono": _MONO,
+    # ROS names a mosaic by its top left pixels, OpenCV's constants by those at (1, 1), (1, 2).
+    "bayer_rggb": _bayer(cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr": _bayer(cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg": _bayer(cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg": _bayer(cv2.COLOR_BayerGB2RGB),
+}
+
 ENCODINGS: Mapping[str, _Encoding] = {
-    "rgb8": _Encoding(3, None),
-    "bgr8": _Encoding(3, cv2.COLOR_BGR2RGB),
-    "rgba8": _Encoding(4, cv2.COLOR_RGBA2RGB),
-    "bgra8": _Encoding(4, cv2.COLOR_BGRA2RGB),
-    "mono8": _MONO,
+    **{f"{name}8": encoding for name, encoding in _COLOUR.items()},
+    **{f"{name}16": _deep(encoding) for name, encoding in _COLOUR.items()},
     "8UC1": _MONO,
     "uyvy": _UYVY,
     "yuv422": _UYVY,
     "yuv422_uyvy": _UYVY,
     "yuyv": _YUYV,
     "yuv422_yuy2": _YUYV,
-    "bayer_rggb8": _bayer(cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": _bayer(cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": _bayer(cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": _bayer(cv2.COLOR_BayerGB2RGB),
+    "nv12": _planes(cv2.COLOR_YUV2RGB_NV12, 0.5),
+    "nv21": _planes(cv2.COLOR_YUV2RGB_NV21, 0.5),
+    "nv24": _planes(None, 2.0),
 }
+"""Names of sensor_msgs/image_encodings.hpp, and nv12. OpenCV's types 8UC3, 8UC4, 16UC1 and 32FC1
+are missing on purpose: they have no colour order, or no range of brightness."""
+
+# ITU-R BT.601-7, 2.5.3, 8 bits: Y 16 to 235 and U, V 16 to 240 around 128 to RGB 0 to 255.
+_BT601 = np.array(
+    [
+        [255 / 219, 0.0, 1.402 * 255 / 224],
+        [255 / 219, -0.114 * 1.772 / 0.587 * 255 / 224, -0.299 * 1.402 / 0.587 * 255 / 224],
+        [255 / 219, 1.772 * 255 / 224, 0.0],
+    ]
+)
+_YUV_TO_RGB = np.column_stack([_BT601, -_BT601 @ [16.0, 128.0, 128.0]])
+
+_OPENCV_TYPE = re.compile(r"(?:8|16|32|64)[USF]C(\d*)")
 
 
 _LEVEL_PIXELS = 20_000
@@ -85,7 +123,10 @@ def check(raw: bytes, transport: str) -> tuple[int, tuple[int, int]]:
         packed = cdr.compressed_image(raw)
         return packed.stamp_ns, compressed.size(packed)
     view = cdr.image(raw)
-    _pixels(view)
+    if view.encoding in ENCODINGS:
+        _pixels(view)
+    else:
+        _check_foreign(view)
     return view.stamp_ns, (view.height_px, view.width_px)
 
 
@@ -95,18 +136,23 @@ def payload(raw: bytes, transport: str) -> NDArray[np.uint8]:
 
 
 def level(raw: bytes, transport: str) -> float | None:
-    """Mean level of a serialised frame, 0 to 255, from a sample of its pixels; None for a PNG.
+    """Mean level of a serialised frame, 0 to 255, from a sample of its pixels.
+
+    None for a PNG and for an encoding that cv_bridge alone knows.
 
     A JPEG is decoded at an eighth of its size, which its format makes cheap; a PNG's does not.
     Raises ObservationError where convert.check would, and for a JPEG that cannot be decoded.
     """
     if transport == "compressed":
         return compressed.level(cdr.compressed_image(raw))
-    pixels, encoding = _pixels(cdr.image(raw))
-    every = max(1, round((pixels.shape[0] * pixels.shape[1] / _LEVEL_PIXELS) ** 0.5))
-    sample = pixels[::every, ::every]
-    light = sample if sample.ndim == 2 else sample[..., slice(*encoding.light)]
-    return max(0.0, float(light.mean()) - encoding.black)
+    view = cdr.image(raw)
+    if view.encoding not in ENCODINGS:
+        return None
+    pixels, encoding = _pixels(view)
+    every = max(1, round(pixels.shape[0] * pixels.shape[1] / _LEVEL_PIXELS))
+    means = cv2.mean(np.ascontiguousarray(pixels[::every]))  # whole rows: a stride costs more
+    light = means[slice(*encoding.light)] if pixels.ndim == 3 else means[:1]
+    return max(0.0, sum(light) / len(light) - encoding.black)
 
 
 def decode_into(raw: bytes, stream: VideoStream, slot: NDArray[np.uint8]) -> None:
@@ -125,8 +171,8 @@ def decode_into(raw: bytes, stream: VideoStream, slot: NDArray[np.uint8]) -> Non
             pixels, code = compressed.decode(cdr.compressed_image(raw))
             fill(pixels, code, True, slot, stream.fit, stream.framing)
         else:
-            pixels, encoding = _pixels(cdr.image(raw))
-            fill(pixels, encoding.code, encoding.pixelwise, slot, stream.fit, stream.framing)
+            pixels, code, pixelwise = _picture(cdr.image(raw))
+            fill(pixels, code, pixelwise, slot, stream.fit, stream.framing)
     except ObservationError as error:
         raise ObservationError(f"video.{stream.key}: {error}") from None
     except cv2.error as error:
@@ -145,18 +191,106 @@ def decode_video(
             decode_into(sample.value, stream, slots[stream.key][0, step])
 
 
+def _picture(view: cdr.ImageView) -> tuple[NDArray[np.uint8], int | None, bool]:
+    """Pixels (h, w[, C]) uint8, the cv2 code that makes them RGB, and whether pixel by pixel."""
+    if view.encoding not in ENCODINGS:
+        return _foreign(view), None, True
+    pixels, encoding = _pixels(view)
+    if encoding.chroma_rows:
+        return _from_planes(view, encoding), None, True
+    if encoding.deep:  # every second byte: OpenCV reads no such view
+        pixels = np.ascontiguousarray(pixels)
+    return pixels, encoding.code, encoding.pixelwise
+
+
 def _pixels(view: cdr.ImageView) -> tuple[NDArray[np.uint8], _Encoding]:
-    """The message's pixels (h, w[, C]) uint8, a view without the padding of `step`."""
-    encoding = ENCODINGS.get(view.encoding)
-    if encoding is None:
-        known = ", ".join(ENCODINGS)
-        raise ObservationError(f"Image encoding {view.encoding!r} is not one of {known}")
+    """The message's pixels (h, w[, C]) uint8, a view without the padding of `step`.
+
+    Of samples of 16 bits the high bytes, of planes the luma.
+    """
+    encoding = ENCODINGS[view.encoding]
     _check_size(view, encoding)
-    row = view.width_px * encoding.bytes_per_pixel
-    rows = view.data.reshape(view.height_px, view.step)[:, :row]
-    if encoding.bytes_per_pixel == 1:
-        return rows, encoding
-    return rows.reshape(view.height_px, view.width_px, encoding.bytes_per_pixel), encoding
+    height, width = view.height_px, view.width_px
+    rows = view.data[: height * view.step].reshape(height, view.step)
+    rows = rows[:, : width * encoding.bytes_per_pixel]
+    channels = encoding.bytes_per_pixel
+    if encoding.deep:
+        rows, channels = rows[:, 0 if view.big_endian else 1 :: 2], channels // 2
+    return (rows if channels == 1 else rows.reshape(height, width, channels)), encoding
+
+
+def _from_planes(view: cdr.ImageView, encoding: _Encoding) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 RGB of a luma plane and its pairs of colour differences."""
+    height, width, step = view.height_px, view.width_px, view.step
+    if encoding.code is not None:
+        planes = view.data.reshape(height + height // 2, step)[:, :width]
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(planes), encoding.code), np.uint8)
+    luma = view.data[: height * step].reshape(height, step)[:, :width]
+    pairs = view.data[height * step :].reshape(height, 2 * step)[:, : 2 * width]
+    yuv = np.dstack([luma, pairs.reshape(height, width, 2)])
+    return np.asarray(cv2.transform(yuv, _YUV_TO_RGB), np.uint8)
+
+
+@functools.cache
+def _bridge() -> Any | None:
+    """cv_bridge's CvBridge, None where it cannot be imported."""
+    try:
+        return importlib.import_module("cv_bridge").CvBridge()
+    except Exception:  # ImportError, or on numpy 2 AttributeError out of its compiled part
+        return None
+
+
+def _check_foreign(view: cdr.ImageView) -> None:
+    """Refuse by name what neither the table nor cv_bridge can decode, with a remedy."""
+    opencv = _OPENCV_TYPE.fullmatch(view.encoding)
+    if opencv:
+        why = (
+            "says no range of brightness (depth, perhaps): set the driver's output to mono8 or rgb8"
+            if opencv[1] in ("", "1")
+            else "says no order of colours: let its publisher name it, rgb8 or bgr8 for 8UC3"
+        )
+        raise ObservationError(f"Image encoding {view.encoding!r} {why}")
+    bridge = _bridge()
+    try:
+        if bridge is None:
+            raise LookupError
+        bridge.encoding_to_cvtype2(view.encoding)
+    except Exception:  # CvBridgeError, which only cv_bridge has
+        beyond = "" if bridge is None else ", nor one that cv_bridge knows"
+        raise ObservationError(
+            f"Image encoding {view.encoding!r} is not one of {', '.join(ENCODINGS)}{beyond}: "
+            "set the driver's output to rgb8"
+        ) from None
+    _check_size(view, _Encoding(1, None))
+
+
+def _foreign(view: cdr.ImageView) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 RGB of an encoding that cv_bridge alone knows."""
+    _check_foreign(view)
+    message = Image(
+        height=view.height_px,
+        width=view.width_px,
+        encoding=view.encoding,
+        is_bigendian=int(view.big_endian),
+        step=view.step,
+    )
+    message.data.frombytes(view.data.tobytes())
+    bridge = _bridge()
+    assert bridge is not None  # _check_foreign has refused without it
+    try:
+        pixels = np.ascontiguousarray(bridge.imgmsg_to_cv2(message, "rgb8"))
+    except Exception as error:
+        raise ObservationError(
+            f"Image encoding {view.encoding!r}: cv_bridge cannot make it rgb8 ({error}): set the "
+            "driver's output to rgb8"
+        ) from None
+    expected = (view.height_px, view.width_px, 3)
+    if pixels.shape != expected or pixels.dtype != np.uint8:
+        raise ObservationError(
+            f"Image encoding {view.encoding!r}: cv_bridge made {pixels.shape} {pixels.dtype}, "
+            f"expected {expected} uint8"
+        )
+    return pixels
 
 
 def _check_size(view: cdr.ImageView, encoding: _Encoding) -> None:
@@ -169,13 +303,16 @@ def _check_size(view: cdr.ImageView, encoding: _Encoding) -> None:
         )
     if encoding.even_width and width % 2:
         raise ObservationError(f"{shape}: expected an even width, two pixels share their colour")
+    if encoding.chroma_rows < 1.0 and encoding.chroma_rows and height % 2:
+        raise ObservationError(f"{shape}: expected an even height, two rows share their colour")
     if view.step < width * encoding.bytes_per_pixel:
         raise ObservationError(
             f"{shape}: step is {view.step} bytes, expected at least "
             f"{width * encoding.bytes_per_pixel}"
         )
-    if view.data.size != height * view.step:
+    size = round(height * (1.0 + encoding.chroma_rows)) * view.step
+    if view.data.size != size:
+        planes = f" * (1 + {encoding.chroma_rows:g})" if encoding.chroma_rows else ""
         raise ObservationError(
-            f"{shape}: data has {view.data.size} bytes, expected height * step = "
-            f"{height * view.step}"
+            f"{shape}: data has {view.data.size} bytes, expected height * step{planes} = {size}"
         )

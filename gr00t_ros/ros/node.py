@@ -1,8 +1,9 @@
 """The lifecycle node gr00t_policy: services, timers, and the transitions in explicit order.
 
 Threads (design decision 1): this executor thread serves transitions, services and timers; the
-worker thread queries the policy server; the replay thread owns the session and publishes the
-windows. No transition waits for the server or for anything that needs this executor.
+pull thread takes what the sensors sent; the worker thread queries the policy server; the replay
+thread owns the session and publishes the windows. No transition waits for the server or for
+anything that needs this executor.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.core.mode import MOVING
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.configured import Configured
-from gr00t_ros.ros.inputs import PULL_PERIOD_NS
 from gr00t_ros.ros.operator import NOT_CONFIGURED, Operator, why_not
 from gr00t_ros.ros.reporter import Reporter
 from gr00t_ros.ros.server_access import defaults_of
@@ -34,7 +34,7 @@ from gr00t_ros.ros.spin import run_node
 from gr00t_ros.sidecar.template import MAX_INSTRUCTION_BYTES
 from gr00t_ros.srv import SetInstruction
 
-_PULL_S, _STATUS_S, _DIAGNOSTICS_S = PULL_PERIOD_NS * 1e-9, 0.1, 1.0
+_STATUS_S, _DIAGNOSTICS_S = 0.1, 1.0
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 _ERROR = TransitionCallbackReturn.ERROR
 _INACTIVE, _ACTIVE = "inactive", "active"
@@ -56,7 +56,6 @@ class PolicyNode(LifecycleNode):
         self._reporter = Reporter(self)
         self.create_service(SetInstruction, "~/set_instruction", self._set_instruction)
         self._operator = Operator(self, lambda: self._parts)
-        self.create_timer(_PULL_S, self._pull, clock=steady)
         self.create_timer(_STATUS_S, self._report, clock=steady)
         self.create_timer(_DIAGNOSTICS_S, self._diagnose, clock=steady)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -69,6 +68,8 @@ class PolicyNode(LifecycleNode):
         """Parse, create entities, hand the check to the worker; waits for nothing."""
 
         def configure() -> TransitionCallbackReturn:
+            gc.unfreeze()  # the last configuration's cycles are let go: else each of them stays
+            gc.collect()
             self._values = parameters.read(self)
             self._sidecar = SidecarProcess(self._values, self.get_logger(), self._sidecar)
             self._parts = Configured(self, self._values, self._sidecar, self._operator.latched)
@@ -213,10 +214,6 @@ class PolicyNode(LifecycleNode):
             self._parts.apply(self._values)
 
     # --- timers --------------------------------------------------------------------------
-
-    def _pull(self) -> None:
-        if self._parts is not None:
-            self._parts.inputs.pull()
 
     def _report(self) -> None:
         parts, reporter = self._parts, self._reporter

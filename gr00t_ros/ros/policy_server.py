@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from gr00t_ros.core.embodiment import Embodiment
+from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.server_access import Access
 from gr00t_ros.ros.server_check import ServerCheck
@@ -33,7 +34,7 @@ class PolicyServer:
         self._node, self._sidecar, self.address = node, sidecar, address
         self._hardware_id = f"{embodiment.robot}:{embodiment.tag}"
         client = access.client()
-        self.link = Link(client, embodiment, access.token, values.strict)
+        self.link = Link(client, embodiment, access.token, values.strict, PlanClock(node).now_ns)
         self.check = ServerCheck(address, embodiment, values, sidecar)
         self._report = ServerReport(
             client.counts, values.strict, self._hardware_id, node.get_logger().info

@@ -119,6 +119,10 @@ class Source:
         self._due_ns += (late_ns // self._period_ns + 1) * self._period_ns
         return True
 
+    def postpone(self, now_ns: int) -> None:
+        """Count a pull between two that were due: the next is due a period after it."""
+        self._due_ns = now_ns + self._period_ns
+
     def pull(self, now_ns: int) -> Taken | None:
         """Take what waits, its newest into the buffer.
 
@@ -174,7 +178,7 @@ class Source:
         capacity = max(1, min(self._history.max_bytes // size, self._history.max_samples))
         if capacity < self._capacity:
             self._capacity = capacity
-            self.buffer = StampedBuffer(self._history.span_ns, capacity)
+            self.buffer.limit(capacity)
         needed = self._history.span_ns // self._period_ns + 1
         if capacity < needed:
             self._shortage = (

@@ -167,7 +167,7 @@ class Graph:
     def look(
         self, subscription: Subscription, now_ns: int, mixed: bool = False
     ) -> Sequence[TopicEndpointInfo] | None:
-        """The publishers of a topic, asked once a second; called by the node's timer.
+        """The publishers of a topic, asked once a second; called by the pull thread.
 
         At once where it is `mixed` and only one is known. None where it is not asked this time.
         """

@@ -57,7 +57,7 @@ class Surroundings:
     ) -> None:
         """Watch `inputs`; `parameters` may be replaced while running.
 
-        `awake`: when the replay thread ran; the executor is `inputs`' to tell.
+        `awake`: when the replay thread ran; the pull thread is `inputs`' to tell.
         """
         self._awake = awake
         self._inputs, self._queries = inputs, queries

@@ -37,6 +37,7 @@ class Transforms:
                 f"{where}: from: tf needs the ROS package tf2_ros, which cannot be imported here "
                 f"({error}): install ros-<distro>-tf2-ros, or publish a PoseStamped (from: pose)"
             ) from None
+        self._clock = node.get_clock()
         self._buffer = self._tf2.Buffer()
         self._listener = self._tf2.TransformListener(self._buffer, node, spin_thread=False)
         self._listening = True
@@ -47,9 +48,13 @@ class Transforms:
         Raises ObservationError where tf2 knows no way between them.
         """
         try:
-            return self._buffer.lookup_transform(frame, link, Time())
+            found = self._buffer.lookup_transform(frame, link, Time())
         except self._tf2.TransformException as error:
             raise ObservationError(f"tf2 has no transform {frame} -> {link}: {error}") from None
+        stamp = found.header.stamp
+        if stamp.sec == stamp.nanosec == 0:  # all of the way is static: it holds now as ever
+            found.header.stamp = self._clock.now().to_msg()
+        return found
 
     def destroy(self) -> None:
         """Stop listening; nothing where it has stopped."""

@@ -102,7 +102,10 @@ def msgpack_numpy_map(value: object) -> dict[bytes, Any]:
         b"type": value.dtype.str,
         b"kind": b"",
         b"shape": value.shape,
-        b"data": value.data if value.flags.c_contiguous and value.size else value.tobytes(),
+        # as bytes in one dimension: msgpack's packer in pure Python may count rows for bytes
+        b"data": value.reshape(-1).view(np.uint8).data
+        if value.flags.c_contiguous and value.size
+        else value.tobytes(),
     }
 
 

@@ -54,13 +54,17 @@ class Link:
         embodiment: Embodiment,
         token: Token | None,
         strict: bool = False,
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Take over `client`; nothing is sent before `check` or `query`.
+
+        now_ns: the clock that inferences are timed by. Plans run on it, so that a simulation at
+        half speed counts half of what a person waits.
 
         strict: refuse a server for every difference, also for those that it tolerates.
         """
         self._client, self._embodiment, self._token = client, embodiment, token
-        self._strict = strict
+        self._strict, self._now_ns = strict, now_ns
         self._buffers: RequestBuffers | None = None
         self._episode: int | None = None
         self._connection = 0
@@ -88,7 +92,7 @@ class Link:
     def _check(self) -> Check:
         self.checked = self._probed_ns = None
         server = self._client.connect(self._probe)
-        found_ns = time.monotonic_ns()
+        found_ns = self._now_ns()
         self._connection = self._client.counts.connections
         differences = self._compare(server)
         buffers = RequestBuffers(lambda: self._template(server))
@@ -147,9 +151,9 @@ class Link:
 
     def _infer(self, template: RequestTemplate) -> tuple[Action, int]:
         """Return the answer to a zero observation, and how long it took in ns."""
-        started_ns = time.monotonic_ns()
+        started_ns = self._now_ns()
         action = self._client.get_action(template)
-        took_ns = time.monotonic_ns() - started_ns
+        took_ns = self._now_ns() - started_ns
         from_reply(self._embodiment, action, sequence=0, episode=0, stamp_ns=0)
         return action, took_ns
 
@@ -164,7 +168,7 @@ class Link:
         except BaseException:
             buffers.give_back(template)
             raise
-        started_ns = time.monotonic_ns()
+        started_ns = self._now_ns()
         try:
             action = self._client.get_action(template)
         except RemoteError:
@@ -175,7 +179,7 @@ class Link:
             buffers.drop(template)
             self.checked = None
             raise
-        took_ns = time.monotonic_ns() - started_ns
+        took_ns = self._now_ns() - started_ns
         buffers.give_back(template)
         self._refuse_unchecked()
         return filled, action, took_ns
@@ -208,7 +212,7 @@ class Link:
     def _probe(self, server: Server) -> RequestTemplate:
         self._compare(server)
         template = self._template(server)
-        self._probed_ns = time.monotonic_ns()
+        self._probed_ns = self._now_ns()
         return template
 
     def _compare(self, server: Server) -> tuple[Difference, ...]:

@@ -72,7 +72,9 @@ def test_a_position_up_to_0_05_rad_outside_is_clamped() -> None:
     joints[:, 4] = np.linspace(edge - 0.05, edge + 0.049, 16)
     verdict = judge(joints, limits=limits)
     assert (verdict.accepted, verdict.clamped, verdict.kind) == (True, True, "position")
-    assert verdict.reason.startswith("fr3_joint5, step 15: got 2.8055 rad, limits -2.7565 to 2.75")
+    assert verdict.reason.startswith(
+        "fr3_joint5, step 15: got 2.8055 rad or m, limits -2.7565 to 2.75"
+    )
     assert verdict.joints is not None
     assert verdict.joints[:, 4].max() == edge
     assert joints[:, 4].max() > edge
@@ -98,7 +100,7 @@ def test_the_first_step_is_close_to_the_position_that_will_be_held(
     assert verdict.accepted is accepted
     if not accepted:
         assert verdict.kind == "jump"
-        assert "fr3_joint2, step 0: got a first step of 0.1510 rad" in verdict.reason
+        assert "fr3_joint2, step 0: got a first step of 0.1510 rad or m" in verdict.reason
         assert "limit 0.1500" in verdict.reason
 
 
@@ -117,7 +119,7 @@ def test_a_chunk_faster_than_a_joint_is_refused() -> None:
     joints[8:, 3] += 2.63 * 0.05
     verdict = judge(joints)
     assert (verdict.accepted, verdict.kind) == (False, "velocity")
-    assert verdict.reason == "fr3_joint4, step 8: got 2.630 rad/s, limit 2.620"
+    assert verdict.reason == "fr3_joint4, step 8: got 2.630 rad or m a second, limit 2.620"
     joints = still()
     joints[8:, 3] += 2.61 * 0.05
     assert judge(joints).accepted

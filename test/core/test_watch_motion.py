@@ -58,8 +58,9 @@ def test_a_joint_that_stays_away_faults_by_name(joint, by_rad, for_ns, faults) -
     if found is not None:
         assert (found.watch, found.reaction) == ("tracking_error", Reaction.FAULT)
         assert found.reason == (
-            f"{NAMES[joint]}: commanded 0.0000, measured {by_rad:.4f} rad, more than 0.100 apart "
-            f"for {for_ns / 1e9:.2f} s, at most 0.20 s allowed; free the arm, then call ~/reset"
+            f"{NAMES[joint]}: commanded 0.0000, measured {by_rad:.4f} rad or m, "
+            f"more than 0.100 apart for {for_ns / 1e9:.2f} s, at most 0.20 s allowed; "
+            "free the arm, then call ~/reset"
         )
 
 
@@ -243,7 +244,7 @@ def test_the_joint_farthest_beyond_what_it_is_allowed_is_named() -> None:
     found = reference_against_plan(NAMES, apart, np.zeros(3), speed)
     assert found is not None
     assert found.reason == (
-        "fr3_joint2: the controller plays 0.0060, sent was 0.0000 rad, at most 0.0020 apart "
+        "fr3_joint2: the controller plays 0.0060, sent was 0.0000 rad or m, at most 0.0020 apart "
         "allowed; check the network's delay and that nobody else publishes commands"
     )
 

@@ -177,11 +177,11 @@ ANSWERS = (
     ),
     _spoilt(
         *("huge value once", "1e6 rad in one answer", "huge:1", "position_limit"),
-        *("fr3_joint", "rad, limits"),
+        *("fr3_joint", "rad or m, limits"),
     ),
     _spoilt(
         *("huge values", "1e6 rad", "huge", "position_limit"),
-        *("refused in a row", "fr3_joint", "rad, limits"),
+        *("refused in a row", "fr3_joint", "rad or m, limits"),
         worse=True,
         short=True,
     ),

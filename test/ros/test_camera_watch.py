@@ -26,7 +26,7 @@ def raw(pixels, encoding="rgb8"):
     """A serialised Image of (H, W, C) pixels."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     message = Image(
-        height=pixels.shape[0],
+        height=HEIGHT,
         width=pixels.shape[1],
         encoding=encoding,
         step=pixels.shape[1] * channels,
@@ -99,6 +99,8 @@ ENCODED = {
     **dict.fromkeys(
         ("uyvy", "yuv422", "yuv422_uyvy"), np.full((HEIGHT, WIDTH, 2), (128, 16), np.uint8)
     ),
+    **dict.fromkeys(("nv12", "nv21"), np.full((HEIGHT * 3 // 2, WIDTH), 16, np.uint8)),
+    "nv24": np.full((HEIGHT * 3, WIDTH), 16, np.uint8),
     **dict.fromkeys(("yuyv", "yuv422_yuy2"), np.full((HEIGHT, WIDTH, 2), (16, 128), np.uint8)),
 }
 
@@ -107,6 +109,9 @@ ENCODED = {
 def test_black_is_black_in_every_encoding(encoding):
     """Alpha and colour differences are not light, and video's black is 16."""
     black = ENCODED.get(encoding, np.zeros((HEIGHT, WIDTH), np.uint8))
+    if encoding.endswith("16"):
+        black = np.zeros((HEIGHT, WIDTH, 2 * len(encoding.removesuffix("16"))), np.uint8)
+        black = black[..., :2] if encoding.startswith(("mono", "bayer")) else black
     assert level(raw(black, encoding), "raw") == 0.0
     bright = np.full_like(black, 200)
     assert level(raw(bright, encoding), "raw") > 150.0

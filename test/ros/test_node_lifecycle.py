@@ -1,7 +1,11 @@
 """The node's transitions over real DDS: what they answer, and how the process leaves."""
 
+import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from ros_fixtures import collect, wait_until
@@ -13,6 +17,9 @@ from node_robot import NEEDS_ROBOT, NODE, SWEEP, speed_at  # noqa: E402
 from gr00t_ros.msg import PolicyStatus  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 
+CYCLES, WARM_UP = 25, 5
+GROWTH = 100
+"""Objects a cycle that may stay, of some 60,000; one configuration's cycles are over 500."""
 HORIZON_S = 0.4
 """Of a window before its stop tail begins, the parameter horizon_ms."""
 
@@ -182,3 +189,18 @@ def test_a_value_that_no_parameter_may_have_ends_the_process_in_one_line(
     assert rig.policy.wait() == 1
     rig.policy.wait_for_line(f"parameter {parameter}: .*(?i:{reason})")
     assert "Traceback" not in rig.policy.text()
+
+
+def test_configuring_again_and_again_keeps_nothing_of_the_last_configuration(ros_domain):
+    """What was frozen at configure is let go at the next: sixty times took 125 MB."""
+    child = Path(__file__).with_name("configure_child.py")
+    ran = subprocess.run(
+        [sys.executable, str(child), str(WARM_UP), str(CYCLES)],
+        env=os.environ | {"ROS_DOMAIN_ID": str(ros_domain)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120.0,
+        check=True,
+    )
+    early, late = map(int, ran.stdout.split())
+    assert late - early < GROWTH * (CYCLES - WARM_UP), f"{early} objects, then {late}"

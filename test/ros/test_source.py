@@ -125,6 +125,15 @@ def test_pulls_stay_on_the_grid_of_their_period():
     assert due == [0, 55, 100, 275, 310]
 
 
+def test_a_pull_for_an_observation_postpones_the_next_by_a_period():
+    """A camera is looked at as often as it must be, not more often while the policy is asked."""
+    source = _source(period_ns=50 * MS)
+    assert source.due(0)
+    source.postpone(30 * MS)
+    assert not source.due(50 * MS)
+    assert source.due(80 * MS)
+
+
 def test_a_timer_of_the_same_period_may_jitter():
     """No tick is skipped because it comes a little earlier than the first did."""
     source = _source(period_ns=20 * MS)
@@ -166,6 +175,21 @@ def test_growing_messages_keep_to_the_cap():
     assert (len(source.buffer), source.problem) == (30, "")
     _frames(source, [10_000] * 30)
     assert len(source.buffer) == 10
+
+
+def test_a_larger_message_costs_the_oldest_samples_alone():
+    """A compressed frame larger than any before must not empty the history (22 frames to 1)."""
+    stamps = iter(range(1, 100))
+    source = Source(
+        FakeSubscription(),
+        lambda raw: (next(stamps), raw),
+        History(2000 * MS, 10_000),
+        50 * MS,
+    )
+    _frames(source, [400] * 22)
+    _frames(source, [500])
+    assert (len(source.buffer), source.buffer.oldest().stamp_ns) == (20, 4)
+    assert source.buffer.latest().stamp_ns == 23
 
 
 def test_clear_forgets():

@@ -21,6 +21,7 @@ TOOL = StateStream(
 PAD = StateStream("pad", "constant", values=(3.0,))
 
 TF2_ROS = """
+import copy
 class TransformException(Exception): pass
 class Buffer:
     found = {}
@@ -28,7 +29,7 @@ class Buffer:
         assert time.nanoseconds == 0
         if (frame, link) not in self.found:
             raise TransformException(f'"{frame}" passed to lookupTransform does not exist')
-        return self.found[frame, link]
+        return copy.deepcopy(self.found[frame, link])
 class TransformListener:
     alive = 0
     def __init__(self, buffer, node, *, spin_thread=False):
@@ -121,12 +122,33 @@ def test_a_transform_is_a_pose(ros_node, tf2_ros):
     robot.inputs.observe()
     report = robot.report("state.tool")
     assert (report.topic, report.received, report.problem) == ("/tf base -> tool", 1, "")
-    found.header.stamp.sec = found.header.stamp.nanosec = 0  # a static transform is of no time
-    robot.inputs.observe()
-    assert "header stamp is zero" in robot.report("state.tool").problem
     assert tf2_ros.TransformListener.alive == 1
     robot.inputs.destroy()
     assert tf2_ros.TransformListener.alive == 0
+
+
+def test_a_static_transform_is_fresh_whenever_it_is_asked_for(ros_node, tf2_ros):
+    """tf2 stamps a chain of /tf_static alone with zero: it holds now as ever."""
+    robot = Robot(ros_node, small_embodiment(state=(ARM, TOOL)))
+    found = TransformStamped()
+    found.header.frame_id, found.transform.rotation.w = "base", 1.0
+    tf2_ros.Buffer.found["base", "tool"] = found
+    for _ in range(2):
+        robot.inputs.pull()
+        robot.inputs.observe()
+        report = robot.report("state.tool")
+        assert (report.problem, report.fresh) == ("", True)
+    assert report.received > 1
+    robot.inputs.destroy()
+
+
+def test_a_configuration_that_fails_in_tf_leaves_no_subscription(ros_node, monkeypatch):
+    """The node is configured again and again until tf2_ros is there."""
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    before = len(list(ros_node.subscriptions))
+    with pytest.raises(EmbodimentError, match="tf2_ros"):
+        Robot(ros_node, small_embodiment(state=(ARM, TOOL)))
+    assert len(list(ros_node.subscriptions)) == before
 
 
 def test_tf_without_tf2_names_the_package(ros_node, monkeypatch):

@@ -17,10 +17,10 @@ from gr00t_ros.msg import ControllerState
 def test_a_wrong_encoding_is_named_and_never_observed(ros_node):
     """Before any picture is decoded, in the stream's report."""
     robot = Robot(ros_node, small_embodiment())
-    robot.send(picture(encoding="mono16"), "/front")
+    robot.send(picture(encoding="yuv444"), "/front")
     robot.send(joint_state(), "/joints")
     report = robot.report("video.front")
-    assert "encoding 'mono16' is not one of rgb8" in report.problem
+    assert "encoding 'yuv444' is not one of rgb8" in report.problem
     assert (report.fresh, report.age_s, report.received, report.refused) == (False, -1.0, 1, 1)
     assert [gap.stream for gap in robot.inputs.observe()] == ["front"]
     robot.send(picture(), "/front")

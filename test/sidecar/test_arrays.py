@@ -158,3 +158,13 @@ def test_bools_that_are_neither_0_nor_1_are_made_so():
     """What numpy's own arithmetic makes of such bytes is undefined."""
     got = decode(nd(type="|b1", data=b"\x00\xff"))
     assert got.view(np.uint8).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 3, 4, 3), (7,), ()])
+@pytest.mark.parametrize("dtype", ["|u1", "<f4", ">f4", "|b1"])
+def test_an_arrays_bytes_have_one_dimension(shape, dtype):
+    """The pure Python packer of msgpack writes the first dimension of others as their length."""
+    array = np.ones(shape, dtype)
+    data = memoryview(arrays.msgpack_numpy_map(array)[b"data"])
+    assert (data.ndim, data.itemsize, len(data)) == (1, 1, array.nbytes)
+    assert bytes(data) == array.tobytes()

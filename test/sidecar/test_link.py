@@ -4,6 +4,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,15 @@ def test_every_fatal_difference_is_listed_and_no_harmless_one(place, policy, lin
     ]
     assert link.checked is None
     assert policy.instructions == []
+
+
+def test_inferences_are_timed_by_the_clock_of_the_plan(place, policy, embodiment):
+    """A slow simulation's horizon is in its own time, and so is what must fit into it."""
+    readings = count(0, 7)
+    client = PolicyClient("127.0.0.1", int(place.address.rpartition(":")[2]))
+    with closing(Link(client, embodiment, None, now_ns=lambda: next(readings))) as link:
+        assert link.check().inference_ns == 7
+        assert link.query(fill, episode=1)[2] == 7
 
 
 def test_a_harmless_difference_is_reported_and_passes(place, policy, link_to):
