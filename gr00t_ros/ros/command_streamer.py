@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from gr00t_ros.core.output_types import COMMAND_STREAMER
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.command_types import COMMAND_TYPES, Player, Sender
+from gr00t_ros.ros.heartbeat import Heartbeat
 from gr00t_ros.ros.outputs import to_time
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -45,6 +46,7 @@ class _Stream:
     windows: PulledSubscription
     player: Player
     sender: Sender
+    heart: Heartbeat
     rejected: int = 0
     last_rejection: str = ""
     problem: str = ""  # of the newest window or point; the next window that is taken ends it
@@ -110,21 +112,36 @@ class CommandStreamer(Node):
             self, (JointTrajectory,), windows, raw=False, profile=qos.COMMAND
         )
         row = COMMAND_TYPES[output.type]
-        return _Stream(output, taken, row.player(output, robot), row.sender(self, output, robot))
+        return _Stream(
+            output,
+            taken,
+            row.player(output, robot),
+            row.sender(self, output, robot),
+            Heartbeat(self, taken.topic),
+        )
 
     def _tick(self) -> None:
         clock = self._clock_of_plan
         at = _Instant(clock.now_ns(), time.monotonic_ns(), to_time(clock.ros_now_ns()))
         for stream in self._streams:
             # a stream that raises must not keep the others from their zero, nor a window from its
-            for work in (self._take, self._send):
-                try:
-                    work(stream, at)
-                except Exception as error:
-                    self._reject(stream, f"{type(error).__name__}: {error}")
+            done = [self._done(work, stream, at) for work in (self._take, self._send)]
+            # one that cannot do its work, or takes no more windows, is as good as dead
+            if all(done) and not self._leaving:
+                stream.heart.beat(at.steady_ns)
         if at.steady_ns >= self._due_ns:
             self._due_ns = at.steady_ns + _DIAGNOSTICS_NS
             self._diagnose(at.stamp)
+
+    def _done(
+        self, work: Callable[[_Stream, _Instant], None], stream: _Stream, at: _Instant
+    ) -> bool:
+        try:
+            work(stream, at)
+        except Exception as error:
+            self._reject(stream, f"{type(error).__name__}: {error}")
+            return False
+        return True
 
     def _send(self, stream: _Stream, at: _Instant) -> None:
         values = stream.player.sample(at.now_ns, at.steady_ns)

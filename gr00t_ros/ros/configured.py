@@ -119,12 +119,13 @@ class Configured:
         self._operator = OperatorWatches(node, values, self._on_e_stop)
         self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
         self._rivals, self._manager = self._checks.rivals, self._checks.manager
+        self._hearts = self._checks.hearts
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._look_around, clock=steady)
         self.watches = RunningWatches(
             self.surroundings,
             self._operator,
-            (self._rivals, self._manager),
+            (self._rivals, self._manager, self._hearts),
             self.queries,
             robot,
             self.clock,
@@ -140,6 +141,7 @@ class Configured:
         self.inputs.settings = settings.observation(values)
         self.surroundings.parameters = self.server.check.values = values
         self._operator.apply(values)
+        self._hearts.apply(values)
         changed = settings.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
         self.replay.post(lambda _session, _now: self.watches.apply(values))
@@ -186,6 +188,7 @@ class Configured:
         def activate(session: Session, now_ns: int) -> None:
             session.replay.start_poses(now_ns, poses)
             session.activate(now_ns, start)
+            self._hearts.begin()
             self.watches.begin()
 
         self.replay.call(activate)
@@ -224,6 +227,8 @@ class Configured:
         poses = self.surroundings.poses()
 
         def go_on(session: Session, now_ns: int) -> str:
+            if session.mode in FAULTED:  # a streamer that was replaced is one that is looked at
+                self._hearts.begin()
             findings = [*self.watches.findings(now_ns, session.mode), *against]
             held = self.watches.leave_from(now_ns, start) if session.active else start
             if session.active and session.replay.at_rest(now_ns):
@@ -246,6 +251,7 @@ class Configured:
         self.outputs.destroy()
         self._checks.controllers.destroy()
         self._manager.destroy()
+        self._hearts.destroy()
         self._checks.limits.destroy()
         self._node.destroy_publisher(self._chunks)
 

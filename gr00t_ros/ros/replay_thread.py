@@ -35,7 +35,7 @@ _STARVED_PERIODS = 3
 _LEAD_NS = 3_000_000
 # After a sleep of the whole process what came meanwhile still waits to be pulled.
 _AWAKE_NS = 300_000_000
-_AGES = frozenset({"stream_age", "controller_silent", "sidecar_dead"})
+_AGES = frozenset({"stream_age", "controller_silent", "streamer_silent", "sidecar_dead"})
 
 
 class Surroundings(Protocol):
