@@ -31,11 +31,17 @@ from gr00t_ros.ros.outputs import to_time
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.spin import run_node
+from gr00t_ros.ros.unknown import refuse_unknown
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
 LEAVE_S = 2.0
 """Longest that a window of poses is waited for at the end."""
 _DIAGNOSTICS_NS = 1_000_000_000
+_TEXTS = {
+    # name: default, meaning
+    "embodiment": ("", "Name or path of its file"),
+    "windows": ("gr00t_policy/windows", "Topic under which the policy node has them"),
+}
 
 
 @dataclass(slots=True)
@@ -67,16 +73,18 @@ class CommandStreamer(Node):
     def __init__(self) -> None:
         """Start to stream; raises Gr00tError for parameters that are missing or wrong."""
         super().__init__(COMMAND_STREAMER)
-        robot = load_embodiment(_text(self, "embodiment", "", "Name or path of its file"))
-        outputs = (*robot.commands, *robot.poses)
-        if not outputs:
-            raise SettingsError(f"embodiment {robot.source}: has no output that is no joint")
-        windows = _text(
-            self, "windows", "gr00t_policy/windows", "Topic under which the policy node has them"
-        )
+        for name, (default, meaning) in _TEXTS.items():
+            descriptor = ParameterDescriptor(description=meaning, read_only=True)
+            self.declare_parameter(name, default, descriptor)
         rate = ParameterDescriptor(description="Messages a second, Hz", read_only=True)
         rate.integer_range = [IntegerRange(from_value=10, to_value=500, step=0)]
         rate_hz = int(self.declare_parameter("rate_hz", 50, rate).value)
+        refuse_unknown(self)  # first: a misspelt name would be told as one that is missing
+        robot = load_embodiment(_text(self, "embodiment"))
+        outputs = (*robot.commands, *robot.poses)
+        if not outputs:
+            raise SettingsError(f"embodiment {robot.source}: has no output that is no joint")
+        windows = _text(self, "windows")
         self._clock_of_plan = PlanClock(self)
         self._streams = [
             self._stream(output, f"{windows}/{output.name}", robot) for output in outputs
@@ -185,11 +193,10 @@ def _status(stream: _Stream) -> DiagnosticStatus:
     )
 
 
-def _text(node: Node, name: str, default: str, meaning: str) -> str:
-    descriptor = ParameterDescriptor(description=meaning, read_only=True)
-    value = str(node.declare_parameter(name, default, descriptor).value)
+def _text(node: Node, name: str) -> str:
+    value = str(node.get_parameter(name).value)
     if not value:
-        raise SettingsError(f"{name}: got nothing, expected {meaning.lower()}")
+        raise SettingsError(f"{name}: got nothing, expected {_TEXTS[name][1].lower()}")
     return value
 
 
@@ -200,7 +207,7 @@ def _leave(node: Node) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run_node(CommandStreamer, arguments, _leave)
+    return run_node(CommandStreamer, arguments, _leave, names=(*_TEXTS, "rate_hz"))
 
 
 if __name__ == "__main__":

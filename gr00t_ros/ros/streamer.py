@@ -40,7 +40,7 @@ from gr00t_ros.ros.player import Player
 from gr00t_ros.ros.points import POINTS, Points
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.spin import run_node
-from gr00t_ros.ros.streamer_settings import declare_settings
+from gr00t_ros.ros.streamer_settings import NAMES, declare_settings
 from gr00t_ros.ros.trajectory import parse_trajectory
 
 LEAVE_S = 2.0
@@ -269,7 +269,7 @@ def _leave(node: Node) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_S)
-    return run_node(Streamer, arguments, _leave, WAKE_S)
+    return run_node(Streamer, arguments, _leave, WAKE_S, NAMES)
 
 
 if __name__ == "__main__":

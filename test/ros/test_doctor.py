@@ -50,6 +50,7 @@ FILE = find_embodiment("franka_droid").read_text()
 @contextmanager
 def admitted(domain: int, **values: object) -> Iterator[Doctor]:
     """A doctor in this process, with these parameters."""
+    values = {"embodiment": "franka_droid", **values}
     arguments = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
     context = rclpy.Context()
     rclpy.init(args=["doctor", "--ros-args", *arguments], context=context, domain_id=domain)
@@ -406,6 +407,7 @@ def test_the_command_says_well_with_status_0_and_moves_nothing(patient):
     assert not list(node.services)
     port = patient.doctor.values.port
     arguments = ("--ros-args", "-p", f"port:={port}", "-p", "max_joint_age_s:=0.4")
+    arguments += ("-p", "embodiment:=franka_droid")
     status, told = doctors_report(patient, "--seconds", "2", *arguments)
     assert status == 0, told
     assert told["verdict"] in ("pass", "warn")
