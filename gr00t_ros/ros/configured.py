@@ -30,7 +30,7 @@ from gr00t_ros.ros.outputs import Outputs
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.policy_server import PolicyServer
 from gr00t_ros.ros.queries import Queries, Reply
-from gr00t_ros.ros.readiness import NO_INSTRUCTION, coverage
+from gr00t_ros.ros.readiness import coverage, instruction_problems
 from gr00t_ros.ros.replay_thread import ReplayThread
 from gr00t_ros.ros.rest import wait_for_rest
 from gr00t_ros.ros.rivals import LOOK_S
@@ -169,8 +169,7 @@ class Configured:
         if self.latched:
             found.append(f"a fault is latched: {self.latched}; call ~/reset")
         found += self.server.check.problems()
-        if not self.queries.instruction:
-            found.append(NO_INSTRUCTION)
+        found += instruction_problems(self.queries.instruction)
         found += [f.reason for f in self._operator.findings()]
         found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
         gaps = self._checks.observation()  # pulls the newest samples in any case

@@ -315,9 +315,9 @@ def test_the_operators_stops_are_named(clinic):
         found(doctor, "fail", "operator", "dead-man switch is not pressed")
 
 
-def test_a_missing_instruction_is_worth_a_word(clinic):
+def test_a_missing_instruction_fails_as_it_refuses_an_activation(clinic):
     """It can be given later."""
-    found(clinic.doctor, "warn", "instruction", "~/set_instruction")
+    found(clinic.doctor, "fail", "instruction", "~/set_instruction")
 
 
 def test_a_compressed_picture_is_measured_too(clinic, tmp_path):
@@ -407,7 +407,7 @@ def test_the_command_says_well_with_status_0_and_moves_nothing(patient):
     assert not list(node.services)
     port = patient.doctor.values.port
     arguments = ("--ros-args", "-p", f"port:={port}", "-p", "max_joint_age_s:=0.4")
-    arguments += ("-p", "embodiment:=franka_droid")
+    arguments += ("-p", "embodiment:=franka_droid", "-p", "instruction:=hold still")
     status, told = doctors_report(patient, "--seconds", "2", *arguments)
     assert status == 0, told
     assert told["verdict"] in ("pass", "warn")
