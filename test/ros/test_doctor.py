@@ -50,7 +50,7 @@ FILE = find_embodiment("franka_droid").read_text()
 @contextmanager
 def admitted(domain: int, **values: object) -> Iterator[Doctor]:
     """A doctor in this process, with these parameters."""
-    values = {"embodiment": "franka_droid", **values}
+    values = {"embodiment": "franka_droid", "instruction": "hold still", **values}
     arguments = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
     context = rclpy.Context()
     rclpy.init(args=["doctor", "--ros-args", *arguments], context=context, domain_id=domain)
@@ -316,8 +316,9 @@ def test_the_operators_stops_are_named(clinic):
 
 
 def test_a_missing_instruction_fails_as_it_refuses_an_activation(clinic):
-    """It can be given later."""
-    found(clinic.doctor, "fail", "instruction", "~/set_instruction")
+    """Both ask the same check."""
+    with admitted(clinic.domain, instruction="''") as doctor:
+        found(doctor, "fail", "instruction", "~/set_instruction")
 
 
 def test_a_compressed_picture_is_measured_too(clinic, tmp_path):
