@@ -17,7 +17,6 @@ from launch.actions import (
     Shutdown,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch_ros.actions import SetParameter
 from launch_ros.substitutions import ExecutableInPackage
 
 ARGUMENTS = {
@@ -54,11 +53,12 @@ def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def _policy(argument: dict[str, str]) -> GroupAction:
     file = str(Path(__file__).with_name("policy.launch.py"))
-    passed = {name: argument[name] for name in POLICY} | {"use_sim_time": "true"}
+    passed = {name: argument[name] for name in POLICY}
+    passed |= {"use_sim_time": "true", "shadow": "true"}
     include = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(file), launch_arguments=passed.items()
     )
-    return GroupAction([SetParameter("shadow", True), include])
+    return GroupAction([include])
 
 
 def _player(argument: dict[str, str]) -> ExecuteProcess:

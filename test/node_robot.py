@@ -96,7 +96,8 @@ class Rig:
 
     def start_policy(self, **parameters):
         """The node under test, with parameters as on the command line."""
-        values = {"port": self.port, "instruction": "hold still", **parameters}
+        given = {"embodiment": "franka_droid", "port": self.port, "instruction": "hold still"}
+        values = {**given, **parameters}
         arguments = [x for k, v in values.items() for x in ("-p", f"{k}:={v}")]
         self.policy = self._processes.start(
             "-m", "gr00t_ros.ros.node", "--ros-args", *arguments, name="policy"

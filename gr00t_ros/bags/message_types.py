@@ -7,11 +7,12 @@ recorded can be read where these packages are not installed.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from ament_index_python.packages import get_package_share_directory
 
 from gr00t_ros.bags.bag import missing_rosbags
 from gr00t_ros.core.errors import BagError
@@ -72,10 +73,18 @@ def _nested(field: tuple[Any, Any]) -> Iterator[str]:
 def _definition(type_name: str) -> str:
     package, kind, name = _parts(type_name)
     try:
-        file = Path(get_package_share_directory(package), kind, f"{name}.msg")
+        file = _share(package) / kind / f"{name}.msg"
         return file.read_text(encoding="utf-8")
-    except (PackageNotFoundError, OSError) as error:
+    except OSError as error:
         raise BagError(f"{type_name}: its definition is not to be found: {error}") from error
+
+
+def _share(package: str) -> Path:
+    """The package's share folder, in a virtual environment too, where no prefix is told."""
+    try:
+        return Path(get_package_share_directory(package))
+    except (LookupError, OSError):  # PackageNotFoundError, or AMENT_PREFIX_PATH is not set
+        return Path(sys.prefix, "share", package)
 
 
 def _parts(type_name: str) -> tuple[str, str, str]:

@@ -10,12 +10,13 @@ import time
 from collections.abc import Sequence
 
 import rclpy
-from rclpy.signals import SignalHandlerOptions
 
 from gr00t_ros.bags.bag import Bag, open_bag
 from gr00t_ros.bags.publishers import Choice, Publishers, choose
 from gr00t_ros.bags.schedule import Played, clock_period_ns, merge_clock, run
 from gr00t_ros.core.errors import BagError
+from gr00t_ros.ros.spin import initialise
+from gr00t_ros.ros.unknown import refuse_unknown
 
 LOOK_S = 0.05
 LOOKS_TO_SETTLE = 5
@@ -53,10 +54,11 @@ def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
         choice = choose(bag.topics, options.topics, options.clock)
         for line in choice.left_out:
             _say(f"left out {line}")
-        rclpy.init(args=list(ros_arguments), signal_handler_options=SignalHandlerOptions.NO)
+        initialise(ros_arguments)
         # Nothing spins here, so services of parameters would never answer.
         node = rclpy.create_node("gr00t_bag_player", start_parameter_services=False)
         try:
+            refuse_unknown(node)
             _play(bag, start_ns, choice, Publishers(node, choice, options.clock), options, stop)
         finally:
             node.destroy_node()

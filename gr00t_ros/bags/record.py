@@ -41,8 +41,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
-    """Record until SIGINT or SIGTERM; 0 then, 1 where it cannot record."""
-    return run_node(lambda: Recorder(options), ros_arguments, lambda node: node.close())
+    """Record until SIGINT or SIGTERM; 0 then, 1 where nothing was recorded or not every topic."""
+    wrong: list[str] = []
+
+    def close(node: Node) -> None:
+        assert isinstance(node, Recorder)
+        wrong.extend(node.close())
+
+    status = run_node(lambda: Recorder(options), ros_arguments, close)
+    for line in wrong:
+        print(f"gr00t-bag: {line}", file=sys.stderr, flush=True)
+    return int(bool(status or wrong))
 
 
 class Recorder(Node):
@@ -54,16 +63,18 @@ class Recorder(Node):
         clock = Parameter("use_sim_time", value=options.use_sim_time)
         super().__init__("gr00t_bag_recorder", parameter_overrides=[clock])
         self._missing = [self.resolve_topic_name(topic) for topic in options.topics]
+        self._refused: list[str] = []
         self._count, self._looks = 0, 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(LOOK_PERIOD_S, self._look, clock=steady)
 
-    def close(self) -> None:
-        """Finish the bag, and say what is in it and what is not."""
+    def close(self) -> list[str]:
+        """Finish the bag, say what is in it, and return what was asked and is not."""
         self._writer.close()
         print(f"gr00t-bag: recorded {self._count} messages", file=sys.stderr, flush=True)
-        if self._missing:
-            print(f"gr00t-bag: never published: {self._missing}", file=sys.stderr, flush=True)
+        wrong = [f"never published: {self._missing}"] if self._missing else []
+        wrong += [f"not recorded: {self._refused}"] if self._refused else []
+        return wrong if self._count else ["nothing was recorded", *wrong]
 
     def _look(self) -> None:
         """Subscribe to what has appeared."""
@@ -73,7 +84,8 @@ class Recorder(Node):
                 self._subscribe(topic)
         if not self._missing:
             self.destroy_timer(self._timer)
-            print("RECORDING", flush=True)
+            if not self._refused:
+                print("RECORDING", flush=True)
             return
         self._looks += 1
         if self._looks % LOOKS_TO_REMIND == 0:
@@ -88,6 +100,7 @@ class Recorder(Node):
             kind, store = message_class(names[0]), typestore([names[0]])
         except BagError as error:
             self.get_logger().error(f"{topic} is not recorded: {error}")
+            self._refused.append(topic)
             return
         profile = _profile([publisher.qos_profile for publisher in publishers])
         connection = self._writer.add_connection(

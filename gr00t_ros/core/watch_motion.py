@@ -1,11 +1,14 @@
 """Watches on the arm and its controller: does it follow, is it active, does it play our plan.
 
+A streamer before a controller counts as one: it plays the windows, and only while it lives.
+
 All positions are (J,) float64 in plan joint order, rad; a value that is no number is a finding.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -82,6 +85,52 @@ class WorkspaceBox:
             f"{self._upper[axis]:.3f} allowed, {self._run} chunks in a row"
         )
         return finding("workspace_box", text, self._run >= self.limit)
+
+
+class StreamerLife:
+    """Whether the streamer that plays the windows of one output lives, and is still the same."""
+
+    def __init__(self, output: str, sender: str) -> None:
+        """Nothing has been heard yet of `sender`, the streamer of `output`."""
+        self._who = f"{sender}, which plays output {output}"
+        self._instance = self._begun_with = ""
+        self._heard_ns: int | None = None
+
+    def hear(self, instance: str, now_ns: int) -> None:
+        """Take a heartbeat; `instance` names the process, anew after each of its starts."""
+        self._instance, self._heard_ns = instance, now_ns
+
+    def begin(self) -> None:
+        """Take whoever plays now as the one that has to go on: an activation or a reset."""
+        self._begun_with = self._instance
+
+    def silent(
+        self,
+        now_ns: int,
+        limit_ns: int,
+        awake_ns: Callable[[int], int] = lambda age_ns: age_ns,
+    ) -> Finding | None:
+        """A finding where none was heard within `limit_ns`, nor ever: dead ones are still listed.
+
+        awake_ns: how much of an age this process was awake: what it slept, nobody could hear.
+        The graph keeps a process that was killed for as long as its lease, ten seconds and more.
+        """
+        if self._heard_ns is None:
+            return finding("streamer_silent", f"{self._who}: nothing heard of it yet")
+        age_ns = awake_ns(now_ns - self._heard_ns)
+        if age_ns <= limit_ns:
+            return None
+        text = (
+            f"{self._who}: last heard {age_ns / 1e9:.2f} s ago, at most {limit_ns / 1e9:.2f} s "
+            "allowed"
+        )
+        return finding("streamer_silent", text)
+
+    def replaced(self) -> Finding | None:
+        """A finding where another process plays than the one it began with, until `begin`."""
+        if self._instance == self._begun_with:
+            return None
+        return finding("streamer_silent", f"{self._who}: was started again, or a second one runs")
 
 
 def controller_silent(

@@ -7,6 +7,7 @@ from gr00t_ros.core.watchdog import Reaction
 
 _DROP, _PAUSE, _FAULT = Reaction.DROP, Reaction.PAUSE, Reaction.FAULT
 _REFUSALS = Threshold("refusals_to_fault", "", 3, 1, 100)
+_SILENCE = Threshold("controller_silence_s", "s", 0.5, 0.05, 60.0)
 _THIRD = "refusals_to_fault in a row"
 
 ARM: tuple[Watch, ...] = (
@@ -68,7 +69,7 @@ ARM: tuple[Watch, ...] = (
         "age of the controller's own state, as the sign that it is active",
         _FAULT,
         # ours: as joint states fault; control.md 3 has no number for it
-        (Threshold("controller_silence_s", "s", 0.5, 0.05, 60.0),),
+        (_SILENCE,),
         "The controller was deactivated, or its process died.",
         "activate the controller, then call ~/reset",
         "core.watch_motion.controller_silent",
@@ -91,6 +92,20 @@ ARM: tuple[Watch, ...] = (
         "joint states count",
         note="nothing more is sent, the tail of what the controller has plays; a new episode "
         "starts from what it holds once it is heard again",
+    ),
+    Watch(
+        "streamer_silent",
+        "age of the heartbeat of each streamer that plays windows, and whether it is the same one",
+        _FAULT,
+        # as of a controller, in whose place it stands
+        (_SILENCE, Threshold("between two heartbeats", "s", 0.02, home="constant")),
+        "The streamer has died, hangs, or was started again, so that its output no longer moves "
+        "with the others.",
+        "start the streamer, then call ~/reset",
+        "core.watch_motion.StreamerLife",
+        note="beside each topic of windows, on its name with /alive; without a heartbeat no "
+        "activation is accepted; a streamer whose rate_hz is lower sends as often as it ticks; in "
+        "shadow no streamer is needed",
     ),
     Watch(
         "controller_inactive",

@@ -18,10 +18,12 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
+from gr00t_ros.core.errors import Gr00tError
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.qos import STATUS
+from gr00t_ros.ros.spin import REFUSED, initialise
+from gr00t_ros.ros.unknown import refuse_unknown
 
 ANSWER_LIMIT_S = 30.0
 """For the answer to a transition: none of them waits for the sidecar (design.md 8)."""
@@ -38,9 +40,13 @@ class Autostart(Node):
     """Asks for two transitions of one lifecycle node, each only when it can succeed."""
 
     def __init__(self) -> None:
-        """The parameter `node` names the policy node, relative to this one's namespace."""
+        """The parameter `node` names the policy node, relative to this one's namespace.
+
+        Raises SettingsError for a parameter of another name.
+        """
         super().__init__("gr00t_autostart")
         self._policy = str(self.declare_parameter("node", "gr00t_policy").value)
+        refuse_unknown(self)
         self._get_state = self.create_client(GetState, f"{self._policy}/get_state")
         self._change_state = self.create_client(ChangeState, f"{self._policy}/change_state")
         self.create_subscription(PolicyStatus, f"{self._policy}/status", self._on_status, STATUS)
@@ -129,11 +135,13 @@ class Autostart(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run until the policy node is active, or until SIGINT or SIGTERM."""
-    rclpy.init(
-        args=list(args) if args is not None else None,
-        signal_handler_options=SignalHandlerOptions.NO,
-    )
-    node = Autostart()
+    try:
+        initialise(args, ("node",))
+        node = Autostart()
+    except (Gr00tError, *REFUSED) as error:
+        print(error, file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         node.stop()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +25,22 @@ from gr00t_ros.core.output_types import COMMAND_STREAMER
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.command_types import COMMAND_TYPES, Player, Sender
+from gr00t_ros.ros.heartbeat import Heartbeat
 from gr00t_ros.ros.outputs import command_stamp, to_time
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.spin import run_node
+from gr00t_ros.ros.unknown import refuse_unknown
 from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
 LEAVE_S = 2.0
 """Longest that a window of poses is waited for at the end."""
 _DIAGNOSTICS_NS = 1_000_000_000
+_TEXTS = {
+    # name: default, meaning
+    "embodiment": ("", "Name or path of its file"),
+    "windows": ("gr00t_policy/windows", "Topic under which the policy node has them"),
+}
 
 
 @dataclass(slots=True)
@@ -44,6 +51,7 @@ class _Stream:
     windows: PulledSubscription
     player: Player
     sender: Sender
+    heart: Heartbeat
     rejected: int = 0
     last_rejection: str = ""
     problem: str = ""  # of the newest window or point; the next window that is taken ends it
@@ -64,16 +72,18 @@ class CommandStreamer(Node):
     def __init__(self) -> None:
         """Start to stream; raises Gr00tError for parameters that are missing or wrong."""
         super().__init__(COMMAND_STREAMER)
-        robot = load_embodiment(_text(self, "embodiment", "", "Name or path of its file"))
-        outputs = (*robot.commands, *robot.poses)
-        if not outputs:
-            raise SettingsError(f"embodiment {robot.source}: has no output that is no joint")
-        windows = _text(
-            self, "windows", "gr00t_policy/windows", "Topic under which the policy node has them"
-        )
+        for name, (default, meaning) in _TEXTS.items():
+            descriptor = ParameterDescriptor(description=meaning, read_only=True)
+            self.declare_parameter(name, default, descriptor)
         rate = ParameterDescriptor(description="Messages a second, Hz", read_only=True)
         rate.integer_range = [IntegerRange(from_value=10, to_value=500, step=0)]
         rate_hz = int(self.declare_parameter("rate_hz", 50, rate).value)
+        refuse_unknown(self)  # first: a misspelt name would be told as one that is missing
+        robot = load_embodiment(_text(self, "embodiment"))
+        outputs = (*robot.commands, *robot.poses)
+        if not outputs:
+            raise SettingsError(f"embodiment {robot.source}: has no output that is no joint")
+        windows = _text(self, "windows")
         self._clock_of_plan = PlanClock(self)
         self._streams = [
             self._stream(output, f"{windows}/{output.name}", robot) for output in outputs
@@ -109,21 +119,36 @@ class CommandStreamer(Node):
             self, (JointTrajectory,), windows, raw=False, profiles=(qos.COMMAND,)
         )
         row = COMMAND_TYPES[output.type]
-        return _Stream(output, taken, row.player(output, robot), row.sender(self, output, robot))
+        return _Stream(
+            output,
+            taken,
+            row.player(output, robot),
+            row.sender(self, output, robot),
+            Heartbeat(self, taken.topic),
+        )
 
     def _tick(self) -> None:
         clock = self._clock_of_plan
         at = _Instant(clock.now_ns(), time.monotonic_ns(), clock.ros_now_ns())
         for stream in self._streams:
             # a stream that raises must not keep the others from their zero, nor a window from its
-            for work in (self._take, self._send):
-                try:
-                    work(stream, at)
-                except Exception as error:
-                    self._reject(stream, f"{type(error).__name__}: {error}")
+            done = [self._done(work, stream, at) for work in (self._take, self._send)]
+            # one that cannot do its work, or takes no more windows, is as good as dead
+            if all(done) and not self._leaving:
+                stream.heart.beat(at.steady_ns)
         if at.steady_ns >= self._due_ns:
             self._due_ns = at.steady_ns + _DIAGNOSTICS_NS
             self._diagnose(to_time(at.stamp_ns))
+
+    def _done(
+        self, work: Callable[[_Stream, _Instant], None], stream: _Stream, at: _Instant
+    ) -> bool:
+        try:
+            work(stream, at)
+        except Exception as error:
+            self._reject(stream, f"{type(error).__name__}: {error}")
+            return False
+        return True
 
     def _send(self, stream: _Stream, at: _Instant) -> None:
         values = stream.player.sample(at.now_ns, at.steady_ns)
@@ -167,11 +192,10 @@ def _status(stream: _Stream) -> DiagnosticStatus:
     )
 
 
-def _text(node: Node, name: str, default: str, meaning: str) -> str:
-    descriptor = ParameterDescriptor(description=meaning, read_only=True)
-    value = str(node.declare_parameter(name, default, descriptor).value)
+def _text(node: Node, name: str) -> str:
+    value = str(node.get_parameter(name).value)
     if not value:
-        raise SettingsError(f"{name}: got nothing, expected {meaning.lower()}")
+        raise SettingsError(f"{name}: got nothing, expected {_TEXTS[name][1].lower()}")
     return value
 
 
@@ -182,7 +206,7 @@ def _leave(node: Node) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run_node(CommandStreamer, arguments, _leave)
+    return run_node(CommandStreamer, arguments, _leave, names=(*_TEXTS, "rate_hz"))
 
 
 if __name__ == "__main__":

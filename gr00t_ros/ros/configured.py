@@ -33,7 +33,7 @@ from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.policy_server import PolicyServer
 from gr00t_ros.ros.queries import Queries, Reply
-from gr00t_ros.ros.readiness import NO_INSTRUCTION, coverage
+from gr00t_ros.ros.readiness import coverage, instruction_problems
 from gr00t_ros.ros.replay_thread import STARVED_PERIODS, ReplayThread
 from gr00t_ros.ros.rest import wait_for_rest
 from gr00t_ros.ros.rivals import LOOK_S
@@ -129,12 +129,13 @@ class Configured:
         self._operator = OperatorWatches(node, values, self._on_e_stop, self.surroundings.awake_ns)
         self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
         self._rivals, self._manager = self._checks.rivals, self._checks.manager
+        self._hearts = self._checks.hearts
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._look_around, clock=steady)
         self.watches = RunningWatches(
             self.surroundings,
             self._operator,
-            (self._rivals, self._manager, self._checks.controllers),
+            (self._rivals, self._manager, self._checks.controllers, self._hearts),
             self.queries,
             robot,
             self.clock,
@@ -150,6 +151,7 @@ class Configured:
         self.inputs.settings = settings.observation(values)
         self.surroundings.parameters = self.server.check.values = values
         self._operator.apply(values)
+        self._hearts.apply(values)
         changed = settings.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
         self.replay.post(lambda _session, _now: self.watches.apply(values))
@@ -177,8 +179,7 @@ class Configured:
         if self.latched:
             found.append(f"a fault is latched: {self.latched}; call ~/reset")
         found += self.server.check.problems()
-        if not self.queries.instruction:
-            found.append(NO_INSTRUCTION)
+        found += instruction_problems(self.queries.instruction)
         found += [f.reason for f in self._operator.findings()]
         found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
         gaps = self._checks.observation()  # pulls the newest samples in any case
@@ -196,6 +197,7 @@ class Configured:
         def activate(session: Session, now_ns: int) -> None:
             session.replay.start_poses(now_ns, poses)
             session.activate(now_ns, start)
+            self._hearts.begin()
             self.watches.begin()
 
         try:
@@ -242,6 +244,8 @@ class Configured:
         poses = self.surroundings.poses()
 
         def go_on(session: Session, now_ns: int) -> str:
+            if session.mode in FAULTED:  # a streamer that was replaced is one that is looked at
+                self._hearts.begin()
             findings = [*self.watches.findings(now_ns, session.mode), *against]
             held = self.watches.leave_from(now_ns, start) if session.active else start
             if session.active and session.replay.at_rest(now_ns):
@@ -265,6 +269,7 @@ class Configured:
         self.outputs.destroy()
         self._checks.controllers.destroy()
         self._manager.destroy()
+        self._hearts.destroy()
         self._checks.limits.destroy()
         self._node.destroy_publisher(self._chunks)
         self.clock.destroy()

@@ -14,7 +14,7 @@ from rclpy.node import Node
 
 from gr00t_ros.ros.described_limits import TOPIC as DESCRIPTION
 from gr00t_ros.ros.described_limits import DescribedLimits
-from gr00t_ros.ros.readiness import NO_INSTRUCTION
+from gr00t_ros.ros.readiness import instruction_problems
 from gr00t_ros.ros.stream_report import StreamReport
 from gr00t_ros.ros.surroundings import Readings
 
@@ -45,9 +45,8 @@ def failures(area: str, problems: Iterable[str], fine: str) -> list[Row]:
 
 
 def instruction(text: str) -> list[Row]:
-    """Whether there is one: an activation wants it, and it can be given until then."""
-    level, said = (PASS, text) if text else (WARN, NO_INSTRUCTION)
-    return [Row(level, "instruction", "", said)]
+    """Whether there is one: as the node's own check, an activation is refused without it."""
+    return failures("instruction", instruction_problems(text), text)
 
 
 def streams(reports: Sequence[StreamReport], problems: Sequence[str]) -> list[Row]:

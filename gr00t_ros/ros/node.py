@@ -240,7 +240,7 @@ def _leave(node: Node) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run_node(PolicyNode, arguments, _leave)
+    return run_node(PolicyNode, arguments, _leave, names=parameters.TABLE)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rclpy.parameter import Parameter
 from gr00t_ros.core.errors import SettingsError
 from gr00t_ros.ros.parameter_row import Row
 from gr00t_ros.ros.sidecar_parameters import SIDECAR
+from gr00t_ros.ros.unknown import refuse_unknown
 from gr00t_ros.ros.watch_parameters import WATCHES
 
 
@@ -86,10 +87,12 @@ class Parameters:
     sidecar_accept_noncommercial: bool
 
 
+_A_ROBOT = "name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG"
+
 TABLE: dict[str, Row] = {
     "embodiment": Row(
-        "franka_droid",
-        "Embodiment: name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG",
+        "",
+        f"Embodiment, has to be given: {_A_ROBOT}",
         read_only=True,
     ),
     "settled": Row(
@@ -233,14 +236,17 @@ def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
 
     defaults: in place of the table's, what the environment says; a value that the node is given
     wins over both. Raises SettingsError for a value of another type, out of range or none of the
-    choices.
+    choices, for a parameter of no such name, and where no robot is named.
     """
     for name, row in TABLE.items():
         try:
             node.declare_parameter(name, defaults.get(name, row.default), row.descriptor())
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
             raise SettingsError(f"parameter {name}: {error}") from error
+    refuse_unknown(node)
     values = read(node)
+    if not values.embodiment:
+        raise SettingsError("parameter embodiment: got nothing, expected " + _A_ROBOT)
     for name, row in TABLE.items():
         if row.choices and value_of(values, name) not in row.choices:
             raise SettingsError(refusal(name, value_of(values, name)))

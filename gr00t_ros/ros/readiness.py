@@ -13,7 +13,12 @@ from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.rivals import Rivals
 
-NO_INSTRUCTION = "no instruction: set parameter instruction or call ~/set_instruction"
+NO_INSTRUCTION = "no instruction: start with parameter instruction, or call ~/set_instruction"
+
+
+def instruction_problems(text: str) -> list[str]:
+    """Why an activation would be refused with this instruction."""
+    return [] if text else [NO_INSTRUCTION]
 
 
 def output_problems(node: Node, readers: Mapping[str, str], rivals: Rivals) -> list[str]:

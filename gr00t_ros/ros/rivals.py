@@ -16,6 +16,7 @@ from gr00t_ros.ros.pulled import InvalidHandle
 
 LOOK_S = 1.0
 """How often a running node looks: no cheap call, and discovery itself takes as long."""
+_KILLED = " (one that was killed is listed for its lease, some 20 s)"
 
 
 class Rivals:
@@ -32,7 +33,7 @@ class Rivals:
         for own in (self._node.get_name(), COMMAND_STREAMER):
             if own in names:
                 names.remove(own)
-        return ", ".join(names)
+        return ", ".join(f"{name}{_KILLED if name == COMMAND_STREAMER else ''}" for name in names)
 
     def look(self) -> None:
         """Ask the graph about all topics."""

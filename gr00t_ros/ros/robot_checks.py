@@ -17,6 +17,7 @@ from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.controller_manager import ControllerManager, controllers_of
 from gr00t_ros.ros.controller_parameters import ControllerParameters
 from gr00t_ros.ros.described_limits import DescribedLimits
+from gr00t_ros.ros.heartbeat import Heartbeats
 from gr00t_ros.ros.inputs import Inputs
 from gr00t_ros.ros.outputs import action_servers, command_readers
 from gr00t_ros.ros.parameters import Parameters
@@ -38,6 +39,7 @@ class RobotChecks:
     manager: ControllerManager
     limits: DescribedLimits
     servers: Mapping[str, tuple[str, ...]]
+    hearts: Heartbeats
 
     @staticmethod
     def of(
@@ -60,6 +62,7 @@ class RobotChecks:
             ControllerManager(node, values.controller_manager, controllers),
             DescribedLimits(node, robot),
             {} if values.shadow else action_servers(node, robot),
+            Heartbeats(node, robot, values, surroundings.awake_ns),
         )
 
     def streams(self, now_ns: int) -> list[str]:
@@ -84,7 +87,7 @@ class RobotChecks:
             return []
         problems = output_problems(self.node, self.readers, self.rivals)
         problems += server_problems(self.node, self.servers)
-        problems += [found.reason for found in self.manager.findings()]
+        problems += [found.reason for found in (*self.manager.findings(), *self.hearts.silent())]
         return problems + self.controllers.problems() + self.limits.problems()
 
     def observation(self) -> list[str]:

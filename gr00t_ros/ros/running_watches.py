@@ -30,6 +30,7 @@ from gr00t_ros.core.watchdog import Finding, Reaction, held_position
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.controller_manager import ControllerManager
 from gr00t_ros.ros.controller_parameters import ControllerParameters
+from gr00t_ros.ros.heartbeat import Heartbeats
 from gr00t_ros.ros.operator_watches import OperatorWatches
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.policy_watches import PolicyWatches
@@ -50,7 +51,7 @@ class RunningWatches:
         self,
         surroundings: Surroundings,
         operator: OperatorWatches,
-        commands: tuple[Rivals | ControllerManager | ControllerParameters, ...],
+        commands: tuple[Rivals | ControllerManager | ControllerParameters | Heartbeats, ...],
         queries: Queries,
         embodiment: Embodiment,
         clock: PlanClock,
@@ -60,7 +61,8 @@ class RunningWatches:
     ) -> None:
         """Watch what `surroundings` and `commands` tell, by the thresholds of `values`.
 
-        `commands` watch who commands the controllers, which are active and how they are set;
+        `commands` watch who commands the controllers, which are active, how they are set, and which
+        streamers live;
         `replay` is the session's, asked for what it has sent.
         """
         self._around, self._commands, self._clock = surroundings, commands, clock

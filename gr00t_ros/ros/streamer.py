@@ -33,13 +33,14 @@ from gr00t_ros.core.state import JointReading, select
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.heartbeat import Heartbeat
 from gr00t_ros.ros.outputs import to_time
 from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo
 from gr00t_ros.ros.player import Player
 from gr00t_ros.ros.points import POINTS, Points
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.spin import run_node
-from gr00t_ros.ros.streamer_settings import declare_settings
+from gr00t_ros.ros.streamer_settings import NAMES, declare_settings
 from gr00t_ros.ros.trajectory import parse_trajectory
 
 LEAVE_S = 2.0
@@ -74,6 +75,7 @@ class Streamer(Node):
         self._windows = PulledSubscription(
             self, (JointTrajectory,), settings.window_topic, raw=False, profiles=(qos.COMMAND,)
         )
+        self._heart = Heartbeat(self, self._windows.topic)
         self._leaving = False
         self._state_due_ns = self._diagnostics_due_ns = 0
         self._spare_ns = round(0.5e9 / settings.rate_hz)
@@ -123,6 +125,8 @@ class Streamer(Node):
         steady_ns, now_ns = time.monotonic_ns(), self._clock_of_plan.now_ns()
         wrong = self._player.tell_time(now_ns, steady_ns)
         self._stream(now_ns, steady_ns)
+        if not self._leaving:  # else no more windows are taken
+            self._heart.beat(steady_ns)
         if wrong:
             self.get_logger().error(wrong)
         for work in (self._take_window, self._report_state, self._diagnose):
@@ -265,7 +269,7 @@ def _leave(node: Node) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_S)
-    return run_node(Streamer, arguments, _leave, WAKE_S)
+    return run_node(Streamer, arguments, _leave, WAKE_S, NAMES)
 
 
 if __name__ == "__main__":

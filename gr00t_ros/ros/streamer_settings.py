@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.ros.unknown import refuse_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,9 @@ _OPTIONAL: dict[str, tuple[int | float, int | float, int | float, str]] = {
 }
 
 
+NAMES = tuple(field.name for field in fields(StreamerSettings))
+
+
 def declare_settings(node: Node) -> StreamerSettings:
     """Declare the parameters and return them; raises SettingsError naming what is missing."""
     for name, (kind, meaning) in _REQUIRED.items():
@@ -69,7 +73,8 @@ def declare_settings(node: Node) -> StreamerSettings:
         node.declare_parameter(name, "", descriptor)
     for name, (default, low, high, meaning) in _OPTIONAL.items():
         node.declare_parameter(name, default, _ranged(default, low, high, meaning))
-    names = [field.name for field in fields(StreamerSettings) if field.name not in _GAINS]
+    refuse_unknown(node)  # first: a misspelt name would be told as one that is missing
+    names = [name for name in NAMES if name not in _GAINS]
     values = {name: _value(node, name) for name in names if name not in _TOPICS}
     values |= {name: str(node.get_parameter(name).value) for name in _TOPICS}
     joints = tuple(values.pop("joints"))

@@ -6,6 +6,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
 from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.ros.unknown import refuse_unknown
 from gr00t_ros.sim.robots import ROBOTS, find_robot
 
 DEFAULT_ROBOT = "franka"
@@ -49,6 +50,7 @@ def declare_settings(node: Node) -> RobotSettings:
     """Declare the parameters and return them; raises SettingsError where they make no sense."""
     for name, (default, what) in _TABLE.items():
         node.declare_parameter(name, default, ParameterDescriptor(description=what, read_only=True))
+    refuse_unknown(node)
     values = {field.name: node.get_parameter(field.name).value for field in fields(RobotSettings)}
     settings = RobotSettings(**values)
     _check(settings, bool(node.get_parameter("use_sim_time").value))

@@ -61,11 +61,35 @@ def test_a_topic_is_recorded_as_it_is_offered(processes, ros_node, tmp_path):
     recorder = processes.start(*BAGS, "record", str(out), "--topics", "/text", "/never")
     # until "/never" is published the recorder looks on, but has the other already
     recorder.wait_for_line("waiting for a publisher of /never")
-    assert recorder.stop() == 0
+    assert recorder.stop() == 1, "not all that was asked"
     recorder.wait_for_line(r"never published: \['/never'\]")
     with open_bag(out) as bag:
         (topic,) = bag.topics
         assert (topic.name, topic.count, topic.latched) == ("/text", 1, True)
+
+
+def test_in_a_virtual_environment_the_definitions_are_found_without_ament_prefix_path(
+    processes, ros_node, tmp_path
+):
+    """Nothing sets the variable there."""
+    ros_node.create_publisher(String, "/text", qos.STATUS).publish(String(data="early"))
+    words = (*BAGS, "record", str(tmp_path / "bag"), "--topics", "/text", "/never")
+    recorder = processes.start(*words, name="recorder", AMENT_PREFIX_PATH="")
+    recorder.wait_for_line("waiting for a publisher of /never")
+    recorder.stop()
+    assert "recorded 1 messages" in recorder.text()
+    assert "is not recorded" not in recorder.text()
+
+
+def test_a_bag_without_a_message_is_no_success(processes, ros_node, tmp_path):
+    """The topic is there, and nothing came on it."""
+    silent = ros_node.create_publisher(String, "/silent", 1)
+    recorder = processes.start(
+        *BAGS, "record", str(tmp_path / "bag"), "--topics", silent.topic_name, name="recorder"
+    )
+    recorder.wait_for_line("RECORDING")
+    assert recorder.stop() == 1
+    assert "nothing was recorded" in recorder.text()
 
 
 def test_what_exists_is_never_written_over(processes, tmp_path):

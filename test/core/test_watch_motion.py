@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gr00t_ros.core.watch_motion import (
     ControllerLate,
+    StreamerLife,
     TrackingError,
     WorkspaceBox,
     controller_silent,
@@ -185,6 +186,36 @@ def test_a_controller_that_fell_silent_faults(age_ns, faults) -> None:
             f"controller of arm: last state on /arm/controller_state is {age_ns / 1e9:.2f} s old, "
             "at most 0.50 s allowed; activate the controller, then call ~/reset"
         )
+
+
+def test_a_streamer_that_fell_silent_faults_and_so_does_one_that_never_spoke() -> None:
+    """The graph still lists one that was killed: only a heartbeat is a sign of life."""
+    life = StreamerLife("base", "gr00t_command_streamer")
+    found = life.silent(0, 500 * MS)
+    assert (found.watch, found.reaction) == ("streamer_silent", Reaction.FAULT)
+    assert found.reason == (
+        "gr00t_command_streamer, which plays output base: nothing heard of it yet; "
+        "start the streamer, then call ~/reset"
+    )
+    life.hear("first", 10 * MS)
+    assert life.silent(510 * MS, 500 * MS) is None
+    found = life.silent(510 * MS + 1, 500 * MS)
+    assert "last heard 0.50 s ago, at most 0.50 s allowed" in found.reason
+
+
+def test_a_streamer_that_was_started_again_faults_until_it_is_begun_with() -> None:
+    """However quickly it came back: the new one has never played the window that was sent."""
+    life = StreamerLife("base", "gr00t_command_streamer")
+    life.hear("first", 0)
+    life.begin()
+    assert life.replaced() is None
+    life.hear("second", 20 * MS)
+    assert life.silent(20 * MS, 500 * MS) is None
+    assert "started again" in life.replaced().reason
+    life.hear("second", 40 * MS)
+    assert life.replaced() is not None
+    life.begin()
+    assert life.replaced() is None
 
 
 @pytest.mark.parametrize(

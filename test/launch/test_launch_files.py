@@ -52,7 +52,8 @@ def parameters(node, of: str, *names: str) -> list[object]:
 def test_policy_starts_the_node_with_what_was_given(launched, ros_node, free_port):
     """Arguments reach the node's parameters; a text that looks like a number stays a text."""
     launch = launched(
-        "policy.launch.py", f"port:={free_port}", "instruction:=7", "namespace:=cell_a"
+        "policy.launch.py",
+        *(f"port:={free_port}", "instruction:=7", "namespace:=cell_a", "embodiment:=franka_droid"),
     )
     names = ("port", "instruction", "embodiment", "use_sim_time", "sidecar.mode")
     values = parameters(ros_node, "/cell_a/gr00t_policy", *names)
@@ -63,7 +64,9 @@ def test_policy_starts_the_node_with_what_was_given(launched, ros_node, free_por
 
 def test_policy_starts_a_local_server_where_asked(launched, ros_node):
     """The arguments become the two parameters, and the server is ended with the launch."""
-    launch = launched("policy.launch.py", "sidecar:=local", "profile:=hold")
+    launch = launched(
+        "policy.launch.py", "embodiment:=franka_droid", "sidecar:=local", "profile:=hold"
+    )
     names = ("sidecar.mode", "sidecar.profile")
     assert parameters(ros_node, "/gr00t_policy", *names) == ["local", "hold"]
     launch.wait_for_line(r"\[hold\] READY tcp://127.0.0.1")
@@ -77,6 +80,7 @@ def test_arguments_win_over_the_parameter_file_and_leave_the_rest(
     file = tmp_path / "params.yaml"
     file.write_text(
         "/**:\n  ros__parameters:\n    port: 1\n    host: 127.0.0.2\n    timeout_ms: 1234\n"
+        "    embodiment: franka_droid\n    a_parameter_of_another_node: 1\n"
     )
     launch = launched(
         "policy.launch.py", f"params_file:={file}", f"port:={free_port}", "autostart:=false"

@@ -52,6 +52,7 @@ FILE = find_embodiment("franka_droid").read_text()
 @contextmanager
 def admitted(domain: int, **values: object) -> Iterator[Doctor]:
     """A doctor in this process, with these parameters."""
+    values = {"embodiment": "franka_droid", "instruction": "hold still", **values}
     arguments = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
     context = rclpy.Context()
     rclpy.init(args=["doctor", "--ros-args", *arguments], context=context, domain_id=domain)
@@ -357,9 +358,10 @@ def test_the_operators_stops_are_named(clinic):
         found(doctor, "fail", "operator", "dead-man switch is not pressed")
 
 
-def test_a_missing_instruction_is_worth_a_word(clinic):
-    """It can be given later."""
-    found(clinic.doctor, "warn", "instruction", "~/set_instruction")
+def test_a_missing_instruction_fails_as_it_refuses_an_activation(clinic):
+    """Both ask the same check."""
+    with admitted(clinic.domain, instruction="''") as doctor:
+        found(doctor, "fail", "instruction", "~/set_instruction")
 
 
 def test_a_compressed_picture_is_measured_too(clinic, tmp_path):
@@ -449,6 +451,7 @@ def test_the_command_says_well_with_status_0_and_moves_nothing(patient):
     assert not list(node.services)
     port = patient.doctor.values.port
     arguments = ("--ros-args", "-p", f"port:={port}", "-p", "max_joint_age_s:=0.4")
+    arguments += ("-p", "embodiment:=franka_droid", "-p", "instruction:=hold still")
     status, told = doctors_report(patient, "--seconds", "2", *arguments)
     assert status == 0, told
     assert told["verdict"] in ("pass", "warn")

@@ -60,8 +60,15 @@ class Base:
                 ("height", "/gr00t_policy/windows/height"),
             )
         }
+        self._processes = processes
+        self.start_streamer()
+
+    def start_streamer(self):
+        """The process between the node and the base."""
         options = ("--ros-args", "-p", f"embodiment:={self.file}")
-        processes.start("-m", "gr00t_ros.ros.command_streamer", *options, name="streamer")
+        self.streamer = self._processes.start(
+            "-m", "gr00t_ros.ros.command_streamer", *options, name="streamer"
+        )
 
     def _on_twist(self, message):
         self.twists.append(message)
@@ -149,6 +156,36 @@ def test_a_deactivation_ends_only_when_the_base_was_told_to_stand(base):
     wait_until(lambda: base.rig.change("deactivate"), "inactive")
     base.wait_for_zero()
     wait_until(lambda: base.rig.change("activate"), "active")
+
+
+def test_a_streamer_that_falls_silent_stops_the_arm_and_latches_a_fault_that_names_it(base):
+    """Stopped, not killed: the graph shows no difference; ~/reset is refused until it is back."""
+    base.wait_for_drive()
+    base.streamer.signal(signal.SIGSTOP)
+    status = base.rig.wait_for_mode("fault")
+    assert "gr00t_command_streamer, which plays output" in status.reason
+    assert "last heard" in status.reason
+    base.rig.assert_rest()
+    answer = base.rig.reset()
+    assert not answer.success and "start the streamer" in answer.message
+    base.heard.clear()
+    base.streamer.signal(signal.SIGCONT)
+    wait_until(lambda: base.rig.reset().success, "a reset once it is there")
+    base.wait_for_drive()
+
+
+def test_a_streamer_that_is_started_again_in_motion_latches_a_fault(base):
+    """A second process reads the windows at once, and has never played what was sent before."""
+    base.wait_for_drive()
+    first = base.streamer
+    base.start_streamer()
+    base.rig.wait_for_mode("fault")
+    assert any("gr00t_command_streamer" in line for line in base.rig.told()[-2:])
+    first.signal(signal.SIGTERM)
+    first.wait()
+    base.heard.clear()
+    wait_until(lambda: base.rig.reset().success, "a reset by the one that is left")
+    base.wait_for_drive()
 
 
 def test_a_node_that_dies_leaves_a_base_at_rest(base):

@@ -1,0 +1,52 @@
+"""A misspelt parameter or argument refuses to start, with the nearest name."""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+SAYS = "parameter velocity_scle: gr00t_policy has none of this name; did you mean velocity_scale?"
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "said"),
+    [
+        ("ros.node", ("--ros-args", "-p", "embodimnt:=x"), "did you mean embodiment?"),
+        ("ros.node", ("--ros-args", "-p", "velocity_scle:=0.1"), SAYS),
+        ("ros.node", ("--embodiment", "x"), "--ros-args: -p embodiment:=x"),
+        ("ros.node", ("embodimnt:=x",), "--ros-args: -p embodiment:=x"),
+        ("ros.node", ("--ros-args", "--embodiment", "x"), "ROS arguments: not understood"),
+        ("ros.node", (), "parameter embodiment: got nothing"),
+        ("ros.streamer", ("--ros-args", "-p", "joint:=[a]"), "did you mean joints?"),
+        ("ros.streamer", ("--ros-args", "-p", "rate_hz:=fast"), "rate_hz"),
+        ("ros.command_streamer", ("--ros-args", "-p", "embodimnt:=x"), "did you mean embodiment?"),
+        ("ros.autostart", ("--ros-args", "-p", "nod:=x"), "did you mean node?"),
+        ("ros.autostart", ("gr00t_policy",), "expected none that are not ROS's"),
+        ("sim.robot", ("--ros-args", "-p", "robt:=g1"), "did you mean robot?"),
+        ("sim.relay", ("--ros-args", "-p", "source_prefx:=/x"), "did you mean source_prefix?"),
+    ],
+)
+def test_what_no_node_knows_ends_it_with_one_line_and_status_1(
+    processes, ros_domain, module, words, said
+):
+    """Nothing is started with a default in its place."""
+    if module.startswith("sim"):
+        pytest.importorskip("mujoco", reason="the simulator is not installed")
+    child = processes.start("-m", f"gr00t_ros.{module}", *words, name="child")
+    assert child.wait() == 1
+    assert said in child.text()
+    assert "Traceback" not in child.text()
+
+
+def test_in_a_file_only_what_stands_under_the_nodes_own_name_is_strict(
+    processes, ros_domain, tmp_path
+):
+    """A wildcard's section may be meant for another node: that is warned of."""
+    file = tmp_path / "parameters.yaml"
+    words = ("--ros-args", "-p", "embodiment:=franka_droid", "--params-file", str(file))
+    content = "ros__parameters: {velocity_scle: 0.1}"
+    file.write_text("/**/gr00t_policy: {" + content + "}\n")
+    child = processes.start("-m", "gr00t_ros.ros.node", *words, name="strict")
+    assert child.wait() == 1 and SAYS in child.text()
+    file.write_text("/**: {" + content + "}\n")
+    child = processes.start("-m", "gr00t_ros.ros.node", *words, name="shared")
+    child.wait_for_line(r"velocity_scle.*did you mean velocity_scale\? \(ignored")
