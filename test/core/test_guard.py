@@ -245,4 +245,4 @@ def test_a_margin_that_clamps_or_refuses_is_named(margin: float, accepted: bool)
     verdict = grip(0.8, margin)
     assert (verdict.accepted, verdict.kind) == (accepted, "position")
     expected = f"limits {margin:.4f} to {0.8 - margin:.4f} (margin {margin:g} of 0 to 0.8)"
-    assert verdict.reason.endswith(f"got 0.8000 rad, {expected}")
+    assert verdict.reason.endswith(f"got 0.8000 rad or m, {expected}")
