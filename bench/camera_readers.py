@@ -116,7 +116,7 @@ def embodiment(cameras: int) -> Embodiment:
         robot="bench",
         tag="bench",
         rate_hz=15.0,
-        language_key="",
+        language_keys=("",),
         action_horizon=1,
         video=video,
         state=state,

@@ -94,10 +94,14 @@ class Planner:
         ended = self.course.end_ns <= self._sent_ns + commit_ns  # then no more had to be said
         return 0 if self._left or ended or gap_ns <= commit_ns else gap_ns
 
-    def forget(self) -> None:
-        """Of a course at rest: what was to follow. Its past stays, which windows still show."""
+    def forget(self, now_ns: int) -> None:
+        """Of a course at rest: what was to follow. Its past stays, which windows still show.
+
+        All of it has played out at `now_ns`, so that no window is missing from then on.
+        """
+        self._withdraw()
         self.reference.clear()
-        self._anchored_knot = 0
+        self._anchored_knot, self._sent_ns = 0, now_ns
         self.stop_due = False
 
     def branch(self, now_ns: int) -> int:

@@ -103,7 +103,7 @@ class Replay:
         Says nothing, as `start`, and keeps the past of the plan: the stop tail that has just played
         out is in the next window as it was sent.
         """
-        self._planner.forget()
+        self._planner.forget(now_ns)
         self._commands.stop()
         self._poses.settle(now_ns)
         self._newest, self._stopped = None, None

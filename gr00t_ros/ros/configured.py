@@ -82,8 +82,15 @@ class Configured:
         if latched:
             session.fault(0, latched)
         address = shown(reached.host, reached.port)
-        self.server = PolicyServer(node, robot, values, access, address, sidecar)
-        self._make_robot(values)
+        self.clock = PlanClock(node)
+        try:
+            self.server = PolicyServer(
+                node, robot, values, access, address, sidecar, self.clock.now_ns
+            )
+            self._make_robot(values)
+        except Exception:
+            self.clock.destroy()  # else use_sim_time could not be changed any more
+            raise
         self._make_watches(values, session.replay)
         self.replay = ReplayThread(
             session,
@@ -104,7 +111,6 @@ class Configured:
     def _make_robot(self, values: Parameters) -> None:
         """What hears and commands the robot, and asks the server with what was heard."""
         node, robot = self._node, self.embodiment
-        self.clock = PlanClock(node)
         self._awake = Awake(STARVED_PERIODS * values.refresh_ms * 1_000_000)
         self.inputs = Inputs(node, robot, settings.observation(values))
         self.outputs = Outputs(node, robot, values.shadow)

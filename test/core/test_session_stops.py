@@ -309,3 +309,16 @@ def test_of_a_controller_that_may_play_something_else_only_what_it_tells_is_gone
     assert rig.tick(count=40) == []
     assert rig.mode is Mode.BLENDING_IN and rig.merge().accepted
     np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)
+
+
+def test_a_pause_at_rest_after_a_long_gap_goes_on_by_itself():
+    """The arm has come to rest during the gap: from then on no window is missing any more."""
+    rig = Rig().moving()
+    rig.now_ns += 1500 * MS
+    assert rig.session.replay.at_rest(rig.now_ns)
+    starved = Finding("replay_starvation", Reaction.PAUSE, "a gap of 1.5 s", tail=True)
+    rig.tick(starved)
+    assert rig.mode in (Mode.STOPPING, Mode.PAUSED)
+    rig.tick(count=100)
+    assert rig.mode is Mode.BLENDING_IN and rig.merge().accepted
+    assert len(rig.tick(count=10)) == 10
