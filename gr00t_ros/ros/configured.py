@@ -84,7 +84,8 @@ class Configured:
         if latched:
             session.fault(0, latched)
         address = shown(reached.host, reached.port)
-        self.server = PolicyServer(node, robot, values, access, address, sidecar)
+        now_ns = lambda: self.clock.now_ns()  # noqa: E731  # there once the worker asks
+        self.server = PolicyServer(node, robot, values, access, address, sidecar, now_ns)
         self._make_robot(values)
         self._make_watches(values, session.replay)
         self.replay = ReplayThread(
@@ -106,9 +107,9 @@ class Configured:
     def _make_robot(self, values: Parameters) -> None:
         """What hears and commands the robot, and asks the server with what was heard."""
         node, robot = self._node, self.embodiment
-        self.clock = PlanClock(node)
         self._awake = Awake(STARVED_PERIODS * values.refresh_ms * 1_000_000)
         self.inputs = Inputs(node, robot, settings.observation(values))
+        self.clock = PlanClock(node)
         self.outputs = Outputs(node, robot, values.shadow)
         self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
         self.queries = Queries(

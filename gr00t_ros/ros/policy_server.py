@@ -5,11 +5,12 @@ Asks nothing by itself: the worker does (ros/queries.py). Refuses to know sessio
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.server_access import Access
 from gr00t_ros.ros.server_check import ServerCheck
@@ -29,12 +30,16 @@ class PolicyServer:
         access: Access,
         address: str,
         sidecar: SidecarProcess,
+        now_ns: Callable[[], int],
     ) -> None:
-        """`sidecar`: the process that may be behind the address. Nothing is sent yet."""
+        """`sidecar`: the process that may be behind the address. Nothing is sent yet.
+
+        `now_ns`: plan time, which inferences are timed by.
+        """
         self._node, self._sidecar, self.address = node, sidecar, address
         self._hardware_id = f"{embodiment.robot}:{embodiment.tag}"
         client = access.client()
-        self.link = Link(client, embodiment, access.token, values.strict, PlanClock(node).now_ns)
+        self.link = Link(client, embodiment, access.token, values.strict, now_ns)
         self.check = ServerCheck(address, embodiment, values, sidecar)
         self._report = ServerReport(
             client.counts, values.strict, self._hardware_id, node.get_logger().info

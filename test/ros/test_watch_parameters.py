@@ -29,6 +29,8 @@ EXPECTED = {
     "clock_silence_s": (0.5, "s", 0.1, 10.0, "down"),
     "sidecar_silence_s": (1.0, "s", 0.1, 60.0, "down"),
     "sidecar_fault_s": (10.0, "s", 1.0, 600.0, "down"),
+    "server_errors_s": (2.0, "s", 0.1, 60.0, "down"),
+    "server_errors_fault_s": (30.0, "s", 1.0, 3600.0, "down"),
     "refusals_to_fault": (3, "", 1, 100, "down"),
     "tracking_error_rad": (0.1, "rad", 0.01, 0.5, "down"),
     "tracking_error_s": (0.2, "s", 0.02, 2.0, "down"),
