@@ -1,7 +1,7 @@
 """Slows a reference that is too fast for a joint, for all joints together.
 
 The path stays as it is, only its time stretches; what is lost is caught up where there is room.
-Knows no chunks and no filter.
+Also how fast a velocity limit itself may be lowered under a motion. Knows no chunks and no filter.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,8 @@ CATCH_UP = 1.25
 SLOWEST = 0.02
 # Share of the velocity limit that the reference may use; the filter needs the rest to correct.
 VELOCITY_SHARE = 0.9
+# Share of the acceleration limit that a lowered velocity limit uses; the filter needs the rest.
+SLOWING_SHARE = 0.5
 
 
 def paced(
@@ -49,6 +51,18 @@ def paced(
         reached.append(min(at + pace, knot + lag_ns / knot_ns))
     own_ns = grid[0] + np.round(np.array(reached) * knot_ns).astype(np.int64)
     return sample(own_ns), times_ns - own_ns
+
+
+def slowing_per_s(target: Bounds, velocity_scale: float) -> float:
+    """How much of the velocity scale may be taken away in a second on the way to `target`.
+
+    velocity_scale: of `target`. All joints slow down together, which keeps the path. A filter that
+    meets a limit falling at r rad/s^2 from rest of acceleration brakes at up to 2 r, which takes
+    2 r^2 / jerk of velocity to take back: more than the target itself would turn the joint round.
+    """
+    most = SLOWING_SHARE * target.acceleration
+    most = np.minimum(most, np.sqrt(target.jerk * target.velocity / 2))
+    return float(np.min(most / target.velocity)) * velocity_scale
 
 
 def _ratios(raw: Floats, knot_ns: int, within: Bounds, checked: NDArray[np.bool_]) -> list[float]:

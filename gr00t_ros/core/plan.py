@@ -173,6 +173,12 @@ def keep_lawful(course: Course, branch_knot: int, new: Rows, within: Bounds) -> 
     return rows, int(unlawful.sum())
 
 
+def keeps_speed(course: Course, first_knot: int, within: Bounds) -> bool:
+    """Whether no joint of the course is faster than `within` allows from first_knot on."""
+    rows = course.rows_between(first_knot, max(first_knot, course.last_knot))
+    return not bool(_too_fast(rows, within).any())
+
+
 def breaks(course: Course, branch_knot: int, new: Rows, within: Bounds) -> NDArray[np.bool_]:
     """(J,) which joints' new rows break a limit that the course before does not."""
     position, velocity, acceleration = new
@@ -182,15 +188,21 @@ def breaks(course: Course, branch_knot: int, new: Rows, within: Bounds) -> NDArr
     farthest = np.stack([old.max(axis=0), (-old).max(axis=0)])
     limit = np.maximum(within.sides + POSITION_SLACK_RAD, farthest + _ROUNDING_RAD)
     sides = np.stack([position, -position], axis=1)
-    speeds = np.stack([velocity, -velocity], axis=1)
     jerk = within.jerk * (course.knot_ns * 1e-9)
     bad = (
         ~np.isfinite(position + velocity + acceleration)
         | (np.abs(acceleration) > within.acceleration * (1 + _ROUNDING))
         | (np.abs(swing) > jerk * (1 + _ROUNDING))
         | (sides > limit).any(axis=1)
-        | (speeds > within.speed(sides) + _ROUNDING).any(axis=1)
+        | _too_fast(new, within)
     )
     unrest = (velocity[-1] != 0.0) | (acceleration[-1] != 0.0)
     broken: NDArray[np.bool_] = bad.any(axis=0) | unrest
     return broken
+
+
+def _too_fast(rows: Rows, within: Bounds) -> NDArray[np.bool_]:
+    """(N, J) which rows break a velocity limit, on either side."""
+    sides = np.stack([rows.position, -rows.position], axis=1)
+    speeds = np.stack([rows.velocity, -rows.velocity], axis=1)
+    return np.asarray((speeds > within.speed(sides) + _ROUNDING).any(axis=1))

@@ -2,7 +2,8 @@
 
 The plan is what was sent (design decision 15): `propose` makes a window and keeps nothing, `keep`
 keeps it. A window that did not leave, or a proposal that raised, leaves the plan as it was sent,
-whose stop tail plays. Knows no verdicts and no queries.
+whose stop tail plays. A velocity limit that is lowered in motion is aimed at by a ramp, and is law
+once the arm is slower. Knows no verdicts and no queries.
 """
 
 from copy import copy
@@ -15,7 +16,7 @@ from gr00t_ros.core import plan
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.errors import PlanError
 from gr00t_ros.core.limits import JointLimits
-from gr00t_ros.core.pace import paced
+from gr00t_ros.core.pace import paced, slowing_per_s
 from gr00t_ros.core.plan import Course, Window
 from gr00t_ros.core.reference import Reference
 from gr00t_ros.core.replay_settings import ReplaySettings
@@ -51,10 +52,12 @@ class Planner:
         self.held_joints = 0
         self.rebases = 0
         self.stop_due = False
-        self._jump = limits.jump
+        self._limits, self._jump = limits, limits.jump
         self._settings = settings
         self._knot_s = settings.knot_ns * 1e-9
-        self._within = bounds(limits, settings.velocity_scale)
+        # What each window keeps, what the motion is led to, and what both are to become.
+        self._within = self._aim = self._target = bounds(limits, settings.velocity_scale)
+        self._scale = self._target_scale = settings.velocity_scale
         self._checked = np.isfinite(limits.jump)
         self._shaper = Shaper(self._within, self._knot_s, foreseen=self._checked)
         self._course: Course | None = None
@@ -77,6 +80,18 @@ class Planner:
         self.reference.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._proposed, self._left, self.stop_due = None, False, False
+
+    def limit_speed(self, velocity_scale: float) -> None:
+        """Use this share of the velocity limits: as soon as the arm is no faster.
+
+        A plan that is faster is slowed down from the next window on, inside the old limits, and
+        gets no faster before than what was sent.
+        """
+        self._target_scale = velocity_scale
+        self._target = bounds(self._limits, velocity_scale)
+        if self._course is not None:
+            used = np.abs(self._course.rows.velocity) / self._limits.velocity
+            self._scale = max(velocity_scale, min(self._scale, float(used.max())))
 
     def leave(self) -> None:
         """Send no more of the course, whose tail plays to its end; `start` ends this."""
@@ -140,13 +155,15 @@ class Planner:
         course, branch = self.course, self.branch(now_ns)
         if self._left:
             return None
+        self._slow_down(course, branch)
         self._proposed = proposed = self._proposal(now_ns)
         changed: int | None = branch
         if self.stop_due:
             course = self._stopping(course, branch, now_ns)
         elif self._still_to_go(course, branch):
             course = self._rebased(course, branch)
-            changed = branch if self._replan else max(branch, course.horizon_knot)
+            anew = self._replan or self._slowing
+            changed = branch if anew else max(branch, course.horizon_knot)
             course = self._following(course, changed, now_ns)
         elif course.end_ns < now_ns + self._settings.delivery_ns:
             self._proposed = None
@@ -173,6 +190,7 @@ class Planner:
         else:
             self._course, self._replan = plan.mixed(self.course, proposed.course, joints), True
         self._proposed = None
+        self._lower_scale()
 
     def _proposal(self, now_ns: int) -> _Proposal:
         known = copy(self.reference), self._anchored_knot, self._replan
@@ -186,13 +204,37 @@ class Planner:
             self._replan = before.replan
             self.held_joints, self.rebases = before.held_joints, before.rebases
 
+    @property
+    def _slowing(self) -> bool:
+        """Whether what was sent is still faster than it is to be."""
+        return self._within is not self._target
+
+    def _slow_down(self, course: Course, branch: int) -> None:
+        """Lead the motion towards the target, which is law once nothing that was sent is faster.
+
+        The law must not fall before: what a joint keeps of its course would be unlawful.
+        """
+        if not self._slowing:
+            return
+        if plan.keeps_speed(course, branch, self._target):
+            self._within, self._scale, self._replan = self._target, self._target_scale, True
+        self._aim = bounds(self._limits, self._scale)
+        self._shaper.keep_within(self._aim)
+
+    def _lower_scale(self) -> None:
+        """A window has left: the next one of an arm that is to be slower is led a step lower."""
+        if self._slowing:
+            per_s = slowing_per_s(self._target, self._target_scale)
+            slower = self._scale - per_s * self._settings.refresh_ns * 1e-9
+            self._scale = max(self._target_scale, slower)
+
     def _following(self, course: Course, branch: int, now_ns: int) -> Course:
         """The course on to the new horizon, anew from the branch knot on."""
         knot_ns = self._settings.knot_ns
         last = max(branch, (now_ns + self._settings.horizon_ns) // knot_ns)
         knots = np.arange(branch, last + 1 + self._shaper.preview_knots, dtype=np.int64)
         raw, lags = paced(
-            self._inside, knots * knot_ns, course.lag_at(branch), self._within, self._checked
+            self._inside, knots * knot_ns, course.lag_at(branch), self._aim, self._checked
         )
         state = course.state(branch)
         body = self._shaper.follow(state, raw)
@@ -244,11 +286,13 @@ class Planner:
             return False
         at_ns, goal = self._goal(course, branch)
         away = np.abs(course.state(branch).position - goal)
-        if self._adrift(course, branch) and np.any(away > self._jump):
+        adrift = self._adrift(course, branch)
+        if adrift and np.any(away > self._jump):
             self.reference.clear()
             return False
         rest = course.state(course.last_knot).position
-        return at_ns < settled_ns or bool(np.abs(rest - goal).max() > _SETTLED_RAD)
+        moves = at_ns < settled_ns or (self._slowing and not adrift)
+        return moves or bool(np.abs(rest - goal).max() > _SETTLED_RAD)
 
     def _rebased(self, course: Course, branch: int) -> Course:
         """The course to go on from; if adrift, the reference begins anew where the arm is."""

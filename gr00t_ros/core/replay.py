@@ -152,6 +152,15 @@ class Replay:
         """Take chunks again after a stop, even while it is still under way."""
         self._stopped = None
 
+    def limit_speed(self, velocity_scale: float) -> None:
+        """Use this share of the joints' velocity limits, and tell it in `settings`.
+
+        In motion the arm slows down inside the limits that it has; a higher share counts at once.
+        Raises SettingsError for a share out of range.
+        """
+        self._settings = replace(self._settings, velocity_scale=velocity_scale).check()
+        self._planner.limit_speed(velocity_scale)
+
     def leave(self, now_ns: int) -> None:
         """Send no more of what is under way: the tail of what was sent plays; `start` ends this."""
         self._commands.stop()

@@ -48,13 +48,13 @@ WANTS_FLAT = Kind(
     "key style, the server has flat keys",
     Outlook.PERSON,
     r"'video\.[^']*' must be in observation|^'(video|state)\.[^']*'$",
-    "set key_style to flat or auto",
+    "start with key_style flat or auto",
 )
 WANTS_NESTED = Kind(
     "key style, the server has nested keys",
     Outlook.PERSON,
     r"must contain a 'video' key|^'video'$|unexpected keyword argument 'video",
-    "set key_style to nested or auto",
+    "start with key_style nested or auto",
 )
 WIDTH = Kind(
     "width",

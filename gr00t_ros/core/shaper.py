@@ -79,11 +79,18 @@ class Shaper:
 
         A gripper's step command is not foreseen: it must not close before it is told to.
         """
-        self._within = within
         self._knot_s = knot_s
-        self._swing = within.jerk * knot_s
         self._feedback, self._preview = _gains(OMEGA_RAD_S, knot_s)
         self._foreseen = np.ones(1, dtype=bool) if foreseen is None else foreseen
+        self.keep_within(within)
+
+    def keep_within(self, within: Bounds) -> None:
+        """Keep these bounds from now on; the gains stay.
+
+        A motion that is faster than they allow is slowed down inside the other limits.
+        """
+        self._within = within
+        self._swing = within.jerk * self._knot_s
         # Beyond it the pull to the reference is constant: full pull then just uses up the
         # acceleration limit when it brakes.
         approach = np.minimum(within.velocity, within.acceleration / OMEGA_RAD_S)

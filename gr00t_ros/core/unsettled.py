@@ -61,8 +61,8 @@ def refuse_open(marks: Collection[Unsettled], settled: Collection[str], where: s
     if left:
         questions = "".join(f"\n- {mark}" for mark in left)
         raise EmbodimentError(
-            f"{where}: {len(left)} unsettled: write the value in place of the mark, or name what "
-            f"is as assumed in parameter settled:{questions}"
+            f"{where}: {len(left)} unsettled: write the value in place of the mark, or start with "
+            f"parameter settled, which names what is as assumed:{questions}"
         )
 
 

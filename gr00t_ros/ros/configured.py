@@ -14,7 +14,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from gr00t_ros.core.awake import Awake
 from gr00t_ros.core.coverage import Coverage
-from gr00t_ros.core.errors import StalledError
+from gr00t_ros.core.errors import SettingsError, StalledError
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.mode import FAULTED
 from gr00t_ros.core.replay import Replay
@@ -33,7 +33,7 @@ from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.policy_server import PolicyServer
 from gr00t_ros.ros.queries import Queries, Reply
-from gr00t_ros.ros.readiness import coverage, instruction_problems
+from gr00t_ros.ros.readiness import coverage, horizon_problems, instruction_problems
 from gr00t_ros.ros.replay_thread import STARVED_PERIODS, ReplayThread
 from gr00t_ros.ros.rest import wait_for_rest
 from gr00t_ros.ros.rivals import LOOK_S
@@ -71,6 +71,8 @@ class Configured:
         node.get_logger().info(f"settings of the policy server: {access.origins}")
         self.embodiment = robot = load_embodiment(values.embodiment)
         refuse_open(robot.unsettled, settled_names(values.settled), robot.source)
+        for problem in horizon_problems(robot, values):
+            raise SettingsError(problem)
         replay = Replay(
             robot.limits,
             settings.replay(values),
@@ -124,7 +126,7 @@ class Configured:
             self._on_reply,
             self._on_look,
         )
-        self.queries.instruction = values.instruction
+        self.queries.instruction = values.instruction.strip()
 
     def _make_watches(self, values: Parameters, replay: Replay) -> None:
         """What watches all of it; `replay` tells what was sent."""
@@ -153,7 +155,7 @@ class Configured:
 
     def apply(self, values: Parameters) -> None:
         """Take over changed parameters."""
-        self._values = values
+        before, self._values = self._values, values
         self.inputs.settings = settings.observation(values)
         self.surroundings.parameters = self.server.check.values = values
         self._operator.apply(values)
@@ -161,6 +163,9 @@ class Configured:
         changed = settings.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
         self.replay.post(lambda _session, _now: self.watches.apply(values))
+        scale = values.velocity_scale
+        if scale != before.velocity_scale:
+            self.replay.post(lambda session, _now: session.replay.limit_speed(scale))
 
     def follow_readiness(self) -> list[str]:
         """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
@@ -219,6 +224,17 @@ class Configured:
         late = wait_for_rest(self._session_active, self.inputs, self.surroundings, self._values)
         if late:
             self._node.get_logger().warning(f"deactivate: {late}")
+
+    def refusal(self, changed: Parameters) -> str:
+        """Why these values cannot be taken, by the latency known so far; empty where they can."""
+        if changed.execute_steps <= self._values.execute_steps:
+            return ""
+        check = self.server.check.passed
+        if self._delay_p99_ns:
+            known = self._delay_p99_ns, "p99 latency"
+        else:
+            known = (check.inference_ns, "inference") if check else (0, "latency so far")
+        return "; ".join(horizon_problems(self.embodiment, changed, *known))
 
     def change_instruction(self, text: str) -> int:
         """Take `text` as the instruction of a new episode; returns its number.

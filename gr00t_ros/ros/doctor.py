@@ -31,6 +31,7 @@ from gr00t_ros.ros.doctor_rows import FAIL, PASS, WARN, Row
 from gr00t_ros.ros.doctor_server import server
 from gr00t_ros.ros.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.ros.operator_watches import OperatorWatches
+from gr00t_ros.ros.readiness import horizon_problems
 from gr00t_ros.ros.robot_checks import RobotChecks
 from gr00t_ros.ros.server_access import defaults_of
 from gr00t_ros.ros.surroundings import Surroundings
@@ -116,6 +117,11 @@ class Doctor:
             *rows.failures("unsettled", map(str, self._open), "no question left in the file"),
             *rows.host(self.node, self._clock.simulated, max(self._late_s)),
             *rows.instruction(self.values.instruction),
+            *rows.failures(
+                "horizon",
+                horizon_problems(self.embodiment, self.values),
+                "a chunk is long enough for execute_steps",
+            ),
             *self._server,
             *rows.failures("operator", _reasons(self._operator.findings()), "nothing stops it"),
             *rows.streams(checks.surroundings.reports(), checks.streams(now_ns)),

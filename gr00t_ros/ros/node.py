@@ -39,6 +39,7 @@ _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.
 _ERROR = TransitionCallbackReturn.ERROR
 _INACTIVE, _ACTIVE = "inactive", "active"
 _LATCHED = "a fault is latched"
+_INSTRUCTION = "instruction"
 
 Transition = Callable[[], TransitionCallbackReturn]
 
@@ -190,23 +191,43 @@ class PolicyNode(LifecycleNode):
         self, request: SetInstruction.Request, response: SetInstruction.Response
     ) -> SetInstruction.Response:
         text = request.instruction.strip()
-        size = len(text.encode("utf-8", "replace"))
-        if not 0 < size <= MAX_INSTRUCTION_BYTES:
-            response.message = f"got {size} bytes, expected 1 to {MAX_INSTRUCTION_BYTES}"
-        elif self._parts is None:
+        response.message = _unfit(text)
+        if not response.message and self._parts is None:
             response.message = "the node is not configured"
-        else:
+        elif not response.message:
             response.message = why_not(partial(self._change_instruction, text, response))
             response.success = not response.message
         return response
 
     def _change_instruction(self, text: str, response: SetInstruction.Response) -> None:
         response.episode = self._configured().change_instruction(text)
+        self.set_parameters([Parameter(_INSTRUCTION, value=text)])  # the same: changes nothing
 
     def _check_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
         active = self._state_machine.current_state[1] == _ACTIVE
-        reason = parameters.check_change(changes, self._values, active)
+        configured = self._parts is not None
+        reason = parameters.check_change(changes, self._values, active, configured)
+        if self._parts is not None and not reason:
+            reason = self._parts.refusal(parameters.changed(changes, self._values))
+        for change in changes:
+            if change.name == _INSTRUCTION and not reason:
+                reason = self._check_instruction(change.value.strip())
         return SetParametersResult(successful=not reason, reason=reason)
+
+    def _check_instruction(self, text: str) -> str:
+        """Why `text` is refused; while configured, another one that is not begins an episode.
+
+        It is carried out here, where it can still be refused if the replay thread stands: this
+        callback is the node's first, which rclpy asks last.
+        """
+        parts = self._parts
+        now = self._values.instruction.strip() if parts is None else parts.queries.instruction
+        if text == now:
+            return ""
+        why = _unfit(text)
+        if parts is not None and not why:
+            why = why_not(partial(parts.change_instruction, text))
+        return why and f"parameter {_INSTRUCTION}: {why}"
 
     def _take_parameters(self, _changes: Sequence[Parameter]) -> None:
         self._values = parameters.read(self)
@@ -231,6 +252,13 @@ class PolicyNode(LifecycleNode):
 
     def _diagnose(self) -> None:
         self._reporter.diagnose(self._parts, self._values)
+
+
+def _unfit(instruction: str) -> str:
+    """Why this is no instruction, empty where it is one."""
+    size = len(instruction.encode("utf-8", "replace"))
+    fits = 0 < size <= MAX_INSTRUCTION_BYTES
+    return "" if fits else f"got {size} bytes, expected 1 to {MAX_INSTRUCTION_BYTES}"
 
 
 def _leave(node: Node) -> None:

@@ -13,6 +13,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 class Row:
     """One parameter; `tighten` is "down" or "up": the only direction allowed while active.
 
+    `read_only`: given at the start of the node only; `by_configure`: taken up by configure only.
     With `off_below` smaller values switch the parameter's watch off, which no limit is looser than.
     """
 
@@ -25,12 +26,13 @@ class Row:
     tighten: str = ""
     choices: tuple[str, ...] = ()
     off_below: float | None = None
+    by_configure: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """The descriptor that rqt turns into a slider or a field."""
         unit = f" [{self.unit}]" if self.unit else ""
         descriptor = ParameterDescriptor(
-            description=self.description + unit, read_only=self.read_only
+            description=self.description + self._when + unit, read_only=self.read_only
         )
         if self.choices:
             descriptor.additional_constraints = "one of " + ", ".join(self.choices)
@@ -43,6 +45,15 @@ class Row:
                 IntegerRange(from_value=int(self.low), to_value=int(self.high or 0), step=1)
             ]
         return descriptor
+
+    @property
+    def _when(self) -> str:
+        """When it can be set, where that is not always."""
+        if self.read_only:
+            return "; start only"
+        if self.by_configure:
+            return "; only before configure"
+        return f"; while active only {self.tighten}" if self.tighten else ""
 
     def loosens(self, before: float, after: float) -> bool:
         """Whether a change from `before` to `after` is one that `tighten` forbids while active."""

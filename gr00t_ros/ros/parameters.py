@@ -7,7 +7,7 @@ The table is all there is: descriptors for rqt, the check of a change and the fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -101,12 +101,12 @@ TABLE: dict[str, Row] = {
         read_only=True,
     ),
     "instruction": Row(
-        "", "Instruction of the first episode; later ones by ~/set_instruction", read_only=True
+        "", "Instruction for the policy; another text begins an episode, as by ~/set_instruction"
     ),
     "shadow": Row(
         False,
         "Run without commanding: windows go to ~/shadow/OUTPUT, none to a controller",
-        read_only=True,
+        by_configure=True,
     ),
     "controller_manager": Row(
         "/controller_manager",
@@ -178,7 +178,7 @@ TABLE: dict[str, Row] = {
         "",
         0.05,
         0.8,
-        read_only=True,
+        tighten="down",
     ),
     "max_camera_age_s": Row(
         0.25, "Age of a camera image that pauses", "s", 0.05, 2.0, tighten="down"
@@ -268,10 +268,13 @@ def refusal(name: str, value: object) -> str:
     return f"parameter {name}: got {value!r}, expected one of {', '.join(TABLE[name].choices)}"
 
 
-def check_change(changes: Iterable[Parameter], now: Parameters, active: bool) -> str:
+def check_change(
+    changes: Iterable[Parameter], now: Parameters, active: bool, configured: bool
+) -> str:
     """Why a change is refused, empty when it is not.
 
-    While active, a parameter of the table's `tighten` column may only move that way.
+    While active, a parameter of the table's `tighten` column may only move that way; while
+    configured, one of the `by_configure` column stays.
     """
     for change in changes:
         row = TABLE.get(change.name)
@@ -279,12 +282,23 @@ def check_change(changes: Iterable[Parameter], now: Parameters, active: bool) ->
             continue
         if row.choices and change.value not in row.choices:
             return refusal(change.name, change.value)
+        if configured and row.by_configure and change.value != value_of(now, change.name):
+            return (
+                f"parameter {change.name}: got {change.value}, only configure takes it up; "
+                f"{'deactivate, ' if active else ''}clean up, set it and configure again"
+            )
         if active and row.loosens(value_of(now, change.name), change.value):
             return (
                 f"parameter {change.name}: got {change.value}, while active it may only go "
                 f"{row.tighten} from {value_of(now, change.name)}; deactivate first"
             )
     return ""
+
+
+def changed(changes: Iterable[Parameter], now: Parameters) -> Parameters:
+    """The values as they would be after these changes."""
+    new = {field_of(c.name): c.value for c in changes if c.name in TABLE}
+    return replace(now, **new)
 
 
 def field_of(name: str) -> str:

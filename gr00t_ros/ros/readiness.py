@@ -13,12 +13,20 @@ from gr00t_ros.ros import qos, settings
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.rivals import Rivals
 
-NO_INSTRUCTION = "no instruction: start with parameter instruction, or call ~/set_instruction"
+NO_INSTRUCTION = "no instruction: set parameter instruction, or call ~/set_instruction"
 
 
 def instruction_problems(text: str) -> list[str]:
     """Why an activation would be refused with this instruction."""
     return [] if text else [NO_INSTRUCTION]
+
+
+def horizon_problems(
+    robot: Embodiment, values: Parameters, latency_ns: int = 0, measure: str = "latency so far"
+) -> list[str]:
+    """Why the action horizon is too short for execute_steps, by the latency known so far."""
+    found = coverage(robot, values, latency_ns, measure)
+    return [] if found.covered else [f"execute_steps {values.execute_steps}: {found.text}"]
 
 
 def output_problems(node: Node, readers: Mapping[str, str], rivals: Rivals) -> list[str]:

@@ -201,6 +201,19 @@ def _assert_below(name: str, got: np.ndarray, limit: np.ndarray, position: np.nd
     )
 
 
+def assert_spliced(record: Record, knot_ns: int = 20 * MS) -> None:
+    """Each window repeats the one before it up to its commit time, to the last bit."""
+    for earlier, later in zip(record.windows, record.windows[1:], strict=False):
+        until_ns = later.stamp_ns + 50 * MS + 100 * MS - knot_ns
+        knots = np.arange(later.stamp_ns, until_ns + 1, knot_ns)
+        for name in ("positions", "velocities", "accelerations"):
+            rows = []
+            for window in (earlier, later):
+                at = np.searchsorted(window.times_ns + window.stamp_ns, knots)
+                rows.append(getattr(window, name)[np.minimum(at, len(window.times_ns) - 1)])
+            np.testing.assert_array_equal(*rows)
+
+
 def wander(seed: int, speed: float = 0.5) -> Callable[[np.ndarray], np.ndarray]:
     """A smooth path of all joints: seconds since the start (N,) -> (N, J) rad from home.
 

@@ -17,6 +17,7 @@ from oracle import (
     Policy,
     Record,
     assert_lawful,
+    assert_spliced,
     fr3_limits,
     moved,
     play,
@@ -153,17 +154,7 @@ def test_the_oracle_sees_a_stall_after_a_lost_window() -> None:
 def test_each_window_repeats_the_one_before_it_up_to_its_commit_time() -> None:
     """The splice is exact to the last bit, past knots included (design decision 12)."""
     record, _ = run(Policy(wander(2), disagreement=0.1))
-    knot_ns = 20 * MS
-    for earlier, later in zip(record.windows, record.windows[1:], strict=False):
-        now_ns = later.stamp_ns + 50 * MS
-        until_ns = now_ns + 100 * MS - 20 * MS
-        knots = np.arange(later.stamp_ns, until_ns + 1, knot_ns)
-        for name in ("positions", "velocities", "accelerations"):
-            rows = [
-                getattr(w, name)[np.searchsorted(w.times_ns + w.stamp_ns, knots)]
-                for w in (earlier, later)
-            ]
-            np.testing.assert_array_equal(*rows)
+    assert_spliced(record)
 
 
 def test_a_chunk_in_motion_leaves_no_trace_of_its_sequence() -> None:

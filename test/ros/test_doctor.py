@@ -364,6 +364,14 @@ def test_a_missing_instruction_fails_as_it_refuses_an_activation(clinic):
         found(doctor, "fail", "instruction", "~/set_instruction")
 
 
+def test_more_executed_steps_than_a_chunk_allows_fail_without_any_server(clinic):
+    """As configure refuses them."""
+    with admitted(clinic.domain, execute_steps=39) as doctor:
+        found(doctor, "fail", "horizon", "execute_steps 39", "lower execute_steps to 38")
+    with admitted(clinic.domain, execute_steps=38) as doctor:
+        found(doctor, "pass", "horizon", "a chunk is long enough")
+
+
 def test_a_compressed_picture_is_measured_too(clinic, tmp_path):
     """By its header."""
     file = tmp_path / "compressed.yaml"

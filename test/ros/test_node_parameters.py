@@ -1,5 +1,6 @@
 """The node's parameters through their services, one at a time as rqt does."""
 
+import numpy as np
 import pytest
 from ros_fixtures import call, wait_until
 
@@ -17,6 +18,8 @@ from rcl_interfaces.srv import (  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
 from gr00t_ros.ros.parameters import TABLE  # noqa: E402
+
+FR3_RAD_S = (2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26)
 
 
 def get(rig, name):
@@ -56,6 +59,7 @@ def test_every_parameter_describes_itself_and_refuses_what_it_says(rig):
         descriptor = describe(rig, name)
         assert descriptor.description.startswith(TABLE[name].description), name
         assert TABLE[name].unit in descriptor.description
+        assert ("; start only" in descriptor.description) == TABLE[name].read_only
         assert descriptor.read_only == TABLE[name].read_only
         numeric = (ParameterType.PARAMETER_INTEGER, ParameterType.PARAMETER_DOUBLE)
         ranges = [*descriptor.integer_range, *descriptor.floating_point_range]
@@ -72,7 +76,7 @@ def test_every_parameter_describes_itself_and_refuses_what_it_says(rig):
     assert put(rig, "max_camera_age_s", 1.0) == (True, ""), "a node at rest may be loosened"
     assert not put(rig, "max_camera_age_s", float("nan"))[0], "NaN is in no range"
     assert get(rig, "max_camera_age_s") == 1.0
-    for name, value in (("port", 6666), ("shadow", True), ("commit_ms", 200)):
+    for name, value in (("port", 6666), ("settled", "x"), ("commit_ms", 200)):
         before = get(rig, name)
         successful, reason = put(rig, name, value)
         assert not successful
@@ -93,13 +97,18 @@ def test_while_active_everything_is_tunable_and_safety_may_only_be_tightened(rig
     assert put(rig, "healthy_ticks", 20) == (True, "")
     assert not put(rig, "healthy_ticks", 10)[0], "a longer wait is the safer one"
     assert put(rig, "execute_steps", 4) == (True, ""), "no matter of safety"
+    successful, reason = put(rig, "execute_steps", 39)
+    assert not successful, "40 steps are too few for that"
+    assert "execute_steps 39: a chunk of 40 steps is 2667 ms, too short: needed are" in reason
+    assert "lower execute_steps to 3" in reason and get(rig, "execute_steps") == 4
 
     # Below three periods of the camera's 30 Hz these three count.
     assert put(rig, "max_camera_age_s", 0.05) == (True, "")
     streams = {s.name: s for s in rig.wait_for_status(_tightened, "the new age").streams}
     assert streams["video.exterior_image_1_left"].max_age_s == pytest.approx(0.1)
 
-    tunable = {name: row for name, row in TABLE.items() if not row.read_only}
+    once = {name for name, row in TABLE.items() if row.read_only or row.by_configure}
+    tunable = {name: row for name, row in TABLE.items() if name not in {*once, "instruction"}}
     assert len(tunable) > 20
     for name, row in tunable.items():
         tune_while_active(rig, name, row)
@@ -114,6 +123,8 @@ def tune_while_active(rig, name, row):
     tight, loose = row.low, row.high
     if row.off_below is not None:
         tight = int(row.off_below)
+    if name == "execute_steps":
+        loose = 30  # more than the horizon allows is another test
     if isinstance(row.default, bool):
         tight, loose = False, True
     if row.tighten == "up":
@@ -150,4 +161,84 @@ def test_use_sim_time_cannot_be_switched_under_a_plan(rig):
     assert all(window.header.stamp.sec > 1_000_000_000 for window in list(rig.arm))
     assert rig.change("deactivate") and rig.change("cleanup")
     assert put(rig, "use_sim_time", True) == (True, "")
-    assert put(rig, "use_sim_time", False) == (True, "")
+    assert put(rig, "use_sim_time", False)[0]
+
+
+@NEEDS_ROBOT
+def test_the_speed_is_lowered_in_motion_and_raised_at_rest_alone(rig):
+    """The arm goes on, slower than it may be; a raise says what to do, and is taken then."""
+    rig.start_moving()
+    assert put(rig, "velocity_scale", 0.05) == (True, "")
+    count = len(rig.arm)
+    wait_until(lambda: is_slow(rig.arm[-1], 0.05) and len(rig.arm) > count, "a slow window")
+    slow = len(rig.arm)
+    wait_until(lambda: len(rig.arm) >= slow + 50, "further windows")
+    assert all(is_slow(window, 0.05) for window in list(rig.arm)[slow:])
+    assert rig.statuses[-1].mode == "replaying"
+    assert any(np.any(point.velocities) for point in rig.arm[-1].points), "it goes on"
+    successful, reason = put(rig, "velocity_scale", 0.5)
+    assert not successful
+    assert "got 0.5, while active it may only go down from 0.05; deactivate first" in reason
+    assert rig.change("deactivate")
+    assert put(rig, "velocity_scale", 0.5) == (True, "")
+    count = len(rig.arm)
+    wait_until(lambda: rig.change("activate"), "an accepted activation")
+    wait_until(lambda: any(not is_slow(w, 0.05) for w in list(rig.arm)[count:]), "a fast window")
+
+
+def is_slow(window, scale):
+    """Whether all that is new in a window keeps that share of FR3's velocity limits."""
+    ahead = [p for p in window.points if seconds(p) >= 0.16]  # 50 ms back, 100 ms committed
+    most = scale * np.array(FR3_RAD_S) + 1e-8
+    return all((np.abs(point.velocities) <= most).all() for point in ahead)
+
+
+def seconds(point):
+    """A point's time from its window's stamp."""
+    return point.time_from_start.sec + point.time_from_start.nanosec * 1e-9
+
+
+@NEEDS_ROBOT
+def test_another_instruction_begins_an_episode_however_it_is_set(rig):
+    """The same one does nothing; the parameter says what the service has set."""
+    rig.start_moving()
+    episode = rig.statuses[-1].episode
+    assert put(rig, "instruction", "  hold still ") == (True, "")
+    assert put(rig, "instruction", "open the drawer") == (True, "")
+    said = rig.wait_for_status(lambda s: s.instruction == "open the drawer", "the text")
+    assert said.episode == episode + 1
+    answer = rig.instruct("close it")
+    assert (answer.success, answer.episode) == (True, episode + 2)
+    assert get(rig, "instruction") == "close it"
+    for text, size in (("", 0), ("x" * 5000, 5000)):
+        successful, reason = put(rig, "instruction", text)
+        assert not successful
+        assert f"parameter instruction: got {size} bytes, expected 1 to 4096" in reason
+    rig.wait_for_motion()
+    assert rig.statuses[-1].episode == episode + 2
+    assert rig.change("deactivate") and rig.change("cleanup")
+    assert put(rig, "instruction", "the next one") == (True, ""), "taken up by configure"
+    assert rig.change("configure")
+    rig.wait_for_status(lambda s: s.instruction == "the next one", "the text")
+
+
+def test_shadow_is_taken_up_by_configure_alone(rig):
+    """Refused afterwards, with what to do; execute_steps is asked of the horizon there."""
+    rig.start_policy()
+    assert put(rig, "shadow", True) == (True, "")
+    assert put(rig, "execute_steps", 39) == (True, "")
+    assert not rig.change("configure")
+    rig.wait_for_reason(
+        "configure failed: execute_steps 39: a chunk of 40 steps is 2667 ms, too short",
+        "lower execute_steps to 38",
+    )
+    assert put(rig, "execute_steps", 38) == (True, "")
+    assert rig.change("configure")
+    successful, reason = put(rig, "shadow", False)
+    assert not successful and get(rig, "shadow") is True
+    assert "clean up, set it and configure again" in reason
+    assert put(rig, "shadow", True) == (True, "")
+    assert not put(rig, "execute_steps", 39)[0] and get(rig, "execute_steps") == 38
+    assert put(rig, "execute_steps", 8) == (True, "")
+    assert rig.change("cleanup")
+    assert put(rig, "shadow", False) == (True, "")
