@@ -16,10 +16,6 @@ from typing import Any
 from gr00t_ros.bags.storage import METADATA, PromisedTopic, find_files, open_files
 from gr00t_ros.core.errors import BagError
 
-INSTALL_COMMAND = "python3 -m pip install rosbags==0.11.9"
-"""ROS 2 users of Ubuntu 24.04 add --break-system-packages, or take python3-rosbags-pip of rosdep,
-which comes without a version."""
-
 READABLE = "cdr"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 """Begins a message that was packed alone; a CDR message begins with a zero."""
@@ -97,10 +93,6 @@ def open_bag(path: Path | str) -> Iterator[Bag]:
     A folder needs no metadata.yaml. Topics that cannot be read stand in the bag with their problem.
     Raises BagError: nothing there, no bag, an empty one, a damaged file, or no rosbags.
     """
-    try:
-        import rosbags.rosbag2  # noqa: F401 - the first use, so the one that may fail
-    except ImportError as error:
-        raise missing_rosbags(error) from error
     path = Path(path)
     files = find_files(path)
     with open_files(files.paths) as storages:
@@ -111,11 +103,6 @@ def open_bag(path: Path | str) -> Iterator[Bag]:
         # rosbags says the end as the first ns after the last message
         end_ns = max(one.end_time for one in filled) - 1
         yield Bag(_topics(storages, files.promised), start_ns, end_ns, path, storages)
-
-
-def missing_rosbags(error: ImportError) -> BagError:
-    """What to raise where rosbags cannot be imported."""
-    return BagError(f"bags need the Python package rosbags ({error}); run: {INSTALL_COMMAND}")
 
 
 def _topics(storages: list[Any], promised: dict[str, PromisedTopic]) -> tuple[BagTopic, ...]:

@@ -19,6 +19,10 @@ from typing import Any
 from gr00t_ros.core.errors import BagError
 from gr00t_ros.sidecar.yaml_file import read_yaml
 
+INSTALL_COMMAND = "python3 -m pip install rosbags==0.11.9"
+"""ROS 2 users of Ubuntu 24.04 add --break-system-packages. rosdep has python3-rosbags-pip, which
+takes the newest: what is used here beneath rosbags' public reader may have changed there."""
+
 METADATA = "metadata.yaml"
 SUFFIXES = (".db3", ".mcap")
 PACKED = ".zst"
@@ -44,7 +48,16 @@ class BagFiles:
 
 
 def find_files(path: Path) -> BagFiles:
-    """The files of a folder, or the one file. Raises BagError: none, not all, or doubtful ones."""
+    """The files of a folder, or the one file.
+
+    Raises BagError: none, not all, or doubtful ones, or no rosbags to read them.
+    """
+    try:
+        from rosbags.rosbag2 import metadata, reader, storage_mcap, storage_sqlite3
+
+        _ = metadata.parse_qos, reader.zstd, storage_mcap.get_msgdef, storage_sqlite3.Sqlite3Reader
+    except (ImportError, AttributeError) as error:
+        raise missing_rosbags(error) from error
     if not path.exists():
         raise BagError(f"{path}: no such bag, expected the folder that a recorder wrote")
     if not path.is_dir():
@@ -61,6 +74,11 @@ def find_files(path: Path) -> BagFiles:
         names = [one.name for one in paths]
         raise _no_bag(path, f"no {METADATA} says which of {names} belong to it; give one file")
     return BagFiles(tuple(paths))
+
+
+def missing_rosbags(error: Exception) -> BagError:
+    """What to raise where rosbags, or what is used of it, cannot be imported."""
+    return BagError(f"bags need the Python package rosbags ({error}); run: {INSTALL_COMMAND}")
 
 
 @contextmanager
