@@ -48,7 +48,19 @@ def generate_launch_description() -> LaunchDescription:
 
 def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
-    return [_player(argument), _policy(argument)]
+    ros2bag = importlib.util.find_spec("ros2bag") is not None and shutil.which("ros2") is not None
+    _check(Path(argument["bag"]), ros2bag)
+    return [_player(argument, ros2bag), _policy(argument)]
+
+
+def _check(bag: Path, ros2bag: bool) -> None:
+    """Raise an error, which launch says in one line, before anything is started."""
+    if ros2bag and not bag.exists():
+        raise RuntimeError(f"bag: {bag}: no such bag, expected the folder that a recorder wrote")
+    if not ros2bag:
+        from gr00t_ros.bags.storage import find_files
+
+        find_files(bag)
 
 
 def _policy(argument: dict[str, str]) -> GroupAction:
@@ -61,9 +73,8 @@ def _policy(argument: dict[str, str]) -> GroupAction:
     return GroupAction([include])
 
 
-def _player(argument: dict[str, str]) -> ExecuteProcess:
+def _player(argument: dict[str, str], ros2bag: bool) -> ExecuteProcess:
     """Start `ros2 bag play` where it is installed, else gr00t-bag, which waits for the node."""
-    ros2bag = importlib.util.find_spec("ros2bag") is not None and shutil.which("ros2") is not None
     ours = ExecutableInPackage(package="gr00t_ros", executable="bag")
     command = ["ros2", "bag", "play"] if ros2bag else [ours, "play"]
     options = ["--rate", argument["rate"], "--start-offset", argument["start_offset"]]

@@ -22,7 +22,7 @@ from launch_ros.substitutions import ExecutableInPackage
 if TYPE_CHECKING:
     from gr00t_ros.sim.description import RobotDescription
 
-# MuJoCo is no rosdep key, so this is the one command that ROS 2 users need beside rosdep.
+# What GR00T_SIMULATOR=1 adds to rosdep's list, and fast-simplification, which is no rosdep key.
 INSTALL_SIMULATOR = (
     "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install mujoco trimesh fast-simplification"
     " && python3 -m gr00t_ros.sim.assets --install"

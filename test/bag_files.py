@@ -1,5 +1,6 @@
 """Bags for tests: written from messages, or recorded once a session from the simulated robot."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,47 @@ def write_bag(folder, messages, mcap=False, profiles=()):
         writer.write(connections[topic], time_ns, serialize_message(message))
     writer.close()
     return folder
+
+
+def write_mcap(path, channels, messages, profile="ros2"):
+    """An MCAP file without index, byte by byte as its specification says; returns its path.
+
+    `channels`: topic -> (type, encoding of the schema, schema in bytes, encoding of messages);
+    `messages`: (topic, bag time in ns, bytes).
+    """
+    magic, numbers = b"\x89MCAP0\r\n", {topic: n for n, topic in enumerate(channels, 1)}
+    records = [_mcap_record(1, _text(profile), _text("a recorder"))]
+    for topic, (kind, encoding, schema, _) in channels.items():
+        texts = (_text(kind), _text(encoding), _text(schema))
+        records.append(_mcap_record(3, struct.pack("<H", numbers[topic]), *texts))
+    for topic, (*_, encoding) in channels.items():
+        number = numbers[topic]
+        ids, no_metadata = struct.pack("<HH", number, number), _text("")
+        records.append(_mcap_record(4, ids, _text(topic), _text(encoding), no_metadata))
+    for topic, time_ns, data in messages:
+        head = struct.pack("<HIQQ", numbers[topic], 0, time_ns, time_ns)
+        records.append(_mcap_record(5, head, data))
+    records += [_mcap_record(15, bytes(4)), _mcap_record(2, bytes(20))]
+    path.write_bytes(magic + b"".join(records) + magic)
+    return path
+
+
+def _mcap_record(opcode, *parts):
+    content = b"".join(parts)
+    return struct.pack("<BQ", opcode, len(content)) + content
+
+
+def _text(text):
+    data = text if isinstance(text, bytes) else text.encode()
+    return struct.pack("<I", len(data)) + data
+
+
+def edit_metadata(folder, old, new):
+    """Metadata that say something else than the files; `old` must be there."""
+    file = folder / "metadata.yaml"
+    content = file.read_text()
+    assert old in content, content
+    file.write_text(content.replace(old, new))
 
 
 def joint_states(count, period_ns=10 * MS, start_ns=1_000 * MS):

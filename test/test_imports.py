@@ -67,6 +67,15 @@ def imported(source: str, package: str) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+def imported_by_name(source: str) -> Iterator[str]:
+    """Names that are given to `import_module` as they stand in the source."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called == "import_module":
+                yield str(node.args[0].value)
+
+
 def complaints(file: str, source: str) -> list[str]:
     """What is wrong with the imports of `room/.../name.py`, one line each."""
     room = file.split("/")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from test_imports import ROS, imported
+from test_imports import ROS, imported, imported_by_name
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
@@ -17,16 +17,20 @@ SETUP = (ROOT / "setup.py").read_text()
 KEYS = {
     "cv2": "python3-opencv",
     "hypothesis": "python3-hypothesis",
+    "mujoco": "python3-mujoco-pip",
     "msgpack": "python3-msgpack",
     "numpy": "python3-numpy",
     "pytest": "python3-pytest",
+    "rosbags": "python3-rosbags-pip",
     "scipy": "python3-scipy",
+    "tf2_ros": "tf2_ros_py",
+    "trimesh": "python3-trimesh-pip",
     "yaml": "python3-yaml",
     "zmq": "python3-zmq",
 }
-# No rosdep keys: launch/simulation.launch.py, bags/bag.py, sidecar/lerobot_dataset.py and
+# No rosdep keys: launch/simulation.launch.py, sidecar/lerobot_dataset.py and
 # sidecar/lerobot_policy.py name the command that installs them.
-WITHOUT_KEY = {"mujoco", "trimesh", "fast_simplification", "rosbags", "pyarrow"} | {
+WITHOUT_KEY = {"fast_simplification", "pyarrow"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
     "franka_msgs",  # a robot's own, not in rosdep: test/stand_in_interfaces.py builds one
 }
@@ -43,7 +47,9 @@ def used(*folders: str) -> set[str]:
     names = set()
     for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
-            names |= {name.split(".")[0] for name in imported(path.read_text(), "gr00t_ros")}
+            source = path.read_text()
+            found = (*imported(source, "gr00t_ros"), *imported_by_name(source))
+            names |= {name.split(".")[0] for name in found}
     return names - set(sys.stdlib_module_names) - OURS - WITHOUT_KEY
 
 
@@ -57,6 +63,19 @@ def used(*folders: str) -> set[str]:
 def test_what_is_imported_is_declared(folders, tags):
     """Rosdep installs everything that the code needs."""
     assert {KEYS.get(name, name) for name in used(*folders)} <= declared(*tags)
+
+
+def test_a_module_that_is_imported_by_its_name_counts():
+    """tf2_ros is, since it may be missing."""
+    assert "tf2_ros" in used("gr00t_ros")
+    assert list(imported_by_name("import_module('a.b')\nf.import_module(x)\n")) == ["a.b"]
+
+
+def test_what_the_node_does_not_need_is_installed_when_asked_for():
+    """Pip's keys: rosdep refuses them on Ubuntu 24.04 unless the user allows pip."""
+    by_pip = [one for one in MANIFEST.iter("exec_depend") if one.text.endswith("-pip")]
+    assert {one.text for one in by_pip} == {key for key in KEYS.values() if key.endswith("-pip")}
+    assert {one.get("condition") for one in by_pip} == {"$GR00T_SIMULATOR == 1"}
 
 
 def test_ros_packages_of_the_import_table_are_declared():
@@ -87,7 +106,9 @@ def test_executables_are_installed_and_can_be_run():
     for name in listed:
         path = ROOT / "scripts" / name
         assert path.stat().st_mode & 0o111 == 0o111, name
-        (target,) = re.findall(r"^from (\S+) import main$", path.read_text(), re.MULTILINE)
+        # the import stands where Ctrl-C ends it without a traceback
+        pattern = r"^with starting\(.*\):\n    from (\S+) import main$"
+        (target,) = re.findall(pattern, path.read_text(), re.MULTILINE)
         assert_has_main(target)
 
 

@@ -58,12 +58,15 @@ def _finding(
     problem, rate_hz = "", 0.0
     if found is None:
         problem = "missing"
+    elif found.problem:
+        problem = found.problem
     elif found.type_name not in types:
         problem = f"wrong type, expected {' or '.join(types)}"
     elif found.count == 0:
-        problem = "no message"
-    elif span_s > 0.0:
-        rate_hz = found.count / span_s
+        problem = found.difference or "no message"
+    else:
+        problem = found.difference if found.lost else ""
+        rate_hz = found.count / span_s if span_s > 0.0 else 0.0
     return Finding(topic, (*streams, *outputs), found, rate_hz, problem)
 
 

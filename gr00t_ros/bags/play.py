@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import rclpy
 
 from gr00t_ros.bags.bag import Bag, open_bag
-from gr00t_ros.bags.publishers import Choice, Publishers, choose
+from gr00t_ros.bags.publishers import CLOCK_TOPIC, Choice, Publishers, choose
 from gr00t_ros.bags.schedule import Played, clock_period_ns, merge_clock, run
 from gr00t_ros.core.errors import BagError
 from gr00t_ros.ros.spin import initialise
@@ -43,7 +43,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
-    """Play the bag once, or until SIGINT or SIGTERM; 0 then. Raises BagError."""
+    """Play the bag once, or until SIGINT or SIGTERM; 0 then, 1 where something is missing.
+
+    Missing: a topic of --topics, a message that the bag's files or metadata.yaml count, or
+    everything. Raises BagError.
+    """
     if not RATES[0] <= options.rate <= RATES[1]:
         raise BagError(f"--rate: got {options.rate}, expected {RATES[0]} to {RATES[1]}")
     stop = threading.Event()
@@ -54,16 +58,28 @@ def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
         choice = choose(bag.topics, options.topics, options.clock)
         for line in choice.left_out:
             _say(f"left out {line}")
+        complete = _tell_differences(choice, options)
         initialise(ros_arguments)
         # Nothing spins here, so services of parameters would never answer.
         node = rclpy.create_node("gr00t_bag_player", start_parameter_services=False)
         try:
             refuse_unknown(node)
-            _play(bag, start_ns, choice, Publishers(node, choice, options.clock), options, stop)
+            publishers = Publishers(node, choice, options.clock)
+            complete &= _play(bag, start_ns, choice, publishers, options, stop)
         finally:
             node.destroy_node()
             rclpy.try_shutdown()
-    return 0
+    return 0 if complete else 1
+
+
+def _tell_differences(choice: Choice, options: argparse.Namespace) -> bool:
+    """Say where metadata.yaml counts otherwise; False if what was asked for is not in the files."""
+    for topic, _ in choice.played:
+        if topic.difference:
+            _say(f"{topic.name}: {topic.difference}")
+    given = {CLOCK_TOPIC} if options.clock else set()
+    named = set(options.topics) - given <= set(choice.names)
+    return named and not any(topic.lost for topic, _ in choice.played)
 
 
 def _start_ns(bag: Bag, offset_s: float) -> int:
@@ -80,19 +96,33 @@ def _play(
     publishers: Publishers,
     options: argparse.Namespace,
     stop: threading.Event,
-) -> None:
+) -> bool:
+    """False where fewer messages were played than the files hold."""
     if not options.no_wait:
         _wait_for_subscribers(publishers, start_ns, stop)
     period_ns = clock_period_ns(options.rate) if options.clock else None
+    complete = True
     while not stop.is_set():
         events = merge_clock(bag.messages(choice.names, start_ns), start_ns, period_ns)
         played = run(events, start_ns, options.rate, publishers.publish, stop)
         _say(_summary(played, len(choice.names)))
+        if not stop.is_set() and (problem := _shortfall(played, choice, start_ns == bag.start_ns)):
+            _say(problem)
+            complete = False
         if not options.loop:
             break
     # What is not acknowledged dies with this process.
     if not stop.is_set() and not publishers.flush(FLUSH_S):
         _say(f"a subscriber has not taken everything within {FLUSH_S:.0f} s")
+    return complete
+
+
+def _shortfall(played: Played, choice: Choice, whole: bool) -> str:
+    """What is missing of a run that came to its end; `whole`: from the bag's first message on."""
+    expected = sum(topic.count for topic, _ in choice.played)
+    if whole and played.messages < expected:
+        return f"{expected - played.messages} of {expected} messages in the files were not played"
+    return "" if played.messages else "nothing was played: no such message from there on"
 
 
 def _wait_for_subscribers(publishers: Publishers, start_ns: int, stop: threading.Event) -> None:

@@ -78,6 +78,8 @@ def choose(topics: Sequence[BagTopic], wanted: Collection[str], with_clock: bool
 
 
 def _objection(topic: BagTopic, wanted: Collection[str], with_clock: bool) -> str:
+    if topic.problem:
+        return topic.problem
     if with_clock and topic.name == CLOCK_TOPIC:
         return "the clock is published from bag time instead"
     if topic.type_name in COMMANDS and topic.name not in wanted:

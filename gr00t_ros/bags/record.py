@@ -17,8 +17,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from gr00t_ros.bags.bag import missing_rosbags
 from gr00t_ros.bags.message_types import message_class, typestore
+from gr00t_ros.bags.storage import missing_rosbags
 from gr00t_ros.core.errors import BagError
 from gr00t_ros.ros.spin import run_node
 

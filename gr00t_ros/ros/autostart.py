@@ -1,8 +1,9 @@
 """Node gr00t_autostart: configures the policy node and activates it once it says it is ready.
 
 Ends with status 0 after the activation and never acts again: a policy node that was
-deactivated or that crashed and came back starts no motion by itself. Refuses to know why
-the policy node is not ready; it repeats what the node's status says.
+deactivated or that crashed and came back starts no motion by itself. SIGINT and SIGTERM end it
+with 0 too, as every node: launch shows any other status as an error. Refuses to know why the
+policy node is not ready; it repeats what the node's status says.
 """
 
 import signal
@@ -39,10 +40,11 @@ class _Interrupted(Exception):
 class Autostart(Node):
     """Asks for two transitions of one lifecycle node, each only when it can succeed."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: threading.Event) -> None:
         """The parameter `node` names the policy node, relative to this one's namespace.
 
-        Raises SettingsError for a parameter of another name.
+        `stop` ends `run` at its next wake-up; a signal handler may set it. Raises SettingsError
+        for a parameter of another name.
         """
         super().__init__("gr00t_autostart")
         self._policy = str(self.declare_parameter("node", "gr00t_policy").value)
@@ -54,14 +56,11 @@ class Autostart(Node):
         self._said = ("", 0.0)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
-        self._stop = threading.Event()
-
-    def stop(self) -> None:
-        """End `run` at its next wake-up; may be called from a signal handler."""
-        self._stop.set()
+        self._stop = stop
+        self._activating = False
 
     def run(self) -> int:
-        """Exit status: 0 when the policy node is active, 1 when it cannot be or on a signal."""
+        """Exit status: 0 when the policy node is active or on `stop`, 1 when it cannot be."""
         try:
             if self._state() == State.PRIMARY_STATE_UNCONFIGURED:
                 self._change(Transition.TRANSITION_CONFIGURE)
@@ -76,7 +75,9 @@ class Autostart(Node):
             self.get_logger().error(f"{self._policy} is {state.label}: {self._reason()}")
             return 1
         except _Interrupted:
-            return 1
+            left = "may be active: see its status" if self._activating else "was not activated"
+            self.get_logger().info(f"interrupted: {self._policy} {left}")
+            return 0
         finally:
             self._executor.shutdown()
 
@@ -84,7 +85,10 @@ class Autostart(Node):
         """One attempt, when a status that is newer than the last attempt says ready."""
         self._wait(self._ready)
         self._status = None
-        if self._change(Transition.TRANSITION_ACTIVATE):
+        self._activating = True
+        accepted = self._change(Transition.TRANSITION_ACTIVATE)
+        self._activating = accepted
+        if accepted:
             self.get_logger().info(f"{self._policy} is active")
         else:
             self._wait(lambda: self._status is not None)
@@ -135,19 +139,20 @@ class Autostart(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run until the policy node is active, or until SIGINT or SIGTERM."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
     try:
         initialise(args, ("node",))
-        node = Autostart()
+        node = Autostart(stop)
     except (Gr00tError, *REFUSED) as error:
         print(error, file=sys.stderr)
         rclpy.try_shutdown()
         return 1
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        node.stop()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
     try:
         return node.run()
     finally:

@@ -7,6 +7,8 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 
+from gr00t_ros.sidecar.starting import starting
+
 # Text, not imports: a question needs no server's modules, and each verb starts the faster.
 _CLI = "gr00t_ros.sidecar.cli"
 VERBS: Mapping[str, tuple[str, str]] = {
@@ -31,12 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0 if words else 2
     if words[0] in VERBS:
-        return _run(VERBS[words[0]][0], words[1:])
-    return _run(f"{_CLI}.serve", words)
+        return _run(VERBS[words[0]][0], words[1:], interrupted=130)
+    return _run(f"{_CLI}.serve", words, interrupted=0)
 
 
-def _run(module: str, words: Sequence[str]) -> int:
-    return int(importlib.import_module(module).main(words))
+def _run(module: str, words: Sequence[str], interrupted: int) -> int:
+    with starting(interrupted):
+        verb = importlib.import_module(module)
+    return int(verb.main(words))
 
 
 def _usage() -> str:

@@ -1,19 +1,27 @@
 """Bags are opened as they are, or refused by name."""
 
+import contextlib
+import shutil
+import sqlite3
+
 import pytest
-from bag_files import joint_states, write_bag
+from bag_files import edit_metadata, joint_states, write_bag, write_mcap
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 
 from input_robot import small_embodiment  # noqa: E402
-from rclpy.serialization import deserialize_message  # noqa: E402
+from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
+from rosbags.rosbag2.reader import zstd  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 
 from gr00t_ros.bags.bag import BagTopic, open_bag  # noqa: E402
 from gr00t_ros.bags.needed import needed_topics  # noqa: E402
 from gr00t_ros.bags.publishers import choose  # noqa: E402
+from gr00t_ros.bags.record import offered  # noqa: E402
 from gr00t_ros.core.embodiment import StateStream  # noqa: E402
 from gr00t_ros.core.errors import BagError  # noqa: E402
+from gr00t_ros.ros import qos  # noqa: E402
 
 MESSAGES = [("/joints", time_ns, message) for time_ns, message in joint_states(20)]
 
@@ -32,6 +40,182 @@ def test_both_storages_give_topics_times_and_bytes(tmp_path, mcap, single_file):
     kind = type(MESSAGES[0][2])
     assert [deserialize_message(one.data, kind) for one in late] == [m for *_, m in MESSAGES[15:]]
     assert [one.time_ns for one in late] == [time_ns for _, time_ns, _ in MESSAGES[15:]]
+
+
+@pytest.mark.parametrize("mcap", [False, True])
+def test_qos_that_metadata_say_otherwise_drops_no_message(tmp_path, mcap):
+    """Metadata are edited to play a topic latched, and recorders write what differs."""
+    path = write_bag(tmp_path / "bag", MESSAGES, mcap, [offered(qos.STATUS)])
+    edit_metadata(path, "durability: transient_local", "durability: volatile")
+    edit_metadata(path, "depth: 1", "depth: 7")
+    with open_bag(path) as bag:
+        assert bag.topics == (BagTopic("/joints", "sensor_msgs/msg/JointState", 20, False),)
+        assert len(list(bag.messages(["/joints"]))) == 20
+
+
+@pytest.mark.parametrize(("said", "lost"), [(25, True), (15, False), (0, False)])
+def test_counts_that_differ_from_the_metadata_are_told(tmp_path, said, lost):
+    """A recorder that was killed says none, a file that was replaced holds fewer."""
+    path = write_bag(tmp_path / "bag", MESSAGES)
+    edit_metadata(path, "message_count: 20", f"message_count: {said}")
+    with open_bag(path) as bag:
+        (topic,) = bag.topics
+        assert len(list(bag.messages(["/joints"]))) == topic.count == 20
+    assert topic.lost is lost
+    assert topic.difference == f"metadata.yaml says {said} messages, the files hold 20"
+
+
+def test_a_topic_that_only_the_metadata_know_is_one_without_messages(tmp_path):
+    """Of a file that was exchanged for another."""
+    path = write_bag(tmp_path / "bag", MESSAGES)
+    edit_metadata(path, "name: /joints", "name: /arms")
+    with open_bag(path) as bag:
+        arms, joints = bag.topics
+    assert (arms.name, arms.count, arms.lost) == ("/arms", 0, True)
+    assert (joints.name, joints.count, joints.lost) == ("/joints", 20, False)
+
+
+@pytest.mark.parametrize("mcap", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_without_metadata_is_read_from_its_files(tmp_path, mcap, packed):
+    """As a killed recorder leaves it, in parts and packed; what was unpacked counts once."""
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    suffix = "mcap" if mcap else "db3"
+    for part in range(11):
+        written = write_bag(tmp_path / f"part_{part}", MESSAGES[part : part + 1], mcap)
+        (file,) = written.glob(f"*.{suffix}")
+        shutil.copy(file, folder / f"bag_{part}.{suffix}")
+        if packed:
+            (folder / f"bag_{part}.{suffix}.zst").write_bytes(zstd.compress(file.read_bytes()))
+            if part:  # the first was unpacked by hand
+                (folder / f"bag_{part}.{suffix}").unlink()
+    with open_bag(folder) as bag:
+        assert [one.count for one in bag.topics] == [11]
+        assert (bag.start_ns, bag.end_ns) == (MESSAGES[0][1], MESSAGES[10][1])
+        assert [m.time_ns for m in bag.messages(["/joints"])] == [ns for _, ns, _ in MESSAGES[:11]]
+
+
+@pytest.mark.parametrize("mcap", [False, True])
+def test_packed_bags_are_read_as_folder_and_as_file(tmp_path, mcap):
+    """compression_mode file, as `ros2 bag record` writes it."""
+    path = write_bag(tmp_path / "bag", MESSAGES, mcap)
+    (file,) = (one for one in path.iterdir() if one.name != "metadata.yaml")
+    packed = file.with_name(file.name + ".zst")
+    packed.write_bytes(zstd.compress(file.read_bytes()))
+    file.unlink()
+    edit_metadata(path, f"- {file.name}", f"- {packed.name}")
+    for one in (path, packed):
+        with open_bag(one) as bag:
+            assert len(list(bag.messages(["/joints"]))) == 20
+
+
+@pytest.mark.parametrize("with_metadata", [False, True])
+def test_messages_that_were_packed_one_by_one_are_unpacked(tmp_path, with_metadata):
+    """compression_mode message; without metadata each message says it itself."""
+    path = write_bag(tmp_path / "bag", MESSAGES)
+    (file,) = path.glob("*.db3")
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.create_function("pack", 1, zstd.compress)
+        database.execute("UPDATE messages SET data = pack(data)")
+    with open_bag(path if with_metadata else file) as bag:
+        data = [m.data for m in bag.messages(["/joints"])]
+    kind = type(MESSAGES[0][2])
+    assert [deserialize_message(one, kind) for one in data] == [m for *_, m in MESSAGES]
+
+
+def test_a_message_that_is_no_cdr_ends_in_an_error(tmp_path):
+    """Readers would get nothing of it, and say nothing."""
+    channel = ("sensor_msgs/msg/JointState", "ros2msg", b"", "cdr")
+    file = write_mcap(tmp_path / "a.mcap", {"/joints": channel}, [("/joints", 1, b"\x04\x22")])
+    with pytest.raises(BagError, match="no CDR header"), open_bag(file) as bag:
+        list(bag.messages(["/joints"]))
+
+
+@pytest.mark.parametrize("profile", ["ros2", "", "x-mixed"])
+def test_channels_of_another_encoding_stand_beside_those_that_can_be_read(tmp_path, profile):
+    """JSON, protobuf with a schema that is no text, one topic of two types; any profile."""
+    cdr = ("sensor_msgs/msg/JointState", "ros2msg", b"float64 x", "cdr")
+    channels = {
+        "/joints": cdr,
+        "/json": ("Notes", "jsonschema", b"{}", "json"),
+        "/proto": ("foxglove.Log", "protobuf", b"\x0a\xff\xfe\x80", "protobuf"),
+        "/bare": ("Raw", "", b"", "json"),
+    }
+    joints = [("/joints", ns, serialize_message(m)) for _, ns, m in MESSAGES]
+    data = joints + [(topic, 10**9, b"{}") for topic in channels if topic != "/joints"]
+    file = write_mcap(tmp_path / "a.mcap", channels, sorted(data, key=lambda one: one[1]), profile)
+    with open_bag(file) as bag:
+        topics = {topic.name: topic for topic in bag.topics}
+        messages = list(bag.messages(channels))
+    assert [(m.topic, m.time_ns, m.data) for m in messages] == joints
+    assert topics["/joints"].problem == ""
+    for name in ("/json", "/proto", "/bare"):
+        encoding = channels[name][3]
+        assert topics[name].problem == f"its messages are encoded as ['{encoding}'], expected 'cdr'"
+    choice = choose(bag.topics, (), False)
+    assert choice.names == ("/joints",)
+    assert [line.split(":")[0] for line in choice.left_out] == ["/bare", "/json", "/proto"]
+
+
+def test_a_foreign_topic_in_the_metadata_does_not_refuse_the_bag(tmp_path):
+    """Rosbags' own reader of folders refuses all of it."""
+    path = write_bag(tmp_path / "bag", [*MESSAGES, ("/text", 10**9, String(data="a"))])
+    (file,) = path.glob("*.db3")
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE topics SET serialization_format = 'json' WHERE name = '/text'")
+    edit_metadata(path, "serialization_format: cdr", "serialization_format: json")
+    with open_bag(path) as bag:
+        joints, text = bag.topics
+        assert len(list(bag.messages(["/joints", "/text"]))) == 20
+    assert (joints.problem, text.problem) == (
+        "",
+        "its messages are encoded as ['json'], expected 'cdr'",
+    )
+
+
+def test_a_topic_of_two_types_is_named_and_the_others_are_read(tmp_path):
+    """Parts of two recordings in one folder."""
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    other = [("/joints", 10**9, String(data="a")), ("/text", 10**9, String(data="b"))]
+    for name, messages in (("a", MESSAGES), ("b", other)):
+        (file,) = write_bag(tmp_path / name, messages).glob("*.db3")
+        shutil.copy(file, folder)
+    with open_bag(folder) as bag:
+        joints, text = bag.topics
+    assert "has the types ['sensor_msgs/msg/JointState', 'std_msgs/msg/String']" in joints.problem
+    assert (text.problem, text.count) == ("", 1)
+
+
+def test_what_cannot_be_read_says_how_to_go_on(tmp_path):
+    """A file that is named and gone, one that was not finished, one that is packed badly."""
+    gone, killed = tmp_path / "gone", tmp_path / "killed.mcap"
+    write_bag(gone, MESSAGES)
+    (file,) = gone.glob("*.db3")
+    shutil.copy(file, tmp_path / "late.db3")
+    file.unlink()
+    (tmp_path / "late.db3-wal").write_bytes(b"pages")
+    written = write_mcap(tmp_path / "a.mcap", {"/a": ("a/msg/A", "ros2msg", b"", "cdr")}, [])
+    killed.write_bytes(written.read_bytes()[:-20])
+    (tmp_path / "bad.db3.zst").write_bytes(b"no zstd")
+    (tmp_path / "notes.txt").write_text("no bag")
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for name in ("a.db3", "b.mcap"):
+        (mixed / name).write_bytes(b"")
+    for path, remedy in (
+        (gone, "ros2 bag reindex"),
+        (killed, f"mcap recover {killed}"),
+        (tmp_path / "late.db3", "PRAGMA wal_checkpoint"),
+        (tmp_path / "bad.db3.zst", f"zstd -d {tmp_path}/bad.db3.zst"),
+        (tmp_path / "notes.txt", "expected a file"),
+        (mixed, "give one file"),
+    ):
+        with pytest.raises(BagError) as caught, open_bag(path):
+            pass
+        assert str(caught.value).startswith(f"{path}: cannot be read as a rosbag2 bag: ")
+        assert remedy in str(caught.value)
 
 
 def test_what_is_no_bag_is_refused_with_its_path(tmp_path):

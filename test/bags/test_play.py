@@ -5,13 +5,23 @@ import signal
 import time
 
 import pytest
-from bag_files import EMBODIMENT, MS, STREAMS, joint_states, recorded, write_bag
+from bag_files import (
+    EMBODIMENT,
+    MS,
+    STREAMS,
+    edit_metadata,
+    joint_states,
+    recorded,
+    write_bag,
+    write_mcap,
+)
 from ros_fixtures import collect, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 
 from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.serialization import serialize_message  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
@@ -144,6 +154,52 @@ def test_a_latched_topic_is_latched_again(processes, ros_node, tmp_path):
     assert player.stop() == 0
 
 
+def test_what_metadata_promise_and_no_file_holds_is_told_and_no_success(processes, joints_bag):
+    """All that is there is played."""
+    edit_metadata(joints_bag, "message_count: 50", "message_count: 70")
+    player = processes.start(*PLAY, str(joints_bag), "--no-wait", "--rate", "10")
+    assert player.wait() == 1
+    player.wait_for_line("/joints: metadata.yaml says 70 messages, the files hold 50")
+    player.wait_for_line("played 50 messages of 1 topics")
+
+
+def test_qos_that_differs_in_the_metadata_drops_nothing(processes, ros_node, tmp_path):
+    """Played 0 of them and exit status 0 once."""
+    messages = [("/joints", time_ns, message) for time_ns, message in joint_states(50)]
+    bag = write_bag(tmp_path / "bag", messages, profiles=[offered(qos.STATUS)])
+    edit_metadata(bag, "durability: transient_local", "durability: volatile")
+    received = collect(ros_node, JointState, "/joints", DEPTH)
+    player = processes.start(*PLAY, str(bag), "--rate", "10")
+    assert player.wait() == 0
+    player.wait_for_line("played 50 messages of 1 topics")
+    wait_until(lambda: len(received) == 50, "all of them")
+
+
+def test_a_topic_that_was_asked_for_and_cannot_be_read_is_no_success(processes, tmp_path):
+    """Named with its reason; without --topics the others are what was asked for."""
+    cdr = ("sensor_msgs/msg/JointState", "ros2msg", b"", "cdr")
+    channels = {"/joints": cdr, "/notes": ("Notes", "jsonschema", b"{}", "json")}
+    messages = [("/joints", ns, serialize_message(message)) for ns, message in joint_states(5)]
+    messages.append(("/notes", messages[-1][1], b"{}"))
+    bag = str(write_mcap(tmp_path / "a.mcap", channels, messages, profile=""))
+    for topics, status in (((), 0), (("--topics", "/joints", "/notes"), 1)):
+        player = processes.start(*PLAY, bag, "--no-wait", *topics)
+        assert player.wait() == status
+        player.wait_for_line(r"left out /notes: its messages are encoded as \['json'\]")
+        player.wait_for_line("played 5 messages of 1 topics")
+
+
+def test_nothing_played_is_no_success(processes, tmp_path):
+    """Of a topic that ends before the offset."""
+    messages = [("/joints", time_ns, message) for time_ns, message in joint_states(50)]
+    messages.append(("/text", 10**9, String(data="early")))
+    bag = str(write_bag(tmp_path / "bag", messages))
+    options = ("--no-wait", "--topics", "/text", "--start-offset", "0.2")
+    player = processes.start(*PLAY, bag, *options)
+    assert player.wait() == 1
+    player.wait_for_line("nothing was played")
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -167,7 +223,7 @@ def test_what_cannot_be_played_is_said_in_one_line(processes, joints_bag, argume
 
 
 def test_without_rosbags_the_command_that_installs_it_is_named(processes, joints_bag, tmp_path):
-    """Rosbags is no rosdep key, so nothing else would."""
+    """Rosdep is not used in a virtual environment, so nothing else would."""
     folder = tmp_path / "without"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text("import sys\nsys.modules['rosbags'] = None\n")

@@ -1,7 +1,15 @@
 """gr00t-bag record and info: what is written can be read anywhere, and judged."""
 
 import pytest
-from bag_files import CONTROLLERS, EMBODIMENT, STREAMS, joint_states, recorded, write_bag
+from bag_files import (
+    CONTROLLERS,
+    EMBODIMENT,
+    STREAMS,
+    edit_metadata,
+    joint_states,
+    recorded,
+    write_bag,
+)
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 rosbags_reader = pytest.importorskip("rosbags.highlevel", reason="rosbags is not installed")
@@ -51,6 +59,16 @@ def test_info_names_what_is_missing_or_of_another_type(processes, tmp_path):
     info.wait_for_line(r"/camera/wrist/image_raw: MISSING \(for wrist_image_left\)")
     info.wait_for_line("/ee_pose: .* WRONG: wrong type, expected geometry_msgs/msg/PoseStamped")
     info.wait_for_line("not needed: /chat")
+
+
+def test_info_names_messages_that_the_files_lost(processes, tmp_path):
+    """Metadata promise more of a needed topic than there is."""
+    messages = [("/joint_states", ns, message) for ns, message in joint_states(5)]
+    bag = write_bag(tmp_path / "bag", messages)
+    edit_metadata(bag, "message_count: 5", "message_count: 6")
+    info = processes.start(*BAGS, "info", str(bag), "--embodiment", EMBODIMENT)
+    assert info.wait() == 1
+    info.wait_for_line("/joint_states: .* WRONG: metadata.yaml says 6 messages, the files hold 5")
 
 
 def test_a_topic_is_recorded_as_it_is_offered(processes, ros_node, tmp_path):

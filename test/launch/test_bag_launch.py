@@ -52,6 +52,17 @@ def test_the_node_runs_on_the_bags_clock_in_shadow_until_the_bag_ends(
     assert launch.wait() == 0
 
 
+def test_a_missing_bag_is_said_in_one_line_and_nothing_is_started(processes, tmp_path):
+    """A robot that waits for a policy node is not told of one that ends at once."""
+    file = str(ROOT / "launch" / "bag.launch.py")
+    launch = processes.start(RUNNER, file, f"bag:={tmp_path}/none", name="launch")
+    launch.wait_for_line(rf"{tmp_path}/none: no such bag, expected the folder")
+    assert launch.wait() == 1
+    assert launch.text().count("no such bag") == 1
+    assert "Traceback" not in launch.text()
+    assert "process started" not in launch.text()
+
+
 # The options of `ros2 bag play` (rosbag2, Jazzy) that the launch file gives, and their types. No
 # rosbag2 is in any package registry: this stands in for it, and says what it was asked to play.
 ROS2 = """#!{python}
@@ -91,8 +102,11 @@ def test_where_ros2_bag_is_installed_it_plays_with_the_same_arguments(
         for name in ("PATH", "PYTHONPATH")
     }
     file = str(ROOT / "launch" / "bag.launch.py")
-    launch = processes.start(RUNNER, file, "bag:=/some/bag", *given, name="launch", **paths)
+    launch = processes.start(RUNNER, file, f"bag:={tmp_path}", *given, name="launch", **paths)
     plays = json.loads(launch.wait_for_line(r"PLAYS (.*)")[1])
     topics = list(needed_topics(load_embodiment(EMBODIMENT)))
-    assert plays == {"bag": "/some/bag", "clock": 200.0, "topics": topics, **expected}
+    assert plays == {"bag": str(tmp_path), "clock": 200.0, "topics": topics, **expected}
     assert launch.wait() == 0, "the end of the player is the end of everything"
+    missing = processes.start(RUNNER, file, "bag:=/no/bag", *given, name="missing", **paths)
+    missing.wait_for_line("bag: /no/bag: no such bag")
+    assert missing.wait() == 1

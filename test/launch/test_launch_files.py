@@ -1,6 +1,8 @@
 """The launch files start the processes that they say, with the parameters that were given."""
 
 import importlib.util
+import os
+import signal
 import socket
 from pathlib import Path
 
@@ -60,6 +62,18 @@ def test_policy_starts_the_node_with_what_was_given(launched, ros_node, free_por
     assert values == [free_port, "7", "franka_droid", False, "existing"]
     launch.wait_for_line("waiting for gr00t_policy: ")
     assert launch.stop() == 0
+
+
+def test_ctrl_c_while_autostart_waits_is_a_normal_end(launched, ros_node, free_port):
+    """As a terminal sends it, to launch and all its processes at once: nothing red."""
+    launch = launched("policy.launch.py", f"port:={free_port}", "embodiment:=franka_droid")
+    launch.wait_for_line(r"gr00t_autostart.*waiting for gr00t_policy: ")
+    os.killpg(launch.pid, signal.SIGINT)
+    assert launch.wait() == 0
+    for process in ("policy-1", "autostart-2"):
+        assert f"[{process}]: process has finished cleanly" in launch.text()
+    assert "[ERROR]" not in launch.text()
+    assert "Traceback" not in launch.text()
 
 
 def test_policy_starts_a_local_server_where_asked(launched, ros_node):

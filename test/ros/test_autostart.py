@@ -110,5 +110,6 @@ def test_a_node_that_is_active_already_is_left_alone(policy, autostart):
 def test_an_interrupt_ends_the_wait(policy, autostart):
     """The process ends by itself, without SIGKILL and without a traceback."""
     autostart.wait_for_line("no status yet")
-    assert autostart.stop() == 1
+    assert autostart.stop() == 0, "launch shows any other status in red"
+    assert "interrupted: gr00t_policy was not activated" in autostart.text()
     assert "Traceback" not in autostart.text()

@@ -188,6 +188,23 @@ def test_a_streamer_that_is_started_again_in_motion_latches_a_fault(base):
     base.wait_for_drive()
 
 
+def test_a_streamer_that_is_killed_stops_the_arm_and_a_reset_waits_for_a_new_one(base):
+    """The graph lists it for its lease, as a second publisher of what it sent."""
+    base.wait_for_drive()
+    base.streamer.signal(signal.SIGKILL)
+    base.streamer.wait()
+    status = base.rig.wait_for_mode("fault")
+    assert "gr00t_command_streamer, which plays output" in status.reason
+    base.rig.assert_rest()
+    answer = base.rig.reset()
+    assert not answer.success and "start the streamer" in answer.message
+    wait_until(lambda: not base.rig.node.count_publishers("/cmd_vel"), "the end of its lease", 60.0)
+    base.heard.clear()
+    base.start_streamer()
+    wait_until(lambda: base.rig.reset().success, "a reset once a new one is heard")
+    base.wait_for_drive()
+
+
 def test_a_node_that_dies_leaves_a_base_at_rest(base):
     """SIGKILL: the streamer plays the last window, which ends at zero, and is silent then."""
     base.wait_for_drive()

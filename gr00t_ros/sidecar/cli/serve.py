@@ -20,6 +20,7 @@ from gr00t_ros.sidecar.messages import Generation
 from gr00t_ros.sidecar.modality_of import state_widths
 from gr00t_ros.sidecar.policies import POLICIES, Policy, make_policy
 from gr00t_ros.sidecar.server import Delay, PolicyServer
+from gr00t_ros.sidecar.starting import starting
 from gr00t_ros.sidecar.token import ENVIRONMENT_VARIABLE, read_token
 
 log = logging.getLogger("gr00t_ros.sidecar")
@@ -50,7 +51,8 @@ def serve(
     """Serve the policy for the embodiment of `options`, those of `add_options`."""
     start_log()
     try:
-        server = _server(options, policy_of, around)
+        with starting():
+            server = _server(options, policy_of, around)
     except Gr00tError as error:
         log.error("%s", error)
         return 1
