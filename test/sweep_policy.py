@@ -35,6 +35,8 @@ class SweepPolicy(HoldPolicy):
             chunk[0, -1, 0] = np.nan
         if "error" in words:
             raise ValueError("no such thing in sight")
+        if "width" in words:
+            raise ValueError("joint_position must have width 9, got 7")
         if "table" in words:
             chunk[:, :, 1] += BELOW_RAD * (steps / steps[-1]) ** 2
         return action, info

@@ -247,15 +247,24 @@ def test_a_policy_that_leads_out_of_the_box_faults_before_the_arm_is_there(movin
     moving.assert_reset_into_motion()
 
 
-def test_the_third_error_text_in_a_row_faults_and_has_the_server_checked_again(moving):
+def test_an_error_that_needs_a_person_faults_and_has_the_server_checked_again(moving):
     """Another server may be behind the same port: no reset before it has passed a check."""
     rig = moving.rig
     checks = rig.server.text().count("get_modality_config")
-    assert rig.instruct("an error").success
-    moving.assert_fault("3 answers of the policy server refused in a row", "no such thing in sight")
+    assert rig.instruct("a wrong width").success
+    moving.assert_fault("joint_position must have width 9", "gr00t-sidecar check")
     assert rig.instruct("hold still").success
     moving.assert_reset_into_motion()
     assert rig.server.text().count("get_modality_config") > checks
+
+
+def test_an_error_that_may_pass_pauses_and_goes_on_by_itself(moving):
+    """The server's own words are the reason; nobody has to reset anything."""
+    rig = moving.rig
+    assert rig.instruct("an error").success
+    moving.assert_pause("errors alone for", "no such thing in sight")
+    assert rig.instruct("hold still").success
+    rig.wait_for_motion()
 
 
 def test_a_server_that_hangs_pauses_and_goes_on_when_it_answers_again(moving):
