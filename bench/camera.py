@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,10 +27,13 @@ import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image
 
 from bench import camera_publisher as source
-from bench.camera_readers import SLOT_PX, Callbacks, Pulled
+from bench.camera_readers import SLOT_PX, Callbacks, Pulled, embodiment
 from bench.paired import Report, Target
+from gr00t_ros.ros import cdr, convert
 
 VARIANTS = {"pulled": Pulled, "callbacks": Callbacks}
 LOADS = ("idle", "observing")
@@ -40,6 +43,7 @@ OBSERVE_S = 0.2
 GOAL = 0.5
 """Of the CPU that callbacks take, the most that pulling may, in every row."""
 LIMIT_S = 30.0
+PROFILE_FRAMES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def run(smoke: bool = False) -> Report:
         if isinstance(ratio := row["cpu_percent_ratio"], float)
     ]
     figures = {"medians": table, "slices": [asdict(each) for each in slices]}
-    return Report("camera", tuple(_lines(table)), figures, tuple(targets))
+    return Report("camera", (*_lines(table), *_profile()), figures, tuple(targets))
 
 
 def _slices(rounds: int, slice_s: float) -> list[Slice]:
@@ -147,6 +151,29 @@ def _clocks() -> tuple[float, float, float]:
     """Seconds: wall, CPU of the process, CPU of its threads that run Python."""
     clocks = (time.pthread_getcpuclockid(t.ident) for t in threading.enumerate() if t.ident)
     return time.monotonic(), time.process_time(), sum(map(time.clock_gettime, clocks))
+
+
+def _profile() -> Iterator[str]:
+    """CPU of one frame's steps in the inputs, and of the decoding that both variants share."""
+    message = Image(height=source.HEIGHT_PX, width=source.WIDTH_PX, encoding="bgr8")
+    message.step = 3 * source.WIDTH_PX
+    message.data = np.random.default_rng(0).bytes(message.height * message.step)
+    raw = bytes(serialize_message(message))
+    (stream,) = embodiment(1).video
+    slot = np.zeros((*SLOT_PX, 3), np.uint8)
+    steps: dict[str, Callable[[], object]] = {
+        "parse the header": lambda: cdr.image(raw),
+        "check (parses it)": lambda: convert.check(raw, "raw"),
+        "brightness (parses it)": lambda: convert.level(raw, "raw"),
+        "decode and resize (parses it)": lambda: convert.decode_into(raw, stream, slot),
+    }
+    yield "one frame, us of CPU; decoding costs both variants the same, 5 times a second and camera"
+    for name, step in steps.items():
+        step()
+        begin_s = time.thread_time()
+        for _ in range(PROFILE_FRAMES):
+            step()
+        yield f"  {name:32}{1e6 * (time.thread_time() - begin_s) / PROFILE_FRAMES:8.1f}"
 
 
 def _wait_for_frames(reader: Pulled | Callbacks, cameras: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gr00t_ros.core.limits import POSITION_UNIT
 from gr00t_ros.core.watch_row import Threshold, Watch
 from gr00t_ros.core.watchdog import Reaction
 
@@ -15,7 +16,7 @@ ARM: tuple[Watch, ...] = (
         "held_position",
         "distance of the position that the controller holds from the measured one",
         _FAULT,
-        (Threshold("limits.JOINT.held", "rad", 0.05, home="embodiment"),),
+        (Threshold("limits.JOINT.held", POSITION_UNIT, 0.05, home="embodiment"),),
         "The controller pushes against something, or does not control this robot.",
         "activate the controller and free the arm",
         "core.watchdog.held_position",
@@ -28,7 +29,7 @@ ARM: tuple[Watch, ...] = (
         "the measured position against the file's position limits",
         _FAULT,
         (
-            Threshold("limits.JOINT.margin", "rad", 0.05, home="embodiment"),
+            Threshold("limits.JOINT.margin", POSITION_UNIT, 0.05, home="embodiment"),
             # ours: a hundredth of a joint's range, for calibration and noise
             Threshold("further outside that is let pass, of the range", "", 0.01, home="constant"),
         ),
@@ -43,7 +44,7 @@ ARM: tuple[Watch, ...] = (
         "distance of the measured arm from what the controller plays, per joint",
         _FAULT,
         (
-            Threshold("tracking_error_rad", "rad", 0.1, 0.01, 0.5),
+            Threshold("tracking_error_rad", POSITION_UNIT, 0.1, 0.01, 0.5),
             Threshold("tracking_error_s", "s", 0.2, 0.02, 2.0),
         ),
         "The arm is blocked, overloaded, or its controller is badly tuned.",
@@ -149,7 +150,7 @@ ARM: tuple[Watch, ...] = (
         _PAUSE,
         (
             # ours: control.md 1 says about 1 mrad; states are stamped within 5 ms of their sample
-            Threshold("reference_error_rad", "rad", 0.002, 0.001, 0.05),
+            Threshold("reference_error_rad", POSITION_UNIT, 0.002, 0.001, 0.05),
             Threshold("jitter of the state's stamp", "ms", 5.0, home="constant"),
         ),
         "A window came late or was lost, or somebody else commanded the arm.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gr00t_ros.core.limits import POSITION_UNIT
 from gr00t_ros.core.watch_row import Threshold, Watch
 from gr00t_ros.core.watchdog import Reaction
 
@@ -94,8 +95,8 @@ POLICY: tuple[Watch, ...] = (
         "positions of a chunk outside the joint limits and their margin",
         _DROP,
         (
-            Threshold("limits.JOINT.margin", "rad", 0.05, home="embodiment"),
-            Threshold("excess that is clamped", "rad", 0.05, home="constant"),
+            Threshold("limits.JOINT.margin", POSITION_UNIT, 0.05, home="embodiment"),
+            Threshold("excess that is clamped", POSITION_UNIT, 0.05, home="constant"),
             _REFUSALS,
         ),
         "The policy asks for a pose that the robot does not have.",
@@ -108,7 +109,7 @@ POLICY: tuple[Watch, ...] = (
         "first_step_jump",
         "distance of a chunk's first step from the position that the plan will hold",
         _DROP,
-        (Threshold("limits.JOINT.jump", "rad", 0.15, home="embodiment"), _REFUSALS),
+        (Threshold("limits.JOINT.jump", POSITION_UNIT, 0.15, home="embodiment"), _REFUSALS),
         "The observation was of another pose, or relative actions are taken as absolute.",
         "check the joint order, and that the server undoes relative actions",
         "core.guard.check",

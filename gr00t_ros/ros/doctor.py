@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -43,6 +43,9 @@ from gr00t_ros.sidecar.text_table import table
 SECONDS = 3.0
 _KEPT_PULLS = 250  # of the last five seconds
 _FOLLOW_S = 0.5
+_GRAPH_S = 10.0  # ours: at most, for the graph to show every endpoint that is needed
+_STILL_S = 3.0  # ours: an endpoint that has not come in this long without a change is missing
+_HISTORY_S = 5.0  # ours: a history of a second or two is complete by then
 NAME = "gr00t_policy"
 """The policy node's own: its parameters and topics are meant, and it is no stranger to itself."""
 # Nothing is heard of the namesake: no parameter event, no service beside the node's own.
@@ -70,6 +73,38 @@ class Doctor:
         self._late_s: deque[float] = deque([0.0], maxlen=_KEPT_PULLS)
         self._server: list[Row] = []
 
+    def look_until_discovered(self) -> None:
+        """Look on until every needed endpoint is known or the graph stands still; forget then.
+
+        What comes before is of topics that are found one after another, and measures discovery.
+        """
+        still_s = time.monotonic()
+        end_s = still_s + _GRAPH_S
+        before: object = None
+        while (now_s := time.monotonic()) < end_s and (missing := self._missing()):
+            graph = (missing, self.node.get_topic_names_and_types())
+            if graph != before:
+                before, still_s = graph, now_s
+            if now_s - still_s >= _STILL_S:
+                break
+            self.look(0.1)
+        self.traffic.follow()
+        self.traffic.forget()
+        self._late_s.clear()
+        self._late_s.append(0.0)
+
+    def _unpublished(self, topics: Iterable[str]) -> list[str]:
+        """Those that have no publisher, as far as this node knows."""
+        resolved = map(self.node.resolve_topic_name, topics)
+        return [name for name in resolved if not self.node.count_publishers(name)]
+
+    def _missing(self) -> list[str]:
+        """Topics without the publisher or the subscriber that a motion needs."""
+        states = [output.state_topic for output in self.embodiment.outputs]
+        silent = self._unpublished([*self.traffic.topics, *states])
+        readers = self._checks.readers
+        return silent + [name for name in readers if not self.node.count_subscribers(name)]
+
     def look(self, seconds: float) -> None:
         """Spin and pull as the node does, for that long."""
         end_s = time.monotonic() + seconds
@@ -92,9 +127,14 @@ class Doctor:
             self.traffic.follow()
 
     def look_until_complete(self, seconds: float) -> None:
-        """Look on until an observation with its whole history can be assembled, or the time."""
-        end_s = time.monotonic() + seconds
+        """Look on until an observation with its whole history can be assembled, or the time.
+
+        At least _HISTORY_S, but not for a sensor topic that has no publisher.
+        """
+        end_s = time.monotonic() + max(seconds, _HISTORY_S)
         while time.monotonic() < end_s and self._checks.observation():
+            if self._unpublished(self.traffic.topics):
+                break
             self.look(0.1)
 
     def ask_controllers_again(self) -> None:
@@ -187,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         doctor = Doctor(node, executor)
         asked = threading.Thread(target=doctor.ask_server)
         asked.start()
+        doctor.look_until_discovered()
         doctor.look(options.seconds)
         doctor.look_until_complete(options.seconds)
         while asked.is_alive():
@@ -214,7 +255,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--seconds",
         type=float,
         default=SECONDS,
-        help="to look at the topics, and as long again for a whole history (%(default)s)",
+        help="to look at the topics once they are discovered (%(default)s)",
     )
     return parser.parse_args(arguments)
 

@@ -14,6 +14,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.core.limits import POSITION_UNIT
 from gr00t_ros.core.sampler import JtcSampler, Motion, Trajectory
 
 Floats = NDArray[np.float64]
@@ -66,7 +67,7 @@ class Player:
         return f"{why} by {abs(went_ns) / 1e9:.3f} s in {lost_ns / 1e9:.3f} s: playing on from here"
 
     def hold(self, position: Floats, now_ns: int) -> None:
-        """Begin at rest at `position` (J,) rad, without a window."""
+        """Begin at rest at `position` (J,) rad or m, without a window."""
         with self._lock:
             self._sampler.hold(position)
             self._end_ns, self._started = now_ns, True
@@ -79,7 +80,7 @@ class Player:
     def accept(self, window: Trajectory, now_ns: int, measured: Floats | None) -> str | None:
         """Take a window from now on, or return why it is refused and the motion untouched.
 
-        measured: (J,) rad, None when it is not known; only the first window needs it.
+        measured: (J,) rad or m, None when it is not known; only the first window needs it.
         """
         reason = _not_finite(window) or _begins_later(window, now_ns)
         if reason is not None:
@@ -119,8 +120,8 @@ class Player:
         if away[worst] <= self._max_jump_rad:
             return None
         return (
-            f"jump of {self._names[worst]}: got {away[worst]:.4f} rad from where it is now, "
-            f"expected at most {self._max_jump_rad} rad"
+            f"jump of {self._names[worst]}: got {away[worst]:.4f} {POSITION_UNIT} from where "
+            f"it is now, expected at most {self._max_jump_rad}"
         )
 
 

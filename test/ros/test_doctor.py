@@ -469,6 +469,29 @@ def test_the_command_says_well_with_status_0_and_moves_nothing(patient):
     }
 
 
+def test_a_look_of_one_second_begins_when_the_topics_are_discovered(patient):
+    """What is not discovered yet is no failure: nothing is wrong with this robot."""
+    arguments = ("--ros-args", "-p", f"port:={patient.doctor.values.port}")
+    arguments += ("-p", "max_joint_age_s:=0.4", "-p", "max_camera_age_s:=0.6")
+    arguments += ("-p", "embodiment:=franka_droid", "-p", "instruction:=hold still")
+    status, told = doctors_report(patient, "--seconds", "1", *arguments)
+    assert status == 0, [row for row in told["rows"] if row["level"] == "fail"]
+
+
+def test_a_camera_that_nobody_publishes_is_named_after_one_second_too(clinic, tmp_path):
+    """The wait for its publisher ends; no other stream is blamed."""
+    file = tmp_path / "absent.yaml"
+    file.write_text(FILE.replace(CAMERA, "/camera/absent/image_raw"))
+    words = ("-p", f"embodiment:={file}", "-p", "instruction:=hold still")
+    words += ("-p", f"port:={clinic.doctor.values.port}")
+    words += ("-p", "max_joint_age_s:=0.4", "-p", "max_camera_age_s:=0.6")
+    status, told = doctors_report(clinic, "--seconds", "1", "--ros-args", *words)
+    failed = [row for row in told["rows"] if row["level"] == "fail" and row["area"] == "stream"]
+    assert status == 1
+    assert [row["subject"] for row in failed] == ["video.exterior_image_1_left"], failed
+    assert "/camera/absent/image_raw" in failed[0]["text"]
+
+
 def test_a_wrong_type_and_a_silent_clock_fail_the_command(clinic, tmp_path):
     """A camera that is raw where the file says compressed; use_sim_time without a simulator."""
     file = tmp_path / "compressed.yaml"

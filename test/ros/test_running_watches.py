@@ -259,12 +259,14 @@ def test_an_error_that_needs_a_person_faults_and_has_the_server_checked_again(mo
 
 
 def test_an_error_that_may_pass_pauses_and_goes_on_by_itself(moving):
-    """The server's own words are the reason; nobody has to reset anything."""
+    """The server's own words are the reason; it is checked before motion, nobody resets anything."""
     rig = moving.rig
+    checks = rig.server.text().count("get_modality_config")
     assert rig.instruct("an error").success
     moving.assert_pause("errors alone for", "no such thing in sight")
     assert rig.instruct("hold still").success
     rig.wait_for_motion()
+    assert rig.server.text().count("get_modality_config") > checks
 
 
 def test_a_server_that_hangs_pauses_and_goes_on_when_it_answers_again(moving):
