@@ -259,7 +259,7 @@ def test_an_error_that_needs_a_person_faults_and_has_the_server_checked_again(mo
 
 
 def test_an_error_that_may_pass_pauses_and_goes_on_by_itself(moving):
-    """The server's own words are the reason; it is checked before motion, nobody resets anything."""
+    """The reason is in the server's own words; it is checked before motion, without a reset."""
     rig = moving.rig
     checks = rig.server.text().count("get_modality_config")
     assert rig.instruct("an error").success
