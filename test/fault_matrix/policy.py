@@ -47,4 +47,4 @@ def plant(file: Path) -> None:
 
 if __name__ == "__main__":
     plant(Path(sys.argv[1]))
-    sys.exit(node.main([sys.argv[0], *sys.argv[2:]]))
+    sys.exit(node.main(sys.argv[2:]))
