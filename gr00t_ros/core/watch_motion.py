@@ -187,9 +187,15 @@ class ControllerLate:
         """How long ago something new was told, None before the first."""
         return None if self._stamp_ns is None else now_ns - self._heard_ns
 
-    def finding(self, now_ns: int) -> Finding | None:
-        """Where it is late: nothing may be sent any more."""
+    def finding(
+        self, now_ns: int, awake_ns: Callable[[int], int] = lambda age_ns: age_ns
+    ) -> Finding | None:
+        """Where it is late: nothing may be sent any more.
+
+        awake_ns: how much of an age the listener was awake: what it slept, nobody could hear.
+        """
         age_ns = self.age_ns(now_ns)
+        age_ns = None if age_ns is None else awake_ns(age_ns)
         if age_ns is None or age_ns <= self.limit_ns:
             return None
         text = (

@@ -196,7 +196,7 @@ class RunningWatches:
             if stamp_ns is not None:
                 late.hear(stamp_ns, now_ns)
             if late.age_ns(now_ns) is not None:
-                found.append(late.finding(now_ns))
+                found.append(late.finding(now_ns, self._around.replay_awake_ns))
                 continue
             heard, joints = self._around.joints_heard(output), self._joints_late[output.name]
             if heard is not None:

@@ -97,6 +97,15 @@ class Surroundings:
             sleeps += self._awake.sleeps(now_ns)
         return awake_ns(now_ns - age_ns, now_ns, sleeps)
 
+    def replay_awake_ns(self, age_ns: int) -> int:
+        """As `awake_ns`, of the replay thread alone, for ages of what it pulls itself.
+
+        A pull thread that stands still must not hide that the way to a controller is cut.
+        """
+        now_ns = time.monotonic_ns()
+        sleeps = () if self._awake is None else self._awake.sleeps(now_ns)
+        return awake_ns(now_ns - age_ns, now_ns, sleeps)
+
     def state_stamp(self, output: Output) -> int | None:
         """Stamp (ROS ns) of the newest state of an output's controller, None where none came."""
         sample = self._inputs.controller(output.name)
@@ -105,12 +114,13 @@ class Surroundings:
     def joints_heard(self, output: Output) -> tuple[int, int] | None:
         """Stamp (ROS ns) and age (ns, by arrival, awake) of the newest state of an output's joints.
 
+        The replay thread pulls them before it believes a silence, so that its sleeps alone count.
         None where no joint state has all of them.
         """
         sample = self._inputs.joints(output.names)
         if sample is None:
             return None
-        return sample.stamp_ns, self.awake_ns(time.monotonic_ns() - sample.received_ns)
+        return sample.stamp_ns, self.replay_awake_ns(time.monotonic_ns() - sample.received_ns)
 
     def pull_robot(self) -> None:
         """Take what waits of joint states and controllers."""

@@ -314,6 +314,14 @@ def test_the_same_state_again_tells_nothing_new() -> None:
     assert late.finding(300 * MS) is not None
 
 
+def test_what_a_sleeping_listener_did_not_hear_makes_no_controller_late() -> None:
+    """Only the time in which it was awake counts, and that is told."""
+    late = heard(*range(0, 200, 20))
+    assert late.finding(500 * MS, lambda age_ns: age_ns - 300 * MS) is None
+    found = late.finding(500 * MS, lambda age_ns: age_ns - 200 * MS)
+    assert found is not None and "for 0.12 s" in found.reason
+
+
 def test_a_period_that_is_not_known_yet_is_taken_for_a_slow_one() -> None:
     """And a controller that never told is not late at all."""
     assert heard(0).finding(200 * MS) is None

@@ -127,6 +127,8 @@ def test_of_an_age_only_what_both_threads_were_awake_counts():
     around = Surroundings(inputs, None, EMBODIMENT, None, None, replay)
     assert around.awake_ns(1_500_000_000) / 1e9 == pytest.approx(0.9, abs=0.03)
     assert around.awake_ns(500_000_000) / 1e9 == pytest.approx(0.5, abs=0.03)
+    # what the replay thread pulls itself: no sleep of the other thread may hide a cut
+    assert around.replay_awake_ns(1_500_000_000) / 1e9 == pytest.approx(1.2, abs=0.03)
 
 
 def test_joint_states_in_degrees_are_found_also_where_no_controller_tells() -> None:
