@@ -66,7 +66,7 @@ class Rig(Stack):
         self._policy: dict[str, Any] = {}
         self._simulated = False
         self._jumped_ns = 0
-        self._asked_s = 0.0
+        self.asked_s = 0.0
         self.pressed, self.held = False, True
         self.silent: set[str] = set()
         # The node listens with every QoS: of those that do not fit, nobody needs a warning.
@@ -255,8 +255,8 @@ class Rig(Stack):
         if self.mode == "replaying" and self.speed_rad_s > MOVING_RAD_S:
             return True
         done = self._robot.get("success") and self.mode in ("replaying", "holding")
-        if done and time.monotonic() - self._asked_s > TASK_REPEAT_S:
-            self._asked_s = time.monotonic()
+        if done and time.monotonic() - self.asked_s > TASK_REPEAT_S:
+            self.asked_s = time.monotonic()
             self.trigger("/gr00t_sim_robot/put_cubes_back")
             self.instruct(INSTRUCTION)
         return False
