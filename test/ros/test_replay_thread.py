@@ -29,7 +29,7 @@ from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
 
 MS = 1_000_000
 ROBOT = load_embodiment("franka_droid")
-HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.2])
+HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])  # 0.25 rad inside all limits
 MOST_RAD_S2, MOST_RAD_S3 = 6.2, 420.0  # of the arm; limits.md's 6 and 400 and what clocks add
 
 
