@@ -116,7 +116,7 @@ class PoseCourse:
         lag_ns: how far behind its own time the joints follow the same chunk.
         """
         self._made = None
-        if not self._motions or not (self._chunk is not None or self._to_say):
+        if not self._says:
             return None
         knot = now_ns // self._knot_ns
         chunk = self._chunk
@@ -133,6 +133,16 @@ class PoseCourse:
         same_until_ns = (knot + self._commit) * self._knot_ns
         return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, same_until_ns)
 
+    def repeated(self, now_ns: int) -> PoseWindow | None:
+        """What was sent, once more from now on; None where nothing has to be said. Keeps nothing."""
+        self._made = None
+        if not self._says:
+            return None
+        knot = now_ns // self._knot_ns
+        last = max(self._first + len(self._motions) - 1, knot + self._commit)
+        poses = [self._motion(k).pose for k in range(knot, last + 1)]
+        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, last * self._knot_ns)
+
     def keep(self) -> None:
         """The window made last has left.
 
@@ -147,6 +157,11 @@ class PoseCourse:
             self._to_say -= 1
         elif over:
             self._chunk = None
+
+    @property
+    def _says(self) -> bool:
+        """Whether there is a pose to go on from and something to say of it."""
+        return self.started and (self._chunk is not None or self._to_say > 0)
 
     def _remember(self, knot: int, motions: list[PoseMotion]) -> None:
         """Remember what was sent, and of what went before it a second for deltas' starts."""

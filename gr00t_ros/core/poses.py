@@ -81,7 +81,13 @@ class Poses:
             if names is None or name in names:
                 course.keep()
 
-    def windows(self, now_ns: int, lag_ns: int) -> dict[str, PoseWindow]:
-        """The windows to send now, of those outputs that have something to say."""
-        windows = {name: course.window(now_ns, lag_ns) for name, course in self._courses.items()}
+    def windows(self, now_ns: int, lag_ns: int, anew: bool = True) -> dict[str, PoseWindow]:
+        """The windows to send now, of those outputs that have something to say.
+
+        anew: else they repeat what was sent.
+        """
+        windows = {
+            name: course.window(now_ns, lag_ns) if anew else course.repeated(now_ns)
+            for name, course in self._courses.items()
+        }
         return {name: window for name, window in windows.items() if window is not None}

@@ -183,12 +183,13 @@ class Replay:
         """
         return self._commands.window(now_ns, self.lag_ns(now_ns))
 
-    def pose_windows(self, now_ns: int) -> Mapping[str, PoseWindow]:
+    def pose_windows(self, now_ns: int, anew: bool = True) -> Mapping[str, PoseWindow]:
         """The windows of the outputs of poses that have something to say now.
 
-        As of `propose`, they count once `keep` was called.
+        As of `propose`, they count once `keep` was called. anew: else they repeat what was sent.
         """
-        return self._poses.windows(now_ns, self.lag_ns(now_ns)) if len(self._poses) else {}
+        lag_ns = self.lag_ns(now_ns)
+        return self._poses.windows(now_ns, lag_ns, anew) if len(self._poses) else {}
 
     def keep(self, left: Sent | None = None) -> None:
         """What was made last has left: all of it, or as `left` says."""

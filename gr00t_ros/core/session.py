@@ -7,7 +7,7 @@ told what of it has left. Its caller serialises all calls and passes `now_ns` of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from gr00t_ros.core.asking import Asking
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.guard import Verdict
 from gr00t_ros.core.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
+from gr00t_ros.core.pose_course import PoseWindow
 from gr00t_ros.core.replay import Sent, Window
 from gr00t_ros.core.session_settings import Counts
 from gr00t_ros.core.stops import Held, Stops
@@ -38,6 +39,7 @@ class Session(Stops):
     asking: Asking = field(default_factory=Asking)
     _blended_at_ns: int = 0
     _now_ns: int = 0
+    _runs: bool = True  # plan time, as of the last tick
     _operator_paused: bool = False  # until ~/resume or the next activation, whatever comes between
 
     @property
@@ -172,18 +174,25 @@ class Session(Stops):
         elif self.active and self._leapt(now_ns, findings):
             self._leave_to_the_tail(self._now_ns, now_ns, self._held if held is None else held)
         # Of a clock that stands still the robot may know nothing: a window would come late there.
-        runs, self._now_ns = now_ns > self._now_ns, now_ns
+        self._runs, self._now_ns = now_ns > self._now_ns, now_ns
         findings = (*self._overdue(now_ns), *findings)
         self._react(now_ns, self._of_this_plan(now_ns, findings, held), held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
             self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
         if self._has_chunk and self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
             self._stop_at_the_end(now_ns)
-        window = self.replay.propose(now_ns) if runs and self.mode in MOVING else None
+        window = self.replay.propose(now_ns) if self._runs and self.mode in MOVING else None
         settled = self._settled(now_ns, held)
         if self.mode is Mode.STOPPING and settled and self._rests(now_ns):
             self.mode = advance(self.mode, self._after_stop)
         return window
+
+    def pose_windows(self, now_ns: int) -> Mapping[str, PoseWindow]:
+        """The windows of poses to send with the tick's; while plan time stands still as before.
+
+        Who plays them may have another clock, to which a change comes late, and needs to hear on.
+        """
+        return self.replay.pose_windows(now_ns, anew=self._runs)
 
     def keep(self, left: Sent | None = None) -> None:
         """What the last tick made has left: all of it, or as `left` says."""

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 _SCALING_TOLERANCE = 1e-3  # of a factor that is a product of rounded percentages
 _STAMP_JITTER_S = 5e-3  # between a controller's sample and the stamp that it gives it
+# Between two comparisons: ticks may be 50 ms apart, which is more than the least limit of 20 ms.
+_COMPARED_NS = 200_000_000
 
 
 class TrackingError:
@@ -40,9 +42,10 @@ class TrackingError:
         self._checked_ns: int | None = None
 
     def check(self, now_ns: int, reference: Floats, measured: Floats) -> Finding | None:
-        """Compare at one instant; after a gap of more than `limit_ns` the time begins anew."""
+        """Compare at one instant; after 0.2 s or `limit_ns` without, the time begins anew."""
         last_ns, self._checked_ns = self._checked_ns, now_ns
-        if last_ns is None or not 0 <= now_ns - last_ns <= self.limit_ns:
+        longest_ns = max(self.limit_ns, _COMPARED_NS)
+        if last_ns is None or not 0 <= now_ns - last_ns <= longest_ns:
             self._since_ns = [None] * len(self._names)
         apart = np.abs(reference - measured)
         away = ~(apart <= self.limit_rad) & self._checked

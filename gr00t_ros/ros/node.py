@@ -90,8 +90,14 @@ class PolicyNode(LifecycleNode):
             if problems:
                 self.get_logger().error("activation refused: " + "; ".join(problems))
                 return _FAILURE
-            parts.activate()
-            return super(PolicyNode, self).on_activate(state)
+            # The publishers speak first: what a silent one drops would count as sent.
+            spoken = super(PolicyNode, self).on_activate(state)
+            try:
+                parts.activate()
+            except Exception:
+                super(PolicyNode, self).on_deactivate(state)
+                raise
+            return spoken
 
         return self._guarded("activate", activate, _FAILURE)
 

@@ -7,6 +7,7 @@ skipped and counted, never made up for in a burst.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -93,7 +94,8 @@ class PeriodicThread:
         self._crash, self._said_ns = kind, now_ns
         told = traceback.format_exception(type(error), error, error.__traceback__, _FRAMES)
         trace = "".join(told)
-        self._log(f"{self._thread.name}: a call raised, the next one comes on time:\n{trace}")
+        with contextlib.suppress(Exception):  # a log that fails must not end the thread
+            self._log(f"{self._thread.name}: a call raised, the next one comes on time:\n{trace}")
 
 
 def sleep_until(due_ns: int) -> None:

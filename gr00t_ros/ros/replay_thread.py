@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core.awake import Awake
-from gr00t_ros.core.errors import Gr00tError, SendError, StalledError
+from gr00t_ros.core.errors import SendError, StalledError
 from gr00t_ros.core.latency import Latencies
 from gr00t_ros.core.mode import Mode
 from gr00t_ros.core.session import Session
@@ -151,7 +151,7 @@ class ReplayThread:
     def _held(self) -> NDArray[np.float64] | None:
         try:
             return self._around.held()
-        except Gr00tError:
+        except Exception:  # it may be what the tick raised by: the fault comes first
             return None
 
     def _rest_commands(self, now_ns: int) -> None:
@@ -173,7 +173,7 @@ class ReplayThread:
             findings = (*starved, *self._findings(now_ns))
             window = session.tick(now_ns, findings, self._around.held())
             commands = session.replay.command_window(now_ns)
-            poses = session.replay.pose_windows(now_ns)
+            poses = session.pose_windows(now_ns)
             if window is not None or commands is not None or poses:
                 sleep_until(send_ns)
                 in_time = self._in_time(now_ns, send_ns)

@@ -14,6 +14,9 @@ from gr00t_ros.core.embodiment import parse
 from gr00t_ros.core.errors import ChunkError, EmbodimentError
 from gr00t_ros.core.pose_follower import Pose
 from gr00t_ros.core.replay import Replay, ReplaySettings
+from gr00t_ros.core.session import Session
+from gr00t_ros.core.session_settings import SessionSettings
+from gr00t_ros.core.watchdog import Finding, Reaction
 
 FOLDER = Path(__file__).parents[2] / "config" / "embodiments"
 DROID = yaml.safe_load((FOLDER / "franka_droid.yaml").read_text())
@@ -168,6 +171,36 @@ def test_one_plan_plays_joints_and_poses_and_comes_to_rest_with_both():
         made.keep()
     assert made.at_rest(2000 * MS) and windows == {}
     assert end - said[-1] < 0.01
+
+
+def test_while_plan_time_stands_still_the_poses_stay_as_they_were_sent():
+    """A stop for a clock of which only this node hears nothing would take the hand back."""
+    robot = parse(with_hand(), "robot.yaml")
+    made = replay(robot)
+    session = Session(made, SessionSettings())
+    session.set_ready(True, "")
+    session.activate(0, HELD)
+    wanted = reply(robot, eef_9d=eef_9d(rising(robot.action_horizon)))
+    session.merge(from_reply(robot, wanted, session.episode, 1, 0), 0, HELD)
+    heights = {}
+    for now_ns in range(0, 400 * MS, 20 * MS):
+        session.tick(now_ns, (), HELD)
+        sent = session.pose_windows(now_ns)["hand"]
+        session.keep()
+        heights |= {
+            sent.stamp_ns + k * sent.knot_ns: pose.position[2] for k, pose in enumerate(sent.poses)
+        }
+    silent = Finding("silent_clock", Reaction.PAUSE, "no new time")
+    for _ in range(3):
+        session.tick(now_ns, (silent,), HELD)
+        again = session.pose_windows(now_ns)["hand"]
+        session.keep()
+        assert len(again.poses) == len(sent.poses)
+        for k, pose in enumerate(again.poses):
+            assert pose.position[2] == heights[again.stamp_ns + k * again.knot_ns]
+    session.tick(now_ns + 20 * MS, (silent,), HELD)
+    stop = session.pose_windows(now_ns + 20 * MS)["hand"]
+    assert stop.poses[-1].position[2] < again.poses[-1].position[2] - 0.005
 
 
 def test_a_pose_that_jumps_refuses_the_whole_chunk():

@@ -114,6 +114,14 @@ def test_a_gap_or_time_that_went_back_begins_anew(gap_ns) -> None:
     assert watch.check(resumed_ns + 200 * MS + 1, ZERO, far) is not None
 
 
+@pytest.mark.parametrize(("limit_ms", "tick_ns"), [(20, 20_300_000), (50, 50_300_000)])
+def test_ticks_further_apart_than_the_limit_find_a_blocked_arm_all_the_same(limit_ms, tick_ns):
+    """The least tracking_error_s at the default rate, and a rate of 20 Hz: each tick jitters."""
+    watch, far = TrackingError(LIMITS, limit_ns=limit_ms * MS), away(0, 0.2)
+    found = [watch.check(k * tick_ns, ZERO, far) for k in range(5)]
+    assert found[0] is None and None not in found[1:]
+
+
 @given(st.lists(st.floats(-0.1, 0.1), min_size=1, max_size=30))
 def test_no_arm_within_the_limit_ever_faults(errors) -> None:
     """However it moves."""

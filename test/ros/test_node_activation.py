@@ -7,12 +7,16 @@ from ros_fixtures import wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+import rclpy  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from node_robot import ARM, GRIPPER, NEEDS_ROBOT, SWEEP  # noqa: E402
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
+from gr00t_ros.core.errors import StalledError  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.ros.node import PolicyNode  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
 URDF = (
@@ -141,3 +145,29 @@ def test_silent_joint_states_pause_the_arm_and_later_fault(rig):
     assert rig.statuses[-1].mode == "fault", "a fault is latched"
     wait_until(lambda: rig.reset().success, "a reset once the cause is gone")
     rig.wait_for_motion()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_publishers_speak_before_the_session_begins(ros_domain, fails):
+    """What a silent one drops would count as sent; of an activation that fails they are silent."""
+    rclpy.init(args=["--ros-args", "-p", "embodiment:=franka_droid"], domain_id=ros_domain)
+    node, spoke = PolicyNode(), []
+    try:
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        parts = node._parts
+        publishers = parts.outputs._publishers.values()
+
+        def activate():
+            spoke.extend(publisher.is_activated for publisher in publishers)
+            if fails:
+                raise StalledError("the replay thread does not answer", begun=False)
+
+        parts.follow_readiness, parts.activate = list, activate
+        done = TransitionCallbackReturn.FAILURE if fails else TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() == done
+        assert spoke == [True, True]
+        assert [publisher.is_activated for publisher in publishers] == [not fails] * 2
+    finally:
+        node.leave()
+        node.destroy_node()
+        rclpy.shutdown()

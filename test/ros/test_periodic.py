@@ -61,6 +61,19 @@ def test_errors_that_take_turns_are_not_told_each_time():
     assert len(said) < 10
 
 
+def test_a_log_that_raises_ends_neither_the_thread_nor_what_comes_after_a_crash():
+    """That of rclpy raises for a text that is no UTF-8; what stops the arm must not hang on it."""
+    told = []
+
+    def broken(*_text):
+        raise ValueError("broken")
+
+    thread = PeriodicThread("test", MS, 0, broken, broken, told.append)
+    thread.start()
+    wait_until(lambda: len(told) >= 5, "five calls")
+    thread.stop()
+
+
 def test_a_long_call_costs_deadlines_that_are_counted_and_not_made_up_for():
     """The call that takes twenty periods is followed by one on the grid, not by twenty."""
     slept = threading.Event()

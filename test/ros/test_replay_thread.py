@@ -292,6 +292,19 @@ def test_a_tick_that_raises_is_told_once_faults_and_is_reset_when_the_cause_is_g
     rig.assert_lawful()
 
 
+def test_what_raises_in_a_tick_may_raise_in_its_fault_as_well(rig):
+    """What the controllers hold is asked for by both: the fault is latched without it."""
+    rig.start()
+
+    def broken():
+        raise ValueError("no such joint")
+
+    rig.held = broken
+    wait_until(lambda: rig.thread.snapshot.mode is Mode.FAULT, "the fault")
+    assert rig.thread.snapshot.reason == "internal error: ValueError: no such joint"
+    rig.assert_lawful()
+
+
 def test_what_was_told_to_have_failed_is_never_carried_out(rig):
     """A thread that is stalled at the time of a call, and goes on afterwards."""
     rig.start()
