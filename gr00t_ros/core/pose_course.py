@@ -134,7 +134,7 @@ class PoseCourse:
         return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, same_until_ns)
 
     def repeated(self, now_ns: int) -> PoseWindow | None:
-        """What was sent, once more from now on; None where nothing has to be said. Keeps nothing."""
+        """What was sent, once more from now on; None where nothing is to be said. Keeps nothing."""
         self._made = None
         if not self._says:
             return None
