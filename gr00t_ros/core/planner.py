@@ -174,6 +174,13 @@ class Planner:
         return course.window(changed)
 
     @property
+    def proposed_end_ns(self) -> int:
+        """Plan time at which all rests that was sent, or made last and may have been."""
+        proposed = self._proposed
+        made = None if proposed is None else proposed.course
+        return max(self.course.end_ns, 0 if made is None else made.end_ns)
+
+    @property
     def proposed(self) -> bool:
         """Whether a window was made that has neither left nor been withdrawn."""
         return self._proposed is not None and self._proposed.course is not None

@@ -203,7 +203,8 @@ class Session(Stops):
     def unsure(self, now_ns: int, held: Held, reason: str) -> None:
         """What has left is not known: the tail of what the controllers have plays, and a fault."""
         if self.active:
-            self._leave_to_the_tail(now_ns, now_ns, held)
+            left_ns = self.replay.motion_unsure_ns(now_ns)
+            self._leave_to_the_tail(now_ns, now_ns, held, left_ns=left_ns)
             self._note_stop(Event.REST_FAULT, reason)
 
     def rest_unticked(self, now_ns: int, held: Held) -> None:

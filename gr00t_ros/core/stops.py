@@ -69,15 +69,21 @@ class Stops:
         return settled
 
     def _leave_to_the_tail(
-        self, old_now_ns: int, now_ns: int, held: Held, timely: bool = False
+        self,
+        old_now_ns: int,
+        now_ns: int,
+        held: Held,
+        timely: bool = False,
+        left_ns: int | None = None,
     ) -> None:
         """The plan as of `old_now_ns` has no meaning any more: the controllers play its tail.
 
-        timely: they do so on the plan's own time. The stop then ends with it although nobody tells;
+        left_ns: how long they do, where that is not what the plan says. timely: they do so on the plan's own time. The stop then ends with it although nobody tells;
         a watch keeps the pause while one that has told does not.
         """
         self._left, self._timely = True, timely
-        self._settling.begin(now_ns, self.replay.motion_left_ns(old_now_ns), held, timely)
+        left_ns = self.replay.motion_left_ns(old_now_ns) if left_ns is None else left_ns
+        self._settling.begin(now_ns, left_ns, held, timely)
         if held is not None:
             self.replay.start(now_ns, held)
         elif old_now_ns == now_ns:

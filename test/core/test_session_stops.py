@@ -322,3 +322,20 @@ def test_a_pause_at_rest_after_a_long_gap_goes_on_by_itself():
     rig.tick(count=100)
     assert rig.mode is Mode.BLENDING_IN and rig.merge().accepted
     assert len(rig.tick(count=10)) == 10
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_first_window_that_may_have_left_is_waited_for(tells) -> None:
+    """The arm may set out by it although the plan is at rest: a reset meanwhile would be a step."""
+    rig = Rig().activate()
+    rig.merge()
+    window = rig.session.tick(rig.now_ns, (), rig.held)
+    assert window is not None
+    rig.held = rig.held if tells else None
+    rig.session.unsure(rig.now_ns, rig.held, "the middleware refused a message")
+    rig.session.rest_unticked(rig.now_ns, rig.held)
+    while rig.now_ns < window.end_ns:
+        assert rig.mode is Mode.STOPPING, (window.end_ns - rig.now_ns) / MS
+        rig.tick()
+    rig.until(Mode.FAULT)
+    assert rig.session.reason.startswith("the middleware refused a message")
