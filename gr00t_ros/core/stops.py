@@ -78,8 +78,9 @@ class Stops:
     ) -> None:
         """The plan as of `old_now_ns` has no meaning any more: the controllers play its tail.
 
-        left_ns: how long they do, where that is not what the plan says. timely: they do so on the plan's own time. The stop then ends with it although nobody tells;
-        a watch keeps the pause while one that has told does not.
+        timely: they do so on the plan's own time. The stop then ends with it although nobody tells;
+        a watch keeps the pause while one that has told does not. left_ns: how long they play, where
+        that is not what the plan says.
         """
         self._left, self._timely = True, timely
         left_ns = self.replay.motion_left_ns(old_now_ns) if left_ns is None else left_ns
