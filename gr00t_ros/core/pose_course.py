@@ -104,6 +104,13 @@ class PoseCourse:
         """Whether it rests from now on unless a chunk comes."""
         return not self._motions or now_ns // self._knot_ns >= self._first + len(self._motions) - 1
 
+    def end_ns(self, made: bool = False) -> int:
+        """Plan time at which all rests that was sent; made: or made last, and may have been."""
+        last = self._first + len(self._motions) - 1
+        if made and self._made is not None:
+            last = max(last, self._made[0] + len(self._made[1]) - 1)
+        return last * self._knot_ns
+
     def pose(self, now_ns: int) -> Pose:
         """What is commanded at now_ns, to the knot; raises PlanError before `start`."""
         if not self._motions:

@@ -75,6 +75,10 @@ class Poses:
         """Whether all rest from now on unless a chunk comes."""
         return all(course.at_rest(now_ns) for course in self._courses.values())
 
+    def end_ns(self, made: bool = False) -> int:
+        """Plan time at which the last of them rests by what was sent; made: as of `PoseCourse`."""
+        return max((course.end_ns(made) for course in self._courses.values()), default=0)
+
     def keep(self, names: Collection[str] | None = None) -> None:
         """The windows made last have left, those of `names` or all."""
         for name, course in self._courses.items():

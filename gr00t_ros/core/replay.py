@@ -236,11 +236,12 @@ class Replay:
 
     def motion_left_ns(self, now_ns: int) -> int:
         """Time until everything that was sent has played out, ns; 0 at rest."""
-        return max(0, self._planner.course.end_ns - now_ns)
+        return max(0, self._planner.course.end_ns - now_ns, self._poses.end_ns() - now_ns)
 
     def motion_unsure_ns(self, now_ns: int) -> int:
-        """As `motion_left_ns`, where it is not known whether the window made last has left."""
-        return max(0, self._planner.proposed_end_ns - now_ns)
+        """As `motion_left_ns`, where it is not known whether what was made last has left."""
+        end_ns = max(self._planner.proposed_end_ns, self._poses.end_ns(made=True))
+        return max(0, end_ns - now_ns)
 
     def overdue_ns(self, now_ns: int) -> int:
         """How long ago a window left where that is too long for the motion, ns; 0 where it is not.

@@ -16,7 +16,7 @@ from gr00t_ros.core.awake import Awake
 from gr00t_ros.core.coverage import Coverage
 from gr00t_ros.core.errors import SettingsError, StalledError
 from gr00t_ros.core.guard import Verdict
-from gr00t_ros.core.mode import FAULTED
+from gr00t_ros.core.mode import FAULTED, MOVING
 from gr00t_ros.core.replay import Replay
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.stops import Held
@@ -270,7 +270,7 @@ class Configured:
                 self._hearts.begin()
             findings = [*self.watches.findings(now_ns, session.mode), *against]
             held = self.watches.leave_from(now_ns, start) if session.active else start
-            if session.active and session.replay.at_rest(now_ns):
+            if session.active and session.mode not in MOVING:  # else this is refused
                 session.replay.start_poses(now_ns, poses)
             refusal = leave(session, now_ns, held, findings)
             if not refusal:

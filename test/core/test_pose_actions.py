@@ -12,6 +12,7 @@ from test_pose_limits import FILE as LIMITS
 from gr00t_ros.core.chunk import from_reply
 from gr00t_ros.core.embodiment import parse
 from gr00t_ros.core.errors import ChunkError, EmbodimentError
+from gr00t_ros.core.mode import Mode
 from gr00t_ros.core.pose_follower import Pose
 from gr00t_ros.core.replay import Replay, ReplaySettings
 from gr00t_ros.core.session import Session
@@ -201,6 +202,33 @@ def test_while_plan_time_stands_still_the_poses_stay_as_they_were_sent():
     session.tick(now_ns + 20 * MS, (silent,), HELD)
     stop = session.pose_windows(now_ns + 20 * MS)["hand"]
     assert stop.poses[-1].position[2] < again.poses[-1].position[2] - 0.005
+
+
+@pytest.mark.parametrize("unsure", [False, True])
+def test_the_tail_of_a_hand_is_waited_for_although_all_joints_rest_before(unsure):
+    """A plan that went on before would begin at its end, where the hand has not come yet."""
+    robot = parse(with_hand(), "robot.yaml")
+    session = Session(replay(robot), SessionSettings())
+    session.set_ready(True, "")
+    session.activate(0, HELD)
+    wanted = reply(robot, eef_9d=eef_9d(rising(robot.action_horizon, 0.008)))
+    session.merge(from_reply(robot, wanted, session.episode, 1, 0), 0, HELD)
+    for now_ns in range(0, 20 * MS if unsure else 420 * MS, 20 * MS):
+        session.tick(now_ns, (), HELD)
+        sent = session.pose_windows(now_ns)["hand"]
+        if not unsure:
+            session.keep()
+    rests_ns = sent.stamp_ns + (len(sent.poses) - 1) * sent.knot_ns
+    assert rests_ns > now_ns + 400 * MS
+    if unsure:
+        session.unsure(now_ns, HELD, "the middleware refused a message")
+    cut = () if unsure else (Finding("controller_late", Reaction.PAUSE, "cut", tail=True),)
+    for at_ns in range(now_ns + 20 * MS, rests_ns, 20 * MS):
+        session.tick(at_ns, cut, HELD)
+        session.keep()
+        assert session.mode is Mode.STOPPING
+    session.tick(rests_ns, (), HELD)
+    assert session.mode is (Mode.FAULT if unsure else Mode.PAUSED)
 
 
 def test_a_pose_that_jumps_refuses_the_whole_chunk():

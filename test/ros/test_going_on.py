@@ -14,13 +14,14 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from gr00t_ros.core.awake import Awake
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.chunk import ActionChunk
-from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.mode import ACTIVE, MOVING, Mode
 from gr00t_ros.core.replay import Replay, ReplaySettings
 from gr00t_ros.core.session import Session
 from gr00t_ros.core.session_settings import SessionSettings
 from gr00t_ros.core.state import JointReading
 from gr00t_ros.core.watchdog import Finding, Reaction
 from gr00t_ros.ros.answers import Answers
+from gr00t_ros.ros.configured import Configured
 from gr00t_ros.ros.controller_state import ControllerReading
 from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
 from gr00t_ros.ros.queries import Reply
@@ -184,3 +185,27 @@ def test_a_fault_is_left_from_our_own_rest_unless_somebody_has_moved_the_arm() -
     node.topics.measured = start
     np.testing.assert_array_equal(node.watches.leave_from(node.now_ns, start), start)
     assert node.watches.leave_from(node.now_ns, None) is None
+
+
+@pytest.mark.parametrize("mode", [mode for mode in Mode if mode in ACTIVE])
+def test_a_request_to_go_on_that_is_refused_in_motion_leaves_the_poses_alone(mode) -> None:
+    """A chunk that has just come would be lost to the hand, or its tail be cut short."""
+    started, around = [], SimpleNamespace(poses=lambda: {"hand": "measured"})
+    replay = SimpleNamespace(
+        at_rest=lambda now_ns: True, start_poses=lambda *told: started.append(told)
+    )
+    session = SimpleNamespace(mode=mode, active=True, replay=replay)
+    watches = SimpleNamespace(
+        findings=lambda *_: (), leave_from=lambda _now_ns, start: start, begin=lambda: None
+    )
+    parts = SimpleNamespace(
+        _checks=SimpleNamespace(start=lambda: (HOME, [])),
+        _operator=SimpleNamespace(clear=lambda: None),
+        _hearts=SimpleNamespace(begin=lambda: None),
+        server=SimpleNamespace(check=SimpleNamespace(against=lambda: [])),
+        replay=SimpleNamespace(call=lambda action: action(session, 7)),
+        surroundings=around,
+        watches=watches,
+    )
+    assert Configured.leave(parts, lambda *_: "refused") == "refused"
+    assert started == ([] if mode in MOVING else [(7, {"hand": "measured"})])
