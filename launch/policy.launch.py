@@ -21,6 +21,7 @@ NODE_PARAMETERS = {
     "settled": (str, "Places that the file marks unsettled and that are as assumed, by comma"),
     "host": (str, "Host of the GR00T policy server"),
     "port": (int, "TCP port of the GR00T policy server"),
+    "execute_steps": (int, "Steps of a chunk played before the next query"),
     "instruction": (str, "What the robot is to do"),
     "shadow": (_true, "Run without commanding: windows go to ~/shadow/OUTPUT"),
     "sidecar": (str, "existing: the server at host and port; local: start one here by profile"),

@@ -46,18 +46,35 @@ class Coverage:
         chunk = f"a chunk of {self.horizon_steps} steps is {horizon_ms:.0f} ms"
         if self.covered:
             return f"{chunk}, needed are {sums}"
+        faster = "use a faster server or network, or " if self.latency_ns else "use "
         return (
-            f"{chunk}, too short: needed are {sums}; {self._remedy} use a faster server or "
-            "network, or a policy with a longer horizon"
+            f"{chunk}, too short: needed are {sums}; {self._remedy} {faster}a policy with a longer "
+            "horizon"
         )
 
     @property
     def _remedy(self) -> str:
-        """The largest execute_steps that is covered, where there is one."""
+        """The largest execute_steps that is covered, where there is one.
+
+        Before a latency is known, also one that will be covered: half the chunk.
+        """
         left_ns = self.horizon_steps * self.step_ns - self.settings.commit_ns - self.latency_ns
         if left_ns < self.latency_ns:
             return "no execute_steps is low enough:"
-        return f"lower execute_steps to {left_ns // self.step_ns}, or"
+        most = left_ns // self.step_ns
+        if self.latency_ns:
+            return f"lower execute_steps to {most}, or"
+        half = min(most, self.horizon_steps // 2)
+        better = f", better to {half}, which leaves {self._spare_ns(half) / _MS:.0f} ms"
+        return (
+            f"lower execute_steps to {most}, which leaves {self._spare_ns(most) / _MS:.0f} ms for "
+            f"the latency{better if half < most else ''}, or"
+        )
+
+    def _spare_ns(self, execute_steps: int) -> int:
+        """The longest latency with which so many executed steps are covered."""
+        left_ns = self.horizon_steps * self.step_ns - self.settings.commit_ns
+        return min(left_ns - execute_steps * self.step_ns, left_ns // 2)
 
     @property
     def _needed_ns(self) -> int:

@@ -20,6 +20,7 @@
     └── SidecarError           the exchange with the policy server
         ├── LaunchError        a policy server that cannot or may not be started here
         ├── UnreachableError   nobody listens there
+        │   └── ClosedError    it listens, but has closed the connection before its reply
         ├── DeadlineError      no answer before the deadline
         ├── RefusedError       a generation, token or modality that cannot work
         └── RemoteError        the server answered with an error text
@@ -125,6 +126,10 @@ class LaunchError(SidecarError):
 
 class UnreachableError(SidecarError):
     """Nobody listens at the policy server's address."""
+
+
+class ClosedError(UnreachableError):
+    """The policy server closed the connection before its reply, and still listens."""
 
 
 class DeadlineError(SidecarError):

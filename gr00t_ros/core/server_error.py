@@ -14,6 +14,7 @@ from enum import Enum
 
 from gr00t_ros.core.errors import (
     ChunkError,
+    ClosedError,
     DeadlineError,
     RefusedError,
     RemoteError,
@@ -131,6 +132,8 @@ def outlook_of(error: Exception) -> Outlook:
         return Outlook.COUNTED if error.kind == "finite" else Outlook.PERSON
     if isinstance(error, WireError):
         return Outlook.COUNTED
+    if isinstance(error, ClosedError):  # it lives, and may keep the next connection
+        return Outlook.PASSES
     if isinstance(error, DeadlineError | UnreachableError):
         return Outlook.SILENT
     return Outlook.UNASKED

@@ -41,7 +41,7 @@ POLICY: tuple[Watch, ...] = (
     Watch(
         "server_errors",
         "time for which the policy server has answered nothing but errors that may pass: busy, out "
-        "of memory, any text that is not known to need a person",
+        "of memory, any text that is not known to need a person; or has closed the connection",
         _PAUSE,
         (
             Threshold("server_errors_s", "s", 2.0, 0.1, 60.0),

@@ -6,6 +6,8 @@ may pass is core/server_error's to say.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gr00t_ros.core.watch_table import finding
 from gr00t_ros.core.watchdog import Finding
 
@@ -13,14 +15,26 @@ _FIRST_TRY_NS = 250_000_000
 _LONGEST_TRY_NS = 4_000_000_000
 
 
+def _all_of(age_ns: int) -> int:
+    return age_ns
+
+
 class SidecarDead:
     """Measures for how long a question, be it a query or a ping, has been without an answer."""
 
     def __init__(
-        self, server: str, pause_ns: int = 1_000_000_000, fault_ns: int = 10_000_000_000
+        self,
+        server: str,
+        pause_ns: int = 1_000_000_000,
+        fault_ns: int = 10_000_000_000,
+        awake_ns: Callable[[int], int] = _all_of,
     ) -> None:
-        """Pause above `pause_ns` of silence, fault above `fault_ns`; `server` is its address."""
-        self._server = server
+        """Pause above `pause_ns` of silence, fault above `fault_ns`; `server` is its address.
+
+        awake_ns: how much of an age this process was awake: while it slept, no answer could be
+        taken, and what it slept is no fault.
+        """
+        self._server, self._awake_ns = server, awake_ns
         self.pause_ns, self.fault_ns = pause_ns, fault_ns
         self._since_ns: int | None = None
 
@@ -46,10 +60,13 @@ class SidecarDead:
         if self._since_ns is None or now_ns - self._since_ns <= self.pause_ns:
             return None
         silent_ns = now_ns - self._since_ns
-        worse = silent_ns > self.fault_ns
+        awake_ns = self._awake_ns(silent_ns)
+        worse = awake_ns > self.fault_ns
         limit_ns = self.fault_ns if worse else self.pause_ns
+        slept_ns = silent_ns - awake_ns
+        slept = f" (this node slept for {slept_ns / 1e9:.2f} s of it)" if slept_ns else ""
         text = (
-            f"policy server {self._server}: no answer for {silent_ns / 1e9:.2f} s, at most "
+            f"policy server {self._server}: no answer for {silent_ns / 1e9:.2f} s{slept}, at most "
             f"{limit_ns / 1e9:.2f} s allowed"
         )
         return finding("sidecar_dead", text, worse)
@@ -64,10 +81,17 @@ class ServerErrors:
     """
 
     def __init__(
-        self, server: str, pause_ns: int = 2_000_000_000, fault_ns: int = 30_000_000_000
+        self,
+        server: str,
+        pause_ns: int = 2_000_000_000,
+        fault_ns: int = 30_000_000_000,
+        awake_ns: Callable[[int], int] = _all_of,
     ) -> None:
-        """Pause above `pause_ns` of errors, fault above `fault_ns`; `server` is its address."""
-        self._server = server
+        """Pause above `pause_ns` of errors, fault above `fault_ns`; `server` is its address.
+
+        awake_ns: how much of an age this process was awake: while it slept, it asked nothing.
+        """
+        self._server, self._awake_ns = server, awake_ns
         self.pause_ns, self.fault_ns = pause_ns, fault_ns
         self._words = ""  # of the newest error; empty: none stands
         self._since_ns: int | None = None
@@ -87,7 +111,7 @@ class ServerErrors:
     def recovered(self, now_ns: int) -> None:
         """A check has passed, or has found what is no matter of waiting."""
         if self._since_ns is not None:
-            self._before_ns += max(0, now_ns - self._since_ns)
+            self._before_ns += self._awake_ns(max(0, now_ns - self._since_ns))
         self._words, self._since_ns, self._try_at_ns = "", None, None
 
     def finding(self, now_ns: int) -> Finding | None:
@@ -99,7 +123,7 @@ class ServerErrors:
         if self._try_at_ns is None:
             self._try_at_ns = now_ns + min(_FIRST_TRY_NS << self._tries, _LONGEST_TRY_NS)
             self._tries = min(self._tries + 1, 10)
-        lasts_ns = now_ns - self._since_ns
+        lasts_ns = self._awake_ns(now_ns - self._since_ns)
         worse = self._before_ns + lasts_ns > self.fault_ns
         if not worse and lasts_ns <= self.pause_ns:
             return None

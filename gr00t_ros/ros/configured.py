@@ -262,7 +262,8 @@ class Configured:
         """
         start, against = self._checks.start()
         self._operator.clear()
-        against += self.server.check.against()
+        self._rivals.look()
+        against += [*self._hearts.doubled(), *self.server.check.against()]
         poses = self.surroundings.poses()
 
         def go_on(session: Session, now_ns: int) -> str:

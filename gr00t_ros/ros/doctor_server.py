@@ -6,7 +6,7 @@ Asks it what the node asks at configure, with a zero observation. Knows no topic
 from __future__ import annotations
 
 from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.errors import Gr00tError, UnreachableError
+from gr00t_ros.core.errors import ClosedError, Gr00tError, UnreachableError
 from gr00t_ros.ros.doctor_rows import FAIL, PASS, WARN, Row
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.readiness import coverage
@@ -34,7 +34,7 @@ def server(embodiment: Embodiment, values: Parameters) -> list[Row]:
         different = _differences(link, values.strict)
         fatal = any(row.level == FAIL for row in different)
         text = "does not fit the embodiment: see modality" if fatal else str(error)
-        if isinstance(error, UnreachableError):
+        if isinstance(error, UnreachableError) and not isinstance(error, ClosedError):
             text += "; start the server, or give its host and port"
         return [Row(FAIL, "server", address, " ".join(text.split())), *different]
     finally:

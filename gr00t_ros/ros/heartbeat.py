@@ -20,7 +20,7 @@ from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.core.output_types import OUTPUT_TYPES
 from gr00t_ros.core.watch_motion import StreamerLife
-from gr00t_ros.core.watch_table import TABLE
+from gr00t_ros.core.watch_table import TABLE, finding
 from gr00t_ros.core.watchdog import Finding
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.outputs import window_topic
@@ -52,6 +52,8 @@ class Heartbeat:
 class _Streamed:
     """One output that a streamer plays: what is heard of it, and what that says."""
 
+    output: str
+    topic: str
     heard: PulledSubscription
     life: StreamerLife
 
@@ -70,24 +72,25 @@ class Heartbeats:
 
         awake_ns: how much of an age the process was awake, ns.
         """
-        self._awake_ns = awake_ns
+        self._node, self._awake_ns = node, awake_ns
         outputs = (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
         senders: Mapping[str, str] = {
             output.name: OUTPUT_TYPES[output.type].sender for output in outputs
         }
         self._lock = threading.Lock()
-        self._streamed = tuple(
-            _Streamed(
-                PulledSubscription(
-                    node,
-                    (String,),
-                    _topic(str(node.resolve_topic_name(window_topic(output)))),
-                    raw=False,
-                ),
-                StreamerLife(output.name, senders[output.name]),
-            )
+        topics = {
+            output.name: _topic(str(node.resolve_topic_name(window_topic(output))))
             for output in outputs
             if senders[output.name] and not values.shadow
+        }
+        self._streamed = tuple(
+            _Streamed(
+                name,
+                topic,
+                PulledSubscription(node, (String,), topic, raw=False),
+                StreamerLife(name, senders[name]),
+            )
+            for name, topic in topics.items()
         )
         self.apply(values)
 
@@ -110,6 +113,23 @@ class Heartbeats:
                 one.life.silent(now_ns, self._limit_ns, self._awake_ns) for one in self._streamed
             ]
         return tuple(finding for finding in found if finding is not None)
+
+    def doubled(self) -> tuple[Finding, ...]:
+        """Streamers that are not alone by the graph, where a killed one stays for its lease.
+
+        A new one may be heard before the graph has what it commands: to begin then would end in a
+        fault, when both are known as publishers of one command topic. Executor thread only.
+        """
+        counts = ((one, self._node.count_publishers(one.topic)) for one in self._streamed)
+        return tuple(
+            finding(
+                "second_publisher",
+                f"output {one.output}: {count} streamers are listed on {one.topic}: one that was "
+                "killed is listed for its lease, some 20 s, wait until it is dropped; else",
+            )
+            for one, count in counts
+            if count > 1
+        )
 
     def findings(self) -> tuple[Finding, ...]:
         """As `silent`, and streamers that are not those of the last `begin`."""

@@ -49,7 +49,9 @@ class PolicyWatches:
 
     def begin(self) -> None:
         """Forget what was before an activation or a reset."""
-        self._sidecar, self._errors = SidecarDead(self._server), ServerErrors(self._server)
+        awake_ns = self._around.awake_ns
+        self._sidecar = SidecarDead(self._server, awake_ns=awake_ns)
+        self._errors = ServerErrors(self._server, awake_ns=awake_ns)
         self._non_finite, self._skew = NonFinite(), Skew()
         self._skewed: Finding | None = None
         box = self._workspace

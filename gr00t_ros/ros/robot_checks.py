@@ -87,7 +87,8 @@ class RobotChecks:
             return []
         problems = output_problems(self.node, self.readers, self.rivals)
         problems += server_problems(self.node, self.servers)
-        problems += [found.reason for found in (*self.manager.findings(), *self.hearts.silent())]
+        hearts = (*self.hearts.silent(), *self.hearts.doubled())
+        problems += [found.reason for found in (*self.manager.findings(), *hearts)]
         return problems + self.controllers.problems() + self.limits.problems()
 
     def observation(self) -> list[str]:

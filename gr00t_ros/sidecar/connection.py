@@ -6,6 +6,8 @@ ever taken for an answer and the process can always exit. One owner thread.
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
 import time
 from collections import deque
@@ -15,6 +17,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from gr00t_ros.core.errors import (
+    ClosedError,
     DeadlineError,
     RefusedError,
     TooLargeError,
@@ -32,6 +35,8 @@ _EVENTS: Final = (
     zmq.EVENT_CONNECTED
     | zmq.EVENT_CLOSED
     | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
@@ -57,6 +62,9 @@ class Connection:
     ) -> None:
         self._address, self._cap, self._curve = address, cap, curve
         self._accepted = False
+        self._understood = False  # the handshake is done
+        self._descriptor: int | None = None  # ZeroMQ's, of the TCP socket
+        self._ending: _Ending | None = None
         self._frames: deque[tuple[memoryview, zmq.Frame]] = deque(maxlen=_FRAMES)
         self._socket = context.socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -81,14 +89,29 @@ class Connection:
 
     def exchange(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
         """Send one frame, return the one frame of the reply."""
+        self._ending = self._look_for_the_end()
+        try:
+            return self._exchange(frame, where, deadline_ns)
+        finally:
+            if self._ending is not None:
+                self._ending.forget()
+
+    def _exchange(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
         message = self._known(frame) if isinstance(frame, memoryview) else frame
+        self._note_what_was(where)
         while not self._sent(message):  # a peer may be gone between the poll and the send
             self._await(self._writable, deadline_ns, where)
+            self._note_what_was(where)
         self._await(self._readable, deadline_ns, where)
         reply = self._socket.recv(zmq.NOBLOCK, copy=False)
         if reply.more:
             raise WireError(f"{where}: reply of several frames, expected one")
         return reply.bytes
+
+    def _note_what_was(self, where: str) -> None:
+        """Know before anything is sent which connection it will be, and whether it is lost."""
+        while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._note(False, where)
 
     def _sent(self, message: zmq.Frame | bytes) -> bool:
         try:
@@ -130,6 +153,10 @@ class Connection:
         event = message["event"]
         if event == zmq.EVENT_CONNECTED:
             self._accepted = True
+            self._descriptor = int(message["value"])
+            self._ending = self._look_for_the_end()
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._understood = True
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             raise RefusedError(f"{where}: the server does not admit this client's CURVE key")
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
@@ -140,13 +167,31 @@ class Connection:
             )
         elif not sent:
             raise NotConnectedError(f"{where}: nobody listens there")
-        elif _listens(self._address):
-            raise TooLargeError(
-                f"{where}: the connection broke on the reply, and the server still listens:"
-                f" it sent more than {self._cap} bytes, or closed the connection itself"
-            )
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:  # the server closed in the midst of it
+            raise self._broken(where, by_server=True)
+        elif not self._understood:
+            raise WireError(f"{where}: the peer does not speak ZeroMQ")
         else:
-            raise UnreachableError(f"{where}: the server went away before its reply")
+            by_server = None if self._ending is None else self._ending.by_server()
+            raise self._broken(where, by_server)
+
+    def _look_for_the_end(self) -> _Ending | None:
+        """Hold the connection as long as an exchange lasts: at rest, ZeroMQ lets it go at once."""
+        if self._descriptor is None:
+            return None
+        return _Ending(self._descriptor, _place(self._address)[1])
+
+    def _broken(self, where: str, by_server: bool | None) -> WireError | UnreachableError:
+        """Why a connection on which a reply was due is no more; None: not known who closed it."""
+        too_large = f"sent more than {self._cap} bytes, or what is no message of ZeroMQ"
+        if by_server is False:
+            return TooLargeError(f"{where}: the server {too_large}")
+        if not _listens(self._address):
+            return UnreachableError(f"{where}: the server went away before its reply")
+        text = f"{where}: the server closed the connection before its reply"
+        if by_server is None:
+            text += f", or {too_large}"
+        return ClosedError(f"{text}; see its log: is it out of memory, or are its clients too many")
 
     def _no_handshake(self, where: str, reason: int) -> RefusedError | WireError:
         if reason != MECHANISM_MISMATCH:
@@ -161,12 +206,57 @@ class Connection:
         return UnreachableError(f"{where}: nobody listens there")
 
 
+class _Ending:
+    """Tells who ended a connection, by a descriptor of our own of ZeroMQ's TCP socket.
+
+    Where ZeroMQ closes, on bytes that it refuses, the kernel keeps the connection for the second
+    descriptor; what the server closed or reset is seen on it.
+    """
+
+    def __init__(self, descriptor: int, port: int) -> None:
+        """Share `descriptor`, which is another's where ZeroMQ has closed it already: see `port`."""
+        self._own: socket.socket | None = None
+        with contextlib.suppress(OSError):
+            own = socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM)
+            if _port_of_peer(own) == port:
+                self._own = own
+            else:
+                own.close()
+
+    def by_server(self) -> bool | None:
+        """Whether the server ended it; None where that is not known."""
+        if self._own is None:
+            return None
+        poll = select.poll()
+        poll.register(self._own, select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    def forget(self) -> None:
+        """Let the kernel end the connection."""
+        if self._own is not None:
+            self._own.close()
+        self._own = None
+
+
+def _port_of_peer(own: socket.socket) -> int | None:
+    try:
+        peer = own.getpeername()
+    except OSError:  # no socket, or not connected
+        return None
+    return peer[1] if isinstance(peer, tuple) else None
+
+
 def _listens(address: str) -> bool:
     """Whether somebody accepts connections at `address` (asked only after a lost one)."""
     time.sleep(_DYING_S)
-    host, port = address.removeprefix("tcp://").rsplit(":", 1)
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _LISTENS_S).close()
+        socket.create_connection(_place(address), _LISTENS_S).close()
     except OSError:
         return False
     return True
+
+
+def _place(address: str) -> tuple[str, int]:
+    """Return host and port of a numeric address of ZeroMQ's."""
+    host, port = address.removeprefix("tcp://").rsplit(":", 1)
+    return host.strip("[]"), int(port)

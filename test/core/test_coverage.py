@@ -29,6 +29,18 @@ def test_one_that_does_not_says_what_to_change() -> None:
         assert part in slow.text
 
 
+def test_before_a_latency_is_known_a_value_is_named_that_leaves_time_for_it() -> None:
+    """simpler_*: the largest would be refused again after the first inference."""
+    short = Coverage(ReplaySettings(), 8, 200 * MS, 8, 0, "latency so far")
+    assert short.text.partition("; ")[2] == (
+        "lower execute_steps to 7, which leaves 100 ms for the latency, better to 4, which leaves "
+        "700 ms, or use a policy with a longer horizon"
+    )
+    for steps, spare_ms in ((7, 100), (4, 700)):
+        chosen = replace(short, execute_steps=steps, latency_ns=spare_ms * MS)
+        assert chosen.covered and not replace(chosen, latency_ns=chosen.latency_ns + MS).covered
+
+
 @pytest.mark.parametrize(("steps", "covered"), [(16, True), (15, False)])
 def test_the_last_step_decides(steps: int, covered: bool) -> None:
     """The rule is at least, to the nanosecond."""

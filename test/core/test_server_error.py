@@ -4,6 +4,7 @@ import pytest
 
 from gr00t_ros.core.errors import (
     ChunkError,
+    ClosedError,
     DeadlineError,
     ObservationError,
     RefusedError,
@@ -110,6 +111,7 @@ def test_every_kind_has_an_example_here() -> None:
         (TooLargeError("20 MB"), Outlook.COUNTED),
         (DeadlineError("late"), Outlook.SILENT),
         (UnreachableError("nobody"), Outlook.SILENT),
+        (ClosedError("cut off"), Outlook.PASSES),
         (ObservationError("no joint state"), Outlook.UNASKED),
         (ValueError("ours"), Outlook.UNASKED),
     ],

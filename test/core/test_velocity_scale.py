@@ -155,8 +155,8 @@ def test_a_lowering_twice_a_raise_under_way_and_one_at_rest() -> None:
     assert_lawful(record, limits, OLD)
 
 
-def test_a_joint_on_its_way_to_a_reference_that_rests_is_slowed_too() -> None:
-    """A gripper closes long after its step command; nothing new is to come."""
+def closed(at_ms: int, scale: float, horizon_ms: int = 400) -> tuple[JointLimits, Record]:
+    """A gripper that closes from 0 to 0.8 rad after a step command, at 0.4 rad/s until `at_ms`."""
     limits = JointLimits(
         names=("gripper",),
         lower=np.array([0.0]),
@@ -169,20 +169,40 @@ def test_a_joint_on_its_way_to_a_reference_that_rests_is_slowed_too() -> None:
         held=np.array([np.inf]),
         envelope=np.full((1, 4), np.nan),
     )
-    replay = Replay(limits, replace(ReplaySettings(), velocity_scale=OLD))
+    chosen = ReplaySettings(velocity_scale=OLD, horizon_ns=horizon_ms * MS)
+    replay = Replay(limits, chosen)
     rows = np.where(np.arange(12) < 10, 0.0, 0.8)[:, None]
     chunk = ActionChunk(0, 1, START_NS, 50 * MS, rows, {})
     events: Events = [
         (START_NS, lambda now_ns: replay.accept(chunk, now_ns)),
-        (START_NS + 1200 * MS, lambda _now_ns: replay.limit_speed(0.4)),
+        (START_NS + at_ms * MS, lambda _now_ns: replay.limit_speed(scale)),
     ]
     record = play(replay, events, 5000 * MS, QUIET, held=np.zeros(1))
     assert_lawful(record, limits, OLD)
+    return limits, record
+
+
+def test_a_joint_on_its_way_to_a_reference_that_rests_is_slowed_too() -> None:
+    """A gripper closes long after its step command; nothing new is to come."""
+    limits, record = closed(1200, 0.4)
     speed = record.derivative(1)[:, 0]
     assert speed[:1200].max() == pytest.approx(0.4, abs=1e-6)
     slow = (slow_from_ns(record, limits, 0.4, START_NS + 1200 * MS) - START_NS) // MS
     assert record.position[slow, 0] < 0.5, "on the way"
     assert speed[slow:].max() == pytest.approx(0.2, abs=1e-6)
+    np.testing.assert_allclose(record.position[-1], 0.8, atol=1e-3)
+
+
+def test_a_joint_whose_plan_ends_where_the_reference_rests_is_slowed_too() -> None:
+    """With the longest horizon all its way was sent already: it is not played at the old speed."""
+    horizon_ms = 1000
+    _, before = closed(4900, OLD, horizon_ms)
+    at_ms = int(np.argmax(before.position[:, 0] > 0.6))
+    assert before.derivative(1)[at_ms, 0] == pytest.approx(0.4, abs=1e-6), "it is fast"
+    limits, record = closed(at_ms, 0.1, horizon_ms)
+    slow = (slow_from_ns(record, limits, 0.1, START_NS + at_ms * MS) - START_NS) // MS
+    assert record.position[slow, 0] < 0.75, "on the way"
+    assert record.derivative(1)[slow:, 0].max() == pytest.approx(0.05, abs=1e-6)
     np.testing.assert_allclose(record.position[-1], 0.8, atol=1e-3)
 
 

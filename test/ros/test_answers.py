@@ -13,6 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.errors import (
     ChunkError,
+    ClosedError,
     DeadlineError,
     ObservationError,
     RefusedError,
@@ -210,6 +211,14 @@ def test_an_error_that_may_pass_never_faults_by_its_number_and_is_told_with_its_
     assert rig.session.mode is Mode.HOLDING and rig.unfit == []
     assert (rig.session.counts.failures, rig.session.counts.refused) == (20, 0)
     assert rig.session.reason == f"no chunk left to play: {advised(error)}"
+
+
+def test_a_connection_that_the_server_closed_never_faults_by_its_number() -> None:
+    """A proxy without memory cuts all off again and again: its watch goes by time as well."""
+    error = ClosedError("the server closed the connection before its reply")
+    rig = Rig().chunk().fail(error, times=20).tick()
+    assert rig.session.mode is Mode.BLENDING_IN and rig.unfit == []
+    assert (rig.session.counts.failures, rig.session.counts.refused) == (20, 0)
 
 
 SILENT = [

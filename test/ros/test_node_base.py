@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from geometry_msgs.msg import TwistStamped  # noqa: E402
 from node_robot import NEEDS_ROBOT, Rig  # noqa: E402
-from std_msgs.msg import Float64  # noqa: E402
+from std_msgs.msg import Float64, String  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.ros import qos  # noqa: E402
@@ -198,10 +198,35 @@ def test_a_streamer_that_is_killed_stops_the_arm_and_a_reset_waits_for_a_new_one
     base.rig.assert_rest()
     answer = base.rig.reset()
     assert not answer.success and "start the streamer" in answer.message
-    wait_until(lambda: not base.rig.node.count_publishers("/cmd_vel"), "the end of its lease", 60.0)
-    base.heard.clear()
     base.start_streamer()
-    wait_until(lambda: base.rig.reset().success, "a reset once a new one is heard")
+    answers = []
+
+    def reset():
+        answers.append(base.rig.reset())
+        return answers[-1].success
+
+    base.heard.clear()
+    wait_until(reset, "a reset once the dead one is dropped", 60.0)
+    assert any("one that was killed is listed for its lease" in a.message for a in answers)
+    base.wait_for_drive()
+
+
+def test_a_streamer_that_the_graph_still_lists_refuses_a_reset_and_an_activation(base):
+    """Before what the new one commands is known: else both are found, and fault what was begun."""
+    base.wait_for_drive()
+    dead = base.rig.node.create_publisher(String, "/gr00t_policy/windows/base/alive", qos.SENSOR)
+    reason = "output base: 2 streamers are listed on /gr00t_policy/windows/base/alive"
+    assert base.rig.ask("estop").success
+    base.rig.wait_for_mode("fault")
+    wait_until(lambda: reason in base.rig.reset().message, "a reset that is refused for it")
+    base.rig.node.destroy_publisher(dead)
+    wait_until(lambda: base.rig.reset().success, "a reset without it")
+    wait_until(lambda: base.rig.change("deactivate"), "inactive")
+    dead = base.rig.node.create_publisher(String, "/gr00t_policy/windows/base/alive", qos.SENSOR)
+    base.rig.wait_for_reason(reason)
+    assert not base.rig.change("activate")
+    base.rig.node.destroy_publisher(dead)
+    wait_until(lambda: base.rig.change("activate"), "active")
     base.wait_for_drive()
 
 

@@ -45,7 +45,11 @@ class Rig:
         queries = SimpleNamespace(
             check=lambda: self.asked.append("check"), look=lambda: self.asked.append("look")
         )
-        around = SimpleNamespace(end_effector=lambda workspace: self.position)
+        self.slept_ns = 0
+        around = SimpleNamespace(
+            end_effector=lambda workspace: self.position,
+            awake_ns=lambda age_ns: max(0, age_ns - self.slept_ns),
+        )
         self.watches = PolicyWatches(
             around, queries, embodiment, replace(VALUES, **values), "robot:5555"
         )
@@ -110,6 +114,33 @@ def test_whoever_answers_is_there_whatever_the_answer_is(error) -> None:
             rig.watches.checked(error)
         silent = isinstance(error, (DeadlineError, UnreachableError))
         assert len(rig.found(START_NS + 2 * S)) == silent
+
+
+def test_a_sleep_of_this_process_is_no_silence_of_the_server_that_faults() -> None:
+    """SIGSTOP for longer than sidecar_fault_s, with a question open: its answer waits."""
+    rig = Rig()
+    rig.watches.asked(START_NS)
+    rig.slept_ns = 15 * S
+    (found,) = rig.found(START_NS + 16 * S)
+    assert found.reaction is Reaction.PAUSE
+    assert "no answer for 16.00 s (this node slept for 15.00 s of it)" in found.reason
+    assert rig.found(START_NS + 25 * S + 1)[0].reaction is Reaction.FAULT
+
+
+def test_nor_does_a_sleep_count_to_the_time_of_errors_alone() -> None:
+    """Nothing was asked in it."""
+    rig = Rig()
+    rig.watches.heard(False, BUSY)
+    assert rig.found() == []
+    rig.slept_ns = 60 * S
+    assert rig.found(START_NS + 62 * S) == []
+    assert rig.found(START_NS + 62 * S + 1)[0].reaction is Reaction.PAUSE
+    rig.watches.checked(None)
+    rig.slept_ns = 0
+    rig.watches.heard(False, BUSY)
+    assert rig.found(START_NS + 63 * S) == []
+    assert rig.found(START_NS + 90 * S)[0].reaction is Reaction.PAUSE
+    assert rig.found(START_NS + 92 * S)[0].reaction is Reaction.FAULT
 
 
 def test_a_question_that_was_never_sent_is_no_silence_and_an_older_one_stays() -> None:

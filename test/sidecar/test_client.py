@@ -1,5 +1,6 @@
 """client: every call ends in a reply or one of our errors, by its deadline, whatever the peer."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from raw_peer import RawPeer
 
 from gr00t_ros.core.errors import (
+    ClosedError,
     DeadlineError,
     RefusedError,
     RemoteError,
@@ -20,6 +23,7 @@ from gr00t_ros.core.errors import (
     UnreachableError,
     WireError,
 )
+from gr00t_ros.sidecar import connection
 from gr00t_ros.sidecar.client import PolicyClient
 from gr00t_ros.sidecar.client_counts import ClientCounts
 from gr00t_ros.sidecar.messages import Generation
@@ -220,6 +224,74 @@ def test_bad_replies_are_typed_errors_long_before_the_deadline(
     with pytest.raises(error):
         client_of(port, 10 * PATIENT_MS, max_reply_bytes=100_000).ping()
     assert time.monotonic() - start < 5 * LIMIT_S
+
+
+CAP = 100_000
+ENDINGS = {
+    "farewell": lambda peer: peer.socket.close(),
+    "reset": RawPeer.vanish,
+    "too much": lambda peer: peer.socket.sendall(b"\x02" + (CAP + 1).to_bytes(8, "big") + b"x"),
+}
+
+
+@pytest.fixture
+def ended_after_the_request():
+    """Listen; end each connection as one of ENDINGS once its request is there; return the port."""
+    stack = contextlib.ExitStack()
+
+    def start(ending, times):
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        kept = []
+
+        def serve():
+            while len(kept) < times and listener.fileno() >= 0:
+                with contextlib.suppress(OSError, AssertionError):  # who only asks who listens
+                    kept.append(RawPeer.of(listener))
+                    end(kept[-1])
+
+        def end(peer):
+            peer.receive(5)  # of a message of REQ's: the delimiter, and of the body
+            peer.socket.recv(65_536)
+            ENDINGS[ending](peer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stack.callback(lambda: [peer.socket.close() for peer in kept])
+        stack.callback(thread.join, LIMIT_S)
+        return listener.getsockname()[1]
+
+    with stack:
+        yield start
+
+
+@pytest.mark.parametrize(
+    ("ending", "error", "words"),
+    [
+        ("farewell", ClosedError, "the server closed the connection before its reply; see its log"),
+        ("reset", ClosedError, "the server closed the connection before its reply; see its log"),
+        ("too much", TooLargeError, f"the server sent more than {CAP} bytes"),
+    ],
+)
+def test_a_server_that_cuts_us_off_is_told_from_one_that_answers_too_much(
+    ended_after_the_request, client_of, ending, error, words
+):
+    """A proxy without memory cuts all off, and an overload passes; a wrong answer does not."""
+    client = client_of(ended_after_the_request(ending, times=3), max_reply_bytes=CAP)
+    for _ in range(3):
+        with pytest.raises(WireError if error is TooLargeError else UnreachableError) as caught:
+            client.ping()
+        assert type(caught.value) is error and words in str(caught.value)
+
+
+def test_where_who_ended_it_is_not_known_it_may_pass_and_both_causes_are_named(
+    ended_after_the_request, client_of, monkeypatch
+):
+    """ZeroMQ's descriptor was another's already when it was looked at."""
+    monkeypatch.setattr(connection, "_port_of_peer", lambda own: None)
+    client = client_of(ended_after_the_request("too much", times=1), max_reply_bytes=CAP)
+    both = f"closed the connection before its reply, or sent more than {CAP} bytes"
+    with pytest.raises(ClosedError, match=both):
+        client.ping()
 
 
 def test_the_client_works_again_after_a_failure(start_peer, client_of):

@@ -20,7 +20,9 @@ import pytest
 import zmq
 from raw_peer import LIMIT_S, RawPeer
 
-from gr00t_ros.core.errors import Gr00tError, SettingsError
+from gr00t_ros.core.errors import ClosedError, Gr00tError, SettingsError
+from gr00t_ros.core.server_error import Outlook, outlook_of
+from gr00t_ros.sidecar.client import PolicyClient
 from gr00t_ros.sidecar.codec import decode, encode
 from gr00t_ros.sidecar.front import MAX_FRAMES, Front
 from gr00t_ros.sidecar.front import __file__ as front_file
@@ -280,6 +282,27 @@ def test_of_a_message_of_many_frames_few_are_kept(front):
     assert [frame.bytes for frame in second.body] == [b"y"]
     assert front.receive() is None
     peer.socket.close()
+
+
+def test_whom_a_front_without_memory_cuts_off_knows_that_it_passes():
+    """Not an answer that is none: three of these in a row are a fault."""
+    context = zmq.Context()
+    front = Front(context, "tcp://127.0.0.1:*", 1024, max_memory_bytes=1)
+    client = PolicyClient("127.0.0.1", int(front.address.rpartition(":")[2]))
+
+    def cut_off():
+        assert front.socket.poll(round(LIMIT_S * 1e3))
+        front.look_after()
+
+    thread = threading.Thread(target=cut_off)
+    thread.start()
+    with pytest.raises(ClosedError) as caught:
+        client.ping()
+    assert outlook_of(caught.value) is Outlook.PASSES
+    thread.join(LIMIT_S)
+    client.close()
+    front.close()
+    context.destroy(linger=0)
 
 
 def test_an_address_that_cannot_be_bound_is_a_settings_error(front):
