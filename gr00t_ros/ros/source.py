@@ -27,7 +27,7 @@ NO_STAMP = (
     "the time of arrival is no substitute"
 )
 Taken = tuple[int, Any]
-"""A message's stamp, ns, and the message as the subscription gave it."""
+"""A message's stamp, ns, and what was read of it."""
 
 
 class Subscription(Protocol):
@@ -156,7 +156,7 @@ class Source:
         sample = Sample(stamp_ns, now_ns, value)
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage
-        return stamp_ns, message
+        return stamp_ns, value
 
     def _rebase(self, sample: Sample) -> bool:
         """Count a stamp that is not newer; whether it opened a new time base instead."""
