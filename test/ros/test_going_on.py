@@ -75,7 +75,11 @@ class Node:
     def __init__(self, *tells):
         self.topics = Topics(tells)
         clock = SimpleNamespace(
-            ros_now_ns=time.monotonic_ns, offset_ns=lambda: 0, simulated=False, pair=lambda: None
+            ros_now_ns=time.monotonic_ns,
+            now_ns=lambda: self.now_ns,
+            offset_ns=lambda: 0,
+            simulated=False,
+            pair=lambda: None,
         )
         replay = Replay(EMBODIMENT.limits, ReplaySettings(), EMBODIMENT.workspace)
         self.session, self.now_ns = Session(replay, SessionSettings()), 10**12
