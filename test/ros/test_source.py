@@ -138,7 +138,10 @@ def test_a_pull_for_an_observation_postpones_the_next_by_a_period():
     assert source.due(0)
     source.postpone(30 * MS)
     assert not source.due(50 * MS)
+    assert not source.due(79 * MS)
     assert source.due(80 * MS)
+    assert not source.due(129 * MS)
+    assert source.due(130 * MS)
 
 
 def test_a_timer_of_the_same_period_may_jitter():
