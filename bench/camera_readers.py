@@ -31,7 +31,7 @@ class Pulled:
 
     def __init__(self, node: Node, cameras: int, slots: NDArray[np.uint8]) -> None:
         """Read `cameras` topics on `node`; `slots` is (cameras, 1, 1, H, W, 3) uint8."""
-        self._node = node
+        self._node, self.decoding_s = node, 0.0
         self._slots = {str(camera): slots[camera] for camera in range(cameras)}
         self._inputs = Inputs(node, embodiment(cameras), ObservationSettings())
         log = node.get_logger().error
@@ -49,7 +49,9 @@ class Pulled:
         observation = self._inputs.observe()
         if isinstance(observation, tuple):
             return False
+        begin_s = time.thread_time()
         self._inputs.decode_video(observation, self._slots)
+        self.decoding_s += time.thread_time() - begin_s
         return True
 
     def close(self) -> None:
@@ -63,7 +65,7 @@ class Callbacks:
 
     def __init__(self, node: Node, cameras: int, slots: NDArray[np.uint8]) -> None:
         """Subscribe to `cameras` topics on `node`; `slots` as Pulled's."""
-        self._node, self._slots, self._count = node, slots, 0
+        self._node, self._slots, self._count, self.decoding_s = node, slots, 0, 0.0
         self._newest: list[Image | None] = [None] * cameras
         self._subscriptions = [
             node.create_subscription(Image, source.topic(camera), self._keeper(camera), qos.SENSOR)
@@ -83,10 +85,12 @@ class Callbacks:
         newest = [message for message in self._newest if message is not None]
         if len(newest) < len(self._newest):
             return False
+        begin_s = time.thread_time()
         for camera, message in enumerate(newest):
             pixels = np.frombuffer(message.data, np.uint8)
             pixels = pixels.reshape(message.height, message.width, 3)
             fill(pixels, cv2.COLOR_BGR2RGB, True, self._slots[camera, 0, 0], "pad")
+        self.decoding_s += time.thread_time() - begin_s
         return True
 
     def close(self) -> None:

@@ -7,13 +7,14 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.serialization import serialize_message
 from ros_fixtures import collect, wait_until
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from gr00t_ros.bags.message_types import type_name, typestore
 from gr00t_ros.bags.record import open_writer
 from gr00t_ros.core.observation import ObservationSettings
 from gr00t_ros.core.state import JointReading, PoseReading
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.convert import read
 
 MS = 1_000_000
 EMBODIMENT = "franka_droid"
@@ -147,4 +148,4 @@ def reading(content, data):
             np.array([turn.x, turn.y, turn.z, turn.w]),
             content.header.frame_id,
         )
-    return data
+    return read(data, "compressed" if isinstance(content, CompressedImage) else "raw")

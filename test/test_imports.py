@@ -36,7 +36,7 @@ CORE = (
     "actions kinematics workspace unsettled embodiment "
     "modality fit buffer state joint_states writers observation "
     "chunk reference guard commands "
-    "stop shaper sampler pace plan replay_settings coverage planner replay "
+    "stop shaper sampler pace plan replay_settings coverage arrival planner replay "
     "low_cmd wbc_goal "
     "watchdog pause_reason settling mode session_settings stops asking session latency offset "
     "awake "

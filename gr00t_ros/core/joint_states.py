@@ -13,7 +13,7 @@ import numpy as np
 
 from gr00t_ros.core.buffer import Sample
 from gr00t_ros.core.errors import ObservationError
-from gr00t_ros.core.state import JointReading, select
+from gr00t_ros.core.state import JointReading, refuse_uneven
 
 REBASE_NS = 1_000_000_000
 """A stream whose stamps all lie before the newest one for this long has a new time base.
@@ -50,6 +50,7 @@ class JointStates:
         """Nothing has come yet."""
         self._parts: dict[frozenset[str], _Part] = {}  # the newest message is the last
         self._merged: JointReading | None = None
+        self._known: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
 
     @property
     def received_ns(self) -> int | None:
@@ -62,13 +63,8 @@ class JointStates:
         Raises ObservationError for one that has a joint twice or not as many positions as names,
         or whose stamp is not newer than that of each of its joints; nothing has then changed.
         """
-        select((), reading)
-        names = frozenset(reading.names)
-        if len(names) < len(reading.names):
-            twice = sorted({n for n in reading.names if list(reading.names).count(n) > 1})
-            raise ObservationError(
-                f"joints twice in one message: {', '.join(twice)}: let the driver name each once"
-            )
+        refuse_uneven(reading)
+        names = self._set_of(tuple(reading.names))
         shared = [known for known in self._parts if not known.isdisjoint(names)]
         for known in shared:
             self._refuse_old(self._parts[known], stamp_ns, received_ns)
@@ -86,8 +82,12 @@ class JointStates:
         A name that never came does not count, and `core.state` refuses it; where none came, the
         newest message stamps it. None before the first message.
         """
-        parts = [part for part in (self._part(name) for name in names) if part is not None]
-        parts = parts or list(self._parts.values())[-1:]
+        every = list(self._parts.values())
+        if len(every) > 1:  # of one alone all joints are as old as it
+            known = (self._part(name) for name in names)
+            parts = [part for part in known if part is not None] or every[-1:]
+        else:
+            parts = every
         if not parts:
             return None
         stamp_ns = min(part.stamp_ns for part in parts)
@@ -109,6 +109,19 @@ class JointStates:
         """Forget all of it, for example after a clock jump."""
         self._parts.clear()
         self._merged = None
+
+    def _set_of(self, names: tuple[str, ...]) -> frozenset[str]:
+        """The names of one message as a set; made anew only where they are others than last."""
+        if names != self._known[0]:
+            found = frozenset(names)
+            if len(found) < len(names):
+                twice = sorted({n for n in names if names.count(n) > 1})
+                raise ObservationError(
+                    f"joints twice in one message: {', '.join(twice)}: let the driver name each "
+                    "once"
+                )
+            self._known = names, found
+        return self._known[1]
 
     def _part(self, name: str) -> _Part | None:
         """The newest message that has this joint."""

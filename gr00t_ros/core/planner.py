@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.core import plan
+from gr00t_ros.core.arrival import Arrival
 from gr00t_ros.core.chunk import ActionChunk
 from gr00t_ros.core.errors import PlanError
 from gr00t_ros.core.limits import JointLimits
 from gr00t_ros.core.pace import paced, slowing_per_s
 from gr00t_ros.core.plan import Course, Window
 from gr00t_ros.core.reference import Reference
-from gr00t_ros.core.replay_settings import ReplaySettings
+from gr00t_ros.core.replay_settings import PUBLISH_NS, ReplaySettings
 from gr00t_ros.core.shaper import Shaper, bounds
 from gr00t_ros.core.stop import Rows, State, stop
 
@@ -41,6 +42,7 @@ class _Proposal:
     held_joints: int
     rebases: int
     course: Course | None = None
+    same_until_ns: int = 0
 
 
 class Planner:
@@ -66,6 +68,7 @@ class Planner:
         self._proposed: _Proposal | None = None
         self._left = False
         self._sent_ns = 0
+        self._arrival = Arrival(settings.delivery_jitter_ns + PUBLISH_NS, settings.commit_ns)
 
     @property
     def course(self) -> Course:
@@ -78,6 +81,7 @@ class Planner:
         """Hold `held` (J,) rad. Raises PlanError if a position is not finite."""
         self._course = plan.rest(held, now_ns // self._settings.knot_ns, self._settings.knot_ns)
         self.reference.clear()
+        self._arrival.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._proposed, self._left, self.stop_due = None, False, False
 
@@ -97,7 +101,21 @@ class Planner:
         """Send no more of the course, whose tail plays to its end; `start` ends this."""
         self._withdraw()
         self.reference.clear()
+        self._arrival.clear()
         self._left, self.stop_due = True, False
+
+    def hear(self, at_ns: int, slept: bool = False) -> None:
+        """The controllers told something new at `at_ns`; slept: nobody listened before."""
+        self._arrival.heard(at_ns, slept)
+
+    def deaf(self) -> None:
+        """Nothing tells whether windows come: they are taken to."""
+        self._arrival.forget()
+
+    def doubtful(self, now_ns: int) -> bool:
+        """Whether a controller may play something else than what was planned and sent."""
+        until_ns = self._arrival.lawful_until_ns()
+        return not self._left and until_ns is not None and until_ns < now_ns
 
     def overdue_ns(self, now_ns: int) -> int:
         """How long ago a window left, ns, where that is too long for the motion that was sent.
@@ -116,6 +134,7 @@ class Planner:
         """
         self._withdraw()
         self.reference.clear()
+        self._arrival.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self.stop_due = False
 
@@ -153,7 +172,7 @@ class Planner:
         """The window to send now; None when nothing moves and all has been said."""
         self._withdraw()
         course, branch = self.course, self.branch(now_ns)
-        if self._left:
+        if self._left or self._too_late(now_ns):
             return None
         self._slow_down(course, branch)
         self._proposed = proposed = self._proposal(now_ns)
@@ -170,8 +189,9 @@ class Planner:
             return None  # it would arrive after its end, which the controller rejects
         else:
             course, changed = course.since(self._first_knot(now_ns)), None
-        proposed.course = course
-        return course.window(changed)
+        window = course.window(changed)
+        proposed.course, proposed.same_until_ns = course, window.same_until_ns
+        return window
 
     @property
     def proposed_end_ns(self) -> int:
@@ -191,6 +211,7 @@ class Planner:
         if proposed is None or proposed.course is None or (joints is not None and not joints.any()):
             self._withdraw()
             return
+        self._arrival.sent(proposed.made_ns, proposed.same_until_ns)
         if joints is None or joints.all():
             self._course, self.stop_due = proposed.course, False
             self._sent_ns = proposed.made_ns
@@ -198,6 +219,12 @@ class Planner:
             self._course, self._replan = plan.mixed(self.course, proposed.course, joints), True
         self._proposed = None
         self._lower_scale()
+
+    def _too_late(self, now_ns: int) -> bool:
+        """Whether a window sent now may come after the first point of which one was lost."""
+        until_ns = self._arrival.lawful_until_ns()
+        delivery_ns = self._settings.delivery_jitter_ns + PUBLISH_NS
+        return until_ns is not None and now_ns + delivery_ns > until_ns
 
     def _proposal(self, now_ns: int) -> _Proposal:
         known = copy(self.reference), self._anchored_knot, self._replan

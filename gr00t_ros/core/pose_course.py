@@ -60,6 +60,7 @@ class PoseCourse:
         """commit_ns: how far ahead a window stays as the one before it was; then horizon_ns."""
         self._limits, self._knot_ns = limits, knot_ns
         self._commit, self._horizon = -(-commit_ns // knot_ns), horizon_ns // knot_ns
+        self._commit_ns, self._sent_ns = commit_ns, 0
         self._follower = PoseFollower(limits, knot_ns)
         self._first, self._motions = 0, list[PoseMotion]()
         self._chunk: PoseChunk | None = None
@@ -75,7 +76,7 @@ class PoseCourse:
         """Begin at rest at `held`; raises PlanError where it is outside the box or no pose."""
         self._motions = [self._follower.standing(held)]
         self._first, self._chunk, self._to_say = now_ns // self._knot_ns, None, 0
-        self._made = None
+        self._made, self._sent_ns = None, now_ns
 
     def settle(self, now_ns: int) -> None:
         """Forget the chunk; hold, unsaid, where what was sent ends: its tail plays without us."""
@@ -111,6 +112,16 @@ class PoseCourse:
             last = max(last, self._made[0] + len(self._made[1]) - 1)
         return last * self._knot_ns
 
+    def overdue_ns(self, now_ns: int) -> int:
+        """How long ago a window left where that is too long for the motion that was sent, ns.
+
+        After the commit time a lost window before the gap would be a step; 0 where none would.
+        """
+        gap_ns = now_ns - self._sent_ns
+        end_ns = (self._first + len(self._motions) - 1) * self._knot_ns
+        ended = end_ns <= self._sent_ns + self._commit_ns  # then no more had to be said
+        return 0 if ended or gap_ns <= self._commit_ns else gap_ns
+
     def pose(self, now_ns: int) -> Pose:
         """What is commanded at now_ns, to the knot; raises PlanError before `start`."""
         if not self._motions:
@@ -135,7 +146,8 @@ class PoseCourse:
                 motions.append(self._follower.towards(motions[-1], target))
         while not motions[-1].at_rest:
             motions.append(self._follower.braking(motions[-1]))
-        self._made = knot, motions, chunk is not None and self._over(chunk, knot, lag_ns)
+        over = chunk is not None and self._over(chunk, knot, lag_ns)
+        self._made = now_ns, motions, over
         poses = [motion.pose for motion in motions]
         same_until_ns = (knot + self._commit) * self._knot_ns
         return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, same_until_ns)
@@ -158,8 +170,8 @@ class PoseCourse:
         made, self._made = self._made, None
         if made is None:
             return
-        knot, motions, over = made
-        self._remember(knot, motions)
+        self._sent_ns, motions, over = made
+        self._remember(self._sent_ns // self._knot_ns, motions)
         if self._chunk is None:
             self._to_say -= 1
         elif over:

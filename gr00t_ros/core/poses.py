@@ -71,6 +71,10 @@ class Poses:
         for course in self._courses.values():
             course.settle(now_ns)
 
+    def overdue_ns(self, now_ns: int) -> int:
+        """How long ago a window of one of them left where that is too long for its motion, ns."""
+        return max((course.overdue_ns(now_ns) for course in self._courses.values()), default=0)
+
     def at_rest(self, now_ns: int) -> bool:
         """Whether all rest from now on unless a chunk comes."""
         return all(course.at_rest(now_ns) for course in self._courses.values())

@@ -248,7 +248,24 @@ class Replay:
 
         What the controllers play is not known any more then.
         """
-        return self._planner.overdue_ns(now_ns)
+        return max(self._planner.overdue_ns(now_ns), self._poses.overdue_ns(now_ns))
+
+    def hear(self, at_ns: int | None, slept: bool = False) -> None:
+        """The controllers told something new at `at_ns`; None where nobody tells whether any does.
+
+        slept: nobody listened before. It says which of the windows have come.
+        """
+        if at_ns is None:
+            self._planner.deaf()
+        else:
+            self._planner.hear(at_ns, slept)
+
+    def doubtful(self, now_ns: int) -> bool:
+        """Whether a controller may play something else than was sent: it was not heard meanwhile.
+
+        Nothing may be sent any more then.
+        """
+        return self._planner.doubtful(now_ns)
 
     @property
     def settings(self) -> ReplaySettings:

@@ -57,16 +57,21 @@ class ImuReading:
     frame_id: str = ""
 
 
-def select(names: Sequence[str], reading: JointReading) -> NDArray[np.float64]:
-    """(N,) float64 positions of `names` in this order, whatever the reading's order is.
-
-    Raises ObservationError naming joints that are missing, twice in the reading, or not finite.
-    """
+def refuse_uneven(reading: JointReading) -> None:
+    """Raise ObservationError for a reading that has not as many positions as names."""
     if len(reading.names) != len(reading.position):
         raise ObservationError(
             f"got {len(reading.names)} joint names and {len(reading.position)} positions, "
             "expected as many"
         )
+
+
+def select(names: Sequence[str], reading: JointReading) -> NDArray[np.float64]:
+    """(N,) float64 positions of `names` in this order, whatever the reading's order is.
+
+    Raises ObservationError naming joints that are missing, twice in the reading, or not finite.
+    """
+    refuse_uneven(reading)
     index = {name: i for i, name in enumerate(reading.names)}
     _refuse("missing", [n for n in names if n not in index], reading)
     if len(index) != len(reading.names):

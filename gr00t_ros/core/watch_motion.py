@@ -208,6 +208,18 @@ class ControllerLate:
         return replace(finding("controller_late", text), tail=True)
 
 
+def windows_doubtful() -> Finding:
+    """Windows may be lost that changed the motion: no controller was heard when they were sent.
+
+    As ControllerLate, of a cut that is shorter than its limit (core/arrival.py).
+    """
+    text = (
+        "controllers: a window that changed the motion was sent while nothing was heard of one of "
+        "them, and may be lost; check the network between node and controller"
+    )
+    return replace(finding("controller_late", text), tail=True)
+
+
 def joints_late(output: str, age_ns: int, limit_ns: int) -> Finding | None:
     """As ControllerLate for a controller that never tells: its joint states come the same way.
 

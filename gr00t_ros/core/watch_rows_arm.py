@@ -92,7 +92,9 @@ ARM: tuple[Watch, ...] = (
         "in motion, where not every controller tells what it holds; of one that never does the "
         "joint states count",
         note="nothing more is sent, the tail of what the controller has plays; a new episode "
-        "starts from what it holds once it is heard again",
+        "starts from what it holds once it is heard again. Of controllers that tell as often as "
+        "the default of 50 Hz also a shorter silence, where a change of the motion was sent "
+        "meanwhile and may be lost (core/arrival.py)",
     ),
     Watch(
         "streamer_silent",

@@ -19,27 +19,28 @@ from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.watch_parameters import OFF_BELOW_FRAMES
 
 _PIECE = 1 << 16
-"""Bytes compared at once: noise ends the comparison of two pictures with the first piece."""
+"""Bytes compared at once."""
+
+_FIRST_PIECE = 1 << 12
+"""Bytes compared first: a camera's noise ends the comparison of two pictures here."""
 
 
 class CameraWatch:
-    """Frames of one topic, as serialised messages."""
+    """Frames of one topic."""
 
-    def __init__(self, stream: str, transport: str) -> None:
-        """`stream` names the camera in reasons; `transport` is raw or compressed."""
-        self._transport = transport
+    def __init__(self, stream: str) -> None:
+        """`stream` names the camera in reasons."""
         self._frozen, self._black = FrozenCamera(stream), BlackCamera(stream)
         self._before: NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 
-    def see(self, stamp_ns: int, raw: bytes) -> None:
-        """Take a frame that convert.check let pass, whether its stamp was used or not."""
+    def see(self, stamp_ns: int, frame: convert.Frame) -> None:
+        """Take a frame as it was read, whether its stamp was used or not."""
         with self._lock:
-            pixels = convert.payload(raw, self._transport)
-            same = self._before is not None and _equal(self._before, pixels)
-            self._before = pixels
+            same = self._before is not None and _equal(self._before, frame.data)
+            self._before = frame.data
             self._frozen.see(stamp_ns, same)
-            level = _level(raw, self._transport)
+            level = _level(frame)
             if level is not None:
                 self._black.see(level)
 
@@ -54,14 +55,16 @@ class CameraWatch:
 
 
 def _equal(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    return one.size == other.size and all(
+    if one.size != other.size or not np.array_equal(one[:_FIRST_PIECE], other[:_FIRST_PIECE]):
+        return False
+    return all(
         np.array_equal(one[begin : begin + _PIECE], other[begin : begin + _PIECE])
-        for begin in range(0, one.size, _PIECE)
+        for begin in range(_FIRST_PIECE, one.size, _PIECE)
     )
 
 
-def _level(raw: bytes, transport: str) -> float | None:
+def _level(frame: convert.Frame) -> float | None:
     try:
-        return convert.level(raw, transport)
+        return convert.level(frame)
     except ObservationError:  # spoilt behind a good header: for whoever decodes it to refuse
         return None

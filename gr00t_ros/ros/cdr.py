@@ -134,10 +134,15 @@ class _Reader:
         return np.frombuffer(self.raw, np.uint8, count, self.take(count, field))
 
     def doubles(self, field: str) -> NDArray[np.float64]:
+        at, count = self.doubles_at(field)
+        return np.frombuffer(self.raw, _F64, count, at) if count else np.empty(0)
+
+    def doubles_at(self, field: str) -> tuple[int, int]:
+        """Offset and count of a sequence of doubles; they exist."""
         count = self.u32(field)
         if count == 0:  # without elements nothing is aligned either
-            return np.empty(0)
-        return np.frombuffer(self.raw, _F64, count, self.take(8 * count, field, 8))
+            return self._at, 0
+        return self.take(8 * count, field, 8), count
 
 
 def image(raw: bytes) -> ImageView:
@@ -155,37 +160,48 @@ def joint_state(raw: bytes) -> JointStateView:
     return _read(raw, JointState, _joint_state, _joint_state_of)
 
 
+@dataclass(frozen=True, slots=True)
+class _JointLayout:
+    """Where the numbers of a JointState lie, and the bytes before each, which tell that."""
+
+    names: tuple[str, ...]
+    head: bytes  # frame, names, the count of positions
+    between: bytes  # the count of velocities
+    position: tuple[int, int]  # from byte, count
+    velocity: tuple[int, int]
+
+    def fits(self, raw: bytes) -> bool:
+        """Whether `raw` differs from the message of this layout in its stamp and numbers alone."""
+        at, count = self.position
+        end = at + 8 * count
+        return (
+            raw[_AFTER_STAMP:at] == self.head
+            and raw[end : end + len(self.between)] == self.between
+            and len(raw) >= self.velocity[0] + 8 * self.velocity[1]
+            and raw[:2] == _PLAIN_LITTLE_ENDIAN
+        )
+
+
 class JointStates:
-    """Reads the JointStates of one topic; names that it has read before cost nothing again."""
+    """Reads the JointStates of one topic; what two of one publisher have alike is read once."""
 
     def __init__(self) -> None:
-        """No names are known yet."""
-        self._head = b""
-        self._names: tuple[str, ...] = ()
+        """No layout is known yet."""
+        self._layout: _JointLayout | None = None
 
     def __call__(self, raw: bytes) -> JointStateView:
         """Read a sensor_msgs/JointState; ObservationError if the bytes are none."""
-        end = _AFTER_STAMP + len(self._head)
-        known = self._head and raw[_AFTER_STAMP:end] == self._head
-        if not known or raw[:2] != _PLAIN_LITTLE_ENDIAN:
+        layout = self._layout
+        if layout is None or not layout.fits(raw):
             view = joint_state(raw)
-            self._remember(raw)
+            self._layout = _joint_layout(raw)
             return view
-        reader = _Reader(raw, "sensor message JointState")
-        stamp_ns = reader.stamp_ns()
-        reader.take(len(self._head), "header.frame_id and name")
-        position, velocity = reader.doubles("position"), reader.doubles("velocity")
-        return JointStateView(stamp_ns, self._names, position, velocity)
-
-    def _remember(self, raw: bytes) -> None:
-        """Keep the bytes of frame and names, which two messages of one publisher have alike."""
-        if raw[:2] != _PLAIN_LITTLE_ENDIAN:
-            return
-        reader = _Reader(raw, "")
-        reader.stamp_ns()
-        reader.string("header.frame_id")
-        self._names = reader.strings("name")
-        self._head = raw[_AFTER_STAMP : reader.at]
+        stamp_ns = _nanoseconds(*_STAMP.unpack_from(raw, _BODY), "sensor message JointState")
+        position, velocity = (
+            np.frombuffer(raw, _F64, count, at) if count else np.empty(0)
+            for at, count in (layout.position, layout.velocity)
+        )
+        return JointStateView(stamp_ns, layout.names, position, velocity)
 
 
 def pose_stamped(raw: bytes) -> PoseView:
@@ -267,6 +283,21 @@ def _joint_state(reader: _Reader) -> JointStateView:
     reader.string("header.frame_id")
     names = reader.strings("name")
     return JointStateView(stamp_ns, names, reader.doubles("position"), reader.doubles("velocity"))
+
+
+def _joint_layout(raw: bytes) -> _JointLayout | None:
+    """The layout of a JointState that `_joint_state` has read; None of other bytes."""
+    if raw[:2] != _PLAIN_LITTLE_ENDIAN:
+        return None
+    reader = _Reader(raw, "")
+    reader.stamp_ns()
+    reader.string("header.frame_id")
+    names = reader.strings("name")
+    position = reader.doubles_at("position")
+    end = reader.at
+    velocity = reader.doubles_at("velocity")
+    head, between = raw[_AFTER_STAMP : position[0]], raw[end : velocity[0]]
+    return _JointLayout(names, head, between, position, velocity)
 
 
 def _joint_state_of(message: JointState) -> JointStateView:

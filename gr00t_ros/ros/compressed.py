@@ -37,12 +37,15 @@ def size(view: CompressedView) -> tuple[int, int]:
     return height, width
 
 
-def decode(view: CompressedView) -> tuple[NDArray[np.uint8], int | None]:
+def decode(
+    view: CompressedView, size_px: tuple[int, int]
+) -> tuple[NDArray[np.uint8], int | None]:
     """Pixels (h, w, 3) uint8 and the cv2 code that makes them RGB, None where they are.
 
-    EXIF orientation is ignored: the mounting of a camera is no property of a file.
+    `size_px` is what `size` said: a picture of another is refused. EXIF orientation is ignored: the
+    mounting of a camera is no property of a file.
     """
-    height, width = size(view)
+    height, width = size_px
     try:
         pixels = cv2.imdecode(view.data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:

@@ -114,52 +114,74 @@ _LEVEL_PIXELS = 20_000
 """About as many pixels tell whether a picture is dark."""
 
 
-def check(raw: bytes, transport: str) -> tuple[int, tuple[int, int]]:
-    """Stamp (ns), height and width of a serialised frame; ObservationError if it cannot be decoded.
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A camera's message whose header was parsed and judged, once; its arrays are views.
+
+    They keep the message's bytes alive. `pixels` (h, w[, C]) uint8 are the samples that the
+    encoding tells of: None for a compressed picture and for what cv_bridge alone knows.
+    """
+
+    view: cdr.ImageView | cdr.CompressedView
+    size_px: tuple[int, int]  # height, width
+    pixels: NDArray[np.uint8] | None = None
+
+    @property
+    def stamp_ns(self) -> int:
+        """The header's stamp."""
+        return self.view.stamp_ns
+
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        """(N,) uint8: the pixels as sent, all but header and layout."""
+        return self.view.data
+
+
+def read(raw: bytes, transport: str) -> Frame:
+    """Parse a serialised Image or CompressedImage; ObservationError if it cannot be decoded.
 
     Looks at headers only, so that every frame can be checked though few are decoded.
     """
     if transport == "compressed":
         packed = cdr.compressed_image(raw)
-        return packed.stamp_ns, compressed.size(packed)
+        return Frame(packed, compressed.size(packed))
     view = cdr.image(raw)
+    size_px = view.height_px, view.width_px
     if view.encoding in ENCODINGS:
-        _pixels(view)
-    else:
-        _check_foreign(view)
-    return view.stamp_ns, (view.height_px, view.width_px)
+        return Frame(view, size_px, _pixels(view, ENCODINGS[view.encoding]))
+    _check_foreign(view)
+    return Frame(view, size_px)
 
 
-def payload(raw: bytes, transport: str) -> NDArray[np.uint8]:
-    """(N,) uint8 view of a serialised frame's pixels as sent: all but its header and layout."""
-    return (cdr.compressed_image(raw) if transport == "compressed" else cdr.image(raw)).data
-
-
-def level(raw: bytes, transport: str) -> float | None:
-    """Mean level of a serialised frame, 0 to 255, from a sample of its pixels.
+def level(frame: Frame) -> float | None:
+    """Mean level of a frame, 0 to 255, from a sample of its pixels.
 
     None for a PNG and for an encoding that cv_bridge alone knows.
 
     A JPEG is decoded at an eighth of its size, which its format makes cheap; a PNG's does not.
-    Raises ObservationError where convert.check would, and for a JPEG that cannot be decoded.
+    Raises ObservationError for a JPEG that cannot be decoded.
     """
-    if transport == "compressed":
-        return compressed.level(cdr.compressed_image(raw))
-    view = cdr.image(raw)
-    if view.encoding not in ENCODINGS:
+    view, pixels = frame.view, frame.pixels
+    if isinstance(view, cdr.CompressedView):
+        return compressed.level(view)
+    if pixels is None:
         return None
-    pixels, encoding = _pixels(view)
+    encoding = ENCODINGS[view.encoding]
     every = max(1, round(pixels.shape[0] * pixels.shape[1] / _LEVEL_PIXELS))
-    means = cv2.mean(np.ascontiguousarray(pixels[::every]))  # whole rows: a stride costs more
-    light = means[slice(*encoding.light)] if pixels.ndim == 3 else means[:1]
+    sample = pixels[::every]  # whole rows: a stride costs more
+    first, end = encoding.light
+    if pixels.ndim == 3 and (first, end) == (0, pixels.shape[2]):
+        # All channels are light: their mean is that of one channel, which costs a fifteenth.
+        sample = sample.reshape(len(sample), -1)
+    light = cv2.mean(sample)[first:end] if sample.ndim == 3 else cv2.mean(sample)[:1]
     return max(0.0, sum(light) / len(light) - encoding.black)
 
 
-def decode_into(raw: bytes, stream: VideoStream, slot: NDArray[np.uint8]) -> None:
-    """Decode a serialised Image or CompressedImage into `slot`, (height_px, width_px, 3) uint8 RGB.
+def decode_into(frame: Frame, stream: VideoStream, slot: NDArray[np.uint8]) -> None:
+    """Decode a frame into `slot`, (height_px, width_px, 3) uint8 RGB.
 
-    Raises ObservationError for encodings, sizes and bytes that cannot be decoded; what the slot
-    then holds is undefined. Called by the worker thread; OpenCV releases the GIL.
+    Raises ObservationError for bytes and a slot that do not fit; what the slot then holds is
+    undefined. Called by the worker thread; OpenCV releases the GIL.
     """
     expected = (stream.height_px, stream.width_px, 3)
     if slot.shape != expected or slot.dtype != np.uint8:
@@ -167,12 +189,8 @@ def decode_into(raw: bytes, stream: VideoStream, slot: NDArray[np.uint8]) -> Non
             f"video.{stream.key}: slot is {slot.shape} {slot.dtype}, expected {expected} uint8"
         )
     try:
-        if stream.transport == "compressed":
-            pixels, code = compressed.decode(cdr.compressed_image(raw))
-            fill(pixels, code, True, slot, stream.fit, stream.framing)
-        else:
-            pixels, code, pixelwise = _picture(cdr.image(raw))
-            fill(pixels, code, pixelwise, slot, stream.fit, stream.framing)
+        pixels, code, pixelwise = _picture(frame)
+        fill(pixels, code, pixelwise, slot, stream.fit, stream.framing)
     except ObservationError as error:
         raise ObservationError(f"video.{stream.key}: {error}") from None
     except cv2.error as error:
@@ -188,14 +206,18 @@ def decode_video(
     """
     for stream in embodiment.video:
         for step, sample in enumerate(observation.video[stream.key]):
+            assert isinstance(sample.value, Frame)  # as readings.Pictures reads it
             decode_into(sample.value, stream, slots[stream.key][0, step])
 
 
-def _picture(view: cdr.ImageView) -> tuple[NDArray[np.uint8], int | None, bool]:
+def _picture(frame: Frame) -> tuple[NDArray[np.uint8], int | None, bool]:
     """Pixels (h, w[, C]) uint8, the cv2 code that makes them RGB, and whether pixel by pixel."""
-    if view.encoding not in ENCODINGS:
+    view, pixels = frame.view, frame.pixels
+    if isinstance(view, cdr.CompressedView):
+        return *compressed.decode(view, frame.size_px), True
+    if pixels is None:
         return _foreign(view), None, True
-    pixels, encoding = _pixels(view)
+    encoding = ENCODINGS[view.encoding]
     if encoding.chroma_rows:
         return _from_planes(view, encoding), None, True
     if encoding.deep:  # every second byte: OpenCV reads no such view
@@ -203,12 +225,11 @@ def _picture(view: cdr.ImageView) -> tuple[NDArray[np.uint8], int | None, bool]:
     return pixels, encoding.code, encoding.pixelwise
 
 
-def _pixels(view: cdr.ImageView) -> tuple[NDArray[np.uint8], _Encoding]:
+def _pixels(view: cdr.ImageView, encoding: _Encoding) -> NDArray[np.uint8]:
     """The message's pixels (h, w[, C]) uint8, a view without the padding of `step`.
 
     Of samples of 16 bits the high bytes, of planes the luma.
     """
-    encoding = ENCODINGS[view.encoding]
     _check_size(view, encoding)
     height, width = view.height_px, view.width_px
     rows = view.data[: height * view.step].reshape(height, view.step)
@@ -216,7 +237,7 @@ def _pixels(view: cdr.ImageView) -> tuple[NDArray[np.uint8], _Encoding]:
     channels = encoding.bytes_per_pixel
     if encoding.deep:
         rows, channels = rows[:, 0 if view.big_endian else 1 :: 2], channels // 2
-    return (rows if channels == 1 else rows.reshape(height, width, channels)), encoding
+    return rows if channels == 1 else rows.reshape(height, width, channels)
 
 
 def _from_planes(view: cdr.ImageView, encoding: _Encoding) -> NDArray[np.uint8]:
@@ -266,7 +287,6 @@ def _check_foreign(view: cdr.ImageView) -> None:
 
 def _foreign(view: cdr.ImageView) -> NDArray[np.uint8]:
     """(h, w, 3) uint8 RGB of an encoding that cv_bridge alone knows."""
-    _check_foreign(view)
     message = Image(
         height=view.height_px,
         width=view.width_px,
@@ -276,7 +296,7 @@ def _foreign(view: cdr.ImageView) -> NDArray[np.uint8]:
     )
     message.data.frombytes(view.data.tobytes())
     bridge = _bridge()
-    assert bridge is not None  # _check_foreign has refused without it
+    assert bridge is not None  # `read` has refused without it
     try:
         pixels = np.ascontiguousarray(bridge.imgmsg_to_cv2(message, "rgb8"))
     except Exception as error:

@@ -2,10 +2,10 @@
 
 Nothing here is called back: the pull thread takes what is due, the worker thread pulls the rest
 when it assembles an observation. Any thread may call any method; the lock is held for one message
-at a time and no picture is decoded under it. Frames stay serialised until they are asked for:
-a ring of them is bounded by RING_BYTES a camera. Header stamps are judged by the node's clock (a
-replayed bag needs use_sim_time), receive ages by steady time always, so that a clock that stands
-still or jumps hides no silence.
+at a time and no picture is decoded under it. A frame's header is parsed once, as it comes; its
+pixels stay as they came until they are asked for: a ring of them is bounded by RING_BYTES a camera.
+Header stamps are judged by the node's clock (a replayed bag needs use_sim_time), receive ages by
+steady time always, so that a clock that stands still or jumps hides no silence.
 """
 
 from __future__ import annotations
@@ -93,10 +93,10 @@ class Inputs:
         now_ns = time.monotonic_ns()
         self.awake.ran(now_ns)
         for source in self._all():
-            taken = None
             with self._lock:
-                if source.due(now_ns):
-                    taken = source.pull(now_ns)
+                if not source.due(now_ns):
+                    continue
+                taken = source.pull(now_ns)
                 mixed = bool(source.mixed(now_ns))
             _show(source, taken)
             publishers = self._graph.look(source.subscription, now_ns, mixed)
@@ -118,7 +118,7 @@ class Inputs:
     def observe(self) -> Observation | Gaps:
         """Take the newest of every topic and assemble; called by the worker thread.
 
-        The frames of the observation are serialised: decode_video writes them into the request.
+        The frames of the observation are not decoded: decode_video writes them into the request.
         """
         for source in self._sources.values():
             with self._lock:
@@ -234,7 +234,7 @@ class Inputs:
         if cameras:
             pulled = PulledSubscription(node, (message_type,), topic, profiles=qos.PICTURES)
             period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
-            watch = CameraWatch(f"video.{stream.key}", cameras[0].transport)
+            watch = CameraWatch(f"video.{stream.key}")
             return Source(pulled, Pictures(cameras), history, period_ns, watch, writers)
         if kind(stream) == "joints":
             pulled = PulledSubscription(node, (message_type,), topic, profiles=(qos.JOINTS,))

@@ -22,12 +22,14 @@ def kind(stream: Stream) -> str:
     return stream.transport if isinstance(stream, VideoStream) else stream.source
 
 
-def _raw(raw: bytes) -> tuple[int, bytes]:
-    return convert.check(raw, "raw")[0], raw
+def _raw(raw: bytes) -> tuple[int, convert.Frame]:
+    frame = convert.read(raw, "raw")
+    return frame.stamp_ns, frame
 
 
-def _compressed(raw: bytes) -> tuple[int, bytes]:
-    return convert.check(raw, "compressed")[0], raw
+def _compressed(raw: bytes) -> tuple[int, convert.Frame]:
+    frame = convert.read(raw, "compressed")
+    return frame.stamp_ns, frame
 
 
 class Pictures:
@@ -42,16 +44,16 @@ class Pictures:
         self._streams, self._transport = streams, streams[0].transport
         self._size: tuple[int, int] | None = None
 
-    def __call__(self, raw: bytes) -> tuple[int, bytes]:
+    def __call__(self, raw: bytes) -> tuple[int, convert.Frame]:
         """Stamp and frame.
 
         Raises ObservationError for frames that cannot be decoded, of another size than the first
         one, or without the part that a stream crops.
         """
-        stamp_ns, size = convert.check(raw, self._transport)
-        if size != self._size:
-            self._keep(size)
-        return stamp_ns, raw
+        frame = convert.read(raw, self._transport)
+        if frame.size_px != self._size:
+            self._keep(frame.size_px)
+        return frame.stamp_ns, frame
 
     def _keep(self, size: tuple[int, int]) -> None:
         if self._size is not None:

@@ -25,6 +25,7 @@ from gr00t_ros.core.watch_motion import (
     TrackingError,
     joints_late,
     reference_against_plan,
+    windows_doubtful,
 )
 from gr00t_ros.core.watchdog import Finding, Reaction, held_position
 from gr00t_ros.ros.clock import PlanClock
@@ -101,6 +102,8 @@ class RunningWatches:
             output.name: ControllerLate(output.name, "joint states", commit_ns)
             for output in self._embodiment.outputs
         }
+        self._heard_ns: int | None = None
+        self._replay.hear(None)
         self.policy.begin()
 
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
@@ -182,11 +185,32 @@ class RunningWatches:
         """
         if self._values.shadow:
             return
+        self._hear()
         found = self._late_now(now_ns, mode)
-        if found:
+        if found or self._replay.doubtful(now_ns + self._replay.settings.delivery_ns):
             self._around.pull_robot()
+            self._hear()
             found = self._late_now(now_ns, mode)
         yield from found
+        if self._replay.doubtful(now_ns):
+            yield windows_doubtful()
+
+    def _hear(self) -> None:
+        """Tell the replay when all controllers were heard, by which it knows what has come.
+
+        Simulated time cuts no network, and its pace is none of the controllers'.
+        """
+        heard_ns = None
+        if not self._clock.simulated:
+            heard_ns = self._around.heard_ns(self._embodiment.outputs)
+        last_ns, self._heard_ns = self._heard_ns, heard_ns
+        if heard_ns is None:
+            self._replay.hear(None)
+        elif heard_ns != last_ns:
+            now_ns = time.monotonic_ns()
+            since_ns = now_ns - (heard_ns if last_ns is None else last_ns)
+            slept = self._around.awake_ns(since_ns) < since_ns
+            self._replay.hear(self._clock.now_ns() - (now_ns - heard_ns), slept)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
         found = []

@@ -27,7 +27,7 @@ NO_STAMP = (
     "the time of arrival is no substitute"
 )
 Taken = tuple[int, Any]
-"""A message's stamp, ns, and the message as the subscription gave it."""
+"""A message's stamp, ns, and what was read of it."""
 
 
 class Subscription(Protocol):
@@ -120,8 +120,12 @@ class Source:
         return True
 
     def postpone(self, now_ns: int) -> None:
-        """Count a pull between two that were due: the next is due a period after it."""
-        self._due_ns = now_ns + self._period_ns
+        """Count a pull between two that were due: the next is due a whole period after it.
+
+        Not a quarter early: of observations at a multiple of the period the last pull before each
+        would come just before it, for nothing.
+        """
+        self._due_ns = now_ns + self._period_ns + self._period_ns // 4
 
     def pull(self, now_ns: int) -> Taken | None:
         """Take what waits, its newest into the buffer.
@@ -156,7 +160,7 @@ class Source:
         sample = Sample(stamp_ns, now_ns, value)
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage
-        return stamp_ns, message
+        return stamp_ns, value
 
     def _rebase(self, sample: Sample) -> bool:
         """Count a stamp that is not newer; whether it opened a new time base instead."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +111,14 @@ class Surroundings:
         """Stamp (ROS ns) of the newest state of an output's controller, None where none came."""
         sample = self._inputs.controller(output.name)
         return None if sample is None else sample.stamp_ns
+
+    def heard_ns(self, outputs: Iterable[Output]) -> int | None:
+        """When, steady time, that of the controllers was heard whose newest state is the oldest.
+
+        Of those that tell; None where none does.
+        """
+        samples = [self._inputs.controller(output.name) for output in outputs]
+        return min((s.received_ns for s in samples if s is not None), default=None)
 
     def joints_heard(self, output: Output) -> tuple[int, int] | None:
         """Stamp (ROS ns) and age (ns, by arrival, awake) of the newest state of an output's joints.

@@ -21,7 +21,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from gr00t_ros.core.embodiment import Embodiment
 from gr00t_ros.core.errors import ObservationError
-from gr00t_ros.ros import cdr, compressed, qos
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.convert import Frame
 from gr00t_ros.ros.readings import READS, Read, kind
 
 _KEPT = 400
@@ -121,7 +122,7 @@ class _Listener:
 
     def __init__(self, node: Node, topic: Topic, message_type: type, read: Read) -> None:
         self._node, self._topic, self._type = node, topic, message_type
-        self._take = _taker(node, topic, message_type, read)
+        self._take = _taker(node, topic, read)
         self._picture = message_type in (Image, CompressedImage)
         self._reliable = False
         self._subscription = self._subscribe()
@@ -146,7 +147,7 @@ class _Listener:
 
 
 def _taker(
-    node: Node, topic: Topic, message_type: type, read: Read
+    node: Node, topic: Topic, read: Read
 ) -> Callable[[bytes, Mapping[str, int | None]], None]:
     clock = node.get_clock()
 
@@ -154,21 +155,12 @@ def _taker(
         topic.steady_ns.append(time.monotonic_ns())
         topic.count(info["publication_sequence_number"])
         try:
-            stamp_ns, _ = read(raw)
-            topic.size_px = _size_px(message_type, raw) or topic.size_px
+            stamp_ns, value = read(raw)
         except ObservationError:
             return  # the stream's own check names what is wrong with it
+        if isinstance(value, Frame):
+            topic.size_px = value.size_px
         topic.stamps_ns.append(stamp_ns)
         topic.ros_ns.append(int(clock.now().nanoseconds))
 
     return take
-
-
-def _size_px(message_type: type, raw: bytes) -> tuple[int, int] | None:
-    """A picture's height and width, None of what is none; ObservationError as convert's."""
-    if message_type is CompressedImage:
-        return compressed.size(cdr.compressed_image(raw))
-    if message_type is not Image:
-        return None
-    view = cdr.image(raw)
-    return view.height_px, view.width_px

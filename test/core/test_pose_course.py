@@ -223,3 +223,20 @@ def test_a_window_that_did_not_leave_is_no_part_of_the_course():
     made.window(400 * MS)
     ours, theirs = sent(made, 420 * MS), sent(other, 420 * MS)
     assert all(same(a, b) for a, b in zip(ours.poses, theirs.poses, strict=True))
+
+
+def test_after_a_gap_longer_than_the_commit_time_a_window_is_overdue():
+    """One before the gap may be lost, and the next would be a step; at rest none is missing."""
+    made = course()
+    play(made, 220 * MS, [(0, line())])
+    assert made.overdue_ns(260 * MS) == 0
+    assert made.overdue_ns(261 * MS) == 61 * MS
+    made.window(260 * MS)
+    assert made.overdue_ns(261 * MS) == 61 * MS, "it has not left"
+    made.keep()
+    assert made.overdue_ns(261 * MS) == 0
+    made.settle(400 * MS)
+    assert made.overdue_ns(900 * MS) == 0
+    whole = course()
+    play(whole, 4000 * MS, [(0, line())])
+    assert whole.overdue_ns(9000 * MS) == 0

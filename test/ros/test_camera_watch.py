@@ -10,7 +10,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from gr00t_ros.ros.camera_watch import CameraWatch
-from gr00t_ros.ros.convert import ENCODINGS, level
+from gr00t_ros.ros.convert import ENCODINGS, level, read
 from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
 
 DEFAULTS = {field_of(name): row.default for name, row in TABLE.items()}
@@ -44,9 +44,9 @@ def packed(pixels, suffix):
 
 def watched(frames, transport="raw", **changes):
     """The names of what is found after these frames, with stamps of their own."""
-    watch = CameraWatch("video.wrist", transport)
+    watch = CameraWatch("video.wrist")
     for i, frame in enumerate(frames):
-        watch.see(i, frame)
+        watch.see(i, read(frame, transport))
     return [finding.watch for finding in watch.findings(values(**changes))]
 
 
@@ -112,9 +112,9 @@ def test_black_is_black_in_every_encoding(encoding):
     if encoding.endswith("16"):
         black = np.zeros((HEIGHT, WIDTH, 2 * len(encoding.removesuffix("16"))), np.uint8)
         black = black[..., :2] if encoding.startswith(("mono", "bayer")) else black
-    assert level(raw(black, encoding), "raw") == 0.0
+    assert level(read(raw(black, encoding), "raw")) == 0.0
     bright = np.full_like(black, 200)
-    assert level(raw(bright, encoding), "raw") > 150.0
+    assert level(read(raw(bright, encoding), "raw")) > 150.0
     assert watched([raw(black, encoding)] * 10, frozen_camera_frames=0) == ["black_camera"]
 
 
@@ -123,13 +123,26 @@ def test_a_bright_spot_of_a_tenth_of_the_picture_is_not_black():
     for row in range(0, HEIGHT, HEIGHT // 10):
         picture = grey(0)
         picture[row : row + HEIGHT // 10] = 200
-        assert level(raw(picture), "raw") > 10.0
+        assert level(read(raw(picture), "raw")) > 10.0
 
 
 def test_a_stamp_that_repeats_is_a_frozen_camera_whatever_it_shows():
     """The frames themselves differ."""
-    watch = CameraWatch("video.wrist", "raw")
+    watch = CameraWatch("video.wrist")
     for i in range(10):
-        watch.see(7, raw(grey(90 + i)))
+        watch.see(7, read(raw(grey(90 + i)), "raw"))
     (found,) = watch.findings(values())
     assert "video.wrist: 10 frames in a row with the same stamp" in found.reason
+
+
+def test_the_level_is_the_mean_of_the_channels_however_the_rows_are_padded():
+    """Where all channels are light they are averaged as one, in rows that the step separates."""
+    colours = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    for padding in (0, 5):
+        message = Image(height=HEIGHT, width=WIDTH, encoding="bgr8", step=3 * WIDTH + padding)
+        rows = colours.reshape(HEIGHT, -1)
+        padded = np.hstack([rows, np.full((HEIGHT, padding), 255, np.uint8)])
+        message.data.frombytes(padded.tobytes())
+        frame = read(bytes(serialize_message(message)), "raw")
+        every = round(HEIGHT * WIDTH / 20_000)
+        assert level(frame) == pytest.approx(colours[::every].mean())

@@ -8,7 +8,7 @@ from sensor_msgs.msg import Image
 from gr00t_ros.core.embodiment import VideoStream
 from gr00t_ros.core.errors import ObservationError
 from gr00t_ros.ros import convert
-from gr00t_ros.ros.convert import ENCODINGS, check, decode_into
+from gr00t_ros.ros.convert import ENCODINGS, decode_into, read
 
 HEIGHT, WIDTH = 8, 12
 RED, GREEN, BLUE = (200, 30, 40), (20, 190, 60), (10, 50, 210)
@@ -39,8 +39,15 @@ def _raw(pixels, encoding, padding=0, **changes):
 
 def _decoded(raw):
     slot = np.full((HEIGHT, WIDTH, 3), 77, np.uint8)
-    decode_into(raw, VideoStream("front", "/front", HEIGHT, WIDTH, "stretch", (0,)), slot)
+    stream = VideoStream("front", "/front", HEIGHT, WIDTH, "stretch", (0,))
+    decode_into(read(raw, "raw"), stream, slot)
     return slot
+
+
+def _check(raw):
+    """Stamp, and height and width, of a frame that may be decoded."""
+    frame = read(raw, "raw")
+    return frame.stamp_ns, frame.size_px
 
 
 def _mosaic(picture, pattern):
@@ -124,7 +131,7 @@ def test_a_mosaic_is_read_by_the_name_that_ros_gives_it(pattern, padding):
 def test_another_encoding_is_refused_by_name_with_the_known_ones(encoding):
     """The operator reads what came and what would do."""
     raw = _raw(_picture(), encoding)
-    for refuse in (lambda: check(raw, "raw"), lambda: _decoded(raw)):
+    for refuse in (lambda: _check(raw), lambda: _decoded(raw)):
         with pytest.raises(ObservationError) as refusal:
             refuse()
         assert f"encoding {encoding!r} is not one of" in str(refusal.value)
@@ -149,21 +156,20 @@ def test_sizes_that_contradict_each_other_are_refused_with_the_numbers(changes, 
     """A frame whose header does not fit its data is not guessed at."""
     raw = _raw(_picture(), **({"encoding": "rgb8", "width": WIDTH} | changes))
     with pytest.raises(ObservationError, match=numbers):
-        check(raw, "raw")
-    with pytest.raises(ObservationError, match=f"front: .*{numbers}"):
-        _decoded(raw)
+        _check(raw)
 
 
 def test_a_slot_of_another_shape_is_refused():
     """The picture goes to the request's slot or nowhere."""
     stream = VideoStream("front", "/front", HEIGHT, WIDTH, "pad", (0,))
     with pytest.raises(ObservationError, match="slot is"):
-        decode_into(_raw(_picture(), "rgb8"), stream, np.zeros((WIDTH, HEIGHT, 3), np.uint8))
+        frame = read(_raw(_picture(), "rgb8"), "raw")
+        decode_into(frame, stream, np.zeros((WIDTH, HEIGHT, 3), np.uint8))
 
 
 def test_a_check_returns_the_stamp_of_a_good_frame():
     """The input side orders frames by it."""
-    assert check(_raw(_picture(), "rgb8"), "raw") == (5 * 10**9, (HEIGHT, WIDTH))
+    assert _check(_raw(_picture(), "rgb8")) == (5 * 10**9, (HEIGHT, WIDTH))
 
 
 def _deepened(pixels, big_endian):
@@ -192,10 +198,10 @@ def test_samples_of_16_bits_give_their_high_byte(encoding, pack, big_endian, pad
         width=WIDTH,
         is_bigendian=big_endian,
     )
-    assert check(raw, "raw") == (5 * 10**9, (HEIGHT, WIDTH))
+    assert _check(raw) == (5 * 10**9, (HEIGHT, WIDTH))
     np.testing.assert_array_equal(_decoded(raw), _picture())
     half = np.zeros((HEIGHT // 2, WIDTH // 2, 3), np.uint8)
-    decode_into(raw, VideoStream("f", "/f", *half.shape[:2], "stretch", (0,)), half)
+    decode_into(read(raw, "raw"), VideoStream("f", "/f", *half.shape[:2], "stretch", (0,)), half)
     assert abs(half.mean() - _picture().mean()) < 1.0
 
 
@@ -243,10 +249,10 @@ def test_planes_of_luma_and_colour_arrive_as_rgb(encoding, padding):
     """Against BT.601 written out; two rows share their colour, so the gradient adds one."""
     rows = _planes(_picture(), encoding, padding)
     raw = _raw(rows, encoding, height=HEIGHT, width=WIDTH)
-    assert check(raw, "raw") == (5 * 10**9, (HEIGHT, WIDTH))
+    assert _check(raw) == (5 * 10**9, (HEIGHT, WIDTH))
     assert np.abs(_decoded(raw).astype(int) - _picture()).max() <= 4
     with pytest.raises(ObservationError, match="data has .* bytes, expected height [*] step"):
-        check(_raw(rows[:-1], encoding, height=HEIGHT, width=WIDTH), "raw")
+        _check(_raw(rows[:-1], encoding, height=HEIGHT, width=WIDTH))
 
 
 @pytest.mark.parametrize(
@@ -262,7 +268,7 @@ def test_planes_of_luma_and_colour_arrive_as_rgb(encoding, padding):
 def test_a_type_of_opencv_is_no_encoding_of_a_picture(encoding, remedy):
     """What red is, or what white is, would be guessed."""
     raw = _raw(_picture(), encoding)
-    for refuse in (lambda: check(raw, "raw"), lambda: _decoded(raw)):
+    for refuse in (lambda: _check(raw), lambda: _decoded(raw)):
         with pytest.raises(ObservationError, match=f"'{encoding}' {remedy}"):
             refuse()
 
@@ -287,12 +293,12 @@ def test_a_name_that_the_table_lacks_goes_to_cv_bridge(monkeypatch):
     """Where it is installed and knows it; what it does not know is refused with the remedy."""
     raw = _raw(_picture()[..., [1, 0, 2]], "grb8", 2)
     with pytest.raises(ObservationError, match="'grb8' is not one of"):
-        check(raw, "raw")
+        _check(raw)
     monkeypatch.setattr(convert, "_bridge", _Bridge)
-    assert check(raw, "raw") == (5 * 10**9, (HEIGHT, WIDTH))
+    assert _check(raw) == (5 * 10**9, (HEIGHT, WIDTH))
     np.testing.assert_array_equal(_decoded(raw), _picture())
-    assert convert.level(raw, "raw") is None
+    assert convert.level(read(raw, "raw")) is None
     with pytest.raises(ObservationError, match="nor one that cv_bridge knows: set the driver"):
-        check(_raw(_picture(), "yuv444"), "raw")
+        _check(_raw(_picture(), "yuv444"))
     with pytest.raises(ObservationError, match="data has 288 bytes, expected height"):
-        check(_raw(_picture(), "grb8", step=37), "raw")
+        _check(_raw(_picture(), "grb8", step=37))

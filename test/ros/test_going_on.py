@@ -43,12 +43,15 @@ class Topics:
     def __init__(self, tells):
         self.tells, self.held, self.measured = set(tells), HOME, HOME
         self.awake = Awake(TICK_NS)
+        self.cut, self._told = False, {}
 
     def controller(self, output):
         if output not in self.tells:
             return None
-        reading = JointReading(EMBODIMENT.joint_names, self.held)
-        return self._now(ControllerReading(reading, reading, 1.0))
+        if not self.cut:
+            reading = JointReading(EMBODIMENT.joint_names, self.held)
+            self._told[output] = self._now(ControllerReading(reading, reading, 1.0))
+        return self._told[output]
 
     def pull_robot(self):
         """Nothing waits."""
@@ -76,7 +79,11 @@ class Node:
     def __init__(self, *tells):
         self.topics = Topics(tells)
         clock = SimpleNamespace(
-            ros_now_ns=time.monotonic_ns, offset_ns=lambda: 0, simulated=False, pair=lambda: None
+            ros_now_ns=time.monotonic_ns,
+            now_ns=lambda: self.now_ns,
+            offset_ns=lambda: 0,
+            simulated=False,
+            pair=lambda: None,
         )
         replay = Replay(EMBODIMENT.limits, ReplaySettings(), EMBODIMENT.workspace)
         self.session, self.now_ns = Session(replay, SessionSettings()), 10**12
@@ -209,3 +216,22 @@ def test_a_request_to_go_on_that_is_refused_in_motion_leaves_the_poses_alone(mod
     )
     assert Configured.leave(parts, lambda *_: "refused") == "refused"
     assert started == ([] if mode in MOVING else [(7, {"hand": "measured"})])
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_change_that_was_sent_into_a_short_silence_ends_the_plan(cut) -> None:
+    """It may be lost, though the way is whole again before the silence is too long."""
+    node, said = Node("arm", "gripper"), []
+    node.tick(count=20)
+    rows = np.tile(HOME, (40, 1))
+    rows[:, 0] += np.linspace(0.0, 0.3, 40)
+    chunk = ActionChunk(0, 1, node.now_ns, EMBODIMENT.step_ns, rows, {})
+    assert node.session.replay.accept(chunk, node.now_ns).accepted
+    for tick in range(8):
+        node.now_ns += TICK_NS
+        node.topics.cut = cut and tick < 4
+        found = node.watches.findings(node.now_ns, Mode.REPLAYING)
+        said.append([one for one in found if "a window that changed the motion" in one.reason])
+        node.session.replay.tick(node.now_ns)
+    assert not any(said[:5])
+    assert [(one.watch, one.tail) for one in said[-1]] == cut * [("controller_late", True)]

@@ -1,16 +1,23 @@
 """gr00t_ros.ros.source with messages handed in and time as integers."""
 
+import gc
+
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from rclpy.serialization import serialize_message  # noqa: E402
-from sensor_msgs.msg import JointState  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 
 from gr00t_ros.core.errors import ObservationError  # noqa: E402
 from gr00t_ros.core.joint_states import REBASE_NS  # noqa: E402
-from gr00t_ros.core.streams import StateStream  # noqa: E402
+from gr00t_ros.core.streams import StateStream, VideoStream  # noqa: E402
 from gr00t_ros.core.writers import Writers  # noqa: E402
+from gr00t_ros.ros import cdr, convert  # noqa: E402
+from gr00t_ros.ros.camera_watch import CameraWatch  # noqa: E402
+from gr00t_ros.ros.readings import Pictures  # noqa: E402
 from gr00t_ros.ros.source import History, JointSource, Source  # noqa: E402
 
 MS = 1_000_000
@@ -131,7 +138,10 @@ def test_a_pull_for_an_observation_postpones_the_next_by_a_period():
     assert source.due(0)
     source.postpone(30 * MS)
     assert not source.due(50 * MS)
+    assert not source.due(79 * MS)
     assert source.due(80 * MS)
+    assert not source.due(129 * MS)
+    assert source.due(130 * MS)
 
 
 def test_a_timer_of_the_same_period_may_jitter():
@@ -190,6 +200,38 @@ def test_a_larger_message_costs_the_oldest_samples_alone():
     _frames(source, [500])
     assert (len(source.buffer), source.buffer.oldest().stamp_ns) == (20, 4)
     assert source.buffer.latest().stamp_ns == 23
+
+
+def _frame(transport):
+    """A serialised picture of 4x6 pixels, red 200."""
+    pixels = np.full((4, 6, 3), (200, 10, 20), np.uint8)
+    if transport == "compressed":
+        message = CompressedImage(format="png")
+        message.data.frombytes(cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())
+    else:
+        message = Image(height=4, width=6, encoding="rgb8", step=18)
+        message.data.frombytes(pixels.tobytes())
+    message.header.stamp.sec = 5
+    return bytes(serialize_message(message))
+
+
+@pytest.mark.parametrize(
+    ("transport", "parse"), [("raw", "image"), ("compressed", "compressed_image")]
+)
+def test_a_frame_s_header_is_parsed_once(transport, parse, monkeypatch):
+    """On its way through the watches and into a request; what is kept keeps its own bytes."""
+    parsed, original = [], getattr(cdr, parse)
+    monkeypatch.setattr(cdr, parse, lambda raw: parsed.append(len(raw)) or original(raw))
+    stream = VideoStream("front", "/front", 4, 6, "stretch", (0,), transport)
+    source = Source(FakeSubscription(), Pictures([stream]), HISTORY, 50 * MS)
+    source.subscription.waiting = _frame(transport)
+    taken = source.pull(START)
+    CameraWatch("video.front").see(*taken)
+    gc.collect()
+    slot = np.zeros((4, 6, 3), np.uint8)
+    convert.decode_into(source.buffer.latest().value, stream, slot)
+    assert slot[..., 0].min() == 200
+    assert len(parsed) == 1
 
 
 def test_clear_forgets():
