@@ -181,7 +181,7 @@ class Session(Stops):
             self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
         if self._has_chunk and self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
             self._stop_at_the_end(now_ns)
-        # A plan of controllers that never tell is not given up on suspicion: where a window is lost,
+        # A plan of controllers that never tell is not given up on suspicion: if a window is lost,
         # the next plan would begin with a longer step than that of a late window.
         bears_loss, window = held is not None, None
         if self._runs and self.mode in MOVING:
