@@ -29,8 +29,8 @@ class Window(Trajectory):
     """A trajectory that ends at rest, stamped on the plan clock, with all three fields.
 
     horizon_ns: plan time from which on only the stop tail follows.
-    same_until_ns: plan time up to which it repeats what was sent before: a controller that gets it
-    by then, and plays that, does not notice.
+    same_until_ns: plan time up to which it repeats what was sent before, by every window that may
+    be the last to have arrived: a controller that gets it by then does not notice.
     """
 
     horizon_ns: int = 0

@@ -6,8 +6,10 @@ whose stop tail plays. A velocity limit that is lowered in motion is aimed at by
 once the arm is slower. Knows no verdicts and no queries.
 """
 
+import sys
+from collections import deque
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,7 @@ class _Proposal:
     rebases: int
     course: Course | None = None
     same_until_ns: int = 0
+    new_from_ns: int = sys.maxsize
 
 
 class Planner:
@@ -69,6 +72,9 @@ class Planner:
         self._left = False
         self._sent_ns = 0
         self._arrival = Arrival(settings.delivery_jitter_ns + PUBLISH_NS, settings.commit_ns)
+        # From when on each of the windows that left last is new, of as many as may be lost in a
+        # row: where they all are, the next one is new from the earliest of these times on.
+        self._new_from_ns: deque[int] = deque(maxlen=settings.lost_windows)
 
     @property
     def course(self) -> Course:
@@ -84,6 +90,7 @@ class Planner:
         self._arrival.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._proposed, self._left, self.stop_due = None, False, False
+        self._new_from_ns.clear()
 
     def limit_speed(self, velocity_scale: float) -> None:
         """Use this share of the velocity limits: as soon as the arm is no faster.
@@ -124,7 +131,8 @@ class Planner:
         controllers play is not known any more; 0 where it is.
         """
         gap_ns, commit_ns = now_ns - self._sent_ns, self._settings.commit_ns
-        ended = self.course.end_ns <= self._sent_ns + commit_ns  # then no more had to be said
+        said = now_ns <= min(self._new_from_ns, default=now_ns)
+        ended = said and self.course.end_ns <= self._sent_ns + commit_ns  # no more had to be said
         return 0 if self._left or ended or gap_ns <= commit_ns else gap_ns
 
     def forget(self, now_ns: int) -> None:
@@ -136,6 +144,7 @@ class Planner:
         self.reference.clear()
         self._arrival.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
+        self._new_from_ns.clear()
         self.stop_due = False
 
     def branch(self, now_ns: int) -> int:
@@ -168,8 +177,12 @@ class Planner:
         self.reference.clear()
         self.stop_due = not self._left
 
-    def propose(self, now_ns: int) -> Window | None:
-        """The window to send now; None when nothing moves and all has been said."""
+    def propose(self, now_ns: int, bears_loss: bool = True) -> Window | None:
+        """The window to send now; None when nothing moves and all has been said.
+
+        bears_loss: it says `same_until_ns` for a controller that `lost_windows` before it have not
+        reached; else for one that has them all.
+        """
         self._withdraw()
         course, branch = self.course, self.branch(now_ns)
         if self._left or self._too_late(now_ns):
@@ -191,7 +204,11 @@ class Planner:
             course, changed = course.since(self._first_knot(now_ns)), None
         window = course.window(changed)
         proposed.course, proposed.same_until_ns = course, window.same_until_ns
-        return window
+        if changed is not None:
+            proposed.new_from_ns = window.same_until_ns
+        if not bears_loss:
+            return window
+        return replace(window, same_until_ns=min((window.same_until_ns, *self._new_from_ns)))
 
     @property
     def proposed_end_ns(self) -> int:
@@ -215,8 +232,12 @@ class Planner:
         if joints is None or joints.all():
             self._course, self.stop_due = proposed.course, False
             self._sent_ns = proposed.made_ns
+            self._new_from_ns.append(proposed.new_from_ns)
         else:
             self._course, self._replan = plan.mixed(self.course, proposed.course, joints), True
+            # Some joints' last window is this one, the others' the one before.
+            before_ns = self._new_from_ns.pop() if self._new_from_ns else sys.maxsize
+            self._new_from_ns.append(min(before_ns, proposed.new_from_ns))
         self._proposed = None
         self._lower_scale()
 

@@ -168,13 +168,14 @@ class Replay:
         self._planner.leave()
         self._newest = None
 
-    def propose(self, now_ns: int) -> Window | None:
+    def propose(self, now_ns: int, bears_loss: bool = True) -> Window | None:
         """The window to send now, or None when there is nothing new to say.
 
         The plan goes on from it once `keep` was called, and from what was sent before where that
-        is not called. Raises PlanError where no lawful motion was found.
+        is not called. bears_loss: its `same_until_ns` holds although `lost_windows` before it are
+        lost. Raises PlanError where no lawful motion was found.
         """
-        return self._planner.propose(now_ns)
+        return self._planner.propose(now_ns, bears_loss)
 
     def command_window(self, now_ns: int) -> CommandWindow | None:
         """What to command beside joints from now on, or None when there is nothing to say.

@@ -181,7 +181,11 @@ class Session(Stops):
             self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
         if self._has_chunk and self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
             self._stop_at_the_end(now_ns)
-        window = self.replay.propose(now_ns) if self._runs and self.mode in MOVING else None
+        # A plan of controllers that never tell is not given up on suspicion: if a window is lost,
+        # the next plan would begin with a longer step than that of a late window.
+        bears_loss, window = held is not None, None
+        if self._runs and self.mode in MOVING:
+            window = self.replay.propose(now_ns, bears_loss)
         settled = self._settled(now_ns, held)
         if self.mode is Mode.STOPPING and settled and self._rests(now_ns):
             self.mode = advance(self.mode, self._after_stop)

@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from oracle import HOME, MS
+from oracle import HOME, MS, fr3_limits
 from session_rig import ACTIVE, DROP, FAULT, HELD_MODES, INACTIVE, PAUSE, TICK_NS, Rig, at_mode
 
 from gr00t_ros.core.errors import PlanError
 from gr00t_ros.core.mode import Mode
+from gr00t_ros.core.replay import Replay, ReplaySettings, Sent
+from gr00t_ros.core.sampler import JtcSampler
+from gr00t_ros.core.session import Session
+from gr00t_ros.core.session_settings import SessionSettings
 from gr00t_ros.core.watchdog import Finding, Reaction
 
 # Pauses.
@@ -339,3 +343,54 @@ def test_a_first_window_that_may_have_left_is_waited_for(tells) -> None:
         rig.tick()
     rig.until(Mode.FAULT)
     assert rig.session.reason.startswith("the middleware refused a message")
+
+
+@pytest.mark.parametrize("delivery_ms", [1, 20, 50])
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("gap_ms, stall_ms", [(20, 29), (20, 47), (60, 30), (81, 0), (100, 0)])
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_gap_after_the_first_windows_of_a_motion_were_lost_is_no_step(
+    gap_ms, stall_ms, lost, delivery_ms, stopping
+):
+    """gap: before the next tick; stall: in it, before its window leaves. A pause, not a guess."""
+    commit_ns = (100 if lost == 1 else 120) * MS
+    settings = replace(ReplaySettings(), lost_windows=lost, commit_ns=commit_ns)
+    rig = Rig(Session(Replay(fr3_limits(), settings), SessionSettings()))
+    jtc, position, under_way = JtcSampler(7), [HOME], []
+    jtc.hold(HOME)
+
+    def go(gap_ms=20, stall_ms=0, lose=False):
+        """The controller up to the next tick, and this tick as the replay thread does it."""
+        for _ in range(gap_ms):
+            while under_way and under_way[0][0] <= rig.now_ns:
+                assert jtc.accept(under_way.pop(0)[1], rig.now_ns, position[-1]) is None
+            position.append(jtc.sample(rig.now_ns)[0])
+            rig.now_ns += MS
+        rig.held = position[-1]
+        tail = gap_ms * MS > commit_ns
+        starved = Finding("replay_starvation", Reaction.PAUSE, "a gap", tail=tail)
+        window = rig.session.tick(rig.now_ns, (starved,) * (gap_ms > 60), rig.held)
+        leaves_ns, until_ns = rig.now_ns + stall_ms * MS, rig.now_ns + commit_ns
+        in_time = window is not None and (
+            leaves_ns + settings.delivery_ns <= min(until_ns, window.same_until_ns)
+        )
+        if in_time and not lose:
+            under_way.append((leaves_ns + delivery_ms * MS, window))
+        rig.session.keep(Sent(np.full(7, in_time), np.zeros(0, dtype=bool), frozenset()))
+
+    rig.activate().merge()
+    for _ in range(25):
+        go()
+    if stopping:
+        rig.session.pause(rig.now_ns)
+    else:
+        rig.merge(-0.2)
+    for _ in range(lost):
+        go(lose=True)
+    go(gap_ms, stall_ms)
+    go(max(20, stall_ms))
+    for _ in range(150):
+        go()
+    assert rig.mode is (Mode.PAUSED_BY_OPERATOR if stopping else Mode.BLENDING_IN)
+    second = np.abs(np.diff(np.array(position), n=2, axis=0)) * 1e6
+    assert second.max() <= 6.0 * (1 + 1e-3)
