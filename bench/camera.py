@@ -34,7 +34,7 @@ from sensor_msgs.msg import Image
 from bench import camera_publisher as source
 from bench.camera_readers import SLOT_PX, Callbacks, Pulled, embodiment
 from bench.paired import Report, Target
-from gr00t_ros.ros import convert
+from gr00t_ros.inputs import images
 
 VARIANTS = {"pulled": Pulled, "callbacks": Callbacks}
 LOADS = ("idle", "observing")
@@ -169,11 +169,11 @@ def _profile(slept_frames: int) -> Iterator[str]:
     raw = bytes(serialize_message(message))
     (stream,) = embodiment(1).video
     slot = np.zeros((*SLOT_PX, 3), np.uint8)
-    frame = convert.read(raw, "raw")
+    frame = images.read(raw, "raw")
     steps: dict[str, Callable[[], object]] = {
-        "read: header, sizes (once)": lambda: convert.read(raw, "raw"),
-        "brightness": lambda: convert.level(frame),
-        "decode and resize": lambda: convert.decode_into(frame, stream, slot),
+        "read: header, sizes (once)": lambda: images.read(raw, "raw"),
+        "brightness": lambda: images.level(frame),
+        "decode and resize": lambda: images.decode_into(frame, stream, slot),
     }
     yield f"{'one frame, us of CPU':34}{'at once':>8}{f'after {SLEEP_S * 1e3:.0f} ms of sleep':>22}"
     for name, step in steps.items():
@@ -246,11 +246,15 @@ def _lines(table: Sequence[dict[str, float | str]]) -> Iterator[str]:
         + "without"
     )
     for row in table:
-        yield f"{row['cameras']}, {row['load']:17}" + " ".join(
-            f"{row[m + '_pulled']:7.1f}{row[m + '_callbacks']:8.1f}"
-            + (f"{row[m + '_ratio']:8.2f}" if m in ("cpu_percent", "python_percent") else "")
-            for m in MEASURES
-        ) + f"{_ratio_without_decoding(row):8.2f}"
+        yield (
+            f"{row['cameras']}, {row['load']:17}"
+            + " ".join(
+                f"{row[m + '_pulled']:7.1f}{row[m + '_callbacks']:8.1f}"
+                + (f"{row[m + '_ratio']:8.2f}" if m in ("cpu_percent", "python_percent") else "")
+                for m in MEASURES
+            )
+            + f"{_ratio_without_decoding(row):8.2f}"
+        )
 
 
 def _ratio_without_decoding(row: Mapping[str, float | str]) -> float:

@@ -15,13 +15,14 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
 from bench import camera_publisher as source
-from gr00t_ros.core.command import NO_COMMANDS
-from gr00t_ros.core.embodiment import Embodiment, StateStream, VideoStream
-from gr00t_ros.core.observation import ObservationSettings
+from gr00t_ros.inputs.images import fill
+from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
+from gr00t_ros.observe.observation import ObservationSettings
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.outputs import NO_COMMANDS
+from gr00t_ros.robot.streams import StateStream, VideoStream
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.ros.periodic import PeriodicThread
-from gr00t_ros.ros.resize import fill
 
 SLOT_PX = (180, 320)
 

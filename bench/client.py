@@ -18,10 +18,9 @@ from contextlib import ExitStack, contextmanager
 import zmq
 
 from bench.paired import Report, Target, interleave, percentile
-from gr00t_ros.core.errors import Gr00tError
-from gr00t_ros.sidecar.client import PolicyClient
-from gr00t_ros.sidecar.curve import new_pair
-from gr00t_ros.sidecar.keys import ClientKeys
+from gr00t_ros.errors import Gr00tError
+from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.curve import ClientKeys, new_pair
 
 TIMEOUT_MS = 100
 ROUNDS, SMOKE_ROUNDS = 40, 1

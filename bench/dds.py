@@ -33,9 +33,9 @@ from sensor_msgs.msg import Image
 
 from bench.camera_publisher import _publish
 from bench.paired import Report, Target
-from gr00t_ros.ros import cdr
-from gr00t_ros.ros.doctor_topics import LOST_SHARE
+from gr00t_ros.inputs import cdr
 from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.tools.doctor_checks import LOST_SHARE
 
 PROFILE = Path(__file__).parents[1] / "config" / "fastdds_large_frames.xml"
 CAMERAS, RATE_HZ = 2, 30.0

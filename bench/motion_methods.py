@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.motion_scenarios import DURATION_NS, HOME, LIMITS, MS, START_NS, Scenario
-from gr00t_ros.core.chunk import ActionChunk
-from gr00t_ros.core.reference import Reference
-from gr00t_ros.core.replay import Replay, ReplaySettings
-from gr00t_ros.core.sampler import JtcSampler, Trajectory
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.reference import Reference
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.motion.sampler import JtcSampler, Trajectory
 
 Floats = NDArray[np.float64]
 Arrivals = Sequence[tuple[int, ActionChunk]]

@@ -27,8 +27,9 @@ from bench.motion_scenarios import (
     Scenario,
     arrivals,
 )  # fmt: skip
-from gr00t_ros.core.replay import Replay, Window
-from gr00t_ros.core.sampler import JtcSampler
+from gr00t_ros.motion.plan import Window
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.sampler import JtcSampler
 
 FOLDER = Path("docs/pictures")
 SCENARIO = Scenario("40 at 15 Hz", 40, 66_666_667, 120 * MS, 0.02)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.core.chunk import ActionChunk
-from gr00t_ros.core.limits import JointLimits
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.robot.limits import JointLimits
 
 Floats = NDArray[np.float64]
 MS = 1_000_000

@@ -28,15 +28,14 @@ from typing import Any
 
 from bench.paired import Report, Target, interleave, percentile, ratio, ratio_interval
 from bench.strangers import FRAMES
-from gr00t_ros.core.errors import RemoteError
-from gr00t_ros.sidecar.client import PolicyClient
-from gr00t_ros.sidecar.curve import new_pair
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
-from gr00t_ros.sidecar.keys import ClientKeys, read_client_keys, write_pair
-from gr00t_ros.sidecar.link import Link
-from gr00t_ros.sidecar.proxy_core import Limits, ProxyCore
-from gr00t_ros.sidecar.template import RequestTemplate
-from gr00t_ros.sidecar.token import Token
+from gr00t_ros.errors import RemoteError
+from gr00t_ros.proxy.core import Limits, ProxyCore
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.wire.access import Token
+from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.curve import ClientKeys, new_pair, read_client_keys, write_pair
+from gr00t_ros.wire.link import PolicyLink
+from gr00t_ros.wire.template import RequestTemplate
 
 SHAPE = (1, 480, 640)
 ROUNDS, SMOKE_ROUNDS = 200, 3
@@ -131,7 +130,7 @@ class Robot(threading.Thread):
         self.robot, self.took_ms, self.busy = name, list[float](), 0
         self._go, self._seconds = go, seconds
         client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested", curve=keys)
-        self._link = Link(client, load_embodiment("franka_droid"), None)
+        self._link = PolicyLink(client, load_embodiment("franka_droid"), None)
         self._link.check()
 
     def run(self) -> None:

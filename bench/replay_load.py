@@ -16,9 +16,9 @@ from rclpy.node import Node
 from bench.camera_publisher import CAMERAS
 from bench.camera_readers import SLOT_PX, Callbacks, Pulled
 from bench.motion_scenarios import HOME
-from gr00t_ros.core.chunk import ActionChunk
-from gr00t_ros.sidecar.client import PolicyClient
-from gr00t_ros.sidecar.template import RequestTemplate
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.template import RequestTemplate
 
 ASK_S, TIMEOUT_MS, LIMIT_S = 0.16, 5000, 30.0
 STEP_NS, STEPS = 66_666_667, 40

@@ -28,16 +28,18 @@ from bench.camera_publisher import CAMERAS
 from bench.camera_readers import Callbacks, Pulled, embodiment
 from bench.motion_scenarios import HOME, LIMITS
 from bench.replay_load import LIMIT_S, Load, reading
-from gr00t_ros.core.actions import Output
-from gr00t_ros.core.chunk import ActionChunk
-from gr00t_ros.core.mode import Mode
-from gr00t_ros.core.replay import Replay, ReplaySettings, Sent, Window
-from gr00t_ros.core.session import Session
-from gr00t_ros.core.session_settings import SessionSettings
-from gr00t_ros.core.watchdog import Finding
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.plan import Window
+from gr00t_ros.motion.replay import Replay, Sent
+from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.node.outputs import Outputs
+from gr00t_ros.node.replay_thread import ReplayThread
+from gr00t_ros.robot.actions import Output
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.outputs import Outputs
-from gr00t_ros.ros.replay_thread import ReplayThread
+from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.schedule import SessionSettings
+from gr00t_ros.session.session import Session
+from gr00t_ros.watch.finding import Finding
 
 SETTINGS = ReplaySettings()
 NODE = "bench_replay"

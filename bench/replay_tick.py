@@ -14,9 +14,10 @@ import numpy as np
 
 from bench.motion_scenarios import HOME, LIMITS, MS
 from bench.paired import percentile
-from gr00t_ros.core.chunk import ActionChunk
-from gr00t_ros.core.limits import JointLimits
-from gr00t_ros.core.replay import Replay, ReplaySettings
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.robot.limits import JointLimits
 
 # On a grid of 10 ms these make windows of about 100 knots, past and tail included.
 SETTINGS = ReplaySettings(knot_ns=10 * MS, horizon_ns=880 * MS)

@@ -22,26 +22,26 @@ from sensor_msgs.msg import Image, JointState
 
 from bench.paired import percentile
 from bench.replay_tick import STEP_NS, STEPS
-from gr00t_ros.core.chunk import ActionChunk
-from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.limits import JointLimits
-from gr00t_ros.core.mode import Mode
-from gr00t_ros.core.observation import ObservationSettings
-from gr00t_ros.core.replay import Replay, ReplaySettings
-from gr00t_ros.core.session import Session
-from gr00t_ros.core.session_settings import SessionSettings
+from gr00t_ros.graph.controllers import ControllerManager, OtherPublishers
+from gr00t_ros.inputs.inputs import Inputs
+from gr00t_ros.inputs.readings import STATE_TYPES
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.node.operator_watches import OperatorWatches
+from gr00t_ros.node.robot_state import RobotState
+from gr00t_ros.node.watches import RunningWatches
+from gr00t_ros.observe.observation import ObservationSettings
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.controller_manager import ControllerManager
-from gr00t_ros.ros.controller_state import STATE_TYPES
-from gr00t_ros.ros.inputs import Inputs
-from gr00t_ros.ros.operator_watches import OperatorWatches
-from gr00t_ros.ros.outputs import to_time
 from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
-from gr00t_ros.ros.rivals import Rivals
-from gr00t_ros.ros.running_watches import RunningWatches
-from gr00t_ros.ros.surroundings import Surroundings
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.ros.windows import to_time
+from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.schedule import SessionSettings
+from gr00t_ros.session.session import Session
 
 VALUES = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
 SETTINGS = ReplaySettings()
@@ -201,8 +201,8 @@ def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
     operator = OperatorWatches(node, VALUES, lambda reason: None)
     manager = ControllerManager(node, VALUES.controller_manager, {})
     watches = RunningWatches(
-        Surroundings(inputs, nobody, robot, clock, VALUES),
-        operator, (Rivals(node, topics), manager), nobody,
+        RobotState(inputs, nobody, robot, clock, VALUES),
+        operator, (OtherPublishers(node, topics), manager), nobody,
         robot, clock, replay, VALUES, "bench",
     )  # fmt: skip
     parts = SimpleNamespace(

@@ -14,10 +14,10 @@ import sys
 import numpy as np
 import zmq
 
-from gr00t_ros.core.modality import MODALITIES
-from gr00t_ros.sidecar.arrays import ArrayCodec
-from gr00t_ros.sidecar.codec import MODALITY_MARKERS, encode
-from gr00t_ros.sidecar.messages import GET_MODALITY_CONFIG, PING
+from gr00t_ros.observe.modality import MODALITIES
+from gr00t_ros.wire.arrays import ArrayCodec
+from gr00t_ros.wire.codec import MODALITY_MARKERS, encode
+from gr00t_ros.wire.messages import GET_MODALITY_CONFIG, PING
 
 LENGTH = struct.Struct(">Q")
 

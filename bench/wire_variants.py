@@ -16,11 +16,11 @@ import numpy as np
 import zmq
 
 from bench import wire_peer
-from gr00t_ros.sidecar import messages
-from gr00t_ros.sidecar.arrays import ArrayCodec
-from gr00t_ros.sidecar.client import PolicyClient
-from gr00t_ros.sidecar.messages import Generation
-from gr00t_ros.sidecar.template import RequestTemplate
+from gr00t_ros.wire import messages
+from gr00t_ros.wire.arrays import ArrayCodec
+from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.messages import Generation
+from gr00t_ros.wire.template import RequestTemplate
 
 CAMERAS = ("exterior", "wrist")
 TIMEOUT_MS = 20_000

@@ -1,6 +1,6 @@
 """GR00T on ROS 2: observations from topics, action chunks to trajectory controllers.
 
-Rooms, outermost first: sim -> ros -> sidecar -> core; imports never run back.
+ARCHITECTURE.md lists the rooms; imports run one way between them (test/test_imports.py).
 """
 
 from pkgutil import extend_path

@@ -58,7 +58,7 @@ def _check(bag: Path, ros2bag: bool) -> None:
     if ros2bag and not bag.exists():
         raise RuntimeError(f"bag: {bag}: no such bag, expected the folder that a recorder wrote")
     if not ros2bag:
-        from gr00t_ros.bags.storage import find_files
+        from gr00t_ros.bags.bag import find_files
 
         find_files(bag)
 
@@ -91,8 +91,8 @@ def _player(argument: dict[str, str], ros2bag: bool) -> ExecuteProcess:
 
 def _topics(argument: dict[str, str]) -> list[str]:
     """Sensors and controller states only: commands in the bag would move a robot that listens."""
-    from gr00t_ros.bags.needed import needed_topics
-    from gr00t_ros.sidecar.embodiment_file import load_embodiment
+    from gr00t_ros.bags.info import needed_topics
+    from gr00t_ros.robot.files import load_embodiment
 
     chosen = argument["topics"].split()
     return chosen or list(needed_topics(load_embodiment(argument["embodiment"])))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launch import LaunchDescription
 
-from gr00t_ros.ros.robot_launch import robot_launch
+from gr00t_ros.tools.launch import robot_launch
 
 EMBODIMENT = "franka_droid"
 # Argument -> as the embodiment file has it.

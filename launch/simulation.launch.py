@@ -129,7 +129,7 @@ def _sidecar(argument: dict[str, str]) -> ExecuteProcess:
 
 
 def _policy(argument: dict[str, str]) -> IncludeLaunchDescription:
-    from gr00t_ros.sidecar.embodiment_file import load_embodiment
+    from gr00t_ros.robot.files import load_embodiment
 
     file = Path(__file__).with_name("policy.launch.py")
     passed = ("embodiment", "port", "instruction", "use_sim_time", "autostart", "log_level")

@@ -13,6 +13,7 @@ usage: ./dev COMMAND [ARGUMENTS]
 
   demo [ARGS]      a simulated Franka puts a cube on a plate; --help lists the options
   test [ARGS]      lint, then all tests; arguments go to pytest
+  test quick       lint, then the pure rooms and the wire, without ROS: the loop to work in
   lint             ruff and mypy
   bench NAME       a benchmark; without a name: which there are
   faults [ARGS]    injects every fault into the running closed loop, writes docs/faults.md
@@ -45,14 +46,20 @@ ONCE_MORE = ("--reruns=1", "--only-rerun=discovery: waited .*in vain for")
 
 Everything else is asserted once: a mode, a reason, a motion or a limit is never tried again.
 """
-ALONE = ("test/sim", "test/bags")
+ALONE = ("test/sim", "test/demo", "test/bags")
 """A simulated robot and a bag in real time need the processors for themselves."""
 IN_PAIRS = ("-n=2", "--dist=loadfile", *(f"--ignore={folder}" for folder in ALONE))
 """The rest mostly waits for other processes, so that two files at a time take half the time."""
 
 
+QUICK = tuple(f"test/{room}" for room in "robot observe motion watch session wire".split())
+
+
 def test(arguments: list[str]) -> int:
     """Exit status of the tests that `arguments` name, or of all of them."""
+    if arguments[:1] == ["quick"]:
+        os.environ["GR00T_TEST_QUICK"] = "1"
+        replace_by("-m", "pytest", "-q", "-n=2", *QUICK, *arguments[1:])
     if arguments:
         replace_by("-m", "pytest", *ONCE_MORE, *arguments)
     ended = [
@@ -65,11 +72,11 @@ def test(arguments: list[str]) -> int:
 def run(command: str, arguments: list[str]) -> int:
     """Exit status of a command; those that end in another program do not return."""
     if command == "demo":
-        replace_by("-m", "gr00t_ros.sim.demo", *arguments)
+        replace_by("-m", "gr00t_ros.demo", *arguments)
     if command == "bench":
         replace_by("-m", "bench", *arguments)
     if command == "faults":
-        replace_by("test/run_fault_matrix.py", *arguments)
+        replace_by("test/fixtures/run_fault_matrix.py", *arguments)
     if command == "soak":
         replace_by("-m", "pytest", "-m", "soak", *arguments)
     if command in ("lint", "test"):

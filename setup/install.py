@@ -131,8 +131,12 @@ def _install_package() -> None:
     command = [PYTHON, "-m", "pip", "install", "--no-build-isolation", "--no-deps", ROOT]
     step("gr00t_ros with its messages", command, build_environment())
     # The copies would hide a module that was deleted in the checkout.
-    for room in (ROOT / "gr00t_ros").iterdir():
-        shutil.rmtree(site / "gr00t_ros" / room.name, ignore_errors=True)
+    for own in (ROOT / "gr00t_ros").iterdir():
+        copy = site / "gr00t_ros" / own.name
+        if copy.is_dir():
+            shutil.rmtree(copy)
+        elif own.name != "__init__.py":
+            copy.unlink(missing_ok=True)
     (site / "gr00t_ros_checkout.pth").write_text(f"{ROOT}\n")
 
 

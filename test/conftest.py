@@ -1,16 +1,17 @@
-"""What every test shares; imports nothing of ROS, so that core and sidecar run without it."""
+"""What every test shares; imports nothing of ROS, so that the rooms without ROS run without it."""
 
 import os
 import sys
 
 from hypothesis import settings
+from laws import examples
 
 # As ./dev sets them, for those who start pytest themselves in an activated .venv.
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 os.environ.setdefault("MUJOCO_GL", "egl")
 
-pytest_plugins = ["ros_fixtures"]
+pytest_plugins = ["ros_fixtures", "wire_fixtures"]
 
 # Two shared cores: a slow example is no bug, and the whole suite has minutes.
-settings.register_profile("default", deadline=None, max_examples=60)
+settings.register_profile("default", deadline=None, max_examples=examples(60))
 settings.load_profile("default")

@@ -14,7 +14,7 @@ from fault_matrix.observe import Seen  # noqa: E402
 from fault_matrix.row import Fault, Group, nothing  # noqa: E402
 from fault_matrix.runner import Outcome, judged  # noqa: E402
 
-from gr00t_ros.core.sampler import JtcSampler, Trajectory  # noqa: E402
+from gr00t_ros.motion.sampler import JtcSampler, Trajectory  # noqa: E402
 from gr00t_ros.sim.record import ROW_NS, Record  # noqa: E402
 
 JOINTS = len(LIMITS.names)

@@ -1,4 +1,4 @@
-"""Imports run in one direction: sim, bags -> ros -> sidecar -> core, and in core down a list.
+"""Imports run one way between rooms, and pure rooms stay free of ROS, sockets, clocks and locks.
 
 Reads the sources (AST) and imports nothing of the package.
 """
@@ -17,41 +17,46 @@ ROS = frozenset(
     "diagnostic_msgs geometry_msgs gr00t_ros.msg gr00t_ros.srv launch lifecycle_msgs "
     "rcl_interfaces rclpy rosgraph_msgs sensor_msgs std_msgs std_srvs trajectory_msgs".split()
 )
-# Room -> the rooms below it and the packages beside Python's own that it may import.
+# Rooms, innermost first: a room imports rooms above it in this list only. Beside each, the
+# packages outside Python's own that it may import.
 ROOMS: dict[str, frozenset[str]] = {
-    "core": frozenset({"numpy"}),
-    "sidecar": frozenset(
-        {"core", "numpy", "msgpack", "yaml", "zmq", "pyarrow", "torch", "lerobot"}
-    ),
-    "ros": frozenset({"core", "sidecar", "numpy", "cv2"}) | ROS,
-    "sim": frozenset({"core", "sidecar", "ros", "numpy", "cv2", "mujoco"})
-    | {"trimesh", "fast_simplification"}
-    | ROS,
-    "bags": frozenset({"core", "sidecar", "ros", "rosbags"}) | ROS,
+    "": frozenset(),  # errors, starting, text_table
+    "robot": frozenset({"numpy", "yaml"}),
+    "observe": frozenset({"numpy"}),
+    "motion": frozenset({"numpy"}),
+    "watch": frozenset({"numpy"}),
+    "session": frozenset({"numpy"}),
+    "wire": frozenset({"numpy", "msgpack", "zmq"}),
+    "serve": frozenset({"numpy", "msgpack", "zmq", "pyarrow", "torch", "lerobot"}),
+    "proxy": frozenset({"msgpack", "zmq"}),
+    "supervise": frozenset({"torch", "yaml"}),
+    "sidecar": frozenset({"numpy", "yaml"}),
+    "ros": frozenset({"numpy"}) | ROS,
+    "inputs": frozenset({"numpy", "cv2"}) | ROS,
+    "graph": frozenset({"numpy"}) | ROS,
+    "node": frozenset({"numpy"}) | ROS,
+    "stream": frozenset({"numpy", "msgpack"}) | ROS,
+    "tools": frozenset({"numpy", "yaml"}) | ROS,
+    "bags": frozenset({"rosbags"}) | ROS,
+    "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,
+    "demo": frozenset({"numpy", "cv2"}) | ROS,
 }
-# The core in the order of the data: a file imports only files above it.
-CORE = (
-    "errors server_error rotation turn schema scale framing limits output_types gripper command "
-    "streams state_sources pose_limits pose_follower pose_output pose_course poses "
-    "actions kinematics workspace unsettled embodiment "
-    "modality fit buffer state joint_states writers observation "
-    "chunk reference guard commands "
-    "stop shaper sampler pace plan replay_settings coverage arrival planner replay "
-    "low_cmd wbc_goal "
-    "watchdog pause_reason settling mode session_settings stops asking session latency offset "
-    "awake "
-    "watch_row watch_rows_inputs watch_rows_policy watch_rows_arm watch_table watch_document "
-    "shadow_error watch_camera watch_clock watch_sidecar watch_streams watch_motion watch_operator"
-).split()
-# The core takes `now_ns` and returns values; its caller has the clock, threads and files.
-NOT_IN_CORE = frozenset(
+# Rooms that know nothing of each other although one stands above the other.
+STRANGERS = frozenset({("sim", "bags"), ("demo", "bags"), ("sim", "node"), ("sim", "tools")})
+# Pure rooms take `now_ns` and return values; their callers have the clock, threads and files.
+PURE = frozenset({"robot", "observe", "motion", "watch", "session"})
+IMPURE = frozenset(
     "asyncio concurrent io logging multiprocessing os pathlib queue select signal socket "
     "subprocess tempfile threading time".split()
 )
+# Files of the pure rooms that read files, and nothing else that is not pure.
+READERS = {
+    "robot/files.py": frozenset({"os", "pathlib"}),
+    "robot/data_file.py": frozenset({"os", "pathlib"}),
+}
 # Sockets belong to few files; everything else sees bytes.
 WITH_ZMQ = frozenset(
-    f"sidecar/{name}.py"
-    for name in ("client", "connection", "front", "server", "curve", "proxy", "upstream")
+    {"wire/client.py", "wire/curve.py", "serve/front.py", "serve/server.py", "proxy/proxy.py"}
 )
 
 
@@ -76,58 +81,87 @@ def imported_by_name(source: str) -> Iterator[str]:
                 yield str(node.args[0].value)
 
 
+def room_of(parts: list[str]) -> str:
+    """The room of a dotted name of the package: "" for the modules beside the rooms."""
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else ""
+
+
 def complaints(file: str, source: str) -> list[str]:
     """What is wrong with the imports of `room/.../name.py`, one line each."""
-    room = file.split("/")[0]
     package = ".".join(["gr00t_ros", *file.split("/")[:-1]])
     names = list(imported(source, package))
-    return [
-        f"{file} imports {name}: {why}" for name in names if (why := _complaint(file, room, name))
-    ]
+    return [f"{file} imports {name}: {why}" for name in names if (why := _complaint(file, name))]
 
 
-def _complaint(file: str, room: str, name: str) -> str:
+def _complaint(file: str, name: str) -> str:
+    room = file.split("/")[0] if "/" in file else ""
     parts = name.split(".")
-    if parts == ["gr00t_ros"]:
-        return ""
-    if parts[0] == "gr00t_ros" and parts[1] == room:
-        return _order(file, parts[2]) if room == "core" and len(parts) > 2 else ""
+    if parts[0] == "gr00t_ros" and (len(parts) == 1 or parts[1] not in ("msg", "srv")):
+        return _between_rooms(room, room_of(parts))
     if parts[0] in sys.stdlib_module_names:
-        return "the core has none of it" if room == "core" and parts[0] in NOT_IN_CORE else ""
-    if parts[0] == "zmq" and room == "sidecar" and file not in WITH_ZMQ:
+        forbidden = IMPURE - READERS.get(file, frozenset()) if room in PURE else frozenset()
+        return "a pure room has none of it" if parts[0] in forbidden else ""
+    if parts[0] == "zmq" and file not in WITH_ZMQ:
         return f"only {sorted(WITH_ZMQ)} may"
-    if parts[0] == "gr00t_ros":
-        known = ".".join(parts[:2]) if parts[1] in ("msg", "srv") else parts[1]
-    else:
-        known = parts[0]
+    known = ".".join(parts[:2]) if parts[0] == "gr00t_ros" else parts[0]
     return "" if known in ROOMS[room] else f"{room} may import {sorted(ROOMS[room])}"
 
 
-def _order(file: str, name: str) -> str:
-    own = Path(file).stem
-    if own == "__init__" or name not in CORE or own not in CORE:
-        return "" if name in CORE and own in CORE else "one of them has no place in CORE"
-    return "" if CORE.index(name) < CORE.index(own) else "it does not stand above it in CORE"
+def _between_rooms(room: str, other: str) -> str:
+    order = list(ROOMS)
+    if order.index(other) > order.index(room):
+        return f"{other} stands below {room} in the list of rooms"
+    return "these rooms know nothing of each other" if (room, other) in STRANGERS else ""
 
 
-FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/**/*.py"))
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_imports_run_in_one_direction(file):
-    """No file imports from a room above its own, nor what its room has nothing to do with."""
+    """No file imports from a room below its own, nor what its room has nothing to do with."""
     assert complaints(file, (PACKAGE / file).read_text()) == []
 
 
-def test_every_core_file_has_its_place_in_the_order():
-    """The list is complete and names no file that is gone."""
-    files = {path.stem for path in (PACKAGE / "core").glob("*.py")} - {"__init__"}
-    assert set(CORE) == files
+def imports_at_start(module: str, known: dict[str, Path]) -> set[str]:
+    """Modules of the package that are loaded while `module` is."""
+    package = module.rpartition(".")[0]
+    tree = ast.parse(known[module].read_text())
+    ahead = "\n".join(
+        ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
+    )
+    found = set()
+    for name in imported(ahead, package):
+        found |= {name, name.rpartition(".")[0]} & set(known)
+    return found - {module}
 
 
-def test_core_opens_no_file():
+def test_no_file_imports_itself_by_way_of_others():
+    """Files import each other in an order, inside a room as well."""
+    known = {
+        ".".join(("gr00t_ros", *Path(file).with_suffix("").parts)): PACKAGE / file
+        for file in FILES
+        if not file.endswith("__init__.py")
+    }
+    left = {module: imports_at_start(module, known) for module in known}
+    while ready := {module for module, needs in left.items() if not needs & set(left)}:
+        left = {module: needs for module, needs in left.items() if module not in ready}
+    assert left == {}
+
+
+def test_rooms_are_small_enough_to_look_through():
+    """No folder has more than 16 files, and every folder is a room of the list."""
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert {f.relative_to(PACKAGE).parts[0] for f in folders if f != PACKAGE} == set(ROOMS) - {""}
+    assert {
+        f.name: len(list(f.glob("*.py"))) for f in folders if len(list(f.glob("*.py"))) > 16
+    } == {}
+
+
+def test_pure_rooms_open_no_file():
     """`open` needs no import, so it is looked for by name."""
-    for path in (PACKAGE / "core").glob("*.py"):
+    files = {file for room in PURE for file in (PACKAGE / room).glob("*.py")}
+    for path in files - {PACKAGE / name for name in READERS}:
         calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if _is_call(node)]
         names = {func.id for func in calls if isinstance(func, ast.Name)}
         assert not names & {"open", "print", "exec", "eval"}, path.name
@@ -140,27 +174,30 @@ def _is_call(node: ast.AST) -> bool:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("core/plan.py", "import time"),
-        ("core/plan.py", "import os.path"),
-        ("core/plan.py", "from threading import Lock"),
-        ("core/plan.py", "import rclpy"),
-        ("core/plan.py", "from gr00t_ros.sidecar import codec"),
-        ("core/plan.py", "from gr00t_ros import ros"),
-        ("core/plan.py", "from ..sidecar.codec import encode"),
-        ("core/plan.py", "from gr00t_ros.core.replay import Replay"),
-        ("core/plan.py", "from . import replay"),
-        ("core/plan.py", "def late():\n    from gr00t_ros.core import session"),
-        ("core/drawer.py", "from gr00t_ros.core.errors import PlanError"),
-        ("sidecar/codec.py", "import zmq"),
-        ("sidecar/client.py", "from gr00t_ros.msg import PolicyStatus"),
-        ("sidecar/client.py", "from gr00t_ros.ros.qos import STATUS"),
-        ("ros/node.py", "import gr00t_ros.sim.physics"),
-        ("ros/node.py", "import mujoco"),
+        ("motion/plan.py", "import time"),
+        ("motion/plan.py", "import os.path"),
+        ("motion/plan.py", "from threading import Lock"),
+        ("motion/plan.py", "import rclpy"),
+        ("motion/plan.py", "from gr00t_ros.wire import codec"),
+        ("motion/plan.py", "from gr00t_ros import ros"),
+        ("motion/plan.py", "from ..wire.codec import encode"),
+        ("motion/plan.py", "from gr00t_ros.session.session import Session"),
+        ("motion/plan.py", "def late():\n    from gr00t_ros.session import session"),
+        ("robot/limits.py", "import pathlib"),
+        ("robot/files.py", "import time"),
+        ("robot/rotation.py", "from gr00t_ros.motion import plan"),
+        ("errors.py", "from gr00t_ros.robot import limits"),
+        ("wire/codec.py", "import zmq"),
+        ("wire/client.py", "from gr00t_ros.msg import PolicyStatus"),
+        ("wire/client.py", "from gr00t_ros.ros.qos import STATUS"),
+        ("node/node.py", "import gr00t_ros.sim.physics"),
+        ("node/node.py", "import mujoco"),
         ("sim/vision.py", "import torch"),
         ("sim/robot.py", "from gr00t_ros.bags.bag import open_bag"),
-        ("bags/play.py", "from gr00t_ros.sim.pace import Pace"),
-        ("ros/inputs.py", "from gr00t_ros.bags import bag"),
-        ("ros/inputs.py", "import rosbags"),
+        ("sim/robot.py", "from gr00t_ros.node import node"),
+        ("bags/play.py", "from gr00t_ros.sim.loop import Pace"),
+        ("inputs/inputs.py", "from gr00t_ros.bags import bag"),
+        ("inputs/inputs.py", "import rosbags"),
     ],
 )
 def test_a_wrong_import_is_found(file, line):
@@ -171,11 +208,12 @@ def test_a_wrong_import_is_found(file, line):
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("core/plan.py", "from gr00t_ros.core.errors import PlanError"),
-        ("core/plan.py", "from . import errors, sampler"),
-        ("core/plan.py", "import math\nimport numpy as np"),
-        ("sidecar/client.py", "import zmq, time\nfrom gr00t_ros.core import modality"),
-        ("ros/node.py", "from gr00t_ros.sidecar.worker import Worker"),
+        ("motion/plan.py", "from gr00t_ros.errors import PlanError"),
+        ("motion/plan.py", "from gr00t_ros import errors\nfrom . import sampler"),
+        ("motion/plan.py", "import math\nimport numpy as np"),
+        ("robot/files.py", "import os, pathlib, yaml"),
+        ("wire/client.py", "import zmq, time\nfrom gr00t_ros.observe import modality"),
+        ("node/node.py", "from gr00t_ros.wire.link import Worker"),
         ("sim/robot.py", "from gr00t_ros.srv import InjectFault\nfrom .physics import World"),
     ],
 )

@@ -28,11 +28,11 @@ KEYS = {
     "yaml": "python3-yaml",
     "zmq": "python3-zmq",
 }
-# No rosdep keys: launch/simulation.launch.py, sidecar/lerobot_dataset.py and
-# sidecar/lerobot_policy.py name the command that installs them.
+# No rosdep keys: launch/simulation.launch.py, serve/dataset.py and
+# serve/lerobot_policy.py name the command that installs them.
 WITHOUT_KEY = {"fast_simplification", "pyarrow"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
-    "franka_msgs",  # a robot's own, not in rosdep: test/stand_in_interfaces.py builds one
+    "franka_msgs",  # a robot's own, not in rosdep: test/fixtures/stand_in_interfaces.py builds one
 }
 OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*")}
 

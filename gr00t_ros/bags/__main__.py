@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gr00t_ros.bags import info, play, record
-from gr00t_ros.core.errors import Gr00tError
+from gr00t_ros.errors import Gr00tError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

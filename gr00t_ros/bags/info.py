@@ -3,10 +3,83 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 
-from gr00t_ros.bags.bag import Bag, open_bag
-from gr00t_ros.bags.needed import Finding, compare_bag
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.bags.bag import Bag, BagTopic, open_bag
+from gr00t_ros.bags.message_types import type_name
+from gr00t_ros.inputs.readings import READS, STATE_TYPES, kind
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.streams import Stream
+
+_TF = {name: ("tf2_msgs/msg/TFMessage",) for name in ("/tf", "/tf_static")}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFinding:
+    """One topic: `readers` are its streams and controllers; `problem` is empty if all is well."""
+
+    topic: str
+    readers: tuple[str, ...]
+    found: BagTopic | None
+    rate_hz: float
+    problem: str
+
+
+def needed_topics(embodiment: Embodiment) -> dict[str, tuple[str, ...]]:
+    """Topic -> the types that can be read there, for all streams and controller states."""
+    topics = {
+        topic: types
+        for stream in embodiment.streams
+        for name in stream.topics
+        for topic, types in _read_from(stream, name).items()
+    }
+    controllers = tuple(type_name(one) for one in STATE_TYPES)
+    return topics | {output.state_topic: controllers for output in embodiment.outputs}
+
+
+def compare_bag(bag: Bag, embodiment: Embodiment) -> tuple[TopicFinding, ...]:
+    """What the bag has of each needed topic; the rate is over the bag's whole span."""
+    found = {topic.name: topic for topic in bag.topics}
+    span_s = (bag.end_ns - bag.start_ns) * 1e-9
+    return tuple(
+        _finding(topic, types, embodiment, found.get(topic), span_s)
+        for topic, types in needed_topics(embodiment).items()
+    )
+
+
+def _finding(
+    topic: str,
+    types: tuple[str, ...],
+    embodiment: Embodiment,
+    found: BagTopic | None,
+    span_s: float,
+) -> TopicFinding:
+    streams = [one.key for one in embodiment.streams if topic in _topics(one)]
+    outputs = [f"controller {one.name}" for one in embodiment.outputs if one.state_topic == topic]
+    problem, rate_hz = "", 0.0
+    if found is None:
+        problem = "missing"
+    elif found.problem:
+        problem = found.problem
+    elif found.type_name not in types:
+        problem = f"wrong type, expected {' or '.join(types)}"
+    elif found.count == 0:
+        problem = found.difference or "no message"
+    else:
+        problem = found.difference if found.lost else ""
+        rate_hz = found.count / span_s if span_s > 0.0 else 0.0
+    return TopicFinding(topic, (*streams, *outputs), found, rate_hz, problem)
+
+
+def _topics(stream: Stream) -> tuple[str, ...]:
+    """All topics of the bag that a stream is read from."""
+    return tuple(topic for name in stream.topics for topic in _read_from(stream, name))
+
+
+def _read_from(stream: Stream, name: str) -> dict[str, tuple[str, ...]]:
+    """Topic -> types behind one of a stream's topics: tf2 reads two."""
+    return _TF if kind(stream) == "tf" else {name: (type_name(READS[kind(stream)][0]),)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +99,7 @@ def main(options: argparse.Namespace) -> int:
     return int(any(finding.problem for finding in findings))
 
 
-def _report(bag: Bag, findings: tuple[Finding, ...]) -> list[str]:
+def _report(bag: Bag, findings: tuple[TopicFinding, ...]) -> list[str]:
     needed = {finding.topic for finding in findings}
     others = [topic.name for topic in bag.topics if topic.name not in needed]
     wrong = sum(1 for finding in findings if finding.problem)
@@ -38,7 +111,7 @@ def _report(bag: Bag, findings: tuple[Finding, ...]) -> list[str]:
     ]
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: TopicFinding) -> str:
     readers = ", ".join(finding.readers)
     if finding.found is None:
         return f"  {finding.topic}: MISSING (for {readers})"

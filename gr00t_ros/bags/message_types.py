@@ -14,8 +14,8 @@ from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 
-from gr00t_ros.bags.storage import missing_rosbags
-from gr00t_ros.core.errors import BagError
+from gr00t_ros.bags.bag import missing_rosbags
+from gr00t_ros.errors import BagError
 
 
 def message_class(type_name: str) -> Any:

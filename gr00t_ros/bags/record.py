@@ -17,10 +17,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+from gr00t_ros.bags.bag import missing_rosbags
 from gr00t_ros.bags.message_types import message_class, typestore
-from gr00t_ros.bags.storage import missing_rosbags
-from gr00t_ros.core.errors import BagError
-from gr00t_ros.ros.spin import run_node
+from gr00t_ros.errors import BagError
+from gr00t_ros.ros.process import run_node
 
 VERSION = 9
 """Of the bag's format: that of ROS 2 Jazzy."""
@@ -45,16 +45,16 @@ def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
     wrong: list[str] = []
 
     def close(node: Node) -> None:
-        assert isinstance(node, Recorder)
+        assert isinstance(node, BagRecorder)
         wrong.extend(node.close())
 
-    status = run_node(lambda: Recorder(options), ros_arguments, close)
+    status = run_node(lambda: BagRecorder(options), ros_arguments, close)
     for line in wrong:
         print(f"gr00t-bag: {line}", file=sys.stderr, flush=True)
     return int(bool(status or wrong))
 
 
-class Recorder(Node):
+class BagRecorder(Node):
     """Subscribes to each topic once it is published, as reliably as its publishers allow."""
 
     def __init__(self, options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from gr00t_ros.core.offset import ClockOffset
+from gr00t_ros.motion.clocks import ClockOffset
 
 USE_SIM_TIME = "use_sim_time"
 

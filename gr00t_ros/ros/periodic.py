@@ -14,8 +14,8 @@ import time
 import traceback
 from collections.abc import Callable
 
-from gr00t_ros.core.latency import Latencies
-from gr00t_ros.core.pause_reason import without_numbers
+from gr00t_ros.motion.clocks import Latencies
+from gr00t_ros.watch.finding import without_numbers
 
 LATENESS = "replay_jitter"
 _JOIN_S = 5.0

@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from gr00t_ros.core.errors import ObservationError
+from gr00t_ros.errors import ObservationError
 from gr00t_ros.ros import qos
 
 InvalidHandle: type[Exception] = _rclpy.InvalidHandle

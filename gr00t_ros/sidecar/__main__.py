@@ -7,22 +7,31 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 
-from gr00t_ros.sidecar.starting import starting
+from gr00t_ros.starting import starting
 
 # Text, not imports: a question needs no server's modules, and each verb starts the faster.
-_CLI = "gr00t_ros.sidecar.cli"
+_HERE = "gr00t_ros.sidecar"
 VERBS: Mapping[str, tuple[str, str]] = {
-    "ping": (f"{_CLI}.ping", "what answers there: generation, codec, keys, round trip"),
-    "check": (f"{_CLI}.check", "whether a server fits an embodiment, key by key; nothing moves"),
-    "bench": (f"{_CLI}.bench", "round trip and inference time, p50 and p99"),
-    "infer": (f"{_CLI}.infer", "one inference with an observation from a file"),
-    "describe": (f"{_CLI}.describe", "start an embodiment file from a live server"),
-    "start": (f"{_CLI}.start", "start NVIDIA's or another server by its profile, as the node does"),
-    "proxy": (f"{_CLI}.proxy", "encryption, a token and limits before a server that has none"),
-    "keys": (f"{_CLI}.keys", "make CURVE key files for a server and its robots"),
-    "lerobot": (f"{_CLI}.lerobot", "serve a GR00T N1.7 checkpoint through LeRobot"),
-    "replay": (f"{_CLI}.replay", "serve the actions of a recorded dataset"),
-    "faulty": (f"{_CLI}.faulty", "serve a policy whose answers fail as they are told to"),
+    "ping": (f"{_HERE}.ask:ping", "what answers there: generation, codec, keys, round trip"),
+    "check": (
+        f"{_HERE}.ask:check",
+        "whether a server fits an embodiment, key by key; nothing moves",
+    ),
+    "bench": (f"{_HERE}.ask:bench", "round trip and inference time, p50 and p99"),
+    "infer": (f"{_HERE}.ask:infer", "one inference with an observation from a file"),
+    "describe": (f"{_HERE}.ask:describe", "start an embodiment file from a live server"),
+    "start": (
+        f"{_HERE}.serve:start",
+        "start NVIDIA's or another server by its profile, as the node does",
+    ),
+    "proxy": (
+        f"{_HERE}.protect:proxy",
+        "encryption, a token and limits before a server that has none",
+    ),
+    "keys": (f"{_HERE}.protect:keys", "make CURVE key files for a server and its robots"),
+    "lerobot": (f"{_HERE}.serve:lerobot", "serve a GR00T N1.7 checkpoint through LeRobot"),
+    "replay": (f"{_HERE}.serve:replay", "serve the actions of a recorded dataset"),
+    "faulty": (f"{_HERE}.serve:faulty", "serve a policy whose answers fail as they are told to"),
 }
 
 
@@ -34,13 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if words else 2
     if words[0] in VERBS:
         return _run(VERBS[words[0]][0], words[1:], interrupted=130)
-    return _run(f"{_CLI}.serve", words, interrupted=0)
+    return _run(f"{_HERE}.serve:main", words, interrupted=0)
 
 
-def _run(module: str, words: Sequence[str], interrupted: int) -> int:
+def _run(place: str, words: Sequence[str], interrupted: int) -> int:
+    module, _, verb = place.partition(":")
     with starting(interrupted):
-        verb = importlib.import_module(module)
-    return int(verb.main(words))
+        run = getattr(importlib.import_module(module), verb)
+    return int(run(words))
 
 
 def _usage() -> str:

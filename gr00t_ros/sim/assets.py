@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gr00t_ros.core.errors import SettingsError
+from gr00t_ros.errors import SettingsError
 
 INSTALL_COMMAND = "python3 -m gr00t_ros.sim.assets --install"
 

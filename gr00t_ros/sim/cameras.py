@@ -1,17 +1,45 @@
-"""Pictures of the simulated world, rendered from a copy of its state.
+"""The simulated cameras: rendered from a copy of the state, with a sensor's noise, at a fixed rate.
 
-Each `Cameras` has its own GL context and belongs to the thread that made it; the simulation may
-step on in another meanwhile. It never reads the simulation: it is handed its positions.
+The noise makes every frame different; without it a scene at rest would look like a frozen camera.
+The feed's thread owns its GL context and is handed the positions, so the simulation may step on
+meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import Protocol
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+from gr00t_ros.sim.loop import Deadlines, RobotSnapshot
+
+_SPARE = 4096  # places at which the fixed pattern may begin: so many different frames
+
+
+class SensorNoise:
+    """Turns the lowest bit of about half of all values, another half each frame."""
+
+    def __init__(self, seed: int) -> None:
+        """Noise that is the same for the same seed, frame by frame."""
+        self._random = np.random.default_rng(seed)
+        self._bits = np.zeros(0, dtype=np.uint8)
+
+    def add(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A new picture of the same shape, each value at most one level away.
+
+        One pattern is made for all frames and shifted: drawing each anew took 30 times as long.
+        """
+        if self._bits.size < picture.size + _SPARE:
+            self._bits = self._random.integers(0, 2, picture.size + _SPARE, dtype=np.uint8)
+        begin = int(self._random.integers(_SPARE))
+        bits = self._bits[begin : begin + picture.size].reshape(picture.shape)
+        return np.bitwise_xor(picture, bits)
 
 
 class Cameras:
@@ -59,3 +87,116 @@ class Cameras:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+Pictures = dict[str, NDArray[np.uint8]]
+
+
+class Renderer(AbstractContextManager["Renderer"], Protocol):
+    """What the feed uses of cameras.Cameras."""
+
+    def render(  # noqa: D102
+        self, positions: NDArray[np.float64], names: Sequence[str]
+    ) -> Pictures: ...
+
+
+class SyntheticCameras:
+    """Pictures without a renderer: a bright bar that moves on by one column a frame."""
+
+    def __init__(self, height_px: int, width_px: int) -> None:
+        """Cameras of this size."""
+        self._blank = np.full((height_px, width_px, 3), 40, dtype=np.uint8)
+        self._frame = 0
+
+    def __enter__(self) -> SyntheticCameras:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def render(self, _positions: NDArray[np.float64], names: Sequence[str]) -> Pictures:
+        """Return the next picture, (H, W, 3) uint8, the same for each camera."""
+        picture = self._blank.copy()
+        picture[:, self._frame % picture.shape[1]] = 255
+        self._frame += 1
+        return dict.fromkeys(names, picture)
+
+
+class CameraFeed:
+    """Renders the newest snapshot at each due time; frames that come too late are skipped."""
+
+    def __init__(self, open_renderer: Callable[[], Renderer], seed: int = 0) -> None:
+        """Start the thread and wait until it has opened its renderer; raises what that raises.
+
+        `seed` is that of the sensors' noise.
+
+        Opening takes the interpreter for a tenth of a second, which physics must not feel:
+        hence before ``start``.
+        """
+        self._open_renderer = open_renderer
+        self._noise = SensorNoise(seed)
+        self._opened = threading.Event()
+        self._begin = threading.Event()
+        self._stop = threading.Event()
+        self._frames = 0
+        self._skipped = 0
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="cameras", daemon=True)
+        self._thread.start()
+        self._opened.wait()
+        self.check()
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Frames rendered, and frames skipped because an earlier one took too long."""
+        return self._frames, self._skipped
+
+    def start(
+        self,
+        snapshot: Callable[[], RobotSnapshot],
+        due: Callable[[int], Sequence[str]],
+        on_pictures: Callable[[int, Pictures], None],
+        pace: Deadlines,
+    ) -> None:
+        """Render from now on, each frame (counted from 1), the cameras that are ``due`` in it.
+
+        ``on_pictures`` gets the snapshot's time, in this feed's thread.
+        """
+        self._snapshot, self._due = snapshot, due
+        self._on_pictures, self._pace = on_pictures, pace
+        self._begin.set()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; a second call does nothing."""
+        self._stop.set()
+        self._begin.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did."""
+        if self._error is not None:
+            raise RuntimeError(f"camera thread: {self._error}") from self._error
+
+    def _run(self) -> None:
+        try:
+            with self._open_renderer() as renderer:
+                self._opened.set()
+                self._begin.wait()
+                if not self._stop.is_set():
+                    self._render(renderer)
+        except Exception as error:
+            self._error = error
+        finally:
+            self._opened.set()
+
+    def _render(self, renderer: Renderer) -> None:
+        tick = self._pace.newest_due() + 1
+        while self._pace.wait(tick, self._stop):
+            world = self._snapshot()
+            clean = renderer.render(world.world, self._due(tick))
+            noisy = {name: self._noise.add(picture) for name, picture in clean.items()}
+            self._on_pictures(world.time_ns, noisy)
+            self._frames += 1
+            following = max(tick + 1, self._pace.newest_due())
+            self._skipped += following - tick - 1
+            tick = following

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.sidecar.policies import Policy
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.serve.policies import Policy
 from gr00t_ros.sim.assets import RobotModel
 
 if TYPE_CHECKING:

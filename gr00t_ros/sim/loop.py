@@ -1,20 +1,173 @@
-"""The simulated robot's real-time thread: trajectories to servo targets to physics.
+"""The simulated robot's real-time thread: trajectories to servo targets to physics, and its faults.
 
-Each 2 ms tick takes two 1 kHz cycles of the controllers, records them, and steps the
-physics on the last. Refuses to know ROS and rendering: others get an immutable Snapshot.
+Each 2 ms tick takes two 1 kHz cycles of the controllers, records them, and steps the physics on
+the last. Late physics catches up tick by tick, so that no controller sees its clock jump.
+RobotFaults blocks the arm, scales its speed or breaks its clock; faults of topics are the relay's.
+Others read an immutable Snapshot.
 """
 
+from __future__ import annotations
+
+import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.node import Node
+from std_srvs.srv import Trigger
 
-from gr00t_ros.sim.follower import Follower
-from gr00t_ros.sim.pace import Pace
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.sim.controller import Follower
+from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.record import ROW_NS, Recorder
+from gr00t_ros.srv import InjectFault
+
+PAUSE_LOOK_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """Ticks that began more than one period late, the worst delay, and the newest tick's."""
+
+    late_ticks: int
+    worst_ns: int
+    now_ns: int
+
+
+class Deadlines:
+    """Ticks of simulated time, ``real_time_factor`` times as fast as the steady clock."""
+
+    def __init__(self, start_ns: int, period_ns: int, real_time_factor: float = 1.0) -> None:
+        """Tick 0 is ``start_ns`` of simulated time, and is due now."""
+        self._start_ns = start_ns
+        self._period_ns = period_ns
+        self._steady_period_ns = period_ns / real_time_factor
+        self._steady_start_ns = time.monotonic_ns()
+        self._paused = False
+        self._late_ticks = 0
+        self._worst_ns = 0
+        self._now_ns = 0
+
+    @property
+    def lateness(self) -> Lateness:
+        """How late ticks were until now; readable from any thread."""
+        return Lateness(self._late_ticks, self._worst_ns, self._now_ns)
+
+    def pause(self, paused: bool) -> None:
+        """Let no further tick become due until it is called with False; any thread may."""
+        self._paused = paused
+
+    def time_ns(self, tick: int) -> int:
+        """Return the simulated time of a tick, ns."""
+        return self._start_ns + tick * self._period_ns
+
+    def newest_due(self) -> int:
+        """Return the newest tick whose deadline has come."""
+        return int((time.monotonic_ns() - self._steady_start_ns) / self._steady_period_ns)
+
+    def wait(self, tick: int, stop: threading.Event) -> bool:
+        """Wait until a tick is due; return False when ``stop`` was set."""
+        self._wait_out_the_pause(stop)
+        due_ns = self._steady_start_ns + round(tick * self._steady_period_ns)
+        left_ns = due_ns - time.monotonic_ns()
+        if left_ns > 0:
+            stop.wait(left_ns * 1e-9)
+        self._note(max(0, time.monotonic_ns() - due_ns))
+        return not stop.is_set()
+
+    def _wait_out_the_pause(self, stop: threading.Event) -> None:
+        began_ns = time.monotonic_ns()
+        while self._paused and not stop.wait(PAUSE_LOOK_S):
+            pass
+        if (gone_ns := time.monotonic_ns() - began_ns) >= PAUSE_LOOK_S * 1e9:
+            self._steady_start_ns += gone_ns
+
+    def _note(self, late_ns: int) -> None:
+        self._now_ns = late_ns
+        self._worst_ns = max(self._worst_ns, late_ns)
+        self._late_ticks += late_ns > self._steady_period_ns
+
+
+KNOWN = {
+    "arm": ("none", "block"),
+    "clock": ("none", "stop", "pause", "jump"),
+    "controllers": ("none", "scale", "lose"),
+}
+"""Stream -> its faults, as srv/InjectFault names them."""
+
+
+class RobotFaults:
+    """The faults of one robot; `run_due` belongs to the physics thread."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        """Start without a fault."""
+        self._simulation = simulation
+        self._due: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._paces: Sequence[Deadlines] = ()
+        self.clock_silent = False
+        self.clock_offset_ns = 0
+        self.speed_scaling = 1.0
+        self.lose_every = 0
+
+    def serve(self, node: Node, paces: Sequence[Deadlines]) -> None:
+        """Offer ~/inject_fault and ~/put_cubes_back; `paces` stand still in a pause.
+
+        Without paces, of a robot on the steady clock, the clock cannot be broken.
+        """
+        self._paces = paces
+        node.create_service(InjectFault, "~/inject_fault", self._on_inject)
+        node.create_service(Trigger, "~/put_cubes_back", self._on_put_back)
+
+    def run_due(self) -> None:
+        """Do what was asked of the physics."""
+        while not self._due.empty():
+            self._due.get()()
+
+    def inject(self, stream: str, fault: str, value: float) -> None:
+        """Replace the stream's fault, "none" mends it; a jump (s) cannot be mended, only undone.
+
+        A scale is what the controllers tell; they go on at full speed. To lose 5 is to hear nothing
+        of each fifth trajectory, as a best-effort subscription may.
+
+        Raises SettingsError for what this robot does not know.
+        """
+        if fault not in KNOWN.get(stream, ()):
+            raise SettingsError(f"inject: got {fault!r} on {stream!r}, expected one of {KNOWN}")
+        if stream == "arm":
+            self._due.put(lambda: self._simulation.block_arm(fault == "block"))
+            return
+        if stream == "controllers":
+            self.speed_scaling = value if fault == "scale" else 1.0
+            self.lose_every = round(value) if fault == "lose" else 0
+            return
+        if not self._paces:
+            raise SettingsError("clock: this robot gives no clock, expected publish_clock")
+        self.clock_silent = fault == "stop"
+        self.clock_offset_ns += round(value * 1e9) if fault == "jump" else 0
+        for pace in self._paces:
+            pace.pause(fault == "pause")
+
+    def _on_inject(
+        self, request: InjectFault.Request, response: InjectFault.Response
+    ) -> InjectFault.Response:
+        try:
+            self.inject(request.stream, request.fault, request.value)
+        except SettingsError as error:
+            response.message = str(error)
+        response.success = not response.message
+        return response
+
+    def _on_put_back(
+        self, _request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        self._due.put(self._simulation.put_cubes_back)
+        response.success = True
+        return response
+
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +186,7 @@ class Physics(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
+class RobotSnapshot:
     """The world after a tick, never changed again: safe in every thread.
 
     ``time_ns`` on the controllers' clock; ``position`` (J,) rad and ``velocity`` (J,)
@@ -55,8 +208,8 @@ class ControlLoop:
         simulation: Physics,
         followers: Sequence[Follower],
         recorder: Recorder,
-        pace: Pace,
-        on_tick: Callable[[Snapshot], None],
+        pace: Deadlines,
+        on_tick: Callable[[RobotSnapshot], None],
     ) -> None:
         """Start where the simulation is; joints of no follower are kept there.
 
@@ -78,7 +231,7 @@ class ControlLoop:
         self._thread = threading.Thread(target=self._run, name="physics", daemon=True)
 
     @property
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> RobotSnapshot:
         """The world after the newest tick."""
         return self._snapshot
 
@@ -127,7 +280,7 @@ class ControlLoop:
         self._simulation.step()
         self._snapshot = self._look(tick)
 
-    def _look(self, tick: int) -> Snapshot:
+    def _look(self, tick: int) -> RobotSnapshot:
         _, position, velocity = self._simulation.joint_state()
         world = self._simulation.positions()
-        return Snapshot(tick, self._pace.time_ns(tick), position, velocity, world)
+        return RobotSnapshot(tick, self._pace.time_ns(tick), position, velocity, world)

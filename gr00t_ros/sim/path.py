@@ -34,7 +34,7 @@ class JointRanges:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class LegSpeeds:
     """How fast legs are: a share of the velocity limits, and the largest acceleration."""
 
     speed: float
@@ -116,7 +116,7 @@ class Path:
     """Grows a motion leg by leg, each from where the last one ended."""
 
     def __init__(
-        self, start_rad: Array, ranges: JointRanges, pace: Pace, closed: bool = False
+        self, start_rad: Array, ranges: JointRanges, pace: LegSpeeds, closed: bool = False
     ) -> None:
         """Begin at `start_rad` (J,), at rest, with the gripper open or `closed`."""
         self._joints: list[Array] = [start_rad[None]]

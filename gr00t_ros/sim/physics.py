@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.core.errors import SimulationError
+from gr00t_ros.errors import SimulationError
 from gr00t_ros.sim.description import LinkPose, RobotDescription
 
 Array = NDArray[np.float64]

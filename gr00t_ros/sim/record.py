@@ -1,8 +1,14 @@
-"""The 1 kHz record of what the controllers commanded: kept, saved and read.
+"""The 1 kHz record of what the controllers commanded, and the judge of it.
 
-Refuses to know: ROS, clocks, physics. Rows come from the simulated robot's physics
-thread; a snapshot may be taken from another one.
+A robot with a 1 kHz position interface differentiates its command once a cycle (limits.md,
+Franka), and so does the judge, with one exception: each window's stamp follows the measured offset
+between two clocks, so two windows may disagree about now by a microsecond, which is 1 urad at 1
+rad/s but 2000 rad/s^3 in the third difference of position. So the differences are those of the
+recorded velocity and acceleration, and position is held against velocity: a move beyond what
+velocity tells is a step.
 """
+
+from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
@@ -11,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gr00t_ros.robot.limits import JointLimits
 
 ROW_NS = 1_000_000
 """Time between two rows: one cycle of a 1 kHz controller, ns."""
@@ -137,3 +145,86 @@ def load_record(path: str | Path) -> Record:
                 for topic in (name[len(_TIMES) :] for name in content if name.startswith(_TIMES))
             },
         )
+
+
+Floats = NDArray[np.float64]
+
+TOLERANCE = 0.02
+"""Share by which velocity and what its differences over 1 ms give may exceed a limit."""
+STAMP_NOISE_S = 1e-6
+"""How far two windows may disagree about now."""
+_STEP_S = ROW_NS * 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """Largest absolute values per joint, (J,) float64: rad/s, rad/s^2, rad/s^3.
+
+    step: rad that position moved from row to row beyond what velocity tells and stamps explain.
+    """
+
+    velocity: Floats
+    acceleration: Floats
+    jerk: Floats
+    step: Floats
+
+
+def extremes(record: Record) -> Extremes:
+    """The extremes of a record; zeros for fewer than 4 rows, NaN where the record has it."""
+    velocity, acceleration = record.velocity, record.acceleration
+    if len(record.time_ns) < 4:
+        zeros = np.zeros(len(record.joint_names))
+        return Extremes(zeros, zeros, zeros, zeros)
+    steps = np.abs(position_steps(record)) - STAMP_NOISE_S * np.abs(velocity[1:])
+    return Extremes(
+        velocity=_largest(velocity),
+        acceleration=np.maximum(
+            _largest(acceleration), _largest(np.diff(velocity, axis=0)) / _STEP_S
+        ),
+        jerk=np.maximum(
+            _largest(np.diff(acceleration, axis=0)) / _STEP_S,
+            _largest(np.diff(velocity, n=2, axis=0)) / _STEP_S**2,
+        ),
+        step=np.maximum(steps.max(axis=0), 0.0),
+    )
+
+
+def position_steps(record: Record) -> Floats:
+    """(N - 1, J) how far position moved from row to row beyond what velocity tells, rad."""
+    mean = (record.velocity[1:] + record.velocity[:-1]) / 2
+    curved = np.diff(record.acceleration, axis=0) * _STEP_S / 12
+    return np.asarray(np.diff(record.position, axis=0) - _STEP_S * (mean - curved))
+
+
+def allowed(limits: JointLimits) -> Extremes:
+    """What extremes may be at most.
+
+    A step: the rounding of the trapezoid where the jerk changes.
+    """
+    most = 1.0 + TOLERANCE
+    step = limits.jerk * _STEP_S**3
+    return Extremes(limits.velocity * most, limits.acceleration * most, limits.jerk * most, step)
+
+
+def broken(record: Record, limits: JointLimits) -> list[str]:
+    """Every joint and quantity that was not lawful, with both numbers; empty if all was.
+
+    The record's joints must be those of `limits`, in their order.
+    """
+    found, most = extremes(record), allowed(limits)
+    gaps = np.any(np.diff(record.time_ns) != ROW_NS)
+    return ["the record has gaps"] * bool(gaps) + [
+        f"{what} of {name}: {got:.4g} > {limit:.4g} {unit}"
+        for what, unit, values, bounds in (
+            ("velocity", "rad/s", found.velocity, most.velocity),
+            ("acceleration", "rad/s^2", found.acceleration, most.acceleration),
+            ("jerk", "rad/s^3", found.jerk, most.jerk),
+            ("step in position", "rad", found.step, most.step),
+        )
+        for name, got, limit in zip(limits.names, values, bounds, strict=True)
+        if not got <= limit
+    ]
+
+
+def _largest(values: Floats) -> Floats:
+    return np.asarray(np.abs(values).max(axis=0))

@@ -1,37 +1,112 @@
 """Node gr00t_sim_robot: a simulated robot as its drivers and controllers look in ROS.
 
-Three threads: physics (loop.py) steps and publishes joints, poses, controller states and
-`/clock`; cameras (camera_feed.py) renders and publishes images; the executor takes
-trajectories and services. The first two end before the node does.
+Three threads: physics (loop) steps and publishes joints, poses, controller states and `/clock`;
+cameras render and publish images; the executor takes trajectories and services. The first two end
+before the node does.
 """
 
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.time import Time as RosTime
 from std_srvs.srv import SetBool, Trigger
 
+from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.spin import run_node
-from gr00t_ros.sim.base_commands import BaseCommands
-from gr00t_ros.sim.camera_feed import CameraFeed, Pictures, Renderer, SyntheticCameras
-from gr00t_ros.sim.cameras import Cameras
-from gr00t_ros.sim.controller import Controller, parameter_node
-from gr00t_ros.sim.follower import Follower
-from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Snapshot
-from gr00t_ros.sim.pace import Pace
+from gr00t_ros.ros.process import refuse_unknown, run_node
+from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, SyntheticCameras
+from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
+from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.record import Recorder, save_record
-from gr00t_ros.sim.robot_faults import RobotFaults
-from gr00t_ros.sim.robots import find_robot
-from gr00t_ros.sim.sensors import Sensors
-from gr00t_ros.sim.settings import declare_settings
+from gr00t_ros.sim.robots import ROBOTS, find_robot
+from gr00t_ros.sim.sensors import BaseCommands, Sensors
+
+DEFAULT_ROBOT = "franka"
+
+
+@dataclass(frozen=True, slots=True)
+class RobotSettings:
+    """Read once at the start; all read-only."""
+
+    robot: str
+    seed: int
+    camera_height_px: int
+    camera_width_px: int
+    camera_rate_hz: float
+    synthetic_cameras: bool
+    publish_clock: bool
+    real_time_factor: float
+    interpolate_from_desired_state: bool
+    interpolation_method: str
+    record_path: str
+    record_span_s: float
+
+
+_TABLE: dict[str, tuple[object, str]] = {
+    "robot": (DEFAULT_ROBOT, f"Simulated robot: {' or '.join(ROBOTS)}."),
+    "seed": (0, "Places the things on the table; 0 or more."),
+    "camera_height_px": (0, "Height of the cameras' images, pixels; 0: the robot's own."),
+    "camera_width_px": (0, "Width of the cameras' images, pixels; 0: the robot's own."),
+    "camera_rate_hz": (30.0, "Images a second of each camera, in simulated time."),
+    "synthetic_cameras": (False, "Moving test pattern instead of rendered images; needs no GL."),
+    "publish_clock": (False, "Publish /clock; stamps are simulated time instead of ROS time."),
+    "real_time_factor": (1.0, "Speed of simulated time; other than 1 only with publish_clock."),
+    "interpolate_from_desired_state": (False, "As of joint_trajectory_controller, for all."),
+    "interpolation_method": ("splines", "As of joint_trajectory_controller: splines or none."),
+    "record_path": ("", "File (.npz) for the 1 kHz record, by service and at the end; '' for none"),
+    "record_span_s": (300.0, "Newest part of the run that the record keeps, s."),
+}
+
+
+def declare_settings(node: Node) -> RobotSettings:
+    """Declare the parameters and return them; raises SettingsError where they make no sense."""
+    for name, (default, what) in _TABLE.items():
+        node.declare_parameter(name, default, ParameterDescriptor(description=what, read_only=True))
+    refuse_unknown(node)
+    values = {field.name: node.get_parameter(field.name).value for field in fields(RobotSettings)}
+    settings = RobotSettings(**values)
+    _check(settings, bool(node.get_parameter("use_sim_time").value))
+    return settings
+
+
+def _check(settings: RobotSettings, use_sim_time: bool) -> None:
+    find_robot(settings.robot)
+    if settings.seed < 0:
+        raise SettingsError(f"seed: got {settings.seed}, expected 0 or more")
+    if settings.interpolation_method not in ("splines", "none"):
+        got = settings.interpolation_method
+        raise SettingsError(f"interpolation_method: got {got!r}, expected splines or none")
+    for name in ("camera_height_px", "camera_width_px"):
+        value = getattr(settings, name)
+        if value and not 16 <= value <= 4096:
+            raise SettingsError(f"{name}: got {value}, expected 16 to 4096, or 0")
+    for name, low, high in (
+        ("camera_rate_hz", 1.0, 120.0),
+        ("real_time_factor", 0.01, 100.0),
+        ("record_span_s", 1.0, 3600.0),
+    ):
+        if not low <= getattr(settings, name) <= high:
+            raise SettingsError(f"{name}: got {getattr(settings, name)}, expected {low} to {high}")
+    if not settings.publish_clock and settings.real_time_factor != 1.0:
+        raise SettingsError(
+            f"real_time_factor: got {settings.real_time_factor} without publish_clock, "
+            "expected 1: only /clock can tell others of another speed"
+        )
+    if not settings.publish_clock and use_sim_time:
+        raise SettingsError(
+            "use_sim_time: got true, expected publish_clock with it: "
+            "this robot's time is the steady clock or its own"
+        )
+
 
 Floats = NDArray[np.float64]
 
@@ -88,19 +163,19 @@ class SimRobot(Node):
         self._feed = CameraFeed(self._open_renderer, settings.seed)
         start_ns = SIMULATED_START_NS if settings.publish_clock else time.monotonic_ns()
         factor = settings.real_time_factor
-        self._pace = Pace(start_ns, TICK_NS, factor)
+        self._pace = Deadlines(start_ns, TICK_NS, factor)
         followers = [controller.follower for controller in self._controllers]
         self._loop = ControlLoop(
             self._simulation, followers, self._recorder, self._pace, self._on_tick
         )
         self._loop.start()
         frame_ns = round(1e9 / settings.camera_rate_hz)
-        frames = Pace(start_ns, frame_ns, factor)
+        frames = Deadlines(start_ns, frame_ns, factor)
         due = self._sensors.cameras_due
         self._feed.start(lambda: self._loop.snapshot, due, self._on_pictures, frames)
         self._faults.serve(self, (self._pace, frames) if settings.publish_clock else ())
 
-    def _controller(self, name: str, joints: tuple[str, ...]) -> Controller:
+    def _controller(self, name: str, joints: tuple[str, ...]) -> SimulatedController:
         columns = self._robot.columns(joints)
 
         def measured() -> tuple[Floats, Floats]:
@@ -112,7 +187,7 @@ class SimRobot(Node):
         desired = self._settings.interpolate_from_desired_state
         follower = Follower(joints, start, desired, method)
         self.companions.append(parameter_node(follower, name, method, self.context))
-        return Controller(
+        return SimulatedController(
             self, name, follower, self._now, measured, lambda: self._faults.lose_every
         )
 
@@ -140,7 +215,7 @@ class SimRobot(Node):
     def _stamp(self, time_ns: int) -> Time:
         return RosTime(nanoseconds=time_ns + self._offset_ns()).to_msg()
 
-    def _on_tick(self, snapshot: Snapshot) -> None:
+    def _on_tick(self, snapshot: RobotSnapshot) -> None:
         """Publish what is due after a tick; physics thread."""
         self._faults.run_due()
         tick, stamp = snapshot.tick, self._stamp(snapshot.time_ns)
@@ -163,7 +238,7 @@ class SimRobot(Node):
         for name, picture in pictures.items():
             self._sensors.publish_image(stamp, name, picture)
 
-    def _report(self, snapshot: Snapshot) -> dict[str, object]:
+    def _report(self, snapshot: RobotSnapshot) -> dict[str, object]:
         lateness = self._pace.lateness
         frames, skipped = self._feed.counts
         return {

@@ -1,9 +1,10 @@
-"""The simulated robots by name, and which of them an embodiment is for."""
+"""The simulated robots by name, with the embodiments and the policies without weights."""
 
 from __future__ import annotations
 
-from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.errors import EmbodimentError, SettingsError
+from gr00t_ros.errors import EmbodimentError, SettingsError
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.serve.policies import Policy
 from gr00t_ros.sim.description import RobotDescription
 from gr00t_ros.sim.desk6.robot import DESK6
 from gr00t_ros.sim.franka.robot import FRANKA
@@ -32,3 +33,8 @@ def robot_for(embodiment: Embodiment) -> RobotDescription:
         f"{embodiment.source}: no simulated robot ({', '.join(ROBOTS)}) has the joints "
         f"{', '.join(embodiment.joint_names)}"
     )
+
+
+def make_policy(embodiment: Embodiment) -> Policy:
+    """Build the policy of the robot that the embodiment commands; raises EmbodimentError."""
+    return robot_for(embodiment).make_policy(embodiment)

@@ -16,11 +16,11 @@ from rosbags.rosbag2.reader import zstd  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from gr00t_ros.bags.bag import BagTopic, open_bag  # noqa: E402
-from gr00t_ros.bags.needed import needed_topics  # noqa: E402
-from gr00t_ros.bags.publishers import choose  # noqa: E402
+from gr00t_ros.bags.info import needed_topics  # noqa: E402
+from gr00t_ros.bags.play import choose  # noqa: E402
 from gr00t_ros.bags.record import offered  # noqa: E402
-from gr00t_ros.core.embodiment import StateStream  # noqa: E402
-from gr00t_ros.core.errors import BagError  # noqa: E402
+from gr00t_ros.errors import BagError  # noqa: E402
+from gr00t_ros.robot.streams import StateStream  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 
 MESSAGES = [("/joints", time_ns, message) for time_ns, message in joint_states(20)]

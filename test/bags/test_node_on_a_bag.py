@@ -21,13 +21,13 @@ from node_robot import NODE, Rig  # noqa: E402
 from rclpy.serialization import deserialize_message  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
-from gr00t_ros.bags.publishers import Publishers, choose  # noqa: E402
-from gr00t_ros.core.buffer import Sample, StampedBuffer  # noqa: E402
-from gr00t_ros.core.observation import Observation, assemble  # noqa: E402
+from gr00t_ros.bags.play import Publishers, choose  # noqa: E402
+from gr00t_ros.inputs.images import decode_video  # noqa: E402
 from gr00t_ros.msg import ActionChunk  # noqa: E402
+from gr00t_ros.observe.buffer import Sample, StampedBuffer  # noqa: E402
+from gr00t_ros.observe.observation import Observation, assemble  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
-from gr00t_ros.ros.convert import decode_video  # noqa: E402
-from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
 
 STEP_NS = 100 * MS
 STEPS = 26

@@ -28,12 +28,12 @@ from std_msgs.msg import String  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
-from gr00t_ros.bags.publishers import DEPTH  # noqa: E402
+from gr00t_ros.bags.play import DEPTH  # noqa: E402
 from gr00t_ros.bags.record import offered  # noqa: E402
-from gr00t_ros.core.observation import Observation, ObservationSettings  # noqa: E402
+from gr00t_ros.inputs.inputs import Inputs  # noqa: E402
+from gr00t_ros.observe.observation import Observation, ObservationSettings  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
-from gr00t_ros.ros.inputs import Inputs  # noqa: E402
-from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
 
 # The defaults, but for a machine that stands still now and then.
 SETTINGS = ObservationSettings(video_max_age_ns=1_000 * MS, state_max_age_ns=1_000 * MS)

@@ -18,7 +18,7 @@ from std_msgs.msg import String  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
 from gr00t_ros.bags.message_types import typestore  # noqa: E402
-from gr00t_ros.core.errors import BagError  # noqa: E402
+from gr00t_ros.errors import BagError  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 
 BAGS = ("-m", "gr00t_ros.bags")

@@ -19,14 +19,14 @@ from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.serialization import deserialize_message  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
-from gr00t_ros.bags.publishers import Publishers, choose  # noqa: E402
-from gr00t_ros.core.buffer import Sample, StampedBuffer  # noqa: E402
-from gr00t_ros.core.observation import Observation, assemble  # noqa: E402
-from gr00t_ros.ros.convert import decode_video  # noqa: E402
-from gr00t_ros.ros.inputs import Inputs  # noqa: E402
-from gr00t_ros.sidecar.client import PolicyClient  # noqa: E402
-from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
-from gr00t_ros.sidecar.link import Link  # noqa: E402
+from gr00t_ros.bags.play import Publishers, choose  # noqa: E402
+from gr00t_ros.inputs.images import decode_video  # noqa: E402
+from gr00t_ros.inputs.inputs import Inputs  # noqa: E402
+from gr00t_ros.observe.buffer import Sample, StampedBuffer  # noqa: E402
+from gr00t_ros.observe.observation import Observation, assemble  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.wire.client import PolicyClient  # noqa: E402
+from gr00t_ros.wire.link import PolicyLink  # noqa: E402
 
 EVERY = 5  # joint states: 20 observations a second
 
@@ -110,7 +110,7 @@ class Chunks:
 
     def __init__(self, embodiment, port):
         self._embodiment = embodiment
-        self._link = Link(PolicyClient("127.0.0.1", port, 10_000), embodiment, None)
+        self._link = PolicyLink(PolicyClient("127.0.0.1", port, 10_000), embodiment, None)
 
     def ask(self, observations):
         """The action of each, as bytes by key."""

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from gr00t_ros.bags.bag import BagMessage
-from gr00t_ros.bags.schedule import clock_period_ns, merge_clock, run
+from gr00t_ros.bags.play import clock_period_ns, merge_clock, run
 
 MS = 1_000_000
 

@@ -17,7 +17,7 @@ closed loop (simulated Franka, relay, policy server, the node, over DDS) while t
 the simulated robot's own 1 kHz record of its commands was judged. What a watch is, and its
 thresholds: [watchdogs.md](watchdogs.md). What all this is not: [safety.md](safety.md).
 
-- **expected**: the reaction of the one table of watches, `gr00t_ros/core/watch_table.py`.
+- **expected**: the reaction of the one table of watches, `gr00t_ros/watch/table.py`.
 - **told**: time from the fault to the node's `~/status` with the reason, which it looks at ten
   times a second. **rest**: time from the fault to the last command that moved the arm; empty where
   the arm need not stop or the robot itself was at fault.

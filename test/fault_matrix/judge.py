@@ -13,9 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from stack import EMBODIMENT, arm_speed, rows_from
 
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
-from gr00t_ros.sim.judge import STAMP_NOISE_S, TOLERANCE, broken, extremes, position_steps
-from gr00t_ros.sim.record import ROW_NS, Record
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.sim.record import (
+    ROW_NS,
+    STAMP_NOISE_S,
+    TOLERANCE,
+    Record,
+    broken,
+    extremes,
+    position_steps,
+)
 
 AT_REST_RAD_S = 1e-9
 LIMITS = load_embodiment(EMBODIMENT).limits

@@ -11,9 +11,9 @@ import threading
 import time
 from pathlib import Path
 
-from gr00t_ros.ros import node
+from gr00t_ros.node import node
+from gr00t_ros.node.replay_thread import ReplayThread
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.replay_thread import ReplayThread
 
 POLL_S = 0.005
 

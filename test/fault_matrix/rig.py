@@ -22,13 +22,14 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from fault_matrix.cable import Cable
+from gr00t_ros.demo.bringup import ros_arguments
 from gr00t_ros.msg import ActionChunk, PolicyStatus
+from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
-from gr00t_ros.sim.bringup import ros_arguments
 from gr00t_ros.srv import SetInstruction
 
 TESTS = Path(__file__).resolve().parent.parent
+PATH = f"{TESTS}:{TESTS / 'fixtures'}"
 OTHER_EMBODIMENT = "franka_droid_n16"
 RECORD_SPAN_S = 900.0
 TASK_REPEAT_S = 3.0
@@ -144,7 +145,7 @@ class Rig(Stack):
         """Start the node, and what activates it once."""
         module = ("-m", "fault_matrix.policy", str(self.plant_file))
         command = [sys.executable, *module, *ros_arguments(self._policy)]
-        self.bringup.start("policy", ["env", f"PYTHONPATH={TESTS}", *command])
+        self.bringup.start("policy", ["env", f"PYTHONPATH={PATH}", *command])
         self.bringup.start_node("autostart", {})
 
     def plant(self, what: str) -> None:
@@ -162,7 +163,7 @@ class Rig(Stack):
     def _serve(self, role: str, *command: str) -> int:
         """The port of a server that was started as `role`."""
         options = ("--port", "0", "--fault-file", str(self.fault_file))
-        path = f"PYTHONPATH={TESTS}"
+        path = f"PYTHONPATH={PATH}"
         module = ("-m", "fault_matrix.server")
         self.bringup.start(role, ["env", path, sys.executable, *module, *options, *command])
         line = self.wait(

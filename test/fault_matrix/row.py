@@ -1,6 +1,6 @@
 """One row of the fault matrix: what is done to the stack, and what must come of it. Does nothing.
 
-The expected reaction is the one of core/watch_table wherever a watch has one.
+The expected reaction is the one of watch/table wherever a watch has one.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gr00t_ros.core.watch_table import TABLE
-from gr00t_ros.core.watchdog import Reaction
+from gr00t_ros.watch.finding import Reaction
+from gr00t_ros.watch.table import TABLE
 
 MODE_OF = {Reaction.DROP: "", Reaction.PAUSE: "paused", Reaction.FAULT: "fault"}
 ITSELF, RESET, RESTART = "by itself", "~/reset", "a new start"

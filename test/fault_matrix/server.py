@@ -11,11 +11,11 @@ import os
 import sys
 from pathlib import Path
 
-from gr00t_ros.sidecar.cli.serve import add_options, serve
-from gr00t_ros.sidecar.endpoints import Answer, Answers
-from gr00t_ros.sidecar.faulty import Faulty, read_fault
-from gr00t_ros.sidecar.messages import Generation
-from gr00t_ros.sidecar.policies import make_policy
+from gr00t_ros.serve.endpoints import Answer, Answers
+from gr00t_ros.serve.faulty import Faulty, read_fault
+from gr00t_ros.serve.policies import make_policy
+from gr00t_ros.sidecar.serve import add_options, serve
+from gr00t_ros.wire.messages import Generation
 
 
 class Switched:

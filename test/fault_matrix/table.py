@@ -32,5 +32,5 @@ SHORT: tuple[Group, ...] = (
 )
 """What ./dev test runs: two bring-ups, without rendering.
 
-The rows on simulated time need a third one; test/ros/test_simulated_clock_watch.py has their like.
+The rows on simulated time need a third one; test/node/test_simulated_clock_watch.py has their like.
 """

@@ -17,9 +17,9 @@ from rcl_interfaces.srv import GetParameters  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
-from gr00t_ros.bags.needed import needed_topics  # noqa: E402
+from gr00t_ros.bags.info import needed_topics  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros.qos import SENSOR  # noqa: E402
-from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(Path(__file__).with_name("run_launch_file.py"))

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gr00t_ros.core.coverage import Coverage
-from gr00t_ros.core.replay_settings import ReplaySettings
+from gr00t_ros.motion.replay_settings import Coverage, ReplaySettings
+from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.parameters import TABLE
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"simpler_google": 4, "simpler_widowx": 4}

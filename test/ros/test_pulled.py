@@ -9,7 +9,8 @@ from ros_fixtures import collect, wait_for_discovery, wait_until
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Empty
 
-from gr00t_ros.ros import cdr, pulled, qos
+from gr00t_ros.inputs import cdr
+from gr00t_ros.ros import pulled, qos
 from gr00t_ros.ros.pulled import PulledSubscription
 
 PLAIN = (qos.SENSOR,)

@@ -10,17 +10,17 @@ SAYS = "parameter velocity_scle: gr00t_policy has none of this name; did you mea
 @pytest.mark.parametrize(
     ("module", "words", "said"),
     [
-        ("ros.node", ("--ros-args", "-p", "embodimnt:=x"), "did you mean embodiment?"),
-        ("ros.node", ("--ros-args", "-p", "velocity_scle:=0.1"), SAYS),
-        ("ros.node", ("--embodiment", "x"), "--ros-args: -p embodiment:=x"),
-        ("ros.node", ("embodimnt:=x",), "--ros-args: -p embodiment:=x"),
-        ("ros.node", ("--ros-args", "--embodiment", "x"), "ROS arguments: not understood"),
-        ("ros.node", (), "parameter embodiment: got nothing"),
-        ("ros.streamer", ("--ros-args", "-p", "joint:=[a]"), "did you mean joints?"),
-        ("ros.streamer", ("--ros-args", "-p", "rate_hz:=fast"), "rate_hz"),
-        ("ros.command_streamer", ("--ros-args", "-p", "embodimnt:=x"), "did you mean embodiment?"),
-        ("ros.autostart", ("--ros-args", "-p", "nod:=x"), "did you mean node?"),
-        ("ros.autostart", ("gr00t_policy",), "expected none that are not ROS's"),
+        ("node.node", ("--ros-args", "-p", "embodimnt:=x"), "did you mean embodiment?"),
+        ("node.node", ("--ros-args", "-p", "velocity_scle:=0.1"), SAYS),
+        ("node.node", ("--embodiment", "x"), "--ros-args: -p embodiment:=x"),
+        ("node.node", ("embodimnt:=x",), "--ros-args: -p embodiment:=x"),
+        ("node.node", ("--ros-args", "--embodiment", "x"), "ROS arguments: not understood"),
+        ("node.node", (), "parameter embodiment: got nothing"),
+        ("stream.joints", ("--ros-args", "-p", "joint:=[a]"), "did you mean joints?"),
+        ("stream.joints", ("--ros-args", "-p", "rate_hz:=fast"), "rate_hz"),
+        ("stream.commands", ("--ros-args", "-p", "embodimnt:=x"), "did you mean embodiment?"),
+        ("tools.autostart", ("--ros-args", "-p", "nod:=x"), "did you mean node?"),
+        ("tools.autostart", ("gr00t_policy",), "expected none that are not ROS's"),
         ("sim.robot", ("--ros-args", "-p", "robt:=g1"), "did you mean robot?"),
         ("sim.relay", ("--ros-args", "-p", "source_prefx:=/x"), "did you mean source_prefix?"),
     ],
@@ -45,8 +45,8 @@ def test_in_a_file_only_what_stands_under_the_nodes_own_name_is_strict(
     words = ("--ros-args", "-p", "embodiment:=franka_droid", "--params-file", str(file))
     content = "ros__parameters: {velocity_scle: 0.1}"
     file.write_text("/**/gr00t_policy: {" + content + "}\n")
-    child = processes.start("-m", "gr00t_ros.ros.node", *words, name="strict")
+    child = processes.start("-m", "gr00t_ros.node.node", *words, name="strict")
     assert child.wait() == 1 and SAYS in child.text()
     file.write_text("/**: {" + content + "}\n")
-    child = processes.start("-m", "gr00t_ros.ros.node", *words, name="shared")
+    child = processes.start("-m", "gr00t_ros.node.node", *words, name="shared")
     child.wait_for_line(r"velocity_scle.*did you mean velocity_scale\? \(ignored")

@@ -10,8 +10,8 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from rcl_interfaces.msg import ParameterDescriptor
 
 import gr00t_ros
-from gr00t_ros.core.watch_table import ROWS
 from gr00t_ros.ros.parameters import TABLE
+from gr00t_ros.watch.table import ROWS
 
 # Written out here, not read from the code: control.md 3, and what the rows' comments give reasons
 # for where control.md has no number. Name: default, unit, from, to, the way that is tighter, or

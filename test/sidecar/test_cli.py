@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from gr00t_ros.sidecar.codec import decode, encode
+from gr00t_ros.wire.codec import decode, encode
 
 PING = encode({"endpoint": "ping"}, "npy")
 

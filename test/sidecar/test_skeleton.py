@@ -7,14 +7,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gr00t_ros.core.embodiment import parse
-from gr00t_ros.core.errors import EmbodimentError
-from gr00t_ros.core.modality import ModalityEntry, compare
-from gr00t_ros.core.schema import FILL_IN
-from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment
-from gr00t_ros.sidecar.known import Controller, JointRange, Known
-from gr00t_ros.sidecar.modality_of import modality_of
-from gr00t_ros.sidecar.skeleton import skeleton
+from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.observe.modality import ModalityEntry, compare
+from gr00t_ros.robot.embodiment import parse
+from gr00t_ros.robot.field import FILL_IN
+from gr00t_ros.robot.files import find_embodiment, load_embodiment
+from gr00t_ros.robot.known import JointRange, Known, KnownController
+from gr00t_ros.serve.policies import modality_of
+from gr00t_ros.sidecar.embodiment_skeleton import skeleton
 
 KEYS = st.lists(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1), unique=True, max_size=4
@@ -122,7 +122,7 @@ def test_a_gripper_of_any_kind_gets_limits_in_which_it_reaches_its_ends(
     """Revolute, prismatic, a hand's: no margin, no jump, no held; and each says why."""
     known = Known(
         action_names={key: (joint,)},
-        controllers=(Controller(controller, "/c", "/s", (joint,)),),
+        controllers=(KnownController(controller, "/c", "/s", (joint,)),),
         ranges={joint: JointRange(*ends, 0.5)},
     )
     text = skeleton({}, "here", known=known)
@@ -144,7 +144,7 @@ def test_margins_fit_the_range_of_a_joint_that_is_no_gripper(ends, expected):
     """Five centimetres are nothing to an arm's angle and all of a short axis."""
     known = Known(
         action_names={"arm_and_gripper": ("j1",)},
-        controllers=(Controller("arm", "/c", "/s", ("j1",)),),
+        controllers=(KnownController("arm", "/c", "/s", ("j1",)),),
         ranges={"j1": JointRange(*ends, math.inf)},
     )
     limits = yaml.safe_load(skeleton({}, "here", known=known))["limits"]["j1"]

@@ -6,7 +6,7 @@ import pytest
 
 SCRIPT = """
 import signal, sys, time
-from gr00t_ros.sidecar.starting import starting
+from gr00t_ros.starting import starting
 signal.signal(signal.SIGINT, {before})
 with starting({status}):
     print("IMPORTING", flush=True)

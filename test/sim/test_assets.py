@@ -9,7 +9,7 @@ import pytest
 trimesh = pytest.importorskip("trimesh", reason="the simulator is not installed")
 pytest.importorskip("fast_simplification", reason="the simulator is not installed")
 
-from gr00t_ros.core.errors import SettingsError  # noqa: E402
+from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.sim import assets  # noqa: E402
 from gr00t_ros.sim.assets import PANDA  # noqa: E402
 

@@ -10,7 +10,7 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 from closed_loop import NEEDS_MODEL  # noqa: E402
 
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
-from gr00t_ros.sim.franka import vision  # noqa: E402
+from gr00t_ros.sim.franka import episode  # noqa: E402
 from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
 from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
@@ -44,11 +44,11 @@ def test_things_are_found_in_the_picture_where_they_lie(seed):
         picture = cameras.render(simulation.positions(), ["exterior"])["exterior"]
     drawn = draw_layout(seed)
     for colour, kind, place in (
-        ("red", vision.CUBE, drawn.red_cube_m),
-        ("green", vision.CUBE, drawn.green_cube_m),
-        ("blue", vision.PLATE, drawn.blue_plate_m),
+        ("red", episode.CUBE, drawn.red_cube_m),
+        ("green", episode.CUBE, drawn.green_cube_m),
+        ("blue", episode.PLATE, drawn.blue_plate_m),
     ):
-        found = vision.find(picture, colour, kind)
+        found = episode.find(picture, colour, kind)
         assert found is not None
         assert np.linalg.norm(found - place) < 0.01
 

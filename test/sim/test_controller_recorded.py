@@ -17,8 +17,7 @@ from recorded_controller import (
 )
 from trajectory_msgs.msg import JointTrajectory
 
-from gr00t_ros.sim.controller import Controller
-from gr00t_ros.sim.follower import Follower
+from gr00t_ros.sim.controller import Follower, SimulatedController
 
 
 class StandIn:
@@ -48,7 +47,7 @@ def test_it_does_what_the_real_controller_did(case: Callable[[], Case]) -> None:
     of, node = case(), StandIn()
     follower = Follower(of.joints, of.initial, of.desired, of.method)
     arrival, measured, still = [0], [of.initial], np.zeros(len(of.joints))
-    controller = Controller(
+    controller = SimulatedController(
         node, "arm", follower, lambda: (arrival[0], 0), lambda: (measured[0], still)
     )
     refused: dict[int, str] = {}
@@ -75,7 +74,7 @@ def test_of_each_fifth_message_nothing_is_heard_where_it_is_to_be_lost() -> None
     """As a best-effort subscription may lose it: neither accepted nor refused."""
     node, follower = StandIn(), Follower(("a",), np.zeros(1))
     still = (np.zeros(1), np.zeros(1))
-    Controller(node, "arm", follower, lambda: (0, 0), lambda: still, lambda: 5)
+    SimulatedController(node, "arm", follower, lambda: (0, 0), lambda: still, lambda: 5)
     for _ in range(20):
         node.receive(ros_message(Message(0, ("a",), [(1, [[0.0], [0.0]])])))
     assert follower.counts == (16, 0)
@@ -84,5 +83,7 @@ def test_of_each_fifth_message_nothing_is_heard_where_it_is_to_be_lost() -> None
 def test_it_subscribes_as_the_real_controller_does() -> None:
     """rclcpp::SystemDefaultsQoS: DDS's own default for a reader, which is best effort."""
     node = StandIn()
-    Controller(node, "arm", Follower(("a",), np.zeros(1)), lambda: (0, 0), lambda: (None, None))
+    SimulatedController(
+        node, "arm", Follower(("a",), np.zeros(1)), lambda: (0, 0), lambda: (None, None)
+    )
     assert node.profile == qos_profile_system_default

@@ -16,7 +16,7 @@ from fault_matrix.row import Fault, Group  # noqa: E402
 from fault_matrix.runner import run_group  # noqa: E402
 from fault_matrix.table import GROUPS, SHORT  # noqa: E402
 
-from gr00t_ros.core.watch_table import TABLE  # noqa: E402
+from gr00t_ros.watch.table import TABLE  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gr00t_ros.core.sampler import JtcSampler, Trajectory
-from gr00t_ros.ros.trajectory import parse_trajectory
-from gr00t_ros.sim.follower import Follower
+from gr00t_ros.motion.sampler import JtcSampler, Trajectory
+from gr00t_ros.ros.windows import parse_trajectory
+from gr00t_ros.sim.controller import Follower
 from gr00t_ros.sim.record import ROW_NS
 
 MS = 1_000_000

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
-from gr00t_ros.sim.judge import broken, extremes
-from gr00t_ros.sim.record import ROW_NS, Record
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.sim.record import ROW_NS, Record, broken, extremes
 
 LIMITS = load_embodiment("franka_droid").limits
 

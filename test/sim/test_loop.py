@@ -5,9 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from gr00t_ros.sim.follower import Follower
-from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Snapshot
-from gr00t_ros.sim.pace import Pace
+from gr00t_ros.sim.controller import Follower
+from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotSnapshot
 from gr00t_ros.sim.record import ROW_NS, Recorder
 
 NAMES = tuple("abcdefgh")
@@ -41,12 +40,12 @@ class Rig:
     def __init__(self, physics: FakePhysics) -> None:
         self.recorder = Recorder(NAMES, 100.0)
         self.followers = [Follower(NAMES[:7], np.zeros(7)), Follower(NAMES[7:], np.zeros(1))]
-        self.pace = Pace(START_NS, TICK_NS, real_time_factor=10.0)
+        self.pace = Deadlines(START_NS, TICK_NS, real_time_factor=10.0)
         self.loop = ControlLoop(physics, self.followers, self.recorder, self.pace, self._on_tick)
         self._reached = threading.Condition()
         self._tick = 0
 
-    def _on_tick(self, snapshot: Snapshot) -> None:
+    def _on_tick(self, snapshot: RobotSnapshot) -> None:
         with self._reached:
             self._tick = snapshot.tick
             self._reached.notify_all()

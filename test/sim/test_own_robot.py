@@ -14,15 +14,18 @@ import yaml
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("mujoco", reason="the simulator (mujoco) is not installed")
 
-from gr00t_ros.core.schema import FILL_IN  # noqa: E402
-from gr00t_ros.ros.embodiment_tool import main as embodiment_tool  # noqa: E402
-from gr00t_ros.sidecar.embodiment_file import find_embodiment, load_embodiment  # noqa: E402
+from gr00t_ros.robot.field import FILL_IN  # noqa: E402
+from gr00t_ros.robot.files import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
-from gr00t_ros.sim.desk6.kinematics import READY_RAD, solve  # noqa: E402
-from gr00t_ros.sim.desk6.robot import DESK6  # noqa: E402
+from gr00t_ros.sim.desk6.robot import (  # noqa: E402
+    DESK6,  # noqa: E402
+    READY_RAD,
+    solve,
+)
 from gr00t_ros.sim.desk6.scene import draw_cubes  # noqa: E402
 from gr00t_ros.sim.desk6.scripted import make_policy  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
+from gr00t_ros.tools.embodiment import main as embodiment_tool  # noqa: E402
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "own_robot.md").read_text()
 
@@ -55,7 +58,7 @@ def test_the_tutorials_file_is_begun_filled_in_and_says_what_the_shipped_one_say
     mine = tmp_path / "my_desk6.yaml"
     sources = ("--dataset", str(dataset), "--topics", "--seconds", "10")
     named = ("--robot", "desk6", "--tag", "new_embodiment", "--output", str(mine))
-    tool = processes.start("-m", "gr00t_ros.ros.embodiment_tool", "new", *sources, *named)
+    tool = processes.start("-m", "gr00t_ros.tools.embodiment", "new", *sources, *named)
     assert tool.wait(60.0) == 0, tool.tail()
 
     assert embodiment_tool(["validate", str(mine)]) == 1
@@ -108,7 +111,7 @@ def followed(policy, seed, text):
 
 def test_the_demo_moves_desk6_inside_its_limits(tmp_path):
     """`./dev demo --robot desk6`: the tip rests above the green cube."""
-    command = [sys.executable, "-m", "gr00t_ros.sim.demo", "--robot", "desk6", "--seed", "2"]
+    command = [sys.executable, "-m", "gr00t_ros.demo", "--robot", "desk6", "--seed", "2"]
     environment = os.environ | {"ROS_LOG_DIR": str(tmp_path / "ros_log")}
     command += ["--report", str(tmp_path / "report")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=110)

@@ -4,13 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gr00t_ros.sim.record import (
-    BLOCK_ROWS,
-    ROW_NS,
-    Recorder,
-    load_record,
-    save_record,
-)
+from gr00t_ros.sim.record import BLOCK_ROWS, ROW_NS, Recorder, load_record, save_record
 
 
 def filled(rows: int, span_s: float) -> Recorder:

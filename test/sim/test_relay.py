@@ -16,7 +16,7 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.sim.controller import ControllerState  # noqa: E402
-from gr00t_ros.sim.qos import SENSOR_OUT  # noqa: E402
+from gr00t_ros.sim.sensors import SENSOR_OUT  # noqa: E402
 from gr00t_ros.srv import InjectFault  # noqa: E402
 
 TOPICS = {"/joint_states": JointState, "/ee_pose": PoseStamped, "/camera/wrist/image_raw": Image}

@@ -7,9 +7,11 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("mujoco", reason="the simulator is not installed")
 
-from gr00t_ros.core.errors import SettingsError  # noqa: E402
-from gr00t_ros.sim.pace import Pace  # noqa: E402
-from gr00t_ros.sim.robot_faults import RobotFaults  # noqa: E402
+from gr00t_ros.errors import SettingsError  # noqa: E402
+from gr00t_ros.sim.loop import (
+    Deadlines,  # noqa: E402
+    RobotFaults,  # noqa: E402
+)
 
 MS = 1_000_000
 
@@ -28,13 +30,13 @@ class FakeNode:
 
 
 @pytest.fixture
-def pace() -> Pace:
+def pace() -> Deadlines:
     """Ticks of 5 ms."""
-    return Pace(0, 5 * MS)
+    return Deadlines(0, 5 * MS)
 
 
 @pytest.fixture
-def faults(pace: Pace) -> RobotFaults:
+def faults(pace: Deadlines) -> RobotFaults:
     """Those of a robot that gives the clock."""
     faults = RobotFaults(FakeSimulation())
     faults.serve(FakeNode(), (pace,))
@@ -64,7 +66,7 @@ def test_jumps_of_the_clock_add_up_and_a_silent_one_speaks_again(faults: RobotFa
 
 
 def test_no_tick_becomes_due_in_a_pause_and_none_is_made_up_for(
-    faults: RobotFaults, pace: Pace
+    faults: RobotFaults, pace: Deadlines
 ) -> None:
     """After it the next tick is the next one, not a burst of those that the pause took."""
     stop, ticked, start_ns = threading.Event(), threading.Event(), pace._steady_start_ns

@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.core.errors import EmbodimentError, SettingsError
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
-from gr00t_ros.sim.base_commands import KINDS
+from gr00t_ros.errors import EmbodimentError, SettingsError
+from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.sim.robots import ROBOTS, find_robot, robot_for
+from gr00t_ros.sim.sensors import KINDS
 
 
 @pytest.mark.parametrize("name", ROBOTS)

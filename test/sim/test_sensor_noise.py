@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gr00t_ros.sim.sensor_noise import SensorNoise
+from gr00t_ros.sim.cameras import SensorNoise
 
 GREY = np.full((48, 64, 3), 40, dtype=np.uint8)
 

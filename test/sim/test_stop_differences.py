@@ -18,15 +18,18 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from node_robot import NEEDS_ROBOT, Rig  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
-from gr00t_ros.sim.judge import position_steps  # noqa: E402
-from gr00t_ros.sim.record import ROW_NS, load_record  # noqa: E402
+from gr00t_ros.sim.record import (  # noqa: E402
+    ROW_NS,
+    load_record,
+    position_steps,  # noqa: E402
+)
 from gr00t_ros.srv import InjectFault  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
 
 PAUSES = 4
 AGREE_S = 10e-9
-"""Two windows about now: 5 ns of the node's own offset and 5 of the robot's (core/offset.py)."""
+"""Two windows about now: 5 ns of the node's own offset and 5 of the robot's (motion/clocks.py)."""
 
 
 @pytest.fixture

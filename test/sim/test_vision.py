@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gr00t_ros.sim import vision
-from gr00t_ros.sim.franka.calibration import EXTERIOR
-from gr00t_ros.sim.franka.vision import CUBE, find
+from gr00t_ros.sim.franka.episode import CUBE, find
+from gr00t_ros.sim.franka.layout import EXTERIOR
 
 SIZE_PX = (180, 320)
 TABLE_RGB = (180, 170, 155)

@@ -1,6 +1,7 @@
-"""Desk6's world as a MuJoCo model: the arm of capsules, a desk, two cubes, one camera.
+"""Desk6's world as a MuJoCo model of simple shapes, and its task.
 
-Built of simple shapes that are ours, so that nothing has to be installed.
+Nothing has to be installed. The task tells whether the tip rests above the green cube; no policy
+may read it.
 """
 
 from __future__ import annotations
@@ -8,17 +9,10 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from gr00t_ros.sim.desk6 import kinematics as k
-from gr00t_ros.sim.pinhole import looking_at
-from gr00t_ros.sim.room import (
-    Servo,
-    add_camera,
-    add_cube,
-    add_room,
-    add_servo,
-    add_table,
-    prepare,
-)
+from gr00t_ros.sim.desk6 import robot as k
+from gr00t_ros.sim.physics import Simulation
+from gr00t_ros.sim.vision import looking_at
+from gr00t_ros.sim.world import Servo, add_camera, add_cube, add_room, add_servo, add_table, prepare
 
 CUBE_EDGE_M = 0.05
 COLOURS = ("green", "red")
@@ -75,3 +69,33 @@ def build_model(seed: int) -> mujoco.MjModel:
         add_cube(spec, f"{colour}_cube", (x, y, 0.5 * CUBE_EDGE_M), CUBE_EDGE_M, 0.0)
     add_camera(spec.worldbody, "front", CAMERA)
     return spec.compile()
+
+
+NEAR_M = 0.06
+"""Tip to the cube's middle: half a cube is 2.5 cm of it."""
+HELD_S = 0.5
+
+
+class Touch:
+    """Looks at one simulation; to be called in the thread that owns it."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        """Look at the tip and at the green cube."""
+        self._simulation = simulation
+        self._near_since_s: float | None = None
+
+    def report(self) -> dict[str, object]:
+        """Return success and the tip's distance from the cube's middle, as JSON can say it."""
+        data = self._simulation.data
+        off_m = float(np.linalg.norm(data.site("tip").xpos - data.body("green_cube").xpos))
+        now_s = self._simulation.time
+        if off_m >= NEAR_M:
+            self._near_since_s = None
+        elif self._near_since_s is None:
+            self._near_since_s = now_s
+        held_s = 0.0 if self._near_since_s is None else now_s - self._near_since_s
+        return {
+            "success": held_s >= HELD_S,
+            "progress": f"tip {off_m:.2f} m from the green cube",
+            "tip_to_cube_m": round(off_m, 4),
+        }

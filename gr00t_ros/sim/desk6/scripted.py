@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.core.errors import EmbodimentError
-from gr00t_ros.core.modality import ModalityConfig
-from gr00t_ros.sidecar.modality_of import modality_of
+from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.observe.modality import ModalityConfig
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.serve.policies import modality_of
 from gr00t_ros.sim import vision
-from gr00t_ros.sim.desk6.kinematics import JOINTS, RANGES, solve
+from gr00t_ros.sim.desk6.robot import JOINTS, RANGES, solve
 from gr00t_ros.sim.desk6.scene import CAMERA, CUBE_EDGE_M
-from gr00t_ros.sim.path import Motion, OutOfReachError, Pace, Path, StayError
+from gr00t_ros.sim.path import LegSpeeds, Motion, OutOfReachError, Path, StayError
 
 Array = NDArray[np.float64]
 
 _CUBE = vision.Kind(0.5 * CUBE_EDGE_M, (0.4 * CUBE_EDGE_M**2, 6.0 * CUBE_EDGE_M**2))
 _DESK_M = ((0.15, 0.5), (-0.35, 0.35))
 _ABOVE_M, _AT_M = 0.12, 0.065  # the tip above the desk
-_PACE = Pace(speed=0.4, acceleration_rad_s2=1.2)
+_PACE = LegSpeeds(speed=0.4, acceleration_rad_s2=1.2)
 _SENTENCE = re.compile(r"(?:touch|point at|go to) the (?P<colour>\w+) cube")
 
 

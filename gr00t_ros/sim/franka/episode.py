@@ -1,22 +1,135 @@
-"""One episode of the scripted policy: where the things were seen, the motion, how far it is.
+"""One episode of the Franka's scripted policy: instruction, things seen, motion, progress.
 
-Works in joints, gripper closure and pictures; knows no modality keys and no arrays of a server.
+An instruction that is not fully understood is no task: a robot must not act on half a sentence
+("do not put ...").
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.sim.franka import motion as motions
-from gr00t_ros.sim.franka import vision
-from gr00t_ros.sim.franka.calibration import EXTERIOR, PLATE_RADIUS_M
-from gr00t_ros.sim.franka.instruction import Task
-from gr00t_ros.sim.franka.kinematics import RANGES, tool_pose
-from gr00t_ros.sim.path import Motion, OutOfReachError, StayError
-from gr00t_ros.sim.vision import colour_mask
+from gr00t_ros.sim import vision
+from gr00t_ros.sim.franka.kinematics import HOME_RAD, RANGES, downward_pose, solve, tool_pose
+from gr00t_ros.sim.franka.layout import CUBE_EDGE_M, EXTERIOR, PLATE_HEIGHT_M, PLATE_RADIUS_M
+from gr00t_ros.sim.path import LegSpeeds, Motion, OutOfReachError, Path, StayError
+from gr00t_ros.sim.vision import Kind, colour_mask
+
+_COLOUR = r"(?:the |a )?(?P<{0}>(?!the |a )\w+)"
+_SENTENCE = re.compile(
+    rf"(?:please )?(?:put|place|move|pick(?: up)?) {_COLOUR.format('cube')} (?:cube|block)"
+    rf"(?: and (?:put|place) it)? (?:on|onto) {_COLOUR.format('plate')} plate(?: please)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InstructedTask:
+    """Which cube goes onto which plate, by colour; the colours may be unknown ones."""
+
+    cube: str
+    plate: str
+
+
+def parse_task(text: str) -> InstructedTask | None:
+    """Return the task that `text` asks for, in any case and punctuation, or None.
+
+    "Put the red cube on the blue plate." -> Task("red", "blue").
+    """
+    words = " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split())
+    match = _SENTENCE.fullmatch(words)
+    return InstructedTask(match["cube"], match["plate"]) if match else None
+
+
+CUBE = Kind(0.5 * CUBE_EDGE_M, (0.5 * CUBE_EDGE_M**2, 5.0 * CUBE_EDGE_M**2))
+PLATE = Kind(
+    0.5 * PLATE_HEIGHT_M, (0.6 * np.pi * PLATE_RADIUS_M**2, 1.6 * np.pi * PLATE_RADIUS_M**2)
+)
+_TABLE_M = ((0.2, 0.75), (-0.45, 0.45))
+
+
+def find(picture: NDArray[np.uint8], colour: str, kind: Kind) -> NDArray[np.float64] | None:
+    """As vision.find, in the exterior camera's picture: (2,) m in fr3_link0, or None."""
+    return vision.find(picture, colour, kind, EXTERIOR, _TABLE_M)
+
 
 Array = NDArray[np.float64]
+
+# So gentle from rest that a reply 500 ms late still begins within 0.15 rad of the held position
+# (the node's guard): its step after 100 ms of commit time.
+PACE = LegSpeeds(speed=0.26, acceleration_rad_s2=1.1)
+HOVER_M = 0.15
+GRASP_M = 0.5 * CUBE_EDGE_M
+PLACE_M = PLATE_HEIGHT_M + GRASP_M + 0.003
+
+
+def pick_and_place(start_rad: Array, cube_m: Array, plate_m: Array) -> Motion:
+    """Return the whole motion from `start_rad` (7,); `cube_m`, `plate_m` (2,) in fr3_link0.
+
+    Raises OutOfReachError.
+    """
+    path = Path(start_rad, RANGES, PACE)
+    _rise(path)
+    path.leg(np.stack([path.end_rad, _reach(cube_m, HOVER_M, HOME_RAD)]))
+    down = _vertical(path.end_rad, cube_m, GRASP_M)
+    path.leg(down)
+    path.gate(closing=True)
+    path.leg(down[::-1])
+    return _place(path, plate_m)
+
+
+def place(start_rad: Array, plate_m: Array) -> Motion:
+    """Return the motion for a cube between the fingers: grip, up, to the plate, release.
+
+    Raises OutOfReachError.
+    """
+    path = Path(start_rad, RANGES, PACE, closed=True)
+    path.gate(closing=True)
+    _rise(path)
+    return _place(path, plate_m)
+
+
+def retreat(start_rad: Array) -> Motion:
+    """Return the motion up and home with an open gripper. Raises OutOfReachError."""
+    path = Path(start_rad, RANGES, PACE)
+    _rise(path)
+    path.leg(np.stack([path.end_rad, HOME_RAD]))
+    return path.motion()
+
+
+def _place(path: Path, plate_m: Array) -> Motion:
+    path.leg(np.stack([path.end_rad, _reach(plate_m, HOVER_M, HOME_RAD)]))
+    down = _vertical(path.end_rad, plate_m, PLACE_M)
+    path.leg(down)
+    path.gate(closing=False)
+    path.leg(down[::-1])
+    path.leg(np.stack([path.end_rad, HOME_RAD]))
+    return path.motion()
+
+
+def _rise(path: Path) -> None:
+    position = tool_pose(path.end_rad)[:3, 3]
+    if position[2] < HOVER_M - 0.01:
+        path.leg(_vertical(path.end_rad, position[:2], HOVER_M))
+
+
+def _vertical(start_rad: Array, place_m: Array, height_m: float) -> Array:
+    """Return knots (5, 7) straight up or down from `start_rad` to `height_m`."""
+    begin = tool_pose(start_rad)[2, 3]
+    knots = [start_rad]
+    for fraction in (0.25, 0.5, 0.75, 1.0):
+        knots.append(_reach(place_m, begin + fraction * (height_m - begin), knots[-1]))
+    return np.stack(knots)
+
+
+def _reach(place_m: Array, height_m: float, seed_rad: Array) -> Array:
+    joints = solve(downward_pose(np.array([place_m[0], place_m[1], height_m])), seed_rad)
+    if joints is None:
+        raise OutOfReachError(f"x {place_m[0]:.3f}, y {place_m[1]:.3f}, z {height_m:.3f} m")
+    return joints
+
 
 # gripper_position of a 2F-85 on a 4 cm cube is about 0.55 (0 open .. 1 closed).
 _GRIPPED = 0.4
@@ -33,7 +146,7 @@ _FAST_RAD_S = 0.1
 class Episode:
     """What is remembered of one task; made anew by reset and by another instruction."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: InstructedTask) -> None:
         self.task = task
         self._motion: Motion | None = None
         self._index = 0
@@ -83,19 +196,19 @@ class Episode:
         self._look(joints, gripper, picture)
         try:
             if self._put_down:
-                return motions.retreat(joints)
+                return retreat(joints)
             assert self._plate_m is not None
             if self._in_hand or self._cube_m is None:
-                return motions.place(joints, self._plate_m)
+                return place(joints, self._plate_m)
             if np.linalg.norm(self._cube_m - self._plate_m) < PLATE_RADIUS_M:
-                return motions.retreat(joints)
-            return motions.pick_and_place(joints, self._cube_m, self._plate_m)
+                return retreat(joints)
+            return pick_and_place(joints, self._cube_m, self._plate_m)
         except OutOfReachError as error:
             raise StayError(f"out of reach: {error}") from error
 
     def _look(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> None:
         """Find plate and cube, or remember where they were when the arm hides them now."""
-        plate = vision.find(picture, self.task.plate, vision.PLATE)
+        plate = find(picture, self.task.plate, PLATE)
         self._plate_m = self._plate_m if plate is None else plate
         if self._plate_m is None:
             raise StayError(f"no {self.task.plate} plate in sight")
@@ -106,7 +219,7 @@ class Episode:
             if not self._in_hand:
                 raise StayError(f"the gripper is half closed and holds no {self.task.cube} cube")
             return
-        cube = vision.find(picture, self.task.cube, vision.CUBE)
+        cube = find(picture, self.task.cube, CUBE)
         self._cube_m = self._cube_m if cube is None else cube
         if self._cube_m is None:
             raise StayError(f"no {self.task.cube} cube in sight")
@@ -135,7 +248,7 @@ def _in_hand(picture: NDArray[np.uint8], colour: str, joints: Array) -> bool:
     """Say whether `colour` is seen where the tool is: within a cube's edge of its projection."""
     size_px = (picture.shape[0], picture.shape[1])
     tool = tool_pose(joints)[:3, 3]
-    ends = EXTERIOR.project([tool, tool + EXTERIOR.axes[:, 1] * motions.GRASP_M * 2.0], size_px)
+    ends = EXTERIOR.project([tool, tool + EXTERIOR.axes[:, 1] * GRASP_M * 2.0], size_px)
     radius = float(np.linalg.norm(ends[1] - ends[0]))
     seen = np.argwhere(colour_mask(picture, colour))
     near = np.linalg.norm(seen - ends[0], axis=1) < radius

@@ -1,6 +1,7 @@
-"""Where things lie at the start of an episode: a seed becomes positions on the table.
+"""The Franka's calibration, the things' sizes, and where things lie at the start of an episode.
 
-Knows the exterior camera's mid-plane, and no simulator.
+Scene and policy share these; on a real robot they come from a calibration and a ruler. The frame
+is fr3_link0, whose origin lies on the table's surface. Does not need the simulator.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.sim.franka.calibration import EXTERIOR
+from gr00t_ros.sim.vision import looking_at
+
+CUBE_EDGE_M = 0.04
+PLATE_RADIUS_M = 0.075
+PLATE_HEIGHT_M = 0.008
+
+# Oblique from the front left, as DROID's left exterior camera sees the robot and its table.
+EXTERIOR = looking_at((1.04, 0.58, 0.70), (0.36, -0.02, 0.215), float(np.radians(54.0)))
+
 
 Array = NDArray[np.float64]
 

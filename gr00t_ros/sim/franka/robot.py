@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.sidecar.policies import Policy
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.serve.policies import Policy
 from gr00t_ros.sim.assets import PANDA, require_assets
 from gr00t_ros.sim.description import Camera, Controller, Joint, LinkPose, RobotDescription, Task
 from gr00t_ros.sim.franka.kinematics import HOME_RAD, JOINTS
@@ -27,7 +27,7 @@ def _build_model(seed: int) -> Any:
 
 
 def _make_task(simulation: Simulation, seed: int) -> Task:
-    from gr00t_ros.sim.franka.task import PickAndPlace
+    from gr00t_ros.sim.franka.scene import PickAndPlace
 
     return PickAndPlace(simulation, seed)
 

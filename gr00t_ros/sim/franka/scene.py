@@ -1,7 +1,7 @@
-"""The Franka's world as a MuJoCo model: arm, 2F-85, table, two cubes, a plate, two cameras.
+"""The Franka's world as a MuJoCo model: arm, 2F-85, table, cubes, plate, cameras; and its task.
 
-Built in memory from the installed robot model (assets.py) and a layout. It names what it adds;
-stepping is physics.py's, pictures are cameras.py's.
+Built in memory from the installed robot model (assets) and a layout. The task tells whether the
+cube rests on the plate: for progress lines, reports and tests; no policy may read it.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import mujoco
+import numpy as np
 
-from gr00t_ros.sim.franka.calibration import (
+from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD
+from gr00t_ros.sim.franka.layout import (
     CUBE_EDGE_M,
     EXTERIOR,
     PLATE_HEIGHT_M,
     PLATE_RADIUS_M,
+    Layout,
+    draw_layout,
 )
-from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD
-from gr00t_ros.sim.franka.layout import Layout
-from gr00t_ros.sim.room import (
+from gr00t_ros.sim.franka.robot import GRIPPER_JOINT
+from gr00t_ros.sim.physics import Simulation
+from gr00t_ros.sim.world import (
     CUBE_COLOURS,
     Servo,
     add_camera,
@@ -105,3 +109,43 @@ def _add_cameras(spec: mujoco.MjSpec) -> None:
     wrist = spec.body("attachment").add_camera(name=WRIST_CAMERA, pos=(-0.06, 0.015, 0.0))
     wrist.fovy = 60.0
     wrist.quat = (0.0, 1.0, -1.0, 0.0)
+
+
+OPEN_BELOW_RAD = 0.35  # less than this cannot hold a cube of CUBE_EDGE_M
+
+
+class PickAndPlace:
+    """Looks at one simulation; to be called in the thread that owns it."""
+
+    def __init__(self, simulation: Simulation, seed: int) -> None:
+        """Look at this simulation's red cube and its plate."""
+        self._simulation = simulation
+        self._plate_m = np.array(draw_layout(seed).blue_plate_m)
+
+    def report(self) -> dict[str, object]:
+        """Return success, and the places in fr3_link0 in m, as JSON can say it."""
+        cube_m = self._simulation.data.body(CUBES["red"]).xpos
+        off_m = float(np.linalg.norm(cube_m[:2] - self._plate_m))
+        return {
+            "success": cube_on_plate(self._simulation),
+            "progress": f"cube {off_m:.2f} m from plate",
+            "cube_m": cube_m.round(4).tolist(),
+            "plate_m": self._plate_m.round(4).tolist(),
+            "cube_to_plate_m": round(off_m, 4),
+        }
+
+
+def cube_on_plate(simulation: Simulation, colour: str = "red") -> bool:
+    """Say whether that cube rests on the plate, flat, and the gripper has let go."""
+    data = simulation.data
+    cube, plate = data.body(CUBES[colour]), data.body(PLATE)
+    beside = np.linalg.norm(cube.xpos[:2] - plate.xpos[:2])
+    height = cube.xpos[2] - (PLATE_HEIGHT_M + 0.5 * CUBE_EDGE_M)
+    speed = np.linalg.norm(data.joint(CUBES[colour]).qvel[:3])
+    names, position, _ = simulation.joint_state()
+    return bool(
+        beside < PLATE_RADIUS_M
+        and abs(height) < 0.004
+        and speed < 0.01
+        and position[names.index(GRIPPER_JOINT)] < OPEN_BELOW_RAD
+    )

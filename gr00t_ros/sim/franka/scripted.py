@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.core.embodiment import ActionKey, Embodiment, StateStream
-from gr00t_ros.core.errors import EmbodimentError, ObservationError
-from gr00t_ros.core.modality import ModalityConfig
-from gr00t_ros.sidecar.modality_of import modality_of
-from gr00t_ros.sim.franka.episode import RELEASED, Episode
-from gr00t_ros.sim.franka.instruction import parse_task
+from gr00t_ros.errors import EmbodimentError, ObservationError
+from gr00t_ros.observe.modality import ModalityConfig
+from gr00t_ros.robot.actions import ActionKey
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.streams import StateStream
+from gr00t_ros.serve.policies import modality_of
+from gr00t_ros.sim.franka.episode import RELEASED, Episode, parse_task
 from gr00t_ros.sim.franka.kinematics import JOINTS, LOWER_RAD, UPPER_RAD, flange_pose
 from gr00t_ros.sim.path import StayError
 from gr00t_ros.sim.vision import HUES_DEG

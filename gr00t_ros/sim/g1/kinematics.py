@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.sim.path import JointRanges
-from gr00t_ros.sim.pinhole import PinholeCamera
+from gr00t_ros.sim.vision import PinholeCamera
 
 Array = NDArray[np.float64]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gr00t_ros.core.embodiment import Embodiment
-from gr00t_ros.sidecar.policies import Policy
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.serve.policies import Policy
 from gr00t_ros.sim.assets import G1 as MODEL
 from gr00t_ros.sim.assets import require_assets
 from gr00t_ros.sim.description import (
@@ -38,7 +38,7 @@ def _build_model(seed: int) -> Any:
 
 
 def _make_task(simulation: Simulation, seed: int) -> Task:
-    from gr00t_ros.sim.g1.task import Reach
+    from gr00t_ros.sim.g1.scene import Reach
 
     return Reach(simulation)
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from gr00t_ros.sim.franka import motion as motions
-from gr00t_ros.sim.franka.calibration import EXTERIOR
-from gr00t_ros.sim.franka.episode import Episode
-from gr00t_ros.sim.franka.instruction import Task
+from gr00t_ros.sim.franka import episode as motions
+from gr00t_ros.sim.franka.episode import Episode, InstructedTask
 from gr00t_ros.sim.franka.kinematics import HOME_RAD, VELOCITY_RAD_S, tool_pose
+from gr00t_ros.sim.franka.layout import EXTERIOR
 from gr00t_ros.sim.path import StayError
 
 SIZE_PX = (180, 320)
@@ -49,7 +48,7 @@ def square(drawn, point, rgb) -> None:
 @pytest.fixture
 def episode():
     """The red cube onto the blue plate."""
-    return Episode(Task("red", "blue"))
+    return Episode(InstructedTask("red", "blue"))
 
 
 def played(episode, seen, start=HOME_RAD, gripper=0.0, queries=40) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gr00t_ros.sim.franka.instruction import Task, parse_task
+from gr00t_ros.sim.franka.episode import InstructedTask, parse_task
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from gr00t_ros.sim.franka.instruction import Task, parse_task
 )
 def test_ways_to_say_the_task(text):
     """In any case and punctuation: servers lower-case and strip it."""
-    assert parse_task(text) == Task("red", "blue")
+    assert parse_task(text) == InstructedTask("red", "blue")
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_what_is_not_fully_understood_is_no_task(text):
 
 def test_unknown_colours_are_kept_for_the_one_who_looks():
     """The language does not know what can be seen."""
-    assert parse_task("put the mauve cube on the beige plate") == Task("mauve", "beige")
+    assert parse_task("put the mauve cube on the beige plate") == InstructedTask("mauve", "beige")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gr00t_ros.sidecar.embodiment_file import load_embodiment
+from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.sim.franka import kinematics as k
 from gr00t_ros.sim.franka.robot import FRANKA
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gr00t_ros.sim.franka import motion as motions
+from gr00t_ros.sim.franka import episode as motions
 from gr00t_ros.sim.franka.kinematics import (
     HOME_RAD,
     LOWER_RAD,

@@ -9,10 +9,13 @@ from closed_loop import NEEDS_MODEL  # noqa: E402
 
 from gr00t_ros.sim.assets import PANDA, require_assets  # noqa: E402
 from gr00t_ros.sim.franka import scene  # noqa: E402
-from gr00t_ros.sim.franka.calibration import CUBE_EDGE_M, EXTERIOR  # noqa: E402
 from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD  # noqa: E402
-from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
-from gr00t_ros.sim.room import TIMESTEP_S  # noqa: E402
+from gr00t_ros.sim.franka.layout import (  # noqa: E402
+    CUBE_EDGE_M,
+    EXTERIOR,
+    draw_layout,  # noqa: E402
+)
+from gr00t_ros.sim.world import TIMESTEP_S  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 

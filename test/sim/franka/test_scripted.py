@@ -9,15 +9,15 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from closed_loop import NEEDS_MODEL, ClosedLoop, fastest, observe  # noqa: E402
 
-from gr00t_ros.core.errors import EmbodimentError, ObservationError  # noqa: E402
-from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
-from gr00t_ros.sidecar.policies import make_policy as make_by_name  # noqa: E402
-from gr00t_ros.sidecar.strict import check_nested  # noqa: E402
+from gr00t_ros.errors import EmbodimentError, ObservationError  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.serve.endpoints import check_nested  # noqa: E402
+from gr00t_ros.serve.policies import make_policy as make_by_name  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
 from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD  # noqa: E402
 from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
+from gr00t_ros.sim.franka.scene import cube_on_plate  # noqa: E402
 from gr00t_ros.sim.franka.scripted import make_policy  # noqa: E402
-from gr00t_ros.sim.franka.task import cube_on_plate  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
 
 pytestmark = NEEDS_MODEL

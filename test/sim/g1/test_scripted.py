@@ -9,13 +9,13 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from closed_loop import NEEDS_G1, ClosedLoop, observe  # noqa: E402
 
-from gr00t_ros.core.errors import EmbodimentError, ObservationError  # noqa: E402
-from gr00t_ros.sidecar.embodiment_file import load_embodiment  # noqa: E402
-from gr00t_ros.sidecar.policies import make_policy  # noqa: E402
+from gr00t_ros.errors import EmbodimentError, ObservationError  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.serve.policies import make_policy  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
-from gr00t_ros.sim.g1.instruction import parse_colour  # noqa: E402
 from gr00t_ros.sim.g1.robot import G1  # noqa: E402
-from gr00t_ros.sim.g1.task import Reach  # noqa: E402
+from gr00t_ros.sim.g1.scene import Reach  # noqa: E402
+from gr00t_ros.sim.g1.scripted import parse_colour  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
 
 pytestmark = NEEDS_G1

@@ -1,1 +1,0 @@
-"""The pure room: numpy in, numpy out; no ROS, clock, thread, lock, socket, file or log."""

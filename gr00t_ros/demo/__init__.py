@@ -1,0 +1,1 @@
+"""The simulated robot, its policy and the node in one command, with a report."""

@@ -1,0 +1,239 @@
+"""The main job in one command: robot, policy server and node up, task done, report.
+
+`python3 -m gr00t_ros.demo`, or `./dev demo`. Ends with one line of verdict and exits 0 or 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+
+from gr00t_ros.demo.bringup import Bringup, Watcher
+from gr00t_ros.demo.report import Run, write_report
+from gr00t_ros.errors import Gr00tError
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.sim.record import Record, broken, load_record
+from gr00t_ros.sim.robot import DEFAULT_ROBOT
+from gr00t_ros.sim.robots import ROBOTS, find_robot
+
+_GENERATIONS = ("A0", "A1", "A2", "B2", "B3")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one demo; returns the process's exit status."""
+    options = _options(arguments)
+    robot = find_robot(options.robot)
+    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
+    folder = Path(options.report or f"reports/{time.strftime('%Y%m%d-%H%M%S')}-{options.seed}")
+    bringup = Bringup(folder)
+    rclpy.init()
+    watcher = Watcher(robot.camera_names)
+    executor = SingleThreadedExecutor()
+    executor.add_node(watcher)
+    try:
+        start(bringup, options, folder)
+        problem = _watch(watcher, executor, bringup, options)
+        if options.keep:
+            _keep(executor)
+    except KeyboardInterrupt:
+        problem = "interrupted"
+    except Gr00tError as error:
+        problem = str(error)
+    finally:
+        bringup.end()
+        executor.shutdown()
+    run = _run(watcher, problem, folder, options)
+    watcher.destroy_node()
+    rclpy.try_shutdown()
+    return _finish(run, folder, options)
+
+
+def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
+    """Start robot, sidecar, policy and autostart, in the order in which they need each other."""
+    title = find_robot(options.robot).title
+    _say(
+        f"starting: simulated {title} (seed {options.seed}), policy server, node; logs in {folder}"
+    )
+    record = folder.absolute() / "record.npz"
+    world = {"robot": options.robot, "seed": options.seed, "record_path": str(record)}
+    bringup.start_node("robot", world)
+    port = bringup.start_sidecar(
+        "scripted",
+        *("--port", "0", "--codec", options.codec, "--embodiment", options.embodiment),
+        *("--delay-ms", str(options.delay_ms)),
+        *(["--flat"] if options.flat or options.codec == "A0" else []),  # A0 knows flat alone
+    )
+    parameters = {
+        "embodiment": options.embodiment,
+        "port": port,
+        "instruction": options.instruction,
+    }
+    if load_embodiment(options.embodiment).commands:
+        bringup.start_node("commands", {"embodiment": options.embodiment})
+    bringup.start_node("policy", parameters)
+    bringup.start_node("autostart", {})
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__)
+    parser.add_argument("--robot", default=DEFAULT_ROBOT, choices=tuple(ROBOTS))
+    parser.add_argument("--seed", type=int, default=0, help="places the things on the table")
+    parser.add_argument("--instruction", help="(default: the robot's own task)")
+    parser.add_argument("--codec", default="B3", choices=_GENERATIONS, help="server generation")
+    parser.add_argument("--flat", action="store_true", help="server behind the simulation wrapper")
+    parser.add_argument("--embodiment", help="name or path (default: the robot's own)")
+    parser.add_argument("--delay-ms", type=int, default=0, help="added inference time")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds until it has failed")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--report", help="folder of the report (default reports/<time>-<seed>)")
+    parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
+    options = parser.parse_args(arguments)
+    robot = find_robot(options.robot)
+    options.instruction = options.instruction or robot.instruction
+    options.embodiment = options.embodiment or robot.embodiment
+    return options
+
+
+def _watch(
+    watcher: Watcher,
+    executor: SingleThreadedExecutor,
+    bringup: Bringup,
+    options: argparse.Namespace,
+) -> str:
+    """Follow the run to its end; returns what went wrong, empty on success."""
+    deadline_s = time.monotonic() + options.timeout
+    said_s, told = 0.0, 0
+    while time.monotonic() < deadline_s:
+        executor.spin_once(timeout_sec=0.1)
+        for moment_s, line in watcher.events[told:]:
+            _say(f"{moment_s:6.1f} s  {line}")
+        told = len(watcher.events)
+        if watcher.success:
+            return ""
+        ended = bringup.ended("robot", "sidecar", "commands", "policy")
+        if ended:
+            return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
+        if watcher.elapsed_s - said_s >= 1.0:
+            said_s = watcher.elapsed_s
+            _say(_progress(watcher))
+    mode = watcher.status.mode if watcher.status else "no status"
+    reason = watcher.status.reason if watcher.status else "is the node running?"
+    return f"not done after {options.timeout:.0f} s; node {mode}: {reason}"
+
+
+def _progress(watcher: Watcher) -> str:
+    mode = watcher.status.mode if watcher.status else "starting"
+    progress = watcher.robot.get("progress", "")
+    return f"{watcher.elapsed_s:6.1f} s  {mode:<12} chunks {watcher.accepted:<3} {progress}"
+
+
+def _keep(executor: SingleThreadedExecutor) -> None:
+    domain = os.environ["ROS_DOMAIN_ID"]
+    _say(f"left running: export ROS_DOMAIN_ID={domain} to look with ROS tools; Ctrl-C ends it")
+    while True:
+        executor.spin_once(timeout_sec=0.1)
+
+
+def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespace) -> Run:
+    path = folder / "record.npz"
+    record = load_record(path) if path.exists() else None
+    figures = _figures(watcher, options, record)
+    verdict = problem.splitlines()[0] if problem else f"{options.instruction}: done"
+    limits = load_embodiment(options.embodiment).limits
+    return Run(
+        success=not problem,
+        verdict=verdict,
+        figures={
+            "success": not problem,
+            "problem": problem,
+            **figures,
+            "limits_broken": [] if record is None else broken(record, limits),
+        },
+        frames=watcher.frames,
+        latencies_s={
+            "inference (request to reply)": watcher.inference_s,
+            "end to end (observation's stamp to merged chunk)": watcher.end_to_end_s,
+        },
+        events=watcher.events,
+        record=record,
+        limits=limits,
+    )
+
+
+def _figures(
+    watcher: Watcher, options: argparse.Namespace, record: Record | None
+) -> dict[str, object]:
+    inference = _percentiles_ms(watcher.inference_s)
+    end_to_end = _percentiles_ms(watcher.end_to_end_s)
+    status = watcher.status
+    return {
+        "robot": options.robot,
+        "seed": options.seed,
+        "instruction": options.instruction,
+        "codec": options.codec,
+        "server_generation": status.server_generation if status else "",
+        "array_codec": status.array_codec if status else "",
+        "queries": int(status.queries) if status else 0,
+        "chunks_accepted": watcher.accepted,
+        "chunks_refused": watcher.refused,
+        "windows_published": int(status.windows_published) if status else 0,
+        "inference_p50_ms": inference[0],
+        "inference_p99_ms": inference[1],
+        "end_to_end_p50_ms": end_to_end[0],
+        "end_to_end_p99_ms": end_to_end[1],
+        "first_motion_s": watcher.first_motion_s,
+        "motion_time_s": motion_time_s(record),
+        "elapsed_s": watcher.elapsed_s,
+    }
+
+
+def _percentiles_ms(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    if not samples:
+        return 0.0, 0.0
+    p50, p99 = np.percentile([1e3 * value for _, value in samples], [50, 99])
+    return float(p50), float(p99)
+
+
+def motion_time_s(record: Record | None) -> float:
+    """Time during which any joint was commanded to move, from the robot's 1 kHz record."""
+    if record is None or not len(record.time_ns):
+        return 0.0
+    return float(np.count_nonzero(np.abs(record.velocity).max(axis=1) > 1e-6)) * 1e-3
+
+
+def _finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
+    page = write_report(folder, run)
+    if options.json:
+        options.json.write_text(json.dumps(run.figures, indent=2) + "\n")
+    f = run.figures
+    _say(f"report: {page}")
+    _say(
+        f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | "
+        f"{f['queries']} queries, {f['chunks_accepted']} chunks, "
+        f"inference p50/p99 {f['inference_p50_ms']:.0f}/{f['inference_p99_ms']:.0f} ms, "
+        f"end to end p50/p99 {f['end_to_end_p50_ms']:.0f}/{f['end_to_end_p99_ms']:.0f} ms, "
+        f"motion {f['motion_time_s']:.1f} s, {_limits_text(f['limits_broken'])}"
+    )
+    return 0 if run.success else 1
+
+
+def _limits_text(lines: Sequence[str]) -> str:
+    return f"LIMITS BROKEN: {'; '.join(lines)}" if lines else "inside the limits"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

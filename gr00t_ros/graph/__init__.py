@@ -1,0 +1,1 @@
+"""What the robot's ROS graph tells beside its sensors: controllers, description, streamers."""

@@ -1,0 +1,308 @@
+"""The robot's controllers in the ROS graph: other publishers, their state and parameters.
+
+Three settings of joint_trajectory_controller break the splice of windows (control.md 1, item 8,
+and docs/controllers.md): an activation is refused for them, and a change while active is a fault.
+A controller without parameter services is taken as it is. `look` runs on the executor thread and
+never waits; `finding` and `findings` only read, from any thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rcl_interfaces.msg import ParameterEvent, ParameterValue
+from rcl_interfaces.srv import GetParameters
+from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import qos_profile_parameter_events
+from rclpy.task import Future
+
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.outputs import COMMAND_STREAMER
+from gr00t_ros.ros.pulled import InvalidHandle
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import finding
+
+LOOK_S = 1.0
+"""How often a running node looks: no cheap call, and discovery itself takes as long."""
+_KILLED = " (one that was killed is listed for its lease, some 20 s)"
+
+
+class OtherPublishers:
+    """The watch on other publishers of the topics that this node commands."""
+
+    def __init__(self, node: Node, topics: Sequence[str]) -> None:
+        """Watch `topics`, as remapped; nothing is known before the first `look`."""
+        self._node, self._topics = node, topics
+        self._found: tuple[Finding, ...] = ()
+
+    def of(self, topic: str) -> str:
+        """The nodes that publish on `topic` besides this one and its streamer, empty if none."""
+        names = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
+        for own in (self._node.get_name(), COMMAND_STREAMER):
+            if own in names:
+                names.remove(own)
+        return ", ".join(f"{name}{_KILLED if name == COMMAND_STREAMER else ''}" for name in names)
+
+    def look(self) -> None:
+        """Ask the graph about all topics."""
+        try:
+            others = {topic: self.of(topic) for topic in self._topics}
+        except InvalidHandle:  # the node was destroyed between two calls
+            return
+        self._found = tuple(
+            finding("second_publisher", f"another publisher commands {topic}: {names}")
+            for topic, names in others.items()
+            if names
+        )
+
+    def findings(self) -> tuple[Finding, ...]:
+        """One for each topic that somebody else commanded at the last look."""
+        return self._found
+
+
+try:  # in no package index: only real ROS installs have it
+    from controller_manager_msgs.srv import ListControllers
+except ImportError:
+    ListControllers = None
+
+ASK_S = 0.9
+"""Between two questions at least: the caller's timer has about a second."""
+
+ANSWER_S = 3.0
+"""After so long an answer says nothing of now, and a question is given up."""
+
+ACTIVE = "active"
+UNLOADED = "not loaded any more"
+
+
+def controllers_of(node: Node, robot: Embodiment) -> dict[str, str]:
+    """Output -> the controller behind it: NAME of its command topic /NAME/..., as remapped."""
+    topics = {output.name: node.resolve_topic_name(output.topic) for output in robot.outputs}
+    return {output: topic.split("/")[-2] for output, topic in topics.items()}
+
+
+class ControllerManager:
+    """The watch on the state of each controller that controller_manager has listed."""
+
+    def __init__(
+        self,
+        node: Node,
+        namespace: str,
+        controllers: Mapping[str, str],
+        service: Any = ListControllers,
+    ) -> None:
+        """`controllers`: controllers_of; an empty `namespace` asks nobody."""
+        self._node, self._namespace, self._controllers = node, namespace, dict(controllers)
+        self._service, self._client = service, None
+        if service is not None and namespace and self._controllers:
+            self._client = node.create_client(service, f"{namespace}/list_controllers")
+        self._asked_s = -ANSWER_S
+        self._waiting: Future | None = None
+        # When it was heard and what, in one: the other threads read it while it is replaced.
+        self._answer: tuple[float, dict[str, str]] = (-ANSWER_S, {})
+
+    def look(self) -> None:
+        """Ask where a question is due; callable as often as one likes."""
+        client, now_s = self._client, time.monotonic()
+        patience_s = ASK_S if self._waiting is None else ANSWER_S
+        if client is None or now_s - self._asked_s < patience_s:
+            return
+        try:
+            if self._waiting is not None:
+                client.remove_pending_request(self._waiting)
+                self._waiting = None
+            if not client.service_is_ready():
+                return
+            future = client.call_async(self._service.Request())
+        except InvalidHandle:  # the node was destroyed between two calls
+            return
+        self._waiting, self._asked_s = future, now_s
+        future.add_done_callback(self._answered)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """One for each output whose controller was listed, by the last answer, as not active.
+
+        A controller that was never listed is a driver's own; an old answer says nothing.
+        """
+        heard_s, states = self._answer
+        if time.monotonic() - heard_s > ANSWER_S:
+            return ()
+        return tuple(
+            finding(
+                "controller_inactive",
+                f"controller {controller} of output {output} is {states[controller]} by "
+                f"{self._namespace}, expected {ACTIVE}",
+            )
+            for output, controller in self._controllers.items()
+            if states.get(controller, ACTIVE) != ACTIVE
+        )
+
+    def destroy(self) -> None:
+        """Remove the client from the node."""
+        if self._client is not None:
+            self._node.destroy_client(self._client)
+
+    def _answered(self, future: Future) -> None:
+        self._waiting = None if future is self._waiting else self._waiting
+        if future.cancelled() or future.exception() is not None:
+            return
+        listed = {one.name: one.state for one in future.result().controller}
+        gone = {name: UNLOADED for name in self._answer[1] if name not in listed}
+        self._answer = time.monotonic(), gone | listed
+
+
+"""After so long a question is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value that breaks windows, what it does to them, and the value that is needed."""
+
+    forbidden: object
+    effect: str
+    needed: str
+
+
+FORBIDDEN = {
+    "allow_trajectory_replacement": Setting(
+        True,
+        "re-anchors windows whose stamp is past: a step of the arm (20,000 to 31,400 rad/s^2)",
+        "false, which newer versions have to be told",
+    ),
+    "allow_nonzero_velocity_at_trajectory_end": Setting(
+        True, "takes windows that do not end at rest", "false"
+    ),
+    "interpolation_method": Setting(
+        "none", "steps from point to point (12,000 to 30,000 rad/s^2)", "splines"
+    ),
+}
+
+
+def forbidden(name: str, value: ParameterValue) -> bool:
+    """Whether a controller whose parameter `name` has this value breaks windows."""
+    return bool(parameter_value_to_python(value) == FORBIDDEN[name].forbidden)
+
+
+class ControllerParameters:
+    """Asks each controller once it is there; the controller owns `TOPIC/..`, its command topic."""
+
+    def __init__(self, node: Node, command_topics: Iterable[str]) -> None:
+        """Make a client for the controller of each command topic, /NAME/joint_trajectory.
+
+        Other topics are read by no trajectory controller: a streamer, a base.
+        """
+        self._node = node
+        end = "/joint_trajectory"
+        self._topics = {
+            topic.removesuffix(end): topic
+            for topic in command_topics
+            if topic.endswith(end) and topic != end
+        }
+        self._clients = {
+            name: node.create_client(GetParameters, f"{name}/get_parameters")
+            for name in self._topics
+        }
+        self._events = node.create_subscription(
+            ParameterEvent, "/parameter_events", self._on_event, qos_profile_parameter_events
+        )
+        self._readers: dict[str, frozenset[bytes]] = {}
+        self._asked_s: dict[tuple[str, str], float] = {}
+        self._waiting: dict[tuple[str, str], Future] = {}
+        self._answered: set[tuple[str, str]] = set()
+        self._wrong: dict[tuple[str, str], object] = {}
+        self._found: tuple[Finding, ...] = ()
+        self.answers = 0
+
+    def poll(self) -> None:
+        """Ask those controllers that are there and did not answer yet, or were made anew since.
+
+        One request a parameter: rclcpp answers a request with an unknown name by nothing at all.
+        """
+        now_s = time.monotonic()
+        try:
+            for controller, client in self._clients.items():
+                self._forget_if_new(controller)
+                for name in FORBIDDEN if client.service_is_ready() else ():
+                    of = controller, name
+                    if of in self._answered or now_s - self._asked_s.get(of, -ANSWER_S) < ANSWER_S:
+                        continue
+                    if of in self._waiting:
+                        client.remove_pending_request(self._waiting[of])
+                    self._asked_s[of] = now_s
+                    future = client.call_async(GetParameters.Request(names=[name]))
+                    self._waiting[of] = future
+                    future.add_done_callback(partial(self._on_answer, of))
+        except InvalidHandle:  # the node was destroyed between two calls
+            return
+
+    look = poll
+
+    def forget(self) -> None:
+        """Ask again: a controller may have been loaded anew."""
+        self._asked_s.clear()
+        self._answered.clear()
+
+    def problems(self) -> list[str]:
+        """What must be changed at the controllers, one sentence each."""
+        return [one.reason for one in self._found]
+
+    def findings(self) -> tuple[Finding, ...]:
+        """One for each parameter of a controller that breaks windows."""
+        return self._found
+
+    def destroy(self) -> None:
+        """Remove clients and subscription from the node."""
+        for client in self._clients.values():
+            self._node.destroy_client(client)
+        self._node.destroy_subscription(self._events)
+
+    def _forget_if_new(self, controller: str) -> None:
+        """A controller that restarted subscribes anew: it may be configured otherwise."""
+        infos = self._node.get_subscriptions_info_by_topic(self._topics[controller])
+        readers = frozenset(bytes(info.endpoint_gid) for info in infos)
+        if readers and readers != self._readers.get(controller, readers):
+            for name in FORBIDDEN:
+                self._answered.discard((controller, name))
+                self._asked_s.pop((controller, name), None)
+        if readers:
+            self._readers[controller] = readers
+
+    def _on_answer(self, of: tuple[str, str], future: Future) -> None:
+        if future is not self._waiting.pop(of, None):
+            return  # an event has told since, or it was asked again
+        if future.cancelled() or future.exception() is not None:
+            return
+        self.answers += 1
+        self._answered.add(of)
+        values = future.result().values
+        self._judge(of, values[0] if values else ParameterValue())
+
+    def _on_event(self, event: ParameterEvent) -> None:
+        if event.node not in self._clients:
+            return
+        for parameter in (*event.new_parameters, *event.changed_parameters):
+            if parameter.name in FORBIDDEN:
+                of = event.node, parameter.name
+                self._waiting.pop(of, None)  # an answer under way may be of before
+                self._judge(of, parameter.value)
+
+    def _judge(self, of: tuple[str, str], value: ParameterValue) -> None:
+        if forbidden(of[1], value):
+            self._wrong[of] = parameter_value_to_python(value)
+        else:
+            self._wrong.pop(of, None)
+        self._found = tuple(
+            finding("controller_parameter", _sentence(*of, wrong))
+            for of, wrong in sorted(self._wrong.items(), key=lambda item: item[0])
+        )
+
+
+def _sentence(controller: str, name: str, value: object) -> str:
+    setting = FORBIDDEN[name]
+    said = f"{controller}: parameter {name} is {str(value).lower()}: {setting.effect}"
+    return f"{said}; set it to {setting.needed}"

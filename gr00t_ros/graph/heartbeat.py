@@ -1,0 +1,156 @@
+"""The sign that a streamer lives: from the thread that plays the windows, to the policy node.
+
+A process that was killed stays in the graph for its lease, ten seconds and more, so the graph
+cannot tell. One topic beside each topic of windows, NAME/alive; its text names the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from gr00t_ros.errors import ObservationError
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.outputs import OUTPUT_TYPES
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.windows import window_topic
+from gr00t_ros.watch.arm import StreamerLife
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import TABLE, finding
+
+_PERIOD_NS = round(1e9 * float(TABLE["streamer_silent"].thresholds[1].default))
+_INSTANCE = uuid.uuid4().hex
+"""Of this process: another one after each start."""
+
+
+class Heartbeat:
+    """The streamer's side, for one topic of windows."""
+
+    def __init__(self, node: Node, windows: str) -> None:
+        """`windows`: the topic as remapped."""
+        self._publisher = node.create_publisher(String, _topic(windows), qos.SENSOR)
+        self._message = String(data=_INSTANCE)
+        self._due_ns = 0
+
+    def beat(self, steady_ns: int) -> None:
+        """Say that the windows are played, where that is due; after the tick's own work."""
+        if steady_ns >= self._due_ns:
+            self._due_ns = steady_ns + _PERIOD_NS
+            self._publisher.publish(self._message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Streamed:
+    """One output that a streamer plays: what is heard of it, and what that says."""
+
+    output: str
+    topic: str
+    heard: PulledSubscription
+    life: StreamerLife
+
+
+class Heartbeats:
+    """The policy node's side: the watch on all streamers; any thread may ask."""
+
+    def __init__(
+        self,
+        node: Node,
+        embodiment: Embodiment,
+        values: Parameters,
+        awake_ns: Callable[[int], int],
+    ) -> None:
+        """Listen for each output that a streamer plays; for none in shadow.
+
+        awake_ns: how much of an age the process was awake, ns.
+        """
+        self._node, self._awake_ns = node, awake_ns
+        outputs = (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
+        senders: Mapping[str, str] = {
+            output.name: OUTPUT_TYPES[output.type].sender for output in outputs
+        }
+        self._lock = threading.Lock()
+        topics = {
+            output.name: _topic(str(node.resolve_topic_name(window_topic(output))))
+            for output in outputs
+            if senders[output.name] and not values.shadow
+        }
+        self._streamed = tuple(
+            _Streamed(
+                name,
+                topic,
+                PulledSubscription(node, (String,), topic, raw=False),
+                StreamerLife(name, senders[name]),
+            )
+            for name, topic in topics.items()
+        )
+        self.apply(values)
+
+    def apply(self, values: Parameters) -> None:
+        """Take over a changed threshold."""
+        self._limit_ns = int(values.controller_silence_s * 1e9)
+
+    def begin(self) -> None:
+        """The streamers that play now are those that have to go on."""
+        with self._lock:
+            for one in self._streamed:
+                one.life.begin()
+
+    def silent(self) -> tuple[Finding, ...]:
+        """Streamers of which nothing is heard: what speaks against an activation."""
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            self._pull(now_ns)
+            found = [
+                one.life.silent(now_ns, self._limit_ns, self._awake_ns) for one in self._streamed
+            ]
+        return tuple(finding for finding in found if finding is not None)
+
+    def doubled(self) -> tuple[Finding, ...]:
+        """Streamers that are not alone by the graph, where a killed one stays for its lease.
+
+        A new one may be heard before the graph has what it commands: to begin then would end in a
+        fault, when both are known as publishers of one command topic. Executor thread only.
+        """
+        counts = ((one, self._node.count_publishers(one.topic)) for one in self._streamed)
+        return tuple(
+            finding(
+                "second_publisher",
+                f"output {one.output}: {count} streamers are listed on {one.topic}: one that was "
+                "killed is listed for its lease, some 20 s, wait until it is dropped; else",
+            )
+            for one, count in counts
+            if count > 1
+        )
+
+    def findings(self) -> tuple[Finding, ...]:
+        """As `silent`, and streamers that are not those of the last `begin`."""
+        silent = self.silent()
+        with self._lock:
+            found = [one.life.replaced() for one in self._streamed]
+        return (*silent, *(finding for finding in found if finding is not None))
+
+    def destroy(self) -> None:
+        """Listen no longer."""
+        with self._lock:
+            for one in self._streamed:
+                one.heard.destroy()
+
+    def _pull(self, now_ns: int) -> None:
+        for one in self._streamed:
+            with contextlib.suppress(ObservationError):  # what cannot be taken was not heard
+                message = one.heard.take()
+                if message is not None:
+                    one.life.hear(message.data, now_ns)
+
+
+def _topic(windows: str) -> str:
+    return f"{windows}/alive"

@@ -1,0 +1,1 @@
+"""Topics of sensors and controllers -> buffers, by pulled subscriptions."""

@@ -1,0 +1,123 @@
+"""JPEG and PNG payloads -> pixels, judged by their own headers before anything is decoded."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import ObservationError
+from gr00t_ros.inputs.cdr import CompressedView
+
+MAX_PIXELS = 4096 * 4096
+"""Larger pictures are refused: a few hundred bytes can claim gigapixels (4K video is 8.3 M)."""
+
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# ITU T.81 table B.1: start-of-frame markers; C4, C8 and CC are tables and extensions.
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALONE = frozenset(range(0xD0, 0xD8)) | {0x01}  # markers without a length
+_TAIL = 4096  # cameras pad their JPEG behind its end marker
+
+
+def size(view: CompressedView) -> tuple[int, int]:
+    """(height, width) in pixels by the payload's header; ObservationError if it cannot be used.
+
+    Refused by name: other formats, 16 bit, CMYK, depth, mosaics, truncated, above MAX_PIXELS.
+    """
+    _check_format(view.format)
+    head = view.data[: len(_PNG)].tobytes()
+    if head.startswith(_JPEG):
+        height, width = _jpeg_size(view.data)
+    elif head == _PNG:
+        height, width = _png_size(view.data)
+    else:
+        raise _refused(view, f"payload starts with {head.hex() or 'nothing'}, no JPEG or PNG")
+    if not 0 < height * width <= MAX_PIXELS:
+        raise _refused(view, f"{height}x{width} pixels, expected 1 to {MAX_PIXELS}")
+    return height, width
+
+
+def decode(view: CompressedView, size_px: tuple[int, int]) -> tuple[NDArray[np.uint8], int | None]:
+    """Pixels (h, w, 3) uint8 and the cv2 code that makes them RGB, None where they are.
+
+    `size_px` is what `size` said: a picture of another is refused. EXIF orientation is ignored: the
+    mounting of a camera is no property of a file.
+    """
+    height, width = size_px
+    try:
+        pixels = cv2.imdecode(view.data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise _refused(view, f"OpenCV: {error}") from None
+    if pixels is None or pixels.shape != (height, width, 3):
+        got = "nothing" if pixels is None else str(pixels.shape)
+        raise _refused(view, f"OpenCV decoded {got}, the header says {(height, width, 3)}")
+    # compressed_image_transport: "compressed rgb8" was encoded with red and blue exchanged.
+    swapped = "compressed rgb" in view.format
+    return pixels, None if swapped else cv2.COLOR_BGR2RGB
+
+
+def level(view: CompressedView) -> float | None:
+    """Mean level of a JPEG, 0 to 255, decoded at an eighth of its size; None for other formats.
+
+    Raises ObservationError for a JPEG that cannot be decoded.
+    """
+    if not view.data[: len(_JPEG)].tobytes().startswith(_JPEG):
+        return None
+    try:
+        pixels = cv2.imdecode(view.data, cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    except cv2.error as error:
+        raise _refused(view, f"OpenCV: {error}") from None
+    if pixels is None:
+        raise _refused(view, "OpenCV decoded nothing")
+    return float(pixels.mean())
+
+
+def _check_format(text: str) -> None:
+    """Refuse the `format` texts of sensor_msgs/CompressedImage that are no colour picture."""
+    mosaic = text.startswith("bayer") and "compressed bgr" not in text
+    if mosaic or "compressedDepth" in text:
+        kind = "a Bayer mosaic" if mosaic else "depth"
+        raise ObservationError(
+            f"CompressedImage format {text!r} is {kind}, expected a JPEG or PNG picture"
+        )
+
+
+def _refused(view: CompressedView, why: str) -> ObservationError:
+    return ObservationError(
+        f"CompressedImage format {view.format!r}, {view.data.size} bytes: {why}"
+    )
+
+
+def _jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int]:
+    if b"\xff\xd9" not in data[-_TAIL:].tobytes():
+        raise ObservationError(f"JPEG of {data.size} bytes has no end marker: truncated")
+    frame = data[_frame_at(data) :][:10].tobytes()
+    if len(frame) < 10 or frame[4] != 8 or frame[9] not in (1, 3):
+        raise ObservationError(
+            f"JPEG frame header {frame.hex()}: expected 8 bits a sample and 1 or 3 components"
+        )
+    return int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big")
+
+
+def _frame_at(data: NDArray[np.uint8]) -> int:
+    """Offset of the start-of-frame marker: FF Cx, length, bits, height, width, components."""
+    at = 2
+    while at + 4 <= data.size and data[at] == 0xFF:
+        marker = int(data[at + 1])
+        if marker in _START_OF_FRAME:
+            return at
+        if marker == 0xFF or marker in _ALONE:  # fill byte, or a marker without a segment
+            at += 1 if marker == 0xFF else 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4].tobytes(), "big")
+    raise ObservationError(f"JPEG of {data.size} bytes has no frame header before byte {at}")
+
+
+def _png_size(data: NDArray[np.uint8]) -> tuple[int, int]:
+    """Read IHDR (PNG specification 11.2.2), which is the first chunk."""
+    header = data[8:33].tobytes()
+    if len(header) < 25 or header[4:8] != b"IHDR" or b"IEND" not in data[-_TAIL:].tobytes():
+        raise ObservationError(f"PNG of {data.size} bytes lacks its header or end: truncated")
+    if header[16] > 8:
+        raise ObservationError(f"PNG of {header[16]} bits a sample, expected at most 8")
+    return int.from_bytes(header[12:16], "big"), int.from_bytes(header[8:12], "big")

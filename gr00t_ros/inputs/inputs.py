@@ -1,0 +1,311 @@
+"""The embodiment's topics -> observations, or what is missing; owns the buffers and their lock.
+
+Nothing here is called back: the pull thread takes what is due, the worker thread pulls the rest
+when it assembles an observation. Any thread may call any method; the lock is held for one message
+at a time and no picture is decoded under it. A frame's header is parsed once, as it comes; its
+pixels stay as they came until they are asked for: a ring of them is bounded by RING_BYTES a camera.
+Header stamps are judged by the node's clock (a replayed bag needs use_sim_time), receive ages by
+steady time always, so that a clock that stands still or jumps hides no silence.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+
+from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.inputs import images
+from gr00t_ros.inputs.readings import (
+    READS,
+    STATE_TYPES,
+    Pictures,
+    Transforms,
+    TransformSubscription,
+    controller_state,
+    kind,
+    read_transform,
+)
+from gr00t_ros.inputs.source import CameraWatch, History, JointSource, Source, Taken
+from gr00t_ros.inputs.stream_report import CONTROLLER_MAX_AGE_NS, Graph, StreamReport, report
+from gr00t_ros.motion.clocks import Awake
+from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.joint_states import JointStates, Writers
+from gr00t_ros.observe.observation import Gap, Gaps, Observation, ObservationSettings, assemble
+from gr00t_ros.observe.readings import JointReading, select
+from gr00t_ros.robot.actions import Output
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.pulled import PulledSubscription
+
+RING_BYTES = 256 * 2**20
+"""Most memory of one camera's history: 290 frames of 640x480, 43 of 1920x1080 (rgb8)."""
+
+VIDEO_PULL_HZ = 15.0
+"""Least rate at which frames are looked at; below, a frozen or late camera shows too late."""
+
+PULL_PERIOD_NS = 20_000_000
+"""Period of the thread that calls `pull`, and of all that is no picture. A thread of its own:
+an executor's timer costs more than the messages, 1.6 % of a core at 50 Hz where a sleep costs
+0.3 %."""
+
+_SLEPT_PULLS = 3  # a gap between two pulls of more periods than this is a sleep
+
+
+class Inputs:
+    """All streams of one embodiment on one node."""
+
+    def __init__(
+        self,
+        node: Node,
+        embodiment: Embodiment,
+        settings: ObservationSettings,
+        ring_bytes: int = RING_BYTES,
+    ) -> None:
+        """Subscribe to all topics of `embodiment`; call `pull` every PULL_PERIOD_NS from then on.
+
+        Raises EmbodimentError for a topic that two streams read as different types, and for a
+        stream from tf where tf2_ros cannot be imported. `settings`
+        may be replaced while running; history is kept for the ages it has now.
+        """
+        self.settings = settings
+        self.awake = Awake(_SLEPT_PULLS * PULL_PERIOD_NS)
+        """When `pull` was called: without it nothing is heard."""
+        self._embodiment = embodiment
+        self._lock = threading.Lock()
+        self._clock = node.get_clock()
+        self._graph = Graph(node)
+        self._sources: dict[str, Source] = {}
+        self._transforms: Transforms | None = None
+        for topic, streams in _by_topic(embodiment).items():
+            history = History(_span_ns(streams, embodiment.step_ns, settings), ring_bytes)
+            try:
+                self._sources[topic] = self._source(node, topic, streams, history)
+            except EmbodimentError:
+                self._unsubscribe(self._sources.values())
+                raise
+        self._controllers = {
+            output.name: _controller(node, output) for output in embodiment.outputs
+        }
+
+    def pull(self) -> None:
+        """Take what is due from every topic; called by the pull thread.
+
+        Asks the graph, outside the lock, once a second who publishes what on each topic.
+        """
+        now_ns = time.monotonic_ns()
+        self.awake.ran(now_ns)
+        for source in self._all():
+            with self._lock:
+                if not source.due(now_ns):
+                    continue
+                taken = source.pull(now_ns)
+                mixed = bool(source.mixed(now_ns))
+            _show(source, taken)
+            publishers = self._graph.look(source.subscription, now_ns, mixed)
+            if publishers is not None:
+                with self._lock:
+                    source.graph(publishers)
+
+    def pull_robot(self) -> None:
+        """Take what waits of joint states and controllers, whatever the pull thread is doing.
+
+        For a thread that is about to believe that they are silent.
+        """
+        now_ns = time.monotonic_ns()
+        for source in self._all():
+            if source.camera is None:
+                with self._lock:
+                    source.pull(now_ns)
+
+    def observe(self) -> Observation | Gaps:
+        """Take the newest of every topic and assemble; called by the worker thread.
+
+        The frames of the observation are not decoded: decode_video writes them into the request.
+        """
+        for source in self._sources.values():
+            with self._lock:
+                now_ns = time.monotonic_ns()
+                taken = source.pull(now_ns)
+                source.postpone(now_ns)
+            _show(source, taken)
+        with self._lock:
+            buffers = {
+                (stream.key, topic): self._sources[topic].buffer_of(stream)
+                for stream in self._embodiment.streams
+                for topic in stream.topics
+            }
+            now_ros_ns, now_ns = int(self._clock.now().nanoseconds), time.monotonic_ns()
+            mixed = tuple(self._mixed(now_ns))
+            if mixed:
+                return mixed
+            return assemble(self._embodiment, buffers, now_ros_ns, now_ns, self.settings)
+
+    def decode_video(
+        self, observation: Observation, slots: Mapping[str, NDArray[np.uint8]]
+    ) -> None:
+        """Decode an observation's frames into `slots[key]`, (1, T, H, W, 3) uint8; takes no lock.
+
+        Raises ObservationError naming the stream; the request must then not be sent.
+        """
+        images.decode_video(self._embodiment, observation, slots)
+
+    def streams(self, now_ros_ns: int, now_ns: int) -> tuple[StreamReport, ...]:
+        """Age, count and problem of every stream: video, state, controllers, in the file's order.
+
+        `now_ros_ns` is the node's clock, `now_ns` steady time.
+        """
+        with self._lock:
+            reports = [
+                report(name, stream, sources, now_ros_ns, now_ns, self.settings)
+                for name, stream, sources in self._named()
+            ]
+        return tuple(self._graph.explain(one) for one in reports)
+
+    def joints(self, names: Sequence[str]) -> Sample | None:
+        """The newest JointReading of these joints from all topics, as old as the oldest of them.
+
+        None where one of them has never come.
+        """
+        with self._lock:
+            every = [s.joints for s in self._sources.values() if isinstance(s, JointSource)]
+            whole = [one.sample(names) for one in every if one.has(names)]
+            found = max((s for s in whole if s), key=lambda s: s.received_ns, default=None)
+            return found or _spread(every, names)
+
+    def state(self, key: str) -> Sample | None:
+        """The newest sample of the first topic of that state stream."""
+        stream = next(stream for stream in self._embodiment.state if stream.key == key)
+        with self._lock:
+            return self._sources[stream.topic].buffer_of(stream).latest()
+
+    def controller(self, output: str) -> Sample | None:
+        """The newest ControllerReading of the output of that name, as a sample."""
+        with self._lock:
+            return self._controllers[output].buffer.latest()
+
+    def cameras(self) -> tuple[CameraWatch, ...]:
+        """The watches on what the cameras show, one a topic."""
+        return tuple(s.camera for s in self._sources.values() if s.camera is not None)
+
+    def clear(self) -> None:
+        """Forget all samples; after a clock jump they belong to another time."""
+        with self._lock:
+            for source in self._all():
+                source.clear()
+
+    def destroy(self) -> None:
+        """Unsubscribe from everything; later pulls take nothing."""
+        self._unsubscribe(self._all())
+
+    def _unsubscribe(self, sources: Iterable[Source]) -> None:
+        with self._lock:
+            for source in sources:
+                source.subscription.destroy()
+
+    def _all(self) -> Iterator[Source]:
+        yield from self._sources.values()
+        yield from self._controllers.values()
+
+    def _named(self) -> Iterator[tuple[str, Stream | Output, tuple[Source, ...]]]:
+        for stream in self._embodiment.streams:
+            modality = "video" if isinstance(stream, VideoStream) else "state"
+            sources = tuple(self._sources[topic] for topic in stream.topics)
+            yield f"{modality}.{stream.key}", stream, sources
+        for output in self._embodiment.outputs:
+            yield f"controller.{output.name}", output, (self._controllers[output.name],)
+
+    def _mixed(self, now_ns: int) -> Iterator[Gap]:
+        """A gap for each stream that two publishers tell at once: nobody knows whom to believe."""
+        for stream in self._embodiment.streams:
+            for topic in stream.topics:
+                source = self._sources[topic]
+                if joints := source.mixed(now_ns):
+                    text = self._graph.mixed(source.subscription.topic, joints)
+                    yield Gap(stream.key, topic, text, None)
+
+    def _source(
+        self, node: Node, topic: str, streams: Sequence[Stream], history: History
+    ) -> Source:
+        """The source of a topic that all of `streams` read, as the same type."""
+        stream = streams[0]
+        if isinstance(stream, StateStream) and stream.source == "tf":
+            return self._transform(node, topic, stream, history)
+        message_type, read = READS[kind(stream)]
+        writers = Writers(max(self.settings.max_age_ns(one) for one in streams))
+        cameras = [one for one in streams if isinstance(one, VideoStream)]
+        if cameras:
+            pulled = PulledSubscription(node, (message_type,), topic, profiles=qos.PICTURES)
+            period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
+            watch = CameraWatch(f"video.{stream.key}")
+            return Source(pulled, Pictures(cameras), history, period_ns, watch, writers)
+        if kind(stream) == "joints":
+            pulled = PulledSubscription(node, (message_type,), topic, profiles=(qos.JOINTS,))
+            commanded = self._embodiment.joint_names
+            return JointSource(pulled, streams, commanded, history, PULL_PERIOD_NS, writers)
+        pulled = PulledSubscription(node, (message_type,), topic)
+        return Source(pulled, read, history, PULL_PERIOD_NS, writers=writers)
+
+    def _transform(self, node: Node, topic: str, stream: StateStream, history: History) -> Source:
+        if self._transforms is None:
+            where = f"{self._embodiment.source}: state.{stream.key}"
+            self._transforms = Transforms(node, where)
+        frame = stream.frame or ""
+        transform = TransformSubscription(self._transforms, topic, frame, stream.link)
+        return Source(transform, read_transform, history, PULL_PERIOD_NS)
+
+
+def _by_topic(embodiment: Embodiment) -> dict[str, list[Stream]]:
+    """The streams of each topic, which all read it as the same type."""
+    topics: dict[str, list[Stream]] = {}
+    for stream, topic in ((one, topic) for one in embodiment.streams for topic in one.topics):
+        streams = topics.setdefault(topic, [])
+        streams.append(stream)
+        if kind(stream) != kind(streams[0]):
+            raise EmbodimentError(
+                f"{embodiment.source}: {topic} is read as {kind(streams[0])} by "
+                f"{streams[0].key} and as {kind(stream)} by {stream.key}, expected one type"
+            )
+    return topics
+
+
+def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSettings) -> int:
+    """The longest history of `streams`, behind an observation as late as may be."""
+    return max(
+        -min(stream.delta_indices) * step_ns
+        + step_ns
+        + 2 * stream.period_ns
+        + settings.max_age_ns(stream)
+        for stream in streams
+    )
+
+
+def _controller(node: Node, output: Output) -> Source:
+    """The newest state only; which of the types the controller publishes is not configured."""
+    subscription = PulledSubscription(node, STATE_TYPES, output.state_topic, raw=False)
+    history, writers = History(0, RING_BYTES), Writers(CONTROLLER_MAX_AGE_NS)
+    return Source(subscription, controller_state, history, PULL_PERIOD_NS, writers=writers)
+
+
+def _spread(every: Sequence[JointStates], names: Sequence[str]) -> Sample | None:
+    """A sample of joints of which no topic has all; None where one never came."""
+    homes = [next((one for one in every if one.has((name,))), None) for name in names]
+    parts = [(n, h.sample((n,))) for n, h in zip(names, homes, strict=True) if h is not None]
+    samples = [(name, sample) for name, sample in parts if sample is not None]
+    if not names or len(samples) < len(names):
+        return None
+    readings = [(name, s.value) for name, s in samples if isinstance(s.value, JointReading)]
+    position = np.concatenate([select((name,), reading) for name, reading in readings])
+    stamp_ns = min(sample.stamp_ns for _, sample in samples)
+    received_ns = min(sample.received_ns for _, sample in samples)
+    return Sample(stamp_ns, received_ns, JointReading(tuple(names), position))
+
+
+def _show(source: Source, taken: Taken | None) -> None:
+    if taken is not None and source.camera is not None:
+        source.camera.see(*taken)

@@ -1,0 +1,257 @@
+"""Serialised messages -> stamps and readings: joint states, poses, Imu, controller states, tf2.
+
+Controller states are read from control_msgs where it is installed and from this package's own
+ControllerState, which has the same fields. tf2's listener is called by the executor, unlike
+everything else, which is pulled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from rclpy.time import Time
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
+
+from gr00t_ros.errors import EmbodimentError, ObservationError
+from gr00t_ros.inputs import cdr, images
+from gr00t_ros.msg import ControllerState
+from gr00t_ros.observe.readings import ImuReading, JointReading, PoseReading
+from gr00t_ros.robot.streams import Stream, VideoStream
+
+Read = Callable[[Any], tuple[int, object]]
+"""A message as the subscription gave it -> its stamp, ns, and what the buffer keeps of it."""
+
+
+def kind(stream: Stream) -> str:
+    """A camera's transport or a state stream's source: a key of READS, or "tf"."""
+    return stream.transport if isinstance(stream, VideoStream) else stream.source
+
+
+def _raw(raw: bytes) -> tuple[int, images.Frame]:
+    frame = images.read(raw, "raw")
+    return frame.stamp_ns, frame
+
+
+def _compressed(raw: bytes) -> tuple[int, images.Frame]:
+    frame = images.read(raw, "compressed")
+    return frame.stamp_ns, frame
+
+
+class Pictures:
+    """Reads one camera's topic: headers only, the pixels stay as they came.
+
+    The first picture's size is the camera's until the node is configured anew: what the policy
+    sees would change with it, and a crop or a rectification that was made for the other size.
+    """
+
+    def __init__(self, streams: Sequence[VideoStream]) -> None:
+        """Read what all of `streams` are sent from."""
+        self._streams, self._transport = streams, streams[0].transport
+        self._size: tuple[int, int] | None = None
+
+    def __call__(self, raw: bytes) -> tuple[int, images.Frame]:
+        """Stamp and frame.
+
+        Raises ObservationError for frames that cannot be decoded, of another size than the first
+        one, or without the part that a stream crops.
+        """
+        frame = images.read(raw, self._transport)
+        if frame.size_px != self._size:
+            self._keep(frame.size_px)
+        return frame.stamp_ns, frame
+
+    def _keep(self, size: tuple[int, int]) -> None:
+        if self._size is not None:
+            old, new = ("{}x{}".format(*each) for each in (self._size, size))
+            raise ObservationError(
+                f"picture is {new}, was {old} before: set the driver back to {old}, or clean up "
+                "and configure the node for the new size"
+            )
+        for stream in self._streams:
+            if stream.framing is not None:
+                stream.framing.size(*size)
+        self._size = size
+
+
+class Joints:
+    """Reads the joint states of one topic."""
+
+    def __init__(self) -> None:
+        """Names that come again are known."""
+        self._read = cdr.JointStateMessage()
+
+    def __call__(self, raw: bytes) -> tuple[int, JointReading]:
+        """Stamp and reading; ObservationError where the bytes are no JointState."""
+        return _of_view(self._read(raw))
+
+
+def _joints(raw: bytes) -> tuple[int, JointReading]:
+    return _of_view(cdr.joint_state(raw))
+
+
+def _of_view(view: cdr.JointStateView) -> tuple[int, JointReading]:
+    velocity = view.velocity if len(view.velocity) == len(view.names) else None
+    return view.stamp_ns, JointReading(view.names, view.position, velocity)
+
+
+def _pose(raw: bytes) -> tuple[int, PoseReading]:
+    view = cdr.pose_stamped(raw)
+    return view.stamp_ns, PoseReading(view.position_m, view.quaternion_xyzw, view.frame_id)
+
+
+def _imu(raw: bytes) -> tuple[int, ImuReading]:
+    view = cdr.imu(raw)
+    if view.orientation_variance == -1.0:  # sensor_msgs/Imu: "no estimate for a data element"
+        raise ObservationError(
+            "this Imu has no orientation (orientation_covariance[0] is -1): let its driver or a "
+            "filter such as imu_filter_madgwick estimate it"
+        )
+    return view.stamp_ns, ImuReading(view.quaternion_xyzw, view.frame_id)
+
+
+READS: Mapping[str, tuple[type, Read]] = {
+    "raw": (Image, _raw),
+    "compressed": (CompressedImage, _compressed),
+    "joints": (JointState, _joints),
+    "pose": (PoseStamped, _pose),
+    "imu": (Imu, _imu),
+}
+"""What a stream's topic is subscribed as, and how its messages are read."""
+
+
+STATE_TYPES: tuple[Any, ...] = (ControllerState,)
+with contextlib.suppress(ImportError):  # in no package index: only real ROS installs have it
+    from control_msgs.msg import JointTrajectoryControllerState
+
+    STATE_TYPES = (JointTrajectoryControllerState, ControllerState)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ControllerReading:
+    """`reference`: what the controller holds or plays; `feedback`: what it measures.
+
+    `speed_scaling` is 1.0 also for controllers too old to have one.
+    """
+
+    reference: JointReading
+    feedback: JointReading
+    speed_scaling: float
+
+
+def controller_state(message: Any) -> tuple[int, ControllerReading]:
+    """Stamp (ns) and reading of a message of one of STATE_TYPES.
+
+    Raises ObservationError if a point has another number of positions than there are joints.
+    """
+    stamp = message.header.stamp
+    reading = ControllerReading(
+        reference=_reading(message.joint_names, message.reference, "reference"),
+        feedback=_reading(message.joint_names, message.feedback, "feedback"),
+        speed_scaling=float(getattr(message, "speed_scaling_factor", 1.0)),
+    )
+    return stamp.sec * 1_000_000_000 + stamp.nanosec, reading
+
+
+def _reading(names: list[str], point: Any, field: str) -> JointReading:
+    position, velocity = np.array(point.positions), np.array(point.velocities)
+    if len(position) != len(names):
+        raise ObservationError(
+            f"controller state: {field} has {len(position)} positions for {len(names)} joints"
+        )
+    return JointReading(tuple(names), position, velocity if len(velocity) == len(names) else None)
+
+
+TYPES = ("tf2_msgs/msg/TFMessage",)
+
+
+class Transforms:
+    """The tf2 buffer and listener of one node, which all its transforms share."""
+
+    def __init__(self, node: Node, where: str) -> None:
+        """Listen to /tf and /tf_static; `where` names the file and key that need it.
+
+        Raises EmbodimentError where tf2_ros cannot be imported.
+        """
+        try:
+            self._tf2: Any = importlib.import_module("tf2_ros")
+        except ImportError as error:
+            raise EmbodimentError(
+                f"{where}: from: tf needs the ROS package tf2_ros, which cannot be imported here "
+                f"({error}): install ros-<distro>-tf2-ros, or publish a PoseStamped (from: pose)"
+            ) from None
+        self._clock = node.get_clock()
+        self._buffer = self._tf2.Buffer()
+        self._listener = self._tf2.TransformListener(self._buffer, node, spin_thread=False)
+        self._listening = True
+
+    def newest(self, frame: str, link: str) -> Any:
+        """The newest TransformStamped that takes `link`'s coordinates to `frame`'s.
+
+        Raises ObservationError where tf2 knows no way between them.
+        """
+        try:
+            found = self._buffer.lookup_transform(frame, link, Time())
+        except self._tf2.TransformException as error:
+            raise ObservationError(f"tf2 has no transform {frame} -> {link}: {error}") from None
+        stamp = found.header.stamp
+        if stamp.sec == stamp.nanosec == 0:  # all of the way is static: it holds now as ever
+            found.header.stamp = self._clock.now().to_msg()
+        return found
+
+    def destroy(self) -> None:
+        """Stop listening; nothing where it has stopped."""
+        if self._listening:
+            self._listening = False
+            self._listener.unregister()
+
+
+class TransformSubscription:
+    """Takes from tf2 what PulledSubscription takes from a topic: what is newer, or nothing."""
+
+    type_names = TYPES
+    depth = 1
+    number: int | None = None  # tf2 merges what any number of publishers tell
+
+    def __init__(self, transforms: Transforms, topic: str, frame: str, link: str) -> None:
+        """Follow `link` in `frame`; `topic` is what the stream calls it."""
+        self.topic = topic
+        self._transforms, self._frame, self._link = transforms, frame, link
+        self._taken: tuple[int, int] | None = None
+
+    def take(self) -> Any | None:
+        """The newest transform, None where it has the stamp of the one before.
+
+        Raises ObservationError where tf2 knows none.
+        """
+        found = self._transforms.newest(self._frame, self._link)
+        stamp = (found.header.stamp.sec, found.header.stamp.nanosec)
+        if stamp == self._taken:
+            return None
+        self._taken = stamp
+        return found
+
+    def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
+        """Do nothing: tf2's listener has subscribed."""
+
+    def destroy(self) -> None:
+        """Stop listening, for all that share the listener."""
+        self._transforms.destroy()
+
+
+def read_transform(found: Any) -> tuple[int, PoseReading]:
+    """Stamp, ns, and pose of a TransformStamped: where the child's frame is in the header's."""
+    stamp, move, turn = found.header.stamp, found.transform.translation, found.transform.rotation
+    reading = PoseReading(
+        np.array([move.x, move.y, move.z]),
+        np.array([turn.x, turn.y, turn.z, turn.w]),
+        found.header.frame_id,
+    )
+    return stamp.sec * 1_000_000_000 + stamp.nanosec, reading

@@ -1,0 +1,346 @@
+"""One topic that is pulled: its subscription, its buffer and what is wrong with it.
+
+Not thread-safe: Inputs holds the lock. Stamps are ROS time, `now_ns` is steady time. A message
+that cannot be used never enters the buffer; it becomes `problem`, which the next good one clears.
+A message of a second publisher is not used, and `mixed` names both. CameraWatch compares pictures
+outside the inputs' lock, under a lock of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from gr00t_ros.errors import ObservationError
+from gr00t_ros.inputs import images
+from gr00t_ros.inputs.readings import Joints, Read
+from gr00t_ros.observe.buffer import Sample, StampedBuffer
+from gr00t_ros.observe.joint_states import (
+    REBASE_NS,
+    SAME_STAMP,
+    WHOLE,
+    JointStates,
+    Writers,
+    went_back,
+)
+from gr00t_ros.observe.readings import JointReading
+from gr00t_ros.robot.actions import Output
+from gr00t_ros.robot.streams import StateStream, Stream
+from gr00t_ros.ros.parameters import OFF_BELOW_FRAMES, Parameters
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.inputs import BlackCamera, FrozenCamera
+
+_PIECE = 1 << 16
+"""Bytes compared at once."""
+
+_FIRST_PIECE = 1 << 12
+"""Bytes compared first: a camera's noise ends the comparison of two pictures here."""
+
+
+class CameraWatch:
+    """Frames of one topic."""
+
+    def __init__(self, stream: str) -> None:
+        """`stream` names the camera in reasons."""
+        self._frozen, self._black = FrozenCamera(stream), BlackCamera(stream)
+        self._before: NDArray[np.uint8] | None = None
+        self._lock = threading.Lock()
+
+    def see(self, stamp_ns: int, frame: images.Frame) -> None:
+        """Take a frame as it was read, whether its stamp was used or not."""
+        with self._lock:
+            same = self._before is not None and _equal(self._before, frame.data)
+            self._before = frame.data
+            self._frozen.see(stamp_ns, same)
+            level = _level(frame)
+            if level is not None:
+                self._black.see(level)
+
+    def findings(self, values: Parameters) -> tuple[Finding, ...]:
+        """What the newest frames show, by these thresholds."""
+        self._frozen.limit_frames = values.frozen_camera_frames
+        self._black.level = values.black_camera_level
+        self._black.limit_frames = values.black_camera_frames
+        on = values.frozen_camera_frames >= OFF_BELOW_FRAMES
+        found = (self._black.finding(), self._frozen.finding() if on else None)
+        return tuple(finding for finding in found if finding is not None)
+
+
+def _equal(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    if one.size != other.size or not np.array_equal(one[:_FIRST_PIECE], other[:_FIRST_PIECE]):
+        return False
+    return all(
+        np.array_equal(one[begin : begin + _PIECE], other[begin : begin + _PIECE])
+        for begin in range(_FIRST_PIECE, one.size, _PIECE)
+    )
+
+
+def _level(frame: images.Frame) -> float | None:
+    try:
+        return images.level(frame)
+    except ObservationError:  # spoilt behind a good header: for whoever decodes it to refuse
+        return None
+
+
+NO_STAMP = (
+    "header stamp is zero: the publisher must stamp its messages with the time of measurement, "
+    "the time of arrival is no substitute"
+)
+Taken = tuple[int, Any]
+"""A message's stamp, ns, and what was read of it."""
+
+
+class Subscription(Protocol):
+    """What can be taken from: a topic's PulledSubscription, or tf2's TransformSubscription."""
+
+    topic: str
+    depth: int  # how many messages may wait at most
+    number: int | None  # its publisher's own count of the message taken last
+
+    @property
+    def type_names(self) -> Collection[str]:
+        """The types that can be read, as the graph names them."""
+
+    def take(self) -> Any | None:
+        """The newest message not taken yet; raises ObservationError for one that is none."""
+
+    def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
+        """Subscribe as the topic's publishers publish: their type, their reliability."""
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How much of a stream is kept: samples of `span_ns`, of at most `max_bytes` together."""
+
+    span_ns: int
+    max_bytes: int
+
+    @property
+    def max_samples(self) -> int:
+        """More than any stream takes in the span: pulls every 10 ms, and a few by queries."""
+        return self.span_ns // 10_000_000 + 32
+
+
+class Source:
+    """The newest samples of one topic; several streams may read them."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        read: Read,
+        history: History,
+        period_ns: int,
+        camera: CameraWatch | None = None,
+        writers: Writers | None = None,
+    ) -> None:
+        """Read what `subscription` brings by `read`; pull every `period_ns`.
+
+        `camera` is shown every frame by whoever pulls, outside the lock. `writers`: None where
+        any number of publishers is lawful.
+        """
+        self.subscription, self.camera, self.writers = subscription, camera, writers
+        self.received = 0
+        self.refused = 0
+        self.problem = ""
+        self._read, self._history, self._period_ns = read, history, period_ns
+        self._due_ns: int | None = None
+        self._sample_bytes = 0
+        self._capacity = history.max_samples
+        self._shortage = ""  # of memory for the history; no message can mend it
+        self.buffer = StampedBuffer(history.span_ns, self._capacity)
+
+    def buffer_of(self, stream: Stream | Output) -> StampedBuffer:
+        """The samples as this one of the topic's streams has them."""
+        return self.buffer
+
+    def mixed(self, now_ns: int) -> tuple[str, ...]:
+        """The joints that two publishers send at once, ("",) for all that a topic carries."""
+        return self.writers.mixed(now_ns) if self.writers is not None else ()
+
+    def graph(self, publishers: Sequence[TopicEndpointInfo]) -> None:
+        """Take who publishes on the topic now."""
+        self.subscription.follow(publishers)
+        if self.writers is not None:
+            self.writers.graph(len(publishers))
+
+    def due(self, now_ns: int) -> bool:
+        """Whether the period has passed; the next one is then due on the same grid.
+
+        A quarter of it early is in time: a timer of the same period jitters around the grid.
+        """
+        if self._due_ns is None:
+            self._due_ns = now_ns
+        late_ns = now_ns + self._period_ns // 4 - self._due_ns
+        if late_ns < 0:
+            return False
+        self._due_ns += (late_ns // self._period_ns + 1) * self._period_ns
+        return True
+
+    def postpone(self, now_ns: int) -> None:
+        """Count a pull between two that were due: the next is due a whole period after it.
+
+        Not a quarter early: of observations at a multiple of the period the last pull before each
+        would come just before it, for nothing.
+        """
+        self._due_ns = now_ns + self._period_ns + self._period_ns // 4
+
+    def pull(self, now_ns: int) -> Taken | None:
+        """Take what waits, its newest into the buffer.
+
+        Returns it where it has a stamp and a content that can be read, used or not.
+        """
+        newest = None
+        try:
+            for _ in range(self.subscription.depth):
+                message = self.subscription.take()
+                if message is None:
+                    break
+                self.received += 1
+                if not self._foreign(WHOLE, now_ns):
+                    newest = message
+            return None if newest is None else self._push(newest, now_ns)
+        except ObservationError as error:
+            self._refuse(str(error))
+        return None
+
+    def clear(self) -> None:
+        """Forget all samples, for example after a clock jump."""
+        self.buffer.clear()
+
+    def _push(self, message: Any, now_ns: int) -> Taken | None:
+        stamp_ns, value = self._read(message)
+        if stamp_ns <= 0:
+            self._refuse(NO_STAMP)
+            return None
+        if isinstance(message, bytes):
+            self._fit(len(message))
+        sample = Sample(stamp_ns, now_ns, value)
+        if self.buffer.push(sample) or self._rebase(sample):
+            self.problem = self._shortage
+        return stamp_ns, value
+
+    def _rebase(self, sample: Sample) -> bool:
+        """Count a stamp that is not newer; whether it opened a new time base instead."""
+        newest = self.buffer.latest()
+        if newest is None or sample.stamp_ns == newest.stamp_ns:
+            self._refuse(SAME_STAMP)
+            return False
+        if sample.received_ns - newest.received_ns <= REBASE_NS:
+            self._refuse(went_back(newest.stamp_ns - sample.stamp_ns))
+            return False
+        self.buffer.clear()
+        return self.buffer.push(sample)
+
+    def _fit(self, size: int) -> None:
+        """Keep the buffer of messages of `size` bytes under its cap: fewer, when they are large."""
+        if size <= self._sample_bytes:
+            return
+        self._sample_bytes = size
+        capacity = max(1, min(self._history.max_bytes // size, self._history.max_samples))
+        if capacity < self._capacity:
+            self._capacity = capacity
+            self.buffer.limit(capacity)
+        needed = self._history.span_ns // self._period_ns + 1
+        if capacity < needed:
+            self._shortage = (
+                f"messages of {size} bytes: {capacity} of the {needed} of its history fit into "
+                f"{self._history.max_bytes} bytes; let the driver send smaller pictures"
+            )
+
+    def _foreign(self, keys: Collection[str], now_ns: int) -> bool:
+        """Whether a message of these joints is not of the publisher that sends them."""
+        if self.writers is None:
+            return False
+        own = self.writers.see(frozenset(keys), self.subscription.number, now_ns)
+        self.refused += not own
+        return not own
+
+    def _refuse(self, why: str) -> None:
+        self.refused += 1
+        self.problem = why
+
+
+class JointSource(Source):
+    """A topic of joint states: all that waits is taken, and merged by the joints' names.
+
+    Each stream has a buffer of its own, whose stamps are those of the stream's joints.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        streams: Iterable[Stream],
+        commanded: Iterable[str],
+        history: History,
+        period_ns: int,
+        writers: Writers,
+    ) -> None:
+        """Keep samples for each of `streams`; the joints that matter are theirs and `commanded`."""
+        super().__init__(subscription, Joints(), history, period_ns, writers=writers)
+        self.joints = JointStates()
+        self._views = {
+            stream.names: StampedBuffer(history.span_ns, history.max_samples)
+            for stream in streams
+            if isinstance(stream, StateStream)
+        }
+        self._matter = {name for names in self._views for name in names} | set(commanded)
+
+    def buffer_of(self, stream: Stream | Output) -> StampedBuffer:
+        """The samples by the stamps of the stream's own joints."""
+        assert isinstance(stream, StateStream)
+        return self._views[stream.names]
+
+    def mixed(self, now_ns: int) -> tuple[str, ...]:
+        """The joints of ours that two publishers send at once."""
+        return tuple(name for name in super().mixed(now_ns) if name in self._matter)
+
+    def pull(self, now_ns: int) -> None:
+        """Take every message that waits; what is newest of each joint goes into the buffers."""
+        for _ in range(self.subscription.depth):
+            try:
+                message = self.subscription.take()
+                if message is None:
+                    break
+                self.received += 1
+                self._merge(message, now_ns)
+            except ObservationError as error:
+                self._refuse(str(error))
+        for names, buffer in self._views.items():
+            sample = self.joints.sample(names)
+            if sample is not None:
+                _advance(buffer, sample)
+
+    def clear(self) -> None:
+        """Forget all joints and samples."""
+        self.joints.clear()
+        for buffer in self._views.values():
+            buffer.clear()
+
+    def _merge(self, message: Any, now_ns: int) -> None:
+        stamp_ns, reading = self._read(message)
+        assert isinstance(reading, JointReading)
+        if self._foreign(reading.names, now_ns):
+            return
+        if stamp_ns <= 0:
+            self._refuse(NO_STAMP)
+            return
+        self.joints.take(stamp_ns, now_ns, reading)
+        self.problem = ""
+
+
+def _advance(buffer: StampedBuffer, sample: Sample) -> None:
+    """Push a sample that is newer, or the first one of a new time base."""
+    newest = buffer.latest()
+    behind = newest is not None and sample.stamp_ns < newest.stamp_ns
+    if behind and newest and sample.received_ns - newest.received_ns > REBASE_NS:
+        buffer.clear()
+    buffer.push(sample)

@@ -1,0 +1,223 @@
+"""How one stream does now: its age, its count and, in one sentence, what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from rclpy.node import Node
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from gr00t_ros.errors import ObservationError
+from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.inputs.source import JointSource, Source, Subscription
+from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.observation import ObservationSettings, content
+from gr00t_ros.observe.readings import encode, select
+from gr00t_ros.robot.actions import Output
+from gr00t_ros.robot.streams import StateStream, Stream
+from gr00t_ros.ros.pulled import InvalidHandle
+
+LOOK_NS = 1_000_000_000
+"""How often the graph is asked about a topic: no cheap call."""
+
+CONTROLLER_MAX_AGE_NS = 200_000_000
+"""Controllers publish their state at 20 Hz or more by default (state_publish_rate 50)."""
+
+
+SYNCHRONISE = "synchronise the clocks (chrony, PTP)"
+_SHOWN = 3  # joints that are named before they are counted
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """One stream: `name` is video.KEY, state.KEY or controller.OUTPUT, `topic` as remapped.
+
+    `age_ns` is the larger of stamp age and receive age of the newest usable sample, None: never
+    received. `received` counts messages taken, `refused` those among them that cannot be used.
+    """
+
+    name: str
+    topic: str
+    age_ns: int | None
+    max_age_ns: int
+    received: int
+    refused: int
+    problem: str
+    usable: bool  # whether the newest sample's content could go into an observation
+    mixed: tuple[str, ...] = ()  # joints that two publishers send at once; "" for a whole topic
+
+    @property
+    def age_s(self) -> float:
+        """Age in seconds, -1 where nothing usable was received."""
+        return -1.0 if self.age_ns is None else self.age_ns / 1e9
+
+    @property
+    def max_age_s(self) -> float:
+        """Age in seconds above which the stream is stale."""
+        return self.max_age_ns / 1e9
+
+    @property
+    def fresh(self) -> bool:
+        """Whether a usable sample came within max_age."""
+        return self.age_ns is not None and self.age_ns <= self.max_age_ns
+
+
+def report(
+    name: str,
+    stream: Stream | Output,
+    sources: Sequence[Source],
+    now_ros_ns: int,
+    now_ns: int,
+    settings: ObservationSettings,
+) -> StreamReport:
+    """Judge the newest samples of `sources` as `stream` would use them: by the oldest of them."""
+    samples = [source.buffer_of(stream).latest() for source in sources]
+    ages_ns = [None if one is None else _age_ns(one, now_ros_ns, now_ns) for one in samples]
+    oldest = max(range(len(sources)), key=lambda i: (ages_ns[i] is None, ages_ns[i] or 0))
+    newest = [sample for sample in samples if sample is not None]
+    unusable = ""
+    ahead_ns = max((one.stamp_ns for one in newest), default=0) - now_ros_ns
+    if ahead_ns > settings.future_ns:
+        unusable = f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree; {SYNCHRONISE}"
+    elif len(newest) == len(sources):
+        unusable = _unusable(stream, newest)
+    max_age_ns = (
+        CONTROLLER_MAX_AGE_NS if isinstance(stream, Output) else settings.max_age_ns(stream)
+    )
+    late = _late(stream, sources[oldest], samples[oldest], now_ros_ns, now_ns, max_age_ns)
+    return StreamReport(
+        name,
+        sources[oldest].subscription.topic,
+        ages_ns[oldest],
+        max_age_ns,
+        sum(source.received for source in sources),
+        sum(source.refused for source in sources),
+        _problem(sources) or unusable or late,
+        not unusable,
+        next((mixed for source in sources if (mixed := source.mixed(now_ns))), ()),
+    )
+
+
+def _late(
+    stream: Stream | Output,
+    source: Source,
+    sample: Sample | None,
+    now_ros_ns: int,
+    now_ns: int,
+    max_age_ns: int,
+) -> str:
+    """Why a stream is old although its topic is not silent; empty where neither is so."""
+    if sample is None or _age_ns(sample, now_ros_ns, now_ns) <= max_age_ns:
+        return ""
+    if isinstance(source, JointSource) and isinstance(stream, StateStream):
+        behind = source.joints.behind(stream.names, max_age_ns // 2)
+        if behind:
+            return (
+                f"{', '.join(behind)} no longer comes on {source.subscription.topic}, other joints "
+                "do: let its publisher name it in each message, or start the one that does"
+            )
+    silent_ns = now_ns - sample.received_ns
+    behind_ns = now_ros_ns - sample.stamp_ns - silent_ns  # when it arrived
+    if behind_ns > max(silent_ns, max_age_ns // 2):
+        return (
+            f"messages come, but their stamps are {behind_ns / 1e9:.2f} s old: {SYNCHRONISE} or "
+            "find the delay; a bag or a simulation with a clock of its own needs use_sim_time"
+        )
+    return ""
+
+
+def _age_ns(sample: Sample, now_ros_ns: int, now_ns: int) -> int:
+    return max(now_ros_ns - sample.stamp_ns, now_ns - sample.received_ns, 0)
+
+
+def _problem(sources: Sequence[Source]) -> str:
+    """What is wrong with the messages of the first topic that has such; one of several named."""
+    for source in sources:
+        if source.problem:
+            return (
+                source.problem
+                if len(sources) == 1
+                else f"{source.subscription.topic}: " + (source.problem)
+            )
+    return ""
+
+
+def _unusable(stream: Stream | Output, newest: Sequence[Sample]) -> str:
+    """Why the content cannot be used although the message is whole, such as a missing joint."""
+    try:
+        if isinstance(stream, StateStream):
+            encode(stream, content(newest))
+        elif isinstance(stream, Output) and isinstance(newest[0].value, ControllerReading):
+            select(stream.names, newest[0].value.reference)
+            select(stream.names, newest[0].value.feedback)
+    except ObservationError as error:
+        return str(error)
+    return ""
+
+
+class Graph:
+    """Who publishes what: why a silent topic is silent, and which nodes share one."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._looked_ns: dict[str, int] = {}
+        self._why: dict[str, str] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
+
+    def look(
+        self, subscription: Subscription, now_ns: int, mixed: bool = False
+    ) -> Sequence[TopicEndpointInfo] | None:
+        """The publishers of a topic, asked once a second; called by the pull thread.
+
+        At once where it is `mixed` and only one is known. None where it is not asked this time.
+        """
+        name = subscription.topic
+        topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"
+        unknown = mixed and len(self._names.get(name, ())) < 2
+        if now_ns - self._looked_ns.get(name, now_ns - LOOK_NS) < LOOK_NS and not unknown:
+            return None
+        self._looked_ns[name] = now_ns
+        try:
+            publishers = self._node.get_publishers_info_by_topic(topic)
+        except InvalidHandle:  # the node was destroyed between two ticks
+            return None
+        self._names[name] = tuple(sorted(info.node_name for info in publishers))
+        self._why[name] = _explanation(topic, publishers, subscription.type_names)
+        return publishers
+
+    def mixed(self, topic: str, joints: Sequence[str]) -> str:
+        """What is said of `joints` that two publishers send at once."""
+        nodes = ", ".join(self._names.get(topic, ())) or "of nodes that the graph does not know"
+        what = topic if "" in joints else f"{_listed(joints)} on {topic}"
+        return f"two publishers at once of {what} ({nodes}): stop one of them"
+
+    def explain(self, one: StreamReport) -> StreamReport:
+        """`one` with what the graph says of it: two publishers, or why nothing comes."""
+        if one.mixed:
+            return replace(one, problem=self.mixed(one.topic, one.mixed), usable=False)
+        if one.fresh or one.problem:
+            return one
+        return replace(one, problem=self._why.get(one.topic, ""))
+
+
+def _listed(joints: Sequence[str]) -> str:
+    shown = ", ".join(joints[:_SHOWN])
+    more = len(joints) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _explanation(
+    topic: str, publishers: Sequence[TopicEndpointInfo], types: Collection[str]
+) -> str:
+    if not publishers:
+        return f"nobody publishes {topic}: is its driver running, in this ROS domain?"
+    published = {info.topic_type for info in publishers}
+    if published.isdisjoint(types):
+        got, expected = ", ".join(sorted(published)), " or ".join(types)
+        return f"{topic} is published as {got}, expected {expected}: remap it, or name its topic"
+    nodes = " and ".join(sorted({info.node_name for info in publishers}))
+    return (
+        f"{nodes} publishes {topic}, but nothing came from it lately: check whether its device "
+        "delivers, and the network between"
+    )

@@ -1,0 +1,1 @@
+"""Pure: action chunks in, windows of a committed, limited motion out."""

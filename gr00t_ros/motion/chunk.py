@@ -1,0 +1,157 @@
+"""A policy's reply as an action chunk: joint targets and commands, each in the plan's order.
+
+Owns which key goes to which joints and what a reply must look like; judges no motion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import ChunkError, RotationError
+from gr00t_ros.motion.poses import PoseChunk
+from gr00t_ros.robot.actions import ActionKey
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.field import UNIT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActionChunk:
+    """One prediction, anchored to the observation that it was computed from; arrays are read-only.
+
+    `joints` (T, J) float64 in plan joint order and joint units: row k is for
+    stamp_ns + k * step_ns (plan clock). `raw` key -> (T, D) float32 as the server sent it.
+    `commands` (T, C) float64: velocities and levels, in the order of command_limits.
+    `poses`: of each output of poses.
+    """
+
+    sequence: int
+    episode: int
+    stamp_ns: int
+    step_ns: int
+    joints: NDArray[np.float64]
+    raw: Mapping[str, NDArray[np.float32]]
+    commands: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    poses: Mapping[str, PoseChunk] = field(default_factory=dict)
+
+    @property
+    def end_ns(self) -> int:
+        """Plan time of the last row."""
+        return self.stamp_ns + (len(self.joints) - 1) * self.step_ns
+
+
+def from_reply(
+    embodiment: Embodiment,
+    action: Mapping[str, NDArray[np.generic]],
+    sequence: int,
+    episode: int,
+    stamp_ns: int,
+) -> ActionChunk:
+    """The chunk of a reply of (H, D) float32 arrays, H = embodiment.action_horizon, all copied.
+
+    Raises ChunkError, with `kind` "keys" (a key that is neither mapped nor ignored, or missing),
+    "dtype", "shape" or "finite" (numbers that say no rotation, too). Ignored keys are checked as
+    the others are: what a server gets wrong in one key it is not trusted with in the next.
+    """
+    _refuse_other_keys(embodiment, action)
+    raw = {a.key: _checked(embodiment, a, action[a.key]) for a in embodiment.action}
+    columns = {
+        name: values
+        for a in embodiment.action
+        if a.output is not None
+        for name, values in zip(a.names, _commands(embodiment, a, raw[a.key]).T, strict=True)
+    }
+    joints = _table(embodiment, embodiment.joint_names, columns)
+    commands = _table(embodiment, embodiment.command_limits.names, columns)
+    step_ns = embodiment.step_ns
+    poses = _poses(embodiment, columns, stamp_ns)
+    return ActionChunk(sequence, episode, stamp_ns, step_ns, joints, raw, commands, poses)
+
+
+def _poses(
+    embodiment: Embodiment, columns: Mapping[str, NDArray[np.float64]], stamp_ns: int
+) -> dict[str, PoseChunk]:
+    """The steps of each output of poses."""
+    chunks = {}
+    for output in embodiment.poses:
+        deltas = any(
+            a.representation == "delta" for a in embodiment.action if a.output == output.name
+        )
+        try:
+            steps = output.poses(_table(embodiment, output.names, columns))
+        except RotationError as error:
+            raise ChunkError(f"output {output.name}: {error}", kind="finite") from error
+        chunks[output.name] = PoseChunk(stamp_ns, embodiment.step_ns, steps, deltas)
+    return chunks
+
+
+def _table(
+    embodiment: Embodiment, names: Sequence[str], columns: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """(T, N) read-only: the columns of these names."""
+    table = np.zeros((embodiment.action_horizon, len(names)))
+    for column, name in enumerate(names):
+        table[:, column] = columns[name]
+    table.setflags(write=False)
+    return table
+
+
+def _refuse_other_keys(embodiment: Embodiment, action: Mapping[str, object]) -> None:
+    known = [a.key for a in embodiment.action]
+    unknown = [key for key in action if key not in known]
+    missing = [key for key in known if key not in action]
+    if unknown or missing:
+        raise ChunkError(
+            f"action keys: got {', '.join(map(str, action)) or 'none'}; "
+            f"{embodiment.source} expects {', '.join(known)}",
+            kind="keys",
+        )
+
+
+def _checked(
+    embodiment: Embodiment, key: ActionKey, values: NDArray[np.generic]
+) -> NDArray[np.float32]:
+    """A read-only copy of one key's values, once dtype, shape and finiteness hold."""
+    where = f"action {key.key}"
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
+        got = getattr(values, "dtype", type(values).__name__)
+        raise ChunkError(f"{where}: got {got}, expected float32", kind="dtype")
+    expected = (embodiment.action_horizon, key.width)
+    if values.shape != expected:
+        raise ChunkError(
+            f"{where}: got shape {values.shape}, expected (horizon, width) {expected}",
+            kind="shape",
+        )
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise ChunkError(
+            f"{where}: {values[row, column]} in row {row}, column {column} "
+            f"({key.names[column]}), expected finite values",
+            kind="finite",
+        )
+    copy = np.array(values, dtype=np.float32, order="C")
+    copy.setflags(write=False)
+    return copy
+
+
+def _commands(
+    embodiment: Embodiment, key: ActionKey, values: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """(H, D) float64 targets of a mapped key: threshold, then scale, deltas as velocities.
+
+    Deltas of poses stay what they are.
+    """
+    commands = values.astype(np.float64)
+    if key.threshold is not None:
+        ends = UNIT if key.scale is None else np.sort(key.scale.policy, axis=1).T
+        commands = np.where(commands > key.threshold, ends[1], ends[0])
+    if key.scale is not None:
+        commands = key.scale.to_joint(commands)
+    of_pose = any(output.name == key.output for output in embodiment.poses)
+    if key.representation == "delta" and not of_pose:
+        commands = commands * embodiment.rate_hz
+    return commands

@@ -1,0 +1,142 @@
+"""The course of what is commanded beside joints, on the plan's knots, and the windows of it.
+
+Kept inside a rate of change; a velocity is zero at the end of each window, so that whoever plays
+windows stops when none follow, and zero at once at each stop. Has no splice to keep: who plays it
+takes the newest window. Knows no topics and judges no chunk.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.robot.outputs import CommandLimits
+
+Floats = NDArray[np.float64]
+
+# Windows that repeat a stop: a reader that joined late or lost one must not go on.
+_REPEATS = 25
+# After so many of them a session may end: DDS delivers reliably, a reader may still lose the first.
+_HEARD = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommandWindow:
+    """Values (N, C) float64 at stamp_ns + times_ns (N,), plan clock; the last row stays.
+
+    NaN: nothing was ever asked of it, and nothing is to be said.
+    """
+
+    stamp_ns: int
+    times_ns: NDArray[np.int64]
+    values: Floats
+
+
+class Commands:
+    """What was commanded last, and the chunk that is followed; its caller serialises the calls."""
+
+    def __init__(self, limits: CommandLimits, knot_ns: int, horizon_ns: int) -> None:
+        """horizon_ns: how far a window reaches before its velocities go to zero."""
+        self._limits, self._knot_ns = limits, knot_ns
+        self._knots = horizon_ns // knot_ns
+        self._most = limits.rate * (knot_ns * 1e-9)
+        self._first_knot = 0
+        self._rows: Floats = limits.start[None]
+        self._chunk: ActionChunk | None = None
+        self._values: Floats = np.zeros((0, len(limits)))
+        self._to_say = 0
+        self._made: tuple[int, Floats, bool] | None = None  # first knot, rows, chunk is over
+
+    def follow(self, chunk: ActionChunk, values: Floats) -> None:
+        """Follow the guarded `values` (T, C) of a chunk from the next window on."""
+        self._made = None
+        if len(self._limits):
+            self._chunk, self._values = chunk, values
+
+    def stop(self) -> None:
+        """Velocities are zero from the next window on, at once; all others stay where they are."""
+        if self._chunk is not None or self._rows[-1][self._limits.velocity].any():
+            self._to_say = _REPEATS
+        self._chunk = self._made = None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is followed any more and zero was said often enough to be heard."""
+        return self._chunk is None and self._to_say <= _REPEATS - _HEARD
+
+    def window(self, now_ns: int, lag_ns: int) -> CommandWindow | None:
+        """The window to send now; None when all has been said. It counts once `keep` was called.
+
+        lag_ns: how far behind its own time the joints follow the chunk.
+        """
+        knot = now_ns // self._knot_ns
+        value = self._rows[min(max(knot - self._first_knot, 0), len(self._rows) - 1)]
+        self._made, over = None, False
+        if self._chunk is not None:
+            rows, over = self._following(self._chunk, knot, value, lag_ns)
+        elif self._to_say:
+            rows = np.where(self._limits.velocity, 0.0, value)[None]
+        else:
+            return None
+        self._made = knot, rows, over
+        times_ns = np.arange(len(rows), dtype=np.int64) * self._knot_ns
+        return CommandWindow(knot * self._knot_ns, times_ns, rows)
+
+    def keep(self, commands: NDArray[np.bool_] | None = None) -> None:
+        """The window made last has left: for the `commands` (C,), or for all of them.
+
+        What did not leave goes on as it was sent before, and is said again.
+        """
+        made, self._made = self._made, None
+        if made is None or (commands is not None and not commands.any()):
+            return
+        knot, rows, over = made
+        if commands is not None and not commands.all():
+            index = np.arange(max(len(rows), len(self._rows)))
+            new = rows[np.minimum(index, len(rows) - 1)]
+            old = self._rows[np.clip(index + knot - self._first_knot, 0, len(self._rows) - 1)]
+            rows = np.where(commands, new, old)
+        elif over:
+            self._chunk = None
+        elif self._chunk is None:
+            self._to_say -= 1
+        self._first_knot, self._rows = knot, rows
+
+    def _following(
+        self, chunk: ActionChunk, knot: int, value: Floats, lag_ns: int
+    ) -> tuple[Floats, bool]:
+        """The rows of a window, and whether the chunk is over with it."""
+        times_ns = (knot + 1 + np.arange(self._knots)) * self._knot_ns - lag_ns
+        targets, over = self._targets(chunk, times_ns)
+        value = np.where(np.isnan(value), targets[0], value)
+        over = over and np.array_equal(value, targets[-1])
+        rows = [value]
+        for target in targets:
+            rows.append(self._towards(rows[-1], target))
+        rest = np.where(self._limits.velocity, 0.0, rows[-1])
+        while not np.array_equal(rows[-1], rest):
+            rows.append(self._towards(rows[-1], rest))
+        return np.array(rows), over
+
+    def _towards(self, value: Floats, target: Floats) -> Floats:
+        """`value` moved to `target` by at most what the rate allows in one knot."""
+        step = target - value
+        reached: Floats = np.where(
+            np.abs(step) <= self._most, target, value + np.sign(step) * self._most
+        )
+        return reached
+
+    def _targets(self, chunk: ActionChunk, times_ns: NDArray[np.int64]) -> tuple[Floats, bool]:
+        """(N, C) targets at the chunk's own times, and whether the chunk is over at the first.
+
+        A velocity is that of its whole step; a level is linear between two steps.
+        """
+        along = (times_ns - chunk.stamp_ns) / chunk.step_ns
+        last = len(self._values) - 1
+        index = np.clip(np.floor(along).astype(np.int64), 0, last)
+        part = np.clip(along - index, 0.0, 1.0)[:, None]
+        before, after = self._values[index], self._values[np.minimum(index + 1, last)]
+        moving = np.where((along < last + 1)[:, None], before, 0.0)
+        targets = np.where(self._limits.velocity, moving, before + (after - before) * part)
+        return targets, bool(along[0] >= last + 1)

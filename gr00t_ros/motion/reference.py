@@ -1,0 +1,207 @@
+"""Successive action chunks become one raw reference at any plan time, with time scaling.
+
+Row k of a chunk is for stamp + k*step whenever it arrives; steps already due are dropped. Only raw
+chunks are merged, never shaped output (that drifted by 2 rad, control.md 1). Time scaling keeps
+the path and stretches its time for all joints together, then catches up where there is room.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.shaper import Bounds
+
+Floats = NDArray[np.float64]
+Merge = Literal["offset_decay", "crossfade", "newest", "ensemble"]
+MERGES: tuple[str, ...] = get_args(Merge)
+
+# Weight of a chunk against the one before it in the ensemble: exp(-0.1), so older ones count more
+# and a single bad prediction counts little (temporal ensembling of ACT, arXiv 2304.13705).
+ENSEMBLE_RATE = 0.1
+ENSEMBLE_CHUNKS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """One chunk's rows (T, J) from the splice on, and what fades there: the jump (J,) it made."""
+
+    splice_ns: int
+    stamp_ns: int
+    step_ns: int
+    rows: Floats
+    jump: Floats
+
+    @property
+    def end_ns(self) -> int:
+        return self.stamp_ns + (len(self.rows) - 1) * self.step_ns
+
+    def joined(self, splice_ns: int, position: Floats) -> "_Piece":
+        """The same rows, starting from `position` at splice_ns."""
+        jump = position - self.sample(np.array([splice_ns]))[0]
+        return replace(self, splice_ns=splice_ns, jump=jump)
+
+    def sample(self, times_ns: NDArray[np.int64]) -> Floats:
+        """(N, J) rad, linear between rows; the first and the last row are held outside."""
+        last = len(self.rows) - 1
+        along = np.clip((times_ns - self.stamp_ns) / self.step_ns, 0.0, last)
+        index = np.minimum(along.astype(np.int64), max(last - 1, 0))
+        part = (along - index)[:, None]
+        before, after = self.rows[index], self.rows[np.minimum(index + 1, last)]
+        value: Floats = before + (after - before) * part
+        return value
+
+
+class Reference:
+    """The chunks that still count, merged as `merge` says."""
+
+    def __init__(self, merge: Merge, fade_ns: int) -> None:
+        """fade_ns: for how long a new chunk's jump, or the chunk before it, fades out."""
+        self._merge = merge
+        self._fade_ns = fade_ns
+        self._pieces: tuple[_Piece, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to follow."""
+        return bool(self._pieces)
+
+    @property
+    def end_ns(self) -> int | None:
+        """Plan time of the last known row; it is held after it. None without a chunk."""
+        return self._pieces[-1].end_ns if self._pieces else None
+
+    @property
+    def settled_ns(self) -> int | None:
+        """Plan time from which the reference is constant. None without a chunk."""
+        if not self._pieces:
+            return None
+        return max(max(p.end_ns, p.splice_ns + self._fade_ns) for p in self._pieces)
+
+    def clear(self) -> None:
+        """Forget every chunk."""
+        self._pieces = ()
+
+    def merge(
+        self, chunk: ActionChunk, rows: Floats, splice_ns: int, position: Floats, lag_ns: int
+    ) -> None:
+        """Follow `rows` (T, J), the guarded joints of `chunk`, from splice_ns on.
+
+        position: (J,) the plan's at splice_ns: where the reference starts if there is none yet.
+        lag_ns: how far behind its own time the old reference is followed there.
+        """
+        before = self.sample(np.array([splice_ns - lag_ns]))[0] if self._pieces else position
+        new = _Piece(splice_ns, chunk.stamp_ns, chunk.step_ns, rows, np.zeros_like(position))
+        if self._merge == "offset_decay" or not self._pieces:
+            new = new.joined(splice_ns, before)
+        self._pieces = (*self._kept(splice_ns), new)
+
+    def restart(self, at_ns: int, position: Floats) -> None:
+        """Go on from `position` (J,) at at_ns towards the newest chunk: the jump fades out."""
+        self._pieces = (self._pieces[-1].joined(at_ns, position),)
+
+    def sample(self, times_ns: NDArray[np.int64]) -> Floats:
+        """(N, J) float64 rad at plan times (N,) int64 that are not before the last splice."""
+        if self._merge == "ensemble" and len(self._pieces) > 1:
+            return self._ensemble(times_ns)
+        value = np.empty(0)
+        for index, piece in enumerate(self._pieces):
+            fading = self._fading(piece, times_ns)
+            new = piece.sample(times_ns) + fading * piece.jump
+            value = new + fading * (value - new) if index else new
+        return value
+
+    def _kept(self, splice_ns: int) -> tuple[_Piece, ...]:
+        if self._merge == "crossfade":
+            # a piece before one that has faded in completely has no weight any more
+            faded = [p.splice_ns + self._fade_ns <= splice_ns for p in self._pieces]
+            first = max((i for i, done in enumerate(faded) if done), default=0)
+            return self._pieces[first:]
+        if self._merge == "ensemble":
+            living = tuple(p for p in self._pieces if p.end_ns >= splice_ns)
+            return living[-(ENSEMBLE_CHUNKS - 1) :]
+        return ()
+
+    def _fading(self, piece: _Piece, times_ns: NDArray[np.int64]) -> Floats:
+        """(N, 1) from 1 at the splice to 0 after the fade, with level ends."""
+        part = np.clip((times_ns - piece.splice_ns) / self._fade_ns, 0.0, 1.0)[:, None]
+        fading: Floats = 1.0 - part * part * (3.0 - 2.0 * part)
+        return fading
+
+    def _ensemble(self, times_ns: NDArray[np.int64]) -> Floats:
+        """The mean of the chunks that reach each time; the newest alone beyond all others."""
+        count = len(self._pieces)
+        total, weights = np.zeros(1), np.zeros((len(times_ns), 1))
+        for age, piece in enumerate(self._pieces):
+            reaches = (times_ns <= piece.end_ns)[:, None] | (age == count - 1)
+            weight = np.exp(-ENSEMBLE_RATE * age) * reaches
+            total = total + weight * piece.sample(times_ns)
+            weights = weights + weight
+        mean: Floats = total / weights
+        return mean
+
+
+Times = NDArray[np.int64]
+
+# How much faster than its own time a lagging reference may be followed.
+CATCH_UP = 1.25
+# Slowest pace: a reference at a limit that is zero must not stand still for ever.
+SLOWEST = 0.02
+# Share of the velocity limit that the reference may use; the filter needs the rest to correct.
+VELOCITY_SHARE = 0.9
+# Share of the acceleration limit that a lowered velocity limit uses; the filter needs the rest.
+SLOWING_SHARE = 0.5
+
+
+def paced(
+    sample: Callable[[Times], Floats],
+    times_ns: Times,
+    lag_ns: int,
+    within: Bounds,
+    checked: NDArray[np.bool_],
+) -> tuple[Floats, Times]:
+    """The reference (N, J) to follow at times_ns (N,), and its lag (N,) ns behind its own time.
+
+    times_ns are evenly spaced. lag_ns: at the first of them. checked: (J,) joints whose speed
+    counts; step commands of a gripper are the filter's to smooth.
+    """
+    knot_ns = int(times_ns[1] - times_ns[0])
+    behind = -(-lag_ns // knot_ns)
+    grid = times_ns[0] - lag_ns + knot_ns * np.arange(len(times_ns) + behind + 1)
+    raw = sample(grid)
+    ratio = _ratios(raw, knot_ns, within, checked)
+    if lag_ns == 0 and min(ratio[: len(times_ns)]) >= 1.0:
+        return raw[: len(times_ns)], np.zeros_like(times_ns)
+    # A pace must not use time that has not come, so the lag never becomes negative.
+    reached = [0.0]
+    for knot in range(1, len(times_ns)):
+        at = reached[-1]
+        pace = min(CATCH_UP, max(SLOWEST, ratio[min(int(at), len(ratio) - 1)]))
+        reached.append(min(at + pace, knot + lag_ns / knot_ns))
+    own_ns = grid[0] + np.round(np.array(reached) * knot_ns).astype(np.int64)
+    return sample(own_ns), times_ns - own_ns
+
+
+def slowing_per_s(target: Bounds, velocity_scale: float) -> float:
+    """How much of the velocity scale may be taken away in a second on the way to `target`.
+
+    velocity_scale: of `target`. All joints slow down together, which keeps the path. A filter that
+    meets a limit falling at r rad/s^2 from rest of acceleration brakes at up to 2 r, which takes
+    2 r^2 / jerk of velocity to take back: more than the target itself would turn the joint round.
+    """
+    most = SLOWING_SHARE * target.acceleration
+    most = np.minimum(most, np.sqrt(target.jerk * target.velocity / 2))
+    return float(np.min(most / target.velocity)) * velocity_scale
+
+
+def _ratios(raw: Floats, knot_ns: int, within: Bounds, checked: NDArray[np.bool_]) -> list[float]:
+    """Allowed speed over the reference's own, between each two rows of raw, over all joints."""
+    steps = np.diff(raw, axis=0)
+    limits = within.speed(np.stack([raw, -raw], axis=1))
+    limits = VELOCITY_SHARE * np.minimum(limits[1:], limits[:-1])
+    allowed = np.where(steps > 0, limits[:, 0], limits[:, 1])
+    needed = np.where(checked, np.abs(steps) / (knot_ns * 1e-9), 0.0)
+    ratios: list[float] = np.min(allowed / np.maximum(needed, 1e-9), axis=1).tolist()
+    return ratios

@@ -1,0 +1,167 @@
+"""The numbers of the replay, the rules that bind them, and whether a horizon covers the latency.
+
+Every rule is proved in control.md 1 on the controller's real code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.motion.reference import MERGES, Merge
+
+MS = 1_000_000
+
+# What a window's publication itself may take after its tick (control.md 1, item 3).
+PUBLISH_NS = 2 * MS
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """Times in int ns on the plan clock.
+
+    knot_ns: the plan's grid and the filter's step. refresh_ns: between two windows. commit_ns:
+    what is sent is final this far ahead. horizon_ns: where the stop tail begins. past_ns: how far
+    a window reaches back. fade_ns: for how long a new chunk fades in. velocity_scale: share of
+    the joints' velocity limits that is used. lost_windows, delivery_jitter_ns, clock_offset_ns:
+    what the commit time has to survive.
+    """
+
+    knot_ns: int = 20 * MS
+    refresh_ns: int = 20 * MS
+    commit_ns: int = 100 * MS
+    horizon_ns: int = 400 * MS
+    past_ns: int = 50 * MS
+    fade_ns: int = 300 * MS
+    merge: Merge = "offset_decay"
+    velocity_scale: float = 0.5
+    lost_windows: int = 1
+    delivery_jitter_ns: int = 20 * MS
+    clock_offset_ns: int = 30 * MS
+
+    def check(self) -> ReplaySettings:
+        """Itself. Raises SettingsError naming the settings that contradict each other."""
+        for name, low, high in (
+            ("refresh_ns", 5 * MS, 50 * MS),
+            ("commit_ns", 20 * MS, 400 * MS),
+            ("horizon_ns", 100 * MS, 1000 * MS),
+            ("past_ns", 20 * MS, 200 * MS),
+            ("fade_ns", 20 * MS, 2000 * MS),
+            ("velocity_scale", 0.01, 1.0),
+            ("lost_windows", 0, 10),
+            ("delivery_jitter_ns", 0, 200 * MS),
+            ("clock_offset_ns", 0, 30 * MS),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingsError(f"{name}: got {value}, expected {low} to {high}")
+        if self.knot_ns not in (10 * MS, 20 * MS):
+            raise SettingsError(f"knot_ns: got {self.knot_ns}, expected {10 * MS} or {20 * MS}")
+        if self.merge not in MERGES:
+            raise SettingsError(f"merge: got {self.merge!r}, expected one of {', '.join(MERGES)}")
+        self._check_commit()
+        self._check_window()
+        return self
+
+    @property
+    def delivery_ns(self) -> int:
+        """How long after its tick a window may reach the controller, by the controller's clock."""
+        return self.delivery_jitter_ns + self.clock_offset_ns + PUBLISH_NS
+
+    def needed_ns(self, step_ns: int, executed_steps: int, latency_ns: int) -> int:
+        """How long a chunk must be for the next one to take over (control.md 1, item 8), ns."""
+        return latency_ns + max(executed_steps * step_ns, latency_ns) + self.commit_ns
+
+    def _check_commit(self) -> None:
+        least = (self.lost_windows + 1) * self.refresh_ns + self.delivery_ns
+        if self.commit_ns < least:
+            raise SettingsError(
+                f"commit_ns: got {self.commit_ns}, expected at least {least} = (lost_windows + 1) "
+                "* refresh_ns + delivery_jitter_ns + clock_offset_ns + 2 ms"
+            )
+
+    def _check_window(self) -> None:
+        least = self.commit_ns + self.refresh_ns + self.knot_ns
+        if self.horizon_ns < least:
+            raise SettingsError(
+                f"horizon_ns: got {self.horizon_ns}, expected at least {least} = commit_ns + "
+                "refresh_ns + knot_ns"
+            )
+        least = self.clock_offset_ns + self.knot_ns
+        if self.past_ns < least:
+            raise SettingsError(
+                f"past_ns: got {self.past_ns}, expected at least {least} = clock_offset_ns + "
+                "knot_ns: a window must begin before the controller's own time"
+            )
+
+
+_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """A chunk of `horizon_steps` steps of `step_ns`, of which `execute_steps` are played
+    before the next query; 0: that goes out as late as is safe.
+
+    `latency_ns` is from an observation's stamp to its chunk's arrival; `measure` says how it was
+    taken, such as "p99 latency".
+    """
+
+    settings: ReplaySettings
+    horizon_steps: int
+    step_ns: int
+    execute_steps: int
+    latency_ns: int
+    measure: str
+
+    @property
+    def covered(self) -> bool:
+        """Whether motion goes on from one chunk to the next."""
+        return self.horizon_steps * self.step_ns >= self._needed_ns
+
+    @property
+    def text(self) -> str:
+        """The rule with its numbers, and what to change where it does not hold."""
+        executed_ns = self.execute_steps * self.step_ns
+        sums = (
+            f"{self._needed_ns / _MS:.0f} ms = {self.measure} {self.latency_ns / _MS:.0f} + the "
+            f"longer of it and {self.execute_steps} executed steps ({executed_ns / _MS:.0f}) + "
+            f"commit {self.settings.commit_ns / _MS:.0f}"
+        )
+        horizon_ms = self.horizon_steps * self.step_ns / _MS
+        chunk = f"a chunk of {self.horizon_steps} steps is {horizon_ms:.0f} ms"
+        if self.covered:
+            return f"{chunk}, needed are {sums}"
+        faster = "use a faster server or network, or " if self.latency_ns else "use "
+        return (
+            f"{chunk}, too short: needed are {sums}; {self._remedy} {faster}a policy with a longer "
+            "horizon"
+        )
+
+    @property
+    def _remedy(self) -> str:
+        """The largest execute_steps that is covered, where there is one.
+
+        Before a latency is known, also one that will be covered: half the chunk.
+        """
+        left_ns = self.horizon_steps * self.step_ns - self.settings.commit_ns - self.latency_ns
+        if left_ns < self.latency_ns:
+            return "no execute_steps is low enough:"
+        most = left_ns // self.step_ns
+        if self.latency_ns:
+            return f"lower execute_steps to {most}, or"
+        half = min(most, self.horizon_steps // 2)
+        better = f", better to {half}, which leaves {self._spare_ns(half) / _MS:.0f} ms"
+        return (
+            f"lower execute_steps to {most}, which leaves {self._spare_ns(most) / _MS:.0f} ms for "
+            f"the latency{better if half < most else ''}, or"
+        )
+
+    def _spare_ns(self, execute_steps: int) -> int:
+        """The longest latency with which so many executed steps are covered."""
+        left_ns = self.horizon_steps * self.step_ns - self.settings.commit_ns
+        return min(left_ns - execute_steps * self.step_ns, left_ns // 2)
+
+    @property
+    def _needed_ns(self) -> int:
+        return self.settings.needed_ns(self.step_ns, self.execute_steps, self.latency_ns)

@@ -1,0 +1,285 @@
+"""What a JointTrajectoryController makes of the trajectories it is sent, at any time.
+
+The simulated robot, the streamer and the motion oracle share this one model. It knows no
+message type and no clock: stamps, `now_ns` and sample times must be of one time domain.
+
+Semantics read from ros2_controllers 4.42.1 (`trajectory.cpp`, and `validate_trajectory_msg` and
+`update` in `joint_trajectory_controller.cpp`), and held to what that controller was recorded to do
+(test/jtc). Left out: partial goals, tolerances, speed scaling, continuous joints and effort.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import PlanError
+
+Floats = NDArray[np.float64]
+Motion = tuple[Floats, Floats, Floats]
+
+# The controller's own bound on the last point's velocity, rad/s: FLT_EPSILON.
+REST_VELOCITY = float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trajectory:
+    """One trajectory as it is sent to the controller.
+
+    stamp_ns: int, 0 = start at the next sample. times_ns: (N,) int64 since the stamp.
+    positions: (N, J) float64, rad. velocities, accelerations: (N, J) float64, rad/s and
+    rad/s^2, or None where the field is empty; what is present decides the interpolation. A row of
+    NaN alone is a point that lacks the field while others have it.
+    """
+
+    stamp_ns: int
+    times_ns: NDArray[np.int64]
+    positions: Floats
+    velocities: Floats | None = None
+    accelerations: Floats | None = None
+
+    @property
+    def end_ns(self) -> int:
+        """Time of the last point, in the stamp's time domain."""
+        return self.stamp_ns + int(self.times_ns[-1])
+
+
+class JtcSampler:
+    """The controller's state between messages: the last trajectory replaces all before it."""
+
+    def __init__(
+        self,
+        joint_count: int,
+        interpolate_from_desired_state: bool = False,
+        allow_nonzero_velocity_at_trajectory_end: bool = False,
+        period_ns: int = 0,
+        interpolate: bool = True,
+    ) -> None:
+        """period_ns: the command of a cycle is the trajectory one period ahead (0 = not ahead).
+
+        interpolate: False is `interpolation_method: none`, which commands each point a whole
+        segment early.
+
+        With a period and a desired-state start, the controller's known off-by-one appears: the
+        first cycle after a replacement moves twice as far (control.md 1).
+        """
+        self._joint_count = joint_count
+        self._from_desired = interpolate_from_desired_state
+        self.allow_nonzero_velocity_at_trajectory_end = allow_nonzero_velocity_at_trajectory_end
+        self._period_ns = period_ns
+        self._interpolate = interpolate
+        self._commanded: Motion | None = None
+        self._commanded_ns = 0
+        self._segments: _Segments | None = None
+        self._pending: tuple[Trajectory, Motion] | None = None
+
+    def hold(self, position: Floats) -> None:
+        """Hold `position` (J,) at once, as the controller does when it is activated."""
+        at_rest = Trajectory(0, np.zeros(1, np.int64), np.array([position], dtype=np.float64))
+        self._pending = (at_rest, _motion(position, None))
+        self._segments = None
+
+    def accept(
+        self,
+        trajectory: Trajectory,
+        now_ns: int,
+        measured: Floats,
+        measured_velocity: Floats | None = None,
+    ) -> str | None:
+        """Replace the trajectory, or return the reason for which the controller rejects it.
+
+        measured, measured_velocity: (J,) the joint state at the next sample. NaN and limits
+        are not checked, as in the controller.
+        """
+        reason = self._rejection(trajectory, now_ns)
+        if reason is None:
+            self._pending = (trajectory, _motion(measured, measured_velocity))
+        return reason
+
+    def sample(self, now_ns: int) -> Motion:
+        """Position, velocity and acceleration commanded at now_ns, each (J,) float64.
+
+        Raises PlanError before the first `hold` or `accept`.
+        """
+        if self._pending is not None:
+            self._start(*self._pending, now_ns)
+            self._pending = None
+        if self._segments is None:
+            raise PlanError("sampler: got a sample request, expected hold() or accept() before it")
+        at_ns = now_ns + self._period_ns
+        if self._commanded is None or at_ns >= self._segments.before_ns:
+            self._commanded, self._commanded_ns = self._segments.sample(at_ns), now_ns
+        return self._commanded
+
+    def shift(self, by_ns: int) -> None:
+        """Play what is held `by_ns` later (earlier, if negative); no part of the controller."""
+        self._commanded_ns += by_ns
+        if self._segments is not None:
+            self._segments = self._segments.shifted(by_ns)
+        if self._pending is not None:
+            trajectory, measured = self._pending
+            stamp_ns = trajectory.stamp_ns and trajectory.stamp_ns + by_ns
+            self._pending = replace(trajectory, stamp_ns=stamp_ns), measured
+
+    def _start(self, trajectory: Trajectory, measured: Motion, now_ns: int) -> None:
+        start, before_ns = measured, now_ns
+        if self._from_desired and self._commanded is not None:
+            start, before_ns = self._commanded, self._commanded_ns
+        stamp_ns = trajectory.stamp_ns or now_ns
+        self._segments = _Segments(trajectory, stamp_ns, start, before_ns, self._interpolate)
+
+    def _rejection(self, trajectory: Trajectory, now_ns: int) -> str | None:
+        """The controller's checks in the controller's order."""
+        positions, times_ns = trajectory.positions, trajectory.times_ns
+        if positions.ndim != 2 or positions.shape[1] != self._joint_count:
+            return f"joint count: got {positions.shape}, expected (N, {self._joint_count})"
+        if len(positions) == 0:
+            return "points: got none, expected at least one"
+        last = trajectory.velocities[-1:] if trajectory.velocities is not None else None
+        if last is not None and not self.allow_nonzero_velocity_at_trajectory_end:
+            for joint in np.flatnonzero(np.abs(last) > REST_VELOCITY)[:1]:
+                return f"final velocity of joint {joint}: got {last.flat[joint]:.9g}, expected 0"
+        if trajectory.stamp_ns != 0 and trajectory.end_ns < now_ns:
+            late_ns = now_ns - trajectory.end_ns
+            return f"end: got {late_ns} ns in the past, expected the present or the future"
+        return _field_mismatch(trajectory, len(times_ns))
+
+
+def _field_mismatch(trajectory: Trajectory, count: int) -> str | None:
+    for index in np.flatnonzero(np.diff(trajectory.times_ns) <= 0)[:1]:
+        return f"times: point {index + 1} is not after point {index}, expected strictly increasing"
+    expected = (count, trajectory.positions.shape[1])
+    for name in ("positions", "velocities", "accelerations"):
+        field = getattr(trajectory, name)
+        if field is not None and field.shape != expected:
+            return f"{name}: got shape {field.shape}, expected {expected}"
+    return None
+
+
+def _motion(position: Floats, velocity: Floats | None) -> Motion:
+    at = np.array(position, dtype=np.float64)
+    moving = np.zeros_like(at) if velocity is None else np.array(velocity, dtype=np.float64)
+    return at, moving, np.zeros_like(at)
+
+
+class _Field(NamedTuple):
+    """Velocities or accelerations at the start state and at all points, 0 where not `given`."""
+
+    rows: Floats
+    given: NDArray[np.bool_]
+
+    @staticmethod
+    def of(start: Floats, rows: Floats | None, count: int) -> "_Field":
+        """(count, J) rows and (count,) given; the start state always has the field."""
+        if rows is None:
+            padded = np.zeros((count, len(start)))
+            padded[0] = start
+            return _Field(padded, np.arange(count) == 0)
+        padded = np.vstack([start, rows])
+        given = np.array([True, *np.logical_not(np.isnan(padded[1:]).all(axis=1))])
+        return _Field(np.where(given[:, None], padded, 0.0), given)
+
+
+class _Segments:
+    """One trajectory from its start state to its last point, as one polynomial a segment."""
+
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        stamp_ns: int,
+        start: Motion,
+        before_ns: int,
+        interpolate: bool,
+    ) -> None:
+        self.before_ns = before_ns
+        times_ns = [before_ns, *(stamp_ns + trajectory.times_ns).tolist()]
+        if times_ns[1] <= before_ns:
+            # The state before the message plays no part once the first point is past.
+            times_ns[0] = times_ns[1] - 1_000_000_000
+        self._times_ns = np.array(times_ns, dtype=np.int64)
+        positions = np.vstack([start[0], trajectory.positions])
+        velocities = _Field.of(start[1], trajectory.velocities, len(times_ns))
+        accelerations = _Field.of(start[2], trajectory.accelerations, len(times_ns))
+        self._points = positions, velocities.rows, accelerations.rows
+        self._coefficients: Floats | None = None
+        if interpolate:
+            self._coefficients = _coefficients(self._times_ns, positions, velocities, accelerations)
+
+    def shifted(self, by_ns: int) -> "_Segments":
+        other = copy.copy(self)
+        other.before_ns = self.before_ns + by_ns
+        other._times_ns = self._times_ns + by_ns
+        return other
+
+    def sample(self, at_ns: int) -> Motion:
+        index = max(int(np.searchsorted(self._times_ns, at_ns, side="right")) - 1, 0)
+        if index >= len(self._times_ns) - 1:
+            return self._point(-1)
+        if self._coefficients is None:
+            return self._point(index + 1 if index else 0)
+        c = self._coefficients[index]
+        t = (at_ns - int(self._times_ns[index])) * 1e-9
+        return (
+            ((((c[5] * t + c[4]) * t + c[3]) * t + c[2]) * t + c[1]) * t + c[0],
+            (((5 * c[5] * t + 4 * c[4]) * t + 3 * c[3]) * t + 2 * c[2]) * t + c[1],
+            ((20 * c[5] * t + 12 * c[4]) * t + 6 * c[3]) * t + 2 * c[2],
+        )
+
+    def _point(self, index: int) -> Motion:
+        position, velocity, acceleration = (rows[index] for rows in self._points)
+        return position, velocity, acceleration
+
+
+def _coefficients(
+    times_ns: NDArray[np.int64], p: Floats, velocities: _Field, accelerations: _Field
+) -> Floats:
+    """(N, 6, J) polynomial coefficients, lowest power first, of the N segments of N + 1 points.
+
+    Positions alone are joined linearly, with velocities by cubics, with accelerations too by
+    quintics; accelerations without velocities leave zeros, which is the controller's own bug. A
+    segment has a field where both its ends have it.
+    """
+    length = (np.diff(times_ns) * 1e-9)[:, None]
+    kinds = (velocities.given[:-1] & velocities.given[1:]).astype(int)
+    kinds += 2 * (accelerations.given[:-1] & accelerations.given[1:])
+    result = np.zeros((len(length), 6, p.shape[1]))
+    for kind, fill in enumerate((_linear, _cubic, None, _quintic)):
+        at = kinds == kind
+        if fill is not None and at.any():
+            ends = tuple(
+                (rows[:-1][at], rows[1:][at]) for rows in (p, velocities.rows, accelerations.rows)
+            )
+            fill(result, at, length[at], *ends)
+    return result
+
+
+Ends = tuple[Floats, Floats]
+
+
+def _linear(result: Floats, at: NDArray[np.bool_], length: Floats, p: Ends, *_: Ends) -> None:
+    result[at, 0], result[at, 1] = p[0], (p[1] - p[0]) / length
+
+
+def _cubic(
+    result: Floats, at: NDArray[np.bool_], length: Floats, p: Ends, v: Ends, *_: Ends
+) -> None:
+    way = p[1] - p[0] - v[0] * length
+    gain = v[1] - v[0]
+    result[at, 0], result[at, 1] = p[0], v[0]
+    result[at, 2] = (3 * way - gain * length) / length**2
+    result[at, 3] = (gain * length - 2 * way) / length**3
+
+
+def _quintic(
+    result: Floats, at: NDArray[np.bool_], length: Floats, p: Ends, v: Ends, a: Ends
+) -> None:
+    """`way`, `gain` and `push`: what the segment's first motion leaves to be covered."""
+    way = p[1] - p[0] - v[0] * length - 0.5 * a[0] * length**2
+    gain = v[1] - v[0] - a[0] * length
+    push = a[1] - a[0]
+    result[at, 0], result[at, 1], result[at, 2] = p[0], v[0], 0.5 * a[0]
+    result[at, 3] = (20 * way - 8 * gain * length + push * length**2) / (2 * length**3)
+    result[at, 4] = (-30 * way + 14 * gain * length - 2 * push * length**2) / (2 * length**4)
+    result[at, 5] = (12 * way - 6 * gain * length + push * length**2) / (2 * length**5)

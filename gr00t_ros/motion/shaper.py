@@ -1,0 +1,284 @@
+"""A reference becomes a motion inside velocity, acceleration and jerk limits; and the exact stop.
+
+Jerk is constant between knots and the filter's step is the knot step, so that a controller's cubic
+or quintic reproduces the motion exactly. Positions are limited by braking in time, never by
+clipping. The exact stop brings any velocity and acceleration to rest on the knot grid.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.robot.limits import JointLimits
+
+Floats = NDArray[np.float64]
+
+# Knots beside the least n3 that are tried as well: a longer last phase may ease the first one.
+_AROUND = np.array([-1.0, 0.0, 1.0, 2.0])[None, :, None]
+
+
+class Rows(NamedTuple):
+    """Motion at consecutive knots: three (N, J) float64 arrays in rad, rad/s and rad/s^2."""
+
+    position: Floats
+    velocity: Floats
+    acceleration: Floats
+
+
+class State(NamedTuple):
+    """Motion at one instant: three (J,) float64 arrays in rad, rad/s and rad/s^2."""
+
+    position: Floats
+    velocity: Floats
+    acceleration: Floats
+
+
+def stop(state: State, acceleration: Floats, jerk: Floats, knot_s: float) -> Rows:
+    """The shortest three-phase stop of each joint, as the rows after `state`.
+
+    Phases of n1, n2 and n3 knots: jerk to a1, hold it, jerk to zero (control.md 1, item 5):
+    a1 = -(v0 + a0*T1/2) / (T1/2 + T2 + T3/2), j1 = (a1 - a0)/T1, j3 = -a1/T3.
+    acceleration, jerk: (J,) limits. All joints get as many rows as the slowest needs; the last
+    row has velocity and acceleration exactly 0.
+    """
+    phases, peak = _phases(state, acceleration, jerk, knot_s)
+    ends = np.cumsum(phases, axis=0)
+    knot = np.arange(1, int(ends[-1].max()) + 1)[:, None]
+    ramp_in = np.minimum(knot / phases[0], 1.0)
+    ramp_out = np.clip((ends[-1] - knot) / phases[2], 0.0, 1.0)
+    before = state.acceleration
+    rows = np.where(knot <= ends[0], before + (peak - before) * ramp_in, peak * ramp_out)
+    rows = np.where(knot >= ends[-1], 0.0, rows)
+    result = integrate(state, rows, knot_s)
+    result.velocity[knot >= ends[-1]] = 0.0
+    return result
+
+
+def integrate(state: State, acceleration: Floats, knot_s: float) -> Rows:
+    """Motion through the accelerations (N, J) of the knots after `state`, linear between them."""
+    a = np.vstack([state.acceleration, acceleration])
+    velocity = state.velocity + np.cumsum((a[:-1] + a[1:]) * (knot_s / 2), axis=0)
+    v = np.vstack([state.velocity, velocity])
+    way = v[:-1] * knot_s + (2 * a[:-1] + a[1:]) * (knot_s**2 / 6)
+    return Rows(state.position + np.cumsum(way, axis=0), velocity, acceleration)
+
+
+def _phases(
+    state: State, acceleration: Floats, jerk: Floats, knot_s: float
+) -> tuple[NDArray[np.int64], Floats]:
+    """(3, J) knots of each phase and (J,) a1 of the shortest admissible stop.
+
+    For each n1 a few n3 are tried, each with the shortest n2 with |a1| inside its limit: those
+    around the least n3 that takes a1 back inside the jerk limit, which is the acceleration limit's
+    or, where nothing is held between (n2 = 0), the root of n3 * (n1 + n3) = 2*|v1| / (j*T^2), v1
+    being the velocity that the first phase begins to turn; and the largest. At the largest n1 and
+    n3 even a swing from a0 to the opposite limit respects the jerk limit, so one always fits.
+    """
+    push = jerk * knot_s
+    swing = acceleration + np.maximum(acceleration, np.abs(state.acceleration))
+    n1 = np.arange(1, np.ceil((swing / push).max()) + 1)[:, None, None]
+    largest = np.ceil(acceleration / push)
+    gained = state.velocity + state.acceleration * n1 * (knot_s / 2)
+    root = (np.sqrt(n1**2 + 8 * np.abs(gained) / (push * knot_s)) - n1) / 2
+    least = np.minimum(np.ceil(root), largest)
+    around = np.clip(least + _AROUND, 1, largest)
+    n3 = np.concatenate([around, np.broadcast_to(largest, gained.shape)], axis=1)
+    ramps = (n1 + n3) / 2
+    n2 = np.maximum(np.ceil(np.abs(gained) / (acceleration * knot_s) - ramps - 1e-9), 0.0)
+    a1 = -gained / ((ramps + n2) * knot_s)
+    bound = push * (1 + 1e-9)
+    fits = (np.abs(a1 - state.acceleration) <= bound * n1) & (np.abs(a1) <= bound * n3)
+    total = np.where(fits, n1 + n2 + n3, np.inf).reshape(-1, len(swing))
+    row, column = np.unravel_index(np.argmin(total, axis=0), n3.shape[:2])
+    joint = np.arange(len(swing))
+    best = row, column, joint
+    phases = np.stack([n1[row, 0, 0], n2[best], n3[best]]).astype(np.int64)
+    return phases, a1[best]
+
+
+# Bandwidth of the tracking filter (control.md 1: about 12 rad/s).
+OMEGA_RAD_S = 12.0
+# Share of the acceleration limit with which the filter plans to brake before a position limit;
+# the rest is for the filter's own lag.
+BRAKING_SHARE = 0.5
+# Slope of the last, linear piece of the approach to a position limit, 1/s.
+APPROACH_PER_S = 8.0
+# Share of a position-dependent velocity limit that the filter aims at, so that it never meets it.
+ENVELOPE_SHARE = 0.9
+# How far ahead the filter looks, in time constants 1/omega; beyond it the gains are below 2 %.
+PREVIEW_CONSTANTS = 8.0
+
+_SIDES = np.array([1.0, -1.0])[:, None, None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounds:
+    """What a motion must keep: JointLimits with the margin and the velocity scale applied.
+
+    sides: (2, J) rad, upper and negated lower position limit, each less its margin. velocity:
+    (J,) rad/s, scaled. acceleration, jerk: (J,). envelope: (2, 3, J) offset, slope and position
+    of each side's velocity limit v <= -offset + sqrt(slope * (position - q)).
+    """
+
+    sides: Floats
+    velocity: Floats
+    acceleration: Floats
+    jerk: Floats
+    envelope: Floats
+
+    def speed(self, position: Floats) -> Floats:
+        """Largest velocity up and largest down, (..., 2, J) rad/s, at positions (..., 2, J).
+
+        The positions of the second side are negated. FR3's own formula: libfranka
+        rate_limiting.h, computeUpperLimitsJointVelocity.
+        """
+        offset, slope, end = self.envelope.transpose(1, 0, 2)
+        root = np.sqrt(np.maximum(slope * (end - position), 0.0))
+        at_most: Floats = np.minimum(self.velocity, np.maximum(root - offset, 0.0))
+        return at_most
+
+
+def bounds(limits: JointLimits, velocity_scale: float) -> Bounds:
+    """The bounds of all joints at velocity_scale (0, 1] of their velocity limits."""
+    none = np.isnan(limits.envelope[:, :1])
+    offset, slope, upper, lower = np.where(none, [0.0, 1.0, 1e12, -1e12], limits.envelope).T
+    return Bounds(
+        sides=np.stack([limits.upper - limits.margin, -limits.lower - limits.margin]),
+        velocity=limits.velocity * velocity_scale,
+        acceleration=limits.acceleration,
+        jerk=limits.jerk,
+        envelope=np.array([[offset, slope, upper], [offset, slope, -lower]]),
+    )
+
+
+class Shaper:
+    """A third-order tracking filter with preview, its acceleration and jerk saturated."""
+
+    def __init__(
+        self, within: Bounds, knot_s: float, foreseen: NDArray[np.bool_] | None = None
+    ) -> None:
+        """foreseen: (J,) joints that may move ahead of their reference, all if None.
+
+        A gripper's step command is not foreseen: it must not close before it is told to.
+        """
+        self._knot_s = knot_s
+        self._feedback, self._preview = _gains(OMEGA_RAD_S, knot_s)
+        self._foreseen = np.ones(1, dtype=bool) if foreseen is None else foreseen
+        self.keep_within(within)
+
+    def keep_within(self, within: Bounds) -> None:
+        """Keep these bounds from now on; the gains stay.
+
+        A motion that is faster than they allow is slowed down inside the other limits.
+        """
+        self._within = within
+        self._swing = within.jerk * self._knot_s
+        # Beyond it the pull to the reference is constant: full pull then just uses up the
+        # acceleration limit when it brakes.
+        approach = np.minimum(within.velocity, within.acceleration / OMEGA_RAD_S)
+        self._reach = approach * self._feedback[1] / self._feedback[0]
+        self._near, self._slopes, self._ends = _roots(within)
+
+    @property
+    def preview_knots(self) -> int:
+        """Knots of reference that are needed beyond the last row."""
+        return len(self._preview)
+
+    def follow(self, state: State, reference: Floats) -> Rows:
+        """The rows after `state` that follow `reference`, one for each row that has its preview.
+
+        reference: (1 + N + preview_knots, J) float64, rad; row 0 is for the state's own knot.
+        """
+        count = len(reference) - self.preview_knots
+        ahead = np.lib.stride_tricks.sliding_window_view(reference, self.preview_knots + 1, axis=0)
+        lead = self._foreseen * ((ahead[:, :, 1:] - ahead[:, :, :1]) @ self._preview)
+        rows = np.empty((count, 3, len(state.position)))
+        rows[0] = state
+        for k in range(count - 1):
+            self._step(rows[k], reference[k], lead[k], rows[k + 1])
+        return Rows(*np.ascontiguousarray(rows[1:].transpose(1, 0, 2)))
+
+    def _step(self, state: Floats, target: Floats, lead: Floats, after: Floats) -> None:
+        """Fill `after` with position, velocity and acceleration (3, J) one knot later."""
+        (x, v, a), knot_s = state, self._knot_s
+        pull = np.minimum(np.maximum(target - x, -self._reach), self._reach)
+        kx, kv, ka = self._feedback
+        a1 = a + knot_s * (lead + kx * pull - kv * v - ka * a)
+        most, least = self._acceleration_bounds(state)
+        a1 = np.maximum(np.minimum(a1, most), -least)
+        limit = self._within.acceleration
+        a1 = np.minimum(np.minimum(a1, a + self._swing), limit)
+        a1 = np.maximum(np.maximum(a1, a - self._swing), -limit)
+        after[0] = x + knot_s * v + (knot_s**2 / 6) * (2 * a + a1)
+        after[1] = v + (knot_s / 2) * (a + a1)
+        after[2] = a1
+
+    def _acceleration_bounds(self, state: Floats) -> Floats:
+        """(2, J) the next acceleration at most up and at most down, for the velocity limits.
+
+        An acceleration a1 that is then taken back at the jerk limit adds at most
+        a1*(a1/j + T)/2 to the velocity, which is solved for a1. With a constant limit the bound
+        can always be met inside the jerk limit; if the limit has fallen below the velocity, half
+        of the excess is taken away at each knot.
+        """
+        knot_s, jerk = self._knot_s, self._within.jerk
+        position, velocity, acceleration = (_SIDES * state).transpose(1, 0, 2)
+        room = self._fastest(position) - velocity - (knot_s / 2) * acceleration
+        root = np.sqrt(np.maximum(room * (2 / jerk), 0.0) + knot_s**2)
+        most: Floats = jerk * (root - knot_s) + np.minimum(room, 0.0) / knot_s
+        return most
+
+    def _fastest(self, position: Floats) -> Floats:
+        """(2, J) velocity towards each side at which a stop still fits, and FR3's envelope holds.
+
+        Braking is linear in the distance near the limit, then its root.
+        """
+        envelope, braking = np.sqrt(np.maximum(self._slopes * (self._ends - position), 0.0))
+        envelope = np.maximum(ENVELOPE_SHARE * (envelope - self._within.envelope[:, 0]), 0.0)
+        distance = self._within.sides - position
+        braking = np.where(distance < self._near, APPROACH_PER_S * distance, braking)
+        fastest: Floats = np.minimum(np.minimum(envelope, braking), self._within.velocity)
+        return fastest
+
+
+def _roots(within: Bounds) -> tuple[Floats, Floats, Floats]:
+    """Distance (J,) of linear braking; slopes and ends (2, 2, J) of envelope and braking roots.
+
+    sqrt(2*s*(d - near/2)) meets the line APPROACH_PER_S * d at d = near with the same slope.
+    """
+    slow = BRAKING_SHARE * within.acceleration
+    near = slow / APPROACH_PER_S**2
+    _, slope, end = within.envelope.transpose(1, 0, 2)
+    return (
+        near,
+        np.stack([slope, np.broadcast_to(2 * slow, slope.shape)]),
+        np.stack([end, within.sides - near / 2]),
+    )
+
+
+def _gains(omega_rad_s: float, knot_s: float) -> tuple[tuple[float, float, float], Floats]:
+    """Feedback on position, velocity and acceleration, and weights (N,) of the next N references.
+
+    The optimum of sum((x - r)^2 * omega^6 + jerk^2) over the known future, which has the poles of
+    a third-order Butterworth filter of bandwidth omega. The last weight stands for all beyond.
+    """
+    step = np.array([[1, knot_s, knot_s**2 / 2], [0, 1, knot_s], [0, 0, 1]])
+    push = np.array([knot_s**3 / 6, knot_s**2 / 2, knot_s])
+    cost = np.zeros((3, 3))
+    cost[0, 0] = omega_rad_s**6
+    value = cost
+    for _ in range(int(40 / (omega_rad_s * knot_s)) + 1):
+        reach = value @ push
+        gain = (reach @ step) / (1.0 + push @ reach)
+        value = cost + step.T @ value @ (step - np.outer(push, gain))
+    closed = step - np.outer(push, gain)
+    scale = 1.0 + push @ value @ push
+    costate = cost[:, 0]
+    weights = []
+    for _ in range(round(PREVIEW_CONSTANTS / (omega_rad_s * knot_s))):
+        weights.append(float(push @ costate) / scale)
+        costate = closed.T @ costate
+    weights[-1] += float(gain[0]) - sum(weights)
+    return (float(gain[0]), float(gain[1]), float(gain[2])), np.array(weights)

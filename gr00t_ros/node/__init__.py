@@ -1,0 +1,1 @@
+"""The lifecycle node gr00t_policy."""

@@ -1,0 +1,281 @@
+"""The lifecycle node gr00t_policy: services, timers, and the transitions in explicit order.
+
+Threads (design decision 1): this executor thread serves transitions, services and timers; the
+pull thread takes what the sensors sent; the worker thread queries the policy server; the replay
+thread owns the session and publishes the windows. No transition waits for the server or for
+anything that needs this executor.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from gr00t_ros.errors import Gr00tError
+from gr00t_ros.node.operator import NOT_CONFIGURED, Operator, why_not
+from gr00t_ros.node.reporter import Reporter
+from gr00t_ros.node.server import defaults_of
+from gr00t_ros.node.server_process import SidecarProcess
+from gr00t_ros.node.wiring import Configured
+from gr00t_ros.ros import parameters
+from gr00t_ros.ros.process import run_node
+from gr00t_ros.session.mode import MOVING
+from gr00t_ros.srv import SetInstruction
+from gr00t_ros.wire.template import MAX_INSTRUCTION_BYTES
+
+_STATUS_S, _DIAGNOSTICS_S = 0.1, 1.0
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+_ERROR = TransitionCallbackReturn.ERROR
+_INACTIVE, _ACTIVE = "inactive", "active"
+_LATCHED = "a fault is latched"
+_INSTRUCTION = "instruction"
+
+Transition = Callable[[], TransitionCallbackReturn]
+
+
+class PolicyNode(LifecycleNode):
+    """Observations to the policy server, action chunks to the robot's controllers."""
+
+    def __init__(self) -> None:
+        """Declare the parameters; everything else is made by configure."""
+        super().__init__("gr00t_policy")
+        self._values = parameters.declare(self, defaults_of())
+        self._parts: Configured | None = None
+        self._sidecar: SidecarProcess | None = None  # kept: the next waits for the last's end
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._reporter = Reporter(self)
+        self.create_service(SetInstruction, "~/set_instruction", self._set_instruction)
+        self._operator = Operator(self, lambda: self._parts)
+        self.create_timer(_STATUS_S, self._report, clock=steady)
+        self.create_timer(_DIAGNOSTICS_S, self._diagnose, clock=steady)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self.add_post_set_parameters_callback(self._take_parameters)
+        self._answer_invalid_transitions()
+
+    # --- transitions ---------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Parse, create entities, hand the check to the worker; waits for nothing."""
+
+        def configure() -> TransitionCallbackReturn:
+            gc.unfreeze()  # the last configuration's cycles are let go: else each of them stays
+            gc.collect()
+            self._values = parameters.read(self)
+            self._sidecar = SidecarProcess(self._values, self.get_logger(), self._sidecar)
+            self._parts = Configured(self, self._values, self._sidecar, self._operator.latched)
+            self._sidecar.start()
+            gc.freeze()  # what is there now stays: collections then cost microseconds
+            return super(PolicyNode, self).on_configure(state)
+
+        return self._guarded("configure", configure, _FAILURE)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Refuse with all reasons, or begin the first episode."""
+
+        def activate() -> TransitionCallbackReturn:
+            parts = self._configured()
+            parts.inputs.pull()
+            problems = parts.follow_readiness()
+            if problems:
+                self.get_logger().error("activation refused: " + "; ".join(problems))
+                return _FAILURE
+            # The publishers speak first: what a silent one drops would count as sent.
+            spoken = super(PolicyNode, self).on_activate(state)
+            try:
+                parts.activate()
+            except Exception:
+                super(PolicyNode, self).on_deactivate(state)
+                raise
+            return spoken
+
+        return self._guarded("activate", activate, _FAILURE)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and wait for rest while the publishers still speak, then silence them."""
+
+        def deactivate() -> TransitionCallbackReturn:
+            self._configured().deactivate()
+            return super(PolicyNode, self).on_deactivate(state)
+
+        return self._guarded("deactivate", deactivate, _ERROR)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End the threads and remove all entities of the configuration."""
+        return self._guarded("cleanup", self._close, _ERROR)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """From active: stop first. Then as cleanup."""
+
+        def shutdown() -> TransitionCallbackReturn:
+            if self._parts is not None and state.label == _ACTIVE:
+                self._parts.deactivate()
+            return self._close()
+
+        return self._guarded("shutdown", shutdown, _ERROR)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a transition that raised: stop if anything moves, close, go unconfigured."""
+
+        def recover() -> TransitionCallbackReturn:
+            parts = self._parts
+            if parts is not None and parts.replay.snapshot.mode in MOVING:
+                unstopped = why_not(parts.deactivate)
+                if unstopped:
+                    self.get_logger().error(f"no controlled stop, the tail plays: {unstopped}")
+            return self._close()
+
+        return self._guarded("error processing", recover, _FAILURE)
+
+    def leave(self) -> None:
+        """End of the process by a signal: a controlled stop, then everything closed."""
+        if self._state_machine.current_state[1] == _ACTIVE:
+            self.trigger_deactivate()
+        if self._parts is not None:
+            self._close()
+
+    def _guarded(
+        self, name: str, action: Transition, otherwise: TransitionCallbackReturn
+    ) -> TransitionCallbackReturn:
+        """Run a transition; rclpy would swallow what it raises without a word (rclpy #1673)."""
+        try:
+            return action()
+        except Gr00tError as error:
+            self.get_logger().error(f"{name}: {error}")
+            self._reporter.say(f"{name} failed: {error}")
+            return otherwise
+        except Exception:
+            self.get_logger().error(f"{name} raised:\n{traceback.format_exc()}")
+            return _ERROR
+
+    def _close(self) -> TransitionCallbackReturn:
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            parts.close()
+            self._operator.latched = parts.latched
+        return _SUCCESS
+
+    def _configured(self) -> Configured:
+        assert self._parts is not None  # the state machine allows the call after configure only
+        return self._parts
+
+    def _answer_invalid_transitions(self) -> None:
+        """Answer requests that the present state does not allow: rclpy raises (rclpy #1209)."""
+        service = self._service_change_state
+        answer = service.callback
+
+        def change_state(
+            request: ChangeState.Request, response: ChangeState.Response
+        ) -> ChangeState.Response:
+            allowed = {t[0]: t[1] for t in self._state_machine.available_transitions}
+            wanted = request.transition
+            if wanted.label in allowed.values() or (not wanted.label and wanted.id in allowed):
+                return answer(request, response)
+            label = self._state_machine.current_state[1]
+            self.get_logger().warning(
+                f"transition {wanted.label or wanted.id}: not possible in state {label}, "
+                f"expected one of {', '.join(allowed.values())}"
+            )
+            response.success = False
+            return response
+
+        service.callback = change_state
+
+    # --- services and parameters ---------------------------------------------------------
+
+    def _set_instruction(
+        self, request: SetInstruction.Request, response: SetInstruction.Response
+    ) -> SetInstruction.Response:
+        text = request.instruction.strip()
+        response.message = _unfit(text)
+        if not response.message and self._parts is None:
+            response.message = "the node is not configured"
+        elif not response.message:
+            response.message = why_not(partial(self._change_instruction, text, response))
+            response.success = not response.message
+        return response
+
+    def _change_instruction(self, text: str, response: SetInstruction.Response) -> None:
+        response.episode = self._configured().change_instruction(text)
+        self.set_parameters([Parameter(_INSTRUCTION, value=text)])  # the same: changes nothing
+
+    def _check_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        active = self._state_machine.current_state[1] == _ACTIVE
+        configured = self._parts is not None
+        reason = parameters.check_change(changes, self._values, active, configured)
+        if self._parts is not None and not reason:
+            reason = self._parts.refusal(parameters.changed(changes, self._values))
+        for change in changes:
+            if change.name == _INSTRUCTION and not reason:
+                reason = self._check_instruction(change.value.strip())
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _check_instruction(self, text: str) -> str:
+        """Why `text` is refused; while configured, another one that is not begins an episode.
+
+        It is carried out here, where it can still be refused if the replay thread stands: this
+        callback is the node's first, which rclpy asks last.
+        """
+        parts = self._parts
+        now = self._values.instruction.strip() if parts is None else parts.queries.instruction
+        if text == now:
+            return ""
+        why = _unfit(text)
+        if parts is not None and not why:
+            why = why_not(partial(parts.change_instruction, text))
+        return why and f"parameter {_INSTRUCTION}: {why}"
+
+    def _take_parameters(self, _changes: Sequence[Parameter]) -> None:
+        self._values = parameters.read(self)
+        if self._parts is not None:
+            self._parts.apply(self._values)
+
+    # --- timers --------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        parts, reporter = self._parts, self._reporter
+        if parts is not None:
+            if self._state_machine.current_state[1] == _INACTIVE:
+                parts.follow_readiness()
+            elif parts.latched:
+                parts.recheck()
+            parts.keep_warm()
+            reporter.report(parts, self._values)
+        elif self._operator.latched:
+            reporter.say(f"{_LATCHED}: {self._operator.latched}; call ~/reset")
+        elif reporter.unconfigured_reason is None or _LATCHED in reporter.unconfigured_reason:
+            reporter.say(NOT_CONFIGURED)  # else why configure failed stays said
+
+    def _diagnose(self) -> None:
+        self._reporter.diagnose(self._parts, self._values)
+
+
+def _unfit(instruction: str) -> str:
+    """Why this is no instruction, empty where it is one."""
+    size = len(instruction.encode("utf-8", "replace"))
+    fits = 0 < size <= MAX_INSTRUCTION_BYTES
+    return "" if fits else f"got {size} bytes, expected 1 to {MAX_INSTRUCTION_BYTES}"
+
+
+def _leave(node: Node) -> None:
+    assert isinstance(node, PolicyNode)
+    node.leave()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    return run_node(PolicyNode, arguments, _leave, names=parameters.TABLE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

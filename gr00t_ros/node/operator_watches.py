@@ -1,0 +1,86 @@
+"""The operator's topics ~/e_stop and ~/dead_man (std_msgs/Bool, true: pressed) and their watches.
+
+Executor and replay thread both ask, so the watches lie behind a lock, held for microseconds.
+Functional stops only: neither topic replaces a hardware e-stop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from std_msgs.msg import Bool
+
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.watch.arm import DeadMan, EStop
+from gr00t_ros.watch.finding import Finding
+
+E_STOP, DEAD_MAN = "~/e_stop", "~/dead_man"
+
+
+class OperatorWatches:
+    """Listens while it exists; `on_press(reason)` is called on the executor thread, each time."""
+
+    def __init__(
+        self,
+        node: Node,
+        values: Parameters,
+        on_press: Callable[[str], None],
+        awake_ns: Callable[[int], int] = lambda age_ns: age_ns,
+    ) -> None:
+        """Subscribe to both topics. awake_ns: how much of an age the process was awake, ns."""
+        self._awake_ns = awake_ns
+        self._node, self._on_press = node, on_press
+        self._lock = threading.Lock()
+        self._e_stop, self._dead_man = EStop(), DeadMan()
+        self.apply(values)
+        # Whatever QoS a button's driver offers, one of these receives it: the default events would
+        # warn of the others.
+        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
+        self._subscriptions = [
+            node.create_subscription(Bool, topic, take, profile, event_callbacks=quiet)
+            for topic, take in ((E_STOP, self._take_e_stop), (DEAD_MAN, self._take_dead_man))
+            for profile in qos.ANY
+        ]
+
+    def apply(self, values: Parameters) -> None:
+        """Take over changed thresholds."""
+        with self._lock:
+            self._e_stop.required = values.e_stop_required
+            self._e_stop.silence_ns = int(values.e_stop_silence_s * 1e9)
+            self._dead_man.required = values.dead_man_required
+            self._dead_man.limit_ns = int(values.dead_man_s * 1e9)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What stands now, on steady time."""
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            e_stop = self._e_stop.finding(now_ns, self._awake_ns)
+            found = (e_stop, self._dead_man.finding(now_ns))
+        return tuple(finding for finding in found if finding is not None)
+
+    def clear(self) -> None:
+        """Forget a press whose button is released: a part of ~/reset."""
+        with self._lock:
+            self._e_stop.clear()
+
+    def destroy(self) -> None:
+        """Listen no longer."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _take_e_stop(self, message: Bool) -> None:
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            self._e_stop.see(message.data, E_STOP, now_ns)
+            found = self._e_stop.finding(now_ns) if message.data else None
+        if found is not None:
+            self._on_press(found.reason)
+
+    def _take_dead_man(self, message: Bool) -> None:
+        with self._lock:
+            self._dead_man.see(message.data, time.monotonic_ns())

@@ -1,0 +1,236 @@
+"""Windows of the plan to the robot's controllers: one message an output, one stamp for all.
+
+An output without a tail of its own gets its windows through a streamer, on ~/windows/<name>.
+
+Owns the command publishers. Tells what has left: the plan goes on from that alone. Of what has not
+left the controllers play the tail of the window before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from gr00t_ros.errors import SendError
+from gr00t_ros.motion.commands import CommandWindow
+from gr00t_ros.motion.plan import Window
+from gr00t_ros.motion.poses import PoseWindow
+from gr00t_ros.motion.replay import Sent
+from gr00t_ros.robot.actions import Output
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.outputs import OUTPUT_TYPES, CommandOutput, PoseOutput
+from gr00t_ros.robot.rotation import quaternion_from_matrix
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.windows import POSE_NAMES, command_stamp, to_duration, window_topic
+
+_NS = 1_000_000_000
+
+
+AnyOutput = TypeVar("AnyOutput", Output, CommandOutput)
+
+InTime = Callable[[int | None], bool]
+"""Whether a message may still leave that is as the one before it until then (plan time, ns).
+
+None: a message that has nothing in common with the one before it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What one output is told, and until when it is what the output has already (plan time)."""
+
+    name: str
+    same_until_ns: int | None
+    content: JointTrajectory
+
+
+def _always(_same_until_ns: int | None) -> bool:
+    return True
+
+
+class Outputs:
+    """The publishers of an embodiment's outputs; silent until the node is active."""
+
+    def __init__(self, node: LifecycleNode, embodiment: Embodiment, shadow: bool = False) -> None:
+        """Create a lifecycle publisher for each output of `embodiment`.
+
+        In shadow no publisher of a command topic exists: windows go to ~/shadow/OUTPUT.
+        """
+        self._joints = tuple(_with_columns(embodiment.outputs, embodiment.joint_names))
+        self._commands = tuple(_with_columns(embodiment.commands, embodiment.command_limits.names))
+        self._publishers = {
+            output.name: node.create_lifecycle_publisher(
+                JointTrajectory,
+                f"~/shadow/{output.name}" if shadow else window_topic(output),
+                qos.COMMAND,
+            )
+            for output in (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
+        }
+        self._counts = len(embodiment.joint_names), len(embodiment.command_limits.names)
+        self._node = node
+
+    def publish(
+        self,
+        window: Window | None,
+        offset_ns: int,
+        commands: CommandWindow | None = None,
+        poses: Mapping[str, PoseWindow] | None = None,
+        in_time: InTime = _always,
+    ) -> Sent:
+        """Send all to their outputs with one stamp, by the present plan-to-ROS offset.
+
+        All messages are made before the first is sent. Directly before each one `in_time` is asked:
+        the process may have been put aside, before the first or between two of them. Returns what
+        has left. Raises StampError, and whatever a window that cannot be told raises, before
+        anything has left; SendError where it is not known what has.
+        """
+        left: set[str] = set()
+        for message in self._messages(window, offset_ns, commands, poses or {}):
+            if not in_time(message.same_until_ns):
+                continue
+            publisher = self._publishers[message.name]
+            try:
+                publisher.publish(message.content)
+            except Exception as error:
+                raise SendError(
+                    f"{publisher.topic_name}: the middleware refused a message: {error}"
+                ) from error
+            left.add(message.name)
+        return self._sent(left, window is not None, commands)
+
+    def _sent(self, left: set[str], joints: bool, commands: CommandWindow | None) -> Sent:
+        """What has left, by columns; a command of which nothing was to be said counts as left."""
+        told = np.zeros(self._counts[0], dtype=np.bool_)
+        for output, columns in self._joints:
+            told[columns] = joints and output.name in left
+        commanded = np.zeros(self._counts[1], dtype=np.bool_)
+        for output, columns in self._commands:
+            nothing = commands is not None and bool(np.isnan(commands.values[:, columns]).any())
+            commanded[columns] = output.name in left or nothing
+        return Sent(told, commanded, frozenset(left))
+
+    def _messages(
+        self,
+        window: Window | None,
+        offset_ns: int,
+        commands: CommandWindow | None,
+        poses: Mapping[str, PoseWindow],
+    ) -> Sequence[_Message]:
+        messages: list[_Message] = []
+        if window is not None:
+            stamp = command_stamp(window.stamp_ns + offset_ns)
+            messages += [
+                _Message(o.name, window.same_until_ns, _message(o, cols, window, stamp))
+                for o, cols in self._joints
+            ]
+        if commands is not None:
+            at_ns = commands.stamp_ns if window is None else window.stamp_ns
+            stamp = command_stamp(at_ns + offset_ns)
+            times_ns = commands.times_ns + (commands.stamp_ns - at_ns)
+            messages += [
+                _Message(o.name, None, _values(o, commands.values[:, cols], times_ns, stamp))
+                for o, cols in self._commands
+                if not np.isnan(commands.values[:, cols]).any()
+            ]
+        for name, of_pose in poses.items():
+            at_ns = of_pose.stamp_ns if window is None else window.stamp_ns
+            content = _poses(of_pose, of_pose.stamp_ns - at_ns, command_stamp(at_ns + offset_ns))
+            messages.append(_Message(name, of_pose.same_until_ns, content))
+        return messages
+
+    def topics(self) -> tuple[str, ...]:
+        """The topics that windows are published on, as remapped."""
+        return tuple(publisher.topic_name for publisher in self._publishers.values())
+
+    def destroy(self) -> None:
+        """Remove the publishers from the node."""
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+
+
+def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
+    """Each command topic, as `node` has it remapped, and what to ask where nobody reads it."""
+    asked = {window_topic(output): _question(output) for output in embodiment.outputs}
+    for output in (*embodiment.commands, *embodiment.poses):
+        asked[window_topic(output)] = _question(output)
+        if not OUTPUT_TYPES[output.type].goals:
+            asked[output.topic] = "is the robot's own driver of it running?"
+    return {str(node.resolve_topic_name(topic)): question for topic, question in asked.items()}
+
+
+def action_servers(node: Node, embodiment: Embodiment) -> dict[str, tuple[str, ...]]:
+    """Each gripper's output, and the actions that it needs, as `node` has them remapped."""
+    return {
+        output.name: tuple(str(node.resolve_topic_name(name)) for name in output.actions)
+        for output in embodiment.commands
+        if output.goals is not None
+    }
+
+
+def _question(output: Output | CommandOutput | PoseOutput) -> str:
+    """What to ask where nobody reads the windows of an output."""
+    sender = OUTPUT_TYPES[output.type].sender
+    return f"is {sender} running for it?" if sender else "is the controller loaded and active?"
+
+
+def _with_columns(
+    outputs: Sequence[AnyOutput], names: Sequence[str]
+) -> Iterator[tuple[AnyOutput, list[int]]]:
+    """Each output with the columns of its names."""
+    order = {name: column for column, name in enumerate(names)}
+    return ((output, [order[name] for name in output.names]) for output in outputs)
+
+
+def _message(output: Output, columns: list[int], window: Window, stamp: Time) -> JointTrajectory:
+    message = JointTrajectory(joint_names=list(output.names))
+    message.header.stamp = stamp
+    rows = (
+        np.ascontiguousarray(matrix[:, columns])
+        for matrix in (window.positions, window.velocities, window.accelerations)
+    )
+    message.points = [
+        JointTrajectoryPoint(
+            positions=position.tolist(),
+            velocities=velocity.tolist(),
+            accelerations=acceleration.tolist(),
+            time_from_start=to_duration(int(time_ns)),
+        )
+        for time_ns, position, velocity, acceleration in zip(window.times_ns, *rows, strict=True)
+    ]
+    return message
+
+
+def _values(
+    output: CommandOutput, values: NDArray[np.float64], times_ns: NDArray[np.int64], stamp: Time
+) -> JointTrajectory:
+    """The window of one output that is no joint: its values stand as positions."""
+    message = JointTrajectory(joint_names=list(output.names))
+    message.header.stamp = stamp
+    message.points = [
+        JointTrajectoryPoint(positions=row.tolist(), time_from_start=to_duration(int(time_ns)))
+        for time_ns, row in zip(times_ns, values, strict=True)
+    ]
+    return message
+
+
+def _poses(window: PoseWindow, later_ns: int, stamp: Time) -> JointTrajectory:
+    """The window of one output of poses: position and quaternion stand as positions."""
+    quaternions = quaternion_from_matrix(np.stack([pose.rotation for pose in window.poses]))
+    message = JointTrajectory(joint_names=list(POSE_NAMES))
+    message.header.stamp = stamp
+    message.points = [
+        JointTrajectoryPoint(
+            positions=[*pose.position.tolist(), *quaternion.tolist()],
+            time_from_start=to_duration(later_ns + k * window.knot_ns),
+        )
+        for k, (pose, quaternion) in enumerate(zip(window.poses, quaternions, strict=True))
+    ]
+    return message

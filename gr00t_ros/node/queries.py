@@ -1,0 +1,148 @@
+"""Queries on the worker thread: newest observation in, action chunk out, to the replay thread.
+
+Owns the worker and the link. Everything that a query may raise becomes an event of the
+session; nothing of it can stop the replay thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gr00t_ros.errors import Gr00tError, RemoteError
+from gr00t_ros.inputs.inputs import Inputs
+from gr00t_ros.motion.chunk import ActionChunk, from_reply
+from gr00t_ros.motion.clocks import Latencies
+from gr00t_ros.observe.observation import Observation, refuse
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.watch.server import advised
+from gr00t_ros.wire.link import Check, Job, Outcome, PolicyLink, Worker
+from gr00t_ros.wire.template import RequestTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class QueryReply:
+    """A chunk, the ROS stamp of its observation, and the time between request and reply."""
+
+    chunk: ActionChunk
+    stamp_ros_ns: int
+    inference_ns: int
+
+
+class Queries:
+    """Checks the server and queries it, one request in flight.
+
+    `on_check(check, error)` and `on_reply(reply, error)` are called on the worker thread, one
+    of their arguments None; so is `on_look(error)`, None where an observation was there.
+    """
+
+    def __init__(
+        self,
+        link: PolicyLink,
+        inputs: Inputs,
+        embodiment: Embodiment,
+        clock: PlanClock,
+        on_check: Callable[[Check | None, Exception | None], None],
+        on_reply: Callable[[QueryReply | None, Exception | None], None],
+        on_look: Callable[[Exception | None], None],
+    ) -> None:
+        """Start the worker; `link` and its client are its own from now on."""
+        self._link, self._inputs, self._embodiment = link, inputs, embodiment
+        self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
+        self._on_look = on_look
+        self._worker = Worker(self._deliver, finish=link.close)
+        self.instruction = ""
+        self.sent = 0
+        self._asked_s = time.monotonic()
+        self.latencies = Latencies()
+
+    def check(self) -> bool:
+        """Have the worker check the server; False when it is busy."""
+        if not self._worker.idle:
+            return False
+        self._submit(Job(self._link.check, "check"))
+        return True
+
+    def keep_warm(self, idle_s: float) -> bool:
+        """Have the worker infer a zero observation where nothing was asked for `idle_s`.
+
+        Whether it does; never before a check has passed. A server that is found gone or changed
+        is told to `on_check`.
+        """
+        is_due = time.monotonic() - self._asked_s >= idle_s
+        if not is_due or self._link.checked is None or not self._worker.idle:
+            return False
+        self._submit(Job(self._link.warm, "warm"))
+        return True
+
+    def ask(self, episode: int) -> bool:
+        """Have the worker query for `episode`; False when it is busy.
+
+        The observation is taken when the worker starts, so the newest always wins.
+        """
+        if not self._worker.idle:
+            return False
+        self._submit(Job(lambda: self._query(episode), "query"))
+        return True
+
+    def look(self) -> bool:
+        """Have the worker assemble an observation and send nothing; False when it is busy."""
+        if not self._worker.idle:
+            return False
+        self._worker.submit(Job(self._observed, "look"))
+        return True
+
+    def stop(self, timeout_s: float) -> bool:
+        """End the worker after the call in flight, whose deadline bounds the wait."""
+        return self._worker.stop(timeout_s)
+
+    def _submit(self, job: Job) -> None:
+        self._asked_s = time.monotonic()
+        self._worker.submit(job)
+
+    def _query(self, episode: int) -> QueryReply:
+        started_ns = self._clock.now_ns()
+        stamp_ros_ns, action, inference_ns = self._link.query(self._fill, episode)
+        stamp_ns = stamp_ros_ns - self._clock.offset_ns()
+        self.sent += 1
+        chunk = from_reply(self._embodiment, action, self.sent, episode, stamp_ns)
+        now_ns = self._clock.now_ns()
+        self.latencies.add("query", now_ns - started_ns)
+        self.latencies.add("inference", inference_ns)
+        self.latencies.add("end_to_end", now_ns - stamp_ns)
+        return QueryReply(chunk, stamp_ros_ns, inference_ns)
+
+    def _fill(self, template: RequestTemplate) -> int:
+        """Write the newest observation into `template`; returns its stamp, ROS time."""
+        started_ns = self._clock.now_ns()
+        template.set_instruction(self.instruction)
+        observation = self._observed()
+        self._inputs.decode_video(observation, template.video)
+        for key, rows in observation.state.items():
+            template.state[key][0] = rows
+        self.latencies.add("assemble", self._clock.now_ns() - started_ns)
+        return observation.stamp_ns
+
+    def _observed(self) -> Observation:
+        observation = self._inputs.observe()
+        if isinstance(observation, tuple):
+            refuse(observation)
+        return observation
+
+    def _deliver(self, outcome: Outcome) -> None:
+        if outcome.job.tag == "check":
+            self._on_check(outcome.reply, outcome.error)  # type: ignore[arg-type]
+        elif outcome.job.tag == "warm":
+            if outcome.error is not None and not isinstance(outcome.error, RemoteError):
+                self._on_check(None, outcome.error)
+        elif outcome.job.tag == "look":
+            self._on_look(outcome.error)
+        else:
+            self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]
+
+
+def error_text(error: Exception) -> str:
+    """What to say of a failed query: ours as they are, others with their type."""
+    return advised(error) if isinstance(error, Gr00tError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,207 @@
+"""What speaks against motion on the robot's side: streams, controllers, limits, where the arm is.
+
+One list of checks for both: the node refuses its activation by them, and the doctor shows them.
+Publishes nothing and asks the policy server nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from gr00t_ros.errors import Gr00tError, ObservationError
+from gr00t_ros.graph.controllers import (
+    ControllerManager,
+    ControllerParameters,
+    OtherPublishers,
+    controllers_of,
+)
+from gr00t_ros.graph.heartbeat import Heartbeats
+from gr00t_ros.graph.limits import DescribedLimits
+from gr00t_ros.inputs.inputs import Inputs
+from gr00t_ros.motion.replay_settings import Coverage
+from gr00t_ros.node.outputs import action_servers, command_readers
+from gr00t_ros.node.robot_state import Positions, RobotState
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros import parameters, qos
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.watch.finding import Finding, Reaction
+
+_SPAN_S = 0.1  # over which the measured speed is taken
+
+
+def wait_for_rest(
+    session_active: Callable[[], bool], inputs: Inputs, around: RobotState, values: Parameters
+) -> str:
+    """Wait until the session ended and the arm rests, at most stop_timeout_s; why not, or empty."""
+    deadline_s = time.monotonic() + values.stop_timeout_s
+    while time.monotonic() < deadline_s:
+        if not session_active() and _measured_at_rest(inputs, around, values.rest_velocity):
+            return ""
+    return f"no rest was measured within {values.stop_timeout_s} s"
+
+
+def _measured_at_rest(inputs: Inputs, around: RobotState, velocity_rad_s: float) -> bool:
+    """Whether no joint moved faster on average over the next 0.1 s; False where it is not known."""
+    before = _pulled(inputs, around)
+    time.sleep(_SPAN_S)
+    after = _pulled(inputs, around)
+    if before is None or after is None:
+        return False
+    return float(abs(after - before).max()) < velocity_rad_s * _SPAN_S
+
+
+def _pulled(inputs: Inputs, around: RobotState) -> Positions | None:
+    """(J,) measured position from messages pulled here: the executor's timer is waiting."""
+    inputs.pull()
+    try:
+        return around.measured()
+    except Gr00tError:
+        return None
+
+
+NO_INSTRUCTION = "no instruction: set parameter instruction, or call ~/set_instruction"
+
+
+def instruction_problems(text: str) -> list[str]:
+    """Why an activation would be refused with this instruction."""
+    return [] if text else [NO_INSTRUCTION]
+
+
+def horizon_problems(
+    robot: Embodiment, values: Parameters, latency_ns: int = 0, measure: str = "latency so far"
+) -> list[str]:
+    """Why the action horizon is too short for execute_steps, by the latency known so far."""
+    found = coverage(robot, values, latency_ns, measure)
+    return [] if found.covered else [f"execute_steps {values.execute_steps}: {found.text}"]
+
+
+def output_problems(node: Node, readers: Mapping[str, str], rivals: OtherPublishers) -> list[str]:
+    """Command topics that nobody can read, or that somebody else commands.
+
+    `readers`: outputs.command_readers.
+    """
+    found = []
+    for topic, question in readers.items():
+        reading = node.get_subscriptions_info_by_topic(topic)
+        if not reading:
+            found.append(f"nobody reads {topic}: {question}")
+        elif why := _unfit(reading):
+            found.append(f"nobody can read {topic}: {why}; change the controller's QoS")
+        others = rivals.of(topic)
+        if others:
+            found.append(f"another publisher commands {topic}: {others}; stop it first")
+    return found
+
+
+def server_problems(node: Node, servers: Mapping[str, Sequence[str]]) -> list[str]:
+    """Grippers whose action nobody serves; `servers`: outputs.action_servers."""
+    return [
+        f"output {output}: no server of action {action}: is the gripper's driver running?"
+        for output, actions in servers.items()
+        for action in actions
+        if not node.count_publishers(f"{action}/_action/status")
+    ]
+
+
+def _unfit(reading: Sequence[TopicEndpointInfo]) -> str:
+    """Why windows reach none of these subscriptions, empty where they reach one."""
+    reasons = []
+    for info in reading:
+        reason = qos.mismatch(qos.COMMAND, info.qos_profile)
+        if not reason:
+            return ""
+        reasons.append(f"{info.node_name} {reason}")
+    return "; ".join(reasons)
+
+
+def coverage(robot: Embodiment, values: Parameters, latency_ns: int, measure: str) -> Coverage:
+    """How the action horizon covers a latency, which `measure` names."""
+    replay, steps = parameters.replay(values), values.execute_steps
+    return Coverage(replay, robot.action_horizon, robot.step_ns, steps, latency_ns, measure)
+
+
+@dataclass(frozen=True, slots=True)
+class RobotChecks:
+    """The checks of one robot; `readers` is outputs.command_readers, empty in shadow."""
+
+    node: Node
+    inputs: Inputs
+    surroundings: RobotState
+    readers: Mapping[str, str]
+    rivals: OtherPublishers
+    controllers: ControllerParameters
+    manager: ControllerManager
+    limits: DescribedLimits
+    servers: Mapping[str, tuple[str, ...]]
+    hearts: Heartbeats
+
+    @staticmethod
+    def of(
+        node: Node,
+        inputs: Inputs,
+        surroundings: RobotState,
+        robot: Embodiment,
+        values: Parameters,
+    ) -> RobotChecks:
+        """The checks of `robot`; in shadow nobody is commanded, so nobody has to listen."""
+        readers = {} if values.shadow else command_readers(node, robot)
+        controllers = {} if values.shadow else controllers_of(node, robot)
+        return RobotChecks(
+            node,
+            inputs,
+            surroundings,
+            readers,
+            OtherPublishers(node, tuple(readers)),
+            ControllerParameters(node, tuple(readers)),
+            ControllerManager(node, values.controller_manager, controllers),
+            DescribedLimits(node, robot),
+            {} if values.shadow else action_servers(node, robot),
+            Heartbeats(node, robot, values, surroundings.awake_ns),
+        )
+
+    def streams(self, now_ns: int) -> list[str]:
+        """Streams, cameras, controllers' states: late, unusable, frozen, silent, other joints."""
+        found = [finding.reason for finding in self.surroundings.findings(now_ns)]
+        return found + (self._other_joints() if self.readers else [])
+
+    def _other_joints(self) -> list[str]:
+        """Controllers that tell of other joints than their output's: they take no window of it."""
+        found = []
+        for output, reading in self.surroundings.controllers():
+            try:
+                self.surroundings.played_and_measured(((output, reading),))
+            except ObservationError as error:
+                text = f"{error}; is {output.topic} the controller of these joints?"
+                found.append(f"controller.{output.name}: {text}")
+        return found
+
+    def commands(self) -> list[str]:
+        """Command topics and the controllers behind them; nobody is commanded in shadow."""
+        if not self.readers:
+            return []
+        problems = output_problems(self.node, self.readers, self.rivals)
+        problems += server_problems(self.node, self.servers)
+        hearts = (*self.hearts.silent(), *self.hearts.doubled())
+        problems += [found.reason for found in (*self.manager.findings(), *hearts)]
+        return problems + self.controllers.problems() + self.limits.problems()
+
+    def observation(self) -> list[str]:
+        """Why no observation can be assembled now, such as a history that is too short."""
+        gaps = self.inputs.observe()
+        return [str(gap) for gap in gaps] if isinstance(gaps, tuple) else []
+
+    def start(self) -> tuple[Positions | None, list[Finding]]:
+        """Where a plan would start, and what speaks against a start; None: it is not known."""
+        try:
+            start = self.surroundings.start()
+            against = self.surroundings.outside_finding()
+            if against is None and self.readers:
+                against = self.surroundings.held_finding()
+        except Gr00tError as error:
+            return None, [Finding("held_position", Reaction.FAULT, str(error))]
+        return start, [against] if against else []

@@ -1,0 +1,255 @@
+"""The replay thread: owns the session, ticks it on absolute deadlines, publishes its windows.
+
+All other threads talk to the session through `call`, and read `snapshot`. A window leaves only
+while it is lawful: the clock is read directly before each message, and the plan goes on from what
+has left. If a tick raises, nothing is published and the controllers play the tail of the last
+window; the session is then asked to stop and latch a fault.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import SendError, StalledError
+from gr00t_ros.motion.clocks import Awake, Latencies
+from gr00t_ros.node.outputs import Outputs
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
+from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.schedule import SessionCounts
+from gr00t_ros.session.session import Session
+from gr00t_ros.watch.finding import Finding, Reaction
+
+# A sleeping thread is not woken later than this by a command: the tick's period bounds it.
+_CALL_TIMEOUT_S = 1.0
+# control.md 3, replay starvation: a gap between ticks of more periods than this pauses.
+STARVED_PERIODS = 3
+# What a tick computes takes less than this; if it takes more, its window leaves that much later.
+_LEAD_NS = 3_000_000
+
+_NEVER = "this was not carried out, and never will be"
+_MAYBE = "this was begun, and may still be carried out"
+
+
+class ActiveWatches(Protocol):
+    """What the replay thread asks of the rest of the node, from its own thread."""
+
+    def findings(self, now_ns: int, mode: Mode) -> Sequence[Finding]:
+        """What the watches say now; `mode` is the session's."""
+
+    def held(self) -> NDArray[np.float64] | None:
+        """(J,) position that the controllers hold, None when unknown."""
+
+    def ask(self, episode: int) -> bool:
+        """Have the worker query with the newest observation; False when it is busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The session as of the last tick, for other threads."""
+
+    mode: Mode
+    reason: str
+    episode: int
+    counts: SessionCounts
+    at_rest: bool
+
+
+class ReplayThread:
+    """Runs from `start` to `stop`; idle ticks cost microseconds."""
+
+    def __init__(
+        self,
+        session: Session,
+        clock: PlanClock,
+        outputs: Outputs,
+        surroundings: ActiveWatches,
+        period_ns: int,
+        realtime_priority: int,
+        log: Callable[[str], None],
+        awake: Awake | None = None,
+    ) -> None:
+        """Own `session` from `start` on; `log` takes error text from this thread.
+
+        `awake` is told when this thread runs.
+        """
+        self._session, self._clock, self._outputs = session, clock, outputs
+        self._around, self._period_ns = surroundings, period_ns
+        self._awake = awake or Awake(STARVED_PERIODS * period_ns)
+        self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
+        self._calls = queue.SimpleQueue()
+        self._ticked_ns = 0
+        self.withheld = 0
+        """Messages that did not leave because they would have come too late."""
+        self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
+        self._loop = PeriodicThread(
+            "gr00t_replay", period_ns, realtime_priority, self._tick, log, self._after_crash
+        )
+
+    @property
+    def latencies(self) -> Latencies:
+        """How late ticks began."""
+        return self._loop.latencies
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; publishes nothing more afterwards."""
+        self._loop.stop()
+
+    def post(self, action: Callable[[Session, int], Any]) -> Future[Any]:
+        """Have `action(session, now_ns)` run at the start of the next tick."""
+        future: Future[Any] = Future()
+        self._calls.put((action, future))
+        return future
+
+    def call(self, action: Callable[[Session, int], Any], stops: bool = False) -> Any:
+        """As `post`, waiting for the result; raises what the action raised.
+
+        Raises StalledError where this thread does not answer in time: a caller who was told that a
+        command has failed must not see it carried out later (design decision 15), so it is
+        cancelled. stops: a command that stops the arm is not; it is carried out however late.
+        """
+        future = self.post(action)
+        done, _ = wait([future], _CALL_TIMEOUT_S)
+        if not done:
+            if not stops and future.cancel():
+                raise StalledError(f"the replay thread does not answer: {_NEVER}", begun=False)
+            done, _ = wait([future], _CALL_TIMEOUT_S)
+        if not done:
+            what = "this stop is carried out once it does" if stops else _MAYBE
+            raise StalledError(f"the replay thread does not answer: {what}", begun=True)
+        return future.result()
+
+    def _after_crash(self, error: Exception) -> None:
+        """Fault, by a stop that can be sent or by the tail; say zero to what has no tail."""
+        session, now_ns = self._session, self._clock.now_ns()
+        crash = f"internal error: {type(error).__name__}: {error}"
+        try:
+            if session.active and session.mode is not Mode.FAULT:
+                held = self._held()
+                if isinstance(error, SendError):
+                    session.unsure(now_ns, held, crash)
+                else:
+                    session.fault(now_ns, crash)
+                session.rest_unticked(now_ns, held)
+            self._rest_commands(now_ns)
+        finally:
+            self._renew(now_ns)
+
+    def _held(self) -> NDArray[np.float64] | None:
+        try:
+            return self._around.held()
+        except Exception:  # it may be what the tick raised by: the fault comes first
+            return None
+
+    def _rest_commands(self, now_ns: int) -> None:
+        """What the fault has made of all that is no joint: a base is not to wait for its tail."""
+        if not self._session.active:
+            return
+        commands = self._session.replay.command_window(now_ns)
+        if commands is not None:
+            left = self._outputs.publish(None, self._clock.offset_ns(), commands)
+            self._session.keep(left)
+
+    def _tick(self) -> None:
+        ahead_ns = self._ahead_ns()
+        now_ns, send_ns = self._clock.now_ns() + ahead_ns, time.monotonic_ns() + ahead_ns
+        self._drain(now_ns)
+        session = self._session
+        starved = self._starved()
+        if session.active:
+            findings = (*starved, *self._findings(now_ns))
+            window = session.tick(now_ns, findings, self._around.held())
+            commands = session.replay.command_window(now_ns)
+            poses = session.pose_windows(now_ns)
+            if window is not None or commands is not None or poses:
+                sleep_until(send_ns)
+                in_time = self._in_time(now_ns, send_ns)
+                offset_ns = self._clock.offset_ns()
+                session.keep(self._outputs.publish(window, offset_ns, commands, poses, in_time))
+            if session.query_due(now_ns):
+                self._around.ask(session.episode)
+        self._renew(now_ns)
+
+    def _renew(self, now_ns: int) -> None:
+        """Let the other threads see what the session is now, whatever became of the tick."""
+        session = self._session
+        at_rest = not session.active or session.replay.at_rest(now_ns)
+        counts = replace(session.counts)
+        self.snapshot = Snapshot(session.mode, session.reason, session.episode, counts, at_rest)
+
+    def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:
+        """Whether a message made for plan time `made_ns` may leave now; `send_ns` is steady.
+
+        It may be under way for the delivery time, and must come before the first point that is new
+        has to be played; never later than the commit time after its own tick, since the window
+        before it may be lost. Both clocks are asked: after a sleep of the process a simulated one
+        stands where it stood, until the executor hears of it.
+        """
+        settings = self._session.replay.settings
+
+        def in_time(same_until_ns: int | None) -> bool:
+            until_ns = made_ns + settings.commit_ns
+            if same_until_ns is not None:
+                until_ns = min(until_ns, same_until_ns)
+            spent_ns = max(self._clock.now_ns() - made_ns, time.monotonic_ns() - send_ns)
+            lawful = made_ns + spent_ns + settings.delivery_ns <= until_ns
+            self.withheld += not lawful
+            return lawful
+
+        return in_time
+
+    def _ahead_ns(self) -> int:
+        """How long from now this tick's window leaves; the tick is made for that instant.
+
+        Computing takes longer after a new chunk, so windows leave a fixed while after the deadline.
+        Simulated time cannot be foretold: there they leave at once.
+        """
+        if self._clock.simulated:
+            return 0
+        return max(0, self._loop.due_ns + _LEAD_NS - time.monotonic_ns())
+
+    def _starved(self) -> tuple[Finding, ...]:
+        """A finding where this thread did not run in time; on steady time."""
+        now_ns = time.monotonic_ns()
+        self._awake.ran(now_ns)
+        gap_ns, self._ticked_ns = now_ns - (self._ticked_ns or now_ns), now_ns
+        return self._starvation(gap_ns)
+
+    def _starvation(self, gap_ns: int) -> tuple[Finding, ...]:
+        """Found after a gap; beyond the commit time a window before it may be missing as well."""
+        if gap_ns <= STARVED_PERIODS * self._period_ns:
+            return ()
+        text = (
+            f"replay thread: {gap_ns / 1e9:.2f} s between two ticks, at most "
+            f"{STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
+        )
+        tail = gap_ns > self._session.replay.settings.commit_ns
+        return (Finding("replay_starvation", Reaction.PAUSE, text, tail),)
+
+    def _findings(self, now_ns: int) -> Sequence[Finding]:
+        """What the watches say; a sleep that began in this tick is the first cause."""
+        findings = self._around.findings(now_ns, self._session.mode)
+        slept = self._starvation(time.monotonic_ns() - self._ticked_ns)
+        return (*slept, *findings)
+
+    def _drain(self, now_ns: int) -> None:
+        while not self._calls.empty():
+            action, future = self._calls.get()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(action(self._session, now_ns))
+            except Exception as error:
+                future.set_exception(error)

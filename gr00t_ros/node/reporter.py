@@ -1,0 +1,109 @@
+"""What the node says and when: ~/status, /diagnostics and the log.
+
+Status and diagnostics go out at once when something happened, else at 2 Hz and 1 Hz. A line is
+logged once for each event: a reason of which only the numbers change is the same event.
+"""
+
+from __future__ import annotations
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+
+from gr00t_ros.msg import PolicyStatus
+from gr00t_ros.node import status
+from gr00t_ros.node.wiring import Configured
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.session.mode import FAULTED, Mode
+from gr00t_ros.watch.finding import without_numbers
+
+_STATUS_EVERY = 5  # ticks of the status timer between two unchanged statuses
+_WARNED = {Mode.HOLDING, Mode.PAUSED}
+
+
+def event_of(mode: str, reason: str) -> tuple[str, str]:
+    """Mode and reason without its numbers: equal where nothing new has happened."""
+    return mode, without_numbers(reason)
+
+
+class Reporter:
+    """The publishers of one node; all on the executor thread."""
+
+    def __init__(self, node: Node) -> None:
+        """Say nothing before the first call."""
+        self._node = node
+        self._status = node.create_publisher(PolicyStatus, "~/status", qos.STATUS)
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+        self._said = ("", "")
+        self._reason = ""
+        self._ticks = 0
+
+    @property
+    def unconfigured_reason(self) -> str | None:
+        """What was last said of a node that is not configured, None where it was configured."""
+        return self._reason if self._said[0] == Mode.UNCONFIGURED.value else None
+
+    def say(self, reason: str) -> None:
+        """Publish why there is nothing more to say than that the node is unconfigured."""
+        if self.unconfigured_reason == reason:
+            return
+        self._said, self._reason = event_of(Mode.UNCONFIGURED.value, reason), reason
+        self._status.publish(self._unconfigured())
+
+    def report(self, parts: Configured, values: Parameters) -> None:
+        """Publish the status and log what is new; called at 10 Hz while configured."""
+        snapshot = parts.replay.snapshot
+        event = event_of(snapshot.mode.value, snapshot.reason)
+        self._ticks += 1
+        changed = event != self._said
+        if not changed and self._ticks % _STATUS_EVERY:
+            return
+        message = self._message(parts, values)
+        self._status.publish(message)
+        if changed:
+            self._said = event
+            self._log(snapshot.mode, ": ".join(p for p in (message.mode, message.reason) if p))
+            entries = parts.server.entries()
+            self._diagnostics.publish(status.diagnostics(message, entries))
+
+    def diagnose(self, parts: Configured | None, values: Parameters) -> None:
+        """Publish /diagnostics; called at 1 Hz, whatever the state."""
+        if parts is None:
+            self._diagnostics.publish(status.diagnostics(self._unconfigured(values.embodiment)))
+            return
+        entries = parts.server.entries()
+        self._diagnostics.publish(status.diagnostics(self._message(parts, values), entries))
+
+    def _log(self, mode: Mode, text: str) -> None:
+        # Three lines of code: rclpy refuses another severity from the same line.
+        logger = self._node.get_logger()
+        if mode in FAULTED:
+            logger.error(text)
+        elif mode in _WARNED:
+            logger.warning(text)
+        else:
+            logger.info(text)
+
+    def _unconfigured(self, robot: str = "") -> PolicyStatus:
+        message = PolicyStatus(mode=Mode.UNCONFIGURED.value, reason=self._reason, robot=robot)
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        return message
+
+    def _message(self, parts: Configured, values: Parameters) -> PolicyStatus:
+        message = PolicyStatus(
+            instruction=parts.queries.instruction,
+            robot=parts.embodiment.robot,
+            embodiment_tag=parts.embodiment.tag,
+            server=parts.server.address,
+            streams=status.streams(parts.surroundings.reports()),
+            queries=parts.queries.sent,
+            latencies=status.latencies(parts.queries.latencies, parts.replay.latencies),
+        )
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        status.fill_server(message, parts.server.check.passed)
+        status.fill_session(message, parts.replay.snapshot)
+        message.details = [*message.details, *status.coverage(parts.coverage())]
+        message.details = [*message.details, *parts.sidecar.details()]
+        restarts = parts.replay.snapshot.counts.restarts
+        status.fill_shadow(message, values.shadow, restarts, parts.watches.shadow_errors)
+        return message

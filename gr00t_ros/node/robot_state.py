@@ -1,0 +1,343 @@
+"""What the replay thread and an activation need to know of the inputs: findings and the held pose.
+
+Reads Inputs, never blocks on the network, publishes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import ObservationError
+from gr00t_ros.inputs.inputs import Inputs
+from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.inputs.stream_report import StreamReport
+from gr00t_ros.motion.clocks import Awake, awake_ns
+from gr00t_ros.node.queries import Queries
+from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.readings import PoseReading, select
+from gr00t_ros.robot.actions import Output
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.limits import Workspace
+from gr00t_ros.robot.rotation import Pose, matrix_from_quaternion
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.watch.arm import controller_silent, speed_scaling
+from gr00t_ros.watch.finding import Finding, Reaction, held_position, outside_limits, stream_age
+
+Positions = NDArray[np.float64]
+Readings = tuple[tuple[Output, ControllerReading | None], ...]
+
+# An older state of a controller says nothing of where it holds the arm now.
+_CONTROLLER_NS = 200_000_000
+# Past the age that pauses, by this factor, a joint state is no measurement of now.
+_STALE_AGES = 2
+
+
+class RobotState:
+    """One embodiment's inputs as watches see them; any thread may ask."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        queries: Queries,
+        embodiment: Embodiment,
+        clock: PlanClock,
+        values: Parameters,
+        awake: Awake | None = None,
+    ) -> None:
+        """Watch `inputs`; `parameters` may be replaced while running.
+
+        `awake`: when the replay thread ran; the pull thread is `inputs`' to tell.
+        """
+        self._awake = awake
+        self._inputs, self._queries = inputs, queries
+        self._embodiment, self._clock = embodiment, clock
+        self.parameters = values
+        self._told: set[str] = set()  # outputs whose controller has ever told
+
+    def ask(self, episode: int) -> bool:
+        """Have the worker query with the newest observation; False when it is busy."""
+        return self._queries.ask(episode)
+
+    def reports(self) -> tuple[StreamReport, ...]:
+        """Every stream as it is now."""
+        return self._inputs.streams(self._clock.ros_now_ns(), time.monotonic_ns())
+
+    def findings(self, now_ns: int) -> tuple[Finding, ...]:
+        """What the watches say that need no running session: streams, cameras, controllers.
+
+        A controller that never told is no finding: the node still knows what it commanded.
+        """
+        found = [self._silent(output) for output in self._embodiment.outputs]
+        if not self.parameters.shadow:  # whoever commands then may do so at any speed
+            found += [
+                speed_scaling(output.name, reading.speed_scaling)
+                for output, reading in self.controllers()
+                if reading is not None
+            ]
+        found += [f for c in self._inputs.cameras() for f in c.findings(self.parameters)]
+        found += [self._age(report) for report in self.reports()]
+        return tuple(finding for finding in found if finding is not None)
+
+    def awake_ns(self, age_ns: int) -> int:
+        """How much of the time since `age_ns` ago this process was awake, both of its threads."""
+        now_ns = time.monotonic_ns()
+        sleeps = self._inputs.awake.sleeps(now_ns)
+        if self._awake is not None:
+            sleeps += self._awake.sleeps(now_ns)
+        return awake_ns(now_ns - age_ns, now_ns, sleeps)
+
+    def replay_awake_ns(self, age_ns: int) -> int:
+        """As `awake_ns`, of the replay thread alone, for ages of what it pulls itself.
+
+        A pull thread that stands still must not hide that the way to a controller is cut.
+        """
+        now_ns = time.monotonic_ns()
+        sleeps = () if self._awake is None else self._awake.sleeps(now_ns)
+        return awake_ns(now_ns - age_ns, now_ns, sleeps)
+
+    def state_stamp(self, output: Output) -> int | None:
+        """Stamp (ROS ns) of the newest state of an output's controller, None where none came."""
+        sample = self._inputs.controller(output.name)
+        return None if sample is None else sample.stamp_ns
+
+    def heard_ns(self, outputs: Iterable[Output]) -> int | None:
+        """When, steady time, that of the controllers was heard whose newest state is the oldest.
+
+        Of those that tell; None where none does.
+        """
+        samples = [self._inputs.controller(output.name) for output in outputs]
+        return min((s.received_ns for s in samples if s is not None), default=None)
+
+    def joints_heard(self, output: Output) -> tuple[int, int] | None:
+        """Stamp (ROS ns) and age (ns, by arrival, awake) of the newest state of an output's joints.
+
+        The replay thread pulls them before it believes a silence, so that its sleeps alone count.
+        None where no joint state has all of them.
+        """
+        sample = self._inputs.joints(output.names)
+        if sample is None:
+            return None
+        return sample.stamp_ns, self.replay_awake_ns(time.monotonic_ns() - sample.received_ns)
+
+    def pull_robot(self) -> None:
+        """Take what waits of joint states and controllers."""
+        self._inputs.pull_robot()
+
+    def controllers(self) -> Readings:
+        """Every output with the newest state of its controller, None where it has none of now."""
+        return tuple((output, self._controller(output)) for output in self._embodiment.outputs)
+
+    def played_and_measured(self, readings: Readings) -> tuple[Positions, Positions] | None:
+        """(J,) reference and (J,) feedback of the same messages; None where a controller is silent.
+
+        Raises ObservationError for a state without the output's joints, or that is not finite.
+        """
+        played, measured = [], []
+        for output, reading in readings:
+            if reading is None:
+                return None
+            played.append(select(output.names, reading.reference))
+            measured.append(select(output.names, reading.feedback))
+        return np.concatenate(played), np.concatenate(measured)
+
+    def references(self) -> tuple[tuple[Output, int, Positions], ...]:
+        """Each output with the stamp (ROS ns) of its controller's newest state, and (n,) it plays.
+
+        Left out: outputs whose controller is silent or names other joints.
+        """
+        found = []
+        for output in self._embodiment.outputs:
+            reading, sample = self._controller(output), self._inputs.controller(output.name)
+            with contextlib.suppress(ObservationError):
+                if reading is not None and sample is not None and sample.value is reading:
+                    played = select(output.names, reading.reference)
+                    found.append((output, sample.stamp_ns, played))
+        return tuple(found)
+
+    def commanded(self) -> tuple[tuple[Output, int, Positions], ...]:
+        """As `references`; of an output whose controller is silent what is measured stands in."""
+        found = list(self.references())
+        told = {output.name for output, _, _ in found}
+        for output in self._embodiment.outputs:
+            sample, _ = self._told_joints(output.names)
+            if sample is not None and output.name not in told:
+                with contextlib.suppress(ObservationError):
+                    found.append((output, sample.stamp_ns, select(output.names, sample.value)))
+        return tuple(found)
+
+    def forget(self) -> None:
+        """Drop all that was received: after a clock jump it belongs to another time."""
+        self._inputs.clear()
+
+    def held(self) -> Positions | None:
+        """(J,) position that the controllers hold or play; None where one does not tell."""
+        parts = [self._reference(output) for output in self._embodiment.outputs]
+        known = [part for part in parts if part is not None]
+        return np.concatenate(known) if len(known) == len(parts) else None
+
+    def held_or(self, planned: Positions) -> Positions | None:
+        """As `held`; of an output whose controller has never told its part of `planned` (J,).
+
+        After our own stop such a one holds where our plan came to rest; what is measured would be
+        a step by its sag (design decision 11). None where one that has told before is late.
+        """
+        parts, begin = [], 0
+        for output in self._embodiment.outputs:
+            end = begin + len(output.names)
+            held = self._reference(output)
+            if held is None and output.name in self._told:
+                return None
+            parts.append(planned[begin:end] if held is None else held)
+            begin = end
+        return np.concatenate(parts)
+
+    def start(self) -> Positions:
+        """(J,) position to start a plan from: what each controller holds, else what is measured.
+
+        One that has never told leaves the others' word as it is: they hold what they say, and
+        anything else would be a step. One that has told before and is late now is waited for: an
+        arm that is blocked or sags is not where its controller holds it.
+        Raises ObservationError naming what is not known (design decision 11).
+        """
+        parts = []
+        for output in self._embodiment.outputs:
+            held = self._reference(output)
+            if held is None and output.name in self._told:
+                raise ObservationError(
+                    f"output {output.name}: no usable state of its controller on "
+                    f"{output.state_topic} within {_CONTROLLER_NS / 1e9:.1f} s, expected where it "
+                    "holds the arm"
+                )
+            parts.append(self._joint_states(output) if held is None else held)
+        return np.concatenate(parts)
+
+    def measured(self) -> Positions:
+        """(J,) measured position in plan joint order, from joint states, else the controllers.
+
+        Raises ObservationError for joints that neither of them has told lately.
+        """
+        sample, _ = self._told_joints(self._embodiment.joint_names)
+        if sample is not None:
+            with contextlib.suppress(ObservationError):
+                return select(self._embodiment.joint_names, sample.value)
+        return self._measured_by_output()
+
+    def end_effector(self, workspace: Workspace) -> Positions | None:
+        """(3,) m, the measured position to compare with the box; None where it is not known."""
+        if workspace.pose is not None:
+            sample = self._inputs.state(workspace.pose)
+            reading = None if sample is None else sample.value
+            return reading.position_m if isinstance(reading, PoseReading) else None
+        if workspace.chain is None:
+            return None
+        try:
+            return workspace.chain.pose(self.measured())[0]
+        except ObservationError:
+            return None  # what is missing is a finding of the streams
+
+    def poses(self) -> dict[str, Pose]:
+        """The newest measured pose of each output of poses; those that are not known are missing.
+
+        Raises RotationError for one that is no pose.
+        """
+        found = {}
+        for output in self._embodiment.poses:
+            sample = self._inputs.state(output.pose)
+            reading = None if sample is None else sample.value
+            if isinstance(reading, PoseReading) and reading.frame_id == output.frame:
+                rotation = matrix_from_quaternion(reading.quaternion_xyzw)
+                found[output.name] = Pose(np.array(reading.position_m), rotation)
+        return found
+
+    def held_finding(self) -> Finding | None:
+        """The watch on held against measured position, before a start."""
+        limits = self._embodiment.limits
+        return held_position(limits.names, self.start(), self.measured(), limits.held)
+
+    def outside_finding(self) -> Finding | None:
+        """The watch on the measured position against the file's limits, before a start."""
+        return outside_limits(self._embodiment.limits, self.measured())
+
+    def _measured_by_output(self) -> Positions:
+        parts = []
+        for output in self._embodiment.outputs:
+            parts.append(self._joint_states(output))
+        return np.concatenate(parts)
+
+    def _joint_states(self, output: Output) -> Positions:
+        sample, stale = self._told_joints(output.names)
+        if sample is not None:
+            with contextlib.suppress(ObservationError):
+                return select(output.names, sample.value)
+        reading = self._controller(output)
+        if reading is None:
+            raise ObservationError(
+                f"output {output.name}: neither a joint state nor {output.state_topic} has its "
+                f"joints {', '.join(output.names)}{stale}"
+            )
+        return select(output.names, reading.feedback)
+
+    def _told_joints(self, names: tuple[str, ...]) -> tuple[Sample | None, str]:
+        """The joint states of now for these joints, else None and what to say of them."""
+        allowed_s = _STALE_AGES * self.parameters.max_joint_age_s
+        sample = self._inputs.joints(names)
+        if sample is None:
+            return None, ""
+        stamp_age_ns = self._clock.ros_now_ns() - sample.stamp_ns
+        age_s = max(stamp_age_ns, time.monotonic_ns() - sample.received_ns) / 1e9
+        if age_s <= allowed_s:
+            return sample, ""
+        return None, f"; a joint state is {age_s:.2f} s old, at most {allowed_s:.2f} s allowed"
+
+    def _reference(self, output: Output) -> Positions | None:
+        """(n,) what an output's controller holds or plays, None where it does not tell."""
+        reading = self._controller(output)
+        if reading is None:
+            return None
+        self._told.add(output.name)
+        try:
+            return select(output.names, reading.reference)
+        except ObservationError:
+            return None
+
+    def _age(self, report: StreamReport) -> Finding | None:
+        if report.mixed:
+            return Finding("mixed_publishers", Reaction.PAUSE, f"{report.name}: {report.problem}")
+        if report.name.startswith("controller."):
+            return None
+        if report.fresh and not report.usable:
+            return Finding("stream_content", Reaction.PAUSE, f"{report.name}: {report.problem}")
+        video, values = report.name.startswith("video."), self.parameters
+        fault_s = values.camera_fault_age_s if video else values.joint_fault_age_s
+        awake = None if report.age_ns is None else self.awake_ns(report.age_ns)
+        return stream_age(
+            report.name,
+            report.topic,
+            report.age_ns,
+            report.max_age_ns,
+            int(fault_s * 1e9),
+            report.problem,
+            awake,
+        )
+
+    def _silent(self, output: Output) -> Finding | None:
+        sample = self._inputs.controller(output.name)
+        age_ns = None
+        if sample is not None:
+            age_ns = self.awake_ns(time.monotonic_ns() - sample.received_ns)
+        limit_ns = int(self.parameters.controller_silence_s * 1e9)
+        return controller_silent(output.name, output.state_topic, age_ns, limit_ns)
+
+    def _controller(self, output: Output) -> ControllerReading | None:
+        """The newest state of an output's controller, None where it is older than 0.2 s."""
+        sample = self._inputs.controller(output.name)
+        if sample is None or time.monotonic_ns() - sample.received_ns > _CONTROLLER_NS:
+            return None
+        reading = sample.value
+        return reading if isinstance(reading, ControllerReading) else None

@@ -1,0 +1,293 @@
+"""The policy server of one configuration: how it is reached, its check, and what is reported of it.
+
+Parameters win over the environment names of other clients; where each setting came from is told, a
+secret never is. The worker makes the check (wire/link); the modality table is logged once and
+again when it changes. `note` runs on the worker thread, `entries` on any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.node.readiness import coverage
+from gr00t_ros.node.server_process import SidecarProcess
+from gr00t_ros.observe.modality import FITS, MATCHES, ModalityRow, cells, fit_table, verdict
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.files import TAG
+from gr00t_ros.ros.parameters import TABLE, Parameters
+from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.wire import access as names
+from gr00t_ros.wire.access import ENVIRONMENT_VARIABLE, Token, read_environment, read_token
+from gr00t_ros.wire.client import ClientCounts, PolicyClient
+from gr00t_ros.wire.curve import ClientKeys, read_client_keys
+from gr00t_ros.wire.link import Check, PolicyLink
+
+_VARIABLES: Final = {
+    "host": names.HOST,
+    "port": names.PORT,
+    "timeout_ms": names.TIMEOUT_MS,
+    "strict": names.STRICT,
+    "embodiment": names.EMBODIMENT_TAG,
+}
+
+
+def defaults_of(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return parameter name -> value for what the environment says; see _VARIABLES.
+
+    Raises SettingsError naming the variable.
+    """
+    environment = read_environment(variables)
+    tag = environment.embodiment_tag
+    said = {
+        "host": environment.host,
+        "port": environment.port,
+        "timeout_ms": environment.timeout_ms,
+        "strict": environment.strict,
+        "embodiment": None if tag is None else TAG + tag,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a client needs beside the parameters, and where all of it came from, in one line."""
+
+    token: Token | None
+    curve: ClientKeys | None
+    origins: str
+    _values: Parameters = field(repr=False)
+
+    def client(self) -> PolicyClient:
+        """Return a client, not yet connected."""
+        values = self._values
+        return PolicyClient(
+            values.host,
+            values.port,
+            values.timeout_ms,
+            self.token,
+            values.key_style,  # type: ignore[arg-type]  # the table's choices are the literal's
+            values.max_reply_mb * 2**20,
+            self.curve,
+        )
+
+
+def read_access(values: Parameters, variables: Mapping[str, str] = os.environ) -> Access:
+    """Read token and keys; raises SettingsError naming the parameter, file or variable."""
+    token = read_environment(variables).token
+    if values.api_token_file:
+        token = read_token(values.api_token_file)
+    curve = _curve(values.curve_server_key, values.curve_client_key)
+    origins = [
+        *_origins(values, defaults_of(variables)),
+        f"api token {_token_origin(values, token, variables)}",
+        f"CURVE {'off' if curve is None else f'with {values.curve_client_key}'}",
+    ]
+    return Access(token, curve, ", ".join(origins), values)
+
+
+def _curve(server_key: str, client_key: str) -> ClientKeys | None:
+    if bool(server_key) != bool(client_key):
+        raise SettingsError(
+            "parameters curve_server_key and curve_client_key: got one, expected both or neither"
+        )
+    return read_client_keys(server_key, client_key) if server_key else None
+
+
+def _origins(values: Parameters, said: Mapping[str, Any]) -> Iterator[str]:
+    for name, variable in _VARIABLES.items():
+        value = getattr(values, name)
+        if name in said:
+            origin = variable if value == said[name] else f"parameter, wins over {variable}"
+        else:
+            origin = "default" if value == TABLE[name].default else "parameter"
+        shown = str(value).lower() if isinstance(value, bool) else value
+        yield f"{name} {shown} ({origin})"
+
+
+def _token_origin(values: Parameters, token: Token | None, variables: Mapping[str, str]) -> str:
+    if token is None:
+        return "none"
+    if values.api_token_file:
+        return f"from file {values.api_token_file}"
+    return (
+        f"from {ENVIRONMENT_VARIABLE if variables.get(ENVIRONMENT_VARIABLE) else names.API_TOKEN}"
+    )
+
+
+_PREFIX = "gr00t_policy: "
+
+
+class ServerReport:
+    """The report of one configuration; `counts` is read while the client counts on."""
+
+    def __init__(
+        self, counts: ClientCounts, strict: bool, hardware_id: str, log: Callable[[str], None]
+    ) -> None:
+        """Say nothing before the first check."""
+        self._counts, self._strict, self._log = counts, strict, log
+        self._hardware_id = hardware_id
+        self._rows: tuple[ModalityRow, ...] = ()
+
+    def note(self, rows: tuple[ModalityRow, ...]) -> None:
+        """Take the rows of a check, empty where no server told its modality config."""
+        if not rows or rows == self._rows:
+            return
+        self._rows = rows
+        self._log(f"modality check: {verdict(rows, self._strict)}\n{fit_table(rows)}")
+
+    def entries(self) -> list[DiagnosticStatus]:
+        """Return the entries for /diagnostics: the check's table row by row, the counters."""
+        rows = self._rows
+        pairs = [(f"{r.modality} {r.key}".strip(), " | ".join(cells(r)[2:])) for r in rows]
+        said = verdict(rows, self._strict) if rows else "no server was checked yet"
+        counters = [(name, str(value)) for name, value in asdict(self._counts).items()]
+        text = f"{self._counts.replies} of {self._counts.requests} requests answered"
+        return [
+            self._entry("modality", _level(rows, said), said, pairs),
+            self._entry("client", DiagnosticStatus.OK, text, counters),
+        ]
+
+    def _entry(
+        self, name: str, level: bytes, text: str, pairs: list[tuple[str, str]]
+    ) -> DiagnosticStatus:
+        values = [KeyValue(key=key, value=value) for key, value in pairs]
+        return DiagnosticStatus(
+            name=_PREFIX + name,
+            level=level,
+            message=text,
+            hardware_id=self._hardware_id,
+            values=values,
+        )
+
+
+def _level(rows: tuple[ModalityRow, ...], said: str) -> bytes:
+    if not rows:
+        return DiagnosticStatus.STALE
+    if said != FITS:
+        return DiagnosticStatus.ERROR
+    is_whole = all(row.verdict == MATCHES for row in rows)
+    return DiagnosticStatus.OK if is_whole else DiagnosticStatus.WARN
+
+
+RECHECK_S = 1.0  # between two attempts to reach a server that did not pass the check
+
+
+class ServerCheck:
+    """`passed` is the last check's result, None where there is none or it failed."""
+
+    def __init__(
+        self, server: str, embodiment: Embodiment, values: Parameters, sidecar: SidecarProcess
+    ) -> None:
+        """`server`: its address, for the operator; `sidecar`: the process that may be behind it."""
+        self._server, self._embodiment, self._sidecar = server, embodiment, sidecar
+        self.values = values
+        self.passed: Check | None = None
+        self._error = self._unfit = ""
+        self._checked_s = -RECHECK_S
+
+    def follow(self, ask: Callable[[], bool]) -> None:
+        """Call `ask` where a check is due: none has passed, or the server is too slow."""
+        wanted = self.passed is None or self._slow() is not None
+        held = self._sidecar.problem()
+        if held:
+            self.passed = None  # another process will be there: it is checked when it is ready
+        due = wanted and not held and time.monotonic() - self._checked_s >= RECHECK_S
+        if due and ask():
+            self._checked_s = time.monotonic()
+
+    def problems(self) -> list[str]:
+        """Why an activation would be refused now."""
+        found = []
+        if self.passed is None:
+            why = self._sidecar.problem() or self._error or "checking"
+            found.append(f"policy server {self._server}: {why}")
+        slow = self._slow()
+        return [*found, slow] if slow else found
+
+    def against(self) -> list[Finding]:
+        """What speaks against going on: answers have shown that the server may not fit.
+
+        By the check that they made due, once it has failed, else by the answer.
+        """
+        if not self._unfit:
+            return []
+        text = f"policy server {self._server}: {self._error or self._unfit}"
+        return [Finding("chunk_shape", Reaction.FAULT, text)]
+
+    def doubt(self, reason: str) -> None:
+        """Check again: no reset nor activation before another one has passed."""
+        self.passed, self._unfit = None, reason
+
+    def take(self, check: Check | None, error: Exception | None) -> tuple[str, str]:
+        """Take an outcome, on the worker thread; what is new to say: (warning, information)."""
+        warning = said = ""
+        if error is not None and str(error) != self._error:
+            warning = f"policy server check: {error}"
+        if check is not None and self.passed is None:
+            label, keys = check.server.generation.label, check.server.key_style
+            said = (
+                f"policy server {self._server}: {label}, "
+                f"{check.server.array_codec}, {keys} keys, first inference "
+                f"{check.warmup_ns / 1e6:.0f} ms, the next {check.inference_ns / 1e6:.0f} ms"
+            )
+        self._error = "" if error is None else str(error)
+        self._unfit = "" if check is not None else self._unfit
+        self.passed = check
+        return warning, said
+
+    def _slow(self) -> str | None:
+        """Why the server is too slow by its second inference; it is timed again until it is not."""
+        check = self.passed
+        if check is None:
+            return None
+        found = coverage(self._embodiment, self.values, check.inference_ns, "inference")
+        return None if found.covered else found.text
+
+
+class PolicyConnection:
+    """`link` is the worker's alone; `address` is for the operator."""
+
+    def __init__(
+        self,
+        node: Node,
+        embodiment: Embodiment,
+        values: Parameters,
+        access: Access,
+        address: str,
+        sidecar: SidecarProcess,
+        now_ns: Callable[[], int],
+    ) -> None:
+        """`sidecar`: the process that may be behind the address; now_ns: plan time.
+
+        Nothing is sent yet.
+        """
+        self._node, self._sidecar, self.address = node, sidecar, address
+        self._hardware_id = f"{embodiment.robot}:{embodiment.tag}"
+        client = access.client()
+        self.link = PolicyLink(client, embodiment, access.token, values.strict, now_ns)
+        self.check = ServerCheck(address, embodiment, values, sidecar)
+        self._report = ServerReport(
+            client.counts, values.strict, self._hardware_id, node.get_logger().info
+        )
+
+    def take(self, check: Check | None, error: Exception | None) -> None:
+        """Take a check's outcome and log what is new of it; runs on the worker thread."""
+        self._report.note(self.link.rows)
+        warning, said = self.check.take(check, error)
+        # Two lines of code: rclpy refuses another severity from the same line.
+        if warning:
+            self._node.get_logger().warning(warning)
+        if said:
+            self._node.get_logger().info(said)
+
+    def entries(self) -> list[DiagnosticStatus]:
+        """What /diagnostics says of it and of its process."""
+        return [*self._report.entries(), *self._sidecar.entries(self._hardware_id)]

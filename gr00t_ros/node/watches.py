@@ -1,0 +1,434 @@
+"""The watches that the replay thread asks at each tick of an active session.
+
+They have a memory and belong to the replay thread: others reach them by ReplayThread.post and
+call. Watches without a memory are in node/robot_state, because an activation asks those as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import ChunkError, ObservationError, SkewError
+from gr00t_ros.graph.controllers import ControllerManager, ControllerParameters, OtherPublishers
+from gr00t_ros.graph.heartbeat import Heartbeats
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.node.operator_watches import OperatorWatches
+from gr00t_ros.node.queries import Queries
+from gr00t_ros.node.robot_state import Positions, RobotState
+from gr00t_ros.robot.actions import Output
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.session.mode import MOVING, Mode
+from gr00t_ros.session.shadow import JointError, ShadowError
+from gr00t_ros.watch.arm import (
+    ControllerLate,
+    TrackingError,
+    WorkspaceBox,
+    joints_late,
+    reference_against_plan,
+    windows_doubtful,
+)
+from gr00t_ros.watch.finding import Finding, Reaction, held_position
+from gr00t_ros.watch.inputs import ClockDoubt, ClockJump, SilentClock, Skew
+from gr00t_ros.watch.server import (
+    NonFinite,
+    Outlook,
+    ServerErrors,
+    SidecarDead,
+    advised,
+    outlook_of,
+)
+
+_PROBE_NS = 250_000_000
+"""Between two attempts to find that a pause, which asks nothing, may end."""
+
+
+class PolicyWatches:
+    """sidecar_dead, server_errors, non_finite, skew, workspace_box, by the outcomes of queries."""
+
+    def __init__(
+        self,
+        around: RobotState,
+        queries: Queries,
+        embodiment: Embodiment,
+        values: Parameters,
+        server: str,
+    ) -> None:
+        """`queries` is asked to look again where a session that rests asks nothing itself.
+
+        `server`: its address, for the operator.
+        """
+        self._server = server
+        self._around, self._queries, self._workspace = around, queries, embodiment.workspace
+        self.apply(values)
+        self.begin()
+
+    def apply(self, values: Parameters) -> None:
+        """Take over changed thresholds."""
+        self._values = values
+
+    def begin(self) -> None:
+        """Forget what was before an activation or a reset."""
+        awake_ns = self._around.awake_ns
+        self._sidecar = SidecarDead(self._server, awake_ns=awake_ns)
+        self._errors = ServerErrors(self._server, awake_ns=awake_ns)
+        self._non_finite, self._skew = NonFinite(), Skew()
+        self._skewed: Finding | None = None
+        box = self._workspace
+        self._box = None if box is None else WorkspaceBox(box.lower, box.upper)
+        self._asked_ns = self._probed_ns = self._now_ns = 0
+
+    def asked(self, now_ns: int) -> None:
+        """A query was handed to the worker (steady time)."""
+        self._asked_ns = now_ns
+        self._sidecar.asked(now_ns)
+
+    def heard(self, chunk_came: bool, error: Exception | None) -> Finding | None:
+        """Take a query's outcome; the finding on its answer, to be dropped or faulted by."""
+        if isinstance(error, ObservationError):  # then nothing was sent
+            self._sidecar.withdrawn(self._asked_ns)
+            self.looked(error)
+            return None
+        outlook = None if error is None else outlook_of(error)
+        if outlook is Outlook.SILENT:
+            return None
+        self._sidecar.answered()
+        if error is None:
+            self._errors.answered()
+        elif outlook is Outlook.PASSES:
+            self._errors.failed(advised(error))
+        if isinstance(error, ChunkError) and error.kind == "finite":
+            return self._non_finite.see(str(error))
+        if not chunk_came:
+            return None
+        self.looked(None)
+        return self._outside()
+
+    def checked(self, error: Exception | None) -> None:
+        """Take the outcome of a check: a server that refuses is there, and no wait mends it."""
+        outlook = None if error is None else outlook_of(error)
+        if outlook is Outlook.SILENT:
+            return
+        self._sidecar.answered()
+        if error is not None and outlook is Outlook.PASSES:
+            self._errors.failed(advised(error))
+        else:
+            self._errors.recovered(self._now_ns)
+
+    def looked(self, error: Exception | None) -> None:
+        """Take what came of assembling an observation."""
+        if error is None:
+            self._skewed = self._skew.see("", 0, 0)
+        elif isinstance(error, SkewError):
+            self._skewed = self._skew.see(error.stream, error.apart_ns, error.allowed_ns)
+
+    def findings(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
+        """What stands (steady time); has it looked at again where the session rests."""
+        values, self._now_ns = self._values, now_ns
+        self._sidecar.pause_ns = int(values.sidecar_silence_s * 1e9)
+        self._sidecar.fault_ns = int(values.sidecar_fault_s * 1e9)
+        self._errors.pause_ns = int(values.server_errors_s * 1e9)
+        self._errors.fault_ns = int(values.server_errors_fault_s * 1e9)
+        dead, errors = self._sidecar.finding(now_ns), self._errors.finding(now_ns)
+        skewed = self._skewed
+        if skewed is not None and skewed.reaction is Reaction.DROP:
+            skewed = None
+        rests = mode not in MOVING and mode is not Mode.HOLDING
+        due = dead or self._errors.try_due(now_ns)
+        if rests and (due or skewed) and now_ns - self._probed_ns >= _PROBE_NS:
+            self._probed_ns = now_ns
+            self._queries.check() if due else self._queries.look()
+        yield from (finding for finding in (dead, errors, skewed) if finding is not None)
+
+    def _outside(self) -> Finding | None:
+        if self._box is None or self._workspace is None:
+            return None
+        position = self._around.end_effector(self._workspace)
+        self._box.limit = self._values.refusals_to_fault
+        return None if position is None else self._box.see(position)
+
+
+_S = 1e9
+_SUMMARY_EVERY = 10  # ticks
+
+HELD_UNKNOWN = "a controller that has told where it holds the arm is late; is it active?"
+
+
+class RunningWatches:
+    """All watches of an active session; the replay thread's Surroundings."""
+
+    def __init__(
+        self,
+        surroundings: RobotState,
+        operator: OperatorWatches,
+        commands: tuple[
+            OtherPublishers | ControllerManager | ControllerParameters | Heartbeats, ...
+        ],
+        queries: Queries,
+        embodiment: Embodiment,
+        clock: PlanClock,
+        replay: Replay,
+        values: Parameters,
+        server: str,
+    ) -> None:
+        """Watch what `surroundings` and `commands` tell, by the thresholds of `values`.
+
+        `commands` watch who commands the controllers, which are active, how they are set, and which
+        streamers live;
+        `replay` is the session's, asked for what it has sent.
+        """
+        self._around, self._commands, self._clock = surroundings, commands, clock
+        self._operator = operator
+        self._limits, self._replay = embodiment.limits, replay
+        self._embodiment = embodiment
+        ends = accumulate(len(output.names) for output in embodiment.outputs)
+        self._columns = {
+            output.name: end - len(output.names)
+            for output, end in zip(embodiment.outputs, ends, strict=True)
+        }
+        self.policy = PolicyWatches(surroundings, queries, embodiment, values, server)
+        self._jumped = False
+        self._shadow, self._ticks = ShadowError(), 0
+        self.shadow_errors: tuple[JointError, ...] = ()
+        self.apply(values)
+        self.begin()
+
+    def apply(self, values: Parameters) -> None:
+        """Take over changed thresholds."""
+        self._values = values
+        self.policy.apply(values)
+
+    def begin(self) -> None:
+        """Forget what was before an activation or a reset."""
+        self._tracking = TrackingError(self._limits)
+        self._jump = ClockJump(self._clock.simulated)
+        self._silent_clock = SilentClock()
+        self._doubt = ClockDoubt()
+        commit_ns = self._replay.settings.commit_ns
+        self._late = [
+            (output, ControllerLate(output.name, output.state_topic, commit_ns))
+            for output in self._embodiment.outputs
+        ]
+        self._joints_late = {
+            output.name: ControllerLate(output.name, "joint states", commit_ns)
+            for output in self._embodiment.outputs
+        }
+        self._heard_ns: int | None = None
+        self._replay.hear(None)
+        self.policy.begin()
+
+    def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
+        """What all watches say, graver causes first: a session tells the first of a kind."""
+        steady_ns = time.monotonic_ns()
+        ages = self._around.findings(now_ns)
+        clocks = tuple(self._clocks())  # after the ages: a jump that they show is found as well
+        found = (
+            *self._operator.findings(),
+            *(found for watch in self._commands for found in watch.findings()),
+            *self._controllers(steady_ns),
+            *self._plans(mode),
+            *clocks,
+            *self.policy.findings(steady_ns, mode),
+            *self._unheard(now_ns, mode),
+            *ages,
+            *self._held(now_ns, mode),
+        )
+        return self._doubt.excused(found, steady_ns)
+
+    def held(self) -> NDArray[np.float64] | None:
+        """(J,) position that the controllers hold, None when unknown.
+
+        In shadow others move the arm, maybe without telling: measured is then as good as held.
+        """
+        if not self._values.shadow:
+            return self._around.held()
+        try:
+            return self._around.start()
+        except ObservationError:
+            return None
+
+    def go_on_from(self, now_ns: int) -> Positions | None:
+        """(J,) position from which a plan at rest goes on; None where it is not known now.
+
+        As `held`, and our own plan's end for the controllers that never tell. Raises PlanError
+        before the first plan.
+        """
+        if self._values.shadow:
+            return self.held()
+        return self._around.held_or(self._replay.position(now_ns))
+
+    def leave_from(self, now_ns: int, start: Positions | None) -> Positions | None:
+        """(J,) position from which a pause or fault is left, where an activation had `start`.
+
+        Our own plan's end counts where what is measured agrees: else somebody has moved the arm.
+        """
+        held = self.go_on_from(now_ns)
+        if held is None or start is None:
+            return start
+        return start if self._apart(held) is not None else held
+
+    def ask(self, episode: int) -> bool:
+        """Have the worker query with the newest observation; False when it is busy."""
+        asked = self._around.ask(episode)
+        if asked:
+            self.policy.asked(time.monotonic_ns())
+        return asked
+
+    def _controllers(self, steady_ns: int) -> Iterator[Finding]:
+        """Tracking, from one message of each controller."""
+        try:
+            positions = self._around.played_and_measured(self._around.controllers())
+        except ObservationError as error:
+            yield Finding("stream_content", Reaction.PAUSE, f"controller: {error}")
+            return
+        if positions is None:
+            return
+        self._tracking.limit_rad = self._values.tracking_error_rad
+        self._tracking.limit_ns = int(self._values.tracking_error_s * _S)
+        found = self._tracking.check(steady_ns, *positions)
+        if found is not None:
+            yield found
+
+    def _unheard(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
+        """Controllers to which the way may be cut; what waits to be pulled is looked at first.
+
+        In shadow nothing reaches a controller, whatever is cut.
+        """
+        if self._values.shadow:
+            return
+        self._hear()
+        found = self._late_now(now_ns, mode)
+        if found or self._replay.doubtful(now_ns + self._replay.settings.delivery_ns):
+            self._around.pull_robot()
+            self._hear()
+            found = self._late_now(now_ns, mode)
+        yield from found
+        if self._replay.doubtful(now_ns):
+            yield windows_doubtful()
+
+    def _hear(self) -> None:
+        """Tell the replay when all controllers were heard, by which it knows what has come.
+
+        Simulated time cuts no network, and its pace is none of the controllers'.
+        """
+        heard_ns = None
+        if not self._clock.simulated:
+            heard_ns = self._around.heard_ns(self._embodiment.outputs)
+        last_ns, self._heard_ns = self._heard_ns, heard_ns
+        if heard_ns is None:
+            self._replay.hear(None)
+        elif heard_ns != last_ns:
+            now_ns = time.monotonic_ns()
+            since_ns = now_ns - (heard_ns if last_ns is None else last_ns)
+            slept = self._around.awake_ns(since_ns) < since_ns
+            self._replay.hear(self._clock.now_ns() - (now_ns - heard_ns), slept)
+
+    def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
+        found = []
+        moving = mode in MOVING and self._replay.motion_left_ns(now_ns) > 0
+        for output, late in self._late:
+            stamp_ns = self._around.state_stamp(output)
+            if stamp_ns is not None:
+                late.hear(stamp_ns, now_ns)
+            if late.age_ns(now_ns) is not None:
+                found.append(late.finding(now_ns, self._around.replay_awake_ns))
+                continue
+            heard, joints = self._around.joints_heard(output), self._joints_late[output.name]
+            if heard is not None:
+                joints.hear(heard[0], now_ns)
+            age_ns = joints.age_ns(now_ns)
+            if moving and heard is not None and age_ns is not None:
+                allowed_ns = max(joints.limit_ns, int(self._values.max_joint_age_s * _S))
+                found.append(joints_late(output.name, min(age_ns, heard[1]), allowed_ns))
+        return [finding for finding in found if finding is not None]
+
+    def _plans(self, mode: Mode) -> Iterator[Finding]:
+        """What each controller plays against what it was sent for the stamp of its state."""
+        if self._values.shadow:
+            self._compare(mode)
+            return
+        if mode not in MOVING:
+            return
+        for output, stamp_ns, played in self._around.references():
+            sent = self._sent(output, stamp_ns)
+            if sent is None:
+                continue
+            position, velocity = sent
+            found = reference_against_plan(
+                output.names, played, position, velocity, self._values.reference_error_rad
+            )
+            if found is not None:
+                yield found
+
+    def _sent(self, output: Output, stamp_ns: int) -> tuple[Positions, Positions] | None:
+        """(n,) position and velocity of the plan for one output at a ROS stamp, if still kept."""
+        columns = slice(self._columns[output.name], self._columns[output.name] + len(output.names))
+        sent = self._replay.sent(stamp_ns - self._clock.offset_ns())
+        return None if sent is None else (sent[0][columns], sent[1][columns])
+
+    def _compare(self, mode: Mode) -> None:
+        """In shadow: our plan against what somebody else really commands."""
+        self._ticks += 1
+        if mode is Mode.REPLAYING:
+            for output, stamp_ns, commanded in self._around.commanded():
+                sent = self._sent(output, stamp_ns)
+                if sent is not None:
+                    self._shadow.add(output.names, stamp_ns, sent[0] - commanded)
+        if self._ticks % _SUMMARY_EVERY == 0:
+            self.shadow_errors = self._shadow.summary()
+
+    def _held(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
+        """A pause does not end by itself while the controller holds another place than measured.
+
+        Nor where a plan would have to go on from a place that is not known, or from one where the
+        arm no longer is: by hand or by another program, past a controller that tells nothing.
+        """
+        if mode is not Mode.PAUSED or self._values.shadow:
+            return
+        held = self.go_on_from(now_ns)
+        if held is None:
+            yield Finding("held_position", Reaction.PAUSE, HELD_UNKNOWN)
+            return
+        found = self._apart(held)
+        if found is not None:
+            yield replace(found, reaction=Reaction.PAUSE)
+
+    def _apart(self, held: Positions) -> Finding | None:
+        """The watch on held against measured; what is not measured is a finding of the streams."""
+        try:
+            measured = self._around.measured()
+        except ObservationError:
+            return None
+        return held_position(self._limits.names, held, measured, self._limits.held)
+
+    def _clocks(self) -> Iterator[Finding]:
+        """A jump makes what was received belong to another time: it is forgotten, a tick later.
+
+        Until then the session needs to know where the controllers are.
+        """
+        if self._jumped:
+            self._around.forget()
+            self._jumped = False
+        pair = self._clock.pair()
+        if pair is None:
+            return
+        self._jump.forward_ns = int(self._values.clock_jump_s * _S)
+        found = self._jump.check(*pair)
+        self._doubt.note(*pair, found is not None, self._clock.simulated)
+        if found is not None:
+            self._jumped = True
+            # Of a plan on simulated time the session itself sees that it ran back.
+            if not (self._clock.simulated and found.watch == "clock_backward"):
+                yield found
+        if self._clock.simulated:
+            self._silent_clock.limit_ns = int(self._values.clock_silence_s * _S)
+            found = self._silent_clock.check(*pair)
+            if found is not None:
+                yield found

@@ -1,0 +1,348 @@
+"""Everything that exists between configure and cleanup: inputs, outputs, worker, replay thread.
+
+Made by on_configure, closed by on_cleanup. Its methods run on the executor thread unless they
+say otherwise, and none of them waits for the policy server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode
+
+from gr00t_ros.errors import SettingsError, StalledError
+from gr00t_ros.graph.controllers import LOOK_S
+from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
+from gr00t_ros.motion.clocks import Awake
+from gr00t_ros.motion.guard import Verdict
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.replay_settings import Coverage
+from gr00t_ros.msg import ActionChunk
+from gr00t_ros.node.answers import ReplyHandler
+from gr00t_ros.node.operator_watches import OperatorWatches
+from gr00t_ros.node.outputs import Outputs
+from gr00t_ros.node.queries import Queries, QueryReply
+from gr00t_ros.node.readiness import (
+    RobotChecks,
+    coverage,
+    horizon_problems,
+    instruction_problems,
+    wait_for_rest,
+)
+from gr00t_ros.node.replay_thread import STARVED_PERIODS, ReplayThread
+from gr00t_ros.node.robot_state import RobotState
+from gr00t_ros.node.server import PolicyConnection, read_access
+from gr00t_ros.node.server_process import SidecarProcess
+from gr00t_ros.node.status import action_chunk
+from gr00t_ros.node.watches import RunningWatches
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.questions import refuse_open, settled_names
+from gr00t_ros.ros import parameters, qos
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.session.mode import FAULTED, MOVING
+from gr00t_ros.session.session import Held, Session
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.wire.address import shown
+from gr00t_ros.wire.link import Check
+
+Leave = Callable[[Session, int, Held, Sequence[Finding]], str]
+"""How a session leaves a pause or a fault: Session.resume or Session.reset."""
+
+
+class Configured:
+    """The node's parts for one configuration."""
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        values: Parameters,
+        sidecar: SidecarProcess,
+        latched: str = "",
+    ) -> None:
+        """Build all parts; raises Gr00tError before anything exists that would have to go.
+
+        `latched`: the reason of a fault that was not reset before this configuration.
+        """
+        self._node, self._values, self.sidecar = node, values, sidecar
+        reached = sidecar.at(values)
+        access = read_access(reached)
+        node.get_logger().info(f"settings of the policy server: {access.origins}")
+        self.embodiment = robot = load_embodiment(values.embodiment)
+        refuse_open(robot.unsettled, settled_names(values.settled), robot.source)
+        for problem in horizon_problems(robot, values):
+            raise SettingsError(problem)
+        replay = Replay(
+            robot.limits,
+            parameters.replay(values),
+            robot.workspace,
+            robot.command_limits,
+            robot.poses,
+        )
+        session = Session(replay, parameters.session(values))
+        if latched:
+            session.fault(0, latched)
+        address = shown(reached.host, reached.port)
+        self.clock = PlanClock(node)
+        try:
+            self.server = PolicyConnection(
+                node, robot, values, access, address, sidecar, self.clock.now_ns
+            )
+            self._make_robot(values)
+        except Exception:
+            self.clock.destroy()  # else use_sim_time could not be changed any more
+            raise
+        self._make_watches(values, session.replay)
+        self.replay = ReplayThread(
+            session,
+            self.clock,
+            self.outputs,
+            self.watches,
+            values.refresh_ms * 1_000_000,
+            values.realtime_priority,
+            node.get_logger().error,
+            self._awake,
+        )
+        self._delay_p99_ns = 0
+        log = node.get_logger().error
+        self._pulls = PeriodicThread("gr00t_pull", PULL_PERIOD_NS, 0, self.inputs.pull, log)
+        self._pulls.start()
+        self.replay.start()
+
+    def _make_robot(self, values: Parameters) -> None:
+        """What hears and commands the robot, and asks the server with what was heard."""
+        node, robot = self._node, self.embodiment
+        self._awake = Awake(STARVED_PERIODS * values.refresh_ms * 1_000_000)
+        self.inputs = Inputs(node, robot, parameters.observation(values))
+        self.outputs = Outputs(node, robot, values.shadow)
+        self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
+        self.queries = Queries(
+            self.server.link,
+            self.inputs,
+            robot,
+            self.clock,
+            self._on_check,
+            self._on_reply,
+            self._on_look,
+        )
+        self.queries.instruction = values.instruction.strip()
+
+    def _make_watches(self, values: Parameters, replay: Replay) -> None:
+        """What watches all of it; `replay` tells what was sent."""
+        node, robot = self._node, self.embodiment
+        self.surroundings = RobotState(
+            self.inputs, self.queries, robot, self.clock, values, self._awake
+        )
+        self._operator = OperatorWatches(node, values, self._on_e_stop, self.surroundings.awake_ns)
+        self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
+        self._rivals, self._manager = self._checks.rivals, self._checks.manager
+        self._hearts = self._checks.hearts
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._look = node.create_timer(LOOK_S, self._look_around, clock=steady)
+        self.watches = RunningWatches(
+            self.surroundings,
+            self._operator,
+            (self._rivals, self._manager, self._checks.controllers, self._hearts),
+            self.queries,
+            robot,
+            self.clock,
+            replay,
+            values,
+            self.server.address,
+        )
+        self._answers = ReplyHandler(self.watches, self._publish_chunk, self.server.check.doubt)
+
+    def apply(self, values: Parameters) -> None:
+        """Take over changed parameters."""
+        before, self._values = self._values, values
+        self.inputs.settings = parameters.observation(values)
+        self.surroundings.parameters = self.server.check.values = values
+        self._operator.apply(values)
+        self._hearts.apply(values)
+        changed = parameters.session(values)
+        self.replay.post(lambda session, _: setattr(session, "settings", changed))
+        self.replay.post(lambda _session, _now: self.watches.apply(values))
+        scale = values.velocity_scale
+        if scale != before.velocity_scale:
+            self.replay.post(lambda session, _now: session.replay.limit_speed(scale))
+
+    def follow_readiness(self) -> list[str]:
+        """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
+        self._checks.controllers.poll()
+        self.recheck()
+        problems = self.problems()
+        self.replay.post(lambda session, _: session.set_ready(not problems, "; ".join(problems)))
+        return problems
+
+    def recheck(self) -> None:
+        """Have the server checked where that is due."""
+        self.server.check.follow(self.queries.check)
+
+    def keep_warm(self) -> None:
+        """Keep an idle server warm, where the parameter says so."""
+        if self._values.keep_warm_s > 0.0:
+            self.queries.keep_warm(self._values.keep_warm_s)
+
+    def problems(self) -> list[str]:
+        """Why an activation would be refused now, in the order in which to mend it."""
+        found = []
+        if self.latched:
+            found.append(f"a fault is latched: {self.latched}; call ~/reset")
+        found += self.server.check.problems()
+        found += instruction_problems(self.queries.instruction)
+        found += [f.reason for f in self._operator.findings()]
+        found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
+        gaps = self._checks.observation()  # pulls the newest samples in any case
+        return found or gaps or [finding.reason for finding in self._checks.start()[1]]
+
+    def coverage(self) -> Coverage | None:
+        """How the horizon covers the p99 of the newest delays without warm-up; None: none yet."""
+        p99_ns = self._delay_p99_ns
+        return coverage(self.embodiment, self._values, p99_ns, "p99 latency") if p99_ns else None
+
+    def activate(self) -> None:
+        """Begin a session; raises Gr00tError when the start position is not known."""
+        start, poses = self.surroundings.start(), self.surroundings.poses()
+
+        def activate(session: Session, now_ns: int) -> None:
+            session.replay.start_poses(now_ns, poses)
+            session.activate(now_ns, start)
+            self._hearts.begin()
+            self.watches.begin()
+
+        try:
+            self.replay.call(activate)
+        except StalledError as error:
+            if error.begun:  # the node stays inactive: so must the session
+                self.replay.post(_stop)
+            raise
+
+    def deactivate(self) -> None:
+        """Stop, and wait on steady time until the arm rests, at most stop_timeout_s."""
+        self.replay.call(_stop, stops=True)
+        late = wait_for_rest(self._session_active, self.inputs, self.surroundings, self._values)
+        if late:
+            self._node.get_logger().warning(f"deactivate: {late}")
+
+    def refusal(self, changed: Parameters) -> str:
+        """Why these values cannot be taken, by the latency known so far; empty where they can."""
+        if changed.execute_steps <= self._values.execute_steps:
+            return ""
+        check = self.server.check.passed
+        if self._delay_p99_ns:
+            known = self._delay_p99_ns, "p99 latency"
+        else:
+            known = (check.inference_ns, "inference") if check else (0, "latency so far")
+        return "; ".join(horizon_problems(self.embodiment, changed, *known))
+
+    def change_instruction(self, text: str) -> int:
+        """Take `text` as the instruction of a new episode; returns its number.
+
+        Raises StalledError where the replay thread does not answer; the old one then stays.
+        """
+
+        def change(session: Session, now_ns: int) -> int:
+            self.queries.instruction = text
+            session.change_instruction(now_ns)
+            return session.episode
+
+        return int(self.replay.call(change))
+
+    @property
+    def latched(self) -> str:
+        """The reason of a fault that waits for ~/reset, empty if there is none."""
+        snapshot = self.replay.snapshot
+        return snapshot.reason if snapshot.mode in FAULTED else ""
+
+    def leave(self, leave: Leave) -> str:
+        """Have the session leave a pause or fault by `leave`; returns why not, empty when done.
+
+        As an activation: no cause persists, held and measured position agree.
+        """
+        start, against = self._checks.start()
+        self._operator.clear()
+        self._rivals.look()
+        against += [*self._hearts.doubled(), *self.server.check.against()]
+        poses = self.surroundings.poses()
+
+        def go_on(session: Session, now_ns: int) -> str:
+            if session.mode in FAULTED:  # a streamer that was replaced is one that is looked at
+                self._hearts.begin()
+            findings = [*self.watches.findings(now_ns, session.mode), *against]
+            held = self.watches.leave_from(now_ns, start) if session.active else start
+            if session.active and session.mode not in MOVING:  # else this is refused
+                session.replay.start_poses(now_ns, poses)
+            refusal = leave(session, now_ns, held, findings)
+            if not refusal:
+                self.watches.begin()
+            return refusal
+
+        return str(self.replay.call(go_on))
+
+    def close(self) -> None:
+        """End the threads and remove all entities; the worker ends after its call in flight."""
+        self.replay.stop()
+        self.queries.stop(0.0)
+        self.sidecar.stop()
+        self._node.destroy_timer(self._look)
+        self._operator.destroy()
+        self._pulls.stop()
+        self.inputs.destroy()
+        self.outputs.destroy()
+        self._checks.controllers.destroy()
+        self._manager.destroy()
+        self._hearts.destroy()
+        self._checks.limits.destroy()
+        self._node.destroy_publisher(self._chunks)
+        self.clock.destroy()
+
+    def _look_around(self) -> None:
+        """Once a second, what the other threads then read."""
+        self._rivals.look()
+        self._manager.look()
+        self._checks.controllers.look()
+
+    def _on_e_stop(self, reason: str) -> None:
+        def latch(session: Session, now_ns: int) -> None:
+            if session.mode not in FAULTED:
+                session.fault(now_ns, reason)
+
+        self.replay.post(latch)
+
+    def _session_active(self) -> bool:
+        """Whether the session may still move the arm; where nobody answers it may."""
+        try:
+            return bool(self.replay.call(lambda session, _: session.active))
+        except StalledError:
+            return True
+
+    def _on_check(self, check: Check | None, error: Exception | None) -> None:
+        """Runs on the worker thread."""
+        self.server.take(check, error)
+        self.replay.post(lambda _session, _now: self.watches.policy.checked(error))
+
+    def _on_reply(self, reply: QueryReply | None, error: Exception | None) -> None:
+        """Runs on the worker thread; what it posts runs on the replay thread."""
+        self.replay.post(lambda session, now_ns: self._take(session, now_ns, reply, error))
+
+    def _take(
+        self, session: Session, now_ns: int, reply: QueryReply | None, error: Exception | None
+    ) -> None:
+        self._answers.apply(session, now_ns, reply, error)
+        self._delay_p99_ns = session.asking.delay_p99_ns
+
+    def _on_look(self, error: Exception | None) -> None:
+        """Runs on the worker thread."""
+        self.replay.post(lambda _session, _now: self.watches.policy.looked(error))
+
+    def _publish_chunk(self, reply: QueryReply, verdict: Verdict | None) -> None:
+        """Runs on the replay thread."""
+        self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
+
+
+def _stop(session: Session, now_ns: int) -> None:
+    if session.active:
+        session.deactivate(now_ns)

@@ -1,0 +1,285 @@
+"""One topic's JointStates as one state: the newest value of each joint with its own stamp and age.
+
+An arm and its gripper may publish their own joints on one topic; a sample of several joints is as
+old as the oldest of them. Writers tells whether the joints come from one publisher at a time:
+every publisher numbers its messages from 1 (rmw's publication_sequence_number), so two publishers
+cannot continue one count. Where the middleware gives no numbers, the graph must have no more
+publishers than there are disjoint sets of joints. `now_ns` is steady time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence, Set
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gr00t_ros.errors import ObservationError
+from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.readings import JointReading, refuse_uneven
+
+FASTEST_HZ = 20_000
+SKIPPED = 128
+"""One publisher's number grows by no more than SKIPPED and FASTEST_HZ: what the reader's queue and
+the network lose in between."""
+
+REMEMBERED_NS = 10_000_000_000
+"""How long a publisher counts that was heard, and two that were heard at once."""
+
+_MOST_SETS = 256  # of names on one topic; whoever sends more than these sends nonsense
+
+Keys = frozenset[str]
+WHOLE: Keys = frozenset({""})
+"""What a topic carries whose messages have no joints."""
+
+
+@dataclass(slots=True)
+class _Count:
+    """One publisher's count: its newest number, and when that came."""
+
+    number: int
+    seen_ns: int
+
+    def goes_on(self, number: int, now_ns: int) -> bool:
+        """Whether the publisher of this count may have sent `number`."""
+        ahead = number - self.number
+        return 0 < ahead <= SKIPPED + (now_ns - self.seen_ns) * FASTEST_HZ // 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Track:
+    """What all joints have in common that always came together."""
+
+    owner: _Count
+    former: _Count | None = None  # of the owner before a handover
+    intruded: bool = False  # another one was heard since the owner was
+    mixed_ns: int | None = None  # when two were last heard at once
+
+    def see(self, number: int, now_ns: int, handover_ns: int) -> bool:
+        """Take one message; False where it is not the owner's."""
+        if self.owner.goes_on(number, now_ns):
+            if self.intruded:
+                self.mixed_ns = now_ns
+            self.owner, self.intruded = _Count(number, now_ns), False
+            return True
+        former = self.former
+        if former and now_ns - former.seen_ns < REMEMBERED_NS and former.goes_on(number, now_ns):
+            self.former, self.mixed_ns = _Count(number, now_ns), now_ns
+            return False
+        if now_ns - self.owner.seen_ns <= handover_ns:
+            self.intruded = True
+            return False
+        self.owner, self.former, self.intruded = _Count(number, now_ns), self.owner, False
+        return True
+
+    def mixed(self, now_ns: int) -> bool:
+        return self.mixed_ns is not None and now_ns - self.mixed_ns < REMEMBERED_NS
+
+    def forget(self) -> None:
+        self.former, self.intruded, self.mixed_ns = None, False, None
+
+
+class Writers:
+    """The publishers of one topic, as their messages tell them apart."""
+
+    def __init__(self, handover_ns: int) -> None:
+        """Let another publisher take over once the one before was silent for `handover_ns`."""
+        self._handover_ns = handover_ns
+        self._tracks: dict[Keys, list[_Track]] = {}
+        self._where: dict[str, _Track] = {}
+        self._unnumbered: dict[Keys, int] = {}
+        self._publishers = 1
+
+    def see(self, keys: Set[str], number: int | None, now_ns: int) -> bool:
+        """Take one message that has `keys`; False where another publisher already sends one.
+
+        Such a message must not be used: it is of a second publisher, or of one that takes over.
+        """
+        one = frozenset(keys)
+        if number is None:
+            if len(self._unnumbered) >= _MOST_SETS:
+                self._unnumbered.clear()
+            self._unnumbered[one] = now_ns
+            return True
+        tracks = self._tracks.get(one) or self._divide(one, number, now_ns)
+        return all([track.see(number, now_ns, self._handover_ns) for track in tracks])
+
+    def graph(self, publishers: int) -> None:
+        """Take how many publishers the graph knows: one alone has no second one beside it."""
+        self._publishers = publishers
+        if publishers <= 1:
+            for track in self._where.values():
+                track.forget()
+
+    def mixed(self, now_ns: int) -> tuple[str, ...]:
+        """The keys that two publishers were heard to send at once, lately and still."""
+        found = {key for key, track in self._where.items() if track.mixed(now_ns)}
+        return tuple(sorted(found | self._indistinct(now_ns)))
+
+    def _divide(self, keys: Keys, number: int, now_ns: int) -> list[_Track]:
+        """The tracks of a new set of keys; one that it shares in part is divided in two."""
+        if len(self._tracks) >= _MOST_SETS:
+            self._tracks.clear()
+            self._where.clear()
+        fresh = _Track(_Count(number - 1, now_ns))
+        parts: dict[int, _Track] = {}
+        for key in keys:
+            old = self._where.get(key)
+            self._where[key] = fresh if old is None else parts.setdefault(id(old), replace(old))
+        for known in (*self._tracks, keys):
+            found = {id(track): track for track in (self._where[key] for key in known)}
+            self._tracks[known] = list(found.values())
+        return self._tracks[keys]
+
+    def _indistinct(self, now_ns: int) -> set[str]:
+        """Without numbers: the keys of which nobody can say that one publisher sends them."""
+        sets = [k for k, seen in self._unnumbered.items() if now_ns - seen < REMEMBERED_NS]
+        if self._publishers <= 1 or not sets:
+            return set()
+        every = [key for one in sets for key in one]
+        twice = {key for key in every if every.count(key) > 1}
+        return twice or (set(every) if self._publishers > len(sets) else set())
+
+
+REBASE_NS = 1_000_000_000
+"""A stream whose stamps all lie before the newest one for this long has a new time base.
+
+By then it is stale and the arm stopped; without this, one stamp from the future would make the
+stream unusable until the node restarts. Repeated stamps never do it: they are a frozen picture.
+"""
+
+SAME_STAMP = "two messages with the same stamp: is the sensor frozen? restart its driver"
+_MOST_PARTS = 64
+
+
+def went_back(behind_ns: int) -> str:
+    """What is said of a stamp that lies `behind_ns` before the one before it."""
+    return (
+        f"stamp went back by {behind_ns / 1e9:.3f} s: two publishers, or a clock jump? let one "
+        "publisher stamp by one clock"
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """The newest message of one set of joints."""
+
+    stamp_ns: int
+    received_ns: int
+    reading: JointReading
+
+
+class JointStates:
+    """The newest of every joint of one topic; the caller serialises access."""
+
+    def __init__(self) -> None:
+        """Nothing has come yet."""
+        self._parts: dict[frozenset[str], _Part] = {}  # the newest message is the last
+        self._merged: JointReading | None = None
+        self._known: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
+
+    @property
+    def received_ns(self) -> int | None:
+        """When the newest message came; None before the first."""
+        return next((part.received_ns for part in reversed(self._parts.values())), None)
+
+    def take(self, stamp_ns: int, received_ns: int, reading: JointReading) -> None:
+        """Take one message, of all joints or of some.
+
+        Raises ObservationError for one that has a joint twice or not as many positions as names,
+        or whose stamp is not newer than that of each of its joints; nothing has then changed.
+        """
+        refuse_uneven(reading)
+        names = self._set_of(tuple(reading.names))
+        shared = [known for known in self._parts if not known.isdisjoint(names)]
+        for known in shared:
+            self._refuse_old(self._parts[known], stamp_ns, received_ns)
+        for known in shared:
+            if known <= names:
+                del self._parts[known]
+        if len(self._parts) >= _MOST_PARTS:
+            del self._parts[next(iter(self._parts))]
+        self._parts[names] = _Part(stamp_ns, received_ns, reading)
+        self._merged = None
+
+    def sample(self, names: Sequence[str]) -> Sample | None:
+        """The newest of all joints, stamped and received as the oldest of `names`.
+
+        A name that never came does not count, and `core.state` refuses it; where none came, the
+        newest message stamps it. None before the first message.
+        """
+        every = list(self._parts.values())
+        if len(every) > 1:  # of one alone all joints are as old as it
+            known = (self._part(name) for name in names)
+            parts = [part for part in known if part is not None] or every[-1:]
+        else:
+            parts = every
+        if not parts:
+            return None
+        stamp_ns = min(part.stamp_ns for part in parts)
+        return Sample(stamp_ns, min(part.received_ns for part in parts), self._reading())
+
+    def behind(self, names: Sequence[str], allowed_ns: int) -> tuple[str, ...]:
+        """Those of `names` that came last more than `allowed_ns` before the newest message."""
+        newest_ns = self.received_ns
+        if newest_ns is None:
+            return ()
+        parts = [(name, self._part(name)) for name in names]
+        return tuple(n for n, part in parts if part and newest_ns - part.received_ns > allowed_ns)
+
+    def has(self, names: Collection[str]) -> bool:
+        """Whether each of `names` has come."""
+        return all(self._part(name) is not None for name in names)
+
+    def clear(self) -> None:
+        """Forget all of it, for example after a clock jump."""
+        self._parts.clear()
+        self._merged = None
+
+    def _set_of(self, names: tuple[str, ...]) -> frozenset[str]:
+        """The names of one message as a set; made anew only where they are others than last."""
+        if names != self._known[0]:
+            found = frozenset(names)
+            if len(found) < len(names):
+                twice = sorted({n for n in names if names.count(n) > 1})
+                raise ObservationError(
+                    f"joints twice in one message: {', '.join(twice)}: let the driver name each "
+                    "once"
+                )
+            self._known = names, found
+        return self._known[1]
+
+    def _part(self, name: str) -> _Part | None:
+        """The newest message that has this joint."""
+        return next((p for k, p in reversed(self._parts.items()) if name in k), None)
+
+    def _refuse_old(self, part: _Part, stamp_ns: int, received_ns: int) -> None:
+        """Refuse a stamp that is not newer, unless it opens a new time base."""
+        if stamp_ns > part.stamp_ns:
+            return
+        if stamp_ns == part.stamp_ns:
+            raise ObservationError(SAME_STAMP)
+        if received_ns - part.received_ns <= REBASE_NS:
+            raise ObservationError(went_back(part.stamp_ns - stamp_ns))
+
+    def _reading(self) -> JointReading:
+        if len(self._parts) == 1:
+            return next(iter(self._parts.values())).reading
+        if self._merged is None:
+            self._merged = self._merge()
+        return self._merged
+
+    def _merge(self) -> JointReading:
+        """Each joint once, from the newest message that has it."""
+        names: dict[str, float] = {}
+        speeds: dict[str, float] = {}
+        for part in reversed(self._parts.values()):
+            reading = part.reading
+            for index, name in enumerate(reading.names):
+                if name in names:
+                    continue
+                names[name] = float(reading.position[index])
+                if reading.velocity is not None:
+                    speeds[name] = float(reading.velocity[index])
+        velocity = np.array(list(speeds.values())) if len(speeds) == len(names) else None
+        return JointReading(tuple(names), np.array(list(names.values())), velocity)

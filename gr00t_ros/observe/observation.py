@@ -1,0 +1,231 @@
+"""Buffers to one observation, or what is missing, late or skewed, by name; never fills in.
+
+The stamp is that of the joint state that is sent, because the server undoes relative actions
+against it. Refuses to know messages, pixels and clocks: frames pass through as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import ObservationError, SkewError
+from gr00t_ros.observe.buffer import Sample, StampedBuffer
+from gr00t_ros.observe.readings import encode, merge
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationSettings:
+    """What still counts as present; the defaults are control.md 3's watches.
+
+    A stream is stale when its newest sample is older, by stamp or by receive time, than the
+    larger of its kind's max age and `age_periods` of its declared periods. Two streams are
+    skewed by more than max(skew_ns, skew_periods x the slower one's period).
+    """
+
+    video_max_age_ns: int = 200_000_000
+    state_max_age_ns: int = 50_000_000
+    age_periods: float = 3.0
+    skew_ns: int = 50_000_000
+    skew_periods: float = 1.5
+    future_ns: int = 30_000_000
+
+    def max_age_ns(self, stream: Stream) -> int:
+        """Largest age of the newest sample of a stream."""
+        video = isinstance(stream, VideoStream)
+        floor_ns = self.video_max_age_ns if video else self.state_max_age_ns
+        return max(floor_ns, round(self.age_periods * stream.period_ns))
+
+    def max_skew_ns(self, stream: Stream, other: Stream) -> int:
+        """Largest distance between two streams' samples of one instant."""
+        return max(self.skew_ns, round(self.skew_periods * max(stream.period_ns, other.period_ns)))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Why one stream cannot be in the observation; `age_ns` of its newest sample, None if none.
+
+    Where it is too far from the sample that stamps the observation, `apart_ns` of `allowed_ns`.
+    """
+
+    stream: str
+    topic: str
+    reason: str
+    age_ns: int | None
+    apart_ns: int = 0
+    allowed_ns: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.stream} ({self.topic}): {self.reason}"
+
+
+Gaps = tuple[Gap, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What goes to the server, anchored to `stamp_ns` (ROS time).
+
+    video: key -> one sample per delta index, oldest first. state: key -> (T, D) float32.
+    """
+
+    stamp_ns: int
+    video: dict[str, tuple[Sample, ...]]
+    state: dict[str, NDArray[np.float32]]
+
+
+def assemble(
+    embodiment: Embodiment,
+    buffers: Mapping[tuple[str, str], StampedBuffer],
+    now_ros_ns: int,
+    now_ns: int,
+    tolerances: ObservationSettings,
+) -> Observation | Gaps:
+    """The newest observation that all streams reach, or every stream's gap.
+
+    `buffers` by stream and topic (each topic of a merged stream is late and skewed on its own, the
+    oldest stamps it; of joints that come in several messages the oldest does). Stamps are judged
+    against `now_ros_ns`, receive times against `now_ns` (plan clock). The instant is the newest
+    one that every stream has reached; the stamp is that of the anchor stream's sample nearest to
+    it, every other sample the one nearest to stamp + delta x step, within the skew (delta 0) or
+    half a step and a period (history).
+    """
+    lanes = [(stream, topic) for stream in embodiment.streams for topic in stream.topics]
+    newest = {lane: sample for lane, buffer in buffers.items() if (sample := buffer.latest())}
+    late = [_late(s, t, newest.get((s.key, t)), now_ros_ns, now_ns, tolerances) for s, t in lanes]
+    gaps = tuple(gap for gap in late if gap is not None)
+    if gaps:
+        return gaps
+    anchor = anchor_stream(embodiment)
+    instant_ns = min(newest[s.key, t].stamp_ns for s, t in lanes)
+    stamp_ns = min(
+        (buffers[anchor.key, t].nearest(instant_ns) or newest[anchor.key, t]).stamp_ns
+        for t in anchor.topics
+    )
+    result = Observation(stamp_ns, {}, {})
+    every: tuple[Stream, ...] = (*embodiment.video, *embodiment.state)
+    for stream in every:
+        skew_ns = tolerances.max_skew_ns(stream, anchor)
+        picked: list[tuple[Sample, ...]] = []
+        try:
+            for topic in stream.topics:
+                step_ns = embodiment.step_ns
+                picked.append(_pick(stream, buffers[stream.key, topic], stamp_ns, step_ns, skew_ns))
+            if isinstance(stream, VideoStream):
+                result.video[stream.key] = picked[0]
+            else:
+                result.state[stream.key] = _encoded(stream, picked)
+        except ObservationError as error:
+            topic = stream.topics[min(len(picked), len(stream.topics) - 1)]
+            age_ns = now_ros_ns - newest[stream.key, topic].stamp_ns
+            skew = (error.apart_ns, error.allowed_ns) if isinstance(error, SkewError) else (0, 0)
+            gaps += (Gap(stream.key, topic, str(error), age_ns, *skew),)
+    return gaps or result
+
+
+def refuse(gaps: Gaps) -> NoReturn:
+    """Raise ObservationError that names all gaps, SkewError where a stream is too far apart."""
+    text = "; ".join(str(gap) for gap in gaps)
+    worst = max(gaps, key=lambda gap: gap.apart_ns)
+    if worst.apart_ns:
+        raise SkewError(text, worst.stream, worst.apart_ns, worst.allowed_ns)
+    raise ObservationError(text)
+
+
+def anchor_stream(embodiment: Embodiment) -> StateStream:
+    """The state stream whose sample stamps the observation: that of what is commanded most.
+
+    A stream counts with its commanded joints, or as the six axes of a commanded pose.
+    """
+    commanded = set(embodiment.joint_names)
+    poses = {output.pose for output in embodiment.poses}
+    streams = [stream for stream in embodiment.state if stream.topics]
+    return max(streams, key=lambda s: 6 if s.key in poses else len(commanded.intersection(s.names)))
+
+
+def content(samples: Sequence[Sample]) -> object:
+    """The reading of one sample of each of a stream's topics: joints of several merged.
+
+    Raises ObservationError where one of several has not as many positions as names.
+    """
+    return samples[0].value if len(samples) == 1 else merge([one.value for one in samples])
+
+
+def _encoded(stream: StateStream, picked: list[tuple[Sample, ...]]) -> NDArray[np.float32]:
+    """(T, D) of T samples of each topic; of a constant, which has none, T times the same."""
+    if not picked:
+        return np.stack([encode(stream, None)] * len(stream.delta_indices))
+    return np.stack([encode(stream, content(samples)) for samples in zip(*picked, strict=True)])
+
+
+def _late(
+    stream: Stream,
+    topic: str,
+    sample: Sample | None,
+    now_ros_ns: int,
+    now_ns: int,
+    tolerances: ObservationSettings,
+) -> Gap | None:
+    """The gap of a stream whose newest sample is absent, stale or from the future."""
+    if sample is None:
+        return Gap(stream.key, topic, "nothing received yet", None)
+    age_ns, silent_ns = now_ros_ns - sample.stamp_ns, now_ns - sample.received_ns
+    limit_ns = tolerances.max_age_ns(stream)
+    if sample.stamp_ns == 0:
+        reason = "stamp is zero, expected the time of measurement"
+    elif age_ns < -tolerances.future_ns:
+        reason = f"stamp is {_s(-age_ns)} in the future, limit {_s(tolerances.future_ns)}"
+    elif silent_ns > limit_ns:
+        reason = f"nothing new received for {_s(silent_ns)}, limit {_s(limit_ns)}"
+    elif age_ns > limit_ns:
+        reason = f"stamp is {_s(age_ns)} old, limit {_s(limit_ns)}"
+    else:
+        return None
+    return Gap(stream.key, topic, reason, age_ns)
+
+
+def _pick(
+    stream: Stream, buffer: StampedBuffer, stamp_ns: int, step_ns: int, skew_ns: int
+) -> tuple[Sample, ...]:
+    """The sample nearest to each delta index; ObservationError where none is near enough."""
+    history_ns = step_ns // 2 + stream.period_ns
+    picked = []
+    for delta in stream.delta_indices:
+        wanted_ns = stamp_ns + delta * step_ns
+        sample = buffer.nearest(wanted_ns)
+        if sample is None:
+            raise ObservationError("nothing received yet")
+        apart_ns, limit_ns = abs(sample.stamp_ns - wanted_ns), history_ns if delta else skew_ns
+        if apart_ns > limit_ns:
+            text = _too_far(buffer, stamp_ns, wanted_ns, apart_ns, limit_ns)
+            if delta:
+                raise ObservationError(text)
+            raise SkewError(text, stream.key, apart_ns, limit_ns)
+        picked.append(sample)
+    return tuple(picked)
+
+
+def _too_far(
+    buffer: StampedBuffer, stamp_ns: int, wanted_ns: int, apart_ns: int, limit_ns: int
+) -> str:
+    oldest = buffer.oldest()
+    if wanted_ns == stamp_ns:
+        return f"{_s(apart_ns)} apart from the joint state that is sent, limit {_s(limit_ns)}"
+    if oldest is not None and oldest.stamp_ns > wanted_ns:
+        reach_ns = max(stamp_ns - oldest.stamp_ns, 0)
+        return f"history reaches back {_s(reach_ns)} of {_s(stamp_ns - wanted_ns)}"
+    return (
+        f"history has nothing within {_s(limit_ns)} of {_s(stamp_ns - wanted_ns)} ago, "
+        f"the nearest is {_s(apart_ns)} off"
+    )
+
+
+def _s(duration_ns: int) -> str:
+    """Seconds as an operator reads them."""
+    return f"{duration_ns / 1e9:.3g} s"

@@ -1,0 +1,193 @@
+"""One robot as GR00T knows it: tag, streams, action keys, outputs, limits, parsed from a mapping.
+
+Refuses to know files and YAML: the caller reads them and passes the mapping and its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.robot.actions import ActionKey, Output, read_action, read_outputs
+from gr00t_ros.robot.field import UNIT, Field
+from gr00t_ros.robot.limits import JointLimits, Workspace, read_limits, read_workspace
+from gr00t_ros.robot.outputs import CommandLimits, CommandOutput, PoseOutput, read_command_limits
+from gr00t_ros.robot.questions import Unsettled, read_marks
+from gr00t_ros.robot.streams import (
+    RATE_HZ,
+    StateStream,
+    Stream,
+    VideoStream,
+    read_state,
+    read_video,
+)
+
+__all__ = [
+    "ActionKey",
+    "MODEL_VERSIONS",
+    "CommandLimits",
+    "CommandOutput",
+    "Embodiment",
+    "JointLimits",
+    "Output",
+    "PoseOutput",
+    "StateStream",
+    "Stream",
+    "Unsettled",
+    "VideoStream",
+    "Workspace",
+    "parse",
+]
+
+_FIELDS = (
+    "robot",
+    "embodiment_tag",
+    "rate_hz",
+    "action_horizon",
+    "language_key",
+    "video",
+    "state",
+    "action",
+    "outputs",
+    "limits",
+)
+_OPTIONAL = ("workspace", "view_sizes", "variant_of", "server_tags")
+
+MODEL_VERSIONS = ("N1.5", "N1.6", "N1.7")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embodiment:
+    """A robot and its embodiment tag; tuples keep the order of the file.
+
+    `rate_hz` is the rate of action steps and of history; `source` names the file in messages;
+    `unsettled` are its marks, whose assumed values are taken here. The instruction goes under each
+    of `language_keys`. `server_tags`: model version -> what its server's option for the tag takes,
+    where that is not `tag`.
+    `outputs` and `limits` are those of joints, `commands` and `command_limits` of velocities and
+    levels; `poses` have their own limits.
+    """
+
+    robot: str
+    tag: str
+    rate_hz: float
+    language_keys: tuple[str, ...]
+    action_horizon: int
+    video: tuple[VideoStream, ...]
+    state: tuple[StateStream, ...]
+    action: tuple[ActionKey, ...]
+    outputs: tuple[Output, ...]
+    limits: JointLimits
+    source: str
+    commands: tuple[CommandOutput, ...]
+    command_limits: CommandLimits
+    workspace: Workspace | None = None
+    unsettled: tuple[Unsettled, ...] = ()
+    poses: tuple[PoseOutput, ...] = ()
+    server_tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def step_ns(self) -> int:
+        """Time between two action steps and two delta indices."""
+        return round(1e9 / self.rate_hz)
+
+    @property
+    def language_key(self) -> str:
+        """The first language key, the one that servers read."""
+        return self.language_keys[0]
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """All that an observation needs from topics: cameras, then state that is not constant."""
+        return (*self.video, *(stream for stream in self.state if stream.topics))
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """All commanded joints: the outputs' names one after the other (plan joint order)."""
+        return tuple(name for output in self.outputs for name in output.names)
+
+
+def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
+    """The embodiment that a file's content describes; `where` names the file in messages.
+
+    Raises EmbodimentError with the key's path, what was got and what was expected: unknown or
+    missing keys, wrong types, lengths and ranges, non-finite numbers, an output that does not
+    exist, a joint named twice, commanded by no key or without limits; before all that a file
+    that `gr00t-sidecar describe` has started and nobody has finished.
+    """
+    unfilled = list(Field(mapping, where).unfilled())
+    if unfilled:
+        raise EmbodimentError(f"{where}: still to be filled in: {', '.join(unfilled)}")
+    place, unsettled = read_marks(Field(mapping, where))
+    at = place.fields(_FIELDS, _OPTIONAL)
+    rate_hz = at["rate_hz"].number(*RATE_HZ)
+    state = read_state(at["state"].entries(), rate_hz)
+    outputs, commands, poses = read_outputs(at["outputs"].entries(), state)
+    joint_names = tuple(name for output in outputs for name in output.names)
+    if not joint_names:
+        raise at["outputs"].problem(
+            "none of them has joints, expected one at least: the plan is one of joints (a gripper "
+            "as joint_trajectory, for example)"
+        )
+    command_names = tuple(name for output in commands for name in output.names)
+    limits = at["limits"].fields((*joint_names, *command_names))
+    joint_limits = read_limits(limits, joint_names)
+    action = read_action(at["action"].entries(), (*outputs, *commands, *poses))
+    _refuse_ends_out_of_reach(at["action"].entries(), action, joint_limits)
+    any_size = "view_sizes" in at and at["view_sizes"].choice("same", "any") == "any"
+    if "variant_of" in at:
+        at["variant_of"].text()  # read by whoever looks for the file of a tag
+    return Embodiment(
+        robot=at["robot"].text(),
+        tag=at["embodiment_tag"].text(),
+        rate_hz=rate_hz,
+        language_keys=_language_keys(at["language_key"]),
+        action_horizon=at["action_horizon"].integer(1, 1000),
+        video=read_video(at["video"].entries(), rate_hz, any_size),
+        state=state,
+        action=action,
+        outputs=outputs,
+        limits=joint_limits,
+        source=where,
+        commands=commands,
+        command_limits=read_command_limits(limits, commands),
+        workspace=(
+            read_workspace(at["workspace"], state, joint_names) if "workspace" in at else None
+        ),
+        unsettled=unsettled,
+        poses=poses,
+        server_tags=_server_tags(at["server_tags"]) if "server_tags" in at else {},
+    )
+
+
+def _language_keys(place: Field) -> tuple[str, ...]:
+    """One key, or a list of several."""
+    return place.names() if isinstance(place.value, (list, tuple)) else (place.text(),)
+
+
+def _server_tags(place: Field) -> Mapping[str, str]:
+    """One text for each model version that is named."""
+    return {version: item.text() for version, item in place.fields((), MODEL_VERSIONS).items()}
+
+
+def _refuse_ends_out_of_reach(
+    places: Mapping[str, Field], action: tuple[ActionKey, ...], limits: JointLimits
+) -> None:
+    """Where a threshold makes two values of all others, the joint must be let to both of them."""
+    for key in action:
+        if key.threshold is None:
+            continue
+        for ends, name in zip(_ends(key), key.names, strict=True):
+            problem = next((p for end in ends for p in limits.outside({name: end})), None)
+            if problem is not None:
+                low, high = ends
+                raise places[key.key].problem(
+                    f"its threshold makes {low:g} or {high:g} of every value of {name}, and "
+                    f"{problem.replace('it is at', 'got')}: no end may lie outside"
+                )
+
+
+def _ends(key: ActionKey) -> tuple[tuple[float, float], ...]:
+    """What a key with a threshold asks of each of its joints, rad or m."""
+    return key.scale.joint if key.scale is not None else (UNIT,) * len(key.names)

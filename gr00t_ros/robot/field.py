@@ -1,0 +1,235 @@
+"""Strict reading of plain values: maps, lists, scalars, and straight-line scales between units.
+
+Every error names the path of the value. Unknown keys are refused with the nearest known key. A
+Scale maps joint values to a policy's values (gripper 0..1, width, motor units) and back.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import EmbodimentError
+
+FILL_IN = "FILL_IN"
+"""Stands where a generated file cannot know the value; no file that has it is taken."""
+
+REST_S = 2.0
+"""What moves comes to rest within this time: a deactivation waits no longer (control.md 3)."""
+
+LARGEST = 1e12
+"""No number of a robot is larger: squares and products of such are still numbers."""
+
+_TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value of the file and where it stands: `where` names the file, `path` the keys."""
+
+    value: object
+    where: str
+    path: str = ""
+
+    def error(self, expected: str) -> EmbodimentError:
+        """The error that says what was got here and what was expected."""
+        return self.problem(f"got {shown(self.value)}, expected {expected}")
+
+    def problem(self, text: str) -> EmbodimentError:
+        """An error of this place in other words."""
+        return EmbodimentError(f"{self.where}: {self.path or 'the file'}: {text}", self.path)
+
+    def unfilled(self) -> Iterator[str]:
+        """The paths of all values here that are still FILL_IN."""
+        if isinstance(self.value, str) and self.value.startswith(FILL_IN):
+            yield self.path
+        elif isinstance(self.value, Mapping):
+            prefix = f"{self.path}." if self.path else ""
+            for key, value in self.value.items():
+                yield from Field(value, self.where, f"{prefix}{key}").unfilled()
+        elif isinstance(self.value, (list, tuple)):
+            for i, value in enumerate(self.value):
+                yield from Field(value, self.where, f"{self.path}[{i}]").unfilled()
+
+    def entries(self) -> dict[str, Field]:
+        """The non-empty map here, any text as keys, in the file's order."""
+        if not isinstance(self.value, Mapping) or not self.value:
+            raise self.error("a map that is not empty")
+        for key in self.value:
+            if not isinstance(key, str) or not key.strip():
+                raise self.error(f"only text as keys, not {shown(key)}")
+        prefix = f"{self.path}." if self.path else ""
+        return {k: Field(v, self.where, prefix + k) for k, v in self.value.items()}
+
+    def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Field]:
+        """The map here with all `required` keys and no other than these and `optional`."""
+        found = self.entries()
+        allowed = [*required, *optional]
+        for key in found:
+            if key not in allowed:
+                near = difflib.get_close_matches(key, allowed, 1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                raise self.problem(f"unknown key {shown(key)}{hint}, allowed: {', '.join(allowed)}")
+        missing = [key for key in required if key not in found]
+        if missing:
+            raise self.problem(f"missing {', '.join(missing)}; allowed: {', '.join(allowed)}")
+        return found
+
+    def items(self) -> Iterator[Field]:
+        """The elements of the non-empty list here."""
+        if not isinstance(self.value, (list, tuple)) or not self.value:
+            raise self.error("a list that is not empty")
+        for i, value in enumerate(self.value):
+            yield Field(value, self.where, f"{self.path}[{i}]")
+
+    def text(self) -> str:
+        """The text here, not empty."""
+        if not isinstance(self.value, str) or not self.value.strip():
+            raise self.error("a text that is not empty")
+        return self.value
+
+    def choice(self, *allowed: str) -> str:
+        """One of the allowed texts."""
+        if not isinstance(self.value, str) or self.value not in allowed:
+            raise self.error(f"one of {', '.join(allowed)}")
+        return self.value
+
+    def topic(self) -> str:
+        """A ROS topic name."""
+        if not isinstance(self.value, str) or not _TOPIC.fullmatch(self.value):
+            raise self.error("a ROS topic name such as /joint_states")
+        return self.value
+
+    def number(self, low: float = -LARGEST, high: float = LARGEST) -> float:
+        """A finite number in [low, high]."""
+        expected = f"a finite number from {low:g} to {high:g}"
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+            raise self.error(expected)
+        if not low <= self.value <= high:  # false for NaN too
+            raise self.error(expected)
+        return float(self.value)
+
+    def positive(self) -> float:
+        """A finite number above zero."""
+        value = self.number()
+        if value <= 0.0:
+            raise self.error("a number above 0")
+        return value
+
+    def deceleration(self, speed: float) -> float:
+        """A rate of change a second that ends `speed` within REST_S."""
+        value = self.positive()
+        if value * REST_S < speed:
+            raise self.error(f"at least {speed / REST_S:g}, so that {speed:g} ends in {REST_S:g} s")
+        return value
+
+    def integer(self, low: int, high: int) -> int:
+        """A whole number in [low, high]."""
+        value = self.value
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self.error(f"a whole number from {low} to {high}")
+        return value
+
+    def names(self) -> tuple[str, ...]:
+        """A list of different names."""
+        names = tuple(item.text() for item in self.items())
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        if twice:
+            raise self.problem(f"{', '.join(twice)} named twice, expected each name once")
+        return names
+
+    def interval(self) -> tuple[float, float]:
+        """[lower, upper] with lower < upper."""
+        expected = "[lower, upper] with lower < upper"
+        if not isinstance(self.value, (list, tuple)) or len(self.value) != 2:
+            raise self.error(expected)
+        lower, upper = (item.number() for item in self.items())
+        if not lower < upper:
+            raise self.error(expected)
+        return lower, upper
+
+    def pair(self) -> tuple[float, float]:
+        """[first, last], two different numbers in either order."""
+        expected = "[first, last], two different numbers"
+        if not isinstance(self.value, (list, tuple)) or len(self.value) != 2:
+            raise self.error(expected)
+        first, last = (item.number() for item in self.items())
+        if abs(last - first) < 1e-9:  # a line through them says nothing
+            raise self.error(expected)
+        return first, last
+
+
+def shown(value: object) -> str:
+    """A value in short, whatever it is."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return f"something too long to print ({type(value).__name__})"
+
+
+Floats = NDArray[np.float64]
+Pair = tuple[float, float]
+
+UNIT: Pair = (0.0, 1.0)
+"""The policy's values where the file names none: a gripper's 0 open .. 1 closed, for example."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """For each of N joints its values in the topic's unit, and what they are to the policy.
+
+    joint[i][0] is policy[i][0], joint[i][1] is policy[i][1], and so on along the line.
+    """
+
+    joint: tuple[Pair, ...]
+    policy: tuple[Pair, ...]
+
+    def fraction(self, position: Floats) -> Floats:
+        """(..., N) how far along the line: 0 at joint[i][0], 1 at joint[i][1]."""
+        first, last = np.array(self.joint).T
+        return np.asarray((position - first) / (last - first))
+
+    def to_policy(self, fraction: Floats) -> Floats:
+        """(..., N) the policy's values that far along the line."""
+        first, last = np.array(self.policy).T
+        return np.asarray(first + fraction * (last - first))
+
+    def to_joint(self, values: Floats) -> Floats:
+        """(..., N) joint values, in the topic's unit, of the policy's."""
+        first, last = np.array(self.joint).T
+        low, high = np.array(self.policy).T
+        return np.asarray(first + (values - low) / (high - low) * (last - first))
+
+
+def read_scale(at: Mapping[str, Field], count: int) -> Scale | None:
+    """The file's `scale` (joint values) and `range` (the policy's, 0 and 1 unless told).
+
+    Each is one pair for all `count` joints or a list of `count` pairs; None where there is no
+    `scale`. Raises EmbodimentError for a `range` alone and for pairs of one value.
+    """
+    if "scale" not in at:
+        if "range" in at:
+            raise at["range"].problem("got a range without a scale, expected both or none")
+        return None
+    return Scale(
+        joint=_pairs(at["scale"], count),
+        policy=_pairs(at["range"], count) if "range" in at else (UNIT,) * count,
+    )
+
+
+def _pairs(place: Field, count: int) -> tuple[Pair, ...]:
+    items = tuple(place.items())
+    if not isinstance(items[0].value, (list, tuple)):
+        return (place.pair(),) * count
+    if len(items) != count:
+        raise place.problem(
+            f"got {len(items)} pairs, expected one pair for all, or one for each of {count} joints"
+        )
+    return tuple(item.pair() for item in items)

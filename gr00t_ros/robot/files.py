@@ -1,0 +1,280 @@
+"""Finds YAML files by name or path, reads them as plain values, and reads embodiment files.
+
+Plain values are texts, numbers, booleans, null, lists and maps with unique text keys. Values that
+aliases repeat count as often as they are used, so that a small file cannot expand without bound.
+Works without ROS.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from gr00t_ros.errors import EmbodimentError, Gr00tError
+from gr00t_ros.robot.data_file import MAX_DEPTH, MAX_DIGITS, read_text, unicode_problem
+from gr00t_ros.robot.embodiment import Embodiment, parse
+
+_MAX_BYTES: Final = 1024 * 1024  # the largest file that ships has 20 kB
+_MAX_VALUES: Final = 20_000  # it has 1,700; this many are read in half a second
+_TAG: Final = "tag:yaml.org,2002:"
+_PLAIN: Final = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
+_UNTIDY = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What PyYAML lets out beside its own errors."""
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """SafeLoader within bounds; its errors are YAMLErrors with a mark.
+
+    PyYAML's own rules are that the last of two equal keys wins, that anything may be a key, and
+    that an alias may repeat any number of values, itself among them.
+    """
+
+    yaml_constructors = {
+        tag: constructor
+        for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag in _PLAIN
+    }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._values = self._depth = 0
+        self._seen: dict[int, tuple[int, int]] = {}  # id of a node: values and levels in it
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._values, self._depth = self._values + 1, self._depth + 1
+        self._bound(self._values, self._depth, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            self._measure(node)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag in (_TAG + "int", _TAG + "float") and len(node.value) > MAX_DIGITS:
+                raise _refused(f"a number of {len(node.value)} characters", node.start_mark)
+            if problem := unicode_problem(node.value):
+                raise _refused(problem, node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except _UNTIDY as error:
+            raise _refused(str(error) or type(error).__name__, node.start_mark) from error
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Hashable, object]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag not in (_TAG + "str", _TAG + "merge"):
+                got = repr(key.value)[:40] if isinstance(key, yaml.ScalarNode) else "a list or map"
+                raise _refused(f"got {got} as a key, expected a text", key.start_mark)
+            if key.value in seen:
+                raise _refused(f"key '{key.value:.60}' is written twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def _measure(self, node: yaml.Node) -> tuple[int, int]:
+        """Values and levels in `node`, aliases followed."""
+        known = self._seen.get(id(node))
+        if known is not None:
+            if not known[0]:
+                raise _refused("an alias to what it stands in", node.start_mark)
+            return known
+        self._seen[id(node)] = (0, 0)  # begun
+        parts = [] if isinstance(node, yaml.ScalarNode) else list(node.value)
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in parts for part in pair]
+        found = [self._measure(part) for part in parts]
+        values = 1 + sum(count for count, _ in found)
+        levels = 1 + max((level for _, level in found), default=0)
+        self._bound(values, levels, node.start_mark)
+        self._seen[id(node)] = (values, levels)
+        return values, levels
+
+    def _bound(self, values: int, levels: int, mark: Any) -> None:
+        if values > _MAX_VALUES:
+            raise _refused(f"more than {_MAX_VALUES} values, aliases followed", mark)
+        if levels > MAX_DEPTH:
+            raise _refused(f"nested more than {MAX_DEPTH} deep", mark)
+
+
+def _refused(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, mark)
+
+
+def config_folders(kind: str) -> tuple[Path, ...]:
+    """Return the folders config/`kind` searched for NAME.yaml, first one first.
+
+    Beside the sources (a checkout), then share/gr00t_ros of each prefix in AMENT_PREFIX_PATH
+    (a ROS 2 workspace, overlays first), then of sys.prefix (a virtual environment).
+    """
+    prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    shares = [Path(prefix, "share", "gr00t_ros") for prefix in (*prefixes, sys.prefix)]
+    return tuple(root / "config" / kind for root in (Path(__file__).parents[2], *shares))
+
+
+def find_yaml(
+    name_or_path: str, folders: Sequence[Path], what: str, error_type: type[Gr00tError]
+) -> Path:
+    """Return the file for a bare name such as ``franka_droid``, or for a path.
+
+    Anything with a folder in it or ending in .yaml or .yml is a path. Raises `error_type` that
+    names `what` it should be, every folder searched and the names found there.
+    """
+    given = Path(name_or_path)
+    if given.suffix in (".yaml", ".yml") or len(given.parts) != 1:
+        return _existing(given, what, error_type)
+    for folder in folders:
+        path = folder / f"{name_or_path}.yaml"
+        if os.path.isfile(path):  # false too for a name that no file can have
+            return path
+    known = ", ".join(sorted({file.stem for folder in folders for file in folder.glob("*.yaml")}))
+    places = ", ".join(str(folder) for folder in folders)
+    raise error_type(
+        f"{what} '{name_or_path:.200}': no such file in {places}; known: {known or 'none'}"
+    )
+
+
+def _existing(given: Path, what: str, error_type: type[Gr00tError]) -> Path:
+    try:
+        path = given.expanduser()
+        if path.exists():
+            return path  # what is no file there is refused by who reads it
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a NUL
+        problem = getattr(error, "strerror", None) or error
+        raise error_type(f"{what} file {str(given)!r:.200}: {problem}") from error
+    raise error_type(f"{what} file '{path}': no such file")
+
+
+def read_yaml(path: Path, kind: str, error_type: type[Gr00tError]) -> dict[str, object]:
+    """Return the map in `path`; `kind` is what the file should be, "an embodiment".
+
+    Raises `error_type` naming the file, with line and column where it is no YAML, more than the
+    bounds allow, or no plain values.
+    """
+    text = read_text(path, _MAX_BYTES, error_type)
+    try:
+        content = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+    except yaml.reader.ReaderError as error:  # a character that YAML does not know
+        where = _place(text, error.position)
+        problem = f"character {error.character!r}: {error.reason}"
+        raise error_type(f"{path}{where}: not {kind} file: {problem}") from error
+    except yaml.MarkedYAMLError as error:
+        where = _place(text, error.problem_mark.index) if error.problem_mark else ""
+        raise error_type(f"{path}{where}: not {kind} file: {error.problem}") from error
+    except (yaml.YAMLError, *_UNTIDY) as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise error_type(f"{path}: not {kind} file: {problem}") from error
+    if not isinstance(content, dict):
+        got = type(content).__name__
+        raise error_type(f"{path}:1: got {got} at the top, expected a mapping of keys")
+    return content
+
+
+def line_of(path: Path, place: str) -> int | None:
+    """Return the line, from 1, of the value at a place such as `state.arm.names[1]`.
+
+    None where the file has no such place of its own, a merged map for example.
+    """
+    try:
+        text = read_text(path, _MAX_BYTES, Gr00tError)
+        node = yaml.compose(text, Loader=_PlainLoader)
+    except (Gr00tError, yaml.YAMLError, *_UNTIDY):
+        return None  # it has changed since
+    line = None
+    while place:
+        found = _step(node, place)
+        if found is None:
+            return None
+        line, node, place = found
+    return line
+
+
+def _step(node: yaml.Node | None, place: str) -> tuple[int, yaml.Node, str] | None:
+    """The line of what `place` begins with in `node`, its value, and the rest of the place."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if place == key.value or place.startswith((f"{key.value}.", f"{key.value}[")):
+                rest = place[len(key.value) :].removeprefix(".")
+                return key.start_mark.line + 1, value, rest
+    index = re.match(r"\[(\d+)\]\.?", place)
+    if isinstance(node, yaml.SequenceNode) and index and int(index[1]) < len(node.value):
+        value = node.value[int(index[1])]
+        return value.start_mark.line + 1, value, place[index.end() :]
+    return None
+
+
+def _place(text: str, index: int) -> str:
+    """`:line:column` of a character, both from 1."""
+    return f":{text.count(chr(10), 0, index) + 1}:{index - text.rfind(chr(10), 0, index)}"
+
+
+TAG = "tag:"
+
+
+def embodiment_folders() -> tuple[Path, ...]:
+    """Return the folders searched for NAME.yaml, first one first (`config_folders`)."""
+    return config_folders("embodiments")
+
+
+def find_embodiment(name_or_path: str) -> Path:
+    """Return the file for a bare name such as ``franka_droid``, a path, or ``tag:EMBODIMENT_TAG``.
+
+    Anything with a folder in it or ending in .yaml or .yml is a path. Raises EmbodimentError
+    that names every folder searched and the names found there.
+    """
+    if name_or_path.startswith(TAG):
+        return find_embodiment_of_tag(name_or_path.removeprefix(TAG))
+    return find_yaml(name_or_path, embodiment_folders(), "embodiment", EmbodimentError)
+
+
+def find_embodiment_of_tag(tag: str) -> Path:
+    """Return the one file whose embodiment_tag is `tag`; of two of one name the first folder's.
+
+    A file that says of which other it is a variant (`variant_of`) is taken by its name only.
+    Raises EmbodimentError where there is none or more than one.
+    """
+    files: dict[str, Path] = {}
+    for folder in embodiment_folders():
+        for path in sorted(folder.glob("*.yaml")):
+            files.setdefault(path.name, path)
+    found = [path for path in files.values() if _goes_by(tag, _read_mapping(path))]
+    if len(found) == 1:
+        return found[0]
+    named = ", ".join(map(str, found)) or f"none of {', '.join(sorted(files)) or 'no files'}"
+    raise EmbodimentError(f"embodiment tag {tag!r:.80}: expected one file that has it, got {named}")
+
+
+def _goes_by(tag: str, content: Mapping[str, object]) -> bool:
+    return content.get("embodiment_tag") == tag and "variant_of" not in content
+
+
+def load_embodiment(name_or_path: str) -> Embodiment:
+    """Read the embodiment of that name or path.
+
+    Raises EmbodimentError naming the file and the line of what is wrong.
+    """
+    path = find_embodiment(name_or_path)
+    mapping = _read_mapping(path)
+    try:
+        return parse(mapping, str(path))
+    except EmbodimentError as error:
+        line = line_of(path, error.place) if error.place else None
+        if line is None:
+            raise
+        text = str(error).replace(f"{path}:", f"{path}:{line}:", 1)
+        raise EmbodimentError(text, error.place) from error
+
+
+def _read_mapping(path: Path) -> dict[str, object]:
+    return read_yaml(path, "an embodiment", EmbodimentError)

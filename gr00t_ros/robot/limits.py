@@ -1,0 +1,233 @@
+"""What may be commanded: limits of joints and poses, and the workspace box.
+
+This file owns the numbers. motion/guard and motion/shaper apply the joint limits,
+motion/pose_follower the pose limits, motion/guard and watch/arm the workspace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.robot.field import REST_S, Field
+from gr00t_ros.robot.rotation import Chain, read_chain
+from gr00t_ros.robot.streams import StateStream
+
+Array = NDArray[np.float64]
+
+ROUNDING = 1e-6
+"""rad or m: an end of a range as a float32 has it is no place beyond it."""
+
+POSITION_UNIT = "rad or m"
+"""What a joint's position is said in: a prismatic joint's is m, and no file says which one is."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointLimits:
+    """Limits of J joints in plan joint order; every array is read-only (J,) float64.
+
+    lower, upper: position, rad. velocity, acceleration, jerk: rad/s, rad/s^2, rad/s^3, positive.
+    margin: kept inside the position limits, rad. jump: largest distance of a chunk's first step
+    from the held position, rad, inf where unchecked. held: largest |held - measured| at a start,
+    rad, inf where unchecked. envelope: (J, 4) float64 [offset, slope, upper, lower] of the FR3's
+    velocity limit that depends on position, NaN rows where there is none:
+    v <= -offset + sqrt(slope * (upper - q)), v >= offset - sqrt(slope * (q - lower))
+    (libfranka rate_limiting.h, computeUpperLimitsJointVelocity and its lower twin).
+    """
+
+    names: tuple[str, ...]
+    lower: Array
+    upper: Array
+    velocity: Array
+    acceleration: Array
+    jerk: Array
+    margin: Array
+    jump: Array
+    held: Array
+    envelope: Array
+
+    def __len__(self) -> int:
+        """J, the number of joints."""
+        return len(self.names)
+
+    def allowed(self, joint: int) -> str:
+        """Between what joint number `joint` may be commanded, and what its margin has to do."""
+        lower, upper, margin = self.lower[joint], self.upper[joint], self.margin[joint]
+        text = f"{lower + margin:.4f} to {upper - margin:.4f}"
+        return f"{text} (margin {margin:g} of {lower:g} to {upper:g})" if margin > 0.0 else text
+
+    def outside(self, positions: Mapping[str, float]) -> Iterator[str]:
+        """Yield a line for each joint whose position, rad or m, is not what the plan may hold.
+
+        Joints of which `positions` says nothing are passed over; one that is not finite is named.
+        """
+        for joint, name in enumerate(self.names):
+            at = positions.get(name)
+            low = self.lower[joint] + self.margin[joint] - ROUNDING
+            high = self.upper[joint] - self.margin[joint] + ROUNDING
+            if at is not None and not low <= at <= high:
+                yield f"limits.{name}: it is at {at:.4f}, limits {self.allowed(joint)}"
+
+
+def read_limits(places: Mapping[str, Field], joint_names: tuple[str, ...]) -> JointLimits:
+    """The limits of all joints of all outputs, from the entries of the file's `limits`."""
+    rows = [_joint(places[name]) for name in joint_names]
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), 12).T.copy()
+    envelope = table[8:].T.copy()
+    for array in (table, envelope):
+        array.setflags(write=False)  # before the views are taken: they inherit it
+    lower, upper, velocity, acceleration, jerk, margin, jump, held = table[:8]
+    return JointLimits(
+        names=joint_names,
+        lower=lower,
+        upper=upper,
+        velocity=velocity,
+        acceleration=acceleration,
+        jerk=jerk,
+        margin=margin,
+        jump=jump,
+        held=held,
+        envelope=envelope,
+    )
+
+
+def _joint(place: Field) -> tuple[float, ...]:
+    """lower, upper, velocity, acceleration, jerk, margin, jump, held and the envelope's four."""
+    at = place.fields(
+        ("position", "velocity", "acceleration", "jerk", "margin", "jump", "held"),
+        ("velocity_envelope",),
+    )
+    lower, upper = at["position"].interval()
+    margin = at["margin"].number(low=0.0)
+    if not lower + margin < upper - margin:
+        raise at["margin"].error(f"room between {lower:g} + margin and {upper:g} - margin")
+    speeds = tuple(at[name].positive() for name in ("velocity", "acceleration", "jerk"))
+    _refuse_long_stops(at["jerk"], *speeds)
+    return (
+        lower,
+        upper,
+        *speeds,
+        margin,
+        *(_unless_unchecked(at[name]) for name in ("jump", "held")),
+        *(_envelope(at["velocity_envelope"]) if "velocity_envelope" in at else [np.nan] * 4),
+    )
+
+
+def _refuse_long_stops(place: Field, velocity: float, acceleration: float, jerk: float) -> None:
+    """A joint that could not come to rest within REST_S would move on after every stop.
+
+    Jerk takes the acceleration away, turns it into braking and ends that; in between it is held
+    where the velocity is large enough.
+    """
+    turn_s = acceleration / jerk
+    held = velocity >= acceleration * turn_s
+    brake_s = velocity / acceleration + turn_s if held else 2.0 * math.sqrt(velocity / jerk)
+    if turn_s + brake_s > REST_S:
+        raise place.problem(
+            f"got {jerk:g}, with which a stop from velocity {velocity:g} while accelerating with "
+            f"{acceleration:g} takes {turn_s + brake_s:.3g} s ({turn_s:.3g} s to end the "
+            f"acceleration, {brake_s:.3g} s to brake), expected at most {REST_S:g} s: "
+            "raise jerk or acceleration, or lower velocity"
+        )
+
+
+def _unless_unchecked(place: Field) -> float:
+    if place.value == "unchecked":
+        return np.inf
+    if isinstance(place.value, str):
+        raise place.error("a number above 0, or unchecked")
+    return place.positive()
+
+
+def _envelope(place: Field) -> tuple[float, ...]:
+    at: Mapping[str, Field] = place.fields(("offset", "slope", "upper", "lower"))
+    offset, slope = at["offset"].number(low=0.0), at["slope"].positive()
+    upper, lower = at["upper"].number(), at["lower"].number()
+    if not lower < upper:
+        raise place.error("lower < upper")
+    return offset, slope, upper, lower
+
+
+_FIELDS = ("speed", "acceleration", "turn_speed", "turn_acceleration", "x", "y", "z", "jump")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseLimits:
+    """Limits of one end effector in the frame of its output.
+
+    lower, upper: (3,) float64 m, read-only, corners of the box that its poses stay in.
+    jump_m, jump_rad: largest distance of a chunk's first pose from the one that is held.
+    """
+
+    speed_m_s: float
+    acceleration_m_s2: float
+    turn_speed_rad_s: float
+    turn_acceleration_rad_s2: float
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    jump_m: float
+    jump_rad: float
+
+
+def read_pose_limits(place: Field) -> PoseLimits:
+    """The limits of the file: speed m/s, acceleration m/s^2, turn_* rad, box m, jump [m, rad]."""
+    at = place.fields(_FIELDS)
+    corners = np.array([at[axis].interval() for axis in "xyz"]).T.copy()
+    corners.setflags(write=False)  # before the views are taken: they inherit it
+    jump = [item.positive() for item in at["jump"].items()]
+    if len(jump) != 2:
+        raise at["jump"].error("[m, rad]")
+    speed, turn_speed = at["speed"].positive(), at["turn_speed"].positive()
+    return PoseLimits(
+        speed_m_s=speed,
+        acceleration_m_s2=at["acceleration"].deceleration(speed),
+        turn_speed_rad_s=turn_speed,
+        turn_acceleration_rad_s2=at["turn_acceleration"].deceleration(turn_speed),
+        lower=corners[0],
+        upper=corners[1],
+        jump_m=jump[0],
+        jump_rad=jump[1],
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Workspace:
+    """Corners (3,) float64 m, read-only, in the frame of the pose and of the chain's base.
+
+    `pose`: the state stream that tells where the end effector is. `chain`: from where its joints
+    are; with it alone a chunk's way is compared as well. One of the two is there at least.
+    """
+
+    pose: str | None
+    chain: Chain | None
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+
+
+def read_workspace(
+    place: Field, state: Sequence[StateStream], joint_names: Sequence[str]
+) -> Workspace:
+    """The box of the file, for a plan of `joint_names`.
+
+    Raises EmbodimentError for a stream that is no pose, for a chain that is none of these joints
+    and for a box with neither.
+    """
+    at = place.fields(("x", "y", "z"), ("pose", "chain"))
+    if "pose" not in at and "chain" not in at:
+        raise place.problem("got a box alone, expected pose (a state stream), chain (links), both")
+    pose = at["pose"].choice(*_poses(at["pose"], state)) if "pose" in at else None
+    corners = np.array([at[axis].interval() for axis in "xyz"]).T.copy()
+    corners.setflags(write=False)  # before the views are taken: they inherit it
+    chain = read_chain(at["chain"], joint_names) if "chain" in at else None
+    return Workspace(pose, chain, corners[0], corners[1])
+
+
+def _poses(place: Field, state: Sequence[StateStream]) -> list[str]:
+    poses = [stream.key for stream in state if stream.source in ("pose", "tf")]
+    if not poses:
+        raise place.problem("got a state stream, but the file has none with from: pose or tf")
+    return poses

@@ -1,0 +1,323 @@
+"""What a robot takes: the table of output types, and outputs that are no joint trajectories.
+
+A new output type is a row in OUTPUT_TYPES here and a row in stream/command_types.py. Velocities
+and levels stay inside a range and a rate of change. A gripper goal is sent when the value changes
+by more than the hysteresis, never before the first value. A pose output maps rows of numbers to
+poses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.robot.field import Field
+from gr00t_ros.robot.limits import PoseLimits, read_pose_limits
+from gr00t_ros.robot.rotation import (
+    Pose,
+    matrix_from_axis_angle,
+    matrix_from_quaternion,
+    matrix_from_rot6d_rows,
+)
+from gr00t_ros.robot.streams import ENCODINGS, StateStream, read_rotation
+
+STREAMER = "gr00t_streamer"
+COMMAND_STREAMER = "gr00t_command_streamer"
+"""Processes that play windows for receivers which have no tail of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputType:
+    """One row.
+
+    carries: joints have a place in the plan; commands have a range and a rate, poses speeds and a
+    box. sender: the process that plays the windows, empty where the robot's controller does it
+    itself, tail included.
+    widths: how many names an output has, empty for any number. velocities: zero at each stop and
+    at each window's end; all else stays where it is. goals: sent to an action, on change alone;
+    the last goal stands whatever happens.
+    """
+
+    carries: Literal["joints", "commands", "poses"]
+    sender: str = ""
+    widths: tuple[int, ...] = ()
+    velocities: bool = False
+    goals: bool = False
+
+
+OUTPUT_TYPES: Mapping[str, OutputType] = {
+    "joint_trajectory": OutputType("joints"),
+    "forward_command": OutputType("joints", STREAMER),
+    "unitree_low_cmd": OutputType("joints", STREAMER),
+    "wbc_upper_body": OutputType("joints", STREAMER),
+    # x, y (m/s) and about z (rad/s); or x, y, z (m/s) and about x, y, z (rad/s)
+    "twist": OutputType("commands", COMMAND_STREAMER, (3, 6), velocities=True),
+    "twist_stamped": OutputType("commands", COMMAND_STREAMER, (3, 6), velocities=True),
+    "float64": OutputType("commands", COMMAND_STREAMER, (1,)),
+    "pose_stamped": OutputType("poses", COMMAND_STREAMER, (6, 7, 9)),
+    # control_msgs actions, in the gripper's unit; Franka's move and grasp, m between the fingers
+    "gripper_command": OutputType("commands", COMMAND_STREAMER, (1,), goals=True),
+    "parallel_gripper_command": OutputType("commands", COMMAND_STREAMER, (1,), goals=True),
+    "franka_gripper": OutputType("commands", COMMAND_STREAMER, (1,), goals=True),
+}
+"""Output type, as the file has it -> its row."""
+
+
+_FRANKA = ("speed", "force", "epsilon")
+
+
+@dataclass(frozen=True, slots=True)
+class GripperGoals:
+    """How values become goals, in the unit of the output's one name.
+
+    switch (low, high): a value at or below `low` asks for the range's lower end, at or above `high`
+    for its upper end, between them for neither. Without: a value asks for itself once it is
+    `hysteresis` away from the last goal, or at an end of the range. effort: N or N m, None for the
+    gripper's own. Franka: speed m/s, force N, epsilon (inner, outer) m of a grasp.
+    """
+
+    switch: tuple[float, float] | None = None
+    hysteresis: float = 0.0
+    effort: float | None = None
+    speed: float = 0.0
+    force: float = 0.0
+    epsilon: tuple[float, float] = (0.0, 0.0)
+
+
+def read_goals(place: Field, franka: bool) -> GripperGoals:
+    """The `goals` of an output; Franka's opens and closes, so that it needs a switch."""
+    if franka:
+        at = place.fields(("switch", *_FRANKA))
+        return GripperGoals(
+            switch=at["switch"].interval(),
+            speed=at["speed"].positive(),
+            force=at["force"].positive(),
+            epsilon=_pair(at["epsilon"]),
+        )
+    at = place.fields((), ("switch", "hysteresis", "effort"))
+    if ("switch" in at) == ("hysteresis" in at):
+        raise place.problem("expected one of switch and hysteresis")
+    return GripperGoals(
+        switch=at["switch"].interval() if "switch" in at else None,
+        hysteresis=at["hysteresis"].positive() if "hysteresis" in at else 0.0,
+        effort=_optional(at, "effort"),
+    )
+
+
+def _optional(at: Mapping[str, Field], key: str) -> float | None:
+    return at[key].positive() if key in at else None
+
+
+def _pair(place: Field) -> tuple[float, float]:
+    values = tuple(item.number(0.0) for item in place.items())
+    if len(values) != 2:
+        raise place.error("[inner, outer]")
+    return values[0], values[1]
+
+
+class GoalPicker:
+    """What a gripper was asked for last, and whether a value asks for something else."""
+
+    def __init__(self, goals: GripperGoals, lower: float, upper: float) -> None:
+        """lower, upper: the range of the output's value."""
+        self._goals, self._ends = goals, (lower, upper)
+        self.last: float | None = None
+        """The last goal that the gripper has taken, None before the first."""
+
+    def wanted(self, value: float) -> float | None:
+        """The goal that `value` asks for; None where the last one stands."""
+        goal = self._goal(value)
+        return None if goal == self.last else goal
+
+    def _goal(self, value: float) -> float | None:
+        if self._goals.switch is not None:
+            low, high = self._goals.switch
+            if low < value < high:
+                return self.last
+            return self._ends[0] if value <= low else self._ends[1]
+        near = self.last is not None and abs(value - self.last) < self._goals.hysteresis
+        return self.last if near and value not in self._ends else value
+
+
+Array = NDArray[np.float64]
+
+_AT_ONCE = 1e9  # a second: more than any gripper's range in one knot
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutput:
+    """One receiver of commands: gr00t_command_streamer sends them to `topic` as `type` says.
+
+    `names` are the quantities in the order of OUTPUT_TYPES; `frame` is the frame_id of stamped
+    types. A gripper has `goals`, and `topic` is the name of its action (franka_gripper: of what
+    its actions move and grasp lie below).
+    """
+
+    name: str
+    type: str  # a key of OUTPUT_TYPES that carries commands
+    topic: str
+    names: tuple[str, ...]
+    frame: str = ""
+    goals: GripperGoals | None = None
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The actions that take its goals, none but of a gripper."""
+        if self.goals is None:
+            return ()
+        if self.type == "franka_gripper":
+            return f"{self.topic}/move", f"{self.topic}/grasp"
+        return (self.topic,)
+
+    @property
+    def velocities(self) -> bool:
+        """Whether its values are velocities, which rest at zero."""
+        return OUTPUT_TYPES[self.type].velocities
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommandLimits:
+    """Limits of C commands, one output's after the other; every array is read-only (C,).
+
+    lower, upper: values are clamped to them. rate: largest change a second. start: what the robot
+    does before the first command, NaN where that is not known (grippers). velocity: bool, rests at
+    zero and is 0 at each stop, at once; the others keep their value.
+    """
+
+    names: tuple[str, ...]
+    lower: Array
+    upper: Array
+    rate: Array
+    start: Array
+    velocity: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """C, the number of commands."""
+        return len(self.names)
+
+
+_NONE = np.empty(0)
+NO_COMMANDS = CommandLimits((), _NONE, _NONE, _NONE, _NONE, np.empty(0, dtype=np.bool_))
+"""Of a robot that is all joints."""
+
+
+def read_command(name: str, place: Field) -> CommandOutput:
+    """One output of the file whose type carries commands."""
+    kind = place.entries()["type"].text()
+    own = ("goals",) if OUTPUT_TYPES[kind].goals else ()
+    stamped = kind == "twist_stamped"
+    at = place.fields(("type", "topic", "names", *(("frame",) if stamped else own)))
+    names, widths = at["names"].names(), OUTPUT_TYPES[kind].widths
+    if len(names) not in widths:
+        raise at["names"].error(f"{' or '.join(map(str, widths))} names for {kind}")
+    frame = at["frame"].text() if stamped else ""
+    goals = read_goals(at["goals"], kind == "franka_gripper") if own else None
+    return CommandOutput(name, kind, at["topic"].topic(), names, frame, goals)
+
+
+def read_command_limits(
+    places: Mapping[str, Field], outputs: tuple[CommandOutput, ...]
+) -> CommandLimits:
+    """The limits of all commands of all outputs, from the entries of the file's `limits`."""
+    owners = [(name, output) for output in outputs for name in output.names]
+    rows = [_limits(places[name], output) for name, output in owners]
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), 4).T.copy()
+    velocity = np.array([output.velocities for _, output in owners], dtype=np.bool_)
+    for array in (table, velocity):
+        array.setflags(write=False)  # before the views are taken: they inherit it
+    lower, upper, rate, start = table
+    return CommandLimits(tuple(name for name, _ in owners), lower, upper, rate, start, velocity)
+
+
+def _limits(place: Field, output: CommandOutput) -> tuple[float, ...]:
+    """Lower, upper, rate and start."""
+    if output.goals is not None:
+        return _of_gripper(place, output.goals)
+    at = place.fields(("range", "rate", *(() if output.velocities else ("start",))))
+    lower, upper = at["range"].interval()
+    start = at["start"] if "start" in at else Field(0.0, place.where, place.path)
+    if not lower <= start.number() <= upper:
+        raise start.problem(f"{start.number():g} is outside the range [{lower:g}, {upper:g}]")
+    fastest = max(abs(lower), abs(upper)) if output.velocities else 0.0
+    return lower, upper, at["rate"].deceleration(fastest), start.number()
+
+
+def _of_gripper(place: Field, goals: GripperGoals) -> tuple[float, ...]:
+    """A goal has no rate; where the gripper is before the first one is not known."""
+    lower, upper = place.fields(("range",))["range"].interval()
+    if goals.switch is not None and not lower <= goals.switch[0] < goals.switch[1] <= upper:
+        raise place.problem(f"the switch {list(goals.switch)} is outside [{lower:g}, {upper:g}]")
+    if goals.hysteresis >= upper - lower:
+        raise place.problem(f"the hysteresis {goals.hysteresis:g} is as wide as the range")
+    return lower, upper, _AT_ONCE, math.nan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseOutput:
+    """One receiver of poses: gr00t_command_streamer sends them to `topic` as PoseStamped.
+
+    `names` are the numbers of `encode` in its order. `rotate` is the 3x3 matrix by which the
+    data set multiplied the rotation from the right. `pose` is the state key that measures it.
+    """
+
+    name: str
+    type: str  # a key of OUTPUT_TYPES that carries poses
+    topic: str
+    frame: str
+    names: tuple[str, ...]
+    encode: str  # a key of ENCODINGS
+    pose: str
+    limits: PoseLimits
+    rotate: tuple[tuple[float, ...], ...] | None = None
+
+    def poses(self, rows: NDArray[np.float64]) -> tuple[Pose, ...]:
+        """The poses of (T, W) rows; raises RotationError where one is no rotation."""
+        numbers = rows[:, 3:]
+        if self.encode == "xyz_rot6d_rows":
+            matrices = matrix_from_rot6d_rows(numbers, self.rotate)
+        else:
+            axis_angle = self.encode == "xyz_axis_angle"
+            read = matrix_from_axis_angle if axis_angle else matrix_from_quaternion
+            matrices = read(numbers)
+            if self.rotate is not None:
+                matrices = matrices @ np.array(self.rotate).T
+        return tuple(Pose(row[:3], matrix) for row, matrix in zip(rows, matrices, strict=True))
+
+
+def read_pose(name: str, place: Field, state: Sequence[StateStream]) -> PoseOutput:
+    """One output of the file of type pose_stamped."""
+    at = place.fields(("type", "topic", "frame", "names", "encode", "pose", "limits"), ("rotate",))
+    encode, names = at["encode"].choice(*ENCODINGS), at["names"].names()
+    if len(names) != ENCODINGS[encode]:
+        raise at["names"].error(f"{ENCODINGS[encode]} names for {encode}")
+    frame = at["frame"].text()
+    return PoseOutput(
+        name=name,
+        type=at["type"].text(),
+        topic=at["topic"].topic(),
+        frame=frame,
+        names=names,
+        encode=encode,
+        pose=_measured_by(at["pose"], frame, state),
+        limits=read_pose_limits(at["limits"]),
+        rotate=read_rotation(at["rotate"]) if "rotate" in at else None,
+    )
+
+
+def _measured_by(place: Field, frame: str, state: Sequence[StateStream]) -> str:
+    """The state key that measures the pose, in the frame of the output."""
+    streams = {stream.key: stream for stream in state if stream.source in ("pose", "tf")}
+    if not streams:
+        raise place.problem("got a state key, but the file has none with from: pose or tf")
+    key = place.choice(*streams)
+    if streams[key].frame != frame:
+        raise place.problem(
+            f"state {key} is in frame {streams[key].frame!r}, expected {frame!r} as the output: "
+            "a first pose is compared with it"
+        )
+    return key

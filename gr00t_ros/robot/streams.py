@@ -1,0 +1,314 @@
+"""What goes to the server: the camera and state streams of an embodiment file.
+
+Topics are names here. observe/readings encodes the values, inputs/ reads the topics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gr00t_ros.errors import RotationError
+from gr00t_ros.robot.field import Field, Scale, read_scale
+from gr00t_ros.robot.framing import FIELDS, Framing, read_framing
+from gr00t_ros.robot.rotation import rotation
+
+RATE_HZ = (0.1, 10_000.0)
+"""Rates that a file may declare."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStream:
+    """One camera: modality key, topic, the size it is sent at and its history.
+
+    `delta_indices` count steps of the embodiment's rate, at most 0 and increasing (oldest first).
+    `rate_hz` is the rate at which frames are to be expected, the measure of late and of skew.
+    """
+
+    key: str
+    topic: str
+    height_px: int
+    width_px: int
+    fit: str  # "pad" | "stretch"
+    delta_indices: tuple[int, ...] = (0,)
+    transport: str = "raw"  # "raw" | "compressed"
+    rate_hz: float = 15.0
+    framing: Framing | None = None  # None: whole and upright
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All that it is read from: one."""
+        return (self.topic,)
+
+    @property
+    def period_ns(self) -> int:
+        """Expected time between two frames."""
+        return round(1e9 / self.rate_hz)
+
+
+ENCODINGS = {
+    "xyz_axis_angle": 6,  # x, y, z, rotation vector (rad, of length 0 to pi)
+    "xyz_quaternion": 7,  # x, y, z, then x, y, z, w with w >= 0
+    "xyz_rot6d_rows": 9,  # x, y, z, the first two rows of the matrix, row-major
+}
+"""How a pose becomes numbers: the encoding's name and how many."""
+
+GRAVITY = "projected_gravity"
+"""What is sent of an Imu: the unit vector of gravity in the sensor's frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateStream:
+    """One state key: from named joints, a pose, an Imu, or constant.
+
+    joints: positions of `names` out of one JointState topic or several (`more_topics`), in the
+    topic's unit, or as `scale` has it.
+    pose, tf: `encode` says how position and orientation become numbers, `columns` which of these
+    are sent (all where empty); `rotate` is the 3x3 matrix that multiplies the orientation from
+    the right first; of an orientation's two axis-angles or quaternions the one nearest to `near`
+    is sent, if there is one. pose: `frame` is the frame_id it must have, if any. tf: the pose of
+    `link` in `frame`.
+    imu: the unit vector of gravity in the sensor's frame; `frame` as a pose's.
+    constant: `values`, from no topic at all.
+    """
+
+    key: str
+    source: str  # "joints" | "pose" | "tf" | "imu" | "constant"
+    topic: str = ""
+    names: tuple[str, ...] = ()
+    scale: Scale | None = None
+    encode: str | None = None  # None | one of ENCODINGS | GRAVITY
+    rotate: tuple[tuple[float, ...], ...] | None = None
+    delta_indices: tuple[int, ...] = (0,)
+    rate_hz: float = 15.0
+    frame: str | None = None
+    more_topics: tuple[str, ...] = ()
+    columns: tuple[int, ...] = ()
+    link: str = ""
+    values: tuple[float, ...] = ()
+    near: tuple[float, ...] = ()
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All that it is read from, none where it is constant."""
+        return (self.topic, *self.more_topics) if self.topic else ()
+
+    @property
+    def width(self) -> int:
+        """D of the sent (T, D) array."""
+        if self.encode is None:
+            return len(self.names or self.values)
+        return len(self.columns) or ENCODINGS.get(self.encode, 3)
+
+    @property
+    def period_ns(self) -> int:
+        """Expected time between two messages."""
+        return round(1e9 / self.rate_hz)
+
+
+Stream = VideoStream | StateStream
+
+
+def read_video(
+    places: Mapping[str, Field], default_rate_hz: float, any_size: bool = False
+) -> tuple[VideoStream, ...]:
+    """The cameras of the file's `video` map, all sent at one size unless `any_size`."""
+    streams = tuple(_video(key, place, default_rate_hz) for key, place in places.items())
+    first = streams[0]
+    for stream in () if any_size else streams:
+        if (stream.height_px, stream.width_px) != (first.height_px, first.width_px):
+            raise places[stream.key].problem(
+                f"size [{stream.height_px}, {stream.width_px}], {first.key} has "
+                f"[{first.height_px}, {first.width_px}], expected one size: servers stack the "
+                "views (view_sizes: any at the top of the file for one that does not)"
+            )
+    return streams
+
+
+def _video(key: str, place: Field, default_rate_hz: float) -> VideoStream:
+    at = place.fields(("topic", "size", "fit", "delta_indices"), ("transport", "rate_hz", *FIELDS))
+    height_px, width_px = _size(at["size"])
+    return VideoStream(
+        key=key,
+        topic=at["topic"].topic(),
+        height_px=height_px,
+        width_px=width_px,
+        fit=at["fit"].choice("pad", "stretch"),
+        delta_indices=read_delta_indices(at["delta_indices"]),
+        transport=at["transport"].choice("raw", "compressed") if "transport" in at else "raw",
+        rate_hz=read_rate(at, default_rate_hz),
+        framing=read_framing(at),
+    )
+
+
+def read_rate(at: Mapping[str, Field], default_hz: float) -> float:
+    """The `rate_hz` of a stream, or the default."""
+    return at["rate_hz"].number(*RATE_HZ) if "rate_hz" in at else default_hz
+
+
+def _size(place: Field) -> tuple[int, int]:
+    items = tuple(place.items())
+    if len(items) != 2:
+        raise place.error("[height, width] in pixels")
+    return items[0].integer(1, 8192), items[1].integer(1, 8192)
+
+
+def read_delta_indices(place: Field) -> tuple[int, ...]:
+    """Steps of the embodiment's rate, at most 0 and increasing."""
+    deltas = tuple(item.integer(-10_000, 0) for item in place.items())
+    if any(later <= earlier for earlier, later in zip(deltas, deltas[1:], strict=False)):
+        raise place.error("steps that increase up to 0 at most, such as [-15, 0]")
+    return deltas
+
+
+_COMMON = ("delta_indices", "rate_hz")
+
+
+def read_state(places: Mapping[str, Field], default_rate_hz: float) -> tuple[StateStream, ...]:
+    """The state streams of the file's `state` map, in its order.
+
+    Raises EmbodimentError naming the key; also where all are constant: nothing then says where
+    the robot is, nor when.
+    """
+    streams = tuple(_state(key, place, default_rate_hz) for key, place in places.items())
+    if all(stream.source == "constant" for stream in streams):
+        raise next(iter(places.values())).problem(
+            "no state key has a topic, expected one that says where the robot is"
+        )
+    return streams
+
+
+def _state(key: str, place: Field, default_rate_hz: float) -> StateStream:
+    source = place.entries().get("from")
+    if source is None:
+        raise place.problem(f"missing from, expected one of {', '.join(_READERS)}")
+    return _READERS[source.choice(*_READERS)](key, place, default_rate_hz)
+
+
+def _joints(key: str, place: Field, default_rate_hz: float) -> StateStream:
+    one = "topics" not in place.entries()
+    at = place.fields(("from", "topic" if one else "topics", "names"), ("scale", "range", *_COMMON))
+    topic, *more = (at["topic"].topic(),) if one else _topics(at["topics"])
+    names = at["names"].names()
+    return StateStream(
+        key,
+        "joints",
+        topic,
+        names,
+        read_scale(at, len(names)),
+        delta_indices=_delta_indices(at),
+        rate_hz=read_rate(at, default_rate_hz),
+        more_topics=tuple(more),
+    )
+
+
+def _pose(key: str, place: Field, default_rate_hz: float) -> StateStream:
+    at = place.fields(("from", "topic", "encode"), ("rotate", "near", "columns", "frame", *_COMMON))
+    frame = at["frame"].text() if "frame" in at else None
+    return _encoded(key, "pose", at, at["topic"].topic(), frame, default_rate_hz)
+
+
+def _tf(key: str, place: Field, default_rate_hz: float) -> StateStream:
+    at = place.fields(("from", "frame", "link", "encode"), ("rotate", "near", "columns", *_COMMON))
+    frame, link = at["frame"].text(), at["link"].text()
+    if frame == link:
+        raise at["link"].error(f"another frame than {frame!r}")
+    return _encoded(key, "tf", at, f"/tf {frame} -> {link}", frame, default_rate_hz, link)
+
+
+def _encoded(
+    key: str,
+    source: str,
+    at: Mapping[str, Field],
+    topic: str,
+    frame: str | None,
+    default_rate_hz: float,
+    link: str = "",
+) -> StateStream:
+    encode = at["encode"].choice(*ENCODINGS)
+    return StateStream(
+        key,
+        source,
+        topic,
+        encode=encode,
+        rotate=read_rotation(at["rotate"]) if "rotate" in at else None,
+        delta_indices=_delta_indices(at),
+        rate_hz=read_rate(at, default_rate_hz),
+        frame=frame,
+        columns=_columns(at["columns"], ENCODINGS[encode]) if "columns" in at else (),
+        link=link,
+        near=_near(at["near"], encode) if "near" in at else (),
+    )
+
+
+def _imu(key: str, place: Field, default_rate_hz: float) -> StateStream:
+    at = place.fields(("from", "topic", "encode"), ("frame", *_COMMON))
+    return StateStream(
+        key,
+        "imu",
+        at["topic"].topic(),
+        encode=at["encode"].choice(GRAVITY),
+        delta_indices=_delta_indices(at),
+        rate_hz=read_rate(at, default_rate_hz),
+        frame=at["frame"].text() if "frame" in at else None,
+    )
+
+
+def _constant(key: str, place: Field, default_rate_hz: float) -> StateStream:
+    at = place.fields(("from", "values"), ("delta_indices",))
+    return StateStream(
+        key,
+        "constant",
+        delta_indices=_delta_indices(at),
+        rate_hz=default_rate_hz,
+        values=tuple(item.number(-1e30, 1e30) for item in at["values"].items()),
+    )
+
+
+_READERS: Mapping[str, Callable[[str, Field, float], StateStream]] = {
+    "joints": _joints,
+    "pose": _pose,
+    "tf": _tf,
+    "imu": _imu,
+    "constant": _constant,
+}
+
+
+def _delta_indices(at: Mapping[str, Field]) -> tuple[int, ...]:
+    return read_delta_indices(at["delta_indices"]) if "delta_indices" in at else (0,)
+
+
+def _topics(place: Field) -> tuple[str, ...]:
+    topics = tuple(item.topic() for item in place.items())
+    if len(set(topics)) < len(topics):
+        raise place.error("each topic once")
+    return topics
+
+
+def _columns(place: Field, width: int) -> tuple[int, ...]:
+    columns = tuple(item.integer(0, width - 1) for item in place.items())
+    if len(set(columns)) < len(columns):
+        raise place.error("each column once")
+    return columns
+
+
+def _near(place: Field, encode: str) -> tuple[float, ...]:
+    """An orientation as it is encoded, in the middle of those that the robot takes."""
+    if encode == "xyz_rot6d_rows":
+        raise place.problem(f"got near for {encode}, which has one value for each orientation")
+    numbers = tuple(item.number(-10.0, 10.0) for item in place.items())
+    if len(numbers) != ENCODINGS[encode] - 3 or not any(numbers):
+        raise place.error(f"{ENCODINGS[encode] - 3} numbers of an orientation, not all 0")
+    return numbers
+
+
+def read_rotation(place: Field) -> tuple[tuple[float, ...], ...]:
+    """The rows of a 3x3 rotation matrix."""
+    rows = tuple(tuple(item.number(-1.0, 1.0) for item in row.items()) for row in place.items())
+    if [len(row) for row in rows] != [3, 3, 3]:
+        raise place.error("a 3x3 rotation matrix")
+    try:
+        rotation(rows)
+    except RotationError:
+        raise place.error("a 3x3 rotation matrix (orthonormal, determinant 1)") from None
+    return rows

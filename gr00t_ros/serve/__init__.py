@@ -1,0 +1,1 @@
+"""Policy servers of ours that stand in for GR00T; no ROS."""

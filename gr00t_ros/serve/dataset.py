@@ -1,0 +1,341 @@
+"""The actions of a LeRobot v2, v2.1 or v3 dataset, and the policy that replays them.
+
+Reads meta/info.json, meta/modality.json, the list of episodes and the parquet files, one episode
+at a time; pyarrow is imported where a parquet file is read. ReplayPolicy behaves as upstream's:
+each get_action takes the next steps of the episode, a reset chooses episode and step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.observe.modality import ModalityConfig
+from gr00t_ros.robot.data_file import read_json, read_json_lines
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.serve.policies import Action, Observation, modality_of
+
+VERSIONS: Final = ("v2.0", "v2.1", "v3.0")
+_V3: Final = "v3.0"
+_DATA_PATH: Final = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
+_DATA_PATH_V3: Final = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+_PLACE: Final = re.compile(r"\{([a-z_]+)(?::0?(\d?)d)?\}")
+_CHUNK: Final = 1000  # episodes a folder, where info.json does not say
+_MAX_COLUMNS: Final = 4096  # of one parquet column; a humanoid's state has a hundred
+_MAX_STEPS: Final = 10_000_000  # of an episode: a day at 100 Hz
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where one action key lies: columns `start` to `end` of a parquet column."""
+
+    name: str
+    start: int
+    end: int
+
+    @property
+    def width(self) -> int:
+        """D of the key."""
+        return self.end - self.start
+
+
+class LeRobotDataset:
+    """One dataset; `fps` is the rate of its steps, `lengths` the steps of each episode."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Read the metadata; raises SettingsError naming the file that is missing or wrong."""
+        self.path = Path(path)
+        where = self.path / "meta" / "info.json"
+        info = read_json(where)
+        version = read_version(info, where)
+        self.fps = read_number(info, "fps", where)
+        self._is_v3 = version == _V3
+        self._data_path = _pattern(info, self._is_v3, where)
+        self._chunk = _whole(info, "chunks_size", _CHUNK, 1, 10**9, f"{where}: ")
+        self._files: dict[int, tuple[int, int]] = {}  # v3: episode -> chunk and file of its data
+        if self._is_v3:
+            self.lengths, self._files = _episodes(self.path / "meta" / "episodes")
+        else:
+            self.lengths = _lengths(self.path / "meta" / "episodes.jsonl")
+        where = self.path / "meta" / "modality.json"
+        self.actions = read_columns(read_json(where), "action", where)
+        if not self.actions:
+            raise SettingsError(f"{where}: action is empty, expected a map of keys")
+
+    def episode(self, index: int) -> dict[str, NDArray[np.float32]]:
+        """Return the actions of an episode, key -> (N, D) float32, as the dataset has them.
+
+        Raises SettingsError: no such episode, no pyarrow, a file that is missing or contradicts
+        the metadata, values that are not finite.
+        """
+        if index not in self.lengths:
+            raise SettingsError(f"{self.path}: no episode {index!r:.40}, it has {self._span()}")
+        names = {columns.name for columns in self.actions.values()}
+        table = {name: self._column(index, name) for name in names}
+        return {key: self._part(index, key, table) for key in self.actions}
+
+    def _span(self) -> str:
+        return f"{len(self.lengths)}: {min(self.lengths)} to {max(self.lengths)}"
+
+    def _part(
+        self, index: int, key: str, table: Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        columns = self.actions[key]
+        rows = table[columns.name]
+        where = f"{self.path}: episode {index}: action.{key}"
+        expected = (self.lengths[index], columns.end)
+        if rows.shape[0] != expected[0] or rows.shape[1] < expected[1]:
+            raise SettingsError(f"{where}: {columns.name} is {rows.shape}, expected {expected}")
+        part = np.ascontiguousarray(rows[:, columns.start : columns.end])
+        if not np.isfinite(part).all():
+            raise SettingsError(f"{where}: a value is not finite")
+        return part
+
+    def _column(self, index: int, name: str) -> NDArray[np.float32]:
+        """Return one parquet column as (N, D) float32, of a v3 file the rows of the episode."""
+        path = self._file(index)
+        only = [("episode_index", "=", index)] if self._is_v3 else None
+        values = _read_parquet(path, [name], "replay", only)[name]
+        try:
+            rows = np.array(values, dtype=np.float32)
+            return rows.reshape(len(values), -1)
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"{path}: column {name!r} cannot be read: {error}") from error
+
+    def _file(self, index: int) -> Path:
+        chunk, file = self._files.get(index, (index // self._chunk, 0))
+        return self.path / self._data_path.format(
+            episode_chunk=chunk, episode_index=index, chunk_index=chunk, file_index=file
+        )
+
+
+def read_version(info: Mapping[str, Any], where: Path) -> str:
+    """Return codebase_version; raises SettingsError naming the file for one that is not known."""
+    version = info.get("codebase_version")
+    if version not in VERSIONS:
+        known = " or ".join(VERSIONS)
+        raise SettingsError(f"{where}: codebase_version is {version!r:.40}, expected {known}")
+    return str(version)
+
+
+def read_number(info: Mapping[str, Any], key: str, where: Path) -> float:
+    """Return a number from 0.01 to 10,000 of `info`; raises SettingsError naming `where`."""
+    value = info.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 1e4:
+        raise SettingsError(f"{where}: {key} is {value!r:.40}, expected a number above 0")
+    return float(value)
+
+
+def read_columns(modality: Mapping[str, Any], name: str, where: Path) -> dict[str, Columns]:
+    """Return where each key of modality.json's `name`, "state" or "action", lies.
+
+    Raises SettingsError naming the file and key: no map, no original_key that is a text, start
+    and end that are no columns.
+    """
+    default = "action" if name == "action" else "observation.state"
+    found = {}
+    for key, fields in read_keys(modality, name, where).items():
+        place = f"{where}: {name}.{key}: "
+        column = fields.get("original_key") or default
+        if not isinstance(column, str):
+            raise SettingsError(f"{place}original_key is {column!r:.40}, expected a text")
+        start = _whole(fields, "start", None, 0, _MAX_COLUMNS, place)
+        end = _whole(fields, "end", None, 0, _MAX_COLUMNS, place)
+        if not start < end:
+            raise SettingsError(f"{place}got {start} to {end}, expected 0 <= start < end")
+        found[key] = Columns(column, start, end)
+    return found
+
+
+def read_keys(
+    modality: Mapping[str, Any], name: str, where: Path
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return a map of keys to maps of modality.json, empty where it has no `name`."""
+    found = modality.get(name, {})
+    if not isinstance(found, Mapping):
+        raise SettingsError(f"{where}: {name} is {found!r:.60}, expected a map of keys")
+    for key, fields in found.items():
+        if not key.strip() or not isinstance(fields, Mapping):
+            got = f"{fields!r:.60}"
+            raise SettingsError(f"{where}: {name}.{key}: got {got}, expected start and end, a map")
+    return found
+
+
+def _whole(
+    fields: Mapping[str, Any], key: str, default: int | None, low: int, high: int, place: str
+) -> int:
+    """A whole number in [low, high]; `place` is what stands before the error's text."""
+    value = fields.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        expected = "start and end, whole numbers" if key in ("start", "end") else "a whole number"
+        raise SettingsError(
+            f"{place}{key} is {value!r:.40}, expected {expected} from {low} to {high}"
+        )
+    return value
+
+
+def _pattern(info: Mapping[str, Any], is_v3: bool, where: Path) -> str:
+    """Return info's data_path: a path inside the dataset with the known numbers in braces."""
+    default, known = _DATA_PATH, {"episode_chunk", "episode_index"}
+    if is_v3:
+        default, known = _DATA_PATH_V3, {"chunk_index", "file_index"}
+    value = info.get("data_path", default)
+    text = value if isinstance(value, str) else ""
+    path = PurePosixPath(text)
+    names = {found.group(1) for found in _PLACE.finditer(text)}
+    rest = _PLACE.sub("", text)
+    if path.is_absolute() or ".." in path.parts or not names <= known or set(rest) & set("{}\0"):
+        text = ""
+    if not text:
+        raise SettingsError(f"{where}: data_path is {value!r:.80}, expected such as {default}")
+    return text
+
+
+def _lengths(path: Path) -> dict[int, int]:
+    """Return episode index -> number of steps of a v2 dataset."""
+    lengths = {}
+    for line, row in read_json_lines(path):
+        place = f"{path}:{line}: "
+        index = _whole(row, "episode_index", None, 0, 10**9, place)
+        lengths[index] = _whole(row, "length", None, 0, _MAX_STEPS, place)
+    return _some(lengths, path)
+
+
+def _episodes(folder: Path) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
+    """Return of a v3 dataset episode index -> steps, and -> chunk and file of its data."""
+    columns = ["episode_index", "length", "data/chunk_index", "data/file_index"]
+    lengths, files = {}, {}
+    for path in sorted(folder.glob("*/*.parquet")):
+        table = _read_parquet(path, columns, "a LeRobot v3 dataset")
+        for row in range(len(table["length"])):
+            of = {name: values[row] for name, values in table.items()}
+            place = f"{path}: row {row}: "
+            index = _whole(of, "episode_index", None, 0, 10**9, place)
+            lengths[index] = _whole(of, "length", None, 0, _MAX_STEPS, place)
+            files[index] = (
+                _whole(of, "data/chunk_index", None, 0, 10**6, place),
+                _whole(of, "data/file_index", None, 0, 10**6, place),
+            )
+    return _some(lengths, folder), files
+
+
+def _some(lengths: dict[int, int], where: Path) -> dict[int, int]:
+    if not lengths or min(lengths.values()) < 1:
+        raise SettingsError(f"{where}: expected at least one episode, and none without steps")
+    return lengths
+
+
+def _read_parquet(
+    path: Path,
+    columns: Sequence[str],
+    purpose: str,
+    only: list[tuple[str, str, int]] | None = None,
+) -> dict[str, list[Any]]:
+    """Return columns of a parquet file as lists, of the rows for which `only` holds."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise SettingsError(f"{purpose} of {path} needs pyarrow: pip install pyarrow") from error
+    try:
+        if not path.is_file():
+            raise FileNotFoundError("no such file")
+        table = parquet.read_table(path, columns=list(columns), filters=only)
+        return {name: table.column(name).to_pylist() for name in columns}
+    except (OSError, KeyError, ValueError, TypeError, ArrowException) as error:
+        names = ", ".join(columns)
+        said = " ".join(str(error).split())
+        raise SettingsError(f"{path}: column {names} cannot be read: {said:.300}") from error
+
+
+class ReplayPolicy:
+    """Answer every observation with the dataset's next actions; past the end the last one."""
+
+    def __init__(
+        self, dataset: LeRobotDataset, embodiment: Embodiment, execution_horizon: int
+    ) -> None:
+        """Begin at the first episode; each get_action moves on by `execution_horizon` steps.
+
+        Raises SettingsError where the dataset's keys, widths or rate are not the embodiment's:
+        a replay at another rate is another motion.
+        """
+        _check(dataset, embodiment, execution_horizon)
+        self._dataset = dataset
+        self._horizon = embodiment.action_horizon
+        self._keys = tuple(action.key for action in embodiment.action)
+        self._execution_horizon = execution_horizon
+        self.modality: ModalityConfig = modality_of(embodiment)
+        self._begin(min(dataset.lengths), 0)
+
+    def __call__(
+        self, observation: Observation, options: Mapping[str, Any] | None
+    ) -> tuple[Action, Mapping[str, Any]]:
+        """Return (B, H, D) float32 chunks from the current step on, and where they are from."""
+        batch = len(next(iter(observation["video"].values())))
+        steps = np.minimum(np.arange(self._step, self._step + self._horizon), self._length - 1)
+        action = {
+            key: np.repeat(self._actions[key][np.newaxis, steps], batch, axis=0)
+            for key in self._keys
+        }
+        info = self._where()
+        self._step += self._execution_horizon
+        return action, info
+
+    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Go to options' episode_index (else stay in this one) and step_index (else 0).
+
+        Raises SettingsError, whose text is the reply, for an index that is none; then nothing
+        has changed.
+        """
+        options = options or {}
+        episode = _index(options, "episode_index", self._episode)
+        step = _index(options, "step_index", 0)
+        self._begin(episode, step)
+        return self._where()
+
+    def _begin(self, episode: int, step: int) -> None:
+        actions = self._dataset.episode(episode)
+        length = self._dataset.lengths[episode]
+        if step >= length:
+            raise SettingsError(f"step_index {step}: episode {episode} has {length} steps")
+        self._actions, self._episode, self._length, self._step = actions, episode, length, step
+
+    def _where(self) -> dict[str, int]:
+        return {
+            "episode_index": self._episode,
+            "episode_length": self._length,
+            "current_step": self._step,
+        }
+
+
+def _index(options: Mapping[str, Any], name: str, default: int) -> int:
+    value = options.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SettingsError(f"{name} is {value!r:.40}, expected a whole number from 0")
+    return value
+
+
+def _check(dataset: LeRobotDataset, embodiment: Embodiment, execution_horizon: int) -> None:
+    where = f"{dataset.path} for {embodiment.source}"
+    widths = {key: columns.width for key, columns in dataset.actions.items()}
+    for action in embodiment.action:
+        if widths.get(action.key) != action.width:
+            raise SettingsError(
+                f"{where}: action.{action.key} has width {widths.get(action.key, 'none')} in "
+                f"meta/modality.json, expected {action.width}"
+            )
+    if abs(dataset.fps - embodiment.rate_hz) > 1e-3 * embodiment.rate_hz:
+        raise SettingsError(
+            f"{where}: {dataset.fps:g} steps a second, expected rate_hz {embodiment.rate_hz:g}"
+        )
+    if not 1 <= execution_horizon <= embodiment.action_horizon:
+        raise SettingsError(
+            f"execution horizon {execution_horizon}: expected 1 to the action horizon "
+            f"{embodiment.action_horizon}"
+        )

@@ -1,0 +1,219 @@
+"""A dataset's metadata as a modality config and what else it tells of the robot.
+
+Reads meta/modality.json and meta/info.json (LeRobot v2, v2.1 and v3 in GR00T's flavour, Isaac-GR00T
+getting_started/data_preparation.md); refuses to open data or videos. A dataset does not say the
+action horizon nor the history that a policy was trained with: the horizon stays open, the history
+is [0] as in every public post-training config. What it says and no place of an embodiment file
+takes becomes a remark; what makes a name or a size doubtful a question, which leaves it open.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry
+from gr00t_ros.robot.data_file import read_json
+from gr00t_ros.robot.known import Known
+from gr00t_ros.serve.dataset import Columns, read_columns, read_keys, read_number, read_version
+
+_PLACED = {"start", "end", "original_key"}
+_SECTIONS = ("state", "action", "video", "annotation")
+_CHANNELS = (1, 3, 4)
+_AXES = {"h": "height", "w": "width", "c": "channel", "channels": "channel"}
+
+Texts = dict[str, tuple[str, ...]]
+
+
+def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
+    """Return the keys of the dataset at `path`, and its rate, picture sizes and joint names.
+
+    Raises SettingsError naming the file and place: missing, no JSON, another version, keys
+    without start and end, or with columns that the dataset does not have.
+    """
+    meta = Path(path) / "meta"
+    where, about = meta / "modality.json", meta / "info.json"
+    if not where.exists():
+        raise SettingsError(
+            f"{where}: No such file; GR00T's keys stand in it, no other file has them: "
+            "docs/own_robot.md shows one"
+        )
+    modality, info = read_json(where), read_json(about)
+    if "codebase_version" in info:
+        read_version(info, about)
+    found = _Found(where, about, _features(info, about))
+    video, language = found.keys(modality, "video"), found.keys(modality, "annotation")
+    config = {
+        "video": ModalityEntry((0,), tuple(video)),
+        "state": ModalityEntry((0,), tuple(found.keys(modality, "state"))),
+        "action": ModalityEntry((), tuple(found.keys(modality, "action"))),
+        "language": ModalityEntry((0,), tuple(f"annotation.{key}" for key in language)),
+    }
+    sizes = {key: size for key in video if (size := found.size(key, video[key])) is not None}
+    names = {name: found.names(modality, name) for name in ("state", "action")}
+    others = ", ".join(key for key in modality if key not in _SECTIONS)
+    return config, Known(
+        rate_hz=read_number(info, "fps", about),
+        sizes=sizes,
+        state_names=names["state"],
+        action_names=names["action"],
+        remarks=found.remarks | ({"": (f"modality.json has {others} too",)} if others else {}),
+        questions=found.questions,
+    )
+
+
+def _features(info: Mapping[str, Any], where: Path) -> Mapping[str, Mapping[str, Any]]:
+    found = info.get("features", {})
+    if not isinstance(found, Mapping) or not all(isinstance(v, Mapping) for v in found.values()):
+        raise SettingsError(f"{where}: features is {found!r:.60}, expected a map of names to maps")
+    return found
+
+
+class _Found:
+    """What is read out of one dataset; `remarks` and `questions` by place, "state.arm"."""
+
+    def __init__(self, where: Path, about: Path, features: Mapping[str, Mapping[str, Any]]) -> None:
+        self._where, self._about, self._features = where, about, features
+        self.remarks: Texts = {}
+        self.questions: Texts = {}
+
+    def keys(self, modality: Mapping[str, Any], name: str) -> Mapping[str, Mapping[str, Any]]:
+        """The keys of one modality."""
+        return read_keys(modality, name, self._where)
+
+    def names(self, modality: Mapping[str, Any], name: str) -> dict[str, tuple[str, ...]]:
+        """The names of each key's columns, their numbers where the dataset names none."""
+        columns = read_columns(modality, name, self._where)
+        return {
+            key: self._names(f"{name}.{key}", key, columns, fields)
+            for key, fields in self.keys(modality, name).items()
+        }
+
+    def size(self, key: str, fields: Mapping[str, Any]) -> tuple[int, int] | None:
+        """(height, width) of a camera; None, with a question, where it is not certain."""
+        place = f"video.{key}"
+        self._remark(place, {k: v for k, v in fields.items() if k != "original_key"})
+        candidates = (fields.get("original_key"), f"observation.images.{key}", key)
+        column = next((c for c in candidates if isinstance(c, str) and c in self._features), None)
+        if column is None:
+            if self._features:
+                self._ask(place, f"info.json has no feature of {key!r}: which size has it?")
+            return None
+        shape = self._shape(column)
+        axes = [_AXES.get(n.lower(), n.lower()) for n in _flat(self._features[column]) or ()]
+        if sorted(axes) != ["channel", "height", "width"]:
+            ends = [shape[i] in _CHANNELS for i in (0, 2)] if len(shape) == 3 else [True, True]
+            axes = ["channel", "height", "width"] if ends[0] else ["height", "width", "channel"]
+            if ends[0] == ends[1]:
+                axes = []
+        if len(shape) != 3 or not axes:
+            self._ask(place, f"info.json says shape {shape}: which are height and width?")
+            return None
+        of = dict(zip(axes, shape, strict=True))
+        if of["channel"] != 3:
+            self._ask(place, f"info.json says {of['channel']} channels: is this no RGB picture?")
+        return of["height"], of["width"]
+
+    def _names(
+        self, place: str, key: str, columns: Mapping[str, Columns], fields: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        of, width, names = columns[key], None, []
+        if self._features:
+            if of.name not in self._features:
+                raise SettingsError(
+                    f"{self._where}: {place}: column {of.name!r} is none of info.json's features: "
+                    f"{', '.join(self._features):.300}"
+                )
+            shape = self._shape(of.name)
+            width = shape[-1] if shape and shape[-1] == _product(shape) else None
+            read = _flat(self._features[of.name])
+            names = read or []
+            if read is None or names and len(names) != (width or len(names)):
+                said = str(self._features[of.name].get("names"))
+                self._ask(place, f"which name has each of {width} columns? info.json: {said:.200}")
+                names = []
+            width = width or len(names) or None
+        if width is not None and of.end > width:
+            raise SettingsError(
+                f"{self._where}: {place}: columns {of.start} to {of.end} of {of.name!r}, which has "
+                f"{width} in info.json"
+            )
+        for other, its in columns.items():
+            if other != key and its.name == of.name and its.start < of.end and of.start < its.end:
+                self._ask(place, f"{other} has columns of it too: whose are they?")
+        self._ask_of(place, {k: v for k, v in fields.items() if k not in _PLACED})
+        found = tuple(names[of.start : of.end]) or tuple(map(str, range(of.start, of.end)))
+        twice = [name for name, count in Counter(found).items() if count > 1]
+        if twice:
+            self._ask(place, f"info.json names several columns {', '.join(twice):.200}")
+        return found
+
+    def _shape(self, column: str) -> list[int]:
+        """The shape of a feature, empty where info.json says none."""
+        shape = self._features[column].get("shape", [])
+        if not isinstance(shape, list) or not all(
+            isinstance(n, int) and not isinstance(n, bool) and 0 < n <= 16384 for n in shape
+        ):
+            raise SettingsError(
+                f"{self._about}: features.{column}.shape is {shape!r:.60}, expected a list of "
+                "whole numbers from 1 to 16384"
+            )
+        return shape
+
+    def _ask_of(self, place: str, said: dict[str, Any]) -> None:
+        """Fields of a key that change what its numbers are."""
+        if said.pop("absolute", True) is not True:
+            self._ask(place, "absolute is not true: deltas? They are no positions of joints")
+        rotation = said.pop("rotation_type", None)
+        if rotation is not None:
+            self._ask(place, f"rotation_type {rotation!s:.60}: part of a pose? Encoded how?")
+        self._remark(place, said)
+
+    def _ask(self, place: str, text: str) -> None:
+        self.questions[place] = (*self.questions.get(place, ()), text)
+
+    def _remark(self, place: str, said: Mapping[str, Any]) -> None:
+        if said:
+            text = ", ".join(f"{key}: {value!s:.60}" for key, value in said.items())
+            self.remarks[place] = (f"modality.json says {text:.300}",)
+
+
+def _product(shape: list[int]) -> int:
+    count = 1
+    for n in shape:
+        count *= n
+    return count
+
+
+def _flat(feature: Mapping[str, Any]) -> list[str] | None:
+    """A feature's names in the order of its columns; None where they have no certain order.
+
+    A list of texts, of lists, a map of lists ({"motors": [...]}), or of a name to its column.
+    """
+    return _flattened(feature.get("names"))
+
+
+def _flattened(names: object) -> list[str] | None:
+    if names is None:
+        return []
+    if isinstance(names, str):
+        return [names]
+    if isinstance(names, Mapping):
+        columns = list(names.values())
+        if columns and all(isinstance(c, int) and not isinstance(c, bool) for c in columns):
+            in_order = sorted(names, key=lambda name: names[name])
+            ordered = sorted(columns) == list(range(len(columns)))
+            return [str(name) for name in in_order] if ordered else None
+        return _joined(columns)
+    if not isinstance(names, list):
+        return None
+    texts = [isinstance(part, str) for part in names]
+    return _joined(names) if all(texts) or not any(texts) else None
+
+
+def _joined(names: list[Any]) -> list[str] | None:
+    parts = [_flattened(part) for part in names]
+    return None if None in parts else [name for part in parts if part for name in part]

@@ -1,0 +1,162 @@
+"""What a policy is to a server of ours, the policies known by name, and the hold policy.
+
+A policy sees arrays and text, never bytes. `modality_of` makes the ModalityConfig that a server
+for an embodiment would announce. The hold policy repeats the state key of each action key's name,
+so the robot stays; it refuses embodiments where staying still cannot be said in absolute values.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import EmbodimentError, SettingsError
+from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry
+from gr00t_ros.robot.actions import ActionKey
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.streams import StateStream, VideoStream
+
+Action = Mapping[str, NDArray[np.float32]]
+Observation = Mapping[str, Mapping[str, Any]]
+
+
+class Policy(Protocol):
+    """Observation in, absolute action chunk out; the server calls it from one thread."""
+
+    @property
+    def modality(self) -> ModalityConfig:
+        """The keys, delta indices and action configs that the server announces."""
+
+    def __call__(
+        self, observation: Observation, options: Mapping[str, Any] | None
+    ) -> tuple[Action, Mapping[str, Any]]:
+        """Return the action and an info map for one observation.
+
+        observation: ``{"video": {key: (B,T,H,W,3) uint8}, "state": {key: (B,T,D) float32},
+        "language": {key: [[str]] * B}}``, arrays possibly read-only. Action: key -> (B, H, D)
+        float32, physical units, absolute where the real server's values are. Whatever it raises
+        reaches the client as the text of an error reply.
+        """
+
+    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Forget the episode; the returned map is the reply (Gr00tPolicy's is empty)."""
+
+
+# The factories are text, not imports: the scripted policy lives with the simulated robot that
+# it is made for, and sidecar must not import sim (the rooms' order). Only a process that is
+# asked for it loads it, so a bare venv without the simulator still serves the others.
+POLICIES: Mapping[str, str] = {
+    "hold": "gr00t_ros.serve.policies:make_hold_policy",
+    "scripted": "gr00t_ros.sim.robots:make_policy",
+}
+
+
+def make_policy(name: str, embodiment: Embodiment) -> Policy:
+    """Build the policy of that name, or of ``package.module:factory``, for an embodiment.
+
+    A factory takes the Embodiment and returns a Policy. Raises SettingsError for a name that is
+    unknown or whose module or factory cannot be imported.
+    """
+    target = POLICIES.get(name, name)
+    module_name, colon, factory_name = target.partition(":")
+    if not colon:
+        known = ", ".join(sorted(POLICIES))
+        raise SettingsError(f"policy '{name}': expected one of {known}, or package.module:factory")
+    try:
+        factory: Callable[[Embodiment], Policy] = getattr(
+            importlib.import_module(module_name), factory_name
+        )
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"policy '{name}' ({target}) cannot be loaded: {error}") from error
+    return factory(embodiment)
+
+
+def modality_of(embodiment: Embodiment) -> ModalityConfig:
+    """Return the modality config: video, state, action and language with their delta indices.
+
+    A GR00T server has one list of delta indices per modality, so streams of one modality that
+    differ raise EmbodimentError. Language is one
+    instruction, whatever its keys; actions are steps 0 .. H-1.
+    """
+    action_steps = tuple(range(embodiment.action_horizon))
+    return {
+        "video": _entry(embodiment, "video", embodiment.video),
+        "state": _entry(embodiment, "state", embodiment.state),
+        "action": ModalityEntry(
+            action_steps,
+            tuple(action.key for action in embodiment.action),
+            tuple(_action_config(embodiment, action) for action in embodiment.action),
+        ),
+        "language": ModalityEntry((0,), embodiment.language_keys),
+    }
+
+
+def state_widths(embodiment: Embodiment) -> Mapping[str, int]:
+    """Return D of each state key, which a real server knows from its checkpoint's statistics."""
+    return {stream.key: stream.width for stream in embodiment.state}
+
+
+def _entry(
+    embodiment: Embodiment, name: str, streams: Sequence[VideoStream | StateStream]
+) -> ModalityEntry:
+    histories = {stream.delta_indices for stream in streams}
+    if len(histories) > 1:
+        raise EmbodimentError(
+            f"{embodiment.source}: {name}: got different delta_indices {sorted(histories)}, "
+            f"expected the same for all keys: a server has one list per modality"
+        )
+    delta_indices = next(iter(histories), (0,))
+    return ModalityEntry(delta_indices, tuple(stream.key for stream in streams))
+
+
+def _action_config(embodiment: Embodiment, action: ActionKey) -> Mapping[str, object]:
+    # Enum names as upstream sends them (wire.md 5). The file says what a reply holds; a real
+    # checkpoint that predicts RELATIVE and undoes it says so here, ours computes it directly.
+    poses = {stream.key for stream in embodiment.state if stream.encode == "xyz_rot6d_rows"}
+    pose = action.key in poses
+    return {
+        "rep": action.representation.upper(),
+        "type": "EEF" if pose else "NON_EEF",
+        "format": "XYZ_ROT6D" if pose else "DEFAULT",
+        "state_key": None,
+    }
+
+
+class HoldPolicy:
+    """Answer every observation with its own last state row, H times.
+
+    A key with a threshold (a binary gripper) is still thresholded by the client, so a half-open
+    gripper does move.
+    """
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        """Raise EmbodimentError for an action key without an equal absolute state key."""
+        widths = {stream.key: stream.width for stream in embodiment.state}
+        for action in embodiment.action:
+            if widths.get(action.key) != action.width or action.representation != "absolute":
+                raise EmbodimentError(
+                    f"{embodiment.source}: action.{action.key}: the hold policy repeats state as "
+                    f"absolute action; got width {action.width}, {action.representation}, "
+                    f"expected a state key of that name and width, absolute"
+                )
+        self._keys = tuple(action.key for action in embodiment.action)
+        self._horizon = embodiment.action_horizon
+        self.modality: ModalityConfig = modality_of(embodiment)
+
+    def __call__(
+        self, observation: Observation, options: Mapping[str, Any] | None
+    ) -> tuple[Action, Mapping[str, Any]]:
+        """Return (B, H, D) float32 chunks that repeat each key's newest state row."""
+        state = observation["state"]
+        return {key: np.repeat(state[key][:, -1:], self._horizon, axis=1) for key in self._keys}, {}
+
+    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Do nothing: there is no memory."""
+        return {}
+
+
+def make_hold_policy(embodiment: Embodiment) -> HoldPolicy:
+    """Build the hold policy for an embodiment; raises EmbodimentError where it cannot hold."""
+    return HoldPolicy(embodiment)

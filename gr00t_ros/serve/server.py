@@ -1,0 +1,212 @@
+"""The wire shell of a policy: one socket, one request at a time, until it is told to stop.
+
+Owns the socket and the loop; what a request means is endpoints.py's part. It speaks REP's
+envelope on a ROUTER socket, because a REP socket ends on a request of two frames (wire.md 2)
+and this one must live on: it answers an error and drops what has no return address.
+"""
+
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+import zmq
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.serve.endpoints import DIALECTS, Answer, Answers, Endpoints, Terms, TorchEndpoints
+from gr00t_ros.serve.front import Front, Received, Wake
+from gr00t_ros.serve.policies import Policy
+from gr00t_ros.wire.access import Token
+from gr00t_ros.wire.codec import MAX_BYTES
+from gr00t_ros.wire.curve import Admission, ServerKeys
+from gr00t_ros.wire.messages import GET_ACTION, Generation
+
+_KILL_LINGER_MS = 1000  # so that the reply to kill leaves before the socket goes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Artificial inference time of an action: mean_ms plus a uniform part of +-jitter_ms."""
+
+    mean_ms: float = 0.0
+    jitter_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.jitter_ms <= self.mean_ms < 3.6e6:
+            raise SettingsError(
+                f"delay: got {self.mean_ms} +- {self.jitter_ms} ms,"
+                " expected 0 <= jitter <= mean < 3.6e6"
+            )
+
+    def draw_s(self, source: random.Random) -> float:
+        """Return the next delay in seconds."""
+        return (self.mean_ms + source.uniform(-self.jitter_ms, self.jitter_ms)) * 1e-3
+
+
+@dataclass(slots=True)
+class ServerCounts:
+    """What the server has done so far; dropped messages had no return address."""
+
+    requests: int = 0
+    actions: int = 0
+    errors: int = 0
+    dropped: int = 0
+
+
+class PolicyServer:
+    """Serve one policy on one address, in one generation's dialect.
+
+    Bound on construction (port 0 takes a free one; see `address`); a context manager that
+    closes. Use it from one thread; only `stop` may come from another thread or a signal handler.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        generation: Generation | str = Generation.B3,
+        flat: bool = False,
+        token: Token | None = None,
+        bind: str = "tcp://127.0.0.1:0",
+        *,
+        strict: bool = True,
+        state_widths: Mapping[str, int] | None = None,
+        allow_kill: bool = False,
+        delay: Delay | None = None,
+        seed: int | None = None,
+        max_request_bytes: int = MAX_BYTES,
+        around: Callable[[Answers], Answers] | None = None,
+        keys: ServerKeys | None = None,
+    ) -> None:
+        """Bind; raises SettingsError for an unknown generation or an address that is not free.
+
+        flat, token, strict, state_widths, allow_kill: see endpoints.Terms. seed: of the delays.
+        around: what stands between socket and endpoints, such as faulty.Faulty.
+        keys: CURVE, for admitted clients only.
+        """
+        terms = Terms(flat, strict, token, allow_kill, state_widths or {})
+        self._endpoints = _endpoints(policy, generation, terms)
+        if around is not None:
+            self._endpoints = around(self._endpoints)
+        self._token = token
+        self._delay = delay or Delay()
+        self._random = random.Random(seed)
+        self._max_bytes = max_request_bytes
+        self.counts = ServerCounts()
+        self._context = zmq.Context()
+        self._admission = None if keys is None else Admission(self._context, keys)
+        self._wake = Wake()
+        # Up to twice the cap, so that the sender learns why; above, libzmq hangs up. The memory is
+        # not watched: a policy may hold any amount of it.
+        cap = 2 * max_request_bytes
+        try:
+            self._front = Front(self._context, bind, cap, self._admission, max_memory_bytes=None)
+        except SettingsError:
+            self._close_all_but_front()
+            raise
+        self.address: str = self._front.address
+
+    def __enter__(self) -> "PolicyServer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def serve_forever(self) -> None:
+        """Answer one request after the other until `stop` is called or a kill is allowed."""
+        poller = zmq.Poller()
+        poller.register(self._front.socket, zmq.POLLIN)
+        poller.register(self._wake.reader, zmq.POLLIN)
+        if self._admission is not None:
+            poller.register(self._admission.socket, zmq.POLLIN)
+        while not self._wake.asked:
+            ready = dict(poller.poll())
+            if self._admission is not None and self._admission.socket in ready:
+                self._admission.decide()
+            if self._front.socket in ready:
+                self._serve_one()
+
+    def stop(self) -> None:
+        """End serve_forever after the request in hand; safe in threads and signal handlers."""
+        self._wake.set()
+
+    def stop_on(self, *numbers: signal.Signals) -> None:
+        """Let these signals call `stop`; from the main thread, until `close`."""
+        self._wake.set_on(*numbers)
+
+    def close(self) -> None:
+        """Release socket and context; idempotent."""
+        self._front.close()
+        self._close_all_but_front()
+
+    def _close_all_but_front(self) -> None:
+        if self._admission is not None:
+            self._admission.close()
+        self._context.term()
+        self._wake.close()
+
+    def _serve_one(self) -> None:
+        start = time.monotonic()
+        message = self._front.receive()
+        if message is None:
+            return
+        if not message.route:
+            self.counts.dropped += 1
+            log.warning("dropped a message without REQ's empty delimiter")
+            return
+        answer = self._answer(message)
+        if answer.endpoint == GET_ACTION and answer.error is None:
+            self._hold_back(self._delay.draw_s(self._random) - (time.monotonic() - start))
+        self._hold_back(answer.late_s)
+        self._count(answer, sum(map(len, message.body)), time.monotonic() - start)
+        if answer.sent:
+            self._send(message.route, answer)
+
+    def _answer(self, message: Received) -> Answer:
+        frames = message.body
+        if len(frames) != 1:
+            return self._endpoints.refuse(f"got a request of {len(frames)} frames, expected one")
+        return self._endpoints.answer(frames[0].bytes, self._max_bytes)
+
+    def _hold_back(self, seconds: float) -> None:
+        if seconds > 0.0:
+            poller = zmq.Poller()
+            poller.register(self._wake.reader, zmq.POLLIN)
+            poller.poll(round(seconds * 1e3))
+
+    def _count(self, answer: Answer, received_bytes: int, seconds: float) -> None:
+        self.counts.requests += 1
+        name = answer.endpoint or "request"
+        if answer.error is not None:
+            self.counts.errors += 1
+            text = self._token.redact(answer.error) if self._token else answer.error
+            log.warning("%s of %d B refused: %.300r", name, received_bytes, text)
+            return
+        self.counts.actions += answer.endpoint == GET_ACTION
+        took_ms = seconds * 1e3
+        log.info("%s: %d B in, %d B out, %.1f ms", name, received_bytes, len(answer.frame), took_ms)
+
+    def _send(self, route: tuple[bytes, ...], answer: Answer) -> None:
+        if answer.stop:
+            self._front.socket.set(zmq.LINGER, _KILL_LINGER_MS)
+            self.stop()
+        # A ROUTER never blocks: a client that has gone costs its reply and nothing else.
+        self._front.socket.send_multipart([*route, answer.frame])
+
+
+def _endpoints(policy: Policy, generation: Generation | str, terms: Terms) -> Answers:
+    try:
+        known = Generation(generation)
+    except ValueError:
+        names = ", ".join(item.value for item in Generation)
+        raise SettingsError(f"generation '{generation}': expected one of {names}") from None
+    return TorchEndpoints() if known is Generation.T else Endpoints(policy, DIALECTS[known], terms)

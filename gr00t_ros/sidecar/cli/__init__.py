@@ -1,1 +1,0 @@
-"""The command line of gr00t-sidecar: one file a verb; each has main(argv) -> exit status."""

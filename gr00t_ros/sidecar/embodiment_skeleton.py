@@ -1,0 +1,226 @@
+"""A starting embodiment file from what is known of a robot, the rest marked to be filled in.
+
+A modality config and facts in, YAML text out. A field is filled where one source settles it; a
+mere possibility stands in a comment behind FILL_IN, and reading the file names every field that is
+still FILL_IN. No limit is invented.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry, said_of
+from gr00t_ros.robot.field import FILL_IN
+from gr00t_ros.robot.known import JointRange, Known, KnownCamera, listed, text
+
+_GRIPS: Final = re.compile(
+    r"grip|finger|knuckle|hand(?!l)|jaw|claw|thumb|(?<![a-z])(index|middle|ring|pinky)_",
+    re.IGNORECASE,
+)
+_ARM: Final = re.compile("arm", re.IGNORECASE)
+_GRIPPER_SPAN: Final = 0.2  # rad or m: parallel grippers open 0.04 to 0.17 m, no arm has so little
+_ABOUT_LIMITS: Final = (
+    "# position and velocity from robot_description; acceleration and jerk are in no URDF: take",
+    "# the maker's data sheet, begin far below it (a Franka here runs with 6 and 400). Where a",
+    "# gripper is not told by its name: margin 0.0, jump and held unchecked. Else it never reaches",
+    "# its ends, and a policy that closes it is refused.",
+)
+
+
+def output_lines(known: Known) -> Iterator[str]:
+    """Yield the `outputs` section: every trajectory controller that was seen."""
+    yield ""
+    if not known.controllers:
+        yield f"outputs: {FILL_IN}  # name: {{type, topic, state_topic, names}} of each controller"
+        return
+    yield "outputs:  # remove what the policy shall not command"
+    for controller in known.controllers:
+        yield f"  {text(controller.name)}:"
+        yield "    type: joint_trajectory"
+        yield f"    topic: {controller.topic}"
+        yield f"    state_topic: {controller.state_topic}"
+        yield f"    names: {listed(controller.names)}"
+
+
+def limit_lines(known: Known) -> Iterator[str]:
+    """Yield the `limits` section: all joints of the controllers, with the URDF's numbers."""
+    yield ""
+    names = [(name, controller) for controller in known.controllers for name in controller.names]
+    if not names:
+        yield f"limits: {FILL_IN}  # of every joint that an output names"
+        return
+    yield from _ABOUT_LIMITS
+    yield "limits:"
+    for name, controller in names:
+        keys = [key for key, has in known.action_names.items() if name in has]
+        found = known.ranges.get(name)
+        yield f"  {text(name)}:"
+        yield from (f"    {line}" for line in _range(found))
+        whose = [of for of in (controller.name, *keys) if not _ARM.search(of)]
+        grips = any(map(_GRIPS.search, (name, *whose)))  # never a whole arm by its key's name
+        yield from (f"    {line}" for line in (_gripper() if grips else _other(found)))
+
+
+def _range(found: JointRange | None) -> Iterator[str]:
+    """What a URDF says; a limit that it does not state is infinite, and open here."""
+    stated = found is not None and math.isfinite(found.upper - found.lower)
+    yield f"position: {[found.lower, found.upper] if found and stated else FILL_IN}"
+    stated = found is not None and math.isfinite(found.velocity)
+    yield f"velocity: {found.velocity if found and stated else FILL_IN}"
+    yield f"acceleration: {FILL_IN}"
+    yield f"jerk: {FILL_IN}"
+
+
+def _gripper() -> Iterator[str]:
+    yield "margin: 0.0  # a gripper or hand: it must reach its ends and hold there"
+    yield "jump: unchecked  # it is told to open or close in one step, which is made smooth"
+    yield "held: unchecked  # what it holds keeps it from where it is told to be"
+
+
+def _other(found: JointRange | None) -> Iterator[str]:
+    """Of an arm, or of an axis of unknown unit: a joint of 10 cm has no margin of 5."""
+    span = math.inf if found is None else found.upper - found.lower
+    if span < _GRIPPER_SPAN:
+        yield f"margin: {FILL_IN}  # so short: a gripper? Then 0.0, unchecked, unchecked"
+        yield f"jump: {FILL_IN}"
+        yield f"held: {FILL_IN}"
+        return
+    part = min(1.0, span)
+    yield f"margin: {0.05 * part:.3g}  # kept inside the position limits"
+    yield f"jump: {0.15 * part:.3g}  # of a chunk's first step from the held position"
+    yield f"held: {0.05 * part:.3g}  # |held - measured| at a start"
+
+
+_NONE = ModalityEntry((), ())
+_COMMANDS = ("ABSOLUTE NON_EEF", "RELATIVE NON_EEF", "")
+_SILENT = "the server says nothing of it"
+
+
+def skeleton(
+    modality: ModalityConfig,
+    source: str,
+    tag: str | None = None,
+    known: Known | None = None,
+    robot: str | None = None,
+) -> str:
+    """Return the YAML of an embodiment with `modality`'s keys; `source` says where they are from.
+
+    `known` fills in what it settles: rate, picture sizes, joint names that one JointState topic
+    or one controller has, controllers, URDF limits.
+    """
+    known = known or Known()
+    action = modality.get("action", _NONE)
+    rate = FILL_IN if known.rate_hz is None else f"{known.rate_hz:g}"
+    steps = action.delta_indices
+    lines = [
+        f"# Started by `gr00t-sidecar describe` or `gr00t-embodiment new` from {text(source)}.",
+        f"# Replace every {FILL_IN}; config/embodiments/franka_droid.yaml shows what may stand.",
+        *_notes("", known),
+        f"robot: {text(robot) if robot else FILL_IN}",
+        f"embodiment_tag: {text(tag) if tag else FILL_IN}",
+        f"rate_hz: {rate}  # of action steps and of history",
+        f"action_horizon: {len(steps) or FILL_IN}{_horizon_warning(steps)}",
+        *_language(modality.get("language", _NONE)),
+        *_section("video", modality.get("video", _NONE), known),
+        *_section("state", modality.get("state", _NONE), known),
+        *_actions(action, known),
+        *output_lines(known),
+        *limit_lines(known),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _horizon_warning(steps: tuple[int, ...]) -> str:
+    if not steps:
+        return "  # how many steps the policy predicts: its action delta_indices"
+    if steps == tuple(range(len(steps))):
+        return ""
+    return f"  # the server's steps are {list(steps)}: this cannot be replayed"
+
+
+def _language(entry: ModalityEntry) -> Iterator[str]:
+    one = text(entry.keys[0]) if entry.keys else FILL_IN
+    yield f"language_key: {listed(entry.keys) if len(entry.keys) > 1 else one}"
+
+
+def _section(name: str, entry: ModalityEntry, known: Known) -> Iterator[str]:
+    yield ""
+    yield f"{name}:" if entry.keys else f"{name}: {FILL_IN}  # no key is announced"
+    body = _camera if name == "video" else _state
+    for key in entry.keys:
+        yield f"  {text(key)}:"
+        yield from (f"    {line}" for line in (*_notes(f"{name}.{key}", known), *body(key, known)))
+        yield f"    delta_indices: {list(entry.delta_indices)}"
+
+
+def _camera(key: str, known: Known) -> Iterator[str]:
+    seen = "; ".join(map(_seen, known.cameras))
+    yield f"topic: {FILL_IN}" + (f"  # seen: {seen}" if seen else "")
+    size = known.sizes.get(key)
+    if size is None or f"video.{key}" in known.questions:
+        said = f"; the dataset's: {list(size)}" if size else ""
+        yield f"size: {FILL_IN}  # [height, width] in pixels, the same for all cameras{said}"
+    else:
+        yield f"size: [{size[0]}, {size[1]}]  # as in the dataset; the same for all cameras"
+    yield f"fit: {FILL_IN}  # pad or stretch"
+
+
+def _seen(camera: KnownCamera) -> str:
+    rate = f", {camera.rate_hz:.0f} Hz" if camera.rate_hz else ""
+    return f"{camera.topic} {camera.height_px}x{camera.width_px} {camera.transport}{rate}"
+
+
+def _state(key: str, known: Known) -> Iterator[str]:
+    names = known.state_names.get(key, ())
+    topic = known.joint_topic(names)
+    if topic is not None and f"state.{key}" not in known.questions:
+        yield "from: joints"
+        yield f"topic: {topic}"
+        yield f"names: {listed(names)}"
+        return
+    yield f"from: {FILL_IN}  # joints, pose, tf, imu, constant: docs/own_robot.md"
+    yield f"topic: {FILL_IN}{_topics(known)}"
+    said = f"; the dataset's: {listed(names)}" if names else ""
+    yield f"names: {FILL_IN}  # in the server's order, as many as the checkpoint's width{said}"
+
+
+def _topics(known: Known) -> str:
+    seen = "; ".join(f"{topic} has {listed(has)}" for topic, has in known.joint_topics.items())
+    return f"  # joint states: {seen}" if seen else ""
+
+
+def _actions(entry: ModalityEntry, known: Known) -> Iterator[str]:
+    yield ""
+    yield "action:" if entry.keys else f"action: {FILL_IN}  # no key is announced"
+    configs = entry.action_configs or (None,) * len(entry.keys)
+    for key, config in zip(entry.keys, configs, strict=True):
+        said = said_of(config)
+        yield f"  {text(key)}:  # {text(said) if said else _SILENT}"
+        yield from (f"    {line}" for line in _notes(f"action.{key}", known))
+        names = known.action_names.get(key, ())
+        if said in _COMMANDS:
+            yield from _command(names, known, f"action.{key}" in known.questions)
+        else:
+            yield "    ignored: true  # these are no joint positions"
+            yield f"    names: {listed(names) if names else FILL_IN}  # one for each of its values"
+            if said.startswith("DELTA"):
+                yield "    representation: delta"
+
+
+def _command(names: tuple[str, ...], known: Known, is_open: bool) -> Iterator[str]:
+    controller = None if is_open else known.controller(names)
+    if controller is None:
+        hint = f" The dataset's names: {listed(names)}" if names else ""
+        yield f"    output: {FILL_IN}  # or ignored: true with names.{hint}"
+    else:
+        yield f"    output: {text(controller.name)}"
+        yield f"    names: {listed(names)}"
+
+
+def _notes(place: str, known: Known) -> Iterator[str]:
+    """Comments on what the sources say of a place, its questions last."""
+    yield from (f"# {text(said)}" for said in known.remarks.get(place, ()))
+    yield from (f"# QUESTION: {text(said)}" for said in known.questions.get(place, ()))

@@ -1,0 +1,180 @@
+"""The server that a verb asks, from the command line and the environment, and the verb's report.
+
+Options win over the environment (wire/environment). A report is a table for people or JSON for
+programs, with the exit status.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gr00t_ros.errors import (
+    DeadlineError,
+    EmbodimentError,
+    Gr00tError,
+    SettingsError,
+    UnreachableError,
+)
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.files import TAG, load_embodiment
+from gr00t_ros.text_table import printable
+from gr00t_ros.wire.access import (
+    API_TOKEN,
+    EMBODIMENT_TAG,
+    ENVIRONMENT_VARIABLE,
+    HOST,
+    PORT,
+    TIMEOUT_MS,
+    Environment,
+    Token,
+    read_environment,
+    read_token,
+)
+from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS, PolicyClient
+from gr00t_ros.wire.curve import ClientKeys, read_client_keys
+from gr00t_ros.wire.handshake import KeyStyleSetting
+
+OK, PROBLEM, UNREACHABLE = 0, 1, 2
+"""Exit statuses: all well; the server answered and something is wrong; no answer, wrong usage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of one verb; `figures` is the JSON, `text` the same for people."""
+
+    figures: Mapping[str, object]
+    text: str
+    status: int = OK
+
+    def show(self, as_json: bool) -> int:
+        """Print it to stdout and return the exit status."""
+        print(json.dumps(_finite(self.figures), indent=1) if as_json else self.text, flush=True)
+        return self.status
+
+
+def facts(values: Mapping[str, object]) -> str:
+    """Return one line a fact, the names in one column."""
+    width = max(map(len, values), default=0)
+    return "\n".join(f"{name:{width}}  {printable(str(value))}" for name, value in values.items())
+
+
+def milliseconds(duration_ns: int) -> float:
+    """Return a duration in ms, to the microsecond."""
+    return round(duration_ns / 1e6, 3)
+
+
+def _finite(value: object) -> object:
+    """Return `value` with NaN and infinity as text: JSON has neither."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_NO_ANSWER = (UnreachableError, DeadlineError, SettingsError, EmbodimentError)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One server: where it is, how it is asked, and the embodiment it is asked for."""
+
+    host: str
+    port: int
+    timeout_ms: int
+    token: Token | None
+    key_style: KeyStyleSetting
+    curve: ClientKeys | None
+    environment: Environment
+    embodiment_name: str | None
+
+    def client(self, key_style: KeyStyleSetting | None = None) -> PolicyClient:
+        """Return a client of it, not yet connected."""
+        style = key_style or self.key_style
+        return PolicyClient(
+            self.host, self.port, self.timeout_ms, self.token, style, curve=self.curve
+        )
+
+    def embodiment(self) -> Embodiment:
+        """Return the embodiment that is named, else that of the environment's tag."""
+        if self.embodiment_name is None and self.environment.embodiment_tag is not None:
+            return load_embodiment(TAG + self.environment.embodiment_tag)
+        return load_embodiment(self.embodiment_name or "franka_droid")
+
+
+def ask(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str],
+    verb: Callable[[Target, argparse.Namespace], Report],
+) -> int:
+    """Parse, ask and print; errors are one line on stderr and an exit status (cli/report.py)."""
+    options = parser.parse_args(argv)
+    try:
+        return verb(_target(options, os.environ), options).show(options.json)
+    except Gr00tError as error:
+        print(f"{parser.prog}: {_one_line(str(error))}", file=sys.stderr)
+        figures = {"problem": str(error), "kind": type(error).__name__}
+        status = UNREACHABLE if isinstance(error, _NO_ANSWER) else PROBLEM
+        return Report(figures, "", status).show(True) if options.json else status
+
+
+def _one_line(text: str) -> str:
+    """Keep our own line breaks (a list of differences), and nothing else that is no text."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _target(options: argparse.Namespace, environment: Mapping[str, str]) -> Target:
+    found = read_environment(environment)
+    return Target(
+        host=options.host or found.host or "127.0.0.1",
+        port=options.port or found.port or 5555,
+        timeout_ms=options.timeout_ms or found.timeout_ms or DEFAULT_TIMEOUT_MS,
+        token=read_token(options.token_file) if options.token_file else found.token,
+        key_style=options.key_style,
+        curve=_curve(options.server_key, options.client_key),
+        environment=found,
+        embodiment_name=getattr(options, "embodiment", None),
+    )
+
+
+def _curve(server_key: str | None, client_key: str | None) -> ClientKeys | None:
+    if bool(server_key) != bool(client_key):
+        raise SettingsError("--server-key and --client-key: got one, expected both or neither")
+    return read_client_keys(server_key, client_key) if server_key and client_key else None
+
+
+def question(verb: str, description: str) -> argparse.ArgumentParser:
+    """Return the parser of a verb that asks a server, with the options that all of them have."""
+    parser = argparse.ArgumentParser(prog=f"gr00t-sidecar {verb}", description=description)
+    add = parser.add_argument
+    add("--host", help=f"of the policy server; else {HOST}, else 127.0.0.1")
+    add("--port", type=positive, help=f"its TCP port; else {PORT}, else 5555")
+    add("--timeout-ms", type=positive, help=f"of each call; else {TIMEOUT_MS}, else 15000")
+    names = f"{ENVIRONMENT_VARIABLE} or {API_TOKEN}"
+    add("--token-file", help=f"file with the API token; else {names}")
+    add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
+    add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
+    add("--key-style", choices=("auto", "nested", "flat"), default="auto", help="(%(default)s)")
+    add("--json", action="store_true", help="print JSON in place of tables")
+    return parser
+
+
+def add_embodiment(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the embodiment."""
+    parser.add_argument(
+        "--embodiment",
+        metavar="NAME|FILE",
+        help=f"name or path of its YAML file; else the one of {EMBODIMENT_TAG}, else franka_droid",
+    )
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1 to 1e9 of the command line."""
+    value = int(text)
+    if not 1 <= value <= 10**9:
+        raise argparse.ArgumentTypeError(f"{value}: expected a positive number")
+    return value

@@ -1,0 +1,1 @@
+"""The streamers: windows played as points, commands and goals by nodes of their own."""

@@ -1,0 +1,275 @@
+"""Windows of commands and of poses in, values out: what the command streamer sends at any time.
+
+Stricter than its sender: a window outside the ranges, not finite, too fast, or with a velocity
+left at its end is refused, and the window before plays to its end, which is at rest. Any thread
+may call.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import RotationError
+from gr00t_ros.robot.limits import PoseLimits
+from gr00t_ros.robot.outputs import CommandLimits, CommandOutput
+from gr00t_ros.robot.rotation import (
+    Pose,
+    matrix_from_quaternion,
+    matrix_of_vector,
+    quaternion_from_matrix,
+    vector_of_matrix,
+)
+from gr00t_ros.ros.windows import POSE_NAMES, TrajectoryMessage, parse_trajectory
+
+Floats = NDArray[np.float64]
+
+# After its end a window's last row is said for so long; then the topic is free for others.
+_SAID_NS = 500_000_000
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """times_ns (N,) and values (N, C) of the plan clock; when it was accepted by both clocks."""
+
+    times_ns: NDArray[np.int64]
+    values: Floats
+    accepted_ns: int
+    steady_ns: int
+
+
+class CommandPlayer:
+    """One output: silent before its first window and some time after its last."""
+
+    def __init__(self, output: CommandOutput, limits: CommandLimits) -> None:
+        """`limits` are the embodiment's, of all its commands."""
+        columns = [limits.names.index(name) for name in output.names]
+        self._names, self._velocities = output.names, output.velocities
+        self._lower = limits.lower[columns] - _ROUNDING
+        self._upper = limits.upper[columns] + _ROUNDING
+        self._lock = threading.Lock()
+        self._window: _Window | None = None
+        self.accepted = 0
+
+    def accept(
+        self, message: TrajectoryMessage, ros_offset_ns: int, now_ns: int, steady_ns: int
+    ) -> str | None:
+        """Play a window from now on, or return why it is refused; times are plan and steady."""
+        parsed = parse_trajectory(message, self._names, ros_offset_ns)
+        if isinstance(parsed, str):
+            return parsed
+        times_ns = parsed.stamp_ns + parsed.times_ns
+        reason = self._unfit(parsed.positions) or _untimely(times_ns, now_ns)
+        if reason is not None:
+            return reason
+        with self._lock:
+            self._window = _Window(times_ns, parsed.positions, now_ns, steady_ns)
+            self.accepted += 1
+        return None
+
+    def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
+        """(C,) to command now; None: nothing is to be said.
+
+        A window ends by steady time too: simulated time that stands still moves nobody.
+        """
+        with self._lock:
+            window = self._window
+        if window is None:
+            return None
+        at_ns = max(now_ns, window.accepted_ns + steady_ns - window.steady_ns)
+        if at_ns > window.times_ns[-1] + _SAID_NS:
+            return None
+        since = window.times_ns - window.times_ns[0]  # small numbers: interp works in float64
+        at = float(at_ns - int(window.times_ns[0]))
+        return np.array([np.interp(at, since, column) for column in window.values.T])
+
+    def moves(self, now_ns: int, steady_ns: int) -> bool:
+        """Whether a stop leaves anything to be played: no, velocities are zero at once."""
+        return False
+
+    def stop(self, now_ns: int, steady_ns: int) -> None:
+        """Velocities are zero from now on; all others stay where they are."""
+        value = self.sample(now_ns, steady_ns)
+        if value is None:
+            return
+        rest = np.zeros_like(value) if self._velocities else value
+        with self._lock:
+            self._window = _Window(np.array([now_ns]), rest[None], now_ns, steady_ns)
+
+    def _unfit(self, values: Floats) -> str | None:
+        if not np.isfinite(values).all():
+            return "positions: got NaN or infinity, expected finite numbers"
+        for row, column in np.argwhere((values < self._lower) | (values > self._upper))[:1]:
+            return (
+                f"{self._names[column]}: got {values[row, column]:.4f} at point {row}, expected "
+                f"{self._lower[column]:.4f} to {self._upper[column]:.4f}"
+            )
+        if self._velocities and values[-1].any():
+            return f"velocities: got {values[-1]} at the end, expected zero"
+        return None
+
+
+def _untimely(times_ns: NDArray[np.int64], now_ns: int) -> str | None:
+    if times_ns[0] > now_ns + _SAID_NS:
+        return f"stamp: got {(times_ns[0] - now_ns) / 1e9:.2f} s ahead of this clock"
+    if times_ns[-1] < now_ns - _SAID_NS:
+        return f"stamp: got an end {(now_ns - times_ns[-1]) / 1e9:.2f} s ago, expected one to come"
+    if np.any(np.diff(times_ns) <= 0):
+        return "time_from_start: got times that do not increase"
+    return None
+
+
+# After its end a window's last pose is said for so long; then the topic is free for others.
+# A call that comes so much too late moves as far as one of this age.
+_LATE_NS = 100_000_000
+_ROUNDING_M = 1e-6
+# Of the file's speeds: a tick that comes early or late by this part is no reason to lag behind.
+_SPARE = 1.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PoseWindow:
+    """times_ns (N,) of the plan clock and their poses; when it was accepted by both clocks."""
+
+    times_ns: NDArray[np.int64]
+    poses: tuple[Pose, ...]
+    accepted_ns: int
+    steady_ns: int
+
+    def time(self, now_ns: int, steady_ns: int) -> int:
+        """Plan time that goes on by steady time where it stands still or runs back."""
+        return max(now_ns, self.accepted_ns + steady_ns - self.steady_ns)
+
+
+class PosePlayer:
+    """One end effector: silent before its first window and some time after its last."""
+
+    def __init__(self, limits: PoseLimits) -> None:
+        """`limits` are those of the output."""
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._window: _PoseWindow | None = None
+        self._said: tuple[Pose, int] | None = None  # with the steady time
+        self.accepted = 0
+
+    def accept(
+        self, message: TrajectoryMessage, ros_offset_ns: int, now_ns: int, steady_ns: int
+    ) -> str | None:
+        """Play a window from now on, or return why it is refused; times are plan and steady."""
+        parsed = parse_trajectory(message, POSE_NAMES, ros_offset_ns)
+        if isinstance(parsed, str):
+            return parsed
+        try:
+            matrices = matrix_from_quaternion(parsed.positions[:, 3:])
+        except RotationError as error:
+            return f"orientation: {error}"
+        times_ns = parsed.stamp_ns + parsed.times_ns
+        poses = tuple(Pose(*pair) for pair in zip(parsed.positions[:, :3], matrices, strict=True))
+        reason = self._unfit(times_ns, poses) or _pose_untimely(times_ns, now_ns)
+        if reason:
+            return reason
+        with self._lock:
+            self._window = _PoseWindow(times_ns, poses, now_ns, steady_ns)
+            self.accepted += 1
+        return None
+
+    def sample(self, now_ns: int, steady_ns: int) -> NDArray[np.float64] | None:
+        """(7,) as POSE_NAMES to command now; None: nothing is to be said.
+
+        For one thread: each call moves what is said.
+        """
+        with self._lock:
+            window = self._window
+        if window is None:
+            return None
+        at_ns = window.time(now_ns, steady_ns)
+        aim = _at(window, at_ns)
+        if self._said is None:
+            pose = aim
+        else:
+            before, said_ns = self._said
+            pose = self._step(before, aim, min(steady_ns - said_ns, _LATE_NS) * 1e-9 * _SPARE)
+        self._said = pose, steady_ns
+        if at_ns > window.times_ns[-1] + _SAID_NS and _arrived(pose, aim):
+            with self._lock:
+                self._window = None if self._window is window else self._window
+            self._said = None
+            return None
+        return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])
+
+    def moves(self, now_ns: int, steady_ns: int) -> bool:
+        """Whether the last window is still being played."""
+        with self._lock:
+            window = self._window
+        return window is not None and window.time(now_ns, steady_ns) < window.times_ns[-1]
+
+    def stop(self, now_ns: int, steady_ns: int) -> None:
+        """Nothing: the window that is being played ends at rest, anything shorter is a step."""
+
+    def _step(self, before: Pose, aim: Pose, seconds: float) -> Pose:
+        """`before` on its way to `aim`, at most as far as the speeds allow; `aim` if that is it."""
+        way, turn = (
+            aim.position - before.position,
+            vector_of_matrix(aim.rotation @ before.rotation.T),
+        )
+        part = _part(way, self._limits.speed_m_s * seconds)
+        turned = _part(turn, self._limits.turn_speed_rad_s * seconds)
+        return Pose(
+            aim.position if part == 1.0 else before.position + part * way,
+            aim.rotation if turned == 1.0 else matrix_of_vector(turned * turn) @ before.rotation,
+        )
+
+    def _unfit(self, times_ns: NDArray[np.int64], poses: tuple[Pose, ...]) -> str:
+        if np.any(np.diff(times_ns) <= 0):
+            return "time_from_start: got times that do not increase"
+        lower, upper = self._limits.lower - _ROUNDING_M, self._limits.upper + _ROUNDING_M
+        for k, pose in enumerate(poses):
+            if not ((lower <= pose.position) & (pose.position <= upper)).all():
+                return f"box: got {pose.position} m at point {k}, expected {lower} to {upper}"
+        for k in range(1, len(poses)):
+            far, turned = poses[k].away_from(poses[k - 1])
+            seconds = (times_ns[k] - times_ns[k - 1]) * 1e-9 * _SPARE
+            if far > self._limits.speed_m_s * seconds + _ROUNDING_M or (
+                turned > self._limits.turn_speed_rad_s * seconds + _ROUNDING_M
+            ):
+                return (
+                    f"speed: got {far:.4f} m and {turned:.4f} rad to point {k} in {seconds:.3f} s"
+                )
+        return ""
+
+
+def _at(window: _PoseWindow, now_ns: int) -> Pose:
+    """The window's pose at that time: its first before, its last after."""
+    times_ns, poses = window.times_ns, window.poses
+    index = int(np.searchsorted(times_ns, now_ns, side="right")) - 1
+    if index < 0:
+        return poses[0]
+    if index >= len(poses) - 1:
+        return poses[-1]
+    part = float(now_ns - times_ns[index]) / float(times_ns[index + 1] - times_ns[index])
+    before, after = poses[index], poses[index + 1]
+    turn = vector_of_matrix(after.rotation @ before.rotation.T)
+    position = before.position + part * (after.position - before.position)
+    return Pose(position, matrix_of_vector(part * turn) @ before.rotation)
+
+
+def _arrived(pose: Pose, aim: Pose) -> bool:
+    return pose.position is aim.position and pose.rotation is aim.rotation
+
+
+def _part(way: NDArray[np.float64], most: float) -> float:
+    """How much of the way is no longer than `most`."""
+    length = float(np.linalg.norm(way))
+    return 1.0 if length <= most else most / length
+
+
+def _pose_untimely(times_ns: NDArray[np.int64], now_ns: int) -> str:
+    if times_ns[0] > now_ns + _SAID_NS:
+        return f"stamp: got {(times_ns[0] - now_ns) / 1e9:.2f} s ahead of this clock"
+    if times_ns[-1] < now_ns - _SAID_NS:
+        return f"stamp: got an end {(now_ns - times_ns[-1]) / 1e9:.2f} s ago, expected one to come"
+    return ""

@@ -1,0 +1,316 @@
+"""How the command streamer plays and sends each output type: one row a type, and the messages.
+
+Its other half, what a type carries and what a stop makes of it, is a row in robot/outputs. A
+gripper's goals go to its action on change alone, one at a time, and a stop never takes one back:
+the gripper keeps its last goal, because both letting go and closing are worse than what was
+decided with good inputs. The packages of the actions are imported when an output needs them:
+control_msgs 5 (jazzy), franka_msgs (frankarobotics/franka_ros2); neither was ever run against a
+real gripper.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from numpy.typing import NDArray
+from rclpy.action import ActionClient
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64
+
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.outputs import CommandOutput, GoalPicker, GripperGoals, PoseOutput
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.windows import TrajectoryMessage
+from gr00t_ros.stream.command_player import CommandPlayer, PosePlayer
+from gr00t_ros.stream.points import message_class
+
+Floats = NDArray[np.float64]
+Build = Callable[[Any, Floats, Time], Any]
+
+_PLANAR = [0, 1, 5]  # of x, y, z, about x, about y, about z
+
+
+class MessageSender:
+    """Publishes each value as one message on the output's topic."""
+
+    problem = ""
+
+    def __init__(
+        self,
+        kind: type,
+        build: Build,
+        node: Node,
+        output: CommandOutput | PoseOutput,
+        robot: Embodiment,
+    ) -> None:
+        """`build` makes a `kind` of values, stamped where it has a header."""
+        self._build, self._output = build, output
+        self._publisher = node.create_publisher(kind, output.topic, qos.COMMAND)
+        self.topic: str = self._publisher.topic_name
+
+    def send(self, values: Floats, stamp: Time) -> None:
+        """One message."""
+        self._publisher.publish(self._build(self._output, values, stamp))
+
+
+def twist(output: CommandOutput, values: Floats, stamp: Time) -> Twist:
+    """Three values are planar, six are all of a twist."""
+    six = np.zeros(6)
+    six[_PLANAR if len(values) == len(_PLANAR) else slice(None)] = values
+    message = Twist()
+    message.linear.x, message.linear.y, message.linear.z = six[:3].tolist()
+    message.angular.x, message.angular.y, message.angular.z = six[3:].tolist()
+    return message
+
+
+def twist_stamped(output: CommandOutput, values: Floats, stamp: Time) -> TwistStamped:
+    """As `twist`, in the output's frame."""
+    message = TwistStamped(twist=twist(output, values, stamp))
+    message.header.stamp, message.header.frame_id = stamp, output.frame
+    return message
+
+
+def float64(output: CommandOutput, values: Floats, stamp: Time) -> Float64:
+    """The one value."""
+    return Float64(data=float(values[0]))
+
+
+def pose_stamped(output: PoseOutput, values: Floats, stamp: Time) -> PoseStamped:
+    """Of x, y, z and a quaternion x, y, z, w."""
+    message = PoseStamped()
+    message.header.stamp, message.header.frame_id = stamp, output.frame
+    at, turned = message.pose.position, message.pose.orientation
+    at.x, at.y, at.z = values[:3].tolist()
+    turned.x, turned.y, turned.z, turned.w = values[3:].tolist()
+    return message
+
+
+_CONTROL = "ros-controls/control_msgs (ros-jazzy-control-msgs)"
+_FRANKA = "frankarobotics/franka_ros2"
+
+
+class Goals(Protocol):
+    """The actions of one gripper; on the executor's thread."""
+
+    cancels_first: bool
+    """Whether a running goal is to be ended before the next: the driver does not preempt it."""
+
+    def of(self, position: float) -> tuple[ActionClient, Any]:
+        """The action to ask, and the goal."""
+
+
+class GripperCommandGoals:
+    """control_msgs/action/GripperCommand: position and effort."""
+
+    cancels_first = False
+
+    def __init__(self, node: Node, output: CommandOutput, goals: GripperGoals) -> None:
+        """Raises SettingsError without control_msgs."""
+        self._action = message_class("control_msgs", "GripperCommand", _CONTROL, "action")
+        self._client = ActionClient(node, self._action, output.topic)
+        self._goals = goals
+
+    def of(self, position: float) -> tuple[ActionClient, Any]:
+        """Effort 0 leaves it to the gripper."""
+        goal = self._action.Goal()
+        goal.command.position = position
+        goal.command.max_effort = self._goals.effort or 0.0
+        return self._client, goal
+
+
+class ParallelGoals:
+    """control_msgs/action/ParallelGripperCommand: a JointState, with an effort if there is one."""
+
+    cancels_first = False
+
+    def __init__(self, node: Node, output: CommandOutput, goals: GripperGoals) -> None:
+        """Raises SettingsError without control_msgs."""
+        self._action = message_class("control_msgs", "ParallelGripperCommand", _CONTROL, "action")
+        self._client = ActionClient(node, self._action, output.topic)
+        self._joint, self._goals = output.names[0], goals
+
+    def of(self, position: float) -> tuple[ActionClient, Any]:
+        """One joint, by its name."""
+        effort = [] if self._goals.effort is None else [self._goals.effort]
+        command = JointState(name=[self._joint], position=[position], effort=effort)
+        return self._client, self._action.Goal(command=command)
+
+
+class FrankaGoals:
+    """franka_msgs: Grasp to close, Move to open; positions are widths between the fingers, m."""
+
+    # Its server runs each goal in a thread of its own; a cancel stops the fingers.
+    cancels_first = True
+
+    def __init__(self, node: Node, output: CommandOutput, goals: GripperGoals) -> None:
+        """Raises SettingsError without franka_msgs."""
+        self._move = message_class("franka_msgs", "Move", _FRANKA, "action")
+        self._grasp = message_class("franka_msgs", "Grasp", _FRANKA, "action")
+        move, grasp = output.actions
+        self._mover = ActionClient(node, self._move, move)
+        self._grasper = ActionClient(node, self._grasp, grasp)
+        self._goals = goals
+
+    def of(self, position: float) -> tuple[ActionClient, Any]:
+        """A goal is an end of the range: the one below the switch grasps."""
+        assert self._goals.switch is not None
+        if position > self._goals.switch[0]:
+            return self._mover, self._move.Goal(width=position, speed=self._goals.speed)
+        goal = self._grasp.Goal(width=position, speed=self._goals.speed, force=self._goals.force)
+        goal.epsilon.inner, goal.epsilon.outer = self._goals.epsilon
+        return self._grasper, goal
+
+
+_LOOK_S = 0.02
+# A driver that has not answered for so long is asked again.
+_ANSWER_S = 2.0
+_AGAIN_S = 1.0
+_ABORTED = 6  # action_msgs/msg/GoalStatus.STATUS_ABORTED
+
+
+class GripperSender:
+    """One gripper; `send` may be called from any thread."""
+
+    def __init__(
+        self,
+        make: Callable[[Node, CommandOutput, GripperGoals], Goals],
+        node: Node,
+        output: CommandOutput,
+        robot: Embodiment,
+    ) -> None:
+        """Raises SettingsError where the action's package is not installed."""
+        assert output.goals is not None
+        self._log, self.topic = node.get_logger(), output.topic
+        self._goals = make(node, output, output.goals)
+        column, limits = robot.command_limits.names.index(output.names[0]), robot.command_limits
+        lower, upper = float(limits.lower[column]), float(limits.upper[column])
+        self._picker = GoalPicker(output.goals, lower, upper)
+        self._value: float | None = None
+        self._running: Any = None
+        self._ending: Any = None
+        self._not_before_s = 0.0
+        self.problem = ""
+        node.create_timer(_LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def send(self, values: NDArray[np.float64], stamp: Time) -> None:
+        """Ask for the goal of this value, if it is another than the last one."""
+        self._value = float(values[0])
+
+    def _look(self) -> None:
+        if self._value is None or time.monotonic() < self._not_before_s:
+            return
+        position = self._picker.wanted(self._value)
+        if position is None:
+            return
+        client, goal = self._goals.of(position)
+        if not client.server_is_ready():
+            self._wrong(f"no server of action {self.topic}: is the gripper's driver running?")
+        elif self._running is not None and self._goals.cancels_first:
+            self._end_running()
+        else:
+            self._ending, self._not_before_s = None, time.monotonic() + _ANSWER_S
+            asked = client.send_goal_async(goal)
+            asked.add_done_callback(lambda future: self._answered(future, position))
+
+    def _end_running(self) -> None:
+        """Have the running goal end; its result, or a driver that is too slow, clears the way."""
+        self._ending, self._running = self._running, None
+        self._not_before_s = time.monotonic() + _ANSWER_S
+        self._ending.cancel_goal_async()
+
+    def _answered(self, future: Any, position: float) -> None:
+        self._not_before_s = 0.0
+        handle = None if future.exception() else future.result()
+        if handle is None or not handle.accepted:
+            self._wrong(f"the gripper refused position {position:g}")
+            return
+        self._picker.last, self._running, self.problem = position, handle, ""
+        handle.get_result_async().add_done_callback(
+            lambda done: self._ended(done, handle, position)
+        )
+
+    def _ended(self, future: Any, handle: Any, position: float) -> None:
+        """What has ended is not asked again: a grasp that met no object has closed all the same."""
+        if self._running is handle:
+            self._running = None
+        elif self._ending is handle:
+            self._ending, self._not_before_s = None, 0.0
+        failed = future.exception() or future.result().status == _ABORTED
+        if failed:
+            self.problem = f"the gripper gave up position {position:g}"
+            self._log.warning(self.problem)
+
+    def _wrong(self, problem: str) -> None:
+        self.problem = problem
+        self._not_before_s = time.monotonic() + _AGAIN_S
+        self._log.error(problem, throttle_duration_sec=5.0)
+
+
+class WindowPlayer(Protocol):
+    """Windows in, values out; times are those of the plan and steady time."""
+
+    accepted: int
+
+    def accept(
+        self, message: TrajectoryMessage, ros_offset_ns: int, now_ns: int, steady_ns: int
+    ) -> str | None:
+        """Play a window from now on, or return why it is refused."""
+
+    def sample(self, now_ns: int, steady_ns: int) -> NDArray[np.float64] | None:
+        """The values to send now, None for silence."""
+
+    def stop(self, now_ns: int, steady_ns: int) -> None:
+        """The streamer leaves: come to rest as the type's row in OUTPUT_TYPES says."""
+
+    def moves(self, now_ns: int, steady_ns: int) -> bool:
+        """Whether there is something left to be played before the streamer may leave."""
+
+
+class Sender(Protocol):
+    """Owns what sends values to the robot; `send` is called from the streaming thread."""
+
+    topic: str
+
+    def send(self, values: NDArray[np.float64], stamp: Time) -> None:
+        """Command `values` from now on."""
+
+    @property
+    def problem(self) -> str:
+        """Why nothing arrives, as far as this end knows; empty when all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandType:
+    """A row: what plays the windows of an output of this type, and what sends its values."""
+
+    player: Callable[[Any, Embodiment], WindowPlayer]
+    sender: Callable[[Node, Any, Embodiment], Sender]
+
+
+def _values(output: CommandOutput, robot: Embodiment) -> WindowPlayer:
+    return CommandPlayer(output, robot.command_limits)
+
+
+def _poses(output: PoseOutput, robot: Embodiment) -> WindowPlayer:
+    return PosePlayer(output.limits)
+
+
+COMMAND_TYPES: Mapping[str, CommandType] = {
+    "twist": CommandType(_values, partial(MessageSender, Twist, twist)),
+    "twist_stamped": CommandType(_values, partial(MessageSender, TwistStamped, twist_stamped)),
+    "float64": CommandType(_values, partial(MessageSender, Float64, float64)),
+    "pose_stamped": CommandType(_poses, partial(MessageSender, PoseStamped, pose_stamped)),
+    "gripper_command": CommandType(_values, partial(GripperSender, GripperCommandGoals)),
+    "parallel_gripper_command": CommandType(_values, partial(GripperSender, ParallelGoals)),
+    "franka_gripper": CommandType(_values, partial(GripperSender, FrankaGoals)),
+}
+"""Every type of robot/outputs.py whose sender is gr00t_command_streamer."""

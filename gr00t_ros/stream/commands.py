@@ -1,0 +1,212 @@
+"""The node gr00t_command_streamer: windows of everything that is no joint, as the robot's messages.
+
+A process of its own, because a base holds its last velocity until its own timeout: when the policy
+node dies, the window it sent last goes to zero, within half a second at the default horizon.
+SIGTERM and SIGINT: velocities are zero at once. What its own death means is up to the receiver:
+use a base with a command timeout. It is no safety function; a hardware e-stop is required.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.graph.heartbeat import Heartbeat
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.outputs import COMMAND_STREAMER, CommandOutput, PoseOutput
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.ros.process import refuse_unknown, run_node
+from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.windows import command_stamp, to_time
+from gr00t_ros.stream.command_types import COMMAND_TYPES, Sender, WindowPlayer
+
+LEAVE_S = 2.0
+"""Longest that a window of poses is waited for at the end."""
+_DIAGNOSTICS_NS = 1_000_000_000
+_TEXTS = {
+    # name: default, meaning
+    "embodiment": ("", "Name or path of its file"),
+    "windows": ("gr00t_policy/windows", "Topic under which the policy node has them"),
+}
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One output: where its windows come from, what plays them, and where they go."""
+
+    output: CommandOutput | PoseOutput
+    windows: PulledSubscription
+    player: WindowPlayer
+    sender: Sender
+    heart: Heartbeat
+    rejected: int = 0
+    last_rejection: str = ""
+    problem: str = ""  # of the newest window or point; the next window that is taken ends it
+
+
+@dataclass(frozen=True, slots=True)
+class _Instant:
+    """One reading of the clocks for all streams: of the plan, steady, and ROS time for stamps."""
+
+    now_ns: int
+    steady_ns: int
+    stamp_ns: int
+
+
+class CommandStreamer(Node):
+    """Silent until its first window; plays all outputs of an embodiment that are no joints."""
+
+    def __init__(self) -> None:
+        """Start to stream; raises Gr00tError for parameters that are missing or wrong."""
+        super().__init__(COMMAND_STREAMER)
+        for name, (default, meaning) in _TEXTS.items():
+            descriptor = ParameterDescriptor(description=meaning, read_only=True)
+            self.declare_parameter(name, default, descriptor)
+        rate = ParameterDescriptor(description="Messages a second, Hz", read_only=True)
+        rate.integer_range = [IntegerRange(from_value=10, to_value=500, step=0)]
+        rate_hz = int(self.declare_parameter("rate_hz", 50, rate).value)
+        refuse_unknown(self)  # first: a misspelt name would be told as one that is missing
+        robot = load_embodiment(_text(self, "embodiment"))
+        outputs = (*robot.commands, *robot.poses)
+        if not outputs:
+            raise SettingsError(f"embodiment {robot.source}: has no output that is no joint")
+        windows = _text(self, "windows")
+        self._clock_of_plan = PlanClock(self)
+        self._streams = [
+            self._stream(output, f"{windows}/{output.name}", robot) for output in outputs
+        ]
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+        self._due_ns, self._leaving, self._period_s = 0, False, 1.0 / rate_hz
+        self._thread = PeriodicThread(
+            COMMAND_STREAMER, round(1e9 / rate_hz), 0, self._tick, self.get_logger().error
+        )
+        self._thread.start()
+        topics = ", ".join(stream.sender.topic for stream in self._streams)
+        self.get_logger().info(f"waiting for windows on {windows}/.. for {topics} at {rate_hz} Hz")
+
+    def leave(self) -> None:
+        """Take no more windows, say zero, play poses to their rest, then stop the stream."""
+        self._leaving = True
+        for stream in self._streams:
+            stream.player.stop(self._clock_of_plan.now_ns(), time.monotonic_ns())
+        deadline_s = time.monotonic() + LEAVE_S
+        while self._moves() and time.monotonic() < deadline_s:
+            time.sleep(self._period_s)
+        time.sleep(3 * self._period_s)  # the zeros are messages to be sent
+        self._thread.stop()
+
+    def _moves(self) -> bool:
+        now_ns, steady_ns = self._clock_of_plan.now_ns(), time.monotonic_ns()
+        return any(stream.player.moves(now_ns, steady_ns) for stream in self._streams)
+
+    def _stream(
+        self, output: CommandOutput | PoseOutput, windows: str, robot: Embodiment
+    ) -> _Stream:
+        taken = PulledSubscription(
+            self, (JointTrajectory,), windows, raw=False, profiles=(qos.COMMAND,)
+        )
+        row = COMMAND_TYPES[output.type]
+        return _Stream(
+            output,
+            taken,
+            row.player(output, robot),
+            row.sender(self, output, robot),
+            Heartbeat(self, taken.topic),
+        )
+
+    def _tick(self) -> None:
+        clock = self._clock_of_plan
+        at = _Instant(clock.now_ns(), time.monotonic_ns(), clock.ros_now_ns())
+        for stream in self._streams:
+            # a stream that raises must not keep the others from their zero, nor a window from its
+            done = [self._done(work, stream, at) for work in (self._take, self._send)]
+            # one that cannot do its work, or takes no more windows, is as good as dead
+            if all(done) and not self._leaving:
+                stream.heart.beat(at.steady_ns)
+        if at.steady_ns >= self._due_ns:
+            self._due_ns = at.steady_ns + _DIAGNOSTICS_NS
+            self._diagnose(to_time(at.stamp_ns))
+
+    def _done(
+        self, work: Callable[[_Stream, _Instant], None], stream: _Stream, at: _Instant
+    ) -> bool:
+        try:
+            work(stream, at)
+        except Exception as error:
+            self._reject(stream, f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _send(self, stream: _Stream, at: _Instant) -> None:
+        values = stream.player.sample(at.now_ns, at.steady_ns)
+        if values is not None:
+            stream.sender.send(values, command_stamp(at.stamp_ns))
+
+    def _take(self, stream: _Stream, at: _Instant) -> None:
+        message = stream.windows.take()
+        if message is None or self._leaving:
+            return
+        offset_ns = self._clock_of_plan.offset_ns()
+        reason = stream.player.accept(message, offset_ns, at.now_ns, at.steady_ns)
+        if reason is None:
+            stream.problem = ""
+        else:
+            self._reject(stream, f"rejected window: {reason}")
+
+    def _reject(self, stream: _Stream, reason: str) -> None:
+        stream.rejected += 1
+        stream.last_rejection = stream.problem = reason
+        self.get_logger().error(f"{stream.output.name}: {reason}", throttle_duration_sec=1.0)
+
+    def _diagnose(self, stamp: Any) -> None:
+        message = DiagnosticArray(status=[_status(stream) for stream in self._streams])
+        message.header.stamp = stamp
+        self._diagnostics.publish(message)
+
+
+def _status(stream: _Stream) -> DiagnosticStatus:
+    values = {
+        "windows accepted": stream.player.accepted,
+        "windows rejected": stream.rejected,
+        "last rejection": stream.last_rejection,
+    }
+    wrong = stream.sender.problem or stream.problem
+    return DiagnosticStatus(
+        name=f"{COMMAND_STREAMER}: {stream.sender.topic}",
+        level=DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK,
+        message=wrong or "streaming on demand",
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )
+
+
+def _text(node: Node, name: str) -> str:
+    value = str(node.get_parameter(name).value)
+    if not value:
+        raise SettingsError(f"{name}: got nothing, expected {_TEXTS[name][1].lower()}")
+    return value
+
+
+def _leave(node: Node) -> None:
+    assert isinstance(node, CommandStreamer)
+    node.leave()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    return run_node(CommandStreamer, arguments, _leave, names=(*_TEXTS, "rate_hz"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

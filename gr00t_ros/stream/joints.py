@@ -1,0 +1,390 @@
+"""The node gr00t_streamer: windows of the policy node as points to a forward command controller.
+
+JointPlayer answers what is commanded at any time of the plan clock. The streaming thread asks it
+at the file's rate; when no window follows, it plays the last window's tail to rest.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from gr00t_ros.errors import Gr00tError
+from gr00t_ros.graph.heartbeat import Heartbeat
+from gr00t_ros.motion.sampler import JtcSampler, Motion, Trajectory
+from gr00t_ros.msg import ControllerState
+from gr00t_ros.observe.readings import JointReading, select
+from gr00t_ros.robot.limits import POSITION_UNIT
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo
+from gr00t_ros.ros.process import run_node
+from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.windows import parse_trajectory, to_time
+from gr00t_ros.stream.points import NAMES, POINTS, Points, declare_settings
+
+Floats = NDArray[np.float64]
+
+
+# Plan time that gains so much on steady time has jumped (watch/inputs.py); a simulation may
+# run faster than steady time, in steps of its /clock.
+_JUMP_NS = 500_000_000
+# A tick that comes so much too late would command a step of as much motion.
+_LATE_NS = 100_000_000
+# The controller has held its last point for so long that the arm has come to rest there.
+_ASLEEP_NS = 300_000_000
+
+
+class JointPlayer:
+    """Says nothing before its first window, and holds the end of its last."""
+
+    def __init__(self, joint_names: tuple[str, ...], max_jump_rad: float) -> None:
+        """`max_jump_rad`: most that a window may move a joint at the instant it takes over."""
+        self._names, self._max_jump_rad = joint_names, max_jump_rad
+        self._sampler = JtcSampler(len(joint_names), interpolate_from_desired_state=True)
+        self._lock = threading.Lock()
+        self._started = False
+        self._end_ns = 0
+        self._told: tuple[int, int] | None = None
+        self._commanded: Floats | None = None
+        self.accepted = 0
+
+    def tell_time(self, now_ns: int, steady_ns: int) -> str:
+        """Take both times of one instant, before the first use of `now_ns`; what was wrong.
+
+        Plan time that jumped, or a late call, takes the motion along: it goes on from the point
+        that was commanded last. After a sleep it does not go on: the arm rests there by now.
+        """
+        told, self._told = self._told, (now_ns, steady_ns)
+        if told is None or self._commanded is None:
+            return ""
+        went_ns, lost_ns = now_ns - told[0], steady_ns - told[1]
+        if lost_ns > _ASLEEP_NS:
+            with self._lock:
+                self._sampler.hold(self._commanded)
+                self._end_ns = now_ns
+            return f"asleep for {lost_ns / 1e9:.2f} s: holding the point that was left commanded"
+        if went_ns >= 0 and went_ns - lost_ns <= _JUMP_NS and lost_ns <= _LATE_NS:
+            return ""
+        with self._lock:
+            self._sampler.shift(went_ns)
+            self._end_ns += went_ns
+        why = "the clock went on" if went_ns >= 0 else "the clock went back"
+        return f"{why} by {abs(went_ns) / 1e9:.3f} s in {lost_ns / 1e9:.3f} s: playing on from here"
+
+    def hold(self, position: Floats, now_ns: int) -> None:
+        """Begin at rest at `position` (J,) rad or m, without a window."""
+        with self._lock:
+            self._sampler.hold(position)
+            self._end_ns, self._started = now_ns, True
+
+    @property
+    def started(self) -> bool:
+        """Whether there is anything to play or hold."""
+        return self._started
+
+    def accept(self, window: Trajectory, now_ns: int, measured: Floats | None) -> str | None:
+        """Take a window from now on, or return why it is refused and the motion untouched.
+
+        measured: (J,) rad or m, None when it is not known; only the first window needs it.
+        """
+        reason = _not_finite(window) or _begins_later(window, now_ns)
+        if reason is not None:
+            return reason
+        with self._lock:
+            trial = copy.copy(self._sampler)  # it replaces what it holds, and changes nothing in it
+        held = trial.sample(now_ns)[0] if self._started else measured
+        if held is None:
+            return "first window: the measured joint state is not known"
+        reason = trial.accept(window, now_ns, held) or self._jump(trial, held, now_ns)
+        if reason is not None:
+            return reason
+        with self._lock:
+            self._sampler.accept(window, now_ns, held)
+            self._end_ns = (window.stamp_ns or now_ns) + int(window.times_ns[-1])
+            self._started = True
+            self.accepted += 1
+        return None
+
+    def sample(self, now_ns: int) -> Motion | None:
+        """Position, velocity and acceleration, each (J,); None before the first window."""
+        with self._lock:
+            if not self._started:
+                return None
+            motion = self._sampler.sample(now_ns)
+            self._commanded = motion[0]
+            return motion
+
+    def moves(self, now_ns: int) -> bool:
+        """Whether the last window is still being played."""
+        with self._lock:
+            return self._started and now_ns < self._end_ns
+
+    def _jump(self, trial: JtcSampler, held: Floats, now_ns: int) -> str | None:
+        away = np.abs(trial.sample(now_ns)[0] - held)
+        worst = int(away.argmax())
+        if away[worst] <= self._max_jump_rad:
+            return None
+        return (
+            f"jump of {self._names[worst]}: got {away[worst]:.4f} {POSITION_UNIT} from where "
+            f"it is now, expected at most {self._max_jump_rad}"
+        )
+
+
+def _begins_later(window: Trajectory, now_ns: int) -> str | None:
+    if window.stamp_ns <= now_ns:
+        return None
+    later_s = (window.stamp_ns - now_ns) / 1e9
+    return f"begin: got {later_s:.3f} s in the future, expected one in the past: a ramp is no plan"
+
+
+def _not_finite(window: Trajectory) -> str | None:
+    for name in ("positions", "velocities", "accelerations"):
+        field = getattr(window, name)
+        if field is not None and not np.isfinite(field).all():
+            return f"{name}: got NaN or infinity, expected finite numbers"
+    return None
+
+
+LEAVE_S = 2.0
+RELEASE_S = 2.5
+"""The arms of a robot that were taken over are given back for so long (stream/unitree.RAMP_NS)."""
+_STATE_NS, _DIAGNOSTICS_NS = 20_000_000, 1_000_000_000
+_FRESH_NS = 200_000_000  # a joint state older than this says nothing of where the robot is
+WAKE_S = 0.25
+"""A signal is seen so late at most; until then the stream goes on as it does afterwards."""
+
+SWITCH_S = 0.0005
+"""Python's own 5 ms are a whole period: the executor must give way sooner."""
+
+Positions = NDArray[np.float64]
+
+
+class Streamer(Node):
+    """Commands nothing before its first window; tells what it plays on ~/controller_state."""
+
+    def __init__(self) -> None:
+        """Start to stream; raises SettingsError for parameters that are missing or wrong."""
+        super().__init__("gr00t_streamer")
+        self._settings = settings = declare_settings(self)
+        self._clock_of_plan = PlanClock(self)
+        self._player = JointPlayer(settings.joints, settings.max_jump_rad)
+        self._measured: tuple[int, Positions] | None = None
+        self._rejected, self._last_rejection = 0, ""
+        self._points: Points = POINTS[settings.command_type](self, settings)
+        self._states = self.create_publisher(ControllerState, "~/controller_state", qos.SENSOR)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+        self._joints = PulledSubscription(self, (JointState,), "/joint_states", raw=False)
+        self._windows = PulledSubscription(
+            self, (JointTrajectory,), settings.window_topic, raw=False, profiles=(qos.COMMAND,)
+        )
+        self._heart = Heartbeat(self, self._windows.topic)
+        self._leaving = False
+        self._state_due_ns = self._diagnostics_due_ns = 0
+        self._spare_ns = round(0.5e9 / settings.rate_hz)
+        if settings.realtime_priority:
+            # Not faster for it, but never put to sleep while it holds the interpreter's lock.
+            ask_for_fifo(settings.realtime_priority)
+        self._thread = PeriodicThread(
+            "gr00t_streamer",
+            round(1e9 / settings.rate_hz),
+            settings.realtime_priority,
+            self._tick,
+            self.get_logger().error,
+        )
+        self._thread.start()
+        gc.freeze()  # what is there now stays: collections then cost microseconds
+        self.get_logger().info(
+            f"waiting for windows on {self._windows.topic}, for {len(settings.joints)} joints "
+            f"at {settings.rate_hz} Hz to {self._points.topic}"
+        )
+
+    def leave(self) -> None:
+        """Take no more windows, play the tail to its end, then stop the stream."""
+        self._leaving = True
+        deadline_s = time.monotonic() + LEAVE_S
+        while self._player.moves(self._clock_of_plan.now_ns()) and time.monotonic() < deadline_s:
+            self._spin_leaving()
+        time.sleep(2.0 / self._settings.rate_hz)  # the end itself is a point to be sent
+        self._points.release(time.monotonic_ns())
+        deadline_s = time.monotonic() + RELEASE_S
+        while not self._points.released and time.monotonic() < deadline_s:
+            self._spin_leaving()
+        time.sleep(2.0 / self._settings.rate_hz)  # a weight of 0 is to be sent
+        self._thread.stop()
+
+    def _spin_leaving(self) -> None:
+        """One round of the executor, by which simulated time arrives; the tail outlives it."""
+        try:
+            self.executor.spin_once(timeout_sec=0.01)
+        except Exception as error:
+            self.get_logger().error(f"while the tail plays: {error}", throttle_duration_sec=1.0)
+
+    def _tick(self) -> None:
+        """First the point that is due, then the rest; the streaming thread.
+
+        One reading of the clock for all: simulated time may jump in between.
+        """
+        steady_ns, now_ns = time.monotonic_ns(), self._clock_of_plan.now_ns()
+        wrong = self._player.tell_time(now_ns, steady_ns)
+        self._stream(now_ns, steady_ns)
+        if not self._leaving:  # else no more windows are taken
+            self._heart.beat(steady_ns)
+        if wrong:
+            self.get_logger().error(wrong)
+        for work in (self._take_window, self._report_state, self._diagnose):
+            work(now_ns, steady_ns)
+            if time.monotonic_ns() - steady_ns > self._spare_ns:
+                return  # the next point is nearer than what is left to do
+
+    def _stream(self, now_ns: int, steady_ns: int) -> None:
+        motion = self._player.sample(now_ns)
+        if motion is not None:
+            self._points.send(motion[0], steady_ns)
+        elif self._points.holds_first and now_ns and not self._leaving:
+            self._pull()
+            measured = self._measured_now()
+            if measured is not None:
+                self._player.hold(measured, now_ns)
+
+    def _take_window(self, now_ns: int, steady_ns: int) -> None:
+        """Have a window that has come played from now on, or say why not."""
+        message = None if self._leaving else self._windows.take()
+        if message is None:
+            return
+        refused = self._points.refuses(steady_ns)
+        if refused:
+            self._reject(refused)
+            return
+        self._pull()
+        window = parse_trajectory(message, self._settings.joints, self._clock_of_plan.offset_ns())
+        if isinstance(window, str):
+            reason: str | None = window
+        else:
+            reason = self._player.accept(window, now_ns, self._measured_now())
+        if reason is not None:
+            self._reject(reason)
+
+    def _reject(self, reason: str) -> None:
+        """Log each kind of reason, its first word, at once, and again once a second."""
+        again = reason.split()[0] == self._last_rejection.split(" ")[0]
+        self._rejected += 1
+        self._last_rejection = reason
+        log = self.get_logger().error
+        if again:
+            log(f"rejected window: {reason}", throttle_duration_sec=1.0)
+        else:
+            log(f"rejected window: {reason}")
+
+    def _pull(self) -> None:
+        """Take the newest joint state, where there is one with our joints."""
+        try:
+            message = self._joints.take()
+            if message is not None and set(self._settings.joints) <= set(message.name):
+                reading = JointReading(tuple(message.name), np.array(message.position), None)
+                self._measured = time.monotonic_ns(), select(self._settings.joints, reading)
+        except Gr00tError as error:
+            self.get_logger().warning(f"/joint_states: {error}", throttle_duration_sec=1.0)
+
+    def _measured_now(self) -> Positions | None:
+        if self._measured is None or time.monotonic_ns() - self._measured[0] > _FRESH_NS:
+            return None
+        return self._measured[1]
+
+    def _report_state(self, now_ns: int, steady_ns: int) -> None:
+        """What is played at `now_ns`, for the policy node's starts (design decision 11).
+
+        Before the first window it is the measured position, where that window has to begin: so
+        the node sees a streamer that plays nothing of what it sends. While the robot takes no
+        windows its speed is told as 0, and so no start is made.
+        """
+        if steady_ns < self._state_due_ns:
+            return
+        self._state_due_ns = steady_ns + _STATE_NS
+        self._pull()
+        measured = self._measured_now()
+        if measured is None:
+            return
+        rest = np.zeros_like(measured)
+        motion = self._player.sample(now_ns) or (measured, rest, rest)
+        position, velocity, acceleration = (part.tolist() for part in motion)
+        message = ControllerState(
+            joint_names=list(self._settings.joints),
+            reference=JointTrajectoryPoint(
+                positions=position, velocities=velocity, accelerations=acceleration
+            ),
+            feedback=JointTrajectoryPoint(positions=measured.tolist()),
+            error=JointTrajectoryPoint(positions=(motion[0] - measured).tolist()),
+            output=JointTrajectoryPoint(positions=position),
+            speed_scaling_factor=0.0 if self._points.refuses(steady_ns) else 1.0,
+        )
+        message.header.stamp = to_time(now_ns + self._clock_of_plan.offset_ns())
+        self._states.publish(message)
+
+    def _diagnose(self, now_ns: int, steady_ns: int) -> None:
+        if steady_ns < self._diagnostics_due_ns:
+            return
+        self._diagnostics_due_ns = steady_ns + _DIAGNOSTICS_NS
+        lateness = self._thread.latencies.summary(LATENESS)
+        level, text = self._condition(now_ns)
+        values = {
+            "lateness p50/p99/max us": "/".join(
+                f"{ns / 1e3:.0f}" for ns in (lateness.p50_ns, lateness.p99_ns, lateness.max_ns)
+            ),
+            "missed": self._thread.missed,
+            "SCHED_FIFO": self._thread.realtime,
+            "windows accepted": self._player.accepted,
+            "windows rejected": self._rejected,
+            "last rejection": self._last_rejection,
+        }
+        status = DiagnosticStatus(
+            name=f"gr00t_streamer: {self._points.topic}",
+            level=level,
+            message=text,
+            values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = to_time(self._clock_of_plan.ros_now_ns())
+        self._diagnostics.publish(message)
+
+    def _condition(self, now_ns: int) -> tuple[bytes, str]:
+        topic = self._settings.command_topic
+        refused = self._points.refuses(time.monotonic_ns())
+        if refused:
+            return DiagnosticStatus.WARN, refused
+        if self.count_publishers(topic) > 1:
+            return DiagnosticStatus.ERROR, f"another publisher commands {topic}: stop it"
+        if now_ns == 0:
+            return DiagnosticStatus.WARN, "use_sim_time: no time on /clock yet"
+        if not self._player.accepted:
+            if self._measured_now() is None:
+                return DiagnosticStatus.WARN, "no joint state with all joints on /joint_states"
+            return DiagnosticStatus.OK, "waiting for the first window"
+        moves = self._player.moves(now_ns)
+        return DiagnosticStatus.OK, "playing" if moves else "holding"
+
+
+def _leave(node: Node) -> None:
+    assert isinstance(node, Streamer)
+    node.leave()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    sys.setswitchinterval(SWITCH_S)
+    return run_node(Streamer, arguments, _leave, WAKE_S, NAMES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Starting, watching and ending a policy server by a profile; no ROS."""

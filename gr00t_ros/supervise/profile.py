@@ -1,0 +1,170 @@
+"""How a policy server is started: config/sidecar/NAME.yaml as a frozen Profile; overrides.
+
+Refuses to know processes, whether the environment is there, and whether one may start it
+(launcher.py, license.py).
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Final
+
+from gr00t_ros.errors import EmbodimentError, ProfileError
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.field import Field
+from gr00t_ros.robot.files import config_folders, find_yaml, read_yaml
+
+PLACEHOLDERS: Final = (
+    *("python", "nf4", "model_path", "embodiment_tag", "embodiment", "device", "host", "port"),
+    *("image", "container", "home"),
+)
+"""What a command may name in braces; home is the user's home folder, nf4 the wrapper's file."""
+
+_REQUIRED: Final = ("command", "model_version")
+_MAX_TIMEOUT_S: Final = 86_400.0
+_MAX_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One way to start a server. Empty texts: the profile does not say.
+
+    command: program and arguments with PLACEHOLDERS. model_version: what its license hangs on
+    (license.py). python: empty is the interpreter and environment of the node itself, else a
+    path, relative to working_directory. embodiment_tag: empty is the embodiment file's own.
+    embodiment: name or path of an embodiment file, for servers of ours; the node's wins. image: of
+    a container; the command must then name {container}. port 0: a free one. stop_timeout_s: from
+    SIGTERM to SIGKILL. install: the command that makes what is missing.
+    """
+
+    name: str
+    source: str
+    command: tuple[str, ...]
+    model_version: str
+    working_directory: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
+    model_path: str = ""
+    embodiment_tag: str = ""
+    embodiment: str = ""
+    device: str = ""
+    host: str = "127.0.0.1"
+    port: int = 0
+    ready_timeout_s: float = 900.0
+    stop_timeout_s: float = 10.0
+    image: str = ""
+    install: str = ""
+
+    def serving(self, embodiment: Embodiment) -> Profile:
+        """Return the profile for the robot of that file: its tag, where none is given, and itself.
+
+        N1.7 takes a tag's value or name, N1.6 the names alone (wire.md 10), which the file has in
+        server_tags. Raises ProfileError where it has none.
+        """
+        tag = self.embodiment_tag or embodiment.server_tags.get(self.model_version, "")
+        if not tag and self.model_version == "N1.6" and self._names("embodiment_tag"):
+            raise ProfileError(
+                f"{self.source}: an N1.6 server takes the names of its own tags, and embodiment "
+                f"{embodiment.source} has no server_tags: {{N1.6: NAME}}; use the embodiment's "
+                "file for N1.6, or give the embodiment tag"
+            )
+        return replace(self, embodiment_tag=tag or embodiment.tag, embodiment=embodiment.source)
+
+    def _names(self, placeholder: str) -> bool:
+        return any(placeholder in _placeholders(self, part) for part in self.command)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What an operator says instead of the profile; None leaves the profile's value."""
+
+    model_path: str | None = None
+    embodiment_tag: str | None = None
+    device: str | None = None
+    python: str | None = None
+    working_directory: str | None = None
+    host: str | None = None
+    port: int | None = None
+
+    def apply(self, profile: Profile) -> Profile:
+        """Return `profile` with what is given here; raises ProfileError as `parse` does."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = replace(profile, **{k: v for k, v in given.items() if v is not None})
+        return _checked(changed, "embodiment_tag", "embodiment")
+
+
+def load_profile(name_or_path: str) -> Profile:
+    """Read the profile of that name in config/sidecar, or at that path; raises ProfileError."""
+    folders = config_folders("sidecar")
+    path = find_yaml(name_or_path, folders, "sidecar profile", ProfileError)
+    return parse(read_yaml(path, "a sidecar profile", ProfileError), path.stem, str(path))
+
+
+def parse(content: Mapping[str, object], name: str, source: str) -> Profile:
+    """Read a profile's map.
+
+    Raises ProfileError with the key's path for unknown or missing keys, values of another kind,
+    and placeholders of the command that are unknown or have no value.
+    """
+    try:
+        return _checked(_read(Field(content, source), name, source))
+    except EmbodimentError as error:  # the schema's own error, of whichever file
+        raise ProfileError(str(error)) from None
+
+
+def _read(place: Field, name: str, source: str) -> Profile:
+    optional = [f.name for f in fields(Profile) if f.name not in ("name", "source", *_REQUIRED)]
+    values: dict[str, object] = {}
+    for key, item in place.fields(_REQUIRED, optional).items():
+        if key == "command":
+            values[key] = tuple(_argument(part) for part in item.items())
+        elif key == "environment":
+            values[key] = {k: _argument(v) for k, v in _entries(item).items()}
+        elif key == "port":
+            values[key] = item.integer(0, _MAX_PORT)
+        elif key.endswith("_timeout_s"):
+            values[key] = item.number(0.1, _MAX_TIMEOUT_S)
+        else:
+            values[key] = item.text().strip()
+    return Profile(name, source, **values)  # type: ignore[arg-type]  # by the schema above
+
+
+def _entries(place: Field) -> dict[str, Field]:
+    return {} if place.value == {} else place.entries()
+
+
+def _argument(place: Field) -> str:
+    """A number in a command or an environment means its text."""
+    if isinstance(place.value, (int, float)) and not isinstance(place.value, bool):
+        return str(place.value)
+    return place.text()
+
+
+def _checked(profile: Profile, *filled: str) -> Profile:
+    """Return `profile`; `filled` are what the embodiment file may still have had to fill."""
+    named = {name for part in profile.command for name in _placeholders(profile, part)}
+    unknown = sorted(named - set(PLACEHOLDERS))
+    if unknown:
+        known = ", ".join(PLACEHOLDERS)
+        raise ProfileError(f"{profile.source}: command: unknown {{{unknown[0]}}}, known: {known}")
+    for name in ("model_path", "device", "host", "image", *filled):
+        if name in named and not getattr(profile, name):
+            how = f"; name an embodiment, or the {name}" if name in filled else ""
+            raise ProfileError(f"{profile.source}: the command needs {name}, which is empty{how}")
+    if not 0 <= profile.port <= _MAX_PORT:
+        raise ProfileError(f"{profile.source}: port: got {profile.port}, expected 0 to {_MAX_PORT}")
+    if bool(profile.image) != ("container" in named):
+        raise ProfileError(
+            f"{profile.source}: image and {{container}} in the command go together: the container "
+            "is ended by that name"
+        )
+    return profile
+
+
+def _placeholders(profile: Profile, part: str) -> set[str]:
+    try:
+        return {name for _, name, _, _ in string.Formatter().parse(part) if name is not None}
+    except ValueError as error:
+        raise ProfileError(f"{profile.source}: command: {part!r}: {error}") from None

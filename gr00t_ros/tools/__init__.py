@@ -1,0 +1,1 @@
+"""Doctor, embodiment tool, autostart, launch descriptions, generated documents."""

@@ -1,0 +1,163 @@
+"""Node gr00t_autostart: configures the policy node and activates it once it says it is ready.
+
+Ends with status 0 after the activation and never acts again: a policy node that was
+deactivated or that crashed and came back starts no motion by itself. SIGINT and SIGTERM end it
+with 0 too, as every node: launch shows any other status as an error. Refuses to know why the
+policy node is not ready; it repeats what the node's status says.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from gr00t_ros.errors import Gr00tError
+from gr00t_ros.msg import PolicyStatus
+from gr00t_ros.ros.process import REFUSED, initialise, refuse_unknown
+from gr00t_ros.ros.qos import STATUS
+
+ANSWER_LIMIT_S = 30.0
+"""For the answer to a transition: none of them waits for the sidecar (design.md 8)."""
+
+REPEAT_S = 10.0
+"""How often an unchanged reason for waiting is said again."""
+
+
+class _Interrupted(Exception):
+    """SIGINT or SIGTERM: end, whatever was being waited for."""
+
+
+class Autostart(Node):
+    """Asks for two transitions of one lifecycle node, each only when it can succeed."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        """The parameter `node` names the policy node, relative to this one's namespace.
+
+        `stop` ends `run` at its next wake-up; a signal handler may set it. Raises SettingsError
+        for a parameter of another name.
+        """
+        super().__init__("gr00t_autostart")
+        self._policy = str(self.declare_parameter("node", "gr00t_policy").value)
+        refuse_unknown(self)
+        self._get_state = self.create_client(GetState, f"{self._policy}/get_state")
+        self._change_state = self.create_client(ChangeState, f"{self._policy}/change_state")
+        self.create_subscription(PolicyStatus, f"{self._policy}/status", self._on_status, STATUS)
+        self._status: PolicyStatus | None = None
+        self._said = ("", 0.0)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        self._stop = stop
+        self._activating = False
+
+    def run(self) -> int:
+        """Exit status: 0 when the policy node is active or on `stop`, 1 when it cannot be."""
+        try:
+            if self._state() == State.PRIMARY_STATE_UNCONFIGURED:
+                self._change(Transition.TRANSITION_CONFIGURE)
+            if self._state() == State.PRIMARY_STATE_UNCONFIGURED:
+                self.get_logger().error(f"{self._policy} refused to configure: {self._reason()}")
+                return 1
+            while self._state() == State.PRIMARY_STATE_INACTIVE:
+                self._activate_when_ready()
+            state = self._call(self._get_state, GetState.Request()).current_state
+            if state.id == State.PRIMARY_STATE_ACTIVE:
+                return 0
+            self.get_logger().error(f"{self._policy} is {state.label}: {self._reason()}")
+            return 1
+        except _Interrupted:
+            left = "may be active: see its status" if self._activating else "was not activated"
+            self.get_logger().info(f"interrupted: {self._policy} {left}")
+            return 0
+        finally:
+            self._executor.shutdown()
+
+    def _activate_when_ready(self) -> None:
+        """One attempt, when a status that is newer than the last attempt says ready."""
+        self._wait(self._ready)
+        self._status = None
+        self._activating = True
+        accepted = self._change(Transition.TRANSITION_ACTIVATE)
+        self._activating = accepted
+        if accepted:
+            self.get_logger().info(f"{self._policy} is active")
+        else:
+            self._wait(lambda: self._status is not None)
+            self.get_logger().warning(f"{self._policy} refused to activate: {self._reason()}")
+
+    def _ready(self) -> bool:
+        if self._status is not None and self._status.ready:
+            return True
+        reason, now = self._reason(), time.monotonic()
+        if reason != self._said[0] or now > self._said[1] + REPEAT_S:
+            self.get_logger().info(f"waiting for {self._policy}: {reason}")
+            self._said = (reason, now)
+        return False
+
+    def _reason(self) -> str:
+        if self._status is None:
+            return "no status yet"
+        return self._status.reason or self._status.mode
+
+    def _on_status(self, status: PolicyStatus) -> None:
+        self._status = status
+
+    def _state(self) -> int:
+        return int(self._call(self._get_state, GetState.Request()).current_state.id)
+
+    def _change(self, transition: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return bool(self._call(self._change_state, request).success)
+
+    def _call(self, client: Any, request: Any) -> Any:
+        """The response; waits for the service without limit, and asks again if it is lost."""
+        while True:
+            self._wait(client.service_is_ready)
+            future = client.call_async(request)
+            self._wait(future.done, ANSWER_LIMIT_S)
+            if future.done():
+                return future.result()
+            client.remove_pending_request(future)
+            self.get_logger().warning(f"no answer from {client.srv_name}; asking again")
+
+    def _wait(self, condition: Callable[[], bool], limit_s: float = float("inf")) -> None:
+        end = time.monotonic() + limit_s
+        while not condition() and time.monotonic() < end:
+            if self._stop.is_set():
+                raise _Interrupted
+            self._executor.spin_once(timeout_sec=0.05)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run until the policy node is active, or until SIGINT or SIGTERM."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    try:
+        initialise(args, ("node",))
+        node = Autostart(stop)
+    except (Gr00tError, *REFUSED) as error:
+        print(error, file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    try:
+        return node.run()
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""gr00t-doctor (`ros2 run gr00t_ros doctor`): what would keep the robot from being moved, and why.
+
+A preflight that moves nothing: it makes no publisher on any command topic, and asks the policy
+server as `gr00t-sidecar check` does. It takes the node's own parameters, so that the same
+params_file serves. Exit status 0: nothing fails; 1: something does; 2: it could not be examined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.utilities import remove_ros_args
+
+from gr00t_ros.errors import Gr00tError
+from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
+from gr00t_ros.node.operator_watches import OperatorWatches
+from gr00t_ros.node.readiness import RobotChecks, horizon_problems
+from gr00t_ros.node.robot_state import RobotState
+from gr00t_ros.node.server import defaults_of
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.questions import open_marks, settled_names
+from gr00t_ros.ros import parameters
+from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.sidecar.target import OK, PROBLEM, UNREACHABLE, Report
+from gr00t_ros.text_table import table
+from gr00t_ros.tools import doctor_checks as rows
+from gr00t_ros.tools import doctor_checks as topics
+from gr00t_ros.tools.doctor_checks import FAIL, PASS, WARN, DoctorRow, server
+from gr00t_ros.tools.traffic import Traffic
+from gr00t_ros.watch.finding import Finding
+
+SECONDS = 3.0
+_KEPT_PULLS = 250  # of the last five seconds
+_FOLLOW_S = 0.5
+_GRAPH_S = 10.0  # ours: at most, for the graph to show every endpoint that is needed
+_STILL_S = 3.0  # ours: an endpoint that has not come in this long without a change is missing
+_HISTORY_S = 5.0  # ours: a history of a second or two is complete by then
+NAME = "gr00t_policy"
+"""The policy node's own: its parameters and topics are meant, and it is no stranger to itself."""
+# Nothing is heard of the namesake: no parameter event, no service beside the node's own.
+_QUIET = ("--ros-args", "-r", "/parameter_events:=/gr00t_doctor/parameter_events")
+_NO_SERVICE = Parameter("start_type_description_service", value=False)
+
+
+class Doctor:
+    """One patient: everything that the node would have of a robot, but for its publishers."""
+
+    def __init__(self, node: Node, executor: SingleThreadedExecutor) -> None:
+        """Subscribe as the node would; raises Gr00tError for wrong parameters or a wrong file."""
+        self.node, self._executor = node, executor
+        self.values = values = parameters.declare(node, defaults_of())
+        self.embodiment = robot = load_embodiment(values.embodiment)
+        self._open = open_marks(robot.unsettled, settled_names(values.settled), robot.source)
+        clock = self._clock = PlanClock(node)
+        inputs = Inputs(node, self.embodiment, parameters.observation(values))
+        # It never asks for an inference: doctor_server does.
+        surroundings = RobotState(inputs, None, self.embodiment, clock, values)
+        self._checks = RobotChecks.of(node, inputs, surroundings, robot, values)
+        self._operator = OperatorWatches(node, values, lambda _reason: None)
+        self.traffic = Traffic(node, self.embodiment)
+        self._followed_s = 0.0
+        self._late_s: deque[float] = deque([0.0], maxlen=_KEPT_PULLS)
+        self._server: list[DoctorRow] = []
+
+    def look_until_discovered(self) -> None:
+        """Look on until every needed endpoint is known or the graph stands still; forget then.
+
+        What comes before is of topics that are found one after another, and measures discovery.
+        """
+        still_s = time.monotonic()
+        end_s = still_s + _GRAPH_S
+        before: object = None
+        while (now_s := time.monotonic()) < end_s and (missing := self._missing()):
+            graph = (missing, self.node.get_topic_names_and_types())
+            if graph != before:
+                before, still_s = graph, now_s
+            if now_s - still_s >= _STILL_S:
+                break
+            self.look(0.1)
+        self.traffic.follow()
+        self.traffic.forget()
+        self._late_s.clear()
+        self._late_s.append(0.0)
+
+    def _unpublished(self, topics: Iterable[str]) -> list[str]:
+        """Those that have no publisher, as far as this node knows."""
+        resolved = map(self.node.resolve_topic_name, topics)
+        return [name for name in resolved if not self.node.count_publishers(name)]
+
+    def _missing(self) -> list[str]:
+        """Topics without the publisher or the subscriber that a motion needs."""
+        states = [output.state_topic for output in self.embodiment.outputs]
+        silent = self._unpublished([*self.traffic.topics, *states])
+        readers = self._checks.readers
+        return silent + [name for name in readers if not self.node.count_subscribers(name)]
+
+    def look(self, seconds: float) -> None:
+        """Spin and pull as the node does, for that long."""
+        end_s = time.monotonic() + seconds
+        due_s = time.monotonic()
+        while (now_s := time.monotonic()) < end_s:
+            if now_s >= due_s:
+                self._late_s.append(now_s - due_s)
+                self._checks.inputs.pull()
+                self._checks.controllers.poll()
+                self._checks.manager.look()
+                self._follow(now_s)
+                due_s += PULL_PERIOD_NS / 1e9
+                due_s = max(due_s, now_s)
+            self._executor.spin_once(timeout_sec=max(0.0, due_s - time.monotonic()))
+
+    def _follow(self, now_s: float) -> None:
+        """Twice a second: listen as reliably as publishers offer."""
+        if now_s - self._followed_s >= _FOLLOW_S:
+            self._followed_s = now_s
+            self.traffic.follow()
+
+    def look_until_complete(self, seconds: float) -> None:
+        """Look on until an observation with its whole history can be assembled, or the time.
+
+        At least _HISTORY_S, but not for a sensor topic that has no publisher.
+        """
+        end_s = time.monotonic() + max(seconds, _HISTORY_S)
+        while time.monotonic() < end_s and self._checks.observation():
+            if self._unpublished(self.traffic.topics):
+                break
+            self.look(0.1)
+
+    def ask_controllers_again(self) -> None:
+        """Ask the controllers for their parameters anew: one may have been loaded again."""
+        self._checks.controllers.forget()
+
+    def ask_server(self) -> None:
+        """Connect, compare and infer a zero observation, as the node does at configure."""
+        self._server = server(self.embodiment, self.values)
+
+    def rows(self) -> list[DoctorRow]:
+        """The whole table as things are now."""
+        checks, now_ns = self._checks, self._clock.now_ns()
+        described = checks.limits.problems()
+        commands = [problem for problem in checks.commands() if problem not in described]
+        states = [
+            (o.state_topic, checks.inputs.controller(o.name)) for o in self.embodiment.outputs
+        ]
+        found = [
+            *rows.failures("unsettled", map(str, self._open), "no question left in the file"),
+            *rows.host(self.node, self._clock.simulated, max(self._late_s)),
+            *rows.instruction(self.values.instruction),
+            *rows.failures(
+                "horizon",
+                horizon_problems(self.embodiment, self.values),
+                "a chunk is long enough for execute_steps",
+            ),
+            *self._server,
+            *rows.failures("operator", _reasons(self._operator.findings()), "nothing stops it"),
+            *rows.streams(checks.surroundings.reports(), checks.streams(now_ns)),
+            *topics.traffic(self.node, self.embodiment, self.traffic.topics),
+            *topics.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
+            *rows.controllers(checks.surroundings.controllers()),
+            *rows.failures("command", commands, "read by the controllers and by nobody else's"),
+            *topics.command_readers(self.node, checks.readers),
+            *rows.limits(checks.limits, described),
+        ]
+        gaps = checks.observation()
+        if not checks.streams(now_ns):  # else they say the same with their reasons
+            found += rows.failures("observation", gaps, "a complete one can be assembled")
+        against = _reasons(checks.start()[1])
+        return found + rows.failures("start", against, "held and measured position agree")
+
+
+def doctors_node(context: rclpy.Context | None = None) -> Node:
+    """A node of the policy node's name, which says nothing and offers nothing."""
+    return rclpy.create_node(
+        NAME,
+        context=context,
+        cli_args=_QUIET,
+        enable_rosout=False,
+        start_parameter_services=False,
+        parameter_overrides=[_NO_SERVICE],
+    )
+
+
+def _reasons(findings: Sequence[Finding]) -> list[str]:
+    return [finding.reason for finding in findings]
+
+
+def report(found: Sequence[DoctorRow]) -> Report:
+    """The table and the JSON, what fails first; the exit status says whether anything does."""
+    order = {FAIL: 0, WARN: 1, PASS: 2}
+    ordered = sorted(found, key=lambda row: order[row.level])
+    counts = {level: sum(row.level == level for row in found) for level in order}
+    cells = [(row.level.upper(), row.area, row.subject, row.text) for row in ordered]
+    verdict = ", ".join(f"{count} {level}" for level, count in counts.items())
+    said = f"{verdict}: " + ("the node would refuse to move" if counts[FAIL] else "ready")
+    figures = {
+        "verdict": next(level for level in order if counts[level]),
+        "counts": counts,
+        "rows": [
+            {"level": row.level, "area": row.area, "subject": row.subject, "text": row.text}
+            for row in ordered
+        ],
+    }
+    text = table(("", "check", "of", "found, and what to do"), cells)
+    return Report(figures, f"{text}\n\n{said}", PROBLEM if counts[FAIL] else OK)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Examine the robot that the parameters name, print the report, return the exit status."""
+    argv = list(sys.argv if arguments is None else ["gr00t-doctor", *arguments])
+    options = _options(remove_ros_args(argv)[1:])
+    rclpy.init(args=argv)
+    node = doctors_node()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        doctor = Doctor(node, executor)
+        asked = threading.Thread(target=doctor.ask_server)
+        asked.start()
+        doctor.look_until_discovered()
+        doctor.look(options.seconds)
+        doctor.look_until_complete(options.seconds)
+        while asked.is_alive():
+            doctor.look(0.1)
+        return report(doctor.rows()).show(options.json)
+    except Gr00tError as error:
+        failed = Report({"verdict": "fail", "error": str(error)}, f"FAIL  {error}", UNREACHABLE)
+        return failed.show(options.json)
+    except KeyboardInterrupt:
+        return UNREACHABLE
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="gr00t-doctor",
+        description="What would keep the policy node from moving the robot; nothing moves.",
+        epilog="The node's parameters follow --ros-args: -p embodiment:=NAME -p host:=HOST ...",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        help="to look at the topics once they are discovered (%(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""The doctor's table: one row a check, with what was found and what to do.
+
+What refuses an activation (node/readiness, the policy server's check) is a failure; what the node
+tolerates but an operator should know is a warning. The server is asked what the node asks at
+configure, with a zero observation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from gr00t_ros.errors import ClosedError, Gr00tError, ObservationError, UnreachableError
+from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
+from gr00t_ros.graph.limits import DescribedLimits
+from gr00t_ros.inputs.stream_report import SYNCHRONISE, StreamReport
+from gr00t_ros.node.readiness import coverage, instruction_problems
+from gr00t_ros.node.robot_state import Readings
+from gr00t_ros.node.server import read_access
+from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.modality import wrong_rows
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.streams import VideoStream
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.parameters import LOCAL, Parameters
+from gr00t_ros.tools.traffic import Topic
+from gr00t_ros.wire.address import shown
+from gr00t_ros.wire.link import Check, PolicyLink
+
+PASS, WARN, FAIL = "pass", "warn", "fail"
+
+LOAD_SHARE = 0.9
+JITTER_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorRow:
+    """One check: `subject` within `area`, its level, and in a sentence what was found."""
+
+    level: str
+    area: str
+    subject: str
+    text: str
+
+
+def failures(area: str, problems: Iterable[str], fine: str) -> list[DoctorRow]:
+    """One failure a problem; "NAME: ..." is about NAME. Without any one row that passes."""
+    rows = []
+    for problem in problems:
+        subject, colon, text = problem.partition(": ")
+        named = colon and " " not in subject
+        rows.append(DoctorRow(FAIL, area, subject if named else "", text if named else problem))
+    return rows or [DoctorRow(PASS, area, "", fine)]
+
+
+def instruction(text: str) -> list[DoctorRow]:
+    """Whether there is one: as the node's own check, an activation is refused without it."""
+    return failures("instruction", instruction_problems(text), text)
+
+
+def streams(reports: Sequence[StreamReport], problems: Sequence[str]) -> list[DoctorRow]:
+    """Every stream and controller: what the node says against it, else its age."""
+    rows, named = [], set()
+    for one in reports:
+        found = [problem for problem in problems if problem.startswith(f"{one.name}: ")]
+        named.update(found)
+        text = f"{one.topic}: newest {max(one.age_s, 0.0):.2f} s old"
+        silent = one.name.startswith("controller.") and not one.fresh
+        if found:
+            rows += failures("stream", found, "")
+        elif silent or one.problem:
+            why = one.problem or f"nothing from {one.topic}"
+            rows.append(
+                DoctorRow(WARN, "stream", one.name, f"{why}; the plan would start as measured")
+            )
+        else:
+            rows.append(DoctorRow(PASS, "stream", one.name, text))
+    rest = [problem for problem in problems if problem not in named]
+    return rows + (failures("stream", rest, "") if rest else [])
+
+
+def controllers(readings: Readings) -> list[DoctorRow]:
+    """Controllers that move more joints than the output which commands them."""
+    rows = []
+    for output, reading in readings:
+        names = () if reading is None else reading.reference.names
+        others = ", ".join(name for name in names if name not in output.names)
+        if others:
+            text = f"its controller moves {others} too: it takes windows without them only with "
+            text += "allow_partial_joints_goal true"
+            rows.append(DoctorRow(WARN, "controller", output.name, text))
+    return rows
+
+
+def limits(described: DescribedLimits, problems: Sequence[str]) -> list[DoctorRow]:
+    """The file's limits against the robot's description."""
+    if described.unreadable:
+        return [DoctorRow(WARN, "limits", DESCRIPTION, described.unreadable)]
+    if described.ranges is None:
+        text = f"nothing on {DESCRIPTION}: the file's limits cannot be compared; start "
+        text += "robot_state_publisher to have them compared"
+        return [DoctorRow(WARN, "limits", DESCRIPTION, text)]
+    missing = described.missing()
+    rows = failures("limits", problems, f"inside those of {DESCRIPTION}")
+    if missing:
+        text = f"no joint that moves in {DESCRIPTION}: {', '.join(missing)}; is it another robot's?"
+        rows.append(DoctorRow(WARN, "limits", "", text))
+    unstated = described.unstated()
+    if unstated:
+        text = f"{DESCRIPTION} states no range or no velocity of {', '.join(unstated)}: these of "
+        rows.append(DoctorRow(WARN, "limits", "", f"{text}the file could not be compared"))
+    return rows
+
+
+def host(node: Node, simulated: bool, worst_late_s: float) -> list[DoctorRow]:
+    """The machine that would run the node: its clock and its processor."""
+    rows = []
+    if simulated and node.get_clock().now().nanoseconds == 0:
+        text = "use_sim_time is true and nothing comes on /clock: start the simulator or the bag"
+        rows.append(DoctorRow(FAIL, "clock", "/clock", text))
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0] / cores
+    shown = f"load {load:.2f} a core, a wake-up up to {1e3 * worst_late_s:.0f} ms late"
+    busy = load > LOAD_SHARE or worst_late_s > JITTER_S
+    advice = "; free the processor: the node plans every 20 ms" if busy else ""
+    rows.append(DoctorRow(WARN if busy else PASS, "cpu", "", shown + advice))
+    return rows
+
+
+def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
+    """Connect, compare and infer twice; blocks for as long as the server's deadlines let it."""
+    if values.sidecar_mode == LOCAL:
+        text = "the node starts it itself, so it could not be asked; start it, then give host, port"
+        return [DoctorRow(WARN, "server", values.sidecar_profile, text)]
+    address = shown(values.host, values.port)
+    try:
+        access = read_access(values)
+        link = PolicyLink(access.client(), embodiment, access.token, values.strict)
+    except Gr00tError as error:
+        return [DoctorRow(FAIL, "server", address, str(error))]
+    try:
+        check = link.check()
+    except Gr00tError as error:
+        different = _differences(link, values.strict)
+        fatal = any(row.level == FAIL for row in different)
+        text = "does not fit the embodiment: see modality" if fatal else str(error)
+        if isinstance(error, UnreachableError) and not isinstance(error, ClosedError):
+            text += "; start the server, or give its host and port"
+        return [DoctorRow(FAIL, "server", address, " ".join(text.split())), *different]
+    finally:
+        link.close()
+    return [*_reached(embodiment, values, check), *_differences(link, values.strict)]
+
+
+def _reached(embodiment: Embodiment, values: Parameters, check: Check) -> list[DoctorRow]:
+    address, found = shown(values.host, values.port), check.server
+    text = f"{found.generation.label}, {found.array_codec}, {found.key_style} keys"
+    covered = coverage(embodiment, values, check.inference_ns, "inference")
+    level = PASS if covered.covered else FAIL
+    return [
+        DoctorRow(PASS, "server", address, text),
+        DoctorRow(level, "latency", address, covered.text),
+    ]
+
+
+def _differences(link: PolicyLink, strict: bool) -> list[DoctorRow]:
+    """What of the modality config differs, key by key; a failure where it refuses a start."""
+    wrong = wrong_rows(link.rows, strict)
+    found = [
+        DoctorRow(FAIL if row in wrong else WARN, "modality", f"{row.modality}.{row.key}", row.text)
+        for row in link.rows
+        if row.text
+    ]
+    if link.rows and not found:
+        return [DoctorRow(PASS, "modality", "", f"all {len(link.rows)} keys match the embodiment")]
+    return found
+
+
+RATE_SHARE = 0.8
+"""Of the rate that the file promises: below, late and skewed are measured by the wrong rate."""
+LOST_SHARE = 0.05
+"""Lost on the way: above, a picture that is needed is often missing; a lone one is chance."""
+CLOCK_OFFSET_S = 0.05
+"""Later than a driver and a network usually are: a pause at 0.1 s is near (max_joint_age_s)."""
+
+
+def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> list[DoctorRow]:
+    """Every sensor topic on which something came: what is odd about it, else how it arrives."""
+    videos: dict[str, list[VideoStream]] = {}
+    for stream in embodiment.video:
+        videos.setdefault(stream.topic, []).append(stream)
+    rows = []
+    for name, topic in topics.items():
+        publishers = node.get_publishers_info_by_topic(name)
+        odd = _odd(topic, publishers)
+        odd += [text for video in videos.get(name, ()) for text in _size(topic, video)]
+        shown = node.resolve_topic_name(name)
+        rows += [DoctorRow(WARN, "topic", shown, text) for text in odd]
+        if topic.steady_ns and not odd:
+            rows.append(DoctorRow(PASS, "topic", shown, _arrival(topic, publishers)))
+    return rows
+
+
+def command_readers(node: Node, topics: Iterable[str]) -> list[DoctorRow]:
+    """Who reads each command topic, and whether a message that is lost on the way comes again."""
+    rows = []
+    for topic in topics:
+        for info in node.get_subscriptions_info_by_topic(topic):
+            reliability = info.qos_profile.reliability
+            shown = reliability.short_key.replace("_", " ")
+            text = f"read by {info.node_name}, {shown}"
+            if reliability == ReliabilityPolicy.BEST_EFFORT:
+                text += ": a message that is lost does not come again, commit_ms covers windows"
+            rows.append(DoctorRow(PASS, "reader", topic, text))
+    return rows
+
+
+def clocks(
+    node: Node, samples: Iterable[tuple[str, Sample | None]], ros_now_ns: int, now_ns: int
+) -> list[DoctorRow]:
+    """Controllers whose clock is not this host's: they play a window by its stamp.
+
+    `samples`: each controller's state topic and its newest state, pulled every 20 ms.
+    """
+    rows = []
+    for name, sample in samples:
+        if sample is None:
+            continue
+        offset_s = (ros_now_ns - (now_ns - sample.received_ns) - sample.stamp_ns) / 1e9
+        if abs(offset_s) > CLOCK_OFFSET_S:
+            text = f"{_apart(offset_s)}; it plays windows by their stamps: {SYNCHRONISE}"
+            rows.append(DoctorRow(WARN, "clock", node.resolve_topic_name(name), text))
+    return rows
+
+
+def _arrival(topic: Topic, publishers: Sequence[TopicEndpointInfo]) -> str:
+    parts = [f"{topic.rate_hz:.1f} Hz", f"{1e3 * topic.offset_s:.0f} ms after its stamp"]
+    if topic.size_px is not None:
+        parts.append("{}x{}".format(*topic.size_px))
+    for info in publishers:
+        parts.append(f"{info.topic_type} of {info.node_name}")
+        parts.append(info.qos_profile.reliability.short_key.replace("_", " "))
+    return ", ".join(parts)
+
+
+def _apart(offset_s: float) -> str:
+    way = "after" if offset_s > 0.0 else "before"
+    return f"arrives {abs(offset_s):.3f} s {way} its stamp"
+
+
+def _odd(topic: Topic, publishers: Sequence[TopicEndpointInfo]) -> list[str]:
+    found = []
+    if len(publishers) > 1 and not topic.shared:
+        nodes = ", ".join(sorted(info.node_name for info in publishers))
+        found.append(f"{len(publishers)} publishers at once ({nodes}): does each send its own?")
+    if not topic.steady_ns:
+        return found
+    sent_hz = topic.rate_hz
+    if len(publishers) == 1:  # the numbers of several do not go on from each other
+        sent_hz = topic.sent_hz
+    if sent_hz > topic.rate_hz and topic.lost_share > LOST_SHARE:
+        found.append(
+            f"{sent_hz:.1f} Hz are sent and {topic.rate_hz:.1f} Hz arrive, "
+            f"{100 * topic.lost_share:.0f} % are lost on the way: {_against_loss(publishers)}"
+        )
+    if sent_hz < RATE_SHARE * topic.declared_hz:
+        found.append(
+            f"{sent_hz:.1f} Hz are sent, the file says {topic.declared_hz:g}: set the "
+            "driver's rate, or rate_hz in the file"
+        )
+    if abs(topic.offset_s) > CLOCK_OFFSET_S:
+        found.append(f"{_apart(topic.offset_s)}: {SYNCHRONISE} or find the delay")
+    if topic.backward:
+        found.append("stamps run backward: two sources, or a driver that stamps out of order")
+    return found
+
+
+def _against_loss(publishers: Sequence[TopicEndpointInfo]) -> str:
+    """What to set: of the publishers' QoS first, then of the middleware."""
+    advice = "give its publisher a larger shared-memory segment, or the host larger socket buffers"
+    weak = sorted({i.node_name for i in publishers if not qos.all_reliable((i,))})
+    if weak:
+        advice = f"let {', '.join(weak)} offer reliable, or {advice}"
+    return f"{advice} (docs/dds.md)"
+
+
+def _size(topic: Topic, video: VideoStream) -> list[str]:
+    if topic.size_px is None:
+        return []
+    height_px, width_px = topic.size_px
+    if video.framing is not None:
+        try:
+            height_px, width_px = video.framing.size(height_px, width_px)
+        except ObservationError:  # the stream's own row names the crop that lies outside
+            return []
+    shown = f"pictures are {height_px}x{width_px}, sent as {video.height_px}x{video.width_px}"
+    if height_px < video.height_px or width_px < video.width_px:
+        return [f"{shown}: enlarged, the policy sees less than it was trained on"]
+    ratio = height_px * video.width_px / (width_px * video.height_px)
+    if video.fit == "stretch" and not 0.98 < ratio < 1.02:
+        return [f"{shown}: distorted by fit: stretch; choose pad"]
+    return []

@@ -1,0 +1,177 @@
+"""Documents that are made from tables: docs/watchdogs.md and docs/embodiments.md.
+
+Write them with
+
+    python3 -m gr00t_ros.tools.documents watchdogs > docs/watchdogs.md
+    python3 -m gr00t_ros.tools.documents embodiments > docs/embodiments.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.streams import StateStream, VideoStream
+from gr00t_ros.watch.table import ROWS, Threshold, Watch
+
+_WATCH_HEAD = """\
+# Watchdogs
+
+Made from the rows of `gr00t_ros/watch/table.py`; a test keeps the two equal. Make it anew with
+
+    python3 -m gr00t_ros.tools.documents watchdogs > docs/watchdogs.md
+
+**drop**: the chunk is dropped, the plan goes on. **pause**: controlled stop and hold; continues by
+itself when healthy again, through a fresh observation and a new episode. **fault**: controlled
+stop and a latched fault that needs `~/reset`.
+
+These are functional stops in software, no emergency or protective stop: a robot needs its hardware
+e-stop beside them.
+"""
+
+
+def watch_document() -> str:
+    """The whole text: the table, then each watch's thresholds, cause and remedy."""
+    lines = [
+        _WATCH_HEAD,
+        "| watch | what it watches | reaction |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {w.name} | {w.watches} | {_reaction(w)} |" for w in ROWS]
+    return "\n".join(lines + [_section(watch) for watch in ROWS]) + "\n"
+
+
+def _reaction(watch: Watch) -> str:
+    if watch.worse is None:
+        return watch.reaction.value
+    return f"{watch.reaction.value}; {watch.worse.value}: {watch.when}"
+
+
+def _section(watch: Watch) -> str:
+    lines = [f"\n## {watch.name}\n", f"Cause: {watch.cause}\n", f"Remedy: {watch.remedy}."]
+    if watch.note:
+        lines.append(f"\nToday: {watch.note}.")
+    if watch.thresholds:
+        lines += ["", "| threshold | where | default | range |", "|---|---|---|---|"]
+        lines += [_threshold(t) for t in watch.thresholds]
+    return "\n".join(lines)
+
+
+def _threshold(one: Threshold) -> str:
+    name = one.name if one.home == "constant" else f"`{one.name}`"
+    unit = f" {one.unit}" if one.unit else ""
+    value = str(one.default).lower() if isinstance(one.default, bool) else f"{one.default:g}{unit}"
+    span = f"{one.low:g} to {one.high:g}{unit}" if one.low is not None else ""
+    return f"| {name} | {one.home} | {value} | {span} |"
+
+
+_EMBODIMENT_HEAD = """\
+# Embodiment files
+
+Made from the files in `config/embodiments`; a test keeps the two equal. Make it anew with
+
+    python3 -m gr00t_ros.tools.documents embodiments > docs/embodiments.md
+
+Each is taken by its name (`embodiment:=real_g1`), and is a beginning: topics, controllers and
+limits are those of one robot of its kind. Keys, their order, history and horizon are compared with
+the server's own config before anything moves. A file of one's own begins with
+[the template](../config/embodiment_template.yaml), or with `gr00t-embodiment new`
+([own_robot.md](own_robot.md)).
+
+**Unsettled** is what no source says. The node does not configure until each of these questions is
+answered: by the value in place of the mark, or by its place in the parameter `settled` where the
+robot is as assumed, such as `settled:=rate_hz,state.x.topic`. `gr00t-embodiment validate` and
+`gr00t-doctor` ask them too.
+"""
+_COLUMNS = (
+    "file",
+    "robot and checkpoint",
+    "tag",
+    "cameras",
+    "state",
+    "outputs",
+    "rate and steps",
+    "unsettled",
+)
+
+
+def embodiment_document(paths: Sequence[Path]) -> str:
+    """The whole text; raises EmbodimentError for a file that cannot be read."""
+    robots = [(path, load_embodiment(str(path))) for path in paths]
+    lines = [_EMBODIMENT_HEAD, _row(_COLUMNS), _row(["---"] * len(_COLUMNS))]
+    lines += [_row(_cells(path, robot)) for path, robot in robots]
+    for path, robot in robots:
+        if robot.unsettled:
+            lines += ["", f"## {path.stem}", "", *_questions(robot)]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(path: Path, robot: Embodiment) -> list[str]:
+    return [
+        f"[{path.stem}](../config/embodiments/{path.name})",
+        _title(path),
+        "<br>".join([f"`{robot.tag}`", *(f"{v}: `{tag}`" for v, tag in robot.server_tags.items())]),
+        "<br>".join(map(_camera, robot.video)),
+        "<br>".join(map(_state, robot.state)),
+        "<br>".join(_outputs(robot)),
+        f"{robot.rate_hz:g} Hz, {robot.action_horizon}",
+        str(len(robot.unsettled)) if robot.unsettled else "",
+    ]
+
+
+def _title(path: Path) -> str:
+    """The first paragraph of the file's own comment."""
+    words: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.removeprefix("#").strip()
+        if not line.startswith("#") or not text:
+            break
+        words.append(text)
+    return " ".join(words).rstrip(".")
+
+
+def _camera(video: VideoStream) -> str:
+    history = "" if video.delta_indices == (0,) else f", history {list(video.delta_indices)}"
+    return f"{video.key} {video.height_px}x{video.width_px}{history}"
+
+
+def _state(stream: StateStream) -> str:
+    return f"{stream.key} {stream.width}"
+
+
+def _outputs(robot: Embodiment) -> Iterator[str]:
+    for one in robot.outputs:
+        yield f"{one.name} {len(one.names)}: {one.type}"
+    for other in robot.commands:
+        yield f"{other.name} {len(other.names)}: {other.type}"
+    for pose in robot.poses:
+        yield f"{pose.name} {len(pose.names)}: {pose.type}"
+
+
+def _questions(robot: Embodiment) -> Iterator[str]:
+    for mark in robot.unsettled:
+        yield f"- `{mark.path}`: {mark.question} (assumed: `{mark.assumed}`)"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> int:
+    """Print the document that the command line names, from the files in this checkout."""
+    parser = argparse.ArgumentParser(description="Print a document that is made from tables.")
+    parser.add_argument("document", choices=("watchdogs", "embodiments"))
+    if parser.parse_args().document == "watchdogs":
+        print(watch_document(), end="")
+        return 0
+    folder = Path(__file__).parents[2] / "config" / "embodiments"
+    print(embodiment_document(sorted(folder.glob("*.yaml"))), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

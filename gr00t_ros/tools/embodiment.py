@@ -1,0 +1,272 @@
+"""gr00t-embodiment new and validate: an embodiment file begun from what is there, and judged.
+
+Works without ROS but for --topics. Refuses to fill in what no source settles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from gr00t_ros.errors import EmbodimentError, Gr00tError, SettingsError
+from gr00t_ros.observe.modality import ModalityConfig
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.field import Scale
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.known import Known
+from gr00t_ros.robot.questions import refuse_open, settled_names
+from gr00t_ros.serve.dataset_meta import read_dataset_meta
+from gr00t_ros.sidecar.ask import check
+from gr00t_ros.sidecar.embodiment_skeleton import skeleton
+from gr00t_ros.sidecar.target import facts
+from gr00t_ros.text_table import printable, table
+from gr00t_ros.wire.access import read_environment
+from gr00t_ros.wire.client import PolicyClient
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; 1 with the reason on stderr where the file or a source is wrong."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.verb(options))
+    except Gr00tError as error:
+        lines = "\n".join(printable(line) for line in str(error).split("\n"))
+        print(f"gr00t-embodiment: {lines}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gr00t-embodiment", description="Embodiment files: begin one, judge one."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    new = verbs.add_parser("new", help="begin a file from a dataset, a server and live topics")
+    new.add_argument("--dataset", metavar="DIR", help="GR00T dataset with meta/modality.json")
+    new.add_argument("--server", metavar="HOST:PORT", help="live policy server; its keys win")
+    new.add_argument("--topics", action="store_true", help="look at the ROS topics that are there")
+    new.add_argument("--seconds", type=float, default=4.0, help="to look (%(default)s)")
+    new.add_argument("--robot", help="the robot's name")
+    new.add_argument("--tag", help="the embodiment tag")
+    new.add_argument("--output", metavar="FILE", help="a new file; else stdout")
+    new.set_defaults(verb=_new)
+    validate = verbs.add_parser("validate", help="what is wrong with a file, or what it says")
+    validate.add_argument("file", help="path, or name of a shipped one")
+    validate.add_argument("--server", metavar="HOST:PORT", help="compare with a live server too")
+    validate.add_argument("--topics", action="store_true", help="compare with the running robot")
+    validate.add_argument("--seconds", type=float, default=4.0, help="to look (%(default)s)")
+    validate.add_argument(
+        "--settled", metavar="PLACES", default="", help="as the node's parameter: by comma"
+    )
+    validate.set_defaults(verb=_validate)
+    return parser
+
+
+def _new(options: argparse.Namespace) -> int:
+    if not (options.dataset or options.server):
+        raise SettingsError("new: got no source of keys, expected --dataset, --server or both")
+    modality, known, sources = _sources(options)
+    text = skeleton(modality, ", ".join(sources), options.tag, known, options.robot)
+    if not options.output:
+        print(text, end="")
+        return 0
+    try:
+        with Path(options.output).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise SettingsError(f"{options.output}: {error.strerror}") from error
+    print(f"wrote {options.output}; fill in what it marks, then gr00t-embodiment validate it")
+    return 0
+
+
+def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[str]]:
+    modality: ModalityConfig = {}
+    known, sources = Known(), []
+    if options.dataset:
+        modality, known = read_dataset_meta(options.dataset)
+        sources.append(str(options.dataset))
+    if options.server:
+        told, modality = modality, _ask(options.server)
+        known = replace(known, remarks=known.remarks | _not_asked(told, modality))
+        sources.append(options.server)
+    if options.topics:
+        seen = _look(options.seconds)
+        known = replace(
+            known,
+            cameras=seen.cameras,
+            joint_topics=seen.joint_topics,
+            controllers=seen.controllers,
+            ranges=seen.ranges,
+            positions=seen.positions,
+        )
+        sources.append("live topics")
+    return modality, known, sources
+
+
+def _not_asked(told: ModalityConfig, asked: ModalityConfig) -> dict[str, tuple[str, ...]]:
+    """A remark on the dataset's keys that the server does not have; empty where it has all."""
+    left = [
+        f"{modality}.{key}"
+        for modality, entry in told.items()
+        for key in entry.keys
+        if key not in (asked[modality].keys if modality in asked else ())
+    ]
+    text = f"the dataset has keys that the server does not have: {', '.join(left)}"
+    return {"": (text,)} if left else {}
+
+
+def _look(seconds: float) -> Known:
+    try:
+        from gr00t_ros.tools.traffic import survey
+    except ImportError as error:
+        raise SettingsError(f"--topics needs ROS 2 in this environment: {error}") from error
+    return survey(seconds)
+
+
+def _ask(server: str) -> ModalityConfig:
+    host, port = _address(server)
+    token = read_environment(os.environ).token
+    # The modality config reads alike in both key styles; nothing is inferred here.
+    with closing(PolicyClient(host, port, token=token, key_style="nested")) as client:
+        return client.connect().modality
+
+
+def _address(server: str) -> tuple[str, int]:
+    host, _, port = server.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError(f"--server: got {server!r:.60}, expected HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    embodiment = load_embodiment(options.file)
+    print(_said(embodiment), flush=True)
+    refuse_open(embodiment.unsettled, settled_names(options.settled), embodiment.source)
+    if options.topics:
+        _against_the_robot(embodiment, options.seconds)
+    if not options.server:
+        return 0
+    host, port = _address(options.server)
+    print()
+    return check(["--host", host, "--port", str(port), "--embodiment", options.file])
+
+
+def _against_the_robot(embodiment: Embodiment, seconds: float) -> None:
+    """Raise EmbodimentError where the running robot's description or position break the limits."""
+    known = _look(seconds)
+    from gr00t_ros.graph.limits import described_problems  # needs ROS, as the look does
+
+    found = described_problems(embodiment, known.ranges)
+    found += embodiment.limits.outside(known.positions)
+    if found:
+        lines = "".join(f"\n- {line}" for line in found)
+        raise EmbodimentError(f"{embodiment.source}: not the limits of this robot:{lines}")
+    of = embodiment.limits.names
+    told = {"description": known.ranges, "joint states": known.positions}
+    counts = (f"{sum(n in has for n in of)} in the {name}" for name, has in told.items())
+    print(f"\nof {len(of)} joints: {', '.join(counts)}; all inside their limits", flush=True)
+
+
+def _said(embodiment: Embodiment) -> str:
+    """What the file says, to be read against the robot's and the policy's papers."""
+    about = {
+        "file": embodiment.source,
+        "robot": embodiment.robot,
+        "embodiment tag": embodiment.tag,
+        "steps": f"{embodiment.action_horizon} at {embodiment.rate_hz:g} Hz",
+        "language key": ", ".join(embodiment.language_keys),
+    }
+    rows: list[tuple[str, ...]] = [
+        ("video", v.key, v.topic, f"{v.height_px}x{v.width_px} {v.fit}, {list(v.delta_indices)}")
+        for v in embodiment.video
+    ]
+    rows += [
+        ("state", s.key, ", ".join(s.topics) or "constant", f"{s.width} values")
+        for s in embodiment.state
+    ]
+    rows += [
+        ("action", a.key, a.output or "ignored", f"{a.width} values") for a in embodiment.action
+    ]
+    rows += [("output", o.name, o.topic, f"{len(o.names)} joints") for o in embodiment.outputs]
+    rows += [("output", o.name, o.topic, o.type) for o in embodiment.commands]
+    rows += [("output", o.name, o.topic, o.type) for o in embodiment.poses]
+    rows += [("unsettled", u.path, "", f"assumed: {u.assumed:.40}") for u in embodiment.unsettled]
+    parts = [
+        facts(about),
+        table(("part", "key", "goes to or comes from", "what"), rows),
+        table(("key", "value", "name", "the policy's value"), _values(embodiment)),
+        table(_LIMITS, _limits(embodiment)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _values(embodiment: Embodiment) -> list[tuple[str, ...]]:
+    """One row for each value of state and action, in the policy's order."""
+    rows: list[tuple[str, ...]] = []
+    for stream in embodiment.state:
+        if stream.encode is not None:
+            columns = stream.columns or range(stream.width)
+            what = [f"{stream.encode}[{column}]" for column in columns]
+            unit = "" if stream.frame is None else f"in {stream.frame}"
+            lines = [(name, unit) for name in what]
+        elif stream.names:
+            lines = [(n, _line(stream.scale, i, "")) for i, n in enumerate(stream.names)]
+        else:
+            lines = [(f"{value:g}", "constant") for value in stream.values]
+        rows += [(f"state.{stream.key}", str(i), *line) for i, line in enumerate(lines)]
+    for action in embodiment.action:
+        for i, name in enumerate(action.names):
+            said = _line(action.scale, i, action.unit)
+            said += "" if action.threshold is None else f", above {action.threshold:g} the upper"
+            said += ", delta" if action.representation == "delta" else ""
+            rows.append((f"action.{action.key}", str(i), name, said))
+    return rows
+
+
+def _line(scale: Scale | None, i: int, unit: str) -> str:
+    """How one joint's value and the policy's belong together."""
+    if scale is None:
+        return unit or "as it is"
+    (first, last), (low, high) = scale.joint[i], scale.policy[i]
+    return f"{unit} {low:g} .. {high:g} is {first:g} .. {last:g}".strip()
+
+
+_LIMITS = (
+    "output",
+    "joint",
+    "position (rad, m)",
+    "a second",
+    "a second^2",
+    "a second^3",
+    "margin",
+    "jump",
+    "held",
+)
+
+
+def _limits(embodiment: Embodiment) -> list[tuple[str, ...]]:
+    """One row for each joint and command, in the order in which its controller gets it."""
+    limits, rows = embodiment.limits, []
+    of = {name: output.name for output in embodiment.outputs for name in output.names}
+    for i, name in enumerate(limits.names):
+        ends = f"[{limits.lower[i]:g}, {limits.upper[i]:g}]"
+        numbers = (limits.velocity, limits.acceleration, limits.jerk, limits.margin)
+        checks = (limits.jump, limits.held)
+        said = [f"{array[i]:g}" for array in numbers]
+        said += [f"{array[i]:g}" if math.isfinite(array[i]) else "unchecked" for array in checks]
+        rows.append((of[name], name, ends, *said))
+    command, none = embodiment.command_limits, ("",) * 5
+    of = {name: output.name for output in embodiment.commands for name in output.names}
+    for i, name in enumerate(command.names):
+        ends = f"[{command.lower[i]:g}, {command.upper[i]:g}]"
+        rows.append((of[name], name, ends, f"{command.rate[i]:g}", *none))
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""A running robot's topics over a few seconds: what is there, and how it arrives.
+
+The survey finds cameras, joint states, controllers and the URDF. Traffic counts every message:
+rate, losses (from the publishers' sequence numbers), stamps, who publishes. Publishes and commands
+nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import String
+
+from gr00t_ros.errors import Gr00tError, ObservationError
+from gr00t_ros.graph.limits import joint_ranges
+from gr00t_ros.inputs.cdr import CompressedView
+from gr00t_ros.inputs.compressed import size as compressed_size
+from gr00t_ros.inputs.images import Frame
+from gr00t_ros.inputs.readings import READS, STATE_TYPES, Read, kind
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.known import Known, KnownCamera, KnownController
+from gr00t_ros.ros import qos
+
+_LOOK_S = 0.2  # between two looks at the graph: discovery takes a second or two
+_STATE_SUFFIXES = ("/controller_state", "/state")  # Jazzy's controllers, Humble's
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one topic has sent: how often, from when to when (s), and its newest message."""
+
+    kind: Any
+    count: int = 0
+    first_s: float = 0.0
+    last_s: float = 0.0
+    message: Any = field(default=None)
+
+    @property
+    def rate_hz(self) -> float:
+        """Messages a second over the time seen; 0 before the second one."""
+        span_s = self.last_s - self.first_s
+        return (self.count - 1) / span_s if self.count > 1 and span_s > 0 else 0.0
+
+
+class Survey:
+    """Subscribes to every topic of a kind worth knowing, as it appears."""
+
+    def __init__(self, node: Node) -> None:
+        """Look through `node`; nothing is subscribed before the first `look`."""
+        self._node = node
+        self.seen: dict[str, Seen] = {}
+        self._kinds = {_type_name(k): k for k in (Image, CompressedImage, JointState, *STATE_TYPES)}
+
+    def look(self) -> None:
+        """Subscribe to what the graph has now and is not subscribed yet."""
+        for topic, types in self._node.get_topic_names_and_types():
+            kind = self._kinds.get(types[0])
+            if topic == "/robot_description" and types == ["std_msgs/msg/String"]:
+                self._subscribe(topic, String, qos.STATUS)  # latched by robot_state_publisher
+            elif kind is not None:
+                self._subscribe(topic, kind, qos_profile_sensor_data)
+
+    def known(self) -> Known:
+        """What has been seen, topics in the order of their names."""
+        heard = {topic: seen for topic, seen in sorted(self.seen.items()) if seen.count}
+        described = heard.get("/robot_description")
+        return Known(
+            cameras=tuple(filter(None, (_camera(topic, seen) for topic, seen in heard.items()))),
+            joint_topics={
+                t: tuple(s.message.name) for t, s in heard.items() if s.kind is JointState
+            },
+            controllers=tuple(_controller(t, s) for t, s in heard.items() if s.kind in STATE_TYPES),
+            ranges=joint_ranges(described.message.data) if described else {},
+            positions={
+                name: position
+                for s in heard.values()
+                if s.kind is JointState
+                for name, position in zip(s.message.name, s.message.position, strict=False)
+            },
+        )
+
+    def _subscribe(self, topic: str, kind: Any, profile: Any) -> None:
+        if topic in self.seen:
+            return
+        seen = self.seen[topic] = Seen(kind)
+
+        def take(message: Any) -> None:
+            now_s = time.monotonic()
+            seen.first_s = seen.first_s if seen.count else now_s
+            seen.count, seen.last_s, seen.message = seen.count + 1, now_s, message
+
+        self._node.create_subscription(kind, topic, take, profile)
+
+
+def survey(seconds: float, ros_arguments: Sequence[str] | None = None) -> Known:
+    """Return what the topics tell within `seconds` of steady time; starts and ends rclpy."""
+    rclpy.init(args=list(ros_arguments or ()))
+    node = rclpy.create_node("gr00t_survey", enable_rosout=False, start_parameter_services=False)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        found = Survey(node)
+        _spin(executor, found, time.monotonic() + seconds)
+        return found.known()
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _spin(executor: SingleThreadedExecutor, found: Survey, until_s: float) -> None:
+    looked_s = 0.0
+    while (now_s := time.monotonic()) < until_s:
+        if now_s - looked_s >= _LOOK_S:
+            found.look()
+            looked_s = now_s
+        executor.spin_once(timeout_sec=_LOOK_S)
+
+
+def _type_name(kind: Any) -> str:
+    package, folder, name = kind.__module__.split(".")[0], "msg", kind.__name__
+    return f"{package}/{folder}/{name}"
+
+
+def _camera(topic: str, seen: Seen) -> KnownCamera | None:
+    if seen.kind is Image:
+        return KnownCamera(topic, seen.message.height, seen.message.width, "raw", seen.rate_hz)
+    if seen.kind is not CompressedImage:
+        return None
+    try:
+        payload = np.frombuffer(seen.message.data, np.uint8)
+        height_px, width_px = compressed_size(CompressedView(0, seen.message.format, payload))
+    except Gr00tError:
+        return None  # depth or a format that no policy takes
+    return KnownCamera(topic, height_px, width_px, "compressed", seen.rate_hz)
+
+
+def _controller(topic: str, seen: Seen) -> KnownController:
+    """The controller behind a state topic; its commands come on its own namespace."""
+    base = topic
+    for suffix in _STATE_SUFFIXES:
+        base = base.removesuffix(suffix)
+    name = base.rsplit("/", 1)[-1].removesuffix("_controller")
+    return KnownController(name, f"{base}/joint_trajectory", topic, tuple(seen.message.joint_names))
+
+
+_KEPT = 400
+# Deeper than the node's own: here every message counts. Pictures are large.
+_DEPTH, _PICTURES_DEPTH = 400, 20
+_GAP = 1000  # a number further ahead is of another publisher
+
+
+@dataclass(slots=True)
+class Topic:
+    """What came on one topic: receive times (steady ns), stamps and receive times in ROS ns."""
+
+    name: str
+    declared_hz: float
+    steady_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    ros_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    size_px: tuple[int, int] | None = None
+    shared: bool = False  # several publishers may each send their own joints
+    number: int | None = None  # its publisher's own count of the newest message
+    counted: int = 0  # messages whose number goes on from the one before
+    lost: int = 0  # numbers between these that never came
+
+    def count(self, number: int | None) -> None:
+        """Take the number of one message; None where the middleware tells none."""
+        if number is not None and self.number is not None and 0 < number - self.number <= _GAP:
+            self.counted += 1
+            self.lost += number - self.number - 1
+        self.number = number
+
+    @property
+    def lost_share(self) -> float:
+        """Share of what was sent that did not arrive; 0 where nobody can tell."""
+        return self.lost / (self.counted + self.lost) if self.lost else 0.0
+
+    @property
+    def sent_hz(self) -> float:
+        """Messages a second that were published, as far as their numbers tell."""
+        return self.rate_hz / (1.0 - self.lost_share)
+
+    @property
+    def rate_hz(self) -> float:
+        """Messages a second of what is kept, 0 before the second one."""
+        times = list(self.steady_ns)
+        return (len(times) - 1) * 1e9 / (times[-1] - times[0]) if len(times) > 1 else 0.0
+
+    @property
+    def offset_s(self) -> float:
+        """Median of receive time less stamp, by this host's ROS clock; 0 before the first."""
+        pairs = zip(list(self.ros_ns), list(self.stamps_ns), strict=False)
+        late_ns = [received - stamp for received, stamp in pairs]
+        return statistics.median(late_ns) / 1e9 if late_ns else 0.0
+
+    @property
+    def backward(self) -> bool:
+        """Whether a stamp was older than the one before it."""
+        stamps = list(self.stamps_ns)
+        return any(b < a for a, b in zip(stamps, stamps[1:], strict=False))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for kept in (self.steady_ns, self.stamps_ns, self.ros_ns):
+            kept.clear()
+        self.number, self.counted, self.lost = None, 0, 0
+
+
+class Traffic:
+    """Subscribes to every sensor topic of an embodiment and counts."""
+
+    def __init__(self, node: Node, embodiment: Embodiment) -> None:
+        """Count from now on, on the node's executor; what comes from tf2 is not counted."""
+        self.topics: dict[str, Topic] = {}
+        self._listeners: dict[str, _Listener] = {}
+        counted = [stream for stream in embodiment.streams if kind(stream) in READS]
+        for stream, name in ((one, name) for one in counted for name in one.topics):
+            known = self.topics.get(name)
+            if known is not None:
+                known.declared_hz = max(known.declared_hz, stream.rate_hz)
+                continue
+            topic = self.topics[name] = Topic(name, stream.rate_hz, shared=kind(stream) == "joints")
+            message_type, read = READS[kind(stream)]
+            self._listeners[name] = _Listener(node, topic, message_type, read)
+
+    def follow(self) -> None:
+        """Listen to each topic as reliably as the node would: as its publishers offer now."""
+        for listener in self._listeners.values():
+            listener.follow()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for topic in self.topics.values():
+            topic.forget()
+
+
+class _Listener:
+    """One topic's subscription; a picture's is reliable where all publishers offer it."""
+
+    def __init__(self, node: Node, topic: Topic, message_type: type, read: Read) -> None:
+        self._node, self._topic, self._type = node, topic, message_type
+        self._take = _taker(node, topic, read)
+        self._picture = message_type in (Image, CompressedImage)
+        self._reliable = False
+        self._subscription = self._subscribe()
+
+    def follow(self) -> None:
+        """Change over where the publishers have changed; what was counted is forgotten."""
+        publishers = self._node.get_publishers_info_by_topic(self._subscription.topic_name)
+        reliable = self._picture and bool(publishers) and qos.all_reliable(publishers)
+        if reliable != self._reliable:
+            self._node.destroy_subscription(self._subscription)
+            self._reliable = reliable
+            self._subscription = self._subscribe()
+            self._topic.forget()
+
+    def _subscribe(self) -> Subscription[Any]:
+        policy = ReliabilityPolicy.RELIABLE if self._reliable else ReliabilityPolicy.BEST_EFFORT
+        depth = _PICTURES_DEPTH if self._picture else _DEPTH
+        profile = QoSProfile(depth=depth, reliability=policy)
+        return self._node.create_subscription(
+            self._type, self._topic.name, self._take, profile, raw=True
+        )
+
+
+def _taker(
+    node: Node, topic: Topic, read: Read
+) -> Callable[[bytes, Mapping[str, int | None]], None]:
+    clock = node.get_clock()
+
+    def take(raw: bytes, info: Mapping[str, int | None]) -> None:
+        topic.steady_ns.append(time.monotonic_ns())
+        topic.count(info["publication_sequence_number"])
+        try:
+            stamp_ns, value = read(raw)
+        except ObservationError:
+            return  # the stream's own check names what is wrong with it
+        if isinstance(value, Frame):
+            topic.size_px = value.size_px
+        topic.stamps_ns.append(stamp_ns)
+        topic.ros_ns.append(int(clock.now().nanoseconds))
+
+    return take

@@ -1,0 +1,1 @@
+"""Pure: what is watched, with which threshold, reaction, reason and remedy."""

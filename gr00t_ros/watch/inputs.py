@@ -1,0 +1,186 @@
+"""Watches on inputs: what a camera shows, ROS time, and the skew between streams.
+
+Camera watches take a frame's stamp, whether it equals the last one, and its brightness. Clock
+watches compare ROS time with steady time. Stream ages are in watch/finding, contents in
+observe/observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.table import finding
+
+
+class FrozenCamera:
+    """Counts frames in a row that repeat the stamp or the content of the one before."""
+
+    def __init__(self, stream: str, limit_frames: int = 10) -> None:
+        """Pause at `limit_frames` equal frames, the first of them included."""
+        self._stream, self.limit_frames = stream, limit_frames
+        self._stamp_ns: int | None = None
+        self._run, self._same = 0, ""
+
+    def see(self, stamp_ns: int, same_content: bool) -> None:
+        """Take one received frame, used or not, and whether its bytes are those of the last."""
+        same = ""
+        if self._stamp_ns is not None:
+            same = "stamp" if stamp_ns == self._stamp_ns else same
+            same = "content" if same_content else same
+        self._run = self._run + 1 if same else 1
+        self._stamp_ns, self._same = stamp_ns, same
+
+    def finding(self) -> Finding | None:
+        """Of the newest frame; the next one that differs ends it."""
+        if self._run < self.limit_frames:
+            return None
+        text = (
+            f"{self._stream}: {self._run} frames in a row with the same {self._same}, fewer than "
+            f"{self.limit_frames} expected"
+        )
+        return finding("frozen_camera", text)
+
+
+class BlackCamera:
+    """Counts frames in a row that are black."""
+
+    def __init__(self, stream: str, level: float = 3.0, limit_frames: int = 10) -> None:
+        """Pause at `limit_frames` frames whose mean is not above `level`, of 255."""
+        self._stream, self.level, self.limit_frames = stream, level, limit_frames
+        self._run, self._newest = 0, 0.0
+
+    def see(self, mean_level: float) -> None:
+        """Take one frame's mean over all pixels and channels, 0 to 255; NaN counts as black."""
+        self._newest = mean_level
+        self._run = 0 if mean_level > self.level else self._run + 1
+
+    def finding(self) -> Finding | None:
+        """Of the newest frames; one that is not black ends it."""
+        if self._run < self.limit_frames:
+            return None
+        text = (
+            f"{self._stream}: {self._run} black frames in a row, mean level {self._newest:.1f} of "
+            f"255, above {self.level:.1f} expected"
+        )
+        return finding("black_camera", text)
+
+
+_BACKWARD_NS = 1_000_000
+"""Steps back of a simulated clock up to this are let pass."""
+
+_SET_BACK_NS = 50_000_000
+"""Steps back of any other clock up to this do no harm: the plan runs on steady time, and windows
+take a new offset over at once (control.md 1, item 2)."""
+
+_DOUBT_NS, _GRACE_NS = 100_000_000, 300_000_000
+_AGES = frozenset({"stream_age", "controller_silent"})
+
+
+class ClockJump:
+    """Compares how far both clocks went since the last check."""
+
+    def __init__(self, simulated: bool, forward_ns: int = 500_000_000) -> None:
+        """Pause where ROS time gains more than `forward_ns` on steady time, or goes back.
+
+        A simulated clock may run slower than steady time or stand still; only its own value
+        going down is a step back. Every other clock has to keep pace with steady time, but for
+        steps that do no harm.
+        """
+        self._simulated, self.forward_ns = simulated, forward_ns
+        self._last: tuple[int, int] | None = None
+
+    def check(self, ros_ns: int, steady_ns: int) -> Finding | None:
+        """The jump since the last check; each is found once."""
+        last, self._last = self._last, (ros_ns, steady_ns)
+        if last is None:
+            return None
+        went_ns = ros_ns - last[0]
+        gained_ns = went_ns - (steady_ns - last[1])
+        back_ns = -went_ns if self._simulated else -gained_ns
+        allowed_ns = _BACKWARD_NS if self._simulated else _SET_BACK_NS
+        if back_ns > allowed_ns:
+            text = (
+                f"ROS time went back by {back_ns / 1e9:.3f} s, at most {allowed_ns / 1e9:.3f} s "
+                "allowed"
+            )
+            return finding("clock_backward", text)
+        if gained_ns > self.forward_ns:
+            text = (
+                f"ROS time went ahead by {gained_ns / 1e9:.3f} s, at most "
+                f"{self.forward_ns / 1e9:.3f} s allowed"
+            )
+            return finding("clock_forward", text)
+        return None
+
+
+class SilentClock:
+    """Measures in steady time for how long ROS time has stood still; for simulated clocks."""
+
+    def __init__(self, limit_ns: int = 500_000_000) -> None:
+        """Pause after more than `limit_ns` without a change."""
+        self.limit_ns = limit_ns
+        self._ros_ns: int | None = None
+        self._changed_ns = 0
+
+    def check(self, ros_ns: int, steady_ns: int) -> Finding | None:
+        """The silence up to now; any change of ROS time ends it."""
+        if ros_ns != self._ros_ns:
+            self._ros_ns, self._changed_ns = ros_ns, steady_ns
+        silent_ns = steady_ns - self._changed_ns
+        if silent_ns <= self.limit_ns:
+            return None
+        text = (
+            f"/clock: no new time for {silent_ns / 1e9:.2f} s, at most "
+            f"{self.limit_ns / 1e9:.2f} s allowed"
+        )
+        return finding("silent_clock", text)
+
+
+class ClockDoubt:
+    """Says whether ages tell of their streams, or of a clock that stood still or jumped.
+
+    A paused simulation silences every stream, and a jump makes all stamps old: the clock's own
+    watches pause then, and a latched fault of each stream would need a person for nothing.
+    """
+
+    def __init__(self) -> None:
+        """Begin without doubt."""
+        self._silent = SilentClock(_DOUBT_NS)
+        self._doubted_ns: int | None = None
+
+    def note(self, ros_ns: int, steady_ns: int, jumped: bool, simulated: bool) -> None:
+        """Doubt the ages from now until a while after, where the clock jumped or is silent."""
+        silent = self._silent.check(ros_ns, steady_ns) is not None
+        if jumped or (simulated and silent):
+            self._doubted_ns = steady_ns
+
+    def excused(self, findings: Sequence[Finding], steady_ns: int) -> tuple[Finding, ...]:
+        """The findings; while in doubt those on ages pause at most."""
+        if self._doubted_ns is None or steady_ns - self._doubted_ns > _GRACE_NS:
+            return tuple(findings)
+        return tuple(
+            replace(f, reaction=Reaction.PAUSE) if f.watch in _AGES else f for f in findings
+        )
+
+
+class Skew:
+    """Counts observations in a row whose streams were too far apart."""
+
+    def __init__(self, limit: int = 3) -> None:
+        """Drop each such observation, pause at `limit` in a row."""
+        self.limit = limit
+        self._run = 0
+
+    def see(self, stream: str, apart_ns: int, allowed_ns: int) -> Finding | None:
+        """Take one observation by its worst stream: `apart_ns` from the anchor's stamp."""
+        if abs(apart_ns) <= allowed_ns:
+            self._run = 0
+            return None
+        self._run += 1
+        text = (
+            f"{stream}: {abs(apart_ns) / 1e9:.3f} s apart from the joint state, at most "
+            f"{allowed_ns / 1e9:.3f} s allowed, {self._run} in a row"
+        )
+        return finding("skew", text, self._run >= self.limit)

@@ -1,0 +1,315 @@
+"""Watches on the policy server: silent, answering errors, no numbers; and what each error means.
+
+A server's error has no code, only text (wire.md 7). KINDS is the one table: which errors may pass,
+and what a person has to do about the others. Its texts are those of upstream's strict checks and
+key errors (wire.md 6 to 8), of numpy and torch for a wrong width, and of our own proxy. Takes
+steady time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from gr00t_ros.errors import (
+    ChunkError,
+    ClosedError,
+    DeadlineError,
+    RefusedError,
+    RemoteError,
+    UnreachableError,
+    WireError,
+)
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import finding
+
+
+class Outlook(str, Enum):
+    """What may be expected of the next query after one that failed."""
+
+    PASSES = "may pass"  # asked again, longer and longer apart; watch server_errors
+    PERSON = "needs a person"  # no query can mend it: a fault
+    COUNTED = "is counted"  # an answer that is no chunk: watch consecutive_failures
+    SILENT = "no answer"  # watch sidecar_dead
+    UNASKED = "not asked"  # nothing was sent, for a reason of our own
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One kind of error text: `pattern` is searched for in it; `remedy` is what a person can do."""
+
+    name: str
+    outlook: Outlook
+    pattern: str
+    remedy: str
+
+
+_FILE = "compare the embodiment file with the server's model: gr00t-sidecar check"
+
+WANTS_FLAT = ErrorKind(
+    "key style, the server has flat keys",
+    Outlook.PERSON,
+    r"'video\.[^']*' must be in observation|^'(video|state)\.[^']*'$",
+    "start with key_style flat or auto",
+)
+WANTS_NESTED = ErrorKind(
+    "key style, the server has nested keys",
+    Outlook.PERSON,
+    r"must contain a 'video' key|^'video'$|unexpected keyword argument 'video",
+    "start with key_style nested or auto",
+)
+WIDTH = ErrorKind(
+    "width",
+    Outlook.PERSON,
+    r"must have width|boolean index did not match|could not be broadcast|could not broadcast"
+    r"|must match the (existing )?size|shapes cannot be multiplied|[Ss]izes of tensors must match",
+    "a key's width is not the model's: " + _FILE,
+)
+OTHER = ErrorKind(
+    "any other text", Outlook.PASSES, r"", "look into the policy server's log, restart it"
+)
+
+KINDS: tuple[ErrorKind, ...] = (
+    ErrorKind(
+        "busy",
+        Outlook.PASSES,
+        r"^busy\b",
+        "raise execute_steps, or let fewer robots share the server",
+    ),
+    ErrorKind(
+        "memory",
+        Outlook.PASSES,
+        r"(?i)out of memory|OutOfMemory",
+        "free the memory of the server's GPU, or restart the server",
+    ),
+    ErrorKind(
+        "server behind the proxy",
+        Outlook.PASSES,
+        r"^the policy server (went away|cannot be|did not answer|answered in several)",
+        "start the policy server behind the proxy",
+    ),
+    ErrorKind("token", Outlook.PERSON, r"^Unauthorized", "check the api token"),
+    WANTS_FLAT,
+    WANTS_NESTED,
+    ErrorKind(
+        "array codec",
+        Outlook.PERSON,
+        r"must be a numpy array\. Got <class 'dict'>|^'dict' object has no attribute",
+        "the server reads another generation's arrays than it announces: update its checkout",
+    ),
+    WIDTH,
+    ErrorKind(
+        "action", Outlook.PERSON, r"^Action key ", "serve a model whose config fits its actions"
+    ),
+    ErrorKind(
+        "observation",
+        Outlook.PERSON,
+        r"must be in observation|must contain a '|must be a dictionary|must be a numpy array"
+        r"|must be a (tuple or )?list|must have batch size|horizon must be|channel 'C' must be"
+        r"|^Language batch item|not found in state dict",
+        _FILE,
+    ),
+    ErrorKind(
+        "request",
+        Outlook.PERSON,
+        r"^Unknown endpoint|unexpected keyword argument|must be a mapping"
+        r"|is not forwarded by this proxy|^request\b|^got a request of|held a secret",
+        "is this the policy server of a GR00T generation that docs/sidecar.md names?",
+    ),
+    ErrorKind("missing key", Outlook.PERSON, r"^'[^']*'$", _FILE),
+    OTHER,
+)
+"""The first that matches counts; the last matches every text."""
+
+
+def kind_of(said: str) -> ErrorKind:
+    """Return the row of an error text, which is the server's own words and may be empty."""
+    return next(kind for kind in KINDS if re.search(kind.pattern, said))
+
+
+def outlook_of(error: Exception) -> Outlook:
+    """Return what may be expected after a query that ended in `error`."""
+    if isinstance(error, RemoteError):
+        return kind_of(error.said).outlook
+    if isinstance(error, RefusedError):
+        return Outlook.PERSON
+    if isinstance(error, ChunkError):
+        return Outlook.COUNTED if error.kind == "finite" else Outlook.PERSON
+    if isinstance(error, WireError):
+        return Outlook.COUNTED
+    if isinstance(error, ClosedError):  # it lives, and may keep the next connection
+        return Outlook.PASSES
+    if isinstance(error, DeadlineError | UnreachableError):
+        return Outlook.SILENT
+    return Outlook.UNASKED
+
+
+def advised(error: Exception) -> str:
+    """Return the text of `error` and, where a server's words need one, what to do about them."""
+    if not isinstance(error, RemoteError):
+        return str(error)
+    return f"{error}; {kind_of(error.said).remedy}"
+
+
+def suspects(said: str, widths: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the keys that a text about a width may mean; none where it names one, or is no such.
+
+    Upstream fails in the arithmetic of its normalisation, whose text has the two widths and no key
+    (wire.md 8). `widths`: D of each state key that was sent.
+    """
+    if kind_of(said) is not WIDTH or any(f"'{key}'" in said for key in widths):
+        return ()
+    sizes = {int(digits) for digits in re.findall(r"(?<!axis )(?<!dimension )\b\d{1,4}\b", said)}
+    if len(sizes - {1}) > 1:  # axes of batch and time are ones too
+        sizes -= {1}
+    return tuple(key for key, width in widths.items() if width in sizes)
+
+
+_FIRST_TRY_NS = 250_000_000
+_LONGEST_TRY_NS = 4_000_000_000
+
+
+def _all_of(age_ns: int) -> int:
+    return age_ns
+
+
+class SidecarDead:
+    """Measures for how long a question, be it a query or a ping, has been without an answer."""
+
+    def __init__(
+        self,
+        server: str,
+        pause_ns: int = 1_000_000_000,
+        fault_ns: int = 10_000_000_000,
+        awake_ns: Callable[[int], int] = _all_of,
+    ) -> None:
+        """Pause above `pause_ns` of silence, fault above `fault_ns`; `server` is its address.
+
+        awake_ns: how much of an age this process was awake: while it slept, no answer could be
+        taken, and what it slept is no fault.
+        """
+        self._server, self._awake_ns = server, awake_ns
+        self.pause_ns, self.fault_ns = pause_ns, fault_ns
+        self._since_ns: int | None = None
+
+    def asked(self, now_ns: int) -> None:
+        """A question went out; the first that is unanswered counts, repeats do not renew it."""
+        if self._since_ns is None or now_ns < self._since_ns:
+            self._since_ns = now_ns
+
+    def answered(self) -> None:
+        """Anything came back, an error text as well: whoever answers is alive."""
+        self._since_ns = None
+
+    def withdrawn(self, asked_ns: int) -> None:
+        """The question of that time was never sent, for want of an observation."""
+        if self._since_ns == asked_ns:
+            self._since_ns = None
+
+    def finding(self, now_ns: int) -> Finding | None:
+        """The silence up to now; without a question there is none.
+
+        A pause asks nothing by itself: pings have to go on, or the silence ends in the fault.
+        """
+        if self._since_ns is None or now_ns - self._since_ns <= self.pause_ns:
+            return None
+        silent_ns = now_ns - self._since_ns
+        awake_ns = self._awake_ns(silent_ns)
+        worse = awake_ns > self.fault_ns
+        limit_ns = self.fault_ns if worse else self.pause_ns
+        slept_ns = silent_ns - awake_ns
+        slept = f" (this node slept for {slept_ns / 1e9:.2f} s of it)" if slept_ns else ""
+        text = (
+            f"policy server {self._server}: no answer for {silent_ns / 1e9:.2f} s{slept}, at most "
+            f"{limit_ns / 1e9:.2f} s allowed"
+        )
+        return finding("sidecar_dead", text, worse)
+
+
+class ServerErrors:
+    """Measures for how long the server has answered nothing but errors that may pass.
+
+    The time goes on from the first error to a chunk or a check that passed. A chunk alone ends what
+    counts towards the fault: a server that infers zeros and fails on every real observation would
+    be tried for ever. Knows the time from `finding`, which is asked at each tick.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        pause_ns: int = 2_000_000_000,
+        fault_ns: int = 30_000_000_000,
+        awake_ns: Callable[[int], int] = _all_of,
+    ) -> None:
+        """Pause above `pause_ns` of errors, fault above `fault_ns`; `server` is its address.
+
+        awake_ns: how much of an age this process was awake: while it slept, it asked nothing.
+        """
+        self._server, self._awake_ns = server, awake_ns
+        self.pause_ns, self.fault_ns = pause_ns, fault_ns
+        self._words = ""  # of the newest error; empty: none stands
+        self._since_ns: int | None = None
+        self._before_ns = 0  # of errors since the last chunk that stand no more
+        self._tries = 0
+        self._try_at_ns: int | None = None
+
+    def failed(self, words: str) -> None:
+        """An error came, to a query or a check; `words` are the server's, with the remedy."""
+        self._words, self._try_at_ns = words or "an error without a text", None
+
+    def answered(self) -> None:
+        """A chunk came."""
+        self._words, self._since_ns, self._try_at_ns = "", None, None
+        self._before_ns = self._tries = 0
+
+    def recovered(self, now_ns: int) -> None:
+        """A check has passed, or has found what is no matter of waiting."""
+        if self._since_ns is not None:
+            self._before_ns += self._awake_ns(max(0, now_ns - self._since_ns))
+        self._words, self._since_ns, self._try_at_ns = "", None, None
+
+    def finding(self, now_ns: int) -> Finding | None:
+        """What the errors up to now make of the motion."""
+        if not self._words:
+            return None
+        if self._since_ns is None or now_ns < self._since_ns:
+            self._since_ns = now_ns
+        if self._try_at_ns is None:
+            self._try_at_ns = now_ns + min(_FIRST_TRY_NS << self._tries, _LONGEST_TRY_NS)
+            self._tries = min(self._tries + 1, 10)
+        lasts_ns = self._awake_ns(now_ns - self._since_ns)
+        worse = self._before_ns + lasts_ns > self.fault_ns
+        if not worse and lasts_ns <= self.pause_ns:
+            return None
+        limit_ns = self.fault_ns if worse else self.pause_ns
+        seen_ns = self._before_ns + lasts_ns if worse else lasts_ns
+        text = (
+            f"policy server {self._server}: errors alone for {seen_ns / 1e9:.2f} s, at most "
+            f"{limit_ns / 1e9:.2f} s allowed, the last: {self._words}"
+        )
+        return finding("server_errors", text, worse)
+
+    def try_due(self, now_ns: int) -> bool:
+        """Whether a session that rests should have the server checked now, after an error."""
+        return self._try_at_ns is not None and now_ns >= self._try_at_ns
+
+
+class NonFinite:
+    """Counts chunks with NaN or infinity since the last reset; healthy ones between do not help."""
+
+    def __init__(self, limit: int = 2) -> None:
+        """Drop each, fault at the one with number `limit`."""
+        self.limit = limit
+        self._count = 0
+
+    def see(self, where: str) -> Finding:
+        """Take one such chunk; `where` names the value's place in it."""
+        self._count += 1
+        text = f"{where}: chunk {self._count} that is not finite, fault at {self.limit}"
+        return finding("non_finite", text, self._count >= self.limit)
+
+    def reset(self) -> None:
+        """Begin to count anew."""
+        self._count = 0

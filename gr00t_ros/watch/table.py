@@ -1,0 +1,504 @@
+"""The one table of watches: what each makes of the motion, its thresholds, cause and remedy.
+
+Source of the thresholds: control.md 3 and 4, where a row names no other. docs/watchdogs.md, the
+parameters (ros/parameters) and every finding's reaction and remedy come from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gr00t_ros.robot.limits import POSITION_UNIT
+from gr00t_ros.watch.finding import Finding, Reaction
+
+Home = Literal["parameter", "embodiment", "constant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A number that a watch compares with; `default` alone where it cannot be turned.
+
+    home: a node's parameter, a key of the embodiment file's limits (whose number is per joint,
+    `default` that of franka_droid's arm), or a constant of the code.
+    """
+
+    name: str
+    unit: str
+    default: float | int | bool
+    low: float | None = None
+    high: float | None = None
+    home: Home = "parameter"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One row. `by` is the code that judges, as MODULE.NAME below gr00t_ros.
+
+    worse, when: the graver reaction and what brings it; None and empty where there is one only.
+    note: what the node does today, where that is not the whole row.
+    """
+
+    name: str
+    watches: str
+    reaction: Reaction
+    thresholds: tuple[Threshold, ...]
+    cause: str
+    remedy: str
+    by: str
+    worse: Reaction | None = None
+    when: str = ""
+    note: str = ""
+
+
+_DROP, _PAUSE, _FAULT = Reaction.DROP, Reaction.PAUSE, Reaction.FAULT
+
+INPUTS: tuple[Watch, ...] = (
+    Watch(
+        "stream_age",
+        "age of each stream's newest sample, by its stamp and by its arrival",
+        _PAUSE,
+        (
+            Threshold("max_camera_age_s", "s", 0.25, 0.05, 2.0),
+            Threshold("camera_fault_age_s", "s", 2.0, 0.1, 60.0),
+            Threshold("max_joint_age_s", "s", 0.1, 0.05, 1.0),
+            Threshold("joint_fault_age_s", "s", 0.5, 0.1, 60.0),
+        ),
+        "A driver stopped, or the network loses its messages.",
+        "check the driver and the network",
+        "watch.finding.stream_age",
+        _FAULT,
+        "older than the fault age",
+        "a stream that is declared slower pauses after three of its periods",
+    ),
+    Watch(
+        "stream_content",
+        "whether the newest message could go into an observation",
+        _PAUSE,
+        (),
+        "A joint is missing, twice there or not a number, or a stamp lies in the future.",
+        "compare the topic with the embodiment file",
+        "node.robot_state.Surroundings",
+    ),
+    Watch(
+        "mixed_publishers",
+        "whether two publishers send the same joints, or the same topic without joints",
+        _PAUSE,
+        (
+            # ours: a slower second publisher than that is ignored, message by message
+            Threshold("memory of a publisher that was heard", "s", 10.0, home="constant"),
+        ),
+        "A second driver, a bag or a joint_state_publisher runs beside the robot's own.",
+        "stop one of them",
+        "observe.joint_states.Writers",
+        note="by the numbers that publishers give their messages; partial joint states of several "
+        "publishers are merged by name, and a restarted publisher is no second one; where the "
+        "middleware tells no numbers, each publisher needs joints of its own",
+    ),
+    Watch(
+        "skew",
+        "distance between the stamps of one observation's streams",
+        _DROP,
+        (
+            Threshold("max_skew_ms", "ms", 100, 50, 1000),
+            Threshold("skewed observations that pause", "", 3, home="constant"),
+        ),
+        "A camera's clock or its delay differs from that of the joint states.",
+        "synchronise the clocks, or stamp images when they are exposed",
+        "watch.inputs.Skew",
+        _PAUSE,
+        "the third in a row",
+        "a skewed observation is not sent; a stream that is declared slow may be one and a half of "
+        "its periods apart",
+    ),
+    Watch(
+        "frozen_camera",
+        "frames in a row with the stamp or the content of the one before",
+        _PAUSE,
+        (Threshold("frozen_camera_frames", "frames", 10, 0, 1000),),
+        "The driver repeats its last picture, or the camera hangs.",
+        "restart the camera's driver",
+        "watch.inputs.FrozenCamera",
+        note="0 switches it off, for pictures without noise; frames are looked at 15 times a "
+        "second or more, and where each has the stamp of the first, stream_age pauses sooner",
+    ),
+    Watch(
+        "black_camera",
+        "frames in a row whose mean level is near black",
+        _PAUSE,
+        (
+            # ours: a covered lens still shows a level or two of noise; a dim room is far above
+            Threshold("black_camera_level", "of 255", 3.0, 0.0, 32.0),
+            Threshold("black_camera_frames", "frames", 10, 2, 1000),
+        ),
+        "The lens is covered, the light is off, or exposure failed.",
+        "uncover the lens and switch on the light",
+        "watch.inputs.BlackCamera",
+        note="raw pictures and JPEG; a PNG is not judged",
+    ),
+    Watch(
+        "clock_backward",
+        "the clock of the plan, or the ROS clock, running back",
+        _PAUSE,
+        (
+            Threshold("step that is let pass, with use_sim_time", "ms", 1.0, home="constant"),
+            Threshold("step that is let pass, without", "ms", 50.0, home="constant"),
+        ),
+        "A bag or simulation was restarted, or the system's clock was set back.",
+        "let the clock run on; it continues by itself",
+        "session.session.Session",
+        note="a plan on simulated time is a fault where no controller tells what it holds",
+    ),
+    Watch(
+        "clock_forward",
+        "the ROS clock running ahead of the steady one",
+        _PAUSE,
+        (Threshold("clock_jump_s", "s", 0.5, 0.05, 5.0),),
+        "The system's clock was set, the machine slept, or a bag jumped.",
+        "let time be set before the node starts; it continues by itself",
+        "watch.inputs.ClockJump",
+    ),
+    Watch(
+        "silent_clock",
+        "steady time without a change of the simulated clock",
+        _PAUSE,
+        (Threshold("clock_silence_s", "s", 0.5, 0.1, 10.0),),
+        "The simulation or the bag is paused, or nobody publishes /clock.",
+        "let the simulation run, or set use_sim_time to false",
+        "watch.inputs.SilentClock",
+        note="with use_sim_time only; plan time stands still with the clock, so nothing moves",
+    ),
+)
+
+
+_REFUSALS = Threshold("refusals_to_fault", "", 3, 1, 100)
+_THIRD = "refusals_to_fault in a row"
+
+POLICY: tuple[Watch, ...] = (
+    Watch(
+        "inference_deadline",
+        "whether an answer comes before the plan that it continues has ended",
+        _DROP,
+        (Threshold("spare time beside commit_ms", "ms", 20, home="constant"),),
+        "The policy server or the network is slower than the chunk is long.",
+        "lower execute_steps, or use a faster server",
+        "motion.replay.Replay",
+        note="the query goes out in time for it; an answer without a step to come is dropped, and "
+        "the end of the plan is a stop that holds until the next chunk",
+    ),
+    Watch(
+        "sidecar_dead",
+        "time since the first question that the policy server left unanswered",
+        _PAUSE,
+        (
+            Threshold("sidecar_silence_s", "s", 1.0, 0.1, 60.0),
+            Threshold("sidecar_fault_s", "s", 10.0, 1.0, 600.0),
+        ),
+        "The policy server died or hangs, or the network is cut.",
+        "start the policy server, and check the network",
+        "watch.server.SidecarDead",
+        _FAULT,
+        "silent for the fault time",
+        "a paused node checks the server four times a second, each time for timeout_ms at most; a "
+        "chunk that ends before is a hold, which the next chunk continues",
+    ),
+    Watch(
+        "server_errors",
+        "time for which the policy server has answered nothing but errors that may pass: busy, out "
+        "of memory, any text that is not known to need a person; or has closed the connection",
+        _PAUSE,
+        (
+            Threshold("server_errors_s", "s", 2.0, 0.1, 60.0),
+            Threshold("server_errors_fault_s", "s", 30.0, 1.0, 3600.0),
+        ),
+        "The server has too many clients or too little memory, or fails inside.",
+        "read the policy server's log",
+        "watch.server.ServerErrors",
+        _FAULT,
+        "for the fault time since the last chunk",
+        "the query is tried again after retry_ms, each time twice as long up to 4 s; a paused node "
+        "checks the server in the same way. A text that needs a person (keys, shapes, token, "
+        "another embodiment) faults at once: watch/server.py has the table, docs/sidecar.md "
+        "shows it",
+    ),
+    Watch(
+        "consecutive_failures",
+        "answers in a row that are no message or a refused chunk; errors are server_errors, "
+        "silence is sidecar_dead",
+        _FAULT,
+        (_REFUSALS,),
+        "The policy does not fit this robot, or the scene is far from what it was trained on.",
+        "read the last refusal; check the embodiment file against the server's model",
+        "watch.finding.consecutive_refusals",
+        note="where the last was no message, another server may be there: no reset before it has "
+        "passed the check again",
+    ),
+    Watch(
+        "non_finite",
+        "NaN or infinity in an action chunk",
+        _DROP,
+        (Threshold("such chunks that fault", "", 2, home="constant"),),
+        "The policy diverged, or its normalisation statistics are wrong.",
+        "restart the policy server; check its checkpoint and statistics",
+        "watch.server.NonFinite",
+        _FAULT,
+        "the second since activation or the last reset",
+        "it counts as one of consecutive_failures as well",
+    ),
+    Watch(
+        "chunk_shape",
+        "keys, widths, horizon and dtype of an answer; error texts that need a person",
+        _FAULT,
+        (),
+        "The server serves another embodiment or another model than was checked.",
+        "serve the model of the embodiment file, or name the right embodiment",
+        "motion.chunk.from_reply",
+    ),
+    Watch(
+        "position_limit",
+        "positions of a chunk outside the joint limits and their margin",
+        _DROP,
+        (
+            Threshold("limits.JOINT.margin", POSITION_UNIT, 0.05, home="embodiment"),
+            Threshold("excess that is clamped", POSITION_UNIT, 0.05, home="constant"),
+            _REFUSALS,
+        ),
+        "The policy asks for a pose that the robot does not have.",
+        "move the arm nearer to the middle of its range, or check joint order and units",
+        "motion.guard.check",
+        _FAULT,
+        _THIRD,
+    ),
+    Watch(
+        "first_step_jump",
+        "distance of a chunk's first step from the position that the plan will hold",
+        _DROP,
+        (Threshold("limits.JOINT.jump", POSITION_UNIT, 0.15, home="embodiment"), _REFUSALS),
+        "The observation was of another pose, or relative actions are taken as absolute.",
+        "check the joint order, and that the server undoes relative actions",
+        "motion.guard.check",
+        _FAULT,
+        _THIRD,
+    ),
+)
+
+
+_SILENCE = Threshold("controller_silence_s", "s", 0.5, 0.05, 60.0)
+
+ARM: tuple[Watch, ...] = (
+    Watch(
+        "held_position",
+        "distance of the position that the controller holds from the measured one",
+        _FAULT,
+        (Threshold("limits.JOINT.held", POSITION_UNIT, 0.05, home="embodiment"),),
+        "The controller pushes against something, or does not control this robot.",
+        "activate the controller and free the arm",
+        "watch.finding.held_position",
+        note="~/resume, ~/reset and an activation are refused; a pause that would end by itself "
+        "goes on, also while a controller that has told is late; of one that never tells, held is "
+        "where our own plan came to rest",
+    ),
+    Watch(
+        "outside_limits",
+        "the measured position against the file's position limits",
+        _FAULT,
+        (
+            Threshold("limits.JOINT.margin", POSITION_UNIT, 0.05, home="embodiment"),
+            # ours: a hundredth of a joint's range, for calibration and noise
+            Threshold("further outside that is let pass, of the range", "", 0.01, home="constant"),
+        ),
+        "The joint states are in degrees, of another robot or not calibrated, or the limits are "
+        "another robot's.",
+        "let the driver publish radians, or correct the file's limits",
+        "watch.finding.outside_limits",
+        note="~/resume, ~/reset and an activation are refused",
+    ),
+    Watch(
+        "tracking_error",
+        "distance of the measured arm from what the controller plays, per joint",
+        _FAULT,
+        (
+            Threshold("tracking_error_rad", POSITION_UNIT, 0.1, 0.01, 0.5),
+            Threshold("tracking_error_s", "s", 0.2, 0.02, 2.0),
+        ),
+        "The arm is blocked, overloaded, or its controller is badly tuned.",
+        "free the arm, then call ~/reset",
+        "watch.arm.TrackingError",
+        note="joints whose held difference is unchecked, such as a gripper, are exempt",
+    ),
+    Watch(
+        "workspace_box",
+        "the end effector against its box: as measured when a chunk arrives, and along the chunk",
+        _DROP,
+        (Threshold("workspace", "m", False, home="embodiment"), _REFUSALS),
+        "The policy leads the arm out of the space that it was given.",
+        "move the arm back into the box, or widen the box",
+        "watch.arm.WorkspaceBox",
+        _FAULT,
+        _THIRD,
+        "measured is the pose stream that the box names, else the joints through its chain; the "
+        "way of a chunk is compared by core.guard where there is a chain; without a box nothing is",
+    ),
+    Watch(
+        "controller_silent",
+        "age of the controller's own state, as the sign that it is active",
+        _FAULT,
+        # ours: as joint states fault; control.md 3 has no number for it
+        (_SILENCE,),
+        "The controller was deactivated, or its process died.",
+        "activate the controller, then call ~/reset",
+        "watch.arm.controller_silent",
+        note="a controller whose state nobody has ever published is not watched",
+    ),
+    Watch(
+        "controller_late",
+        "plan time since the controller told something new: is the way to it whole?",
+        _PAUSE,
+        (
+            Threshold("times commit_ms", "", 1, home="constant"),
+            # control.md 1, item 11; three periods: one state may be lost and one late
+            Threshold("times its own period, where that is longer", "", 3, home="constant"),
+        ),
+        "The network between node and controller is cut, or loses messages.",
+        "check the network between node and controller",
+        "watch.arm.ControllerLate",
+        _FAULT,
+        "in motion, where not every controller tells what it holds; of one that never does the "
+        "joint states count",
+        note="nothing more is sent, the tail of what the controller has plays; a new episode "
+        "starts from what it holds once it is heard again. Of controllers that tell as often as "
+        "the default of 50 Hz also a shorter silence, where a change of the motion was sent "
+        "meanwhile and may be lost (motion/plan.py)",
+    ),
+    Watch(
+        "streamer_silent",
+        "age of the heartbeat of each streamer that plays windows, and whether it is the same one",
+        _FAULT,
+        # as of a controller, in whose place it stands
+        (_SILENCE, Threshold("between two heartbeats", "s", 0.02, home="constant")),
+        "The streamer has died, hangs, or was started again, so that its output no longer moves "
+        "with the others.",
+        "start the streamer, then call ~/reset",
+        "watch.arm.StreamerLife",
+        note="beside each topic of windows, on its name with /alive; without a heartbeat no "
+        "activation is accepted; a streamer whose rate_hz is lower sends as often as it ticks; in "
+        "shadow no streamer is needed",
+    ),
+    Watch(
+        "controller_inactive",
+        "the controller's state as controller_manager tells it",
+        _FAULT,
+        (
+            # ours: control.md 3 has no number for it
+            Threshold("between two questions", "s", 0.9, home="constant"),
+            Threshold("age of an answer that says nothing any more", "s", 3.0, home="constant"),
+        ),
+        "The controller was deactivated, unloaded or replaced by another one.",
+        "activate the controller, then call ~/reset",
+        "graph.controllers.ControllerManager",
+        note="asked where controller_manager_msgs is installed and parameter controller_manager "
+        "names its node; what it never listed is a driver's own, and controller_silent's",
+    ),
+    Watch(
+        "controller_parameter",
+        "parameters of a controller that break windows, asked of it and heard of when they change",
+        _FAULT,
+        (),
+        "The controller is configured, or was changed, to something that makes windows steps.",
+        "docs/controllers.md has the settings of a controller; then call ~/reset",
+        "graph.controllers.ControllerParameters",
+        note="before an activation and while active; allow_trajectory_replacement is true by "
+        "default after ros2_controllers 6.9.0; a controller that subscribes anew "
+        "is asked again within a second; one without parameter services is taken as it is",
+    ),
+    Watch(
+        "speed_scaling",
+        "the controller's speed scaling factor",
+        _FAULT,
+        (Threshold("deviation from 1 that is let pass", "", 1e-3, home="constant"),),
+        "The robot's speed slider is not at 100 %, so that windows would restart at real time.",
+        "set the speed slider to 100 %, then call ~/reset",
+        "watch.arm.speed_scaling",
+    ),
+    Watch(
+        "reference_against_plan",
+        "distance of what the controller plays from what it was sent for that instant",
+        _PAUSE,
+        (
+            # ours: control.md 1 says about 1 mrad; states are stamped within 5 ms of their sample
+            Threshold("reference_error_rad", POSITION_UNIT, 0.002, 0.001, 0.05),
+            Threshold("jitter of the state's stamp", "ms", 5.0, home="constant"),
+        ),
+        "A window came late or was lost, or somebody else commanded the arm.",
+        "check the network's delay and that nobody else publishes commands",
+        "watch.arm.reference_against_plan",
+        _FAULT,
+        "one of the controllers does not tell what it holds",
+        note="nothing more is sent, the tail of what the controller has plays; a new episode "
+        "starts from what it holds then; states older than the last 50 ms are not compared",
+    ),
+    Watch(
+        "second_publisher",
+        "other publishers on a command topic",
+        _FAULT,
+        (Threshold("publishers beside the node's own", "", 0, home="constant"),),
+        "Another node or a second instance of this one commands the same controller.",
+        "stop the other publisher",
+        "graph.controllers.Rivals",
+        note="the graph is asked once a second; in shadow nobody is commanded and nothing is asked",
+    ),
+    Watch(
+        "e_stop",
+        "the e-stop topic and service; silence, where the topic is required",
+        _FAULT,
+        (
+            Threshold("e_stop_required", "", False),
+            Threshold("e_stop_silence_s", "s", 0.5, 0.1, 5.0),
+        ),
+        "Somebody asked for a stop, or the e-stop's own publisher died.",
+        "release the e-stop, then call ~/reset",
+        "watch.arm.EStop",
+        note="heard while the node is configured; a press while inactive latches a fault as well",
+    ),
+    Watch(
+        "dead_man",
+        "time since the operator's dead-man switch was last reported pressed",
+        _PAUSE,
+        (
+            Threshold("dead_man_required", "", False),
+            Threshold("dead_man_s", "s", 0.5, 0.05, 5.0),
+        ),
+        "The switch was released, or its publisher died.",
+        "press the dead-man switch",
+        "watch.arm.DeadMan",
+    ),
+    Watch(
+        "replay_starvation",
+        "gap between two ticks of the replay thread",
+        _PAUSE,
+        (Threshold("periods of refresh_ms", "", 3, home="constant"),),
+        "The CPU is overloaded, or the process was stopped.",
+        "check the CPU's load, and give the node realtime_priority",
+        "node.replay_thread.ReplayThread",
+    ),
+    Watch(
+        "old_episode",
+        "whether a chunk belongs to the present episode",
+        _DROP,
+        (),
+        "It was asked for before a pause, a reset or a changed instruction.",
+        "nothing: the next chunk is of the present episode",
+        "session.session.Session",
+    ),
+)
+
+
+ROWS: tuple[Watch, ...] = (*INPUTS, *POLICY, *ARM)
+TABLE: dict[str, Watch] = {row.name: row for row in ROWS}
+
+
+def finding(watch: str, seen: str, worse: bool = False) -> Finding:
+    """The finding of a row: its reaction, or the worse one, and `seen` with the row's remedy."""
+    row = TABLE[watch]
+    reaction = row.worse if worse and row.worse is not None else row.reaction
+    return Finding(watch, reaction, f"{seen}; {row.remedy}")

@@ -1,0 +1,124 @@
+"""Where a server is, as ZeroMQ writes it: literals, names of either family, every interface.
+
+ZeroMQ looks a name up in one family only, in a thread that a deadline cannot reach; so names are
+looked up here, both families, and ZeroMQ sees numbers alone. Refuses to know sockets of ZeroMQ.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import queue
+import socket
+import threading
+import time
+from typing import Final
+
+from gr00t_ros.errors import SettingsError, UnreachableError
+
+EVERY_INTERFACE: Final = "*"
+_TCP: Final = "tcp://"
+_FORBIDDEN: Final = "*/ \n;"
+
+
+def server_address(host: str, port: int) -> str:
+    """Return the address to connect to; IPv6 literals get their brackets, names stay names.
+
+    Raises `SettingsError` for what can be no host or port.
+    """
+    bare = host.removeprefix("[").removesuffix("]")
+    if not bare or any(c in bare for c in _FORBIDDEN) or not 1 <= port <= 65535:
+        raise SettingsError(f"policy server {host!r} port {port}: expected a host and 1 to 65535")
+    return _address(bare, port)
+
+
+def shown(host: str, port: int) -> str:
+    """Return HOST:PORT for people, an IPv6 literal in brackets."""
+    return _address(host.removeprefix("[").removesuffix("]"), port).removeprefix(_TCP)
+
+
+def listen_address(host: str, port: int) -> str:
+    """Return the address to bind, port 0 for a free one; `*` takes both families.
+
+    A name becomes its IPv4 address where it has one, since that is what it meant to ZeroMQ,
+    else its IPv6 address. Raises `SettingsError`.
+    """
+    bare = host.removeprefix("[").removesuffix("]")
+    if bare == EVERY_INTERFACE:
+        return f"{_TCP}*:{port}"
+    if not bare or any(c in bare for c in _FORBIDDEN) or not 0 <= port <= 65535:
+        raise SettingsError(f"address {host!r} port {port}: expected a host and 0 to 65535")
+    try:
+        found = _look_up(bare, port)
+    except OSError as error:
+        raise SettingsError(f"cannot serve on {host!r}: {error.strerror}") from error
+    return min(found, key=needs_ipv6)  # stable: the resolver's order within a family
+
+
+def parse_place(text: str, lowest_port: int) -> tuple[str, int]:
+    """Return host and port of HOST:PORT or [IPv6]:PORT; raise `SettingsError` for anything else.
+
+    ZeroMQ itself takes any port modulo 65536.
+    """
+    host, _, port = text.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and len(port) < 6
+    if not host or not is_port or not lowest_port <= int(port) <= 65_535:
+        expected = f"HOST:PORT with a port from {lowest_port} to 65535"
+        raise SettingsError(f"{text!r:.80}: expected {expected}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise SettingsError(f"{text!r:.80}: expected an IPv6 address in brackets, [::1]:5556")
+    return host, int(port)
+
+
+def needs_ipv6(address: str) -> bool:
+    """Return whether ZMQ_IPV6 must be set for a numeric address, or for every interface."""
+    return address.startswith((f"{_TCP}[", f"{_TCP}*"))
+
+
+def numeric(address: str, deadline_ns: int) -> tuple[str, ...]:
+    """Return the numeric addresses behind `address` in the resolver's order, by the deadline.
+
+    The look-up itself cannot be cut, so it is left behind in a daemon thread. Raises
+    `UnreachableError` where the name is not known or the look-up takes too long.
+    """
+    host, _, port = address.removeprefix(_TCP).rpartition(":")
+    if _is_literal(host):
+        return (address,)
+    found: queue.SimpleQueue[tuple[str, ...] | OSError] = queue.SimpleQueue()
+    threading.Thread(
+        target=lambda: found.put(_try_look_up(host, int(port))), name="gr00t-name", daemon=True
+    ).start()
+    try:
+        result = found.get(timeout=max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9))
+    except queue.Empty:
+        raise UnreachableError(f"{address}: the name {host} was not looked up in time") from None
+    if isinstance(result, OSError):
+        raise UnreachableError(f"{address}: {host}: {result.strerror}")
+    return result
+
+
+def _try_look_up(host: str, port: int) -> tuple[str, ...] | OSError:
+    try:
+        return _look_up(host, port)
+    except UnicodeError:  # a label that is empty or too long
+        return OSError(0, "no host name")
+    except OSError as error:
+        return error
+
+
+def _look_up(host: str, port: int) -> tuple[str, ...]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+    hosts = (socket.getnameinfo(place, flags)[0] for *_, place in found)
+    return tuple(dict.fromkeys(_address(text, port) for text in hosts))
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _address(bare: str, port: int) -> str:
+    return f"{_TCP}[{bare}]:{port}" if ":" in bare else f"{_TCP}{bare}:{port}"

@@ -1,0 +1,82 @@
+"""What a policy server is and how it wants to be asked, from its replies (wire.md 6).
+
+It refuses to know sockets: the client brings replies and a way to try an observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gr00t_ros.errors import RefusedError, RemoteError, SettingsError
+from gr00t_ros.observe.modality import ModalityConfig
+from gr00t_ros.watch.server import OTHER, WANTS_FLAT, WANTS_NESTED, kind_of
+from gr00t_ros.wire import messages
+from gr00t_ros.wire.arrays import ArrayCodec
+from gr00t_ros.wire.messages import Generation, KeyStyle
+from gr00t_ros.wire.template import RequestTemplate
+
+KeyStyleSetting = Literal["auto", "nested", "flat"]
+_STYLES: tuple[KeyStyle, ...] = ("nested", "flat")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What `PolicyClient.connect` found: how to talk to this server, and what it expects."""
+
+    generation: Generation
+    array_codec: ArrayCodec
+    key_style: KeyStyle
+    modality: ModalityConfig
+    ping_ns: int
+
+
+Probe = Callable[[Server], RequestTemplate]
+
+
+def read_server(reply: object, ping_ns: int, setting: KeyStyleSetting) -> Server:
+    """Return the server of a get_modality_config reply, nested where the style is open.
+
+    N1.5 is flat whatever `setting` says. Raises `WireError`.
+    """
+    generation = messages.recognise(reply)
+    modality = messages.parse_modality(reply, generation)
+    style: KeyStyle = "flat" if generation.is_n15 or setting == "flat" else "nested"
+    return Server(generation, generation.array_codec, style, modality, ping_ns)
+
+
+def find_key_style(
+    found: Server, probe: Probe | None, act: Callable[[RequestTemplate, Server], object]
+) -> Server:
+    """Return `found` with the key style in which `act(probe(server), server)` works.
+
+    Nested first. Flat is tried where the server's words mean its keys, or are not known; what it
+    says of anything else, such as busy or a width, passes through as the `RemoteError` that it is.
+    Raises `RefusedError` with both texts where it wants neither style, `SettingsError` without a
+    probe.
+    """
+    if probe is None:
+        raise SettingsError("key_style auto needs a probe, else configure nested or flat")
+    nested, flat = (replace(found, key_style=style) for style in _STYLES)
+    try:
+        act(probe(nested), nested)
+    except RemoteError as error:
+        to_nested = error
+    else:
+        return nested
+    wants_flat = kind_of(to_nested.said) is WANTS_FLAT
+    if not wants_flat and kind_of(to_nested.said) is not OTHER:
+        raise to_nested
+    try:
+        act(probe(flat), flat)
+    except RemoteError as to_flat:
+        if not wants_flat:  # an answer in flat keys would have been the proof
+            raise to_nested from None
+        if kind_of(to_flat.said) is not WANTS_NESTED:
+            raise
+        raise RefusedError(
+            "the server takes the observation in no key style; "
+            f"nested: {to_nested}; flat: {to_flat}"
+        ) from None
+    return flat

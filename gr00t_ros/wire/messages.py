@@ -1,0 +1,306 @@
+"""The GR00T policy server's endpoints: request envelopes, reply checks, generations.
+
+Pure: maps in, maps out. It refuses to know sockets and, but for recognising a torch reply,
+bytes (codec.py). What each generation expects is wire.md 1, 3, 5, 6, 8 and 9. Every text of a
+server enters here, as one printable line that is not long: error texts, keys, what a config says.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Final, Literal, TypeGuard, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import RefusedError, RemoteError, WireError
+from gr00t_ros.observe.modality import MODALITIES, ModalityConfig, ModalityEntry
+from gr00t_ros.text_table import one_line
+from gr00t_ros.wire.access import Token
+from gr00t_ros.wire.arrays import ArrayCodec
+from gr00t_ros.wire.codec import MODALITY_MARKERS, ModalityConfigMap, decode
+
+KeyStyle = Literal["nested", "flat"]
+_T = TypeVar("_T")
+
+PING: Final = "ping"
+GET_MODALITY_CONFIG: Final = "get_modality_config"
+GET_ACTION: Final = "get_action"
+RESET: Final = "reset"
+KILL: Final = "kill"
+
+MAX_ERROR_TEXT: Final = 500  # characters of a server's words: a strict one quotes observations
+MAX_KEY_TEXT: Final = 128
+MAX_KEYS: Final = 256  # of one modality; the largest known has 21
+MAX_DELTA_INDICES: Final = 1024
+_MAX_DELTA: Final = 1_000_000  # steps
+TORCH_REFUSAL: Final = (
+    "the server speaks the pickled torch protocol of N1 and early N1.5, whose replies would run"
+    " code when read: update its Isaac-GR00T checkout to 7f53666 (2025-09-10, pull request 329)"
+    " or newer, best N1.6 or N1.7"
+)
+_UNKNOWN: Final = (
+    "the server is of a generation that this client does not know (it knows N1.5 since 7f53666,"
+    " N1.6 and N1.7), expected one kind of ModalityConfig marker, "
+    f"{' or '.join(MODALITY_MARKERS)}. Use a release of Isaac-GR00T that this one names, or a newer"
+    " gr00t_ros."
+)
+_SEEN: Final = 400  # characters of what an unknown server answered
+
+
+class Generation(Enum):
+    """A generation of upstream's server (wire.md 1); A1/A2 and B2/B3 look alike on the wire."""
+
+    T = "T"
+    A0 = "A0"
+    A1 = "A1"
+    A2 = "A2"
+    B2 = "B2"
+    B3 = "B3"
+
+    @property
+    def label(self) -> str:
+        """The name an operator knows."""
+        return _LABELS[self]
+
+    @property
+    def array_codec(self) -> ArrayCodec:
+        """The array codec to send: the one that every server of this generation reads."""
+        return "msgpack_numpy" if self in (Generation.B2, Generation.B3) else "npy"
+
+    @property
+    def is_n15(self) -> bool:
+        """Whether requests are bare and flat, replies a bare map, and reset is unknown."""
+        return self in (Generation.T, Generation.A0)
+
+
+_LABELS: Final = {
+    Generation.T: "N1/N1.5 (torch)",
+    Generation.A0: "N1.5",
+    Generation.A1: "N1.6/N1.7-EA",
+    Generation.A2: "N1.6/N1.7-EA",
+    Generation.B2: "N1.7",
+    Generation.B3: "N1.7",
+}
+
+
+def request(
+    endpoint: str, data: Mapping[str, object] | None = None, token: str | None = None
+) -> dict[str, object]:
+    """Return the envelope of a request; `data` and the token only where there is one."""
+    message: dict[str, object] = {"endpoint": endpoint}
+    if data is not None:
+        message["data"] = data
+    if token is not None:
+        message["api_token"] = token
+    return message
+
+
+def reset_request(
+    options: Mapping[str, object] | None = None, token: str | None = None
+) -> dict[str, object]:
+    """Return the reset request of N1.6 and later; N1.5 has no such endpoint."""
+    return request(RESET, {"options": options}, token)
+
+
+def get_action_request(
+    video: Mapping[str, object],
+    state: Mapping[str, object],
+    language_keys: Sequence[str],
+    instruction: str,
+    generation: Generation,
+    key_style: KeyStyle,
+    token: str | None = None,
+) -> dict[str, object]:
+    """Return the get_action request of one observation, batch size 1.
+
+    `video` values are (1, T, H, W, 3) uint8, `state` values (1, T, D) float32 (or stand-ins
+    for them: they are only placed). The instruction goes under each of `language_keys`. N1.5 is
+    flat and bare whatever `key_style` says.
+    """
+    if key_style == "nested" and not generation.is_n15:
+        language: object = {key: [[instruction]] for key in language_keys}
+        observation = {"video": dict(video), "state": dict(state), "language": language}
+    else:
+        observation = {f"video.{key}": value for key, value in video.items()}
+        observation |= {f"state.{key}": value for key, value in state.items()}
+        observation |= {key: [instruction] for key in language_keys}
+    if generation.is_n15:
+        return request(GET_ACTION, observation, token)
+    return request(GET_ACTION, {"observation": observation, "options": None}, token)
+
+
+def read_reply(
+    data: bytes | memoryview, endpoint: str, max_bytes: int, token: Token | None = None
+) -> Any:
+    """Return the decoded reply of `endpoint`, or raise what the server meant by it.
+
+    Raises `RefusedError` for generation T and for a wrong token, `RemoteError` with the
+    server's text (which may be empty) as one printable line, cut, without `token`, and
+    `TooLargeError` and `WireError` for bad bytes.
+    """
+    if bytes(data[:2]) == b"PK" or bytes(data[:6]) == b"ERROR":
+        raise RefusedError(f"{endpoint}: {TORCH_REFUSAL}")
+    reply = decode(data, max_bytes)
+    if not (isinstance(reply, dict) and "error" in reply):
+        return reply
+    text = reply["error"]
+    if not isinstance(text, str):
+        raise WireError(f"{endpoint}: error reply holds {type(text).__name__}, expected a text")
+    said = _said(text, token)
+    if said.startswith("Unauthorized"):
+        raise RefusedError(f"{endpoint}: {said}; check the api token")
+    raise RemoteError(f"{endpoint}: the server answered: {said or '(no text)'}", said)
+
+
+def _said(text: str, token: Token | None) -> str:
+    """Return a server's words as one line; redacted before it is cut, or half a token is left."""
+    line = one_line(text, 4 * MAX_ERROR_TEXT)
+    return one_line(token.redact(line) if token else line, MAX_ERROR_TEXT)
+
+
+def expect_map(reply: object, endpoint: str) -> dict[str, Any]:
+    """Return `reply` if it is a map, else raise `WireError`."""
+    if not isinstance(reply, dict):
+        raise WireError(f"{endpoint}: reply is {type(reply).__name__}, expected a map")
+    return reply
+
+
+def recognise(reply: object) -> Generation:
+    """Return the generation that a decoded get_modality_config reply tells (wire.md 6).
+
+    A1 stands for A1 and A2, B2 for B2 and B3. Raises `RefusedError` with what was seen where it
+    is none of them: guessing would choose a codec that the server may misread. Generation T
+    never decodes: see `read_reply`.
+    """
+    configs = expect_map(reply, GET_MODALITY_CONFIG)
+    marked = [config for config in configs.values() if isinstance(config, ModalityConfigMap)]
+    kinds = {(config.marker, config.form) for config in marked}
+    if kinds == {(MODALITY_MARKERS[0], "text")}:
+        return Generation.A0
+    if kinds == {(MODALITY_MARKERS[0], "map")}:
+        return Generation.A1
+    if {marker for marker, _ in kinds} == {MODALITY_MARKERS[1]}:
+        return Generation.B2
+    seen = "; ".join(f"{key!r:.40}: {_seen(value)}" for key, value in configs.items())
+    raise RefusedError(f"{GET_MODALITY_CONFIG}: {_UNKNOWN} It answered {seen[:_SEEN] or '{}'}")
+
+
+def _seen(config: object) -> str:
+    """Return what a config looks like on the wire, in a few words."""
+    if isinstance(config, ModalityConfigMap):
+        return f"{config.marker} with as_json as {config.form}"
+    if isinstance(config, dict):
+        return f"map of {', '.join(f'{key!r:.40}' for key in list(config)[:8]) or 'nothing'}"
+    return type(config).__name__
+
+
+def parse_modality(reply: object, generation: Generation) -> ModalityConfig:
+    """Return the server's modality config, N1.5's key prefixes stripped.
+
+    A modality the server does not name is an entry without keys; modalities beyond video,
+    state, action and language are left out. Raises `WireError` naming what is malformed.
+    """
+    configs = expect_map(reply, GET_MODALITY_CONFIG)
+    return {
+        modality: _entry(configs[modality], modality, generation)
+        if modality in configs
+        else ModalityEntry((), ())
+        for modality in MODALITIES
+    }
+
+
+def _entry(config: object, modality: str, generation: Generation) -> ModalityEntry:
+    where = f"{GET_MODALITY_CONFIG}: {modality}"
+    if not isinstance(config, ModalityConfigMap):
+        raise WireError(f"{where} is {type(config).__name__}, expected a ModalityConfig")
+    indices: Any = config.get("delta_indices")
+    keys: Any = config.get("modality_keys")
+    if not _is_list_of(int, indices) or len(indices) > MAX_DELTA_INDICES:
+        expected = f"at most {MAX_DELTA_INDICES} integers"
+        raise WireError(f"{where}.delta_indices is {reprlib.repr(indices)}, expected {expected}")
+    if any(abs(index) > _MAX_DELTA for index in indices):
+        raise WireError(f"{where}.delta_indices: expected none beyond {_MAX_DELTA} steps")
+    keys = [one_line(key, MAX_KEY_TEXT) for key in keys] if _is_list_of(str, keys) else None
+    if keys is None or len(set(keys)) != len(keys) or len(keys) > MAX_KEYS:
+        got, expected = reprlib.repr(config.get("modality_keys")), "distinct texts"
+        raise WireError(f"{where}.modality_keys is {got}, expected at most {MAX_KEYS} {expected}")
+    if generation.is_n15:
+        keys = [key.removeprefix(f"{modality}.") for key in keys]
+    return ModalityEntry(tuple(indices), tuple(keys), _action_configs(config, len(keys), where))
+
+
+def _action_configs(
+    config: ModalityConfigMap, count: int, where: str
+) -> tuple[Mapping[str, object], ...] | None:
+    configs = config.get("action_configs")
+    if configs is None:
+        return None
+    if not _is_list_of(dict, configs) or len(configs) != count:
+        raise WireError(f"{where}.action_configs: expected one map for each of {count} keys")
+    return tuple(
+        {field: _enum(one.get(field)) for field in ("rep", "type", "format", "state_key")}
+        for one in configs
+    )
+
+
+def _enum(value: object) -> str | None:
+    """Return what a config says under one field; enums come by their names (wire.md 5)."""
+    if value is None:
+        return None
+    return one_line(value if isinstance(value, str) else reprlib.repr(value), MAX_KEY_TEXT)
+
+
+def _is_list_of(kind: type[_T], value: object) -> TypeGuard[list[_T]]:
+    return isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+def parse_action(
+    reply: object, generation: Generation, key_style: KeyStyle
+) -> dict[str, NDArray[np.float32]]:
+    """Return the action of a get_action reply: key -> (H, D) float32, physical units.
+
+    N1.6 and later answer [action, info], N1.5 the bare action map, there also (H,) for a key of
+    one value. The batch axis may be left out, as by N1.5 and N2. ``action.`` is stripped from flat
+    keys. Values are not judged here (NaN passes: the guard's work). Raises `WireError` naming the
+    key.
+    """
+    action = reply
+    if not generation.is_n15:
+        if not isinstance(reply, list) or len(reply) != 2:
+            raise WireError(f"{GET_ACTION}: reply {type(reply).__name__}, expected [action, info]")
+        action = reply[0]
+    arrays: dict[str, NDArray[np.float32]] = {}
+    flat = generation.is_n15 or key_style == "flat"
+    for name, value in expect_map(action, GET_ACTION).items():
+        key = one_line(name, MAX_KEY_TEXT) if isinstance(name, str) else ""
+        key = key.removeprefix("action.") if flat else key
+        if not isinstance(name, str) or key in arrays or len(arrays) >= MAX_KEYS:
+            expected = f"at most {MAX_KEYS} distinct texts"
+            raise WireError(f"{GET_ACTION}: action key {reprlib.repr(name)}, expected {expected}")
+        arrays[key] = _rows(value, key, generation)
+    return arrays
+
+
+def _rows(value: object, key: str, generation: Generation) -> NDArray[np.float32]:
+    """Return one action key's values as (H, D) float32; the batch must be one."""
+    if not isinstance(value, np.ndarray):
+        raise WireError(f"{GET_ACTION}: {key} is {type(value).__name__}, expected an array")
+    if value.dtype.kind != "f":
+        raise WireError(f"{GET_ACTION}: {key} is {value.dtype}, expected float16, 32 or 64")
+    rows = value
+    if value.ndim == 3 and value.shape[0] == 1:
+        rows = value[0]
+    elif generation.is_n15 and value.ndim == 1:
+        rows = value[:, np.newaxis]
+    elif value.ndim != 2:
+        raise WireError(
+            f"{GET_ACTION}: {key} has shape {value.shape}, expected (1, H, D) or (H, D)"
+        )
+    if rows.dtype == np.float32:
+        copied: NDArray[np.float32] = rows.copy()
+        return copied
+    with np.errstate(over="ignore"):
+        return rows.astype(np.float32)

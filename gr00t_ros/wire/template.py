@@ -1,0 +1,206 @@
+"""A get_action request whose bytes are laid out once, with slots to write observations into.
+
+The request of one embodiment never changes its shape, so only pixels, state values and the
+instruction are written per request (performance.md, Wire). It refuses to know sockets, and
+what the values mean.
+
+A frame in flight is never written: ZeroMQ sends straight from this memory and may still hold
+it after a timeout. `RequestBuffers` keeps a pair of templates so that one can be filled while
+the other is in flight, and replaces one that a failed exchange may still hold.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.errors import ObservationError
+from gr00t_ros.wire.access import Token
+from gr00t_ros.wire.arrays import ArrayCodec, array_prefix
+from gr00t_ros.wire.messages import Generation, KeyStyle, get_action_request
+
+MAX_INSTRUCTION_BYTES: Final = 4096
+# A frame that starts on a page boundary took the kernel twice as long to copy (AMD, loopback,
+# `./dev bench wire`): its own buffers start there too, and equal offsets alias in `rep movsb`.
+FRAME_OFFSET: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """The place of one array in the message."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class _Instruction(str):
+    """A place of the instruction in the message; one for each language key, behind all arrays."""
+
+
+class RequestTemplate:
+    """One get_action request in one preallocated frame, batch size 1.
+
+    `video[key]` is a writable C-contiguous (1, T, H, W, 3) uint8 view into the frame, so that
+    ``video[key][0, t]`` can be the ``dst=`` of OpenCV; `state[key]` a writable (1, T, D)
+    float32 view. All start at zero. `frame` is what goes over the wire, byte-identical to
+    `codec.encode` of `messages.get_action_request` with the same values.
+
+    Not thread-safe: one owner at a time, none while it is in flight.
+    """
+
+    def __init__(
+        self,
+        video: Mapping[str, tuple[int, int, int]],
+        state: Mapping[str, tuple[int, int]],
+        language_key: str | Sequence[str],
+        *,
+        generation: Generation,
+        key_style: KeyStyle,
+        array_codec: ArrayCodec | None = None,
+        token: Token | None = None,
+        instruction: str = "",
+    ) -> None:
+        """Lay out a request for `video` key -> (T, H, W) and `state` key -> (T, D).
+
+        `language_key` is one or several, and the instruction stands under each.
+        """
+        language_keys = (language_key,) if isinstance(language_key, str) else tuple(language_key)
+        videos = {k: _Slot((1, *shape, 3), np.dtype("u1")) for k, shape in video.items()}
+        states = {k: _Slot((1, *shape), np.dtype("<f4")) for k, shape in state.items()}
+        message = get_action_request(
+            videos,
+            states,
+            language_keys,
+            _Instruction(),
+            generation,
+            key_style,
+            None if token is None else token.reveal(),
+        )
+        parts: list[bytes | _Slot | _Instruction] = []
+        _lay_out(message, array_codec or generation.array_codec, parts)
+        text_at = next(i for i, part in enumerate(parts) if isinstance(part, _Instruction))
+        fixed = sum(part.size if isinstance(part, _Slot) else len(part) for part in parts)
+        texts = len(language_keys) * (MAX_INSTRUCTION_BYTES + 5)
+        self._memory = mmap.mmap(-1, FRAME_OFFSET + fixed + texts)
+        arrays, self._text_at = _write(self._memory, parts[:text_at])
+        self._tail = tuple(part for part in parts[text_at:] if not isinstance(part, _Slot))
+        self.video: dict[str, NDArray[np.uint8]] = dict(zip(videos, arrays, strict=False))
+        self.state: dict[str, NDArray[np.float32]] = dict(
+            zip(states, arrays[len(videos) :], strict=True)
+        )
+        self._instruction: str | None = None
+        self.set_instruction(instruction)
+
+    @property
+    def frame(self) -> memoryview:
+        """The whole request, without a copy."""
+        return self._frame
+
+    @property
+    def instruction(self) -> str:
+        """The instruction now in the frame."""
+        return self._instruction or ""
+
+    def set_instruction(self, text: str) -> None:
+        """Put `text` into the frame; only the bytes from the instruction on are written.
+
+        Raises `ObservationError` for more than 4096 bytes of UTF-8 or no valid text.
+        """
+        if text == self._instruction:
+            return
+        try:
+            size = len(text.encode("utf-8"))
+        except UnicodeEncodeError as error:
+            raise ObservationError(f"instruction is no valid Unicode text: {error}") from error
+        if size > MAX_INSTRUCTION_BYTES:
+            raise ObservationError(
+                f"instruction of {size} bytes, expected at most {MAX_INSTRUCTION_BYTES}"
+            )
+        packed = bytes(msgpack.packb(text))
+        tail = b"".join(packed if isinstance(part, _Instruction) else part for part in self._tail)
+        end = self._text_at + len(tail)
+        self._memory[self._text_at : end] = tail
+        self._frame = memoryview(self._memory)[FRAME_OFFSET:end]
+        self._instruction = text
+
+
+class RequestBuffers:
+    """The two request frames of one client: one in flight, one to fill.
+
+    Safe between two threads (one takes, the other returns). A template is returned by
+    `give_back` after its reply, or by `drop` after a failed exchange, whose frame ZeroMQ may
+    still hold: that memory is left to it and a new template takes the place.
+    """
+
+    COUNT: Final = 2
+
+    def __init__(self, build: Callable[[], RequestTemplate]) -> None:
+        self._build = build
+        self._free = deque(build() for _ in range(self.COUNT))
+
+    def take(self) -> RequestTemplate | None:
+        """Return a template that nobody holds, or None while both are out."""
+        try:
+            return self._free.popleft()
+        except IndexError:
+            return None
+
+    def give_back(self, template: RequestTemplate) -> None:
+        """Take back a template whose reply has arrived, or that was never sent."""
+        self._free.append(template)
+
+    def drop(self, template: RequestTemplate) -> None:
+        """Replace a template whose exchange failed; it is never written again by us."""
+        replacement = self._build()
+        replacement.set_instruction(template.instruction)
+        self._free.append(replacement)
+
+
+def _lay_out(
+    value: object, array_codec: ArrayCodec, parts: list[bytes | _Slot | _Instruction]
+) -> None:
+    """Append the msgpack bytes of `value` to `parts`, slots and instruction left open."""
+    packer = msgpack.Packer()
+    if isinstance(value, _Slot):
+        parts += [array_prefix(value.dtype, value.shape, array_codec), value]
+    elif isinstance(value, _Instruction):
+        parts.append(value)
+    elif isinstance(value, dict):
+        parts.append(bytes(packer.pack_map_header(len(value))))
+        for key, item in value.items():
+            parts.append(bytes(packer.pack(key)))
+            _lay_out(item, array_codec, parts)
+    elif isinstance(value, list):
+        parts.append(bytes(packer.pack_array_header(len(value))))
+        for item in value:
+            _lay_out(item, array_codec, parts)
+    else:
+        parts.append(bytes(packer.pack(value)))
+
+
+def _write(
+    memory: mmap.mmap, parts: list[bytes | _Slot | _Instruction]
+) -> tuple[list[NDArray[Any]], int]:
+    """Write `parts` to `memory`; return the views of the slots and the offset behind them."""
+    offset = FRAME_OFFSET
+    views: list[NDArray[Any]] = []
+    for part in parts:
+        if isinstance(part, _Slot):
+            views.append(np.ndarray(part.shape, part.dtype, memory, offset))
+            offset += part.size
+        elif isinstance(part, bytes):
+            memory[offset : offset + len(part)] = part
+            offset += len(part)
+    return views, offset

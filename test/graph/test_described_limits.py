@@ -1,0 +1,110 @@
+"""The file's limits against the robot's own description."""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from std_msgs.msg import String  # noqa: E402
+
+from gr00t_ros.graph.limits import DescribedLimits  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+
+FRANKA = load_embodiment("franka_droid")
+
+
+class FakeNode:
+    """Keeps the callback of the one subscription."""
+
+    def create_subscription(self, _kind, topic, take, _profile):
+        """Remember who wants the description."""
+        self.topic, self.take = topic, take
+
+
+def described(**changes) -> str:
+    """A description that has the file's own limits, but for `changes`: joint=(low, high, vel)."""
+    limits, joints = FRANKA.limits, []
+    for row, name in enumerate(limits.names):
+        own = (limits.lower[row], limits.upper[row], limits.velocity[row])
+        low, high, velocity = changes.get(name, own)
+        limit = f'<limit lower="{low}" upper="{high}" velocity="{velocity}" effort="1"/>'
+        joints.append(f'<joint name="{name}" type="revolute">{limit}</joint>')
+    return f"<robot>{''.join(joints)}</robot>"
+
+
+@pytest.fixture
+def heard():
+    """What is found after these descriptions."""
+
+    def hear(*texts: str) -> DescribedLimits:
+        node = FakeNode()
+        limits = DescribedLimits(node, FRANKA)
+        assert node.topic == "/robot_description"
+        for text in texts:
+            node.take(String(data=text))
+        return limits
+
+    return hear
+
+
+def test_the_same_limits_and_wider_ones_are_no_problem(heard):
+    """The file may be stricter than the robot."""
+    assert heard().problems() == heard(described()).problems() == []
+    assert heard(described(fr3_joint1=(-3.0, 3.0, 9.0))).problems() == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "word"), [((-1.0, 3.0, 9.0), "position"), ((-3.0, 3.0, 1.0), "velocity")]
+)
+def test_a_file_that_allows_more_than_the_robot_is_named(heard, limits, word):
+    """With the joint and both numbers."""
+    (problem,) = heard(described(fr3_joint3=limits)).problems()
+    assert problem.startswith(f"limits.fr3_joint3.{word}")
+    assert f"{limits[0 if word == 'position' else 2]:g}" in problem
+
+
+def test_joints_that_the_description_does_not_have_are_listed(heard):
+    """Another robot's description: nothing to compare, but worth a word."""
+    limits = heard('<robot><joint name="a" type="fixed"/></robot>')
+    assert limits.problems() == []
+    assert limits.missing() == FRANKA.limits.names
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        '<limit lower="-1" upper="1" velocity="0"/>',
+        '<limit lower="-1" upper="1"/>',
+        '<limit upper="1" velocity="9"/>',
+    ],
+)
+def test_a_range_is_compared_also_where_the_rest_is_not_stated(heard, limit):
+    """And nobody is asked whether the description is another robot's."""
+    name = FRANKA.limits.names[0]
+    joint = f'<robot><joint name="{name}" type="revolute">{limit}</joint></robot>'
+    limits = heard(joint)
+    (problem,) = limits.problems()
+    assert problem.startswith(f"limits.{name}.position")
+    assert name not in limits.missing()
+    assert limits.unstated() == (() if "9" in limit else (name,))
+
+
+def test_the_velocity_of_a_continuous_joint_is_compared(heard):
+    """It has no range, which is no problem."""
+    name = FRANKA.limits.names[0]
+    joint = f'<robot><joint name="{name}" type="continuous"><limit velocity="0.1"/></joint></robot>'
+    limits = heard(joint)
+    (problem,) = limits.problems()
+    assert problem.startswith(f"limits.{name}.velocity")
+    assert name not in limits.missing() and limits.unstated() == (name,)
+
+
+def test_a_joint_that_the_description_holds_fixed_is_missing(heard):
+    """What is commanded must move."""
+    name = FRANKA.limits.names[0]
+    assert name in heard(f'<robot><joint name="{name}" type="fixed"/></robot>').missing()
+
+
+def test_what_is_no_xml_is_unreadable_and_a_later_one_counts(heard):
+    """The newest description is the robot's."""
+    assert "no XML" in heard("<robot").unreadable
+    assert not heard("<robot", described()).unreadable

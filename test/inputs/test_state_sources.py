@@ -1,0 +1,160 @@
+"""State that is no JointState of one topic: several topics, an Imu, tf2, over real topics."""
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import TransformStamped
+from input_robot import ARM, Robot, joint_state, picture, small_embodiment
+from sensor_msgs.msg import Imu
+
+from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.observe.observation import Observation
+from gr00t_ros.robot.streams import StateStream
+
+BOTH = StateStream("both", "joints", "/left", ("l", "r"), more_topics=("/right",))
+DOWN = StateStream("down", "imu", "/imu", encode="projected_gravity", frame="pelvis")
+TOOL = StateStream(
+    "tool", "tf", "/tf base -> tool", encode="xyz_quaternion", frame="base", link="tool"
+)
+PAD = StateStream("pad", "constant", values=(3.0,))
+
+TF2_ROS = """
+import copy
+class TransformException(Exception): pass
+class Buffer:
+    found = {}
+    def lookup_transform(self, frame, link, time):
+        assert time.nanoseconds == 0
+        if (frame, link) not in self.found:
+            raise TransformException(f'"{frame}" passed to lookupTransform does not exist')
+        return copy.deepcopy(self.found[frame, link])
+class TransformListener:
+    alive = 0
+    def __init__(self, buffer, node, *, spin_thread=False):
+        assert not spin_thread
+        TransformListener.alive += 1
+    def unregister(self):
+        TransformListener.alive -= 1
+"""
+
+
+@pytest.fixture
+def tf2_ros(tmp_path, monkeypatch):
+    """A stand-in for tf2_ros: what is in Buffer.found is what tf2 knows."""
+    (tmp_path / "tf2_ros.py").write_text(TF2_ROS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "tf2_ros", raising=False)
+    module = importlib.import_module("tf2_ros")
+    yield module
+    del sys.modules["tf2_ros"]
+
+
+def gravity_of(robot, quaternion=(0.0, 0.0, 0.0, 1.0), variance=0.0, frame="pelvis"):
+    """Send an Imu; the report of its stream."""
+    message = Imu()
+    message.header.frame_id = frame
+    turn = message.orientation
+    turn.x, turn.y, turn.z, turn.w = quaternion
+    message.orientation_covariance[0] = variance
+    robot.send(message, "/imu")
+    return robot.report("state.down")
+
+
+def test_several_sources_become_one_observation(ros_node):
+    """Joints of two drivers, an Imu and a constant, each by its name, in the file's order."""
+    robot = Robot(ros_node, small_embodiment(state=(PAD, DOWN, BOTH, ARM)))
+    robot.send(picture(), "/front")
+    robot.send(joint_state(), "/joints")
+    half = np.sqrt(0.5)
+    assert gravity_of(robot, (0.0, half, 0.0, half)).problem == ""
+    robot.send(joint_state(("l",), (0.25,)), "/left")
+    assert robot.report("state.both").topic == "/right"  # the one that never came
+    assert [(gap.stream, gap.topic) for gap in robot.inputs.observe()] == [("both", "/right")]
+    robot.send(joint_state(("other", "r"), (9.0, 0.5)), "/right")
+    observation = robot.inputs.observe()
+    assert list(observation.state) == ["pad", "down", "both", "arm"]
+    assert observation.state["both"].tolist() == [[0.25, 0.5]]
+    np.testing.assert_allclose(observation.state["down"], [[1.0, 0.0, 0.0]], atol=1e-6)
+    assert observation.state["pad"].tolist() == [[3.0]]
+    report = robot.report("state.both")
+    assert (report.topic, report.received, report.fresh) == ("/left", 2, True)  # the older one
+    assert "state.pad" not in [one.name for one in robot.reports()]
+
+
+def test_a_topic_of_several_that_cannot_be_used_is_named(ros_node):
+    """A joint that neither has, and a message that is none of one of them."""
+    robot = Robot(ros_node, small_embodiment(state=(BOTH, ARM)))
+    robot.send(joint_state(("l",), (0.25,)), "/left")
+    robot.send(joint_state(("x",), (0.5,)), "/right")
+    assert "joints missing: r; the message has: l, x" in robot.report("state.both").problem
+    robot.send(joint_state(("r",), (0.5,)), "/right", stamp_ns=0)
+    assert robot.report("state.both").problem.startswith("/right: header stamp is zero")
+
+
+def test_an_imu_without_orientation_is_named_and_never_observed(ros_node):
+    """By its own word, by a quaternion that nobody filled in, by another sensor's frame."""
+    robot = Robot(ros_node, small_embodiment(state=(DOWN, ARM)))
+    report = gravity_of(robot, variance=-1.0)
+    assert "no orientation (orientation_covariance[0] is -1)" in report.problem
+    assert (report.refused, report.age_ns) == (1, None)
+    assert "quaternion of norm 0" in gravity_of(robot, (0.0, 0.0, 0.0, 0.0)).problem
+    assert "'torso', expected 'pelvis'" in gravity_of(robot, frame="torso").problem
+    report = gravity_of(robot)
+    assert (report.problem, report.usable, report.received) == ("", True, 4)
+
+
+def test_a_transform_is_a_pose(ros_node, tf2_ros):
+    """Of the link in the frame, newer ones only; tf2's own words where there is none."""
+    robot = Robot(ros_node, small_embodiment(state=(TOOL, ARM)))
+    robot.send(picture(), "/front")
+    robot.send(joint_state(), "/joints")
+    assert 'tf2 has no transform base -> tool: "base" passed' in robot.report("state.tool").problem
+    found = TransformStamped()
+    found.header.frame_id, found.child_frame_id = "base", "tool"
+    found.header.stamp = ros_node.get_clock().now().to_msg()
+    found.transform.translation.z, found.transform.rotation.w = 0.5, 1.0
+    tf2_ros.Buffer.found["base", "tool"] = found
+    observation = robot.inputs.observe()
+    assert isinstance(observation, Observation), observation
+    assert observation.state["tool"].tolist() == [[0, 0, 0.5, 0, 0, 0, 1]]
+    robot.inputs.observe()
+    report = robot.report("state.tool")
+    assert (report.topic, report.received, report.problem) == ("/tf base -> tool", 1, "")
+    assert tf2_ros.TransformListener.alive == 1
+    robot.inputs.destroy()
+    assert tf2_ros.TransformListener.alive == 0
+
+
+def test_a_static_transform_is_fresh_whenever_it_is_asked_for(ros_node, tf2_ros):
+    """tf2 stamps a chain of /tf_static alone with zero: it holds now as ever."""
+    robot = Robot(ros_node, small_embodiment(state=(ARM, TOOL)))
+    found = TransformStamped()
+    found.header.frame_id, found.transform.rotation.w = "base", 1.0
+    tf2_ros.Buffer.found["base", "tool"] = found
+    for _ in range(2):
+        robot.inputs.pull()
+        robot.inputs.observe()
+        report = robot.report("state.tool")
+        assert (report.problem, report.fresh) == ("", True)
+    assert report.received > 1
+    robot.inputs.destroy()
+
+
+def test_a_configuration_that_fails_in_tf_leaves_no_subscription(ros_node, monkeypatch):
+    """The node is configured again and again until tf2_ros is there."""
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    before = len(list(ros_node.subscriptions))
+    with pytest.raises(EmbodimentError, match="tf2_ros"):
+        Robot(ros_node, small_embodiment(state=(ARM, TOOL)))
+    assert len(list(ros_node.subscriptions)) == before
+
+
+def test_tf_without_tf2_names_the_package(ros_node, monkeypatch):
+    """At configure, with what to install or to use in its place."""
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    with pytest.raises(
+        EmbodimentError, match=r"state\.tool: from: tf needs .* tf2_ros.*from: pose"
+    ):
+        Robot(ros_node, small_embodiment(state=(ARM, TOOL)))

@@ -1,0 +1,53 @@
+"""The controllers' files that ship fit the embodiments, and pass the check that the node makes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rclpy.parameter import Parameter
+from rclpy.parameter import parameter_value_to_python as python
+
+from gr00t_ros.graph.controllers import FORBIDDEN, forbidden
+from gr00t_ros.robot.files import load_embodiment
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = {"franka": ("franka_droid", "franka_droid_n16"), "g1": ("unitree_g1", "real_g1")}
+
+
+def controllers(name: str) -> dict[str, dict[str, Any]]:
+    """The parameters of each controller of a file."""
+    text = (ROOT / "config" / "controllers" / f"{name}.yaml").read_text()
+    return {key: value["ros__parameters"] for key, value in yaml.safe_load(text).items()}
+
+
+@pytest.mark.parametrize(("name", "embodiment"), [(n, e) for n, es in SHIPPED.items() for e in es])
+def test_each_output_has_its_controller_with_its_joints_in_order(
+    name: str, embodiment: str
+) -> None:
+    """And no controller is there that nobody commands."""
+    robot, listed = load_embodiment(embodiment), controllers(name)
+    outputs = {o.topic: o for o in robot.outputs if o.type == "joint_trajectory"}
+    assert {f"/{one}/joint_trajectory" for one in listed} == set(outputs)
+    for one, parameters in listed.items():
+        output = outputs[f"/{one}/joint_trajectory"]
+        assert tuple(parameters["joints"]) == output.names
+        assert output.state_topic == f"/{one}/controller_state"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_setting_that_breaks_windows_is_set_to_what_is_needed(name: str) -> None:
+    """Written out, not left to a default that differs between branches."""
+    for parameters in controllers(name).values():
+        assert parameters["type"] == "joint_trajectory_controller/JointTrajectoryController"
+        for setting in FORBIDDEN:
+            message = Parameter(setting, value=parameters[setting]).to_parameter_msg().value
+            assert python(message) == parameters[setting]
+            assert not forbidden(setting, message)
+
+
+def test_the_page_has_every_setting_and_both_files() -> None:
+    """docs/controllers.md is what the fault's remedy leads to."""
+    page = (ROOT / "docs" / "controllers.md").read_text()
+    for word in (*FORBIDDEN, *(f"config/controllers/{name}.yaml" for name in SHIPPED)):
+        assert f"`{word}`" in page

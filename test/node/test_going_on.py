@@ -1,0 +1,239 @@
+"""Where a plan goes on after a pause: by what controllers hold, and past one that never tells.
+
+The real watches, answers and session over stand-ins for the topics; nothing of ROS runs.
+"""
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.clocks import Awake
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.node.answers import ReplyHandler
+from gr00t_ros.node.queries import QueryReply
+from gr00t_ros.node.robot_state import RobotState
+from gr00t_ros.node.watches import HELD_UNKNOWN, RunningWatches
+from gr00t_ros.node.wiring import Configured
+from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.readings import JointReading
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
+from gr00t_ros.session.mode import ACTIVE, MOVING, Mode
+from gr00t_ros.session.schedule import SessionSettings
+from gr00t_ros.session.session import Session
+from gr00t_ros.watch.finding import Finding, Reaction
+
+EMBODIMENT = load_embodiment("franka_droid")
+HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
+VALUES = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
+MOVED = HOME + [0.0, 0.04, 0, 0, 0, 0, 0, 0]
+LATE = Finding("stream_age", Reaction.PAUSE, "camera is late")
+TICK_NS = 20_000_000
+
+
+class Topics:
+    """What the node hears: controllers that tell `held` where they are in `tells`, joint states."""
+
+    def __init__(self, tells):
+        self.tells, self.held, self.measured = set(tells), HOME, HOME
+        self.awake = Awake(TICK_NS)
+        self.cut, self._told = False, {}
+
+    def controller(self, output):
+        if output not in self.tells:
+            return None
+        if not self.cut:
+            reading = JointReading(EMBODIMENT.joint_names, self.held)
+            self._told[output] = self._now(ControllerReading(reading, reading, 1.0))
+        return self._told[output]
+
+    def pull_robot(self):
+        """Nothing waits."""
+
+    def joints(self, _names):
+        return self._now(JointReading(EMBODIMENT.joint_names, self.measured))
+
+    def state(self, key):
+        return None
+
+    def cameras(self):
+        return ()
+
+    def streams(self, *_):
+        return ()
+
+    def _now(self, value):
+        now_ns = time.monotonic_ns()
+        return Sample(now_ns, now_ns, value)
+
+
+class Node:
+    """A session under way at HOME, on plan time of its own."""
+
+    def __init__(self, *tells):
+        self.topics = Topics(tells)
+        clock = SimpleNamespace(
+            ros_now_ns=time.monotonic_ns,
+            now_ns=lambda: self.now_ns,
+            offset_ns=lambda: 0,
+            simulated=False,
+            pair=lambda: None,
+        )
+        replay = Replay(EMBODIMENT.limits, ReplaySettings(), EMBODIMENT.workspace)
+        self.session, self.now_ns = Session(replay, SessionSettings()), 10**12
+        around = RobotState(self.topics, None, EMBODIMENT, clock, VALUES)
+        operator = SimpleNamespace(findings=lambda: ())
+        self.watches = RunningWatches(
+            around, operator, (), None, EMBODIMENT, clock, replay, VALUES, "server"
+        )
+        self.verdicts, self.windows = [], []
+        self.answers = ReplyHandler(
+            self.watches, lambda _, verdict: self.verdicts.append(verdict), print
+        )
+        self.session.set_ready(True, "")
+        self.session.activate(self.now_ns, around.start())
+
+    def tick(self, *findings, count=1):
+        for _ in range(count):
+            self.now_ns += TICK_NS
+            found = (*findings, *self.watches.findings(self.now_ns, self.session.mode))
+            window = self.session.tick(self.now_ns, found, self.watches.held())
+            self.session.keep()
+            self.windows += [] if window is None else [window]
+        return self
+
+    def pause(self):
+        """After a while at rest."""
+        return self.tick(count=20).tick(LATE).until(Mode.PAUSED)
+
+    def until(self, mode):
+        for _ in range(100):
+            if self.session.mode is mode:
+                return self
+            self.tick()
+        raise AssertionError(f"{self.session.mode}: {self.session.reason}")
+
+    def answer(self, start):
+        """A chunk of an arm that stays at `start` and then moves joint 1."""
+        rows = np.tile(start, (40, 1))
+        rows[:, 0] += np.linspace(0.0, 0.3, 40)
+        chunk = ActionChunk(0, self.session.episode, self.now_ns, EMBODIMENT.step_ns, rows, {})
+        self.answers.apply(self.session, self.now_ns, QueryReply(chunk, 0, 0), None)
+        return self.tick(count=3)
+
+
+@pytest.mark.parametrize("tells", [("arm",), ("arm", "gripper")])
+def test_an_automatic_resume_goes_on_from_where_the_arm_was_moved_to(tells) -> None:
+    """By its controller's word, though the gripper's never tells: no step back to our own rest."""
+    node = Node(*tells).pause()
+    node.topics.held = node.topics.measured = MOVED
+    node.until(Mode.BLENDING_IN).answer(MOVED)
+    assert [verdict.accepted for verdict in node.verdicts] == [True]
+    np.testing.assert_allclose(node.windows[0].positions[0], MOVED, atol=1e-9)
+
+
+def test_without_any_word_the_arm_goes_on_from_our_own_rest_and_not_from_its_sag() -> None:
+    """Measured a little lower: a plan from there would be a step up."""
+    node = Node()
+    node.topics.measured = HOME - [0.0, 0.03, 0, 0, 0, 0, 0, 0.2]
+    node.pause().until(Mode.BLENDING_IN).answer(HOME)
+    np.testing.assert_allclose(node.windows[0].positions[0], HOME, atol=1e-9)
+
+
+def test_an_arm_that_was_moved_past_a_controller_that_never_tells_stays_paused() -> None:
+    """Nobody but a person knows where its controller holds it; put back, it goes on."""
+    node = Node("gripper").pause()
+    node.topics.measured = HOME + [0.0, 0.06, 0, 0, 0, 0, 0, 0]
+    node.tick(count=100)
+    (found,) = node.watches.findings(node.now_ns, node.session.mode)
+    assert (node.session.mode, found.reaction) == (Mode.PAUSED, Reaction.PAUSE)
+    assert found.reason.startswith("fr3_joint2: held at -0.6000, measured -0.5400, at most 0.050")
+    node.topics.measured = HOME
+    node.until(Mode.BLENDING_IN)
+
+
+def test_a_pause_does_not_end_while_a_controller_that_has_told_is_late() -> None:
+    """It may have moved the arm since."""
+    node = Node("arm", "gripper").pause()
+    node.topics.tells = {"gripper"}
+    node.tick(count=50)
+    found = node.watches.findings(node.now_ns, node.session.mode)
+    assert HELD_UNKNOWN in [one.reason for one in found] and node.session.mode is Mode.PAUSED
+    node.topics.tells = {"arm", "gripper"}
+    node.until(Mode.BLENDING_IN)
+
+
+def test_a_chunk_begins_no_motion_while_a_controller_that_has_told_is_late() -> None:
+    """It is dropped, the next one finds the controller back."""
+    node = Node("arm", "gripper")
+    node.tick()
+    node.topics.tells = {"gripper"}
+    node.answer(HOME)
+    assert node.verdicts == [None] and node.windows == []
+    assert node.session.counts.failures == 1 and node.session.counts.refused == 0
+    node.topics.tells = {"arm", "gripper"}
+    node.answer(HOME)
+    assert node.verdicts[1].accepted and node.windows
+
+
+def test_a_fault_is_left_from_our_own_rest_unless_somebody_has_moved_the_arm() -> None:
+    """A reset is not refused for an arm that never tells, and does not lift its sag."""
+    node = Node()
+    start = HOME - [0.0, 0.03, 0, 0, 0, 0, 0, 0]
+    node.topics.measured = start
+    np.testing.assert_array_equal(node.watches.leave_from(node.now_ns, start), HOME)
+    start = HOME - [0.0, 0.06, 0, 0, 0, 0, 0, 0]
+    node.topics.measured = start
+    np.testing.assert_array_equal(node.watches.leave_from(node.now_ns, start), start)
+    assert node.watches.leave_from(node.now_ns, None) is None
+
+
+@pytest.mark.parametrize("mode", [mode for mode in Mode if mode in ACTIVE])
+def test_a_request_to_go_on_that_is_refused_in_motion_leaves_the_poses_alone(mode) -> None:
+    """A chunk that has just come would be lost to the hand, or its tail be cut short."""
+    started, around = [], SimpleNamespace(poses=lambda: {"hand": "measured"})
+    replay = SimpleNamespace(
+        at_rest=lambda now_ns: True, start_poses=lambda *told: started.append(told)
+    )
+    session = SimpleNamespace(mode=mode, active=True, replay=replay)
+    watches = SimpleNamespace(
+        findings=lambda *_: (), leave_from=lambda _now_ns, start: start, begin=lambda: None
+    )
+    parts = SimpleNamespace(
+        _checks=SimpleNamespace(start=lambda: (HOME, [])),
+        _operator=SimpleNamespace(clear=lambda: None),
+        _hearts=SimpleNamespace(begin=lambda: None, doubled=lambda: []),
+        _rivals=SimpleNamespace(look=lambda: None),
+        server=SimpleNamespace(check=SimpleNamespace(against=lambda: [])),
+        replay=SimpleNamespace(call=lambda action: action(session, 7)),
+        surroundings=around,
+        watches=watches,
+    )
+    assert Configured.leave(parts, lambda *_: "refused") == "refused"
+    assert started == ([] if mode in MOVING else [(7, {"hand": "measured"})])
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_change_that_was_sent_into_a_short_silence_ends_the_plan(cut) -> None:
+    """It may be lost, though the way is whole again before the silence is too long."""
+    node, said = Node("arm", "gripper"), []
+    node.tick(count=20)
+    rows = np.tile(HOME, (40, 1))
+    rows[:, 0] += np.linspace(0.0, 0.3, 40)
+    chunk = ActionChunk(0, 1, node.now_ns, EMBODIMENT.step_ns, rows, {})
+    assert node.session.replay.accept(chunk, node.now_ns).accepted
+    for tick in range(8):
+        node.now_ns += TICK_NS
+        node.topics.cut = cut and tick < 4
+        found = node.watches.findings(node.now_ns, Mode.REPLAYING)
+        said.append([one for one in found if "a window that changed the motion" in one.reason])
+        node.session.replay.tick(node.now_ns)
+    assert not any(said[:5])
+    assert [(one.watch, one.tail) for one in said[-1]] == cut * [("controller_late", True)]

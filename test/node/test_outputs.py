@@ -1,0 +1,105 @@
+"""Windows go to the controller, or to the streamer where the controller has no tail of its own."""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from ros_fixtures import wait_until
+from std_msgs.msg import String
+
+from gr00t_ros.errors import StampError
+from gr00t_ros.motion.plan import Window
+from gr00t_ros.node.outputs import Outputs, action_servers
+from gr00t_ros.node.readiness import server_problems
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.outputs import COMMAND_STREAMER, OUTPUT_TYPES, CommandOutput, GripperGoals
+from gr00t_ros.stream.command_types import COMMAND_TYPES
+
+
+def test_a_forward_command_output_is_published_for_the_streamer(ros_node):
+    """On ~/windows/<name>; the controller's own topic is the streamer's to write."""
+    robot = load_embodiment("franka_droid")
+    arm, gripper = robot.outputs
+    robot = replace(robot, outputs=(replace(arm, type="forward_command"), gripper))
+    node = LifecycleNode("gr00t_policy", context=ros_node.context)
+    try:
+        outputs = Outputs(node, robot)
+        assert outputs.topics() == (
+            "/gr00t_policy/windows/arm",
+            "/gripper_controller/joint_trajectory",
+        )
+        assert node.count_publishers(arm.topic) == 0
+        outputs.destroy()
+    finally:
+        node.destroy_node()
+
+
+def test_a_gripper_whose_action_nobody_serves_is_named(ros_node):
+    """Each of Franka's two actions by its name, and none once a server tells its status."""
+    robot = load_embodiment("franka_droid")
+    goals = GripperGoals((0.03, 0.05), 0.0, None, 0.1, 30.0, (0.08, 0.08))
+    hand = CommandOutput("gripper", "franka_gripper", "/hand", ("width",), "", goals)
+    servers = action_servers(ros_node, replace(robot, commands=(hand,)))
+    problems = server_problems(ros_node, servers)
+    assert [text.partition(": is the")[0] for text in problems] == [
+        "output gripper: no server of action /hand/move",
+        "output gripper: no server of action /hand/grasp",
+    ]
+    for action in hand.actions:  # what rcl_action gives every server
+        ros_node.create_publisher(String, f"{action}/_action/status", 1)
+    wait_until(lambda: not server_problems(ros_node, servers), "no problem")
+
+
+def test_every_type_that_the_command_streamer_sends_has_its_row():
+    """Both tables of types name the same ones."""
+    streamed = {name for name, row in OUTPUT_TYPES.items() if row.sender == COMMAND_STREAMER}
+    assert set(COMMAND_TYPES) == streamed
+
+
+def test_every_output_type_is_in_the_documentation():
+    """docs/outputs.md says of each what it does when something dies."""
+    text = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert not [name for name in OUTPUT_TYPES if not any(f"`{name}`" in row for row in rows)]
+
+
+@pytest.mark.parametrize("stamp_ns", [0, -5_000_000_000])
+def test_a_stamp_that_is_not_positive_is_never_sent(stamp_ns):
+    """0 means "now" to a controller, a negative one is thrown by rclcpp in its callback."""
+    robot, sent = load_embodiment("franka_droid"), []
+    publisher = SimpleNamespace(topic_name="/arm", publish=sent.append)
+    outputs = Outputs(SimpleNamespace(create_lifecycle_publisher=lambda *_: publisher), robot)
+    rows = np.zeros((2, len(robot.joint_names)))
+    window = Window(1_000, np.array([0, 20_000_000]), rows, rows, rows)
+    with pytest.raises(StampError, match="got .* s, expected one after 0"):
+        outputs.publish(window, stamp_ns - 1_000)
+    assert sent == []
+    left = outputs.publish(window, 0)
+    assert len(sent) == 2 and left.joints.all()
+
+
+def test_what_is_late_is_kept_back_and_told():
+    """Asked before each output, with the time up to which its message is what it has already."""
+    robot, sent, asked = load_embodiment("franka_droid"), [], []
+
+    def in_time(same_until_ns):
+        asked.append(same_until_ns)
+        return len(asked) == 1
+
+    node = SimpleNamespace(
+        create_lifecycle_publisher=lambda _type, topic, _qos: SimpleNamespace(
+            topic_name=topic, publish=lambda message: sent.append(topic)
+        )
+    )
+    rows = np.zeros((2, len(robot.joint_names)))
+    times_ns = np.array([0, 20_000_000])
+    window = Window(1_000, times_ns, rows, rows, rows, same_until_ns=7)
+    left = Outputs(node, robot).publish(window, 0, in_time=in_time)
+    assert asked == [7, 7] and sent == ["/fr3_arm_controller/joint_trajectory"]
+    assert left.joints.tolist() == [True] * 7 + [False]

@@ -1,0 +1,363 @@
+"""The replay thread with the real session and outputs: whatever stalls, what is sent is lawful.
+
+Controllers are the sampler, played after the run at 1 kHz with each message at the instant at which
+it was published.
+"""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from ros_fixtures import wait_until
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.errors import StalledError  # noqa: E402
+from gr00t_ros.motion.chunk import ActionChunk  # noqa: E402
+from gr00t_ros.motion.replay import Replay  # noqa: E402
+from gr00t_ros.motion.replay_settings import ReplaySettings  # noqa: E402
+from gr00t_ros.motion.sampler import JtcSampler  # noqa: E402
+from gr00t_ros.node.outputs import Outputs  # noqa: E402
+from gr00t_ros.node.replay_thread import ReplayThread  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.ros.windows import parse_trajectory  # noqa: E402
+from gr00t_ros.session.mode import Mode  # noqa: E402
+from gr00t_ros.session.schedule import SessionSettings  # noqa: E402
+from gr00t_ros.session.session import Session  # noqa: E402
+
+MS = 1_000_000
+ROBOT = load_embodiment("franka_droid")
+HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])  # 0.25 rad inside all limits
+MOST_RAD_S2, MOST_RAD_S3 = 6.2, 420.0  # of the arm; limits.md's 6 and 400 and what clocks add
+
+
+class Publisher:
+    """Takes the messages of one output."""
+
+    def __init__(self, rig, topic):
+        self.topic_name, self._rig = topic, rig
+
+    def publish(self, message):
+        """Note it with its time, then do what the test has planted."""
+        self._rig.publishing(self.topic_name)
+        self._rig.sent.append((self.topic_name, time.monotonic_ns(), message))
+        self._rig.published(self.topic_name)
+
+
+class Rig:
+    """A session whose policy leads the joints to and fro; the parts around it can be broken."""
+
+    simulated = tells = turns = False
+    merged = 0
+
+    def __init__(self):
+        self.sent, self.said, self.lost = [], [], set()
+        self.publishing = self.published = lambda topic: None
+        self.between = self.watching = lambda: None
+        node = SimpleNamespace(
+            create_lifecycle_publisher=lambda _type, topic, _qos: Publisher(self, topic)
+        )
+        replay = Replay(ROBOT.limits, ReplaySettings(), ROBOT.workspace, ROBOT.command_limits)
+        self.session = Session(replay, SessionSettings())
+        self.thread = ReplayThread(
+            self.session, self, Outputs(node, ROBOT), self, 20 * MS, 0, self.said.append
+        )
+
+    # --- the thread's clock -----------------------------------------------------------------
+
+    def now_ns(self):
+        """Plan time."""
+        return time.monotonic_ns()
+
+    def offset_ns(self):
+        """Both clocks are one; asked for between computing a window and sending it."""
+        self.between()
+        return 0
+
+    # --- the thread's surroundings ----------------------------------------------------------
+
+    def findings(self, now_ns, mode):
+        """None, unless the test plants something."""
+        return self.watching() or ()
+
+    def held(self):
+        """What the controllers play of the last message that came, where they tell."""
+        return np.concatenate([self._played(o) for o in ROBOT.outputs]) if self.tells else None
+
+    def _played(self, output):
+        """One controller's reference now: that of the last window that it has received."""
+        received = [
+            (at_ns, message)
+            for number, (topic, at_ns, message) in enumerate(self.sent)
+            if topic == output.topic and number not in self.lost
+        ]
+        home = HOME[:7] if output is ROBOT.outputs[0] else HOME[7:]
+        jtc = JtcSampler(len(output.names))
+        jtc.hold(home)
+        if received:
+            at_ns, message = received[-1]
+            jtc.accept(parse_trajectory(message, output.names, 0), at_ns, home)
+        return jtc.sample(time.monotonic_ns())[0]
+
+    def ask(self, episode):
+        """A chunk from where the plan is, to one side or the other."""
+
+        def merge(session, now_ns):
+            session.merge(self._chunk(now_ns), now_ns, None)
+            self.merged += 1
+
+        self.thread.post(merge)
+        return True
+
+    def _chunk(self, now_ns):
+        """All joints 0.25 rad from home in a second and a half, then back; or with each chunk."""
+        other = self.merged % 2 if self.turns else now_ns // (1500 * MS) % 2
+        side = 0.25 if other else -0.25
+        at = self.session.replay.position(now_ns)
+        way = np.minimum(np.arange(24) / 20, 1.0)[:, None]
+        rows = at + (HOME + side - at) * way
+        return ActionChunk(0, self.session.episode, now_ns, 60 * MS, rows, {})
+
+    # --- what a test does and sees ----------------------------------------------------------
+
+    def start(self):
+        """Begin to move."""
+        self.session.set_ready(True, "")
+        self.session.activate(time.monotonic_ns(), HOME)
+        self.thread.start()
+        self.wait_for_motion()
+
+    def wait_for_motion(self):
+        """Until the plan moves at 0.1 rad/s."""
+
+        def fast(session, now_ns):
+            return bool(np.abs(session.replay.velocity(now_ns)[:7]).max() > 0.1)
+
+        def moves():
+            return self.thread.snapshot.mode is Mode.REPLAYING and self.thread.call(fast)
+
+        try:
+            wait_until(moves, "motion")
+        except pytest.fail.Exception as failure:
+            told = self.thread.snapshot
+            pytest.fail(f"{failure}: {told.mode.value}, {told.reason}, {told.counts}, {self.said}")
+
+    def windows_go_on(self, count=10):
+        """Wait for more windows."""
+        before = len(self.sent)
+        wait_until(lambda: len(self.sent) >= before + 2 * count, "further windows")
+
+    def assert_lawful(self):
+        """Both controllers, each millisecond from the first message to 0.9 s after the last."""
+        self.thread.stop()
+        end_ns = self.sent[-1][1] + 900 * MS
+        for output, home in zip(ROBOT.outputs, (HOME[:7], HOME[7:]), strict=True):
+            jtc = JtcSampler(len(output.names))
+            jtc.hold(home)
+            waiting = [
+                (at_ns, parse_trajectory(message, output.names, 0))
+                for number, (topic, at_ns, message) in enumerate(self.sent)
+                if topic == output.topic and number not in self.lost
+            ]
+            begin_ns, position = waiting[0][0] - waiting[0][0] % MS, [home] * 3
+            for now_ns in range(begin_ns, end_ns, MS):
+                while waiting and waiting[0][0] <= now_ns:
+                    reason = jtc.accept(waiting.pop(0)[1], now_ns, position[-1])
+                    assert reason is None
+                position.append(jtc.sample(now_ns)[0])
+            limits = ROBOT.limits
+            names = [limits.names.index(name) for name in output.names]
+            slack = MOST_RAD_S2 / 6.0, MOST_RAD_S3 / 400.0
+            for order, limit in ((2, limits.acceleration), (3, limits.jerk)):
+                most = np.abs(np.diff(np.array(position), n=order, axis=0)).max(axis=0) * 1e3**order
+                assert (most <= limit[names] * slack[order - 2]).all(), (output.name, order, most)
+
+
+@pytest.fixture
+def rig():
+    """A rig whose thread has ended afterwards."""
+    made = Rig()
+    yield made
+    made.thread.stop()
+
+
+def once(stall_s, count=1):
+    """Something that sleeps at its first `count` calls."""
+    left = [count]
+
+    def sleep(*_arguments):
+        if left[0]:
+            left[0] -= 1
+            time.sleep(stall_s)
+
+    return sleep
+
+
+def test_a_session_moves_both_outputs_inside_their_limits(rig):
+    """Each window leaves for both, and not before the time for which it was made."""
+    rig.start()
+    rig.windows_go_on(50)
+    rig.assert_lawful()
+    arm, gripper = ([m for topic, _, m in rig.sent if topic == one.topic] for one in ROBOT.outputs)
+    assert abs(len(arm) - len(gripper)) <= 1
+    assert rig.session.counts.windows == len(arm)
+
+
+@pytest.mark.parametrize("stall_s", [0.03, 0.06, 0.1, 0.15, 0.3, 0.47, 1.0])
+def test_a_stall_between_computing_and_sending_sends_no_stale_window(rig, stall_s):
+    """What did not leave is no part of the plan; a long one pauses, and goes on by itself."""
+    rig.start()
+    for _ in range(4):
+        rig.between = once(stall_s)
+        rig.windows_go_on()
+        rig.wait_for_motion()
+    assert rig.thread.withheld >= (8 if stall_s > 0.06 else 0)
+    rig.assert_lawful()
+
+
+@pytest.mark.parametrize("stall_s", [0.06, 0.15, 0.3])
+def test_a_stall_between_two_outputs_keeps_each_lawful(rig, stall_s):
+    """The arm's window has left, the gripper's has not: each goes on from its own."""
+    rig.start()
+    for _ in range(4):
+        sleep = once(stall_s)
+        rig.published = lambda topic, sleep=sleep: topic == ROBOT.outputs[0].topic and sleep()
+        rig.windows_go_on()
+        rig.wait_for_motion()
+    rig.assert_lawful()
+
+
+@pytest.mark.parametrize("stall_s", [0.13, 0.3])
+def test_a_stall_after_a_lost_window_is_lawful(rig, stall_s):
+    """The node cannot know of the loss: it goes on from what the controller holds in the end."""
+    rig.tells = rig.turns = True
+    rig.start()
+    for _ in range(4):
+        sleep, arm, merged = once(stall_s), ROBOT.outputs[0].topic, rig.merged
+
+        def lose(topic, sleep=sleep, arm=arm, merged=merged):
+            if topic == arm and rig.merged > merged and rig.watching is not sleep:
+                rig.lost.add(len(rig.sent) - 1)
+                rig.watching = sleep
+
+        rig.published = lose
+        wait_until(lambda sleep=sleep: rig.watching is sleep, "a lost window of a new chunk")
+        rig.published = lambda topic: None
+        rig.windows_go_on()
+        rig.wait_for_motion()
+    assert len(rig.lost) == 4
+    rig.assert_lawful()
+
+
+@pytest.mark.parametrize("output", [0, 1])
+@pytest.mark.parametrize("left", [False, True])
+def test_a_message_of_which_nobody_knows_whether_it_left_ends_the_plan(rig, output, left):
+    """The middleware raises before or after it has sent: the tail plays, and a fault."""
+    rig.start()
+
+    def broken(topic):
+        if topic == ROBOT.outputs[output].topic:
+            raise RuntimeError("the context is invalid")
+
+    if left:
+        rig.published = broken
+    else:
+        rig.publishing = broken
+    wait_until(lambda: rig.thread.snapshot.mode is Mode.FAULT, "the fault")
+    assert "the context is invalid" in rig.thread.snapshot.reason
+    rig.publishing = rig.published = lambda topic: None
+    rig.assert_lawful()
+
+
+def test_a_tick_that_raises_is_told_once_faults_and_is_reset_when_the_cause_is_gone(rig):
+    """Status follows, numbers that change make no new trace, and the arm is stopped lawfully."""
+    rig.start()
+    count = [0]
+
+    def broken():
+        count[0] += 1
+        raise ValueError(f"no lawful motion at {count[0]}")
+
+    rig.watching = broken
+    wait_until(lambda: rig.thread.snapshot.mode is Mode.FAULT, "the fault")
+    assert rig.thread.snapshot.at_rest
+    assert "internal error: ValueError: no lawful motion" in rig.thread.snapshot.reason
+    wait_until(lambda: count[0] > 100, "a hundred ticks that raise")
+    assert len(rig.said) == 1 and "ValueError: no lawful motion" in rig.said[0]
+    rig.watching = lambda: None
+    assert rig.thread.call(lambda session, now_ns: session.reset(now_ns, None, ())) == ""
+    rig.wait_for_motion()
+    rig.assert_lawful()
+
+
+def test_what_raises_in_a_tick_may_raise_in_its_fault_as_well(rig):
+    """What the controllers hold is asked for by both: the fault is latched without it."""
+    rig.start()
+
+    def broken():
+        raise ValueError("no such joint")
+
+    rig.held = broken
+    wait_until(lambda: rig.thread.snapshot.mode is Mode.FAULT, "the fault")
+    assert rig.thread.snapshot.reason == "internal error: ValueError: no such joint"
+    rig.assert_lawful()
+
+
+def test_what_was_told_to_have_failed_is_never_carried_out(rig):
+    """A thread that is stalled at the time of a call, and goes on afterwards."""
+    rig.start()
+    stalled, go_on = threading.Event(), threading.Event()
+
+    def stall():
+        stalled.set()
+        go_on.wait(20.0)
+
+    rig.watching = stall
+    assert stalled.wait(10.0)
+    done = []
+    with pytest.raises(StalledError, match="not carried out, and never will be") as failure:
+        rig.thread.call(lambda session, now_ns: done.append("pause"))
+    assert not failure.value.begun
+    with pytest.raises(StalledError, match="carried out once it does"):
+        rig.thread.call(lambda session, now_ns: done.append("estop"), stops=True)
+    rig.watching = lambda: None
+    go_on.set()
+    rig.thread.call(lambda session, now_ns: done.append("next"))
+    assert done == ["estop", "next"]
+
+
+def test_what_has_begun_is_waited_for(rig):
+    """It takes longer than a call that has not begun may wait."""
+    rig.start()
+    with ThreadPoolExecutor() as pool:
+        begun = threading.Event()
+
+        def slow(session, now_ns):
+            begun.set()
+            time.sleep(1.2)
+            return "done"
+
+        answer = pool.submit(rig.thread.call, slow)
+        assert begun.wait(10.0) and answer.result(20.0) == "done"
+
+
+def test_calls_are_made_by_the_thread_with_the_session(rig):
+    """What they return comes back, what they raise is raised, and the thread lives on."""
+    rig.start()
+    assert rig.thread.call(lambda session, now_ns: session) is rig.session
+    with pytest.raises(KeyError, match="mine"):
+        rig.thread.call(lambda session, now_ns: {}["mine"])
+    rig.windows_go_on()
+    assert rig.thread.latencies.summary("replay_jitter").count > 0
+
+
+def test_after_stop_nothing_is_published(rig):
+    """The caller may destroy the publishers."""
+    rig.start()
+    rig.thread.stop()
+    count = len(rig.sent)
+    time.sleep(0.05)
+    assert len(rig.sent) == count

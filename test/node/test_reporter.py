@@ -1,0 +1,34 @@
+"""What counts as a new event for the log: anything but a changed number."""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.node.reporter import event_of  # noqa: E402
+
+AGE = "state.x: newest sample on /joint_states is {} s old, at most 0.10 s allowed"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (AGE.format("0.11"), AGE.format("12.50"), True),
+        ("history reaches back 0.058 s of 1 s", "history reaches back 0.9 s of 1 s", True),
+        ("held at -0.1, measured 0.2", "held at 1.0, measured -0.002", True),
+        ("3 answers refused in a row", "4 answers refused in a row", True),
+        ("fr3_joint1: held", "fr3_joint2: held", False),
+        ("/camera/1/image", "/camera/2/image", False),
+        ("policy server 10.0.0.7:5555: x", "policy server 10.0.0.8:5555: x", False),
+        ("policy server 10.0.0.7:5555: x", "policy server 10.0.0.7:5556: x", False),
+        ("a camera is late", "a camera is black", False),
+        ("stamp of x is late by 1 s", "stamp of y is late by 1 s", False),
+    ],
+)
+def test_a_reason_of_which_only_numbers_change_is_the_same_event(one, other, same):
+    """Names with digits in them, topics and addresses are no numbers."""
+    assert (event_of("paused", one) == event_of("paused", other)) is same
+
+
+def test_another_mode_is_another_event():
+    """Also with the same reason."""
+    assert event_of("stopping", "x") != event_of("paused", "x")

@@ -1,0 +1,142 @@
+"""What counts as a measurement of now: joint states that are too old do not."""
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.errors import ObservationError
+from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.motion.clocks import Awake
+from gr00t_ros.node.robot_state import RobotState
+from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.readings import JointReading
+from gr00t_ros.robot.files import load_embodiment
+
+EMBODIMENT = load_embodiment("franka_droid")
+POSITION = np.linspace(0.1, 0.8, 8)
+
+
+class OneJointState:
+    """Inputs with one joint state, and controllers that tell twice its positions or nothing.
+
+    controllers: all of them tell, none, or the one of that name.
+    """
+
+    def __init__(self, stamp_age_s, receive_age_s, controllers):
+        now_ns = time.monotonic_ns()
+        reading = JointReading(EMBODIMENT.joint_names, POSITION.copy(), None)
+        stamp_ns, received_ns = (now_ns - int(s * 1e9) for s in (stamp_age_s, receive_age_s))
+        self._sample = Sample(stamp_ns, received_ns, reading)
+        self._controllers = controllers
+
+    def joints(self, _names):
+        return self._sample
+
+    def controller(self, output):
+        if self._controllers is not True and output != self._controllers:
+            return None
+        joints = JointReading(EMBODIMENT.joint_names, 2 * POSITION, None)
+        now_ns = time.monotonic_ns()
+        return Sample(now_ns, now_ns, ControllerReading(joints, joints, 1.0))
+
+
+def surroundings(stamp_age_s, receive_age_s, controllers=False, max_joint_age_s=1.0):
+    """What is around a node with a joint state of these ages."""
+    inputs = OneJointState(stamp_age_s, receive_age_s, controllers)
+    clock = SimpleNamespace(ros_now_ns=time.monotonic_ns)
+    parameters = SimpleNamespace(max_joint_age_s=max_joint_age_s)
+    return RobotState(inputs, None, EMBODIMENT, clock, parameters)
+
+
+def measured(*ages_s, **more):
+    """The measured position with a joint state of these ages."""
+    return surroundings(*ages_s, **more).measured()
+
+
+def test_a_joint_state_within_twice_the_allowed_age_is_a_measurement():
+    """A stream that pauses the motion may still tell where the arm stands."""
+    np.testing.assert_array_equal(measured(1.5, 1.5), POSITION)
+
+
+@pytest.mark.parametrize("ages", [(60.0, 0.0), (0.0, 60.0)])
+def test_an_older_joint_state_is_refused_with_its_age(ages):
+    """Old by its stamp or by its arrival: an arm that nobody measures is not at rest."""
+    with pytest.raises(ObservationError, match=r"60\.\d\d s old, at most 2\.00 s"):
+        measured(*ages)
+
+
+def test_where_joint_states_are_too_old_the_controllers_feedback_is_the_measurement():
+    """Their own feedback is as good, and new."""
+    np.testing.assert_array_equal(measured(60.0, 60.0, controllers=True), 2 * POSITION)
+
+
+def test_a_plan_starts_where_each_controller_holds_and_else_where_the_arm_is_measured():
+    """A streamer that has no window yet leaves the gripper's own word as it is, and no further."""
+    one = surroundings(0.0, 0.0, controllers="gripper")
+    np.testing.assert_array_equal(one.start(), [*POSITION[:7], 2 * POSITION[7]])
+    assert one.held() is None
+    every = surroundings(0.0, 0.0, controllers=True)
+    np.testing.assert_array_equal(every.start(), 2 * POSITION)
+    np.testing.assert_array_equal(every.held(), 2 * POSITION)
+    np.testing.assert_array_equal(surroundings(0.0, 0.0).start(), POSITION)
+
+
+def test_a_controller_that_has_told_and_is_late_is_waited_for():
+    """A blocked arm is measured where its controller does not hold it: a start there is a step."""
+    one = surroundings(0.0, 0.0, controllers=True)
+    np.testing.assert_array_equal(one.start(), 2 * POSITION)
+    one._inputs._controllers = "gripper"
+    with pytest.raises(ObservationError, match="output arm: no usable state of its controller"):
+        one.start()
+
+
+def test_what_goes_on_is_what_each_controller_holds_and_else_our_own_plan() -> None:
+    """Not what is measured: an arm that sags would be lifted by a step."""
+    planned = np.linspace(-0.1, -0.8, 8)
+    one = surroundings(0.0, 0.0, controllers="gripper")
+    np.testing.assert_array_equal(one.held_or(planned), [*planned[:7], 2 * POSITION[7]])
+    assert one.held() is None
+    every = surroundings(0.0, 0.0, controllers=True)
+    np.testing.assert_array_equal(every.held_or(planned), 2 * POSITION)
+    np.testing.assert_array_equal(surroundings(0.0, 0.0).held_or(planned), planned)
+
+
+def test_nothing_goes_on_from_our_own_plan_where_a_controller_that_has_told_is_late() -> None:
+    """Somebody else may have moved the arm meanwhile."""
+    one = surroundings(0.0, 0.0, controllers=True)
+    assert one.held_or(POSITION) is not None
+    one._inputs._controllers = "gripper"
+    assert one.held_or(POSITION) is None
+
+
+def test_of_an_age_only_what_both_threads_were_awake_counts():
+    """The replay thread slept, then the executor: neither heard anything meanwhile."""
+    now_ns = time.monotonic_ns()
+    replay, executor = Awake(60_000_000), Awake(60_000_000)
+    for thread, times_s in ((replay, (-2.0, -1.2, 0.0)), (executor, (-2.0, -0.9, 0.0))):
+        for at_s in times_s:
+            thread.ran(now_ns + int(at_s * 1e9))
+            if at_s == times_s[1]:  # then it runs again, without a gap
+                for step in range(1, int(-at_s * 50) + 1):
+                    thread.ran(now_ns + int(at_s * 1e9) + step * 20_000_000)
+    inputs = SimpleNamespace(awake=executor)
+    around = RobotState(inputs, None, EMBODIMENT, None, None, replay)
+    assert around.awake_ns(1_500_000_000) / 1e9 == pytest.approx(0.9, abs=0.03)
+    assert around.awake_ns(500_000_000) / 1e9 == pytest.approx(0.5, abs=0.03)
+    # what the replay thread pulls itself: no sleep of the other thread may hide a cut
+    assert around.replay_awake_ns(1_500_000_000) / 1e9 == pytest.approx(1.2, abs=0.03)
+
+
+def test_joint_states_in_degrees_are_found_also_where_no_controller_tells() -> None:
+    """Held is then what is measured: the two agree, and both are wrong."""
+    one, home = surroundings(0.0, 0.0), np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
+    one._inputs._sample.value.position[:] = home
+    assert one.outside_finding() is None
+    one._inputs._sample.value.position[:] = np.degrees(home)
+    found = one.outside_finding()
+    assert "fr3_joint4: measured at -126.1, limits" in found.reason
+    assert found.reason.endswith("let the driver publish radians")

@@ -1,0 +1,150 @@
+"""Who sends what on one topic, told apart by the numbers of the messages; time as integers."""
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws import examples
+
+from gr00t_ros.observe.joint_states import FASTEST_HZ, REMEMBERED_NS, SKIPPED, WHOLE, Writers
+
+MS = 1_000_000
+START = 10**12
+HANDOVER_NS = 100 * MS
+ARM, HAND = frozenset({"a1", "a2"}), frozenset({"hand"})
+
+
+class Publisher:
+    """Numbers its messages, from `number` on."""
+
+    def __init__(self, keys, number=1):
+        self.keys, self.numbers = keys, itertools.count(number)
+
+    def send(self, writers, now_ns):
+        """Whether this publisher's next message was taken."""
+        return writers.see(self.keys, next(self.numbers), START + now_ns)
+
+
+def alternate(first, second, until_ms=1000, periods_ms=(10, 33)):
+    """Both publish until then; what was taken of each, and what is mixed afterwards."""
+    writers = Writers(HANDOVER_NS)
+    taken = {id(first): [], id(second): []}
+    due = sorted(
+        (t * MS, n, who)
+        for n, (who, period) in enumerate(zip((first, second), periods_ms, strict=True))
+        for t in range(n * 7, until_ms, period)
+    )
+    for now_ns, _, who in due:
+        taken[id(who)].append(who.send(writers, now_ns))
+    return taken[id(first)], taken[id(second)], writers.mixed(START + until_ms * MS)
+
+
+@pytest.mark.parametrize("numbers", [(1, 1), (1, 100_000), (100_000, 1), (5, 6), (50_000, 50_001)])
+@pytest.mark.parametrize("periods_ms", [(10, 10), (1, 33), (33, 1), (10, 200), (200, 210)])
+def test_two_publishers_of_the_same_joints_are_found(numbers, periods_ms):
+    """Whatever their rates, and wherever their counts are."""
+    one, other = (Publisher(ARM, number) for number in numbers)
+    _, _, mixed = alternate(one, other, periods_ms=periods_ms)
+    assert mixed == ("a1", "a2")
+
+
+def test_not_one_message_of_a_second_publisher_is_used():
+    """Zeros beside the robot's own joint states are never an observation."""
+    own, zeros = Publisher(ARM, 40_000), Publisher(ARM)
+    taken, foreign, _ = alternate(own, zeros)
+    assert all(taken)
+    assert not any(foreign)
+
+
+def test_only_the_joints_that_both_send_are_mixed():
+    """A joint_state_publisher of the arm alone leaves the gripper's joints as they are."""
+    own, zeros = Publisher(ARM | HAND, 40_000), Publisher(ARM)
+    assert alternate(own, zeros)[2] == ("a1", "a2")
+
+
+def test_publishers_of_different_joints_share_a_topic():
+    """An arm and its gripper; one publisher that sends both in turns as well."""
+    taken = alternate(Publisher(ARM, 9000), Publisher(HAND))
+    assert all(taken[0]) and all(taken[1])
+    assert taken[2] == ()
+    both, writers = itertools.count(1), Writers(HANDOVER_NS)
+    assert all(writers.see(keys, next(both), START) for keys in (ARM, HAND, ARM | HAND) * 30)
+    assert writers.mixed(START) == ()
+
+
+@pytest.mark.parametrize(("lived", "gap_ms"), [(3, 400), (40_000, 400), (40_000, 20)])
+def test_a_restarted_publisher_is_no_second_one(lived, gap_ms):
+    """Its messages count from the handover on; the old count is never heard again."""
+    writers, old, new = Writers(HANDOVER_NS), Publisher(ARM, lived), Publisher(ARM)
+    old.send(writers, 0)
+    taken = [new.send(writers, (gap_ms + 10 * k) * MS) for k in range(200)]
+    first = taken.index(True)
+    assert first == max(0, (HANDOVER_NS // MS - gap_ms) // 10 + 1)
+    assert all(taken[first:])
+    assert writers.mixed(START + 3000 * MS) == ()
+
+
+def test_a_second_publisher_that_left_is_forgotten():
+    """At once where the graph has one publisher only, and at the latest after a while."""
+    own, zeros = Publisher(ARM, 40_000), Publisher(ARM)
+    writers = Writers(HANDOVER_NS)
+    for k in range(10):
+        own.send(writers, 10 * k * MS)
+        zeros.send(writers, (10 * k + 1) * MS)
+    now_ns = START + 100 * MS
+    writers.graph(2)
+    assert writers.mixed(now_ns)
+    assert writers.mixed(now_ns + REMEMBERED_NS) == ()
+    writers.graph(1)
+    assert writers.mixed(now_ns) == ()
+    assert own.send(writers, 110 * MS)
+
+
+def test_a_reader_that_slept_believes_its_publisher():
+    """A stopped process finds the count far ahead, by no more than the time explains."""
+    writers = Writers(HANDOVER_NS)
+    assert writers.see(WHOLE, 1, START)
+    assert writers.see(WHOLE, 1 + SKIPPED + FASTEST_HZ, START + 1_000 * MS)
+    assert not writers.see(WHOLE, 2 + 2 * SKIPPED + FASTEST_HZ, START + 1_000 * MS)
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(st.integers(0, 2**32), st.floats(0.0, 0.7), st.integers(1, 100_000))
+def test_one_publisher_is_never_taken_for_two(seed, loss, number):
+    """Whatever is lost, at any rate, in any pause, with its joints in any portions."""
+    chance, writers, now_ns = random.Random(seed), Writers(HANDOVER_NS), 0
+    one = itertools.count(number)
+    for _ in range(200):
+        now_ns += chance.choice((0, MS // 10, MS, 30 * MS, 5_000 * MS))
+        sent = next(one)
+        if chance.random() >= loss:
+            keys = chance.choice((ARM, HAND, ARM | HAND, frozenset({"a1"})))
+            assert writers.see(keys, sent, START + now_ns)
+        assert writers.mixed(START + now_ns) == ()
+
+
+def test_without_numbers_each_publisher_needs_joints_of_its_own():
+    """A middleware that tells no numbers cannot tell whose a joint is: the graph must."""
+    writers = Writers(HANDOVER_NS)
+    assert writers.see(ARM, None, START) and writers.see(HAND, None, START)
+    writers.graph(2)
+    assert writers.mixed(START) == ()
+    writers.graph(3)
+    assert writers.mixed(START) == ("a1", "a2", "hand")
+    writers.graph(2)
+    writers.see(ARM | HAND, None, START)
+    assert writers.mixed(START) == ("a1", "a2", "hand")
+    writers.graph(1)
+    assert writers.mixed(START) == ()
+    assert Writers(HANDOVER_NS).mixed(START) == ()
+
+
+def test_ever_new_sets_of_joints_take_no_memory():
+    """A publisher of nonsense does not fill the node."""
+    writers = Writers(HANDOVER_NS)
+    for k in range(2000):
+        writers.see(frozenset({f"j{k}"}), k + 1, START)
+        writers.see(frozenset({f"j{k}"}), None, START)
+    assert len(writers._tracks) <= 256 and len(writers._unnumbered) <= 256

@@ -1,0 +1,199 @@
+"""Finding and reading an embodiment's YAML without ROS."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.robot import files
+from gr00t_ros.robot.files import find_embodiment, load_embodiment
+
+CONFIG = Path(__file__).parents[2] / "config" / "embodiments"
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Two installed prefixes and nothing beside the sources; returns their config folders."""
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "a" / "b" / "c" / "file.py"))
+    overlay, prefix = tmp_path / "overlay", tmp_path / "prefix"
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{overlay}:{tmp_path / 'underlay'}")
+    monkeypatch.setattr(files.sys, "prefix", str(prefix))
+    folders = [root / "share/gr00t_ros/config/embodiments" for root in (overlay, prefix)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    return folders
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_embodiment_is_found_by_name_and_reads_as_by_path(path):
+    """Robots are data: each file that ships must load."""
+    assert load_embodiment(path.stem).tag == load_embodiment(str(path)).tag
+    assert load_embodiment(path.stem).source == str(path)
+
+
+def test_an_installed_file_is_found_overlay_before_virtual_environment(installed):
+    """A workspace's own file wins over the one that came with the package."""
+    overlay, prefix = installed
+    (prefix / "arm.yaml").touch()
+    assert find_embodiment("arm") == prefix / "arm.yaml"
+    (overlay / "arm.yaml").touch()
+    assert find_embodiment("arm") == overlay / "arm.yaml"
+
+
+def test_an_unknown_name_lists_where_it_looked_and_what_there_is(installed):
+    """A typing error is seen at a glance."""
+    overlay, _ = installed
+    (overlay / "arm.yaml").touch()
+    with pytest.raises(EmbodimentError) as error:
+        find_embodiment("amr")
+    assert "'amr'" in str(error.value) and "known: arm" in str(error.value)
+    assert all(str(folder) in str(error.value) for folder in installed)
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "./missing", "/no/such/place/arm"])
+def test_a_path_is_never_searched_for(name, tmp_path, monkeypatch):
+    """What looks like a path and is not there is an error, not another robot's file."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EmbodimentError, match="no such file"):
+        find_embodiment(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("robot: a\nrate_hz: 1\nrobot: b\n", ":3:1: .*key 'robot' is written twice"),
+        ("state:\n  arm: {topic: /a, topic: /b}\n", ":2:20: .*key 'topic' is written twice"),
+        ("robot: [1, 2\n", ":2:1: "),
+        ("robot: !!python/object:os.system x\n", ":1:8: "),
+        ("{[1]: 2}: 3\n", ":1:1: .*got a list or map as a key"),
+        ("robot: \x00\n", ":1:8: not an embodiment file"),
+        ("- robot\n", "got list at the top"),
+        ("", "got NoneType at the top"),
+        ("[" * 5000, ":1:41: .*nested more than 40 deep"),
+        ("robot: a\n", "robot.yaml"),
+        ("a: &a [*a]\n", ":1:4: .*an alias to what it stands in"),
+        ("a: &a {<<: *a}\n", ":1:4: .*an alias to what it stands in"),
+        ("a: " + "9" * 5000, ":1:4: .*a number of 5000 characters"),
+        ("a: " + "1:" * 5000 + "1", ":1:4: .*a number of 10001 characters"),
+        ("a: !!int b\n", ":1:4: .*invalid literal"),
+        ("a: !!timestamp b\n", ":1:4: .*timestamp"),
+        ("a: 2001-99-99\n", ":1:4: .*timestamp"),
+        ("a: !!python/name:os.system\n", ":1:4: "),
+        ("1: a\n", ":1:1: .*got '1' as a key, expected a text"),
+        ('a: "\\ud800"\n', ":1:4: .*half a UTF-16 character"),
+        ('a: "\\0"\n', ":1:4: .*a NUL"),
+        ("a: 1\n--- \nb: 2\n", ":2:1: .*another document"),
+        ("a: *b\n", ":1:4: .*undefined alias"),
+        ("a\n" * 600_000, "1200000 bytes, expected 1048576 at most"),
+        ("- a\n" * 30_000, "more than 20000 values"),
+    ],
+)
+def test_a_broken_file_is_an_embodiment_error_that_names_file_and_line(tmp_path, content, where):
+    """YAML's own errors never reach an operator, and the last of two equal keys never wins."""
+    path = tmp_path / "robot.yaml"
+    path.write_text(content)
+    with pytest.raises(EmbodimentError, match=where) as error:
+        load_embodiment(str(path))
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("names: [robotiq_85_left_knuckle_joint]", "names: [1]", "names[0]: got 1"),
+        ("rate_hz: 15.0 ", "rate_hz: fast ", "rate_hz: got 'fast'"),
+        ("fit: pad", "fitt: pad", "unknown key 'fitt'"),
+    ],
+)
+def test_a_value_that_is_wrong_is_said_with_its_line(tmp_path, old, new, line):
+    """Not its place alone: the file has two hundred lines."""
+    text = (CONFIG / "franka_droid.yaml").read_text().replace(old, new, 1)
+    path = tmp_path / "robot.yaml"
+    path.write_text(text)
+    with pytest.raises(EmbodimentError) as error:
+        load_embodiment(str(path))
+    number, said = str(error.value).removeprefix(f"{path}:").split(": ", 1)
+    at = text[: text.index(new)].count("\n") + 1
+    assert int(number) in ((at, at - 1, at - 2, at - 3) if "key" in line else (at,))
+    assert line in said
+
+
+def test_the_same_key_in_two_places_is_no_duplicate(tmp_path):
+    """Two cameras both have a topic; the error is about what is missing, not about keys."""
+    path = tmp_path / "robot.yaml"
+    path.write_text("video:\n  a: {topic: /a}\n  b: {topic: /b}\n")
+    with pytest.raises(EmbodimentError) as error:
+        load_embodiment(str(path))
+    assert "twice" not in str(error.value)
+
+
+def test_a_tag_finds_the_one_file_that_has_it():
+    """As GROOT_EMBODIMENT_TAG names it; a tag of nobody or of two robots says which there are."""
+    tag = load_embodiment("real_g1").tag
+    assert load_embodiment(f"tag:{tag}").source.endswith("real_g1.yaml")
+    # the Panda's file is a variant, and taken by its name alone
+    assert load_embodiment("tag:oxe_droid").source.endswith("/franka_droid_n16.yaml")
+    with pytest.raises(EmbodimentError, match="got .*desk6.yaml, .*so100"):
+        load_embodiment("tag:new_embodiment")
+    with pytest.raises(EmbodimentError, match="tag 'nobody'.*franka_droid.yaml"):
+        load_embodiment("tag:nobody")
+
+
+def test_aliases_are_counted_as_often_as_they_repeat(tmp_path):
+    """A billion laughs in ten lines: refused at once, not repeated."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    path = tmp_path / "robot.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(EmbodimentError, match=r"yaml:5:5: .*more than 20000 values"):
+        load_embodiment(str(path))
+
+
+@pytest.mark.parametrize("data", ["robot: ä".encode("latin-1"), "robot: a".encode("utf-16")])
+def test_another_encoding_is_said_with_its_line(tmp_path, data):
+    """UTF-8 alone is taken, with or without its mark."""
+    path = tmp_path / "robot.yaml"
+    path.write_bytes(data)
+    with pytest.raises(EmbodimentError, match="robot.yaml:1: byte 0x.* is no UTF-8"):
+        load_embodiment(str(path))
+    path.write_bytes("robot: ä".encode("utf-8-sig"))
+    with pytest.raises(EmbodimentError, match="missing"):
+        load_embodiment(str(path))
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 300 + ".yaml", "~nobody/a.yaml", "a\0.yaml", "a" * 300, "\0"]
+)
+def test_a_name_that_no_file_can_have_is_an_embodiment_error(name):
+    """Too long, of no user, with a NUL."""
+    with pytest.raises(EmbodimentError):
+        load_embodiment(name)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    """Nor is any device read."""
+    os.mkfifo(tmp_path / "robot.yaml")
+    for path in (tmp_path / "robot.yaml", "/dev/zero"):
+        link = tmp_path / "link.yaml"
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+        with pytest.raises(EmbodimentError, match="a pipe, socket or device"):
+            load_embodiment(str(link))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_said(tmp_path):
+    """By the system's own words."""
+    path = tmp_path / "robot.yaml"
+    path.write_text("robot: a")
+    path.chmod(0)
+    with pytest.raises(EmbodimentError, match="Permission denied"):
+        load_embodiment(str(path))
+
+
+def test_a_folder_in_the_place_of_a_file_is_an_embodiment_error(tmp_path):
+    """As is any file that cannot be read."""
+    (tmp_path / "robot.yaml").mkdir()
+    with pytest.raises(EmbodimentError, match="Is a directory"):
+        load_embodiment(str(tmp_path / "robot.yaml"))

@@ -1,0 +1,67 @@
+"""settling: after a clock jump the controllers rest when the old tail has played."""
+
+import numpy as np
+import pytest
+
+from gr00t_ros.session.settling import Settling
+
+MS = 1_000_000
+
+
+def test_without_a_jump_there_is_nothing_to_wait_for() -> None:
+    """Whatever the controllers hold."""
+    settling = Settling()
+    assert settling.over(0, np.zeros(2)) and settling.over(20 * MS, np.ones(2))
+
+
+@pytest.mark.parametrize("held", [None, np.zeros(2)])
+def test_what_was_left_of_the_plan_is_waited_for(held) -> None:
+    """On the new clock, to the nanosecond; then it is over for good."""
+    settling = Settling()
+    settling.begin(-500 * MS, 400 * MS, held)
+    assert not settling.over(-100 * MS - 1, held)
+    assert settling.over(-100 * MS, held)
+    assert settling.over(-600 * MS, held)
+
+
+@pytest.mark.parametrize(("moves", "waits"), [(0.0001, False), (0.00011, True), (np.nan, True)])
+def test_a_held_position_that_moves_is_waited_for(moves, waits) -> None:
+    """A quarter of a second after its last move: it may be old when it is read."""
+    settling = Settling()
+    settling.begin(0, 100 * MS, np.zeros(2))
+    assert not settling.over(80 * MS, np.zeros(2))
+    assert settling.over(100 * MS, np.array([0.0, moves])) is not waits
+    if waits:
+        still = np.array([0.0, moves])
+        if np.isfinite(moves):
+            assert not settling.over(350 * MS - 1, still)
+            assert settling.over(350 * MS, still)
+
+
+def test_a_second_jump_begins_anew() -> None:
+    """The position before it says nothing about motion since."""
+    settling = Settling()
+    settling.begin(0, 100 * MS, np.zeros(2))
+    assert not settling.over(50 * MS, np.zeros(2))
+    settling.begin(-900 * MS, 0, np.ones(2))
+    assert settling.over(-900 * MS, np.ones(2))
+
+
+def test_a_controller_that_does_not_tell_for_a_while_may_move_meanwhile() -> None:
+    """Its states of the new time come late; the first one is of motion, as long as none follows."""
+    settling = Settling()
+    settling.begin(0, 100 * MS, np.zeros(2))
+    for now_ms in range(20, 400, 20):
+        assert not settling.over(now_ms * MS, None)
+    assert not settling.over(400 * MS, np.ones(2))
+    assert not settling.over(650 * MS - 1, np.ones(2))
+    assert settling.over(650 * MS, np.ones(2))
+
+
+def test_a_controller_that_never_tells_again_is_given_up() -> None:
+    """Else a stop would never end, nor a deactivation; its silence is a fault of its own."""
+    settling = Settling()
+    settling.begin(0, 100 * MS, np.zeros(2))
+    assert not settling.over(1_999 * MS, None)
+    assert not settling.over(2_248 * MS, None)
+    assert settling.over(2_249 * MS, None)

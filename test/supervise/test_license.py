@@ -1,0 +1,72 @@
+"""The license hangs on the model version, and who may not know it is asked."""
+
+import json
+
+import pytest
+
+from gr00t_ros.errors import LaunchError
+from gr00t_ros.supervise.launcher import acknowledged, posture, versions_of
+
+
+@pytest.mark.parametrize(
+    ("path", "versions"),
+    [
+        ("nvidia/GR00T-N1-2B", ("N1",)),
+        ("nvidia/GR00T-N1.5-3B", ("N1.5",)),
+        ("/models/gr00t_n1_5/checkpoint-1000", ("N1.5",)),
+        ("nvidia/GR00T-H-N1.7", ("N1.7",)),
+        ("/models/N1.7-from-N1.6", ("N1.7", "N1.6")),
+        ("nvidia/GR00T-N2", ("N2",)),
+        ("/data/run1/checkpoint-17", ()),
+        ("", ()),
+    ],
+)
+def test_a_checkpoint_s_path_tells_its_version(path, versions):
+    """As the makers write it, and nothing where a 1 is only a number."""
+    assert versions_of(path) == versions
+
+
+def test_a_local_checkpoint_s_config_tells_its_version(tmp_path):
+    """A folder of any name has a config.json that names the model's class."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "Gr00tN1d6"}))
+    assert versions_of(str(tmp_path)) == ("N1.6",)
+    (tmp_path / "config.json").write_bytes(b"\xff[")
+    assert versions_of(str(tmp_path)) == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "path", "non_commercial"),
+    [
+        ("N1", "", True),
+        ("N1.5", "", True),
+        ("N1.6", "", True),
+        ("N1.7", "", False),
+        ("N1.7", "nvidia/GR00T-N1.7-3B", False),
+        ("N1.7", "nvidia/GR00T-N1.6-3B", True),
+        ("N1.7", "nvidia/GR00T-N2", True),
+        ("N1.6", "nvidia/GR00T-N1.7-3B", True),
+        ("none", "", False),
+        ("none", "nvidia/GR00T-N1.5-3B", True),
+        ("N9", "", True),
+        ("", "", True),
+    ],
+)
+def test_the_strictest_of_profile_and_checkpoint_counts(version, path, non_commercial):
+    """A profile of N1.7 makes no N1.6 checkpoint commercial; the unknown is non-commercial."""
+    assert posture(version, path).non_commercial is non_commercial
+
+
+def test_a_non_commercial_model_is_started_only_with_an_acknowledgement():
+    """The refusal names license and both ways to say yes; the answer says which was used."""
+    found = posture("N1.6", "")
+    with pytest.raises(LaunchError, match="Noncommercial.*N1.6.*accept_noncommercial.*GR00T_ACC"):
+        acknowledged(found, False, {"GR00T_ACCEPT_NONCOMMERCIAL": "0"})
+    assert "acknowledged by parameter" in acknowledged(found, True, {})
+    said = acknowledged(found, False, {"GR00T_ACCEPT_NONCOMMERCIAL": "1"})
+    assert said.endswith("acknowledged by GR00T_ACCEPT_NONCOMMERCIAL")
+
+
+def test_a_commercial_one_needs_none():
+    """And the record still names its license."""
+    assert "Open Model License (N1.7)" in acknowledged(posture("N1.7", ""), False, {})
+    assert acknowledged(posture("none", ""), False, {}) == "no weights of NVIDIA (none)"

@@ -1,0 +1,115 @@
+"""Autostart drives a node to active only when the node says that it is ready."""
+
+import pytest
+from ros_fixtures import wait_until
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.node import Node
+
+from gr00t_ros.msg import PolicyStatus
+from gr00t_ros.ros.qos import STATUS
+
+STATES = {
+    "unconfigured": State.PRIMARY_STATE_UNCONFIGURED,
+    "inactive": State.PRIMARY_STATE_INACTIVE,
+    "active": State.PRIMARY_STATE_ACTIVE,
+}
+
+
+class ScriptedPolicy:
+    """The lifecycle services and the status of a policy node whose answers a test chooses."""
+
+    def __init__(self, node: Node) -> None:
+        self.state = "unconfigured"
+        self.configures = True
+        self.refusals = 0
+        self.asked: list[int] = []
+        self._publisher = node.create_publisher(PolicyStatus, "/gr00t_policy/status", STATUS)
+        node.create_service(GetState, "/gr00t_policy/get_state", self._on_get)
+        node.create_service(ChangeState, "/gr00t_policy/change_state", self._on_change)
+
+    def say(self, ready: bool, reason: str = "") -> None:
+        """Publish a status."""
+        self._publisher.publish(PolicyStatus(ready=ready, reason=reason))
+
+    def _on_get(self, _request, response):
+        response.current_state = State(id=STATES[self.state], label=self.state)
+        return response
+
+    def _on_change(self, request, response):
+        self.asked.append(request.transition.id)
+        if request.transition.id == Transition.TRANSITION_CONFIGURE:
+            response.success = self.configures
+            self.state = "inactive" if self.configures else "unconfigured"
+        elif self.refusals:
+            self.refusals -= 1
+            response.success = False
+        else:
+            self.state, response.success = "active", True
+        return response
+
+
+@pytest.fixture
+def policy(ros_node):
+    """A policy node that is unconfigured and has said nothing yet."""
+    return ScriptedPolicy(ros_node)
+
+
+@pytest.fixture
+def autostart(processes):
+    """The real process."""
+    return processes.start("-m", "gr00t_ros.tools.autostart", name="autostart")
+
+
+CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
+
+
+def test_activates_only_after_the_node_says_ready(policy, autostart):
+    """The reason for waiting is logged, and ready is what ends the wait."""
+    autostart.wait_for_line("no status yet")
+    policy.say(False, "camera exterior is 3.1 s old")
+    autostart.wait_for_line("waiting for gr00t_policy: camera exterior is 3.1 s old")
+    assert policy.asked == [CONFIGURE]
+    policy.say(True)
+    assert autostart.wait() == 0
+    assert policy.asked == [CONFIGURE, ACTIVATE]
+
+
+def test_a_refused_activation_is_repeated_only_after_a_newer_ready(policy, autostart):
+    """The reason of the refusal is logged; a stale ready does not count."""
+    policy.refusals = 1
+    policy.say(True)
+    wait_until(lambda: policy.asked == [CONFIGURE, ACTIVATE], "the first attempt")
+    policy.say(False, "the sidecar went away")
+    autostart.wait_for_line("refused to activate: the sidecar went away")
+    autostart.wait_for_line("waiting for gr00t_policy: the sidecar went away")
+    assert policy.asked == [CONFIGURE, ACTIVATE]
+    policy.say(True)
+    assert autostart.wait() == 0
+    assert policy.asked == [CONFIGURE, ACTIVATE, ACTIVATE]
+
+
+def test_a_node_that_refuses_to_configure_ends_it(policy, autostart):
+    """A configuration that is wrong stays wrong: the exit status says so."""
+    policy.configures = False
+    assert autostart.wait() == 1
+    assert policy.asked == [CONFIGURE]
+    assert "refused to configure" in autostart.text()
+
+
+def test_a_node_that_is_active_already_is_left_alone(policy, autostart):
+    """Nothing is asked of it."""
+    policy.state = "active"
+    assert autostart.wait() == 0
+    assert policy.asked == []
+
+
+def test_an_interrupt_ends_the_wait(policy, autostart):
+    """The process ends by itself, without SIGKILL and without a traceback."""
+    autostart.wait_for_line("no status yet")
+    assert autostart.stop() == 0, "launch shows any other status in red"
+    assert "interrupted: gr00t_policy was not activated" in autostart.text()
+    assert "Traceback" not in autostart.text()

@@ -1,0 +1,109 @@
+"""What is made of the times and stamps of a topic's messages."""
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.tools.doctor_checks import (
+    WARN,  # noqa: E402
+    traffic,  # noqa: E402
+)
+from gr00t_ros.tools.traffic import Topic  # noqa: E402
+
+MS = 1_000_000
+
+
+def heard(*pairs):
+    """A topic whose messages were received and stamped at these ms."""
+    topic = Topic("/camera", 30.0)
+    for received_ms, stamp_ms in pairs:
+        topic.steady_ns.append(received_ms * MS)
+        topic.ros_ns.append(received_ms * MS)
+        topic.stamps_ns.append(stamp_ms * MS)
+    return topic
+
+
+def test_the_rate_is_that_of_the_intervals():
+    """Three messages in 100 ms are two intervals of 50 ms; one message has none."""
+    assert heard((0, 0), (40, 40), (100, 100)).rate_hz == pytest.approx(20.0)
+    assert heard((5, 5)).rate_hz == 0.0
+
+
+def test_one_late_message_is_no_offset_of_the_clocks():
+    """The median of arrival less stamp; negative for a clock that is ahead."""
+    assert heard((10, 8), (300, 50), (103, 100)).offset_s == pytest.approx(0.003)
+    assert heard((10, 110)).offset_s == pytest.approx(-0.1)
+    assert heard().offset_s == 0.0
+
+
+def test_a_stamp_before_the_one_before_runs_backward():
+    """An equal one does not: that is a frozen picture."""
+    assert heard((0, 10), (5, 9)).backward
+    assert not heard((0, 10), (5, 10), (9, 11)).backward
+
+
+def test_forgetting_begins_anew():
+    """Of all three."""
+    topic = heard((0, 10), (5, 9))
+    topic.forget()
+    assert (topic.rate_hz, topic.offset_s, topic.backward) == (0.0, 0.0, False)
+
+
+def numbered(*numbers):
+    """A topic of 30 Hz whose messages of these numbers came."""
+    topic = heard(*((33.3 * k, 33.3 * k) for k in range(len(numbers))))
+    for number in numbers:
+        topic.count(number)
+    return topic
+
+
+def offer(node="camera", reliable=False):
+    """A publisher as the graph tells of it."""
+    return SimpleNamespace(
+        node_name=node,
+        topic_type="sensor_msgs/msg/Image",
+        qos_profile=qos.PICTURES[1] if reliable else qos.SENSOR,
+    )
+
+
+def said(topic, *publishers):
+    """What the doctor warns of."""
+    node = SimpleNamespace(
+        get_publishers_info_by_topic=lambda _name: publishers, resolve_topic_name=lambda name: name
+    )
+    rows = traffic(node, SimpleNamespace(video=()), {topic.name: topic})
+    return [row.text for row in rows if row.level == WARN]
+
+
+def test_what_is_lost_on_the_way_is_told_from_a_slow_driver():
+    """By the numbers: every second one is missing of a driver that keeps its rate."""
+    lossy = numbered(*range(1, 40, 2))
+    assert (lossy.lost, lossy.lost_share) == (19, 0.5)
+    lossy.declared_hz = 60.0
+    (text,) = said(lossy, offer())
+    assert text.startswith("60.1 Hz are sent and 30.0 Hz arrive, 50 % are lost on the way")
+    assert "let camera offer reliable" in text and "docs/dds.md" in text
+    (text,) = said(lossy, offer(reliable=True))
+    assert "offer reliable" not in text and "shared-memory segment" in text
+
+
+def test_a_slow_driver_is_one_that_sends_too_little():
+    """Nothing is missing between its numbers."""
+    slow = numbered(*range(1, 20))
+    slow.declared_hz = 60.0
+    (text,) = said(slow, offer())
+    assert text.startswith("30.0 Hz are sent, the file says 60: set the driver's rate")
+
+
+def test_the_numbers_of_two_publishers_tell_no_loss():
+    """Nor does a middleware without numbers, or a restarted driver."""
+    two = numbered(1, 500, 2, 501, 3)
+    two.shared = True
+    assert said(two, offer("arm"), offer("gripper")) == []
+    two.shared = False
+    (text,) = said(two, offer("one"), offer("two"))
+    assert text.startswith("2 publishers at once (one, two)")
+    assert numbered(*[None] * 9).lost_share == numbered(7, 8, 1, 2).lost_share == 0.0

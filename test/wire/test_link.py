@@ -1,0 +1,522 @@
+"""link: what is checked before a query and after a loss; no failure uses up the buffers."""
+
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gr00t_ros.errors import (
+    ChunkError,
+    DeadlineError,
+    ObservationError,
+    RefusedError,
+    RemoteError,
+    UnreachableError,
+)
+from gr00t_ros.observe.modality import ModalityEntry
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.serve.policies import HoldPolicy
+from gr00t_ros.serve.server import PolicyServer
+from gr00t_ros.wire.access import Token
+from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.link import PolicyLink
+
+LIMIT_S = 20.0
+SHORT_MS = 400
+
+
+class Watched(HoldPolicy):
+    """The hold policy; counts what it is asked, and fails, sleeps or lies when told to."""
+
+    def __init__(self, embodiment):
+        super().__init__(embodiment)
+        self.modality = dict(self.modality)
+        self.resets, self.instructions = 0, []
+        self.error, self.twist = None, lambda action: action
+        self.go = threading.Event()
+        self.go.set()
+        self.warm_up_s = 0.0
+
+    def __call__(self, observation, options):
+        language = next(iter(observation["language"].values()))
+        self.instructions.append(language[0][0])
+        self.go.wait(LIMIT_S)
+        time.sleep(self.warm_up_s)
+        self.warm_up_s = 0.0
+        if self.error is not None:
+            raise self.error
+        action, info = super().__call__(observation, options)
+        return self.twist(action), info
+
+    def reset(self, options):
+        self.resets += 1
+        return {}
+
+
+class Restartable:
+    """A server of ours in a thread, which can end and come back as another at the same port."""
+
+    def __init__(self, policy, **settings):
+        self.start(policy, **settings)
+
+    def start(self, policy, generation="B3", bind="tcp://127.0.0.1:0", **settings):
+        self.server = PolicyServer(policy, generation, bind=bind, **settings)
+        self.address = self.server.address
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def end(self):
+        self.server.stop()
+        self.thread.join(LIMIT_S)
+        assert not self.thread.is_alive()
+        self.server.close()
+
+    def restart(self, policy, **settings):
+        """Once the client's own thread has seen the end: a query sent before it is lost with it."""
+        self.end()
+        end_s = time.monotonic() + LIMIT_S
+        while open_connections(int(self.address.rpartition(":")[2])):
+            assert time.monotonic() < end_s, (
+                "the client keeps a connection to a server that is gone"
+            )
+        self.start(policy, bind=self.address, **settings)
+
+
+def open_connections(port):
+    """TCP connections to `port` that this machine has not closed (proc(5): /proc/net/tcp)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    closed = {"06", "07"}  # TIME_WAIT, CLOSE
+    return [row for row in rows if int(row[2][-4:], 16) == port and row[3] not in closed]
+
+
+@pytest.fixture(scope="module")
+def embodiment():
+    """The shipped DROID arm."""
+    return load_embodiment("franka_droid")
+
+
+@pytest.fixture
+def policy(embodiment):
+    """A policy that watches what it is asked."""
+    return Watched(embodiment)
+
+
+@pytest.fixture
+def place(policy):
+    """The server of `policy`; ended afterwards."""
+    place = Restartable(policy)
+    yield place
+    policy.go.set()
+    place.end()
+
+
+@pytest.fixture
+def link_to(embodiment):
+    """Make links; closed afterwards."""
+    made = []
+
+    def make(address, timeout_ms=20_000, token=None, robot=embodiment):
+        port = int(address.rpartition(":")[2])
+        client = PolicyClient("127.0.0.1", port, timeout_ms, token)
+        made.append(PolicyLink(client, robot, token))
+        return made[-1]
+
+    yield make
+    for link in made:
+        link.close()
+
+
+def fill(template):
+    """A recognisable observation; what it returns comes back with the answer."""
+    template.set_instruction("pick up the cube")
+    template.state["joint_position"][0, -1] = np.arange(7)
+    return "filled"
+
+
+def changed(policy, modality, **changes):
+    """Let the server announce another modality entry."""
+    policy.modality[modality] = replace(policy.modality[modality], **changes)
+
+
+def nans(action):
+    """An answer of the right shapes that is no chunk."""
+    return {k: np.full_like(v, np.nan) for k, v in action.items()}
+
+
+# The check.
+
+
+@pytest.mark.parametrize(
+    ("generation", "flat"), [("B3", False), ("B3", True), ("A2", False), ("A1", True)]
+)
+def test_a_server_that_fits_passes_the_check_and_answers(policy, link_to, generation, flat):
+    """After one inference of a zero observation; what fill wrote is what the policy holds."""
+    place = Restartable(policy, generation=generation, flat=flat)
+    try:
+        link = link_to(place.address)
+        assert link.checked is None
+        check = link.check()
+        assert link.checked is check
+        assert check.differences == () and check.warmup_ns > 0
+        assert check.server.key_style == ("flat" if flat else "nested")
+        assert set(policy.instructions) == {""}
+        filled, action, took_ns = link.query(fill, episode=1)
+        assert filled == "filled" and took_ns > 0
+        np.testing.assert_array_equal(action["joint_position"], np.tile(np.arange(7.0), (40, 1)))
+        assert policy.instructions[-1] == "pick up the cube"
+    finally:
+        place.end()
+
+
+@pytest.mark.parametrize("generation", ["B3", "A1"])
+def test_the_second_inference_is_timed_without_the_warm_up(policy, link_to, generation):
+    """The first takes 0.4 s, as one that compiles: found by the probe of key styles or without."""
+    policy.warm_up_s = 0.4
+    place = Restartable(policy, generation=generation, flat=generation == "A1")
+    try:
+        check = link_to(place.address).check()
+    finally:
+        place.end()
+    assert check.warmup_ns >= 400_000_000
+    assert check.warmup_ns > check.inference_ns > 0
+    assert policy.instructions == ["", ""]
+
+
+def test_a_second_answer_that_is_no_chunk_refuses_the_server(place, policy, link_to):
+    """What the first was right about, the next need not be."""
+    first = iter([True])
+    policy.twist = lambda action: action if next(first, False) else nans(action)
+    with pytest.raises(ChunkError):
+        link_to(place.address).check()
+
+
+def test_a_query_without_a_check_checks_first(place, policy, link_to):
+    """No answer comes from a server that nobody compared."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    assert link.checked is not None
+    assert policy.instructions[0] == ""
+
+
+def test_every_fatal_difference_is_listed_and_no_harmless_one(place, policy, link_to):
+    """One line each, after one that names server and embodiment."""
+    changed(policy, "video", delta_indices=(0,))
+    changed(policy, "action", delta_indices=tuple(range(16)))
+    changed(policy, "state", keys=("joint_position", "gripper_position", "torque"))
+    link = link_to(place.address)
+    with pytest.raises(RefusedError) as caught:
+        link.check()
+    head, *lines = str(caught.value).split("\n")
+    assert place.address in head and "does not fit embodiment franka_droid" in head
+    assert all(line.startswith("  - ") for line in lines)
+    text = [line.split(", embodiment")[0].removeprefix("  - ") for line in lines]
+    assert text == [
+        "video: server expects delta indices [0] of 'exterior_image_1_left'",
+        "video: server expects delta indices [0] of 'wrist_image_left'",
+        "state: server expects key 'torque'",
+        "action: server has action horizon 16 (0 .. 15), each step one on from 0",
+    ]
+    assert link.checked is None
+    assert policy.instructions == []
+
+
+def test_inferences_are_timed_by_the_clock_of_the_plan(place, policy, embodiment):
+    """A slow simulation's horizon is in its own time, and so is what must fit into it."""
+    readings = count(0, 7)
+    client = PolicyClient("127.0.0.1", int(place.address.rpartition(":")[2]))
+    with closing(PolicyLink(client, embodiment, None, now_ns=lambda: next(readings))) as link:
+        assert link.check().inference_ns == 7
+        assert link.query(fill, episode=1)[2] == 7
+
+
+def test_a_harmless_difference_is_reported_and_passes(place, policy, link_to):
+    """A key that the server does not ask for."""
+    changed(policy, "state", keys=("joint_position", "gripper_position", "eef_9d"))
+    differences = link_to(place.address).check().differences
+    assert [(d.modality, d.kind, d.fatal) for d in differences] == [("state", "order", False)]
+
+
+def test_a_strict_link_refuses_what_a_server_would_tolerate(place, policy, embodiment):
+    """The same difference, named; the rows tell all that was looked at."""
+    changed(policy, "state", keys=("joint_position", "gripper_position", "eef_9d"))
+    client = PolicyClient("127.0.0.1", int(place.address.rpartition(":")[2]), 20_000)
+    with closing(PolicyLink(client, embodiment, None, strict=True)) as link:
+        with pytest.raises(RefusedError, match="orders the keys joint_position"):
+            link.check()
+        assert {row.verdict for row in link.rows} == {"matches", "order"}
+    assert policy.instructions == []
+
+
+@pytest.mark.parametrize("where", ["check", "query"])
+def test_an_answer_to_the_zero_observation_that_is_no_chunk_refuses_the_server(
+    place, policy, link_to, where
+):
+    """It announces 40 steps and returns NaN."""
+    policy.twist = nans
+    link = link_to(place.address)
+    with pytest.raises(ChunkError) as caught:
+        link.check() if where == "check" else link.query(fill, 1)
+    assert caught.value.kind == "finite"
+    assert link.checked is None
+
+
+def test_a_token_goes_with_every_request_and_a_wrong_one_is_refused(policy, link_to):
+    """Check, reset and query alike."""
+    place = Restartable(policy, token=Token("s3cret"))
+    try:
+        link = link_to(place.address, token=Token("s3cret"))
+        assert link.query(fill, 1)[0] == "filled"
+        for token in (None, Token("wr0ng")):
+            with pytest.raises(RefusedError):
+                link_to(place.address, token=token).check()
+    finally:
+        place.end()
+
+
+def test_a_width_that_upstream_does_not_name_is_told_with_the_keys_that_have_it(
+    place, policy, link_to
+):
+    """Its normalisation fails in arithmetic."""
+    policy.error = ValueError("operands could not be broadcast together with shapes (1,1,7) (6,) ")
+    with pytest.raises(RemoteError) as caught:
+        link_to(place.address).check()
+    assert str(caught.value).endswith("(state as it was sent: joint_position 7)")
+    assert caught.value.said == str(policy.error).strip()
+
+
+@pytest.mark.parametrize("said", ["busy: later", "CUDA out of memory"])
+def test_a_restarted_server_that_is_busy_is_no_misfit(place, policy, link_to, embodiment, said):
+    """The check after a reconnect tells what it said; when that has passed all goes on."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    fresh = Watched(embodiment)
+    fresh.error = RuntimeError(said)
+    place.restart(fresh)
+    for _ in range(3):
+        with pytest.raises(RemoteError) as caught:
+            link.query(fill, episode=1)
+        assert caught.value.said == said and "key style" not in str(caught.value)
+    fresh.error = None
+    assert link.query(fill, episode=1)[0] == "filled"
+
+
+# Episodes.
+
+
+def test_the_server_is_reset_once_an_episode(place, policy, link_to):
+    """Before its first query, and again after a new check."""
+    link = link_to(place.address)
+    link.check()
+    assert policy.resets == 0
+    for episode, resets in ((1, 1), (1, 1), (2, 2), (2, 2), (5, 3), (1, 4)):
+        link.query(fill, episode)
+        assert policy.resets == resets
+    link.check()
+    link.query(fill, 1)
+    assert policy.resets == 5
+
+
+def test_a_call_that_keeps_warm_is_forgotten(place, policy, link_to):
+    """It infers once, and the next query begins with a reset even in the same episode."""
+    link = link_to(place.address)
+    link.query(fill, 1)
+    asked, resets = len(policy.instructions), policy.resets
+    link.warm()
+    assert (len(policy.instructions), policy.resets) == (asked + 1, resets)
+    link.query(fill, 1)
+    assert policy.resets == resets + 1
+
+
+def test_a_call_that_keeps_warm_finds_what_has_changed(place, policy, link_to):
+    """A server's own text is none of it; a lost server is, and the next query checks again."""
+    link = link_to(place.address)
+    link.warm()
+    assert link.checked is not None, "without a check it makes one"
+    policy.error = RuntimeError("busy: later")
+    with pytest.raises(RemoteError, match="busy"):
+        link.warm()
+    assert link.checked is not None
+    policy.error = None
+    place.restart(policy)
+    with pytest.raises(UnreachableError):
+        link.warm()
+    assert link.query(fill, 1)[0] == "filled"
+
+
+def test_a_server_that_cannot_reset_is_queried_all_the_same(place, policy, link_to):
+    """It has nothing to forget; it is not asked again in this episode."""
+    asked = []
+
+    def refuse(options):
+        asked.append(options)
+        raise ValueError("no episodes here")
+
+    policy.reset = refuse
+    link = link_to(place.address)
+    for _ in range(3):
+        assert link.query(fill, 1)[0] == "filled"
+    assert len(asked) == 1
+
+
+def test_a_server_that_is_too_busy_to_reset_is_reset_before_it_is_queried(place, policy, link_to):
+    """Else a policy with a memory would go on in the episode before."""
+    link, reset = link_to(place.address), policy.reset
+
+    def busy(options):
+        raise RuntimeError("busy: waited 500 ms for its turn")
+
+    link.check()
+    policy.reset, asked = busy, len(policy.instructions)
+    for _ in range(2):
+        with pytest.raises(RemoteError, match="busy"):
+            link.query(fill, 1)
+    assert len(policy.instructions) == asked
+    policy.reset = reset
+    assert link.query(fill, 1)[0] == "filled" and policy.resets == 1
+
+
+# Losses and failures.
+
+
+@pytest.mark.parametrize("new_episode", [False, True])
+@pytest.mark.parametrize("change", ["representation", "history", "keys"])
+def test_a_server_restarted_as_another_embodiment_is_refused_at_the_next_query(
+    place, policy, link_to, embodiment, change, new_episode
+):
+    """Though it answers: the client connects anew without a word, and the answer is never used."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    other = Watched(embodiment)
+    if change == "representation":
+        configs = other.modality["action"].action_configs
+        changed(other, "action", action_configs=tuple({**c, "rep": "DELTA"} for c in configs))
+    elif change == "history":
+        changed(other, "video", delta_indices=(-1, 0))
+    else:
+        other.modality["state"] = ModalityEntry((0,), ("joint_position", "torque"))
+    place.restart(other)
+    for _ in range(3):
+        with pytest.raises(RefusedError, match="does not fit embodiment franka_droid"):
+            link.query(fill, episode=2 if new_episode else 1)
+        assert link.checked is None
+
+
+def test_a_server_restarted_as_itself_loses_one_answer_and_is_reset(
+    place, policy, link_to, embodiment
+):
+    """It is checked, and it has forgotten the episode."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    before, fresh = link.checked, Watched(embodiment)
+    place.restart(fresh)
+    with pytest.raises(UnreachableError, match="its first answer is dropped"):
+        link.query(fill, episode=1)
+    assert link.checked is not None and link.checked is not before
+    assert link.query(fill, episode=1)[0] == "filled"
+    assert fresh.resets == 1
+
+
+def test_a_restarted_server_that_speaks_another_generation_is_spoken_to_in_it(
+    place, policy, link_to, embodiment
+):
+    """The request buffers belong to the check."""
+    link = link_to(place.address)
+    link.query(fill, episode=1)
+    place.restart(Watched(embodiment), generation="A2", flat=True)
+    with pytest.raises(UnreachableError):
+        link.query(fill, episode=1)
+    assert link.query(fill, episode=1)[0] == "filled"
+    assert (link.checked.server.array_codec, link.checked.server.key_style) == ("npy", "flat")
+
+
+def test_a_failed_exchange_is_followed_by_a_new_check(place, policy, link_to):
+    """After a deadline, another server may be there by the next query."""
+    link = link_to(place.address, SHORT_MS)
+    link.check()
+    policy.go.clear()
+    with pytest.raises(DeadlineError):
+        link.query(fill, episode=1)
+    assert link.checked is None
+    policy.go.set()
+    link._client._timeout_ms = 20_000
+    asked = len(policy.instructions)
+    link.query(fill, episode=1)
+    assert policy.instructions[asked] == ""
+    assert link.checked is not None and policy.resets == 2
+
+
+def test_an_error_answer_needs_no_new_check(place, policy, link_to):
+    """The server is there and has said so."""
+    link = link_to(place.address)
+    before = link.check()
+    policy.error = KeyError("tired")
+    for _ in range(5):
+        with pytest.raises(RemoteError, match="tired"):
+            link.query(fill, episode=1)
+    assert link.checked is before
+    policy.error = None
+    assert link.query(fill, episode=1)[0] == "filled"
+
+
+def test_a_fill_that_raises_sends_nothing_and_returns_its_buffer(place, policy, link_to):
+    """An observation with a gap, again and again."""
+    link = link_to(place.address)
+    link.check()
+    asked = len(policy.instructions)
+
+    def gap(template):
+        raise ObservationError("camera is late")
+
+    for _ in range(5):
+        with pytest.raises(ObservationError, match="camera is late"):
+            link.query(gap, episode=1)
+    assert len(policy.instructions) == asked
+    assert link.query(fill, episode=1)[0] == "filled"
+
+
+@pytest.mark.parametrize("error", [DeadlineError("late"), OSError("no memory"), KeyError("x")])
+def test_no_kind_of_failure_uses_up_the_buffers_or_sends_one_that_may_be_in_flight(
+    place, policy, link_to, error, monkeypatch
+):
+    """More failures than there are buffers; each frame that was sent is never written again."""
+    link = link_to(place.address)
+    link.check()
+    used = []
+
+    def fail(template):
+        used.append(template)
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(link._client, "get_action", fail)
+        for _ in range(5):
+            with pytest.raises(type(error)):
+                link._send(link._buffers, link._buffers.take(), fill)
+            assert link.checked is None
+    assert len({id(template) for template in used}) == 5
+    template = link._buffers.take()
+    assert template is not None and all(template is not old for old in used)
+    link._buffers.give_back(template)
+    assert link.query(fill, episode=1)[0] == "filled"
+
+
+@pytest.mark.parametrize("episode", [1, 2])
+def test_a_server_that_is_gone_is_unreachable_until_it_is_back(
+    place, policy, link_to, embodiment, episode
+):
+    """Failure after failure, of the query or already of the reset, then as before."""
+    link = link_to(place.address, SHORT_MS)
+    link.query(fill, episode=1)
+    place.end()
+    for _ in range(2):
+        with pytest.raises(UnreachableError):
+            link.query(fill, episode)
+        assert link.checked is None
+    place.start(Watched(embodiment), bind=place.address)
+    link._client._timeout_ms = 20_000
+    assert link.query(fill, episode)[0] == "filled"

@@ -1,0 +1,134 @@
+"""worker: one at a time, the newest wins, nothing kills it."""
+
+import queue
+import threading
+import time
+
+import pytest
+
+from gr00t_ros.wire.link import Job, Worker
+
+LIMIT_S = 20.0
+
+
+class Gate:
+    """A job that blocks until it is let go."""
+
+    def __init__(self):
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def __call__(self):
+        self.entered.set()
+        assert self.go.wait(LIMIT_S)
+        return "gate"
+
+
+@pytest.fixture
+def outcomes():
+    """Where the worker delivers to."""
+    return queue.SimpleQueue()
+
+
+@pytest.fixture
+def worker(outcomes):
+    """A running worker that is stopped afterwards."""
+    worker = Worker(outcomes.put)
+    yield worker
+    assert worker.stop(LIMIT_S)
+
+
+def test_a_job_runs_on_the_workers_thread_and_its_reply_is_delivered(worker, outcomes):
+    """With its tag and times in order."""
+    worker.submit(Job(threading.get_ident, tag=3))
+    outcome = outcomes.get(timeout=LIMIT_S)
+    assert outcome.reply != threading.get_ident()
+    assert (outcome.job.tag, outcome.error) == (3, None)
+    assert outcome.queued_ns <= outcome.sent_ns <= outcome.received_ns
+
+
+def test_the_newest_waiting_job_replaces_the_older_one(worker, outcomes):
+    """One in flight, one waiting; the replaced one comes back to its owner and never runs."""
+    gate = Gate()
+    worker.submit(Job(gate))
+    assert gate.entered.wait(LIMIT_S)
+    old, new = Job(lambda: "old"), Job(lambda: "new")
+    assert worker.submit(old) is None
+    assert worker.submit(new) is old
+    gate.go.set()
+    assert [outcomes.get(timeout=LIMIT_S).reply for _ in range(2)] == ["gate", "new"]
+
+
+def test_a_waiting_job_can_be_withdrawn_a_running_one_cannot(worker, outcomes):
+    """So that its buffer can be filled with a newer observation."""
+    gate = Gate()
+    worker.submit(Job(gate))
+    assert gate.entered.wait(LIMIT_S)
+    assert worker.withdraw() is None
+    waiting = Job(lambda: "waiting")
+    worker.submit(waiting)
+    assert worker.withdraw() is waiting
+    gate.go.set()
+    assert outcomes.get(timeout=LIMIT_S).reply == "gate"
+    worker.submit(Job(lambda: "sentinel"))
+    assert outcomes.get(timeout=LIMIT_S).reply == "sentinel"
+
+
+def test_idle_means_neither_running_nor_waiting(worker, outcomes):
+    """It turns true again after the outcome was delivered."""
+    assert worker.idle
+    gate = Gate()
+    worker.submit(Job(gate))
+    assert gate.entered.wait(LIMIT_S)
+    assert not worker.idle
+    gate.go.set()
+    outcomes.get(timeout=LIMIT_S)
+    limit = time.monotonic() + LIMIT_S
+    while not worker.idle:
+        assert time.monotonic() < limit
+
+
+def test_an_exception_in_a_job_is_its_outcome_and_the_thread_lives_on(worker, outcomes):
+    """Whatever its type."""
+
+    def fail():
+        raise ZeroDivisionError("boom")
+
+    worker.submit(Job(fail))
+    assert isinstance(outcomes.get(timeout=LIMIT_S).error, ZeroDivisionError)
+    worker.submit(Job(lambda: "alive"))
+    assert outcomes.get(timeout=LIMIT_S).reply == "alive"
+
+
+def test_an_exception_while_delivering_is_logged_and_the_thread_lives_on(caplog):
+    """A fault of the receiver must not end the inference."""
+    seen = queue.SimpleQueue()
+
+    def deliver(outcome):
+        seen.put(outcome.reply)
+        if outcome.reply == "bad":
+            raise RuntimeError("receiver")
+
+    worker = Worker(deliver)
+    for reply in ("bad", "good"):
+        worker.submit(Job(lambda reply=reply: reply))
+        assert seen.get(timeout=LIMIT_S) == reply
+    assert worker.stop(LIMIT_S)
+    assert "could not deliver" in caplog.text
+
+
+def test_stop_lets_the_running_job_end_drops_the_waiting_one_and_finishes(outcomes):
+    """What `finish` does, it does on the worker's thread and last."""
+    finished = []
+    worker = Worker(outcomes.put, finish=lambda: finished.append(threading.get_ident()))
+    gate = Gate()
+    worker.submit(Job(gate))
+    assert gate.entered.wait(LIMIT_S)
+    worker.submit(Job(lambda: "never"))
+    assert not worker.stop(0)
+    late = Job(lambda: "late")
+    assert worker.submit(late) is late
+    gate.go.set()
+    assert worker.stop(LIMIT_S)
+    assert outcomes.get(timeout=LIMIT_S).reply == "gate"
+    assert outcomes.empty()
+    assert finished and finished[0] != threading.get_ident()
