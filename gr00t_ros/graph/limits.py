@@ -1,4 +1,4 @@
-"""The embodiment's limits against those of the robot's own description, where one is published.
+"""The embodiment's limits and chains against the robot's own description, where one is published.
 
 Source of the rules: the URDF specification of `joint` (wiki.ros.org/urdf/XML/joint): lower and
 upper are 0 where they are absent, a continuous joint has neither. The description is latched and
@@ -8,22 +8,20 @@ arrives on the executor; nothing here waits.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
 from rclpy.node import Node
 from std_msgs.msg import String
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.described import described, unknown_chains, while_active
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.known import JointRange
+from gr00t_ros.robot.urdf_chain import urdf_root
 from gr00t_ros.ros import qos
 
 _MOVING = ("revolute", "prismatic", "continuous")
-_UNEXPANDED = (
-    "robot_description: a xacro that was not expanded ({}): publish what the program xacro makes "
-    "of it"
-)
 
 
 def joint_ranges(urdf: str) -> dict[str, JointRange]:
@@ -32,30 +30,15 @@ def joint_ranges(urdf: str) -> dict[str, JointRange]:
     A velocity of 0 or less and a range without width are placeholders and state nothing. Raises
     SettingsError if `urdf` is no XML, or a xacro that was not expanded.
     """
-    try:
-        root = ElementTree.fromstring(urdf)
-    except ElementTree.ParseError as error:
-        if "<xacro:" in urdf:
-            raise SettingsError(_UNEXPANDED.format("it has <xacro: elements")) from None
-        raise SettingsError(f"robot_description: no XML: {error}") from error
+    return _ranges(urdf_root(urdf, "robot_description"))
+
+
+def _ranges(root: ElementTree.Element) -> dict[str, JointRange]:
     return {
         joint.get("name", ""): _limits(joint, joint.find("limit"))
-        for joint in _expanded(root).iter("joint")
+        for joint in root.iter("joint")
         if joint.get("type") in _MOVING
     }
-
-
-def _expanded(root: ElementTree.Element) -> ElementTree.Element:
-    """`root`, refused where macros or expressions of xacro are left in it."""
-    for element in root.iter():
-        if "xacro" in element.tag.rpartition("}")[0]:
-            name = element.tag.rpartition("}")[2]
-            raise SettingsError(_UNEXPANDED.format(f"it has an element xacro:{name}"))
-        if element.tag in ("joint", "limit"):
-            for name, value in element.attrib.items():
-                if "${" in value or "$(" in value:
-                    raise SettingsError(_UNEXPANDED.format(f'{element.tag} {name}="{value}"'))
-    return root
 
 
 def _limits(joint: ElementTree.Element, limit: ElementTree.Element | None) -> JointRange:
@@ -79,11 +62,28 @@ _ROUNDING = 1e-3  # files and descriptions state as few as three decimals
 
 
 class DescribedLimits:
-    """Listens to robot_description for as long as it exists."""
+    """Listens to robot_description for as long as it exists.
 
-    def __init__(self, node: Node, embodiment: Embodiment) -> None:
-        """Subscribe on `node`; nothing is known before its executor runs."""
-        self._node, self._embodiment = node, embodiment
+    The chains of the embodiment's kinematics come from the description. Those that an active
+    session began with stay until it ends; a description that contradicts them takes them away.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        embodiment: Embodiment,
+        use: Callable[[Embodiment], None] = lambda _: None,
+    ) -> None:
+        """Subscribe on `node`; nothing is known before its executor runs.
+
+        `use` is called on the executor with the embodiment whenever its chains change.
+        """
+        self._node, self._embodiment, self._use = node, embodiment, use
+        self.robot = embodiment
+        """The embodiment with the chains that are in use."""
+        self.chain_problems = unknown_chains(embodiment)
+        """What is wrong with the chain of the workspace; a stream's is in its own report."""
+        self._newest, self._active = embodiment, False
         self.ranges: dict[str, JointRange] | None = None
         """Joint that moves -> what the description allows; None where none was received."""
         self.unreadable = ""
@@ -109,15 +109,34 @@ class DescribedLimits:
             if not math.isfinite(ranges[name].upper - ranges[name].lower + ranges[name].velocity)
         )
 
+    def begin(self) -> Embodiment:
+        """Keep the chains that are in use from now on, for an active session; returns them."""
+        self._active = True
+        return self.robot
+
+    def end(self) -> None:
+        """Take the chains of the newest description, and from now on those of each new one."""
+        self._active = False
+        self._take_over(self._newest)
+
     def destroy(self) -> None:
         """Unsubscribe."""
         self._node.destroy_subscription(self._subscription)
 
     def _take(self, message: String) -> None:
         try:
-            self.ranges, self.unreadable = joint_ranges(message.data), ""
+            root = urdf_root(message.data, "robot_description")
         except SettingsError as error:
             self.ranges, self.unreadable = None, str(error)
+            return
+        self.ranges, self.unreadable = _ranges(root), ""
+        self._newest, self.chain_problems = described(self._embodiment, root, TOPIC)
+        newest = self._newest
+        self._take_over(while_active(self.robot, newest, TOPIC) if self._active else newest)
+
+    def _take_over(self, robot: Embodiment) -> None:
+        self.robot = robot
+        self._use(robot)
 
 
 def described_problems(embodiment: Embodiment, ranges: Mapping[str, JointRange]) -> list[str]:

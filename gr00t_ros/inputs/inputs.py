@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 
-from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.errors import EmbodimentError, ObservationError
 from gr00t_ros.inputs import images
 from gr00t_ros.inputs.readings import (
     READS,
@@ -35,8 +35,15 @@ from gr00t_ros.inputs.stream_report import CONTROLLER_MAX_AGE_NS, Graph, StreamR
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.joint_states import JointStates, Writers
-from gr00t_ros.observe.observation import Gap, Gaps, Observation, ObservationSettings, assemble
-from gr00t_ros.observe.readings import JointReading, select
+from gr00t_ros.observe.observation import (
+    Gap,
+    Gaps,
+    Observation,
+    ObservationSettings,
+    assemble,
+    content,
+)
+from gr00t_ros.observe.readings import JointReading, PoseReading, pose_of, select
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
@@ -178,11 +185,24 @@ class Inputs:
             found = max((s for s in whole if s), key=lambda s: s.received_ns, default=None)
             return found or _spread(every, names)
 
-    def state(self, key: str) -> Sample | None:
-        """The newest sample of the first topic of that state stream."""
-        stream = next(stream for stream in self._embodiment.state if stream.key == key)
+    def describe(self, embodiment: Embodiment) -> None:
+        """Take the same embodiment with other chains of its kinematics from now on."""
         with self._lock:
-            return self._sources[stream.topic].buffer_of(stream).latest()
+            self._embodiment = embodiment
+
+    def pose(self, key: str) -> PoseReading | None:
+        """The newest pose of that state stream; None where none can be had."""
+        with self._lock:
+            stream = next(stream for stream in self._embodiment.state if stream.key == key)
+            sources = [self._sources[topic] for topic in stream.topics]
+            newest = [source.buffer_of(stream).latest() for source in sources]
+        samples = [sample for sample in newest if sample is not None]
+        if len(samples) < len(sources):
+            return None
+        try:
+            return pose_of(stream, content(samples))
+        except ObservationError:
+            return None  # the stream's own report says why
 
     def controller(self, output: str) -> Sample | None:
         """The newest ControllerReading of the output of that name, as a sample."""

@@ -31,8 +31,13 @@ Read = Callable[[Any], tuple[int, object]]
 
 
 def kind(stream: Stream) -> str:
-    """A camera's transport or a state stream's source: a key of READS, or "tf"."""
-    return stream.transport if isinstance(stream, VideoStream) else stream.source
+    """How a stream's topic is read: a key of READS, or "tf".
+
+    A camera's transport or a state stream's source; kinematics reads joint states.
+    """
+    if isinstance(stream, VideoStream):
+        return stream.transport
+    return "joints" if stream.source == "kinematics" else stream.source
 
 
 def _raw(raw: bytes) -> tuple[int, images.Frame]:

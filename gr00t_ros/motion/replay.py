@@ -70,7 +70,9 @@ class Replay:
         poses: Sequence[PoseOutput] = (),
     ) -> None:
         """Raises SettingsError for settings that contradict each other."""
-        self._limits, self._workspace = limits, workspace
+        self._limits = limits
+        self.workspace = workspace
+        """May be replaced before a session: its chain comes from the robot's description."""
         self._command_limits = command_limits
         self._settings = settings.check()
         self._planner = Planner(limits, settings)
@@ -123,7 +125,7 @@ class Replay:
             return self._judged(Verdict(False, False, "stopped", reason, 0, None))
         splice_ns = branch * self._settings.knot_ns
         held = self._planner.course.state(branch).position
-        verdict = check(chunk, self._limits, splice_ns, held, self._workspace)
+        verdict = check(chunk, self._limits, splice_ns, held, self.workspace)
         if verdict.joints is not None and len(self._command_limits):
             verdict = clamp_commands(verdict, chunk.commands, self._command_limits)
         refusal = "" if verdict.joints is None else self._poses.judge(chunk.poses, now_ns)

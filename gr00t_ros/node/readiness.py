@@ -159,14 +159,18 @@ class RobotChecks:
             OtherPublishers(node, tuple(readers)),
             ControllerParameters(node, tuple(readers)),
             ControllerManager(node, values.controller_manager, controllers),
-            DescribedLimits(node, robot),
+            DescribedLimits(node, robot, inputs.describe),
             {} if values.shadow else action_servers(node, robot),
             Heartbeats(node, robot, values, surroundings.awake_ns),
         )
 
     def streams(self, now_ns: int) -> list[str]:
-        """Streams, cameras, controllers' states: late, unusable, frozen, silent, other joints."""
+        """Streams, cameras, controllers' states: late, unusable, frozen, silent, other joints.
+
+        And a workspace whose chain is not known.
+        """
         found = [finding.reason for finding in self.surroundings.findings(now_ns)]
+        found += self.limits.chain_problems
         return found + (self._other_joints() if self.readers else [])
 
     def _other_joints(self) -> list[str]:

@@ -19,7 +19,7 @@ from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake, awake_ns
 from gr00t_ros.node.queries import Queries
 from gr00t_ros.observe.buffer import Sample
-from gr00t_ros.observe.readings import PoseReading, select
+from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.limits import Workspace
@@ -231,9 +231,8 @@ class RobotState:
     def end_effector(self, workspace: Workspace) -> Positions | None:
         """(3,) m, the measured position to compare with the box; None where it is not known."""
         if workspace.pose is not None:
-            sample = self._inputs.state(workspace.pose)
-            reading = None if sample is None else sample.value
-            return reading.position_m if isinstance(reading, PoseReading) else None
+            pose = self._inputs.pose(workspace.pose)
+            return None if pose is None else pose.position_m
         if workspace.chain is None:
             return None
         try:
@@ -248,9 +247,8 @@ class RobotState:
         """
         found = {}
         for output in self._embodiment.poses:
-            sample = self._inputs.state(output.pose)
-            reading = None if sample is None else sample.value
-            if isinstance(reading, PoseReading) and reading.frame_id == output.frame:
+            reading = self._inputs.pose(output.pose)
+            if reading is not None and reading.frame_id == output.frame:
                 rotation = matrix_from_quaternion(reading.quaternion_xyzw)
                 found[output.name] = Pose(np.array(reading.position_m), rotation)
         return found

@@ -66,7 +66,9 @@ class PolicyWatches:
         `server`: its address, for the operator.
         """
         self._server = server
-        self._around, self._queries, self._workspace = around, queries, embodiment.workspace
+        self._around, self._queries = around, queries
+        self.workspace = embodiment.workspace
+        """May be replaced before a session: its chain comes from the robot's description."""
         self.apply(values)
         self.begin()
 
@@ -81,7 +83,7 @@ class PolicyWatches:
         self._errors = ServerErrors(self._server, awake_ns=awake_ns)
         self._non_finite, self._skew = NonFinite(), Skew()
         self._skewed: Finding | None = None
-        box = self._workspace
+        box = self.workspace
         self._box = None if box is None else WorkspaceBox(box.lower, box.upper)
         self._asked_ns = self._probed_ns = self._now_ns = 0
 
@@ -148,9 +150,9 @@ class PolicyWatches:
         yield from (finding for finding in (dead, errors, skewed) if finding is not None)
 
     def _outside(self) -> Finding | None:
-        if self._box is None or self._workspace is None:
+        if self._box is None or self.workspace is None:
             return None
-        position = self._around.end_effector(self._workspace)
+        position = self._around.end_effector(self.workspace)
         self._box.limit = self._values.refusals_to_fault
         return None if position is None else self._box.see(position)
 

@@ -206,8 +206,10 @@ class Configured:
     def activate(self) -> None:
         """Begin a session; raises Gr00tError when the start position is not known."""
         start, poses = self.surroundings.start(), self.surroundings.poses()
+        workspace = self._checks.limits.begin().workspace
 
         def activate(session: Session, now_ns: int) -> None:
+            session.replay.workspace = self.watches.policy.workspace = workspace
             session.replay.start_poses(now_ns, poses)
             session.activate(now_ns, start)
             self._hearts.begin()
@@ -215,15 +217,17 @@ class Configured:
 
         try:
             self.replay.call(activate)
-        except StalledError as error:
-            if error.begun:  # the node stays inactive: so must the session
-                self.replay.post(_stop)
+        except Exception as error:
+            self._checks.limits.end()
+            if isinstance(error, StalledError) and error.begun:
+                self.replay.post(_stop)  # the node stays inactive: so must the session
             raise
 
     def deactivate(self) -> None:
         """Stop, and wait on steady time until the arm rests, at most stop_timeout_s."""
         self.replay.call(_stop, stops=True)
         late = wait_for_rest(self._session_active, self.inputs, self.surroundings, self._values)
+        self._checks.limits.end()
         if late:
             self._node.get_logger().warning(f"deactivate: {late}")
 

@@ -141,12 +141,18 @@ def refuse(gaps: Gaps) -> NoReturn:
 def anchor_stream(embodiment: Embodiment) -> StateStream:
     """The state stream whose sample stamps the observation: that of what is commanded most.
 
-    A stream counts with its commanded joints, or as the six axes of a commanded pose.
+    A stream counts with its commanded joints, or as the six axes of a commanded pose; of two that
+    count alike a pose that is computed from joint states gives way.
     """
     commanded = set(embodiment.joint_names)
     poses = {output.pose for output in embodiment.poses}
     streams = [stream for stream in embodiment.state if stream.topics]
-    return max(streams, key=lambda s: 6 if s.key in poses else len(commanded.intersection(s.names)))
+
+    def weight(stream: StateStream) -> tuple[int, bool]:
+        joints = len(commanded.intersection(stream.names))
+        return 6 if stream.key in poses else joints, stream.source != "kinematics"
+
+    return max(streams, key=weight)
 
 
 def content(samples: Sequence[Sample]) -> object:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import ObservationError, RotationError
+from gr00t_ros.robot.described import not_described
 from gr00t_ros.robot.rotation import (
     axis_angle_from_matrix,
     axis_angle_near,
@@ -20,7 +21,7 @@ from gr00t_ros.robot.rotation import (
     quaternion_near,
     rot6d_rows_from_matrix,
 )
-from gr00t_ros.robot.streams import StateStream
+from gr00t_ros.robot.streams import POSES, StateStream
 
 SCALE_TOLERANCE = 0.05
 """Scaled values up to this far outside [0, 1] are sensor noise and calibration: clipped.
@@ -106,8 +107,8 @@ def encode(stream: StateStream, reading: object) -> NDArray[np.float32]:
     """
     if isinstance(reading, JointReading) and stream.source == "joints":
         values = _scaled(stream, select(stream.names, reading))
-    elif isinstance(reading, PoseReading) and stream.source in ("pose", "tf"):
-        values = _pose(stream, reading)
+    elif (pose := pose_of(stream, reading)) is not None:
+        values = _pose(stream, pose)
     elif isinstance(reading, ImuReading) and stream.source == "imu":
         values = _gravity(stream, reading)
     elif reading is None and stream.source == "constant":
@@ -119,6 +120,24 @@ def encode(stream: StateStream, reading: object) -> NDArray[np.float32]:
     if np.abs(values).max() > _FLOAT32_MAX:
         raise ObservationError(f"state {stream.key}: {values} is more than float32 holds")
     return values.astype(np.float32)
+
+
+def pose_of(stream: StateStream, reading: object) -> PoseReading | None:
+    """The pose that a reading of a pose stream is, None for another stream or reading.
+
+    It is computed from joint states where the stream is `from: kinematics`. Raises ObservationError
+    where joints are missing, doubled or not finite, and where the chain is not known.
+    """
+    if isinstance(reading, PoseReading):
+        return reading if stream.source in POSES else None
+    if not isinstance(reading, JointReading) or stream.source != "kinematics":
+        return None
+    base = stream.frame or ""
+    if stream.chain is None:
+        why = stream.chain_problem or not_described(base, stream.link)
+        raise ObservationError(f"state {stream.key}: {why}")
+    position_m, rotation = stream.chain.pose(select(stream.names, reading))
+    return PoseReading(position_m, quaternion_from_matrix(rotation), base)
 
 
 def _scaled(stream: StateStream, position: NDArray[np.float64]) -> NDArray[np.float64]:

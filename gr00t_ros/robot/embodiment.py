@@ -16,6 +16,7 @@ from gr00t_ros.robot.outputs import CommandLimits, CommandOutput, PoseOutput, re
 from gr00t_ros.robot.questions import Unsettled, read_marks
 from gr00t_ros.robot.streams import (
     RATE_HZ,
+    ReadUrdf,
     StateStream,
     Stream,
     VideoStream,
@@ -108,8 +109,14 @@ class Embodiment:
         return tuple(name for output in self.outputs for name in output.names)
 
 
-def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
+def _no_file(place: Field) -> str:
+    raise place.problem("a URDF file can only be named in an embodiment file that is read by path")
+
+
+def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_file) -> Embodiment:
     """The embodiment that a file's content describes; `where` names the file in messages.
+
+    `read_urdf` reads the URDF files that it names.
 
     Raises EmbodimentError with the key's path, what was got and what was expected: unknown or
     missing keys, wrong types, lengths and ranges, non-finite numbers, an output that does not
@@ -122,7 +129,7 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
     place, unsettled = read_marks(Field(mapping, where))
     at = place.fields(_FIELDS, _OPTIONAL)
     rate_hz = at["rate_hz"].number(*RATE_HZ)
-    state = read_state(at["state"].entries(), rate_hz)
+    state = read_state(at["state"].entries(), rate_hz, read_urdf)
     outputs, commands, poses = read_outputs(at["outputs"].entries(), state)
     joint_names = tuple(name for output in outputs for name in output.names)
     if not joint_names:
@@ -153,7 +160,9 @@ def parse(mapping: Mapping[str, object], where: str) -> Embodiment:
         commands=commands,
         command_limits=read_command_limits(limits, commands),
         workspace=(
-            read_workspace(at["workspace"], state, joint_names) if "workspace" in at else None
+            read_workspace(at["workspace"], state, joint_names, read_urdf)
+            if "workspace" in at
+            else None
         ),
         unsettled=unsettled,
         poses=poses,

@@ -19,6 +19,8 @@ import yaml
 from gr00t_ros.errors import EmbodimentError, Gr00tError
 from gr00t_ros.robot.data_file import MAX_DEPTH, MAX_DIGITS, read_text, unicode_problem
 from gr00t_ros.robot.embodiment import Embodiment, parse
+from gr00t_ros.robot.field import Field
+from gr00t_ros.robot.urdf_chain import MAX_BYTES as URDF_BYTES
 
 _MAX_BYTES: Final = 1024 * 1024  # the largest file that ships has 20 kB
 _MAX_VALUES: Final = 20_000  # it has 1,700; this many are read in half a second
@@ -267,13 +269,25 @@ def load_embodiment(name_or_path: str) -> Embodiment:
     path = find_embodiment(name_or_path)
     mapping = _read_mapping(path)
     try:
-        return parse(mapping, str(path))
+        return parse(mapping, str(path), lambda place: _urdf_beside(path, place))
     except EmbodimentError as error:
         line = line_of(path, error.place) if error.place else None
         if line is None:
             raise
         text = str(error).replace(f"{path}:", f"{path}:{line}:", 1)
         raise EmbodimentError(text, error.place) from error
+
+
+def _urdf_beside(path: Path, place: Field) -> str:
+    """The text of the URDF that an embodiment file names: a path, from the file's own folder on."""
+    try:
+        given = Path(place.text()).expanduser()
+    except RuntimeError as error:  # no such user
+        raise place.problem(str(error)) from error
+    try:
+        return read_text(path.parent / given, URDF_BYTES, EmbodimentError)
+    except EmbodimentError as error:
+        raise place.problem(f"cannot read the URDF: {error}") from error
 
 
 def _read_mapping(path: Path) -> dict[str, object]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.robot.field import REST_S, Field
 from gr00t_ros.robot.rotation import Chain, read_chain
-from gr00t_ros.robot.streams import StateStream
+from gr00t_ros.robot.streams import POSES, ReadUrdf, StateStream, read_urdf_chain
 
 Array = NDArray[np.float64]
 
@@ -198,36 +198,59 @@ def read_pose_limits(place: Field) -> PoseLimits:
 class Workspace:
     """Corners (3,) float64 m, read-only, in the frame of the pose and of the chain's base.
 
-    `pose`: the state stream that tells where the end effector is. `chain`: from where its joints
-    are; with it alone a chunk's way is compared as well. One of the two is there at least.
+    `pose`: the state stream that measures where the end effector is. `chain`: from where its joints
+    are, in plan joint order; with it alone a chunk's way is compared as well. At least one of the
+    two is given, or `base` and `link`: the links between which a robot's description gives the
+    chain, in place of the file's own. `chain_from_urdf`: a URDF that the file names has given it.
     """
 
     pose: str | None
     chain: Chain | None
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
+    base: str = ""
+    link: str = ""
+    chain_from_urdf: bool = False
 
 
 def read_workspace(
-    place: Field, state: Sequence[StateStream], joint_names: Sequence[str]
+    place: Field, state: Sequence[StateStream], joint_names: Sequence[str], read_urdf: ReadUrdf
 ) -> Workspace:
     """The box of the file, for a plan of `joint_names`.
 
     Raises EmbodimentError for a stream that is no pose, for a chain that is none of these joints
     and for a box with neither.
     """
-    at = place.fields(("x", "y", "z"), ("pose", "chain"))
-    if "pose" not in at and "chain" not in at:
+    at = place.fields(("x", "y", "z"), ("pose", "chain", "base", "link", "urdf"))
+    if ("base" in at) != ("link" in at):
+        raise place.problem("got one of base and link, expected both: the ends of the chain")
+    if not any(name in at for name in ("pose", "chain", "link")):
         raise place.problem("got a box alone, expected pose (a state stream), chain (links), both")
+    if "urdf" in at and ("chain" in at or "link" not in at):
+        raise at["urdf"].problem("expected base and link beside it, and no chain: the file has it")
     pose = at["pose"].choice(*_poses(at["pose"], state)) if "pose" in at else None
     corners = np.array([at[axis].interval() for axis in "xyz"]).T.copy()
     corners.setflags(write=False)  # before the views are taken: they inherit it
-    chain = read_chain(at["chain"], joint_names) if "chain" in at else None
-    return Workspace(pose, chain, corners[0], corners[1])
+    base, link = (at[name].text() if name in at else "" for name in ("base", "link"))
+    chain = None
+    if "chain" in at:
+        chain = read_chain(at["chain"], joint_names)
+    elif "urdf" in at:
+        chain = read_urdf_chain(at["urdf"], base, link, read_urdf)
+        others = [name for name in chain.joint_names if name not in joint_names]
+        if others:
+            raise at["urdf"].problem(
+                f"its chain from {base} to {link} has joints that are not commanded: "
+                f"{', '.join(others)}; choose another base or link"
+            )
+        chain = chain.among(joint_names)
+    return Workspace(pose, chain, corners[0], corners[1], base, link, "urdf" in at)
 
 
 def _poses(place: Field, state: Sequence[StateStream]) -> list[str]:
-    poses = [stream.key for stream in state if stream.source in ("pose", "tf")]
+    poses = [stream.key for stream in state if stream.source in POSES]
     if not poses:
-        raise place.problem("got a state stream, but the file has none with from: pose or tf")
+        raise place.problem(
+            "got a state stream, but the file has none with from: pose, tf or kinematics"
+        )
     return poses

@@ -24,7 +24,7 @@ from gr00t_ros.robot.rotation import (
     matrix_from_quaternion,
     matrix_from_rot6d_rows,
 )
-from gr00t_ros.robot.streams import ENCODINGS, StateStream, read_rotation
+from gr00t_ros.robot.streams import ENCODINGS, POSES, StateStream, read_rotation
 
 STREAMER = "gr00t_streamer"
 COMMAND_STREAMER = "gr00t_command_streamer"
@@ -311,9 +311,11 @@ def read_pose(name: str, place: Field, state: Sequence[StateStream]) -> PoseOutp
 
 def _measured_by(place: Field, frame: str, state: Sequence[StateStream]) -> str:
     """The state key that measures the pose, in the frame of the output."""
-    streams = {stream.key: stream for stream in state if stream.source in ("pose", "tf")}
+    streams = {stream.key: stream for stream in state if stream.source in POSES}
     if not streams:
-        raise place.problem("got a state key, but the file has none with from: pose or tf")
+        raise place.problem(
+            "got a state key, but the file has none with from: pose, tf or kinematics"
+        )
     key = place.choice(*streams)
     if streams[key].frame != frame:
         raise place.problem(

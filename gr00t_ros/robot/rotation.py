@@ -3,8 +3,8 @@
 Forms: matrix, quaternion, axis-angle, the six numbers of a GR00T eef_9d, never Euler angles.
 Leading dimensions are kept: (4,) is one quaternion, (T, 4) are T quaternions. The checked
 functions raise RotationError on bad input; `matrix_of_vector` and `vector_of_matrix` do not check,
-because they run in inner loops on values that were checked before. Chains are data of the
-embodiment file.
+because they run in inner loops on values that were checked before. Chains come from the embodiment
+file or, by robot/urdf_chain.py, from a URDF.
 """
 
 from __future__ import annotations
@@ -254,35 +254,51 @@ def vector_of_matrix(matrix: Floats) -> Floats:
 
 
 _AXIS_TOLERANCE = 1e-3  # of an axis' length, as typed by hand; it is then normalised
-_MOST_M = 10.0  # from joint to joint: more is a typing error, or millimetres
+MOST_M = 10.0
+"""From joint to joint: more is a typing error, or millimetres."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChainLink:
-    """A fixed transform, `xyz_m` (3,) and `rotation` (3, 3), and the turn after it.
+    """A fixed transform, `xyz_m` (3,) and `rotation` (3, 3), and the motion after it.
 
-    `joint` turns about `axis`, (3,) of length 1 in the frame that the transform leads to; a link
-    without one is fixed: a flange or a tool.
+    `joint` turns about `axis`, or moves along it where it `slides` (a prismatic joint); the axis is
+    (3,) of length 1 in the frame that the transform leads to. A link without a joint is fixed: a
+    flange or a tool.
     """
 
     xyz_m: Floats
     rotation: Floats
     joint: str | None = None
     axis: Floats | None = None
+    slides: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """The links from the base to the end effector; `columns` places their joints in the plan."""
+    """The links from the base to the end effector.
+
+    `columns`: where the joints of the links are in the values that `pose` takes, link by link.
+    """
 
     links: tuple[ChainLink, ...]
     columns: tuple[int, ...]
 
-    def pose(self, joints: Floats) -> tuple[Floats, Floats]:
-        """(..., 3) m and (..., 3, 3) of the end effector in the base, from (..., J) rad.
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """The joints that move the chain, from the base on."""
+        return tuple(link.joint for link in self.links if link.joint is not None)
 
-        `joints` is in plan joint order. Product over the links of Trans(xyz) Rot(rpy)
-        Rot(axis, q), as the URDF specification has it (wiki.ros.org/urdf/XML/joint). What is not
+    def among(self, names: Sequence[str]) -> Chain:
+        """The same links for values in the order of `names`, which have all joints of the chain."""
+        return Chain(self.links, tuple(list(names).index(name) for name in self.joint_names))
+
+    def pose(self, joints: Floats) -> tuple[Floats, Floats]:
+        """(..., 3) m and (..., 3, 3) of the end effector in the base, from (..., J) rad or m.
+
+        `joints` is in the order that `columns` means: for a workspace the plan's. Product over the
+        links of Trans(xyz) Rot(rpy) Rot(axis, q), for a joint that slides Trans(axis q) in place
+        of the last, as the URDF specification has it (wiki.ros.org/urdf/XML/joint). What is not
         finite among the chain's joints gives what is not finite.
         """
         shape = joints.shape[:-1]
@@ -291,8 +307,13 @@ class Chain:
         for link in self.links:
             position = position + rotation @ link.xyz_m
             rotation = rotation @ link.rotation
-            if link.axis is not None:
-                rotation = rotation @ turn(link.axis, joints[..., next(columns)])
+            if link.axis is None:
+                continue
+            moved = joints[..., next(columns)]
+            if link.slides:
+                position = position + rotation @ link.axis * moved[..., None]
+            else:
+                rotation = rotation @ turn(link.axis, moved)
         return position, rotation
 
 
@@ -315,10 +336,10 @@ def from_rpy(roll: float, pitch: float, yaw: float) -> Floats:
     return rotation
 
 
-def read_chain(place: Field, joint_names: Sequence[str]) -> Chain:
-    """The chain of the file, whose joints are among `joint_names`, the plan's.
+def read_chain(place: Field, joint_names: Sequence[str] | None) -> Chain:
+    """The chain of the file, whose joints are among `joint_names`; None: any, in its own order.
 
-    Raises EmbodimentError for joints that are not commanded, named twice, or none at all, for a
+    Raises EmbodimentError for joints that are not among them, named twice, or none at all, for a
     joint without an axis and an axis that has not length 1.
     """
     links = tuple(_link(item, joint_names) for item in place.items())
@@ -328,14 +349,14 @@ def read_chain(place: Field, joint_names: Sequence[str]) -> Chain:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise place.problem(f"{', '.join(twice)} named twice, expected each joint once")
-    return Chain(links, tuple(list(joint_names).index(name) for name in names))
+    return Chain(links, ()).among(names if joint_names is None else joint_names)
 
 
-def _link(place: Field, joint_names: Sequence[str]) -> ChainLink:
+def _link(place: Field, joint_names: Sequence[str] | None) -> ChainLink:
     at = place.fields(("xyz",), ("rpy", "joint", "axis"))
     if ("joint" in at) != ("axis" in at):
         raise place.problem("got one of joint and axis, expected both, or none of a fixed link")
-    xyz_m = _frozen(_vector(at["xyz"], _MOST_M))
+    xyz_m = _frozen(_vector(at["xyz"], MOST_M))
     rpy = _vector(at["rpy"], 2 * np.pi) if "rpy" in at else np.zeros(3)
     rotation = _frozen(from_rpy(*rpy.tolist()))
     if "joint" not in at:
@@ -344,7 +365,8 @@ def _link(place: Field, joint_names: Sequence[str]) -> ChainLink:
     length = float(np.linalg.norm(axis))
     if abs(length - 1.0) > _AXIS_TOLERANCE:
         raise at["axis"].error("an axis of length 1")
-    return ChainLink(xyz_m, rotation, at["joint"].choice(*joint_names), _frozen(axis / length))
+    joint = at["joint"].text() if joint_names is None else at["joint"].choice(*joint_names)
+    return ChainLink(xyz_m, rotation, joint, _frozen(axis / length))
 
 
 def _vector(place: Field, most: float) -> Floats:

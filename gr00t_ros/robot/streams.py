@@ -6,12 +6,14 @@ Topics are names here. observe/readings encodes the values, inputs/ reads the to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from gr00t_ros.errors import RotationError
+from gr00t_ros.errors import RotationError, SettingsError
 from gr00t_ros.robot.field import Field, Scale, read_scale
 from gr00t_ros.robot.framing import FIELDS, Framing, read_framing
-from gr00t_ros.robot.rotation import rotation
+from gr00t_ros.robot.rotation import Chain, read_chain, rotation
+from gr00t_ros.robot.urdf_chain import urdf_chain, urdf_root
 
 RATE_HZ = (0.1, 10_000.0)
 """Rates that a file may declare."""
@@ -53,6 +55,9 @@ ENCODINGS = {
 }
 """How a pose becomes numbers: the encoding's name and how many."""
 
+POSES = ("pose", "tf", "kinematics")
+"""Sources of a state key that is a pose."""
+
 GRAVITY = "projected_gravity"
 """What is sent of an Imu: the unit vector of gravity in the sensor's frame."""
 
@@ -68,12 +73,16 @@ class StateStream:
     the right first; of an orientation's two axis-angles or quaternions the one nearest to `near`
     is sent, if there is one. pose: `frame` is the frame_id it must have, if any. tf: the pose of
     `link` in `frame`.
+    kinematics: the pose of `link` in `frame`, computed from the joint states of `names`, the joints
+    between the two, and stamped as these. `chain`: by which links; None where only the robot's
+    description has them and none has been received. `chain_from_urdf`: a URDF that the file names
+    has given the chain. `chain_problem`: why a description cannot be used, and so no chain.
     imu: the unit vector of gravity in the sensor's frame; `frame` as a pose's.
     constant: `values`, from no topic at all.
     """
 
     key: str
-    source: str  # "joints" | "pose" | "tf" | "imu" | "constant"
+    source: str  # "joints" | "pose" | "tf" | "kinematics" | "imu" | "constant"
     topic: str = ""
     names: tuple[str, ...] = ()
     scale: Scale | None = None
@@ -87,6 +96,9 @@ class StateStream:
     link: str = ""
     values: tuple[float, ...] = ()
     near: tuple[float, ...] = ()
+    chain: Chain | None = None
+    chain_from_urdf: bool = False
+    chain_problem: str = ""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -163,14 +175,19 @@ def read_delta_indices(place: Field) -> tuple[int, ...]:
 
 _COMMON = ("delta_indices", "rate_hz")
 
+ReadUrdf = Callable[[Field], str]
+"""The text of the URDF file that a field names; raises EmbodimentError where there is none."""
 
-def read_state(places: Mapping[str, Field], default_rate_hz: float) -> tuple[StateStream, ...]:
+
+def read_state(
+    places: Mapping[str, Field], default_rate_hz: float, read_urdf: ReadUrdf
+) -> tuple[StateStream, ...]:
     """The state streams of the file's `state` map, in its order.
 
     Raises EmbodimentError naming the key; also where all are constant: nothing then says where
     the robot is, nor when.
     """
-    streams = tuple(_state(key, place, default_rate_hz) for key, place in places.items())
+    streams = tuple(_state(key, at, default_rate_hz, read_urdf) for key, at in places.items())
     if all(stream.source == "constant" for stream in streams):
         raise next(iter(places.values())).problem(
             "no state key has a topic, expected one that says where the robot is"
@@ -178,11 +195,13 @@ def read_state(places: Mapping[str, Field], default_rate_hz: float) -> tuple[Sta
     return streams
 
 
-def _state(key: str, place: Field, default_rate_hz: float) -> StateStream:
+def _state(key: str, place: Field, default_rate_hz: float, read_urdf: ReadUrdf) -> StateStream:
     source = place.entries().get("from")
+    kinematics: _Reader = partial(_kinematics, read_urdf=read_urdf)
+    readers = {**_READERS, "kinematics": kinematics}
     if source is None:
-        raise place.problem(f"missing from, expected one of {', '.join(_READERS)}")
-    return _READERS[source.choice(*_READERS)](key, place, default_rate_hz)
+        raise place.problem(f"missing from, expected one of {', '.join(readers)}")
+    return readers[source.choice(*readers)](key, place, default_rate_hz)
 
 
 def _joints(key: str, place: Field, default_rate_hz: float) -> StateStream:
@@ -214,6 +233,45 @@ def _tf(key: str, place: Field, default_rate_hz: float) -> StateStream:
     if frame == link:
         raise at["link"].error(f"another frame than {frame!r}")
     return _encoded(key, "tf", at, f"/tf {frame} -> {link}", frame, default_rate_hz, link)
+
+
+def _kinematics(key: str, place: Field, default_rate_hz: float, read_urdf: ReadUrdf) -> StateStream:
+    topics = "topics" if "topics" in place.entries() else "topic"
+    at = place.fields(
+        ("from", topics, "base", "link", "encode"),
+        ("chain", "urdf", "names", "rotate", "near", "columns", *_COMMON),
+    )
+    given = [name for name in ("chain", "urdf", "names") if name in at]
+    if len(given) != 1:
+        raise place.problem(
+            f"got {' and '.join(given) or 'neither chain, urdf nor names'}, expected one of them: "
+            "chain (the links, for where no robot_description is published), urdf (a file), names "
+            "(the joints, whose links come from robot_description alone)"
+        )
+    base, link = at["base"].text(), at["link"].text()
+    if base == link:
+        raise at["link"].error(f"another link than {base!r}")
+    topic, *more = (at["topic"].topic(),) if topics == "topic" else _topics(at["topics"])
+    chain = None
+    if "urdf" in at:
+        chain = read_urdf_chain(at["urdf"], base, link, read_urdf)
+    elif "chain" in at:
+        chain = read_chain(at["chain"], None)
+    return replace(
+        _encoded(key, "kinematics", at, topic, base, default_rate_hz, link),
+        names=at["names"].names() if chain is None else chain.joint_names,
+        more_topics=tuple(more),
+        chain=chain,
+        chain_from_urdf="urdf" in at,
+    )
+
+
+def read_urdf_chain(place: Field, base: str, link: str, read_urdf: ReadUrdf) -> Chain:
+    """The chain between two links of the URDF file that `place` names; EmbodimentError: none."""
+    try:
+        return urdf_chain(urdf_root(read_urdf(place), place.text()), base, link, place.text())
+    except SettingsError as error:
+        raise place.problem(str(error)) from error
 
 
 def _encoded(
@@ -265,7 +323,8 @@ def _constant(key: str, place: Field, default_rate_hz: float) -> StateStream:
     )
 
 
-_READERS: Mapping[str, Callable[[str, Field, float], StateStream]] = {
+_Reader = Callable[[str, Field, float], StateStream]
+_READERS: Mapping[str, _Reader] = {
     "joints": _joints,
     "pose": _pose,
     "tf": _tf,

@@ -23,6 +23,7 @@ from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.modality import Difference, ModalityRow, compare, fit, wrong_rows
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.streams import POSES
 from gr00t_ros.watch.server import OTHER, Outlook, kind_of, suspects
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient
@@ -242,10 +243,7 @@ class PolicyLink:
             token=self._token,
         )
         for stream in robot.state:
-            if stream.source in (
-                "pose",
-                "tf",
-            ):  # zeros say no rotation, and a server undoes actions by it
+            if stream.source in POSES:  # zeros say no rotation, and a server undoes actions by it
                 unturned = np.array([0.0, 0.0, 0.0, 1.0])
                 origin = PoseReading(np.zeros(3), unturned, stream.frame or "")
                 template.state[stream.key][:] = encode(stream, origin)

@@ -126,7 +126,7 @@ def played(rig, bag, chunks):
     rig.statuses.clear()
     chunks.clear()
     player = Player(rig, bag)
-    rig.start_policy(**PATIENT)
+    rig.start_policy(embodiment=EMBODIMENT, **PATIENT)
     assert rig.change("configure")
     wait_until(lambda: not player.publishers.unheard(), "subscribers of all topics")
     activated = None

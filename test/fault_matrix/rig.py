@@ -13,6 +13,7 @@ from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from pose_robot import POSE_FILE
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.event_handler import PublisherEventCallbacks
@@ -107,7 +108,7 @@ class Rig(Stack):
         self.bringup.start_node("relay", relay)
         self.start_server()
         self._policy = {
-            "embodiment": EMBODIMENT,
+            "embodiment": str(POSE_FILE),
             "port": self.cable.port,
             "instruction": INSTRUCTION,
             "timeout_ms": 3000,

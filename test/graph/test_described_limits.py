@@ -108,3 +108,23 @@ def test_what_is_no_xml_is_unreadable_and_a_later_one_counts(heard):
     """The newest description is the robot's."""
     assert "no XML" in heard("<robot").unreadable
     assert not heard("<robot", described()).unreadable
+
+
+def test_the_chains_of_a_description_are_used_and_kept_while_active():
+    """The newest one counts at the next activation; an unreadable one changes nothing."""
+    node, used = FakeNode(), []
+    limits = DescribedLimits(node, FRANKA, used.append)
+    assert limits.chain_problems == () and limits.robot is FRANKA
+    node.take(String(data="<robot"))
+    assert used == []
+    node.take(String(data='<robot><link name="a"/></robot>'))
+    assert "has no link" in limits.robot.state[0].chain_problem
+    assert limits.chain_problems and used[-1] is limits.robot
+    node.take(String(data="<robot/>"))
+    assert limits.begin() is limits.robot is used[-1] is FRANKA
+    node.take(String(data='<robot><link name="a"/></robot>'))
+    assert "has no link" in used[-1].state[0].chain_problem
+    node.take(String(data="<robot/>"))
+    assert "has no link" in limits.robot.state[0].chain_problem
+    limits.end()
+    assert limits.robot is used[-1] is FRANKA

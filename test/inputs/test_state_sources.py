@@ -2,15 +2,17 @@
 
 import importlib
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
-from input_robot import ARM, Robot, joint_state, picture, small_embodiment
+from input_robot import ARM, SETTINGS, Robot, joint_state, picture, small_embodiment
 from sensor_msgs.msg import Imu
 
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.observe.observation import Observation
+from gr00t_ros.robot.rotation import Chain, ChainLink
 from gr00t_ros.robot.streams import StateStream
 
 BOTH = StateStream("both", "joints", "/left", ("l", "r"), more_topics=("/right",))
@@ -19,6 +21,20 @@ TOOL = StateStream(
     "tool", "tf", "/tf base -> tool", encode="xyz_quaternion", frame="base", link="tool"
 )
 PAD = StateStream("pad", "constant", values=(3.0,))
+Z, ORIGIN = np.array([0.0, 0.0, 1.0]), np.zeros(3)
+# Two joints about z and 0.5 m between them, then a slide along z.
+CHAIN = Chain(
+    (
+        ChainLink(ORIGIN, np.eye(3), "j1", Z),
+        ChainLink(np.array([0.5, 0.0, 0.0]), np.eye(3), "j2", Z),
+        ChainLink(ORIGIN, np.eye(3), "j3", Z, slides=True),
+    ),
+    (0, 1, 2),
+)
+HAND = StateStream(
+    *("hand", "kinematics", "/joints", ("j1", "j2", "j3")),
+    **{"encode": "xyz_axis_angle", "frame": "base", "link": "hand", "chain": CHAIN},
+)
 
 TF2_ROS = """
 import copy
@@ -158,3 +174,88 @@ def test_tf_without_tf2_names_the_package(ros_node, monkeypatch):
         EmbodimentError, match=r"state\.tool: from: tf needs .* tf2_ros.*from: pose"
     ):
         Robot(ros_node, small_embodiment(state=(ARM, TOOL)))
+
+
+def hand_at(j1, j2, j3):
+    """(6,) what is sent of HAND."""
+    return [0.5 * np.cos(j1), 0.5 * np.sin(j1), j3, 0.0, 0.0, j1 + j2]
+
+
+def test_a_pose_from_kinematics_is_that_of_the_joint_state_with_its_stamp(ros_node):
+    """In one observation with the joints; its age is theirs."""
+    robot = Robot(ros_node, small_embodiment(state=(HAND, ARM)))
+    stamp_ns = robot.now_ns() - 400_000_000
+    robot.send(picture(), "/front", stamp_ns)
+    assert "nobody publishes /joints" in robot.report("state.hand").problem
+    robot.send(joint_state(("j3", "j1", "j2"), (0.2, 0.3, 0.4)), "/joints", stamp_ns)
+    observation = robot.inputs.observe()
+    assert isinstance(observation, Observation), observation
+    assert observation.stamp_ns == stamp_ns
+    np.testing.assert_allclose(observation.state["hand"][0], hand_at(0.3, 0.4, 0.2), atol=1e-6)
+    np.testing.assert_allclose(observation.state["arm"], [[0.3, 0.4, 0.2]], atol=1e-6)
+    hand, arm = robot.report("state.hand"), robot.report("state.arm")
+    assert (hand.topic, hand.received, hand.problem) == ("/joints", 1, "")
+    assert hand.age_s == pytest.approx(arm.age_s, abs=0.1) and hand.age_s >= 0.4
+    np.testing.assert_allclose(robot.inputs.pose("hand").position_m, hand_at(0.3, 0.4, 0.2)[:3])
+
+
+def test_every_joint_state_of_a_history_gives_a_pose(ros_node):
+    """Of the joint states nearest to each delta index."""
+    hand = replace(HAND, delta_indices=(-15, 0))
+    robot = Robot(ros_node, small_embodiment(state=(hand, ARM)))
+    now_ns = robot.now_ns()
+    robot.send(picture(), "/front", now_ns)
+    for age_s, j1 in ((1.0, 0.1), (0.5, 0.2), (0.0, 0.3)):
+        message = joint_state(("j1", "j2", "j3"), (j1, 0.0, 0.0))
+        robot.send(message, "/joints", now_ns - int(age_s * 1e9))
+    observation = robot.inputs.observe()
+    assert isinstance(observation, Observation), observation
+    expected = [hand_at(0.1, 0.0, 0.0), hand_at(0.3, 0.0, 0.0)]
+    np.testing.assert_allclose(observation.state["hand"], expected, atol=1e-6)
+
+
+def test_a_joint_of_the_chain_that_is_missing_or_no_number_is_named(ros_node):
+    """No pose is made up for it."""
+    robot = Robot(ros_node, small_embodiment(state=(PAD, HAND)))
+    robot.send(picture(), "/front")
+    robot.send(joint_state(("j1", "j3"), (0.1, 0.2)), "/joints")
+    report = robot.report("state.hand")
+    assert "joints missing: j2; the message has: j1, j3" in report.problem and not report.usable
+    assert robot.inputs.pose("hand") is None
+    names = ("j1", "j2", "j3")
+    robot.send(joint_state(names, (0.0, float("nan"), 0.0)), "/joints")
+    assert "joints not finite: j2" in robot.report("state.hand").problem
+    (gap,) = robot.inputs.observe()
+    assert (gap.stream, gap.topic) == ("hand", "/joints") and "not finite: j2" in gap.reason
+    robot.send(joint_state(names, (0.0, 0.0, 0.0)), "/joints")
+    assert robot.report("state.hand").problem == ""
+
+
+def test_joints_of_a_chain_may_come_on_two_topics(ros_node):
+    """As old as the older of them."""
+    hand = replace(HAND, topic="/left", more_topics=("/right",))
+    robot = Robot(ros_node, small_embodiment(state=(hand, ARM)), SETTINGS)
+    robot.send(picture(), "/front")
+    robot.send(joint_state(), "/joints")
+    robot.send(joint_state(("j1",), (0.3,)), "/left")
+    assert robot.inputs.pose("hand") is None
+    robot.send(joint_state(("j2", "j3"), (0.4, 0.2)), "/right")
+    observation = robot.inputs.observe()
+    assert isinstance(observation, Observation), observation
+    np.testing.assert_allclose(observation.state["hand"][0], hand_at(0.3, 0.4, 0.2), atol=1e-6)
+
+
+def test_a_chain_that_is_not_known_yet_is_a_problem_until_it_is_described(ros_node):
+    """With what to do; samples that came before count."""
+    unknown = small_embodiment(state=(replace(HAND, chain=None), ARM))
+    robot = Robot(ros_node, unknown)
+    robot.send(picture(), "/front")
+    robot.send(joint_state(("j1", "j2", "j3"), (0.0, 0.0, 0.0)), "/joints")
+    report = robot.report("state.hand")
+    assert report.fresh and not report.usable
+    assert "the chain from 'base' to 'hand' is not known" in report.problem
+    assert "start robot_state_publisher" in report.problem
+    assert [gap.stream for gap in robot.inputs.observe()] == ["hand"]
+    robot.inputs.describe(small_embodiment(state=(HAND, ARM)))
+    assert robot.report("state.hand").usable
+    assert robot.inputs.observe().state["hand"][0, 0] == 0.5

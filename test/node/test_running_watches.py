@@ -14,6 +14,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from node_robot import ARM, NEEDS_ROBOT, SWEEP, Rig  # noqa: E402
 from passage import Passage  # noqa: E402
+from pose_robot import POSE_FILE  # noqa: E402
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
@@ -51,7 +52,7 @@ class Moving:
         passages = (self.state, self.camera, self.pose)
         self.rig.start_robot(*(word for passage in passages for word in passage.remaps))
         self.rig.start_server(SWEEP)
-        self.rig.move(**PATIENT)
+        self.rig.move(embodiment=POSE_FILE, **PATIENT)
 
     def assert_fault(self, *parts):
         """A controlled stop into a latched fault with this reason; the arm rests."""

@@ -1,15 +1,14 @@
 """Observation assembly: the right samples of the right instants, or every gap by name."""
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
+from pose_robot import with_pose
 
 from gr00t_ros.observe.buffer import Sample, StampedBuffer
 from gr00t_ros.observe.observation import Observation, ObservationSettings, anchor_stream, assemble
@@ -17,9 +16,8 @@ from gr00t_ros.observe.readings import JointReading, PoseReading
 from gr00t_ros.robot.embodiment import parse
 from gr00t_ros.robot.streams import StateStream
 
-FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
-VALID = yaml.safe_load(FILE.read_text())
-ROBOT = parse(VALID, FILE.name)
+VALID = with_pose()
+ROBOT = parse(VALID, "franka_droid.yaml")
 EXTERIOR, WRIST, JOINTS, POSE = (
     "/camera/exterior/image_raw",
     "/camera/wrist/image_raw",

@@ -1,14 +1,13 @@
 """State encoding: joints by name, poses as the DROID checkpoints were trained on them."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from laws import examples
+from pose_robot import with_pose
 from scipy.spatial.transform import Rotation
 
 from gr00t_ros.errors import ObservationError
@@ -16,8 +15,7 @@ from gr00t_ros.observe.readings import ImuReading, JointReading, PoseReading, en
 from gr00t_ros.robot.embodiment import parse
 from gr00t_ros.robot.streams import StateStream
 
-FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
-EEF, GRIPPER, ARM = parse(yaml.safe_load(FILE.read_text()), FILE.name).state
+EEF, GRIPPER, ARM = parse(with_pose(), "franka_droid.yaml").state
 KNUCKLE = GRIPPER.names[0]
 UNIT = st.floats(-1.0, 1.0)
 

@@ -2,21 +2,19 @@
 
 import copy
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
+from pose_robot import with_pose
 
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot.embodiment import Embodiment, parse
 from gr00t_ros.robot.framing import Crop, Framing
 
-FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
-VALID = yaml.safe_load(FILE.read_text())
+VALID = with_pose()
 ARM = [f"fr3_joint{i}" for i in range(1, 8)]
 WRIST = "video.wrist_image_left"
 CROP = {"unit": "fraction", "top": 0.0, "left": 0.25, "height": 0.5, "width": 0.5}

@@ -21,6 +21,7 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from node_robot import NEEDS_ROBOT, free_port  # noqa: E402
+from pose_robot import POSE_FILE  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
@@ -147,7 +148,7 @@ def clinic(tmp_path_factory):
         port = server.wait_for_line(r"READY tcp://.*:(\d+)")[1]
         # loaded machines are late: what is planted is far beyond these
         late = {"max_camera_age_s": 0.6, "max_joint_age_s": 0.4}
-        with admitted(domain, port=port, **late) as doctor:
+        with admitted(domain, embodiment=POSE_FILE, port=port, **late) as doctor:
             doctor.ask_server()
             yield Clinic(domain, processes, node, doctor)
 

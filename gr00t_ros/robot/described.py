@@ -1,0 +1,146 @@
+"""What a robot's published description makes of its embodiment: the chains of its kinematics.
+
+The description's chain takes the place of the one that is copied by hand into the file; a chain of
+a URDF that the file names stays, and is compared. A description that says otherwise than the file
+is never used: the stream then has no chain, and the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.rotation import Chain, Pose
+from gr00t_ros.robot.streams import StateStream
+from gr00t_ros.robot.urdf_chain import has_links, urdf_chain
+
+AGREE_M, AGREE_RAD = 0.02, 0.05
+"""How far two chains of one robot may be apart: a calibration moves a link by millimetres, another
+link or another robot by centimetres. Chosen."""
+
+_SAMPLES = 12  # positions of all joints at which two chains are compared
+
+
+def described(robot: Embodiment, root: Element, where: str) -> tuple[Embodiment, tuple[str, ...]]:
+    """`robot`, as its file has it, with the chains of a description; what is wrong with its box.
+
+    `where`: what messages call the description. A stream whose chain the description does not give
+    has its `chain_problem`. Without any link in it the description states no kinematics, and
+    `robot` is returned as it is.
+    """
+    if not has_links(root):
+        return robot, unknown_chains(robot)
+    state = tuple(_stream(one, root, where) for one in robot.state)
+    box, problem = robot.workspace, ""
+    if box is not None and box.link:
+        try:
+            chain = _chain(box.chain, box.base, box.link, robot.joint_names, root, where)
+            box = box if box.chain_from_urdf else replace(box, chain=chain)
+        except SettingsError as error:
+            problem = f"workspace: {error}"
+    result = replace(robot, state=state, workspace=box)
+    return result, (problem,) if problem else unknown_chains(result)
+
+
+def unknown_chains(robot: Embodiment) -> tuple[str, ...]:
+    """Why a plan cannot be compared with the box: a chain that only a description can give."""
+    box = robot.workspace
+    if box is None or not box.link or box.chain is not None:
+        return ()
+    return (f"workspace: {not_described(box.base, box.link)}",)
+
+
+def not_described(base: str, link: str) -> str:
+    """What is said of a chain that only a description can give, before there is one."""
+    return (
+        f"the chain from {base!r} to {link!r} is not known: nothing on /robot_description has it; "
+        "start robot_state_publisher, or write chain or urdf into the embodiment file"
+    )
+
+
+def while_active(used: Embodiment, newest: Embodiment, where: str) -> Embodiment:
+    """`used`, whose chains an active session keeps, without those that `newest` contradicts.
+
+    `newest` is what the newest description makes of the same file.
+    """
+    state = []
+    for mine, other in zip(used.state, newest.state, strict=True):
+        problem = other.chain_problem
+        if mine.chain is not None and other.chain is not None:
+            apart = _apart(mine.chain, other.chain)
+            if apart:
+                problem = (
+                    f"{where} changed while active: {other.link!r} is {apart} from where it was; "
+                    "deactivate the node, and activate it if the new description is right"
+                )
+        if problem:
+            mine = replace(mine, chain=None, chain_problem=problem)
+        state.append(mine)
+    return replace(used, state=tuple(state))
+
+
+def _stream(stream: StateStream, root: Element, where: str) -> StateStream:
+    if stream.source != "kinematics":
+        return stream
+    try:
+        base = stream.frame or ""
+        chain = _chain(stream.chain, base, stream.link, stream.names, root, where, True)
+    except SettingsError as error:
+        return replace(stream, chain=None, chain_problem=str(error))
+    return stream if stream.chain_from_urdf else replace(stream, chain=chain)
+
+
+def _chain(
+    known: Chain | None,
+    base: str,
+    link: str,
+    names: Sequence[str],
+    root: Element,
+    where: str,
+    all_of_them: bool = False,
+) -> Chain:
+    """The description's chain for values in the order of `names`.
+
+    Raises SettingsError where it has other joints than `names` (`all_of_them`, or any of them) or
+    is not the `known` one.
+    """
+    chain = urdf_chain(root, base, link, where)
+    expected = names if known is None else known.joint_names
+    exact = all_of_them or known is not None
+    others = [name for name in chain.joint_names if name not in expected]
+    missing = [name for name in expected if name not in chain.joint_names] if exact else []
+    if others or missing:
+        raise SettingsError(
+            f"{where}: {link!r} is moved from {base!r} by {', '.join(chain.joint_names)}, the "
+            f"embodiment file expects {', '.join(expected)}: is it the file of this robot?"
+        )
+    chain = chain.among(names)
+    apart = "" if known is None else _apart(known, chain)
+    if apart:
+        raise SettingsError(
+            f"{where}: {link!r} is {apart} from where the embodiment file's own chain has it, at "
+            f"most {AGREE_M:g} m and {AGREE_RAD:g} rad are allowed: is it the file of this robot, "
+            "and does its chain end at this link?"
+        )
+    return chain
+
+
+def _apart(one: Chain, other: Chain) -> str:
+    """How far apart two chains of the same joints end at most, empty where they agree."""
+    names = one.joint_names
+    phase = np.arange(_SAMPLES)[:, None] * 1.7 + np.arange(len(names)) * 2.3
+    values = np.vstack([np.zeros(len(names)), np.sin(phase)])
+    first, second = one.among(names).pose(values), other.among(names).pose(values)
+    worst_m = worst_rad = 0.0
+    for row in range(len(values)):
+        pose, beside = Pose(first[0][row], first[1][row]), Pose(second[0][row], second[1][row])
+        far_m, far_rad = pose.away_from(beside)
+        worst_m, worst_rad = max(worst_m, far_m), max(worst_rad, far_rad)
+    if worst_m <= AGREE_M and worst_rad <= AGREE_RAD:
+        return ""
+    return f"up to {worst_m:.3f} m and {worst_rad:.2f} rad"

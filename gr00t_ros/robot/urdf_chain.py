@@ -1,0 +1,218 @@
+"""The text of a URDF as elements within bounds, and the chain between two of its links.
+
+A URDF is text that somebody else made: it is of bounded size, depth and length, has no document
+type (entities could expand without bound), and its numbers are finite. Source of the rules: the
+URDF specification of `joint` (wiki.ros.org/urdf/XML/joint).
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+from xml.etree import ElementTree
+
+import numpy as np
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.data_file import MAX_DEPTH, MAX_DIGITS
+from gr00t_ros.robot.rotation import MOST_M, Chain, ChainLink, Floats, from_rpy
+
+Element = ElementTree.Element
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""Of a URDF's text; a humanoid's with its hands has 0.2 MB."""
+
+_MAX_ELEMENTS: Final = 200_000  # a humanoid's with its hands has 3,000
+_MAX_RPY_RAD: Final = 4 * math.pi  # more is degrees
+_MOVING: Final = ("revolute", "continuous", "prismatic")
+_UNEXPANDED: Final = (
+    "{}: a xacro that was not expanded ({}): publish what the program xacro makes of it"
+)
+
+
+def urdf_root(text: str, where: str) -> Element:
+    """The root element of a URDF; `where` is what messages call it.
+
+    Raises SettingsError for a text that is no XML or beyond the bounds, and for a xacro whose
+    macros or expressions are left in it.
+    """
+    if len(text) > MAX_BYTES:
+        raise SettingsError(f"{where}: {len(text)} characters, expected {MAX_BYTES} at most")
+    parser = ElementTree.XMLParser(target=_Bounded(where))
+    try:
+        parser.feed(text)
+        root: Element = parser.close()
+    except (ElementTree.ParseError, UnicodeError) as error:
+        if "<xacro:" in text:
+            raise SettingsError(_UNEXPANDED.format(where, "it has <xacro: elements")) from None
+        raise SettingsError(f"{where}: no XML: {error}") from error
+    for element in root.iter():
+        if "xacro" in element.tag.rpartition("}")[0]:
+            name = element.tag.rpartition("}")[2]
+            raise SettingsError(_UNEXPANDED.format(where, f"it has an element xacro:{name}"))
+        if element.tag in _READ:
+            for name, value in element.attrib.items():
+                if "${" in value or "$(" in value:
+                    shown = f'{element.tag} {name}="{value:.60}"'
+                    raise SettingsError(_UNEXPANDED.format(where, shown))
+    return root
+
+
+_READ: Final = frozenset({"link", "joint", "limit", "origin", "axis", "parent", "child", "mimic"})
+
+
+class _Bounded(ElementTree.TreeBuilder):
+    """Builds the tree of a text that keeps the bounds; raises SettingsError for another one."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self._where, self._depth, self._count = where, 0, 0
+
+    def start(self, tag: Any, attrs: Any) -> Element:
+        self._depth, self._count = self._depth + 1, self._count + 1
+        if self._depth > MAX_DEPTH:
+            raise SettingsError(f"{self._where}: elements nested more than {MAX_DEPTH} deep")
+        if self._count > _MAX_ELEMENTS:
+            raise SettingsError(f"{self._where}: more than {_MAX_ELEMENTS} elements")
+        return super().start(tag, attrs)
+
+    def end(self, tag: Any) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise SettingsError(f"{self._where}: has a DOCTYPE, expected a URDF without one")
+
+
+def has_links(root: Element) -> bool:
+    """Whether the description has any link: without one it states limits and no kinematics."""
+    return root.find("link") is not None
+
+
+def urdf_chain(root: Element, base: str, link: str, where: str) -> Chain:
+    """The chain from link `base` to link `link`, its joints' values in the chain's own order.
+
+    Joints of the chain are fixed, revolute, continuous or prismatic. Raises SettingsError, which
+    names the nearest names: for a link that there is not, a `link` that does not hang from `base`,
+    a joint of another type, one that mimics another, or one whose numbers cannot be used.
+    """
+    links = [element.get("name", "") for element in root.findall("link")]
+    for name in (base, link):
+        if name not in links:
+            raise SettingsError(f"{where}: has no link {name!r}{_near(name, links)}")
+    if base == link:
+        raise SettingsError(f"{where}: base and link are both {base!r}, expected two links")
+    above = _joints_by_child(root, where)
+    found: list[Element] = []
+    at = link
+    while at != base:
+        joint = above.get(at)
+        if joint is None or len(found) > len(above):
+            raise SettingsError(
+                f"{where}: link {link!r} does not hang from {base!r}: above it are "
+                f"{_listed([_linked(joint, 'parent') for joint in found]) or 'no links'}; take one "
+                "of these as the base"
+            )
+        found.append(joint)
+        at = _linked(joint, "parent")
+    parts = tuple(_chain_link(joint, where) for joint in reversed(found))
+    names = [part.joint for part in parts if part.joint is not None]
+    if not names:
+        raise SettingsError(
+            f"{where}: only fixed joints between {base!r} and {link!r}, expected one that moves"
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingsError(f"{where}: two joints are named {', '.join(twice)}")
+    return Chain(parts, ()).among(names)
+
+
+def _joints_by_child(root: Element, where: str) -> Mapping[str, Element]:
+    """The joint above each link; a link has one parent."""
+    found: dict[str, Element] = {}
+    for joint in root.findall("joint"):
+        child = _linked(joint, "child")
+        if child in found:
+            raise SettingsError(
+                f"{where}: link {child!r} is the child of two joints, {found[child].get('name')!r} "
+                f"and {joint.get('name')!r}, expected one"
+            )
+        found[child] = joint
+    return found
+
+
+def _linked(joint: Element, side: str) -> str:
+    """The link that a joint names as its `side`, parent or child; empty where it names none."""
+    element = joint.find(side)
+    return "" if element is None else element.get("link", "")
+
+
+def _chain_link(joint: Element, where: str) -> ChainLink:
+    name, kind = joint.get("name", ""), joint.get("type", "")
+    place = f"{where}: joint {name!r}"
+    origin = joint.find("origin")
+    xyz_m = _vector(origin, "xyz", (0.0, 0.0, 0.0), MOST_M, place)
+    rpy = _vector(origin, "rpy", (0.0, 0.0, 0.0), _MAX_RPY_RAD, place)
+    rotation = from_rpy(*rpy.tolist())
+    rotation.setflags(write=False)
+    if kind == "fixed":
+        return ChainLink(xyz_m, rotation)
+    if kind not in _MOVING:
+        raise SettingsError(
+            f"{place} is of type {kind!r}, expected fixed, {', '.join(_MOVING)}: choose another "
+            "base or link"
+        )
+    mimic = joint.find("mimic")
+    if mimic is not None:
+        raise SettingsError(
+            f"{place} mimics {mimic.get('joint', '')!r}, which a chain cannot follow: choose a "
+            "link before it"
+        )
+    if not name:
+        raise SettingsError(f"{place}: a joint that moves has no name")
+    axis = _vector(joint.find("axis"), "xyz", (1.0, 0.0, 0.0), 1e6, place)
+    length = float(np.linalg.norm(axis))
+    if length < 1e-6:
+        raise SettingsError(f"{place}: axis {axis.tolist()} has no direction")
+    axis = axis / length
+    axis.setflags(write=False)
+    return ChainLink(xyz_m, rotation, name, axis, slides=kind == "prismatic")
+
+
+def _vector(
+    element: Element | None, name: str, default: Sequence[float], most: float, place: str
+) -> Floats:
+    """(3,) of an attribute of three numbers, read-only; `default` where it is absent."""
+    text = None if element is None else element.get(name)
+    numbers = list(default) if text is None else [_number(word) for word in text.split()[:4]]
+    if len(numbers) != 3 or not all(abs(number) <= most for number in numbers):
+        tag = "" if element is None else element.tag
+        raise SettingsError(
+            f"{place}: {tag} {name}={text!r:.80}, expected three numbers of at most {most:g} "
+            "(m, rad)"
+        )
+    vector = np.array(numbers)
+    vector.setflags(write=False)
+    return vector
+
+
+def _number(text: str) -> float:
+    """The number that a text is; NaN for any other text."""
+    try:
+        return float(text) if len(text) <= MAX_DIGITS else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _near(name: str, names: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, names, 3)
+    if near:
+        return f", the nearest are {', '.join(near)}: name base and link as it has them"
+    return f"; it has {_listed(list(names)) or 'none'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:60] for name in names[:8])
+    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown
