@@ -17,7 +17,7 @@ TOPICS = {
     "exterior_camera": "/camera/exterior/image_raw",
     "wrist_camera": "/camera/wrist/image_raw",
     "joint_states": "/joint_states",
-    "ee_pose": "/ee_pose",
+    "ee_pose": "/ee_pose",  # read by files of one's own with a pose from a driver (from: pose)
 }
 CONTROLLERS = {
     "arm_controller": "fr3_arm_controller",

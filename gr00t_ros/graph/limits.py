@@ -15,7 +15,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.robot.described import described, unknown_chains, while_active
+from gr00t_ros.robot.described import described, unknown_chains, unreadable, while_active
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.known import JointRange
 from gr00t_ros.robot.urdf_chain import urdf_root
@@ -128,6 +128,11 @@ class DescribedLimits:
             root = urdf_root(message.data, "robot_description")
         except SettingsError as error:
             self.ranges, self.unreadable = None, str(error)
+            self._newest = unreadable(self._newest, str(error))
+            if self.chain_problems:
+                self.chain_problems = (f"workspace: {error}",)
+            if not self._active:
+                self._take_over(self._newest)
             return
         self.ranges, self.unreadable = _ranges(root), ""
         self._newest, self.chain_problems = described(self._embodiment, root, TOPIC)
@@ -135,8 +140,9 @@ class DescribedLimits:
         self._take_over(while_active(self.robot, newest, TOPIC) if self._active else newest)
 
     def _take_over(self, robot: Embodiment) -> None:
-        self.robot = robot
-        self._use(robot)
+        if robot is not self.robot:
+            self.robot = robot
+            self._use(robot)
 
 
 def described_problems(embodiment: Embodiment, ranges: Mapping[str, JointRange]) -> list[str]:

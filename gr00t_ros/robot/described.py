@@ -55,6 +55,15 @@ def unknown_chains(robot: Embodiment) -> tuple[str, ...]:
     return (f"workspace: {not_described(box.base, box.link)}",)
 
 
+def unreadable(robot: Embodiment, why: str) -> Embodiment:
+    """`robot` whose description cannot be read: the reason, in streams that have no chain."""
+    lacking = [one for one in robot.state if one.source == "kinematics" and one.chain is None]
+    if not lacking:
+        return robot
+    told = (replace(one, chain_problem=why) if one in lacking else one for one in robot.state)
+    return replace(robot, state=tuple(told))
+
+
 def not_described(base: str, link: str) -> str:
     """What is said of a chain that only a description can give, before there is one."""
     return (

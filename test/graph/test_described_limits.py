@@ -5,8 +5,10 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from std_msgs.msg import String  # noqa: E402
+from urdf_robot import fr3_urdf, with_kinematics  # noqa: E402
 
 from gr00t_ros.graph.limits import DescribedLimits  # noqa: E402
+from gr00t_ros.robot.embodiment import parse  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 
 FRANKA = load_embodiment("franka_droid")
@@ -128,3 +130,19 @@ def test_the_chains_of_a_description_are_used_and_kept_while_active():
     assert "has no link" in limits.robot.state[0].chain_problem
     limits.end()
     assert limits.robot is used[-1] is FRANKA
+
+
+def test_a_description_that_cannot_be_read_is_the_reason_why_a_chain_is_not_known():
+    """Such as a xacro that nobody expanded; one that was read before stays."""
+    content = with_kinematics(chain=None, names=list(FRANKA.state[0].names))
+    del content["workspace"]["chain"]
+    node = FakeNode()
+    limits = DescribedLimits(node, parse(content, "robot.yaml"))
+    assert "is not known" in limits.chain_problems[0]
+    node.take(String(data="<robot><xacro:arm/></robot>"))
+    for problem in (limits.robot.state[0].chain_problem, *limits.chain_problems):
+        assert "a xacro that was not expanded" in problem
+    node.take(String(data=fr3_urdf()))
+    node.take(String(data="<robot><xacro:arm/></robot>"))
+    assert limits.robot.state[0].chain is not None and limits.chain_problems == ()
+    assert limits.robot.workspace.chain is not None

@@ -225,6 +225,7 @@ def test_a_joint_of_the_chain_that_is_missing_or_no_number_is_named(ros_node):
     names = ("j1", "j2", "j3")
     robot.send(joint_state(names, (0.0, float("nan"), 0.0)), "/joints")
     assert "joints not finite: j2" in robot.report("state.hand").problem
+    robot.send(picture(), "/front")
     (gap,) = robot.inputs.observe()
     assert (gap.stream, gap.topic) == ("hand", "/joints") and "not finite: j2" in gap.reason
     robot.send(joint_state(names, (0.0, 0.0, 0.0)), "/joints")

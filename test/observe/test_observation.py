@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
 from pose_robot import with_pose
+from urdf_robot import VALID as CHAINED
 
 from gr00t_ros.observe.buffer import Sample, StampedBuffer
 from gr00t_ros.observe.observation import Observation, ObservationSettings, anchor_stream, assemble
@@ -330,3 +331,13 @@ def test_two_topics_that_are_too_far_apart_are_skewed():
     (gap,) = two_handed((2,), (40,), replace(SETTINGS, skew_ns=5 * MS, skew_periods=0.1))
     assert gap.topic == "/left"
     assert (gap.apart_ns, gap.allowed_ns) == (38 * MS, 5 * MS)
+
+
+def test_a_pose_from_kinematics_stamps_no_observation_where_the_joints_themselves_are_sent():
+    """Both are of the same joints; relative actions are undone against the joints that are sent."""
+    eef = {**CHAINED["state"]["eef_9d"], "topic": "/other_joint_states"}
+    robot = parse(dict(CHAINED, state=dict(CHAINED["state"], eef_9d=eef)), "r.yaml")
+    assert robot.state[0].source == "kinematics"
+    assert anchor_stream(robot).key == "joint_position"
+    alone = {key: CHAINED["state"][key] for key in ("gripper_position", "eef_9d")}
+    assert anchor_stream(parse(dict(CHAINED, state=alone), "r.yaml")).key == "eef_9d"
