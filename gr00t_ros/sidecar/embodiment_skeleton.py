@@ -181,7 +181,7 @@ def _state(key: str, known: Known) -> Iterator[str]:
         yield f"topic: {topic}"
         yield f"names: {listed(names)}"
         return
-    yield f"from: {FILL_IN}  # joints, pose, tf, imu, constant: docs/own_robot.md"
+    yield f"from: {FILL_IN}  # joints, pose, tf, imu, constant, kinematics: docs/own_robot.md"
     yield f"topic: {FILL_IN}{_topics(known)}"
     said = f"; the dataset's: {listed(names)}" if names else ""
     yield f"names: {FILL_IN}  # in the server's order, as many as the checkpoint's width{said}"

@@ -60,7 +60,7 @@ class Topics:
     def joints(self, _names):
         return self._now(JointReading(EMBODIMENT.joint_names, self.measured))
 
-    def state(self, key):
+    def pose(self, key):
         return None
 
     def cameras(self):
