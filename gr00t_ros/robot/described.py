@@ -83,11 +83,12 @@ def while_active(used: Embodiment, newest: Embodiment, where: str) -> Embodiment
         if mine.chain is not None and other.chain is not None:
             apart = _apart(mine.chain, other.chain)
             if apart:
-                problem = (
-                    f"{where} changed while active: {other.link!r} is {apart} from where it was; "
-                    "deactivate the node, and activate it if the new description is right"
-                )
+                problem = f"{where}: {other.link!r} is {apart} from where it was"
         if problem:
+            problem += (
+                "; the description changed while active: deactivate the node, and activate it "
+                "again once the description is right"
+            )
             mine = replace(mine, chain=None, chain_problem=problem)
         state.append(mine)
     return replace(used, state=tuple(state))
