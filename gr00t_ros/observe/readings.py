@@ -107,8 +107,10 @@ def encode(stream: StateStream, reading: object) -> NDArray[np.float32]:
     """
     if isinstance(reading, JointReading) and stream.source == "joints":
         values = _scaled(stream, select(stream.names, reading))
-    elif (pose := pose_of(stream, reading)) is not None:
-        values = _pose(stream, pose)
+    elif isinstance(reading, PoseReading) and stream.source in POSES:
+        values = _measured_pose(stream, reading)
+    elif isinstance(reading, JointReading) and stream.source == "kinematics":
+        values = _pose(stream, *_computed_pose(stream, reading))
     elif isinstance(reading, ImuReading) and stream.source == "imu":
         values = _gravity(stream, reading)
     elif reading is None and stream.source == "constant":
@@ -132,12 +134,18 @@ def pose_of(stream: StateStream, reading: object) -> PoseReading | None:
         return reading if stream.source in POSES else None
     if not isinstance(reading, JointReading) or stream.source != "kinematics":
         return None
-    base = stream.frame or ""
+    position_m, rotation = _computed_pose(stream, reading)
+    return PoseReading(position_m, quaternion_from_matrix(rotation), stream.frame or "")
+
+
+def _computed_pose(
+    stream: StateStream, reading: JointReading
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(3,) m and (3, 3) of a stream's link in its base frame."""
     if stream.chain is None:
-        why = stream.chain_problem or not_described(base, stream.link)
+        why = stream.chain_problem or not_described(stream.frame or "", stream.link)
         raise ObservationError(f"state {stream.key}: {why}")
-    position_m, rotation = stream.chain.pose(select(stream.names, reading))
-    return PoseReading(position_m, quaternion_from_matrix(rotation), base)
+    return stream.chain.pose(select(stream.names, reading))
 
 
 def _scaled(stream: StateStream, position: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -154,18 +162,28 @@ def _scaled(stream: StateStream, position: NDArray[np.float64]) -> NDArray[np.fl
     return stream.scale.to_policy(np.clip(fractions, 0.0, 1.0))
 
 
-def _pose(stream: StateStream, reading: PoseReading) -> NDArray[np.float64]:
-    """The stream's columns of x, y, z and the orientation R_base_eef x rotate, as it is encoded."""
+def _measured_pose(stream: StateStream, reading: PoseReading) -> NDArray[np.float64]:
+    """A pose as it was published, encoded."""
     where = _where(stream, "pose", reading.frame_id)
     position = np.asarray(reading.position_m, dtype=np.float64)
     if not np.isfinite(position).all():
         raise ObservationError(f"{where}: position {position} is not finite")
     try:
         turn = matrix_from_quaternion(reading.quaternion_xyzw)
+    except RotationError as error:
+        raise ObservationError(f"{where}: {error}") from None
+    return _pose(stream, position, turn)
+
+
+def _pose(
+    stream: StateStream, position: NDArray[np.float64], turn: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The stream's columns of x, y, z and the orientation R_base_eef x rotate, as it is encoded."""
+    try:
         turn = turn if stream.rotate is None else turn @ np.array(stream.rotate)
         numbers = _TURN[stream.encode or ""](turn)
     except RotationError as error:
-        raise ObservationError(f"{where}: {error}") from None
+        raise ObservationError(f"state {stream.key}: pose: {error}") from None
     if stream.near:
         nearest = axis_angle_near if stream.encode == "xyz_axis_angle" else quaternion_near
         numbers = nearest(numbers, stream.near)

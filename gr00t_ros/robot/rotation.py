@@ -322,7 +322,17 @@ def turn(axis: Floats, angle: Floats) -> Floats:
 
     Rodrigues' formula: I + sin(q) K + (1 - cos(q)) K^2, K the cross product matrix of the axis.
     """
-    x, y, z = axis
+    x, y, z = axis.tolist()
+    if np.ndim(angle) == 0:  # the same, written out: a tenth of the time
+        s, c = float(np.sin(angle)), float(np.cos(angle))
+        t = 1.0 - c
+        return np.array(
+            [
+                [c + t * x * x, t * x * y - s * z, t * x * z + s * y],
+                [t * x * y + s * z, c + t * y * y, t * y * z - s * x],
+                [t * x * z - s * y, t * y * z + s * x, c + t * z * z],
+            ]
+        )
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     angle = np.asarray(angle)[..., None, None]
     rotation: Floats = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
