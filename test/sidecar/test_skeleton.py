@@ -42,7 +42,7 @@ def test_a_filled_in_file_fits_the_server_it_was_started_from(name):
     started = yaml.safe_load(skeleton(config, "here", robot.tag))
     shipped = yaml.safe_load(find_embodiment(name).read_text())
     for key, value in shipped["state"].items():
-        if value["from"] == "pose":  # the skeleton offers joints; a pose is the other choice
+        if value["from"] in ("pose", "kinematics"):  # the skeleton offers joints; poses are others
             started["state"][key] = value
     done = parse(filled(started, shipped), "done.yaml")
     assert compare(done, config) == ()
