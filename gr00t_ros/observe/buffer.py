@@ -1,6 +1,6 @@
 """Stamped samples of one stream, found again by their stamps.
 
-Refuses to know what a sample holds and what time it is; the caller serialises access.
+Does not depend on the content of samples or on a clock; the caller serialises access.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Sample:
 class StampedBuffer:
     """The newest samples of one stream, at most `span_ns` and `capacity` of them.
 
-    Stamps strictly increase: a sample that is not newer than the newest one is refused, so a
-    publisher whose clock jumped back goes stale by receive time until the caller clears.
+    Stamps strictly increase: a sample that is not newer than the newest one is refused. A
+    publisher whose clock jumped back becomes stale by receive time until the caller clears.
     """
 
     def __init__(self, span_ns: int, capacity: int) -> None:

@@ -1,9 +1,9 @@
 """One topic's JointStates as one state: the newest value of each joint with its own stamp and age.
 
 An arm and its gripper may publish their own joints on one topic; a sample of several joints is as
-old as the oldest of them. Writers tells whether the joints come from one publisher at a time:
+old as the oldest of them. Writers detects whether each joint comes from one publisher at a time:
 every publisher numbers its messages from 1 (rmw's publication_sequence_number), so two publishers
-cannot continue one count. Where the middleware gives no numbers, the graph must have no more
+cannot continue one count. If the middleware gives no numbers, the graph must not have more
 publishers than there are disjoint sets of joints. `now_ns` is steady time.
 """
 
@@ -20,17 +20,17 @@ from gr00t_ros.observe.readings import JointReading, refuse_uneven
 
 FASTEST_HZ = 20_000
 SKIPPED = 128
-"""One publisher's number grows by no more than SKIPPED and FASTEST_HZ: what the reader's queue and
-the network lose in between."""
+"""Between two received messages one publisher's number grows by SKIPPED plus FASTEST_HZ times the
+time at most: the messages that the reader's queue and the network lose."""
 
 REMEMBERED_NS = 10_000_000_000
-"""How long a publisher counts that was heard, and two that were heard at once."""
+"""How long a publisher is remembered after its last message, and two publishers after a mix."""
 
-_MOST_SETS = 256  # of names on one topic; whoever sends more than these sends nonsense
+_MOST_SETS = 256  # of names on one topic; more than these are nonsense
 
 Keys = frozenset[str]
 WHOLE: Keys = frozenset({""})
-"""What a topic carries whose messages have no joints."""
+"""The key of a topic whose messages have no joints."""
 
 
 @dataclass(slots=True)
@@ -48,15 +48,15 @@ class _Count:
 
 @dataclass(slots=True)
 class _Track:
-    """What all joints have in common that always came together."""
+    """The publishers of a set of joints that always came together."""
 
     owner: _Count
     former: _Count | None = None  # of the owner before a handover
-    intruded: bool = False  # another one was heard since the owner was
-    mixed_ns: int | None = None  # when two were last heard at once
+    intruded: bool = False  # another publisher sent after the owner's last message
+    mixed_ns: int | None = None  # when two last sent at once
 
     def see(self, number: int, now_ns: int, handover_ns: int) -> bool:
-        """Take one message; False where it is not the owner's."""
+        """Take one message; False if it is not the owner's."""
         if self.owner.goes_on(number, now_ns):
             if self.intruded:
                 self.mixed_ns = now_ns
@@ -80,7 +80,7 @@ class _Track:
 
 
 class Writers:
-    """The publishers of one topic, as their messages tell them apart."""
+    """The publishers of one topic, distinguished by the numbers of their messages."""
 
     def __init__(self, handover_ns: int) -> None:
         """Let another publisher take over once the one before was silent for `handover_ns`."""
@@ -91,9 +91,9 @@ class Writers:
         self._publishers = 1
 
     def see(self, keys: Set[str], number: int | None, now_ns: int) -> bool:
-        """Take one message that has `keys`; False where another publisher already sends one.
+        """Take one message that has `keys`; False if another publisher already sends one of them.
 
-        Such a message must not be used: it is of a second publisher, or of one that takes over.
+        Such a message must not be used: its publisher is a second one, or is about to take over.
         """
         one = frozenset(keys)
         if number is None:
@@ -105,14 +105,14 @@ class Writers:
         return all([track.see(number, now_ns, self._handover_ns) for track in tracks])
 
     def graph(self, publishers: int) -> None:
-        """Take how many publishers the graph knows: one alone has no second one beside it."""
+        """Take the number of publishers in the graph: with one alone nothing is mixed."""
         self._publishers = publishers
         if publishers <= 1:
             for track in self._where.values():
                 track.forget()
 
     def mixed(self, now_ns: int) -> tuple[str, ...]:
-        """The keys that two publishers were heard to send at once, lately and still."""
+        """The keys that two publishers sent at once within REMEMBERED_NS."""
         found = {key for key, track in self._where.items() if track.mixed(now_ns)}
         return tuple(sorted(found | self._indistinct(now_ns)))
 
@@ -132,7 +132,7 @@ class Writers:
         return self._tracks[keys]
 
     def _indistinct(self, now_ns: int) -> set[str]:
-        """Without numbers: the keys of which nobody can say that one publisher sends them."""
+        """Without numbers: the keys that more than one publisher may be sending."""
         sets = [k for k, seen in self._unnumbered.items() if now_ns - seen < REMEMBERED_NS]
         if self._publishers <= 1 or not sets:
             return set()
@@ -144,8 +144,9 @@ class Writers:
 REBASE_NS = 1_000_000_000
 """A stream whose stamps all lie before the newest one for this long has a new time base.
 
-By then it is stale and the arm stopped; without this, one stamp from the future would make the
-stream unusable until the node restarts. Repeated stamps never do it: they are a frozen picture.
+By then the stream is stale and the arm is stopped. Without this rule one stamp from the future
+would make the stream unusable until the node restarts. Repeated stamps do not open a new time base:
+they are a frozen sensor.
 """
 
 SAME_STAMP = "two messages with the same stamp: is the sensor frozen? restart its driver"
@@ -153,7 +154,7 @@ _MOST_PARTS = 64
 
 
 def went_back(behind_ns: int) -> str:
-    """What is said of a stamp that lies `behind_ns` before the one before it."""
+    """The message for a stamp that is `behind_ns` older than the previous one."""
     return (
         f"stamp went back by {behind_ns / 1e9:.3f} s: two publishers, or a clock jump? let one "
         "publisher stamp by one clock"
@@ -205,8 +206,8 @@ class JointStates:
     def sample(self, names: Sequence[str]) -> Sample | None:
         """The newest of all joints, stamped and received as the oldest of `names`.
 
-        A name that never came does not count, and `core.state` refuses it; where none came, the
-        newest message stamps it. None before the first message.
+        A name that never came does not count here; observe/readings refuses it. If none of them
+        came, the newest message gives the stamp. None before the first message.
         """
         every = list(self._parts.values())
         if len(every) > 1:  # of one alone all joints are as old as it

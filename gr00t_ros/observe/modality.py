@@ -19,7 +19,7 @@ MODALITIES = ("video", "state", "action", "language")
 
 _POSITIONS = ("ABSOLUTE NON_EEF", "RELATIVE NON_EEF")
 _POSES = ("ABSOLUTE EEF", "RELATIVE EEF", "ABSOLUTE NON_EEF")
-# What is not converted is announced as it was recorded, deltas of some data sets as absolute.
+# Values that are not converted are announced as recorded: deltas of some data sets as absolute.
 _DELTAS = ("DELTA EEF", "DELTA NON_EEF", "ABSOLUTE EEF", "ABSOLUTE NON_EEF")
 
 
@@ -66,7 +66,7 @@ def compare(embodiment: Embodiment, config: ModalityConfig) -> tuple[Difference,
     Fatal: a key that the server expects and the embodiment does not send, or returns and the
     embodiment neither maps nor ignores; a mapped key that it never returns; other delta indices;
     another horizon; values that cannot be joint positions. Not fatal: a key too many (servers
-    tolerate it), another order, an ignored key that never comes, no word on representation.
+    tolerate it), another order, an ignored key that never comes, a missing representation.
     """
     entries = {m: config.get(m, ModalityEntry((), ())) for m in MODALITIES}
     found: list[Difference] = []
@@ -192,7 +192,7 @@ def _representation(embodiment: Embodiment, entry: ModalityEntry) -> list[Differ
 
 
 def _taken_for(embodiment: Embodiment, action: ActionKey) -> tuple[str, tuple[str, ...]]:
-    """What a mapped key is in the file, and what a server may say of it."""
+    """What a mapped key is in the file, and the representations that a server may announce."""
     if action.representation == "delta":
         return "deltas of a step", _DELTAS
     if action.output in {output.name for output in embodiment.poses}:
@@ -202,7 +202,7 @@ def _taken_for(embodiment: Embodiment, action: ActionKey) -> tuple[str, tuple[st
 
 
 def said_of(config: Mapping[str, object] | None) -> str:
-    """What a server says of an action key, such as "RELATIVE NON_EEF"; empty if nothing."""
+    """The representation that a server announces for an action key, such as "RELATIVE NON_EEF"."""
     return "" if config is None else f"{config.get('rep')} {config.get('type')}"
 
 

@@ -1,7 +1,7 @@
 """Buffers to one observation, or what is missing, late or skewed, by name; never fills in.
 
-The stamp is that of the joint state that is sent, because the server undoes relative actions
-against it. Refuses to know messages, pixels and clocks: frames pass through as they are.
+The stamp is that of the joint state that is sent, because the server makes relative actions
+absolute against it. Does not depend on messages, pixels or clocks: frames pass through unchanged.
 """
 
 from __future__ import annotations
@@ -139,10 +139,10 @@ def refuse(gaps: Gaps) -> NoReturn:
 
 
 def anchor_stream(embodiment: Embodiment) -> StateStream:
-    """The state stream whose sample stamps the observation: that of what is commanded most.
+    """The state stream whose sample stamps the observation: the one with most commanded joints.
 
-    A stream counts with its commanded joints, or as the six axes of a commanded pose; of two that
-    count alike a pose that is computed from joint states gives way.
+    A commanded pose counts as six joints. Of two streams with the same count a pose that is
+    computed from joint states comes second.
     """
     commanded = set(embodiment.joint_names)
     poses = {output.pose for output in embodiment.poses}

@@ -1,6 +1,6 @@
 """Joint, pose and Imu readings as the numbers of a state key.
 
-Refuses to know messages and topics; never fills in a joint that was not read.
+Does not depend on messages or topics; never fills in a joint that was not read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gr00t_ros.robot.streams import POSES, StateStream
 SCALE_TOLERANCE = 0.05
 """Scaled values up to this far outside [0, 1] are sensor noise and calibration: clipped.
 
-Beyond it the scale or the joint is wrong, and a clip would hide that from everyone: refused.
+Beyond it the scale or the joint is wrong; a clip would hide that, so such values are refused.
 """
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)

@@ -1,6 +1,6 @@
 """What comes from the server: action keys and the outputs they go to, as the file has them.
 
-Knows no array and no message; motion/chunk.py applies the mapping.
+Does not depend on arrays or messages; motion/chunk.py applies the mapping.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ _TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 class Output:
     """One controller: its topics and the joints it moves, in its order.
 
-    All but joint_trajectory have no tail of their own: gr00t_streamer plays the windows, sends the
-    points to `topic` and says on `state_topic` (its ~/controller_state) what it holds.
+    Only a joint_trajectory controller plays a stop ramp by itself. For the other types
+    gr00t_streamer plays the windows, sends the points to `topic` and publishes on `state_topic`
+    (its ~/controller_state) what it holds.
     """
 
     name: str
@@ -35,11 +36,11 @@ class Output:
 class ActionKey:
     """One key of the server's reply: mapped to joints of an output, or ignored on purpose.
 
-    `output` None: ignored. Else column i commands joint or command `names[i]`:
-    v -> the upper end of `range` if v > threshold else the lower (1 and 0 without a range), where
-    there is a threshold; then to the joint's unit where there is a `scale`, else v as it is; a
-    delta is then divided by the time of a step, which makes it the velocity of that step, but for
-    outputs of poses, where deltas are added up. `unit` and `representation` are those of the reply.
+    `output` None: ignored. Otherwise column i commands the joint or command `names[i]`. With a
+    threshold a value v becomes the upper end of `range` if v > threshold, else the lower end (1 and
+    0 without a range). With a `scale` the result is converted to the joint's unit. A delta is then
+    divided by the time of a step, which makes it the velocity of that step; for outputs of poses
+    deltas are added up instead. `unit` and `representation` are those of the reply.
     """
 
     key: str
@@ -58,7 +59,7 @@ AnyOutput = Output | CommandOutput | PoseOutput
 def read_outputs(
     places: Mapping[str, Field], state: Sequence[StateStream]
 ) -> tuple[tuple[Output, ...], tuple[CommandOutput, ...], tuple[PoseOutput, ...]]:
-    """The outputs of the file: of joints, of commands, of poses; no name in two of them."""
+    """The outputs of the file: of joints, of commands, of poses. Each name is in one output."""
     owner: dict[str, str] = {}
     outputs: list[AnyOutput] = []
     for name, place in places.items():
@@ -106,7 +107,7 @@ def _type(name: str, place: Field) -> str:
 
 
 def read_action(places: Mapping[str, Field], outputs: Sequence[AnyOutput]) -> tuple[ActionKey, ...]:
-    """The action keys of the file; every name of every output has exactly one."""
+    """The action keys of the file; exactly one of them commands each name of each output."""
     by_name = {output.name: output for output in outputs}
     commanded: dict[str, str] = {}
     keys = []
@@ -169,7 +170,7 @@ def _mapped(key: str, place: Field, outputs: Mapping[str, AnyOutput]) -> ActionK
 
 
 def _representation(at: Mapping[str, Field], output: AnyOutput) -> str:
-    """A delta is the motion of one step, for who takes velocities or adds poses up."""
+    """absolute, or delta: the motion of one step, for outputs of velocities and of poses."""
     if "representation" not in at:
         return "absolute"
     representation = at["representation"].choice("absolute", "delta")
@@ -184,7 +185,7 @@ def _representation(at: Mapping[str, Field], output: AnyOutput) -> str:
 
 def _takes_deltas(output: AnyOutput) -> bool:
     if isinstance(output, PoseOutput):
-        return output.rotate is None  # what a fixed rotation makes of a delta no data set tells
+        return output.rotate is None  # no source defines a delta under a fixed rotation
     return isinstance(output, CommandOutput) and output.velocities
 
 
@@ -210,7 +211,7 @@ def _refuse_uncommanded(
 def _refuse_mixed(
     places: Mapping[str, Field], outputs: Sequence[AnyOutput], keys: Sequence[ActionKey]
 ) -> None:
-    """A pose is absolute or a delta as a whole."""
+    """Refuse a pose output that gets absolute values from one key and deltas from another."""
     for output in outputs:
         if isinstance(output, PoseOutput):
             of_it = {key.representation: key.key for key in keys if key.output == output.name}

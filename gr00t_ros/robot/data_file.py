@@ -1,8 +1,8 @@
 """Reads a file that somebody else may have made: bounded text, and JSON as plain values.
 
-The one place where such a file is opened; robot/files.py makes YAML of the text. A file is
-data: it is regular, of bounded size and depth, in UTF-8, with finite numbers, and no key is twice.
-Refuses to know what is in it.
+Such files are opened here only; robot/files.py parses the text as YAML. A file must be regular, of
+bounded size and depth, in UTF-8, with finite numbers and no key twice. Does not depend on what
+the file means.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One robot as GR00T knows it: tag, streams, action keys, outputs, limits, parsed from a mapping.
 
-Refuses to know files and YAML: the caller reads them and passes the mapping and its name.
+Does not open files or parse YAML: the caller passes the mapping and the name of its file.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
 
     Raises EmbodimentError with the key's path, what was got and what was expected: unknown or
     missing keys, wrong types, lengths and ranges, non-finite numbers, an output that does not
-    exist, a joint named twice, commanded by no key or without limits; before all that a file
-    that `gr00t-sidecar describe` has started and nobody has finished.
+    exist, a joint named twice, commanded by no key or without limits. A generated file
+    (`gr00t-sidecar describe`) that still has places to fill in is refused first.
     """
     unfilled = list(Field(mapping, where).unfilled())
     if unfilled:
@@ -144,7 +144,7 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
     _refuse_ends_out_of_reach(at["action"].entries(), action, joint_limits)
     any_size = "view_sizes" in at and at["view_sizes"].choice("same", "any") == "any"
     if "variant_of" in at:
-        at["variant_of"].text()  # read by whoever looks for the file of a tag
+        at["variant_of"].text()  # robot/files.py reads it when it looks for the file of a tag
     return Embodiment(
         robot=at["robot"].text(),
         tag=at["embodiment_tag"].text(),
@@ -183,7 +183,7 @@ def _server_tags(place: Field) -> Mapping[str, str]:
 def _refuse_ends_out_of_reach(
     places: Mapping[str, Field], action: tuple[ActionKey, ...], limits: JointLimits
 ) -> None:
-    """Where a threshold makes two values of all others, the joint must be let to both of them."""
+    """Refuse a threshold whose two values are not both inside the joint's limits."""
     for key in action:
         if key.threshold is None:
             continue
@@ -198,5 +198,5 @@ def _refuse_ends_out_of_reach(
 
 
 def _ends(key: ActionKey) -> tuple[tuple[float, float], ...]:
-    """What a key with a threshold asks of each of its joints, rad or m."""
+    """The two positions that a key with a threshold commands, for each of its joints, rad or m."""
     return key.scale.joint if key.scale is not None else (UNIT,) * len(key.names)

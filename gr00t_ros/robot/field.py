@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import EmbodimentError
 
 FILL_IN = "FILL_IN"
-"""Stands where a generated file cannot know the value; no file that has it is taken."""
+"""Stands in a generated file in place of an unknown value; a file that contains it is refused."""
 
 REST_S = 2.0
-"""What moves comes to rest within this time: a deactivation waits no longer (control.md 3)."""
+"""Everything that moves must stop within this time, as long as a deactivation waits
+(control.md 3)."""
 
 LARGEST = 1e12
-"""No number of a robot is larger: squares and products of such are still numbers."""
+"""Upper bound of every number in a file: squares and products of such numbers stay finite."""
 
 _TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -161,7 +162,7 @@ class Field:
         if not isinstance(self.value, (list, tuple)) or len(self.value) != 2:
             raise self.error(expected)
         first, last = (item.number() for item in self.items())
-        if abs(last - first) < 1e-9:  # a line through them says nothing
+        if abs(last - first) < 1e-9:  # no line through them
             raise self.error(expected)
         return first, last
 
@@ -209,7 +210,7 @@ class Scale:
 
 
 def read_scale(at: Mapping[str, Field], count: int) -> Scale | None:
-    """The file's `scale` (joint values) and `range` (the policy's, 0 and 1 unless told).
+    """The file's `scale` (joint values) and `range` (the policy's values, by default 0 and 1).
 
     Each is one pair for all `count` joints or a list of `count` pairs; None where there is no
     `scale`. Raises EmbodimentError for a `range` alone and for pairs of one value.

@@ -27,7 +27,7 @@ _MAX_VALUES: Final = 20_000  # it has 1,700; this many are read in half a second
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN: Final = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
 _UNTIDY = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What PyYAML lets out beside its own errors."""
+"""Exceptions that PyYAML raises beside its own."""
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -151,7 +151,7 @@ def _existing(given: Path, what: str, error_type: type[Gr00tError]) -> Path:
     try:
         path = given.expanduser()
         if path.exists():
-            return path  # what is no file there is refused by who reads it
+            return path  # the reader refuses what is not a file
     except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a NUL
         problem = getattr(error, "strerror", None) or error
         raise error_type(f"{what} file {str(given)!r:.200}: {problem}") from error
@@ -243,7 +243,7 @@ def find_embodiment(name_or_path: str) -> Path:
 def find_embodiment_of_tag(tag: str) -> Path:
     """Return the one file whose embodiment_tag is `tag`; of two of one name the first folder's.
 
-    A file that says of which other it is a variant (`variant_of`) is taken by its name only.
+    A file with `variant_of` is found by its name only, never by its tag.
     Raises EmbodimentError where there is none or more than one.
     """
     files: dict[str, Path] = {}

@@ -1,7 +1,7 @@
 """What of a camera's picture is sent, and which way up: crop, then rotate, then flip.
 
-The resize to the sent size comes after them (inputs/images.py). Refuses to know pixels' colours,
-messages and topics.
+The resize to the sent size comes after them (inputs/images.py). Does not depend on colours,
+messages or topics.
 """
 
 from __future__ import annotations

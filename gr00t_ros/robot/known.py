@@ -39,7 +39,7 @@ class KnownCamera:
 
 @dataclass(frozen=True, slots=True)
 class KnownController:
-    """One trajectory controller that tells its state; `names` in its own order."""
+    """One trajectory controller that publishes its state; `names` in its own order."""
 
     name: str
     topic: str
@@ -62,8 +62,8 @@ class Known:
 
     `sizes` (height, width in pixels), `state_names` and `action_names` are a dataset's, by
     modality key; its names need not be the robot's. `positions`: where each joint is now, rad or m.
-    `remarks` and `questions` by place ("state.arm", "" for the file): what a source says that no
-    field takes, and what leaves the place open.
+    `remarks` and `questions` by place ("state.arm", "" for the file): facts of a source for which
+    there is no field, and reasons why the value of the place is not known.
     """
 
     rate_hz: float | None = None

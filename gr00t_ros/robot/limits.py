@@ -20,10 +20,10 @@ from gr00t_ros.robot.streams import POSES, ReadUrdf, StateStream, read_urdf_chai
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-6
-"""rad or m: an end of a range as a float32 has it is no place beyond it."""
+"""rad or m: tolerance for the end of a range that was rounded to float32."""
 
 POSITION_UNIT = "rad or m"
-"""What a joint's position is said in: a prismatic joint's is m, and no file says which one is."""
+"""Unit of a joint's position in messages: a prismatic joint's is m, and files do not mark them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,15 +55,15 @@ class JointLimits:
         return len(self.names)
 
     def allowed(self, joint: int) -> str:
-        """Between what joint number `joint` may be commanded, and what its margin has to do."""
+        """The range in which joint number `joint` may be commanded, and its margin, as text."""
         lower, upper, margin = self.lower[joint], self.upper[joint], self.margin[joint]
         text = f"{lower + margin:.4f} to {upper - margin:.4f}"
         return f"{text} (margin {margin:g} of {lower:g} to {upper:g})" if margin > 0.0 else text
 
     def outside(self, positions: Mapping[str, float]) -> Iterator[str]:
-        """Yield a line for each joint whose position, rad or m, is not what the plan may hold.
+        """Yield a line for each joint whose position, rad or m, is outside its limits less margin.
 
-        Joints of which `positions` says nothing are passed over; one that is not finite is named.
+        Joints that `positions` lacks are skipped; one that is not finite gets a line.
         """
         for joint, name in enumerate(self.names):
             at = positions.get(name)
@@ -118,10 +118,10 @@ def _joint(place: Field) -> tuple[float, ...]:
 
 
 def _refuse_long_stops(place: Field, velocity: float, acceleration: float, jerk: float) -> None:
-    """A joint that could not come to rest within REST_S would move on after every stop.
+    """Refuse limits with which a joint could not stop within REST_S.
 
-    Jerk takes the acceleration away, turns it into braking and ends that; in between it is held
-    where the velocity is large enough.
+    Jerk ends the acceleration, builds up the braking and ends that. In between the braking is
+    constant, if the velocity is large enough.
     """
     turn_s = acceleration / jerk
     held = velocity >= acceleration * turn_s

@@ -28,7 +28,7 @@ from gr00t_ros.robot.streams import ENCODINGS, POSES, StateStream, read_rotation
 
 STREAMER = "gr00t_streamer"
 COMMAND_STREAMER = "gr00t_command_streamer"
-"""Processes that play windows for receivers which have no tail of their own."""
+"""Processes that play windows for receivers that cannot play a stop ramp themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class OutputType:
     """One row.
 
     carries: joints have a place in the plan; commands have a range and a rate, poses speeds and a
-    box. sender: the process that plays the windows, empty where the robot's controller does it
-    itself, tail included.
-    widths: how many names an output has, empty for any number. velocities: zero at each stop and
-    at each window's end; all else stays where it is. goals: sent to an action, on change alone;
-    the last goal stands whatever happens.
+    box. sender: the process that plays the windows; empty where the robot's controller plays them
+    itself, with the stop ramp.
+    widths: how many names an output may have, empty for any number. velocities: zero at each stop
+    and at each window's end; other values stay as they are. goals: sent to an action, only when
+    they change; the last goal stays in force, also after a stop or a death.
     """
 
     carries: Literal["joints", "commands", "poses"]
@@ -90,7 +90,7 @@ class GripperGoals:
 
 
 def read_goals(place: Field, franka: bool) -> GripperGoals:
-    """The `goals` of an output; Franka's opens and closes, so that it needs a switch."""
+    """The `goals` of an output; Franka's gripper either opens or closes, so it needs a switch."""
     if franka:
         at = place.fields(("switch", *_FRANKA))
         return GripperGoals(
@@ -121,7 +121,7 @@ def _pair(place: Field) -> tuple[float, float]:
 
 
 class GoalPicker:
-    """What a gripper was asked for last, and whether a value asks for something else."""
+    """The last goal of a gripper, and whether a value asks for another one."""
 
     def __init__(self, goals: GripperGoals, lower: float, upper: float) -> None:
         """lower, upper: the range of the output's value."""
@@ -130,7 +130,7 @@ class GoalPicker:
         """The last goal that the gripper has taken, None before the first."""
 
     def wanted(self, value: float) -> float | None:
-        """The goal that `value` asks for; None where the last one stands."""
+        """The goal that `value` asks for; None if it is the last goal."""
         goal = self._goal(value)
         return None if goal == self.last else goal
 
@@ -146,7 +146,7 @@ class GoalPicker:
 
 Array = NDArray[np.float64]
 
-_AT_ONCE = 1e9  # a second: more than any gripper's range in one knot
+_AT_ONCE = 1e9  # largest change a second: in one knot more than any gripper's range
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +154,8 @@ class CommandOutput:
     """One receiver of commands: gr00t_command_streamer sends them to `topic` as `type` says.
 
     `names` are the quantities in the order of OUTPUT_TYPES; `frame` is the frame_id of stamped
-    types. A gripper has `goals`, and `topic` is the name of its action (franka_gripper: of what
-    its actions move and grasp lie below).
+    types. A gripper has `goals`, and `topic` is the name of its action (franka_gripper: the
+    namespace of its actions move and grasp).
     """
 
     name: str
@@ -167,7 +167,7 @@ class CommandOutput:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """The actions that take its goals, none but of a gripper."""
+        """The actions that take its goals; empty if it is no gripper."""
         if self.goals is None:
             return ()
         if self.type == "franka_gripper":
@@ -203,7 +203,7 @@ class CommandLimits:
 
 _NONE = np.empty(0)
 NO_COMMANDS = CommandLimits((), _NONE, _NONE, _NONE, _NONE, np.empty(0, dtype=np.bool_))
-"""Of a robot that is all joints."""
+"""Limits of a robot that has joints only."""
 
 
 def read_command(name: str, place: Field) -> CommandOutput:
@@ -248,7 +248,7 @@ def _limits(place: Field, output: CommandOutput) -> tuple[float, ...]:
 
 
 def _of_gripper(place: Field, goals: GripperGoals) -> tuple[float, ...]:
-    """A goal has no rate; where the gripper is before the first one is not known."""
+    """A goal has no rate. Where the gripper is before the first goal is not known (NaN)."""
     lower, upper = place.fields(("range",))["range"].interval()
     if goals.switch is not None and not lower <= goals.switch[0] < goals.switch[1] <= upper:
         raise place.problem(f"the switch {list(goals.switch)} is outside [{lower:g}, {upper:g}]")

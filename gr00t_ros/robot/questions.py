@@ -1,7 +1,7 @@
 """Marks in an embodiment file at what its sources do not settle: a question, and what is assumed.
 
-A mark stands in the place of a value and is answered by a person: by name, or by writing the value
-in its place. Refuses to know what the value means, and never answers by itself.
+A mark stands in place of a value. A person answers it: by its name, or by writing the value in its
+place. Does not depend on what the value means, and never answers a question itself.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def open_marks(
 ) -> tuple[Unsettled, ...]:
     """The marks that `settled` does not name.
 
-    Raises EmbodimentError for a name of no mark: it answers another file's question.
+    Raises EmbodimentError for a name that no mark has: it belongs to another file.
     """
     paths = [mark.path for mark in marks]
     unknown = [name for name in settled if name not in paths]

@@ -30,7 +30,7 @@ MATRIX_TOLERANCE = 1e-3
 ROT6D_LENGTHS = (0.1, 10.0)
 """Lengths that a row of a rot6d may have, and the least length of the second row's part across
 the first, in units of its own. Chosen: below it an error of 0.01 turns the result by 6 degrees
-and more, so that numbers which say no direction would become a motion."""
+and more, so that numbers without a usable direction would become a motion."""
 
 _LARGEST = 1e100
 """No number of a rotation is larger; its square is still finite."""
@@ -117,7 +117,7 @@ def axis_angle_near(rotation_vector_rad: Array, near_rad: ArrayLike) -> Array:
     """(..., 3) rotation vectors of the same rotations, of up to 2 pi, nearest to `near_rad` (3,).
 
     A rotation of angle a about an axis is one of 2 pi - a about the opposite axis: beside pi the
-    shorter of the two changes its sign with the noise, the nearer one does not.
+    shorter of the two changes its sign with the noise; the nearer one does not.
     """
     angle = np.linalg.norm(rotation_vector_rad, axis=-1, keepdims=True)
     small = angle < _SMALL_RAD  # no axis to go around the other way
@@ -150,7 +150,7 @@ def matrix_from_rot6d_rows(rot6d: ArrayLike, rotate: ArrayLike | None = None) ->
     """(..., 3, 3) rotation matrices R of which (..., 6) are the first two rows of R x rotate.
 
     The rows are made orthonormal by Gram-Schmidt (Y. Zhou 2019, On the Continuity of Rotation
-    Representations). Raises RotationError where they are not finite or say no rotation: a row of
+    Representations). Raises RotationError where they are not finite or give no rotation: a row of
     a length outside ROT6D_LENGTHS, or two rows (nearly) along one line.
     """
     six = _finite(rot6d, 6, "a rot6d")
@@ -190,7 +190,7 @@ def rotation(matrix: ArrayLike) -> Array:
 
 
 def _direction(vector: Array, what: str) -> Array:
-    """`vector` of unit length; RotationError where its length says no direction."""
+    """`vector` of unit length; RotationError where its length is outside ROT6D_LENGTHS."""
     length = np.linalg.norm(vector, axis=-1, keepdims=True)
     low, high = ROT6D_LENGTHS
     if not (length.min() >= low and length.max() <= high):
@@ -298,8 +298,8 @@ class Chain:
 
         `joints` is in the order that `columns` means: for a workspace the plan's. Product over the
         links of Trans(xyz) Rot(rpy) Rot(axis, q), for a joint that slides Trans(axis q) in place
-        of the last, as the URDF specification has it (wiki.ros.org/urdf/XML/joint). What is not
-        finite among the chain's joints gives what is not finite.
+        of the last, as the URDF specification has it (wiki.ros.org/urdf/XML/joint). If a
+        joint of the chain is not finite, the pose is not finite.
         """
         shape = joints.shape[:-1]
         position, rotation = np.zeros((*shape, 3)), np.broadcast_to(np.eye(3), (*shape, 3, 3))

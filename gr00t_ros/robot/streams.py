@@ -66,17 +66,17 @@ GRAVITY = "projected_gravity"
 class StateStream:
     """One state key: from named joints, a pose, an Imu, or constant.
 
-    joints: positions of `names` out of one JointState topic or several (`more_topics`), in the
-    topic's unit, or as `scale` has it.
-    pose, tf: `encode` says how position and orientation become numbers, `columns` which of these
-    are sent (all where empty); `rotate` is the 3x3 matrix that multiplies the orientation from
-    the right first; of an orientation's two axis-angles or quaternions the one nearest to `near`
-    is sent, if there is one. pose: `frame` is the frame_id it must have, if any. tf: the pose of
-    `link` in `frame`.
+    joints: positions of `names` from one JointState topic or several (`more_topics`), in the
+    topic's unit, or converted by `scale`.
+    pose, tf, kinematics: `encode` says how position and orientation become numbers, `columns` which
+    of these are sent (all if empty). `rotate` is the 3x3 matrix that multiplies the orientation
+    from the right first. An orientation has two axis-angles or quaternions; with `near` the one
+    nearest to it is sent.
+    pose: `frame` is the frame_id it must have, if any. tf: the pose of `link` in `frame`.
     kinematics: the pose of `link` in `frame`, computed from the joint states of `names`, the joints
-    between the two, and stamped as these. `chain`: by which links; None where only the robot's
-    description has them and none has been received. `chain_from_urdf`: a URDF that the file names
-    has given the chain. `chain_problem`: why a description cannot be used, and so no chain.
+    between the two, and stamped as these. `chain`: by which links; None while it is not known.
+    `chain_from_urdf`: a URDF file that the embodiment file names has given the chain.
+    `chain_problem`: why the robot's description gives no chain that can be used.
     imu: the unit vector of gravity in the sensor's frame; `frame` as a pose's.
     constant: `values`, from no topic at all.
     """
@@ -184,8 +184,8 @@ def read_state(
 ) -> tuple[StateStream, ...]:
     """The state streams of the file's `state` map, in its order.
 
-    Raises EmbodimentError naming the key; also where all are constant: nothing then says where
-    the robot is, nor when.
+    Raises EmbodimentError naming the key; also if all are constant, because then nothing says where
+    the robot is, and when.
     """
     streams = tuple(_state(key, at, default_rate_hz, read_urdf) for key, at in places.items())
     if all(stream.source == "constant" for stream in streams):
@@ -352,7 +352,7 @@ def _columns(place: Field, width: int) -> tuple[int, ...]:
 
 
 def _near(place: Field, encode: str) -> tuple[float, ...]:
-    """An orientation as it is encoded, in the middle of those that the robot takes."""
+    """An encoded orientation in the middle of those that the robot uses."""
     if encode == "xyz_rot6d_rows":
         raise place.problem(f"got near for {encode}, which has one value for each orientation")
     numbers = tuple(item.number(-10.0, 10.0) for item in place.items())
