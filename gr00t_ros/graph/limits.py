@@ -15,7 +15,13 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.robot.described import described, unknown_chains, unreadable, while_active
+from gr00t_ros.robot.described import (
+    described,
+    not_described,
+    unknown_chains,
+    unreadable,
+    while_active,
+)
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.known import JointRange
 from gr00t_ros.robot.urdf_chain import urdf_root
@@ -143,6 +149,23 @@ class DescribedLimits:
         if robot is not self.robot:
             self.robot = robot
             self._use(robot)
+
+
+def chain_problems(embodiment: Embodiment, urdf: str) -> list[str]:
+    """A line for every chain of the file that is not known, or that a description contradicts.
+
+    `urdf`: the description's text, empty where none is published. Raises SettingsError for a text
+    that is no URDF.
+    """
+    robot, found = embodiment, unknown_chains(embodiment)
+    if urdf:
+        robot, found = described(embodiment, urdf_root(urdf, "robot_description"), TOPIC)
+    lines = [
+        f"state.{one.key}: {one.chain_problem or not_described(one.frame or '', one.link)}"
+        for one in robot.state
+        if one.source == "kinematics" and one.chain is None
+    ]
+    return [*lines, *found]
 
 
 def described_problems(embodiment: Embodiment, ranges: Mapping[str, JointRange]) -> list[str]:

@@ -62,6 +62,7 @@ class Known:
 
     `sizes` (height, width in pixels), `state_names` and `action_names` are a dataset's, by
     modality key; its names need not be the robot's. `positions`: where each joint is now, rad or m.
+    `description`: the text of /robot_description, empty where none was received.
     `remarks` and `questions` by place ("state.arm", "" for the file): facts of a source for which
     there is no field, and reasons why the value of the place is not known.
     """
@@ -74,6 +75,7 @@ class Known:
     joint_topics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     controllers: tuple[KnownController, ...] = ()
     ranges: Mapping[str, JointRange] = field(default_factory=dict)
+    description: str = ""
     positions: Mapping[str, float] = field(default_factory=dict)
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     questions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

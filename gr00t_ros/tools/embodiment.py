@@ -157,15 +157,22 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _against_the_robot(embodiment: Embodiment, seconds: float) -> None:
-    """Raise EmbodimentError where the running robot's description or position break the limits."""
+    """Raise EmbodimentError where the running robot's description or position is not the file's.
+
+    Limits of the joints, and chains of the kinematics.
+    """
     known = _look(seconds)
-    from gr00t_ros.graph.limits import described_problems  # needs ROS, as the look does
+    from gr00t_ros.graph.limits import chain_problems, described_problems  # they need ROS
 
     found = described_problems(embodiment, known.ranges)
     found += embodiment.limits.outside(known.positions)
     if found:
         lines = "".join(f"\n- {line}" for line in found)
         raise EmbodimentError(f"{embodiment.source}: not the limits of this robot:{lines}")
+    chains = chain_problems(embodiment, known.description)
+    if chains:
+        lines = "".join(f"\n- {line}" for line in chains)
+        raise EmbodimentError(f"{embodiment.source}: not the chains of this robot:{lines}")
     of = embodiment.limits.names
     told = {"description": known.ranges, "joint states": known.positions}
     counts = (f"{sum(n in has for n in of)} in the {name}" for name, has in told.items())

@@ -83,6 +83,7 @@ class Survey:
             },
             controllers=tuple(_controller(t, s) for t, s in heard.items() if s.kind in STATE_TYPES),
             ranges=joint_ranges(described.message.data) if described else {},
+            description=described.message.data if described else "",
             positions={
                 name: position
                 for s in heard.values()

@@ -7,7 +7,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from std_msgs.msg import String  # noqa: E402
 from urdf_robot import fr3_urdf, with_kinematics  # noqa: E402
 
-from gr00t_ros.graph.limits import DescribedLimits  # noqa: E402
+from gr00t_ros.graph.limits import DescribedLimits, chain_problems  # noqa: E402
 from gr00t_ros.robot.embodiment import parse  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 
@@ -146,3 +146,15 @@ def test_a_description_that_cannot_be_read_is_the_reason_why_a_chain_is_not_know
     node.take(String(data="<robot><xacro:arm/></robot>"))
     assert limits.robot.state[0].chain is not None and limits.chain_problems == ()
     assert limits.robot.workspace.chain is not None
+
+
+def test_chains_are_compared_with_a_description_before_any_node_runs():
+    """By the tool that validates a file: a line for each, none where they agree."""
+    content = with_kinematics(chain=None, names=list(FRANKA.state[0].names))
+    from_names = parse(content, "robot.yaml")
+    assert chain_problems(FRANKA, "") == chain_problems(FRANKA, fr3_urdf()) == []
+    assert chain_problems(from_names, fr3_urdf()) == []
+    (unknown,) = chain_problems(from_names, "")
+    assert unknown.startswith("state.eef_9d: the chain from 'fr3_link0' to 'fr3_link8' is not kn")
+    other = chain_problems(FRANKA, fr3_urdf(fr3_joint3=[0, -0.4, 0]))
+    assert [line.split(": ")[0] for line in other] == ["state.eef_9d", "workspace"]
