@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from gr00t_ros.bags.bag import Bag, BagTopic, open_bag
 from gr00t_ros.bags.message_types import type_name
+from gr00t_ros.graph.limits import TOPIC
 from gr00t_ros.inputs.readings import READS, STATE_TYPES, kind
+from gr00t_ros.robot.described import unknown_chains
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.robot.streams import Stream
+from gr00t_ros.robot.streams import StateStream, Stream
 
 _TF = {name: ("tf2_msgs/msg/TFMessage",) for name in ("/tf", "/tf_static")}
+
+_DESCRIPTION = {TOPIC: ("std_msgs/msg/String",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +31,18 @@ class TopicFinding:
 
 
 def needed_topics(embodiment: Embodiment) -> dict[str, tuple[str, ...]]:
-    """Topic -> the types that can be read there, for all streams and controller states."""
+    """Topic -> the types that can be read there, for all streams and controller states.
+
+    And the robot's description, where it alone gives a chain.
+    """
     topics = {
         topic: types
         for stream in embodiment.streams
         for name in stream.topics
         for topic, types in _read_from(stream, name).items()
     }
+    if unknown_chains(embodiment):
+        topics |= _DESCRIPTION
     controllers = tuple(type_name(one) for one in STATE_TYPES)
     return topics | {output.state_topic: controllers for output in embodiment.outputs}
 
@@ -56,6 +65,8 @@ def _finding(
     span_s: float,
 ) -> TopicFinding:
     streams = [one.key for one in embodiment.streams if topic in _topics(one)]
+    if topic in _DESCRIPTION and unknown_chains(embodiment):
+        streams.append("workspace")
     outputs = [f"controller {one.name}" for one in embodiment.outputs if one.state_topic == topic]
     problem, rate_hz = "", 0.0
     if found is None:
@@ -78,8 +89,15 @@ def _topics(stream: Stream) -> tuple[str, ...]:
 
 
 def _read_from(stream: Stream, name: str) -> dict[str, tuple[str, ...]]:
-    """Topic -> types behind one of a stream's topics: tf2 reads two."""
-    return _TF if kind(stream) == "tf" else {name: (type_name(READS[kind(stream)][0]),)}
+    """Topic -> types behind one of a stream's topics: tf2 reads two.
+
+    Kinematics whose chain the file does not have need the robot's description too.
+    """
+    if kind(stream) == "tf":
+        return _TF
+    described = isinstance(stream, StateStream) and stream.source == "kinematics"
+    more = _DESCRIPTION if described and stream.chain is None else {}
+    return {name: (type_name(READS[kind(stream)][0]),)} | more
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -15,10 +15,13 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 rosbags_reader = pytest.importorskip("rosbags.highlevel", reason="rosbags is not installed")
 
 from std_msgs.msg import String  # noqa: E402
+from urdf_robot import with_kinematics  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
+from gr00t_ros.bags.info import compare_bag, needed_topics  # noqa: E402
 from gr00t_ros.bags.message_types import typestore  # noqa: E402
 from gr00t_ros.errors import BagError  # noqa: E402
+from gr00t_ros.robot.embodiment import parse  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 
 BAGS = ("-m", "gr00t_ros.bags")
@@ -126,3 +129,20 @@ def test_a_type_without_a_definition_is_refused_by_name():
         typestore(["nobody_msgs/msg/Thing"])
     with pytest.raises(BagError, match="Thing: no message type"):
         typestore(["Thing"])
+
+
+def test_info_needs_a_description_where_it_alone_gives_the_chain(tmp_path):
+    """Of a state key or of the box; not where the file has a chain of its own."""
+    names = [f"fr3_joint{number}" for number in range(1, 8)]
+    assert "/robot_description" not in needed_topics(parse(with_kinematics(), "r.yaml"))
+    content = with_kinematics(chain=None, names=names)
+    needed = needed_topics(parse(content, "r.yaml"))
+    assert needed["/robot_description"] == ("std_msgs/msg/String",)
+    content = with_kinematics()
+    del content["workspace"]["chain"]
+    assert "/robot_description" in needed_topics(parse(content, "r.yaml"))
+    bag = write_bag(tmp_path / "bag", [("/robot_description", 10**9, String(data="<robot/>"))])
+    with open_bag(str(bag)) as opened:
+        found = {one.topic: one for one in compare_bag(opened, parse(content, "r.yaml"))}
+    assert found["/robot_description"].readers == ("workspace",)
+    assert found["/robot_description"].problem == ""
