@@ -78,7 +78,7 @@ INPUTS: tuple[Watch, ...] = (
         (),
         "A joint is missing, twice there or not a number, or a stamp lies in the future.",
         "compare the topic with the embodiment file",
-        "node.robot_state.Surroundings",
+        "node.robot_state.RobotState",
     ),
     Watch(
         "mixed_publishers",
@@ -444,7 +444,7 @@ ARM: tuple[Watch, ...] = (
         (Threshold("publishers beside the node's own", "", 0, home="constant"),),
         "Another node or a second instance of this one commands the same controller.",
         "stop the other publisher",
-        "graph.controllers.Rivals",
+        "graph.controllers.OtherPublishers",
         note="the graph is asked once a second; in shadow nobody is commanded and nothing is asked",
     ),
     Watch(
