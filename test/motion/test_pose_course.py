@@ -1,4 +1,4 @@
-"""Windows of an end effector's course: committed parts repeat, each ends at rest, chunks judged."""
+"""Pose windows repeat what is committed and end at rest, and unfit chunks are refused."""
 
 import math
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Several end effectors at once: one chunk is followed by all or by none, starts, stops, rest."""
+"""Several end effectors follow a chunk together or not at all, and start and stop together."""
 
 import pytest
 from pose_cases import KNOT, LIMITS, MS, line, pose
