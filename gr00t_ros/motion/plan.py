@@ -90,7 +90,7 @@ class Arrival:
         while newest_ns is not None and self._sent and self._sent[0].at_ns <= newest_ns:
             self._sent.popleft()  # a later window arrived, which contains this one
 
-    def lawful_until_ns(self) -> int | None:
+    def safe_until_ns(self) -> int | None:
         """Plan time until which a further window is no step, whichever windows were lost.
 
         None if no window can be lost, or if states come too rarely: two states in a row may be lost
@@ -244,23 +244,25 @@ def mixed(before: Course, new: Course, joints: NDArray[np.bool_]) -> Course:
     return Course(new.knot_ns, first, horizon_knot, rows, new.lags_between(first, last))
 
 
-def keep_lawful(course: Course, branch_knot: int, new: Rows, within: Bounds) -> tuple[Rows, int]:
+def keep_within_limits(
+    course: Course, branch_knot: int, new: Rows, within: Bounds
+) -> tuple[Rows, int]:
     """The `new` rows after branch_knot, and how many joints keep the old course instead.
 
     A joint keeps it if its new rows break a limit. Raises PlanError if even then the motion is not
     finite or does not end at rest; it must not be sent.
     """
-    unlawful = breaks(course, branch_knot, new, within)
-    if not unlawful.any():
+    broken = breaks(course, branch_knot, new, within)
+    if not broken.any():
         return new, 0
     last = max(branch_knot + len(new.position), course.last_knot)
     old = course.rows_between(branch_knot + 1, last)
     missing = len(old.position) - len(new.position)
     padded = (np.concatenate([field, np.repeat(field[-1:], missing, axis=0)]) for field in new)
-    rows = Rows(*(np.where(unlawful, *pair) for pair in zip(old, padded, strict=True)))
+    rows = Rows(*(np.where(broken, *pair) for pair in zip(old, padded, strict=True)))
     if not np.isfinite(rows).all() or np.any(rows.velocity[-1]) or np.any(rows.acceleration[-1]):
         raise PlanError("plan: got a motion that does not end at rest, nothing is sent")
-    return rows, int(unlawful.sum())
+    return rows, int(broken.sum())
 
 
 def keeps_speed(course: Course, first_knot: int, within: Bounds) -> bool:

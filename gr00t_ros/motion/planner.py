@@ -122,7 +122,7 @@ class Planner:
 
     def windows_may_be_lost(self, now_ns: int) -> bool:
         """Whether a lost window may have left a controller with another motion than the plan."""
-        until_ns = self._arrival.lawful_until_ns()
+        until_ns = self._arrival.safe_until_ns()
         return not self._abandoned and until_ns is not None and until_ns < now_ns
 
     def overdue_ns(self, now_ns: int) -> int:
@@ -245,7 +245,7 @@ class Planner:
 
     def _may_be_step(self, now_ns: int) -> bool:
         """Whether a window sent now may be a step to a controller that missed earlier ones."""
-        until_ns = self._arrival.lawful_until_ns()
+        until_ns = self._arrival.safe_until_ns()
         delivery_ns = self._settings.delivery_jitter_ns + PUBLISH_NS
         return until_ns is not None and now_ns + delivery_ns > until_ns
 
@@ -308,7 +308,7 @@ class Planner:
     def _extended(
         self, course: Course, branch: int, new: Rows, lags: NDArray[np.int64], now_ns: int
     ) -> Course:
-        rows, held = plan.keep_lawful(course, branch, new, self._within)
+        rows, held = plan.keep_within_limits(course, branch, new, self._within)
         extended = plan.extend(course, self._first_knot(now_ns), branch, rows, lags)
         self.held_joints += held
         self._replan = held > 0  # a joint that kept its course tries again at the next tick

@@ -83,7 +83,7 @@ class PoseCourse:
         self._first, self._chunk, self._repeats_left = now_ns // self._knot_ns, None, 0
         self._made, self._sent_ns = None, now_ns
 
-    def settle(self, now_ns: int) -> None:
+    def rest_at_end(self, now_ns: int) -> None:
         """Drop the chunk and rest at the end of the last window, whose stop ramp plays.
 
         Sends no window for that.
@@ -137,7 +137,7 @@ class PoseCourse:
     def pose(self, now_ns: int) -> Pose:
         """The commanded pose at the knot before now_ns; raises PlanError before `start`."""
         if not self._motions:
-            raise PlanError("pose: got a question, expected start() before it")
+            raise PlanError("pose: got a request for a pose, expected start() before it")
         return self._motion(now_ns // self._knot_ns).pose
 
     def window(self, now_ns: int, lag_ns: int = 0) -> PoseWindow | None:
@@ -326,10 +326,10 @@ class Poses:
         for course in self._courses.values():
             course.stop()
 
-    def settle(self, now_ns: int) -> None:
+    def rest_at_end(self, now_ns: int) -> None:
         """Drop the chunks; all rest at the end of their last window. Sends no window for that."""
         for course in self._courses.values():
-            course.settle(now_ns)
+            course.rest_at_end(now_ns)
 
     def overdue_ns(self, now_ns: int) -> int:
         """The longest `PoseCourse.overdue_ns`; 0 if no output is overdue."""

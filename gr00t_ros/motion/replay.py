@@ -96,7 +96,7 @@ class Replay:
         """
         self._planner.start(now_ns, held)
         self._commands.stop()
-        self._poses.settle(now_ns)
+        self._poses.rest_at_end(now_ns)
         self._newest, self._stopped = None, None
 
     def forget(self, now_ns: int) -> None:
@@ -107,7 +107,7 @@ class Replay:
         """
         self._planner.forget(now_ns)
         self._commands.stop()
-        self._poses.settle(now_ns)
+        self._poses.rest_at_end(now_ns)
         self._newest, self._stopped = None, None
 
     def start_poses(self, now_ns: int, measured: Mapping[str, Pose]) -> None:
@@ -166,7 +166,7 @@ class Replay:
     def abandon(self, now_ns: int) -> None:
         """Send no more windows; the stop ramp of the last one plays. `start` ends this."""
         self._commands.stop()
-        self._poses.settle(now_ns)
+        self._poses.rest_at_end(now_ns)
         self._planner.abandon()
         self._newest = None
 

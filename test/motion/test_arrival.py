@@ -26,9 +26,9 @@ def test_a_window_has_come_when_a_state_is_heard_after_it() -> None:
     arrival = heard(*range(0, 101, 20))
     arrival.sent(105 * MS, 205 * MS)
     arrival.received(120 * MS)
-    assert arrival.lawful_until_ns() == 205 * MS
+    assert arrival.safe_until_ns() == 205 * MS
     arrival.received(130 * MS)
-    assert arrival.lawful_until_ns() is None
+    assert arrival.safe_until_ns() is None
 
 
 def test_what_was_sent_into_a_silence_stays_in_doubt_until_a_later_one_has_come() -> None:
@@ -37,10 +37,10 @@ def test_what_was_sent_into_a_silence_stays_in_doubt_until_a_later_one_has_come(
     arrival.sent(105 * MS, 205 * MS)
     arrival.received(190 * MS)
     arrival.received(210 * MS)
-    assert arrival.lawful_until_ns() == 205 * MS
+    assert arrival.safe_until_ns() == 205 * MS
     arrival.sent(200 * MS, 600 * MS)
     arrival.received(230 * MS)
-    assert arrival.lawful_until_ns() is None
+    assert arrival.safe_until_ns() is None
 
 
 def test_what_was_sent_before_a_silence_and_had_come_is_not_in_doubt() -> None:
@@ -49,7 +49,7 @@ def test_what_was_sent_before_a_silence_and_had_come_is_not_in_doubt() -> None:
     arrival.sent(60 * MS, 160 * MS)
     arrival.received(120 * MS)
     arrival.received(300 * MS)
-    assert arrival.lawful_until_ns() is None
+    assert arrival.safe_until_ns() is None
 
 
 def test_a_gap_in_which_nobody_listened_tells_of_no_cut() -> None:
@@ -57,7 +57,7 @@ def test_a_gap_in_which_nobody_listened_tells_of_no_cut() -> None:
     arrival = heard(*range(0, 101, 20))
     arrival.sent(105 * MS, 205 * MS)
     arrival.received(190 * MS, slept=True)
-    assert arrival.lawful_until_ns() is None
+    assert arrival.safe_until_ns() is None
 
 
 @pytest.mark.parametrize(("period_ms", "commit_ms", "told"), [(50, 100, False), (50, 200, True)])
@@ -67,18 +67,18 @@ def test_controllers_that_tell_too_slowly_say_nothing_of_arrivals(
     """Two of their states may be lost within the commit time, or the loss of one would pause."""
     arrival = heard(*range(0, 20 * period_ms, period_ms), commit_ms=commit_ms)
     arrival.sent(950 * MS, 1050 * MS)
-    assert (arrival.lawful_until_ns() is not None) is told
+    assert (arrival.safe_until_ns() is not None) is told
 
 
 def test_of_controllers_that_never_tell_nothing_is_known() -> None:
     """And of another plan what was sent does not matter."""
     silent = heard()
     silent.sent(0, 100 * MS)
-    assert silent.lawful_until_ns() is None
+    assert silent.safe_until_ns() is None
     arrival = heard(*range(0, 101, 20))
     arrival.sent(105 * MS, 205 * MS)
     arrival.clear()
-    assert arrival.lawful_until_ns() is None
+    assert arrival.safe_until_ns() is None
 
 
 def cut(seed: int, length_ms: int, listens: bool, lost: float = 0.0) -> tuple[float, bool]:
