@@ -162,7 +162,7 @@ HELD_UNKNOWN = "a controller that has told where it holds the arm is late; is it
 
 
 class RunningWatches:
-    """All watches of an active session; the replay thread's Surroundings."""
+    """All watches of an active session; as the replay thread's ActiveWatches."""
 
     def __init__(
         self,
