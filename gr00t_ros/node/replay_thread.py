@@ -139,10 +139,10 @@ class ReplayThread:
             if session.active and session.mode is not Mode.FAULT:
                 held = self._held()
                 if isinstance(error, SendError):
-                    session.unsure(now_ns, held, crash)
+                    session.publication_unknown(now_ns, held, crash)
                 else:
                     session.fault(now_ns, crash)
-                session.rest_unticked(now_ns, held)
+                session.end_stop_without_tick(now_ns, held)
             self._rest_commands(now_ns)
         finally:
             self._renew(now_ns)

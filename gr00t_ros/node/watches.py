@@ -33,7 +33,7 @@ from gr00t_ros.watch.arm import (
     WorkspaceBox,
     joints_late,
     reference_against_plan,
-    windows_doubtful,
+    windows_may_be_lost,
 )
 from gr00t_ros.watch.finding import Finding, Reaction, held_position
 from gr00t_ros.watch.inputs import ClockDoubt, ClockJump, SilentClock, Skew
@@ -221,7 +221,7 @@ class RunningWatches:
             for output in self._embodiment.outputs
         }
         self._heard_ns: int | None = None
-        self._replay.hear(None)
+        self._replay.states_received(None)
         self.policy.begin()
 
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
@@ -305,13 +305,13 @@ class RunningWatches:
             return
         self._hear()
         found = self._late_now(now_ns, mode)
-        if found or self._replay.doubtful(now_ns + self._replay.settings.delivery_ns):
+        if found or self._replay.windows_may_be_lost(now_ns + self._replay.settings.delivery_ns):
             self._around.pull_robot()
             self._hear()
             found = self._late_now(now_ns, mode)
         yield from found
-        if self._replay.doubtful(now_ns):
-            yield windows_doubtful()
+        if self._replay.windows_may_be_lost(now_ns):
+            yield windows_may_be_lost()
 
     def _hear(self) -> None:
         """Tell the replay when all controllers were heard, by which it knows what has come.
@@ -323,12 +323,12 @@ class RunningWatches:
             heard_ns = self._around.heard_ns(self._embodiment.outputs)
         last_ns, self._heard_ns = self._heard_ns, heard_ns
         if heard_ns is None:
-            self._replay.hear(None)
+            self._replay.states_received(None)
         elif heard_ns != last_ns:
             now_ns = time.monotonic_ns()
             since_ns = now_ns - (heard_ns if last_ns is None else last_ns)
             slept = self._around.awake_ns(since_ns) < since_ns
-            self._replay.hear(self._clock.now_ns() - (now_ns - heard_ns), slept)
+            self._replay.states_received(self._clock.now_ns() - (now_ns - heard_ns), slept)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
         found = []

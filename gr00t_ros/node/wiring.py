@@ -332,7 +332,7 @@ class Configured:
         self, session: Session, now_ns: int, reply: QueryReply | None, error: Exception | None
     ) -> None:
         self._answers.apply(session, now_ns, reply, error)
-        self._delay_p99_ns = session.asking.delay_p99_ns
+        self._delay_p99_ns = session.queries.delay_p99_ns
 
     def _on_look(self, error: Exception | None) -> None:
         """Runs on the worker thread."""

@@ -1,4 +1,4 @@
-"""session: pauses end by themselves, faults by a reset, a deactivation in waiting."""
+"""Pauses end by themselves, faults only by a reset, and a deactivation ends in waiting."""
 
 from dataclasses import replace
 
@@ -337,8 +337,8 @@ def test_a_first_window_that_may_have_left_is_waited_for(tells) -> None:
     window = rig.session.tick(rig.now_ns, (), rig.held)
     assert window is not None
     rig.held = rig.held if tells else None
-    rig.session.unsure(rig.now_ns, rig.held, "the middleware refused a message")
-    rig.session.rest_unticked(rig.now_ns, rig.held)
+    rig.session.publication_unknown(rig.now_ns, rig.held, "the middleware refused a message")
+    rig.session.end_stop_without_tick(rig.now_ns, rig.held)
     while rig.now_ns < window.end_ns:
         assert rig.mode is Mode.STOPPING, (window.end_ns - rig.now_ns) / MS
         rig.tick()
