@@ -73,6 +73,7 @@ class Planner:
         # Of the last `lost_windows` windows: the plan time from which each differs from the one
         # before. If they are all lost, the next window is new from the earliest of these times on.
         self._new_from_ns: deque[int] = deque(maxlen=settings.lost_windows)
+        self.latest_end_ns = 0  # plan time at which all rests, whichever sent windows were lost
 
     @property
     def course(self) -> Course:
@@ -89,6 +90,7 @@ class Planner:
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._proposed, self._abandoned, self.stop_due = None, False, False
         self._new_from_ns.clear()
+        self.latest_end_ns = self.course.end_ns
 
     def limit_speed(self, velocity_scale: float) -> None:
         """Use this share of the velocity limits from now on, or once the arm is slow enough.
@@ -147,7 +149,7 @@ class Planner:
         self._arrival.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._new_from_ns.clear()
-        self.stop_due = False
+        self.latest_end_ns, self.stop_due = self.course.end_ns, False
 
     def branch(self, now_ns: int) -> int:
         """The first knot that is not committed yet. Raises PlanError if time ran back."""
@@ -241,6 +243,7 @@ class Planner:
             before_ns = self._new_from_ns.pop() if self._new_from_ns else sys.maxsize
             self._new_from_ns.append(min(before_ns, proposed.new_from_ns))
         self._proposed = None
+        self.latest_end_ns = max(self.latest_end_ns, self.course.end_ns)
         self._lower_scale()
 
     def _may_be_step(self, now_ns: int) -> bool:

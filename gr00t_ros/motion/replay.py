@@ -226,6 +226,15 @@ class Replay:
         joints = not self._planner.stop_due and self._planner.course.end_ns <= now_ns
         return joints and self._poses.at_rest(now_ns)
 
+    def surely_at_rest(self, now_ns: int, held_age_ns: int) -> bool:
+        """Whether all rests at `now_ns`, even if windows of joints were lost before a gap.
+
+        held_age_ns: how old the held position of the controllers may be. After a gap it must be of
+        an arm at rest as well.
+        """
+        known = not self.overdue_ns(now_ns) or self.stop_ramp_left_ns(now_ns - held_age_ns) == 0
+        return known and self.at_rest(now_ns)
+
     @property
     def commands_at_rest(self) -> bool:
         """Whether enough zero windows of the commands beside joints were sent."""
@@ -242,6 +251,10 @@ class Replay:
     def motion_left_ns(self, now_ns: int) -> int:
         """Time until everything that was sent has played, ns; 0 at rest."""
         return max(0, self._planner.course.end_ns - now_ns, self._poses.end_ns() - now_ns)
+
+    def stop_ramp_left_ns(self, now_ns: int) -> int:
+        """As `motion_left_ns`, whichever of the sent windows of joints were lost."""
+        return max(self.motion_left_ns(now_ns), self._planner.latest_end_ns - now_ns)
 
     def motion_left_at_most_ns(self, now_ns: int) -> int:
         """As `motion_left_ns`, if it is unknown whether the windows made last were sent."""

@@ -282,6 +282,9 @@ class Session:
 
         Nothing is published in such a stop.
         """
+        # As in a tick: the last window may be lost, and the arm then rests where the held position
+        # says.
+        self._abandon_if_diverged(now_ns, self._overdue(now_ns), held)
         settled = self._settled(now_ns, held)
         if self.mode is Mode.STOPPING and settled and self.replay.motion_left_ns(now_ns) == 0:
             self.replay.start(now_ns, self.replay.position(now_ns))
@@ -336,7 +339,7 @@ class Session:
         """Begin a stop and plan it; False if no new stop had to begin."""
         if not self._note_stop(rest, reason):
             return False
-        if self.replay.at_rest(now_ns):
+        if self._surely_at_rest(now_ns):
             # Send no window: another program may have moved the arm since, and a window would take
             # it back to where our plan ended.
             self.replay.forget(now_ns)
@@ -355,6 +358,10 @@ class Session:
         self.mode, self._paused_by = advance(self.mode, Event.STOP), ""
         self._after_stop, self._has_chunk, self._healthy_ticks = after, False, 0
         return True
+
+    def _surely_at_rest(self, now_ns: int) -> bool:
+        """Whether the controllers rest with the plan, and the held position is of that rest."""
+        return self.replay.surely_at_rest(now_ns, SETTLED_NS)
 
     def _pause_for(self, findings: Sequence[Finding], now_ns: int) -> None:
         """Pause for the first of `findings`, or report a better reason in a pause under way."""
@@ -406,13 +413,14 @@ class Session:
 
         Nothing more of the plan is published: the stop ramp that the controllers already have is
         the stop (control.md 1, items 7 and 11). If not every controller publishes its state, the
-        findings become faults, because a person has to look. At rest the findings of
-        `reference_against_plan` are dropped: the next plan starts from the held position anyway.
+        findings become faults, because a person has to look. At rest, with no window missing, the
+        findings of `reference_against_plan` are dropped: the next plan starts from the held
+        position anyway.
         """
         diverged = [finding for finding in findings if finding.tail]
         if diverged and self.mode in MOVING and not self._settling.pending:
             on_time = all(finding.watch != _DIVERGED for finding in diverged)
-            if not (on_time and (self._abandoned or self.replay.at_rest(now_ns))):
+            if not (on_time and (self._abandoned or self._surely_at_rest(now_ns))):
                 self._abandon_plan(now_ns, now_ns, held, on_time)
                 return findings if held is not None else [_as_fault(f) for f in findings]
         return [finding for finding in findings if finding.watch != _DIVERGED]
@@ -423,17 +431,20 @@ class Session:
         now_ns: int,
         held: Held,
         on_time: bool = False,
-        left_ns: int | None = None,
+        left_ns: int = 0,
     ) -> None:
         """Publish no more of the plan as of `old_now_ns`: the controllers play its stop ramp.
 
         on_time: no clock jumped, so the controllers play it at the plan's own time. The stop then
         ends with it even if no controller publishes; a watch keeps the pause while one that has
-        published before is silent. left_ns: how long the stop ramp lasts, if not as the plan says.
+        published before is silent. left_ns: how long the stop ramp lasts at least, if the plan
+        says less.
         """
         self._abandoned, self._abandoned_on_time = True, on_time
-        left_ns = self.replay.motion_left_ns(old_now_ns) if left_ns is None else left_ns
-        self._settling.begin(now_ns, left_ns, held, on_time)
+        left_ns = max(left_ns, self.replay.stop_ramp_left_ns(old_now_ns))
+        # Wait at least until the held position is of after this moment: what still moves shows by
+        # then.
+        self._settling.begin(now_ns, max(left_ns, SETTLED_NS), held, on_time)
         if held is not None:
             self.replay.start(now_ns, held)
         elif old_now_ns == now_ns:
@@ -472,7 +483,9 @@ class Session:
             self._abandoned = False
             return
         # The held position may be older than the end of our own stop, which the plan knows better.
-        if held is None or not self.replay.at_rest(now_ns - SETTLED_NS):
+        # If windows may be missing, the next tick abandons the plan.
+        settled = self.replay.at_rest(now_ns - SETTLED_NS) and self._surely_at_rest(now_ns)
+        if held is None or not settled:
             return
         apart = np.abs(held - self.replay.position(now_ns))
         if not float(np.max(apart)) <= self.settings.rebase_rad:  # True for NaN: start() raises
