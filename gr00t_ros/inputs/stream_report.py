@@ -1,4 +1,4 @@
-"""How one stream does now: its age, its count and, in one sentence, what is wrong with it."""
+"""The state of one stream now: its age, its message count and, in one sentence, its problem."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from gr00t_ros.robot.streams import StateStream, Stream
 from gr00t_ros.ros.pulled import InvalidHandle
 
 LOOK_NS = 1_000_000_000
-"""How often the graph is asked about a topic: no cheap call."""
+"""Period of the graph queries about one topic: a query is not cheap."""
 
 CONTROLLER_MAX_AGE_NS = 200_000_000
 """Controllers publish their state at 20 Hz or more by default (state_publish_rate 50)."""
 
 
 SYNCHRONISE = "synchronise the clocks (chrony, PTP)"
-_SHOWN = 3  # joints that are named before they are counted
+_SHOWN = 3  # joints that are named; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
     """One stream: `name` is video.KEY, state.KEY or controller.OUTPUT, `topic` as remapped.
 
-    `age_ns` is the larger of stamp age and receive age of the newest usable sample, None: never
-    received. `received` counts messages taken, `refused` those among them that cannot be used.
+    `age_ns` is the larger of stamp age and receive age of the newest usable sample; None: never
+    received. `received` counts the messages taken, `refused` those of them that cannot be used.
     """
 
     name: str
@@ -49,17 +49,17 @@ class StreamReport:
 
     @property
     def age_s(self) -> float:
-        """Age in seconds, -1 where nothing usable was received."""
+        """Age in seconds, -1 if nothing usable was received."""
         return -1.0 if self.age_ns is None else self.age_ns / 1e9
 
     @property
     def max_age_s(self) -> float:
-        """Age in seconds above which the stream is stale."""
+        """Age in seconds above which the stream is late."""
         return self.max_age_ns / 1e9
 
     @property
     def fresh(self) -> bool:
-        """Whether a usable sample came within max_age."""
+        """Whether a usable sample is at most max_age old."""
         return self.age_ns is not None and self.age_ns <= self.max_age_ns
 
 
@@ -71,7 +71,7 @@ def report(
     now_ns: int,
     settings: ObservationSettings,
 ) -> StreamReport:
-    """Judge the newest samples of `sources` as `stream` would use them: by the oldest of them."""
+    """Report on a stream whose topics are `sources`; the oldest newest sample gives its age."""
     samples = [source.buffer_of(stream).latest() for source in sources]
     ages_ns = [None if one is None else _age_ns(one, now_ros_ns, now_ns) for one in samples]
     oldest = max(range(len(sources)), key=lambda i: (ages_ns[i] is None, ages_ns[i] or 0))
@@ -107,7 +107,7 @@ def _late(
     now_ns: int,
     max_age_ns: int,
 ) -> str:
-    """Why a stream is old although its topic is not silent; empty where neither is so."""
+    """Why a stream is late although its topic still delivers; empty if it is not late."""
     if sample is None or _age_ns(sample, now_ros_ns, now_ns) <= max_age_ns:
         return ""
     if isinstance(source, JointSource) and isinstance(stream, StateStream):
@@ -132,7 +132,7 @@ def _age_ns(sample: Sample, now_ros_ns: int, now_ns: int) -> int:
 
 
 def _problem(sources: Sequence[Source]) -> str:
-    """What is wrong with the messages of the first topic that has such; one of several named."""
+    """The problem of the first topic that has one; with the topic's name if there are several."""
     for source in sources:
         if source.problem:
             return (
@@ -144,7 +144,7 @@ def _problem(sources: Sequence[Source]) -> str:
 
 
 def _unusable(stream: Stream | Output, newest: Sequence[Sample]) -> str:
-    """Why the content cannot be used although the message is whole, such as a missing joint."""
+    """Why the content of a valid message cannot be used, such as a missing joint."""
     try:
         if isinstance(stream, StateStream):
             encode(stream, content(newest))
@@ -157,7 +157,7 @@ def _unusable(stream: Stream | Output, newest: Sequence[Sample]) -> str:
 
 
 class Graph:
-    """Who publishes what: why a silent topic is silent, and which nodes share one."""
+    """The publishers of each topic: why a topic is silent, and which nodes publish on it."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -170,7 +170,7 @@ class Graph:
     ) -> Sequence[TopicEndpointInfo] | None:
         """The publishers of a topic, asked once a second; called by the pull thread.
 
-        At once where it is `mixed` and only one is known. None where it is not asked this time.
+        Asks at once if it is `mixed` and fewer than two are known. None if it does not ask now.
         """
         name = subscription.topic
         topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"
@@ -187,13 +187,13 @@ class Graph:
         return publishers
 
     def mixed(self, topic: str, joints: Sequence[str]) -> str:
-        """What is said of `joints` that two publishers send at once."""
+        """The text about `joints` that two publishers send at once."""
         nodes = ", ".join(self._names.get(topic, ())) or "of nodes that the graph does not know"
         what = topic if "" in joints else f"{_listed(joints)} on {topic}"
         return f"two publishers at once of {what} ({nodes}): stop one of them"
 
     def explain(self, one: StreamReport) -> StreamReport:
-        """`one` with what the graph says of it: two publishers, or why nothing comes."""
+        """`one` with what the graph explains: two publishers, or why no message arrives."""
         if one.mixed:
             return replace(one, problem=self.mixed(one.topic, one.mixed), usable=False)
         if one.fresh or one.problem:
