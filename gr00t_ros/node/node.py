@@ -90,7 +90,7 @@ class PolicyNode(LifecycleNode):
             if problems:
                 self.get_logger().error("activation refused: " + "; ".join(problems))
                 return _FAILURE
-            # Activate the publishers first: an inactive one drops messages that would count as sent.
+            # Activate the publishers first: an inactive one drops messages, which count as sent.
             result = super(PolicyNode, self).on_activate(state)
             try:
                 parts.activate()

@@ -32,7 +32,7 @@ class OperatorWatches:
         on_press: Callable[[str], None],
         awake_ns: Callable[[int], int] = lambda age_ns: age_ns,
     ) -> None:
-        """Subscribe to both topics; awake_ns: the part of an age, ns, that the process was awake."""
+        """Subscribe to both topics; awake_ns: the part of an age, ns, the process was awake."""
         self._awake_ns = awake_ns
         self._node, self._on_press = node, on_press
         self._lock = threading.Lock()

@@ -1,7 +1,7 @@
 """The replay thread: owns the session, ticks it on absolute deadlines, publishes its windows.
 
 Other threads use the session only through `call` and `post`, and read `snapshot`. A window is sent
-only if it can arrive in time: the clock is read directly before each message, and the plan continues
+only if it can arrive in time: the clock is read directly before each message. The plan continues
 from what was sent. If a tick raises, nothing is published and the controllers play the stop ramp of
 the last window; the session then stops and latches a fault.
 """
@@ -116,8 +116,8 @@ class ReplayThread:
     def call(self, action: Callable[[Session, int], Any], stops: bool = False) -> Any:
         """As `post`, but wait for the result; raises what the action raised.
 
-        Raises StalledError if this thread does not answer in time, and cancels the action: a command
-        that was reported as failed must not be carried out later (design decision 15). stops: the
+        If this thread does not answer in time, the action is cancelled and StalledError raised: a
+        command that was reported as failed must not run later (design decision 15). stops: the
         action stops the arm, so it is not cancelled and runs however late.
         """
         future = self.post(action)
@@ -154,7 +154,7 @@ class ReplayThread:
             return None
 
     def _rest_commands(self, now_ns: int) -> None:
-        """Send the commands of outputs without joints now: a base must not wait for its timeout."""
+        """Send outputs without joints the stop: a base must not play its last window to the end."""
         if not self._session.active:
             return
         commands = self._session.replay.command_window(now_ns)
@@ -228,7 +228,7 @@ class ReplayThread:
         return self._starvation(gap_ns)
 
     def _starvation(self, gap_ns: int) -> tuple[Finding, ...]:
-        """A finding after a long gap; beyond the commit time the last window may be used up."""
+        """A finding after a long gap; after more than the commit time a window may be lost too."""
         if gap_ns <= STARVED_PERIODS * self._period_ns:
             return ()
         text = (
@@ -239,7 +239,7 @@ class ReplayThread:
         return (Finding("replay_starvation", Reaction.PAUSE, text, tail),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
-        """The findings of the watches; a sleep that began in this tick comes first, as the cause."""
+        """The findings of the watches; a sleep that began in this tick is the cause: first."""
         findings = self._around.findings(now_ns, self._session.mode)
         slept = self._starvation(time.monotonic_ns() - self._ticked_ns)
         return (*slept, *findings)

@@ -1,6 +1,6 @@
-"""What the replay thread and an activation need to know of the inputs: findings and the held pose.
+"""The robot's state from the inputs, for watches and activation: findings, held and measured.
 
-Reads Inputs, never blocks on the network, publishes nothing.
+Reads Inputs; never waits for the network; publishes nothing.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Readings = tuple[tuple[Output, ControllerReading | None], ...]
 
 # An older state of a controller says nothing of where it holds the arm now.
 _CONTROLLER_NS = 200_000_000
-# Past the age that pauses, by this factor, a joint state is no measurement of now.
+# A joint state older than this many times the age that pauses is not used as a measurement.
 _STALE_AGES = 2
 
 
 class RobotState:
-    """One embodiment's inputs as watches see them; any thread may ask."""
+    """The state of one robot for watches and starts; all methods may be called from any thread."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class RobotState:
         values: Parameters,
         awake: Awake | None = None,
     ) -> None:
-        """Watch `inputs`; `parameters` may be replaced while running.
+        """Read `inputs`; the attribute `parameters` may be replaced while running.
 
-        `awake`: when the replay thread ran; the pull thread is `inputs`' to tell.
+        `awake`: when the replay thread ran; `inputs` has the same for the pull thread.
         """
         self._awake = awake
         self._inputs, self._queries = inputs, queries
@@ -61,20 +61,20 @@ class RobotState:
         self._told: set[str] = set()  # outputs whose controller has ever told
 
     def ask(self, episode: int) -> bool:
-        """Have the worker query with the newest observation; False when it is busy."""
+        """Let the worker query with the newest observation; False if it is busy."""
         return self._queries.ask(episode)
 
     def reports(self) -> tuple[StreamReport, ...]:
-        """Every stream as it is now."""
+        """The present report of every stream."""
         return self._inputs.streams(self._clock.ros_now_ns(), time.monotonic_ns())
 
     def findings(self, now_ns: int) -> tuple[Finding, ...]:
-        """What the watches say that need no running session: streams, cameras, controllers.
+        """Findings of watches that need no running session: streams, cameras, controllers.
 
-        A controller that never told is no finding: the node still knows what it commanded.
+        A controller that never published a state is no finding: the node knows what it commanded.
         """
         found = [self._silent(output) for output in self._embodiment.outputs]
-        if not self.parameters.shadow:  # whoever commands then may do so at any speed
+        if not self.parameters.shadow:  # in shadow another commander may use any speed
             found += [
                 speed_scaling(output.name, reading.speed_scaling)
                 for output, reading in self.controllers()
@@ -85,7 +85,7 @@ class RobotState:
         return tuple(finding for finding in found if finding is not None)
 
     def awake_ns(self, age_ns: int) -> int:
-        """How much of the time since `age_ns` ago this process was awake, both of its threads."""
+        """The part of the last `age_ns` in which both the pull and the replay thread ran."""
         now_ns = time.monotonic_ns()
         sleeps = self._inputs.awake.sleeps(now_ns)
         if self._awake is not None:
@@ -93,23 +93,23 @@ class RobotState:
         return awake_ns(now_ns - age_ns, now_ns, sleeps)
 
     def replay_awake_ns(self, age_ns: int) -> int:
-        """As `awake_ns`, of the replay thread alone, for ages of what it pulls itself.
+        """As `awake_ns`, for the replay thread alone: for ages of messages that it pulls itself.
 
-        A pull thread that stands still must not hide that the way to a controller is cut.
+        A blocked pull thread must not hide that the connection to a controller is cut.
         """
         now_ns = time.monotonic_ns()
         sleeps = () if self._awake is None else self._awake.sleeps(now_ns)
         return awake_ns(now_ns - age_ns, now_ns, sleeps)
 
     def state_stamp(self, output: Output) -> int | None:
-        """Stamp (ROS ns) of the newest state of an output's controller, None where none came."""
+        """Stamp (ROS ns) of the newest state of an output's controller, None if none arrived."""
         sample = self._inputs.controller(output.name)
         return None if sample is None else sample.stamp_ns
 
     def heard_ns(self, outputs: Iterable[Output]) -> int | None:
-        """When, steady time, that of the controllers was heard whose newest state is the oldest.
+        """When (steady ns) the oldest of the controllers' newest states arrived.
 
-        Of those that tell; None where none does.
+        Controllers that never published a state do not count; None if none ever did.
         """
         samples = [self._inputs.controller(output.name) for output in outputs]
         return min((s.received_ns for s in samples if s is not None), default=None)
@@ -117,8 +117,8 @@ class RobotState:
     def joints_heard(self, output: Output) -> tuple[int, int] | None:
         """Stamp (ROS ns) and age (ns, by arrival, awake) of the newest state of an output's joints.
 
-        The replay thread pulls them before it believes a silence, so that its sleeps alone count.
-        None where no joint state has all of them.
+        The replay thread pulls them before it reports a silence, so only its own sleeps count.
+        None if one of the joints was never received.
         """
         sample = self._inputs.joints(output.names)
         if sample is None:
@@ -126,17 +126,17 @@ class RobotState:
         return sample.stamp_ns, self.replay_awake_ns(time.monotonic_ns() - sample.received_ns)
 
     def pull_robot(self) -> None:
-        """Take what waits of joint states and controllers."""
+        """Take all waiting messages of joint states and controllers."""
         self._inputs.pull_robot()
 
     def controllers(self) -> Readings:
-        """Every output with the newest state of its controller, None where it has none of now."""
+        """Each output with its controller's newest state; None if it is missing or too old."""
         return tuple((output, self._controller(output)) for output in self._embodiment.outputs)
 
     def played_and_measured(self, readings: Readings) -> tuple[Positions, Positions] | None:
-        """(J,) reference and (J,) feedback of the same messages; None where a controller is silent.
+        """(J,) reference and (J,) feedback of the same messages; None if a controller is silent.
 
-        Raises ObservationError for a state without the output's joints, or that is not finite.
+        Raises ObservationError for a state that lacks joints of the output or is not finite.
         """
         played, measured = [], []
         for output, reading in readings:
@@ -147,9 +147,9 @@ class RobotState:
         return np.concatenate(played), np.concatenate(measured)
 
     def references(self) -> tuple[tuple[Output, int, Positions], ...]:
-        """Each output with the stamp (ROS ns) of its controller's newest state, and (n,) it plays.
+        """Each output with the stamp (ROS ns) and (n,) reference of its controller's newest state.
 
-        Left out: outputs whose controller is silent or names other joints.
+        Outputs whose controller is silent or has other joints are left out.
         """
         found = []
         for output in self._embodiment.outputs:
@@ -161,7 +161,7 @@ class RobotState:
         return tuple(found)
 
     def commanded(self) -> tuple[tuple[Output, int, Positions], ...]:
-        """As `references`; of an output whose controller is silent what is measured stands in."""
+        """As `references`, but with the measured position for outputs with a silent controller."""
         found = list(self.references())
         told = {output.name for output, _, _ in found}
         for output in self._embodiment.outputs:
@@ -172,7 +172,7 @@ class RobotState:
         return tuple(found)
 
     def forget(self) -> None:
-        """Drop all that was received: after a clock jump it belongs to another time."""
+        """Drop all received messages: after a clock jump they belong to another time base."""
         self._inputs.clear()
 
     def held(self) -> Positions | None:
@@ -229,7 +229,7 @@ class RobotState:
         return self._measured_by_output()
 
     def end_effector(self, workspace: Workspace) -> Positions | None:
-        """(3,) m, the measured position to compare with the box; None where it is not known."""
+        """(3,) m, the measured position to compare with the workspace box; None if unknown."""
         if workspace.pose is not None:
             sample = self._inputs.state(workspace.pose)
             reading = None if sample is None else sample.value
@@ -239,12 +239,12 @@ class RobotState:
         try:
             return workspace.chain.pose(self.measured())[0]
         except ObservationError:
-            return None  # what is missing is a finding of the streams
+            return None  # the streams report what is missing
 
     def poses(self) -> dict[str, Pose]:
-        """The newest measured pose of each output of poses; those that are not known are missing.
+        """Name of each pose output -> its newest measured pose; unknown poses are left out.
 
-        Raises RotationError for one that is no pose.
+        Raises RotationError for a quaternion that is not a rotation.
         """
         found = {}
         for output in self._embodiment.poses:
@@ -256,12 +256,12 @@ class RobotState:
         return found
 
     def held_finding(self) -> Finding | None:
-        """The watch on held against measured position, before a start."""
+        """Compare held and measured position before a start."""
         limits = self._embodiment.limits
         return held_position(limits.names, self.start(), self.measured(), limits.held)
 
     def outside_finding(self) -> Finding | None:
-        """The watch on the measured position against the file's limits, before a start."""
+        """Compare the measured position with the file's limits before a start."""
         return outside_limits(self._embodiment.limits, self.measured())
 
     def _measured_by_output(self) -> Positions:

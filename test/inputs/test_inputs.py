@@ -1,4 +1,4 @@
-"""gr00t_ros.inputs.inputs over real DDS: from topics to observations."""
+"""Inputs turns topics into observations, or names what is missing, over real DDS."""
 
 import array
 import threading

@@ -1,4 +1,4 @@
-"""Where a plan goes on after a pause: by what controllers hold, and past one that never tells.
+"""After a pause a plan starts where the controllers hold, also if one publishes no state.
 
 The real watches, answers and session over stand-ins for the topics; nothing of ROS runs.
 """

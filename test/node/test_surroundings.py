@@ -1,4 +1,4 @@
-"""What counts as a measurement of now: joint states that are too old do not."""
+"""A joint state that is too old is no measurement, and a start uses held positions first."""
 
 import time
 from types import SimpleNamespace
