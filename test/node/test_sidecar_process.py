@@ -1,4 +1,4 @@
-"""A node that starts its server itself reports its state, and survives each process's death."""
+"""A node that starts its server itself reports states, failures, licenses, and every death."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""A periodic thread keeps its grid of deadlines, survives a call that raises, and stops on request."""
+"""A periodic thread keeps its grid of deadlines, survives a raising call, and stops on request."""
 
 import threading
 
