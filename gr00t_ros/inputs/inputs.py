@@ -32,9 +32,10 @@ from gr00t_ros.inputs.readings import (
     read_transform,
 )
 from gr00t_ros.inputs.source import CameraWatch, History, JointSource, Source, Taken
-from gr00t_ros.inputs.stream_report import CONTROLLER_MAX_AGE_NS, Graph, StreamReport, report
+from gr00t_ros.inputs.stream_report import Graph, StreamReport, report
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.observe.joint_states import JointStates, Writers
 from gr00t_ros.observe.observation import Gap, Gaps, Observation, ObservationSettings, assemble
 from gr00t_ros.observe.readings import JointReading, select

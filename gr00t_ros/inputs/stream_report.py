@@ -12,6 +12,7 @@ from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs.readings import ControllerReading
 from gr00t_ros.inputs.source import JointSource, Source, Subscription
 from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
 from gr00t_ros.observe.observation import ObservationSettings, content
 from gr00t_ros.observe.readings import encode, select
 from gr00t_ros.robot.actions import Output
@@ -20,10 +21,6 @@ from gr00t_ros.ros.pulled import InvalidHandle
 
 LOOK_NS = 1_000_000_000
 """Period of the graph queries about one topic: a query is not cheap."""
-
-CONTROLLER_MAX_AGE_NS = 200_000_000
-"""Controllers publish their state at 20 Hz or more by default (state_publish_rate 50)."""
-
 
 SYNCHRONISE = "synchronise the clocks (chrony, PTP)"
 _SHOWN = 3  # joints that are named; the rest is counted
@@ -73,19 +70,21 @@ def report(
 ) -> StreamReport:
     """Report on a stream whose topics are `sources`; the oldest newest sample gives its age."""
     samples = [source.buffer_of(stream).latest() for source in sources]
-    ages_ns = [None if one is None else _age_ns(one, now_ros_ns, now_ns) for one in samples]
+    ages = [None if one is None else Age.of(one, now_ros_ns, now_ns) for one in samples]
+    ages_ns = [None if age is None else age.ns for age in ages]
     oldest = max(range(len(sources)), key=lambda i: (ages_ns[i] is None, ages_ns[i] or 0))
     newest = [sample for sample in samples if sample is not None]
     unusable = ""
-    ahead_ns = max((one.stamp_ns for one in newest), default=0) - now_ros_ns
-    if ahead_ns > settings.future_ns:
-        unusable = f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree; {SYNCHRONISE}"
+    ahead = [age for age in ages if age is not None and age.future(settings.future_ns)]
+    if ahead:
+        ahead_s = max(-age.stamp_ns for age in ahead) / 1e9
+        unusable = f"stamp is {ahead_s:.3f} s in the future: clocks disagree; {SYNCHRONISE}"
     elif len(newest) == len(sources):
         unusable = _unusable(stream, newest)
     max_age_ns = (
         CONTROLLER_MAX_AGE_NS if isinstance(stream, Output) else settings.max_age_ns(stream)
     )
-    late = _late(stream, sources[oldest], samples[oldest], now_ros_ns, now_ns, max_age_ns)
+    late = _late(stream, sources[oldest], ages[oldest], max_age_ns)
     return StreamReport(
         name,
         sources[oldest].subscription.topic,
@@ -99,16 +98,9 @@ def report(
     )
 
 
-def _late(
-    stream: Stream | Output,
-    source: Source,
-    sample: Sample | None,
-    now_ros_ns: int,
-    now_ns: int,
-    max_age_ns: int,
-) -> str:
+def _late(stream: Stream | Output, source: Source, age: Age | None, max_age_ns: int) -> str:
     """Why a stream is late although its topic still delivers; empty if it is not late."""
-    if sample is None or _age_ns(sample, now_ros_ns, now_ns) <= max_age_ns:
+    if age is None or not age.late(max_age_ns):
         return ""
     if isinstance(source, JointSource) and isinstance(stream, StateStream):
         behind = source.joints.behind(stream.names, max_age_ns // 2)
@@ -117,18 +109,13 @@ def _late(
                 f"{', '.join(behind)} no longer comes on {source.subscription.topic}, other joints "
                 "do: let its publisher name it in each message, or start the one that does"
             )
-    silent_ns = now_ns - sample.received_ns
-    behind_ns = now_ros_ns - sample.stamp_ns - silent_ns  # when it arrived
-    if behind_ns > max(silent_ns, max_age_ns // 2):
+    behind_ns = age.stamp_ns - age.silent_ns  # age of the stamp when the message arrived
+    if behind_ns > max(age.silent_ns, max_age_ns // 2):
         return (
             f"messages come, but their stamps are {behind_ns / 1e9:.2f} s old: {SYNCHRONISE} or "
             "find the delay; a bag or a simulation with a clock of its own needs use_sim_time"
         )
     return ""
-
-
-def _age_ns(sample: Sample, now_ros_ns: int, now_ns: int) -> int:
-    return max(now_ros_ns - sample.stamp_ns, now_ns - sample.received_ns, 0)
 
 
 def _problem(sources: Sequence[Source]) -> str:

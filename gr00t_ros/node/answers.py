@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.node.queries import QueryReply, error_text
-from gr00t_ros.node.watches import HELD_UNKNOWN, RunningWatches
+from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.session import Session
+from gr00t_ros.session.start import HELD_UNKNOWN
 from gr00t_ros.watch.finding import Finding, Reaction
 from gr00t_ros.watch.server import Outlook, outlook_of
 

@@ -58,10 +58,7 @@ def _measured_at_rest(inputs: Inputs, around: RobotState, velocity_rad_s: float)
 def _pulled(inputs: Inputs, around: RobotState) -> Positions | None:
     """(J,) measured position, from messages pulled now; None if it is not known."""
     inputs.pull()
-    try:
-        return around.measured()
-    except Gr00tError:
-        return None
+    return around.measured_or_none()
 
 
 NO_INSTRUCTION = "no instruction: set parameter instruction, or call ~/set_instruction"

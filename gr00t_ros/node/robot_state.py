@@ -19,6 +19,7 @@ from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake, awake_ns
 from gr00t_ros.node.queries import Queries
 from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
 from gr00t_ros.observe.readings import PoseReading, select
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
@@ -26,14 +27,14 @@ from gr00t_ros.robot.limits import Workspace
 from gr00t_ros.robot.rotation import Pose, matrix_from_quaternion
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.session import start as start_rules
+from gr00t_ros.session.start import HeldOutput
 from gr00t_ros.watch.arm import controller_silent, speed_scaling
-from gr00t_ros.watch.finding import Finding, Reaction, held_position, outside_limits, stream_age
+from gr00t_ros.watch.finding import Finding, Reaction, outside_limits, stream_age
 
 Positions = NDArray[np.float64]
 Readings = tuple[tuple[Output, ControllerReading | None], ...]
 
-# An older state of a controller says nothing of where it holds the arm now.
-_CONTROLLER_NS = 200_000_000
 # A joint state older than this many times the age that pauses is not used as a measurement.
 _STALE_AGES = 2
 
@@ -58,7 +59,7 @@ class RobotState:
         self._inputs, self._queries = inputs, queries
         self._embodiment, self._clock = embodiment, clock
         self.parameters = values
-        self._told: set[str] = set()  # outputs whose controller has ever told
+        self._reported: set[str] = set()  # outputs whose controller has ever published a state
 
     def ask(self, episode: int) -> bool:
         """Let the worker query with the newest observation; False if it is busy."""
@@ -163,10 +164,10 @@ class RobotState:
     def commanded(self) -> tuple[tuple[Output, int, Positions], ...]:
         """As `references`, but with the measured position for outputs with a silent controller."""
         found = list(self.references())
-        told = {output.name for output, _, _ in found}
+        referenced = {output.name for output, _, _ in found}
         for output in self._embodiment.outputs:
-            sample, _ = self._told_joints(output.names)
-            if sample is not None and output.name not in told:
+            sample, _ = self._fresh_joints(output.names)
+            if sample is not None and output.name not in referenced:
                 with contextlib.suppress(ObservationError):
                     found.append((output, sample.stamp_ns, select(output.names, sample.value)))
         return tuple(found)
@@ -176,57 +177,43 @@ class RobotState:
         self._inputs.clear()
 
     def held(self) -> Positions | None:
-        """(J,) position that the controllers hold or play; None where one does not tell."""
-        parts = [self._reference(output) for output in self._embodiment.outputs]
-        known = [part for part in parts if part is not None]
-        return np.concatenate(known) if len(known) == len(parts) else None
+        """(J,) position that the controllers hold or play; None if one of them is unknown."""
+        return start_rules.held_by_all(self._held())
 
     def held_or(self, planned: Positions) -> Positions | None:
-        """As `held`; of an output whose controller has never told its part of `planned` (J,).
-
-        After our own stop such a one holds where our plan came to rest; what is measured would be
-        a step by its sag (design decision 11). None where one that has told before is late.
-        """
-        parts, begin = [], 0
-        for output in self._embodiment.outputs:
-            end = begin + len(output.names)
-            held = self._reference(output)
-            if held is None and output.name in self._told:
-                return None
-            parts.append(planned[begin:end] if held is None else held)
-            begin = end
-        return np.concatenate(parts)
+        """(J,) position from which a plan at rest continues (session/start.continue_from)."""
+        return start_rules.continue_from(self._held(), planned)
 
     def start(self) -> Positions:
-        """(J,) position to start a plan from: what each controller holds, else what is measured.
+        """(J,) position from which a first plan starts (session/start.start_from).
 
-        One that has never told leaves the others' word as it is: they hold what they say, and
-        anything else would be a step. One that has told before and is late now is waited for: an
-        arm that is blocked or sags is not where its controller holds it.
-        Raises ObservationError naming what is not known (design decision 11).
+        Raises ObservationError with the reason if it is unknown.
         """
-        parts = []
-        for output in self._embodiment.outputs:
-            held = self._reference(output)
-            if held is None and output.name in self._told:
-                raise ObservationError(
-                    f"output {output.name}: no usable state of its controller on "
-                    f"{output.state_topic} within {_CONTROLLER_NS / 1e9:.1f} s, expected where it "
-                    "holds the arm"
-                )
-            parts.append(self._joint_states(output) if held is None else held)
-        return np.concatenate(parts)
+        outputs = self._embodiment.outputs
+        found = start_rules.start_from(
+            self._held(), [self._measured_or_why(output) for output in outputs]
+        )
+        if isinstance(found, str):
+            raise ObservationError(found)
+        return found
 
     def measured(self) -> Positions:
         """(J,) measured position in plan joint order, from joint states, else the controllers.
 
-        Raises ObservationError for joints that neither of them has told lately.
+        Raises ObservationError for joints without a recent value from either.
         """
-        sample, _ = self._told_joints(self._embodiment.joint_names)
+        sample, _ = self._fresh_joints(self._embodiment.joint_names)
         if sample is not None:
             with contextlib.suppress(ObservationError):
                 return select(self._embodiment.joint_names, sample.value)
-        return self._measured_by_output()
+        return np.concatenate([self._measured(output) for output in self._embodiment.outputs])
+
+    def measured_or_none(self) -> Positions | None:
+        """As `measured`; None where that raises ObservationError."""
+        try:
+            return self.measured()
+        except ObservationError:
+            return None
 
     def end_effector(self, workspace: Workspace) -> Positions | None:
         """(3,) m, the measured position to compare with the workspace box; None if unknown."""
@@ -236,10 +223,8 @@ class RobotState:
             return reading.position_m if isinstance(reading, PoseReading) else None
         if workspace.chain is None:
             return None
-        try:
-            return workspace.chain.pose(self.measured())[0]
-        except ObservationError:
-            return None  # the streams report what is missing
+        measured = self.measured_or_none()  # if None, the streams report what is missing
+        return None if measured is None else workspace.chain.pose(measured)[0]
 
     def poses(self) -> dict[str, Pose]:
         """Name of each pose output -> its newest measured pose; unknown poses are left out.
@@ -257,21 +242,22 @@ class RobotState:
 
     def held_finding(self) -> Finding | None:
         """Compare held and measured position before a start."""
-        limits = self._embodiment.limits
-        return held_position(limits.names, self.start(), self.measured(), limits.held)
+        return start_rules.apart(self.start(), self.measured(), self._embodiment.limits)
 
     def outside_finding(self) -> Finding | None:
         """Compare the measured position with the file's limits before a start."""
         return outside_limits(self._embodiment.limits, self.measured())
 
-    def _measured_by_output(self) -> Positions:
-        parts = []
-        for output in self._embodiment.outputs:
-            parts.append(self._joint_states(output))
-        return np.concatenate(parts)
+    def _measured_or_why(self, output: Output) -> Positions | str:
+        """(n,) measured position of an output, or the reason why there is none."""
+        try:
+            return self._measured(output)
+        except ObservationError as error:
+            return str(error)
 
-    def _joint_states(self, output: Output) -> Positions:
-        sample, stale = self._told_joints(output.names)
+    def _measured(self, output: Output) -> Positions:
+        """(n,) measured position of an output, from joint states, else its controller."""
+        sample, stale = self._fresh_joints(output.names)
         if sample is not None:
             with contextlib.suppress(ObservationError):
                 return select(output.names, sample.value)
@@ -283,28 +269,28 @@ class RobotState:
             )
         return select(output.names, reading.feedback)
 
-    def _told_joints(self, names: tuple[str, ...]) -> tuple[Sample | None, str]:
-        """The joint states of now for these joints, else None and what to say of them."""
+    def _fresh_joints(self, names: tuple[str, ...]) -> tuple[Sample | None, str]:
+        """A fresh sample of these joints, or None and a text about the old one, if any."""
         allowed_s = _STALE_AGES * self.parameters.max_joint_age_s
         sample = self._inputs.joints(names)
         if sample is None:
             return None, ""
-        stamp_age_ns = self._clock.ros_now_ns() - sample.stamp_ns
-        age_s = max(stamp_age_ns, time.monotonic_ns() - sample.received_ns) / 1e9
+        age_s = Age.of(sample, self._clock.ros_now_ns(), time.monotonic_ns()).ns / 1e9
         if age_s <= allowed_s:
             return sample, ""
         return None, f"; a joint state is {age_s:.2f} s old, at most {allowed_s:.2f} s allowed"
 
-    def _reference(self, output: Output) -> Positions | None:
-        """(n,) what an output's controller holds or plays, None where it does not tell."""
-        reading = self._controller(output)
-        if reading is None:
-            return None
-        self._told.add(output.name)
-        try:
-            return select(output.names, reading.reference)
-        except ObservationError:
-            return None
+    def _held(self) -> list[HeldOutput]:
+        """What each output's controller holds; remembers which of them ever published a state."""
+        found = []
+        for output in self._embodiment.outputs:
+            reading, position = self._controller(output), None
+            if reading is not None:
+                self._reported.add(output.name)
+                with contextlib.suppress(ObservationError):
+                    position = select(output.names, reading.reference)
+            found.append(HeldOutput(output, position, output.name in self._reported))
+        return found
 
     def _age(self, report: StreamReport) -> Finding | None:
         if report.mixed:
@@ -335,9 +321,9 @@ class RobotState:
         return controller_silent(output.name, output.state_topic, age_ns, limit_ns)
 
     def _controller(self, output: Output) -> ControllerReading | None:
-        """The newest state of an output's controller, None where it is older than 0.2 s."""
+        """The newest state of an output's controller, None if it arrived over 0.2 s ago."""
         sample = self._inputs.controller(output.name)
-        if sample is None or time.monotonic_ns() - sample.received_ns > _CONTROLLER_NS:
+        if sample is None or time.monotonic_ns() - sample.received_ns > CONTROLLER_MAX_AGE_NS:
             return None
         reading = sample.value
         return reading if isinstance(reading, ControllerReading) else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -25,6 +24,7 @@ from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.session import start as start_rules
 from gr00t_ros.session.mode import MOVING, Mode
 from gr00t_ros.session.shadow import JointError, ShadowError
 from gr00t_ros.watch.arm import (
@@ -35,7 +35,7 @@ from gr00t_ros.watch.arm import (
     reference_against_plan,
     windows_doubtful,
 )
-from gr00t_ros.watch.finding import Finding, Reaction, held_position
+from gr00t_ros.watch.finding import Finding, Reaction
 from gr00t_ros.watch.inputs import ClockDoubt, ClockJump, SilentClock, Skew
 from gr00t_ros.watch.server import (
     NonFinite,
@@ -158,8 +158,6 @@ class PolicyWatches:
 _S = 1e9
 _SUMMARY_EVERY = 10  # ticks
 
-HELD_UNKNOWN = "a controller that has told where it holds the arm is late; is it active?"
-
 
 class RunningWatches:
     """All watches of an active session; the replay thread's ActiveWatches."""
@@ -265,15 +263,9 @@ class RunningWatches:
         return self._around.held_or(self._replay.position(now_ns))
 
     def leave_from(self, now_ns: int, start: Positions | None) -> Positions | None:
-        """(J,) position from which a pause or fault is left; an activation would use `start`.
-
-        The end of our own plan is used if the measured position agrees with it; otherwise somebody
-        has moved the arm.
-        """
-        held = self.go_on_from(now_ns)
-        if held is None or start is None:
-            return start
-        return start if self._apart(held) is not None else held
+        """(J,) position from which a pause or fault is left; an activation would use `start`."""
+        measured = self._around.measured_or_none()
+        return start_rules.leave_from(self.go_on_from(now_ns), start, measured, self._limits)
 
     def ask(self, episode: int) -> bool:
         """Let the worker query with the newest observation; False if it is busy."""
@@ -386,28 +378,13 @@ class RunningWatches:
             self.shadow_errors = self._shadow.summary()
 
     def _held(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
-        """Hold the pause while held and measured position differ.
-
-        Also hold it while the position to continue from is unknown, and if the arm was moved by
-        hand or by another program while its controller publishes no state.
-        """
+        """What holds a pause: see session/start.pause_lasts; nothing in shadow."""
         if mode is not Mode.PAUSED or self._values.shadow:
             return
-        held = self.go_on_from(now_ns)
-        if held is None:
-            yield Finding("held_position", Reaction.PAUSE, HELD_UNKNOWN)
-            return
-        found = self._apart(held)
+        continued, measured = self.go_on_from(now_ns), self._around.measured_or_none()
+        found = start_rules.pause_lasts(continued, measured, self._limits)
         if found is not None:
-            yield replace(found, reaction=Reaction.PAUSE)
-
-    def _apart(self, held: Positions) -> Finding | None:
-        """Compare held and measured position; a missing measurement is reported by the streams."""
-        try:
-            measured = self._around.measured()
-        except ObservationError:
-            return None
-        return held_position(self._limits.names, held, measured, self._limits.held)
+            yield found
 
     def _clocks(self) -> Iterator[Finding]:
         """Watch the clocks; one tick after a jump, drop all messages of the old time base.

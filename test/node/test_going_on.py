@@ -19,7 +19,7 @@ from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.node.answers import ReplyHandler
 from gr00t_ros.node.queries import QueryReply
 from gr00t_ros.node.robot_state import RobotState
-from gr00t_ros.node.watches import HELD_UNKNOWN, RunningWatches
+from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.node.wiring import Configured
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.readings import JointReading
@@ -28,6 +28,7 @@ from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
 from gr00t_ros.session.mode import ACTIVE, MOVING, Mode
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.session.session import Session
+from gr00t_ros.session.start import HELD_UNKNOWN
 from gr00t_ros.watch.finding import Finding, Reaction
 
 EMBODIMENT = load_embodiment("franka_droid")
