@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from gr00t_ros.errors import SettingsError
@@ -22,6 +22,7 @@ from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.observe.modality import FITS, MATCHES, ModalityRow, cells, fit_table, verdict
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import TAG
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.parameters import TABLE, Parameters
 from gr00t_ros.watch.finding import Finding, Reaction
 from gr00t_ros.wire import access as names
@@ -122,9 +123,6 @@ def _token_origin(values: Parameters, token: Token | None, variables: Mapping[st
     )
 
 
-_PREFIX = "gr00t_policy: "
-
-
 class ServerReport:
     """The report of one configuration; reads `counts` while the client increments them."""
 
@@ -147,31 +145,19 @@ class ServerReport:
         """The entries for /diagnostics: the rows of the check's table, and the counters."""
         rows = self._rows
         pairs = [(f"{r.modality} {r.key}".strip(), " | ".join(cells(r)[2:])) for r in rows]
-        said = verdict(rows, self._strict) if rows else "no server was checked yet"
-        counters = [(name, str(value)) for name, value in asdict(self._counts).items()]
+        result = verdict(rows, self._strict) if rows else "no server was checked yet"
+        counters, robot = asdict(self._counts).items(), self._hardware_id
         text = f"{self._counts.replies} of {self._counts.requests} requests answered"
         return [
-            self._entry("modality", _level(rows, said), said, pairs),
-            self._entry("client", DiagnosticStatus.OK, text, counters),
+            entry("gr00t_policy: modality", _level(rows, result), result, pairs, robot),
+            entry("gr00t_policy: client", DiagnosticStatus.OK, text, counters, robot),
         ]
 
-    def _entry(
-        self, name: str, level: bytes, text: str, pairs: list[tuple[str, str]]
-    ) -> DiagnosticStatus:
-        values = [KeyValue(key=key, value=value) for key, value in pairs]
-        return DiagnosticStatus(
-            name=_PREFIX + name,
-            level=level,
-            message=text,
-            hardware_id=self._hardware_id,
-            values=values,
-        )
 
-
-def _level(rows: tuple[ModalityRow, ...], said: str) -> bytes:
+def _level(rows: tuple[ModalityRow, ...], result: str) -> bytes:
     if not rows:
         return DiagnosticStatus.STALE
-    if said != FITS:
+    if result != FITS:
         return DiagnosticStatus.ERROR
     is_whole = all(row.verdict == MATCHES for row in rows)
     return DiagnosticStatus.OK if is_whole else DiagnosticStatus.WARN

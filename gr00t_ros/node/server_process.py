@@ -12,6 +12,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.parameters import LOCAL, Parameters
 from gr00t_ros.supervise.profile import Overrides, load_profile
 from gr00t_ros.supervise.supervisor import Log, Phase, Severity, SidecarState, Supervisor
@@ -89,15 +90,8 @@ class SidecarProcess:
             "exit_code": "" if state.exit_code is None else state.exit_code,
             "restart": f"{state.restart} of {state.restarts}",
         }
-        return [
-            DiagnosticStatus(
-                name="gr00t_policy: sidecar",
-                level=_LEVELS.get(state.phase, DiagnosticStatus.WARN),
-                message=str(state),
-                hardware_id=hardware_id,
-                values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-            )
-        ]
+        level = _LEVELS.get(state.phase, DiagnosticStatus.WARN)
+        return [entry("gr00t_policy: sidecar", level, str(state), values.items(), hardware_id)]
 
     def _state(self) -> SidecarState | None:
         if not self._is_local or self._supervisor is None:

@@ -5,7 +5,7 @@ Only conversion: all values are passed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
@@ -18,6 +18,7 @@ from gr00t_ros.node.queries import QueryReply
 from gr00t_ros.node.replay_thread import Snapshot
 from gr00t_ros.robot.actions import ActionKey
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.windows import to_duration, to_time
 from gr00t_ros.session.mode import AT_REST, FAULTED, Mode
 from gr00t_ros.session.shadow import JointError
@@ -165,7 +166,7 @@ def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> 
         level, text = max(level, DiagnosticStatus.WARN), f"{text}; {short}"
     array = DiagnosticArray(
         status=[
-            _entry("gr00t_policy: replay", level, text, hardware_id, _policy_values(status)),
+            entry("gr00t_policy: replay", level, text, _policy_values(status).items(), hardware_id),
             *(_stream_entry(stream, hardware_id) for stream in status.streams),
             *_shadow_entries(status, hardware_id),
             *more,
@@ -179,9 +180,9 @@ def _shadow_entries(status: PolicyStatus, hardware_id: str) -> Iterable[Diagnost
     """The comparison of a node in shadow, if there is one yet."""
     found = [d for d in status.details if d.key.startswith(SHADOW_ERROR)]
     if found:
-        values = {d.key.removeprefix(SHADOW_ERROR): d.value for d in found}
+        values = [(d.key.removeprefix(SHADOW_ERROR), d.value) for d in found]
         text = "plan minus commanded over the last ten seconds"
-        yield _entry("gr00t_policy: shadow", DiagnosticStatus.OK, text, hardware_id, values)
+        yield entry("gr00t_policy: shadow", DiagnosticStatus.OK, text, values, hardware_id)
 
 
 def _policy_values(status: PolicyStatus) -> Mapping[str, object]:
@@ -204,13 +205,4 @@ def _stream_entry(stream: StreamStatus, hardware_id: str) -> DiagnosticStatus:
         level = DiagnosticStatus.WARN
     text = stream.problem or f"age {stream.age_s:.3f} s"
     values = {"topic": stream.topic, "age_s": f"{stream.age_s:.3f}", "received": stream.received}
-    return _entry(f"gr00t_policy: {stream.name}", level, text, hardware_id, values)
-
-
-def _entry(
-    name: str, level: bytes, text: str, hardware_id: str, values: Mapping[str, object]
-) -> DiagnosticStatus:
-    pairs: Sequence[KeyValue] = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
-    return DiagnosticStatus(
-        name=name, level=level, message=text, hardware_id=hardware_id, values=pairs
-    )
+    return entry(f"gr00t_policy: {stream.name}", level, text, values.items(), hardware_id)
