@@ -170,7 +170,7 @@ FORBIDDEN = {
     "allow_trajectory_replacement": Setting(
         True,
         "re-anchors windows whose stamp is past: a step of the arm (20,000 to 31,400 rad/s^2)",
-        "false, which newer versions have to be told",
+        "false (newer versions default to true)",
     ),
     "allow_nonzero_velocity_at_trajectory_end": Setting(
         True, "takes windows that do not end at rest", "false"
@@ -238,7 +238,7 @@ class ControllerParameters:
         except InvalidHandle:  # the node was destroyed between two calls
             return
 
-    look = poll
+    look = poll  # the name that all watches of the graph share
 
     def forget(self) -> None:
         """Ask all controllers again: one may have been loaded again."""

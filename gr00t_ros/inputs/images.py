@@ -291,7 +291,7 @@ def decode_video(
 ) -> None:
     """Decode an observation's frames into `slots[key]`, (1, T, H, W, 3) uint8 views of a request.
 
-    Raises ObservationError naming the stream; the request must then not be sent.
+    Raises ObservationError with the stream's name; the request must then not be sent.
     """
     for stream in embodiment.video:
         for step, sample in enumerate(observation.video[stream.key]):

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 
 from gr00t_ros.errors import EmbodimentError
-from gr00t_ros.inputs import images
 from gr00t_ros.inputs.readings import (
     READS,
     STATE_TYPES,
@@ -128,7 +126,7 @@ class Inputs:
     def observe(self) -> Observation | Gaps:
         """Take the newest messages of every topic and assemble; called by the worker thread.
 
-        The frames are not decoded yet: decode_video writes them into the request.
+        The frames are not decoded yet: images.decode_video writes them into the request.
         """
         for source in self._sources.values():
             with self._lock:
@@ -147,15 +145,6 @@ class Inputs:
             if mixed:
                 return mixed
             return assemble(self._embodiment, buffers, now_ros_ns, now_ns, self.settings)
-
-    def decode_video(
-        self, observation: Observation, slots: Mapping[str, NDArray[np.uint8]]
-    ) -> None:
-        """Decode an observation's frames into `slots[key]`, (1, T, H, W, 3) uint8; takes no lock.
-
-        Raises ObservationError naming the stream; the request must then not be sent.
-        """
-        images.decode_video(self._embodiment, observation, slots)
 
     def streams(self, now_ros_ns: int, now_ns: int) -> tuple[StreamReport, ...]:
         """Age, count and problem of every stream: video, state, controllers, in the file's order.

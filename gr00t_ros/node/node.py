@@ -132,7 +132,7 @@ class PolicyNode(LifecycleNode):
             if parts is not None and parts.replay.snapshot.mode in MOVING:
                 unstopped = why_not(parts.deactivate)
                 if unstopped:
-                    self.get_logger().error(f"no controlled stop, the tail plays: {unstopped}")
+                    self.get_logger().error(f"no controlled stop, the stop ramp plays: {unstopped}")
             return self._close()
 
         return self._guarded("error processing", recover, _FAILURE)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gr00t_ros.errors import Gr00tError, RemoteError
+from gr00t_ros.inputs.images import decode_video
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.motion.chunk import ActionChunk, from_reply
 from gr00t_ros.motion.clocks import Latencies
@@ -119,7 +120,7 @@ class Queries:
         started_ns = self._clock.now_ns()
         template.set_instruction(self.instruction)
         observation = self._observed()
-        self._inputs.decode_video(observation, template.video)
+        decode_video(self._embodiment, observation, template.video)
         for key, rows in observation.state.items():
             template.state[key][0] = rows
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)

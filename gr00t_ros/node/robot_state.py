@@ -17,7 +17,6 @@ from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.inputs.readings import ControllerReading
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake, awake_ns
-from gr00t_ros.node.queries import Queries
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
 from gr00t_ros.observe.readings import PoseReading, select
@@ -45,7 +44,6 @@ class RobotState:
     def __init__(
         self,
         inputs: Inputs,
-        queries: Queries,
         embodiment: Embodiment,
         clock: PlanClock,
         values: Parameters,
@@ -56,14 +54,9 @@ class RobotState:
         `awake`: when the replay thread ran; `inputs` has the same for the pull thread.
         """
         self._awake = awake
-        self._inputs, self._queries = inputs, queries
-        self._embodiment, self._clock = embodiment, clock
+        self._inputs, self._embodiment, self._clock = inputs, embodiment, clock
         self.parameters = values
         self._reported: set[str] = set()  # outputs whose controller has ever published a state
-
-    def ask(self, episode: int) -> bool:
-        """Let the worker query with the newest observation; False if it is busy."""
-        return self._queries.ask(episode)
 
     def reports(self) -> tuple[StreamReport, ...]:
         """The present report of every stream."""

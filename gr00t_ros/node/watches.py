@@ -182,7 +182,7 @@ class RunningWatches:
         the streamers. `replay` is the session's; it is asked for what was sent.
         """
         self._around, self._commands, self._clock = surroundings, commands, clock
-        self._operator = operator
+        self._operator, self._queries = operator, queries
         self._limits, self._replay = embodiment.limits, replay
         self._embodiment = embodiment
         ends = accumulate(len(output.names) for output in embodiment.outputs)
@@ -269,7 +269,7 @@ class RunningWatches:
 
     def ask(self, episode: int) -> bool:
         """Let the worker query with the newest observation; False if it is busy."""
-        asked = self._around.ask(episode)
+        asked = self._queries.ask(episode)
         if asked:
             self.policy.asked(time.monotonic_ns())
         return asked

@@ -133,9 +133,7 @@ class Configured:
     def _make_watches(self, values: Parameters, replay: Replay) -> None:
         """Create the watches and checks; `replay` is asked for what was sent."""
         node, robot = self._node, self.embodiment
-        self.surroundings = RobotState(
-            self.inputs, self.queries, robot, self.clock, values, self._awake
-        )
+        self.surroundings = RobotState(self.inputs, robot, self.clock, values, self._awake)
         self._operator = OperatorWatches(node, values, self._on_e_stop, self.surroundings.awake_ns)
         self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
         self._rivals, self._manager = self._checks.rivals, self._checks.manager

@@ -56,8 +56,8 @@ class PlanClock:
             if change.name == USE_SIM_TIME and change.value is not self.simulated:
                 reason = (
                     f"parameter {USE_SIM_TIME}: got {change.value}, expected {self.simulated} as "
-                    "at the start: the clock of what is planned and played cannot be exchanged; "
-                    "set it before the node is configured"
+                    "at the start: the clock of a plan cannot be changed; set it before the node "
+                    "is configured"
                 )
                 return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)

@@ -96,7 +96,7 @@ class PeriodicThread:
         lines = traceback.format_exception(type(error), error, error.__traceback__, _FRAMES)
         trace = "".join(lines)
         with contextlib.suppress(Exception):  # a failing log must not end the thread
-            self._log(f"{self._thread.name}: a call raised, the next one comes on time:\n{trace}")
+            self._log(f"{self._thread.name}: a call raised, the next one starts on time:\n{trace}")
 
 
 def sleep_until(due_ns: int) -> None:

@@ -64,7 +64,7 @@ def refuse_unknown(node: Node, argv: Sequence[str] | None = None) -> None:
     declared = list(node._parameters)
     problems = {name: _unknown(name, node.get_name(), declared) for name in unknown}
     for name in shared.intersection(unknown):
-        text = f"{problems.pop(name)} (ignored: it stands under a wildcard in a file of parameters)"
+        text = f"{problems.pop(name)} (ignored: it was set under a wildcard in a parameter file)"
         node.get_logger().warning(text)
     if problems:
         raise SettingsError("; ".join(problems.values()))

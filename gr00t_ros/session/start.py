@@ -22,7 +22,10 @@ from gr00t_ros.watch.finding import Finding, Reaction, held_position
 
 Positions = NDArray[np.float64]
 
-HELD_UNKNOWN = "a controller that has told where it holds the arm is late; is it active?"
+HELD_UNKNOWN = (
+    "a controller that published its state before is late, so where it holds the arm is unknown; "
+    "is it active?"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -89,7 +89,7 @@ class Node:
         )
         replay = Replay(EMBODIMENT.limits, ReplaySettings(), EMBODIMENT.workspace)
         self.session, self.now_ns = Session(replay, SessionSettings()), 10**12
-        around = RobotState(self.topics, None, EMBODIMENT, clock, VALUES)
+        around = RobotState(self.topics, EMBODIMENT, clock, VALUES)
         operator = SimpleNamespace(findings=lambda: ())
         self.watches = RunningWatches(
             around, operator, (), None, EMBODIMENT, clock, replay, VALUES, "server"
