@@ -77,7 +77,7 @@ def horizon_problems(
     return [] if found.covered else [f"execute_steps {values.execute_steps}: {found.text}"]
 
 
-def output_problems(node: Node, readers: Mapping[str, str], rivals: OtherPublishers) -> list[str]:
+def output_problems(node: Node, readers: Mapping[str, str], others: OtherPublishers) -> list[str]:
     """Command topics without a compatible subscription, or with another publisher.
 
     `readers`: outputs.command_readers.
@@ -89,9 +89,9 @@ def output_problems(node: Node, readers: Mapping[str, str], rivals: OtherPublish
             found.append(f"nobody reads {topic}: {question}")
         elif why := _unfit(reading):
             found.append(f"nobody can read {topic}: {why}; change the controller's QoS")
-        others = rivals.of(topic)
-        if others:
-            found.append(f"another publisher commands {topic}: {others}; stop it first")
+        names = others.of(topic)
+        if names:
+            found.append(f"another publisher commands {topic}: {names}; stop it first")
     return found
 
 
@@ -130,7 +130,7 @@ class RobotChecks:
     inputs: Inputs
     surroundings: RobotState
     readers: Mapping[str, str]
-    rivals: OtherPublishers
+    others: OtherPublishers
     controllers: ControllerParameters
     manager: ControllerManager
     limits: DescribedLimits
@@ -181,7 +181,7 @@ class RobotChecks:
         """Problems of command topics and controllers; none in shadow."""
         if not self.readers:
             return []
-        problems = output_problems(self.node, self.readers, self.rivals)
+        problems = output_problems(self.node, self.readers, self.others)
         problems += server_problems(self.node, self.servers)
         hearts = (*self.hearts.silent(), *self.hearts.doubled())
         problems += [found.reason for found in (*self.manager.findings(), *hearts)]

@@ -82,7 +82,7 @@ class ReplayThread:
         `awake` records when this thread runs.
         """
         self._session, self._clock, self._outputs = session, clock, outputs
-        self._around, self._period_ns = surroundings, period_ns
+        self._watches, self._period_ns = surroundings, period_ns
         self._awake = awake or Awake(STARVED_PERIODS * period_ns)
         self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
         self._calls = queue.SimpleQueue()
@@ -149,7 +149,7 @@ class ReplayThread:
 
     def _held(self) -> NDArray[np.float64] | None:
         try:
-            return self._around.held()
+            return self._watches.held()
         except Exception:  # this may be what raised in the tick; the fault must still be latched
             return None
 
@@ -170,7 +170,7 @@ class ReplayThread:
         starved = self._starved()
         if session.active:
             findings = (*starved, *self._findings(now_ns))
-            window = session.tick(now_ns, findings, self._around.held())
+            window = session.tick(now_ns, findings, self._watches.held())
             commands = session.replay.command_window(now_ns)
             poses = session.pose_windows(now_ns)
             if window is not None or commands is not None or poses:
@@ -179,7 +179,7 @@ class ReplayThread:
                 offset_ns = self._clock.offset_ns()
                 session.keep(self._outputs.publish(window, offset_ns, commands, poses, in_time))
             if session.query_due(now_ns):
-                self._around.ask(session.episode)
+                self._watches.ask(session.episode)
         self._renew(now_ns)
 
     def _renew(self, now_ns: int) -> None:
@@ -240,7 +240,7 @@ class ReplayThread:
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
         """The findings of the watches; a sleep that began in this tick is the cause: first."""
-        findings = self._around.findings(now_ns, self._session.mode)
+        findings = self._watches.findings(now_ns, self._session.mode)
         slept = self._starvation(time.monotonic_ns() - self._ticked_ns)
         return (*slept, *findings)
 

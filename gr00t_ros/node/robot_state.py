@@ -100,7 +100,7 @@ class RobotState:
         sample = self._inputs.controller(output.name)
         return None if sample is None else sample.stamp_ns
 
-    def heard_ns(self, outputs: Iterable[Output]) -> int | None:
+    def oldest_received_ns(self, outputs: Iterable[Output]) -> int | None:
         """When (steady ns) the oldest of the controllers' newest states arrived.
 
         Controllers that never published a state do not count; None if none ever did.
@@ -108,7 +108,7 @@ class RobotState:
         samples = [self._inputs.controller(output.name) for output in outputs]
         return min((s.received_ns for s in samples if s is not None), default=None)
 
-    def joints_heard(self, output: Output) -> tuple[int, int] | None:
+    def joints_received(self, output: Output) -> tuple[int, int] | None:
         """Stamp (ROS ns) and age (ns, by arrival, awake) of the newest state of an output's joints.
 
         The replay thread pulls them before it reports a silence, so only its own sleeps count.

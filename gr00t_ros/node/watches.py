@@ -66,7 +66,7 @@ class PolicyWatches:
         `server`: its address for texts to the operator.
         """
         self._server = server
-        self._around, self._queries, self._workspace = around, queries, embodiment.workspace
+        self._robot, self._queries, self._workspace = around, queries, embodiment.workspace
         self.apply(values)
         self.begin()
 
@@ -76,7 +76,7 @@ class PolicyWatches:
 
     def begin(self) -> None:
         """Reset all state: an activation or a reset begins."""
-        awake_ns = self._around.awake_ns
+        awake_ns = self._robot.awake_ns
         self._sidecar = SidecarDead(self._server, awake_ns=awake_ns)
         self._errors = ServerErrors(self._server, awake_ns=awake_ns)
         self._non_finite, self._skew = NonFinite(), Skew()
@@ -150,7 +150,7 @@ class PolicyWatches:
     def _outside(self) -> Finding | None:
         if self._box is None or self._workspace is None:
             return None
-        position = self._around.end_effector(self._workspace)
+        position = self._robot.end_effector(self._workspace)
         self._box.limit = self._values.refusals_to_fault
         return None if position is None else self._box.see(position)
 
@@ -181,7 +181,7 @@ class RunningWatches:
         `commands`: watches on other publishers, on the controllers' state and parameters, and on
         the streamers. `replay` is the session's; it is asked for what was sent.
         """
-        self._around, self._commands, self._clock = surroundings, commands, clock
+        self._robot, self._commands, self._clock = surroundings, commands, clock
         self._operator, self._queries = operator, queries
         self._limits, self._replay = embodiment.limits, replay
         self._embodiment = embodiment
@@ -217,14 +217,14 @@ class RunningWatches:
             output.name: ControllerLate(output.name, "joint states", commit_ns)
             for output in self._embodiment.outputs
         }
-        self._heard_ns: int | None = None
+        self._received_ns: int | None = None
         self._replay.hear(None)
         self.policy.begin()
 
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
         """The findings of all watches, graver causes first."""
         steady_ns = time.monotonic_ns()
-        ages = self._around.findings(now_ns)
+        ages = self._robot.findings(now_ns)
         clocks = tuple(self._clocks())  # after `ages`: a jump that affects them is then found too
         found = (
             *self._operator.findings(),
@@ -233,7 +233,7 @@ class RunningWatches:
             *self._plans(mode),
             *clocks,
             *self.policy.findings(steady_ns, mode),
-            *self._unheard(now_ns, mode),
+            *self._unreachable(now_ns, mode),
             *ages,
             *self._held(now_ns, mode),
         )
@@ -246,9 +246,9 @@ class RunningWatches:
         position is used.
         """
         if not self._values.shadow:
-            return self._around.held()
+            return self._robot.held()
         try:
-            return self._around.start()
+            return self._robot.start()
         except ObservationError:
             return None
 
@@ -260,11 +260,11 @@ class RunningWatches:
         """
         if self._values.shadow:
             return self.held()
-        return self._around.held_or(self._replay.position(now_ns))
+        return self._robot.held_or(self._replay.position(now_ns))
 
     def leave_from(self, now_ns: int, start: Positions | None) -> Positions | None:
         """(J,) position from which a pause or fault is left; an activation would use `start`."""
-        measured = self._around.measured_or_none()
+        measured = self._robot.measured_or_none()
         return start_rules.leave_from(self.go_on_from(now_ns), start, measured, self._limits)
 
     def ask(self, episode: int) -> bool:
@@ -277,7 +277,7 @@ class RunningWatches:
     def _controllers(self, steady_ns: int) -> Iterator[Finding]:
         """The tracking error, from one message of each controller."""
         try:
-            positions = self._around.played_and_measured(self._around.controllers())
+            positions = self._robot.played_and_measured(self._robot.controllers())
         except ObservationError as error:
             yield Finding("stream_content", Reaction.PAUSE, f"controller: {error}")
             return
@@ -289,7 +289,7 @@ class RunningWatches:
         if found is not None:
             yield found
 
-    def _unheard(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
+    def _unreachable(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
         """Controllers that may be unreachable; waiting messages are pulled before deciding.
 
         Nothing in shadow, where no controller is commanded.
@@ -299,7 +299,7 @@ class RunningWatches:
         self._hear()
         found = self._late_now(now_ns, mode)
         if found or self._replay.doubtful(now_ns + self._replay.settings.delivery_ns):
-            self._around.pull_robot()
+            self._robot.pull_robot()
             self._hear()
             found = self._late_now(now_ns, mode)
         yield from found
@@ -307,39 +307,43 @@ class RunningWatches:
             yield windows_doubtful()
 
     def _hear(self) -> None:
-        """Pass the replay the time when all controllers were last received, with or without a gap.
+        """Pass the time of the last state of all controllers to the replay.
 
-        Not with simulated time, whose rate says nothing about the connection to the controllers.
+        The replay infers from it which windows have arrived. Not with simulated time: its rate says
+        nothing about the connection to the controllers.
         """
-        heard_ns = None
+        received_ns = None
         if not self._clock.simulated:
-            heard_ns = self._around.heard_ns(self._embodiment.outputs)
-        last_ns, self._heard_ns = self._heard_ns, heard_ns
-        if heard_ns is None:
+            received_ns = self._robot.oldest_received_ns(self._embodiment.outputs)
+        last_ns, self._received_ns = self._received_ns, received_ns
+        if received_ns is None:
             self._replay.hear(None)
-        elif heard_ns != last_ns:
+        elif received_ns != last_ns:
             now_ns = time.monotonic_ns()
-            since_ns = now_ns - (heard_ns if last_ns is None else last_ns)
-            slept = self._around.awake_ns(since_ns) < since_ns
-            self._replay.hear(self._clock.now_ns() - (now_ns - heard_ns), slept)
+            since_ns = now_ns - (received_ns if last_ns is None else last_ns)
+            slept = self._robot.awake_ns(since_ns) < since_ns
+            self._replay.hear(self._clock.now_ns() - (now_ns - received_ns), slept)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
+        """Controllers whose state is late; for those that publish none, whose joints are late."""
         found = []
         moving = mode in MOVING and self._replay.motion_left_ns(now_ns) > 0
         for output, late in self._late:
-            stamp_ns = self._around.state_stamp(output)
+            stamp_ns = self._robot.state_stamp(output)
             if stamp_ns is not None:
                 late.hear(stamp_ns, now_ns)
             if late.age_ns(now_ns) is not None:
-                found.append(late.finding(now_ns, self._around.replay_awake_ns))
+                found.append(late.finding(now_ns, self._robot.replay_awake_ns))
                 continue
-            heard, joints = self._around.joints_heard(output), self._joints_late[output.name]
-            if heard is not None:
-                joints.hear(heard[0], now_ns)
+            received, joints = self._robot.joints_received(output), self._joints_late[output.name]
+            if received is None:
+                continue
+            stamp_ns, silent_ns = received
+            joints.hear(stamp_ns, now_ns)
             age_ns = joints.age_ns(now_ns)
-            if moving and heard is not None and age_ns is not None:
+            if moving and age_ns is not None:
                 allowed_ns = max(joints.limit_ns, int(self._values.max_joint_age_s * _S))
-                found.append(joints_late(output.name, min(age_ns, heard[1]), allowed_ns))
+                found.append(joints_late(output.name, min(age_ns, silent_ns), allowed_ns))
         return [finding for finding in found if finding is not None]
 
     def _plans(self, mode: Mode) -> Iterator[Finding]:
@@ -349,7 +353,7 @@ class RunningWatches:
             return
         if mode not in MOVING:
             return
-        for output, stamp_ns, played in self._around.references():
+        for output, stamp_ns, played in self._robot.references():
             sent = self._sent(output, stamp_ns)
             if sent is None:
                 continue
@@ -370,7 +374,7 @@ class RunningWatches:
         """In shadow: compare our plan with what is really commanded."""
         self._ticks += 1
         if mode is Mode.REPLAYING:
-            for output, stamp_ns, commanded in self._around.commanded():
+            for output, stamp_ns, commanded in self._robot.commanded():
                 sent = self._sent(output, stamp_ns)
                 if sent is not None:
                     self._shadow.add(output.names, stamp_ns, sent[0] - commanded)
@@ -381,7 +385,7 @@ class RunningWatches:
         """What holds a pause: see session/start.pause_lasts; nothing in shadow."""
         if mode is not Mode.PAUSED or self._values.shadow:
             return
-        continued, measured = self.go_on_from(now_ns), self._around.measured_or_none()
+        continued, measured = self.go_on_from(now_ns), self._robot.measured_or_none()
         found = start_rules.pause_lasts(continued, measured, self._limits)
         if found is not None:
             yield found
@@ -392,7 +396,7 @@ class RunningWatches:
         In the tick of the jump the session still needs the controllers' positions.
         """
         if self._jumped:
-            self._around.forget()
+            self._robot.forget()
             self._jumped = False
         pair = self._clock.pair()
         if pair is None:

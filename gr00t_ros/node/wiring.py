@@ -136,14 +136,14 @@ class Configured:
         self.surroundings = RobotState(self.inputs, robot, self.clock, values, self._awake)
         self._operator = OperatorWatches(node, values, self._on_e_stop, self.surroundings.awake_ns)
         self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
-        self._rivals, self._manager = self._checks.rivals, self._checks.manager
+        self._others, self._manager = self._checks.others, self._checks.manager
         self._hearts = self._checks.hearts
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._look_around, clock=steady)
         self.watches = RunningWatches(
             self.surroundings,
             self._operator,
-            (self._rivals, self._manager, self._checks.controllers, self._hearts),
+            (self._others, self._manager, self._checks.controllers, self._hearts),
             self.queries,
             robot,
             self.clock,
@@ -263,7 +263,7 @@ class Configured:
         """
         start, against = self._checks.start()
         self._operator.clear()
-        self._rivals.look()
+        self._others.look()
         against += [*self._hearts.doubled(), *self.server.check.against()]
         poses = self.surroundings.poses()
 
@@ -300,7 +300,7 @@ class Configured:
 
     def _look_around(self) -> None:
         """Update, once a second, the findings that other threads read."""
-        self._rivals.look()
+        self._others.look()
         self._manager.look()
         self._checks.controllers.look()
 

@@ -211,7 +211,7 @@ def test_a_request_to_go_on_that_is_refused_in_motion_leaves_the_poses_alone(mod
         _checks=SimpleNamespace(start=lambda: (HOME, [])),
         _operator=SimpleNamespace(clear=lambda: None),
         _hearts=SimpleNamespace(begin=lambda: None, doubled=lambda: []),
-        _rivals=SimpleNamespace(look=lambda: None),
+        _others=SimpleNamespace(look=lambda: None),
         server=SimpleNamespace(check=SimpleNamespace(against=lambda: [])),
         replay=SimpleNamespace(call=lambda action: action(session, 7)),
         surroundings=around,
