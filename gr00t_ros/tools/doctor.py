@@ -63,7 +63,7 @@ class Doctor:
         clock = self._clock = PlanClock(node)
         inputs = Inputs(node, self.embodiment, parameters.observation(values))
         # It never asks for an inference: doctor_server does.
-        surroundings = RobotState(inputs, None, self.embodiment, clock, values)
+        surroundings = RobotState(inputs, self.embodiment, clock, values)
         self._checks = RobotChecks.of(node, inputs, surroundings, robot, values)
         self._operator = OperatorWatches(node, values, lambda _reason: None)
         self.traffic = Traffic(node, self.embodiment)

@@ -1,4 +1,4 @@
-"""Node and command streamer together: poses and servo twists, from first to last message."""
+"""Node and command streamer send poses and servo twists within limits, first to last message."""
 
 import signal
 from itertools import pairwise
