@@ -116,7 +116,7 @@ class _Found:
             return None
         of = dict(zip(axes, shape, strict=True))
         if of["channel"] != 3:
-            self._ask(place, f"info.json says {of['channel']} channels: is this no RGB picture?")
+            self._ask(place, f"info.json says {of['channel']} channels: is it not an RGB image?")
         return of["height"], of["width"]
 
     def _names(
@@ -145,7 +145,7 @@ class _Found:
             )
         for other, its in columns.items():
             if other != key and its.name == of.name and its.start < of.end and of.start < its.end:
-                self._ask(place, f"{other} has columns of it too: whose are they?")
+                self._ask(place, f"{other} has columns of it too: to which key do they belong?")
         self._ask_of(place, {k: v for k, v in fields.items() if k not in _PLACED})
         found = tuple(names[of.start : of.end]) or tuple(map(str, range(of.start, of.end)))
         twice = [name for name, count in Counter(found).items() if count > 1]
@@ -168,7 +168,7 @@ class _Found:
     def _ask_of(self, place: str, said: dict[str, Any]) -> None:
         """Ask about fields that change the meaning of a key's numbers; remark on the others."""
         if said.pop("absolute", True) is not True:
-            self._ask(place, "absolute is not true: deltas? They are no positions of joints")
+            self._ask(place, "absolute is not true: deltas? Deltas are not joint positions")
         rotation = said.pop("rotation_type", None)
         if rotation is not None:
             self._ask(place, f"rotation_type {rotation!s:.60}: part of a pose? Encoded how?")

@@ -16,6 +16,7 @@ import ctypes
 import errno
 import logging
 import os
+import select
 import signal
 import socket
 import time
@@ -48,97 +49,6 @@ _PASSING: Final = (errno.EADDRINUSE, errno.EMFILE, errno.ENFILE)
 _STATM: Final = "/proc/self/statm"  # second field: resident pages (proc_pid_statm(5))
 
 log = logging.getLogger(__name__)
-
-
-class RateLimit:
-    """Allows each client `burst` requests at once and `rate_hz` in the long run."""
-
-    def __init__(self, rate_hz: float, burst: int) -> None:
-        self._rate_hz, self._burst = rate_hz, burst
-        self._levels: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
-
-    def allows(self, client: Hashable, now_ns: int) -> bool:
-        """Whether this client may send a request now; counts the request if so."""
-        level, since_ns = self._levels.pop(client, (float(self._burst), now_ns))
-        level = min(self._burst, level + (now_ns - since_ns) * 1e-9 * self._rate_hz)
-        allowed = level >= 1.0
-        self._levels[client] = (level - 1.0 if allowed else level, now_ns)
-        if len(self._levels) > MAX_REMEMBERED:
-            self._levels.popitem(last=False)
-        return allowed
-
-    def charge(self, client: Hashable, requests: float) -> None:
-        """Count `requests` additional requests for a client that was allowed one."""
-        level, since_ns = self._levels.get(client, (0.0, 0))
-        self._levels[client] = (max(0.0, level - requests), since_ns)
-
-
-class Wake:
-    """A socket pair that ends a poll; set from any thread or signal handler, never drained."""
-
-    def __init__(self) -> None:
-        self.reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)
-        self._signals_were: int | None = None
-        self.asked = False
-
-    def set(self) -> None:
-        """Ask for a stop; there is no way back."""
-        self.asked = True
-        with contextlib.suppress(OSError):  # full: woken already; closed: stopped already
-            self._writer.send(b"\0")
-
-    def set_on(self, *numbers: signal.Signals) -> None:
-        """Make these signals call `set` until `close`; call this from the main thread."""
-        self._signals_were = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for number in numbers:
-            signal.signal(number, lambda *_: self.set())
-
-    def close(self) -> None:
-        """Release the pair; idempotent."""
-        if self._signals_were is not None:
-            signal.set_wakeup_fd(self._signals_were)
-            self._signals_were = None
-        self.reader.close()
-        self._writer.close()
-
-
-class Resident:
-    """Reads the resident memory of this process, even when no file descriptor is left."""
-
-    def __init__(self) -> None:
-        try:
-            self._file = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._file = -1
-
-    def bytes(self) -> int:
-        """Return the resident memory now, 0 if it cannot be read."""
-        try:
-            return int(os.pread(self._file, 128, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, ValueError, IndexError):
-            return 0
-
-    def close(self) -> None:
-        """Close the descriptor; idempotent."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
-def resident_bytes() -> int:
-    """Return the resident memory of this process, 0 if it cannot be read."""
-    resident = Resident()
-    try:
-        return resident.bytes()
-    finally:
-        resident.close()
-
-
-def release_freed() -> None:
-    """Return freed memory to the system; until then `resident_bytes` counts it."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +132,7 @@ class Front:
         self._looked_ns = now_ns
         held = self._resident.bytes()
         if held > self._max_memory_bytes:
-            log.error("%d MiB held: cutting off all clients", held >> 20)
+            log.error("%d MiB of memory in use: disconnecting all clients", held >> 20)
             self.socket.close(linger=0)
             self.socket = self._listen_again()
             release_freed()
@@ -270,3 +180,100 @@ class Front:
                 if error.errno not in _PASSING or time.monotonic_ns() > end_ns:
                     raise
                 time.sleep(0.01)
+
+
+class RateLimit:
+    """Allows each client `burst` requests at once and `rate_hz` in the long run."""
+
+    def __init__(self, rate_hz: float, burst: int) -> None:
+        self._rate_hz, self._burst = rate_hz, burst
+        self._levels: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+
+    def allows(self, client: Hashable, now_ns: int) -> bool:
+        """Whether this client may send a request now; counts the request if so."""
+        level, since_ns = self._levels.pop(client, (float(self._burst), now_ns))
+        level = min(self._burst, level + (now_ns - since_ns) * 1e-9 * self._rate_hz)
+        allowed = level >= 1.0
+        self._levels[client] = (level - 1.0 if allowed else level, now_ns)
+        if len(self._levels) > MAX_REMEMBERED:
+            self._levels.popitem(last=False)
+        return allowed
+
+    def charge(self, client: Hashable, requests: float) -> None:
+        """Count `requests` additional requests for a client that was allowed one."""
+        level, since_ns = self._levels.get(client, (0.0, 0))
+        self._levels[client] = (max(0.0, level - requests), since_ns)
+
+
+class Wake:
+    """A socket pair that ends a poll; set from any thread or signal handler, never drained."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._signals_were: int | None = None
+        self.asked = False
+
+    def set(self) -> None:
+        """Ask for a stop; there is no way back."""
+        self.asked = True
+        with contextlib.suppress(OSError):  # full: woken already; closed: stopped already
+            self._writer.send(b"\0")
+
+    def set_on(self, *numbers: signal.Signals) -> None:
+        """Make these signals call `set` until `close`; call this from the main thread."""
+        self._signals_were = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in numbers:
+            signal.signal(number, lambda *_: self.set())
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when a stop is asked for, or after `timeout_s`."""
+        poller = select.poll()
+        poller.register(self.reader, select.POLLIN)
+        poller.poll(timeout_s * 1e3)
+
+    def close(self) -> None:
+        """Release the pair; idempotent."""
+        if self._signals_were is not None:
+            signal.set_wakeup_fd(self._signals_were)
+            self._signals_were = None
+        self.reader.close()
+        self._writer.close()
+
+
+class Resident:
+    """Reads the resident memory of this process, even when no file descriptor is left."""
+
+    def __init__(self) -> None:
+        try:
+            self._file = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._file = -1
+
+    def bytes(self) -> int:
+        """Return the resident memory now, 0 if it cannot be read."""
+        try:
+            return int(os.pread(self._file, 128, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, ValueError, IndexError):
+            return 0
+
+    def close(self) -> None:
+        """Close the descriptor; idempotent."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this process, 0 if it cannot be read."""
+    resident = Resident()
+    try:
+        return resident.bytes()
+    finally:
+        resident.close()
+
+
+def release_freed() -> None:
+    """Return freed memory to the system; until then `resident_bytes` counts it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

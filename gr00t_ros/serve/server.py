@@ -153,8 +153,8 @@ class PolicyServer:
             return
         answer = self._answer(message)
         if answer.endpoint == GET_ACTION and answer.error is None:
-            self._hold_back(self._delay.draw_s(self._random) - (time.monotonic() - start))
-        self._hold_back(answer.late_s)
+            self._pause(self._delay.draw_s(self._random) - (time.monotonic() - start))
+        self._pause(answer.late_s)
         self._count(answer, sum(map(len, message.body)), time.monotonic() - start)
         if answer.sent:
             self._send(message.route, answer)
@@ -165,11 +165,9 @@ class PolicyServer:
             return self._endpoints.refuse(f"got a request of {len(frames)} frames, expected one")
         return self._endpoints.answer(frames[0].bytes, self._max_bytes)
 
-    def _hold_back(self, seconds: float) -> None:
+    def _pause(self, seconds: float) -> None:
         if seconds > 0.0:
-            poller = zmq.Poller()
-            poller.register(self._wake.reader, zmq.POLLIN)
-            poller.poll(round(seconds * 1e3))
+            self._wake.wait(seconds)
 
     def _count(self, answer: Answer, received_bytes: int, seconds: float) -> None:
         self.counts.requests += 1

@@ -189,8 +189,8 @@ def _limits(known: Known) -> Iterator[str]:
         found = known.ranges.get(name)
         yield f"  {text(name)}:"
         yield from (f"    {line}" for line in _range(found))
-        whose = [of for of in (controller.name, *keys) if not _ARM.search(of)]
-        grips = any(map(_GRIPS.search, (name, *whose)))  # an arm's key may name the gripper too
+        owners = [owner for owner in (controller.name, *keys) if not _ARM.search(owner)]
+        grips = any(map(_GRIPS.search, (name, *owners)))  # an arm's key may name the gripper too
         yield from (f"    {line}" for line in (_gripper() if grips else _other(found)))
 
 

@@ -7,7 +7,6 @@ one line to stdout, ``READY tcp://HOST:PORT``, when clients can connect; all els
 import argparse
 import logging
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -269,8 +268,6 @@ def start(argv: Sequence[str]) -> int:
 
 
 def _watch(supervisor: Supervisor, wake: Wake) -> int:
-    poller = select.poll()
-    poller.register(wake.reader, select.POLLIN)
     announced: int | None = None  # the pid for which READY was printed
     while not wake.asked:
         state = supervisor.state()
@@ -279,7 +276,7 @@ def _watch(supervisor: Supervisor, wake: Wake) -> int:
         if state.ready and announced != state.pid:
             announced = state.pid
             print(f"READY {server_address(state.host, state.port)}", flush=True)
-        poller.poll(_LOOK_S * 1e3)
+        wake.wait(_LOOK_S)
     return 0
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-import select
 import signal
 import socket
 import threading
@@ -222,7 +221,7 @@ class Supervisor:
                 pause_s=pause_s,
             )
             self._log("warning", f"{self._profile.name}: {self._state}")
-            self._wait_for_wake(pause_s)
+            self._wake.wait(pause_s)
 
     def _give_up(self, ending: _Ending) -> None:
         self._set(Phase.FAILED, trouble=ending.trouble, exit_code=ending.exit_code, pid=None)
@@ -301,9 +300,9 @@ class Supervisor:
         if self._profile.host in LOOPBACK and listens_beyond(self._state.port):
             self._log(
                 "warning",
-                f"{self._profile.name}: asked for {self._profile.host} alone, but it listens on "
-                "every interface: this server ignores its host. Anyone who reaches the port can "
-                "use and end it: keep a firewall before it",
+                f"{self._profile.name}: it should serve on {self._profile.host} only, but it "
+                "listens on every interface: this server ignores its host. Anyone who can reach "
+                "the port can use and end it: protect the port with a firewall",
             )
 
     def _ending(self, server: WatchedServer, late: bool, healthy_s: float) -> _Ending:
@@ -336,11 +335,6 @@ class Supervisor:
         elif self._skipped:
             self._log("info", f"[{self._profile.name}] ({self._skipped} more lines)")
             self._skipped = 0
-
-    def _wait_for_wake(self, timeout_s: float) -> None:
-        poller = select.poll()
-        poller.register(self._wake.reader, select.POLLIN)
-        poller.poll(timeout_s * 1e3)
 
     def _set(self, phase: Phase, **changes: Any) -> None:
         self._since_s = time.monotonic()

@@ -83,7 +83,7 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
 def npy_map(value: object) -> dict[str, Any]:
     """Return an ndarray as the npy codec's map; raise `WireError` for anything else."""
     if not isinstance(value, np.ndarray):
-        raise WireError(f"encode: {type(value).__name__} has no form in the npy codec")
+        raise WireError(f"encode: {type(value).__name__} cannot be written in the npy codec")
     _check_dtype(value.dtype)
     fortran = value.flags.f_contiguous and not value.flags.c_contiguous
     data = value.tobytes("F" if fortran else "C")
@@ -93,7 +93,8 @@ def npy_map(value: object) -> dict[str, Any]:
 def msgpack_numpy_map(value: object) -> dict[bytes, Any]:
     """Return an ndarray or numpy scalar as its map; raise `WireError` for anything else."""
     if not isinstance(value, np.ndarray | np.generic):
-        raise WireError(f"encode: {type(value).__name__} has no form in the msgpack_numpy codec")
+        name = type(value).__name__
+        raise WireError(f"encode: {name} cannot be written in the msgpack_numpy codec")
     _check_dtype(value.dtype)
     if isinstance(value, np.generic):
         return {b"nd": False, b"type": value.dtype.str, b"data": value.tobytes()}
@@ -144,7 +145,7 @@ def _npy_layout(head: bytes) -> tuple[_Layout, Literal["C", "F"]]:
     """Return the layout and order in a .npy header; cached, as a server repeats its headers."""
     header = _NPY_HEADER.fullmatch(head, _NPY_START) if head.startswith(_NPY_MAGIC) else None
     if header is None:
-        raise WireError(f"decode: {head[:200]!r} starts no version 1 .npy file of plain numbers")
+        raise WireError(f"decode: no version 1 .npy file of plain numbers: {head[:200]!r}")
     shape = tuple(int(axis) for axis in header[3].replace(b" ", b"").split(b",") if axis)
     layout = _checked_layout(header[1].decode("ascii"), shape)
     return layout, "F" if header[2] == b"True" else "C"

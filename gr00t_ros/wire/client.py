@@ -166,7 +166,7 @@ class PolicyClient:
         return messages.expect_map(reply, messages.RESET)
 
     def close(self) -> None:
-        """Close socket and context at once; what was not yet sent is dropped."""
+        """Close socket and context at once; unsent data is dropped."""
         self._drop()
         self._context.destroy(linger=0)
 
@@ -201,10 +201,10 @@ class PolicyClient:
         return reply
 
     def _ask(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
-        """Return the reply's bytes; try again to connect until the deadline."""
+        """Return the reply's bytes; retry to connect until the deadline."""
         while True:
             try:
-                return self._open(deadline_ns).exchange(frame, where, deadline_ns)
+                return self._connected(deadline_ns).exchange(frame, where, deadline_ns)
             except NotConnectedError as error:
                 self._drop()
                 if deadline_ns - time.monotonic_ns() <= _RETRY_NS:
@@ -215,7 +215,8 @@ class PolicyClient:
                 self._drop()
                 raise
 
-    def _open(self, deadline_ns: int) -> Connection:
+    def _connected(self, deadline_ns: int) -> Connection:
+        """Return the connection; without one, begin one to the next address of the name."""
         if self._connection is None:
             self._untried = self._untried or list(numeric(self.address, deadline_ns))
             address = self._untried.pop(0)

@@ -74,7 +74,7 @@ def read_server_keys(folder: str | Path) -> ServerKeys:
         if path.stem != SERVER:
             key = _read_key(path)
             if key in clients:
-                raise SettingsError(f"{path}: the key of {clients[key]} too, expected one each")
+                raise SettingsError(f"{path}: the same key as {clients[key]}, expected one each")
             clients[key] = path.stem
     secret = SecretKey(_read_key(place / f"{SERVER}{SECRET}", is_secret=True))
     if not clients:

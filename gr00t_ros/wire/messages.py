@@ -42,10 +42,9 @@ TORCH_REFUSAL: Final = (
     " or newer, best N1.6 or N1.7"
 )
 _UNKNOWN: Final = (
-    "the server is of a generation that this client does not know (it knows N1.5 since 7f53666,"
-    " N1.6 and N1.7), expected one kind of ModalityConfig marker, "
-    f"{' or '.join(MODALITY_MARKERS)}. Use a release of Isaac-GR00T that this one names, or a newer"
-    " gr00t_ros."
+    "this client does not know the server's generation (it knows N1.5 since 7f53666, N1.6 and"
+    f" N1.7), expected one kind of ModalityConfig marker, {' or '.join(MODALITY_MARKERS)}. Use one"
+    " of these releases of Isaac-GR00T, or a newer gr00t_ros."
 )
 _SEEN: Final = 400  # characters quoted of an unknown server's answer
 
@@ -149,13 +148,13 @@ def read_reply(
     text = reply["error"]
     if not isinstance(text, str):
         raise WireError(f"{endpoint}: error reply holds {type(text).__name__}, expected a text")
-    said = _said(text, token)
-    if said.startswith("Unauthorized"):
-        raise RefusedError(f"{endpoint}: {said}; check the api token")
-    raise RemoteError(f"{endpoint}: the server answered: {said or '(no text)'}", said)
+    line = _error_line(text, token)
+    if line.startswith("Unauthorized"):
+        raise RefusedError(f"{endpoint}: {line}; check the api token")
+    raise RemoteError(f"{endpoint}: the server answered: {line or '(no text)'}", line)
 
 
-def _said(text: str, token: Token | None) -> str:
+def _error_line(text: str, token: Token | None) -> str:
     """Return a server's text as one line, redacted before the cut: a cut token would not match."""
     line = one_line(text, 4 * MAX_ERROR_TEXT)
     return one_line(token.redact(line) if token else line, MAX_ERROR_TEXT)
