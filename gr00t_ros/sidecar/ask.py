@@ -7,9 +7,9 @@
   ``state.<key>`` (T, D) float32 and ``instruction``; nothing is unpickled.
 - describe: begins an embodiment file from the server's modality config.
 
-Each verb is a function of the command line that returns the exit status: 0 if all is well, 1 if
-the server answers and something is wrong, 2 if it does not answer or the usage is wrong. Behind it
-stands a function that questions the server and returns a Report. Nothing moves.
+Each verb is a function: it reads the command line and returns the exit status, which is 0 if all is
+well, 1 if the server answers and something is wrong, 2 if it does not answer or the usage is wrong.
+A private function of the same name questions the server and returns a Report. Nothing moves.
 """
 
 import argparse
