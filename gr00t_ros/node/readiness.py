@@ -29,7 +29,8 @@ from gr00t_ros.node.robot_state import Positions, RobotState
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros import parameters, qos
 from gr00t_ros.ros.parameters import Parameters
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import reasoned
 
 _SPAN_S = 0.1  # the measured speed is the average over this time
 
@@ -200,5 +201,5 @@ class RobotChecks:
             if against is None and self.readers:
                 against = self.surroundings.held_finding()
         except Gr00tError as error:
-            return None, [Finding("held_position", Reaction.FAULT, str(error))]
+            return None, [reasoned("held_position", str(error))]
         return start, [against] if against else []

@@ -26,7 +26,8 @@ from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import reasoned
 
 # Commands run at the start of a tick, so this is far more than a running thread needs.
 _CALL_TIMEOUT_S = 1.0
@@ -236,7 +237,7 @@ class ReplayThread:
             f"{STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
         )
         tail = gap_ns > self._session.replay.settings.commit_ns
-        return (Finding("replay_starvation", Reaction.PAUSE, text, tail),)
+        return (reasoned("replay_starvation", text, tail=tail),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
         """The findings of the watches; a sleep that began in this tick is the cause: first."""

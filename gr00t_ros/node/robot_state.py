@@ -28,8 +28,10 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.session import start as start_rules
 from gr00t_ros.session.start import HeldOutput
-from gr00t_ros.watch.arm import controller_silent, speed_scaling
-from gr00t_ros.watch.finding import Finding, Reaction, outside_limits, stream_age
+from gr00t_ros.watch.arm import controller_silent, outside_limits, speed_scaling
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.inputs import stream_age
+from gr00t_ros.watch.table import reasoned
 
 Positions = NDArray[np.float64]
 Readings = tuple[tuple[Output, ControllerReading | None], ...]
@@ -287,11 +289,11 @@ class RobotState:
 
     def _age(self, report: StreamReport) -> Finding | None:
         if report.mixed:
-            return Finding("mixed_publishers", Reaction.PAUSE, f"{report.name}: {report.problem}")
+            return reasoned("mixed_publishers", f"{report.name}: {report.problem}")
         if report.name.startswith("controller."):
             return None
         if report.fresh and not report.usable:
-            return Finding("stream_content", Reaction.PAUSE, f"{report.name}: {report.problem}")
+            return reasoned("stream_content", f"{report.name}: {report.problem}")
         video, values = report.name.startswith("video."), self.parameters
         fault_s = values.camera_fault_age_s if video else values.joint_fault_age_s
         awake = None if report.age_ns is None else self.awake_ns(report.age_ns)

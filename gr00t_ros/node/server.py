@@ -24,7 +24,8 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import TAG
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.parameters import TABLE, Parameters
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import reasoned
 from gr00t_ros.wire import access as names
 from gr00t_ros.wire.access import ENVIRONMENT_VARIABLE, Token, read_environment, read_token
 from gr00t_ros.wire.client import ClientCounts, PolicyClient
@@ -206,7 +207,7 @@ class ServerCheck:
         if not self._unfit:
             return []
         text = f"policy server {self._server}: {self._error or self._unfit}"
-        return [Finding("chunk_shape", Reaction.FAULT, text)]
+        return [reasoned("chunk_shape", text)]
 
     def doubt(self, reason: str) -> None:
         """Require a new check; no reset or activation is possible before it has passed."""

@@ -45,6 +45,7 @@ from gr00t_ros.watch.server import (
     advised,
     outlook_of,
 )
+from gr00t_ros.watch.table import reasoned
 
 _PROBE_NS = 250_000_000
 """Least time between two probes during a pause, in which the session sends no queries."""
@@ -279,7 +280,7 @@ class RunningWatches:
         try:
             positions = self._robot.played_and_measured(self._robot.controllers())
         except ObservationError as error:
-            yield Finding("stream_content", Reaction.PAUSE, f"controller: {error}")
+            yield reasoned("stream_content", f"controller: {error}")
             return
         if positions is None:
             return

@@ -10,7 +10,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from gr00t_ros.motion.replay import Replay
-from gr00t_ros.watch.finding import Finding, consecutive_refusals
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.server import consecutive_refusals
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings
 from gr00t_ros.session.settling import SETTLED_NS, Settling
 from gr00t_ros.watch.finding import Finding, Reaction, better_reason
+from gr00t_ros.watch.table import reasoned
 
 Held = NDArray[np.float64] | None
 """(J,) position that the controllers hold; None where they do not publish it."""
@@ -300,7 +301,7 @@ class Session:
             f"{self.replay.settings.commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's "
             "load"
         )
-        return (Finding("replay_starvation", Reaction.PAUSE, text, tail=True),)
+        return (reasoned("replay_starvation", text, tail=True),)
 
     def _react(self, now_ns: int, findings: Sequence[Finding], held: Held) -> None:
         """Fault, pause or end a pause, as the findings require."""

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.limits import JointLimits
-from gr00t_ros.watch.finding import Finding, Reaction, held_position
+from gr00t_ros.watch.arm import held_position
+from gr00t_ros.watch.finding import Finding, Reaction
 
 Positions = NDArray[np.float64]
 

@@ -54,7 +54,7 @@ def _reaction(watch: Watch) -> str:
 def _section(watch: Watch) -> str:
     lines = [f"\n## {watch.name}\n", f"Cause: {watch.cause}\n", f"Remedy: {watch.remedy}."]
     if watch.note:
-        lines.append(f"\nToday: {watch.note}.")
+        lines.append(f"\nNote: {watch.note}.")
     if watch.thresholds:
         lines += ["", "| threshold | where | default | range |", "|---|---|---|---|"]
         lines += [_threshold(t) for t in watch.thresholds]

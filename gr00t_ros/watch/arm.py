@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.robot.limits import POSITION_UNIT, JointLimits
 from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
-from gr00t_ros.watch.table import finding
+from gr00t_ros.watch.table import finding, reasoned
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,8 @@ _STAMP_JITTER_S = 5e-3  # between a controller's sample and its stamp
 # Longest time between two comparisons that belong together, if the limit itself is shorter: ticks
 # may be 50 ms apart, and the smallest limit is 20 ms.
 _COMPARED_NS = 200_000_000
+
+_OUTSIDE = 0.01  # of a joint's range
 
 
 class TrackingError:
@@ -341,3 +343,52 @@ class DeadMan:
             f"{self.limit_ns / 1e9:.2f} s allowed"
         )
         return finding("dead_man", text)
+
+
+def held_position(
+    names: tuple[str, ...],
+    held: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    allowed: NDArray[np.float64],
+) -> Finding | None:
+    """Compare the position (J,) that the controller holds with the measured one, before a start.
+
+    A plan starts from the held position (design decision 11). A larger difference than `allowed`
+    means that the controller pushes against something or does not control this robot. NaN is a
+    finding.
+    """
+    apart = np.abs(held - measured)
+    bad = ~(apart <= allowed)
+    if not bad.any():
+        return None
+    joint = int(np.argmax(np.where(bad, np.nan_to_num(apart, nan=np.inf), -1.0)))
+    text = (
+        f"{names[joint]}: held at {held[joint]:.4f}, measured {measured[joint]:.4f}, at most "
+        f"{allowed[joint]:.3f} apart allowed; is the controller active and the arm free?"
+    )
+    return reasoned("held_position", text)
+
+
+def outside_limits(limits: JointLimits, measured: NDArray[np.float64]) -> Finding | None:
+    """Compare the measured position (J,) with the file's position limits, before a start.
+
+    A joint may be outside by its margin and a hundredth of its range, for calibration and noise. A
+    larger distance means another unit, joint, zero or file. NaN is a finding.
+    """
+    slack = limits.margin + _OUTSIDE * (limits.upper - limits.lower)
+    bad = ~((measured >= limits.lower - slack) & (measured <= limits.upper + slack))
+    if not bad.any():
+        return None
+    turned = np.radians(measured[bad])
+    degrees = ((turned >= limits.lower[bad]) & (turned <= limits.upper[bad])).all()
+    hint = (
+        "as degrees it would be inside: let the driver publish radians"
+        if degrees
+        else "is it the file of this robot, and are its joints at their zero?"
+    )
+    named = "; ".join(
+        f"{limits.names[j]}: measured at {measured[j]:.4g}, limits {limits.lower[j]:.4g} to "
+        f"{limits.upper[j]:.4g}"
+        for j in np.flatnonzero(bad)
+    )
+    return reasoned("outside_limits", f"{named}; {hint}")

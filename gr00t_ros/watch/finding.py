@@ -11,15 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gr00t_ros.robot.limits import JointLimits
-
 AwakeTime = Callable[[int], int]
 """The part of an age, ns, during which this process was awake and could receive."""
-
-_OUTSIDE = 0.01  # of a joint's range
 
 
 def all_awake(age_ns: int) -> int:
@@ -47,94 +40,6 @@ class Finding:
     reaction: Reaction
     reason: str
     tail: bool = False
-
-
-def stream_age(
-    stream: str,
-    topic: str,
-    age_ns: int | None,
-    pause_ns: int,
-    fault_ns: int | None,
-    why: str = "",
-    awake_ns: int | None = None,
-) -> Finding | None:
-    """Watch the age of a stream's newest usable sample; None is a stream without one so far.
-
-    A stream without `fault_ns` pauses and never faults. why: the cause and what to do, if known.
-    awake_ns: the part of the age during which this process was awake; only this part counts towards
-    a fault.
-    """
-    if age_ns is not None and age_ns <= pause_ns:
-        return None
-    judged_ns = age_ns if awake_ns is None else awake_ns
-    late = judged_ns is not None and fault_ns is not None and judged_ns > fault_ns
-    seen = (
-        f"nothing usable on {topic} yet"
-        if age_ns is None
-        else f"newest usable sample on {topic} is {age_ns / 1e9:.2f} s old, at most "
-        f"{pause_ns / 1e9:.2f} s allowed"
-    )
-    cause = why or "check the driver and the network"
-    return Finding(
-        "stream_age", Reaction.FAULT if late else Reaction.PAUSE, f"{stream}: {cause} ({seen})"
-    )
-
-
-def consecutive_refusals(count: int, limit: int, last_reason: str) -> Finding | None:
-    """Watch refused chunks and answers in a row; `limit` of them are a fault."""
-    if count < limit:
-        return None
-    text = f"{count} answers of the policy server refused in a row, the last: {last_reason}"
-    return Finding("consecutive_failures", Reaction.FAULT, text)
-
-
-def held_position(
-    names: tuple[str, ...],
-    held: NDArray[np.float64],
-    measured: NDArray[np.float64],
-    allowed: NDArray[np.float64],
-) -> Finding | None:
-    """Compare the position (J,) that the controller holds with the measured one, before a start.
-
-    A plan starts from the held position (design decision 11). A larger difference than `allowed`
-    means that the controller pushes against something or does not control this robot. NaN is a
-    finding.
-    """
-    apart = np.abs(held - measured)
-    bad = ~(apart <= allowed)
-    if not bad.any():
-        return None
-    joint = int(np.argmax(np.where(bad, np.nan_to_num(apart, nan=np.inf), -1.0)))
-    text = (
-        f"{names[joint]}: held at {held[joint]:.4f}, measured {measured[joint]:.4f}, at most "
-        f"{allowed[joint]:.3f} apart allowed; is the controller active and the arm free?"
-    )
-    return Finding("held_position", Reaction.FAULT, text)
-
-
-def outside_limits(limits: JointLimits, measured: NDArray[np.float64]) -> Finding | None:
-    """Compare the measured position (J,) with the file's position limits, before a start.
-
-    A joint may be outside by its margin and a hundredth of its range, for calibration and noise. A
-    larger distance means another unit, joint, zero or file. NaN is a finding.
-    """
-    slack = limits.margin + _OUTSIDE * (limits.upper - limits.lower)
-    bad = ~((measured >= limits.lower - slack) & (measured <= limits.upper + slack))
-    if not bad.any():
-        return None
-    turned = np.radians(measured[bad])
-    degrees = ((turned >= limits.lower[bad]) & (turned <= limits.upper[bad])).all()
-    hint = (
-        "as degrees it would be inside: let the driver publish radians"
-        if degrees
-        else "is it the file of this robot, and are its joints at their zero?"
-    )
-    named = "; ".join(
-        f"{limits.names[j]}: measured at {measured[j]:.4g}, limits {limits.lower[j]:.4g} to "
-        f"{limits.upper[j]:.4g}"
-        for j in np.flatnonzero(bad)
-    )
-    return Finding("outside_limits", Reaction.FAULT, f"{named}; {hint}")
 
 
 _SYMPTOMS = frozenset({"stream_age", "stream_content", "controller_silent", "controller_late"})

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gr00t_ros.watch.finding import Finding, Reaction
-from gr00t_ros.watch.table import finding
+from gr00t_ros.watch.table import finding, reasoned
 
 
 class FrozenCamera:
@@ -184,3 +184,32 @@ class Skew:
             f"{allowed_ns / 1e9:.3f} s allowed, {self._run} in a row"
         )
         return finding("skew", text, self._run >= self.limit)
+
+
+def stream_age(
+    stream: str,
+    topic: str,
+    age_ns: int | None,
+    pause_ns: int,
+    fault_ns: int | None,
+    why: str = "",
+    awake_ns: int | None = None,
+) -> Finding | None:
+    """Watch the age of a stream's newest usable sample; None is a stream without one so far.
+
+    A stream without `fault_ns` pauses and never faults. why: the cause and what to do, if known.
+    awake_ns: the part of the age during which this process was awake; only this part counts towards
+    a fault.
+    """
+    if age_ns is not None and age_ns <= pause_ns:
+        return None
+    judged_ns = age_ns if awake_ns is None else awake_ns
+    late = judged_ns is not None and fault_ns is not None and judged_ns > fault_ns
+    seen = (
+        f"nothing usable on {topic} yet"
+        if age_ns is None
+        else f"newest usable sample on {topic} is {age_ns / 1e9:.2f} s old, at most "
+        f"{pause_ns / 1e9:.2f} s allowed"
+    )
+    cause = why or "check the driver and the network"
+    return reasoned("stream_age", f"{stream}: {cause} ({seen})", worse=late)

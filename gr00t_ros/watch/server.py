@@ -23,7 +23,7 @@ from gr00t_ros.errors import (
     WireError,
 )
 from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
-from gr00t_ros.watch.table import finding
+from gr00t_ros.watch.table import finding, reasoned
 
 
 class Outlook(str, Enum):
@@ -311,3 +311,11 @@ class NonFinite:
     def reset(self) -> None:
         """Reset the count."""
         self._count = 0
+
+
+def consecutive_refusals(count: int, limit: int, last_reason: str) -> Finding | None:
+    """Watch refused chunks and answers in a row; `limit` of them are a fault."""
+    if count < limit:
+        return None
+    text = f"{count} answers of the policy server refused in a row, the last: {last_reason}"
+    return reasoned("consecutive_failures", text)

@@ -66,7 +66,7 @@ INPUTS: tuple[Watch, ...] = (
         ),
         "A driver stopped, or the network loses its messages.",
         "check the driver and the network",
-        "watch.finding.stream_age",
+        "watch.inputs.stream_age",
         _FAULT,
         "older than the fault age",
         "a stream that is declared slower pauses after three of its periods",
@@ -231,7 +231,7 @@ POLICY: tuple[Watch, ...] = (
         (_REFUSALS,),
         "The policy does not fit this robot, or the scene differs much from its training data.",
         "read the last refusal; check the embodiment file against the server's model",
-        "watch.finding.consecutive_refusals",
+        "watch.server.consecutive_refusals",
         note="after an invalid message the address may belong to another server: a reset is "
         "refused until the server has passed the check again",
     ),
@@ -295,7 +295,7 @@ ARM: tuple[Watch, ...] = (
         (Threshold("limits.JOINT.held", POSITION_UNIT, 0.05, home="embodiment"),),
         "The controller pushes against something, or does not control this robot.",
         "activate the controller and free the arm",
-        "watch.finding.held_position",
+        "watch.arm.held_position",
         note="~/resume, ~/reset and an activation are refused; a pause that would end by itself "
         "continues, also while the state of a controller that has published one is late; for a "
         "controller that never publishes its state, the held position is where our plan came to "
@@ -313,7 +313,7 @@ ARM: tuple[Watch, ...] = (
         "The joint states are in degrees, of another robot or not calibrated, or the limits are "
         "another robot's.",
         "let the driver publish radians, or correct the file's limits",
-        "watch.finding.outside_limits",
+        "watch.arm.outside_limits",
         note="~/resume, ~/reset and an activation are refused",
     ),
     Watch(
@@ -505,6 +505,14 @@ TABLE: dict[str, Watch] = {row.name: row for row in ROWS}
 
 def finding(watch: str, seen: str, worse: bool = False) -> Finding:
     """The finding of a row: its reaction or the worse one, and the text `seen` with its remedy."""
+    return reasoned(watch, f"{seen}; {TABLE[watch].remedy}", worse)
+
+
+def reasoned(watch: str, reason: str, worse: bool = False, tail: bool = False) -> Finding:
+    """The finding of a row whose `reason` names its own remedy, because the cause is known.
+
+    tail: as in Finding.
+    """
     row = TABLE[watch]
     reaction = row.worse if worse and row.worse is not None else row.reaction
-    return Finding(watch, reaction, f"{seen}; {row.remedy}")
+    return Finding(watch, reaction, reason, tail)

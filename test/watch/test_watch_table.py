@@ -47,7 +47,7 @@ def findings_made():
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
                 name = call.args[0] if call.args else None
-                made = call.func.id in ("Finding", "finding")
+                made = call.func.id in ("Finding", "finding", "reasoned")
                 if made and isinstance(name, ast.Constant) and isinstance(name.value, str):
                     yield path.name, name.value
 
