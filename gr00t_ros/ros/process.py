@@ -131,13 +131,7 @@ def run_node(
     The nodes that the node has as `companions` are spun with it; it destroys them itself.
     names: of the node's parameters, for what is said of an argument that is none.
     """
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    stop = stop_on_signals()
     try:
         initialise(arguments, names)
         node = make_node()
@@ -153,6 +147,18 @@ def run_node(
     finally:
         rclpy.try_shutdown()
     return 0
+
+
+def stop_on_signals() -> threading.Event:
+    """Install handlers of SIGINT and SIGTERM; both set the event that is returned."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return stop
 
 
 def initialise(arguments: Sequence[str] | None, names: Collection[str] = ()) -> None:
