@@ -207,7 +207,7 @@ class LowCmdPoints:
     holds_first = True
 
     def __init__(self, node: Node, settings: StreamerSettings) -> None:
-        """SettingsError: no unitree_hg, joints that arm_sdk does not move, gains that do not fit."""
+        """SettingsError: no unitree_hg, a joint that arm_sdk does not move, or wrong gains."""
         gains = Gains(np.array(settings.stiffness), np.array(settings.damping))
         self._command = ArmCommand(settings.joints, gains)
         self._weight = ArmWeight(settings.start_weight)

@@ -24,7 +24,7 @@ from gr00t_ros.ros.process import REFUSED, initialise, refuse_unknown, stop_on_s
 from gr00t_ros.ros.qos import STATUS
 
 ANSWER_LIMIT_S = 30.0
-"""Longest wait for the answer to a transition: no transition waits for the sidecar (design.md 8)."""
+"""Longest wait for the answer to a transition; none of them waits for the sidecar (design.md 8)."""
 
 REPEAT_S = 10.0
 """An unchanged reason for waiting is logged again after this long."""
