@@ -299,7 +299,7 @@ def _shortfall(played: Played, choice: Choice, whole: bool) -> str:
 
 
 def _wait_for_subscribers(publishers: Publishers, start_ns: int, stop: threading.Event) -> None:
-    """Wait until all topics have a subscriber; /clock shows the start, so that nodes have a time."""
+    """Wait until all topics have a subscriber; /clock shows the start, so that nodes have time."""
     remind_at, settled = time.monotonic() + REMIND_S, 0
     while settled < LOOKS_TO_SETTLE:
         unheard = publishers.unheard()
