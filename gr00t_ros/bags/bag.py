@@ -33,6 +33,7 @@ READABLE = "cdr"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 """First bytes of a message that was compressed alone; a CDR message begins with a zero."""
 
+
 @dataclass(frozen=True, slots=True)
 class PromisedTopic:
     """The entry of a topic in metadata.yaml; `profiles` are rosbags' Qos."""

@@ -43,6 +43,7 @@ LOST_SHARE = 0.05
 CLOCK_OFFSET_S = 0.05
 """Largest delay of a usual driver and network. A pause at 0.1 s (max_joint_age_s) is near."""
 
+
 @dataclass(frozen=True, slots=True)
 class DoctorRow:
     """One check: its level, `subject` within `area`, and in one sentence what was found."""

@@ -39,6 +39,7 @@ _KEPT = 400
 _DEPTH, _PICTURES_DEPTH = 400, 20
 _GAP = 1000  # a sequence number further ahead belongs to another publisher
 
+
 @dataclass(slots=True)
 class Seen:
     """What came on one topic: number of messages, time of the first and last (s), the newest."""
@@ -158,8 +159,6 @@ def _controller(topic: str, seen: Seen) -> KnownController:
         base = base.removesuffix(suffix)
     name = base.rsplit("/", 1)[-1].removesuffix("_controller")
     return KnownController(name, f"{base}/joint_trajectory", topic, tuple(seen.message.joint_names))
-
-
 
 
 @dataclass(slots=True)

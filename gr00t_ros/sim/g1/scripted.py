@@ -275,6 +275,3 @@ def _posture(joints: Mapping[str, Array]) -> Posture:
         if np.any((arm < ranges.lower_rad) | (arm > ranges.upper_rad)):
             raise StayError(f"{side}_arm outside the robot's limits: {arm.round(3)}")
     return Posture(joints["waist"], arms)
-
-
-
