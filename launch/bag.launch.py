@@ -1,4 +1,4 @@
-"""Plays a bag with its clock and runs the policy node on it in shadow: no robot is commanded.
+"""Plays a bag with its clock and runs the policy node on it in shadow mode: no robot is commanded.
 
 ros2 launch gr00t_ros bag.launch.py bag:=/path/to/bag host:=192.168.1.20
 """
@@ -38,7 +38,7 @@ CLOCK_HZ = "200"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The player, and the node with use_sim_time and shadow; the end of the bag ends all."""
+    """The player, and the node with use_sim_time and shadow; the end of the bag ends both."""
     arguments = [
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
@@ -54,7 +54,7 @@ def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def _check(bag: Path, ros2bag: bool) -> None:
-    """Raise an error, which launch says in one line, before anything is started."""
+    """Raise an error, which launch prints in one line, before any process is started."""
     if ros2bag and not bag.exists():
         raise RuntimeError(f"bag: {bag}: no such bag, expected the folder that a recorder wrote")
     if not ros2bag:
@@ -74,7 +74,7 @@ def _policy(argument: dict[str, str]) -> GroupAction:
 
 
 def _player(argument: dict[str, str], ros2bag: bool) -> ExecuteProcess:
-    """Start `ros2 bag play` where it is installed, else gr00t-bag, which waits for the node."""
+    """`ros2 bag play` where it is installed, else gr00t-bag, which waits for the node."""
     ours = ExecutableInPackage(package="gr00t_ros", executable="bag")
     command = ["ros2", "bag", "play"] if ros2bag else [ours, "play"]
     options = ["--rate", argument["rate"], "--start-offset", argument["start_offset"]]
@@ -90,7 +90,7 @@ def _player(argument: dict[str, str], ros2bag: bool) -> ExecuteProcess:
 
 
 def _topics(argument: dict[str, str]) -> list[str]:
-    """Sensors and controller states only: commands in the bag would move a robot that listens."""
+    """Sensors and controller states only: commands in the bag would move a connected robot."""
     from gr00t_ros.bags.info import needed_topics
     from gr00t_ros.robot.files import load_embodiment
 

@@ -27,7 +27,7 @@ NODE_PARAMETERS = {
     "sidecar": (str, "existing: the server at host and port; local: start one here by profile"),
     "profile": (str, "Name in config/sidecar, or path, of the profile of a local server"),
 }
-# Of the arguments whose parameter has another name.
+# Arguments whose parameter has another name.
 PARAMETER_OF = {"sidecar": "sidecar.mode", "profile": "sidecar.profile"}
 ARGUMENTS = {
     "params_file": ("", "YAML file with parameters of the node; the arguments above win"),
@@ -41,7 +41,7 @@ ARGUMENTS = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The node and, with `autostart`, the process that brings it up."""
+    """The node and, with `autostart`, the process that configures and activates it."""
     parameters = [
         DeclareLaunchArgument(name, default_value="", description=what + AS_NODE)
         for name, (_, what) in NODE_PARAMETERS.items()
@@ -55,7 +55,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
-    # Only what was given: an empty argument must not hide the value of params_file.
+    # Only the given arguments: an empty one must not hide the value of params_file.
     given = {
         PARAMETER_OF.get(name, name): kind(argument[name])
         for name, (kind, _) in NODE_PARAMETERS.items()
@@ -97,5 +97,5 @@ def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def _of_streamer(given: dict[str, object]) -> dict[str, object]:
-    """Those of the node's parameters that the streamer of commands has too."""
+    """The node's parameters that gr00t_command_streamer has too."""
     return {name: given[name] for name in ("embodiment", "use_sim_time") if name in given}

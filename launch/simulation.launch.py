@@ -1,4 +1,4 @@
-"""Starts a simulated robot, a policy server that stands in for GR00T, and the policy node.
+"""Starts a simulated robot, a scripted policy server in place of GR00T's, and the policy node.
 
 ros2 launch gr00t_ros simulation.launch.py seed:=3 instruction:="put the red cube on the blue plate"
 """
@@ -22,7 +22,8 @@ from launch_ros.substitutions import ExecutableInPackage
 if TYPE_CHECKING:
     from gr00t_ros.sim.description import RobotDescription
 
-# What GR00T_SIMULATOR=1 adds to rosdep's list, and fast-simplification, which is no rosdep key.
+# The packages that GR00T_SIMULATOR=1 adds to rosdep's list, and fast-simplification, which has no
+# rosdep key.
 INSTALL_SIMULATOR = (
     "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install mujoco trimesh fast-simplification"
     " && python3 -m gr00t_ros.sim.assets --install"
@@ -113,14 +114,14 @@ def _node(
 
 
 def _sidecar(argument: dict[str, str]) -> ExecuteProcess:
-    """The policy server: a process of its own that knows nothing of ROS."""
+    """The policy server: a separate process without ROS."""
     command = [ExecutableInPackage(package="gr00t_ros", executable="sidecar"), "scripted"]
     options = {
         "--port": argument["port"],
         "--codec": argument["codec"],
         "--embodiment": argument["embodiment"],
     }
-    # N1.5 servers know flat keys only
+    # N1.5 servers have flat keys only
     flat = ["--flat"] if argument["codec"] == "A0" else []
     words = [word for option in options.items() for word in option]
     return ExecuteProcess(
