@@ -1,7 +1,7 @@
-"""Goals to a gripper's action: one at a time, on change, kept whatever stops.
+"""A gripper gets one goal at a time, only on a change, and keeps it at every stop.
 
-The short tests have a driver of Python; the long one real actions over DDS, generated from
-definitions of our own. Nothing here was run against the real packages or a gripper.
+The short tests have a driver in Python. The long one uses real actions over DDS, generated from
+our own definitions. Nothing here was run against the real packages or a gripper.
 """
 
 import signal
