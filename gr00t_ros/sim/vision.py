@@ -12,6 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Ranges = tuple[tuple[float, float], tuple[float, float]]
+"""Ranges of x and y in which a thing can lie and be reached, m, in the base's frame."""
+
+# Hue interval in degrees (from, to; red passes through 0) of each known colour.
+HUES_DEG = {
+    "red": (340.0, 20.0),
+    "yellow": (40.0, 75.0),
+    "green": (90.0, 160.0),
+    "blue": (200.0, 260.0),
+}
+_LEAST_SATURATION = 0.5
+_LEAST_VALUE = 30  # of 255; darker pixels have no reliable hue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,17 +76,6 @@ def looking_at(
     return PinholeCamera(np.array(position_m, dtype=np.float64), axes, vertical_fov_rad)
 
 
-# Hue interval in degrees (from, to; red passes through 0) of each known colour.
-HUES_DEG = {
-    "red": (340.0, 20.0),
-    "yellow": (40.0, 75.0),
-    "green": (90.0, 160.0),
-    "blue": (200.0, 260.0),
-}
-_LEAST_SATURATION = 0.5
-_LEAST_VALUE = 30  # of 255; darker pixels have no reliable hue
-
-
 @dataclass(frozen=True, slots=True)
 class Kind:
     """The look of a thing: height of its middle (m), and its visible area (least, most; m^2).
@@ -85,10 +86,6 @@ class Kind:
 
     middle_m: float
     area_m2: tuple[float, float]
-
-
-Ranges = tuple[tuple[float, float], tuple[float, float]]
-"""Ranges of x and y in which a thing can lie and be reached, m, in the base's frame."""
 
 
 def find(

@@ -35,7 +35,15 @@ from gr00t_ros.stream.points import message_class
 Floats = NDArray[np.float64]
 Build = Callable[[Any, Floats, Time], Any]
 
-_PLANAR = [0, 1, 5]  # of x, y, z, about x, about y, about z
+_PLANAR = [0, 1, 5]  # indices in x, y, z, about x, about y, about z
+_CONTROL = "ros-controls/control_msgs (ros-jazzy-control-msgs)"
+_FRANKA = "frankarobotics/franka_ros2"
+_CHECK_S = 0.02
+# The goal is sent again when the driver has not answered for this long.
+_ANSWER_S = 2.0
+# Wait after a refused goal, or while there is no action server.
+_RETRY_S = 1.0
+_ABORTED = 6  # action_msgs/msg/GoalStatus.STATUS_ABORTED
 
 
 class MessageSender:
@@ -91,10 +99,6 @@ def pose_stamped(output: PoseOutput, values: Floats, stamp: Time) -> PoseStamped
     at.x, at.y, at.z = values[:3].tolist()
     turned.x, turned.y, turned.z, turned.w = values[3:].tolist()
     return message
-
-
-_CONTROL = "ros-controls/control_msgs (ros-jazzy-control-msgs)"
-_FRANKA = "frankarobotics/franka_ros2"
 
 
 class Goals(Protocol):
@@ -167,14 +171,6 @@ class FrankaGoals:
         goal = self._grasp.Goal(width=position, speed=self._goals.speed, force=self._goals.force)
         goal.epsilon.inner, goal.epsilon.outer = self._goals.epsilon
         return self._grasper, goal
-
-
-_CHECK_S = 0.02
-# The goal is sent again when the driver has not answered for this long.
-_ANSWER_S = 2.0
-# Wait after a refused goal, or while there is no action server.
-_RETRY_S = 1.0
-_ABORTED = 6  # action_msgs/msg/GoalStatus.STATUS_ABORTED
 
 
 class GripperSender:

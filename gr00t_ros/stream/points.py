@@ -28,6 +28,35 @@ from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.stream.unitree import ArmCommand, ArmWeight, Gains, another_clock, goal
 from gr00t_ros.wire.codec import decode, encode
 
+Floats = NDArray[np.float64]
+
+WBC_STATUS = "/ControlPolicy/lower_body_policy_status"
+"""Topic on which GR00T-WholeBodyControl's loop publishes its monotonic time, at 50 Hz."""
+_STATUS_NS = 500_000_000  # an older status does not show which computer reads the goals now
+_MAX_STATUS_BYTES = 4096
+_WALK_NS = 200_000_000  # with an older velocity the base stands
+_STANDS = (0.0, 0.0, 0.0)
+_REQUIRED = {
+    "joints": (Parameter.Type.STRING_ARRAY, "Joints in the controller's order; no more, no fewer"),
+    "window_topic": (Parameter.Type.STRING, "Where the policy node publishes its windows"),
+    "command_topic": (Parameter.Type.STRING, "The forward command controller's commands topic"),
+}
+_GAINS = {
+    "stiffness": "unitree_low_cmd: stiffness of each joint, N m/rad",
+    "damping": "unitree_low_cmd: damping of each joint, N m s/rad",
+}
+_TOPICS = {
+    "walk_topic": "wbc_upper_body: the base's Twist that goes along in each goal; empty: none does",
+    "height_topic": "wbc_upper_body: the base's height, a Float64, as walk_topic",
+}
+_OPTIONAL: dict[str, tuple[int | float, int | float, int | float, str]] = {
+    # name: default, least, most, meaning
+    "rate_hz": (200, 50, 1000, "Points a second, Hz"),
+    "max_jump_rad": (0.02, 0.001, 0.1, "Most that a window may jump when it takes over, rad"),
+    "start_weight": (0.0, 0.0, 1.0, "unitree_low_cmd: arm_sdk's weight that a killed sender left"),
+    "realtime_priority": (0, 0, 90, "SCHED_FIFO priority asked for; 0: ordinary scheduling"),
+}
+
 
 def message_class(package: str, name: str, origin: str, kind: str = "msg") -> Any:
     """Import `package`.`kind`.`name`; the SettingsError names the package and its origin."""
@@ -62,27 +91,6 @@ class StreamerSettings:
     realtime_priority: int
 
 
-_REQUIRED = {
-    "joints": (Parameter.Type.STRING_ARRAY, "Joints in the controller's order; no more, no fewer"),
-    "window_topic": (Parameter.Type.STRING, "Where the policy node publishes its windows"),
-    "command_topic": (Parameter.Type.STRING, "The forward command controller's commands topic"),
-}
-COMMAND_TYPES = ("float64_multi_array", "unitree_low_cmd", "wbc_upper_body")
-_GAINS = {
-    "stiffness": "unitree_low_cmd: stiffness of each joint, N m/rad",
-    "damping": "unitree_low_cmd: damping of each joint, N m s/rad",
-}
-_TOPICS = {
-    "walk_topic": "wbc_upper_body: the base's Twist that goes along in each goal; empty: none does",
-    "height_topic": "wbc_upper_body: the base's height, a Float64, as walk_topic",
-}
-_OPTIONAL: dict[str, tuple[int | float, int | float, int | float, str]] = {
-    # name: default, least, most, meaning
-    "rate_hz": (200, 50, 1000, "Points a second, Hz"),
-    "max_jump_rad": (0.02, 0.001, 0.1, "Most that a window may jump when it takes over, rad"),
-    "start_weight": (0.0, 0.0, 1.0, "unitree_low_cmd: arm_sdk's weight that a killed sender left"),
-    "realtime_priority": (0, 0, 90, "SCHED_FIFO priority asked for; 0: ordinary scheduling"),
-}
 NAMES = tuple(field.name for field in fields(StreamerSettings))
 
 
@@ -90,9 +98,9 @@ def declare_settings(node: Node) -> StreamerSettings:
     """Declare the parameters and return their values; the SettingsError names what is missing."""
     for name, (kind, meaning) in _REQUIRED.items():
         node.declare_parameter(name, kind, ParameterDescriptor(description=meaning, read_only=True))
-    kinds = f"What the points are sent as: {', '.join(COMMAND_TYPES)}"
+    kinds = f"What the points are sent as: {', '.join(POINTS)}"
     descriptor = ParameterDescriptor(description=kinds, read_only=True)
-    node.declare_parameter("command_type", COMMAND_TYPES[0], descriptor)
+    node.declare_parameter("command_type", next(iter(POINTS)), descriptor)
     for name, meaning in _GAINS.items():
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
         node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor)
@@ -106,9 +114,9 @@ def declare_settings(node: Node) -> StreamerSettings:
     values = {name: _value(node, name) for name in names if name not in _TOPICS}
     values |= {name: str(node.get_parameter(name).value) for name in _TOPICS}
     joints = tuple(values.pop("joints"))
-    if values["command_type"] not in COMMAND_TYPES:
+    if values["command_type"] not in POINTS:
         got = values["command_type"]
-        raise SettingsError(f"command_type: got {got!r}, expected one of {COMMAND_TYPES}")
+        raise SettingsError(f"command_type: got {got!r}, expected one of {tuple(POINTS)}")
     if len(set(joints)) != len(joints):
         raise SettingsError(f"joints: got {list(joints)}, expected each name once")
     gains = {name: _array(node, name) for name in _GAINS}
@@ -143,16 +151,6 @@ def _value(node: Node, name: str) -> Any:
     return value
 
 
-Positions = NDArray[np.float64]
-
-WBC_STATUS = "/ControlPolicy/lower_body_policy_status"
-"""Topic on which GR00T-WholeBodyControl's loop publishes its monotonic time, at 50 Hz."""
-_STATUS_NS = 500_000_000  # an older status does not show which computer reads the goals now
-_MAX_STATUS_BYTES = 4096
-_WALK_NS = 200_000_000  # with an older velocity the base stands
-_STANDS = (0.0, 0.0, 0.0)
-
-
 class Points(Protocol):
     """Sends positions (J,) rad from the streaming thread."""
 
@@ -160,7 +158,7 @@ class Points(Protocol):
     holds_first: bool
     """Whether the measured position is sent before the first window."""
 
-    def send(self, position: Positions, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> None:
         """Send the message that is due now."""
 
     def refuses(self, steady_ns: int) -> str:
@@ -185,7 +183,7 @@ class ForwardPoints:
         self._points = node.create_publisher(Float64MultiArray, settings.command_topic, qos.COMMAND)
         self.topic = self._points.topic_name
 
-    def send(self, position: Positions, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> None:
         """Publish one point."""
         self._points.publish(Float64MultiArray(data=array.array("d", position)))
 
@@ -217,7 +215,7 @@ class LowCmdPoints:
         )
         self.topic = self._commands.topic_name
 
-    def send(self, position: Positions, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> None:
         """Publish one LowCmd; the first call begins to take over the arms."""
         self._weight.take(steady_ns)
         fields, crc = self._command.fields(position, self._weight.at(steady_ns))
@@ -262,7 +260,7 @@ class WbcPoints:
         self._walk, self._walked_ns, self._height_m = _STANDS, 0, None
         self.topic = self._goals.topic_name
 
-    def send(self, position: Positions, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> None:
         """Publish one goal, unless the receiver would read its time with another host's clock."""
         if self.refuses(steady_ns):
             return

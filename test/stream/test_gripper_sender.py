@@ -118,14 +118,14 @@ def ask(one, *widths):
     """Values of the stream, looked at after each."""
     for width in widths:
         one.send([width], Time())
-        one._look()
+        one._send_changed()
 
 
 def test_goals_are_sent_on_change_and_never_before_a_value():
     """Fifty values a second, two goals."""
     driver = Driver(cancels_first=False)
     one = sender(driver)
-    one._look()
+    one._send_changed()
     assert driver.goals == []
     ask(one, *[0.08] * 50, *[0.04] * 50, *[0.0] * 50, 0.04, 0.03)
     assert driver.goals == [0.08, 0.0]

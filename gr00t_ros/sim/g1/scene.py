@@ -58,6 +58,10 @@ FINGER_RANGES = {
     "index_0": (-1.5708, 0.0),
     "index_1": (-1.7453, 0.0),
 }
+NEAR_M = 0.10
+"""Distance of the palm's middle from the cube's middle; the palm's thickness and half a cube are
+4 cm of it."""
+HELD_S = 1.0
 _GREY, _DARK = (0.55, 0.56, 0.58, 1.0), (0.16, 0.16, 0.17, 1.0)
 
 
@@ -155,12 +159,6 @@ def _add_servos(spec: mujoco.MjSpec) -> None:
     for side in k.SIDES:
         for joint in k.HAND_JOINTS[side]:
             add_servo(spec, Servo(joint, joint, *_FINGER_SERVO))
-
-
-NEAR_M = 0.10
-"""Distance of the palm's middle from the cube's middle; the palm's thickness and half a cube are
-4 cm of it."""
-HELD_S = 1.0
 
 
 class Reach:
