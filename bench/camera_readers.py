@@ -15,7 +15,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
 from bench import camera_publisher as source
-from gr00t_ros.inputs.images import fill
+from gr00t_ros.inputs.images import decode_video, fill
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.observe.observation import ObservationSettings
 from gr00t_ros.robot.embodiment import Embodiment
@@ -34,7 +34,8 @@ class Pulled:
         """Read `cameras` topics on `node`; `slots` is (cameras, 1, 1, H, W, 3) uint8."""
         self._node, self.decoding_s = node, 0.0
         self._slots = {str(camera): slots[camera] for camera in range(cameras)}
-        self._inputs = Inputs(node, embodiment(cameras), ObservationSettings())
+        self._embodiment = embodiment(cameras)
+        self._inputs = Inputs(node, self._embodiment, ObservationSettings())
         log = node.get_logger().error
         self._pulls = PeriodicThread("pull", PULL_PERIOD_NS, 0, self._inputs.pull, log)
         self._pulls.start()
@@ -51,7 +52,7 @@ class Pulled:
         if isinstance(observation, tuple):
             return False
         begin_s = time.thread_time()
-        self._inputs.decode_video(observation, self._slots)
+        decode_video(self._embodiment, observation, self._slots)
         self.decoding_s += time.thread_time() - begin_s
         return True
 

@@ -202,7 +202,7 @@ def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
     operator = OperatorWatches(node, VALUES, lambda reason: None)
     manager = ControllerManager(node, VALUES.controller_manager, {})
     watches = RunningWatches(
-        RobotState(inputs, nobody, robot, clock, VALUES),
+        RobotState(inputs, robot, clock, VALUES),
         operator, (OtherPublishers(node, topics), manager), nobody,
         robot, clock, replay, VALUES, "bench",
     )  # fmt: skip

@@ -1,8 +1,9 @@
-"""Starts the policy node for a Franka FR3 with Robotiq 2F-85 and two cameras (DROID).
+"""Start the policy node for a Franka FR3 with Robotiq 2F-85 and two cameras (DROID).
 
 ros2 launch gr00t_ros franka.launch.py host:=192.168.1.20 exterior_camera:=/left/color/image_raw
-It also takes all arguments of policy.launch.py: `ros2 launch --show-args` lists them. Controller
-settings that windows need: config/controllers/franka.yaml (docs/controllers.md).
+It also accepts all arguments of policy.launch.py: `ros2 launch --show-args` lists them. The file
+config/controllers/franka.yaml has controllers with the settings that windows need
+(docs/controllers.md).
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from launch import LaunchDescription
 from gr00t_ros.tools.launch import robot_launch
 
 EMBODIMENT = "franka_droid"
-# Argument -> name in the embodiment file.
+# Argument -> the topic in the embodiment file.
 TOPICS = {
     "exterior_camera": "/camera/exterior/image_raw",
     "wrist_camera": "/camera/wrist/image_raw",
@@ -26,5 +27,5 @@ CONTROLLERS = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The policy node with the Franka's embodiment, with its topics remapped to this robot's."""
+    """Start the policy node with the Franka's embodiment and this robot's topic names."""
     return robot_launch(Path(__file__).parent, EMBODIMENT, TOPICS, CONTROLLERS)

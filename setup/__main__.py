@@ -75,7 +75,7 @@ def run(command: str, arguments: list[str]) -> int:
     if command == "bench":
         replace_by("-m", "bench", *arguments)
     if command == "faults":
-        replace_by("test/fixtures/run_fault_matrix.py", *arguments)
+        replace_by("test/run_fault_matrix.py", *arguments)
     if command == "soak":
         replace_by("-m", "pytest", "-m", "soak", *arguments)
     if command in ("lint", "test"):

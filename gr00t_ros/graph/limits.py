@@ -1,8 +1,8 @@
-"""The embodiment's limits against those of the robot's own description, where one is published.
+"""Compares the embodiment's limits with those of robot_description, if it is published.
 
 Source of the rules: the URDF specification of `joint` (wiki.ros.org/urdf/XML/joint): lower and
-upper are 0 where they are absent, a continuous joint has neither. The description is latched and
-arrives on the executor; nothing here waits.
+upper are 0 if absent; a continuous joint has neither. The description is latched and arrives on the
+executor thread; nothing here waits.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _UNEXPANDED = (
 
 
 def joint_ranges(urdf: str) -> dict[str, JointRange]:
-    """Name -> limits of each joint that moves; a limit that is not stated is infinite.
+    """Name -> limits of each movable joint; a limit that is not stated is infinite.
 
-    A velocity of 0 or less and a range without width are placeholders and state nothing. Raises
-    SettingsError if `urdf` is no XML, or a xacro that was not expanded.
+    A velocity of 0 or less and an empty range are placeholders and count as not stated. Raises
+    SettingsError if `urdf` is not XML, or is a xacro that was not expanded.
     """
     try:
         root = ElementTree.fromstring(urdf)
@@ -46,7 +46,7 @@ def joint_ranges(urdf: str) -> dict[str, JointRange]:
 
 
 def _expanded(root: ElementTree.Element) -> ElementTree.Element:
-    """`root`, refused where macros or expressions of xacro are left in it."""
+    """`root`; SettingsError if macros or expressions of xacro are left in it."""
     for element in root.iter():
         if "xacro" in element.tag.rpartition("}")[0]:
             name = element.tag.rpartition("}")[2]
@@ -75,32 +75,32 @@ def _number(text: str) -> float:
 
 
 TOPIC = "/robot_description"
-_ROUNDING = 1e-3  # files and descriptions state as few as three decimals
+_ROUNDING = 1e-3  # files and descriptions may have only three decimals
 
 
 class DescribedLimits:
-    """Listens to robot_description for as long as it exists."""
+    """Subscribes to robot_description until `destroy`."""
 
     def __init__(self, node: Node, embodiment: Embodiment) -> None:
-        """Subscribe on `node`; nothing is known before its executor runs."""
+        """Subscribe on `node`; the description arrives when its executor runs."""
         self._node, self._embodiment = node, embodiment
         self.ranges: dict[str, JointRange] | None = None
-        """Joint that moves -> what the description allows; None where none was received."""
+        """Movable joint -> its limits in the description; None if no description was received."""
         self.unreadable = ""
         self._subscription = node.create_subscription(String, TOPIC, self._take, qos.STATUS)
 
     def problems(self) -> list[str]:
-        """Every joint for which the file allows more than the robot's description."""
+        """One text for each joint for which the file allows more than the description."""
         return described_problems(self._embodiment, self.ranges or {})
 
     def missing(self) -> tuple[str, ...]:
-        """Joints of the file that the description lacks or holds fixed; empty without one."""
+        """Joints of the file that the description lacks or has as fixed; empty without one."""
         if self.ranges is None:
             return ()
         return tuple(name for name in self._embodiment.limits.names if name not in self.ranges)
 
     def unstated(self) -> tuple[str, ...]:
-        """Joints of the file of which the description has no range or no velocity."""
+        """Joints of the file for which the description states no range or no velocity."""
         names = [name for name in self._embodiment.limits.names if name in (self.ranges or {})]
         ranges = self.ranges or {}
         return tuple(
@@ -121,7 +121,7 @@ class DescribedLimits:
 
 
 def described_problems(embodiment: Embodiment, ranges: Mapping[str, JointRange]) -> list[str]:
-    """A line for every joint for which the file allows more than `ranges`, the description's."""
+    """One text for each joint for which the file allows more than `ranges` (the description)."""
     limits = embodiment.limits
     found = []
     for row, name in enumerate(limits.names):

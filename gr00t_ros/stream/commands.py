@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
@@ -27,6 +27,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.outputs import COMMAND_STREAMER, CommandOutput, PoseOutput
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -185,12 +186,9 @@ def _status(stream: _Stream) -> DiagnosticStatus:
         "last rejection": stream.last_rejection,
     }
     wrong = stream.sender.problem or stream.problem
-    return DiagnosticStatus(
-        name=f"{COMMAND_STREAMER}: {stream.sender.topic}",
-        level=DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK,
-        message=wrong or "streaming on demand",
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-    )
+    level = DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK
+    name = f"{COMMAND_STREAMER}: {stream.sender.topic}"
+    return entry(name, level, wrong or "streaming on demand", values.items())
 
 
 def _text(node: Node, name: str) -> str:

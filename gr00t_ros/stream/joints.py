@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -28,6 +28,7 @@ from gr00t_ros.observe.readings import JointReading, select
 from gr00t_ros.robot.limits import POSITION_UNIT
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -346,12 +347,7 @@ class Streamer(Node):
             "windows rejected": self._rejected,
             "last rejection": self._last_rejection,
         }
-        status = DiagnosticStatus(
-            name=f"gr00t_streamer: {self._points.topic}",
-            level=level,
-            message=text,
-            values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
-        )
+        status = entry(f"gr00t_streamer: {self._points.topic}", level, text, values.items())
         message = DiagnosticArray(status=[status])
         message.header.stamp = to_time(self._clock_of_plan.ros_now_ns())
         self._diagnostics.publish(message)

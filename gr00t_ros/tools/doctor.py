@@ -63,8 +63,7 @@ class Doctor:
         self._open = open_marks(robot.unsettled, settled_names(values.settled), robot.source)
         clock = self._clock = PlanClock(node)
         inputs = Inputs(node, self.embodiment, parameters.observation(values))
-        # Without queries: only `doctor_checks.server` asks for an inference.
-        surroundings = RobotState(inputs, None, self.embodiment, clock, values)
+        surroundings = RobotState(inputs, self.embodiment, clock, values)
         self._checks = RobotChecks.of(node, inputs, surroundings, robot, values)
         self._operator = OperatorWatches(node, values, lambda _reason: None)
         self.traffic = Traffic(node, self.embodiment)

@@ -1,4 +1,4 @@
-"""watch_table: its rows hold together, say what the code does, and are the documentation."""
+"""The table of watches is consistent, agrees with the code and is the documentation."""
 
 import ast
 import re

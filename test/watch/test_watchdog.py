@@ -1,4 +1,4 @@
-"""watchdog: each watch around its threshold, the reaction and what the text tells."""
+"""Each watch reacts exactly at its threshold, with the right reaction and text."""
 
 import numpy as np
 import pytest
