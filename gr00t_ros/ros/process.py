@@ -132,13 +132,7 @@ def run_node(
     The nodes in the node's attribute `companions` are spun with it; the node destroys them itself.
     names: the node's parameters, for the error about an invalid argument.
     """
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    stop = stop_on_signals()
     try:
         initialise(arguments, names)
         node = make_node()
@@ -154,6 +148,18 @@ def run_node(
     finally:
         rclpy.try_shutdown()
     return 0
+
+
+def stop_on_signals() -> threading.Event:
+    """Install handlers of SIGINT and SIGTERM; both set the event that is returned."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return stop
 
 
 def initialise(arguments: Sequence[str] | None, names: Collection[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""docs/own_robot.md as its reader follows it: a file begun, filled in, judged; the arm moves."""
+"""A reader who follows docs/own_robot.md begins, completes and checks a file, and the arm moves."""
 
 import json
 import os

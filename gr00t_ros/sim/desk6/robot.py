@@ -1,7 +1,7 @@
 """The simulated Desk6 as data, with its lengths, limits and inverse kinematics.
 
-An invented arm: yaw, shoulder, elbow, forearm roll, wrist pitch, tip roll; all zero is straight
-up.
+An invented arm: yaw, shoulder, elbow, forearm roll, wrist pitch, tip roll. With all joints at zero
+it points straight up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 JOINTS = tuple(f"desk6_joint{number}" for number in range(1, 7))
 SHOULDER_M, UPPER_M, FOREARM_M, TIP_M = 0.20, 0.30, 0.26, 0.12
-READY_RAD = np.array([0.0, 0.2, 1.6, 0.0, 1.3416, 0.0])  # the tip points down before the base
+READY_RAD = np.array([0.0, 0.2, 1.6, 0.0, 1.3416, 0.0])  # the tip points down, in front of the base
 RANGES = JointRanges(
     lower_rad=np.array([-2.8, -1.0, -0.2, -2.8, -2.0, -3.0]),
     upper_rad=np.array([2.8, 1.8, 2.6, 2.8, 2.6, 3.0]),

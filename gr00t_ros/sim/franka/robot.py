@@ -62,8 +62,8 @@ FRANKA = RobotDescription(
         Controller("gripper_controller", (GRIPPER_JOINT,)),
     ),
     cameras=(Camera("exterior"), Camera("wrist")),
-    # the policy's own size: no larger picture would reach it, and 0.17 MB fits the shared-memory
-    # segment of Fast DDS (0.5 MB, environment.md) where two of 360 x 640 do not
+    # the policy's own size: it would not use a larger picture, and 0.17 MB fits into the
+    # shared-memory segment of Fast DDS (0.5 MB, environment.md); two of 360 x 640 do not
     picture_px=(180, 320),
     # fr3_link8, the flange; gym-hil calls its body "attachment" but turns it about z
     poses=(LinkPose("ee_pose", "fr3_link0", "link7", (0.0, 0.0, _FLANGE_M)),),
