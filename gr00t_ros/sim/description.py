@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.policies import Policy
 from gr00t_ros.sim.assets import RobotModel
-
-if TYPE_CHECKING:
-    from gr00t_ros.sim.physics import Simulation
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,7 @@ class RobotDescription:
     poses: tuple[LinkPose, ...]
     recorded: tuple[RecordedTopic, ...]
     build_model: Callable[[int], Any]
-    make_task: Callable[[Simulation, int], Task]
+    make_task: Callable[[Any, int], Task]  # of physics.Simulation, which imports this file
     make_policy: Callable[[Embodiment], Policy]
 
     @property

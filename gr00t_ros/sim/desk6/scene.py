@@ -9,7 +9,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from gr00t_ros.sim.desk6 import robot as k
+from gr00t_ros.sim.desk6 import kinematics as k
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.vision import looking_at
 from gr00t_ros.sim.world import Servo, add_camera, add_cube, add_room, add_servo, add_table, prepare

@@ -18,7 +18,7 @@ from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.policies import modality_of
 from gr00t_ros.sim import vision
-from gr00t_ros.sim.desk6.robot import JOINTS, RANGES, solve
+from gr00t_ros.sim.desk6.kinematics import JOINTS, RANGES, solve
 from gr00t_ros.sim.desk6.scene import CAMERA, CUBE_EDGE_M
 from gr00t_ros.sim.path import LegSpeeds, Motion, OutOfReachError, Path, StayError
 

@@ -18,6 +18,7 @@ from gr00t_ros.sim.path import JointRanges
 Array = NDArray[np.float64]
 
 JOINTS = tuple(f"fr3_joint{number}" for number in range(1, 8))
+GRIPPER_JOINT = "robotiq_85_left_knuckle_joint"
 # Craig's convention, one row a joint: a (m), d (m), alpha (rad); a and alpha of the link before.
 _DH = np.array(
     [

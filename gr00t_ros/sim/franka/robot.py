@@ -8,13 +8,12 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.policies import Policy
 from gr00t_ros.sim.assets import PANDA, require_assets
 from gr00t_ros.sim.description import Camera, Controller, Joint, LinkPose, RobotDescription, Task
-from gr00t_ros.sim.franka.kinematics import HOME_RAD, JOINTS
+from gr00t_ros.sim.franka.kinematics import GRIPPER_JOINT, HOME_RAD, JOINTS
 from gr00t_ros.sim.franka.layout import draw_layout
 
 if TYPE_CHECKING:
     from gr00t_ros.sim.physics import Simulation
 
-GRIPPER_JOINT = "robotiq_85_left_knuckle_joint"
 GRIPPER_CLOSED_RAD = 0.8
 _GRIPPER_CONTROL_PER_RAD = 255.0 / GRIPPER_CLOSED_RAD  # the 2F-85's own command register
 _FLANGE_M = 0.107

@@ -11,7 +11,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD
+from gr00t_ros.sim.franka.kinematics import GRIPPER_JOINT, LOWER_RAD, UPPER_RAD
 from gr00t_ros.sim.franka.layout import (
     CUBE_EDGE_M,
     EXTERIOR,
@@ -20,7 +20,6 @@ from gr00t_ros.sim.franka.layout import (
     Layout,
     draw_layout,
 )
-from gr00t_ros.sim.franka.robot import GRIPPER_JOINT
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.world import (
     CUBE_COLOURS,
