@@ -91,7 +91,12 @@ def test_a_robots_bag_in_real_time_becomes_observations_of_its_own_frames(
     assert ticks_ns[0] == start_ns and end_ns - 5 * MS < ticks_ns[-1] <= end_ns
     assert observations
     frames = {read(m.data, "raw").data.tobytes() for m in messages if "image" in m.topic}
-    sent = [s.value.data.tobytes() for one in observations.values() for v in one.video.values() for s in v]
+    sent = [
+        s.value.data.tobytes()
+        for one in observations.values()
+        for v in one.video.values()
+        for s in v
+    ]
     assert all(frame in frames for frame in sent)
 
 
