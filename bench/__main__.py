@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         document = {"name": report.name, "figures": report.figures, "targets": targets}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
     if options.smoke:
-        print("a smoke run: its figures are of too few samples to be held to their goals")
+        print("a smoke run: too few samples to compare the figures with the goals")
         return 0
     return 0 if all(target.passed for target in report.targets) else 1
 

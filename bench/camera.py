@@ -1,11 +1,11 @@
-"""What camera frames cost the node: pulled inputs against plain callbacks, in the same run.
+"""What camera frames cost the node: pulled inputs compared with plain callbacks, in the same run.
 
 1 to 3 cameras of 480x640 at 30 Hz and joint states at 100 Hz come from another process. Slices
-of both variants alternate in random order. Each measures the CPU of the whole process and that
-of its threads that run Python, an upper bound of the time that the GIL is held; the middleware's
-threads are the difference. Idle: frames arrive, nobody asks. Observing: every 200 ms all cameras
-are decoded and resized into a request's slots, by the same code in both variants: what that took
-is told beside the rest, since no way of reading cameras can save it.
+of both variants alternate in random order. Each slice measures the CPU time of the whole process
+and that of its threads that run Python, which is an upper bound of the time that the GIL is held;
+the difference is the middleware's threads. Idle: frames arrive and are not used. Observing: every
+200 ms all cameras are decoded and resized into a request's slots, by the same code in both
+variants. The time for decoding is reported separately, because both variants need it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MEASURES = ("cpu_percent", "python_percent", "frames_hz", "decoding_percent")
 ROUNDS, SLICE_S, SMOKE_SLICE_S = 3, 3.0, 0.3
 OBSERVE_S = 0.2
 GOAL = 0.5
-"""Of the CPU that callbacks take, the most that pulling may, in every row."""
+"""Largest share of the callbacks' CPU that pulling may take, in every row."""
 LIMIT_S = 30.0
 PROFILE_FRAMES, PROFILE_SLEPT_FRAMES, SLEEP_S = 300, 60, 0.02
 
@@ -58,7 +58,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """CPU in percent of one core, of which decoding; frames a second and camera to Python."""
+    """CPU in percent of one core, the part of decoding in it, and frames a second and camera."""
 
     kind: Kind
     cpu_percent: float
@@ -69,7 +69,7 @@ class Slice:
 
 
 def run(smoke: bool = False) -> Report:
-    """Measure, and compare medians with the goal: pulling costs half of what callbacks do."""
+    """Measure, and compare medians with the goal: pulling costs at most half of callbacks."""
     slices = _slices(1, SMOKE_SLICE_S) if smoke else _slices(ROUNDS, SLICE_S)
     slept_frames = 3 if smoke else PROFILE_SLEPT_FRAMES
     table = _table(slices)
@@ -83,7 +83,7 @@ def run(smoke: bool = False) -> Report:
 
 
 def _slices(rounds: int, slice_s: float) -> list[Slice]:
-    """All slices, `rounds` of each kind, each round in a random order of its own."""
+    """All slices, `rounds` of each kind; each round has its own random order."""
     kinds = [
         Kind(variant, cameras, load)
         for cameras in range(1, source.CAMERAS + 1)
@@ -100,7 +100,7 @@ def _slices(rounds: int, slice_s: float) -> list[Slice]:
 
 @contextmanager
 def publishing() -> Iterator[None]:
-    """Run the publishing process, in a ROS domain of its own where none is given."""
+    """Run the publishing process, in its own ROS domain if none is given."""
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 101)))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     with tempfile.TemporaryDirectory() as folder:
@@ -119,7 +119,7 @@ def publishing() -> Iterator[None]:
 
 @contextmanager
 def _reading() -> Iterator[Node]:
-    """A node that a thread spins, as the policy node's is."""
+    """A node that a thread spins, as the policy node is."""
     rclpy.init()
     node = rclpy.create_node("bench_reader")
     executor = SingleThreadedExecutor()
@@ -136,7 +136,7 @@ def _reading() -> Iterator[Node]:
 
 
 def _measure(node: Node, kind: Kind, slice_s: float) -> Slice:
-    """One slice, counted from the moment that frames arrive."""
+    """Measure one slice, which begins when frames arrive."""
     slots = np.zeros((kind.cameras, 1, 1, *SLOT_PX, 3), np.uint8)
     reader = VARIANTS[kind.variant](node, kind.cameras, slots)
     try:
@@ -153,7 +153,7 @@ def _measure(node: Node, kind: Kind, slice_s: float) -> Slice:
 
 
 def _clocks() -> tuple[float, float, float]:
-    """Seconds: wall, CPU of the process, CPU of its threads that run Python."""
+    """Seconds: wall time, CPU of the process, CPU of its threads that run Python."""
     clocks = (time.pthread_getcpuclockid(t.ident) for t in threading.enumerate() if t.ident)
     return time.monotonic(), time.process_time(), sum(map(time.clock_gettime, clocks))
 
@@ -161,7 +161,7 @@ def _clocks() -> tuple[float, float, float]:
 def _profile(slept_frames: int) -> Iterator[str]:
     """CPU of one frame's steps in the inputs, and of the decoding that both variants share.
 
-    After a sleep caches are cold, as they are at each pull: that, and not the steps, is the cost.
+    After a sleep the caches are cold, as they are at each pull. Most of the cost comes from that.
     """
     message = Image(height=source.HEIGHT_PX, width=source.WIDTH_PX, encoding="bgr8")
     message.step = 3 * source.WIDTH_PX
@@ -182,7 +182,7 @@ def _profile(slept_frames: int) -> Iterator[str]:
 
 
 def _cost_us(step: Callable[[], object], count: int, sleep_s: float) -> float:
-    """Mean CPU of one call, each after a sleep, us."""
+    """Mean CPU time of one call, us; each call follows a sleep."""
     step()
     total_s = 0.0
     for _ in range(count):
@@ -203,7 +203,7 @@ def _wait_for_frames(reader: Pulled | Callbacks, cameras: int) -> None:
 
 
 def _work(reader: Pulled | Callbacks, load: str, end: float) -> int:
-    """Observe every 200 ms, or only wait, until `end`; how many observations were made."""
+    """Observe every 200 ms, or only wait, until `end`; returns the number of observations."""
     observations, due = 0, time.monotonic()
     while time.monotonic() < end:
         if load == "observing":
@@ -258,7 +258,7 @@ def _lines(table: Sequence[dict[str, float | str]]) -> Iterator[str]:
 
 
 def _ratio_without_decoding(row: Mapping[str, float | str]) -> float:
-    """Pulled / callbacks, of the CPU that reading cameras took."""
+    """Ratio pulled / callbacks of the CPU for reading cameras, without decoding."""
     pulled, callbacks = (
         float(row[f"cpu_percent_{variant}"]) - float(row[f"decoding_percent_{variant}"])
         for variant in VARIANTS

@@ -1,9 +1,9 @@
-"""Cameras at 30 Hz and joint states at 100 Hz for bench/camera.py, from a process of their own.
+"""Cameras at 30 Hz and joint states at 100 Hz for bench/camera.py, from a separate process.
 
     python -m bench.camera_publisher
 
-Publishes serialised bytes with a fresh stamp until SIGINT or SIGTERM, so that it takes as little
-of the machine as can be; a camera that nobody reads costs nothing.
+Publishes until SIGINT or SIGTERM. It sends serialised bytes with a new stamp, to use as little CPU
+as possible; a camera without a subscriber costs nothing.
 """
 
 from __future__ import annotations
@@ -61,10 +61,11 @@ def topic(camera: int) -> str:
     return f"/bench/camera{camera}"
 
 
-def _publish(publisher: Publisher, serialised: bytearray) -> None:
-    """Publish with a stamp of now, which lies behind the four bytes of encapsulation.
+def publish_now(publisher: Publisher, serialised: bytearray) -> None:
+    """Publish with the present time as stamp, which follows the four bytes of encapsulation.
 
-    A picture's first pixels change with it, as noise changes a camera's: equal ones are a fault.
+    A picture's first pixels change with it, as a camera's noise does: the node treats equal
+    pictures as a fault.
     """
     now_ns = time.time_ns()
     struct.pack_into("<iI", serialised, 4, *divmod(now_ns, 10**9))
@@ -76,7 +77,7 @@ def _publish(publisher: Publisher, serialised: bytearray) -> None:
 def _timer(node: Node, rate_hz: float, publisher: Publisher, message: Image | JointState) -> None:
     serialised = bytearray(serialize_message(message))
     clock = Clock(clock_type=ClockType.STEADY_TIME)
-    node.create_timer(1.0 / rate_hz, lambda: _publish(publisher, serialised), clock=clock)
+    node.create_timer(1.0 / rate_hz, lambda: publish_now(publisher, serialised), clock=clock)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The two ways of reading cameras that bench/camera.py compares: pulled, and one callback a frame.
 
-Both decode and resize with the same code; only how frames come to Python differs.
+Both decode and resize with the same code; they differ only in how frames come to Python.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
 from bench import camera_publisher as source
-from gr00t_ros.inputs.images import fill
+from gr00t_ros.inputs.images import decode_video, fill
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.observe.observation import ObservationSettings
 from gr00t_ros.robot.embodiment import Embodiment
@@ -28,13 +28,14 @@ SLOT_PX = (180, 320)
 
 
 class Pulled:
-    """The node's inputs: nothing is called back, a thread pulls."""
+    """The node's inputs: a thread pulls, and there are no callbacks."""
 
     def __init__(self, node: Node, cameras: int, slots: NDArray[np.uint8]) -> None:
         """Read `cameras` topics on `node`; `slots` is (cameras, 1, 1, H, W, 3) uint8."""
         self._node, self.decoding_s = node, 0.0
         self._slots = {str(camera): slots[camera] for camera in range(cameras)}
-        self._inputs = Inputs(node, embodiment(cameras), ObservationSettings())
+        self._embodiment = embodiment(cameras)
+        self._inputs = Inputs(node, self._embodiment, ObservationSettings())
         log = node.get_logger().error
         self._pulls = PeriodicThread("pull", PULL_PERIOD_NS, 0, self._inputs.pull, log)
         self._pulls.start()
@@ -51,7 +52,7 @@ class Pulled:
         if isinstance(observation, tuple):
             return False
         begin_s = time.thread_time()
-        self._inputs.decode_video(observation, self._slots)
+        decode_video(self._embodiment, observation, self._slots)
         self.decoding_s += time.thread_time() - begin_s
         return True
 
@@ -62,7 +63,7 @@ class Pulled:
 
 
 class Callbacks:
-    """What a plain node does: one callback a message, the newest is kept."""
+    """A plain node: one callback a message, which keeps the newest."""
 
     def __init__(self, node: Node, cameras: int, slots: NDArray[np.uint8]) -> None:
         """Subscribe to `cameras` topics on `node`; `slots` as Pulled's."""
@@ -78,7 +79,7 @@ class Callbacks:
         )
 
     def received(self) -> int:
-        """Frames called back so far, of all cameras."""
+        """Frames received so far, of all cameras."""
         return self._count
 
     def observe(self) -> bool:
@@ -111,7 +112,7 @@ class Callbacks:
 
 
 def embodiment(cameras: int) -> Embodiment:
-    """An embodiment of that many cameras and one arm that is only read."""
+    """An embodiment with that many cameras and one arm that is only read."""
     video = tuple(
         VideoStream(str(n), source.topic(n), *SLOT_PX, "pad", (0,), "raw", source.RATE_HZ)
         for n in range(cameras)

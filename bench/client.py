@@ -1,8 +1,8 @@
-"""How late the client's deadlines are: every way in which a server can fail to answer.
+"""How late the client's deadlines are, for every way in which a server can fail to answer.
 
 Each peer misbehaves in its own way in a thread of this process, while the client asks it with
-a deadline; lateness is what the call took beyond that. All alternate in random order in one
-run, with and without a thread that keeps the GIL busy as a node's other threads do.
+a deadline. Lateness is the time of the call beyond the deadline. All peers alternate in random
+order in one run, with and without a thread that keeps the GIL busy as a node's other threads do.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def silent() -> Iterator[int]:
 
 @contextmanager
 def mute() -> Iterator[int]:
-    """Accept connections and say nothing, not even ZeroMQ's greeting."""
+    """Accept connections and send nothing, not even ZeroMQ's greeting."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -67,7 +67,7 @@ def hanging_up() -> Iterator[int]:
 
 
 def drip(peer: socket.socket) -> None:
-    """Send a greeting slower than any deadline."""
+    """Send a greeting more slowly than any deadline."""
     for byte in b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48):
         peer.sendall(bytes([byte]))
         time.sleep(TRICKLE_S)
@@ -75,7 +75,7 @@ def drip(peer: socket.socket) -> None:
 
 @contextmanager
 def threaded(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Serve every connection in a thread of its own."""
+    """Serve every connection in its own thread."""
     stopped = threading.Event()
 
     def one(peer: socket.socket) -> None:
@@ -98,7 +98,7 @@ def threaded(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 @contextmanager
 def busy_thread() -> Iterator[None]:
-    """Keep the GIL busy: pure Python without a pause."""
+    """Keep the GIL busy with pure Python code that never pauses."""
     stopped = threading.Event()
 
     def work() -> None:
@@ -122,7 +122,7 @@ PEERS = {
 
 
 def lateness_ms(port: int, curve: ClientKeys | None = None) -> float:
-    """Return how much longer than its deadline a call took, once its socket is open or not."""
+    """Return how much longer than its deadline one call of a new client took, ms."""
     client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, curve=curve)
     start = time.perf_counter_ns()
     with contextlib.suppress(Gr00tError):
@@ -133,7 +133,7 @@ def lateness_ms(port: int, curve: ClientKeys | None = None) -> float:
 
 
 def measure(rounds: int) -> dict[str, list[float]]:
-    """Return the lateness of each peer, ms; negative where the client knew before."""
+    """Return the lateness of each peer, ms; negative if it failed before the deadline."""
     keys = ClientKeys(new_pair()[0], new_pair()[1])
     with ExitStack() as stack:
         ports = {name: stack.enter_context(peer()) for name, peer in PEERS.items()}

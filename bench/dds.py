@@ -1,8 +1,8 @@
 """How many camera frames arrive at the node's own subscription, by the middleware's settings.
 
-Two cameras publish their frames together from another process, which is started anew with each
-Fast DDS profile; this one reads as the node does, by PulledSubscription, but for a deeper queue.
-Sent is counted by the numbers that the publisher gives its messages. Made for docs/dds.md:
+Two cameras publish their frames together from another process, which is started again with each
+Fast DDS profile. This process reads as the node does, with PulledSubscription, but with a deeper
+queue. Sent frames are counted by the publisher's sequence numbers. Made for docs/dds.md:
 
     ./dev bench dds
 """
@@ -31,7 +31,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from bench.camera_publisher import _publish
+from bench.camera_publisher import publish_now
 from bench.paired import Report, Target
 from gr00t_ros.inputs import cdr
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -41,19 +41,21 @@ PROFILE = Path(__file__).parents[1] / "config" / "fastdds_large_frames.xml"
 CAMERAS, RATE_HZ = 2, 30.0
 SIZES_PX = ((480, 640), (720, 1280), (1080, 1920))
 SEGMENTS_MB: Mapping[str, int] = {"default": 0, "16 MB": 16, "64 MB": 64}
-DEPTH = 5  # rclcpp's SensorDataQoS, which drivers take; so deep that each frame counts here
+DEPTH = 5  # rclcpp's SensorDataQoS, which drivers use; deep enough to count each frame here
 RELIABILITIES: Mapping[str, QoSProfile] = {
     "best effort": QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT),
     "reliable": QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE),
 }
 SLICE_S, SMOKE_S, LIMIT_S = 5.0, 0.5, 30.0
 PULL_S = 0.002
-ARRIVE_SHARE = 1.0 - LOST_SHARE  # what the doctor lets pass
+ARRIVE_SHARE = 1.0 - LOST_SHARE  # the doctor's limit
+_STOPPED = ("64 MB", "reliable")
+_BESIDE = "beside a stopped reader"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One setting: what a camera sent and what arrived, a second, and how late (median)."""
+    """One setting: frames that a camera sent and that arrived, a second, and their median delay."""
 
     segment: str
     reliability: str
@@ -66,7 +68,7 @@ class Row:
 
     @property
     def kind(self) -> str:
-        """Reliability, and what was beside."""
+        """Reliability, and whether a stopped reader ran beside."""
         return self.reliability + (f", {_BESIDE}" if self.stopped_reader else "")
 
 
@@ -103,10 +105,6 @@ def _targets(rows: Sequence[Row]) -> Iterator[Target]:
             yield Target(name, row.arrived_hz / RATE_HZ, ARRIVE_SHARE, at_least=True)
 
 
-_STOPPED = ("64 MB", "reliable")
-_BESIDE = "beside a stopped reader"
-
-
 def _measure(
     node: Node,
     segment: str,
@@ -115,7 +113,7 @@ def _measure(
     stopped: bool,
     slice_s: float,
 ) -> Row:
-    """One slice, counted from the moment that frames of both cameras arrive."""
+    """Measure one slice, which begins when frames of both cameras arrive."""
     with _child("publish", *map(str, size_px), reliability, segment=SEGMENTS_MB[segment]):
         profiles = (RELIABILITIES[reliability],)
         cameras = [
@@ -138,7 +136,7 @@ def _measure(
 
 
 def _count(cameras: Sequence[PulledSubscription], slice_s: float) -> tuple[float, float, float]:
-    """Sent and arrived a second and camera, and the median lateness, ms."""
+    """Frames sent and arrived a second and camera, and the median delay, ms."""
     numbers: list[list[int]] = [[] for _ in cameras]
     late_ms = []
     start = time.monotonic()
@@ -170,7 +168,7 @@ def _wait_for_frames(cameras: Sequence[PulledSubscription]) -> None:
 
 @contextmanager
 def _child(*arguments: str, segment: int = 0) -> Iterator[subprocess.Popen[str]]:
-    """Run this file as another process until it is ready; a segment of so many MB if not 0."""
+    """Run this file as another process; `segment`: its shared-memory segment in MB, 0: default."""
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ)
         if segment:
@@ -200,7 +198,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Be the other process: publish HEIGHT WIDTH RELIABILITY, or read RELIABILITY."""
+    """Run as the other process: publish HEIGHT WIDTH RELIABILITY, or read RELIABILITY."""
     rclpy.init()
     node = rclpy.create_node(f"bench_dds_{arguments[0]}")
     profile = RELIABILITIES[arguments[-1]]
@@ -216,7 +214,7 @@ def main(arguments: Sequence[str]) -> None:
         publishers = [node.create_publisher(Image, topic, profile) for topic in topics]
         node.create_timer(
             1.0 / RATE_HZ,
-            lambda: [_publish(publisher, serialised) for publisher in publishers],
+            lambda: [publish_now(publisher, serialised) for publisher in publishers],
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
     print("READY", flush=True)

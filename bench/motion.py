@@ -1,8 +1,8 @@
-"""What a controller commands when chunks are played our way and in the ways others use.
+"""What a controller commands when chunks are played by our method and by those that others use.
 
-Every method gets the same chunks at the same times, and the same delivery of 0 to 20 ms, on the
-controller's model at 1 kHz (control.md 1 has the comparison on its real code). The plot goes to
-build/bench/motion.svg. A period of 1 ms ahead is the controller's own.
+Every method gets the same chunks at the same times and the same delivery delays of 0 to 20 ms. A
+model of the controller runs at 1 kHz and samples one period of 1 ms ahead, as the controller does
+(control.md 1 has the comparison with its real code). The plot goes to build/bench/motion.svg.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from bench.paired import Report, Target
 
 PLOT = Path("build/bench/motion.svg")
 OURS = "gr00t_ros"
-# the model's positions are doubles: differences over 1 ms are off by less than this
+# the model's positions are doubles: the rounding error of differences over 1 ms is less than this
 ROUNDING = 1.0 + 1e-5
 
 
 def run(smoke: bool = False) -> Report:
-    """Every method in every scenario: a table, a plot, and our promises as targets.
+    """Every method in every scenario: a table, a plot, and our own limits as targets.
 
     smoke: the first scenario and the last, and no plot is written.
     """

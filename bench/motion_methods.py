@@ -1,7 +1,7 @@
-"""Ways to play action chunks on a joint trajectory controller: ours, and those others use.
+"""Methods to play action chunks on a joint trajectory controller: ours, and those that others use.
 
-Each is asked every millisecond what it publishes; the loop delivers that 0 to 20 ms later, in
-order, and samples the controller's model. The simpler methods are written as their users do.
+The loop calls each method every millisecond, delivers what it publishes 0 to 20 ms later, in order,
+and samples the controller's model. The simpler methods are written as their users write them.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ SETTINGS = ReplaySettings()
 
 
 class Method(Protocol):
-    """What a node would do: take chunks, publish trajectories."""
+    """The part of a node that takes chunks and publishes trajectories."""
 
     def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
-        """A chunk has come; what is published because of it."""
+        """Take a chunk; returns what is published on its arrival."""
         ...
 
     def due(self, now_ns: int) -> Trajectory | None:
-        """What a timer publishes at this millisecond."""
+        """What a timer publishes in this millisecond."""
         ...
 
 
 class Ours:
-    """gr00t_ros: rolling window of a jerk-limited plan, its stop tail behind it."""
+    """gr00t_ros: rolling windows of a jerk-limited plan, each with a stop ramp at its end."""
 
     def __init__(self) -> None:
         self._replay = Replay(LIMITS, SETTINGS)
         self._replay.start(START_NS, HOME)
 
     def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
-        """Guarded and merged; the timer publishes."""
+        """Check and merge the chunk; the timer publishes."""
         self._replay.accept(chunk, now_ns)
         return None
 
@@ -96,7 +96,7 @@ class LinearSampling:
         self._reference = Reference("newest", MS)
 
     def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
-        """Takes over at once."""
+        """The chunk takes over at once."""
         self._reference.clear()
         self._reference.merge(chunk, chunk.joints, now_ns - 9 * MS, HOME, 0)
         return None
@@ -142,7 +142,7 @@ METHODS: dict[str, tuple[Callable[[], Method], bool]] = {
 
 
 def play(name: str, scenario: Scenario, arrivals: Arrivals, seed: int = 0) -> tuple[Floats, int]:
-    """What the controller commanded each millisecond, (N, 7) rad, and how much it rejected."""
+    """The controller's commands each millisecond, (N, 7) rad, and the number of its rejections."""
     make, from_desired = METHODS[name]
     method, rng = make(), np.random.default_rng(seed)
     jtc = JtcSampler(len(HOME), interpolate_from_desired_state=from_desired, period_ns=MS)

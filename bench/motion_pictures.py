@@ -1,9 +1,9 @@
-"""Draws the pictures of docs/motion.md from the real core.
+"""Draws the pictures of docs/motion.md with the package's own planner.
 
     python -m bench.motion_pictures          # writes docs/pictures/motion_*.svg
 
-One window and its parts, and what the controller does after the node's death. The third picture
-is the plot of `python -m bench motion`, copied as it is.
+They show one window and its parts, and what the controller does after the node's death. The third
+picture is a copy of the plot of `python -m bench motion`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def _window_picture() -> str:
-    """Velocity of one joint in two windows that follow each other by a chunk, and its parts."""
+    """Velocity of one joint in the windows before and after a chunk, and the window's parts."""
     now_ns, before, after = _two_windows()
     knots = [(w.stamp_ns + w.times_ns - now_ns) * 1e-9 for w in (before, after)]
     joint = int(np.abs(_speeds(after, now_ns * np.ones(1, np.int64))[0]).argmax())
@@ -72,14 +72,14 @@ def _window_picture() -> str:
 
 
 def _speeds(window: Window, times_ns: NDArray[np.int64]) -> Floats:
-    """(N, 7) rad/s that the controller's model makes of a window."""
+    """(N, 7) rad/s, velocities of the controller's model that plays a window."""
     model = JtcSampler(len(HOME), interpolate_from_desired_state=True)
     model.accept(window, window.stamp_ns, window.positions[0])
     return np.array([model.sample(int(at_ns))[1] for at_ns in times_ns])
 
 
 def _two_windows() -> tuple[int, Window, Window]:
-    """The windows before and after the chunk that came while the arm was at its fastest."""
+    """The windows before and after the chunk that came at the arm's highest speed."""
     replay, waiting = Replay(LIMITS, SETTINGS), arrivals(SCENARIO)
     replay.start(START_NS, HOME)
     last: Window | None = None
@@ -151,7 +151,7 @@ class Figure:
                         for x, y in self._points(seconds, values)]  # fmt: skip
 
     def text(self) -> str:
-        """The whole file, with the axes on top."""
+        """The whole SVG file, with the axes on top."""
         zero, bottom = self._y(0.0), HEIGHT - 40
         axes = [f'<line x1="{LEFT}" x2="{WIDTH - 20}" y1="{zero:.1f}" y2="{zero:.1f}" '
                 'stroke="#333"/>']  # fmt: skip

@@ -1,6 +1,6 @@
-"""Scenarios of `bench motion`: what a policy says, when it arrives, and what is measured of it.
+"""Scenarios of `bench motion`: a policy's chunks, their times of arrival, and what is measured.
 
-Knows no way to play chunks; motion_methods.py has those.
+motion_methods.py has the methods to play them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LIMITS = JointLimits(
     acceleration=np.full(7, 6.0),
     jerk=np.full(7, 400.0),
     margin=np.full(7, 0.05),
-    # every method gets every chunk: what is compared is the motion, not the guard
+    # so large that every method gets every chunk: the motion is compared, not the guard
     jump=np.full(7, 9.0),
     held=np.full(7, 0.05),
     envelope=np.array(
@@ -53,7 +53,10 @@ LIMITS = JointLimits(
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A chunk form, a latency with jitter, a disagreement; death_ns: the node is killed then."""
+    """A form of chunks, a latency with jitter, and a disagreement between successive chunks, rad.
+
+    death_ns: the time at which the node is killed.
+    """
 
     name: str
     steps: int
@@ -64,7 +67,7 @@ class Scenario:
 
 
 def scenarios() -> Iterator[Scenario]:
-    """All of issue 3: three chunk forms, four latencies, two disagreements, and a node killed."""
+    """Three forms of chunks, four latencies, two disagreements; and for each form a killed node."""
     forms = (("16 at 30 Hz", 16, 33_333_333), ("40 at 15 Hz", 40, 66_666_667))
     forms += (("50 at 20 Hz", 50, 50 * MS),)
     for disagreement in (0.02, 0.1):
@@ -77,7 +80,7 @@ def scenarios() -> Iterator[Scenario]:
 
 
 def arrivals(scenario: Scenario, seed: int = 0) -> list[tuple[int, ActionChunk]]:
-    """Chunks and their times of arrival: one request in flight, asked every 8 steps or later."""
+    """Chunks and their times of arrival: one request in flight, one every 8 steps or later."""
     rng = np.random.default_rng(seed)
     path = _path(rng)
     result: list[tuple[int, ActionChunk]] = []
@@ -96,7 +99,7 @@ def arrivals(scenario: Scenario, seed: int = 0) -> list[tuple[int, ActionChunk]]
 
 
 def _path(rng: np.random.Generator) -> Callable[[Floats], Floats]:
-    """A smooth path of about 0.5 rad/s at most, seconds (N,) -> (N, 7) rad from home."""
+    """A smooth path of at most about 0.5 rad/s: seconds (N,) -> (N, 7) rad from home."""
     rate = rng.uniform(0.5, 2.0, (2, len(HOME)))
     phase = rng.uniform(0, 2 * np.pi, (2, len(HOME)))
     size = SPEED_RAD_S / rate / 2
@@ -112,7 +115,7 @@ def _path(rng: np.random.Generator) -> Callable[[Floats], Floats]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one method made of one scenario, over all samples of 1 ms and all joints."""
+    """The result of one method in one scenario, over all samples of 1 ms and all joints."""
 
     method: str
     scenario: str
@@ -131,7 +134,7 @@ class Row:
 def measure(
     method: str, scenario: Scenario, feasible: bool, played: Floats, raw: Floats, rejected: int
 ) -> Row:
-    """Difference quotients over 1 ms of what the controller commanded, (N, 7) rad."""
+    """The row from difference quotients over 1 ms of the controller's commands, (N, 7) rad."""
     v, a, j = (np.abs(np.diff(played, n=n, axis=0)).max() * 1e3**n for n in (1, 2, 3))
     alive = slice(1000, None)
     rest_s = np.nan

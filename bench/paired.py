@@ -1,7 +1,6 @@
-"""Paired measurement: variants in random order in one run, so that drift hits all of them alike.
+"""Paired measurement: variants in random order in one run, so that drift affects all of them alike.
 
-Absolute figures change with the machine and its neighbours; ratios of medians from one run hold.
-It refuses to know what is measured.
+Absolute figures change with the machine and its other load; ratios of medians from one run do not.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Samples = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing that must hold: `value` at most or at least `limit`."""
+    """One condition that must hold: `value` is at most, or at least, `limit`."""
 
     name: str
     value: float
@@ -39,7 +38,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a benchmark found: lines to read, figures to store, targets kept or missed."""
+    """The result of a benchmark: lines to print, figures to store, targets met or missed."""
 
     name: str
     lines: tuple[str, ...]
@@ -50,7 +49,7 @@ class Report:
 def interleave(
     variants: Mapping[str, Callable[[], T]], rounds: int, warm_up: int = 5, seed: int = 1
 ) -> dict[str, list[T]]:
-    """Run every variant once a round, in a new random order each; return what they returned."""
+    """Run every variant once a round, each round in a new random order; return their results."""
     order = list(variants)
     samples: dict[str, list[T]] = {name: [] for name in order}
     shuffle = random.Random(seed).shuffle
@@ -77,7 +76,7 @@ def ratio(samples: Samples, over: str, under: str) -> float:
 def ratio_interval(
     samples: Samples, over: str, under: str, resamples: int = 400, seed: int = 1
 ) -> tuple[float, float]:
-    """Return the 95 % interval of `ratio`: rounds drawn again as pairs (bootstrap percentile)."""
+    """Return the 95 % interval of `ratio`, by resampling rounds as pairs (percentile bootstrap)."""
     rounds = range(len(samples[over]))
     draw = random.Random(seed).choices
     ratios = []

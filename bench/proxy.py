@@ -1,16 +1,16 @@
-"""The proxy beside a policy server: what it adds to one client's round trip, and how it shares.
+"""The proxy before a policy server: what it adds to one client's round trip, and how it shares.
 
 Round trip: the same two cameras of 480x640 to the same trivial server, directly and through
-proxies, in random order in one run. Every proxy is a process of its own.
+proxies, in random order in one run. Every proxy is a separate process.
 
-Sharing: eight robots ask a server that takes 50 ms for each, as fast as they are answered, with
-a CURVE key each. Added latency is what their median answer takes beyond eight times one robot's
-alone. Then the first robot opens four connections: Jain's index of the robots' shares,
-(sum x)^2 / (n sum x^2), is 1 where all get the same (Jain, Chiu, Hawe 1984).
+Sharing: eight robots, each with its own CURVE key, send requests as fast as they are answered, to a
+server that needs 50 ms for each. Added latency is the median time of their answers minus eight
+times that of one robot alone. Then the first robot opens four connections. Jain's index of the
+robots' shares, (sum x)^2 / (n sum x^2), is 1 if all get the same (Jain, Chiu, Hawe 1984).
 
-Strangers: what the widest requests with a wrong token cost the proxy's rules (the best of some,
-since the machine's other work only adds), and how long a good ping takes beside twenty who send
-such requests without a pause.
+Strangers: the time that the proxy's rules need for the largest requests with a wrong token (the
+best of several, because other load on the machine only adds), and the time of a good ping while
+twenty clients send such requests without a pause.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ENDLESS = ("--rate-hz", "1e6", "--burst", "1000000")
 
 @contextmanager
 def process(*words: str) -> Iterator[int]:
-    """Run a Python module in a process of its own; yield the port at the end of its first line."""
+    """Run a Python module in a separate process; yield the port at the end of its first line."""
     child = subprocess.Popen(
         [sys.executable, "-m", *words],
         stdout=subprocess.PIPE,
@@ -75,7 +75,7 @@ def proxy(port: int, *words: str) -> Any:
 
 
 class Asker:
-    """One client that asks the trivial server the same two cameras again and again."""
+    """One client that sends the same two cameras to the trivial server again and again."""
 
     def __init__(self, port: int, curve: ClientKeys | None = None) -> None:
         self._client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested", curve=curve)
@@ -100,7 +100,7 @@ class Asker:
 
 
 def round_trips(folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Return the round trips of every way to the same server, us."""
+    """Return the round trips of every connection to the same server, us."""
     with ExitStack() as stack:
         port = stack.enter_context(process("bench.wire_peer", "zmq", "msgpack_numpy"))
         plain = stack.enter_context(proxy(port))
@@ -121,7 +121,7 @@ def curve(folder: Path, robot: int) -> ClientKeys:
 
 
 class Robot(threading.Thread):
-    """One connection of a robot that asks as fast as it is answered."""
+    """One connection of a robot that sends requests as fast as they are answered."""
 
     def __init__(
         self, name: int, port: int, keys: ClientKeys | None, go: threading.Event, seconds: float
@@ -134,7 +134,7 @@ class Robot(threading.Thread):
         self._link.check()
 
     def run(self) -> None:
-        """Ask for so many seconds after the signal."""
+        """After the signal, send requests for the given seconds."""
         self._go.wait()
         end = time.monotonic() + self._seconds
         while time.monotonic() < end:
@@ -149,7 +149,7 @@ class Robot(threading.Thread):
 def share(
     port: int, robots: Sequence[tuple[int, ClientKeys | None]], seconds: float
 ) -> dict[str, float]:
-    """Let connections of robots ask at the same time; return shares and the median answer."""
+    """Let the robots' connections send requests at the same time; return shares and times."""
     go = threading.Event()
     threads = [Robot(name, port, keys, go, seconds) for name, keys in robots]
     for thread in threads:
@@ -184,7 +184,7 @@ def keyed(folder: Path, robots: Sequence[tuple[int, None]]) -> list[tuple[int, C
 
 
 def summary(connections: Sequence[Robot], seconds: float) -> dict[str, float]:
-    """Return the shares' fairness and the median answer."""
+    """Return the fairness of the shares and the times of the answers."""
     answers: dict[int, int] = {}
     for one in connections:
         answers[one.robot] = answers.get(one.robot, 0) + len(one.took_ms)
@@ -204,7 +204,7 @@ def jain(shares: Sequence[float]) -> float:
 
 
 def stranger_costs() -> dict[str, float]:
-    """Return what each request of a stranger costs the proxy's rules, ms."""
+    """Return the time that the proxy's rules need for each request of a stranger, ms."""
     costs = {}
     for name, frame in FRAMES.items():
         core = ProxyCore(Limits(rate_hz=1e6, burst=1_000_000), Token("right"))
@@ -219,7 +219,7 @@ def stranger_costs() -> dict[str, float]:
 
 
 def pings(folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Return the round trips of good pings, alone and beside strangers, ms."""
+    """Return the round trips of good pings, without and with strangers, ms."""
     file = folder / "token"
     file.touch(0o600)
     file.write_text("right")
@@ -238,7 +238,7 @@ def pings(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 
 def ping_ms(client: PolicyClient) -> float:
-    """Return one ping's round trip, after the pause that the proxy's rate asks for."""
+    """Return one ping's round trip, ms, after the pause that the proxy's rate limit needs."""
     time.sleep(PING_S)
     return client.ping() / 1e6
 

@@ -1,18 +1,20 @@
 """What a tick of the replay costs, and how punctual windows and streamed points are under load.
 
-The tick alone, and with all watches on over real topics.
+The tick is measured alone, and with all watches on over real topics.
 
-Windows at 50 Hz: the node's replay thread against a naive executor timer, in slices of random
-order. Points at 200 Hz: the real gr00t_streamer in its process, against a bare loop on absolute
-deadlines beside it, in the same seconds. All the time three 30 Hz VGA cameras are read and a policy
-server is asked. Jitter is |interval - period| (performance.md); a tick is missed when an interval
-is half a period too long, and alone where the bare loop missed none within 0.1 s of it.
+Windows at 50 Hz: the node's replay thread compared with a naive executor timer, in slices of random
+order. Points at 200 Hz: the real gr00t_streamer in its process, compared with a bare loop on
+absolute deadlines that runs at the same time. Meanwhile three 30 Hz VGA cameras are read and
+requests are sent to a policy server. Jitter is |interval - period| (performance.md). A tick counts
+as missed when an interval is half a period too long, and as missed alone if the bare loop missed
+none within 0.1 s of it.
 
-Some are alone by chance, since a stall of one processor need not hit both loops. The bare loop
-does nothing but wake, so what it misses alone in the same slices, taken at the same period, is the
-machine's. How many of a loop's are noise: as many as leave the two counts a chance of 1 % or more
-to come from one rate (two Poisson counts of one rate: the one is binomial in their sum, share 1/2;
-Przyborowski and Wilenski, 1940). What is beyond has to be none.
+Some ticks are missed alone by chance, because a stall of one processor need not affect both loops.
+The bare loop only wakes up, so the ticks that it misses alone in the same slices, at the same
+period, are caused by the machine. As noise count as many of a loop's misses as leave a chance of at
+least 1 % that both counts come from one rate (two Poisson counts of one rate: each is binomial in
+their sum with share 1/2; Przyborowski and Wilenski, 1940). Beyond the noise no tick may be missed
+alone.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ from gr00t_ros.ros.periodic import ask_for_fifo
 
 PRIORITY, SLICE_S, SMOKE_S = 50, 5.0, 0.5
 NEAR_NS = 100 * MS
-CHANCE = 0.01  # of a row that fails although nothing is wrong
+CHANCE = 0.01  # probability that a row fails although nothing is wrong
 Times = NDArray[np.int64]
 
 
@@ -52,8 +54,9 @@ Times = NDArray[np.int64]
 class Jitter:
     """|interval - period| in microseconds over all slices, and missed ticks.
 
-    missed_alone: while the bare loop missed none; bare_alone: missed by the bare loop at this
-    loop's period while this one missed none; noise: how many of missed_alone that explains.
+    missed_alone: missed while the bare loop missed none. bare_alone: missed by the bare loop at
+    this loop's period while this loop missed none. noise: how many of missed_alone the latter
+    explains.
     """
 
     loop: str
@@ -68,7 +71,7 @@ class Jitter:
 
 
 def run(seconds: float = 60.0, smoke: bool = False) -> Report:
-    """Measure both; `seconds` of each variant."""
+    """Measure costs and jitter; `seconds`: duration of each variant."""
     ticks, watches = replay_tick.TICKS, replay_watches.TICKS
     if smoke:
         seconds, ticks, watches = SMOKE_S, replay_tick.SMOKE_TICKS, replay_watches.SMOKE_TICKS
@@ -119,7 +122,7 @@ def run(seconds: float = 60.0, smoke: bool = False) -> Report:
 
 
 def _fifo_permitted() -> bool:
-    """Asked in a thread of its own, so that this one stays as it is."""
+    """Whether SCHED_FIFO is permitted; tried in another thread, so that this one is unchanged."""
     answers: list[str] = []
     thread = threading.Thread(target=lambda: answers.append(ask_for_fifo(PRIORITY)))
     thread.start()
@@ -152,7 +155,7 @@ def _measure(rounds: int, slice_s: float, priority: int) -> tuple[list[Jitter], 
 
 @contextmanager
 def _children(folder: Path, priority: int) -> Iterator[None]:
-    """The bare loop and the streamer, which write their times when the context ends."""
+    """Run the bare loop and the streamer; they write their times when the context ends."""
     joints = f"joints:=[{','.join(LIMITS.names)}]"
     parameters = (joints, f"window_topic:={WINDOW_TOPIC}", f"command_topic:={COMMAND_TOPIC}")
     arguments = [word for one in parameters for word in ("-p", one)]
@@ -190,17 +193,17 @@ def _jitter(
 
 
 def _late(times_ns: Times, period_ns: int) -> Times:
-    """Return the times of the ticks that came half a period late or later after the one before."""
+    """Return the times of ticks that came half a period or more too late after the one before."""
     return times_ns[1:][np.diff(times_ns) > 1.5 * period_ns]
 
 
 def _apart(ours_ns: Times, theirs_ns: Times) -> int:
-    """Return how many of ours have none of theirs within NEAR_NS."""
+    """Return how many of `ours_ns` have none of `theirs_ns` within NEAR_NS."""
     return sum(not np.any(np.abs(theirs_ns - at) < NEAR_NS) for at in ours_ns)
 
 
 def noise_of(alone: int, bare_alone: int) -> int:
-    """Return how many of `alone` misses are explained by the rate of the bare loop beside."""
+    """Return how many of `alone` misses the rate of the bare loop's misses explains."""
     for noise in range(alone, 0, -1):
         total = noise + bare_alone
         ways = sum(math.comb(total, k) for k in range(noise, total + 1))

@@ -1,9 +1,9 @@
-"""The processes beside `bench replay`: the real streamer, and a bare loop to measure it against.
+"""The child processes of `bench replay`: the real streamer, and a bare loop to compare it with.
 
     python -m bench.replay_child bare|streamer PRIORITY FILE [ROS arguments]
 
-Each writes the times of its ticks to FILE (.npy, int64 ns of CLOCK_MONOTONIC) when it is told to
-end by SIGTERM. The bare loop does nothing but wake: what it misses, the machine missed.
+On SIGTERM each writes the times of its ticks to FILE (.npy, int64 ns of CLOCK_MONOTONIC) and ends.
+The bare loop only wakes up: the ticks that it misses are missed because of the machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TIMES: list[int] = []
 
 
 class Stamped(Streamer):
-    """Notes when it streams; else the streamer itself."""
+    """The streamer, which also stores the time of each tick."""
 
     def _stream(self, now_ns: int, steady_ns: int) -> None:
         TIMES.append(time.monotonic_ns())
@@ -43,7 +43,7 @@ def _bare(priority: int) -> None:
 
 
 def main() -> None:
-    """Run the one that the command line names, then write its times."""
+    """Run the loop that the command line names, then write its times."""
     kind, priority, file, *arguments = sys.argv[1:]
     if kind == "bare":
         _bare(int(priority))

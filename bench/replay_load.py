@@ -1,7 +1,7 @@
-"""The load of `bench replay`: three cameras being read and a policy server being asked.
+"""The load of `bench replay`: three cameras are read, and requests are sent to a policy server.
 
 Cameras and server are other processes. Every 160 ms the newest frames are decoded into a request
-and sent; a chunk that swings the arm is delivered for each answer, so that windows flow.
+and sent. For each answer a chunk that swings the arm is delivered, so that windows are published.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class Load:
 
 
 def swing(sequence: int, stamp_ns: int) -> ActionChunk:
-    """All joints of an FR3 swing by 0.2 rad about home."""
+    """A chunk in which all joints of an FR3 swing by 0.2 rad about home."""
     seconds = (stamp_ns % 10**12 + STEP_NS * np.arange(STEPS)) * 1e-9
     joints = HOME + 0.2 * np.sin(np.outer(seconds, np.linspace(0.5, 1.5, len(HOME))))
     return ActionChunk(sequence, 1, stamp_ns, STEP_NS, joints, {})
 
 
 def reading(node: Node, kind: type[Pulled] | type[Callbacks]) -> tuple:
-    """A reader of all cameras of which frames arrive, and its slots."""
+    """A reader of all cameras, after frames have arrived, and its slots."""
     slots = np.zeros((CAMERAS, 1, 1, *SLOT_PX, 3), np.uint8)
     reader = kind(node, CAMERAS, slots)
     end = time.monotonic() + LIMIT_S

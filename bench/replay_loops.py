@@ -1,8 +1,8 @@
 """The two ways of publishing windows at 50 Hz that `bench replay` compares, on one ROS node.
 
-Ours: the node's own replay thread, cameras pulled. Naive: an executor timer that does the same
-work, cameras called back by the same executor, as a plain node is written. Both note when they
-publish.
+Ours: the node's own replay thread, with cameras pulled. Naive: an executor timer that does the same
+work, with camera callbacks on the same executor, as in a plain node. Both store the times of
+publishing.
 """
 
 from __future__ import annotations
@@ -49,36 +49,36 @@ ARM = Output("arm", "forward_command", COMMAND_TOPIC, "/gr00t_streamer/controlle
 
 
 class Stamped(Outputs):
-    """The node's outputs; notes the steady time of each window."""
+    """The node's outputs, which also store the steady time of each window."""
 
     def __init__(self, node: LifecycleNode) -> None:
         super().__init__(node, replace(embodiment(CAMERAS), outputs=(ARM,), limits=LIMITS))
         self.times_ns: list[int] = []
 
     def publish(self, window: Window | None, offset_ns: int, *others: Any) -> Sent:
-        """Note the time, then send."""
+        """Store the time, then send."""
         self.times_ns.append(time.monotonic_ns())
         return super().publish(window, offset_ns, *others)
 
 
 class Healthy:
-    """The rest of the node, in which nothing is ever wrong; the load asks by itself."""
+    """The rest of a node without any problem; the load sends the requests."""
 
     def findings(self, now_ns: int, mode: Mode) -> Sequence[Finding]:
-        """None."""
+        """No findings."""
         return ()
 
     def held(self) -> NDArray[np.float64] | None:
-        """Not told."""
+        """No held position."""
         return None
 
     def ask(self, episode: int) -> bool:
-        """The load asks at its own rate."""
+        """No request: the load sends them at its own rate."""
         return False
 
 
 class Rig:
-    """One spinning node, its outputs, and where the arm was left by the last slice."""
+    """One spinning node, its outputs, and the arm's position after the last slice."""
 
     def __init__(self, node: LifecycleNode, port: int, priority: int) -> None:
         self.node, self._port, self._priority = node, port, priority
@@ -87,12 +87,12 @@ class Rig:
         self.answers = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._joints = node.create_publisher(JointState, "/joint_states", 1)
-        node.create_timer(0.05, self._tell, clock=steady)
+        node.create_timer(0.05, self._publish_joints, clock=steady)
         node.trigger_configure()
         node.trigger_activate()
 
     def ours(self, seconds: float) -> tuple[int, int]:
-        """One slice of the replay thread; steady times at which it began and ended, ns."""
+        """One slice of the replay thread; returns the steady times of its start and end, ns."""
         session = self._session()
         thread = ReplayThread(
             session, self.clock, self.outputs, Healthy(), SETTINGS.refresh_ns, self._priority, print
@@ -110,7 +110,7 @@ class Rig:
         return span
 
     def naive(self, seconds: float) -> tuple[int, int]:
-        """One slice of the executor's timer."""
+        """One slice of the executor's timer; returns the same as `ours`."""
         session = self._session()
         chunks: queue.SimpleQueue[ActionChunk] = queue.SimpleQueue()
 
@@ -144,7 +144,7 @@ class Rig:
         deliver: Callable[[ActionChunk], object],
         seconds: float,
     ) -> tuple[int, int]:
-        """The load for `seconds` from the tenth window on."""
+        """Run the load for `seconds` from the tenth window on."""
         reader, slots = reading(self.node, kind)
         load, before = Load(reader, slots, self._port, deliver), len(self.outputs.times_ns)
         _wait(lambda: len(self.outputs.times_ns) >= before + 10)
@@ -156,13 +156,13 @@ class Rig:
         self.answers += load.answers
         return start_ns, end_ns
 
-    def _tell(self) -> None:
+    def _publish_joints(self) -> None:
         self._joints.publish(JointState(name=LIMITS.names, position=self.held.tolist()))
 
 
 @contextmanager
 def rig(port: int, priority: int) -> Iterator[Rig]:
-    """A rig whose node is spun by a thread of its own, as the policy node's is by its main one."""
+    """A rig whose node is spun by a separate thread, as the policy node is by its main thread."""
     rclpy.init()
     node = LifecycleNode(NODE)
     executor = SingleThreadedExecutor()

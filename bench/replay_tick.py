@@ -1,7 +1,7 @@
 """What one tick of the replay costs: reference, shaper, plan and a window of about 100 knots.
 
-One thread, no ROS. A new chunk is merged every eighth step, as the node does; the ticks after it
-compute all of the future anew and are reported apart.
+One thread, no ROS. A new chunk is merged every eighth step, as in the node; the ticks after a merge
+compute the whole future again and are reported separately.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.robot.limits import JointLimits
 
-# On a grid of 10 ms these make windows of about 100 knots, past and tail included.
+# On a grid of 10 ms these give windows of about 100 knots, past and stop ramp included.
 SETTINGS = ReplaySettings(knot_ns=10 * MS, horizon_ns=880 * MS)
 STEPS, STEP_NS, EXECUTED = 40, 66_666_667, 8
 TICKS, SMOKE_TICKS, WARM_UP = 400, 60, 50
@@ -27,7 +27,7 @@ TICKS, SMOKE_TICKS, WARM_UP = 400, 60, 50
 
 @dataclass(frozen=True, slots=True)
 class TickCost:
-    """Milliseconds of a tick, of those right after a merge, of the merge; knots of a window."""
+    """Milliseconds of a tick, of a tick right after a merge, of the merge; knots of a window."""
 
     joints: int
     knots: float
@@ -38,7 +38,7 @@ class TickCost:
 
 
 def measure(joints: int, count: int = TICKS) -> TickCost:
-    """Tick a moving plan of `joints` joints; FR3's limits, again and again."""
+    """Tick a moving plan of `joints` joints, with FR3's limits repeated for all joints."""
     home = np.resize(HOME, joints)
     replay, now_ns = Replay(_limits(joints), SETTINGS), 1_000 * MS
     replay.start(now_ns, home)

@@ -1,7 +1,8 @@
 """What one tick costs with every watch on: inputs over real topics, watches, session, window.
 
-One node in one thread at the node's own 50 Hz; publishing, pulling and merging are other threads'
-and are not counted. A run in which a watch has anything to say is no measurement and is refused.
+One node in one thread at the policy node's 50 Hz. Publishing, pulling and merging belong to other
+threads and are not counted. If a watch reports a finding, the run is not a valid measurement and
+raises an error.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ TICKS, SMOKE_TICKS, WARM_UP, MERGE_EVERY = 200, 30, 40, 25
 
 @dataclass(frozen=True, slots=True)
 class WatchedCost:
-    """Milliseconds: of the watches, of the tick with them, of a merge with its box; medians."""
+    """Milliseconds of the watches, of the tick with them, of a merge with its box; medians."""
 
     robot: str
     joints: int
@@ -62,7 +63,7 @@ class WatchedCost:
 
 
 class Robot:
-    """Publishes what a robot tells: it does what it is commanded, and its pictures change."""
+    """Publishes a robot's topics: it follows its commands exactly, and its pictures change."""
 
     def __init__(self, node: Node, embodiment: Embodiment) -> None:
         self._node, self._robot = node, embodiment
@@ -78,8 +79,8 @@ class Robot:
             for topic, (kind, output) in topics.items()
         ]
 
-    def tell(self, position: np.ndarray) -> None:
-        """One message on every topic, stamped now; the next frame."""
+    def publish(self, position: np.ndarray) -> None:
+        """Publish one message on every topic, stamped now, and the next frame."""
         stamp = to_time(self._node.get_clock().now().nanoseconds)
         at = dict(zip(self._robot.joint_names, position.tolist(), strict=True))
         for kind, output, publisher in self._publishers:
@@ -117,7 +118,7 @@ def measure(joints: int, count: int = TICKS) -> WatchedCost:
 
 
 class Loop:
-    """The replay thread's tick by hand."""
+    """Runs the replay thread's tick without the thread."""
 
     def __init__(self, node: Node, embodiment: Embodiment, inputs: Inputs, parts: Any) -> None:
         self._robot, self._embodiment, self._inputs = Robot(node, embodiment), embodiment, inputs
@@ -126,9 +127,9 @@ class Loop:
         self._home = np.array(HOME) if joints == len(HOME) else np.resize(HOME[:7], joints)
 
     def run(self, count: int) -> WatchedCost:
-        """Ticks at 50 Hz, a chunk every half a second."""
+        """Tick at 50 Hz, with a chunk every half a second."""
         watched, ticked, merged = [], [], []
-        self._play(20, [], [], [])  # until every topic was heard
+        self._play(20, [], [], [])  # until every topic was received
         session = self._session
         session.set_ready(True, "")
         session.activate(self._clock.now_ns(), self._home)
@@ -148,7 +149,7 @@ class Loop:
         for number in range(ticks):
             now_ns = self._clock.now_ns()
             active = session.active
-            self._robot.tell(session.replay.position(now_ns) if active else self._home)
+            self._robot.publish(session.replay.position(now_ns) if active else self._home)
             time.sleep(0.002)
             self._inputs.pull()
             if active and number % MERGE_EVERY == 0:
@@ -192,7 +193,7 @@ class Loop:
 
 @contextmanager
 def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
-    """The node's own parts, but for the policy server's."""
+    """The node's own parts, without those of the policy server."""
     clock = PlanClock(node)
     inputs = Inputs(node, robot, ObservationSettings())
     replay = Replay(robot.limits, SETTINGS, robot.workspace)
@@ -201,7 +202,7 @@ def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
     operator = OperatorWatches(node, VALUES, lambda reason: None)
     manager = ControllerManager(node, VALUES.controller_manager, {})
     watches = RunningWatches(
-        RobotState(inputs, nobody, robot, clock, VALUES),
+        RobotState(inputs, robot, clock, VALUES),
         operator, (OtherPublishers(node, topics), manager), nobody,
         robot, clock, replay, VALUES, "bench",
     )  # fmt: skip
@@ -216,7 +217,7 @@ def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
 
 
 def _wide(joints: int) -> Embodiment:
-    """As the Franka, with one controller of that many joints and nothing to look at a box with."""
+    """The Franka with one controller of that many joints, and without a workspace box."""
     robot = load_embodiment("franka_droid")
     arm, names = robot.outputs[0], tuple(f"joint{number}" for number in range(joints))
     state = tuple(

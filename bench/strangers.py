@@ -1,8 +1,8 @@
-"""Strangers before a proxy that asks for a token: each asks for as much work as it can, always.
+"""Clients without the token of a proxy: each sends requests that cost as much work as possible.
 
     python -m bench.strangers PORT COUNT
 
-One thread; prints PORT once the first of them was answered, and ends when it is terminated.
+One thread; prints PORT after the first answer, and runs until it is terminated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import msgpack
 import zmq
 
-# The widest requests that a proxy might read: flat, as maps, as lists of lists, as texts. The token
+# The largest requests that a proxy might read: numbers, maps, lists of lists, texts. The token
 # comes last, and is wrong.
 WIDE = 65_536
 DATA = {
@@ -30,7 +30,7 @@ FRAMES = {
 
 
 def main() -> None:
-    """Ask, and ask again as soon as one is answered."""
+    """Send requests; send the next one as soon as one is answered."""
     port, count = int(sys.argv[1]), int(sys.argv[2])
     context, frames = zmq.Context(), list(FRAMES.values())
     poller = zmq.Poller()
@@ -39,14 +39,14 @@ def main() -> None:
         stranger.connect(f"tcp://127.0.0.1:{port}")
         stranger.send(frames[number % len(frames)])
         poller.register(stranger, zmq.POLLIN)
-    told = False
+    ready = False
     while True:
         for number, (stranger, _) in enumerate(poller.poll()):
             stranger.recv()
             stranger.send(frames[number % len(frames)])
-        if not told:
+        if not ready:
             print(port, flush=True)
-            told = True
+            ready = True
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""One get_action round trip over loopback: the template against plain codecs and raw TCP.
+"""One get_action round trip over loopback: the template compared with plain codecs and raw TCP.
 
-All variants alternate in random order in one run, each against a trivial server in a process of
-its own. How it is measured:
+All variants alternate in random order in one run, each with a trivial server in a separate process.
+Measured are:
 
-- round trip: wall time of one whole request, reply parsed.
-- encode + decode: CPU of the calling thread for the codec's part alone, no socket.
+- round trip: wall time of one whole request, until the reply is parsed.
+- encode + decode: CPU of the calling thread for the codec only, without the socket.
 - GIL: CPU of the calling thread over the whole request, without that of the wait for the reply.
-  An upper bound of the time that the GIL is held, since other system calls release it too; for
-  the plain codecs, whose time goes into copies under the GIL, it is close, so the ratio is
-  rather understated.
+  This is an upper bound of the time that the GIL is held, because other system calls release it
+  too. For the plain codecs, which mostly copy under the GIL, it is close; so the ratio is rather
+  understated.
 - allocation: tracemalloc's peak over one request, in frames (Python's and numpy's memory;
-  libzmq's own buffers are not traced, so the copy that a plain send makes is not counted).
+  libzmq's own buffers are not traced, so the copy of a plain send is not counted).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROUNDS, SMOKE_ROUNDS = 200, 3
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one request cost: wall time, this thread's CPU without waits, the process's CPU."""
+    """The cost of one request: wall time, this thread's CPU without waits, the process's CPU."""
 
     wall_us: float
     held_us: float
@@ -121,7 +121,7 @@ def _lines(size: str, figures: Mapping[str, Any], rounds: int) -> list[str]:
 
 
 def _targets(sizes: Mapping[str, Any]) -> tuple[Target, ...]:
-    """Return what the wire must hold (issue 2)."""
+    """Return the goals of the wire."""
     small, middle = sizes["2x224x224"], sizes["2x480x640"]
     return (
         Target("2x480x640 codec CPU, npy plain / template", middle["codec_cpu_gain"], 10, True),

@@ -1,4 +1,4 @@
-"""The trivial servers of ``bench wire``, each a process: one fixed reply to whatever comes.
+"""The trivial servers of ``bench wire``, each a process: one fixed reply to every request.
 
     python -m bench.wire_peer zmq|tcp npy|msgpack_numpy
 
@@ -46,14 +46,14 @@ def receive(connection: socket.socket, buffer: memoryview) -> int:
 
 
 def send(connection: socket.socket, data: bytes | memoryview) -> None:
-    """Write one message, length and data in one call where the kernel takes them."""
+    """Write one message; length and data go in one call as far as the kernel accepts them."""
     sent = connection.sendmsg([LENGTH.pack(len(data)), data]) - LENGTH.size
     if sent < len(data):
         connection.sendall(memoryview(data)[sent:])
 
 
 def serve_zmq(array_codec: ArrayCodec) -> None:
-    """Answer on one REP socket; only the two requests of a connect are told apart."""
+    """Answer on one REP socket; only the two requests of a connect get their own replies."""
     server = zmq.Context().socket(zmq.REP)
     print(server.bind_to_random_port("tcp://127.0.0.1"), flush=True)
     action = action_reply(array_codec)

@@ -1,4 +1,4 @@
-"""The ways to ask of ``bench wire``: our template, two plain codecs, raw TCP."""
+"""The clients that ``bench wire`` compares: our template, two plain codecs, raw TCP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMEOUT_MS = 20_000
 
 
 class Variant(Protocol):
-    """One way to ask: the codec's two halves, and the whole round trip."""
+    """One client: encode, decode, and the whole round trip."""
 
     def encode(self) -> object:
         """Make the request's bytes from the observation."""
@@ -40,11 +40,11 @@ class Variant(Protocol):
 
     @property
     def waited_ns(self) -> int:
-        """CPU that this thread has spent so far in waiting for replies, the GIL released."""
+        """CPU that this thread has used so far in waits for replies, with the GIL released."""
 
 
 class Wait:
-    """A poller that counts the CPU of its waits."""
+    """A poller that counts the CPU time of its waits."""
 
     def __init__(self, poller: zmq.Poller) -> None:
         self._poller = poller
@@ -59,7 +59,7 @@ class Wait:
 
 
 class Template:
-    """Ours. The images are decoded into their slots, or copied there from elsewhere."""
+    """Our client. The images are decoded into their slots, or copied there from another array."""
 
     def __init__(self, port: int, shape: tuple[int, int, int], copies: bool) -> None:
         self._client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
@@ -71,7 +71,7 @@ class Template:
             generation=server.generation,
             key_style=server.key_style,
         )
-        link = self._client._connection  # the bench looks inside: the client counts nothing
+        link = self._client._connection  # a private part: the client does not count its waits
         assert link is not None
         self._wait = link._readable = Wait(link._readable)
         self._images = _images(shape) if copies else {}
@@ -79,7 +79,7 @@ class Template:
         self._reply = wire_peer.action_reply(server.array_codec)
 
     def encode(self) -> object:
-        """Write what changes into the prebuilt bytes."""
+        """Write the changing parts into the prebuilt bytes."""
         for key, image in self._images.items():
             self.template.video[key][...] = image
         self.template.state["joint_position"][...] = self._state
@@ -107,7 +107,7 @@ class Template:
 
 
 class Plain:
-    """The codec as one writes it first: every array through hooks, every frame copied."""
+    """The obvious codec: every array through hooks, every frame copied."""
 
     def __init__(self, port: int, shape: tuple[int, int, int], array_codec: ArrayCodec) -> None:
         self._hooks = HOOKS[array_codec]
@@ -152,7 +152,7 @@ class Plain:
 
 
 class RawTcp:
-    """The same bytes through a plain socket: what the machine can do."""
+    """The same bytes through a plain socket: the limit of the machine."""
 
     def __init__(self, port: int, frame: memoryview) -> None:
         self._frame = frame
@@ -220,7 +220,7 @@ def _images(shape: tuple[int, int, int]) -> dict[str, Any]:
 
 @contextmanager
 def peer(kind: str, array_codec: ArrayCodec) -> Iterator[int]:
-    """The port of a trivial server in another process, which ends with the context."""
+    """Run a trivial server in another process until the context ends; yields its port."""
     command = [sys.executable, "-m", "bench.wire_peer", kind, array_codec]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

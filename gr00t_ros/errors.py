@@ -1,4 +1,4 @@
-"""Every deliberate error of gr00t_ros; the type says whose fault it is.
+"""Every error that gr00t_ros raises on purpose; the type says whose fault it is.
 
     Gr00tError
     ├── EmbodimentError        yours: the embodiment file
@@ -6,35 +6,35 @@
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
     │   └── SkewError          yours: the streams of one observation are too far apart
-    ├── RotationError          numbers that are no rotation: the caller says whose
+    ├── RotationError          numbers that are not a rotation: the caller knows whose fault
     ├── BagError               yours: a bag that cannot be read, played or written
-    ├── StalledError           ours: a thread did not take a command in time, see `begun`
-    ├── StampError             ours: a message with a stamp that no receiver can read was not sent
-    ├── SendError              ours: a message was to be sent, and whether it left is not known
-    ├── PlanError              ours: a plan that would break its own promise was not made
-    ├── SimulationError        ours: a simulated world that lost its numbers
-    ├── ModeError              ours: an event that the mode table does not know in this mode
-    ├── WireError              theirs: bytes that are no valid message
+    ├── StalledError           ours: a thread did not carry out a call in time, see `begun`
+    ├── StampError             ours: a message was not sent, no receiver could read its stamp
+    ├── SendError              ours: sending a message failed, it is unknown whether it left
+    ├── PlanError              ours: no plan within the limits exists, none was made
+    ├── SimulationError        ours: the simulated world's state is not finite
+    ├── ModeError              ours: an event that the mode table does not allow in this mode
+    ├── WireError              theirs: bytes that are not a valid message
     │   └── TooLargeError      theirs: more bytes than the cap allows
     ├── ChunkError             theirs: an action reply of the wrong keys, shape or values
     └── SidecarError           the exchange with the policy server
         ├── LaunchError        a policy server that cannot or may not be started here
-        ├── UnreachableError   nobody listens there
-        │   └── ClosedError    it listens, but has closed the connection before its reply
+        ├── UnreachableError   nothing listens at the address
+        │   └── ClosedError    the server listens, but closed the connection before its reply
         ├── DeadlineError      no answer before the deadline
         ├── RefusedError       a generation, token or modality that cannot work
         └── RemoteError        the server answered with an error text
 
-Every message has the place, what was got and what was expected.
+Every message states the place, the value found and the value expected.
 """
 
 
 class Gr00tError(Exception):
-    """Base of every deliberate error of this package."""
+    """Base of every error that this package raises on purpose."""
 
 
 class EmbodimentError(Gr00tError):
-    """The embodiment file is wrong: the message names the key's path in the file, `place`."""
+    """The embodiment file is wrong: the message names the key's path in the file (`place`)."""
 
     def __init__(self, message: str, place: str = "") -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class ProfileError(Gr00tError):
 
 
 class SettingsError(Gr00tError):
-    """Parameters contradict each other: the message names both and the rule."""
+    """Settings contradict each other or are out of range: the message names them and the rule."""
 
 
 class ObservationError(Gr00tError):
@@ -54,7 +54,7 @@ class ObservationError(Gr00tError):
 
 
 class SkewError(ObservationError):
-    """Streams of one observation are too far apart in time; `stream` is the farthest one."""
+    """Streams of one observation are too far apart in time; `stream` is the farthest of them."""
 
     def __init__(self, message: str, stream: str, apart_ns: int, allowed_ns: int) -> None:
         super().__init__(message)
@@ -62,15 +62,18 @@ class SkewError(ObservationError):
 
 
 class RotationError(Gr00tError):
-    """Numbers that are no rotation: not finite, not of unit length, mirrored or degenerate."""
+    """Numbers that are not a rotation: not finite, not of unit length, mirrored or degenerate."""
 
 
 class BagError(Gr00tError):
-    """A bag that cannot be read, played or written: the message names it and what to do."""
+    """A bag cannot be read, played or written: the message names it and what to do."""
 
 
 class StalledError(Gr00tError):
-    """A thread did not answer in time; `begun`: it had begun, else it will never do it."""
+    """A thread did not finish a call in time.
+
+    `begun`: the call had started and may still finish. Otherwise it is cancelled and never runs.
+    """
 
     def __init__(self, message: str, begun: bool) -> None:
         super().__init__(message)
@@ -78,37 +81,37 @@ class StalledError(Gr00tError):
 
 
 class StampError(Gr00tError):
-    """A message would have a stamp that is not positive, which no receiver can read."""
+    """A message was not sent: its stamp would not be positive, which no receiver can read."""
 
 
 class SendError(Gr00tError):
-    """The middleware raised while it was handed a message: whether it left is not known."""
+    """The middleware raised while publishing a message: it is unknown whether the message left."""
 
 
 class PlanError(Gr00tError):
-    """A plan cannot be made that keeps its limits; nothing was published."""
+    """No plan keeps the limits; nothing was published."""
 
 
 class SimulationError(Gr00tError):
-    """The simulated world lost its numbers: nothing that it says afterwards is of use."""
+    """The simulated world's state is not finite: nothing that it reports afterwards is valid."""
 
 
 class ModeError(Gr00tError):
-    """An event that the table of modes does not allow in the present mode."""
+    """The table of modes does not allow this event in the present mode."""
 
 
 class WireError(Gr00tError):
-    """Bytes that are no valid message of the policy server's wire contract."""
+    """Bytes that are not a valid message of the policy server's wire format."""
 
 
 class TooLargeError(WireError):
-    """More bytes than the cap allows; nothing of them was decoded."""
+    """More bytes than the cap allows; none of them were decoded."""
 
 
 class ChunkError(Gr00tError):
-    """An action reply whose keys, shape or values cannot be an action chunk.
+    """An action reply whose keys, shape or values do not form an action chunk.
 
-    `kind` is "keys", "dtype", "shape" or "finite": the watchdog counts each differently.
+    `kind` is "keys", "dtype", "shape" or "finite": the watches count each differently.
     """
 
     def __init__(self, message: str, kind: str = "shape") -> None:
@@ -121,11 +124,11 @@ class SidecarError(Gr00tError):
 
 
 class LaunchError(SidecarError):
-    """A policy server cannot be started here, or not without an acknowledgement."""
+    """A policy server cannot be started here, or only after its license is acknowledged."""
 
 
 class UnreachableError(SidecarError):
-    """Nobody listens at the policy server's address."""
+    """Nothing listens at the policy server's address."""
 
 
 class ClosedError(UnreachableError):
@@ -137,11 +140,11 @@ class DeadlineError(SidecarError):
 
 
 class RefusedError(SidecarError):
-    """A server whose generation, token or modality config cannot work with this node."""
+    """The server's generation, token or modality config cannot work with this client."""
 
 
 class RemoteError(SidecarError):
-    """The policy server answered with an error text; `said` is that text, one printable line."""
+    """The policy server answered with an error text; `said` is that text as one printable line."""
 
     def __init__(self, message: str, said: str | None = None) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""How a process begins: while it imports or loads, Ctrl-C ends it without a traceback.
+"""Makes Ctrl-C end a process without a traceback while it still imports or loads.
 
-The imports of a node take about a second, and nothing that would have to be ended exists by then.
-Refuses to know what is imported.
+The imports of a node take about a second. Nothing that needs a clean shutdown exists before they
+are done.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def starting(interrupted: int = 0) -> Iterator[None]:
-    """While it lasts, SIGINT ends the process at once with the exit status `interrupted`.
+    """Within this context SIGINT ends the process at once with the exit status `interrupted`.
 
-    0 for nodes, which a person or a launch ends so; launch shows any other status as an error.
-    A SIGINT that is ignored, as behind `nohup ... &`, stays ignored.
+    Nodes use 0: SIGINT is the normal way to end them, and launch shows any other status as an
+    error. If SIGINT is ignored already, as after `nohup ... &`, it stays ignored.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:

@@ -1,4 +1,4 @@
-"""Plays a bag with its clock and runs the policy node on it in shadow: no robot is commanded.
+"""Play a bag with its clock, and run the policy node on it in shadow: no robot is commanded.
 
 ros2 launch gr00t_ros bag.launch.py bag:=/path/to/bag host:=192.168.1.20
 """
@@ -22,15 +22,15 @@ from launch_ros.substitutions import ExecutableInPackage
 ARGUMENTS = {
     "bag": (None, "Folder of the rosbag2 bag, sqlite3 or MCAP"),
     "topics": ("", "Topics to play, separated by spaces; empty: those of the embodiment"),
-    "rate": ("1.0", "Seconds of bag time a second"),
+    "rate": ("1.0", "Seconds of bag time per second"),
     "start_offset": ("0.0", "Seconds of the bag to skip"),
-    "loop": ("false", "Start again at the end: the clock then jumps back"),
+    "loop": ("false", "Start again at the end; the clock then jumps back"),
     "embodiment": ("franka_droid", "Name in config/embodiments, or path, of the embodiment file"),
-    "params_file": ("", "YAML file with parameters of the node; the other arguments win"),
-    "host": ("", "Host of the GR00T policy server; empty: as params_file or the node says"),
-    "port": ("", "TCP port of the GR00T policy server; empty: as params_file or the node says"),
-    "instruction": ("", "What the robot was to do; empty: as params_file or the node says"),
-    "autostart": ("true", "Activate the node as soon as it says it is ready"),
+    "params_file": ("", "YAML file with parameters of the node; the other arguments override it"),
+    "host": ("", "Host of the GR00T policy server; empty: from params_file, else the default"),
+    "port": ("", "TCP port of the GR00T policy server; empty: from params_file, else the default"),
+    "instruction": ("", "The task in the bag; empty: from params_file, else the default"),
+    "autostart": ("true", "Activate the node as soon as it reports that it is ready"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
 POLICY = "embodiment params_file host port instruction autostart log_level".split()
@@ -38,7 +38,7 @@ CLOCK_HZ = "200"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The player, and the node with use_sim_time and shadow; the end of the bag ends all."""
+    """Start the player, and the node with use_sim_time and shadow; all end with the bag."""
     arguments = [
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
@@ -54,7 +54,7 @@ def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def _check(bag: Path, ros2bag: bool) -> None:
-    """Raise an error, which launch says in one line, before anything is started."""
+    """Raise an error, which launch prints in one line, before anything starts."""
     if ros2bag and not bag.exists():
         raise RuntimeError(f"bag: {bag}: no such bag, expected the folder that a recorder wrote")
     if not ros2bag:
@@ -90,7 +90,7 @@ def _player(argument: dict[str, str], ros2bag: bool) -> ExecuteProcess:
 
 
 def _topics(argument: dict[str, str]) -> list[str]:
-    """Sensors and controller states only: commands in the bag would move a robot that listens."""
+    """Return sensors and controller states only: commands would move a robot that listens."""
     from gr00t_ros.bags.info import needed_topics
     from gr00t_ros.robot.files import load_embodiment
 

@@ -1,8 +1,9 @@
-"""Starts the policy node for a Unitree G1 with Dex3-1 hands and its head camera.
+"""Start the policy node for a Unitree G1 with Dex3-1 hands and its head camera.
 
 ros2 launch gr00t_ros g1.launch.py host:=192.168.1.20 ego_camera:=/head/color/image_raw
-All arguments of policy.launch.py are taken too: `ros2 launch --show-args` lists them. Controllers
-with the settings that windows need: config/controllers/g1.yaml (docs/controllers.md).
+It also accepts all arguments of policy.launch.py: `ros2 launch --show-args` lists them. The file
+config/controllers/g1.yaml has controllers with the settings that windows need
+(docs/controllers.md).
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from launch import LaunchDescription
 from gr00t_ros.tools.launch import robot_launch
 
 EMBODIMENT = "unitree_g1"
-# Argument -> as the embodiment file has it.
+# Argument -> the topic in the embodiment file.
 TOPICS = {
     "ego_camera": "/camera/ego_view/image_raw",
     "joint_states": "/joint_states",
@@ -29,7 +30,7 @@ CONTROLLERS = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The policy node with the G1's embodiment, its topics renamed to those of this robot."""
+    """Start the policy node with the G1's embodiment and this robot's topic names."""
     return robot_launch(
         Path(__file__).parent, EMBODIMENT, TOPICS, CONTROLLERS, command_streamer=True
     )

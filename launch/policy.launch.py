@@ -1,4 +1,4 @@
-"""Starts the policy node for one robot and activates it once everything is ready.
+"""Start the policy node for one robot and activate it once everything is ready.
 
 ros2 launch gr00t_ros policy.launch.py embodiment:=franka_droid host:=192.168.1.20
 ros2 launch gr00t_ros policy.launch.py embodiment:=franka_droid sidecar:=local profile:=n17
@@ -15,33 +15,33 @@ def _true(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-AS_NODE = "; empty: as params_file or the node says"
+AS_NODE = "; empty: from params_file, else the default"
 NODE_PARAMETERS = {
     "embodiment": (str, "Name in config/embodiments, or path, of the embodiment file"),
-    "settled": (str, "Places that the file marks unsettled and that are as assumed, by comma"),
+    "settled": (str, "Fields marked unsettled whose assumed value is right, separated by commas"),
     "host": (str, "Host of the GR00T policy server"),
     "port": (int, "TCP port of the GR00T policy server"),
     "execute_steps": (int, "Steps of a chunk played before the next query"),
-    "instruction": (str, "What the robot is to do"),
-    "shadow": (_true, "Run without commanding: windows go to ~/shadow/OUTPUT"),
-    "sidecar": (str, "existing: the server at host and port; local: start one here by profile"),
+    "instruction": (str, "The task of the robot, in words"),
+    "shadow": (_true, "Command nothing: windows go to ~/shadow/OUTPUT"),
+    "sidecar": (str, "existing: use the server at host and port; local: start one by profile"),
     "profile": (str, "Name in config/sidecar, or path, of the profile of a local server"),
 }
-# Of the arguments whose parameter has another name.
+# Argument -> parameter, where the names differ.
 PARAMETER_OF = {"sidecar": "sidecar.mode", "profile": "sidecar.profile"}
 ARGUMENTS = {
-    "params_file": ("", "YAML file with parameters of the node; the arguments above win"),
-    "namespace": ("", "ROS namespace of the node; topics are those of the embodiment file"),
-    "remaps": ("", "Topics of the embodiment file that are called otherwise: FROM:=TO FROM:=TO"),
-    "use_sim_time": ("false", "Plan on /clock, as with bags and simulators that publish it"),
-    "command_streamer": ("false", "Start gr00t_command_streamer: for outputs that are no joints"),
-    "autostart": ("true", "Configure, and activate as soon as the node says it is ready"),
+    "params_file": ("", "YAML file with parameters of the node; the arguments above override it"),
+    "namespace": ("", "ROS namespace of the node; the embodiment file's topics stay as they are"),
+    "remaps": ("", "New names for topics of the embodiment file: FROM:=TO FROM:=TO"),
+    "use_sim_time": ("false", "Plan on /clock, for bags and simulators that publish it"),
+    "command_streamer": ("false", "Start gr00t_command_streamer, for outputs other than joints"),
+    "autostart": ("true", "Configure the node, and activate it once it reports that it is ready"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The node and, with `autostart`, the process that brings it up."""
+    """Start the node and, with `autostart`, the process that configures and activates it."""
     parameters = [
         DeclareLaunchArgument(name, default_value="", description=what + AS_NODE)
         for name, (_, what) in NODE_PARAMETERS.items()
@@ -55,7 +55,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
-    # Only what was given: an empty argument must not hide the value of params_file.
+    # Pass only arguments that are set: an empty one must not hide the value of params_file.
     given = {
         PARAMETER_OF.get(name, name): kind(argument[name])
         for name, (kind, _) in NODE_PARAMETERS.items()
@@ -97,5 +97,5 @@ def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def _of_streamer(given: dict[str, object]) -> dict[str, object]:
-    """Those of the node's parameters that the streamer of commands has too."""
+    """Return the node's parameters that the command streamer has too."""
     return {name: given[name] for name in ("embodiment", "use_sim_time") if name in given}

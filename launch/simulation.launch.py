@@ -1,4 +1,4 @@
-"""Starts a simulated robot, a policy server that stands in for GR00T, and the policy node.
+"""Start a simulated robot, a policy server that stands in for GR00T, and the policy node.
 
 ros2 launch gr00t_ros simulation.launch.py seed:=3 instruction:="put the red cube on the blue plate"
 """
@@ -22,7 +22,7 @@ from launch_ros.substitutions import ExecutableInPackage
 if TYPE_CHECKING:
     from gr00t_ros.sim.description import RobotDescription
 
-# What GR00T_SIMULATOR=1 adds to rosdep's list, and fast-simplification, which is no rosdep key.
+# What GR00T_SIMULATOR=1 adds to rosdep's list, plus fast-simplification, which has no rosdep key.
 INSTALL_SIMULATOR = (
     "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install mujoco trimesh fast-simplification"
     " && python3 -m gr00t_ros.sim.assets --install"
@@ -31,21 +31,21 @@ RELAY_PREFIX = "/sim"
 ARGUMENTS = {
     "robot": ("franka", "Simulated robot: franka or g1"),
     "embodiment": ("", "Name or path of the embodiment file; empty: the robot's own"),
-    "seed": ("0", "Places the things on the table"),
-    "instruction": ("", "What the robot is to do; empty: the robot's own task"),
+    "seed": ("0", "Seed for the positions of the things on the table"),
+    "instruction": ("", "The task in words; empty: the robot's own task"),
     "codec": ("B3", "Generation that the policy server speaks: A0, A1, A2, B2 or B3"),
     "port": ("5555", "TCP port of the policy server"),
-    "relay": ("false", "Put gr00t_sim_relay between sensors and node, to inject faults"),
+    "relay": ("false", "Run gr00t_sim_relay between sensors and node, to inject faults"),
     "use_sim_time": ("false", "The robot publishes /clock and the node plans on it"),
     "synthetic_cameras": ("false", "Test pattern instead of rendered images: needs no GL"),
     "record_path": ("", "File (.npz) for the robot's 1 kHz record"),
-    "autostart": ("true", "Activate the node as soon as it says it is ready"),
+    "autostart": ("true", "Activate the node as soon as it reports that it is ready"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The same processes with the same names and parameters as ./dev demo starts."""
+    """Start the same processes, with the same names and parameters, as ./dev demo."""
     arguments = [
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
@@ -113,14 +113,14 @@ def _node(
 
 
 def _sidecar(argument: dict[str, str]) -> ExecuteProcess:
-    """The policy server: a process of its own that knows nothing of ROS."""
+    """Start the policy server, a separate process without ROS."""
     command = [ExecutableInPackage(package="gr00t_ros", executable="sidecar"), "scripted"]
     options = {
         "--port": argument["port"],
         "--codec": argument["codec"],
         "--embodiment": argument["embodiment"],
     }
-    # N1.5 servers know flat keys only
+    # N1.5 servers know only flat keys
     flat = ["--flat"] if argument["codec"] == "A0" else []
     words = [word for option in options.items() for word in option]
     return ExecuteProcess(

@@ -1,4 +1,4 @@
-"""The commands of ./dev, run in .venv; knows nothing of what they do inside."""
+"""The commands of ./dev: sets up .venv, then runs the command in it."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def replace_by(*arguments: str) -> None:
 
 
 def lint() -> int:
-    """Exit status of the first of ruff and mypy that complains, else 0."""
+    """Run ruff, then mypy; returns the first exit status that is not 0, else 0."""
     for command in (["ruff", "check", "--quiet", "."], ["mypy", "--no-error-summary"]):
         print(f"lint: {' '.join(command)}", flush=True)
         status = subprocess.call([PYTHON, "-m", *command], cwd=ROOT, env=run_environment())
@@ -42,21 +42,20 @@ def lint() -> int:
 
 
 ONCE_MORE = ("--reruns=1", "--only-rerun=discovery: waited .*in vain for")
-"""DDS may lose discovery or an answer on a busy machine: once more, and told in the summary.
+"""On a busy machine DDS may lose discovery or an answer: such a test is run once more, and the
+summary lists it.
 
-Everything else is asserted once: a mode, a reason, a motion or a limit is never tried again.
+All other failures count at once: a wrong mode, reason, motion or limit is never tried again.
 """
 ALONE = ("test/sim", "test/demo", "test/bags")
-"""A simulated robot and a bag in real time need the processors for themselves."""
+"""A simulated robot and a bag run in real time and need all processors."""
 IN_PAIRS = ("-n=2", "--dist=loadfile", *(f"--ignore={folder}" for folder in ALONE))
-"""The rest mostly waits for other processes, so that two files at a time take half the time."""
-
-
+"""The other tests mostly wait for other processes: two files at a time take half the time."""
 QUICK = tuple(f"test/{room}" for room in "robot observe motion watch session wire".split())
 
 
 def test(arguments: list[str]) -> int:
-    """Exit status of the tests that `arguments` name, or of all of them."""
+    """Run the tests that `arguments` name, or all of them; returns the exit status."""
     if arguments[:1] == ["quick"]:
         os.environ["GR00T_TEST_QUICK"] = "1"
         replace_by("-m", "pytest", "-q", "-n=2", *QUICK, *arguments[1:])
@@ -66,17 +65,17 @@ def test(arguments: list[str]) -> int:
         subprocess.call([PYTHON, "-m", "pytest", *ONCE_MORE, *part], env=run_environment())
         for part in (IN_PAIRS, ALONE)
     ]
-    return max(map(abs, ended))  # one that a signal ended is negative, and no success
+    return max(map(abs, ended))  # the status is negative after a signal: no success either
 
 
 def run(command: str, arguments: list[str]) -> int:
-    """Exit status of a command; those that end in another program do not return."""
+    """Run a command and return its exit status; some become another program and do not return."""
     if command == "demo":
         replace_by("-m", "gr00t_ros.demo", *arguments)
     if command == "bench":
         replace_by("-m", "bench", *arguments)
     if command == "faults":
-        replace_by("test/fixtures/run_fault_matrix.py", *arguments)
+        replace_by("test/run_fault_matrix.py", *arguments)
     if command == "soak":
         replace_by("-m", "pytest", "-m", "soak", *arguments)
     if command in ("lint", "test"):

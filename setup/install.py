@@ -1,7 +1,7 @@
-"""Makes .venv and what lies in it, once; a stamp of the inputs tells what is still good.
+"""Makes .venv and its contents once; a stamp of the inputs shows what is still up to date.
 
-A virtual environment is either finished or thrown away: an interrupted or outdated one is
-removed and made anew, which pip's cache makes cheap. Knows no command.
+An unfinished or outdated virtual environment is removed and made again, which is fast with pip's
+cache.
 """
 
 import contextlib
@@ -26,9 +26,9 @@ LOCK = ROOT / ".cache" / "setup.lock"
 
 
 def install() -> None:
-    """Make or complete .venv; returns at once where everything is up to date.
+    """Make or complete .venv; returns at once if everything is up to date.
 
-    Raises SetupError with what to do about it.
+    The SetupError says what to do.
     """
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise SetupError(
@@ -53,7 +53,7 @@ def install() -> None:
 
 
 def install_assets() -> None:
-    """Fetch the simulated robot's model; quick where it is there already."""
+    """Download the simulated robots' models; fast if they are installed."""
     with _lock():
         command = [PYTHON, "-m", "gr00t_ros.sim.assets", "--install"]
         step("robot model for the simulator", command, run_environment())
@@ -61,10 +61,10 @@ def install_assets() -> None:
 
 @contextlib.contextmanager
 def _lock() -> Iterator[None]:
-    """Hold the setup of this checkout: a second ./dev waits instead of tearing it up."""
+    """Lock the setup of this checkout, so that a second ./dev waits until it is finished."""
     LOCK.parent.mkdir(exist_ok=True)
     with LOCK.open("w") as file:
-        # Steps inherit it: a pip whose ./dev was killed keeps the next one waiting.
+        # Steps inherit the lock: if ./dev is killed, the next one waits until its pip has ended.
         os.set_inheritable(file.fileno(), True)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,24 +83,24 @@ def _read_stamp() -> dict[str, str]:
 
 
 def _usable(stamp: dict[str, str]) -> bool:
-    """Whether .venv was finished and its interpreter is still the one it was made with."""
+    """Whether .venv was finished and still has the interpreter with which it was made."""
     if not stamp or _minor(PYTHON) != stamp["python"]:
         return False
     return "PYTHON" not in os.environ or stamp["python"] == _minor(Path(sys.executable))
 
 
 def _minor(python: Path) -> str:
-    """`3.11` of an interpreter, empty when it does not run."""
+    """The version of an interpreter, as `3.11`; empty if it does not run."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
-        # -S: the wheels' start-up hook is not needed for that
+        # -S: without the wheels' start-up hook, which is not needed here
         return subprocess.check_output([python, "-S", "-c", code], text=True).strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
 
 
 def _sources() -> list[Path]:
-    """What the compiled package depends on; Python sources are used from the checkout."""
+    """The files from which the package is compiled; Python sources are used from the checkout."""
     files = [ROOT / name for name in ("CMakeLists.txt", "package.xml", "setup.py")]
     return files + [
         file for folder in ("msg", "srv", "scripts") for file in sorted((ROOT / folder).iterdir())
@@ -124,13 +124,13 @@ def _make_environment() -> None:
 
 
 def _install_package() -> None:
-    """Compile the messages into .venv and leave the modules to the checkout."""
+    """Compile the messages into .venv; the Python modules are used from the checkout."""
     (site,) = (PREFIX / "lib").glob("python*/site-packages")
     for leftover in site.glob("gr00t_ros*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     command = [PYTHON, "-m", "pip", "install", "--no-build-isolation", "--no-deps", ROOT]
     step("gr00t_ros with its messages", command, build_environment())
-    # The copies would hide a module that was deleted in the checkout.
+    # Copied modules would hide that a module was deleted in the checkout.
     for own in (ROOT / "gr00t_ros").iterdir():
         copy = site / "gr00t_ros" / own.name
         if copy.is_dir():

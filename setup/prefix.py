@@ -1,4 +1,4 @@
-"""Where .venv lies and the environment that programs of it need; installs nothing."""
+"""The path of .venv, and the environment variables that its programs need."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PREFIX = ROOT / ".venv"
 PYTHON = PREFIX / "bin" / "python"
 
-# A sourced ROS 2 install or colcon overlay would mix its libraries with the wheels'.
+# With these variables a sourced ROS 2 or colcon overlay would mix its libraries with the wheels'.
 LEAKS = (
     "AMENT_PREFIX_PATH",
     "CMAKE_PREFIX_PATH",
@@ -34,7 +34,7 @@ def build_environment() -> dict[str, str]:
 
 
 def run_environment() -> dict[str, str]:
-    """`build_environment` with what ROS and the renderer need at run time."""
+    """`build_environment` with the variables that ROS and the renderer need at run time."""
     environment = build_environment()
     environment["AMENT_PREFIX_PATH"] = str(PREFIX)
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

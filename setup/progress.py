@@ -1,4 +1,4 @@
-"""One line per step of the setup, and the log where it goes wrong."""
+"""Runs the steps of the setup: one line for each step, and the end of the log if it fails."""
 
 import subprocess
 import sys
@@ -10,12 +10,12 @@ from prefix import ROOT
 
 LOG = ROOT / ".cache" / "setup.log"
 TAIL_LINES = 30
-SIGN_OF_LIFE_S = 30.0  # without a terminal: a line now and then, for whoever reads a CI log
-QUICK_S = 2.0  # a step that takes no longer had nothing to do and says nothing
+SIGN_OF_LIFE_S = 30.0  # without a terminal: period of a progress line, for readers of a CI log
+QUICK_S = 2.0  # a step that takes no longer had nothing to do, and prints nothing
 
 
 class SetupError(Exception):
-    """A step of the setup failed; the message says what to do."""
+    """A step of the setup has failed; the message says what to do."""
 
 
 def step(name: str, command: Sequence[str | Path], environment: dict[str, str]) -> None:
@@ -34,7 +34,7 @@ def step(name: str, command: Sequence[str | Path], environment: dict[str, str]) 
             stderr=log,
             cwd=ROOT,
             env=environment,
-            close_fds=False,  # the setup's lock goes along
+            close_fds=False,  # the step inherits the setup's lock
         ) as process,
     ):
         try:

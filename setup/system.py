@@ -1,7 +1,7 @@
-"""What the system must have beside Python: a C++ compiler, Python's headers, EGL and Mesa.
+"""System packages beside Python: a C++ compiler, Python's headers, EGL and Mesa.
 
-Asks for the thing itself, not for a Debian package, so that it also works where the thing
-came otherwise (another distribution, an NVIDIA driver's EGL).
+Checks for the program or library itself and not for a Debian package, so that it also works where
+it was installed in another way (another distribution, an NVIDIA driver's EGL).
 """
 
 import ctypes
@@ -17,9 +17,9 @@ LIBRARIES = Path("/usr/lib")
 
 
 def install_system_packages() -> None:
-    """Install the missing ones when root on Debian or Ubuntu.
+    """Install the missing packages if this is root on Debian or Ubuntu.
 
-    Raises SetupError with the command to run otherwise.
+    Otherwise raises SetupError with the command to run.
     """
     packages = missing_packages()
     if not packages:
@@ -37,7 +37,7 @@ def install_system_packages() -> None:
 
 
 def missing_packages() -> list[str]:
-    """Debian names of what is not there."""
+    """The Debian names of the missing packages."""
     headers = Path(sysconfig.get_path("include")) / "Python.h"
     return [
         package
@@ -68,7 +68,7 @@ def _egl_vendors() -> set[str]:
 
 
 def _software_renderer() -> bool:
-    """Whether Mesa's drivers are there: one file each until Mesa 24.1, one library since."""
+    """Whether Mesa's drivers are installed: one file each until Mesa 24.1, one library since."""
     return any(
         next(LIBRARIES.glob(pattern), None)
         for pattern in ("**/dri/swrast_dri.so", "**/libgallium-*.so")

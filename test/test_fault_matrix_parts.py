@@ -1,6 +1,10 @@
 """The parts of the fault matrix can tell a reaction from none: judge, document, cable, rows."""
 
+import re
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,3 +172,14 @@ def test_the_cable_passes_stalls_and_is_cut() -> None:
             cable.close_all()
             assert client.recv(1) == b""
             peer.close()
+
+
+def test_the_program_that_dev_faults_starts_is_there_and_finds_its_parts() -> None:
+    """It is a script of its own, which no test imports."""
+    root = Path(__file__).parents[1]
+    command = (root / "setup" / "__main__.py").read_text()
+    (script,) = re.findall(r'replace_by\("(test/[\w/]+\.py)"', command)
+    done = subprocess.run(
+        [sys.executable, str(root / script), "--help"], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "--group" in done.stdout, done.stderr

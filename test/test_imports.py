@@ -4,6 +4,7 @@ Reads the sources (AST) and imports nothing of the package.
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "gr00t_ros"
+ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
 
 ROS = frozenset(
     "ament_index_python builtin_interfaces control_msgs controller_manager_msgs cv_bridge "
@@ -156,6 +158,34 @@ def test_rooms_are_small_enough_to_look_through():
     assert {
         f.name: len(list(f.glob("*.py"))) for f in folders if len(list(f.glob("*.py"))) > 16
     } == {}
+
+
+def listed_files() -> set[str]:
+    """The files that ARCHITECTURE.md lists below each room, as `room/name`."""
+    room, found = "", set()
+    for line in ARCHITECTURE.splitlines():
+        if match := re.match(r"\*\*(\w+)\*\*: ", line):
+            room = match[1]
+        elif room and (match := re.match(r"- `([\w/]+)`: ", line)):
+            found.add(f"{room}/{match[1]}")
+        elif line.startswith("## Read"):
+            break
+    return found
+
+
+def test_architecture_lists_every_file():
+    """A stranger finds each file with what it holds, and no file that is gone."""
+    files = {file.removesuffix(".py") for file in FILES if "/" in file}
+    assert listed_files() == {file for file in files if not file.endswith("__init__")}
+
+
+def test_the_reading_orders_are_short_and_whole():
+    """A picture's way is read in at most 28 files and a watch in at most 7; all are there."""
+    part = ARCHITECTURE.partition("## Read these in this order")[2].partition("\n## ")[0]
+    ways = [re.findall(r"`([\w/]+)`", text) for text in part.split("\n\n") if "\u2192" in text]
+    assert [len(way) for way in ways] == [len(set(way)) for way in ways]
+    assert len(ways) == 2 and len(ways[0]) <= 28 and len(ways[1]) <= 7
+    assert {f"{name}.py" for way in ways for name in way} <= set(FILES)
 
 
 def test_pure_rooms_open_no_file():

@@ -1,1 +1,1 @@
-"""Recorded bags: played, recorded and looked into without ros2 bag."""
+"""Recorded bags: play, record and inspect them without ros2 bag."""

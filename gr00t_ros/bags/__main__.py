@@ -1,4 +1,4 @@
-"""gr00t-bag play, record and info: one command line; what follows --ros-args is ROS's."""
+"""gr00t-bag play, record and info: one command line; words after --ros-args go to ROS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gr00t_ros.errors import Gr00tError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; 1 with one line on stderr where the bag or the request is wrong."""
+    """Run one verb; returns 1, with one line on stderr, if the bag or the request is wrong."""
     words = list(sys.argv[1:] if argv is None else argv)
     split = words.index("--ros-args") if "--ros-args" in words else len(words)
     options = _parser().parse_args(words[:split])

@@ -1,8 +1,8 @@
 """A recorded bag: its files, topics, span of time and serialised messages, in order.
 
-The only reader of bags, through rosbags, which is imported where it is needed. Found with or
-without metadata.yaml and unpacked; a file is opened for what it says itself, and metadata.yaml
-only adds what it says of topics. Messages stay bytes.
+The only module that reads bags, through rosbags, which is imported where it is needed. A bag is
+found with or without metadata.yaml, and unpacked. The content comes from the storage files;
+metadata.yaml only adds its QoS profiles and message counts. Messages stay bytes.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ from gr00t_ros.robot.files import read_yaml
 
 INSTALL_COMMAND = "python3 -m pip install rosbags==0.11.9"
 """ROS 2 users of Ubuntu 24.04 add --break-system-packages. rosdep has python3-rosbags-pip, which
-takes the newest: what is used here beneath rosbags' public reader may have changed there."""
+installs the newest version: the internal parts of rosbags that are used here may differ there."""
 
 METADATA = "metadata.yaml"
 SUFFIXES = (".db3", ".mcap")
 PACKED = ".zst"
 REINDEX = "or write it anew: ros2 bag reindex {folder}"
 WITHOUT = f"move {METADATA} away to read the files as they are, {REINDEX}"
+READABLE = "cdr"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+"""First bytes of a message that was compressed alone; a CDR message begins with a zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromisedTopic:
-    """What metadata.yaml says of a topic; `profiles` are rosbags' Qos."""
+    """The entry of a topic in metadata.yaml; `profiles` are rosbags' Qos."""
 
     type_name: str
     count: int
@@ -42,16 +45,17 @@ class PromisedTopic:
 
 @dataclass(frozen=True, slots=True)
 class BagFiles:
-    """The storage files of a bag in their order, and what its metadata.yaml promises by topic."""
+    """The storage files of a bag in their order, and the topics that its metadata.yaml lists."""
 
     paths: tuple[Path, ...]
     promised: dict[str, PromisedTopic] = field(default_factory=dict)
 
 
 def find_files(path: Path) -> BagFiles:
-    """The files of a folder, or the one file.
+    """The storage files of a folder, or the single file.
 
-    Raises BagError: none, not all, or doubtful ones, or no rosbags to read them.
+    Raises BagError if there is none, if some are missing, if it is unclear which files belong to
+    the bag, or if rosbags is not installed.
     """
     try:
         from rosbags.rosbag2 import metadata, reader, storage_mcap, storage_sqlite3
@@ -67,7 +71,7 @@ def find_files(path: Path) -> BagFiles:
     if (path / METADATA).exists():
         return _promised_files(path)
     found = [one for one in sorted(path.iterdir(), key=_natural) if _kind(one) in SUFFIXES]
-    # of a file and its packed twin the messages are the same
+    # a file and its packed copy have the same messages: keep the unpacked one
     paths = [one for one in found if one.suffix != PACKED or one.with_suffix("") not in found]
     if not paths:
         raise _no_bag(path, f"there is no {METADATA} and no file *.db3 or *.mcap")
@@ -78,13 +82,13 @@ def find_files(path: Path) -> BagFiles:
 
 
 def missing_rosbags(error: Exception) -> BagError:
-    """What to raise where rosbags, or what is used of it, cannot be imported."""
+    """The error to raise where rosbags, or a part of it that is used here, cannot be imported."""
     return BagError(f"bags need the Python package rosbags ({error}); run: {INSTALL_COMMAND}")
 
 
 @contextmanager
 def open_files(paths: tuple[Path, ...]) -> Iterator[list[Any]]:
-    """The files as storages of rosbags, packed ones from copies in the system's temporary folder.
+    """Open the files as storages of rosbags; packed files are unpacked to a temporary folder.
 
     Raises BagError for a file that is damaged or was not finished.
     """
@@ -112,7 +116,7 @@ def _promised_files(folder: Path) -> BagFiles:
         }
         packing = (promise.get("compression_mode") or "none").lower()
         method = promise.get("compression_format")
-    except Exception as error:  # of maps, numbers and rosbags' own: any means no metadata
+    except Exception as error:  # KeyError, TypeError, ValueError, rosbags': no usable metadata
         raise _no_bag(folder, f"{METADATA}: {type(error).__name__} {error}; {remedy}") from error
     if packing != "none" and method != "zstd":
         raise _no_bag(folder, f"its messages are packed with {method!r}, expected zstd")
@@ -146,7 +150,7 @@ def _open(path: Path, named: Path) -> Any:
                 storage.open()
         else:
             storage.open()
-    except Exception as error:  # of sqlite, MCAP, zstd and rosbags: any means no usable file
+    except Exception as error:  # any of sqlite, MCAP, zstd or rosbags means an unusable file
         new = named.with_name(f"whole{path.suffix}")
         program = f"mcap recover {named} -o {new}" if mcap else f"sqlite3 {named} .recover"
         raise _no_bag(named, f"{error}; what is left of it may come with: {program}") from error
@@ -155,10 +159,11 @@ def _open(path: Path, named: Path) -> Any:
 
 @contextmanager
 def _any_schema() -> Iterator[None]:
-    """While it lasts, rosbags opens an MCAP file of any profile, with schemas of any encoding.
+    """Inside this context rosbags opens MCAP files of any profile, with schemas of any encoding.
 
-    It refuses a file whose profile is not 'ros2', and fails at a schema that is no ROS text (JSON,
-    protobuf). Each channel's own encoding says what can be read, and definitions are not used.
+    rosbags itself refuses a profile other than 'ros2', and fails on a schema that is not ROS text
+    (JSON, protobuf). Both checks are unnecessary here: each channel's encoding shows whether it can
+    be read, and message definitions are not used.
     """
     from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
     from rosbags.rosbag2 import storage_mcap
@@ -183,7 +188,7 @@ def _any_schema() -> Iterator[None]:
 
 
 def _unpacked(path: Path, stack: ExitStack) -> Path:
-    """A copy of a packed file, removed at the end; any other file itself."""
+    """The path of an unpacked copy, which is removed at the end; `path` if it is not packed."""
     if path.suffix != PACKED:
         return path
     from rosbags.rosbag2.reader import zstd
@@ -192,14 +197,14 @@ def _unpacked(path: Path, stack: ExitStack) -> Path:
     try:
         with path.open("rb") as packed, zstd.open(packed, "rb") as source, copy.open("wb") as out:
             shutil.copyfileobj(source, out)
-    except Exception as error:  # of zstd and the disk
+    except Exception as error:  # of zstd or the disk
         remedy = f"unpack it where there is room: zstd -d {path}"
         raise _no_bag(path, f"cannot be unpacked to {copy.parent}: {error}; {remedy}") from error
     return copy
 
 
 def _check_journal(path: Path) -> None:
-    """Refuse an sqlite file whose last messages still stand beside it: they are not read there."""
+    """Refuse an sqlite file whose last messages are still in its journal: they would be lost."""
     journal = path.with_name(f"{path.name}-wal")
     if journal.exists() and journal.stat().st_size:
         remedy = f"sqlite3 {path} 'PRAGMA wal_checkpoint(TRUNCATE)'"
@@ -212,12 +217,12 @@ def _check_suffix(path: Path) -> None:
 
 
 def _kind(path: Path) -> str:
-    """The suffix, below that of the packing."""
+    """The suffix without that of the packing."""
     return path.with_suffix("").suffix if path.suffix == PACKED else path.suffix
 
 
 def _natural(path: Path) -> tuple[tuple[int, str], ...]:
-    """Sorts bag_10 behind bag_9."""
+    """A sort key that puts bag_10 behind bag_9."""
     parts = re.split(r"(\d+)", path.name)
     return tuple((int(one), "") if one.isdecimal() else (-1, one) for one in parts)
 
@@ -226,17 +231,12 @@ def _no_bag(path: Path, why: str) -> BagError:
     return BagError(f"{path}: cannot be read as a rosbag2 bag: {why}")
 
 
-READABLE = "cdr"
-_ZSTD = b"\x28\xb5\x2f\xfd"
-"""Begins a message that was packed alone; a CDR message begins with a zero."""
-
-
 @dataclass(frozen=True, slots=True)
 class BagTopic:
     """One topic of a bag; `type_name` such as sensor_msgs/msg/Image.
 
-    `latched`: every publisher offered it transient local, as with /tf_static. `problem`: why its
-    messages cannot be read, else empty. `promised`: metadata.yaml's count where it is another.
+    `latched`: every publisher offered transient local durability, as for /tf_static. `problem`: why
+    its messages cannot be read, else empty. `promised`: metadata.yaml's count if it differs.
     """
 
     name: str
@@ -248,20 +248,20 @@ class BagTopic:
 
     @property
     def difference(self) -> str:
-        """What metadata.yaml says otherwise, in words; empty where it says the same."""
+        """How metadata.yaml's count differs from the files', as text; empty if it does not."""
         if self.promised is None:
             return ""
         return f"{METADATA} says {self.promised} messages, the files hold {self.count}"
 
     @property
     def lost(self) -> bool:
-        """Metadata promise more than the files hold."""
+        """Whether metadata.yaml counts more messages than the files hold."""
         return self.promised is not None and self.promised > self.count
 
 
 @dataclass(frozen=True, slots=True)
 class BagMessage:
-    """One serialised message and the bag's own time of it: when it was recorded, ns."""
+    """One serialised message and its bag time: when it was recorded, ns."""
 
     topic: str
     time_ns: int
@@ -279,9 +279,9 @@ class Bag:
     _storages: list[Any]
 
     def messages(self, topics: Collection[str], from_ns: int = 0) -> Iterator[BagMessage]:
-        """Messages of these topics from a bag time on, in the order of bag time.
+        """The messages of these topics from a bag time on, in the order of bag time.
 
-        Raises BagError where a file is damaged, or a message cannot be read.
+        Raises BagError if a file is damaged or a message cannot be read.
         """
         readable = {topic.name for topic in self.topics if not topic.problem} & set(topics)
         parts = []
@@ -292,16 +292,16 @@ class Bag:
         try:
             for connection, time_ns, data in heapq.merge(*parts, key=lambda one: one[1]):
                 yield BagMessage(connection.topic, time_ns, _unpacked_row(bytes(data)))
-        except Exception as error:  # of sqlite, MCAP, zstd and rosbags: any means damage
+        except Exception as error:  # any of sqlite, MCAP, zstd or rosbags means a damaged file
             raise BagError(f"{self._path}: cannot be read on: {error}") from error
 
 
 @contextmanager
 def open_bag(path: Path | str) -> Iterator[Bag]:
-    """The rosbag2 bag of that folder, or of that single .db3 or .mcap file, packed by zstd or not.
+    """Open the rosbag2 bag of a folder or of a single .db3 or .mcap file, packed by zstd or not.
 
-    A folder needs no metadata.yaml. Topics that cannot be read stand in the bag with their problem.
-    Raises BagError: nothing there, no bag, an empty one, a damaged file, or no rosbags.
+    A folder needs no metadata.yaml. Topics that cannot be read are listed with their problem.
+    Raises BagError: no such path, not a bag, an empty bag, a damaged file, or no rosbags.
     """
     path = Path(path)
     files = find_files(path)
@@ -310,7 +310,7 @@ def open_bag(path: Path | str) -> Iterator[Bag]:
         if not filled:
             raise BagError(f"{path}: the bag holds no message")
         start_ns = min(one.start_time for one in filled)
-        # rosbags says the end as the first ns after the last message
+        # rosbags gives the end as the first ns after the last message
         end_ns = max(one.end_time for one in filled) - 1
         yield Bag(_topics(storages, files.promised), start_ns, end_ns, path, storages)
 
@@ -324,7 +324,7 @@ def _topics(storages: list[Any], promised: dict[str, PromisedTopic]) -> tuple[Ba
 
 
 def _topic(name: str, connections: list[Any], promise: PromisedTopic | None) -> BagTopic:
-    """One topic of all files; what metadata.yaml says of its QoS wins, as in `ros2 bag play`."""
+    """One topic of all files; QoS profiles of metadata.yaml come first, as in `ros2 bag play`."""
     count = sum(one.msgcount for one in connections)
     types = sorted({one.msgtype for one in connections})
     profiles = [qos for one in connections for qos in one.ext.offered_qos_profiles]
@@ -345,7 +345,7 @@ def _problem(connections: list[Any], types: list[str]) -> str:
 
 
 def _unpacked_row(data: bytes) -> bytes:
-    """A message as it was published: recorders may pack each by itself."""
+    """The message as it was published; a recorder may have compressed each message alone."""
     if data.startswith(_ZSTD):
         from rosbags.rosbag2.reader import zstd
 

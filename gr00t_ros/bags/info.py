@@ -1,4 +1,4 @@
-"""gr00t-bag info: what a bag holds, and whether that is all that an embodiment needs."""
+"""gr00t-bag info: what a bag holds, and whether it has every topic that an embodiment needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DESCRIPTION = {TOPIC: ("std_msgs/msg/String",)}
 
 @dataclass(frozen=True, slots=True)
 class TopicFinding:
-    """One topic: `readers` are its streams and controllers; `problem` is empty if all is well."""
+    """One topic: `readers` are its streams and controllers; `problem` is empty if there is none."""
 
     topic: str
     readers: tuple[str, ...]
@@ -31,9 +31,9 @@ class TopicFinding:
 
 
 def needed_topics(embodiment: Embodiment) -> dict[str, tuple[str, ...]]:
-    """Topic -> the types that can be read there, for all streams and controller states.
+    """Topic -> its possible message types, for all streams and controller states.
 
-    And the robot's description, where it alone gives a chain.
+    Includes robot_description if only that can give the chain of a stream or the workspace.
     """
     topics = {
         topic: types
@@ -48,7 +48,7 @@ def needed_topics(embodiment: Embodiment) -> dict[str, tuple[str, ...]]:
 
 
 def compare_bag(bag: Bag, embodiment: Embodiment) -> tuple[TopicFinding, ...]:
-    """What the bag has of each needed topic; the rate is over the bag's whole span."""
+    """Each needed topic as the bag has it; the rate is the average over the bag's whole span."""
     found = {topic.name: topic for topic in bag.topics}
     span_s = (bag.end_ns - bag.start_ns) * 1e-9
     return tuple(
@@ -84,14 +84,14 @@ def _finding(
 
 
 def _topics(stream: Stream) -> tuple[str, ...]:
-    """All topics of the bag that a stream is read from."""
+    """All topics of the bag from which a stream is read."""
     return tuple(topic for name in stream.topics for topic in _read_from(stream, name))
 
 
 def _read_from(stream: Stream, name: str) -> dict[str, tuple[str, ...]]:
-    """Topic -> types behind one of a stream's topics: tf2 reads two.
+    """Topic -> types for one of a stream's topics; tf2 reads two topics.
 
-    Kinematics whose chain the file does not have need the robot's description too.
+    Kinematics also need robot_description if the file has no chain.
     """
     if kind(stream) == "tf":
         return _TF
@@ -101,7 +101,7 @@ def _read_from(stream: Stream, name: str) -> dict[str, tuple[str, ...]]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command line takes."""
+    """Declare the options of the command line."""
     parser.add_argument("bag", help="folder of the bag, or a single .db3 or .mcap file")
     parser.add_argument(
         "--embodiment", required=True, metavar="NAME", help="name or path of an embodiment file"

@@ -1,7 +1,7 @@
 """Names of message types -> their classes, and their definitions as a bag stores them.
 
-The definitions are those of this machine's own packages (share/PACKAGE/msg), so that what is
-recorded can be read where these packages are not installed.
+The definitions come from the packages on this machine (share/PACKAGE/msg), so that a recorded bag
+can be read where these packages are not installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gr00t_ros.errors import BagError
 
 
 def message_class(type_name: str) -> Any:
-    """The class of sensor_msgs/msg/Image and the like; BagError where it is not installed."""
+    """The class of a type such as sensor_msgs/msg/Image; BagError if it is not installed."""
     package, kind, name = _parts(type_name)
     try:
         return getattr(importlib.import_module(f"{package}.{kind}"), name)
@@ -28,15 +28,15 @@ def message_class(type_name: str) -> Any:
 
 
 def type_name(message_class: Any) -> str:
-    """The name of a class as the graph and bags write it."""
+    """The name of a message class, as in the ROS graph and in bags."""
     package, kind, *_ = message_class.__module__.split(".")
     return f"{package}/{kind}/{message_class.__name__}"
 
 
 def typestore(type_names: list[str]) -> Any:
-    """A rosbags typestore of these types and of all that they are made of.
+    """A rosbags typestore of these types and of all types of their fields.
 
-    Raises BagError for a type whose package or .msg file is not there.
+    Raises BagError for a type whose package or .msg file is missing.
     """
     try:
         from rosbags.typesys import Stores, get_typestore
@@ -80,7 +80,7 @@ def _definition(type_name: str) -> str:
 
 
 def _share(package: str) -> Path:
-    """The package's share folder, in a virtual environment too, where no prefix is told."""
+    """The package's share folder; without a prefix path, that of the virtual environment."""
     try:
         return Path(get_package_share_directory(package))
     except (LookupError, OSError):  # PackageNotFoundError, or AMENT_PREFIX_PATH is not set

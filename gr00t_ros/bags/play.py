@@ -1,13 +1,13 @@
-"""gr00t-bag play: publishes a bag in its own rhythm, with /clock in bag time where asked for.
+"""gr00t-bag play: publishes a bag in its recorded rhythm, with /clock in bag time on request.
 
-Messages and clock ticks are sent in one order on steady deadlines, with the header stamps that
-were recorded. Commands move a robot that listens, so they are played only when asked for by name.
+Messages and clock ticks are sent in one sequence at deadlines of steady time, with the recorded
+header stamps. A command would move a robot that subscribes to it, so commands are played only if
+they are named with --topics.
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
 import time
@@ -25,18 +25,42 @@ from rosgraph_msgs.msg import Clock
 from gr00t_ros.bags.bag import Bag, BagMessage, BagTopic, open_bag
 from gr00t_ros.bags.message_types import message_class
 from gr00t_ros.errors import BagError
-from gr00t_ros.ros.process import initialise, refuse_unknown
+from gr00t_ros.ros.process import initialise, refuse_unknown, stop_on_signals
 
 CLOCK_HZ = 200.0
-"""Ticks of /clock a second, of steady or of bag time, whichever makes more: ages that a node
-judges (30 ms into the future) are then off by 5 ms at most."""
+"""Ticks of /clock a second of steady time or of bag time, whichever gives more ticks. The ages that
+a node measures (limit: 30 ms in the future) are then wrong by at most 5 ms."""
 
+CLOCK_TOPIC = "/clock"
+
+COMMANDS = frozenset(
+    {
+        "geometry_msgs/msg/Twist",
+        "geometry_msgs/msg/TwistStamped",
+        "std_msgs/msg/Float64MultiArray",
+        "trajectory_msgs/msg/JointTrajectory",
+    }
+)
+"""Message types that command controllers."""
+
+DEPTH = 100
+"""A second of joint states: a subscriber that is late by less loses nothing. Publishers are
+reliable, because a best-effort subscriber receives their messages too."""
+
+LOOK_S = 0.05
+LOOKS_TO_SETTLE = 5
+"""A subscriber that this process sees may not see our publisher yet, and would miss the first
+message."""
+
+REMIND_S = 2.0
+FLUSH_S = 5.0
+RATES = (0.01, 100.0)
 Event = tuple[int, BagMessage | None]
-"""Bag time, ns, and the message that is due; None: a tick of the clock."""
+"""Bag time, ns, and the message that is due; None: a tick of /clock."""
 
 
 def clock_period_ns(rate: float) -> int:
-    """Bag time between two ticks when a second of steady time is `rate` seconds of bag time."""
+    """Bag time between two ticks, if one second of steady time is `rate` seconds of bag time."""
     return round(1e9 / CLOCK_HZ * min(rate, 1.0))
 
 
@@ -57,7 +81,7 @@ def merge_clock(
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What one run published, how long it took and how far its latest event was behind."""
+    """Number of messages of one run, its duration, and the largest delay of an event."""
 
     messages: int
     seconds: float
@@ -71,9 +95,9 @@ def run(
     publish: Callable[[int, BagMessage | None], None],
     stop: threading.Event,
 ) -> Played:
-    """Publish each event at its deadline since now, until the last one or `stop`.
+    """Publish each event at its deadline, counted from now, until the last event or `stop`.
 
-    Deadlines are absolute, so delays do not add up; what is late is published at once.
+    Deadlines are absolute, so delays do not add up; a late event is published at once.
     """
     begin_ns, count, worst_ns = time.monotonic_ns(), 0, 0
     for bag_ns, message in events:
@@ -85,23 +109,6 @@ def run(
         publish(bag_ns, message)
         count += message is not None
     return Played(count, (time.monotonic_ns() - begin_ns) * 1e-9, worst_ns * 1e-9)
-
-
-CLOCK_TOPIC = "/clock"
-
-COMMANDS = frozenset(
-    {
-        "geometry_msgs/msg/Twist",
-        "geometry_msgs/msg/TwistStamped",
-        "std_msgs/msg/Float64MultiArray",
-        "trajectory_msgs/msg/JointTrajectory",
-    }
-)
-"""Types by which controllers are commanded."""
-
-DEPTH = 100
-"""A second of joint states: nothing is lost to a reader that is late by less. Reliable, because
-a best-effort reader receives it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +125,9 @@ class Choice:
 
 
 def choose(topics: Sequence[BagTopic], wanted: Collection[str], with_clock: bool) -> Choice:
-    """Choose the topics to play: the wanted ones, or with none wanted all that can do no harm.
+    """Choose the topics to play: the wanted ones, or without any all except commands.
 
-    Raises BagError for a wanted topic that is not in the bag, and when nothing is left.
+    Raises BagError for a wanted topic that is not in the bag, and when no topic is left.
     """
     names = [topic.name for topic in topics]
     unknown = [name for name in wanted if name not in names]
@@ -154,10 +161,10 @@ def _objection(topic: BagTopic, wanted: Collection[str], with_clock: bool) -> st
 
 
 class Publishers:
-    """One publisher a topic of a Choice, and that of /clock where asked for."""
+    """One publisher for each topic of a Choice, and one for /clock on request."""
 
     def __init__(self, node: Node, choice: Choice, with_clock: bool) -> None:
-        """Create them; topic names can be remapped as any node's."""
+        """Create the publishers; topic names can be remapped as for any node."""
         self._publishers = {
             topic.name: node.create_publisher(kind, topic.name, _profile(topic.latched))
             for topic, kind in choice.played
@@ -165,20 +172,20 @@ class Publishers:
         self._clock = node.create_publisher(Clock, CLOCK_TOPIC, _profile()) if with_clock else None
 
     def publish(self, bag_ns: int, message: BagMessage | None) -> None:
-        """Publish a message as it was recorded, or with None the clock."""
+        """Publish a message as it was recorded; with None a tick of /clock."""
         if message is not None:
             self._publishers[message.topic].publish(message.data)
         elif self._clock is not None:
             self._clock.publish(Clock(clock=Time(nanoseconds=bag_ns).to_msg()))
 
     def unheard(self) -> list[str]:
-        """Topics that nobody subscribes to yet, as remapped."""
+        """The topics without a subscriber, as remapped."""
         clock = [] if self._clock is None else [self._clock]
         publishers = [*clock, *self._publishers.values()]
         return [one.topic_name for one in publishers if one.get_subscription_count() == 0]
 
     def flush(self, limit_s: float) -> bool:
-        """Wait until every subscriber has all messages; False where one has not by `limit_s`."""
+        """Wait until every subscriber has all messages; False if one lacks some after `limit_s`."""
         end = time.monotonic() + limit_s
         return all(
             one.wait_for_all_acked(Duration(seconds=max(end - time.monotonic(), 0.0)))
@@ -195,17 +202,8 @@ def _profile(latched: bool = False) -> QoSProfile:
     )
 
 
-LOOK_S = 0.05
-LOOKS_TO_SETTLE = 5
-"""A subscriber that is seen here may not see this publisher yet, and would miss the first."""
-
-REMIND_S = 2.0
-FLUSH_S = 5.0
-RATES = (0.01, 100.0)
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command line takes."""
+    """Declare the options of the command line."""
     parser.add_argument("bag", help="folder of the bag, or a single .db3 or .mcap file")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of bag time, default 1")
     parser.add_argument("--clock", action="store_true", help="publish /clock in bag time")
@@ -220,24 +218,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
-    """Play the bag once, or until SIGINT or SIGTERM; 0 then, 1 where something is missing.
+    """Play the bag once, or until SIGINT or SIGTERM; returns 0, or 1 if something was not played.
 
-    Missing: a topic of --topics, a message that the bag's files or metadata.yaml count, or
+    That is a topic of --topics, a message that the bag's files or metadata.yaml count, or
     everything. Raises BagError.
     """
     if not RATES[0] <= options.rate <= RATES[1]:
         raise BagError(f"--rate: got {options.rate}, expected {RATES[0]} to {RATES[1]}")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     with open_bag(options.bag) as bag:
         start_ns = _start_ns(bag, options.start_offset)
         choice = choose(bag.topics, options.topics, options.clock)
         for line in choice.left_out:
             _say(f"left out {line}")
-        complete = _tell_differences(choice, options)
+        complete = _report_differences(choice, options)
         initialise(ros_arguments)
-        # Nothing spins here, so services of parameters would never answer.
+        # This node is never spun, so its parameter services would never answer.
         node = rclpy.create_node("gr00t_bag_player", start_parameter_services=False)
         try:
             refuse_unknown(node)
@@ -249,8 +245,8 @@ def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
     return 0 if complete else 1
 
 
-def _tell_differences(choice: Choice, options: argparse.Namespace) -> bool:
-    """Say where metadata.yaml counts otherwise; False if what was asked for is not in the files."""
+def _report_differences(choice: Choice, options: argparse.Namespace) -> bool:
+    """Print where metadata.yaml's counts differ; False if a wanted topic or message is missing."""
     for topic, _ in choice.played:
         if topic.difference:
             _say(f"{topic.name}: {topic.difference}")
@@ -274,7 +270,7 @@ def _play(
     options: argparse.Namespace,
     stop: threading.Event,
 ) -> bool:
-    """False where fewer messages were played than the files hold."""
+    """Play the bag; False if fewer messages were played than the files hold."""
     if not options.no_wait:
         _wait_for_subscribers(publishers, start_ns, stop)
     period_ns = clock_period_ns(options.rate) if options.clock else None
@@ -288,14 +284,14 @@ def _play(
             complete = False
         if not options.loop:
             break
-    # What is not acknowledged dies with this process.
+    # A message that is not acknowledged is lost when this process ends.
     if not stop.is_set() and not publishers.flush(FLUSH_S):
         _say(f"a subscriber has not taken everything within {FLUSH_S:.0f} s")
     return complete
 
 
 def _shortfall(played: Played, choice: Choice, whole: bool) -> str:
-    """What is missing of a run that came to its end; `whole`: from the bag's first message on."""
+    """What is missing in a complete run; `whole`: it began at the bag's first message."""
     expected = sum(topic.count for topic, _ in choice.played)
     if whole and played.messages < expected:
         return f"{expected - played.messages} of {expected} messages in the files were not played"
@@ -303,7 +299,7 @@ def _shortfall(played: Played, choice: Choice, whole: bool) -> str:
 
 
 def _wait_for_subscribers(publishers: Publishers, start_ns: int, stop: threading.Event) -> None:
-    """Until every topic is heard; the clock stands at the start, so that nodes have a time."""
+    """Wait until all topics have a subscriber; /clock shows the start, so that nodes have time."""
     remind_at, settled = time.monotonic() + REMIND_S, 0
     while settled < LOOKS_TO_SETTLE:
         unheard = publishers.unheard()

@@ -1,7 +1,7 @@
 """gr00t-bag record: writes topics to a rosbag2 bag as they come in, serialised.
 
-Bag time is the node's clock at arrival: with a robot that publishes /clock the recorder needs
-use_sim_time, else bag time and header stamps are of two clocks. Refuses to know messages.
+Bag time is the node's clock at arrival. With a robot that publishes /clock the recorder needs
+use_sim_time; otherwise bag time and header stamps come from two clocks. Messages stay bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gr00t_ros.errors import BagError
 from gr00t_ros.ros.process import run_node
 
 VERSION = 9
-"""Of the bag's format: that of ROS 2 Jazzy."""
+"""Version of the bag format: that of ROS 2 Jazzy."""
 
 DEPTH = 100
 LOOK_PERIOD_S = 0.1
@@ -31,7 +31,7 @@ LOOKS_TO_REMIND = 20
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command line takes."""
+    """Declare the options of the command line."""
     parser.add_argument("out", help="folder to write, which must not exist yet")
     parser.add_argument("--topics", nargs="+", required=True, help="what to record")
     parser.add_argument("--mcap", action="store_true", help="write MCAP instead of sqlite3")
@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
-    """Record until SIGINT or SIGTERM; 0 then, 1 where nothing was recorded or not every topic."""
+    """Record until SIGINT or SIGTERM; returns 0, or 1 if a topic or everything is missing."""
     wrong: list[str] = []
 
     def close(node: Node) -> None:
@@ -55,10 +55,10 @@ def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
 
 
 class BagRecorder(Node):
-    """Subscribes to each topic once it is published, as reliably as its publishers allow."""
+    """Subscribes to each topic once it has a publisher, reliably if all its publishers allow it."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        """Begin the bag; raises BagError if it exists or rosbags is missing."""
+        """Create the bag; raises BagError if it exists or rosbags is missing."""
         self._writer = open_writer(options.out, options.mcap)
         clock = Parameter("use_sim_time", value=options.use_sim_time)
         super().__init__("gr00t_bag_recorder", parameter_overrides=[clock])
@@ -69,7 +69,7 @@ class BagRecorder(Node):
         self._timer = self.create_timer(LOOK_PERIOD_S, self._look, clock=steady)
 
     def close(self) -> list[str]:
-        """Finish the bag, say what is in it, and return what was asked and is not."""
+        """Finish the bag, print the number of messages, and return what is missing."""
         self._writer.close()
         print(f"gr00t-bag: recorded {self._count} messages", file=sys.stderr, flush=True)
         wrong = [f"never published: {self._missing}"] if self._missing else []
@@ -77,7 +77,7 @@ class BagRecorder(Node):
         return wrong if self._count else ["nothing was recorded", *wrong]
 
     def _look(self) -> None:
-        """Subscribe to what has appeared."""
+        """Subscribe to the topics that have appeared."""
         for topic in list(self._missing):
             if self.get_publishers_info_by_topic(topic):
                 self._missing.remove(topic)
@@ -119,7 +119,7 @@ class BagRecorder(Node):
 
 
 def open_writer(out: Path | str, mcap: bool) -> Any:
-    """Begin a bag; BagError if the path exists, cannot be made, or rosbags is missing."""
+    """Create a bag; BagError if the path exists, cannot be created, or rosbags is missing."""
     try:
         from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
     except ImportError as error:
@@ -134,7 +134,7 @@ def open_writer(out: Path | str, mcap: bool) -> Any:
 
 
 def _profile(offered_profiles: Sequence[QoSProfile]) -> QoSProfile:
-    """What all publishers of a topic can serve."""
+    """The strictest profile that all publishers of a topic can serve."""
     reliable = all(p.reliability == ReliabilityPolicy.RELIABLE for p in offered_profiles)
     latched = all(p.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in offered_profiles)
     return QoSProfile(
@@ -146,7 +146,7 @@ def _profile(offered_profiles: Sequence[QoSProfile]) -> QoSProfile:
 
 
 def offered(profile: QoSProfile) -> Any:
-    """The profile as rosbags writes it into the bag, so that a player offers the same."""
+    """The profile as rosbags writes it into the bag, so that a player can offer the same."""
     from rosbags.interfaces import (
         Qos,
         QosDurability,

@@ -1,1 +1,1 @@
-"""The simulated robot, its policy and the node in one command, with a report."""
+"""The demo: the simulated robot, its policy and the node in one command, with a report."""

@@ -1,6 +1,6 @@
-"""The main job in one command: robot, policy server and node up, task done, report.
+"""The demo in one command: starts robot, policy server and node, does the task, writes a report.
 
-`python3 -m gr00t_ros.demo`, or `./dev demo`. Ends with one line of verdict and exits 0 or 1.
+`python3 -m gr00t_ros.demo`, or `./dev demo`. Prints a last line with the verdict and exits 0 or 1.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
-    """Start robot, sidecar, policy and autostart, in the order in which they need each other."""
+    """Start robot, policy server, policy node and autostart, each after those that it needs."""
     title = find_robot(options.robot).title
-    _say(
+    _print(
         f"starting: simulated {title} (seed {options.seed}), policy server, node; logs in {folder}"
     )
     record = folder.absolute() / "record.npz"
@@ -71,7 +71,7 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
         "scripted",
         *("--port", "0", "--codec", options.codec, "--embodiment", options.embodiment),
         *("--delay-ms", str(options.delay_ms)),
-        *(["--flat"] if options.flat or options.codec == "A0" else []),  # A0 knows flat alone
+        *(["--flat"] if options.flat or options.codec == "A0" else []),  # A0 has flat keys only
     )
     parameters = {
         "embodiment": options.embodiment,
@@ -110,22 +110,22 @@ def _watch(
     bringup: Bringup,
     options: argparse.Namespace,
 ) -> str:
-    """Follow the run to its end; returns what went wrong, empty on success."""
+    """Follow the run to its end; returns what went wrong, or "" on success."""
     deadline_s = time.monotonic() + options.timeout
-    said_s, told = 0.0, 0
+    progress_s, printed = 0.0, 0
     while time.monotonic() < deadline_s:
         executor.spin_once(timeout_sec=0.1)
-        for moment_s, line in watcher.events[told:]:
-            _say(f"{moment_s:6.1f} s  {line}")
-        told = len(watcher.events)
+        for moment_s, line in watcher.events[printed:]:
+            _print(f"{moment_s:6.1f} s  {line}")
+        printed = len(watcher.events)
         if watcher.success:
             return ""
         ended = bringup.ended("robot", "sidecar", "commands", "policy")
         if ended:
             return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
-        if watcher.elapsed_s - said_s >= 1.0:
-            said_s = watcher.elapsed_s
-            _say(_progress(watcher))
+        if watcher.elapsed_s - progress_s >= 1.0:
+            progress_s = watcher.elapsed_s
+            _print(_progress(watcher))
     mode = watcher.status.mode if watcher.status else "no status"
     reason = watcher.status.reason if watcher.status else "is the node running?"
     return f"not done after {options.timeout:.0f} s; node {mode}: {reason}"
@@ -139,7 +139,7 @@ def _progress(watcher: Watcher) -> str:
 
 def _keep(executor: SingleThreadedExecutor) -> None:
     domain = os.environ["ROS_DOMAIN_ID"]
-    _say(f"left running: export ROS_DOMAIN_ID={domain} to look with ROS tools; Ctrl-C ends it")
+    _print(f"left running: export ROS_DOMAIN_ID={domain} to look with ROS tools; Ctrl-C ends it")
     while True:
         executor.spin_once(timeout_sec=0.1)
 
@@ -205,7 +205,7 @@ def _percentiles_ms(samples: Sequence[tuple[float, float]]) -> tuple[float, floa
 
 
 def motion_time_s(record: Record | None) -> float:
-    """Time during which any joint was commanded to move, from the robot's 1 kHz record."""
+    """Total time in which a joint was commanded to move, s, from the robot's 1 kHz record."""
     if record is None or not len(record.time_ns):
         return 0.0
     return float(np.count_nonzero(np.abs(record.velocity).max(axis=1) > 1e-6)) * 1e-3
@@ -216,8 +216,8 @@ def _finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps(run.figures, indent=2) + "\n")
     f = run.figures
-    _say(f"report: {page}")
-    _say(
+    _print(f"report: {page}")
+    _print(
         f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | "
         f"{f['queries']} queries, {f['chunks_accepted']} chunks, "
         f"inference p50/p99 {f['inference_p50_ms']:.0f}/{f['inference_p99_ms']:.0f} ms, "
@@ -231,7 +231,7 @@ def _limits_text(lines: Sequence[str]) -> str:
     return f"LIMITS BROKEN: {'; '.join(lines)}" if lines else "inside the limits"
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 

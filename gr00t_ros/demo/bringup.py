@@ -1,7 +1,7 @@
 """The processes of a simulated robot with its policy, and what one run shows over topics.
 
 Starts the same executables with the same parameters as launch/simulation.launch.py, for machines
-without launch_ros; each process writes its own log file. RunWatcher sees a run over topics alone.
+without launch_ros; each process writes its own log file. Watcher follows a run over topics only.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _MODULES = {
     "commands": "gr00t_ros.stream.commands",
     "autostart": "gr00t_ros.tools.autostart",
 }
+FRAME_PERIOD_S = 0.5
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Bringup:
     def start_sidecar(self, policy: str, *options: str, timeout_s: float = 30.0) -> int:
         """Start our policy server on a free port; returns the port once it is bound.
 
-        Raises SidecarError with the end of its log when it ends or stays silent.
+        Raises SidecarError, with the end of the log, if the server ends or is not ready in time.
         """
         command = [sys.executable, "-m", "gr00t_ros.sidecar", policy, *options]
         self.start("sidecar", command)
@@ -72,22 +73,22 @@ class Bringup:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,  # Ctrl-C reaches us alone: we end them in order
+                start_new_session=True,  # Ctrl-C reaches only us: we end the children in order
             )
 
     def log(self, role: str) -> str:
-        """What `role` has written so far."""
+        """The output of `role` so far."""
         return (self.folder / f"{role}.log").read_text(errors="replace")
 
     def ended(self, *roles: str) -> str:
-        """The first of `roles` (default: all) that has ended by itself, empty when all run."""
+        """The first of `roles` (default: all) that has ended by itself; empty if all run."""
         for role in roles or tuple(self.children):
             if role in self.children and self.children[role].poll() is not None:
                 return role
         return ""
 
     def stop(self, role: str) -> None:
-        """End one process: interrupt, terminate, kill, each with its time to obey."""
+        """End one process: interrupt, terminate, kill, each with its own time limit."""
         child = self.children.pop(role, None)
         for number, patience_s in _END:
             if child is None or child.poll() is not None:
@@ -105,14 +106,14 @@ class Bringup:
 
 
 def ros_arguments(parameters: Mapping[str, object], remaps: Sequence[str] = ()) -> list[str]:
-    """Parameters and `from:=to` remaps as a ROS node's command line has them."""
+    """Parameters and `from:=to` remaps as arguments of a ROS node's command line."""
     arguments = [x for k, v in parameters.items() for x in ("-p", f"{k}:={_yaml(v)}")]
     arguments += [x for remap in remaps for x in ("-r", remap)]
     return ["--ros-args", *arguments] if arguments else []
 
 
 def _yaml(value: object) -> str:
-    """A value as rcl reads it on the command line; strings are quoted, so that "7" stays text."""
+    """A value in rcl's command line syntax; strings are quoted, so that "7" stays text."""
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_yaml, value))}]"
     if isinstance(value, bool):
@@ -123,14 +124,11 @@ def _yaml(value: object) -> str:
     return f'"{text}"'
 
 
-FRAME_PERIOD_S = 0.5
-
-
 class Watcher(Node):
-    """Subscribes and remembers; times are seconds since it was made."""
+    """Subscribes and keeps what it receives; times are seconds since its creation."""
 
     def __init__(self, cameras: Sequence[str]) -> None:
-        """Watch the default topics of node, simulated robot and these of its cameras."""
+        """Watch the default topics of the node, the simulated robot and these cameras."""
         super().__init__("gr00t_demo_watcher")
         self._start_s = time.monotonic()
         self.status: PolicyStatus | None = None
@@ -158,12 +156,12 @@ class Watcher(Node):
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since this watcher was made."""
+        """Seconds since this watcher was created."""
         return time.monotonic() - self._start_s
 
     @property
     def success(self) -> bool:
-        """Whether the simulated robot says that the task is done."""
+        """Whether the simulated robot reports that the task is done."""
         return bool(self.robot.get("success", False))
 
     def _on_status(self, status: PolicyStatus) -> None:

@@ -18,6 +18,20 @@ from gr00t_ros.sim.record import Record, allowed, extremes
 
 WIDTH_PX, HEIGHT_PX = 420, 150
 _LEFT_PX, _BOTTOM_PX, _TOP_PX = 46, 20, 20
+_STYLE = """
+body{font:14px/1.45 system-ui,sans-serif;margin:24px auto;max-width:1320px;color:#1d2330}
+h1{font-size:22px;margin:0 0 4px} h2{font-size:16px;margin:26px 0 8px}
+.ok{color:#167a3e}.bad{color:#b3261e} table{border-collapse:collapse}
+td,th{padding:3px 14px 3px 0;text-align:left;border-bottom:1px solid #e3e6ec}
+td.n{text-align:right;font-variant-numeric:tabular-nums}
+.film{display:grid;gap:4px} .film figure{margin:0}
+.film img{width:100%;display:block;border-radius:3px} figcaption{font-size:11px;color:#667}
+.plots{display:flex;flex-wrap:wrap;gap:8px} svg text{font-size:10px;fill:#667}
+svg .title{font-size:12px;fill:#1d2330} svg .end{text-anchor:end}
+svg .frame{fill:#fafbfc;stroke:#d9dde5}
+"""
+_LEAST_SPAN_RAD = 0.02
+_COMMANDED, _MEASURED, _DOT = "#2463c9", "#e07a1f", "#2463c9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,7 @@ class Series:
 def plot(title: str, series: Sequence[Series], y_unit: str, least_span: float = 0.0) -> str:
     """An SVG element with all `series` over one pair of axes; x is time in seconds.
 
-    The y axis spans `least_span` or more: what stands still shall look it.
+    The y axis spans at least `least_span`, so that a joint at rest gives a flat line.
     """
     x0, x1 = _span([np.asarray(s.x, float) for s in series])
     y0, y1 = _span([np.asarray(s.y, float) for s in series])
@@ -51,7 +65,7 @@ def plot(title: str, series: Sequence[Series], y_unit: str, least_span: float = 
 
 
 def _span(columns: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """The common range of all finite values, never empty, with a little air around it."""
+    """The common range of all finite values with a small margin; never empty."""
     values = np.concatenate([c[np.isfinite(c)] for c in columns]) if columns else np.empty(0)
     if not len(values):
         return 0.0, 1.0
@@ -93,25 +107,9 @@ def _axes(title: str, x0: float, x1: float, y0: float, y1: float, unit: str) -> 
     )
 
 
-_STYLE = """
-body{font:14px/1.45 system-ui,sans-serif;margin:24px auto;max-width:1320px;color:#1d2330}
-h1{font-size:22px;margin:0 0 4px} h2{font-size:16px;margin:26px 0 8px}
-.ok{color:#167a3e}.bad{color:#b3261e} table{border-collapse:collapse}
-td,th{padding:3px 14px 3px 0;text-align:left;border-bottom:1px solid #e3e6ec}
-td.n{text-align:right;font-variant-numeric:tabular-nums}
-.film{display:grid;gap:4px} .film figure{margin:0}
-.film img{width:100%;display:block;border-radius:3px} figcaption{font-size:11px;color:#667}
-.plots{display:flex;flex-wrap:wrap;gap:8px} svg text{font-size:10px;fill:#667}
-svg .title{font-size:12px;fill:#1d2330} svg .end{text-anchor:end}
-svg .frame{fill:#fafbfc;stroke:#d9dde5}
-"""
-_LEAST_SPAN_RAD = 0.02
-_COMMANDED, _MEASURED, _DOT = "#2463c9", "#e07a1f", "#2463c9"
-
-
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Both cameras at one moment: time since the start in s, (H, W, 3) uint8 RGB pictures."""
+    """All cameras at one moment: time since the start in s, (H, W, 3) uint8 RGB pictures."""
 
     time_s: float
     pictures: Mapping[str, NDArray[np.uint8]]
@@ -119,7 +117,7 @@ class Frame:
 
 @dataclass(slots=True)
 class Run:
-    """What a demo run left behind."""
+    """The results of one demo run."""
 
     success: bool
     verdict: str
@@ -141,14 +139,14 @@ def write_report(folder: Path, run: Run) -> Path:
 
 
 def choose_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
-    """`count` frames spread evenly over the run, its first and last among them."""
+    """`count` frames spread evenly over the run, the first and the last included."""
     if len(frames) <= count:
         return list(frames)
     return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, count)]
 
 
 def filmstrip(frames: Sequence[Frame]) -> NDArray[np.uint8]:
-    """All pictures as one (rows, columns) contact sheet, a camera a row, (H, W, 3) uint8 RGB."""
+    """All pictures as one contact sheet, one row for each camera, (H, W, 3) uint8 RGB."""
     cameras = list(frames[0].pictures)
     return np.vstack([np.hstack([f.pictures[c] for f in frames]) for c in cameras])
 
@@ -228,7 +226,7 @@ def _joints(record: Record) -> str:
 
 
 def _motion(record: Record, limits: JointLimits) -> str:
-    """A table of extremes and limits; judge.py has what counts as what."""
+    """A table of extremes and limits, as sim/record.py defines them."""
     found, most = extremes(record), allowed(limits)
     rows = [
         "<tr><th>joint</th><th>velocity rad/s</th><th>acceleration rad/s²</th>"
@@ -245,9 +243,9 @@ def _motion(record: Record, limits: JointLimits) -> str:
         rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
     return (
         f"<table>{''.join(rows)}</table><p>From the 1 kHz record: acceleration and jerk are the "
-        "larger of what it states and of the differences of its velocity and acceleration. A step "
-        "is what position moved beyond that velocity, less 1 µs of motion: so far two windows may "
-        "disagree about now, because the offset between the clocks is measured.</p>"
+        "larger of the recorded values and of the differences of velocity and acceleration. A step "
+        "is a change of position that velocity does not explain, less 1 µs of motion: two windows "
+        "may differ by that much, because the offset between the clocks is measured.</p>"
     )
 
 

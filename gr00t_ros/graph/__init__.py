@@ -1,1 +1,1 @@
-"""What the robot's ROS graph tells beside its sensors: controllers, description, streamers."""
+"""What is read from the robot's ROS graph besides sensors: controllers, description, streamers."""

@@ -1,9 +1,9 @@
 """The robot's controllers in the ROS graph: other publishers, their state and parameters.
 
 Three settings of joint_trajectory_controller break the splice of windows (control.md 1, item 8,
-and docs/controllers.md): an activation is refused for them, and a change while active is a fault.
-A controller without parameter services is taken as it is. `look` runs on the executor thread and
-never waits; `finding` and `findings` only read, from any thread.
+and docs/controllers.md). Activation is refused with such a setting, and a change to it while active
+is a fault. A controller without parameter services is not checked. `look` runs on the executor
+thread and never waits; `findings` only reads and may be called from any thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import finding
 
 LOOK_S = 1.0
-"""How often a running node looks: no cheap call, and discovery itself takes as long."""
+"""Period of `look`: graph calls are not cheap, and discovery itself takes about as long."""
 _KILLED = " (one that was killed is listed for its lease, some 20 s)"
 
 
@@ -36,12 +36,12 @@ class OtherPublishers:
     """The watch on other publishers of the topics that this node commands."""
 
     def __init__(self, node: Node, topics: Sequence[str]) -> None:
-        """Watch `topics`, as remapped; nothing is known before the first `look`."""
+        """Watch `topics` (as remapped); there are no findings before the first `look`."""
         self._node, self._topics = node, topics
         self._found: tuple[Finding, ...] = ()
 
     def of(self, topic: str) -> str:
-        """The nodes that publish on `topic` besides this one and its streamer, empty if none."""
+        """Names of other nodes that publish on `topic`; empty if only this node or its streamer."""
         names = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
         for own in (self._node.get_name(), COMMAND_STREAMER):
             if own in names:
@@ -61,27 +61,27 @@ class OtherPublishers:
         )
 
     def findings(self) -> tuple[Finding, ...]:
-        """One for each topic that somebody else commanded at the last look."""
+        """One for each topic that another node published on at the last look."""
         return self._found
 
 
-try:  # in no package index: only real ROS installs have it
+try:  # not in a package index: only full ROS installations have it
     from controller_manager_msgs.srv import ListControllers
 except ImportError:
     ListControllers = None
 
 ASK_S = 0.9
-"""Between two questions at least: the caller's timer has about a second."""
+"""Least time between two requests; the caller's timer has a period of about 1 s."""
 
 ANSWER_S = 3.0
-"""After so long an answer says nothing of now, and a question is given up."""
+"""An answer older than this is ignored, and a request without an answer is dropped after it."""
 
 ACTIVE = "active"
 UNLOADED = "not loaded any more"
 
 
 def controllers_of(node: Node, robot: Embodiment) -> dict[str, str]:
-    """Output -> the controller behind it: NAME of its command topic /NAME/..., as remapped."""
+    """Output -> its controller: NAME of the command topic /NAME/..., as remapped."""
     topics = {output.name: node.resolve_topic_name(output.topic) for output in robot.outputs}
     return {output: topic.split("/")[-2] for output, topic in topics.items()}
 
@@ -96,18 +96,18 @@ class ControllerManager:
         controllers: Mapping[str, str],
         service: Any = ListControllers,
     ) -> None:
-        """`controllers`: controllers_of; an empty `namespace` asks nobody."""
+        """Create the client; `controllers`: from controllers_of; empty `namespace`: never ask."""
         self._node, self._namespace, self._controllers = node, namespace, dict(controllers)
         self._service, self._client = service, None
         if service is not None and namespace and self._controllers:
             self._client = node.create_client(service, f"{namespace}/list_controllers")
         self._asked_s = -ANSWER_S
         self._waiting: Future | None = None
-        # When it was heard and what, in one: the other threads read it while it is replaced.
+        # Time and content of the last answer in one tuple: other threads read it while it changes.
         self._answer: tuple[float, dict[str, str]] = (-ANSWER_S, {})
 
     def look(self) -> None:
-        """Ask where a question is due; callable as often as one likes."""
+        """Send a request if one is due; may be called at any rate."""
         client, now_s = self._client, time.monotonic()
         patience_s = ASK_S if self._waiting is None else ANSWER_S
         if client is None or now_s - self._asked_s < patience_s:
@@ -125,9 +125,10 @@ class ControllerManager:
         future.add_done_callback(self._answered)
 
     def findings(self) -> tuple[Finding, ...]:
-        """One for each output whose controller was listed, by the last answer, as not active.
+        """One for each output whose controller is not active according to the last answer.
 
-        A controller that was never listed is a driver's own; an old answer says nothing.
+        A controller that was never listed belongs to a driver and is not checked. An answer older
+        than ANSWER_S gives no findings.
         """
         heard_s, states = self._answer
         if time.monotonic() - heard_s > ANSWER_S:
@@ -156,12 +157,9 @@ class ControllerManager:
         self._answer = time.monotonic(), gone | listed
 
 
-"""After so long a question is asked again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value that breaks windows, what it does to them, and the value that is needed."""
+    """A parameter value that breaks windows, its effect, and the value that is needed."""
 
     forbidden: object
     effect: str
@@ -172,7 +170,7 @@ FORBIDDEN = {
     "allow_trajectory_replacement": Setting(
         True,
         "re-anchors windows whose stamp is past: a step of the arm (20,000 to 31,400 rad/s^2)",
-        "false, which newer versions have to be told",
+        "false (newer versions default to true)",
     ),
     "allow_nonzero_velocity_at_trajectory_end": Setting(
         True, "takes windows that do not end at rest", "false"
@@ -189,12 +187,12 @@ def forbidden(name: str, value: ParameterValue) -> bool:
 
 
 class ControllerParameters:
-    """Asks each controller once it is there; the controller owns `TOPIC/..`, its command topic."""
+    """Asks each controller for its parameters; the controller's name is its command topic's."""
 
     def __init__(self, node: Node, command_topics: Iterable[str]) -> None:
-        """Make a client for the controller of each command topic, /NAME/joint_trajectory.
+        """Create a client for the controller of each command topic /NAME/joint_trajectory.
 
-        Other topics are read by no trajectory controller: a streamer, a base.
+        Other topics have no trajectory controller: a streamer or a base reads them.
         """
         self._node = node
         end = "/joint_trajectory"
@@ -219,9 +217,9 @@ class ControllerParameters:
         self.answers = 0
 
     def poll(self) -> None:
-        """Ask those controllers that are there and did not answer yet, or were made anew since.
+        """Ask the controllers that are available and have not answered since they started.
 
-        One request a parameter: rclcpp answers a request with an unknown name by nothing at all.
+        One request per parameter: rclcpp does not answer a request with an unknown name at all.
         """
         now_s = time.monotonic()
         try:
@@ -240,15 +238,15 @@ class ControllerParameters:
         except InvalidHandle:  # the node was destroyed between two calls
             return
 
-    look = poll
+    look = poll  # the name that all watches of the graph share
 
     def forget(self) -> None:
-        """Ask again: a controller may have been loaded anew."""
+        """Ask all controllers again: one may have been loaded again."""
         self._asked_s.clear()
         self._answered.clear()
 
     def problems(self) -> list[str]:
-        """What must be changed at the controllers, one sentence each."""
+        """What must be changed in the controllers, one sentence each."""
         return [one.reason for one in self._found]
 
     def findings(self) -> tuple[Finding, ...]:
@@ -262,7 +260,7 @@ class ControllerParameters:
         self._node.destroy_subscription(self._events)
 
     def _forget_if_new(self, controller: str) -> None:
-        """A controller that restarted subscribes anew: it may be configured otherwise."""
+        """Ask a controller again if its subscription is new: it may have other parameters."""
         infos = self._node.get_subscriptions_info_by_topic(self._topics[controller])
         readers = frozenset(bytes(info.endpoint_gid) for info in infos)
         if readers and readers != self._readers.get(controller, readers):
@@ -274,7 +272,7 @@ class ControllerParameters:
 
     def _on_answer(self, of: tuple[str, str], future: Future) -> None:
         if future is not self._waiting.pop(of, None):
-            return  # an event has told since, or it was asked again
+            return  # a parameter event came in between, or the request was repeated
         if future.cancelled() or future.exception() is not None:
             return
         self.answers += 1
@@ -288,7 +286,7 @@ class ControllerParameters:
         for parameter in (*event.new_parameters, *event.changed_parameters):
             if parameter.name in FORBIDDEN:
                 of = event.node, parameter.name
-                self._waiting.pop(of, None)  # an answer under way may be of before
+                self._waiting.pop(of, None)  # a pending answer may be older than this event
                 self._judge(of, parameter.value)
 
     def _judge(self, of: tuple[str, str], value: ParameterValue) -> None:
@@ -304,5 +302,5 @@ class ControllerParameters:
 
 def _sentence(controller: str, name: str, value: object) -> str:
     setting = FORBIDDEN[name]
-    said = f"{controller}: parameter {name} is {str(value).lower()}: {setting.effect}"
-    return f"{said}; set it to {setting.needed}"
+    text = f"{controller}: parameter {name} is {str(value).lower()}: {setting.effect}"
+    return f"{text}; set it to {setting.needed}"

@@ -1,7 +1,8 @@
-"""The sign that a streamer lives: from the thread that plays the windows, to the policy node.
+"""The heartbeat of a streamer: sent by the thread that plays the windows to the policy node.
 
-A process that was killed stays in the graph for its lease, ten seconds and more, so the graph
-cannot tell. One topic beside each topic of windows, NAME/alive; its text names the process.
+A killed process stays in the ROS graph for its lease, ten seconds or more, so the graph cannot show
+whether a streamer is alive. Each topic of windows NAME has a topic NAME/alive; the text of the
+message identifies the process.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ from gr00t_ros.watch.table import TABLE, finding
 
 _PERIOD_NS = round(1e9 * float(TABLE["streamer_silent"].thresholds[1].default))
 _INSTANCE = uuid.uuid4().hex
-"""Of this process: another one after each start."""
+"""Identifies this process: it is different after each start."""
 
 
 class Heartbeat:
     """The streamer's side, for one topic of windows."""
 
     def __init__(self, node: Node, windows: str) -> None:
-        """`windows`: the topic as remapped."""
+        """Create the publisher; `windows`: the topic of windows, as remapped."""
         self._publisher = node.create_publisher(String, _topic(windows), qos.SENSOR)
         self._message = String(data=_INSTANCE)
         self._due_ns = 0
 
     def beat(self, steady_ns: int) -> None:
-        """Say that the windows are played, where that is due; after the tick's own work."""
+        """Publish a heartbeat if one is due; call it after the work of the tick."""
         if steady_ns >= self._due_ns:
             self._due_ns = steady_ns + _PERIOD_NS
             self._publisher.publish(self._message)
@@ -50,7 +51,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class _Streamed:
-    """One output that a streamer plays: what is heard of it, and what that says."""
+    """One output that a streamer plays: its heartbeat subscription and its watch."""
 
     output: str
     topic: str
@@ -59,7 +60,7 @@ class _Streamed:
 
 
 class Heartbeats:
-    """The policy node's side: the watch on all streamers; any thread may ask."""
+    """The policy node's side: the watch on all streamers; may be called from any thread."""
 
     def __init__(
         self,
@@ -68,9 +69,9 @@ class Heartbeats:
         values: Parameters,
         awake_ns: Callable[[int], int],
     ) -> None:
-        """Listen for each output that a streamer plays; for none in shadow.
+        """Subscribe for each output that a streamer plays; for none in shadow.
 
-        awake_ns: how much of an age the process was awake, ns.
+        awake_ns: the part of an age, ns, during which the process was awake.
         """
         self._node, self._awake_ns = node, awake_ns
         outputs = (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
@@ -99,13 +100,13 @@ class Heartbeats:
         self._limit_ns = int(values.controller_silence_s * 1e9)
 
     def begin(self) -> None:
-        """The streamers that play now are those that have to go on."""
+        """Remember the streamers that play now: a replacement of one is a finding."""
         with self._lock:
             for one in self._streamed:
                 one.life.begin()
 
     def silent(self) -> tuple[Finding, ...]:
-        """Streamers of which nothing is heard: what speaks against an activation."""
+        """A finding for each streamer without a heartbeat; they also prevent an activation."""
         now_ns = time.monotonic_ns()
         with self._lock:
             self._pull(now_ns)
@@ -115,10 +116,12 @@ class Heartbeats:
         return tuple(finding for finding in found if finding is not None)
 
     def doubled(self) -> tuple[Finding, ...]:
-        """Streamers that are not alone by the graph, where a killed one stays for its lease.
+        """A finding for each output for which the graph lists several streamers.
 
-        A new one may be heard before the graph has what it commands: to begin then would end in a
-        fault, when both are known as publishers of one command topic. Executor thread only.
+        The graph lists a killed one until its lease ends.
+        A new streamer may be heard before the graph lists its command topic. A start at that moment
+        would end in a fault as soon as both are listed as publishers of the command topic. Executor
+        thread only.
         """
         counts = ((one, self._node.count_publishers(one.topic)) for one in self._streamed)
         return tuple(
@@ -132,21 +135,21 @@ class Heartbeats:
         )
 
     def findings(self) -> tuple[Finding, ...]:
-        """As `silent`, and streamers that are not those of the last `begin`."""
+        """As `silent`, and a finding for each streamer that was replaced since the last `begin`."""
         silent = self.silent()
         with self._lock:
             found = [one.life.replaced() for one in self._streamed]
         return (*silent, *(finding for finding in found if finding is not None))
 
     def destroy(self) -> None:
-        """Listen no longer."""
+        """Unsubscribe."""
         with self._lock:
             for one in self._streamed:
                 one.heard.destroy()
 
     def _pull(self, now_ns: int) -> None:
         for one in self._streamed:
-            with contextlib.suppress(ObservationError):  # what cannot be taken was not heard
+            with contextlib.suppress(ObservationError):  # a message that cannot be taken is no sign
                 message = one.heard.take()
                 if message is not None:
                     one.life.hear(message.data, now_ns)

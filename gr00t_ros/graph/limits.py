@@ -1,8 +1,8 @@
-"""The embodiment's limits and chains against the robot's own description, where one is published.
+"""Compares the embodiment's limits and chains with robot_description, if it is published.
 
 Source of the rules: the URDF specification of `joint` (wiki.ros.org/urdf/XML/joint): lower and
-upper are 0 where they are absent, a continuous joint has neither. The description is latched and
-arrives on the executor; nothing here waits.
+upper are 0 if absent; a continuous joint has neither. The description is latched and arrives on the
+executor thread; nothing here waits.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _MOVING = ("revolute", "prismatic", "continuous")
 
 
 def joint_ranges(urdf: str) -> dict[str, JointRange]:
-    """Name -> limits of each joint that moves; a limit that is not stated is infinite.
+    """Name -> limits of each movable joint; a limit that is not stated is infinite.
 
-    A velocity of 0 or less and a range without width are placeholders and state nothing. Raises
-    SettingsError if `urdf` is no XML, or a xacro that was not expanded.
+    A velocity of 0 or less and an empty range are placeholders and count as not stated. Raises
+    SettingsError if `urdf` is not XML, or is a xacro that was not expanded.
     """
     return _ranges(urdf_root(urdf, "robot_description"))
 
@@ -64,14 +64,14 @@ def _number(text: str) -> float:
 
 
 TOPIC = "/robot_description"
-_ROUNDING = 1e-3  # files and descriptions state as few as three decimals
+_ROUNDING = 1e-3  # files and descriptions may have only three decimals
 
 
 class DescribedLimits:
-    """Listens to robot_description for as long as it exists.
+    """Subscribes to robot_description until `destroy`.
 
-    The chains of the embodiment's kinematics come from the description. Those that an active
-    session began with stay until it ends; a description that contradicts them takes them away.
+    The chains of the embodiment's kinematics come from the description. An active session keeps
+    the chains that it began with; a new description that contradicts a chain removes it.
     """
 
     def __init__(
@@ -80,33 +80,33 @@ class DescribedLimits:
         embodiment: Embodiment,
         use: Callable[[Embodiment], None] = lambda _: None,
     ) -> None:
-        """Subscribe on `node`; nothing is known before its executor runs.
+        """Subscribe on `node`; the description arrives when its executor runs.
 
-        `use` is called on the executor with the embodiment whenever its chains change.
+        `use` is called on the executor thread with the embodiment whenever its chains change.
         """
         self._node, self._embodiment, self._use = node, embodiment, use
         self.robot = embodiment
         """The embodiment with the chains that are in use."""
         self.chain_problems = unknown_chains(embodiment)
-        """What is wrong with the chain of the workspace; a stream's is in its own report."""
+        """Problems of the chain of the workspace; those of a stream are in the stream's report."""
         self._newest, self._active = embodiment, False
         self.ranges: dict[str, JointRange] | None = None
-        """Joint that moves -> what the description allows; None where none was received."""
+        """Movable joint -> its limits in the description; None if no description was received."""
         self.unreadable = ""
         self._subscription = node.create_subscription(String, TOPIC, self._take, qos.STATUS)
 
     def problems(self) -> list[str]:
-        """Every joint for which the file allows more than the robot's description."""
+        """One text for each joint for which the file allows more than the description."""
         return described_problems(self._embodiment, self.ranges or {})
 
     def missing(self) -> tuple[str, ...]:
-        """Joints of the file that the description lacks or holds fixed; empty without one."""
+        """Joints of the file that the description lacks or has as fixed; empty without one."""
         if self.ranges is None:
             return ()
         return tuple(name for name in self._embodiment.limits.names if name not in self.ranges)
 
     def unstated(self) -> tuple[str, ...]:
-        """Joints of the file of which the description has no range or no velocity."""
+        """Joints of the file for which the description states no range or no velocity."""
         names = [name for name in self._embodiment.limits.names if name in (self.ranges or {})]
         ranges = self.ranges or {}
         return tuple(
@@ -116,12 +116,12 @@ class DescribedLimits:
         )
 
     def begin(self) -> Embodiment:
-        """Keep the chains that are in use from now on, for an active session; returns them."""
+        """Keep the present chains for an active session; returns the embodiment with them."""
         self._active = True
         return self.robot
 
     def end(self) -> None:
-        """Take the chains of the newest description, and from now on those of each new one."""
+        """Use the chains of the newest description now, and of each later one on arrival."""
         self._active = False
         self._take_over(self._newest)
 
@@ -152,10 +152,10 @@ class DescribedLimits:
 
 
 def chain_problems(embodiment: Embodiment, urdf: str) -> list[str]:
-    """A line for every chain of the file that is not known, or that a description contradicts.
+    """One text for each chain of the file that is unknown or contradicts the description.
 
-    `urdf`: the description's text, empty where none is published. Raises SettingsError for a text
-    that is no URDF.
+    `urdf`: the text of the description, empty if none is published. Raises SettingsError if the
+    text is not a URDF.
     """
     robot, found = embodiment, unknown_chains(embodiment)
     if urdf:
@@ -169,7 +169,7 @@ def chain_problems(embodiment: Embodiment, urdf: str) -> list[str]:
 
 
 def described_problems(embodiment: Embodiment, ranges: Mapping[str, JointRange]) -> list[str]:
-    """A line for every joint for which the file allows more than `ranges`, the description's."""
+    """One text for each joint for which the file allows more than `ranges` (the description)."""
     limits = embodiment.limits
     found = []
     for row, name in enumerate(limits.names):

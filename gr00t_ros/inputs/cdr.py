@@ -1,9 +1,9 @@
 """Serialised sensor messages -> stamps, numbers and views, without building message objects.
 
-Reads plain little-endian CDR (the encapsulation every ROS 2 middleware writes on x86 and Arm);
-anything else goes through rclpy's own deserialisation. No byte is trusted: whatever is truncated
-or lies about its lengths is an ObservationError. Refuses to know topics, clocks and what pixels
-mean (convert.py).
+Reads plain little-endian CDR, the encapsulation that every ROS 2 middleware writes on x86 and Arm.
+Messages with another encapsulation go through rclpy's own deserialisation. All lengths are checked:
+truncated data or a wrong length raises ObservationError. Does not depend on topics, clocks or the
+meaning of pixels (inputs/images.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
 from gr00t_ros.errors import ObservationError
 
 _PLAIN_LITTLE_ENDIAN = b"\x00\x01"  # DDSI-RTPS 10.2, CDR_LE; the two option bytes that follow
-_BODY = 4  # are padding counts; alignment counts from here
+_BODY = 4  # are padding counts; alignment is relative to this offset
 _AFTER_STAMP = _BODY + 8
 _U32 = struct.Struct("<I")
 _STAMP = struct.Struct("<iI")
@@ -42,7 +42,7 @@ class ImageView:
     encoding: str
     step: int
     data: NDArray[np.uint8]
-    big_endian: bool = False  # of samples of 16 bits; those of 8 have no order
+    big_endian: bool = False  # byte order of 16 bit samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class CompressedView:
 
 @dataclass(frozen=True, slots=True)
 class JointStateView:
-    """A sensor_msgs/JointState without effort: (N,) float64 each, `velocity` may be empty."""
+    """A sensor_msgs/JointState without effort: (N,) float64 arrays; `velocity` may be empty."""
 
     stamp_ns: int
     names: tuple[str, ...]
@@ -76,7 +76,7 @@ class PoseView:
 
 @dataclass(frozen=True, slots=True)
 class ImuView:
-    """A sensor_msgs/Imu's orientation: `quaternion_xyzw` (4,) float64, the covariance's [0]."""
+    """A sensor_msgs/Imu's orientation: `quaternion_xyzw` (4,) float64, and its covariance[0]."""
 
     stamp_ns: int
     frame_id: str
@@ -85,7 +85,7 @@ class ImuView:
 
 
 class _Reader:
-    """A cursor over CDR bytes that never leaves them."""
+    """A cursor over CDR bytes that checks every length against the end of the message."""
 
     __slots__ = ("_at", "_what", "raw")
 
@@ -94,11 +94,11 @@ class _Reader:
 
     @property
     def at(self) -> int:
-        """Where the next field begins, unless it is aligned."""
+        """Offset of the next field before alignment."""
         return self._at
 
     def take(self, count: int, field: str, align: int = 1) -> int:
-        """Offset of the next `count` bytes of `field`; they exist."""
+        """Offset of the next `count` bytes of `field`; ObservationError if they do not exist."""
         at = self._at + (_BODY - self._at) % align
         if at + count > len(self.raw):
             raise ObservationError(
@@ -138,40 +138,40 @@ class _Reader:
         return np.frombuffer(self.raw, _F64, count, at) if count else np.empty(0)
 
     def doubles_at(self, field: str) -> tuple[int, int]:
-        """Offset and count of a sequence of doubles; they exist."""
+        """Offset and count of a sequence of doubles; ObservationError if it is truncated."""
         count = self.u32(field)
-        if count == 0:  # without elements nothing is aligned either
+        if count == 0:  # an empty sequence has no alignment padding
             return self._at, 0
         return self.take(8 * count, field, 8), count
 
 
 def image(raw: bytes) -> ImageView:
-    """Read a sensor_msgs/Image; ObservationError if the bytes are none."""
+    """Read a sensor_msgs/Image; ObservationError if the bytes are not one."""
     return _read(raw, Image, _image, _image_of)
 
 
 def compressed_image(raw: bytes) -> CompressedView:
-    """Read a sensor_msgs/CompressedImage; ObservationError if the bytes are none."""
+    """Read a sensor_msgs/CompressedImage; ObservationError if the bytes are not one."""
     return _read(raw, CompressedImage, _compressed_image, _compressed_image_of)
 
 
 def joint_state(raw: bytes) -> JointStateView:
-    """Read a sensor_msgs/JointState; ObservationError if the bytes are none."""
+    """Read a sensor_msgs/JointState; ObservationError if the bytes are not one."""
     return _read(raw, JointState, _joint_state, _joint_state_of)
 
 
 @dataclass(frozen=True, slots=True)
 class _JointLayout:
-    """Where the numbers of a JointState lie, and the bytes before each, which tell that."""
+    """Where the numbers of a JointState lie, and the bytes that must be equal for that."""
 
     names: tuple[str, ...]
-    head: bytes  # frame, names, the count of positions
-    between: bytes  # the count of velocities
-    position: tuple[int, int]  # from byte, count
+    head: bytes  # frame, names, number of positions
+    between: bytes  # number of velocities
+    position: tuple[int, int]  # offset in bytes, number of values
     velocity: tuple[int, int]
 
     def fits(self, raw: bytes) -> bool:
-        """Whether `raw` differs from the message of this layout in its stamp and numbers alone."""
+        """Whether `raw` differs from the message of this layout only in its stamp and numbers."""
         at, count = self.position
         end = at + 8 * count
         return (
@@ -183,14 +183,14 @@ class _JointLayout:
 
 
 class JointStateMessage:
-    """Reads the JointStates of one topic; what two of one publisher have alike is read once."""
+    """Reads the JointStates of one topic; a layout that repeats is parsed only once."""
 
     def __init__(self) -> None:
-        """No layout is known yet."""
+        """Start without a known layout."""
         self._layout: _JointLayout | None = None
 
     def __call__(self, raw: bytes) -> JointStateView:
-        """Read a sensor_msgs/JointState; ObservationError if the bytes are none."""
+        """Read a sensor_msgs/JointState; ObservationError if the bytes are not one."""
         layout = self._layout
         if layout is None or not layout.fits(raw):
             view = joint_state(raw)
@@ -205,25 +205,25 @@ class JointStateMessage:
 
 
 def pose_stamped(raw: bytes) -> PoseView:
-    """Read a geometry_msgs/PoseStamped; ObservationError if the bytes are none."""
+    """Read a geometry_msgs/PoseStamped; ObservationError if the bytes are not one."""
     return _read(raw, PoseStamped, _pose_stamped, _pose_stamped_of)
 
 
 def imu(raw: bytes) -> ImuView:
-    """Read a sensor_msgs/Imu's orientation; ObservationError if the bytes are none."""
+    """Read a sensor_msgs/Imu's orientation; ObservationError if the bytes are not an Imu."""
     return _read(raw, Imu, _imu, _imu_of)
 
 
 def _read(
     raw: bytes, kind: Any, plain: Callable[[_Reader], _View], of: Callable[[Any], _View]
 ) -> _View:
-    """Read plain little-endian bytes by `plain`, others as a message of `kind` by `of`."""
+    """Read plain little-endian bytes with `plain`; others as a `kind` message with `of`."""
     what = f"sensor message {kind.__name__}"
     if raw[:2] == _PLAIN_LITTLE_ENDIAN:
         return plain(_Reader(raw, what))
     try:
         message = deserialize_message(raw, kind)
-    except Exception as error:  # rclpy raises RCLError, RuntimeError or MemoryError by cause
+    except Exception as error:  # rclpy raises RCLError, RuntimeError or MemoryError
         raise ObservationError(
             f"{what}: {len(raw)} bytes with encapsulation {raw[:4].hex() or 'none'} "
             f"cannot be deserialised: {error}"
@@ -286,7 +286,7 @@ def _joint_state(reader: _Reader) -> JointStateView:
 
 
 def _joint_layout(raw: bytes) -> _JointLayout | None:
-    """The layout of a JointState that `_joint_state` has read; None of other bytes."""
+    """The layout of a JointState that `_joint_state` has read; None for another encapsulation."""
     if raw[:2] != _PLAIN_LITTLE_ENDIAN:
         return None
     reader = _Reader(raw, "")

@@ -1,4 +1,4 @@
-"""JPEG and PNG payloads -> pixels, judged by their own headers before anything is decoded."""
+"""JPEG and PNG payloads -> pixels; their headers are checked before anything is decoded."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs.cdr import CompressedView
 
 MAX_PIXELS = 4096 * 4096
-"""Larger pictures are refused: a few hundred bytes can claim gigapixels (4K video is 8.3 M)."""
+"""Larger images are refused: a header of a few bytes can claim gigapixels (4K video is 8.3 M)."""
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 # ITU T.81 table B.1: start-of-frame markers; C4, C8 and CC are tables and extensions.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset(range(0xD0, 0xD8)) | {0x01}  # markers without a length
-_TAIL = 4096  # cameras pad their JPEG behind its end marker
+_TAIL = 4096  # bytes searched for the end marker: cameras add padding behind it
 
 
 def size(view: CompressedView) -> tuple[int, int]:
-    """(height, width) in pixels by the payload's header; ObservationError if it cannot be used.
+    """(height, width) in pixels from the payload's header; ObservationError if it is unusable.
 
-    Refused by name: other formats, 16 bit, CMYK, depth, mosaics, truncated, above MAX_PIXELS.
+    Refused with the reason: other formats, 16 bit, CMYK, depth, Bayer mosaics, truncated data,
+    more than MAX_PIXELS.
     """
     _check_format(view.format)
     head = view.data[: len(_PNG)].tobytes()
@@ -38,10 +39,10 @@ def size(view: CompressedView) -> tuple[int, int]:
 
 
 def decode(view: CompressedView, size_px: tuple[int, int]) -> tuple[NDArray[np.uint8], int | None]:
-    """Pixels (h, w, 3) uint8 and the cv2 code that makes them RGB, None where they are.
+    """Pixels (h, w, 3) uint8 and the cv2 code that converts them to RGB, None if they are RGB.
 
-    `size_px` is what `size` said: a picture of another is refused. EXIF orientation is ignored: the
-    mounting of a camera is no property of a file.
+    `size_px` is the result of `size`; an image of another size is refused. EXIF orientation is
+    ignored: the embodiment file describes how the camera is mounted.
     """
     height, width = size_px
     try:
@@ -57,7 +58,7 @@ def decode(view: CompressedView, size_px: tuple[int, int]) -> tuple[NDArray[np.u
 
 
 def level(view: CompressedView) -> float | None:
-    """Mean level of a JPEG, 0 to 255, decoded at an eighth of its size; None for other formats.
+    """Mean brightness of a JPEG, 0 to 255, decoded at 1/8 of its size; None for other formats.
 
     Raises ObservationError for a JPEG that cannot be decoded.
     """
@@ -73,7 +74,7 @@ def level(view: CompressedView) -> float | None:
 
 
 def _check_format(text: str) -> None:
-    """Refuse the `format` texts of sensor_msgs/CompressedImage that are no colour picture."""
+    """Refuse values of CompressedImage.format that do not describe a colour image."""
     mosaic = text.startswith("bayer") and "compressed bgr" not in text
     if mosaic or "compressedDepth" in text:
         kind = "a Bayer mosaic" if mosaic else "depth"
@@ -100,7 +101,7 @@ def _jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def _frame_at(data: NDArray[np.uint8]) -> int:
-    """Offset of the start-of-frame marker: FF Cx, length, bits, height, width, components."""
+    """Offset of the start-of-frame segment: FF Cx, length, bits, height, width, components."""
     at = 2
     while at + 4 <= data.size and data[at] == 0xFF:
         marker = int(data[at + 1])

@@ -1,9 +1,9 @@
 """Camera messages of any known encoding -> RGB in the request's own (H, W, 3) slots.
 
-OpenCV and numpy decode every encoding of the table, so that a picture does not depend on what is
-installed. An encoding that the table lacks goes to cv_bridge where it can be imported: it copies
-frames twice and fails on numpy 2, so it serves rare encodings only. Samples of 16 bits give their
-high byte, because sensor_msgs' 16 bit pictures use the whole range.
+OpenCV and numpy decode every encoding of the table, so that the result does not depend on what is
+installed. Encodings that are not in the table go to cv_bridge if it can be imported. cv_bridge
+copies frames twice and fails on numpy 2, so it is used for rare encodings only. Of 16 bit samples
+the high byte is used, because 16 bit images of sensor_msgs use the whole range.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ def fill(
     fit: str,
     framing: Framing | None = None,
 ) -> None:
-    """Write `pixels` (h, w[, C]) uint8 as RGB into `slot` (H, W, 3) uint8, resized as `fit` says.
+    """Write `pixels` (h, w[, C]) uint8 as RGB into `slot` (H, W, 3) uint8, resized by `fit`.
 
-    `code` is the cv2 colour conversion to RGB, None for RGB; `pixelwise` says whether it may run
-    after the resize, where there are fewer pixels to convert. `fit` "pad" keeps the aspect,
-    centred on black; "stretch" fills the slot. `framing` is applied before the resize: crop,
-    rotate, flip. Raises ObservationError if OpenCV wrote elsewhere, or the crop lies outside.
+    `code` is the cv2 colour conversion to RGB, None for RGB. `pixelwise`: it may run after the
+    resize, when fewer pixels have to be converted. `fit` "pad" keeps the aspect ratio and centres
+    the image on black; "stretch" fills the slot. `framing` crops, rotates and flips the image.
+    Raises ObservationError if OpenCV did not write into `slot`, or if the crop lies outside.
     """
     if framing is None:
         _into(pixels, code, pixelwise, _area(slot, pixels.shape[0], pixels.shape[1], fit))
         return
     if framing.crop is not None:
-        if code is not None and not pixelwise:  # a mosaic cut anywhere is another mosaic
+        if code is not None and not pixelwise:  # cropping a Bayer mosaic would shift its pattern
             pixels, code = cv2.cvtColor(pixels, code), None
         top, bottom, left, right = framing.crop.box(*pixels.shape[:2])
         pixels = pixels[top:bottom, left:right]
@@ -57,7 +57,7 @@ def fill(
     if not framing.turns:
         _into(pixels, code, pixelwise, _area(slot, height, width, fit))
         return
-    # Turned last, when there are fewer pixels: resizing does not mind which way up they are.
+    # Rotate and flip after the resize, when there are fewer pixels; the result is the same.
     shape = (width, height) if framing.on_its_side else (height, width)
     picture = _area(slot, *shape, fit)
     rows, columns = picture.shape[1::-1] if framing.on_its_side else picture.shape[:2]
@@ -81,7 +81,7 @@ def _into(pixels: Pixels, code: int | None, pixelwise: bool, picture: Pixels) ->
 
 
 def _area(slot: Pixels, height: int, width: int, fit: str) -> Pixels:
-    """The part of the slot that the picture fills; the bars around it are made black."""
+    """The part of the slot that the image fills; the bars around it are set to black."""
     if fit == "stretch":
         return slot
     slot_height, slot_width = slot.shape[:2]
@@ -89,14 +89,14 @@ def _area(slot: Pixels, height: int, width: int, fit: str) -> Pixels:
     rows = min(slot_height, max(1, round(height * scale)))
     columns = min(slot_width, max(1, round(width * scale)))
     top, left = (slot_height - rows) // 2, (slot_width - columns) // 2
-    # The slot still holds the picture of an earlier request, perhaps of another shape.
+    # The slot still holds the image of an earlier request, which may have had another shape.
     slot[:top] = slot[top + rows :] = 0
     slot[:, :left] = slot[:, left + columns :] = 0
     return slot[top : top + rows, left : left + columns]
 
 
 def _resize(source: Pixels, target: Pixels) -> None:
-    """Area averaging where nothing grows (no aliasing), else bilinear."""
+    """Resize by area averaging if no side grows (avoids aliasing), else bilinearly."""
     shrinks = target.shape[0] <= source.shape[0] and target.shape[1] <= source.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     size = (target.shape[1], target.shape[0])
@@ -111,7 +111,7 @@ def _convert(source: Pixels, code: int | None, target: Pixels) -> None:
 
 
 def _written(result: Pixels, target: Pixels) -> None:
-    """OpenCV silently allocates where `dst` has another shape or dtype than its result."""
+    """Check that OpenCV wrote to `dst`: with another shape or dtype it allocates silently."""
     if result is not target:
         raise ObservationError(
             f"OpenCV made {result.shape} {result.dtype} instead of writing into the slot of "
@@ -121,17 +121,17 @@ def _written(result: Pixels, target: Pixels) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    """How an encoding's bytes become RGB: cv2 code, and whether pixel by pixel."""
+    """How an encoding is converted to RGB: cv2 code, and whether each pixel stands alone."""
 
     bytes_per_pixel: int
     code: int | None
     pixelwise: bool = True
     even_width: bool = False
     least_px: int = 1
-    light: tuple[int, int] = (0, 3)  # the channels, from and up to, that tell how bright it is
-    black: int = 0  # their value where it is not
-    deep: bool = False  # 16 bits a sample, of which the high byte is used
-    chroma_rows: float = 0.0  # rows of `step` bytes behind the luma plane, a row of the picture
+    light: tuple[int, int] = (0, 3)  # channels [first, end) that carry the brightness
+    black: int = 0  # their value for black
+    deep: bool = False  # 16 bits per sample, of which the high byte is used
+    chroma_rows: float = 0.0  # chroma rows of `step` bytes behind the luma plane, per image row
 
 
 _UYVY = _Encoding(
@@ -147,7 +147,7 @@ _MONO = _Encoding(1, cv2.COLOR_GRAY2RGB)
 
 
 def _bayer(code: int) -> _Encoding:
-    return _Encoding(1, code, pixelwise=False, least_px=3)  # OpenCV leaves smaller ones black
+    return _Encoding(1, code, pixelwise=False, least_px=3)  # OpenCV makes smaller images black
 
 
 def _deep(encoding: _Encoding) -> _Encoding:
@@ -155,7 +155,7 @@ def _deep(encoding: _Encoding) -> _Encoding:
 
 
 def _planes(code: int | None, chroma_rows: float) -> _Encoding:
-    """A luma plane, and below it one of pairs of colour differences."""
+    """A luma plane, followed by a plane of interleaved chroma pairs."""
     return _Encoding(1, code, pixelwise=False, even_width=True, black=16, chroma_rows=chroma_rows)
 
 
@@ -165,7 +165,7 @@ _COLOUR = {
     "rgba": _Encoding(4, cv2.COLOR_RGBA2RGB),
     "bgra": _Encoding(4, cv2.COLOR_BGRA2RGB),
     "mono": _MONO,
-    # ROS names a mosaic by its top left pixels, OpenCV's constants by those at (1, 1), (1, 2).
+    # ROS names a mosaic by its top left pixels, OpenCV by the pixels at (1, 1) and (1, 2).
     "bayer_rggb": _bayer(cv2.COLOR_BayerBG2RGB),
     "bayer_bggr": _bayer(cv2.COLOR_BayerRG2RGB),
     "bayer_gbrg": _bayer(cv2.COLOR_BayerGR2RGB),
@@ -186,7 +186,7 @@ ENCODINGS: Mapping[str, _Encoding] = {
     "nv24": _planes(None, 2.0),
 }
 """Names of sensor_msgs/image_encodings.hpp, and nv12. OpenCV's types 8UC3, 8UC4, 16UC1 and 32FC1
-are missing on purpose: they have no colour order, or no range of brightness."""
+are left out on purpose: they define no colour order, or no range of brightness."""
 
 # ITU-R BT.601-7, 2.5.3, 8 bits: Y 16 to 235 and U, V 16 to 240 around 128 to RGB 0 to 255.
 _BT601 = np.array(
@@ -202,15 +202,15 @@ _OPENCV_TYPE = re.compile(r"(?:8|16|32|64)[USF]C(\d*)")
 
 
 _LEVEL_PIXELS = 20_000
-"""About as many pixels tell whether a picture is dark."""
+"""About this many pixels are sampled to decide whether an image is dark."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A camera's message whose header was parsed and judged, once; its arrays are views.
+    """A camera message whose header was parsed and checked once; its arrays are views.
 
-    They keep the message's bytes alive. `pixels` (h, w[, C]) uint8 are the samples that the
-    encoding tells of: None for a compressed picture and for what cv_bridge alone knows.
+    The views keep the message's bytes alive. `pixels` (h, w[, C]) uint8 are the samples of an
+    encoding of the table; None for a compressed image and for an encoding that needs cv_bridge.
     """
 
     view: cdr.ImageView | cdr.CompressedView
@@ -224,14 +224,14 @@ class Frame:
 
     @property
     def data(self) -> NDArray[np.uint8]:
-        """(N,) uint8: the pixels as sent, all but header and layout."""
+        """(N,) uint8: the image data as sent, without header and layout fields."""
         return self.view.data
 
 
 def read(raw: bytes, transport: str) -> Frame:
     """Parse a serialised Image or CompressedImage; ObservationError if it cannot be decoded.
 
-    Looks at headers only, so that every frame can be checked though few are decoded.
+    Reads headers only, so that every frame can be checked although few are decoded.
     """
     if transport == "compressed":
         packed = cdr.compressed_image(raw)
@@ -245,12 +245,10 @@ def read(raw: bytes, transport: str) -> Frame:
 
 
 def level(frame: Frame) -> float | None:
-    """Mean level of a frame, 0 to 255, from a sample of its pixels.
+    """Mean brightness of a frame, 0 to 255, from a sample of its pixels.
 
-    None for a PNG and for an encoding that cv_bridge alone knows.
-
-    A JPEG is decoded at an eighth of its size, which its format makes cheap; a PNG's does not.
-    Raises ObservationError for a JPEG that cannot be decoded.
+    None for a PNG and for an encoding that needs cv_bridge. A JPEG is decoded at 1/8 of its size,
+    which is cheap; PNG has no such mode. Raises ObservationError for a JPEG that cannot be decoded.
     """
     view, pixels = frame.view, frame.pixels
     if isinstance(view, cdr.CompressedView):
@@ -259,10 +257,10 @@ def level(frame: Frame) -> float | None:
         return None
     encoding = ENCODINGS[view.encoding]
     every = max(1, round(pixels.shape[0] * pixels.shape[1] / _LEVEL_PIXELS))
-    sample = pixels[::every]  # whole rows: a stride costs more
+    sample = pixels[::every]  # whole rows: sampling columns as well would cost more
     first, end = encoding.light
     if pixels.ndim == 3 and (first, end) == (0, pixels.shape[2]):
-        # All channels are light: their mean is that of one channel, which costs a fifteenth.
+        # All channels carry brightness: the mean over one flat channel takes 1/15 of the time.
         sample = sample.reshape(len(sample), -1)
     light = cv2.mean(sample)[first:end] if sample.ndim == 3 else cv2.mean(sample)[:1]
     return max(0.0, sum(light) / len(light) - encoding.black)
@@ -271,8 +269,8 @@ def level(frame: Frame) -> float | None:
 def decode_into(frame: Frame, stream: VideoStream, slot: NDArray[np.uint8]) -> None:
     """Decode a frame into `slot`, (height_px, width_px, 3) uint8 RGB.
 
-    Raises ObservationError for bytes and a slot that do not fit; what the slot then holds is
-    undefined. Called by the worker thread; OpenCV releases the GIL.
+    Raises ObservationError if data and slot do not fit; the content of the slot is then undefined.
+    Called by the worker thread; OpenCV releases the GIL.
     """
     expected = (stream.height_px, stream.width_px, 3)
     if slot.shape != expected or slot.dtype != np.uint8:
@@ -293,16 +291,16 @@ def decode_video(
 ) -> None:
     """Decode an observation's frames into `slots[key]`, (1, T, H, W, 3) uint8 views of a request.
 
-    Raises ObservationError naming the stream; the request must then not be sent.
+    Raises ObservationError with the stream's name; the request must then not be sent.
     """
     for stream in embodiment.video:
         for step, sample in enumerate(observation.video[stream.key]):
-            assert isinstance(sample.value, Frame)  # as readings.Pictures reads it
+            assert isinstance(sample.value, Frame)  # readings.Pictures returns Frames
             decode_into(sample.value, stream, slots[stream.key][0, step])
 
 
 def _picture(frame: Frame) -> tuple[NDArray[np.uint8], int | None, bool]:
-    """Pixels (h, w[, C]) uint8, the cv2 code that makes them RGB, and whether pixel by pixel."""
+    """Pixels (h, w[, C]) uint8, the cv2 code that converts them to RGB, and `pixelwise`."""
     view, pixels = frame.view, frame.pixels
     if isinstance(view, cdr.CompressedView):
         return *compressed.decode(view, frame.size_px), True
@@ -311,7 +309,7 @@ def _picture(frame: Frame) -> tuple[NDArray[np.uint8], int | None, bool]:
     encoding = ENCODINGS[view.encoding]
     if encoding.chroma_rows:
         return _from_planes(view, encoding), None, True
-    if encoding.deep:  # every second byte: OpenCV reads no such view
+    if encoding.deep:  # a view of every second byte, which OpenCV cannot read
         pixels = np.ascontiguousarray(pixels)
     return pixels, encoding.code, encoding.pixelwise
 
@@ -319,7 +317,7 @@ def _picture(frame: Frame) -> tuple[NDArray[np.uint8], int | None, bool]:
 def _pixels(view: cdr.ImageView, encoding: _Encoding) -> NDArray[np.uint8]:
     """The message's pixels (h, w[, C]) uint8, a view without the padding of `step`.
 
-    Of samples of 16 bits the high bytes, of planes the luma.
+    For 16 bit samples the high bytes; for planar encodings the luma plane.
     """
     _check_size(view, encoding)
     height, width = view.height_px, view.width_px
@@ -332,7 +330,7 @@ def _pixels(view: cdr.ImageView, encoding: _Encoding) -> NDArray[np.uint8]:
 
 
 def _from_planes(view: cdr.ImageView, encoding: _Encoding) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8 RGB of a luma plane and its pairs of colour differences."""
+    """(h, w, 3) uint8 RGB from a luma plane and its chroma pairs."""
     height, width, step = view.height_px, view.width_px, view.step
     if encoding.code is not None:
         planes = view.data.reshape(height + height // 2, step)[:, :width]
@@ -345,15 +343,15 @@ def _from_planes(view: cdr.ImageView, encoding: _Encoding) -> NDArray[np.uint8]:
 
 @functools.cache
 def _bridge() -> Any | None:
-    """cv_bridge's CvBridge, None where it cannot be imported."""
+    """cv_bridge's CvBridge, None if it cannot be imported."""
     try:
         return importlib.import_module("cv_bridge").CvBridge()
-    except Exception:  # ImportError, or on numpy 2 AttributeError out of its compiled part
+    except Exception:  # ImportError; on numpy 2 also AttributeError from its compiled part
         return None
 
 
 def _check_foreign(view: cdr.ImageView) -> None:
-    """Refuse by name what neither the table nor cv_bridge can decode, with a remedy."""
+    """Refuse an encoding that neither the table nor cv_bridge can decode, with a remedy."""
     opencv = _OPENCV_TYPE.fullmatch(view.encoding)
     if opencv:
         why = (
@@ -367,7 +365,7 @@ def _check_foreign(view: cdr.ImageView) -> None:
         if bridge is None:
             raise LookupError
         bridge.encoding_to_cvtype2(view.encoding)
-    except Exception:  # CvBridgeError, which only cv_bridge has
+    except Exception:  # CvBridgeError, which only cv_bridge defines
         beyond = "" if bridge is None else ", nor one that cv_bridge knows"
         raise ObservationError(
             f"Image encoding {view.encoding!r} is not one of {', '.join(ENCODINGS)}{beyond}: "
@@ -377,7 +375,7 @@ def _check_foreign(view: cdr.ImageView) -> None:
 
 
 def _foreign(view: cdr.ImageView) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8 RGB of an encoding that cv_bridge alone knows."""
+    """(h, w, 3) uint8 RGB of an encoding that only cv_bridge knows."""
     message = Image(
         height=view.height_px,
         width=view.width_px,
@@ -387,7 +385,7 @@ def _foreign(view: cdr.ImageView) -> NDArray[np.uint8]:
     )
     message.data.frombytes(view.data.tobytes())
     bridge = _bridge()
-    assert bridge is not None  # `read` has refused without it
+    assert bridge is not None  # `read` has checked that
     try:
         pixels = np.ascontiguousarray(bridge.imgmsg_to_cv2(message, "rgb8"))
     except Exception as error:

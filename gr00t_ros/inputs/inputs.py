@@ -1,25 +1,24 @@
 """The embodiment's topics -> observations, or what is missing; owns the buffers and their lock.
 
-Nothing here is called back: the pull thread takes what is due, the worker thread pulls the rest
-when it assembles an observation. Any thread may call any method; the lock is held for one message
-at a time and no picture is decoded under it. A frame's header is parsed once, as it comes; its
-pixels stay as they came until they are asked for: a ring of them is bounded by RING_BYTES a camera.
-Header stamps are judged by the node's clock (a replayed bag needs use_sim_time), receive ages by
-steady time always, so that a clock that stands still or jumps hides no silence.
+There are no callbacks: the pull thread takes the messages that are due, and the worker thread pulls
+the rest when it assembles an observation. Any thread may call any method. The lock is held for one
+message at a time, and no image is decoded under it. A frame's header is parsed once, on arrival;
+its pixels stay encoded until they are needed. The ring of frames of a camera is limited to
+RING_BYTES.
+Header stamps are compared with the node's clock (a replayed bag needs use_sim_time). Receive ages
+are always measured in steady time, so that a stopped or jumping clock cannot hide a silent topic.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 
 from gr00t_ros.errors import EmbodimentError, ObservationError
-from gr00t_ros.inputs import images
 from gr00t_ros.inputs.readings import (
     READS,
     STATE_TYPES,
@@ -31,9 +30,10 @@ from gr00t_ros.inputs.readings import (
     read_transform,
 )
 from gr00t_ros.inputs.source import CameraWatch, History, JointSource, Source, Taken
-from gr00t_ros.inputs.stream_report import CONTROLLER_MAX_AGE_NS, Graph, StreamReport, report
+from gr00t_ros.inputs.stream_report import Graph, StreamReport, report
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.observe.joint_states import JointStates, Writers
 from gr00t_ros.observe.observation import (
     Gap,
@@ -51,17 +51,17 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.pulled import PulledSubscription
 
 RING_BYTES = 256 * 2**20
-"""Most memory of one camera's history: 290 frames of 640x480, 43 of 1920x1080 (rgb8)."""
+"""Memory limit of one camera's history: 290 frames of 640x480, 43 of 1920x1080 (rgb8)."""
 
 VIDEO_PULL_HZ = 15.0
-"""Least rate at which frames are looked at; below, a frozen or late camera shows too late."""
+"""Lowest rate at which frames are pulled; with slower pulls a frozen camera is detected late."""
 
 PULL_PERIOD_NS = 20_000_000
-"""Period of the thread that calls `pull`, and of all that is no picture. A thread of its own:
-an executor's timer costs more than the messages, 1.6 % of a core at 50 Hz where a sleep costs
-0.3 %."""
+"""Period of the thread that calls `pull`, and of all topics that are not images. It is a separate
+thread because an executor timer costs more than reading the messages: at 50 Hz a timer takes 1.6 %
+of a core, a sleep 0.3 %."""
 
-_SLEPT_PULLS = 3  # a gap between two pulls of more periods than this is a sleep
+_SLEPT_PULLS = 3  # a gap of more than this many periods between two pulls means the process slept
 
 
 class Inputs:
@@ -76,13 +76,13 @@ class Inputs:
     ) -> None:
         """Subscribe to all topics of `embodiment`; call `pull` every PULL_PERIOD_NS from then on.
 
-        Raises EmbodimentError for a topic that two streams read as different types, and for a
-        stream from tf where tf2_ros cannot be imported. `settings`
-        may be replaced while running; history is kept for the ages it has now.
+        Raises EmbodimentError if two streams read one topic as different types, or if a stream
+        comes from tf and tf2_ros cannot be imported. The attribute `settings` may be replaced while
+        running; the length of the history stays as given here.
         """
         self.settings = settings
         self.awake = Awake(_SLEPT_PULLS * PULL_PERIOD_NS)
-        """When `pull` was called: without it nothing is heard."""
+        """When `pull` ran: without it no message is received."""
         self._embodiment = embodiment
         self._lock = threading.Lock()
         self._clock = node.get_clock()
@@ -101,9 +101,9 @@ class Inputs:
         }
 
     def pull(self) -> None:
-        """Take what is due from every topic; called by the pull thread.
+        """Take the messages that are due from every topic; called by the pull thread.
 
-        Asks the graph, outside the lock, once a second who publishes what on each topic.
+        Once a second it also asks the graph, outside the lock, for the publishers of each topic.
         """
         now_ns = time.monotonic_ns()
         self.awake.ran(now_ns)
@@ -120,9 +120,9 @@ class Inputs:
                     source.graph(publishers)
 
     def pull_robot(self) -> None:
-        """Take what waits of joint states and controllers, whatever the pull thread is doing.
+        """Take all waiting messages of joint states and controllers now.
 
-        For a thread that is about to believe that they are silent.
+        A thread calls this before it treats them as silent: the pull thread may be delayed.
         """
         now_ns = time.monotonic_ns()
         for source in self._all():
@@ -131,9 +131,9 @@ class Inputs:
                     source.pull(now_ns)
 
     def observe(self) -> Observation | Gaps:
-        """Take the newest of every topic and assemble; called by the worker thread.
+        """Take the newest messages of every topic and assemble; called by the worker thread.
 
-        The frames of the observation are not decoded: decode_video writes them into the request.
+        The frames are not decoded yet: images.decode_video writes them into the request.
         """
         for source in self._sources.values():
             with self._lock:
@@ -153,15 +153,6 @@ class Inputs:
                 return mixed
             return assemble(self._embodiment, buffers, now_ros_ns, now_ns, self.settings)
 
-    def decode_video(
-        self, observation: Observation, slots: Mapping[str, NDArray[np.uint8]]
-    ) -> None:
-        """Decode an observation's frames into `slots[key]`, (1, T, H, W, 3) uint8; takes no lock.
-
-        Raises ObservationError naming the stream; the request must then not be sent.
-        """
-        images.decode_video(self._embodiment, observation, slots)
-
     def streams(self, now_ros_ns: int, now_ns: int) -> tuple[StreamReport, ...]:
         """Age, count and problem of every stream: video, state, controllers, in the file's order.
 
@@ -175,9 +166,9 @@ class Inputs:
         return tuple(self._graph.explain(one) for one in reports)
 
     def joints(self, names: Sequence[str]) -> Sample | None:
-        """The newest JointReading of these joints from all topics, as old as the oldest of them.
+        """The newest JointReading of these joints from all topics, as old as its oldest joint.
 
-        None where one of them has never come.
+        None if one of them was never received.
         """
         with self._lock:
             every = [s.joints for s in self._sources.values() if isinstance(s, JointSource)]
@@ -186,12 +177,12 @@ class Inputs:
             return found or _spread(every, names)
 
     def describe(self, embodiment: Embodiment) -> None:
-        """Take the same embodiment with other chains of its kinematics from now on."""
+        """Use `embodiment` from now on: the same one with other chains of its kinematics."""
         with self._lock:
             self._embodiment = embodiment
 
     def pose(self, key: str) -> PoseReading | None:
-        """The newest pose of that state stream; None where none can be had."""
+        """The newest pose of that state stream; None if it has none or its chain is unknown."""
         with self._lock:
             stream = next(stream for stream in self._embodiment.state if stream.key == key)
             sources = [self._sources[topic] for topic in stream.topics]
@@ -205,16 +196,16 @@ class Inputs:
             return None  # the stream's own report says why
 
     def controller(self, output: str) -> Sample | None:
-        """The newest ControllerReading of the output of that name, as a sample."""
+        """The newest ControllerReading of the named output, as a sample."""
         with self._lock:
             return self._controllers[output].buffer.latest()
 
     def cameras(self) -> tuple[CameraWatch, ...]:
-        """The watches on what the cameras show, one a topic."""
+        """The watches on the content of the camera images, one per topic."""
         return tuple(s.camera for s in self._sources.values() if s.camera is not None)
 
     def clear(self) -> None:
-        """Forget all samples; after a clock jump they belong to another time."""
+        """Drop all samples; after a clock jump their stamps belong to another time base."""
         with self._lock:
             for source in self._all():
                 source.clear()
@@ -241,7 +232,7 @@ class Inputs:
             yield f"controller.{output.name}", output, (self._controllers[output.name],)
 
     def _mixed(self, now_ns: int) -> Iterator[Gap]:
-        """A gap for each stream that two publishers tell at once: nobody knows whom to believe."""
+        """Yield a gap for each stream that two publishers send: it is unknown which is right."""
         for stream in self._embodiment.streams:
             for topic in stream.topics:
                 source = self._sources[topic]
@@ -252,7 +243,7 @@ class Inputs:
     def _source(
         self, node: Node, topic: str, streams: Sequence[Stream], history: History
     ) -> Source:
-        """The source of a topic that all of `streams` read, as the same type."""
+        """The source of one topic, which all of `streams` read as the same type."""
         stream = streams[0]
         if isinstance(stream, StateStream) and stream.source == "tf":
             return self._transform(node, topic, stream, history)
@@ -281,7 +272,7 @@ class Inputs:
 
 
 def _by_topic(embodiment: Embodiment) -> dict[str, list[Stream]]:
-    """The streams of each topic, which all read it as the same type."""
+    """Topic -> its streams; EmbodimentError unless they all read it as the same type."""
     topics: dict[str, list[Stream]] = {}
     for stream, topic in ((one, topic) for one in embodiment.streams for topic in one.topics):
         streams = topics.setdefault(topic, [])
@@ -295,7 +286,7 @@ def _by_topic(embodiment: Embodiment) -> dict[str, list[Stream]]:
 
 
 def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSettings) -> int:
-    """The longest history of `streams`, behind an observation as late as may be."""
+    """The longest history that `streams` need, for an observation as late as is allowed."""
     return max(
         -min(stream.delta_indices) * step_ns
         + step_ns
@@ -306,14 +297,14 @@ def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSetti
 
 
 def _controller(node: Node, output: Output) -> Source:
-    """The newest state only; which of the types the controller publishes is not configured."""
+    """The source of a controller's state: newest state only, in any of STATE_TYPES."""
     subscription = PulledSubscription(node, STATE_TYPES, output.state_topic, raw=False)
     history, writers = History(0, RING_BYTES), Writers(CONTROLLER_MAX_AGE_NS)
     return Source(subscription, controller_state, history, PULL_PERIOD_NS, writers=writers)
 
 
 def _spread(every: Sequence[JointStates], names: Sequence[str]) -> Sample | None:
-    """A sample of joints of which no topic has all; None where one never came."""
+    """A sample of joints that come from several topics; None if one was never received."""
     homes = [next((one for one in every if one.has((name,))), None) for name in names]
     parts = [(n, h.sample((n,))) for n, h in zip(names, homes, strict=True) if h is not None]
     samples = [(name, sample) for name, sample in parts if sample is not None]

@@ -1,8 +1,8 @@
 """Serialised messages -> stamps and readings: joint states, poses, Imu, controller states, tf2.
 
-Controller states are read from control_msgs where it is installed and from this package's own
-ControllerState, which has the same fields. tf2's listener is called by the executor, unlike
-everything else, which is pulled.
+Controller states are read from control_msgs if it is installed, and from this package's own
+ControllerState, which has the same fields. The executor calls tf2's listener; all other topics are
+pulled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gr00t_ros.observe.readings import ImuReading, JointReading, PoseReading
 from gr00t_ros.robot.streams import Stream, VideoStream
 
 Read = Callable[[Any], tuple[int, object]]
-"""A message as the subscription gave it -> its stamp, ns, and what the buffer keeps of it."""
+"""A message from the subscription -> its stamp in ns, and the value that the buffer keeps."""
 
 
 def kind(stream: Stream) -> str:
@@ -51,22 +51,22 @@ def _compressed(raw: bytes) -> tuple[int, images.Frame]:
 
 
 class Pictures:
-    """Reads one camera's topic: headers only, the pixels stay as they came.
+    """Reads one camera's topic: headers only, the pixels stay encoded.
 
-    The first picture's size is the camera's until the node is configured anew: what the policy
-    sees would change with it, and a crop or a rectification that was made for the other size.
+    The size of the first image must stay until the node is configured again: another size would
+    change what the policy sees, and would not fit a crop or a rectification made for the first.
     """
 
     def __init__(self, streams: Sequence[VideoStream]) -> None:
-        """Read what all of `streams` are sent from."""
+        """Read the topic that all of `streams` use."""
         self._streams, self._transport = streams, streams[0].transport
         self._size: tuple[int, int] | None = None
 
     def __call__(self, raw: bytes) -> tuple[int, images.Frame]:
         """Stamp and frame.
 
-        Raises ObservationError for frames that cannot be decoded, of another size than the first
-        one, or without the part that a stream crops.
+        Raises ObservationError for a frame that cannot be decoded, that has another size than the
+        first one, or that does not contain the crop of a stream.
         """
         frame = images.read(raw, self._transport)
         if frame.size_px != self._size:
@@ -90,11 +90,11 @@ class Joints:
     """Reads the joint states of one topic."""
 
     def __init__(self) -> None:
-        """Names that come again are known."""
+        """Keep the layout of the last message: repeated names are not parsed again."""
         self._read = cdr.JointStateMessage()
 
     def __call__(self, raw: bytes) -> tuple[int, JointReading]:
-        """Stamp and reading; ObservationError where the bytes are no JointState."""
+        """Stamp and reading; ObservationError if the bytes are not a JointState."""
         return _of_view(self._read(raw))
 
 
@@ -129,7 +129,7 @@ READS: Mapping[str, tuple[type, Read]] = {
     "pose": (PoseStamped, _pose),
     "imu": (Imu, _imu),
 }
-"""What a stream's topic is subscribed as, and how its messages are read."""
+"""kind of stream -> message type to subscribe to, and the function that reads its messages."""
 
 
 STATE_TYPES: tuple[Any, ...] = (ControllerState,)
@@ -143,7 +143,7 @@ with contextlib.suppress(ImportError):  # in no package index: only real ROS ins
 class ControllerReading:
     """`reference`: what the controller holds or plays; `feedback`: what it measures.
 
-    `speed_scaling` is 1.0 also for controllers too old to have one.
+    `speed_scaling` is 1.0 for controllers that are too old to report one.
     """
 
     reference: JointReading
@@ -178,12 +178,12 @@ TYPES = ("tf2_msgs/msg/TFMessage",)
 
 
 class Transforms:
-    """The tf2 buffer and listener of one node, which all its transforms share."""
+    """The tf2 buffer and listener of one node, shared by all its transforms."""
 
     def __init__(self, node: Node, where: str) -> None:
-        """Listen to /tf and /tf_static; `where` names the file and key that need it.
+        """Listen to /tf and /tf_static; `where` names the file and key that need them.
 
-        Raises EmbodimentError where tf2_ros cannot be imported.
+        Raises EmbodimentError if tf2_ros cannot be imported.
         """
         try:
             self._tf2: Any = importlib.import_module("tf2_ros")
@@ -198,43 +198,43 @@ class Transforms:
         self._listening = True
 
     def newest(self, frame: str, link: str) -> Any:
-        """The newest TransformStamped that takes `link`'s coordinates to `frame`'s.
+        """The newest TransformStamped from `link`'s coordinates to `frame`'s.
 
-        Raises ObservationError where tf2 knows no way between them.
+        Raises ObservationError if tf2 has no transform between them.
         """
         try:
             found = self._buffer.lookup_transform(frame, link, Time())
         except self._tf2.TransformException as error:
             raise ObservationError(f"tf2 has no transform {frame} -> {link}: {error}") from None
         stamp = found.header.stamp
-        if stamp.sec == stamp.nanosec == 0:  # all of the way is static: it holds now as ever
+        if stamp.sec == stamp.nanosec == 0:  # the whole chain is static: it is valid now
             found.header.stamp = self._clock.now().to_msg()
         return found
 
     def destroy(self) -> None:
-        """Stop listening; nothing where it has stopped."""
+        """Stop listening, if that has not happened yet."""
         if self._listening:
             self._listening = False
             self._listener.unregister()
 
 
 class TransformSubscription:
-    """Takes from tf2 what PulledSubscription takes from a topic: what is newer, or nothing."""
+    """A Subscription (inputs/source) that takes new transforms from tf2."""
 
     type_names = TYPES
     depth = 1
-    number: int | None = None  # tf2 merges what any number of publishers tell
+    number: int | None = None  # tf2 merges the transforms of any number of publishers
 
     def __init__(self, transforms: Transforms, topic: str, frame: str, link: str) -> None:
-        """Follow `link` in `frame`; `topic` is what the stream calls it."""
+        """Follow `link` in `frame`; `topic` is the stream's name for it."""
         self.topic = topic
         self._transforms, self._frame, self._link = transforms, frame, link
         self._taken: tuple[int, int] | None = None
 
     def take(self) -> Any | None:
-        """The newest transform, None where it has the stamp of the one before.
+        """The newest transform, None if it has the stamp of the last one taken.
 
-        Raises ObservationError where tf2 knows none.
+        Raises ObservationError if tf2 has none.
         """
         found = self._transforms.newest(self._frame, self._link)
         stamp = (found.header.stamp.sec, found.header.stamp.nanosec)
@@ -244,15 +244,15 @@ class TransformSubscription:
         return found
 
     def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
-        """Do nothing: tf2's listener has subscribed."""
+        """Do nothing: tf2's listener has its own subscriptions."""
 
     def destroy(self) -> None:
-        """Stop listening, for all that share the listener."""
+        """Stop the listener, for all transforms that share it."""
         self._transforms.destroy()
 
 
 def read_transform(found: Any) -> tuple[int, PoseReading]:
-    """Stamp, ns, and pose of a TransformStamped: where the child's frame is in the header's."""
+    """Stamp in ns, and the pose of the child frame in the header's frame."""
     stamp, move, turn = found.header.stamp, found.transform.translation, found.transform.rotation
     reading = PoseReading(
         np.array([move.x, move.y, move.z]),

@@ -1,9 +1,9 @@
 """One topic that is pulled: its subscription, its buffer and what is wrong with it.
 
-Not thread-safe: Inputs holds the lock. Stamps are ROS time, `now_ns` is steady time. A message
-that cannot be used never enters the buffer; it becomes `problem`, which the next good one clears.
-A message of a second publisher is not used, and `mixed` names both. CameraWatch compares pictures
-outside the inputs' lock, under a lock of its own.
+Not thread-safe: Inputs holds the lock. Stamps are ROS time, `now_ns` is steady time. A message that
+cannot be used is not stored; its error becomes `problem`, which the next good message clears.
+Messages of a second publisher are not used; `mixed` names the joints concerned. CameraWatch
+compares images outside the lock of Inputs, under its own lock.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _PIECE = 1 << 16
 """Bytes compared at once."""
 
 _FIRST_PIECE = 1 << 12
-"""Bytes compared first: a camera's noise ends the comparison of two pictures here."""
+"""Bytes compared first: because of camera noise, different images usually differ already here."""
 
 
 class CameraWatch:
-    """Frames of one topic."""
+    """Watch on the frames of one topic: frozen or black."""
 
     def __init__(self, stream: str) -> None:
         """`stream` names the camera in reasons."""
@@ -53,7 +53,7 @@ class CameraWatch:
         self._lock = threading.Lock()
 
     def see(self, stamp_ns: int, frame: images.Frame) -> None:
-        """Take a frame as it was read, whether its stamp was used or not."""
+        """Take a frame, whether or not its stamp was accepted."""
         with self._lock:
             same = self._before is not None and _equal(self._before, frame.data)
             self._before = frame.data
@@ -63,7 +63,7 @@ class CameraWatch:
                 self._black.see(level)
 
     def findings(self, values: Parameters) -> tuple[Finding, ...]:
-        """What the newest frames show, by these thresholds."""
+        """Findings on the newest frames, with these thresholds."""
         self._frozen.limit_frames = values.frozen_camera_frames
         self._black.level = values.black_camera_level
         self._black.limit_frames = values.black_camera_frames
@@ -84,7 +84,7 @@ def _equal(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
 def _level(frame: images.Frame) -> float | None:
     try:
         return images.level(frame)
-    except ObservationError:  # spoilt behind a good header: for whoever decodes it to refuse
+    except ObservationError:  # bad data behind a good header: the decoder reports it
         return None
 
 
@@ -93,25 +93,25 @@ NO_STAMP = (
     "the time of arrival is no substitute"
 )
 Taken = tuple[int, Any]
-"""A message's stamp, ns, and what was read of it."""
+"""A message's stamp in ns, and what was read from it."""
 
 
 class Subscription(Protocol):
-    """What can be taken from: a topic's PulledSubscription, or tf2's TransformSubscription."""
+    """The interface of PulledSubscription (a topic) and TransformSubscription (tf2)."""
 
     topic: str
-    depth: int  # how many messages may wait at most
-    number: int | None  # its publisher's own count of the message taken last
+    depth: int  # largest number of waiting messages
+    number: int | None  # sequence number that the publisher gave the last taken message
 
     @property
     def type_names(self) -> Collection[str]:
-        """The types that can be read, as the graph names them."""
+        """The types that can be read, as named in the ROS graph."""
 
     def take(self) -> Any | None:
-        """The newest message not taken yet; raises ObservationError for one that is none."""
+        """The next message that waits, None if none; raises ObservationError for a bad one."""
 
     def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
-        """Subscribe as the topic's publishers publish: their type, their reliability."""
+        """Adapt the subscription to the publishers' type and reliability."""
 
     def destroy(self) -> None:
         """Unsubscribe."""
@@ -119,14 +119,14 @@ class Subscription(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How much of a stream is kept: samples of `span_ns`, of at most `max_bytes` together."""
+    """How much of a stream is kept: samples of the last `span_ns`, at most `max_bytes` in all."""
 
     span_ns: int
     max_bytes: int
 
     @property
     def max_samples(self) -> int:
-        """More than any stream takes in the span: pulls every 10 ms, and a few by queries."""
+        """Upper limit for any stream: one pull every 10 ms, and some more by queries."""
         return self.span_ns // 10_000_000 + 32
 
 
@@ -142,10 +142,10 @@ class Source:
         camera: CameraWatch | None = None,
         writers: Writers | None = None,
     ) -> None:
-        """Read what `subscription` brings by `read`; pull every `period_ns`.
+        """Read the messages of `subscription` with `read`; a pull is due every `period_ns`.
 
-        `camera` is shown every frame by whoever pulls, outside the lock. `writers`: None where
-        any number of publishers is lawful.
+        The caller of `pull` passes every frame to `camera`, outside the lock. `writers`: None if
+        any number of publishers is allowed.
         """
         self.subscription, self.camera, self.writers = subscription, camera, writers
         self.received = 0
@@ -155,27 +155,27 @@ class Source:
         self._due_ns: int | None = None
         self._sample_bytes = 0
         self._capacity = history.max_samples
-        self._shortage = ""  # of memory for the history; no message can mend it
+        self._shortage = ""  # too little memory for the history; no later message clears it
         self.buffer = StampedBuffer(history.span_ns, self._capacity)
 
     def buffer_of(self, stream: Stream | Output) -> StampedBuffer:
-        """The samples as this one of the topic's streams has them."""
+        """The samples for this stream of the topic."""
         return self.buffer
 
     def mixed(self, now_ns: int) -> tuple[str, ...]:
-        """The joints that two publishers send at once, ("",) for all that a topic carries."""
+        """The joints that two publishers send at once; ("",) means the whole topic."""
         return self.writers.mixed(now_ns) if self.writers is not None else ()
 
     def graph(self, publishers: Sequence[TopicEndpointInfo]) -> None:
-        """Take who publishes on the topic now."""
+        """Take the present publishers of the topic."""
         self.subscription.follow(publishers)
         if self.writers is not None:
             self.writers.graph(len(publishers))
 
     def due(self, now_ns: int) -> bool:
-        """Whether the period has passed; the next one is then due on the same grid.
+        """Whether a pull is due; if so, the next one is due one period later on the same grid.
 
-        A quarter of it early is in time: a timer of the same period jitters around the grid.
+        A quarter of a period early counts as due, because the caller's timing jitters.
         """
         if self._due_ns is None:
             self._due_ns = now_ns
@@ -186,17 +186,17 @@ class Source:
         return True
 
     def postpone(self, now_ns: int) -> None:
-        """Count a pull between two that were due: the next is due a whole period after it.
+        """Note an extra pull: the next one is due a whole period after it.
 
-        Not a quarter early: of observations at a multiple of the period the last pull before each
-        would come just before it, for nothing.
+        It does not count as due a quarter of a period early. Otherwise, with observations at a
+        multiple of the period, a useless pull would come just before each observation.
         """
         self._due_ns = now_ns + self._period_ns + self._period_ns // 4
 
     def pull(self, now_ns: int) -> Taken | None:
-        """Take what waits, its newest into the buffer.
+        """Take all waiting messages and store the newest one.
 
-        Returns it where it has a stamp and a content that can be read, used or not.
+        Returns its stamp and content if both can be read, even if it was not stored.
         """
         newest = None
         try:
@@ -213,7 +213,7 @@ class Source:
         return None
 
     def clear(self) -> None:
-        """Forget all samples, for example after a clock jump."""
+        """Drop all samples, for example after a clock jump."""
         self.buffer.clear()
 
     def _push(self, message: Any, now_ns: int) -> Taken | None:
@@ -229,7 +229,7 @@ class Source:
         return stamp_ns, value
 
     def _rebase(self, sample: Sample) -> bool:
-        """Count a stamp that is not newer; whether it opened a new time base instead."""
+        """Handle a stamp that is not newer: refuse it, or start a new time base (returns True)."""
         newest = self.buffer.latest()
         if newest is None or sample.stamp_ns == newest.stamp_ns:
             self._refuse(SAME_STAMP)
@@ -241,7 +241,7 @@ class Source:
         return self.buffer.push(sample)
 
     def _fit(self, size: int) -> None:
-        """Keep the buffer of messages of `size` bytes under its cap: fewer, when they are large."""
+        """Limit the number of samples so that messages of `size` bytes stay below `max_bytes`."""
         if size <= self._sample_bytes:
             return
         self._sample_bytes = size
@@ -257,7 +257,7 @@ class Source:
             )
 
     def _foreign(self, keys: Collection[str], now_ns: int) -> bool:
-        """Whether a message of these joints is not of the publisher that sends them."""
+        """Whether a message with these joints comes from another publisher than before."""
         if self.writers is None:
             return False
         own = self.writers.see(frozenset(keys), self.subscription.number, now_ns)
@@ -270,9 +270,9 @@ class Source:
 
 
 class JointSource(Source):
-    """A topic of joint states: all that waits is taken, and merged by the joints' names.
+    """A topic of joint states: all waiting messages are taken and merged by joint name.
 
-    Each stream has a buffer of its own, whose stamps are those of the stream's joints.
+    Each stream has its own buffer, whose stamps are those of the stream's joints.
     """
 
     def __init__(
@@ -284,7 +284,7 @@ class JointSource(Source):
         period_ns: int,
         writers: Writers,
     ) -> None:
-        """Keep samples for each of `streams`; the joints that matter are theirs and `commanded`."""
+        """Keep samples for each of `streams`; `mixed` reports only their joints and `commanded`."""
         super().__init__(subscription, Joints(), history, period_ns, writers=writers)
         self.joints = JointStates()
         self._views = {
@@ -295,16 +295,16 @@ class JointSource(Source):
         self._matter = {name for names in self._views for name in names} | set(commanded)
 
     def buffer_of(self, stream: Stream | Output) -> StampedBuffer:
-        """The samples by the stamps of the stream's own joints."""
+        """The samples of this stream, with the stamps of its own joints."""
         assert isinstance(stream, StateStream)
         return self._views[stream.names]
 
     def mixed(self, now_ns: int) -> tuple[str, ...]:
-        """The joints of ours that two publishers send at once."""
+        """The joints of our streams and outputs that two publishers send at once."""
         return tuple(name for name in super().mixed(now_ns) if name in self._matter)
 
     def pull(self, now_ns: int) -> None:
-        """Take every message that waits; what is newest of each joint goes into the buffers."""
+        """Take all waiting messages; the newest value of each joint goes into the buffers."""
         for _ in range(self.subscription.depth):
             try:
                 message = self.subscription.take()
@@ -320,7 +320,7 @@ class JointSource(Source):
                 _advance(buffer, sample)
 
     def clear(self) -> None:
-        """Forget all joints and samples."""
+        """Drop all joints and samples."""
         self.joints.clear()
         for buffer in self._views.values():
             buffer.clear()
@@ -338,7 +338,7 @@ class JointSource(Source):
 
 
 def _advance(buffer: StampedBuffer, sample: Sample) -> None:
-    """Push a sample that is newer, or the first one of a new time base."""
+    """Push a sample if it is newer, or if it is the first one of a new time base."""
     newest = buffer.latest()
     behind = newest is not None and sample.stamp_ns < newest.stamp_ns
     if behind and newest and sample.received_ns - newest.received_ns > REBASE_NS:

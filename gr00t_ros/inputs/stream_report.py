@@ -1,4 +1,4 @@
-"""How one stream does now: its age, its count and, in one sentence, what is wrong with it."""
+"""The state of one stream now: its age, its message count and, in one sentence, its problem."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs.readings import ControllerReading
 from gr00t_ros.inputs.source import JointSource, Source, Subscription
 from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
 from gr00t_ros.observe.observation import ObservationSettings, content
 from gr00t_ros.observe.readings import encode, select
 from gr00t_ros.robot.actions import Output
@@ -19,22 +20,18 @@ from gr00t_ros.robot.streams import StateStream, Stream
 from gr00t_ros.ros.pulled import InvalidHandle
 
 LOOK_NS = 1_000_000_000
-"""How often the graph is asked about a topic: no cheap call."""
-
-CONTROLLER_MAX_AGE_NS = 200_000_000
-"""Controllers publish their state at 20 Hz or more by default (state_publish_rate 50)."""
-
+"""Period of the graph queries about one topic: a query is not cheap."""
 
 SYNCHRONISE = "synchronise the clocks (chrony, PTP)"
-_SHOWN = 3  # joints that are named before they are counted
+_SHOWN = 3  # joints that are named; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
     """One stream: `name` is video.KEY, state.KEY or controller.OUTPUT, `topic` as remapped.
 
-    `age_ns` is the larger of stamp age and receive age of the newest usable sample, None: never
-    received. `received` counts messages taken, `refused` those among them that cannot be used.
+    `age_ns` is the larger of stamp age and receive age of the newest usable sample; None: never
+    received. `received` counts the messages taken, `refused` those of them that cannot be used.
     """
 
     name: str
@@ -49,17 +46,17 @@ class StreamReport:
 
     @property
     def age_s(self) -> float:
-        """Age in seconds, -1 where nothing usable was received."""
+        """Age in seconds, -1 if nothing usable was received."""
         return -1.0 if self.age_ns is None else self.age_ns / 1e9
 
     @property
     def max_age_s(self) -> float:
-        """Age in seconds above which the stream is stale."""
+        """Age in seconds above which the stream is late."""
         return self.max_age_ns / 1e9
 
     @property
     def fresh(self) -> bool:
-        """Whether a usable sample came within max_age."""
+        """Whether a usable sample is at most max_age old."""
         return self.age_ns is not None and self.age_ns <= self.max_age_ns
 
 
@@ -71,21 +68,23 @@ def report(
     now_ns: int,
     settings: ObservationSettings,
 ) -> StreamReport:
-    """Judge the newest samples of `sources` as `stream` would use them: by the oldest of them."""
+    """Report on a stream whose topics are `sources`; the oldest newest sample gives its age."""
     samples = [source.buffer_of(stream).latest() for source in sources]
-    ages_ns = [None if one is None else _age_ns(one, now_ros_ns, now_ns) for one in samples]
+    ages = [None if one is None else Age.of(one, now_ros_ns, now_ns) for one in samples]
+    ages_ns = [None if age is None else age.ns for age in ages]
     oldest = max(range(len(sources)), key=lambda i: (ages_ns[i] is None, ages_ns[i] or 0))
     newest = [sample for sample in samples if sample is not None]
     unusable = ""
-    ahead_ns = max((one.stamp_ns for one in newest), default=0) - now_ros_ns
-    if ahead_ns > settings.future_ns:
-        unusable = f"stamp is {ahead_ns / 1e9:.3f} s in the future: clocks disagree; {SYNCHRONISE}"
+    ahead = [age for age in ages if age is not None and age.future(settings.future_ns)]
+    if ahead:
+        ahead_s = max(-age.stamp_ns for age in ahead) / 1e9
+        unusable = f"stamp is {ahead_s:.3f} s in the future: clocks disagree; {SYNCHRONISE}"
     elif len(newest) == len(sources):
         unusable = _unusable(stream, newest)
     max_age_ns = (
         CONTROLLER_MAX_AGE_NS if isinstance(stream, Output) else settings.max_age_ns(stream)
     )
-    late = _late(stream, sources[oldest], samples[oldest], now_ros_ns, now_ns, max_age_ns)
+    late = _late(stream, sources[oldest], ages[oldest], max_age_ns)
     return StreamReport(
         name,
         sources[oldest].subscription.topic,
@@ -99,16 +98,9 @@ def report(
     )
 
 
-def _late(
-    stream: Stream | Output,
-    source: Source,
-    sample: Sample | None,
-    now_ros_ns: int,
-    now_ns: int,
-    max_age_ns: int,
-) -> str:
-    """Why a stream is old although its topic is not silent; empty where neither is so."""
-    if sample is None or _age_ns(sample, now_ros_ns, now_ns) <= max_age_ns:
+def _late(stream: Stream | Output, source: Source, age: Age | None, max_age_ns: int) -> str:
+    """Why a stream is late although its topic still delivers; empty if it is not late."""
+    if age is None or not age.late(max_age_ns):
         return ""
     if isinstance(source, JointSource) and isinstance(stream, StateStream):
         behind = source.joints.behind(stream.names, max_age_ns // 2)
@@ -117,9 +109,8 @@ def _late(
                 f"{', '.join(behind)} no longer comes on {source.subscription.topic}, other joints "
                 "do: let its publisher name it in each message, or start the one that does"
             )
-    silent_ns = now_ns - sample.received_ns
-    behind_ns = now_ros_ns - sample.stamp_ns - silent_ns  # when it arrived
-    if behind_ns > max(silent_ns, max_age_ns // 2):
+    behind_ns = age.stamp_ns - age.silent_ns  # age of the stamp when the message arrived
+    if behind_ns > max(age.silent_ns, max_age_ns // 2):
         return (
             f"messages come, but their stamps are {behind_ns / 1e9:.2f} s old: {SYNCHRONISE} or "
             "find the delay; a bag or a simulation with a clock of its own needs use_sim_time"
@@ -127,12 +118,8 @@ def _late(
     return ""
 
 
-def _age_ns(sample: Sample, now_ros_ns: int, now_ns: int) -> int:
-    return max(now_ros_ns - sample.stamp_ns, now_ns - sample.received_ns, 0)
-
-
 def _problem(sources: Sequence[Source]) -> str:
-    """What is wrong with the messages of the first topic that has such; one of several named."""
+    """The problem of the first topic that has one; with the topic's name if there are several."""
     for source in sources:
         if source.problem:
             return (
@@ -144,7 +131,7 @@ def _problem(sources: Sequence[Source]) -> str:
 
 
 def _unusable(stream: Stream | Output, newest: Sequence[Sample]) -> str:
-    """Why the content cannot be used although the message is whole, such as a missing joint."""
+    """Why the content of a valid message cannot be used, such as a missing joint."""
     try:
         if isinstance(stream, StateStream):
             encode(stream, content(newest))
@@ -157,7 +144,7 @@ def _unusable(stream: Stream | Output, newest: Sequence[Sample]) -> str:
 
 
 class Graph:
-    """Who publishes what: why a silent topic is silent, and which nodes share one."""
+    """The publishers of each topic: why a topic is silent, and which nodes publish on it."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -170,7 +157,7 @@ class Graph:
     ) -> Sequence[TopicEndpointInfo] | None:
         """The publishers of a topic, asked once a second; called by the pull thread.
 
-        At once where it is `mixed` and only one is known. None where it is not asked this time.
+        Asks at once if it is `mixed` and fewer than two are known. None if it does not ask now.
         """
         name = subscription.topic
         topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"
@@ -187,13 +174,13 @@ class Graph:
         return publishers
 
     def mixed(self, topic: str, joints: Sequence[str]) -> str:
-        """What is said of `joints` that two publishers send at once."""
+        """The text about `joints` that two publishers send at once."""
         nodes = ", ".join(self._names.get(topic, ())) or "of nodes that the graph does not know"
         what = topic if "" in joints else f"{_listed(joints)} on {topic}"
         return f"two publishers at once of {what} ({nodes}): stop one of them"
 
     def explain(self, one: StreamReport) -> StreamReport:
-        """`one` with what the graph says of it: two publishers, or why nothing comes."""
+        """`one` with what the graph explains: two publishers, or why no message arrives."""
         if one.mixed:
             return replace(one, problem=self.mixed(one.topic, one.mixed), usable=False)
         if one.fresh or one.problem:

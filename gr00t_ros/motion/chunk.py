@@ -1,6 +1,6 @@
 """A policy's reply as an action chunk: joint targets and commands, each in the plan's order.
 
-Owns which key goes to which joints and what a reply must look like; judges no motion.
+Maps keys to joints and checks keys, dtype, shape and finiteness; the guard checks the motion.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from gr00t_ros.robot.field import UNIT
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActionChunk:
-    """One prediction, anchored to the observation that it was computed from; arrays are read-only.
+    """One prediction, stamped as the observation that it was computed from; arrays are read-only.
 
-    `joints` (T, J) float64 in plan joint order and joint units: row k is for
-    stamp_ns + k * step_ns (plan clock). `raw` key -> (T, D) float32 as the server sent it.
-    `commands` (T, C) float64: velocities and levels, in the order of command_limits.
-    `poses`: of each output of poses.
+    joints: (T, J) float64 in plan joint order and joint units; row k is for stamp_ns + k * step_ns
+    (plan clock). raw: key -> (T, D) float32 as the server sent it. commands: (T, C) float64
+    velocities and levels, in the order of command_limits. poses: output name -> its poses.
     """
 
     sequence: int
@@ -52,9 +51,9 @@ def from_reply(
 ) -> ActionChunk:
     """The chunk of a reply of (H, D) float32 arrays, H = embodiment.action_horizon, all copied.
 
-    Raises ChunkError, with `kind` "keys" (a key that is neither mapped nor ignored, or missing),
-    "dtype", "shape" or "finite" (numbers that say no rotation, too). Ignored keys are checked as
-    the others are: what a server gets wrong in one key it is not trusted with in the next.
+    Raises ChunkError, with `kind` "keys" (a key is missing, or is neither mapped nor ignored),
+    "dtype", "shape" or "finite" (also for numbers that are no rotation). Ignored keys are checked
+    as well: a server that is wrong in one key is not trusted in the others.
     """
     _refuse_other_keys(embodiment, action)
     raw = {a.key: _checked(embodiment, a, action[a.key]) for a in embodiment.action}
@@ -74,7 +73,7 @@ def from_reply(
 def _poses(
     embodiment: Embodiment, columns: Mapping[str, NDArray[np.float64]], stamp_ns: int
 ) -> dict[str, PoseChunk]:
-    """The steps of each output of poses."""
+    """The steps of each pose output."""
     chunks = {}
     for output in embodiment.poses:
         deltas = any(
@@ -91,7 +90,7 @@ def _poses(
 def _table(
     embodiment: Embodiment, names: Sequence[str], columns: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """(T, N) read-only: the columns of these names."""
+    """(T, N) float64, read-only: the columns of these names."""
     table = np.zeros((embodiment.action_horizon, len(names)))
     for column, name in enumerate(names):
         table[:, column] = columns[name]
@@ -114,7 +113,7 @@ def _refuse_other_keys(embodiment: Embodiment, action: Mapping[str, object]) -> 
 def _checked(
     embodiment: Embodiment, key: ActionKey, values: NDArray[np.generic]
 ) -> NDArray[np.float32]:
-    """A read-only copy of one key's values, once dtype, shape and finiteness hold."""
+    """A read-only copy of one key's values, after checks of dtype, shape and finiteness."""
     where = f"action {key.key}"
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
         got = getattr(values, "dtype", type(values).__name__)
@@ -141,9 +140,9 @@ def _checked(
 def _commands(
     embodiment: Embodiment, key: ActionKey, values: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """(H, D) float64 targets of a mapped key: threshold, then scale, deltas as velocities.
+    """(H, D) float64 targets of a mapped key: threshold, then scale, then deltas to velocities.
 
-    Deltas of poses stay what they are.
+    Deltas of poses stay deltas.
     """
     commands = values.astype(np.float64)
     if key.threshold is not None:

@@ -1,14 +1,17 @@
 """Time without clocks: the offset between two clocks, the time this process was awake, latencies.
 
-A window's stamp moves with the offset, so its noise becomes motion: if it moves by d between two
-windows, an arm at velocity v moves by v*d beside its course, and a robot that differentiates its
-commands at 1 kHz sees v*d/h^2 and 2*v*d/h^3 (the third difference of a step is 1, -2, 1; h = 1
-ms). At 1.3 rad/s, 75 ns are 195 rad/s^3; 5 ns are 13 rad/s^3. Each reading bounds the offset from
-both sides, and Linux slews its monotonic and its system clock alike, so a reading moves the
-estimate only where it contradicts it. Callers read the clocks and pass integer nanoseconds.
+Callers read the clocks and pass integer nanoseconds.
 
-A stopped process hears nothing. A gap in the notes of its own thread longer than allowed is sleep,
-and time asleep says nothing about a topic's age. One thread notes, others may read.
+Offset: a window's stamp moves with the estimate, so noise of the estimate becomes motion. If it
+moves by d between two windows, an arm at velocity v is displaced by v*d, and a robot that
+differentiates its commands at 1 kHz sees v*d/h^2 and 2*v*d/h^3 (the third difference of a step is
+1, -2, 1; h = 1 ms). At 1.3 rad/s, 75 ns are 195 rad/s^3; 5 ns are 13 rad/s^3. Each reading bounds
+the offset from both sides, and Linux slews its monotonic and its system clock alike. So a reading
+moves the estimate only where it contradicts it.
+
+Awake: a stopped process receives nothing. Its thread notes each run; a gap between two notes that
+is longer than allowed counts as sleep, and sleep does not count towards the age of a topic. One
+thread writes the notes, others may read them.
 """
 
 from __future__ import annotations
@@ -19,14 +22,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# What a reading rules the estimate out by is believed in this share: smooths over about 30
-# readings, which at 50 Hz follows a clock that is slewed by 500 ppm (NTP's most) to within 0.3 ms.
+# Share of a contradiction by which a reading moves the estimate. It smooths over about 30 readings;
+# at 50 Hz it follows a clock that is slewed by 500 ppm (NTP's maximum) to within 0.3 ms.
 SHARE = 1 / 32
-# Below this it is the coarseness of an earlier reading, and the estimate moves by CREEP_NS alone:
-# about five readings are made between two windows, which is 5 ns.
+# A smaller contradiction comes from the coarseness of an earlier reading, and the estimate moves by
+# CREEP_NS only: about five readings are made between two windows, which is 5 ns.
 COARSE_NS = 1_000
 CREEP_NS = 1
-# Ruled out by more than this: a step of a clock.
+# A larger contradiction is a step of a clock.
 STEP_NS = 1_000_000
 
 
@@ -34,14 +37,14 @@ STEP_NS = 1_000_000
 class ClockOffset:
     """The estimate of `other - own` in ns; None until the first reading."""
 
-    # An int: as a float, ROS time in ns comes in steps of 256 ns, and each would be a step.
+    # An int: a float holds ROS time in ns only in steps of 256 ns, and each would move the arm.
     estimate_ns: int | None = None
 
     def update(self, before_ns: int, other_ns: int, after_ns: int) -> int:
-        """Take one reading of the other clock, made between two of the own; returns the offset.
+        """Take one reading of the other clock between two of our own; return the offset, ns.
 
-        The true offset lies in [other - after, other - before]. The first reading, and one after a
-        step, is taken at its middle: its caller makes those as narrow as it can.
+        The true offset lies in [other - after, other - before]. The first reading, and the first
+        after a step, sets the estimate to the middle: the caller makes these as narrow as it can.
         """
         low_ns, high_ns = other_ns - after_ns, other_ns - before_ns
         estimate_ns = self.estimate_ns
@@ -61,23 +64,23 @@ def _move_ns(away_ns: int) -> int:
 
 
 Span = tuple[int, int]
-"""From and until, steady time, ns."""
+"""Begin and end of a sleep, steady time, ns."""
 
 _KEPT = 64
-"""Sleeps that are remembered: more than lie within any age that a watch compares."""
+"""Number of sleeps kept: more than fit into any age that a watch compares."""
 
 
 class Awake:
-    """One thread's notes; reading them needs no lock, they are replaced as a whole."""
+    """When one thread ran and slept. Reading needs no lock: the tuple is replaced as a whole."""
 
     def __init__(self, allowed_ns: int) -> None:
-        """allowed_ns: the longest gap between two notes that is no sleep."""
+        """allowed_ns: the longest gap between two notes that does not count as sleep."""
         self.allowed_ns = allowed_ns
         self._ran_ns: int | None = None
         self._sleeps: tuple[Span, ...] = ()
 
     def ran(self, now_ns: int) -> int:
-        """Note that the thread runs; returns how long it slept before, ns, 0 where it did not."""
+        """Note that the thread runs; return how long it slept before, ns, 0 if it did not."""
         last_ns, self._ran_ns = self._ran_ns, now_ns
         if last_ns is None or now_ns - last_ns <= self.allowed_ns:
             return 0
@@ -85,7 +88,7 @@ class Awake:
         return now_ns - last_ns
 
     def sleeps(self, now_ns: int) -> tuple[Span, ...]:
-        """The sleeps so far, with the one that lasts now, if it does."""
+        """The sleeps so far, including one that still lasts at `now_ns`."""
         last_ns, sleeps = self._ran_ns, self._sleeps
         if last_ns is None or now_ns - last_ns <= self.allowed_ns:
             return sleeps
@@ -93,7 +96,7 @@ class Awake:
 
 
 def awake_ns(since_ns: int, now_ns: int, sleeps: Iterable[Span]) -> int:
-    """How much of [since_ns, now_ns] lies in none of `sleeps`, which may overlap; ns."""
+    """The part of [since_ns, now_ns] outside all `sleeps`, ns; the sleeps may overlap."""
     left_ns, at_ns = max(0, now_ns - since_ns), since_ns
     for begin_ns, end_ns in sorted(sleeps):
         begin_ns, end_ns = max(begin_ns, at_ns), min(end_ns, now_ns)
@@ -114,7 +117,7 @@ class Percentiles:
 
 
 class Latencies:
-    """Keeps the last `window` durations of each stage; the count goes on rising."""
+    """Keeps the last `window` durations of each stage, and counts all of them."""
 
     def __init__(self, window: int = 512) -> None:
         """Keep `window` durations a stage: 512 queries are minutes of replay."""
@@ -128,7 +131,7 @@ class Latencies:
         self._counts[stage] = self._counts.get(stage, 0) + 1
 
     def summary(self, stage: str) -> Percentiles:
-        """Percentiles of `stage`, nearest rank, so that each is a duration that was measured."""
+        """Percentiles of `stage`, each one a measured duration (nearest rank)."""
         samples = self._samples.get(stage)
         if not samples:
             return Percentiles(0, 0, 0, 0)

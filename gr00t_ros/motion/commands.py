@@ -1,8 +1,8 @@
-"""The course of what is commanded beside joints, on the plan's knots, and the windows of it.
+"""The course of commands beside joints (velocities and levels) on the plan's knots; its windows.
 
-Kept inside a rate of change; a velocity is zero at the end of each window, so that whoever plays
-windows stops when none follow, and zero at once at each stop. Has no splice to keep: who plays it
-takes the newest window. Knows no topics and judges no chunk.
+Changes stay within a rate limit. At the end of each window all velocities are zero, so that a
+player stops if no window follows; at a stop they are zero at once. Nothing is committed: a player
+always takes the newest window.
 """
 
 from dataclasses import dataclass
@@ -15,17 +15,18 @@ from gr00t_ros.robot.outputs import CommandLimits
 
 Floats = NDArray[np.float64]
 
-# Windows that repeat a stop: a reader that joined late or lost one must not go on.
+# Number of zero windows after a stop, for a reader that joined late or lost one.
 _REPEATS = 25
-# After so many of them a session may end: DDS delivers reliably, a reader may still lose the first.
-_HEARD = 5
+# Minimum number of zero windows to publish before the session may end: DDS delivers reliably, but a
+# reader may still lose the first.
+_REPEATS_TO_REST = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CommandWindow:
     """Values (N, C) float64 at stamp_ns + times_ns (N,), plan clock; the last row stays.
 
-    NaN: nothing was ever asked of it, and nothing is to be said.
+    NaN: a command without a value so far; do not send it.
     """
 
     stamp_ns: int
@@ -34,18 +35,21 @@ class CommandWindow:
 
 
 class Commands:
-    """What was commanded last, and the chunk that is followed; its caller serialises the calls."""
+    """The last commands and the chunk that is followed.
+
+    Call `window`, send it, then call `keep`. The caller makes all calls one after another.
+    """
 
     def __init__(self, limits: CommandLimits, knot_ns: int, horizon_ns: int) -> None:
         """horizon_ns: how far a window reaches before its velocities go to zero."""
         self._limits, self._knot_ns = limits, knot_ns
         self._knots = horizon_ns // knot_ns
-        self._most = limits.rate * (knot_ns * 1e-9)
+        self._step = limits.rate * (knot_ns * 1e-9)
         self._first_knot = 0
         self._rows: Floats = limits.start[None]
         self._chunk: ActionChunk | None = None
         self._values: Floats = np.zeros((0, len(limits)))
-        self._to_say = 0
+        self._repeats_left = 0
         self._made: tuple[int, Floats, bool] | None = None  # first knot, rows, chunk is over
 
     def follow(self, chunk: ActionChunk, values: Floats) -> None:
@@ -55,18 +59,18 @@ class Commands:
             self._chunk, self._values = chunk, values
 
     def stop(self) -> None:
-        """Velocities are zero from the next window on, at once; all others stay where they are."""
+        """Set velocities to zero from the next window on; all other commands keep their value."""
         if self._chunk is not None or self._rows[-1][self._limits.velocity].any():
-            self._to_say = _REPEATS
+            self._repeats_left = _REPEATS
         self._chunk = self._made = None
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing is followed any more and zero was said often enough to be heard."""
-        return self._chunk is None and self._to_say <= _REPEATS - _HEARD
+        """Whether no chunk is followed and enough zero windows were sent to be received."""
+        return self._chunk is None and self._repeats_left <= _REPEATS - _REPEATS_TO_REST
 
     def window(self, now_ns: int, lag_ns: int) -> CommandWindow | None:
-        """The window to send now; None when all has been said. It counts once `keep` was called.
+        """The window to send now, or None if nothing is left to send; then call `keep`.
 
         lag_ns: how far behind its own time the joints follow the chunk.
         """
@@ -75,7 +79,7 @@ class Commands:
         self._made, over = None, False
         if self._chunk is not None:
             rows, over = self._following(self._chunk, knot, value, lag_ns)
-        elif self._to_say:
+        elif self._repeats_left:
             rows = np.where(self._limits.velocity, 0.0, value)[None]
         else:
             return None
@@ -84,9 +88,9 @@ class Commands:
         return CommandWindow(knot * self._knot_ns, times_ns, rows)
 
     def keep(self, commands: NDArray[np.bool_] | None = None) -> None:
-        """The window made last has left: for the `commands` (C,), or for all of them.
+        """Record that the last window was sent: for the `commands` (C,), or for all of them.
 
-        What did not leave goes on as it was sent before, and is said again.
+        The other commands continue as they were sent before, and are sent again.
         """
         made, self._made = self._made, None
         if made is None or (commands is not None and not commands.any()):
@@ -100,13 +104,13 @@ class Commands:
         elif over:
             self._chunk = None
         elif self._chunk is None:
-            self._to_say -= 1
+            self._repeats_left -= 1
         self._first_knot, self._rows = knot, rows
 
     def _following(
         self, chunk: ActionChunk, knot: int, value: Floats, lag_ns: int
     ) -> tuple[Floats, bool]:
-        """The rows of a window, and whether the chunk is over with it."""
+        """The rows of a window, and whether the chunk ends with it."""
         times_ns = (knot + 1 + np.arange(self._knots)) * self._knot_ns - lag_ns
         targets, over = self._targets(chunk, times_ns)
         value = np.where(np.isnan(value), targets[0], value)
@@ -120,17 +124,17 @@ class Commands:
         return np.array(rows), over
 
     def _towards(self, value: Floats, target: Floats) -> Floats:
-        """`value` moved to `target` by at most what the rate allows in one knot."""
+        """`value` moved towards `target` by at most the rate limit of one knot."""
         step = target - value
         reached: Floats = np.where(
-            np.abs(step) <= self._most, target, value + np.sign(step) * self._most
+            np.abs(step) <= self._step, target, value + np.sign(step) * self._step
         )
         return reached
 
     def _targets(self, chunk: ActionChunk, times_ns: NDArray[np.int64]) -> tuple[Floats, bool]:
         """(N, C) targets at the chunk's own times, and whether the chunk is over at the first.
 
-        A velocity is that of its whole step; a level is linear between two steps.
+        A velocity is constant over its step; a level is linear between two steps.
         """
         along = (times_ns - chunk.stamp_ns) / chunk.step_ns
         last = len(self._values) - 1

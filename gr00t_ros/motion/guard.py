@@ -1,7 +1,7 @@
 """Is an action chunk fit to be followed: accepted, clamped or refused with the reason.
 
-Runs before a chunk touches the reference. Judges one chunk on its own and against the position
-that the plan will hold when the chunk takes over; knows no other chunk and no clock.
+Runs before a chunk enters the reference. Checks each chunk alone, and against the position that the
+plan will have when the chunk takes over.
 """
 
 from dataclasses import dataclass, replace
@@ -29,17 +29,17 @@ Kind = Literal[
     "stopped",
 ]
 
-# How far outside the position limits a row is still clamped (control.md 3), rad.
+# How far outside the position limits a row is still clamped (control.md 3), rad or m.
 CLAMP_RAD = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """What the guard says of a chunk.
+    """The guard's result for one chunk.
 
-    kind, reason: why it was refused or clamped, else empty. first_step: the first row that is
-    still to come at the splice. joints: (T, J) float64 rad to follow, None if refused; commands:
-    (T, C) float64, what is commanded beside joints.
+    kind, reason: why it was refused or clamped, else empty. first_step: the first row that is not
+    yet due at the splice. joints: (T, J) float64 rad to follow, None if refused. commands: (T, C)
+    float64, the commands beside joints.
     """
 
     accepted: bool
@@ -58,7 +58,7 @@ def check(
     held: Floats,
     workspace: Workspace | None = None,
 ) -> Verdict:
-    """Judge a chunk that takes over at splice_ns, where the plan is at `held` (J,) rad."""
+    """Check a chunk that takes over at splice_ns, where the plan is at `held` (J,) rad."""
     joints, first = chunk.joints, first_step(chunk, splice_ns)
     expected = len(limits.names)
     if joints.ndim != 2 or joints.shape[1] != expected or len(joints) == 0:
@@ -69,17 +69,17 @@ def check(
     if first >= len(joints):
         late_ms = (splice_ns - chunk.stamp_ns - (len(joints) - 1) * chunk.step_ns) / 1e6
         return _refused("late", f"all {len(joints)} steps due {late_ms:.0f} ms or more ago", first)
-    verdict = _checked_motion(chunk, limits, first, held)
+    verdict = _check_joints(chunk, limits, first, held)
     if verdict.joints is None or workspace is None:
         return verdict
-    return _way(verdict.joints, workspace, first) or verdict
+    return _check_workspace(verdict.joints, workspace, first) or verdict
 
 
 def clamp_commands(verdict: Verdict, commands: Floats, limits: CommandLimits) -> Verdict:
-    """An accepted chunk's verdict with its `commands` (T, C) inside their ranges.
+    """An accepted chunk's verdict with its `commands` (T, C) clamped to their ranges.
 
-    One outside is clamped whatever its size (control.md 3, base command) and named; joints that
-    were clamped are named first.
+    A command outside is clamped however large it is (control.md 3, base command). The reason names
+    the first one, or a joint if one was clamped.
     """
     expected = (len(commands), len(limits))
     if commands.shape != expected or not np.isfinite(commands).all():
@@ -101,7 +101,7 @@ def first_step(chunk: ActionChunk, splice_ns: int) -> int:
     return max(0, -((chunk.stamp_ns - splice_ns) // chunk.step_ns))
 
 
-def _checked_motion(chunk: ActionChunk, limits: JointLimits, first: int, held: Floats) -> Verdict:
+def _check_joints(chunk: ActionChunk, limits: JointLimits, first: int, held: Floats) -> Verdict:
     joints = chunk.joints
     lower, upper = limits.lower + limits.margin, limits.upper - limits.margin
     outside = np.maximum(np.maximum(lower - joints, joints - upper), 0.0)
@@ -115,13 +115,14 @@ def _checked_motion(chunk: ActionChunk, limits: JointLimits, first: int, held: F
         if outside[row, joint] > CLAMP_RAD:
             return _refused("position", reason, first)
     clamped = np.minimum(np.maximum(joints, lower), upper)
-    refusal = _jump(clamped, limits, first, held) or _speed(clamped, limits, first, chunk.step_ns)
+    refusal = _check_jump(clamped, limits, first, held)
+    refusal = refusal or _check_speed(clamped, limits, first, chunk.step_ns)
     if refusal is not None:
         return refusal
     return Verdict(True, bool(reason), "position" if reason else "", reason, first, clamped)
 
 
-def _jump(joints: Floats, limits: JointLimits, first: int, held: Floats) -> Verdict | None:
+def _check_jump(joints: Floats, limits: JointLimits, first: int, held: Floats) -> Verdict | None:
     jump = np.abs(joints[first] - held)
     over = np.flatnonzero(~(jump <= limits.jump))
     for joint in over[:1]:
@@ -135,8 +136,8 @@ def _jump(joints: Floats, limits: JointLimits, first: int, held: Floats) -> Verd
     return None
 
 
-def _speed(joints: Floats, limits: JointLimits, first: int, step_ns: int) -> Verdict | None:
-    """Joints whose first step is unchecked get step commands, which the shaper smooths."""
+def _check_speed(joints: Floats, limits: JointLimits, first: int, step_ns: int) -> Verdict | None:
+    """Skip joints whose first step is unchecked: they get step commands, and the shaper smooths."""
     speed = np.abs(np.diff(joints, axis=0)) / (step_ns * 1e-9)
     checked = np.isfinite(limits.jump)
     for row, joint in np.argwhere((speed > limits.velocity) & checked)[:1]:
@@ -150,19 +151,20 @@ def _speed(joints: Floats, limits: JointLimits, first: int, step_ns: int) -> Ver
     return None
 
 
-def _way(joints: Floats, workspace: Workspace, first: int) -> Verdict | None:
-    """The rows that are still to come, as they will be followed, against the box.
+def _check_workspace(joints: Floats, workspace: Workspace, first: int) -> Verdict | None:
+    """Check the end effector's positions of the rows to come against the workspace box.
 
-    Between two rows the way is straight in joint space: at r from an axis that turns by q it
-    bulges by r q^2 / 8, 3 mm at 0.9 m and the 0.17 rad that an FR3 does in a step at 15 Hz.
+    Only the rows are checked. Between two rows the path is straight in joint space: at distance r
+    from an axis that turns by q it bulges by r q^2 / 8, which is 3 mm at 0.9 m and the 0.17 rad
+    that an FR3 turns in a step at 15 Hz.
     """
     if workspace.chain is None:
         return None
-    way, _ = workspace.chain.pose(joints[first:])
-    inside = (workspace.lower <= way) & (way <= workspace.upper)
+    path, _ = workspace.chain.pose(joints[first:])
+    inside = (workspace.lower <= path) & (path <= workspace.upper)
     for row, axis in np.argwhere(~inside)[:1]:
         reason = (
-            f"end effector, step {first + row}: {'xyz'[axis]} would be {way[row, axis]:.3f} m, "
+            f"end effector, step {first + row}: {'xyz'[axis]} would be {path[row, axis]:.3f} m, "
             f"{workspace.lower[axis]:.3f} to {workspace.upper[axis]:.3f} allowed"
         )
         return _refused("workspace", reason, first)

@@ -1,8 +1,8 @@
 """The committed motion on a fixed knot grid, its windows, and whether what was sent has arrived.
 
 Each course equals the one before it up to now + commit. No controller acknowledges a window, so
-Arrival judges by the states that controllers publish: a state shows that the way is whole, and a
-window sent while nothing came may be lost. Takes plan time.
+Arrival judges by the states that controllers publish: a new state shows that the connection works,
+and a window that was sent while no state came may be lost. All times are plan time.
 """
 
 from __future__ import annotations
@@ -17,14 +17,22 @@ from gr00t_ros.errors import PlanError
 from gr00t_ros.motion.sampler import Trajectory
 from gr00t_ros.motion.shaper import Bounds, Rows, State
 
-_SEEN = 15
-_PERIODS = 3
-_MOST = 256  # windows of five seconds: by then the plan was left
+Floats = NDArray[np.float64]
+
+# Between two knots a position may exceed both by a_max*T^2/8, 0.3 mrad at FR3's defaults; the knots
+# themselves may exceed a limit, margin included, by this much. rad
+POSITION_SLACK_RAD = 1e-4
+_ROUNDING = 1e-9
+_ROUNDING_RAD = 1e-13
+
+_PERIODS_KEPT = 15
+_PERIODS_NEEDED = 3
+_SENT_KEPT = 256  # windows of five seconds, after which an unconfirmed plan was abandoned
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A window: when it was sent, up to when it repeats the one before, whether it may be lost."""
+    """One sent window. in_gap: it was on its way while no state came, so it may be lost."""
 
     at_ns: int
     same_until_ns: int
@@ -32,90 +40,86 @@ class _Sent:
 
 
 class Arrival:
-    """What was sent and is not known to have come; its caller serialises the calls."""
+    """Windows that were sent and are not known to have arrived.
+
+    Call `sent` for each window and `received` for each new state; the caller makes all calls one
+    after another.
+    """
 
     GAP_NS = 80_000_000
-    """The least silence that is a gap: four periods of 50 Hz, at which states are looked at."""
+    """Shortest silence that counts as a gap: four periods of 50 Hz, at which states are read."""
 
     def __init__(self, delivery_ns: int, commit_ns: int) -> None:
-        """delivery_ns: how long a window may be under way; commit_ns: how far ahead it is final."""
+        """delivery_ns: longest delivery time of a window; commit_ns: how far ahead it is final."""
         self._delivery_ns, self._commit_ns = delivery_ns, commit_ns
-        self._heard_ns: int | None = None
-        self._periods_ns: deque[int] = deque(maxlen=_SEEN)
-        self._sent: deque[_Sent] = deque(maxlen=_MOST)
+        self._received_ns: int | None = None
+        self._periods_ns: deque[int] = deque(maxlen=_PERIODS_KEPT)
+        self._sent: deque[_Sent] = deque(maxlen=_SENT_KEPT)
 
     def clear(self) -> None:
-        """Another plan begins: what was sent of the one before does not matter to it."""
+        """Forget the windows of the plan before: another plan begins."""
         self._sent.clear()
 
     def forget(self) -> None:
-        """As `clear`, and nobody was heard: until somebody is, nothing is known of arrivals."""
+        """As `clear`, and forget the states: until new ones come, arrivals are unknown."""
         self._sent.clear()
         self._periods_ns.clear()
-        self._heard_ns = None
+        self._received_ns = None
 
     def sent(self, now_ns: int, same_until_ns: int) -> None:
-        """A window has left that is as the one before up to `same_until_ns`."""
-        if self._heard_ns is not None:
+        """Record that a window was sent that repeats the one before up to `same_until_ns`."""
+        if self._received_ns is not None:
             self._sent.append(_Sent(now_ns, same_until_ns))
 
-    def heard(self, at_ns: int, slept: bool = False) -> None:
-        """Something new came at `at_ns`, of the controller that told longest ago.
+    def received(self, at_ns: int, slept: bool = False) -> None:
+        """Record a new state at `at_ns`, of the controller whose newest state is the oldest.
 
-        slept: nobody listened before, so that a gap says nothing of the way.
+        slept: this process was not running before, so the gap shows nothing about the network.
         """
-        last_ns, self._heard_ns = self._heard_ns, at_ns
+        last_ns, self._received_ns = self._received_ns, at_ns
         if last_ns is None or at_ns <= last_ns:
             return
         if at_ns - last_ns > self._gap_ns and not slept:
-            for one in self._sent:
-                one.in_gap |= last_ns < one.at_ns + self._delivery_ns and one.at_ns < at_ns
+            for window in self._sent:
+                delivered_ns = window.at_ns + self._delivery_ns
+                window.in_gap |= last_ns < delivered_ns and window.at_ns < at_ns
         self._periods_ns.append(at_ns - last_ns)
         until_ns = at_ns - self._delivery_ns
-        come = (one.at_ns for one in self._sent if not one.in_gap and one.at_ns <= until_ns)
-        come_ns = max(come, default=None)
-        while come_ns is not None and self._sent and self._sent[0].at_ns <= come_ns:
-            self._sent.popleft()  # a later window that has come says all that it said
+        arrived = (w.at_ns for w in self._sent if not w.in_gap and w.at_ns <= until_ns)
+        newest_ns = max(arrived, default=None)
+        while newest_ns is not None and self._sent and self._sent[0].at_ns <= newest_ns:
+            self._sent.popleft()  # a later window arrived, which contains this one
 
-    def lawful_until_ns(self) -> int | None:
-        """Up to when a next window is no step whatever was lost.
+    def safe_until_ns(self) -> int | None:
+        """Plan time until which a further window is no step, whichever windows were lost.
 
-        None where nothing can be lost, or nobody tells often enough: two states in a row may be
-        lost before a change of the motion is final.
+        None if no window can be lost, or if states come too rarely: two states in a row may be lost
+        before a change of the motion is final.
         """
         period_ns = self._period_ns
-        if period_ns is None or _PERIODS * period_ns + self._delivery_ns > self._commit_ns:
+        if period_ns is None or _PERIODS_NEEDED * period_ns + self._delivery_ns > self._commit_ns:
             return None
-        return min((one.same_until_ns for one in self._sent), default=None)
+        return min((window.same_until_ns for window in self._sent), default=None)
 
     @property
     def _period_ns(self) -> int | None:
-        """The controllers' own pace, None while it is not known."""
-        known = len(self._periods_ns) >= _PERIODS
+        """The median period of the controllers' states, None while it is not known."""
+        known = len(self._periods_ns) >= _PERIODS_NEEDED
         return sorted(self._periods_ns)[len(self._periods_ns) // 2] if known else None
 
     @property
     def _gap_ns(self) -> int:
-        """A silence that is none of the controllers' own pace."""
-        return max(self.GAP_NS, _PERIODS * (self._period_ns or 0))
-
-
-Floats = NDArray[np.float64]
-
-# Between two knots a position may pass both by a_max*T^2/8, 0.3 mrad at FR3's defaults; the knots
-# themselves may pass a limit, margin included, by this much. rad
-POSITION_SLACK_RAD = 1e-4
-_ROUNDING = 1e-9
-_ROUNDING_RAD = 1e-13
+        """The longest silence that the controllers' own period explains."""
+        return max(self.GAP_NS, _PERIODS_NEEDED * (self._period_ns or 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window(Trajectory):
     """A trajectory that ends at rest, stamped on the plan clock, with all three fields.
 
-    horizon_ns: plan time from which on only the stop tail follows.
-    same_until_ns: plan time up to which it repeats what was sent before, by every window that may
-    be the last to have arrived: a controller that gets it by then does not notice.
+    horizon_ns: plan time from which on only the stop ramp follows.
+    same_until_ns: plan time up to which it repeats what was sent before, whichever earlier window
+    was the last to arrive: for a controller that receives it by then, the switch is no step.
     """
 
     horizon_ns: int = 0
@@ -146,7 +150,7 @@ class Course:
         return self.last_knot * self.knot_ns
 
     def rows_between(self, first: int, last: int) -> Rows:
-        """Rows of the knots first..last; after the end they repeat the rest."""
+        """Rows of the knots first..last; after the end they repeat the last row, at rest."""
         index = self._index(first, last)
         return Rows(*(field[index] for field in self.rows))
 
@@ -163,7 +167,7 @@ class Course:
         return State(*(field[0] for field in self.rows_between(knot, knot)))
 
     def at(self, now_ns: int) -> State:
-        """Motion at any plan time: jerk is constant between knots."""
+        """Motion at any plan time, with constant jerk between knots."""
         knot, past_ns = divmod(now_ns, self.knot_ns)
         (x, v, a), after = self.state(knot), self.state(knot + 1)
         t = past_ns * 1e-9
@@ -173,7 +177,7 @@ class Course:
         )
 
     def on_time(self) -> Course:
-        """The same motion, the reference no longer lagging: a new chunk has taken the lag in."""
+        """The same motion with a lag of 0: a new chunk accounts for the lag."""
         return replace(self, lag_ns=np.zeros_like(self.lag_ns))
 
     def since(self, knot: int) -> Course:
@@ -184,7 +188,7 @@ class Course:
         return replace(self, first_knot=first, rows=rows, lag_ns=lag_ns)
 
     def window(self, branch_knot: int | None = None) -> Window:
-        """What is sent of it: everything. branch_knot: where it leaves the course before, if so."""
+        """The window of the whole course. branch_knot: where it leaves the course before, if so."""
         count = len(self.lag_ns)
         times_ns = np.arange(count, dtype=np.int64) * self.knot_ns
         same_until_ns = self.end_ns if branch_knot is None else branch_knot * self.knot_ns
@@ -213,9 +217,9 @@ def rest(position: Floats, knot: int, knot_ns: int) -> Course:
 def extend(
     course: Course, first_knot: int, branch_knot: int, new: Rows, lag_ns: NDArray[np.int64]
 ) -> Course:
-    """The course from first_knot on: as it was up to the branch knot, then the `new` rows.
+    """The course from first_knot on: unchanged up to the branch knot, then the `new` rows.
 
-    lag_ns: of the new rows that are not stop tail; the tail keeps the last one.
+    lag_ns: of the new rows before the stop ramp; the stop ramp keeps the last one.
     """
     rows = Rows(
         *(
@@ -229,9 +233,9 @@ def extend(
 
 
 def mixed(before: Course, new: Course, joints: NDArray[np.bool_]) -> Course:
-    """`new` for the `joints` (J,) of which it was sent, the course `before` for all others.
+    """The course `new` for the `joints` (J,) for which it was sent, `before` for all others.
 
-    Each joint of either is a motion of its own that ends at rest. `new` begins no earlier.
+    Each joint is a motion of its own that ends at rest. `new` must not begin before `before`.
     """
     first, last = new.first_knot, max(before.last_knot, new.last_knot)
     pairs = zip(new.rows_between(first, last), before.rows_between(first, last), strict=True)
@@ -240,22 +244,25 @@ def mixed(before: Course, new: Course, joints: NDArray[np.bool_]) -> Course:
     return Course(new.knot_ns, first, horizon_knot, rows, new.lags_between(first, last))
 
 
-def keep_lawful(course: Course, branch_knot: int, new: Rows, within: Bounds) -> tuple[Rows, int]:
-    """The `new` rows after branch_knot, unlawful joints replaced by the course; and their number.
+def keep_within_limits(
+    course: Course, branch_knot: int, new: Rows, within: Bounds
+) -> tuple[Rows, int]:
+    """The `new` rows after branch_knot, and how many joints keep the old course instead.
 
-    Raises PlanError if even that is no lawful motion, which then must not be sent.
+    A joint keeps it if its new rows break a limit. Raises PlanError if even then the motion is not
+    finite or does not end at rest; it must not be sent.
     """
-    unlawful = breaks(course, branch_knot, new, within)
-    if not unlawful.any():
+    broken = breaks(course, branch_knot, new, within)
+    if not broken.any():
         return new, 0
     last = max(branch_knot + len(new.position), course.last_knot)
     old = course.rows_between(branch_knot + 1, last)
     missing = len(old.position) - len(new.position)
     padded = (np.concatenate([field, np.repeat(field[-1:], missing, axis=0)]) for field in new)
-    rows = Rows(*(np.where(unlawful, *pair) for pair in zip(old, padded, strict=True)))
+    rows = Rows(*(np.where(broken, *pair) for pair in zip(old, padded, strict=True)))
     if not np.isfinite(rows).all() or np.any(rows.velocity[-1]) or np.any(rows.acceleration[-1]):
         raise PlanError("plan: got a motion that does not end at rest, nothing is sent")
-    return rows, int(unlawful.sum())
+    return rows, int(broken.sum())
 
 
 def keeps_speed(course: Course, first_knot: int, within: Bounds) -> bool:
@@ -265,7 +272,7 @@ def keeps_speed(course: Course, first_knot: int, within: Bounds) -> bool:
 
 
 def breaks(course: Course, branch_knot: int, new: Rows, within: Bounds) -> NDArray[np.bool_]:
-    """(J,) which joints' new rows break a limit that the course before does not."""
+    """(J,) True for joints whose new rows break a limit that the course before keeps."""
     position, velocity, acceleration = new
     branch = course.state(branch_knot)
     swing = np.diff(np.vstack([branch.acceleration, acceleration]), axis=0)
@@ -287,7 +294,7 @@ def breaks(course: Course, branch_knot: int, new: Rows, within: Bounds) -> NDArr
 
 
 def _too_fast(rows: Rows, within: Bounds) -> NDArray[np.bool_]:
-    """(N, J) which rows break a velocity limit, on either side."""
+    """(N, J) True where a row breaks a velocity limit in either direction."""
     sides = np.stack([rows.position, -rows.position], axis=1)
     speeds = np.stack([rows.velocity, -rows.velocity], axis=1)
     return np.asarray((speeds > within.speed(sides) + _ROUNDING).any(axis=1))

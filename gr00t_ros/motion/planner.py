@@ -1,9 +1,9 @@
 """Extends the plan along the reference, tick by tick, or stops it.
 
-The plan is what was sent (design decision 15): `propose` makes a window and keeps nothing, `keep`
-keeps it. A window that did not leave, or a proposal that raised, leaves the plan as it was sent,
-whose stop tail plays. A velocity limit that is lowered in motion is aimed at by a ramp, and is law
-once the arm is slower. Knows no verdicts and no queries.
+The plan is what was sent (design decision 15): `propose` makes a window, and `keep` makes it the
+plan once it was sent. If a window was not sent, or `propose` raised, the plan stays as it was sent,
+and its stop ramp plays. If the velocity limit is lowered in motion, a ramp leads the motion to the
+new limit, which is enforced once the arm is slower.
 """
 
 import sys
@@ -18,21 +18,21 @@ from gr00t_ros.errors import PlanError
 from gr00t_ros.motion import plan
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Arrival, Course, Window
-from gr00t_ros.motion.reference import Reference, paced, slowing_per_s
+from gr00t_ros.motion.reference import Reference, slowing_per_s, time_scaled
 from gr00t_ros.motion.replay_settings import PUBLISH_NS, ReplaySettings
 from gr00t_ros.motion.shaper import Rows, Shaper, State, bounds, stop
 from gr00t_ros.robot.limits import JointLimits
 
 Floats = NDArray[np.float64]
 
-# A reference that no longer moves is reached where the plan comes to rest so close to it: far below
-# what a robot's joints show.
+# A reference that no longer moves counts as reached if the plan comes to rest this close to it: far
+# below what a robot's joints can resolve.
 _SETTLED_RAD = 1e-4
 
 
 @dataclass(slots=True)
 class _Proposal:
-    """A course that has not left yet, and what the planner knew before it was made."""
+    """A course that was not sent yet, and the planner's state from before it was made."""
 
     made_ns: int
     reference: Reference
@@ -57,7 +57,8 @@ class Planner:
         self._limits, self._jump = limits, limits.jump
         self._settings = settings
         self._knot_s = settings.knot_ns * 1e-9
-        # What each window keeps, what the motion is led to, and what both are to become.
+        # Limits: those that each window keeps, those that the reference is followed with now, and
+        # those that both become once the arm is slow enough.
         self._within = self._aim = self._target = bounds(limits, settings.velocity_scale)
         self._scale = self._target_scale = settings.velocity_scale
         self._checked = np.isfinite(limits.jump)
@@ -66,34 +67,36 @@ class Planner:
         self._anchored_knot = 0
         self._replan = True
         self._proposed: _Proposal | None = None
-        self._left = False
+        self._abandoned = False
         self._sent_ns = 0
         self._arrival = Arrival(settings.delivery_jitter_ns + PUBLISH_NS, settings.commit_ns)
-        # From when on each of the windows that left last is new, of as many as may be lost in a
-        # row: where they all are, the next one is new from the earliest of these times on.
+        # Of the last `lost_windows` windows: the plan time from which each differs from the one
+        # before. If they are all lost, the next window is new from the earliest of these times on.
         self._new_from_ns: deque[int] = deque(maxlen=settings.lost_windows)
+        self.latest_end_ns = 0  # plan time at which all rests, whichever sent windows were lost
 
     @property
     def course(self) -> Course:
-        """What has been sent. Raises PlanError before `start`."""
+        """The course that was sent. Raises PlanError before `start`."""
         if self._course is None:
             raise PlanError("plan: got a call before start(), expected start() first")
         return self._course
 
     def start(self, now_ns: int, held: Floats) -> None:
-        """Hold `held` (J,) rad. Raises PlanError if a position is not finite."""
+        """Begin a new plan at rest at `held` (J,) rad. Raises PlanError if it is not finite."""
         self._course = plan.rest(held, now_ns // self._settings.knot_ns, self._settings.knot_ns)
         self.reference.clear()
         self._arrival.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
-        self._proposed, self._left, self.stop_due = None, False, False
+        self._proposed, self._abandoned, self.stop_due = None, False, False
         self._new_from_ns.clear()
+        self.latest_end_ns = self.course.end_ns
 
     def limit_speed(self, velocity_scale: float) -> None:
-        """Use this share of the velocity limits: as soon as the arm is no faster.
+        """Use this share of the velocity limits from now on, or once the arm is slow enough.
 
-        A plan that is faster is slowed down from the next window on, inside the old limits, and
-        gets no faster before than what was sent.
+        A faster plan is slowed down from the next window on, inside the old limits. Until then it
+        gets no faster than what was sent.
         """
         self._target_scale = velocity_scale
         self._target = bounds(self._limits, velocity_scale)
@@ -101,51 +104,55 @@ class Planner:
             used = np.abs(self._course.rows.velocity) / self._limits.velocity
             self._scale = max(velocity_scale, min(self._scale, float(used.max())))
 
-    def leave(self) -> None:
-        """Send no more of the course, whose tail plays to its end; `start` ends this."""
+    def abandon(self) -> None:
+        """Propose no more windows; the stop ramp of the sent course plays. `start` ends this."""
         self._withdraw()
         self.reference.clear()
         self._arrival.clear()
-        self._left, self.stop_due = True, False
+        self._abandoned, self.stop_due = True, False
 
-    def hear(self, at_ns: int, slept: bool = False) -> None:
-        """The controllers told something new at `at_ns`; slept: nobody listened before."""
-        self._arrival.heard(at_ns, slept)
+    def states_received(self, at_ns: int | None, slept: bool = False) -> None:
+        """Record new states of all controllers, the oldest at `at_ns`: they show what arrived.
 
-    def deaf(self) -> None:
-        """Nothing tells whether windows come: they are taken to."""
-        self._arrival.forget()
+        None: not every controller publishes states; then all windows count as arrived. slept: this
+        process was not running before, so the gap shows nothing about the network.
+        """
+        if at_ns is None:
+            self._arrival.forget()
+        else:
+            self._arrival.received(at_ns, slept)
 
-    def doubtful(self, now_ns: int) -> bool:
-        """Whether a controller may play something else than what was planned and sent."""
-        until_ns = self._arrival.lawful_until_ns()
-        return not self._left and until_ns is not None and until_ns < now_ns
+    def windows_may_be_lost(self, now_ns: int) -> bool:
+        """Whether a lost window may have left a controller with another motion than the plan."""
+        until_ns = self._arrival.safe_until_ns()
+        return not self._abandoned and until_ns is not None and until_ns < now_ns
 
     def overdue_ns(self, now_ns: int) -> int:
-        """How long ago a window left, ns, where that is too long for the motion that was sent.
+        """Time since the last window was sent, ns, if it exceeds the commit time; else 0.
 
-        After the commit time a lost window before the gap would be a step, so that what the
-        controllers play is not known any more; 0 where it is.
+        After a gap longer than the commit time, a window that was lost before the gap would make
+        the next one a step: what the controllers play is then unknown. Also 0 if no window was due:
+        the motion ended within the commit time, and the last windows' changes still lie ahead.
         """
         gap_ns, commit_ns = now_ns - self._sent_ns, self._settings.commit_ns
-        said = now_ns <= min(self._new_from_ns, default=now_ns)
-        ended = said and self.course.end_ns <= self._sent_ns + commit_ns  # no more had to be said
-        return 0 if self._left or ended or gap_ns <= commit_ns else gap_ns
+        repeated = now_ns <= min(self._new_from_ns, default=now_ns)
+        ended = repeated and self.course.end_ns <= self._sent_ns + commit_ns  # no window was due
+        return 0 if self._abandoned or ended or gap_ns <= commit_ns else gap_ns
 
     def forget(self, now_ns: int) -> None:
-        """Of a course at rest: what was to follow. Its past stays, which windows still show.
+        """Drop what was to follow a course at rest. Its past stays, because windows contain it.
 
-        All of it has played out at `now_ns`, so that no window is missing from then on.
+        The course has played out at `now_ns`, so no window is missing from then on.
         """
         self._withdraw()
         self.reference.clear()
         self._arrival.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._new_from_ns.clear()
-        self.stop_due = False
+        self.latest_end_ns, self.stop_due = self.course.end_ns, False
 
     def branch(self, now_ns: int) -> int:
-        """The first knot that is not committed. Raises PlanError if time ran back."""
+        """The first knot that is not committed yet. Raises PlanError if time ran back."""
         knot_ns = self._settings.knot_ns
         if now_ns < self.course.first_knot * knot_ns:
             raise PlanError(f"plan: time ran back to {now_ns} ns, expected start() after it")
@@ -158,7 +165,7 @@ class Planner:
         if self._adrift(course, branch):
             self.reference.clear()
         if self._settings.merge == "offset_decay" or not self.reference:
-            self._course = course.on_time()  # the lag goes into what fades
+            self._course = course.on_time()  # the lag becomes part of the jump that fades
         self.reference.merge(
             chunk,
             joints,
@@ -169,20 +176,20 @@ class Planner:
         self._anchor(branch)
 
     def stop(self) -> None:
-        """Stop at the next tick's branch knot; the reference is forgotten."""
+        """Stop from the next tick's branch knot on, and clear the reference."""
         self._withdraw()
         self.reference.clear()
-        self.stop_due = not self._left
+        self.stop_due = not self._abandoned
 
-    def propose(self, now_ns: int, bears_loss: bool = True) -> Window | None:
-        """The window to send now; None when nothing moves and all has been said.
+    def propose(self, now_ns: int, tolerates_loss: bool = True) -> Window | None:
+        """The window to send now; None if nothing moves and everything was sent.
 
-        bears_loss: it says `same_until_ns` for a controller that `lost_windows` before it have not
-        reached; else for one that has them all.
+        Call `keep` once it was sent. tolerates_loss: compute its `same_until_ns` as if the last
+        `lost_windows` windows had been lost; else as if all had arrived.
         """
         self._withdraw()
         course, branch = self.course, self.branch(now_ns)
-        if self._left or self._too_late(now_ns):
+        if self._abandoned or self._may_be_step(now_ns):
             return None
         self._slow_down(course, branch)
         self._proposed = proposed = self._proposal(now_ns)
@@ -196,31 +203,31 @@ class Planner:
             course = self._following(course, changed, now_ns)
         elif course.end_ns < now_ns + self._settings.delivery_ns:
             self._proposed = None
-            return None  # it would arrive after its end, which the controller rejects
+            return None  # it would arrive after its end, and the controller rejects such a window
         else:
             course, changed = course.since(self._first_knot(now_ns)), None
         window = course.window(changed)
         proposed.course, proposed.same_until_ns = course, window.same_until_ns
         if changed is not None:
             proposed.new_from_ns = window.same_until_ns
-        if not bears_loss:
+        if not tolerates_loss:
             return window
         return replace(window, same_until_ns=min((window.same_until_ns, *self._new_from_ns)))
 
     @property
     def proposed_end_ns(self) -> int:
-        """Plan time at which all rests that was sent, or made last and may have been."""
+        """Plan time of rest if the proposed window may have been sent: the later of both ends."""
         proposed = self._proposed
         made = None if proposed is None else proposed.course
         return max(self.course.end_ns, 0 if made is None else made.end_ns)
 
     @property
     def proposed(self) -> bool:
-        """Whether a window was made that has neither left nor been withdrawn."""
+        """Whether a window was made that was neither sent nor withdrawn."""
         return self._proposed is not None and self._proposed.course is not None
 
     def keep(self, joints: NDArray[np.bool_] | None = None) -> None:
-        """The proposed window has left: for the `joints` (J,), or for all of them."""
+        """Record that the proposed window was sent: for the `joints` (J,), or for all of them."""
         proposed = self._proposed
         if proposed is None or proposed.course is None or (joints is not None and not joints.any()):
             self._withdraw()
@@ -232,15 +239,16 @@ class Planner:
             self._new_from_ns.append(proposed.new_from_ns)
         else:
             self._course, self._replan = plan.mixed(self.course, proposed.course, joints), True
-            # Some joints' last window is this one, the others' the one before.
+            # For the other joints the last window is the one before.
             before_ns = self._new_from_ns.pop() if self._new_from_ns else sys.maxsize
             self._new_from_ns.append(min(before_ns, proposed.new_from_ns))
         self._proposed = None
+        self.latest_end_ns = max(self.latest_end_ns, self.course.end_ns)
         self._lower_scale()
 
-    def _too_late(self, now_ns: int) -> bool:
-        """Whether a window sent now may come after the first point of which one was lost."""
-        until_ns = self._arrival.lawful_until_ns()
+    def _may_be_step(self, now_ns: int) -> bool:
+        """Whether a window sent now may be a step to a controller that missed earlier ones."""
+        until_ns = self._arrival.safe_until_ns()
         delivery_ns = self._settings.delivery_jitter_ns + PUBLISH_NS
         return until_ns is not None and now_ns + delivery_ns > until_ns
 
@@ -249,7 +257,7 @@ class Planner:
         return _Proposal(now_ns, *known, self.held_joints, self.rebases)
 
     def _withdraw(self) -> None:
-        """Forget a proposal that did not leave, and what was changed for it."""
+        """Drop a proposal that was not sent, and restore the state from before it."""
         before, self._proposed = self._proposed, None
         if before is not None:
             self.reference, self._anchored_knot = before.reference, before.anchored_knot
@@ -258,13 +266,13 @@ class Planner:
 
     @property
     def _slowing(self) -> bool:
-        """Whether what was sent is still faster than it is to be."""
+        """Whether what was sent is still faster than the lowered limit."""
         return self._within is not self._target
 
     def _slow_down(self, course: Course, branch: int) -> None:
-        """Lead the motion towards the target, which is law once nothing that was sent is faster.
+        """Lead the motion towards the lowered limit; enforce it once nothing sent is faster.
 
-        The law must not fall before: what a joint keeps of its course would be unlawful.
+        It must not be enforced earlier: a joint that keeps its old course would break it.
         """
         if not self._slowing:
             return
@@ -274,64 +282,65 @@ class Planner:
         self._shaper.keep_within(self._aim)
 
     def _lower_scale(self) -> None:
-        """A window has left: the next one of an arm that is to be slower is led a step lower."""
+        """Lower the velocity scale by one refresh period's share, after a window was sent."""
         if self._slowing:
             per_s = slowing_per_s(self._target, self._target_scale)
             slower = self._scale - per_s * self._settings.refresh_ns * 1e-9
             self._scale = max(self._target_scale, slower)
 
     def _following(self, course: Course, branch: int, now_ns: int) -> Course:
-        """The course on to the new horizon, anew from the branch knot on."""
+        """The course up to the new horizon, computed anew from the branch knot on."""
         knot_ns = self._settings.knot_ns
         last = max(branch, (now_ns + self._settings.horizon_ns) // knot_ns)
         knots = np.arange(branch, last + 1 + self._shaper.preview_knots, dtype=np.int64)
-        raw, lags = paced(
+        raw, lags = time_scaled(
             self._inside, knots * knot_ns, course.lag_at(branch), self._aim, self._checked
         )
         state = course.state(branch)
         body = self._shaper.follow(state, raw)
         end = State(*(np.vstack(pair)[-1] for pair in zip(state, body, strict=True)))
-        new = Rows(*(np.concatenate(pair) for pair in zip(body, self._tail(end), strict=True)))
-        extended = self._lawful(course, branch, new, lags[1 : len(body.position) + 1], now_ns)
+        new = Rows(*(np.concatenate(pair) for pair in zip(body, self._stop_ramp(end), strict=True)))
+        extended = self._extended(course, branch, new, lags[1 : len(body.position) + 1], now_ns)
         self.deviation = state.position - raw[0]
         return extended
 
     def _stopping(self, course: Course, branch: int, now_ns: int) -> Course:
-        tail = self._tail(course.state(branch))
-        return self._lawful(course, branch, tail, np.zeros(0, dtype=np.int64), now_ns)
+        ramp = self._stop_ramp(course.state(branch))
+        return self._extended(course, branch, ramp, np.zeros(0, dtype=np.int64), now_ns)
 
-    def _lawful(
+    def _extended(
         self, course: Course, branch: int, new: Rows, lags: NDArray[np.int64], now_ns: int
     ) -> Course:
-        rows, held = plan.keep_lawful(course, branch, new, self._within)
+        rows, held = plan.keep_within_limits(course, branch, new, self._within)
         extended = plan.extend(course, self._first_knot(now_ns), branch, rows, lags)
         self.held_joints += held
-        self._replan = held > 0  # a joint that keeps its course tries again from the branch knot
+        self._replan = held > 0  # a joint that kept its course tries again at the next tick
         return extended
 
     def _first_knot(self, now_ns: int) -> int:
-        """A stamp of 0 would mean "now" to the controller, hence at least knot 1."""
+        """The first knot of a window: at least 1, as a stamp of 0 means "now" to a controller."""
         return max(1, (now_ns - self._settings.past_ns) // self._settings.knot_ns)
 
-    def _tail(self, state: State) -> Rows:
+    def _stop_ramp(self, state: State) -> Rows:
         return stop(state, self._within.acceleration, self._within.jerk, self._knot_s)
 
     def _inside(self, times_ns: NDArray[np.int64]) -> Floats:
-        """The raw reference, what fades in outside the position limits kept inside."""
+        """The raw reference (N, J) clipped to position limits: a fading jump may exceed them."""
         upper, negated_lower = self._within.sides
         raw = self.reference.sample(times_ns)
         inside: Floats = np.minimum(np.maximum(raw, -negated_lower), upper)
         return inside
 
     def _goal(self, course: Course, branch: int) -> tuple[int, Floats]:
-        """The reference's own time that is followed at the branch knot, and its (J,) rad there."""
+        """The reference time that is followed at the branch knot, ns, and the (J,) rad there."""
         at_ns = branch * self._settings.knot_ns - course.lag_at(branch)
         return at_ns, self._inside(np.array([at_ns]))[0]
 
     def _still_to_go(self, course: Course, branch: int) -> bool:
         """Whether the reference still moves, or rests elsewhere than the plan will.
 
-        An arm that a stall has left too far behind stays: to catch up is a motion nobody judged.
+        An arm that is too far behind after a stall stays where it is: no guard has checked the
+        motion that would catch up.
         """
         settled_ns = self.reference.settled_ns
         if settled_ns is None:
@@ -347,7 +356,7 @@ class Planner:
         return moves or bool(np.abs(rest - goal).max() > _SETTLED_RAD)
 
     def _rebased(self, course: Course, branch: int) -> Course:
-        """The course to go on from; if adrift, the reference begins anew where the arm is."""
+        """The course to continue; if adrift, the reference restarts where the arm is."""
         if not self._adrift(course, branch):
             return course
         at_ns = branch * self._settings.knot_ns
@@ -357,11 +366,11 @@ class Planner:
         return course.on_time()
 
     def _adrift(self, course: Course, branch: int) -> bool:
-        """Whether the arm has left the reference for the stop tail of what was sent last."""
+        """Whether the arm already follows the stop ramp of the last sent window."""
         return branch > max(course.horizon_knot, self._anchored_knot)
 
     def _anchor(self, branch: int) -> None:
-        """The reference is tied to the course here, and has changed from here on."""
+        """Note that the reference joins the course at `branch` and is new from there on."""
         span_ns = self._settings.horizon_ns - self._settings.commit_ns
         self._anchored_knot = branch + span_ns // self._settings.knot_ns
         self._replan = True

@@ -1,8 +1,8 @@
-"""An end effector that goes after a moving pose, inside its limits in every step of a fixed grid.
+"""An end effector that follows a moving pose, inside its limits in every step of a fixed grid.
 
-Pure motion: straight to the target with the most speed from which it can still come to rest there
-(position and rotation alike, the rotation the shorter way round), never out of the box, which it
-brakes before as well. Knows no chunk, no output and no clock.
+It moves straight to the target with the largest speed from which it can still come to rest there,
+in position and rotation alike (the rotation the shorter way round). It brakes before the walls of
+the box and never leaves it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gr00t_ros.robot.rotation import Pose, _norm, matrix_of_vector, vector_of_ma
 
 Floats = NDArray[np.float64]
 
-# Farther outside the box than rounding: m.
+# A start position this far outside the box is rounding, m.
 _ROUNDING_M = 1e-9
 
 
@@ -42,14 +42,14 @@ class PoseMotion:
 
 
 class PoseFollower:
-    """Steps of one length; each changes the velocities by no more than the accelerations allow."""
+    """Makes steps of equal length; each changes the velocities within the acceleration limits."""
 
     def __init__(self, limits: PoseLimits, step_ns: int) -> None:
-        """step_ns: the grid's step; positions are those at its knots."""
+        """step_ns: the step of the grid; all positions are at its knots."""
         self._limits, self._step_s = limits, step_ns * 1e-9
 
     def standing(self, pose: Pose) -> PoseMotion:
-        """At rest at `pose`; raises PlanError for one that is not finite or outside the box."""
+        """Rest at `pose`; raises PlanError if it is not finite or outside the box."""
         if not (np.isfinite(pose.position).all() and np.isfinite(pose.rotation).all()):
             raise PlanError(f"pose: got {pose.position}, {pose.rotation}, expected finite numbers")
         lower, upper = self._limits.lower, self._limits.upper
@@ -68,7 +68,7 @@ class PoseFollower:
         return self._moved(motion, wanted, wanted_turn)
 
     def braking(self, motion: PoseMotion) -> PoseMotion:
-        """The motion one step later, on the way to rest wherever that is."""
+        """The motion one step later, braking to rest."""
         return self._moved(motion, np.zeros(3), np.zeros(3))
 
     def _moved(self, motion: PoseMotion, wanted: Floats, wanted_turn: Floats) -> PoseMotion:
@@ -76,13 +76,13 @@ class PoseFollower:
         velocity = self._inside(pose.position, motion.velocity, wanted)
         most = limits.turn_acceleration_rad_s2 * step_s
         turning = motion.angular_velocity + _short(wanted_turn - motion.angular_velocity, most)
-        # The clip is for rounding alone: `_inside` ends at the wall to the last bits.
+        # The clip only removes rounding: `_inside` stops at the wall up to the last bits.
         position = np.clip(pose.position + velocity * step_s, limits.lower, limits.upper)
         rotation = matrix_of_vector(turning * step_s) @ pose.rotation
         return PoseMotion(Pose(position, rotation), velocity, turning)
 
     def _speed(self, way: Floats, most: float, acceleration: float) -> Floats:
-        """The velocity along `way` from which it can come to rest at its end."""
+        """The largest velocity along `way` from which it can come to rest at its end."""
         length = _norm(way)
         if length == 0.0:
             return np.zeros(3)
@@ -93,8 +93,8 @@ class PoseFollower:
         """The next velocity: as near to `wanted` as acceleration and the walls allow.
 
         Each axis keeps a speed from which it can brake before its wall with 1 / sqrt(3) of the
-        acceleration, so that all three can at once. What this asks of the change of velocity is
-        its part `must`; from there it goes on towards `wanted` as far as the acceleration allows.
+        acceleration, so that all three axes can brake at once. The change of velocity that this
+        requires is `must`; from there it continues towards `wanted` within the acceleration.
         """
         limits, step_s = self._limits, self._step_s
         most = limits.acceleration_m_s2 * step_s
@@ -110,7 +110,7 @@ class PoseFollower:
 
 
 def braking_speed(distance: float, acceleration: float, step_s: float) -> float:
-    """The most speed of a step of which the steps to rest, each `acceleration` slower, fit.
+    """The largest speed from which steps that each brake with `acceleration` fit in `distance`.
 
     With a speed of v = s * a * dt and n - 1 < s <= n, they cover (n s - n (n - 1) / 2) a dt^2.
     """
@@ -121,9 +121,9 @@ def braking_speed(distance: float, acceleration: float, step_s: float) -> float:
 
 
 def _farthest(start: Floats, end: Floats, most: float) -> Floats:
-    """The point nearest to `end` on the way from `start` that is no longer than `most`.
+    """The point nearest to `end` on the way from `start` whose length is at most `most`.
 
-    `start` itself is returned where it is longer, which rounding alone can bring about.
+    Returns `start` if that is already longer, which only rounding can cause.
     """
     if _norm(end) <= most:
         return end

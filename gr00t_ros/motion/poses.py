@@ -1,8 +1,8 @@
 """The courses of the end effectors that are commanded by poses: chunks of poses in, windows out.
 
-A window repeats what is committed, continues along the chunk to its horizon and then brakes to
-rest, so that a player without a further window comes to rest inside the limits. All end effectors
-of a robot accept a chunk together or refuse it together.
+A window repeats what is committed, follows the chunk up to its horizon and then brakes to rest, so
+that a player without a further window comes to rest inside the limits. All end effectors of a robot
+accept a chunk together or refuse it together.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from gr00t_ros.robot.limits import PoseLimits
 from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Pose, matrix_of_vector, vector_of_matrix
 
-# How far outside the box a pose is still followed to the wall, m (control.md 3, of joints).
+# How far outside the box a pose is still followed to the wall, m (control.md 3, as for joints).
 CLAMP_M = 0.05
-# Windows that repeat a rest: a reader that joined late or lost one must have it too.
+# Number of windows that repeat a rest, for a reader that joined late or lost one.
 _REPEATS = 25
-# A chunk is over once its last pose is reached: slower than this, m/s and rad/s.
-_ARRIVED = 1e-3
+# A chunk's last pose counts as reached at less than this speed, m/s and rad/s.
+_REACHED_SPEED = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseChunk:
     """Poses of T steps: step k is for stamp_ns + k * step_ns (plan clock), in the output's frame.
 
-    As deltas step k is the motion from its own time to the next step's, in the same frame:
-    position + delta, rotation by the delta's rotation before that of the pose.
+    deltas: step k is the motion from its own time to the time of the next step, in the same frame:
+    position + delta, and the delta's rotation times the pose's rotation.
     """
 
     stamp_ns: int
@@ -45,7 +45,7 @@ class PoseChunk:
 class PoseWindow:
     """Poses at stamp_ns + k * knot_ns (plan clock); the last one stays.
 
-    same_until_ns: up to which plan time they are as those of the window before.
+    same_until_ns: plan time up to which they equal those of the window before.
     """
 
     stamp_ns: int
@@ -55,87 +55,98 @@ class PoseWindow:
 
 
 class PoseCourse:
-    """Where one end effector is sent; silent before `start`. Its caller serialises the calls."""
+    """The commanded motion of one end effector; no windows before `start`.
+
+    Call `window` (or `repeated`), send it, then call `keep`. The caller makes all calls one after
+    another.
+    """
 
     def __init__(self, limits: PoseLimits, knot_ns: int, commit_ns: int, horizon_ns: int) -> None:
-        """commit_ns: how far ahead a window stays as the one before it was; then horizon_ns."""
+        """commit_ns: how far ahead a window equals the one before; horizon_ns: where it brakes."""
         self._limits, self._knot_ns = limits, knot_ns
         self._commit, self._horizon = -(-commit_ns // knot_ns), horizon_ns // knot_ns
         self._commit_ns, self._sent_ns = commit_ns, 0
         self._follower = PoseFollower(limits, knot_ns)
         self._first, self._motions = 0, list[PoseMotion]()
         self._chunk: PoseChunk | None = None
-        self._to_say = 0
+        self._repeats_left = 0
         self._made: tuple[int, list[PoseMotion], bool] | None = None
 
     @property
     def started(self) -> bool:
-        """Whether there is a pose to go on from."""
+        """Whether there is a pose to continue from."""
         return bool(self._motions)
 
     def start(self, now_ns: int, held: Pose) -> None:
-        """Begin at rest at `held`; raises PlanError where it is outside the box or no pose."""
+        """Begin at rest at `held`; raises PlanError if it is outside the box or not finite."""
         self._motions = [self._follower.standing(held)]
-        self._first, self._chunk, self._to_say = now_ns // self._knot_ns, None, 0
+        self._first, self._chunk, self._repeats_left = now_ns // self._knot_ns, None, 0
         self._made, self._sent_ns = None, now_ns
 
-    def settle(self, now_ns: int) -> None:
-        """Forget the chunk; hold, unsaid, where what was sent ends: its tail plays without us."""
+    def rest_at_end(self, now_ns: int) -> None:
+        """Drop the chunk and rest at the end of the last window, whose stop ramp plays.
+
+        Sends no window for that.
+        """
         if self._motions:
             self.start(now_ns, self._motions[-1].pose)
 
     def judge(self, chunk: PoseChunk, now_ns: int) -> str:
-        """Why the chunk must not be followed from now on, empty when it may."""
+        """Why the chunk must not be followed from now on; empty if it may."""
         if not self._motions:
             return "pose: got a chunk, expected a start before it"
         return self._unfit(self._summed(chunk), self._splice_ns(now_ns))
 
     def follow(self, chunk: PoseChunk, now_ns: int) -> str:
-        """Follow the chunk once what is committed has played, or return why it is refused."""
+        """Follow the chunk after the committed part, or return why it is refused."""
         reason = self.judge(chunk, now_ns)
         if not reason:
-            self._chunk, self._to_say, self._made = self._summed(chunk), _REPEATS, None
+            self._chunk, self._repeats_left, self._made = self._summed(chunk), _REPEATS, None
         return reason
 
     def stop(self) -> None:
-        """Come to rest once what is committed has played, and hold."""
+        """Brake to rest after the committed part, and hold."""
         if self._chunk is not None:
-            self._chunk, self._to_say, self._made = None, _REPEATS, None
+            self._chunk, self._repeats_left, self._made = None, _REPEATS, None
 
     def at_rest(self, now_ns: int) -> bool:
-        """Whether it rests from now on unless a chunk comes."""
+        """Whether it rests from now on, unless a chunk comes."""
         return not self._motions or now_ns // self._knot_ns >= self._first + len(self._motions) - 1
 
     def end_ns(self, made: bool = False) -> int:
-        """Plan time at which all rests that was sent; made: or made last, and may have been."""
+        """Plan time at which the last sent window ends at rest.
+
+        made: assume that the window made last was sent as well.
+        """
         last = self._first + len(self._motions) - 1
         if made and self._made is not None:
             last = max(last, self._made[0] + len(self._made[1]) - 1)
         return last * self._knot_ns
 
     def overdue_ns(self, now_ns: int) -> int:
-        """How long ago a window left where that is too long for the motion that was sent, ns.
+        """Time since the last window was sent, ns, if it exceeds the commit time; else 0.
 
-        After the commit time a lost window before the gap would be a step; 0 where none would.
+        After a longer gap, a window that was lost before it would make the next one a step. Also 0
+        if the motion ended within the commit time, so that no window was due.
         """
         gap_ns = now_ns - self._sent_ns
         end_ns = (self._first + len(self._motions) - 1) * self._knot_ns
-        ended = end_ns <= self._sent_ns + self._commit_ns  # then no more had to be said
+        ended = end_ns <= self._sent_ns + self._commit_ns  # no window was due
         return 0 if ended or gap_ns <= self._commit_ns else gap_ns
 
     def pose(self, now_ns: int) -> Pose:
-        """What is commanded at now_ns, to the knot; raises PlanError before `start`."""
+        """The commanded pose at the knot before now_ns; raises PlanError before `start`."""
         if not self._motions:
-            raise PlanError("pose: got a question, expected start() before it")
+            raise PlanError("pose: got a request for a pose, expected start() before it")
         return self._motion(now_ns // self._knot_ns).pose
 
     def window(self, now_ns: int, lag_ns: int = 0) -> PoseWindow | None:
-        """The window to send now; None where all has been said. It counts once `keep` was called.
+        """The window to send now, or None if nothing is left to send; then call `keep`.
 
         lag_ns: how far behind its own time the joints follow the same chunk.
         """
         self._made = None
-        if not self._says:
+        if not self._has_windows:
             return None
         knot = now_ns // self._knot_ns
         chunk = self._chunk
@@ -154,9 +165,12 @@ class PoseCourse:
         return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, same_until_ns)
 
     def repeated(self, now_ns: int) -> PoseWindow | None:
-        """What was sent, once more from now on; None where nothing is to be said. Keeps nothing."""
+        """The last sent window again, from now on; None if nothing is left to send.
+
+        `keep` has no effect after it.
+        """
         self._made = None
-        if not self._says:
+        if not self._has_windows:
             return None
         knot = now_ns // self._knot_ns
         last = max(self._first + len(self._motions) - 1, knot + self._commit)
@@ -164,9 +178,9 @@ class PoseCourse:
         return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, last * self._knot_ns)
 
     def keep(self) -> None:
-        """The window made last has left.
+        """Record that the window made last was sent.
 
-        A chunk that has played and a rest that has been said often enough end the windows.
+        Windows end once the chunk has played and the rest was sent often enough.
         """
         made, self._made = self._made, None
         if made is None:
@@ -174,17 +188,17 @@ class PoseCourse:
         self._sent_ns, motions, over = made
         self._remember(self._sent_ns // self._knot_ns, motions)
         if self._chunk is None:
-            self._to_say -= 1
+            self._repeats_left -= 1
         elif over:
             self._chunk = None
 
     @property
-    def _says(self) -> bool:
-        """Whether there is a pose to go on from and something to say of it."""
-        return self.started and (self._chunk is not None or self._to_say > 0)
+    def _has_windows(self) -> bool:
+        """Whether there is a pose to continue from and something left to send."""
+        return self.started and (self._chunk is not None or self._repeats_left > 0)
 
     def _remember(self, knot: int, motions: list[PoseMotion]) -> None:
-        """Remember what was sent, and of what went before it a second for deltas' starts."""
+        """Store what was sent, and one second of what was sent before: deltas may start there."""
         past = max(self._first, knot - round(1e9 / self._knot_ns))
         before = [self._motion(k) for k in range(past, knot)]
         self._first, self._motions = min(past, knot), before + motions
@@ -192,7 +206,7 @@ class PoseCourse:
     def _over(self, chunk: PoseChunk, knot: int, lag_ns: int) -> bool:
         """Whether the chunk has played and its last pose is reached."""
         over = knot * self._knot_ns - lag_ns > chunk.stamp_ns + len(chunk.steps) * chunk.step_ns
-        return over and self._motion(knot).slower_than(_ARRIVED)
+        return over and self._motion(knot).slower_than(_REACHED_SPEED)
 
     def _splice_ns(self, now_ns: int) -> int:
         return (now_ns // self._knot_ns + self._commit) * self._knot_ns
@@ -201,9 +215,9 @@ class PoseCourse:
         return self._motions[min(max(knot - self._first, 0), len(self._motions) - 1)]
 
     def _summed(self, chunk: PoseChunk) -> PoseChunk:
-        """Deltas added up, from the pose that was commanded when the observation was made.
+        """The chunk with deltas added up from the pose that was commanded at the observation.
 
-        Not from the measured one: what the arm sags below its command would be added each time.
+        Starting from the measured pose would add the arm's sag below its command at each chunk.
         """
         if not chunk.deltas:
             return chunk
@@ -244,9 +258,9 @@ class PoseCourse:
 
 
 def target_at(chunk: PoseChunk, at_ns: int) -> Pose:
-    """The chunk's pose at that time: straight between two steps, its first before and last after.
+    """The chunk's pose at `at_ns`: linear between two steps, constant before and after the chunk.
 
-    Rotations turn about one axis between two steps, the shorter way round.
+    The rotation between two steps is about one axis, the shorter way round.
     """
     along = (at_ns - chunk.stamp_ns) / chunk.step_ns
     last = len(chunk.steps) - 1
@@ -259,12 +273,12 @@ def target_at(chunk: PoseChunk, at_ns: int) -> Pose:
 
 
 class Poses:
-    """The courses of a robot's pose outputs; its caller serialises the calls."""
+    """The courses of a robot's pose outputs; the caller makes all calls one after another."""
 
     def __init__(
         self, outputs: Sequence[PoseOutput], knot_ns: int, commit_ns: int, horizon_ns: int
     ) -> None:
-        """Times as those of `PoseCourse`."""
+        """Times as in `PoseCourse`."""
         self._outputs = {output.name: output for output in outputs}
         self._courses = {
             output.name: PoseCourse(output.limits, knot_ns, commit_ns, horizon_ns)
@@ -276,10 +290,11 @@ class Poses:
         return len(self._courses)
 
     def start(self, now_ns: int, measured: Mapping[str, Pose]) -> None:
-        """Begin at rest, each where it was sent last if it is still near that, else where it is.
+        """Begin at rest: each at its last commanded pose if it is still near it, else where it is.
 
-        From its own last pose an impedance controller's sag is no step (design decision 11); one
-        that others have moved away since begins where it is measured.
+        Restart from the last commanded pose: seeding from the measured pose would turn an impedance
+        controller's sag into a step (design decision 11). An end effector that was moved away since
+        begins at its measured pose.
         Raises PlanError for an end effector that is not measured or outside its box.
         """
         for name, course in self._courses.items():
@@ -294,7 +309,7 @@ class Poses:
             course.start(now_ns, held)
 
     def judge(self, chunks: Mapping[str, PoseChunk], now_ns: int) -> str:
-        """Why the chunks must not be followed from now on, empty when all may."""
+        """Why the chunks must not be followed from now on; empty if all may."""
         for name, course in self._courses.items():
             reason = course.judge(chunks[name], now_ns)
             if reason:
@@ -302,42 +317,42 @@ class Poses:
         return ""
 
     def follow(self, chunks: Mapping[str, PoseChunk], now_ns: int) -> None:
-        """Follow chunks that `judge` has nothing against."""
+        """Follow chunks that `judge` accepted."""
         for name, course in self._courses.items():
             course.follow(chunks[name], now_ns)
 
     def stop(self) -> None:
-        """Come to rest inside the limits, and hold."""
+        """Brake to rest inside the limits, and hold."""
         for course in self._courses.values():
             course.stop()
 
-    def settle(self, now_ns: int) -> None:
-        """Forget what is followed; hold, unsaid, the end of what was sent."""
+    def rest_at_end(self, now_ns: int) -> None:
+        """Drop the chunks; all rest at the end of their last window. Sends no window for that."""
         for course in self._courses.values():
-            course.settle(now_ns)
+            course.rest_at_end(now_ns)
 
     def overdue_ns(self, now_ns: int) -> int:
-        """How long ago a window of one of them left where that is too long for its motion, ns."""
+        """The longest `PoseCourse.overdue_ns`; 0 if no output is overdue."""
         return max((course.overdue_ns(now_ns) for course in self._courses.values()), default=0)
 
     def at_rest(self, now_ns: int) -> bool:
-        """Whether all rest from now on unless a chunk comes."""
+        """Whether all rest from now on, unless a chunk comes."""
         return all(course.at_rest(now_ns) for course in self._courses.values())
 
     def end_ns(self, made: bool = False) -> int:
-        """Plan time at which the last of them rests by what was sent; made: as of `PoseCourse`."""
+        """The latest `PoseCourse.end_ns`; 0 without outputs."""
         return max((course.end_ns(made) for course in self._courses.values()), default=0)
 
     def keep(self, names: Collection[str] | None = None) -> None:
-        """The windows made last have left, those of `names` or all."""
+        """Record that the windows made last were sent: those of `names`, or all."""
         for name, course in self._courses.items():
             if names is None or name in names:
                 course.keep()
 
     def windows(self, now_ns: int, lag_ns: int, anew: bool = True) -> dict[str, PoseWindow]:
-        """The windows to send now, of those outputs that have something to say.
+        """The windows to send now, of those outputs that have something left to send.
 
-        anew: else they repeat what was sent.
+        anew: continue the motion; else repeat what was sent.
         """
         windows = {
             name: course.window(now_ns, lag_ns) if anew else course.repeated(now_ns)

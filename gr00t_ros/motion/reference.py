@@ -1,8 +1,8 @@
 """Successive action chunks become one raw reference at any plan time, with time scaling.
 
-Row k of a chunk is for stamp + k*step whenever it arrives; steps already due are dropped. Only raw
-chunks are merged, never shaped output (that drifted by 2 rad, control.md 1). Time scaling keeps
-the path and stretches its time for all joints together, then catches up where there is room.
+Row k of a chunk is for stamp + k*step whenever the chunk arrives; steps already due are dropped.
+Only raw chunks are merged, never shaped output (that drifted by 2 rad, control.md 1). Time scaling
+keeps the path: it slows all joints down together where a limit requires it, and catches up later.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ Floats = NDArray[np.float64]
 Merge = Literal["offset_decay", "crossfade", "newest", "ensemble"]
 MERGES: tuple[str, ...] = get_args(Merge)
 
-# Weight of a chunk against the one before it in the ensemble: exp(-0.1), so older ones count more
-# and a single bad prediction counts little (temporal ensembling of ACT, arXiv 2304.13705).
+# Weight of a chunk relative to the one before it in the ensemble: exp(-0.1). Older chunks count
+# more, and a single bad prediction counts little (temporal ensembling of ACT, arXiv 2304.13705).
 ENSEMBLE_RATE = 0.1
 ENSEMBLE_CHUNKS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
-    """One chunk's rows (T, J) from the splice on, and what fades there: the jump (J,) it made."""
+    """One chunk's rows (T, J) from the splice on, and its jump (J,) there, which fades out."""
 
     splice_ns: int
     stamp_ns: int
@@ -45,7 +45,7 @@ class _Piece:
         return replace(self, splice_ns=splice_ns, jump=jump)
 
     def sample(self, times_ns: NDArray[np.int64]) -> Floats:
-        """(N, J) rad, linear between rows; the first and the last row are held outside."""
+        """(N, J) rad, linear between rows; constant before the first and after the last row."""
         last = len(self.rows) - 1
         along = np.clip((times_ns - self.stamp_ns) / self.step_ns, 0.0, last)
         index = np.minimum(along.astype(np.int64), max(last - 1, 0))
@@ -56,21 +56,21 @@ class _Piece:
 
 
 class Reference:
-    """The chunks that still count, merged as `merge` says."""
+    """The chunks that still have weight, merged by the method `merge`."""
 
     def __init__(self, merge: Merge, fade_ns: int) -> None:
-        """fade_ns: for how long a new chunk's jump, or the chunk before it, fades out."""
+        """fade_ns: time in which a new chunk's jump, or the chunk before it, fades out."""
         self._merge = merge
         self._fade_ns = fade_ns
         self._pieces: tuple[_Piece, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is anything to follow."""
+        """Whether there is a chunk to follow."""
         return bool(self._pieces)
 
     @property
     def end_ns(self) -> int | None:
-        """Plan time of the last known row; it is held after it. None without a chunk."""
+        """Plan time of the last row, which is held afterwards. None without a chunk."""
         return self._pieces[-1].end_ns if self._pieces else None
 
     @property
@@ -81,7 +81,7 @@ class Reference:
         return max(max(p.end_ns, p.splice_ns + self._fade_ns) for p in self._pieces)
 
     def clear(self) -> None:
-        """Forget every chunk."""
+        """Drop all chunks."""
         self._pieces = ()
 
     def merge(
@@ -89,17 +89,17 @@ class Reference:
     ) -> None:
         """Follow `rows` (T, J), the guarded joints of `chunk`, from splice_ns on.
 
-        position: (J,) the plan's at splice_ns: where the reference starts if there is none yet.
+        position: (J,) of the plan at splice_ns, where the reference starts if there is none yet.
         lag_ns: how far behind its own time the old reference is followed there.
         """
         before = self.sample(np.array([splice_ns - lag_ns]))[0] if self._pieces else position
         new = _Piece(splice_ns, chunk.stamp_ns, chunk.step_ns, rows, np.zeros_like(position))
         if self._merge == "offset_decay" or not self._pieces:
             new = new.joined(splice_ns, before)
-        self._pieces = (*self._kept(splice_ns), new)
+        self._pieces = (*self._still_used(splice_ns), new)
 
     def restart(self, at_ns: int, position: Floats) -> None:
-        """Go on from `position` (J,) at at_ns towards the newest chunk: the jump fades out."""
+        """Continue from `position` (J,) at at_ns towards the newest chunk: the jump fades out."""
         self._pieces = (self._pieces[-1].joined(at_ns, position),)
 
     def sample(self, times_ns: NDArray[np.int64]) -> Floats:
@@ -113,25 +113,25 @@ class Reference:
             value = new + fading * (value - new) if index else new
         return value
 
-    def _kept(self, splice_ns: int) -> tuple[_Piece, ...]:
+    def _still_used(self, splice_ns: int) -> tuple[_Piece, ...]:
         if self._merge == "crossfade":
-            # a piece before one that has faded in completely has no weight any more
+            # A piece before one that has faded in completely has no weight.
             faded = [p.splice_ns + self._fade_ns <= splice_ns for p in self._pieces]
             first = max((i for i, done in enumerate(faded) if done), default=0)
             return self._pieces[first:]
         if self._merge == "ensemble":
-            living = tuple(p for p in self._pieces if p.end_ns >= splice_ns)
-            return living[-(ENSEMBLE_CHUNKS - 1) :]
+            reaching = tuple(p for p in self._pieces if p.end_ns >= splice_ns)
+            return reaching[-(ENSEMBLE_CHUNKS - 1) :]
         return ()
 
     def _fading(self, piece: _Piece, times_ns: NDArray[np.int64]) -> Floats:
-        """(N, 1) from 1 at the splice to 0 after the fade, with level ends."""
+        """(N, 1) from 1 at the splice to 0 after the fade, with zero slope at both ends."""
         part = np.clip((times_ns - piece.splice_ns) / self._fade_ns, 0.0, 1.0)[:, None]
         fading: Floats = 1.0 - part * part * (3.0 - 2.0 * part)
         return fading
 
     def _ensemble(self, times_ns: NDArray[np.int64]) -> Floats:
-        """The mean of the chunks that reach each time; the newest alone beyond all others."""
+        """The weighted mean of the chunks that reach each time; after all, the newest alone."""
         count = len(self._pieces)
         total, weights = np.zeros(1), np.zeros((len(times_ns), 1))
         for age, piece in enumerate(self._pieces):
@@ -145,17 +145,18 @@ class Reference:
 
 Times = NDArray[np.int64]
 
-# How much faster than its own time a lagging reference may be followed.
+# Largest rate: how much faster than its own time a lagging reference may be followed.
 CATCH_UP = 1.25
-# Slowest pace: a reference at a limit that is zero must not stand still for ever.
+# Smallest rate: without it a reference at a position whose velocity limit is zero would never move.
 SLOWEST = 0.02
-# Share of the velocity limit that the reference may use; the filter needs the rest to correct.
+# Share of the velocity limit for the reference; the filter needs the rest to correct errors.
 VELOCITY_SHARE = 0.9
-# Share of the acceleration limit that a lowered velocity limit uses; the filter needs the rest.
+# Share of the acceleration limit for slowing down to a lowered velocity limit; the filter needs the
+# rest.
 SLOWING_SHARE = 0.5
 
 
-def paced(
+def time_scaled(
     sample: Callable[[Times], Floats],
     times_ns: Times,
     lag_ns: int,
@@ -164,8 +165,8 @@ def paced(
 ) -> tuple[Floats, Times]:
     """The reference (N, J) to follow at times_ns (N,), and its lag (N,) ns behind its own time.
 
-    times_ns are evenly spaced. lag_ns: at the first of them. checked: (J,) joints whose speed
-    counts; step commands of a gripper are the filter's to smooth.
+    times_ns are evenly spaced. lag_ns: the lag at the first of them. checked: (J,) joints whose
+    speed counts; a gripper's step commands do not, because the filter smooths them.
     """
     knot_ns = int(times_ns[1] - times_ns[0])
     behind = -(-lag_ns // knot_ns)
@@ -174,22 +175,23 @@ def paced(
     ratio = _ratios(raw, knot_ns, within, checked)
     if lag_ns == 0 and min(ratio[: len(times_ns)]) >= 1.0:
         return raw[: len(times_ns)], np.zeros_like(times_ns)
-    # A pace must not use time that has not come, so the lag never becomes negative.
+    # Never run ahead of the reference's own time: the lag stays at least 0.
     reached = [0.0]
     for knot in range(1, len(times_ns)):
         at = reached[-1]
-        pace = min(CATCH_UP, max(SLOWEST, ratio[min(int(at), len(ratio) - 1)]))
-        reached.append(min(at + pace, knot + lag_ns / knot_ns))
+        rate = min(CATCH_UP, max(SLOWEST, ratio[min(int(at), len(ratio) - 1)]))
+        reached.append(min(at + rate, knot + lag_ns / knot_ns))
     own_ns = grid[0] + np.round(np.array(reached) * knot_ns).astype(np.int64)
     return sample(own_ns), times_ns - own_ns
 
 
 def slowing_per_s(target: Bounds, velocity_scale: float) -> float:
-    """How much of the velocity scale may be taken away in a second on the way to `target`.
+    """How much the velocity scale may fall in one second on the way to `target`.
 
-    velocity_scale: of `target`. All joints slow down together, which keeps the path. A filter that
-    meets a limit falling at r rad/s^2 from rest of acceleration brakes at up to 2 r, which takes
-    2 r^2 / jerk of velocity to take back: more than the target itself would turn the joint round.
+    velocity_scale: that of `target`. All joints slow down together, which keeps the path. A filter
+    at zero acceleration that meets a limit falling at r rad/s^2 brakes with up to 2 r. Ending that
+    deceleration changes the velocity by another 2 r^2 / jerk; if this were more than the target
+    velocity, the joint would reverse.
     """
     most = SLOWING_SHARE * target.acceleration
     most = np.minimum(most, np.sqrt(target.jerk * target.velocity / 2))
@@ -197,7 +199,7 @@ def slowing_per_s(target: Bounds, velocity_scale: float) -> float:
 
 
 def _ratios(raw: Floats, knot_ns: int, within: Bounds, checked: NDArray[np.bool_]) -> list[float]:
-    """Allowed speed over the reference's own, between each two rows of raw, over all joints."""
+    """Allowed speed over the reference's speed between rows of raw: the least of all joints."""
     steps = np.diff(raw, axis=0)
     limits = within.speed(np.stack([raw, -raw], axis=1))
     limits = VELOCITY_SHARE * np.minimum(limits[1:], limits[:-1])

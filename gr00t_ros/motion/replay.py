@@ -1,7 +1,7 @@
-"""Replay of action chunks: guard, reference, shaper and plan behind one face for the node.
+"""Replay of action chunks: guard, reference, shaper and plan behind one interface for the node.
 
-Its caller serialises the calls and passes plan time. Owns what was judged, counted and consumed;
-the motion is the planner's.
+The caller makes all calls one after another and passes plan time. Replay keeps the verdicts, the
+counts and the newest chunk; the planner keeps the motion.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,13 @@ __all__ = ["CommandWindow", "ReplayCounts", "Replay", "ReplaySettings", "Verdict
 
 Floats = NDArray[np.float64]
 
-# Spare time of the deadline of an answer, beside the commit time (control.md 3).
+# Spare time of the deadline of an answer, in addition to the commit time (control.md 3).
 _ANSWER_SPARE_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sent:
-    """What has left of the windows that were made last.
+    """Which parts of the windows made last were sent.
 
     joints: (J,) bool; commands: (C,) bool, in the order of the limits; poses: names of outputs.
     """
@@ -43,10 +43,11 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class ReplayCounts:
-    """What has happened since construction.
+    """Counts since construction.
 
-    windows: sent, of joints. held_joints: times a joint kept its course because its new motion
-    would have broken a limit. rebases: times the plan had to go on from its own stop tail.
+    windows: windows of joints that were sent. held_joints: how often a joint kept its course,
+    because its new motion would have broken a limit. rebases: how often the plan had to continue
+    from its own stop ramp.
     """
 
     accepted: int = 0
@@ -59,7 +60,11 @@ class ReplayCounts:
 
 
 class Replay:
-    """One plan over all joints: chunks in, windows out."""
+    """One plan over all joints: chunks in, windows out.
+
+    Call `start`, then `accept` for each chunk. At each refresh call `propose`, `command_window` and
+    `pose_windows`, send what they return, and call `keep`.
+    """
 
     def __init__(
         self,
@@ -83,41 +88,41 @@ class Replay:
         self._merged_ns = 0
         self._counts = ReplayCounts()
 
-    # What the node tells.
+    # Starts, chunks and stops.
 
     def start(self, now_ns: int, held: Floats) -> None:
-        """Hold `held` (J,) rad, the position that the controller holds (design decision 11).
+        """Begin a new plan at rest at `held` (J,) rad, which the controllers hold (decision 11).
 
-        Not for use in motion, nor after an own stop: the plan then goes on from its tail's end.
-        Raises PlanError if a position is not finite.
+        Do not call it in motion, nor after a stop of this plan: the plan then continues from the
+        end of its stop ramp. Raises PlanError if a position is not finite.
         """
         self._planner.start(now_ns, held)
         self._commands.stop()
-        self._poses.settle(now_ns)
+        self._poses.rest_at_end(now_ns)
         self._newest, self._stopped = None, None
 
     def forget(self, now_ns: int) -> None:
-        """Drop what was merged and not sent yet; of a plan at rest, which goes on from its end.
+        """Drop what was merged and not sent yet, of a plan at rest; it continues from its end.
 
-        Says nothing, as `start`, and keeps the past of the plan: the stop tail that has just played
-        out is in the next window as it was sent.
+        Sends no window, as `start`. It keeps the past of the plan: the next window contains the
+        stop ramp that has just played, as it was sent.
         """
         self._planner.forget(now_ns)
         self._commands.stop()
-        self._poses.settle(now_ns)
+        self._poses.rest_at_end(now_ns)
         self._newest, self._stopped = None, None
 
     def start_poses(self, now_ns: int, measured: Mapping[str, Pose]) -> None:
-        """Begin the outputs of poses, at rest, from where their end effectors are.
+        """Begin the pose outputs, at rest, where their end effectors are; see `Poses.start`.
 
         Raises PlanError for one that is not measured or outside its box.
         """
         self._poses.start(now_ns, measured)
 
     def accept(self, chunk: ActionChunk, now_ns: int) -> Verdict:
-        """Judge a chunk and follow it from the first knot that is not committed yet.
+        """Check a chunk and follow it from the first knot that is not committed yet.
 
-        Raises PlanError before `start`, or if time ran back; so does every call with a time.
+        Raises PlanError before `start` or if time ran back, as every call with a time does.
         """
         branch = self._planner.branch(now_ns)
         if self._stopped is not None:
@@ -140,7 +145,7 @@ class Replay:
         return self._judged(verdict)
 
     def stop(self, now_ns: int, reason: str) -> None:
-        """Stop inside the limits as soon as what is committed has played; refuse further chunks."""
+        """Stop inside the limits after the committed part; refuse chunks until `resume`."""
         self._commands.stop()
         self._planner.branch(now_ns)
         self._poses.stop()
@@ -148,72 +153,74 @@ class Replay:
         self._newest, self._stopped = None, reason
 
     def resume(self) -> None:
-        """Take chunks again after a stop, even while it is still under way."""
+        """Accept chunks again after a stop, also while it is still under way."""
         self._stopped = None
 
     def limit_speed(self, velocity_scale: float) -> None:
-        """Use this share of the joints' velocity limits, and tell it in `settings`.
+        """Use this share of the joints' velocity limits, and store it in `settings`.
 
-        In motion the arm slows down inside the limits that it has; a higher share counts at once.
+        In motion the arm slows down inside its present limits; a higher share applies at once.
         Raises SettingsError for a share out of range.
         """
         self._settings = replace(self._settings, velocity_scale=velocity_scale).check()
         self._planner.limit_speed(velocity_scale)
 
-    def leave(self, now_ns: int) -> None:
-        """Send no more of what is under way: the tail of what was sent plays; `start` ends this."""
+    def abandon(self, now_ns: int) -> None:
+        """Send no more windows; the stop ramp of the last one plays. `start` ends this."""
         self._commands.stop()
-        self._poses.settle(now_ns)
-        self._planner.leave()
+        self._poses.rest_at_end(now_ns)
+        self._planner.abandon()
         self._newest = None
 
-    def propose(self, now_ns: int, bears_loss: bool = True) -> Window | None:
-        """The window to send now, or None when there is nothing new to say.
+    # Windows: make them, send them, then `keep`.
 
-        The plan goes on from it once `keep` was called, and from what was sent before where that
-        is not called. bears_loss: its `same_until_ns` holds although `lost_windows` before it are
-        lost. Raises PlanError where no lawful motion was found.
+    def propose(self, now_ns: int, tolerates_loss: bool = True) -> Window | None:
+        """The window of joints to send now, or None if nothing is left to send.
+
+        Call `keep` once it was sent; else the plan continues from what was sent before.
+        tolerates_loss: compute `same_until_ns` as if the last `lost_windows` windows had been lost.
+        Raises PlanError if no motion inside the limits was found.
         """
-        return self._planner.propose(now_ns, bears_loss)
+        return self._planner.propose(now_ns, tolerates_loss)
 
     def command_window(self, now_ns: int) -> CommandWindow | None:
-        """What to command beside joints from now on, or None when there is nothing to say.
+        """The window of commands beside joints to send now, or None if nothing is left to send.
 
-        As of `propose`, it counts once `keep` was called.
+        Call `keep` once it was sent.
         """
         return self._commands.window(now_ns, self.lag_ns(now_ns))
 
     def pose_windows(self, now_ns: int, anew: bool = True) -> Mapping[str, PoseWindow]:
-        """The windows of the outputs of poses that have something to say now.
+        """The windows to send now, of those pose outputs that have something left to send.
 
-        As of `propose`, they count once `keep` was called. anew: else they repeat what was sent.
+        Call `keep` once they were sent. anew: continue the motion; else repeat what was sent.
         """
         lag_ns = self.lag_ns(now_ns)
         return self._poses.windows(now_ns, lag_ns, anew) if len(self._poses) else {}
 
-    def keep(self, left: Sent | None = None) -> None:
-        """What was made last has left: all of it, or as `left` says."""
+    def keep(self, sent: Sent | None = None) -> None:
+        """Record that the windows made last were sent: all of them, or the parts in `sent`."""
         made = self._planner.proposed
-        self._planner.keep(None if left is None else left.joints)
-        self._commands.keep(None if left is None else left.commands)
-        self._poses.keep(None if left is None else left.poses)
-        windows = made and (left is None or bool(left.joints.any()))
+        self._planner.keep(None if sent is None else sent.joints)
+        self._commands.keep(None if sent is None else sent.commands)
+        self._poses.keep(None if sent is None else sent.poses)
+        windows = made and (sent is None or bool(sent.joints.any()))
         self._counts = replace(self._counts, windows=self._counts.windows + windows)
 
     def tick(self, now_ns: int) -> Window | None:
-        """As `propose`, for a caller who sends the window at once and without fail."""
+        """Make a window and keep it, for a caller that always sends it at once."""
         window = self.propose(now_ns)
         self.keep()
         return window
 
-    # What the node asks.
+    # The state of the plan.
 
     def position(self, now_ns: int) -> Floats:
-        """(J,) rad, what the controller plays or holds."""
+        """(J,) rad that the controllers should play or hold at `now_ns`, by what was sent."""
         return self._planner.course.at(now_ns).position
 
     def velocity(self, now_ns: int) -> Floats:
-        """(J,) rad/s, what the controller plays."""
+        """(J,) rad/s that the controllers should play at `now_ns`, by what was sent."""
         return self._planner.course.at(now_ns).velocity
 
     def at_rest(self, now_ns: int) -> bool:
@@ -221,13 +228,22 @@ class Replay:
         joints = not self._planner.stop_due and self._planner.course.end_ns <= now_ns
         return joints and self._poses.at_rest(now_ns)
 
+    def surely_at_rest(self, now_ns: int, held_age_ns: int) -> bool:
+        """Whether all rests at `now_ns`, even if windows of joints were lost before a gap.
+
+        held_age_ns: how old the held position of the controllers may be. After a gap it must be of
+        an arm at rest as well.
+        """
+        known = not self.overdue_ns(now_ns) or self.stop_ramp_left_ns(now_ns - held_age_ns) == 0
+        return known and self.at_rest(now_ns)
+
     @property
     def commands_at_rest(self) -> bool:
-        """Whether all that is commanded beside joints was told to rest."""
+        """Whether enough zero windows of the commands beside joints were sent."""
         return self._commands.at_rest
 
     def sent(self, at_ns: int) -> tuple[Floats, Floats] | None:
-        """(J,) rad and (J,) rad/s that were sent for a plan time; None where no longer kept."""
+        """(J,) rad and (J,) rad/s that were sent for a plan time; None if no longer stored."""
         course = self._planner.course
         if at_ns < course.first_knot * course.knot_ns:
             return None
@@ -235,65 +251,67 @@ class Replay:
         return state.position, state.velocity
 
     def motion_left_ns(self, now_ns: int) -> int:
-        """Time until everything that was sent has played out, ns; 0 at rest."""
+        """Time until everything that was sent has played, ns; 0 at rest."""
         return max(0, self._planner.course.end_ns - now_ns, self._poses.end_ns() - now_ns)
 
-    def motion_unsure_ns(self, now_ns: int) -> int:
-        """As `motion_left_ns`, where it is not known whether what was made last has left."""
+    def stop_ramp_left_ns(self, now_ns: int) -> int:
+        """As `motion_left_ns`, whichever of the sent windows of joints were lost."""
+        return max(self.motion_left_ns(now_ns), self._planner.latest_end_ns - now_ns)
+
+    def motion_left_at_most_ns(self, now_ns: int) -> int:
+        """As `motion_left_ns`, if it is unknown whether the windows made last were sent."""
         end_ns = max(self._planner.proposed_end_ns, self._poses.end_ns(made=True))
         return max(0, end_ns - now_ns)
 
     def overdue_ns(self, now_ns: int) -> int:
-        """How long ago a window left where that is too long for the motion, ns; 0 where it is not.
+        """Time since the last window was sent, ns, if it exceeds the commit time; else 0.
 
-        What the controllers play is not known any more then.
+        What the controllers play is then unknown, because an earlier window may be lost.
         """
         return max(self._planner.overdue_ns(now_ns), self._poses.overdue_ns(now_ns))
 
-    def hear(self, at_ns: int | None, slept: bool = False) -> None:
-        """The controllers told something new at `at_ns`; None where nobody tells whether any does.
+    def states_received(self, at_ns: int | None, slept: bool = False) -> None:
+        """Record new states of all controllers, the oldest at `at_ns`: they show what arrived.
 
-        slept: nobody listened before. It says which of the windows have come.
+        None: not every controller publishes states; then all windows count as arrived. slept: this
+        process was not running before, so the gap shows nothing about the network.
         """
-        if at_ns is None:
-            self._planner.deaf()
-        else:
-            self._planner.hear(at_ns, slept)
+        self._planner.states_received(at_ns, slept)
 
-    def doubtful(self, now_ns: int) -> bool:
-        """Whether a controller may play something else than was sent: it was not heard meanwhile.
+    def windows_may_be_lost(self, now_ns: int) -> bool:
+        """Whether a controller may play something else than the plan, because a window was lost.
 
-        Nothing may be sent any more then.
+        A window sent while no state came may be lost. Send nothing more of this plan then.
         """
-        return self._planner.doubtful(now_ns)
+        return self._planner.windows_may_be_lost(now_ns)
 
     @property
     def settings(self) -> ReplaySettings:
-        """The numbers of this replay."""
+        """The settings of this replay."""
         return self._settings
 
     @property
     def stopped(self) -> str | None:
-        """The reason of the stop that refuses chunks, if there is one."""
+        """The reason of the stop during which chunks are refused; None without one."""
         return self._stopped
 
     @property
     def counts(self) -> ReplayCounts:
-        """What has happened so far."""
+        """The counts so far."""
         planner = self._planner
         return replace(self._counts, held_joints=planner.held_joints, rebases=planner.rebases)
 
     @property
     def deviation_rad(self) -> Floats:
-        """(J,) rad, the newest plan's distance from the raw reference where it was extended."""
+        """(J,) rad, distance of the plan from the raw reference at the newest branch knot."""
         return self._planner.deviation
 
     def lag_ns(self, now_ns: int) -> int:
-        """How far the reference has been slowed down to respect velocity limits, ns."""
+        """How far the reference is behind its own time, to respect velocity limits, ns."""
         return self._planner.course.lag_at(now_ns // self._settings.knot_ns)
 
     def remaining_ns(self, now_ns: int) -> int:
-        """Raw reference that is left, ns; 0 without one."""
+        """Time left until the end of the raw reference, ns; 0 without one."""
         end_ns = self._planner.reference.end_ns
         return max(0, end_ns - now_ns) if end_ns is not None else 0
 
@@ -306,7 +324,7 @@ class Replay:
         return max(0, min(due, len(self._newest.joints) - 1) + 1 - first)
 
     def query_by_ns(self, latency_ns: int) -> int | None:
-        """Plan time by which to ask for the next chunk so that motion goes on; None: at once."""
+        """Latest plan time to query the next chunk so that motion continues; None: at once."""
         end_ns = self._planner.reference.end_ns
         if end_ns is None:
             return None

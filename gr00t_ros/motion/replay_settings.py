@@ -1,4 +1,4 @@
-"""The numbers of the replay, the rules that bind them, and whether a horizon covers the latency.
+"""The numbers of the replay, the rules between them, and whether a horizon covers the latency.
 
 Every rule is proved in control.md 1 on the controller's real code.
 """
@@ -12,7 +12,7 @@ from gr00t_ros.motion.reference import MERGES, Merge
 
 MS = 1_000_000
 
-# What a window's publication itself may take after its tick (control.md 1, item 3).
+# Time that publishing a window may take after its tick (control.md 1, item 3).
 PUBLISH_NS = 2 * MS
 
 
@@ -20,11 +20,11 @@ PUBLISH_NS = 2 * MS
 class ReplaySettings:
     """Times in int ns on the plan clock.
 
-    knot_ns: the plan's grid and the filter's step. refresh_ns: between two windows. commit_ns:
-    what is sent is final this far ahead. horizon_ns: where the stop tail begins. past_ns: how far
-    a window reaches back. fade_ns: for how long a new chunk fades in. velocity_scale: share of
-    the joints' velocity limits that is used. lost_windows, delivery_jitter_ns, clock_offset_ns:
-    what the commit time has to survive.
+    knot_ns: step of the plan's grid and of the filter. refresh_ns: time between two windows.
+    commit_ns: how far ahead a sent window is final. horizon_ns: how far ahead the stop ramp begins.
+    past_ns: how far a window reaches back. fade_ns: time in which a new chunk fades in.
+    velocity_scale: share of the joints' velocity limits that is used. lost_windows,
+    delivery_jitter_ns, clock_offset_ns: losses and delays that the commit time must cover.
     """
 
     knot_ns: int = 20 * MS
@@ -40,7 +40,7 @@ class ReplaySettings:
     clock_offset_ns: int = 30 * MS
 
     def check(self) -> ReplaySettings:
-        """Itself. Raises SettingsError naming the settings that contradict each other."""
+        """Return itself. Raises SettingsError with the names of settings that contradict."""
         for name, low, high in (
             ("refresh_ns", 5 * MS, 50 * MS),
             ("commit_ns", 20 * MS, 400 * MS),
@@ -65,11 +65,11 @@ class ReplaySettings:
 
     @property
     def delivery_ns(self) -> int:
-        """How long after its tick a window may reach the controller, by the controller's clock."""
+        """Longest time from a tick until its window arrives, by the controller's clock, ns."""
         return self.delivery_jitter_ns + self.clock_offset_ns + PUBLISH_NS
 
     def needed_ns(self, step_ns: int, executed_steps: int, latency_ns: int) -> int:
-        """How long a chunk must be for the next one to take over (control.md 1, item 8), ns."""
+        """Chunk length needed so that the next one can take over (control.md 1, item 8), ns."""
         return latency_ns + max(executed_steps * step_ns, latency_ns) + self.commit_ns
 
     def _check_commit(self) -> None:
@@ -95,16 +95,13 @@ class ReplaySettings:
             )
 
 
-_MS = 1e6
-
-
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A chunk of `horizon_steps` steps of `step_ns`, of which `execute_steps` are played
-    before the next query; 0: that goes out as late as is safe.
+    """Whether a chunk is long enough, and what to change if it is not.
 
-    `latency_ns` is from an observation's stamp to its chunk's arrival; `measure` says how it was
-    taken, such as "p99 latency".
+    The chunk has `horizon_steps` steps of `step_ns`; `execute_steps` of them are played before the
+    next query (0: query as late as is safe). latency_ns: from an observation's stamp to its chunk's
+    arrival. measure: how that was measured, such as "p99 latency".
     """
 
     settings: ReplaySettings
@@ -116,19 +113,19 @@ class Coverage:
 
     @property
     def covered(self) -> bool:
-        """Whether motion goes on from one chunk to the next."""
+        """Whether motion continues from one chunk to the next."""
         return self.horizon_steps * self.step_ns >= self._needed_ns
 
     @property
     def text(self) -> str:
-        """The rule with its numbers, and what to change where it does not hold."""
+        """The rule with its numbers, and what to change if it does not hold."""
         executed_ns = self.execute_steps * self.step_ns
         sums = (
-            f"{self._needed_ns / _MS:.0f} ms = {self.measure} {self.latency_ns / _MS:.0f} + the "
-            f"longer of it and {self.execute_steps} executed steps ({executed_ns / _MS:.0f}) + "
-            f"commit {self.settings.commit_ns / _MS:.0f}"
+            f"{self._needed_ns / MS:.0f} ms = {self.measure} {self.latency_ns / MS:.0f} + the "
+            f"longer of it and {self.execute_steps} executed steps ({executed_ns / MS:.0f}) + "
+            f"commit {self.settings.commit_ns / MS:.0f}"
         )
-        horizon_ms = self.horizon_steps * self.step_ns / _MS
+        horizon_ms = self.horizon_steps * self.step_ns / MS
         chunk = f"a chunk of {self.horizon_steps} steps is {horizon_ms:.0f} ms"
         if self.covered:
             return f"{chunk}, needed are {sums}"
@@ -140,9 +137,9 @@ class Coverage:
 
     @property
     def _remedy(self) -> str:
-        """The largest execute_steps that is covered, where there is one.
+        """The largest execute_steps that is covered, if there is one.
 
-        Before a latency is known, also one that will be covered: half the chunk.
+        While the latency is unknown, also half the chunk, which leaves time for the latency.
         """
         left_ns = self.horizon_steps * self.step_ns - self.settings.commit_ns - self.latency_ns
         if left_ns < self.latency_ns:
@@ -151,14 +148,14 @@ class Coverage:
         if self.latency_ns:
             return f"lower execute_steps to {most}, or"
         half = min(most, self.horizon_steps // 2)
-        better = f", better to {half}, which leaves {self._spare_ns(half) / _MS:.0f} ms"
+        better = f", better to {half}, which leaves {self._spare_ns(half) / MS:.0f} ms"
         return (
-            f"lower execute_steps to {most}, which leaves {self._spare_ns(most) / _MS:.0f} ms for "
+            f"lower execute_steps to {most}, which leaves {self._spare_ns(most) / MS:.0f} ms for "
             f"the latency{better if half < most else ''}, or"
         )
 
     def _spare_ns(self, execute_steps: int) -> int:
-        """The longest latency with which so many executed steps are covered."""
+        """The longest latency with which `execute_steps` are covered, ns."""
         left_ns = self.horizon_steps * self.step_ns - self.settings.commit_ns
         return min(left_ns - execute_steps * self.step_ns, left_ns // 2)
 

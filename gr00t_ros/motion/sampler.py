@@ -1,10 +1,10 @@
-"""What a JointTrajectoryController makes of the trajectories it is sent, at any time.
+"""What a JointTrajectoryController commands for the trajectories that it receives, at any time.
 
-The simulated robot, the streamer and the motion oracle share this one model. It knows no
-message type and no clock: stamps, `now_ns` and sample times must be of one time domain.
+The simulated robot, the streamer and the motion oracle share this one model. Stamps, `now_ns` and
+sample times must be of one time domain.
 
-Semantics read from ros2_controllers 4.42.1 (`trajectory.cpp`, and `validate_trajectory_msg` and
-`update` in `joint_trajectory_controller.cpp`), and held to what that controller was recorded to do
+The semantics are read from ros2_controllers 4.42.1 (`trajectory.cpp`, and `validate_trajectory_msg`
+and `update` in `joint_trajectory_controller.cpp`) and tested against recordings of that controller
 (test/jtc). Left out: partial goals, tolerances, speed scaling, continuous joints and effort.
 """
 
@@ -20,7 +20,7 @@ from gr00t_ros.errors import PlanError
 Floats = NDArray[np.float64]
 Motion = tuple[Floats, Floats, Floats]
 
-# The controller's own bound on the last point's velocity, rad/s: FLT_EPSILON.
+# The controller's own limit for the velocity of the last point, rad/s: FLT_EPSILON.
 REST_VELOCITY = float(np.finfo(np.float32).eps)
 
 
@@ -30,8 +30,8 @@ class Trajectory:
 
     stamp_ns: int, 0 = start at the next sample. times_ns: (N,) int64 since the stamp.
     positions: (N, J) float64, rad. velocities, accelerations: (N, J) float64, rad/s and
-    rad/s^2, or None where the field is empty; what is present decides the interpolation. A row of
-    NaN alone is a point that lacks the field while others have it.
+    rad/s^2, or None if the field is empty; the fields present decide the interpolation. A row of
+    only NaN is a point without the field while others have it.
     """
 
     stamp_ns: int
@@ -47,7 +47,7 @@ class Trajectory:
 
 
 class JtcSampler:
-    """The controller's state between messages: the last trajectory replaces all before it."""
+    """The controller's state between messages: the last trajectory replaces all earlier ones."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class JtcSampler:
         period_ns: int = 0,
         interpolate: bool = True,
     ) -> None:
-        """period_ns: the command of a cycle is the trajectory one period ahead (0 = not ahead).
+        """period_ns: a cycle commands the trajectory one period ahead (0 = not ahead).
 
         interpolate: False is `interpolation_method: none`, which commands each point a whole
         segment early.
 
-        With a period and a desired-state start, the controller's known off-by-one appears: the
-        first cycle after a replacement moves twice as far (control.md 1).
+        With a period and `interpolate_from_desired_state`, the model shows the controller's known
+        off-by-one error: the first cycle after a replacement moves twice as far (control.md 1).
         """
         self._joint_count = joint_count
         self._from_desired = interpolate_from_desired_state
@@ -88,10 +88,10 @@ class JtcSampler:
         measured: Floats,
         measured_velocity: Floats | None = None,
     ) -> str | None:
-        """Replace the trajectory, or return the reason for which the controller rejects it.
+        """Replace the trajectory, or return the reason why the controller rejects it.
 
-        measured, measured_velocity: (J,) the joint state at the next sample. NaN and limits
-        are not checked, as in the controller.
+        measured, measured_velocity: (J,) joint state at the next sample. As in the controller, NaN
+        and limits are not checked.
         """
         reason = self._rejection(trajectory, now_ns)
         if reason is None:
@@ -114,7 +114,10 @@ class JtcSampler:
         return self._commanded
 
     def shift(self, by_ns: int) -> None:
-        """Play what is held `by_ns` later (earlier, if negative); no part of the controller."""
+        """Play the present trajectory `by_ns` later (earlier if negative).
+
+        The real controller has no such function.
+        """
         self._commanded_ns += by_ns
         if self._segments is not None:
             self._segments = self._segments.shifted(by_ns)
@@ -131,7 +134,7 @@ class JtcSampler:
         self._segments = _Segments(trajectory, stamp_ns, start, before_ns, self._interpolate)
 
     def _rejection(self, trajectory: Trajectory, now_ns: int) -> str | None:
-        """The controller's checks in the controller's order."""
+        """The controller's checks, in its order."""
         positions, times_ns = trajectory.positions, trajectory.times_ns
         if positions.ndim != 2 or positions.shape[1] != self._joint_count:
             return f"joint count: got {positions.shape}, expected (N, {self._joint_count})"
@@ -165,14 +168,14 @@ def _motion(position: Floats, velocity: Floats | None) -> Motion:
 
 
 class _Field(NamedTuple):
-    """Velocities or accelerations at the start state and at all points, 0 where not `given`."""
+    """Velocities or accelerations at the start state and at all points; 0 where not `given`."""
 
     rows: Floats
     given: NDArray[np.bool_]
 
     @staticmethod
     def of(start: Floats, rows: Floats | None, count: int) -> "_Field":
-        """(count, J) rows and (count,) given; the start state always has the field."""
+        """Return rows (count, J) and given (count,); the start state always has the field."""
         if rows is None:
             padded = np.zeros((count, len(start)))
             padded[0] = start
@@ -183,7 +186,7 @@ class _Field(NamedTuple):
 
 
 class _Segments:
-    """One trajectory from its start state to its last point, as one polynomial a segment."""
+    """One trajectory from its start state to its last point, one polynomial per segment."""
 
     def __init__(
         self,
@@ -196,7 +199,7 @@ class _Segments:
         self.before_ns = before_ns
         times_ns = [before_ns, *(stamp_ns + trajectory.times_ns).tolist()]
         if times_ns[1] <= before_ns:
-            # The state before the message plays no part once the first point is past.
+            # The state before the message has no effect once the first point is past.
             times_ns[0] = times_ns[1] - 1_000_000_000
         self._times_ns = np.array(times_ns, dtype=np.int64)
         positions = np.vstack([start[0], trajectory.positions])
@@ -237,9 +240,9 @@ def _coefficients(
 ) -> Floats:
     """(N, 6, J) polynomial coefficients, lowest power first, of the N segments of N + 1 points.
 
-    Positions alone are joined linearly, with velocities by cubics, with accelerations too by
-    quintics; accelerations without velocities leave zeros, which is the controller's own bug. A
-    segment has a field where both its ends have it.
+    Positions alone give linear segments, with velocities cubics, with velocities and accelerations
+    quintics. Accelerations without velocities give zeros, which is a bug of the controller. A
+    segment has a field if both its ends have it.
     """
     length = (np.diff(times_ns) * 1e-9)[:, None]
     kinds = (velocities.given[:-1] & velocities.given[1:]).astype(int)
@@ -275,7 +278,7 @@ def _cubic(
 def _quintic(
     result: Floats, at: NDArray[np.bool_], length: Floats, p: Ends, v: Ends, a: Ends
 ) -> None:
-    """`way`, `gain` and `push`: what the segment's first motion leaves to be covered."""
+    """way, gain, push: position, velocity and acceleration to add to the initial motion."""
     way = p[1] - p[0] - v[0] * length - 0.5 * a[0] * length**2
     gain = v[1] - v[0] - a[0] * length
     push = a[1] - a[0]

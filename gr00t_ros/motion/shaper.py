@@ -1,8 +1,8 @@
 """A reference becomes a motion inside velocity, acceleration and jerk limits; and the exact stop.
 
 Jerk is constant between knots and the filter's step is the knot step, so that a controller's cubic
-or quintic reproduces the motion exactly. Positions are limited by braking in time, never by
-clipping. The exact stop brings any velocity and acceleration to rest on the knot grid.
+or quintic reproduces the motion exactly. The filter keeps position limits by braking in time, not
+by clipping. The exact stop brings any velocity and acceleration to rest on the knot grid.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from gr00t_ros.robot.limits import JointLimits
 
 Floats = NDArray[np.float64]
 
-# Knots beside the least n3 that are tried as well: a longer last phase may ease the first one.
+# Offsets to the least n3 that are tried as well: a longer last phase may allow a shorter first one.
 _AROUND = np.array([-1.0, 0.0, 1.0, 2.0])[None, :, None]
 
 
@@ -40,8 +40,8 @@ def stop(state: State, acceleration: Floats, jerk: Floats, knot_s: float) -> Row
 
     Phases of n1, n2 and n3 knots: jerk to a1, hold it, jerk to zero (control.md 1, item 5):
     a1 = -(v0 + a0*T1/2) / (T1/2 + T2 + T3/2), j1 = (a1 - a0)/T1, j3 = -a1/T3.
-    acceleration, jerk: (J,) limits. All joints get as many rows as the slowest needs; the last
-    row has velocity and acceleration exactly 0.
+    acceleration, jerk: (J,) limits. All joints get as many rows as the slowest joint needs; the
+    last row has velocity and acceleration exactly 0.
     """
     phases, peak = _phases(state, acceleration, jerk, knot_s)
     ends = np.cumsum(phases, axis=0)
@@ -57,7 +57,7 @@ def stop(state: State, acceleration: Floats, jerk: Floats, knot_s: float) -> Row
 
 
 def integrate(state: State, acceleration: Floats, knot_s: float) -> Rows:
-    """Motion through the accelerations (N, J) of the knots after `state`, linear between them."""
+    """Motion with accelerations (N, J) at the knots after `state`, linear between knots."""
     a = np.vstack([state.acceleration, acceleration])
     velocity = state.velocity + np.cumsum((a[:-1] + a[1:]) * (knot_s / 2), axis=0)
     v = np.vstack([state.velocity, velocity])
@@ -68,13 +68,14 @@ def integrate(state: State, acceleration: Floats, knot_s: float) -> Rows:
 def _phases(
     state: State, acceleration: Floats, jerk: Floats, knot_s: float
 ) -> tuple[NDArray[np.int64], Floats]:
-    """(3, J) knots of each phase and (J,) a1 of the shortest admissible stop.
+    """(3, J) knots of each phase, and (J,) a1, of the shortest stop inside the limits.
 
-    For each n1 a few n3 are tried, each with the shortest n2 with |a1| inside its limit: those
-    around the least n3 that takes a1 back inside the jerk limit, which is the acceleration limit's
-    or, where nothing is held between (n2 = 0), the root of n3 * (n1 + n3) = 2*|v1| / (j*T^2), v1
-    being the velocity that the first phase begins to turn; and the largest. At the largest n1 and
-    n3 even a swing from a0 to the opposite limit respects the jerk limit, so one always fits.
+    For each n1 a few n3 are tried, each with the shortest n2 that keeps |a1| inside its limit. The
+    n3 tried are the largest one and those around the least n3 that ends a1 inside the jerk limit.
+    That least n3 follows from the acceleration limit or, without a middle phase (n2 = 0), from the
+    root of n3 * (n1 + n3) = 2*|v1| / (j*T^2), where v1 = v0 + a0*T1/2. With the largest n1 and n3
+    even a change from a0 to the opposite acceleration limit keeps the jerk limit, so that at least
+    one combination always fits.
     """
     push = jerk * knot_s
     swing = acceleration + np.maximum(acceleration, np.abs(state.acceleration))
@@ -100,14 +101,14 @@ def _phases(
 
 # Bandwidth of the tracking filter (control.md 1: about 12 rad/s).
 OMEGA_RAD_S = 12.0
-# Share of the acceleration limit with which the filter plans to brake before a position limit;
-# the rest is for the filter's own lag.
+# Share of the acceleration limit that the filter uses to brake before a position limit; the rest
+# covers the filter's own lag.
 BRAKING_SHARE = 0.5
 # Slope of the last, linear piece of the approach to a position limit, 1/s.
 APPROACH_PER_S = 8.0
-# Share of a position-dependent velocity limit that the filter aims at, so that it never meets it.
+# Share of a position-dependent velocity limit that the filter uses, so that it never reaches it.
 ENVELOPE_SHARE = 0.9
-# How far ahead the filter looks, in time constants 1/omega; beyond it the gains are below 2 %.
+# Preview of the filter, in time constants 1/omega; beyond it the gains are below 2 %.
 PREVIEW_CONSTANTS = 8.0
 
 _SIDES = np.array([1.0, -1.0])[:, None, None]
@@ -115,7 +116,7 @@ _SIDES = np.array([1.0, -1.0])[:, None, None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bounds:
-    """What a motion must keep: JointLimits with the margin and the velocity scale applied.
+    """Limits of a motion: JointLimits with the margin and the velocity scale applied.
 
     sides: (2, J) rad, upper and negated lower position limit, each less its margin. velocity:
     (J,) rad/s, scaled. acceleration, jerk: (J,). envelope: (2, 3, J) offset, slope and position
@@ -131,7 +132,7 @@ class Bounds:
     def speed(self, position: Floats) -> Floats:
         """Largest velocity up and largest down, (..., 2, J) rad/s, at positions (..., 2, J).
 
-        The positions of the second side are negated. FR3's own formula: libfranka
+        Positions of the second side are negated. The formula is that of FR3: libfranka
         rate_limiting.h, computeUpperLimitsJointVelocity.
         """
         offset, slope, end = self.envelope.transpose(1, 0, 2)
@@ -159,9 +160,9 @@ class Shaper:
     def __init__(
         self, within: Bounds, knot_s: float, foreseen: NDArray[np.bool_] | None = None
     ) -> None:
-        """foreseen: (J,) joints that may move ahead of their reference, all if None.
+        """foreseen: (J,) joints that may move before their reference does; all if None.
 
-        A gripper's step command is not foreseen: it must not close before it is told to.
+        A gripper's step command is not foreseen: the gripper must not close before the command.
         """
         self._knot_s = knot_s
         self._feedback, self._preview = _gains(OMEGA_RAD_S, knot_s)
@@ -169,27 +170,28 @@ class Shaper:
         self.keep_within(within)
 
     def keep_within(self, within: Bounds) -> None:
-        """Keep these bounds from now on; the gains stay.
+        """Use these bounds from now on, with the same gains.
 
-        A motion that is faster than they allow is slowed down inside the other limits.
+        A faster motion is slowed down inside the other limits.
         """
         self._within = within
         self._swing = within.jerk * self._knot_s
-        # Beyond it the pull to the reference is constant: full pull then just uses up the
-        # acceleration limit when it brakes.
+        # At a larger distance the pull to the reference is constant, so that braking needs at most
+        # the acceleration limit.
         approach = np.minimum(within.velocity, within.acceleration / OMEGA_RAD_S)
         self._reach = approach * self._feedback[1] / self._feedback[0]
         self._near, self._slopes, self._ends = _roots(within)
 
     @property
     def preview_knots(self) -> int:
-        """Knots of reference that are needed beyond the last row."""
+        """Number of reference knots that are needed after the last row."""
         return len(self._preview)
 
     def follow(self, state: State, reference: Floats) -> Rows:
-        """The rows after `state` that follow `reference`, one for each row that has its preview.
+        """The N rows after `state` that follow `reference`.
 
-        reference: (1 + N + preview_knots, J) float64, rad; row 0 is for the state's own knot.
+        reference: (1 + N + preview_knots, J) float64, rad; row 0 is for the state's own knot, and
+        the last preview_knots rows are only the preview of the row before them.
         """
         count = len(reference) - self.preview_knots
         ahead = np.lib.stride_tricks.sliding_window_view(reference, self.preview_knots + 1, axis=0)
@@ -201,7 +203,7 @@ class Shaper:
         return Rows(*np.ascontiguousarray(rows[1:].transpose(1, 0, 2)))
 
     def _step(self, state: Floats, target: Floats, lead: Floats, after: Floats) -> None:
-        """Fill `after` with position, velocity and acceleration (3, J) one knot later."""
+        """Write position, velocity and acceleration (3, J) one knot later into `after`."""
         (x, v, a), knot_s = state, self._knot_s
         pull = np.minimum(np.maximum(target - x, -self._reach), self._reach)
         kx, kv, ka = self._feedback
@@ -216,12 +218,12 @@ class Shaper:
         after[2] = a1
 
     def _acceleration_bounds(self, state: Floats) -> Floats:
-        """(2, J) the next acceleration at most up and at most down, for the velocity limits.
+        """(2, J) largest next acceleration up and down that keeps the velocity limits.
 
-        An acceleration a1 that is then taken back at the jerk limit adds at most
-        a1*(a1/j + T)/2 to the velocity, which is solved for a1. With a constant limit the bound
-        can always be met inside the jerk limit; if the limit has fallen below the velocity, half
-        of the excess is taken away at each knot.
+        An acceleration a1 that is reduced to zero at the jerk limit adds at most a1*(a1/j + T)/2 to
+        the velocity; this is solved for a1. With a constant limit the bound can always be met
+        inside the jerk limit. If the limit has fallen below the velocity, each knot removes half of
+        the excess.
         """
         knot_s, jerk = self._knot_s, self._within.jerk
         position, velocity, acceleration = (_SIDES * state).transpose(1, 0, 2)
@@ -231,9 +233,9 @@ class Shaper:
         return most
 
     def _fastest(self, position: Floats) -> Floats:
-        """(2, J) velocity towards each side at which a stop still fits, and FR3's envelope holds.
+        """(2, J) largest velocity towards each side from which a stop fits, inside FR3's envelope.
 
-        Braking is linear in the distance near the limit, then its root.
+        The braking speed is linear in the distance near the limit, and its square root further off.
         """
         envelope, braking = np.sqrt(np.maximum(self._slopes * (self._ends - position), 0.0))
         envelope = np.maximum(ENVELOPE_SHARE * (envelope - self._within.envelope[:, 0]), 0.0)
@@ -261,8 +263,8 @@ def _roots(within: Bounds) -> tuple[Floats, Floats, Floats]:
 def _gains(omega_rad_s: float, knot_s: float) -> tuple[tuple[float, float, float], Floats]:
     """Feedback on position, velocity and acceleration, and weights (N,) of the next N references.
 
-    The optimum of sum((x - r)^2 * omega^6 + jerk^2) over the known future, which has the poles of
-    a third-order Butterworth filter of bandwidth omega. The last weight stands for all beyond.
+    They minimise sum((x - r)^2 * omega^6 + jerk^2) over the known future, which gives the poles of
+    a third-order Butterworth filter of bandwidth omega. The last weight includes all later ones.
     """
     step = np.array([[1, knot_s, knot_s**2 / 2], [0, 1, knot_s], [0, 0, 1]])
     push = np.array([knot_s**3 / 6, knot_s**2 / 2, knot_s])

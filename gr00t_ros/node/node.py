@@ -1,7 +1,7 @@
 """The lifecycle node gr00t_policy: services, timers, and the transitions in explicit order.
 
-Threads (design decision 1): this executor thread serves transitions, services and timers; the
-pull thread takes what the sensors sent; the worker thread queries the policy server; the replay
+Threads (design decision 1): this executor thread serves transitions, services and timers. The pull
+thread takes the sensors' messages, the worker thread queries the policy server, and the replay
 thread owns the session and publishes the windows. No transition waits for the server or for
 anything that needs this executor.
 """
@@ -48,11 +48,11 @@ class PolicyNode(LifecycleNode):
     """Observations to the policy server, action chunks to the robot's controllers."""
 
     def __init__(self) -> None:
-        """Declare the parameters; everything else is made by configure."""
+        """Declare the parameters; configure makes everything else."""
         super().__init__("gr00t_policy")
         self._values = parameters.declare(self, defaults_of())
         self._parts: Configured | None = None
-        self._sidecar: SidecarProcess | None = None  # kept: the next waits for the last's end
+        self._sidecar: SidecarProcess | None = None  # kept: the next one waits for its end
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._reporter = Reporter(self)
         self.create_service(SetInstruction, "~/set_instruction", self._set_instruction)
@@ -66,22 +66,22 @@ class PolicyNode(LifecycleNode):
     # --- transitions ---------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Parse, create entities, hand the check to the worker; waits for nothing."""
+        """Parse, create entities, and give the server check to the worker; does not wait."""
 
         def configure() -> TransitionCallbackReturn:
-            gc.unfreeze()  # the last configuration's cycles are let go: else each of them stays
+            gc.unfreeze()  # else the reference cycles of each earlier configuration would stay
             gc.collect()
             self._values = parameters.read(self)
             self._sidecar = SidecarProcess(self._values, self.get_logger(), self._sidecar)
             self._parts = Configured(self, self._values, self._sidecar, self._operator.latched)
             self._sidecar.start()
-            gc.freeze()  # what is there now stays: collections then cost microseconds
+            gc.freeze()  # long-lived objects are not scanned again: a collection takes microseconds
             return super(PolicyNode, self).on_configure(state)
 
         return self._guarded("configure", configure, _FAILURE)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Refuse with all reasons, or begin the first episode."""
+        """Begin the first episode, or refuse with all reasons."""
 
         def activate() -> TransitionCallbackReturn:
             parts = self._configured()
@@ -90,19 +90,19 @@ class PolicyNode(LifecycleNode):
             if problems:
                 self.get_logger().error("activation refused: " + "; ".join(problems))
                 return _FAILURE
-            # The publishers speak first: what a silent one drops would count as sent.
-            spoken = super(PolicyNode, self).on_activate(state)
+            # Activate the publishers first: an inactive one drops messages, which count as sent.
+            result = super(PolicyNode, self).on_activate(state)
             try:
                 parts.activate()
             except Exception:
                 super(PolicyNode, self).on_deactivate(state)
                 raise
-            return spoken
+            return result
 
         return self._guarded("activate", activate, _FAILURE)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop and wait for rest while the publishers still speak, then silence them."""
+        """Stop and wait for rest while the publishers are active, then deactivate them."""
 
         def deactivate() -> TransitionCallbackReturn:
             self._configured().deactivate()
@@ -115,7 +115,7 @@ class PolicyNode(LifecycleNode):
         return self._guarded("cleanup", self._close, _ERROR)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """From active: stop first. Then as cleanup."""
+        """Stop first if active, then do the same as cleanup."""
 
         def shutdown() -> TransitionCallbackReturn:
             if self._parts is not None and state.label == _ACTIVE:
@@ -125,20 +125,20 @@ class PolicyNode(LifecycleNode):
         return self._guarded("shutdown", shutdown, _ERROR)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """After a transition that raised: stop if anything moves, close, go unconfigured."""
+        """After a transition that raised: stop if moving, close, and become unconfigured."""
 
         def recover() -> TransitionCallbackReturn:
             parts = self._parts
             if parts is not None and parts.replay.snapshot.mode in MOVING:
                 unstopped = why_not(parts.deactivate)
                 if unstopped:
-                    self.get_logger().error(f"no controlled stop, the tail plays: {unstopped}")
+                    self.get_logger().error(f"no controlled stop, the stop ramp plays: {unstopped}")
             return self._close()
 
         return self._guarded("error processing", recover, _FAILURE)
 
     def leave(self) -> None:
-        """End of the process by a signal: a controlled stop, then everything closed."""
+        """End the process after a signal: a controlled stop, then close everything."""
         if self._state_machine.current_state[1] == _ACTIVE:
             self.trigger_deactivate()
         if self._parts is not None:
@@ -147,7 +147,7 @@ class PolicyNode(LifecycleNode):
     def _guarded(
         self, name: str, action: Transition, otherwise: TransitionCallbackReturn
     ) -> TransitionCallbackReturn:
-        """Run a transition; rclpy would swallow what it raises without a word (rclpy #1673)."""
+        """Run a transition and log what it raises: rclpy would hide it (rclpy #1673)."""
         try:
             return action()
         except Gr00tError as error:
@@ -166,7 +166,7 @@ class PolicyNode(LifecycleNode):
         return _SUCCESS
 
     def _configured(self) -> Configured:
-        assert self._parts is not None  # the state machine allows the call after configure only
+        assert self._parts is not None  # the state machine allows this only after configure
         return self._parts
 
     def _answer_invalid_transitions(self) -> None:
@@ -207,7 +207,7 @@ class PolicyNode(LifecycleNode):
 
     def _change_instruction(self, text: str, response: SetInstruction.Response) -> None:
         response.episode = self._configured().change_instruction(text)
-        self.set_parameters([Parameter(_INSTRUCTION, value=text)])  # the same: changes nothing
+        self.set_parameters([Parameter(_INSTRUCTION, value=text)])  # only stores it
 
     def _check_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
         active = self._state_machine.current_state[1] == _ACTIVE
@@ -221,10 +221,10 @@ class PolicyNode(LifecycleNode):
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _check_instruction(self, text: str) -> str:
-        """Why `text` is refused; while configured, another one that is not begins an episode.
+        """Why `text` is refused, empty if not; while configured, a new text begins an episode.
 
-        It is carried out here, where it can still be refused if the replay thread stands: this
-        callback is the node's first, which rclpy asks last.
+        The change is made here, where it can still be refused if the replay thread is blocked:
+        the node added this callback first, so rclpy calls it last.
         """
         parts = self._parts
         now = self._values.instruction.strip() if parts is None else parts.queries.instruction
@@ -254,14 +254,14 @@ class PolicyNode(LifecycleNode):
         elif self._operator.latched:
             reporter.say(f"{_LATCHED}: {self._operator.latched}; call ~/reset")
         elif reporter.unconfigured_reason is None or _LATCHED in reporter.unconfigured_reason:
-            reporter.say(NOT_CONFIGURED)  # else why configure failed stays said
+            reporter.say(NOT_CONFIGURED)  # otherwise keep the reason why configure failed
 
     def _diagnose(self) -> None:
         self._reporter.diagnose(self._parts, self._values)
 
 
 def _unfit(instruction: str) -> str:
-    """Why this is no instruction, empty where it is one."""
+    """Why this is not a valid instruction; empty if it is valid."""
     size = len(instruction.encode("utf-8", "replace"))
     fits = 0 < size <= MAX_INSTRUCTION_BYTES
     return "" if fits else f"got {size} bytes, expected 1 to {MAX_INSTRUCTION_BYTES}"

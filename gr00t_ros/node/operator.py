@@ -1,8 +1,8 @@
-"""What the operator may ask for at any time: the services ~/pause, ~/resume, ~/reset, ~/estop.
+"""The operator's services, available at any time: ~/pause, ~/resume, ~/reset, ~/estop.
 
-Each is a Trigger and answers success, or why not. ~/estop is a functional stop: as fast as the
-limits allow, no emergency stop in the sense of ISO 10218. A latched fault outlives its
-configuration; it is kept here between two of them. Runs on the executor thread.
+Each is a Trigger that answers success or the reason for a failure. ~/estop is a functional stop, as
+fast as the limits allow; it is not an emergency stop as defined in ISO 10218. A latched fault
+outlives its configuration: it is kept here until the next one. Runs on the executor thread.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ NOT_CONFIGURED = "not configured"
 
 
 class Operator:
-    """The four services of one node; `latched` is a fault's reason while nothing is configured."""
+    """The four services of one node; `latched`: the reason of a fault while not configured."""
 
     def __init__(self, node: Node, configured: Callable[[], Configured | None]) -> None:
-        """Offer the services; `configured` tells the parts that exist at the time of a call."""
+        """Create the services; `configured` returns the parts that exist at the time of a call."""
         self.latched = ""
         self._node, self._configured = node, configured
         actions = {
@@ -60,15 +60,15 @@ class Operator:
         return ""
 
     def _leave(self, leave: Leave) -> str:
-        """Go on from rest as an activation would: no cause persists, held and measured agree."""
+        """Continue from rest under the conditions of an activation (see Configured.leave)."""
         parts = self._configured()
         return NOT_CONFIGURED if parts is None else parts.leave(leave)
 
 
 def why_not(action: Callable[[], object]) -> str:
-    """Do what a service was asked for; why it failed, empty when it is done. Never raises.
+    """Run a service's action; returns why it failed, empty if it succeeded. Never raises.
 
-    A callback that raises would leave its caller without an answer.
+    If a service callback raised, its caller would get no answer.
     """
     try:
         action()
@@ -84,7 +84,7 @@ def why_not(action: Callable[[], object]) -> str:
 def _answer(
     action: Callable[[], str], _request: Trigger.Request, response: Trigger.Response
 ) -> Trigger.Response:
-    said: list[str] = []
-    response.message = why_not(lambda: said.append(action())) or said[0]
+    result: list[str] = []
+    response.message = why_not(lambda: result.append(action())) or result[0]
     response.success = not response.message
     return response

@@ -1,7 +1,7 @@
 """The operator's topics ~/e_stop and ~/dead_man (std_msgs/Bool, true: pressed) and their watches.
 
-Executor and replay thread both ask, so the watches lie behind a lock, held for microseconds.
-Functional stops only: neither topic replaces a hardware e-stop.
+The executor and the replay thread both use the watches, so a lock protects them; it is held for
+microseconds. These are functional stops: neither topic replaces a hardware e-stop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ E_STOP, DEAD_MAN = "~/e_stop", "~/dead_man"
 
 
 class OperatorWatches:
-    """Listens while it exists; `on_press(reason)` is called on the executor thread, each time."""
+    """The watches on both topics; each press calls `on_press(reason)` on the executor thread."""
 
     def __init__(
         self,
@@ -32,14 +32,14 @@ class OperatorWatches:
         on_press: Callable[[str], None],
         awake_ns: Callable[[int], int] = lambda age_ns: age_ns,
     ) -> None:
-        """Subscribe to both topics. awake_ns: how much of an age the process was awake, ns."""
+        """Subscribe to both topics; awake_ns: the part of an age, ns, the process was awake."""
         self._awake_ns = awake_ns
         self._node, self._on_press = node, on_press
         self._lock = threading.Lock()
         self._e_stop, self._dead_man = EStop(), DeadMan()
         self.apply(values)
-        # Whatever QoS a button's driver offers, one of these receives it: the default events would
-        # warn of the others.
+        # One of these subscriptions receives the button whatever QoS its driver offers. The default
+        # event callbacks would warn about the incompatible ones.
         quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
         self._subscriptions = [
             node.create_subscription(Bool, topic, take, profile, event_callbacks=quiet)
@@ -48,7 +48,7 @@ class OperatorWatches:
         ]
 
     def apply(self, values: Parameters) -> None:
-        """Take over changed thresholds."""
+        """Apply changed thresholds."""
         with self._lock:
             self._e_stop.required = values.e_stop_required
             self._e_stop.silence_ns = int(values.e_stop_silence_s * 1e9)
@@ -56,7 +56,7 @@ class OperatorWatches:
             self._dead_man.limit_ns = int(values.dead_man_s * 1e9)
 
     def findings(self) -> tuple[Finding, ...]:
-        """What stands now, on steady time."""
+        """The present findings, on steady time."""
         now_ns = time.monotonic_ns()
         with self._lock:
             e_stop = self._e_stop.finding(now_ns, self._awake_ns)
@@ -64,12 +64,12 @@ class OperatorWatches:
         return tuple(finding for finding in found if finding is not None)
 
     def clear(self) -> None:
-        """Forget a press whose button is released: a part of ~/reset."""
+        """Clear a press whose button is released; part of ~/reset."""
         with self._lock:
             self._e_stop.clear()
 
     def destroy(self) -> None:
-        """Listen no longer."""
+        """Unsubscribe."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 

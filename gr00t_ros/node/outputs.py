@@ -1,9 +1,9 @@
 """Windows of the plan to the robot's controllers: one message an output, one stamp for all.
 
-An output without a tail of its own gets its windows through a streamer, on ~/windows/<name>.
+Outputs whose controller cannot play a window get it through a streamer, on ~/windows/<name>.
 
-Owns the command publishers. Tells what has left: the plan goes on from that alone. Of what has not
-left the controllers play the tail of the window before.
+Owns the command publishers. `publish` returns what was sent, and the plan continues only from that.
+For an output whose message was not sent, the controller plays the stop ramp of its last window.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ _NS = 1_000_000_000
 AnyOutput = TypeVar("AnyOutput", Output, CommandOutput)
 
 InTime = Callable[[int | None], bool]
-"""Whether a message may still leave that is as the one before it until then (plan time, ns).
-
-None: a message that has nothing in common with the one before it.
+"""Whether a message may still be sent; its argument is the plan time, ns, up to which the message
+equals the one before it. None: it has nothing in common with the one before it.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """What one output is told, and until when it is what the output has already (plan time)."""
+    """The message for one output, and until when (plan time) it equals the one before it."""
 
     name: str
     same_until_ns: int | None
@@ -57,12 +56,12 @@ def _always(_same_until_ns: int | None) -> bool:
 
 
 class Outputs:
-    """The publishers of an embodiment's outputs; silent until the node is active."""
+    """The publishers of an embodiment's outputs; they send only while the node is active."""
 
     def __init__(self, node: LifecycleNode, embodiment: Embodiment, shadow: bool = False) -> None:
         """Create a lifecycle publisher for each output of `embodiment`.
 
-        In shadow no publisher of a command topic exists: windows go to ~/shadow/OUTPUT.
+        In shadow there is no publisher on a command topic: windows go to ~/shadow/OUTPUT.
         """
         self._joints = tuple(_with_columns(embodiment.outputs, embodiment.joint_names))
         self._commands = tuple(_with_columns(embodiment.commands, embodiment.command_limits.names))
@@ -85,12 +84,12 @@ class Outputs:
         poses: Mapping[str, PoseWindow] | None = None,
         in_time: InTime = _always,
     ) -> Sent:
-        """Send all to their outputs with one stamp, by the present plan-to-ROS offset.
+        """Send all windows to their outputs with one stamp; `offset_ns`: ROS time minus plan time.
 
-        All messages are made before the first is sent. Directly before each one `in_time` is asked:
-        the process may have been put aside, before the first or between two of them. Returns what
-        has left. Raises StampError, and whatever a window that cannot be told raises, before
-        anything has left; SendError where it is not known what has.
+        All messages are made before the first is sent. `in_time` is called directly before each
+        one, because the process may be preempted before the first or between two of them. Returns
+        what was sent. StampError, and errors from making a message, are raised before anything was
+        sent. SendError means that it is not known what was sent.
         """
         left: set[str] = set()
         for message in self._messages(window, offset_ns, commands, poses or {}):
@@ -107,15 +106,15 @@ class Outputs:
         return self._sent(left, window is not None, commands)
 
     def _sent(self, left: set[str], joints: bool, commands: CommandWindow | None) -> Sent:
-        """What has left, by columns; a command of which nothing was to be said counts as left."""
-        told = np.zeros(self._counts[0], dtype=np.bool_)
+        """What was sent, by columns; a command without values to send counts as sent."""
+        joint_columns = np.zeros(self._counts[0], dtype=np.bool_)
         for output, columns in self._joints:
-            told[columns] = joints and output.name in left
+            joint_columns[columns] = joints and output.name in left
         commanded = np.zeros(self._counts[1], dtype=np.bool_)
         for output, columns in self._commands:
             nothing = commands is not None and bool(np.isnan(commands.values[:, columns]).any())
             commanded[columns] = output.name in left or nothing
-        return Sent(told, commanded, frozenset(left))
+        return Sent(joint_columns, commanded, frozenset(left))
 
     def _messages(
         self,
@@ -147,7 +146,7 @@ class Outputs:
         return messages
 
     def topics(self) -> tuple[str, ...]:
-        """The topics that windows are published on, as remapped."""
+        """The topics on which windows are published, as remapped."""
         return tuple(publisher.topic_name for publisher in self._publishers.values())
 
     def destroy(self) -> None:
@@ -157,7 +156,7 @@ class Outputs:
 
 
 def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
-    """Each command topic, as `node` has it remapped, and what to ask where nobody reads it."""
+    """Command topic (as remapped) -> the question for the operator if nobody subscribes to it."""
     asked = {window_topic(output): _question(output) for output in embodiment.outputs}
     for output in (*embodiment.commands, *embodiment.poses):
         asked[window_topic(output)] = _question(output)
@@ -167,7 +166,7 @@ def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
 
 
 def action_servers(node: Node, embodiment: Embodiment) -> dict[str, tuple[str, ...]]:
-    """Each gripper's output, and the actions that it needs, as `node` has them remapped."""
+    """Gripper output -> the actions that it needs, as remapped."""
     return {
         output.name: tuple(str(node.resolve_topic_name(name)) for name in output.actions)
         for output in embodiment.commands
@@ -176,7 +175,7 @@ def action_servers(node: Node, embodiment: Embodiment) -> dict[str, tuple[str, .
 
 
 def _question(output: Output | CommandOutput | PoseOutput) -> str:
-    """What to ask where nobody reads the windows of an output."""
+    """The question for the operator if nobody subscribes to the windows of an output."""
     sender = OUTPUT_TYPES[output.type].sender
     return f"is {sender} running for it?" if sender else "is the controller loaded and active?"
 
@@ -211,7 +210,7 @@ def _message(output: Output, columns: list[int], window: Window, stamp: Time) ->
 def _values(
     output: CommandOutput, values: NDArray[np.float64], times_ns: NDArray[np.int64], stamp: Time
 ) -> JointTrajectory:
-    """The window of one output that is no joint: its values stand as positions."""
+    """The window of one output without joints: its values are sent as positions."""
     message = JointTrajectory(joint_names=list(output.names))
     message.header.stamp = stamp
     message.points = [
@@ -222,7 +221,7 @@ def _values(
 
 
 def _poses(window: PoseWindow, later_ns: int, stamp: Time) -> JointTrajectory:
-    """The window of one output of poses: position and quaternion stand as positions."""
+    """The window of one pose output: position and quaternion are sent as positions."""
     quaternions = quaternion_from_matrix(np.stack([pose.rotation for pose in window.poses]))
     message = JointTrajectory(joint_names=list(POSE_NAMES))
     message.header.stamp = stamp

@@ -1,7 +1,7 @@
 """Queries on the worker thread: newest observation in, action chunk out, to the replay thread.
 
-Owns the worker and the link. Everything that a query may raise becomes an event of the
-session; nothing of it can stop the replay thread.
+Owns the worker and the link. Any exception of a query becomes an event for the session; it cannot
+stop the replay thread.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gr00t_ros.errors import Gr00tError, RemoteError
+from gr00t_ros.inputs.images import decode_video
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.motion.chunk import ActionChunk, from_reply
 from gr00t_ros.motion.clocks import Latencies
@@ -32,10 +33,10 @@ class QueryReply:
 
 
 class Queries:
-    """Checks the server and queries it, one request in flight.
+    """Checks the server and queries it, with one request in flight.
 
-    `on_check(check, error)` and `on_reply(reply, error)` are called on the worker thread, one
-    of their arguments None; so is `on_look(error)`, None where an observation was there.
+    The worker thread calls `on_check(check, error)` and `on_reply(reply, error)` with one argument
+    None, and `on_look(error)` with None if an observation could be assembled.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Queries:
         on_reply: Callable[[QueryReply | None, Exception | None], None],
         on_look: Callable[[Exception | None], None],
     ) -> None:
-        """Start the worker; `link` and its client are its own from now on."""
+        """Start the worker; from now on only the worker uses `link` and its client."""
         self._link, self._inputs, self._embodiment = link, inputs, embodiment
         self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
         self._on_look = on_look
@@ -59,17 +60,17 @@ class Queries:
         self.latencies = Latencies()
 
     def check(self) -> bool:
-        """Have the worker check the server; False when it is busy."""
+        """Let the worker check the server; False if it is busy."""
         if not self._worker.idle:
             return False
         self._submit(Job(self._link.check, "check"))
         return True
 
     def keep_warm(self, idle_s: float) -> bool:
-        """Have the worker infer a zero observation where nothing was asked for `idle_s`.
+        """Let the worker infer a zero observation if the last request is `idle_s` old.
 
-        Whether it does; never before a check has passed. A server that is found gone or changed
-        is told to `on_check`.
+        Returns whether it does; never before a check has passed. If the server is gone or has
+        changed, `on_check` is called.
         """
         is_due = time.monotonic() - self._asked_s >= idle_s
         if not is_due or self._link.checked is None or not self._worker.idle:
@@ -78,9 +79,9 @@ class Queries:
         return True
 
     def ask(self, episode: int) -> bool:
-        """Have the worker query for `episode`; False when it is busy.
+        """Let the worker query for `episode`; False if it is busy.
 
-        The observation is taken when the worker starts, so the newest always wins.
+        The worker assembles the observation when it starts, so that it is the newest one.
         """
         if not self._worker.idle:
             return False
@@ -88,14 +89,14 @@ class Queries:
         return True
 
     def look(self) -> bool:
-        """Have the worker assemble an observation and send nothing; False when it is busy."""
+        """Let the worker assemble an observation without sending it; False if it is busy."""
         if not self._worker.idle:
             return False
         self._worker.submit(Job(self._observed, "look"))
         return True
 
     def stop(self, timeout_s: float) -> bool:
-        """End the worker after the call in flight, whose deadline bounds the wait."""
+        """End the worker after its current call, whose timeout limits the wait."""
         return self._worker.stop(timeout_s)
 
     def _submit(self, job: Job) -> None:
@@ -119,7 +120,7 @@ class Queries:
         started_ns = self._clock.now_ns()
         template.set_instruction(self.instruction)
         observation = self._observed()
-        self._inputs.decode_video(observation, template.video)
+        decode_video(self._embodiment, observation, template.video)
         for key, rows in observation.state.items():
             template.state[key][0] = rows
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)
@@ -144,5 +145,5 @@ class Queries:
 
 
 def error_text(error: Exception) -> str:
-    """What to say of a failed query: ours as they are, others with their type."""
+    """The text for a failed query: our own errors as they are, others with their type."""
     return advised(error) if isinstance(error, Gr00tError) else f"{type(error).__name__}: {error}"

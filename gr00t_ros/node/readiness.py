@@ -1,7 +1,7 @@
-"""What speaks against motion on the robot's side: streams, controllers, limits, where the arm is.
+"""The checks on the robot's side before motion: streams, controllers, limits, the arm's position.
 
-One list of checks for both: the node refuses its activation by them, and the doctor shows them.
-Publishes nothing and asks the policy server nothing.
+The node refuses its activation if one of them fails, and the doctor shows the same list. Publishes
+nothing and does not use the policy server.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from gr00t_ros.node.robot_state import Positions, RobotState
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros import parameters, qos
 from gr00t_ros.ros.parameters import Parameters
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import reasoned
 
-_SPAN_S = 0.1  # over which the measured speed is taken
+_SPAN_S = 0.1  # the measured speed is the average over this time
 
 
 def wait_for_rest(
     session_active: Callable[[], bool], inputs: Inputs, around: RobotState, values: Parameters
 ) -> str:
-    """Wait until the session ended and the arm rests, at most stop_timeout_s; why not, or empty."""
+    """Wait up to stop_timeout_s until the session ended and the arm rests; why not, or empty."""
     deadline_s = time.monotonic() + values.stop_timeout_s
     while time.monotonic() < deadline_s:
         if not session_active() and _measured_at_rest(inputs, around, values.rest_velocity):
@@ -46,7 +47,7 @@ def wait_for_rest(
 
 
 def _measured_at_rest(inputs: Inputs, around: RobotState, velocity_rad_s: float) -> bool:
-    """Whether no joint moved faster on average over the next 0.1 s; False where it is not known."""
+    """Whether every joint stays below this speed over the next 0.1 s; False if it is not known."""
     before = _pulled(inputs, around)
     time.sleep(_SPAN_S)
     after = _pulled(inputs, around)
@@ -56,32 +57,29 @@ def _measured_at_rest(inputs: Inputs, around: RobotState, velocity_rad_s: float)
 
 
 def _pulled(inputs: Inputs, around: RobotState) -> Positions | None:
-    """(J,) measured position from messages pulled here: the executor's timer is waiting."""
+    """(J,) measured position, from messages pulled now; None if it is not known."""
     inputs.pull()
-    try:
-        return around.measured()
-    except Gr00tError:
-        return None
+    return around.measured_or_none()
 
 
 NO_INSTRUCTION = "no instruction: set parameter instruction, or call ~/set_instruction"
 
 
 def instruction_problems(text: str) -> list[str]:
-    """Why an activation would be refused with this instruction."""
+    """Why an activation with this instruction would be refused."""
     return [] if text else [NO_INSTRUCTION]
 
 
 def horizon_problems(
     robot: Embodiment, values: Parameters, latency_ns: int = 0, measure: str = "latency so far"
 ) -> list[str]:
-    """Why the action horizon is too short for execute_steps, by the latency known so far."""
+    """Why the action horizon is too short for execute_steps, with the latency known so far."""
     found = coverage(robot, values, latency_ns, measure)
     return [] if found.covered else [f"execute_steps {values.execute_steps}: {found.text}"]
 
 
-def output_problems(node: Node, readers: Mapping[str, str], rivals: OtherPublishers) -> list[str]:
-    """Command topics that nobody can read, or that somebody else commands.
+def output_problems(node: Node, readers: Mapping[str, str], others: OtherPublishers) -> list[str]:
+    """Command topics without a compatible subscription, or with another publisher.
 
     `readers`: outputs.command_readers.
     """
@@ -92,14 +90,14 @@ def output_problems(node: Node, readers: Mapping[str, str], rivals: OtherPublish
             found.append(f"nobody reads {topic}: {question}")
         elif why := _unfit(reading):
             found.append(f"nobody can read {topic}: {why}; change the controller's QoS")
-        others = rivals.of(topic)
-        if others:
-            found.append(f"another publisher commands {topic}: {others}; stop it first")
+        names = others.of(topic)
+        if names:
+            found.append(f"another publisher commands {topic}: {names}; stop it first")
     return found
 
 
 def server_problems(node: Node, servers: Mapping[str, Sequence[str]]) -> list[str]:
-    """Grippers whose action nobody serves; `servers`: outputs.action_servers."""
+    """Grippers whose action has no server; `servers`: outputs.action_servers."""
     return [
         f"output {output}: no server of action {action}: is the gripper's driver running?"
         for output, actions in servers.items()
@@ -109,7 +107,7 @@ def server_problems(node: Node, servers: Mapping[str, Sequence[str]]) -> list[st
 
 
 def _unfit(reading: Sequence[TopicEndpointInfo]) -> str:
-    """Why windows reach none of these subscriptions, empty where they reach one."""
+    """Why windows reach none of these subscriptions; empty if they reach one."""
     reasons = []
     for info in reading:
         reason = qos.mismatch(qos.COMMAND, info.qos_profile)
@@ -120,7 +118,7 @@ def _unfit(reading: Sequence[TopicEndpointInfo]) -> str:
 
 
 def coverage(robot: Embodiment, values: Parameters, latency_ns: int, measure: str) -> Coverage:
-    """How the action horizon covers a latency, which `measure` names."""
+    """How the action horizon covers a latency; `measure` is the name of the latency."""
     replay, steps = parameters.replay(values), values.execute_steps
     return Coverage(replay, robot.action_horizon, robot.step_ns, steps, latency_ns, measure)
 
@@ -133,7 +131,7 @@ class RobotChecks:
     inputs: Inputs
     surroundings: RobotState
     readers: Mapping[str, str]
-    rivals: OtherPublishers
+    others: OtherPublishers
     controllers: ControllerParameters
     manager: ControllerManager
     limits: DescribedLimits
@@ -148,7 +146,7 @@ class RobotChecks:
         robot: Embodiment,
         values: Parameters,
     ) -> RobotChecks:
-        """The checks of `robot`; in shadow nobody is commanded, so nobody has to listen."""
+        """The checks of `robot`; in shadow nothing is commanded, so no subscriber is needed."""
         readers = {} if values.shadow else command_readers(node, robot)
         controllers = {} if values.shadow else controllers_of(node, robot)
         return RobotChecks(
@@ -165,16 +163,16 @@ class RobotChecks:
         )
 
     def streams(self, now_ns: int) -> list[str]:
-        """Streams, cameras, controllers' states: late, unusable, frozen, silent, other joints.
+        """Problems of streams, cameras and controller states: late, unusable, frozen, silent.
 
-        And a workspace whose chain is not known.
+        Also a workspace whose chain is not known.
         """
         found = [finding.reason for finding in self.surroundings.findings(now_ns)]
         found += self.limits.chain_problems
         return found + (self._other_joints() if self.readers else [])
 
     def _other_joints(self) -> list[str]:
-        """Controllers that tell of other joints than their output's: they take no window of it."""
+        """Controllers whose state has other joints than their output: they reject its windows."""
         found = []
         for output, reading in self.surroundings.controllers():
             try:
@@ -185,27 +183,27 @@ class RobotChecks:
         return found
 
     def commands(self) -> list[str]:
-        """Command topics and the controllers behind them; nobody is commanded in shadow."""
+        """Problems of command topics and controllers; none in shadow."""
         if not self.readers:
             return []
-        problems = output_problems(self.node, self.readers, self.rivals)
+        problems = output_problems(self.node, self.readers, self.others)
         problems += server_problems(self.node, self.servers)
         hearts = (*self.hearts.silent(), *self.hearts.doubled())
         problems += [found.reason for found in (*self.manager.findings(), *hearts)]
         return problems + self.controllers.problems() + self.limits.problems()
 
     def observation(self) -> list[str]:
-        """Why no observation can be assembled now, such as a history that is too short."""
+        """Why no observation can be assembled now, such as too short a history."""
         gaps = self.inputs.observe()
         return [str(gap) for gap in gaps] if isinstance(gaps, tuple) else []
 
     def start(self) -> tuple[Positions | None, list[Finding]]:
-        """Where a plan would start, and what speaks against a start; None: it is not known."""
+        """The start position of a plan, None if unknown, and the findings against a start."""
         try:
             start = self.surroundings.start()
             against = self.surroundings.outside_finding()
             if against is None and self.readers:
                 against = self.surroundings.held_finding()
         except Gr00tError as error:
-            return None, [Finding("held_position", Reaction.FAULT, str(error))]
+            return None, [reasoned("held_position", str(error))]
         return start, [against] if against else []

@@ -1,9 +1,9 @@
 """The replay thread: owns the session, ticks it on absolute deadlines, publishes its windows.
 
-All other threads talk to the session through `call`, and read `snapshot`. A window leaves only
-while it is lawful: the clock is read directly before each message, and the plan goes on from what
-has left. If a tick raises, nothing is published and the controllers play the tail of the last
-window; the session is then asked to stop and latch a fault.
+Other threads use the session only through `call` and `post`, and read `snapshot`. A window is sent
+only if it can arrive in time: the clock is read directly before each message. The plan continues
+from what was sent. If a tick raises, nothing is published and the controllers play the stop ramp of
+the last window; the session then stops and latches a fault.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import reasoned
 
-# A sleeping thread is not woken later than this by a command: the tick's period bounds it.
+# Commands run at the start of a tick, so this is far more than a running thread needs.
 _CALL_TIMEOUT_S = 1.0
-# control.md 3, replay starvation: a gap between ticks of more periods than this pauses.
+# control.md 3, replay starvation: a gap of more than this many periods between ticks pauses.
 STARVED_PERIODS = 3
-# What a tick computes takes less than this; if it takes more, its window leaves that much later.
+# A tick's computation takes less than this; if it takes longer, its window is sent later.
 _LEAD_NS = 3_000_000
 
 _NEVER = "this was not carried out, and never will be"
@@ -40,16 +41,16 @@ _MAYBE = "this was begun, and may still be carried out"
 
 
 class ActiveWatches(Protocol):
-    """What the replay thread asks of the rest of the node, from its own thread."""
+    """What the replay thread needs from the rest of the node; it calls this on its own thread."""
 
     def findings(self, now_ns: int, mode: Mode) -> Sequence[Finding]:
-        """What the watches say now; `mode` is the session's."""
+        """The present findings of the watches; `mode` is the session's."""
 
     def held(self) -> NDArray[np.float64] | None:
-        """(J,) position that the controllers hold, None when unknown."""
+        """(J,) position that the controllers hold, None if unknown."""
 
     def ask(self, episode: int) -> bool:
-        """Have the worker query with the newest observation; False when it is busy."""
+        """Let the worker query with the newest observation; False if it is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Snapshot:
 
 
 class ReplayThread:
-    """Runs from `start` to `stop`; idle ticks cost microseconds."""
+    """Runs from `start` to `stop`; an idle tick takes microseconds."""
 
     def __init__(
         self,
@@ -77,18 +78,18 @@ class ReplayThread:
         log: Callable[[str], None],
         awake: Awake | None = None,
     ) -> None:
-        """Own `session` from `start` on; `log` takes error text from this thread.
+        """Own `session` from `start` on; `log` gets error text from this thread.
 
-        `awake` is told when this thread runs.
+        `awake` records when this thread runs.
         """
         self._session, self._clock, self._outputs = session, clock, outputs
-        self._around, self._period_ns = surroundings, period_ns
+        self._watches, self._period_ns = surroundings, period_ns
         self._awake = awake or Awake(STARVED_PERIODS * period_ns)
         self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
         self._calls = queue.SimpleQueue()
         self._ticked_ns = 0
         self.withheld = 0
-        """Messages that did not leave because they would have come too late."""
+        """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
         self._loop = PeriodicThread(
             "gr00t_replay", period_ns, realtime_priority, self._tick, log, self._after_crash
@@ -96,7 +97,7 @@ class ReplayThread:
 
     @property
     def latencies(self) -> Latencies:
-        """How late ticks began."""
+        """How late the ticks began."""
         return self._loop.latencies
 
     def start(self) -> None:
@@ -104,21 +105,21 @@ class ReplayThread:
         self._loop.start()
 
     def stop(self) -> None:
-        """End the thread and wait for it; publishes nothing more afterwards."""
+        """End the thread and wait for it; nothing is published afterwards."""
         self._loop.stop()
 
     def post(self, action: Callable[[Session, int], Any]) -> Future[Any]:
-        """Have `action(session, now_ns)` run at the start of the next tick."""
+        """Run `action(session, now_ns)` at the start of the next tick."""
         future: Future[Any] = Future()
         self._calls.put((action, future))
         return future
 
     def call(self, action: Callable[[Session, int], Any], stops: bool = False) -> Any:
-        """As `post`, waiting for the result; raises what the action raised.
+        """As `post`, but wait for the result; raises what the action raised.
 
-        Raises StalledError where this thread does not answer in time: a caller who was told that a
-        command has failed must not see it carried out later (design decision 15), so it is
-        cancelled. stops: a command that stops the arm is not; it is carried out however late.
+        If this thread does not answer in time, the action is cancelled and StalledError raised: a
+        command that was reported as failed must not run later (design decision 15). stops: the
+        action stops the arm, so it is not cancelled and runs however late.
         """
         future = self.post(action)
         done, _ = wait([future], _CALL_TIMEOUT_S)
@@ -132,29 +133,29 @@ class ReplayThread:
         return future.result()
 
     def _after_crash(self, error: Exception) -> None:
-        """Fault, by a stop that can be sent or by the tail; say zero to what has no tail."""
+        """Fault: stop by sending or by the stop ramp, and send zero to outputs without a ramp."""
         session, now_ns = self._session, self._clock.now_ns()
         crash = f"internal error: {type(error).__name__}: {error}"
         try:
             if session.active and session.mode is not Mode.FAULT:
                 held = self._held()
                 if isinstance(error, SendError):
-                    session.unsure(now_ns, held, crash)
+                    session.publication_unknown(now_ns, held, crash)
                 else:
                     session.fault(now_ns, crash)
-                session.rest_unticked(now_ns, held)
+                session.end_stop_without_tick(now_ns, held)
             self._rest_commands(now_ns)
         finally:
             self._renew(now_ns)
 
     def _held(self) -> NDArray[np.float64] | None:
         try:
-            return self._around.held()
-        except Exception:  # it may be what the tick raised by: the fault comes first
+            return self._watches.held()
+        except Exception:  # this may be what raised in the tick; the fault must still be latched
             return None
 
     def _rest_commands(self, now_ns: int) -> None:
-        """What the fault has made of all that is no joint: a base is not to wait for its tail."""
+        """Send outputs without joints the stop: a base must not play its last window to the end."""
         if not self._session.active:
             return
         commands = self._session.replay.command_window(now_ns)
@@ -170,7 +171,7 @@ class ReplayThread:
         starved = self._starved()
         if session.active:
             findings = (*starved, *self._findings(now_ns))
-            window = session.tick(now_ns, findings, self._around.held())
+            window = session.tick(now_ns, findings, self._watches.held())
             commands = session.replay.command_window(now_ns)
             poses = session.pose_windows(now_ns)
             if window is not None or commands is not None or poses:
@@ -179,23 +180,23 @@ class ReplayThread:
                 offset_ns = self._clock.offset_ns()
                 session.keep(self._outputs.publish(window, offset_ns, commands, poses, in_time))
             if session.query_due(now_ns):
-                self._around.ask(session.episode)
+                self._watches.ask(session.episode)
         self._renew(now_ns)
 
     def _renew(self, now_ns: int) -> None:
-        """Let the other threads see what the session is now, whatever became of the tick."""
+        """Update `snapshot` for the other threads, also after a tick that raised."""
         session = self._session
         at_rest = not session.active or session.replay.at_rest(now_ns)
         counts = replace(session.counts)
         self.snapshot = Snapshot(session.mode, session.reason, session.episode, counts, at_rest)
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:
-        """Whether a message made for plan time `made_ns` may leave now; `send_ns` is steady.
+        """The check whether a message made for plan time `made_ns` may be sent now.
 
-        It may be under way for the delivery time, and must come before the first point that is new
-        has to be played; never later than the commit time after its own tick, since the window
-        before it may be lost. Both clocks are asked: after a sleep of the process a simulated one
-        stands where it stood, until the executor hears of it.
+        `send_ns` is the same instant in steady time. A message may take the delivery time and must
+        arrive before its first new point is played. It must also arrive within the commit time
+        after its tick, because the window before it may be lost. Both clocks are read: after the
+        process slept, a simulated clock stands still until the executor receives /clock again.
         """
         settings = self._session.replay.settings
 
@@ -211,24 +212,24 @@ class ReplayThread:
         return in_time
 
     def _ahead_ns(self) -> int:
-        """How long from now this tick's window leaves; the tick is made for that instant.
+        """Time from now until this tick's window is sent; the tick is computed for that instant.
 
-        Computing takes longer after a new chunk, so windows leave a fixed while after the deadline.
-        Simulated time cannot be foretold: there they leave at once.
+        A tick takes longer after a new chunk, so windows are sent a fixed time after the deadline.
+        Simulated time cannot be predicted: there they are sent at once.
         """
         if self._clock.simulated:
             return 0
         return max(0, self._loop.due_ns + _LEAD_NS - time.monotonic_ns())
 
     def _starved(self) -> tuple[Finding, ...]:
-        """A finding where this thread did not run in time; on steady time."""
+        """A finding if this thread did not run in time; on steady time."""
         now_ns = time.monotonic_ns()
         self._awake.ran(now_ns)
         gap_ns, self._ticked_ns = now_ns - (self._ticked_ns or now_ns), now_ns
         return self._starvation(gap_ns)
 
     def _starvation(self, gap_ns: int) -> tuple[Finding, ...]:
-        """Found after a gap; beyond the commit time a window before it may be missing as well."""
+        """A finding after a long gap; after more than the commit time a window may be lost too."""
         if gap_ns <= STARVED_PERIODS * self._period_ns:
             return ()
         text = (
@@ -236,11 +237,11 @@ class ReplayThread:
             f"{STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
         )
         tail = gap_ns > self._session.replay.settings.commit_ns
-        return (Finding("replay_starvation", Reaction.PAUSE, text, tail),)
+        return (reasoned("replay_starvation", text, tail=tail),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
-        """What the watches say; a sleep that began in this tick is the first cause."""
-        findings = self._around.findings(now_ns, self._session.mode)
+        """The findings of the watches; a sleep that began in this tick is the cause: first."""
+        findings = self._watches.findings(now_ns, self._session.mode)
         slept = self._starvation(time.monotonic_ns() - self._ticked_ns)
         return (*slept, *findings)
 

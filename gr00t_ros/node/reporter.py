@@ -1,7 +1,7 @@
-"""What the node says and when: ~/status, /diagnostics and the log.
+"""Publishes ~/status and /diagnostics and writes the log.
 
-Status and diagnostics go out at once when something happened, else at 2 Hz and 1 Hz. A line is
-logged once for each event: a reason of which only the numbers change is the same event.
+Status and diagnostics are published at once when something changes, else at 2 Hz and 1 Hz. Each
+event is logged once; a reason in which only the numbers change is the same event.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.session.mode import FAULTED, Mode
 from gr00t_ros.watch.finding import without_numbers
 
-_STATUS_EVERY = 5  # ticks of the status timer between two unchanged statuses
+_STATUS_EVERY = 5  # an unchanged status is published every so many ticks of the status timer
 _WARNED = {Mode.HOLDING, Mode.PAUSED}
 
 
 def event_of(mode: str, reason: str) -> tuple[str, str]:
-    """Mode and reason without its numbers: equal where nothing new has happened."""
+    """Mode and reason without its numbers: equal if nothing new has happened."""
     return mode, without_numbers(reason)
 
 
 class Reporter:
-    """The publishers of one node; all on the executor thread."""
+    """The publishers of one node; all methods run on the executor thread."""
 
     def __init__(self, node: Node) -> None:
-        """Say nothing before the first call."""
+        """Create the publishers; publish nothing yet."""
         self._node = node
         self._status = node.create_publisher(PolicyStatus, "~/status", qos.STATUS)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
@@ -40,18 +40,18 @@ class Reporter:
 
     @property
     def unconfigured_reason(self) -> str | None:
-        """What was last said of a node that is not configured, None where it was configured."""
+        """The last published reason while unconfigured; None if the node was configured since."""
         return self._reason if self._said[0] == Mode.UNCONFIGURED.value else None
 
     def say(self, reason: str) -> None:
-        """Publish why there is nothing more to say than that the node is unconfigured."""
+        """Publish the mode `unconfigured` with this reason."""
         if self.unconfigured_reason == reason:
             return
         self._said, self._reason = event_of(Mode.UNCONFIGURED.value, reason), reason
         self._status.publish(self._unconfigured())
 
     def report(self, parts: Configured, values: Parameters) -> None:
-        """Publish the status and log what is new; called at 10 Hz while configured."""
+        """Publish the status and log a new event; called at 10 Hz while configured."""
         snapshot = parts.replay.snapshot
         event = event_of(snapshot.mode.value, snapshot.reason)
         self._ticks += 1
@@ -67,7 +67,7 @@ class Reporter:
             self._diagnostics.publish(status.diagnostics(message, entries))
 
     def diagnose(self, parts: Configured | None, values: Parameters) -> None:
-        """Publish /diagnostics; called at 1 Hz, whatever the state."""
+        """Publish /diagnostics; called at 1 Hz in every state."""
         if parts is None:
             self._diagnostics.publish(status.diagnostics(self._unconfigured(values.embodiment)))
             return
@@ -75,7 +75,7 @@ class Reporter:
         self._diagnostics.publish(status.diagnostics(self._message(parts, values), entries))
 
     def _log(self, mode: Mode, text: str) -> None:
-        # Three lines of code: rclpy refuses another severity from the same line.
+        # One source line for each severity: rclpy rejects different severities from one line.
         logger = self._node.get_logger()
         if mode in FAULTED:
             logger.error(text)

@@ -1,6 +1,6 @@
-"""What the replay thread and an activation need to know of the inputs: findings and the held pose.
+"""The robot's state from the inputs, for watches and activation: findings, held and measured.
 
-Reads Inputs, never blocks on the network, publishes nothing.
+Reads Inputs; never waits for the network; publishes nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.inputs.readings import ControllerReading
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake, awake_ns
-from gr00t_ros.node.queries import Queries
 from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
 from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
@@ -26,55 +26,51 @@ from gr00t_ros.robot.limits import Workspace
 from gr00t_ros.robot.rotation import Pose, matrix_from_quaternion
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
-from gr00t_ros.watch.arm import controller_silent, speed_scaling
-from gr00t_ros.watch.finding import Finding, Reaction, held_position, outside_limits, stream_age
+from gr00t_ros.session import start as start_rules
+from gr00t_ros.session.start import HeldOutput
+from gr00t_ros.watch.arm import controller_silent, outside_limits, speed_scaling
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.inputs import stream_age
+from gr00t_ros.watch.table import reasoned
 
 Positions = NDArray[np.float64]
 Readings = tuple[tuple[Output, ControllerReading | None], ...]
 
-# An older state of a controller says nothing of where it holds the arm now.
-_CONTROLLER_NS = 200_000_000
-# Past the age that pauses, by this factor, a joint state is no measurement of now.
+# A joint state older than this many times the age that pauses is not used as a measurement.
 _STALE_AGES = 2
 
 
 class RobotState:
-    """One embodiment's inputs as watches see them; any thread may ask."""
+    """The state of one robot for watches and starts; all methods may be called from any thread."""
 
     def __init__(
         self,
         inputs: Inputs,
-        queries: Queries,
         embodiment: Embodiment,
         clock: PlanClock,
         values: Parameters,
         awake: Awake | None = None,
     ) -> None:
-        """Watch `inputs`; `parameters` may be replaced while running.
+        """Read `inputs`; the attribute `parameters` may be replaced while running.
 
-        `awake`: when the replay thread ran; the pull thread is `inputs`' to tell.
+        `awake`: when the replay thread ran; `inputs` has the same for the pull thread.
         """
         self._awake = awake
-        self._inputs, self._queries = inputs, queries
-        self._embodiment, self._clock = embodiment, clock
+        self._inputs, self._embodiment, self._clock = inputs, embodiment, clock
         self.parameters = values
-        self._told: set[str] = set()  # outputs whose controller has ever told
-
-    def ask(self, episode: int) -> bool:
-        """Have the worker query with the newest observation; False when it is busy."""
-        return self._queries.ask(episode)
+        self._reported: set[str] = set()  # outputs whose controller has ever published a state
 
     def reports(self) -> tuple[StreamReport, ...]:
-        """Every stream as it is now."""
+        """The present report of every stream."""
         return self._inputs.streams(self._clock.ros_now_ns(), time.monotonic_ns())
 
     def findings(self, now_ns: int) -> tuple[Finding, ...]:
-        """What the watches say that need no running session: streams, cameras, controllers.
+        """Findings of watches that need no running session: streams, cameras, controllers.
 
-        A controller that never told is no finding: the node still knows what it commanded.
+        A controller that never published a state is no finding: the node knows what it commanded.
         """
         found = [self._silent(output) for output in self._embodiment.outputs]
-        if not self.parameters.shadow:  # whoever commands then may do so at any speed
+        if not self.parameters.shadow:  # in shadow another commander may use any speed
             found += [
                 speed_scaling(output.name, reading.speed_scaling)
                 for output, reading in self.controllers()
@@ -85,7 +81,7 @@ class RobotState:
         return tuple(finding for finding in found if finding is not None)
 
     def awake_ns(self, age_ns: int) -> int:
-        """How much of the time since `age_ns` ago this process was awake, both of its threads."""
+        """The part of the last `age_ns` in which both the pull and the replay thread ran."""
         now_ns = time.monotonic_ns()
         sleeps = self._inputs.awake.sleeps(now_ns)
         if self._awake is not None:
@@ -93,32 +89,32 @@ class RobotState:
         return awake_ns(now_ns - age_ns, now_ns, sleeps)
 
     def replay_awake_ns(self, age_ns: int) -> int:
-        """As `awake_ns`, of the replay thread alone, for ages of what it pulls itself.
+        """As `awake_ns`, for the replay thread alone: for ages of messages that it pulls itself.
 
-        A pull thread that stands still must not hide that the way to a controller is cut.
+        A blocked pull thread must not hide that the connection to a controller is cut.
         """
         now_ns = time.monotonic_ns()
         sleeps = () if self._awake is None else self._awake.sleeps(now_ns)
         return awake_ns(now_ns - age_ns, now_ns, sleeps)
 
     def state_stamp(self, output: Output) -> int | None:
-        """Stamp (ROS ns) of the newest state of an output's controller, None where none came."""
+        """Stamp (ROS ns) of the newest state of an output's controller, None if none arrived."""
         sample = self._inputs.controller(output.name)
         return None if sample is None else sample.stamp_ns
 
-    def heard_ns(self, outputs: Iterable[Output]) -> int | None:
-        """When, steady time, that of the controllers was heard whose newest state is the oldest.
+    def oldest_received_ns(self, outputs: Iterable[Output]) -> int | None:
+        """When (steady ns) the oldest of the controllers' newest states arrived.
 
-        Of those that tell; None where none does.
+        Controllers that never published a state do not count; None if none ever did.
         """
         samples = [self._inputs.controller(output.name) for output in outputs]
         return min((s.received_ns for s in samples if s is not None), default=None)
 
-    def joints_heard(self, output: Output) -> tuple[int, int] | None:
+    def joints_received(self, output: Output) -> tuple[int, int] | None:
         """Stamp (ROS ns) and age (ns, by arrival, awake) of the newest state of an output's joints.
 
-        The replay thread pulls them before it believes a silence, so that its sleeps alone count.
-        None where no joint state has all of them.
+        The replay thread pulls them before it reports a silence, so only its own sleeps count.
+        None if one of the joints was never received.
         """
         sample = self._inputs.joints(output.names)
         if sample is None:
@@ -126,17 +122,17 @@ class RobotState:
         return sample.stamp_ns, self.replay_awake_ns(time.monotonic_ns() - sample.received_ns)
 
     def pull_robot(self) -> None:
-        """Take what waits of joint states and controllers."""
+        """Take all waiting messages of joint states and controllers."""
         self._inputs.pull_robot()
 
     def controllers(self) -> Readings:
-        """Every output with the newest state of its controller, None where it has none of now."""
+        """Each output with its controller's newest state; None if it is missing or too old."""
         return tuple((output, self._controller(output)) for output in self._embodiment.outputs)
 
     def played_and_measured(self, readings: Readings) -> tuple[Positions, Positions] | None:
-        """(J,) reference and (J,) feedback of the same messages; None where a controller is silent.
+        """(J,) reference and (J,) feedback of the same messages; None if a controller is silent.
 
-        Raises ObservationError for a state without the output's joints, or that is not finite.
+        Raises ObservationError for a state that lacks joints of the output or is not finite.
         """
         played, measured = [], []
         for output, reading in readings:
@@ -147,9 +143,9 @@ class RobotState:
         return np.concatenate(played), np.concatenate(measured)
 
     def references(self) -> tuple[tuple[Output, int, Positions], ...]:
-        """Each output with the stamp (ROS ns) of its controller's newest state, and (n,) it plays.
+        """Each output with the stamp (ROS ns) and (n,) reference of its controller's newest state.
 
-        Left out: outputs whose controller is silent or names other joints.
+        Outputs whose controller is silent or has other joints are left out.
         """
         found = []
         for output in self._embodiment.outputs:
@@ -161,89 +157,73 @@ class RobotState:
         return tuple(found)
 
     def commanded(self) -> tuple[tuple[Output, int, Positions], ...]:
-        """As `references`; of an output whose controller is silent what is measured stands in."""
+        """As `references`, but with the measured position for outputs with a silent controller."""
         found = list(self.references())
-        told = {output.name for output, _, _ in found}
+        referenced = {output.name for output, _, _ in found}
         for output in self._embodiment.outputs:
-            sample, _ = self._told_joints(output.names)
-            if sample is not None and output.name not in told:
+            sample, _ = self._fresh_joints(output.names)
+            if sample is not None and output.name not in referenced:
                 with contextlib.suppress(ObservationError):
                     found.append((output, sample.stamp_ns, select(output.names, sample.value)))
         return tuple(found)
 
     def forget(self) -> None:
-        """Drop all that was received: after a clock jump it belongs to another time."""
+        """Drop all received messages: after a clock jump they belong to another time base."""
         self._inputs.clear()
 
     def held(self) -> Positions | None:
-        """(J,) position that the controllers hold or play; None where one does not tell."""
-        parts = [self._reference(output) for output in self._embodiment.outputs]
-        known = [part for part in parts if part is not None]
-        return np.concatenate(known) if len(known) == len(parts) else None
+        """(J,) position that the controllers hold or play; None if one of them is unknown."""
+        return start_rules.held_by_all(self._held())
 
     def held_or(self, planned: Positions) -> Positions | None:
-        """As `held`; of an output whose controller has never told its part of `planned` (J,).
-
-        After our own stop such a one holds where our plan came to rest; what is measured would be
-        a step by its sag (design decision 11). None where one that has told before is late.
-        """
-        parts, begin = [], 0
-        for output in self._embodiment.outputs:
-            end = begin + len(output.names)
-            held = self._reference(output)
-            if held is None and output.name in self._told:
-                return None
-            parts.append(planned[begin:end] if held is None else held)
-            begin = end
-        return np.concatenate(parts)
+        """(J,) position from which a plan at rest continues (session/start.continue_from)."""
+        return start_rules.continue_from(self._held(), planned)
 
     def start(self) -> Positions:
-        """(J,) position to start a plan from: what each controller holds, else what is measured.
+        """(J,) position from which a first plan starts (session/start.start_from).
 
-        One that has never told leaves the others' word as it is: they hold what they say, and
-        anything else would be a step. One that has told before and is late now is waited for: an
-        arm that is blocked or sags is not where its controller holds it.
-        Raises ObservationError naming what is not known (design decision 11).
+        Raises ObservationError with the reason if it is unknown.
         """
-        parts = []
-        for output in self._embodiment.outputs:
-            held = self._reference(output)
-            if held is None and output.name in self._told:
-                raise ObservationError(
-                    f"output {output.name}: no usable state of its controller on "
-                    f"{output.state_topic} within {_CONTROLLER_NS / 1e9:.1f} s, expected where it "
-                    "holds the arm"
-                )
-            parts.append(self._joint_states(output) if held is None else held)
-        return np.concatenate(parts)
+        outputs = self._embodiment.outputs
+        found = start_rules.start_from(
+            self._held(), [self._measured_or_why(output) for output in outputs]
+        )
+        if isinstance(found, str):
+            raise ObservationError(found)
+        return found
 
     def measured(self) -> Positions:
         """(J,) measured position in plan joint order, from joint states, else the controllers.
 
-        Raises ObservationError for joints that neither of them has told lately.
+        Raises ObservationError for joints without a recent value from either.
         """
-        sample, _ = self._told_joints(self._embodiment.joint_names)
+        sample, _ = self._fresh_joints(self._embodiment.joint_names)
         if sample is not None:
             with contextlib.suppress(ObservationError):
                 return select(self._embodiment.joint_names, sample.value)
-        return self._measured_by_output()
+        return np.concatenate([self._measured(output) for output in self._embodiment.outputs])
+
+    def measured_or_none(self) -> Positions | None:
+        """As `measured`; None where that raises ObservationError."""
+        try:
+            return self.measured()
+        except ObservationError:
+            return None
 
     def end_effector(self, workspace: Workspace) -> Positions | None:
-        """(3,) m, the measured position to compare with the box; None where it is not known."""
+        """(3,) m, the measured position to compare with the workspace box; None if unknown."""
         if workspace.pose is not None:
             pose = self._inputs.pose(workspace.pose)
             return None if pose is None else pose.position_m
         if workspace.chain is None:
             return None
-        try:
-            return workspace.chain.pose(self.measured())[0]
-        except ObservationError:
-            return None  # what is missing is a finding of the streams
+        measured = self.measured_or_none()  # if None, the streams report what is missing
+        return None if measured is None else workspace.chain.pose(measured)[0]
 
     def poses(self) -> dict[str, Pose]:
-        """The newest measured pose of each output of poses; those that are not known are missing.
+        """Name of each pose output -> its newest measured pose; unknown poses are left out.
 
-        Raises RotationError for one that is no pose.
+        Raises RotationError for a quaternion that is not a rotation.
         """
         found = {}
         for output in self._embodiment.poses:
@@ -254,22 +234,23 @@ class RobotState:
         return found
 
     def held_finding(self) -> Finding | None:
-        """The watch on held against measured position, before a start."""
-        limits = self._embodiment.limits
-        return held_position(limits.names, self.start(), self.measured(), limits.held)
+        """Compare held and measured position before a start."""
+        return start_rules.apart(self.start(), self.measured(), self._embodiment.limits)
 
     def outside_finding(self) -> Finding | None:
-        """The watch on the measured position against the file's limits, before a start."""
+        """Compare the measured position with the file's limits before a start."""
         return outside_limits(self._embodiment.limits, self.measured())
 
-    def _measured_by_output(self) -> Positions:
-        parts = []
-        for output in self._embodiment.outputs:
-            parts.append(self._joint_states(output))
-        return np.concatenate(parts)
+    def _measured_or_why(self, output: Output) -> Positions | str:
+        """(n,) measured position of an output, or the reason why there is none."""
+        try:
+            return self._measured(output)
+        except ObservationError as error:
+            return str(error)
 
-    def _joint_states(self, output: Output) -> Positions:
-        sample, stale = self._told_joints(output.names)
+    def _measured(self, output: Output) -> Positions:
+        """(n,) measured position of an output, from joint states, else its controller."""
+        sample, stale = self._fresh_joints(output.names)
         if sample is not None:
             with contextlib.suppress(ObservationError):
                 return select(output.names, sample.value)
@@ -281,36 +262,36 @@ class RobotState:
             )
         return select(output.names, reading.feedback)
 
-    def _told_joints(self, names: tuple[str, ...]) -> tuple[Sample | None, str]:
-        """The joint states of now for these joints, else None and what to say of them."""
+    def _fresh_joints(self, names: tuple[str, ...]) -> tuple[Sample | None, str]:
+        """A fresh sample of these joints, or None and a text about the old one, if any."""
         allowed_s = _STALE_AGES * self.parameters.max_joint_age_s
         sample = self._inputs.joints(names)
         if sample is None:
             return None, ""
-        stamp_age_ns = self._clock.ros_now_ns() - sample.stamp_ns
-        age_s = max(stamp_age_ns, time.monotonic_ns() - sample.received_ns) / 1e9
+        age_s = Age.of(sample, self._clock.ros_now_ns(), time.monotonic_ns()).ns / 1e9
         if age_s <= allowed_s:
             return sample, ""
         return None, f"; a joint state is {age_s:.2f} s old, at most {allowed_s:.2f} s allowed"
 
-    def _reference(self, output: Output) -> Positions | None:
-        """(n,) what an output's controller holds or plays, None where it does not tell."""
-        reading = self._controller(output)
-        if reading is None:
-            return None
-        self._told.add(output.name)
-        try:
-            return select(output.names, reading.reference)
-        except ObservationError:
-            return None
+    def _held(self) -> list[HeldOutput]:
+        """What each output's controller holds; remembers which of them ever published a state."""
+        found = []
+        for output in self._embodiment.outputs:
+            reading, position = self._controller(output), None
+            if reading is not None:
+                self._reported.add(output.name)
+                with contextlib.suppress(ObservationError):
+                    position = select(output.names, reading.reference)
+            found.append(HeldOutput(output, position, output.name in self._reported))
+        return found
 
     def _age(self, report: StreamReport) -> Finding | None:
         if report.mixed:
-            return Finding("mixed_publishers", Reaction.PAUSE, f"{report.name}: {report.problem}")
+            return reasoned("mixed_publishers", f"{report.name}: {report.problem}")
         if report.name.startswith("controller."):
             return None
         if report.fresh and not report.usable:
-            return Finding("stream_content", Reaction.PAUSE, f"{report.name}: {report.problem}")
+            return reasoned("stream_content", f"{report.name}: {report.problem}")
         video, values = report.name.startswith("video."), self.parameters
         fault_s = values.camera_fault_age_s if video else values.joint_fault_age_s
         awake = None if report.age_ns is None else self.awake_ns(report.age_ns)
@@ -333,9 +314,9 @@ class RobotState:
         return controller_silent(output.name, output.state_topic, age_ns, limit_ns)
 
     def _controller(self, output: Output) -> ControllerReading | None:
-        """The newest state of an output's controller, None where it is older than 0.2 s."""
+        """The newest state of an output's controller, None if it arrived over 0.2 s ago."""
         sample = self._inputs.controller(output.name)
-        if sample is None or time.monotonic_ns() - sample.received_ns > _CONTROLLER_NS:
+        if sample is None or time.monotonic_ns() - sample.received_ns > CONTROLLER_MAX_AGE_NS:
             return None
         reading = sample.value
         return reading if isinstance(reading, ControllerReading) else None

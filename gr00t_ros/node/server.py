@@ -1,8 +1,8 @@
-"""The policy server of one configuration: how it is reached, its check, and what is reported of it.
+"""The policy server of one configuration: its settings, its check and its diagnostics.
 
-Parameters win over the environment names of other clients; where each setting came from is told, a
-secret never is. The worker makes the check (wire/link); the modality table is logged once and
-again when it changes. `note` runs on the worker thread, `entries` on any thread.
+Parameters override the environment variables of other clients. The log says where each setting came
+from, but never shows a secret. The worker runs the check (wire/link); the modality table is logged
+once and again when it changes. `note` runs on the worker thread, `entries` on any thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from gr00t_ros.errors import SettingsError
@@ -22,8 +22,10 @@ from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.observe.modality import FITS, MATCHES, ModalityRow, cells, fit_table, verdict
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import TAG
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.parameters import TABLE, Parameters
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import reasoned
 from gr00t_ros.wire import access as names
 from gr00t_ros.wire.access import ENVIRONMENT_VARIABLE, Token, read_environment, read_token
 from gr00t_ros.wire.client import ClientCounts, PolicyClient
@@ -40,25 +42,25 @@ _VARIABLES: Final = {
 
 
 def defaults_of(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return parameter name -> value for what the environment says; see _VARIABLES.
+    """Parameter name -> value from the environment variables (_VARIABLES) that are set.
 
-    Raises SettingsError naming the variable.
+    Raises SettingsError with the name of a wrong variable.
     """
     environment = read_environment(variables)
     tag = environment.embodiment_tag
-    said = {
+    found = {
         "host": environment.host,
         "port": environment.port,
         "timeout_ms": environment.timeout_ms,
         "strict": environment.strict,
         "embodiment": None if tag is None else TAG + tag,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a client needs beside the parameters, and where all of it came from, in one line."""
+    """What a client needs besides the parameters, and the origin of all settings in one line."""
 
     token: Token | None
     curve: ClientKeys | None
@@ -80,7 +82,7 @@ class Access:
 
 
 def read_access(values: Parameters, variables: Mapping[str, str] = os.environ) -> Access:
-    """Read token and keys; raises SettingsError naming the parameter, file or variable."""
+    """Read token and keys; SettingsError with the name of the wrong parameter, file or variable."""
     token = read_environment(variables).token
     if values.api_token_file:
         token = read_token(values.api_token_file)
@@ -101,11 +103,11 @@ def _curve(server_key: str, client_key: str) -> ClientKeys | None:
     return read_client_keys(server_key, client_key) if server_key else None
 
 
-def _origins(values: Parameters, said: Mapping[str, Any]) -> Iterator[str]:
+def _origins(values: Parameters, environment: Mapping[str, Any]) -> Iterator[str]:
     for name, variable in _VARIABLES.items():
         value = getattr(values, name)
-        if name in said:
-            origin = variable if value == said[name] else f"parameter, wins over {variable}"
+        if name in environment:
+            origin = variable if value == environment[name] else f"parameter, wins over {variable}"
         else:
             origin = "default" if value == TABLE[name].default else "parameter"
         shown = str(value).lower() if isinstance(value, bool) else value
@@ -122,71 +124,56 @@ def _token_origin(values: Parameters, token: Token | None, variables: Mapping[st
     )
 
 
-_PREFIX = "gr00t_policy: "
-
-
 class ServerReport:
-    """The report of one configuration; `counts` is read while the client counts on."""
+    """The report of one configuration; reads `counts` while the client increments them."""
 
     def __init__(
         self, counts: ClientCounts, strict: bool, hardware_id: str, log: Callable[[str], None]
     ) -> None:
-        """Say nothing before the first check."""
+        """Start without a modality table; the first check brings one."""
         self._counts, self._strict, self._log = counts, strict, log
         self._hardware_id = hardware_id
         self._rows: tuple[ModalityRow, ...] = ()
 
     def note(self, rows: tuple[ModalityRow, ...]) -> None:
-        """Take the rows of a check, empty where no server told its modality config."""
+        """Take the rows of a check; empty if the server did not send its modality config."""
         if not rows or rows == self._rows:
             return
         self._rows = rows
         self._log(f"modality check: {verdict(rows, self._strict)}\n{fit_table(rows)}")
 
     def entries(self) -> list[DiagnosticStatus]:
-        """Return the entries for /diagnostics: the check's table row by row, the counters."""
+        """The entries for /diagnostics: the rows of the check's table, and the counters."""
         rows = self._rows
         pairs = [(f"{r.modality} {r.key}".strip(), " | ".join(cells(r)[2:])) for r in rows]
-        said = verdict(rows, self._strict) if rows else "no server was checked yet"
-        counters = [(name, str(value)) for name, value in asdict(self._counts).items()]
+        result = verdict(rows, self._strict) if rows else "no server was checked yet"
+        counters, robot = asdict(self._counts).items(), self._hardware_id
         text = f"{self._counts.replies} of {self._counts.requests} requests answered"
         return [
-            self._entry("modality", _level(rows, said), said, pairs),
-            self._entry("client", DiagnosticStatus.OK, text, counters),
+            entry("gr00t_policy: modality", _level(rows, result), result, pairs, robot),
+            entry("gr00t_policy: client", DiagnosticStatus.OK, text, counters, robot),
         ]
 
-    def _entry(
-        self, name: str, level: bytes, text: str, pairs: list[tuple[str, str]]
-    ) -> DiagnosticStatus:
-        values = [KeyValue(key=key, value=value) for key, value in pairs]
-        return DiagnosticStatus(
-            name=_PREFIX + name,
-            level=level,
-            message=text,
-            hardware_id=self._hardware_id,
-            values=values,
-        )
 
-
-def _level(rows: tuple[ModalityRow, ...], said: str) -> bytes:
+def _level(rows: tuple[ModalityRow, ...], result: str) -> bytes:
     if not rows:
         return DiagnosticStatus.STALE
-    if said != FITS:
+    if result != FITS:
         return DiagnosticStatus.ERROR
     is_whole = all(row.verdict == MATCHES for row in rows)
     return DiagnosticStatus.OK if is_whole else DiagnosticStatus.WARN
 
 
-RECHECK_S = 1.0  # between two attempts to reach a server that did not pass the check
+RECHECK_S = 1.0  # time between two checks of a server that did not pass
 
 
 class ServerCheck:
-    """`passed` is the last check's result, None where there is none or it failed."""
+    """`passed` is the result of the last check, None if there is none or it failed."""
 
     def __init__(
         self, server: str, embodiment: Embodiment, values: Parameters, sidecar: SidecarProcess
     ) -> None:
-        """`server`: its address, for the operator; `sidecar`: the process that may be behind it."""
+        """`server`: its address for texts; `sidecar`: the server process, if the node starts it."""
         self._server, self._embodiment, self._sidecar = server, embodiment, sidecar
         self.values = values
         self.passed: Check | None = None
@@ -194,11 +181,11 @@ class ServerCheck:
         self._checked_s = -RECHECK_S
 
     def follow(self, ask: Callable[[], bool]) -> None:
-        """Call `ask` where a check is due: none has passed, or the server is too slow."""
+        """Call `ask` if a check is due: none has passed, or the server was too slow."""
         wanted = self.passed is None or self._slow() is not None
         held = self._sidecar.problem()
         if held:
-            self.passed = None  # another process will be there: it is checked when it is ready
+            self.passed = None  # a new process will be there; it is checked when it is ready
         due = wanted and not held and time.monotonic() - self._checked_s >= RECHECK_S
         if due and ask():
             self._checked_s = time.monotonic()
@@ -213,21 +200,21 @@ class ServerCheck:
         return [*found, slow] if slow else found
 
     def against(self) -> list[Finding]:
-        """What speaks against going on: answers have shown that the server may not fit.
+        """Findings against continuing: answers have shown that the server may not fit.
 
-        By the check that they made due, once it has failed, else by the answer.
+        The reason is the error of the check that followed, or the answer's until that has failed.
         """
         if not self._unfit:
             return []
         text = f"policy server {self._server}: {self._error or self._unfit}"
-        return [Finding("chunk_shape", Reaction.FAULT, text)]
+        return [reasoned("chunk_shape", text)]
 
     def doubt(self, reason: str) -> None:
-        """Check again: no reset nor activation before another one has passed."""
+        """Require a new check; no reset or activation is possible before it has passed."""
         self.passed, self._unfit = None, reason
 
     def take(self, check: Check | None, error: Exception | None) -> tuple[str, str]:
-        """Take an outcome, on the worker thread; what is new to say: (warning, information)."""
+        """Take an outcome, on the worker thread; returns new log texts: (warning, information)."""
         warning = said = ""
         if error is not None and str(error) != self._error:
             warning = f"policy server check: {error}"
@@ -244,7 +231,7 @@ class ServerCheck:
         return warning, said
 
     def _slow(self) -> str | None:
-        """Why the server is too slow by its second inference; it is timed again until it is not."""
+        """Why the server is too slow, by its second inference; rechecked until it is not."""
         check = self.passed
         if check is None:
             return None
@@ -253,7 +240,7 @@ class ServerCheck:
 
 
 class PolicyConnection:
-    """`link` is the worker's alone; `address` is for the operator."""
+    """`link` is used only by the worker; `address` is for texts to the operator."""
 
     def __init__(
         self,
@@ -265,9 +252,9 @@ class PolicyConnection:
         sidecar: SidecarProcess,
         now_ns: Callable[[], int],
     ) -> None:
-        """`sidecar`: the process that may be behind the address; now_ns: plan time.
+        """Make client, link and check; nothing is sent yet.
 
-        Nothing is sent yet.
+        `sidecar`: the server process, if the node starts it; now_ns: plan time.
         """
         self._node, self._sidecar, self.address = node, sidecar, address
         self._hardware_id = f"{embodiment.robot}:{embodiment.tag}"
@@ -279,15 +266,15 @@ class PolicyConnection:
         )
 
     def take(self, check: Check | None, error: Exception | None) -> None:
-        """Take a check's outcome and log what is new of it; runs on the worker thread."""
+        """Take a check's outcome and log what is new; runs on the worker thread."""
         self._report.note(self.link.rows)
         warning, said = self.check.take(check, error)
-        # Two lines of code: rclpy refuses another severity from the same line.
+        # One source line for each severity: rclpy rejects different severities from one line.
         if warning:
             self._node.get_logger().warning(warning)
         if said:
             self._node.get_logger().info(said)
 
     def entries(self) -> list[DiagnosticStatus]:
-        """What /diagnostics says of it and of its process."""
+        """The entries for /diagnostics of the server and of its process."""
         return [*self._report.entries(), *self._sidecar.entries(self._hardware_id)]

@@ -1,7 +1,7 @@
 """The policy server that the node starts itself, as parameters, status and diagnostics.
 
-With sidecar.mode existing there is none, and nothing here says anything. Waits for nothing:
-the supervisor's own thread does what takes time.
+With sidecar.mode `existing` there is no such process, and all reports are empty. No method waits:
+the supervisor's own thread does the slow work.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.parameters import LOCAL, Parameters
 from gr00t_ros.supervise.profile import Overrides, load_profile
 from gr00t_ros.supervise.supervisor import Log, Phase, Severity, SidecarState, Supervisor
@@ -25,8 +26,8 @@ class SidecarProcess:
     def __init__(self, values: Parameters, logger: Any, before: SidecarProcess | None) -> None:
         """Read the profile; nothing is started. `before`: that of the last configuration.
 
-        The server serves the embodiment's tag unless told otherwise. Raises ProfileError,
-        EmbodimentError, and LaunchError where a license is not acknowledged.
+        The server serves the embodiment's tag unless a parameter or the profile sets another.
+        Raises ProfileError, EmbodimentError, and LaunchError if a license is not acknowledged.
         """
         ended = None if before is None else before._supervisor
         self._supervisor: Supervisor | None = ended
@@ -49,22 +50,22 @@ class SidecarProcess:
             self._supervisor.start()
 
     def stop(self) -> None:
-        """End the server in the background; the end of this process does not hinder it."""
+        """End the server in the background; this also completes if this process ends."""
         if self._is_local and self._supervisor is not None:
             self._supervisor.stop()
 
     def at(self, values: Parameters) -> Parameters:
-        """`values` with the host and port at which the server is to be reached."""
+        """`values` with the host and port of the server."""
         state = self._state()
         return values if state is None else replace(values, host=state.host, port=state.port)
 
     def problem(self) -> str:
-        """Why it makes no sense yet to ask the server; empty where it does."""
+        """Why the server cannot be asked yet; empty if it is ready."""
         state = self._state()
         return "" if state is None or state.ready else f"sidecar {state.profile}: {state}"
 
     def details(self) -> list[KeyValue]:
-        """The details of a status."""
+        """The entries for the details of a status."""
         state = self._state()
         if state is None:
             return []
@@ -89,15 +90,8 @@ class SidecarProcess:
             "exit_code": "" if state.exit_code is None else state.exit_code,
             "restart": f"{state.restart} of {state.restarts}",
         }
-        return [
-            DiagnosticStatus(
-                name="gr00t_policy: sidecar",
-                level=_LEVELS.get(state.phase, DiagnosticStatus.WARN),
-                message=str(state),
-                hardware_id=hardware_id,
-                values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-            )
-        ]
+        level = _LEVELS.get(state.phase, DiagnosticStatus.WARN)
+        return [entry("gr00t_policy: sidecar", level, str(state), values.items(), hardware_id)]
 
     def _state(self) -> SidecarState | None:
         if not self._is_local or self._supervisor is None:
@@ -106,7 +100,7 @@ class SidecarProcess:
 
 
 def _overrides(values: Parameters) -> Overrides:
-    """An empty parameter leaves the profile's value."""
+    """The overrides of the profile; an empty parameter keeps the profile's value."""
     return Overrides(
         model_path=values.sidecar_model_path or None,
         device=values.sidecar_device or None,
@@ -117,7 +111,7 @@ def _overrides(values: Parameters) -> Overrides:
 
 
 def _log_to(logger: Any) -> Log:
-    """One line of code for each severity: rclpy refuses another one from the same line."""
+    """A log function with one source line per severity: rclpy rejects two from one line."""
 
     def log(severity: Severity, text: str) -> None:
         if severity == "error":

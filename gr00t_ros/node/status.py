@@ -1,11 +1,11 @@
-"""What the node says of itself: PolicyStatus, ActionChunk and diagnostics messages.
+"""The node's own messages: PolicyStatus, ActionChunk and diagnostics.
 
-Pure conversion: everything said is handed in.
+Only conversion: all values are passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
@@ -18,23 +18,24 @@ from gr00t_ros.node.queries import QueryReply
 from gr00t_ros.node.replay_thread import Snapshot
 from gr00t_ros.robot.actions import ActionKey
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.windows import to_duration, to_time
 from gr00t_ros.session.mode import AT_REST, FAULTED, Mode
 from gr00t_ros.session.shadow import JointError
 from gr00t_ros.wire.link import Check
 
 HORIZON_TOO_SHORT = "horizon too short"
-"""Key of a status' details whose value says why motion will pause between chunks."""
+"""Key in a status' details; its value says why motion will pause between chunks."""
 
 SHADOW = "shadow: no controller is commanded"
 SHADOW_ERROR = "shadow error "
-"""Keys of a status' details begin with it: plan minus commanded over the last ten seconds."""
+"""Prefix of keys in a status' details: plan minus commanded over the last ten seconds."""
 
 _WARN = {Mode.UNCONFIGURED, Mode.WAITING, Mode.STOPPING, *AT_REST}
 
 
 def streams(reports: Iterable[StreamReport]) -> list[StreamStatus]:
-    """The streams' part of a status."""
+    """The streams of a status."""
     return [
         StreamStatus(
             name=r.name,
@@ -50,7 +51,7 @@ def streams(reports: Iterable[StreamReport]) -> list[StreamStatus]:
 
 
 def latencies(*sources: Latencies) -> list[StageLatency]:
-    """The latencies' part of a status."""
+    """The latencies of a status."""
     rows = []
     for source in sources:
         for stage in source.stages():
@@ -82,7 +83,7 @@ def fill_session(status: PolicyStatus, snapshot: Snapshot) -> None:
 
 
 def fill_server(status: PolicyStatus, check: Check | None) -> None:
-    """Write what the check found of the server into `status`."""
+    """Write the results of the server's check into `status`."""
     if check is None:
         return
     status.server_generation = check.server.generation.label
@@ -95,7 +96,7 @@ def fill_server(status: PolicyStatus, check: Check | None) -> None:
 
 
 def coverage(found: Coverage | None) -> list[KeyValue]:
-    """The horizon against the latency; HORIZON_TOO_SHORT where it does not cover it."""
+    """The horizon compared with the latency; key HORIZON_TOO_SHORT if it is too short."""
     if found is None:
         return []
     key = "horizon" if found.covered else HORIZON_TOO_SHORT
@@ -105,9 +106,9 @@ def coverage(found: Coverage | None) -> list[KeyValue]:
 def fill_shadow(
     status: PolicyStatus, shadow: bool, restarts: int, errors: Iterable[JointError]
 ) -> None:
-    """Write whether anything reaches a controller, and how far plan and commands are apart.
+    """Write whether the node is in shadow, and the difference of plan and commands.
 
-    In shadow every reason begins with it: who reads "replaying" must not think the arm moves.
+    In shadow every reason begins with SHADOW, so that nobody takes "replaying" for a moving arm.
     """
     details = [KeyValue(key="shadow", value=str(shadow).lower())]
     if shadow:
@@ -120,7 +121,7 @@ def fill_shadow(
 
 
 def action_chunk(embodiment: Embodiment, reply: QueryReply, verdict: Verdict | None) -> ActionChunk:
-    """The message of one chunk; no verdict: it was dropped before the guard saw it."""
+    """The message of one chunk; `verdict` None: it was dropped before the guard checked it."""
     chunk = reply.chunk
     message = ActionChunk(
         sequence=chunk.sequence,
@@ -151,7 +152,7 @@ def _group(key: ActionKey, reply: QueryReply) -> ActionGroup:
 
 
 def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> DiagnosticArray:
-    """The same facts for /diagnostics: one entry for the policy, one for each stream, and more."""
+    """The status for /diagnostics: one entry for the policy, one for each stream, and `more`."""
     mode = Mode(status.mode)
     level = DiagnosticStatus.OK
     if mode in FAULTED:
@@ -165,7 +166,7 @@ def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> 
         level, text = max(level, DiagnosticStatus.WARN), f"{text}; {short}"
     array = DiagnosticArray(
         status=[
-            _entry("gr00t_policy: replay", level, text, hardware_id, _policy_values(status)),
+            entry("gr00t_policy: replay", level, text, _policy_values(status).items(), hardware_id),
             *(_stream_entry(stream, hardware_id) for stream in status.streams),
             *_shadow_entries(status, hardware_id),
             *more,
@@ -176,12 +177,12 @@ def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> 
 
 
 def _shadow_entries(status: PolicyStatus, hardware_id: str) -> Iterable[DiagnosticStatus]:
-    """The comparison of a node in shadow, once there is one."""
+    """The comparison of a node in shadow, if there is one yet."""
     found = [d for d in status.details if d.key.startswith(SHADOW_ERROR)]
     if found:
-        values = {d.key.removeprefix(SHADOW_ERROR): d.value for d in found}
+        values = [(d.key.removeprefix(SHADOW_ERROR), d.value) for d in found]
         text = "plan minus commanded over the last ten seconds"
-        yield _entry("gr00t_policy: shadow", DiagnosticStatus.OK, text, hardware_id, values)
+        yield entry("gr00t_policy: shadow", DiagnosticStatus.OK, text, values, hardware_id)
 
 
 def _policy_values(status: PolicyStatus) -> Mapping[str, object]:
@@ -204,13 +205,4 @@ def _stream_entry(stream: StreamStatus, hardware_id: str) -> DiagnosticStatus:
         level = DiagnosticStatus.WARN
     text = stream.problem or f"age {stream.age_s:.3f} s"
     values = {"topic": stream.topic, "age_s": f"{stream.age_s:.3f}", "received": stream.received}
-    return _entry(f"gr00t_policy: {stream.name}", level, text, hardware_id, values)
-
-
-def _entry(
-    name: str, level: bytes, text: str, hardware_id: str, values: Mapping[str, object]
-) -> DiagnosticStatus:
-    pairs: Sequence[KeyValue] = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
-    return DiagnosticStatus(
-        name=name, level=level, message=text, hardware_id=hardware_id, values=pairs
-    )
+    return entry(f"gr00t_policy: {stream.name}", level, text, values.items(), hardware_id)

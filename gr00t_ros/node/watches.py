@@ -1,14 +1,13 @@
-"""The watches that the replay thread asks at each tick of an active session.
+"""The watches that the replay thread evaluates at each tick of an active session.
 
-They have a memory and belong to the replay thread: others reach them by ReplayThread.post and
-call. Watches without a memory are in node/robot_state, because an activation asks those as well.
+They keep state and belong to the replay thread: other threads use ReplayThread.post and call.
+Watches without state are in node/robot_state, because an activation evaluates them as well.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -25,6 +24,7 @@ from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.session import start as start_rules
 from gr00t_ros.session.mode import MOVING, Mode
 from gr00t_ros.session.shadow import JointError, ShadowError
 from gr00t_ros.watch.arm import (
@@ -33,9 +33,9 @@ from gr00t_ros.watch.arm import (
     WorkspaceBox,
     joints_late,
     reference_against_plan,
-    windows_doubtful,
+    windows_may_be_lost,
 )
-from gr00t_ros.watch.finding import Finding, Reaction, held_position
+from gr00t_ros.watch.finding import Finding, Reaction
 from gr00t_ros.watch.inputs import ClockDoubt, ClockJump, SilentClock, Skew
 from gr00t_ros.watch.server import (
     NonFinite,
@@ -45,13 +45,14 @@ from gr00t_ros.watch.server import (
     advised,
     outlook_of,
 )
+from gr00t_ros.watch.table import reasoned
 
 _PROBE_NS = 250_000_000
-"""Between two attempts to find that a pause, which asks nothing, may end."""
+"""Least time between two probes during a pause, in which the session sends no queries."""
 
 
 class PolicyWatches:
-    """sidecar_dead, server_errors, non_finite, skew, workspace_box, by the outcomes of queries."""
+    """Watches on query outcomes: sidecar_dead, server_errors, non_finite, skew, workspace_box."""
 
     def __init__(
         self,
@@ -61,24 +62,24 @@ class PolicyWatches:
         values: Parameters,
         server: str,
     ) -> None:
-        """`queries` is asked to look again where a session that rests asks nothing itself.
+        """`queries` is used for probes while a session at rest sends no queries itself.
 
-        `server`: its address, for the operator.
+        `server`: its address for texts to the operator.
         """
         self._server = server
-        self._around, self._queries = around, queries
+        self._robot, self._queries = around, queries
         self.workspace = embodiment.workspace
         """May be replaced before a session: its chain comes from the robot's description."""
         self.apply(values)
         self.begin()
 
     def apply(self, values: Parameters) -> None:
-        """Take over changed thresholds."""
+        """Apply changed thresholds."""
         self._values = values
 
     def begin(self) -> None:
-        """Forget what was before an activation or a reset."""
-        awake_ns = self._around.awake_ns
+        """Reset all state: an activation or a reset begins."""
+        awake_ns = self._robot.awake_ns
         self._sidecar = SidecarDead(self._server, awake_ns=awake_ns)
         self._errors = ServerErrors(self._server, awake_ns=awake_ns)
         self._non_finite, self._skew = NonFinite(), Skew()
@@ -88,13 +89,13 @@ class PolicyWatches:
         self._asked_ns = self._probed_ns = self._now_ns = 0
 
     def asked(self, now_ns: int) -> None:
-        """A query was handed to the worker (steady time)."""
+        """Note that a query was given to the worker (steady time)."""
         self._asked_ns = now_ns
         self._sidecar.asked(now_ns)
 
     def heard(self, chunk_came: bool, error: Exception | None) -> Finding | None:
-        """Take a query's outcome; the finding on its answer, to be dropped or faulted by."""
-        if isinstance(error, ObservationError):  # then nothing was sent
+        """Take a query's outcome; returns a finding if the answer must be dropped or is a fault."""
+        if isinstance(error, ObservationError):  # nothing was sent
             self._sidecar.withdrawn(self._asked_ns)
             self.looked(error)
             return None
@@ -114,7 +115,7 @@ class PolicyWatches:
         return self._outside()
 
     def checked(self, error: Exception | None) -> None:
-        """Take the outcome of a check: a server that refuses is there, and no wait mends it."""
+        """Take the outcome of a check: a server that refuses is alive; waiting does not help."""
         outlook = None if error is None else outlook_of(error)
         if outlook is Outlook.SILENT:
             return
@@ -125,14 +126,14 @@ class PolicyWatches:
             self._errors.recovered(self._now_ns)
 
     def looked(self, error: Exception | None) -> None:
-        """Take what came of assembling an observation."""
+        """Take the outcome of assembling an observation."""
         if error is None:
             self._skewed = self._skew.see("", 0, 0)
         elif isinstance(error, SkewError):
             self._skewed = self._skew.see(error.stream, error.apart_ns, error.allowed_ns)
 
     def findings(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
-        """What stands (steady time); has it looked at again where the session rests."""
+        """The present findings (steady time); probes the server or the inputs while at rest."""
         values, self._now_ns = self._values, now_ns
         self._sidecar.pause_ns = int(values.sidecar_silence_s * 1e9)
         self._sidecar.fault_ns = int(values.sidecar_fault_s * 1e9)
@@ -152,7 +153,7 @@ class PolicyWatches:
     def _outside(self) -> Finding | None:
         if self._box is None or self.workspace is None:
             return None
-        position = self._around.end_effector(self.workspace)
+        position = self._robot.end_effector(self.workspace)
         self._box.limit = self._values.refusals_to_fault
         return None if position is None else self._box.see(position)
 
@@ -160,11 +161,9 @@ class PolicyWatches:
 _S = 1e9
 _SUMMARY_EVERY = 10  # ticks
 
-HELD_UNKNOWN = "a controller that has told where it holds the arm is late; is it active?"
-
 
 class RunningWatches:
-    """All watches of an active session; the replay thread's Surroundings."""
+    """All watches of an active session; the replay thread's ActiveWatches."""
 
     def __init__(
         self,
@@ -180,14 +179,13 @@ class RunningWatches:
         values: Parameters,
         server: str,
     ) -> None:
-        """Watch what `surroundings` and `commands` tell, by the thresholds of `values`.
+        """Watch `surroundings` and `commands`, with the thresholds of `values`.
 
-        `commands` watch who commands the controllers, which are active, how they are set, and which
-        streamers live;
-        `replay` is the session's, asked for what it has sent.
+        `commands`: watches on other publishers, on the controllers' state and parameters, and on
+        the streamers. `replay` is the session's; it is asked for what was sent.
         """
-        self._around, self._commands, self._clock = surroundings, commands, clock
-        self._operator = operator
+        self._robot, self._commands, self._clock = surroundings, commands, clock
+        self._operator, self._queries = operator, queries
         self._limits, self._replay = embodiment.limits, replay
         self._embodiment = embodiment
         ends = accumulate(len(output.names) for output in embodiment.outputs)
@@ -203,12 +201,12 @@ class RunningWatches:
         self.begin()
 
     def apply(self, values: Parameters) -> None:
-        """Take over changed thresholds."""
+        """Apply changed thresholds."""
         self._values = values
         self.policy.apply(values)
 
     def begin(self) -> None:
-        """Forget what was before an activation or a reset."""
+        """Reset all state: an activation or a reset begins."""
         self._tracking = TrackingError(self._limits)
         self._jump = ClockJump(self._clock.simulated)
         self._silent_clock = SilentClock()
@@ -222,15 +220,15 @@ class RunningWatches:
             output.name: ControllerLate(output.name, "joint states", commit_ns)
             for output in self._embodiment.outputs
         }
-        self._heard_ns: int | None = None
-        self._replay.hear(None)
+        self._received_ns: int | None = None
+        self._replay.states_received(None)
         self.policy.begin()
 
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
-        """What all watches say, graver causes first: a session tells the first of a kind."""
+        """The findings of all watches, graver causes first."""
         steady_ns = time.monotonic_ns()
-        ages = self._around.findings(now_ns)
-        clocks = tuple(self._clocks())  # after the ages: a jump that they show is found as well
+        ages = self._robot.findings(now_ns)
+        clocks = tuple(self._clocks())  # after `ages`: a jump that affects them is then found too
         found = (
             *self._operator.findings(),
             *(found for watch in self._commands for found in watch.findings()),
@@ -238,57 +236,53 @@ class RunningWatches:
             *self._plans(mode),
             *clocks,
             *self.policy.findings(steady_ns, mode),
-            *self._unheard(now_ns, mode),
+            *self._unreachable(now_ns, mode),
             *ages,
             *self._held(now_ns, mode),
         )
         return self._doubt.excused(found, steady_ns)
 
     def held(self) -> NDArray[np.float64] | None:
-        """(J,) position that the controllers hold, None when unknown.
+        """(J,) position that the controllers hold, None if unknown.
 
-        In shadow others move the arm, maybe without telling: measured is then as good as held.
+        In shadow others move the arm, and their controllers may publish no state: then the measured
+        position is used.
         """
         if not self._values.shadow:
-            return self._around.held()
+            return self._robot.held()
         try:
-            return self._around.start()
+            return self._robot.start()
         except ObservationError:
             return None
 
     def go_on_from(self, now_ns: int) -> Positions | None:
-        """(J,) position from which a plan at rest goes on; None where it is not known now.
+        """(J,) position from which a plan at rest continues; None if it is not known now.
 
-        As `held`, and our own plan's end for the controllers that never tell. Raises PlanError
-        before the first plan.
+        As `held`, but with the end of our own plan for controllers that never published a state.
+        Raises PlanError before the first plan.
         """
         if self._values.shadow:
             return self.held()
-        return self._around.held_or(self._replay.position(now_ns))
+        return self._robot.held_or(self._replay.position(now_ns))
 
     def leave_from(self, now_ns: int, start: Positions | None) -> Positions | None:
-        """(J,) position from which a pause or fault is left, where an activation had `start`.
-
-        Our own plan's end counts where what is measured agrees: else somebody has moved the arm.
-        """
-        held = self.go_on_from(now_ns)
-        if held is None or start is None:
-            return start
-        return start if self._apart(held) is not None else held
+        """(J,) position from which a pause or fault is left; an activation would use `start`."""
+        measured = self._robot.measured_or_none()
+        return start_rules.leave_from(self.go_on_from(now_ns), start, measured, self._limits)
 
     def ask(self, episode: int) -> bool:
-        """Have the worker query with the newest observation; False when it is busy."""
-        asked = self._around.ask(episode)
+        """Let the worker query with the newest observation; False if it is busy."""
+        asked = self._queries.ask(episode)
         if asked:
             self.policy.asked(time.monotonic_ns())
         return asked
 
     def _controllers(self, steady_ns: int) -> Iterator[Finding]:
-        """Tracking, from one message of each controller."""
+        """The tracking error, from one message of each controller."""
         try:
-            positions = self._around.played_and_measured(self._around.controllers())
+            positions = self._robot.played_and_measured(self._robot.controllers())
         except ObservationError as error:
-            yield Finding("stream_content", Reaction.PAUSE, f"controller: {error}")
+            yield reasoned("stream_content", f"controller: {error}")
             return
         if positions is None:
             return
@@ -298,67 +292,71 @@ class RunningWatches:
         if found is not None:
             yield found
 
-    def _unheard(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
-        """Controllers to which the way may be cut; what waits to be pulled is looked at first.
+    def _unreachable(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
+        """Controllers that may be unreachable; waiting messages are pulled before deciding.
 
-        In shadow nothing reaches a controller, whatever is cut.
+        Nothing in shadow, where no controller is commanded.
         """
         if self._values.shadow:
             return
-        self._hear()
+        self._receive()
         found = self._late_now(now_ns, mode)
-        if found or self._replay.doubtful(now_ns + self._replay.settings.delivery_ns):
-            self._around.pull_robot()
-            self._hear()
+        if found or self._replay.windows_may_be_lost(now_ns + self._replay.settings.delivery_ns):
+            self._robot.pull_robot()
+            self._receive()
             found = self._late_now(now_ns, mode)
         yield from found
-        if self._replay.doubtful(now_ns):
-            yield windows_doubtful()
+        if self._replay.windows_may_be_lost(now_ns):
+            yield windows_may_be_lost()
 
-    def _hear(self) -> None:
-        """Tell the replay when all controllers were heard, by which it knows what has come.
+    def _receive(self) -> None:
+        """Pass the time of the last state of all controllers to the replay.
 
-        Simulated time cuts no network, and its pace is none of the controllers'.
+        The replay infers from it which windows have arrived. Not with simulated time: its rate says
+        nothing about the connection to the controllers.
         """
-        heard_ns = None
+        received_ns = None
         if not self._clock.simulated:
-            heard_ns = self._around.heard_ns(self._embodiment.outputs)
-        last_ns, self._heard_ns = self._heard_ns, heard_ns
-        if heard_ns is None:
-            self._replay.hear(None)
-        elif heard_ns != last_ns:
+            received_ns = self._robot.oldest_received_ns(self._embodiment.outputs)
+        last_ns, self._received_ns = self._received_ns, received_ns
+        if received_ns is None:
+            self._replay.states_received(None)
+        elif received_ns != last_ns:
             now_ns = time.monotonic_ns()
-            since_ns = now_ns - (heard_ns if last_ns is None else last_ns)
-            slept = self._around.awake_ns(since_ns) < since_ns
-            self._replay.hear(self._clock.now_ns() - (now_ns - heard_ns), slept)
+            since_ns = now_ns - (received_ns if last_ns is None else last_ns)
+            slept = self._robot.awake_ns(since_ns) < since_ns
+            self._replay.states_received(self._clock.now_ns() - (now_ns - received_ns), slept)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
+        """Controllers whose state is late; for those that publish none, whose joints are late."""
         found = []
         moving = mode in MOVING and self._replay.motion_left_ns(now_ns) > 0
         for output, late in self._late:
-            stamp_ns = self._around.state_stamp(output)
+            stamp_ns = self._robot.state_stamp(output)
             if stamp_ns is not None:
                 late.hear(stamp_ns, now_ns)
             if late.age_ns(now_ns) is not None:
-                found.append(late.finding(now_ns, self._around.replay_awake_ns))
+                found.append(late.finding(now_ns, self._robot.replay_awake_ns))
                 continue
-            heard, joints = self._around.joints_heard(output), self._joints_late[output.name]
-            if heard is not None:
-                joints.hear(heard[0], now_ns)
+            received, joints = self._robot.joints_received(output), self._joints_late[output.name]
+            if received is None:
+                continue
+            stamp_ns, silent_ns = received
+            joints.hear(stamp_ns, now_ns)
             age_ns = joints.age_ns(now_ns)
-            if moving and heard is not None and age_ns is not None:
+            if moving and age_ns is not None:
                 allowed_ns = max(joints.limit_ns, int(self._values.max_joint_age_s * _S))
-                found.append(joints_late(output.name, min(age_ns, heard[1]), allowed_ns))
+                found.append(joints_late(output.name, min(age_ns, silent_ns), allowed_ns))
         return [finding for finding in found if finding is not None]
 
     def _plans(self, mode: Mode) -> Iterator[Finding]:
-        """What each controller plays against what it was sent for the stamp of its state."""
+        """Compare each controller's reference with what it was sent for the stamp of its state."""
         if self._values.shadow:
             self._compare(mode)
             return
         if mode not in MOVING:
             return
-        for output, stamp_ns, played in self._around.references():
+        for output, stamp_ns, played in self._robot.references():
             sent = self._sent(output, stamp_ns)
             if sent is None:
                 continue
@@ -370,16 +368,16 @@ class RunningWatches:
                 yield found
 
     def _sent(self, output: Output, stamp_ns: int) -> tuple[Positions, Positions] | None:
-        """(n,) position and velocity of the plan for one output at a ROS stamp, if still kept."""
+        """(n,) position and velocity sent to one output for a ROS stamp; None if not kept."""
         columns = slice(self._columns[output.name], self._columns[output.name] + len(output.names))
         sent = self._replay.sent(stamp_ns - self._clock.offset_ns())
         return None if sent is None else (sent[0][columns], sent[1][columns])
 
     def _compare(self, mode: Mode) -> None:
-        """In shadow: our plan against what somebody else really commands."""
+        """In shadow: compare our plan with what is really commanded."""
         self._ticks += 1
         if mode is Mode.REPLAYING:
-            for output, stamp_ns, commanded in self._around.commanded():
+            for output, stamp_ns, commanded in self._robot.commanded():
                 sent = self._sent(output, stamp_ns)
                 if sent is not None:
                     self._shadow.add(output.names, stamp_ns, sent[0] - commanded)
@@ -387,36 +385,21 @@ class RunningWatches:
             self.shadow_errors = self._shadow.summary()
 
     def _held(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
-        """A pause does not end by itself while the controller holds another place than measured.
-
-        Nor where a plan would have to go on from a place that is not known, or from one where the
-        arm no longer is: by hand or by another program, past a controller that tells nothing.
-        """
+        """What holds a pause: see session/start.pause_lasts; nothing in shadow."""
         if mode is not Mode.PAUSED or self._values.shadow:
             return
-        held = self.go_on_from(now_ns)
-        if held is None:
-            yield Finding("held_position", Reaction.PAUSE, HELD_UNKNOWN)
-            return
-        found = self._apart(held)
+        continued, measured = self.go_on_from(now_ns), self._robot.measured_or_none()
+        found = start_rules.pause_lasts(continued, measured, self._limits)
         if found is not None:
-            yield replace(found, reaction=Reaction.PAUSE)
-
-    def _apart(self, held: Positions) -> Finding | None:
-        """The watch on held against measured; what is not measured is a finding of the streams."""
-        try:
-            measured = self._around.measured()
-        except ObservationError:
-            return None
-        return held_position(self._limits.names, held, measured, self._limits.held)
+            yield found
 
     def _clocks(self) -> Iterator[Finding]:
-        """A jump makes what was received belong to another time: it is forgotten, a tick later.
+        """Watch the clocks; one tick after a jump, drop all messages of the old time base.
 
-        Until then the session needs to know where the controllers are.
+        In the tick of the jump the session still needs the controllers' positions.
         """
         if self._jumped:
-            self._around.forget()
+            self._robot.forget()
             self._jumped = False
         pair = self._clock.pair()
         if pair is None:
@@ -426,7 +409,7 @@ class RunningWatches:
         self._doubt.note(*pair, found is not None, self._clock.simulated)
         if found is not None:
             self._jumped = True
-            # Of a plan on simulated time the session itself sees that it ran back.
+            # With simulated time the session itself detects that plan time ran back.
             if not (self._clock.simulated and found.watch == "clock_backward"):
                 yield found
         if self._clock.simulated:

@@ -1,7 +1,7 @@
 """Everything that exists between configure and cleanup: inputs, outputs, worker, replay thread.
 
-Made by on_configure, closed by on_cleanup. Its methods run on the executor thread unless they
-say otherwise, and none of them waits for the policy server.
+Created by on_configure, closed by on_cleanup. Methods run on the executor thread unless their
+docstring says otherwise, and none of them waits for the policy server.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import Check
 
 Leave = Callable[[Session, int, Held, Sequence[Finding]], str]
-"""How a session leaves a pause or a fault: Session.resume or Session.reset."""
+"""The call by which a session leaves a pause or a fault: Session.resume or Session.reset."""
 
 
 class Configured:
@@ -63,7 +63,7 @@ class Configured:
         sidecar: SidecarProcess,
         latched: str = "",
     ) -> None:
-        """Build all parts; raises Gr00tError before anything exists that would have to go.
+        """Build all parts; raises Gr00tError before anything exists that would need cleanup.
 
         `latched`: the reason of a fault that was not reset before this configuration.
         """
@@ -93,7 +93,7 @@ class Configured:
             )
             self._make_robot(values)
         except Exception:
-            self.clock.destroy()  # else use_sim_time could not be changed any more
+            self.clock.destroy()  # otherwise use_sim_time could never be changed again
             raise
         self._make_watches(values, session.replay)
         self.replay = ReplayThread(
@@ -113,7 +113,7 @@ class Configured:
         self.replay.start()
 
     def _make_robot(self, values: Parameters) -> None:
-        """What hears and commands the robot, and asks the server with what was heard."""
+        """Create the inputs, the outputs, and the queries that use them."""
         node, robot = self._node, self.embodiment
         self._awake = Awake(STARVED_PERIODS * values.refresh_ms * 1_000_000)
         self.inputs = Inputs(node, robot, parameters.observation(values))
@@ -131,21 +131,19 @@ class Configured:
         self.queries.instruction = values.instruction.strip()
 
     def _make_watches(self, values: Parameters, replay: Replay) -> None:
-        """What watches all of it; `replay` tells what was sent."""
+        """Create the watches and checks; `replay` is asked for what was sent."""
         node, robot = self._node, self.embodiment
-        self.surroundings = RobotState(
-            self.inputs, self.queries, robot, self.clock, values, self._awake
-        )
+        self.surroundings = RobotState(self.inputs, robot, self.clock, values, self._awake)
         self._operator = OperatorWatches(node, values, self._on_e_stop, self.surroundings.awake_ns)
         self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
-        self._rivals, self._manager = self._checks.rivals, self._checks.manager
+        self._others, self._manager = self._checks.others, self._checks.manager
         self._hearts = self._checks.hearts
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._look_around, clock=steady)
         self.watches = RunningWatches(
             self.surroundings,
             self._operator,
-            (self._rivals, self._manager, self._checks.controllers, self._hearts),
+            (self._others, self._manager, self._checks.controllers, self._hearts),
             self.queries,
             robot,
             self.clock,
@@ -156,7 +154,7 @@ class Configured:
         self._answers = ReplyHandler(self.watches, self._publish_chunk, self.server.check.doubt)
 
     def apply(self, values: Parameters) -> None:
-        """Take over changed parameters."""
+        """Apply changed parameters."""
         before, self._values = self._values, values
         self.inputs.settings = parameters.observation(values)
         self.surroundings.parameters = self.server.check.values = values
@@ -170,7 +168,7 @@ class Configured:
             self.replay.post(lambda session, _now: session.replay.limit_speed(scale))
 
     def follow_readiness(self) -> list[str]:
-        """Keep the mode at waiting or ready, ask for the check until it passed; the problems."""
+        """Set the mode to waiting or ready and request the check until it passes; the problems."""
         self._checks.controllers.poll()
         self.recheck()
         problems = self.problems()
@@ -178,16 +176,16 @@ class Configured:
         return problems
 
     def recheck(self) -> None:
-        """Have the server checked where that is due."""
+        """Have the server checked if a check is due."""
         self.server.check.follow(self.queries.check)
 
     def keep_warm(self) -> None:
-        """Keep an idle server warm, where the parameter says so."""
+        """Keep an idle server warm if keep_warm_s is set."""
         if self._values.keep_warm_s > 0.0:
             self.queries.keep_warm(self._values.keep_warm_s)
 
     def problems(self) -> list[str]:
-        """Why an activation would be refused now, in the order in which to mend it."""
+        """Why an activation would be refused now, in the order in which to solve it."""
         found = []
         if self.latched:
             found.append(f"a fault is latched: {self.latched}; call ~/reset")
@@ -195,16 +193,16 @@ class Configured:
         found += instruction_problems(self.queries.instruction)
         found += [f.reason for f in self._operator.findings()]
         found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
-        gaps = self._checks.observation()  # pulls the newest samples in any case
+        gaps = self._checks.observation()  # called in any case: it pulls the newest samples
         return found or gaps or [finding.reason for finding in self._checks.start()[1]]
 
     def coverage(self) -> Coverage | None:
-        """How the horizon covers the p99 of the newest delays without warm-up; None: none yet."""
+        """How the horizon covers the p99 of recent delays (without warm-up); None: no delay yet."""
         p99_ns = self._delay_p99_ns
         return coverage(self.embodiment, self._values, p99_ns, "p99 latency") if p99_ns else None
 
     def activate(self) -> None:
-        """Begin a session; raises Gr00tError when the start position is not known."""
+        """Begin a session; raises Gr00tError if the start position is not known."""
         start, poses = self.surroundings.start(), self.surroundings.poses()
         workspace = self._checks.limits.begin().workspace
 
@@ -220,11 +218,12 @@ class Configured:
         except Exception as error:
             self._checks.limits.end()
             if isinstance(error, StalledError) and error.begun:
-                self.replay.post(_stop)  # the node stays inactive: so must the session
+                # The node stays inactive, so the session must become inactive too.
+                self.replay.post(_stop)
             raise
 
     def deactivate(self) -> None:
-        """Stop, and wait on steady time until the arm rests, at most stop_timeout_s."""
+        """Stop, and wait until the arm rests, at most stop_timeout_s of steady time."""
         self.replay.call(_stop, stops=True)
         late = wait_for_rest(self._session_active, self.inputs, self.surroundings, self._values)
         self._checks.limits.end()
@@ -232,7 +231,7 @@ class Configured:
             self._node.get_logger().warning(f"deactivate: {late}")
 
     def refusal(self, changed: Parameters) -> str:
-        """Why these values cannot be taken, by the latency known so far; empty where they can."""
+        """Why these values are refused, by the latency known so far; empty if they are accepted."""
         if changed.execute_steps <= self._values.execute_steps:
             return ""
         check = self.server.check.passed
@@ -243,9 +242,9 @@ class Configured:
         return "; ".join(horizon_problems(self.embodiment, changed, *known))
 
     def change_instruction(self, text: str) -> int:
-        """Take `text` as the instruction of a new episode; returns its number.
+        """Start a new episode with the instruction `text`; returns its number.
 
-        Raises StalledError where the replay thread does not answer; the old one then stays.
+        Raises StalledError if the replay thread does not answer; the old instruction then stays.
         """
 
         def change(session: Session, now_ns: int) -> int:
@@ -257,27 +256,28 @@ class Configured:
 
     @property
     def latched(self) -> str:
-        """The reason of a fault that waits for ~/reset, empty if there is none."""
+        """The reason of a latched fault, which waits for ~/reset; empty if there is none."""
         snapshot = self.replay.snapshot
         return snapshot.reason if snapshot.mode in FAULTED else ""
 
     def leave(self, leave: Leave) -> str:
-        """Have the session leave a pause or fault by `leave`; returns why not, empty when done.
+        """Leave a pause or fault by calling `leave`; returns why it was refused, empty if done.
 
-        As an activation: no cause persists, held and measured position agree.
+        The conditions are those of an activation: no cause persists, and the held and the measured
+        position agree.
         """
         start, against = self._checks.start()
         self._operator.clear()
-        self._rivals.look()
+        self._others.look()
         against += [*self._hearts.doubled(), *self.server.check.against()]
         poses = self.surroundings.poses()
 
         def go_on(session: Session, now_ns: int) -> str:
-            if session.mode in FAULTED:  # a streamer that was replaced is one that is looked at
+            if session.mode in FAULTED:  # a reset accepts a streamer that was replaced
                 self._hearts.begin()
             findings = [*self.watches.findings(now_ns, session.mode), *against]
             held = self.watches.leave_from(now_ns, start) if session.active else start
-            if session.active and session.mode not in MOVING:  # else this is refused
+            if session.active and session.mode not in MOVING:  # in motion `leave` refuses
                 session.replay.start_poses(now_ns, poses)
             refusal = leave(session, now_ns, held, findings)
             if not refusal:
@@ -304,8 +304,8 @@ class Configured:
         self.clock.destroy()
 
     def _look_around(self) -> None:
-        """Once a second, what the other threads then read."""
-        self._rivals.look()
+        """Update, once a second, the findings that other threads read."""
+        self._others.look()
         self._manager.look()
         self._checks.controllers.look()
 
@@ -317,7 +317,7 @@ class Configured:
         self.replay.post(latch)
 
     def _session_active(self) -> bool:
-        """Whether the session may still move the arm; where nobody answers it may."""
+        """Whether the session may still move the arm; True if the replay thread does not answer."""
         try:
             return bool(self.replay.call(lambda session, _: session.active))
         except StalledError:
@@ -329,14 +329,14 @@ class Configured:
         self.replay.post(lambda _session, _now: self.watches.policy.checked(error))
 
     def _on_reply(self, reply: QueryReply | None, error: Exception | None) -> None:
-        """Runs on the worker thread; what it posts runs on the replay thread."""
+        """Runs on the worker thread; the posted call runs on the replay thread."""
         self.replay.post(lambda session, now_ns: self._take(session, now_ns, reply, error))
 
     def _take(
         self, session: Session, now_ns: int, reply: QueryReply | None, error: Exception | None
     ) -> None:
         self._answers.apply(session, now_ns, reply, error)
-        self._delay_p99_ns = session.asking.delay_p99_ns
+        self._delay_p99_ns = session.queries.delay_p99_ns
 
     def _on_look(self, error: Exception | None) -> None:
         """Runs on the worker thread."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import ObservationError, SkewError
 from gr00t_ros.observe.buffer import Sample, StampedBuffer
+from gr00t_ros.observe.freshness import Age
 from gr00t_ros.observe.readings import encode, merge
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
@@ -181,19 +182,18 @@ def _late(
     """The gap of a stream whose newest sample is absent, stale or from the future."""
     if sample is None:
         return Gap(stream.key, topic, "nothing received yet", None)
-    age_ns, silent_ns = now_ros_ns - sample.stamp_ns, now_ns - sample.received_ns
-    limit_ns = tolerances.max_age_ns(stream)
+    age, limit_ns = Age.of(sample, now_ros_ns, now_ns), tolerances.max_age_ns(stream)
     if sample.stamp_ns == 0:
         reason = "stamp is zero, expected the time of measurement"
-    elif age_ns < -tolerances.future_ns:
-        reason = f"stamp is {_s(-age_ns)} in the future, limit {_s(tolerances.future_ns)}"
-    elif silent_ns > limit_ns:
-        reason = f"nothing new received for {_s(silent_ns)}, limit {_s(limit_ns)}"
-    elif age_ns > limit_ns:
-        reason = f"stamp is {_s(age_ns)} old, limit {_s(limit_ns)}"
-    else:
+    elif age.future(tolerances.future_ns):
+        reason = f"stamp is {_s(-age.stamp_ns)} in the future, limit {_s(tolerances.future_ns)}"
+    elif not age.late(limit_ns):
         return None
-    return Gap(stream.key, topic, reason, age_ns)
+    elif age.silent_ns > limit_ns:
+        reason = f"nothing new received for {_s(age.silent_ns)}, limit {_s(limit_ns)}"
+    else:
+        reason = f"stamp is {_s(age.stamp_ns)} old, limit {_s(limit_ns)}"
+    return Gap(stream.key, topic, reason, age.stamp_ns)
 
 
 def _pick(

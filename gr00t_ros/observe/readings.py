@@ -125,10 +125,10 @@ def encode(stream: StateStream, reading: object) -> NDArray[np.float32]:
 
 
 def pose_of(stream: StateStream, reading: object) -> PoseReading | None:
-    """The pose that a reading of a pose stream is, None for another stream or reading.
+    """The pose in a reading of a pose stream; None for another kind of stream or reading.
 
-    It is computed from joint states where the stream is `from: kinematics`. Raises ObservationError
-    where joints are missing, doubled or not finite, and where the chain is not known.
+    For a stream `from: kinematics` it is computed from the joint states. Raises ObservationError if
+    joints are missing, doubled or not finite, or if the chain is not known.
     """
     if isinstance(reading, PoseReading):
         return reading if stream.source in POSES else None

@@ -1,1 +1,1 @@
-"""The process beside a policy server that lets only known clients talk to it; no ROS."""
+"""A process in front of a policy server that forwards requests of known clients only; no ROS."""

@@ -1,13 +1,12 @@
-"""What the proxy does with each request: requests in, replies and frames to forward out.
+"""The proxy's rules: requests in, replies and frames to forward out.
 
-Whatever a client sends ends in one reply: forwarded, refused with the reason, or busy. Clients
-take turns whatever the number of their jobs; of one client's jobs the newest goes first, because
-its older ones are stale. Pure: no socket, takes `now_ns`.
+Each request gets one reply: the server's, a refusal with the reason, or busy. Clients take turns,
+however many requests each has waiting. Of one client's requests the newest goes first, because the
+older ones are stale. Pure: no socket, takes `now_ns`.
 """
 
 from __future__ import annotations
 
-import hmac
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +16,30 @@ from gr00t_ros.errors import SettingsError, WireError
 from gr00t_ros.serve.front import RateLimit
 from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.envelope import Bytes, Envelope, read_envelope
+from gr00t_ros.wire.envelope import Bytes, read_envelope
 
 Job = TypeVar("Job")
+Route = tuple[bytes, ...]
+
+ALLOWED: Final = (
+    messages.PING,
+    messages.GET_MODALITY_CONFIG,
+    messages.GET_ACTION,
+    messages.RESET,
+)
+MAX_CLIENTS: Final = 64
+MAX_JOBS: Final = 2  # of one client: its present request, and one more after it reconnected
+REFUSED_COST: Final = 10  # a refused request counts as this many, so that abuse costs us little
+_MAX_ECHO_BYTES: Final = 65_536  # replies up to this size are searched for the server's token
+
+# The range of each limit; a value outside is an operator's mistake.
+RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "max_request_bytes": (1024, 1024**3),
+    "max_wait_ms": (1, 600_000),
+    "deadline_ms": (1, 3_600_000),
+    "rate_hz": (0.001, 1e6),
+    "burst": (1, 1_000_000),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +49,19 @@ class _Waiting(Generic[Job]):
 
 
 class FairQueue(Generic[Job]):
-    """Jobs in turns of their clients; a job waits `max_wait_ns` at most."""
+    """Jobs of several clients, which take turns; a job waits `max_wait_ns` at most."""
 
     def __init__(self, max_wait_ns: int, max_clients: int, max_jobs: int) -> None:
-        """Keep jobs of `max_clients` clients, `max_jobs` of each."""
+        """Keep jobs of at most `max_clients` clients, and at most `max_jobs` of each."""
         self._max_wait_ns, self._max_clients, self._max_jobs = max_wait_ns, max_clients, max_jobs
-        self._turns: dict[Hashable, deque[_Waiting[Job]]] = {}  # in the order of their turns
+        self._turns: dict[Hashable, deque[_Waiting[Job]]] = {}  # the next client is first
 
     def __len__(self) -> int:
-        """How many jobs wait."""
+        """The number of waiting jobs."""
         return sum(map(len, self._turns.values()))
 
     def push(self, client: Hashable, job: Job, now_ns: int) -> tuple[Job, ...]:
-        """Take a job; return those that cannot wait on: the job itself, or the client's oldest."""
+        """Add a job; return the jobs that it leaves no room for: itself or the client's oldest."""
         if client not in self._turns and len(self._turns) >= self._max_clients:
             return (job,)
         jobs = self._turns.setdefault(client, deque())
@@ -49,7 +69,7 @@ class FairQueue(Generic[Job]):
         return (jobs.popleft().job,) if len(jobs) > self._max_jobs else ()
 
     def pop(self) -> Job | None:
-        """Return the newest job of the client whose turn it is, who then comes last."""
+        """Return the newest job of the client whose turn it is; that client then comes last."""
         if not self._turns:
             return None
         client = next(iter(self._turns))
@@ -60,7 +80,7 @@ class FairQueue(Generic[Job]):
         return job
 
     def expired(self, now_ns: int) -> tuple[Job, ...]:
-        """Take out and return the jobs that have waited too long."""
+        """Remove and return the jobs that have waited too long."""
         found: list[Job] = []
         for client, jobs in list(self._turns.items()):
             while jobs and jobs[0].until_ns <= now_ns:
@@ -74,37 +94,13 @@ class FairQueue(Generic[Job]):
         return min((jobs[0].until_ns for jobs in self._turns.values()), default=None)
 
 
-ALLOWED: Final = (
-    messages.PING,
-    messages.GET_MODALITY_CONFIG,
-    messages.GET_ACTION,
-    messages.RESET,
-)
-MAX_CLIENTS: Final = 64
-MAX_JOBS: Final = 2  # of one client: the one it waits for, and one more where it reconnected
-REFUSED_COST: Final = 10  # a refused request counts as so many: strangers take no more of us
-_MAX_ECHO_BYTES: Final = 65_536  # replies up to this size are searched for the server's token
-
-Route = tuple[bytes, ...]
-
-
-# What each limit may be: beyond, it is a slip of the operator's, not a limit.
-RANGES: Final[Mapping[str, tuple[float, float]]] = {
-    "max_request_bytes": (1024, 1024**3),
-    "max_wait_ms": (1, 600_000),
-    "deadline_ms": (1, 3_600_000),
-    "rate_hz": (0.001, 1e6),
-    "burst": (1, 1_000_000),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client may do to the server behind the proxy; RANGES has what they may be.
+    """Limits for requests to the server behind the proxy; each must lie in its range of RANGES.
 
-    max_wait_ms: how long a request may wait for its turn before the answer is busy. deadline_ms:
-    how long the server may take. rate_hz, burst: requests of one client. endpoints: those that
-    are forwarded; kill never is. Raises `SettingsError`.
+    max_wait_ms: how long a request may wait for its turn before it is answered busy. deadline_ms:
+    how long the server may take. rate_hz, burst: requests of one client. endpoints: the forwarded
+    ones; kill is not allowed. Raises `SettingsError`.
     """
 
     max_request_bytes: int = 16 * 1024 * 1024
@@ -122,8 +118,8 @@ class Limits:
 
 
 def check_range(name: str, value: float, lowest: float, highest: float) -> None:
-    """Raise `SettingsError` that names what was got and expected, where it is not in between."""
-    if not lowest <= value <= highest:  # NaN is in no range
+    """Raise `SettingsError` if `value` is not between `lowest` and `highest`."""
+    if not lowest <= value <= highest:  # also true for NaN
         raise SettingsError(f"{name}: got {value:g}, expected {lowest:g} to {highest:g}")
 
 
@@ -137,7 +133,7 @@ class ProxyReply:
 
 @dataclass(slots=True)
 class ProxyCounts:
-    """What became of the requests; `refused` are those that were not worth forwarding."""
+    """Counts of requests and their outcomes; `refused`: invalid ones, which are not forwarded."""
 
     requests: int = 0
     answered: int = 0
@@ -160,10 +156,10 @@ class _InFlight:
 
 @dataclass(slots=True)
 class ProxyCore:
-    """The rules and the queue. Every method's replies are to be sent, in their order.
+    """The rules and the queue. The caller sends the replies that each method returns, in order.
 
-    token: asked of every client. upstream_token: what the server behind asks for; a client's
-    own is never passed on.
+    token: every client must send it. upstream_token: the token for the server behind the proxy; a
+    client's own token is never passed on.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -181,7 +177,7 @@ class ProxyCore:
     def request(
         self, client: Hashable, route: Route, frames: Sequence[Bytes], now_ns: int
     ) -> tuple[ProxyReply, ...]:
-        """Take a request of a client; `route` is what its reply needs to find it."""
+        """Take a client's request; `route` is the return address for its reply."""
         self.counts.requests += 1
         if not self._rate.allows(client, now_ns):
             return (self._busy(route, f"more than {self.limits.rate_hz:g} requests a second"),)
@@ -195,7 +191,7 @@ class ProxyCore:
         return tuple(self._busy(job.route, "too many requests wait") for job in left_out)
 
     def next_frame(self, now_ns: int) -> Bytes | None:
-        """Return the next frame to forward, unless one is with the server."""
+        """Return the next frame to forward; None while the server has one."""
         if self._in_flight is not None:
             return None
         job = self._queue.pop()
@@ -205,37 +201,37 @@ class ProxyCore:
         return job.frame
 
     def answered(self, frame: Bytes) -> ProxyReply:
-        """Take the server's reply to the frame that is with it."""
+        """Take the server's reply to the forwarded frame."""
         job = self._landed()
-        if self._is_telling(frame):
+        if self._quotes_token(frame):
             self.counts.failed += 1
             return _error(job.route, "the policy server's answer held a secret and was withheld")
         self.counts.answered += 1
         return ProxyReply(job.route, frame)
 
     def failed(self, why: str) -> ProxyReply:
-        """Give up the frame that is with the server."""
+        """Give up the forwarded frame; `why` goes to its client."""
         self.counts.failed += 1
         return _error(self._landed().route, why)
 
     def expired(self, now_ns: int) -> tuple[ProxyReply, ...]:
-        """Answer busy to what has waited too long."""
+        """Answer busy to the requests that have waited too long."""
         jobs = self._queue.expired(now_ns)
         waited = f"waited {self.limits.max_wait_ms} ms for its turn"
         return tuple(self._busy(job.route, waited) for job in jobs)
 
     def is_late(self, now_ns: int) -> bool:
-        """Whether the server has had the frame that is with it for longer than it may."""
+        """Whether the server has exceeded the deadline for the forwarded frame."""
         return self._in_flight is not None and now_ns >= self._in_flight.until_ns
 
     def next_event_ns(self) -> int | None:
-        """When `expired` or `is_late` will have something to say, if nothing else happens."""
+        """When `expired` or `is_late` will next have a result, if nothing else happens."""
         late_ns = None if self._in_flight is None else self._in_flight.until_ns
         times = (self._queue.next_expiry_ns(), late_ns)
         return min((time for time in times if time is not None), default=None)
 
-    def _is_telling(self, frame: Bytes) -> bool:
-        """Whether a reply quotes the token that only this proxy and the server know."""
+    def _quotes_token(self, frame: Bytes) -> bool:
+        """Whether a reply contains the token that only this proxy and the server may know."""
         if self.upstream_token is None or len(frame) > _MAX_ECHO_BYTES:
             return False
         return self.upstream_token.reveal().encode() in bytes(frame)
@@ -246,7 +242,7 @@ class ProxyCore:
         return job
 
     def _forwardable(self, frames: Sequence[Bytes]) -> Bytes:
-        """Return the frame to forward; raise WireError with what the client is told."""
+        """Return the frame to forward; raise WireError with the text for the client."""
         if len(frames) != 1:
             raise WireError(f"got a request of {len(frames)} frames, expected one")
         if len(frames[0]) > self.limits.max_request_bytes:
@@ -255,18 +251,12 @@ class ProxyCore:
                 f"expected at most {self.limits.max_request_bytes}"
             )
         envelope = read_envelope(frames[0])
-        if not self._is_authorized(envelope):
+        if self.token is not None and not self.token.matches(envelope.token):
             raise WireError("Unauthorized: Invalid API token")
         if envelope.endpoint not in self.limits.endpoints:
             raise WireError(f"endpoint {envelope.endpoint!r:.80} is not forwarded by this proxy")
         secret = None if self.upstream_token is None else self.upstream_token.reveal()
         return envelope.with_token(secret)
-
-    def _is_authorized(self, envelope: Envelope) -> bool:
-        if self.token is None:
-            return True
-        given, secret = (envelope.token or "").encode(), self.token.reveal().encode()
-        return hmac.compare_digest(given, secret)
 
     def _busy(self, route: Route, why: str) -> ProxyReply:
         self.counts.busy += 1
@@ -274,6 +264,6 @@ class ProxyCore:
 
 
 def _error(route: Route, text: str) -> ProxyReply:
-    """The error reply that every generation's client understands."""
+    """Return an error reply that clients of every generation understand."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     return ProxyReply(route, codec.encode({"error": text}, "npy"))

@@ -1,8 +1,8 @@
-"""What a robot's published description makes of its embodiment: the chains of its kinematics.
+"""Takes the chains of an embodiment's kinematics from the robot's published description.
 
-The description's chain takes the place of the one that is copied by hand into the file; a chain of
-a URDF that the file names stays, and is compared. A description that says otherwise than the file
-is never used: the stream then has no chain, and the reason.
+The description's chain replaces a chain that is written in the file. A chain from a URDF that the
+file names is kept, and compared with the description. A description that contradicts the file is
+never used: the stream then has no chain, and carries the reason.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from gr00t_ros.robot.streams import StateStream
 from gr00t_ros.robot.urdf_chain import has_links, urdf_chain
 
 AGREE_M, AGREE_RAD = 0.02, 0.05
-"""How far two chains of one robot may be apart: a calibration moves a link by millimetres, another
-link or another robot by centimetres. Chosen."""
+"""How far apart the ends of two chains of one robot may be. A calibration moves a link by
+millimetres; another link or another robot differs by centimetres. Chosen."""
 
 _SAMPLES = 12  # positions of all joints at which two chains are compared
 
 
 def described(robot: Embodiment, root: Element, where: str) -> tuple[Embodiment, tuple[str, ...]]:
-    """`robot`, as its file has it, with the chains of a description; what is wrong with its box.
+    """`robot` (as read from its file) with the chains of a description, and its box's problems.
 
-    `where`: what messages call the description. A stream whose chain the description does not give
-    has its `chain_problem`. Without any link in it the description states no kinematics, and
-    `robot` is returned as it is.
+    `where`: the name of the description in messages. A stream whose chain the description does not
+    give gets a `chain_problem`. A description without links states no kinematics; `robot` is then
+    returned unchanged.
     """
     if not has_links(root):
         return robot, unknown_chains(robot)
@@ -48,7 +48,7 @@ def described(robot: Embodiment, root: Element, where: str) -> tuple[Embodiment,
 
 
 def unknown_chains(robot: Embodiment) -> tuple[str, ...]:
-    """Why a plan cannot be compared with the box: a chain that only a description can give."""
+    """Why a plan cannot be compared with the box: only a description can give its chain."""
     box = robot.workspace
     if box is None or not box.link or box.chain is not None:
         return ()
@@ -56,16 +56,16 @@ def unknown_chains(robot: Embodiment) -> tuple[str, ...]:
 
 
 def unreadable(robot: Embodiment, why: str) -> Embodiment:
-    """`robot` whose description cannot be read: the reason, in streams that have no chain."""
+    """`robot` with the reason `why` its description cannot be read, in streams without a chain."""
     lacking = [one for one in robot.state if one.source == "kinematics" and one.chain is None]
     if not lacking:
         return robot
-    told = (replace(one, chain_problem=why) if one in lacking else one for one in robot.state)
-    return replace(robot, state=tuple(told))
+    state = (replace(one, chain_problem=why) if one in lacking else one for one in robot.state)
+    return replace(robot, state=tuple(state))
 
 
 def not_described(base: str, link: str) -> str:
-    """What is said of a chain that only a description can give, before there is one."""
+    """The message for a chain that only a description can give, before one is received."""
     return (
         f"the chain from {base!r} to {link!r} is not known: nothing on /robot_description has it; "
         "start robot_state_publisher, or write chain or urdf into the embodiment file"
@@ -73,9 +73,9 @@ def not_described(base: str, link: str) -> str:
 
 
 def while_active(used: Embodiment, newest: Embodiment, where: str) -> Embodiment:
-    """`used`, whose chains an active session keeps, without those that `newest` contradicts.
+    """`used` (the chains of an active session) without the chains that `newest` contradicts.
 
-    `newest` is what the newest description makes of the same file.
+    `newest`: the same file with the chains of the newest description.
     """
     state = []
     for mine, other in zip(used.state, newest.state, strict=True):
@@ -116,8 +116,8 @@ def _chain(
 ) -> Chain:
     """The description's chain for values in the order of `names`.
 
-    Raises SettingsError where it has other joints than `names` (`all_of_them`, or any of them) or
-    is not the `known` one.
+    Raises SettingsError if it has joints that are not in `names`, if it lacks one of them (with
+    `all_of_them`), or if it differs from the `known` chain.
     """
     chain = urdf_chain(root, base, link, where)
     expected = names if known is None else known.joint_names
@@ -141,7 +141,7 @@ def _chain(
 
 
 def _apart(one: Chain, other: Chain) -> str:
-    """How far apart two chains of the same joints end at most, empty where they agree."""
+    """The largest distance between the ends of two chains of the same joints; empty if equal."""
     names = one.joint_names
     phase = np.arange(_SAMPLES)[:, None] * 1.7 + np.arange(len(names)) * 2.3
     values = np.vstack([np.zeros(len(names)), np.sin(phase)])

@@ -279,7 +279,7 @@ def load_embodiment(name_or_path: str) -> Embodiment:
 
 
 def _urdf_beside(path: Path, place: Field) -> str:
-    """The text of the URDF that an embodiment file names: a path, from the file's own folder on."""
+    """The text of the URDF that an embodiment file names by a path relative to its own folder."""
     try:
         given = Path(place.text()).expanduser()
     except RuntimeError as error:  # no such user

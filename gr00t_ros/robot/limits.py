@@ -198,10 +198,11 @@ def read_pose_limits(place: Field) -> PoseLimits:
 class Workspace:
     """Corners (3,) float64 m, read-only, in the frame of the pose and of the chain's base.
 
-    `pose`: the state stream that measures where the end effector is. `chain`: from where its joints
-    are, in plan joint order; with it alone a chunk's way is compared as well. At least one of the
-    two is given, or `base` and `link`: the links between which a robot's description gives the
-    chain, in place of the file's own. `chain_from_urdf`: a URDF that the file names has given it.
+    `pose`: the state stream that measures the position of the end effector. `chain`: computes that
+    position from joints in plan order; only with a chain is the path of a chunk checked too. At
+    least one of the two is given, or `base` and `link`: the links between which the robot's
+    description gives the chain, which replaces the file's. `chain_from_urdf`: the chain is from a
+    URDF that the file names.
     """
 
     pose: str | None

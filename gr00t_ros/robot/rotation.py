@@ -262,9 +262,9 @@ MOST_M = 10.0
 class ChainLink:
     """A fixed transform, `xyz_m` (3,) and `rotation` (3, 3), and the motion after it.
 
-    `joint` turns about `axis`, or moves along it where it `slides` (a prismatic joint); the axis is
-    (3,) of length 1 in the frame that the transform leads to. A link without a joint is fixed: a
-    flange or a tool.
+    `joint` turns about `axis`, or moves along it if `slides` (a prismatic joint). The axis is (3,)
+    of length 1, in the frame after the transform. A link without a joint is fixed: a flange or a
+    tool.
     """
 
     xyz_m: Floats
@@ -278,7 +278,7 @@ class ChainLink:
 class Chain:
     """The links from the base to the end effector.
 
-    `columns`: where the joints of the links are in the values that `pose` takes, link by link.
+    `columns`: for each link's joint, its index in the values that `pose` takes.
     """
 
     links: tuple[ChainLink, ...]
@@ -286,7 +286,7 @@ class Chain:
 
     @property
     def joint_names(self) -> tuple[str, ...]:
-        """The joints that move the chain, from the base on."""
+        """The joints that move the chain, in order from the base."""
         return tuple(link.joint for link in self.links if link.joint is not None)
 
     def among(self, names: Sequence[str]) -> Chain:
@@ -296,10 +296,11 @@ class Chain:
     def pose(self, joints: Floats) -> tuple[Floats, Floats]:
         """(..., 3) m and (..., 3, 3) of the end effector in the base, from (..., J) rad or m.
 
-        `joints` is in the order that `columns` means: for a workspace the plan's. Product over the
-        links of Trans(xyz) Rot(rpy) Rot(axis, q), for a joint that slides Trans(axis q) in place
-        of the last, as the URDF specification has it (wiki.ros.org/urdf/XML/joint). If a
-        joint of the chain is not finite, the pose is not finite.
+        `joints` has the order that `columns` refers to; for a workspace that is the plan's order.
+        The pose is the product over the links of Trans(xyz) Rot(rpy) Rot(axis, q); a prismatic
+        joint has Trans(axis q) as the last factor. Source: the URDF specification
+        (wiki.ros.org/urdf/XML/joint). If a joint of the chain is not finite, the pose is not
+        finite either.
         """
         shape = joints.shape[:-1]
         position, rotation = np.zeros((*shape, 3)), np.broadcast_to(np.eye(3), (*shape, 3, 3))

@@ -73,10 +73,10 @@ class StateStream:
     from the right first. An orientation has two axis-angles or quaternions; with `near` the one
     nearest to it is sent.
     pose: `frame` is the frame_id it must have, if any. tf: the pose of `link` in `frame`.
-    kinematics: the pose of `link` in `frame`, computed from the joint states of `names`, the joints
-    between the two, and stamped as these. `chain`: by which links; None while it is not known.
-    `chain_from_urdf`: a URDF file that the embodiment file names has given the chain.
-    `chain_problem`: why the robot's description gives no chain that can be used.
+    kinematics: the pose of `link` in `frame`, computed from the joint states of `names` (the joints
+    between the two) and stamped as they are. `chain`: the links between them; None while unknown.
+    `chain_from_urdf`: the chain is from a URDF file that the embodiment file names.
+    `chain_problem`: why the robot's description gives no usable chain.
     imu: the unit vector of gravity in the sensor's frame; `frame` as a pose's.
     constant: `values`, from no topic at all.
     """
@@ -176,7 +176,7 @@ def read_delta_indices(place: Field) -> tuple[int, ...]:
 _COMMON = ("delta_indices", "rate_hz")
 
 ReadUrdf = Callable[[Field], str]
-"""The text of the URDF file that a field names; raises EmbodimentError where there is none."""
+"""The text of the URDF file that a field names; raises EmbodimentError if it cannot be read."""
 
 
 def read_state(
@@ -267,7 +267,7 @@ def _kinematics(key: str, place: Field, default_rate_hz: float, read_urdf: ReadU
 
 
 def read_urdf_chain(place: Field, base: str, link: str, read_urdf: ReadUrdf) -> Chain:
-    """The chain between two links of the URDF file that `place` names; EmbodimentError: none."""
+    """The chain between two links of the URDF file in `place`; EmbodimentError if it has none."""
     try:
         return urdf_chain(urdf_root(read_urdf(place), place.text()), base, link, place.text())
     except SettingsError as error:

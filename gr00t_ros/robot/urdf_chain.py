@@ -1,8 +1,8 @@
-"""The text of a URDF as elements within bounds, and the chain between two of its links.
+"""Parses the text of a URDF within bounds, and builds the chain between two of its links.
 
-A URDF is text that somebody else made: it is of bounded size, depth and length, has no document
-type (entities could expand without bound), and its numbers are finite. Source of the rules: the
-URDF specification of `joint` (wiki.ros.org/urdf/XML/joint).
+A URDF may come from anybody. So its size, depth and number of elements are bounded, a document type
+is refused (entities could expand without bound), and its numbers must be finite. Source of the
+rules: the URDF specification of `joint` (wiki.ros.org/urdf/XML/joint).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gr00t_ros.robot.rotation import MOST_M, Chain, ChainLink, Floats, from_rpy
 Element = ElementTree.Element
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""Of a URDF's text; a humanoid's with its hands has 0.2 MB."""
+"""Largest text of a URDF; that of a humanoid with hands has 0.2 MB."""
 
-_MAX_ELEMENTS: Final = 200_000  # a humanoid's with its hands has 3,000
+_MAX_ELEMENTS: Final = 200_000  # the URDF of a humanoid with hands has 3,000
 _MAX_RPY_RAD: Final = 4 * math.pi  # more is degrees
 _MOVING: Final = ("revolute", "continuous", "prismatic")
 _UNEXPANDED: Final = (
@@ -33,10 +33,10 @@ _UNEXPANDED: Final = (
 
 
 def urdf_root(text: str, where: str) -> Element:
-    """The root element of a URDF; `where` is what messages call it.
+    """The root element of a URDF; `where` is its name in messages.
 
-    Raises SettingsError for a text that is no XML or beyond the bounds, and for a xacro whose
-    macros or expressions are left in it.
+    Raises SettingsError for a text that is not XML or exceeds the bounds, and for a xacro that was
+    not expanded: macros or expressions are left in it.
     """
     if len(text) > MAX_BYTES:
         raise SettingsError(f"{where}: {len(text)} characters, expected {MAX_BYTES} at most")
@@ -64,7 +64,7 @@ _READ: Final = frozenset({"link", "joint", "limit", "origin", "axis", "parent", 
 
 
 class _Bounded(ElementTree.TreeBuilder):
-    """Builds the tree of a text that keeps the bounds; raises SettingsError for another one."""
+    """Builds the tree of elements; raises SettingsError if the text exceeds the bounds."""
 
     def __init__(self, where: str) -> None:
         super().__init__()
@@ -87,16 +87,16 @@ class _Bounded(ElementTree.TreeBuilder):
 
 
 def has_links(root: Element) -> bool:
-    """Whether the description has any link: without one it states limits and no kinematics."""
+    """Whether the description has a link; without links it states limits but no kinematics."""
     return root.find("link") is not None
 
 
 def urdf_chain(root: Element, base: str, link: str, where: str) -> Chain:
-    """The chain from link `base` to link `link`, its joints' values in the chain's own order.
+    """The chain from link `base` to link `link`, with joint values in the order of the chain.
 
-    Joints of the chain are fixed, revolute, continuous or prismatic. Raises SettingsError, which
-    names the nearest names: for a link that there is not, a `link` that does not hang from `base`,
-    a joint of another type, one that mimics another, or one whose numbers cannot be used.
+    The joints may be fixed, revolute, continuous or prismatic. Raises SettingsError for a link that
+    does not exist (with the most similar names), a `link` that is not below `base`, a joint of
+    another type, a joint that mimics another, and a joint with unusable numbers.
     """
     links = [element.get("name", "") for element in root.findall("link")]
     for name in (base, link):
@@ -144,7 +144,7 @@ def _joints_by_child(root: Element, where: str) -> Mapping[str, Element]:
 
 
 def _linked(joint: Element, side: str) -> str:
-    """The link that a joint names as its `side`, parent or child; empty where it names none."""
+    """The link that a joint names as its `side` (parent or child); empty if it names none."""
     element = joint.find(side)
     return "" if element is None else element.get("link", "")
 
@@ -184,7 +184,7 @@ def _chain_link(joint: Element, where: str) -> ChainLink:
 def _vector(
     element: Element | None, name: str, default: Sequence[float], most: float, place: str
 ) -> Floats:
-    """(3,) of an attribute of three numbers, read-only; `default` where it is absent."""
+    """(3,) numbers of an attribute, read-only; `default` if the attribute is absent."""
     text = None if element is None else element.get(name)
     numbers = list(default) if text is None else [_number(word) for word in text.split()[:4]]
     if len(numbers) != 3 or not all(abs(number) <= most for number in numbers):
@@ -199,7 +199,7 @@ def _vector(
 
 
 def _number(text: str) -> float:
-    """The number that a text is; NaN for any other text."""
+    """`text` as a number; NaN if it is not one."""
     try:
         return float(text) if len(text) <= MAX_DIGITS else math.nan
     except ValueError:

@@ -1,1 +1,1 @@
-"""The shell: ROS messages, topics, clocks, parameters and the lifecycle node."""
+"""What all nodes share: ROS clocks, parameters, processes, subscriptions, QoS and windows."""

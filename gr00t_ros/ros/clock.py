@@ -1,8 +1,8 @@
 """The plan clock of the node and its offset to ROS time.
 
-Plans, ages and watches run on steady time, since a step of the system clock must not move an
-arm (control.md 1, item 2); with use_sim_time they run on ROS time. The offset to ROS time is
-measured at each call. Any thread may call.
+Plans, ages and watches use steady time, because a step of the system clock must not move an arm
+(control.md 1, item 2). With use_sim_time they use ROS time. Each call measures the offset to ROS
+time. All methods may be called from any thread.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gr00t_ros.motion.clocks import ClockOffset
 
 USE_SIM_TIME = "use_sim_time"
 
-# A reading within this span was not interrupted; else it is repeated, a few times.
+# A reading that took at most this long was not interrupted; a longer one is repeated _TRIES times.
 _QUICK_NS = 20_000
 _TRIES = 4
-# The first is what all later ones are held against: the narrowest of so many, in 0.2 ms.
+# Later readings are compared with the first one, so that is the narrowest of this many (0.2 ms).
 _FIRST_TRIES = 100
-# Between the two readings of a pair the thread may have been put aside for this long.
+# Longest time between the two readings of a pair: the thread may be preempted between them.
 _ONE_INSTANT_NS = 10_000_000
 
 
@@ -32,10 +32,10 @@ class PlanClock:
     """Reads plan time, and turns plan times into ROS stamps and back; all in ns."""
 
     def __init__(self, node: Node) -> None:
-        """Follow the clock of `node`, whose use_sim_time is read once and then stays as it is.
+        """Use the clock of `node`; use_sim_time is read once and cannot change until `destroy`.
 
-        rclpy's own clock would follow the parameter while plans go on in the old time, and stamps
-        would be negative: a change is refused until `destroy`.
+        rclpy's own clock would follow a change of the parameter while the plans stay in the old
+        time, and stamps would become negative.
         """
         self._node = node
         self._ros = node.get_clock()
@@ -43,11 +43,12 @@ class PlanClock:
         self._offset = ClockOffset()
         self._offset.update(*min((self._reading() for _ in range(_FIRST_TRIES)), key=_width_ns))
         self.simulated: bool = bool(node.get_parameter(USE_SIM_TIME).value)
-        # The last to be added is the first to be asked: before rclpy's own, which obeys.
+        # rclpy calls the callback that was added last first: ours runs before rclpy's own, which
+        # would accept the change.
         node.add_on_set_parameters_callback(self._refuse)
 
     def destroy(self) -> None:
-        """Let use_sim_time be changed again."""
+        """Allow changes of use_sim_time again."""
         self._node.remove_on_set_parameters_callback(self._refuse)
 
     def _refuse(self, changes: Sequence[Parameter]) -> SetParametersResult:
@@ -55,8 +56,8 @@ class PlanClock:
             if change.name == USE_SIM_TIME and change.value is not self.simulated:
                 reason = (
                     f"parameter {USE_SIM_TIME}: got {change.value}, expected {self.simulated} as "
-                    "at the start: the clock of what is planned and played cannot be exchanged; "
-                    "set it before the node is configured"
+                    "at the start: the clock of a plan cannot be changed; set it before the node "
+                    "is configured"
                 )
                 return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
@@ -82,7 +83,7 @@ class PlanClock:
             return self._offset.update(*reading)
 
     def pair(self) -> tuple[int, int] | None:
-        """ROS time and steady time of one instant, ns; None where it cannot be told to 10 ms."""
+        """ROS time and steady time of one instant, ns; None if they were read over 10 ms apart."""
         before_ns, ros_ns, after_ns = self._reading()
         return (ros_ns, after_ns) if after_ns - before_ns <= _ONE_INSTANT_NS else None
 

@@ -1,9 +1,9 @@
-"""One table of all node parameters: name, default, range, unit, text, what may change when.
+"""One table of all node parameters: name, default, range, unit, text, and when each may change.
 
-Descriptors for rqt, the check of a change and the frozen `Parameters` are made from the table. The
-numbers of the watches come from watch/table; the text for rqt and which way is tighter stand here.
-The functions at the end turn parameters into the settings of the pure rooms, the one place where
-units change.
+The descriptors for rqt, the check of a change and the frozen `Parameters` are made from the table.
+The defaults and ranges of the watches come from watch/table; their text for rqt and the direction
+that is stricter stand here. The functions at the end convert parameters into the settings of the
+pure rooms; units are converted only there.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from gr00t_ros.watch.table import ROWS
 class ParameterRow:
     """One parameter; `tighten` is "down" or "up": the only direction allowed while active.
 
-    `read_only`: given at the start of the node only; `by_configure`: taken up by configure only.
-    With `off_below` smaller values switch the parameter's watch off, which no limit is looser than.
+    `read_only`: can only be set when the node starts; `by_configure`: takes effect only in
+    configure. Values below `off_below` disable the watch, which counts as the loosest setting.
     """
 
     default: Any
@@ -46,7 +46,7 @@ class ParameterRow:
     by_configure: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
-        """The descriptor that rqt turns into a slider or a field."""
+        """The descriptor from which rqt makes a slider or an input field."""
         unit = f" [{self.unit}]" if self.unit else ""
         descriptor = ParameterDescriptor(
             description=self.description + self._when + unit, read_only=self.read_only
@@ -65,7 +65,7 @@ class ParameterRow:
 
     @property
     def _when(self) -> str:
-        """When it can be set, where that is not always."""
+        """When the parameter can be set; empty if always."""
         if self.read_only:
             return "; start only"
         if self.by_configure:
@@ -73,7 +73,7 @@ class ParameterRow:
         return f"; while active only {self.tighten}" if self.tighten else ""
 
     def loosens(self, before: float, after: float) -> bool:
-        """Whether a change from `before` to `after` is one that `tighten` forbids while active."""
+        """Whether `tighten` forbids the change from `before` to `after` while active."""
         if not self.tighten:
             return False
         if self.off_below is not None:
@@ -82,7 +82,7 @@ class ParameterRow:
 
 
 OFF_BELOW_FRAMES = 2
-"""One frame repeats nothing: `frozen_camera_frames` below this is the watch switched off."""
+"""`frozen_camera_frames` below this disables the watch: a single frame cannot be a repetition."""
 
 _THRESHOLDS = {t.name: t for watch in ROWS for t in watch.thresholds if t.home == "parameter"}
 
@@ -108,31 +108,47 @@ WATCHES: dict[str, ParameterRow] = dict(
     (
         _row(
             "frozen_camera_frames",
-            "Frames in a row with equal stamp or content that pause; 0: off, if noiseless",
+            "Consecutive frames with equal stamp or content that cause a pause; 0: off, for a "
+            "camera without noise",
             off_below=OFF_BELOW_FRAMES,
         ),
-        _row("black_camera_level", "Mean level up to which a frame is black", "up"),
-        _row("black_camera_frames", "Black frames in a row that pause"),
-        _row("clock_jump_s", "Jump ahead of ROS time that pauses"),
-        _row("clock_silence_s", "Silence of /clock that pauses, with use_sim_time"),
-        _row("sidecar_silence_s", "Time without an answer of the policy server that pauses"),
-        _row("sidecar_fault_s", "Time without an answer of the policy server that faults"),
-        _row("server_errors_s", "Time of nothing but errors of the policy server that pauses"),
-        _row("server_errors_fault_s", "Time of such errors since the last chunk that faults"),
-        _row("reference_error_rad", "Distance of what a controller plays from what it was sent"),
-        _row("tracking_error_rad", "Distance of a joint from its command that faults"),
-        _row("tracking_error_s", "Time for which a joint may be farther away than that"),
-        _row("controller_silence_s", "Age of a controller's state that faults"),
-        _row("e_stop_required", "Fault where nothing is heard on ~/e_stop", "up"),
-        _row("e_stop_silence_s", "Silence of ~/e_stop that faults, where it is required"),
-        _row("dead_man_required", "Move only while ~/dead_man keeps saying true", "up"),
-        _row("dead_man_s", "Silence of ~/dead_man that pauses, where it is required"),
+        _row("black_camera_level", "Frames with a mean brightness up to this are black", "up"),
+        _row("black_camera_frames", "Consecutive black frames that cause a pause"),
+        _row("clock_jump_s", "Forward jump of ROS time that causes a pause"),
+        _row("clock_silence_s", "Time without /clock that causes a pause, with use_sim_time"),
+        _row("sidecar_silence_s", "Time without a policy server reply that causes a pause"),
+        _row("sidecar_fault_s", "Time without a policy server reply that causes a fault"),
+        _row("server_errors_s", "Time with only errors from the policy server that causes a pause"),
+        _row(
+            "server_errors_fault_s",
+            "Time with only such errors since the last chunk that causes a fault",
+        ),
+        _row(
+            "reference_error_rad",
+            "Largest allowed difference between a controller's reference and what it was sent",
+        ),
+        _row(
+            "tracking_error_rad",
+            "Distance of a joint from its command that causes a fault after tracking_error_s",
+        ),
+        _row("tracking_error_s", "Time for which a joint may exceed tracking_error_rad"),
+        _row("controller_silence_s", "Age of a controller's state that causes a fault"),
+        _row("e_stop_required", "Fault if no message arrives on ~/e_stop", "up"),
+        _row(
+            "e_stop_silence_s",
+            "Time without a message on ~/e_stop that causes a fault, if e_stop_required",
+        ),
+        _row("dead_man_required", "Move only while ~/dead_man keeps publishing true", "up"),
+        _row(
+            "dead_man_s",
+            "Time without a message on ~/dead_man that causes a pause, if dead_man_required",
+        ),
     )
 )
 
 
 EXISTING, LOCAL = "existing", "local"
-_PROFILE_S = "; empty: the profile's"
+_PROFILE_S = "; empty: as in the profile"
 
 SIDECAR: dict[str, ParameterRow] = {
     "sidecar.mode": ParameterRow(
@@ -143,29 +159,30 @@ SIDECAR: dict[str, ParameterRow] = {
     ),
     "sidecar.profile": ParameterRow(
         "n17",
-        "How the server is started: name of a file in config/sidecar, or a path",
+        "Profile that says how the server is started: name of a file in config/sidecar, or a path",
         read_only=True,
     ),
     "sidecar.model_path": ParameterRow("", f"Checkpoint{_PROFILE_S}", read_only=True),
     "sidecar.embodiment_tag": ParameterRow(
         "",
-        "Embodiment tag as the server's option spells it; empty: the profile's, else the file's",
+        "Embodiment tag as the server's option spells it; empty: from the profile, else from the "
+        "embodiment file",
         read_only=True,
     ),
     "sidecar.device": ParameterRow("", f"Device such as cuda:0{_PROFILE_S}", read_only=True),
     "sidecar.python": ParameterRow(
-        "", f"Interpreter of the server's environment{_PROFILE_S}", read_only=True
+        "", f"Python interpreter of the server's environment{_PROFILE_S}", read_only=True
     ),
     "sidecar.working_directory": ParameterRow(
-        "", f"Folder, such as a checkout of Isaac-GR00T{_PROFILE_S}", read_only=True
+        "", f"Working directory, such as a checkout of Isaac-GR00T{_PROFILE_S}", read_only=True
     ),
     "sidecar.port": ParameterRow(
-        0, "TCP port of the local server; 0: the profile's, else a free one", "", 0, 65535, True
+        0, "TCP port of the local server; 0: from the profile, else a free port", "", 0, 65535, True
     ),
     "sidecar.accept_noncommercial": ParameterRow(
         False,
-        "I use weights under a non-commercial license non-commercially; also by the environment "
-        "variable GR00T_ACCEPT_NONCOMMERCIAL=1",
+        "I use weights with a non-commercial license only for non-commercial purposes; the "
+        "environment variable GR00T_ACCEPT_NONCOMMERCIAL=1 says the same",
         read_only=True,
     ),
 }
@@ -242,137 +259,154 @@ _A_ROBOT = "name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG"
 TABLE: dict[str, ParameterRow] = {
     "embodiment": ParameterRow(
         "",
-        f"Embodiment, has to be given: {_A_ROBOT}",
+        f"Embodiment, required: {_A_ROBOT}",
         read_only=True,
     ),
     "settled": ParameterRow(
         "",
-        "Places that the embodiment file marks unsettled and that are as assumed there, by comma",
+        "Comma-separated names of the places that the embodiment file marks as unsettled and "
+        "whose assumed values are right for this robot",
         read_only=True,
     ),
     "instruction": ParameterRow(
-        "", "Instruction for the policy; another text begins an episode, as by ~/set_instruction"
+        "",
+        "Instruction for the policy; a new text begins a new episode, as ~/set_instruction does",
     ),
     "shadow": ParameterRow(
         False,
-        "Run without commanding: windows go to ~/shadow/OUTPUT, none to a controller",
+        "Run without commanding the robot: windows go to ~/shadow/OUTPUT, not to a controller",
         by_configure=True,
     ),
     "controller_manager": ParameterRow(
         "/controller_manager",
-        "controller_manager's node, asked which controllers are active; empty: nobody is asked",
+        "controller_manager node that is asked which controllers are active; empty: do not ask",
         read_only=True,
     ),
     "host": ParameterRow("127.0.0.1", "Host of the GR00T policy server", read_only=True),
     "port": ParameterRow(5555, "TCP port of the GR00T policy server", "", 1, 65535, read_only=True),
     "timeout_ms": ParameterRow(
-        2000, "Deadline of every call to the policy server", "ms", 10, 120000, read_only=True
+        2000, "Timeout of every call to the policy server", "ms", 10, 120000, read_only=True
     ),
     "key_style": ParameterRow(
         "auto",
-        "Observation keys: nested (Gr00tPolicy), flat (sim wrapper, N1.5), auto probes",
+        "Observation keys: nested (Gr00tPolicy), flat (sim wrapper, N1.5), auto (detect)",
         read_only=True,
         choices=("auto", "nested", "flat"),
     ),
     "api_token_file": ParameterRow(
         "",
-        "File that holds the server's api_token; empty: environment GR00T_API_TOKEN, else none",
+        "File with the server's api_token; empty: environment variable GR00T_API_TOKEN, else none",
         read_only=True,
     ),
     "curve_server_key": ParameterRow(
         "",
-        "CURVE: the server's or proxy's .public file; empty: no encryption",
+        "CURVE: .public key file of the server or proxy; empty: no encryption",
         read_only=True,
     ),
-    "curve_client_key": ParameterRow("", "CURVE: this robot's own .secret file", read_only=True),
+    "curve_client_key": ParameterRow("", "CURVE: .secret key file of this robot", read_only=True),
     "strict": ParameterRow(
         False,
-        "Refuse a server for every difference to the embodiment, also for what it tolerates",
+        "Reject a server for any difference from the embodiment, even one that it tolerates",
         read_only=True,
     ),
     "keep_warm_s": ParameterRow(
         0.0,
-        "Idle time after which a zero observation is inferred to keep the server warm; 0: never",
+        "Idle time before an inference with a zero observation keeps the server warm; 0: never",
         "s",
         0.0,
         3600.0,
     ),
-    "max_reply_mb": ParameterRow(16, "Cap on the size of a reply", "MB", 1, 1024, read_only=True),
+    "max_reply_mb": ParameterRow(16, "Largest size of a reply", "MB", 1, 1024, read_only=True),
     "execute_steps": ParameterRow(
         8,
-        "Steps of a chunk played before the next query; 0: query as late as is safe",
+        "Steps of a chunk that are played before the next query; 0: query as late as is safe",
         "steps",
         0,
         128,
     ),
     "knot_ms": ParameterRow(
-        20, "Knot spacing of the plan, the shaper's step", "ms", 10, 20, read_only=True
+        20, "Knot spacing of the plan and step of the shaper", "ms", 10, 20, read_only=True
     ),
     "refresh_ms": ParameterRow(20, "Period of published windows", "ms", 10, 50, read_only=True),
     "commit_ms": ParameterRow(
-        100, "Part of a window that never changes again", "ms", 40, 400, read_only=True
+        100,
+        "Part of a published window that later windows never change",
+        "ms",
+        40,
+        400,
+        read_only=True,
     ),
     "horizon_ms": ParameterRow(
-        400, "Reach of a window before its stop tail begins", "ms", 100, 2000, read_only=True
+        400, "Length of a window before its stop ramp begins", "ms", 100, 2000, read_only=True
     ),
     "fade_ms": ParameterRow(
-        300, "Time over which the offset of a new chunk fades", "ms", 0, 2000, read_only=True
+        300,
+        "Time over which the offset of a new chunk decays to zero",
+        "ms",
+        0,
+        2000,
+        read_only=True,
     ),
     "merge": ParameterRow(
         "offset_decay",
-        "How a new chunk joins the reference",
+        "How a new chunk is merged into the reference",
         read_only=True,
         choices=("offset_decay", "crossfade", "newest", "ensemble"),
     ),
     "velocity_scale": ParameterRow(
         0.5,
-        "Share of the embodiment's velocity limits that the plan may use",
+        "Fraction of the embodiment's velocity limits that the plan may use",
         "",
         0.05,
         0.8,
         tighten="down",
     ),
     "max_camera_age_s": ParameterRow(
-        0.25, "Age of a camera image that pauses", "s", 0.05, 2.0, tighten="down"
+        0.25, "Age of a camera image that causes a pause", "s", 0.05, 2.0, tighten="down"
     ),
     "max_joint_age_s": ParameterRow(
-        0.1, "Age of a joint state or pose that pauses", "s", 0.05, 1.0, tighten="down"
+        0.1, "Age of a joint state or pose that causes a pause", "s", 0.05, 1.0, tighten="down"
     ),
     "camera_fault_age_s": ParameterRow(
-        2.0, "Age of a camera image that faults", "s", 0.1, 60.0, tighten="down"
+        2.0, "Age of a camera image that causes a fault", "s", 0.1, 60.0, tighten="down"
     ),
     "joint_fault_age_s": ParameterRow(
-        0.5, "Age of a joint state that faults", "s", 0.1, 60.0, tighten="down"
+        0.5, "Age of a joint state that causes a fault", "s", 0.1, 60.0, tighten="down"
     ),
     "max_skew_ms": ParameterRow(
-        100, "Stamps of one observation at most this far apart", "ms", 50, 1000, read_only=True
+        100,
+        "Largest time between the stamps of one observation",
+        "ms",
+        50,
+        1000,
+        read_only=True,
     ),
     "refusals_to_fault": ParameterRow(
         3,
-        "Refused chunks, or answers that are no message, in a row that fault",
+        "Consecutive refused chunks or undecodable replies that cause a fault",
         "",
         1,
         100,
         tighten="down",
     ),
     "healthy_ticks": ParameterRow(
-        10, "Refreshes without a finding before a pause ends", "", 1, 1000, tighten="up"
+        10, "Consecutive ticks without a finding before a pause ends", "", 1, 1000, tighten="up"
     ),
-    "retry_ms": ParameterRow(200, "Wait after a failed query", "ms", 0, 10000),
+    "retry_ms": ParameterRow(200, "Waiting time after a failed query", "ms", 0, 10000),
     "rest_velocity": ParameterRow(
         0.01,
-        "Measured speed below which a deactivated arm is at rest",
+        "Measured joint speed below which the arm counts as at rest when deactivating",
         "rad/s",
         0.001,
         0.1,
         read_only=True,
     ),
     "stop_timeout_s": ParameterRow(
-        2.0, "Longest wait for rest when deactivating", "s", 0.5, 10.0, read_only=True
+        2.0, "Longest time to wait for rest when deactivating", "s", 0.5, 10.0, read_only=True
     ),
     "realtime_priority": ParameterRow(
         0,
-        "SCHED_FIFO priority asked for by the replay thread; 0: ordinary scheduling",
+        "SCHED_FIFO priority that the replay thread requests; 0: ordinary scheduling",
         "",
         0,
         90,
@@ -384,11 +418,11 @@ TABLE: dict[str, ParameterRow] = {
 
 
 def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
-    """Declare every row on `node` and return the values it was started with.
+    """Declare every row on `node` and return the values with which it was started.
 
-    defaults: in place of the table's, what the environment says; a value that the node is given
-    wins over both. Raises SettingsError for a value of another type, out of range or none of the
-    choices, for a parameter of no such name, and where no robot is named.
+    defaults: values from the environment that replace the table's defaults; a parameter that was
+    set overrides both. Raises SettingsError for a value of another type, out of range or not among
+    the choices, for an unknown parameter, and if no embodiment is given.
     """
     for name, row in TABLE.items():
         try:
@@ -416,17 +450,17 @@ def value_of(values: Parameters, name: str) -> Any:
 
 
 def refusal(name: str, value: object) -> str:
-    """What to say when a parameter's value is none of its choices."""
+    """The error text for a value that is not among the parameter's choices."""
     return f"parameter {name}: got {value!r}, expected one of {', '.join(TABLE[name].choices)}"
 
 
 def check_change(
     changes: Iterable[Parameter], now: Parameters, active: bool, configured: bool
 ) -> str:
-    """Why a change is refused, empty when it is not.
+    """Why a change is refused; empty if it is allowed.
 
-    While active, a parameter of the table's `tighten` column may only move that way; while
-    configured, one of the `by_configure` column stays.
+    While active, a parameter with `tighten` may only change in that direction. While configured,
+    a parameter with `by_configure` cannot change.
     """
     for change in changes:
         row = TABLE.get(change.name)
@@ -448,7 +482,7 @@ def check_change(
 
 
 def changed(changes: Iterable[Parameter], now: Parameters) -> Parameters:
-    """The values as they would be after these changes."""
+    """The values after these changes."""
     new = {field_of(c.name): c.value for c in changes if c.name in TABLE}
     return replace(now, **new)
 
@@ -462,7 +496,7 @@ _MS = 1_000_000
 
 
 def observation(values: Parameters) -> ObservationSettings:
-    """Ages and skew of observations."""
+    """Largest ages and skew of an observation."""
     return ObservationSettings(
         video_max_age_ns=int(values.max_camera_age_s * 1e9),
         state_max_age_ns=int(values.max_joint_age_s * 1e9),
@@ -483,7 +517,7 @@ def session(values: Parameters) -> SessionSettings:
 
 
 def replay(values: Parameters) -> ReplaySettings:
-    """Grid, window and merge of the plan; Replay raises SettingsError where they contradict."""
+    """Grid, window and merge of the plan; Replay raises SettingsError if they contradict."""
     return ReplaySettings(
         knot_ns=values.knot_ms * _MS,
         refresh_ns=values.refresh_ms * _MS,

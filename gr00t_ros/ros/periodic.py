@@ -1,8 +1,8 @@
 """A thread that calls one function on absolute deadlines of steady time, and measures itself.
 
-The replay thread and the streamers run on it. Refuses to know what it calls. A call that raises is
-logged, once for each kind of error, and the next one comes on time; deadlines that have passed are
-skipped and counted, never made up for in a burst.
+The replay thread, the pull thread and the streamers use it. If a call raises, the error is logged
+once for each kind of error, and the next call starts on time. Deadlines that have passed are
+skipped and counted; they are never caught up in a burst.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from gr00t_ros.watch.finding import without_numbers
 
 LATENESS = "replay_jitter"
 _JOIN_S = 5.0
-_FRAMES = 8  # of a trace in the log
-_LINE_NS = 1_000_000_000  # between two traces, whatever they say
+_FRAMES = 8  # stack frames of a traceback in the log
+_LINE_NS = 1_000_000_000  # least time between two tracebacks in the log
 
 
 class PeriodicThread:
@@ -35,9 +35,10 @@ class PeriodicThread:
         log: Callable[[str], None],
         after_crash: Callable[[Exception], None] | None = None,
     ) -> None:
-        """`call` runs every `period_ns`; `realtime_priority` 0: ordinary scheduling.
+        """Prepare to run `call` every `period_ns`; `realtime_priority` 0: ordinary scheduling.
 
-        `log` takes error text, and `after_crash` what the call has raised, both from the thread.
+        `log` receives error text and `after_crash` the exception that `call` raised; both are
+        called from the thread.
         """
         self._period_ns, self._priority = period_ns, realtime_priority
         self._call, self._log = call, log
@@ -45,7 +46,7 @@ class PeriodicThread:
         self._stopping = False
         self._crash, self._said_ns = "", 0
         self.due_ns = 0
-        """The deadline of the call that is under way, steady time."""
+        """The deadline of the current call, steady time."""
         self.latencies = Latencies()
         self.missed = 0
         self.realtime = False
@@ -56,7 +57,7 @@ class PeriodicThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for it; nothing is called afterwards."""
+        """End the thread and wait for it; `call` does not run again afterwards."""
         self._stopping = True
         self._thread.join(_JOIN_S)
 
@@ -87,26 +88,26 @@ class PeriodicThread:
                 self._say(another)
 
     def _say(self, error: Exception) -> None:
-        """Log the error with its trace, unless only its numbers differ from the last one's."""
+        """Log the error with its traceback, unless it differs from the last one in numbers only."""
         kind, now_ns = without_numbers(f"{type(error).__name__}: {error}"), time.monotonic_ns()
         if kind == self._crash or (self._crash and now_ns - self._said_ns < _LINE_NS):
             return
         self._crash, self._said_ns = kind, now_ns
-        told = traceback.format_exception(type(error), error, error.__traceback__, _FRAMES)
-        trace = "".join(told)
-        with contextlib.suppress(Exception):  # a log that fails must not end the thread
-            self._log(f"{self._thread.name}: a call raised, the next one comes on time:\n{trace}")
+        lines = traceback.format_exception(type(error), error, error.__traceback__, _FRAMES)
+        trace = "".join(lines)
+        with contextlib.suppress(Exception):  # a failing log must not end the thread
+            self._log(f"{self._thread.name}: a call raised, the next one starts on time:\n{trace}")
 
 
 def sleep_until(due_ns: int) -> None:
-    """Sleep until `due_ns` of steady time; returns at once when that has passed."""
+    """Sleep until steady time `due_ns`; return at once if it has passed."""
     remaining_ns = due_ns - time.monotonic_ns()
     if remaining_ns > 0:
         time.sleep(remaining_ns * 1e-9)
 
 
 def ask_for_fifo(priority: int) -> str:
-    """Have this thread scheduled SCHED_FIFO; returns why not, empty when it is."""
+    """Request SCHED_FIFO for this thread; returns why it was not granted, empty if it was."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:

@@ -1,9 +1,10 @@
-"""How a node's process starts, runs and ends: unknown words refused, signals, a spin that wakes.
+"""How a node's process starts, runs and ends: argument checks, signals and the spin loop.
 
-A misspelt `velocity_scale` would leave the default in force, so unknown arguments and parameters
-refuse to start. Parameters under a wildcard such as `/**` may be meant for another node: those are
-warned of. rclpy's own signal handlers would shut the context before the last window could be sent,
-so ours set a flag that the spin loop reads every 50 ms of steady time (control.md 4).
+With a misspelt `velocity_scale` the default would stay in force, so the process does not start with
+unknown arguments or parameters. A parameter under a wildcard such as `/**` may be meant for another
+node, so an unknown one there is only a warning. rclpy's own signal handlers would shut down the
+context before the last window is sent; our handlers set a flag instead, which the spin loop reads
+every 50 ms of steady time (control.md 4).
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from rclpy.utilities import remove_ros_args
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.files import read_yaml
 
-# Of rclpy: declared for those topics alone whose owner allows it, such as /clock.
+# Parameters of rclpy. It declares them only for topics that allow QoS overrides, such as /clock.
 _RCLPY = "qos_overrides."
 
 
 def refuse_words(arguments: Sequence[str], names: Collection[str]) -> None:
-    """Raise SettingsError for words that are not ROS's, as `--embodiment x`.
+    """Raise SettingsError for arguments that are not ROS arguments, such as `--embodiment x`.
 
-    names: of the node's parameters, the nearest of which is told.
+    names: the node's parameters; the error names the most similar one.
     """
     own = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
-    # rcl takes NAME:=VALUE without --ros-args for a remapping, whoever meant a parameter
+    # rcl reads NAME:=VALUE without --ros-args as a remapping, although a parameter was meant
     words = [word for word in arguments[:own] if ":=" in word]
     words = words or remove_ros_args(["node", *arguments])[1:]
     if not words:
@@ -53,23 +54,23 @@ def refuse_words(arguments: Sequence[str], names: Collection[str]) -> None:
 
 
 def refuse_unknown(node: Node, argv: Sequence[str] | None = None) -> None:
-    """Raise SettingsError for parameters that were given and that `node` has not declared.
+    """Raise SettingsError for parameters that were set but that `node` has not declared.
 
-    Call it once all are declared. argv: what the process was started with, this one's if None.
+    Call this after all parameters are declared. argv: the process's arguments; None: sys.argv.
     """
     given = [name for name in node._parameter_overrides if not name.startswith(_RCLPY)]
     unknown = [name for name in given if not node.has_parameter(name)]
     shared = _shared(sys.argv if argv is None else argv) if unknown else frozenset()
     declared = list(node._parameters)
-    said = {name: _said(name, node.get_name(), declared) for name in unknown}
+    problems = {name: _unknown(name, node.get_name(), declared) for name in unknown}
     for name in shared.intersection(unknown):
-        text = f"{said.pop(name)} (ignored: it stands under a wildcard in a file of parameters)"
+        text = f"{problems.pop(name)} (ignored: it was set under a wildcard in a parameter file)"
         node.get_logger().warning(text)
-    if said:
-        raise SettingsError("; ".join(said.values()))
+    if problems:
+        raise SettingsError("; ".join(problems.values()))
 
 
-def _said(name: str, node: str, declared: Collection[str]) -> str:
+def _unknown(name: str, node: str, declared: Collection[str]) -> str:
     nearest = _nearest(name, declared)
     hint = f"did you mean {nearest}?" if nearest else f"`ros2 param list /{node}` lists them"
     return f"parameter {name}: {node} has none of this name; {hint}"
@@ -80,7 +81,7 @@ def _nearest(name: str, names: Collection[str]) -> str:
 
 
 def _shared(argv: Sequence[str]) -> frozenset[str]:
-    """Names that were given under wildcards in files, and nowhere else."""
+    """Names of parameters that appear only under wildcards in parameter files."""
     shared: set[str] = set()
     own: set[str] = set()
     for option, value in zip(argv, argv[1:], strict=False):
@@ -94,7 +95,7 @@ def _shared(argv: Sequence[str]) -> frozenset[str]:
 
 
 def _sections(content: Any, section: str) -> Iterator[tuple[str, str]]:
-    """Pairs of a node's name, as the file has it, and the name of one of its parameters."""
+    """Yield (node name as written in the file, parameter name) for each parameter."""
     if not isinstance(content, Mapping):
         return
     for key, value in content.items():
@@ -114,7 +115,7 @@ def _flat(content: Any, prefix: str) -> Iterator[str]:
 
 WAKE_S = 0.05
 REFUSED = (InvalidParameterTypeException, InvalidParameterValueException)
-"""What rclpy raises where a parameter is declared that was given another type or a wrong value."""
+"""What rclpy raises when a declared parameter was set to another type or an invalid value."""
 
 
 def run_node(
@@ -124,20 +125,14 @@ def run_node(
     wake_s: float = WAKE_S,
     names: Collection[str] = (),
 ) -> int:
-    """Spin the node until SIGINT or SIGTERM, then `leave` it and destroy it; returns 0.
+    """Spin the node until SIGINT or SIGTERM, then call `leave` and destroy the node; returns 0.
 
-    A node that refuses its arguments or parameters ends with one line on stderr and status 1.
-    wake_s: how soon a signal is seen; each round takes the interpreter's lock for 0.2 ms.
-    The nodes that the node has as `companions` are spun with it; it destroys them itself.
-    names: of the node's parameters, for what is said of an argument that is none.
+    If arguments or parameters are invalid, print one line to stderr and return 1.
+    wake_s: the longest delay until a signal is noticed; each round holds the GIL for 0.2 ms.
+    The nodes in the node's attribute `companions` are spun with it; the node destroys them itself.
+    names: the node's parameters, for the error about an invalid argument.
     """
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    stop = stop_on_signals()
     try:
         initialise(arguments, names)
         node = make_node()
@@ -155,10 +150,22 @@ def run_node(
     return 0
 
 
-def initialise(arguments: Sequence[str] | None, names: Collection[str] = ()) -> None:
-    """Initialise rclpy without its signal handlers; `arguments`: this process's own if None.
+def stop_on_signals() -> threading.Event:
+    """Install handlers of SIGINT and SIGTERM; both set the event that is returned."""
+    stop = threading.Event()
 
-    Raises SettingsError for what rclpy cannot read, and for words that are not ROS's.
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return stop
+
+
+def initialise(arguments: Sequence[str] | None, names: Collection[str] = ()) -> None:
+    """Initialise rclpy without its signal handlers; `arguments` None: those of this process.
+
+    Raises SettingsError for arguments that rclpy cannot parse, and for non-ROS arguments.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -187,7 +194,7 @@ def _spin(
 
 
 def _spin_once(executor: SingleThreadedExecutor, node: Node, wake_s: float) -> None:
-    """One round; a callback that raises is logged, since the node must outlive it to stop."""
+    """One round; log a callback that raises: the node must keep running to stop the robot."""
     try:
         executor.spin_once(timeout_sec=wake_s)
     except ExternalShutdownException:

@@ -1,10 +1,10 @@
-"""A subscription that is taken from when its reader wants, and never calls back.
+"""A subscription without a callback: its reader takes messages when it needs them.
 
-The executor does not wait for it, so messages that nobody looks at cost nothing: the newest
-stay in the middleware until they are taken (performance.md, camera path). It asks for reliable
-delivery where its profile may and every publisher offers it, and changes over as they change: the
-old subscription is taken from until the new one has delivered. Refuses to know what the messages
-hold.
+The executor does not wait for it, so messages that are not read cost no time: the newest ones stay
+in the middleware until they are taken (performance.md, camera path). It requests reliable delivery
+if its profiles include it and every publisher offers it, and changes the QoS when the publishers
+change: messages come from the old subscription until the new one has delivered. Does not depend on
+the content of the messages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gr00t_ros.errors import ObservationError
 from gr00t_ros.ros import qos
 
 InvalidHandle: type[Exception] = _rclpy.InvalidHandle
-"""What rclpy raises for a subscription or node that was destroyed."""
+"""What rclpy raises when a subscription or node has been destroyed."""
 
 
 class _Never(CallbackGroup):
@@ -50,14 +50,15 @@ class PulledSubscription:
         raw: bool = True,
         profiles: Sequence[QoSProfile] = (qos.READINGS,),
     ) -> None:
-        """Subscribe to `topic` as the first of `types`; `raw`: take bytes, else messages.
+        """Subscribe to `topic` with the first of `types`; `raw`: take bytes instead of messages.
 
-        profiles: best effort, and reliable where that may be asked of publishers that all offer it.
+        profiles: the best effort profile, and optionally the reliable profile to use when all
+        publishers offer it.
         """
         self._node, self._types, self._raw, self._profiles = node, types, raw, profiles
         self.number: int | None = None
-        """The publisher's own count of the message taken last; None where nobody tells it."""
-        self._sent_ns = 0  # when that was published, by its publisher's clock
+        """Sequence number that the publisher gave the last taken message; None if unknown."""
+        self._sent_ns = 0  # when that message was published, by its publisher's clock
         self._next: Subscription[Any] | None = None
         self.depth: int = profiles[0].depth
         self._type = types[0]
@@ -71,13 +72,13 @@ class PulledSubscription:
 
     @property
     def type_names(self) -> tuple[str, ...]:
-        """The types that can be read as the graph names them, such as sensor_msgs/msg/Image."""
+        """The types that can be read, as in the ROS graph, such as sensor_msgs/msg/Image."""
         return tuple(_graph_name(each) for each in self._types)
 
     def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
-        """Subscribe as these publish: another of the types, reliable or best effort.
+        """Adapt the subscription to these publishers: their type, reliable or best effort.
 
-        One type at a time: Fast DDS refuses a topic that has two types in one process.
+        Only one type at a time: Fast DDS rejects a topic with two types in one process.
         """
         published = {info.topic_type for info in publishers}
         profile, wanted = self._wanted(publishers, self._profile), self._wanted_type(published)
@@ -87,20 +88,20 @@ class PulledSubscription:
             self._subscription = self._subscribe(self.topic)
         elif profile is not self._profile:
             self._profile = profile
-            if self._next is not None:  # back again before the change was over
+            if self._next is not None:  # changed back before the new subscription delivered
                 self._node.destroy_subscription(self._next)
                 self._next = None
             else:
                 self._next = self._subscribe(self.topic)
 
     def take(self) -> Any | None:
-        """The newest message not taken yet, None if there is none or the node is gone.
+        """The next message that waits, None if there is none or the node was destroyed.
 
-        Raises ObservationError for a message that the middleware cannot hand over.
+        Raises ObservationError if the middleware cannot deliver a message.
         """
         try:
             taken = self._taken()
-        except InvalidHandle:  # destroyed between two pulls: a shutdown, not a fault
+        except InvalidHandle:  # destroyed between two pulls: a normal shutdown
             return None
         except _rclpy.RCLError as error:
             raise ObservationError(f"{self.topic}: cannot take a message: {error}") from None
@@ -117,7 +118,7 @@ class PulledSubscription:
                 self._node.destroy_subscription(one)
 
     def _taken(self) -> tuple[Any, Any] | None:
-        """A message and what is known of it; from the next subscription as soon as it has one."""
+        """A message with its info; from the new subscription as soon as that has delivered one."""
         while self._next is not None:
             taken = self._take_from(self._next)
             if taken is None:
@@ -126,7 +127,7 @@ class PulledSubscription:
                 self._node.destroy_subscription(self._subscription)
                 self._subscription, self._next = self._next, None
                 return taken
-            # else the old one brought it already
+            # else the old subscription has already delivered this message
         return self._take_from(self._subscription)
 
     def _take_from(self, subscription: Subscription[Any]) -> tuple[Any, Any] | None:
@@ -135,14 +136,14 @@ class PulledSubscription:
         return taken
 
     def _wanted_type(self, published: Collection[str]) -> Any:
-        """The present type, or the first that is published where only others are."""
+        """The present type if it is published, else the first of `types` that is published."""
         if _graph_name(self._type) in published:
             return self._type
         others = (other for other in self._types if _graph_name(other) in published)
         return next(others, self._type)
 
     def _wanted(self, publishers: Sequence[TopicEndpointInfo], present: QoSProfile) -> QoSProfile:
-        """The profile for these publishers; without any the present one."""
+        """The profile for these publishers; the present one if there are none."""
         if not publishers:
             return present
         return self._profiles[-1 if qos.all_reliable(publishers) else 0]
@@ -159,4 +160,4 @@ def _graph_name(message_type: Any) -> str:
 
 
 def _unused(message: object) -> None:
-    """Stand where rclpy demands a callback; the group never lets it run."""
+    """Do nothing: rclpy requires a callback, but _Never keeps it from running."""

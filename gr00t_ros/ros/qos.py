@@ -1,4 +1,4 @@
-"""The QoS of every topic of the node, each with its reason; knows no topic names."""
+"""The QoS profiles of the node's topics, each with its reason; contains no topic names."""
 
 from __future__ import annotations
 
@@ -17,40 +17,41 @@ def _last(depth: int, reliability: ReliabilityPolicy, durability: DurabilityPoli
     )
 
 
-# Best effort receives from reliable publishers too, the reverse gets nothing. Depth 1: only the
-# newest frame is of use, an older one would age the observation. No deadline: a
-# subscription with one gets nothing from a publisher that offers none; ages are judged in software.
+# A best effort subscription also receives from reliable publishers; a reliable subscription gets
+# nothing from best effort publishers. Depth 1: only the newest frame is useful, an older one would
+# make the observation older. No deadline: a subscription with a deadline gets nothing from a
+# publisher that offers none, so ages are checked in software.
 SENSOR = _last(1, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 
-# A picture travels in dozens of packets, and one of them that is lost loses it whole: best effort
-# brought 14 to 21 of 30 frames a second (docs/dds.md). So cameras are asked to send again what was
-# lost, where all publishers of the topic offer it. A reader that keeps the last one holds up no
-# writer that keeps the last ones: what it did not take is overwritten.
+# An image travels in dozens of packets, and one lost packet loses the whole image: best effort
+# delivered 14 to 21 of 30 frames a second (docs/dds.md). So reliable delivery (retransmission) is
+# requested if all publishers of the topic offer it. A KEEP_LAST reader does not block a KEEP_LAST
+# writer: samples that were not taken are overwritten.
 PICTURES = (SENSOR, _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE))
 
-# Joint states, poses and controllers' states fit into one packet each and the next one comes in
-# milliseconds: one that is sent again would hold up those behind it, so best effort. Some are kept
-# because the numbers of those between two looks tell of a second publisher.
+# Joint states, poses and controller states fit into one packet each, and the next one comes within
+# milliseconds: a retransmission would delay the messages behind it, so best effort. Depth 8: the
+# sequence numbers of all messages between two pulls reveal a second publisher.
 READINGS = _last(8, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 
-# Deeper: an arm and its gripper may each publish their own joints on one topic, and one at 1 kHz
-# would overwrite the other's between two looks, 20 ms apart.
+# Deeper queue: an arm and its gripper may each publish their joints on one topic. A publisher at
+# 1 kHz would overwrite the other's messages between two pulls, which are 20 ms apart.
 JOINTS = _last(64, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 
-# A window must arrive, and only the newest one: an older window that a queue kept would replace it.
-# Volatile: a controller that starts later must never be handed the motion of an earlier time.
+# A window must arrive, and only the newest one: an older window from a queue would replace it.
+# Volatile: a controller that starts later must never receive an old motion.
 COMMAND = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
-# Latched: whoever looks late still sees the mode, and why.
+# Latched: a subscriber that starts later still receives the mode and its reason.
 STATUS = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 
-# What diagnostic_updater and its aggregator use: each level change must arrive in its order.
+# As diagnostic_updater and its aggregator: all level changes must arrive, in order.
 DIAGNOSTICS = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
-# A recorder wants every prediction, a few a second; a queue of 10 rides out a slow disk.
+# A recorder needs every prediction, a few a second; a queue of 10 tolerates a slow disk.
 CHUNK = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
-# A button is heard whatever its driver offers: best effort, reliable, or latched before we came.
+# Receive a button whatever QoS its driver offers: best effort, reliable, or latched before start.
 ANY = (
     _last(10, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),
     _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
@@ -61,10 +62,10 @@ _FOREVER_NS = 2**62
 
 
 def mismatch(offered: QoSProfile, requested: QoSProfile) -> str:
-    """Why a subscription that requests `requested` gets nothing of `offered`, empty where it does.
+    """Why a subscription with `requested` gets nothing from `offered`; empty if compatible.
 
-    The rules of DDS's request and offer. rclpy's own check takes a deadline that is not set (0)
-    for one that is, and so refuses every pair of which one side was asked of the graph.
+    These are DDS's rules for requested and offered QoS. rclpy's own check treats an unset deadline
+    (0) as a deadline of 0 s, and so rejects every pair of which one profile came from the graph.
     """
     if _reliable(requested) and not _reliable(offered):
         return "requests reliable, offered is best effort"
@@ -78,7 +79,7 @@ def mismatch(offered: QoSProfile, requested: QoSProfile) -> str:
 
 
 def all_reliable(publishers: Iterable[TopicEndpointInfo]) -> bool:
-    """Whether each of a topic's publishers offers to send again what was lost."""
+    """Whether all publishers of a topic offer reliable delivery."""
     return all(_reliable(info.qos_profile) for info in publishers)
 
 
@@ -91,5 +92,5 @@ def _latched(profile: QoSProfile) -> bool:
 
 
 def _deadline_ns(profile: QoSProfile) -> int:
-    """The deadline, ns; longer than a century where there is none, which 0 says too."""
+    """The deadline, ns; unset (0) or infinite deadlines give _FOREVER_NS, over a century."""
     return min(int(profile.deadline.nanoseconds) or _FOREVER_NS, _FOREVER_NS)

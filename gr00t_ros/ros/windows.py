@@ -1,8 +1,8 @@
 """A JointTrajectory message -> the trajectory of the controller's model, or why it is rejected.
 
-Messages are read by their fields alone. The checks are those of ros2_controllers 4.42.1
-(`validate_trajectory_msg`), in its order; one is our own: duplicate joint names, which the real
-controller takes, and then plays numbers of another point or message for the joint that is missing.
+The checks are those of ros2_controllers 4.42.1 (`validate_trajectory_msg`), in the same order. One
+check is our own: duplicate joint names. The real controller accepts them, and then plays values of
+another point or message for the missing joint.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gr00t_ros.robot.outputs import OUTPUT_TYPES, CommandOutput, PoseOutput
 _NS = 1_000_000_000
 
 POSE_NAMES = ("x", "y", "z", "qx", "qy", "qz", "qw")
-"""The columns of a window of poses: m, and a unit quaternion."""
+"""The columns of a window of poses: position in m, then a unit quaternion."""
 
 
 Floats = NDArray[np.float64]
@@ -50,9 +50,9 @@ def parse_trajectory(
 ) -> Trajectory | str:
     """Return the message in the controller's joint order, or the reason to reject it.
 
-    The stamp moves to the controllers' clock; zero, "at the next cycle", stays zero.
-    Neither values nor limits are checked: NaN passes, as it does in the real controller. A point
-    without velocities or accelerations, where others have them, gets a row of NaN.
+    The stamp is converted to the controllers' clock; a zero stamp ("at the next cycle") stays zero.
+    Values and limits are not checked: NaN passes, as in the real controller. A point without
+    velocities or accelerations gets a row of NaN if other points have them.
     """
     reason = _name_mismatch(message, joint_names) or _size_mismatch(message)
     if reason:
@@ -113,7 +113,7 @@ def _nanoseconds(time: object) -> int:
 
 
 def window_topic(output: Output | CommandOutput | PoseOutput) -> str:
-    """Where the windows of `output` go: to its controller, or to the streamer before it."""
+    """The topic for the windows of `output`: its controller's, or its streamer's."""
     return f"~/windows/{output.name}" if OUTPUT_TYPES[output.type].sender else output.topic
 
 
@@ -130,8 +130,8 @@ def to_duration(duration_ns: int) -> Duration:
 def command_stamp(stamp_ns: int) -> Time:
     """A ROS Time for a message that moves a robot.
 
-    Raises StampError for one that is not positive: 0 means "now" to a controller, and rclcpp's
-    Time throws on a negative one.
+    Raises StampError for a stamp that is not positive: 0 means "now" to a controller, and rclcpp's
+    Time throws on a negative stamp.
     """
     if stamp_ns <= 0:
         raise StampError(

@@ -1,1 +1,1 @@
-"""Policy servers of ours that stand in for GR00T; no ROS."""
+"""Policy servers of this package, which replace GR00T's own in tests and demos; no ROS."""

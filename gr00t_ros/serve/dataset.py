@@ -1,8 +1,8 @@
 """The actions of a LeRobot v2, v2.1 or v3 dataset, and the policy that replays them.
 
-Reads meta/info.json, meta/modality.json, the list of episodes and the parquet files, one episode
-at a time; pyarrow is imported where a parquet file is read. ReplayPolicy behaves as upstream's:
-each get_action takes the next steps of the episode, a reset chooses episode and step.
+Reads meta/info.json, meta/modality.json, the list of episodes, and the parquet files, one episode
+at a time; pyarrow is imported when a parquet file is read. ReplayPolicy behaves as upstream's:
+each get_action returns the next steps of the episode, a reset selects episode and step.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ VERSIONS: Final = ("v2.0", "v2.1", "v3.0")
 _V3: Final = "v3.0"
 _DATA_PATH: Final = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 _DATA_PATH_V3: Final = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-_PLACE: Final = re.compile(r"\{([a-z_]+)(?::0?(\d?)d)?\}")
-_CHUNK: Final = 1000  # episodes a folder, where info.json does not say
-_MAX_COLUMNS: Final = 4096  # of one parquet column; a humanoid's state has a hundred
-_MAX_STEPS: Final = 10_000_000  # of an episode: a day at 100 Hz
+_PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)(?::0?(\d?)d)?\}")
+_CHUNK: Final = 1000  # episodes per folder if info.json has no chunks_size
+_MAX_COLUMNS: Final = 4096  # in one parquet column; a humanoid's state has a hundred
+_MAX_STEPS: Final = 10_000_000  # in one episode: a day at 100 Hz
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where one action key lies: columns `start` to `end` of a parquet column."""
+    """The position of one key: columns `start` to `end` of a parquet column."""
 
     name: str
     start: int
@@ -47,10 +47,10 @@ class Columns:
 
 
 class LeRobotDataset:
-    """One dataset; `fps` is the rate of its steps, `lengths` the steps of each episode."""
+    """One dataset; `fps`: rate of its steps in Hz, `lengths`: number of steps of each episode."""
 
     def __init__(self, path: str | Path) -> None:
-        """Read the metadata; raises SettingsError naming the file that is missing or wrong."""
+        """Read the metadata; raises SettingsError that names the missing or wrong file."""
         self.path = Path(path)
         where = self.path / "meta" / "info.json"
         info = read_json(where)
@@ -70,10 +70,10 @@ class LeRobotDataset:
             raise SettingsError(f"{where}: action is empty, expected a map of keys")
 
     def episode(self, index: int) -> dict[str, NDArray[np.float32]]:
-        """Return the actions of an episode, key -> (N, D) float32, as the dataset has them.
+        """Return the actions of an episode, key -> (N, D) float32, in the dataset's units.
 
-        Raises SettingsError: no such episode, no pyarrow, a file that is missing or contradicts
-        the metadata, values that are not finite.
+        Raises SettingsError if there is no such episode or no pyarrow, if a file is missing or
+        contradicts the metadata, and if a value is not finite.
         """
         if index not in self.lengths:
             raise SettingsError(f"{self.path}: no episode {index!r:.40}, it has {self._span()}")
@@ -99,7 +99,7 @@ class LeRobotDataset:
         return part
 
     def _column(self, index: int, name: str) -> NDArray[np.float32]:
-        """Return one parquet column as (N, D) float32, of a v3 file the rows of the episode."""
+        """Return one parquet column as (N, D) float32; of a v3 file only the episode's rows."""
         path = self._file(index)
         only = [("episode_index", "=", index)] if self._is_v3 else None
         values = _read_parquet(path, [name], "replay", only)[name]
@@ -117,7 +117,7 @@ class LeRobotDataset:
 
 
 def read_version(info: Mapping[str, Any], where: Path) -> str:
-    """Return codebase_version; raises SettingsError naming the file for one that is not known."""
+    """Return codebase_version; raises SettingsError that names the file if it is unknown."""
     version = info.get("codebase_version")
     if version not in VERSIONS:
         known = " or ".join(VERSIONS)
@@ -126,7 +126,7 @@ def read_version(info: Mapping[str, Any], where: Path) -> str:
 
 
 def read_number(info: Mapping[str, Any], key: str, where: Path) -> float:
-    """Return a number from 0.01 to 10,000 of `info`; raises SettingsError naming `where`."""
+    """Return a number of `info`, from 0.01 to 10,000; raises SettingsError that names `where`."""
     value = info.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 1e4:
         raise SettingsError(f"{where}: {key} is {value!r:.40}, expected a number above 0")
@@ -134,10 +134,10 @@ def read_number(info: Mapping[str, Any], key: str, where: Path) -> float:
 
 
 def read_columns(modality: Mapping[str, Any], name: str, where: Path) -> dict[str, Columns]:
-    """Return where each key of modality.json's `name`, "state" or "action", lies.
+    """Return the columns of each key in modality.json's section `name`, "state" or "action".
 
-    Raises SettingsError naming the file and key: no map, no original_key that is a text, start
-    and end that are no columns.
+    Raises SettingsError that names file and key if the section is not a map, original_key is not a
+    text, or start and end are not columns.
     """
     default = "action" if name == "action" else "observation.state"
     found = {}
@@ -157,7 +157,7 @@ def read_columns(modality: Mapping[str, Any], name: str, where: Path) -> dict[st
 def read_keys(
     modality: Mapping[str, Any], name: str, where: Path
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Return a map of keys to maps of modality.json, empty where it has no `name`."""
+    """Return one section of modality.json as key -> fields, empty if it has no `name`."""
     found = modality.get(name, {})
     if not isinstance(found, Mapping):
         raise SettingsError(f"{where}: {name} is {found!r:.60}, expected a map of keys")
@@ -171,7 +171,7 @@ def read_keys(
 def _whole(
     fields: Mapping[str, Any], key: str, default: int | None, low: int, high: int, place: str
 ) -> int:
-    """A whole number in [low, high]; `place` is what stands before the error's text."""
+    """Return a whole number in [low, high]; `place` is the beginning of the error's text."""
     value = fields.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         expected = "start and end, whole numbers" if key in ("start", "end") else "a whole number"
@@ -182,15 +182,15 @@ def _whole(
 
 
 def _pattern(info: Mapping[str, Any], is_v3: bool, where: Path) -> str:
-    """Return info's data_path: a path inside the dataset with the known numbers in braces."""
+    """Return info's data_path: a path inside the dataset, with known placeholders only."""
     default, known = _DATA_PATH, {"episode_chunk", "episode_index"}
     if is_v3:
         default, known = _DATA_PATH_V3, {"chunk_index", "file_index"}
     value = info.get("data_path", default)
     text = value if isinstance(value, str) else ""
     path = PurePosixPath(text)
-    names = {found.group(1) for found in _PLACE.finditer(text)}
-    rest = _PLACE.sub("", text)
+    names = {found.group(1) for found in _PLACEHOLDER.finditer(text)}
+    rest = _PLACEHOLDER.sub("", text)
     if path.is_absolute() or ".." in path.parts or not names <= known or set(rest) & set("{}\0"):
         text = ""
     if not text:
@@ -199,7 +199,7 @@ def _pattern(info: Mapping[str, Any], is_v3: bool, where: Path) -> str:
 
 
 def _lengths(path: Path) -> dict[int, int]:
-    """Return episode index -> number of steps of a v2 dataset."""
+    """Return episode index -> number of steps, of a v2 dataset."""
     lengths = {}
     for line, row in read_json_lines(path):
         place = f"{path}:{line}: "
@@ -209,7 +209,7 @@ def _lengths(path: Path) -> dict[int, int]:
 
 
 def _episodes(folder: Path) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
-    """Return of a v3 dataset episode index -> steps, and -> chunk and file of its data."""
+    """Return episode index -> steps, and episode index -> (chunk, file), of a v3 dataset."""
     columns = ["episode_index", "length", "data/chunk_index", "data/file_index"]
     lengths, files = {}, {}
     for path in sorted(folder.glob("*/*.parquet")):
@@ -238,7 +238,7 @@ def _read_parquet(
     purpose: str,
     only: list[tuple[str, str, int]] | None = None,
 ) -> dict[str, list[Any]]:
-    """Return columns of a parquet file as lists, of the rows for which `only` holds."""
+    """Return columns of a parquet file as lists; `only` filters the rows."""
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
@@ -255,15 +255,15 @@ def _read_parquet(
 
 
 class ReplayPolicy:
-    """Answer every observation with the dataset's next actions; past the end the last one."""
+    """Answers every observation with the dataset's next actions; after the end with the last."""
 
     def __init__(
         self, dataset: LeRobotDataset, embodiment: Embodiment, execution_horizon: int
     ) -> None:
-        """Begin at the first episode; each get_action moves on by `execution_horizon` steps.
+        """Begin at the first episode; each get_action advances by `execution_horizon` steps.
 
-        Raises SettingsError where the dataset's keys, widths or rate are not the embodiment's:
-        a replay at another rate is another motion.
+        Raises SettingsError if the dataset's keys, widths or rate differ from the embodiment's: a
+        replay at another rate would be another motion.
         """
         _check(dataset, embodiment, execution_horizon)
         self._dataset = dataset
@@ -276,7 +276,7 @@ class ReplayPolicy:
     def __call__(
         self, observation: Observation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
-        """Return (B, H, D) float32 chunks from the current step on, and where they are from."""
+        """Return (B, H, D) float32 chunks from the current step on, and their episode and step."""
         batch = len(next(iter(observation["video"].values())))
         steps = np.minimum(np.arange(self._step, self._step + self._horizon), self._length - 1)
         action = {
@@ -288,10 +288,9 @@ class ReplayPolicy:
         return action, info
 
     def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Go to options' episode_index (else stay in this one) and step_index (else 0).
+        """Go to options' episode_index (default: the present one) and step_index (default: 0).
 
-        Raises SettingsError, whose text is the reply, for an index that is none; then nothing
-        has changed.
+        Raises SettingsError, whose text is the reply, for an invalid index; then nothing changes.
         """
         options = options or {}
         episode = _index(options, "episode_index", self._episode)

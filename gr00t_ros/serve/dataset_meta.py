@@ -1,14 +1,15 @@
-"""A dataset's metadata as a modality config and what else it tells of the robot.
+"""A dataset's metadata: a modality config, and further facts about the robot.
 
 Reads meta/modality.json and meta/info.json (LeRobot v2, v2.1 and v3 in GR00T's flavour, Isaac-GR00T
-getting_started/data_preparation.md); refuses to open data or videos. A dataset does not say the
-action horizon nor the history that a policy was trained with: the horizon stays open, the history
-is [0] as in every public post-training config. What it says and no place of an embodiment file
-takes becomes a remark; what makes a name or a size doubtful a question, which leaves it open.
+getting_started/data_preparation.md), and never data or videos. A dataset does not contain the
+action horizon or the history of a trained policy: the horizon stays open, the history is [0] as in
+every public post-training config. Metadata that has no place in an embodiment file becomes a
+remark. Doubts about a name or a size become a question, and the value stays open.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +32,8 @@ Texts = dict[str, tuple[str, ...]]
 def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
     """Return the keys of the dataset at `path`, and its rate, picture sizes and joint names.
 
-    Raises SettingsError naming the file and place: missing, no JSON, another version, keys
-    without start and end, or with columns that the dataset does not have.
+    Raises SettingsError that names file and place if a file is missing or no JSON, its version is
+    unknown, or a key has no start and end or has columns that the dataset does not have.
     """
     meta = Path(path) / "meta"
     where, about = meta / "modality.json", meta / "info.json"
@@ -73,7 +74,7 @@ def _features(info: Mapping[str, Any], where: Path) -> Mapping[str, Mapping[str,
 
 
 class _Found:
-    """What is read out of one dataset; `remarks` and `questions` by place, "state.arm"."""
+    """Reads one dataset's metadata; `remarks` and `questions` by place, such as "state.arm"."""
 
     def __init__(self, where: Path, about: Path, features: Mapping[str, Mapping[str, Any]]) -> None:
         self._where, self._about, self._features = where, about, features
@@ -81,11 +82,11 @@ class _Found:
         self.questions: Texts = {}
 
     def keys(self, modality: Mapping[str, Any], name: str) -> Mapping[str, Mapping[str, Any]]:
-        """The keys of one modality."""
+        """Return the keys of one modality with their fields."""
         return read_keys(modality, name, self._where)
 
     def names(self, modality: Mapping[str, Any], name: str) -> dict[str, tuple[str, ...]]:
-        """The names of each key's columns, their numbers where the dataset names none."""
+        """Return the names of each key's columns, or their numbers if the dataset has no names."""
         columns = read_columns(modality, name, self._where)
         return {
             key: self._names(f"{name}.{key}", key, columns, fields)
@@ -93,7 +94,7 @@ class _Found:
         }
 
     def size(self, key: str, fields: Mapping[str, Any]) -> tuple[int, int] | None:
-        """(height, width) of a camera; None, with a question, where it is not certain."""
+        """Return (height, width) of a camera; None, with a question, if it is not certain."""
         place = f"video.{key}"
         self._remark(place, {k: v for k, v in fields.items() if k != "original_key"})
         candidates = (fields.get("original_key"), f"observation.images.{key}", key)
@@ -103,7 +104,8 @@ class _Found:
                 self._ask(place, f"info.json has no feature of {key!r}: which size has it?")
             return None
         shape = self._shape(column)
-        axes = [_AXES.get(n.lower(), n.lower()) for n in _flat(self._features[column]) or ()]
+        names = _flat(self._features[column].get("names")) or ()
+        axes = [_AXES.get(name.lower(), name.lower()) for name in names]
         if sorted(axes) != ["channel", "height", "width"]:
             ends = [shape[i] in _CHANNELS for i in (0, 2)] if len(shape) == 3 else [True, True]
             axes = ["channel", "height", "width"] if ends[0] else ["height", "width", "channel"]
@@ -114,7 +116,7 @@ class _Found:
             return None
         of = dict(zip(axes, shape, strict=True))
         if of["channel"] != 3:
-            self._ask(place, f"info.json says {of['channel']} channels: is this no RGB picture?")
+            self._ask(place, f"info.json says {of['channel']} channels: is it not an RGB image?")
         return of["height"], of["width"]
 
     def _names(
@@ -128,8 +130,8 @@ class _Found:
                     f"{', '.join(self._features):.300}"
                 )
             shape = self._shape(of.name)
-            width = shape[-1] if shape and shape[-1] == _product(shape) else None
-            read = _flat(self._features[of.name])
+            width = shape[-1] if shape and shape[-1] == math.prod(shape) else None
+            read = _flat(self._features[of.name].get("names"))
             names = read or []
             if read is None or names and len(names) != (width or len(names)):
                 said = str(self._features[of.name].get("names"))
@@ -143,7 +145,7 @@ class _Found:
             )
         for other, its in columns.items():
             if other != key and its.name == of.name and its.start < of.end and of.start < its.end:
-                self._ask(place, f"{other} has columns of it too: whose are they?")
+                self._ask(place, f"{other} has columns of it too: to which key do they belong?")
         self._ask_of(place, {k: v for k, v in fields.items() if k not in _PLACED})
         found = tuple(names[of.start : of.end]) or tuple(map(str, range(of.start, of.end)))
         twice = [name for name, count in Counter(found).items() if count > 1]
@@ -152,7 +154,7 @@ class _Found:
         return found
 
     def _shape(self, column: str) -> list[int]:
-        """The shape of a feature, empty where info.json says none."""
+        """Return the shape of a feature, empty if info.json has none."""
         shape = self._features[column].get("shape", [])
         if not isinstance(shape, list) or not all(
             isinstance(n, int) and not isinstance(n, bool) and 0 < n <= 16384 for n in shape
@@ -164,9 +166,9 @@ class _Found:
         return shape
 
     def _ask_of(self, place: str, said: dict[str, Any]) -> None:
-        """Fields of a key that change what its numbers are."""
+        """Ask about fields that change the meaning of a key's numbers; remark on the others."""
         if said.pop("absolute", True) is not True:
-            self._ask(place, "absolute is not true: deltas? They are no positions of joints")
+            self._ask(place, "absolute is not true: deltas? Deltas are not joint positions")
         rotation = said.pop("rotation_type", None)
         if rotation is not None:
             self._ask(place, f"rotation_type {rotation!s:.60}: part of a pose? Encoded how?")
@@ -181,22 +183,12 @@ class _Found:
             self.remarks[place] = (f"modality.json says {text:.300}",)
 
 
-def _product(shape: list[int]) -> int:
-    count = 1
-    for n in shape:
-        count *= n
-    return count
+def _flat(names: object) -> list[str] | None:
+    """Return a feature's names in the order of its columns; None if that order is not certain.
 
-
-def _flat(feature: Mapping[str, Any]) -> list[str] | None:
-    """A feature's names in the order of its columns; None where they have no certain order.
-
-    A list of texts, of lists, a map of lists ({"motors": [...]}), or of a name to its column.
+    Names may be a list of texts, a list of lists, a map of lists ({"motors": [...]}), or a map of
+    each name to its column.
     """
-    return _flattened(feature.get("names"))
-
-
-def _flattened(names: object) -> list[str] | None:
     if names is None:
         return []
     if isinstance(names, str):
@@ -215,5 +207,5 @@ def _flattened(names: object) -> list[str] | None:
 
 
 def _joined(names: list[Any]) -> list[str] | None:
-    parts = [_flattened(part) for part in names]
+    parts = [_flat(part) for part in names]
     return None if None in parts else [name for part in parts if part for name in part]

@@ -1,13 +1,14 @@
-"""A policy behind a GR00T server's endpoints: request bytes in, reply bytes out.
+"""A GR00T server's endpoints in front of a policy: request bytes in, reply bytes out.
 
-Every request gets one reply, whatever its bytes; errors become upstream's ``{"error": text}``
-(wire.md 3 and 7). DIALECTS is the table of what the server generations do differently (wire.md 1
+Every request gets one reply, whatever its bytes are; errors become upstream's ``{"error": text}``
+(wire.md 3 and 7). DIALECTS is the table of the differences between server generations (wire.md 1
 to 5); the pickling servers before N1.5's npy codec have no row. The strict checks keep upstream's
-words and order (Isaac-GR00T gr00t/policy/gr00t_policy.py), because clients learn from these texts;
-the width check alone is ours. Pure: no socket, clock or log.
+texts and order (Isaac-GR00T gr00t/policy/gr00t_policy.py), because clients react to these texts;
+only the width check is ours. Pure: no socket, clock or log.
 """
 
-import hmac
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,15 +27,21 @@ from gr00t_ros.wire.envelope import read_envelope
 from gr00t_ros.wire.messages import Generation
 
 _OLD_MARKER, _NEW_MARKER = MODALITY_MARKERS
+_MAX_ERROR_TEXT: Final = 2000  # characters; upstream sends all of it
+_AXES = {"Video": "(B, T, H, W, C)", "State": "(B, T, D)"}
+_DTYPES = {"Video": np.uint8, "State": np.float32}
+
+_Reply = tuple[Action, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One generation's way to speak.
+    """What one server generation does differently.
 
-    writes, reads: array codecs; an array in another codec stays a map, as upstream. n15: data is
-    the bare observation, always flat; the reply is the action map alone, keys are prefixed,
-    as_json is a JSON text, and there is no reset endpoint.
+    writes, reads: array codecs; an array in another codec stays a map, as upstream. marker: the
+    key that marks a ModalityConfig. n15: data is the bare observation, always flat; the reply is
+    the action map alone, keys are prefixed, as_json is a JSON text, and there is no reset
+    endpoint.
     """
 
     writes: ArrayCodec
@@ -43,7 +50,7 @@ class Dialect:
     n15: bool = False
 
     def modality_reply(self, modality: ModalityConfig) -> dict[str, object]:
-        """Return the get_modality_config reply as the plain maps that go on the wire."""
+        """Return the get_modality_config reply as plain maps, ready to encode."""
         return {name: self._entry(name, entry) for name, entry in modality.items()}
 
     def _entry(self, name: str, entry: ModalityEntry) -> dict[str, object]:
@@ -75,16 +82,211 @@ DIALECTS: Mapping[Generation, Dialect] = {
 }
 
 
-_AXES = {"Video": "(B, T, H, W, C)", "State": "(B, T, D)"}
-_DTYPES = {"Video": np.uint8, "State": np.float32}
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One reply. endpoint: "" if none was read. error: its text, None for a normal reply.
+
+    stop: the server ends after it. late_s: delay before it is sent. sent: whether it is sent at
+    all. Both are for faulty.py.
+    """
+
+    frame: bytes
+    endpoint: str
+    error: str | None = None
+    stop: bool = False
+    late_s: float = 0.0
+    sent: bool = True
+
+
+class Answers(Protocol):
+    """Anything that returns one answer to each request frame."""
+
+    def answer(self, frame: bytes, max_bytes: int = codec.MAX_BYTES) -> Answer:
+        """Answer one request frame; never raises."""
+
+    def refuse(self, text: str, endpoint: str = "") -> Answer:
+        """Return the error reply with that text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The options of a served policy.
+
+    flat: flat keys, as Gr00tSimPolicyWrapper has them (N1.5 is flat without it). strict: make
+    upstream's checks, and check `state_widths` where given. token: required at every endpoint,
+    ping included. allow_kill: whether the kill endpoint ends the server; upstream's always does,
+    for any client.
+    """
+
+    flat: bool = False
+    strict: bool = True
+    token: Token | None = None
+    allow_kill: bool = False
+    state_widths: Mapping[str, int] = field(default_factory=dict)
+
+
+class Endpoints:
+    """The endpoints of one policy, in one generation's dialect."""
+
+    def __init__(self, policy: Policy, dialect: Dialect, terms: Terms) -> None:
+        self._policy = policy
+        self._dialect = dialect
+        self._terms = terms
+        self._without_input: dict[str, Callable[[], object]] = {
+            messages.PING: self._ping,
+            messages.KILL: self._kill,
+            messages.GET_MODALITY_CONFIG: self._get_modality_config,
+        }
+        self._with_input: dict[str, Callable[..., object]] = {messages.GET_ACTION: self.get_action}
+        if not dialect.n15:
+            self._with_input[messages.RESET] = self.reset
+
+    def answer(self, frame: bytes, max_bytes: int = codec.MAX_BYTES) -> Answer:
+        """Answer one request frame; never raises: an error is a reply."""
+        endpoint = ""
+        try:
+            self._check_token(frame)
+            request = codec.decode(frame, max_bytes, self._dialect.reads)
+            endpoint = self._endpoint_of(request)
+            reply = codec.encode(self._call(endpoint, request), self._dialect.writes)
+            return Answer(reply, endpoint, stop=endpoint == messages.KILL)
+        except Exception as error:  # a policy may raise anything; upstream sends str(error) too
+            return self.refuse(str(error), endpoint)
+
+    def refuse(self, text: str, endpoint: str = "") -> Answer:
+        """Return the error reply with that text."""
+        text = text[:_MAX_ERROR_TEXT].encode("utf-8", "replace").decode("utf-8")
+        return Answer(codec.encode({"error": text}, self._dialect.writes), endpoint, error=text)
+
+    def get_action(self, observation: Any, options: Any = None) -> object:
+        """Serve N1.6's and N1.7's get_action; the parameters are the keys of data, as upstream."""
+        if self._terms.flat:
+            action, info = self._act_flat(observation, options)
+            return [{f"action.{key}": value for key, value in action.items()}, info]
+        action, info = self._act(observation, options)
+        return [action, info]
+
+    def reset(self, options: Any = None) -> object:
+        """Serve reset; the map that the policy returns is the reply."""
+        return self._policy.reset(options)
+
+    def _endpoint_of(self, request: Any) -> str:
+        if not isinstance(request, dict):
+            raise RefusedError(f"'{type(request).__name__}' object has no attribute 'get'")
+        endpoint = request.get("endpoint", messages.GET_ACTION)
+        if endpoint not in self._without_input and endpoint not in self._with_input:
+            raise RefusedError(f"Unknown endpoint: {endpoint}")
+        return str(endpoint)
+
+    def _check_token(self, frame: bytes) -> None:
+        """Raise before anything is decoded, so that an unknown client costs little time.
+
+        A frame without a valid envelope counts as a request without a token: the reply to an
+        unknown client says no more than that.
+        """
+        token = self._terms.token
+        if token is None:
+            return
+        try:
+            given = read_envelope(frame).token
+        except WireError:
+            given = None
+        if not token.matches(given):
+            raise RefusedError("Unauthorized: Invalid API token")
+
+    def _call(self, endpoint: str, request: Mapping[str, Any]) -> object:
+        if endpoint in self._without_input:
+            return self._without_input[endpoint]()
+        data = request.get("data", {})
+        if self._dialect.n15:
+            return self._get_action_n15(data)
+        return self._with_input[endpoint](**data)
+
+    def _ping(self) -> object:
+        return {"status": "ok", "message": "Server is running"}
+
+    def _kill(self) -> object:
+        if not self._terms.allow_kill:
+            raise RefusedError("kill is not allowed on this server (start it with --allow-kill)")
+        return None
+
+    def _get_modality_config(self) -> object:
+        return self._dialect.modality_reply(self._policy.modality)
+
+    def _act(self, observation: Any, options: Any) -> _Reply:
+        if self._terms.strict:
+            check_nested(observation, self._policy.modality)
+            check_widths(observation, self._terms.state_widths)
+        # Without the checks a wrong observation fails here with upstream's bare error texts: its
+        # _unbatch_observation takes the first camera's shape, then state, then language.
+        _ = next(iter(observation["video"].values())).shape[0]
+        nested = {name: observation[name] for name in ("video", "state", "language")}
+        action, info = self._policy(nested, options)
+        if self._terms.strict:
+            check_action(action, self._policy.modality)
+        return action, info
+
+    def _act_flat(self, observation: Any, options: Any) -> _Reply:
+        modality = self._policy.modality
+        if self._terms.strict:
+            check_flat(observation, modality)
+        nested: dict[str, dict[str, Any]] = {
+            name: {key: observation[f"{name}.{key}"] for key in modality[name].keys}
+            for name in ("video", "state")
+        }
+        nested["language"] = {
+            key: [[str(text)] for text in observation[key]] for key in modality["language"].keys
+        }
+        return self._act(nested, options)
+
+    def _get_action_n15(self, data: Any) -> object:
+        """Serve N1.5: there is no batch axis unless every state array has three axes.
+
+        As late N1.5's Gr00tPolicy.get_action. Its transforms have checks of their own, with other
+        texts than the strict checks used here.
+        """
+        states = [value for key, value in data.items() if "state" in key]
+        batched = all(len(value.shape) == 3 for value in states)
+        observation = data if batched else {key: _batch(value) for key, value in data.items()}
+        action, _ = self._act_flat({key: _texts(value) for key, value in observation.items()}, None)
+        return {f"action.{key}": value if batched else value[0] for key, value in action.items()}
+
+
+def _batch(value: Any) -> Any:
+    return value[np.newaxis] if isinstance(value, np.ndarray) else value
+
+
+def _texts(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class TorchEndpoints:
+    """Generation T as a present client sees it: the server can read none of its requests.
+
+    The N1 server calls torch.load on every request and answers the bytes ``ERROR`` if that fails;
+    its real replies are zip files. This stand-in answers a zip with an empty zip, so that it
+    neither reads nor writes a pickle.
+    """
+
+    _EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+
+    def answer(self, frame: bytes, max_bytes: int = codec.MAX_BYTES) -> Answer:
+        """Answer ``ERROR``, or an empty zip to a zip."""
+        if frame.startswith(b"PK"):
+            return Answer(self._EMPTY_ZIP, "")
+        return self.refuse("generation T reads torch.save only")
+
+    def refuse(self, text: str, endpoint: str = "") -> Answer:
+        """Return the bytes ERROR, T's only error reply."""
+        return Answer(b"ERROR", endpoint, error=text)
 
 
 def check_nested(observation: Mapping[str, Any], modality: ModalityConfig) -> None:
     """Check ``{"video": {key: (B,T,H,W,3) uint8}, "state": {key: (B,T,D) float32}, "language"}``.
 
-    T is the number of the modality's delta indices; language is ``{key: [[str]] * B}``. Keys
-    and modalities beyond those of the modality config are let pass. Raises ObservationError
-    with upstream's text, and TypeError where upstream's len() does (a value without length).
+    T is the number of the modality's delta indices; language is ``{key: [[str]] * B}``. Additional
+    keys and modalities are allowed. Raises ObservationError with upstream's text, and TypeError
+    where upstream's len() raises it (a value without length).
     """
     for name in ("video", "state", "language"):
         if name not in observation:
@@ -111,8 +313,8 @@ def check_nested(observation: Mapping[str, Any], modality: ModalityConfig) -> No
 def check_flat(observation: Mapping[str, Any], modality: ModalityConfig) -> None:
     """Check the flat form: ``video.<key>``, ``state.<key>``, language bare as a list of B strings.
 
-    Shapes and dtypes as in check_nested; as upstream's wrapper it does not compare batch sizes.
-    Raises ObservationError with upstream's text.
+    Checks shapes and dtypes as check_nested does. Like upstream's wrapper it does not compare
+    batch sizes. Raises ObservationError with upstream's text.
     """
     for name in ("video", "state"):
         for key in modality[name].keys:
@@ -136,7 +338,7 @@ def check_flat(observation: Mapping[str, Any], modality: ModalityConfig) -> None
 def check_widths(observation: Mapping[str, Any], widths: Mapping[str, int]) -> None:
     """Check the last axis of each nested state array against the embodiment's widths.
 
-    Raises ObservationError naming key, width got and width expected.
+    Raises ObservationError that names the key, the width found and the width expected.
     """
     for key, width in widths.items():
         got = observation["state"][key].shape[-1]
@@ -145,10 +347,10 @@ def check_widths(observation: Mapping[str, Any], widths: Mapping[str, int]) -> N
 
 
 def check_action(action: Mapping[str, Any], modality: ModalityConfig) -> None:
-    """Check a policy's own action: every key a (B, H, D) float32 array, H the action horizon.
+    """Check a policy's action: every key is a (B, H, D) float32 array, H the action horizon.
 
-    Raises ChunkError with upstream's text: a policy of ours that breaks this is our fault, and
-    the client must see an error rather than a chunk of the wrong shape.
+    Raises ChunkError with upstream's text. A wrong action is this server's fault, and the client
+    must get an error instead of a chunk of the wrong shape.
     """
     horizon = len(modality["action"].delta_indices)
     for key in modality["action"].keys:
@@ -186,7 +388,7 @@ def _check_array(kind: str, key: str, value: object, horizon: int) -> None:
         raise ObservationError(
             f"{title} must be a numpy array of shape {_AXES[kind]}, got {value.shape}"
         )
-    # Upstream writes the key's closing quote as the genitive's apostrophe: 'key's horizon.
+    # Upstream uses the key's closing quote as an apostrophe: 'key's horizon.
     if value.shape[1] != horizon:
         raise ObservationError(f"{title}s horizon must be {horizon}. Got {value.shape[1]}")
     if kind == "Video" and value.shape[-1] != 3:
@@ -199,7 +401,7 @@ def _check_language(key: str, value: object, horizon: int) -> None:
         raise ObservationError(f"{title} must be a list. Got {type(value)}")
     for item in value:
         if len(item) != horizon:
-            # Upstream names the batch size here, not the item's length.
+            # Upstream prints the batch size here, not the item's length.
             raise ObservationError(f"{title}s horizon must be {horizon}. Got {len(value)}")
         if not isinstance(item, list):
             raise ObservationError(f"Language batch item must be a list. Got {type(item)}")
@@ -209,205 +411,3 @@ def _check_language(key: str, value: object, horizon: int) -> None:
             )
         if not isinstance(item[0], str):
             raise ObservationError(f"Language batch item must be a string. Got {type(item[0])}")
-
-
-_MAX_ERROR_TEXT: Final = 2000  # characters; upstream sends all of it
-
-_Reply = tuple[Action, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One reply and what it was: endpoint "" where none was read; error None where it went well.
-
-    stop: the server ends after it. late_s, sent: how much later it goes out than it could, and
-    whether at all (faulty.py).
-    """
-
-    frame: bytes
-    endpoint: str
-    error: str | None = None
-    stop: bool = False
-    late_s: float = 0.0
-    sent: bool = True
-
-
-class Answers(Protocol):
-    """Whatever has one answer to each request frame."""
-
-    def answer(self, frame: bytes, max_bytes: int = codec.MAX_BYTES) -> Answer:
-        """Answer one request frame; raises nothing."""
-
-    def refuse(self, text: str, endpoint: str = "") -> Answer:
-        """Return the error reply with that text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """On which terms a policy is served.
-
-    flat: keys as Gr00tSimPolicyWrapper's (N1.5 is flat without it). strict: upstream's checks,
-    and the state widths where given. token: asked for in every endpoint, ping included.
-    allow_kill: upstream's kill endpoint ends the server for anybody; ours only where this says so.
-    """
-
-    flat: bool = False
-    strict: bool = True
-    token: Token | None = None
-    allow_kill: bool = False
-    state_widths: Mapping[str, int] = field(default_factory=dict)
-
-
-class Endpoints:
-    """The endpoints of one policy in one generation's dialect."""
-
-    def __init__(self, policy: Policy, dialect: Dialect, terms: Terms) -> None:
-        self._policy = policy
-        self._dialect = dialect
-        self._terms = terms
-        self._without_input: dict[str, Callable[[], object]] = {
-            messages.PING: self._ping,
-            messages.KILL: self._kill,
-            messages.GET_MODALITY_CONFIG: self._get_modality_config,
-        }
-        self._with_input: dict[str, Callable[..., object]] = {messages.GET_ACTION: self.get_action}
-        if not dialect.n15:
-            self._with_input[messages.RESET] = self.reset
-
-    def answer(self, frame: bytes, max_bytes: int = codec.MAX_BYTES) -> Answer:
-        """Answer one request frame; raises nothing, an error is a reply."""
-        endpoint = ""
-        try:
-            self._check_token(frame)
-            request = codec.decode(frame, max_bytes, self._dialect.reads)
-            endpoint = self._endpoint_of(request)
-            reply = codec.encode(self._call(endpoint, request), self._dialect.writes)
-            return Answer(reply, endpoint, stop=endpoint == messages.KILL)
-        except Exception as error:  # a policy may raise anything; upstream sends str(error) too
-            return self.refuse(str(error), endpoint)
-
-    def refuse(self, text: str, endpoint: str = "") -> Answer:
-        """Return the error reply with that text."""
-        text = text[:_MAX_ERROR_TEXT].encode("utf-8", "replace").decode("utf-8")
-        return Answer(codec.encode({"error": text}, self._dialect.writes), endpoint, error=text)
-
-    def get_action(self, observation: Any, options: Any = None) -> object:
-        """Serve N1.6's and N1.7's get_action; data's keys are this signature, as upstream."""
-        if self._terms.flat:
-            action, info = self._act_flat(observation, options)
-            return [{f"action.{key}": value for key, value in action.items()}, info]
-        action, info = self._act(observation, options)
-        return [action, info]
-
-    def reset(self, options: Any = None) -> object:
-        """Serve reset; the policy's map is the reply."""
-        return self._policy.reset(options)
-
-    def _endpoint_of(self, request: Any) -> str:
-        if not isinstance(request, dict):
-            raise RefusedError(f"'{type(request).__name__}' object has no attribute 'get'")
-        endpoint = request.get("endpoint", messages.GET_ACTION)
-        if endpoint not in self._without_input and endpoint not in self._with_input:
-            raise RefusedError(f"Unknown endpoint: {endpoint}")
-        return str(endpoint)
-
-    def _check_token(self, frame: bytes) -> None:
-        """Raise before anything is decoded: a stranger costs a walk over his envelope.
-
-        What is no envelope as the proxy's has no token either, and nothing else is told.
-        """
-        token = self._terms.token
-        if token is None:
-            return
-        try:
-            given = read_envelope(frame).token or ""
-        except WireError:
-            given = ""
-        if not hmac.compare_digest(given.encode(), token.reveal().encode()):
-            raise RefusedError("Unauthorized: Invalid API token")
-
-    def _call(self, endpoint: str, request: Mapping[str, Any]) -> object:
-        if endpoint in self._without_input:
-            return self._without_input[endpoint]()
-        data = request.get("data", {})
-        if self._dialect.n15:
-            return self._get_action_n15(data)
-        return self._with_input[endpoint](**data)
-
-    def _ping(self) -> object:
-        return {"status": "ok", "message": "Server is running"}
-
-    def _kill(self) -> object:
-        if not self._terms.allow_kill:
-            raise RefusedError("kill is not allowed on this server (start it with --allow-kill)")
-        return None
-
-    def _get_modality_config(self) -> object:
-        return self._dialect.modality_reply(self._policy.modality)
-
-    def _act(self, observation: Any, options: Any) -> _Reply:
-        if self._terms.strict:
-            check_nested(observation, self._policy.modality)
-            check_widths(observation, self._terms.state_widths)
-        # Unchecked, a wrong observation fails here with upstream's bare texts: its
-        # _unbatch_observation takes the first camera's shape, then state, then language.
-        _ = next(iter(observation["video"].values())).shape[0]
-        nested = {name: observation[name] for name in ("video", "state", "language")}
-        action, info = self._policy(nested, options)
-        if self._terms.strict:
-            check_action(action, self._policy.modality)
-        return action, info
-
-    def _act_flat(self, observation: Any, options: Any) -> _Reply:
-        modality = self._policy.modality
-        if self._terms.strict:
-            check_flat(observation, modality)
-        nested: dict[str, dict[str, Any]] = {
-            name: {key: observation[f"{name}.{key}"] for key in modality[name].keys}
-            for name in ("video", "state")
-        }
-        nested["language"] = {
-            key: [[str(text)] for text in observation[key]] for key in modality["language"].keys
-        }
-        return self._act(nested, options)
-
-    def _get_action_n15(self, data: Any) -> object:
-        """Serve N1.5: without a batch axis unless every state array has three axes.
-
-        Late N1.5 Gr00tPolicy.get_action; its transforms' own checks have other words than the
-        strict ones used here.
-        """
-        states = [value for key, value in data.items() if "state" in key]
-        batched = all(len(value.shape) == 3 for value in states)
-        observation = data if batched else {key: _batch(value) for key, value in data.items()}
-        action, _ = self._act_flat({key: _texts(value) for key, value in observation.items()}, None)
-        return {f"action.{key}": value if batched else value[0] for key, value in action.items()}
-
-
-def _batch(value: Any) -> Any:
-    return value[np.newaxis] if isinstance(value, np.ndarray) else value
-
-
-def _texts(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-class TorchEndpoints:
-    """Generation T as a client of today meets it: nothing it sends can be read.
-
-    The N1 server torch.loads every request and answers the bytes ``ERROR`` to what it cannot
-    load; its real replies are zip files. To a zip it answers an empty one: no pickle is read
-    or written.
-    """
-
-    _EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
-
-    def answer(self, frame: bytes, max_bytes: int = codec.MAX_BYTES) -> Answer:
-        """Answer ``ERROR``, or an empty zip to a zip."""
-        if frame.startswith(b"PK"):
-            return Answer(self._EMPTY_ZIP, "")
-        return self.refuse("generation T reads torch.save only")
-
-    def refuse(self, text: str, endpoint: str = "") -> Answer:
-        """Return the bytes ERROR, T's only error reply."""
-        return Answer(b"ERROR", endpoint, error=text)

@@ -1,9 +1,9 @@
 """A policy server that fails on purpose, in the ways that servers and networks fail.
 
-Stands between the socket and the endpoints of any policy: what they answer is dropped, held
-back, spoilt or replaced. Refuses to know sockets and clocks: how late a reply goes out and
-whether at all is said in the Answer. Only answers to get_action that went well are touched, so
-that a client can connect; its own check with a zero observation is counted like any other.
+Wraps the endpoints of any policy and drops, delays, changes or replaces their answers. No sockets
+or clocks: the Answer itself says how late it is sent, and whether it is sent at all. Only
+successful answers to get_action are changed, so that a client can connect; its check with a zero
+observation counts as an action too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PolicyFault:
-    """One fault: its kind, its value, and the actions that it hits (counted from 1)."""
+    """One fault: its kind, its value, and the numbers of the actions that it affects, from 1."""
 
     kind: str
     value: str = ""
@@ -44,14 +44,14 @@ class PolicyFault:
     probability: float = 1.0
 
     def hits(self, number: int, source: random.Random) -> bool:
-        """Whether the action of that number is hit; draws only where it is by chance."""
+        """Whether the action of that number is affected; draws from `source` only if needed."""
         if number < self.first or (self.last is not None and number > self.last):
             return False
         return self.probability >= 1.0 or source.random() < self.probability
 
 
 def read_fault(text: str) -> PolicyFault:
-    """Read ``KIND[=VALUE][:WHEN]``; WHEN is ``3`` (that action), ``3+`` (from it on), ``10%``.
+    """Read ``KIND[=VALUE][:WHEN]``; WHEN: ``3`` (that action), ``3+`` (from it on) or ``10%``.
 
     Raises SettingsError that lists the kinds.
     """
@@ -76,7 +76,7 @@ def read_fault(text: str) -> PolicyFault:
 
 
 class Faulty:
-    """The answers of another server, with faults."""
+    """Wraps the endpoints of a server and adds faults to their answers."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Faulty:
         crash: Callable[[], NoReturn],
         seed: int | None = None,
     ) -> None:
-        """`array_codec`: what `inner` writes. `crash` ends the process there and then."""
+        """`array_codec`: the one that `inner` writes. `crash` must end the process at once."""
         self._inner = inner
         order = list(KINDS)
         self._faults = sorted(faults, key=lambda fault: order.index(fault.kind))
@@ -96,7 +96,7 @@ class Faulty:
         self.actions = 0
 
     def answer(self, frame: bytes, max_bytes: int = codec.MAX_BYTES) -> Answer:
-        """Answer as the other server, then do what the faults say."""
+        """Return the inner answer with the faults applied."""
         answer = self._inner.answer(frame, max_bytes)
         if answer.endpoint != messages.GET_ACTION or answer.error is not None:
             return answer
@@ -107,7 +107,7 @@ class Faulty:
         return answer
 
     def refuse(self, text: str, endpoint: str = "") -> Answer:
-        """Refuse as the other server."""
+        """Return the inner refusal."""
         return self._inner.refuse(text, endpoint)
 
     def _spoil(self, answer: Answer, fault: PolicyFault) -> Answer:
@@ -137,7 +137,7 @@ def _late_s(value: str) -> float:
 
 
 def _with_value(value: float) -> Callable[[Arrays], Arrays]:
-    """Put `value` in the last number of each key: the last step, where a glance misses it."""
+    """Put `value` in the last number of each key: a check of the first step misses it."""
 
     def spoil(arrays: Arrays) -> Arrays:
         spoilt = {key: array.copy() for key, array in arrays.items()}
@@ -169,7 +169,7 @@ _SPOILERS: Mapping[str, Callable[[Arrays], Arrays]] = {
     "keys": _fewer,
 }
 
-# In the order in which they are applied: the last ones leave nothing to spoil.
+# In the order in which they are applied: the last ones leave no arrays to change.
 KINDS: Mapping[str, str] = {
     "nan": "(not a number in the last step)",
     "inf": "(infinity there)",

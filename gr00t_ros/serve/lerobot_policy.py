@@ -1,8 +1,8 @@
-"""GR00T N1.7 as LeRobot runs it, as a policy: a second implementation behind the same wire.
+"""A policy that runs a GR00T N1.7 checkpoint with LeRobot's implementation instead of NVIDIA's.
 
 Loads NVIDIA's checkpoint folders (config.json, weights, processor_config.json, statistics.json)
-through LeRobot's own model and processors; torch and lerobot are imported where they are used.
-Refuses to know the wire, and what LeRobot saved itself after fine-tuning.
+through LeRobot's own model and processors. Checkpoints that LeRobot saved after fine-tuning are not
+supported. torch and lerobot are imported when they are used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.serve.policies import Action, Observation
 
 INSTALL: Final = "pip install 'lerobot[groot]>=0.6.1' (Python 3.12 or newer)"
-# Values in processor_config.json -> enum names on the wire (wire.md 5).
+# Values in processor_config.json to enum names on the wire (wire.md 5).
 _FORMATS: Final = {"xyz+rot6d": "XYZ_ROT6D", "xyz+rotvec": "XYZ_ROTVEC"}
 _IMAGES: Final = "observation.images."
 
@@ -27,16 +27,16 @@ _IMAGES: Final = "observation.images."
 class LerobotPolicy:
     """One embodiment tag of a checkpoint; batch size 1, one row of state, options are ignored.
 
-    LeRobot undoes relative actions against the state it was given, as upstream's server does.
+    LeRobot makes relative actions absolute with the state of the request, as upstream's server.
     """
 
     def __init__(
         self, checkpoint: Path, tag: str, device: str = "cuda", backbone: str | None = None
     ) -> None:
-        """Load the model; backbone: where its tokenizer is, else the hub's, which is downloaded.
+        """Load the model; backbone: folder of its tokenizer, else it is downloaded from the hub.
 
-        Raises `SettingsError` for a folder that is no such checkpoint, a tag that it lacks, and
-        where LeRobot is not installed.
+        Raises `SettingsError` if the folder is not such a checkpoint, if it lacks the tag, and if
+        LeRobot is not installed.
         """
         modality, statistics = read_checkpoint(checkpoint, tag)
         self.modality = modality
@@ -49,7 +49,7 @@ class LerobotPolicy:
     def __call__(
         self, observation: Observation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
-        """Predict one chunk; raises SettingsError for a batch."""
+        """Predict one chunk; raises SettingsError for a batch size other than 1."""
         import torch
 
         video, state = observation["video"], observation["state"]
@@ -67,12 +67,12 @@ class LerobotPolicy:
         return self._split(chunk.float().numpy()), {}
 
     def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Forget what LeRobot has queued."""
+        """Clear LeRobot's queue of actions."""
         self._policy.reset()
         return {}
 
     def _split(self, chunk: Any) -> dict[str, Any]:
-        """(1, H, sum of widths) in the checkpoint's order -> key -> (1, H, D) float32."""
+        """Split (1, H, sum of widths), in the checkpoint's order, into key -> (1, H, D) float32."""
         found, start = {}, 0
         for key, width in self._widths.items():
             found[key] = np.array(chunk[:, :, start : start + width], np.float32)
@@ -131,7 +131,7 @@ def _width(statistics: Mapping[str, Any], modality: str, key: str, checkpoint: P
 def _load(
     checkpoint: Path, tag: str, modality: ModalityConfig, device: str, backbone: str | None
 ) -> tuple[Any, Any, Any]:
-    """Return LeRobot's policy in float32 or bf16 as its settings say, and its two processors."""
+    """Return LeRobot's policy, in float32 or bf16 by its settings, and its two processors."""
     try:
         from lerobot.configs import FeatureType, PolicyFeature
         from lerobot.policies.groot.configuration_groot import (

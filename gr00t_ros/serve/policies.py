@@ -1,9 +1,11 @@
-"""What a policy is to a server of ours, the policies known by name, and the hold policy.
+"""The interface of a served policy, the policies that have a name, and the hold policy.
 
-A policy sees arrays and text, never bytes. `modality_of` makes the ModalityConfig that a server
-for an embodiment would announce. The hold policy repeats the state key of each action key's name,
-so the robot stays; it refuses embodiments where staying still cannot be said in absolute values.
+A policy gets arrays and text, never bytes. `modality_of` returns the ModalityConfig that a server
+for an embodiment announces. The hold policy answers each action key with the state key of the same
+name, so the robot stays; it refuses embodiments without such absolute state keys.
 """
+
+from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +25,7 @@ Observation = Mapping[str, Mapping[str, Any]]
 
 
 class Policy(Protocol):
-    """Observation in, absolute action chunk out; the server calls it from one thread."""
+    """Observation in, action chunk out; the server calls it from one thread."""
 
     @property
     def modality(self) -> ModalityConfig:
@@ -35,18 +37,18 @@ class Policy(Protocol):
         """Return the action and an info map for one observation.
 
         observation: ``{"video": {key: (B,T,H,W,3) uint8}, "state": {key: (B,T,D) float32},
-        "language": {key: [[str]] * B}}``, arrays possibly read-only. Action: key -> (B, H, D)
-        float32, physical units, absolute where the real server's values are. Whatever it raises
-        reaches the client as the text of an error reply.
+        "language": {key: [[str]] * B}}``; arrays may be read-only. Action: key -> (B, H, D)
+        float32, physical units, absolute where the real server's values are. The text of any
+        exception is sent to the client as an error reply.
         """
 
     def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Forget the episode; the returned map is the reply (Gr00tPolicy's is empty)."""
 
 
-# The factories are text, not imports: the scripted policy lives with the simulated robot that
-# it is made for, and sidecar must not import sim (the rooms' order). Only a process that is
-# asked for it loads it, so a bare venv without the simulator still serves the others.
+# Text, not imports: the scripted policy belongs to its simulated robot, and this room must not
+# import sim (the order of the rooms). It is loaded only when it is named, so that an environment
+# without the simulator can serve the other policies.
 POLICIES: Mapping[str, str] = {
     "hold": "gr00t_ros.serve.policies:make_hold_policy",
     "scripted": "gr00t_ros.sim.robots:make_policy",
@@ -56,8 +58,8 @@ POLICIES: Mapping[str, str] = {
 def make_policy(name: str, embodiment: Embodiment) -> Policy:
     """Build the policy of that name, or of ``package.module:factory``, for an embodiment.
 
-    A factory takes the Embodiment and returns a Policy. Raises SettingsError for a name that is
-    unknown or whose module or factory cannot be imported.
+    A factory takes the Embodiment and returns a Policy. Raises SettingsError for an unknown name,
+    and for a module or factory that cannot be imported.
     """
     target = POLICIES.get(name, name)
     module_name, colon, factory_name = target.partition(":")
@@ -76,9 +78,9 @@ def make_policy(name: str, embodiment: Embodiment) -> Policy:
 def modality_of(embodiment: Embodiment) -> ModalityConfig:
     """Return the modality config: video, state, action and language with their delta indices.
 
-    A GR00T server has one list of delta indices per modality, so streams of one modality that
-    differ raise EmbodimentError. Language is one
-    instruction, whatever its keys; actions are steps 0 .. H-1.
+    A GR00T server has one list of delta indices per modality, so streams of one modality with
+    different lists raise EmbodimentError. Language is one instruction under all its keys; actions
+    are steps 0 .. H-1.
     """
     action_steps = tuple(range(embodiment.action_horizon))
     return {
@@ -94,7 +96,7 @@ def modality_of(embodiment: Embodiment) -> ModalityConfig:
 
 
 def state_widths(embodiment: Embodiment) -> Mapping[str, int]:
-    """Return D of each state key, which a real server knows from its checkpoint's statistics."""
+    """Return D of each state key; a real server has it from its checkpoint's statistics."""
     return {stream.key: stream.width for stream in embodiment.state}
 
 
@@ -112,8 +114,8 @@ def _entry(
 
 
 def _action_config(embodiment: Embodiment, action: ActionKey) -> Mapping[str, object]:
-    # Enum names as upstream sends them (wire.md 5). The file says what a reply holds; a real
-    # checkpoint that predicts RELATIVE and undoes it says so here, ours computes it directly.
+    # Enum names as upstream sends them (wire.md 5). This states the representation in the reply. A
+    # real checkpoint that predicts RELATIVE values and makes them absolute announces RELATIVE.
     poses = {stream.key for stream in embodiment.state if stream.encode == "xyz_rot6d_rows"}
     pose = action.key in poses
     return {
@@ -125,14 +127,13 @@ def _action_config(embodiment: Embodiment, action: ActionKey) -> Mapping[str, ob
 
 
 class HoldPolicy:
-    """Answer every observation with its own last state row, H times.
+    """Answers every observation with its own last state row, H times.
 
-    A key with a threshold (a binary gripper) is still thresholded by the client, so a half-open
-    gripper does move.
+    The client still applies thresholds (binary grippers), so a half-open gripper does move.
     """
 
     def __init__(self, embodiment: Embodiment) -> None:
-        """Raise EmbodimentError for an action key without an equal absolute state key."""
+        """Raise EmbodimentError for an action key that has no absolute state key of its name."""
         widths = {stream.key: stream.width for stream in embodiment.state}
         for action in embodiment.action:
             if widths.get(action.key) != action.width or action.representation != "absolute":

@@ -1,9 +1,11 @@
-"""The wire shell of a policy: one socket, one request at a time, until it is told to stop.
+"""A policy on a socket: serves one request at a time until it is asked to stop.
 
-Owns the socket and the loop; what a request means is endpoints.py's part. It speaks REP's
-envelope on a ROUTER socket, because a REP socket ends on a request of two frames (wire.md 2)
-and this one must live on: it answers an error and drops what has no return address.
+Owns the socket and the loop; endpoints.py handles the requests. Uses REP's envelope on a ROUTER
+socket. A REP socket fails on a request of two frames (wire.md 2); this server answers it with an
+error. A message without a return address is dropped.
 """
+
+from __future__ import annotations
 
 import logging
 import random
@@ -11,7 +13,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 
 import zmq
 
@@ -21,17 +22,17 @@ from gr00t_ros.serve.front import Front, Received, Wake
 from gr00t_ros.serve.policies import Policy
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.codec import MAX_BYTES
-from gr00t_ros.wire.curve import Admission, ServerKeys
+from gr00t_ros.wire.curve import ServerKeys
 from gr00t_ros.wire.messages import GET_ACTION, Generation
 
-_KILL_LINGER_MS = 1000  # so that the reply to kill leaves before the socket goes
+_KILL_LINGER_MS = 1000  # so that the reply to kill is sent before the socket closes
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Artificial inference time of an action: mean_ms plus a uniform part of +-jitter_ms."""
+    """Artificial inference time of an action: mean_ms plus a uniform jitter of +-jitter_ms."""
 
     mean_ms: float = 0.0
     jitter_ms: float = 0.0
@@ -50,7 +51,7 @@ class Delay:
 
 @dataclass(slots=True)
 class ServerCounts:
-    """What the server has done so far; dropped messages had no return address."""
+    """Counts since the server was made; dropped: messages without a return address."""
 
     requests: int = 0
     actions: int = 0
@@ -59,10 +60,11 @@ class ServerCounts:
 
 
 class PolicyServer:
-    """Serve one policy on one address, in one generation's dialect.
+    """Serves one policy on one address, in one generation's dialect.
 
-    Bound on construction (port 0 takes a free one; see `address`); a context manager that
-    closes. Use it from one thread; only `stop` may come from another thread or a signal handler.
+    Binds on construction (port 0 takes a free one; see `address`). As a context manager it closes
+    at the end. Use it from one thread; only `stop` may be called from another thread or a signal
+    handler.
     """
 
     def __init__(
@@ -85,8 +87,8 @@ class PolicyServer:
         """Bind; raises SettingsError for an unknown generation or an address that is not free.
 
         flat, token, strict, state_widths, allow_kill: see endpoints.Terms. seed: of the delays.
-        around: what stands between socket and endpoints, such as faulty.Faulty.
-        keys: CURVE, for admitted clients only.
+        around: wraps the endpoints, as faulty.Faulty does. keys: use CURVE and admit these
+        clients only.
         """
         terms = Terms(flat, strict, token, allow_kill, state_widths or {})
         self._endpoints = _endpoints(policy, generation, terms)
@@ -97,60 +99,46 @@ class PolicyServer:
         self._random = random.Random(seed)
         self._max_bytes = max_request_bytes
         self.counts = ServerCounts()
-        self._context = zmq.Context()
-        self._admission = None if keys is None else Admission(self._context, keys)
-        self._wake = Wake()
-        # Up to twice the cap, so that the sender learns why; above, libzmq hangs up. The memory is
-        # not watched: a policy may hold any amount of it.
+        self._context, self._wake = zmq.Context(), Wake()
+        # Requests up to twice the cap get an error reply; above that libzmq disconnects the client.
+        # Memory is not watched: a policy may use any amount.
         cap = 2 * max_request_bytes
         try:
-            self._front = Front(self._context, bind, cap, self._admission, max_memory_bytes=None)
+            self._front = Front(self._context, bind, cap, keys, max_memory_bytes=None)
         except SettingsError:
-            self._close_all_but_front()
+            self._close_rest()
             raise
         self.address: str = self._front.address
 
-    def __enter__(self) -> "PolicyServer":
+    def __enter__(self) -> PolicyServer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def serve_forever(self) -> None:
-        """Answer one request after the other until `stop` is called or a kill is allowed."""
+        """Answer one request after the other until `stop`, or a kill request where allowed."""
         poller = zmq.Poller()
-        poller.register(self._front.socket, zmq.POLLIN)
+        self._front.register(poller)
         poller.register(self._wake.reader, zmq.POLLIN)
-        if self._admission is not None:
-            poller.register(self._admission.socket, zmq.POLLIN)
         while not self._wake.asked:
-            ready = dict(poller.poll())
-            if self._admission is not None and self._admission.socket in ready:
-                self._admission.decide()
-            if self._front.socket in ready:
+            if self._front.has_message(dict(poller.poll())):
                 self._serve_one()
 
     def stop(self) -> None:
-        """End serve_forever after the request in hand; safe in threads and signal handlers."""
+        """End serve_forever after the present request; safe in threads and signal handlers."""
         self._wake.set()
 
     def stop_on(self, *numbers: signal.Signals) -> None:
-        """Let these signals call `stop`; from the main thread, until `close`."""
+        """Make these signals call `stop` until `close`; call this from the main thread."""
         self._wake.set_on(*numbers)
 
     def close(self) -> None:
         """Release socket and context; idempotent."""
         self._front.close()
-        self._close_all_but_front()
+        self._close_rest()
 
-    def _close_all_but_front(self) -> None:
-        if self._admission is not None:
-            self._admission.close()
+    def _close_rest(self) -> None:
         self._context.term()
         self._wake.close()
 
@@ -165,8 +153,8 @@ class PolicyServer:
             return
         answer = self._answer(message)
         if answer.endpoint == GET_ACTION and answer.error is None:
-            self._hold_back(self._delay.draw_s(self._random) - (time.monotonic() - start))
-        self._hold_back(answer.late_s)
+            self._pause(self._delay.draw_s(self._random) - (time.monotonic() - start))
+        self._pause(answer.late_s)
         self._count(answer, sum(map(len, message.body)), time.monotonic() - start)
         if answer.sent:
             self._send(message.route, answer)
@@ -177,11 +165,9 @@ class PolicyServer:
             return self._endpoints.refuse(f"got a request of {len(frames)} frames, expected one")
         return self._endpoints.answer(frames[0].bytes, self._max_bytes)
 
-    def _hold_back(self, seconds: float) -> None:
+    def _pause(self, seconds: float) -> None:
         if seconds > 0.0:
-            poller = zmq.Poller()
-            poller.register(self._wake.reader, zmq.POLLIN)
-            poller.poll(round(seconds * 1e3))
+            self._wake.wait(seconds)
 
     def _count(self, answer: Answer, received_bytes: int, seconds: float) -> None:
         self.counts.requests += 1
@@ -199,8 +185,7 @@ class PolicyServer:
         if answer.stop:
             self._front.socket.set(zmq.LINGER, _KILL_LINGER_MS)
             self.stop()
-        # A ROUTER never blocks: a client that has gone costs its reply and nothing else.
-        self._front.socket.send_multipart([*route, answer.frame])
+        self._front.send(route, answer.frame)
 
 
 def _endpoints(policy: Policy, generation: Generation | str, terms: Terms) -> Answers:

@@ -6,10 +6,10 @@
                                                      │ at rest
         holding | paused | paused_by_operator | fault | waiting | fault_inactive
 
-Motion is published in `blending_in`, `replaying` and `stopping` alone. Whether it reaches a
-controller is no mode: in shadow the same table holds, and `~/status.shadow` says that nothing does.
-A fault is left by `~/reset` alone: a deactivation, a cleanup and a new configuration keep it.
-An event that has no row for the present mode is a ModeError, never ignored.
+Motion is published only in `blending_in`, `replaying` and `stopping`. Shadow is not a mode: the
+same table holds, nothing is commanded, and `~/status.shadow` is true. Only `~/reset` ends a fault:
+it survives a deactivation, a cleanup and a new configuration. An event without a row for the
+present mode raises ModeError.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from gr00t_ros.errors import ModeError
 
 
 class Mode(str, Enum):
-    """What the node is doing; the values are the words in `~/status`."""
+    """What the node is doing; the values are those of `~/status.mode`."""
 
     UNCONFIGURED = "unconfigured"
-    WAITING = "waiting"  # configured; the server's check or a stream is not there yet
+    WAITING = "waiting"  # configured; the server's check or a stream is missing
     READY = "ready"  # configured; an activation would be accepted
-    BLENDING_IN = "blending_in"  # active; from rest into the first chunk of an episode
+    BLENDING_IN = "blending_in"  # active; moves from rest into the first chunk of an episode
     REPLAYING = "replaying"  # active; chunks are played
     STOPPING = "stopping"  # a controlled stop is under way
     HOLDING = "holding"  # active, at rest; continues with the next chunk
     PAUSED = "paused"  # active, at rest; continues when the inputs are healthy again
-    PAUSED_BY_OPERATOR = "paused_by_operator"  # active, at rest; continues by ~/resume alone
+    PAUSED_BY_OPERATOR = "paused_by_operator"  # active, at rest; continues only by ~/resume
     FAULT = "fault"  # active, at rest, latched until ~/reset
-    FAULT_INACTIVE = "fault_inactive"  # configured; latched: no activation before ~/reset
+    FAULT_INACTIVE = "fault_inactive"  # configured; latched, no activation before ~/reset
 
 
 class Event(str, Enum):
-    """What may change the mode; CAUSES says who causes it."""
+    """What may change the mode; CAUSES names the cause of each."""
 
     CONFIGURE = "configure"
     CLEANUP = "cleanup"
@@ -63,22 +63,22 @@ CAUSES: dict[Event, str] = {
     Event.CONFIGURE: "operator: the transition configure",
     Event.CLEANUP: "operator: the transition cleanup",
     Event.READY: "node: the server's check has passed and all streams are fresh",
-    Event.NOT_READY: "node: that is no longer so",
+    Event.NOT_READY: "node: the check or a stream is no longer good",
     Event.ACTIVATE: "operator: the transition activate",
     Event.CHUNK: "policy server: a chunk was merged while at rest, blending in or replaying",
-    Event.BLENDED: "plan: the time of blending in is over",
-    Event.STOP: "a watch; the plan's end; operator: ~/pause, ~/estop, an instruction, deactivate",
-    Event.REST_HOLD: "plan: the stop ended, nothing is wrong with the inputs",
+    Event.BLENDED: "plan: the blend-in time since the first chunk is over",
+    Event.STOP: "a watch; the plan's end; operator: ~/pause, ~/estop, instruction, deactivate",
+    Event.REST_HOLD: "plan: the stop ended, the inputs are healthy",
     Event.REST_PAUSE: "plan: the stop ended, a watch paused",
     Event.REST_OPERATOR: "plan: the stop ended, the operator paused",
     Event.REST_FAULT: "plan: the stop ended, a fault is latched",
     Event.REST_INACTIVE: "plan: the stop ended, the operator deactivated",
     Event.REST_LATCHED: "plan: the stop ended, the operator deactivated and a fault is latched",
-    Event.HEALTHY: "watches: none has found anything for healthy_ticks; a new episode",
+    Event.HEALTHY: "watches: no finding for healthy_ticks; a new episode",
     Event.RESUME: "operator: ~/resume; a new episode",
-    Event.RESET: "operator: ~/reset; a new episode, where the node is active",
-    Event.RESET_PAUSED: "operator: ~/reset of a fault that came while the operator had paused",
-    Event.LATCH: "operator: ~/estop while inactive; or a fault kept through cleanup",
+    Event.RESET: "operator: ~/reset; a new episode, if the node is active",
+    Event.RESET_PAUSED: "operator: ~/reset of a fault that was latched during the operator's pause",
+    Event.LATCH: "operator: ~/estop while inactive; node: a fault kept through cleanup",
 }
 
 MOVING = frozenset({Mode.BLENDING_IN, Mode.REPLAYING, Mode.STOPPING})
@@ -98,7 +98,7 @@ TABLE: dict[tuple[Mode, Event], Mode] = {
     (Mode.BLENDING_IN, Event.BLENDED): Mode.REPLAYING,
     (Mode.REPLAYING, Event.CHUNK): Mode.REPLAYING,
     (Mode.HOLDING, Event.CHUNK): Mode.BLENDING_IN,
-    (Mode.STOPPING, Event.CHUNK): Mode.BLENDING_IN,  # only a stop that would end in holding
+    (Mode.STOPPING, Event.CHUNK): Mode.BLENDING_IN,  # only if the stop would end in holding
     (Mode.STOPPING, Event.REST_HOLD): Mode.HOLDING,
     (Mode.STOPPING, Event.REST_PAUSE): Mode.PAUSED,
     (Mode.STOPPING, Event.REST_OPERATOR): Mode.PAUSED_BY_OPERATOR,
@@ -116,7 +116,7 @@ TABLE: dict[tuple[Mode, Event], Mode] = {
     **{(mode, Event.STOP): Mode.STOPPING for mode in ACTIVE},
 }
 
-# Of two reasons to stop the one that comes first decides where the stop ends.
+# Of two reasons to stop, the one that stands first here decides where the stop ends.
 _GRAVITY = (
     Event.REST_LATCHED,
     Event.REST_INACTIVE,
@@ -128,9 +128,9 @@ _GRAVITY = (
 
 
 def graver(one: Event, other: Event) -> Event:
-    """Where a stop ends that has two reasons; both are REST_ events.
+    """The REST_ event that ends a stop with two reasons, given the REST_ event of each.
 
-    A fault and a deactivation end in both: inactive, and latched.
+    A fault and a deactivation combine: the stop ends inactive and latched.
     """
     if {one, other} == {Event.REST_FAULT, Event.REST_INACTIVE}:
         return Event.REST_LATCHED
@@ -138,7 +138,10 @@ def graver(one: Event, other: Event) -> Event:
 
 
 def ends_in(mode: Mode, after_stop: Event) -> Event:
-    """What a stop that begins in `mode` ends in at least; `after_stop`: of one under way."""
+    """The least REST_ event of a stop that begins in `mode`.
+
+    after_stop: the REST_ event of the stop that is under way, used in mode stopping.
+    """
     if mode is Mode.STOPPING:
         return after_stop
     if mode is Mode.FAULT:
@@ -147,7 +150,7 @@ def ends_in(mode: Mode, after_stop: Event) -> Event:
 
 
 def advance(mode: Mode, event: Event) -> Mode:
-    """The mode after `event`; raises ModeError for a row that is not in the table."""
+    """The mode after `event`; raises ModeError if the table has no such row."""
     try:
         return TABLE[mode, event]
     except KeyError:

@@ -1,7 +1,7 @@
 """The settings and counts of a session, and when its next query is due.
 
-QuerySchedule counts refused answers and errors in a row and remembers latencies. It decides
-nothing about the arm.
+QuerySchedule counts refused answers and errors in a row and stores latencies. The session decides
+what they mean for the arm.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from gr00t_ros.motion.replay import Replay
-from gr00t_ros.watch.finding import Finding, consecutive_refusals
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.server import consecutive_refusals
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """Thresholds of a session; see ros/parameters.py for their ranges."""
 
-    execute_steps: int = 8  # of a chunk, before the next query; 0: that is as late as is safe
+    execute_steps: int = 8  # played before the next query; 0: query as late as is safe
     blend_in_ns: int = 300_000_000  # time until a first chunk counts as blended in
     healthy_ticks: int = 10  # ticks without a finding before a pause ends
     retry_ns: int = 200_000_000  # wait after a failed query
-    refusals_to_fault: int = 3  # control.md 3, consecutive failures
-    rebase_rad: float = 1e-6  # reference and plan further apart, beyond a float32: not our plan
-    shadow: bool = False  # nothing is commanded: the plan follows where others move the arm
-    latency_memory: int = 32  # queries whose longest latency decides when to ask at the latest
+    refusals_to_fault: int = 3  # in a row (control.md 3)
+    rebase_rad: float = 1e-6  # held position further from the plan: somebody moved the arm
+    shadow: bool = False  # nothing is commanded: the plan follows the arm, moved by others
+    latency_memory: int = 32  # newest queries; their longest latency sets the latest query time
 
 
 @dataclass(slots=True)
@@ -37,16 +38,22 @@ class SessionCounts:
     dropped: int = 0
     failures: int = 0
     windows: int = 0
-    restarts: int = 0  # in shadow: of the plan, where the arm is, because others moved it away
+    restarts: int = 0  # in shadow: plan restarted at the arm, which others had moved
 
 
-_SHORTEST_WAIT_NS = 100_000_000  # also where retry_ms is 0
+# Bounds of the wait after an error that may pass; the first also where retry_ms is 0.
+_SHORTEST_WAIT_NS = 100_000_000
 _LONGEST_WAIT_NS = 4_000_000_000
 
 
 @dataclass(slots=True)
 class QuerySchedule:
-    """One session's queries; `last_failure` is why the newest of them gave no chunk, or empty."""
+    """One session's queries.
+
+    Call `begin` at each episode and ask `due` at each tick. Report each result: a chunk by
+    `answered`, then `accepted` or `refused`; an error by `failed` or, if it may pass, `put_off`.
+    `last_failure`: why the newest query gave no chunk, else empty.
+    """
 
     last_failure: str = ""
     _refusals: int = 0
@@ -56,16 +63,16 @@ class QuerySchedule:
     _warmed_up: bool = False
 
     def begin(self) -> None:
-        """An episode begins: what failed before is forgotten, latencies are not."""
+        """Begin an episode: clear failures, keep latencies."""
         self.last_failure, self._retry_at_ns = "", 0
         self._refusals = self._errors = 0
 
     def at_once(self) -> None:
-        """No wait after a failure any more: the next query is another one."""
+        """End the wait after a failure, because the next query has another instruction."""
         self._retry_at_ns = 0
 
     def answered(self, latency_ns: int, settings: SessionSettings) -> None:
-        """A chunk came, `latency_ns` after its observation; the first one is warm-up."""
+        """Record a chunk that arrived `latency_ns` after its observation; the first is warm-up."""
         if self._warmed_up:
             self._latencies_ns.append(latency_ns)
             if len(self._latencies_ns) > settings.latency_memory:
@@ -73,15 +80,15 @@ class QuerySchedule:
         self._warmed_up = True
 
     def accepted(self) -> None:
-        """The chunk was good: the row of refusals ends."""
+        """Record that the chunk was accepted: this ends refusals and errors in a row."""
         self.last_failure, self._refusals, self._errors = "", 0, 0
 
     def failed(self, reason: str, now_ns: int, settings: SessionSettings) -> None:
-        """A query gave no chunk that can be played; the next waits."""
+        """Record a query without a usable chunk; the next query waits `retry_ns`."""
         self.last_failure, self._retry_at_ns = reason, now_ns + settings.retry_ns
 
     def put_off(self, reason: str, now_ns: int, settings: SessionSettings) -> None:
-        """As `failed`, by an error that may pass: each in a row makes the wait twice as long."""
+        """As `failed`, for an error that may pass: each in a row doubles the wait."""
         self.failed(reason, now_ns, settings)
         first_ns = max(settings.retry_ns, _SHORTEST_WAIT_NS)
         wait_ns = max(settings.retry_ns, min(first_ns << self._errors, _LONGEST_WAIT_NS))
@@ -89,19 +96,19 @@ class QuerySchedule:
         self._errors = min(self._errors + 1, 10)
 
     def refused(self, reason: str, now_ns: int, settings: SessionSettings) -> Finding | None:
-        """As `failed`, of a server that answered; a finding when it is one too many in a row."""
+        """As `failed`, for an answer that was refused; a finding if it is one too many in a row."""
         self.failed(reason, now_ns, settings)
         self._refusals += 1
         return consecutive_refusals(self._refusals, settings.refusals_to_fault, reason)
 
     @property
     def delay_p99_ns(self) -> int:
-        """p99 of the newest delays from an observation to its chunk, warm-up left out; 0: none."""
+        """p99 delay from observation to chunk, ns, without the warm-up; 0 if none is known."""
         delays_ns = sorted(self._latencies_ns)
         return delays_ns[-(-99 * len(delays_ns) // 100) - 1] if delays_ns else 0
 
     def due(self, now_ns: int, replay: Replay, has_chunk: bool, settings: SessionSettings) -> bool:
-        """Whether to ask now, in a mode that wants chunks."""
+        """Whether to query now; ask it only in a mode that takes chunks."""
         if now_ns < self._retry_at_ns:
             return False
         if not has_chunk or 0 < settings.execute_steps <= replay.consumed_steps(now_ns):

@@ -1,6 +1,7 @@
-"""When the controllers rest after a clock jump, of which they know nothing.
+"""When the controllers rest after their plan was abandoned, such as after a clock jump.
 
-They play the old plan's tail, maybe later on a clock of their own. Takes plan time.
+They play the stop ramp of the old plan, possibly later, because their own clock did not jump. All
+times are plan time.
 """
 
 from __future__ import annotations
@@ -8,17 +9,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_SETTLED_NS = 250_000_000  # a held position may be 0.2 s old when it is read
-_SAME_RAD = 1e-4  # held positions of a controller at rest, one tick and the next
-# A controller that told and does not now is waited for; one that is silent for longer than this has
-# a watch of its own (controller_silent), and its stop must end for a person to go on.
+SETTLED_NS = 250_000_000
+"""How long after a motion the held position is certainly that of the rest: it may be 0.2 s old when
+it is read."""
+
+# Largest difference of the held position from one tick to the next of a controller at rest.
+_SAME_RAD = 1e-4
+# Longest wait for a controller that has published its state before and is silent now. A longer
+# silence has a watch of its own (controller_silent), and an operator can reset only after the stop.
 _UNKNOWN_NS = 2_000_000_000
 
 
 class Settling:
-    """Waits for what was left of the old plan, and longer for as long as a held position moves.
+    """Waits until the old plan has played, and longer while the held position still changes.
 
-    What is held is not known for a while after a jump, in which the controllers may well move.
+    Call `begin` when the plan is abandoned, then `over` at each tick. After a jump the held
+    position is unknown for a while, and the controllers may move during it.
     """
 
     def __init__(self) -> None:
@@ -28,31 +34,31 @@ class Settling:
         self.gave_up = False
 
     def begin(
-        self, now_ns: int, left_ns: int, held: NDArray[np.float64] | None, timely: bool = False
+        self, now_ns: int, left_ns: int, held: NDArray[np.float64] | None, on_time: bool = False
     ) -> None:
-        """The clock jumped to `now_ns`; `left_ns` of the old plan had not played yet.
+        """Begin to wait at `now_ns`; `left_ns` of the old plan had not played yet.
 
-        held: (J,) at this moment; where it is None, nothing is expected to tell. timely: no clock
-        jumped, the old plan is over after `left_ns` whether one tells or not.
+        held: (J,) now; None means that no controller is expected to publish its state. on_time: no
+        clock jumped, so the old plan is over after `left_ns` whatever is published.
         """
         self._until_ns, self._held, self.gave_up = now_ns + left_ns, held, False
-        known = held is None or timely
+        known = held is None or on_time
         self._given_up_ns = now_ns if known else now_ns + _UNKNOWN_NS
 
     @property
     def pending(self) -> bool:
-        """Whether the controllers may still play what the plan no longer says."""
+        """Whether the controllers may still play the abandoned plan."""
         return self._until_ns is not None
 
     def over(self, now_ns: int, held: NDArray[np.float64] | None) -> bool:
-        """Whether the controllers rest, asked at each tick; `held` (J,) is None where unknown.
+        """Whether the controllers rest; ask it at each tick. `held` (J,) is None if unknown.
 
-        `gave_up` tells from then on whether it ended without knowing.
+        When it turns True, `gave_up` is set if the held position was unknown at the end.
         """
         if self._until_ns is None:
             return True
         if self._may_move(now_ns, held):
-            self._until_ns = max(self._until_ns, now_ns + _SETTLED_NS)
+            self._until_ns = max(self._until_ns, now_ns + SETTLED_NS)
         self._held = held
         if now_ns < self._until_ns:
             return False
@@ -66,4 +72,4 @@ class Settling:
 
 
 def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    return not float(np.max(np.abs(one - other))) <= _SAME_RAD  # NaN is no rest
+    return not float(np.max(np.abs(one - other))) <= _SAME_RAD  # NaN counts as motion

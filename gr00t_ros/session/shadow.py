@@ -1,7 +1,7 @@
 """How far the plan of a node in shadow is from what is really commanded, per joint.
 
-Takes differences with the stamps they belong to; knows no topics. A sliding window forgets what
-the operator did before.
+In shadow the node plans and commands nothing, while an operator or another program moves the arm.
+Differences come with their stamps; a sliding window forgets old ones.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class JointError:
 
 
 class ShadowError:
-    """The window over all joints; outputs are added each with their own stamps."""
+    """A sliding window of differences of all joints; each output is added with its own stamps."""
 
     def __init__(self, window_ns: int = 10_000_000_000) -> None:
-        """Keep `window_ns` of the newest differences of each output: ten seconds tell of a task."""
+        """Keep the newest `window_ns` of each output; ten seconds cover a movement of a task."""
         self._window_ns = window_ns
         self._kept: dict[tuple[str, ...], deque[tuple[int, NDArray[np.float64]]]] = {}
 
     def add(self, names: tuple[str, ...], stamp_ns: int, apart: NDArray[np.float64]) -> None:
-        """Take (n,) plan minus commanded at one stamp; a stamp that was there is not counted twice.
+        """Add the (n,) differences of plan and command at one stamp; a repeated stamp is ignored.
 
-        A stamp that runs back begins the window anew; differences that are no numbers are left out.
+        A stamp that runs back clears the window; differences that are not finite are ignored.
         """
         kept = self._kept.setdefault(names, deque())
         if kept and stamp_ns < kept[-1][0]:
@@ -46,7 +46,7 @@ class ShadowError:
             kept.popleft()
 
     def summary(self) -> tuple[JointError, ...]:
-        """Every joint that was compared, in the order in which outputs were first added."""
+        """One entry for each compared joint, in the order in which outputs were first added."""
         found: list[JointError] = []
         for names, kept in self._kept.items():
             if not kept:

@@ -1,1 +1,1 @@
-"""The other process: bytes, sockets and processes of a GR00T policy server; no ROS."""
+"""The command gr00t-sidecar: questions to policy servers, and servers of this package; no ROS."""

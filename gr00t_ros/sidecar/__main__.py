@@ -1,6 +1,6 @@
-"""gr00t-sidecar: servers that speak GR00T's wire, and questions to servers of any make.
+"""gr00t-sidecar: the list of its verbs. It serves policies and questions policy servers.
 
-Owns nothing but the list of verbs: the first word is one of them, or the policy to serve.
+The first word of the command line is a verb or the policy to serve.
 """
 
 import importlib
@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from gr00t_ros.starting import starting
 
-# Text, not imports: a question needs no server's modules, and each verb starts the faster.
+# Text, not imports: a verb imports only the modules that it needs, and so starts faster.
 _HERE = "gr00t_ros.sidecar"
 VERBS: Mapping[str, tuple[str, str]] = {
-    "ping": (f"{_HERE}.ask:ping", "what answers there: generation, codec, keys, round trip"),
+    "ping": (f"{_HERE}.ask:ping", "which server answers: generation, codec, keys, round trip"),
     "check": (
         f"{_HERE}.ask:check",
         "whether a server fits an embodiment, key by key; nothing moves",
@@ -26,17 +26,17 @@ VERBS: Mapping[str, tuple[str, str]] = {
     ),
     "proxy": (
         f"{_HERE}.protect:proxy",
-        "encryption, a token and limits before a server that has none",
+        "encryption, a token and limits for a server that has none",
     ),
     "keys": (f"{_HERE}.protect:keys", "make CURVE key files for a server and its robots"),
     "lerobot": (f"{_HERE}.serve:lerobot", "serve a GR00T N1.7 checkpoint through LeRobot"),
     "replay": (f"{_HERE}.serve:replay", "serve the actions of a recorded dataset"),
-    "faulty": (f"{_HERE}.serve:faulty", "serve a policy whose answers fail as they are told to"),
+    "faulty": (f"{_HERE}.serve:faulty", "serve a policy with faults in its answers, on purpose"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit status; argparse exits 2 on wrong usage."""
+    """Run one verb and return its exit status; argparse exits with 2 on wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(_usage())

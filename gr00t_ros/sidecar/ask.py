@@ -1,11 +1,15 @@
-"""gr00t-sidecar ping, check, bench, infer and describe: questions to a server of any make.
+"""gr00t-sidecar ping, check, bench, infer and describe: commands that question any policy server.
 
-ping: what answers, in which generation, codec and keys; nothing is inferred. check: modality
-config key by key, then a zero observation is inferred and compared with the embodiment. bench:
-round trip and inference times after the check's warm-up. infer: one observation from a numpy
-archive with ``video.<key>`` (T, H, W, 3) uint8, ``state.<key>`` (T, D) float32 and
-``instruction``; nothing is unpickled. describe: begins an embodiment file from the server's
-modality config.
+- ping: which generation, codec and keys a server has; nothing is inferred.
+- check: the modality config key by key, then two inferences with a zero observation.
+- bench: round trip and inference times, after the check has warmed the server up.
+- infer: one inference with an observation from a numpy archive: ``video.<key>`` (T, H, W, 3) uint8,
+  ``state.<key>`` (T, D) float32 and ``instruction``; nothing is unpickled.
+- describe: begins an embodiment file from the server's modality config.
+
+Each verb is a function: it reads the command line and returns the exit status, which is 0 if all is
+well, 1 if the server answers and something is wrong, 2 if it does not answer or the usage is wrong.
+A private function of the same name questions the server and returns a Report. Nothing moves.
 """
 
 import argparse
@@ -13,7 +17,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,43 +47,49 @@ from gr00t_ros.sidecar.target import (
     positive,
     question,
 )
-from gr00t_ros.text_table import printable, table
+from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.wire.access import EMBODIMENT_TAG, STRICT
 from gr00t_ros.wire.handshake import Server
-from gr00t_ros.wire.link import Action, PolicyLink
+from gr00t_ros.wire.link import PolicyLink
 from gr00t_ros.wire.template import RequestTemplate
+
+INSTRUCTION: Final = "instruction"
+_STAGES: Final = ("ping", "inference")
+_BENCH_HEADER: Final = ("", "count", "p50 ms", "p99 ms", "max ms")
+_INFER_HEADER: Final = ("action key", "shape", "lowest", "highest", "first step")
+
+
+# --- ping ------------------------------------------------------------------------------------
 
 
 def ping(argv: Sequence[str]) -> int:
-    """Print who answers; 0, 1 where it refuses or makes no sense, 2 where nobody answers."""
-    return ask(question("ping", str(__doc__).partition(":")[2].strip()), argv, _ping)
+    """Print which server answers; 1 if it refuses or its reply is invalid."""
+    description = "Which generation, codec and keys a policy server has; nothing is inferred."
+    return ask(question("ping", description), argv, _ping)
 
 
-def _ping(target: Target, options: argparse.Namespace) -> Report:
+def _ping(target: Target, _: argparse.Namespace) -> Report:
     with closing(target.client("nested")) as client:
         server = client.connect()
-        figures = server_facts(client.address, server)
-    shown = figures | {
+        found = server_facts(client.address, server)
+    keys = {
         name: f"{', '.join(entry.keys) or 'no keys'}  {_steps(entry.delta_indices)}"
         for name, entry in server.modality.items()
     }
-    return Report(figures | {"modality": _modality(server)}, facts(shown))
+    modality = {
+        name: {"keys": list(entry.keys), "delta_indices": list(entry.delta_indices)}
+        for name, entry in server.modality.items()
+    }
+    return Report(found | {"modality": modality}, facts(found | keys))
 
 
 def server_facts(address: str, server: Server) -> dict[str, object]:
-    """Return what a connection tells of a server, for every verb alike."""
+    """Return the facts about a server that every verb prints."""
     return {
         "address": address,
         "generation": server.generation.label,
         "codec": server.array_codec,
         "ping_ms": milliseconds(server.ping_ns),
-    }
-
-
-def _modality(server: Server) -> dict[str, object]:
-    return {
-        name: {"keys": list(entry.keys), "delta_indices": list(entry.delta_indices)}
-        for name, entry in server.modality.items()
     }
 
 
@@ -89,14 +99,17 @@ def _steps(delta_indices: tuple[int, ...]) -> str:
     return f"[{delta_indices[0]} .. {delta_indices[-1]}, {len(delta_indices)} steps]"
 
 
+# --- check -----------------------------------------------------------------------------------
+
+
 def check(argv: Sequence[str]) -> int:
-    """Print the comparison; 0 where it fits, 1 where it does not, 2 where nobody answers."""
+    """Print whether the server fits the embodiment; 1 if it does not."""
     parser = question("check", "Whether a policy server fits an embodiment; nothing moves.")
     add_embodiment(parser)
     parser.add_argument(
         "--strict",
         action=argparse.BooleanOptionalAction,
-        help=f"every difference is a problem, not only what cannot work; else {STRICT}",
+        help=f"count every difference as a problem, even a harmless one; else {STRICT}",
     )
     return ask(parser, argv, _check)
 
@@ -108,16 +121,20 @@ def _check(target: Target, options: argparse.Namespace) -> Report:
         server = client.connect()
         found = server_facts(client.address, server) | {"embodiment": embodiment.source}
     rows = fit(embodiment, server.modality)
-    inference: Mapping[str, object] = {}
-    found["verdict"] = verdict(rows, strict)
+    result = verdict(rows, strict)
+    parts, inference = [facts(found), fit_table(rows)], dict[str, object]()
     if not any(row.fatal for row in rows):
         inference, failure = _infer_zero(target, embodiment)
-        found["verdict"] = failure or found["verdict"]
-    return _check_report(found, rows, inference, found["verdict"] != FITS)
+        result = failure or result
+    if inference:
+        parts.append(facts(inference | {"actions": _shapes(inference["actions"])}))
+    figures = found | {"verdict": result, "rows": [_row_figures(row) for row in rows]} | inference
+    text = "\n\n".join([*parts, printable_lines(result)])
+    return Report(figures, text, OK if result == FITS else PROBLEM)
 
 
 def _infer_zero(target: Target, embodiment: Embodiment) -> tuple[dict[str, object], str]:
-    """Return what the zero observation's inference showed, and what was wrong with it."""
+    """Infer zero observations; return the figures, and what was wrong or an empty text."""
     with closing(PolicyLink(target.client(), embodiment, target.token)) as link:
         try:
             checked = link.check()
@@ -129,20 +146,6 @@ def _infer_zero(target: Target, embodiment: Embodiment) -> tuple[dict[str, objec
         "inference_ms": milliseconds(checked.inference_ns),
         "actions": {key: list(shape) for key, shape in checked.shapes.items()},
     }, ""
-
-
-def _check_report(
-    found: Mapping[str, object],
-    rows: Sequence[ModalityRow],
-    inference: Mapping[str, object],
-    is_wrong: bool,
-) -> Report:
-    figures = dict(found) | {"rows": [_row_figures(row) for row in rows]} | dict(inference)
-    parts = [facts({k: v for k, v in found.items() if k != "verdict"}), fit_table(rows)]
-    if inference:
-        parts.append(facts(dict(inference) | {"actions": _shapes(inference["actions"])}))
-    said = "\n".join(printable(line) for line in str(found["verdict"]).split("\n"))
-    return Report(figures, "\n\n".join([*parts, said]), PROBLEM if is_wrong else OK)
 
 
 def _shapes(actions: object) -> str:
@@ -162,12 +165,11 @@ def _row_figures(row: ModalityRow) -> dict[str, object]:
     }
 
 
-_BENCH_HEADER = ("", "count", "p50 ms", "p99 ms", "max ms")
-_STAGES = ("ping", "inference")
+# --- bench -----------------------------------------------------------------------------------
 
 
 def bench(argv: Sequence[str]) -> int:
-    """Print the percentiles; 0, 1 where an answer is wrong, 2 where none comes."""
+    """Print the percentiles; 1 if an answer is wrong."""
     parser = question("bench", "Round trip and inference time of a policy server; nothing moves.")
     add_embodiment(parser)
     parser.add_argument("--count", type=positive, default=50, help="of each (%(default)s)")
@@ -175,12 +177,11 @@ def bench(argv: Sequence[str]) -> int:
 
 
 def _bench(target: Target, options: argparse.Namespace) -> Report:
-    count = options.count
-    latencies = Latencies(window=count)
+    latencies = Latencies(window=options.count)
     client = target.client()
     with closing(PolicyLink(client, target.embodiment(), target.token)) as link:
         found = link.check()
-        for _ in range(count):
+        for _ in range(options.count):
             latencies.add("ping", client.ping())
             _, _, inference_ns = link.query(lambda template: None, episode=0)
             latencies.add("inference", inference_ns)
@@ -203,35 +204,42 @@ def _latency_figures(latencies: Latencies, stage: str) -> dict[str, float]:
     }
 
 
-INSTRUCTION = "instruction"
-_INFER_HEADER = ("action key", "shape", "lowest", "highest", "first step")
+# --- infer -----------------------------------------------------------------------------------
 
 
 def infer(argv: Sequence[str]) -> int:
-    """Print the action; 0, 1 where it is no chunk of the embodiment, 2 where none comes."""
+    """Print the action for an observation; 1 if it is not a chunk of the embodiment."""
     parser = question("infer", "One inference with an observation from a file; nothing moves.")
     add_embodiment(parser)
     parser.add_argument("--observation", metavar="FILE.npz", required=True)
-    parser.add_argument("--instruction", help="in place of the file's")
-    return ask(parser, argv, _infer_file)
+    parser.add_argument("--instruction", help="instead of the one in the file")
+    return ask(parser, argv, _infer)
 
 
-def _infer_file(target: Target, options: argparse.Namespace) -> Report:
+def _infer(target: Target, options: argparse.Namespace) -> Report:
     embodiment = target.embodiment()
     arrays = read_observation(Path(options.observation))
     if options.instruction is not None:
         arrays[INSTRUCTION] = np.array(options.instruction)
     client = target.client()
     with closing(PolicyLink(client, embodiment, target.token)) as link:
-        found = link.check()
+        checked = link.check()
         _, action, inference_ns = link.query(lambda template: fill(template, arrays), episode=0)
-    figures = server_facts(client.address, found.server)
-    figures["inference_ms"] = milliseconds(inference_ns)
-    return _infer_report(figures, action, _problem(embodiment, action))
+    found = server_facts(client.address, checked.server)
+    found["inference_ms"] = milliseconds(inference_ns)
+    problem = ""
+    try:
+        from_reply(embodiment, action, sequence=0, episode=0, stamp_ns=0)
+    except ChunkError as error:
+        problem = str(error)
+    actions = {key: _range_figures(values) for key, values in action.items()}
+    parts = [facts(found), _range_table(actions), *([problem] if problem else [])]
+    figures = found | {"actions": actions, "problem": problem}
+    return Report(figures, "\n\n".join(parts), PROBLEM if problem else OK)
 
 
 def read_observation(path: Path) -> dict[str, NDArray[Any]]:
-    """Return all arrays of a .npz file; raise SettingsError where it is none."""
+    """Return all arrays of a .npz file; raise SettingsError if it is not one."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -244,8 +252,8 @@ def read_observation(path: Path) -> dict[str, NDArray[Any]]:
 def fill(template: RequestTemplate, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an observation into a template.
 
-    Raises ObservationError that names every array missing or too many, and what is wrong with
-    a dtype or shape.
+    Raises ObservationError that names every missing and every unknown array, or the array with a
+    wrong dtype or shape.
     """
     slots: dict[str, NDArray[Any]] = {f"video.{key}": slot for key, slot in template.video.items()}
     slots |= {f"state.{key}": slot for key, slot in template.state.items()}
@@ -257,42 +265,14 @@ def fill(template: RequestTemplate, arrays: Mapping[str, NDArray[Any]]) -> None:
             f"unknown {', '.join(extra) or 'nothing'}"
         )
     for name, slot in slots.items():
-        _write(name, arrays[name], slot)
+        array = arrays[name]
+        if array.dtype != slot.dtype or array.shape not in (slot.shape, slot.shape[1:]):
+            raise ObservationError(
+                f"observation {name}: got {array.dtype} {array.shape}, "
+                f"expected {slot.dtype} {slot.shape[1:]}"
+            )
+        slot[:] = array
     template.set_instruction(str(arrays[INSTRUCTION]))
-
-
-def _write(name: str, array: NDArray[Any], slot: NDArray[Any]) -> None:
-    if array.dtype != slot.dtype or array.shape not in (slot.shape, slot.shape[1:]):
-        raise ObservationError(
-            f"observation {name}: got {array.dtype} {array.shape}, "
-            f"expected {slot.dtype} {slot.shape[1:]}"
-        )
-    slot[:] = array
-
-
-def _problem(embodiment: Embodiment, action: Action) -> str:
-    try:
-        from_reply(embodiment, action, sequence=0, episode=0, stamp_ns=0)
-    except ChunkError as error:
-        return str(error)
-    return ""
-
-
-def _infer_report(found: Mapping[str, object], action: Action, problem: str) -> Report:
-    actions = {key: _range_figures(values) for key, values in action.items()}
-    cells = [
-        (
-            key,
-            row["shape"],
-            _shown(row["lowest"]),
-            _shown(row["highest"]),
-            _shown(row["first_step"]),
-        )
-        for key, row in actions.items()
-    ]
-    figures = dict(found) | {"actions": actions, "problem": problem}
-    parts = [facts(found), table(_INFER_HEADER, cells), *([problem] if problem else [])]
-    return Report(figures, "\n\n".join(parts), PROBLEM if problem else OK)
 
 
 def _range_figures(values: NDArray[np.float32]) -> dict[str, list[float]]:
@@ -304,15 +284,22 @@ def _range_figures(values: NDArray[np.float32]) -> dict[str, list[float]]:
     }
 
 
-def _shown(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)
+def _range_table(actions: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Return a table of `_range_figures`, one row for each action key."""
+    rows: list[tuple[object, ...]] = []
+    for key, (shape, *ranges) in ((key, found.values()) for key, found in actions.items()):
+        rows.append((key, shape, *(" ".join(f"{value:.4g}" for value in row) for row in ranges)))
+    return table(_INFER_HEADER, rows)
+
+
+# --- describe --------------------------------------------------------------------------------
 
 
 def describe(argv: Sequence[str]) -> int:
-    """Write the file; 0, 1 where the server makes no sense, 2 where nobody answers."""
+    """Write the beginning of an embodiment file; 1 if the server's reply is invalid."""
     parser = question("describe", "Start an embodiment file from a live policy server.")
     parser.add_argument("--output", metavar="FILE", help="a new file; else stdout")
-    parser.add_argument("--tag", help=f"its embodiment tag; else {EMBODIMENT_TAG}, else open")
+    parser.add_argument("--tag", help=f"its embodiment tag; else {EMBODIMENT_TAG}, else left open")
     return ask(parser, argv, _describe)
 
 

@@ -1,8 +1,8 @@
-"""A starting embodiment file from what is known of a robot, the rest marked to be filled in.
+"""The beginning of an embodiment file: known facts are filled in, the rest is marked FILL_IN.
 
-A modality config and facts in, YAML text out. A field is filled where one source settles it; a
-mere possibility stands in a comment behind FILL_IN, and reading the file names every field that is
-still FILL_IN. No limit is invented.
+A modality config and facts in, YAML text out. A field is filled in if one source settles it. A mere
+possibility becomes a comment after FILL_IN. The strict reader names every field that is still
+FILL_IN. Limits are never guessed.
 """
 
 from __future__ import annotations
@@ -21,82 +21,16 @@ _GRIPS: Final = re.compile(
     re.IGNORECASE,
 )
 _ARM: Final = re.compile("arm", re.IGNORECASE)
-_GRIPPER_SPAN: Final = 0.2  # rad or m: parallel grippers open 0.04 to 0.17 m, no arm has so little
+_GRIPPER_SPAN: Final = 0.2  # rad or m: parallel grippers open 0.04 to 0.17 m; arm joints move more
 _ABOUT_LIMITS: Final = (
-    "# position and velocity from robot_description; acceleration and jerk are in no URDF: take",
-    "# the maker's data sheet, begin far below it (a Franka here runs with 6 and 400). Where a",
-    "# gripper is not told by its name: margin 0.0, jump and held unchecked. Else it never reaches",
-    "# its ends, and a policy that closes it is refused.",
+    "# position and velocity come from robot_description. No URDF has acceleration and jerk: take",
+    "# them from the maker's data sheet, and begin far below (a Franka here runs with 6 and 400).",
+    "# If a gripper's name does not show that it is one, set margin 0.0, jump and held unchecked.",
+    "# Otherwise it never reaches its ends, and a policy that closes it is refused.",
 )
-
-
-def output_lines(known: Known) -> Iterator[str]:
-    """Yield the `outputs` section: every trajectory controller that was seen."""
-    yield ""
-    if not known.controllers:
-        yield f"outputs: {FILL_IN}  # name: {{type, topic, state_topic, names}} of each controller"
-        return
-    yield "outputs:  # remove what the policy shall not command"
-    for controller in known.controllers:
-        yield f"  {text(controller.name)}:"
-        yield "    type: joint_trajectory"
-        yield f"    topic: {controller.topic}"
-        yield f"    state_topic: {controller.state_topic}"
-        yield f"    names: {listed(controller.names)}"
-
-
-def limit_lines(known: Known) -> Iterator[str]:
-    """Yield the `limits` section: all joints of the controllers, with the URDF's numbers."""
-    yield ""
-    names = [(name, controller) for controller in known.controllers for name in controller.names]
-    if not names:
-        yield f"limits: {FILL_IN}  # of every joint that an output names"
-        return
-    yield from _ABOUT_LIMITS
-    yield "limits:"
-    for name, controller in names:
-        keys = [key for key, has in known.action_names.items() if name in has]
-        found = known.ranges.get(name)
-        yield f"  {text(name)}:"
-        yield from (f"    {line}" for line in _range(found))
-        whose = [of for of in (controller.name, *keys) if not _ARM.search(of)]
-        grips = any(map(_GRIPS.search, (name, *whose)))  # never a whole arm by its key's name
-        yield from (f"    {line}" for line in (_gripper() if grips else _other(found)))
-
-
-def _range(found: JointRange | None) -> Iterator[str]:
-    """What a URDF says; a limit that it does not state is infinite, and open here."""
-    stated = found is not None and math.isfinite(found.upper - found.lower)
-    yield f"position: {[found.lower, found.upper] if found and stated else FILL_IN}"
-    stated = found is not None and math.isfinite(found.velocity)
-    yield f"velocity: {found.velocity if found and stated else FILL_IN}"
-    yield f"acceleration: {FILL_IN}"
-    yield f"jerk: {FILL_IN}"
-
-
-def _gripper() -> Iterator[str]:
-    yield "margin: 0.0  # a gripper or hand: it must reach its ends and hold there"
-    yield "jump: unchecked  # it is told to open or close in one step, which is made smooth"
-    yield "held: unchecked  # what it holds keeps it from where it is told to be"
-
-
-def _other(found: JointRange | None) -> Iterator[str]:
-    """Of an arm, or of an axis of unknown unit: a joint of 10 cm has no margin of 5."""
-    span = math.inf if found is None else found.upper - found.lower
-    if span < _GRIPPER_SPAN:
-        yield f"margin: {FILL_IN}  # so short: a gripper? Then 0.0, unchecked, unchecked"
-        yield f"jump: {FILL_IN}"
-        yield f"held: {FILL_IN}"
-        return
-    part = min(1.0, span)
-    yield f"margin: {0.05 * part:.3g}  # kept inside the position limits"
-    yield f"jump: {0.15 * part:.3g}  # of a chunk's first step from the held position"
-    yield f"held: {0.05 * part:.3g}  # |held - measured| at a start"
-
-
-_NONE = ModalityEntry((), ())
-_COMMANDS = ("ABSOLUTE NON_EEF", "RELATIVE NON_EEF", "")
-_SILENT = "the server says nothing of it"
+_NONE: Final = ModalityEntry((), ())
+_COMMANDS: Final = ("ABSOLUTE NON_EEF", "RELATIVE NON_EEF", "")
+_SILENT: Final = "not described by the server"
 
 
 def skeleton(
@@ -106,10 +40,10 @@ def skeleton(
     known: Known | None = None,
     robot: str | None = None,
 ) -> str:
-    """Return the YAML of an embodiment with `modality`'s keys; `source` says where they are from.
+    """Return the YAML of an embodiment with `modality`'s keys; `source`: where they come from.
 
-    `known` fills in what it settles: rate, picture sizes, joint names that one JointState topic
-    or one controller has, controllers, URDF limits.
+    `known` fills in what it settles: rate, image sizes, joint names that one JointState topic or
+    one controller has, controllers, URDF limits.
     """
     known = known or Known()
     action = modality.get("action", _NONE)
@@ -117,7 +51,7 @@ def skeleton(
     steps = action.delta_indices
     lines = [
         f"# Started by `gr00t-sidecar describe` or `gr00t-embodiment new` from {text(source)}.",
-        f"# Replace every {FILL_IN}; config/embodiments/franka_droid.yaml shows what may stand.",
+        f"# Replace every {FILL_IN}; config/embodiments/franka_droid.yaml is an example.",
         *_notes("", known),
         f"robot: {text(robot) if robot else FILL_IN}",
         f"embodiment_tag: {text(tag) if tag else FILL_IN}",
@@ -127,15 +61,15 @@ def skeleton(
         *_section("video", modality.get("video", _NONE), known),
         *_section("state", modality.get("state", _NONE), known),
         *_actions(action, known),
-        *output_lines(known),
-        *limit_lines(known),
+        *_outputs(known),
+        *_limits(known),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _horizon_warning(steps: tuple[int, ...]) -> str:
     if not steps:
-        return "  # how many steps the policy predicts: its action delta_indices"
+        return "  # number of steps that the policy predicts: its action delta_indices"
     if steps == tuple(range(len(steps))):
         return ""
     return f"  # the server's steps are {list(steps)}: this cannot be replayed"
@@ -164,7 +98,7 @@ def _camera(key: str, known: Known) -> Iterator[str]:
         said = f"; the dataset's: {list(size)}" if size else ""
         yield f"size: {FILL_IN}  # [height, width] in pixels, the same for all cameras{said}"
     else:
-        yield f"size: [{size[0]}, {size[1]}]  # as in the dataset; the same for all cameras"
+        yield f"size: [{size[0]}, {size[1]}]  # from the dataset; the same for all cameras"
     yield f"fit: {FILL_IN}  # pad or stretch"
 
 
@@ -221,6 +155,73 @@ def _command(names: tuple[str, ...], known: Known, is_open: bool) -> Iterator[st
 
 
 def _notes(place: str, known: Known) -> Iterator[str]:
-    """Comments on what the sources say of a place, its questions last."""
+    """Yield the sources' remarks on a place as comments, then its questions."""
     yield from (f"# {text(said)}" for said in known.remarks.get(place, ()))
     yield from (f"# QUESTION: {text(said)}" for said in known.questions.get(place, ()))
+
+
+def _outputs(known: Known) -> Iterator[str]:
+    """Yield the `outputs` section: every trajectory controller that was found."""
+    yield ""
+    if not known.controllers:
+        yield f"outputs: {FILL_IN}  # name: {{type, topic, state_topic, names}} of each controller"
+        return
+    yield "outputs:  # remove those that the policy must not command"
+    for controller in known.controllers:
+        yield f"  {text(controller.name)}:"
+        yield "    type: joint_trajectory"
+        yield f"    topic: {controller.topic}"
+        yield f"    state_topic: {controller.state_topic}"
+        yield f"    names: {listed(controller.names)}"
+
+
+def _limits(known: Known) -> Iterator[str]:
+    """Yield the `limits` section: all joints of the controllers, with the URDF's limits."""
+    yield ""
+    names = [(name, controller) for controller in known.controllers for name in controller.names]
+    if not names:
+        yield f"limits: {FILL_IN}  # of every joint that an output names"
+        return
+    yield from _ABOUT_LIMITS
+    yield "limits:"
+    for name, controller in names:
+        keys = [key for key, has in known.action_names.items() if name in has]
+        found = known.ranges.get(name)
+        yield f"  {text(name)}:"
+        yield from (f"    {line}" for line in _range(found))
+        owners = [owner for owner in (controller.name, *keys) if not _ARM.search(owner)]
+        grips = any(map(_GRIPS.search, (name, *owners)))  # an arm's key may name the gripper too
+        yield from (f"    {line}" for line in (_gripper() if grips else _other(found)))
+
+
+def _range(found: JointRange | None) -> Iterator[str]:
+    """Yield the URDF's limits; a limit that it does not state is infinite, and stays open."""
+    stated = found is not None and math.isfinite(found.upper - found.lower)
+    yield f"position: {[found.lower, found.upper] if found and stated else FILL_IN}"
+    stated = found is not None and math.isfinite(found.velocity)
+    yield f"velocity: {found.velocity if found and stated else FILL_IN}"
+    yield f"acceleration: {FILL_IN}"
+    yield f"jerk: {FILL_IN}"
+
+
+def _gripper() -> Iterator[str]:
+    yield "margin: 0.0  # a gripper or hand: it must reach its ends and hold there"
+    yield "jump: unchecked  # a policy opens or closes it in one step, which is then made smooth"
+    yield "held: unchecked  # a grasped object keeps it from the commanded position"
+
+
+def _other(found: JointRange | None) -> Iterator[str]:
+    """Yield the margins of an arm's joint, or of an axis of unknown unit, in parts of its range.
+
+    A prismatic joint of 10 cm must not get an angle's margin, which would be 5 cm.
+    """
+    span = math.inf if found is None else found.upper - found.lower
+    if span < _GRIPPER_SPAN:
+        yield f"margin: {FILL_IN}  # short range: for a gripper 0.0, unchecked, unchecked"
+        yield f"jump: {FILL_IN}"
+        yield f"held: {FILL_IN}"
+        return
+    part = min(1.0, span)
+    yield f"margin: {0.05 * part:.3g}  # kept inside the position limits"
+    yield f"jump: {0.15 * part:.3g}  # from the held position to a chunk's first step"
+    yield f"held: {0.05 * part:.3g}  # |held - measured| at a start"

@@ -1,11 +1,10 @@
 """gr00t-sidecar proxy and keys: protects a policy server, and makes CURVE key files.
 
-proxy prints one line on stdout, ``READY tcp://HOST:PORT``. keys prints the files' names, never a
-key.
+proxy prints one line to stdout, ``READY tcp://HOST:PORT``. keys prints the files' names, but never
+a key.
 """
 
 import argparse
-import logging
 import resource
 import signal
 import sys
@@ -16,22 +15,20 @@ from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.proxy.core import ALLOWED, RANGES, Limits, check_range
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
 from gr00t_ros.serve.front import DEFAULT_GONE_MS, GONE_MS
-from gr00t_ros.sidecar.serve import LOOPBACK, start_log
+from gr00t_ros.sidecar.serve import log, start_log
 from gr00t_ros.wire.access import read_token
-from gr00t_ros.wire.address import listen_address, parse_place, server_address
+from gr00t_ros.wire.address import LOOPBACK, listen_address, parse_place, server_address
 from gr00t_ros.wire.curve import PUBLIC, SECRET, SERVER, new_pair, read_server_keys, write_pair
-
-log = logging.getLogger("gr00t_ros.sidecar")
 
 MIB = 1024 * 1024
 
 
 def proxy(argv: Sequence[str]) -> int:
-    """Serve until SIGINT or SIGTERM; 0 then, 1 where it could not start."""
+    """Run the proxy until SIGINT or SIGTERM, then return 0; return 1 if it cannot start."""
     options = _proxy_parser().parse_args(argv)
     start_log()
-    # As many connections as the system allows: strangers who hold theirs open shut nobody out,
-    # before the memory that they cost cuts them off.
+    # Allow as many connections as the system permits: clients that only hold connections open must
+    # not keep others out. The memory limit disconnects them.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
@@ -52,7 +49,8 @@ def proxy(argv: Sequence[str]) -> int:
 def _settings(options: argparse.Namespace) -> ProxySettings:
     host, port = _place("--listen", options.listen, 0)
     _check_numbers(options)
-    token = read_token(options.token_file, {})  # not from the environment: whose would it be?
+    # Not from the environment, where it could be the clients' token or the server's.
+    token = read_token(options.token_file, {})
     settings = ProxySettings(
         upstream=server_address(*_place("--upstream", options.upstream, 1)),
         listen=listen_address(host, port),
@@ -78,7 +76,7 @@ def _settings(options: argparse.Namespace) -> ProxySettings:
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    """Raise `SettingsError` that names the option as it is written on the command line."""
+    """Raise `SettingsError`, which names the option as on the command line, if out of range."""
     for name, (lowest, highest) in RANGES.items():
         if name == "max_request_bytes":
             check_range("--max-request-mib", options.max_request_mib, lowest / MIB, highest / MIB)
@@ -103,33 +101,33 @@ def _guards(settings: ProxySettings) -> str:
 def _proxy_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gr00t-sidecar proxy",
-        description="Encryption, a token and limits before a policy server that has none.",
+        description="Encryption, a token and limits for a policy server that has none.",
     )
     add = parser.add_argument
     defaults = Limits()
     mib = defaults.max_request_bytes / MIB
     add("--upstream", required=True, metavar="HOST:PORT", help="the policy server")
     add("--listen", default="127.0.0.1:5556", metavar="HOST:PORT", help="(%(default)s)")
-    add("--keys", metavar="FOLDER", help="CURVE, for the clients whose public keys are there")
+    add("--keys", metavar="FOLDER", help="use CURVE; admit the clients whose public keys are there")
     add("--token-file", help="the token that every client must send")
-    add("--upstream-token-file", help="the token that the server wants; a client's never goes on")
-    add("--endpoint", action="append", default=[], help="forward this one too; may be repeated")
+    add("--upstream-token-file", help="the token for the server; clients' are not passed on")
+    add("--endpoint", action="append", default=[], help="forward it too; may be repeated")
     add("--max-request-mib", type=float, default=mib, metavar="MIB", help="(%(default)s)")
     add("--max-wait-ms", type=int, default=defaults.max_wait_ms, help="for a turn (%(default)s)")
-    add("--deadline-ms", type=int, default=defaults.deadline_ms, help="of the server (%(default)s)")
+    add("--deadline-ms", type=int, default=defaults.deadline_ms, help="for a reply (%(default)s)")
     add(
         "--receive-ms",
         type=int,
         default=DEFAULT_GONE_MS,
-        help="after which a client's silent machine or cable cuts it off (%(default)s)",
+        help="disconnect a client whose machine or cable is silent that long (%(default)s)",
     )
     add("--rate-hz", type=float, default=defaults.rate_hz, help="of one client (%(default)s)")
-    add("--burst", type=int, default=defaults.burst, help="of one client (%(default)s)")
+    add("--burst", type=int, default=defaults.burst, help="of one client, at once (%(default)s)")
     return parser
 
 
 def keys(argv: Sequence[str]) -> int:
-    """Write what is missing of the server's pair and of each robot's; 0, or 2 where it cannot."""
+    """Write the missing key pairs of the server and of each robot; return 0, or 2 on an error."""
     options = _keys_parser().parse_args(argv)
     folder = Path(options.folder)
     try:
@@ -147,8 +145,8 @@ def keys(argv: Sequence[str]) -> int:
 def _keys_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gr00t-sidecar keys",
-        description="Make CURVE keys for a server and the robots it admits; keeps those there.",
+        description="Make CURVE keys for a server and its robots; existing keys are kept.",
     )
-    parser.add_argument("folder", help="where; made where it is not there")
-    parser.add_argument("names", nargs="*", default=["robot"], help="of the robots (robot)")
+    parser.add_argument("folder", help="folder of the keys; made if it does not exist")
+    parser.add_argument("names", nargs="*", default=["robot"], help="names of the robots (robot)")
     return parser

@@ -1,13 +1,12 @@
-"""gr00t-sidecar POLICY, faulty, lerobot, replay and start: servers, ours or started by a profile.
+"""gr00t-sidecar POLICY, faulty, lerobot, replay and start: runs a policy server.
 
-Each prints one line on stdout, ``READY tcp://HOST:PORT``, once clients can connect; everything
-else goes to stderr.
+start runs a server described by a profile; the others serve a policy in this process. Each prints
+one line to stdout, ``READY tcp://HOST:PORT``, when clients can connect; all else goes to stderr.
 """
 
 import argparse
 import logging
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -30,20 +29,36 @@ from gr00t_ros.supervise.launcher import LICENSE_VARIABLE
 from gr00t_ros.supervise.profile import Overrides, load_profile
 from gr00t_ros.supervise.supervisor import Phase, Severity, Supervisor
 from gr00t_ros.wire.access import ENVIRONMENT_VARIABLE, read_token
-from gr00t_ros.wire.address import listen_address, server_address
+from gr00t_ros.wire.address import LOOPBACK, listen_address, server_address
 from gr00t_ros.wire.curve import read_server_keys
 from gr00t_ros.wire.messages import Generation
 
-log = logging.getLogger("gr00t_ros.sidecar")
+CRASH_STATUS: Final = 70
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+_LOOK_S: Final = 0.1
+_LEVELS: Final[dict[Severity, int]] = {
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+# The options of `start` that replace a profile's value, with their help texts.
+_TEXTS: Final = {
+    "model_path": "checkpoint",
+    "embodiment_tag": "embodiment tag as the server's option spells it; else the embodiment's",
+    "device": "such as cuda:0",
+    "python": "interpreter of the server's environment",
+    "working_directory": "such as a checkout of Isaac-GR00T",
+    "host": "address to serve on",
+}
+
+log = logging.getLogger("gr00t_ros.sidecar")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve until SIGINT, SIGTERM or an allowed kill; 0 then, 1 where it could not start."""
+    """Serve a policy by its name; see `serve` for the exit status."""
     parser = argparse.ArgumentParser(
         prog="gr00t-sidecar",
-        description="A stand-in for a GR00T policy server: same wire, another policy behind it.",
+        description="Serve a policy in place of a GR00T policy server, with the same messages.",
     )
     names = ", ".join(sorted(POLICIES))
     parser.add_argument(
@@ -59,7 +74,10 @@ def serve(
     policy_of: Callable[[Embodiment], Policy],
     around: Callable[[Answers], Answers] | None = None,
 ) -> int:
-    """Serve the policy for the embodiment of `options`, those of `add_options`."""
+    """Serve until SIGINT, SIGTERM or an allowed kill, then return 0; return 1 if it cannot start.
+
+    options: those of `add_options`. around: wraps the endpoints, as faulty.Faulty does.
+    """
     start_log()
     try:
         with starting():
@@ -76,7 +94,7 @@ def serve(
 
 
 def start_log() -> None:
-    """Write the log to stderr, one line an event."""
+    """Write the log to stderr, one line for each event."""
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
@@ -106,21 +124,21 @@ def _server(
         keys=read_server_keys(options.keys) if options.keys else None,
     )
     if token is None and not options.keys and options.host not in LOOPBACK:
-        log.warning("no token and no keys, and not only this machine can reach %s", server.address)
+        log.warning("no token and no keys, and other machines can reach %s", server.address)
     return server
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:  # ZeroMQ would take it modulo 65536
+    if not text.isdecimal() or int(text) > 65_535:  # ZeroMQ would use it modulo 65536
         raise argparse.ArgumentTypeError(f"{text}: expected 0 to 65535")
     return int(text)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every server of ours understands."""
+    """Add the options of every verb that serves a policy."""
     add = parser.add_argument
     add("--embodiment", default="franka_droid", help="name or path of its YAML file (%(default)s)")
-    add("--host", default="127.0.0.1", help="address to serve on; * is every one (%(default)s)")
+    add("--host", default="127.0.0.1", help="address to serve on, * for all (%(default)s)")
     add("--port", type=_port, default=5555, help="TCP port, 0 for a free one (%(default)s)")
     add(
         "--codec",
@@ -130,25 +148,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--flat", action="store_true", help="flat keys, as behind --use_sim_policy_wrapper")
     add("--token-file", help=f"file with the API token; else {ENVIRONMENT_VARIABLE} where set")
-    add("--keys", metavar="FOLDER", help="CURVE, for the clients whose public keys are there")
-    add("--no-strict", action="store_true", help="leave out upstream's checks of observations")
+    add("--keys", metavar="FOLDER", help="use CURVE; admit the clients whose public keys are there")
+    add("--no-strict", action="store_true", help="omit upstream's checks of observations")
     add("--allow-kill", action="store_true", help="let any client end this server, as upstream's")
     add("--delay-ms", type=float, default=0.0, help="artificial inference time (%(default)s)")
     add("--jitter-ms", type=float, default=0.0, help="its uniform spread, +- (%(default)s)")
-    add("--seed", type=int, help="of everything that is drawn")
-
-
-CRASH_STATUS = 70
+    add("--seed", type=int, help="of all random numbers")
 
 
 def faulty(argv: Sequence[str]) -> int:
-    """Serve until stopped or crashed on purpose; 0, CRASH_STATUS, or 1 where it cannot start."""
+    """Serve with faults; as `serve`, or CRASH_STATUS after a crash on purpose."""
     options = _faulty_parser().parse_args(argv)
     try:
         faults = [read_fault(text) for text in options.fault]
     except SettingsError as error:
         start_log()
-        logging.getLogger("gr00t_ros.sidecar").error("%s", error)
+        log.error("%s", error)
         return 1
     codec = Generation(options.codec).array_codec
 
@@ -165,7 +180,7 @@ def _faulty_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="kinds:\n" + "\n".join(f"  {kind:8} {text}" for kind, text in KINDS.items()),
     )
-    parser.add_argument("--policy", default="hold", help="whose answers fail (%(default)s)")
+    parser.add_argument("--policy", default="hold", help="the policy to serve (%(default)s)")
     parser.add_argument(
         "--fault",
         action="append",
@@ -178,7 +193,7 @@ def _faulty_parser() -> argparse.ArgumentParser:
 
 
 def lerobot(argv: Sequence[str]) -> int:
-    """Serve until stopped; 0, or 1 where it cannot start."""
+    """Serve a checkpoint through LeRobot; see `serve` for the exit status."""
     parser = argparse.ArgumentParser(
         prog="gr00t-sidecar lerobot",
         description=f"Serve a GR00T N1.7 checkpoint through LeRobot. Needs {INSTALL}.",
@@ -199,7 +214,7 @@ def lerobot(argv: Sequence[str]) -> int:
 
 
 def replay(argv: Sequence[str]) -> int:
-    """Serve until stopped; 0, or 1 where it cannot start."""
+    """Serve the actions of a dataset; see `serve` for the exit status."""
     parser = argparse.ArgumentParser(
         prog="gr00t-sidecar replay",
         description="Serve a dataset's actions; reset with episode_index and step_index.",
@@ -222,24 +237,8 @@ def replay(argv: Sequence[str]) -> int:
     return serve(options, policy)
 
 
-_LOOK_S: Final = 0.1
-_LEVELS: Final[dict[Severity, int]] = {
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
-_TEXTS: Final = {
-    "model_path": "checkpoint",
-    "embodiment_tag": "embodiment tag as the server's option spells it; else the embodiment's",
-    "device": "such as cuda:0",
-    "python": "interpreter of the server's environment",
-    "working_directory": "such as a checkout of Isaac-GR00T",
-    "host": "address to serve on",
-}
-
-
 def start(argv: Sequence[str]) -> int:
-    """Keep the server running until SIGINT or SIGTERM; 0 then, 1 where it cannot run."""
+    """Run a server by its profile until SIGINT or SIGTERM, then return 0; return 1 if it fails."""
     options = _start_parser().parse_args(argv)
     start_log()
     wake = Wake()
@@ -269,17 +268,15 @@ def start(argv: Sequence[str]) -> int:
 
 
 def _watch(supervisor: Supervisor, wake: Wake) -> int:
-    poller = select.poll()
-    poller.register(wake.reader, select.POLLIN)
-    told: int | None = None
+    announced: int | None = None  # the pid for which READY was printed
     while not wake.asked:
         state = supervisor.state()
         if state.phase is Phase.FAILED:
             return 1
-        if state.ready and told != state.pid:
-            told = state.pid
+        if state.ready and announced != state.pid:
+            announced = state.pid
             print(f"READY {server_address(state.host, state.port)}", flush=True)
-        poller.poll(_LOOK_S * 1e3)
+        wake.wait(_LOOK_S)
     return 0
 
 
@@ -297,6 +294,6 @@ def _start_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--accept-noncommercial",
         action="store_true",
-        help=f"my use of non-commercial weights is non-commercial; else {LICENSE_VARIABLE}=1",
+        help=f"declare that your use of the weights is non-commercial; else {LICENSE_VARIABLE}=1",
     )
     return parser

@@ -1,7 +1,7 @@
-"""The server that a verb asks, from the command line and the environment, and the verb's report.
+"""The server that a verb questions, from command line and environment, and the verb's report.
 
-Options win over the environment (wire/environment). A report is a table for people or JSON for
-programs, with the exit status.
+Options win over the environment (wire/access.py). A report is text for people or JSON for programs,
+with the exit status.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from gr00t_ros.errors import (
 )
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import TAG, load_embodiment
-from gr00t_ros.text_table import printable
+from gr00t_ros.text_table import printable, printable_lines
 from gr00t_ros.wire.access import (
     API_TOKEN,
     EMBODIMENT_TAG,
@@ -39,25 +39,27 @@ from gr00t_ros.wire.curve import ClientKeys, read_client_keys
 from gr00t_ros.wire.handshake import KeyStyleSetting
 
 OK, PROBLEM, UNREACHABLE = 0, 1, 2
-"""Exit statuses: all well; the server answered and something is wrong; no answer, wrong usage."""
+"""Exit statuses: all well; the server answers and something is wrong; no answer or wrong usage."""
+
+_NO_ANSWER = (UnreachableError, DeadlineError, SettingsError, EmbodimentError)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome of one verb; `figures` is the JSON, `text` the same for people."""
+    """The result of one verb: `figures` for JSON, `text` with the same content for people."""
 
     figures: Mapping[str, object]
     text: str
     status: int = OK
 
     def show(self, as_json: bool) -> int:
-        """Print it to stdout and return the exit status."""
+        """Print the report to stdout and return the exit status."""
         print(json.dumps(_finite(self.figures), indent=1) if as_json else self.text, flush=True)
         return self.status
 
 
 def facts(values: Mapping[str, object]) -> str:
-    """Return one line a fact, the names in one column."""
+    """Return one line for each fact, with the names in one column."""
     width = max(map(len, values), default=0)
     return "\n".join(f"{name:{width}}  {printable(str(value))}" for name, value in values.items())
 
@@ -68,7 +70,7 @@ def milliseconds(duration_ns: int) -> float:
 
 
 def _finite(value: object) -> object:
-    """Return `value` with NaN and infinity as text: JSON has neither."""
+    """Return `value` with NaN and infinity as texts, as JSON has neither."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -76,12 +78,9 @@ def _finite(value: object) -> object:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-_NO_ANSWER = (UnreachableError, DeadlineError, SettingsError, EmbodimentError)
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One server: where it is, how it is asked, and the embodiment it is asked for."""
+    """One server: its address, how to connect, and the embodiment that it should serve."""
 
     host: str
     port: int
@@ -93,14 +92,14 @@ class Target:
     embodiment_name: str | None
 
     def client(self, key_style: KeyStyleSetting | None = None) -> PolicyClient:
-        """Return a client of it, not yet connected."""
+        """Return a client of the server, not yet connected."""
         style = key_style or self.key_style
         return PolicyClient(
             self.host, self.port, self.timeout_ms, self.token, style, curve=self.curve
         )
 
     def embodiment(self) -> Embodiment:
-        """Return the embodiment that is named, else that of the environment's tag."""
+        """Return the embodiment of the option, else of the environment's tag, else franka_droid."""
         if self.embodiment_name is None and self.environment.embodiment_tag is not None:
             return load_embodiment(TAG + self.environment.embodiment_tag)
         return load_embodiment(self.embodiment_name or "franka_droid")
@@ -111,20 +110,15 @@ def ask(
     argv: Sequence[str],
     verb: Callable[[Target, argparse.Namespace], Report],
 ) -> int:
-    """Parse, ask and print; errors are one line on stderr and an exit status (cli/report.py)."""
+    """Parse the options, run the verb, print its report; errors go to stderr, or into the JSON."""
     options = parser.parse_args(argv)
     try:
         return verb(_target(options, os.environ), options).show(options.json)
     except Gr00tError as error:
-        print(f"{parser.prog}: {_one_line(str(error))}", file=sys.stderr)
+        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
         figures = {"problem": str(error), "kind": type(error).__name__}
         status = UNREACHABLE if isinstance(error, _NO_ANSWER) else PROBLEM
         return Report(figures, "", status).show(True) if options.json else status
-
-
-def _one_line(text: str) -> str:
-    """Keep our own line breaks (a list of differences), and nothing else that is no text."""
-    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _target(options: argparse.Namespace, environment: Mapping[str, str]) -> Target:
@@ -148,18 +142,18 @@ def _curve(server_key: str | None, client_key: str | None) -> ClientKeys | None:
 
 
 def question(verb: str, description: str) -> argparse.ArgumentParser:
-    """Return the parser of a verb that asks a server, with the options that all of them have."""
+    """Return the parser of a verb that questions a server, with the options of all such verbs."""
     parser = argparse.ArgumentParser(prog=f"gr00t-sidecar {verb}", description=description)
     add = parser.add_argument
-    add("--host", help=f"of the policy server; else {HOST}, else 127.0.0.1")
+    add("--host", help=f"host of the policy server; else {HOST}, else 127.0.0.1")
     add("--port", type=positive, help=f"its TCP port; else {PORT}, else 5555")
-    add("--timeout-ms", type=positive, help=f"of each call; else {TIMEOUT_MS}, else 15000")
+    add("--timeout-ms", type=positive, help=f"deadline of each call; else {TIMEOUT_MS}, else 15000")
     names = f"{ENVIRONMENT_VARIABLE} or {API_TOKEN}"
     add("--token-file", help=f"file with the API token; else {names}")
     add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
     add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
     add("--key-style", choices=("auto", "nested", "flat"), default="auto", help="(%(default)s)")
-    add("--json", action="store_true", help="print JSON in place of tables")
+    add("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
 
@@ -168,12 +162,12 @@ def add_embodiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embodiment",
         metavar="NAME|FILE",
-        help=f"name or path of its YAML file; else the one of {EMBODIMENT_TAG}, else franka_droid",
+        help=f"name or path of its YAML file; else that of {EMBODIMENT_TAG}, else franka_droid",
     )
 
 
 def positive(text: str) -> int:
-    """Read a whole number from 1 to 1e9 of the command line."""
+    """Read a whole number from 1 to 1e9 from the command line."""
     value = int(text)
     if not 1 <= value <= 10**9:
         raise argparse.ArgumentTypeError(f"{value}: expected a positive number")

@@ -2,5 +2,5 @@
 
 import os
 
-# MuJoCo chooses its OpenGL when it is imported, and without a display only EGL renders.
+# MuJoCo selects its OpenGL backend when it is imported; without a display only EGL renders.
 os.environ.setdefault("MUJOCO_GL", "egl")

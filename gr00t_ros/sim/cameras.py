@@ -1,8 +1,8 @@
 """The simulated cameras: rendered from a copy of the state, with a sensor's noise, at a fixed rate.
 
 The noise makes every frame different; without it a scene at rest would look like a frozen camera.
-The feed's thread owns its GL context and is handed the positions, so the simulation may step on
-meanwhile.
+The feed's thread owns its GL context and works on a copy of the positions, so that the simulation
+can step on meanwhile.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from numpy.typing import NDArray
 
 from gr00t_ros.sim.loop import Deadlines, RobotSnapshot
 
-_SPARE = 4096  # places at which the fixed pattern may begin: so many different frames
+Pictures = dict[str, NDArray[np.uint8]]
+
+_SPARE = 4096  # number of offsets into the noise pattern, and so of different frames
 
 
 class SensorNoise:
-    """Turns the lowest bit of about half of all values, another half each frame."""
+    """Flips the lowest bit of about half of all values, a different half in each frame."""
 
     def __init__(self, seed: int) -> None:
-        """Noise that is the same for the same seed, frame by frame."""
+        """The same seed gives the same noise, frame by frame."""
         self._random = np.random.default_rng(seed)
         self._bits = np.zeros(0, dtype=np.uint8)
 
     def add(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A new picture of the same shape, each value at most one level away.
+        """A new picture of the same shape; each value changes by at most one level.
 
-        One pattern is made for all frames and shifted: drawing each anew took 30 times as long.
+        One pattern is shifted for each frame: drawing a new one took 30 times as long.
         """
         if self._bits.size < picture.size + _SPARE:
             self._bits = self._random.integers(0, 2, picture.size + _SPARE, dtype=np.uint8)
@@ -43,10 +45,10 @@ class SensorNoise:
 
 
 class Cameras:
-    """Renders the model's cameras; use it, and close it, in one thread."""
+    """Renders the model's cameras; create, use and close it in one thread."""
 
     def __init__(self, model: mujoco.MjModel, height_px: int, width_px: int) -> None:
-        # The buffer's size and samples are read from the model when the context is made.
+        # The buffer's size and samples are read from the model when the context is created.
         model.vis.global_.offheight = max(height_px, model.vis.global_.offheight)
         model.vis.global_.offwidth = max(width_px, model.vis.global_.offwidth)
         model.vis.quality.offsamples = 0  # no anti-aliasing: half the time of a frame
@@ -57,9 +59,7 @@ class Cameras:
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             scene.flags[flag] = 0
 
-    def render(
-        self, positions: NDArray[np.float64], names: Sequence[str]
-    ) -> dict[str, NDArray[np.uint8]]:
+    def render(self, positions: NDArray[np.float64], names: Sequence[str]) -> Pictures:
         """Return each named camera's picture (H, W, 3) uint8 rgb of `positions` (nq,).
 
         `positions` is Simulation.positions(), copied under the caller's lock.
@@ -89,11 +89,8 @@ class Cameras:
         self.close()
 
 
-Pictures = dict[str, NDArray[np.uint8]]
-
-
 class Renderer(AbstractContextManager["Renderer"], Protocol):
-    """What the feed uses of cameras.Cameras."""
+    """The part of Cameras that the feed uses."""
 
     def render(  # noqa: D102
         self, positions: NDArray[np.float64], names: Sequence[str]
@@ -101,7 +98,7 @@ class Renderer(AbstractContextManager["Renderer"], Protocol):
 
 
 class SyntheticCameras:
-    """Pictures without a renderer: a bright bar that moves on by one column a frame."""
+    """Pictures without a renderer: a bright bar that moves by one column a frame."""
 
     def __init__(self, height_px: int, width_px: int) -> None:
         """Cameras of this size."""
@@ -126,12 +123,10 @@ class CameraFeed:
     """Renders the newest snapshot at each due time; frames that come too late are skipped."""
 
     def __init__(self, open_renderer: Callable[[], Renderer], seed: int = 0) -> None:
-        """Start the thread and wait until it has opened its renderer; raises what that raises.
+        """Start the thread and wait until its renderer is open; raises what opening raises.
 
-        `seed` is that of the sensors' noise.
-
-        Opening takes the interpreter for a tenth of a second, which physics must not feel:
-        hence before ``start``.
+        `seed` is that of the sensors' noise. Opening blocks the interpreter for a tenth of a
+        second; it happens here, before ``start``, so that it does not delay the physics.
         """
         self._open_renderer = open_renderer
         self._noise = SensorNoise(seed)
@@ -158,7 +153,7 @@ class CameraFeed:
         on_pictures: Callable[[int, Pictures], None],
         pace: Deadlines,
     ) -> None:
-        """Render from now on, each frame (counted from 1), the cameras that are ``due`` in it.
+        """From now on render in each frame (counted from 1) the cameras that are ``due`` in it.
 
         ``on_pictures`` gets the snapshot's time, in this feed's thread.
         """
@@ -173,7 +168,7 @@ class CameraFeed:
         self._thread.join()
 
     def check(self) -> None:
-        """Raise what ended the thread, if anything did."""
+        """Raise the error that ended the thread, if there was one."""
         if self._error is not None:
             raise RuntimeError(f"camera thread: {self._error}") from self._error
 

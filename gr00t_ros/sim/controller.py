@@ -1,7 +1,7 @@
 """A simulated JointTrajectoryController: messages in, joint commands at 1 kHz out, state topic.
 
-The semantics are those of ros2_control (control.md 1, ../test/jtc). The follower takes time from
-its caller, in int ns of the controllers' clock; the controller adds the topics.
+The semantics are those of ros2_control (control.md 1, ../test/jtc). The follower gets the time from
+its caller, as int ns of the controllers' clock; the controller adds the topics.
 """
 
 import threading
@@ -24,7 +24,14 @@ from gr00t_ros.ros.windows import TrajectoryMessage, parse_trajectory
 from gr00t_ros.sim.record import ROW_NS
 from gr00t_ros.sim.sensors import COMMAND_IN, SENSOR_OUT
 
+try:
+    from control_msgs.msg import JointTrajectoryControllerState as ControllerState
+except ImportError:  # not in the PyPI wheels; ours has the same fields, and the node reads both
+    from gr00t_ros.msg import ControllerState
+
 Floats = NDArray[np.float64]
+
+ENDS_MOVING = "allow_nonzero_velocity_at_trajectory_end"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +43,11 @@ class _Arrival:
 
 
 class Follower:
-    """A controller from activation on; the physics thread samples, another one accepts.
+    """A controller after its activation; the physics thread samples, another thread accepts.
 
-    Each trajectory waits for the first cycle that begins after its arrival. A real
-    controller's cycles are on time; those of a simulation on a loaded machine come late,
-    and then a trajectory would reach cycles that lie before its own beginning.
+    Each trajectory waits for the first cycle that begins after its arrival. A real controller's
+    cycles are on time. Those of a simulation on a loaded machine are late, and without the wait a
+    trajectory would be used in cycles that lie before its own start.
     """
 
     def __init__(
@@ -50,7 +57,7 @@ class Follower:
         interpolate_from_desired_state: bool = False,
         interpolation_method: str = "splines",
     ) -> None:
-        """Hold ``start`` (J,) rad, as a controller that was just activated there."""
+        """Hold ``start`` (J,) rad, as a controller that was just activated at that position."""
         self.joint_names = joint_names
         self._sampler = JtcSampler(
             len(joint_names),
@@ -69,7 +76,7 @@ class Follower:
 
     @property
     def active(self) -> bool:
-        """Whether trajectories are taken and commands change."""
+        """Whether trajectories are accepted and commands change."""
         return self._active
 
     @property
@@ -83,7 +90,7 @@ class Follower:
         return self._accepted, self._rejected
 
     def allow_nonzero_velocity_at_trajectory_end(self, allowed: bool) -> None:
-        """Take trajectories that do not end at rest, or refuse them, from now on."""
+        """From now on accept trajectories that do not end at rest, or reject them."""
         with self._lock:
             for sampler in (self._checks, self._sampler):
                 sampler.allow_nonzero_velocity_at_trajectory_end = allowed
@@ -96,14 +103,14 @@ class Follower:
         measured: Floats,
         measured_velocity: Floats,
     ) -> str | None:
-        """Take a trajectory, or return why the controller rejects it.
+        """Accept a trajectory, or return why the controller rejects it.
 
-        ``now_ns``: the controllers' clock as it should be, however late its cycles are.
-        ``ros_offset_ns``: ROS time minus the controllers' clock now, which puts the stamp
-        on that clock; later steps of the ROS clock change nothing in what was accepted.
-        ``measured`` (J,) rad, ``measured_velocity`` (J,) rad/s. While the controller is
-        inactive a valid message is dropped without a word, as by the real one. A stamp before
-        1970 ends the real one's process (rclcpp::Time throws), so this one turns inactive.
+        ``now_ns``: the controllers' clock as it should be, even if its cycles are late.
+        ``ros_offset_ns``: ROS time minus the controllers' clock now; it converts the stamp to
+        that clock. Later steps of the ROS clock do not change an accepted trajectory.
+        ``measured`` (J,) rad, ``measured_velocity`` (J,) rad/s. An inactive controller drops a
+        valid message silently, as the real one does. A stamp before 1970 ends the real
+        controller's process (rclcpp::Time throws), so this controller becomes inactive.
         """
         if message.header.stamp.sec < 0:  # type: ignore[attr-defined]
             self.set_active(False, measured)
@@ -127,8 +134,8 @@ class Follower:
     def command(self, time_ns: int) -> Motion:
         """Return the command for ``time_ns``: position, velocity, acceleration, each (J,).
 
-        To be called for every millisecond, in order. The controller computes it one cycle
-        ahead. While inactive it is the last position that was commanded, at rest.
+        Call it for every millisecond, in order. The controller computes the command one cycle
+        ahead. While inactive it returns the last commanded position, at rest.
         """
         with self._lock:
             if self._active:
@@ -137,7 +144,7 @@ class Follower:
             return self._last
 
     def set_active(self, active: bool, measured: Floats) -> None:
-        """Activate, which holds the ``measured`` position (J,), or deactivate."""
+        """Activate and hold the ``measured`` position (J,), or deactivate."""
         with self._lock:
             if active and not self._active:
                 self._sampler.hold(measured)
@@ -147,19 +154,10 @@ class Follower:
             self._active = active
 
     def _replace(self, cycle_ns: int) -> None:
-        """Hand over what arrived before a cycle; it passed the same checks on arrival."""
+        """Give the sampler what arrived before a cycle; it passed the same checks on arrival."""
         while self._arrived and self._arrived[0].now_ns <= cycle_ns:
             one = self._arrived.popleft()
             self._sampler.accept(one.trajectory, one.now_ns, one.measured, one.measured_velocity)
-
-
-try:
-    from control_msgs.msg import JointTrajectoryControllerState as ControllerState
-except ImportError:  # not in the PyPI wheels; the same fields, and the node reads either
-    from gr00t_ros.msg import ControllerState
-
-
-ENDS_MOVING = "allow_nonzero_velocity_at_trajectory_end"
 
 
 class SimulatedController:
@@ -176,13 +174,13 @@ class SimulatedController:
     ) -> None:
         """``now``: the controllers' clock and its ROS offset, ns; ``measured``: (J,), (J,).
 
-        Every so many messages one is lost on its way, with ``lose_every`` above 0.
+        With ``lose_every`` N above 0 every Nth message is dropped.
         """
         self.name = name
         self.follower = follower
         self._now = now
         self._measured = measured
-        self._lose_every, self._heard = lose_every, 0
+        self._lose_every, self._received = lose_every, 0
         self._logger = node.get_logger().get_child(name)
         self.last_rejection = ""
         self._states = node.create_publisher(
@@ -193,11 +191,11 @@ class SimulatedController:
         )
 
     def set_active(self, active: bool) -> None:
-        """Activate, which holds the measured position, or deactivate."""
+        """Activate and hold the measured position, or deactivate."""
         self.follower.set_active(active, self._measured()[0])
 
     def report(self) -> dict[str, object]:
-        """What became of the trajectories so far, as JSON can say it."""
+        """Counts of the trajectories so far and the last rejection, as JSON values."""
         accepted, rejected = self.follower.counts
         return {
             "active": self.follower.active,
@@ -207,9 +205,9 @@ class SimulatedController:
         }
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        self._heard += 1
+        self._received += 1
         lose_every = self._lose_every()
-        if lose_every > 0 and self._heard % lose_every == 0:
+        if lose_every > 0 and self._received % lose_every == 0:
             return
         now_ns, offset_ns = self._now()
         reason = self.follower.accept(message, now_ns, offset_ns, *self._measured())
@@ -218,9 +216,9 @@ class SimulatedController:
             self._logger.error(f"rejected trajectory: {reason}")
 
     def publish_state(self, stamp: Time, speed_scaling: float = 1.0) -> None:
-        """Publish reference, feedback and error; silent while inactive, as the real one is.
+        """Publish reference, feedback and error; nothing while inactive, as the real controller.
 
-        ``speed_scaling`` is told, not obeyed.
+        ``speed_scaling`` is only published: the controller always plays at full speed.
         """
         if not self.follower.active:
             return
@@ -239,9 +237,10 @@ class SimulatedController:
 
 
 def parameter_node(follower: Follower, name: str, method: str, context: Context) -> Node:
-    """A node of the controller's name with those of its parameters that matter to windows.
+    """A node with the controller's name and those of its parameters that matter to windows.
 
-    As of joint_trajectory_controller 4.42.1: which may change while running, and their defaults.
+    Defaults, and which parameters may change at run time, are as in joint_trajectory_controller
+    4.42.1.
     """
     node = rclpy.create_node(
         name,

@@ -1,32 +1,31 @@
 """What a simulated robot is: joints, servos, controllers, cameras, ready pose, world, task, policy.
 
-Robots are data of this form (franka/robot.py, g1/robot.py); nothing else asks which robot it is.
-Imports no simulator: the world is built, and the policy made, when they are asked for.
+Robots are data of this form (franka/robot.py, g1/robot.py); other code works for any robot. Imports
+no simulator: the world and the policy are made when they are needed. `need` and `columns` check
+that an embodiment has the keys and joints that a scripted policy uses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.policies import Policy
 from gr00t_ros.sim.assets import RobotModel
 
-if TYPE_CHECKING:
-    from gr00t_ros.sim.physics import Simulation
-
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """One measured joint: its ROS name, its name and servo in the model, where it starts.
+    """One measured joint: its ROS name, its name and servo in the model, its start position.
 
-    The servo's control is `control_per_rad` times the target, which is clipped to `range_rad`
-    where there is one. rad, or m where the joint slides.
+    The servo's control is `control_per_rad` times the target, which is clipped to `range_rad` if
+    that is given. Positions are rad, or m for a prismatic joint.
     """
 
     name: str
@@ -57,7 +56,7 @@ class Camera:
 class LinkPose:
     """A PoseStamped topic: a body of the model, `offset_m` along its own axes, in `frame`.
 
-    The world's axes are those of `frame`.
+    The axes of `frame` are those of the world.
     """
 
     topic: str
@@ -68,7 +67,7 @@ class LinkPose:
 
 @dataclass(frozen=True, slots=True)
 class RecordedTopic:
-    """A command topic that moves nothing and is only recorded: base velocity or base height.
+    """A command topic that is only recorded and moves nothing: base velocity or base height.
 
     `kind`: "twist" (geometry_msgs/Twist: vx, vy m/s, wz rad/s) or "height" (std_msgs/Float64, m).
     """
@@ -78,21 +77,21 @@ class RecordedTopic:
 
 
 class Task(Protocol):
-    """What the simulation knows of the task; no policy may read it."""
+    """The state of the task in the simulation; no policy may read it."""
 
     def report(self) -> dict[str, Any]:
-        """Return at least `success` (bool) and `progress` (a short text), as JSON can say it."""
+        """Return at least `success` (bool) and `progress` (a short text), as JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
 class RobotDescription:
     """One simulated robot.
 
-    `joints` in the order of /joint_states; those of no controller hold their ready pose.
-    `model`: what has to be installed, None where nothing has.
-    `cameras` give pictures of `picture_px` (height, width) unless the parameters say otherwise.
-    `build_model` makes a seed's world (a mujoco.MjModel), `make_task` its judge, `make_policy` the
-    scripted policy.
+    `joints` are in the order of /joint_states; joints without a controller hold their ready pose.
+    `model`: the model to install, None if none is needed.
+    `cameras` give pictures of `picture_px` (height, width) unless parameters set another size.
+    `build_model` makes the world of a seed (a mujoco.MjModel), `make_task` the task that judges it,
+    `make_policy` the scripted policy.
     """
 
     name: str
@@ -107,7 +106,7 @@ class RobotDescription:
     poses: tuple[LinkPose, ...]
     recorded: tuple[RecordedTopic, ...]
     build_model: Callable[[int], Any]
-    make_task: Callable[[Simulation, int], Task]
+    make_task: Callable[[Any, int], Task]  # of physics.Simulation, which imports this file
     make_policy: Callable[[Embodiment], Policy]
 
     @property
@@ -127,11 +126,11 @@ class RobotDescription:
 
     @property
     def ready_rad(self) -> NDArray[np.float64]:
-        """(J,) where the joints start, in the order of `joints`."""
+        """(J,) start positions, in the order of `joints`."""
         return np.array([joint.ready_rad for joint in self.joints])
 
     def columns(self, names: tuple[str, ...]) -> NDArray[np.intp]:
-        """Return the places of these joints in `joint_names`."""
+        """Return the indices of these joints in `joint_names`."""
         known = self.joint_names
         return np.array([known.index(name) for name in names])
 
@@ -140,3 +139,28 @@ class RobotDescription:
         """All topics that a sensor relay would pass on."""
         cameras = tuple(f"/camera/{name}/image_raw" for name in self.camera_names)
         return (*cameras, "/joint_states", *(f"/{pose.topic}" for pose in self.poses))
+
+
+def need(embodiment: Embodiment, where: str, known: set[str], needed: set[str]) -> None:
+    """Raise EmbodimentError where keys that a scripted policy needs, or returns, are missing.
+
+    `where`: "video", "state" or "action".
+    """
+    if not needed <= known:
+        raise EmbodimentError(
+            f"{embodiment.source}: {where}: the scripted policy "
+            f"{'needs' if where != 'action' else 'returns'} {', '.join(sorted(needed))}, "
+            f"got {', '.join(sorted(known))}"
+        )
+
+
+def columns(
+    key: str, names: tuple[str, ...], joints: tuple[str, ...], source: str
+) -> NDArray[np.intp]:
+    """Return the index of each of `joints` in `names`; EmbodimentError if they are other joints."""
+    if sorted(names) != sorted(joints):
+        raise EmbodimentError(
+            f"{source}: {key}: the scripted policy drives {', '.join(joints)}, "
+            f"got {', '.join(names)}"
+        )
+    return np.array([names.index(name) for name in joints])

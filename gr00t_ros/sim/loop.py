@@ -1,9 +1,9 @@
 """The simulated robot's real-time thread: trajectories to servo targets to physics, and its faults.
 
-Each 2 ms tick takes two 1 kHz cycles of the controllers, records them, and steps the physics on
-the last. Late physics catches up tick by tick, so that no controller sees its clock jump.
-RobotFaults blocks the arm, scales its speed or breaks its clock; faults of topics are the relay's.
-Others read an immutable Snapshot.
+Each tick of 2 ms runs two 1 kHz cycles of the controllers, records them, and steps the physics with
+the command of the second one. Late physics catches up tick by tick, so that no controller sees its
+clock jump. RobotFaults blocks the arm, scales its speed or breaks its clock; the relay injects
+faults of topics. Other threads read an immutable RobotSnapshot.
 """
 
 from __future__ import annotations
@@ -26,12 +26,23 @@ from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.record import ROW_NS, Recorder
 from gr00t_ros.srv import InjectFault
 
+Floats = NDArray[np.float64]
+
+CYCLES = 2
+TICK_NS = CYCLES * ROW_NS
+"""Time of one tick: the physics' time step (world.TIMESTEP_S)."""
 PAUSE_LOOK_S = 0.01
+KNOWN = {
+    "arm": ("none", "block"),
+    "clock": ("none", "stop", "pause", "jump"),
+    "controllers": ("none", "scale", "lose"),
+}
+"""Stream -> its faults, as srv/InjectFault names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """Ticks that began more than one period late, the worst delay, and the newest tick's."""
+    """Number of ticks that were more than one period late, the worst delay, the newest delay."""
 
     late_ticks: int
     worst_ns: int
@@ -42,7 +53,7 @@ class Deadlines:
     """Ticks of simulated time, ``real_time_factor`` times as fast as the steady clock."""
 
     def __init__(self, start_ns: int, period_ns: int, real_time_factor: float = 1.0) -> None:
-        """Tick 0 is ``start_ns`` of simulated time, and is due now."""
+        """Tick 0 is at ``start_ns`` of simulated time, and is due now."""
         self._start_ns = start_ns
         self._period_ns = period_ns
         self._steady_period_ns = period_ns / real_time_factor
@@ -54,11 +65,11 @@ class Deadlines:
 
     @property
     def lateness(self) -> Lateness:
-        """How late ticks were until now; readable from any thread."""
+        """How late the ticks were so far; any thread may read it."""
         return Lateness(self._late_ticks, self._worst_ns, self._now_ns)
 
     def pause(self, paused: bool) -> None:
-        """Let no further tick become due until it is called with False; any thread may."""
+        """With True no further tick becomes due until a call with False; any thread may call."""
         self._paused = paused
 
     def time_ns(self, tick: int) -> int:
@@ -92,14 +103,6 @@ class Deadlines:
         self._late_ticks += late_ns > self._steady_period_ns
 
 
-KNOWN = {
-    "arm": ("none", "block"),
-    "clock": ("none", "stop", "pause", "jump"),
-    "controllers": ("none", "scale", "lose"),
-}
-"""Stream -> its faults, as srv/InjectFault names them."""
-
-
 class RobotFaults:
     """The faults of one robot; `run_due` belongs to the physics thread."""
 
@@ -114,26 +117,26 @@ class RobotFaults:
         self.lose_every = 0
 
     def serve(self, node: Node, paces: Sequence[Deadlines]) -> None:
-        """Offer ~/inject_fault and ~/put_cubes_back; `paces` stand still in a pause.
+        """Offer ~/inject_fault and ~/put_cubes_back; the fault "pause" pauses `paces`.
 
-        Without paces, of a robot on the steady clock, the clock cannot be broken.
+        Without paces the robot uses the steady clock, and faults of the clock are refused.
         """
         self._paces = paces
         node.create_service(InjectFault, "~/inject_fault", self._on_inject)
         node.create_service(Trigger, "~/put_cubes_back", self._on_put_back)
 
     def run_due(self) -> None:
-        """Do what was asked of the physics."""
+        """Apply the requested faults of the physics."""
         while not self._due.empty():
             self._due.get()()
 
     def inject(self, stream: str, fault: str, value: float) -> None:
-        """Replace the stream's fault, "none" mends it; a jump (s) cannot be mended, only undone.
+        """Replace the stream's fault; "none" removes it, except a jump (s): undo it by another.
 
-        A scale is what the controllers tell; they go on at full speed. To lose 5 is to hear nothing
-        of each fifth trajectory, as a best-effort subscription may.
+        "scale" only changes the published speed scaling; controllers go on at full speed. "lose"
+        with value 5 drops every fifth trajectory, as a best-effort subscription may.
 
-        Raises SettingsError for what this robot does not know.
+        Raises SettingsError for an unknown stream or fault.
         """
         if fault not in KNOWN.get(stream, ()):
             raise SettingsError(f"inject: got {fault!r} on {stream!r}, expected one of {KNOWN}")
@@ -169,15 +172,8 @@ class RobotFaults:
         return response
 
 
-Floats = NDArray[np.float64]
-
-CYCLES = 2
-TICK_NS = CYCLES * ROW_NS
-"""Time of one tick: the physics' time step (room.TIMESTEP_S)."""
-
-
 class Physics(Protocol):
-    """What the loop uses of physics.Simulation."""
+    """The part of physics.Simulation that the loop uses."""
 
     def set_targets(self, targets_rad: Floats) -> None: ...  # noqa: D102
     def step(self) -> None: ...  # noqa: D102
@@ -187,7 +183,7 @@ class Physics(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RobotSnapshot:
-    """The world after a tick, never changed again: safe in every thread.
+    """The world after a tick; immutable, so any thread may read it.
 
     ``time_ns`` on the controllers' clock; ``position`` (J,) rad and ``velocity`` (J,)
     rad/s of all measured joints; ``world`` (nq,) is Simulation.positions().
@@ -201,7 +197,7 @@ class RobotSnapshot:
 
 
 class ControlLoop:
-    """Owns the physics: nobody else may touch the simulation while the thread runs."""
+    """Owns the physics: no other thread may use the simulation while this thread runs."""
 
     def __init__(
         self,
@@ -211,7 +207,7 @@ class ControlLoop:
         pace: Deadlines,
         on_tick: Callable[[RobotSnapshot], None],
     ) -> None:
-        """Start where the simulation is; joints of no follower are kept there.
+        """Start at the simulation's state; joints without a follower are held there.
 
         ``on_tick`` runs in this thread after each tick, and may read the simulation.
         """
@@ -237,7 +233,7 @@ class ControlLoop:
 
     @property
     def unusable_targets(self) -> int:
-        """Ticks whose command was not finite: the servos kept the last one that was."""
+        """Number of ticks whose command was not finite: the servos kept the last finite one."""
         return self._unusable
 
     def start(self) -> None:
@@ -251,7 +247,7 @@ class ControlLoop:
             self._thread.join()
 
     def check(self) -> None:
-        """Raise what ended the thread, if anything did: a dead robot must not look still."""
+        """Raise the error that ended the thread, if any: a dead robot must not look still."""
         if self._error is not None:
             raise RuntimeError(f"physics thread: {self._error}") from self._error
 

@@ -1,7 +1,8 @@
 """A planned motion in time: legs between joint positions, with gates at a gripper.
 
-Each leg starts and ends at rest. Knows joints and their limits, no robot, no place and no picture;
-it answers where on the motion measured joints are, and what to send from there on.
+Each leg starts and ends at rest. A motion finds the sample where the measured joints are, and gives
+the targets from there on. It depends on joints and their limits only, not on a robot, a place or a
+picture.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 RATE_HZ = 60.0  # of the samples
-# Longer than 8 executed steps and 400 ms of latency: the gripper is seen to have closed before
-# the arm lifts, whatever the timing.
+# Longer than 8 executed steps and 400 ms of latency: so the policy sees in every case that the
+# gripper has closed before the arm lifts.
 GATE_S = 1.2
 _REACHED_RAD = 0.012
 _LOOK_AHEAD_S = 2.0
 _OFFSET_FADES_S = 0.8
-_CHUNK_SPEED = 0.45  # of the velocity limits, no step is faster
+_CHUNK_SPEED = 0.45  # largest share of the velocity limits in one step
+_OFF_MOTION_RAD = 0.2
+_STOOD_RAD = 0.005  # between two queries
+_FAST_RAD_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointRanges:
-    """What J joints may do: (J,) rad and rad/s; motions keep `margin_rad` inside the positions."""
+    """Limits of J joints: (J,) rad and rad/s; motions stay `margin_rad` inside the positions."""
 
     lower_rad: Array
     upper_rad: Array
@@ -35,7 +39,7 @@ class JointRanges:
 
 @dataclass(frozen=True, slots=True)
 class LegSpeeds:
-    """How fast legs are: a share of the velocity limits, and the largest acceleration."""
+    """Speed of the legs: a share of the velocity limits, and the largest acceleration."""
 
     speed: float
     acceleration_rad_s2: float
@@ -43,7 +47,7 @@ class LegSpeeds:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A dwell between samples `start` and `end` in which the gripper closes or opens."""
+    """A dwell between samples `start` and `end` while the gripper closes or opens."""
 
     start: int
     end: int
@@ -63,14 +67,14 @@ class Motion:
     ends: tuple[int, ...]
 
     def next_gate(self, index: int) -> Gate | None:
-        """Return the first gate that is not behind sample `index`."""
+        """Return the first gate at or after sample `index`."""
         return next((gate for gate in self.gates if gate.start >= index), None)
 
     def locate(self, joints_rad: Array, index: int) -> tuple[int, float]:
         """Return the sample nearest to `joints_rad` (J,) and its distance, rad (largest joint).
 
-        Looks forward only, from `index` to the next gate. An arm that stands a little short of
-        a leg's end has reached it, and goes on.
+        Looks forward only, from `index` to the next gate. An arm that stands just before the end of
+        a leg counts as having reached it.
         """
         gate = self.next_gate(index)
         last = gate.start if gate else len(self.joints) - 1
@@ -82,6 +86,18 @@ class Motion:
             nearest = end
         return nearest, float(distances[nearest - index])
 
+    def must_begin_anew(self, index: int, joints_rad: Array, last_rad: Array | None) -> bool:
+        """Whether the arm was moved off the motion, or was stopped where the motion is fast.
+
+        In the second case the motion must not go on from the middle of a leg: from rest it would be
+        a jump that the node refuses. `last_rad`: the joints at the query before, None for none.
+        """
+        nearest, distance = self.locate(joints_rad, index)
+        if distance > _OFF_MOTION_RAD:
+            return True
+        stood = last_rad is not None and np.abs(joints_rad - last_rad).max() < _STOOD_RAD
+        return bool(stood and self.speed(nearest) > _FAST_RAD_S)
+
     def speed(self, index: int) -> float:
         """Return the fastest joint's speed at sample `index`, rad/s."""
         after = min(index + 1, len(self.joints) - 1)
@@ -92,8 +108,8 @@ class Motion:
     ) -> tuple[Array, Array]:
         """Return joint targets (H, J) rad and gripper (H,), from `joints_rad` (J,) at step 0 on.
 
-        What is left between arm and sample `index` fades; steps keep _CHUNK_SPEED of the velocity
-        limits and end inside the position limits.
+        The offset between the arm and sample `index` fades out. Steps stay below _CHUNK_SPEED of
+        the velocity limits and end inside the position limits.
         """
         time = np.arange(horizon) / rate_hz
         samples = np.rint(index + time * RATE_HZ).astype(np.intp)
@@ -106,19 +122,19 @@ class Motion:
         steps = np.clip(np.diff(targets, axis=0), -fastest, fastest)
         start = np.zeros((1, len(joints_rad)))
         targets = joints_rad + np.concatenate([start, np.cumsum(steps, axis=0)])
-        # A start inside the margin is left by the motion, never by a step.
+        # If the start is inside the margin, the motion leads out of it without a step.
         lower = np.minimum(ranges.lower_rad + ranges.margin_rad, joints_rad)
         upper = np.maximum(ranges.upper_rad - ranges.margin_rad, joints_rad)
         return np.clip(targets, lower, upper), self.gripper[samples]
 
 
 class Path:
-    """Grows a motion leg by leg, each from where the last one ended."""
+    """Builds a motion leg by leg; each leg begins where the last one ended."""
 
     def __init__(
         self, start_rad: Array, ranges: JointRanges, pace: LegSpeeds, closed: bool = False
     ) -> None:
-        """Begin at `start_rad` (J,), at rest, with the gripper open or `closed`."""
+        """Start at `start_rad` (J,), at rest, with the gripper open or `closed`."""
         self._joints: list[Array] = [start_rad[None]]
         self._gripper: list[Array] = [np.full(1, float(closed))]
         self._gates: list[Gate] = []
@@ -128,7 +144,7 @@ class Path:
 
     @property
     def end_rad(self) -> Array:
-        """Where the motion ends so far, (J,)."""
+        """The present end of the motion, (J,)."""
         return np.asarray(self._joints[-1][-1])
 
     def leg(self, knots_rad: Array) -> None:
@@ -161,7 +177,7 @@ class Path:
         self._ends.append(sum(map(len, self._joints)) - 1)
 
     def motion(self) -> Motion:
-        """Return what has been added."""
+        """Return the motion that was built."""
         return Motion(
             np.concatenate(self._joints),
             np.concatenate(self._gripper),
@@ -180,4 +196,4 @@ class OutOfReachError(Exception):
 
 
 class StayError(Exception):
-    """Why the robot stays where it is; the text goes into the reply's info."""
+    """The reason why the robot stays where it is; the text goes into the reply's info."""

@@ -1,7 +1,7 @@
-"""A simulated robot and its world in motion: position servos at 2 ms, and what is measured.
+"""A simulated robot and its world in motion: position servos at 2 ms, and the measured state.
 
-Joints carry their ROS names. Knows neither trajectories nor topics nor pictures, holds no lock and
-no thread: the caller serialises.
+Joints have their ROS names. Does not depend on trajectories, topics or pictures. Has no lock and no
+thread: the caller must serialise all calls.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from gr00t_ros.sim.description import LinkPose, RobotDescription
 
 Array = NDArray[np.float64]
 
-# Dry friction that no servo overcomes, Nm, and hardly soft: under the strongest one it creeps by
-# less than 1 mrad/s. (Damping that did as much threw a moving arm's acceleration out of bounds.)
+# Dry friction, Nm, that no servo overcomes, with a stiff constraint: against the strongest servo it
+# creeps by less than 1 mrad/s. (Damping with the same effect made a moving arm's acceleration
+# exceed all bounds.)
 _BLOCKED_FRICTION_NM = 1e4
 _BLOCKED_IMPEDANCE = 0.9999
 _UNSTABLE = (
@@ -27,10 +28,10 @@ _UNSTABLE = (
 
 
 class Simulation:
-    """One episode's world, started at `seed`'s layout with the robot at its ready pose, at rest."""
+    """The world of one episode: starts with the layout of `seed` and the robot at rest, ready."""
 
     def __init__(self, robot: RobotDescription, seed: int) -> None:
-        """Raise SettingsError where the robot's model is not installed."""
+        """Raise SettingsError if the robot's model is not installed."""
         self.robot = robot
         self.model = robot.build_model(seed)
         self.data = mujoco.MjData(self.model)
@@ -67,8 +68,8 @@ class Simulation:
     def step(self) -> None:
         """Advance by one time step of 2 ms.
 
-        Raises SimulationError where the numbers ran away: MuJoCo itself then starts a new world,
-        and an arm that is suddenly elsewhere would be taken for the node's doing.
+        Raises SimulationError if the simulation became unstable. MuJoCo then resets the world, and
+        the jump of the arm would look like a motion that the node commanded.
         """
         mujoco.mj_step(self.model, self.data)
         if any(self.data.warning[kind].number for kind in _UNSTABLE):
@@ -77,7 +78,7 @@ class Simulation:
             )
 
     def block_arm(self, blocked: bool) -> None:
-        """Hold the first controller's joints, whatever their servos do, or let them go."""
+        """Block the first controller's joints against their servos, or release them."""
         impedance = self._arm_impedance.copy()
         if blocked:
             impedance[:, :2] = _BLOCKED_IMPEDANCE
@@ -86,11 +87,11 @@ class Simulation:
         self.model.dof_solimp[self._arm] = impedance
 
     def put_cubes_back(self) -> None:
-        """Lay every free thing where the layout had it, at rest."""
+        """Put every free thing back to its place in the layout, at rest."""
         for joint in np.flatnonzero(self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE):
-            at, turn = self.model.jnt_qposadr[joint], self.model.jnt_dofadr[joint]
-            self.data.qpos[at : at + 7] = self.model.qpos0[at : at + 7]
-            self.data.qvel[turn : turn + 6] = 0.0
+            qpos, qvel = self.model.jnt_qposadr[joint], self.model.jnt_dofadr[joint]
+            self.data.qpos[qpos : qpos + 7] = self.model.qpos0[qpos : qpos + 7]
+            self.data.qvel[qvel : qvel + 6] = 0.0
 
     def joint_state(self) -> tuple[tuple[str, ...], Array, Array]:
         """Return the joints' names, positions (J,) rad and velocities (J,) rad/s."""

@@ -1,11 +1,11 @@
-"""The 1 kHz record of what the controllers commanded, and the judge of it.
+"""The 1 kHz record of the controllers' commands, and the judge of it.
 
 A robot with a 1 kHz position interface differentiates its command once a cycle (limits.md,
-Franka), and so does the judge, with one exception: each window's stamp follows the measured offset
-between two clocks, so two windows may disagree about now by a microsecond, which is 1 urad at 1
-rad/s but 2000 rad/s^3 in the third difference of position. So the differences are those of the
-recorded velocity and acceleration, and position is held against velocity: a move beyond what
-velocity tells is a step.
+Franka). The judge does the same, with one exception. Each window's stamp follows the measured
+offset between two clocks, so two windows may differ by a microsecond in their "now". That is 1 urad
+at 1 rad/s, but 2000 rad/s^3 in the third difference of position. So the judge differentiates the
+recorded velocity and acceleration instead, and compares position with velocity: a change of
+position that velocity does not explain is a step.
 """
 
 from __future__ import annotations
@@ -20,16 +20,23 @@ from numpy.typing import NDArray
 
 from gr00t_ros.robot.limits import JointLimits
 
+Floats = NDArray[np.float64]
+
 ROW_NS = 1_000_000
 """Time between two rows: one cycle of a 1 kHz controller, ns."""
+TOLERANCE = 0.02
+"""Share by which velocity, and the differences of velocity over 1 ms, may exceed a limit."""
+STAMP_NOISE_S = 1e-6
+"""Largest difference between the "now" of two windows."""
 
 BLOCK_ROWS = 10_000
-_TIMES, _VALUES = "command_time_ns ", "command_values "  # before a topic's name
+_STEP_S = ROW_NS * 1e-9
+_TIMES, _VALUES = "command_time_ns ", "command_values "  # prefixes of a topic's name
 
 
 @dataclass(frozen=True, slots=True)
 class TimedRows:
-    """Values (M, D) float64 that came at ``time_ns`` (M,) int64 on the controllers' clock."""
+    """Values (M, D) float64 received at ``time_ns`` (M,) int64 on the controllers' clock."""
 
     time_ns: NDArray[np.int64]
     values: NDArray[np.float64]
@@ -37,12 +44,12 @@ class TimedRows:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What N controller cycles commanded to J joints, and where the joints were.
+    """Commands of N controller cycles to J joints, and the measured positions.
 
     ``time_ns``: (N,) int64, ns of the controllers' clock (steady clock, or simulated time);
     ``time_ns + ros_offset_ns`` is the ROS time. ``position`` rad, ``velocity`` rad/s,
     ``acceleration`` rad/s^2: (N, J) float64, as sampled from the trajectories.
-    ``measured``: (N, J) float64, rad. ``commands``: what else was commanded, by topic.
+    ``measured``: (N, J) float64, rad. ``commands``: all other commands, by topic.
     """
 
     joint_names: tuple[str, ...]
@@ -56,9 +63,9 @@ class Record:
 
 
 class Recorder:
-    """Keeps the newest rows of a run, in blocks that grow and then drop their oldest.
+    """Keeps the newest rows of a run in blocks, and drops the oldest block when there are too many.
 
-    One thread appends; ``snapshot`` may run in another, since a row counts only after
+    One thread appends; ``snapshot`` may run in another thread, because a row is counted only after
     it was written.
     """
 
@@ -113,7 +120,7 @@ class _Block:
 
 
 def save_record(path: str | Path, record: Record) -> None:
-    """Write a record as .npz; raises OSError when the path cannot be written."""
+    """Write a record as .npz; raises OSError if the path cannot be written."""
     with open(path, "wb") as file:
         np.savez(
             file,
@@ -130,7 +137,7 @@ def save_record(path: str | Path, record: Record) -> None:
 
 
 def load_record(path: str | Path) -> Record:
-    """Read a record that ``save_record`` wrote; raises OSError, or KeyError on other content."""
+    """Read a record of ``save_record``; raises OSError, or KeyError for other content."""
     with np.load(path, allow_pickle=False) as content:
         return Record(
             joint_names=tuple(str(name) for name in content["joint_names"]),
@@ -147,20 +154,11 @@ def load_record(path: str | Path) -> Record:
         )
 
 
-Floats = NDArray[np.float64]
-
-TOLERANCE = 0.02
-"""Share by which velocity and what its differences over 1 ms give may exceed a limit."""
-STAMP_NOISE_S = 1e-6
-"""How far two windows may disagree about now."""
-_STEP_S = ROW_NS * 1e-9
-
-
 @dataclass(frozen=True, slots=True)
 class Extremes:
     """Largest absolute values per joint, (J,) float64: rad/s, rad/s^2, rad/s^3.
 
-    step: rad that position moved from row to row beyond what velocity tells and stamps explain.
+    step: rad, change of position from row to row that neither velocity nor stamps explain.
     """
 
     velocity: Floats
@@ -170,7 +168,7 @@ class Extremes:
 
 
 def extremes(record: Record) -> Extremes:
-    """The extremes of a record; zeros for fewer than 4 rows, NaN where the record has it."""
+    """The extremes of a record; zeros for fewer than 4 rows, NaN where the record has NaN."""
     velocity, acceleration = record.velocity, record.acceleration
     if len(record.time_ns) < 4:
         zeros = np.zeros(len(record.joint_names))
@@ -190,16 +188,16 @@ def extremes(record: Record) -> Extremes:
 
 
 def position_steps(record: Record) -> Floats:
-    """(N - 1, J) how far position moved from row to row beyond what velocity tells, rad."""
+    """(N - 1, J) rad, change of position from row to row that velocity does not explain."""
     mean = (record.velocity[1:] + record.velocity[:-1]) / 2
     curved = np.diff(record.acceleration, axis=0) * _STEP_S / 12
     return np.asarray(np.diff(record.position, axis=0) - _STEP_S * (mean - curved))
 
 
 def allowed(limits: JointLimits) -> Extremes:
-    """What extremes may be at most.
+    """The largest extremes that are allowed.
 
-    A step: the rounding of the trapezoid where the jerk changes.
+    For a step: the error of the trapezoid rule where the jerk changes.
     """
     most = 1.0 + TOLERANCE
     step = limits.jerk * _STEP_S**3
@@ -207,9 +205,9 @@ def allowed(limits: JointLimits) -> Extremes:
 
 
 def broken(record: Record, limits: JointLimits) -> list[str]:
-    """Every joint and quantity that was not lawful, with both numbers; empty if all was.
+    """Every joint and quantity beyond its limit, with both numbers; empty if there is none.
 
-    The record's joints must be those of `limits`, in their order.
+    The record's joints must be those of `limits`, in the same order.
     """
     found, most = extremes(record), allowed(limits)
     gaps = np.any(np.diff(record.time_ns) != ROW_NS)

@@ -1,8 +1,8 @@
 """Node gr00t_sim_relay: passes a robot's sensor topics on, with faults injected by service.
 
-It stands between a simulated or real robot, whose topics are remapped under a prefix, and whoever
-uses the plain topics. Command topics and controllers' states pass only where they are listed.
-Without a fault bytes pass untouched.
+It stands between a simulated or real robot, whose topics are remapped under a prefix, and the nodes
+that use the plain topics. Command topics and controllers' states are passed on only if they are
+listed. Without a fault the bytes are passed on unchanged.
 """
 
 import math
@@ -31,19 +31,28 @@ from gr00t_ros.sim.sensors import SENSOR_OUT
 from gr00t_ros.srv import InjectFault
 
 TRANSPORT_FAULTS = ("none", "freeze", "repeat", "stop", "delay", "slow", "cut")
-"""Faults of any stream; the others change the content of some message types."""
+"""Faults of any stream; the other faults change the content of some message types."""
+DELAY_RESOLUTION_S = 0.002
+STREAMS: dict[str, tuple[type, list[str]]] = {
+    "image_topics": (Image, ["/camera/exterior/image_raw", "/camera/wrist/image_raw"]),
+    "joint_state_topics": (JointState, ["/joint_states"]),
+    "pose_topics": (PoseStamped, ["/ee_pose"]),
+    "controller_state_topics": (ControllerState, [""]),
+    "command_topics": (JointTrajectory, [""]),
+}
+"""Parameter -> message type and default topics; command topics lead to the robot."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicFault:
-    """A fault by its name in srv/InjectFault, and its value (s, m, joint index, or unused)."""
+    """A fault: its name in srv/InjectFault, and its value (s, m, joint index, or unused)."""
 
     name: str
     value: float = 0.0
 
 
 class FaultyStream:
-    """One stream on its way through a fault: bytes in, the bytes to publish now out."""
+    """Applies a fault to one stream: takes serialised messages, returns those to publish now."""
 
     def __init__(self, message_type: type) -> None:
         """A stream of this message type without a fault."""
@@ -61,13 +70,13 @@ class FaultyStream:
         return self._fault.name == "delay"
 
     def applies(self, fault: TopicFault) -> bool:
-        """Tell whether a fault of this name exists for this message type."""
+        """Whether a fault of this name exists for this message type."""
         return fault.name in TRANSPORT_FAULTS or self._type in CONTENT_FAULTS.get(fault.name, {})
 
     def inject(self, fault: TopicFault) -> None:
-        """Replace the present fault; what a delay still held back is lost.
+        """Replace the present fault; messages that a delay still held back are lost.
 
-        Raises SettingsError when the fault or its value is none for this stream.
+        Raises SettingsError if the fault or its value does not exist for this stream.
         """
         if not self.applies(fault):
             known = sorted({*TRANSPORT_FAULTS, *CONTENT_FAULTS})
@@ -84,7 +93,7 @@ class FaultyStream:
         self._fault, self._cut_ns = fault, None
 
     def take(self, data: bytes, now_ns: int) -> list[bytes]:
-        """Return what is to be published when ``data`` arrives at ``now_ns`` (steady)."""
+        """Return the messages to publish when ``data`` arrives at ``now_ns`` (steady)."""
         self._newest = data
         if self._fault.name == "none":
             return [data]
@@ -106,31 +115,31 @@ class FaultyStream:
         return [self._altered(data, self._fault)]
 
     def due(self, now_ns: int) -> list[bytes]:
-        """Return, oldest first, what was held back until ``now_ns`` or before."""
+        """Return, oldest first, the messages that were held back until ``now_ns`` or before."""
         ready = []
         while self._delayed and self._delayed[0][0] <= now_ns:
             ready.append(self._delayed.popleft()[1])
         return ready
 
     def start(self, now_ns: int) -> None:
-        """Begin a cut now: those of several streams begin and heal as one."""
+        """Begin a cut now, so that the cuts of several streams begin and end together."""
         self._cut_ns = now_ns
 
     def _healed(self, data: bytes, now_ns: int) -> list[bytes]:
-        """Lose everything for the fault's value, s, then let everything pass."""
+        """Drop everything for the fault's value, s, then pass everything on."""
         if self._cut_ns is None:
             self._cut_ns = now_ns
         return [] if now_ns - self._cut_ns < self._fault.value * 1e9 else [data]
 
     def _thinned(self, data: bytes, now_ns: int) -> list[bytes]:
-        """Let at most one message pass in the fault's value, s."""
+        """Pass on at most one message in the fault's value, s."""
         if now_ns - self._passed_ns < self._fault.value * 1e9:
             return []
         self._passed_ns = now_ns
         return [data]
 
     def _repeated(self, data: bytes) -> bytes:
-        """The last message under the header of this one: a picture that hangs, stamped anew."""
+        """The last message with the header of this one: a frozen picture with new stamps."""
         old = deserialize_message(self._frozen, self._type)
         old.header = deserialize_message(data, self._type).header
         return bytes(serialize_message(old))
@@ -146,7 +155,7 @@ def _black(image: Image, _value: float) -> None:
 
 
 def _wrong_size(image: Image, _value: float) -> None:
-    """Keep the upper half: a consistent image of a size that nobody configured."""
+    """Keep the upper half: a consistent image with a size that is not configured."""
     image.height //= 2
     image.data = image.data[: image.height * image.step]
 
@@ -156,7 +165,7 @@ def _wrong_encoding(image: Image, _value: float) -> None:
 
 
 def _reorder(joints: JointState, _value: float) -> None:
-    """Turn the order round, names and values alike: the same state, said otherwise."""
+    """Reverse the order of names and values alike: the same state in another order."""
     for field in ("name", "position", "velocity", "effort"):
         setattr(joints, field, getattr(joints, field)[::-1])
 
@@ -171,7 +180,7 @@ def _drop_joint(joints: JointState, value: float) -> None:
 
 
 def _duplicate(joints: JointState, _value: float) -> None:
-    """Give the second joint the first one's name: both positions claim to be of that joint."""
+    """Give the second joint the first one's name: two positions of one joint."""
     if len(joints.name) < 2:
         raise SettingsError(f"duplicate: got {len(joints.name)} joints, expected 2 or more")
     joints.name[1] = joints.name[0]
@@ -214,21 +223,9 @@ CONTENT_FAULTS: Mapping[str, Mapping[type, Callable[[Any, float], None]]] = {
 }
 
 
-DELAY_RESOLUTION_S = 0.002
-
-STREAMS: dict[str, tuple[type, list[str]]] = {
-    "image_topics": (Image, ["/camera/exterior/image_raw", "/camera/wrist/image_raw"]),
-    "joint_state_topics": (JointState, ["/joint_states"]),
-    "pose_topics": (PoseStamped, ["/ee_pose"]),
-    "controller_state_topics": (ControllerState, [""]),
-    "command_topics": (JointTrajectory, [""]),
-}
-"""Parameter -> message type and default topics; command topics lead to the robot."""
-
-
 @dataclass(frozen=True, slots=True)
 class RelayedTopic:
-    """One topic on its way through its fault."""
+    """One relayed topic: its fault and its publisher."""
 
     stream: FaultyStream
     publisher: Publisher
@@ -238,7 +235,7 @@ class RelayNode(Node):
     """Relays the topics that its parameters list; InjectFault names a stream by its topic."""
 
     def __init__(self) -> None:
-        """Raise SettingsError when the source prefix is empty or no topic is listed."""
+        """Raise SettingsError if the source prefix is empty."""
         super().__init__("gr00t_sim_relay")
         prefix = self._declared(
             "source_prefix", "/sim", "Put before each topic, gives the topic it is relayed from."
@@ -301,7 +298,7 @@ class RelayNode(Node):
         return response
 
     def _inject(self, stream: str, fault: TopicFault) -> list[str]:
-        """Inject into one stream, or with "all" into every one that knows the fault."""
+        """Inject into one stream, or with "all" into every stream that has this fault."""
         if stream == "all":
             hit = [name for name, one in self._relayed.items() if one.stream.applies(fault)]
         else:

@@ -1,8 +1,8 @@
-"""Node gr00t_sim_robot: a simulated robot as its drivers and controllers look in ROS.
+"""Node gr00t_sim_robot: a simulated robot with the ROS interface of its drivers and controllers.
 
 Three threads: physics (loop) steps and publishes joints, poses, controller states and `/clock`;
-cameras render and publish images; the executor takes trajectories and services. The first two end
-before the node does.
+the camera thread renders and publishes images; the executor receives trajectories and service
+calls. The first two end before the node does.
 """
 
 import sys
@@ -30,12 +30,26 @@ from gr00t_ros.sim.record import Recorder, save_record
 from gr00t_ros.sim.robots import ROBOTS, find_robot
 from gr00t_ros.sim.sensors import BaseCommands, Sensors
 
+Floats = NDArray[np.float64]
+
 DEFAULT_ROBOT = "franka"
+SIMULATED_START_NS = 10_000_000_000
+"""Simulated time at the start: not 0, because ROS takes 0 for "no clock yet"."""
+
+# Periods of publishing, in ticks of 2 ms.
+CLOCK_TICKS = 2
+SENSOR_TICKS = 5
+CONTROLLER_STATE_TICKS = 10  # 50 Hz, as ros2_control's state_publish_rate
+TASK_TICKS = 50
+
+CHECK_PERIOD_S = 0.2
+LATE_NS = 20_000_000
+"""Delay from which a warning is logged: the real-time loop of a real robot never has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RobotSettings:
-    """Read once at the start; all read-only."""
+    """The read-only parameters of gr00t_sim_robot."""
 
     robot: str
     seed: int
@@ -68,7 +82,7 @@ _TABLE: dict[str, tuple[object, str]] = {
 
 
 def declare_settings(node: Node) -> RobotSettings:
-    """Declare the parameters and return them; raises SettingsError where they make no sense."""
+    """Declare the parameters and return their values; raises SettingsError for wrong ones."""
     for name, (default, what) in _TABLE.items():
         node.declare_parameter(name, default, ParameterDescriptor(description=what, read_only=True))
     refuse_unknown(node)
@@ -108,27 +122,11 @@ def _check(settings: RobotSettings, use_sim_time: bool) -> None:
         )
 
 
-Floats = NDArray[np.float64]
-
-SIMULATED_START_NS = 10_000_000_000
-"""Simulated time at the start: not 0, which ROS takes for "no clock yet"."""
-
-# Ticks of 2 ms between publications.
-CLOCK_TICKS = 2
-SENSOR_TICKS = 5
-CONTROLLER_STATE_TICKS = 10  # 50 Hz, as ros2_control's state_publish_rate
-TASK_TICKS = 50
-
-CHECK_PERIOD_S = 0.2
-LATE_NS = 20_000_000
-"""A delay that a robot's own real-time loop never shows: worth a warning."""
-
-
 class SimRobot(Node):
-    """The robot with its controllers active, holding the start pose."""
+    """The simulated robot; at the start its controllers are active and hold the start pose."""
 
     def __init__(self) -> None:
-        """Build the world and start; raises SettingsError on parameters or a missing model."""
+        """Build the world and start; SettingsError for wrong parameters or a missing model."""
         super().__init__("gr00t_sim_robot")
         self._settings = declare_settings(self)
         self._robot = robot = find_robot(self._settings.robot)
@@ -149,7 +147,7 @@ class SimRobot(Node):
         self.get_logger().info(f"{robot.title}: holding the start pose, seed {self._settings.seed}")
 
     def destroy_node(self) -> None:
-        """End the threads, then save the record, then leave ROS."""
+        """End the threads, save the record, then destroy the nodes."""
         self._feed.stop()
         self._loop.stop()
         if self._settings.record_path:
@@ -201,7 +199,7 @@ class SimRobot(Node):
     def _now(self) -> tuple[int, int]:
         """Return the controllers' clock as it should be, and its offset to ROS time, ns.
 
-        Who gives the clock is never late by it: then simulated time itself.
+        With publish_clock this is simulated time itself: a robot cannot be late by its own clock.
         """
         if self._settings.publish_clock:
             return self._loop.snapshot.time_ns, self._faults.clock_offset_ns
@@ -216,7 +214,7 @@ class SimRobot(Node):
         return RosTime(nanoseconds=time_ns + self._offset_ns()).to_msg()
 
     def _on_tick(self, snapshot: RobotSnapshot) -> None:
-        """Publish what is due after a tick; physics thread."""
+        """Publish the topics that are due after a tick; runs on the physics thread."""
         self._faults.run_due()
         tick, stamp = snapshot.tick, self._stamp(snapshot.time_ns)
         if tick % CLOCK_TICKS == 0 and not self._faults.clock_silent:
@@ -233,7 +231,7 @@ class SimRobot(Node):
             self._sensors.publish_state(self._report(snapshot))
 
     def _on_pictures(self, time_ns: int, pictures: Pictures) -> None:
-        """Publish the cameras' pictures; camera thread."""
+        """Publish the cameras' pictures; runs on the camera thread."""
         stamp = self._stamp(time_ns)
         for name, picture in pictures.items():
             self._sensors.publish_image(stamp, name, picture)
@@ -255,7 +253,7 @@ class SimRobot(Node):
         }
 
     def _check(self) -> None:
-        """End the process with a dead thread, and say it when physics is late."""
+        """Raise if a thread has died, and log a warning when physics is late."""
         self._loop.check()
         self._feed.check()
         late_ns = self._pace.lateness.now_ns

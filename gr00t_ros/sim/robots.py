@@ -1,4 +1,4 @@
-"""The simulated robots by name, with the embodiments and the policies without weights."""
+"""The simulated robots by name, with their embodiments and scripted policies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROBOTS = {robot.name: robot for robot in (FRANKA, G1, DESK6)}
 
 
 def find_robot(name: str) -> RobotDescription:
-    """Return the robot of that name; raises SettingsError naming those that there are."""
+    """Return the robot of that name; the SettingsError names the known robots."""
     if name not in ROBOTS:
         raise SettingsError(f"robot: got {name!r}, expected one of {', '.join(ROBOTS)}")
     return ROBOTS[name]
@@ -23,7 +23,7 @@ def find_robot(name: str) -> RobotDescription:
 def robot_for(embodiment: Embodiment) -> RobotDescription:
     """Return the robot that has all joints that the embodiment commands.
 
-    Raises EmbodimentError where none has.
+    Raises EmbodimentError if there is no such robot.
     """
     wanted = set(embodiment.joint_names)
     for robot in ROBOTS.values():
@@ -36,5 +36,5 @@ def robot_for(embodiment: Embodiment) -> RobotDescription:
 
 
 def make_policy(embodiment: Embodiment) -> Policy:
-    """Build the policy of the robot that the embodiment commands; raises EmbodimentError."""
+    """Make the policy of the robot that the embodiment commands; raises EmbodimentError."""
     return robot_for(embodiment).make_policy(embodiment)

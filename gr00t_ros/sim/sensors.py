@@ -1,7 +1,7 @@
 """The topics of a real robot's drivers: joints, link poses, pictures, commands to its base.
 
-And the simulation's own: `/clock` and the state of the task. The pelvis is fixed: base commands
-are recorded and not obeyed. Publishing is safe in any thread; the caller decides when.
+Also the simulation's own topics: `/clock` and the state of the task. Base commands are only
+recorded: the robot's base is fixed. Any thread may publish; the caller decides when.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from gr00t_ros.ros import qos
 from gr00t_ros.sim.description import LinkPose, RecordedTopic, RobotDescription
 from gr00t_ros.sim.record import TimedRows
 
-# Reliable: a best-effort subscription takes it too, and larger images on loopback lose
-# frames otherwise (environment.md, DDS). Depth 1: nobody wants yesterday's frame.
+Floats = NDArray[np.float64]
+
+# Reliable: best-effort subscriptions receive it too, and without it large images on loopback lose
+# frames (environment.md, DDS). Depth 1: an old frame is of no use.
 SENSOR_OUT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,
@@ -41,10 +43,9 @@ SENSOR_OUT = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
-# As joint_trajectory_controller subscribes (rclcpp::SystemDefaultsQoS): what DDS itself defaults
-# to for a reader, which is best effort, the newest message alone.
+# As joint_trajectory_controller subscribes (rclcpp::SystemDefaultsQoS): the defaults of DDS for a
+# reader, which are best effort and only the newest message.
 COMMAND_IN = qos_profile_system_default
-
 
 KEPT_ROWS = 20_000  # 400 s at 50 Hz
 
@@ -65,12 +66,12 @@ KINDS: Mapping[str, tuple[type, int, Callable[[Any], tuple[float, ...]]]] = {
 
 
 class BaseCommands:
-    """Remembers what came on the topics; safe to read in any thread."""
+    """Keeps the messages of the recorded topics; any thread may read them."""
 
     def __init__(
         self, node: Node, topics: tuple[RecordedTopic, ...], now_ns: Callable[[], int]
     ) -> None:
-        """Listen from now on; ``now_ns`` is the controllers' clock."""
+        """Subscribe; ``now_ns`` is the controllers' clock."""
         self._now_ns = now_ns
         self._width = {one.topic: KINDS[one.kind][1] for one in topics}
         self._rows: dict[str, deque[tuple[int, tuple[float, ...]]]] = {
@@ -92,14 +93,14 @@ class BaseCommands:
         return receive
 
     def report(self) -> dict[str, object]:
-        """Return count and newest values of each topic, as JSON can say it."""
+        """Return count and newest values of each topic, as JSON values."""
         return {
             topic: {"count": self._counts[topic], "newest": list(rows[-1][1]) if rows else None}
             for topic, rows in self._rows.items()
         }
 
     def rows(self) -> dict[str, TimedRows]:
-        """Return a copy of what is kept: for each topic the times and the values (M, D)."""
+        """Return a copy of the kept rows: for each topic the times and the values (M, D)."""
         return {topic: self._timed(topic) for topic in self._rows}
 
     def _timed(self, topic: str) -> TimedRows:
@@ -109,9 +110,6 @@ class BaseCommands:
             np.array([time_ns for time_ns, _ in rows], dtype=np.int64),
             values.reshape(len(rows), self._width[topic]),
         )
-
-
-Floats = NDArray[np.float64]
 
 
 class Sensors:
@@ -159,7 +157,7 @@ class Sensors:
         self._poses[link].publish(message)
 
     def cameras_due(self, frame: int) -> tuple[str, ...]:
-        """Return the cameras of this frame whose pictures somebody reads: others cost nothing."""
+        """Return the cameras of this frame that have a subscriber; the others are not rendered."""
         return tuple(
             camera.name
             for camera in self._cameras
@@ -172,7 +170,7 @@ class Sensors:
         message = Image(height=height, width=width, encoding="rgb8", step=width * channels)
         message.header.stamp = stamp
         message.header.frame_id = f"{camera}_camera"
-        # Any other sequence is checked value by value.
+        # rclpy checks every other type of sequence value by value.
         message.data = array.array("B", picture.tobytes())
         self._images[camera].publish(message)
 

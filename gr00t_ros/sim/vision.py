@@ -1,6 +1,6 @@
 """Coloured things on a table, found in a pinhole camera's picture.
 
-A colour's pixels -> connected blobs -> the one of the right size on the table -> its position.
+Steps: pixels of a colour, connected blobs, the blob of the right size on the table, its position.
 """
 
 from __future__ import annotations
@@ -12,6 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Ranges = tuple[tuple[float, float], tuple[float, float]]
+"""Ranges of x and y in which a thing can lie and be reached, m, in the base's frame."""
+
+# Hue interval in degrees (from, to; red passes through 0) of each known colour.
+HUES_DEG = {
+    "red": (340.0, 20.0),
+    "yellow": (40.0, 75.0),
+    "green": (90.0, 160.0),
+    "blue": (200.0, 260.0),
+}
+_LEAST_SATURATION = 0.5
+_LEAST_VALUE = 30  # of 255; darker pixels have no reliable hue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +44,7 @@ class PinholeCamera:
         """Return where the ray through `pixel` (row, column) meets z = `height_m`: (3,) m.
 
         `size_px` is (height, width). Pixel centres are at whole numbers plus a half. Raises
-        ValueError where the ray does not come down to that height.
+        ValueError if the ray does not go down to that height.
         """
         focal_px = 0.5 * size_px[0] / np.tan(0.5 * self.vertical_fov_rad)
         right = pixel[1] + 0.5 - 0.5 * size_px[1]
@@ -64,39 +76,25 @@ def looking_at(
     return PinholeCamera(np.array(position_m, dtype=np.float64), axes, vertical_fov_rad)
 
 
-# Hue interval in degrees (from, to; red passes through 0) of each colour that can be named.
-HUES_DEG = {
-    "red": (340.0, 20.0),
-    "yellow": (40.0, 75.0),
-    "green": (90.0, 160.0),
-    "blue": (200.0, 260.0),
-}
-_LEAST_SATURATION = 0.5
-_LEAST_VALUE = 30  # of 255; darker pixels have no hue to speak of
-
-
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a thing looks like: height of its middle, and its seen area on the table.
+    """The look of a thing: height of its middle (m), and its visible area (least, most; m^2).
 
-    As seen: pixels times a pixel's footprint on the table; a side wall adds to a cube's area.
+    Visible area: number of pixels times a pixel's footprint on the table. The visible side wall
+    adds to a cube's area.
     """
 
     middle_m: float
     area_m2: tuple[float, float]
 
 
-Ranges = tuple[tuple[float, float], tuple[float, float]]
-"""x and y where a thing can lie and be reached, m, in the base's frame."""
-
-
 def find(
     picture: NDArray[np.uint8], colour: str, kind: Kind, camera: PinholeCamera, table_m: Ranges
 ) -> Array | None:
-    """Return where the thing of that `colour` and `kind` lies: (2,) m in the base, or None.
+    """Return the position of the thing of that `colour` and `kind`: (2,) m in the base, or None.
 
-    `picture` is (H, W, 3) uint8 rgb of that camera. None where nothing of the right size
-    lies on the table, or more than one thing: a guess would move the robot.
+    `picture` is (H, W, 3) uint8 rgb of that camera. None if no thing of the right size lies on the
+    table, or more than one: the robot must not move on a guess.
     """
     size_px = (picture.shape[0], picture.shape[1])
     mask = colour_mask(picture, colour)

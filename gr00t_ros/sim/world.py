@@ -1,6 +1,6 @@
 """What every simulated world has: time step, servos, light, floor, table, cubes, fixed cameras.
 
-Adds to a MuJoCo specification; knows no robot and no task.
+Adds parts to a MuJoCo specification; does not depend on a robot or a task.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Servo:
 
 
 def prepare(spec: mujoco.MjSpec) -> None:
-    """Set the time step, compensate gravity, and take the model's own sensors and cameras away."""
+    """Set the time step, compensate gravity, and delete the model's own sensors and cameras."""
     spec.option.timestep = TIMESTEP_S
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     for body in spec.bodies:
@@ -102,7 +102,7 @@ def add_table(spec: mujoco.MjSpec, middle_m: Point, half_m: Point) -> None:
 def add_cube(
     spec: mujoco.MjSpec, name: str, middle_m: Point, edge_m: float, yaw_rad: float
 ) -> None:
-    """Add a free cube of 60 g; `name` is a colour and `_cube`."""
+    """Add a free cube of 60 g; `name` is a colour followed by `_cube`."""
     turn = (np.cos(0.5 * yaw_rad), 0.0, 0.0, np.sin(0.5 * yaw_rad))
     body = spec.worldbody.add_body(name=name, pos=middle_m, quat=turn)
     body.add_freejoint(name=name)

@@ -1,1 +1,1 @@
-"""The streamers: windows played as points, commands and goals by nodes of their own."""
+"""The streamers: separate nodes that play windows as points, commands and goals."""

@@ -1,14 +1,15 @@
 """Windows of commands and of poses in, values out: what the command streamer sends at any time.
 
-Stricter than its sender: a window outside the ranges, not finite, too fast, or with a velocity
-left at its end is refused, and the window before plays to its end, which is at rest. Any thread
-may call.
+The players check each window again: they refuse a window that is outside the ranges, not finite,
+too fast, or whose velocity is not zero at its end. The previous window then plays to its end,
+which is at rest. Any thread may call.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,33 +27,58 @@ from gr00t_ros.robot.rotation import (
 from gr00t_ros.ros.windows import POSE_NAMES, TrajectoryMessage, parse_trajectory
 
 Floats = NDArray[np.float64]
+Rows = TypeVar("Rows")
 
-# After its end a window's last row is said for so long; then the topic is free for others.
-_SAID_NS = 500_000_000
+# The last row of a window is repeated for this long after its end; then the topic is free for
+# other publishers. A window is refused if it begins or has ended more than this from now.
+_REPEAT_NS = 500_000_000
 _ROUNDING = 1e-9
+# A call that is later than this moves the pose only as far as a call that is late by this much.
+_LATE_NS = 100_000_000
+_ROUNDING_M = 1e-6
+# Factor on the file's speeds, so that a tick that is early or late by 10 % causes no lag.
+_SPARE = 1.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Window:
-    """times_ns (N,) and values (N, C) of the plan clock; when it was accepted by both clocks."""
+class _Window(Generic[Rows]):
+    """times_ns (N,) of the plan clock with N rows; when it was accepted, by both clocks."""
 
     times_ns: NDArray[np.int64]
-    values: Floats
+    rows: Rows
     accepted_ns: int
     steady_ns: int
 
+    def time(self, now_ns: int, steady_ns: int) -> int:
+        """Plan time, which follows steady time where the plan clock stands still or runs back.
+
+        So a window ends although simulated time stands still.
+        """
+        return max(now_ns, self.accepted_ns + steady_ns - self.steady_ns)
+
+
+def _untimely(times_ns: NDArray[np.int64], now_ns: int) -> str:
+    """Why a window with these times cannot be played now; empty when it can."""
+    if times_ns[0] > now_ns + _REPEAT_NS:
+        return f"stamp: got {(times_ns[0] - now_ns) / 1e9:.2f} s ahead of this clock"
+    if times_ns[-1] < now_ns - _REPEAT_NS:
+        return f"stamp: got an end {(now_ns - times_ns[-1]) / 1e9:.2f} s ago, expected one to come"
+    if np.any(np.diff(times_ns) <= 0):
+        return "time_from_start: got times that do not increase"
+    return ""
+
 
 class CommandPlayer:
-    """One output: silent before its first window and some time after its last."""
+    """Plays one output: returns nothing before the first window and 0.5 s after the last one."""
 
     def __init__(self, output: CommandOutput, limits: CommandLimits) -> None:
-        """`limits` are the embodiment's, of all its commands."""
+        """`limits` are the embodiment's limits of all its commands."""
         columns = [limits.names.index(name) for name in output.names]
         self._names, self._velocities = output.names, output.velocities
         self._lower = limits.lower[columns] - _ROUNDING
         self._upper = limits.upper[columns] + _ROUNDING
         self._lock = threading.Lock()
-        self._window: _Window | None = None
+        self._window: _Window[Floats] | None = None
         self.accepted = 0
 
     def accept(
@@ -64,7 +90,7 @@ class CommandPlayer:
             return parsed
         times_ns = parsed.stamp_ns + parsed.times_ns
         reason = self._unfit(parsed.positions) or _untimely(times_ns, now_ns)
-        if reason is not None:
+        if reason:
             return reason
         with self._lock:
             self._window = _Window(times_ns, parsed.positions, now_ns, steady_ns)
@@ -72,27 +98,24 @@ class CommandPlayer:
         return None
 
     def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
-        """(C,) to command now; None: nothing is to be said.
-
-        A window ends by steady time too: simulated time that stands still moves nobody.
-        """
+        """(C,) to command now; None: send nothing."""
         with self._lock:
             window = self._window
         if window is None:
             return None
-        at_ns = max(now_ns, window.accepted_ns + steady_ns - window.steady_ns)
-        if at_ns > window.times_ns[-1] + _SAID_NS:
+        at_ns = window.time(now_ns, steady_ns)
+        if at_ns > window.times_ns[-1] + _REPEAT_NS:
             return None
         since = window.times_ns - window.times_ns[0]  # small numbers: interp works in float64
         at = float(at_ns - int(window.times_ns[0]))
-        return np.array([np.interp(at, since, column) for column in window.values.T])
+        return np.array([np.interp(at, since, column) for column in window.rows.T])
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:
-        """Whether a stop leaves anything to be played: no, velocities are zero at once."""
+        """Whether something is left to play after a stop: never, velocities are zero at once."""
         return False
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
-        """Velocities are zero from now on; all others stay where they are."""
+        """Set velocities to zero from now on; all other values stay as they are."""
         value = self.sample(now_ns, steady_ns)
         if value is None:
             return
@@ -100,7 +123,8 @@ class CommandPlayer:
         with self._lock:
             self._window = _Window(np.array([now_ns]), rest[None], now_ns, steady_ns)
 
-    def _unfit(self, values: Floats) -> str | None:
+    def _unfit(self, values: Floats) -> str:
+        """Why these values cannot be commanded; empty when they can."""
         if not np.isfinite(values).all():
             return "positions: got NaN or infinity, expected finite numbers"
         for row, column in np.argwhere((values < self._lower) | (values > self._upper))[:1]:
@@ -110,50 +134,21 @@ class CommandPlayer:
             )
         if self._velocities and values[-1].any():
             return f"velocities: got {values[-1]} at the end, expected zero"
-        return None
-
-
-def _untimely(times_ns: NDArray[np.int64], now_ns: int) -> str | None:
-    if times_ns[0] > now_ns + _SAID_NS:
-        return f"stamp: got {(times_ns[0] - now_ns) / 1e9:.2f} s ahead of this clock"
-    if times_ns[-1] < now_ns - _SAID_NS:
-        return f"stamp: got an end {(now_ns - times_ns[-1]) / 1e9:.2f} s ago, expected one to come"
-    if np.any(np.diff(times_ns) <= 0):
-        return "time_from_start: got times that do not increase"
-    return None
-
-
-# After its end a window's last pose is said for so long; then the topic is free for others.
-# A call that comes so much too late moves as far as one of this age.
-_LATE_NS = 100_000_000
-_ROUNDING_M = 1e-6
-# Of the file's speeds: a tick that comes early or late by this part is no reason to lag behind.
-_SPARE = 1.1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _PoseWindow:
-    """times_ns (N,) of the plan clock and their poses; when it was accepted by both clocks."""
-
-    times_ns: NDArray[np.int64]
-    poses: tuple[Pose, ...]
-    accepted_ns: int
-    steady_ns: int
-
-    def time(self, now_ns: int, steady_ns: int) -> int:
-        """Plan time that goes on by steady time where it stands still or runs back."""
-        return max(now_ns, self.accepted_ns + steady_ns - self.steady_ns)
+        return ""
 
 
 class PosePlayer:
-    """One end effector: silent before its first window and some time after its last."""
+    """Plays one end effector: nothing before the first window and 0.5 s after the last one.
+
+    After the last window it goes on until the end effector is commanded to that window's last pose.
+    """
 
     def __init__(self, limits: PoseLimits) -> None:
         """`limits` are those of the output."""
         self._limits = limits
         self._lock = threading.Lock()
-        self._window: _PoseWindow | None = None
-        self._said: tuple[Pose, int] | None = None  # with the steady time
+        self._window: _Window[tuple[Pose, ...]] | None = None
+        self._commanded: tuple[Pose, int] | None = None  # the last pose and its steady time
         self.accepted = 0
 
     def accept(
@@ -169,18 +164,18 @@ class PosePlayer:
             return f"orientation: {error}"
         times_ns = parsed.stamp_ns + parsed.times_ns
         poses = tuple(Pose(*pair) for pair in zip(parsed.positions[:, :3], matrices, strict=True))
-        reason = self._unfit(times_ns, poses) or _pose_untimely(times_ns, now_ns)
+        reason = _untimely(times_ns, now_ns) or self._unfit(times_ns, poses)
         if reason:
             return reason
         with self._lock:
-            self._window = _PoseWindow(times_ns, poses, now_ns, steady_ns)
+            self._window = _Window(times_ns, poses, now_ns, steady_ns)
             self.accepted += 1
         return None
 
-    def sample(self, now_ns: int, steady_ns: int) -> NDArray[np.float64] | None:
-        """(7,) as POSE_NAMES to command now; None: nothing is to be said.
+    def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
+        """(7,) as POSE_NAMES to command now; None: send nothing.
 
-        For one thread: each call moves what is said.
+        Call it from one thread: each call moves the commanded pose.
         """
         with self._lock:
             window = self._window
@@ -188,30 +183,30 @@ class PosePlayer:
             return None
         at_ns = window.time(now_ns, steady_ns)
         aim = _at(window, at_ns)
-        if self._said is None:
+        if self._commanded is None:
             pose = aim
         else:
-            before, said_ns = self._said
-            pose = self._step(before, aim, min(steady_ns - said_ns, _LATE_NS) * 1e-9 * _SPARE)
-        self._said = pose, steady_ns
-        if at_ns > window.times_ns[-1] + _SAID_NS and _arrived(pose, aim):
+            before, sent_ns = self._commanded
+            pose = self._step(before, aim, min(steady_ns - sent_ns, _LATE_NS) * 1e-9 * _SPARE)
+        self._commanded = pose, steady_ns
+        if at_ns > window.times_ns[-1] + _REPEAT_NS and _arrived(pose, aim):
             with self._lock:
                 self._window = None if self._window is window else self._window
-            self._said = None
+            self._commanded = None
             return None
         return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:
-        """Whether the last window is still being played."""
+        """Whether the last window still plays."""
         with self._lock:
             window = self._window
         return window is not None and window.time(now_ns, steady_ns) < window.times_ns[-1]
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
-        """Nothing: the window that is being played ends at rest, anything shorter is a step."""
+        """Do nothing: the current window ends at rest, and a shorter stop would be a step."""
 
     def _step(self, before: Pose, aim: Pose, seconds: float) -> Pose:
-        """`before` on its way to `aim`, at most as far as the speeds allow; `aim` if that is it."""
+        """`before` moved towards `aim` as far as the speeds allow; `aim` itself once reached."""
         way, turn = (
             aim.position - before.position,
             vector_of_matrix(aim.rotation @ before.rotation.T),
@@ -224,8 +219,7 @@ class PosePlayer:
         )
 
     def _unfit(self, times_ns: NDArray[np.int64], poses: tuple[Pose, ...]) -> str:
-        if np.any(np.diff(times_ns) <= 0):
-            return "time_from_start: got times that do not increase"
+        """Why these poses cannot be commanded; empty when they can. The times increase."""
         lower, upper = self._limits.lower - _ROUNDING_M, self._limits.upper + _ROUNDING_M
         for k, pose in enumerate(poses):
             if not ((lower <= pose.position) & (pose.position <= upper)).all():
@@ -242,9 +236,9 @@ class PosePlayer:
         return ""
 
 
-def _at(window: _PoseWindow, now_ns: int) -> Pose:
-    """The window's pose at that time: its first before, its last after."""
-    times_ns, poses = window.times_ns, window.poses
+def _at(window: _Window[tuple[Pose, ...]], now_ns: int) -> Pose:
+    """The window's pose at that time: its first pose before it begins, its last after its end."""
+    times_ns, poses = window.times_ns, window.rows
     index = int(np.searchsorted(times_ns, now_ns, side="right")) - 1
     if index < 0:
         return poses[0]
@@ -261,15 +255,7 @@ def _arrived(pose: Pose, aim: Pose) -> bool:
     return pose.position is aim.position and pose.rotation is aim.rotation
 
 
-def _part(way: NDArray[np.float64], most: float) -> float:
-    """How much of the way is no longer than `most`."""
+def _part(way: Floats, most: float) -> float:
+    """The part of `way`, 0 to 1, that is no longer than `most`."""
     length = float(np.linalg.norm(way))
     return 1.0 if length <= most else most / length
-
-
-def _pose_untimely(times_ns: NDArray[np.int64], now_ns: int) -> str:
-    if times_ns[0] > now_ns + _SAID_NS:
-        return f"stamp: got {(times_ns[0] - now_ns) / 1e9:.2f} s ahead of this clock"
-    if times_ns[-1] < now_ns - _SAID_NS:
-        return f"stamp: got an end {(now_ns - times_ns[-1]) / 1e9:.2f} s ago, expected one to come"
-    return ""

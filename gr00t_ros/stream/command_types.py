@@ -1,11 +1,10 @@
 """How the command streamer plays and sends each output type: one row a type, and the messages.
 
-Its other half, what a type carries and what a stop makes of it, is a row in robot/outputs. A
-gripper's goals go to its action on change alone, one at a time, and a stop never takes one back:
-the gripper keeps its last goal, because both letting go and closing are worse than what was
-decided with good inputs. The packages of the actions are imported when an output needs them:
-control_msgs 5 (jazzy), franka_msgs (frankarobotics/franka_ros2); neither was ever run against a
-real gripper.
+What a type carries, and what a stop does to it, is a row in robot/outputs. A gripper's goal is
+sent to its action only when it changes, one at a time. A stop does not cancel it: the gripper
+keeps its last goal, because both opening and closing are worse than a goal that was chosen with
+good inputs. The packages of the actions are imported when an output needs them: control_msgs 5
+(jazzy), franka_msgs (frankarobotics/franka_ros2). Neither was ever run against a real gripper.
 """
 
 from __future__ import annotations
@@ -36,7 +35,15 @@ from gr00t_ros.stream.points import message_class
 Floats = NDArray[np.float64]
 Build = Callable[[Any, Floats, Time], Any]
 
-_PLANAR = [0, 1, 5]  # of x, y, z, about x, about y, about z
+_PLANAR = [0, 1, 5]  # indices in x, y, z, about x, about y, about z
+_CONTROL = "ros-controls/control_msgs (ros-jazzy-control-msgs)"
+_FRANKA = "frankarobotics/franka_ros2"
+_CHECK_S = 0.02
+# The goal is sent again when the driver has not answered for this long.
+_ANSWER_S = 2.0
+# Wait after a refused goal, or while there is no action server.
+_RETRY_S = 1.0
+_ABORTED = 6  # action_msgs/msg/GoalStatus.STATUS_ABORTED
 
 
 class MessageSender:
@@ -52,18 +59,18 @@ class MessageSender:
         output: CommandOutput | PoseOutput,
         robot: Embodiment,
     ) -> None:
-        """`build` makes a `kind` of values, stamped where it has a header."""
+        """`build` makes a message of class `kind` from values, stamped where it has a header."""
         self._build, self._output = build, output
         self._publisher = node.create_publisher(kind, output.topic, qos.COMMAND)
         self.topic: str = self._publisher.topic_name
 
     def send(self, values: Floats, stamp: Time) -> None:
-        """One message."""
+        """Publish one message."""
         self._publisher.publish(self._build(self._output, values, stamp))
 
 
 def twist(output: CommandOutput, values: Floats, stamp: Time) -> Twist:
-    """Three values are planar, six are all of a twist."""
+    """A Twist from three values (x, y, about z) or from all six."""
     six = np.zeros(6)
     six[_PLANAR if len(values) == len(_PLANAR) else slice(None)] = values
     message = Twist()
@@ -73,19 +80,19 @@ def twist(output: CommandOutput, values: Floats, stamp: Time) -> Twist:
 
 
 def twist_stamped(output: CommandOutput, values: Floats, stamp: Time) -> TwistStamped:
-    """As `twist`, in the output's frame."""
+    """A TwistStamped from the same values as `twist`, in the output's frame."""
     message = TwistStamped(twist=twist(output, values, stamp))
     message.header.stamp, message.header.frame_id = stamp, output.frame
     return message
 
 
 def float64(output: CommandOutput, values: Floats, stamp: Time) -> Float64:
-    """The one value."""
+    """A Float64 with the only value."""
     return Float64(data=float(values[0]))
 
 
 def pose_stamped(output: PoseOutput, values: Floats, stamp: Time) -> PoseStamped:
-    """Of x, y, z and a quaternion x, y, z, w."""
+    """A PoseStamped from x, y, z and a quaternion x, y, z, w."""
     message = PoseStamped()
     message.header.stamp, message.header.frame_id = stamp, output.frame
     at, turned = message.pose.position, message.pose.orientation
@@ -94,18 +101,14 @@ def pose_stamped(output: PoseOutput, values: Floats, stamp: Time) -> PoseStamped
     return message
 
 
-_CONTROL = "ros-controls/control_msgs (ros-jazzy-control-msgs)"
-_FRANKA = "frankarobotics/franka_ros2"
-
-
 class Goals(Protocol):
-    """The actions of one gripper; on the executor's thread."""
+    """Makes the goals of one gripper; called on the executor's thread."""
 
     cancels_first: bool
-    """Whether a running goal is to be ended before the next: the driver does not preempt it."""
+    """Whether to cancel a running goal before the next, because the driver does not preempt it."""
 
     def of(self, position: float) -> tuple[ActionClient, Any]:
-        """The action to ask, and the goal."""
+        """The client of the action, and the goal for `position`."""
 
 
 class GripperCommandGoals:
@@ -120,7 +123,7 @@ class GripperCommandGoals:
         self._goals = goals
 
     def of(self, position: float) -> tuple[ActionClient, Any]:
-        """Effort 0 leaves it to the gripper."""
+        """The goal; with effort 0 the gripper chooses its effort."""
         goal = self._action.Goal()
         goal.command.position = position
         goal.command.max_effort = self._goals.effort or 0.0
@@ -139,7 +142,7 @@ class ParallelGoals:
         self._joint, self._goals = output.names[0], goals
 
     def of(self, position: float) -> tuple[ActionClient, Any]:
-        """One joint, by its name."""
+        """The goal, with one joint by its name."""
         effort = [] if self._goals.effort is None else [self._goals.effort]
         command = JointState(name=[self._joint], position=[position], effort=effort)
         return self._client, self._action.Goal(command=command)
@@ -148,7 +151,7 @@ class ParallelGoals:
 class FrankaGoals:
     """franka_msgs: Grasp to close, Move to open; positions are widths between the fingers, m."""
 
-    # Its server runs each goal in a thread of its own; a cancel stops the fingers.
+    # franka_gripper's server runs each goal in its own thread; a cancel stops the fingers.
     cancels_first = True
 
     def __init__(self, node: Node, output: CommandOutput, goals: GripperGoals) -> None:
@@ -161,7 +164,7 @@ class FrankaGoals:
         self._goals = goals
 
     def of(self, position: float) -> tuple[ActionClient, Any]:
-        """A goal is an end of the range: the one below the switch grasps."""
+        """The goal is one end of the range: a position below the switch becomes a Grasp."""
         assert self._goals.switch is not None
         if position > self._goals.switch[0]:
             return self._mover, self._move.Goal(width=position, speed=self._goals.speed)
@@ -170,15 +173,8 @@ class FrankaGoals:
         return self._grasper, goal
 
 
-_LOOK_S = 0.02
-# A driver that has not answered for so long is asked again.
-_ANSWER_S = 2.0
-_AGAIN_S = 1.0
-_ABORTED = 6  # action_msgs/msg/GoalStatus.STATUS_ABORTED
-
-
 class GripperSender:
-    """One gripper; `send` may be called from any thread."""
+    """Sends the goals of one gripper; `send` may be called from any thread."""
 
     def __init__(
         self,
@@ -199,13 +195,14 @@ class GripperSender:
         self._ending: Any = None
         self._not_before_s = 0.0
         self.problem = ""
-        node.create_timer(_LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        node.create_timer(_CHECK_S, self._send_changed, clock=steady)
 
-    def send(self, values: NDArray[np.float64], stamp: Time) -> None:
-        """Ask for the goal of this value, if it is another than the last one."""
+    def send(self, values: Floats, stamp: Time) -> None:
+        """Set the wanted value; its goal is sent if it differs from the last one."""
         self._value = float(values[0])
 
-    def _look(self) -> None:
+    def _send_changed(self) -> None:
         if self._value is None or time.monotonic() < self._not_before_s:
             return
         position = self._picker.wanted(self._value)
@@ -213,16 +210,16 @@ class GripperSender:
             return
         client, goal = self._goals.of(position)
         if not client.server_is_ready():
-            self._wrong(f"no server of action {self.topic}: is the gripper's driver running?")
+            self._retry(f"no server of action {self.topic}: is the gripper's driver running?")
         elif self._running is not None and self._goals.cancels_first:
             self._end_running()
         else:
             self._ending, self._not_before_s = None, time.monotonic() + _ANSWER_S
-            asked = client.send_goal_async(goal)
-            asked.add_done_callback(lambda future: self._answered(future, position))
+            sent = client.send_goal_async(goal)
+            sent.add_done_callback(lambda future: self._answered(future, position))
 
     def _end_running(self) -> None:
-        """Have the running goal end; its result, or a driver that is too slow, clears the way."""
+        """Cancel the running goal; the next is sent after its result or after _ANSWER_S."""
         self._ending, self._running = self._running, None
         self._not_before_s = time.monotonic() + _ANSWER_S
         self._ending.cancel_goal_async()
@@ -231,7 +228,7 @@ class GripperSender:
         self._not_before_s = 0.0
         handle = None if future.exception() else future.result()
         if handle is None or not handle.accepted:
-            self._wrong(f"the gripper refused position {position:g}")
+            self._retry(f"the gripper refused position {position:g}")
             return
         self._picker.last, self._running, self.problem = position, handle, ""
         handle.get_result_async().add_done_callback(
@@ -239,7 +236,7 @@ class GripperSender:
         )
 
     def _ended(self, future: Any, handle: Any, position: float) -> None:
-        """What has ended is not asked again: a grasp that met no object has closed all the same."""
+        """Do not send an ended goal again: a grasp that met no object has closed anyway."""
         if self._running is handle:
             self._running = None
         elif self._ending is handle:
@@ -249,14 +246,14 @@ class GripperSender:
             self.problem = f"the gripper gave up position {position:g}"
             self._log.warning(self.problem)
 
-    def _wrong(self, problem: str) -> None:
+    def _retry(self, problem: str) -> None:
         self.problem = problem
-        self._not_before_s = time.monotonic() + _AGAIN_S
+        self._not_before_s = time.monotonic() + _RETRY_S
         self._log.error(problem, throttle_duration_sec=5.0)
 
 
 class WindowPlayer(Protocol):
-    """Windows in, values out; times are those of the plan and steady time."""
+    """Takes windows and returns values; times are plan time and steady time."""
 
     accepted: int
 
@@ -265,27 +262,27 @@ class WindowPlayer(Protocol):
     ) -> str | None:
         """Play a window from now on, or return why it is refused."""
 
-    def sample(self, now_ns: int, steady_ns: int) -> NDArray[np.float64] | None:
-        """The values to send now, None for silence."""
+    def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
+        """The values to send now; None: send nothing."""
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
-        """The streamer leaves: come to rest as the type's row in OUTPUT_TYPES says."""
+        """Come to rest as the type's row in OUTPUT_TYPES says, because the streamer ends."""
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:
-        """Whether there is something left to be played before the streamer may leave."""
+        """Whether something is left to play before the streamer may end."""
 
 
 class Sender(Protocol):
-    """Owns what sends values to the robot; `send` is called from the streaming thread."""
+    """Owns the publisher or action client; `send` is called from the streaming thread."""
 
     topic: str
 
-    def send(self, values: NDArray[np.float64], stamp: Time) -> None:
+    def send(self, values: Floats, stamp: Time) -> None:
         """Command `values` from now on."""
 
     @property
     def problem(self) -> str:
-        """Why nothing arrives, as far as this end knows; empty when all is well."""
+        """Why no value reaches the robot, as far as the sender knows; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

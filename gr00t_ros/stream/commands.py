@@ -1,9 +1,10 @@
-"""The node gr00t_command_streamer: windows of everything that is no joint, as the robot's messages.
+"""The node gr00t_command_streamer: plays windows of commands and poses as the robot's messages.
 
-A process of its own, because a base holds its last velocity until its own timeout: when the policy
-node dies, the window it sent last goes to zero, within half a second at the default horizon.
-SIGTERM and SIGINT: velocities are zero at once. What its own death means is up to the receiver:
-use a base with a command timeout. It is no safety function; a hardware e-stop is required.
+It runs in its own process, because a base holds its last velocity until its own timeout. When the
+policy node dies, the streamer plays the last window, which ends at zero velocity within half a
+second at the default horizon. On SIGTERM and SIGINT velocities become zero at once. When the
+streamer itself dies, the receiver decides: use a base with a command timeout. The streamer is not
+a safety function; a hardware e-stop is required.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
@@ -26,6 +27,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.outputs import COMMAND_STREAMER, CommandOutput, PoseOutput
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -33,7 +35,7 @@ from gr00t_ros.ros.windows import command_stamp, to_time
 from gr00t_ros.stream.command_types import COMMAND_TYPES, Sender, WindowPlayer
 
 LEAVE_S = 2.0
-"""Longest that a window of poses is waited for at the end."""
+"""Longest wait at the end for a window of poses to finish."""
 _DIAGNOSTICS_NS = 1_000_000_000
 _TEXTS = {
     # name: default, meaning
@@ -44,7 +46,7 @@ _TEXTS = {
 
 @dataclass(slots=True)
 class _Stream:
-    """One output: where its windows come from, what plays them, and where they go."""
+    """One output: its subscription to windows, its player and its sender."""
 
     output: CommandOutput | PoseOutput
     windows: PulledSubscription
@@ -53,12 +55,12 @@ class _Stream:
     heart: Heartbeat
     rejected: int = 0
     last_rejection: str = ""
-    problem: str = ""  # of the newest window or point; the next window that is taken ends it
+    problem: str = ""  # of the newest window or value; cleared by the next accepted window
 
 
 @dataclass(frozen=True, slots=True)
 class _Instant:
-    """One reading of the clocks for all streams: of the plan, steady, and ROS time for stamps."""
+    """One reading of the clocks for all streams: plan time, steady time, ROS time for stamps."""
 
     now_ns: int
     steady_ns: int
@@ -66,10 +68,10 @@ class _Instant:
 
 
 class CommandStreamer(Node):
-    """Silent until its first window; plays all outputs of an embodiment that are no joints."""
+    """Plays all outputs of an embodiment except joints; sends nothing before the first window."""
 
     def __init__(self) -> None:
-        """Start to stream; raises Gr00tError for parameters that are missing or wrong."""
+        """Start the streaming thread; raises Gr00tError for missing or wrong parameters."""
         super().__init__(COMMAND_STREAMER)
         for name, (default, meaning) in _TEXTS.items():
             descriptor = ParameterDescriptor(description=meaning, read_only=True)
@@ -77,7 +79,7 @@ class CommandStreamer(Node):
         rate = ParameterDescriptor(description="Messages a second, Hz", read_only=True)
         rate.integer_range = [IntegerRange(from_value=10, to_value=500, step=0)]
         rate_hz = int(self.declare_parameter("rate_hz", 50, rate).value)
-        refuse_unknown(self)  # first: a misspelt name would be told as one that is missing
+        refuse_unknown(self)  # first, so that a misspelt name is not reported as a missing one
         robot = load_embodiment(_text(self, "embodiment"))
         outputs = (*robot.commands, *robot.poses)
         if not outputs:
@@ -97,14 +99,14 @@ class CommandStreamer(Node):
         self.get_logger().info(f"waiting for windows on {windows}/.. for {topics} at {rate_hz} Hz")
 
     def leave(self) -> None:
-        """Take no more windows, say zero, play poses to their rest, then stop the stream."""
+        """Take no more windows, send zero, play poses until they rest, then stop the stream."""
         self._leaving = True
         for stream in self._streams:
             stream.player.stop(self._clock_of_plan.now_ns(), time.monotonic_ns())
         deadline_s = time.monotonic() + LEAVE_S
         while self._moves() and time.monotonic() < deadline_s:
             time.sleep(self._period_s)
-        time.sleep(3 * self._period_s)  # the zeros are messages to be sent
+        time.sleep(3 * self._period_s)  # time to send the zeros
         self._thread.stop()
 
     def _moves(self) -> bool:
@@ -130,9 +132,10 @@ class CommandStreamer(Node):
         clock = self._clock_of_plan
         at = _Instant(clock.now_ns(), time.monotonic_ns(), clock.ros_now_ns())
         for stream in self._streams:
-            # a stream that raises must not keep the others from their zero, nor a window from its
+            # if one stream raises, the others must still send their zero; if taking a window
+            # raises, the stream must still send its value
             done = [self._done(work, stream, at) for work in (self._take, self._send)]
-            # one that cannot do its work, or takes no more windows, is as good as dead
+            # no heartbeat for a stream that fails or takes no more windows
             if all(done) and not self._leaving:
                 stream.heart.beat(at.steady_ns)
         if at.steady_ns >= self._due_ns:
@@ -183,12 +186,9 @@ def _status(stream: _Stream) -> DiagnosticStatus:
         "last rejection": stream.last_rejection,
     }
     wrong = stream.sender.problem or stream.problem
-    return DiagnosticStatus(
-        name=f"{COMMAND_STREAMER}: {stream.sender.topic}",
-        level=DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK,
-        message=wrong or "streaming on demand",
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-    )
+    level = DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK
+    name = f"{COMMAND_STREAMER}: {stream.sender.topic}"
+    return entry(name, level, wrong or "streaming on demand", values.items())
 
 
 def _text(node: Node, name: str) -> str:

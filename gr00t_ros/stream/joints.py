@@ -1,7 +1,7 @@
 """The node gr00t_streamer: windows of the policy node as points to a forward command controller.
 
-JointPlayer answers what is commanded at any time of the plan clock. The streaming thread asks it
-at the file's rate; when no window follows, it plays the last window's tail to rest.
+JointPlayer computes the command at any time of the plan clock. The streaming thread samples it at
+`rate_hz`. When no window follows, it plays the last window to its end, which is at rest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -28,6 +28,7 @@ from gr00t_ros.observe.readings import JointReading, select
 from gr00t_ros.robot.limits import POSITION_UNIT
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -36,18 +37,29 @@ from gr00t_ros.stream.points import NAMES, POINTS, Points, declare_settings
 
 Floats = NDArray[np.float64]
 
+LEAVE_S = 2.0
+"""Longest wait at the end for the last window to finish."""
+RELEASE_S = 2.5
+"""Longest wait at the end for the arms to be given back to the robot (stream/unitree.RAMP_NS)."""
+WAKE_S = 0.25
+"""Longest delay until a signal is seen; the stream goes on meanwhile as it does afterwards."""
+SWITCH_S = 0.0005
+"""Python's thread switch interval. Its default of 5 ms is a whole period: too long to wait for the
+executor's thread."""
 
-# Plan time that gains so much on steady time has jumped (watch/inputs.py); a simulation may
+# Plan time that gains this much on steady time has jumped (watch/inputs.py). A simulation may
 # run faster than steady time, in steps of its /clock.
 _JUMP_NS = 500_000_000
-# A tick that comes so much too late would command a step of as much motion.
+# A tick that is later than this would command all the motion of that time as one step.
 _LATE_NS = 100_000_000
-# The controller has held its last point for so long that the arm has come to rest there.
+# After this long without a new point the arm has come to rest at the last point.
 _ASLEEP_NS = 300_000_000
+_STATE_NS, _DIAGNOSTICS_NS = 20_000_000, 1_000_000_000
+_FRESH_NS = 200_000_000  # an older joint state does not show where the robot is now
 
 
 class JointPlayer:
-    """Says nothing before its first window, and holds the end of its last."""
+    """Returns nothing before its first window, and holds the end of its last."""
 
     def __init__(self, joint_names: tuple[str, ...], max_jump_rad: float) -> None:
         """`max_jump_rad`: most that a window may move a joint at the instant it takes over."""
@@ -56,20 +68,21 @@ class JointPlayer:
         self._lock = threading.Lock()
         self._started = False
         self._end_ns = 0
-        self._told: tuple[int, int] | None = None
+        self._last: tuple[int, int] | None = None  # plan time and steady time of the last call
         self._commanded: Floats | None = None
         self.accepted = 0
 
     def tell_time(self, now_ns: int, steady_ns: int) -> str:
-        """Take both times of one instant, before the first use of `now_ns`; what was wrong.
+        """Take both times of one instant, before the first use of `now_ns`.
 
-        Plan time that jumped, or a late call, takes the motion along: it goes on from the point
-        that was commanded last. After a sleep it does not go on: the arm rests there by now.
+        Returns what was wrong, or "". After a jump of plan time or a late call the motion is
+        shifted, so that it continues from the last commanded point. After a longer sleep the
+        player holds that point, because the arm has come to rest there.
         """
-        told, self._told = self._told, (now_ns, steady_ns)
-        if told is None or self._commanded is None:
+        last, self._last = self._last, (now_ns, steady_ns)
+        if last is None or self._commanded is None:
             return ""
-        went_ns, lost_ns = now_ns - told[0], steady_ns - told[1]
+        went_ns, lost_ns = now_ns - last[0], steady_ns - last[1]
         if lost_ns > _ASLEEP_NS:
             with self._lock:
                 self._sampler.hold(self._commanded)
@@ -84,18 +97,18 @@ class JointPlayer:
         return f"{why} by {abs(went_ns) / 1e9:.3f} s in {lost_ns / 1e9:.3f} s: playing on from here"
 
     def hold(self, position: Floats, now_ns: int) -> None:
-        """Begin at rest at `position` (J,) rad or m, without a window."""
+        """Start at rest at `position` (J,) rad or m, without a window."""
         with self._lock:
             self._sampler.hold(position)
             self._end_ns, self._started = now_ns, True
 
     @property
     def started(self) -> bool:
-        """Whether there is anything to play or hold."""
+        """Whether there is a motion to play or a position to hold."""
         return self._started
 
     def accept(self, window: Trajectory, now_ns: int, measured: Floats | None) -> str | None:
-        """Take a window from now on, or return why it is refused and the motion untouched.
+        """Play a window from now on, or return why it is refused; the motion then stays as it is.
 
         measured: (J,) rad or m, None when it is not known; only the first window needs it.
         """
@@ -103,7 +116,7 @@ class JointPlayer:
         if reason is not None:
             return reason
         with self._lock:
-            trial = copy.copy(self._sampler)  # it replaces what it holds, and changes nothing in it
+            trial = copy.copy(self._sampler)  # shallow: the sampler never writes into its arrays
         held = trial.sample(now_ns)[0] if self._started else measured
         if held is None:
             return "first window: the measured joint state is not known"
@@ -127,7 +140,7 @@ class JointPlayer:
             return motion
 
     def moves(self, now_ns: int) -> bool:
-        """Whether the last window is still being played."""
+        """Whether the last window still plays."""
         with self._lock:
             return self._started and now_ns < self._end_ns
 
@@ -157,30 +170,16 @@ def _not_finite(window: Trajectory) -> str | None:
     return None
 
 
-LEAVE_S = 2.0
-RELEASE_S = 2.5
-"""The arms of a robot that were taken over are given back for so long (stream/unitree.RAMP_NS)."""
-_STATE_NS, _DIAGNOSTICS_NS = 20_000_000, 1_000_000_000
-_FRESH_NS = 200_000_000  # a joint state older than this says nothing of where the robot is
-WAKE_S = 0.25
-"""A signal is seen so late at most; until then the stream goes on as it does afterwards."""
-
-SWITCH_S = 0.0005
-"""Python's own 5 ms are a whole period: the executor must give way sooner."""
-
-Positions = NDArray[np.float64]
-
-
 class Streamer(Node):
-    """Commands nothing before its first window; tells what it plays on ~/controller_state."""
+    """Sends nothing before its first window; publishes what it plays on ~/controller_state."""
 
     def __init__(self) -> None:
-        """Start to stream; raises SettingsError for parameters that are missing or wrong."""
+        """Start the streaming thread; raises SettingsError for missing or wrong parameters."""
         super().__init__("gr00t_streamer")
         self._settings = settings = declare_settings(self)
         self._clock_of_plan = PlanClock(self)
         self._player = JointPlayer(settings.joints, settings.max_jump_rad)
-        self._measured: tuple[int, Positions] | None = None
+        self._measured: tuple[int, Floats] | None = None
         self._rejected, self._last_rejection = 0, ""
         self._points: Points = POINTS[settings.command_type](self, settings)
         self._states = self.create_publisher(ControllerState, "~/controller_state", qos.SENSOR)
@@ -194,7 +193,7 @@ class Streamer(Node):
         self._state_due_ns = self._diagnostics_due_ns = 0
         self._spare_ns = round(0.5e9 / settings.rate_hz)
         if settings.realtime_priority:
-            # Not faster for it, but never put to sleep while it holds the interpreter's lock.
+            # This does not make it faster, but the thread is not preempted while it holds the GIL.
             ask_for_fifo(settings.realtime_priority)
         self._thread = PeriodicThread(
             "gr00t_streamer",
@@ -204,49 +203,49 @@ class Streamer(Node):
             self.get_logger().error,
         )
         self._thread.start()
-        gc.freeze()  # what is there now stays: collections then cost microseconds
+        gc.freeze()  # skip all objects that exist now: a collection then takes microseconds
         self.get_logger().info(
             f"waiting for windows on {self._windows.topic}, for {len(settings.joints)} joints "
             f"at {settings.rate_hz} Hz to {self._points.topic}"
         )
 
     def leave(self) -> None:
-        """Take no more windows, play the tail to its end, then stop the stream."""
+        """Take no more windows, play the last one to its end, give the arms back, then stop."""
         self._leaving = True
         deadline_s = time.monotonic() + LEAVE_S
         while self._player.moves(self._clock_of_plan.now_ns()) and time.monotonic() < deadline_s:
             self._spin_leaving()
-        time.sleep(2.0 / self._settings.rate_hz)  # the end itself is a point to be sent
+        time.sleep(2.0 / self._settings.rate_hz)  # time to send the last point
         self._points.release(time.monotonic_ns())
         deadline_s = time.monotonic() + RELEASE_S
         while not self._points.released and time.monotonic() < deadline_s:
             self._spin_leaving()
-        time.sleep(2.0 / self._settings.rate_hz)  # a weight of 0 is to be sent
+        time.sleep(2.0 / self._settings.rate_hz)  # time to send a weight of 0
         self._thread.stop()
 
     def _spin_leaving(self) -> None:
-        """One round of the executor, by which simulated time arrives; the tail outlives it."""
+        """Run the executor once, so that simulated time arrives; log what it raises and go on."""
         try:
             self.executor.spin_once(timeout_sec=0.01)
         except Exception as error:
             self.get_logger().error(f"while the tail plays: {error}", throttle_duration_sec=1.0)
 
     def _tick(self) -> None:
-        """First the point that is due, then the rest; the streaming thread.
+        """Send the point that is due first, then do the rest; runs on the streaming thread.
 
-        One reading of the clock for all: simulated time may jump in between.
+        The clock is read once for all of it, because simulated time may jump in between.
         """
         steady_ns, now_ns = time.monotonic_ns(), self._clock_of_plan.now_ns()
         wrong = self._player.tell_time(now_ns, steady_ns)
         self._stream(now_ns, steady_ns)
-        if not self._leaving:  # else no more windows are taken
+        if not self._leaving:  # while leaving no windows are taken: no heartbeat
             self._heart.beat(steady_ns)
         if wrong:
             self.get_logger().error(wrong)
         for work in (self._take_window, self._report_state, self._diagnose):
             work(now_ns, steady_ns)
             if time.monotonic_ns() - steady_ns > self._spare_ns:
-                return  # the next point is nearer than what is left to do
+                return  # the rest can wait: the next point is due soon
 
     def _stream(self, now_ns: int, steady_ns: int) -> None:
         motion = self._player.sample(now_ns)
@@ -259,7 +258,7 @@ class Streamer(Node):
                 self._player.hold(measured, now_ns)
 
     def _take_window(self, now_ns: int, steady_ns: int) -> None:
-        """Have a window that has come played from now on, or say why not."""
+        """Take the newest window and play it from now on, or report why it is refused."""
         message = None if self._leaving else self._windows.take()
         if message is None:
             return
@@ -277,7 +276,7 @@ class Streamer(Node):
             self._reject(reason)
 
     def _reject(self, reason: str) -> None:
-        """Log each kind of reason, its first word, at once, and again once a second."""
+        """Log a new kind of reason (its first word) at once, the same kind once a second."""
         again = reason.split()[0] == self._last_rejection.split(" ")[0]
         self._rejected += 1
         self._last_rejection = reason
@@ -288,7 +287,7 @@ class Streamer(Node):
             log(f"rejected window: {reason}")
 
     def _pull(self) -> None:
-        """Take the newest joint state, where there is one with our joints."""
+        """Take the newest joint state if it has all our joints."""
         try:
             message = self._joints.take()
             if message is not None and set(self._settings.joints) <= set(message.name):
@@ -297,17 +296,17 @@ class Streamer(Node):
         except Gr00tError as error:
             self.get_logger().warning(f"/joint_states: {error}", throttle_duration_sec=1.0)
 
-    def _measured_now(self) -> Positions | None:
+    def _measured_now(self) -> Floats | None:
         if self._measured is None or time.monotonic_ns() - self._measured[0] > _FRESH_NS:
             return None
         return self._measured[1]
 
     def _report_state(self, now_ns: int, steady_ns: int) -> None:
-        """What is played at `now_ns`, for the policy node's starts (design decision 11).
+        """Publish what is played at `now_ns`: the policy node starts from it (design decision 11).
 
-        Before the first window it is the measured position, where that window has to begin: so
-        the node sees a streamer that plays nothing of what it sends. While the robot takes no
-        windows its speed is told as 0, and so no start is made.
+        Before the first window it is the measured position, because that window has to begin
+        there; the node can also see from it that none of its windows is played. While the robot
+        accepts no windows the speed scaling is published as 0, so that the node does not start.
         """
         if steady_ns < self._state_due_ns:
             return
@@ -348,12 +347,7 @@ class Streamer(Node):
             "windows rejected": self._rejected,
             "last rejection": self._last_rejection,
         }
-        status = DiagnosticStatus(
-            name=f"gr00t_streamer: {self._points.topic}",
-            level=level,
-            message=text,
-            values=[KeyValue(key=k, value=str(v)) for k, v in values.items()],
-        )
+        status = entry(f"gr00t_streamer: {self._points.topic}", level, text, values.items())
         message = DiagnosticArray(status=[status])
         message.header.stamp = to_time(self._clock_of_plan.ros_now_ns())
         self._diagnostics.publish(message)

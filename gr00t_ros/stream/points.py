@@ -1,7 +1,7 @@
-"""What the streamer of joints sends: positions as the messages of each kind of receiver.
+"""What the streamer of joints sends: positions as messages, one class for each kind of receiver.
 
-Each receiver owns its publisher. A receiver that takes a robot's arms over says when it has them;
-until then the streamer holds them where they are. The parameters of gr00t_streamer stand here.
+Each class owns its publisher. LowCmdPoints has to take over the robot's arms first: until it has
+them, the streamer holds them where they are. The parameters of gr00t_streamer are declared here.
 """
 
 from __future__ import annotations
@@ -28,46 +28,19 @@ from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.stream.unitree import ArmCommand, ArmWeight, Gains, another_clock, goal
 from gr00t_ros.wire.codec import decode, encode
 
+Floats = NDArray[np.float64]
 
-def message_class(package: str, name: str, origin: str, kind: str = "msg") -> Any:
-    """`package`.`kind`.`name`; raises SettingsError that names the package and its origin."""
-    try:
-        module = importlib.import_module(f"{package}.{kind}")
-    except ImportError as error:
-        raise SettingsError(
-            f"{package}: not installed here ({error}), expected the ROS 2 package of {origin}, "
-            "built and sourced before this node"
-        ) from error
-    found = getattr(module, name, None)
-    if found is None:
-        raise SettingsError(f"{package}.{kind}: has no {name}, expected that of {origin}")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class StreamerSettings:
-    """Read once at the start; all read-only. `joints` in the order of the controller."""
-
-    joints: tuple[str, ...]
-    window_topic: str
-    command_topic: str
-    command_type: str  # a key of points.POINTS
-    stiffness: tuple[float, ...]
-    damping: tuple[float, ...]
-    walk_topic: str
-    height_topic: str
-    rate_hz: int
-    max_jump_rad: float
-    start_weight: float
-    realtime_priority: int
-
-
+WBC_STATUS = "/ControlPolicy/lower_body_policy_status"
+"""Topic on which GR00T-WholeBodyControl's loop publishes its monotonic time, at 50 Hz."""
+_STATUS_NS = 500_000_000  # an older status does not show which computer reads the goals now
+_MAX_STATUS_BYTES = 4096
+_WALK_NS = 200_000_000  # with an older velocity the base stands
+_STANDS = (0.0, 0.0, 0.0)
 _REQUIRED = {
     "joints": (Parameter.Type.STRING_ARRAY, "Joints in the controller's order; no more, no fewer"),
     "window_topic": (Parameter.Type.STRING, "Where the policy node publishes its windows"),
     "command_topic": (Parameter.Type.STRING, "The forward command controller's commands topic"),
 }
-COMMAND_TYPES = ("float64_multi_array", "unitree_low_cmd", "wbc_upper_body")
 _GAINS = {
     "stiffness": "unitree_low_cmd: stiffness of each joint, N m/rad",
     "damping": "unitree_low_cmd: damping of each joint, N m s/rad",
@@ -85,16 +58,49 @@ _OPTIONAL: dict[str, tuple[int | float, int | float, int | float, str]] = {
 }
 
 
+def message_class(package: str, name: str, origin: str, kind: str = "msg") -> Any:
+    """Import `package`.`kind`.`name`; the SettingsError names the package and its origin."""
+    try:
+        module = importlib.import_module(f"{package}.{kind}")
+    except ImportError as error:
+        raise SettingsError(
+            f"{package}: not installed here ({error}), expected the ROS 2 package of {origin}, "
+            "built and sourced before this node"
+        ) from error
+    found = getattr(module, name, None)
+    if found is None:
+        raise SettingsError(f"{package}.{kind}: has no {name}, expected that of {origin}")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class StreamerSettings:
+    """The read-only parameters of gr00t_streamer; `joints` are in the controller's order."""
+
+    joints: tuple[str, ...]
+    window_topic: str
+    command_topic: str
+    command_type: str  # a key of POINTS
+    stiffness: tuple[float, ...]
+    damping: tuple[float, ...]
+    walk_topic: str
+    height_topic: str
+    rate_hz: int
+    max_jump_rad: float
+    start_weight: float
+    realtime_priority: int
+
+
 NAMES = tuple(field.name for field in fields(StreamerSettings))
 
 
 def declare_settings(node: Node) -> StreamerSettings:
-    """Declare the parameters and return them; raises SettingsError naming what is missing."""
+    """Declare the parameters and return their values; the SettingsError names what is missing."""
     for name, (kind, meaning) in _REQUIRED.items():
         node.declare_parameter(name, kind, ParameterDescriptor(description=meaning, read_only=True))
-    kinds = f"What the points are sent as: {', '.join(COMMAND_TYPES)}"
+    kinds = f"What the points are sent as: {', '.join(POINTS)}"
     descriptor = ParameterDescriptor(description=kinds, read_only=True)
-    node.declare_parameter("command_type", COMMAND_TYPES[0], descriptor)
+    node.declare_parameter("command_type", next(iter(POINTS)), descriptor)
     for name, meaning in _GAINS.items():
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
         node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor)
@@ -103,14 +109,14 @@ def declare_settings(node: Node) -> StreamerSettings:
         node.declare_parameter(name, "", descriptor)
     for name, (default, low, high, meaning) in _OPTIONAL.items():
         node.declare_parameter(name, default, _ranged(default, low, high, meaning))
-    refuse_unknown(node)  # first: a misspelt name would be told as one that is missing
+    refuse_unknown(node)  # first, so that a misspelt name is not reported as a missing one
     names = [name for name in NAMES if name not in _GAINS]
     values = {name: _value(node, name) for name in names if name not in _TOPICS}
     values |= {name: str(node.get_parameter(name).value) for name in _TOPICS}
     joints = tuple(values.pop("joints"))
-    if values["command_type"] not in COMMAND_TYPES:
+    if values["command_type"] not in POINTS:
         got = values["command_type"]
-        raise SettingsError(f"command_type: got {got!r}, expected one of {COMMAND_TYPES}")
+        raise SettingsError(f"command_type: got {got!r}, expected one of {tuple(POINTS)}")
     if len(set(joints)) != len(joints):
         raise SettingsError(f"joints: got {list(joints)}, expected each name once")
     gains = {name: _array(node, name) for name in _GAINS}
@@ -145,16 +151,6 @@ def _value(node: Node, name: str) -> Any:
     return value
 
 
-Positions = NDArray[np.float64]
-
-WBC_STATUS = "/ControlPolicy/lower_body_policy_status"
-"""Where GR00T-WholeBodyControl's loop tells its monotonic time, at 50 Hz."""
-_STATUS_NS = 500_000_000  # an older status says nothing of who reads the goals now
-_MAX_STATUS_BYTES = 4096
-_WALK_NS = 200_000_000  # a base is not walked on by an older velocity
-_STANDS = (0.0, 0.0, 0.0)
-
-
 class Points(Protocol):
     """Sends positions (J,) rad from the streaming thread."""
 
@@ -162,22 +158,22 @@ class Points(Protocol):
     holds_first: bool
     """Whether the measured position is sent before the first window."""
 
-    def send(self, position: Positions, steady_ns: int) -> None:
-        """Send what is due now."""
+    def send(self, position: Floats, steady_ns: int) -> None:
+        """Send the message that is due now."""
 
     def refuses(self, steady_ns: int) -> str:
-        """Why no window may be played yet, empty when one may."""
+        """Why no window may be played yet; empty when one may."""
 
     def release(self, steady_ns: int) -> None:
-        """Give back what was taken; `send` is called on until `released`."""
+        """Begin to give the arms back; `send` is still called until `released`."""
 
     @property
     def released(self) -> bool:
-        """Whether there is nothing to give back."""
+        """Whether there is nothing left to give back."""
 
 
 class ForwardPoints:
-    """A forward command controller: it holds its last point itself."""
+    """Sends to a forward command controller, which holds its last point itself."""
 
     holds_first = False
     released = True
@@ -187,28 +183,29 @@ class ForwardPoints:
         self._points = node.create_publisher(Float64MultiArray, settings.command_topic, qos.COMMAND)
         self.topic = self._points.topic_name
 
-    def send(self, position: Positions, steady_ns: int) -> None:
-        """One point."""
+    def send(self, position: Floats, steady_ns: int) -> None:
+        """Publish one point."""
         self._points.publish(Float64MultiArray(data=array.array("d", position)))
 
     def refuses(self, steady_ns: int) -> str:
-        """Nothing: the controller has the arm."""
+        """Always empty: the controller has the arm."""
         return ""
 
     def release(self, steady_ns: int) -> None:
-        """Nothing was taken."""
+        """Do nothing: nothing was taken over."""
 
 
 class LowCmdPoints:
-    """Unitree's arm_sdk: the weight rises while the arms are held, and falls at an orderly end.
+    """Sends to Unitree's arm_sdk; the weight rises at the start and falls at an orderly end.
 
-    Windows that stop coming change nothing: the last position is sent on with full weight.
+    While the weight rises, the arms are held where they are. When no more windows arrive, the last
+    position is still sent with full weight.
     """
 
     holds_first = True
 
     def __init__(self, node: Node, settings: StreamerSettings) -> None:
-        """Raises SettingsError without unitree_hg, for foreign joints and gains that do not fit."""
+        """SettingsError: no unitree_hg, a joint that arm_sdk does not move, or wrong gains."""
         gains = Gains(np.array(settings.stiffness), np.array(settings.damping))
         self._command = ArmCommand(settings.joints, gains)
         self._weight = ArmWeight(settings.start_weight)
@@ -218,8 +215,8 @@ class LowCmdPoints:
         )
         self.topic = self._commands.topic_name
 
-    def send(self, position: Positions, steady_ns: int) -> None:
-        """One LowCmd; the first takes the arms."""
+    def send(self, position: Floats, steady_ns: int) -> None:
+        """Publish one LowCmd; the first call begins to take over the arms."""
         self._weight.take(steady_ns)
         fields, crc = self._command.fields(position, self._weight.at(steady_ns))
         for motor, values in zip(self._message.motor_cmd, fields["motor_cmd"], strict=True):
@@ -229,11 +226,11 @@ class LowCmdPoints:
         self._commands.publish(self._message)
 
     def refuses(self, steady_ns: int) -> str:
-        """Everything until the robot follows these commands alone."""
+        """Not empty until the weight is full: the robot then follows only these commands."""
         return "" if self._weight.full else "weight: the arms are not taken over yet"
 
     def release(self, steady_ns: int) -> None:
-        """Lower the weight from now on."""
+        """Begin to lower the weight."""
         self._weight.release(steady_ns)
 
     @property
@@ -243,28 +240,28 @@ class LowCmdPoints:
 
 
 class WbcPoints:
-    """GR00T-WholeBodyControl: goals by the monotonic clock of the robot's own computer.
+    """Sends goals to GR00T-WholeBodyControl, with times of the robot computer's monotonic clock.
 
-    Nothing is sent while the robot's status does not prove that this is that computer. Velocities
-    and height of the base go along as gr00t_command_streamer sends them; without a fresh velocity
-    the base stands.
+    It sends only while the robot's status proves that it runs on that computer. Each goal also
+    carries the base's velocities and height, as gr00t_command_streamer publishes them. Without a
+    recent velocity the base stands.
     """
 
     holds_first = False
     released = True
 
     def __init__(self, node: Node, settings: StreamerSettings) -> None:
-        """Create the publisher, and read the robot's status."""
+        """Create the publisher, and subscribe to the robot's status."""
         self._goals = node.create_publisher(ByteMultiArray, settings.command_topic, qos.COMMAND)
         self._status = PulledSubscription(node, (ByteMultiArray,), WBC_STATUS, raw=False)
-        self._refused, self._told_ns = f"host: nothing on {WBC_STATUS} yet", 0
+        self._refused, self._status_ns = f"host: nothing on {WBC_STATUS} yet", 0
         self._walks = _pulled(node, Twist, settings.walk_topic)
         self._heights = _pulled(node, Float64, settings.height_topic)
         self._walk, self._walked_ns, self._height_m = _STANDS, 0, None
         self.topic = self._goals.topic_name
 
-    def send(self, position: Positions, steady_ns: int) -> None:
-        """One goal, unless another host's clock would read its time."""
+    def send(self, position: Floats, steady_ns: int) -> None:
+        """Publish one goal, unless the receiver would read its time with another host's clock."""
         if self.refuses(steady_ns):
             return
         walk, height_m = self._base(steady_ns)
@@ -272,22 +269,22 @@ class WbcPoints:
         self._goals.publish(ByteMultiArray(data=[bytes([byte]) for byte in content]))
 
     def refuses(self, steady_ns: int) -> str:
-        """Why this is not the robot's computer, as its newest status has it."""
+        """Why this is not the robot's computer, according to its newest status."""
         try:
             message = self._status.take()
         except Gr00tError as error:
             return str(error)
         if message is not None:
-            self._refused, self._told_ns = _judged(message), steady_ns
-        elif self._told_ns and steady_ns - self._told_ns > _STATUS_NS:
+            self._refused, self._status_ns = _judged(message), steady_ns
+        elif self._status_ns and steady_ns - self._status_ns > _STATUS_NS:
             return f"host: {WBC_STATUS} fell silent, expected the robot's status"
         return self._refused
 
     def release(self, steady_ns: int) -> None:
-        """Nothing was taken: the receiver holds its last goal."""
+        """Do nothing: nothing was taken over, and the receiver holds its last goal."""
 
     def _base(self, steady_ns: int) -> tuple[tuple[float, ...] | None, float | None]:
-        """What goes along: velocities, zero where the newest are old, and the height told last."""
+        """Velocities (zero if the newest are too old) and the last height; None: not configured."""
         message = self._walks.take() if self._walks else None
         if message is not None:
             self._walk = (message.linear.x, message.linear.y, message.angular.z)
@@ -307,7 +304,7 @@ def _pulled(node: Node, kind: type, topic: str) -> PulledSubscription | None:
 
 
 def _judged(message: ByteMultiArray) -> str:
-    """Whether the sender of this status goes by this host's clock, or why not."""
+    """Why the sender of this status does not use this host's clock; empty if it does."""
     try:
         status = decode(b"".join(message.data), _MAX_STATUS_BYTES)
     except Gr00tError as error:
@@ -322,4 +319,4 @@ POINTS: dict[str, type[ForwardPoints] | type[LowCmdPoints] | type[WbcPoints]] = 
     "unitree_low_cmd": LowCmdPoints,
     "wbc_upper_body": WbcPoints,
 }
-"""The streamer's parameter command_type -> what sends its points."""
+"""The value of the parameter command_type -> the class that sends the points."""

@@ -1,1 +1,1 @@
-"""Starting, watching and ending a policy server by a profile; no ROS."""
+"""Starts, watches and ends a policy server described by a profile; no ROS."""

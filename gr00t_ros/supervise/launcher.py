@@ -1,9 +1,9 @@
-"""A profile becomes the command, environment and directory that the watcher starts, or why not.
+"""Turns a profile into the command, environment and directory to start, or says what is missing.
 
-`prepare` looks at the disk and may ask docker for an image, so it runs on the supervisor's thread.
-The license of the weights is checked first: the model cards nvidia/GR00T-N1-2B, N1.5-3B and
-N1.6-3B (NVIDIA OneWay Noncommercial License) and nvidia/GR00T-N1.7-3B (NVIDIA Open Model License),
-as read in 2026, must be acknowledged by a person.
+`prepare` reads files and may ask docker for an image, so it runs on the supervisor's thread. The
+license of the weights is checked first; a non-commercial one must be acknowledged by a person.
+Sources: the model cards of nvidia/GR00T-N1-2B, N1.5-3B and N1.6-3B (NVIDIA OneWay Noncommercial
+License) and of nvidia/GR00T-N1.7-3B (NVIDIA Open Model License), read in 2026.
 """
 
 from __future__ import annotations
@@ -23,21 +23,36 @@ from typing import Final
 
 from gr00t_ros.errors import LaunchError, UnreachableError
 from gr00t_ros.supervise.profile import Profile
-from gr00t_ros.supervise.watcher import Spec
+from gr00t_ros.supervise.watcher import DOCKER_LIMIT_S, Spec
 from gr00t_ros.text_table import one_line
+from gr00t_ros.wire.access import API_TOKEN, ENVIRONMENT_VARIABLE, YES
 
 LICENSE_VARIABLE: Final = "GR00T_ACCEPT_NONCOMMERCIAL"
 NO_WEIGHTS: Final = "none"
-# gr00t_n1_5, GR00T-H-N1.7, Gr00tN1d6, GR00T-N2; and a bare N1.6, but no run1 and no n2
+# Matches gr00t_n1_5, GR00T-H-N1.7, Gr00tN1d6, GR00T-N2 and a bare N1.6, but not run1 or n2.
 _VERSION: Final = re.compile(
     r"(?:gr00t(?:[-_][a-z]+)*[-_]?n([0-9]+)|(?<![a-z0-9])n(1))(?:[._d]([0-9]+))?(?![0-9])", re.I
 )
 _MAX_CONFIG_BYTES: Final = 1 << 20
+_ALWAYS_STRIPPED: Final = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", "LD_PRELOAD")
+_STRIPPED: Final = (
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"),
+    *("AMENT_PREFIX_PATH", "COLCON_PREFIX_PATH", "CMAKE_PREFIX_PATH", "RMW_IMPLEMENTATION"),
+    *(ENVIRONMENT_VARIABLE, API_TOKEN),
+)
+# Below Linux's ephemeral ports, so that no other program is given one of them by chance.
+_FREE_PORTS: Final = range(20_000, 32_000)
+_EVERY_INTERFACE: Final = ("*", "0.0.0.0", "::", "[::]")
+_MAX_WORDS: Final = 300  # characters of docker's error text
+# HF_TOKEN, --api-token, WANDB_API_KEY; not TOKENIZERS_PARALLELISM
+_SECRET: Final = re.compile(r"(?:^|[-_])(?:token|secret|password|(?:api|access)[-_]?key)$", re.I)
+_SHORTEST_SECRET: Final = 4  # a shorter value is no secret, and redacting it spoils the text
+_LISTENING: Final = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
 @dataclass(frozen=True, slots=True)
 class LicenseTerms:
-    """A model version's license; non_commercial: starting it needs an acknowledgement."""
+    """A model version's license; non_commercial: it must be acknowledged before a start."""
 
     version: str
     license: str
@@ -51,8 +66,8 @@ class LicenseTerms:
 
 _ONE_WAY: Final = "NVIDIA OneWay Noncommercial License"
 _KNOWN: Final = {
-    posture.version: posture
-    for posture in (
+    terms.version: terms
+    for terms in (
         LicenseTerms("N1", _ONE_WAY, True),
         LicenseTerms("N1.5", _ONE_WAY, True),
         LicenseTerms("N1.6", _ONE_WAY, True),
@@ -63,7 +78,7 @@ _KNOWN: Final = {
 
 
 def posture_of(version: str) -> LicenseTerms:
-    """Return the posture of a version such as N1.6; an unknown one counts as non-commercial."""
+    """Return the terms of a version such as N1.6; an unknown one counts as non-commercial."""
     unknown = LicenseTerms(
         version or "unknown model", "unknown license, taken as the strictest", True
     )
@@ -71,14 +86,14 @@ def posture_of(version: str) -> LicenseTerms:
 
 
 def posture(profile_version: str, model_path: str) -> LicenseTerms:
-    """Return the strictest posture of what the profile says and what the checkpoint says."""
+    """Return the strictest terms of the versions named by the profile and by the checkpoint."""
     versions = [profile_version, *versions_of(model_path)]
     found = [posture_of(version) for version in versions]
-    return next((p for p in found if p.non_commercial), found[0])
+    return next((terms for terms in found if terms.non_commercial), found[0])
 
 
 def versions_of(model_path: str) -> tuple[str, ...]:
-    """Return the versions named by a checkpoint: in its path, and in its config.json if local."""
+    """Return the versions that a checkpoint names: in its path, and in a local config.json."""
     return tuple(
         dict.fromkeys(
             f"N{of_gr00t or bare}" + (f".{minor}" if minor else "")
@@ -89,15 +104,15 @@ def versions_of(model_path: str) -> tuple[str, ...]:
 
 
 def acknowledged(found: LicenseTerms, accepted: bool, environment: Mapping[str, str]) -> str:
-    """Return what status records: the license, and who acknowledged it.
+    """Return the text for the status: the license, and how it was acknowledged.
 
-    Raises LaunchError that says what to acknowledge, and how, where nobody did.
+    Raises LaunchError that says what to acknowledge, and how, if that is missing.
     """
     if not found.non_commercial:
         return str(found)
     if accepted:
         return f"{found}, acknowledged by parameter"
-    if environment.get(LICENSE_VARIABLE, "").strip().lower() in ("1", "true", "yes", "on"):
+    if environment.get(LICENSE_VARIABLE, "").strip().lower() in YES:
         return f"{found}, acknowledged by {LICENSE_VARIABLE}"
     raise LaunchError(
         f"not started: {found}. If your use is non-commercial, say so with the parameter "
@@ -106,7 +121,7 @@ def acknowledged(found: LicenseTerms, accepted: bool, environment: Mapping[str, 
 
 
 def _declared(model_path: str) -> str:
-    """The model_type and architectures of a local checkpoint's config.json, empty without one."""
+    """Return model_type and architectures of a local checkpoint's config.json, or an empty text."""
     try:
         with (Path(model_path).expanduser() / "config.json").open("rb") as file:
             content = json.loads(file.read(_MAX_CONFIG_BYTES))
@@ -117,31 +132,13 @@ def _declared(model_path: str) -> str:
     return f"{content.get('model_type', '')} {content.get('architectures', '')}"
 
 
-_ALWAYS_STRIPPED: Final = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", "LD_PRELOAD")
-_STRIPPED: Final = (
-    *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"),
-    *("AMENT_PREFIX_PATH", "COLCON_PREFIX_PATH", "CMAKE_PREFIX_PATH", "RMW_IMPLEMENTATION"),
-    *("GR00T_API_TOKEN", "GROOT_POLICY_API_TOKEN"),
-)
-_FREE_PORTS: Final = range(
-    20_000, 32_000
-)  # below Linux's ephemeral ports: nobody gets one by chance
-_DOCKER_LIMIT_S: Final = 20.0
-_EVERY_INTERFACE: Final = ("*", "0.0.0.0", "::", "[::]")
-_MAX_WORDS: Final = 300
-# HF_TOKEN, --api-token, WANDB_API_KEY; not TOKENIZERS_PARALLELISM
-_SECRET: Final = re.compile(r"(?:^|[-_])(?:token|secret|password|(?:api|access)[-_]?key)$", re.I)
-_SHORTEST_SECRET: Final = 4  # of a shorter one the text would become unreadable, and it is none
-_LISTENING: Final = "0A"  # TCP_LISTEN in /proc/net/tcp
-
-
 def client_host(profile: Profile) -> str:
-    """The host at which a client on this machine reaches the server."""
+    """Return the host at which a client on this machine reaches the server."""
     return "127.0.0.1" if profile.host in _EVERY_INTERFACE else profile.host
 
 
 def free_port(host: str) -> int:
-    """Return a TCP port on `host` that nobody has now; raises LaunchError without one."""
+    """Return a TCP port on `host` that is free now; raises LaunchError if none is found."""
     for _ in range(100):
         port = secrets.choice(_FREE_PORTS)
         if not _taken(host, port):
@@ -152,8 +149,8 @@ def free_port(host: str) -> int:
 def prepare(profile: Profile, port: int, environment: Mapping[str, str] = os.environ) -> Spec:
     """Return what to start.
 
-    Raises LaunchError for what is missing, naming the command that installs it, and
-    UnreachableError for what may be gone at the next try: a port in use, docker not answering.
+    Raises LaunchError for what is missing, with the command that installs it. Raises
+    UnreachableError for what may pass before the next try: a port in use, docker not answering.
     """
     if _taken(profile.host, port):
         raise UnreachableError(
@@ -171,22 +168,22 @@ def prepare(profile: Profile, port: int, environment: Mapping[str, str] = os.env
 
 
 def server_environment(profile: Profile, environment: Mapping[str, str]) -> dict[str, str]:
-    """The node's environment without what is the node's alone, and the profile's on top."""
+    """Return the node's environment without its own settings, plus the profile's variables."""
     foreign = bool(profile.python or profile.image)
     stripped = (*_ALWAYS_STRIPPED, *(_STRIPPED if foreign else ()))
     own = {name: value for name, value in environment.items() if name not in stripped}
-    if foreign and sys.prefix != sys.base_prefix:  # a virtual environment of the node's
+    if foreign and sys.prefix != sys.base_prefix:  # the node runs in a virtual environment
         mine = os.path.join(sys.prefix, "bin")
         kept = (p for p in own.get("PATH", os.defpath).split(os.pathsep) if p != mine)
         own["PATH"] = os.pathsep.join(kept)
-    # Else lines stay in the server's buffer, and a crash takes them along.
+    # Unbuffered: otherwise a crash loses the lines that are still in the server's buffer.
     return {**own, "PYTHONUNBUFFERED": "1", **profile.environment}
 
 
 def redactor(spec: Spec) -> Callable[[str], str]:
-    """What takes the secrets of `spec` out of a text: of its environment and of its options.
+    """Return a function that removes the secrets of `spec` (environment and options) from a text.
 
-    A server may print its own command line, and so do we.
+    A server may print its own command line, and the supervisor does too.
     """
     words = spec.command
     found = {value for name, value in spec.environment.items() if _SECRET.search(name)}
@@ -205,7 +202,7 @@ def redactor(spec: Spec) -> Callable[[str], str]:
 
 
 def listens_beyond(port: int) -> bool:
-    """Whether somebody listens on `port` of every interface, as far as /proc tells."""
+    """Whether any process listens on `port` of every interface, according to /proc."""
     for name, every in (("tcp", "0" * 8), ("tcp6", "0" * 32)):
         try:
             lines = Path("/proc/net", name).read_text().splitlines()[1:]
@@ -276,7 +273,7 @@ def _missing_image(profile: Profile, docker: str, own: Mapping[str, str]) -> str
             env=own,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_DOCKER_LIMIT_S,
+            timeout=DOCKER_LIMIT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -292,10 +289,9 @@ def _local(model_path: str) -> str:
 
 
 def _taken(host: str, port: int) -> bool:
-    """Whether binding would fail; SO_REUSEADDR as ZeroMQ has it, so TIME_WAIT does not count."""
-    family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[
-        0
-    ]
+    """Whether a bind would fail; with SO_REUSEADDR, as in ZeroMQ, TIME_WAIT does not count."""
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    family, _, _, _, address = found[0]
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

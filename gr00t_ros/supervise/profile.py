@@ -1,7 +1,6 @@
-"""How a policy server is started: config/sidecar/NAME.yaml as a frozen Profile; overrides.
+"""Reads how a policy server is started: config/sidecar/NAME.yaml, and the operator's overrides.
 
-Refuses to know processes, whether the environment is there, and whether one may start it
-(launcher.py, license.py).
+launcher.py checks whether the environment exists, and whether the license allows the start.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ PLACEHOLDERS: Final = (
     *("python", "nf4", "model_path", "embodiment_tag", "embodiment", "device", "host", "port"),
     *("image", "container", "home"),
 )
-"""What a command may name in braces; home is the user's home folder, nf4 the wrapper's file."""
+"""Names that a command may have in braces; home: the user's home folder, nf4: the wrapper file."""
 
 _REQUIRED: Final = ("command", "model_version")
 _MAX_TIMEOUT_S: Final = 86_400.0
@@ -29,14 +28,15 @@ _MAX_PORT: Final = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One way to start a server. Empty texts: the profile does not say.
+    """One way to start a server. An empty text means that the profile has no value.
 
-    command: program and arguments with PLACEHOLDERS. model_version: what its license hangs on
-    (license.py). python: empty is the interpreter and environment of the node itself, else a
-    path, relative to working_directory. embodiment_tag: empty is the embodiment file's own.
-    embodiment: name or path of an embodiment file, for servers of ours; the node's wins. image: of
-    a container; the command must then name {container}. port 0: a free one. stop_timeout_s: from
-    SIGTERM to SIGKILL. install: the command that makes what is missing.
+    command: program and arguments with PLACEHOLDERS. model_version: decides the license
+    (launcher.py). python: a path, relative to working_directory; empty means the node's own
+    interpreter and environment. embodiment_tag: empty means the tag of the embodiment file.
+    embodiment: name or path of an embodiment file, for this package's own servers; the node's
+    embodiment wins. image: of a container; the command must then contain {container}. port: 0
+    takes a free one. ready_timeout_s: from the start to the first answer. stop_timeout_s: from
+    SIGTERM to SIGKILL. install: the command that installs what is missing.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Profile:
     install: str = ""
 
     def serving(self, embodiment: Embodiment) -> Profile:
-        """Return the profile for the robot of that file: its tag, where none is given, and itself.
+        """Return the profile with this embodiment, and with its tag if the profile has none.
 
-        N1.7 takes a tag's value or name, N1.6 the names alone (wire.md 10), which the file has in
-        server_tags. Raises ProfileError where it has none.
+        N1.7 takes a tag's value or name, N1.6 takes names only (wire.md 10); the file has them in
+        server_tags. Raises ProfileError if a name is needed and the file has none.
         """
         tag = self.embodiment_tag or embodiment.server_tags.get(self.model_version, "")
         if not tag and self.model_version == "N1.6" and self._names("embodiment_tag"):
@@ -78,7 +78,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What an operator says instead of the profile; None leaves the profile's value."""
+    """An operator's values, which replace the profile's; None keeps the profile's value."""
 
     model_path: str | None = None
     embodiment_tag: str | None = None
@@ -89,7 +89,7 @@ class Overrides:
     port: int | None = None
 
     def apply(self, profile: Profile) -> Profile:
-        """Return `profile` with what is given here; raises ProfileError as `parse` does."""
+        """Return `profile` with these values; raises ProfileError as `parse` does."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = replace(profile, **{k: v for k, v in given.items() if v is not None})
         return _checked(changed, "embodiment_tag", "embodiment")
@@ -103,14 +103,14 @@ def load_profile(name_or_path: str) -> Profile:
 
 
 def parse(content: Mapping[str, object], name: str, source: str) -> Profile:
-    """Read a profile's map.
+    """Read the content of a profile file.
 
-    Raises ProfileError with the key's path for unknown or missing keys, values of another kind,
-    and placeholders of the command that are unknown or have no value.
+    Raises ProfileError with the key's path for unknown or missing keys, values of the wrong kind,
+    and placeholders in the command that are unknown or have no value.
     """
     try:
         return _checked(_read(Field(content, source), name, source))
-    except EmbodimentError as error:  # the schema's own error, of whichever file
+    except EmbodimentError as error:  # the strict reader's error, whatever the file is
         raise ProfileError(str(error)) from None
 
 
@@ -128,7 +128,7 @@ def _read(place: Field, name: str, source: str) -> Profile:
             values[key] = item.number(0.1, _MAX_TIMEOUT_S)
         else:
             values[key] = item.text().strip()
-    return Profile(name, source, **values)  # type: ignore[arg-type]  # by the schema above
+    return Profile(name, source, **values)  # type: ignore[arg-type]  # the branches above check the types
 
 
 def _entries(place: Field) -> dict[str, Field]:
@@ -136,14 +136,14 @@ def _entries(place: Field) -> dict[str, Field]:
 
 
 def _argument(place: Field) -> str:
-    """A number in a command or an environment means its text."""
+    """Return a text; a number in a command or an environment stands for its text."""
     if isinstance(place.value, (int, float)) and not isinstance(place.value, bool):
         return str(place.value)
     return place.text()
 
 
 def _checked(profile: Profile, *filled: str) -> Profile:
-    """Return `profile`; `filled` are what the embodiment file may still have had to fill."""
+    """Return `profile` if it is valid; `filled`: further fields that must have a value now."""
     named = {name for part in profile.command for name in _placeholders(profile, part)}
     unknown = sorted(named - set(PLACEHOLDERS))
     if unknown:

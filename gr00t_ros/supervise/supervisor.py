@@ -1,8 +1,8 @@
-"""Starts a policy server by its profile, says when it is ready, starts it again, ends it.
+"""Starts a policy server by its profile, reports when it is ready, restarts it, and ends it.
 
-One thread of its own; `start`, `stop` and `state` return at once and may be called from any
-thread. A server that runs but does not answer is ended after the profile's ready_timeout_s. Once
-it has answered it is judged by its process alone.
+The supervisor has a thread of its own. `start`, `stop` and `state` return at once and may be
+called from any thread. A server that does not answer within the profile's ready_timeout_s is
+ended. After its first answer only its process is watched.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-import select
 import signal
 import socket
 import threading
@@ -33,25 +32,37 @@ from gr00t_ros.supervise.launcher import (
 )
 from gr00t_ros.supervise.profile import Overrides, Profile
 from gr00t_ros.supervise.watched_server import WatchedServer
+from gr00t_ros.wire.address import LOOPBACK
 from gr00t_ros.wire.client import PolicyClient
+
+Severity = Literal["info", "warning", "error"]
+Log = Callable[[Severity, str], None]
+
+_PROBE_S: Final = 0.25
+_CONNECT_S: Final = 0.2
+_PING_MS: Final = 1000
+_LINES_HZ: Final = 50.0
+_SHOWN_LINES: Final = 3
 
 
 class Phase(enum.Enum):
-    """Where a local policy server is. Only READY can be asked."""
+    """The state of a supervised policy server. Only READY answers requests."""
 
-    WAITING = "waiting"  # for a server before it to be gone
+    WAITING = "waiting"  # until the previous server has ended
     LOADING = "loading"
     READY = "ready"
-    RESTARTING = "restarting"  # it ended; the next start comes after a pause
-    FAILED = "failed"  # no further start
+    RESTARTING = "restarting"  # it ended; the next start follows after a pause
+    FAILED = "failed"  # it is not started again
     STOPPING = "stopping"
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class Restarts:
-    """limit: starts after the first, each after twice the pause of the one before, from first_s
-    to longest_s. A server that was ready for healthy_s has all of them again.
+    """How often a server is restarted.
+
+    limit: number of restarts. The pause before each doubles, from first_s to longest_s. After a
+    server was ready for healthy_s the count begins again.
     """
 
     limit: int = 5
@@ -60,17 +71,17 @@ class Restarts:
     healthy_s: float = 60.0
 
     def pause_s(self, number: int) -> float:
-        """The pause before restart `number`, from 1."""
+        """Return the pause before restart `number`, from 1."""
         return min(self.first_s * 2.0 ** min(number - 1, 60), self.longest_s)
 
 
 @dataclass(frozen=True, slots=True)
 class SidecarState:
-    """One look at a supervised server.
+    """The state of a supervised server at one moment.
 
-    trouble: why the last start ended, empty once one is ready. exit_code: of that end, negative
-    for a signal. for_s: how long in this phase. restart: how many of `restarts` are used up.
-    license: what license.acknowledged recorded.
+    trouble: why the last run ended, empty when a server is ready. exit_code: of that run, negative
+    for a signal. for_s: time in this phase. restart: how many of `restarts` are used.
+    license: what launcher.acknowledged returned.
     """
 
     profile: str
@@ -89,7 +100,7 @@ class SidecarState:
 
     @property
     def ready(self) -> bool:
-        """Whether it answered on host:port and has not ended since."""
+        """Whether the server has answered on host:port and has not ended since."""
         return self.phase is Phase.READY
 
     def __str__(self) -> str:
@@ -104,20 +115,9 @@ class SidecarState:
         return str(self.phase.value)
 
 
-Severity = Literal["info", "warning", "error"]
-Log = Callable[[Severity, str], None]
-
-_PROBE_S: Final = 0.25
-_CONNECT_S: Final = 0.2
-_PING_MS: Final = 1000
-_LINES_HZ: Final = 50.0
-_SHOWN_LINES: Final = 3
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1", "[::1]")
-
-
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """How one start ended. healthy_s: how long it had been ready. final: no use in another."""
+    """How one run ended. healthy_s: how long it was ready. final: another start would fail too."""
 
     trouble: str
     exit_code: int | None = None
@@ -141,9 +141,9 @@ class Supervisor:
     ) -> None:
         """Choose the port; nothing runs before `start`.
 
-        `log` is called on the supervisor's thread. `after`: a stopped one, whose server must be
-        gone first: two do not fit one GPU. Raises ProfileError, and LaunchError where the
-        license of the weights needs an acknowledgement that is missing.
+        `log` is called on the supervisor's thread. `after`: a stopped supervisor whose server must
+        end first, because two servers do not fit on one GPU. Raises ProfileError, and LaunchError
+        if the license of the weights needs an acknowledgement that is missing.
         """
         self._profile = (overrides or Overrides()).apply(profile)
         found = posture(self._profile.model_version, self._profile.model_path)
@@ -164,27 +164,27 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="gr00t-sidecar", daemon=True)
 
     def start(self) -> None:
-        """Start the server, in the background."""
+        """Start the server in the background."""
         self._log("info", f"{self._profile.name}: {self._state.license}")
         self._thread.start()
 
     def stop(self, timeout_s: float = 0.0) -> bool:
-        """Have the server ended; returns whether it was gone within `timeout_s`.
+        """End the server; return whether it ended within `timeout_s`.
 
-        With 0 it ends in the background, also when this process ends first.
+        With 0 it ends in the background, even if this process ends first.
         """
         self._wake.set()
         return self.join(timeout_s)
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end of a supervisor that was stopped or has failed."""
-        if self._thread.ident is None:  # never started: what was before it may still be ending
+        """Wait until a supervisor that was stopped or has failed has ended its server."""
+        if self._thread.ident is None:  # never started: the previous server may still be ending
             return self._after is None or self._after.join(timeout_s)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def state(self) -> SidecarState:
-        """What is so now."""
+        """Return the present state."""
         return replace(self._state, for_s=time.monotonic() - self._since_s)
 
     # --- the supervisor's thread -----------------------------------------------------------
@@ -221,14 +221,14 @@ class Supervisor:
                 pause_s=pause_s,
             )
             self._log("warning", f"{self._profile.name}: {self._state}")
-            self._wait_for_wake(pause_s)
+            self._wake.wait(pause_s)
 
     def _give_up(self, ending: _Ending) -> None:
         self._set(Phase.FAILED, trouble=ending.trouble, exit_code=ending.exit_code, pid=None)
         self._log("error", f"{self._profile.name}: {self._state}")
 
     def _serve_once(self) -> _Ending:
-        """From one start to its end."""
+        """Start the server once, and return how that run ended."""
         try:
             spec = prepare(self._profile, self._state.port, self._environment)
             redact = redactor(spec)
@@ -247,7 +247,7 @@ class Supervisor:
             server.end()
 
     def _follow(self, server: WatchedServer) -> _Ending:
-        """Forward its lines, notice when it is ready, and end it when asked or too late."""
+        """Forward its lines, report when it is ready, and end it on request or at the timeout."""
         late_s = time.monotonic() + self._profile.ready_timeout_s
         probe_s, ready_s, late = 0.0, None, False
         while not server.ended:
@@ -261,7 +261,7 @@ class Supervisor:
             elif ready_s is None and now_s >= probe_s and server.pid is not None:
                 if self._answers():
                     ready_s = now_s
-                    self._tell_ready()
+                    self._report_ready()
                 elif now_s > late_s and not late:
                     late = True
                     server.end()
@@ -275,7 +275,7 @@ class Supervisor:
             server.end()
 
     def _answers(self) -> bool:
-        """Whether a server answers a ping, be it with a refusal."""
+        """Whether the server answers a ping; an error reply counts as an answer."""
         host, port = self._state.host, self._state.port
         try:
             socket.create_connection((host.strip("[]"), port), _CONNECT_S).close()
@@ -292,17 +292,17 @@ class Supervisor:
         finally:
             client.close()
 
-    def _tell_ready(self) -> None:
+    def _report_ready(self) -> None:
         took_s = self.state().for_s
         self._set(Phase.READY, trouble="", exit_code=None)
         where = f"{self._state.host}:{self._state.port}"
         self._log("info", f"{self._profile.name}: ready at {where} after {took_s:.1f} s")
-        if self._profile.host in _LOOPBACK and listens_beyond(self._state.port):
+        if self._profile.host in LOOPBACK and listens_beyond(self._state.port):
             self._log(
                 "warning",
-                f"{self._profile.name}: asked for {self._profile.host} alone, but it listens on "
-                "every interface: this server ignores its host. Anyone who reaches the port can "
-                "use and end it: keep a firewall before it",
+                f"{self._profile.name}: it should serve on {self._profile.host} only, but it "
+                "listens on every interface: this server ignores its host. Anyone who can reach "
+                "the port can use and end it: protect the port with a firewall",
             )
 
     def _ending(self, server: WatchedServer, late: bool, healthy_s: float) -> _Ending:
@@ -335,11 +335,6 @@ class Supervisor:
         elif self._skipped:
             self._log("info", f"[{self._profile.name}] ({self._skipped} more lines)")
             self._skipped = 0
-
-    def _wait_for_wake(self, timeout_s: float) -> None:
-        poller = select.poll()
-        poller.register(self._wake.reader, select.POLLIN)
-        poller.poll(timeout_s * 1e3)
 
     def _set(self, phase: Phase, **changes: Any) -> None:
         self._since_s = time.monotonic()

@@ -1,7 +1,7 @@
-"""One start of a server under its watcher: its lines, its pid, and how it ended.
+"""One run of a server under its watcher: its output lines, its pid, and how it ended.
 
-Output becomes lines fit for a log: decoded, cleaned, cut, progress bars thinned out. One owner
-thread.
+The output becomes lines for a log: decoded, cleaned and cut, with few lines of progress bars. Use
+it from one thread.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from collections.abc import Callable
 from typing import Final
 
 from gr00t_ros.supervise import watcher
-from gr00t_ros.supervise.watcher import Spec
+from gr00t_ros.supervise.watcher import DOCKER_LIMIT_S, Spec
 from gr00t_ros.text_table import ESCAPES, printable
 
 MAX_CHARACTERS: Final = 500
-_MAX_PENDING_BYTES: Final = 65_536  # a server may never end a line
+_MAX_PENDING_BYTES: Final = 65_536  # for a server that never ends a line
+_READ_BYTES: Final = 65_536
+_REAP_LIMIT_S: Final = 5.0
 _PROGRESS_NS: Final = 1_000_000_000
 _ENDS: Final = re.compile(rb"\r\n|\n|\r")
 
 
 class LogLines:
-    """Cuts a byte stream into lines; remembers the last `keep` of them.
+    """Splits a byte stream into lines; keeps the last `keep` of them.
 
-    A line that ends in a carriage return is a progress bar's: one a second is passed on.
+    A line that ends in a carriage return belongs to a progress bar: one per second is passed on.
     """
 
     def __init__(self, keep: int = 20) -> None:
@@ -42,8 +44,8 @@ class LogLines:
         self._progress_ns: int | None = None
 
     def feed(self, data: bytes, now_ns: int) -> list[str]:
-        """Take what came; return the lines that are complete now, without empty ones."""
-        # A carriage return at the very end may be half of \\r\\n: it waits for what follows.
+        """Take received bytes; return the lines that are now complete, without empty ones."""
+        # A carriage return at the very end may be half of \r\n: it waits for the next bytes.
         pending = self._pending + data
         lines: list[str] = []
         start = 0
@@ -58,7 +60,7 @@ class LogLines:
         return lines
 
     def flush(self) -> list[str]:
-        """Return what is left as a last line, where it is not empty."""
+        """Return the remaining bytes as a last line, unless it is empty."""
         lines: list[str] = []
         self._add(lines, self._pending, False, 0)
         self._pending = b""
@@ -81,21 +83,16 @@ def clean(raw: bytes) -> str:
     return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 3] + "..."
 
 
-_READ_BYTES = 65_536
-_REAP_LIMIT_S = 5.0
-_DOCKER_LIMIT_S = 20.0
-
-
 class WatchedServer:
-    """A server that cannot outlive this process.
+    """A server process that cannot outlive this process.
 
-    pid: the server's, once it has started. ended: it and all it started are gone. exit_code:
-    negative for a signal, None where it never started. problem: why, in words, where the exit
-    code alone does not tell.
+    pid: the server's, after it has started. ended: it and all its child processes are gone.
+    exit_code: negative for a signal, None if it never started. problem: the reason as a text, if
+    the exit code does not show it.
     """
 
     def __init__(self, spec: Spec, redact: Callable[[str], str] = str) -> None:
-        """Start it; nothing is raised for what the watcher will tell. Lines pass `redact`."""
+        """Start it; what the watcher reports is never raised. Lines pass through `redact`."""
         self._spec, self._redact = spec, redact
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", watcher.__file__],
@@ -109,14 +106,14 @@ class WatchedServer:
         self._events, self._output = self._process.stdout.fileno(), self._process.stderr.fileno()
         for descriptor in (self._events, self._output):
             os.set_blocking(descriptor, False)
-        self._lines, self._told = LogLines(), b""
+        self._lines, self._reported = LogLines(), b""
         self.pid: int | None = None
         self.exit_code: int | None = None
         self.problem, self.ended = "", False
         self._send(spec.line())
 
     def wait(self, timeout_s: float, wake: socket.socket | None = None) -> list[str]:
-        """Return the server's new lines; comes back early when one or its end comes, or `wake`."""
+        """Return the server's new lines; ends early at a new line, the server's end, or `wake`."""
         poller = select.poll()
         for descriptor in (self._events, self._output, *([wake.fileno()] if wake else [])):
             poller.register(descriptor, select.POLLIN)
@@ -127,32 +124,32 @@ class WatchedServer:
         return [self._redact(line) for line in lines]
 
     def last_lines(self) -> tuple[str, ...]:
-        """The last of all lines."""
+        """Return the last lines of its output."""
         return tuple(self._redact(line) for line in self._lines.last)
 
     def end(self) -> None:
-        """Have it ended; `wait` goes on until it has."""
+        """Ask the watcher to end it; call `wait` until `ended`."""
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]  # checked in __init__
 
     def _send(self, line: bytes) -> None:
         descriptor = self._process.stdin.fileno()  # type: ignore[union-attr]  # as above
-        with contextlib.suppress(BrokenPipeError):  # then its end says so
+        with contextlib.suppress(BrokenPipeError):  # then `_finish` reports the watcher's end
             while line:
                 line = line[os.write(descriptor, line) :]
 
     def _read_output(self) -> tuple[list[str], bool]:
-        """The lines that are complete now, and whether there was anything to read."""
+        """Return the lines that are now complete, and whether there was anything to read."""
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._output, _READ_BYTES)
             return self._lines.feed(data, time.monotonic_ns()), bool(data)
         return [], False
 
     def _read_events(self) -> bool:
-        """Take what the watcher told; False at its end."""
+        """Take the watcher's events; return False after its end."""
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._events, _READ_BYTES)
-            *lines, self._told = (self._told + data).split(b"\n")
+            *lines, self._reported = (self._reported + data).split(b"\n")
             for line in lines:
                 self._take(json.loads(line))
             return bool(data)
@@ -169,7 +166,7 @@ class WatchedServer:
         self.problem = str(event.get("error", self.problem))
 
     def _finish(self) -> list[str]:
-        """The watcher is gone: read the rest, reap it, and clean up where it could not."""
+        """After the watcher's end: read the rest, reap it, and clean up if it could not."""
         lines, more = self._read_output()
         while more:
             rest, more = self._read_output()
@@ -187,7 +184,7 @@ class WatchedServer:
         return lines
 
     def _end_unwatched(self) -> None:
-        """Its parent-death signal has ended the server; its group and container may be left."""
+        """Kill the server's group and container; its parent-death signal has killed the server."""
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -198,6 +195,6 @@ class WatchedServer:
                     env=dict(self._spec.environment),
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
-                    timeout=_DOCKER_LIMIT_S,
+                    timeout=DOCKER_LIMIT_S,
                     check=False,
                 )

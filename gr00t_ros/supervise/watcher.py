@@ -1,18 +1,18 @@
-"""Starts one policy server and ends it, with all it started, when the process that asked is gone.
+"""Starts one policy server, and ends it with all its child processes when the node is gone.
 
     python3 -m gr00t_ros.supervise.watcher < LIFELINE
 
-Standard library only: a node starts it by this file's path with `python -I -S`. The lifeline's
-first line is a `Spec` as JSON; its end of file, which the kernel delivers after any death of the
-node, SIGKILL included, means: end the server. So the server is never without a guardian: the
-watcher is its parent from its first instruction on. What happens goes to stdout, one JSON map a
-line (`{"pid": 12}`, then `{"exit": 0}`, or `{"error": "..."}`); what the server prints goes
-unread to stderr, the node's pipe.
+Standard library only: the node runs this file by its path with `python -I -S`. The first line of
+the lifeline (stdin) is a `Spec` as JSON. Its end of file means: end the server. The kernel delivers
+that end of file after any death of the node, SIGKILL included. The watcher is the server's parent
+from the start, so the server is never unwatched. Events go to stdout, one JSON map a line
+(`{"pid": 12}`, then `{"exit": 0}`, or `{"error": "..."}`). The server's output goes directly to
+stderr, the node's pipe.
 
-The watcher has a session of its own, so that Ctrl-C in a terminal reaches the node alone. It is
-its descendants' subreaper: one that leaves the server's process group still becomes its child,
-and "no child left" (ECHILD) proves that nothing holds the GPU. It refuses to know what a policy
-is, whether the server works, and when to start it again.
+The watcher has a session of its own, so that Ctrl-C in a terminal reaches the node only. It is the
+subreaper of its descendants: a process that leaves the server's process group still becomes its
+child, and "no child left" (ECHILD) proves that nothing holds the GPU. The supervisor checks whether
+the server works, and restarts it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from dataclasses import asdict, dataclass, field
 LIFELINE, EVENTS, OUTPUT = 0, 1, 2  # the watcher's three descriptors
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _POLL_S = 0.02
-_LAST_S = 0.2  # what is to notice the end of a container gets at least this
-_KILL_LIMIT_S = 10.0  # a process that a driver holds in the kernel may outlive even SIGKILL
-_DOCKER_LIMIT_S = 20.0
+_LAST_S = 0.2  # minimum time for `docker run` to notice the end of its container
+_KILL_LIMIT_S = 10.0  # a process that is blocked in a driver may survive even SIGKILL
+DOCKER_LIMIT_S = 20.0
 _MAX_SPEC_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to start. grace_s: from SIGTERM to SIGKILL. container: to stop and remove by name."""
+    """What to start. grace_s: from SIGTERM to SIGKILL. container: the name to stop and remove."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -51,23 +51,23 @@ class Spec:
     docker: str = "docker"
 
     def line(self) -> bytes:
-        """The lifeline's first line."""
+        """Return the first line of the lifeline."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
 @dataclass(slots=True)
 class _Server:
-    """The server's process, and its exit status once it has one."""
+    """The server's process, and its exit status after it has ended."""
 
     pid: int
     status: int | None = None
-    others: set[int] = field(default_factory=set)  # the watcher's own helpers
+    others: set[int] = field(default_factory=set)  # docker commands of the watcher
 
 
 def main() -> int:
-    """Guard one server until it has ended or the lifeline breaks, and leave nothing behind."""
+    """Watch one server until it ends or the lifeline breaks; then end all its processes."""
     with contextlib.suppress(PermissionError):
-        os.setsid()  # already the leader where Popen made the session
+        os.setsid()  # not permitted, and not needed, if Popen has made the session
     woken = _wake_on_signals()
     _prctl(_PR_SET_CHILD_SUBREAPER)
     try:
@@ -80,10 +80,10 @@ def main() -> int:
         return _failed(f"cannot start {spec.command[0]}: {error.strerror or error}")
     except subprocess.SubprocessError as error:
         return _failed(f"cannot start {spec.command[0]}: {error}")
-    _tell(pid=server.pid)
+    _report(pid=server.pid)
     _wait(server, woken)
     left = _end(server, spec)
-    _tell(exit=server.status, left=left)
+    _report(exit=server.status, left=left)
     return 0
 
 
@@ -97,11 +97,11 @@ def _start(spec: Spec) -> int:
         stdout=OUTPUT,
         stderr=OUTPUT,
         start_new_session=True,
-        # A second belt, for the watcher's own death. This process has one thread, so the signal
-        # cannot come too early, as it would when one of a node's threads ends.
+        # A second safeguard, for the watcher's own death. The signal comes when the parent thread
+        # ends; the watcher has one thread only, so it cannot come too early.
         preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
     )
-    process.returncode = 0  # reaped below by its pid, with all the others
+    process.returncode = 0  # `_reap` collects it by its pid, as all others
     return process.pid
 
 
@@ -120,15 +120,15 @@ def _wait(server: _Server, woken: socket.socket) -> None:
 
 
 def _end(server: _Server, spec: Spec) -> int:
-    """End everything; return how many processes would not die."""
-    told = _signal_all(server, signal.SIGTERM, set())
+    """End all processes; return how many survived SIGKILL."""
+    signalled = _signal_all(server, signal.SIGTERM, set())
     grace_end = time.monotonic() + spec.grace_s
     if spec.container is not None:
-        # The signal to `docker run` may come before the container is there to get it.
+        # SIGTERM may reach `docker run` before the container exists and can receive it.
         _docker(spec, server, "stop", "-t", str(round(spec.grace_s)), spec.container)
-        limit = time.monotonic() + spec.grace_s + _DOCKER_LIMIT_S
-        _until_alone(server, limit, signal.SIGTERM, told, or_helped=True)
-    _until_alone(server, max(grace_end, time.monotonic() + _LAST_S), signal.SIGTERM, told)
+        limit = time.monotonic() + spec.grace_s + DOCKER_LIMIT_S
+        _until_alone(server, limit, signal.SIGTERM, signalled, or_helped=True)
+    _until_alone(server, max(grace_end, time.monotonic() + _LAST_S), signal.SIGTERM, signalled)
     for helper in server.others:
         with contextlib.suppress(ProcessLookupError):
             os.kill(helper, signal.SIGKILL)
@@ -136,7 +136,7 @@ def _end(server: _Server, spec: Spec) -> int:
     _until_alone(server, time.monotonic() + _KILL_LIMIT_S, signal.SIGKILL, set())
     if spec.container is not None:
         _docker(spec, server, "rm", "--force", spec.container)
-        _until_alone(server, time.monotonic() + _DOCKER_LIMIT_S, None, set())
+        _until_alone(server, time.monotonic() + DOCKER_LIMIT_S, None, set())
     return sum(1 for _ in _descendants())
 
 
@@ -144,21 +144,21 @@ def _until_alone(
     server: _Server,
     end_s: float,
     number: signal.Signals | None,
-    told: set[int],
+    signalled: set[int],
     or_helped: bool = False,
 ) -> None:
-    """Reap until no child is left or it is `end_s`; those not yet told get the signal too.
+    """Reap until no child is left, or until `end_s`; send the signal to new descendants too.
 
-    or_helped: also until no helper of the watcher's own is left.
+    signalled: the pids that have had it. or_helped: stop as well when no docker command is left.
     """
     while not _reap(server) and time.monotonic() < end_s and (server.others or not or_helped):
         if number is not None:
-            told |= _signal_all(server, number, told)
+            signalled |= _signal_all(server, number, signalled)
         time.sleep(_POLL_S)
 
 
 def _reap(server: _Server) -> bool:
-    """Collect what has ended; return whether no descendant is left."""
+    """Collect ended processes; return whether no descendant is left."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -171,13 +171,14 @@ def _reap(server: _Server) -> bool:
         server.others.discard(pid)
 
 
-def _signal_all(server: _Server, number: signal.Signals, told: set[int]) -> set[int]:
-    """Send the signal once to each descendant; SIGCONT behind it, or a stopped one never gets it.
+def _signal_all(server: _Server, number: signal.Signals, signalled: set[int]) -> set[int]:
+    """Signal each descendant that is not in `signalled`; return their pids.
 
-    No process group is signalled: a descendant's pid is its own until this process reaps it,
-    a group's number may already be somebody else's.
+    SIGCONT follows, because a stopped process would not handle the signal. Process groups are not
+    signalled: a descendant's pid stays its own until this process reaps it, but the number of a
+    group may already belong to other processes.
     """
-    fresh = {pid for pid in _descendants() if pid not in told and pid not in server.others}
+    fresh = {pid for pid in _descendants() if pid not in signalled and pid not in server.others}
     for pid in fresh:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
@@ -186,7 +187,7 @@ def _signal_all(server: _Server, number: signal.Signals, told: set[int]) -> set[
 
 
 def _descendants() -> Iterator[int]:
-    """All processes below this one, zombies left out, from /proc."""
+    """Yield the pids of all descendants, without zombies, from /proc."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit() and (parent := _parent(name)) is not None:
@@ -207,7 +208,7 @@ def _parent(pid: str) -> int | None:
 
 
 def _docker(spec: Spec, server: _Server, *arguments: str) -> None:
-    """Start a docker command; its failure is no news, the container may be gone already."""
+    """Start a docker command; failures are ignored, as the container may have ended already."""
     with contextlib.suppress(OSError):
         process = subprocess.Popen(
             [spec.docker, *arguments],
@@ -221,9 +222,9 @@ def _docker(spec: Spec, server: _Server, *arguments: str) -> None:
 
 
 def _wake_on_signals() -> socket.socket:
-    """Let signals end a poll, each as its number; SIGINT and SIGHUP are the node's and do nothing.
+    """Make signals end a poll, which reads their numbers; SIGINT and SIGHUP do nothing more.
 
-    Handlers, not SIG_IGN, which the server would inherit.
+    Uses handlers instead of SIG_IGN, because the server would inherit SIG_IGN.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
@@ -234,7 +235,7 @@ def _wake_on_signals() -> socket.socket:
 
 
 def _first_line() -> bytes:
-    """Read the lifeline up to its first line's end; nothing but its end of file follows."""
+    """Read the lifeline's first line; only its end of file follows."""
     line = b""
     while not line.endswith(b"\n") and len(line) < _MAX_SPEC_BYTES:
         piece = os.read(LIFELINE, _MAX_SPEC_BYTES)
@@ -244,18 +245,18 @@ def _first_line() -> bytes:
     return line
 
 
-def _tell(**event: object) -> None:
-    with contextlib.suppress(OSError):  # the node is gone; nobody listens
+def _report(**event: object) -> None:
+    with contextlib.suppress(OSError):  # the node is gone
         os.write(EVENTS, json.dumps(event).encode() + b"\n")
 
 
 def _failed(text: str) -> int:
-    _tell(error=text)
+    _report(error=text)
     return 1
 
 
 def _prctl(option: int, value: int = 1) -> None:
-    """Where the C library has no prctl (not Linux), the belts are fewer and the lifeline stays."""
+    """Call prctl; where the C library has none (not Linux), only the lifeline protects."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).prctl(option, int(value), 0, 0, 0)
 

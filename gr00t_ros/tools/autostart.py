@@ -1,17 +1,15 @@
-"""Node gr00t_autostart: configures the policy node and activates it once it says it is ready.
+"""Node gr00t_autostart: configures the policy node and activates it once its status says ready.
 
-Ends with status 0 after the activation and never acts again: a policy node that was
-deactivated or that crashed and came back starts no motion by itself. SIGINT and SIGTERM end it
-with 0 too, as every node: launch shows any other status as an error. Refuses to know why the
-policy node is not ready; it repeats what the node's status says.
+It ends with status 0 after the activation and does nothing more: a policy node that was
+deactivated, or that crashed and was started again, must not begin to move by itself. SIGINT and
+SIGTERM also end it with 0, as every node of this package: launch reports any other status as an
+error. While the policy node is not ready, autostart logs the reason from the node's status.
 """
 
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any
 
 import rclpy
@@ -22,28 +20,28 @@ from rclpy.node import Node
 
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.msg import PolicyStatus
-from gr00t_ros.ros.process import REFUSED, initialise, refuse_unknown
+from gr00t_ros.ros.process import REFUSED, initialise, refuse_unknown, stop_on_signals
 from gr00t_ros.ros.qos import STATUS
 
 ANSWER_LIMIT_S = 30.0
-"""For the answer to a transition: none of them waits for the sidecar (design.md 8)."""
+"""Longest wait for the answer to a transition; none of them waits for the sidecar (design.md 8)."""
 
 REPEAT_S = 10.0
-"""How often an unchanged reason for waiting is said again."""
+"""An unchanged reason for waiting is logged again after this long."""
 
 
 class _Interrupted(Exception):
-    """SIGINT or SIGTERM: end, whatever was being waited for."""
+    """SIGINT or SIGTERM came: stop waiting and end."""
 
 
 class Autostart(Node):
-    """Asks for two transitions of one lifecycle node, each only when it can succeed."""
+    """Requests two transitions of one lifecycle node, each only when it can succeed."""
 
     def __init__(self, stop: threading.Event) -> None:
-        """The parameter `node` names the policy node, relative to this one's namespace.
+        """The parameter `node` is the policy node's name, relative to this node's namespace.
 
         `stop` ends `run` at its next wake-up; a signal handler may set it. Raises SettingsError
-        for a parameter of another name.
+        for any other parameter.
         """
         super().__init__("gr00t_autostart")
         self._policy = str(self.declare_parameter("node", "gr00t_policy").value)
@@ -52,14 +50,14 @@ class Autostart(Node):
         self._change_state = self.create_client(ChangeState, f"{self._policy}/change_state")
         self.create_subscription(PolicyStatus, f"{self._policy}/status", self._on_status, STATUS)
         self._status: PolicyStatus | None = None
-        self._said = ("", 0.0)
+        self._logged = ("", 0.0)  # the last reason for waiting, and when it was logged
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
         self._stop = stop
         self._activating = False
 
     def run(self) -> int:
-        """Exit status: 0 when the policy node is active or on `stop`, 1 when it cannot be."""
+        """Exit status: 0 once the policy node is active or on `stop`, 1 if it cannot be active."""
         try:
             if self._state() == State.PRIMARY_STATE_UNCONFIGURED:
                 self._change(Transition.TRANSITION_CONFIGURE)
@@ -81,7 +79,7 @@ class Autostart(Node):
             self._executor.shutdown()
 
     def _activate_when_ready(self) -> None:
-        """One attempt, when a status that is newer than the last attempt says ready."""
+        """Try once, after a status that is newer than the last attempt says ready."""
         self._wait(self._ready)
         self._status = None
         self._activating = True
@@ -97,9 +95,9 @@ class Autostart(Node):
         if self._status is not None and self._status.ready:
             return True
         reason, now = self._reason(), time.monotonic()
-        if reason != self._said[0] or now > self._said[1] + REPEAT_S:
+        if reason != self._logged[0] or now > self._logged[1] + REPEAT_S:
             self.get_logger().info(f"waiting for {self._policy}: {reason}")
-            self._said = (reason, now)
+            self._logged = (reason, now)
         return False
 
     def _reason(self) -> str:
@@ -118,7 +116,7 @@ class Autostart(Node):
         return bool(self._call(self._change_state, request).success)
 
     def _call(self, client: Any, request: Any) -> Any:
-        """The response; waits for the service without limit, and asks again if it is lost."""
+        """The response; waits for the service without limit, and asks again if no answer comes."""
         while True:
             self._wait(client.service_is_ready)
             future = client.call_async(request)
@@ -138,13 +136,7 @@ class Autostart(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run until the policy node is active, or until SIGINT or SIGTERM."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    stop = stop_on_signals()
     try:
         initialise(args, ("node",))
         node = Autostart(stop)

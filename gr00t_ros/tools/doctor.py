@@ -1,8 +1,9 @@
 """gr00t-doctor (`ros2 run gr00t_ros doctor`): what would keep the robot from being moved, and why.
 
-A preflight that moves nothing: it makes no publisher on any command topic, and asks the policy
-server as `gr00t-sidecar check` does. It takes the node's own parameters, so that the same
-params_file serves. Exit status 0: nothing fails; 1: something does; 2: it could not be examined.
+A preflight check that moves nothing: it creates no publisher on any command topic, and asks the
+policy server as `gr00t-sidecar check` does. It takes the policy node's parameters, so that the same
+params_file works for both. Exit status 0: no check fails; 1: one fails; 2: the checks could not
+run.
 """
 
 from __future__ import annotations
@@ -33,26 +34,26 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.sidecar.target import OK, PROBLEM, UNREACHABLE, Report
 from gr00t_ros.text_table import table
 from gr00t_ros.tools import doctor_checks as rows
-from gr00t_ros.tools import doctor_checks as topics
-from gr00t_ros.tools.doctor_checks import FAIL, PASS, WARN, DoctorRow, server
+from gr00t_ros.tools.doctor_checks import FAIL, PASS, WARN, DoctorRow
 from gr00t_ros.tools.traffic import Traffic
 from gr00t_ros.watch.finding import Finding
 
 SECONDS = 3.0
-_KEPT_PULLS = 250  # of the last five seconds
+_KEPT_PULLS = 250  # those of the last five seconds
 _FOLLOW_S = 0.5
-_GRAPH_S = 10.0  # ours: at most, for the graph to show every endpoint that is needed
-_STILL_S = 3.0  # ours: an endpoint that has not come in this long without a change is missing
-_HISTORY_S = 5.0  # ours: a history of a second or two is complete by then
+_GRAPH_S = 10.0  # our choice: longest wait for the graph to show every endpoint that is needed
+_STILL_S = 3.0  # our choice: after this long without a change of the graph, the rest is missing
+_HISTORY_S = 5.0  # our choice: a history of a second or two is complete by then
 NAME = "gr00t_policy"
-"""The policy node's own: its parameters and topics are meant, and it is no stranger to itself."""
-# Nothing is heard of the namesake: no parameter event, no service beside the node's own.
+"""The policy node's name, so that the doctor gets its parameters and topics, and the checks for
+other publishers do not count the policy node as another one."""
+# The doctor must not disturb the node of the same name: no parameter events, no services.
 _QUIET = ("--ros-args", "-r", "/parameter_events:=/gr00t_doctor/parameter_events")
 _NO_SERVICE = Parameter("start_type_description_service", value=False)
 
 
 class Doctor:
-    """One patient: everything that the node would have of a robot, but for its publishers."""
+    """Everything that the policy node would create for one robot, without its publishers."""
 
     def __init__(self, node: Node, executor: SingleThreadedExecutor) -> None:
         """Subscribe as the node would; raises Gr00tError for wrong parameters or a wrong file."""
@@ -62,8 +63,7 @@ class Doctor:
         self._open = open_marks(robot.unsettled, settled_names(values.settled), robot.source)
         clock = self._clock = PlanClock(node)
         inputs = Inputs(node, self.embodiment, parameters.observation(values))
-        # It never asks for an inference: doctor_server does.
-        surroundings = RobotState(inputs, None, self.embodiment, clock, values)
+        surroundings = RobotState(inputs, self.embodiment, clock, values)
         self._checks = RobotChecks.of(node, inputs, surroundings, robot, values)
         self._operator = OperatorWatches(node, values, lambda _reason: None)
         self.traffic = Traffic(node, self.embodiment)
@@ -72,9 +72,9 @@ class Doctor:
         self._server: list[DoctorRow] = []
 
     def look_until_discovered(self) -> None:
-        """Look on until every needed endpoint is known or the graph stands still; forget then.
+        """Spin until every needed endpoint is known or the graph stops changing; drop the counts.
 
-        What comes before is of topics that are found one after another, and measures discovery.
+        Messages that come before show how fast topics are discovered, not how they arrive.
         """
         still_s = time.monotonic()
         end_s = still_s + _GRAPH_S
@@ -92,19 +92,19 @@ class Doctor:
         self._late_s.append(0.0)
 
     def _unpublished(self, topics: Iterable[str]) -> list[str]:
-        """Those that have no publisher, as far as this node knows."""
+        """The topics without a publisher, as far as this node knows."""
         resolved = map(self.node.resolve_topic_name, topics)
         return [name for name in resolved if not self.node.count_publishers(name)]
 
     def _missing(self) -> list[str]:
-        """Topics without the publisher or the subscriber that a motion needs."""
+        """The topics that lack a publisher or a subscriber that a motion needs."""
         states = [output.state_topic for output in self.embodiment.outputs]
         silent = self._unpublished([*self.traffic.topics, *states])
         readers = self._checks.readers
         return silent + [name for name in readers if not self.node.count_subscribers(name)]
 
     def look(self, seconds: float) -> None:
-        """Spin and pull as the node does, for that long."""
+        """Spin and pull for this long, as the policy node does."""
         end_s = time.monotonic() + seconds
         due_s = time.monotonic()
         while (now_s := time.monotonic()) < end_s:
@@ -119,15 +119,15 @@ class Doctor:
             self._executor.spin_once(timeout_sec=max(0.0, due_s - time.monotonic()))
 
     def _follow(self, now_s: float) -> None:
-        """Twice a second: listen as reliably as publishers offer."""
+        """Match the subscriptions' reliability to the publishers, twice a second."""
         if now_s - self._followed_s >= _FOLLOW_S:
             self._followed_s = now_s
             self.traffic.follow()
 
     def look_until_complete(self, seconds: float) -> None:
-        """Look on until an observation with its whole history can be assembled, or the time.
+        """Spin until an observation with its whole history can be assembled, or until the time.
 
-        At least _HISTORY_S, but not for a sensor topic that has no publisher.
+        The time is at least _HISTORY_S. Does not wait while a sensor topic has no publisher.
         """
         end_s = time.monotonic() + max(seconds, _HISTORY_S)
         while time.monotonic() < end_s and self._checks.observation():
@@ -136,15 +136,15 @@ class Doctor:
             self.look(0.1)
 
     def ask_controllers_again(self) -> None:
-        """Ask the controllers for their parameters anew: one may have been loaded again."""
+        """Ask the controllers for their parameters again: one may have been reloaded."""
         self._checks.controllers.forget()
 
     def ask_server(self) -> None:
-        """Connect, compare and infer a zero observation, as the node does at configure."""
-        self._server = server(self.embodiment, self.values)
+        """Connect, compare and infer on a zero observation, as the node does at configure."""
+        self._server = rows.server(self.embodiment, self.values)
 
     def rows(self) -> list[DoctorRow]:
-        """The whole table as things are now."""
+        """The whole table of the present state."""
         checks, now_ns = self._checks, self._clock.now_ns()
         described = checks.limits.problems()
         commands = [problem for problem in checks.commands() if problem not in described]
@@ -163,22 +163,22 @@ class Doctor:
             *self._server,
             *rows.failures("operator", _reasons(self._operator.findings()), "nothing stops it"),
             *rows.streams(checks.surroundings.reports(), checks.streams(now_ns)),
-            *topics.traffic(self.node, self.embodiment, self.traffic.topics),
-            *topics.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
+            *rows.traffic(self.node, self.embodiment, self.traffic.topics),
+            *rows.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
             *rows.controllers(checks.surroundings.controllers()),
             *rows.failures("command", commands, "read by the controllers and by nobody else's"),
-            *topics.command_readers(self.node, checks.readers),
+            *rows.command_readers(self.node, checks.readers),
             *rows.limits(checks.limits, described),
         ]
         gaps = checks.observation()
-        if not checks.streams(now_ns):  # else they say the same with their reasons
+        if not checks.streams(now_ns):  # else the rows of the streams report the same, with reasons
             found += rows.failures("observation", gaps, "a complete one can be assembled")
         against = _reasons(checks.start()[1])
         return found + rows.failures("start", against, "held and measured position agree")
 
 
 def doctors_node(context: rclpy.Context | None = None) -> Node:
-    """A node of the policy node's name, which says nothing and offers nothing."""
+    """A node with the policy node's name, without log topic, parameter events and services."""
     return rclpy.create_node(
         NAME,
         context=context,
@@ -194,13 +194,13 @@ def _reasons(findings: Sequence[Finding]) -> list[str]:
 
 
 def report(found: Sequence[DoctorRow]) -> Report:
-    """The table and the JSON, what fails first; the exit status says whether anything does."""
+    """The table and the JSON, failures first; the exit status shows whether there are any."""
     order = {FAIL: 0, WARN: 1, PASS: 2}
     ordered = sorted(found, key=lambda row: order[row.level])
     counts = {level: sum(row.level == level for row in found) for level in order}
     cells = [(row.level.upper(), row.area, row.subject, row.text) for row in ordered]
     verdict = ", ".join(f"{count} {level}" for level, count in counts.items())
-    said = f"{verdict}: " + ("the node would refuse to move" if counts[FAIL] else "ready")
+    conclusion = f"{verdict}: " + ("the node would refuse to move" if counts[FAIL] else "ready")
     figures = {
         "verdict": next(level for level in order if counts[level]),
         "counts": counts,
@@ -210,7 +210,7 @@ def report(found: Sequence[DoctorRow]) -> Report:
         ],
     }
     text = table(("", "check", "of", "found, and what to do"), cells)
-    return Report(figures, f"{text}\n\n{said}", PROBLEM if counts[FAIL] else OK)
+    return Report(figures, f"{text}\n\n{conclusion}", PROBLEM if counts[FAIL] else OK)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,8 +1,8 @@
 """The doctor's table: one row a check, with what was found and what to do.
 
-What refuses an activation (node/readiness, the policy server's check) is a failure; what the node
-tolerates but an operator should know is a warning. The server is asked what the node asks at
-configure, with a zero observation.
+A finding that would refuse an activation (node/readiness, the policy server's check) is a failure.
+A finding that the node tolerates but that an operator should know is a warning. The policy server
+gets the same requests as at configure, with a zero observation.
 """
 
 from __future__ import annotations
@@ -36,11 +36,17 @@ PASS, WARN, FAIL = "pass", "warn", "fail"
 
 LOAD_SHARE = 0.9
 JITTER_S = 0.02
+RATE_SHARE = 0.8
+"""Least share of the file's rate. Below it, "late" and "skewed" are judged with a wrong rate."""
+LOST_SHARE = 0.05
+"""Largest share of lost messages. Above it a needed picture is often missing."""
+CLOCK_OFFSET_S = 0.05
+"""Largest delay of a usual driver and network. A pause at 0.1 s (max_joint_age_s) is near."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoctorRow:
-    """One check: `subject` within `area`, its level, and in a sentence what was found."""
+    """One check: its level, `subject` within `area`, and in one sentence what was found."""
 
     level: str
     area: str
@@ -49,7 +55,7 @@ class DoctorRow:
 
 
 def failures(area: str, problems: Iterable[str], fine: str) -> list[DoctorRow]:
-    """One failure a problem; "NAME: ..." is about NAME. Without any one row that passes."""
+    """One failure for each problem ("NAME: ..." has subject NAME), or one row that passes."""
     rows = []
     for problem in problems:
         subject, colon, text = problem.partition(": ")
@@ -59,12 +65,12 @@ def failures(area: str, problems: Iterable[str], fine: str) -> list[DoctorRow]:
 
 
 def instruction(text: str) -> list[DoctorRow]:
-    """Whether there is one: as the node's own check, an activation is refused without it."""
+    """Whether there is an instruction; without it the node refuses an activation."""
     return failures("instruction", instruction_problems(text), text)
 
 
 def streams(reports: Sequence[StreamReport], problems: Sequence[str]) -> list[DoctorRow]:
-    """Every stream and controller: what the node says against it, else its age."""
+    """Every stream and controller: the node's problem with it, else its age."""
     rows, named = [], set()
     for one in reports:
         found = [problem for problem in problems if problem.startswith(f"{one.name}: ")]
@@ -85,7 +91,7 @@ def streams(reports: Sequence[StreamReport], problems: Sequence[str]) -> list[Do
 
 
 def controllers(readings: Readings) -> list[DoctorRow]:
-    """Controllers that move more joints than the output which commands them."""
+    """Controllers that move more joints than the output that commands them."""
     rows = []
     for output, reading in readings:
         names = () if reading is None else reading.reference.names
@@ -98,7 +104,7 @@ def controllers(readings: Readings) -> list[DoctorRow]:
 
 
 def limits(described: DescribedLimits, problems: Sequence[str]) -> list[DoctorRow]:
-    """The file's limits against the robot's description."""
+    """The file's limits compared with the robot's description."""
     if described.unreadable:
         return [DoctorRow(WARN, "limits", DESCRIPTION, described.unreadable)]
     if described.ranges is None:
@@ -133,7 +139,7 @@ def host(node: Node, simulated: bool, worst_late_s: float) -> list[DoctorRow]:
 
 
 def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
-    """Connect, compare and infer twice; blocks for as long as the server's deadlines let it."""
+    """Connect, compare and infer twice; blocks until the server answers or its deadlines pass."""
     if values.sidecar_mode == LOCAL:
         text = "the node starts it itself, so it could not be asked; start it, then give host, port"
         return [DoctorRow(WARN, "server", values.sidecar_profile, text)]
@@ -169,7 +175,7 @@ def _reached(embodiment: Embodiment, values: Parameters, check: Check) -> list[D
 
 
 def _differences(link: PolicyLink, strict: bool) -> list[DoctorRow]:
-    """What of the modality config differs, key by key; a failure where it refuses a start."""
+    """The keys of the modality config that differ; a failure where the node would not start."""
     wrong = wrong_rows(link.rows, strict)
     found = [
         DoctorRow(FAIL if row in wrong else WARN, "modality", f"{row.modality}.{row.key}", row.text)
@@ -181,16 +187,8 @@ def _differences(link: PolicyLink, strict: bool) -> list[DoctorRow]:
     return found
 
 
-RATE_SHARE = 0.8
-"""Of the rate that the file promises: below, late and skewed are measured by the wrong rate."""
-LOST_SHARE = 0.05
-"""Lost on the way: above, a picture that is needed is often missing; a lone one is chance."""
-CLOCK_OFFSET_S = 0.05
-"""Later than a driver and a network usually are: a pause at 0.1 s is near (max_joint_age_s)."""
-
-
 def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> list[DoctorRow]:
-    """Every sensor topic on which something came: what is odd about it, else how it arrives."""
+    """Every sensor topic with messages: what is unusual about it, else how they arrive."""
     videos: dict[str, list[VideoStream]] = {}
     for stream in embodiment.video:
         videos.setdefault(stream.topic, []).append(stream)
@@ -207,7 +205,7 @@ def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> 
 
 
 def command_readers(node: Node, topics: Iterable[str]) -> list[DoctorRow]:
-    """Who reads each command topic, and whether a message that is lost on the way comes again."""
+    """The subscribers of each command topic, and whether a lost message is sent again."""
     rows = []
     for topic in topics:
         for info in node.get_subscriptions_info_by_topic(topic):
@@ -223,7 +221,7 @@ def command_readers(node: Node, topics: Iterable[str]) -> list[DoctorRow]:
 def clocks(
     node: Node, samples: Iterable[tuple[str, Sample | None]], ros_now_ns: int, now_ns: int
 ) -> list[DoctorRow]:
-    """Controllers whose clock is not this host's: they play a window by its stamp.
+    """Controllers whose clock differs from this host's: a window is played by its stamp.
 
     `samples`: each controller's state topic and its newest state, pulled every 20 ms.
     """
@@ -261,7 +259,7 @@ def _odd(topic: Topic, publishers: Sequence[TopicEndpointInfo]) -> list[str]:
     if not topic.steady_ns:
         return found
     sent_hz = topic.rate_hz
-    if len(publishers) == 1:  # the numbers of several do not go on from each other
+    if len(publishers) == 1:  # several publishers have separate sequence numbers
         sent_hz = topic.sent_hz
     if sent_hz > topic.rate_hz and topic.lost_share > LOST_SHARE:
         found.append(
@@ -281,7 +279,7 @@ def _odd(topic: Topic, publishers: Sequence[TopicEndpointInfo]) -> list[str]:
 
 
 def _against_loss(publishers: Sequence[TopicEndpointInfo]) -> str:
-    """What to set: of the publishers' QoS first, then of the middleware."""
+    """What to change: first the publishers' QoS, then the middleware."""
     advice = "give its publisher a larger shared-memory segment, or the host larger socket buffers"
     weak = sorted({i.node_name for i in publishers if not qos.all_reliable((i,))})
     if weak:
@@ -296,7 +294,7 @@ def _size(topic: Topic, video: VideoStream) -> list[str]:
     if video.framing is not None:
         try:
             height_px, width_px = video.framing.size(height_px, width_px)
-        except ObservationError:  # the stream's own row names the crop that lies outside
+        except ObservationError:  # the stream's own row reports a crop outside the picture
             return []
     shown = f"pictures are {height_px}x{width_px}, sent as {video.height_px}x{video.width_px}"
     if height_px < video.height_px or width_px < video.width_px:

@@ -1,4 +1,4 @@
-"""Documents that are made from tables: docs/watchdogs.md and docs/embodiments.md.
+"""Documents that are generated from tables: docs/watchdogs.md and docs/embodiments.md.
 
 Write them with
 
@@ -21,7 +21,7 @@ from gr00t_ros.watch.table import ROWS, Threshold, Watch
 _WATCH_HEAD = """\
 # Watchdogs
 
-Made from the rows of `gr00t_ros/watch/table.py`; a test keeps the two equal. Make it anew with
+Made from the rows of `gr00t_ros/watch/table.py`; a test keeps the two equal. Regenerate it with
 
     python3 -m gr00t_ros.tools.documents watchdogs > docs/watchdogs.md
 
@@ -29,13 +29,13 @@ Made from the rows of `gr00t_ros/watch/table.py`; a test keeps the two equal. Ma
 itself when healthy again, through a fresh observation and a new episode. **fault**: controlled
 stop and a latched fault that needs `~/reset`.
 
-These are functional stops in software, no emergency or protective stop: a robot needs its hardware
-e-stop beside them.
+These are functional stops in software, not emergency or protective stops: a robot also needs its
+hardware e-stop.
 """
 
 
 def watch_document() -> str:
-    """The whole text: the table, then each watch's thresholds, cause and remedy."""
+    """The whole document: the table, then each watch's thresholds, cause and remedy."""
     lines = [
         _WATCH_HEAD,
         "| watch | what it watches | reaction |",
@@ -54,7 +54,7 @@ def _reaction(watch: Watch) -> str:
 def _section(watch: Watch) -> str:
     lines = [f"\n## {watch.name}\n", f"Cause: {watch.cause}\n", f"Remedy: {watch.remedy}."]
     if watch.note:
-        lines.append(f"\nToday: {watch.note}.")
+        lines.append(f"\nNote: {watch.note}.")
     if watch.thresholds:
         lines += ["", "| threshold | where | default | range |", "|---|---|---|---|"]
         lines += [_threshold(t) for t in watch.thresholds]
@@ -72,20 +72,20 @@ def _threshold(one: Threshold) -> str:
 _EMBODIMENT_HEAD = """\
 # Embodiment files
 
-Made from the files in `config/embodiments`; a test keeps the two equal. Make it anew with
+Made from the files in `config/embodiments`; a test keeps the two equal. Regenerate it with
 
     python3 -m gr00t_ros.tools.documents embodiments > docs/embodiments.md
 
-Each is taken by its name (`embodiment:=real_g1`), and is a beginning: topics, controllers and
-limits are those of one robot of its kind. Keys, their order, history and horizon are compared with
-the server's own config before anything moves. A file of one's own begins with
+Select a file by its name (`embodiment:=real_g1`). Each file is a starting point: its topics,
+controllers and limits are those of one robot of its kind. Keys, their order, history and horizon
+are compared with the server's own config before anything moves. Begin a file for your robot with
 [the template](../config/embodiment_template.yaml), or with `gr00t-embodiment new`
 ([own_robot.md](own_robot.md)).
 
-**Unsettled** is what no source says. The node does not configure until each of these questions is
-answered: by the value in place of the mark, or by its place in the parameter `settled` where the
-robot is as assumed, such as `settled:=rate_hz,state.x.topic`. `gr00t-embodiment validate` and
-`gr00t-doctor` ask them too.
+**Unsettled** values are those that no source states. The node does not configure until each of
+these questions is answered: replace the mark by the value or, where the robot is as assumed, name
+the value's place in the parameter `settled`, such as `settled:=rate_hz,state.x.topic`.
+`gr00t-embodiment validate` and `gr00t-doctor` check them too.
 """
 _COLUMNS = (
     "file",
@@ -100,7 +100,7 @@ _COLUMNS = (
 
 
 def embodiment_document(paths: Sequence[Path]) -> str:
-    """The whole text; raises EmbodimentError for a file that cannot be read."""
+    """The whole document; raises EmbodimentError for a file that cannot be read."""
     robots = [(path, load_embodiment(str(path))) for path in paths]
     lines = [_EMBODIMENT_HEAD, _row(_COLUMNS), _row(["---"] * len(_COLUMNS))]
     lines += [_row(_cells(path, robot)) for path, robot in robots]
@@ -124,7 +124,7 @@ def _cells(path: Path, robot: Embodiment) -> list[str]:
 
 
 def _title(path: Path) -> str:
-    """The first paragraph of the file's own comment."""
+    """The first paragraph of the comment at the head of the file."""
     words: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.removeprefix("#").strip()

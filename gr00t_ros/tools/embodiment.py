@@ -1,6 +1,6 @@
-"""gr00t-embodiment new and validate: an embodiment file begun from what is there, and judged.
+"""gr00t-embodiment new and validate: begin an embodiment file from known sources, and check one.
 
-Works without ROS but for --topics. Refuses to fill in what no source settles.
+Needs ROS only for --topics. `new` leaves open whatever no source states.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gr00t_ros.wire.client import PolicyClient
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; 1 with the reason on stderr where the file or a source is wrong."""
+    """Run one verb; returns 1, with the reason on stderr, if the file or a source is wrong."""
     options = _parser().parse_args(argv)
     try:
         return int(options.verb(options))
@@ -91,8 +91,8 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
         modality, known = read_dataset_meta(options.dataset)
         sources.append(str(options.dataset))
     if options.server:
-        told, modality = modality, _ask(options.server)
-        known = replace(known, remarks=known.remarks | _not_asked(told, modality))
+        recorded, modality = modality, _ask(options.server)
+        known = replace(known, remarks=known.remarks | _not_on_the_server(recorded, modality))
         sources.append(options.server)
     if options.topics:
         seen = _look(options.seconds)
@@ -108,13 +108,15 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
     return modality, known, sources
 
 
-def _not_asked(told: ModalityConfig, asked: ModalityConfig) -> dict[str, tuple[str, ...]]:
-    """A remark on the dataset's keys that the server does not have; empty where it has all."""
+def _not_on_the_server(
+    recorded: ModalityConfig, served: ModalityConfig
+) -> dict[str, tuple[str, ...]]:
+    """A remark that names the dataset's keys that the server lacks; empty if it has all."""
     left = [
         f"{modality}.{key}"
-        for modality, entry in told.items()
+        for modality, entry in recorded.items()
         for key in entry.keys
-        if key not in (asked[modality].keys if modality in asked else ())
+        if key not in (served[modality].keys if modality in served else ())
     ]
     text = f"the dataset has keys that the server does not have: {', '.join(left)}"
     return {"": (text,)} if left else {}
@@ -131,7 +133,7 @@ def _look(seconds: float) -> Known:
 def _ask(server: str) -> ModalityConfig:
     host, port = _address(server)
     token = read_environment(os.environ).token
-    # The modality config reads alike in both key styles; nothing is inferred here.
+    # The modality config is the same in both key styles, and no inference is made here.
     with closing(PolicyClient(host, port, token=token, key_style="nested")) as client:
         return client.connect().modality
 
@@ -145,7 +147,7 @@ def _address(server: str) -> tuple[str, int]:
 
 def _validate(options: argparse.Namespace) -> int:
     embodiment = load_embodiment(options.file)
-    print(_said(embodiment), flush=True)
+    print(_summary(embodiment), flush=True)
     refuse_open(embodiment.unsettled, settled_names(options.settled), embodiment.source)
     if options.topics:
         _against_the_robot(embodiment, options.seconds)
@@ -157,12 +159,12 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _against_the_robot(embodiment: Embodiment, seconds: float) -> None:
-    """Raise EmbodimentError where the running robot's description or position is not the file's.
+    """Raise EmbodimentError if the file contradicts the robot's description or position.
 
-    Limits of the joints, and chains of the kinematics.
+    Compares the limits of the joints and the chains of the kinematics.
     """
     known = _look(seconds)
-    from gr00t_ros.graph.limits import chain_problems, described_problems  # they need ROS
+    from gr00t_ros.graph.limits import chain_problems, described_problems  # need ROS, as _look does
 
     found = described_problems(embodiment, known.ranges)
     found += embodiment.limits.outside(known.positions)
@@ -174,13 +176,13 @@ def _against_the_robot(embodiment: Embodiment, seconds: float) -> None:
         lines = "".join(f"\n- {line}" for line in chains)
         raise EmbodimentError(f"{embodiment.source}: not the chains of this robot:{lines}")
     of = embodiment.limits.names
-    told = {"description": known.ranges, "joint states": known.positions}
-    counts = (f"{sum(n in has for n in of)} in the {name}" for name, has in told.items())
+    sources = {"description": known.ranges, "joint states": known.positions}
+    counts = (f"{sum(n in has for n in of)} in the {name}" for name, has in sources.items())
     print(f"\nof {len(of)} joints: {', '.join(counts)}; all inside their limits", flush=True)
 
 
-def _said(embodiment: Embodiment) -> str:
-    """What the file says, to be read against the robot's and the policy's papers."""
+def _summary(embodiment: Embodiment) -> str:
+    """The file as tables, to be compared with the documents of the robot and the policy."""
     about = {
         "file": embodiment.source,
         "robot": embodiment.robot,
@@ -213,7 +215,7 @@ def _said(embodiment: Embodiment) -> str:
 
 
 def _values(embodiment: Embodiment) -> list[tuple[str, ...]]:
-    """One row for each value of state and action, in the policy's order."""
+    """One row for each value of states and actions, in the policy's order."""
     rows: list[tuple[str, ...]] = []
     for stream in embodiment.state:
         if stream.encode is not None:
@@ -228,15 +230,15 @@ def _values(embodiment: Embodiment) -> list[tuple[str, ...]]:
         rows += [(f"state.{stream.key}", str(i), *line) for i, line in enumerate(lines)]
     for action in embodiment.action:
         for i, name in enumerate(action.names):
-            said = _line(action.scale, i, action.unit)
-            said += "" if action.threshold is None else f", above {action.threshold:g} the upper"
-            said += ", delta" if action.representation == "delta" else ""
-            rows.append((f"action.{action.key}", str(i), name, said))
+            text = _line(action.scale, i, action.unit)
+            text += "" if action.threshold is None else f", above {action.threshold:g} the upper"
+            text += ", delta" if action.representation == "delta" else ""
+            rows.append((f"action.{action.key}", str(i), name, text))
     return rows
 
 
 def _line(scale: Scale | None, i: int, unit: str) -> str:
-    """How one joint's value and the policy's belong together."""
+    """The unit and the ranges that map the policy's value to the joint's."""
     if scale is None:
         return unit or "as it is"
     (first, last), (low, high) = scale.joint[i], scale.policy[i]
@@ -257,16 +259,16 @@ _LIMITS = (
 
 
 def _limits(embodiment: Embodiment) -> list[tuple[str, ...]]:
-    """One row for each joint and command, in the order in which its controller gets it."""
+    """One row for each joint and command, in its controller's order."""
     limits, rows = embodiment.limits, []
     of = {name: output.name for output in embodiment.outputs for name in output.names}
     for i, name in enumerate(limits.names):
         ends = f"[{limits.lower[i]:g}, {limits.upper[i]:g}]"
         numbers = (limits.velocity, limits.acceleration, limits.jerk, limits.margin)
         checks = (limits.jump, limits.held)
-        said = [f"{array[i]:g}" for array in numbers]
-        said += [f"{array[i]:g}" if math.isfinite(array[i]) else "unchecked" for array in checks]
-        rows.append((of[name], name, ends, *said))
+        cells = [f"{array[i]:g}" for array in numbers]
+        cells += [f"{array[i]:g}" if math.isfinite(array[i]) else "unchecked" for array in checks]
+        rows.append((of[name], name, ends, *cells))
     command, none = embodiment.command_limits, ("",) * 5
     of = {name: output.name for output in embodiment.commands for name in output.names}
     for i, name in enumerate(command.names):

@@ -1,7 +1,7 @@
-"""The launch description of one robot: the policy node with that robot's topics by name.
+"""The launch description of one robot: the policy node, with the robot's topic names as arguments.
 
-A robot's launch file is data: its embodiment, topics and controllers. launch is imported where a
-description is made, because it comes with ROS 2 only and the remap rules need none of it.
+A robot's launch file only lists data: embodiment, topics and controllers. The package launch is
+imported inside the functions, because it comes only with ROS 2 and the remap rules do not need it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def robot_launch(
     controllers: Mapping[str, str],
     command_streamer: bool = False,
 ) -> LaunchDescription:
-    """Include `folder`/policy.launch.py, topics renamed to those that the arguments name.
+    """Include `folder`/policy.launch.py, and remap its topics to those that the arguments name.
 
-    `topics`, `controllers`: argument -> what the embodiment file has, a topic or a controller's
-    name. `command_streamer`: the file has outputs that are not joints.
+    `topics`, `controllers`: argument -> topic or controller name in the embodiment file.
+    `command_streamer`: the file has outputs that are not joints.
     """
     from launch import LaunchDescription
     from launch.actions import IncludeLaunchDescription, OpaqueFunction
@@ -50,7 +50,7 @@ def robot_launch(
         ),
     ]
     rename = partial(_rename, topics=topics, controllers=controllers)
-    # not hidden in the function: `ros2 launch --show-args` lists the policy's arguments too
+    # included outside the OpaqueFunction, so that `ros2 launch --show-args` lists its arguments
     policy = PythonLaunchDescriptionSource(str(folder / "policy.launch.py"))
     return LaunchDescription(
         [*declared, OpaqueFunction(function=rename), IncludeLaunchDescription(policy)]
@@ -60,10 +60,10 @@ def robot_launch(
 def robot_remaps(
     chosen: Mapping[str, str], topics: Mapping[str, str], controllers: Mapping[str, str]
 ) -> str:
-    """Return `FROM:=TO FROM:=TO` for every argument that was given another value.
+    """Return `FROM:=TO FROM:=TO` for every argument that differs from the embodiment file.
 
-    `topics` and `controllers`: argument -> what the embodiment file has, a topic or a controller's
-    name. `chosen`: argument -> what the robot has. A controller renames both of its topics.
+    `topics` and `controllers`: argument -> topic or controller name in the embodiment file.
+    `chosen`: argument -> name on this robot. A controller's name remaps both of its topics.
     """
     pairs = [(own, chosen[name]) for name, own in topics.items()]
     pairs += [

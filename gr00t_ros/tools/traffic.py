@@ -1,8 +1,7 @@
 """A running robot's topics over a few seconds: what is there, and how it arrives.
 
 The survey finds cameras, joint states, controllers and the URDF. Traffic counts every message:
-rate, losses (from the publishers' sequence numbers), stamps, who publishes. Publishes and commands
-nothing.
+rate, losses (from the publishers' sequence numbers), stamps, publishers. Both only subscribe.
 """
 
 from __future__ import annotations
@@ -33,13 +32,17 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.known import Known, KnownCamera, KnownController
 from gr00t_ros.ros import qos
 
-_LOOK_S = 0.2  # between two looks at the graph: discovery takes a second or two
+_LOOK_S = 0.2  # period of looking at the graph: discovery takes a second or two
 _STATE_SUFFIXES = ("/controller_state", "/state")  # Jazzy's controllers, Humble's
+_KEPT = 400
+# Deeper than the node's own queues, because every message is counted here. Pictures are large.
+_DEPTH, _PICTURES_DEPTH = 400, 20
+_GAP = 1000  # a sequence number further ahead belongs to another publisher
 
 
 @dataclass(slots=True)
 class Seen:
-    """What one topic has sent: how often, from when to when (s), and its newest message."""
+    """What came on one topic: number of messages, time of the first and last (s), the newest."""
 
     kind: Any
     count: int = 0
@@ -49,22 +52,22 @@ class Seen:
 
     @property
     def rate_hz(self) -> float:
-        """Messages a second over the time seen; 0 before the second one."""
+        """Messages a second over that time; 0 before the second message."""
         span_s = self.last_s - self.first_s
         return (self.count - 1) / span_s if self.count > 1 and span_s > 0 else 0.0
 
 
 class Survey:
-    """Subscribes to every topic of a kind worth knowing, as it appears."""
+    """Subscribes to every topic of a useful type as soon as it appears."""
 
     def __init__(self, node: Node) -> None:
-        """Look through `node`; nothing is subscribed before the first `look`."""
+        """Use `node`; nothing is subscribed before the first `look`."""
         self._node = node
         self.seen: dict[str, Seen] = {}
         self._kinds = {_type_name(k): k for k in (Image, CompressedImage, JointState, *STATE_TYPES)}
 
     def look(self) -> None:
-        """Subscribe to what the graph has now and is not subscribed yet."""
+        """Subscribe to the topics that the graph has now and that are not subscribed yet."""
         for topic, types in self._node.get_topic_names_and_types():
             kind = self._kinds.get(types[0])
             if topic == "/robot_description" and types == ["std_msgs/msg/String"]:
@@ -73,20 +76,22 @@ class Survey:
                 self._subscribe(topic, kind, qos_profile_sensor_data)
 
     def known(self) -> Known:
-        """What has been seen, topics in the order of their names."""
-        heard = {topic: seen for topic, seen in sorted(self.seen.items()) if seen.count}
-        described = heard.get("/robot_description")
+        """What has been received, topics in the order of their names."""
+        received = {topic: seen for topic, seen in sorted(self.seen.items()) if seen.count}
+        described = received.get("/robot_description")
         return Known(
-            cameras=tuple(filter(None, (_camera(topic, seen) for topic, seen in heard.items()))),
+            cameras=tuple(filter(None, (_camera(topic, seen) for topic, seen in received.items()))),
             joint_topics={
-                t: tuple(s.message.name) for t, s in heard.items() if s.kind is JointState
+                t: tuple(s.message.name) for t, s in received.items() if s.kind is JointState
             },
-            controllers=tuple(_controller(t, s) for t, s in heard.items() if s.kind in STATE_TYPES),
+            controllers=tuple(
+                _controller(t, s) for t, s in received.items() if s.kind in STATE_TYPES
+            ),
             ranges=joint_ranges(described.message.data) if described else {},
             description=described.message.data if described else "",
             positions={
                 name: position
-                for s in heard.values()
+                for s in received.values()
                 if s.kind is JointState
                 for name, position in zip(s.message.name, s.message.position, strict=False)
             },
@@ -106,7 +111,7 @@ class Survey:
 
 
 def survey(seconds: float, ros_arguments: Sequence[str] | None = None) -> Known:
-    """Return what the topics tell within `seconds` of steady time; starts and ends rclpy."""
+    """Return what the topics show within `seconds` of steady time; starts and ends rclpy."""
     rclpy.init(args=list(ros_arguments or ()))
     node = rclpy.create_node("gr00t_survey", enable_rosout=False, start_parameter_services=False)
     executor = SingleThreadedExecutor()
@@ -144,23 +149,17 @@ def _camera(topic: str, seen: Seen) -> KnownCamera | None:
         payload = np.frombuffer(seen.message.data, np.uint8)
         height_px, width_px = compressed_size(CompressedView(0, seen.message.format, payload))
     except Gr00tError:
-        return None  # depth or a format that no policy takes
+        return None  # a depth picture, or a format that no policy takes
     return KnownCamera(topic, height_px, width_px, "compressed", seen.rate_hz)
 
 
 def _controller(topic: str, seen: Seen) -> KnownController:
-    """The controller behind a state topic; its commands come on its own namespace."""
+    """The controller that publishes a state topic; its command topic is in the same namespace."""
     base = topic
     for suffix in _STATE_SUFFIXES:
         base = base.removesuffix(suffix)
     name = base.rsplit("/", 1)[-1].removesuffix("_controller")
     return KnownController(name, f"{base}/joint_trajectory", topic, tuple(seen.message.joint_names))
-
-
-_KEPT = 400
-# Deeper than the node's own: here every message counts. Pictures are large.
-_DEPTH, _PICTURES_DEPTH = 400, 20
-_GAP = 1000  # a number further ahead is of another publisher
 
 
 @dataclass(slots=True)
@@ -174,12 +173,12 @@ class Topic:
     ros_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
     size_px: tuple[int, int] | None = None
     shared: bool = False  # several publishers may each send their own joints
-    number: int | None = None  # its publisher's own count of the newest message
-    counted: int = 0  # messages whose number goes on from the one before
-    lost: int = 0  # numbers between these that never came
+    number: int | None = None  # the publisher's sequence number of the newest message
+    counted: int = 0  # messages whose number continues that of the message before
+    lost: int = 0  # numbers that are missing between these
 
     def count(self, number: int | None) -> None:
-        """Take the number of one message; None where the middleware tells none."""
+        """Take the sequence number of one message; None where the middleware has none."""
         if number is not None and self.number is not None and 0 < number - self.number <= _GAP:
             self.counted += 1
             self.lost += number - self.number - 1
@@ -187,23 +186,23 @@ class Topic:
 
     @property
     def lost_share(self) -> float:
-        """Share of what was sent that did not arrive; 0 where nobody can tell."""
+        """Share of the sent messages that did not arrive; 0 without sequence numbers."""
         return self.lost / (self.counted + self.lost) if self.lost else 0.0
 
     @property
     def sent_hz(self) -> float:
-        """Messages a second that were published, as far as their numbers tell."""
+        """Published messages a second, as far as the sequence numbers show it."""
         return self.rate_hz / (1.0 - self.lost_share)
 
     @property
     def rate_hz(self) -> float:
-        """Messages a second of what is kept, 0 before the second one."""
+        """Received messages a second, over those that are kept; 0 before the second one."""
         times = list(self.steady_ns)
         return (len(times) - 1) * 1e9 / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
     @property
     def offset_s(self) -> float:
-        """Median of receive time less stamp, by this host's ROS clock; 0 before the first."""
+        """Median of receive time minus stamp, by this host's ROS clock; 0 before the first."""
         pairs = zip(list(self.ros_ns), list(self.stamps_ns), strict=False)
         late_ns = [received - stamp for received, stamp in pairs]
         return statistics.median(late_ns) / 1e9 if late_ns else 0.0
@@ -215,17 +214,17 @@ class Topic:
         return any(b < a for a, b in zip(stamps, stamps[1:], strict=False))
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Drop all counts and times."""
         for kept in (self.steady_ns, self.stamps_ns, self.ros_ns):
             kept.clear()
         self.number, self.counted, self.lost = None, 0, 0
 
 
 class Traffic:
-    """Subscribes to every sensor topic of an embodiment and counts."""
+    """Subscribes to every sensor topic of an embodiment and counts its messages."""
 
     def __init__(self, node: Node, embodiment: Embodiment) -> None:
-        """Count from now on, on the node's executor; what comes from tf2 is not counted."""
+        """Count from now on, on the node's executor; transforms of tf2 are not counted."""
         self.topics: dict[str, Topic] = {}
         self._listeners: dict[str, _Listener] = {}
         counted = [stream for stream in embodiment.streams if kind(stream) in READS]
@@ -239,18 +238,18 @@ class Traffic:
             self._listeners[name] = _Listener(node, topic, message_type, read)
 
     def follow(self) -> None:
-        """Listen to each topic as reliably as the node would: as its publishers offer now."""
+        """Match each subscription's reliability to its publishers, as the node would."""
         for listener in self._listeners.values():
             listener.follow()
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Drop all counts and times."""
         for topic in self.topics.values():
             topic.forget()
 
 
 class _Listener:
-    """One topic's subscription; a picture's is reliable where all publishers offer it."""
+    """One topic's subscription; for pictures it is reliable if all publishers offer that."""
 
     def __init__(self, node: Node, topic: Topic, message_type: type, read: Read) -> None:
         self._node, self._topic, self._type = node, topic, message_type
@@ -260,7 +259,7 @@ class _Listener:
         self._subscription = self._subscribe()
 
     def follow(self) -> None:
-        """Change over where the publishers have changed; what was counted is forgotten."""
+        """Subscribe anew if the publishers' reliability has changed; the counts are dropped."""
         publishers = self._node.get_publishers_info_by_topic(self._subscription.topic_name)
         reliable = self._picture and bool(publishers) and qos.all_reliable(publishers)
         if reliable != self._reliable:
@@ -289,7 +288,7 @@ def _taker(
         try:
             stamp_ns, value = read(raw)
         except ObservationError:
-            return  # the stream's own check names what is wrong with it
+            return  # the stream's own check reports what is wrong with the message
         if isinstance(value, Frame):
             topic.size_px = value.size_px
         topic.stamps_ns.append(stamp_ns)

@@ -1,1 +1,1 @@
-"""Pure: what is watched, with which threshold, reaction, reason and remedy."""
+"""Pure: what is watched, with its thresholds, reaction, reason and remedy."""

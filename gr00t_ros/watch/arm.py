@@ -1,41 +1,43 @@
 """Watches on the arm, its controller and the operator.
 
-Does the arm follow, is its controller active, does it play our plan; a streamer counts as a
-controller that plays windows while it lives. E-stop and dead-man switch are functional stops, no
-replacement for a hardware e-stop (README). Positions are (J,) float64 in plan joint order; a value
-that is not finite is a finding. Times are steady time.
+They check that the arm follows, and that its controller is active and plays our plan. A streamer
+counts as a controller while its heartbeat is received. E-stop and dead-man switch are functional
+stops and do not replace a hardware e-stop (README). Positions are (J,) float64 in plan joint order;
+a value that is not finite is a finding. Times are steady time unless stated otherwise.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.robot.limits import POSITION_UNIT, JointLimits
-from gr00t_ros.watch.finding import Finding
-from gr00t_ros.watch.table import finding
+from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
+from gr00t_ros.watch.table import finding, reasoned
 
 Floats = NDArray[np.float64]
 
-_SCALING_TOLERANCE = 1e-3  # of a factor that is a product of rounded percentages
-_STAMP_JITTER_S = 5e-3  # between a controller's sample and the stamp that it gives it
-# Between two comparisons: ticks may be 50 ms apart, which is more than the least limit of 20 ms.
+_SCALING_TOLERANCE = 1e-3  # the factor is a product of rounded percentages
+_STAMP_JITTER_S = 5e-3  # between a controller's sample and its stamp
+# Longest time between two comparisons that belong together, if the limit itself is shorter: ticks
+# may be 50 ms apart, and the smallest limit is 20 ms.
 _COMPARED_NS = 200_000_000
+
+_OUTSIDE = 0.01  # of a joint's range
 
 
 class TrackingError:
-    """Measures for how long each joint has been away from what its controller plays."""
+    """Measures for how long each joint has been away from its controller's reference."""
 
     def __init__(
         self, limits: JointLimits, limit_rad: float = 0.1, limit_ns: int = 200_000_000
     ) -> None:
         """Fault when a joint is more than `limit_rad` away for more than `limit_ns`.
 
-        Joints whose held difference is unchecked, such as a gripper around an object, are exempt.
+        Joints without a limit for the held difference, such as a gripper on an object, are exempt.
         """
         self._names, self._checked = limits.names, np.isfinite(limits.held)
         self.limit_rad, self.limit_ns = limit_rad, limit_ns
@@ -43,7 +45,7 @@ class TrackingError:
         self._checked_ns: int | None = None
 
     def check(self, now_ns: int, reference: Floats, measured: Floats) -> Finding | None:
-        """Compare at one instant; after 0.2 s or `limit_ns` without, the time begins anew."""
+        """Compare at one instant; after a gap of 0.2 s or `limit_ns` the time starts again."""
         last_ns, self._checked_ns = self._checked_ns, now_ns
         longest_ns = max(self.limit_ns, _COMPARED_NS)
         if last_ns is None or not 0 <= now_ns - last_ns <= longest_ns:
@@ -69,7 +71,7 @@ class TrackingError:
 
 
 class WorkspaceBox:
-    """Counts chunks in a row that came while the end effector was outside its box."""
+    """Counts chunks in a row that arrived while the end effector was outside its box."""
 
     def __init__(self, lower: Floats, upper: Floats, limit: int = 3) -> None:
         """Corners (3,) m in the frame of the pose; drop each chunk, fault at `limit` in a row."""
@@ -77,7 +79,7 @@ class WorkspaceBox:
         self._run = 0
 
     def see(self, position: Floats) -> Finding | None:
-        """Take the position (3,) m of the end effector as a chunk arrives."""
+        """Take the end effector's position (3,) m when a chunk arrives."""
         inside = (self._lower <= position) & (position <= self._upper)
         if inside.all():
             self._run = 0
@@ -92,55 +94,55 @@ class WorkspaceBox:
 
 
 class StreamerLife:
-    """Whether the streamer that plays the windows of one output lives, and is still the same."""
+    """Whether the streamer of one output is alive and still the same process."""
 
     def __init__(self, output: str, sender: str) -> None:
-        """Nothing has been heard yet of `sender`, the streamer of `output`."""
-        self._who = f"{sender}, which plays output {output}"
-        self._instance = self._begun_with = ""
-        self._heard_ns: int | None = None
+        """`sender`: name of the streamer that plays the windows of `output`."""
+        self._label = f"{sender}, which plays output {output}"
+        self._instance = self._expected_instance = ""
+        self._received_ns: int | None = None
 
     def hear(self, instance: str, now_ns: int) -> None:
-        """Take a heartbeat; `instance` names the process, anew after each of its starts."""
-        self._instance, self._heard_ns = instance, now_ns
+        """Take a heartbeat; `instance` identifies the process and is new after each start."""
+        self._instance, self._received_ns = instance, now_ns
 
     def begin(self) -> None:
-        """Take whoever plays now as the one that has to go on: an activation or a reset."""
-        self._begun_with = self._instance
+        """Expect the present process from now on; call it at an activation or a reset."""
+        self._expected_instance = self._instance
 
     def silent(
         self,
         now_ns: int,
         limit_ns: int,
-        awake_ns: Callable[[int], int] = lambda age_ns: age_ns,
+        awake_ns: AwakeTime = all_awake,
     ) -> Finding | None:
-        """A finding where none was heard within `limit_ns`, nor ever: dead ones are still listed.
+        """A finding if no heartbeat was received within `limit_ns`, or none so far.
 
-        awake_ns: how much of an age this process was awake: what it slept, nobody could hear.
-        The graph keeps a process that was killed for as long as its lease, ten seconds and more.
+        The ROS graph is not enough: it lists a killed process until its lease ends, ten seconds and
+        more. awake_ns: how much of an age this process was awake and could receive.
         """
-        if self._heard_ns is None:
-            return finding("streamer_silent", f"{self._who}: nothing heard of it yet")
-        age_ns = awake_ns(now_ns - self._heard_ns)
+        if self._received_ns is None:
+            return finding("streamer_silent", f"{self._label}: nothing heard of it yet")
+        age_ns = awake_ns(now_ns - self._received_ns)
         if age_ns <= limit_ns:
             return None
         text = (
-            f"{self._who}: last heard {age_ns / 1e9:.2f} s ago, at most {limit_ns / 1e9:.2f} s "
+            f"{self._label}: last heard {age_ns / 1e9:.2f} s ago, at most {limit_ns / 1e9:.2f} s "
             "allowed"
         )
         return finding("streamer_silent", text)
 
     def replaced(self) -> Finding | None:
-        """A finding where another process plays than the one it began with, until `begin`."""
-        if self._instance == self._begun_with:
+        """A finding if another process plays than at the last `begin`."""
+        if self._instance == self._expected_instance:
             return None
-        return finding("streamer_silent", f"{self._who}: was started again, or a second one runs")
+        return finding("streamer_silent", f"{self._label}: was started again, or a second one runs")
 
 
 def controller_silent(
     output: str, topic: str, age_ns: int | None, limit_ns: int = 500_000_000
 ) -> Finding | None:
-    """Watch the age of a controller's state; None is one that never told, which is no silence."""
+    """Watch the age of a controller's state; None (never published) is not a finding."""
     if age_ns is None or age_ns <= limit_ns:
         return None
     text = (
@@ -151,52 +153,51 @@ def controller_silent(
 
 
 class ControllerLate:
-    """Measures, in plan time, for how long a controller has told nothing new: is the way to it cut?
+    """Measures, in plan time, for how long a controller has published no new state.
 
-    Windows that are sent into a cut never come, and the one that comes once it heals would be a
-    step (control.md 1, item 11). So the limit is the commit time, up to which what was sent is
-    final; or three of the controller's own periods, where it tells slowly: 20 Hz is no cut.
+    Silence may mean that the network to it is cut. Windows that are sent meanwhile do not arrive,
+    and the first one after the cut would be a step (control.md 1, item 11). So the limit is the
+    commit time, up to which sent windows are final, or three of the controller's own periods, so
+    that a slow controller (20 Hz) does not count as cut.
     """
 
     PERIODS = 3
     UNKNOWN_NS = 200_000_000
-    """Limit while the controller's period is not known yet: four of 20 Hz."""
-    _SEEN = 15
+    """Limit while the controller's period is unknown: four periods of 20 Hz."""
+    _PERIODS_KEPT = 15
 
     def __init__(self, output: str, topic: str, commit_ns: int) -> None:
-        """`topic` is where it tells, `commit_ns` the replay's."""
+        """topic: of the controller's state; commit_ns: of the replay."""
         self._output, self._topic, self._commit_ns = output, topic, commit_ns
         self._stamp_ns: int | None = None
-        self._heard_ns = 0
-        self._periods_ns: deque[int] = deque(maxlen=self._SEEN)
+        self._received_ns = 0
+        self._periods_ns: deque[int] = deque(maxlen=self._PERIODS_KEPT)
 
     @property
     def limit_ns(self) -> int:
-        """The age up to which a state is of now."""
+        """The largest age at which a state is in time."""
         if len(self._periods_ns) < self.PERIODS:
             return max(self._commit_ns, self.UNKNOWN_NS)
         median_ns = sorted(self._periods_ns)[len(self._periods_ns) // 2]
         return max(self._commit_ns, self.PERIODS * median_ns)
 
     def hear(self, stamp_ns: int, now_ns: int) -> None:
-        """Take the stamp of the newest state; the same one again tells nothing new."""
+        """Take the stamp of the newest state; the same stamp again is no new state."""
         last_ns = self._stamp_ns
         if stamp_ns == last_ns:
             return
         if last_ns is not None and stamp_ns > last_ns:
             self._periods_ns.append(stamp_ns - last_ns)
-        self._stamp_ns, self._heard_ns = stamp_ns, now_ns
+        self._stamp_ns, self._received_ns = stamp_ns, now_ns
 
     def age_ns(self, now_ns: int) -> int | None:
-        """How long ago something new was told, None before the first."""
-        return None if self._stamp_ns is None else now_ns - self._heard_ns
+        """Time since the newest state was received, ns; None before the first."""
+        return None if self._stamp_ns is None else now_ns - self._received_ns
 
-    def finding(
-        self, now_ns: int, awake_ns: Callable[[int], int] = lambda age_ns: age_ns
-    ) -> Finding | None:
-        """Where it is late: nothing may be sent any more.
+    def finding(self, now_ns: int, awake_ns: AwakeTime = all_awake) -> Finding | None:
+        """A finding if the state is late: send nothing more of this plan then.
 
-        awake_ns: how much of an age the listener was awake: what it slept, nobody could hear.
+        awake_ns: how much of an age this process was awake and could receive.
         """
         age_ns = self.age_ns(now_ns)
         age_ns = None if age_ns is None else awake_ns(age_ns)
@@ -209,22 +210,24 @@ class ControllerLate:
         return replace(finding("controller_late", text), tail=True)
 
 
-def windows_doubtful() -> Finding:
-    """Windows may be lost that changed the motion: no controller was heard when they were sent.
+def windows_may_be_lost() -> Finding:
+    """The finding that windows which changed the motion may be lost.
 
-    As ControllerLate, of a cut that is shorter than its limit (motion/plan.py).
+    They were sent while no state of a controller was received. As ControllerLate, for a cut that is
+    shorter than its limit (motion/plan.py).
     """
     text = (
-        "controllers: a window that changed the motion was sent while nothing was heard of one of "
-        "them, and may be lost; check the network between node and controller"
+        "controllers: a window that changed the motion was sent while no state of one of them was "
+        "received, and may be lost; check the network between node and controller"
     )
     return replace(finding("controller_late", text), tail=True)
 
 
 def joints_late(output: str, age_ns: int, limit_ns: int) -> Finding | None:
-    """As ControllerLate for a controller that never tells: its joint states come the same way.
+    """As ControllerLate, for a controller that never publishes its state.
 
-    A fault: which of the windows it has got, and so where it rests, nobody can say.
+    Its joint states take the same network path, so they are watched instead. A fault, because it is
+    unknown which windows the controller received and so where it rests.
     """
     if age_ns <= limit_ns:
         return None
@@ -236,7 +239,7 @@ def joints_late(output: str, age_ns: int, limit_ns: int) -> Finding | None:
 
 
 def speed_scaling(output: str, factor: float) -> Finding | None:
-    """Watch the controller's speed scaling factor, which has to be 1 (control.md 1, item 8)."""
+    """Watch the controller's speed scaling factor, which must be 1 (control.md 1, item 8)."""
     if abs(factor - 1.0) <= _SCALING_TOLERANCE:
         return None
     return finding("speed_scaling", f"controller of {output}: speed scaling is {factor:g}, not 1")
@@ -249,10 +252,10 @@ def reference_against_plan(
     velocity: Floats,
     limit_rad: float = 2e-3,
 ) -> Finding | None:
-    """Watch what the controllers play against what was sent for the stamp of their state.
+    """Compare the controllers' reference with what was sent for the stamp of their state.
 
-    `planned` and `velocity` (rad/s) are the plan's at that stamp; allowed is `limit_rad` and
-    what the joint moves in 5 ms (control.md 1, item 7).
+    planned, velocity: (J,) rad and rad/s of the plan at that stamp. Allowed is `limit_rad` plus the
+    motion of the joint in 5 ms (control.md 1, item 7).
     """
     apart, allowed = np.abs(reference - planned), limit_rad + np.abs(velocity) * _STAMP_JITTER_S
     bad = ~(apart <= allowed)
@@ -268,45 +271,43 @@ def reference_against_plan(
 
 
 class EStop:
-    """Latches a press from a service or a topic until `clear`."""
+    """Latches a press, by a service or a topic, until `clear`."""
 
     def __init__(self, required: bool = False, silence_ns: int = 500_000_000) -> None:
-        """With `required`, a topic silent for more than `silence_ns` is a press as well."""
+        """With `required`, a topic that is silent for more than `silence_ns` stops as well."""
         self.required, self.silence_ns = required, silence_ns
         self._by: str | None = None
         self._held = False
-        self._heard_ns: int | None = None
+        self._received_ns: int | None = None
 
     def press(self, by: str) -> None:
         """A single press, such as a call of ~/estop; `by` names it in the reason."""
         self._by = by if self._by is None else self._by
 
     def see(self, pressed: bool, by: str, now_ns: int) -> None:
-        """Take a message of the topic: the present state of the button."""
-        self._held, self._heard_ns = pressed, now_ns
+        """Take a message of the topic: whether the button is pressed now."""
+        self._held, self._received_ns = pressed, now_ns
         if pressed:
             self.press(by)
 
     def clear(self) -> bool:
-        """Forget the press, as a part of ~/reset; False while the button is still pressed."""
+        """Clear the press, as a part of ~/reset; False while the button is still pressed."""
         if not self._held:
             self._by = None
         return not self._held
 
-    def finding(
-        self, now_ns: int, awake_ns: Callable[[int], int] = lambda age_ns: age_ns
-    ) -> Finding | None:
-        """The latched press, or the silence of a topic that is required.
+    def finding(self, now_ns: int, awake_ns: AwakeTime = all_awake) -> Finding | None:
+        """A finding for the latched press, or for the silence of a required topic.
 
-        awake_ns: how much of an age the process was awake, and could have heard, ns.
+        awake_ns: how much of an age this process was awake and could receive.
         """
         if self._by is not None:
             return finding("e_stop", f"e-stop pressed by {self._by}")
         if not self.required:
             return None
-        if self._heard_ns is None:
+        if self._received_ns is None:
             return finding("e_stop", "e-stop topic required, nothing was received on it")
-        silent_ns = awake_ns(now_ns - self._heard_ns)
+        silent_ns = awake_ns(now_ns - self._received_ns)
         if silent_ns <= self.silence_ns:
             return None
         text = (
@@ -317,19 +318,19 @@ class EStop:
 
 
 class DeadMan:
-    """Motion only while the operator's switch keeps being reported pressed; off by default."""
+    """Allows motion only while the operator's switch is reported pressed; off by default."""
 
     def __init__(self, required: bool = False, limit_ns: int = 500_000_000) -> None:
-        """With `required`, pause above `limit_ns` since the last report of a pressed switch."""
+        """With `required`, pause if the switch was last reported pressed over `limit_ns` ago."""
         self.required, self.limit_ns = required, limit_ns
         self._pressed_ns: int | None = None
 
     def see(self, pressed: bool, now_ns: int) -> None:
-        """Take a message: a release counts at once."""
+        """Take a message; a release takes effect at once."""
         self._pressed_ns = now_ns if pressed else None
 
     def finding(self, now_ns: int) -> Finding | None:
-        """The released or silent switch, where one is required."""
+        """A finding if the switch is required and released or silent."""
         if not self.required:
             return None
         if self._pressed_ns is None:
@@ -342,3 +343,52 @@ class DeadMan:
             f"{self.limit_ns / 1e9:.2f} s allowed"
         )
         return finding("dead_man", text)
+
+
+def held_position(
+    names: tuple[str, ...],
+    held: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    allowed: NDArray[np.float64],
+) -> Finding | None:
+    """Compare the position (J,) that the controller holds with the measured one, before a start.
+
+    A plan starts from the held position (design decision 11). A larger difference than `allowed`
+    means that the controller pushes against something or does not control this robot. NaN is a
+    finding.
+    """
+    apart = np.abs(held - measured)
+    bad = ~(apart <= allowed)
+    if not bad.any():
+        return None
+    joint = int(np.argmax(np.where(bad, np.nan_to_num(apart, nan=np.inf), -1.0)))
+    text = (
+        f"{names[joint]}: held at {held[joint]:.4f}, measured {measured[joint]:.4f}, at most "
+        f"{allowed[joint]:.3f} apart allowed; is the controller active and the arm free?"
+    )
+    return reasoned("held_position", text)
+
+
+def outside_limits(limits: JointLimits, measured: NDArray[np.float64]) -> Finding | None:
+    """Compare the measured position (J,) with the file's position limits, before a start.
+
+    A joint may be outside by its margin and a hundredth of its range, for calibration and noise. A
+    larger distance means another unit, joint, zero or file. NaN is a finding.
+    """
+    slack = limits.margin + _OUTSIDE * (limits.upper - limits.lower)
+    bad = ~((measured >= limits.lower - slack) & (measured <= limits.upper + slack))
+    if not bad.any():
+        return None
+    turned = np.radians(measured[bad])
+    degrees = ((turned >= limits.lower[bad]) & (turned <= limits.upper[bad])).all()
+    hint = (
+        "as degrees it would be inside: let the driver publish radians"
+        if degrees
+        else "is it the file of this robot, and are its joints at their zero?"
+    )
+    named = "; ".join(
+        f"{limits.names[j]}: measured at {measured[j]:.4g}, limits {limits.lower[j]:.4g} to "
+        f"{limits.upper[j]:.4g}"
+        for j in np.flatnonzero(bad)
+    )
+    return reasoned("outside_limits", f"{named}; {hint}")

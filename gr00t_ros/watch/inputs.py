@@ -1,7 +1,7 @@
-"""Watches on inputs: what a camera shows, ROS time, and the skew between streams.
+"""Watches on inputs: the content of camera frames, ROS time, and the skew between streams.
 
-Camera watches take a frame's stamp, whether it equals the last one, and its brightness. Clock
-watches compare ROS time with steady time. Stream ages are in watch/finding, contents in
+Camera watches take the stamp of a frame, whether it equals the last frame, and its brightness.
+Clock watches compare ROS time with steady time. Ages of streams are in watch/finding, contents in
 observe/observation.
 """
 
@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gr00t_ros.watch.finding import Finding, Reaction
-from gr00t_ros.watch.table import finding
+from gr00t_ros.watch.table import finding, reasoned
 
 
 class FrozenCamera:
     """Counts frames in a row that repeat the stamp or the content of the one before."""
 
     def __init__(self, stream: str, limit_frames: int = 10) -> None:
-        """Pause at `limit_frames` equal frames, the first of them included."""
+        """Pause at `limit_frames` equal frames in a row, including the first."""
         self._stream, self.limit_frames = stream, limit_frames
         self._stamp_ns: int | None = None
         self._run, self._same = 0, ""
 
     def see(self, stamp_ns: int, same_content: bool) -> None:
-        """Take one received frame, used or not, and whether its bytes are those of the last."""
+        """Take one received frame, used or not, and whether its bytes equal those of the last."""
         same = ""
         if self._stamp_ns is not None:
             same = "stamp" if stamp_ns == self._stamp_ns else same
@@ -33,7 +33,7 @@ class FrozenCamera:
         self._stamp_ns, self._same = stamp_ns, same
 
     def finding(self) -> Finding | None:
-        """Of the newest frame; the next one that differs ends it."""
+        """A finding while the newest frame repeats the ones before; a different frame ends it."""
         if self._run < self.limit_frames:
             return None
         text = (
@@ -47,7 +47,7 @@ class BlackCamera:
     """Counts frames in a row that are black."""
 
     def __init__(self, stream: str, level: float = 3.0, limit_frames: int = 10) -> None:
-        """Pause at `limit_frames` frames whose mean is not above `level`, of 255."""
+        """Pause at `limit_frames` frames in a row whose mean is not above `level`, of 255."""
         self._stream, self.level, self.limit_frames = stream, level, limit_frames
         self._run, self._newest = 0, 0.0
 
@@ -57,7 +57,7 @@ class BlackCamera:
         self._run = 0 if mean_level > self.level else self._run + 1
 
     def finding(self) -> Finding | None:
-        """Of the newest frames; one that is not black ends it."""
+        """A finding while the newest frames are black; a brighter frame ends it."""
         if self._run < self.limit_frames:
             return None
         text = (
@@ -68,31 +68,31 @@ class BlackCamera:
 
 
 _BACKWARD_NS = 1_000_000
-"""Steps back of a simulated clock up to this are let pass."""
+"""Steps back of a simulated clock up to this size are ignored."""
 
 _SET_BACK_NS = 50_000_000
-"""Steps back of any other clock up to this do no harm: the plan runs on steady time, and windows
-take a new offset over at once (control.md 1, item 2)."""
+"""Steps back of any other clock up to this size do no harm: the plan runs on steady time, and
+windows use the new offset at once (control.md 1, item 2)."""
 
 _DOUBT_NS, _GRACE_NS = 100_000_000, 300_000_000
 _AGES = frozenset({"stream_age", "controller_silent"})
 
 
 class ClockJump:
-    """Compares how far both clocks went since the last check."""
+    """Compares the advance of ROS time and steady time since the last check."""
 
     def __init__(self, simulated: bool, forward_ns: int = 500_000_000) -> None:
-        """Pause where ROS time gains more than `forward_ns` on steady time, or goes back.
+        """Pause if ROS time gains more than `forward_ns` on steady time, or goes back.
 
-        A simulated clock may run slower than steady time or stand still; only its own value
-        going down is a step back. Every other clock has to keep pace with steady time, but for
-        steps that do no harm.
+        A simulated clock may run slower than steady time or stand still; only a smaller value is a
+        step back. Every other clock must advance as steady time does, except for steps that do no
+        harm.
         """
         self._simulated, self.forward_ns = simulated, forward_ns
         self._last: tuple[int, int] | None = None
 
     def check(self, ros_ns: int, steady_ns: int) -> Finding | None:
-        """The jump since the last check; each is found once."""
+        """A finding if ROS time jumped since the last check; each jump is found once."""
         last, self._last = self._last, (ros_ns, steady_ns)
         if last is None:
             return None
@@ -125,7 +125,7 @@ class SilentClock:
         self._changed_ns = 0
 
     def check(self, ros_ns: int, steady_ns: int) -> Finding | None:
-        """The silence up to now; any change of ROS time ends it."""
+        """A finding if ROS time has not changed for too long; any change ends it."""
         if ros_ns != self._ros_ns:
             self._ros_ns, self._changed_ns = ros_ns, steady_ns
         silent_ns = steady_ns - self._changed_ns
@@ -139,25 +139,25 @@ class SilentClock:
 
 
 class ClockDoubt:
-    """Says whether ages tell of their streams, or of a clock that stood still or jumped.
+    """Reduces faults about ages to pauses while the clock stands still or has just jumped.
 
-    A paused simulation silences every stream, and a jump makes all stamps old: the clock's own
-    watches pause then, and a latched fault of each stream would need a person for nothing.
+    A paused simulation silences every stream, and a jump makes all stamps old. The clock's own
+    watches pause then; latching a fault per stream would force a needless manual reset.
     """
 
     def __init__(self) -> None:
-        """Begin without doubt."""
+        """Begin with ages that are trusted."""
         self._silent = SilentClock(_DOUBT_NS)
         self._doubted_ns: int | None = None
 
     def note(self, ros_ns: int, steady_ns: int, jumped: bool, simulated: bool) -> None:
-        """Doubt the ages from now until a while after, where the clock jumped or is silent."""
+        """Distrust ages for a short time from now on, if the clock jumped or is silent."""
         silent = self._silent.check(ros_ns, steady_ns) is not None
         if jumped or (simulated and silent):
             self._doubted_ns = steady_ns
 
     def excused(self, findings: Sequence[Finding], steady_ns: int) -> tuple[Finding, ...]:
-        """The findings; while in doubt those on ages pause at most."""
+        """The findings; those about ages pause at most while ages are not trusted."""
         if self._doubted_ns is None or steady_ns - self._doubted_ns > _GRACE_NS:
             return tuple(findings)
         return tuple(
@@ -166,7 +166,7 @@ class ClockDoubt:
 
 
 class Skew:
-    """Counts observations in a row whose streams were too far apart."""
+    """Counts observations in a row whose streams were too far apart in time."""
 
     def __init__(self, limit: int = 3) -> None:
         """Drop each such observation, pause at `limit` in a row."""
@@ -174,7 +174,7 @@ class Skew:
         self._run = 0
 
     def see(self, stream: str, apart_ns: int, allowed_ns: int) -> Finding | None:
-        """Take one observation by its worst stream: `apart_ns` from the anchor's stamp."""
+        """Take one observation's worst stream, which is `apart_ns` from the joint state's stamp."""
         if abs(apart_ns) <= allowed_ns:
             self._run = 0
             return None
@@ -184,3 +184,32 @@ class Skew:
             f"{allowed_ns / 1e9:.3f} s allowed, {self._run} in a row"
         )
         return finding("skew", text, self._run >= self.limit)
+
+
+def stream_age(
+    stream: str,
+    topic: str,
+    age_ns: int | None,
+    pause_ns: int,
+    fault_ns: int | None,
+    why: str = "",
+    awake_ns: int | None = None,
+) -> Finding | None:
+    """Watch the age of a stream's newest usable sample; None is a stream without one so far.
+
+    A stream without `fault_ns` pauses and never faults. why: the cause and what to do, if known.
+    awake_ns: the part of the age during which this process was awake; only this part counts towards
+    a fault.
+    """
+    if age_ns is not None and age_ns <= pause_ns:
+        return None
+    judged_ns = age_ns if awake_ns is None else awake_ns
+    late = judged_ns is not None and fault_ns is not None and judged_ns > fault_ns
+    seen = (
+        f"nothing usable on {topic} yet"
+        if age_ns is None
+        else f"newest usable sample on {topic} is {age_ns / 1e9:.2f} s old, at most "
+        f"{pause_ns / 1e9:.2f} s allowed"
+    )
+    cause = why or "check the driver and the network"
+    return reasoned("stream_age", f"{stream}: {cause} ({seen})", worse=late)

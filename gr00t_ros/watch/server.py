@@ -1,15 +1,15 @@
-"""Watches on the policy server: silent, answering errors, no numbers; and what each error means.
+"""Watches on the policy server: silence, errors, non-finite chunks; and what each error text means.
 
-A server's error has no code, only text (wire.md 7). KINDS is the one table: which errors may pass,
+A server's error has no code, only text (wire.md 7). KINDS is the one table of which errors may pass
 and what a person has to do about the others. Its texts are those of upstream's strict checks and
-key errors (wire.md 6 to 8), of numpy and torch for a wrong width, and of our own proxy. Takes
-steady time.
+key errors (wire.md 6 to 8), of numpy and torch for a wrong width, and of our own proxy. All times
+are steady time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -22,23 +22,23 @@ from gr00t_ros.errors import (
     UnreachableError,
     WireError,
 )
-from gr00t_ros.watch.finding import Finding
-from gr00t_ros.watch.table import finding
+from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
+from gr00t_ros.watch.table import finding, reasoned
 
 
 class Outlook(str, Enum):
-    """What may be expected of the next query after one that failed."""
+    """What to expect of the next query after one that failed."""
 
-    PASSES = "may pass"  # asked again, longer and longer apart; watch server_errors
-    PERSON = "needs a person"  # no query can mend it: a fault
-    COUNTED = "is counted"  # an answer that is no chunk: watch consecutive_failures
+    PASSES = "may pass"  # query again after growing waits; watch server_errors
+    PERSON = "needs a person"  # no further query can help: a fault
+    COUNTED = "is counted"  # an answer without a usable chunk: watch consecutive_failures
     SILENT = "no answer"  # watch sidecar_dead
-    UNASKED = "not asked"  # nothing was sent, for a reason of our own
+    UNASKED = "not asked"  # nothing was sent, for a reason on our side
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
-    """One kind of error text: `pattern` is searched for in it; `remedy` is what a person can do."""
+    """One kind of error text: `pattern` is searched in it; `remedy` is what a person can do."""
 
     name: str
     outlook: Outlook
@@ -121,16 +121,16 @@ KINDS: tuple[ErrorKind, ...] = (
     ErrorKind("missing key", Outlook.PERSON, r"^'[^']*'$", _FILE),
     OTHER,
 )
-"""The first that matches counts; the last matches every text."""
+"""The first row that matches is used; the last row matches every text."""
 
 
-def kind_of(said: str) -> ErrorKind:
-    """Return the row of an error text, which is the server's own words and may be empty."""
-    return next(kind for kind in KINDS if re.search(kind.pattern, said))
+def kind_of(text: str) -> ErrorKind:
+    """Return the row of an error text, as the server wrote it; it may be empty."""
+    return next(kind for kind in KINDS if re.search(kind.pattern, text))
 
 
 def outlook_of(error: Exception) -> Outlook:
-    """Return what may be expected after a query that ended in `error`."""
+    """Return what to expect of the next query after one that ended in `error`."""
     if isinstance(error, RemoteError):
         return kind_of(error.said).outlook
     if isinstance(error, RefusedError):
@@ -139,7 +139,7 @@ def outlook_of(error: Exception) -> Outlook:
         return Outlook.COUNTED if error.kind == "finite" else Outlook.PERSON
     if isinstance(error, WireError):
         return Outlook.COUNTED
-    if isinstance(error, ClosedError):  # it lives, and may keep the next connection
+    if isinstance(error, ClosedError):  # the server is alive and may keep the next connection
         return Outlook.PASSES
     if isinstance(error, DeadlineError | UnreachableError):
         return Outlook.SILENT
@@ -147,22 +147,23 @@ def outlook_of(error: Exception) -> Outlook:
 
 
 def advised(error: Exception) -> str:
-    """Return the text of `error` and, where a server's words need one, what to do about them."""
+    """Return the text of `error`, with the remedy if the server sent it."""
     if not isinstance(error, RemoteError):
         return str(error)
     return f"{error}; {kind_of(error.said).remedy}"
 
 
-def suspects(said: str, widths: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the keys that a text about a width may mean; none where it names one, or is no such.
+def suspects(text: str, widths: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the keys whose width an error text may mean.
 
-    Upstream fails in the arithmetic of its normalisation, whose text has the two widths and no key
-    (wire.md 8). `widths`: D of each state key that was sent.
+    Returns none if the text is not about a width or names a key itself. Upstream fails in the
+    arithmetic of its normalisation, whose text has the two widths and no key (wire.md 8). widths: D
+    of each state key that was sent.
     """
-    if kind_of(said) is not WIDTH or any(f"'{key}'" in said for key in widths):
+    if kind_of(text) is not WIDTH or any(f"'{key}'" in text for key in widths):
         return ()
-    sizes = {int(digits) for digits in re.findall(r"(?<!axis )(?<!dimension )\b\d{1,4}\b", said)}
-    if len(sizes - {1}) > 1:  # axes of batch and time are ones too
+    sizes = {int(digits) for digits in re.findall(r"(?<!axis )(?<!dimension )\b\d{1,4}\b", text)}
+    if len(sizes - {1}) > 1:  # a 1 may also be the axis of batch or time
         sizes -= {1}
     return tuple(key for key, width in widths.items() if width in sizes)
 
@@ -171,47 +172,43 @@ _FIRST_TRY_NS = 250_000_000
 _LONGEST_TRY_NS = 4_000_000_000
 
 
-def _all_of(age_ns: int) -> int:
-    return age_ns
-
-
 class SidecarDead:
-    """Measures for how long a question, be it a query or a ping, has been without an answer."""
+    """Measures for how long a request, a query or a ping, has had no answer."""
 
     def __init__(
         self,
         server: str,
         pause_ns: int = 1_000_000_000,
         fault_ns: int = 10_000_000_000,
-        awake_ns: Callable[[int], int] = _all_of,
+        awake_ns: AwakeTime = all_awake,
     ) -> None:
         """Pause above `pause_ns` of silence, fault above `fault_ns`; `server` is its address.
 
-        awake_ns: how much of an age this process was awake: while it slept, no answer could be
-        taken, and what it slept is no fault.
+        awake_ns: how much of an age this process was awake: asleep it could not receive an answer,
+        so sleep does not count towards the fault.
         """
         self._server, self._awake_ns = server, awake_ns
         self.pause_ns, self.fault_ns = pause_ns, fault_ns
         self._since_ns: int | None = None
 
     def asked(self, now_ns: int) -> None:
-        """A question went out; the first that is unanswered counts, repeats do not renew it."""
+        """A request was sent. Time counts from the first one without an answer, not a repeat."""
         if self._since_ns is None or now_ns < self._since_ns:
             self._since_ns = now_ns
 
     def answered(self) -> None:
-        """Anything came back, an error text as well: whoever answers is alive."""
+        """An answer came; an error text also shows that the server is alive."""
         self._since_ns = None
 
     def withdrawn(self, asked_ns: int) -> None:
-        """The question of that time was never sent, for want of an observation."""
+        """The request of that time was not sent after all, because there was no observation."""
         if self._since_ns == asked_ns:
             self._since_ns = None
 
     def finding(self, now_ns: int) -> Finding | None:
-        """The silence up to now; without a question there is none.
+        """A finding for the silence up to now; without a request there is none.
 
-        A pause asks nothing by itself: pings have to go on, or the silence ends in the fault.
+        In a pause no queries are sent: pings must continue, or the silence becomes a fault.
         """
         if self._since_ns is None or now_ns - self._since_ns <= self.pause_ns:
             return None
@@ -229,11 +226,12 @@ class SidecarDead:
 
 
 class ServerErrors:
-    """Measures for how long the server has answered nothing but errors that may pass.
+    """Measures for how long the server has answered only with errors that may pass.
 
-    The time goes on from the first error to a chunk or a check that passed. A chunk alone ends what
-    counts towards the fault: a server that infers zeros and fails on every real observation would
-    be tried for ever. Knows the time from `finding`, which is asked at each tick.
+    The time for the pause runs from the first error to a chunk or a passed check. Only a chunk
+    resets the time for the fault: else a server that passes the check with zeros and fails on every
+    real observation would be tried forever. The time comes from `finding`, which is called at each
+    tick.
     """
 
     def __init__(
@@ -241,22 +239,22 @@ class ServerErrors:
         server: str,
         pause_ns: int = 2_000_000_000,
         fault_ns: int = 30_000_000_000,
-        awake_ns: Callable[[int], int] = _all_of,
+        awake_ns: AwakeTime = all_awake,
     ) -> None:
         """Pause above `pause_ns` of errors, fault above `fault_ns`; `server` is its address.
 
-        awake_ns: how much of an age this process was awake: while it slept, it asked nothing.
+        awake_ns: how much of an age this process was awake: asleep it sent no request.
         """
         self._server, self._awake_ns = server, awake_ns
         self.pause_ns, self.fault_ns = pause_ns, fault_ns
-        self._words = ""  # of the newest error; empty: none stands
+        self._words = ""  # of the newest error; empty without one
         self._since_ns: int | None = None
-        self._before_ns = 0  # of errors since the last chunk that stand no more
+        self._before_ns = 0  # time of earlier errors since the last chunk
         self._tries = 0
         self._try_at_ns: int | None = None
 
     def failed(self, words: str) -> None:
-        """An error came, to a query or a check; `words` are the server's, with the remedy."""
+        """A query or a check was answered by an error; `words`: its text with the remedy."""
         self._words, self._try_at_ns = words or "an error without a text", None
 
     def answered(self) -> None:
@@ -265,13 +263,13 @@ class ServerErrors:
         self._before_ns = self._tries = 0
 
     def recovered(self, now_ns: int) -> None:
-        """A check has passed, or has found what is no matter of waiting."""
+        """A check has passed, or has failed with an error that does not pass by waiting."""
         if self._since_ns is not None:
             self._before_ns += self._awake_ns(max(0, now_ns - self._since_ns))
         self._words, self._since_ns, self._try_at_ns = "", None, None
 
     def finding(self, now_ns: int) -> Finding | None:
-        """What the errors up to now make of the motion."""
+        """A finding for the errors up to now."""
         if not self._words:
             return None
         if self._since_ns is None or now_ns < self._since_ns:
@@ -292,24 +290,32 @@ class ServerErrors:
         return finding("server_errors", text, worse)
 
     def try_due(self, now_ns: int) -> bool:
-        """Whether a session that rests should have the server checked now, after an error."""
+        """Whether a session at rest should check the server again now, after an error."""
         return self._try_at_ns is not None and now_ns >= self._try_at_ns
 
 
 class NonFinite:
-    """Counts chunks with NaN or infinity since the last reset; healthy ones between do not help."""
+    """Counts chunks with NaN or infinity since the last reset, also with good chunks between."""
 
     def __init__(self, limit: int = 2) -> None:
-        """Drop each, fault at the one with number `limit`."""
+        """Drop each such chunk; fault at number `limit`."""
         self.limit = limit
         self._count = 0
 
     def see(self, where: str) -> Finding:
-        """Take one such chunk; `where` names the value's place in it."""
+        """Take one such chunk; `where` names the position of the value in it."""
         self._count += 1
         text = f"{where}: chunk {self._count} that is not finite, fault at {self.limit}"
         return finding("non_finite", text, self._count >= self.limit)
 
     def reset(self) -> None:
-        """Begin to count anew."""
+        """Reset the count."""
         self._count = 0
+
+
+def consecutive_refusals(count: int, limit: int, last_reason: str) -> Finding | None:
+    """Watch refused chunks and answers in a row; `limit` of them are a fault."""
+    if count < limit:
+        return None
+    text = f"{count} answers of the policy server refused in a row, the last: {last_reason}"
+    return reasoned("consecutive_failures", text)

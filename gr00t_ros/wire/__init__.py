@@ -1,1 +1,1 @@
-"""Bytes and sockets to a GR00T policy server, from the client's side; no ROS."""
+"""The client's side of a GR00T policy server: bytes and sockets, no ROS."""

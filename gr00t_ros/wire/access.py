@@ -1,10 +1,11 @@
-"""How a server is accessed: the API token, and the environment names of other GR00T clients.
+"""How a server is accessed: the API token, and the environment variables of other GR00T clients.
 
 A token is read from a file or the environment and never shown.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,17 @@ from gr00t_ros.wire.curve import check_private
 
 ENVIRONMENT_VARIABLE: Final = "GR00T_API_TOKEN"
 MAX_LENGTH: Final = 4096
+
+HOST: Final = "GROOT_POLICY_HOST"
+PORT: Final = "GROOT_POLICY_PORT"
+TIMEOUT_MS: Final = "GROOT_POLICY_TIMEOUT_MS"
+API_TOKEN: Final = "GROOT_POLICY_API_TOKEN"
+STRICT: Final = "GROOT_POLICY_STRICT"
+EMBODIMENT_TAG: Final = "GROOT_EMBODIMENT_TAG"
+
+YES: Final = ("1", "true", "yes", "on")
+_NO: Final = ("0", "false", "no", "off")
+_MAX_TIMEOUT_MS: Final = 3_600_000
 
 
 class Token:
@@ -35,8 +47,12 @@ class Token:
         """Return the secret itself, for the envelope only."""
         return self._secret
 
+    def matches(self, given: str | None) -> bool:
+        """Whether `given` is this token, compared in constant time."""
+        return hmac.compare_digest((given or "").encode(), self._secret.encode())
+
     def redact(self, text: str) -> str:
-        """Return `text` without the secret: a server may echo what it was sent."""
+        """Return `text` without the secret: a server may echo its request."""
         return text.replace(self._secret, "<api token>")
 
     def __repr__(self) -> str:
@@ -46,10 +62,10 @@ class Token:
 def read_token(
     path: str | Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> Token | None:
-    """Return the token in the file `path`, else that in GR00T_API_TOKEN, else None.
+    """Return the token in the file `path`, else the one in GR00T_API_TOKEN, else None.
 
     One trailing line end is dropped. Raises `SettingsError` for a file that cannot be read or
-    that others than its owner can, and for a text that is no token, never quoting it.
+    that users other than its owner can access, and for an invalid token, without quoting it.
     """
     if not path:
         secret = environment.get(ENVIRONMENT_VARIABLE)
@@ -65,21 +81,9 @@ def read_token(
     return Token(text.removesuffix("\n").removesuffix("\r"))
 
 
-HOST: Final = "GROOT_POLICY_HOST"
-PORT: Final = "GROOT_POLICY_PORT"
-TIMEOUT_MS: Final = "GROOT_POLICY_TIMEOUT_MS"
-API_TOKEN: Final = "GROOT_POLICY_API_TOKEN"
-STRICT: Final = "GROOT_POLICY_STRICT"
-EMBODIMENT_TAG: Final = "GROOT_EMBODIMENT_TAG"
-
-_YES: Final = ("1", "true", "yes", "on")
-_NO: Final = ("0", "false", "no", "off")
-_MAX_TIMEOUT_MS: Final = 3_600_000
-
-
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the environment says; None where it says nothing."""
+    """The values of the environment variables; None for those that are not set."""
 
     host: str | None = None
     port: int | None = None
@@ -90,9 +94,9 @@ class Environment:
 
 
 def read_environment(environment: Mapping[str, str]) -> Environment:
-    """Read all names; GR00T_API_TOKEN, our own name, wins over GROOT_POLICY_API_TOKEN.
+    """Read all variables; GR00T_API_TOKEN, our own name, wins over GROOT_POLICY_API_TOKEN.
 
-    Raises `SettingsError` that names the variable and never quotes a token.
+    Raises `SettingsError` that names the variable, without quoting a token.
     """
     secret = environment.get(ENVIRONMENT_VARIABLE) or environment.get(API_TOKEN)
     return Environment(
@@ -118,6 +122,6 @@ def _switch(environment: Mapping[str, str], name: str) -> bool | None:
     text = environment.get(name, "").strip().lower()
     if not text:
         return None
-    if text not in (*_YES, *_NO):
-        raise SettingsError(f"{name} is {text!r:.40}, expected one of {', '.join((*_YES, *_NO))}")
-    return text in _YES
+    if text not in (*YES, *_NO):
+        raise SettingsError(f"{name} is {text!r:.40}, expected one of {', '.join((*YES, *_NO))}")
+    return text in YES

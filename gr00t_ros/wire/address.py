@@ -1,7 +1,7 @@
-"""Where a server is, as ZeroMQ writes it: literals, names of either family, every interface.
+"""A server's address in ZeroMQ's form: IPv4 and IPv6 literals, host names, every interface.
 
-ZeroMQ looks a name up in one family only, in a thread that a deadline cannot reach; so names are
-looked up here, both families, and ZeroMQ sees numbers alone. Refuses to know sockets of ZeroMQ.
+ZeroMQ looks a name up in one family only, and no deadline can interrupt it. So names are looked
+up here, in both families, and ZeroMQ gets numeric addresses only.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Final
 from gr00t_ros.errors import SettingsError, UnreachableError
 
 EVERY_INTERFACE: Final = "*"
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1", "[::1]")
 _TCP: Final = "tcp://"
 _FORBIDDEN: Final = "*/ \n;"
 
 
 def server_address(host: str, port: int) -> str:
-    """Return the address to connect to; IPv6 literals get their brackets, names stay names.
+    """Return the address to connect to; IPv6 literals get brackets, names stay names.
 
-    Raises `SettingsError` for what can be no host or port.
+    Raises `SettingsError` for an invalid host or port.
     """
     bare = host.removeprefix("[").removesuffix("]")
     if not bare or any(c in bare for c in _FORBIDDEN) or not 1 <= port <= 65535:
@@ -32,15 +33,15 @@ def server_address(host: str, port: int) -> str:
 
 
 def shown(host: str, port: int) -> str:
-    """Return HOST:PORT for people, an IPv6 literal in brackets."""
+    """Return HOST:PORT for people, with an IPv6 literal in brackets."""
     return _address(host.removeprefix("[").removesuffix("]"), port).removeprefix(_TCP)
 
 
 def listen_address(host: str, port: int) -> str:
-    """Return the address to bind, port 0 for a free one; `*` takes both families.
+    """Return the address to bind; port 0 stands for a free one, host `*` for both families.
 
-    A name becomes its IPv4 address where it has one, since that is what it meant to ZeroMQ,
-    else its IPv6 address. Raises `SettingsError`.
+    A name becomes its IPv4 address if it has one, as ZeroMQ would resolve it, else its IPv6
+    address. Raises `SettingsError`.
     """
     bare = host.removeprefix("[").removesuffix("]")
     if bare == EVERY_INTERFACE:
@@ -57,7 +58,7 @@ def listen_address(host: str, port: int) -> str:
 def parse_place(text: str, lowest_port: int) -> tuple[str, int]:
     """Return host and port of HOST:PORT or [IPv6]:PORT; raise `SettingsError` for anything else.
 
-    ZeroMQ itself takes any port modulo 65536.
+    ZeroMQ itself would take any port modulo 65536.
     """
     host, _, port = text.rpartition(":")
     is_port = port.isascii() and port.isdigit() and len(port) < 6
@@ -75,10 +76,10 @@ def needs_ipv6(address: str) -> bool:
 
 
 def numeric(address: str, deadline_ns: int) -> tuple[str, ...]:
-    """Return the numeric addresses behind `address` in the resolver's order, by the deadline.
+    """Return the numeric addresses of `address` in the resolver's order, by the deadline.
 
-    The look-up itself cannot be cut, so it is left behind in a daemon thread. Raises
-    `UnreachableError` where the name is not known or the look-up takes too long.
+    A look-up cannot be interrupted, so it runs in a daemon thread that is abandoned at the
+    deadline. Raises `UnreachableError` if the name is unknown or the look-up takes too long.
     """
     host, _, port = address.removeprefix(_TCP).rpartition(":")
     if _is_literal(host):

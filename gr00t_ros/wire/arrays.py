@@ -1,8 +1,8 @@
-"""Numeric arrays as the maps of the two array codecs, and back (wire.md 4).
+"""Numeric arrays to the maps of the two array codecs, and back (wire.md 4).
 
-Pure: it refuses to know msgpack messages, endpoints and generations (codec.py, messages.py).
-Nothing that arrives is trusted: no pickle, no evaluated header, a fixed table of dtypes, every
-size checked before memory is looked at; what is wrong is a `WireError`.
+Pure. Whole messages are codec.py's part, endpoints and generations messages.py's. Received data
+is never trusted: no pickle, no evaluated header, a fixed table of dtypes, and every size is
+checked before memory is read. Anything invalid raises `WireError`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import WireError
 
 ArrayCodec = Literal["npy", "msgpack_numpy"]
-_Layout = tuple[np.dtype[Any], tuple[int, ...], int]  # with the size of the data, bytes
+_Layout = tuple[np.dtype[Any], tuple[int, ...], int]  # dtype, shape, size of the data in bytes
 
 NPY_KEY: Final = "__ndarray_class__"
 MAX_NPY_HEADER: Final = 1024
@@ -43,7 +43,7 @@ _NPY_HEADER: Final = re.compile(
 
 
 def array_prefix(dtype: np.dtype[Any], shape: tuple[int, ...], array_codec: ArrayCodec) -> bytes:
-    """Return the bytes that `codec.encode` writes before the C-ordered data of such an array."""
+    """Return the bytes that `codec.encode` writes before the C-ordered data of an array."""
     size = math.prod(shape) * dtype.itemsize
     packer = msgpack.Packer(autoreset=False)
     if array_codec == "npy":
@@ -83,7 +83,7 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
 def npy_map(value: object) -> dict[str, Any]:
     """Return an ndarray as the npy codec's map; raise `WireError` for anything else."""
     if not isinstance(value, np.ndarray):
-        raise WireError(f"encode: {type(value).__name__} has no form in the npy codec")
+        raise WireError(f"encode: {type(value).__name__} cannot be written in the npy codec")
     _check_dtype(value.dtype)
     fortran = value.flags.f_contiguous and not value.flags.c_contiguous
     data = value.tobytes("F" if fortran else "C")
@@ -93,7 +93,8 @@ def npy_map(value: object) -> dict[str, Any]:
 def msgpack_numpy_map(value: object) -> dict[bytes, Any]:
     """Return an ndarray or numpy scalar as its map; raise `WireError` for anything else."""
     if not isinstance(value, np.ndarray | np.generic):
-        raise WireError(f"encode: {type(value).__name__} has no form in the msgpack_numpy codec")
+        name = type(value).__name__
+        raise WireError(f"encode: {name} cannot be written in the msgpack_numpy codec")
     _check_dtype(value.dtype)
     if isinstance(value, np.generic):
         return {b"nd": False, b"type": value.dtype.str, b"data": value.tobytes()}
@@ -102,7 +103,7 @@ def msgpack_numpy_map(value: object) -> dict[bytes, Any]:
         b"type": value.dtype.str,
         b"kind": b"",
         b"shape": value.shape,
-        # as bytes in one dimension: msgpack's packer in pure Python may count rows for bytes
+        # One dimension of bytes: msgpack's pure Python packer may take rows for bytes.
         b"data": value.reshape(-1).view(np.uint8).data
         if value.flags.c_contiguous and value.size
         else value.tobytes(),
@@ -121,7 +122,7 @@ def read_npy(data: object) -> NDArray[Any]:
 
 
 def read_msgpack_numpy(value: dict[Any, Any]) -> NDArray[Any] | np.generic:
-    """Return the read-only array or the scalar of a map with ``nd``, keys str or bytes."""
+    """Return the read-only array or the scalar in a map with ``nd``; keys are str or bytes."""
 
     def field(name: str) -> Any:
         return value.get(name.encode("ascii"), value.get(name))
@@ -141,10 +142,10 @@ def read_msgpack_numpy(value: dict[Any, Any]) -> NDArray[Any] | np.generic:
 
 @lru_cache(maxsize=64)
 def _npy_layout(head: bytes) -> tuple[_Layout, Literal["C", "F"]]:
-    """Return what a .npy header says; cached, since a server's replies never change theirs."""
+    """Return the layout and order in a .npy header; cached, as a server repeats its headers."""
     header = _NPY_HEADER.fullmatch(head, _NPY_START) if head.startswith(_NPY_MAGIC) else None
     if header is None:
-        raise WireError(f"decode: {head[:200]!r} starts no version 1 .npy file of plain numbers")
+        raise WireError(f"decode: no version 1 .npy file of plain numbers: {head[:200]!r}")
     shape = tuple(int(axis) for axis in header[3].replace(b" ", b"").split(b",") if axis)
     layout = _checked_layout(header[1].decode("ascii"), shape)
     return layout, "F" if header[2] == b"True" else "C"
@@ -164,7 +165,7 @@ def _checked_layout(type_text: object, shape: tuple[Any, ...]) -> _Layout:
 
 
 def _array(layout: _Layout, data: bytes, offset: int, order: Literal["C", "F"]) -> NDArray[Any]:
-    """Return a read-only array over `data` from `offset`, whose size must be the layout's."""
+    """Return a read-only array over `data` from `offset`; its size must match the layout."""
     dtype, shape, size = layout
     if len(data) - offset != size:
         raise WireError(f"decode: {len(data) - offset} bytes of {dtype}{shape}, expected {size}")
@@ -179,10 +180,10 @@ def _native(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array` in native byte order and with bools that are 0 or 1, read-only."""
     dtype = array.dtype
     if dtype.kind == "b":
-        array = np.asarray(array.view(np.uint8) != 0)  # 0-d would become a scalar
+        array = np.asarray(array.view(np.uint8) != 0)  # asarray: 0-d would become a scalar
     elif not dtype.isnative:
         array = array.astype(dtype.newbyteorder("="))
     else:
-        return array  # over bytes, which nobody can write
+        return array  # a view of bytes, which is read-only already
     array.flags.writeable = False
     return array

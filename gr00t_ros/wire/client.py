@@ -1,10 +1,11 @@
-"""One REQ socket to a GR00T policy server, with a deadline on every call. One owner thread.
+"""The client of a GR00T policy server: one REQ socket with a deadline on every call.
 
-Every call ends by its deadline, send and receive together: in the reply or in an error of
-errors.py. After any failure the socket is closed with LINGER 0 and the next call makes a new one,
-so that a stale reply is never taken for an answer and the process can always exit. A frame that
-was sent without a copy may be held by ZeroMQ after a failure: its owner must not write it again
-(`template.RequestBuffers.drop`). On the client's side only this file and curve.py import zmq.
+Every call ends by its deadline, send and receive together, with the reply or an error of
+errors.py. After any failure the socket is closed with LINGER 0 and the next call makes a new one.
+So a stale reply is never taken for an answer, and the process can always exit. After a failure
+ZeroMQ may still use a frame that was sent without a copy: its owner must not write it again
+(`template.RequestBuffers.drop`). Use a client from one thread. On the client's side only this file
+and curve.py import zmq.
 """
 
 from __future__ import annotations
@@ -42,15 +43,32 @@ from gr00t_ros.wire.curve import MECHANISM_MISMATCH, ClientKeys, secure_client
 from gr00t_ros.wire.handshake import KeyStyleSetting, Probe, Server, find_key_style, read_server
 from gr00t_ros.wire.template import RequestTemplate
 
+DEFAULT_TIMEOUT_MS: Final = 15_000  # as upstream's client from N1.7 on (wire.md 2)
+DEFAULT_MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
+
+_RETRY_NS: Final = 50_000_000  # between attempts to connect within one call
+_FRAMES: Final = 4  # known to ZeroMQ: of two templates, before and after a new instruction
+_LISTENS_S: Final = 0.2
+_DYING_S: Final = 0.02  # a process that ends may close its listening socket last
+_EVENTS: Final = (
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_CLOSED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
 
 @dataclass(slots=True)
 class ClientCounts:
-    """Since the client was made; each ends in one of the fields after it.
+    """Counts since the client was made; each request ends in one of the fields after `requests`.
 
-    connections: opened so far, behind a new one there may be another server. timeouts: sent and
-    not answered by the deadline; the reply that comes late is dropped with its connection and
-    never read. unreachable: nobody there, or lost before the reply. errors: the server's own
-    error texts, a refused token or key included. invalid: replies that are no valid message.
+    connections: opened so far; a new one may lead to another server. timeouts: not answered by
+    the deadline; a late reply is dropped with its connection and never read. unreachable: nothing
+    listened, or the connection was lost before the reply. errors: the server's error texts,
+    including a refused token or key. invalid: replies that are not a valid message.
     """
 
     connections: int = 0
@@ -62,7 +80,7 @@ class ClientCounts:
     invalid: int = 0
 
     def note(self, error: Exception | None) -> None:
-        """Count how one request ended, None for a reply."""
+        """Count how one request ended; None stands for a reply."""
         if error is None:
             self.replies += 1
         elif isinstance(error, DeadlineError):
@@ -75,252 +93,11 @@ class ClientCounts:
             self.invalid += 1
 
 
-_FRAMES: Final = 4  # known to ZeroMQ: of two templates, before and after another instruction
-_LISTENS_S: Final = 0.2
-_DYING_S: Final = 0.02  # a process that ends may close its listening socket after the others
-_EVENTS: Final = (
-    zmq.EVENT_CONNECTED
-    | zmq.EVENT_CLOSED
-    | zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_HANDSHAKE_SUCCEEDED
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
-
-
-class NotConnectedError(UnreachableError):
-    """Nothing was sent: the connection was refused or lost before that."""
-
-
-class Connection:
-    """One REQ socket and the monitor that tells how its one connection fares.
-
-    ZeroMQ's own reconnecting is off: a link that lost its connection is replaced. So the
-    monitor's queue, which would block ZeroMQ's thread when full, never holds but a few events.
-    """
-
-    def __init__(
-        self,
-        context: zmq.Context[zmq.Socket[bytes]],
-        address: str,
-        cap: int,
-        curve: ClientKeys | None,
-    ) -> None:
-        self._address, self._cap, self._curve = address, cap, curve
-        self._accepted = False
-        self._understood = False  # the handshake is done
-        self._descriptor: int | None = None  # ZeroMQ's, of the TCP socket
-        self._ending: _Ending | None = None
-        self._frames: deque[tuple[memoryview, zmq.Frame]] = deque(maxlen=_FRAMES)
-        self._socket = context.socket(zmq.REQ)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.RCVHWM, 0)  # as front.py: a lost server must not abort us
-        self._socket.setsockopt(zmq.MAXMSGSIZE, cap)
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing queues for a server that is not there
-        self._socket.setsockopt(zmq.RECONNECT_IVL, -1)
-        self._socket.setsockopt(zmq.IPV6, int(needs_ipv6(address)))
-        self._monitor = self._socket.get_monitor_socket(_EVENTS)
-        self._readable, self._writable = zmq.Poller(), zmq.Poller()
-        self._readable.register(self._socket, zmq.POLLIN)
-        self._writable.register(self._socket, zmq.POLLOUT)
-        for poller in (self._readable, self._writable):
-            poller.register(self._monitor, zmq.POLLIN)
-        if curve is not None:
-            secure_client(self._socket, curve)
-        try:
-            self._socket.connect(address)
-        except zmq.ZMQError as error:
-            self.close()
-            raise UnreachableError(f"{address}: {error.strerror}") from error
-
-    def exchange(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
-        """Send one frame, return the one frame of the reply."""
-        self._ending = self._look_for_the_end()
-        try:
-            return self._exchange(frame, where, deadline_ns)
-        finally:
-            if self._ending is not None:
-                self._ending.forget()
-
-    def _exchange(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
-        message = self._known(frame) if isinstance(frame, memoryview) else frame
-        self._note_what_was(where)
-        while not self._sent(message):  # a peer may be gone between the poll and the send
-            self._await(self._writable, deadline_ns, where)
-            self._note_what_was(where)
-        self._await(self._readable, deadline_ns, where)
-        reply = self._socket.recv(zmq.NOBLOCK, copy=False)
-        if reply.more:
-            raise WireError(f"{where}: reply of several frames, expected one")
-        return reply.bytes
-
-    def _note_what_was(self, where: str) -> None:
-        """Know before anything is sent which connection it will be, and whether it is lost."""
-        while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self._note(False, where)
-
-    def _sent(self, message: zmq.Frame | bytes) -> bool:
-        try:
-            self._socket.send(message, zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close the socket at once; what was not yet sent is dropped."""
-        self._socket.disable_monitor()
-        self._monitor.close(linger=0)
-        self._socket.close(linger=0)
-
-    def _known(self, data: memoryview) -> zmq.Frame:
-        """Return ZeroMQ's handle of a template's memory: made once, since each costs 16 us."""
-        for known, frame in self._frames:
-            if known is data:
-                return frame
-        frame = zmq.Frame(data, copy=False)
-        self._frames.append((data, frame))
-        return frame
-
-    def _await(self, poller: zmq.Poller, deadline_ns: int, where: str) -> None:
-        """Return when the socket is ready for what `poller` asks; raise by the deadline."""
-        while True:
-            left_ns = deadline_ns - time.monotonic_ns()
-            ready = [part for part, _ in poller.poll(max(0, left_ns // 1_000_000))]
-            if self._socket in ready:
-                return
-            if self._monitor in ready:
-                self._note(poller is self._readable, where)
-            elif left_ns < 1_000_000:
-                raise self._too_late(where)
-
-    def _note(self, sent: bool, where: str) -> None:
-        """Take one monitor event; raise where it means that no reply can come."""
-        message = recv_monitor_message(self._monitor)
-        event = message["event"]
-        if event == zmq.EVENT_CONNECTED:
-            self._accepted = True
-            self._descriptor = int(message["value"])
-            self._ending = self._look_for_the_end()
-        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self._understood = True
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            raise RefusedError(f"{where}: the server does not admit this client's CURVE key")
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            raise self._no_handshake(where, int(message["value"]))
-        elif not sent and self._accepted and self._curve is not None:
-            raise NotConnectedError(
-                f"{where}: it broke off the handshake; is this its CURVE public key?"
-            )
-        elif not sent:
-            raise NotConnectedError(f"{where}: nobody listens there")
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:  # the server closed in the midst of it
-            raise self._broken(where, by_server=True)
-        elif not self._understood:
-            raise WireError(f"{where}: the peer does not speak ZeroMQ")
-        else:
-            by_server = None if self._ending is None else self._ending.by_server()
-            raise self._broken(where, by_server)
-
-    def _look_for_the_end(self) -> _Ending | None:
-        """Hold the connection as long as an exchange lasts: at rest, ZeroMQ lets it go at once."""
-        if self._descriptor is None:
-            return None
-        return _Ending(self._descriptor, _place(self._address)[1])
-
-    def _broken(self, where: str, by_server: bool | None) -> WireError | UnreachableError:
-        """Why a connection on which a reply was due is no more; None: not known who closed it."""
-        too_large = f"sent more than {self._cap} bytes, or what is no message of ZeroMQ"
-        if by_server is False:
-            return TooLargeError(f"{where}: the server {too_large}")
-        if not _listens(self._address):
-            return UnreachableError(f"{where}: the server went away before its reply")
-        text = f"{where}: the server closed the connection before its reply"
-        if by_server is None:
-            text += f", or {too_large}"
-        return ClosedError(f"{text}; see its log: is it out of memory, or are its clients too many")
-
-    def _no_handshake(self, where: str, reason: int) -> RefusedError | WireError:
-        if reason != MECHANISM_MISMATCH:
-            return WireError(f"{where}: the peer does not speak ZeroMQ")
-        if self._curve is None:
-            return RefusedError(f"{where}: the server takes CURVE only; give this client keys")
-        return RefusedError(f"{where}: the server does not speak CURVE; is it the proxy's port?")
-
-    def _too_late(self, where: str) -> DeadlineError | UnreachableError:
-        if self._accepted:
-            return DeadlineError(f"{where}: connected, but no reply before the deadline")
-        return UnreachableError(f"{where}: nobody listens there")
-
-
-class _Ending:
-    """Tells who ended a connection, by a descriptor of our own of ZeroMQ's TCP socket.
-
-    Where ZeroMQ closes, on bytes that it refuses, the kernel keeps the connection for the second
-    descriptor; what the server closed or reset is seen on it.
-    """
-
-    def __init__(self, descriptor: int, port: int) -> None:
-        """Share `descriptor`, which is another's where ZeroMQ has closed it already: see `port`."""
-        self._own: socket.socket | None = None
-        with contextlib.suppress(OSError):
-            own = socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM)
-            if _port_of_peer(own) == port:
-                self._own = own
-            else:
-                own.close()
-
-    def by_server(self) -> bool | None:
-        """Whether the server ended it; None where that is not known."""
-        if self._own is None:
-            return None
-        poll = select.poll()
-        poll.register(self._own, select.POLLRDHUP)
-        return bool(poll.poll(0))
-
-    def forget(self) -> None:
-        """Let the kernel end the connection."""
-        if self._own is not None:
-            self._own.close()
-        self._own = None
-
-
-def _port_of_peer(own: socket.socket) -> int | None:
-    try:
-        peer = own.getpeername()
-    except OSError:  # no socket, or not connected
-        return None
-    return peer[1] if isinstance(peer, tuple) else None
-
-
-def _listens(address: str) -> bool:
-    """Whether somebody accepts connections at `address` (asked only after a lost one)."""
-    time.sleep(_DYING_S)
-    try:
-        socket.create_connection(_place(address), _LISTENS_S).close()
-    except OSError:
-        return False
-    return True
-
-
-def _place(address: str) -> tuple[str, int]:
-    """Return host and port of a numeric address of ZeroMQ's."""
-    host, port = address.removeprefix("tcp://").rsplit(":", 1)
-    return host.strip("[]"), int(port)
-
-
-__all__ = ["PolicyClient", "Probe", "Server"]
-
-DEFAULT_TIMEOUT_MS: Final = 15_000  # as upstream's client from N1.7 on (wire.md 2)
-DEFAULT_MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
-_RETRY_NS: Final = 50_000_000  # between attempts to connect within one call
-
-
 class PolicyClient:
     """A client of one policy server.
 
-    Calls raise `UnreachableError` (nobody listens, or the connection was lost), `DeadlineError`
-    (it listens but did not answer in time), `RefusedError` (token, generation, key style),
+    Calls raise `UnreachableError` (nothing listens, or the connection was lost), `DeadlineError`
+    (connected, but no answer in time), `RefusedError` (token, generation, key style),
     `RemoteError` (the server's own error text), `TooLargeError` and `WireError`.
     """
 
@@ -351,9 +128,9 @@ class PolicyClient:
     def connect(self, probe: Probe | None = None) -> Server:
         """Find out how to talk to the server: ping, modality config, generation, key style.
 
-        With key style ``auto`` and a server of N1.6 or later, `probe(server)` must build a zero
-        observation in `server.key_style`: nested is tried first, then flat. What `probe` itself
-        raises passes through, so it may compare `server.modality` first.
+        For key style ``auto`` and a server of N1.6 or later, `probe(server)` must build a zero
+        observation in `server.key_style`: nested is tried first, then flat. Errors that `probe`
+        raises pass through, so it may compare `server.modality` first.
         """
         self._server = None
         ping_ns = self.ping()
@@ -375,21 +152,21 @@ class PolicyClient:
     ) -> dict[str, NDArray[np.float32]]:
         """Send one observation; return key -> (H, D) float32 in physical units.
 
-        The frame is sent without a copy: see the module's text for what holds after an error.
+        The frame is sent without a copy: the module docstring says what holds after an error.
         """
         if self._server is None:
             raise RefusedError("get_action before connect: the server's generation is unknown")
         return self._act(template, self._server, timeout_ms)
 
     def reset(self, options: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Reset the policy's episode and return its reply; N1.5 cannot, and gets no request."""
+        """Reset the policy's episode and return the reply; N1.5 has no reset: nothing is sent."""
         if self._server is not None and self._server.generation.is_n15:
             return {}
         reply = self._call(messages.RESET, {"options": options})
         return messages.expect_map(reply, messages.RESET)
 
     def close(self) -> None:
-        """Close socket and context at once; what was not yet sent is dropped."""
+        """Close socket and context at once; unsent data is dropped."""
         self._drop()
         self._context.destroy(linger=0)
 
@@ -424,9 +201,10 @@ class PolicyClient:
         return reply
 
     def _ask(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
+        """Return the reply's bytes; retry to connect until the deadline."""
         while True:
             try:
-                return self._open(deadline_ns).exchange(frame, where, deadline_ns)
+                return self._connected(deadline_ns).exchange(frame, where, deadline_ns)
             except NotConnectedError as error:
                 self._drop()
                 if deadline_ns - time.monotonic_ns() <= _RETRY_NS:
@@ -437,7 +215,8 @@ class PolicyClient:
                 self._drop()
                 raise
 
-    def _open(self, deadline_ns: int) -> Connection:
+    def _connected(self, deadline_ns: int) -> Connection:
+        """Return the connection; without one, begin one to the next address of the name."""
         if self._connection is None:
             self._untried = self._untried or list(numeric(self.address, deadline_ns))
             address = self._untried.pop(0)
@@ -450,3 +229,224 @@ class PolicyClient:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class NotConnectedError(UnreachableError):
+    """The connection was refused or lost before anything was sent."""
+
+
+class Connection:
+    """One REQ socket, and the monitor that reports the state of its one connection.
+
+    ZeroMQ's own reconnecting is off: a lost connection is replaced by a new object. So the
+    monitor's queue, which would block ZeroMQ's thread when full, holds a few events at most.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        address: str,
+        cap: int,
+        curve: ClientKeys | None,
+    ) -> None:
+        self._address, self._cap, self._curve = address, cap, curve
+        self._accepted = False
+        self._understood = False  # ZeroMQ's handshake has succeeded
+        self._descriptor: int | None = None  # of ZeroMQ's TCP socket
+        self._ending: _Ending | None = None
+        self._frames: deque[tuple[memoryview, zmq.Frame]] = deque(maxlen=_FRAMES)
+        self._socket = context.socket(zmq.REQ)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.RCVHWM, 0)  # as front.py: a lost peer must not abort libzmq
+        self._socket.setsockopt(zmq.MAXMSGSIZE, cap)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing while there is no connection
+        self._socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        self._socket.setsockopt(zmq.IPV6, int(needs_ipv6(address)))
+        self._monitor = self._socket.get_monitor_socket(_EVENTS)
+        self._readable, self._writable = zmq.Poller(), zmq.Poller()
+        self._readable.register(self._socket, zmq.POLLIN)
+        self._writable.register(self._socket, zmq.POLLOUT)
+        for poller in (self._readable, self._writable):
+            poller.register(self._monitor, zmq.POLLIN)
+        if curve is not None:
+            secure_client(self._socket, curve)
+        try:
+            self._socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise UnreachableError(f"{address}: {error.strerror}") from error
+
+    def exchange(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
+        """Send one frame, return the one frame of the reply."""
+        self._ending = self._watch_ending()
+        try:
+            message = self._known(frame) if isinstance(frame, memoryview) else frame
+            self._note_past_events(where)
+            while not self._sent(message):  # the peer may go between the poll and the send
+                self._await(self._writable, deadline_ns, where)
+                self._note_past_events(where)
+            self._await(self._readable, deadline_ns, where)
+            reply = self._socket.recv(zmq.NOBLOCK, copy=False)
+            if reply.more:
+                raise WireError(f"{where}: reply of several frames, expected one")
+            return reply.bytes
+        finally:
+            if self._ending is not None:
+                self._ending.forget()
+
+    def close(self) -> None:
+        """Close the socket at once; unsent data is dropped."""
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+
+    def _note_past_events(self, where: str) -> None:
+        """Take all waiting monitor events, so that a lost connection is known before the send."""
+        while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._note(False, where)
+
+    def _sent(self, message: zmq.Frame | bytes) -> bool:
+        try:
+            self._socket.send(message, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def _known(self, data: memoryview) -> zmq.Frame:
+        """Return ZeroMQ's handle for a template's memory; kept, since making one costs 16 us."""
+        for known, frame in self._frames:
+            if known is data:
+                return frame
+        frame = zmq.Frame(data, copy=False)
+        self._frames.append((data, frame))
+        return frame
+
+    def _await(self, poller: zmq.Poller, deadline_ns: int, where: str) -> None:
+        """Return when the socket is ready for what `poller` waits for; raise by the deadline."""
+        while True:
+            left_ns = deadline_ns - time.monotonic_ns()
+            ready = [part for part, _ in poller.poll(max(0, left_ns // 1_000_000))]
+            if self._socket in ready:
+                return
+            if self._monitor in ready:
+                self._note(poller is self._readable, where)
+            elif left_ns < 1_000_000:
+                raise self._too_late(where)
+
+    def _note(self, sent: bool, where: str) -> None:
+        """Take one monitor event; raise if it means that no reply can come."""
+        message = recv_monitor_message(self._monitor)
+        event = message["event"]
+        if event == zmq.EVENT_CONNECTED:
+            self._accepted = True
+            self._descriptor = int(message["value"])
+            self._ending = self._watch_ending()
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._understood = True
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            raise RefusedError(f"{where}: the server does not admit this client's CURVE key")
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            raise self._no_handshake(where, int(message["value"]))
+        elif not sent and self._accepted and self._curve is not None:
+            raise NotConnectedError(
+                f"{where}: it broke off the handshake; is this its CURVE public key?"
+            )
+        elif not sent:
+            raise NotConnectedError(f"{where}: nobody listens there")
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:  # the server closed during it
+            raise self._broken(where, by_server=True)
+        elif not self._understood:
+            raise WireError(f"{where}: the peer does not speak ZeroMQ")
+        else:
+            by_server = None if self._ending is None else self._ending.by_server()
+            raise self._broken(where, by_server)
+
+    def _watch_ending(self) -> _Ending | None:
+        """Keep the TCP connection open during an exchange, to learn who closed it."""
+        if self._descriptor is None:
+            return None
+        return _Ending(self._descriptor, _host_and_port(self._address)[1])
+
+    def _broken(self, where: str, by_server: bool | None) -> WireError | UnreachableError:
+        """Return why the connection ended before the reply; None: unknown who closed it."""
+        too_large = f"sent more than {self._cap} bytes, or what is no message of ZeroMQ"
+        if by_server is False:
+            return TooLargeError(f"{where}: the server {too_large}")
+        if not _listens(self._address):
+            return UnreachableError(f"{where}: the server went away before its reply")
+        text = f"{where}: the server closed the connection before its reply"
+        if by_server is None:
+            text += f", or {too_large}"
+        return ClosedError(f"{text}; see its log: is it out of memory, or are its clients too many")
+
+    def _no_handshake(self, where: str, reason: int) -> RefusedError | WireError:
+        if reason != MECHANISM_MISMATCH:
+            return WireError(f"{where}: the peer does not speak ZeroMQ")
+        if self._curve is None:
+            return RefusedError(f"{where}: the server takes CURVE only; give this client keys")
+        return RefusedError(f"{where}: the server does not speak CURVE; is it the proxy's port?")
+
+    def _too_late(self, where: str) -> DeadlineError | UnreachableError:
+        if self._accepted:
+            return DeadlineError(f"{where}: connected, but no reply before the deadline")
+        return UnreachableError(f"{where}: nobody listens there")
+
+
+class _Ending:
+    """Finds out which side ended a connection, with a second descriptor of ZeroMQ's TCP socket.
+
+    If ZeroMQ closes its descriptor, because it refuses the received bytes, the kernel keeps the
+    connection open for the second one. If the server closed or reset the connection, the second
+    descriptor shows that.
+    """
+
+    def __init__(self, descriptor: int, port: int) -> None:
+        """Duplicate `descriptor`, unless its peer has another port than `port`.
+
+        ZeroMQ may have closed it already, and its number may now belong to another socket.
+        """
+        self._own: socket.socket | None = None
+        with contextlib.suppress(OSError):
+            own = socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM)
+            if _port_of_peer(own) == port:
+                self._own = own
+            else:
+                own.close()
+
+    def by_server(self) -> bool | None:
+        """Whether the server ended the connection; None if unknown."""
+        if self._own is None:
+            return None
+        poll = select.poll()
+        poll.register(self._own, select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    def forget(self) -> None:
+        """Close the second descriptor, so that the kernel can end the connection."""
+        if self._own is not None:
+            self._own.close()
+        self._own = None
+
+
+def _port_of_peer(own: socket.socket) -> int | None:
+    try:
+        peer = own.getpeername()
+    except OSError:  # not a socket, or not connected
+        return None
+    return peer[1] if isinstance(peer, tuple) else None
+
+
+def _listens(address: str) -> bool:
+    """Whether anything accepts connections at `address` (used after a lost connection only)."""
+    time.sleep(_DYING_S)
+    try:
+        socket.create_connection(_host_and_port(address), _LISTENS_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """Return host and port of a numeric ZeroMQ address."""
+    host, port = address.removeprefix("tcp://").rsplit(":", 1)
+    return host.strip("[]"), int(port)

@@ -1,10 +1,10 @@
 """Messages to bytes and back, in both array codecs of the GR00T policy servers (wire.md 4).
 
-Pure: it knows no socket, endpoint or generation. Bytes are never trusted: no pickle, no
-evaluated header, numeric dtypes only, every size checked before it is used, and whatever is
-wrong with them is a `WireError`.
+Pure: no sockets, endpoints or generations. Received bytes are never trusted: no pickle, no
+evaluated header, numeric dtypes only, and every size is checked before it is used. Anything
+invalid raises `WireError`.
 
-Two codecs write arrays; `decode` reads both, always:
+Two codecs write arrays; `decode` reads both by default:
 
 - ``npy``: ``{"__ndarray_class__": true, "as_npy": bin}``, the bin a version 1 ``.npy`` file.
 - ``msgpack_numpy``: ``{b"nd": true, b"type": str, b"kind": b"", b"shape": [..], b"data": bin}``
@@ -37,9 +37,9 @@ Form = Literal["text", "map"]
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_CONTAINER: Final = 4096  # entries of one map or list: msgpack allocates them up front
-MAX_ITEMS: Final = 65536  # entries of all maps and lists: a byte on the wire can cost 64 here
+MAX_ITEMS: Final = 65536  # entries of all maps and lists: one wire byte can cost 64 in memory
 MAX_DEPTH: Final = 32
-MAX_NESTED_TEXT: Final = 65536  # characters of all JSON texts in one message; a real one has 400
+MAX_NESTED_TEXT: Final = 65536  # characters of all JSON texts in a message; real ones have 400
 
 MODALITY_MARKERS: Final = ("__ModalityConfig_class__", "__ModalityConfig__")
 
@@ -49,10 +49,10 @@ _LEAVES: Final = (np.ndarray, str, bytes, int, float, type(None), np.generic)
 
 
 class ModalityConfigMap(dict[str, Any]):
-    """The ``as_json`` fields of one ModalityConfig, with how it was marked on the wire.
+    """The ``as_json`` fields of one ModalityConfig, and how it was marked on the wire.
 
-    `marker` is one of `MODALITY_MARKERS`; `form` is ``"text"`` where ``as_json`` was a JSON
-    text (N1.5) and ``"map"`` where it was a map. The two tell the server's generation.
+    `marker` is one of `MODALITY_MARKERS`; `form` is ``"text"`` if ``as_json`` was a JSON text
+    (N1.5) and ``"map"`` if it was a map. Together they show the server's generation.
     """
 
     def __init__(self, fields: dict[str, Any], marker: str, form: Form) -> None:
@@ -61,7 +61,7 @@ class ModalityConfigMap(dict[str, Any]):
         self.form = form
 
     def on_wire(self) -> dict[str, Any]:
-        """Return the plain map that `encode` turns into the bytes this was read from."""
+        """Return the plain map that `encode` turns back into the bytes it was read from."""
         if self.form == "text":
             return {self.marker: True, "as_json": json.dumps(self, separators=(",", ":"))}
         return {self.marker: True, "as_json": dict(self)}
@@ -70,8 +70,8 @@ class ModalityConfigMap(dict[str, Any]):
 def encode(message: object, array_codec: ArrayCodec) -> bytes:
     """Return `message` as one msgpack value, byte-identical to upstream's `array_codec`.
 
-    Maps, lists, tuples, str, bytes, int, float, bool, None and numeric ndarrays; numpy
-    scalars only in ``msgpack_numpy``, as upstream. `ModalityConfigMap.on_wire` is for configs.
+    Takes maps, lists, tuples, str, bytes, int, float, bool, None and numeric ndarrays; numpy
+    scalars only in ``msgpack_numpy``, as upstream. Pass configs as `ModalityConfigMap.on_wire()`.
     Raises `WireError` for anything else.
     """
     if array_codec not in ("npy", "msgpack_numpy"):
@@ -88,13 +88,12 @@ def decode(
     max_bytes: int = MAX_BYTES,
     reads: Collection[ArrayCodec] = ("npy", "msgpack_numpy"),
 ) -> Any:
-    """Return the one message in `data`, arrays of both codecs and ModalityConfigs resolved.
+    """Return the one message in `data`, with arrays and ModalityConfigs resolved.
 
-    Arrays are **read-only** and in native byte order; they share the memory of the message's
-    own byte strings where that is possible, never that of `data`. Tuples come back as lists.
-    An array of a codec that is not in `reads` stays the map it is on the wire, as in servers
-    that know one codec only.
-    Raises `TooLargeError` above `max_bytes`, `WireError` for all else; nothing else is raised.
+    Arrays are **read-only** and in native byte order. They share the memory of the message's own
+    byte strings where possible, never that of `data`. Tuples come back as lists. An array in a
+    codec that is not in `reads` stays a map, as in servers that read one codec only.
+    Raises `TooLargeError` above `max_bytes`, `WireError` for everything else, and no other error.
     """
     size = memoryview(data).nbytes
     if size > max_bytes:
@@ -124,7 +123,7 @@ def decode(
 
 
 class _Reader:
-    """The hooks of one decode; they count what it has built so far, in nested texts as well."""
+    """The msgpack hooks of one decode; they count the values built so far, JSON texts included."""
 
     def __init__(self, reads: Collection[ArrayCodec]) -> None:
         self._items = self._nested = 0
@@ -159,7 +158,7 @@ class _Reader:
         return ModalityConfigMap(as_json, marker, form)
 
     def _json(self, text: str, where: str) -> Any:
-        """Parse a JSON text; its size and depth are known to be small before that."""
+        """Parse a JSON text, after checking that its size and depth are small."""
         self._nested += len(text)
         if self._nested > MAX_NESTED_TEXT:
             raise WireError(
@@ -187,7 +186,7 @@ class _Reader:
 
 
 def _json_depth(text: str) -> int:
-    """Return how deep the brackets of a JSON text are nested; those in its strings count not."""
+    """Return how deep the brackets of a JSON text are nested; brackets in strings do not count."""
     depth = deepest = 0
     for found in _JSON_PARTS.finditer(text):
         if found[0] in "[{":

@@ -1,6 +1,7 @@
-"""ZeroMQ's CURVE on our sockets: encryption both ways, who may connect, and the key files.
+"""CURVE on ZeroMQ sockets: encryption in both directions, admitted clients, and the key files.
 
-A public key file may be shown; a secret one is readable by its owner alone and never printed.
+A public key may be shown. A secret key's file is readable by its owner only, and the key is never
+printed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ SERVER: Final = "server"
 PUBLIC: Final = ".public"
 SECRET: Final = ".secret"
 
+MECHANISM_MISMATCH: Final = 0x11000002  # ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH (zmq.h)
+
+_ZAP_ADDRESS: Final = "inproc://zeromq.zap.01"  # as the frames below, from ZeroMQ's RFC 27
+_ZAP_VERSION: Final = b"1.0"
+_DOMAIN: Final = b"gr00t_ros"
 _Z85: Final = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -46,7 +52,7 @@ class SecretKey:
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """What a server needs: its own secret key, and its clients as public key -> name."""
+    """What a server needs: its own secret key, and its clients: public key -> name."""
 
     secret: SecretKey
     clients: Mapping[str, str]
@@ -66,11 +72,11 @@ def read_server_keys(folder: str | Path) -> ServerKeys:
     clients: dict[str, str] = {}
     for path in sorted(place.glob(f"*{PUBLIC}")):
         if path.stem != SERVER:
-            key = _read_public(path)
+            key = _read_key(path)
             if key in clients:
-                raise SettingsError(f"{path}: the key of {clients[key]} too, expected one each")
+                raise SettingsError(f"{path}: the same key as {clients[key]}, expected one each")
             clients[key] = path.stem
-    secret = _read_secret(place / f"{SERVER}{SECRET}")
+    secret = SecretKey(_read_key(place / f"{SERVER}{SECRET}", is_secret=True))
     if not clients:
         raise SettingsError(f"{place}: no NAME{PUBLIC} of a client, so nobody could connect")
     return ServerKeys(secret, clients)
@@ -78,13 +84,15 @@ def read_server_keys(folder: str | Path) -> ServerKeys:
 
 def read_client_keys(server_public: str | Path, secret: str | Path) -> ClientKeys:
     """Read a client's two files; raise `SettingsError` naming the one that is wrong."""
-    return ClientKeys(_read_public(Path(server_public)), _read_secret(Path(secret)))
+    return ClientKeys(
+        _read_key(Path(server_public)), SecretKey(_read_key(Path(secret), is_secret=True))
+    )
 
 
 def write_pair(folder: Path, name: str, public: str, secret: SecretKey) -> bool:
-    """Write NAME.public and NAME.secret, the latter for its owner's eyes only.
+    """Write NAME.public, and NAME.secret that its owner alone can read.
 
-    Returns False and writes nothing where the pair exists. Raises `SettingsError`.
+    Returns False and writes nothing if the pair exists. Raises `SettingsError`.
     """
     if not _NAME.fullmatch(name):
         raise SettingsError(f"key name {name!r:.80}: expected letters, digits, - and _")
@@ -101,20 +109,13 @@ def write_pair(folder: Path, name: str, public: str, secret: SecretKey) -> bool:
 
 
 def _write_new(path: Path, text: str, mode: int) -> None:
-    """Write a file that must not exist yet; never readable by others for a moment."""
+    """Write a new file; it has its final mode from the start, so others can never read it."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text + "\n")
 
 
-def _read_public(path: Path) -> str:
-    text = _read(path)
-    if not _Z85.fullmatch(text):
-        raise SettingsError(f"{path}: {len(text)} characters, expected a key of 40 (Z85)")
-    return text
-
-
 def check_private(file: IO[str], what: str) -> None:
-    """Raise `SettingsError` where group or others may do anything with an open file of secrets."""
+    """Raise `SettingsError` if group or others have any access to an open file of secrets."""
     mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     if mode & 0o077:
         raise SettingsError(
@@ -123,29 +124,20 @@ def check_private(file: IO[str], what: str) -> None:
         )
 
 
-def _read_secret(path: Path) -> SecretKey:
-    text = _read(path, is_secret=True)
-    if not _Z85.fullmatch(text):
-        raise SettingsError(f"{path}: {len(text)} characters, expected a key of 40 (Z85)")
-    return SecretKey(text)
-
-
-def _read(path: Path, is_secret: bool = False) -> str:
+def _read_key(path: Path, is_secret: bool = False) -> str:
+    """Return the key in a file, 40 characters of Z85."""
     try:
         with path.open(encoding="ascii") as file:
             if is_secret:
                 check_private(file, f"secret key {path}")
-            return file.read(4096).strip()
+            text = file.read(4096).strip()
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: no key of Z85 text") from None
-
-
-_ZAP_ADDRESS: Final = "inproc://zeromq.zap.01"  # ZeroMQ's RFC 27, as the frames below
-_ZAP_VERSION: Final = b"1.0"
-_DOMAIN: Final = b"gr00t_ros"
-MECHANISM_MISMATCH: Final = 0x11000002  # ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH (zmq.h)
+    if not _Z85.fullmatch(text):
+        raise SettingsError(f"{path}: {len(text)} characters, expected a key of 40 (Z85)")
+    return text
 
 
 def new_pair() -> tuple[str, SecretKey]:
@@ -156,7 +148,7 @@ def new_pair() -> tuple[str, SecretKey]:
 
 
 def secure_client(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
-    """Make a socket that is not yet connected speak CURVE as the client of `keys`."""
+    """Make an unconnected socket use CURVE as the client with these keys."""
     _require_curve()
     secret = keys.secret.reveal().encode("ascii")
     try:
@@ -168,13 +160,13 @@ def secure_client(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
 
 
 class Admission:
-    """Admits the clients of `keys` to every CURVE server socket of one context.
+    """Admits the clients of `keys` to all CURVE server sockets of one context.
 
-    Its owner polls `socket` and calls `decide` when it is readable: until then handshakes wait.
+    The owner polls `socket` and calls `decide` when it is readable; until then handshakes wait.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: ServerKeys) -> None:
-        """Bind the context's ZAP handler; must come before the server socket's bind."""
+        """Bind the context's ZAP handler; call this before the server socket is bound."""
         _require_curve()
         self._keys = keys
         self.socket: zmq.Socket[bytes] = context.socket(zmq.REP)
@@ -182,25 +174,28 @@ class Admission:
         self.socket.bind(_ZAP_ADDRESS)
 
     def secure(self, socket: zmq.Socket[bytes]) -> None:
-        """Make a server socket that is not yet bound take admitted clients only."""
+        """Make an unbound server socket accept admitted clients only."""
         socket.set(zmq.CURVE_SERVER, 1)
         socket.set(zmq.CURVE_SECRETKEY, self._keys.secret.reveal().encode("ascii"))
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
         socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def decide(self) -> None:
-        """Answer one handshake: the client's name becomes the User-Id of its messages."""
+        """Answer one handshake; the client's name becomes the User-Id of its messages."""
         frames = self.socket.recv_multipart()
         name = self._name(frames)
         verdict = [b"400", b"no access", b""] if name is None else [b"200", b"OK", name.encode()]
         self.socket.send_multipart([_ZAP_VERSION, *frames[1:2], *verdict, b""])
 
     def close(self) -> None:
-        """Unbind; what comes later is refused, since the domain is enforced."""
+        """Unbind; later handshakes are refused, since the domain is enforced."""
         self.socket.close(linger=0)
 
     def _name(self, frames: list[bytes]) -> str | None:
-        """Return who it is: version, id, domain, address, identity, mechanism, public key."""
+        """Return the client's name, or None if it is not admitted.
+
+        frames: version, id, domain, address, identity, mechanism, public key.
+        """
         if len(frames) != 7 or frames[2] != _DOMAIN or frames[5] != b"CURVE":
             return None
         return self._keys.clients.get(z85.encode(frames[6]).decode("ascii"))

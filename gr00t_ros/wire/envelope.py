@@ -1,8 +1,8 @@
-"""The envelope of a request, read and rewritten without decoding the observation in it.
+"""Reads and rewrites the envelope of a request without decoding the observation in it.
 
-Pure. Walks the msgpack bytes and looks at the outermost map alone, so that a proxy learns what
-two cameras' worth of bytes asks for without a copy. Stricter than upstream's reader, so that
-the two cannot take one frame for different requests: three known keys, each at most once.
+Pure. Walks the msgpack bytes and reads the outermost map only, so that a proxy can check a request
+with camera images without copying it. Stricter than upstream's reader (three known keys, each at
+most once), so that both always read the same request from one frame.
 """
 
 from __future__ import annotations
@@ -26,23 +26,27 @@ API_TOKEN: Final = "api_token"
 _KEYS: Final = (ENDPOINT, DATA, API_TOKEN)
 
 MAX_TEXT_BYTES: Final = 16_384  # of a key, an endpoint or a token: four times the longest token
-# Values of one request, each of which costs a step here before its token is known. An observation
-# of eight cameras and forty states has 700, a chunk of 50 x 43 numbers as plain lists 2,200.
+# Values in one request: each costs a step here before the token is checked. An observation of
+# eight cameras and forty states has 700, a chunk of 50 x 43 numbers as plain lists has 2,200.
 MAX_VALUES: Final = 4096
 
 
 def _form(first: int) -> tuple[int, int, int] | None:
-    """Return how a value begins: bytes of its count; else the count; values an entry has."""
+    """Return the form of the value that begins with this byte, None for an unknown one.
+
+    The form: the number of bytes that hold its count; the count itself where that is 0; the values
+    per entry, as `_head` returns them.
+    """
     if first < 0x80 or first >= 0xE0:
         return 0, 0, 0
-    if first < 0xC0:  # short map, array, text: the count is in the byte
+    if first < 0xC0:  # short map, array or text: the byte contains the count
         each = 2 if first < 0x90 else 1 if first < 0xA0 else 0
         return 0, first & (0x1F if first >= 0xA0 else 0x0F), each
     return _LONG_FORMS.get(first)
 
 
-# The msgpack specification's formats from 0xc0 on, as `_form` returns them. Extension types are
-# left out: no message has one.
+# The formats of the msgpack specification from 0xc0 on, as `_form` returns them. Extension types
+# are left out: no valid message has one.
 _LONG_FORMS: Final = (
     {first: (0, 0, 0) for first in (0xC0, 0xC2, 0xC3)}
     | {0xCA: (0, 4, 0), 0xCB: (0, 8, 0)}
@@ -59,7 +63,7 @@ _FORMS: Final = tuple(_form(first) for first in range(256))
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One request: its endpoint, the token in it, and where its fields lie in `frame`."""
+    """One request: its endpoint, its token, and the position of each field in `frame`."""
 
     frame: Bytes
     endpoint: str
@@ -67,7 +71,7 @@ class Envelope:
     fields: Mapping[str, slice]
 
     def with_token(self, token: str | None) -> Bytes:
-        """Return the request with that token in place of its own; itself where that is the same."""
+        """Return the request with `token` instead of its own; the same frame if they are equal."""
         if token == self.token and (token is not None or API_TOKEN not in self.fields):
             return self.frame
         parts = [self.frame[place] for key, place in self.fields.items() if key != API_TOKEN]
@@ -79,7 +83,7 @@ class Envelope:
 def read_envelope(frame: Bytes) -> Envelope:
     """Return the envelope of one request frame; raise `WireError` for anything else.
 
-    The whole frame is walked: it must be one msgpack value without extension types.
+    The whole frame is checked: it must be one msgpack value without extension types.
     """
     data = memoryview(frame)
     fields = _fields(data)
@@ -134,9 +138,9 @@ def _unpack(data: memoryview) -> object:
 
 
 def _skip(data: memoryview, at: int, max_values: int) -> tuple[int, int]:
-    """Return the end of the value at `at`, and of how many values it is made."""
+    """Return the end of the value at `at`, and how many values it consists of."""
     values, left = 1, 1
-    outer: list[int] = []  # how many values are left in each container around this one
+    outer: list[int] = []  # how many values are left in each enclosing container
     while True:
         while not left:
             if not outer:
@@ -159,9 +163,9 @@ def _skip(data: memoryview, at: int, max_values: int) -> tuple[int, int]:
 
 
 def _head(data: memoryview, at: int) -> tuple[int, int, int]:
-    """Return the count of what starts at `at`, values an entry, where it begins.
+    """Return the count of the value at `at`, its values per entry, and where its content begins.
 
-    Values an entry: 0 for bytes, 1 for an array, 2 for a map.
+    Values per entry: 0 for bytes, texts and numbers, 1 for an array, 2 for a map.
     """
     try:
         form = _FORMS[data[at]]

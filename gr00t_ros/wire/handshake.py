@@ -1,6 +1,6 @@
-"""What a policy server is and how it wants to be asked, from its replies (wire.md 6).
+"""Finds out a policy server's generation, codec, key style and modality config (wire.md 6).
 
-It refuses to know sockets: the client brings replies and a way to try an observation.
+No sockets: the client passes in replies, and a function that tries an observation.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Probe = Callable[[Server], RequestTemplate]
 
 
 def read_server(reply: object, ping_ns: int, setting: KeyStyleSetting) -> Server:
-    """Return the server of a get_modality_config reply, nested where the style is open.
+    """Return the server that sent a get_modality_config reply; ``auto`` counts as nested here.
 
-    N1.5 is flat whatever `setting` says. Raises `WireError`.
+    N1.5 is always flat, whatever `setting` is. Raises `WireError`.
     """
     generation = messages.recognise(reply)
     modality = messages.parse_modality(reply, generation)
@@ -51,10 +51,10 @@ def find_key_style(
 ) -> Server:
     """Return `found` with the key style in which `act(probe(server), server)` works.
 
-    Nested first. Flat is tried where the server's words mean its keys, or are not known; what it
-    says of anything else, such as busy or a width, passes through as the `RemoteError` that it is.
-    Raises `RefusedError` with both texts where it wants neither style, `SettingsError` without a
-    probe.
+    Nested is tried first. Flat is tried if the server's error text is about keys or is unknown.
+    Error texts about anything else, such as busy or a width, pass through as `RemoteError`.
+    Raises `RefusedError` with both texts if the server takes neither style, and `SettingsError`
+    without a probe.
     """
     if probe is None:
         raise SettingsError("key_style auto needs a probe, else configure nested or flat")
@@ -71,7 +71,7 @@ def find_key_style(
     try:
         act(probe(flat), flat)
     except RemoteError as to_flat:
-        if not wants_flat:  # an answer in flat keys would have been the proof
+        if not wants_flat:  # only an action in reply would have shown that it takes flat keys
             raise to_nested from None
         if kind_of(to_flat.said) is not WANTS_NESTED:
             raise

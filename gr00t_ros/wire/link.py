@@ -1,9 +1,10 @@
-"""The node's connection to its policy server, and the thread that asks it.
+"""The node's connection to its policy server, and the worker thread that uses it.
 
-PolicyLink checks the server once, queries it often, and checks again after a loss; it owns the
-client and the request buffers of one embodiment, and its owner thread is the worker's. Worker runs
-one job at a time, and the newest job wins. `submit`, `withdraw`, `idle` and `stop` may be called
-from any thread; jobs and `deliver` run on the worker's thread. Times are `time.monotonic_ns`.
+PolicyLink checks the server once, then queries it often, and checks again after a lost
+connection. It owns the client and the request buffers of one embodiment, and is used from the
+worker's thread. Worker runs one job at a time; a newer job replaces a waiting one. `submit`,
+`withdraw`, `idle` and `stop` may be called from any thread; jobs and `deliver` run on the worker's
+thread. Times are `time.monotonic_ns`.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from gr00t_ros.wire.template import RequestBuffers, RequestTemplate
 Filled = TypeVar("Filled")
 Action = Mapping[str, NDArray[np.float32]]
 
+_LOG: Final = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What the check found, with zero observations.
+    """What the check found by sending zero observations.
 
-    warmup_ns: the server's first inference for us. inference_ns: the second, which is warm.
+    warmup_ns: duration of the first inference. inference_ns: of the second, which is warm.
     shapes: (H, D) of each action key.
     """
 
@@ -50,7 +53,7 @@ class Check:
 
 
 class PolicyLink:
-    """Connects, compares modalities, infers once without motion, then answers queries."""
+    """Connects, compares modality configs, infers without motion, then answers queries."""
 
     def __init__(
         self,
@@ -62,10 +65,9 @@ class PolicyLink:
     ) -> None:
         """Take over `client`; nothing is sent before `check` or `query`.
 
-        now_ns: the clock that inferences are timed by. Plans run on it, so that a simulation at
-        half speed counts half of what a person waits.
-
-        strict: refuse a server for every difference, also for those that it tolerates.
+        strict: refuse a server for every difference, not only for those that cannot work.
+        now_ns: the clock for inference times. It is the clock of the plans: in a simulation at
+        half speed an inference counts half of its wall time.
         """
         self._client, self._embodiment, self._token = client, embodiment, token
         self._strict, self._now_ns = strict, now_ns
@@ -75,14 +77,14 @@ class PolicyLink:
         self._probed_ns: int | None = None
         self.checked: Check | None = None
         self.rows: tuple[ModalityRow, ...] = ()
-        """The last comparison with a server's modality config, whether it fitted or not."""
+        """The last comparison with a server's modality config, whether it fits or not."""
 
     def check(self) -> Check:
         """Connect and prove that this server can serve this embodiment.
 
-        Raises RefusedError that names every fatal difference, ChunkError when the answer to a
-        zero observation is no chunk of the embodiment, and what the client raises; a RemoteError
-        about a width names the state keys that it may mean.
+        Raises RefusedError that names every fatal difference, ChunkError if the answer to a zero
+        observation is not a chunk of the embodiment, and what the client raises. A RemoteError
+        about a width names the state keys that it may be about.
         """
         try:
             return self._check()
@@ -102,7 +104,7 @@ class PolicyLink:
         buffers = RequestBuffers(lambda: self._template(server))
         template = self._template(server)
         warmup_ns = 0 if self._probed_ns is None else found_ns - self._probed_ns
-        if self._probed_ns is None:  # else the search for the key style has inferred already
+        if self._probed_ns is None:  # otherwise finding the key style has inferred already
             _, warmup_ns = self._infer(template)
         action, inference_ns = self._infer(template)
         shapes = {key: values.shape for key, values in action.items()}
@@ -113,11 +115,12 @@ class PolicyLink:
     def query(
         self, fill: Callable[[RequestTemplate], Filled], episode: int
     ) -> tuple[Filled, Action, int]:
-        """Fill a template, send it, return what `fill` returned, the action, and the inference ns.
+        """Fill a template and send it; return `fill`'s result, the action and the inference ns.
 
         The server is reset at the first query of an episode. After a failed exchange the next
-        query checks again, since another server may have taken the place of the lost one; so
-        does this one where the client had to connect anew, and drops the answer (UnreachableError).
+        query checks the server again, since it may have been replaced. If the client had to
+        reconnect during this query, the server is checked now, and the answer is dropped
+        (UnreachableError).
         """
         if self.checked is None or self._buffers is None:
             self.check()
@@ -129,11 +132,11 @@ class PolicyLink:
         return self._send(self._buffers, template, fill)
 
     def warm(self) -> None:
-        """Infer a zero observation and forget it, so that the server stays ready to answer fast.
+        """Infer a zero observation and drop the action, so that the server stays warm.
 
-        The server is reset before the next query: a policy with a memory must not keep this one.
-        Raises as `check` does; but for the server's own error text the next query or check then
-        checks again.
+        The server is reset before the next query: a policy with memory must not remember this
+        observation. Raises as `check` does. After any error except RemoteError, the next query
+        checks the server again.
         """
         checked, self._episode = self.checked, None
         if checked is None:
@@ -154,7 +157,7 @@ class PolicyLink:
         self._client.close()
 
     def _infer(self, template: RequestTemplate) -> tuple[Action, int]:
-        """Return the answer to a zero observation, and how long it took in ns."""
+        """Return the answer to a zero observation, and the inference time in ns."""
         started_ns = self._now_ns()
         action = self._client.get_action(template)
         took_ns = self._now_ns() - started_ns
@@ -189,7 +192,7 @@ class PolicyLink:
         return filled, action, took_ns
 
     def _refuse_unchecked(self) -> None:
-        """Check what is behind a connection made since the check, and never use its answer."""
+        """If the client reconnected since the check, check the server and drop its answer."""
         if self._client.counts.connections == self._connection:
             return
         self.check()
@@ -206,8 +209,8 @@ class PolicyLink:
         except RemoteError as error:
             kind = kind_of(error.said)
             if kind.outlook is Outlook.PASSES and kind is not OTHER:
-                raise  # busy: it was not reset, and is before anything is asked
-            # else a server without episodes, which has nothing to forget
+                raise  # busy: not reset; the next query resets it before it sends anything
+            # Other errors: the server has no episodes and needs no reset.
         except Gr00tError:
             self.checked = None
             raise
@@ -243,19 +246,17 @@ class PolicyLink:
             token=self._token,
         )
         for stream in robot.state:
-            if stream.source in POSES:  # zeros say no rotation, and a server undoes actions by it
-                unturned = np.array([0.0, 0.0, 0.0, 1.0])
-                origin = PoseReading(np.zeros(3), unturned, stream.frame or "")
+            # Zeros are not a valid rotation, and a server needs one to undo relative actions.
+            if stream.source in POSES:
+                identity = np.array([0.0, 0.0, 0.0, 1.0])
+                origin = PoseReading(np.zeros(3), identity, stream.frame or "")
                 template.state[stream.key][:] = encode(stream, origin)
         return template
 
 
-_LOG: Final = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One exchange: `run` is called on the worker thread, `tag` is the caller's own."""
+    """One exchange: `run` is called on the worker thread; `tag` is for the caller's use."""
 
     run: Callable[[], object]
     tag: object = None
@@ -263,7 +264,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a job: `reply`, or `error` where it raised; times in monotonic ns."""
+    """The result of a job: `reply`, or `error` if it raised; times in monotonic ns."""
 
     job: Job
     reply: object
@@ -276,8 +277,8 @@ class Outcome:
 class Worker:
     """The worker thread; `deliver(outcome)` is called on it after each job that ran.
 
-    `finish` runs on the thread after the last job, e.g. ``client.close``. An exception in a
-    job becomes its outcome's error; one in `deliver` is logged; neither ends the thread.
+    `finish` runs on the thread after the last job, e.g. ``client.close``. An exception in a job
+    becomes the error of its outcome; an exception in `deliver` is logged. Neither ends the thread.
     """
 
     def __init__(
@@ -302,7 +303,7 @@ class Worker:
             return self._pending is None and not self._running
 
     def submit(self, job: Job) -> Job | None:
-        """Queue `job`; return the job that it replaces, or `job` itself once stopping."""
+        """Queue `job`; return the waiting job that it replaces, or `job` itself after `stop`."""
         with self._changed:
             if self._stopping:
                 return job
@@ -312,15 +313,15 @@ class Worker:
         return replaced[0] if replaced else None
 
     def withdraw(self) -> Job | None:
-        """Take back the waiting job, if there is one; it will not run."""
+        """Remove and return the waiting job, if there is one; it will not run."""
         with self._changed:
             waiting, self._pending = self._pending, None
         return waiting[0] if waiting else None
 
     def stop(self, timeout_s: float) -> bool:
-        """Let the running job end and no other start; return whether the thread has ended.
+        """Let the running job end and start no other; return whether the thread has ended.
 
-        The running job is not cut: give its own deadline, or 0 not to wait for it.
+        The running job is not interrupted: pass its own deadline, or 0 to return at once.
         """
         with self._changed:
             self._stopping = True
@@ -350,12 +351,12 @@ class Worker:
         failure: Exception | None = None
         try:
             reply = job.run()
-        except Exception as error:  # whatever a job raises is its caller's to judge
+        except Exception as error:  # the caller decides what the error means
             failure = error
         return Outcome(job, reply, failure, queued_ns, sent_ns, time.monotonic_ns())
 
     def _report(self, outcome: Outcome) -> None:
         try:
             self._deliver(outcome)
-        except Exception:  # the thread must live on for the next observation
+        except Exception:  # the thread must keep running for the next observation
             _LOG.exception("the sidecar worker could not deliver an outcome")

@@ -1,8 +1,8 @@
 """The GR00T policy server's endpoints: request envelopes, reply checks, generations.
 
-Pure: maps in, maps out. It refuses to know sockets and, but for recognising a torch reply,
-bytes (codec.py). What each generation expects is wire.md 1, 3, 5, 6, 8 and 9. Every text of a
-server enters here, as one printable line that is not long: error texts, keys, what a config says.
+Pure: maps in, maps out; codec.py has the bytes, except that a torch reply is recognised here. See
+wire.md 1, 3, 5, 6, 8 and 9 for what each generation expects. Every text from a server (error
+texts, keys, config values) enters the package here, and becomes one short printable line.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ GET_ACTION: Final = "get_action"
 RESET: Final = "reset"
 KILL: Final = "kill"
 
-MAX_ERROR_TEXT: Final = 500  # characters of a server's words: a strict one quotes observations
+MAX_ERROR_TEXT: Final = 500  # characters: strict servers quote whole observations
 MAX_KEY_TEXT: Final = 128
-MAX_KEYS: Final = 256  # of one modality; the largest known has 21
+MAX_KEYS: Final = 256  # per modality; the largest known has 21
 MAX_DELTA_INDICES: Final = 1024
 _MAX_DELTA: Final = 1_000_000  # steps
 TORCH_REFUSAL: Final = (
@@ -42,12 +42,11 @@ TORCH_REFUSAL: Final = (
     " or newer, best N1.6 or N1.7"
 )
 _UNKNOWN: Final = (
-    "the server is of a generation that this client does not know (it knows N1.5 since 7f53666,"
-    " N1.6 and N1.7), expected one kind of ModalityConfig marker, "
-    f"{' or '.join(MODALITY_MARKERS)}. Use a release of Isaac-GR00T that this one names, or a newer"
-    " gr00t_ros."
+    "this client does not know the server's generation (it knows N1.5 since 7f53666, N1.6 and"
+    f" N1.7), expected one kind of ModalityConfig marker, {' or '.join(MODALITY_MARKERS)}. Use one"
+    " of these releases of Isaac-GR00T, or a newer gr00t_ros."
 )
-_SEEN: Final = 400  # characters of what an unknown server answered
+_SEEN: Final = 400  # characters quoted of an unknown server's answer
 
 
 class Generation(Enum):
@@ -62,17 +61,17 @@ class Generation(Enum):
 
     @property
     def label(self) -> str:
-        """The name an operator knows."""
+        """The model version, as operators know it."""
         return _LABELS[self]
 
     @property
     def array_codec(self) -> ArrayCodec:
-        """The array codec to send: the one that every server of this generation reads."""
+        """The array codec for requests: every server of this generation reads it."""
         return "msgpack_numpy" if self in (Generation.B2, Generation.B3) else "npy"
 
     @property
     def is_n15(self) -> bool:
-        """Whether requests are bare and flat, replies a bare map, and reset is unknown."""
+        """Whether requests are bare and flat, replies are a bare map, and there is no reset."""
         return self in (Generation.T, Generation.A0)
 
 
@@ -89,7 +88,7 @@ _LABELS: Final = {
 def request(
     endpoint: str, data: Mapping[str, object] | None = None, token: str | None = None
 ) -> dict[str, object]:
-    """Return the envelope of a request; `data` and the token only where there is one."""
+    """Return the envelope of a request, with `data` and the token only where they are given."""
     message: dict[str, object] = {"endpoint": endpoint}
     if data is not None:
         message["data"] = data
@@ -116,9 +115,9 @@ def get_action_request(
 ) -> dict[str, object]:
     """Return the get_action request of one observation, batch size 1.
 
-    `video` values are (1, T, H, W, 3) uint8, `state` values (1, T, D) float32 (or stand-ins
-    for them: they are only placed). The instruction goes under each of `language_keys`. N1.5 is
-    flat and bare whatever `key_style` says.
+    `video` values are (1, T, H, W, 3) uint8, `state` values (1, T, D) float32. They are only
+    placed, so stand-ins work too. The instruction is placed under each of `language_keys`.
+    Requests for N1.5 are always flat and bare, whatever `key_style` is.
     """
     if key_style == "nested" and not generation.is_n15:
         language: object = {key: [[instruction]] for key in language_keys}
@@ -135,11 +134,11 @@ def get_action_request(
 def read_reply(
     data: bytes | memoryview, endpoint: str, max_bytes: int, token: Token | None = None
 ) -> Any:
-    """Return the decoded reply of `endpoint`, or raise what the server meant by it.
+    """Return the decoded reply of `endpoint`, or raise the error that it stands for.
 
-    Raises `RefusedError` for generation T and for a wrong token, `RemoteError` with the
-    server's text (which may be empty) as one printable line, cut, without `token`, and
-    `TooLargeError` and `WireError` for bad bytes.
+    Raises `RefusedError` for generation T and for a wrong token. Raises `RemoteError` with the
+    server's text (which may be empty) as one printable line, cut and with `token` redacted.
+    Raises `TooLargeError` and `WireError` for invalid bytes.
     """
     if bytes(data[:2]) == b"PK" or bytes(data[:6]) == b"ERROR":
         raise RefusedError(f"{endpoint}: {TORCH_REFUSAL}")
@@ -149,14 +148,14 @@ def read_reply(
     text = reply["error"]
     if not isinstance(text, str):
         raise WireError(f"{endpoint}: error reply holds {type(text).__name__}, expected a text")
-    said = _said(text, token)
-    if said.startswith("Unauthorized"):
-        raise RefusedError(f"{endpoint}: {said}; check the api token")
-    raise RemoteError(f"{endpoint}: the server answered: {said or '(no text)'}", said)
+    line = _error_line(text, token)
+    if line.startswith("Unauthorized"):
+        raise RefusedError(f"{endpoint}: {line}; check the api token")
+    raise RemoteError(f"{endpoint}: the server answered: {line or '(no text)'}", line)
 
 
-def _said(text: str, token: Token | None) -> str:
-    """Return a server's words as one line; redacted before it is cut, or half a token is left."""
+def _error_line(text: str, token: Token | None) -> str:
+    """Return a server's text as one line, redacted before the cut: a cut token would not match."""
     line = one_line(text, 4 * MAX_ERROR_TEXT)
     return one_line(token.redact(line) if token else line, MAX_ERROR_TEXT)
 
@@ -169,11 +168,11 @@ def expect_map(reply: object, endpoint: str) -> dict[str, Any]:
 
 
 def recognise(reply: object) -> Generation:
-    """Return the generation that a decoded get_modality_config reply tells (wire.md 6).
+    """Return the generation of the server that sent this get_modality_config reply (wire.md 6).
 
-    A1 stands for A1 and A2, B2 for B2 and B3. Raises `RefusedError` with what was seen where it
-    is none of them: guessing would choose a codec that the server may misread. Generation T
-    never decodes: see `read_reply`.
+    A1 stands for A1 and A2, B2 for B2 and B3. Raises `RefusedError` that quotes the reply for an
+    unknown generation: a guess could choose a codec that the server misreads. A reply of
+    generation T never gets here, see `read_reply`.
     """
     configs = expect_map(reply, GET_MODALITY_CONFIG)
     marked = [config for config in configs.values() if isinstance(config, ModalityConfigMap)]
@@ -189,7 +188,7 @@ def recognise(reply: object) -> Generation:
 
 
 def _seen(config: object) -> str:
-    """Return what a config looks like on the wire, in a few words."""
+    """Return a short description of a config's form on the wire."""
     if isinstance(config, ModalityConfigMap):
         return f"{config.marker} with as_json as {config.form}"
     if isinstance(config, dict):
@@ -198,10 +197,10 @@ def _seen(config: object) -> str:
 
 
 def parse_modality(reply: object, generation: Generation) -> ModalityConfig:
-    """Return the server's modality config, N1.5's key prefixes stripped.
+    """Return the server's modality config, without N1.5's key prefixes.
 
-    A modality the server does not name is an entry without keys; modalities beyond video,
-    state, action and language are left out. Raises `WireError` naming what is malformed.
+    A modality that the server does not name becomes an entry without keys. Modalities other than
+    video, state, action and language are left out. Raises `WireError` that names what is malformed.
     """
     configs = expect_map(reply, GET_MODALITY_CONFIG)
     return {
@@ -247,7 +246,7 @@ def _action_configs(
 
 
 def _enum(value: object) -> str | None:
-    """Return what a config says under one field; enums come by their names (wire.md 5)."""
+    """Return one field of an action config as text; enums are sent by their names (wire.md 5)."""
     if value is None:
         return None
     return one_line(value if isinstance(value, str) else reprlib.repr(value), MAX_KEY_TEXT)
@@ -262,10 +261,10 @@ def parse_action(
 ) -> dict[str, NDArray[np.float32]]:
     """Return the action of a get_action reply: key -> (H, D) float32, physical units.
 
-    N1.6 and later answer [action, info], N1.5 the bare action map, there also (H,) for a key of
-    one value. The batch axis may be left out, as by N1.5 and N2. ``action.`` is stripped from flat
-    keys. Values are not judged here (NaN passes: the guard's work). Raises `WireError` naming the
-    key.
+    N1.6 and later answer [action, info]. N1.5 answers the bare action map, where a key of one
+    value may be (H,). The batch axis may be missing, as from N1.5 and N2. ``action.`` is stripped
+    from flat keys. Values are not checked here: NaN passes, the guard refuses it. Raises
+    `WireError` that names the key.
     """
     action = reply
     if not generation.is_n15:
@@ -285,7 +284,7 @@ def parse_action(
 
 
 def _rows(value: object, key: str, generation: Generation) -> NDArray[np.float32]:
-    """Return one action key's values as (H, D) float32; the batch must be one."""
+    """Return one action key's values as (H, D) float32; the batch size must be 1."""
     if not isinstance(value, np.ndarray):
         raise WireError(f"{GET_ACTION}: {key} is {type(value).__name__}, expected an array")
     if value.dtype.kind != "f":

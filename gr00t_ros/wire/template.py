@@ -1,12 +1,11 @@
 """A get_action request whose bytes are laid out once, with slots to write observations into.
 
-The request of one embodiment never changes its shape, so only pixels, state values and the
-instruction are written per request (performance.md, Wire). It refuses to know sockets, and
-what the values mean.
+The request of one embodiment always has the same shape, so only pixels, state values and the
+instruction are written per request (performance.md, Wire).
 
-A frame in flight is never written: ZeroMQ sends straight from this memory and may still hold
-it after a timeout. `RequestBuffers` keeps a pair of templates so that one can be filled while
-the other is in flight, and replaces one that a failed exchange may still hold.
+A frame in flight is never written to: ZeroMQ sends directly from this memory and may still use it
+after a timeout. `RequestBuffers` keeps two templates: one can be filled while the other is in
+flight. It replaces a template whose exchange failed, as ZeroMQ may still use that memory.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from gr00t_ros.wire.arrays import ArrayCodec, array_prefix
 from gr00t_ros.wire.messages import Generation, KeyStyle, get_action_request
 
 MAX_INSTRUCTION_BYTES: Final = 4096
-# A frame that starts on a page boundary took the kernel twice as long to copy (AMD, loopback,
+# The kernel took twice as long to copy a frame that starts on a page boundary (AMD, loopback,
 # `./dev bench wire`): its own buffers start there too, and equal offsets alias in `rep movsb`.
 FRAME_OFFSET: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """The place of one array in the message."""
+    """The space for one array in the message."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -46,18 +45,18 @@ class _Slot:
 
 
 class _Instruction(str):
-    """A place of the instruction in the message; one for each language key, behind all arrays."""
+    """The space for the instruction: one for each language key, after all arrays."""
 
 
 class RequestTemplate:
     """One get_action request in one preallocated frame, batch size 1.
 
     `video[key]` is a writable C-contiguous (1, T, H, W, 3) uint8 view into the frame, so that
-    ``video[key][0, t]`` can be the ``dst=`` of OpenCV; `state[key]` a writable (1, T, D)
-    float32 view. All start at zero. `frame` is what goes over the wire, byte-identical to
+    ``video[key][0, t]`` can be the ``dst=`` of OpenCV. `state[key]` is a writable (1, T, D)
+    float32 view. All values start at zero. `frame` is sent over the wire; it is byte-identical to
     `codec.encode` of `messages.get_action_request` with the same values.
 
-    Not thread-safe: one owner at a time, none while it is in flight.
+    Not thread-safe: one owner at a time, and no writes while the frame is in flight.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class RequestTemplate:
     ) -> None:
         """Lay out a request for `video` key -> (T, H, W) and `state` key -> (T, D).
 
-        `language_key` is one or several, and the instruction stands under each.
+        `language_key`: one key or several; the instruction is placed under each.
         """
         language_keys = (language_key,) if isinstance(language_key, str) else tuple(language_key)
         videos = {k: _Slot((1, *shape, 3), np.dtype("u1")) for k, shape in video.items()}
@@ -105,7 +104,7 @@ class RequestTemplate:
 
     @property
     def frame(self) -> memoryview:
-        """The whole request, without a copy."""
+        """The whole request, not a copy."""
         return self._frame
 
     @property
@@ -116,7 +115,7 @@ class RequestTemplate:
     def set_instruction(self, text: str) -> None:
         """Put `text` into the frame; only the bytes from the instruction on are written.
 
-        Raises `ObservationError` for more than 4096 bytes of UTF-8 or no valid text.
+        Raises `ObservationError` for more than 4096 bytes of UTF-8 or invalid Unicode.
         """
         if text == self._instruction:
             return
@@ -139,9 +138,9 @@ class RequestTemplate:
 class RequestBuffers:
     """The two request frames of one client: one in flight, one to fill.
 
-    Safe between two threads (one takes, the other returns). A template is returned by
-    `give_back` after its reply, or by `drop` after a failed exchange, whose frame ZeroMQ may
-    still hold: that memory is left to it and a new template takes the place.
+    Safe between two threads, where one takes and the other returns. Return a template with
+    `give_back` after its reply, or with `drop` after a failed exchange. ZeroMQ may still use a
+    dropped frame: its memory is left alone and a new template replaces it.
     """
 
     COUNT: Final = 2
@@ -151,18 +150,18 @@ class RequestBuffers:
         self._free = deque(build() for _ in range(self.COUNT))
 
     def take(self) -> RequestTemplate | None:
-        """Return a template that nobody holds, or None while both are out."""
+        """Return a free template, or None while both are taken."""
         try:
             return self._free.popleft()
         except IndexError:
             return None
 
     def give_back(self, template: RequestTemplate) -> None:
-        """Take back a template whose reply has arrived, or that was never sent."""
+        """Take back a template whose reply has arrived or that was never sent."""
         self._free.append(template)
 
     def drop(self, template: RequestTemplate) -> None:
-        """Replace a template whose exchange failed; it is never written again by us."""
+        """Replace a template whose exchange failed; it must not be written again."""
         replacement = self._build()
         replacement.set_instruction(template.instruction)
         self._free.append(replacement)
@@ -171,7 +170,7 @@ class RequestBuffers:
 def _lay_out(
     value: object, array_codec: ArrayCodec, parts: list[bytes | _Slot | _Instruction]
 ) -> None:
-    """Append the msgpack bytes of `value` to `parts`, slots and instruction left open."""
+    """Append the msgpack bytes of `value` to `parts`; slots and instruction stay open."""
     packer = msgpack.Packer()
     if isinstance(value, _Slot):
         parts += [array_prefix(value.dtype, value.shape, array_codec), value]
@@ -193,7 +192,7 @@ def _lay_out(
 def _write(
     memory: mmap.mmap, parts: list[bytes | _Slot | _Instruction]
 ) -> tuple[list[NDArray[Any]], int]:
-    """Write `parts` to `memory`; return the views of the slots and the offset behind them."""
+    """Write `parts` to `memory`; return the views of the slots and the offset after them."""
     offset = FRAME_OFFSET
     views: list[NDArray[Any]] = []
     for part in parts:

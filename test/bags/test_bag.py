@@ -1,4 +1,4 @@
-"""Bags are opened as they are, or refused by name."""
+"""Every kind of bag is opened, or refused with its name and the reason."""
 
 import contextlib
 import shutil

@@ -1,8 +1,8 @@
-"""A robot's bag, played twice to the policy node in shadow: the file's observations, equal chunks.
+"""A bag played twice to the policy node in shadow gives the same observations and equal chunks.
 
-In lockstep: the clock moves only when the node has taken what came before, and a query is asked
-only when the clock moves, every second time. Which frames meet in an observation then depends on
-the bag alone. The age of arrival is steady time: a play in which a late machine paused is repeated.
+In lockstep: the clock moves only after the node has taken all messages before, and the node sends a
+request only when the clock moves, every second time. So the frames of an observation depend on the
+bag alone. The age of arrival is steady time: a play in which a slow machine paused is repeated.
 """
 
 from itertools import islice

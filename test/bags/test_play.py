@@ -1,4 +1,4 @@
-"""gr00t-bag play as a process: the bag's own bytes, in its rhythm, on its clock."""
+"""gr00t-bag play publishes the bag's own bytes, in its rhythm and on its clock."""
 
 import os
 import signal
@@ -30,6 +30,7 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
 from gr00t_ros.bags.play import DEPTH  # noqa: E402
 from gr00t_ros.bags.record import offered  # noqa: E402
+from gr00t_ros.inputs.images import read  # noqa: E402
 from gr00t_ros.inputs.inputs import Inputs  # noqa: E402
 from gr00t_ros.observe.observation import Observation, ObservationSettings  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
@@ -89,8 +90,13 @@ def test_a_robots_bag_in_real_time_becomes_observations_of_its_own_frames(
     assert len(steps_ns) > 100 * (end_ns - start_ns) * 1e-9
     assert ticks_ns[0] == start_ns and end_ns - 5 * MS < ticks_ns[-1] <= end_ns
     assert observations
-    frames = {m.data for m in messages}
-    sent = [s.value for one in observations.values() for v in one.video.values() for s in v]
+    frames = {read(m.data, "raw").data.tobytes() for m in messages if "image" in m.topic}
+    sent = [
+        s.value.data.tobytes()
+        for one in observations.values()
+        for v in one.video.values()
+        for s in v
+    ]
     assert all(frame in frames for frame in sent)
 
 

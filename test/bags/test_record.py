@@ -1,4 +1,4 @@
-"""gr00t-bag record and info: what is written can be read anywhere, and judged."""
+"""A bag of gr00t-bag record can be read anywhere, and gr00t-bag info finds what it lacks."""
 
 import pytest
 from bag_files import (

@@ -1,7 +1,7 @@
-"""A robot's bag, played through the inputs: the same observations and chunks, byte for byte.
+"""A robot's bag played through the inputs gives the same observations and chunks, byte for byte.
 
-The bag is played message by message, each taken before the next is published: which frame
-and joint state meet in an observation then depends on the bag alone, not on this machine.
+Each message is taken before the next is published. So the frames and joint states of an observation
+depend on the bag alone, not on this machine.
 """
 
 import time

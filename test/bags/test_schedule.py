@@ -1,4 +1,4 @@
-"""When what is published: ticks between messages, deadlines that do not drift, a stop."""
+"""Messages and clock ticks are published in order, at deadlines that do not drift, until a stop."""
 
 import threading
 

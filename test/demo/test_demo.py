@@ -1,4 +1,4 @@
-"""The demo as its user starts it: the cube on the plate, inside the limits, and a true report."""
+"""The demo puts the cube on the plate, inside the limits, and writes a true report."""
 
 import json
 import os

@@ -1,1 +1,1 @@
-"""The fault matrix: every fault injected into the running closed loop, and what came of it."""
+"""The fault matrix: every fault is injected into the running closed loop, and the result judged."""

@@ -1,4 +1,4 @@
-"""A TCP connection that can be cut: between the node and whichever policy server it is led to."""
+"""A TCP connection that can be cut, between the node and a policy server that can be exchanged."""
 
 import contextlib
 import select
@@ -12,8 +12,8 @@ WAKE_S = 0.05
 class Cable:
     """Forwards each connection on `port` to the present target; a context manager.
 
-    `stall` keeps all connections and forwards nothing, as a pulled cable; `close_all` ends them,
-    and while `refusing` every new one as well, as a host that went down.
+    `stall` keeps all connections and forwards nothing, as an unplugged cable does. `close_all` ends
+    them; while `refusing`, every new connection is refused too, as by a host that is down.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Cable:
         self._listener.close()
 
     def close_all(self) -> None:
-        """End every connection that there is."""
+        """End all present connections."""
         with self._lock:
             for one in self._open:
                 with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""./dev faults: runs the matrix and writes docs/faults.md; exits 1 where something differs."""
+"""./dev faults: runs the matrix and writes docs/faults.md; exits 1 if a reaction differs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; the document is written by a whole run alone."""
+    """Run the rows that the command line names; only a complete run writes the document."""
     options = _options(arguments)
     groups = [
         group for group in map(_chosen(options), SHORT if options.short else GROUPS) if group.faults

@@ -1,4 +1,4 @@
-"""docs/faults.md from what was seen: one table a group, one row a fault."""
+"""Makes docs/faults.md from the outcomes: one table a group, one row a fault."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TEXT = 170
 
 
 def document(ran: Sequence[tuple[Group, Sequence[Outcome]]], where: str) -> str:
-    """The whole text; `where` says on what machine and when."""
+    """The whole document; `where`: the machine and the date."""
     outcomes = [one for _, some in ran for one in some]
     wrong = [one for one in outcomes if one.problem]
     summary = f"{len(outcomes)} faults on {where}: {len(outcomes) - len(wrong)} as expected"
@@ -87,7 +87,7 @@ def _peak(peak: Peak | str) -> str:
 
 
 def _short(text: str) -> str:
-    """One line without what differs from run to run: ports and folders."""
+    """One line without ports and folders, which differ from run to run."""
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", " ".join(text.split()))
     text = re.sub(r"(/[\w.-]+)+/config/", "config/", text)
     return text if len(text) <= TEXT else text[: TEXT - 3] + "..."

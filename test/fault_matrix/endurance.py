@@ -1,4 +1,4 @@
-"""The matrix as a loop on one stack, for any length: nothing may grow, and all limits hold."""
+"""The matrix in a loop on one stack, for any time: no process may grow, and all limits hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAUSE, RESUME = "/gr00t_policy/pause", "/gr00t_policy/resume"
 
 @dataclass
 class Endured:
-    """Samples of each watched process, one a fault; what went wrong; how many faults there were."""
+    """Samples of each watched process, one after each fault; the problem; the number of faults."""
 
     held: dict[str, list[Held]] = field(default_factory=lambda: {role: [] for role in WATCHED})
     problems: list[str] = field(default_factory=list)
@@ -30,13 +30,13 @@ class Endured:
 
 
 def endurable() -> tuple[Fault, ...]:
-    """The short rows that keep node and server alive, and the arm on steady time."""
+    """The short rows in which node and server stay alive and the arm stays on steady time."""
     rows = (fault for group in SHORT if not group.simulated for fault in group.faults)
     return tuple(fault for fault in rows if _endurable(fault))
 
 
 def _endurable(fault: Fault) -> bool:
-    """Not where a process ends, nor where an input has to be gone until that faults."""
+    """False for rows that end a process, or that lack an input until the node faults."""
     gone = fault.persists and fault.watch == "stream_age"
     return fault.way_back != RESTART and fault.name not in NEW_PROCESS and not gone
 
@@ -80,7 +80,7 @@ def _one_round(
 
 
 def _judge(rig: Rig, outcomes: Sequence[Outcome], result: Endured) -> None:
-    """Hold the round's record against the limits, in a pause: writing it makes the robot late."""
+    """Judge the round's record, during a pause: writing it makes the robot late."""
     if result.problems or not outcomes:
         return
     rig.wait(lambda: rig.trigger(PAUSE).success, "a pause")

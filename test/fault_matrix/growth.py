@@ -1,4 +1,4 @@
-"""What a process holds, and whether it holds ever more: memory, threads, file descriptors."""
+"""The memory, threads and file descriptors of a process, and whether they grow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import median
 
 ALLOWED_MB = 16.0
-"""Allocators keep what they once had, and a few MB come and go with a cycle."""
+"""Allocators keep freed memory, and each cycle needs a few MB for a short time."""
 ALLOWED_HANDLES = 2.0
-"""A check of the server may be under way in one sample and not in the other."""
+"""A check of the server may run during one sample and not during the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Held:
 
 
 def held(pid: int) -> Held:
-    """What a process holds now; resident memory."""
+    """A sample of a process now; memory is the resident memory."""
     status = Path(f"/proc/{pid}/status").read_text()
     found = dict(re.findall(r"^(VmRSS|Threads):\s+(\d+)", status, re.MULTILINE))
     files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
@@ -32,9 +32,9 @@ def held(pid: int) -> Held:
 
 
 def growth(samples: Sequence[Held]) -> str:
-    """What has grown from the second quarter of the samples to the last, empty if nothing.
+    """What has grown from the second quarter of the samples to the last; empty if nothing has.
 
-    The first quarter is warm-up. Fewer than 4 samples tell nothing and raise ValueError.
+    The first quarter is warm-up. Fewer than 4 samples are too few and raise ValueError.
     """
     if len(samples) < 4:
         raise ValueError(f"growth: got {len(samples)} samples, expected 4 or more")

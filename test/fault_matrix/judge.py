@@ -1,7 +1,7 @@
-"""What the robot's own 1 kHz record says of one fault: extremes of motion, and when it rested.
+"""Judges one fault by the robot's own 1 kHz record: extremes of motion, and the time of rest.
 
-A clock that is put back under a window may make a controller that starts from what it commanded
-play one of its cycles twice (docs/motion.md); those cycles are all that `doubled` allows.
+If the clock goes back during a window, a controller that starts from its own last command may play
+one of its cycles twice (docs/motion.md). `doubled` allows only those cycles.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIMITS = load_embodiment(EMBODIMENT).limits
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The largest value of the joint that came nearest to its limit."""
+    """The largest value of the joint that is nearest to its limit."""
 
     value: float
     limit: float
@@ -38,9 +38,9 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Peaks in rad/s, rad/s^2, rad/s^3; rest_s after the first row, None where it did not rest.
+    """Peaks in rad/s, rad/s^2, rad/s^3; rest_s after the first row, None if it did not rest.
 
-    problem: which limits were exceeded, empty where none was.
+    problem: the limits that were exceeded, empty if none was.
     """
 
     velocity: Peak
@@ -51,13 +51,13 @@ class Verdict:
 
 
 Span = tuple[int, int]
-"""From and until, ns on the clock of the record."""
+"""Start and end, ns on the clock of the record."""
 
 
 def judge(record: Record, spans: Sequence[Span], rest_by_ns: int, doubled: int = 0) -> Verdict:
-    """Judge the rows of `spans`; at rest is looked for from the first one on, to `rest_by_ns`.
+    """Judge the rows of `spans`; rest is searched from the first row to `rest_by_ns`.
 
-    doubled: in each span so many cycles, one a window, may be played twice as fast.
+    doubled: number of cycles in each span, one a window, that may be played twice as fast.
     """
     parts = [_rows(record, *map(lambda ns: rows_from(record, ns), span)) for span in spans]
     whole = _rows(record, rows_from(record, spans[0][0]), len(record.time_ns))
@@ -98,7 +98,7 @@ def _problems(part: Record, doubled: int) -> list[str]:
 
 
 def _rest_s(part: Record, end: int) -> float | None:
-    """When the last commanded motion before row `end` ended, None where that row moves."""
+    """The end of the last commanded motion before row `end`; None if that row moves."""
     moving = np.flatnonzero(arm_speed(part)[:end] > AT_REST_RAD_S)
     if not len(moving):
         return 0.0

@@ -1,4 +1,4 @@
-"""How the reaction to a fault is seen, over topics alone: each function waits for it or fails."""
+"""Observes the reaction to a fault, over topics only: each function waits for it or fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GIVEN_AGAIN = "instruction changed"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a fault was injected: statuses and chunks so far, both times, and the episode."""
+    """The time of a fault: statuses and chunks so far, both times, and the episode."""
 
     mark: int
     steady_ns: int
@@ -29,7 +29,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the node told: mode, reason, and how long after the fault; s, None for no reaction."""
+    """The node's reaction: mode, reason, and s after the fault; None for no reaction."""
 
     mode: str
     reason: str
@@ -37,7 +37,7 @@ class Seen:
 
 
 Words = tuple[str, ...]
-"""What a reason must have, as of a row; {server} is replaced."""
+"""Text that a reason must contain, as in a row; {server} is replaced."""
 
 Observer = Callable[[Rig, Moment, Words], Seen]
 
@@ -56,7 +56,7 @@ def now(rig: Rig, steady_ns: int) -> Moment:
 
 
 def observed(fault: Fault, rig: Rig, moment: Moment) -> Seen:
-    """The reaction to a row's fault, once it is seen as the row says."""
+    """Wait for the reaction that the row expects, and return it."""
     words = tuple(word.format(server=f"127.0.0.1:{rig.cable.port}") for word in fault.words)
     if fault.observe is not None:
         return fault.observe(rig, moment, words)
@@ -66,7 +66,7 @@ def observed(fault: Fault, rig: Rig, moment: Moment) -> Seen:
 
 
 def stops(mode: str) -> Observer:
-    """The node stops, says why, and rests in `mode`."""
+    """The node stops, publishes the reason, and rests in `mode`."""
 
     def observe(rig: Rig, moment: Moment, words: Words) -> Seen:
         seen = rig.wait(
@@ -81,7 +81,7 @@ def stops(mode: str) -> Observer:
 
 
 def passes(mode: str) -> Observer:
-    """As `stops`, for a stop that may be over before it is looked at."""
+    """As `stops`, for a stop that may be over before it can be observed."""
 
     def observe(rig: Rig, moment: Moment, words: Words) -> Seen:
         seen = rig.wait(lambda: _first(rig, moment, {"stopping", mode}, words), f"{mode}: {words}")
@@ -91,21 +91,21 @@ def passes(mode: str) -> Observer:
 
 
 def stands_still(rig: Rig, moment: Moment, words: Words) -> Seen:
-    """The node says that it stops, and no more while its clock stands still; the arm rests."""
+    """The node reports a stop and publishes nothing while its clock stands still; the arm rests."""
     seen = passes("stopping")(rig, moment, words)
     rig.wait_for_rest()
     return seen
 
 
 def goes_on(rig: Rig, moment: Moment, _words: Words = ()) -> Seen:
-    """Chunks are played as before; nothing pauses, and no fault is latched."""
+    """Chunks are played as before; there is no pause and no fault."""
     _more_chunks(rig, moment)
     _no_stop(rig, moment, {"replaying", "blending_in"})
     return Seen("replaying", "")
 
 
 def new_episode(rig: Rig, moment: Moment, _words: Words) -> Seen:
-    """A new episode begins and its chunks are played; the stop before it may be very short."""
+    """A new episode begins and its chunks are played; the stop before may be very short."""
     first = rig.wait(
         lambda: [s for s in rig.since(moment.mark) if s[1].episode > moment.episode], "an episode"
     )[0]
@@ -117,7 +117,7 @@ def new_episode(rig: Rig, moment: Moment, _words: Words) -> Seen:
 def drops(rig: Rig, moment: Moment, words: Words) -> Seen:
     """An answer is refused with a reason; the plan goes on, or holds and continues.
 
-    The reason is the chunk's, where the answer became one.
+    The reason is that of the chunk, if the answer became a chunk.
     """
     refused = int(rig.seen[moment.mark - 1][1].chunks_refused)
     first = rig.wait(
@@ -139,12 +139,12 @@ def goes_on_or_holds(rig: Rig, moment: Moment) -> Seen:
 
 
 def endures(rig: Rig, moment: Moment, words: Words) -> Seen:
-    """Motion goes on sooner or later, perhaps after pauses for one of `words`; no fault."""
+    """Motion goes on at some time, perhaps after pauses with one of `words`; no fault."""
     _more_chunks(rig, moment)
     rig.wait_for_motion()
     _no_stop(rig, moment, {"replaying", "blending_in", "stopping", "holding", "paused"})
     worst = [s for _, s in rig.since(moment.mark) if s.mode in ("paused", "stopping")]
-    # a task that was done meanwhile is given again by the rig, which stops the arm as well
+    # if the task was done meanwhile, the rig gives it again, which stops the arm too
     given = (_GIVEN_AGAIN,) if rig.asked_s * 1e9 > moment.steady_ns else ()
     lawful = (*words, _STARVED, *given)
     strange = [s.reason for s in worst if not any(word in s.reason for word in lawful)]
@@ -153,7 +153,7 @@ def endures(rig: Rig, moment: Moment, words: Words) -> Seen:
 
 
 def rests(rig: Rig, _moment: Moment, _words: Words) -> Seen:
-    """The arm comes to rest though nobody can say so."""
+    """The arm comes to rest although no process can report it."""
     rig.wait_for_rest()
     return Seen("", "")
 
@@ -169,7 +169,7 @@ def _more_chunks(rig: Rig, moment: Moment) -> None:
 
 
 def _no_stop(rig: Rig, moment: Moment, allowed: set[str]) -> None:
-    """No other mode was told of; a pause because the machine starved the node is nobody's fault."""
+    """Check that no other mode was published, except a pause because the machine was too slow."""
     told = [line for line in rig.told(moment.mark) if _STARVED not in line]
     assert all(line.partition(":")[0] in allowed for line in told), "\n".join(told)
 

@@ -1,7 +1,7 @@
-"""The policy node with stalls planted in its replay thread, as the file of --plant-file says.
+"""The policy node with stalls in its replay thread, as the file of --plant-file says.
 
 `between S`: the next tick sleeps S seconds between computing its window and sending it. `hold`: the
-thread stands at the start of its ticks for as long as the file says so.
+thread waits at the start of a tick for as long as the file says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ POLL_S = 0.005
 
 
 def plant(file: Path) -> None:
-    """Have this process do what `file` says from now on."""
+    """Make this process do what `file` says from now on."""
     offset_ns, drain = PlanClock.offset_ns, ReplayThread._drain
 
     def said(word: str) -> list[str]:

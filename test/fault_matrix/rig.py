@@ -1,6 +1,6 @@
-"""The whole stack as the matrix breaks it: with a relay, a cable to cut, and servers to swap.
+"""The whole stack with a relay, a cable to cut, and servers to exchange.
 
-Knows how to do each thing once; what is done when is the rows' part.
+It has one function for each action; the rows say which action is done when.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ SHUTDOWNS = {
 class Rig(Stack):
     """One bring-up of a group of faults. `rendered`: with cameras and the policy that sees.
 
-    Without, a policy that sweeps joint 1 moves for ever; with it the cubes are put back and the
-    task is given anew whenever it is done.
+    Without it, a policy sweeps joint 1 for ever. With it, whenever the task is done the cubes are
+    put back and the task is given again.
     """
 
     def __init__(self, node: Any, folder: Path, cable: Cable, rendered: bool) -> None:
@@ -71,7 +71,7 @@ class Rig(Stack):
         self.asked_s = 0.0
         self.pressed, self.held = False, True
         self.silent: set[str] = set()
-        # The node listens with every QoS: of those that do not fit, nobody needs a warning.
+        # The node subscribes with every QoS: warnings about those that do not match are not needed.
         quiet = PublisherEventCallbacks(use_default_callbacks=False)
         self._switches = {
             name: node.create_publisher(
@@ -87,7 +87,7 @@ class Rig(Stack):
     def begin(
         self, seed: int, simulated: bool, policy: dict[str, Any], network: str = "near"
     ) -> None:
-        """Start everything, until the arm moves; `network` as of a Group."""
+        """Start everything and wait until the arm moves; `network` as in a Group."""
         outputs = load_embodiment(EMBODIMENT).outputs if network != "near" else ()
         commands = [output.topic for output in outputs]
         states = [output.state_topic for output in outputs]
@@ -119,18 +119,18 @@ class Rig(Stack):
         self.wait_for_motion()
 
     def end(self) -> None:
-        """End all processes; what they wrote stays in the folder."""
+        """End all processes; their output stays in the folder."""
         self.signal_all_to_go_on()
         self.bringup.end()
 
     def start_server(self) -> None:
-        """Start the policy server without a fault, and lead the cable to it."""
+        """Start the policy server without a fault, and connect the cable to it."""
         self.answer_with("")
         policy = "scripted" if self.rendered else "sweep_policy:make_policy"
         self.cable.target = self._serve("sidecar", "--policy", policy, "--embodiment", EMBODIMENT)
 
     def start_other_server(self) -> None:
-        """Start a server of another embodiment, and lead the cable to it; ends connections."""
+        """Start a server of another embodiment, and connect the cable to it; ends connections."""
         self.kept["target"] = self.cable.target
         if "other" not in self.bringup.children:
             command = ("--policy", "hold", "--embodiment", OTHER_EMBODIMENT)
@@ -138,31 +138,31 @@ class Rig(Stack):
         self.lead_to(self.kept["other"])
 
     def lead_to(self, port: int) -> None:
-        """Swap the server behind the address that the node knows."""
+        """Exchange the server behind the address that the node uses."""
         self.cable.target = port
         self.cable.close_all()
 
     def start_policy(self) -> None:
-        """Start the node, and what activates it once."""
+        """Start the node, and autostart, which activates it once."""
         module = ("-m", "fault_matrix.policy", str(self.plant_file))
         command = [sys.executable, *module, *ros_arguments(self._policy)]
         self.bringup.start("policy", ["env", f"PYTHONPATH={PATH}", *command])
         self.bringup.start_node("autostart", {})
 
     def plant(self, what: str) -> None:
-        """Have the node's replay thread do what fault_matrix/policy.py knows, "" for none of it."""
+        """Plant a stall of fault_matrix/policy.py in the node's replay thread; "" removes it."""
         fresh = self.plant_file.with_suffix(".new")
         fresh.write_text(what)
         fresh.replace(self.plant_file)
 
     def answer_with(self, faults: str) -> None:
-        """Have the server spoil its answers from now on, "" for none of it."""
+        """Make the server spoil its answers from now on; "" for none."""
         fresh = self.fault_file.with_suffix(".new")
         fresh.write_text(faults)
         fresh.replace(self.fault_file)
 
     def _serve(self, role: str, *command: str) -> int:
-        """The port of a server that was started as `role`."""
+        """Start a server as `role`; returns its port."""
         options = ("--port", "0", "--fault-file", str(self.fault_file))
         path = f"PYTHONPATH={PATH}"
         module = ("-m", "fault_matrix.server")
@@ -206,7 +206,7 @@ class Rig(Stack):
         return answer.results[0]
 
     def change(self, transition: str) -> bool:
-        """Whether the node made that transition."""
+        """Make a transition; returns whether the node made it."""
         shutdown = transition == "shutdown"
         number = SHUTDOWNS[self.state] if shutdown else TRANSITIONS[transition]
         request = ChangeState.Request(transition=Transition(id=number))
@@ -219,14 +219,14 @@ class Rig(Stack):
         return str(answer.current_state.label)
 
     def jump_clock(self, by_s: float) -> None:
-        """Have the simulated clock jump; the robot's controllers go on."""
+        """Make the simulated clock jump; the robot's controllers go on."""
         self.inject("clock", "jump", by_s, into="robot")
         self._jumped_ns += round(by_s * 1e9)
 
-    # --- what is seen ----------------------------------------------------------------------
+    # --- observations ----------------------------------------------------------------------
 
     def robot_ns(self) -> int:
-        """Now on the clock of the robot's record."""
+        """The present time on the clock of the robot's record."""
         return self._stamp_ns() - self._jumped_ns if self._simulated else time.monotonic_ns()
 
     def since(self, mark: int) -> list[tuple[int, Any]]:
@@ -234,22 +234,22 @@ class Rig(Stack):
         return list(self.seen)[mark:]
 
     def wait_for_motion(self) -> None:
-        """As a Stack; where the task is done it is set up and given again."""
+        """As Stack's; a task that is done is set up and given again."""
         fast = f"mode replaying and an arm joint above {MOVING_RAD_S} rad/s"
         self.wait(self._moving_or_asked, fast, 40.0)
 
     def wait_for_rest(self) -> None:
-        """Until the robot measures no motion."""
+        """Wait until the robot measures no motion."""
         self.wait(lambda: self.speed_rad_s < REST_RAD_S, "an arm at rest")
 
     def dead(self) -> str:
-        """What is to be said first where the simulated robot has ended by itself."""
+        """The message if the simulated robot has ended by itself; it comes before all others."""
         if not self.bringup.ended("robot"):
             return ""
         return f"the simulated robot ended: {self.bringup.log('robot').strip()[-300:]}; "
 
     def told(self, mark: int) -> Sequence[str]:
-        """Mode and reason since the mark, each only where it changed."""
+        """Mode and reason since the mark, only where they changed."""
         said = [f"{s.mode}: {s.reason}" for _, s in self.since(mark)]
         return [b for a, b in zip(["", *said], said, strict=False) if a != b]
 
@@ -264,7 +264,7 @@ class Rig(Stack):
         return False
 
     def _operate(self) -> None:
-        """Tell the state of both switches, as their drivers do; those in `silent` say nothing."""
+        """Publish the state of both switches, as their drivers do, except of those in `silent`."""
         for name, said in (("e_stop", self.pressed), ("dead_man", self.held)):
             if name not in self.silent:
                 self._switches[name].publish(Bool(data=said))

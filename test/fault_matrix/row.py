@@ -1,6 +1,6 @@
-"""One row of the fault matrix: what is done to the stack, and what must come of it. Does nothing.
+"""One row of the fault matrix as data: what is done to the stack, and the expected reaction.
 
-The expected reaction is the one of watch/table wherever a watch has one.
+Where a watch reacts, the expected reaction is that of watch/table.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ MODE_OF = {Reaction.DROP: "", Reaction.PAUSE: "paused", Reaction.FAULT: "fault"}
 ITSELF, RESET, RESTART = "by itself", "~/reset", "a new start"
 
 BUSY = (("max_joint_age_s", 0.5), ("max_camera_age_s", 1.0))
-"""Parameters with which inputs that are late because the machine is busy do not pause."""
+"""Parameters with which the node does not pause when inputs are late because of a busy machine."""
 
 Act = Callable[[Any], None]
-"""Something done to a rig."""
+"""An action on a rig."""
 
 
 def nothing(_rig: Any) -> None:
@@ -31,22 +31,22 @@ class Fault:
     """One fault.
 
     how: what is injected, for the document. watch, worse: the row of the table that must react,
-    with its worse reaction. expect: the reaction in words where no watch has it. mode: where the
-    node must come to rest, "" where it must not stop; without it the watch's. words: each must be
-    in the reason, {server} is its address; where nothing need be told, whatever is told must have
-    one of them. silent: nobody tells a reason. observe: how to tell, for rows of their own kind.
-    persists: a reset is refused before the fault is mended. recovery: what it takes after `mend`.
+    with its worse reaction. expect: the reaction as text, if no watch reacts. mode: the mode in
+    which the node must come to rest, "" if it must not stop; without it that of the watch. words:
+    each must be in the reason, {server} is its address; if no reason is needed, a published reason
+    must have one of them. silent: no reason is published. observe: how to observe special rows.
+    persists: a reset is refused before the fault is mended. recovery: what is needed after `mend`.
     jumps: the robot itself steps when this is injected and when it is mended, which the limits of
-    the plan cannot bound; before, between and after they hold.
-    blind: the way back starts from what is measured, a step by what the arm sags: judged up to the
-    mending.
-    doubled: cycles that a controller may play twice (judge.py). over: nothing is left to mend once
-    it was injected, and the arm was at rest by then.
-    rests: the arm must come to rest, whatever the mode. tail: within the time of a window's tail,
-    as nobody is there to stop it. moving: it moves at first.
+    the plan cannot bound; before, between and after that they hold.
+    blind: motion begins again from the measured position, a step by the arm's sag: judged only up
+    to the mending.
+    doubled: cycles that a controller may play twice (judge.py). over: after the injection there is
+    nothing to mend, and the arm is at rest by then.
+    rests: the arm must come to rest, in any mode. tail: within the time of a window's stop ramp,
+    because no process is left to stop it. moving: it moves at first.
     short: part of ./dev test.
 
-    Raises ValueError where a row that must be told says no words, or one that is silent has some.
+    Raises ValueError if a row with a reason has no words, or a silent row has some.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Fault:
 
     @property
     def reaction(self) -> Reaction | None:
-        """What the table says, None where no watch reacts."""
+        """The reaction of the table, None if no watch reacts."""
         if not self.watch:
             return None
         row = TABLE[self.watch]
@@ -93,19 +93,19 @@ class Fault:
 
     @property
     def end_mode(self) -> str:
-        """The mode in which the arm must come to rest, empty where it must not stop."""
+        """The mode in which the arm must come to rest, empty if it must not stop."""
         if self.mode is not None:
             return self.mode
         return MODE_OF[self.reaction] if self.reaction else ""
 
     @property
     def way_back(self) -> str:
-        """What it takes to go on."""
+        """What is needed to go on."""
         return self.recovery or (RESET if self.end_mode == "fault" else ITSELF)
 
     @property
     def expected(self) -> str:
-        """The reaction in words, for the document."""
+        """The reaction as text, for the document."""
         if self.expect:
             return self.expect
         return f"{self.reaction.value if self.reaction else 'none'} ({self.watch})"
@@ -115,8 +115,8 @@ class Fault:
 class Group:
     """Faults that share a bring-up. policy: parameters of the node; simulated: on /clock.
 
-    network: "near", or "far": commands and controllers' states pass the relay as well; "untold":
-    commands do, and no controller tells its state.
+    network: "near"; "far": commands and controllers' states also pass the relay; "untold": commands
+    do, and no controller publishes its state.
     """
 
     name: str

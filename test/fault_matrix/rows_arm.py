@@ -25,7 +25,7 @@ def _no_rival(rig: Rig) -> None:
 
 
 def _let_it_end_moving(value: bool) -> Act:
-    """Change a parameter of the arm's controller that is not read-only in any branch."""
+    """Change a parameter of the arm's controller that is read-only in no version of it."""
 
     def change(rig: Rig) -> None:
         typed = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
@@ -129,7 +129,7 @@ def _silence(*switches: str) -> Act:
     return lambda rig: setattr(rig, "silent", set(switches))
 
 
-# Silence that a busy machine does not make by itself.
+# Longer than the silence that a busy machine may cause.
 REQUIRED = (
     *(("e_stop_required", True), ("e_stop_silence_s", 3.0)),
     *(("dead_man_required", True), ("dead_man_s", 2.0)),

@@ -21,7 +21,7 @@ FUTURE_S, LATE_S, SLOW_S, SKEWED_S = 5.0, 1.5, 0.8, 0.6
 
 
 def _zeros(rig: Rig) -> None:
-    """What a joint_state_publisher does beside the robot's own broadcaster."""
+    """Publish zeros, as a joint_state_publisher does beside the robot's own broadcaster."""
     publisher = rig.node.create_publisher(JointState, JOINTS, 10)
 
     def publish() -> None:
@@ -39,7 +39,7 @@ def _no_zeros(rig: Rig) -> None:
 
 
 def _row(what: str, topic: str, relay: str, watch: str, *words: str, **more: object) -> Fault:
-    """A fault of the relay that a watch must see; the reason names stream or topic."""
+    """A fault of the relay that a watch must detect; the reason names stream or topic."""
     value = float(more.pop("value", 0.0))  # type: ignore[arg-type]
     more["silent"] = not words
     how = f"relay: `{relay}`" + (f" {value:g}" if value else "")
@@ -109,7 +109,7 @@ _JOINT_ROWS = (
         *("state.", "in the future"),
         value=FUTURE_S,
     ),
-    # Longer than joint states are kept, and not too old by itself.
+    # Longer than joint states are kept, but not too old without the fault.
     _row(
         *(
             "exterior camera behind the joint states",
@@ -160,7 +160,7 @@ _STAY_AWAY = (
     _row("pose gone for good", POSE, "stop", "stream_age", POSE, worse=True, persists=True),
 )
 
-# Mended before they fault, however late the machine is.
+# Mended before the node faults, even on a slow machine.
 PATIENT = (("camera_fault_age_s", 60.0), ("joint_fault_age_s", 60.0))
 
 THAT_COME_BACK = (

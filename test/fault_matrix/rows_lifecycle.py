@@ -21,7 +21,7 @@ def _refuses(rig: Rig, transitions: tuple[str, ...]) -> None:
 
 
 def _deactivate_after(reach: Act) -> Act:
-    """Bring the stack to a moment, try what is impossible then, and deactivate."""
+    """Bring the stack to a moment, try the transitions that are impossible then, and deactivate."""
 
     def act(rig: Rig) -> None:
         reach(rig)
@@ -32,7 +32,7 @@ def _deactivate_after(reach: Act) -> Act:
 
 
 def _inactive(mode: str = "") -> Observer:
-    """The node says that it is inactive and the arm rests, confirmed before the answer came."""
+    """The node reports inactive, and the arm was confirmed at rest before the answer came."""
 
     def observe(rig: Rig, moment: Moment, words: Words) -> Seen:
         assert rig.state == "inactive", rig.state
@@ -58,7 +58,7 @@ def _activate(rig: Rig) -> None:
 
 
 def _again(rig: Rig) -> None:
-    """Be just activated: still blending in, or before the first chunk."""
+    """Activate a moment ago: still blending in, or before the first chunk."""
     assert rig.change("deactivate")
     _activate(rig)
 
@@ -84,7 +84,7 @@ def _faulted(rig: Rig) -> None:
 
 
 def _held(rig: Rig) -> None:
-    """Be at rest because the answers are refused, one by one."""
+    """Rest because the answers are refused, one by one."""
     rig.answer_with("drop:1")
     rig.wait(lambda: rig.mode in ("stopping", "holding", "paused"), "a plan that ends")
 
@@ -125,7 +125,7 @@ def _shut_down_after(reach: Act) -> Act:
 
 
 def _finalized(rig: Rig, _moment: Moment, _words: Words) -> Seen:
-    """At rest, and nothing is possible any more but the end of the process."""
+    """At rest; the only thing that is still possible is the end of the process."""
     assert rig.state == "finalized", rig.state
     rig.wait_for_rest()
     _refuses(rig, ("configure", "activate", "deactivate", "cleanup"))

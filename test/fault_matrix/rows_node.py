@@ -1,4 +1,4 @@
-"""Rows of the fault matrix: the node itself, its machine, its clock, and what it is told."""
+"""Rows of the fault matrix: the node itself, its machine, its clock, and its services."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STALLS_S = (0.15, 0.3, 0.47)
 PHASES = 4  # SIGSTOPs at random phases, with a seed each
 STALLED = ("replay thread", "nothing new on", "newest sample", "no chunk left to play")
 WINDOWS_UNDER_WAY = 2
-"""That the robot may get before the node hears of its clock (docs/motion.md)."""
+"""Windows that the robot may get before the node receives its clock (docs/motion.md)."""
 
 
 def _sleep_node(rig: Rig) -> None:
@@ -40,7 +40,7 @@ def _sleep_node(rig: Rig) -> None:
 
 
 def _stall(stall_s: float) -> Act:
-    """Plant a stall in a tick, once a chunk has come: its window has most to lose."""
+    """Plant a stall in a tick after a chunk has come: the loss of that window matters most."""
 
     def act(rig: Rig) -> None:
         chunks = len(rig.chunks)
@@ -66,7 +66,7 @@ def _stop_at_random(stall_s: float, phases: random.Random) -> Act:
 
 
 def _sleep_loaded(rig: Rig) -> None:
-    """A second of sleep, and no core to spare before, meanwhile and afterwards."""
+    """Sleep for a second, with all cores busy before, during and after it."""
     with every_core_busy():
         stopped_ns = rig.send("policy", signal.SIGSTOP)
         rig.wait(lambda: time.monotonic_ns() > stopped_ns + 1e9, "1 s of sleep")
@@ -76,7 +76,7 @@ def _sleep_loaded(rig: Rig) -> None:
 
 
 def _reset_while_stalled(rig: Rig) -> None:
-    """A fault, then a replay thread that stands: the reset is told to have failed, and has."""
+    """A fault, then a stalled replay thread: the reset is reported as failed, and has failed."""
     assert rig.trigger("/gr00t_policy/estop").success
     rig.wait(lambda: rig.mode == "fault", "mode fault")
     rig.plant("hold")
@@ -87,7 +87,7 @@ def _reset_while_stalled(rig: Rig) -> None:
 
 
 def _stays_faulted(rig: Rig, moment: Moment, words: Words) -> Seen:
-    """The thread runs again and carries out nothing of what has failed."""
+    """The thread runs again and carries out none of the failed calls."""
     seen = stops("fault")(rig, moment, words)
     mark = len(rig.seen)
     rig.wait(lambda: len(rig.since(mark)) >= 4, "two seconds of statuses")
@@ -118,7 +118,7 @@ def _ended_well(rig: Rig, moment: Moment, words: tuple[str, ...]) -> Seen:
 
 
 def _change_parameters(rig: Rig) -> None:
-    """Tunables go either way, safety only gets tighter."""
+    """Tuning parameters change either way, safety parameters only become stricter."""
     assert rig.set_parameter("execute_steps", 6).successful
     assert rig.set_parameter("healthy_ticks", 12).successful
     loosened = rig.set_parameter("healthy_ticks", 11)
@@ -338,7 +338,7 @@ _UNTOLD = tuple(
     )
     for cut_s in (0.3, 1.0)
 )
-# As it is by default: joint states that are silent are the sign that the way is cut.
+# The default: silent joint states show that the connection is cut.
 _QUICK = (("max_camera_age_s", 1.0),)
 
 ON_STEADY_TIME = (

@@ -47,9 +47,9 @@ def _swap_back(rig: Rig) -> None:
 
 
 def _spoilt(name: str, how: str, spec: str, watch: str, *words: str, **more: bool) -> Fault:
-    """A row whose answers are spoilt by the faulty server from now on."""
+    """A row in which the faulty server spoils its answers from now on."""
     how = f"{how} (`gr00t-sidecar faulty --fault {spec}`)"
-    more["silent"] = not words  # an answer that became no chunk is counted, and no more
+    more["silent"] = not words  # an answer that became no chunk is only counted
     return Fault(name, how, _answers(spec), _well, watch, words=words, **more)
 
 

@@ -1,6 +1,6 @@
-"""Runs groups of faults: inject, see the reaction, mend, see the recovery, ask the record.
+"""Runs groups of faults: inject, observe the reaction, mend, observe the recovery, then judge.
 
-A row that goes wrong costs the group its bring-up, and the rest of it gets a new one.
+After a failed row the rest of the group gets a new bring-up.
 """
 
 from __future__ import annotations
@@ -25,18 +25,17 @@ from gr00t_ros.sim.record import Record, load_record
 BEFORE_NS = 300_000_000
 SETTLED_NS = 100_000_000
 TAIL_LIMIT_S = 1.0
-"""A dead node's last window, tail included, is over by then (control.md 1, item 5)."""
+"""A dead node's last window has ended by then, stop ramp included (control.md 1, item 5)."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one row. began, injected, mended, freed, ended: the robot's time, ns.
+    """The result of one row. began, injected, mended, freed, ended: the robot's time, ns.
 
-    Two each for what takes a while: injected and freed is when inject and mend were over.
-
-    again_s: from the mending to motion. problem: what was not as it must be, empty if nothing.
+    began and injected: start and end of the injection; mended and freed: of the mending.
+    again_s: from the mending to motion. problem: what was wrong, empty if nothing.
     """
 
     fault: Fault
@@ -53,7 +52,7 @@ class Outcome:
 
 
 def run_group(group: Group, rendered: bool, say: Say = print) -> list[Outcome]:
-    """The outcome of each row of a group, every row injected once."""
+    """Inject every row of a group once, and return the outcome of each."""
     outcomes: list[Outcome] = []
     stacks = 0
     while left := group.faults[len(outcomes) :]:
@@ -88,14 +87,14 @@ def _run_on_one_stack(
                     say(f"{group.name}: {fault.name}: {told}")
                     if outcomes[-1].problem:
                         break
-        except pytest.fail.Exception as failure:  # of the bring-up: rows catch their own
+        except pytest.fail.Exception as failure:  # errors of the bring-up: rows catch their own
             return [Outcome(faults[0], problem=f"the bring-up failed: {failure}")]
         record = load_record(folder / "record.npz")
     return [judged(outcome, record) for outcome in outcomes]
 
 
 def run_row(rig: Rig, fault: Fault) -> Outcome:
-    """Inject, observe, mend, and wait for motion; a problem is told, not raised."""
+    """Inject, observe, mend, and wait for motion; a problem is returned, not raised."""
     outcome = Outcome(fault)
     try:
         if fault.moving:
@@ -135,7 +134,7 @@ def _after(rig: Rig, moment: Moment, outcome: Outcome) -> Outcome:
 
 
 def judged(outcome: Outcome, record: Record) -> Outcome:
-    """With what the record says; a row that went wrong is judged as far as it came."""
+    """The outcome with the verdict of the record; a failed row is judged up to its failure."""
     if not outcome.began_ns:
         return outcome
     fault = outcome.fault
@@ -154,13 +153,13 @@ def judged(outcome: Outcome, record: Record) -> Outcome:
 
 
 def spans(outcome: Outcome) -> list[Span]:
-    """What of the record has to be lawful: all of it, but for where the robot itself stepped."""
+    """The parts of the record that are judged: all but those in which the robot itself stepped."""
     begin, end = outcome.began_ns - BEFORE_NS, outcome.ended_ns
     if outcome.fault.blind:
         end = outcome.mended_ns or end
     if not outcome.fault.jumps:
         return [(begin, end)]
-    # A robot that is late writes what it does now into the rows of a little before.
+    # A robot that is late writes its present motion into rows of slightly earlier times.
     edges = [begin, outcome.began_ns - SETTLED_NS]
     if outcome.injected_ns:
         edges += [outcome.injected_ns + SETTLED_NS, (outcome.mended_ns or end) - SETTLED_NS]

@@ -1,9 +1,9 @@
-"""A policy server whose answers fail as a file says, from one request to the next.
+"""A policy server whose answers fail as a file says; the file is read at each request.
 
     python -m fault_matrix.server --policy scripted --fault-file FILE [options of gr00t-sidecar]
 
-The file holds faults as of `gr00t-sidecar faulty`, separated by spaces; actions are counted from
-each change of it.
+The file holds faults as for `gr00t-sidecar faulty`, separated by spaces; actions are counted from
+each change of the file.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Switched:
         return self._now.answer(frame, max_bytes)
 
     def refuse(self, text: str, endpoint: str = "") -> Answer:
-        """Refuse as the other server."""
+        """Refuse as the other server does."""
         return self._inner.refuse(text, endpoint)
 
 

@@ -30,7 +30,7 @@ SHORT: tuple[Group, ...] = (
         *(*rows_lifecycle.GROUPS, *rows_node.ON_STEADY_TIME),
     ),
 )
-"""What ./dev test runs: two bring-ups, without rendering.
+"""The groups that ./dev test runs: two bring-ups, without rendering.
 
-The rows on simulated time need a third one; test/node/test_simulated_clock_watch.py has their like.
+Rows on simulated time need a third one; test/node/test_simulated_clock_watch.py has similar tests.
 """

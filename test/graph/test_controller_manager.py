@@ -1,4 +1,4 @@
-"""controller_manager's list: which controllers it says are not active, and when it says nothing.
+"""A controller that controller_manager lists as not active is a finding; an old list is not.
 
 Stand-ins for its interface, which only robots have: what is shown is our side of the service.
 """

@@ -1,4 +1,4 @@
-"""Settings of a trajectory controller that break the splice are named before a start."""
+"""Parameters of a trajectory controller that break the splice are reported before a start."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The file's limits against the robot's own description."""
+"""Limits of the embodiment file beyond those of robot_description are reported."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Limits out of a robot_description: what is stated, and nothing else."""
+"""Limits are read from a URDF only as far as it states them."""
 
 from math import inf
 

@@ -1,4 +1,4 @@
-"""camera_watch: what a camera shows, in every encoding, by all its pixels."""
+"""CameraWatch finds frozen and black images in every encoding, and compares all pixels."""
 
 import cv2
 import numpy as np

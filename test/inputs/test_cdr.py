@@ -1,4 +1,4 @@
-"""gr00t_ros.inputs.cdr against messages that rclpy serialised, whole, mutilated and lying."""
+"""inputs/cdr reads what rclpy serialises, and rejects truncated messages and wrong lengths."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""inputs/compressed by way of the decoder: JPEG and PNG as drivers send them, and bombs."""
+"""JPEG and PNG are decoded as drivers send them; decompression bombs are rejected."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""gr00t_ros.inputs.readings: what a trajectory controller holds and measures."""
+"""A controller state is read into the reference and the feedback of its joints, by name."""
 
 import types
 

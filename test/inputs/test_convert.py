@@ -1,4 +1,4 @@
-"""gr00t_ros.inputs.images against pictures made without OpenCV, and real serialised messages."""
+"""Every image encoding becomes the RGB that a computation without OpenCV gives."""
 
 import numpy as np
 import pytest

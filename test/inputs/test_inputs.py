@@ -1,4 +1,4 @@
-"""gr00t_ros.inputs.inputs over real DDS: from topics to observations."""
+"""Inputs turns topics into observations, or names what is missing, over real DDS."""
 
 import array
 import threading
@@ -25,6 +25,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectoryPoint
 
 from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.inputs.images import decode_video
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.observe.observation import Observation
@@ -57,7 +58,7 @@ def test_another_process_becomes_an_observation(processes, ros_node, fit):
 
     observation = wait_until(observed, "an observation")
     slots = _slots(embodiment)
-    inputs.decode_video(observation, slots)
+    decode_video(embodiment, observation, slots)
     assert slots["front"][0, 0, 12, 4].tolist() == [255, 0, 0]
     assert slots["front"][0, 0, 12, 28].tolist() == [0, 0, 0]
     assert observation.state["arm"].tolist() == [[1.0, 2.0, 3.0]]
@@ -74,7 +75,7 @@ def test_an_observation_has_the_newest_frame(ros_node):
         robot.send(picture((level, 0, 0)), "/front")
     robot.send(joint_state(), "/joints")
     slots = _slots(embodiment)
-    robot.inputs.decode_video(robot.inputs.observe(), slots)
+    decode_video(embodiment, robot.inputs.observe(), slots)
     assert slots["front"][0, 0, 0, 0].tolist() == [30, 0, 0]
 
 
@@ -87,7 +88,7 @@ def test_history_comes_from_the_ring(ros_node):
         robot.send(picture((step, 0, 0)), "/front", start_ns + step * embodiment.step_ns)
     robot.send(joint_state(), "/joints", start_ns + 15 * embodiment.step_ns)
     slots = _slots(embodiment)
-    robot.inputs.decode_video(robot.inputs.observe(), slots)
+    decode_video(embodiment, robot.inputs.observe(), slots)
     assert slots["front"][0, :, 0, 0, 0].tolist() == [0, 15]
 
 
@@ -138,7 +139,7 @@ def test_a_framed_camera_is_sent_as_the_file_says(ros_node):
     robot.send(message, "/front")
     robot.send(joint_state(), "/joints")
     slots = _slots(robot.inputs._embodiment)
-    robot.inputs.decode_video(robot.inputs.observe(), slots)
+    decode_video(robot.inputs._embodiment, robot.inputs.observe(), slots)
     sent = slots["front"][0, 0]
     assert sent[0, 23].tolist() == [1, 2, 3]  # top left goes to top right, clockwise
     assert not (sent == 99).any() and sent[15, 0].tolist() == [250, 10, 20]
@@ -155,7 +156,7 @@ def test_compressed_frames_are_observed(ros_node):
     robot.send(message, "/front")
     robot.send(joint_state(), "/joints")
     slots = _slots(embodiment)
-    robot.inputs.decode_video(robot.inputs.observe(), slots)
+    decode_video(embodiment, robot.inputs.observe(), slots)
     assert slots["front"][0, 0, 5, 5].tolist() == [1, 2, 3]
 
 

@@ -1,4 +1,4 @@
-"""gr00t_ros.inputs.images: letterbox, stretch, and that the request's own memory is written."""
+"""Images are letterboxed or stretched, and written directly into the memory of the request."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""gr00t_ros.inputs.source with messages handed in and time as integers."""
+"""A source keeps the newest usable samples and names its problem; time is passed as integers."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""State that is no JointState of one topic: several topics, an Imu, tf2, over real topics."""
+"""State can come from several topics, an Imu, or tf2 besides JointState, over real topics."""
 
 import importlib
 import sys

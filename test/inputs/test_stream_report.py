@@ -1,4 +1,4 @@
-"""gr00t_ros.inputs.stream_report over real DDS: what is said of streams that cannot be used."""
+"""A stream report explains why a stream cannot be used, over real DDS."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""core.arrival: what is not known to have come; and cuts of any length, played by the sampler."""
+"""A window that may be lost is known, and a network cut of any length never causes a step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def heard(*at_ms: int, delivery_ms: int = 20, commit_ms: int = 100) -> Arrival:
     """Controllers that were heard then."""
     arrival = Arrival(delivery_ms * MS, commit_ms * MS)
     for each in at_ms:
-        arrival.heard(each * MS)
+        arrival.received(each * MS)
     return arrival
 
 
@@ -25,39 +25,39 @@ def test_a_window_has_come_when_a_state_is_heard_after_it() -> None:
     """It may be under way for the delivery time."""
     arrival = heard(*range(0, 101, 20))
     arrival.sent(105 * MS, 205 * MS)
-    arrival.heard(120 * MS)
-    assert arrival.lawful_until_ns() == 205 * MS
-    arrival.heard(130 * MS)
-    assert arrival.lawful_until_ns() is None
+    arrival.received(120 * MS)
+    assert arrival.safe_until_ns() == 205 * MS
+    arrival.received(130 * MS)
+    assert arrival.safe_until_ns() is None
 
 
 def test_what_was_sent_into_a_silence_stays_in_doubt_until_a_later_one_has_come() -> None:
     """The later one says all that the lost one said."""
     arrival = heard(*range(0, 101, 20))
     arrival.sent(105 * MS, 205 * MS)
-    arrival.heard(190 * MS)
-    arrival.heard(210 * MS)
-    assert arrival.lawful_until_ns() == 205 * MS
+    arrival.received(190 * MS)
+    arrival.received(210 * MS)
+    assert arrival.safe_until_ns() == 205 * MS
     arrival.sent(200 * MS, 600 * MS)
-    arrival.heard(230 * MS)
-    assert arrival.lawful_until_ns() is None
+    arrival.received(230 * MS)
+    assert arrival.safe_until_ns() is None
 
 
 def test_what_was_sent_before_a_silence_and_had_come_is_not_in_doubt() -> None:
     """A gap in what is told says nothing of what was there before."""
     arrival = heard(*range(0, 101, 20))
     arrival.sent(60 * MS, 160 * MS)
-    arrival.heard(120 * MS)
-    arrival.heard(300 * MS)
-    assert arrival.lawful_until_ns() is None
+    arrival.received(120 * MS)
+    arrival.received(300 * MS)
+    assert arrival.safe_until_ns() is None
 
 
 def test_a_gap_in_which_nobody_listened_tells_of_no_cut() -> None:
     """A process that slept hears late what came in time."""
     arrival = heard(*range(0, 101, 20))
     arrival.sent(105 * MS, 205 * MS)
-    arrival.heard(190 * MS, slept=True)
-    assert arrival.lawful_until_ns() is None
+    arrival.received(190 * MS, slept=True)
+    assert arrival.safe_until_ns() is None
 
 
 @pytest.mark.parametrize(("period_ms", "commit_ms", "told"), [(50, 100, False), (50, 200, True)])
@@ -67,18 +67,18 @@ def test_controllers_that_tell_too_slowly_say_nothing_of_arrivals(
     """Two of their states may be lost within the commit time, or the loss of one would pause."""
     arrival = heard(*range(0, 20 * period_ms, period_ms), commit_ms=commit_ms)
     arrival.sent(950 * MS, 1050 * MS)
-    assert (arrival.lawful_until_ns() is not None) is told
+    assert (arrival.safe_until_ns() is not None) is told
 
 
 def test_of_controllers_that_never_tell_nothing_is_known() -> None:
     """And of another plan what was sent does not matter."""
     silent = heard()
     silent.sent(0, 100 * MS)
-    assert silent.lawful_until_ns() is None
+    assert silent.safe_until_ns() is None
     arrival = heard(*range(0, 101, 20))
     arrival.sent(105 * MS, 205 * MS)
     arrival.clear()
-    assert arrival.lawful_until_ns() is None
+    assert arrival.safe_until_ns() is None
 
 
 def cut(seed: int, length_ms: int, listens: bool, lost: float = 0.0) -> tuple[float, bool]:
@@ -111,12 +111,14 @@ def cut(seed: int, length_ms: int, listens: bool, lost: float = 0.0) -> tuple[fl
             newest_ns = max(stamp_ns for came_ns, stamp_ns in states if came_ns <= now_ns)
             states = [state for state in states if state[0] > now_ns]
             if listens:
-                replay.hear(now_ns)
+                replay.states_received(now_ns)
         if index % 20 == tick_at:
             if newest_ns:
                 late.hear(newest_ns, now_ns)
-            if not left and (late.finding(now_ns) is not None or replay.doubtful(now_ns)):
-                replay.leave(now_ns)
+            if not left and (
+                late.finding(now_ns) is not None or replay.windows_may_be_lost(now_ns)
+            ):
+                replay.abandon(now_ns)
                 left = True
             window = replay.tick(now_ns)
             if window is not None and whole:

@@ -1,4 +1,4 @@
-"""Sleeps of threads: what is one, and how much of an age was spent awake."""
+"""A gap in a thread's notes counts as sleep, and sleep does not count towards an age."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Replies to action chunks: what is played is exactly what was mapped, or nothing is."""
+"""A reply becomes a chunk with exactly the mapped values, or it is refused with the reason."""
 
 from pathlib import Path
 

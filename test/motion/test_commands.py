@@ -1,4 +1,4 @@
-"""The course of commands: inside range and rate, zero at each window's end and at each stop."""
+"""Commands stay inside range and rate; velocities are zero at each window's end and stop."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The horizon against the latency: the rule's numbers in words, and what to change."""
+"""Coverage states the numbers of the rule of horizon and latency, and what to change."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Every embodiment file against a server of its tag: the loop closes, and what is wrong is named.
+"""Every embodiment file closes the loop with a server of its tag, and each mismatch is named.
 
 The tags' shapes are those of tag_shapes.py, not of the files. No ROS: topics' content in, windows
 out; test/node/test_embodiments.py does the same over real topics.

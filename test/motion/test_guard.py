@@ -1,4 +1,4 @@
-"""The guard refuses what must not be followed, and says which joint, step, value and limit."""
+"""The guard refuses chunks that must not be followed, with joint, step, value and limit."""
 
 from dataclasses import replace
 from pathlib import Path

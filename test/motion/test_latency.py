@@ -1,4 +1,4 @@
-"""latency: percentiles are durations that were measured, of the newest ones only."""
+"""Latency percentiles are measured durations, of the newest ones only."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""offset: drift is followed, steps are taken at once, noise and interrupted readings are not."""
+"""The clock offset follows drift and steps, but not noise and interrupted readings."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Chosen motions through the controller's model: limits, slow-down, splice, and what breaks it.
+"""Chosen motions stay inside all limits in the controller's model; slow-down, splice, losses.
 
 The limits are FR3's shipped defaults: 6 rad/s^2, 400 rad/s^3, half the velocity, 0.05 rad margin.
 """

@@ -1,4 +1,4 @@
-"""Laws: whatever policy, network and node do, the controller's samples stay inside every limit.
+"""Whatever policy, network and node do, the controller's samples stay inside every limit.
 
 The limits are FR3's shipped defaults: 6 rad/s^2, 400 rad/s^3, half the velocity, 0.05 rad margin.
 """

@@ -1,4 +1,4 @@
-"""Laws for every shipped robot: its own limits, all its joints at once, a bad network, a dead node.
+"""Every shipped robot keeps its limits, all joints at once, with a bad network and a dead node.
 
 test_oracle_laws.py has the same for the FR3 alone, over far more policies and networks.
 """

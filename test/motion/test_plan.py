@@ -5,7 +5,7 @@ import pytest
 from oracle import HOME, LOWER, UPPER, fr3_limits
 
 from gr00t_ros.errors import PlanError
-from gr00t_ros.motion.plan import Course, breaks, extend, keep_lawful, rest
+from gr00t_ros.motion.plan import Course, breaks, extend, keep_within_limits, rest
 from gr00t_ros.motion.sampler import JtcSampler
 from gr00t_ros.motion.shaper import Rows, State, bounds, integrate, stop
 
@@ -109,7 +109,7 @@ def test_a_joint_that_breaks_a_limit_keeps_its_course_and_the_others_go_on(
     bad = Rows(*(rows.copy() for rows in good))
     getattr(bad, field)[3, 5] = value
     assert breaks(course, 108, bad, WITHIN).tolist() == [False] * 5 + [True, False]
-    rows, held = keep_lawful(course, 108, bad, WITHIN)
+    rows, held = keep_within_limits(course, 108, bad, WITHIN)
     assert held == 1
     result = extend(course, 101, 108, rows, NO_LAG)
     old = course.rows_between(101, result.last_knot)

@@ -1,4 +1,4 @@
-"""Action keys of poses, from the file over a reply to windows; what a file may not ask for."""
+"""Pose action keys work from the file to the windows, and a wrong file is refused."""
 
 import copy
 from pathlib import Path
@@ -222,7 +222,7 @@ def test_the_tail_of_a_hand_is_waited_for_although_all_joints_rest_before(unsure
     rests_ns = sent.stamp_ns + (len(sent.poses) - 1) * sent.knot_ns
     assert rests_ns > now_ns + 400 * MS
     if unsure:
-        session.unsure(now_ns, HELD, "the middleware refused a message")
+        session.publication_unknown(now_ns, HELD, "the middleware refused a message")
     cut = () if unsure else (Finding("controller_late", Reaction.PAUSE, "cut", tail=True),)
     for at_ns in range(now_ns + 20 * MS, rests_ns, 20 * MS):
         session.tick(at_ns, cut, HELD)

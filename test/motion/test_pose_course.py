@@ -1,4 +1,4 @@
-"""Windows of an end effector's course: committed parts repeat, each ends at rest, chunks judged."""
+"""Pose windows repeat what is committed and end at rest, and unfit chunks are refused."""
 
 import math
 from itertools import pairwise
@@ -221,7 +221,7 @@ def test_after_a_gap_longer_than_the_commit_time_a_window_is_overdue():
     assert made.overdue_ns(261 * MS) == 61 * MS, "it has not left"
     made.keep()
     assert made.overdue_ns(261 * MS) == 0
-    made.settle(400 * MS)
+    made.rest_at_end(400 * MS)
     assert made.overdue_ns(900 * MS) == 0
     whole = course()
     play(whole, 4000 * MS, [(0, line())])

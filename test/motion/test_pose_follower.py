@@ -1,4 +1,4 @@
-"""A pose that follows another: every step inside the limits, at rest in the end, never outside."""
+"""The pose follower keeps its limits in every step, ends at rest and never leaves the box."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Several end effectors at once: one chunk is followed by all or by none, starts, stops, rest."""
+"""Several end effectors follow a chunk together or not at all, and start and stop together."""
 
 import pytest
 from pose_cases import KNOT, LIMITS, MS, line, pose
@@ -67,7 +67,7 @@ def test_what_is_settled_is_forgotten_and_held_unsaid():
     made = both()
     made.follow({"left": line(0.01), "right": line(0.01, start=pose(y=-0.2))}, 0)
     ends = {name: w.poses[-1] for name, w in sent(made, 400 * MS, 0).items()}
-    made.settle(100 * MS)
+    made.rest_at_end(100 * MS)
     assert sent(made, 100 * MS, 0) == {} and made.at_rest(100 * MS)
     chunk = {n: line(0.01, stamp_ns=100 * MS, start=end) for n, end in ends.items()}
     assert made.judge(chunk, 100 * MS) == ""

@@ -1,4 +1,4 @@
-"""The replay's face to the node: start, accept, tick, stop, resume, and what it reports."""
+"""Replay starts, follows chunks, stops and resumes as the node asks, and reports its state."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The controller's model keeps ros2_control's semantics (control.md 1)."""
+"""The controller's model has the semantics of ros2_control (control.md 1)."""
 
 import numpy as np
 import pytest

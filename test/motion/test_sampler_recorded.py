@@ -1,4 +1,4 @@
-"""The model of the controller commands what the real controller was recorded to command."""
+"""The controller's model commands the same as recordings of the real controller."""
 
 from collections.abc import Callable
 

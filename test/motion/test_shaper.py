@@ -1,4 +1,4 @@
-"""The shaper keeps velocity, acceleration and jerk, brakes before limits and hardly lags."""
+"""The shaper keeps velocity, acceleration and jerk limits, brakes in time and lags little."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The velocity scale lowered under a plan in motion: slower inside all limits, then under the new.
+"""A velocity scale lowered in motion slows the arm inside all limits, down to the new one.
 
 What was sent before at the old scale is played as it was sent.
 """

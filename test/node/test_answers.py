@@ -1,4 +1,4 @@
-"""Answers: what becomes of each outcome of a query, by real sessions and stand-ins for the watches.
+"""Each outcome of a query is merged, counted, dropped or a fault; real session, fake watches.
 
 Every error that a query may raise is told apart: counted, dropped, a fault, or a server to check.
 """

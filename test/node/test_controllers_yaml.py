@@ -1,4 +1,4 @@
-"""The controllers' files that ship fit the embodiments, and pass the check that the node makes."""
+"""The shipped controller files fit the embodiments and pass the node's own check."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every embodiment file over real topics: its sensors, a strict server of its tag, its outputs.
+"""Every embodiment file works over real topics with a strict server of its tag.
 
 The robot is made from the file, the server from what the tag's sources say. Three files that
 differ most are in the short suite, the others in the soak.

@@ -1,4 +1,4 @@
-"""Where a plan goes on after a pause: by what controllers hold, and past one that never tells.
+"""After a pause a plan starts where the controllers hold, also if one publishes no state.
 
 The real watches, answers and session over stand-ins for the topics; nothing of ROS runs.
 """
@@ -19,7 +19,7 @@ from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.node.answers import ReplyHandler
 from gr00t_ros.node.queries import QueryReply
 from gr00t_ros.node.robot_state import RobotState
-from gr00t_ros.node.watches import HELD_UNKNOWN, RunningWatches
+from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.node.wiring import Configured
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.readings import JointReading
@@ -28,6 +28,7 @@ from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
 from gr00t_ros.session.mode import ACTIVE, MOVING, Mode
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.session.session import Session
+from gr00t_ros.session.start import HELD_UNKNOWN
 from gr00t_ros.watch.finding import Finding, Reaction
 
 EMBODIMENT = load_embodiment("franka_droid")
@@ -88,7 +89,7 @@ class Node:
         )
         replay = Replay(EMBODIMENT.limits, ReplaySettings(), EMBODIMENT.workspace)
         self.session, self.now_ns = Session(replay, SessionSettings()), 10**12
-        around = RobotState(self.topics, None, EMBODIMENT, clock, VALUES)
+        around = RobotState(self.topics, EMBODIMENT, clock, VALUES)
         operator = SimpleNamespace(findings=lambda: ())
         self.watches = RunningWatches(
             around, operator, (), None, EMBODIMENT, clock, replay, VALUES, "server"
@@ -210,7 +211,7 @@ def test_a_request_to_go_on_that_is_refused_in_motion_leaves_the_poses_alone(mod
         _checks=SimpleNamespace(start=lambda: (HOME, [])),
         _operator=SimpleNamespace(clear=lambda: None),
         _hearts=SimpleNamespace(begin=lambda: None, doubled=lambda: []),
-        _rivals=SimpleNamespace(look=lambda: None),
+        _others=SimpleNamespace(look=lambda: None),
         server=SimpleNamespace(check=SimpleNamespace(against=lambda: [])),
         replay=SimpleNamespace(call=lambda action: action(session, 7)),
         surroundings=around,

@@ -1,4 +1,4 @@
-"""What the node does with a robot: who may be commanded, and what stops and restarts it."""
+"""The node activates only when it may command the robot, and stops and restarts as it must."""
 
 import signal
 

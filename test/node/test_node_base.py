@@ -1,4 +1,4 @@
-"""Node and command streamer together: a base that is told to drive stops whatever happens."""
+"""Node and command streamer together: a driving base stops whatever fails."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""The node's transitions over real DDS: what they answer, and how the process leaves."""
+"""Each transition gives the right answer over real DDS, and the process ends with a stop."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The node's parameters through their services, one at a time as rqt does."""
+"""Parameters can be read and changed through their services, one at a time as rqt does."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The node and its policy server in processes: environment, keys, warm calls, resets, counters."""
+"""The node reaches its policy server process: environment, keys, warm calls, resets, counters."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Node and streamer together: a forward command controller follows, and rests after a death."""
+"""Node and streamer: a forward command controller follows, and rests after either one dies."""
 
 import signal
 import time

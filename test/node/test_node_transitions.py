@@ -1,4 +1,4 @@
-"""Every lifecycle transition in every mode, asked for over the real service while an arm moves.
+"""After every lifecycle transition in every mode the moving arm comes to rest.
 
 Which of them a mode allows is ROS's state machine; what the arm does is ours: it rests afterwards.
 """

@@ -1,4 +1,4 @@
-"""The operator's services on a running node: ~/pause, ~/resume, ~/estop and what they refuse."""
+"""The services ~/pause, ~/resume and ~/estop do what they say, or answer why not."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""The e-stop topic before an activation: a press latches, and is not forgotten by its release."""
+"""A press on the e-stop topic before an activation latches, and stays after its release."""
 
 import pytest
 from ros_fixtures import wait_for_discovery, wait_until

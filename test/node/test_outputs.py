@@ -1,4 +1,4 @@
-"""Windows go to the controller, or to the streamer where the controller has no tail of its own."""
+"""Windows go to the controller, or to its streamer if the controller cannot play windows."""
 
 import pytest
 

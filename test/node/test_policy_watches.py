@@ -1,4 +1,4 @@
-"""PolicyWatches: every row's threshold around its value, its reason, what ends it, and the order.
+"""Each watch of PolicyWatches reacts at its threshold, with its reason, and ends as it must.
 
 Stand-ins for the inputs and for the worker; time is what the test says.
 """

@@ -1,4 +1,4 @@
-"""The replay thread with the real session and outputs: whatever stalls, what is sent is lawful.
+"""Whatever stalls, the replay thread sends only windows that arrive in time and splice.
 
 Controllers are the sampler, played after the run at 1 kHz with each message at the instant at which
 it was published.

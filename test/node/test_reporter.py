@@ -1,4 +1,4 @@
-"""What counts as a new event for the log: anything but a changed number."""
+"""A reason in which only numbers changed is not a new event for the log."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each watch on arm and controllers over real topics: its reaction, its reason, and the way back.
+"""Each watch on arm and controllers reacts over real topics, gives its reason, and recovers.
 
 One robot, one server and one node for the whole file: every test leaves the arm in motion.
 """

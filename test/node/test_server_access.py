@@ -1,4 +1,4 @@
-"""How the node reaches its server: parameters before the environment, and no secret in a log."""
+"""Parameters override the environment for the server's access, and no secret is logged."""
 
 from dataclasses import replace
 from pathlib import Path

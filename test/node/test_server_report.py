@@ -1,4 +1,4 @@
-"""The check's table and the client's counters, in the log and for /diagnostics."""
+"""The check's table and the client's counters appear in the log and in /diagnostics."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""In shadow everything runs and nothing reaches a controller."""
+"""In shadow everything runs, and no message reaches a controller."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A node that starts its policy server itself: states, failures, licenses, and every death."""
+"""A node that starts its server itself reports states, failures, licenses, and every death."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""The watches on a simulated clock over real topics; a file of its own: its robot needs the CPU.
+"""A simulated clock that stops or jumps pauses the arm; a separate file, as it needs the CPU.
 
 Silent or jumping, the clock pauses the arm, and it goes on by itself.
 """

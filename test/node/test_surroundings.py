@@ -1,4 +1,4 @@
-"""What counts as a measurement of now: joint states that are too old do not."""
+"""A joint state that is too old is no measurement, and a start uses held positions first."""
 
 import time
 from types import SimpleNamespace
@@ -49,7 +49,7 @@ def surroundings(stamp_age_s, receive_age_s, controllers=False, max_joint_age_s=
     inputs = OneJointState(stamp_age_s, receive_age_s, controllers)
     clock = SimpleNamespace(ros_now_ns=time.monotonic_ns)
     parameters = SimpleNamespace(max_joint_age_s=max_joint_age_s)
-    return RobotState(inputs, None, EMBODIMENT, clock, parameters)
+    return RobotState(inputs, EMBODIMENT, clock, parameters)
 
 
 def measured(*ages_s, **more):
@@ -124,7 +124,7 @@ def test_of_an_age_only_what_both_threads_were_awake_counts():
                 for step in range(1, int(-at_s * 50) + 1):
                     thread.ran(now_ns + int(at_s * 1e9) + step * 20_000_000)
     inputs = SimpleNamespace(awake=executor)
-    around = RobotState(inputs, None, EMBODIMENT, None, None, replay)
+    around = RobotState(inputs, EMBODIMENT, None, None, replay)
     assert around.awake_ns(1_500_000_000) / 1e9 == pytest.approx(0.9, abs=0.03)
     assert around.awake_ns(500_000_000) / 1e9 == pytest.approx(0.5, abs=0.03)
     # what the replay thread pulls itself: no sleep of the other thread may hide a cut

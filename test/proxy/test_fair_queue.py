@@ -1,4 +1,4 @@
-"""The queue before the server: turns, the newest first, nothing stale, nothing lost."""
+"""FairQueue: clients take turns, the newest job is first, old jobs expire, none is lost."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The proxy on real sockets: who may ask, what reaches the server, and what outlives its death."""
+"""The proxy on real sockets: it forwards allowed requests only, and survives the server's end."""
 
 import contextlib
 import struct

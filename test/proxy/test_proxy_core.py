@@ -1,4 +1,4 @@
-"""The proxy's rules: one reply to each request, and nothing passes that should not."""
+"""The proxy's rules: one reply to each request, and nothing forbidden is forwarded."""
 
 import msgpack
 import pytest

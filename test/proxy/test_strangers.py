@@ -1,4 +1,4 @@
-"""What peers do to our sockets without being asked: nothing of it ends the process.
+"""Nothing that a peer does to our sockets ends the process.
 
 The processes that could be aborted are children. Connections are few, short, and on loopback.
 """

@@ -1,4 +1,4 @@
-"""A periodic thread keeps its deadlines' grid, outlives what it calls, and ends when told to."""
+"""A periodic thread keeps its grid of deadlines, survives a raising call, and stops on request."""
 
 import threading
 

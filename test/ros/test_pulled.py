@@ -1,4 +1,4 @@
-"""gr00t_ros.ros.pulled over real DDS."""
+"""A pulled subscription delivers over real DDS, and follows its publishers' type and QoS."""
 
 import itertools
 from types import SimpleNamespace

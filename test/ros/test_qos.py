@@ -1,4 +1,4 @@
-"""gr00t_ros.ros.qos: what must be compatible with what."""
+"""The QoS profiles receive from the publishers that they must receive from."""
 
 import pytest
 from rclpy.duration import Duration

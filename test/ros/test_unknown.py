@@ -1,4 +1,4 @@
-"""A misspelt parameter or argument refuses to start, with the nearest name."""
+"""A process with a misspelt parameter or argument does not start, and names the nearest one."""
 
 import pytest
 

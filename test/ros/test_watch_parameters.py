@@ -1,4 +1,4 @@
-"""The watches' parameters have the numbers of the design, and the code reads each of them."""
+"""The watches' parameters have the defaults and ranges of the design, and the code uses each."""
 
 import ast
 from pathlib import Path

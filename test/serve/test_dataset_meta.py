@@ -1,4 +1,4 @@
-"""A GR00T dataset's metadata: keys, rate, sizes and names, and from them a starting file."""
+"""A GR00T dataset's metadata becomes keys, rate, sizes and names, and a starting file."""
 
 import json
 from dataclasses import replace

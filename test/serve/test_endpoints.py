@@ -1,4 +1,4 @@
-"""Requests and replies without a socket: envelopes, tokens, generations, key styles, errors."""
+"""endpoints: requests and replies without a socket: envelopes, tokens, generations, key styles."""
 
 import msgpack
 import numpy as np

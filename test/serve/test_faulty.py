@@ -1,4 +1,4 @@
-"""Faults on purpose: each kind spoils what it says, when it says, and nothing else."""
+"""faulty: each fault changes what its kind says, when it says, and nothing else."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The hold policy commands what is measured, or refuses to pretend."""
+"""The hold policy commands the measured state, or refuses the embodiment."""
 
 from dataclasses import replace
 

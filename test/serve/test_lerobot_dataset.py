@@ -1,4 +1,4 @@
-"""A LeRobot dataset's actions: what the files say, or which file is wrong."""
+"""A LeRobot dataset's actions are what its files contain, or the error names the wrong file."""
 
 import json
 import signal

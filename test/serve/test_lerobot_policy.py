@@ -1,4 +1,4 @@
-"""LeRobot's own GR00T N1.7 classes with tiny random weights, behind the wire, in a process."""
+"""LeRobot's GR00T N1.7 classes, with tiny random weights, work as a policy server's process."""
 
 import json
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""The config that our servers announce is the one that the node expects."""
+"""The modality config that our servers announce is the one that the node expects."""
 
 from dataclasses import replace
 

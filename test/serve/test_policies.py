@@ -1,4 +1,4 @@
-"""Policies by name: lazily loaded, and wrong names explained."""
+"""Policies are found by name and loaded when needed; errors explain wrong names."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The rate of each client: a burst, then so many a second, and strangers are forgotten."""
+"""RateLimit: each client has a burst, then a steady rate; old clients are forgotten."""
 
 from gr00t_ros.serve.front import MAX_REMEMBERED, RateLimit
 

@@ -1,4 +1,4 @@
-"""The replay policy: upstream's ReplayPolicy in steps, replies and resets."""
+"""The replay policy behaves as upstream's ReplayPolicy in steps, replies and resets."""
 
 from dataclasses import replace
 from types import SimpleNamespace

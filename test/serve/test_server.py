@@ -1,4 +1,4 @@
-"""The wire shell on a real socket: upstream's bytes, and nothing from the wire ends it."""
+"""The server on a real socket answers upstream's bytes, and no message can end it."""
 
 import logging
 import random

@@ -1,4 +1,4 @@
-"""Upstream's strict checks, each text to the letter."""
+"""The strict checks raise upstream's texts, to the letter."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""mode: every pair of mode and event, legal or not, and what the table can and cannot do."""
+"""Each pair of mode and event leads where the table says or is refused, with no dead ends."""
 
 from itertools import product
 

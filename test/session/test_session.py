@@ -1,4 +1,4 @@
-"""session: ways into motion, and what becomes of chunks."""
+"""A session moves only after an activation and a chunk, and drops chunks that it must not play."""
 
 import numpy as np
 import pytest

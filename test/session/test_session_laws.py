@@ -1,4 +1,4 @@
-"""session: what holds after any sequence of events."""
+"""After any sequence of events a session keeps its invariants."""
 
 import numpy as np
 from hypothesis import given, settings

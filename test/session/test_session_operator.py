@@ -1,4 +1,4 @@
-"""session: what the operator asks for, ~/pause, ~/resume and ~/estop, in every mode."""
+"""~/pause, ~/resume and ~/estop do in every mode what the operator asks for, or say why not."""
 
 import numpy as np
 import pytest

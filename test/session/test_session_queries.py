@@ -1,4 +1,4 @@
-"""session: when the next observation is asked for, what failures and new instructions do."""
+"""A session queries in time, waits after failures and queries at once for an instruction."""
 
 import numpy as np
 import pytest
@@ -63,10 +63,10 @@ def test_queries_as_late_as_is_safe_wait_for_the_latest_instant() -> None:
 def test_the_p99_of_the_delay_leaves_the_warm_up_out() -> None:
     """None at first; then nearest rank: one of the measured ones."""
     rig = Rig().activate()
-    assert rig.session.asking.delay_p99_ns == 0
+    assert rig.session.queries.delay_p99_ns == 0
     for age_ms, p99_ms in ((1200, 0), (50, 50), (300, 300), (70, 300)):
         rig.merge(rad=0.05, age_ns=age_ms * MS)
-        assert rig.session.asking.delay_p99_ns == p99_ms * MS
+        assert rig.session.queries.delay_p99_ns == p99_ms * MS
 
 
 def test_the_longest_latency_is_forgotten_after_a_while() -> None:

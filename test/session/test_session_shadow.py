@@ -1,4 +1,4 @@
-"""session in shadow: others move the arm, and the plan follows where they move it."""
+"""In shadow the plan follows the arm where other programs move it."""
 
 from dataclasses import replace
 

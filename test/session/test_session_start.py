@@ -1,4 +1,4 @@
-"""session: where the arm goes on when others commanded it, and when the clock runs back."""
+"""A session continues where the arm is after other commands and after clock jumps."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""session: pauses end by themselves, faults by a reset, a deactivation in waiting."""
+"""Pauses end by themselves, faults only by a reset, and a deactivation ends in waiting."""
 
 from dataclasses import replace
 
@@ -337,8 +337,8 @@ def test_a_first_window_that_may_have_left_is_waited_for(tells) -> None:
     window = rig.session.tick(rig.now_ns, (), rig.held)
     assert window is not None
     rig.held = rig.held if tells else None
-    rig.session.unsure(rig.now_ns, rig.held, "the middleware refused a message")
-    rig.session.rest_unticked(rig.now_ns, rig.held)
+    rig.session.publication_unknown(rig.now_ns, rig.held, "the middleware refused a message")
+    rig.session.end_stop_without_tick(rig.now_ns, rig.held)
     while rig.now_ns < window.end_ns:
         assert rig.mode is Mode.STOPPING, (window.end_ns - rig.now_ns) / MS
         rig.tick()
@@ -395,3 +395,101 @@ def test_a_gap_after_the_first_windows_of_a_motion_were_lost_is_no_step(
     assert rig.mode is (Mode.PAUSED_BY_OPERATOR if stopping else Mode.BLENDING_IN)
     second = np.abs(np.diff(np.array(position), n=2, axis=0)) * 1e6
     assert second.max() <= 6.0 * (1 + 1e-3)
+
+
+class _Played:
+    """A rig with one controller, of which windows are lost as the caller says."""
+
+    def __init__(self, told_ms: int) -> None:
+        self.rig, self.told_ms = Rig(), told_ms
+        self._jtc, self._position, self._under_way = JtcSampler(7), [HOME] * 200, []
+        self._jtc.hold(HOME)
+
+    def play(self, time_ms: int) -> None:
+        """What the controller does meanwhile, and what it tells then."""
+        for _ in range(time_ms):
+            while self._under_way:
+                window = self._under_way.pop(0)
+                assert self._jtc.accept(window, self.rig.now_ns, self._position[-1]) is None
+            self._position.append(self._jtc.sample(self.rig.now_ns)[0])
+            self.rig.now_ns += MS
+        self.rig.held = self._position[-1 - self.told_ms]
+
+    def tick(self, *findings: Finding, lose: bool = False) -> None:
+        """A tick, whose window comes unless it is lost."""
+        window = self.rig.session.tick(self.rig.now_ns, findings, self.rig.held)
+        self.rig.session.keep()
+        self._under_way.extend([] if window is None or lose else [window])
+
+    def lose(self, what: str, after: int) -> None:
+        """So many ticks of a motion, and one whose window is lost: the first of `what`."""
+        self.rig.activate().merge(steps=30)
+        for _ in range(after):
+            self.tick()
+            self.play(20)
+        if what == "stop":
+            self.rig.session.change_instruction(self.rig.now_ns)
+        elif what == "chunk":
+            self.rig.merge(-0.1)
+        self.tick(lose=True)
+
+    def assert_no_step(self) -> None:
+        """What was played keeps the limits of acceleration."""
+        second = np.abs(np.diff(np.array(self._position), n=2, axis=0)) * 1e6
+        assert second.max() <= 6.0 * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("told_ms", [1, 190])
+@pytest.mark.parametrize("calls", [False, True])
+@pytest.mark.parametrize("lost", ["last window", "stop", "chunk"])
+@pytest.mark.parametrize("gap_ms", [160, 330, 450, 540, 680])
+def test_a_plan_that_came_to_rest_in_a_gap_after_a_lost_window_is_no_step(
+    gap_ms, lost, calls, told_ms
+) -> None:
+    """The controller rests elsewhere than the plan, or later, for as long as what it got lasts.
+
+    told: how old what it tells is. calls: a fault of a caller comes before the tick that sees the
+    gap. A person or the node goes on at once, with a chunk as soon as one is taken.
+    """
+    played = _Played(told_ms)
+    rig = played.rig
+    played.lose(lost, after=25)
+    played.play(gap_ms)
+    if calls:
+        rig.session.fault(rig.now_ns, "asked for")
+    played.tick(Finding("replay_starvation", Reaction.PAUSE, "a gap", tail=True))
+    merged = False
+    for _ in range(100):
+        played.play(20)
+        if rig.mode is Mode.FAULT:
+            assert rig.leave(rig.held) == ""
+        if not merged and rig.mode in (Mode.BLENDING_IN, Mode.HOLDING):
+            merged = rig.merge(0.1).accepted
+        played.tick()
+    assert merged and rig.mode in (Mode.REPLAYING, Mode.STOPPING, Mode.HOLDING)
+    played.assert_no_step()
+
+
+@pytest.mark.parametrize("told_ms", [1, 190])
+@pytest.mark.parametrize("lost", ["last window", "stop", "chunk"])
+@pytest.mark.parametrize("reset_ms", [0, 100, 240, 400])
+def test_ticks_that_raise_after_a_lost_window_end_in_a_fault_whose_reset_is_no_step(
+    reset_ms, lost, told_ms
+) -> None:
+    """Nothing is sent any more: what the controller has got may end elsewhere, or later."""
+    played = _Played(told_ms)
+    rig = played.rig
+    played.lose(lost, after=15)
+    played.play(20)
+    rig.session.fault(rig.now_ns, "the tick raised")
+    for _ in range(150):
+        rig.session.end_stop_without_tick(rig.now_ns, rig.held)
+        if rig.mode is Mode.FAULT:
+            break
+        played.play(20)
+    played.play(reset_ms)
+    assert rig.leave(rig.held) == "" and rig.merge(0.1).accepted
+    for _ in range(60):
+        played.tick()
+        played.play(20)
+    played.assert_no_step()

@@ -1,4 +1,4 @@
-"""settling: after a clock jump the controllers rest when the old tail has played."""
+"""After a clock jump the controllers rest once the old stop ramp has played."""
 
 import numpy as np
 import pytest

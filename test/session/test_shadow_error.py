@@ -1,4 +1,4 @@
-"""shadow_error: rms and largest difference of each joint over a sliding window."""
+"""ShadowError has the rms and largest difference of each joint over a sliding window."""
 
 import numpy as np
 import pytest

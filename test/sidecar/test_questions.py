@@ -1,4 +1,4 @@
-"""The verbs that ask a server: what they print, and their exit status."""
+"""The verbs that question a server print the right facts and return the right exit status."""
 
 import socket
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Tables and JSON: aligned, and without what could steer a terminal."""
+"""Reports are aligned tables or valid JSON, without characters that could steer a terminal."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The starting embodiment file: what the server tells is in it, the rest is refused until done."""
+"""The starting embodiment file has the server's facts, and is refused until it is complete."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""gr00t-sidecar start as a process: ready, ended by a signal, killed, refused."""
+"""gr00t-sidecar start as a process: it gets ready, and ends by a signal, a kill or a refusal."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Ctrl-C while a process imports ends it at once; afterwards it is main's own business."""
+"""Ctrl-C ends a process at once while it imports; afterwards its own handler decides."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Where the robot's model comes from, without the network."""
+"""The robots' models are installed completely or not at all, tested without the network."""
 
 from dataclasses import replace
 from pathlib import Path

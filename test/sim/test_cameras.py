@@ -1,4 +1,4 @@
-"""Pictures: size, content, threads."""
+"""The simulated cameras give pictures of the right size and content, in any one thread."""
 
 import threading
 

@@ -1,7 +1,6 @@
-"""What may fail while the arm moves: server, camera, node. Judged by the robot's own record.
+"""The arm stops inside its limits when server, camera or node fail, by the robot's own record.
 
-One bring-up serves two faults where the second one finds the stack as the first one must
-leave it: working.
+One bring-up serves two faults where the first fault must leave a working stack for the second.
 """
 
 import random

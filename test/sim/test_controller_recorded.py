@@ -1,4 +1,4 @@
-"""The simulated controller does with recorded messages what the real one was recorded to do."""
+"""The simulated controller plays recorded messages as the real controller played them."""
 
 from collections.abc import Callable
 from typing import Any

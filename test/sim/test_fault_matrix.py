@@ -1,6 +1,7 @@
-"""The fault matrix, one bring-up a group: in ./dev test the short form, without rendering.
+"""Every fault of the matrix has the reaction of the table of watches; here the short form.
 
-A row that is not as the table of watches says fails its group, with what the node told.
+One bring-up for each group, without rendering. A row with another reaction fails its group, and the
+failure shows what the node reported.
 """
 
 import os

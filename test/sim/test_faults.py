@@ -1,4 +1,4 @@
-"""Each fault does to a stream what a broken sensor or network does, and nothing else."""
+"""Each fault changes a stream as a broken sensor or network does, and in no other way."""
 
 import functools
 import math

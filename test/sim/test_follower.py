@@ -1,4 +1,4 @@
-"""The simulated controller takes and rejects trajectories as ros2_control does."""
+"""The simulated controller accepts and rejects trajectories as ros2_control does."""
 
 from types import SimpleNamespace
 

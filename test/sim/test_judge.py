@@ -1,4 +1,4 @@
-"""The judge of a record tells a step from a motion inside the limits, and noise from a step."""
+"""The judge of a record finds every step, and takes neither noise nor a lawful motion for one."""
 
 from dataclasses import replace
 

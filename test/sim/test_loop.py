@@ -1,4 +1,4 @@
-"""The simulated robot's loop gives its controllers every millisecond, however late it is."""
+"""The simulated robot's loop runs its controllers for every millisecond, however late it is."""
 
 import threading
 

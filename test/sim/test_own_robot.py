@@ -1,4 +1,4 @@
-"""docs/own_robot.md as its reader follows it: a file begun, filled in, judged; the arm moves."""
+"""A reader who follows docs/own_robot.md begins, completes and checks a file, and the arm moves."""
 
 import json
 import os
@@ -17,11 +17,8 @@ pytest.importorskip("mujoco", reason="the simulator (mujoco) is not installed")
 from gr00t_ros.robot.field import FILL_IN  # noqa: E402
 from gr00t_ros.robot.files import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
-from gr00t_ros.sim.desk6.robot import (  # noqa: E402
-    DESK6,  # noqa: E402
-    READY_RAD,
-    solve,
-)
+from gr00t_ros.sim.desk6.kinematics import READY_RAD, solve  # noqa: E402
+from gr00t_ros.sim.desk6.robot import DESK6  # noqa: E402
 from gr00t_ros.sim.desk6.scene import draw_cubes  # noqa: E402
 from gr00t_ros.sim.desk6.scripted import make_policy  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402

@@ -1,4 +1,4 @@
-"""The simulated robot in motion: servos, gripper, measurements, the success check."""
+"""The simulated robot moves as commanded and measures truly; success is reported only when real."""
 
 from dataclasses import replace
 

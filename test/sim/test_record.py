@@ -1,4 +1,4 @@
-"""The 1 kHz record keeps what was commanded."""
+"""The 1 kHz record keeps every command, and a file of it reads back the same."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The relay process passes sensor topics on untouched, and shows each fault on the far side."""
+"""The relay passes sensor topics on unchanged, and applies each injected fault."""
 
 import math
 import signal

@@ -1,4 +1,4 @@
-"""The simulated robot as a process on real topics: controllers, sensors, clock, record, end."""
+"""The simulated robot has a real robot's topics: controllers, sensors, clock, record and end."""
 
 import json
 import signal

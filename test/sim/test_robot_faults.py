@@ -1,4 +1,4 @@
-"""What is done to the simulated robot: blocked arm, and a clock that stops, pauses and jumps."""
+"""Faults block the simulated robot's arm, and stop, pause and shift its clock."""
 
 import threading
 

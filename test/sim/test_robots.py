@@ -1,4 +1,4 @@
-"""Robots as data: every description is complete, and finds itself from its embodiment."""
+"""Every robot's description is complete, and is found from its embodiment."""
 
 from dataclasses import replace
 

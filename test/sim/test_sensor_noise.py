@@ -1,4 +1,4 @@
-"""sensor_noise: no two frames are equal, and none is far from what was rendered."""
+"""With sensor noise no two frames are equal, and none differs much from the rendered one."""
 
 import numpy as np
 

@@ -1,7 +1,8 @@
-"""What a robot that differentiates its commands sees of stops, over real topics and clocks.
+"""A robot that differentiates its commands sees every stop inside its limits, over real topics.
 
-Node and robot read their clocks apart, so whatever noise the stamps of windows have is in the
-robot's record: up to 400 ns before a reading moved the offset only where it rules it out.
+Node and robot read their clocks separately, so the noise of the windows' stamps is in the robot's
+record. It was up to 400 ns before the rule that a reading moves the offset only if it contradicts
+it.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""Finding coloured things: masks, blobs, rays, sizes."""
+"""A coloured thing is found where it lies, and nothing is found that cannot be that thing."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the command streamer makes of windows: values in time, refusals, messages."""
+"""The command player plays a window's values in time, and refuses windows that do not fit."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The real gr00t_command_streamer over real DDS: what it sends, and that it stops whatever dies."""
+"""The real gr00t_command_streamer over real DDS plays its windows, and stops whatever dies."""
 
 import signal
 import time

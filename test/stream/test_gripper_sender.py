@@ -1,7 +1,7 @@
-"""Goals to a gripper's action: one at a time, on change, kept whatever stops.
+"""A gripper gets one goal at a time, only on a change, and keeps it at every stop.
 
-The short tests have a driver of Python; the long one real actions over DDS, generated from
-definitions of our own. Nothing here was run against the real packages or a gripper.
+The short tests have a driver in Python. The long one uses real actions over DDS, generated from
+our own definitions. Nothing here was run against the real packages or a gripper.
 """
 
 import signal
@@ -118,14 +118,14 @@ def ask(one, *widths):
     """Values of the stream, looked at after each."""
     for width in widths:
         one.send([width], Time())
-        one._look()
+        one._send_changed()
 
 
 def test_goals_are_sent_on_change_and_never_before_a_value():
     """Fifty values a second, two goals."""
     driver = Driver(cancels_first=False)
     one = sender(driver)
-    one._look()
+    one._send_changed()
     assert driver.goals == []
     ask(one, *[0.08] * 50, *[0.04] * 50, *[0.0] * 50, 0.04, 0.03)
     assert driver.goals == [0.08, 0.0]

@@ -1,4 +1,4 @@
-"""LowCmd's fields, its checksum against a bit-by-bit one, and a weight that nothing else lowers."""
+"""LowCmd has the right fields and checksum, and only a release lowers the weight of the arms."""
 
 import struct
 

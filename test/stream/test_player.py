@@ -1,4 +1,4 @@
-"""The streamer's player commands what the controller's model does, less what would be a step."""
+"""The joint player commands what the controller's model does, but never a step."""
 
 import numpy as np
 import pytest

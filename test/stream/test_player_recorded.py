@@ -1,4 +1,4 @@
-"""The streamer plays recorded windows as the real trajectory controller was recorded to."""
+"""The streamer plays recorded windows as the real trajectory controller played them."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,6 +1,6 @@
-"""Streamers of a G1's arms over real DDS: arm_sdk's weight and checksum, the whole-body goals.
+"""Over real DDS a G1's arms get arm_sdk's weight and checksum, or the whole-body goals.
 
-unitree_hg is a stand-in with the fields of the real one; nothing here was run against a robot.
+unitree_hg is a stand-in with the real fields; nothing here was run against a robot.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""What the command streamer makes of windows of poses: times, refusals, and never a step."""
+"""The pose player plays windows of poses in time, refuses wrong ones, and never commands a step."""
 
 import math
 

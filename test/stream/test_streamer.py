@@ -1,4 +1,4 @@
-"""The real gr00t_streamer over real DDS: its stream lies on its windows, whatever dies or errs."""
+"""The real gr00t_streamer over real DDS follows its windows, whatever process dies or errs."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""The goal of GR00T-WholeBodyControl, and the refusal of another host's clock."""
+"""The goal has the fields of GR00T-WholeBodyControl, and another host's clock is refused."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What is started: the command, an environment of its own, and an error that says what to do."""
+"""launcher: the command and its environment are right, or an error says what to do."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""The license hangs on the model version, and who may not know it is asked."""
+"""The model version decides the license, and a non-commercial one must be acknowledged."""
 
 import json
 

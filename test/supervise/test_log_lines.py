@@ -1,4 +1,4 @@
-"""A server's output becomes lines that a log can take, however it comes in."""
+"""A server's output becomes lines for a log, however the bytes are split."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The NF4 wrapper against stand-ins that fail in the two known ways, and against real classes.
+"""The NF4 wrapper corrects the two known faults of stand-ins, and works with real classes.
 
 The real ones need an interpreter that has them, which GR00T_NF4_PYTHON names:
 pip install torch transformers bitsandbytes diffusers accelerate. GR00T's own weights and a GPU were

@@ -1,4 +1,4 @@
-"""A sidecar profile is read strictly, and the ones we ship say what upstream's scripts take."""
+"""A sidecar profile is read strictly, and the shipped ones match upstream's scripts."""
 
 from dataclasses import replace
 from pathlib import Path

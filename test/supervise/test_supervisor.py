@@ -1,4 +1,4 @@
-"""A supervised server: ready, crashed, late, killed, ended; and nothing of it is left behind."""
+"""A supervised server: ready, crashed, late, killed or ended, and no process is left behind."""
 
 import os
 import random

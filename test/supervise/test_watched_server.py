@@ -1,4 +1,4 @@
-"""Watcher and server as processes: whoever dies, and however, no server is left."""
+"""Watcher and server as processes: whichever of them dies, and however, no server is left."""
 
 import os
 import signal

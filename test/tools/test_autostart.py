@@ -1,4 +1,4 @@
-"""Autostart drives a node to active only when the node says that it is ready."""
+"""Autostart activates a node only after the node's status says ready."""
 
 import pytest
 from ros_fixtures import wait_until

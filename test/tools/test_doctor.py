@@ -1,7 +1,7 @@
-"""The doctor finds what is planted: each fault is named in the table, and gone when it is mended.
+"""The doctor finds each planted fault and lists it; the row is gone after the fault is removed.
 
-One bring-up for all: the simulated robot behind the relay, a policy server, and a doctor that looks
-on from fault to fault. Faults of the embodiment file get a doctor of their own.
+One bring-up for all: the simulated robot behind the relay, a policy server, and one doctor for all
+these faults. Faults of the embodiment file get their own doctor.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""docs/embodiments.md says what the shipped files say."""
+"""docs/embodiments.md agrees with the shipped embodiment files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""gr00t-embodiment: a file begun from a dataset and live topics, and judged, as a process."""
+"""gr00t-embodiment begins a file from a dataset and live topics, and finds the faults of a file."""
 
 import json
 from pathlib import Path

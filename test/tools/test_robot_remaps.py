@@ -1,4 +1,4 @@
-"""Launch arguments become remap rules, and only those that were given another value."""
+"""Launch arguments become remap rules, but only those with a value other than the file's."""
 
 from gr00t_ros.tools.launch import robot_remaps
 

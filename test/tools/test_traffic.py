@@ -1,4 +1,4 @@
-"""What is made of the times and stamps of a topic's messages."""
+"""A topic's rate, losses and clock offset come out right from its messages' times and numbers."""
 
 from types import SimpleNamespace
 

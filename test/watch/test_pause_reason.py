@@ -1,4 +1,4 @@
-"""pause_reason: an operator is told the cause of a pause, not what follows from it."""
+"""The reported reason of a pause is its cause, not a consequence of it."""
 
 import pytest
 

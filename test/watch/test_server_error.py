@@ -1,4 +1,4 @@
-"""server_error: which texts may pass, which need a person, and which key they mean."""
+"""Each error text of a server is known to pass or to need a person, with the key it means."""
 
 import pytest
 

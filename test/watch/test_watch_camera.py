@@ -1,4 +1,4 @@
-"""watch_camera: the same picture again and again, and black ones."""
+"""Repeated and black camera frames are found at their thresholds."""
 
 import pytest
 from hypothesis import given

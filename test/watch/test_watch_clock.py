@@ -1,4 +1,4 @@
-"""watch_clock: ROS time that jumps or stands still, against steady time."""
+"""ROS time that jumps or stands still is found by comparison with steady time."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""watch_motion: the arm follows, in its box, and its controller is active and plays our plan."""
+"""An arm that does not follow, or a controller that does not play our plan, is found."""
 
 from types import SimpleNamespace
 

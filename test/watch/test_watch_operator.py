@@ -1,4 +1,4 @@
-"""watch_operator: the e-stop latches, the dead-man switch must be held."""
+"""The e-stop latches, and the dead-man switch must be held."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""watch_sidecar: a policy server that is silent, answers errors, or whose chunks are no numbers."""
+"""A policy server that is silent, sends errors or sends non-finite chunks is found."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""watch_streams: the skew between the streams of one observation."""
+"""Skew between the streams of one observation is dropped, and pauses when it repeats."""
 
 import pytest
 from hypothesis import given

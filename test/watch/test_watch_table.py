@@ -1,4 +1,4 @@
-"""watch_table: its rows hold together, say what the code does, and are the documentation."""
+"""The table of watches is consistent, agrees with the code and is the documentation."""
 
 import ast
 import re
@@ -47,7 +47,7 @@ def findings_made():
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
                 name = call.args[0] if call.args else None
-                made = call.func.id in ("Finding", "finding")
+                made = call.func.id in ("Finding", "finding", "reasoned")
                 if made and isinstance(name, ast.Constant) and isinstance(name.value, str):
                     yield path.name, name.value
 

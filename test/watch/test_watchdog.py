@@ -1,4 +1,4 @@
-"""watchdog: each watch around its threshold, the reaction and what the text tells."""
+"""Each watch reacts exactly at its threshold, with the right reaction and text."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.watch.finding import (
-    Reaction,
-    consecutive_refusals,
-    held_position,
-    outside_limits,
-    stream_age,
-)
+from gr00t_ros.watch.arm import held_position, outside_limits
+from gr00t_ros.watch.finding import Reaction
+from gr00t_ros.watch.inputs import stream_age
+from gr00t_ros.watch.server import consecutive_refusals
 
 MS = 1_000_000
 NAMES = ("fr3_joint1", "fr3_joint2", "gripper")

@@ -1,4 +1,4 @@
-"""address: hosts of either family as ZeroMQ takes them, and names looked up by a deadline."""
+"""address: hosts of both IP families in ZeroMQ's form, and names looked up by a deadline."""
 
 import socket
 import threading

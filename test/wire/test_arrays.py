@@ -1,4 +1,4 @@
-"""arrays: both codecs' array maps, and every lie that one can tell."""
+"""arrays: both codecs' array maps are read back, and every malformed map raises WireError."""
 
 import msgpack
 import numpy as np

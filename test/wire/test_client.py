@@ -1,4 +1,4 @@
-"""client: every call ends in a reply or one of our errors, by its deadline, whatever the peer."""
+"""client: every call ends by its deadline with a reply or one of our errors, whatever the peer."""
 
 import contextlib
 import json

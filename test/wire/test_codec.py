@@ -1,4 +1,4 @@
-"""codec: byte-identical to upstream, and unbreakable by bytes."""
+"""codec: its bytes are identical to upstream's, and invalid bytes only raise WireError."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""CURVE between our client and our server: the right keys work, no other ones get an answer."""
+"""CURVE between our client and our server: only the right keys get an answer."""
 
 import pytest
 

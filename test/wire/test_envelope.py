@@ -1,4 +1,4 @@
-"""The envelope read without decoding: the same request as upstream's reader sees, or refused."""
+"""envelope: read without decoding, it is the request that upstream's reader sees, or refused."""
 
 import sys
 

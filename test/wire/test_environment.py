@@ -1,4 +1,4 @@
-"""The environment names of other clients, and what is refused in them."""
+"""The environment variables of other GR00T clients are read, and invalid values are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing, where atheris is installed; hypothesis' own is in test_proxy_core."""
+"""Coverage-guided fuzzing, where atheris is installed: any bytes raise our errors only."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Our client against our server in a process of its own, in every generation and key style."""
+"""Our client works with our server, in its own process, in every generation and key style."""
 
 import itertools
 import signal

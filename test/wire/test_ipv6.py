@@ -1,4 +1,4 @@
-"""Client, servers and proxy over IPv6, and over names that mean both families."""
+"""Client, servers and proxy work over IPv6, and with names that have addresses of both families."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Key files: written once and for their owner, read strictly, never shown."""
+"""Key files are written once, are readable by their owner only, read strictly and never shown."""
 
 import pytest
 

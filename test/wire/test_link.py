@@ -1,4 +1,4 @@
-"""link: what is checked before a query and after a loss; no failure uses up the buffers."""
+"""link: what is checked before a query and after a loss; failures never use up the buffers."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""messages: envelopes, generations, replies."""
+"""messages: request envelopes are upstream's, generations are recognised, replies are checked."""
 
 from pathlib import Path
 

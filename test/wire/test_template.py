@@ -1,4 +1,4 @@
-"""template: the prebuilt request is the encoded request, byte for byte."""
+"""template: the prebuilt request equals the encoded request, byte for byte."""
 
 import json
 from pathlib import Path

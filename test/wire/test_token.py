@@ -1,4 +1,4 @@
-"""token: read from where it is kept, shown nowhere."""
+"""token: it is read from a private file or the environment, and never shown."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""worker: one at a time, the newest wins, nothing kills it."""
+"""worker: it runs one job at a time, the newest job wins, and no exception ends its thread."""
 
 import queue
 import threading

@@ -1,1 +1,1 @@
-"""The invented six-joint robot of docs/own_robot.md, as a newcomer would add one."""
+"""The invented six-joint robot of docs/own_robot.md: an example of how to add a robot."""

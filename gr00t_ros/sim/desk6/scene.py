@@ -1,7 +1,7 @@
 """Desk6's world as a MuJoCo model of simple shapes, and its task.
 
-Nothing has to be installed. The task tells whether the tip rests above the green cube; no policy
-may read it.
+Needs no installed model. The task reports whether the tip rests above the green cube; no policy may
+read it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from gr00t_ros.sim.desk6 import robot as k
+from gr00t_ros.sim.desk6 import kinematics as k
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.vision import looking_at
 from gr00t_ros.sim.world import Servo, add_camera, add_cube, add_room, add_servo, add_table, prepare
@@ -28,10 +28,13 @@ _LINKS = (
     (_ALONG, 0.05, 0.025),
     (_UP, k.TIP_M - 0.05, 0.012),
 )
+NEAR_M = 0.06
+"""Distance of the tip from the cube's middle; half a cube is 2.5 cm of it."""
+HELD_S = 0.5
 
 
 def draw_cubes(seed: int) -> tuple[tuple[float, float], ...]:
-    """Return where the cubes of COLOURS lie, (x, y) m in the base: the same for a seed for ever."""
+    """Return the positions (x, y) m of the cubes of COLOURS in the base; one seed, one result."""
     random = np.random.default_rng(seed)
     low, high = zip(REACH_X_M, REACH_Y_M, strict=True)
     while True:
@@ -55,7 +58,7 @@ def build_model(seed: int) -> mujoco.MjModel:
             size=(radius_m, 0.0, 0.0),
             rgba=(0.85, 0.83, 0.78, 1.0),
             mass=0.5,
-            contype=0,  # links pass through each other and through things: it only points
+            contype=0,  # links pass through each other and through things: the arm only points
             conaffinity=0,
         )
         height_m = length_m
@@ -71,21 +74,16 @@ def build_model(seed: int) -> mujoco.MjModel:
     return spec.compile()
 
 
-NEAR_M = 0.06
-"""Tip to the cube's middle: half a cube is 2.5 cm of it."""
-HELD_S = 0.5
-
-
 class Touch:
-    """Looks at one simulation; to be called in the thread that owns it."""
+    """Judges one simulation; call it in the thread that owns the simulation."""
 
     def __init__(self, simulation: Simulation) -> None:
-        """Look at the tip and at the green cube."""
+        """Judge the tip against the green cube."""
         self._simulation = simulation
         self._near_since_s: float | None = None
 
     def report(self) -> dict[str, object]:
-        """Return success and the tip's distance from the cube's middle, as JSON can say it."""
+        """Return success and the tip's distance from the cube's middle, as JSON values."""
         data = self._simulation.data
         off_m = float(np.linalg.norm(data.site("tip").xpos - data.body("green_cube").xpos))
         now_s = self._simulation.time

@@ -1,7 +1,7 @@
-"""The policy without weights: it sees the cube whose colour is named and puts the tip above it.
+"""Desk6's scripted policy: it sees the cube of the named colour and puts the tip above it.
 
-It reads the observation and the instruction, nothing else. What it does not see or understand it
-answers by staying still.
+It uses the observation and the instruction only, and has no weights. It stays still when it does
+not understand the instruction or does not see the cube.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.policies import modality_of
 from gr00t_ros.sim import vision
-from gr00t_ros.sim.desk6.robot import JOINTS, RANGES, solve
+from gr00t_ros.sim.desk6.kinematics import JOINTS, RANGES, solve
 from gr00t_ros.sim.desk6.scene import CAMERA, CUBE_EDGE_M
 from gr00t_ros.sim.path import LegSpeeds, Motion, OutOfReachError, Path, StayError
 
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 _CUBE = vision.Kind(0.5 * CUBE_EDGE_M, (0.4 * CUBE_EDGE_M**2, 6.0 * CUBE_EDGE_M**2))
 _DESK_M = ((0.15, 0.5), (-0.35, 0.35))
-_ABOVE_M, _AT_M = 0.12, 0.065  # the tip above the desk
+_ABOVE_M, _AT_M = 0.12, 0.065  # height of the tip above the desk
 _PACE = LegSpeeds(speed=0.4, acceleration_rad_s2=1.2)
 _SENTENCE = re.compile(r"(?:touch|point at|go to) the (?P<colour>\w+) cube")
 
@@ -35,7 +35,7 @@ class ScriptedPolicy:
     """Points at a cube by sight; a Policy for an embodiment with camera `front` and key `arm`."""
 
     def __init__(self, embodiment: Embodiment) -> None:
-        """Raise EmbodimentError where the keys are not those it knows."""
+        """Raise EmbodimentError for other keys or joints than those of Desk6."""
         keys = [[item.key for item in part] for part in (embodiment.video, embodiment.state)]
         keys.append([action.key for action in embodiment.action])
         if keys != [["front"], ["arm"], ["arm"]] or embodiment.action[0].names != JOINTS:
@@ -50,14 +50,14 @@ class ScriptedPolicy:
         self._index = 0
 
     def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Forget the motion."""
+        """Drop the motion."""
         self._motion = None
         return {}
 
     def __call__(
         self, observation: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any] | None
     ) -> tuple[Mapping[str, NDArray[np.float32]], Mapping[str, Any]]:
-        """Return absolute joint targets, {"arm": (1, H, 6) float32}, and what it is doing."""
+        """Return absolute joint targets, {"arm": (1, H, 6) float32}, and a map with the phase."""
         joints = np.asarray(observation["state"]["arm"])[0, -1].astype(np.float64)
         picture = np.asarray(observation["video"]["front"])[0, -1]
         try:
@@ -79,7 +79,7 @@ class ScriptedPolicy:
 
 
 def make_policy(embodiment: Embodiment) -> ScriptedPolicy:
-    """Build the scripted policy; raises EmbodimentError where keys are missing."""
+    """Make the scripted policy; raises EmbodimentError if keys are missing."""
     return ScriptedPolicy(embodiment)
 
 

@@ -1,6 +1,6 @@
 """One episode of the Franka's scripted policy: instruction, things seen, motion, progress.
 
-An instruction that is not fully understood is no task: a robot must not act on half a sentence
+A sentence that is not fully understood gives no task: a robot must not act on a part of a sentence
 ("do not put ...").
 """
 
@@ -18,16 +18,38 @@ from gr00t_ros.sim.franka.layout import CUBE_EDGE_M, EXTERIOR, PLATE_HEIGHT_M, P
 from gr00t_ros.sim.path import LegSpeeds, Motion, OutOfReachError, Path, StayError
 from gr00t_ros.sim.vision import Kind, colour_mask
 
+Array = NDArray[np.float64]
+
 _COLOUR = r"(?:the |a )?(?P<{0}>(?!the |a )\w+)"
 _SENTENCE = re.compile(
     rf"(?:please )?(?:put|place|move|pick(?: up)?) {_COLOUR.format('cube')} (?:cube|block)"
     rf"(?: and (?:put|place) it)? (?:on|onto) {_COLOUR.format('plate')} plate(?: please)?"
 )
+CUBE = Kind(0.5 * CUBE_EDGE_M, (0.5 * CUBE_EDGE_M**2, 5.0 * CUBE_EDGE_M**2))
+PLATE = Kind(
+    0.5 * PLATE_HEIGHT_M, (0.6 * np.pi * PLATE_RADIUS_M**2, 1.6 * np.pi * PLATE_RADIUS_M**2)
+)
+_TABLE_M = ((0.2, 0.75), (-0.45, 0.45))
+# So slow from rest that a reply that is 500 ms late still begins within 0.15 rad of the held
+# position (limit of the node's guard): its step after 100 ms of commit time.
+PACE = LegSpeeds(speed=0.26, acceleration_rad_s2=1.1)
+HOVER_M = 0.15
+GRASP_M = 0.5 * CUBE_EDGE_M
+PLACE_M = PLATE_HEIGHT_M + GRASP_M + 0.003
+# gripper_position of a 2F-85 on a 4 cm cube is about 0.55 (0 open .. 1 closed).
+_GRIPPED = 0.4
+# Largest change of a gripper at rest between two queries. The 2F-85 at half speed, 0.25 rad/s,
+# changes by 0.16 in 8 steps.
+_STILL = 0.02
+RELEASED = 0.3
+_EMPTY = 0.9  # with a cube the gripper cannot close further than this
+_GATE_PATIENCE = 12  # queries; the arm goes on even if the gripper moves less than expected
+_ARRIVED_RAD = 0.03
 
 
 @dataclass(frozen=True, slots=True)
 class InstructedTask:
-    """Which cube goes onto which plate, by colour; the colours may be unknown ones."""
+    """Which cube goes onto which plate, by colour; the colours may be unknown."""
 
     cube: str
     plate: str
@@ -43,26 +65,9 @@ def parse_task(text: str) -> InstructedTask | None:
     return InstructedTask(match["cube"], match["plate"]) if match else None
 
 
-CUBE = Kind(0.5 * CUBE_EDGE_M, (0.5 * CUBE_EDGE_M**2, 5.0 * CUBE_EDGE_M**2))
-PLATE = Kind(
-    0.5 * PLATE_HEIGHT_M, (0.6 * np.pi * PLATE_RADIUS_M**2, 1.6 * np.pi * PLATE_RADIUS_M**2)
-)
-_TABLE_M = ((0.2, 0.75), (-0.45, 0.45))
-
-
-def find(picture: NDArray[np.uint8], colour: str, kind: Kind) -> NDArray[np.float64] | None:
-    """As vision.find, in the exterior camera's picture: (2,) m in fr3_link0, or None."""
+def find(picture: NDArray[np.uint8], colour: str, kind: Kind) -> Array | None:
+    """vision.find in the exterior camera's picture: (2,) m in fr3_link0, or None."""
     return vision.find(picture, colour, kind, EXTERIOR, _TABLE_M)
-
-
-Array = NDArray[np.float64]
-
-# So gentle from rest that a reply 500 ms late still begins within 0.15 rad of the held position
-# (the node's guard): its step after 100 ms of commit time.
-PACE = LegSpeeds(speed=0.26, acceleration_rad_s2=1.1)
-HOVER_M = 0.15
-GRASP_M = 0.5 * CUBE_EDGE_M
-PLACE_M = PLATE_HEIGHT_M + GRASP_M + 0.003
 
 
 def pick_and_place(start_rad: Array, cube_m: Array, plate_m: Array) -> Motion:
@@ -81,7 +86,7 @@ def pick_and_place(start_rad: Array, cube_m: Array, plate_m: Array) -> Motion:
 
 
 def place(start_rad: Array, plate_m: Array) -> Motion:
-    """Return the motion for a cube between the fingers: grip, up, to the plate, release.
+    """Return the motion for a cube between the fingers: close, up, to the plate, release.
 
     Raises OutOfReachError.
     """
@@ -131,20 +136,8 @@ def _reach(place_m: Array, height_m: float, seed_rad: Array) -> Array:
     return joints
 
 
-# gripper_position of a 2F-85 on a 4 cm cube is about 0.55 (0 open .. 1 closed).
-_GRIPPED = 0.4
-_STILL = 0.02  # between two queries: 0.25 rad/s, the 2F-85's at half speed, is 0.16 in 8 steps
-RELEASED = 0.3
-_EMPTY = 0.9  # closed further than any cube lets it
-_GATE_PATIENCE = 12  # queries; a gripper that moves less than expected must not stop the arm
-_OFF_MOTION_RAD = 0.2
-_ARRIVED_RAD = 0.03
-_STOOD_RAD = 0.005  # between two queries
-_FAST_RAD_S = 0.1
-
-
 class Episode:
-    """What is remembered of one task; made anew by reset and by another instruction."""
+    """The state of one task; a reset and another instruction make a new one."""
 
     def __init__(self, task: InstructedTask) -> None:
         self.task = task
@@ -159,12 +152,14 @@ class Episode:
         self._last_gripper: float | None = None
 
     def advance(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> None:
-        """Find the arm on the motion, planning one where there is none; never go backwards.
+        """Find the arm on the motion, after planning one if needed; never go backwards.
 
         `joints` (7,) rad, `gripper` 0 open .. 1 closed, `picture` (H, W, 3) uint8 of the exterior
-        camera. Raises StayError where there is nothing to do or something is not in sight.
+        camera. Raises StayError if there is nothing to do or a thing is not in sight.
         """
-        if self._motion is None or self._must_begin_anew(self._motion, joints):
+        if self._motion is None or self._motion.must_begin_anew(
+            self._index, joints, self._last_rad
+        ):
             self._motion = self._plan(joints, gripper, picture)
             self._index = self._gate_queries = 0
         self._last_rad = joints
@@ -181,17 +176,6 @@ class Episode:
             self._index, self._gate_queries = gate.end, 0
             self._in_hand, self._put_down = gate.closing, not gate.closing
 
-    def _must_begin_anew(self, motion: Motion, joints: Array) -> bool:
-        """Whether somebody else moved the arm, or stopped it where the motion is fast.
-
-        From rest, the middle of a fast leg would be a jump that the node must refuse.
-        """
-        index, distance = motion.locate(joints, self._index)
-        if distance > _OFF_MOTION_RAD:
-            return True
-        stood = self._last_rad is not None and np.abs(joints - self._last_rad).max() < _STOOD_RAD
-        return bool(stood and motion.speed(index) > _FAST_RAD_S)
-
     def _plan(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> Motion:
         self._look(joints, gripper, picture)
         try:
@@ -207,7 +191,7 @@ class Episode:
             raise StayError(f"out of reach: {error}") from error
 
     def _look(self, joints: Array, gripper: float, picture: NDArray[np.uint8]) -> None:
-        """Find plate and cube, or remember where they were when the arm hides them now."""
+        """Find plate and cube; where the arm hides one of them, keep its last position."""
         plate = find(picture, self.task.plate, PLATE)
         self._plate_m = self._plate_m if plate is None else plate
         if self._plate_m is None:
@@ -226,7 +210,7 @@ class Episode:
 
     @property
     def phase(self) -> str:
-        """What the arm is about: approach, grasp, carry, release, retreat or done."""
+        """What the arm does: approach, grasp, carry, release, retreat or done."""
         assert self._motion is not None
         if self._index >= len(self._motion.joints) - 1:
             return "done"
@@ -245,7 +229,7 @@ class Episode:
 
 
 def _in_hand(picture: NDArray[np.uint8], colour: str, joints: Array) -> bool:
-    """Say whether `colour` is seen where the tool is: within a cube's edge of its projection."""
+    """Whether `colour` is seen at the tool: within a cube's edge of the tool's projection."""
     size_px = (picture.shape[0], picture.shape[1])
     tool = tool_pose(joints)[:3, 3]
     ends = EXTERIOR.project([tool, tool + EXTERIOR.axes[:, 1] * GRASP_M * 2.0], size_px)

@@ -1,7 +1,7 @@
 """The Franka's forward and inverse kinematics in plain numpy.
 
-Frames as in franka_description: base is fr3_link0, the flange is fr3_link8, and the tool centre
-point lies between the Robotiq's pads. Knows nothing of images, tasks, ROS or MuJoCo.
+Frames as in franka_description: the base is fr3_link0, the flange is fr3_link8, and the tool centre
+point lies between the Robotiq's pads. Does not depend on images, tasks, ROS or MuJoCo.
 
 Source of the table: Franka Control Interface documentation, "Denavit-Hartenberg parameters"
 (frankarobotics.github.io/docs/robot_specifications.html); FR3 and Panda share them. The limits
@@ -18,7 +18,8 @@ from gr00t_ros.sim.path import JointRanges
 Array = NDArray[np.float64]
 
 JOINTS = tuple(f"fr3_joint{number}" for number in range(1, 8))
-# Craig's convention, one row a joint: a (m), d (m), alpha (rad), each of the link before.
+GRIPPER_JOINT = "robotiq_85_left_knuckle_joint"
+# Craig's convention, one row a joint: a (m), d (m), alpha (rad); a and alpha of the link before.
 _DH = np.array(
     [
         [0.0, 0.333, 0.0],
@@ -32,7 +33,7 @@ _DH = np.array(
 )
 _FLANGE_M = 0.107
 TOOL_M = 0.1488  # flange to the pads' centre along the flange's z (gym-hil: 0.0038 + 0.145)
-# Jaw's direction of motion in the flange's frame: gym-hil mounts the 2F-85 turned by 45 degrees.
+# The jaws' direction of motion in the flange's frame: gym-hil turns the 2F-85 by 45 degrees.
 JAW_AXIS = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0])
 
 LOWER_RAD = np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159])
@@ -108,7 +109,7 @@ def solve(wanted: Array, seed_rad: Array, iterations: int = 30) -> Array | None:
     """Return joints (7,) rad that bring the tool to `wanted` (4, 4), or None if none is found.
 
     Damped least squares (Buss 2004) with the seed's posture in the null space; every iterate is
-    clipped to the limits less MARGIN_RAD. Within 0.1 mm and 1 mrad counts as found.
+    clipped to the limits less MARGIN_RAD. A result within 0.1 mm and 1 mrad counts as found.
     """
     lower, upper = LOWER_RAD + MARGIN_RAD, UPPER_RAD - MARGIN_RAD
     joints = np.clip(seed_rad, lower, upper)

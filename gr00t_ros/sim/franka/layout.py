@@ -1,7 +1,7 @@
 """The Franka's calibration, the things' sizes, and where things lie at the start of an episode.
 
-Scene and policy share these; on a real robot they come from a calibration and a ruler. The frame
-is fr3_link0, whose origin lies on the table's surface. Does not need the simulator.
+Scene and policy share these numbers; on a real robot they come from a calibration and a ruler. The
+frame is fr3_link0, whose origin lies on the table's surface. Does not need the simulator.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from gr00t_ros.sim.vision import looking_at
 
+Array = NDArray[np.float64]
+
 CUBE_EDGE_M = 0.04
 PLATE_RADIUS_M = 0.075
 PLATE_HEIGHT_M = 0.008
@@ -20,14 +22,12 @@ PLATE_HEIGHT_M = 0.008
 # Oblique from the front left, as DROID's left exterior camera sees the robot and its table.
 EXTERIOR = looking_at((1.04, 0.58, 0.70), (0.36, -0.02, 0.215), float(np.radians(54.0)))
 
-
-Array = NDArray[np.float64]
-
 REACH_X_M = (0.36, 0.60)
 REACH_Y_M = (-0.24, 0.24)
 CUBE_TO_PLATE_M = 0.22
 OTHER_APART_M = 0.14
-# Off the mid-plane on opposite sides, a mirrored picture is wrong about both.
+# Red cube and plate lie on opposite sides of the mid-plane, at least this far from it, so that a
+# mirrored picture gives both of them a wrong position.
 OFF_MIDPLANE_M = 0.07
 YAW_RAD = 0.3
 
@@ -50,7 +50,10 @@ def lateral_m(point_m: Array) -> float:
 
 
 def draw_layout(seed: int) -> Layout:
-    """Draw the layout of `seed`: the same for ever, apart from each other and within reach."""
+    """Draw the layout of `seed`: things apart from each other and within reach.
+
+    A seed always gives the same layout.
+    """
     random = np.random.default_rng(seed)
     while True:
         red, green, plate = random.uniform(

@@ -8,13 +8,12 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.policies import Policy
 from gr00t_ros.sim.assets import PANDA, require_assets
 from gr00t_ros.sim.description import Camera, Controller, Joint, LinkPose, RobotDescription, Task
-from gr00t_ros.sim.franka.kinematics import HOME_RAD, JOINTS
+from gr00t_ros.sim.franka.kinematics import GRIPPER_JOINT, HOME_RAD, JOINTS
 from gr00t_ros.sim.franka.layout import draw_layout
 
 if TYPE_CHECKING:
     from gr00t_ros.sim.physics import Simulation
 
-GRIPPER_JOINT = "robotiq_85_left_knuckle_joint"
 GRIPPER_CLOSED_RAD = 0.8
 _GRIPPER_CONTROL_PER_RAD = 255.0 / GRIPPER_CLOSED_RAD  # the 2F-85's own command register
 _FLANGE_M = 0.107
@@ -62,8 +61,8 @@ FRANKA = RobotDescription(
         Controller("gripper_controller", (GRIPPER_JOINT,)),
     ),
     cameras=(Camera("exterior"), Camera("wrist")),
-    # the policy's own size: no larger picture would reach it, and 0.17 MB fits the shared-memory
-    # segment of Fast DDS (0.5 MB, environment.md) where two of 360 x 640 do not
+    # the policy's own size: it would not use a larger picture, and 0.17 MB fits into the
+    # shared-memory segment of Fast DDS (0.5 MB, environment.md); two of 360 x 640 do not
     picture_px=(180, 320),
     # fr3_link8, the flange; gym-hil calls its body "attachment" but turns it about z
     poses=(LinkPose("ee_pose", "fr3_link0", "link7", (0.0, 0.0, _FLANGE_M)),),

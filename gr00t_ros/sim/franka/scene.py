@@ -1,7 +1,7 @@
 """The Franka's world as a MuJoCo model: arm, 2F-85, table, cubes, plate, cameras; and its task.
 
-Built in memory from the installed robot model (assets) and a layout. The task tells whether the
-cube rests on the plate: for progress lines, reports and tests; no policy may read it.
+Built in memory from the installed robot model (assets) and a layout. The task reports whether the
+cube rests on the plate, for progress lines, reports and tests; no policy may read it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD
+from gr00t_ros.sim.franka.kinematics import GRIPPER_JOINT, LOWER_RAD, UPPER_RAD
 from gr00t_ros.sim.franka.layout import (
     CUBE_EDGE_M,
     EXTERIOR,
@@ -20,7 +20,6 @@ from gr00t_ros.sim.franka.layout import (
     Layout,
     draw_layout,
 )
-from gr00t_ros.sim.franka.robot import GRIPPER_JOINT
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.world import (
     CUBE_COLOURS,
@@ -38,14 +37,15 @@ WRIST_CAMERA = "wrist"
 CUBES = {"red": "red_cube", "green": "green_cube"}
 PLATE = "blue_plate"
 
-# Position servos: critically damped for about 1.5 kg m^2 at the base and less outwards, so stiff
-# that 1 rad/s lags by less than 0.02 rad. Torques are the Franka's (limits.md).
+# Position servos: critically damped for about 1.5 kg m^2 at the base and less further out. The lag
+# at 1 rad/s is less than 0.02 rad. Torques are the Franka's (limits.md).
 _STIFFNESS = (20000.0, 20000.0, 15000.0, 15000.0, 4000.0, 4000.0, 2500.0)
 _DAMPING = (340.0, 340.0, 230.0, 230.0, 60.0, 60.0, 35.0)
 _TORQUE_NM = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
 
-# The robot's own lights and pads would be small coloured blobs: kept grey.
+# The robot's own lights and pads would be small coloured blobs in the picture: they are made grey.
 _MATERIALS = {"light_blue": (0.55, 0.60, 0.64, 1.0), "green": (0.6, 0.64, 0.6, 1.0)}
+OPEN_BELOW_RAD = 0.35  # a gripper that is open wider than this cannot hold a cube of CUBE_EDGE_M
 
 
 def build_model(robot_xml: Path, layout: Layout) -> mujoco.MjModel:
@@ -64,7 +64,7 @@ def build_model(robot_xml: Path, layout: Layout) -> mujoco.MjModel:
 
 
 def _set_contacts(spec: mujoco.MjSpec) -> None:
-    # Friction cones and no-slip steps that let two small pads carry a cube without creep.
+    # Elliptic friction cones and no-slip steps: two small pads then carry a cube without creep.
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 10.0
     spec.option.noslip_iterations = 3
@@ -105,25 +105,22 @@ def _add_things(spec: mujoco.MjSpec, layout: Layout) -> None:
 
 def _add_cameras(spec: mujoco.MjSpec) -> None:
     add_camera(spec.worldbody, EXTERIOR_CAMERA, EXTERIOR)
-    # Where DROID has its hand camera: beside the gripper, looking along the fingers.
+    # As DROID's hand camera: beside the gripper, looking along the fingers.
     wrist = spec.body("attachment").add_camera(name=WRIST_CAMERA, pos=(-0.06, 0.015, 0.0))
     wrist.fovy = 60.0
     wrist.quat = (0.0, 1.0, -1.0, 0.0)
 
 
-OPEN_BELOW_RAD = 0.35  # less than this cannot hold a cube of CUBE_EDGE_M
-
-
 class PickAndPlace:
-    """Looks at one simulation; to be called in the thread that owns it."""
+    """Judges one simulation; call it in the thread that owns the simulation."""
 
     def __init__(self, simulation: Simulation, seed: int) -> None:
-        """Look at this simulation's red cube and its plate."""
+        """Judge the red cube against the plate, which lies where the seed's layout has it."""
         self._simulation = simulation
         self._plate_m = np.array(draw_layout(seed).blue_plate_m)
 
     def report(self) -> dict[str, object]:
-        """Return success, and the places in fr3_link0 in m, as JSON can say it."""
+        """Return success, and the positions in fr3_link0 in m, as JSON values."""
         cube_m = self._simulation.data.body(CUBES["red"]).xpos
         off_m = float(np.linalg.norm(cube_m[:2] - self._plate_m))
         return {
@@ -136,7 +133,7 @@ class PickAndPlace:
 
 
 def cube_on_plate(simulation: Simulation, colour: str = "red") -> bool:
-    """Say whether that cube rests on the plate, flat, and the gripper has let go."""
+    """Whether that cube rests flat on the plate and the gripper has released it."""
     data = simulation.data
     cube, plate = data.body(CUBES[colour]), data.body(PLATE)
     beside = np.linalg.norm(cube.xpos[:2] - plate.xpos[:2])

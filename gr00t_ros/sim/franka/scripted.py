@@ -1,8 +1,8 @@
-"""The policy without weights: it sees coloured things and drives the Franka to them.
+"""The Franka's scripted policy: it sees coloured things and moves the arm to them.
 
-It reads the observation and the instruction, nothing else: no clock, no ROS, no simulator. What it
-remembers within an episode is the planned motion and how far along the arm was seen; reset
-forgets both. Whatever it does not understand, see or trust, it answers by staying still.
+It uses the observation and the instruction only: no clock, no ROS, no simulator, no weights. It
+keeps the planned motion of the episode and how far the arm has come; a reset drops both. It stays
+still when it does not understand the sentence, does not see a thing, or gets an implausible state.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.errors import EmbodimentError, ObservationError
+from gr00t_ros.errors import ObservationError
 from gr00t_ros.observe.modality import ModalityConfig
-from gr00t_ros.robot.actions import ActionKey
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream
 from gr00t_ros.serve.policies import modality_of
+from gr00t_ros.sim.description import columns, need
 from gr00t_ros.sim.franka.episode import RELEASED, Episode, parse_task
 from gr00t_ros.sim.franka.kinematics import JOINTS, LOWER_RAD, UPPER_RAD, flange_pose
 from gr00t_ros.sim.path import StayError
@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 EXTERIOR_KEY = "exterior_image_1_left"
 _JOINT_KEYS = {"joint_position", "gripper_position"}
 _POSE_KEY = "eef_9d"
-_EEF_OFF_M = 0.08  # pose and joints are not of the same instant
+_EEF_OFF_M = 0.08  # allows for pose and joints of slightly different times
 _EEF_OFF_RAD = 0.4
 
 
@@ -37,33 +37,32 @@ class ScriptedPolicy:
     """Puts a cube on a plate by sight; a Policy for a Franka embodiment (policies.Policy)."""
 
     def __init__(self, embodiment: Embodiment) -> None:
-        """Raise EmbodimentError where a stream or action key that it needs is missing."""
+        """Raise EmbodimentError if a stream or action key is missing or has other joints."""
         self.modality: ModalityConfig = modality_of(embodiment)
         self._horizon = embodiment.action_horizon
         self._rate_hz = embodiment.rate_hz
         self._language_key = embodiment.language_key
         self._state = {stream.key: stream for stream in embodiment.state}
         self._action = {action.key: action for action in embodiment.action}
-        _need(embodiment, "video", {stream.key for stream in embodiment.video}, {EXTERIOR_KEY})
-        _need(
-            embodiment, "state", set(self._state), _JOINT_KEYS | ({_POSE_KEY} & set(self._action))
-        )
-        _need(embodiment, "action", set(self._action), _JOINT_KEYS)
-        _need(embodiment, "action", _JOINT_KEYS | {_POSE_KEY}, set(self._action))
+        need(embodiment, "video", {stream.key for stream in embodiment.video}, {EXTERIOR_KEY})
+        need(embodiment, "state", set(self._state), _JOINT_KEYS | ({_POSE_KEY} & set(self._action)))
+        need(embodiment, "action", set(self._action), _JOINT_KEYS)
+        need(embodiment, "action", _JOINT_KEYS | {_POSE_KEY}, set(self._action))
         # Columns of JOINTS in the arrays of the state and of the action.
-        self._joint_columns = _columns(self._state["joint_position"], embodiment.source)
-        self._command_columns = _columns(self._action["joint_position"], embodiment.source)
+        key, source = "joint_position", embodiment.source
+        self._state_columns = columns(key, self._state[key].names, JOINTS, source)
+        self._action_columns = columns(key, self._action[key].names, JOINTS, source)
         self._episode: Episode | None = None
 
     def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Forget the episode."""
+        """Drop the episode."""
         self._episode = None
         return {}
 
     def __call__(
         self, observation: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any] | None
     ) -> tuple[Mapping[str, NDArray[np.float32]], Mapping[str, Any]]:
-        """Return absolute targets, key -> (1, H, D) float32, and an info map saying what it does.
+        """Return absolute targets, key -> (1, H, D) float32, and an info map with the phase.
 
         Step 0 is the observed state itself. Raises ObservationError for more than one robot and
         for a state that is not finite.
@@ -72,7 +71,7 @@ class ScriptedPolicy:
         picture = np.asarray(observation["video"][EXTERIOR_KEY])
         if len(picture) != 1 or len(state["joint_position"]) != 1:
             raise ObservationError("the scripted policy drives one robot, got a batch of several")
-        joints = state["joint_position"][0, self._joint_columns].astype(np.float64)
+        joints = state["joint_position"][0, self._state_columns].astype(np.float64)
         gripper = float(state["gripper_position"][0, 0])
         if not (np.all(np.isfinite(joints)) and np.isfinite(gripper)):
             raise ObservationError(f"the state is not finite: {joints}, gripper {gripper}")
@@ -86,7 +85,7 @@ class ScriptedPolicy:
         return self._action_of(targets, closed), {"phase": episode.phase, "reason": ""}
 
     def _check(self, joints: Array, gripper: float, state: Mapping[str, Any]) -> None:
-        """Refuse a state that cannot be this robot's: limits, and hand against joints."""
+        """Raise StayError for a state outside the limits, or a hand pose that contradicts it."""
         outside = (joints < LOWER_RAD) | (joints > UPPER_RAD)
         if outside.any():
             names = [name for name, wrong in zip(JOINTS, outside, strict=True) if wrong]
@@ -114,15 +113,15 @@ class ScriptedPolicy:
         return self._episode
 
     def _still(self, joints: Array, gripper: float) -> Mapping[str, NDArray[np.float32]]:
-        # A state outside the limits is no place to send a robot, wherever it came from.
+        # The robot must never be sent to a state outside its limits.
         here = np.clip(joints, LOWER_RAD, UPPER_RAD)
         targets = np.repeat(here[None], self._horizon, axis=0)
-        # Binary for the robot: closed around something stays closed.
+        # The command is open or closed: a gripper that holds something stays closed.
         return self._action_of(targets, np.full(self._horizon, float(gripper > RELEASED)))
 
     def _action_of(self, targets: Array, gripper: Array) -> Mapping[str, NDArray[np.float32]]:
         ordered = np.empty_like(targets)
-        ordered[:, self._command_columns] = targets
+        ordered[:, self._action_columns] = targets
         values = {"joint_position": ordered, "gripper_position": gripper[:, None]}
         if _POSE_KEY in self._action:
             stream = self._state[_POSE_KEY]
@@ -131,26 +130,8 @@ class ScriptedPolicy:
 
 
 def make_policy(embodiment: Embodiment) -> ScriptedPolicy:
-    """Build the scripted policy; raises EmbodimentError where streams or keys are missing."""
+    """Make the scripted policy; raises EmbodimentError if streams or keys are missing."""
     return ScriptedPolicy(embodiment)
-
-
-def _need(embodiment: Embodiment, where: str, known: set[str], needed: set[str]) -> None:
-    if not needed <= known:
-        raise EmbodimentError(
-            f"{embodiment.source}: {where}: the scripted policy "
-            f"{'needs' if where != 'action' else 'returns'} {', '.join(sorted(needed))}, "
-            f"got {', '.join(sorted(known))}"
-        )
-
-
-def _columns(described: StateStream | ActionKey, source: str) -> NDArray[np.intp]:
-    if sorted(described.names) != sorted(JOINTS):
-        raise EmbodimentError(
-            f"{source}: {described.key}: the scripted policy drives {', '.join(JOINTS)}, "
-            f"got {', '.join(described.names)}"
-        )
-    return np.array([described.names.index(name) for name in JOINTS])
 
 
 def _eef_9d(joints: Array, stream: StateStream) -> Array:

@@ -1,6 +1,6 @@
 """Where the G1's cubes lie at the start of an episode: a seed becomes positions on the table.
 
-And the sizes that scene and policy share. The frame is the pelvis. Knows no simulator.
+Also the sizes that scene and policy share. The frame is the pelvis. Does not need the simulator.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ CUBE_EDGE_M = 0.05
 COLOURS = ("red", "blue", "green")
 REACH_X_M = (0.28, 0.35)
 REACH_Y_M = (-0.22, 0.22)
-# A hand's breadth off the middle, so that one hand is the nearer one; and so far apart that a
-# hand at one cube is at no other.
+# At least a hand's width from the middle, so that one hand is nearer than the other; and so far
+# apart that a hand at one cube is not at another.
 OFF_MIDDLE_M = 0.06
 APART_M = 0.13
-# Red and blue on different sides: with the colours exchanged the other hand goes elsewhere.
 YAW_RAD = 0.4
 
 
@@ -35,7 +34,11 @@ class Layout:
 
 
 def draw_layout(seed: int) -> Layout:
-    """Draw the layout of `seed`: the same for ever, apart from each other and within reach."""
+    """Draw the layout of `seed`: cubes apart from each other and within reach.
+
+    A seed always gives the same layout. Red and blue lie on different sides, so that a policy that
+    confuses the colours moves the wrong hand.
+    """
     random = np.random.default_rng(seed)
     low, high = zip(REACH_X_M, REACH_Y_M, strict=True)
     while True:

@@ -72,7 +72,7 @@ G1 = RobotDescription(
         Controller("right_hand_controller", HAND_JOINTS["right"]),
         Controller("waist_controller", WAIST_JOINTS),
     ),
-    # the second one is for people: two pictures a second
+    # the second camera is for people: two pictures a second
     cameras=(Camera("ego_view"), Camera("scene", divisor=15)),
     picture_px=(240, 320),
     # REAL_G1's wrists: pelvis frame, link *_wrist_yaw_link (embodiments.md)

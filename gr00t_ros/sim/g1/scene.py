@@ -1,8 +1,8 @@
 """The G1's world as a MuJoCo model: robot with its pelvis fixed, table, cubes; and its task.
 
-The installed model (assets) has no hands that move: each rubber hand is replaced by three fingers
-with the names, ranges and torques of the Dex3-1 (limits.md) and simple shapes that are ours. The
-task tells whether a hand rests at the red cube; no policy may read it.
+The installed model (assets) has no moving hands: each rubber hand is replaced by three fingers with
+the names, ranges and torques of the Dex3-1 (limits.md) and with our own simple shapes. The task
+reports whether a hand rests at the red cube; no policy may read it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from gr00t_ros.sim.world import Servo, add_camera, add_cube, add_room, add_servo
 
 EGO_CAMERA = "ego_view"
 SCENE_CAMERA = "scene"
-# For people: from the robot's front left, all of its upper body and the table.
+# A view for people from the robot's front left: its whole upper body and the table.
 _SCENE = looking_at((1.15, 0.75, 0.62), (0.16, 0.0, 0.14), float(np.radians(40.0)))
 
-# Nm/rad, Nm s/rad, Nm (limits.md) of each joint by the last word of its name: stiff enough that
-# 1.5 rad/s lags by less than 0.05 rad, damped about critically for the links behind the joint.
+# Nm/rad, Nm s/rad, Nm (limits.md) of each joint by its name without the side. The lag at 1.5 rad/s
+# is less than 0.05 rad; damping is about critical for the links that the joint carries.
 _SERVOS = {
     "hip_pitch": (500.0, 25.0, 88.0),
     "hip_roll": (500.0, 25.0, 139.0),
@@ -44,7 +44,7 @@ _SERVOS = {
     "wrist_pitch": (80.0, 1.6, 5.0),
     "wrist_yaw": (80.0, 1.6, 5.0),
 }
-_ARMATURE = 0.01  # kg m^2 of rotors: about that of Unitree's arm motors behind their gears
+_ARMATURE = 0.01  # kg m^2, rotor inertia: about that of Unitree's arm motors behind their gears
 _FINGER_SERVO = (6.0, 0.12, 1.4)
 _FINGER_ARMATURE = 2e-4
 # Dex3-1: lower and upper of the left hand's joints, rad (limits.md); the right hand mirrors all
@@ -58,6 +58,10 @@ FINGER_RANGES = {
     "index_0": (-1.5708, 0.0),
     "index_1": (-1.7453, 0.0),
 }
+NEAR_M = 0.10
+"""Distance of the palm's middle from the cube's middle; the palm's thickness and half a cube are
+4 cm of it."""
+HELD_S = 1.0
 _GREY, _DARK = (0.55, 0.56, 0.58, 1.0), (0.16, 0.16, 0.17, 1.0)
 
 
@@ -123,7 +127,7 @@ def _finger(
     sign: float,
     length_m: float = 0.038,
 ) -> mujoco.MjsBody:
-    """Add one finger link with its joint; `along` is its direction in the hand's frame."""
+    """Add one finger link with its joint; `along` is the link's direction in the hand's frame."""
     body = parent.add_body(name=f"{side}_hand_{name}_link", pos=place_m)
     low, high = FINGER_RANGES[name]
     mirrored = sign < 0.0 and name != "thumb_0"
@@ -140,7 +144,7 @@ def _finger(
         size=(0.010, 0.0, 0.0),
         rgba=_GREY,
         mass=0.02,
-        # links of one hand overlap; with all else they collide
+        # links of one hand overlap and must not collide; they collide with everything else
         contype=2,
         conaffinity=1,
     )
@@ -157,24 +161,19 @@ def _add_servos(spec: mujoco.MjSpec) -> None:
             add_servo(spec, Servo(joint, joint, *_FINGER_SERVO))
 
 
-NEAR_M = 0.10
-"""Palm's middle to cube's middle: a palm's thickness and half a cube are 4 cm of it."""
-HELD_S = 1.0
-
-
 class Reach:
-    """Looks at one simulation; to be called in the thread that owns it."""
+    """Judges one simulation; call it in the thread that owns the simulation."""
 
     def __init__(self, simulation: Simulation, colour: str = "red") -> None:
-        """Look at both palms and at the cube of that colour."""
+        """Judge both palms against the cube of that colour."""
         self._simulation, self._colour = simulation, colour
         self._near_since_s: float | None = None
 
     def report(self) -> dict[str, object]:
-        """Return success and distances in m, as JSON can say it.
+        """Return success and distances in m, as JSON values.
 
-        Success: for HELD_S the same cube has been within NEAR_M of a palm and nearer than the
-        others. It is only as often judged as this is called.
+        Success: for HELD_S the wanted cube has been within NEAR_M of a palm and nearer than the
+        others. Only the times at which this method is called are judged.
         """
         off_m = self.distances_m()
         nearest = min(off_m, key=lambda colour: off_m[colour])

@@ -1,8 +1,8 @@
-"""The G1's policy without weights: it sees a coloured cube and reaches it with the nearer hand.
+"""The G1's scripted policy: it sees a coloured cube and reaches for it with the nearer hand.
 
-It reads the observation and the instruction, nothing else: no clock, no ROS, no simulator. It
-remembers the planned motion of the episode and how far along the arm was seen; reset forgets both.
-It stays still when it does not understand the sentence or does not see the cube.
+It uses the observation and the instruction only: no clock, no ROS, no simulator, no weights. It
+keeps the planned motion of the episode and how far the arm has come; a reset drops both. It stays
+still when it does not understand the sentence or does not see the cube.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.errors import EmbodimentError, ObservationError
+from gr00t_ros.errors import ObservationError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.policies import modality_of
 from gr00t_ros.sim import vision
+from gr00t_ros.sim.description import columns, need
 from gr00t_ros.sim.g1.kinematics import (
     ARM_JOINTS,
     ARM_RANGES,
@@ -34,10 +35,33 @@ from gr00t_ros.sim.g1.layout import CUBE_EDGE_M, TABLE_M
 from gr00t_ros.sim.path import LegSpeeds, Motion, OutOfReachError, Path, StayError
 from gr00t_ros.sim.vision import HUES_DEG
 
+Array = NDArray[np.float64]
+
 _SENTENCE = re.compile(
     r"(?:please )?(?:reach(?: for| to)?|touch|go to|move (?:your|the|a) hand to)"
     r" (?:the |a )?(?P<colour>(?!the |a )\w+) (?:cube|block)(?: please)?"
 )
+EGO_KEY = "ego_view"
+JOINTS: Mapping[str, tuple[str, ...]] = {
+    "left_arm": ARM_JOINTS["left"],
+    "right_arm": ARM_JOINTS["right"],
+    "left_hand": HAND_JOINTS["left"],
+    "right_hand": HAND_JOINTS["right"],
+    "waist": WAIST_JOINTS,
+}
+"""State and action key -> the joints that the policy expects under it, in its own order."""
+# The base stays where it is: the usual standing height (embodiments.md), and no velocity.
+BASE = {"base_height_command": np.array([0.74]), "navigate_command": np.zeros(3)}
+CUBE = vision.Kind(TABLE_M + 0.5 * CUBE_EDGE_M, (0.5 * CUBE_EDGE_M**2, 5.0 * CUBE_EDGE_M**2))
+_TABLE_M = ((0.2, 0.6), (-0.45, 0.45))
+# So slow from rest that a reply that is 400 ms late still begins within 0.15 rad of the held
+# position (limit of the node's guard).
+PACE = LegSpeeds(speed=0.3, acceleration_rad_s2=0.8)
+# Height of the palm's middle above the cube's. The hand goes to HOVER_M first, so that no finger
+# sweeps things away.
+HOVER_M = 0.16
+REACHED_M = 0.082
+_MOVED_RAD = 0.1  # a joint this far from its held position was moved by another program or by hand
 
 
 def parse_colour(text: str) -> str | None:
@@ -50,21 +74,6 @@ def parse_colour(text: str) -> str | None:
     return match["colour"] if match else None
 
 
-Array = NDArray[np.float64]
-
-CUBE = vision.Kind(TABLE_M + 0.5 * CUBE_EDGE_M, (0.5 * CUBE_EDGE_M**2, 5.0 * CUBE_EDGE_M**2))
-_TABLE_M = ((0.2, 0.6), (-0.45, 0.45))
-# So gentle from rest that a reply 400 ms late still begins within 0.15 rad of the held position
-# (the node's guard).
-PACE = LegSpeeds(speed=0.3, acceleration_rad_s2=0.8)
-# The palm's middle above the cube's: first high, so that no finger sweeps things away.
-HOVER_M = 0.16
-REACHED_M = 0.082
-_OFF_MOTION_RAD = 0.2
-_STOOD_RAD = 0.005  # between two queries
-_FAST_RAD_S = 0.1
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Posture:
     """The measured joints that the policy uses: waist (3,), and each side's arm (7,), rad."""
@@ -74,10 +83,10 @@ class Posture:
 
 
 class Episode:
-    """What is remembered of one task; made anew by reset and by another instruction."""
+    """The state of one task; a reset and another instruction make a new one."""
 
     def __init__(self, colour: str) -> None:
-        """Reach the cube of that colour."""
+        """Reach for the cube of that colour."""
         self.colour = colour
         self.side = ""
         self._motion: Motion | None = None
@@ -85,26 +94,19 @@ class Episode:
         self._last_rad: Array | None = None
 
     def advance(self, posture: Posture, picture: NDArray[np.uint8]) -> None:
-        """Find the arm on the motion, planning one where there is none; never go backwards.
+        """Find the arm on the motion, after planning one if needed; never go backwards.
 
-        `picture` is (H, W, 3) uint8 rgb of the ego camera. Raises StayError where the cube is not
-        in sight or out of reach.
+        `picture` is (H, W, 3) uint8 rgb of the ego camera. Raises StayError if the cube is not in
+        sight or out of reach.
         """
-        if self._motion is None or self._must_begin_anew(self._motion, posture):
+        if self._motion is None or self._motion.must_begin_anew(
+            self._index, posture.arm_rad[self.side], self._last_rad
+        ):
             self._plan(posture, picture)
         assert self._motion is not None
         arm = posture.arm_rad[self.side]
         self._last_rad = arm
         self._index, _ = self._motion.locate(arm, self._index)
-
-    def _must_begin_anew(self, motion: Motion, posture: Posture) -> bool:
-        """Whether somebody else moved the arm, or stopped it where the motion is fast."""
-        arm = posture.arm_rad[self.side]
-        index, distance = motion.locate(arm, self._index)
-        if distance > _OFF_MOTION_RAD:
-            return True
-        stood = self._last_rad is not None and np.abs(arm - self._last_rad).max() < _STOOD_RAD
-        return bool(stood and motion.speed(index) > _FAST_RAD_S)
 
     def _plan(self, posture: Posture, picture: NDArray[np.uint8]) -> None:
         camera = ego_camera(posture.waist_rad)
@@ -121,7 +123,7 @@ class Episode:
 
     @property
     def phase(self) -> str:
-        """What the arm is about: reach or done."""
+        """What the arm does: reach or done."""
         assert self._motion is not None
         return "done" if self._index >= len(self._motion.joints) - 1 else "reach"
 
@@ -158,46 +160,35 @@ def reach(side: str, posture: Posture, cube_m: Array) -> Motion:
     return path.motion()
 
 
-EGO_KEY = "ego_view"
-JOINTS: Mapping[str, tuple[str, ...]] = {
-    "left_arm": ARM_JOINTS["left"],
-    "right_arm": ARM_JOINTS["right"],
-    "left_hand": HAND_JOINTS["left"],
-    "right_hand": HAND_JOINTS["right"],
-    "waist": WAIST_JOINTS,
-}
-"""State and action key -> the joints that the policy expects under it, in its own order."""
-
-_MOVED_RAD = 0.1  # off the held place: somebody else moved it
-
-# The base stays where it is: the usual standing height (embodiments.md), and no velocity.
-BASE = {"base_height_command": np.array([0.74]), "navigate_command": np.zeros(3)}
-
-
 class ScriptedPolicy:
-    """Reaches a cube by sight; a Policy for a G1 embodiment (policies.Policy)."""
+    """Reaches for a cube by sight; a Policy for a G1 embodiment (policies.Policy)."""
 
     def __init__(self, embodiment: Embodiment) -> None:
-        """Raise EmbodimentError where a stream or action key that it needs is missing or other."""
+        """Raise EmbodimentError if a stream or action key is missing or has other joints."""
         self.modality: ModalityConfig = modality_of(embodiment)
         self._horizon = embodiment.action_horizon
         self._rate_hz = embodiment.rate_hz
         self._language_key = embodiment.language_key
         state = {stream.key: stream for stream in embodiment.state}
         action = {one.key: one for one in embodiment.action}
-        _need(embodiment, "video", {stream.key for stream in embodiment.video}, {EGO_KEY})
-        _need(embodiment, "state", set(state), set(JOINTS))
-        _need(embodiment, "action", set(action), set(JOINTS))
-        _need(embodiment, "action", set(JOINTS) | set(BASE), set(action))
+        need(embodiment, "video", {stream.key for stream in embodiment.video}, {EGO_KEY})
+        need(embodiment, "state", set(state), set(JOINTS))
+        need(embodiment, "action", set(action), set(JOINTS))
+        need(embodiment, "action", set(JOINTS) | set(BASE), set(action))
+        # Columns of JOINTS in the arrays of the state and of the action.
         source = embodiment.source
-        self._seen = {key: _columns(key, state[key].names, source) for key in JOINTS}
-        self._told = {key: _columns(key, action[key].names, source) for key in JOINTS}
+        self._state_columns = {
+            key: columns(key, state[key].names, joints, source) for key, joints in JOINTS.items()
+        }
+        self._action_columns = {
+            key: columns(key, action[key].names, joints, source) for key, joints in JOINTS.items()
+        }
         self._keys = tuple(action)
         self._episode: Episode | None = None
         self._held: dict[str, Array] = {}
 
     def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Forget the episode."""
+        """Drop the episode."""
         self._episode = None
         self._held = {}
         return {}
@@ -205,11 +196,10 @@ class ScriptedPolicy:
     def __call__(
         self, observation: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any] | None
     ) -> tuple[Mapping[str, NDArray[np.float32]], Mapping[str, Any]]:
-        """Return absolute targets, key -> (1, H, D) float32, and an info map saying what it does.
+        """Return absolute targets, key -> (1, H, D) float32, and an info map with the phase.
 
         Step 0 of the moving arm is the observed state itself. Raises ObservationError for more
-        than one robot and
-        for a state that is not finite.
+        than one robot and for a state that is not finite.
         """
         picture = np.asarray(observation["video"][EGO_KEY])
         joints = self._joints(observation["state"])
@@ -228,8 +218,9 @@ class ScriptedPolicy:
         return self._action_of(rows), {"phase": episode.phase, "reason": "", "hand": episode.side}
 
     def _still(self, joints: Mapping[str, Array]) -> dict[str, Array]:
-        """Return rows (H, D) that hold what was first seen: the measured state again and again
-        would give way to every force.
+        """Return rows (H, D) that hold the first measured state.
+
+        Commanding the newest measured state instead would give way to every force.
         """
         for key, row in joints.items():
             held = self._held.get(key)
@@ -240,11 +231,11 @@ class ScriptedPolicy:
     def _joints(self, state: Mapping[str, Any]) -> dict[str, Array]:
         """Return each key's newest row in our order of joints."""
         joints = {}
-        for key, columns in self._seen.items():
+        for key, places in self._state_columns.items():
             rows = np.asarray(state[key])
             if len(rows) != 1:
                 raise ObservationError("the scripted policy drives one robot, got several")
-            joints[key] = rows[0, -1, columns].astype(np.float64)
+            joints[key] = rows[0, -1, places].astype(np.float64)
             if not np.all(np.isfinite(joints[key])):
                 raise ObservationError(f"the state is not finite: {key} {joints[key]}")
         return joints
@@ -266,39 +257,21 @@ class ScriptedPolicy:
                 values = np.repeat(BASE[key][None], self._horizon, axis=0)
             else:
                 values = np.empty_like(rows[key])
-                values[:, self._told[key]] = rows[key]
+                values[:, self._action_columns[key]] = rows[key]
             action[key] = values[None].astype(np.float32)
         return action
 
 
 def make_policy(embodiment: Embodiment) -> ScriptedPolicy:
-    """Build the scripted policy; raises EmbodimentError where streams or keys are missing."""
+    """Make the scripted policy; raises EmbodimentError if streams or keys are missing."""
     return ScriptedPolicy(embodiment)
 
 
 def _posture(joints: Mapping[str, Array]) -> Posture:
-    """Refuse arms outside their limits: such a state cannot be this robot's."""
+    """The posture; StayError for an arm outside its limits, which cannot be this robot's state."""
     arms = {side: joints[f"{side}_arm"] for side in SIDES}
     for side, arm in arms.items():
         ranges = ARM_RANGES[side]
         if np.any((arm < ranges.lower_rad) | (arm > ranges.upper_rad)):
             raise StayError(f"{side}_arm outside the robot's limits: {arm.round(3)}")
     return Posture(joints["waist"], arms)
-
-
-def _need(embodiment: Embodiment, where: str, known: set[str], needed: set[str]) -> None:
-    if not needed <= known:
-        raise EmbodimentError(
-            f"{embodiment.source}: {where}: the scripted policy "
-            f"{'needs' if where != 'action' else 'returns'} {', '.join(sorted(needed))}, "
-            f"got {', '.join(sorted(known))}"
-        )
-
-
-def _columns(key: str, names: tuple[str, ...], source: str) -> NDArray[np.intp]:
-    if sorted(names) != sorted(JOINTS[key]):
-        raise EmbodimentError(
-            f"{source}: {key}: the scripted policy drives {', '.join(JOINTS[key])}, "
-            f"got {', '.join(names)}"
-        )
-    return np.array([names.index(name) for name in JOINTS[key]])

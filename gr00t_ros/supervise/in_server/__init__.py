@@ -1,4 +1,5 @@
-"""What runs inside a server's own environment, by its path.
+"""Code that runs inside a server's own environment, started by its path.
 
-Python puts this folder on the module path there, where our profile.py would hide Python's.
+It has a folder of its own because Python puts that folder on the module path, where a neighbour
+such as profile.py would hide Python's own module.
 """

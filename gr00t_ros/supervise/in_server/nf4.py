@@ -2,19 +2,19 @@
 
     SERVER_PYTHON nf4.py gr00t/eval/run_gr00t_server.py --model-path ...
 
-Runs inside the server's own environment by this file's path: it imports nothing of ours, and
-torch, transformers and bitsandbytes only by name, for in ours they are not. Upstream's scripts
-have no option for it, so three things are replaced before the script runs:
+Runs inside the server's own environment, by this file's path. It imports nothing of this package,
+and torch, transformers and bitsandbytes only by name, as they are not installed in ours. Upstream's
+scripts have no option for 4-bit weights, so three things are replaced before the script runs:
 
-- every model that transformers' AutoModel loads is loaded with bitsandbytes' NF4;
+- transformers' AutoModel loads every model with bitsandbytes' NF4;
 - `model.to(device, dtype=bfloat16)`, which upstream calls next and transformers forbids for such
-  a model, keeps the device and drops the dtype: what is not packed was loaded as bfloat16;
+  a model, keeps the device and drops the dtype: unpacked parameters were loaded as bfloat16;
 - the timestep encoder takes its compute dtype from its first parameter, which is uint8 when
-  packed: then it is pinned to bfloat16.
+  packed; it is then set to bfloat16.
 
-It refuses to know the model behind these names. Source of both faults: OpenRAL ADR-0046, which
-saw N1.7 run so on a card of 8 GB (3.3 GB at its peak). Here it was run on a CPU only, with the real
-classes of transformers, bitsandbytes and diffusers but not with GR00T's own weights.
+Source of the two faults: OpenRAL ADR-0046, where N1.7 ran this way on a card of 8 GB (3.3 GB at its
+peak). Here it was tested on a CPU only, with the real classes of transformers, bitsandbytes and
+diffusers but not with GR00T's own weights.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ UNPACKED = ("lm_head", "embed_tokens")
 
 
 def main(words: Sequence[str]) -> int:
-    """Replace, then run the script as `python SCRIPT ARGUMENTS` would."""
+    """Make the replacements, then run the script as `python SCRIPT ARGUMENTS` would."""
     if not words or not os.path.isfile(words[0]):
         print(f"nf4: got {words[:1]}, expected the server's script first", file=sys.stderr)
         return 2
@@ -62,7 +62,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def load_packed(transformers: Any, compute_dtype: Any) -> None:
-    """Have AutoModel load with NF4 wherever the caller asks for no quantization of its own."""
+    """Make AutoModel load with NF4 unless the caller passes a quantization of its own."""
     load: Callable[..., Any] = transformers.AutoModel.from_pretrained
 
     @functools.wraps(load)
@@ -75,7 +75,7 @@ def load_packed(transformers: Any, compute_dtype: Any) -> None:
                 bnb_4bit_use_double_quant=True,
                 llm_int8_skip_modules=list(UNPACKED),
             )
-            if "dtype" not in options:  # its name since transformers 4.56
+            if "dtype" not in options:  # the option's name since transformers 4.56
                 options.setdefault("torch_dtype", compute_dtype)
         return load(*arguments, **options)
 
@@ -83,7 +83,7 @@ def load_packed(transformers: Any, compute_dtype: Any) -> None:
 
 
 def drop_dtype_of_packed(model_class: Any, torch: Any) -> None:
-    """Have `model_class.to` move packed models without changing their floating dtype."""
+    """Make `model_class.to` move packed models without changing their floating dtype."""
     move: Callable[..., Any] = model_class.to
 
     def is_floating(value: Any) -> bool:
@@ -102,9 +102,9 @@ def drop_dtype_of_packed(model_class: Any, torch: Any) -> None:
 
 
 def pin_timestep_encoder(module: str, compute_dtype: Any) -> bool:
-    """Have the TimestepEncoder of `module` compute in `compute_dtype` where it is packed.
+    """Make the TimestepEncoder of `module` compute in `compute_dtype` if it is packed.
 
-    False where there is no such module or class.
+    Returns False if there is no such module or class.
     """
     try:
         encoder = importlib.import_module(module).TimestepEncoder

@@ -1,4 +1,4 @@
-"""What an episode remembers, and what makes it begin anew; pictures are drawn here."""
+"""An episode keeps what it has seen, and plans anew when it must; the pictures are drawn here."""
 
 import numpy as np
 import pytest

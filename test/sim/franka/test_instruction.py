@@ -1,4 +1,4 @@
-"""Which sentences are a task, and which are none."""
+"""Only a sentence that is fully understood gives a task."""
 
 import pytest
 

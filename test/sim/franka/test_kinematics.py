@@ -1,4 +1,4 @@
-"""The Franka's kinematics against themselves and against MuJoCo's model."""
+"""The Franka's kinematics agree with themselves and with MuJoCo's model."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Where things lie at the start of an episode."""
+"""Things lie within reach and apart from each other, and a seed always gives the same layout."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The pick-and-place motion: its shape, and where on it an arm is."""
+"""The pick-and-place motion has the right shape, and an arm finds its place on it."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The compiled world: what is in it, where, and how fast it steps."""
+"""The compiled world has every thing at its place, and few enough faces to render."""
 
 import numpy as np
 import pytest

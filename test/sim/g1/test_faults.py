@@ -1,4 +1,4 @@
-"""What fails while the G1 moves: its server, then its node. Judged by the robot's own record."""
+"""The G1 stops inside its limits when its server and then its node fail, by its own record."""
 
 import signal
 from collections.abc import Iterator

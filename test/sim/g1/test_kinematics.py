@@ -1,4 +1,4 @@
-"""The G1's kinematics against MuJoCo's, against differences, and against the embodiment file."""
+"""The G1's kinematics agree with MuJoCo's, with differences, and with the embodiment file."""
 
 import numpy as np
 import pytest

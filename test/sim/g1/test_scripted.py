@@ -1,4 +1,4 @@
-"""The G1's scripted policy in a closed loop without ROS: it works by seeing, and only then."""
+"""The G1's scripted policy does its task by sight, and only then, in a closed loop without ROS."""
 
 from dataclasses import replace
 

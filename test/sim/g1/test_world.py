@@ -1,4 +1,4 @@
-"""The G1's world: layout, servos, hands, the judge."""
+"""The G1's world has the right layout, servos and hands, and its task is judged rightly."""
 
 import numpy as np
 import pytest
