@@ -3,7 +3,7 @@
 An arm and its gripper may publish their own joints on one topic; a sample of several joints is as
 old as the oldest of them. Writers detects whether each joint comes from one publisher at a time:
 every publisher numbers its messages from 1 (rmw's publication_sequence_number), so two publishers
-cannot continue one count. If the middleware gives no numbers, the graph must not have more
+both continue one count. If the middleware gives no numbers, the graph must not have more
 publishers than there are disjoint sets of joints. `now_ns` is steady time.
 """
 
@@ -20,13 +20,13 @@ from gr00t_ros.observe.readings import JointReading, refuse_uneven
 
 FASTEST_HZ = 20_000
 SKIPPED = 128
-"""Between two received messages one publisher's number grows by SKIPPED plus FASTEST_HZ times the
-time at most: the messages that the reader's queue and the network lose."""
+"""Between two received messages one publisher's number grows by at most SKIPPED plus FASTEST_HZ
+times the time between them: the reader's queue and the network may lose messages."""
 
 REMEMBERED_NS = 10_000_000_000
-"""How long a publisher is remembered after its last message, and two publishers after a mix."""
+"""A publisher, or a conflict of two, is remembered this long."""
 
-_MOST_SETS = 256  # of names on one topic; more than these are nonsense
+_MOST_SETS = 256  # of names on one topic; more sets than this are a faulty publisher
 
 Keys = frozenset[str]
 WHOLE: Keys = frozenset({""})
@@ -48,12 +48,12 @@ class _Count:
 
 @dataclass(slots=True)
 class _Track:
-    """The publishers of a set of joints that always came together."""
+    """The publishers of a set of joints that always came in the same messages."""
 
     owner: _Count
     former: _Count | None = None  # of the owner before a handover
     intruded: bool = False  # another publisher sent after the owner's last message
-    mixed_ns: int | None = None  # when two last sent at once
+    mixed_ns: int | None = None  # when two publishers last sent these joints at the same time
 
     def see(self, number: int, now_ns: int, handover_ns: int) -> bool:
         """Take one message; False if it is not the owner's."""
@@ -83,7 +83,7 @@ class Writers:
     """The publishers of one topic, distinguished by the numbers of their messages."""
 
     def __init__(self, handover_ns: int) -> None:
-        """Let another publisher take over once the one before was silent for `handover_ns`."""
+        """Another publisher may take over after the owner was silent for `handover_ns`."""
         self._handover_ns = handover_ns
         self._tracks: dict[Keys, list[_Track]] = {}
         self._where: dict[str, _Track] = {}
@@ -105,19 +105,19 @@ class Writers:
         return all([track.see(number, now_ns, self._handover_ns) for track in tracks])
 
     def graph(self, publishers: int) -> None:
-        """Take the number of publishers in the graph: with one alone nothing is mixed."""
+        """Take the number of publishers in the graph: a single publisher cannot be in conflict."""
         self._publishers = publishers
         if publishers <= 1:
             for track in self._where.values():
                 track.forget()
 
     def mixed(self, now_ns: int) -> tuple[str, ...]:
-        """The keys that two publishers sent at once within REMEMBERED_NS."""
+        """The keys that two publishers sent at the same time in the last REMEMBERED_NS."""
         found = {key for key, track in self._where.items() if track.mixed(now_ns)}
         return tuple(sorted(found | self._indistinct(now_ns)))
 
     def _divide(self, keys: Keys, number: int, now_ns: int) -> list[_Track]:
-        """The tracks of a new set of keys; one that it shares in part is divided in two."""
+        """The tracks of a new set of keys; a track that has only some of them is divided in two."""
         if len(self._tracks) >= _MOST_SETS:
             self._tracks.clear()
             self._where.clear()
@@ -171,10 +171,10 @@ class _Part:
 
 
 class JointStates:
-    """The newest of every joint of one topic; the caller serialises access."""
+    """The newest value of every joint of one topic; the caller serialises access."""
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
+        """Start without any message."""
         self._parts: dict[frozenset[str], _Part] = {}  # the newest message is the last
         self._merged: JointReading | None = None
         self._known: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
@@ -187,8 +187,8 @@ class JointStates:
     def take(self, stamp_ns: int, received_ns: int, reading: JointReading) -> None:
         """Take one message, of all joints or of some.
 
-        Raises ObservationError for one that has a joint twice or not as many positions as names,
-        or whose stamp is not newer than that of each of its joints; nothing has then changed.
+        Raises ObservationError, and changes nothing, if the message has a joint twice or not as
+        many positions as names, or if its stamp is not newer than the newest of each of its joints.
         """
         refuse_uneven(reading)
         names = self._set_of(tuple(reading.names))
@@ -204,13 +204,13 @@ class JointStates:
         self._merged = None
 
     def sample(self, names: Sequence[str]) -> Sample | None:
-        """The newest of all joints, stamped and received as the oldest of `names`.
+        """The newest values of all joints, with the stamp and the arrival of the oldest of `names`.
 
-        A name that never came does not count here; observe/readings refuses it. If none of them
-        came, the newest message gives the stamp. None before the first message.
+        A name that was never received does not count here; observe/readings refuses it. If none of
+        them was received, the newest message gives the stamp. None before the first message.
         """
         every = list(self._parts.values())
-        if len(every) > 1:  # of one alone all joints are as old as it
+        if len(every) > 1:  # with a single message all joints have its age
             known = (self._part(name) for name in names)
             parts = [part for part in known if part is not None] or every[-1:]
         else:
@@ -221,7 +221,7 @@ class JointStates:
         return Sample(stamp_ns, min(part.received_ns for part in parts), self._reading())
 
     def behind(self, names: Sequence[str], allowed_ns: int) -> tuple[str, ...]:
-        """Those of `names` that came last more than `allowed_ns` before the newest message."""
+        """Those of `names` whose last message came more than `allowed_ns` before the newest one."""
         newest_ns = self.received_ns
         if newest_ns is None:
             return ()
@@ -229,16 +229,16 @@ class JointStates:
         return tuple(n for n, part in parts if part and newest_ns - part.received_ns > allowed_ns)
 
     def has(self, names: Collection[str]) -> bool:
-        """Whether each of `names` has come."""
+        """Whether each of `names` was received."""
         return all(self._part(name) is not None for name in names)
 
     def clear(self) -> None:
-        """Forget all of it, for example after a clock jump."""
+        """Forget all messages, for example after a clock jump."""
         self._parts.clear()
         self._merged = None
 
     def _set_of(self, names: tuple[str, ...]) -> frozenset[str]:
-        """The names of one message as a set; made anew only where they are others than last."""
+        """The names of one message as a set; kept while the next messages have the same names."""
         if names != self._known[0]:
             found = frozenset(names)
             if len(found) < len(names):
@@ -271,7 +271,7 @@ class JointStates:
         return self._merged
 
     def _merge(self) -> JointReading:
-        """Each joint once, from the newest message that has it."""
+        """All joints, each from the newest message that has it."""
         names: dict[str, float] = {}
         speeds: dict[str, float] = {}
         for part in reversed(self._parts.values()):

@@ -23,7 +23,7 @@ from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
 
 @dataclass(frozen=True, slots=True)
 class ObservationSettings:
-    """What still counts as present; the defaults are control.md 3's watches.
+    """When a stream counts as present; the defaults are control.md 3's watches.
 
     A stream is stale when its newest sample is older, by stamp or by receive time, than the
     larger of its kind's max age and `age_periods` of its declared periods. Two streams are
@@ -52,7 +52,8 @@ class ObservationSettings:
 class Gap:
     """Why one stream cannot be in the observation; `age_ns` of its newest sample, None if none.
 
-    Where it is too far from the sample that stamps the observation, `apart_ns` of `allowed_ns`.
+    `apart_ns`: if a sample is too far from the one that stamps the observation, their distance, of
+    which `allowed_ns` is allowed; else 0.
     """
 
     stream: str
@@ -90,12 +91,13 @@ def assemble(
 ) -> Observation | Gaps:
     """The newest observation that all streams reach, or every stream's gap.
 
-    `buffers` by stream and topic (each topic of a merged stream is late and skewed on its own, the
-    oldest stamps it; of joints that come in several messages the oldest does). Stamps are judged
-    against `now_ros_ns`, receive times against `now_ns` (plan clock). The instant is the newest
-    one that every stream has reached; the stamp is that of the anchor stream's sample nearest to
-    it, every other sample the one nearest to stamp + delta x step, within the skew (delta 0) or
-    half a step and a period (history).
+    `buffers` are by stream and topic. If a stream merges several topics, each topic is checked for
+    age and skew by itself. The oldest of them stamps the stream. If the joints of one topic come
+    in several messages, the oldest message stamps the topic. Stamps are compared with
+    `now_ros_ns`, receive times with `now_ns` (plan clock). The instant is the newest one that every
+    stream has reached. The stamp is that of the anchor stream's sample nearest to the instant.
+    Every other sample is the one nearest to stamp + delta x step. It may be apart from that by the
+    skew (delta 0), or by half a step and a period (history).
     """
     lanes = [(stream, topic) for stream in embodiment.streams for topic in stream.topics]
     newest = {lane: sample for lane, buffer in buffers.items() if (sample := buffer.latest())}
@@ -165,7 +167,7 @@ def content(samples: Sequence[Sample]) -> object:
 
 
 def _encoded(stream: StateStream, picked: list[tuple[Sample, ...]]) -> NDArray[np.float32]:
-    """(T, D) of T samples of each topic; of a constant, which has none, T times the same."""
+    """(T, D) from T samples of each topic. A constant is repeated T times."""
     if not picked:
         return np.stack([encode(stream, None)] * len(stream.delta_indices))
     return np.stack([encode(stream, content(samples)) for samples in zip(*picked, strict=True)])

@@ -59,7 +59,7 @@ class ImuReading:
 
 
 def refuse_uneven(reading: JointReading) -> None:
-    """Raise ObservationError for a reading that has not as many positions as names."""
+    """Raise ObservationError if the reading does not have one position for each name."""
     if len(reading.names) != len(reading.position):
         raise ObservationError(
             f"got {len(reading.names)} joint names and {len(reading.position)} positions, "
@@ -85,7 +85,7 @@ def select(names: Sequence[str], reading: JointReading) -> NDArray[np.float64]:
 def merge(readings: Sequence[object]) -> JointReading:
     """All joints of several JointStates as one reading; a joint may be in two of them.
 
-    Raises ObservationError where one has not as many positions as names.
+    Raises ObservationError if one of them does not have one position for each name.
     """
     joints = [reading for reading in readings if isinstance(reading, JointReading)]
     for reading in joints:
@@ -199,7 +199,7 @@ _TURN: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 
 
 def _gravity(stream: StateStream, reading: ImuReading) -> NDArray[np.float64]:
-    """R_world_sensor^T x (0, 0, -1): where down is, to the sensor."""
+    """R_world_sensor^T x (0, 0, -1): the direction down, in the frame of the sensor."""
     where = _where(stream, "orientation", reading.frame_id)
     try:
         return np.asarray(-matrix_from_quaternion(reading.quaternion_xyzw)[2])

@@ -38,9 +38,9 @@ class ActionKey:
 
     `output` None: ignored. Otherwise column i commands the joint or command `names[i]`. With a
     threshold a value v becomes the upper end of `range` if v > threshold, else the lower end (1 and
-    0 without a range). With a `scale` the result is converted to the joint's unit. A delta is then
-    divided by the time of a step, which makes it the velocity of that step; for outputs of poses
-    deltas are added up instead. `unit` and `representation` are those of the reply.
+    0 without a range). With a `scale` the result is converted to the joint's unit. A delta is the
+    change in one step; it needs an output that takes velocities or adds up poses. For velocities it
+    is divided by the time of a step. `unit` and `representation` are those of the reply.
     """
 
     key: str
@@ -170,7 +170,7 @@ def _mapped(key: str, place: Field, outputs: Mapping[str, AnyOutput]) -> ActionK
 
 
 def _representation(at: Mapping[str, Field], output: AnyOutput) -> str:
-    """absolute, or delta: the motion of one step, for outputs of velocities and of poses."""
+    """Absolute or delta. A delta needs an output that takes velocities or adds up poses."""
     if "representation" not in at:
         return "absolute"
     representation = at["representation"].choice("absolute", "delta")
@@ -185,7 +185,7 @@ def _representation(at: Mapping[str, Field], output: AnyOutput) -> str:
 
 def _takes_deltas(output: AnyOutput) -> bool:
     if isinstance(output, PoseOutput):
-        return output.rotate is None  # no source defines a delta under a fixed rotation
+        return output.rotate is None  # no data set says how a fixed rotation applies to a delta
     return isinstance(output, CommandOutput) and output.velocities
 
 

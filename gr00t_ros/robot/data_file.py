@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 from gr00t_ros.errors import Gr00tError, SettingsError
 
 MAX_DEPTH: Final = 40
-"""Maps and lists in each other; a dataset's metadata has six, an embodiment file five."""
+"""Levels of nested maps and lists; a dataset's metadata has six, an embodiment file five."""
 
 MAX_DIGITS: Final = 64
 """Characters of a number: 2**64 has 20, a double 24."""
@@ -65,7 +65,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def unicode_problem(text: str) -> str:
-    """What keeps `text` out of any file and message: half a character or a NUL; else empty."""
+    """Why no file or message may contain `text`: half a character or a NUL; empty if it may."""
     if "\0" in text:
         return "a NUL in a text"
     halves = any("\ud800" <= char <= "\udfff" for char in text)
@@ -73,7 +73,7 @@ def unicode_problem(text: str) -> str:
 
 
 class _RefusedError(ValueError):
-    """What this package does not take though it is JSON; `index` is where, None if unknown."""
+    """Valid JSON that this package does not accept; `index` is its place, None if unknown."""
 
     def __init__(self, text: str, index: int | None = None) -> None:
         super().__init__(text)
@@ -92,7 +92,7 @@ def _bytes(path: Path, max_bytes: int, error_type: type[Gr00tError]) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open for reading; a pipe's writer, who may never come, is not waited for."""
+    """Open without waiting for the writer of a pipe."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
@@ -129,7 +129,7 @@ def _map(text: str, path: Path, first_line: int) -> dict[str, Any]:
 
 
 def _deep_at(text: str) -> int | None:
-    """Return the index of the first bracket that opens one level too many."""
+    """Return the index of the first bracket that is nested too deep; None if none is."""
     depth, inside = 0, False
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return None

@@ -63,9 +63,9 @@ class Embodiment:
     """A robot and its embodiment tag; tuples keep the order of the file.
 
     `rate_hz` is the rate of action steps and of history; `source` names the file in messages;
-    `unsettled` are its marks, whose assumed values are taken here. The instruction goes under each
-    of `language_keys`. `server_tags`: model version -> what its server's option for the tag takes,
-    where that is not `tag`.
+    `unsettled` are its marks, whose assumed values are used here. The instruction is sent under
+    each of `language_keys`. `server_tags`: model version -> the tag that this version's server
+    takes as its option, if it is not `tag`.
     `outputs` and `limits` are those of joints, `commands` and `command_limits` of velocities and
     levels; `poses` have their own limits.
     """
@@ -183,7 +183,7 @@ def _server_tags(place: Field) -> Mapping[str, str]:
 def _refuse_ends_out_of_reach(
     places: Mapping[str, Field], action: tuple[ActionKey, ...], limits: JointLimits
 ) -> None:
-    """Refuse a threshold whose two values are not both inside the joint's limits."""
+    """A threshold produces two values; both must be inside the joint's limits."""
     for key in action:
         if key.threshold is None:
             continue

@@ -22,7 +22,7 @@ FILL_IN = "FILL_IN"
 """Stands in a generated file in place of an unknown value; a file that contains it is refused."""
 
 REST_S = 2.0
-"""Everything that moves must stop within this time, as long as a deactivation waits
+"""Everything that moves must stop within this time: a deactivation waits this long
 (control.md 3)."""
 
 LARGEST = 1e12
@@ -44,7 +44,7 @@ class Field:
         return self.problem(f"got {shown(self.value)}, expected {expected}")
 
     def problem(self, text: str) -> EmbodimentError:
-        """An error of this place in other words."""
+        """An error at this place with a text of its own."""
         return EmbodimentError(f"{self.where}: {self.path or 'the file'}: {text}", self.path)
 
     def unfilled(self) -> Iterator[str]:
@@ -179,14 +179,14 @@ Floats = NDArray[np.float64]
 Pair = tuple[float, float]
 
 UNIT: Pair = (0.0, 1.0)
-"""The policy's values where the file names none: a gripper's 0 open .. 1 closed, for example."""
+"""The policy's values, default 0 and 1: a gripper's open and closed, for example."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """For each of N joints its values in the topic's unit, and what they are to the policy.
+    """Two positions of each of N joints: in the topic's unit, and as the policy's values.
 
-    joint[i][0] is policy[i][0], joint[i][1] is policy[i][1], and so on along the line.
+    joint[i][0] is policy[i][0] and joint[i][1] is policy[i][1]; between and beyond them linear.
     """
 
     joint: tuple[Pair, ...]

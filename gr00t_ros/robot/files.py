@@ -33,8 +33,8 @@ _UNTIDY = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeErr
 class _PlainLoader(yaml.SafeLoader):
     """SafeLoader within bounds; its errors are YAMLErrors with a mark.
 
-    PyYAML's own rules are that the last of two equal keys wins, that anything may be a key, and
-    that an alias may repeat any number of values, itself among them.
+    PyYAML itself takes the last of two equal keys, any value as a key, and an alias that repeats
+    any number of values, or the map or list that contains it.
     """
 
     yaml_constructors = {
@@ -241,7 +241,9 @@ def find_embodiment(name_or_path: str) -> Path:
 
 
 def find_embodiment_of_tag(tag: str) -> Path:
-    """Return the one file whose embodiment_tag is `tag`; of two of one name the first folder's.
+    """Return the one file whose embodiment_tag is `tag`.
+
+    If two folders have the same file name, the first folder's file is used.
 
     A file with `variant_of` is found by its name only, never by its tag.
     Raises EmbodimentError where there is none or more than one.

@@ -20,10 +20,10 @@ from gr00t_ros.robot.streams import POSES, ReadUrdf, StateStream, read_urdf_chai
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-6
-"""rad or m: tolerance for the end of a range that was rounded to float32."""
+"""Tolerance, rad or m: a float32 limit may exceed the float64 one by rounding."""
 
 POSITION_UNIT = "rad or m"
-"""Unit of a joint's position in messages: a prismatic joint's is m, and files do not mark them."""
+"""Unit in texts: the file does not say which joints are prismatic (m)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +63,7 @@ class JointLimits:
     def outside(self, positions: Mapping[str, float]) -> Iterator[str]:
         """Yield a line for each joint whose position, rad or m, is outside its limits less margin.
 
-        Joints that `positions` lacks are skipped; one that is not finite gets a line.
+        Joints that are not in `positions` are skipped. A position that is not finite gets a line.
         """
         for joint, name in enumerate(self.names):
             at = positions.get(name)

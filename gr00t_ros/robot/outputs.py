@@ -76,9 +76,10 @@ class GripperGoals:
     """How values become goals, in the unit of the output's one name.
 
     switch (low, high): a value at or below `low` asks for the range's lower end, at or above `high`
-    for its upper end, between them for neither. Without: a value asks for itself once it is
-    `hysteresis` away from the last goal, or at an end of the range. effort: N or N m, None for the
-    gripper's own. Franka: speed m/s, force N, epsilon (inner, outer) m of a grasp.
+    for its upper end; a value between them keeps the last goal. Without `switch`, a value becomes
+    the goal when it differs from the last goal by `hysteresis`, or is an end of the range. effort:
+    N or N m, None for the gripper's own. Franka: speed m/s, force N, epsilon (inner, outer) m of a
+    grasp.
     """
 
     switch: tuple[float, float] | None = None
@@ -167,7 +168,7 @@ class CommandOutput:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """The actions that take its goals; empty if it is no gripper."""
+        """The actions that receive goals; empty unless it is a gripper."""
         if self.goals is None:
             return ()
         if self.type == "franka_gripper":
@@ -203,7 +204,7 @@ class CommandLimits:
 
 _NONE = np.empty(0)
 NO_COMMANDS = CommandLimits((), _NONE, _NONE, _NONE, _NONE, np.empty(0, dtype=np.bool_))
-"""Limits of a robot that has joints only."""
+"""For a robot without command outputs."""
 
 
 def read_command(name: str, place: Field) -> CommandOutput:
@@ -248,7 +249,7 @@ def _limits(place: Field, output: CommandOutput) -> tuple[float, ...]:
 
 
 def _of_gripper(place: Field, goals: GripperGoals) -> tuple[float, ...]:
-    """A goal has no rate. Where the gripper is before the first goal is not known (NaN)."""
+    """A goal has no rate. The gripper's position before the first goal is not known (NaN)."""
     lower, upper = place.fields(("range",))["range"].interval()
     if goals.switch is not None and not lower <= goals.switch[0] < goals.switch[1] <= upper:
         raise place.problem(f"the switch {list(goals.switch)} is outside [{lower:g}, {upper:g}]")

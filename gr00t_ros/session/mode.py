@@ -116,7 +116,7 @@ TABLE: dict[tuple[Mode, Event], Mode] = {
     **{(mode, Event.STOP): Mode.STOPPING for mode in ACTIVE},
 }
 
-# Of two reasons to stop, the one that stands first here decides where the stop ends.
+# If there are two reasons to stop, the one listed first decides which mode follows.
 _GRAVITY = (
     Event.REST_LATCHED,
     Event.REST_INACTIVE,
