@@ -185,7 +185,7 @@ class Publishers:
         return [one.topic_name for one in publishers if one.get_subscription_count() == 0]
 
     def flush(self, limit_s: float) -> bool:
-        """Wait until every subscriber has all messages; False if one lacks some after `limit_s`."""
+        """Wait until every subscriber has all messages; False if not within `limit_s`."""
         end = time.monotonic() + limit_s
         return all(
             one.wait_for_all_acked(Duration(seconds=max(end - time.monotonic(), 0.0)))

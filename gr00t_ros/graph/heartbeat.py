@@ -118,10 +118,9 @@ class Heartbeats:
     def doubled(self) -> tuple[Finding, ...]:
         """A finding for each output for which the graph lists several streamers.
 
-        The graph lists a killed one until its lease ends.
-        A new streamer may be heard before the graph lists its command topic. A start at that moment
-        would end in a fault as soon as both are listed as publishers of the command topic. Executor
-        thread only.
+        The graph lists a killed one until its lease ends. A heartbeat of a new streamer may arrive
+        before the graph lists its command topic. A start at that moment would end in a fault as
+        soon as both are listed as publishers of the command topic. Executor thread only.
         """
         counts = ((one, self._node.count_publishers(one.topic)) for one in self._streamed)
         return tuple(
@@ -149,7 +148,7 @@ class Heartbeats:
 
     def _pull(self, now_ns: int) -> None:
         for one in self._streamed:
-            with contextlib.suppress(ObservationError):  # a message that cannot be taken is no sign
+            with contextlib.suppress(ObservationError):  # an unreadable message is no sign of life
                 message = one.heard.take()
                 if message is not None:
                     one.life.hear(message.data, now_ns)

@@ -100,7 +100,7 @@ class DescribedLimits:
         return described_problems(self._embodiment, self.ranges or {})
 
     def missing(self) -> tuple[str, ...]:
-        """Joints of the file that the description lacks or has as fixed; empty without one."""
+        """Joints of the file that are not in the description or fixed there; empty without one."""
         if self.ranges is None:
             return ()
         return tuple(name for name in self._embodiment.limits.names if name not in self.ranges)

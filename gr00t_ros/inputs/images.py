@@ -2,8 +2,8 @@
 
 OpenCV and numpy decode every encoding of the table, so that the result does not depend on what is
 installed. Encodings that are not in the table go to cv_bridge if it can be imported. cv_bridge
-copies frames twice and fails on numpy 2, so it is used for rare encodings only. Of 16 bit samples
-the high byte is used, because 16 bit images of sensor_msgs use the whole range.
+copies frames twice and fails on numpy 2, so it is used for rare encodings only. 16 bit samples are
+reduced to their high byte, because 16 bit images of sensor_msgs use the whole range.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _written(result: Pixels, target: Pixels) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    """How an encoding is converted to RGB: cv2 code, and whether each pixel stands alone."""
+    """How an encoding is converted to RGB: cv2 code, and whether pixel by pixel."""
 
     bytes_per_pixel: int
     code: int | None

@@ -82,7 +82,7 @@ class Inputs:
         """
         self.settings = settings
         self.awake = Awake(_SLEPT_PULLS * PULL_PERIOD_NS)
-        """When `pull` ran: without it no message is received."""
+        """The time in which `pull` ran: only then messages are received."""
         self._embodiment = embodiment
         self._lock = threading.Lock()
         self._clock = node.get_clock()

@@ -37,7 +37,7 @@ from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.inputs import BlackCamera, FrozenCamera
 
 _PIECE = 1 << 16
-"""Bytes compared at once."""
+"""Bytes compared in one step."""
 
 _FIRST_PIECE = 1 << 12
 """Bytes compared first: because of camera noise, different images usually differ already here."""
@@ -163,7 +163,7 @@ class Source:
         return self.buffer
 
     def mixed(self, now_ns: int) -> tuple[str, ...]:
-        """The joints that two publishers send at once; ("",) means the whole topic."""
+        """The joints that two publishers send at the same time; ("",) means the whole topic."""
         return self.writers.mixed(now_ns) if self.writers is not None else ()
 
     def graph(self, publishers: Sequence[TopicEndpointInfo]) -> None:
@@ -300,7 +300,7 @@ class JointSource(Source):
         return self._views[stream.names]
 
     def mixed(self, now_ns: int) -> tuple[str, ...]:
-        """The joints of our streams and outputs that two publishers send at once."""
+        """The joints of our streams and outputs that two publishers send at the same time."""
         return tuple(name for name in super().mixed(now_ns) if name in self._matter)
 
     def pull(self, now_ns: int) -> None:

@@ -42,7 +42,7 @@ class StreamReport:
     refused: int
     problem: str
     usable: bool  # whether the newest sample's content could go into an observation
-    mixed: tuple[str, ...] = ()  # joints that two publishers send at once; "" for a whole topic
+    mixed: tuple[str, ...] = ()  # joints with two publishers at a time; "" for a whole topic
 
     @property
     def age_s(self) -> float:
@@ -157,7 +157,7 @@ class Graph:
     ) -> Sequence[TopicEndpointInfo] | None:
         """The publishers of a topic, asked once a second; called by the pull thread.
 
-        Asks at once if it is `mixed` and fewer than two are known. None if it does not ask now.
+        Asks immediately if it is `mixed` and fewer than two are known. None if it does not ask now.
         """
         name = subscription.topic
         topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"
@@ -174,7 +174,7 @@ class Graph:
         return publishers
 
     def mixed(self, topic: str, joints: Sequence[str]) -> str:
-        """The text about `joints` that two publishers send at once."""
+        """The text about `joints` that two publishers send at the same time."""
         nodes = ", ".join(self._names.get(topic, ())) or "of nodes that the graph does not know"
         what = topic if "" in joints else f"{_listed(joints)} on {topic}"
         return f"two publishers at once of {what} ({nodes}): stop one of them"

@@ -70,8 +70,8 @@ class Planner:
         self._abandoned = False
         self._sent_ns = 0
         self._arrival = Arrival(settings.delivery_jitter_ns + PUBLISH_NS, settings.commit_ns)
-        # Of the last `lost_windows` windows: the plan time from which each differs from the one
-        # before. If they are all lost, the next window is new from the earliest of these times on.
+        # For each of the last `lost_windows` windows: the plan time from which it differs from the
+        # window before. If all are lost, the next window is new from the earliest of these times.
         self._new_from_ns: deque[int] = deque(maxlen=settings.lost_windows)
         self.latest_end_ns = 0  # plan time at which all rests, whichever sent windows were lost
 
@@ -289,7 +289,7 @@ class Planner:
             self._scale = max(self._target_scale, slower)
 
     def _following(self, course: Course, branch: int, now_ns: int) -> Course:
-        """The course up to the new horizon, computed anew from the branch knot on."""
+        """The course up to the new horizon, computed again from the branch knot on."""
         knot_ns = self._settings.knot_ns
         last = max(branch, (now_ns + self._settings.horizon_ns) // knot_ns)
         knots = np.arange(branch, last + 1 + self._shaper.preview_knots, dtype=np.int64)

@@ -352,7 +352,7 @@ class Poses:
     def windows(self, now_ns: int, lag_ns: int, anew: bool = True) -> dict[str, PoseWindow]:
         """The windows to send now, of those outputs that have something left to send.
 
-        anew: continue the motion; else repeat what was sent.
+        anew: True: continue the motion; False: repeat what was sent.
         """
         windows = {
             name: course.window(now_ns, lag_ns) if anew else course.repeated(now_ns)

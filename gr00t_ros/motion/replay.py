@@ -193,7 +193,8 @@ class Replay:
     def pose_windows(self, now_ns: int, anew: bool = True) -> Mapping[str, PoseWindow]:
         """The windows to send now, of those pose outputs that have something left to send.
 
-        Call `keep` once they were sent. anew: continue the motion; else repeat what was sent.
+        Call `keep` after they were sent. anew: True: continue the motion; False: repeat what was
+        sent.
         """
         lag_ns = self.lag_ns(now_ns)
         return self._poses.windows(now_ns, lag_ns, anew) if len(self._poses) else {}

@@ -38,8 +38,8 @@ class OperatorWatches:
         self._lock = threading.Lock()
         self._e_stop, self._dead_man = EStop(), DeadMan()
         self.apply(values)
-        # One of these subscriptions receives the button whatever QoS its driver offers. The default
-        # event callbacks would warn about the incompatible ones.
+        # One of these subscriptions fits any QoS that the button's driver offers. The default event
+        # callbacks would warn about the incompatible ones.
         quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
         self._subscriptions = [
             node.create_subscription(Bool, topic, take, profile, event_callbacks=quiet)

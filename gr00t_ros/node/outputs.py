@@ -156,7 +156,7 @@ class Outputs:
 
 
 def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
-    """Command topic (as remapped) -> the question for the operator if nobody subscribes to it."""
+    """Command topic (as remapped) -> the question for the operator if it has no subscriber."""
     asked = {window_topic(output): _question(output) for output in embodiment.outputs}
     for output in (*embodiment.commands, *embodiment.poses):
         asked[window_topic(output)] = _question(output)
@@ -175,7 +175,7 @@ def action_servers(node: Node, embodiment: Embodiment) -> dict[str, tuple[str, .
 
 
 def _question(output: Output | CommandOutput | PoseOutput) -> str:
-    """The question for the operator if nobody subscribes to the windows of an output."""
+    """The question for the operator if the windows of an output have no subscriber."""
     sender = OUTPUT_TYPES[output.type].sender
     return f"is {sender} running for it?" if sender else "is the controller loaded and active?"
 

@@ -205,9 +205,9 @@ class ReplayThread:
             if same_until_ns is not None:
                 until_ns = min(until_ns, same_until_ns)
             spent_ns = max(self._clock.now_ns() - made_ns, time.monotonic_ns() - send_ns)
-            lawful = made_ns + spent_ns + settings.delivery_ns <= until_ns
-            self.withheld += not lawful
-            return lawful
+            arrives = made_ns + spent_ns + settings.delivery_ns <= until_ns
+            self.withheld += not arrives
+            return arrives
 
         return in_time
 

@@ -67,7 +67,7 @@ class RobotState:
     def findings(self, now_ns: int) -> tuple[Finding, ...]:
         """Findings of watches that need no running session: streams, cameras, controllers.
 
-        A controller that never published a state is no finding: the node knows what it commanded.
+        A controller that never published a state is no finding: it holds what the node commanded.
         """
         found = [self._silent(output) for output in self._embodiment.outputs]
         if not self.parameters.shadow:  # in shadow another commander may use any speed
@@ -132,7 +132,7 @@ class RobotState:
     def played_and_measured(self, readings: Readings) -> tuple[Positions, Positions] | None:
         """(J,) reference and (J,) feedback of the same messages; None if a controller is silent.
 
-        Raises ObservationError for a state that lacks joints of the output or is not finite.
+        Raises ObservationError for a state that is not finite or misses joints of the output.
         """
         played, measured = [], []
         for output, reading in readings:

@@ -215,12 +215,12 @@ class ServerCheck:
 
     def take(self, check: Check | None, error: Exception | None) -> tuple[str, str]:
         """Take an outcome, on the worker thread; returns new log texts: (warning, information)."""
-        warning = said = ""
+        warning = information = ""
         if error is not None and str(error) != self._error:
             warning = f"policy server check: {error}"
         if check is not None and self.passed is None:
             label, keys = check.server.generation.label, check.server.key_style
-            said = (
+            information = (
                 f"policy server {self._server}: {label}, "
                 f"{check.server.array_codec}, {keys} keys, first inference "
                 f"{check.warmup_ns / 1e6:.0f} ms, the next {check.inference_ns / 1e6:.0f} ms"
@@ -228,7 +228,7 @@ class ServerCheck:
         self._error = "" if error is None else str(error)
         self._unfit = "" if check is not None else self._unfit
         self.passed = check
-        return warning, said
+        return warning, information
 
     def _slow(self) -> str | None:
         """Why the server is too slow, by its second inference; rechecked until it is not."""
@@ -268,12 +268,12 @@ class PolicyConnection:
     def take(self, check: Check | None, error: Exception | None) -> None:
         """Take a check's outcome and log what is new; runs on the worker thread."""
         self._report.note(self.link.rows)
-        warning, said = self.check.take(check, error)
+        warning, information = self.check.take(check, error)
         # One source line for each severity: rclpy rejects different severities from one line.
         if warning:
             self._node.get_logger().warning(warning)
-        if said:
-            self._node.get_logger().info(said)
+        if information:
+            self._node.get_logger().info(information)
 
     def entries(self) -> list[DiagnosticStatus]:
         """The entries for /diagnostics of the server and of its process."""

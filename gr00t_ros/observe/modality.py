@@ -19,7 +19,8 @@ MODALITIES = ("video", "state", "action", "language")
 
 _POSITIONS = ("ABSOLUTE NON_EEF", "RELATIVE NON_EEF")
 _POSES = ("ABSOLUTE EEF", "RELATIVE EEF", "ABSOLUTE NON_EEF")
-# Values that are not converted are announced as recorded: deltas of some data sets as absolute.
+# The server announces values that it does not convert as recorded: some data sets record deltas
+# as absolute.
 _DELTAS = ("DELTA EEF", "DELTA NON_EEF", "ABSOLUTE EEF", "ABSOLUTE NON_EEF")
 
 
@@ -43,7 +44,7 @@ ModalityConfig = Mapping[str, ModalityEntry]
 class Difference:
     """One difference; str() is a line for an operator.
 
-    kind: missing (the server has it, the embodiment lacks it), extra (the other way round),
+    kind: missing (only the server has it), extra (only the embodiment has it),
     order, history, horizon or representation. `fatal`: activation must be refused.
     """
 
@@ -65,8 +66,8 @@ def compare(embodiment: Embodiment, config: ModalityConfig) -> tuple[Difference,
 
     Fatal: a key that the server expects and the embodiment does not send, or returns and the
     embodiment neither maps nor ignores; a mapped key that it never returns; other delta indices;
-    another horizon; values that cannot be joint positions. Not fatal: a key too many (servers
-    tolerate it), another order, an ignored key that never comes, a missing representation.
+    another horizon; values that cannot be joint positions. Not fatal: an additional key (servers
+    tolerate it), another order, an ignored key that is never sent, a missing representation.
     """
     entries = {m: config.get(m, ModalityEntry((), ())) for m in MODALITIES}
     found: list[Difference] = []
@@ -165,17 +166,17 @@ def _horizon(embodiment: Embodiment, entry: ModalityEntry) -> list[Difference]:
 
 
 def _representation(embodiment: Embodiment, entry: ModalityEntry) -> list[Difference]:
-    """Mapped keys must come as what the file takes them for; RELATIVE is undone by the server."""
+    """Mapped keys must have the file's representation; the server itself converts RELATIVE."""
     configs = dict(zip(entry.keys, entry.action_configs or (), strict=False))
     found = []
     for action in embodiment.action:
         if action.output is None or action.key not in entry.keys:
             continue
-        said = said_of(configs.get(action.key))
+        announced = said_of(configs.get(action.key))
         ours, fitting = _taken_for(embodiment, action)
-        if said in fitting:
+        if announced in fitting:
             continue
-        server = (f"server gives {said or 'no representation'} for {action.key!r}", said)
+        server = (f"server gives {announced or 'no representation'} for {action.key!r}", announced)
         got = f"{ours} ({action.unit})"
         found.append(
             _difference(
@@ -185,7 +186,7 @@ def _representation(embodiment: Embodiment, entry: ModalityEntry) -> list[Differ
                 "representation",
                 got,
                 server,
-                fatal=bool(said),
+                fatal=bool(announced),
             )
         )
     return found
@@ -211,10 +212,10 @@ MATCHES = "matches"
 
 @dataclass(frozen=True, slots=True)
 class ModalityRow:
-    """One line of the table; `key` is empty where a row is about the whole modality.
+    """One line of the table; `key` is empty if the row is about the whole modality.
 
     verdict: "matches" or a Difference's kind. `fatal`: activation must be refused. `text`: the
-    difference in words, empty where there is none.
+    difference in words, empty if there is none.
     """
 
     modality: str
@@ -296,7 +297,7 @@ def wrong_rows(rows: Sequence[ModalityRow], strict: bool) -> tuple[ModalityRow, 
 
 
 def verdict(rows: Sequence[ModalityRow], strict: bool) -> str:
-    """Return the check in one line, "fits" where nothing refuses an activation."""
+    """Return the check in one line, "fits" if nothing refuses an activation."""
     wrong = wrong_rows(rows, strict)
     return f"{len(wrong)} of {len(rows)} rows do not fit" if wrong else FITS
 

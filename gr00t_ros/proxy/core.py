@@ -1,8 +1,8 @@
 """The proxy's rules: requests in, replies and frames to forward out.
 
 Each request gets one reply: the server's, a refusal with the reason, or busy. Clients take turns,
-however many requests each has waiting. Of one client's requests the newest goes first, because the
-older ones are stale. Pure: no socket, takes `now_ns`.
+however many requests each has waiting. A client's newest request goes first, because its older
+ones are stale. Pure: no socket, takes `now_ns`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class FairQueue(Generic[Job]):
         return (jobs.popleft().job,) if len(jobs) > self._max_jobs else ()
 
     def pop(self) -> Job | None:
-        """Return the newest job of the client whose turn it is; that client then comes last."""
+        """Return the newest job of the client whose turn it is; this client is last then."""
         if not self._turns:
             return None
         client = next(iter(self._turns))

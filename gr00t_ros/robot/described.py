@@ -116,7 +116,7 @@ def _chain(
 ) -> Chain:
     """The description's chain for values in the order of `names`.
 
-    Raises SettingsError if it has joints that are not in `names`, if it lacks one of them (with
+    Raises SettingsError if it has joints that are not in `names`, if one of them is missing (with
     `all_of_them`), or if it differs from the `known` chain.
     """
     chain = urdf_chain(root, base, link, where)

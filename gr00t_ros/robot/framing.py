@@ -32,7 +32,7 @@ class Crop:
     width: float
 
     def box(self, height_px: int, width_px: int) -> tuple[int, int, int, int]:
-        """First and behind the last row, first and behind the last column; at least one each.
+        """First row, row after the last, first column, column after the last; at least one of each.
 
         Fractions are rounded to the nearest edge between pixels. Raises ObservationError where
         a picture of this size does not have that part.
@@ -47,7 +47,7 @@ class Crop:
         return top, bottom, left, right
 
     def _span(self, start: float, length: float, side_px: int) -> tuple[int, int]:
-        """First and behind the last pixel along one side."""
+        """The first pixel along one side, and the one after the last."""
         if self.unit == "pixels":
             return round(start), round(start + length)
         first = min(round(start * side_px), side_px - 1)
@@ -89,9 +89,10 @@ class Framing:
 
 
 def read_framing(at: Mapping[str, Field]) -> Framing | None:
-    """The framing fields of a camera, None where the picture is sent whole and upright.
+    """The framing fields of a camera; None if the picture is sent whole and upright.
 
-    Raises EmbodimentError for parts outside any picture, other angles and flags that are none.
+    Raises EmbodimentError for a part outside any picture, another angle, and a flag that is not
+    true or false.
     """
     framing = Framing(
         crop=_crop(at["crop"]) if "crop" in at else None,

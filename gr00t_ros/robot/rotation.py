@@ -28,9 +28,10 @@ MATRIX_TOLERANCE = 1e-3
 """Largest element of |R R^T - 1| of a rotation matrix."""
 
 ROT6D_LENGTHS = (0.1, 10.0)
-"""Lengths that a row of a rot6d may have, and the least length of the second row's part across
-the first, in units of its own. Chosen: below it an error of 0.01 turns the result by 6 degrees
-and more, so that numbers without a usable direction would become a motion."""
+"""Lengths that a row of a rot6d may have. The first is also the least part of the second row, as a
+fraction of its length, that must be perpendicular to the first row. Chosen: below it an error of
+0.01 turns the result by 6 degrees and more: numbers without a usable direction would become a
+motion."""
 
 _LARGEST = 1e100
 """No number of a rotation is larger; its square is still finite."""
@@ -116,8 +117,8 @@ def axis_angle_from_matrix(matrix: ArrayLike) -> Array:
 def axis_angle_near(rotation_vector_rad: Array, near_rad: ArrayLike) -> Array:
     """(..., 3) rotation vectors of the same rotations, of up to 2 pi, nearest to `near_rad` (3,).
 
-    A rotation of angle a about an axis is one of 2 pi - a about the opposite axis: beside pi the
-    shorter of the two changes its sign with the noise; the nearer one does not.
+    A rotation by angle a about an axis equals one by 2 pi - a about the opposite axis. Close to pi,
+    noise changes the sign of the shorter of the two vectors, but not of the nearer one.
     """
     angle = np.linalg.norm(rotation_vector_rad, axis=-1, keepdims=True)
     small = angle < _SMALL_RAD  # no axis to go around the other way
@@ -165,7 +166,7 @@ def matrix_from_rot6d_rows(rot6d: ArrayLike, rotate: ArrayLike | None = None) ->
 
 
 def unit_quaternion(quaternion_xyzw: ArrayLike) -> Array:
-    """(..., 4) float64 of length 1, the sign as it was; RotationError where it is not nearly."""
+    """(..., 4) float64 of length 1, same sign; RotationError if a length is not close to 1."""
     quaternion = _finite(quaternion_xyzw, 4, "a quaternion")
     norm = np.linalg.norm(quaternion, axis=-1, keepdims=True)
     worst = float(norm.flat[np.argmax(np.abs(norm - 1.0))])
@@ -177,7 +178,7 @@ def unit_quaternion(quaternion_xyzw: ArrayLike) -> Array:
 
 
 def rotation(matrix: ArrayLike) -> Array:
-    """(..., 3, 3) float64, as it is; RotationError where it is no rotation matrix."""
+    """(..., 3, 3) float64, unchanged; RotationError if one is not a rotation matrix."""
     rows = np.asarray(matrix, dtype=np.float64)
     if rows.shape[-2:] != (3, 3) or not rows.size or not np.isfinite(rows).all():
         raise RotationError(f"got {_shown(rows)}, expected finite 3x3 rotation matrices")
@@ -239,7 +240,7 @@ def matrix_of_vector(vector: Floats) -> Floats:
 
 
 def vector_of_matrix(matrix: Floats) -> Floats:
-    """(3,) rad of length 0 to pi of a rotation matrix (3, 3); of half a turn, either sign."""
+    """(3,) rad of length 0 to pi of a rotation matrix (3, 3); at half a turn either sign."""
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
     axis = np.array([h - f, c - g, d - b]) / 2.0
     sine, cosine = math.sqrt(float(axis @ axis)), (a + e + i - 1.0) / 2.0
@@ -253,9 +254,9 @@ def vector_of_matrix(matrix: Floats) -> Floats:
     return vector
 
 
-_AXIS_TOLERANCE = 1e-3  # of an axis' length, as typed by hand; it is then normalised
+_AXIS_TOLERANCE = 1e-3  # allowed error of a typed axis' length; it is then normalised
 MOST_M = 10.0
-"""From joint to joint: more is a typing error, or millimetres."""
+"""Largest distance from joint to joint: more is a typing error, or in millimetres."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

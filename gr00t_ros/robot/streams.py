@@ -16,7 +16,7 @@ from gr00t_ros.robot.rotation import Chain, read_chain, rotation
 from gr00t_ros.robot.urdf_chain import urdf_chain, urdf_root
 
 RATE_HZ = (0.1, 10_000.0)
-"""Rates that a file may declare."""
+"""Lowest and highest rate that a file may declare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class VideoStream:
     """One camera: modality key, topic, the size it is sent at and its history.
 
     `delta_indices` count steps of the embodiment's rate, at most 0 and increasing (oldest first).
-    `rate_hz` is the rate at which frames are to be expected, the measure of late and of skew.
+    `rate_hz` is the expected rate of frames; the limits of age and skew depend on it.
     """
 
     key: str
@@ -39,7 +39,7 @@ class VideoStream:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """All that it is read from: one."""
+        """The one topic."""
         return (self.topic,)
 
     @property
@@ -59,7 +59,7 @@ POSES = ("pose", "tf", "kinematics")
 """Sources of a state key that is a pose."""
 
 GRAVITY = "projected_gravity"
-"""What is sent of an Imu: the unit vector of gravity in the sensor's frame."""
+"""The encoding of an Imu: the unit vector of gravity in the sensor's frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class StateStream:
     `chain_from_urdf`: the chain is from a URDF file that the embodiment file names.
     `chain_problem`: why the robot's description gives no usable chain.
     imu: the unit vector of gravity in the sensor's frame; `frame` as a pose's.
-    constant: `values`, from no topic at all.
+    constant: `values`, without a topic.
     """
 
     key: str
@@ -102,7 +102,7 @@ class StateStream:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """All that it is read from, none where it is constant."""
+        """All its topics; none if it is constant."""
         return (self.topic, *self.more_topics) if self.topic else ()
 
     @property
@@ -184,8 +184,8 @@ def read_state(
 ) -> tuple[StateStream, ...]:
     """The state streams of the file's `state` map, in its order.
 
-    Raises EmbodimentError naming the key; also if all are constant, because then nothing says where
-    the robot is, and when.
+    Raises EmbodimentError naming the key; also if all are constant, because nothing then measures
+    where the robot is, and when.
     """
     streams = tuple(_state(key, at, default_rate_hz, read_urdf) for key, at in places.items())
     if all(stream.source == "constant" for stream in streams):

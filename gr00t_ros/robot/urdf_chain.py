@@ -25,7 +25,7 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 """Largest text of a URDF; that of a humanoid with hands has 0.2 MB."""
 
 _MAX_ELEMENTS: Final = 200_000  # the URDF of a humanoid with hands has 3,000
-_MAX_RPY_RAD: Final = 4 * math.pi  # more is degrees
+_MAX_RPY_RAD: Final = 4 * math.pi  # a larger value is in degrees
 _MOVING: Final = ("revolute", "continuous", "prismatic")
 _UNEXPANDED: Final = (
     "{}: a xacro that was not expanded ({}): publish what the program xacro makes of it"

@@ -51,7 +51,7 @@ DIAGNOSTICS = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 # A recorder needs every prediction, a few a second; a queue of 10 tolerates a slow disk.
 CHUNK = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
-# Receive a button whatever QoS its driver offers: best effort, reliable, or latched before start.
+# Receive a button with any QoS of its driver: best effort, reliable, or latched before start.
 ANY = (
     _last(10, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),
     _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
@@ -65,7 +65,7 @@ def mismatch(offered: QoSProfile, requested: QoSProfile) -> str:
     """Why a subscription with `requested` gets nothing from `offered`; empty if compatible.
 
     These are DDS's rules for requested and offered QoS. rclpy's own check treats an unset deadline
-    (0) as a deadline of 0 s, and so rejects every pair of which one profile came from the graph.
+    (0) as a deadline of 0 s, and so rejects every pair with a profile that came from the graph.
     """
     if _reliable(requested) and not _reliable(offered):
         return "requests reliable, offered is best effort"

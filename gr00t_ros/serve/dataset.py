@@ -99,7 +99,7 @@ class LeRobotDataset:
         return part
 
     def _column(self, index: int, name: str) -> NDArray[np.float32]:
-        """Return one parquet column as (N, D) float32; of a v3 file only the episode's rows."""
+        """Return one parquet column as (N, D) float32; only the episode's rows of a v3 file."""
         path = self._file(index)
         only = [("episode_index", "=", index)] if self._is_v3 else None
         values = _read_parquet(path, [name], "replay", only)[name]
@@ -250,8 +250,8 @@ def _read_parquet(
         return {name: table.column(name).to_pylist() for name in columns}
     except (OSError, KeyError, ValueError, TypeError, ArrowException) as error:
         names = ", ".join(columns)
-        said = " ".join(str(error).split())
-        raise SettingsError(f"{path}: column {names} cannot be read: {said:.300}") from error
+        cause = " ".join(str(error).split())
+        raise SettingsError(f"{path}: column {names} cannot be read: {cause:.300}") from error
 
 
 class ReplayPolicy:

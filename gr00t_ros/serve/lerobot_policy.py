@@ -35,8 +35,8 @@ class LerobotPolicy:
     ) -> None:
         """Load the model; backbone: folder of its tokenizer, else it is downloaded from the hub.
 
-        Raises `SettingsError` if the folder is not such a checkpoint, if it lacks the tag, and if
-        LeRobot is not installed.
+        Raises `SettingsError` if the folder is not such a checkpoint or does not have the tag, and
+        if LeRobot is not installed.
         """
         modality, statistics = read_checkpoint(checkpoint, tag)
         self.modality = modality

@@ -30,7 +30,7 @@ class SessionSettings:
 
 @dataclass(slots=True)
 class SessionCounts:
-    """What became of the chunks and queries of this configuration."""
+    """Counts of the chunks and queries of this configuration, by their outcome."""
 
     accepted: int = 0
     clamped: int = 0

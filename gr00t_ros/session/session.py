@@ -401,7 +401,7 @@ class Session:
         """
         self._abandon_plan(self._now_ns, now_ns, held)
         if self.mode is Mode.FAULT:
-            return  # stays latched, whatever the clock does
+            return  # stays latched
         rest = Event.REST_FAULT if held is None else Event.REST_PAUSE
         back_s = (self._now_ns - now_ns) / 1e9
         if self._note_stop(rest, f"the clock went back by {back_s:.3f} s"):
@@ -443,8 +443,8 @@ class Session:
         """
         self._abandoned, self._abandoned_on_time = True, on_time
         left_ns = max(left_ns, self.replay.stop_ramp_left_ns(old_now_ns))
-        # Wait at least until the held position is of after this moment: what still moves shows by
-        # then.
+        # Wait at least until the held position is newer than this moment: it then shows whether the
+        # arm still moves.
         self._settling.begin(now_ns, max(left_ns, SETTLED_NS), held, on_time)
         if held is not None:
             self.replay.start(now_ns, held)
@@ -453,7 +453,7 @@ class Session:
         else:
             self.replay.start(now_ns, self.replay.position(old_now_ns))
 
-    # Helpers: the start of an episode, and what becomes of its chunks.
+    # Helpers: the start of an episode, and the verdicts on its chunks.
 
     def _takes_chunks(self) -> bool:
         if self.mode is Mode.STOPPING:
@@ -483,7 +483,7 @@ class Session:
             self.replay.start(now_ns, self.replay.position(now_ns) if held is None else held)
             self._abandoned = False
             return
-        # The held position may be older than the end of our own stop, which the plan knows better.
+        # The held position may be older than the end of our own stop: the plan's position is newer.
         # If windows may be missing, the next tick abandons the plan.
         settled = self.replay.at_rest(now_ns - SETTLED_NS) and self._surely_at_rest(now_ns)
         if held is None or not settled:

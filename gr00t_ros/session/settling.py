@@ -39,7 +39,7 @@ class Settling:
         """Begin to wait at `now_ns`; `left_ns` of the old plan had not played yet.
 
         held: (J,) now; None means that no controller is expected to publish its state. on_time: no
-        clock jumped, so the old plan is over after `left_ns` whatever is published.
+        clock jumped, so the old plan is over after `left_ns`, even if no state is published.
         """
         self._until_ns, self._held, self.gave_up = now_ns + left_ns, held, False
         known = held is None or on_time

@@ -224,11 +224,11 @@ class Streamer(Node):
         self._thread.stop()
 
     def _spin_leaving(self) -> None:
-        """Run the executor once, so that simulated time arrives; log what it raises and go on."""
+        """Run the executor once, so that simulated time arrives; log its errors and continue."""
         try:
             self.executor.spin_once(timeout_sec=0.01)
         except Exception as error:
-            self.get_logger().error(f"while the tail plays: {error}", throttle_duration_sec=1.0)
+            self.get_logger().error(f"while leaving: {error}", throttle_duration_sec=1.0)
 
     def _tick(self) -> None:
         """Send the point that is due first, then do the rest; runs on the streaming thread.

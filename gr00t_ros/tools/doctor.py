@@ -92,12 +92,12 @@ class Doctor:
         self._late_s.append(0.0)
 
     def _unpublished(self, topics: Iterable[str]) -> list[str]:
-        """The topics without a publisher, as far as this node knows."""
+        """The topics without a publisher in the graph of this node."""
         resolved = map(self.node.resolve_topic_name, topics)
         return [name for name in resolved if not self.node.count_publishers(name)]
 
     def _missing(self) -> list[str]:
-        """The topics that lack a publisher or a subscriber that a motion needs."""
+        """The topics without a publisher or a subscriber that a motion needs."""
         states = [output.state_topic for output in self.embodiment.outputs]
         silent = self._unpublished([*self.traffic.topics, *states])
         readers = self._checks.readers

@@ -1,6 +1,6 @@
 """gr00t-embodiment new and validate: begin an embodiment file from known sources, and check one.
 
-Needs ROS only for --topics. `new` leaves open whatever no source states.
+Needs ROS only for --topics. `new` leaves a value open if no source states it.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
 def _not_on_the_server(
     recorded: ModalityConfig, served: ModalityConfig
 ) -> dict[str, tuple[str, ...]]:
-    """A remark that names the dataset's keys that the server lacks; empty if it has all."""
+    """A remark that names the dataset's keys that the server does not have; empty if none."""
     left = [
         f"{modality}.{key}"
         for modality, entry in recorded.items()

@@ -259,7 +259,7 @@ class _Listener:
         self._subscription = self._subscribe()
 
     def follow(self) -> None:
-        """Subscribe anew if the publishers' reliability has changed; the counts are dropped."""
+        """Subscribe again, with new counts, if the publishers' reliability has changed."""
         publishers = self._node.get_publishers_info_by_topic(self._subscription.topic_name)
         reliable = self._picture and bool(publishers) and qos.all_reliable(publishers)
         if reliable != self._reliable:

@@ -198,7 +198,7 @@ def _json_depth(text: str) -> int:
 
 
 def _check_tree(value: object, depth: int) -> None:
-    if isinstance(value, (dict, list)):  # noqa: UP038  # a union is made anew at each call
+    if isinstance(value, (dict, list)):  # noqa: UP038  # a union would be built at each call
         if depth == 0:
             raise WireError(f"decode: nested deeper than {MAX_DEPTH} levels")
         for child in value.values() if isinstance(value, dict) else value:
