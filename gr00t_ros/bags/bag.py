@@ -31,7 +31,7 @@ REINDEX = "or write it anew: ros2 bag reindex {folder}"
 WITHOUT = f"move {METADATA} away to read the files as they are, {REINDEX}"
 READABLE = "cdr"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-"""First bytes of a message that was compressed alone; a CDR message begins with a zero."""
+"""First bytes of a message that was compressed by itself; a CDR message begins with a zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +345,7 @@ def _problem(connections: list[Any], types: list[str]) -> str:
 
 
 def _unpacked_row(data: bytes) -> bytes:
-    """The message as it was published; a recorder may have compressed each message alone."""
+    """The message as it was published; a recorder may have compressed each message by itself."""
     if data.startswith(_ZSTD):
         from rosbags.rosbag2.reader import zstd
 

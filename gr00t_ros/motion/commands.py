@@ -66,7 +66,7 @@ class Commands:
 
     @property
     def at_rest(self) -> bool:
-        """Whether no chunk is followed and enough zero windows were sent to be received."""
+        """Whether no chunk is followed and so many zero windows were sent that one was received."""
         return self._chunk is None and self._repeats_left <= _REPEATS - _REPEATS_TO_REST
 
     def window(self, now_ns: int, lag_ns: int) -> CommandWindow | None:

@@ -39,7 +39,7 @@ class Verdict:
 
     kind, reason: why it was refused or clamped, else empty. first_step: the first row that is not
     yet due at the splice. joints: (T, J) float64 rad to follow, None if refused. commands: (T, C)
-    float64, the commands beside joints.
+    float64, the commands other than joints.
     """
 
     accepted: bool

@@ -58,7 +58,7 @@ class Planner:
         self._settings = settings
         self._knot_s = settings.knot_ns * 1e-9
         # Limits: those that each window keeps, those that the reference is followed with now, and
-        # those that both become once the arm is slow enough.
+        # those that both become as soon as the arm is slow enough.
         self._within = self._aim = self._target = bounds(limits, settings.velocity_scale)
         self._scale = self._target_scale = settings.velocity_scale
         self._checked = np.isfinite(limits.jump)

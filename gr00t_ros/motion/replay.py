@@ -184,7 +184,7 @@ class Replay:
         return self._planner.propose(now_ns, tolerates_loss)
 
     def command_window(self, now_ns: int) -> CommandWindow | None:
-        """The window of commands beside joints to send now, or None if nothing is left to send.
+        """The window of commands (not of joints) to send now, or None if nothing is left to send.
 
         Call `keep` once it was sent.
         """
@@ -240,7 +240,7 @@ class Replay:
 
     @property
     def commands_at_rest(self) -> bool:
-        """Whether enough zero windows of the commands beside joints were sent."""
+        """Whether enough zero windows of the commands were sent."""
         return self._commands.at_rest
 
     def sent(self, at_ns: int) -> tuple[Floats, Floats] | None:

@@ -51,7 +51,7 @@ class ReplyHandler:
             self._fail(session, now_ns, error)
 
     def _fail(self, session: Session, now_ns: int, error: Exception) -> None:
-        """Fault if a person is needed, else count the failure so that the query is repeated."""
+        """Fault if only a person can help, else count the failure so that the query is repeated."""
         outlook, text = outlook_of(error), error_text(error)
         if session.active and outlook is Outlook.PERSON:
             if session.mode is not Mode.FAULT:  # keep the reason of an earlier fault

@@ -49,7 +49,7 @@ class KnownController:
 
 @dataclass(frozen=True, slots=True)
 class JointRange:
-    """A URDF joint's limits: rad and rad/s, or m and m/s; infinite where it states none."""
+    """A URDF joint's limits: rad and rad/s, or m and m/s; infinite if it states none."""
 
     lower: float
     upper: float

@@ -134,8 +134,10 @@ class _Found:
             read = _flat(self._features[of.name].get("names"))
             names = read or []
             if read is None or names and len(names) != (width or len(names)):
-                said = str(self._features[of.name].get("names"))
-                self._ask(place, f"which name has each of {width} columns? info.json: {said:.200}")
+                stated = str(self._features[of.name].get("names"))
+                self._ask(
+                    place, f"which name has each of {width} columns? info.json: {stated:.200}"
+                )
                 names = []
             width = width or len(names) or None
         if width is not None and of.end > width:
@@ -165,21 +167,21 @@ class _Found:
             )
         return shape
 
-    def _ask_of(self, place: str, said: dict[str, Any]) -> None:
+    def _ask_of(self, place: str, stated: dict[str, Any]) -> None:
         """Ask about fields that change the meaning of a key's numbers; remark on the others."""
-        if said.pop("absolute", True) is not True:
+        if stated.pop("absolute", True) is not True:
             self._ask(place, "absolute is not true: deltas? Deltas are not joint positions")
-        rotation = said.pop("rotation_type", None)
+        rotation = stated.pop("rotation_type", None)
         if rotation is not None:
             self._ask(place, f"rotation_type {rotation!s:.60}: part of a pose? Encoded how?")
-        self._remark(place, said)
+        self._remark(place, stated)
 
     def _ask(self, place: str, text: str) -> None:
         self.questions[place] = (*self.questions.get(place, ()), text)
 
-    def _remark(self, place: str, said: Mapping[str, Any]) -> None:
-        if said:
-            text = ", ".join(f"{key}: {value!s:.60}" for key, value in said.items())
+    def _remark(self, place: str, stated: Mapping[str, Any]) -> None:
+        if stated:
+            text = ", ".join(f"{key}: {value!s:.60}" for key, value in stated.items())
             self.remarks[place] = (f"modality.json says {text:.300}",)
 
 

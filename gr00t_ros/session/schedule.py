@@ -23,7 +23,7 @@ class SessionSettings:
     healthy_ticks: int = 10  # ticks without a finding before a pause ends
     retry_ns: int = 200_000_000  # wait after a failed query
     refusals_to_fault: int = 3  # in a row (control.md 3)
-    rebase_rad: float = 1e-6  # held position further from the plan: somebody moved the arm
+    rebase_rad: float = 1e-6  # held position further from the plan: the arm was moved
     shadow: bool = False  # nothing is commanded: the plan follows the arm, moved by others
     latency_memory: int = 32  # newest queries; their longest latency sets the latest query time
 
@@ -38,7 +38,7 @@ class SessionCounts:
     dropped: int = 0
     failures: int = 0
     windows: int = 0
-    restarts: int = 0  # in shadow: plan restarted at the arm, which others had moved
+    restarts: int = 0  # in shadow: plan restarted at the arm, moved by others
 
 
 # Bounds of the wait after an error that may pass; the first also where retry_ms is 0.

@@ -414,9 +414,9 @@ class Session:
 
         Nothing more of the plan is published: the stop ramp that the controllers already have is
         the stop (control.md 1, items 7 and 11). If not every controller publishes its state, the
-        findings become faults, because a person has to look. At rest, with no window missing, the
-        findings of `reference_against_plan` are dropped: the next plan starts from the held
-        position anyway.
+        findings become faults, because a person has to check the arm. At rest, with no window
+        missing, the findings of `reference_against_plan` are dropped: the next plan starts from the
+        held position anyway.
         """
         diverged = [finding for finding in findings if finding.tail]
         if diverged and self.mode in MOVING and not self._settling.pending:

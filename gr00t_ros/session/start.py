@@ -33,7 +33,7 @@ HELD_UNKNOWN = (
 class HeldOutput:
     """What is known of the position that one output's controller holds.
 
-    position: (n,) that it holds or plays now, None if it has no usable state of now. ever_reported:
+    position: (n,) that it holds or plays now, None without a usable present state. ever_reported:
     it has published a state since the node was configured.
     """
 

@@ -95,8 +95,8 @@ def _camera(key: str, known: Known) -> Iterator[str]:
     yield f"topic: {FILL_IN}" + (f"  # seen: {seen}" if seen else "")
     size = known.sizes.get(key)
     if size is None or f"video.{key}" in known.questions:
-        said = f"; the dataset's: {list(size)}" if size else ""
-        yield f"size: {FILL_IN}  # [height, width] in pixels, the same for all cameras{said}"
+        hint = f"; the dataset's: {list(size)}" if size else ""
+        yield f"size: {FILL_IN}  # [height, width] in pixels, the same for all cameras{hint}"
     else:
         yield f"size: [{size[0]}, {size[1]}]  # from the dataset; the same for all cameras"
     yield f"fit: {FILL_IN}  # pad or stretch"
@@ -117,8 +117,8 @@ def _state(key: str, known: Known) -> Iterator[str]:
         return
     yield f"from: {FILL_IN}  # joints, pose, tf, imu, constant, kinematics: docs/own_robot.md"
     yield f"topic: {FILL_IN}{_topics(known)}"
-    said = f"; the dataset's: {listed(names)}" if names else ""
-    yield f"names: {FILL_IN}  # in the server's order, as many as the checkpoint's width{said}"
+    hint = f"; the dataset's: {listed(names)}" if names else ""
+    yield f"names: {FILL_IN}  # in the server's order, as many as the checkpoint's width{hint}"
 
 
 def _topics(known: Known) -> str:
@@ -131,16 +131,16 @@ def _actions(entry: ModalityEntry, known: Known) -> Iterator[str]:
     yield "action:" if entry.keys else f"action: {FILL_IN}  # no key is announced"
     configs = entry.action_configs or (None,) * len(entry.keys)
     for key, config in zip(entry.keys, configs, strict=True):
-        said = said_of(config)
-        yield f"  {text(key)}:  # {text(said) if said else _SILENT}"
+        announced = said_of(config)
+        yield f"  {text(key)}:  # {text(announced) if announced else _SILENT}"
         yield from (f"    {line}" for line in _notes(f"action.{key}", known))
         names = known.action_names.get(key, ())
-        if said in _COMMANDS:
+        if announced in _COMMANDS:
             yield from _command(names, known, f"action.{key}" in known.questions)
         else:
             yield "    ignored: true  # these are no joint positions"
             yield f"    names: {listed(names) if names else FILL_IN}  # one for each of its values"
-            if said.startswith("DELTA"):
+            if announced.startswith("DELTA"):
                 yield "    representation: delta"
 
 
@@ -156,8 +156,8 @@ def _command(names: tuple[str, ...], known: Known, is_open: bool) -> Iterator[st
 
 def _notes(place: str, known: Known) -> Iterator[str]:
     """Yield the sources' remarks on a place as comments, then its questions."""
-    yield from (f"# {text(said)}" for said in known.remarks.get(place, ()))
-    yield from (f"# QUESTION: {text(said)}" for said in known.questions.get(place, ()))
+    yield from (f"# {text(remark)}" for remark in known.remarks.get(place, ()))
+    yield from (f"# QUESTION: {text(question)}" for question in known.questions.get(place, ()))
 
 
 def _outputs(known: Known) -> Iterator[str]:

@@ -42,7 +42,7 @@ LEAVE_S = 2.0
 RELEASE_S = 2.5
 """Longest wait at the end for the arms to be given back to the robot (stream/unitree.RAMP_NS)."""
 WAKE_S = 0.25
-"""Longest delay until a signal is seen; the stream goes on meanwhile as it does afterwards."""
+"""Longest delay until a signal is seen; the stream continues unchanged during and after it."""
 SWITCH_S = 0.0005
 """Python's thread switch interval. Its default of 5 ms is a whole period: too long to wait for the
 executor's thread."""
