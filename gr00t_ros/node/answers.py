@@ -1,4 +1,4 @@
-"""Handles the outcome of a query: merge a chunk, count a failure, or fault.
+"""Handles the outcome of a query: merge a chunk, count a failure, or fault; its message.
 
 Runs on the replay thread; the worker posts each outcome to it.
 """
@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gr00t_ros.motion.guard import Verdict
+from gr00t_ros.msg import ActionChunk, ActionGroup
 from gr00t_ros.node.queries import QueryReply, error_text
 from gr00t_ros.node.watches import RunningWatches
+from gr00t_ros.robot.actions import ActionKey
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.windows import to_duration, to_time
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.session import Session
 from gr00t_ros.session.start import HELD_UNKNOWN
@@ -77,3 +81,34 @@ def _refuse(session: Session, now_ns: int, finding: Finding) -> None:
     if finding.reaction is Reaction.FAULT and session.active and session.mode is not Mode.FAULT:
         session.fault(now_ns, finding.reason)
     session.query_failed(finding.reason, now_ns, answered=True)
+
+
+def action_chunk(embodiment: Embodiment, reply: QueryReply, verdict: Verdict | None) -> ActionChunk:
+    """The message of one chunk; `verdict` None: it was dropped before the guard checked it."""
+    chunk = reply.chunk
+    message = ActionChunk(
+        sequence=chunk.sequence,
+        episode=chunk.episode,
+        embodiment_tag=embodiment.tag,
+        step_duration=to_duration(chunk.step_ns),
+        first_step=verdict.first_step if verdict else 0,
+        inference_duration=to_duration(reply.inference_ns),
+        accepted=verdict is not None and verdict.accepted,
+        reason=verdict.reason if verdict else "dropped: of an older episode, or not wanted now",
+        groups=[_group(key, reply) for key in embodiment.action],
+    )
+    message.header.stamp = to_time(reply.stamp_ros_ns)
+    return message
+
+
+def _group(key: ActionKey, reply: QueryReply) -> ActionGroup:
+    rows = reply.chunk.raw[key.key]
+    return ActionGroup(
+        action_key=key.key,
+        names=list(key.names),
+        unit=key.unit,
+        representation=key.representation,
+        output=key.output or "",
+        rows=len(rows),
+        data=rows.ravel(),
+    )

@@ -24,9 +24,9 @@ from rclpy.parameter import Parameter
 
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.node.operator import NOT_CONFIGURED, Operator, why_not
-from gr00t_ros.node.reporter import Reporter
 from gr00t_ros.node.server import defaults_of
 from gr00t_ros.node.server_process import SidecarProcess
+from gr00t_ros.node.status import Reporter
 from gr00t_ros.node.wiring import Configured
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.process import run_node

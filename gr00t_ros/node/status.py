@@ -1,6 +1,7 @@
-"""The node's own messages: PolicyStatus, ActionChunk and diagnostics.
+"""Builds ~/status and /diagnostics, publishes them and writes the log.
 
-Only conversion: all values are passed in.
+Status and diagnostics are published at once when something changes, else at 2 Hz and 1 Hz. Each
+event is logged once; a reason in which only the numbers change is the same event.
 """
 
 from __future__ import annotations
@@ -8,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
 
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Latencies
-from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.replay_settings import Coverage
-from gr00t_ros.msg import ActionChunk, ActionGroup, PolicyStatus, StageLatency, StreamStatus
-from gr00t_ros.node.queries import QueryReply
+from gr00t_ros.msg import PolicyStatus, StageLatency, StreamStatus
 from gr00t_ros.node.replay_thread import Snapshot
-from gr00t_ros.robot.actions import ActionKey
-from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.node.wiring import Configured
+from gr00t_ros.ros import qos
 from gr00t_ros.ros.diagnostics import entry
-from gr00t_ros.ros.windows import to_duration, to_time
+from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.session.mode import AT_REST, FAULTED, Mode
 from gr00t_ros.session.shadow import JointError
+from gr00t_ros.watch.finding import without_numbers
 from gr00t_ros.wire.link import Check
 
 HORIZON_TOO_SHORT = "horizon too short"
@@ -32,6 +33,8 @@ SHADOW_ERROR = "shadow error "
 """Prefix of keys in a status' details: plan minus commanded over the last ten seconds."""
 
 _WARN = {Mode.UNCONFIGURED, Mode.WAITING, Mode.STOPPING, *AT_REST}
+_STATUS_EVERY = 5  # an unchanged status is published every so many ticks of the status timer
+_WARNED = {Mode.HOLDING, Mode.PAUSED}
 
 
 def streams(reports: Iterable[StreamReport]) -> list[StreamStatus]:
@@ -120,37 +123,6 @@ def fill_shadow(
     status.details = [*status.details, *details]
 
 
-def action_chunk(embodiment: Embodiment, reply: QueryReply, verdict: Verdict | None) -> ActionChunk:
-    """The message of one chunk; `verdict` None: it was dropped before the guard checked it."""
-    chunk = reply.chunk
-    message = ActionChunk(
-        sequence=chunk.sequence,
-        episode=chunk.episode,
-        embodiment_tag=embodiment.tag,
-        step_duration=to_duration(chunk.step_ns),
-        first_step=verdict.first_step if verdict else 0,
-        inference_duration=to_duration(reply.inference_ns),
-        accepted=verdict is not None and verdict.accepted,
-        reason=verdict.reason if verdict else "dropped: of an older episode, or not wanted now",
-        groups=[_group(key, reply) for key in embodiment.action],
-    )
-    message.header.stamp = to_time(reply.stamp_ros_ns)
-    return message
-
-
-def _group(key: ActionKey, reply: QueryReply) -> ActionGroup:
-    rows = reply.chunk.raw[key.key]
-    return ActionGroup(
-        action_key=key.key,
-        names=list(key.names),
-        unit=key.unit,
-        representation=key.representation,
-        output=key.output or "",
-        rows=len(rows),
-        data=rows.ravel(),
-    )
-
-
 def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> DiagnosticArray:
     """The status for /diagnostics: one entry for the policy, one for each stream, and `more`."""
     mode = Mode(status.mode)
@@ -206,3 +178,91 @@ def _stream_entry(stream: StreamStatus, hardware_id: str) -> DiagnosticStatus:
     text = stream.problem or f"age {stream.age_s:.3f} s"
     values = {"topic": stream.topic, "age_s": f"{stream.age_s:.3f}", "received": stream.received}
     return entry(f"gr00t_policy: {stream.name}", level, text, values.items(), hardware_id)
+
+
+def event_of(mode: str, reason: str) -> tuple[str, str]:
+    """Mode and reason without its numbers: equal if nothing new has happened."""
+    return mode, without_numbers(reason)
+
+
+class Reporter:
+    """The publishers of one node; all methods run on the executor thread."""
+
+    def __init__(self, node: Node) -> None:
+        """Create the publishers; publish nothing yet."""
+        self._node = node
+        self._status = node.create_publisher(PolicyStatus, "~/status", qos.STATUS)
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+        self._said = ("", "")
+        self._reason = ""
+        self._ticks = 0
+
+    @property
+    def unconfigured_reason(self) -> str | None:
+        """The last published reason while unconfigured; None if the node was configured since."""
+        return self._reason if self._said[0] == Mode.UNCONFIGURED.value else None
+
+    def say(self, reason: str) -> None:
+        """Publish the mode `unconfigured` with this reason."""
+        if self.unconfigured_reason == reason:
+            return
+        self._said, self._reason = event_of(Mode.UNCONFIGURED.value, reason), reason
+        self._status.publish(self._unconfigured())
+
+    def report(self, parts: Configured, values: Parameters) -> None:
+        """Publish the status and log a new event; called at 10 Hz while configured."""
+        snapshot = parts.replay.snapshot
+        event = event_of(snapshot.mode.value, snapshot.reason)
+        self._ticks += 1
+        changed = event != self._said
+        if not changed and self._ticks % _STATUS_EVERY:
+            return
+        message = self._message(parts, values)
+        self._status.publish(message)
+        if changed:
+            self._said = event
+            self._log(snapshot.mode, ": ".join(p for p in (message.mode, message.reason) if p))
+            entries = parts.server.entries()
+            self._diagnostics.publish(diagnostics(message, entries))
+
+    def diagnose(self, parts: Configured | None, values: Parameters) -> None:
+        """Publish /diagnostics; called at 1 Hz in every state."""
+        if parts is None:
+            self._diagnostics.publish(diagnostics(self._unconfigured(values.embodiment)))
+            return
+        entries = parts.server.entries()
+        self._diagnostics.publish(diagnostics(self._message(parts, values), entries))
+
+    def _log(self, mode: Mode, text: str) -> None:
+        # One source line for each severity: rclpy rejects different severities from one line.
+        logger = self._node.get_logger()
+        if mode in FAULTED:
+            logger.error(text)
+        elif mode in _WARNED:
+            logger.warning(text)
+        else:
+            logger.info(text)
+
+    def _unconfigured(self, robot: str = "") -> PolicyStatus:
+        message = PolicyStatus(mode=Mode.UNCONFIGURED.value, reason=self._reason, robot=robot)
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        return message
+
+    def _message(self, parts: Configured, values: Parameters) -> PolicyStatus:
+        message = PolicyStatus(
+            instruction=parts.queries.instruction,
+            robot=parts.embodiment.robot,
+            embodiment_tag=parts.embodiment.tag,
+            server=parts.server.address,
+            streams=streams(parts.surroundings.reports()),
+            queries=parts.queries.sent,
+            latencies=latencies(parts.queries.latencies, parts.replay.latencies),
+        )
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        fill_server(message, parts.server.check.passed)
+        fill_session(message, parts.replay.snapshot)
+        message.details = [*message.details, *coverage(parts.coverage())]
+        message.details = [*message.details, *parts.sidecar.details()]
+        restarts = parts.replay.snapshot.counts.restarts
+        fill_shadow(message, values.shadow, restarts, parts.watches.shadow_errors)
+        return message

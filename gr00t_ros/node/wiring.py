@@ -20,7 +20,7 @@ from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.msg import ActionChunk
-from gr00t_ros.node.answers import ReplyHandler
+from gr00t_ros.node.answers import ReplyHandler, action_chunk
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.queries import Queries, QueryReply
@@ -35,7 +35,6 @@ from gr00t_ros.node.replay_thread import STARVED_PERIODS, ReplayThread
 from gr00t_ros.node.robot_state import RobotState
 from gr00t_ros.node.server import PolicyConnection, read_access
 from gr00t_ros.node.server_process import SidecarProcess
-from gr00t_ros.node.status import action_chunk
 from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import refuse_open, settled_names

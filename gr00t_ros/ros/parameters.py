@@ -88,9 +88,13 @@ _THRESHOLDS = {t.name: t for watch in ROWS for t in watch.thresholds if t.home =
 
 
 def _row(
-    name: str, description: str, tighten: str = "down", off_below: float | None = None
+    name: str,
+    description: str,
+    tighten: str = "down",
+    off_below: float | None = None,
+    read_only: bool = False,
 ) -> tuple[str, ParameterRow]:
-    """The row of the threshold of that name."""
+    """The row of the watch threshold `name`; default, unit and range are those of watch/table."""
     one = _THRESHOLDS[name]
     row = ParameterRow(
         one.default,
@@ -98,6 +102,7 @@ def _row(
         one.unit,
         one.low,
         one.high,
+        read_only=read_only,
         tighten=tighten,
         off_below=off_below,
     )
@@ -361,33 +366,23 @@ TABLE: dict[str, ParameterRow] = {
         0.8,
         tighten="down",
     ),
-    "max_camera_age_s": ParameterRow(
-        0.25, "Age of a camera image that causes a pause", "s", 0.05, 2.0, tighten="down"
-    ),
-    "max_joint_age_s": ParameterRow(
-        0.1, "Age of a joint state or pose that causes a pause", "s", 0.05, 1.0, tighten="down"
-    ),
-    "camera_fault_age_s": ParameterRow(
-        2.0, "Age of a camera image that causes a fault", "s", 0.1, 60.0, tighten="down"
-    ),
-    "joint_fault_age_s": ParameterRow(
-        0.5, "Age of a joint state that causes a fault", "s", 0.1, 60.0, tighten="down"
-    ),
-    "max_skew_ms": ParameterRow(
-        100,
-        "Largest time between the stamps of one observation",
-        "ms",
-        50,
-        1000,
-        read_only=True,
-    ),
-    "refusals_to_fault": ParameterRow(
-        3,
-        "Consecutive refused chunks or undecodable replies that cause a fault",
-        "",
-        1,
-        100,
-        tighten="down",
+    **dict(
+        (
+            _row("max_camera_age_s", "Age of a camera image that causes a pause"),
+            _row("max_joint_age_s", "Age of a joint state or pose that causes a pause"),
+            _row("camera_fault_age_s", "Age of a camera image that causes a fault"),
+            _row("joint_fault_age_s", "Age of a joint state that causes a fault"),
+            _row(
+                "max_skew_ms",
+                "Largest time between the stamps of one observation",
+                tighten="",
+                read_only=True,
+            ),
+            _row(
+                "refusals_to_fault",
+                "Consecutive refused chunks or undecodable replies that cause a fault",
+            ),
+        )
     ),
     "healthy_ticks": ParameterRow(
         10, "Consecutive ticks without a finding before a pause ends", "", 1, 1000, tighten="up"

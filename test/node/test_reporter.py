@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.node.reporter import event_of  # noqa: E402
+from gr00t_ros.node.status import event_of  # noqa: E402
 
 AGE = "state.x: newest sample on /joint_states is {} s old, at most 0.10 s allowed"
 
