@@ -217,13 +217,13 @@ def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
 
 
 def _wide(joints: int) -> Embodiment:
-    """The Franka with one controller of that many joints, and without a workspace box."""
+    """The Franka with one controller of that many joints, without its own chain and its box."""
     robot = load_embodiment("franka_droid")
     arm, names = robot.outputs[0], tuple(f"joint{number}" for number in range(joints))
     state = tuple(
         replace(one, names=names, scale=None) if one.source == "joints" else one
         for one in robot.state
-        if one.key != "gripper_position"
+        if one.key != "gripper_position" and one.source != "kinematics"
     )
     fields = ("lower", "upper", "velocity", "acceleration", "jerk", "margin", "jump", "held")
     limits = JointLimits(

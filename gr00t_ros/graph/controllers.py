@@ -30,6 +30,8 @@ from gr00t_ros.watch.table import finding
 LOOK_S = 1.0
 """Period of `look`: graph calls are not cheap, and discovery itself takes about as long."""
 _KILLED = " (one that was killed is listed for its lease, some 20 s)"
+_UNNAMED = "_NODE_NAME_UNKNOWN_"  # rmw's name of a node of which only an endpoint is discovered
+_UNNAMED_TEXT = "a node whose name is not discovered yet"
 
 
 class OtherPublishers:
@@ -46,7 +48,8 @@ class OtherPublishers:
         for own in (self._node.get_name(), COMMAND_STREAMER):
             if own in names:
                 names.remove(own)
-        return ", ".join(f"{name}{_KILLED if name == COMMAND_STREAMER else ''}" for name in names)
+        texts = {COMMAND_STREAMER: f"{COMMAND_STREAMER}{_KILLED}", _UNNAMED: _UNNAMED_TEXT}
+        return ", ".join(texts.get(name, name) for name in names)
 
     def look(self) -> None:
         """Ask the graph about all topics."""
