@@ -423,7 +423,10 @@ class Session:
             on_time = all(finding.watch != _DIVERGED for finding in diverged)
             if not (on_time and (self._abandoned or self._surely_at_rest(now_ns))):
                 self._abandon_plan(now_ns, now_ns, held, on_time)
-                return findings if held is not None else [_as_fault(f) for f in findings]
+                if held is not None:
+                    return findings
+                stalled = any(finding.watch == "replay_starvation" for finding in findings)
+                return [_as_fault(finding, stalled) for finding in findings]
         return [finding for finding in findings if finding.watch != _DIVERGED]
 
     def _abandon_plan(
@@ -520,8 +523,13 @@ class Session:
         return self._stop(now_ns, Event.REST_FAULT, finding.reason)
 
 
-def _as_fault(finding: Finding) -> Finding:
-    """A fault in place of a pause that could not end by itself."""
-    if not finding.tail or finding.watch == "replay_starvation":
+def _as_fault(finding: Finding, stalled: bool) -> Finding:
+    """A fault in place of a pause that could not end by itself.
+
+    stalled: this process did not run, so that every state is old; the pause lasts until a new one
+    is received.
+    """
+    own = ("replay_starvation", "controller_late") if stalled else ("replay_starvation",)
+    if not finding.tail or finding.watch in own:
         return finding
     return replace(finding, reaction=Reaction.FAULT)

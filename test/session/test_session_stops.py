@@ -493,3 +493,21 @@ def test_ticks_that_raise_after_a_lost_window_end_in_a_fault_whose_reset_is_no_s
         played.tick()
         played.play(20)
     played.assert_no_step()
+
+
+@pytest.mark.parametrize("stalled", [False, True])
+def test_a_late_controller_pauses_where_this_process_itself_stalled(stalled) -> None:
+    """After a stall every state is old, and no held position is known: no reason for a fault."""
+    rig = Rig()
+    rig.held = HOME.copy()
+    rig.activate().merge(steps=30)
+    for _ in range(10):
+        rig.tick()
+    rig.held = None
+    rig.now_ns += (300 if stalled else 0) * MS
+    rig.tick(Finding("controller_late", Reaction.PAUSE, "may be lost", tail=True))
+    for _ in range(60):
+        rig.tick()
+        if rig.mode in (Mode.PAUSED, Mode.FAULT):
+            break
+    assert rig.mode is (Mode.PAUSED if stalled else Mode.FAULT)
