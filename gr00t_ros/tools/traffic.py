@@ -28,6 +28,7 @@ from gr00t_ros.inputs.cdr import CompressedView
 from gr00t_ros.inputs.compressed import size as compressed_size
 from gr00t_ros.inputs.images import Frame
 from gr00t_ros.inputs.readings import READS, STATE_TYPES, Read, kind
+from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.known import Known, KnownCamera, KnownController
 from gr00t_ros.ros import qos
@@ -171,6 +172,7 @@ class Topic:
     steady_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
     stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
     ros_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    joints: deque[tuple[str, ...]] = field(default_factory=lambda: deque(maxlen=_KEPT))
     size_px: tuple[int, int] | None = None
     shared: bool = False  # several publishers may each send their own joints
     number: int | None = None  # the publisher's sequence number of the newest message
@@ -209,14 +211,24 @@ class Topic:
 
     @property
     def backward(self) -> bool:
-        """Whether a stamp was older than the one before it."""
-        stamps = list(self.stamps_ns)
-        return any(b < a for a, b in zip(stamps, stamps[1:], strict=False))
+        """Whether a stamp was older than the one before it, of the same joints on joint states.
+
+        Messages of two publishers arrive in any order: those of an arm and of its gripper differ in
+        their joints.
+        """
+        newest_ns: dict[tuple[str, ...], int] = {}
+        for joints, stamp_ns in zip(list(self.joints), list(self.stamps_ns), strict=False):
+            if stamp_ns < newest_ns.get(joints, stamp_ns):
+                return True
+            newest_ns[joints] = stamp_ns
+        return False
 
     def forget(self) -> None:
         """Drop all counts and times."""
-        for kept in (self.steady_ns, self.stamps_ns, self.ros_ns):
-            kept.clear()
+        self.steady_ns.clear()
+        self.stamps_ns.clear()
+        self.ros_ns.clear()
+        self.joints.clear()
         self.number, self.counted, self.lost = None, 0, 0
 
 
@@ -291,6 +303,7 @@ def _taker(
             return  # the stream's own check reports what is wrong with the message
         if isinstance(value, Frame):
             topic.size_px = value.size_px
+        topic.joints.append(value.names if isinstance(value, JointReading) else ())
         topic.stamps_ns.append(stamp_ns)
         topic.ros_ns.append(int(clock.now().nanoseconds))
 

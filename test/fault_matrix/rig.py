@@ -17,7 +17,7 @@ from pose_robot import POSE_FILE
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.event_handler import PublisherEventCallbacks
-from ros_fixtures import call, collect
+from ros_fixtures import call, collect, deep
 from stack import EMBODIMENT, INSTRUCTION, MOVING_RAD_S, RELAYED, Stack
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
@@ -80,7 +80,8 @@ class Rig(Stack):
             for name in ("e_stop", "dead_man")
         }
         node.create_timer(OPERATOR_PERIOD_S, self._operate)
-        node.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
+        status = "/gr00t_policy/status"
+        node.create_subscription(PolicyStatus, status, self._on_status, deep(qos.STATUS))
 
     # --- processes -------------------------------------------------------------------------
 

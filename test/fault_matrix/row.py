@@ -15,8 +15,8 @@ from gr00t_ros.watch.table import TABLE
 MODE_OF = {Reaction.DROP: "", Reaction.PAUSE: "paused", Reaction.FAULT: "fault"}
 ITSELF, RESET, RESTART = "by itself", "~/reset", "a new start"
 
-BUSY = (("max_joint_age_s", 0.5), ("max_camera_age_s", 1.0))
-"""Parameters with which the node does not pause when inputs are late because of a busy machine."""
+BUSY = (("max_joint_age_s", 0.5), ("max_camera_age_s", 1.0), ("controller_silence_s", 2.0))
+"""Parameters with which the node does not stop for what a busy machine makes late."""
 
 Act = Callable[[Any], None]
 """An action on a rig."""

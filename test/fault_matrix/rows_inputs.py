@@ -164,9 +164,9 @@ _STAY_AWAY = (
 PATIENT = (("camera_fault_age_s", 60.0), ("joint_fault_age_s", 60.0))
 
 THAT_COME_BACK = (
-    Group("Cameras", _CAMERA_ROWS, (*PATIENT, BUSY[0])),
+    Group("Cameras", _CAMERA_ROWS, (*PATIENT, BUSY[0], BUSY[2])),
     Group("Inputs that differ harmlessly", _HARMLESS, (*PATIENT, *BUSY)),
-    Group("Joint states and pose", _JOINT_ROWS, (*PATIENT, BUSY[1])),
+    Group("Joint states and pose", _JOINT_ROWS, (*PATIENT, *BUSY[1:])),
 )
 THAT_STAY_AWAY = (Group("Inputs that stay away", _STAY_AWAY, ()),)
 GROUPS = (*THAT_COME_BACK, *THAT_STAY_AWAY)

@@ -37,12 +37,9 @@ FILES = [
 # The robot is a timer of this process: it may be late, and all its topics with it.
 PATIENT = {
     "max_camera_age_s": 2.0,
-    "camera_fault_age_s": 60.0,
     "max_joint_age_s": 1.0,
-    "joint_fault_age_s": 60.0,
     "tracking_error_rad": 0.5,
     "tracking_error_s": 2.0,
-    "controller_silence_s": 5.0,
     "reference_error_rad": 0.05,
     "velocity_scale": 0.8,
 }

@@ -122,7 +122,7 @@ def test_silent_joint_states_pause_the_arm_and_later_fault(rig):
 
     The robot's process sleeps. It goes on where its clock is, so the arm moves on meanwhile.
     """
-    rig.start_moving(camera_fault_age_s=60.0, joint_fault_age_s=5.0, controller_silence_s=60.0)
+    rig.start_moving(joint_fault_age_s=5.0, controller_silence_s=60.0)
     episode = rig.statuses[-1].episode
     rig.robot.signal(signal.SIGSTOP)
     paused = rig.wait_for_mode("paused")

@@ -20,8 +20,7 @@ def test_a_description_that_contradicts_the_file_refuses_the_start_and_stops_a_m
     """Nobody publishes a pose; the chain in use stays until the node is activated again."""
     rig.start_robot("-r", "/ee_pose:=/not_needed")
     rig.start_server(SWEEP)
-    # a late machine is no fault here
-    rig.start_policy(max_camera_age_s=2.0, camera_fault_age_s=60.0, joint_fault_age_s=60.0)
+    rig.start_policy(max_camera_age_s=2.0)
     assert rig.change("configure")
     rig.wait_for_mode("ready")
     publisher = rig.node.create_publisher(String, "/robot_description", qos.STATUS)

@@ -87,7 +87,7 @@ def test_every_parameter_describes_itself_and_refuses_what_it_says(rig):
 @NEEDS_ROBOT
 def test_while_active_everything_is_tunable_and_safety_may_only_be_tightened(rig):
     """The refusal says so and names what it is now; the tightened value is at work at once."""
-    rig.start_moving(camera_fault_age_s=60.0)
+    rig.start_moving()
     assert put(rig, "max_camera_age_s", 0.24) == (True, "")
     successful, reason = put(rig, "max_camera_age_s", 0.3)
     assert not successful

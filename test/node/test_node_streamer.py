@@ -25,9 +25,7 @@ pytestmark = NEEDS_ROBOT
 # The stand-in for the controller is this test's own thread: it may be late, and the arm with it.
 PATIENT = {
     "max_camera_age_s": 2.0,
-    "camera_fault_age_s": 60.0,
     "max_joint_age_s": 1.0,
-    "joint_fault_age_s": 60.0,
     "tracking_error_rad": 0.5,
     "tracking_error_s": 2.0,
     "refusals_to_fault": 100,

@@ -13,13 +13,11 @@ from node_robot import NEEDS_ROBOT  # noqa: E402
 from gr00t_ros.errors import PlanError, StalledError  # noqa: E402
 from gr00t_ros.node.operator import why_not  # noqa: E402
 
-PATIENT = {"camera_fault_age_s": 60.0, "joint_fault_age_s": 60.0, "controller_silence_s": 60.0}
-
 
 @NEEDS_ROBOT
 def test_a_pause_lasts_until_resume_and_an_e_stop_until_reset_through_every_transition(rig):
     """One arm in motion: paused, resumed, stopped by ~/estop, deactivated, cleaned up, reset."""
-    rig.start_moving(**PATIENT)
+    rig.start_moving()
     episode = rig.statuses[-1].episode
     assert "only a pause by ~/pause" in rig.ask("resume").message
     assert rig.ask("pause").success

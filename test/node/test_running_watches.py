@@ -30,14 +30,6 @@ pytestmark = NEEDS_ROBOT
 STATE = "/fr3_arm_controller/controller_state"
 
 
-# A late machine is no fault here: only what a test breaks is to stop the arm for good.
-PATIENT = {
-    "max_camera_age_s": 2.0,
-    "camera_fault_age_s": 60.0,
-    "joint_fault_age_s": 60.0,
-}
-
-
 class Moving:
     """A robot in motion, with the topics through which tests break it."""
 
@@ -52,7 +44,7 @@ class Moving:
         passages = (self.state, self.camera, self.pose)
         self.rig.start_robot(*(word for passage in passages for word in passage.remaps))
         self.rig.start_server(SWEEP)
-        self.rig.move(embodiment=POSE_FILE, **PATIENT)
+        self.rig.move(embodiment=POSE_FILE, max_camera_age_s=2.0)
 
     def assert_fault(self, *parts):
         """A controlled stop into a latched fault with this reason; the arm rests."""
@@ -298,13 +290,16 @@ def test_an_e_stop_button_faults_until_it_is_released_and_reset(moving, profile)
     """
     rig = moving.rig
     button = rig.node.create_publisher(Bool, "/gr00t_policy/e_stop", profile)
-    pressed = rig.node.create_timer(0.05, lambda: button.publish(Bool(data=True)))
-    moving.assert_fault("e-stop pressed by ~/e_stop", "release the e-stop")
-    assert "the cause persists: e-stop pressed" in rig.reset().message
-    rig.node.destroy_timer(pressed)
-    button.publish(Bool(data=False))
-    moving.assert_reset_into_motion()
-    rig.node.destroy_publisher(button)
+    said = Bool(data=True)
+    repeated = rig.node.create_timer(0.05, lambda: button.publish(said))
+    try:
+        moving.assert_fault("e-stop pressed by ~/e_stop", "release the e-stop")
+        assert "the cause persists: e-stop pressed" in rig.reset().message
+    finally:
+        said.data = False
+        moving.assert_reset_into_motion()
+        rig.node.destroy_timer(repeated)
+        rig.node.destroy_publisher(button)
 
 
 def test_the_arm_moves_only_while_a_required_dead_man_switch_is_held(moving):

@@ -20,8 +20,7 @@ def simulated(rig):
     clock = Passage(rig.node, Clock, "/clock")
     rig.start_robot("-p", "publish_clock:=true", *clock.remaps)
     rig.start_server(SWEEP)
-    ages = {"camera_fault_age_s": 60.0, "joint_fault_age_s": 60.0}
-    rig.move(use_sim_time="true", **ages)
+    rig.move(use_sim_time="true")
     return rig, clock
 
 

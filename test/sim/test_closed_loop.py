@@ -51,7 +51,7 @@ def test_a_dead_server_and_a_frozen_camera_stop_the_arm_and_it_goes_on_after_eac
     stack: Stack,
 ) -> None:
     """Stopped inside the limits, with the cause named everywhere; mended, the task is done."""
-    stack.start(seed=1, relay=True, camera_fault_age_s=30.0)  # mended when the test gets to it
+    stack.start(seed=1, relay=True)
 
     stack.wait_for_motion()
     killed_ns = stack.send("sidecar", signal.SIGKILL)

@@ -276,7 +276,11 @@ def kill_again_and_again(supervise, times, longest_wait_s):
     wait_for(supervisor, Phase.READY)
     assert len(pids) == times
     assert not [pid for pid in pids if alive(pid)]
-    assert (open_descriptors(), threading.active_count()) == (descriptors, threads)
+    # ZeroMQ's own thread closes the last probe's socket a moment after the server is called ready.
+    until(
+        lambda: open_descriptors() <= descriptors and threading.active_count() <= threads,
+        f"at most {descriptors} descriptors and {threads} threads, as before",
+    )
     assert resident_bytes() - held < MOST_GROWTH_BYTES
 
 

@@ -16,10 +16,11 @@ from gr00t_ros.tools.traffic import Topic  # noqa: E402
 MS = 1_000_000
 
 
-def heard(*pairs):
-    """A topic whose messages were received and stamped at these ms."""
+def heard(*triples):
+    """A topic whose messages were received and stamped at these ms, each with its joints."""
     topic = Topic("/camera", 30.0)
-    for received_ms, stamp_ms in pairs:
+    for received_ms, stamp_ms, *joints in triples:
+        topic.joints.append(tuple(joints))
         topic.steady_ns.append(received_ms * MS)
         topic.ros_ns.append(received_ms * MS)
         topic.stamps_ns.append(stamp_ms * MS)
@@ -43,6 +44,12 @@ def test_a_stamp_before_the_one_before_runs_backward():
     """An equal one does not: that is a frozen picture."""
     assert heard((0, 10), (5, 9)).backward
     assert not heard((0, 10), (5, 10), (9, 11)).backward
+
+
+def test_stamps_run_backward_only_among_messages_of_the_same_joints():
+    """An arm's message may arrive before an older one of its gripper."""
+    assert not heard((0, 10, "arm"), (5, 9, "finger"), (10, 20, "arm"), (15, 19, "finger")).backward
+    assert heard((0, 10, "arm"), (5, 9, "finger"), (10, 8, "finger")).backward
 
 
 def test_forgetting_begins_anew():
