@@ -38,13 +38,12 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
+from gr00t_ros.ros.parameters import DEFAULTS
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.session.session import Session
 
-VALUES = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
 SETTINGS = ReplaySettings()
 HOME = (0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4)
 TICKS, SMOKE_TICKS, WARM_UP, MERGE_EVERY = 200, 30, 40, 25
@@ -199,12 +198,12 @@ def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
     replay = Replay(robot.limits, SETTINGS, robot.workspace)
     topics = tuple(output.topic for output in robot.outputs)
     nobody = SimpleNamespace(check=lambda: False, look=lambda: False)
-    operator = OperatorWatches(node, VALUES, lambda reason: None)
-    manager = ControllerManager(node, VALUES.controller_manager, {})
+    operator = OperatorWatches(node, DEFAULTS, lambda reason: None)
+    manager = ControllerManager(node, DEFAULTS.controller_manager, {})
     watches = RunningWatches(
-        RobotState(inputs, robot, clock, VALUES),
+        RobotState(inputs, robot, clock, DEFAULTS),
         operator, (OtherPublishers(node, topics), manager), nobody,
-        robot, clock, replay, VALUES, "bench",
+        robot, clock, replay, DEFAULTS, "bench",
     )  # fmt: skip
     parts = SimpleNamespace(
         watches=watches, session=Session(replay, SessionSettings()), clock=clock

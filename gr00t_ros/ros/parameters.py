@@ -1,16 +1,17 @@
-"""One table of all node parameters: name, default, range, unit, text, and when each may change.
+"""All node parameters: name, type, default, range, unit, text, and when each may change.
 
-The descriptors for rqt, the check of a change and the frozen `Parameters` are made from the table.
-The defaults and ranges of the watches come from watch/table; their text for rqt and the direction
-that is stricter stand here. The functions at the end convert parameters into the settings of the
-pure rooms; units are converted only there.
+The fields of `Parameters` are the only place that names a parameter. The descriptors for rqt, the
+check of a change and config/policy.yaml are made from them. The defaults and ranges of the watches
+come from watch/table; their text for rqt and the direction that is stricter stand here. The
+functions at the end convert parameters into the settings of the pure rooms; units are converted
+only there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -49,7 +50,7 @@ class ParameterRow:
         """The descriptor from which rqt makes a slider or an input field."""
         unit = f" [{self.unit}]" if self.unit else ""
         descriptor = ParameterDescriptor(
-            description=self.description + self._when + unit, read_only=self.read_only
+            description=self.description + self.when + unit, read_only=self.read_only
         )
         if self.choices:
             descriptor.additional_constraints = "one of " + ", ".join(self.choices)
@@ -64,7 +65,7 @@ class ParameterRow:
         return descriptor
 
     @property
-    def _when(self) -> str:
+    def when(self) -> str:
         """When the parameter can be set; empty if always."""
         if self.read_only:
             return "; start only"
@@ -84,332 +85,277 @@ class ParameterRow:
 OFF_BELOW_FRAMES = 2
 """`frozen_camera_frames` below this disables the watch: a single frame cannot be a repetition."""
 
-_THRESHOLDS = {t.name: t for watch in ROWS for t in watch.thresholds if t.home == "parameter"}
-
-
-def _row(
-    name: str,
-    description: str,
-    tighten: str = "down",
-    off_below: float | None = None,
-    read_only: bool = False,
-) -> tuple[str, ParameterRow]:
-    """The row of the watch threshold `name`; default, unit and range are those of watch/table."""
-    one = _THRESHOLDS[name]
-    row = ParameterRow(
-        one.default,
-        description,
-        one.unit,
-        one.low,
-        one.high,
-        read_only=read_only,
-        tighten=tighten,
-        off_below=off_below,
-    )
-    return name, row
-
-
-WATCHES: dict[str, ParameterRow] = dict(
-    (
-        _row(
-            "frozen_camera_frames",
-            "Consecutive frames with equal stamp or content that cause a pause; 0: off, for a "
-            "camera without noise",
-            off_below=OFF_BELOW_FRAMES,
-        ),
-        _row("black_camera_level", "Frames with a mean brightness up to this are black", "up"),
-        _row("black_camera_frames", "Consecutive black frames that cause a pause"),
-        _row("clock_jump_s", "Forward jump of ROS time that causes a pause"),
-        _row("clock_silence_s", "Time without /clock that causes a pause, with use_sim_time"),
-        _row("sidecar_silence_s", "Time without a policy server reply that causes a pause"),
-        _row("sidecar_fault_s", "Time without a policy server reply that causes a fault"),
-        _row("server_errors_s", "Time with only errors from the policy server that causes a pause"),
-        _row(
-            "server_errors_fault_s",
-            "Time with only such errors since the last chunk that causes a fault",
-        ),
-        _row(
-            "reference_error_rad",
-            "Largest allowed difference between a controller's reference and what it was sent",
-        ),
-        _row(
-            "tracking_error_rad",
-            "Distance of a joint from its command that causes a fault after tracking_error_s",
-        ),
-        _row("tracking_error_s", "Time for which a joint may exceed tracking_error_rad"),
-        _row("controller_silence_s", "Age of a controller's state that causes a fault"),
-        _row("e_stop_required", "Fault if no message arrives on ~/e_stop", "up"),
-        _row(
-            "e_stop_silence_s",
-            "Time without a message on ~/e_stop that causes a fault, if e_stop_required",
-        ),
-        _row("dead_man_required", "Move only while ~/dead_man keeps publishing true", "up"),
-        _row(
-            "dead_man_s",
-            "Time without a message on ~/dead_man that causes a pause, if dead_man_required",
-        ),
-    )
-)
-
-
 EXISTING, LOCAL = "existing", "local"
 _PROFILE_S = "; empty: as in the profile"
-
-SIDECAR: dict[str, ParameterRow] = {
-    "sidecar.mode": ParameterRow(
-        EXISTING,
-        "existing: connect to host and port; local: start sidecar.profile on this machine",
-        read_only=True,
-        choices=(EXISTING, LOCAL),
-    ),
-    "sidecar.profile": ParameterRow(
-        "n17",
-        "Profile that says how the server is started: name of a file in config/sidecar, or a path",
-        read_only=True,
-    ),
-    "sidecar.model_path": ParameterRow("", f"Checkpoint{_PROFILE_S}", read_only=True),
-    "sidecar.embodiment_tag": ParameterRow(
-        "",
-        "Embodiment tag as the server's option spells it; empty: from the profile, else from the "
-        "embodiment file",
-        read_only=True,
-    ),
-    "sidecar.device": ParameterRow("", f"Device such as cuda:0{_PROFILE_S}", read_only=True),
-    "sidecar.python": ParameterRow(
-        "", f"Python interpreter of the server's environment{_PROFILE_S}", read_only=True
-    ),
-    "sidecar.working_directory": ParameterRow(
-        "", f"Working directory, such as a checkout of Isaac-GR00T{_PROFILE_S}", read_only=True
-    ),
-    "sidecar.port": ParameterRow(
-        0, "TCP port of the local server; 0: from the profile, else a free port", "", 0, 65535, True
-    ),
-    "sidecar.accept_noncommercial": ParameterRow(
-        False,
-        "I use weights with a non-commercial license only for non-commercial purposes; the "
-        "environment variable GR00T_ACCEPT_NONCOMMERCIAL=1 says the same",
-        read_only=True,
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """The values of all rows of TABLE, under the same names, `a_b` for a row `a.b`."""
-
-    embodiment: str
-    settled: str
-    instruction: str
-    shadow: bool
-    controller_manager: str
-    host: str
-    port: int
-    timeout_ms: int
-    key_style: str
-    api_token_file: str
-    curve_server_key: str
-    curve_client_key: str
-    strict: bool
-    keep_warm_s: float
-    max_reply_mb: int
-    execute_steps: int
-    knot_ms: int
-    refresh_ms: int
-    commit_ms: int
-    horizon_ms: int
-    fade_ms: int
-    merge: str
-    velocity_scale: float
-    max_camera_age_s: float
-    max_joint_age_s: float
-    camera_fault_age_s: float
-    joint_fault_age_s: float
-    max_skew_ms: int
-    refusals_to_fault: int
-    healthy_ticks: int
-    retry_ms: int
-    rest_velocity: float
-    stop_timeout_s: float
-    realtime_priority: int
-    frozen_camera_frames: int
-    black_camera_level: float
-    black_camera_frames: int
-    clock_jump_s: float
-    clock_silence_s: float
-    sidecar_silence_s: float
-    sidecar_fault_s: float
-    server_errors_s: float
-    server_errors_fault_s: float
-    reference_error_rad: float
-    tracking_error_rad: float
-    tracking_error_s: float
-    controller_silence_s: float
-    e_stop_required: bool
-    e_stop_silence_s: float
-    dead_man_required: bool
-    dead_man_s: float
-    sidecar_mode: str
-    sidecar_profile: str
-    sidecar_model_path: str
-    sidecar_embodiment_tag: str
-    sidecar_device: str
-    sidecar_python: str
-    sidecar_working_directory: str
-    sidecar_port: int
-    sidecar_accept_noncommercial: bool
-
-
 _A_ROBOT = "name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG"
+_ROW = "row"
+_THRESHOLDS = {t.name: t for watch in ROWS for t in watch.thresholds if t.home == "parameter"}
 
-TABLE: dict[str, ParameterRow] = {
-    "embodiment": ParameterRow(
-        "",
-        f"Embodiment, required: {_A_ROBOT}",
-        read_only=True,
-    ),
-    "settled": ParameterRow(
+_Make = Callable[[str], tuple[str, ParameterRow]]
+"""Makes the name and the row of the parameter for a field of `Parameters` of that name."""
+
+
+def _parameter(*row: Any, group: str = "", **named: Any) -> Any:
+    """A field with the row of these values; in `group` the parameter's name is GROUP.REST."""
+
+    def make(name: str) -> tuple[str, ParameterRow]:
+        return f"{group}.{name[len(group) + 1 :]}" if group else name, ParameterRow(*row, **named)
+
+    return field(metadata={_ROW: make})
+
+
+def _threshold(description: str, tighten: str = "down", **named: Any) -> Any:
+    """A field for a threshold of watch/table: default, unit and range are those of that row."""
+
+    def make(name: str) -> tuple[str, ParameterRow]:
+        one = _THRESHOLDS[name]
+        return name, ParameterRow(
+            one.default, description, one.unit, one.low, one.high, tighten=tighten, **named
+        )
+
+    return field(metadata={_ROW: make})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """The values of all parameters; each field also has the parameter's row."""
+
+    embodiment: str = _parameter("", f"Embodiment, required: {_A_ROBOT}", read_only=True)
+    settled: str = _parameter(
         "",
         "Comma-separated names of the places that the embodiment file marks as unsettled and "
         "whose assumed values are right for this robot",
         read_only=True,
-    ),
-    "instruction": ParameterRow(
-        "",
-        "Instruction for the policy; a new text begins a new episode, as ~/set_instruction does",
-    ),
-    "shadow": ParameterRow(
+    )
+    instruction: str = _parameter(
+        "", "Instruction for the policy; a new text begins a new episode, as ~/set_instruction does"
+    )
+    shadow: bool = _parameter(
         False,
         "Run without commanding the robot: windows go to ~/shadow/OUTPUT, not to a controller",
         by_configure=True,
-    ),
-    "controller_manager": ParameterRow(
+    )
+    controller_manager: str = _parameter(
         "/controller_manager",
         "controller_manager node that is asked which controllers are active; empty: do not ask",
         read_only=True,
-    ),
-    "host": ParameterRow("127.0.0.1", "Host of the GR00T policy server", read_only=True),
-    "port": ParameterRow(5555, "TCP port of the GR00T policy server", "", 1, 65535, read_only=True),
-    "timeout_ms": ParameterRow(
+    )
+    host: str = _parameter("127.0.0.1", "Host of the GR00T policy server", read_only=True)
+    port: int = _parameter(
+        5555, "TCP port of the GR00T policy server", "", 1, 65535, read_only=True
+    )
+    timeout_ms: int = _parameter(
         2000, "Timeout of every call to the policy server", "ms", 10, 120000, read_only=True
-    ),
-    "key_style": ParameterRow(
+    )
+    key_style: str = _parameter(
         "auto",
         "Observation keys: nested (Gr00tPolicy), flat (sim wrapper, N1.5), auto (detect)",
         read_only=True,
         choices=("auto", "nested", "flat"),
-    ),
-    "api_token_file": ParameterRow(
+    )
+    api_token_file: str = _parameter(
         "",
         "File with the server's api_token; empty: environment variable GR00T_API_TOKEN, else none",
         read_only=True,
-    ),
-    "curve_server_key": ParameterRow(
-        "",
-        "CURVE: .public key file of the server or proxy; empty: no encryption",
-        read_only=True,
-    ),
-    "curve_client_key": ParameterRow("", "CURVE: .secret key file of this robot", read_only=True),
-    "strict": ParameterRow(
+    )
+    curve_server_key: str = _parameter(
+        "", "CURVE: .public key file of the server or proxy; empty: no encryption", read_only=True
+    )
+    curve_client_key: str = _parameter("", "CURVE: .secret key file of this robot", read_only=True)
+    strict: bool = _parameter(
         False,
         "Reject a server for any difference from the embodiment, even one that it tolerates",
         read_only=True,
-    ),
-    "keep_warm_s": ParameterRow(
+    )
+    keep_warm_s: float = _parameter(
         0.0,
         "Idle time before an inference with a zero observation keeps the server warm; 0: never",
         "s",
         0.0,
         3600.0,
-    ),
-    "max_reply_mb": ParameterRow(16, "Largest size of a reply", "MB", 1, 1024, read_only=True),
-    "execute_steps": ParameterRow(
+    )
+    max_reply_mb: int = _parameter(16, "Largest size of a reply", "MB", 1, 1024, read_only=True)
+    execute_steps: int = _parameter(
         8,
         "Steps of a chunk that are played before the next query; 0: query as late as is safe",
         "steps",
         0,
         128,
-    ),
-    "knot_ms": ParameterRow(
+    )
+    knot_ms: int = _parameter(
         20, "Knot spacing of the plan and step of the shaper", "ms", 10, 20, read_only=True
-    ),
-    "refresh_ms": ParameterRow(20, "Period of published windows", "ms", 10, 50, read_only=True),
-    "commit_ms": ParameterRow(
+    )
+    refresh_ms: int = _parameter(20, "Period of published windows", "ms", 10, 50, read_only=True)
+    commit_ms: int = _parameter(
         100,
         "Part of a published window that later windows never change",
         "ms",
         40,
         400,
         read_only=True,
-    ),
-    "horizon_ms": ParameterRow(
+    )
+    horizon_ms: int = _parameter(
         400, "Length of a window before its stop ramp begins", "ms", 100, 2000, read_only=True
-    ),
-    "fade_ms": ParameterRow(
+    )
+    fade_ms: int = _parameter(
         300,
         "Time over which the offset of a new chunk decays to zero",
         "ms",
         0,
         2000,
         read_only=True,
-    ),
-    "merge": ParameterRow(
+    )
+    merge: str = _parameter(
         "offset_decay",
         "How a new chunk is merged into the reference",
         read_only=True,
         choices=("offset_decay", "crossfade", "newest", "ensemble"),
-    ),
-    "velocity_scale": ParameterRow(
+    )
+    velocity_scale: float = _parameter(
         0.5,
         "Fraction of the embodiment's velocity limits that the plan may use",
         "",
         0.05,
         0.8,
         tighten="down",
-    ),
-    **dict(
-        (
-            _row("max_camera_age_s", "Age of a camera image that causes a pause"),
-            _row("max_joint_age_s", "Age of a joint state or pose that causes a pause"),
-            _row("camera_fault_age_s", "Age of a camera image that causes a fault"),
-            _row("joint_fault_age_s", "Age of a joint state that causes a fault"),
-            _row(
-                "max_skew_ms",
-                "Largest time between the stamps of one observation",
-                tighten="",
-                read_only=True,
-            ),
-            _row(
-                "refusals_to_fault",
-                "Consecutive refused chunks or undecodable replies that cause a fault",
-            ),
-        )
-    ),
-    "healthy_ticks": ParameterRow(
+    )
+    max_camera_age_s: float = _threshold("Age of a camera image that causes a pause")
+    max_joint_age_s: float = _threshold("Age of a joint state or pose that causes a pause")
+    camera_fault_age_s: float = _threshold("Age of a camera image that causes a fault")
+    joint_fault_age_s: float = _threshold("Age of a joint state that causes a fault")
+    max_skew_ms: int = _threshold(
+        "Largest time between the stamps of one observation", tighten="", read_only=True
+    )
+    refusals_to_fault: int = _threshold(
+        "Consecutive refused chunks or undecodable replies that cause a fault"
+    )
+    healthy_ticks: int = _parameter(
         10, "Consecutive ticks without a finding before a pause ends", "", 1, 1000, tighten="up"
-    ),
-    "retry_ms": ParameterRow(200, "Waiting time after a failed query", "ms", 0, 10000),
-    "rest_velocity": ParameterRow(
+    )
+    retry_ms: int = _parameter(200, "Waiting time after a failed query", "ms", 0, 10000)
+    rest_velocity: float = _parameter(
         0.01,
         "Measured joint speed below which the arm counts as at rest when deactivating",
         "rad/s",
         0.001,
         0.1,
         read_only=True,
-    ),
-    "stop_timeout_s": ParameterRow(
+    )
+    stop_timeout_s: float = _parameter(
         2.0, "Longest time to wait for rest when deactivating", "s", 0.5, 10.0, read_only=True
-    ),
-    "realtime_priority": ParameterRow(
+    )
+    realtime_priority: int = _parameter(
         0,
         "SCHED_FIFO priority that the replay thread requests; 0: ordinary scheduling",
         "",
         0,
         90,
         read_only=True,
-    ),
-    **WATCHES,
-    **SIDECAR,
-}
+    )
+    frozen_camera_frames: int = _threshold(
+        "Consecutive frames with equal stamp or content that cause a pause; 0: off, for a "
+        "camera without noise",
+        off_below=OFF_BELOW_FRAMES,
+    )
+    black_camera_level: float = _threshold(
+        "Frames with a mean brightness up to this are black", "up"
+    )
+    black_camera_frames: int = _threshold("Consecutive black frames that cause a pause")
+    clock_jump_s: float = _threshold("Forward jump of ROS time that causes a pause")
+    clock_silence_s: float = _threshold(
+        "Time without /clock that causes a pause, with use_sim_time"
+    )
+    sidecar_silence_s: float = _threshold("Time without a policy server reply that causes a pause")
+    sidecar_fault_s: float = _threshold("Time without a policy server reply that causes a fault")
+    server_errors_s: float = _threshold(
+        "Time with only errors from the policy server that causes a pause"
+    )
+    server_errors_fault_s: float = _threshold(
+        "Time with only such errors since the last chunk that causes a fault"
+    )
+    reference_error_rad: float = _threshold(
+        "Largest allowed difference between a controller's reference and what it was sent"
+    )
+    tracking_error_rad: float = _threshold(
+        "Distance of a joint from its command that causes a fault after tracking_error_s"
+    )
+    tracking_error_s: float = _threshold("Time for which a joint may exceed tracking_error_rad")
+    controller_silence_s: float = _threshold("Age of a controller's state that causes a fault")
+    e_stop_required: bool = _threshold("Fault if no message arrives on ~/e_stop", "up")
+    e_stop_silence_s: float = _threshold(
+        "Time without a message on ~/e_stop that causes a fault, if e_stop_required"
+    )
+    dead_man_required: bool = _threshold("Move only while ~/dead_man keeps publishing true", "up")
+    dead_man_s: float = _threshold(
+        "Time without a message on ~/dead_man that causes a pause, if dead_man_required"
+    )
+    sidecar_mode: str = _parameter(
+        EXISTING,
+        "existing: connect to host and port; local: start sidecar.profile on this machine",
+        read_only=True,
+        choices=(EXISTING, LOCAL),
+        group="sidecar",
+    )
+    sidecar_profile: str = _parameter(
+        "n17",
+        "Profile that says how the server is started: name of a file in config/sidecar, or a path",
+        read_only=True,
+        group="sidecar",
+    )
+    sidecar_model_path: str = _parameter(
+        "", f"Checkpoint{_PROFILE_S}", read_only=True, group="sidecar"
+    )
+    sidecar_embodiment_tag: str = _parameter(
+        "",
+        "Embodiment tag as the server's option spells it; empty: from the profile, else from the "
+        "embodiment file",
+        read_only=True,
+        group="sidecar",
+    )
+    sidecar_device: str = _parameter(
+        "", f"Device such as cuda:0{_PROFILE_S}", read_only=True, group="sidecar"
+    )
+    sidecar_python: str = _parameter(
+        "",
+        f"Python interpreter of the server's environment{_PROFILE_S}",
+        read_only=True,
+        group="sidecar",
+    )
+    sidecar_working_directory: str = _parameter(
+        "",
+        f"Working directory, such as a checkout of Isaac-GR00T{_PROFILE_S}",
+        read_only=True,
+        group="sidecar",
+    )
+    sidecar_port: int = _parameter(
+        0,
+        "TCP port of the local server; 0: from the profile, else a free port",
+        "",
+        0,
+        65535,
+        read_only=True,
+        group="sidecar",
+    )
+    sidecar_accept_noncommercial: bool = _parameter(
+        False,
+        "I use weights with a non-commercial license only for non-commercial purposes; the "
+        "environment variable GR00T_ACCEPT_NONCOMMERCIAL=1 says the same",
+        read_only=True,
+        group="sidecar",
+    )
+
+
+def _rows() -> Iterator[tuple[str, tuple[str, ParameterRow]]]:
+    for one in fields(Parameters):
+        make: _Make = one.metadata[_ROW]
+        yield one.name, make(one.name)
+
+
+_NAMED = dict(_rows())
+TABLE: dict[str, ParameterRow] = dict(_NAMED.values())
+"""All rows by the name of their parameter."""
+_FIELDS = {name: attribute for attribute, (name, _) in _NAMED.items()}
+DEFAULTS = Parameters(**{attribute: row.default for attribute, (_, row) in _NAMED.items()})
 
 
 def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
@@ -436,12 +382,14 @@ def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
 
 def read(node: Node) -> Parameters:
     """The present values of all rows."""
-    return Parameters(**{field_of(name): node.get_parameter(name).value for name in TABLE})
+    return Parameters(
+        **{attribute: node.get_parameter(name).value for name, attribute in _FIELDS.items()}
+    )
 
 
 def value_of(values: Parameters, name: str) -> Any:
     """The value of the parameter of that name."""
-    return getattr(values, field_of(name))
+    return getattr(values, _FIELDS[name])
 
 
 def refusal(name: str, value: object) -> str:
@@ -478,13 +426,8 @@ def check_change(
 
 def changed(changes: Iterable[Parameter], now: Parameters) -> Parameters:
     """The values after these changes."""
-    new = {field_of(c.name): c.value for c in changes if c.name in TABLE}
+    new = {_FIELDS[c.name]: c.value for c in changes if c.name in _FIELDS}
     return replace(now, **new)
-
-
-def field_of(name: str) -> str:
-    """The attribute of Parameters for the parameter of that name."""
-    return name.replace(".", "_")
 
 
 _MS = 1_000_000

@@ -1,15 +1,18 @@
-"""Documents that are generated from tables: docs/watchdogs.md and docs/embodiments.md.
+"""Files that are generated from tables: docs/watchdogs.md, docs/embodiments.md, config/policy.yaml.
 
 Write them with
 
     python3 -m gr00t_ros.tools.documents watchdogs > docs/watchdogs.md
     python3 -m gr00t_ros.tools.documents embodiments > docs/embodiments.md
+    python3 -m gr00t_ros.tools.documents parameters > config/policy.yaml
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -161,15 +164,45 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+_PARAMETER_HEAD = """\
+# All parameters of gr00t_policy with their defaults. Use a copy of it with
+# ros2 launch gr00t_ros policy.launch.py params_file:=...
+# Made from gr00t_ros/ros/parameters.py; a test keeps the two equal. Regenerate it with
+# python3 -m gr00t_ros.tools.documents parameters > config/policy.yaml
+/**/gr00t_policy:
+  ros__parameters:
+"""
+
+
+def parameter_document() -> str:
+    """The file with each parameter's default below its text and range."""
+    from gr00t_ros.ros.parameters import TABLE
+
+    lines = [_PARAMETER_HEAD.rstrip("\n")]
+    for name, row in TABLE.items():
+        parts = [row.description]
+        if row.low is not None:
+            parts.append(f"{row.low:g} to {row.high:g} {row.unit}".rstrip())
+        elif row.choices:
+            parts.append("one of " + ", ".join(row.choices))
+        comment = textwrap.wrap("; ".join(parts) + row.when, 92)
+        lines += [f"    # {line}" for line in comment]
+        lines.append(f"    {name}: {json.dumps(row.default)}")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Print the document that the command line names, from the files in this checkout."""
     parser = argparse.ArgumentParser(description="Print a document that is made from tables.")
-    parser.add_argument("document", choices=("watchdogs", "embodiments"))
-    if parser.parse_args().document == "watchdogs":
+    parser.add_argument("document", choices=("watchdogs", "embodiments", "parameters"))
+    document = parser.parse_args().document
+    if document == "watchdogs":
         print(watch_document(), end="")
-        return 0
-    folder = Path(__file__).parents[2] / "config" / "embodiments"
-    print(embodiment_document(sorted(folder.glob("*.yaml"))), end="")
+    elif document == "parameters":
+        print(parameter_document(), end="")
+    else:
+        folder = Path(__file__).parents[2] / "config" / "embodiments"
+        print(embodiment_document(sorted(folder.glob("*.yaml"))), end="")
     return 0
 
 

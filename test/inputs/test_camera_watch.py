@@ -1,5 +1,7 @@
 """CameraWatch finds frozen and black images in every encoding, and compares all pixels."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -11,15 +13,14 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from gr00t_ros.inputs.images import ENCODINGS, level, read
 from gr00t_ros.inputs.source import CameraWatch
-from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
+from gr00t_ros.ros.parameters import DEFAULTS
 
-DEFAULTS = {field_of(name): row.default for name, row in TABLE.items()}
 HEIGHT, WIDTH = 180, 320
 
 
 def values(**changes):
     """The node's parameters with these changed."""
-    return Parameters(**{**DEFAULTS, **changes})
+    return replace(DEFAULTS, **changes)
 
 
 def raw(pixels, encoding="rgb8"):

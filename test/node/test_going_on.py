@@ -24,7 +24,7 @@ from gr00t_ros.node.wiring import Configured
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
+from gr00t_ros.ros.parameters import DEFAULTS
 from gr00t_ros.session.mode import ACTIVE, MOVING, Mode
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.session.session import Session
@@ -33,7 +33,6 @@ from gr00t_ros.watch.finding import Finding, Reaction
 
 EMBODIMENT = load_embodiment("franka_droid")
 HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
-VALUES = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
 MOVED = HOME + [0.0, 0.04, 0, 0, 0, 0, 0, 0]
 LATE = Finding("stream_age", Reaction.PAUSE, "camera is late")
 TICK_NS = 20_000_000
@@ -89,10 +88,10 @@ class Node:
         )
         replay = Replay(EMBODIMENT.limits, ReplaySettings(), EMBODIMENT.workspace)
         self.session, self.now_ns = Session(replay, SessionSettings()), 10**12
-        around = RobotState(self.topics, EMBODIMENT, clock, VALUES)
+        around = RobotState(self.topics, EMBODIMENT, clock, DEFAULTS)
         operator = SimpleNamespace(findings=lambda: ())
         self.watches = RunningWatches(
-            around, operator, (), None, EMBODIMENT, clock, replay, VALUES, "server"
+            around, operator, (), None, EMBODIMENT, clock, replay, DEFAULTS, "server"
         )
         self.verdicts, self.windows = [], []
         self.answers = ReplyHandler(

@@ -23,13 +23,12 @@ from gr00t_ros.errors import (
 )
 from gr00t_ros.node.watches import PolicyWatches
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.ros.parameters import TABLE, Parameters, field_of
+from gr00t_ros.ros.parameters import DEFAULTS
 from gr00t_ros.session.mode import MOVING, Mode
 from gr00t_ros.watch.finding import Reaction
 
 EMBODIMENT = load_embodiment("franka_droid")
 BOX = EMBODIMENT.workspace
-VALUES = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
 MS, S = 1_000_000, 1_000_000_000
 START_NS = 5 * S
 INSIDE = np.array([0.5, 0.0, 0.5])
@@ -51,7 +50,7 @@ class Rig:
             awake_ns=lambda age_ns: max(0, age_ns - self.slept_ns),
         )
         self.watches = PolicyWatches(
-            around, queries, embodiment, replace(VALUES, **values), "robot:5555"
+            around, queries, embodiment, replace(DEFAULTS, **values), "robot:5555"
         )
 
     def found(self, now_ns=START_NS, mode=Mode.REPLAYING):
@@ -97,7 +96,7 @@ def test_the_times_of_silence_are_parameters_also_while_it_lasts() -> None:
     rig = Rig()
     rig.watches.asked(START_NS)
     assert rig.found(START_NS + 600 * MS) == []
-    rig.watches.apply(replace(VALUES, sidecar_silence_s=0.5, sidecar_fault_s=0.7))
+    rig.watches.apply(replace(DEFAULTS, sidecar_silence_s=0.5, sidecar_fault_s=0.7))
     assert [f.reaction for f in rig.found(START_NS + 600 * MS)] == [Reaction.PAUSE]
     assert [f.reaction for f in rig.found(START_NS + 701 * MS)] == [Reaction.FAULT]
 

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.node.server import defaults_of, read_access  # noqa: E402
-from gr00t_ros.ros.parameters import TABLE, Parameters, field_of  # noqa: E402
+from gr00t_ros.ros.parameters import DEFAULTS, TABLE  # noqa: E402
 from gr00t_ros.wire.curve import (
     new_pair,  # noqa: E402
     write_pair,  # noqa: E402
@@ -24,7 +24,6 @@ ENVIRONMENT = {
     "GROOT_POLICY_STRICT": "1",
     "GROOT_EMBODIMENT_TAG": "oxe_droid",
 }
-DEFAULTS = Parameters(**{field_of(name): row.default for name, row in TABLE.items()})
 
 
 def started(**given):

@@ -8,6 +8,7 @@ import yaml
 from gr00t_ros.motion.replay_settings import Coverage, ReplaySettings
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.parameters import TABLE
+from gr00t_ros.tools.documents import parameter_document
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"simpler_google": 4, "simpler_widowx": 4}
@@ -20,6 +21,7 @@ def test_the_file_has_every_parameter_of_the_table_with_its_default() -> None:
     content = yaml.safe_load(FILE.read_text())
     values = content["/**/gr00t_policy"]["ros__parameters"]
     assert values == {name: row.default for name, row in TABLE.items()}
+    assert FILE.read_text() == parameter_document(), "regenerate it: see the file's first lines"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config/embodiments").glob("*.yaml")), ids=str)
