@@ -17,11 +17,11 @@ from sensor_msgs.msg import Image, JointState
 from bench import camera_publisher as source
 from gr00t_ros.inputs.images import decode_video, fill
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
-from gr00t_ros.observe.observation import ObservationSettings
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import NO_COMMANDS
 from gr00t_ros.robot.streams import StateStream, VideoStream
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.parameters import DEFAULTS, observation
 from gr00t_ros.ros.periodic import PeriodicThread
 
 SLOT_PX = (180, 320)
@@ -35,7 +35,7 @@ class Pulled:
         self._node, self.decoding_s = node, 0.0
         self._slots = {str(camera): slots[camera] for camera in range(cameras)}
         self._embodiment = embodiment(cameras)
-        self._inputs = Inputs(node, self._embodiment, ObservationSettings())
+        self._inputs = Inputs(node, self._embodiment, observation(DEFAULTS))
         log = node.get_logger().error
         self._pulls = PeriodicThread("pull", PULL_PERIOD_NS, 0, self._inputs.pull, log)
         self._pulls.start()

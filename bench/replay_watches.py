@@ -32,13 +32,12 @@ from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.robot_state import RobotState
 from gr00t_ros.node.watches import RunningWatches
-from gr00t_ros.observe.observation import ObservationSettings
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.parameters import DEFAULTS
+from gr00t_ros.ros.parameters import DEFAULTS, observation
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.schedule import SessionSettings
@@ -194,7 +193,7 @@ class Loop:
 def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
     """The node's own parts, without those of the policy server."""
     clock = PlanClock(node)
-    inputs = Inputs(node, robot, ObservationSettings())
+    inputs = Inputs(node, robot, observation(DEFAULTS))
     replay = Replay(robot.limits, SETTINGS, robot.workspace)
     topics = tuple(output.topic for output in robot.outputs)
     nobody = SimpleNamespace(check=lambda: False, look=lambda: False)

@@ -23,17 +23,17 @@ from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
 
 @dataclass(frozen=True, slots=True)
 class ObservationSettings:
-    """When a stream counts as present; the defaults are control.md 3's watches.
+    """When a stream counts as present.
 
     A stream is stale when its newest sample is older, by stamp or by receive time, than the
     larger of its kind's max age and `age_periods` of its declared periods. Two streams are
     skewed by more than max(skew_ns, skew_periods x the slower one's period).
     """
 
-    video_max_age_ns: int = 200_000_000
-    state_max_age_ns: int = 50_000_000
+    video_max_age_ns: int
+    state_max_age_ns: int
+    skew_ns: int
     age_periods: float = 3.0
-    skew_ns: int = 50_000_000
     skew_periods: float = 1.5
     future_ns: int = 30_000_000
 

@@ -20,6 +20,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.motion.reference import MERGES
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.observe.observation import ObservationSettings
 from gr00t_ros.ros.process import refuse_unknown
@@ -89,6 +90,8 @@ EXISTING, LOCAL = "existing", "local"
 _PROFILE_S = "; empty: as in the profile"
 _A_ROBOT = "name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG"
 _ROW = "row"
+_MS = 1_000_000
+_REPLAY, _SESSION = ReplaySettings(), SessionSettings()
 _THRESHOLDS = {t.name: t for watch in ROWS for t in watch.thresholds if t.home == "parameter"}
 
 _Make = Callable[[str], tuple[str, ParameterRow]]
@@ -176,18 +179,25 @@ class Parameters:
     )
     max_reply_mb: int = _parameter(16, "Largest size of a reply", "MB", 1, 1024, read_only=True)
     execute_steps: int = _parameter(
-        8,
+        _SESSION.execute_steps,
         "Steps of a chunk that are played before the next query; 0: query as late as is safe",
         "steps",
         0,
         128,
     )
     knot_ms: int = _parameter(
-        20, "Knot spacing of the plan and step of the shaper", "ms", 10, 20, read_only=True
+        _REPLAY.knot_ns // _MS,
+        "Knot spacing of the plan and step of the shaper",
+        "ms",
+        10,
+        20,
+        read_only=True,
     )
-    refresh_ms: int = _parameter(20, "Period of published windows", "ms", 10, 50, read_only=True)
+    refresh_ms: int = _parameter(
+        _REPLAY.refresh_ns // _MS, "Period of published windows", "ms", 10, 50, read_only=True
+    )
     commit_ms: int = _parameter(
-        100,
+        _REPLAY.commit_ns // _MS,
         "Part of a published window that later windows never change",
         "ms",
         40,
@@ -195,10 +205,15 @@ class Parameters:
         read_only=True,
     )
     horizon_ms: int = _parameter(
-        400, "Length of a window before its stop ramp begins", "ms", 100, 2000, read_only=True
+        _REPLAY.horizon_ns // _MS,
+        "Length of a window before its stop ramp begins",
+        "ms",
+        100,
+        2000,
+        read_only=True,
     )
     fade_ms: int = _parameter(
-        300,
+        _REPLAY.fade_ns // _MS,
         "Time over which the offset of a new chunk decays to zero",
         "ms",
         0,
@@ -206,13 +221,13 @@ class Parameters:
         read_only=True,
     )
     merge: str = _parameter(
-        "offset_decay",
+        _REPLAY.merge,
         "How a new chunk is merged into the reference",
         read_only=True,
-        choices=("offset_decay", "crossfade", "newest", "ensemble"),
+        choices=MERGES,
     )
     velocity_scale: float = _parameter(
-        0.5,
+        _REPLAY.velocity_scale,
         "Fraction of the embodiment's velocity limits that the plan may use",
         "",
         0.05,
@@ -230,9 +245,16 @@ class Parameters:
         "Consecutive refused chunks or undecodable replies that cause a fault"
     )
     healthy_ticks: int = _parameter(
-        10, "Consecutive ticks without a finding before a pause ends", "", 1, 1000, tighten="up"
+        _SESSION.healthy_ticks,
+        "Consecutive ticks without a finding before a pause ends",
+        "",
+        1,
+        1000,
+        tighten="up",
     )
-    retry_ms: int = _parameter(200, "Waiting time after a failed query", "ms", 0, 10000)
+    retry_ms: int = _parameter(
+        _SESSION.retry_ns // _MS, "Waiting time after a failed query", "ms", 0, 10000
+    )
     rest_velocity: float = _parameter(
         0.01,
         "Measured joint speed below which the arm counts as at rest when deactivating",
@@ -428,9 +450,6 @@ def changed(changes: Iterable[Parameter], now: Parameters) -> Parameters:
     """The values after these changes."""
     new = {_FIELDS[c.name]: c.value for c in changes if c.name in _FIELDS}
     return replace(now, **new)
-
-
-_MS = 1_000_000
 
 
 def observation(values: Parameters) -> ObservationSettings:

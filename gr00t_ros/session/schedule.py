@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.server import consecutive_refusals
+from gr00t_ros.watch.table import default
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """Thresholds of a session; see ros/parameters.py for their ranges."""
+    """Thresholds of a session; ros/parameters.py has their ranges."""
 
     execute_steps: int = 8  # played before the next query; 0: query as late as is safe
     blend_in_ns: int = 300_000_000  # time until a first chunk counts as blended in
     healthy_ticks: int = 10  # ticks without a finding before a pause ends
     retry_ns: int = 200_000_000  # wait after a failed query
-    refusals_to_fault: int = 3  # in a row (control.md 3)
+    refusals_to_fault: int = default("refusals_to_fault")  # in a row
     rebase_rad: float = 1e-6  # held position further from the plan: the arm was moved
     shadow: bool = False  # nothing is commanded: the plan follows the arm, moved by others
     latency_memory: int = 32  # newest queries; their longest latency sets the latest query time

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.robot.limits import POSITION_UNIT, JointLimits
 from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
-from gr00t_ros.watch.table import finding, reasoned
+from gr00t_ros.watch.table import default, default_ns, finding, reasoned
 
 Floats = NDArray[np.float64]
 
@@ -26,14 +26,17 @@ _STAMP_JITTER_S = 5e-3  # between a controller's sample and its stamp
 # may be 50 ms apart, and the smallest limit is 20 ms.
 _COMPARED_NS = 200_000_000
 
-_OUTSIDE = 0.01  # of a joint's range
+_OUTSIDE = default("further distance allowed, of the range")
 
 
 class TrackingError:
     """Measures for how long each joint has been away from its controller's reference."""
 
     def __init__(
-        self, limits: JointLimits, limit_rad: float = 0.1, limit_ns: int = 200_000_000
+        self,
+        limits: JointLimits,
+        limit_rad: float = default("tracking_error_rad"),
+        limit_ns: int = default_ns("tracking_error_s"),
     ) -> None:
         """Fault when a joint is more than `limit_rad` away for more than `limit_ns`.
 
@@ -73,7 +76,9 @@ class TrackingError:
 class WorkspaceBox:
     """Counts chunks in a row that arrived while the end effector was outside its box."""
 
-    def __init__(self, lower: Floats, upper: Floats, limit: int = 3) -> None:
+    def __init__(
+        self, lower: Floats, upper: Floats, limit: int = default("refusals_to_fault")
+    ) -> None:
         """Corners (3,) m in the frame of the pose; drop each chunk, fault at `limit` in a row."""
         self._lower, self._upper, self.limit = lower, upper, limit
         self._run = 0
@@ -273,7 +278,9 @@ def reference_against_plan(
 class EStop:
     """Latches a press, by a service or a topic, until `clear`."""
 
-    def __init__(self, required: bool = False, silence_ns: int = 500_000_000) -> None:
+    def __init__(
+        self, required: bool = False, silence_ns: int = default_ns("e_stop_silence_s")
+    ) -> None:
         """With `required`, a topic that is silent for more than `silence_ns` stops as well."""
         self.required, self.silence_ns = required, silence_ns
         self._by: str | None = None
@@ -320,7 +327,7 @@ class EStop:
 class DeadMan:
     """Allows motion only while the operator's switch is reported pressed; off by default."""
 
-    def __init__(self, required: bool = False, limit_ns: int = 500_000_000) -> None:
+    def __init__(self, required: bool = False, limit_ns: int = default_ns("dead_man_s")) -> None:
         """With `required`, pause if the switch was last reported pressed over `limit_ns` ago."""
         self.required, self.limit_ns = required, limit_ns
         self._pressed_ns: int | None = None

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gr00t_ros.watch.finding import Finding, Reaction
-from gr00t_ros.watch.table import finding, reasoned
+from gr00t_ros.watch.table import default, default_ns, finding, reasoned
 
 
 class FrozenCamera:
     """Counts frames in a row that repeat the stamp or the content of the one before."""
 
-    def __init__(self, stream: str, limit_frames: int = 10) -> None:
+    def __init__(self, stream: str, limit_frames: int = default("frozen_camera_frames")) -> None:
         """Pause at `limit_frames` equal frames in a row, including the first."""
         self._stream, self.limit_frames = stream, limit_frames
         self._stamp_ns: int | None = None
@@ -46,7 +46,12 @@ class FrozenCamera:
 class BlackCamera:
     """Counts frames in a row that are black."""
 
-    def __init__(self, stream: str, level: float = 3.0, limit_frames: int = 10) -> None:
+    def __init__(
+        self,
+        stream: str,
+        level: float = default("black_camera_level"),
+        limit_frames: int = default("black_camera_frames"),
+    ) -> None:
         """Pause at `limit_frames` frames in a row whose mean is not above `level`, of 255."""
         self._stream, self.level, self.limit_frames = stream, level, limit_frames
         self._run, self._newest = 0, 0.0
@@ -81,7 +86,7 @@ _AGES = frozenset({"stream_age", "controller_silent"})
 class ClockJump:
     """Compares the advance of ROS time and steady time since the last check."""
 
-    def __init__(self, simulated: bool, forward_ns: int = 500_000_000) -> None:
+    def __init__(self, simulated: bool, forward_ns: int = default_ns("clock_jump_s")) -> None:
         """Pause if ROS time gains more than `forward_ns` on steady time, or goes back.
 
         A simulated clock may run slower than steady time or stand still; only a smaller value is a
@@ -118,7 +123,7 @@ class ClockJump:
 class SilentClock:
     """Measures in steady time for how long ROS time has stood still; for simulated clocks."""
 
-    def __init__(self, limit_ns: int = 500_000_000) -> None:
+    def __init__(self, limit_ns: int = default_ns("clock_silence_s")) -> None:
         """Pause after more than `limit_ns` without a change."""
         self.limit_ns = limit_ns
         self._ros_ns: int | None = None
@@ -168,7 +173,7 @@ class ClockDoubt:
 class Skew:
     """Counts observations in a row whose streams were too far apart in time."""
 
-    def __init__(self, limit: int = 3) -> None:
+    def __init__(self, limit: int = default("skewed observations that pause")) -> None:
         """Drop each such observation, pause at `limit` in a row."""
         self.limit = limit
         self._run = 0

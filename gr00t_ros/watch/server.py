@@ -23,7 +23,7 @@ from gr00t_ros.errors import (
     WireError,
 )
 from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
-from gr00t_ros.watch.table import finding, reasoned
+from gr00t_ros.watch.table import default, default_ns, finding, reasoned
 
 
 class Outlook(str, Enum):
@@ -178,8 +178,8 @@ class SidecarDead:
     def __init__(
         self,
         server: str,
-        pause_ns: int = 1_000_000_000,
-        fault_ns: int = 10_000_000_000,
+        pause_ns: int = default_ns("sidecar_silence_s"),
+        fault_ns: int = default_ns("sidecar_fault_s"),
         awake_ns: AwakeTime = all_awake,
     ) -> None:
         """Pause above `pause_ns` of silence, fault above `fault_ns`; `server` is its address.
@@ -237,8 +237,8 @@ class ServerErrors:
     def __init__(
         self,
         server: str,
-        pause_ns: int = 2_000_000_000,
-        fault_ns: int = 30_000_000_000,
+        pause_ns: int = default_ns("server_errors_s"),
+        fault_ns: int = default_ns("server_errors_fault_s"),
         awake_ns: AwakeTime = all_awake,
     ) -> None:
         """Pause above `pause_ns` of errors, fault above `fault_ns`; `server` is its address.
@@ -297,7 +297,7 @@ class ServerErrors:
 class NonFinite:
     """Counts chunks with NaN or infinity since the last reset, also with good chunks between."""
 
-    def __init__(self, limit: int = 2) -> None:
+    def __init__(self, limit: int = default("such chunks that fault")) -> None:
         """Drop each such chunk; fault at number `limit`."""
         self.limit = limit
         self._count = 0

@@ -7,7 +7,7 @@ the parameters (ros/parameters) and the reaction and remedy of `finding` come fr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gr00t_ros.robot.limits import POSITION_UNIT
 from gr00t_ros.watch.finding import Finding, Reaction
@@ -501,6 +501,19 @@ ARM: tuple[Watch, ...] = (
 
 ROWS: tuple[Watch, ...] = (*INPUTS, *POLICY, *ARM)
 TABLE: dict[str, Watch] = {row.name: row for row in ROWS}
+
+
+_DEFAULTS = {one.name: one.default for row in ROWS for one in row.thresholds}
+
+
+def default(threshold: str) -> Any:
+    """The default of the threshold of that name, in the row's unit."""
+    return _DEFAULTS[threshold]
+
+
+def default_ns(threshold: str) -> int:
+    """The default of a threshold that is in s, as ns."""
+    return round(1e9 * float(_DEFAULTS[threshold]))
 
 
 def finding(watch: str, seen: str, worse: bool = False) -> Finding:

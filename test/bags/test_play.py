@@ -37,7 +37,7 @@ from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 
 # The defaults, but for a machine that stands still now and then.
-SETTINGS = ObservationSettings(video_max_age_ns=1_000 * MS, state_max_age_ns=1_000 * MS)
+SETTINGS = ObservationSettings(1_000 * MS, 1_000 * MS, 50 * MS)
 PLAY = ("-m", "gr00t_ros.bags", "play")
 
 

@@ -11,7 +11,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectoryPoint
 
 from gr00t_ros.msg import ControllerState
-from gr00t_ros.observe.observation import Observation, ObservationSettings
+from gr00t_ros.observe.observation import Observation
 
 
 def test_a_wrong_encoding_is_named_and_never_observed(ros_node):
@@ -85,7 +85,7 @@ def test_a_topic_without_publisher_is_named(ros_node):
 
 def test_a_stream_that_falls_silent_is_no_longer_fresh(ros_node):
     """Its age grows past the limit although nothing arrives."""
-    robot = Robot(ros_node, small_embodiment(), ObservationSettings(video_max_age_ns=1))
+    robot = Robot(ros_node, small_embodiment(), replace(SETTINGS, video_max_age_ns=1))
     robot.send(picture(), "/front")
     assert robot.report("video.front").received == 1
     report = wait_until(

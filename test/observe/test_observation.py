@@ -29,7 +29,7 @@ TOPICS = (EXTERIOR, WRIST, JOINTS, POSE)
 MS = 1_000_000
 NOW_ROS = 1_000_000 * MS  # two clocks that have nothing to do with each other
 NOW = 77_000 * MS
-SETTINGS = ObservationSettings()
+SETTINGS = ObservationSettings(200 * MS, 50 * MS, 50 * MS)
 
 
 def content(topic, stamp_ns):
@@ -210,7 +210,7 @@ def test_a_hole_in_history_is_a_gap():
 
 def test_streams_too_far_apart_are_a_gap_with_the_skew_and_its_limit():
     """A pose of 90 ms ago does not go with the joints of the camera's instant."""
-    tolerances = ObservationSettings(skew_ns=20 * MS, skew_periods=0.5)
+    tolerances = ObservationSettings(200 * MS, 50 * MS, 20 * MS, skew_periods=0.5)
     buffers = streams(joints=[60, 5], exterior=[40, 1040], wrist=[40, 1040], pose=[5, 90])
     (gap,) = gaps(buffers, tolerances=tolerances)
     assert gap.stream == "eef_9d"
