@@ -144,8 +144,8 @@ class RefusedError(SidecarError):
 
 
 class RemoteError(SidecarError):
-    """The policy server answered with an error text; `said` is that text as one printable line."""
+    """The policy server answered with an error; `server_text` is its text as one printable line."""
 
-    def __init__(self, message: str, said: str | None = None) -> None:
+    def __init__(self, message: str, server_text: str | None = None) -> None:
         super().__init__(message)
-        self.said = message if said is None else said
+        self.server_text = message if server_text is None else server_text

@@ -55,7 +55,7 @@ class _Streamed:
 
     output: str
     topic: str
-    heard: PulledSubscription
+    subscription: PulledSubscription
     life: StreamerLife
 
 
@@ -144,14 +144,14 @@ class Heartbeats:
         """Unsubscribe."""
         with self._lock:
             for one in self._streamed:
-                one.heard.destroy()
+                one.subscription.destroy()
 
     def _pull(self, now_ns: int) -> None:
         for one in self._streamed:
             with contextlib.suppress(ObservationError):  # an unreadable message is no sign of life
-                message = one.heard.take()
+                message = one.subscription.take()
                 if message is not None:
-                    one.life.hear(message.data, now_ns)
+                    one.life.receive(message.data, now_ns)
 
 
 def _topic(windows: str) -> str:

@@ -34,7 +34,7 @@ from gr00t_ros.inputs.stream_report import Graph, StreamReport, report
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
-from gr00t_ros.observe.joint_states import JointStates, Writers
+from gr00t_ros.observe.joint_states import JointPublishers, JointStates
 from gr00t_ros.observe.observation import (
     Gap,
     Gaps,
@@ -248,19 +248,19 @@ class Inputs:
         if isinstance(stream, StateStream) and stream.source == "tf":
             return self._transform(node, topic, stream, history)
         message_type, read = READS[kind(stream)]
-        writers = Writers(max(self.settings.max_age_ns(one) for one in streams))
+        publishers = JointPublishers(max(self.settings.max_age_ns(one) for one in streams))
         cameras = [one for one in streams if isinstance(one, VideoStream)]
         if cameras:
             pulled = PulledSubscription(node, (message_type,), topic, profiles=qos.PICTURES)
             period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
             watch = CameraWatch(f"video.{stream.key}")
-            return Source(pulled, Pictures(cameras), history, period_ns, watch, writers)
+            return Source(pulled, Pictures(cameras), history, period_ns, watch, publishers)
         if kind(stream) == "joints":
             pulled = PulledSubscription(node, (message_type,), topic, profiles=(qos.JOINTS,))
             commanded = self._embodiment.joint_names
-            return JointSource(pulled, streams, commanded, history, PULL_PERIOD_NS, writers)
+            return JointSource(pulled, streams, commanded, history, PULL_PERIOD_NS, publishers)
         pulled = PulledSubscription(node, (message_type,), topic)
-        return Source(pulled, read, history, PULL_PERIOD_NS, writers=writers)
+        return Source(pulled, read, history, PULL_PERIOD_NS, publishers=publishers)
 
     def _transform(self, node: Node, topic: str, stream: StateStream, history: History) -> Source:
         if self._transforms is None:
@@ -299,8 +299,8 @@ def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSetti
 def _controller(node: Node, output: Output) -> Source:
     """The source of a controller's state: newest state only, in any of STATE_TYPES."""
     subscription = PulledSubscription(node, STATE_TYPES, output.state_topic, raw=False)
-    history, writers = History(0, RING_BYTES), Writers(CONTROLLER_MAX_AGE_NS)
-    return Source(subscription, controller_state, history, PULL_PERIOD_NS, writers=writers)
+    history, publishers = History(0, RING_BYTES), JointPublishers(CONTROLLER_MAX_AGE_NS)
+    return Source(subscription, controller_state, history, PULL_PERIOD_NS, publishers=publishers)
 
 
 def _spread(every: Sequence[JointStates], names: Sequence[str]) -> Sample | None:

@@ -25,8 +25,8 @@ from gr00t_ros.observe.joint_states import (
     REBASE_NS,
     SAME_STAMP,
     WHOLE,
+    JointPublishers,
     JointStates,
-    Writers,
     went_back,
 )
 from gr00t_ros.observe.readings import JointReading
@@ -140,14 +140,14 @@ class Source:
         history: History,
         period_ns: int,
         camera: CameraWatch | None = None,
-        writers: Writers | None = None,
+        publishers: JointPublishers | None = None,
     ) -> None:
         """Read the messages of `subscription` with `read`; a pull is due every `period_ns`.
 
-        The caller of `pull` passes every frame to `camera`, outside the lock. `writers`: None if
+        The caller of `pull` passes every frame to `camera`, outside the lock. `publishers`: None if
         any number of publishers is allowed.
         """
-        self.subscription, self.camera, self.writers = subscription, camera, writers
+        self.subscription, self.camera, self.joint_publishers = subscription, camera, publishers
         self.received = 0
         self.refused = 0
         self.problem = ""
@@ -164,13 +164,13 @@ class Source:
 
     def mixed(self, now_ns: int) -> tuple[str, ...]:
         """The joints that two publishers send at the same time; ("",) means the whole topic."""
-        return self.writers.mixed(now_ns) if self.writers is not None else ()
+        return self.joint_publishers.mixed(now_ns) if self.joint_publishers is not None else ()
 
     def graph(self, publishers: Sequence[TopicEndpointInfo]) -> None:
         """Take the present publishers of the topic."""
         self.subscription.follow(publishers)
-        if self.writers is not None:
-            self.writers.graph(len(publishers))
+        if self.joint_publishers is not None:
+            self.joint_publishers.graph(len(publishers))
 
     def due(self, now_ns: int) -> bool:
         """Whether a pull is due; if so, the next one is due one period later on the same grid.
@@ -258,9 +258,9 @@ class Source:
 
     def _foreign(self, keys: Collection[str], now_ns: int) -> bool:
         """Whether a message with these joints comes from another publisher than before."""
-        if self.writers is None:
+        if self.joint_publishers is None:
             return False
-        own = self.writers.see(frozenset(keys), self.subscription.number, now_ns)
+        own = self.joint_publishers.see(frozenset(keys), self.subscription.number, now_ns)
         self.refused += not own
         return not own
 
@@ -282,10 +282,10 @@ class JointSource(Source):
         commanded: Iterable[str],
         history: History,
         period_ns: int,
-        writers: Writers,
+        publishers: JointPublishers,
     ) -> None:
         """Keep samples for each of `streams`; `mixed` reports only their joints and `commanded`."""
-        super().__init__(subscription, Joints(), history, period_ns, writers=writers)
+        super().__init__(subscription, Joints(), history, period_ns, publishers=publishers)
         self.joints = JointStates()
         self._views = {
             stream.names: StampedBuffer(history.span_ns, history.max_samples)

@@ -43,7 +43,7 @@ class ReplyHandler:
     ) -> None:
         """Handle one outcome; either `reply` or `error` is None."""
         present = reply is not None and reply.chunk.episode == session.episode
-        finding = self._watches.policy.heard(present, error)
+        finding = self._watches.policy.received(present, error)
         if finding is not None:
             _refuse(session, now_ns, finding)
             if reply is not None:

@@ -129,7 +129,7 @@ class RobotChecks:
 
     node: Node
     inputs: Inputs
-    surroundings: RobotState
+    robot_state: RobotState
     readers: Mapping[str, str]
     others: OtherPublishers
     controllers: ControllerParameters
@@ -142,7 +142,7 @@ class RobotChecks:
     def of(
         node: Node,
         inputs: Inputs,
-        surroundings: RobotState,
+        robot_state: RobotState,
         robot: Embodiment,
         values: Parameters,
     ) -> RobotChecks:
@@ -152,14 +152,14 @@ class RobotChecks:
         return RobotChecks(
             node,
             inputs,
-            surroundings,
+            robot_state,
             readers,
             OtherPublishers(node, tuple(readers)),
             ControllerParameters(node, tuple(readers)),
             ControllerManager(node, values.controller_manager, controllers),
             DescribedLimits(node, robot, inputs.describe),
             {} if values.shadow else action_servers(node, robot),
-            Heartbeats(node, robot, values, surroundings.awake_ns),
+            Heartbeats(node, robot, values, robot_state.awake_ns),
         )
 
     def streams(self, now_ns: int) -> list[str]:
@@ -167,16 +167,16 @@ class RobotChecks:
 
         Also a workspace whose chain is not known.
         """
-        found = [finding.reason for finding in self.surroundings.findings(now_ns)]
+        found = [finding.reason for finding in self.robot_state.findings(now_ns)]
         found += self.limits.chain_problems
         return found + (self._other_joints() if self.readers else [])
 
     def _other_joints(self) -> list[str]:
         """Controllers whose state has other joints than their output: they reject its windows."""
         found = []
-        for output, reading in self.surroundings.controllers():
+        for output, reading in self.robot_state.controllers():
             try:
-                self.surroundings.played_and_measured(((output, reading),))
+                self.robot_state.played_and_measured(((output, reading),))
             except ObservationError as error:
                 text = f"{error}; is {output.topic} the controller of these joints?"
                 found.append(f"controller.{output.name}: {text}")
@@ -200,10 +200,10 @@ class RobotChecks:
     def start(self) -> tuple[Positions | None, list[Finding]]:
         """The start position of a plan, None if unknown, and the findings against a start."""
         try:
-            start = self.surroundings.start()
-            against = self.surroundings.outside_finding()
+            start = self.robot_state.start()
+            against = self.robot_state.outside_finding()
             if against is None and self.readers:
-                against = self.surroundings.held_finding()
+                against = self.robot_state.held_finding()
         except Gr00tError as error:
             return None, [reasoned("held_position", str(error))]
         return start, [against] if against else []

@@ -72,7 +72,7 @@ class ReplayThread:
         session: Session,
         clock: PlanClock,
         outputs: Outputs,
-        surroundings: ActiveWatches,
+        robot_state: ActiveWatches,
         period_ns: int,
         realtime_priority: int,
         log: Callable[[str], None],
@@ -83,7 +83,7 @@ class ReplayThread:
         `awake` records when this thread runs.
         """
         self._session, self._clock, self._outputs = session, clock, outputs
-        self._watches, self._period_ns = surroundings, period_ns
+        self._watches, self._period_ns = robot_state, period_ns
         self._awake = awake or Awake(STARVED_PERIODS * period_ns)
         self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
         self._calls = queue.SimpleQueue()
@@ -237,7 +237,7 @@ class ReplayThread:
             f"{STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
         )
         tail = gap_ns > self._session.replay.settings.commit_ns
-        return (reasoned("replay_starvation", text, tail=tail),)
+        return (reasoned("replay_starvation", text, stop_ramp_only=tail),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
         """The findings of the watches; a sleep that began in this tick is the cause: first."""

@@ -254,7 +254,7 @@ class Reporter:
             robot=parts.embodiment.robot,
             embodiment_tag=parts.embodiment.tag,
             server=parts.server.address,
-            streams=streams(parts.surroundings.reports()),
+            streams=streams(parts.robot_state.reports()),
             queries=parts.queries.sent,
             latencies=latencies(parts.queries.latencies, parts.replay.latencies),
         )

@@ -93,7 +93,7 @@ class PolicyWatches:
         self._asked_ns = now_ns
         self._sidecar.asked(now_ns)
 
-    def heard(self, chunk_came: bool, error: Exception | None) -> Finding | None:
+    def received(self, chunk_came: bool, error: Exception | None) -> Finding | None:
         """Take a query's outcome; returns a finding if the answer must be dropped or is a fault."""
         if isinstance(error, ObservationError):  # nothing was sent
             self._sidecar.withdrawn(self._asked_ns)
@@ -167,7 +167,7 @@ class RunningWatches:
 
     def __init__(
         self,
-        surroundings: RobotState,
+        robot_state: RobotState,
         operator: OperatorWatches,
         commands: tuple[
             OtherPublishers | ControllerManager | ControllerParameters | Heartbeats, ...
@@ -179,12 +179,12 @@ class RunningWatches:
         values: Parameters,
         server: str,
     ) -> None:
-        """Watch `surroundings` and `commands`, with the thresholds of `values`.
+        """Watch `robot_state` and `commands`, with the thresholds of `values`.
 
         `commands`: watches on other publishers, on the controllers' state and parameters, and on
         the streamers. `replay` is the session's; it is asked for what was sent.
         """
-        self._robot, self._commands, self._clock = surroundings, commands, clock
+        self._robot, self._commands, self._clock = robot_state, commands, clock
         self._operator, self._queries = operator, queries
         self._limits, self._replay = embodiment.limits, replay
         self._embodiment = embodiment
@@ -193,7 +193,7 @@ class RunningWatches:
             output.name: end - len(output.names)
             for output, end in zip(embodiment.outputs, ends, strict=True)
         }
-        self.policy = PolicyWatches(surroundings, queries, embodiment, values, server)
+        self.policy = PolicyWatches(robot_state, queries, embodiment, values, server)
         self._jumped = False
         self._shadow, self._ticks = ShadowError(), 0
         self.shadow_errors: tuple[JointError, ...] = ()
@@ -334,7 +334,7 @@ class RunningWatches:
         for output, late in self._late:
             stamp_ns = self._robot.state_stamp(output)
             if stamp_ns is not None:
-                late.hear(stamp_ns, now_ns)
+                late.receive(stamp_ns, now_ns)
             if late.age_ns(now_ns) is not None:
                 found.append(late.finding(now_ns, self._robot.replay_awake_ns))
                 continue
@@ -342,7 +342,7 @@ class RunningWatches:
             if received is None:
                 continue
             stamp_ns, silent_ns = received
-            joints.hear(stamp_ns, now_ns)
+            joints.receive(stamp_ns, now_ns)
             age_ns = joints.age_ns(now_ns)
             if moving and age_ns is not None:
                 allowed_ns = max(joints.limit_ns, int(self._values.max_joint_age_s * _S))

@@ -132,15 +132,15 @@ class Configured:
     def _make_watches(self, values: Parameters, replay: Replay) -> None:
         """Create the watches and checks; `replay` is asked for what was sent."""
         node, robot = self._node, self.embodiment
-        self.surroundings = RobotState(self.inputs, robot, self.clock, values, self._awake)
-        self._operator = OperatorWatches(node, values, self._on_e_stop, self.surroundings.awake_ns)
-        self._checks = RobotChecks.of(node, self.inputs, self.surroundings, robot, values)
+        self.robot_state = RobotState(self.inputs, robot, self.clock, values, self._awake)
+        self._operator = OperatorWatches(node, values, self._on_e_stop, self.robot_state.awake_ns)
+        self._checks = RobotChecks.of(node, self.inputs, self.robot_state, robot, values)
         self._others, self._manager = self._checks.others, self._checks.manager
         self._hearts = self._checks.hearts
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._look = node.create_timer(LOOK_S, self._look_around, clock=steady)
         self.watches = RunningWatches(
-            self.surroundings,
+            self.robot_state,
             self._operator,
             (self._others, self._manager, self._checks.controllers, self._hearts),
             self.queries,
@@ -156,7 +156,7 @@ class Configured:
         """Apply changed parameters."""
         before, self._values = self._values, values
         self.inputs.settings = parameters.observation(values)
-        self.surroundings.parameters = self.server.check.values = values
+        self.robot_state.parameters = self.server.check.values = values
         self._operator.apply(values)
         self._hearts.apply(values)
         changed = parameters.session(values)
@@ -202,7 +202,7 @@ class Configured:
 
     def activate(self) -> None:
         """Begin a session; raises Gr00tError if the start position is not known."""
-        start, poses = self.surroundings.start(), self.surroundings.poses()
+        start, poses = self.robot_state.start(), self.robot_state.poses()
         workspace = self._checks.limits.begin().workspace
 
         def activate(session: Session, now_ns: int) -> None:
@@ -224,7 +224,7 @@ class Configured:
     def deactivate(self) -> None:
         """Stop, and wait until the arm rests, at most stop_timeout_s of steady time."""
         self.replay.call(_stop, stops=True)
-        late = wait_for_rest(self._session_active, self.inputs, self.surroundings, self._values)
+        late = wait_for_rest(self._session_active, self.inputs, self.robot_state, self._values)
         self._checks.limits.end()
         if late:
             self._node.get_logger().warning(f"deactivate: {late}")
@@ -269,7 +269,7 @@ class Configured:
         self._operator.clear()
         self._others.look()
         against += [*self._hearts.doubled(), *self.server.check.against()]
-        poses = self.surroundings.poses()
+        poses = self.robot_state.poses()
 
         def go_on(session: Session, now_ns: int) -> str:
             if session.mode in FAULTED:  # a reset accepts a streamer that was replaced

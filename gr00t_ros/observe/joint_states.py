@@ -1,9 +1,9 @@
 """One topic's JointStates as one state: the newest value of each joint with its own stamp and age.
 
 An arm and its gripper may publish their own joints on one topic; a sample of several joints is as
-old as the oldest of them. Writers detects whether each joint comes from one publisher at a time:
-every publisher numbers its messages from 1 (rmw's publication_sequence_number), so two publishers
-both continue one count. If the middleware gives no numbers, the graph must not have more
+old as the oldest of them. JointPublishers detects whether each joint comes from one publisher at a
+time: every publisher numbers its messages from 1 (rmw's publication_sequence_number), so two
+publishers both continue one count. If the middleware gives no numbers, the graph must not have more
 publishers than there are disjoint sets of joints. `now_ns` is steady time.
 """
 
@@ -79,7 +79,7 @@ class _Track:
         self.former, self.intruded, self.mixed_ns = None, False, None
 
 
-class Writers:
+class JointPublishers:
     """The publishers of one topic, distinguished by the numbers of their messages."""
 
     def __init__(self, handover_ns: int) -> None:

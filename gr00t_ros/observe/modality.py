@@ -172,7 +172,7 @@ def _representation(embodiment: Embodiment, entry: ModalityEntry) -> list[Differ
     for action in embodiment.action:
         if action.output is None or action.key not in entry.keys:
             continue
-        announced = said_of(configs.get(action.key))
+        announced = announced_kind(configs.get(action.key))
         ours, fitting = _taken_for(embodiment, action)
         if announced in fitting:
             continue
@@ -202,7 +202,7 @@ def _taken_for(embodiment: Embodiment, action: ActionKey) -> tuple[str, tuple[st
     return f"absolute {'joint positions' if joints else 'commands'}", _POSITIONS
 
 
-def said_of(config: Mapping[str, object] | None) -> str:
+def announced_kind(config: Mapping[str, object] | None) -> str:
     """The representation that a server announces for an action key, such as "RELATIVE NON_EEF"."""
     return "" if config is None else f"{config.get('rep')} {config.get('type')}"
 
@@ -274,7 +274,10 @@ def _match(embodiment: Embodiment, modality: str, key: str, entry: ModalityEntry
     if modality in ("video", "state"):
         ours = server = f"delta indices {list(entry.delta_indices)}"
     elif modality == "action":
-        ours, server = _use(embodiment, key), said_of(_configs(entry).get(key)) or "says nothing"
+        ours, server = (
+            _use(embodiment, key),
+            announced_kind(_configs(entry).get(key)) or "says nothing",
+        )
     return ModalityRow(modality, key, MATCHES, ours, server)
 
 

@@ -301,7 +301,7 @@ class Session:
             f"{self.replay.settings.commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's "
             "load"
         )
-        return (reasoned("replay_starvation", text, tail=True),)
+        return (reasoned("replay_starvation", text, stop_ramp_only=True),)
 
     def _react(self, now_ns: int, findings: Sequence[Finding], held: Held) -> None:
         """Fault, pause or end a pause, as the findings require."""
@@ -418,7 +418,7 @@ class Session:
         missing, the findings of `reference_against_plan` are dropped: the next plan starts from the
         held position anyway.
         """
-        diverged = [finding for finding in findings if finding.tail]
+        diverged = [finding for finding in findings if finding.stop_ramp_only]
         if diverged and self.mode in MOVING and not self._settling.pending:
             on_time = all(finding.watch != _DIVERGED for finding in diverged)
             if not (on_time and (self._abandoned or self._surely_at_rest(now_ns))):
@@ -530,6 +530,6 @@ def _as_fault(finding: Finding, stalled: bool) -> Finding:
     is received.
     """
     own = ("replay_starvation", "controller_late") if stalled else ("replay_starvation",)
-    if not finding.tail or finding.watch in own:
+    if not finding.stop_ramp_only or finding.watch in own:
         return finding
     return replace(finding, reaction=Reaction.FAULT)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry, said_of
+from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry, announced_kind
 from gr00t_ros.robot.field import FILL_IN
 from gr00t_ros.robot.known import JointRange, Known, KnownCamera, listed, text
 
@@ -131,7 +131,7 @@ def _actions(entry: ModalityEntry, known: Known) -> Iterator[str]:
     yield "action:" if entry.keys else f"action: {FILL_IN}  # no key is announced"
     configs = entry.action_configs or (None,) * len(entry.keys)
     for key, config in zip(entry.keys, configs, strict=True):
-        announced = said_of(config)
+        announced = announced_kind(config)
         yield f"  {text(key)}:  # {text(announced) if announced else _SILENT}"
         yield from (f"    {line}" for line in _notes(f"action.{key}", known))
         names = known.action_names.get(key, ())

@@ -63,8 +63,8 @@ class Doctor:
         self._open = open_marks(robot.unsettled, settled_names(values.settled), robot.source)
         clock = self._clock = PlanClock(node)
         inputs = Inputs(node, self.embodiment, parameters.observation(values))
-        surroundings = RobotState(inputs, self.embodiment, clock, values)
-        self._checks = RobotChecks.of(node, inputs, surroundings, robot, values)
+        robot_state = RobotState(inputs, self.embodiment, clock, values)
+        self._checks = RobotChecks.of(node, inputs, robot_state, robot, values)
         self._operator = OperatorWatches(node, values, lambda _reason: None)
         self.traffic = Traffic(node, self.embodiment)
         self._followed_s = 0.0
@@ -162,10 +162,10 @@ class Doctor:
             ),
             *self._server,
             *rows.failures("operator", _reasons(self._operator.findings()), "nothing stops it"),
-            *rows.streams(checks.surroundings.reports(), checks.streams(now_ns)),
+            *rows.streams(checks.robot_state.reports(), checks.streams(now_ns)),
             *rows.traffic(self.node, self.embodiment, self.traffic.topics),
             *rows.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
-            *rows.controllers(checks.surroundings.controllers()),
+            *rows.controllers(checks.robot_state.controllers()),
             *rows.failures("command", commands, "read by the controllers and by nobody else's"),
             *rows.command_readers(self.node, checks.readers),
             *rows.limits(checks.limits, described),

@@ -107,7 +107,7 @@ class StreamerLife:
         self._instance = self._expected_instance = ""
         self._received_ns: int | None = None
 
-    def hear(self, instance: str, now_ns: int) -> None:
+    def receive(self, instance: str, now_ns: int) -> None:
         """Take a heartbeat; `instance` identifies the process and is new after each start."""
         self._instance, self._received_ns = instance, now_ns
 
@@ -186,7 +186,7 @@ class ControllerLate:
         median_ns = sorted(self._periods_ns)[len(self._periods_ns) // 2]
         return max(self._commit_ns, self.PERIODS * median_ns)
 
-    def hear(self, stamp_ns: int, now_ns: int) -> None:
+    def receive(self, stamp_ns: int, now_ns: int) -> None:
         """Take the stamp of the newest state; the same stamp again is no new state."""
         last_ns = self._stamp_ns
         if stamp_ns == last_ns:
@@ -212,7 +212,7 @@ class ControllerLate:
             f"controller of {self._output}: nothing new on {self._topic} for {age_ns / 1e9:.2f} s, "
             f"at most {self.limit_ns / 1e9:.2f} s allowed"
         )
-        return replace(finding("controller_late", text), tail=True)
+        return replace(finding("controller_late", text), stop_ramp_only=True)
 
 
 def windows_may_be_lost() -> Finding:
@@ -225,7 +225,7 @@ def windows_may_be_lost() -> Finding:
         "controllers: a window that changed the motion was sent while no state of one of them was "
         "received, and may be lost; check the network between node and controller"
     )
-    return replace(finding("controller_late", text), tail=True)
+    return replace(finding("controller_late", text), stop_ramp_only=True)
 
 
 def joints_late(output: str, age_ns: int, limit_ns: int) -> Finding | None:
@@ -240,7 +240,7 @@ def joints_late(output: str, age_ns: int, limit_ns: int) -> Finding | None:
         f"controller of {output}: it does not tell what it holds, and its joint states have been "
         f"silent for {age_ns / 1e9:.2f} s of motion, at most {limit_ns / 1e9:.2f} s allowed"
     )
-    return replace(finding("controller_late", text, worse=True), tail=True)
+    return replace(finding("controller_late", text, worse=True), stop_ramp_only=True)
 
 
 def speed_scaling(output: str, factor: float) -> Finding | None:
@@ -272,7 +272,7 @@ def reference_against_plan(
         f"{names[joint]}: the controller plays {reference[joint]:.4f}, sent was "
         f"{planned[joint]:.4f} {POSITION_UNIT}, at most {allowed[joint]:.4f} apart allowed"
     )
-    return replace(finding("reference_against_plan", text), tail=True)
+    return replace(finding("reference_against_plan", text), stop_ramp_only=True)
 
 
 class EStop:

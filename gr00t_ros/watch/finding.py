@@ -32,14 +32,14 @@ class Reaction(str, Enum):
 class Finding:
     """The finding of one watch: its name, the reaction and the text of the reason.
 
-    tail: it is unknown what the controllers play, so nothing more of the plan may be sent. The stop
-    is then the stop ramp of the last window that they received.
+    stop_ramp_only: it is unknown what the controllers play, so nothing more of the plan may be
+    sent. The stop is then the stop ramp of the last window that they received.
     """
 
     watch: str
     reaction: Reaction
     reason: str
-    tail: bool = False
+    stop_ramp_only: bool = False
 
 
 _SYMPTOMS = frozenset({"stream_age", "stream_content", "controller_silent", "controller_late"})

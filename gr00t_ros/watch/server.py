@@ -132,7 +132,7 @@ def kind_of(text: str) -> ErrorKind:
 def outlook_of(error: Exception) -> Outlook:
     """Return what to expect of the next query after one that ended in `error`."""
     if isinstance(error, RemoteError):
-        return kind_of(error.said).outlook
+        return kind_of(error.server_text).outlook
     if isinstance(error, RefusedError):
         return Outlook.PERSON
     if isinstance(error, ChunkError):
@@ -150,7 +150,7 @@ def advised(error: Exception) -> str:
     """Return the text of `error`, with the remedy if the server sent it."""
     if not isinstance(error, RemoteError):
         return str(error)
-    return f"{error}; {kind_of(error.said).remedy}"
+    return f"{error}; {kind_of(error.server_text).remedy}"
 
 
 def suspects(text: str, widths: Mapping[str, int]) -> tuple[str, ...]:

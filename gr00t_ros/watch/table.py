@@ -90,7 +90,7 @@ INPUTS: tuple[Watch, ...] = (
         ),
         "A second driver, a bag or a joint_state_publisher runs beside the robot's own.",
         "stop one of them",
-        "observe.joint_states.Writers",
+        "observe.joint_states.JointPublishers",
         note="publishers are told apart by the numbers that they give their messages; partial "
         "joint states of several publishers are merged by name, and a restarted publisher does not "
         "count as a second one; if the middleware has no such numbers, each publisher needs joints "
@@ -521,11 +521,11 @@ def finding(watch: str, seen: str, worse: bool = False) -> Finding:
     return reasoned(watch, f"{seen}; {TABLE[watch].remedy}", worse)
 
 
-def reasoned(watch: str, reason: str, worse: bool = False, tail: bool = False) -> Finding:
+def reasoned(watch: str, reason: str, worse: bool = False, stop_ramp_only: bool = False) -> Finding:
     """The finding of a row whose `reason` names its own remedy, because the cause is known.
 
-    tail: as in Finding.
+    stop_ramp_only: as in Finding.
     """
     row = TABLE[watch]
     reaction = row.worse if worse and row.worse is not None else row.reaction
-    return Finding(watch, reaction, reason, tail)
+    return Finding(watch, reaction, reason, stop_ramp_only)

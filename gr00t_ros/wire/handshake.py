@@ -65,15 +65,15 @@ def find_key_style(
         to_nested = error
     else:
         return nested
-    wants_flat = kind_of(to_nested.said) is WANTS_FLAT
-    if not wants_flat and kind_of(to_nested.said) is not OTHER:
+    wants_flat = kind_of(to_nested.server_text) is WANTS_FLAT
+    if not wants_flat and kind_of(to_nested.server_text) is not OTHER:
         raise to_nested
     try:
         act(probe(flat), flat)
     except RemoteError as to_flat:
         if not wants_flat:  # only an action in reply would have shown that it takes flat keys
             raise to_nested from None
-        if kind_of(to_flat.said) is not WANTS_NESTED:
+        if kind_of(to_flat.server_text) is not WANTS_NESTED:
             raise
         raise RefusedError(
             "the server takes the observation in no key style; "

@@ -89,11 +89,13 @@ class PolicyLink:
         try:
             return self._check()
         except RemoteError as error:
-            keys = suspects(error.said, {s.key: s.width for s in self._embodiment.state})
+            keys = suspects(error.server_text, {s.key: s.width for s in self._embodiment.state})
             if not keys:
                 raise
             sent = ", ".join(f"{s.key} {s.width}" for s in self._embodiment.state if s.key in keys)
-            raise RemoteError(f"{error} (state as it was sent: {sent})", error.said) from None
+            raise RemoteError(
+                f"{error} (state as it was sent: {sent})", error.server_text
+            ) from None
 
     def _check(self) -> Check:
         self.checked = self._probed_ns = None
@@ -207,7 +209,7 @@ class PolicyLink:
         try:
             self._client.reset()
         except RemoteError as error:
-            kind = kind_of(error.said)
+            kind = kind_of(error.server_text)
             if kind.outlook is Outlook.PASSES and kind is not OTHER:
                 raise  # busy: not reset; the next query resets it before it sends anything
             # Other errors: the server has no episodes and needs no reset.

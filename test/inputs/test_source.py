@@ -22,7 +22,7 @@ from gr00t_ros.inputs.source import (  # noqa: E402
 )
 from gr00t_ros.observe.joint_states import (
     REBASE_NS,  # noqa: E402
-    Writers,  # noqa: E402
+    JointPublishers,  # noqa: E402
 )
 from gr00t_ros.robot.streams import StateStream, VideoStream  # noqa: E402
 
@@ -272,8 +272,8 @@ GRIP = StateStream("grip", "joints", "/joints", ("g",))
 
 def _joint_source():
     streams = (LEFT, GRIP)
-    writers = Writers(100 * MS)
-    return JointSource(FakeQueue(), streams, ("l1", "l2"), HISTORY, 20 * MS, writers)
+    publishers = JointPublishers(100 * MS)
+    return JointSource(FakeQueue(), streams, ("l1", "l2"), HISTORY, 20 * MS, publishers)
 
 
 def _told(source, now_ms, *messages):
@@ -326,7 +326,9 @@ def test_a_joint_that_nobody_needs_may_have_two_publishers():
 def test_frames_of_a_second_publisher_do_not_enter_a_ring():
     """Two cameras on one topic would show the policy two places by turns."""
     queue = FakeQueue()
-    source = Source(queue, lambda message: message, HISTORY, 50 * MS, writers=Writers(100 * MS))
+    source = Source(
+        queue, lambda message: message, HISTORY, 50 * MS, publishers=JointPublishers(100 * MS)
+    )
     for k in range(5):
         queue.waiting += [(900 + k, (10 * k + 1, "own")), (1 + k, (10 * k + 6, "other"))]
         source.pull(START + 10 * k * MS)

@@ -114,7 +114,7 @@ def cut(seed: int, length_ms: int, listens: bool, lost: float = 0.0) -> tuple[fl
                 replay.states_received(now_ns)
         if index % 20 == tick_at:
             if newest_ns:
-                late.hear(newest_ns, now_ns)
+                late.receive(newest_ns, now_ns)
             if not left and (
                 late.finding(now_ns) is not None or replay.windows_may_be_lost(now_ns)
             ):

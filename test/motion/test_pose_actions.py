@@ -223,7 +223,9 @@ def test_the_tail_of_a_hand_is_waited_for_although_all_joints_rest_before(unsure
     assert rests_ns > now_ns + 400 * MS
     if unsure:
         session.publication_unknown(now_ns, HELD, "the middleware refused a message")
-    cut = () if unsure else (Finding("controller_late", Reaction.PAUSE, "cut", tail=True),)
+    cut = (
+        () if unsure else (Finding("controller_late", Reaction.PAUSE, "cut", stop_ramp_only=True),)
+    )
     for at_ns in range(now_ns + 20 * MS, rests_ns, 20 * MS):
         session.tick(at_ns, cut, HELD)
         session.keep()

@@ -48,7 +48,7 @@ class Rig:
         replay = Replay(EMBODIMENT.limits, ReplaySettings(), EMBODIMENT.workspace)
         self.session, self.now_ns = Session(replay, SessionSettings()), START_NS
         self.finding, self.heard, self.published, self.unfit = None, [], [], []
-        policy = SimpleNamespace(heard=self._heard)
+        policy = SimpleNamespace(received=self._heard)
         watches = SimpleNamespace(policy=policy, go_on_from=lambda now_ns: HOME)
         publish = lambda reply, verdict: self.published.append((reply, verdict))  # noqa: E731
         self.answers = ReplyHandler(watches, publish, self.unfit.append)

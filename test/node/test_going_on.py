@@ -213,7 +213,7 @@ def test_a_request_to_go_on_that_is_refused_in_motion_leaves_the_poses_alone(mod
         _others=SimpleNamespace(look=lambda: None),
         server=SimpleNamespace(check=SimpleNamespace(against=lambda: [])),
         replay=SimpleNamespace(call=lambda action: action(session, 7)),
-        surroundings=around,
+        robot_state=around,
         watches=watches,
     )
     assert Configured.leave(parts, lambda *_: "refused") == "refused"
@@ -236,4 +236,6 @@ def test_a_change_that_was_sent_into_a_short_silence_ends_the_plan(cut) -> None:
         said.append([one for one in found if "a window that changed the motion" in one.reason])
         node.session.replay.tick(node.now_ns)
     assert not any(said[:5])
-    assert [(one.watch, one.tail) for one in said[-1]] == cut * [("controller_late", True)]
+    assert [(one.watch, one.stop_ramp_only) for one in said[-1]] == cut * [
+        ("controller_late", True)
+    ]

@@ -104,11 +104,11 @@ def test_the_times_of_silence_are_parameters_also_while_it_lasts() -> None:
 @pytest.mark.parametrize("error", [*SILENCE, *WORDS, None], ids=repr)
 def test_whoever_answers_is_there_whatever_the_answer_is(error) -> None:
     """To a query and to a check; a deadline that passed is no answer."""
-    for tell in ("heard", "checked"):
+    for tell in ("received", "checked"):
         rig = Rig()
         rig.watches.asked(START_NS)
-        if tell == "heard":
-            rig.watches.heard(error is None, error)
+        if tell == "received":
+            rig.watches.received(error is None, error)
         else:
             rig.watches.checked(error)
         silent = isinstance(error, (DeadlineError, UnreachableError))
@@ -129,14 +129,14 @@ def test_a_sleep_of_this_process_is_no_silence_of_the_server_that_faults() -> No
 def test_nor_does_a_sleep_count_to_the_time_of_errors_alone() -> None:
     """Nothing was asked in it."""
     rig = Rig()
-    rig.watches.heard(False, BUSY)
+    rig.watches.received(False, BUSY)
     assert rig.found() == []
     rig.slept_ns = 60 * S
     assert rig.found(START_NS + 62 * S) == []
     assert rig.found(START_NS + 62 * S + 1)[0].reaction is Reaction.PAUSE
     rig.watches.checked(None)
     rig.slept_ns = 0
-    rig.watches.heard(False, BUSY)
+    rig.watches.received(False, BUSY)
     assert rig.found(START_NS + 63 * S) == []
     assert rig.found(START_NS + 90 * S)[0].reaction is Reaction.PAUSE
     assert rig.found(START_NS + 92 * S)[0].reaction is Reaction.FAULT
@@ -146,11 +146,11 @@ def test_a_question_that_was_never_sent_is_no_silence_and_an_older_one_stays() -
     """For want of an observation: nobody was asked."""
     rig = Rig()
     rig.watches.asked(START_NS)
-    rig.watches.heard(False, ObservationError("no joint state"))
+    rig.watches.received(False, ObservationError("no joint state"))
     assert rig.found(START_NS + 20 * S) == []
     rig.watches.asked(START_NS)
     rig.watches.asked(START_NS + S)
-    rig.watches.heard(False, ObservationError("no joint state"))
+    rig.watches.received(False, ObservationError("no joint state"))
     assert len(rig.found(START_NS + 2 * S)) == 1
 
 
@@ -160,11 +160,11 @@ def test_a_question_that_was_never_sent_is_no_silence_and_an_older_one_stays() -
 BUSY = RemoteError("get_action: the server answered: busy: later", "busy: later")
 
 
-@pytest.mark.parametrize("tell", ["heard", "checked"])
+@pytest.mark.parametrize("tell", ["received", "checked"])
 def test_errors_that_may_pass_pause_and_fault_by_the_parameters(tell) -> None:
     """Of queries and of checks; the reason has the server's words."""
     rig = Rig(server_errors_s=2.0, server_errors_fault_s=30.0)
-    rig.watches.heard(False, BUSY) if tell == "heard" else rig.watches.checked(BUSY)
+    rig.watches.received(False, BUSY) if tell == "received" else rig.watches.checked(BUSY)
     for after_ns, reactions in (
         (0, []),
         (2 * S, []),
@@ -180,21 +180,21 @@ def test_errors_that_may_pass_pause_and_fault_by_the_parameters(tell) -> None:
 def test_a_chunk_or_a_check_ends_the_pause_of_errors_and_silence_does_not(error) -> None:
     """What needs a person is not waited for: the next query tells it."""
     rig = Rig()
-    rig.watches.heard(False, BUSY)
+    rig.watches.received(False, BUSY)
     assert rig.found() == []
     rig.watches.checked(error)
     assert len(rig.found(START_NS + 3 * S)) == isinstance(error, (DeadlineError, UnreachableError))
     rig = Rig()
-    rig.watches.heard(False, BUSY)
+    rig.watches.received(False, BUSY)
     rig.found()
-    rig.watches.heard(True, None)
+    rig.watches.received(True, None)
     assert rig.found(START_NS + 3 * S) == []
 
 
 def test_a_paused_session_has_a_server_with_errors_checked_ever_later() -> None:
     """As often as it answers an error, with what a person can do."""
     rig, times = Rig(), []
-    rig.watches.heard(False, BUSY)
+    rig.watches.received(False, BUSY)
     for ms in range(0, 20_000, 20):
         rig.found(START_NS + ms * MS, Mode.PAUSED)
         if rig.asked:
@@ -204,7 +204,7 @@ def test_a_paused_session_has_a_server_with_errors_checked_ever_later() -> None:
     apart = [b - a for a, b in zip([0, *times[:-1]], times, strict=True)]
     assert [round(ms / 1000, 1) for ms in apart[:7]] == [0.3, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
     rig = Rig()
-    rig.watches.heard(False, BUSY)
+    rig.watches.received(False, BUSY)
     for ms in range(0, 20_000, 20):
         rig.found(START_NS + ms * MS, Mode.HOLDING)
     assert rig.asked == [], "a session that asks by itself is left alone"
@@ -217,17 +217,17 @@ def test_the_second_chunk_that_is_no_number_faults_until_all_begins_anew() -> No
     """Good chunks between do not help; other faults of a chunk are not counted."""
     rig = Rig()
     nan = ChunkError("action arm: nan in row 3", kind="finite")
-    first = rig.watches.heard(False, nan)
+    first = rig.watches.received(False, nan)
     assert (first.watch, first.reaction) == ("non_finite", Reaction.DROP)
     assert first.reason.startswith(
         "action arm: nan in row 3: chunk 1 that is not finite, fault at 2; restart the policy"
     )
-    assert rig.watches.heard(True, None) is None
+    assert rig.watches.received(True, None) is None
     for kind in ("keys", "dtype", "shape"):
-        assert rig.watches.heard(False, ChunkError("wrong", kind=kind)) is None
-    assert rig.watches.heard(False, nan).reaction is Reaction.FAULT
+        assert rig.watches.received(False, ChunkError("wrong", kind=kind)) is None
+    assert rig.watches.received(False, nan).reaction is Reaction.FAULT
     rig.watches.begin()
-    assert rig.watches.heard(False, nan).reaction is Reaction.DROP
+    assert rig.watches.received(False, nan).reaction is Reaction.DROP
 
 
 # skew
@@ -236,13 +236,13 @@ def test_the_second_chunk_that_is_no_number_faults_until_all_begins_anew() -> No
 @pytest.mark.parametrize(("times", "pauses"), [(0, False), (1, False), (2, False), (3, True)])
 def test_the_third_observation_in_a_row_with_skew_pauses(times, pauses) -> None:
     """Each of them was no observation; a query says it as a look does."""
-    for tell in ("looked", "heard"):
+    for tell in ("looked", "received"):
         rig = Rig()
         if tell == "looked":
             rig.skew(times)
         else:
             for _ in range(times):
-                rig.watches.heard(False, SkewError("apart", "wrist", 120 * MS, 100 * MS))
+                rig.watches.received(False, SkewError("apart", "wrist", 120 * MS, 100 * MS))
         found = rig.found()
         assert [(f.watch, f.reaction) for f in found] == [("skew", Reaction.PAUSE)] * pauses
         for one in found:
@@ -258,7 +258,7 @@ def test_an_observation_without_skew_ends_it_and_a_missing_one_does_not(ends) ->
     rig.skew()
     rig.watches.looked(ObservationError("no frame"))
     assert len(rig.found()) == 1
-    rig.watches.heard(True, None) if ends == "chunk" else rig.watches.looked(None)
+    rig.watches.received(True, None) if ends == "chunk" else rig.watches.looked(None)
     assert rig.found() == []
     rig.skew(2)
     assert rig.found() == []
@@ -277,7 +277,7 @@ def test_a_chunk_that_comes_while_the_arm_is_outside_its_box_is_dropped(
     rig, bound = Rig(), getattr(BOX, side)[axis]
     rig.position = INSIDE.copy()
     rig.position[axis] = bound + (beyond if side == "upper" else -beyond)
-    found = rig.watches.heard(True, None)
+    found = rig.watches.received(True, None)
     assert (found is not None) is outside
     if found is not None:
         assert (found.watch, found.reaction) == ("workspace_box", Reaction.DROP)
@@ -291,24 +291,24 @@ def test_so_many_chunks_in_a_row_outside_fault(limit) -> None:
     rig.position = INSIDE + [0.0, 0.0, 9.0]
     told = []
     for _ in range(limit + 1):
-        told.append(rig.watches.heard(True, None).reaction)
-        assert rig.watches.heard(False, RemoteError("KeyError")) is None
+        told.append(rig.watches.received(True, None).reaction)
+        assert rig.watches.received(False, RemoteError("KeyError")) is None
     assert told == [Reaction.DROP] * (limit - 1) + [Reaction.FAULT] * 2
     rig.position = INSIDE
-    assert rig.watches.heard(True, None) is None
+    assert rig.watches.received(True, None) is None
     rig.position = INSIDE + [0.0, 0.0, 9.0]
     expected = Reaction.FAULT if limit == 1 else Reaction.DROP
-    assert rig.watches.heard(True, None).reaction is expected
+    assert rig.watches.received(True, None).reaction is expected
 
 
 def test_without_a_position_or_without_a_box_nothing_is_compared() -> None:
     """Streams that are missing have their own watch."""
     rig = Rig()
     rig.position = None
-    assert rig.watches.heard(True, None) is None
+    assert rig.watches.received(True, None) is None
     rig = Rig(replace(EMBODIMENT, workspace=None))
     rig.position = np.array([9.0, 9.0, 9.0])
-    assert rig.watches.heard(True, None) is None
+    assert rig.watches.received(True, None) is None
 
 
 # Together

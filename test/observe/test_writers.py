@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
 
-from gr00t_ros.observe.joint_states import FASTEST_HZ, REMEMBERED_NS, SKIPPED, WHOLE, Writers
+from gr00t_ros.observe.joint_states import (
+    FASTEST_HZ,
+    REMEMBERED_NS,
+    SKIPPED,
+    WHOLE,
+    JointPublishers,
+)
 
 MS = 1_000_000
 START = 10**12
@@ -22,14 +28,14 @@ class Publisher:
     def __init__(self, keys, number=1):
         self.keys, self.numbers = keys, itertools.count(number)
 
-    def send(self, writers, now_ns):
+    def send(self, publishers, now_ns):
         """Whether this publisher's next message was taken."""
-        return writers.see(self.keys, next(self.numbers), START + now_ns)
+        return publishers.see(self.keys, next(self.numbers), START + now_ns)
 
 
 def alternate(first, second, until_ms=1000, periods_ms=(10, 33)):
     """Both publish until then; what was taken of each, and what is mixed afterwards."""
-    writers = Writers(HANDOVER_NS)
+    publishers = JointPublishers(HANDOVER_NS)
     taken = {id(first): [], id(second): []}
     due = sorted(
         (t * MS, n, who)
@@ -37,8 +43,8 @@ def alternate(first, second, until_ms=1000, periods_ms=(10, 33)):
         for t in range(n * 7, until_ms, period)
     )
     for now_ns, _, who in due:
-        taken[id(who)].append(who.send(writers, now_ns))
-    return taken[id(first)], taken[id(second)], writers.mixed(START + until_ms * MS)
+        taken[id(who)].append(who.send(publishers, now_ns))
+    return taken[id(first)], taken[id(second)], publishers.mixed(START + until_ms * MS)
 
 
 @pytest.mark.parametrize("numbers", [(1, 1), (1, 100_000), (100_000, 1), (5, 6), (50_000, 50_001)])
@@ -69,82 +75,82 @@ def test_publishers_of_different_joints_share_a_topic():
     taken = alternate(Publisher(ARM, 9000), Publisher(HAND))
     assert all(taken[0]) and all(taken[1])
     assert taken[2] == ()
-    both, writers = itertools.count(1), Writers(HANDOVER_NS)
-    assert all(writers.see(keys, next(both), START) for keys in (ARM, HAND, ARM | HAND) * 30)
-    assert writers.mixed(START) == ()
+    both, publishers = itertools.count(1), JointPublishers(HANDOVER_NS)
+    assert all(publishers.see(keys, next(both), START) for keys in (ARM, HAND, ARM | HAND) * 30)
+    assert publishers.mixed(START) == ()
 
 
 @pytest.mark.parametrize(("lived", "gap_ms"), [(3, 400), (40_000, 400), (40_000, 20)])
 def test_a_restarted_publisher_is_no_second_one(lived, gap_ms):
     """Its messages count from the handover on; the old count is never heard again."""
-    writers, old, new = Writers(HANDOVER_NS), Publisher(ARM, lived), Publisher(ARM)
-    old.send(writers, 0)
-    taken = [new.send(writers, (gap_ms + 10 * k) * MS) for k in range(200)]
+    publishers, old, new = JointPublishers(HANDOVER_NS), Publisher(ARM, lived), Publisher(ARM)
+    old.send(publishers, 0)
+    taken = [new.send(publishers, (gap_ms + 10 * k) * MS) for k in range(200)]
     first = taken.index(True)
     assert first == max(0, (HANDOVER_NS // MS - gap_ms) // 10 + 1)
     assert all(taken[first:])
-    assert writers.mixed(START + 3000 * MS) == ()
+    assert publishers.mixed(START + 3000 * MS) == ()
 
 
 def test_a_second_publisher_that_left_is_forgotten():
     """At once where the graph has one publisher only, and at the latest after a while."""
     own, zeros = Publisher(ARM, 40_000), Publisher(ARM)
-    writers = Writers(HANDOVER_NS)
+    publishers = JointPublishers(HANDOVER_NS)
     for k in range(10):
-        own.send(writers, 10 * k * MS)
-        zeros.send(writers, (10 * k + 1) * MS)
+        own.send(publishers, 10 * k * MS)
+        zeros.send(publishers, (10 * k + 1) * MS)
     now_ns = START + 100 * MS
-    writers.graph(2)
-    assert writers.mixed(now_ns)
-    assert writers.mixed(now_ns + REMEMBERED_NS) == ()
-    writers.graph(1)
-    assert writers.mixed(now_ns) == ()
-    assert own.send(writers, 110 * MS)
+    publishers.graph(2)
+    assert publishers.mixed(now_ns)
+    assert publishers.mixed(now_ns + REMEMBERED_NS) == ()
+    publishers.graph(1)
+    assert publishers.mixed(now_ns) == ()
+    assert own.send(publishers, 110 * MS)
 
 
 def test_a_reader_that_slept_believes_its_publisher():
     """A stopped process finds the count far ahead, by no more than the time explains."""
-    writers = Writers(HANDOVER_NS)
-    assert writers.see(WHOLE, 1, START)
-    assert writers.see(WHOLE, 1 + SKIPPED + FASTEST_HZ, START + 1_000 * MS)
-    assert not writers.see(WHOLE, 2 + 2 * SKIPPED + FASTEST_HZ, START + 1_000 * MS)
+    publishers = JointPublishers(HANDOVER_NS)
+    assert publishers.see(WHOLE, 1, START)
+    assert publishers.see(WHOLE, 1 + SKIPPED + FASTEST_HZ, START + 1_000 * MS)
+    assert not publishers.see(WHOLE, 2 + 2 * SKIPPED + FASTEST_HZ, START + 1_000 * MS)
 
 
 @settings(max_examples=examples(200), deadline=None)
 @given(st.integers(0, 2**32), st.floats(0.0, 0.7), st.integers(1, 100_000))
 def test_one_publisher_is_never_taken_for_two(seed, loss, number):
     """Whatever is lost, at any rate, in any pause, with its joints in any portions."""
-    chance, writers, now_ns = random.Random(seed), Writers(HANDOVER_NS), 0
+    chance, publishers, now_ns = random.Random(seed), JointPublishers(HANDOVER_NS), 0
     one = itertools.count(number)
     for _ in range(200):
         now_ns += chance.choice((0, MS // 10, MS, 30 * MS, 5_000 * MS))
         sent = next(one)
         if chance.random() >= loss:
             keys = chance.choice((ARM, HAND, ARM | HAND, frozenset({"a1"})))
-            assert writers.see(keys, sent, START + now_ns)
-        assert writers.mixed(START + now_ns) == ()
+            assert publishers.see(keys, sent, START + now_ns)
+        assert publishers.mixed(START + now_ns) == ()
 
 
 def test_without_numbers_each_publisher_needs_joints_of_its_own():
     """A middleware that tells no numbers cannot tell whose a joint is: the graph must."""
-    writers = Writers(HANDOVER_NS)
-    assert writers.see(ARM, None, START) and writers.see(HAND, None, START)
-    writers.graph(2)
-    assert writers.mixed(START) == ()
-    writers.graph(3)
-    assert writers.mixed(START) == ("a1", "a2", "hand")
-    writers.graph(2)
-    writers.see(ARM | HAND, None, START)
-    assert writers.mixed(START) == ("a1", "a2", "hand")
-    writers.graph(1)
-    assert writers.mixed(START) == ()
-    assert Writers(HANDOVER_NS).mixed(START) == ()
+    publishers = JointPublishers(HANDOVER_NS)
+    assert publishers.see(ARM, None, START) and publishers.see(HAND, None, START)
+    publishers.graph(2)
+    assert publishers.mixed(START) == ()
+    publishers.graph(3)
+    assert publishers.mixed(START) == ("a1", "a2", "hand")
+    publishers.graph(2)
+    publishers.see(ARM | HAND, None, START)
+    assert publishers.mixed(START) == ("a1", "a2", "hand")
+    publishers.graph(1)
+    assert publishers.mixed(START) == ()
+    assert JointPublishers(HANDOVER_NS).mixed(START) == ()
 
 
 def test_ever_new_sets_of_joints_take_no_memory():
     """A publisher of nonsense does not fill the node."""
-    writers = Writers(HANDOVER_NS)
+    publishers = JointPublishers(HANDOVER_NS)
     for k in range(2000):
-        writers.see(frozenset({f"j{k}"}), k + 1, START)
-        writers.see(frozenset({f"j{k}"}), None, START)
-    assert len(writers._tracks) <= 256 and len(writers._unnumbered) <= 256
+        publishers.see(frozenset({f"j{k}"}), k + 1, START)
+        publishers.see(frozenset({f"j{k}"}), None, START)
+    assert len(publishers._tracks) <= 256 and len(publishers._unnumbered) <= 256

@@ -303,7 +303,9 @@ def test_of_a_controller_that_may_play_something_else_only_what_it_tells_is_gone
     """A cut between both: nothing is sent; where one tells nothing then, it is a fault."""
     rig = Rig().moving()
     rig.held = rig.session.replay.position(rig.now_ns) if tells else None
-    late = Finding("controller_late", Reaction.PAUSE, "no state of it for 0.12 s", tail=True)
+    late = Finding(
+        "controller_late", Reaction.PAUSE, "no state of it for 0.12 s", stop_ramp_only=True
+    )
     assert rig.tick(late) == []
     rig.held = None  # it falls silent, and is heard again after three seconds
     assert rig.tick(late, count=150) == []
@@ -321,7 +323,7 @@ def test_a_pause_at_rest_after_a_long_gap_goes_on_by_itself():
     rig = Rig().moving()
     rig.now_ns += 1500 * MS
     assert rig.session.replay.at_rest(rig.now_ns)
-    starved = Finding("replay_starvation", Reaction.PAUSE, "a gap of 1.5 s", tail=True)
+    starved = Finding("replay_starvation", Reaction.PAUSE, "a gap of 1.5 s", stop_ramp_only=True)
     rig.tick(starved)
     assert rig.mode in (Mode.STOPPING, Mode.PAUSED)
     rig.tick(count=100)
@@ -369,7 +371,7 @@ def test_a_gap_after_the_first_windows_of_a_motion_were_lost_is_no_step(
             rig.now_ns += MS
         rig.held = position[-1]
         tail = gap_ms * MS > commit_ns
-        starved = Finding("replay_starvation", Reaction.PAUSE, "a gap", tail=tail)
+        starved = Finding("replay_starvation", Reaction.PAUSE, "a gap", stop_ramp_only=tail)
         window = rig.session.tick(rig.now_ns, (starved,) * (gap_ms > 60), rig.held)
         leaves_ns, until_ns = rig.now_ns + stall_ms * MS, rig.now_ns + commit_ns
         in_time = window is not None and (
@@ -457,7 +459,7 @@ def test_a_plan_that_came_to_rest_in_a_gap_after_a_lost_window_is_no_step(
     played.play(gap_ms)
     if calls:
         rig.session.fault(rig.now_ns, "asked for")
-    played.tick(Finding("replay_starvation", Reaction.PAUSE, "a gap", tail=True))
+    played.tick(Finding("replay_starvation", Reaction.PAUSE, "a gap", stop_ramp_only=True))
     merged = False
     for _ in range(100):
         played.play(20)
@@ -505,7 +507,7 @@ def test_a_late_controller_pauses_where_this_process_itself_stalled(stalled) -> 
         rig.tick()
     rig.held = None
     rig.now_ns += (300 if stalled else 0) * MS
-    rig.tick(Finding("controller_late", Reaction.PAUSE, "may be lost", tail=True))
+    rig.tick(Finding("controller_late", Reaction.PAUSE, "may be lost", stop_ramp_only=True))
     for _ in range(60):
         rig.tick()
         if rig.mode in (Mode.PAUSED, Mode.FAULT):

@@ -205,7 +205,7 @@ def test_a_streamer_that_fell_silent_faults_and_so_does_one_that_never_spoke() -
         "gr00t_command_streamer, which plays output base: nothing heard of it yet; "
         "start the streamer, then call ~/reset"
     )
-    life.hear("first", 10 * MS)
+    life.receive("first", 10 * MS)
     assert life.silent(510 * MS, 500 * MS) is None
     found = life.silent(510 * MS + 1, 500 * MS)
     assert "last heard 0.50 s ago, at most 0.50 s allowed" in found.reason
@@ -214,13 +214,13 @@ def test_a_streamer_that_fell_silent_faults_and_so_does_one_that_never_spoke() -
 def test_a_streamer_that_was_started_again_faults_until_it_is_begun_with() -> None:
     """However quickly it came back: the new one has never played the window that was sent."""
     life = StreamerLife("base", "gr00t_command_streamer")
-    life.hear("first", 0)
+    life.receive("first", 0)
     life.begin()
     assert life.replaced() is None
-    life.hear("second", 20 * MS)
+    life.receive("second", 20 * MS)
     assert life.silent(20 * MS, 500 * MS) is None
     assert "started again" in life.replaced().reason
-    life.hear("second", 40 * MS)
+    life.receive("second", 40 * MS)
     assert life.replaced() is not None
     life.begin()
     assert life.replaced() is None
@@ -292,7 +292,7 @@ def heard(*stamps_ms: int, commit_ms: int = 100) -> ControllerLate:
     """A controller whose states were heard as they were stamped."""
     late = ControllerLate("arm", "/arm/controller_state", commit_ms * MS)
     for stamp_ms in stamps_ms:
-        late.hear(stamp_ms * MS, stamp_ms * MS)
+        late.receive(stamp_ms * MS, stamp_ms * MS)
     return late
 
 
@@ -301,7 +301,11 @@ def test_a_controller_is_late_beyond_the_commit_time() -> None:
     late = heard(*range(0, 200, 20))
     assert late.finding(280 * MS) is None
     found = late.finding(281 * MS)
-    assert (found.watch, found.reaction, found.tail) == ("controller_late", Reaction.PAUSE, True)
+    assert (found.watch, found.reaction, found.stop_ramp_only) == (
+        "controller_late",
+        Reaction.PAUSE,
+        True,
+    )
     assert "controller of arm: nothing new on /arm/controller_state for 0.10 s" in found.reason
 
 
@@ -318,7 +322,7 @@ def test_the_same_state_again_tells_nothing_new() -> None:
     """A way that repeats an old message is cut as well."""
     late = heard(*range(0, 200, 20))
     for at_ms in range(200, 400, 20):
-        late.hear(180 * MS, at_ms * MS)
+        late.receive(180 * MS, at_ms * MS)
     assert late.finding(300 * MS) is not None
 
 
@@ -342,4 +346,4 @@ def test_of_a_controller_that_never_tells_its_joint_states_are_the_sign_of_life(
     """A fault: nobody can say which windows it has got."""
     assert joints_late("arm", 100 * MS, 100 * MS) is None
     found = joints_late("arm", 101 * MS, 100 * MS)
-    assert (found.reaction, found.tail) == (Reaction.FAULT, True)
+    assert (found.reaction, found.stop_ramp_only) == (Reaction.FAULT, True)

@@ -286,7 +286,7 @@ def test_a_width_that_upstream_does_not_name_is_told_with_the_keys_that_have_it(
     with pytest.raises(RemoteError) as caught:
         link_to(place.address).check()
     assert str(caught.value).endswith("(state as it was sent: joint_position 7)")
-    assert caught.value.said == str(policy.error).strip()
+    assert caught.value.server_text == str(policy.error).strip()
 
 
 @pytest.mark.parametrize("said", ["busy: later", "CUDA out of memory"])
@@ -300,7 +300,7 @@ def test_a_restarted_server_that_is_busy_is_no_misfit(place, policy, link_to, em
     for _ in range(3):
         with pytest.raises(RemoteError) as caught:
             link.query(fill, episode=1)
-        assert caught.value.said == said and "key style" not in str(caught.value)
+        assert caught.value.server_text == said and "key style" not in str(caught.value)
     fresh.error = None
     assert link.query(fill, episode=1)[0] == "filled"
 

@@ -239,7 +239,7 @@ def test_an_error_text_becomes_one_printable_line_where_it_enters():
     with pytest.raises(RemoteError) as caught:
         messages.read_reply(encode({"error": HOSTILE}, "npy"), "get_action", 10_000)
     bad = "\N{REPLACEMENT CHARACTER}"
-    assert caught.value.said == f"one two three {bad}evil{bad}{bad}"
+    assert caught.value.server_text == f"one two three {bad}evil{bad}{bad}"
     assert str(caught.value).isprintable()
     with pytest.raises(RefusedError) as caught:
         text = encode({"error": f"Unauthorized: {HOSTILE}"}, "npy")
@@ -252,7 +252,9 @@ def test_an_error_text_is_cut(text):
     """Whatever fills it."""
     with pytest.raises(RemoteError) as caught:
         messages.read_reply(encode({"error": text}, "npy"), "get_action", 10**7)
-    assert len(caught.value.said) <= messages.MAX_ERROR_TEXT and str(caught.value).isprintable()
+    assert (
+        len(caught.value.server_text) <= messages.MAX_ERROR_TEXT and str(caught.value).isprintable()
+    )
 
 
 def test_a_token_is_taken_out_before_the_text_is_cut():
