@@ -204,6 +204,8 @@ class Configured:
         """Begin a session; raises Gr00tError if the start position is not known."""
         start, poses = self.robot_state.start(), self.robot_state.poses()
         workspace = self._checks.limits.begin().workspace
+        # The last periodic look may be a second old and show a publisher that has gone since.
+        self._others.look()
 
         def activate(session: Session, now_ns: int) -> None:
             session.replay.workspace = self.watches.policy.workspace = workspace

@@ -68,6 +68,7 @@ class Session:
     # An abandoned plan: only the held position shows where the arm rests afterwards.
     _abandoned: bool = False
     _abandoned_on_time: bool = False  # no clock jumped: its stop ramp ends when the plan says
+    _needs_held: bool = False  # a controller was late: the pause lasts until `held` is known
     _settling: Settling = field(default_factory=Settling)
     # The last tick.
     _now_ns: int = 0
@@ -146,7 +147,7 @@ class Session:
         self.replay.start(now_ns, held)
         # Start one nanosecond early so that the first tick counts as progress.
         self.mode, self._now_ns, self._operator_paused = mode, now_ns - 1, False
-        self._held, self._abandoned = None, False
+        self._held, self._abandoned, self._needs_held = None, False, False
         self._begin_episode("activated")
 
     def deactivate(self, now_ns: int) -> None:
@@ -314,7 +315,7 @@ class Session:
             self._healthy_ticks = 0
             self._pause_for([f for f in findings if f.reaction is Reaction.PAUSE], now_ns)
         elif self.mode is Mode.PAUSED:
-            self._healthy_ticks += 1
+            self._healthy_ticks += held is not None or not self._needs_held
             if self._healthy_ticks >= self.settings.healthy_ticks:
                 self._continue(Event.HEALTHY, now_ns, held, "inputs healthy again")
 
@@ -413,8 +414,8 @@ class Session:
         """Abandon the plan if a controller may play something else; return the findings that count.
 
         Nothing more of the plan is published: the stop ramp that the controllers already have is
-        the stop (control.md 1, items 7 and 11). If not every controller publishes its state, the
-        findings become faults, because a person has to check the arm. At rest, with no window
+        the stop (control.md 1, items 7 and 11). After a late controller the next plan starts from
+        the held position alone, so the pause lasts until that is known. At rest, with no window
         missing, the findings of `reference_against_plan` are dropped: the next plan starts from the
         held position anyway.
         """
@@ -423,10 +424,10 @@ class Session:
             on_time = all(finding.watch != _DIVERGED for finding in diverged)
             if not (on_time and (self._abandoned or self._surely_at_rest(now_ns))):
                 self._abandon_plan(now_ns, now_ns, held, on_time)
-                if held is not None:
-                    return findings
-                stalled = any(finding.watch == "replay_starvation" for finding in findings)
-                return [_as_fault(finding, stalled) for finding in findings]
+                self._needs_held = any(finding.watch == "controller_late" for finding in diverged)
+                if held is None:
+                    return [_as_fault(finding) for finding in findings]
+                return findings
         return [finding for finding in findings if finding.watch != _DIVERGED]
 
     def _abandon_plan(
@@ -482,6 +483,7 @@ class Session:
 
         After an abandoned plan start there always: the arm may rest elsewhere than the plan says.
         """
+        self._needs_held = False
         if self._abandoned:
             self.replay.start(now_ns, self.replay.position(now_ns) if held is None else held)
             self._abandoned = False
@@ -523,13 +525,9 @@ class Session:
         return self._stop(now_ns, Event.REST_FAULT, finding.reason)
 
 
-def _as_fault(finding: Finding, stalled: bool) -> Finding:
-    """A fault in place of a pause that could not end by itself.
+def _as_fault(finding: Finding) -> Finding:
+    """A fault in place of a pause for a controller that plays something unknown.
 
-    stalled: this process did not run, so that every state is old; the pause lasts until a new one
-    is received.
+    A controller that is only late publishes what it holds when it is back.
     """
-    own = ("replay_starvation", "controller_late") if stalled else ("replay_starvation",)
-    if not finding.stop_ramp_only or finding.watch in own:
-        return finding
-    return replace(finding, reaction=Reaction.FAULT)
+    return replace(finding, reaction=Reaction.FAULT) if finding.watch == _DIVERGED else finding

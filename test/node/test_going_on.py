@@ -220,6 +220,19 @@ def test_a_request_to_go_on_that_is_refused_in_motion_leaves_the_poses_alone(mod
     assert started == ([] if mode in MOVING else [(7, {"hand": "measured"})])
 
 
+def test_an_activation_looks_for_other_publishers_once_more() -> None:
+    """Otherwise a publisher that has gone since the last look would fault the new motion."""
+    done = []
+    parts = SimpleNamespace(
+        robot_state=SimpleNamespace(start=lambda: HOME, poses=lambda: {}),
+        _checks=SimpleNamespace(limits=SimpleNamespace(begin=lambda: SimpleNamespace(workspace=0))),
+        _others=SimpleNamespace(look=lambda: done.append("look")),
+        replay=SimpleNamespace(call=lambda action: done.append("activate")),
+    )
+    Configured.activate(parts)
+    assert done == ["look", "activate"]
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_change_that_was_sent_into_a_short_silence_ends_the_plan(cut) -> None:
     """It may be lost, though the way is whole again before the silence is too long."""
