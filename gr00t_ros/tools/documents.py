@@ -180,11 +180,7 @@ def parameter_document() -> str:
 
     lines = [_PARAMETER_HEAD.rstrip("\n")]
     for name, row in TABLE.items():
-        parts = [row.description]
-        if row.low is not None:
-            parts.append(f"{row.low:g} to {row.high:g} {row.unit}".rstrip())
-        elif row.choices:
-            parts.append("one of " + ", ".join(row.choices))
+        parts = filter(None, (row.description, row.span))
         comment = textwrap.wrap("; ".join(parts) + row.when, 92)
         lines += [f"    # {line}" for line in comment]
         lines.append(f"    {name}: {json.dumps(row.default)}")
