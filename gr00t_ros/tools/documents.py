@@ -1,9 +1,10 @@
-"""Files that are generated from tables: docs/watchdogs.md, docs/embodiments.md, config/policy.yaml.
+"""Files that are generated from tables: three documents, and config/policy.yaml.
 
 Write them with
 
     python3 -m gr00t_ros.tools.documents watchdogs > docs/watchdogs.md
     python3 -m gr00t_ros.tools.documents embodiments > docs/embodiments.md
+    python3 -m gr00t_ros.tools.documents interfaces > docs/interfaces.md
     python3 -m gr00t_ros.tools.documents parameters > config/policy.yaml
 """
 
@@ -187,13 +188,62 @@ def parameter_document() -> str:
     return "\n".join(lines) + "\n"
 
 
+_INTERFACE_HEAD = """\
+# Topics, services and parameters of the policy node
+
+Made from `gr00t_ros/node/interfaces.py` and `gr00t_ros/ros/parameters.py`; a test compares it with
+a running node. Regenerate it with
+
+    python3 -m gr00t_ros.tools.documents interfaces > docs/interfaces.md
+
+`~` stands for the node's name, `/gr00t_policy`. Names in capitals are those of the embodiment file:
+`OUTPUT.topic` is the `topic` of each entry of `outputs`. The node is a lifecycle node, with the
+services that every lifecycle node has. The service `~/estop` is for programs and people; the topic
+`~/e_stop` is for the driver of a button, which repeats its state.
+"""
+
+
+def interface_document() -> str:
+    """Topics and services of the policy node, and which parameter can change when."""
+    from gr00t_ros.node.interfaces import INTERFACES
+    from gr00t_ros.ros.parameters import TABLE
+
+    lines = [_INTERFACE_HEAD]
+    for kind, title in (
+        ("publishes", "Publishes"),
+        ("subscribes", "Subscribes to"),
+        ("serves", "Serves"),
+    ):
+        lines += [f"## {title}", "", "| name | type | QoS | what it is for |", "|---|---|---|---|"]
+        for one in INTERFACES:
+            if one.kind == kind:
+                types = ", ".join(f"`{name}`" for name in one.types.split(", "))
+                lines.append(_row((f"`{one.name}`", types, one.qos, one.text)))
+        lines.append("")
+    lines += [
+        "## Parameters",
+        "",
+        "Defaults and texts: [config/policy.yaml](../config/policy.yaml).",
+        "",
+    ]
+    lines += ["| parameter | default | range | can change |", "|---|---|---|---|"]
+    for name, row in TABLE.items():
+        when = row.when.removeprefix("; ") or "always"
+        lines.append(_row((f"`{name}`", f"`{json.dumps(row.default)}`", row.span, when)))
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Print the document that the command line names, from the files in this checkout."""
     parser = argparse.ArgumentParser(description="Print a document that is made from tables.")
-    parser.add_argument("document", choices=("watchdogs", "embodiments", "parameters"))
+    parser.add_argument(
+        "document", choices=("watchdogs", "embodiments", "interfaces", "parameters")
+    )
     document = parser.parse_args().document
     if document == "watchdogs":
         print(watch_document(), end="")
+    elif document == "interfaces":
+        print(interface_document(), end="")
     elif document == "parameters":
         print(parameter_document(), end="")
     else:
