@@ -99,6 +99,9 @@ def run_row(rig: Rig, fault: Fault) -> Outcome:
     try:
         if fault.moving:
             rig.wait_for_motion()
+        if fault.jumps:
+            # A robot that is late would write the jump into rows of the row before.
+            rig.wait_for_robot_time(time.monotonic_ns())
         moment = now(rig, time.monotonic_ns())
         fault.inject(rig)
         outcome = replace(outcome, began_ns=moment.robot_ns, injected_ns=rig.robot_ns())
