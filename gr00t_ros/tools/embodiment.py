@@ -1,4 +1,4 @@
-"""gr00t-embodiment new and validate: begin an embodiment file from known sources, and check one.
+"""gr00t-embodiment new, validate, schema: begin an embodiment file, check one, print the schema.
 
 Needs ROS only for --topics. `new` leaves a value open if no source states it.
 """
@@ -18,7 +18,7 @@ from gr00t_ros.errors import EmbodimentError, Gr00tError, SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.field import Scale
-from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.files import config_folders, load_embodiment
 from gr00t_ros.robot.known import Known
 from gr00t_ros.robot.questions import refuse_open, settled_names
 from gr00t_ros.serve.dataset_meta import read_dataset_meta
@@ -26,6 +26,7 @@ from gr00t_ros.sidecar.ask import check
 from gr00t_ros.sidecar.embodiment_skeleton import skeleton
 from gr00t_ros.sidecar.target import facts
 from gr00t_ros.text_table import printable, table
+from gr00t_ros.tools.embodiment_schema import FILE_NAME, schema_text
 from gr00t_ros.wire.access import read_environment
 from gr00t_ros.wire.client import PolicyClient
 
@@ -64,14 +65,23 @@ def _parser() -> argparse.ArgumentParser:
         "--settled", metavar="PLACES", default="", help="as the node's parameter: by comma"
     )
     validate.set_defaults(verb=_validate)
+    schema = verbs.add_parser("schema", help="print the JSON Schema of embodiment files")
+    schema.set_defaults(verb=_schema)
     return parser
+
+
+def _schema(options: argparse.Namespace) -> int:
+    print(schema_text(), end="")
+    return 0
 
 
 def _new(options: argparse.Namespace) -> int:
     if not (options.dataset or options.server):
         raise SettingsError("new: got no source of keys, expected --dataset, --server or both")
     modality, known, sources = _sources(options)
-    text = skeleton(modality, ", ".join(sources), options.tag, known, options.robot)
+    served = bool(options.server)
+    begun = skeleton(modality, ", ".join(sources), options.tag, known, options.robot, served)
+    text = f"{_for_editors()}{begun}"
     if not options.output:
         print(text, end="")
         return 0
@@ -82,6 +92,13 @@ def _new(options: argparse.Namespace) -> int:
         raise SettingsError(f"{options.output}: {error.strerror}") from error
     print(f"wrote {options.output}; fill in what it marks, then gr00t-embodiment validate it")
     return 0
+
+
+def _for_editors() -> str:
+    """The line by which an editor finds the schema of this installation; empty if it has none."""
+    paths = (folder / FILE_NAME for folder in config_folders(""))
+    path = next((path for path in paths if path.is_file()), None)
+    return "" if path is None else f"# yaml-language-server: $schema={path}\n"
 
 
 def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[str]]:

@@ -203,7 +203,7 @@ def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest
             "state.joint_position.topics",
             ["/a", "/b"],
             "state.joint_position",
-            "unknown key 'topic'",
+            "got topic and topics, expected one of them",
         ),
         ("state.x", {**TWO_TOPICS, "topics": ["/a", "/a"]}, "state.x.topics", "each topic once"),
         ("state.x", {**TWO_TOPICS, "topics": []}, "state.x.topics", "a list that is not empty"),

@@ -87,8 +87,13 @@ def test_a_gripper_by_goals_is_no_joint_and_knows_its_actions():
     ("goals", "kind", "limits", "expected"),
     [
         ({"switch": [0.05, 0.03]}, "gripper_command", None, "goals.switch"),
-        ({"effort": 5}, "gripper_command", None, "expected one of switch and hysteresis"),
-        ({"switch": [0, 1], "hysteresis": 1}, "gripper_command", None, "one of switch and"),
+        ({"effort": 5}, "gripper_command", None, "got neither switch nor hysteresis"),
+        (
+            {"switch": [0, 1], "hysteresis": 1},
+            "gripper_command",
+            None,
+            "got switch and hysteresis, expected one",
+        ),
         ({"hysteresis": 0.0}, "gripper_command", None, "goals.hysteresis"),
         ({"hysteresis": 0.1}, "gripper_command", None, "as wide as the range"),
         ({"switch": [0.03, 0.09]}, "gripper_command", None, "outside [0, 0.08]"),
