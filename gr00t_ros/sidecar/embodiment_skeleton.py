@@ -25,8 +25,8 @@ _ARM: Final = re.compile("arm", re.IGNORECASE)
 _GRIPPER_SPAN: Final = 0.2  # rad or m: parallel grippers open 0.04 to 0.17 m; arm joints move more
 _ABOUT_LIMITS: Final = (
     "# No URDF has acceleration and jerk: docs/limits.md says how to choose them. An arm whose",
-    "# maker states none begins with 5.0 and 100.0, a gripper in rad with 20.0 and 400.0, in m with",
-    "# 1.0 and 20.0.",
+    "# maker states none begins with 5.0 and 100.0, a gripper in rad with 20.0 and 400.0, in m",
+    "# with 1.0 and 20.0.",
     "# If a gripper's name does not show that it is one, set margin 0.0, jump and held unchecked.",
     "# Otherwise it never reaches its ends, and a policy that closes it is refused.",
 )

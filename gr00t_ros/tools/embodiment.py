@@ -287,10 +287,11 @@ def _limits(embodiment: Embodiment) -> list[tuple[str, ...]]:
         cells += [f"{array[i]:g}" if math.isfinite(array[i]) else "unchecked" for array in checks]
         rows.append((of[name], name, ends, *cells))
     command, none = embodiment.command_limits, ("",) * 5
-    of = {name: output.name for output in embodiment.commands for name in output.names}
+    owner = {name: output for output in embodiment.commands for name in output.names}
     for i, name in enumerate(command.names):
         ends = f"[{command.lower[i]:g}, {command.upper[i]:g}]"
-        rows.append((of[name], name, ends, f"{command.rate[i]:g}", *none))
+        rate = f"{command.rate[i]:g}" if owner[name].goals is None else "by goals"
+        rows.append((owner[name].name, name, ends, rate, *none))
     return rows
 
 
