@@ -129,8 +129,9 @@ def _check_jump(joints: Floats, limits: JointLimits, first: int, held: Floats) -
         return _refused(
             "jump",
             _place(limits, joint, first)
-            + f"got a first step of {jump[joint]:.4f} {POSITION_UNIT} from the held position, "
-            f"limit {limits.jump[joint]:.4f}",
+            + f"got {joints[first, joint]:.4f} {POSITION_UNIT}, the first position that is not due "
+            f"yet; it is {jump[joint]:.4f} from the held {held[joint]:.4f}, expected at most "
+            f"limits.{limits.names[joint]}.jump, {limits.jump[joint]:.4f}: {_FAR}",
             first,
         )
     return None
@@ -145,7 +146,7 @@ def _check_speed(joints: Floats, limits: JointLimits, first: int, step_ns: int) 
             "velocity",
             _place(limits, joint, row + 1)
             + f"got {speed[row, joint]:.3f} {POSITION_UNIT} a second, "
-            f"limit {limits.velocity[joint]:.3f}",
+            f"limit {limits.velocity[joint]:.3f}: {_FAST}",
             first,
         )
     return None
@@ -169,6 +170,13 @@ def _check_workspace(joints: Floats, workspace: Workspace, first: int) -> Verdic
         )
         return _refused("workspace", reason, first)
     return None
+
+
+_FAR = (
+    "check joint order, unit and scale of its state and action keys, and that the server makes "
+    "relative actions absolute; a gripper that closes in one step needs jump: unchecked"
+)
+_FAST = "check rate_hz against the training data, and the unit"
 
 
 def _place(limits: JointLimits, joint: int, step: int) -> str:

@@ -182,7 +182,8 @@ def _refuse_ends_out_of_reach(
                 low, high = ends
                 raise places[key.key].problem(
                     f"its threshold makes {low:g} or {high:g} of every value of {name}, and "
-                    f"{problem.replace('it is at', 'got')}: no end may lie outside"
+                    f"{problem.replace('it is at', 'got')}: no end may lie outside, so set its "
+                    "margin to 0.0, or scale to ends that the joint reaches"
                 )
 
 

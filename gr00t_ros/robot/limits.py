@@ -102,7 +102,11 @@ def _joint(place: Field) -> tuple[float, ...]:
     lower, upper = at["position"].interval()
     margin = at["margin"].number(low=0.0)
     if not lower + margin < upper - margin:
-        raise at["margin"].error(f"room between {lower:g} + margin and {upper:g} - margin")
+        raise at["margin"].error(
+            f"less than half of position [{lower:g}, {upper:g}], {(upper - lower) / 2.0:g}: "
+            "nothing would be left of the range; a gripper needs 0.0 to reach its ends, a short "
+            "axis 5 % of its range"
+        )
     speeds = tuple(at[name].positive() for name in ("velocity", "acceleration", "jerk"))
     _refuse_long_stops(at["jerk"], *speeds)
     return (

@@ -175,6 +175,9 @@ def _validate(options: argparse.Namespace) -> int:
     return check(["--host", host, "--port", str(port), "--embodiment", options.file])
 
 
+_OUTSIDE = "move the joint inside, or give it a smaller margin or its description's range"
+
+
 def _against_the_robot(embodiment: Embodiment, seconds: float) -> None:
     """Raise EmbodimentError if the file contradicts the robot's description or position.
 
@@ -184,7 +187,7 @@ def _against_the_robot(embodiment: Embodiment, seconds: float) -> None:
     from gr00t_ros.graph.limits import chain_problems, described_problems  # need ROS, as _look does
 
     found = described_problems(embodiment, known.ranges)
-    found += embodiment.limits.outside(known.positions)
+    found += (f"{line}: {_OUTSIDE}" for line in embodiment.limits.outside(known.positions))
     if found:
         lines = "".join(f"\n- {line}" for line in found)
         raise EmbodimentError(f"{embodiment.source}: not the limits of this robot:{lines}")

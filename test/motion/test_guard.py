@@ -100,8 +100,10 @@ def test_the_first_step_is_close_to_the_position_that_will_be_held(
     assert verdict.accepted is accepted
     if not accepted:
         assert verdict.kind == "jump"
-        assert "fr3_joint2, step 0: got a first step of 0.1510 rad or m" in verdict.reason
-        assert "limit 0.1500" in verdict.reason
+        at = joints[0, 1]
+        assert f"fr3_joint2, step 0: got {at:.4f} rad or m, the first position" in verdict.reason
+        assert f"it is 0.1510 from the held {at - jump:.4f}, expected at most" in verdict.reason
+        assert "limits.fr3_joint2.jump, 0.1500: check joint order, unit and" in verdict.reason
 
 
 def test_steps_that_are_already_due_do_not_count_as_the_first() -> None:
@@ -111,6 +113,9 @@ def test_steps_that_are_already_due_do_not_count_as_the_first() -> None:
     assert judge(joints, splice_ns=0).kind == "jump"
     late = judge(joints, splice_ns=3 * STEP_NS + 1)
     assert (late.accepted, late.first_step) == (True, 4)
+    joints[4:, 1] += 0.3
+    late = judge(joints, splice_ns=3 * STEP_NS + 1)
+    assert "fr3_joint2, step 4: got" in late.reason and "the first position that is" in late.reason
 
 
 def test_a_chunk_faster_than_a_joint_is_refused() -> None:
@@ -119,7 +124,10 @@ def test_a_chunk_faster_than_a_joint_is_refused() -> None:
     joints[8:, 3] += 2.63 * 0.05
     verdict = judge(joints)
     assert (verdict.accepted, verdict.kind) == (False, "velocity")
-    assert verdict.reason == "fr3_joint4, step 8: got 2.630 rad or m a second, limit 2.620"
+    assert verdict.reason == (
+        "fr3_joint4, step 8: got 2.630 rad or m a second, limit 2.620: check rate_hz against the "
+        "training data, and the unit"
+    )
     joints = still()
     joints[8:, 3] += 2.61 * 0.05
     assert judge(joints).accepted

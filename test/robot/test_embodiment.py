@@ -252,7 +252,12 @@ def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest
         ("limits.fr3_joint4.acceleration", 1.0, "jerk", "takes 2.62 s"),
         ("limits.fr3_joint4.acceleration", -6, "acceleration", "above 0"),
         ("limits.fr3_joint4.margin", -0.05, "margin", "from 0"),
-        ("limits.fr3_joint4.margin", 2.0, "margin", "room between"),
+        (
+            "limits.fr3_joint4.margin",
+            2.0,
+            "margin",
+            "got 2.0, expected less than half of position [-3.0421, -0.1518], 1.44515: nothing",
+        ),
         ("limits.fr3_joint4.jump", "none", "jump", "a number above 0, or unchecked"),
         ("limits.fr3_joint4.held", 0.0, "held", "above 0"),
         ("limits.fr3_joint4.velocity_envelope.slope", 0, "slope", "above 0"),

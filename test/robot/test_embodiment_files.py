@@ -266,7 +266,7 @@ def test_no_file_allows_more_than_its_robots_own_description(name):
 def test_an_arm_of_one_s_own_checkpoint_has_its_keys_its_rate_and_a_gripper_that_reaches_its_ends(
     name,
 ):
-    """NEW_EMBODIMENT, 16 steps at 15 Hz, two cameras, six joints and a gripper, 0 open .. 1 closed."""
+    """NEW_EMBODIMENT: 16 steps at 15 Hz, two cameras, six joints, a gripper that is closed at 1."""
     robot = load(name)
     assert (robot.tag, robot.rate_hz, robot.action_horizon) == ("new_embodiment", 15.0, 16)
     assert [camera.key for camera in robot.video] == ["front", "wrist"]

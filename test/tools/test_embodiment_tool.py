@@ -161,7 +161,8 @@ def test_validate_compares_the_limits_with_the_running_robot(processes, ros_node
     said = child.tail()
     assert "limits.pan.position: [-2.8, 2.8] in" in said
     assert (
-        "limits.lift: it is at 1.7900, limits -0.9500 to 1.7500 (margin 0.05 of -1 to 1.8" in said
+        "limits.lift: it is at 1.7900, limits -0.9500 to 1.7500 (margin 0.05 of -1 to 1.8): move "
+        "the joint inside, or give it a smaller margin" in said
     )
 
 
