@@ -1,6 +1,7 @@
 """Goals of grippers: on change alone, with hysteresis, and none before the first value."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,21 @@ def test_a_goal_follows_another_only_after_a_value_as_far_as_the_hysteresis(valu
     assert all(abs(a - b) >= 0.01 or b in (0.0, 0.08) for a, b in zip(sent, sent[1:], strict=False))
     switched = told(SWITCH, values)
     assert all(a != b for a, b in zip(switched, switched[1:], strict=False))
+
+
+def test_the_example_of_a_2f_85_by_action_fits_the_shipped_ur5e():
+    """docs/outputs.md: its parts in place of the file's own are a robot that the node reads."""
+    page = (FILE.parents[2] / "docs" / "outputs.md").read_text()
+    (text,) = [b for b in re.findall("```yaml\n(.*?)```", page, re.DOTALL) if "parallel_" in b]
+    content = yaml.safe_load((FILE.parent / "ur5e_2f85.yaml").read_text())
+    for part, entries in yaml.safe_load(text).items():
+        assert set(entries) <= set(content[part])
+        content[part] |= entries
+    robot = parse(content, "it")
+    (gripper,) = robot.commands
+    assert (gripper.type, len(gripper.names)) == ("parallel_gripper_command", 1)
+    assert gripper.actions == ("/robotiq_gripper_controller/gripper_cmd",)
+    assert len(robot.joint_names) == 6
 
 
 def gripper_file(goals, kind="franka_gripper", limits=None):

@@ -174,6 +174,15 @@ def test_validate_names_what_is_open(dataset, tmp_path, capsys):
     assert "still to be filled in: robot, embodiment_tag" in capsys.readouterr().err
 
 
+def test_a_begun_file_names_the_schema_for_editors_in_its_first_line(dataset, capsys):
+    """By the path of this installation, where the file is."""
+    assert main(["new", "--dataset", str(dataset)]) == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    comment, _, path = first.partition("$schema=")
+    assert comment == "# yaml-language-server: "
+    assert json.loads(Path(path).read_text())["title"] == "Embodiment file of gr00t_ros"
+
+
 def test_validate_asks_what_is_unsettled_until_it_is_named(tmp_path, capsys):
     """The table has the assumed value; question and status 1 until --settled names the place."""
     file = tmp_path / "mine.yaml"
