@@ -113,7 +113,7 @@ def _check_joints(chunk: ActionChunk, limits: JointLimits, first: int, held: Flo
             f"got {joints[row, joint]:.4f} {POSITION_UNIT}, limits {limits.allowed(joint)}"
         )
         if outside[row, joint] > CLAMP_RAD:
-            return _refused("position", reason, first)
+            return _refused("position", f"{reason}: {_OUTSIDE}", first)
     clamped = np.minimum(np.maximum(joints, lower), upper)
     refusal = _check_jump(clamped, limits, first, held)
     refusal = refusal or _check_speed(clamped, limits, first, chunk.step_ns)
@@ -166,7 +166,8 @@ def _check_workspace(joints: Floats, workspace: Workspace, first: int) -> Verdic
     for row, axis in np.argwhere(~inside)[:1]:
         reason = (
             f"end effector, step {first + row}: {'xyz'[axis]} would be {path[row, axis]:.3f} m, "
-            f"{workspace.lower[axis]:.3f} to {workspace.upper[axis]:.3f} allowed"
+            f"{workspace.lower[axis]:.3f} to {workspace.upper[axis]:.3f} allowed: move the task "
+            "inside the box, or correct workspace"
         )
         return _refused("workspace", reason, first)
     return None
@@ -175,6 +176,10 @@ def _check_workspace(joints: Floats, workspace: Workspace, first: int) -> Verdic
 _FAR = (
     "check joint order, unit and scale of its state and action keys, and that the server makes "
     "relative actions absolute; a gripper that closes in one step needs jump: unchecked"
+)
+_OUTSIDE = (
+    "move arm and task away from the limit, or check joint order, unit and scale; a gripper needs "
+    "margin 0.0"
 )
 _FAST = "check rate_hz against the training data, and the unit"
 
