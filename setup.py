@@ -86,16 +86,18 @@ setup(
     install_requires=["msgpack", "numpy", "opencv-python-headless<5", "PyYAML", "pyzmq"],
     entry_points={
         "console_scripts": [
-            "gr00t-policy = gr00t_ros.node.node:main",
-            "gr00t-sidecar = gr00t_ros.sidecar.__main__:main",
-            "gr00t-sim-robot = gr00t_ros.sim.robot:main",
-            "gr00t-sim-relay = gr00t_ros.sim.relay:main",
-            "gr00t-command-streamer = gr00t_ros.stream.commands:main",
-            "gr00t-streamer = gr00t_ros.stream.joints:main",
-            "gr00t-doctor = gr00t_ros.tools.doctor:main",
-            "gr00t-embodiment = gr00t_ros.tools.embodiment:main",
-            "gr00t-bag = gr00t_ros.bags.__main__:main",
-            "gr00t-autostart = gr00t_ros.tools.autostart:main",
+            "gr00t = gr00t_ros.tools.gr00t:main",
+            # the names from before `gr00t` had them as verbs
+            "gr00t-policy = gr00t_ros.tools.gr00t:alias",
+            "gr00t-sidecar = gr00t_ros.tools.gr00t:alias",
+            "gr00t-sim-robot = gr00t_ros.tools.gr00t:alias",
+            "gr00t-sim-relay = gr00t_ros.tools.gr00t:alias",
+            "gr00t-command-streamer = gr00t_ros.tools.gr00t:alias",
+            "gr00t-streamer = gr00t_ros.tools.gr00t:alias",
+            "gr00t-doctor = gr00t_ros.tools.gr00t:alias",
+            "gr00t-embodiment = gr00t_ros.tools.gr00t:alias",
+            "gr00t-bag = gr00t_ros.tools.gr00t:alias",
+            "gr00t-autostart = gr00t_ros.tools.gr00t:alias",
         ]
     },
 )

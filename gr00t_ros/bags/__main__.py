@@ -1,4 +1,4 @@
-"""gr00t-bag play, record and info: one command line; words after --ros-args go to ROS."""
+"""gr00t bag play, record and info: one command line; words after --ros-args go to ROS."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         verb = play if options.verb == "play" else record
         return verb.main(options, words[split:])
     except Gr00tError as error:
-        print(f"gr00t-bag: {error}", file=sys.stderr)
+        print(f"gr00t bag: {error}", file=sys.stderr)
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gr00t-bag", description="rosbag2 bags (sqlite3, MCAP) where ros2 bag is not there"
+        prog="gr00t bag", description="rosbag2 bags (sqlite3, MCAP) where ros2 bag is not there"
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     play.add_options(verbs.add_parser("play", help="publish a bag"))

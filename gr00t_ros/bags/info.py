@@ -1,8 +1,9 @@
-"""gr00t-bag info: what a bag holds, and whether it has every topic that an embodiment needs."""
+"""gr00t bag info: what a bag holds, and whether it has every topic that an embodiment needs."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass
 
 from gr00t_ros.bags.bag import Bag, BagTopic, open_bag
@@ -104,8 +105,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command line."""
     parser.add_argument("bag", help="folder of the bag, or a single .db3 or .mcap file")
     parser.add_argument(
-        "--embodiment", required=True, metavar="NAME", help="name or path of an embodiment file"
+        "--embodiment", required=True, metavar="NAME|FILE", help="what the bag is compared with"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the list")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -113,8 +115,31 @@ def main(options: argparse.Namespace) -> int:
     embodiment = load_embodiment(options.embodiment)
     with open_bag(options.bag) as bag:
         findings = compare_bag(bag, embodiment)
-        print("\n".join(_report(bag, findings)))
+        text = (
+            json.dumps(_figures(bag, findings), indent=1)
+            if options.json
+            else "\n".join(_report(bag, findings))
+        )
+        print(text)
     return int(any(finding.problem for finding in findings))
+
+
+def _figures(bag: Bag, findings: tuple[TopicFinding, ...]) -> dict[str, object]:
+    """The report for programs."""
+    return {
+        "seconds": (bag.end_ns - bag.start_ns) * 1e-9,
+        "topics": [
+            {
+                "topic": one.topic,
+                "readers": list(one.readers),
+                "type": one.found.type_name if one.found else "",
+                "messages": one.found.count if one.found else 0,
+                "rate_hz": one.rate_hz,
+                "problem": one.problem,
+            }
+            for one in findings
+        ],
+    }
 
 
 def _report(bag: Bag, findings: tuple[TopicFinding, ...]) -> list[str]:

@@ -29,6 +29,7 @@ from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.node.status import Reporter
 from gr00t_ros.node.wiring import Configured
 from gr00t_ros.ros import parameters
+from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.session.mode import MOVING
 from gr00t_ros.srv import SetInstruction
@@ -272,9 +273,33 @@ def _leave(node: Node) -> None:
     node.leave()
 
 
+_SHOWN = (
+    *("instruction", "shadow", "settled", "host", "port", "api_token_file", "execute_steps"),
+    *("velocity_scale", "max_camera_age_s", "max_joint_age_s", "sidecar.mode", "sidecar.profile"),
+)
+HELP = NodeHelp(
+    "gr00t policy",
+    "The lifecycle node gr00t_policy: queries the policy server with the robot's cameras and "
+    "joint states, and commands its controllers once `gr00t autostart` (or a lifecycle manager) "
+    "has configured and activated it. It moves the robot; `gr00t doctor` with the same arguments "
+    "does not.",
+    (
+        ("embodiment", None, parameters.TABLE["embodiment"].description),
+        *(
+            (name, row.default, row.text)
+            for name, row in parameters.TABLE.items()
+            if name in _SHOWN
+        ),
+    ),
+    "gr00t policy --embodiment franka_droid --server gpu:5555 "
+    "--ros-args -p 'instruction:=pick up the cube'",
+    parameters.TABLE,
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run_node(PolicyNode, arguments, _leave, names=parameters.TABLE)
+    return run_node(PolicyNode, arguments, _leave, about=HELP)
 
 
 if __name__ == "__main__":

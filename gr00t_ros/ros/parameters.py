@@ -47,12 +47,21 @@ class ParameterRow:
     off_below: float | None = None
     by_configure: bool = False
 
+    @property
+    def text(self) -> str:
+        """Description, when it can be set, and unit."""
+        return self.description + self.when + (f" [{self.unit}]" if self.unit else "")
+
+    @property
+    def span(self) -> str:
+        """Its range with the unit, or its choices; empty for neither."""
+        if self.low is not None:
+            return f"{self.low:g} to {self.high:g} {self.unit}".rstrip()
+        return f"one of {', '.join(self.choices)}" if self.choices else ""
+
     def descriptor(self) -> ParameterDescriptor:
         """The descriptor from which rqt makes a slider or an input field."""
-        unit = f" [{self.unit}]" if self.unit else ""
-        descriptor = ParameterDescriptor(
-            description=self.description + self.when + unit, read_only=self.read_only
-        )
+        descriptor = ParameterDescriptor(description=self.text, read_only=self.read_only)
         if self.choices:
             descriptor.additional_constraints = "one of " + ", ".join(self.choices)
         if isinstance(self.default, float) and self.low is not None:

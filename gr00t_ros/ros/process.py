@@ -28,13 +28,17 @@ from rclpy.utilities import remove_ros_args
 
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.files import read_yaml
+from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help
+
+OK, MISUSE = 0, 2
+"""Exit statuses of a node: ended by a signal; wrong arguments, parameters or files."""
 
 # Parameters of rclpy. It declares them only for topics that allow QoS overrides, such as /clock.
 _RCLPY = "qos_overrides."
 
 
 def refuse_words(arguments: Sequence[str], names: Collection[str]) -> None:
-    """Raise SettingsError for arguments that are not ROS arguments, such as `--embodiment x`.
+    """Raise SettingsError for arguments that are not ROS arguments, such as `--instruction x`.
 
     names: the node's parameters; the error names the most similar one.
     """
@@ -123,18 +127,21 @@ def run_node(
     arguments: Sequence[str] | None = None,
     leave: Callable[[Node], None] | None = None,
     wake_s: float = WAKE_S,
-    names: Collection[str] = (),
+    about: NodeHelp | None = None,
 ) -> int:
-    """Spin the node until SIGINT or SIGTERM, then call `leave` and destroy the node; returns 0.
+    """Spin the node until SIGINT or SIGTERM, then call `leave` and destroy the node; returns OK.
 
-    If arguments or parameters are invalid, print one line to stderr and return 1.
+    If arguments or parameters are invalid, print one line to stderr and return MISUSE.
     wake_s: the longest delay until a signal is noticed; each round holds the GIL for 0.2 ms.
     The nodes in the node's attribute `companions` are spun with it; the node destroys them itself.
-    names: the node's parameters, for the error about an invalid argument.
+    about: what --help prints, and the options; None: there are ROS arguments only.
     """
+    if about is not None and asks_for_help(arguments):
+        print(about.text())
+        return OK
     stop = stop_on_signals()
     try:
-        initialise(arguments, names)
+        initialise(arguments, about)
         node = make_node()
         try:
             refuse_unknown(node)
@@ -144,10 +151,10 @@ def run_node(
         _spin(node, stop, leave, wake_s)
     except (Gr00tError, *REFUSED) as error:
         print(error, file=sys.stderr)
-        return 1
+        return MISUSE
     finally:
         rclpy.try_shutdown()
-    return 0
+    return OK
 
 
 def stop_on_signals() -> threading.Event:
@@ -162,17 +169,20 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def initialise(arguments: Sequence[str] | None, names: Collection[str] = ()) -> None:
+def initialise(arguments: Sequence[str] | None, about: NodeHelp | None = None) -> None:
     """Initialise rclpy without its signal handlers; `arguments` None: those of this process.
 
-    Raises SettingsError for arguments that rclpy cannot parse, and for non-ROS arguments.
+    Raises SettingsError for arguments that rclpy cannot parse, and for others that `about` does not
+    have as options.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if about is not None:
+        words = as_parameters(words, about.options)
     try:
         rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # UnknownROSArgsError, RCLError
         raise SettingsError(f"ROS arguments: not understood: {error}") from error
-    refuse_words(words, names)
+    refuse_words(words, () if about is None else about.all_names)
 
 
 def _spin(

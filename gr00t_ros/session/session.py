@@ -38,6 +38,7 @@ _EVENT_TICKS = 100
 _JUMP_NS = 50_000_000
 # The watch whose finding means that a controller plays something else than the plan.
 _DIVERGED = "reference_against_plan"
+_SETTLING_REASON = "the controllers may still play an abandoned plan: try again in a second"
 _PAUSED_REASON = "paused by the operator: call ~/resume to go on"
 
 
@@ -180,6 +181,8 @@ class Session:
             return f"mode is {self.mode.value}, only a pause by ~/pause can be resumed"
         if findings:
             return f"the cause persists: {findings[0].reason}"
+        if self._settling.pending:
+            return _SETTLING_REASON
         self._continue(Event.RESUME, now_ns, held, "resumed")
         self._operator_paused = False
         return ""
@@ -217,6 +220,8 @@ class Session:
             self.mode, self.reason = advance(self.mode, Event.RESET), "the fault was reset"
         elif self._operator_paused:
             self.mode, self.reason = advance(self.mode, Event.RESET_PAUSED), _PAUSED_REASON
+        elif self._settling.pending:
+            return _SETTLING_REASON
         else:
             self._continue(Event.RESET, now_ns, held, "reset")
         return ""
@@ -315,7 +320,8 @@ class Session:
             self._healthy_ticks = 0
             self._pause_for([f for f in findings if f.reaction is Reaction.PAUSE], now_ns)
         elif self.mode is Mode.PAUSED:
-            self._healthy_ticks += held is not None or not self._needs_held
+            known = held is not None or not self._needs_held
+            self._healthy_ticks += known and not self._settling.pending
             if self._healthy_ticks >= self.settings.healthy_ticks:
                 self._continue(Event.HEALTHY, now_ns, held, "inputs healthy again")
 
@@ -414,20 +420,23 @@ class Session:
         """Abandon the plan if a controller may play something else; return the findings that count.
 
         Nothing more of the plan is published: the stop ramp that the controllers already have is
-        the stop (control.md 1, items 7 and 11). After a late controller the next plan starts from
-        the held position alone, so the pause lasts until that is known. At rest, with no window
-        missing, the findings of `reference_against_plan` are dropped: the next plan starts from the
-        held position anyway.
+        the stop (control.md 1, items 7 and 11). After a late controller, or windows that may be
+        lost, the next plan starts from the held position alone, so the pause lasts until that is
+        known. At rest, with no window missing, the findings of `reference_against_plan` are
+        dropped: the next plan starts from the held position anyway.
         """
         diverged = [finding for finding in findings if finding.stop_ramp_only]
-        if diverged and self.mode in MOVING and not self._settling.pending:
-            on_time = all(finding.watch != _DIVERGED for finding in diverged)
-            if not (on_time and (self._abandoned or self._surely_at_rest(now_ns))):
-                self._abandon_plan(now_ns, now_ns, held, on_time)
-                self._needs_held = any(finding.watch == "controller_late" for finding in diverged)
-                if held is None:
-                    return [_as_fault(finding) for finding in findings]
-                return findings
+        on_time = all(finding.watch != _DIVERGED for finding in diverged)
+        lost = self.active and self.replay.windows_may_be_lost(now_ns)
+        moving = self.mode in MOVING and not self._settling.pending
+        if lost or (
+            diverged
+            and moving
+            and not (on_time and (self._abandoned or self._surely_at_rest(now_ns)))
+        ):
+            self._abandon_plan(now_ns, now_ns, held, on_time)
+            self._needs_held = lost or any(one.watch == "controller_late" for one in diverged)
+            return [_as_fault(one) for one in findings] if held is None else findings
         return [finding for finding in findings if finding.watch != _DIVERGED]
 
     def _abandon_plan(

@@ -1,4 +1,4 @@
-"""gr00t-sidecar: the list of its verbs. It serves policies and questions policy servers.
+"""gr00t sidecar: the list of its verbs. It serves policies and questions policy servers.
 
 The first word of the command line is a verb or the policy to serve.
 """
@@ -57,7 +57,8 @@ def _usage() -> str:
     lines = [f"  {name:10} {text}" for name, (_, text) in VERBS.items()]
     return "\n".join(
         [
-            "usage: gr00t-sidecar VERB|POLICY [OPTIONS]; -h behind it lists its options\n",
+            "usage: gr00t sidecar VERB|POLICY [OPTIONS]; -h behind it lists its options\n",
+            "Serve a policy in place of a GR00T server, start NVIDIA's, or ask one that runs.\n",
             "  POLICY     serve it: hold, scripted, or package.module:factory",
             *lines,
         ]

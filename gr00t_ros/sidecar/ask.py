@@ -104,19 +104,24 @@ def _steps(delta_indices: tuple[int, ...]) -> str:
 
 def check(argv: Sequence[str]) -> int:
     """Print whether the server fits the embodiment; 1 if it does not."""
-    parser = question("check", "Whether a policy server fits an embodiment; nothing moves.")
+    parser = question(
+        "check",
+        "Whether a policy server fits an embodiment; nothing moves.",
+        "--embodiment franka_droid",
+    )
     add_embodiment(parser)
     parser.add_argument(
         "--strict",
         action=argparse.BooleanOptionalAction,
         help=f"count every difference as a problem, even a harmless one; else {STRICT}",
     )
-    return ask(parser, argv, _check)
+    return ask(parser, argv, lambda target, options: check_server(target, options.strict))
 
 
-def _check(target: Target, options: argparse.Namespace) -> Report:
+def check_server(target: Target, strict: bool | None = None) -> Report:
+    """Compare the target's server with its embodiment; `strict` None: as the environment says."""
     embodiment = target.embodiment()
-    strict = bool(target.environment.strict if options.strict is None else options.strict)
+    strict = bool(target.environment.strict if strict is None else strict)
     with closing(target.client("nested")) as client:
         server = client.connect()
         found = server_facts(client.address, server) | {"embodiment": embodiment.source}
@@ -170,7 +175,11 @@ def _row_figures(row: ModalityRow) -> dict[str, object]:
 
 def bench(argv: Sequence[str]) -> int:
     """Print the percentiles; 1 if an answer is wrong."""
-    parser = question("bench", "Round trip and inference time of a policy server; nothing moves.")
+    parser = question(
+        "bench",
+        "Round trip and inference time of a policy server; nothing moves.",
+        "--embodiment franka_droid --count 10",
+    )
     add_embodiment(parser)
     parser.add_argument("--count", type=positive, default=50, help="of each (%(default)s)")
     return ask(parser, argv, _bench)
@@ -209,7 +218,11 @@ def _latency_figures(latencies: Latencies, stage: str) -> dict[str, float]:
 
 def infer(argv: Sequence[str]) -> int:
     """Print the action for an observation; 1 if it is not a chunk of the embodiment."""
-    parser = question("infer", "One inference with an observation from a file; nothing moves.")
+    parser = question(
+        "infer",
+        "One inference with an observation from a file; nothing moves.",
+        "--embodiment franka_droid --observation FILE.npz",
+    )
     add_embodiment(parser)
     parser.add_argument("--observation", metavar="FILE.npz", required=True)
     parser.add_argument("--instruction", help="instead of the one in the file")
@@ -297,7 +310,9 @@ def _range_table(actions: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
 
 def describe(argv: Sequence[str]) -> int:
     """Write the beginning of an embodiment file; 1 if the server's reply is invalid."""
-    parser = question("describe", "Start an embodiment file from a live policy server.")
+    parser = question(
+        "describe", "Start an embodiment file from a live policy server.", "--output my_robot.yaml"
+    )
     parser.add_argument("--output", metavar="FILE", help="a new file; else stdout")
     parser.add_argument("--tag", help=f"its embodiment tag; else {EMBODIMENT_TAG}, else left open")
     return ask(parser, argv, _describe)

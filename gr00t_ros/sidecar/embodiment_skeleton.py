@@ -55,9 +55,10 @@ def skeleton(
     rate = FILL_IN if known.rate_hz is None else f"{known.rate_hz:g}"
     steps = action.delta_indices
     lines = [
-        f"# Started by `gr00t-sidecar describe` or `gr00t-embodiment new` from {text(source)}.",
-        f"# Replace every {FILL_IN}, then: gr00t-embodiment validate FILE. Every key is shown in",
-        "# config/embodiment_template.yaml and explained in docs/embodiment_file.md.",
+        f"# Started by `gr00t-sidecar describe` or `gr00t embodiment new` from {text(source)}.",
+        f"# Replace every {FILL_IN}, then: gr00t embodiment validate FILE. What a key means:",
+        "# gr00t embodiment explain KEY, docs/embodiment_file.md; all keys in place:",
+        "# config/embodiment_template.yaml.",
         *_notes("", known),
         f"robot: {text(robot) if robot else FILL_IN}",
         f"embodiment_tag: {text(tag) if tag else FILL_IN}",
@@ -127,7 +128,9 @@ def _state(key: str, known: Known, served: bool) -> Iterator[str]:
     yield f"from: {FILL_IN}  # joints, pose, tf, imu, constant, kinematics: docs/own_robot.md"
     yield f"topic: {FILL_IN}{_topics(known)}"
     hint = f"; the dataset's: {listed(names)}" if names else ""
-    order = "the server's order, as many as the checkpoint's width" if served else "its order"
+    order = (
+        "the server's order, as many as the checkpoint's width" if served else "the dataset's order"
+    )
     yield f"names: {FILL_IN}  # in {order}{hint}"
     yield from _scale_remark(key, names, known)
 

@@ -34,6 +34,7 @@ from gr00t_ros.wire.access import (
     read_environment,
     read_token,
 )
+from gr00t_ros.wire.address import parse_place, refuse_closed
 from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS, PolicyClient
 from gr00t_ros.wire.curve import ClientKeys, read_client_keys
 from gr00t_ros.wire.handshake import KeyStyleSetting
@@ -92,7 +93,11 @@ class Target:
     embodiment_name: str | None
 
     def client(self, key_style: KeyStyleSetting | None = None) -> PolicyClient:
-        """Return a client of the server, not yet connected."""
+        """Return a client of the server, not yet connected.
+
+        Raises UnreachableError if nobody listens there.
+        """
+        refuse_closed(self.host, self.port)
         style = key_style or self.key_style
         return PolicyClient(
             self.host, self.port, self.timeout_ms, self.token, style, curve=self.curve
@@ -113,7 +118,7 @@ def ask(
     """Parse the options, run the verb, print its report; errors go to stderr, or into the JSON."""
     options = parser.parse_args(argv)
     try:
-        return verb(_target(options, os.environ), options).show(options.json)
+        return verb(target_of(options), options).show(options.json)
     except Gr00tError as error:
         print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
         figures = {"problem": str(error), "kind": type(error).__name__}
@@ -121,11 +126,16 @@ def ask(
         return Report(figures, "", status).show(True) if options.json else status
 
 
-def _target(options: argparse.Namespace, environment: Mapping[str, str]) -> Target:
-    found = read_environment(environment)
+def target_of(options: argparse.Namespace) -> Target:
+    """Return the server that the options of `add_server` name, else the environment.
+
+    Raises SettingsError for a token, key or address that cannot be used.
+    """
+    found = read_environment(os.environ)
+    host, port = parse_place(options.server, 1) if options.server else (options.host, options.port)
     return Target(
-        host=options.host or found.host or "127.0.0.1",
-        port=options.port or found.port or 5555,
+        host=host or found.host or "127.0.0.1",
+        port=port or found.port or 5555,
         timeout_ms=options.timeout_ms or found.timeout_ms or DEFAULT_TIMEOUT_MS,
         token=read_token(options.token_file) if options.token_file else found.token,
         key_style=options.key_style,
@@ -141,20 +151,38 @@ def _curve(server_key: str | None, client_key: str | None) -> ClientKeys | None:
     return read_client_keys(server_key, client_key) if server_key and client_key else None
 
 
-def question(verb: str, description: str) -> argparse.ArgumentParser:
-    """Return the parser of a verb that questions a server, with the options of all such verbs."""
-    parser = argparse.ArgumentParser(prog=f"gr00t-sidecar {verb}", description=description)
+def question(verb: str, description: str, example: str = "") -> argparse.ArgumentParser:
+    """Return the parser of a verb that questions a server, with the options of all such verbs.
+
+    example: what an example of the verb has behind the server.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"gr00t sidecar {verb}",
+        description=description,
+        epilog=f"example: gr00t sidecar {verb} --server gpu:5555 {example}".rstrip(),
+    )
+    add_server(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a policy server and how to connect to it."""
     add = parser.add_argument
-    add("--host", help=f"host of the policy server; else {HOST}, else 127.0.0.1")
-    add("--port", type=positive, help=f"its TCP port; else {PORT}, else 5555")
+    add(
+        "--server",
+        metavar="HOST:PORT",
+        help=f"the policy server; else {HOST} and {PORT}, else 127.0.0.1:5555",
+    )
+    # the older spelling of --server
+    add("--host", help=argparse.SUPPRESS)
+    add("--port", type=positive, help=argparse.SUPPRESS)
     add("--timeout-ms", type=positive, help=f"deadline of each call; else {TIMEOUT_MS}, else 15000")
     names = f"{ENVIRONMENT_VARIABLE} or {API_TOKEN}"
     add("--token-file", help=f"file with the API token; else {names}")
     add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
     add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
     add("--key-style", choices=("auto", "nested", "flat"), default="auto", help="(%(default)s)")
-    add("--json", action="store_true", help="print JSON instead of tables")
-    return parser
 
 
 def add_embodiment(parser: argparse.ArgumentParser) -> None:

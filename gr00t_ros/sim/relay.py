@@ -25,6 +25,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.sim.controller import ControllerState
 from gr00t_ros.sim.sensors import SENSOR_OUT
@@ -237,15 +238,13 @@ class RelayNode(Node):
     def __init__(self) -> None:
         """Raise SettingsError if the source prefix is empty."""
         super().__init__("gr00t_sim_relay")
-        prefix = self._declared(
-            "source_prefix", "/sim", "Put before each topic, gives the topic it is relayed from."
-        )
+        prefix = self._declared(*_PREFIX)
         if not prefix:
             raise SettingsError("source_prefix: got an empty one, expected a name such as /sim")
         self._relayed: dict[str, RelayedTopic] = {}
         for parameter, (message_type, defaults) in STREAMS.items():
-            what = f"{message_type.__name__} topics to relay; [''] for none."
-            for topic in filter(None, self._declared(parameter, defaults, what)):
+            declared = self._declared(parameter, defaults, _meaning(message_type))
+            for topic in filter(None, declared):
                 self._relay(message_type, str(prefix), topic)
         self._timer = self.create_timer(
             DELAY_RESOLUTION_S, self._publish_due, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -317,9 +316,30 @@ class RelayNode(Node):
         return hit
 
 
+def _meaning(message_type: type) -> str:
+    return f"{message_type.__name__} topics to relay; [''] for none"
+
+
+_PREFIX = ("source_prefix", "/sim", "Put before each topic: the topic it is relayed from")
+HELP = NodeHelp(
+    "gr00t sim relay",
+    "Node gr00t_sim_relay: relays topics and spoils them on request (~/inject_fault: stop, "
+    "delay, freeze, cut, ...), to see what the policy node does. Start the robot with its topics "
+    "remapped.",
+    (
+        _PREFIX,
+        *(
+            (name, topics, f"{kind.__name__} topics to relay; [''] for none")
+            for name, (kind, topics) in STREAMS.items()
+        ),
+    ),
+    "gr00t sim relay --ros-args -p source_prefix:=/sim",
+)
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the relay until SIGINT or SIGTERM."""
-    return run_node(RelayNode, args)
+    return run_node(RelayNode, args, about=HELP)
 
 
 if __name__ == "__main__":

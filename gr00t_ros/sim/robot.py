@@ -21,6 +21,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, SyntheticCameras
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
@@ -287,9 +288,18 @@ class SimRobot(Node):
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
 
 
+HELP = NodeHelp(
+    "gr00t sim robot",
+    "Node gr00t_sim_robot: a simulated robot with cameras, joint states and the controllers that "
+    "its embodiment file expects. `./dev demo` starts it together with a policy and the node.",
+    tuple((name, default, what.rstrip(".")) for name, (default, what) in _TABLE.items()),
+    "gr00t sim robot --ros-args -p robot:=g1 -p seed:=3",
+)
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the simulated robot until SIGINT or SIGTERM."""
-    return run_node(SimRobot, args)
+    return run_node(SimRobot, args, about=HELP)
 
 
 if __name__ == "__main__":

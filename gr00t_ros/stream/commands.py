@@ -28,6 +28,7 @@ from gr00t_ros.robot.outputs import COMMAND_STREAMER, CommandOutput, PoseOutput
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.diagnostics import entry
+from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -42,6 +43,7 @@ _TEXTS = {
     "embodiment": ("", "Name or path of its file"),
     "windows": ("gr00t_policy/windows", "Topic under which the policy node has them"),
 }
+_RATE = ("rate_hz", 50, "Messages a second, Hz")
 
 
 @dataclass(slots=True)
@@ -76,9 +78,10 @@ class CommandStreamer(Node):
         for name, (default, meaning) in _TEXTS.items():
             descriptor = ParameterDescriptor(description=meaning, read_only=True)
             self.declare_parameter(name, default, descriptor)
-        rate = ParameterDescriptor(description="Messages a second, Hz", read_only=True)
+        name, default_hz, meaning = _RATE
+        rate = ParameterDescriptor(description=meaning, read_only=True)
         rate.integer_range = [IntegerRange(from_value=10, to_value=500, step=0)]
-        rate_hz = int(self.declare_parameter("rate_hz", 50, rate).value)
+        rate_hz = int(self.declare_parameter(name, default_hz, rate).value)
         refuse_unknown(self)  # first, so that a misspelt name is not reported as a missing one
         robot = load_embodiment(_text(self, "embodiment"))
         outputs = (*robot.commands, *robot.poses)
@@ -203,9 +206,23 @@ def _leave(node: Node) -> None:
     node.leave()
 
 
+HELP = NodeHelp(
+    "gr00t stream commands",
+    "Node gr00t_command_streamer: sends the windows of outputs without joints (grippers, bases, "
+    "poses) as messages or action goals. Start it beside the policy node, with the same "
+    "embodiment.",
+    (
+        ("embodiment", None, _TEXTS["embodiment"][1]),
+        ("windows", *_TEXTS["windows"]),
+        _RATE,
+    ),
+    "gr00t stream commands --embodiment real_g1",
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run_node(CommandStreamer, arguments, _leave, names=(*_TEXTS, "rate_hz"))
+    return run_node(CommandStreamer, arguments, _leave, about=HELP)
 
 
 if __name__ == "__main__":

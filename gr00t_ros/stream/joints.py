@@ -29,11 +29,12 @@ from gr00t_ros.robot.limits import POSITION_UNIT
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.diagnostics import entry
+from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import parse_trajectory, to_time
-from gr00t_ros.stream.points import NAMES, POINTS, Points, declare_settings
+from gr00t_ros.stream.points import HELP_ROWS, POINTS, Points, declare_settings
 
 Floats = NDArray[np.float64]
 
@@ -374,10 +375,19 @@ def _leave(node: Node) -> None:
     node.leave()
 
 
+HELP = NodeHelp(
+    "gr00t stream joints",
+    "Node gr00t_streamer: plays the windows of one joint output as points of a forward command "
+    "controller, or as a Unitree robot's LowCmd, at its rate. Start it beside the policy node.",
+    HELP_ROWS,
+    "gr00t stream joints --ros-args --params-file streamer.yaml",
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_S)
-    return run_node(Streamer, arguments, _leave, WAKE_S, NAMES)
+    return run_node(Streamer, arguments, _leave, WAKE_S, HELP)
 
 
 if __name__ == "__main__":

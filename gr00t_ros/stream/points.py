@@ -98,9 +98,9 @@ def declare_settings(node: Node) -> StreamerSettings:
     """Declare the parameters and return their values; the SettingsError names what is missing."""
     for name, (kind, meaning) in _REQUIRED.items():
         node.declare_parameter(name, kind, ParameterDescriptor(description=meaning, read_only=True))
-    kinds = f"What the points are sent as: {', '.join(POINTS)}"
-    descriptor = ParameterDescriptor(description=kinds, read_only=True)
-    node.declare_parameter("command_type", next(iter(POINTS)), descriptor)
+    name, default, meaning = _command_type()
+    descriptor = ParameterDescriptor(description=meaning, read_only=True)
+    node.declare_parameter(name, default, descriptor)
     for name, meaning in _GAINS.items():
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
         node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor)
@@ -121,6 +121,11 @@ def declare_settings(node: Node) -> StreamerSettings:
         raise SettingsError(f"joints: got {list(joints)}, expected each name once")
     gains = {name: _array(node, name) for name in _GAINS}
     return StreamerSettings(joints=joints, **gains, **values)
+
+
+def _command_type() -> tuple[str, str, str]:
+    kinds = f"What the points are sent as: {', '.join(POINTS)}"
+    return "command_type", next(iter(POINTS)), kinds
 
 
 def _ranged(default: float, low: float, high: float, meaning: str) -> ParameterDescriptor:
@@ -320,3 +325,11 @@ POINTS: dict[str, type[ForwardPoints] | type[LowCmdPoints] | type[WbcPoints]] = 
     "wbc_upper_body": WbcPoints,
 }
 """The value of the parameter command_type -> the class that sends the points."""
+
+HELP_ROWS: tuple[tuple[str, object, str], ...] = (
+    *((name, None, meaning) for name, (_, meaning) in _REQUIRED.items()),
+    _command_type(),
+    *((name, default, meaning) for name, (default, _, _, meaning) in _OPTIONAL.items()),
+    *((name, "", meaning) for name, meaning in (*_GAINS.items(), *_TOPICS.items())),
+)
+"""All parameters for --help: name, default (None: required), meaning with unit."""

@@ -15,12 +15,14 @@ from typing import Any
 import rclpy
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.msg import PolicyStatus
-from gr00t_ros.ros.process import REFUSED, initialise, refuse_unknown, stop_on_signals
+from gr00t_ros.ros.node_help import NodeHelp, asks_for_help
+from gr00t_ros.ros.process import MISUSE, OK, REFUSED, initialise, refuse_unknown, stop_on_signals
 from gr00t_ros.ros.qos import STATUS
 
 ANSWER_LIMIT_S = 30.0
@@ -44,7 +46,9 @@ class Autostart(Node):
         for any other parameter.
         """
         super().__init__("gr00t_autostart")
-        self._policy = str(self.declare_parameter("node", "gr00t_policy").value)
+        name, default, meaning = _NODE
+        descriptor = ParameterDescriptor(description=meaning, read_only=True)
+        self._policy = str(self.declare_parameter(name, default, descriptor).value)
         refuse_unknown(self)
         self._get_state = self.create_client(GetState, f"{self._policy}/get_state")
         self._change_state = self.create_client(ChangeState, f"{self._policy}/change_state")
@@ -134,16 +138,29 @@ class Autostart(Node):
             self._executor.spin_once(timeout_sec=0.05)
 
 
+_NODE = ("node", "gr00t_policy", "The policy node's name")
+HELP = NodeHelp(
+    "gr00t autostart",
+    "Node gr00t_autostart: configures the policy node and activates it once its status says "
+    "ready. The robot moves from then on. It ends afterwards, and never activates a second time.",
+    (_NODE,),
+    "gr00t autostart --ros-args -p node:=gr00t_policy",
+)
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run until the policy node is active, or until SIGINT or SIGTERM."""
+    if asks_for_help(args):
+        print(HELP.text())
+        return OK
     stop = stop_on_signals()
     try:
-        initialise(args, ("node",))
+        initialise(args, HELP)
         node = Autostart(stop)
     except (Gr00tError, *REFUSED) as error:
         print(error, file=sys.stderr)
         rclpy.try_shutdown()
-        return 1
+        return MISUSE
     try:
         return node.run()
     finally:

@@ -1,4 +1,4 @@
-"""gr00t-doctor (`ros2 run gr00t_ros doctor`): what would keep the robot from being moved, and why.
+"""gr00t doctor (`ros2 run gr00t_ros doctor`): what would keep the robot from being moved, and why.
 
 A preflight check that moves nothing: it creates no publisher on any command topic, and asks the
 policy server as `gr00t-sidecar check` does. It takes the policy node's parameters, so that the same
@@ -21,7 +21,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
-from gr00t_ros.errors import Gr00tError
+from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.readiness import RobotChecks, horizon_problems
@@ -31,6 +31,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.node_help import SERVER, as_parameters
 from gr00t_ros.sidecar.target import OK, PROBLEM, UNREACHABLE, Report
 from gr00t_ros.text_table import table
 from gr00t_ros.tools import doctor_checks as rows
@@ -38,6 +39,7 @@ from gr00t_ros.tools.doctor_checks import FAIL, PASS, WARN, DoctorRow
 from gr00t_ros.tools.traffic import Traffic
 from gr00t_ros.watch.finding import Finding
 
+_SHORT = {"--embodiment": ("embodiment",), "--server": SERVER}
 SECONDS = 3.0
 _KEPT_PULLS = 250  # those of the last five seconds
 _FOLLOW_S = 0.5
@@ -215,9 +217,14 @@ def report(found: Sequence[DoctorRow]) -> Report:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Examine the robot that the parameters name, print the report, return the exit status."""
-    argv = list(sys.argv if arguments is None else ["gr00t-doctor", *arguments])
+    argv = list(sys.argv if arguments is None else ["gr00t doctor", *arguments])
     options = _options(remove_ros_args(argv)[1:])
-    rclpy.init(args=argv)
+    try:
+        rclpy.init(args=as_parameters(argv, _SHORT))
+    except (SettingsError, RuntimeError) as error:  # RuntimeError: UnknownROSArgsError, RCLError
+        return Report({"verdict": "fail", "error": str(error)}, f"FAIL  {error}", UNREACHABLE).show(
+            options.json
+        )
     node = doctors_node()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -244,10 +251,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="gr00t-doctor",
-        description="What would keep the policy node from moving the robot; nothing moves.",
-        epilog="The node's parameters follow --ros-args: -p embodiment:=NAME -p host:=HOST ...",
+        prog="gr00t doctor",
+        description="What would keep the policy node from moving the robot; nothing moves. It "
+        "takes the node's parameters, so that one params_file works for both.",
+        epilog="Other parameters of the node follow --ros-args. example: gr00t doctor --embodiment "
+        "franka_droid --server gpu:5555 --ros-args -p 'instruction:=pick up the cube'",
     )
+    parser.add_argument("--embodiment", metavar="NAME|FILE", help="-p embodiment:=NAME|FILE")
+    parser.add_argument("--server", metavar="HOST:PORT", help="-p host:=HOST -p port:=PORT")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
         "--seconds",

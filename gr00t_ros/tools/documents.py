@@ -1,10 +1,11 @@
-"""Files that are generated from tables: three documents, config/policy.yaml, a JSON Schema.
+"""Files that are generated from tables: four documents, config/policy.yaml, a JSON Schema.
 
 Write them with
 
     python3 -m gr00t_ros.tools.documents watchdogs > docs/watchdogs.md
     python3 -m gr00t_ros.tools.documents embodiments > docs/embodiments.md
     python3 -m gr00t_ros.tools.documents embodiment_file > docs/embodiment_file.md
+    python3 -m gr00t_ros.tools.documents interfaces > docs/interfaces.md
     python3 -m gr00t_ros.tools.documents schema > config/embodiment.schema.json
     python3 -m gr00t_ros.tools.documents parameters > config/policy.yaml
 """
@@ -183,14 +184,55 @@ def parameter_document() -> str:
 
     lines = [_PARAMETER_HEAD.rstrip("\n")]
     for name, row in TABLE.items():
-        parts = [row.description]
-        if row.low is not None:
-            parts.append(f"{row.low:g} to {row.high:g} {row.unit}".rstrip())
-        elif row.choices:
-            parts.append("one of " + ", ".join(row.choices))
+        parts = filter(None, (row.description, row.span))
         comment = textwrap.wrap("; ".join(parts) + row.when, 92)
         lines += [f"    # {line}" for line in comment]
         lines.append(f"    {name}: {json.dumps(row.default)}")
+    return "\n".join(lines) + "\n"
+
+
+_INTERFACE_HEAD = """\
+# Topics, services and parameters of the policy node
+
+Made from `gr00t_ros/node/interfaces.py` and `gr00t_ros/ros/parameters.py`; a test compares it with
+a running node. Regenerate it with
+
+    python3 -m gr00t_ros.tools.documents interfaces > docs/interfaces.md
+
+`~` stands for the node's name, `/gr00t_policy`. Names in capitals are those of the embodiment file:
+`OUTPUT.topic` is the `topic` of each entry of `outputs`. The node is a lifecycle node, with the
+services that every lifecycle node has. The service `~/estop` is for programs and people; the topic
+`~/e_stop` is for the driver of a button, which repeats its state.
+"""
+
+
+def interface_document() -> str:
+    """Topics and services of the policy node, and which parameter can change when."""
+    from gr00t_ros.node.interfaces import INTERFACES
+    from gr00t_ros.ros.parameters import TABLE
+
+    lines = [_INTERFACE_HEAD]
+    for kind, title in (
+        ("publishes", "Publishes"),
+        ("subscribes", "Subscribes to"),
+        ("serves", "Serves"),
+    ):
+        lines += [f"## {title}", "", "| name | type | QoS | what it is for |", "|---|---|---|---|"]
+        for one in INTERFACES:
+            if one.kind == kind:
+                types = ", ".join(f"`{name}`" for name in one.types.split(", "))
+                lines.append(_row((f"`{one.name}`", types, one.qos, one.text)))
+        lines.append("")
+    lines += [
+        "## Parameters",
+        "",
+        "Defaults and texts: [config/policy.yaml](../config/policy.yaml).",
+        "",
+    ]
+    lines += ["| parameter | default | range | can change |", "|---|---|---|---|"]
+    for name, row in TABLE.items():
+        when = row.when.removeprefix("; ") or "always"
+        lines.append(_row((f"`{name}`", f"`{json.dumps(row.default)}`", row.span, when)))
     return "\n".join(lines) + "\n"
 
 
@@ -202,6 +244,7 @@ def main() -> int:
         "watchdogs": watch_document,
         "embodiments": lambda: embodiment_document(sorted(folder.glob("*.yaml"))),
         "embodiment_file": embodiment_file_document,
+        "interfaces": interface_document,
         "schema": schema_text,
         "parameters": parameter_document,
     }

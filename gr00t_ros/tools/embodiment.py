@@ -1,4 +1,4 @@
-"""gr00t-embodiment new, validate, schema: begin an embodiment file, check one, print the schema.
+"""gr00t embodiment new, validate, schema: begin an embodiment file, check one, print the schema.
 
 Needs ROS only for --topics. `new` leaves a value open if no source states it.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -22,13 +21,19 @@ from gr00t_ros.robot.files import config_folders, load_embodiment
 from gr00t_ros.robot.known import Known
 from gr00t_ros.robot.questions import refuse_open, settled_names
 from gr00t_ros.serve.dataset_meta import read_dataset_meta
-from gr00t_ros.sidecar.ask import check
+from gr00t_ros.sidecar.ask import check_server
 from gr00t_ros.sidecar.embodiment_skeleton import skeleton
-from gr00t_ros.sidecar.target import facts
-from gr00t_ros.text_table import printable, table
-from gr00t_ros.tools.embodiment_schema import FILE_NAME, schema_text
-from gr00t_ros.wire.access import read_environment
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.sidecar.target import (
+    OK,
+    PROBLEM,
+    Report,
+    Target,
+    add_server,
+    facts,
+    target_of,
+)
+from gr00t_ros.text_table import printable_lines, table
+from gr00t_ros.tools.embodiment_schema import FILE_NAME, explained, schema_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,36 +42,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.verb(options))
     except Gr00tError as error:
-        lines = "\n".join(printable(line) for line in str(error).split("\n"))
-        print(f"gr00t-embodiment: {lines}", file=sys.stderr)
-        return 1
+        print(f"gr00t embodiment: {printable_lines(str(error))}", file=sys.stderr)
+        if getattr(options, "json", False):
+            Report({"problem": str(error), "kind": type(error).__name__}, "").show(True)
+        return PROBLEM
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gr00t-embodiment", description="Embodiment files: begin one, judge one."
+        prog="gr00t embodiment", description="Embodiment files: begin one, check one."
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    new = verbs.add_parser("new", help="begin a file from a dataset, a server and live topics")
+    new = verbs.add_parser(
+        "new",
+        help="begin a file from a dataset, a server and live topics",
+        description="Begin an embodiment file; the keys of a live server win over the dataset's.",
+        epilog="example: gr00t embodiment new --dataset DIR --topics --output my_robot.yaml",
+    )
     new.add_argument("--dataset", metavar="DIR", help="GR00T dataset with meta/modality.json")
-    new.add_argument("--server", metavar="HOST:PORT", help="live policy server; its keys win")
+    add_server(new)
     new.add_argument("--topics", action="store_true", help="look at the ROS topics that are there")
     new.add_argument("--seconds", type=float, default=4.0, help="to look (%(default)s)")
     new.add_argument("--robot", help="the robot's name")
     new.add_argument("--tag", help="the embodiment tag")
     new.add_argument("--output", metavar="FILE", help="a new file; else stdout")
     new.set_defaults(verb=_new)
-    validate = verbs.add_parser("validate", help="what is wrong with a file, or what it says")
-    validate.add_argument("file", help="path, or name of a shipped one")
-    validate.add_argument("--server", metavar="HOST:PORT", help="compare with a live server too")
+    validate = verbs.add_parser(
+        "validate",
+        help="what is wrong with a file, or what it says",
+        description="Check an embodiment file; with --server and --topics also against these.",
+        epilog="example: gr00t embodiment validate my_robot.yaml --server gpu:5555 --topics",
+    )
+    validate.add_argument("embodiment", metavar="NAME|FILE", help="name of a shipped file, or path")
+    add_server(validate)
     validate.add_argument("--topics", action="store_true", help="compare with the running robot")
     validate.add_argument("--seconds", type=float, default=4.0, help="to look (%(default)s)")
     validate.add_argument(
         "--settled", metavar="PLACES", default="", help="as the node's parameter: by comma"
     )
+    validate.add_argument("--json", action="store_true", help="print JSON instead of tables")
     validate.set_defaults(verb=_validate)
-    schema = verbs.add_parser("schema", help="print the JSON Schema of embodiment files")
+    schema = verbs.add_parser(
+        "schema",
+        help="print the JSON Schema of embodiment files",
+        description="Print the JSON Schema (draft 2020-12) of embodiment files, for editors.",
+        epilog="example: gr00t embodiment schema > embodiment.schema.json",
+    )
     schema.set_defaults(verb=_schema)
+    explain = verbs.add_parser(
+        "explain",
+        help="what a key means, wherever it may stand",
+        description="Show where a key may stand in an embodiment file, its values and its meaning.",
+        epilog="example: gr00t embodiment explain margin",
+    )
+    explain.add_argument("key", help="name of the key")
+    explain.set_defaults(verb=_explain)
     return parser
 
 
@@ -75,11 +105,16 @@ def _schema(options: argparse.Namespace) -> int:
     return 0
 
 
+def _explain(options: argparse.Namespace) -> int:
+    print(explained(options.key))
+    return OK
+
+
 def _new(options: argparse.Namespace) -> int:
-    if not (options.dataset or options.server):
+    if not (options.dataset or _names_server(options)):
         raise SettingsError("new: got no source of keys, expected --dataset, --server or both")
     modality, known, sources = _sources(options)
-    served = bool(options.server)
+    served = _names_server(options)
     begun = skeleton(modality, ", ".join(sources), options.tag, known, options.robot, served)
     text = f"{_for_editors()}{begun}"
     if not options.output:
@@ -90,7 +125,7 @@ def _new(options: argparse.Namespace) -> int:
             file.write(text)
     except OSError as error:
         raise SettingsError(f"{options.output}: {error.strerror}") from error
-    print(f"wrote {options.output}; fill in what it marks, then gr00t-embodiment validate it")
+    print(f"wrote {options.output}; fill in what it marks, then gr00t embodiment validate it")
     return 0
 
 
@@ -107,10 +142,11 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
     if options.dataset:
         modality, known = read_dataset_meta(options.dataset)
         sources.append(str(options.dataset))
-    if options.server:
-        recorded, modality = modality, _ask(options.server)
+    if _names_server(options):
+        target = target_of(options)
+        recorded, modality = modality, _ask(target)
         known = replace(known, remarks=known.remarks | _not_on_the_server(recorded, modality))
-        sources.append(options.server)
+        sources.append(f"{target.host}:{target.port}")
     if options.topics:
         seen = _look(options.seconds)
         known = replace(
@@ -147,41 +183,42 @@ def _look(seconds: float) -> Known:
     return survey(seconds)
 
 
-def _ask(server: str) -> ModalityConfig:
-    host, port = _address(server)
-    token = read_environment(os.environ).token
+def _names_server(options: argparse.Namespace) -> bool:
+    return bool(options.server or options.host or options.port)
+
+
+def _ask(target: Target) -> ModalityConfig:
     # The modality config is the same in both key styles, and no inference is made here.
-    with closing(PolicyClient(host, port, token=token, key_style="nested")) as client:
+    with closing(target.client("nested")) as client:
         return client.connect().modality
 
 
-def _address(server: str) -> tuple[str, int]:
-    host, _, port = server.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise SettingsError(f"--server: got {server!r:.60}, expected HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
 def _validate(options: argparse.Namespace) -> int:
-    embodiment = load_embodiment(options.file)
-    print(_summary(embodiment), flush=True)
+    embodiment = load_embodiment(options.embodiment)
+    figures, texts = _figures(embodiment), [_summary(embodiment)]
+    if not options.json:
+        print(texts.pop(), flush=True)  # what the file says is shown also if something is wrong
     refuse_open(embodiment.unsettled, settled_names(options.settled), embodiment.source)
+    status = OK
     if options.topics:
-        _against_the_robot(embodiment, options.seconds)
-    if not options.server:
-        return 0
-    host, port = _address(options.server)
-    print()
-    return check(["--host", host, "--port", str(port), "--embodiment", options.file])
+        texts.append(_against_the_robot(embodiment, options.seconds))
+    if _names_server(options):
+        compared = check_server(target_of(options))
+        figures["server"], status = compared.figures, compared.status
+        texts.append(compared.text)
+    if options.json or texts:
+        text = "\n\n".join(texts)
+        Report(figures, text if options.json else f"\n{text}").show(options.json)
+    return status
 
 
 _OUTSIDE = "move the joint inside, or give it a smaller margin or its description's range"
 
 
-def _against_the_robot(embodiment: Embodiment, seconds: float) -> None:
-    """Raise EmbodimentError if the file contradicts the robot's description or position.
+def _against_the_robot(embodiment: Embodiment, seconds: float) -> str:
+    """Compare with the limits and the chains of the robot's description, and its position.
 
-    Compares the limits of the joints and the chains of the kinematics.
+    Returns what was compared. Raises EmbodimentError if the file contradicts one of them.
     """
     known = _look(seconds)
     from gr00t_ros.graph.limits import chain_problems, described_problems  # need ROS, as _look does
@@ -198,18 +235,49 @@ def _against_the_robot(embodiment: Embodiment, seconds: float) -> None:
     of = embodiment.limits.names
     sources = {"description": known.ranges, "joint states": known.positions}
     counts = (f"{sum(n in has for n in of)} in the {name}" for name, has in sources.items())
-    print(f"\nof {len(of)} joints: {', '.join(counts)}; all inside their limits", flush=True)
+    return f"of {len(of)} joints: {', '.join(counts)}; all inside their limits"
 
 
-def _summary(embodiment: Embodiment) -> str:
-    """The file as tables, to be compared with the documents of the robot and the policy."""
-    about = {
+_PARTS = ("part", "key", "goes to or comes from", "what")
+_VALUES = ("key", "value", "name", "the policy's value")
+
+
+def _figures(embodiment: Embodiment) -> dict[str, object]:
+    """The tables of `_summary` for programs: one map for each row."""
+    tables = {
+        "parts": (_PARTS, _parts(embodiment)),
+        "values": (_VALUES, _values(embodiment)),
+        "limits": (_LIMITS, _limits(embodiment)),
+    }
+    return _about(embodiment) | {
+        name: [dict(zip(header, row, strict=True)) for row in rows]
+        for name, (header, rows) in tables.items()
+    }
+
+
+def _about(embodiment: Embodiment) -> dict[str, object]:
+    return {
         "file": embodiment.source,
         "robot": embodiment.robot,
         "embodiment tag": embodiment.tag,
         "steps": f"{embodiment.action_horizon} at {embodiment.rate_hz:g} Hz",
         "language key": ", ".join(embodiment.language_keys),
     }
+
+
+def _summary(embodiment: Embodiment) -> str:
+    """The file as tables, to be compared with the documents of the robot and the policy."""
+    parts = [
+        facts(_about(embodiment)),
+        table(_PARTS, _parts(embodiment)),
+        table(_VALUES, _values(embodiment)),
+        table(_LIMITS, _limits(embodiment)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _parts(embodiment: Embodiment) -> list[tuple[str, ...]]:
+    """One row for each stream, action, output and open question."""
     rows: list[tuple[str, ...]] = [
         ("video", v.key, v.topic, f"{v.height_px}x{v.width_px} {v.fit}, {list(v.delta_indices)}")
         for v in embodiment.video
@@ -225,13 +293,7 @@ def _summary(embodiment: Embodiment) -> str:
     rows += [("output", o.name, o.topic, o.type) for o in embodiment.commands]
     rows += [("output", o.name, o.topic, o.type) for o in embodiment.poses]
     rows += [("unsettled", u.path, "", f"assumed: {u.assumed:.40}") for u in embodiment.unsettled]
-    parts = [
-        facts(about),
-        table(("part", "key", "goes to or comes from", "what"), rows),
-        table(("key", "value", "name", "the policy's value"), _values(embodiment)),
-        table(_LIMITS, _limits(embodiment)),
-    ]
-    return "\n\n".join(parts)
+    return rows
 
 
 def _values(embodiment: Embodiment) -> list[tuple[str, ...]]:

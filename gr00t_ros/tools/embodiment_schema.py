@@ -2,16 +2,19 @@
 
 The schema checks keys, types and single values, for completion and marks in an editor. What
 depends on several values (an output that exists, a joint with limits) only the reader checks:
-`gr00t-embodiment validate`.
+`gr00t embodiment validate`.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot import keys
 from gr00t_ros.robot.actions import REPRESENTATIONS, UNITS
 from gr00t_ros.robot.embodiment import MAX_STEPS, MODEL_VERSIONS, VIEW_SIZES
@@ -20,6 +23,7 @@ from gr00t_ros.robot.framing import CROP_UNITS, QUARTER_TURNS
 from gr00t_ros.robot.keys import Key, Keys
 from gr00t_ros.robot.outputs import OUTPUT_TYPES
 from gr00t_ros.robot.streams import ENCODINGS, FITS, GRAVITY, MAX_PX, RATE_HZ, TRANSPORTS
+from gr00t_ros.text_table import table as text_table
 
 Schema = dict[str, Any]
 
@@ -33,6 +37,11 @@ class Kind:
 
     words: str
     schema: Schema
+
+    @property
+    def plain(self) -> str:
+        """The words without markup: of a link its text, of code the code."""
+        return re.sub(r"\[(\w+)\]\(#\w+\)", r"\1", self.words).replace("`", "")
 
 
 def _one_of(values: Iterable[object]) -> Kind:
@@ -176,6 +185,25 @@ def schema_text() -> str:
     return json.dumps(embodiment_schema(), indent=1) + "\n"
 
 
+def explained(name: str) -> str:
+    """A table of the places where a key may stand, with its values and its line.
+
+    Raises EmbodimentError for a name that no map has.
+    """
+    names = dict.fromkeys(key for table in keys.TABLES for key, _ in table.all())
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 3)
+        expected = f"did you mean {' or '.join(near)}?" if near else f"expected {', '.join(names)}"
+        raise EmbodimentError(f"no map of an embodiment file has the key {name!r:.60}: {expected}")
+    rows = [
+        (table.place or table.name, KINDS[key.kind].plain, key.line)
+        for table in keys.TABLES
+        for found, key in table.all()
+        if found == name
+    ]
+    return text_table(("in", "value", "means"), dict.fromkeys(rows))
+
+
 def _name(kind: str) -> str:
     return f"value_{kind}"
 
@@ -215,14 +243,14 @@ equal. Regenerate it with
 
 [own_robot.md](own_robot.md) makes a file step by step,
 [the template](../config/embodiment_template.yaml) shows the keys in place, [limits.md](limits.md)
-says how to choose limits. `gr00t-embodiment schema` prints the same as a JSON Schema, which also
+says how to choose limits. `gr00t embodiment schema` prints the same as a JSON Schema, which also
 ships as `config/embodiment.schema.json`. An editor with the YAML language server completes and
 explains keys by it, if a line of the file names it:
 
     # yaml-language-server: $schema=/PATH/TO/embodiment.schema.json
 
 The schema checks keys, types and single values. What depends on several values (an output that
-exists, a joint with limits) is checked by `gr00t-embodiment validate FILE` alone.
+exists, a joint with limits) is checked by `gr00t embodiment validate FILE` alone.
 """
 
 

@@ -18,6 +18,7 @@ from gr00t_ros.errors import SettingsError, UnreachableError
 EVERY_INTERFACE: Final = "*"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1", "[::1]")
 _TCP: Final = "tcp://"
+_CONNECT_S: Final = 1.0  # longest wait for a host that neither accepts nor refuses
 _FORBIDDEN: Final = "*/ \n;"
 
 
@@ -68,6 +69,24 @@ def parse_place(text: str, lowest_port: int) -> tuple[str, int]:
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise SettingsError(f"{text!r:.80}: expected an IPv6 address in brackets, [::1]:5556")
     return host, int(port)
+
+
+def refuse_closed(host: str, port: int) -> None:
+    """Raise `UnreachableError` at once if the host refuses connections to this port.
+
+    ZeroMQ would try again until the deadline. Everything else, such as a name that is not known or
+    a firewall, is left to the client and its deadline.
+    """
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        socket.create_connection((bare, port), timeout=_CONNECT_S).close()
+    except ConnectionRefusedError:
+        where = _address(bare, port)
+        raise UnreachableError(
+            f"{where}: nobody listens on this port: start the server, or name its HOST:PORT"
+        ) from None
+    except OSError:
+        return
 
 
 def needs_ipv6(address: str) -> bool:

@@ -184,9 +184,9 @@ def test_configure_names_what_is_wrong_and_the_node_lives_on(rig, parameters, re
 def test_a_value_that_no_parameter_may_have_ends_the_process_in_one_line(
     rig, parameter, value, reason
 ):
-    """Exit status 1 and a line that names parameter and reason, no traceback."""
+    """Exit status 2 and a line that names parameter and reason, no traceback."""
     rig.start_policy(**{parameter: value})
-    assert rig.policy.wait() == 1
+    assert rig.policy.wait() == 2
     rig.policy.wait_for_line(f"parameter {parameter}: .*(?i:{reason})")
     assert "Traceback" not in rig.policy.text()
 

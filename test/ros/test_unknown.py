@@ -12,7 +12,9 @@ SAYS = "parameter velocity_scle: gr00t_policy has none of this name; did you mea
     [
         ("node.node", ("--ros-args", "-p", "embodimnt:=x"), "did you mean embodiment?"),
         ("node.node", ("--ros-args", "-p", "velocity_scle:=0.1"), SAYS),
-        ("node.node", ("--embodiment", "x"), "--ros-args: -p embodiment:=x"),
+        ("node.node", ("--embodimnt", "x"), "--ros-args: -p embodiment:=x"),
+        ("node.node", ("--instruction", "x"), "--ros-args: -p instruction:=x"),
+        ("node.node", ("--server", "x"), "'x': expected HOST:PORT"),
         ("node.node", ("embodimnt:=x",), "--ros-args: -p embodiment:=x"),
         ("node.node", ("--ros-args", "--embodiment", "x"), "ROS arguments: not understood"),
         ("node.node", (), "parameter embodiment: got nothing"),
@@ -25,14 +27,14 @@ SAYS = "parameter velocity_scle: gr00t_policy has none of this name; did you mea
         ("sim.relay", ("--ros-args", "-p", "source_prefx:=/x"), "did you mean source_prefix?"),
     ],
 )
-def test_what_no_node_knows_ends_it_with_one_line_and_status_1(
+def test_what_no_node_knows_ends_it_with_one_line_and_status_2(
     processes, ros_domain, module, words, said
 ):
     """Nothing is started with a default in its place."""
     if module.startswith("sim"):
         pytest.importorskip("mujoco", reason="the simulator is not installed")
     child = processes.start("-m", f"gr00t_ros.{module}", *words, name="child")
-    assert child.wait() == 1
+    assert child.wait() == 2
     assert said in child.text()
     assert "Traceback" not in child.text()
 
@@ -46,7 +48,7 @@ def test_in_a_file_only_what_stands_under_the_nodes_own_name_is_strict(
     content = "ros__parameters: {velocity_scle: 0.1}"
     file.write_text("/**/gr00t_policy: {" + content + "}\n")
     child = processes.start("-m", "gr00t_ros.node.node", *words, name="strict")
-    assert child.wait() == 1 and SAYS in child.text()
+    assert child.wait() == 2 and SAYS in child.text()
     file.write_text("/**: {" + content + "}\n")
     child = processes.start("-m", "gr00t_ros.node.node", *words, name="shared")
     child.wait_for_line(r"velocity_scle.*did you mean velocity_scale\? \(ignored")

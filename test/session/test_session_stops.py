@@ -14,6 +14,7 @@ from gr00t_ros.motion.sampler import JtcSampler
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.session.session import Session
+from gr00t_ros.watch.arm import windows_may_be_lost
 from gr00t_ros.watch.finding import Finding, Reaction
 
 # Pauses.
@@ -501,3 +502,34 @@ def test_ticks_that_raise_after_a_lost_window_end_in_a_fault_whose_reset_is_no_s
         played.tick()
         played.play(20)
     played.assert_no_step()
+
+
+@pytest.mark.parametrize("told_ms", [1, 190])
+@pytest.mark.parametrize("rad", [0.0005, 0.2])
+@pytest.mark.parametrize("silent_ticks", [5, 8])
+def test_windows_that_may_be_lost_pause_only_until_the_held_position_is_known(
+    silent_ticks, rad, told_ms
+) -> None:
+    """Wherever the connection is cut in a motion or in its stop: it goes on by itself, no step.
+
+    The windows of the cut are lost; told: how old the controller's state is.
+    """
+    for paused in (1, 4):
+        for begin in range(paused, paused + 24, 3):
+            played = _Played(told_ms)
+            rig, replay, merged = played.rig.activate(), played.rig.session.replay, True
+            for tick in range(-20, 130):
+                cut = begin <= tick < begin + silent_ticks
+                if tick == 0:
+                    merged = rig.merge(rad).accepted
+                if not cut:
+                    replay.states_received(rig.now_ns)
+                found = [windows_may_be_lost()] if replay.windows_may_be_lost(rig.now_ns) else []
+                played.tick(*found, *([PAUSE] if tick == paused else []), lose=cut)
+                played.play(20)
+                if tick == paused:
+                    merged = False
+                if not merged and rig.mode is Mode.BLENDING_IN:
+                    merged = rig.merge(0.1).accepted
+            assert merged and rig.mode not in (Mode.PAUSED, Mode.FAULT), (paused, begin)
+            played.assert_no_step()

@@ -100,8 +100,12 @@ def test_host_port_and_timeout_come_from_the_environment_and_options_win(
     monkeypatch.setenv("GROOT_POLICY_PORT", port)
     monkeypatch.setenv("GROOT_POLICY_TIMEOUT_MS", "300")
     assert ask("ping")[0] == 0
-    status, _, err = ask("ping", "--port", nobody)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        status, _, err = ask("ping", "--port", str(mute.getsockname()[1]))
     assert status == 2 and "300 ms" in err
+    assert ask("ping", "--server", f"127.0.0.1:{nobody}")[0] == 2, (
+        "an option wins over the environment"
+    )
 
 
 @pytest.mark.parametrize("generation", LABELS)

@@ -1,6 +1,7 @@
 """The starting embodiment file has the server's facts, and is refused until it is complete."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,12 +166,14 @@ def test_a_begun_gripper_goes_from_one_end_to_the_other_in_one_step(joint, ends,
 def test_a_file_from_a_dataset_mentions_no_server_and_points_to_template_and_keys():
     """What was not asked cannot have said anything; the same with a server."""
     config = modality_of(load_embodiment("so101"))
+    config["action"] = replace(config["action"], action_configs=None, delta_indices=())
     known = Known(action_names={"gripper": ("gripper",)}, state_names={"gripper": ("gripper",)})
     alone = skeleton(config, "a dataset", known=known, served=False)
     served = skeleton(config, "a server", known=known)
     said = [line for line in alone.splitlines() if "server" in line]
     assert said and all("no server was asked" in line for line in said)
-    assert "no server was asked" not in served
+    assert "no server was asked" not in served and "not described by the server" in served
+    assert "in the modality config of your fine-tuning" in alone
     for text in (alone, served):
         assert "config/embodiment_template.yaml" in text and "docs/embodiment_file.md" in text
         assert "If the training data has 0 .. 1 here, add scale" in text

@@ -243,11 +243,11 @@ def test_the_clock_on_request_is_the_time_of_all_stamps(
 def test_parameters_that_make_no_sense_end_the_process_with_their_name(
     processes: Any, parameter: str, value: str
 ) -> None:
-    """One line, no traceback, exit status 1."""
+    """One line, no traceback, exit status 2."""
     option = f"{parameter}:={value}"
     robot = processes.start("-m", "gr00t_ros.sim.robot", "--ros-args", "-p", option)
     robot.wait_for_line(f"^{parameter}: got")
-    assert robot.wait() == 1
+    assert robot.wait() == 2
     assert "Traceback" not in robot.text()
 
 

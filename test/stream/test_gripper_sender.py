@@ -186,7 +186,7 @@ def test_a_package_that_is_not_installed_is_named(processes, tmp_path):
         f"import gr00t_ros.stream.commands as s; sys.exit(s.main({options}))",
         name="streamer",
     )
-    assert child.wait() == 1
+    assert child.wait() == 2
     assert "franka_msgs: not installed here" in child.text()
     assert "frankarobotics/franka_ros2" in child.text()
 

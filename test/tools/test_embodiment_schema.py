@@ -265,6 +265,16 @@ def test_document_and_shipped_schema_are_made_from_the_tables(capsys):
     assert json.loads(capsys.readouterr().out) == SCHEMA
 
 
+def test_a_key_is_explained_at_each_place_where_it_may_stand(capsys):
+    """With its values and its line; a name that no map has is refused with the nearest ones."""
+    assert main(["explain", "rotate"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows[2:]] == ["video.KEY", "state.KEY", "outputs.NAME"]
+    assert "0, 90, 180, 270" in rows[2] and keys.CAMERA.optional["rotate"].line in rows[2]
+    assert main(["explain", "margn"]) == 1
+    assert "the key 'margn': did you mean margin?" in capsys.readouterr().err
+
+
 def test_a_misspelt_key_is_named_with_the_nearest_key_its_meaning_and_its_line(tmp_path):
     """The line in the file is that of the key, not of the map."""
     path = tmp_path / "mine.yaml"

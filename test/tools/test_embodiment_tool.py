@@ -240,5 +240,5 @@ def test_a_file_of_a_stranger_is_refused_in_one_printable_line(tmp_path, capsys,
     assert main(["validate", str(path)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith(f"gr00t-embodiment: {path}:1:")
+    assert said.err.startswith(f"gr00t embodiment: {path}:1:")
     assert said.err.count("\n") == 1 and said.err.rstrip("\n").isprintable()

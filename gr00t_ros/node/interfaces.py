@@ -1,0 +1,135 @@
+"""The topics and services of the policy node as a table: names, types, and what each is for.
+
+docs/interfaces.md is made from it. A test compares it with what a running node has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["publishes", "subscribes", "serves"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One topic or service; a name in capitals stands for the names in the embodiment file.
+
+    types: all that may occur, separated by comma.
+    """
+
+    kind: Kind
+    name: str
+    types: str
+    qos: str
+    text: str
+
+
+_TRIGGER = "std_srvs/srv/Trigger"
+_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
+_LATCHED, _RELIABLE, _BEST_EFFORT = "reliable, latched", "reliable", "best effort"
+_ANY = "any of its publisher"
+
+INTERFACES: tuple[Interface, ...] = (
+    Interface(
+        "publishes",
+        "~/status",
+        "gr00t_ros/msg/PolicyStatus",
+        _LATCHED,
+        "mode, reason, remedy, streams with their ages, latencies, counts",
+    ),
+    Interface(
+        "publishes",
+        "~/action_chunk",
+        "gr00t_ros/msg/ActionChunk",
+        _RELIABLE,
+        "every prediction, accepted or refused, with the stamp of its observation",
+    ),
+    Interface(
+        "publishes",
+        "/diagnostics",
+        "diagnostic_msgs/msg/DiagnosticArray",
+        _RELIABLE,
+        "streams, policy server, plan and controllers, once a second and at each change",
+    ),
+    Interface(
+        "publishes",
+        "OUTPUT.topic",
+        _TRAJECTORY,
+        _RELIABLE,
+        "windows to a trajectory controller, only while active",
+    ),
+    Interface(
+        "publishes",
+        "~/windows/OUTPUT",
+        f"{_TRAJECTORY}, trajectory_msgs/msg/MultiDOFJointTrajectory",
+        _RELIABLE,
+        "windows to a streamer (`gr00t stream ...`), only while active",
+    ),
+    Interface(
+        "publishes",
+        "~/shadow/OUTPUT",
+        _TRAJECTORY,
+        _RELIABLE,
+        "the same windows in shadow, where nothing is commanded",
+    ),
+    Interface(
+        "subscribes",
+        "VIDEO.topic",
+        "sensor_msgs/msg/Image, sensor_msgs/msg/CompressedImage",
+        _ANY,
+        "camera images",
+    ),
+    Interface(
+        "subscribes",
+        "STATE.topic",
+        "sensor_msgs/msg/JointState, geometry_msgs/msg/PoseStamped, sensor_msgs/msg/Imu",
+        _BEST_EFFORT,
+        "joint states, poses, IMU; several publishers may each send their own joints",
+    ),
+    Interface(
+        "subscribes",
+        "OUTPUT.state_topic",
+        "control_msgs/msg/JointTrajectoryControllerState, gr00t_ros/msg/ControllerState",
+        _BEST_EFFORT,
+        "what a controller holds or plays; without it a start uses measured positions",
+    ),
+    Interface(
+        "subscribes",
+        "~/e_stop",
+        "std_msgs/msg/Bool",
+        _ANY,
+        "topic of a button: true stops the arm and latches a fault until ~/reset",
+    ),
+    Interface(
+        "subscribes",
+        "~/dead_man",
+        "std_msgs/msg/Bool",
+        _ANY,
+        "topic of a switch: with dead_man_required the arm moves only while true is repeated",
+    ),
+    Interface(
+        "subscribes",
+        "/robot_description",
+        "std_msgs/msg/String",
+        _LATCHED,
+        "URDF: compared with the file's limits, and the source of its chains",
+    ),
+    Interface("serves", "~/pause", _TRIGGER, "", "controlled stop, holds until ~/resume"),
+    Interface("serves", "~/resume", _TRIGGER, "", "leaves the pause of ~/pause"),
+    Interface(
+        "serves",
+        "~/estop",
+        _TRIGGER,
+        "",
+        "controlled stop into a latched fault; also while inactive",
+    ),
+    Interface("serves", "~/reset", _TRIGGER, "", "leaves a fault, if its cause is gone"),
+    Interface(
+        "serves",
+        "~/set_instruction",
+        "gr00t_ros/srv/SetInstruction",
+        "",
+        "a new instruction begins a new episode",
+    ),
+)

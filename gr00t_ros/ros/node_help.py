@@ -1,0 +1,109 @@
+"""What a node prints for --help, and its options that stand for parameters.
+
+`gr00t policy --embodiment NAME --server HOST:PORT` is short for `--ros-args -p embodiment:=NAME -p
+host:=HOST -p port:=PORT`.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.wire.address import parse_place
+
+SERVER = ("host", "port")
+"""The parameters that `--server HOST:PORT` sets, for nodes that have them."""
+
+_WIDTH, _NAME_WIDTH = 92, 22
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHelp:
+    """What a node prints for --help, and the names of its parameters.
+
+    rows: the parameters that matter most: name, default (None: required), meaning with unit. names:
+    all of them.
+    """
+
+    command: str
+    about: str
+    rows: Sequence[tuple[str, object, str]]
+    example: str
+    names: Collection[str] = ()
+
+    @property
+    def all_names(self) -> frozenset[str]:
+        """The names of all parameters."""
+        return frozenset((*self.names, *(name for name, _, _ in self.rows)))
+
+    @property
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """The options that stand for parameters: --embodiment, --server."""
+        names = self.all_names
+        found: dict[str, tuple[str, ...]] = {}
+        if "embodiment" in names:
+            found["--embodiment"] = ("embodiment",)
+        if names.issuperset(SERVER):
+            found["--server"] = SERVER
+        return found
+
+    def text(self) -> str:
+        """Usage, parameters with defaults and units, and an example."""
+        values = {"--embodiment": "NAME|FILE", "--server": "HOST:PORT"}
+        options = "".join(f" [{option} {values[option]}]" for option in self.options)
+        lines = [f"usage: {self.command}{options} [--ros-args -p NAME:=VALUE ...]", ""]
+        lines += [textwrap.fill(self.about, _WIDTH), "", "parameters:"]
+        for name, default, meaning in self.rows:
+            value = "required" if default is None else f"default {_shown(default)}"
+            text = f"  {name:{_NAME_WIDTH}} {meaning} ({value})"
+            lines.append(textwrap.fill(text, _WIDTH, subsequent_indent=" " * (_NAME_WIDTH + 3)))
+        if len(self.all_names) > len(self.rows):
+            lines.append("  and others: `ros2 param describe`, or config/policy.yaml")
+        return "\n".join([*lines, "", "example:", f"  {self.example}"])
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return repr(default) if default == "" else str(default)
+
+
+def asks_for_help(arguments: Sequence[str] | None) -> bool:
+    """Whether the words before --ros-args ask for help; `arguments` None: those of this process."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    own = words[: words.index("--ros-args")] if "--ros-args" in words else words
+    return any(word in ("-h", "--help") for word in own)
+
+
+def as_parameters(words: Sequence[str], options: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """The words with options such as `--server HOST:PORT` replaced by parameters.
+
+    Raises SettingsError for an option without its value, and for a server that is not HOST:PORT.
+    """
+    own = words.index("--ros-args") if "--ros-args" in words else len(words)
+    kept: list[str] = []
+    set_: list[str] = []
+    left = list(words[:own])
+    while left:
+        option, given, value = left.pop(0).partition("=")
+        if option not in options:
+            kept.append(option + given + value)
+            continue
+        if not given:
+            value = left.pop(0) if left else ""
+        names = options[option]
+        values = (value,) if len(names) == 1 else _host_and_port(value)
+        if not all(values):
+            raise SettingsError(f"{option}: got no value, expected one behind it")
+        set_ += [
+            word for pair in zip(names, values, strict=True) for word in ("-p", ":=".join(pair))
+        ]
+    return [*kept, *(["--ros-args", *set_] if set_ else []), *words[own + bool(set_) :]]
+
+
+def _host_and_port(server: str) -> tuple[str, str]:
+    host, port = parse_place(server, lowest_port=1)
+    return host, str(port)
