@@ -1,6 +1,7 @@
 """The embodiment files that ship: each parses, and says what its sources say."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -448,3 +449,20 @@ def test_g1_arm_limits_are_mirrored_as_the_urdf_has_them():
     assert rows["left_hand_thumb_1_joint"] == (-0.6109, 1.0472)
     assert rows["right_hand_thumb_1_joint"] == (-1.0472, 0.6109)
     assert (limits.velocity <= 3.0).all()
+
+
+def test_the_stops_that_the_page_about_limits_promises_are_those_of_its_formula():
+    """docs/limits.md: 2 a / j + v / a, at full and at half speed; its advice is what ships."""
+    page = (FOLDER.parents[1] / "docs" / "limits.md").read_text()
+    rows = re.findall(
+        r"^\| ([\d.]+)[^|]* \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.M
+    )
+    assert len(rows) == 5
+    for velocity, acceleration, jerk, full, half in (map(float, row) for row in rows):
+        for speed, stated in ((velocity, full), (velocity / 2.0, half)):
+            stop = 2.0 * acceleration / jerk + speed / acceleration
+            assert abs(stop - stated) < 0.006
+    assert "**5 rad/s^2 and 100 rad/s^3** for an arm" in page
+    for name in ("ur5e_2f85", "xarm6_gripper"):
+        limits = load(name).limits
+        assert (limits.acceleration[:6] == 5.0).all() and (limits.jerk[:6] == 100.0).all()
