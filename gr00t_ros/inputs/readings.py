@@ -25,6 +25,7 @@ from gr00t_ros.inputs import cdr, images
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.observe.readings import ImuReading, JointReading, PoseReading
 from gr00t_ros.robot.streams import Stream, VideoStream
+from gr00t_ros.ros.pulled import graph_name
 
 Read = Callable[[Any], tuple[int, object]]
 """A message from the subscription -> its stamp in ns, and the value that the buffer keeps."""
@@ -132,11 +133,17 @@ READS: Mapping[str, tuple[type, Read]] = {
 """kind of stream -> message type to subscribe to, and the function that reads its messages."""
 
 
+CONTROL_MSGS_STATE = "control_msgs/msg/JointTrajectoryControllerState"
+OWN_STATE = "gr00t_ros/msg/ControllerState"
+
 STATE_TYPES: tuple[Any, ...] = (ControllerState,)
 with contextlib.suppress(ImportError):  # in no package index: only real ROS installs have it
     from control_msgs.msg import JointTrajectoryControllerState
 
     STATE_TYPES = (JointTrajectoryControllerState, ControllerState)
+
+STATE_TYPE_NAMES = tuple(graph_name(kind) for kind in STATE_TYPES)
+"""The types of a controller's state that can be read, as named in the ROS graph."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

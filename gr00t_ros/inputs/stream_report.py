@@ -9,7 +9,7 @@ from rclpy.node import Node
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.errors import ObservationError
-from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.inputs.readings import CONTROL_MSGS_STATE, OWN_STATE, ControllerReading
 from gr00t_ros.inputs.source import JointSource, Source, Subscription
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
@@ -194,15 +194,32 @@ def _listed(joints: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def other_type(topic: str, publishers: Sequence[TopicEndpointInfo], types: Collection[str]) -> str:
+    """Why none of the publishers can be read; empty if one can, or if there is none."""
+    published = {info.topic_type for info in publishers}
+    if not published or not published.isdisjoint(types):
+        return ""
+    got, expected = ", ".join(sorted(published)), " or ".join(types)
+    return f"{topic} is published as {got}, expected {expected}: {_for_type(got, types)}"
+
+
+def _for_type(got: str, types: Collection[str]) -> str:
+    """What to do about a topic that has another type than those that can be read."""
+    if got == CONTROL_MSGS_STATE and OWN_STATE in types:
+        return (
+            "install control_msgs (ros-<distro>-control-msgs) where this node runs, or publish "
+            f"{OWN_STATE}, which has the same fields"
+        )
+    return "remap it, or name its topic"
+
+
 def _explanation(
     topic: str, publishers: Sequence[TopicEndpointInfo], types: Collection[str]
 ) -> str:
     if not publishers:
         return f"nobody publishes {topic}: is its driver running, in this ROS domain?"
-    published = {info.topic_type for info in publishers}
-    if published.isdisjoint(types):
-        got, expected = ", ".join(sorted(published)), " or ".join(types)
-        return f"{topic} is published as {got}, expected {expected}: remap it, or name its topic"
+    if text := other_type(topic, publishers, types):
+        return text
     nodes = " and ".join(sorted({info.node_name for info in publishers}))
     return (
         f"{nodes} publishes {topic}, but nothing came from it lately: check whether its device "

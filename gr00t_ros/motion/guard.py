@@ -113,7 +113,7 @@ def _check_joints(chunk: ActionChunk, limits: JointLimits, first: int, held: Flo
             f"got {joints[row, joint]:.4f} {POSITION_UNIT}, limits {limits.allowed(joint)}"
         )
         if outside[row, joint] > CLAMP_RAD:
-            return _refused("position", reason, first)
+            return _refused("position", f"{reason}: {_OUTSIDE}", first)
     clamped = np.minimum(np.maximum(joints, lower), upper)
     refusal = _check_jump(clamped, limits, first, held)
     refusal = refusal or _check_speed(clamped, limits, first, chunk.step_ns)
@@ -129,8 +129,9 @@ def _check_jump(joints: Floats, limits: JointLimits, first: int, held: Floats) -
         return _refused(
             "jump",
             _place(limits, joint, first)
-            + f"got a first step of {jump[joint]:.4f} {POSITION_UNIT} from the held position, "
-            f"limit {limits.jump[joint]:.4f}",
+            + f"got {joints[first, joint]:.4f} {POSITION_UNIT}, the first position that is not due "
+            f"yet; it is {jump[joint]:.4f} from the held {held[joint]:.4f}, expected at most "
+            f"limits.{limits.names[joint]}.jump, {limits.jump[joint]:.4f}: {_FAR}",
             first,
         )
     return None
@@ -145,7 +146,7 @@ def _check_speed(joints: Floats, limits: JointLimits, first: int, step_ns: int) 
             "velocity",
             _place(limits, joint, row + 1)
             + f"got {speed[row, joint]:.3f} {POSITION_UNIT} a second, "
-            f"limit {limits.velocity[joint]:.3f}",
+            f"limit {limits.velocity[joint]:.3f}: {_FAST}",
             first,
         )
     return None
@@ -165,10 +166,22 @@ def _check_workspace(joints: Floats, workspace: Workspace, first: int) -> Verdic
     for row, axis in np.argwhere(~inside)[:1]:
         reason = (
             f"end effector, step {first + row}: {'xyz'[axis]} would be {path[row, axis]:.3f} m, "
-            f"{workspace.lower[axis]:.3f} to {workspace.upper[axis]:.3f} allowed"
+            f"{workspace.lower[axis]:.3f} to {workspace.upper[axis]:.3f} allowed: move the task "
+            "inside the box, or correct workspace"
         )
         return _refused("workspace", reason, first)
     return None
+
+
+_FAR = (
+    "check joint order, unit and scale of its state and action keys, and that the server makes "
+    "relative actions absolute; a gripper that closes in one step needs jump: unchecked"
+)
+_OUTSIDE = (
+    "move arm and task away from the limit, or check joint order, unit and scale; a gripper needs "
+    "margin 0.0"
+)
+_FAST = "check rate_hz against the training data, and the unit"
 
 
 def _place(limits: JointLimits, joint: int, step: int) -> str:

@@ -23,9 +23,12 @@ from gr00t_ros.graph.controllers import (
 from gr00t_ros.graph.heartbeat import Heartbeats
 from gr00t_ros.graph.limits import DescribedLimits
 from gr00t_ros.inputs.inputs import Inputs
+from gr00t_ros.inputs.readings import STATE_TYPE_NAMES
+from gr00t_ros.inputs.stream_report import other_type
 from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.node.outputs import action_servers, command_readers
 from gr00t_ros.node.robot_state import Positions, RobotState
+from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros import parameters, qos
 from gr00t_ros.ros.parameters import Parameters
@@ -106,6 +109,20 @@ def server_problems(node: Node, servers: Mapping[str, Sequence[str]]) -> list[st
     ]
 
 
+def state_type_problems(node: Node, outputs: Sequence[Output]) -> list[str]:
+    """Controllers whose state has a type that cannot be read: where they hold the arm is unknown.
+
+    A controller that publishes no state at all is none of them: it holds what it was commanded.
+    """
+    found = []
+    for output in outputs:
+        topic = node.resolve_topic_name(output.state_topic)
+        publishers = node.get_publishers_info_by_topic(topic)
+        if text := other_type(topic, publishers, STATE_TYPE_NAMES):
+            found.append(f"controller.{output.name}: {text}")
+    return found
+
+
 def _unfit(reading: Sequence[TopicEndpointInfo]) -> str:
     """Why windows reach none of these subscriptions; empty if they reach one."""
     reasons = []
@@ -169,7 +186,11 @@ class RobotChecks:
         """
         found = [finding.reason for finding in self.robot_state.findings(now_ns)]
         found += self.limits.chain_problems
-        return found + (self._other_joints() if self.readers else [])
+        if self.readers:
+            found += self._other_joints()
+            outputs = [output for output, _ in self.robot_state.controllers()]
+            found += state_type_problems(self.node, outputs)
+        return found
 
     def _other_joints(self) -> list[str]:
         """Controllers whose state has other joints than their output: they reject its windows."""

@@ -10,8 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gr00t_ros.robot.field import Field, Scale, read_scale
+from gr00t_ros.robot.keys import COMMANDED, IGNORED, JOINT_OUTPUT
 from gr00t_ros.robot.outputs import OUTPUT_TYPES, CommandOutput, PoseOutput, read_command, read_pose
 from gr00t_ros.robot.streams import StateStream
+
+UNITS = ("rad", "m", "m/s", "m/s, rad/s", "normalized", "motor_units", "")
+REPRESENTATIONS = ("absolute", "delta")
 
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -86,7 +90,7 @@ def _read(name: str, place: Field, state: Sequence[StateStream]) -> AnyOutput:
 
 
 def _output(name: str, place: Field) -> Output:
-    at = place.fields(("type", "topic", "state_topic", "names"))
+    at = place.keys(JOINT_OUTPUT)
     return Output(
         name=name,
         type=at["type"].text(),
@@ -126,7 +130,7 @@ def read_action(places: Mapping[str, Field], outputs: Sequence[AnyOutput]) -> tu
 
 
 def _ignored(key: str, place: Field) -> ActionKey:
-    at = place.fields(("ignored", "names"), ("unit", "representation"))
+    at = place.keys(IGNORED)
     if at["ignored"].value is not True:
         raise at["ignored"].error("true (or an output in its place)")
     names = at["names"].names()
@@ -136,16 +140,14 @@ def _ignored(key: str, place: Field) -> ActionKey:
         output=None,
         names=names,
         unit=_unit(at, ""),
-        representation=at["representation"].choice("absolute", "delta")
+        representation=at["representation"].choice(*REPRESENTATIONS)
         if "representation" in at
         else "absolute",
     )
 
 
 def _mapped(key: str, place: Field, outputs: Mapping[str, AnyOutput]) -> ActionKey:
-    at = place.fields(
-        ("output",), ("names", "threshold", "scale", "range", "unit", "representation")
-    )
+    at = place.keys(COMMANDED)
     name = at["output"].text()
     if name not in outputs:
         raise at["output"].error(f"one of the outputs: {', '.join(outputs)}")
@@ -173,7 +175,7 @@ def _representation(at: Mapping[str, Field], output: AnyOutput) -> str:
     """Absolute or delta. A delta needs an output that takes velocities or adds up poses."""
     if "representation" not in at:
         return "absolute"
-    representation = at["representation"].choice("absolute", "delta")
+    representation = at["representation"].choice(*REPRESENTATIONS)
     if representation == "delta" and not _takes_deltas(output):
         raise at["representation"].problem(
             f"deltas cannot go to {output.type} output {output.name!r}: what they add up to is "
@@ -192,7 +194,7 @@ def _takes_deltas(output: AnyOutput) -> bool:
 def _unit(at: Mapping[str, Field], default: str) -> str:
     if "unit" not in at:
         return default
-    return at["unit"].choice("rad", "m", "m/s", "m/s, rad/s", "normalized", "motor_units", "")
+    return at["unit"].choice(*UNITS)
 
 
 def _refuse_uncommanded(

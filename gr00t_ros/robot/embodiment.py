@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot.actions import ActionKey, Output, read_action, read_outputs
 from gr00t_ros.robot.field import UNIT, Field
+from gr00t_ros.robot.keys import FILE
 from gr00t_ros.robot.limits import JointLimits, Workspace, read_limits, read_workspace
 from gr00t_ros.robot.outputs import CommandLimits, CommandOutput, PoseOutput, read_command_limits
 from gr00t_ros.robot.questions import Unsettled, read_marks
@@ -41,20 +42,8 @@ __all__ = [
     "parse",
 ]
 
-_FIELDS = (
-    "robot",
-    "embodiment_tag",
-    "rate_hz",
-    "action_horizon",
-    "language_key",
-    "video",
-    "state",
-    "action",
-    "outputs",
-    "limits",
-)
-_OPTIONAL = ("workspace", "view_sizes", "variant_of", "server_tags")
-
+VIEW_SIZES = ("same", "any")
+MAX_STEPS = 1000
 MODEL_VERSIONS = ("N1.5", "N1.6", "N1.7")
 
 
@@ -127,7 +116,7 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
     if unfilled:
         raise EmbodimentError(f"{where}: still to be filled in: {', '.join(unfilled)}")
     place, unsettled = read_marks(Field(mapping, where))
-    at = place.fields(_FIELDS, _OPTIONAL)
+    at = place.keys(FILE)
     rate_hz = at["rate_hz"].number(*RATE_HZ)
     state = read_state(at["state"].entries(), rate_hz, read_urdf)
     outputs, commands, poses = read_outputs(at["outputs"].entries(), state)
@@ -142,7 +131,7 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
     joint_limits = read_limits(limits, joint_names)
     action = read_action(at["action"].entries(), (*outputs, *commands, *poses))
     _refuse_ends_out_of_reach(at["action"].entries(), action, joint_limits)
-    any_size = "view_sizes" in at and at["view_sizes"].choice("same", "any") == "any"
+    any_size = "view_sizes" in at and at["view_sizes"].choice(*VIEW_SIZES) == "any"
     if "variant_of" in at:
         at["variant_of"].text()  # robot/files.py reads it when it looks for the file of a tag
     return Embodiment(
@@ -150,7 +139,7 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
         tag=at["embodiment_tag"].text(),
         rate_hz=rate_hz,
         language_keys=_language_keys(at["language_key"]),
-        action_horizon=at["action_horizon"].integer(1, 1000),
+        action_horizon=at["action_horizon"].integer(1, MAX_STEPS),
         video=read_video(at["video"].entries(), rate_hz, any_size),
         state=state,
         action=action,
@@ -193,7 +182,8 @@ def _refuse_ends_out_of_reach(
                 low, high = ends
                 raise places[key.key].problem(
                     f"its threshold makes {low:g} or {high:g} of every value of {name}, and "
-                    f"{problem.replace('it is at', 'got')}: no end may lie outside"
+                    f"{problem.replace('it is at', 'got')}: no end may lie outside, so set its "
+                    "margin to 0.0, or scale to ends that the joint reaches"
                 )
 
 

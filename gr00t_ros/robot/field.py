@@ -12,11 +12,13 @@ import reprlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.robot.keys import Keys
 
 FILL_IN = "FILL_IN"
 """Stands in a generated file in place of an unknown value; a file that contains it is refused."""
@@ -28,7 +30,8 @@ REST_S = 2.0
 LARGEST = 1e12
 """Upper bound of every number in a file: squares and products of such numbers stay finite."""
 
-_TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+"""A ROS topic name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +72,43 @@ class Field:
         prefix = f"{self.path}." if self.path else ""
         return {k: Field(v, self.where, prefix + k) for k, v in self.value.items()}
 
-    def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Field]:
-        """The map here with all `required` keys and no other than these and `optional`."""
+    def fields(
+        self,
+        required: Collection[str],
+        optional: Collection[str] = (),
+        lines: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Field]:
+        """The map here with all `required` keys and no other than these and `optional`.
+
+        Errors end with the line in `lines` of the key that is missing or was probably meant.
+        """
         found = self.entries()
         allowed = [*required, *optional]
         for key in found:
             if key not in allowed:
                 near = difflib.get_close_matches(key, allowed, 1)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
-                raise self.problem(f"unknown key {shown(key)}{hint}, allowed: {', '.join(allowed)}")
+                text = f"unknown key {shown(key)}{hint}, allowed: {', '.join(allowed)}"
+                text += _meaning(near, lines)
+                raise EmbodimentError(str(self.problem(text)), found[key].path)
         missing = [key for key in required if key not in found]
         if missing:
-            raise self.problem(f"missing {', '.join(missing)}; allowed: {', '.join(allowed)}")
+            text = f"missing {', '.join(missing)}; allowed: {', '.join(allowed)}"
+            raise self.problem(text + _meaning(missing, lines))
+        return found
+
+    def keys(self, table: Keys) -> dict[str, Field]:
+        """The map here with the keys that `table` requires or allows."""
+        lines = {name: key.line for name, key in table.all()}
+        choices = [name for group in table.either for name in group]
+        found = self.fields(table.required, (*choices, *table.optional), lines)
+        for group in table.either:
+            given = [name for name in group if name in found]
+            if len(given) != 1:
+                *others, last = group
+                got = " and ".join(given) or f"neither {', '.join(others)} nor {last}"
+                what = ", ".join(f"{name} ({lines[name]})" for name in group)
+                raise self.problem(f"got {got}, expected one of them: {what}")
         return found
 
     def items(self) -> Iterator[Field]:
@@ -104,7 +132,7 @@ class Field:
 
     def topic(self) -> str:
         """A ROS topic name."""
-        if not isinstance(self.value, str) or not _TOPIC.fullmatch(self.value):
+        if not isinstance(self.value, str) or not TOPIC.fullmatch(self.value):
             raise self.error("a ROS topic name such as /joint_states")
         return self.value
 
@@ -165,6 +193,12 @@ class Field:
         if abs(last - first) < 1e-9:  # no line through them
             raise self.error(expected)
         return first, last
+
+
+def _meaning(names: Collection[str], lines: Mapping[str, str]) -> str:
+    """The end of an error: the line of the one name that it is about, if there is a line."""
+    line = lines.get(next(iter(names))) if len(names) == 1 else None
+    return f"; {next(iter(names))}: {line}" if line else ""
 
 
 def shown(value: object) -> str:

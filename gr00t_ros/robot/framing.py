@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import ObservationError
 from gr00t_ros.robot.field import Field
+from gr00t_ros.robot.keys import CROP
 
-FIELDS = ("crop", "rotate", "flip_horizontal", "flip_vertical")
+QUARTER_TURNS = (0, 90, 180, 270)
+CROP_UNITS = ("pixels", "fraction")
 
-_QUARTER_TURNS = (0, 90, 180, 270)
 _MAX_PX = 16384
 
 
@@ -104,8 +105,8 @@ def read_framing(at: Mapping[str, Field]) -> Framing | None:
 
 
 def _crop(place: Field) -> Crop:
-    at = place.fields(("unit", "top", "left", "height", "width"))
-    if at["unit"].choice("pixels", "fraction") == "pixels":
+    at = place.keys(CROP)
+    if at["unit"].choice(*CROP_UNITS) == "pixels":
         top, left = (float(at[name].integer(0, _MAX_PX)) for name in ("top", "left"))
         height, width = (float(at[name].integer(1, _MAX_PX)) for name in ("height", "width"))
         return Crop("pixels", top, left, height, width)
@@ -118,7 +119,7 @@ def _crop(place: Field) -> Crop:
 
 def _angle(place: Field) -> int:
     degrees = place.integer(0, 270)
-    if degrees not in _QUARTER_TURNS:
+    if degrees not in QUARTER_TURNS:
         raise place.error("0, 90, 180 or 270 degrees, clockwise")
     return degrees
 

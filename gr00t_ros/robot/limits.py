@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.robot.field import REST_S, Field
+from gr00t_ros.robot.keys import ENVELOPE, JOINT_LIMITS, POSE_LIMITS, WORKSPACE
 from gr00t_ros.robot.rotation import Chain, read_chain
 from gr00t_ros.robot.streams import POSES, ReadUrdf, StateStream, read_urdf_chain
 
@@ -97,14 +98,15 @@ def read_limits(places: Mapping[str, Field], joint_names: tuple[str, ...]) -> Jo
 
 def _joint(place: Field) -> tuple[float, ...]:
     """lower, upper, velocity, acceleration, jerk, margin, jump, held and the envelope's four."""
-    at = place.fields(
-        ("position", "velocity", "acceleration", "jerk", "margin", "jump", "held"),
-        ("velocity_envelope",),
-    )
+    at = place.keys(JOINT_LIMITS)
     lower, upper = at["position"].interval()
     margin = at["margin"].number(low=0.0)
     if not lower + margin < upper - margin:
-        raise at["margin"].error(f"room between {lower:g} + margin and {upper:g} - margin")
+        raise at["margin"].error(
+            f"less than half of position [{lower:g}, {upper:g}], {(upper - lower) / 2.0:g}: "
+            "nothing would be left of the range; a gripper needs 0.0 to reach its ends, a short "
+            "axis 5 % of its range"
+        )
     speeds = tuple(at[name].positive() for name in ("velocity", "acceleration", "jerk"))
     _refuse_long_stops(at["jerk"], *speeds)
     return (
@@ -144,15 +146,12 @@ def _unless_unchecked(place: Field) -> float:
 
 
 def _envelope(place: Field) -> tuple[float, ...]:
-    at: Mapping[str, Field] = place.fields(("offset", "slope", "upper", "lower"))
+    at = place.keys(ENVELOPE)
     offset, slope = at["offset"].number(low=0.0), at["slope"].positive()
     upper, lower = at["upper"].number(), at["lower"].number()
     if not lower < upper:
         raise place.error("lower < upper")
     return offset, slope, upper, lower
-
-
-_FIELDS = ("speed", "acceleration", "turn_speed", "turn_acceleration", "x", "y", "z", "jump")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +174,7 @@ class PoseLimits:
 
 def read_pose_limits(place: Field) -> PoseLimits:
     """The limits of the file: speed m/s, acceleration m/s^2, turn_* rad, box m, jump [m, rad]."""
-    at = place.fields(_FIELDS)
+    at = place.keys(POSE_LIMITS)
     corners = np.array([at[axis].interval() for axis in "xyz"]).T.copy()
     corners.setflags(write=False)  # before the views are taken: they inherit it
     jump = [item.positive() for item in at["jump"].items()]
@@ -222,7 +221,7 @@ def read_workspace(
     Raises EmbodimentError for a stream that is no pose, for a chain that is none of these joints
     and for a box with neither.
     """
-    at = place.fields(("x", "y", "z"), ("pose", "chain", "base", "link", "urdf"))
+    at = place.keys(WORKSPACE)
     if ("base" in at) != ("link" in at):
         raise place.problem("got one of base and link, expected both: the ends of the chain")
     if not any(name in at for name in ("pose", "chain", "link")):

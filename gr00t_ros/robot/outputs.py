@@ -17,6 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.robot.field import Field
+from gr00t_ros.robot.keys import (
+    COMMAND_OUTPUT,
+    FRANKA_GOALS,
+    FRANKA_OUTPUT,
+    GOALS,
+    GRIPPER_LIMITS,
+    GRIPPER_OUTPUT,
+    LEVEL_LIMITS,
+    POSE_OUTPUT,
+    STAMPED_OUTPUT,
+    VELOCITY_LIMITS,
+    Keys,
+)
 from gr00t_ros.robot.limits import PoseLimits, read_pose_limits
 from gr00t_ros.robot.rotation import (
     Pose,
@@ -68,9 +81,6 @@ OUTPUT_TYPES: Mapping[str, OutputType] = {
 """Output type, as the file has it -> its row."""
 
 
-_FRANKA = ("speed", "force", "epsilon")
-
-
 @dataclass(frozen=True, slots=True)
 class GripperGoals:
     """How values become goals, in the unit of the output's one name.
@@ -93,16 +103,14 @@ class GripperGoals:
 def read_goals(place: Field, franka: bool) -> GripperGoals:
     """The `goals` of an output; Franka's gripper either opens or closes, so it needs a switch."""
     if franka:
-        at = place.fields(("switch", *_FRANKA))
+        at = place.keys(FRANKA_GOALS)
         return GripperGoals(
             switch=at["switch"].interval(),
             speed=at["speed"].positive(),
             force=at["force"].positive(),
             epsilon=_pair(at["epsilon"]),
         )
-    at = place.fields((), ("switch", "hysteresis", "effort"))
-    if ("switch" in at) == ("hysteresis" in at):
-        raise place.problem("expected one of switch and hysteresis")
+    at = place.keys(GOALS)
     return GripperGoals(
         switch=at["switch"].interval() if "switch" in at else None,
         hysteresis=at["hysteresis"].positive() if "hysteresis" in at else 0.0,
@@ -210,15 +218,22 @@ NO_COMMANDS = CommandLimits((), _NONE, _NONE, _NONE, _NONE, np.empty(0, dtype=np
 def read_command(name: str, place: Field) -> CommandOutput:
     """One output of the file whose type carries commands."""
     kind = place.entries()["type"].text()
-    own = ("goals",) if OUTPUT_TYPES[kind].goals else ()
-    stamped = kind == "twist_stamped"
-    at = place.fields(("type", "topic", "names", *(("frame",) if stamped else own)))
+    at = place.keys(_keys(kind))
     names, widths = at["names"].names(), OUTPUT_TYPES[kind].widths
     if len(names) not in widths:
         raise at["names"].error(f"{' or '.join(map(str, widths))} names for {kind}")
-    frame = at["frame"].text() if stamped else ""
-    goals = read_goals(at["goals"], kind == "franka_gripper") if own else None
+    frame = at["frame"].text() if "frame" in at else ""
+    goals = read_goals(at["goals"], kind == "franka_gripper") if "goals" in at else None
     return CommandOutput(name, kind, at["topic"].topic(), names, frame, goals)
+
+
+def _keys(kind: str) -> Keys:
+    """The keys of an output whose type carries commands."""
+    if kind == "franka_gripper":
+        return FRANKA_OUTPUT
+    if kind == "twist_stamped":
+        return STAMPED_OUTPUT
+    return GRIPPER_OUTPUT if OUTPUT_TYPES[kind].goals else COMMAND_OUTPUT
 
 
 def read_command_limits(
@@ -239,7 +254,7 @@ def _limits(place: Field, output: CommandOutput) -> tuple[float, ...]:
     """Lower, upper, rate and start."""
     if output.goals is not None:
         return _of_gripper(place, output.goals)
-    at = place.fields(("range", "rate", *(() if output.velocities else ("start",))))
+    at = place.keys(VELOCITY_LIMITS if output.velocities else LEVEL_LIMITS)
     lower, upper = at["range"].interval()
     start = at["start"] if "start" in at else Field(0.0, place.where, place.path)
     if not lower <= start.number() <= upper:
@@ -250,7 +265,7 @@ def _limits(place: Field, output: CommandOutput) -> tuple[float, ...]:
 
 def _of_gripper(place: Field, goals: GripperGoals) -> tuple[float, ...]:
     """A goal has no rate. The gripper's position before the first goal is not known (NaN)."""
-    lower, upper = place.fields(("range",))["range"].interval()
+    lower, upper = place.keys(GRIPPER_LIMITS)["range"].interval()
     if goals.switch is not None and not lower <= goals.switch[0] < goals.switch[1] <= upper:
         raise place.problem(f"the switch {list(goals.switch)} is outside [{lower:g}, {upper:g}]")
     if goals.hysteresis >= upper - lower:
@@ -292,7 +307,7 @@ class PoseOutput:
 
 def read_pose(name: str, place: Field, state: Sequence[StateStream]) -> PoseOutput:
     """One output of the file of type pose_stamped."""
-    at = place.fields(("type", "topic", "frame", "names", "encode", "pose", "limits"), ("rotate",))
+    at = place.keys(POSE_OUTPUT)
     encode, names = at["encode"].choice(*ENCODINGS), at["names"].names()
     if len(names) != ENCODINGS[encode]:
         raise at["names"].error(f"{ENCODINGS[encode]} names for {encode}")

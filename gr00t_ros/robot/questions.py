@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot.field import Field, shown
+from gr00t_ros.robot.keys import MARK
 
 _MARK = "unsettled"
 _ASSUMED = "assumed"
@@ -74,7 +75,7 @@ def settled_names(text: str) -> tuple[str, ...]:
 def _replaced(place: Field, marks: list[Unsettled]) -> object:
     value = place.value
     if isinstance(value, Mapping) and _MARK in value:
-        at = place.fields((_MARK, _ASSUMED))
+        at = place.keys(MARK)
         assumed = at[_ASSUMED].value
         marks.append(Unsettled(place.path, at[_MARK].text(), shown(assumed)))
         return assumed

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gr00t_ros.errors import RotationError
 from gr00t_ros.robot.field import Field
+from gr00t_ros.robot.keys import LINK
 
 Array = NDArray[np.float64]
 
@@ -365,7 +366,7 @@ def read_chain(place: Field, joint_names: Sequence[str] | None) -> Chain:
 
 
 def _link(place: Field, joint_names: Sequence[str] | None) -> ChainLink:
-    at = place.fields(("xyz",), ("rpy", "joint", "axis"))
+    at = place.keys(LINK)
     if ("joint" in at) != ("axis" in at):
         raise place.problem("got one of joint and axis, expected both, or none of a fixed link")
     xyz_m = _frozen(_vector(at["xyz"], MOST_M))

@@ -11,12 +11,17 @@ from functools import partial
 
 from gr00t_ros.errors import RotationError, SettingsError
 from gr00t_ros.robot.field import Field, Scale, read_scale
-from gr00t_ros.robot.framing import FIELDS, Framing, read_framing
+from gr00t_ros.robot.framing import Framing, read_framing
+from gr00t_ros.robot.keys import CAMERA, CONSTANT, IMU, JOINTS, KINEMATICS, POSE, TF
 from gr00t_ros.robot.rotation import Chain, read_chain, rotation
 from gr00t_ros.robot.urdf_chain import urdf_chain, urdf_root
 
 RATE_HZ = (0.1, 10_000.0)
 """Lowest and highest rate that a file may declare."""
+
+FITS = ("pad", "stretch")
+TRANSPORTS = ("raw", "compressed")
+MAX_PX = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +143,16 @@ def read_video(
 
 
 def _video(key: str, place: Field, default_rate_hz: float) -> VideoStream:
-    at = place.fields(("topic", "size", "fit", "delta_indices"), ("transport", "rate_hz", *FIELDS))
+    at = place.keys(CAMERA)
     height_px, width_px = _size(at["size"])
     return VideoStream(
         key=key,
         topic=at["topic"].topic(),
         height_px=height_px,
         width_px=width_px,
-        fit=at["fit"].choice("pad", "stretch"),
+        fit=at["fit"].choice(*FITS),
         delta_indices=read_delta_indices(at["delta_indices"]),
-        transport=at["transport"].choice("raw", "compressed") if "transport" in at else "raw",
+        transport=at["transport"].choice(*TRANSPORTS) if "transport" in at else "raw",
         rate_hz=read_rate(at, default_rate_hz),
         framing=read_framing(at),
     )
@@ -162,7 +167,7 @@ def _size(place: Field) -> tuple[int, int]:
     items = tuple(place.items())
     if len(items) != 2:
         raise place.error("[height, width] in pixels")
-    return items[0].integer(1, 8192), items[1].integer(1, 8192)
+    return items[0].integer(1, MAX_PX), items[1].integer(1, MAX_PX)
 
 
 def read_delta_indices(place: Field) -> tuple[int, ...]:
@@ -172,8 +177,6 @@ def read_delta_indices(place: Field) -> tuple[int, ...]:
         raise place.error("steps that increase up to 0 at most, such as [-15, 0]")
     return deltas
 
-
-_COMMON = ("delta_indices", "rate_hz")
 
 ReadUrdf = Callable[[Field], str]
 """The text of the URDF file that a field names; raises EmbodimentError if it cannot be read."""
@@ -205,9 +208,8 @@ def _state(key: str, place: Field, default_rate_hz: float, read_urdf: ReadUrdf) 
 
 
 def _joints(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    one = "topics" not in place.entries()
-    at = place.fields(("from", "topic" if one else "topics", "names"), ("scale", "range", *_COMMON))
-    topic, *more = (at["topic"].topic(),) if one else _topics(at["topics"])
+    at = place.keys(JOINTS)
+    topic, *more = _joint_topics(at)
     names = at["names"].names()
     return StateStream(
         key,
@@ -222,13 +224,13 @@ def _joints(key: str, place: Field, default_rate_hz: float) -> StateStream:
 
 
 def _pose(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    at = place.fields(("from", "topic", "encode"), ("rotate", "near", "columns", "frame", *_COMMON))
+    at = place.keys(POSE)
     frame = at["frame"].text() if "frame" in at else None
     return _encoded(key, "pose", at, at["topic"].topic(), frame, default_rate_hz)
 
 
 def _tf(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    at = place.fields(("from", "frame", "link", "encode"), ("rotate", "near", "columns", *_COMMON))
+    at = place.keys(TF)
     frame, link = at["frame"].text(), at["link"].text()
     if frame == link:
         raise at["link"].error(f"another frame than {frame!r}")
@@ -236,22 +238,11 @@ def _tf(key: str, place: Field, default_rate_hz: float) -> StateStream:
 
 
 def _kinematics(key: str, place: Field, default_rate_hz: float, read_urdf: ReadUrdf) -> StateStream:
-    topics = "topics" if "topics" in place.entries() else "topic"
-    at = place.fields(
-        ("from", topics, "base", "link", "encode"),
-        ("chain", "urdf", "names", "rotate", "near", "columns", *_COMMON),
-    )
-    given = [name for name in ("chain", "urdf", "names") if name in at]
-    if len(given) != 1:
-        raise place.problem(
-            f"got {' and '.join(given) or 'neither chain, urdf nor names'}, expected one of them: "
-            "chain (the links, for where no robot_description is published), urdf (a file), names "
-            "(the joints, whose links come from robot_description alone)"
-        )
+    at = place.keys(KINEMATICS)
     base, link = at["base"].text(), at["link"].text()
     if base == link:
         raise at["link"].error(f"another link than {base!r}")
-    topic, *more = (at["topic"].topic(),) if topics == "topic" else _topics(at["topics"])
+    topic, *more = _joint_topics(at)
     chain = None
     if "urdf" in at:
         chain = read_urdf_chain(at["urdf"], base, link, read_urdf)
@@ -300,7 +291,7 @@ def _encoded(
 
 
 def _imu(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    at = place.fields(("from", "topic", "encode"), ("frame", *_COMMON))
+    at = place.keys(IMU)
     return StateStream(
         key,
         "imu",
@@ -313,7 +304,7 @@ def _imu(key: str, place: Field, default_rate_hz: float) -> StateStream:
 
 
 def _constant(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    at = place.fields(("from", "values"), ("delta_indices",))
+    at = place.keys(CONSTANT)
     return StateStream(
         key,
         "constant",
@@ -337,10 +328,13 @@ def _delta_indices(at: Mapping[str, Field]) -> tuple[int, ...]:
     return read_delta_indices(at["delta_indices"]) if "delta_indices" in at else (0,)
 
 
-def _topics(place: Field) -> tuple[str, ...]:
-    topics = tuple(item.topic() for item in place.items())
+def _joint_topics(at: Mapping[str, Field]) -> tuple[str, ...]:
+    """The one `topic`, or all `topics`."""
+    if "topic" in at:
+        return (at["topic"].topic(),)
+    topics = tuple(item.topic() for item in at["topics"].items())
     if len(set(topics)) < len(topics):
-        raise place.error("each topic once")
+        raise at["topics"].error("each topic once")
     return topics
 
 

@@ -73,7 +73,7 @@ class PulledSubscription:
     @property
     def type_names(self) -> tuple[str, ...]:
         """The types that can be read, as in the ROS graph, such as sensor_msgs/msg/Image."""
-        return tuple(_graph_name(each) for each in self._types)
+        return tuple(graph_name(each) for each in self._types)
 
     def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
         """Adapt the subscription to these publishers: their type, reliable or best effort.
@@ -137,9 +137,9 @@ class PulledSubscription:
 
     def _wanted_type(self, published: Collection[str]) -> Any:
         """The present type if it is published, else the first of `types` that is published."""
-        if _graph_name(self._type) in published:
+        if graph_name(self._type) in published:
             return self._type
-        others = (other for other in self._types if _graph_name(other) in published)
+        others = (other for other in self._types if graph_name(other) in published)
         return next(others, self._type)
 
     def _wanted(self, publishers: Sequence[TopicEndpointInfo], present: QoSProfile) -> QoSProfile:
@@ -154,7 +154,8 @@ class PulledSubscription:
         )
 
 
-def _graph_name(message_type: Any) -> str:
+def graph_name(message_type: Any) -> str:
+    """The name of a message type in the ROS graph, such as sensor_msgs/msg/Image."""
     package, _, _ = message_type.__module__.partition(".")
     return f"{package}/msg/{message_type.__name__}"
 

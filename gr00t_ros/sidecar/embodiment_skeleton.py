@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry, announced_kind
@@ -23,14 +24,16 @@ _GRIPS: Final = re.compile(
 _ARM: Final = re.compile("arm", re.IGNORECASE)
 _GRIPPER_SPAN: Final = 0.2  # rad or m: parallel grippers open 0.04 to 0.17 m; arm joints move more
 _ABOUT_LIMITS: Final = (
-    "# position and velocity come from robot_description. No URDF has acceleration and jerk: take",
-    "# them from the maker's data sheet, and begin far below (a Franka here runs with 6 and 400).",
+    "# No URDF has acceleration and jerk: docs/limits.md says how to choose them. An arm whose",
+    "# maker states none begins with 5.0 and 100.0, a gripper in rad with 20.0 and 400.0, in m",
+    "# with 1.0 and 20.0.",
     "# If a gripper's name does not show that it is one, set margin 0.0, jump and held unchecked.",
     "# Otherwise it never reaches its ends, and a policy that closes it is refused.",
 )
 _NONE: Final = ModalityEntry((), ())
 _COMMANDS: Final = ("ABSOLUTE NON_EEF", "RELATIVE NON_EEF", "")
 _SILENT: Final = "not described by the server"
+_NOT_ASKED: Final = "no server was asked what these values are: joint positions are expected"
 
 
 def skeleton(
@@ -39,37 +42,42 @@ def skeleton(
     tag: str | None = None,
     known: Known | None = None,
     robot: str | None = None,
+    served: bool = True,
 ) -> str:
     """Return the YAML of an embodiment with `modality`'s keys; `source`: where they come from.
 
     `known` fills in what it settles: rate, image sizes, joint names that one JointState topic or
-    one controller has, controllers, URDF limits.
+    one controller has, controllers, URDF limits. `served`: whether a server announced `modality`,
+    and not a dataset.
     """
     known = known or Known()
     action = modality.get("action", _NONE)
     rate = FILL_IN if known.rate_hz is None else f"{known.rate_hz:g}"
     steps = action.delta_indices
     lines = [
-        f"# Started by `gr00t-sidecar describe` or `gr00t-embodiment new` from {text(source)}.",
-        f"# Replace every {FILL_IN}; config/embodiments/franka_droid.yaml is an example.",
+        f"# Started by `gr00t-sidecar describe` or `gr00t embodiment new` from {text(source)}.",
+        f"# Replace every {FILL_IN}, then: gr00t embodiment validate FILE. What a key means:",
+        "# gr00t embodiment explain KEY, docs/embodiment_file.md; all keys in place:",
+        "# config/embodiment_template.yaml.",
         *_notes("", known),
         f"robot: {text(robot) if robot else FILL_IN}",
         f"embodiment_tag: {text(tag) if tag else FILL_IN}",
         f"rate_hz: {rate}  # of action steps and of history",
-        f"action_horizon: {len(steps) or FILL_IN}{_horizon_warning(steps)}",
+        f"action_horizon: {len(steps) or FILL_IN}{_horizon_remark(steps, served)}",
         *_language(modality.get("language", _NONE)),
-        *_section("video", modality.get("video", _NONE), known),
-        *_section("state", modality.get("state", _NONE), known),
-        *_actions(action, known),
+        *_section("video", modality.get("video", _NONE), known, served),
+        *_section("state", modality.get("state", _NONE), known, served),
+        *_actions(action, known, served),
         *_outputs(known),
         *_limits(known),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _horizon_warning(steps: tuple[int, ...]) -> str:
+def _horizon_remark(steps: tuple[int, ...], served: bool) -> str:
     if not steps:
-        return "  # number of steps that the policy predicts: its action delta_indices"
+        where = "" if served else " in the modality config of your fine-tuning; no dataset has them"
+        return f"  # number of steps that the policy predicts: its action delta_indices{where}"
     if steps == tuple(range(len(steps))):
         return ""
     return f"  # the server's steps are {list(steps)}: this cannot be replayed"
@@ -80,14 +88,15 @@ def _language(entry: ModalityEntry) -> Iterator[str]:
     yield f"language_key: {listed(entry.keys) if len(entry.keys) > 1 else one}"
 
 
-def _section(name: str, entry: ModalityEntry, known: Known) -> Iterator[str]:
+def _section(name: str, entry: ModalityEntry, known: Known, served: bool) -> Iterator[str]:
     yield ""
     yield f"{name}:" if entry.keys else f"{name}: {FILL_IN}  # no key is announced"
-    body = _camera if name == "video" else _state
+    remark = "" if served else "  # the newest alone, as in GR00T's fine-tuning; no dataset has it"
+    body = _camera if name == "video" else partial(_state, served=served)
     for key in entry.keys:
         yield f"  {text(key)}:"
         yield from (f"    {line}" for line in (*_notes(f"{name}.{key}", known), *body(key, known)))
-        yield f"    delta_indices: {list(entry.delta_indices)}"
+        yield f"    delta_indices: {list(entry.delta_indices)}{remark}"
 
 
 def _camera(key: str, known: Known) -> Iterator[str]:
@@ -107,18 +116,33 @@ def _seen(camera: KnownCamera) -> str:
     return f"{camera.topic} {camera.height_px}x{camera.width_px} {camera.transport}{rate}"
 
 
-def _state(key: str, known: Known) -> Iterator[str]:
+def _state(key: str, known: Known, served: bool) -> Iterator[str]:
     names = known.state_names.get(key, ())
     topic = known.joint_topic(names)
     if topic is not None and f"state.{key}" not in known.questions:
         yield "from: joints"
         yield f"topic: {topic}"
         yield f"names: {listed(names)}"
+        yield from _scale_remark(key, names, known)
         return
     yield f"from: {FILL_IN}  # joints, pose, tf, imu, constant, kinematics: docs/own_robot.md"
     yield f"topic: {FILL_IN}{_topics(known)}"
     hint = f"; the dataset's: {listed(names)}" if names else ""
-    yield f"names: {FILL_IN}  # in the server's order, as many as the checkpoint's width{hint}"
+    order = (
+        "the server's order, as many as the checkpoint's width" if served else "the dataset's order"
+    )
+    yield f"names: {FILL_IN}  # in {order}{hint}"
+    yield from _scale_remark(key, names, known)
+
+
+def _scale_remark(key: str, names: tuple[str, ...], known: Known) -> Iterator[str]:
+    """Yield how a gripper's values become its joint's, as a comment: no source states the unit."""
+    if not (names and any(map(_GRIPS.search, (key, *names)))) or _ARM.search(key):
+        return
+    found = known.ranges.get(names[0])
+    ends = "[AT_0, AT_1]" if found is None else f"[{found.lower:g}, {found.upper:g}]"
+    yield f"# If the training data has 0 .. 1 here, add scale: {ends}, the joint's position at 0"
+    yield "# and at 1; other ends than 0 and 1: range, docs/own_robot.md."
 
 
 def _topics(known: Known) -> str:
@@ -126,17 +150,19 @@ def _topics(known: Known) -> str:
     return f"  # joint states: {seen}" if seen else ""
 
 
-def _actions(entry: ModalityEntry, known: Known) -> Iterator[str]:
+def _actions(entry: ModalityEntry, known: Known, served: bool) -> Iterator[str]:
     yield ""
     yield "action:" if entry.keys else f"action: {FILL_IN}  # no key is announced"
     configs = entry.action_configs or (None,) * len(entry.keys)
     for key, config in zip(entry.keys, configs, strict=True):
         announced = announced_kind(config)
-        yield f"  {text(key)}:  # {text(announced) if announced else _SILENT}"
+        silent = _SILENT if served else _NOT_ASKED
+        yield f"  {text(key)}:  # {text(announced) if announced else silent}"
         yield from (f"    {line}" for line in _notes(f"action.{key}", known))
         names = known.action_names.get(key, ())
         if announced in _COMMANDS:
             yield from _command(names, known, f"action.{key}" in known.questions)
+            yield from (f"    {line}" for line in _scale_remark(key, names, known))
         else:
             yield "    ignored: true  # these are no joint positions"
             yield f"    names: {listed(names) if names else FILL_IN}  # one for each of its values"
@@ -149,6 +175,8 @@ def _command(names: tuple[str, ...], known: Known, is_open: bool) -> Iterator[st
     if controller is None:
         hint = f" The dataset's names: {listed(names)}" if names else ""
         yield f"    output: {FILL_IN}  # or ignored: true with names.{hint}"
+        if any(map(_GRIPS.search, names)):
+            yield "    # A gripper behind an action (parallel_gripper_command): docs/outputs.md."
     else:
         yield f"    output: {text(controller.name)}"
         yield f"    names: {listed(names)}"

@@ -25,6 +25,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 
+from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import CommandOutput, GoalPicker, GripperGoals, PoseOutput
 from gr00t_ros.ros import qos
@@ -36,7 +37,7 @@ Floats = NDArray[np.float64]
 Build = Callable[[Any, Floats, Time], Any]
 
 _PLANAR = [0, 1, 5]  # indices in x, y, z, about x, about y, about z
-_CONTROL = "ros-controls/control_msgs (ros-jazzy-control-msgs)"
+_CONTROL = "ros-controls/control_msgs (apt: ros-<distro>-control-msgs)"
 _FRANKA = "frankarobotics/franka_ros2"
 _CHECK_S = 0.02
 # The goal is sent again when the driver has not answered for this long.
@@ -186,7 +187,13 @@ class GripperSender:
         """Raises SettingsError where the action's package is not installed."""
         assert output.goals is not None
         self._log, self.topic = node.get_logger(), output.topic
-        self._goals = make(node, output, output.goals)
+        try:
+            self._goals = make(node, output, output.goals)
+        except SettingsError as error:
+            raise SettingsError(
+                f"output {output.name}, type {output.type}: {error}; or command the gripper as a "
+                "joint of a trajectory controller, type joint_trajectory: docs/outputs.md"
+            ) from error
         column, limits = robot.command_limits.names.index(output.names[0]), robot.command_limits
         lower, upper = float(limits.lower[column]), float(limits.upper[column])
         self._picker = GoalPicker(output.goals, lower, upper)

@@ -1,10 +1,12 @@
-"""Files that are generated from tables: three documents, and config/policy.yaml.
+"""Files that are generated from tables: four documents, config/policy.yaml, a JSON Schema.
 
 Write them with
 
     python3 -m gr00t_ros.tools.documents watchdogs > docs/watchdogs.md
     python3 -m gr00t_ros.tools.documents embodiments > docs/embodiments.md
+    python3 -m gr00t_ros.tools.documents embodiment_file > docs/embodiment_file.md
     python3 -m gr00t_ros.tools.documents interfaces > docs/interfaces.md
+    python3 -m gr00t_ros.tools.documents schema > config/embodiment.schema.json
     python3 -m gr00t_ros.tools.documents parameters > config/policy.yaml
 """
 
@@ -14,12 +16,13 @@ import argparse
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.streams import StateStream, VideoStream
+from gr00t_ros.tools.embodiment_schema import embodiment_file_document, schema_text
 from gr00t_ros.watch.table import ROWS, Threshold, Watch
 
 _WATCH_HEAD = """\
@@ -236,19 +239,17 @@ def interface_document() -> str:
 def main() -> int:
     """Print the document that the command line names, from the files in this checkout."""
     parser = argparse.ArgumentParser(description="Print a document that is made from tables.")
-    parser.add_argument(
-        "document", choices=("watchdogs", "embodiments", "interfaces", "parameters")
-    )
-    document = parser.parse_args().document
-    if document == "watchdogs":
-        print(watch_document(), end="")
-    elif document == "interfaces":
-        print(interface_document(), end="")
-    elif document == "parameters":
-        print(parameter_document(), end="")
-    else:
-        folder = Path(__file__).parents[2] / "config" / "embodiments"
-        print(embodiment_document(sorted(folder.glob("*.yaml"))), end="")
+    folder = Path(__file__).parents[2] / "config" / "embodiments"
+    documents: Mapping[str, Callable[[], str]] = {
+        "watchdogs": watch_document,
+        "embodiments": lambda: embodiment_document(sorted(folder.glob("*.yaml"))),
+        "embodiment_file": embodiment_file_document,
+        "interfaces": interface_document,
+        "schema": schema_text,
+        "parameters": parameter_document,
+    }
+    parser.add_argument("document", choices=tuple(documents))
+    print(documents[parser.parse_args().document](), end="")
     return 0
 
 

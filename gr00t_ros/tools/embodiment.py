@@ -1,4 +1,4 @@
-"""gr00t embodiment new and validate: begin an embodiment file from known sources, and check one.
+"""gr00t embodiment new, validate, schema: begin an embodiment file, check one, print the schema.
 
 Needs ROS only for --topics. `new` leaves a value open if no source states it.
 """
@@ -17,7 +17,7 @@ from gr00t_ros.errors import EmbodimentError, Gr00tError, SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.field import Scale
-from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.files import config_folders, load_embodiment
 from gr00t_ros.robot.known import Known
 from gr00t_ros.robot.questions import refuse_open, settled_names
 from gr00t_ros.serve.dataset_meta import read_dataset_meta
@@ -33,6 +33,7 @@ from gr00t_ros.sidecar.target import (
     target_of,
 )
 from gr00t_ros.text_table import printable_lines, table
+from gr00t_ros.tools.embodiment_schema import FILE_NAME, explained, schema_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,14 +82,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     validate.add_argument("--json", action="store_true", help="print JSON instead of tables")
     validate.set_defaults(verb=_validate)
+    schema = verbs.add_parser(
+        "schema",
+        help="print the JSON Schema of embodiment files",
+        description="Print the JSON Schema (draft 2020-12) of embodiment files, for editors.",
+        epilog="example: gr00t embodiment schema > embodiment.schema.json",
+    )
+    schema.set_defaults(verb=_schema)
+    explain = verbs.add_parser(
+        "explain",
+        help="what a key means, wherever it may stand",
+        description="Show where a key may stand in an embodiment file, its values and its meaning.",
+        epilog="example: gr00t embodiment explain margin",
+    )
+    explain.add_argument("key", help="name of the key")
+    explain.set_defaults(verb=_explain)
     return parser
+
+
+def _schema(options: argparse.Namespace) -> int:
+    print(schema_text(), end="")
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    print(explained(options.key))
+    return OK
 
 
 def _new(options: argparse.Namespace) -> int:
     if not (options.dataset or _names_server(options)):
         raise SettingsError("new: got no source of keys, expected --dataset, --server or both")
     modality, known, sources = _sources(options)
-    text = skeleton(modality, ", ".join(sources), options.tag, known, options.robot)
+    served = _names_server(options)
+    begun = skeleton(modality, ", ".join(sources), options.tag, known, options.robot, served)
+    text = f"{_for_editors()}{begun}"
     if not options.output:
         print(text, end="")
         return 0
@@ -99,6 +127,13 @@ def _new(options: argparse.Namespace) -> int:
         raise SettingsError(f"{options.output}: {error.strerror}") from error
     print(f"wrote {options.output}; fill in what it marks, then gr00t embodiment validate it")
     return 0
+
+
+def _for_editors() -> str:
+    """The line by which an editor finds the schema of this installation; empty if it has none."""
+    paths = (folder / FILE_NAME for folder in config_folders(""))
+    path = next((path for path in paths if path.is_file()), None)
+    return "" if path is None else f"# yaml-language-server: $schema={path}\n"
 
 
 def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[str]]:
@@ -177,6 +212,9 @@ def _validate(options: argparse.Namespace) -> int:
     return status
 
 
+_OUTSIDE = "move the joint inside, or give it a smaller margin or its description's range"
+
+
 def _against_the_robot(embodiment: Embodiment, seconds: float) -> str:
     """Compare with the limits and the chains of the robot's description, and its position.
 
@@ -186,7 +224,7 @@ def _against_the_robot(embodiment: Embodiment, seconds: float) -> str:
     from gr00t_ros.graph.limits import chain_problems, described_problems  # need ROS, as _look does
 
     found = described_problems(embodiment, known.ranges)
-    found += embodiment.limits.outside(known.positions)
+    found += (f"{line}: {_OUTSIDE}" for line in embodiment.limits.outside(known.positions))
     if found:
         lines = "".join(f"\n- {line}" for line in found)
         raise EmbodimentError(f"{embodiment.source}: not the limits of this robot:{lines}")
@@ -314,10 +352,11 @@ def _limits(embodiment: Embodiment) -> list[tuple[str, ...]]:
         cells += [f"{array[i]:g}" if math.isfinite(array[i]) else "unchecked" for array in checks]
         rows.append((of[name], name, ends, *cells))
     command, none = embodiment.command_limits, ("",) * 5
-    of = {name: output.name for output in embodiment.commands for name in output.names}
+    owner = {name: output for output in embodiment.commands for name in output.names}
     for i, name in enumerate(command.names):
         ends = f"[{command.lower[i]:g}, {command.upper[i]:g}]"
-        rows.append((of[name], name, ends, f"{command.rate[i]:g}", *none))
+        rate = f"{command.rate[i]:g}" if owner[name].goals is None else "by goals"
+        rows.append((owner[name].name, name, ends, rate, *none))
     return rows
 
 

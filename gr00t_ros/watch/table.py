@@ -422,8 +422,9 @@ ARM: tuple[Watch, ...] = (
         "the controller's speed scaling factor",
         _FAULT,
         (Threshold("allowed deviation from 1", "", 1e-3, home="constant"),),
-        "The robot's speed slider is not at 100 %, so that each window would restart at real time.",
-        "set the speed slider to 100 %, then call ~/reset",
+        "The robot's speed slider is not at 100 %, or its program does not run (0), so that each "
+        "window would restart at real time.",
+        "set the speed slider to 100 % (at 0: start the robot's program), then call ~/reset",
         "watch.arm.speed_scaling",
     ),
     Watch(

@@ -1,6 +1,7 @@
 """A stream report explains why a stream cannot be used, over real DDS."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import rclpy
@@ -10,6 +11,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectoryPoint
 
+from gr00t_ros.inputs.readings import CONTROL_MSGS_STATE, OWN_STATE, STATE_TYPE_NAMES
+from gr00t_ros.inputs.stream_report import other_type
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.observe.observation import Observation
 
@@ -72,6 +75,20 @@ def test_another_type_on_the_topic_is_named(ros_node, ros_domain):
     finally:
         stranger.destroy_node()
         rclpy.shutdown(context=context)
+
+
+def test_a_controllers_state_without_control_msgs_names_the_package_and_our_own_type():
+    """One of the two must be there; nothing is to be remapped."""
+    theirs = [SimpleNamespace(topic_type=CONTROL_MSGS_STATE)]
+    assert other_type("/arm/controller_state", theirs, (OWN_STATE,)) == (
+        "/arm/controller_state is published as control_msgs/msg/JointTrajectoryControllerState, "
+        "expected gr00t_ros/msg/ControllerState: install control_msgs "
+        "(ros-<distro>-control-msgs) where this node runs, or publish "
+        "gr00t_ros/msg/ControllerState, which has the same fields"
+    )
+    assert other_type("/arm/controller_state", theirs, (CONTROL_MSGS_STATE, OWN_STATE)) == ""
+    assert other_type("/arm/controller_state", [], (OWN_STATE,)) == ""
+    assert OWN_STATE in STATE_TYPE_NAMES
 
 
 def test_a_topic_without_publisher_is_named(ros_node):

@@ -100,8 +100,10 @@ def test_the_first_step_is_close_to_the_position_that_will_be_held(
     assert verdict.accepted is accepted
     if not accepted:
         assert verdict.kind == "jump"
-        assert "fr3_joint2, step 0: got a first step of 0.1510 rad or m" in verdict.reason
-        assert "limit 0.1500" in verdict.reason
+        at = joints[0, 1]
+        assert f"fr3_joint2, step 0: got {at:.4f} rad or m, the first position" in verdict.reason
+        assert f"it is 0.1510 from the held {at - jump:.4f}, expected at most" in verdict.reason
+        assert "limits.fr3_joint2.jump, 0.1500: check joint order, unit and" in verdict.reason
 
 
 def test_steps_that_are_already_due_do_not_count_as_the_first() -> None:
@@ -111,6 +113,9 @@ def test_steps_that_are_already_due_do_not_count_as_the_first() -> None:
     assert judge(joints, splice_ns=0).kind == "jump"
     late = judge(joints, splice_ns=3 * STEP_NS + 1)
     assert (late.accepted, late.first_step) == (True, 4)
+    joints[4:, 1] += 0.3
+    late = judge(joints, splice_ns=3 * STEP_NS + 1)
+    assert "fr3_joint2, step 4: got" in late.reason and "the first position that is" in late.reason
 
 
 def test_a_chunk_faster_than_a_joint_is_refused() -> None:
@@ -119,7 +124,10 @@ def test_a_chunk_faster_than_a_joint_is_refused() -> None:
     joints[8:, 3] += 2.63 * 0.05
     verdict = judge(joints)
     assert (verdict.accepted, verdict.kind) == (False, "velocity")
-    assert verdict.reason == "fr3_joint4, step 8: got 2.630 rad or m a second, limit 2.620"
+    assert verdict.reason == (
+        "fr3_joint4, step 8: got 2.630 rad or m a second, limit 2.620: check rate_hz against the "
+        "training data, and the unit"
+    )
     joints = still()
     joints[8:, 3] += 2.61 * 0.05
     assert judge(joints).accepted
@@ -181,7 +189,8 @@ def test_a_chunk_whose_way_leaves_the_box_is_refused_with_axis_value_bound_and_s
         verdict = check(chunk(joints), limits, first * STEP_NS, joints[first], box(z=[bound, 1.10]))
         assert (verdict.accepted, verdict.kind, verdict.joints) == (False, "workspace", None)
         assert verdict.reason == (
-            f"end effector, step 9: z would be {z[9]:.3f} m, {bound:.3f} to 1.100 allowed"
+            f"end effector, step 9: z would be {z[9]:.3f} m, {bound:.3f} to 1.100 allowed: move "
+            "the task inside the box, or correct workspace"
         )
     assert check(chunk(joints), limits, 0, HOME, box(z=[z[-1], 1.10])).accepted
 
@@ -245,4 +254,5 @@ def test_a_margin_that_clamps_or_refuses_is_named(margin: float, accepted: bool)
     verdict = grip(0.8, margin)
     assert (verdict.accepted, verdict.kind) == (accepted, "position")
     expected = f"limits {margin:.4f} to {0.8 - margin:.4f} (margin {margin:g} of 0 to 0.8)"
-    assert verdict.reason.endswith(f"got 0.8000 rad or m, {expected}")
+    assert f"got 0.8000 rad or m, {expected}" in verdict.reason
+    assert accepted or verdict.reason.endswith("a gripper needs margin 0.0")

@@ -12,7 +12,13 @@ from gr00t_ros.graph.controllers import FORBIDDEN, forbidden
 from gr00t_ros.robot.files import load_embodiment
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = {"franka": ("franka_droid", "franka_droid_n16"), "g1": ("unitree_g1", "real_g1")}
+SHIPPED = {
+    "franka": ("franka_droid", "franka_droid_n16"),
+    "g1": ("unitree_g1", "real_g1"),
+    "ur5e": ("ur5e_2f85",),
+    "xarm6": ("xarm6_gripper",),
+}
+TYPES = {"scaled_joint_trajectory_controller": "ur_controllers/ScaledJointTrajectoryController"}
 
 
 def controllers(name: str) -> dict[str, dict[str, Any]]:
@@ -38,12 +44,21 @@ def test_each_output_has_its_controller_with_its_joints_in_order(
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_setting_that_breaks_windows_is_set_to_what_is_needed(name: str) -> None:
     """Written out, not left to a default that differs between branches."""
-    for parameters in controllers(name).values():
-        assert parameters["type"] == "joint_trajectory_controller/JointTrajectoryController"
+    for one, parameters in controllers(name).items():
+        usual = "joint_trajectory_controller/JointTrajectoryController"
+        assert parameters["type"] == TYPES.get(one, usual)
         for setting in FORBIDDEN:
             message = Parameter(setting, value=parameters[setting]).to_parameter_msg().value
             assert python(message) == parameters[setting]
             assert not forbidden(setting, message)
+
+
+@pytest.mark.parametrize("name", ["ur5e", "xarm6"])
+def test_a_tolerance_of_the_driver_s_own_file_is_switched_off_for_every_joint(name: str) -> None:
+    """The driver's file stays in force for what ours does not mention."""
+    arm, *_ = controllers(name).values()
+    tolerances = [arm["constraints"][joint] for joint in arm["joints"]]
+    assert tolerances == [{"trajectory": 0.0, "goal": 0.0}] * 6
 
 
 def test_the_page_has_every_setting_and_both_files() -> None:

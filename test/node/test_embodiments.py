@@ -16,6 +16,7 @@ import pytest
 import yaml
 from robot_of_file import commanded, plain
 from ros_fixtures import wait_until
+from stand_in_interfaces import gripper_actions  # noqa: F401
 from tag_policy import TagPolicy
 from tag_shapes import N15, TagShapes, shapes_of
 
@@ -69,9 +70,13 @@ def wider(shapes: TagShapes, key: str) -> TagShapes:
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_commands_arrive_on_every_output_as_the_policy_means_them(processes, ros_node, path):
+def test_commands_arrive_on_every_output_as_the_policy_means_them(
+    request, processes, ros_node, path
+):
     """Refused while a question is open and while a width differs; then names, goals and stamps."""
     robot = parse(yaml.safe_load(path.read_text()), path.name)
+    if any(output.goals is not None for output in robot.commands):
+        request.getfixturevalue("gripper_actions")
     shapes = shapes_of(robot.robot, robot.tag)
     rig = Rig(processes, ros_node)
     puppet = Puppet(ros_node, robot)

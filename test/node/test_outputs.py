@@ -16,7 +16,7 @@ from std_msgs.msg import String
 from gr00t_ros.errors import StampError
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.node.outputs import Outputs, action_servers
-from gr00t_ros.node.readiness import server_problems
+from gr00t_ros.node.readiness import server_problems, state_type_problems
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.outputs import COMMAND_STREAMER, OUTPUT_TYPES, CommandOutput, GripperGoals
 from gr00t_ros.stream.command_types import COMMAND_TYPES
@@ -54,6 +54,19 @@ def test_a_gripper_whose_action_nobody_serves_is_named(ros_node):
     for action in hand.actions:  # what rcl_action gives every server
         ros_node.create_publisher(String, f"{action}/_action/status", 1)
     wait_until(lambda: not server_problems(ros_node, servers), "no problem")
+
+
+def test_a_controller_whose_state_has_another_type_is_named(ros_node):
+    """Its held position would be guessed; a controller without any state is no problem."""
+    outputs = load_embodiment("franka_droid").outputs
+    assert state_type_problems(ros_node, outputs) == []
+    ros_node.create_publisher(String, "/fr3_arm_controller/controller_state", 1)
+    (problem,) = wait_until(lambda: state_type_problems(ros_node, outputs), "the problem")
+    assert problem.startswith(
+        "controller.arm: /fr3_arm_controller/controller_state is published as std_msgs/msg/String, "
+        "expected "
+    )
+    assert problem.endswith("gr00t_ros/msg/ControllerState: remap it, or name its topic")
 
 
 def test_every_type_that_the_command_streamer_sends_has_its_row():

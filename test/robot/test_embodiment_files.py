@@ -1,5 +1,7 @@
 """The embodiment files that ship: each parses, and says what its sources say."""
 
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +211,23 @@ GR1 = both_sides(
     "waist_pitch_joint": (-0.52, 1.22, 16.76),
     "waist_roll_joint": (-0.7, 0.7, 16.76),
 }
+UR5E = {  # Universal_Robots_ROS2_Description config/ur5e/joint_limits.yaml, 2221ec0; degrees there
+    "shoulder_pan_joint": (-2 * math.pi, 2 * math.pi, math.pi),
+    "shoulder_lift_joint": (-2 * math.pi, 2 * math.pi, math.pi),
+    "elbow_joint": (-math.pi, math.pi, math.pi),
+    "wrist_1_joint": (-2 * math.pi, 2 * math.pi, math.pi),
+    "wrist_2_joint": (-2 * math.pi, 2 * math.pi, math.pi),
+    "wrist_3_joint": (-2 * math.pi, 2 * math.pi, math.pi),
+}
+XARM6 = {  # xarm_ros2 xarm_description/urdf/xarm6/xarm6.urdf.xacro, 0417b0f
+    "joint1": (-2 * math.pi, 2 * math.pi, 3.14),
+    "joint2": (-2.059, 2.0944, 3.14),
+    "joint3": (-3.927, 0.19198, 3.14),
+    "joint4": (-2 * math.pi, 2 * math.pi, 3.14),
+    "joint5": (-1.69297, math.pi, 3.14),
+    "joint6": (-2 * math.pi, 2 * math.pi, 3.14),
+}
+XARM_GRIPPER = (0.0, 0.85)  # xarm_description/urdf/gripper/xarm_gripper.urdf.xacro, 0417b0f
 DESCRIBED = {
     "franka_droid": FR3 | ROBOTIQ,
     "franka_droid_n16": FR3 | ROBOTIQ,
@@ -222,6 +241,8 @@ DESCRIBED = {
     "real_g1": G1,
     "gr1": GR1,
     "gr1_n15": GR1,
+    "ur5e_2f85": UR5E | ROBOTIQ,
+    "xarm6_gripper": XARM6,
 }
 NO_DESCRIPTION = {
     "desk6",  # invented; test/sim holds it to its own scene
@@ -240,6 +261,45 @@ def test_no_file_allows_more_than_its_robots_own_description(name):
         lower, upper, velocity = described[joint]
         assert low >= lower - 1e-3 and high <= upper + 1e-3, joint
         assert velocity is None or speed <= velocity, joint
+
+
+@pytest.mark.parametrize("name", ["ur5e_2f85", "xarm6_gripper"])
+def test_an_arm_of_one_s_own_checkpoint_has_its_keys_its_rate_and_a_gripper_that_reaches_its_ends(
+    name,
+):
+    """NEW_EMBODIMENT: 16 steps at 15 Hz, two cameras, six joints, a gripper that is closed at 1."""
+    robot = load(name)
+    assert (robot.tag, robot.rate_hz, robot.action_horizon) == ("new_embodiment", 15.0, 16)
+    assert [camera.key for camera in robot.video] == ["front", "wrist"]
+    assert [(s.key, s.width) for s in robot.state] == [("single_arm", 6), ("gripper", 1)]
+    assert [(a.key, a.width) for a in robot.action] == [("single_arm", 6), ("gripper", 1)]
+    assert robot.unsettled == ()
+    gripper, measured = robot.action[1], robot.state[1]
+    assert gripper.scale == measured.scale
+    opened, closed = gripper.scale.to_joint(np.array([[0.0], [1.0]])).ravel()
+    assert opened == 0.0
+    if robot.commands:
+        limits = robot.command_limits
+        assert (limits.lower[0], limits.upper[0]) == (opened, closed) == XARM_GRIPPER
+    else:
+        ends = [{gripper.names[0]: end} for end in (opened, closed)]
+        assert closed == 0.8 and not any(list(robot.limits.outside(end)) for end in ends)
+
+
+@pytest.mark.parametrize(
+    ("name", "joints", "tip"),
+    [
+        # all joints at zero: the sums of the descriptions' own offsets, m
+        ("ur5e_2f85", [0, 0, 0, 0, 0, 0, 0], [0.8172, 0.2329, 0.0628]),
+        ("xarm6_gripper", [0, 0, 0, 0, 0, 0], [0.207, 0.0, 0.112]),
+    ],
+)
+def test_the_flange_is_where_the_description_puts_it(name, joints, tip):
+    """By hand, from the offsets: a wrong sign or order of the chain shows here."""
+    box = load(name).workspace
+    position, _ = box.chain.pose(np.array(joints, dtype=float))
+    np.testing.assert_allclose(position, tip, atol=1e-4)
+    assert (box.lower < position).all() and (position < box.upper).all()
 
 
 @pytest.mark.parametrize("generation", ["", "_n16"])
@@ -389,3 +449,20 @@ def test_g1_arm_limits_are_mirrored_as_the_urdf_has_them():
     assert rows["left_hand_thumb_1_joint"] == (-0.6109, 1.0472)
     assert rows["right_hand_thumb_1_joint"] == (-1.0472, 0.6109)
     assert (limits.velocity <= 3.0).all()
+
+
+def test_the_stops_that_the_page_about_limits_promises_are_those_of_its_formula():
+    """docs/limits.md: 2 a / j + v / a, at full and at half speed; its advice is what ships."""
+    page = (FOLDER.parents[1] / "docs" / "limits.md").read_text()
+    rows = re.findall(
+        r"^\| ([\d.]+)[^|]* \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.M
+    )
+    assert len(rows) == 5
+    for velocity, acceleration, jerk, full, half in (map(float, row) for row in rows):
+        for speed, stated in ((velocity, full), (velocity / 2.0, half)):
+            stop = 2.0 * acceleration / jerk + speed / acceleration
+            assert abs(stop - stated) < 0.006
+    assert "**5 rad/s^2 and 100 rad/s^3** for an arm" in page
+    for name in ("ur5e_2f85", "xarm6_gripper"):
+        limits = load(name).limits
+        assert (limits.acceleration[:6] == 5.0).all() and (limits.jerk[:6] == 100.0).all()

@@ -1,6 +1,7 @@
 """Goals of grippers: on change alone, with hysteresis, and none before the first value."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,21 @@ def test_a_goal_follows_another_only_after_a_value_as_far_as_the_hysteresis(valu
     assert all(a != b for a, b in zip(switched, switched[1:], strict=False))
 
 
+def test_the_example_of_a_2f_85_by_action_fits_the_shipped_ur5e():
+    """docs/outputs.md: its parts in place of the file's own are a robot that the node reads."""
+    page = (FILE.parents[2] / "docs" / "outputs.md").read_text()
+    (text,) = [b for b in re.findall("```yaml\n(.*?)```", page, re.DOTALL) if "parallel_" in b]
+    content = yaml.safe_load((FILE.parent / "ur5e_2f85.yaml").read_text())
+    for part, entries in yaml.safe_load(text).items():
+        assert set(entries) <= set(content[part])
+        content[part] |= entries
+    robot = parse(content, "it")
+    (gripper,) = robot.commands
+    assert (gripper.type, len(gripper.names)) == ("parallel_gripper_command", 1)
+    assert gripper.actions == ("/robotiq_gripper_controller/gripper_cmd",)
+    assert len(robot.joint_names) == 6
+
+
 def gripper_file(goals, kind="franka_gripper", limits=None):
     """The DROID file with a gripper by goals."""
     content = yaml.safe_load(FILE.read_text())
@@ -87,8 +103,13 @@ def test_a_gripper_by_goals_is_no_joint_and_knows_its_actions():
     ("goals", "kind", "limits", "expected"),
     [
         ({"switch": [0.05, 0.03]}, "gripper_command", None, "goals.switch"),
-        ({"effort": 5}, "gripper_command", None, "expected one of switch and hysteresis"),
-        ({"switch": [0, 1], "hysteresis": 1}, "gripper_command", None, "one of switch and"),
+        ({"effort": 5}, "gripper_command", None, "got neither switch nor hysteresis"),
+        (
+            {"switch": [0, 1], "hysteresis": 1},
+            "gripper_command",
+            None,
+            "got switch and hysteresis, expected one",
+        ),
         ({"hysteresis": 0.0}, "gripper_command", None, "goals.hysteresis"),
         ({"hysteresis": 0.1}, "gripper_command", None, "as wide as the range"),
         ({"switch": [0.03, 0.09]}, "gripper_command", None, "outside [0, 0.08]"),

@@ -1,18 +1,23 @@
 """The starting embodiment file has the server's facts, and is refused until it is complete."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.guard import check
 from gr00t_ros.observe.modality import ModalityEntry, compare
 from gr00t_ros.robot.embodiment import parse
-from gr00t_ros.robot.field import FILL_IN
+from gr00t_ros.robot.field import FILL_IN, Field
 from gr00t_ros.robot.files import find_embodiment, load_embodiment
 from gr00t_ros.robot.known import JointRange, Known, KnownController
+from gr00t_ros.robot.limits import read_limits
 from gr00t_ros.serve.policies import modality_of
 from gr00t_ros.sidecar.embodiment_skeleton import skeleton
 
@@ -129,6 +134,49 @@ def test_a_gripper_of_any_kind_gets_limits_in_which_it_reaches_its_ends(
     limits = yaml.safe_load(text)["limits"][joint]
     assert (limits["margin"], limits["jump"], limits["held"]) == (0.0, "unchecked", "unchecked")
     assert "it must reach its ends and hold there" in text
+
+
+@pytest.mark.parametrize(
+    ("joint", "ends", "begin"),
+    [
+        ("robotiq_85_left_knuckle_joint", (0.0, 0.8), ("20.0", "400.0")),
+        ("finger_joint", (0.0, 0.04), ("1.0", "20.0")),
+    ],
+    ids=["2F-85 in rad", "fingers in m"],
+)
+def test_a_begun_gripper_goes_from_one_end_to_the_other_in_one_step(joint, ends, begin):
+    """With the acceleration and jerk that the file proposes: nothing is clamped or refused."""
+    known = Known(
+        action_names={"gripper": (joint,)},
+        controllers=(KnownController("gripper", "/c", "/s", (joint,)),),
+        ranges={joint: JointRange(*ends, 0.1)},
+    )
+    text = skeleton({}, "here", known=known)
+    proposed = " ".join(line.removeprefix("#") for line in text.splitlines() if line[:1] == "#")
+    assert f"with {begin[0]} and {begin[1]}" in " ".join(proposed.split())
+    rows = yaml.safe_load(text)["limits"]
+    rows[joint] |= dict(zip(("acceleration", "jerk"), map(float, begin), strict=True))
+    limits = read_limits({joint: Field(rows[joint], "it", f"limits.{joint}")}, (joint,))
+    for held, goal in (ends, reversed(ends)):
+        chunk = ActionChunk(1, 0, 0, 50_000_000, np.full((8, 1), goal), {})
+        verdict = check(chunk, limits, 0, np.array([held]))
+        assert verdict.accepted and not verdict.clamped
+
+
+def test_a_file_from_a_dataset_mentions_no_server_and_points_to_template_and_keys():
+    """What was not asked cannot have said anything; the same with a server."""
+    config = modality_of(load_embodiment("so101"))
+    config["action"] = replace(config["action"], action_configs=None, delta_indices=())
+    known = Known(action_names={"gripper": ("gripper",)}, state_names={"gripper": ("gripper",)})
+    alone = skeleton(config, "a dataset", known=known, served=False)
+    served = skeleton(config, "a server", known=known)
+    said = [line for line in alone.splitlines() if "server" in line]
+    assert said and all("no server was asked" in line for line in said)
+    assert "no server was asked" not in served and "not described by the server" in served
+    assert "in the modality config of your fine-tuning" in alone
+    for text in (alone, served):
+        assert "config/embodiment_template.yaml" in text and "docs/embodiment_file.md" in text
+        assert "If the training data has 0 .. 1 here, add scale" in text
 
 
 @pytest.mark.parametrize(

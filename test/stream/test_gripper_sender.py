@@ -5,9 +5,11 @@ our own definitions. Nothing here was run against the real packages or a gripper
 """
 
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -20,13 +22,14 @@ from builtin_interfaces.msg import Time
 from rclpy.task import Future
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from gr00t_ros.errors import SettingsError
 from gr00t_ros.node.outputs import action_servers
 from gr00t_ros.node.readiness import server_problems
 from gr00t_ros.robot.embodiment import parse
 from gr00t_ros.robot.files import find_embodiment
 from gr00t_ros.ros.qos import COMMAND
 from gr00t_ros.ros.windows import to_duration, to_time
-from gr00t_ros.stream.command_types import GripperSender
+from gr00t_ros.stream.command_types import COMMAND_TYPES, GripperSender
 
 FRANKA = {"switch": [0.03, 0.05], "speed": 0.1, "force": 30.0, "epsilon": [0.08, 0.07]}
 ABORTED, CANCELED = 6, 5
@@ -186,6 +189,24 @@ def test_a_package_that_is_not_installed_is_named(processes, tmp_path):
     assert child.wait() == 2
     assert "franka_msgs: not installed here" in child.text()
     assert "frankarobotics/franka_ros2" in child.text()
+
+
+@pytest.mark.parametrize("kind", ["gripper_command", "parallel_gripper_command"])
+def test_without_control_msgs_the_output_the_package_and_another_way_are_named(monkeypatch, kind):
+    """What was needed, for which output, where it comes from, and what needs no package."""
+    monkeypatch.setitem(sys.modules, "control_msgs", None)
+    monkeypatch.setitem(sys.modules, "control_msgs.action", None)
+    robot = parse(gripper_file(kind, {"hysteresis": 0.01}), "it")
+    node = SimpleNamespace(get_logger=lambda: None)
+    make = COMMAND_TYPES[kind].sender
+    with pytest.raises(SettingsError) as error:
+        make(node, robot.commands[0], robot)
+    for part in (
+        f"output gripper, type {kind}: control_msgs: not installed here",
+        "(apt: ros-<distro>-control-msgs), built and sourced before this node",
+        "or command the gripper as a joint of a trajectory controller, type joint_trajectory",
+    ):
+        assert part in str(error.value)
 
 
 class Hand:

@@ -161,7 +161,8 @@ def test_validate_compares_the_limits_with_the_running_robot(processes, ros_node
     said = child.tail()
     assert "limits.pan.position: [-2.8, 2.8] in" in said
     assert (
-        "limits.lift: it is at 1.7900, limits -0.9500 to 1.7500 (margin 0.05 of -1 to 1.8" in said
+        "limits.lift: it is at 1.7900, limits -0.9500 to 1.7500 (margin 0.05 of -1 to 1.8): move "
+        "the joint inside, or give it a smaller margin" in said
     )
 
 
@@ -171,6 +172,15 @@ def test_validate_names_what_is_open(dataset, tmp_path, capsys):
     assert main(["new", "--dataset", str(dataset), "--output", str(file)]) == 0
     assert main(["validate", str(file)]) == 1
     assert "still to be filled in: robot, embodiment_tag" in capsys.readouterr().err
+
+
+def test_a_begun_file_names_the_schema_for_editors_in_its_first_line(dataset, capsys):
+    """By the path of this installation, where the file is."""
+    assert main(["new", "--dataset", str(dataset)]) == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    comment, _, path = first.partition("$schema=")
+    assert comment == "# yaml-language-server: "
+    assert json.loads(Path(path).read_text())["title"] == "Embodiment file of gr00t_ros"
 
 
 def test_validate_asks_what_is_unsettled_until_it_is_named(tmp_path, capsys):

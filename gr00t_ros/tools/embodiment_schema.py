@@ -1,0 +1,277 @@
+"""The JSON Schema of embodiment files, and docs/embodiment_file.md: both from the reader's tables.
+
+The schema checks keys, types and single values, for completion and marks in an editor. What
+depends on several values (an output that exists, a joint with limits) only the reader checks:
+`gr00t embodiment validate`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.robot import keys
+from gr00t_ros.robot.actions import REPRESENTATIONS, UNITS
+from gr00t_ros.robot.embodiment import MAX_STEPS, MODEL_VERSIONS, VIEW_SIZES
+from gr00t_ros.robot.field import LARGEST, TOPIC
+from gr00t_ros.robot.framing import CROP_UNITS, QUARTER_TURNS
+from gr00t_ros.robot.keys import Key, Keys
+from gr00t_ros.robot.outputs import OUTPUT_TYPES
+from gr00t_ros.robot.streams import ENCODINGS, FITS, GRAVITY, MAX_PX, RATE_HZ, TRANSPORTS
+from gr00t_ros.text_table import table as text_table
+
+Schema = dict[str, Any]
+
+FILE_NAME = "embodiment.schema.json"
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value: in words, and as a JSON Schema."""
+
+    words: str
+    schema: Schema
+
+    @property
+    def plain(self) -> str:
+        """The words without markup: of a link its text, of code the code."""
+        return re.sub(r"\[(\w+)\]\(#\w+\)", r"\1", self.words).replace("`", "")
+
+
+def _one_of(values: Iterable[object]) -> Kind:
+    allowed = list(values)
+    return Kind(
+        ", ".join(f"`{value}`" if value != "" else "empty" for value in allowed), {"enum": allowed}
+    )
+
+
+def _list(words: str, item: Schema, least: int = 1, most: int | None = None) -> Kind:
+    schema: Schema = {"type": "array", "items": item, "minItems": least}
+    return Kind(words, schema if most is None else {**schema, "maxItems": most})
+
+
+def _map(words: str, tables: Iterable[Keys]) -> Kind:
+    """A map whose keys are names of any text, each with a map of one of `tables`."""
+    entries = [_reference(table) for table in tables]
+    entry = entries[0] if len(entries) == 1 else {"anyOf": entries}
+    return Kind(words, {"type": "object", "minProperties": 1, "additionalProperties": entry})
+
+
+def _nested(table: Keys) -> Kind:
+    return Kind(f"map: {_link(table)}", _reference(table))
+
+
+def _reference(table: Keys) -> Schema:
+    return {"$ref": f"#/$defs/{table.name}"}
+
+
+def _link(table: Keys) -> str:
+    return f"[{table.name}](#{table.name})"
+
+
+def _links(tables: Iterable[Keys]) -> str:
+    return "map of " + ", ".join(map(_link, tables))
+
+
+_NUMBER: Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+_POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": LARGEST}
+_NOT_NEGATIVE: Schema = {"type": "number", "minimum": 0, "maximum": LARGEST}
+_TEXT: Schema = {"type": "string", "pattern": r"\S"}
+_NAMES: Schema = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
+_TOPIC: Schema = {"type": "string", "pattern": f"^{TOPIC.pattern}$"}
+_PAIR: Schema = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
+_GOAL_TYPES = [name for name, row in OUTPUT_TYPES.items() if row.goals]
+_COMMANDS = [name for name, row in OUTPUT_TYPES.items() if row.carries == "commands"]
+
+KINDS: Mapping[str, Kind] = {
+    "text": Kind("text", _TEXT),
+    "text_or_names": Kind("text, or list of texts", {"anyOf": [_TEXT, _NAMES]}),
+    "names": Kind("list of names", _NAMES),
+    "any": Kind("the value", {}),
+    "topic": Kind("ROS name", _TOPIC),
+    "topics": Kind("list of ROS names", {**_NAMES, "items": _TOPIC}),
+    "rate": Kind(
+        f"{RATE_HZ[0]:g} to {RATE_HZ[1]:g}",
+        {"type": "number", "minimum": RATE_HZ[0], "maximum": RATE_HZ[1]},
+    ),
+    "horizon": Kind(
+        f"whole number, 1 to {MAX_STEPS}", {"type": "integer", "minimum": 1, "maximum": MAX_STEPS}
+    ),
+    "view_sizes": _one_of(VIEW_SIZES),
+    "server_tags": Kind(
+        f"map of {', '.join(f'`{version}`' for version in MODEL_VERSIONS)} to text",
+        {
+            "type": "object",
+            "minProperties": 1,
+            "properties": {version: _TEXT for version in MODEL_VERSIONS},
+            "additionalProperties": False,
+        },
+    ),
+    "size": _list("[height, width]", {"type": "integer", "minimum": 1, "maximum": MAX_PX}, 2, 2),
+    "fit": _one_of(FITS),
+    "transport": _one_of(TRANSPORTS),
+    "delta_indices": _list(
+        "list of whole numbers up to 0", {"type": "integer", "minimum": -10_000, "maximum": 0}
+    ),
+    "quarter_turn": _one_of(QUARTER_TURNS),
+    "flag": Kind("`true`, `false`", {"type": "boolean"}),
+    "crop_unit": _one_of(CROP_UNITS),
+    "true": Kind("`true`", {"const": True}),
+    "number": Kind("number", _NUMBER),
+    "numbers": _list("list of numbers", {"type": "number"}),
+    "positive": Kind("number above 0", _POSITIVE),
+    "not_negative": Kind("number, 0 or more", _NOT_NEGATIVE),
+    "positive_or_unchecked": Kind(
+        "number above 0, or `unchecked`", {"anyOf": [_POSITIVE, {"const": "unchecked"}]}
+    ),
+    "interval": Kind("[lower, upper]", _PAIR),
+    "two_positive": _list("two numbers above 0", _POSITIVE, 2, 2),
+    "two_not_negative": _list("two numbers, 0 or more", _NOT_NEGATIVE, 2, 2),
+    "three": _list("three numbers", _NUMBER, 3, 3),
+    "matrix": _list("3x3 matrix", _list("", {"type": "number"}, 3, 3).schema, 3, 3),
+    "pairs": Kind(
+        "[first, last], or list of them",
+        {"anyOf": [_PAIR, {"type": "array", "items": _PAIR, "minItems": 1}]},
+    ),
+    "encoding": _one_of(ENCODINGS),
+    "gravity": _one_of([GRAVITY]),
+    "columns": _list("list of whole numbers", {"type": "integer", "minimum": 0}),
+    "orientation": _list("three numbers, or four of a quaternion", {"type": "number"}, 3, 4),
+    "unit": _one_of(UNITS),
+    "representation": _one_of(REPRESENTATIONS),
+    **{f"from_{one}": _one_of([one]) for one in "joints pose tf kinematics imu constant".split()},
+    "type_joints": _one_of(n for n, row in OUTPUT_TYPES.items() if row.carries == "joints"),
+    "type_command": _one_of(
+        name for name in _COMMANDS if name not in _GOAL_TYPES and name != "twist_stamped"
+    ),
+    "type_stamped": _one_of(["twist_stamped"]),
+    "type_gripper": _one_of(name for name in _GOAL_TYPES if name != "franka_gripper"),
+    "type_franka": _one_of(["franka_gripper"]),
+    "type_pose": _one_of(n for n, row in OUTPUT_TYPES.items() if row.carries == "poses"),
+    "cameras": _map(_links([keys.CAMERA]), [keys.CAMERA]),
+    "state_keys": _map(_links(keys.STATES), keys.STATES),
+    "action_keys": _map(_links(keys.ACTIONS), keys.ACTIONS),
+    "outputs": _map(_links(keys.OUTPUTS), keys.OUTPUTS),
+    "limits": _map(_links(keys.LIMITS), keys.LIMITS),
+    "links": _list(f"list of {_link(keys.LINK)}", _reference(keys.LINK)),
+    **{
+        table.name: _nested(table)
+        for table in (
+            *(keys.CROP, keys.GOALS, keys.FRANKA_GOALS),
+            *(keys.POSE_LIMITS, keys.ENVELOPE, keys.WORKSPACE),
+        )
+    },
+}
+"""The kind of a key -> what its value may be."""
+
+
+def embodiment_schema() -> Schema:
+    """The JSON Schema (draft 2020-12) of an embodiment file."""
+    tables = {table.name: _object(table) for table in keys.TABLES}
+    values = {_name(kind): _or_mark(one.schema) for kind, one in KINDS.items()}
+    top = tables.pop(keys.FILE.name)
+    definitions = {**tables, **values}
+    return {"$schema": _DRAFT, "title": "Embodiment file of gr00t_ros", **top, "$defs": definitions}
+
+
+def schema_text() -> str:
+    """The schema as the text of a JSON file."""
+    return json.dumps(embodiment_schema(), indent=1) + "\n"
+
+
+def explained(name: str) -> str:
+    """A table of the places where a key may stand, with its values and its line.
+
+    Raises EmbodimentError for a name that no map has.
+    """
+    names = dict.fromkeys(key for table in keys.TABLES for key, _ in table.all())
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 3)
+        expected = f"did you mean {' or '.join(near)}?" if near else f"expected {', '.join(names)}"
+        raise EmbodimentError(f"no map of an embodiment file has the key {name!r:.60}: {expected}")
+    rows = [
+        (table.place or table.name, KINDS[key.kind].plain, key.line)
+        for table in keys.TABLES
+        for found, key in table.all()
+        if found == name
+    ]
+    return text_table(("in", "value", "means"), dict.fromkeys(rows))
+
+
+def _name(kind: str) -> str:
+    return f"value_{kind}"
+
+
+def _or_mark(value: Schema) -> Schema:
+    """The schema of a value; in its place there may be a question with an assumed value."""
+    mark = {"allOf": [_reference(keys.MARK), {"properties": {"assumed": value}}]}
+    return {"anyOf": [value, mark]}
+
+
+def _object(table: Keys) -> Schema:
+    schema: Schema = {
+        "description": table.about,
+        "type": "object",
+        "properties": {name: _property(table, key) for name, key in table.all()},
+        "required": list(table.required),
+        "additionalProperties": False,
+    }
+    groups = [{"oneOf": [{"required": [name]} for name in group]} for group in table.either]
+    return {**schema, "allOf": groups} if groups else schema
+
+
+def _property(table: Keys, key: Key) -> Schema:
+    """The schema of the value of one key, with its line. No mark stands in a mark."""
+    if table is keys.MARK:
+        return {"description": key.line, **KINDS[key.kind].schema}
+    return {"description": key.line, "$ref": f"#/$defs/{_name(key.kind)}"}
+
+
+_HEAD = """\
+# Every key of an embodiment file
+
+Made from `gr00t_ros/robot/keys.py`, the tables that the reader itself uses; a test keeps the two
+equal. Regenerate it with
+
+    python3 -m gr00t_ros.tools.documents embodiment_file > docs/embodiment_file.md
+
+[own_robot.md](own_robot.md) makes a file step by step,
+[the template](../config/embodiment_template.yaml) shows the keys in place, [limits.md](limits.md)
+says how to choose limits. `gr00t embodiment schema` prints the same as a JSON Schema, which also
+ships as `config/embodiment.schema.json`. An editor with the YAML language server completes and
+explains keys by it, if a line of the file names it:
+
+    # yaml-language-server: $schema=/PATH/TO/embodiment.schema.json
+
+The schema checks keys, types and single values. What depends on several values (an output that
+exists, a joint with limits) is checked by `gr00t embodiment validate FILE` alone.
+"""
+
+
+def embodiment_file_document() -> str:
+    """docs/embodiment_file.md: one section for each table, one row for each key."""
+    return "\n".join([_HEAD, *(_section(table) for table in keys.TABLES)])
+
+
+def _section(table: Keys) -> str:
+    where = f" Place: `{table.place}`." if table.place else ""
+    lines = [f"## {table.name}\n", f"{table.about}{where}\n"]
+    lines += ["| key | | value | means |", "|---|---|---|---|"]
+    need = dict.fromkeys(table.required, "required")
+    for group in table.either:
+        need |= dict.fromkeys(group, f"one of {', '.join(group)}")
+    lines += [
+        f"| `{name}` | {need.get(name, '')} | {KINDS[key.kind].words} | {_cell(key.line)} |"
+        for name, key in table.all()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(line: str) -> str:
+    return line.replace("|", "\\|")
