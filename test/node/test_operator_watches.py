@@ -19,9 +19,9 @@ def test_a_press_while_inactive_latches_a_fault(rig):
     wait_for_discovery(lambda: button.get_subscription_count() > 0, "a listener")
     button.publish(Bool(data=True))
     rig.wait_for_mode("fault_inactive")
-    assert "e-stop pressed by ~/e_stop" in rig.reset().message
+    assert "e-stop pressed by button topic ~/e_stop" in rig.reset().message
     button.publish(Bool(data=False))
-    rig.wait_for_reason("e-stop pressed by ~/e_stop")
+    rig.wait_for_reason("e-stop pressed by button topic ~/e_stop")
     wait_until(lambda: "e-stop" not in rig.reset().message, "another cause: no robot is there")
     assert rig.statuses[-1].mode == "fault_inactive"
 
