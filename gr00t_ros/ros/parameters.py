@@ -303,7 +303,9 @@ class Parameters:
     )
     tracking_error_s: float = _threshold("Time for which a joint may exceed tracking_error_rad")
     controller_silence_s: float = _threshold("Age of a controller's state that causes a fault")
-    e_stop_required: bool = _threshold("Fault if no message arrives on the button topic ~/e_stop", "up")
+    e_stop_required: bool = _threshold(
+        "Fault if no message arrives on the button topic ~/e_stop", "up"
+    )
     e_stop_silence_s: float = _threshold(
         "Time without a message on the button topic ~/e_stop that causes a fault, if "
         "e_stop_required"

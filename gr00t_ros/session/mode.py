@@ -67,7 +67,7 @@ CAUSES: dict[Event, str] = {
     Event.ACTIVATE: "operator: the transition activate",
     Event.CHUNK: "policy server: a chunk was merged while at rest, blending in or replaying",
     Event.BLENDED: "plan: the blend-in time since the first chunk is over",
-    Event.STOP: "a watch; the plan's end; operator: ~/pause, service ~/estop, instruction, deactivate",
+    Event.STOP: "a watch; the plan's end; operator: ~/pause, ~/estop, instruction, deactivate",
     Event.REST_HOLD: "plan: the stop ended, the inputs are healthy",
     Event.REST_PAUSE: "plan: the stop ended, a watch paused",
     Event.REST_OPERATOR: "plan: the stop ended, the operator paused",
@@ -78,7 +78,7 @@ CAUSES: dict[Event, str] = {
     Event.RESUME: "operator: ~/resume; a new episode",
     Event.RESET: "operator: ~/reset; a new episode, if the node is active",
     Event.RESET_PAUSED: "operator: ~/reset of a fault that was latched during the operator's pause",
-    Event.LATCH: "operator: service ~/estop while inactive; node: a fault kept through cleanup",
+    Event.LATCH: "operator: ~/estop while inactive; node: a fault kept through cleanup",
 }
 
 MOVING = frozenset({Mode.BLENDING_IN, Mode.REPLAYING, Mode.STOPPING})

@@ -165,6 +165,7 @@ def cut(text: str, width: int) -> str:
     """`text` in at most `width` columns; "..." at its end if something was cut off."""
     if columns(text) <= width:
         return text
+    text = text[:width]
     while text and columns(text) > width - 3:
         text = text[:-1]
     return (text + "...")[:width]
@@ -193,18 +194,13 @@ def _head(view: View, width: int | None) -> Iterator[str]:
 def _value(label: str, text: str, width: int | None) -> list[str]:
     """A label and its text, continued below the text where the width ends."""
     text = printable(text)
+    parts = [text]
     if width is not None:
-        room = max(20, width - _LABEL)
+        wide = columns(text) > len(text)  # textwrap counts characters, and each may take two columns
+        room = max(10, width - _LABEL) // (2 if wide else 1)
         parts = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
-    else:
-        parts = [text]
-    return [f"{name:{_LABEL}}{part}".rstrip() for name, part in zip(_labels(label), parts)]
-
-
-def _labels(label: str) -> Iterator[str]:
-    yield label
-    while True:
-        yield ""
+    labels = [label, *[""] * (len(parts) - 1)]
+    return [f"{name:{_LABEL}}{part}".rstrip() for name, part in zip(labels, parts, strict=True)]
 
 
 def _server(status: PolicyStatus) -> str:

@@ -45,9 +45,10 @@ def test_a_pause_lasts_until_resume_and_an_e_stop_until_reset_through_every_tran
     assert rig.change("deactivate")
     assert "e-stop pressed" in rig.wait_for_mode("fault_inactive").reason
     assert not rig.change("activate")
-    rig.policy.wait_for_line("activation refused: a fault is latched: e-stop pressed by service ~/estop")
+    latched = "a fault is latched: e-stop pressed by service ~/estop"
+    rig.policy.wait_for_line(f"activation refused: {latched}")
     assert rig.change("cleanup")
-    rig.wait_for_reason("a fault is latched: e-stop pressed by service ~/estop")
+    rig.wait_for_reason(latched)
     assert rig.change("configure")
     rig.wait_for_mode("fault_inactive")
     assert not rig.change("activate")
