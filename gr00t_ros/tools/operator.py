@@ -18,12 +18,13 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.text_table import printable
-from gr00t_ros.tools.policy_client import PolicyClient
+from gr00t_ros.tools.policy_client import PolicyClient, urgent_call
 
 if TYPE_CHECKING:
     from gr00t_ros.tools.operator_screen import View
@@ -37,7 +38,7 @@ DONE, REFUSED, FAILED = 0, 1, 2
 
 HARDWARE = "press the robot's hardware e-stop"
 _OTHERS = ("e_stop", "e-stop")  # further spellings of the verb estop: a hurried operator's
-_REPEAT_S = 1.0  # estop asks again: an answer may be lost while discovery goes on
+_NOTICE_S = 1.0
 _DRAW_S = 0.25
 _NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 
@@ -146,16 +147,20 @@ def _trigger(options: argparse.Namespace) -> int:
 
 def _estop(options: argparse.Namespace) -> int:
     """Call the service ~/estop until the node confirms; anything else is reported as no stop."""
+    noticed: list[str] = []
 
-    def notice() -> None:
-        print(f"no answer yet: {HARDWARE} if the robot must stop now", file=sys.stderr, flush=True)
+    def notice(spent_s: float) -> None:
+        if spent_s >= _NOTICE_S and not noticed:
+            noticed.append(f"no answer yet: {HARDWARE} if the robot must stop now")
+            print(noticed[0], file=sys.stderr, flush=True)
 
     why = "interrupted"
     try:
         from std_srvs.srv import Trigger
 
-        with _connected(options) as client:
-            answer = client.call(Trigger, "estop", Trigger.Request(), _REPEAT_S, notice)
+        with ExitStack() as joined:
+            make = partial(PolicyClient, options.node, options.timeout, options.ros_arguments)
+            answer = urgent_call(joined, make, Trigger, "estop", Trigger.Request(), notice)
             why = "" if answer.success else answer.message or "the node gave no reason"
             if not why:
                 print(f"stop confirmed by {options.node}: {_STOPPED}", flush=True)

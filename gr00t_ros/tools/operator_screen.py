@@ -196,7 +196,9 @@ def _value(label: str, text: str, width: int | None) -> list[str]:
     text = printable(text)
     parts = [text]
     if width is not None:
-        wide = columns(text) > len(text)  # textwrap counts characters, and each may take two columns
+        wide = columns(text) > len(
+            text
+        )  # textwrap counts characters, and each may take two columns
         room = max(10, width - _LABEL) // (2 if wide else 1)
         parts = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
     labels = [label, *[""] * (len(parts) - 1)]

@@ -193,9 +193,10 @@ class Terminal:
     def __call__(self, *words):
         """Exit status, stdout and stderr of one command."""
         import time
-        t=time.monotonic()
+
+        t = time.monotonic()
         status = operator.main([*words, "--timeout", "20"])
-        print("TOOK", words, time.monotonic()-t, file=open("/tmp/took","a"))
+        print("TOOK", words, time.monotonic() - t, file=open("/tmp/took", "a"))
         out, err = self._capsys.readouterr()
         if "no answer within" in err or "no service" in err:
             pytest.fail(f"{DISCOVERY}{err}")
