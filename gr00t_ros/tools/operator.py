@@ -190,7 +190,7 @@ def _set(options: argparse.Namespace) -> int:
     from rclpy.parameter import Parameter
 
     with _connected(options) as client:
-        value = _typed(client, options.name, _utf8(options.value))
+        value = typed(client, options.name, _utf8(options.value))
         request = SetParameters.Request(
             parameters=[Parameter(options.name, value=value).to_parameter_msg()]
         )
@@ -199,7 +199,7 @@ def _set(options: argparse.Namespace) -> int:
     return _answered(options, result.successful, result.reason, text)
 
 
-def _typed(client: PolicyClient, name: str, text: str) -> object:
+def typed(client: PolicyClient, name: str, text: str) -> object:
     """`text` as a value of the node's type for parameter `name`; raises SettingsError."""
     from rcl_interfaces.msg import ParameterType
     from rcl_interfaces.srv import DescribeParameters

@@ -31,3 +31,15 @@ def test_a_required_e_stop_that_was_never_heard_is_a_reason_to_wait(rig):
     rig.start_policy(e_stop_required="true", dead_man_required="true")
     assert rig.change("configure")
     rig.wait_for_reason("e-stop topic required, nothing was received", "dead-man switch is not")
+
+
+def test_a_button_on_the_name_of_the_service_is_a_reason_to_wait(rig):
+    """Nobody would receive it: the topic is ~/e_stop, and ~/estop is a service."""
+    rig.start_policy()
+    assert rig.change("configure")
+    rig.wait_for_mode("waiting")
+    button = rig.node.create_publisher(Bool, "/gr00t_policy/estop", qos.COMMAND)
+    rig.wait_for_reason("let the button publish on topic ~/e_stop")
+    assert not rig.change("activate")
+    rig.node.destroy_publisher(button)
+    rig.wait_for_status(lambda s: "let the button" not in s.reason, "the button gone")
