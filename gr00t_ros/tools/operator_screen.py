@@ -182,12 +182,12 @@ def _head(view: View, width: int | None) -> Iterator[str]:
     for text in filter(None, (view.silence, *view.warnings)):
         yield from _value("WARNING", text, width)
     # One line for each part: an activation is refused with several reasons in one text.
-    for number, part in enumerate(status.reason.split("; ")):
+    for number, part in enumerate((status.reason or "none").split("; ")):
         yield from _value("reason" if number == 0 else "", part, width)
     yield from _value("remedy", remedy(status.mode, view.node), width)
     facts = [f"{status.robot} {status.embodiment_tag}".strip(), _server(status)]
     yield from _value("robot", ", ".join(filter(None, facts)), width)
-    yield from _value("episode", f"{status.episode}: {status.instruction}", width)
+    yield from _value("episode", f"{status.episode}: {status.instruction or 'none'}", width)
     yield from _value("chunks", _chunks(status), width)
 
 

@@ -389,8 +389,10 @@ def test_an_e_stop_is_confirmed_and_its_cause_refuses_the_reset(terminal):
     button = terminal.rig.node.create_publisher(Bool, "/gr00t_policy/e_stop", 1)
     wait_until(lambda: button.get_subscription_count() > 0, "the node's subscription")
     button.publish(Bool(data=True))
-    wait_until(lambda: "button topic ~/e_stop" in terminal("reset")[2], "the button as the cause")
-    assert terminal("reset")[0] == 1
+    named = "button topic ~/e_stop"
+    wait_until(lambda: named in terminal.rig.reset().message, "the button as the cause")
+    status, _, err = terminal("reset")
+    assert status == 1 and named in err
     button.publish(Bool(data=False))
     wait_until(lambda: terminal("reset")[0] == 0, "an accepted reset")
     terminal.rig.wait_for_motion()
@@ -456,9 +458,8 @@ def test_a_node_that_is_not_there_is_named_with_those_that_are(terminal, capsys)
         return capsys.readouterr().err
 
     domain = os.environ["ROS_DOMAIN_ID"]
-    assert (
-        f"no service /other/pause within 2 s in ROS_DOMAIN_ID {domain}; seen: " in pause_another()
-    )
+    sought = f"no service /other/pause within 2 s in ROS_DOMAIN_ID {domain}; seen: "
+    assert sought in pause_another()
     there = "policy node /gr00t_policy (choose it with --node)"
     wait_until(lambda: there in pause_another(), "the node in the list")
     assert operator.main(["estop", "--node", "/other", "--timeout", "1.5"]) == 1
