@@ -80,6 +80,10 @@ class StalledError(Gr00tError):
         self.begun = begun
 
 
+class NodeError(Gr00tError):
+    """The policy node is not there, or does not answer: the message names what was looked for."""
+
+
 class StampError(Gr00tError):
     """A message was not sent: its stamp would not be positive, which no receiver can read."""
 

@@ -1,8 +1,9 @@
 """The operator's services, available at any time: ~/pause, ~/resume, ~/reset, ~/estop.
 
-Each is a Trigger that answers success or the reason for a failure. ~/estop is a functional stop, as
-fast as the limits allow; it is not an emergency stop as defined in ISO 10218. A latched fault
-outlives its configuration: it is kept here until the next one. Runs on the executor thread.
+Each is a Trigger that answers success or the reason for a failure. The service ~/estop is a
+functional stop, as fast as the limits allow; it is not an emergency stop as defined in ISO 10218.
+The button topic ~/e_stop is in operator_watches. A latched fault outlives its configuration: it is
+kept here until the next one. Runs on the executor thread.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Operator:
         return ""
 
     def _estop(self) -> str:
-        reason = finding("e_stop", "e-stop pressed by ~/estop").reason
+        reason = finding("e_stop", "e-stop pressed by service ~/estop").reason
         self._node.get_logger().error(reason)
         parts = self._configured()
         if parts is None:

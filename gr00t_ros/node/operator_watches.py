@@ -1,4 +1,4 @@
-"""The operator's topics ~/e_stop and ~/dead_man (std_msgs/Bool, true: pressed) and their watches.
+"""The button topics ~/e_stop and ~/dead_man (std_msgs/Bool, true: pressed) and their watches.
 
 The executor and the replay thread both use the watches, so a lock protects them; it is held for
 microseconds. These are functional stops: neither topic replaces a hardware e-stop.
@@ -20,6 +20,7 @@ from gr00t_ros.watch.arm import DeadMan, EStop
 from gr00t_ros.watch.finding import Finding
 
 E_STOP, DEAD_MAN = "~/e_stop", "~/dead_man"
+ESTOP_SERVICE = "~/estop"
 
 
 class OperatorWatches:
@@ -63,6 +64,19 @@ class OperatorWatches:
             found = (e_stop, self._dead_man.finding(now_ns))
         return tuple(finding for finding in found if finding is not None)
 
+    def misnamed(self) -> tuple[str, ...]:
+        """A problem if a button publishes under the name of the service ~/estop; reads the graph.
+
+        The two names differ by an underscore, and nothing would receive such a button.
+        """
+        if not self._node.count_publishers(ESTOP_SERVICE):
+            return ()
+        text = (
+            f"a publisher on topic {ESTOP_SERVICE}, which is the name of a service and is not "
+            f"received: let the button publish on topic {E_STOP}"
+        )
+        return (text,)
+
     def clear(self) -> None:
         """Clear a press whose button is released; part of ~/reset."""
         with self._lock:
@@ -76,7 +90,7 @@ class OperatorWatches:
     def _take_e_stop(self, message: Bool) -> None:
         now_ns = time.monotonic_ns()
         with self._lock:
-            self._e_stop.see(message.data, E_STOP, now_ns)
+            self._e_stop.see(message.data, f"button topic {E_STOP}", now_ns)
             found = self._e_stop.finding(now_ns) if message.data else None
         if found is not None:
             self._on_press(found.reason)

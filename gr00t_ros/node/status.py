@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from numpy.typing import NDArray
 from rclpy.node import Node
 
 from gr00t_ros.inputs.stream_report import StreamReport
@@ -17,6 +19,7 @@ from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.msg import PolicyStatus, StageLatency, StreamStatus
 from gr00t_ros.node.replay_thread import Snapshot
 from gr00t_ros.node.wiring import Configured
+from gr00t_ros.robot.limits import POSITION_UNIT, TO_LIMIT, JointLimits
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.parameters import Parameters
@@ -33,6 +36,7 @@ SHADOW_ERROR = "shadow error "
 """Prefix of keys in a status' details: plan minus commanded over the last ten seconds."""
 
 _WARN = {Mode.UNCONFIGURED, Mode.WAITING, Mode.STOPPING, *AT_REST}
+_CLOSEST = 3  # joints whose distance to their limits is published
 _STATUS_EVERY = 5  # an unchanged status is published every so many ticks of the status timer
 _WARNED = {Mode.HOLDING, Mode.PAUSED}
 
@@ -121,6 +125,22 @@ def fill_shadow(
         text = f"rms {error.rms:.4f}, max {error.worst:.4f}, {error.samples} samples"
         details.append(KeyValue(key=f"{SHADOW_ERROR}{error.joint} [rad]", value=text))
     status.details = [*status.details, *details]
+
+
+def limits_left(limits: JointLimits, measured: NDArray[np.float64] | None) -> list[KeyValue]:
+    """How far the joints that are closest to their limits are from them; none without a position.
+
+    measured: (J,) rad or m, in plan joint order.
+    """
+    if measured is None:
+        return []
+    return [
+        KeyValue(
+            key=f"{TO_LIMIT}{limits.names[joint]} [{POSITION_UNIT}]",
+            value=f"{left:.4f}, at {measured[joint]:.4f} of {limits.allowed(joint)}",
+        )
+        for joint, left in limits.closest(measured, _CLOSEST)
+    ]
 
 
 def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> DiagnosticArray:
@@ -263,6 +283,9 @@ class Reporter:
         fill_session(message, parts.replay.snapshot)
         message.details = [*message.details, *coverage(parts.coverage())]
         message.details = [*message.details, *parts.sidecar.details()]
+        if len(limits := parts.embodiment.limits):
+            left = limits_left(limits, parts.robot_state.measured_or_none())
+            message.details = [*message.details, *left]
         restarts = parts.replay.snapshot.counts.restarts
         fill_shadow(message, values.shadow, restarts, parts.watches.shadow_errors)
         return message

@@ -191,6 +191,7 @@ class Configured:
         found += self.server.check.problems()
         found += instruction_problems(self.queries.instruction)
         found += [f.reason for f in self._operator.findings()]
+        found += self._operator.misnamed()
         found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
         gaps = self._checks.observation()  # called in any case: it pulls the newest samples
         return found or gaps or [finding.reason for finding in self._checks.start()[1]]

@@ -27,6 +27,10 @@ POSITION_UNIT = "rad or m"
 """Unit in texts: the file does not say which joints are prismatic (m)."""
 
 
+TO_LIMIT = "to limit "
+"""Prefix of keys in a status' details; the value says how far the joint is from its limit."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class JointLimits:
     """Limits of J joints in plan joint order; every array is read-only (J,) float64.
@@ -72,6 +76,18 @@ class JointLimits:
             high = self.upper[joint] - self.margin[joint] + ROUNDING
             if at is not None and not low <= at <= high:
                 yield f"limits.{name}: it is at {at:.4f}, limits {self.allowed(joint)}"
+
+    def closest(self, positions: Array, most: int) -> list[tuple[int, float]]:
+        """The joints closest to an end of their allowed range: number, and distance in rad or m.
+
+        positions: (J,) in plan joint order. The order is by the distance as a share of the range,
+        so that rad and m compare; a distance below 0 is outside. A joint without a margin is left
+        out: it is meant to reach its ends, as a gripper does.
+        """
+        low, high = self.lower + self.margin, self.upper - self.margin
+        left = np.minimum(positions - low, high - positions)
+        order = np.argsort(left / (high - low))
+        return [(int(j), float(left[j])) for j in order if self.margin[j] > 0.0][:most]
 
 
 def read_limits(places: Mapping[str, Field], joint_names: tuple[str, ...]) -> JointLimits:

@@ -312,9 +312,12 @@ class Parameters:
     )
     tracking_error_s: float = _threshold("Time for which a joint may exceed tracking_error_rad")
     controller_silence_s: float = _threshold("Age of a controller's state that causes a fault")
-    e_stop_required: bool = _threshold("Fault if no message arrives on ~/e_stop", "up")
+    e_stop_required: bool = _threshold(
+        "Fault if no message arrives on the button topic ~/e_stop", "up"
+    )
     e_stop_silence_s: float = _threshold(
-        "Time without a message on ~/e_stop that causes a fault, if e_stop_required"
+        "Time without a message on the button topic ~/e_stop that causes a fault, if "
+        "e_stop_required"
     )
     dead_man_required: bool = _threshold("Move only while ~/dead_man keeps publishing true", "up")
     dead_man_s: float = _threshold(

@@ -163,7 +163,11 @@ class Doctor:
                 "a chunk is long enough for execute_steps",
             ),
             *self._server,
-            *rows.failures("operator", _reasons(self._operator.findings()), "nothing stops it"),
+            *rows.failures(
+                "operator",
+                [*_reasons(self._operator.findings()), *self._operator.misnamed()],
+                "nothing stops it",
+            ),
             *rows.streams(checks.robot_state.reports(), checks.streams(now_ns)),
             *rows.traffic(self.node, self.embodiment, self.traffic.topics),
             *rows.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),

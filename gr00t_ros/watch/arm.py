@@ -293,7 +293,7 @@ class EStop:
         self._received_ns: int | None = None
 
     def press(self, by: str) -> None:
-        """A single press, such as a call of ~/estop; `by` names it in the reason."""
+        """A single press, such as a call of the service ~/estop; `by` names it in the reason."""
         self._by = by if self._by is None else self._by
 
     def see(self, pressed: bool, by: str, now_ns: int) -> None:

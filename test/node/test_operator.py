@@ -38,16 +38,17 @@ def test_a_pause_lasts_until_resume_and_an_e_stop_until_reset_through_every_tran
     assert rig.statuses[-1].episode > episode
 
     assert rig.ask("estop").success
-    assert "e-stop pressed by ~/estop" in rig.wait_for_mode("fault").reason
+    assert "e-stop pressed by service ~/estop" in rig.wait_for_mode("fault").reason
     rig.assert_rest()
     windows = len(rig.arm)
     assert "mode is fault" in rig.ask("pause").message
     assert rig.change("deactivate")
     assert "e-stop pressed" in rig.wait_for_mode("fault_inactive").reason
     assert not rig.change("activate")
-    rig.policy.wait_for_line("activation refused: a fault is latched: e-stop pressed by ~/estop")
+    latched = "a fault is latched: e-stop pressed by service ~/estop"
+    rig.policy.wait_for_line(f"activation refused: {latched}")
     assert rig.change("cleanup")
-    rig.wait_for_reason("a fault is latched: e-stop pressed by ~/estop")
+    rig.wait_for_reason(latched)
     assert rig.change("configure")
     rig.wait_for_mode("fault_inactive")
     assert not rig.change("activate")
@@ -65,11 +66,11 @@ def test_an_unconfigured_node_keeps_an_e_stop_and_refuses_the_rest(rig):
         answer = rig.ask(service)
         assert (answer.success, answer.message) == (False, "not configured")
     assert rig.ask("estop").success
-    rig.wait_for_reason("a fault is latched: e-stop pressed by ~/estop")
+    rig.wait_for_reason("a fault is latched: e-stop pressed by service ~/estop")
     assert rig.change("configure")
     rig.wait_for_mode("fault_inactive")
     assert rig.change("cleanup")
-    rig.wait_for_reason("a fault is latched: e-stop pressed by ~/estop")
+    rig.wait_for_reason("a fault is latched: e-stop pressed by service ~/estop")
     assert rig.reset().success
     rig.wait_for_reason("not configured")
     assert rig.change("configure")

@@ -19,9 +19,9 @@ def test_a_press_while_inactive_latches_a_fault(rig):
     wait_for_discovery(lambda: button.get_subscription_count() > 0, "a listener")
     button.publish(Bool(data=True))
     rig.wait_for_mode("fault_inactive")
-    assert "e-stop pressed by ~/e_stop" in rig.reset().message
+    assert "e-stop pressed by button topic ~/e_stop" in rig.reset().message
     button.publish(Bool(data=False))
-    rig.wait_for_reason("e-stop pressed by ~/e_stop")
+    rig.wait_for_reason("e-stop pressed by button topic ~/e_stop")
     wait_until(lambda: "e-stop" not in rig.reset().message, "another cause: no robot is there")
     assert rig.statuses[-1].mode == "fault_inactive"
 
@@ -31,3 +31,15 @@ def test_a_required_e_stop_that_was_never_heard_is_a_reason_to_wait(rig):
     rig.start_policy(e_stop_required="true", dead_man_required="true")
     assert rig.change("configure")
     rig.wait_for_reason("e-stop topic required, nothing was received", "dead-man switch is not")
+
+
+def test_a_button_on_the_name_of_the_service_is_a_reason_to_wait(rig):
+    """Nobody would receive it: the topic is ~/e_stop, and ~/estop is a service."""
+    rig.start_policy()
+    assert rig.change("configure")
+    rig.wait_for_mode("waiting")
+    button = rig.node.create_publisher(Bool, "/gr00t_policy/estop", qos.COMMAND)
+    rig.wait_for_reason("let the button publish on topic ~/e_stop")
+    assert not rig.change("activate")
+    rig.node.destroy_publisher(button)
+    rig.wait_for_status(lambda s: "let the button" not in s.reason, "the button gone")

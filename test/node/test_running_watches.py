@@ -293,7 +293,7 @@ def test_an_e_stop_button_faults_until_it_is_released_and_reset(moving, profile)
     said = Bool(data=True)
     repeated = rig.node.create_timer(0.05, lambda: button.publish(said))
     try:
-        moving.assert_fault("e-stop pressed by ~/e_stop", "release the e-stop")
+        moving.assert_fault("e-stop pressed by button topic ~/e_stop", "release the e-stop")
         assert "the cause persists: e-stop pressed" in rig.reset().message
     finally:
         said.data = False

@@ -9,7 +9,7 @@ from gr00t_ros.errors import PlanError
 from gr00t_ros.session.mode import Mode
 
 PAUSABLE = [m for m in ACTIVE if m is not Mode.FAULT]
-ESTOP = "e-stop pressed by ~/estop"
+ESTOP = "e-stop pressed by service ~/estop"
 
 
 # ~/pause.

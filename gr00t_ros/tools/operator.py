@@ -1,0 +1,361 @@
+"""gr00t operator: status, pause, resume, estop, reset, instruction and set, from a terminal.
+
+A client of one policy node that needs no ros2 command line. Only the standard library is imported
+before a verb runs, and estop imports nothing but its service: it sends its request as early as it
+can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import math
+import os
+import re
+import select
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.text_table import printable
+from gr00t_ros.tools.policy_client import PolicyClient, urgent_call
+
+if TYPE_CHECKING:
+    from gr00t_ros.tools.operator_screen import View
+
+NODE = "/gr00t_policy"
+TIMEOUT_S = 5.0
+"""Discovery takes up to three seconds."""
+
+DONE, REFUSED, FAILED = 0, 1, 2
+"""Exit statuses: done; the node refused it; wrong usage, no node or no answer."""
+
+HARDWARE = "press the robot's hardware e-stop"
+_OTHERS = ("e_stop", "e-stop")  # further spellings of the verb estop: a hurried operator's
+_NOTICE_S = 1.0
+_DRAW_S = 0.25
+_NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
+
+# Printed when the node accepted the request.
+_ACCEPTED: Mapping[str, str] = {
+    "pause": "the arm stops, and rests until: gr00t operator resume",
+    "resume": "a new episode begins, the arm moves again",
+    "reset": "the fault is cleared; an active node begins a new episode, and the arm moves again",
+}
+_STOPPED = (
+    "it stops its motion and latches a fault until gr00t operator reset. It does not stop other "
+    "programs that command the robot"
+)
+
+
+@contextmanager
+def _connected(options: argparse.Namespace) -> Iterator[PolicyClient]:
+    client = PolicyClient(options.node, options.timeout, options.ros_arguments)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _status(options: argparse.Namespace) -> int:
+    """One report of now, or the live screen with --watch."""
+    if options.watch:
+        return _watch(options)
+    from gr00t_ros.session.mode import Mode
+    from gr00t_ros.tools import operator_screen
+
+    with _connected(options) as client:
+        client.follow()
+        if client.view().status.mode != Mode.UNCONFIGURED.value:
+            # The first message is a stored one: the second shows that the node still runs.
+            client.wait_for_status(operator_screen.SILENT_S + _DRAW_S)
+        view = client.view()
+    if options.json:
+        print(json.dumps(operator_screen.figures(view), indent=1))
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(operator_screen.screen(view, width)))
+    return DONE
+
+
+def _watch(options: argparse.Namespace) -> int:
+    """The status until Ctrl-C: one screen on a terminal, else a line for each status."""
+    terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    with _connected(options) as client:
+        client.follow()
+        try:
+            if terminal and not options.json:
+                _draw(client)
+            else:
+                _print_lines(client, options.json)
+        except KeyboardInterrupt:
+            pass
+    return DONE
+
+
+def _draw(client: PolicyClient) -> None:
+    from gr00t_ros.tools import operator_screen
+
+    first = True
+    while True:
+        width, rows = shutil.get_terminal_size()
+        lines = operator_screen.screen(client.view(), width)
+        print(operator_screen.frame(lines, rows, first), end="", flush=True)
+        first = False
+        client.wait_for_status(_DRAW_S)
+
+
+def _print_lines(client: PolicyClient, as_json: bool) -> None:
+    """A line for each status, and one when the node becomes silent."""
+    from gr00t_ros.tools import operator_screen
+
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)
+    printed, silent = 0, False
+    while True:
+        view = client.view()
+        if client.received > printed or (view.silence and not silent):
+            text = json.dumps(operator_screen.figures(view)) if as_json else _timed(view)
+            print(text, flush=True)
+            printed = client.received
+        silent = bool(view.silence)
+        client.wait_for_status(_DRAW_S)
+        if any(event & select.POLLERR for _, event in reader.poll(0)):
+            raise BrokenPipeError  # `| head` has ended, although nothing was printed since
+
+
+def _timed(view: View) -> str:
+    from gr00t_ros.tools import operator_screen
+
+    return f"{time.strftime('%H:%M:%S')}  {operator_screen.line(view)}"
+
+
+def _trigger(options: argparse.Namespace) -> int:
+    """pause, resume and reset: the node's own message if it refuses."""
+    from std_srvs.srv import Trigger
+
+    with _connected(options) as client:
+        answer = client.call(Trigger, options.service, Trigger.Request())
+    return _answered(options, answer.success, answer.message, _ACCEPTED[options.service])
+
+
+def _estop(options: argparse.Namespace) -> int:
+    """Call the service ~/estop until the node confirms; anything else is reported as no stop."""
+    noticed: list[str] = []
+
+    def notice(spent_s: float) -> None:
+        if spent_s >= _NOTICE_S and not noticed:
+            noticed.append(f"no answer yet: {HARDWARE} if the robot must stop now")
+            print(noticed[0], file=sys.stderr, flush=True)
+
+    why = "interrupted"
+    try:
+        from std_srvs.srv import Trigger
+
+        with ExitStack() as joined:
+            make = partial(PolicyClient, options.node, options.timeout, options.ros_arguments)
+            answer = urgent_call(joined, make, Trigger, "estop", Trigger.Request(), notice)
+            why = "" if answer.success else answer.message or "the node gave no reason"
+            if not why:
+                print(f"stop confirmed by {options.node}: {_STOPPED}", flush=True)
+    except KeyboardInterrupt:
+        pass
+    except Exception as error:  # a stop that was confirmed stays confirmed
+        why = why and f"{type(error).__name__}: {error}"
+    if why:
+        text = f"gr00t operator: STOP NOT CONFIRMED: {HARDWARE}! {printable(why)}"
+        print(text, file=sys.stderr, flush=True)
+    return REFUSED if why else DONE
+
+
+def _instruction(options: argparse.Namespace) -> int:
+    from gr00t_ros.srv import SetInstruction
+
+    request = SetInstruction.Request(instruction=_utf8(options.text))
+    with _connected(options) as client:
+        answer = client.call(SetInstruction, "set_instruction", request)
+    text = f"episode {answer.episode} begins with this instruction"
+    return _answered(options, answer.success, answer.message, text)
+
+
+def _set(options: argparse.Namespace) -> int:
+    """Set a parameter to a value of the type that the node has declared."""
+    from rcl_interfaces.srv import SetParameters
+    from rclpy.parameter import Parameter
+
+    with _connected(options) as client:
+        value = typed(client, options.name, _utf8(options.value))
+        request = SetParameters.Request(
+            parameters=[Parameter(options.name, value=value).to_parameter_msg()]
+        )
+        result = client.call(SetParameters, "set_parameters", request).results[0]
+    text = f"{options.name} is {value} now"
+    return _answered(options, result.successful, result.reason, text)
+
+
+def typed(client: PolicyClient, name: str, text: str) -> object:
+    """`text` as a value of the node's type for parameter `name`; raises SettingsError."""
+    from rcl_interfaces.msg import ParameterType
+    from rcl_interfaces.srv import DescribeParameters
+
+    request = DescribeParameters.Request(names=[name])
+    found = client.call(DescribeParameters, "describe_parameters", request).descriptors
+    kind = found[0].type if found else ParameterType.PARAMETER_NOT_SET
+    readers: Mapping[int, tuple[str, Callable[[str], object]]] = {
+        ParameterType.PARAMETER_BOOL: ("true or false", _bool),
+        ParameterType.PARAMETER_INTEGER: ("a whole number", _integer),
+        ParameterType.PARAMETER_DOUBLE: ("a finite number", _double),
+        ParameterType.PARAMETER_STRING: ("text", str),
+    }
+    if kind == ParameterType.PARAMETER_NOT_SET:
+        raise SettingsError(_unknown(client, name))
+    if kind not in readers:
+        raise SettingsError(f"parameter {name}: lists cannot be set by this command")
+    expected, read = readers[kind]
+    try:
+        return read(text)
+    except ValueError:
+        message = f"parameter {name}: got {printable(text)!r}, expected {expected}"
+        raise SettingsError(message) from None
+
+
+def _unknown(client: PolicyClient, name: str) -> str:
+    from rcl_interfaces.srv import ListParameters
+
+    names = client.call(ListParameters, "list_parameters", ListParameters.Request()).result.names
+    nearest = next(iter(difflib.get_close_matches(name, names, 1)), "")
+    hint = f"did you mean {nearest}?" if nearest else f"it has: {', '.join(sorted(names))}"
+    return f"parameter {printable(name)}: {client.name} has none of this name; {hint}"
+
+
+def _bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError
+    return text.lower() == "true"
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError
+    return value
+
+
+def _double(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _utf8(text: str) -> str:
+    """`text`, if it can be sent; bytes of the command line that are no UTF-8 are surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{printable(text)!r}: expected UTF-8 text") from None
+    return text
+
+
+def _answered(options: argparse.Namespace, success: bool, message: str, accepted: str) -> int:
+    if success:
+        print(f"{options.node}: {accepted}")
+        return DONE
+    print(f"gr00t operator: {options.node}: {printable(message)}", file=sys.stderr)
+    return REFUSED
+
+
+def _node_name(text: str) -> str:
+    name = "/" + text.strip("/")
+    if not _NAME.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a full name such as {NODE}")
+    return name
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text}, expected seconds above 0")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gr00t operator",
+        description="Observe and stop a running policy node, and change its instruction and "
+        "parameters. The stops are functional stops: keep the hardware e-stop within reach.",
+        epilog="Example: gr00t operator watch. ROS arguments follow --ros-args. Exit status 0: "
+        "done; 1: the node refused, or did not confirm a stop; 2: no node, no answer, wrong usage.",
+    )
+    shared = argparse.ArgumentParser(add_help=False)
+    for one, by_default in ((parser, True), (shared, False)):  # in front of the verb, or behind it
+        _add_shared(one, by_default)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, run: Callable[[argparse.Namespace], int], text: str, *others: str) -> Any:
+        one = verbs.add_parser(name, parents=[shared], help=text, description=text, aliases=others)
+        one.set_defaults(run=run, service=name)
+        return one
+
+    status = verb("status", _status, "what the node does now and why, what to do, and its figures")
+    status.add_argument("--watch", action="store_true", help="as the verb watch")
+    status.add_argument("--json", action="store_true", help="for programs")
+    watch = verb("watch", _watch, "the status until Ctrl-C: a live screen, or lines into a pipe")
+    watch.add_argument("--json", action="store_true", help="one JSON object a line")
+    verb("pause", _trigger, "stop the arm until resume (service ~/pause)")
+    verb("resume", _trigger, "end a pause by pause; the arm moves again (service ~/resume)")
+    verb("reset", _trigger, "clear a latched fault; an active node moves again (service ~/reset)")
+    verb("estop", _estop, "stop the arm and latch a fault until reset (service ~/estop)", *_OTHERS)
+    instruction = verb("instruction", _instruction, "a new instruction: a new episode begins")
+    instruction.add_argument("text", metavar="TEXT", help="one argument: quote it")
+    change = verb("set", _set, "set a parameter of the node; its type comes from the node")
+    change.add_argument("name", metavar="NAME")
+    change.add_argument("value", metavar="VALUE")
+    return parser
+
+
+def _add_shared(parser: argparse.ArgumentParser, by_default: bool) -> None:
+    """The options of all verbs; without `by_default` they leave the given ones untouched."""
+
+    def add(option: str, default: object, **more: Any) -> None:
+        parser.add_argument(option, default=default if by_default else argparse.SUPPRESS, **more)
+
+    add("--node", NODE, type=_node_name, metavar="NAME", help=f"the policy node ({NODE})")
+    limit = f"longest wait for the node and its answer, s ({TIMEOUT_S:g})"
+    add("--timeout", TIMEOUT_S, type=_seconds, metavar="S", help=limit)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    split = words.index("--ros-args") if "--ros-args" in words else len(words)
+    parser = _parser()
+    try:
+        options, unknown = parser.parse_known_args(words[:split])
+        if unknown and options.run is not _estop:  # a stop is not refused for a superfluous word
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    except SystemExit as end:
+        if end.code and {"estop", *_OTHERS} & set(words):
+            print(f"NOTHING WAS STOPPED: {HARDWARE}!", file=sys.stderr)
+        raise
+    options.ros_arguments = words[split:]
+    try:
+        return int(options.run(options))
+    except Gr00tError as error:
+        print(f"gr00t operator: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head` has ended; at exit Python would flush into it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""The clients of one policy node: its services and its status, with a limit on every wait.
+
+It creates service clients and one subscription, and publishes no command. rclpy is imported when a
+client is made.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+from gr00t_ros.errors import NodeError, SettingsError
+
+if TYPE_CHECKING:
+    from gr00t_ros.msg import PolicyStatus
+    from gr00t_ros.tools.operator_screen import View
+
+_OWN = "gr00t_operator_"
+_SPIN_S = 0.02
+_AGAIN_S = 0.25  # an urgent request is repeated after this time without an answer, then twice it
+_JOIN_AGAIN_S = 0.4
+_MOST_CLIENTS = 4
+_POLICY_STATUS = "gr00t_ros/msg/PolicyStatus"
+
+
+class Asked:
+    """One request to one service, sent as soon as the service is there.
+
+    again_s: sent again after this time without an answer, then after twice that time, and so on,
+    because an answer may be lost while discovery goes on. inf: sent once.
+    """
+
+    def __init__(self, client: Any, service: str, request: Any, again_s: float) -> None:
+        """`answer` sends and returns; service: its full name."""
+        self.service = service
+        self._client, self._request, self._again_s = client, request, again_s
+        self._futures: list[Any] = []
+        self._due_s = 0.0
+
+    @property
+    def sent(self) -> bool:
+        """Whether the service was there."""
+        return bool(self._futures)
+
+    def answer(self) -> Any:
+        """The answer, None until it is there; sends the request if it is due."""
+        now_s = time.monotonic()
+        if (not self.sent or now_s >= self._due_s) and self._client.service_is_ready():
+            self._again_s *= 2.0 if self.sent else 1.0
+            self._due_s = now_s + self._again_s
+            self._futures.append(self._client.call_async(self._request))
+        return next((future.result() for future in self._futures if future.done()), None)
+
+
+class PolicyClient:
+    """The clients of one policy node; its name is a full name such as /gr00t_policy."""
+
+    def __init__(self, name: str, timeout_s: float, ros_arguments: Sequence[str]) -> None:
+        """Join the ROS graph; `close` leaves it. Raises SettingsError for wrong ROS arguments."""
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.parameter import Parameter
+        from rclpy.signals import SignalHandlerOptions
+
+        self.name, self.timeout_s = name, timeout_s
+        self._context = rclpy.Context()
+        try:
+            rclpy.init(
+                args=list(ros_arguments),
+                context=self._context,
+                signal_handler_options=SignalHandlerOptions.NO,
+            )
+        except RuntimeError as error:  # UnknownROSArgsError, RCLError
+            raise SettingsError(f"ROS arguments: not understood: {error}") from error
+        self.node = rclpy.create_node(
+            f"{_OWN}{os.getpid()}",
+            context=self._context,
+            enable_rosout=False,
+            start_parameter_services=False,
+            parameter_overrides=[Parameter("start_type_description_service", value=False)],
+        )
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.status: PolicyStatus | None = None
+        self.received = 0
+        self._received_s = 0.0
+
+    def close(self) -> None:
+        """Leave the ROS graph."""
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    @property
+    def domain(self) -> int:
+        """The ROS_DOMAIN_ID that is in use."""
+        return int(self._context.get_domain_id())
+
+    def call(self, kind: Any, service: str, request: Any) -> Any:
+        """The answer of the node's service, which is asked once.
+
+        Raises NodeError if the service does not appear or does not answer within the timeout.
+        """
+        asked = self.ask(kind, service, request)
+        end_s = time.monotonic() + self.timeout_s
+        while time.monotonic() < end_s:
+            if (answer := asked.answer()) is not None:
+                return answer
+            self.spin(_SPIN_S)
+        raise self.without_answer(asked)
+
+    def ask(self, kind: Any, service: str, request: Any, again_s: float = math.inf) -> Asked:
+        """A request that is sent as soon as the service is there; see Asked."""
+        client = self.node.create_client(kind, f"{self.name}/{service}")
+        return Asked(client, f"{self.name}/{service}", request, again_s)
+
+    def spin(self, limit_s: float) -> None:
+        """Take what arrives next, and wait for it at most this long."""
+        self._executor.spin_once(timeout_sec=limit_s)
+
+    def without_answer(self, asked: Asked) -> NodeError:
+        """The error for a service that did not appear or did not answer."""
+        if not asked.sent:
+            return self._missing(f"no service {asked.service}")
+        return NodeError(
+            f"{asked.service}: no answer within {self.timeout_s:g} s; the request may still be "
+            "carried out: see gr00t operator status"
+        )
+
+    def follow(self) -> None:
+        """Subscribe to the node's status, and wait for the first one; raises NodeError without."""
+        from gr00t_ros.msg import PolicyStatus
+        from gr00t_ros.ros.qos import STATUS
+
+        topic = f"{self.name}/status"
+        self.node.create_subscription(PolicyStatus, topic, self._take, STATUS)
+        if not self.wait_for_status(self.timeout_s):
+            raise self._missing(f"no status on {topic}")
+
+    def wait_for_status(self, limit_s: float) -> bool:
+        """Whether another status arrives within the time."""
+        before, end_s = self.received, time.monotonic() + limit_s
+        while self.received == before and time.monotonic() < end_s:
+            self.spin(_SPIN_S)
+        return self.received > before
+
+    def view(self) -> View:
+        """What is known now; only after `follow`."""
+        from gr00t_ros.tools.operator_screen import View
+
+        assert self.status is not None
+        age_s = time.monotonic() - self._received_s
+        return View(self.name, self.domain, self.status, age_s, tuple(self._warnings()))
+
+    def _take(self, status: PolicyStatus) -> None:
+        self.status, self._received_s = status, time.monotonic()
+        self.received += 1
+
+    def _warnings(self) -> Iterator[str]:
+        publishers = self.node.count_publishers(f"{self.name}/status")
+        if publishers == 0:
+            yield f"nobody publishes {self.name}/status any more: the node has ended"
+        if publishers > 1:
+            yield (
+                f"{publishers} nodes publish {self.name}/status: give each robot its own "
+                "ROS_DOMAIN_ID, or each node its own name"
+            )
+        if self.node.count_publishers(f"{self.name}/estop"):
+            yield (
+                f"a publisher on topic {self.name}/estop, which is the name of a service and is "
+                f"not received: let the button publish on topic {self.name}/e_stop"
+            )
+
+    def _missing(self, what: str) -> NodeError:
+        """The error for a node that is not seen, with the nodes that are."""
+        policies = sorted(
+            topic.removesuffix("/status")
+            for topic, types in self.node.get_topic_names_and_types()
+            if _POLICY_STATUS in types and topic != f"{self.name}/status"
+        )
+        names = (
+            f"{space.rstrip('/')}/{name}"
+            for name, space in self.node.get_node_names_and_namespaces()
+            if name.startswith("gr00t_") and not name.startswith(_OWN)
+        )
+        others = sorted({*names} - {*policies})
+        seen = [f"policy node {name} (choose it with --node)" for name in policies]
+        seen += [f"node {name}" for name in others]
+        instead = ", ".join(seen) or "no other gr00t node"
+        return NodeError(
+            f"{what} within {self.timeout_s:g} s in ROS_DOMAIN_ID {self.domain}; seen: {instead}. "
+            "Is the node started, with this ROS_DOMAIN_ID and RMW_IMPLEMENTATION?"
+        )
+
+
+def urgent_call(
+    joined: ExitStack,
+    make: Callable[[], PolicyClient],
+    kind: Any,
+    service: str,
+    request: Any,
+    notice: Callable[[float], None],
+) -> Any:
+    """The answer of a service, as early as possible: for a request that may be carried out twice.
+
+    Discovery takes 0.2 s, or up to 3 s if its first messages are lost. A further client has its own
+    first messages, so another one joins while there is no answer. `make` makes a client; `joined`
+    closes them all. notice: called with the seconds since the begin. Raises NodeError as
+    PolicyClient.call does.
+    """
+    begin_s = time.monotonic()
+    pairs: list[tuple[PolicyClient, Asked]] = []
+    joins = 0
+    while not pairs or time.monotonic() < begin_s + pairs[0][0].timeout_s:
+        spent_s = time.monotonic() - begin_s
+        if joins < _MOST_CLIENTS and spent_s >= joins * _JOIN_AGAIN_S:
+            joins += 1
+            with suppress(Exception) if pairs else nullcontext():  # the first one stays in any case
+                client = make()
+                joined.callback(client.close)
+                pairs.append((client, client.ask(kind, service, request, _AGAIN_S)))
+        for client, asked in pairs:
+            if (answer := asked.answer()) is not None:
+                return answer
+            client.spin(_SPIN_S / len(pairs))
+        notice(spent_s)
+    client, asked = next((pair for pair in pairs if pair[1].sent), pairs[0])
+    raise client.without_answer(asked)
