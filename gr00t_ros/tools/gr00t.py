@@ -53,6 +53,10 @@ COMMANDS: Mapping[str, Command] = {
         "tools.autostart:main",
         OK,
     ),
+    "operator": Command(
+        "the running node: status, pause, resume, estop, reset, instruction, set",
+        "tools.operator:main",
+    ),
     "bag": Command("play, record and look into bags without ros2 bag", "bags.__main__:main"),
     "sim": Command(
         "simulated robots",
