@@ -1,4 +1,4 @@
-"""What the state shows of each action key: its present values, and a reply that keeps or moves them.
+"""What the state shows of each action key: its present values, and a reply that keeps them.
 
 Values are in the outputs' units (rad, m, a base's m/s), as robot/actions describes them; a reply is
 in the policy's. A value that the state does not show is never guessed: such a file is refused.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import EmbodimentError
-from gr00t_ros.robot.actions import ActionKey, Output
+from gr00t_ros.robot.actions import ActionKey, AnyOutput
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.field import UNIT, Scale
 from gr00t_ros.robot.outputs import CommandOutput, PoseOutput
@@ -96,10 +96,12 @@ def _key(embodiment: Embodiment, action: ActionKey) -> AnswerKey:
     return _of_joints(embodiment, action)
 
 
-def _output(
-    embodiment: Embodiment, action: ActionKey
-) -> Output | CommandOutput | PoseOutput | None:
-    outputs = (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
+def _output(embodiment: Embodiment, action: ActionKey) -> AnyOutput | None:
+    outputs: tuple[AnyOutput, ...] = (
+        *embodiment.outputs,
+        *embodiment.commands,
+        *embodiment.poses,
+    )
     return next((one for one in outputs if one.name == action.output), None)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,13 +83,7 @@ class WavePolicy:
         self.modality = modality_of(embodiment)
         self._embodiment, self._clock_s = embodiment, clock_s
         self._keys: tuple[AnswerKey, ...] = answer_keys(embodiment)
-        self.held = tuple(
-            Held(key.action.output, key.action.names, key.held)
-            for key in self._keys
-            if key.held and key.action.output is not None
-        )
-        self.waved = tuple(name for key in self._keys if not key.held for name in key.action.names)
-        """The joints that are moved."""
+        self.held = _held(self._keys)
         self._names = [
             name if key.action.output is not None else ""
             for key in self._keys
@@ -99,7 +93,9 @@ class WavePolicy:
         self._upper = np.concatenate([key.upper for key in self._keys])
         self._reach = np.concatenate([key.reach for key in self._keys])
         self._tolerance = np.concatenate([key.tolerance for key in self._keys])
-        self._amplitude = self._amplitudes()
+        self.amplitudes = self._amplitudes()
+        """Joint that is moved -> how far to each side at most, rad or m."""
+        self._amplitude = np.array([self.amplitudes.get(name, 0.0) for name in self._names])
         self._steps_s = np.arange(embodiment.action_horizon) / embodiment.rate_hz
         self._course: _Course | None = None
         self._began_s = self._answered_s = 0.0
@@ -125,20 +121,18 @@ class WavePolicy:
         self._course = None
         return {}
 
-    def _amplitudes(self) -> Floats:
-        """(N,) how far each number may move; 0 for what is held."""
-        limits = self._embodiment.limits
-        amplitude = np.zeros(len(self._reach))
-        omega = 2.0 * np.pi / PERIOD_S
+    def _amplitudes(self) -> Mapping[str, float]:
+        """The amplitude of each joint that is not held: its reach, or what its limits allow."""
+        limits, omega = self._embodiment.limits, 2.0 * np.pi / PERIOD_S
         most = np.array([limits.velocity, limits.acceleration, limits.jerk])
         peaks = np.array([peak * omega**order for order, peak in enumerate(_PEAKS, 1)])
         slow_enough = (LIMIT_SHARE * most / peaks[:, None]).min(axis=0)
-        for name in self.waved:
-            column = self._names.index(name)
-            amplitude[column] = min(
-                self._reach[column], slow_enough[limits.names.index(name)]
-            )
-        return amplitude
+        return {
+            name: min(float(reach), float(slow_enough[limits.names.index(name)]))
+            for key in self._keys
+            if not key.held
+            for name, reach in zip(key.action.names, key.reach, strict=True)
+        }
 
     def _interrupted(self, course: _Course, present: Floats, now_s: float) -> bool:
         """Whether the last chunk has ended, or the robot is not near its course."""
@@ -170,6 +164,15 @@ class WavePolicy:
         columns = [self._names.index(name) for name in self._embodiment.joint_names]
         path, _ = workspace.chain.pose(rows[..., columns])
         return bool(((workspace.lower <= path) & (path <= workspace.upper)).all())
+
+
+def _held(keys: Sequence[AnswerKey]) -> tuple[Held, ...]:
+    """What is held of each output, and why; keys that the file ignores are not named."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for key in keys:
+        if key.held and key.action.output is not None:
+            names.setdefault((key.action.output, key.held), []).extend(key.action.names)
+    return tuple(Held(output, tuple(own), why) for (output, why), own in names.items())
 
 
 def make_wave_policy(embodiment: Embodiment) -> WavePolicy:
