@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.robot.actions import Output
+from gr00t_ros.robot.actions import AnyOutput, Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.robot.outputs import CommandOutput, PoseOutput
@@ -200,36 +200,41 @@ def _too_fast(course: _Course, robot: Embodiment) -> Iterator[str]:
 
 
 def _of_joints(output: Output, spans: Mapping[str, float], policy: WavePolicy) -> TriedOutput:
-    held = "; ".join(str(one) for one in policy.held if one.output == output.name)
     waved = [name for name in output.names if name in policy.amplitudes]
     still = [name for name in waved if not spans.get(name, 0.0) > _MOVED * policy.amplitudes[name]]
     if still:
         return TriedOutput(output.name, output.type, "", f"did not move: {', '.join(still)}")
-    moved = f"moved, {max(spans[name] for name in waved):.3f} at most" if waved else ""
-    result = ", ".join(part for part in (moved, f"held: {held}" if held else "") if part)
-    return TriedOutput(output.name, output.type, result)
+    moved = [f"moved by up to {max(spans[name] for name in waved):.3f}"] if waved else []
+    return TriedOutput(output.name, output.type, "; ".join([*moved, *_held(output, policy)]))
 
 
 def _of_others(
     output: CommandOutput | PoseOutput, record: Record, policy: WavePolicy
 ) -> TriedOutput:
     """A base, a level, a gripper by action or a pose: all are held."""
-    held = "; ".join(str(one) for one in policy.held if one.output == output.name)
     rows = record.commands.get(output.topic)
-    got = _received(rows)
     goals = isinstance(output, CommandOutput) and output.goals is not None
     if rows is None and not goals:  # a gripper gets a goal only where one is needed
         return TriedOutput(output.name, output.type, "", f"nothing arrived on {output.topic}")
-    return TriedOutput(output.name, output.type, f"held: {held}; {got}")
+    got = "no goal was sent" if rows is None else _received(rows)
+    return TriedOutput(output.name, output.type, "; ".join([*_held(output, policy), got]))
 
 
-def _received(rows: TimedRows | None) -> str:
-    if rows is None:
-        return "no goal"
+def _held(output: AnyOutput, policy: WavePolicy) -> list[str]:
+    """Why it is held, or which part of it."""
+    return [
+        f"held: {one.why}" if len(one.names) == len(output.names) else f"held: {one}"
+        for one in policy.held
+        if one.output == output.name
+    ]
+
+
+def _received(rows: TimedRows) -> str:
     low, high = rows.values.min(axis=0), rows.values.max(axis=0)
-    same = bool(np.array_equal(low, high))
-    numbers = ", ".join(f"{value:.3g}" for value in low) if same else f"{low} to {high}"
-    return f"{len(rows.time_ns)} received, {'all ' if same else ''}{numbers}"
+    span = float((high - low).max())
+    numbers = ", ".join(f"{value:.3g}" for value in low)
+    same = f"all {numbers}" if span == 0.0 else f"equal to {span:.2g}"
+    return f"{len(rows.time_ns)} messages, {same}"
 
 
 # --- text ----------------------------------------------------------------------------------
@@ -241,7 +246,7 @@ def report_text(report: TryReport) -> str:
     blocks = [
         f"{report.file}: {report.robot}, tag {report.embodiment_tag}; "
         f"{report.motion_s:.1f} s of motion without a robot",
-        _listed("answered as assumed", report.settled),
+        f"answered as assumed: {', '.join(report.settled)}" if report.settled else "",
         _listed("replaced for this try", report.replaced),
         _outputs_text(report.outputs),
         _joints_text(report.joints),
@@ -250,8 +255,9 @@ def report_text(report: TryReport) -> str:
         _listed("pauses", report.pauses) if report.joints else "",
         _parameters_text(report.parameters),
     ]
-    verdict = "every output moved or was held, inside the limits"
-    problems = "; ".join(report.problems)
+    moved = any(one.result.startswith("moved") for one in report.outputs)
+    done = "every output moved or was held" if moved else "nothing moves: every output was held"
+    verdict, problems = f"{done}, inside the limits", "; ".join(report.problems)
     blocks.append(f"FAILURE: {problems}" if problems else f"SUCCESS: {verdict}")
     return "\n".join(block for block in blocks if block)
 

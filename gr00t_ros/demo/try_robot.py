@@ -38,12 +38,14 @@ from gr00t_ros.serve.wave import WavePolicy
 from gr00t_ros.sim.record import load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
 from gr00t_ros.sim.stand_in.start import start_of
+from gr00t_ros.text_table import one_line
 
 START_S = 90.0
 """Longest wait for the first motion; a slow machine needs 20 s for all processes."""
 
 EXECUTE_STEPS = 8
 _SAVE_S = 20.0
+_LINE = 160  # characters of one line of progress
 _MOVING = ("blending_in", "replaying")
 _STOPPED = ("paused", "paused_by_operator", "fault", "fault_inactive")
 _OVERTIME = 3.0  # the whole motion may take this many times as long, because of pauses
@@ -235,7 +237,7 @@ class Run:
                 self.motion_s += now_s - before_s
             before_s = now_s
             for moment_s, line in self.watcher.events[printed:]:
-                _say(f"{moment_s:6.1f} s  {line}")
+                _say(f"{moment_s:6.1f} s  {one_line(line, _LINE)}")
             printed = len(self.watcher.events)
             self._refuse_ended()
             limit_s = START_S + _OVERTIME * seconds if self.motion_s else START_S

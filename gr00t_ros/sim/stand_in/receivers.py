@@ -14,6 +14,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from rclpy.action import ActionServer
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64, Float64MultiArray
 
 from gr00t_ros.msg import ControllerState
@@ -82,7 +83,7 @@ class Receivers:
                 self._moved(output.names, row)
 
         self._topic(Float64MultiArray, output.topic, lambda message: tuple(message.data), apply)
-        self._topic(ControllerState, output.state_topic, _reference, lambda row: None)
+        self._topic(ControllerState, output.state_topic, _reference, lambda row: None, qos.READINGS)
 
     def _command(self, output: CommandOutput) -> None:
         if output.goals is not None:
@@ -94,7 +95,12 @@ class Receivers:
         self._topic(kind, output.topic, lambda message: row_of(message, width), lambda row: None)
 
     def _topic(
-        self, kind: type, topic: str, row_of: Callable[[Any], Row], apply: Callable[[Row], None]
+        self,
+        kind: type,
+        topic: str,
+        row_of: Callable[[Any], Row],
+        apply: Callable[[Row], None],
+        profile: QoSProfile = qos.COMMAND,
     ) -> None:
         rows = self._rows.setdefault(topic, deque(maxlen=KEPT_ROWS))
 
@@ -103,7 +109,7 @@ class Receivers:
             rows.append((time.monotonic_ns(), row))
             apply(row)
 
-        self._node.create_subscription(kind, topic, receive, qos.COMMAND)
+        self._node.create_subscription(kind, topic, receive, profile)
 
     def _action(
         self, output: CommandOutput, action: str, package: str, name: str, origin: str, of: ValueOf
