@@ -116,7 +116,8 @@ def judged(
     """
     played = _played(record)
     courses = [*([played] if played else []), *_streamed(record, robot)]
-    joints = tuple(joint for course in courses for joint in _joints(course, robot))
+    found = {joint.name: joint for course in courses for joint in _joints(course, robot)}
+    joints = tuple(found[name] for name in robot.joint_names if name in found)
     beyond = [line for course in courses for line in _outside(course, robot.limits)]
     if played:
         beyond += broken(record, _limits_of(robot.limits, record.joint_names))

@@ -31,9 +31,11 @@ from gr00t_ros.demo.isolation import own_domain
 from gr00t_ros.demo.tried_file import TriedFile, tried_file
 from gr00t_ros.demo.try_report import TryReport, judged, report_text
 from gr00t_ros.errors import Gr00tError, SidecarError
+from gr00t_ros.msg import ControllerState
 from gr00t_ros.robot.embodiment import Embodiment, Unsettled
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import open_marks, settled_names
+from gr00t_ros.ros import qos
 from gr00t_ros.serve.wave import WavePolicy
 from gr00t_ros.sim.record import load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
@@ -202,17 +204,39 @@ class Run:
         named = {"embodiment": path}
         record = str(self.folder / "record.npz")
         self._bringup.start_node("stand_in", {**named, "record_path": record})
-        port = self._bringup.start_sidecar("wave", "--port", "0", "--embodiment", path)
-        self._leave_if_asked()
+        port = self._start_policy(path)
         if robot.commands or robot.poses:
             self._bringup.start_node("commands", named)
-        for output in robot.outputs:
-            if output.type == "forward_command":
-                self._stream(output.name, output.names, output.topic, output.state_topic)
+        streamed = [output for output in robot.outputs if output.type == "forward_command"]
+        for output in streamed:
+            self._stream(output.name, output.names, output.topic, output.state_topic)
         settled = {"settled": ",".join(self.settled)} if robot.unsettled else {}
         node = {**named, **settled, "port": port, "instruction": "wave", **_PATIENT}
         self._bringup.start_node("policy", {**node, **self.parameters})
+        self._wait_for_states([output.state_topic for output in streamed])
         self._bringup.start_node("autostart", {})
+
+    def _start_policy(self, path: str) -> int:
+        """Start the wave policy; returns its port."""
+        try:
+            return self._bringup.start_sidecar("wave", "--port", "0", "--embodiment", path)
+        except SidecarError:
+            self._leave_if_asked()  # it did not start because of that
+            raise
+
+    def _wait_for_states(self, topics: Sequence[str]) -> None:
+        """Wait until each streamer knows where its joints are: before, it refuses windows."""
+        waiting = set(topics)
+        for topic in topics:
+            self.watcher.create_subscription(
+                ControllerState, topic, lambda _, topic=topic: waiting.discard(topic), qos.SENSOR
+            )
+        end_s = time.monotonic() + START_S
+        while waiting:
+            self._spin()
+            self._refuse_ended()
+            if time.monotonic() > end_s:
+                raise SidecarError(f"no state of a streamer on {', '.join(waiting)}")
 
     def _stream(self, name: str, joints: Sequence[str], topic: str, state_topic: str) -> None:
         parameters = {

@@ -45,19 +45,25 @@ def wave(times_s: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Course:
-    """Where the wave began, and how far it goes up and down from there: (B, N) each."""
+    """Where the wave began, and how far it goes from there: first to one side, then to the other.
+
+    home, first, second: (B, N); `first` and `second` have a sign.
+    """
 
     home: Floats
-    up: Floats
-    down: Floats
+    first: Floats
+    second: Floats
 
     def rows(self, times_s: Floats) -> Floats:
         """(B, T, N) positions at `times_s` (T,) since the beginning."""
         along = wave(times_s)[None, :, None]
-        up, down = self.up[:, None], self.down[:, None]
-        return np.asarray(
-            self.home[:, None] + up * np.maximum(along, 0.0) + down * np.minimum(along, 0.0)
-        )
+        first, second = self.first[:, None], self.second[:, None]
+        moved = first * np.maximum(along, 0.0) + second * np.maximum(-along, 0.0)
+        return np.asarray(self.home[:, None] + moved)
+
+    def smaller(self, share: float) -> _Course:
+        """The same course with amplitudes of this share."""
+        return _Course(self.home, self.first * share, self.second * share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +154,15 @@ class WavePolicy:
         home = np.clip(present, self._lower, self._upper)
         up = np.minimum(self._amplitude, _ROOM * (self._upper - home))
         down = np.minimum(self._amplitude, _ROOM * (home - self._lower))
+        upwards = up >= down  # the side with more room first
+        whole = _Course(home, np.where(upwards, up, -down), np.where(upwards, -down, up))
         times_s = np.linspace(0.0, PERIOD_S, _SAMPLES)
         for halving in range(_HALVINGS):
-            course = _Course(home, up * 0.5**halving, down * 0.5**halving)
+            course = whole.smaller(0.5**halving)
             if self._in_workspace(course.rows(times_s)):
                 return course
         log.warning("wave: holds all joints: they are at the edge of the workspace")
-        return _Course(home, np.zeros_like(up), np.zeros_like(down))
+        return whole.smaller(0.0)
 
     def _in_workspace(self, rows: Floats) -> bool:
         """Whether the end effector stays in the box of the file, as far as the file has a chain."""
