@@ -66,6 +66,8 @@ def own_domain() -> Iterator[int]:
 
 def _restricted(environment: Mapping[str, str], domain: int) -> dict[str, str]:
     kept = {name: value for name, value in environment.items() if name not in _LEADING_OUT}
+    if "zenoh" in kept.get("RMW_IMPLEMENTATION", ""):
+        del kept["RMW_IMPLEMENTATION"]  # it ignores the discovery range; the default does not
     return {**kept, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 

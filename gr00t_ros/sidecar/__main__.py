@@ -58,7 +58,8 @@ def _usage() -> str:
     return "\n".join(
         [
             "usage: gr00t-sidecar VERB|POLICY [OPTIONS]; -h behind it lists its options\n",
-            "  POLICY     serve it: hold, scripted, or package.module:factory",
+            "  POLICY     serve it: hold, wave (moves every joint gently), scripted (for simulated",
+            "             robots), or package.module:factory",
             *lines,
         ]
     )

@@ -18,6 +18,13 @@ from ros_fixtures import wait_until  # noqa: E402
 
 from gr00t_ros.demo.isolation import own_domain  # noqa: E402
 from gr00t_ros.demo.tried_file import tried_file  # noqa: E402
+from gr00t_ros.demo.try_report import (  # noqa: E402
+    Joint,
+    Rate,
+    TriedOutput,
+    TryReport,
+    report_text,
+)
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "config" / "embodiments"
@@ -91,6 +98,7 @@ def test_every_file_moves_inside_its_limits(path: Path, environment: dict[str, s
     assert report["latencies_ms"]["inference"][0] > 0.0
 
 
+@pytest.mark.soak
 def test_a_streamed_arm_and_what_is_not_installed_here(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -197,9 +205,10 @@ def test_a_domain_is_ones_own_and_only_on_this_machine(monkeypatch: pytest.Monke
 
 
 def test_what_needs_the_robot_is_replaced_and_named(tmp_path: Path) -> None:
-    """A driver's own messages, a chain that only a description has, and the box that needs it."""
+    """A driver's own messages, a package, a chain that only a description has, and its box."""
     content = yaml.safe_load((FOLDER / "franka_droid.yaml").read_text())
     content["outputs"]["arm"]["type"] = "unitree_low_cmd"
+    with_hand(content)
     names = content["state"]["joint_position"]["names"]
     content["state"]["eef_9d"].pop("chain")
     content["state"]["eef_9d"]["names"] = names
@@ -211,11 +220,13 @@ def test_what_needs_the_robot_is_replaced_and_named(tmp_path: Path) -> None:
     assert tried.path != file and load_embodiment(str(file)).workspace is not None
     assert [line.split(" is ")[0] for line in tried.replaced] == [
         "output arm",
+        "output gripper (franka_gripper)",
         "state eef_9d",
         "workspace",
     ]
     robot = tried.robot
-    assert [output.type for output in robot.outputs] == ["joint_trajectory"] * 2
+    assert [output.type for output in robot.outputs] == ["joint_trajectory"]
+    assert robot.commands == () and robot.action[1].output is None
     assert [one.source for one in robot.state if one.key == "eef_9d"] == ["pose"]
     assert robot.workspace is None
     assert [one.key for one in robot.action] == list(content["action"])
@@ -232,3 +243,36 @@ def test_a_box_that_the_arm_cannot_reach_is_found_before_anything_starts(
     done = run_try(environment, str(file))
     assert done.returncode == 2 and "expected a box that the arm reaches" in done.stderr
     assert "starting" not in done.stderr
+
+
+def test_no_simulator_is_needed() -> None:
+    """Where mujoco is not installed, files can be tried all the same."""
+    code = (
+        "import sys; sys.modules['mujoco'] = None\n"
+        "import gr00t_ros.demo.try_robot, gr00t_ros.sim.stand_in.robot"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_document_shows_the_report_as_it_is() -> None:
+    """The tutorial's output has the lines and columns of today's report."""
+    document = (Path(__file__).parents[2] / "docs" / "own_robot.md").read_text()
+    _, _, rest = document.partition("gr00t try my_desk6.yaml\n```\n```\n")
+    shown = [" ".join(line.split()) for line in rest.partition("\n```")[0].splitlines()]
+    rate = Rate(0.06, 2.0)
+    report = TryReport(
+        file="my_desk6.yaml",
+        robot="desk6",
+        embodiment_tag="new_embodiment",
+        problem="",
+        motion_s=10.1,
+        joints=(Joint("desk6_joint1", "arm", -0.05, 0.05, -2.8, 2.8, rate, rate, rate),),
+        outputs=(TriedOutput("arm", "joint_trajectory", "moved by up to 0.100"),),
+        chunks={"queries": 1},
+        latencies_ms={"inference": (1.0, 2.0, 3.0)},
+    )
+    lines = [" ".join(line.split()) for line in report_text(report).splitlines()]
+    fixed = [line for line in lines if not any(mark in line for mark in ("desk6_", "--", "s:"))]
+    fixed += ["desk6_joint1", "chunks: ", "latencies p50/p99/max, ms: ", "pauses: none"]
+    assert not [line for line in fixed if not any(line in one for one in shown)]
