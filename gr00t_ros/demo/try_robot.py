@@ -48,7 +48,6 @@ START_S = 90.0
 EXECUTE_STEPS = 8
 _SAVE_S = 20.0
 _LINE = 160  # characters of one line of progress
-_MOVING = ("blending_in", "replaying")
 _STOPPED = ("paused", "paused_by_operator", "fault", "fault_inactive")
 _OVERTIME = 3.0  # the whole motion may take this many times as long, because of pauses
 _PATIENT = {
@@ -257,7 +256,7 @@ class Run:
         while self.motion_s < seconds:
             self._spin()
             now_s = time.monotonic()
-            if self._mode in _MOVING:
+            if self._mode == "replaying":
                 self.motion_s += now_s - before_s
             before_s = now_s
             for moment_s, line in self.watcher.events[printed:]:
