@@ -15,6 +15,7 @@ import yaml
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from ros_fixtures import wait_until  # noqa: E402
+from stand_in_interfaces import gripper_actions  # noqa: E402, F401
 
 from gr00t_ros.demo.isolation import own_domain  # noqa: E402
 from gr00t_ros.demo.tried_file import tried_file  # noqa: E402
@@ -118,12 +119,14 @@ def test_a_streamed_arm_and_what_is_not_installed_here(
     assert done.stdout.splitlines()[-1].startswith("SUCCESS")
 
 
-def with_hand(content: Any) -> None:
-    """Make the gripper one whose action's package is on no machine of ours."""
+FRANKA = {"switch": [0.03, 0.05], "speed": 0.1, "force": 30.0, "epsilon": [0.08, 0.08]}
+
+
+def with_hand(content: Any, kind: str = "franka_gripper", goals: Any = FRANKA) -> None:
+    """Make the gripper one that gets goals by an action."""
     (old,) = content["outputs"]["gripper"]["names"]
-    goals = {"switch": [0.03, 0.05], "speed": 0.1, "force": 30.0, "epsilon": [0.08, 0.08]}
     content["outputs"]["gripper"] = {
-        "type": "franka_gripper",
+        "type": kind,
         "topic": "/hand",
         "names": ["width"],
         "goals": goals,
@@ -276,3 +279,32 @@ def test_the_document_shows_the_report_as_it_is() -> None:
     fixed = [line for line in lines if not any(mark in line for mark in ("desk6_", "--", "s:"))]
     fixed += ["desk6_joint1", "chunks: ", "latencies p50/p99/max, ms: ", "pauses: none"]
     assert not [line for line in fixed if not any(line in one for one in shown)]
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("gripper_actions")
+@pytest.mark.parametrize(
+    ("kind", "goals", "shown"),
+    [
+        ("franka_gripper", FRANKA, "no goal was sent"),
+        ("gripper_command", {"hysteresis": 0.01}, "1 messages, all 0.08"),
+        ("parallel_gripper_command", {"hysteresis": 0.01}, "1 messages, all 0.08"),
+    ],
+)
+def test_a_gripper_by_action_stays_where_it_is(
+    kind: str,
+    goals: dict[str, Any],
+    shown: str,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Where the action's package is installed: no goal, or the one of its present position."""
+    content = yaml.safe_load((FOLDER / "franka_droid.yaml").read_text())
+    with_hand(content, kind, goals)
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    done = run_try(environment, str(file), "--seconds", "2")
+    assert done.returncode == 0, done.stderr
+    assert "replaced" not in done.stdout
+    (line,) = (one for one in done.stdout.splitlines() if one.startswith("gripper "))
+    assert "held: a gripper by action gets no new goal" in line and line.endswith(shown)
