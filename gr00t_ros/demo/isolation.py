@@ -42,26 +42,24 @@ def own_domain() -> Iterator[int]:
     """
     before = dict(os.environ)
     given = before.get("ROS_DOMAIN_ID", "0")
-    domains = [domain for domain in DOMAINS if str(domain) != given]
-    # An abstract socket is a lock that ends with its process, however that ends.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
-        try:
-            for domain in random.sample(domains, _TRIES):
-                if _locked(lock, domain):
-                    os.environ.clear()
-                    os.environ.update(_restricted(before, domain))
-                    if not _others(domain):
-                        yield domain
-                        return
-                    lock.close()
-                    lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            raise SettingsError(
-                f"ROS_DOMAIN_ID: got other ROS nodes in each of {_TRIES} domains on this machine, "
-                "expected one without; end the programs that are left running"
-            )
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+    try:
+        for domain in random.sample([one for one in DOMAINS if str(one) != given], _TRIES):
+            with _locked(domain) as ours:
+                _replace_environment(_restricted(before, domain))
+                if ours and not _others(domain):
+                    yield domain
+                    return
+        raise SettingsError(
+            f"ROS_DOMAIN_ID: got other ROS nodes in each of {_TRIES} domains on this machine, "
+            "expected one without; end the programs that are left running"
+        )
+    finally:
+        _replace_environment(before)
+
+
+def _replace_environment(variables: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 def _restricted(environment: Mapping[str, str], domain: int) -> dict[str, str]:
@@ -71,13 +69,17 @@ def _restricted(environment: Mapping[str, str], domain: int) -> dict[str, str]:
     return {**kept, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
-def _locked(lock: socket.socket, domain: int) -> bool:
-    """Whether no other run of this kind on this machine has the domain; else it is ours now."""
-    try:
-        lock.bind(f"\0gr00t_ros_domain_{domain}")
-    except OSError:
-        return False
-    return True
+@contextmanager
+def _locked(domain: int) -> Iterator[bool]:
+    """Whether no other run of this kind on this machine has the domain; it is ours in the block."""
+    # An abstract socket is a lock that ends with its process, however that ends.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
+        try:
+            lock.bind(f"\0gr00t_ros_domain_{domain}")
+            ours = True
+        except OSError:
+            ours = False
+        yield ours
 
 
 def _others(domain: int) -> list[str]:

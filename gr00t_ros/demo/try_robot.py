@@ -41,6 +41,7 @@ from gr00t_ros.sim.record import load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
 from gr00t_ros.sim.stand_in.start import start_of
 from gr00t_ros.text_table import one_line
+from gr00t_ros.wire.address import LOOPBACK
 
 START_S = 90.0
 """Longest wait for the first motion; a slow machine needs 20 s for all processes."""
@@ -210,7 +211,8 @@ class Run:
         for output in streamed:
             self._stream(output.name, output.names, output.topic, output.state_topic)
         settled = {"settled": ",".join(self.settled)} if robot.unsettled else {}
-        node = {**named, **settled, "port": port, "instruction": "wave", **_PATIENT}
+        server = {"host": LOOPBACK[0], "port": port}  # not the one that the environment names
+        node = {**named, **settled, **server, "instruction": "wave", **_PATIENT}
         self._bringup.start_node("policy", {**node, **self.parameters})
         self._wait_for_states([output.state_topic for output in streamed])
         self._bringup.start_node("autostart", {})
