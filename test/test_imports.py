@@ -41,7 +41,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "tools": frozenset({"numpy", "yaml"}) | ROS,
     "bags": frozenset({"rosbags"}) | ROS,
     "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,
-    "demo": frozenset({"numpy", "cv2"}) | ROS,
+    "demo": frozenset({"numpy", "cv2", "yaml"}) | ROS,
 }
 # Rooms that know nothing of each other although one stands above the other.
 STRANGERS = frozenset({("sim", "bags"), ("demo", "bags"), ("sim", "node"), ("sim", "tools")})

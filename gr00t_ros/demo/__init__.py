@@ -1,1 +1,1 @@
-"""The demo: the simulated robot, its policy and the node in one command, with a report."""
+"""Robot, policy and node in one command, with a report: the demo, and a try of any file."""

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,8 +31,10 @@ _END = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0))
 _MODULES = {
     "robot": "gr00t_ros.sim.robot",
     "relay": "gr00t_ros.sim.relay",
+    "stand_in": "gr00t_ros.sim.stand_in.robot",
     "policy": "gr00t_ros.node.node",
     "commands": "gr00t_ros.stream.commands",
+    "streamer": "gr00t_ros.stream.joints",
     "autostart": "gr00t_ros.tools.autostart",
 }
 FRAME_PERIOD_S = 0.5
@@ -39,14 +42,21 @@ FRAME_PERIOD_S = 0.5
 
 @dataclass(slots=True)
 class Bringup:
-    """Child processes by role; `end` stops them all, newest first."""
+    """Child processes by role; `end` stops them all, newest first.
+
+    stop_waiting: a caller sets it to end the wait for a child early.
+    """
 
     folder: Path
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    stop_waiting: threading.Event = field(default_factory=threading.Event)
 
-    def start_node(self, role: str, parameters: Mapping[str, object], *remaps: str) -> None:
-        """Start the ROS node of `role` with parameters and `from:=to` remaps."""
-        self.start(role, [sys.executable, "-m", _MODULES[role], *ros_arguments(parameters, remaps)])
+    def start_node(
+        self, node: str, parameters: Mapping[str, object], *remaps: str, role: str = ""
+    ) -> None:
+        """Start a ROS node with parameters and `from:=to` remaps; `role`: if not the node's."""
+        arguments = ros_arguments(parameters, remaps)
+        self.start(role or node, [sys.executable, "-m", _MODULES[node], *arguments])
 
     def start_sidecar(self, policy: str, *options: str, timeout_s: float = 30.0) -> int:
         """Start our policy server on a free port; returns the port once it is bound.
@@ -56,7 +66,10 @@ class Bringup:
         command = [sys.executable, "-m", "gr00t_ros.sidecar", policy, *options]
         self.start("sidecar", command)
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and self.children["sidecar"].poll() is None:
+        child = self.children["sidecar"]
+        while (
+            time.monotonic() < deadline and child.poll() is None and not self.stop_waiting.is_set()
+        ):
             for line in self.log("sidecar").splitlines():
                 if line.startswith("READY tcp://"):
                     return int(line.rpartition(":")[2])

@@ -52,6 +52,7 @@ class Policy(Protocol):
 POLICIES: Mapping[str, str] = {
     "hold": "gr00t_ros.serve.policies:make_hold_policy",
     "scripted": "gr00t_ros.sim.robots:make_policy",
+    "wave": "gr00t_ros.serve.wave:make_wave_policy",
 }
 
 

@@ -59,7 +59,8 @@ def _usage() -> str:
         [
             "usage: gr00t sidecar VERB|POLICY [OPTIONS]; -h behind it lists its options\n",
             "Serve a policy in place of a GR00T server, start NVIDIA's, or ask one that runs.\n",
-            "  POLICY     serve it: hold, scripted, or package.module:factory",
+            "  POLICY     serve it: hold, wave (moves every joint gently), scripted (for simulated",
+            "             robots), or package.module:factory",
             *lines,
         ]
     )

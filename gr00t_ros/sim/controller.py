@@ -163,7 +163,7 @@ class Follower:
 
 
 class SimulatedController:
-    """Topics `/<name>/joint_trajectory` in, `/<name>/controller_state` out."""
+    """A topic of trajectories in, a topic of controller states out."""
 
     def __init__(
         self,
@@ -173,11 +173,17 @@ class SimulatedController:
         now: Callable[[], tuple[int, int]],
         measured: Callable[[], tuple[Floats, Floats]],
         lose_every: Callable[[], int] = lambda: 0,
+        topics: tuple[str, str] | None = None,
     ) -> None:
         """``now``: the controllers' clock and its ROS offset, ns; ``measured``: (J,), (J,).
 
-        With ``lose_every`` N above 0 every Nth message is dropped.
+        With ``lose_every`` N above 0 every Nth message is dropped. ``topics``: of trajectories and
+        of states; None: `<name>/joint_trajectory` and `<name>/controller_state`.
         """
+        command_topic, state_topic = topics or (
+            f"{name}/joint_trajectory",
+            f"{name}/controller_state",
+        )
         self.name = name
         self.follower = follower
         self._now = now
@@ -186,12 +192,8 @@ class SimulatedController:
         self._logger = node.get_logger().get_child(name)
         self.last_rejection = ""
         self._late: deque[tuple[int, float]] = deque(maxlen=_LATE_KEPT)
-        self._states = node.create_publisher(
-            ControllerState, f"{name}/controller_state", SENSOR_OUT
-        )
-        node.create_subscription(
-            JointTrajectory, f"{name}/joint_trajectory", self._on_trajectory, COMMAND_IN
-        )
+        self._states = node.create_publisher(ControllerState, state_topic, SENSOR_OUT)
+        node.create_subscription(JointTrajectory, command_topic, self._on_trajectory, COMMAND_IN)
 
     def set_active(self, active: bool) -> None:
         """Activate and hold the measured position, or deactivate."""

@@ -31,7 +31,7 @@ def robot_for(embodiment: Embodiment) -> RobotDescription:
             return robot
     raise EmbodimentError(
         f"{embodiment.source}: no simulated robot ({', '.join(ROBOTS)}) has the joints "
-        f"{', '.join(embodiment.joint_names)}"
+        f"{', '.join(embodiment.joint_names)}; the policies hold and wave serve any robot"
     )
 
 

@@ -40,6 +40,7 @@ class Command:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "try": Command("try an embodiment file without a robot", "demo.try_robot:main"),
     "doctor": Command("what keeps the robot from being moved; nothing moves", "tools.doctor:main"),
     "embodiment": Command(
         "embodiment files: begin one, check one, show what a key means", "tools.embodiment:main"
@@ -62,6 +63,11 @@ COMMANDS: Mapping[str, Command] = {
         "simulated robots",
         verbs={
             "robot": Command("node: a simulated robot with its controllers", "sim.robot:main", OK),
+            "stand-in": Command(
+                "node: follows its commands, made from any embodiment file",
+                "sim.stand_in.robot:main",
+                OK,
+            ),
             "relay": Command("node: relays its topics and injects faults", "sim.relay:main", OK),
         },
     ),

@@ -1,7 +1,7 @@
 """Every embodiment file works over real topics with a strict server of its tag.
 
-The robot is made from the file, the server from what the tag's sources say. Three files that
-differ most are in the short suite, the others in the soak.
+The robot is the stand-in of the file, the server is made from what the tag's sources say. Three
+files that differ most are in the short suite, the others in the soak.
 """
 
 import threading
@@ -15,19 +15,24 @@ import numpy as np
 import pytest
 import yaml
 from robot_of_file import commanded, plain
-from ros_fixtures import wait_until
+from ros_fixtures import collect, wait_until
 from stand_in_interfaces import gripper_actions  # noqa: F401
 from tag_policy import TagPolicy
 from tag_shapes import N15, TagShapes, shapes_of
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from geometry_msgs.msg import Twist, TwistStamped  # noqa: E402
 from node_robot import NODE, Rig  # noqa: E402
-from puppet import Puppet, numbers_of  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
+from std_msgs.msg import Float64  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
-from gr00t_ros.robot.embodiment import parse  # noqa: E402
+from gr00t_ros.robot.embodiment import Embodiment, parse  # noqa: E402
 from gr00t_ros.robot.outputs import CommandOutput  # noqa: E402
+from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.serve.server import PolicyServer  # noqa: E402
+from gr00t_ros.sim.stand_in.robot import NAME as STAND_IN  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "config" / "embodiments"
 SHORT = ("libero_panda", "real_g1", "so101")
@@ -35,7 +40,7 @@ FILES = [
     pytest.param(path, id=path.stem, marks=[] if path.stem in SHORT else [pytest.mark.soak])
     for path in sorted(FOLDER.glob("*.yaml"))
 ]
-# The robot is a timer of this process: it may be late, and all its topics with it.
+# A busy machine: the robot may be late, and all its topics with it.
 PATIENT = {
     "max_camera_age_s": 2.0,
     "max_joint_age_s": 1.0,
@@ -79,7 +84,9 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(
         request.getfixturevalue("gripper_actions")
     shapes = shapes_of(robot.robot, robot.tag)
     rig = Rig(processes, ros_node)
-    puppet = Puppet(ros_node, robot)
+    sent = received(ros_node, robot)
+    named = ("--ros-args", "-p", f"embodiment:={path}")
+    processes.start("-m", "gr00t_ros.sim.stand_in.robot", *named, name="robot")
     # half a chunk is played before the next is asked for: the shortest has 8 steps
     node = {"embodiment": path, "execute_steps": min(8, robot.action_horizon // 2), **PATIENT}
     questions = [mark.path for mark in robot.unsettled]
@@ -95,8 +102,7 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(
         wait_until(lambda: not ros_node.count_publishers(f"{NODE}/status"), "its end")
         node["settled"] = ",".join(questions)
     if robot.commands:
-        streamer = ("--ros-args", "-p", f"embodiment:={path}")
-        processes.start("-m", "gr00t_ros.stream.commands", *streamer, name="streamer")
+        processes.start("-m", "gr00t_ros.stream.commands", *named, name="streamer")
     rig.start_policy(**node)
     rig.wait_for_mode("unconfigured")
     assert rig.change("configure")
@@ -114,21 +120,47 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(
         goals = commanded(plain(path), {key: rows[0] for key, rows in policy.goals.items()})
         for output in (*robot.outputs, *robot.commands):
             wait_until(
-                lambda output=output: off(puppet.sent[output.name], output, goals) < REACHED,
+                lambda output=output: off(sent[output.name], output, goals) < REACHED,
                 f"{output.name} at its goal",
             )
-        assert_in_step(puppet)
+        assert_in_step(sent, robot)
         assert rig.change("deactivate")
-    for output in robot.commands:
-        frames = {m.header.frame_id for m in puppet.sent[output.name] if hasattr(m, "header")}
+    for output in filter(lambda one: not by_action(one), robot.commands):
+        frames = {m.header.frame_id for m in sent[output.name] if hasattr(m, "header")}
         assert frames <= {output.frame}
         if output.velocities:
             still = [0.0] * len(output.names)
-            wait_until(
-                lambda o=output, s=still: told(puppet.sent[o.name], o) == s, "a base at rest"
-            )
+            wait_until(lambda o=output, s=still: told(sent[o.name], o) == s, "a base at rest")
     rig.close()
-    puppet.stop()
+
+
+def received(node: Any, robot: Embodiment) -> dict[str, list[Any]]:
+    """Every message of each output from now on, by its name."""
+    kinds = {"twist": Twist, "twist_stamped": TwistStamped, "float64": Float64}
+    outputs = (*robot.outputs, *robot.commands)
+    sent = {
+        output.name: collect(node, kinds.get(output.type, JointTrajectory), output.topic, 50)
+        for output in outputs
+        if not by_action(output)
+    }
+    # A gripper by action is at once where its goals lead it.
+    joints = collect(node, JointState, f"/{STAND_IN}/joint_states", qos.SENSOR)
+    return sent | {output.name: joints for output in robot.commands if by_action(output)}
+
+
+def by_action(output: Any) -> bool:
+    """Whether an output is commanded by goals of an action, not by messages."""
+    return isinstance(output, CommandOutput) and output.goals is not None
+
+
+def numbers_of(message: Any, count: int) -> list[float]:
+    """The values of a command's message, in the order of its output's names."""
+    if isinstance(message, Float64):
+        return [message.data]
+    twist = getattr(message, "twist", message)
+    move, turn = twist.linear, twist.angular
+    six = [move.x, move.y, move.z, turn.x, turn.y, turn.z]
+    return six if count == 6 else [move.x, move.y, turn.z]
 
 
 def off(sent: list[Any], output: Any, goals: dict[str, float]) -> float:
@@ -141,16 +173,19 @@ def off(sent: list[Any], output: Any, goals: dict[str, float]) -> float:
 
 def told(sent: list[Any], output: Any) -> list[float]:
     """Of a joint output the end of the last window, of another the last message's numbers."""
+    if by_action(output):
+        at = dict(zip(sent[-1].name, sent[-1].position, strict=True))
+        return [at[name] for name in output.names]
     if isinstance(output, CommandOutput):
         return numbers_of(sent[-1], len(output.names))
     return list(sent[-1].points[-1].positions)
 
 
-def assert_in_step(puppet: Puppet) -> None:
+def assert_in_step(sent: dict[str, list[Any]], robot: Embodiment) -> None:
     """The right names in order, one stamp for all outputs, a stop at the end of each window."""
     stamps = []
-    for output in puppet.robot.outputs:
-        windows = list(puppet.sent[output.name])
+    for output in robot.outputs:
+        windows = list(sent[output.name])
         assert {tuple(window.joint_names) for window in windows} == {output.names}
         assert not any(any(window.points[-1].velocities) for window in windows)
         stamps.append({(w.header.stamp.sec, w.header.stamp.nanosec) for w in windows})

@@ -1,0 +1,1 @@
+"""A robot without physics, made from any embodiment file: sensors, controllers, receivers."""
