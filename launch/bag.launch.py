@@ -74,7 +74,7 @@ def _policy(argument: dict[str, str]) -> GroupAction:
 
 
 def _player(argument: dict[str, str], ros2bag: bool) -> ExecuteProcess:
-    """Start `ros2 bag play` where it is installed, else gr00t-bag, which waits for the node."""
+    """Start `ros2 bag play` where it is installed, else gr00t bag, which waits for the node."""
     ours = ExecutableInPackage(package="gr00t_ros", executable="bag")
     command = ["ros2", "bag", "play"] if ros2bag else [ours, "play"]
     options = ["--rate", argument["rate"], "--start-offset", argument["start_offset"]]

@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from test_imports import ROS, imported, imported_by_name
 
+from gr00t_ros.tools.gr00t import ALIASES, COMMANDS
+
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
 CMAKE = (ROOT / "CMakeLists.txt").read_text()
@@ -100,30 +102,48 @@ def test_packages_of_the_interfaces_fields_are_declared():
 
 
 def test_executables_are_installed_and_can_be_run():
-    """Every file of scripts/ is listed in CMake, is executable and calls a main that exists."""
+    """Every file of scripts/ is listed in CMake, is executable and names a command that exists."""
     listed = set(re.findall(r"scripts/(\w+)", CMAKE))
     assert listed == {path.name for path in (ROOT / "scripts").iterdir()}
     for name in listed:
         path = ROOT / "scripts" / name
         assert path.stat().st_mode & 0o111 == 0o111, name
-        # the import stands where Ctrl-C ends it without a traceback
-        pattern = r"^with starting\(.*\):\n    from (\S+) import main$"
-        (target,) = re.findall(pattern, path.read_text(), re.MULTILINE)
-        assert_has_main(target)
+        # the command's own imports stand where Ctrl-C ends them without a traceback: in `gr00t`
+        assert "from gr00t_ros.tools.gr00t import " in path.read_text()
+        assert name == "gr00t" or known(name.replace("_", "-")), name
 
 
 def test_console_commands_call_a_main_that_exists():
-    """What pip installs can start."""
-    targets = re.findall(r'"gr00t-[\w-]+ = ([\w.]+):main"', SETUP)
-    assert len(targets) == len(list((ROOT / "scripts").iterdir()))
-    for target in targets:
-        assert_has_main(target)
+    """What pip installs can start: `gr00t`, and an alias for each name of `ros2 run`."""
+    assert '"gr00t = gr00t_ros.tools.gr00t:main"' in SETUP
+    aliases = set(re.findall(r'"gr00t-([\w-]+) = gr00t_ros.tools.gr00t:alias"', SETUP))
+    scripts = {path.name.replace("_", "-") for path in (ROOT / "scripts").iterdir()}
+    assert aliases == scripts - {"gr00t"} and all(map(known, aliases))
 
 
-def assert_has_main(module: str) -> None:
-    """Fail unless the file of a module defines a function `main`."""
-    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
-    assert "main" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+def known(alias: str) -> bool:
+    """Whether a command of that name exists."""
+    path, commands = ALIASES.get(alias, (alias,)), COMMANDS
+    for word in path:
+        command = commands.get(word)
+        if command is None:
+            return False
+        commands = command.verbs or {}
+    return True
+
+
+def places(commands):
+    """MODULE:FUNCTION of each command."""
+    for command in commands.values():
+        yield from places(command.verbs) if command.verbs else (command.place,)
+
+
+@pytest.mark.parametrize("place", sorted(places(COMMANDS)))
+def test_every_verb_has_a_function(place):
+    """Without importing it."""
+    module, _, function = place.partition(":")
+    tree = ast.parse((ROOT / "gr00t_ros" / f"{module.replace('.', '/')}.py").read_text())
+    assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def test_the_changelog_has_the_version():

@@ -1,4 +1,4 @@
-"""gr00t-bag play: publishes a bag in its recorded rhythm, with /clock in bag time on request.
+"""gr00t bag play: publishes a bag in its recorded rhythm, with /clock in bag time on request.
 
 Messages and clock ticks are sent in one sequence at deadlines of steady time, with the recorded
 header stamps. A command would move a robot that subscribes to it, so commands are played only if
@@ -320,4 +320,4 @@ def _summary(played: Played, topics: int) -> str:
 
 
 def _say(line: str) -> None:
-    print(f"gr00t-bag: {line}", file=sys.stderr, flush=True)
+    print(f"gr00t bag: {line}", file=sys.stderr, flush=True)

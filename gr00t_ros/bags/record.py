@@ -1,4 +1,4 @@
-"""gr00t-bag record: writes topics to a rosbag2 bag as they come in, serialised.
+"""gr00t bag record: writes topics to a rosbag2 bag as they come in, serialised.
 
 Bag time is the node's clock at arrival. With a robot that publishes /clock the recorder needs
 use_sim_time; otherwise bag time and header stamps come from two clocks. Messages stay bytes.
@@ -50,7 +50,7 @@ def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
 
     status = run_node(lambda: BagRecorder(options), ros_arguments, close)
     for line in wrong:
-        print(f"gr00t-bag: {line}", file=sys.stderr, flush=True)
+        print(f"gr00t bag: {line}", file=sys.stderr, flush=True)
     return int(bool(status or wrong))
 
 
@@ -71,7 +71,7 @@ class BagRecorder(Node):
     def close(self) -> list[str]:
         """Finish the bag, print the number of messages, and return what is missing."""
         self._writer.close()
-        print(f"gr00t-bag: recorded {self._count} messages", file=sys.stderr, flush=True)
+        print(f"gr00t bag: recorded {self._count} messages", file=sys.stderr, flush=True)
         wrong = [f"never published: {self._missing}"] if self._missing else []
         wrong += [f"not recorded: {self._refused}"] if self._refused else []
         return wrong if self._count else ["nothing was recorded", *wrong]

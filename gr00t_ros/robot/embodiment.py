@@ -110,7 +110,7 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
     Raises EmbodimentError with the key's path, what was got and what was expected: unknown or
     missing keys, wrong types, lengths and ranges, non-finite numbers, an output that does not
     exist, a joint named twice, commanded by no key or without limits. A generated file
-    (`gr00t-sidecar describe`) that still has places to fill in is refused first.
+    (`gr00t sidecar describe`) that still has places to fill in is refused first.
     """
     unfilled = list(Field(mapping, where).unfilled())
     if unfilled:

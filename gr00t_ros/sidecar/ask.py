@@ -1,4 +1,4 @@
-"""gr00t-sidecar ping, check, bench, infer and describe: commands that question any policy server.
+"""gr00t sidecar ping, check, bench, infer and describe: commands that question any policy server.
 
 - ping: which generation, codec and keys a server has; nothing is inferred.
 - check: the modality config key by key, then two inferences with a zero observation.

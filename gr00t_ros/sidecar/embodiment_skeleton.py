@@ -55,7 +55,7 @@ def skeleton(
     rate = FILL_IN if known.rate_hz is None else f"{known.rate_hz:g}"
     steps = action.delta_indices
     lines = [
-        f"# Started by `gr00t-sidecar describe` or `gr00t embodiment new` from {text(source)}.",
+        f"# Started by `gr00t sidecar describe` or `gr00t embodiment new` from {text(source)}.",
         f"# Replace every {FILL_IN}, then: gr00t embodiment validate FILE. What a key means:",
         "# gr00t embodiment explain KEY, docs/embodiment_file.md; all keys in place:",
         "# config/embodiment_template.yaml.",

@@ -1,4 +1,4 @@
-"""gr00t-sidecar proxy and keys: protects a policy server, and makes CURVE key files.
+"""gr00t sidecar proxy and keys: protects a policy server, and makes CURVE key files.
 
 proxy prints one line to stdout, ``READY tcp://HOST:PORT``. keys prints the files' names, but never
 a key.
@@ -70,7 +70,7 @@ def _settings(options: argparse.Namespace) -> ProxySettings:
     if settings.keys is None and settings.token is None and host not in LOOPBACK:
         raise SettingsError(
             f"--listen {options.listen} can be reached from other machines: expected --keys"
-            " FOLDER (see gr00t-sidecar keys), or --token-file"
+            " FOLDER (see gr00t sidecar keys), or --token-file"
         )
     return settings
 
@@ -100,7 +100,7 @@ def _guards(settings: ProxySettings) -> str:
 
 def _proxy_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gr00t-sidecar proxy",
+        prog="gr00t sidecar proxy",
         description="Encryption, a token and limits for a policy server that has none.",
     )
     add = parser.add_argument
@@ -135,7 +135,7 @@ def keys(argv: Sequence[str]) -> int:
             is_new = write_pair(folder, name, *new_pair())
             print(f"{'wrote' if is_new else 'kept'} {folder / name}{PUBLIC} and {SECRET}")
     except SettingsError as error:
-        print(f"gr00t-sidecar keys: {error}", file=sys.stderr)
+        print(f"gr00t sidecar keys: {error}", file=sys.stderr)
         return 2
     print(f"The server or proxy: --keys {folder}; it admits every name here.")
     print(f"A robot needs copies of {SERVER}{PUBLIC} and of its own {SECRET} file, nothing else.")
@@ -144,7 +144,7 @@ def keys(argv: Sequence[str]) -> int:
 
 def _keys_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gr00t-sidecar keys",
+        prog="gr00t sidecar keys",
         description="Make CURVE keys for a server and its robots; existing keys are kept.",
     )
     parser.add_argument("folder", help="folder of the keys; made if it does not exist")

@@ -1,4 +1,4 @@
-"""gr00t-sidecar POLICY, faulty, lerobot, replay and start: runs a policy server.
+"""gr00t sidecar POLICY, faulty, lerobot, replay and start: runs a policy server.
 
 start runs a server described by a profile; the others serve a policy in this process. Each prints
 one line to stdout, ``READY tcp://HOST:PORT``, when clients can connect; all else goes to stderr.
@@ -57,7 +57,7 @@ log = logging.getLogger("gr00t_ros.sidecar")
 def main(argv: Sequence[str]) -> int:
     """Serve a policy by its name; see `serve` for the exit status."""
     parser = argparse.ArgumentParser(
-        prog="gr00t-sidecar",
+        prog="gr00t sidecar",
         description="Serve a policy in place of a GR00T policy server, with the same messages.",
     )
     names = ", ".join(sorted(POLICIES))
@@ -175,7 +175,7 @@ def faulty(argv: Sequence[str]) -> int:
 
 def _faulty_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gr00t-sidecar faulty",
+        prog="gr00t sidecar faulty",
         description="A policy server that fails on purpose.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="kinds:\n" + "\n".join(f"  {kind:8} {text}" for kind, text in KINDS.items()),
@@ -195,7 +195,7 @@ def _faulty_parser() -> argparse.ArgumentParser:
 def lerobot(argv: Sequence[str]) -> int:
     """Serve a checkpoint through LeRobot; see `serve` for the exit status."""
     parser = argparse.ArgumentParser(
-        prog="gr00t-sidecar lerobot",
+        prog="gr00t sidecar lerobot",
         description=f"Serve a GR00T N1.7 checkpoint through LeRobot. Needs {INSTALL}.",
     )
     add = parser.add_argument
@@ -216,7 +216,7 @@ def lerobot(argv: Sequence[str]) -> int:
 def replay(argv: Sequence[str]) -> int:
     """Serve the actions of a dataset; see `serve` for the exit status."""
     parser = argparse.ArgumentParser(
-        prog="gr00t-sidecar replay",
+        prog="gr00t sidecar replay",
         description="Serve a dataset's actions; reset with episode_index and step_index.",
     )
     parser.add_argument(
@@ -282,7 +282,7 @@ def _watch(supervisor: Supervisor, wake: Wake) -> int:
 
 def _start_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gr00t-sidecar start",
+        prog="gr00t sidecar start",
         description="Start a policy server in an environment of its own, restart it when it "
         "crashes, and end it with this command. Options win over the profile.",
     )

@@ -1,7 +1,7 @@
 """gr00t doctor (`ros2 run gr00t_ros doctor`): what would keep the robot from being moved, and why.
 
 A preflight check that moves nothing: it creates no publisher on any command topic, and asks the
-policy server as `gr00t-sidecar check` does. It takes the policy node's parameters, so that the same
+policy server as `gr00t sidecar check` does. It takes the policy node's parameters, so that the same
 params_file works for both. Exit status 0: no check fails; 1: one fails; 2: the checks could not
 run.
 """

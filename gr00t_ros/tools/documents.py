@@ -86,13 +86,13 @@ Made from the files in `config/embodiments`; a test keeps the two equal. Regener
 Select a file by its name (`embodiment:=real_g1`). Each file is a starting point: its topics,
 controllers and limits are those of one robot of its kind. Keys, their order, history and horizon
 are compared with the server's own config before anything moves. Begin a file for your robot with
-[the template](../config/embodiment_template.yaml), or with `gr00t-embodiment new`
+[the template](../config/embodiment_template.yaml), or with `gr00t embodiment new`
 ([own_robot.md](own_robot.md)).
 
 **Unsettled** values are those that no source states. The node does not configure until each of
 these questions is answered: replace the mark by the value or, where the robot is as assumed, name
 the value's place in the parameter `settled`, such as `settled:=rate_hz,state.x.topic`.
-`gr00t-embodiment validate` and `gr00t-doctor` check them too.
+`gr00t embodiment validate` and `gr00t doctor` check them too.
 """
 _COLUMNS = (
     "file",

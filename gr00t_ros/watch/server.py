@@ -46,7 +46,7 @@ class ErrorKind:
     remedy: str
 
 
-_FILE = "compare the embodiment file with the server's model: gr00t-sidecar check"
+_FILE = "compare the embodiment file with the server's model: gr00t sidecar check"
 
 WANTS_FLAT = ErrorKind(
     "key style, the server has flat keys",

@@ -1,4 +1,4 @@
-"""gr00t-bag play publishes the bag's own bytes, in its rhythm and on its clock."""
+"""gr00t bag play publishes the bag's own bytes, in its rhythm and on its clock."""
 
 import os
 import signal

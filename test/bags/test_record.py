@@ -1,4 +1,4 @@
-"""A bag of gr00t-bag record can be read anywhere, and gr00t-bag info finds what it lacks."""
+"""A bag of gr00t bag record can be read anywhere, and gr00t bag info finds what it lacks."""
 
 import pytest
 from bag_files import (

@@ -48,7 +48,7 @@ def _swap_back(rig: Rig) -> None:
 
 def _spoilt(name: str, how: str, spec: str, watch: str, *words: str, **more: bool) -> Fault:
     """A row in which the faulty server spoils its answers from now on."""
-    how = f"{how} (`gr00t-sidecar faulty --fault {spec}`)"
+    how = f"{how} (`gr00t sidecar faulty --fault {spec}`)"
     more["silent"] = not words  # an answer that became no chunk is only counted
     return Fault(name, how, _answers(spec), _well, watch, words=words, **more)
 

@@ -1,8 +1,8 @@
 """A policy server whose answers fail as a file says; the file is read at each request.
 
-    python -m fault_matrix.server --policy scripted --fault-file FILE [options of gr00t-sidecar]
+    python -m fault_matrix.server --policy scripted --fault-file FILE [options of gr00t sidecar]
 
-The file holds faults as for `gr00t-sidecar faulty`, separated by spaces; actions are counted from
+The file holds faults as for `gr00t sidecar faulty`, separated by spaces; actions are counted from
 each change of the file.
 """
 

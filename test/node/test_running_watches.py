@@ -245,7 +245,7 @@ def test_an_error_that_needs_a_person_faults_and_has_the_server_checked_again(mo
     rig = moving.rig
     checks = rig.server.text().count("get_modality_config")
     assert rig.instruct("a wrong width").success
-    moving.assert_fault("joint_position must have width 9", "gr00t-sidecar check")
+    moving.assert_fault("joint_position must have width 9", "gr00t sidecar check")
     assert rig.instruct("hold still").success
     moving.assert_reset_into_motion()
     assert rig.server.text().count("get_modality_config") > checks

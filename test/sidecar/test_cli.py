@@ -1,4 +1,4 @@
-"""gr00t-sidecar as a process: its ready line, signals, exit status and log."""
+"""gr00t sidecar as a process: its ready line, signals, exit status and log."""
 
 import signal
 import stat

@@ -40,8 +40,8 @@ def test_the_example_is_short_and_its_answers_are_chunks(written):
 
 
 def test_the_examples_command_serves_it(written, start_sidecar, monkeypatch, tmp_path):
-    """`gr00t-sidecar my_policy:Lean --embodiment desk6`."""
-    assert "gr00t-sidecar my_policy:Lean --embodiment desk6 --port 5555" in DOCUMENT
+    """`gr00t sidecar my_policy:Lean --embodiment desk6`."""
+    assert "gr00t sidecar my_policy:Lean --embodiment desk6 --port 5555" in DOCUMENT
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     sidecar = start_sidecar("my_policy:Lean", "--embodiment", "desk6", "--port", "0")
     assert sidecar.ready.startswith("READY ")
@@ -51,6 +51,6 @@ def test_the_examples_command_serves_it(written, start_sidecar, monkeypatch, tmp
 def test_the_policies_that_serve_any_robot_are_named():
     """In the document's list, and where the scripted policy refuses a robot."""
     for name in POLICIES:
-        assert f"\ngr00t-sidecar {name}" in DOCUMENT
+        assert f"\ngr00t sidecar {name}" in DOCUMENT
     with pytest.raises(EmbodimentError, match="policies hold and wave serve any robot"):
         make_policy("scripted", load_embodiment("so101"))

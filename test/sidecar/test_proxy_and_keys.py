@@ -1,4 +1,4 @@
-"""gr00t-sidecar proxy and keys as processes: their options, their output, and their end."""
+"""gr00t sidecar proxy and keys as processes: their options, their output, and their end."""
 
 import resource
 import signal

@@ -1,4 +1,4 @@
-"""gr00t-sidecar start as a process: it gets ready, and ends by a signal, a kill or a refusal."""
+"""gr00t sidecar start as a process: it gets ready, and ends by a signal, a kill or a refusal."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ N17 = ("n17", "--embodiment", "franka_droid")
 
 
 def server_of(sidecar):
-    """The pids below a gr00t-sidecar start: its watcher and the server."""
+    """The pids below a gr00t sidecar start: its watcher and the server."""
 
     def children(pid):
         tasks = Path(f"/proc/{pid}/task").glob("*/children")  # each thread has its own

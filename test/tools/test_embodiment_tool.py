@@ -1,4 +1,4 @@
-"""gr00t-embodiment begins a file from a dataset and live topics, and finds the faults of a file."""
+"""gr00t embodiment begins a file from a dataset and live topics, and finds the faults of a file."""
 
 import json
 from pathlib import Path

@@ -15,7 +15,7 @@ from gr00t_ros.tools.gr00t import ALIASES, COMMANDS, following
 
 ROOT = Path(__file__).parents[2]
 NODES = (
-    *(("policy",), ("autostart",), ("sim", "robot"), ("sim", "relay")),
+    *(("policy",), ("autostart",), ("sim", "robot"), ("sim", "stand-in"), ("sim", "relay")),
     *(("stream", "joints"), ("stream", "commands")),
 )
 
@@ -46,7 +46,7 @@ def test_without_a_verb_or_with_a_wrong_one_it_says_what_there_is(capsys):
     assert gr00t.main(["docto"]) == 2
     assert "did you mean doctor?" in capsys.readouterr().err
     assert gr00t.main(["sim", "arm"]) == 2
-    assert "expected one of robot, relay" in capsys.readouterr().err
+    assert "expected one of robot, stand-in, relay" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", list(every_command()), ids=" ".join)

@@ -240,5 +240,5 @@ def test_an_embodiment_without_what_it_needs_is_refused(part):
 
 
 def test_the_command_line_finds_it_by_name():
-    """`gr00t-sidecar scripted` loads this policy."""
+    """`gr00t sidecar scripted` loads this policy."""
     assert type(make_by_name("scripted", N17)) is type(make_policy(N17))
