@@ -43,6 +43,7 @@ from gr00t_ros.sim.stand_in.start import start_of
 from gr00t_ros.text_table import one_line
 from gr00t_ros.wire.address import LOOPBACK
 
+_JOINTS = f"/{ROBOT}/joint_states"
 START_S = 90.0
 """Longest wait for the first motion; a slow machine needs 20 s for all processes."""
 
@@ -203,7 +204,9 @@ class Run:
              "policy wave, node")  # fmt: skip
         named = {"embodiment": path}
         record = str(self.folder / "record.npz")
-        self._bringup.start_node("stand_in", {**named, "record_path": record})
+        self._bringup.start_node(
+            "stand_in", {**named, "record_path": record, "joints_topic": _JOINTS}
+        )
         port = self._start_policy(path)
         if robot.commands or robot.poses:
             self._bringup.start_node("commands", named)
@@ -246,7 +249,7 @@ class Run:
             "command_topic": topic,
         }
         remaps = (
-            f"/joint_states:=/{ROBOT}/joint_states",
+            f"/joint_states:={_JOINTS}",
             f"~/controller_state:={state_topic}",
         )
         self._bringup.start_node("streamer", parameters, *remaps, role=f"streamer_{name}")

@@ -48,6 +48,9 @@ _ACCEPTED: Mapping[str, str] = {
     "resume": "a new episode begins, the arm moves again",
     "reset": "the fault is cleared; an active node begins a new episode, and the arm moves again",
 }
+_STOPPING = ("mode is stopping, only", "may still play an abandoned plan")
+"""Parts of the refusals of resume and reset while a stop is not over (session/session.py)."""
+_AGAIN_S = 0.1
 _STOPPED = (
     "it stops its motion and latches a fault until gr00t operator reset. It does not stop other "
     "programs that command the robot"
@@ -137,11 +140,18 @@ def _timed(view: View) -> str:
 
 
 def _trigger(options: argparse.Namespace) -> int:
-    """pause, resume and reset: the node's own message if it refuses."""
+    """pause, resume and reset: the node's own message if it refuses.
+
+    While the arm still stops, resume and reset are asked again: a stop takes up to a second.
+    """
     from std_srvs.srv import Trigger
 
+    end_s = time.monotonic() + options.timeout
     with _connected(options) as client:
         answer = client.call(Trigger, options.service, Trigger.Request())
+        while any(part in answer.message for part in _STOPPING) and time.monotonic() < end_s:
+            time.sleep(_AGAIN_S)
+            answer = client.call(Trigger, options.service, Trigger.Request())
     return _answered(options, answer.success, answer.message, _ACCEPTED[options.service])
 
 

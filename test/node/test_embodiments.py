@@ -32,7 +32,6 @@ from gr00t_ros.robot.embodiment import Embodiment, parse  # noqa: E402
 from gr00t_ros.robot.outputs import CommandOutput  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.serve.server import PolicyServer  # noqa: E402
-from gr00t_ros.sim.stand_in.robot import NAME as STAND_IN  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "config" / "embodiments"
 SHORT = ("libero_panda", "real_g1", "so101")
@@ -49,6 +48,7 @@ PATIENT = {
     "reference_error_rad": 0.05,
     "velocity_scale": 0.8,
 }
+JOINTS = "/all_joints"
 FLAT = ("oxe_droid", "gr1", "unitree_g1")
 """Tags of N1.6, which is served behind --use_sim_policy_wrapper."""
 REACHED = 5e-3
@@ -86,7 +86,8 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(
     rig = Rig(processes, ros_node)
     sent = received(ros_node, robot)
     named = ("--ros-args", "-p", f"embodiment:={path}")
-    processes.start("-m", "gr00t_ros.sim.stand_in.robot", *named, name="robot")
+    joints = ("-p", f"joints_topic:={JOINTS}")
+    processes.start("-m", "gr00t_ros.sim.stand_in.robot", *named, *joints, name="robot")
     # half a chunk is played before the next is asked for: the shortest has 8 steps
     node = {"embodiment": path, "execute_steps": min(8, robot.action_horizon // 2), **PATIENT}
     questions = [mark.path for mark in robot.unsettled]
@@ -144,7 +145,7 @@ def received(node: Any, robot: Embodiment) -> dict[str, list[Any]]:
         if not by_action(output)
     }
     # A gripper by action is at once where its goals lead it.
-    joints = collect(node, JointState, f"/{STAND_IN}/joint_states", qos.SENSOR)
+    joints = collect(node, JointState, JOINTS, qos.SENSOR)
     return sent | {output.name: joints for output in robot.commands if by_action(output)}
 
 

@@ -45,6 +45,7 @@ _CONTROLLER_NS = 20_000_000  # 50 Hz, as ros2_control's state_publish_rate
 _PARAMETERS = {
     "embodiment": "The robot: name of a file in config/embodiments, or a path",
     "record_path": "File (.npz) for the 1 kHz record, by service and at the end; '' for none",
+    "joints_topic": "Topic on which all joints are published together, for a watcher; '' for none",
 }
 
 
@@ -69,7 +70,7 @@ class StandIn(Node):
         self._clock_of_plan = PlanClock(self)
         self._played_ns = time.monotonic_ns() // ROW_NS * ROW_NS
         self._stated_ns = 0
-        self._readings = Readings(self, robot, start)
+        self._readings = Readings(self, robot, start, given["joints_topic"])
         self._topics = {stream.key: stream.topic for stream in robot.state}
         played = [one for one in robot.outputs if one.type != "forward_command"]
         self._controllers = [self._controller(output) for output in played]
@@ -180,6 +181,7 @@ HELP = NodeHelp(
     (
         ("embodiment", None, _PARAMETERS["embodiment"]),
         ("record_path", "", _PARAMETERS["record_path"]),
+        ("joints_topic", "", _PARAMETERS["joints_topic"]),
     ),
     "gr00t sim stand-in --embodiment ur5e_2f85",
 )

@@ -31,13 +31,18 @@ _SPARE = "stand_in_spare_joint"  # for a topic of a list that is longer than its
 class Readings:
     """Publishes the state of the robot on every topic of the embodiment's state keys."""
 
-    def __init__(self, node: Node, robot: Embodiment, start: Start) -> None:
-        """Raises EmbodimentError for a transform where tf2_ros is not installed."""
+    def __init__(self, node: Node, robot: Embodiment, start: Start, joints_topic: str = "") -> None:
+        """Raises EmbodimentError for a transform where tf2_ros is not installed.
+
+        joints_topic: also publish all joints together there.
+        """
         self._names = _names_by_topic(robot)
         self._joints = {
             topic: node.create_publisher(JointState, topic, SENSOR_OUT) for topic in self._names
         }
-        self._all = node.create_publisher(JointState, "~/joint_states", SENSOR_OUT)
+        self._all = None
+        if joints_topic:
+            self._all = node.create_publisher(JointState, joints_topic, SENSOR_OUT)
         self._frames = {
             stream.topic: stream.frame or ""
             for stream in robot.state
@@ -65,7 +70,8 @@ class Readings:
         """Publish all of it with one stamp."""
         for topic, names in self._names.items():
             self._joints[topic].publish(_joint_state(stamp, names, positions, velocities))
-        self._all.publish(_joint_state(stamp, tuple(positions), positions, velocities))
+        if self._all is not None:
+            self._all.publish(_joint_state(stamp, tuple(positions), positions, velocities))
         for topic, publisher in self._poses.items():
             message = PoseStamped()
             message.header.stamp, message.header.frame_id = stamp, self._frames[topic]
