@@ -18,18 +18,17 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.text_table import printable
-from gr00t_ros.tools.policy_client import PolicyClient, urgent_call
+from gr00t_ros.tools.policy_client import DEFAULT_NODE, PolicyClient, urgent_call
 
 if TYPE_CHECKING:
     from gr00t_ros.tools.operator_screen import View
 
-NODE = "/gr00t_policy"
 TIMEOUT_S = 5.0
 """Discovery takes up to three seconds."""
 
@@ -162,7 +161,8 @@ def _estop(options: argparse.Namespace) -> int:
     def notice(spent_s: float) -> None:
         if spent_s >= _NOTICE_S and not noticed:
             noticed.append(f"no answer yet: {HARDWARE} if the robot must stop now")
-            print(noticed[0], file=sys.stderr, flush=True)
+            with suppress(OSError):  # a closed stderr must not end the attempt
+                print(noticed[0], file=sys.stderr, flush=True)
 
     why = "interrupted"
     try:
@@ -284,7 +284,9 @@ def _answered(options: argparse.Namespace, success: bool, message: str, accepted
 def _node_name(text: str) -> str:
     name = "/" + text.strip("/")
     if not _NAME.fullmatch(name):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a full name such as {NODE}")
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, expected a full name such as {DEFAULT_NODE}"
+        )
     return name
 
 
@@ -336,7 +338,13 @@ def _add_shared(parser: argparse.ArgumentParser, by_default: bool) -> None:
     def add(option: str, default: object, **more: Any) -> None:
         parser.add_argument(option, default=default if by_default else argparse.SUPPRESS, **more)
 
-    add("--node", NODE, type=_node_name, metavar="NAME", help=f"the policy node ({NODE})")
+    add(
+        "--node",
+        DEFAULT_NODE,
+        type=_node_name,
+        metavar="NAME",
+        help=f"the policy node ({DEFAULT_NODE})",
+    )
     limit = f"longest wait for the node and its answer, s ({TIMEOUT_S:g})"
     add("--timeout", TIMEOUT_S, type=_seconds, metavar="S", help=limit)
 

@@ -16,8 +16,8 @@ from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.robot.limits import TO_LIMIT
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.text_table import printable, table
+from gr00t_ros.tools.policy_client import DEFAULT_NODE
 
-DEFAULT_NODE = "/gr00t_policy"
 SILENT_S = 2.0
 """A configured node publishes its status twice a second; four missing ones mean that it stands."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gr00t_ros.msg import PolicyStatus
     from gr00t_ros.tools.operator_screen import View
 
+DEFAULT_NODE = "/gr00t_policy"
 _OWN = "gr00t_operator_"
 _SPIN_S = 0.02
 _AGAIN_S = 0.25  # an urgent request is repeated after this time without an answer, then twice it

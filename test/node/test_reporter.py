@@ -4,7 +4,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.node.status import event_of  # noqa: E402
+from gr00t_ros.node.status import event_of, limits_left  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 
 AGE = "state.x: newest sample on /joint_states is {} s old, at most 0.10 s allowed"
 
@@ -32,3 +33,20 @@ def test_a_reason_of_which_only_numbers_change_is_the_same_event(one, other, sam
 def test_another_mode_is_another_event():
     """Also with the same reason."""
     assert event_of("stopping", "x") != event_of("paused", "x")
+
+
+def test_the_joints_closest_to_their_limits_are_named_without_the_gripper():
+    """By their share of the range; a gripper at its end is no news, and outside is below 0."""
+    limits = load_embodiment("franka_droid").limits
+    measured = (limits.lower + limits.upper) / 2.0
+    measured[3] = limits.lower[3] + limits.margin[3] - 0.01
+    measured[1] = limits.upper[1] - limits.margin[1] - 0.02
+    measured[7:] = limits.lower[7:]
+    found = [(pair.key, pair.value) for pair in limits_left(limits, measured)]
+    assert [key for key, _ in found[:2]] == [
+        "to limit fr3_joint4 [rad or m]",
+        "to limit fr3_joint2 [rad or m]",
+    ]
+    assert found[0][1].startswith("-0.0100, at ") and found[1][1].startswith("0.0200, at ")
+    assert len(found) == 3 and "fr3_joint" in found[2][0]
+    assert limits_left(limits, None) == []
