@@ -158,7 +158,7 @@ def test_validate_as_json_has_what_the_tables_have(capsys):
         (("embodiment", "validate", "franka_droid"), {"--topics", "--json"}),
         (("completion",), {"bash", "zsh"}),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_what_may_follow_is_read_from_the_help(words, expected):
     """So it cannot differ from what the commands take."""
