@@ -17,7 +17,7 @@ from gr00t_ros.errors import SettingsError
 DOMAINS = range(1, 102)
 """0 is the default of all programs; above 101 the ports of DDS are ephemeral ones."""
 
-_LOOK_S = 1.0  # discovery on one machine takes less
+_LOOK_S = 2.0  # discovery on one machine; on a busy one it takes more than a second
 _TRIES = 5
 # These settings name networks, peers or servers, and would undo the restriction to this machine.
 _LEADING_OUT = (

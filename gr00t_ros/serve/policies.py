@@ -141,7 +141,8 @@ class HoldPolicy:
                 raise EmbodimentError(
                     f"{embodiment.source}: action.{action.key}: the hold policy repeats state as "
                     f"absolute action; got width {action.width}, {action.representation}, "
-                    f"expected a state key of that name and width, absolute"
+                    f"expected a state key of that name and width, absolute; the wave policy holds "
+                    f"such keys"
                 )
         self._keys = tuple(action.key for action in embodiment.action)
         self._horizon = embodiment.action_horizon

@@ -7,7 +7,7 @@ in the policy's. A value that the state does not show is never guessed: such a f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,14 @@ _POSE = "poses: the arm's joints for them are not in the file"
 _LEVEL = "a level keeps its start"
 _GRIPPER = "a gripper by action gets no new goal"
 _THRESHOLD = "its threshold leaves two positions: the nearer one is kept"
+
+
+_NO_TURN: Mapping[str, tuple[float, ...]] = {
+    "xyz_axis_angle": (0.0, 0.0, 0.0),
+    "xyz_quaternion": (0.0, 0.0, 0.0, 1.0),
+    "xyz_rot6d_rows": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+}
+"""Encoding of a pose -> the numbers of a rotation by nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,26 +163,30 @@ def _of_command(embodiment: Embodiment, action: ActionKey, output: CommandOutput
     ]
     reach = _RANGE_SHARE * (limits.upper - limits.lower)[columns]
     why = _GRIPPER if action.threshold is None else _THRESHOLD
-    return _held(action, _known(embodiment, action, reads), why, reach)
+    held = _held(action, _known(embodiment, action, reads), why, reach)
+    return replace(held, lower=limits.lower[columns], upper=limits.upper[columns])
 
 
 def _of_pose(embodiment: Embodiment, action: ActionKey, output: PoseOutput) -> AnswerKey:
+    """The measured pose, its position inside the output's box; or no motion, for deltas."""
     columns = [output.names.index(name) for name in action.names]
     if action.representation == "delta":
-        still = {"xyz_quaternion": (0.0, 0.0, 0.0, 1.0), "xyz_rot6d_rows": (1.0, 0, 0, 0, 1.0, 0)}
-        numbers = (0.0, 0.0, 0.0, *still.get(output.encode, (0.0, 0.0, 0.0)))
-        reads: list[Read | None] = [_constant(numbers[column]) for column in columns]
-        tolerance = np.full(action.width, np.inf)
-    else:
-        stream = next(one for one in embodiment.state if one.key == output.pose)
-        reads = [
-            _same_key(embodiment, action, index)
-            if stream.columns
-            else _pose_number(stream, output, column)
-            for index, column in enumerate(columns)
-        ]
-        tolerance = np.full(action.width, REACH)
-    return _held(action, _known(embodiment, action, reads), _POSE, tolerance)
+        numbers = (0.0, 0.0, 0.0, *_NO_TURN[output.encode])
+        reads = [_constant(numbers[column]) for column in columns]
+        return _held(action, reads, _DELTA, np.full(action.width, np.inf))
+    stream = next(one for one in embodiment.state if one.key == output.pose)
+    measured = [
+        _same_key(embodiment, action, index)
+        if stream.columns
+        else _pose_number(stream, output, column)
+        for index, column in enumerate(columns)
+    ]
+    reads = list(_known(embodiment, action, measured))
+    held = _held(action, reads, _POSE, np.full(action.width, REACH))
+    endless = np.full(len(_NO_TURN[output.encode]), np.inf)
+    lower = np.concatenate([output.limits.lower, -endless])[columns]
+    upper = np.concatenate([output.limits.upper, endless])[columns]
+    return replace(held, lower=lower, upper=upper)
 
 
 def _known(

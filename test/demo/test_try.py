@@ -191,6 +191,22 @@ def test_a_signal_ends_every_process_at_any_moment(
     assert "Traceback" not in errors.read_text()
 
 
+@pytest.mark.soak
+def test_what_is_left_running_ends_at_ctrl_c(environment: dict[str, str], tmp_path: Path) -> None:
+    """The report comes first; the exit status is its verdict."""
+    command = [sys.executable, "-m", "gr00t_ros.demo.try_robot", "desk6", "--seconds", "2"]
+    output = tmp_path / "output"
+    with output.open("w") as file:
+        child = subprocess.Popen(
+            [*command, "--keep"], env=environment, stdout=file, stderr=file, start_new_session=True
+        )
+    wait_until(lambda: "left running: export ROS_DOMAIN_ID=" in output.read_text(), "it", LIMIT_S)
+    assert "SUCCESS" in output.read_text()
+    assert len(marked(environment[MARK])) >= 4
+    child.send_signal(signal.SIGINT)
+    assert child.wait(LIMIT_S) == 0
+
+
 def test_a_domain_is_ones_own_and_only_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never the user's domain, no peers, no discovery server; the environment is restored."""
     monkeypatch.setenv("ROS_DOMAIN_ID", "7")

@@ -265,6 +265,30 @@ def test_a_pose_is_held_where_it_is_measured_in_every_encoding(encode, rotate):
         assert max(pose.away_from(measured)) < 1e-5
 
 
+def test_a_pose_outside_its_box_is_held_at_the_wall_and_deltas_are_no_motion():
+    """Never outside limits; a delta pose adds nothing, in position and rotation."""
+
+    def change(content: Any) -> None:
+        limits = HAND["limits"] | {"x": [0.9, 1.0]}
+        own = [f"n{k}" for k in range(6)]
+        output = HAND | {"names": own, "encode": "xyz_axis_angle", "limits": limits}
+        content["outputs"]["hand"] = output
+        content["action"]["eef_9d"] = {"output": "hand"}
+
+    robot = droid(change)
+    (poses,) = rows_of(WavePolicy(robot, Clock()), robot, joints_of(robot)).poses.values()
+    assert [pose.position[0] for pose in poses.steps] == pytest.approx([0.9] * len(poses.steps))
+
+    def delta(content: Any) -> None:
+        change(content)
+        content["action"]["eef_9d"]["representation"] = "delta"
+
+    robot = droid(delta)
+    (poses,) = rows_of(WavePolicy(robot, Clock()), robot, joints_of(robot)).poses.values()
+    still = Pose(np.zeros(3), np.eye(3))
+    assert poses.deltas and all(max(pose.away_from(still)) < 1e-9 for pose in poses.steps)
+
+
 def test_a_joint_that_no_state_shows_is_refused_by_name():
     """A policy that does not know where a joint is cannot keep it there."""
 
