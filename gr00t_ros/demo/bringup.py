@@ -6,6 +6,7 @@ without launch_ros; each process writes its own log file. Watcher follows a run 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -27,6 +28,8 @@ from gr00t_ros.errors import SidecarError
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.ros import qos
 
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _END = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0))
 _MODULES = {
     "robot": "gr00t_ros.sim.robot",
@@ -44,12 +47,14 @@ FRAME_PERIOD_S = 0.5
 class Bringup:
     """Child processes by role; `end` stops them all, newest first.
 
-    stop_waiting: a caller sets it to end the wait for a child early.
+    stop_waiting: a caller sets it to end the wait for a child early. end_with_parent: a child ends
+    also when this process is killed; call from the main thread only.
     """
 
     folder: Path
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     stop_waiting: threading.Event = field(default_factory=threading.Event)
+    end_with_parent: bool = False
 
     def start_node(
         self, node: str, parameters: Mapping[str, object], *remaps: str, role: str = ""
@@ -87,6 +92,7 @@ class Bringup:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # Ctrl-C reaches only us: we end the children in order
+                preexec_fn=_end_with_parent if self.end_with_parent else None,
             )
 
     def log(self, role: str) -> str:
@@ -116,6 +122,11 @@ class Bringup:
         """End all processes, the newest first: the policy before the robot that it moves."""
         for role in reversed(tuple(self.children)):
             self.stop(role)
+
+
+def _end_with_parent() -> None:
+    """In a child before it runs: it gets SIGTERM when the thread that started it has ended."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def ros_arguments(parameters: Mapping[str, object], remaps: Sequence[str] = ()) -> list[str]:

@@ -192,6 +192,20 @@ def test_a_signal_ends_every_process_at_any_moment(
 
 
 @pytest.mark.soak
+def test_even_a_kill_leaves_no_process_behind(environment: dict[str, str], tmp_path: Path) -> None:
+    """The kernel tells the processes of a run that theirs was killed."""
+    command = [sys.executable, "-m", "gr00t_ros.demo.try_robot", "desk6", "--seconds", "60"]
+    errors = tmp_path / "errors"
+    with errors.open("w") as file:
+        child = subprocess.Popen(command, env=environment, stderr=file, start_new_session=True)
+    wait_until(lambda: "replaying" in errors.read_text(), "motion", LIMIT_S)
+    assert len(marked(environment[MARK])) >= 4
+    child.kill()
+    child.wait()
+    wait_until(lambda: not marked(environment[MARK]), "the end of all processes")
+
+
+@pytest.mark.soak
 def test_what_is_left_running_ends_at_ctrl_c(environment: dict[str, str], tmp_path: Path) -> None:
     """The report comes first; the exit status is its verdict."""
     command = [sys.executable, "-m", "gr00t_ros.demo.try_robot", "desk6", "--seconds", "2"]
