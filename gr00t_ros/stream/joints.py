@@ -239,7 +239,9 @@ class Streamer(Node):
         steady_ns, now_ns = time.monotonic_ns(), self._clock_of_plan.now_ns()
         wrong = self._player.tell_time(now_ns, steady_ns)
         self._stream(now_ns, steady_ns)
-        if not self._leaving:  # while leaving no windows are taken: no heartbeat
+        # The policy node starts once it receives heartbeats. No window is taken while leaving, and
+        # the first one not before the joints were measured.
+        if not self._leaving and self._measured is not None:
             self._heart.beat(steady_ns)
         if wrong:
             self.get_logger().error(wrong)

@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from diagnostic_msgs.msg import DiagnosticArray
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.motion.sampler import JtcSampler
@@ -181,6 +181,16 @@ def test_streams_what_the_controllers_model_says_and_holds_the_end(bench):
                "the held position on controller_state")  # fmt: skip
     np.testing.assert_allclose(bench.states[-1].feedback.positions, START)
     wait_until(lambda: bench.value("lateness p50/p99/max us"), "diagnostics")
+
+
+def test_the_policy_node_may_start_only_once_the_joints_were_measured(bench, ros_node):
+    """Its first windows would be refused before: the heartbeat is what an activation waits for."""
+    beats = collect(ros_node, String, "/windows/alive", SENSOR)
+    wait_for_discovery(lambda: ros_node.count_publishers("/windows/alive"), "the heartbeat's topic")
+    wait_until(lambda: len(bench.diagnostics) > 2, "a streamer that runs")
+    assert not beats
+    bench.measure()
+    wait_until(lambda: beats, "a heartbeat")
 
 
 def test_plays_the_tail_when_the_policy_node_is_killed_in_mid_motion(bench, processes, ros_node):
