@@ -112,12 +112,15 @@ class Rig:
     def naive(self, seconds: float) -> tuple[int, int]:
         """One slice of the executor's timer; returns the same as `ours`."""
         session = self._session()
-        chunks: queue.SimpleQueue[ActionChunk] = queue.SimpleQueue()
+        calls: queue.SimpleQueue[Callable[[int], object]] = queue.SimpleQueue()
+
+        def deliver(chunk: ActionChunk) -> None:
+            calls.put(lambda now_ns: session.merge(chunk, now_ns, None))
 
         def tick() -> None:
             now_ns = self.clock.now_ns()
-            while not chunks.empty():
-                session.merge(chunks.get(), now_ns, None)
+            while not calls.empty():
+                calls.get()(now_ns)
             if session.active:
                 window = session.tick(now_ns, (), None)
                 if window is not None:
@@ -125,8 +128,8 @@ class Rig:
 
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         timer = self.node.create_timer(SETTINGS.refresh_ns * 1e-9, tick, clock=steady)
-        span = self._play(Callbacks, chunks.put, seconds)
-        session.deactivate(self.clock.now_ns())
+        span = self._play(Callbacks, deliver, seconds)
+        calls.put(session.deactivate)
         _wait(lambda: not session.active)
         self.node.destroy_timer(timer)
         self.held = session.replay.position(self.clock.now_ns())

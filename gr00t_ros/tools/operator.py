@@ -16,6 +16,7 @@ import re
 import select
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -88,24 +89,25 @@ def _status(options: argparse.Namespace) -> int:
 
 def _watch(options: argparse.Namespace) -> int:
     """The status until Ctrl-C: one screen on a terminal, else a line for each status."""
+    from gr00t_ros.ros.process import stop_on_signals
+
     terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     with _connected(options) as client:
         client.follow()
-        try:
-            if terminal and not options.json:
-                _draw(client)
-            else:
-                _print_lines(client, options.json)
-        except KeyboardInterrupt:
-            pass
+        # A KeyboardInterrupt that is raised inside a callback of rclpy may be lost.
+        stop = stop_on_signals()
+        if terminal and not options.json:
+            _draw(client, stop)
+        else:
+            _print_lines(client, options.json, stop)
     return DONE
 
 
-def _draw(client: PolicyClient) -> None:
+def _draw(client: PolicyClient, stop: threading.Event) -> None:
     from gr00t_ros.tools import operator_screen
 
     first = True
-    while True:
+    while not stop.is_set():
         width, rows = shutil.get_terminal_size()
         lines = operator_screen.screen(client.view(), width)
         print(operator_screen.frame(lines, rows, first), end="", flush=True)
@@ -113,14 +115,14 @@ def _draw(client: PolicyClient) -> None:
         client.wait_for_status(_DRAW_S)
 
 
-def _print_lines(client: PolicyClient, as_json: bool) -> None:
+def _print_lines(client: PolicyClient, as_json: bool, stop: threading.Event) -> None:
     """A line for each status, and one when the node becomes silent."""
     from gr00t_ros.tools import operator_screen
 
     reader = select.poll()
     reader.register(sys.stdout.fileno(), 0)
     printed, silent = 0, False
-    while True:
+    while not stop.is_set():
         view = client.view()
         if client.received > printed or (view.silence and not silent):
             text = json.dumps(operator_screen.figures(view)) if as_json else _timed(view)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from ros_fixtures import wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("cv2", reason="the simulated cameras need OpenCV")
