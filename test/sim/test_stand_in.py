@@ -142,5 +142,5 @@ HAND = {
 def test_a_robot_without_a_file_says_what_it_needs(processes):
     """No default robot, and a misspelt parameter is refused."""
     robot = processes.start("-m", "gr00t_ros.sim.stand_in.robot", name="robot")
-    assert robot.wait() == 1
+    assert robot.wait() == 2
     assert "embodiment: got nothing, expected a name or path of a file" in robot.text()
