@@ -27,12 +27,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gr00t bag", description="rosbag2 bags (sqlite3, MCAP) where ros2 bag is not there"
+        prog="gr00t bag",
+        description="rosbag2 bags (sqlite3, MCAP) where ros2 bag is not there",
+        epilog="example: gr00t bag info my_bag --embodiment franka_droid",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    play.add_options(verbs.add_parser("play", help="publish a bag"))
-    record.add_options(verbs.add_parser("record", help="record topics"))
-    info.add_options(verbs.add_parser("info", help="what an embodiment finds in a bag"))
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, text, module, example in (
+        ("play", "publish a bag", play, "my_bag --clock"),
+        ("record", "record topics until Ctrl-C", record, "my_bag --topics /joint_states /tf"),
+        ("info", "what an embodiment finds in a bag", info, "my_bag --embodiment franka_droid"),
+    ):
+        epilog = f"example: gr00t bag {name} {example}"
+        module.add_options(verbs.add_parser(name, help=text, description=text, epilog=epilog))
     return parser
 
 

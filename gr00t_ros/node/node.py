@@ -28,6 +28,7 @@ from gr00t_ros.node.server import defaults_of
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.node.status import Reporter
 from gr00t_ros.node.wiring import Configured
+from gr00t_ros.robot.files import find_embodiment
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import run_node
@@ -52,6 +53,9 @@ class PolicyNode(LifecycleNode):
         """Declare the parameters; configure makes everything else."""
         super().__init__("gr00t_policy")
         self._values = parameters.declare(self, defaults_of())
+        find_embodiment(
+            self._values.embodiment
+        )  # configure reads it; a misspelt name ends the start
         self._parts: Configured | None = None
         self._sidecar: SidecarProcess | None = None  # kept: the next one waits for its end
         steady = Clock(clock_type=ClockType.STEADY_TIME)

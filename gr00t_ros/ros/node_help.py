@@ -14,6 +14,12 @@ from dataclasses import dataclass
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.wire.address import parse_place
 
+ACCESS = {
+    "--token-file": "api_token_file",
+    "--server-key": "curve_server_key",
+    "--client-key": "curve_client_key",
+}
+"""Options of access to the server, as the commands that question one have them."""
 SERVER = ("host", "port")
 """The parameters that `--server HOST:PORT` sets, for nodes that have them."""
 
@@ -48,20 +54,24 @@ class NodeHelp:
             found["--embodiment"] = ("embodiment",)
         if names.issuperset(SERVER):
             found["--server"] = SERVER
+        for option, name in ACCESS.items():
+            if name in names:
+                found[option] = (name,)
         return found
 
     def text(self) -> str:
         """Usage, parameters with defaults and units, and an example."""
         values = {"--embodiment": "NAME|FILE", "--server": "HOST:PORT"}
-        options = "".join(f" [{option} {values[option]}]" for option in self.options)
-        lines = [f"usage: {self.command}{options} [--ros-args -p NAME:=VALUE ...]", ""]
+        options = [f"[{option} {values.get(option, 'FILE')}]" for option in self.options]
+        usage = " ".join([f"usage: {self.command}", *options, "[--ros-args -p NAME:=VALUE ...]"])
+        lines = [textwrap.fill(usage, _WIDTH, subsequent_indent="    "), ""]
         lines += [textwrap.fill(self.about, _WIDTH), "", "parameters:"]
         for name, default, meaning in self.rows:
             value = "required" if default is None else f"default {_shown(default)}"
             text = f"  {name:{_NAME_WIDTH}} {meaning} ({value})"
             lines.append(textwrap.fill(text, _WIDTH, subsequent_indent=" " * (_NAME_WIDTH + 3)))
         if len(self.all_names) > len(self.rows):
-            lines.append("  and others: `ros2 param describe`, or config/policy.yaml")
+            lines.append("  and others: config/policy.yaml has all with their text")
         return "\n".join([*lines, "", "example:", f"  {self.example}"])
 
 

@@ -76,7 +76,7 @@ def refuse_unknown(node: Node, argv: Sequence[str] | None = None) -> None:
 
 def _unknown(name: str, node: str, declared: Collection[str]) -> str:
     nearest = _nearest(name, declared)
-    hint = f"did you mean {nearest}?" if nearest else f"`ros2 param list /{node}` lists them"
+    hint = f"did you mean {nearest}?" if nearest else "its --help and docs/interfaces.md list them"
     return f"parameter {name}: {node} has none of this name; {hint}"
 
 

@@ -102,6 +102,8 @@ def _proxy_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gr00t sidecar proxy",
         description="Encryption, a token and limits for a policy server that has none.",
+        epilog="example: gr00t sidecar proxy --upstream 127.0.0.1:5555 --listen 0.0.0.0:5556 "
+        "--keys /etc/gr00t/keys",
     )
     add = parser.add_argument
     defaults = Limits()
@@ -146,6 +148,7 @@ def _keys_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gr00t sidecar keys",
         description="Make CURVE keys for a server and its robots; existing keys are kept.",
+        epilog="example: gr00t sidecar keys /etc/gr00t/keys arm1 arm2",
     )
     parser.add_argument("folder", help="folder of the keys; made if it does not exist")
     parser.add_argument("names", nargs="*", default=["robot"], help="names of the robots (robot)")

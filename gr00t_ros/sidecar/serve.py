@@ -59,6 +59,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="gr00t sidecar",
         description="Serve a policy in place of a GR00T policy server, with the same messages.",
+        epilog="example: gr00t sidecar wave --embodiment my_robot.yaml --port 5555",
     )
     names = ", ".join(sorted(POLICIES))
     parser.add_argument(
@@ -74,7 +75,7 @@ def serve(
     policy_of: Callable[[Embodiment], Policy],
     around: Callable[[Answers], Answers] | None = None,
 ) -> int:
-    """Serve until SIGINT, SIGTERM or an allowed kill, then return 0; return 1 if it cannot start.
+    """Serve until SIGINT, SIGTERM or an allowed kill, then return 0; return 2 if it cannot start.
 
     options: those of `add_options`. around: wraps the endpoints, as faulty.Faulty does.
     """
@@ -84,7 +85,7 @@ def serve(
             server = _server(options, policy_of, around)
     except Gr00tError as error:
         log.error("%s", error)
-        return 1
+        return 2
     with server:
         server.stop_on(signal.SIGINT, signal.SIGTERM)
         print(f"READY {server.address}", flush=True)
@@ -178,7 +179,9 @@ def _faulty_parser() -> argparse.ArgumentParser:
         prog="gr00t sidecar faulty",
         description="A policy server that fails on purpose.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="kinds:\n" + "\n".join(f"  {kind:8} {text}" for kind, text in KINDS.items()),
+        epilog="kinds:\n"
+        + "\n".join(f"  {kind:8} {text}" for kind, text in KINDS.items())
+        + "\n\nexample: gr00t sidecar faulty --policy hold --fault nan:3 --port 5555",
     )
     parser.add_argument("--policy", default="hold", help="the policy to serve (%(default)s)")
     parser.add_argument(
@@ -197,6 +200,7 @@ def lerobot(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="gr00t sidecar lerobot",
         description=f"Serve a GR00T N1.7 checkpoint through LeRobot. Needs {INSTALL}.",
+        epilog="example: gr00t sidecar lerobot --checkpoint FOLDER --embodiment my_robot.yaml",
     )
     add = parser.add_argument
     add("--checkpoint", required=True, metavar="FOLDER", help="a checkpoint in NVIDIA's layout")
@@ -218,6 +222,7 @@ def replay(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="gr00t sidecar replay",
         description="Serve a dataset's actions; reset with episode_index and step_index.",
+        epilog="example: gr00t sidecar replay --dataset FOLDER --embodiment my_robot.yaml",
     )
     parser.add_argument(
         "--dataset", required=True, metavar="FOLDER", help="LeRobot v2 or v2.1, GR00T's flavour"
@@ -285,6 +290,7 @@ def _start_parser() -> argparse.ArgumentParser:
         prog="gr00t sidecar start",
         description="Start a policy server in an environment of its own, restart it when it "
         "crashes, and end it with this command. Options win over the profile.",
+        epilog="example: gr00t sidecar start n17 --model-path FOLDER --port 5555",
     )
     parser.add_argument("profile", help="name of a file in config/sidecar, or a path")
     for name, text in _TEXTS.items():

@@ -31,7 +31,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.node_help import SERVER, as_parameters
+from gr00t_ros.ros.node_help import ACCESS, SERVER, as_parameters
 from gr00t_ros.sidecar.target import OK, PROBLEM, UNREACHABLE, Report
 from gr00t_ros.text_table import table
 from gr00t_ros.tools import doctor_checks as rows
@@ -39,7 +39,11 @@ from gr00t_ros.tools.doctor_checks import FAIL, PASS, WARN, DoctorRow
 from gr00t_ros.tools.traffic import Traffic
 from gr00t_ros.watch.finding import Finding
 
-_SHORT = {"--embodiment": ("embodiment",), "--server": SERVER}
+_SHORT = {
+    "--embodiment": ("embodiment",),
+    "--server": SERVER,
+    **{option: (name,) for option, name in ACCESS.items()},
+}
 SECONDS = 3.0
 _KEPT_PULLS = 250  # those of the last five seconds
 _FOLLOW_S = 0.5
@@ -263,6 +267,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--embodiment", metavar="NAME|FILE", help="-p embodiment:=NAME|FILE")
     parser.add_argument("--server", metavar="HOST:PORT", help="-p host:=HOST -p port:=PORT")
+    for option, name in ACCESS.items():
+        parser.add_argument(option, metavar="FILE", help=f"-p {name}:=FILE")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
         "--seconds",

@@ -13,7 +13,13 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from gr00t_ros.errors import EmbodimentError, Gr00tError, SettingsError
+from gr00t_ros.errors import (
+    DeadlineError,
+    EmbodimentError,
+    Gr00tError,
+    SettingsError,
+    UnreachableError,
+)
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.field import Scale
@@ -26,6 +32,7 @@ from gr00t_ros.sidecar.embodiment_skeleton import skeleton
 from gr00t_ros.sidecar.target import (
     OK,
     PROBLEM,
+    UNREACHABLE,
     Report,
     Target,
     add_server,
@@ -45,12 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gr00t embodiment: {printable_lines(str(error))}", file=sys.stderr)
         if getattr(options, "json", False):
             Report({"problem": str(error), "kind": type(error).__name__}, "").show(True)
-        return PROBLEM
+        could_not = (SettingsError, UnreachableError, DeadlineError)
+        return UNREACHABLE if isinstance(error, could_not) else PROBLEM
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gr00t embodiment", description="Embodiment files: begin one, check one."
+        prog="gr00t embodiment",
+        description="Embodiment files: begin one, check one, show what a key means.",
+        epilog="example: gr00t embodiment validate my_robot.yaml",
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     new = verbs.add_parser(

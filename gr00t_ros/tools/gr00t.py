@@ -133,8 +133,9 @@ def _run(commands: Mapping[str, Command], path: tuple[str, ...], words: Sequence
     command = commands[first]
     if command.verbs is not None:
         return _run(command.verbs, (*path, first), rest)
-    if rest[:1] == ["--version"]:
-        return _run(commands, path, rest)
+    own = rest[: rest.index("--ros-args")] if "--ros-args" in rest else rest
+    if "--version" in own:
+        return _run(commands, path, ["--version"])
     return _call(command, rest)
 
 

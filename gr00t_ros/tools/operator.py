@@ -48,6 +48,11 @@ _ACCEPTED: Mapping[str, str] = {
     "resume": "a new episode begins, the arm moves again",
     "reset": "the fault is cleared; an active node begins a new episode, and the arm moves again",
 }
+_EXAMPLES = {
+    "status": "--json",
+    "instruction": '"put the red cube on the blue plate"',
+    "set": "velocity_scale 0.2",
+}
 _STOPPING = ("mode is stopping, only", "may still play an abandoned plan")
 """Parts of the refusals of resume and reset while a stop is not over (session/session.py)."""
 _AGAIN_S = 0.1
@@ -313,7 +318,10 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, run: Callable[[argparse.Namespace], int], text: str, *others: str) -> Any:
-        one = verbs.add_parser(name, parents=[shared], help=text, description=text, aliases=others)
+        example = f"example: gr00t operator {name} {_EXAMPLES.get(name, '')}".rstrip()
+        one = verbs.add_parser(
+            name, parents=[shared], help=text, description=text, epilog=example, aliases=others
+        )
         one.set_defaults(run=run, service=name)
         return one
 

@@ -32,11 +32,11 @@ def test_it_says_ready_serves_and_ends_cleanly_on_a_signal(start_sidecar, connec
         (("hold", "--host", "256.1.1.1"), "cannot serve on '256.1.1.1'"),
     ],
 )
-def test_what_it_cannot_start_with_is_one_line_and_status_one(start_sidecar, arguments, text):
+def test_what_it_cannot_start_with_is_one_line_and_status_two(start_sidecar, arguments, text):
     """No traceback, no ready line."""
     sidecar = start_sidecar(*arguments, "--port", "0")
     status, log = sidecar.wait()
-    assert (sidecar.ready, status) == ("", 1)
+    assert (sidecar.ready, status) == ("", 2)
     assert text in log and log.count("\n") == 1
 
 

@@ -207,8 +207,8 @@ def test_validate_asks_what_is_unsettled_until_it_is_named(tmp_path, capsys):
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(words, reason, capsys):
-    """On stderr, with status 1."""
-    assert main(words) == 1
+    """On stderr, with status 2."""
+    assert main(words) == 2
     assert reason in capsys.readouterr().err
 
 
@@ -216,7 +216,7 @@ def test_an_existing_file_is_not_overwritten(dataset, tmp_path, capsys):
     """It may be somebody's afternoon."""
     file = tmp_path / "mine.yaml"
     file.write_text("mine")
-    assert main(["new", "--dataset", str(dataset), "--output", str(file)]) == 1
+    assert main(["new", "--dataset", str(dataset), "--output", str(file)]) == 2
     assert file.read_text() == "mine"
     assert "File exists" in capsys.readouterr().err
 

@@ -161,7 +161,6 @@ def test_the_page_leads_from_a_dataset_to_a_moving_arm_and_a_bag(walker, tmp_pat
         if "Only you can answer" in step.before:
             assert fill_in(tmp_path / FILE, step.before) == 5
         told[number] = walker.take(step)
-    walker.end("2")
     whole = "\n".join(told.values())
     assert "still to be filled in: action_horizon, video.front.topic" in whole
     assert "shadow" in whole and "replaying" in whole
