@@ -53,9 +53,10 @@ class PolicyNode(LifecycleNode):
         """Declare the parameters; configure makes everything else."""
         super().__init__("gr00t_policy")
         self._values = parameters.declare(self, defaults_of())
-        find_embodiment(
-            self._values.embodiment
-        )  # configure reads it; a misspelt name ends the start
+        try:
+            find_embodiment(self._values.embodiment)
+        except Gr00tError as error:  # it may come to be there before configure
+            self.get_logger().error(f"configure will be refused: {error}")
         self._parts: Configured | None = None
         self._sidecar: SidecarProcess | None = None  # kept: the next one waits for its end
         steady = Clock(clock_type=ClockType.STEADY_TIME)
