@@ -11,7 +11,7 @@ from gr00t_ros.errors import Gr00tError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; returns 1, with one line on stderr, if the bag or the request is wrong."""
+    """Run one verb; returns 2, with one line on stderr, if it cannot run on this bag."""
     words = list(sys.argv[1:] if argv is None else argv)
     split = words.index("--ros-args") if "--ros-args" in words else len(words)
     options = _parser().parse_args(words[:split])
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return verb.main(options, words[split:])
     except Gr00tError as error:
         print(f"gr00t bag: {error}", file=sys.stderr)
-        return 1
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
-    """Record until SIGINT or SIGTERM; returns 0, or 1 if a topic or everything is missing."""
+    """Record until SIGINT or SIGTERM; returns 0; 1 if a topic or everything is missing."""
     wrong: list[str] = []
 
     def close(node: Node) -> None:
@@ -51,7 +51,7 @@ def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
     status = run_node(lambda: BagRecorder(options), ros_arguments, close)
     for line in wrong:
         print(f"gr00t bag: {line}", file=sys.stderr, flush=True)
-    return int(bool(status or wrong))
+    return status or int(bool(wrong))
 
 
 class BagRecorder(Node):

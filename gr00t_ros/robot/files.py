@@ -7,6 +7,7 @@ Works without ROS.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
@@ -140,10 +141,12 @@ def find_yaml(
         path = folder / f"{name_or_path}.yaml"
         if os.path.isfile(path):  # false too for a name that no file can have
             return path
-    known = ", ".join(sorted({file.stem for folder in folders for file in folder.glob("*.yaml")}))
-    places = ", ".join(str(folder) for folder in folders)
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    near = difflib.get_close_matches(name_or_path, known, 1, cutoff=0.45)
+    places = ", ".join(dict.fromkeys(map(str, folders)))
     raise error_type(
-        f"{what} '{name_or_path:.200}': no such file in {places}; known: {known or 'none'}"
+        f"{what} '{name_or_path:.200}': no such file in {places}; known: "
+        f"{', '.join(known) or 'none'}" + (f"; did you mean {near[0]}?" if near else "")
     )
 
 

@@ -220,11 +220,11 @@ def test_nothing_played_is_no_success(processes, tmp_path):
     ],
 )
 def test_what_cannot_be_played_is_said_in_one_line(processes, joints_bag, arguments, line):
-    """Exit status 1, no traceback."""
+    """Exit status 2, no traceback."""
     words = [str(joints_bag) if word == "BAG" else word for word in arguments]
     player = processes.start(*PLAY, *words)
     player.wait_for_line(line)
-    assert player.wait() == 1
+    assert player.wait() == 2
     assert "Traceback" not in player.text()
 
 
@@ -236,4 +236,4 @@ def test_without_rosbags_the_command_that_installs_it_is_named(processes, joints
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     player = processes.start(*PLAY, str(joints_bag), PYTHONPATH=path)
     player.wait_for_line(r"rosbags .*run: python3 -m pip install rosbags==")
-    assert player.wait() == 1
+    assert player.wait() == 2

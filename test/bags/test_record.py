@@ -114,12 +114,12 @@ def test_a_bag_without_a_message_is_no_success(processes, ros_node, tmp_path):
 
 
 def test_what_exists_is_never_written_over(processes, tmp_path):
-    """One line, exit status 1, and the old file untouched."""
+    """One line, exit status 2, and the old file untouched."""
     out = tmp_path / "bag"
     out.write_text("precious")
     recorder = processes.start(*BAGS, "record", str(out), "--topics", "/a")
     recorder.wait_for_line(f"{out}: cannot be recorded to")
-    assert recorder.wait() == 1
+    assert recorder.wait() == 2
     assert out.read_text() == "precious"
 
 
