@@ -203,9 +203,9 @@ def test_a_dataset_of_the_arm_is_served_as_a_process(with_data, start_sidecar, c
     assert sidecar.end(signal.SIGTERM)[0] == 0
 
 
-def test_no_dataset_is_one_line_and_status_one(start_sidecar, tmp_path):
+def test_no_dataset_is_one_line_and_status_two(start_sidecar, tmp_path):
     """As everything that a server cannot start with."""
     sidecar = start_sidecar("replay", "--dataset", str(tmp_path), "--port", "0")
     status, log = sidecar.wait()
-    assert (sidecar.ready, status) == ("", 1)
+    assert (sidecar.ready, status) == ("", 2)
     assert "info.json: No such file" in log and log.count("\n") == 1
