@@ -3,7 +3,6 @@
     Gr00tError
     ├── EmbodimentError        yours: the embodiment file
     ├── ProfileError           yours: the file that says how a policy server is started
-    ├── SceneError             yours: the file that says what stands around the robot
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
     │   └── SkewError          yours: the streams of one observation are too far apart
