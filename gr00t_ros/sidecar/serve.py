@@ -225,7 +225,7 @@ def replay(argv: Sequence[str]) -> int:
         epilog="example: gr00t sidecar replay --dataset FOLDER --embodiment my_robot.yaml",
     )
     parser.add_argument(
-        "--dataset", required=True, metavar="FOLDER", help="LeRobot v2 or v2.1, GR00T's flavour"
+        "--dataset", required=True, metavar="FOLDER", help="LeRobot v2, v2.1 or v3, GR00T's flavour"
     )
     parser.add_argument(
         "--execution-horizon",
