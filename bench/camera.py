@@ -26,7 +26,6 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
@@ -34,6 +33,7 @@ from sensor_msgs.msg import Image
 from bench import camera_publisher as source
 from bench.camera_readers import SLOT_PX, Callbacks, Pulled, embodiment
 from bench.paired import Report, Target
+from bench.spinning import spun
 from gr00t_ros.inputs import images
 
 VARIANTS = {"pulled": Pulled, "callbacks": Callbacks}
@@ -122,16 +122,10 @@ def _reading() -> Iterator[Node]:
     """A node that a thread spins, as the policy node is."""
     rclpy.init()
     node = rclpy.create_node("bench_reader")
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinner = threading.Thread(target=executor.spin)
-    spinner.start()
     try:
-        yield node
+        with spun(node):
+            yield node
     finally:
-        executor.shutdown()
-        spinner.join(LIMIT_S)
-        node.destroy_node()
         rclpy.shutdown()
 
 

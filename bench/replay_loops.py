@@ -8,7 +8,6 @@ publishing.
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,6 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import JointState
 
@@ -28,6 +26,7 @@ from bench.camera_publisher import CAMERAS
 from bench.camera_readers import Callbacks, Pulled, embodiment
 from bench.motion_scenarios import HOME, LIMITS
 from bench.replay_load import LIMIT_S, Load, reading
+from bench.spinning import spun
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.replay import Replay, Sent
@@ -168,17 +167,11 @@ def rig(port: int, priority: int) -> Iterator[Rig]:
     """A rig whose node is spun by a separate thread, as the policy node is by its main thread."""
     rclpy.init()
     node = LifecycleNode(NODE)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
     made = Rig(node, port, priority)
-    spinner = threading.Thread(target=executor.spin)
-    spinner.start()
     try:
-        yield made
+        with spun(node):
+            yield made
     finally:
-        executor.shutdown()
-        spinner.join(LIMIT_S)
-        node.destroy_node()
         rclpy.shutdown()
 
 

@@ -335,11 +335,8 @@ class RunningWatches:
             stamp_ns = self._robot.state_stamp(output)
             if stamp_ns is not None:
                 late.receive(stamp_ns, now_ns)
-        all_publish = all(late.age_ns(now_ns) is not None for _, late in self._late)
-        for output, late in self._late:
             if late.age_ns(now_ns) is not None:
-                awake_ns = self._robot.replay_awake_ns
-                found.append(late.finding(now_ns, awake_ns, all_publish or not moving))
+                found.append(late.finding(now_ns, self._robot.replay_awake_ns))
                 continue
             received, joints = self._robot.joints_received(output), self._joints_late[output.name]
             if received is None:

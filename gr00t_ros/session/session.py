@@ -37,7 +37,7 @@ _EVENT_TICKS = 100
 # the smallest value of the parameter clock_jump_s.
 _JUMP_NS = 50_000_000
 # The watch whose finding means that a controller plays something else than the plan.
-_DIVERGED = "reference_against_plan"
+_DIVERGED, _LATE = "reference_against_plan", "controller_late"
 _SETTLING_REASON = "the controllers may still play an abandoned plan: try again in a second"
 _PAUSED_REASON = "paused by the operator: call ~/resume to go on"
 
@@ -70,6 +70,7 @@ class Session:
     _abandoned: bool = False
     _abandoned_on_time: bool = False  # no clock jumped: its stop ramp ends when the plan says
     _needs_held: bool = False  # a controller was late: the pause lasts until `held` is known
+    _held_seen: bool = False  # since the activation: every controller publishes its state
     _settling: Settling = field(default_factory=Settling)
     # The last tick.
     _now_ns: int = 0
@@ -149,6 +150,7 @@ class Session:
         # Start one nanosecond early so that the first tick counts as progress.
         self.mode, self._now_ns, self._operator_paused = mode, now_ns - 1, False
         self._held, self._abandoned, self._needs_held = None, False, False
+        self._held_seen = False
         self._begin_episode("activated")
 
     def deactivate(self, now_ns: int) -> None:
@@ -243,6 +245,7 @@ class Session:
         # Do not publish while plan time is frozen: the robot's own clock may still run and would
         # see the window as late.
         self._time_runs, self._now_ns = now_ns > self._now_ns, now_ns
+        self._held_seen |= held is not None
         findings = (*self._overdue(now_ns), *findings)
         self._react(now_ns, self._abandon_if_diverged(now_ns, findings, held), held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
@@ -422,8 +425,10 @@ class Session:
         Nothing more of the plan is published: the stop ramp that the controllers already have is
         the stop (control.md 1, items 7 and 11). After a late controller, or windows that may be
         lost, the next plan starts from the held position alone, so the pause lasts until that is
-        known. At rest, with no window missing, the findings of `reference_against_plan` are
-        dropped: the next plan starts from the held position anyway.
+        known. It is a fault if it was never known since the activation: a controller that never
+        publishes its state cannot show where it rests. At rest, with no window missing, the
+        findings of `reference_against_plan` are dropped: the next plan starts from the held
+        position anyway.
         """
         diverged = [finding for finding in findings if finding.stop_ramp_only]
         on_time = all(finding.watch != _DIVERGED for finding in diverged)
@@ -435,8 +440,11 @@ class Session:
             and not (on_time and (self._abandoned or self._surely_at_rest(now_ns)))
         ):
             self._abandon_plan(now_ns, now_ns, held, on_time)
-            self._needs_held = lost or any(one.watch == "controller_late" for one in diverged)
-            return [_as_fault(one) for one in findings] if held is None else findings
+            self._needs_held = lost or any(one.watch == _LATE for one in diverged)
+            if held is None:
+                ends = {_DIVERGED} if self._held_seen else {_DIVERGED, _LATE}
+                return [_as_fault(one) if one.watch in ends else one for one in findings]
+            return findings
         return [finding for finding in findings if finding.watch != _DIVERGED]
 
     def _abandon_plan(
@@ -535,8 +543,5 @@ class Session:
 
 
 def _as_fault(finding: Finding) -> Finding:
-    """A fault in place of a pause for a controller that plays something unknown.
-
-    A controller that is only late publishes what it holds when it is back.
-    """
-    return replace(finding, reaction=Reaction.FAULT) if finding.watch == _DIVERGED else finding
+    """A fault in place of a pause that could not end by itself."""
+    return replace(finding, reaction=Reaction.FAULT)

@@ -5,9 +5,8 @@ its caller, as int ns of the controllers' clock; the controller adds the topics.
 """
 
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +21,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.motion.sampler import JtcSampler, Motion, Trajectory
 from gr00t_ros.ros.windows import TrajectoryMessage, parse_trajectory
-from gr00t_ros.sim.record import LATE_S, ROW_NS, TimedRows
+from gr00t_ros.sim.record import ROW_NS
 from gr00t_ros.sim.sensors import COMMAND_IN, SENSOR_OUT
 
 try:
@@ -32,7 +31,6 @@ except ImportError:  # not in the PyPI wheels; ours has the same fields, and the
 
 Floats = NDArray[np.float64]
 
-_LATE_KEPT = 10_000
 ENDS_MOVING = "allow_nonzero_velocity_at_trajectory_end"
 
 
@@ -191,7 +189,6 @@ class SimulatedController:
         self._lose_every, self._received = lose_every, 0
         self._logger = node.get_logger().get_child(name)
         self.last_rejection = ""
-        self._late: deque[tuple[int, float]] = deque(maxlen=_LATE_KEPT)
         self._states = node.create_publisher(ControllerState, state_topic, SENSOR_OUT)
         node.create_subscription(JointTrajectory, command_topic, self._on_trajectory, COMMAND_IN)
 
@@ -209,19 +206,12 @@ class SimulatedController:
             "last_rejection": self.last_rejection,
         }
 
-    def late(self) -> list[tuple[int, float]]:
-        """When messages came that had been under way for longer than LATE_S, with that time, s."""
-        return list(self._late)
-
-    def _on_trajectory(self, message: JointTrajectory, info: Mapping[str, int | None]) -> None:
+    def _on_trajectory(self, message: JointTrajectory) -> None:
         self._received += 1
         lose_every = self._lose_every()
         if lose_every > 0 and self._received % lose_every == 0:
             return
         now_ns, offset_ns = self._now()
-        under_way_s = (time.time_ns() - (info["source_timestamp"] or time.time_ns())) * 1e-9
-        if under_way_s > LATE_S:
-            self._late.append((now_ns, under_way_s))
         reason = self.follower.accept(message, now_ns, offset_ns, *self._measured())
         if reason is not None:
             self.last_rejection = reason
@@ -246,13 +236,6 @@ class SimulatedController:
         )
         message.header.stamp = stamp
         self._states.publish(message)
-
-
-def late_arrivals(controllers: Iterable[SimulatedController]) -> TimedRows:
-    """The late messages of all controllers in the order of time."""
-    late = sorted(one for controller in controllers for one in controller.late())
-    times_ns = np.array([time_ns for time_ns, _ in late], dtype=np.int64)
-    return TimedRows(times_ns, np.array([[under_way_s] for _, under_way_s in late]).reshape(-1, 1))
 
 
 def parameter_node(follower: Follower, name: str, method: str, context: Context) -> Node:

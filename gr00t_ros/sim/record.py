@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,6 @@ TOLERANCE = 0.02
 """Share by which velocity, and the differences of velocity over 1 ms, may exceed a limit."""
 STAMP_NOISE_S = 1e-6
 """Largest difference between the "now" of two windows."""
-LATE_S = 0.08
-"""A trajectory that took longer from its publisher to a controller may be a step.
-
-A window is lawful if it arrives within the commit time of 0.1 s after it was made, of which 20 ms
-may pass before it is published (docs/motion.md). Later it is the fault of middleware or machine.
-"""
 
 BLOCK_ROWS = 10_000
 _STEP_S = ROW_NS * 1e-9
@@ -48,9 +42,6 @@ class TimedRows:
     values: NDArray[np.float64]
 
 
-NEVER_LATE = TimedRows(np.empty(0, np.int64), np.empty((0, 1)))
-
-
 @dataclass(frozen=True, slots=True)
 class Record:
     """Commands of N controller cycles to J joints, and the measured positions.
@@ -58,8 +49,7 @@ class Record:
     ``time_ns``: (N,) int64, ns of the controllers' clock (steady clock, or simulated time);
     ``time_ns + ros_offset_ns`` is the ROS time. ``position`` rad, ``velocity`` rad/s,
     ``acceleration`` rad/s^2: (N, J) float64, as sampled from the trajectories.
-    ``measured``: (N, J) float64, rad. ``commands``: all other commands, by topic. ``late``: when
-    trajectories came that had been under way for more than LATE_S, with that time, s (M, 1).
+    ``measured``: (N, J) float64, rad. ``commands``: all other commands, by topic.
     """
 
     joint_names: tuple[str, ...]
@@ -70,7 +60,6 @@ class Record:
     acceleration: NDArray[np.float64]
     measured: NDArray[np.float64]
     commands: Mapping[str, TimedRows] = field(default_factory=dict)
-    late: TimedRows = NEVER_LATE
 
 
 class Recorder:
@@ -100,12 +89,9 @@ class Recorder:
         self._blocks[-1].append(time_ns, (position, velocity, acceleration, measured))
 
     def snapshot(
-        self,
-        ros_offset_ns: int,
-        commands: Mapping[str, TimedRows] | None = None,
-        late: TimedRows = NEVER_LATE,
+        self, ros_offset_ns: int, commands: Mapping[str, TimedRows] | None = None
     ) -> Record:
-        """Return a copy of all rows kept so far, with these other commands and late arrivals."""
+        """Return a copy of all rows kept so far, with these other commands."""
         parts = [block.rows() for block in list(self._blocks)] or [_Block(len(self._names)).rows()]
         time_ns = np.concatenate([part[0] for part in parts])
         values = np.concatenate([part[1] for part in parts])
@@ -113,7 +99,7 @@ class Recorder:
             np.ascontiguousarray(values[:, field]) for field in range(4)
         )
         arrays = (time_ns, position, velocity, acceleration, measured)
-        return Record(self._names, ros_offset_ns, *arrays, commands or {}, late)
+        return Record(self._names, ros_offset_ns, *arrays, commands or {})
 
 
 class _Block:
@@ -145,8 +131,6 @@ def save_record(path: str | Path, record: Record) -> None:
             velocity=record.velocity,
             acceleration=record.acceleration,
             measured=record.measured,
-            late_time_ns=record.late.time_ns,
-            late_s=record.late.values,
             **{_TIMES + topic: rows.time_ns for topic, rows in record.commands.items()},
             **{_VALUES + topic: rows.values for topic, rows in record.commands.items()},
         )
@@ -167,39 +151,7 @@ def load_record(path: str | Path) -> Record:
                 topic: TimedRows(content[_TIMES + topic], content[_VALUES + topic])
                 for topic in (name[len(_TIMES) :] for name in content if name.startswith(_TIMES))
             },
-            late=TimedRows(content["late_time_ns"], content["late_s"]),
         )
-
-
-_AROUND_NS = 3 * ROW_NS  # a step is in the row of its arrival; differences reach two rows further
-
-
-def rows_between(record: Record, begin_ns: int, end_ns: int) -> Record:
-    """The rows from `begin_ns` to before `end_ns`."""
-    first, last = np.searchsorted(record.time_ns, (begin_ns, end_ns))
-    rows = slice(int(first), int(last))
-    return replace(
-        record,
-        time_ns=record.time_ns[rows],
-        position=record.position[rows],
-        velocity=record.velocity[rows],
-        acceleration=record.acceleration[rows],
-        measured=record.measured[rows],
-    )
-
-
-def in_time(record: Record) -> list[Record]:
-    """The parts of a record without the rows around late arrivals (`Record.late`)."""
-    if not len(record.time_ns):
-        return [record]
-    begin_ns, end_ns = int(record.time_ns[0]), int(record.time_ns[-1]) + ROW_NS
-    parts = []
-    for late_ns in map(int, record.late.time_ns):
-        if begin_ns - _AROUND_NS <= late_ns < end_ns:
-            parts.append(rows_between(record, begin_ns, late_ns - _AROUND_NS))
-            begin_ns = late_ns + _AROUND_NS
-    parts.append(rows_between(record, begin_ns, end_ns))
-    return [part for part in parts if len(part.time_ns)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,18 +207,11 @@ def allowed(limits: JointLimits) -> Extremes:
 def broken(record: Record, limits: JointLimits) -> list[str]:
     """Every joint and quantity beyond its limit, with both numbers; empty if there is none.
 
-    Arrivals that were late are left out. The record's joints must be those of `limits`, in the same
-    order.
+    The record's joints must be those of `limits`, in the same order.
     """
+    found, most = extremes(record), allowed(limits)
     gaps = np.any(np.diff(record.time_ns) != ROW_NS)
     return ["the record has gaps"] * bool(gaps) + [
-        problem for part in in_time(record) for problem in _beyond(part, limits)
-    ]
-
-
-def _beyond(record: Record, limits: JointLimits) -> list[str]:
-    found, most = extremes(record), allowed(limits)
-    return [
         f"{what} of {name}: {got:.4g} > {limit:.4g} {unit}"
         for what, unit, values, bounds in (
             ("velocity", "rad/s", found.velocity, most.velocity),

@@ -24,7 +24,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, SyntheticCameras
-from gr00t_ros.sim.controller import Follower, SimulatedController, late_arrivals, parameter_node
+from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.record import Recorder, save_record
@@ -283,8 +283,7 @@ class SimRobot(Node):
         return response
 
     def _save(self) -> str:
-        late = late_arrivals(self._controllers)
-        record = self._recorder.snapshot(self._offset_ns(), self._base.rows(), late)
+        record = self._recorder.snapshot(self._offset_ns(), self._base.rows())
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
 

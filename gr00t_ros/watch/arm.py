@@ -199,14 +199,10 @@ class ControllerLate:
         """Time since the newest state was received, ns; None before the first."""
         return None if self._stamp_ns is None else now_ns - self._received_ns
 
-    def finding(
-        self, now_ns: int, awake_ns: AwakeTime = all_awake, all_publish: bool = True
-    ) -> Finding | None:
+    def finding(self, now_ns: int, awake_ns: AwakeTime = all_awake) -> Finding | None:
         """A finding if the state is late: send nothing more of this plan then.
 
-        awake_ns: how much of an age this process was awake and could receive. all_publish: every
-        controller has published a state; if not, it is a fault, because nobody can tell later where
-        the others rest.
+        awake_ns: how much of an age this process was awake and could receive.
         """
         age_ns = self.age_ns(now_ns)
         age_ns = None if age_ns is None else awake_ns(age_ns)
@@ -216,8 +212,7 @@ class ControllerLate:
             f"controller of {self._output}: nothing new on {self._topic} for {age_ns / 1e9:.2f} s, "
             f"at most {self.limit_ns / 1e9:.2f} s allowed"
         )
-        late = finding("controller_late", text, worse=not all_publish)
-        return replace(late, stop_ramp_only=True)
+        return replace(finding("controller_late", text), stop_ramp_only=True)
 
 
 def windows_may_be_lost() -> Finding:

@@ -7,7 +7,7 @@ one of its cycles twice (docs/motion.md). `doubled` allows only those cycles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,7 @@ from gr00t_ros.sim.record import (
     Record,
     broken,
     extremes,
-    in_time,
     position_steps,
-    rows_between,
 )
 
 AT_REST_RAD_S = 1e-9
@@ -59,11 +57,10 @@ Span = tuple[int, int]
 def judge(record: Record, spans: Sequence[Span], rest_by_ns: int, doubled: int = 0) -> Verdict:
     """Judge the rows of `spans`; rest is searched from the first row to `rest_by_ns`.
 
-    doubled: number of cycles in each span, one a window, that may be played twice as fast. What a
-    busy machine delivered too late is left out (sim/record.LATE_S).
+    doubled: number of cycles in each span, one a window, that may be played twice as fast.
     """
-    parts = [part for span in spans for part in in_time(rows_between(record, *span))]
-    whole = rows_between(record, spans[0][0], int(record.time_ns[-1]) + ROW_NS)
+    parts = [_rows(record, *map(lambda ns: rows_from(record, ns), span)) for span in spans]
+    whole = _rows(record, rows_from(record, spans[0][0]), len(record.time_ns))
     found = [extremes(part) for part in parts]
     return Verdict(
         _peak(np.max([one.velocity for one in found], axis=0), LIMITS.velocity),
@@ -71,6 +68,17 @@ def judge(record: Record, spans: Sequence[Span], rest_by_ns: int, doubled: int =
         _peak(np.max([one.jerk for one in found], axis=0), LIMITS.jerk),
         _rest_s(whole, rows_from(whole, rest_by_ns)),
         "; ".join(problem for part in parts for problem in _problems(part, doubled)),
+    )
+
+
+def _rows(record: Record, begin: int, end: int) -> Record:
+    return replace(
+        record,
+        time_ns=record.time_ns[begin:end],
+        position=record.position[begin:end],
+        velocity=record.velocity[begin:end],
+        acceleration=record.acceleration[begin:end],
+        measured=record.measured[begin:end],
     )
 
 
@@ -85,9 +93,7 @@ def _problems(part: Record, doubled: int) -> list[str]:
     second_rad = (np.abs(part.velocity[row]) * (1 + TOLERANCE)) * ROW_NS * 1e-9 + STAMP_NOISE_S
     if np.any(steps[row] > second_rad):
         return found
-    begin_ns, cut_ns = int(part.time_ns[0]), int(part.time_ns[row]) + ROW_NS
-    end_ns = int(part.time_ns[-1]) + ROW_NS
-    halves = rows_between(part, begin_ns, cut_ns), rows_between(part, cut_ns, end_ns)
+    halves = _rows(part, 0, row + 1), _rows(part, row + 1, len(part.time_ns))
     return [problem for half in halves for problem in _problems(half, doubled - 1)]
 
 

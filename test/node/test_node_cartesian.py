@@ -122,4 +122,4 @@ def _six(message):
 
 def _rests(poses):
     # The streamer repeats the end for half a second, which a starved machine may cut to few.
-    return len(poses) > 20 and len({tuple(position(m)) for m in poses[-2:]}) == 1
+    return len(poses) > 20 and len({tuple(position(m)) for m in poses[-4:]}) == 1

@@ -299,21 +299,27 @@ def test_a_gap_up_to_the_commit_time_is_gone_on_from():
     assert len(rig.tick()) == 1 and rig.mode is Mode.REPLAYING
 
 
-@pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("reaction", [Reaction.PAUSE, Reaction.FAULT])
-def test_after_a_late_controller_motion_starts_from_what_it_publishes(reaction, known):
+@pytest.mark.parametrize("held", ["known", "too old", "never known"])
+def test_after_a_late_controller_motion_starts_from_what_it_publishes(held):
     """A cut between both: nothing is sent. A fault if one of the controllers never publishes.
 
-    known: whether the held position is still young enough when the cut is found; it is not for a
-    controller with a period of 0.1 s.
+    too old: the held position is not young enough when the cut is found, as for a controller with a
+    period of 0.1 s.
     """
-    rig = Rig().moving()
-    rig.held = rig.session.replay.position(rig.now_ns) if known else None
-    late = Finding("controller_late", reaction, "no state of it for 0.12 s", stop_ramp_only=True)
+    rig = Rig().activate()
+    rig.held = None if held == "never known" else rig.held
+    rig.merge()
+    rig.tick(count=25)
+    assert rig.mode is Mode.REPLAYING
+    if held != "known":
+        rig.held = None
+    late = Finding(
+        "controller_late", Reaction.PAUSE, "no state of it for 0.12 s", stop_ramp_only=True
+    )
     assert rig.tick(late) == []
     rig.held = None  # it is silent, and publishes again after three seconds
     assert rig.tick(late, count=150) == []
-    if reaction is Reaction.FAULT:
+    if held == "never known":
         assert rig.mode is Mode.FAULT
         return
     assert rig.mode is Mode.PAUSED

@@ -1,6 +1,5 @@
 """The simulated controller plays recorded messages as the real controller played them."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +17,7 @@ from recorded_controller import (
 )
 from trajectory_msgs.msg import JointTrajectory
 
-from gr00t_ros.sim.controller import Follower, SimulatedController, late_arrivals
-from gr00t_ros.sim.record import LATE_S
+from gr00t_ros.sim.controller import Follower, SimulatedController
 
 
 class StandIn:
@@ -28,15 +26,13 @@ class StandIn:
     def __init__(self) -> None:
         self.receive: Callable[[JointTrajectory], None]
         self.profile: Any = None
-        self.published_ns: int | None = None
 
     def create_publisher(self, *_: object) -> None:
         """Nothing is published here."""
 
     def create_subscription(self, _type: type, _topic: str, receive: Any, profile: Any) -> None:
         """The command topic's."""
-        self.receive = lambda message: receive(message, {"source_timestamp": self.published_ns})
-        self.profile = profile
+        self.receive, self.profile = receive, profile
 
     def get_logger(self) -> "StandIn":
         """Its own logger."""
@@ -82,20 +78,6 @@ def test_of_each_fifth_message_nothing_is_heard_where_it_is_to_be_lost() -> None
     for _ in range(20):
         node.receive(ros_message(Message(0, ("a",), [(1, [[0.0], [0.0]])])))
     assert follower.counts == (16, 0)
-
-
-def test_a_message_that_was_long_under_way_is_noted() -> None:
-    """By the publisher's time stamp of the middleware; the judge of the record leaves it out."""
-    node, follower = StandIn(), Follower(("a",), np.zeros(1))
-    controller = SimulatedController(
-        node, "arm", follower, lambda: (7, 0), lambda: (np.zeros(1), np.zeros(1))
-    )
-    for under_way_s in (0.0, 0.5 * LATE_S, 100.0):
-        node.published_ns = time.time_ns() - round(under_way_s * 1e9)
-        node.receive(JointTrajectory(joint_names=["a"]))
-    late = late_arrivals([controller])
-    assert list(late.time_ns) == [7]
-    np.testing.assert_allclose(late.values, [[100.0]], atol=50.0)
 
 
 def test_it_subscribes_as_the_real_controller_does() -> None:

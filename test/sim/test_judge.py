@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.sim.record import ROW_NS, Record, TimedRows, broken, extremes
+from gr00t_ros.sim.record import ROW_NS, Record, broken, extremes
 
 LIMITS = load_embodiment("franka_droid").limits
 
@@ -58,20 +58,6 @@ def test_a_step_is_told_by_its_name_and_its_joint(field: str, size: float, what:
     said = broken(stepped(field, size), LIMITS)
     assert any(line.startswith(f"{what} of {LIMITS.names[3]}: ") for line in said), said
     assert all(LIMITS.names[3] in line for line in said)
-
-
-def test_a_step_is_left_out_only_where_a_late_trajectory_came() -> None:
-    """The node had sent it in time; the rows around its arrival are left out, no others."""
-    record = stepped("position", 1e-5)
-    at_ns = int(record.time_ns[1000])
-
-    def late(by_rows: int) -> Record:
-        times_ns = np.array([at_ns + by_rows * ROW_NS])
-        return replace(record, late=TimedRows(times_ns, np.array([[0.2]])))
-
-    assert broken(late(0), LIMITS) == broken(late(-1), LIMITS) == []
-    for by_rows in (-400, -6, 6, 400):
-        assert any("step in position" in line for line in broken(late(by_rows), LIMITS)), by_rows
 
 
 def test_a_gap_in_the_record_is_told() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gr00t_ros.sim.record import BLOCK_ROWS, ROW_NS, Recorder, TimedRows, load_record, save_record
+from gr00t_ros.sim.record import BLOCK_ROWS, ROW_NS, Recorder, load_record, save_record
 
 
 def filled(rows: int, span_s: float) -> Recorder:
@@ -17,15 +17,12 @@ def filled(rows: int, span_s: float) -> Recorder:
 
 
 def test_a_saved_record_loads_with_the_same_content(tmp_path: Path) -> None:
-    """Names, times, offset, all four fields and late arrivals survive the file."""
-    late = TimedRows(np.array([3 * ROW_NS]), np.array([[0.2]]))
-    record = filled(7, 1.0).snapshot(ros_offset_ns=-5, late=late)
+    """Names, times, offset and all four fields survive the file."""
+    record = filled(7, 1.0).snapshot(ros_offset_ns=-5)
     save_record(tmp_path / "run.npz", record)
     loaded = load_record(tmp_path / "run.npz")
     assert (loaded.joint_names, loaded.ros_offset_ns) == (("a", "b"), -5)
     np.testing.assert_array_equal(loaded.time_ns, np.arange(7) * ROW_NS)
-    np.testing.assert_array_equal(loaded.late.time_ns, late.time_ns)
-    np.testing.assert_array_equal(loaded.late.values, late.values)
     for field in ("position", "velocity", "acceleration", "measured"):
         np.testing.assert_array_equal(getattr(loaded, field), np.arange(7.0)[:, None] * [1, 1])
 

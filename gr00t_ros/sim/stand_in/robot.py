@@ -27,7 +27,7 @@ from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
-from gr00t_ros.sim.controller import Follower, SimulatedController, late_arrivals
+from gr00t_ros.sim.controller import Follower, SimulatedController
 from gr00t_ros.sim.record import ROW_NS, Recorder, save_record
 from gr00t_ros.sim.stand_in.receivers import Receivers, Row
 from gr00t_ros.sim.stand_in.sensors import PictureFeed, Readings
@@ -158,8 +158,7 @@ class StandIn(Node):
             self._readings.poses[self._topics[key]] = np.array(row)
 
     def _on_save(self, _request: Trigger.Request, response: Trigger.Response) -> object:
-        offset_ns, late = self._clock_of_plan.offset_ns(), late_arrivals(self._controllers)
-        record = self._recorder.snapshot(offset_ns, self._receivers.rows(), late)
+        record = self._recorder.snapshot(self._clock_of_plan.offset_ns(), self._receivers.rows())
         try:
             save_record(self._record_path, record)
             response.success = True
