@@ -4,6 +4,9 @@ The plan is what was sent (design decision 15): `propose` makes a window, and `k
 plan once it was sent. If a window was not sent, or `propose` raised, the plan stays as it was sent,
 and its stop ramp plays. If the velocity limit is lowered in motion, a ramp leads the motion to the
 new limit, which is enforced once the arm is slower.
+
+With `obstacles`, each window is proven clear to its last point before it is proposed. If none is,
+what was sent before stays: it was proven too, and ends at rest.
 """
 
 import sys
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import PlanError
 from gr00t_ros.motion import plan
 from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.clearance import Ahead, Obstacles, Rate
 from gr00t_ros.motion.plan import Arrival, Course, Window
 from gr00t_ros.motion.reference import Reference, slowing_per_s, time_scaled
 from gr00t_ros.motion.replay_settings import PUBLISH_NS, ReplaySettings
@@ -48,12 +52,21 @@ class _Proposal:
 class Planner:
     """The course of all joints and the reference that it follows."""
 
-    def __init__(self, limits: JointLimits, settings: ReplaySettings) -> None:
+    def __init__(
+        self, limits: JointLimits, settings: ReplaySettings, obstacles: Obstacles | None = None
+    ) -> None:
         self.reference = Reference(settings.merge, settings.fade_ns)
         self.deviation = np.zeros(len(limits.names))
         self.held_joints = 0
         self.rebases = 0
         self.stop_due = False
+        self.obstacles = obstacles
+        self.ahead = Ahead("")
+        """What was found on the way of the window made last, or of the last one tried."""
+        self.unproven_stops = 0
+        """How often the arm had to stop although its stop was not clear: something came nearer."""
+        self._proven = True
+        self._rate = Rate()
         self._limits, self._jump = limits, limits.jump
         self._settings = settings
         self._knot_s = settings.knot_ns * 1e-9
@@ -91,6 +104,7 @@ class Planner:
         self._proposed, self._abandoned, self.stop_due = None, False, False
         self._new_from_ns.clear()
         self.latest_end_ns = self.course.end_ns
+        self._rate.free()
 
     def limit_speed(self, velocity_scale: float) -> None:
         """Use this share of the velocity limits from now on, or once the arm is slow enough.
@@ -193,19 +207,20 @@ class Planner:
             return None
         self._slow_down(course, branch)
         self._proposed = proposed = self._proposal(now_ns)
+        if self.obstacles is not None:
+            self.obstacles.begin(course.state(now_ns // self._settings.knot_ns).position)
         changed: int | None = branch
         if self.stop_due:
-            course = self._stopping(course, branch, now_ns)
+            course, changed = self._clear_stop(course, branch, now_ns)
         elif self._still_to_go(course, branch):
-            course = self._rebased(course, branch)
-            anew = self._replan or self._slowing
-            changed = branch if anew else max(branch, course.horizon_knot)
-            course = self._following(course, changed, now_ns)
-        elif course.end_ns < now_ns + self._settings.delivery_ns:
+            course, changed = self._clear_following(course, branch, now_ns)
+        else:
+            if self.reference:
+                self._rate.free()
+            course, changed = self._repeated(course, branch, now_ns)
+        if changed is None and course.end_ns < now_ns + self._settings.delivery_ns:
             self._proposed = None
             return None  # it would arrive after its end, and the controller rejects such a window
-        else:
-            course, changed = course.since(self._first_knot(now_ns)), None
         window = course.window(changed)
         proposed.course, proposed.same_until_ns = course, window.same_until_ns
         if changed is not None:
@@ -246,6 +261,10 @@ class Planner:
         self.latest_end_ns = max(self.latest_end_ns, self.course.end_ns)
         self._lower_scale()
 
+    def blocked_ns(self, now_ns: int) -> int:
+        """For how long the arm has been standing in front of something, ns; 0 if it is not."""
+        return self._rate.blocked_ns(now_ns)
+
     def _may_be_step(self, now_ns: int) -> bool:
         """Whether a window sent now may be a step to a controller that missed earlier ones."""
         until_ns = self._arrival.safe_until_ns()
@@ -258,7 +277,12 @@ class Planner:
 
     def _withdraw(self) -> None:
         """Drop a proposal that was not sent, and restore the state from before it."""
-        before, self._proposed = self._proposed, None
+        self._restore()
+        self._proposed = None
+
+    def _restore(self) -> None:
+        """Restore the state from before the proposal."""
+        before = self._proposed
         if before is not None:
             self.reference, self._anchored_knot = before.reference, before.anchored_knot
             self._replan = before.replan
@@ -288,13 +312,73 @@ class Planner:
             slower = self._scale - per_s * self._settings.refresh_ns * 1e-9
             self._scale = max(self._target_scale, slower)
 
-    def _following(self, course: Course, branch: int, now_ns: int) -> Course:
-        """The course up to the new horizon, computed again from the branch knot on."""
+    def _clear_following(
+        self, course: Course, branch: int, now_ns: int
+    ) -> tuple[Course, int | None]:
+        """The course that follows the reference as fast as is clear, and where it is new."""
+        sent, held_joints = course, self.held_joints
+        course = self._rebased(course, branch)
+        for share in self._rate.tries():
+            anew = self._replan or self._slowing or share < 1.0
+            changed = branch if anew else max(branch, course.horizon_knot)
+            self.held_joints = held_joints
+            made = self._following(course, changed, now_ns, share)
+            if self._is_clear(made, now_ns):
+                self._rate.take(share, now_ns)
+                self._replan |= share < 1.0
+                return made, changed
+        self._rate.take(0.0, now_ns)
+        self._restore()
+        self._replan = True
+        return self._repeated(sent, branch, now_ns, self.ahead)
+
+    def _clear_stop(self, course: Course, branch: int, now_ns: int) -> tuple[Course, int | None]:
+        """The stop ramp from the branch knot on, or what was sent if only that is clear."""
+        made = self._stopping(course, branch, now_ns)
+        if self._is_clear(made, now_ns):
+            return made, branch
+        return self._repeated(course, branch, now_ns)
+
+    def _repeated(
+        self, course: Course, branch: int, now_ns: int, tried: Ahead | None = None
+    ) -> tuple[Course, int | None]:
+        """What was sent; if that is no longer clear, the earliest stop inside the limits.
+
+        tried: what is reported if that was sent is clear.
+        """
+        same = course.since(self._first_knot(now_ns))
+        if self._is_clear(same, now_ns):
+            self.ahead = tried or self.ahead
+            return same, None
+        if self._proven:
+            self.unproven_stops, self._proven = self.unproven_stops + 1, False
+        return self._stopping(course, branch, now_ns), branch
+
+    def _is_clear(self, course: Course, now_ns: int) -> bool:
+        """Whether the whole rest of the course is proven clear, from now to its stop ramp's end.
+
+        An arm at rest stays where it is, whatever comes near it.
+        """
+        now_knot = now_ns // self._settings.knot_ns
+        if self.obstacles is None or course.last_knot <= now_knot:
+            return True
+        rows = course.rows_between(now_knot, course.last_knot)
+        if not np.any(rows.velocity) and not np.any(rows.acceleration):
+            return True
+        self.ahead = self.obstacles.look(rows, self._knot_s)
+        self._proven |= self.ahead.clear
+        return self.ahead.clear
+
+    def _following(self, course: Course, branch: int, now_ns: int, share: float) -> Course:
+        """The course up to the new horizon, computed again from the branch knot on.
+
+        share: of its own speed at which the reference is followed at most.
+        """
         knot_ns = self._settings.knot_ns
         last = max(branch, (now_ns + self._settings.horizon_ns) // knot_ns)
         knots = np.arange(branch, last + 1 + self._shaper.preview_knots, dtype=np.int64)
         raw, lags = time_scaled(
-            self._inside, knots * knot_ns, course.lag_at(branch), self._aim, self._checked
+            self._inside, knots * knot_ns, course.lag_at(branch), self._aim, self._checked, share
         )
         state = course.state(branch)
         body = self._shaper.follow(state, raw)

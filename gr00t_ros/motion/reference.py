@@ -162,24 +162,27 @@ def time_scaled(
     lag_ns: int,
     within: Bounds,
     checked: NDArray[np.bool_],
+    share: float = 1.0,
 ) -> tuple[Floats, Times]:
     """The reference (N, J) to follow at times_ns (N,), and its lag (N,) ns behind its own time.
 
     times_ns are evenly spaced. lag_ns: the lag at the first of them. checked: (J,) joints whose
-    speed counts; a gripper's step commands do not, because the filter smooths them.
+    speed counts; a gripper's step commands do not, because the filter smooths them. share: below 1
+    the largest share of its own speed at which the reference is followed.
     """
     knot_ns = int(times_ns[1] - times_ns[0])
     behind = -(-lag_ns // knot_ns)
     grid = times_ns[0] - lag_ns + knot_ns * np.arange(len(times_ns) + behind + 1)
     raw = sample(grid)
     ratio = _ratios(raw, knot_ns, within, checked)
-    if lag_ns == 0 and min(ratio[: len(times_ns)]) >= 1.0:
+    fastest = CATCH_UP if share >= 1.0 else share
+    if fastest >= 1.0 and lag_ns == 0 and min(ratio[: len(times_ns)]) >= 1.0:
         return raw[: len(times_ns)], np.zeros_like(times_ns)
     # Never run ahead of the reference's own time: the lag stays at least 0.
     reached = [0.0]
     for knot in range(1, len(times_ns)):
         at = reached[-1]
-        rate = min(CATCH_UP, max(SLOWEST, ratio[min(int(at), len(ratio) - 1)]))
+        rate = min(fastest, max(SLOWEST, ratio[min(int(at), len(ratio) - 1)]))
         reached.append(min(at + rate, knot + lag_ns / knot_ns))
     own_ns = grid[0] + np.round(np.array(reached) * knot_ns).astype(np.int64)
     return sample(own_ns), times_ns - own_ns

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.clearance import Ahead, Obstacles
 from gr00t_ros.motion.commands import Commands, CommandWindow
 from gr00t_ros.motion.guard import Verdict, check, clamp_commands, first_step
 from gr00t_ros.motion.plan import Window
@@ -73,14 +74,18 @@ class Replay:
         workspace: Workspace | None = None,
         command_limits: CommandLimits = NO_COMMANDS,
         poses: Sequence[PoseOutput] = (),
+        obstacles: Obstacles | None = None,
     ) -> None:
-        """Raises SettingsError for settings that contradict each other."""
+        """obstacles: the check that each window of joints must pass; None: no check.
+
+        Raises SettingsError for settings that contradict each other.
+        """
         self._limits = limits
         self.workspace = workspace
         """May be replaced before a session: its chain comes from the robot's description."""
         self._command_limits = command_limits
         self._settings = settings.check()
-        self._planner = Planner(limits, settings)
+        self._planner = Planner(limits, settings, obstacles)
         self._commands = Commands(command_limits, settings.knot_ns, settings.horizon_ns)
         self._poses = Poses(poses, settings.knot_ns, settings.commit_ns, settings.horizon_ns)
         self._stopped: str | None = None
@@ -285,6 +290,31 @@ class Replay:
         A window sent while no state came may be lost. Send nothing more of this plan then.
         """
         return self._planner.windows_may_be_lost(now_ns)
+
+    # What is in the way.
+
+    @property
+    def obstacles(self) -> Obstacles | None:
+        """The check that each window of joints must pass. It may be replaced before a session."""
+        return self._planner.obstacles
+
+    @obstacles.setter
+    def obstacles(self, obstacles: Obstacles | None) -> None:
+        self._planner.obstacles = obstacles
+
+    @property
+    def ahead(self) -> Ahead:
+        """What was found on the way of the window made last, or of the last one tried."""
+        return self._planner.ahead
+
+    @property
+    def unproven_stops(self) -> int:
+        """How often the arm stopped on a way that was not proven: something came into it."""
+        return self._planner.unproven_stops
+
+    def blocked_ns(self, now_ns: int) -> int:
+        """For how long the arm has been standing in front of something, ns; 0 if it is not."""
+        return self._planner.blocked_ns(now_ns)
 
     @property
     def settings(self) -> ReplaySettings:

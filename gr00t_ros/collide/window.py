@@ -1,0 +1,202 @@
+"""Whether a window touches anything on its whole way, stop ramp included: a proof, not samples.
+
+The distance of two bodies changes by at most sum_j L[pair, j] * |dq_j|, where L is the reach of the
+pair (collide/reach.py). Take an interval of the path whose ends have the distances d0 and d1, and
+on which the joints travel so far that the distance changes by at most w. Where it has changed by at
+most s since the first end, it is at least max(d0 - s, d1 - (w - s)) >= (d0 + d1 - w) / 2. The
+interval is proven for the pairs for which this is above their limit; the others go on to its
+halves.
+
+A pair that is already inside its margin may leave it: its limit is then the largest distance that
+it had since, less a small tolerance, so that it never comes nearer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.collide.path import SUBDIVISIONS, Path, path_of
+from gr00t_ros.motion.clearance import Ahead
+from gr00t_ros.motion.shaper import Rows
+
+Floats = NDArray[np.float64]
+Distances = Callable[[Floats], Floats]
+"""The distances (P,) m of all pairs at joint positions (J,): exact, or smaller than exact."""
+
+BUDGET = 200
+"""Evaluations of distances for one tick; what needs more counts as not proven."""
+LEAVING_M = 5e-4
+"""How much a pair inside its margin may come nearer, in total."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """What the check knows of the P pairs over J joints; float64.
+
+    ``names``: two names each. ``reach`` (P, J): m/rad or m/m, the largest change of the distance by
+    a joint. ``margin`` (P,) m: the distance that a window must keep. ``near`` and ``approach``
+    (P,): a pair whose contact is wanted has no margin; nearer than ``near``, m, it may come nearer
+    by at most ``approach``, m/s. For all others ``near`` is -inf.
+    """
+
+    names: tuple[tuple[str, str], ...]
+    reach: Floats
+    margin: Floats
+    near: Floats
+    approach: Floats
+
+
+class WindowCheck:
+    """Checks paths one after another; it remembers which pairs are inside their margin."""
+
+    def __init__(self, pairs: Pairs, distances: Distances, budget: int = BUDGET) -> None:
+        """budget: evaluations between two calls of `begin`."""
+        self.pairs = pairs
+        self._distances, self._budget = distances, budget
+        self._left = budget
+        self._floor = np.full(len(pairs.names), -np.inf)
+
+    def begin(self, position: Floats) -> None:
+        """Begin a tick of a robot whose plan is at `position` (J,): renew budget and limits."""
+        self._left = self._budget - 1
+        distance = self._distances(position)
+        inside = distance < self.pairs.margin
+        self._floor = np.where(inside, np.maximum(self._floor, distance), -np.inf)
+
+    def look(self, rows: Rows, knot_s: float) -> Ahead:
+        """Whether each pair keeps its limit on the whole way along `rows`; see above."""
+        return _Check(self, path_of(rows, knot_s)).run()
+
+    @property
+    def limits(self) -> Floats:
+        """(P,) m, the distance that each pair must keep now; -inf where contact is wanted."""
+        inside = self._floor > -np.inf
+        limits = np.where(inside, self._floor - LEAVING_M, self.pairs.margin)
+        return np.where(self.pairs.near > -np.inf, -np.inf, limits)
+
+    def evaluate(self, position: Floats) -> Floats | None:
+        """The distances (P,) at one position; None once the budget is spent."""
+        if self._left <= 0:
+            return None
+        self._left -= 1
+        return self._distances(position)
+
+
+class _OverBudget(Exception):
+    """The path would need more evaluations than are left."""
+
+
+class _Check:
+    """One check of one path."""
+
+    def __init__(self, owner: WindowCheck, path: Path) -> None:
+        self._owner, self._path, self._pairs = owner, path, owner.pairs
+        self._limits = owner.limits
+        self._change = path.travel @ owner.pairs.reach.T
+        self._known: dict[int, Floats] = {}
+
+    def run(self) -> Ahead:
+        """Prove the limits, then the approach of pairs whose contact is wanted."""
+        if not self._pairs.names:
+            return Ahead("")
+        try:
+            why = self._limit_broken() or self._approach_broken()
+        except _OverBudget:
+            why = self._not_proven()
+        return self._ahead(why)
+
+    def _limit_broken(self) -> str:
+        last = len(self._path.times_s) - 1
+        bounded = np.flatnonzero(self._limits > -np.inf)
+        to_do = [(0, last, bounded)]
+        while to_do:
+            first, end, pairs = to_do.pop()
+            start, stop = self._at(first)[pairs], self._at(end)[pairs]
+            limits = self._limits[pairs]
+            for at, distance in ((first, start), (end, stop)):
+                if np.any(distance < limits):
+                    return self._named("comes", at, pairs[np.argmin(distance - limits)])
+            most = self._change[end, pairs] - self._change[first, pairs]
+            open_pairs = pairs[start + stop - most < 2 * limits]
+            if not len(open_pairs):
+                continue
+            if end - first == 1:
+                return self._named("may come", first, open_pairs[0])
+            middle = (first + end) // 2
+            to_do += [(middle, end, open_pairs), (first, middle, open_pairs)]
+        return ""
+
+    def _approach_broken(self) -> str:
+        """A pair whose contact is wanted that approaches too fast; "" if there is none.
+
+        An interval is proven if the pair stays far or cannot move faster; what remains at knots is
+        judged by the mean speed from knot to knot.
+        """
+        near, approach = self._pairs.near, self._pairs.approach
+        to_do = [(0, len(self._path.times_s) - 1, np.flatnonzero(near > -np.inf))]
+        while to_do:
+            first, end, pairs = to_do.pop()
+            if not len(pairs):
+                continue
+            start, stop = self._at(first)[pairs], self._at(end)[pairs]
+            most = self._change[end, pairs] - self._change[first, pairs]
+            far = start + stop - most >= 2 * near[pairs]
+            fastest = self._path.speed[first:end].max(axis=0) @ self._pairs.reach[pairs].T
+            still = ~(far | (fastest <= approach[pairs]))
+            pairs, start, stop = pairs[still], start[still], stop[still]
+            if not len(pairs):
+                continue
+            if end - first <= SUBDIVISIONS:
+                span_s = self._path.times_s[end] - self._path.times_s[first]
+                speed = (np.maximum(start, 0.0) - np.maximum(stop, 0.0)) / span_s
+                fast = (speed > approach[pairs]) & (np.minimum(start, stop) < near[pairs])
+                if fast.any():
+                    return self._too_fast(first, pairs[fast][0], float(speed[fast][0]))
+                continue
+            middle = first + (end - first) // (2 * SUBDIVISIONS) * SUBDIVISIONS
+            middle = middle if first < middle < end else (first + end) // 2
+            to_do += [(middle, end, pairs), (first, middle, pairs)]
+        return ""
+
+    def _at(self, index: int) -> Floats:
+        """The distances (P,) at one point of the grid, computed once."""
+        known = self._known.get(index)
+        if known is None:
+            known = self._owner.evaluate(self._path.positions[index])
+            if known is None:
+                raise _OverBudget
+            self._known[index] = known
+        return known
+
+    def _ahead(self, why: str) -> Ahead:
+        if not self._known:
+            return Ahead(why)
+        bounded = np.flatnonzero(self._pairs.near == -np.inf)
+        judged = bounded if len(bounded) else np.arange(len(self._pairs.names))
+        at = min(self._known, key=lambda index: self._known[index][judged].min())
+        pair = int(judged[np.argmin(self._known[at][judged])])
+        distance = float(self._known[at][pair])
+        names = self._pairs.names[pair]
+        return Ahead(why, distance, names, float(self._path.times_s[at]), len(self._known))
+
+    def _named(self, verb: str, at: int, pair: np.intp) -> str:
+        one, other = self._pairs.names[pair]
+        return (
+            f"{one} {verb} within {max(0.0, self._at(at)[pair]) * 1e3:.1f} mm of {other} in "
+            f"{self._path.times_s[at]:.2f} s, at least {self._limits[pair] * 1e3:.1f} mm expected"
+        )
+
+    def _too_fast(self, at: int, pair: np.intp, speed: float) -> str:
+        one, other = self._pairs.names[pair]
+        return (
+            f"{one} approaches {other} with {speed:.2f} m/s in {self._path.times_s[at]:.2f} s, at "
+            f"most {self._pairs.approach[pair]:.2f} m/s expected within "
+            f"{self._pairs.near[pair] * 1e3:.0f} mm"
+        )
+
+    def _not_proven(self) -> str:
+        return "no proof within the time of one tick that the way is clear"

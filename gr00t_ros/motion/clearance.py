@@ -1,0 +1,86 @@
+"""What the planner asks before it sends a window: is the way clear, and how fast may it be.
+
+The check itself is in collide/window.py. A window that is not clear is not sent. The reference is
+then followed more slowly, so that the stop ramp of the window ends before the obstacle: the arm
+glides to a stop in front of it, and goes on as soon as the reference leads elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.motion.reference import SLOWEST
+from gr00t_ros.motion.shaper import Rows
+
+# Shares of the reference's own speed that are tried: each tick a little faster than before, then
+# these shares of it. A third try leaves time for the rest of the tick.
+_FASTER, _SLOWER = 1.3, (0.7, 0.3)
+# Below this share the arm counts as blocked, and above the other one as free again.
+_BLOCKED_RATE, _FREE_RATE = 0.1, 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The result of a check. The distance is the smallest that was looked at, m.
+
+    why: empty if the way is clear; else what was found, with names. pair: two names, empty without
+    pairs. at_s: time of that distance since the start of the way.
+    """
+
+    why: str
+    distance_m: float = np.inf
+    pair: tuple[str, ...] = ()
+    at_s: float = 0.0
+    evaluations: int = 0
+
+    @property
+    def clear(self) -> bool:
+        """Whether it is proven that the way keeps all distances."""
+        return not self.why
+
+
+class Obstacles(Protocol):
+    """The check of motions against everything that must not be touched."""
+
+    def begin(self, position: NDArray[np.float64]) -> None:
+        """Begin a tick; the plan is at `position` (J,)."""
+
+    def look(self, rows: Rows, knot_s: float) -> Ahead:
+        """Whether the whole way along `rows` is clear; knot_s: time between rows."""
+
+
+class Rate:
+    """The share of its own speed at which the reference is followed while something is ahead."""
+
+    def __init__(self) -> None:
+        self.share = 1.0
+        self._blocked_since_ns: int | None = None
+
+    def tries(self) -> Iterator[float]:
+        """The shares to try in this tick, the largest first."""
+        first = min(1.0, _FASTER * self.share)
+        yield first
+        for slower in _SLOWER:
+            yield max(SLOWEST, slower * first)
+
+    def take(self, share: float, now_ns: int) -> None:
+        """Record the share that was clear; 0 if none was."""
+        self.share = max(SLOWEST, share)
+        if self.share >= _FREE_RATE:
+            self._blocked_since_ns = None
+        elif self.share < _BLOCKED_RATE and self._blocked_since_ns is None:
+            self._blocked_since_ns = now_ns
+
+    def free(self) -> None:
+        """Nothing is to be followed any more."""
+        self.share, self._blocked_since_ns = 1.0, None
+
+    def blocked_ns(self, now_ns: int) -> int:
+        """For how long the arm has been standing in front of something, ns; 0 if it is not."""
+        since_ns = self._blocked_since_ns
+        return 0 if since_ns is None else now_ns - since_ns
