@@ -156,6 +156,11 @@ class CommandParser(argparse.ArgumentParser):
             hint = nearest(str(value), names) or f"expected one of {', '.join(names)}"
             raise argparse.ArgumentError(action, f"got {value!r:.60}; {hint}")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print as ArgumentParser does, which hides that the reader has gone."""
+        if message:
+            (file or sys.stderr).write(message)
+
     def error(self, message: str) -> NoReturn:
         """Print usage and error to stderr and end with MISUSE."""
         self.print_usage(sys.stderr)

@@ -1,6 +1,7 @@
 """gr00t embodiment begins a file from a dataset and live topics, and finds the faults of a file."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +229,16 @@ def test_a_file_that_is_no_embodiment_file_is_refused_with_what_one_is(capsys, m
     assert main(["validate", "./README.md"]) == 1
     said = capsys.readouterr().err
     assert "an embodiment file is a YAML map of keys: gr00t embodiment new begins one" in said
+
+
+def test_an_interrupt_while_it_looks_at_topics_ends_it_without_a_traceback(processes, ros_node):
+    """With the status of a command that has no answer yet."""
+    where = ("-m", "gr00t_ros.tools.embodiment", "validate", "desk6", "--topics")
+    child = processes.start(*where, "--seconds", "600", name="validate")
+    wait_until(lambda: "gr00t_survey" in ros_node.get_node_names(), "the tool's node")
+    child.signal(signal.SIGINT)
+    assert child.wait() == 130
+    assert "Traceback" not in child.text()
 
 
 def test_topics_without_a_robot_are_named_with_what_to_check(processes, dataset, tmp_path):
