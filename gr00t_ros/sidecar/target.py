@@ -10,12 +10,22 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from gr00t_ros.command_line import DONE, JSON_HELP, MISUSE, NO, CommandParser, status_of
+from gr00t_ros.command_line import (
+    DONE,
+    INTERRUPTED,
+    JSON_HELP,
+    MISUSE,
+    NO,
+    CommandParser,
+    status_of,
+)
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import TAG, load_embodiment, shipped_embodiments
+from gr00t_ros.starting import starting
 from gr00t_ros.text_table import printable, printable_lines
 from gr00t_ros.wire.access import (
     API_TOKEN,
@@ -111,12 +121,23 @@ def ask(
     """Parse the options, run the verb, print its report; errors go to stderr, or into the JSON."""
     options = parser.parse_args(argv)
     try:
-        return verb(target_of(options), options).show(options.json)
+        with questioning():
+            report = verb(target_of(options), options)
+        return report.show(options.json)
     except Gr00tError as error:
         print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
         figures = {"problem": str(error), "kind": type(error).__name__}
         status = status_of(error)
         return Report(figures, "", status).show(True) if options.json else status
+
+
+def questioning() -> AbstractContextManager[None]:
+    """Within this context Ctrl-C ends the process at once.
+
+    A KeyboardInterrupt while ZeroMQ makes a socket leaves it open, and its context would wait for
+    it for ever. Nothing here needs a clean end.
+    """
+    return starting(INTERRUPTED)
 
 
 def target_of(options: argparse.Namespace) -> Target:

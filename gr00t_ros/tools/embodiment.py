@@ -33,7 +33,7 @@ from gr00t_ros.robot.questions import refuse_open, settled_names
 from gr00t_ros.serve.dataset_meta import read_dataset_meta
 from gr00t_ros.sidecar.ask import check_server
 from gr00t_ros.sidecar.embodiment_skeleton import skeleton
-from gr00t_ros.sidecar.target import Report, Target, add_server, facts, target_of
+from gr00t_ros.sidecar.target import Report, Target, add_server, facts, questioning, target_of
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.tools.embodiment_schema import FILE_NAME, explained, schema_text
 
@@ -248,7 +248,7 @@ def _names_server(options: argparse.Namespace) -> bool:
 
 def _ask(target: Target) -> ModalityConfig:
     # The modality config is the same in both key styles, and no inference is made here.
-    with closing(target.client("nested")) as client:
+    with questioning(), closing(target.client("nested")) as client:
         return client.connect().modality
 
 
@@ -262,7 +262,8 @@ def _validate(options: argparse.Namespace) -> int:
     if options.topics:
         texts.append(_against_the_robot(embodiment, options.seconds))
     if _names_server(options):
-        compared = check_server(target_of(options))
+        with questioning():
+            compared = check_server(target_of(options))
         figures["server"], status = compared.figures, compared.status
         texts.append(compared.text)
     if options.json or texts:

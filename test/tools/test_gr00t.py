@@ -231,13 +231,24 @@ def test_the_page_has_the_exit_statuses():
     assert re.findall(r"^\| (\d+) \|", part, re.MULTILINE) == ["0", "1", "2", "130", "141"]
 
 
-def test_an_interrupt_ends_a_question_with_130():
-    """There was no answer; a server would end with 0."""
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("sidecar", verb) for verb in ("ping", "describe")),
+        ("sidecar", "check", "--embodiment", "desk6"),
+        ("embodiment", "new"),
+        ("embodiment", "validate", "desk6"),
+    ],
+    ids=" ".join,
+)
+def test_an_interrupt_ends_a_question_with_130(words):
+    """There was no answer; a server would end with 0. At whatever step it is."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         server = f"127.0.0.1:{mute.getsockname()[1]}"
-        command = [sys.executable, "-m", "gr00t_ros.tools.gr00t", "sidecar", "ping"]
+        command = [sys.executable, "-m", "gr00t_ros.tools.gr00t", *words]
         child = subprocess.Popen(
             [*command, "--server", server, "--timeout-ms", "600000"],
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
