@@ -114,7 +114,12 @@ def _proxy_parser() -> CommandParser:
     defaults = Limits()
     mib = defaults.max_request_bytes / MIB
     add("--upstream", required=True, metavar="HOST:PORT", help="the policy server")
-    add("--listen", default="127.0.0.1:5556", metavar="HOST:PORT", help="(%(default)s)")
+    add(
+        "--listen",
+        default="127.0.0.1:5556",
+        metavar="HOST:PORT",
+        help="where clients connect (%(default)s)",
+    )
     add("--keys", metavar="FOLDER", help="use CURVE; admit the clients whose public keys are there")
     add("--token-file", metavar="FILE", help="the token that every client must send")
     add(
@@ -127,12 +132,24 @@ def _proxy_parser() -> CommandParser:
         metavar="NAME",
         action="append",
         default=[],
-        help="forward it too; may be repeated",
+        help="forward this endpoint too; may be repeated",
     )
     for name, kind, metavar, default, text in (
         ("--max-request-mib", float, "MIB", mib, "largest request (%(default)s MiB)"),
-        ("--max-wait-ms", int, "MS", defaults.max_wait_ms, "for a turn (%(default)s ms)"),
-        ("--deadline-ms", int, "MS", defaults.deadline_ms, "for a reply (%(default)s ms)"),
+        (
+            "--max-wait-ms",
+            int,
+            "MS",
+            defaults.max_wait_ms,
+            "longest wait for a turn (%(default)s ms)",
+        ),
+        (
+            "--deadline-ms",
+            int,
+            "MS",
+            defaults.deadline_ms,
+            "longest wait for a reply (%(default)s ms)",
+        ),
         ("--receive-ms", int, "MS", DEFAULT_GONE_MS, f"{_SILENT} (%(default)s ms)"),
         ("--rate-hz", float, "HZ", defaults.rate_hz, "requests of one client (%(default)s Hz)"),
         ("--burst", int, "N", defaults.burst, "requests of one client at once (%(default)s)"),

@@ -200,7 +200,12 @@ def add_server(parser: CommandParser) -> None:
     add("--token-file", metavar="FILE", help=f"file with the API token; else {names}")
     add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
     add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
-    add("--key-style", choices=("auto", "nested", "flat"), default="auto", help="(%(default)s)")
+    add(
+        "--key-style",
+        choices=("auto", "nested", "flat"),
+        default="auto",
+        help="of the request's keys (%(default)s: try nested, then flat)",
+    )
 
 
 def add_embodiment(parser: CommandParser, by_tag: bool = True) -> None:

@@ -24,6 +24,23 @@ def test_it_says_ready_serves_and_ends_cleanly_on_a_signal(start_sidecar, connec
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ("wave", *ROBOT),
+        ("faulty", *ROBOT, "--fault", "nan"),
+        ("proxy", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_server_ends_with_0_at_ctrl_c(start_sidecar, words):
+    """It was told to end."""
+    sidecar = start_sidecar(*words, *(() if words[0] == "proxy" else ("--port", "0")))
+    assert sidecar.ready.startswith("READY ")
+    status, log = sidecar.end(signal.SIGINT)
+    assert status == 0 and "Traceback" not in log
+
+
+@pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (("nobody",), "unknown verb 'nobody'; expected one of ping"),

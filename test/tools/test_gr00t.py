@@ -14,6 +14,7 @@ import pytest
 
 from gr00t_ros.command_line import CLOSED_PIPE, JSON_HELP
 from gr00t_ros.robot.files import shipped_embodiments
+from gr00t_ros.serve.policies import POLICIES
 from gr00t_ros.sidecar.__main__ import SIDECAR
 from gr00t_ros.tools import gr00t
 from gr00t_ros.tools.embodiment import EMBODIMENT
@@ -222,6 +223,28 @@ def test_exit_statuses_follow_one_rule(status, words, tmp_path, capsys, caplog):
     assert gr00t.main(words.split()) == status
     said = capsys.readouterr().err + caplog.text  # pytest takes the log of a server
     assert (said == "") == (status == 0) and "Traceback" not in said
+
+
+def test_every_server_ends_with_0_at_ctrl_c_also_while_it_starts_and_no_question_does():
+    """And each policy that has a name is a verb."""
+    servers = {*SERVERS, "start", "proxy"}
+    assert {verb for verb, row in SIDECAR.verbs.items() if row.interrupted == 0} == servers
+    assert {row.interrupted for row in EMBODIMENT.verbs.values()} == {130}
+    assert set(POLICIES) <= set(SERVERS)
+
+
+def test_each_command_of_the_documents_names_its_robot():
+    """A command that is copied from a page must not end with wrong usage."""
+    verbs = "|".join((*SERVERS, "check", "bench", "infer"))
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "config").rglob("*.yaml")]
+    lines = [
+        line
+        for page in pages
+        for line in page.read_text().replace("\\\n", "").splitlines()
+        if re.search(rf"^[^|`]*sidecar,? ({verbs})\b.* --", line)
+    ]
+    assert len(lines) > 12
+    assert [line for line in lines if "--embodiment" not in line] == []
 
 
 def test_the_page_has_the_exit_statuses():
