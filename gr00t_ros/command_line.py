@@ -91,6 +91,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def refusal(called: str, word: str, known: Iterable[str]) -> str:
     """Return the error for a word that is no verb of the command `called`."""
     names = list(known)
+    if word.startswith("-"):
+        return f"{called}: got {word!r:.60}; options follow a verb: {called} VERB {word:.60}"
     hint = nearest(word, names) or f"expected one of {', '.join(names)}"
     return f"{called}: unknown verb {word!r:.60}; {hint}"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gr00t_ros import errors
-from gr00t_ros.command_line import DONE, MISUSE, NO, CommandParser, program, status_of
+from gr00t_ros.command_line import DONE, MISUSE, NO, CommandParser, program, refusal, status_of
 
 
 def parser():
@@ -81,6 +81,13 @@ def test_help_ends_with_the_example(capsys):
 def test_the_type_of_an_error_decides_the_status(error, status):
     """1 where the answer is no, 2 where there is none."""
     assert status_of(error) == status
+
+
+def test_an_option_in_place_of_a_verb_is_answered_with_where_options_go():
+    """It may be a right one."""
+    error = refusal("gr00t thing", "--to", ["go"])
+    assert error == "gr00t thing: got '--to'; options follow a verb: gr00t thing VERB --to"
+    assert refusal("gr00t thing", "og", ["go", "halt"]).endswith("expected one of go, halt")
 
 
 def test_a_program_keeps_the_status_of_its_command():
