@@ -162,7 +162,7 @@ def share(
 
 def sharing(folder: Path, seconds: float) -> dict[str, dict[str, float]]:
     """Return shares and latencies of each case."""
-    words = ("hold", "--port", "0", "--delay-ms", str(INFERENCE_MS))
+    words = ("hold", "--embodiment", "franka_droid", "--port", "0", "--delay-ms", str(INFERENCE_MS))
     with ExitStack() as stack:
         port = stack.enter_context(process("gr00t_ros.sidecar", *words))
         secured = stack.enter_context(proxy(port, "--keys", str(folder)))
@@ -224,7 +224,9 @@ def pings(folder: Path, rounds: int) -> dict[str, list[float]]:
     file.touch(0o600)
     file.write_text("right")
     with ExitStack() as stack:
-        port = stack.enter_context(process("gr00t_ros.sidecar", "hold", "--port", "0"))
+        port = stack.enter_context(
+            process("gr00t_ros.sidecar", "hold", "--embodiment", "franka_droid", "--port", "0")
+        )
         words = ("--upstream", f"127.0.0.1:{port}", "--listen", "127.0.0.1:0")
         front = stack.enter_context(
             process("gr00t_ros.sidecar", "proxy", *words, "--token-file", str(file))

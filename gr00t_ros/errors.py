@@ -2,6 +2,7 @@
 
     Gr00tError
     ├── EmbodimentError        yours: the embodiment file
+    │   └── UnreadableError    yours: there is no such file, or it cannot be read
     ├── ProfileError           yours: the file that says how a policy server is started
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
@@ -39,6 +40,10 @@ class EmbodimentError(Gr00tError):
     def __init__(self, message: str, place: str = "") -> None:
         super().__init__(message)
         self.place = place
+
+
+class UnreadableError(EmbodimentError):
+    """There is no such embodiment file, or it cannot be read."""
 
 
 class ProfileError(Gr00tError):

@@ -1,4 +1,4 @@
-"""Makes Ctrl-C end a process without a traceback while it still imports or loads.
+"""Makes Ctrl-C end a process without a traceback while nothing needs a clean shutdown.
 
 The imports of a node take about a second. Nothing that needs a clean shutdown exists before they
 are done.

@@ -28,18 +28,27 @@ _MAX_JSON_BYTES: Final = 32 * 1024 * 1024  # a hundred thousand lines of episode
 _MARKS: Final = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 
 
-def read_text(path: Path, max_bytes: int, error_type: type[Gr00tError]) -> str:
+def read_text(
+    path: Path,
+    max_bytes: int,
+    error_type: type[Gr00tError],
+    unreadable: type[Gr00tError] | None = None,
+) -> str:
     """Return the text of a regular file in UTF-8, with or without a byte order mark.
 
-    Raises `error_type` naming the file: missing, unreadable, a folder or a pipe, more than
-    `max_bytes`, and with the line where the bytes are no UTF-8.
+    Raises `error_type` naming the file: more than `max_bytes`, and with the line where the bytes
+    are no UTF-8. Raises `unreadable`, else `error_type`, if it is missing, unreadable, a folder or
+    a pipe.
     """
+    no_file = unreadable or error_type
     try:
-        data = _bytes(path, max_bytes, error_type)
+        data = _bytes(path, max_bytes, error_type, no_file)
+    except IsADirectoryError as error:
+        raise no_file(f"{path}: a folder, expected a file: name a file in it") from error
     except OSError as error:
-        raise error_type(f"{path}: {error.strerror or error}") from error
+        raise no_file(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the path
-        raise error_type(f"{str(path)!r}: {error}") from error
+        raise no_file(f"{str(path)!r}: {error}") from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -80,11 +89,13 @@ class _RefusedError(ValueError):
         self.index = index
 
 
-def _bytes(path: Path, max_bytes: int, error_type: type[Gr00tError]) -> bytes:
+def _bytes(
+    path: Path, max_bytes: int, error_type: type[Gr00tError], no_file: type[Gr00tError]
+) -> bytes:
     with open(path, "rb", opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise error_type(f"{path}: a pipe, socket or device, expected a file")
+            raise no_file(f"{path}: a pipe, socket or device, expected a file")
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise error_type(f"{path}: {status.st_size} bytes, expected {max_bytes} at most")

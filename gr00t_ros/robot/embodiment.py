@@ -114,7 +114,8 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
     """
     unfilled = list(Field(mapping, where).unfilled())
     if unfilled:
-        raise EmbodimentError(f"{where}: still to be filled in: {', '.join(unfilled)}")
+        places = "".join(f"\n- {path}" for path in unfilled)
+        raise EmbodimentError(f"{where}: {len(unfilled)} still to be filled in:{places}")
     place, unsettled = read_marks(Field(mapping, where))
     at = place.keys(FILE)
     rate_hz = at["rate_hz"].number(*RATE_HZ)

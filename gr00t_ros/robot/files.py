@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import yaml
 
-from gr00t_ros.errors import EmbodimentError, Gr00tError
+from gr00t_ros.errors import EmbodimentError, Gr00tError, UnreadableError
 from gr00t_ros.robot.data_file import MAX_DEPTH, MAX_DIGITS, read_text, unicode_problem
 from gr00t_ros.robot.embodiment import Embodiment, parse
 from gr00t_ros.robot.field import Field
@@ -135,7 +135,7 @@ def find_yaml(
     names `what` it should be, every folder searched and the names found there.
     """
     given = Path(name_or_path)
-    if given.suffix in (".yaml", ".yml") or len(given.parts) != 1:
+    if given.suffix in (".yaml", ".yml") or len(given.parts) != 1 or os.sep in name_or_path:
         return _existing(given, what, error_type)
     for folder in folders:
         path = folder / f"{name_or_path}.yaml"
@@ -144,9 +144,12 @@ def find_yaml(
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
     near = difflib.get_close_matches(name_or_path, known, 1, cutoff=0.45)
     places = ", ".join(dict.fromkeys(map(str, folders)))
+    hint = f"; did you mean {near[0]}?" if near else ""
+    if os.path.exists(name_or_path):
+        hint = f"; a path ends in .yaml or has a folder: ./{name_or_path}"
     raise error_type(
         f"{what} '{name_or_path:.200}': no such file in {places}; known: "
-        f"{', '.join(known) or 'none'}" + (f"; did you mean {near[0]}?" if near else "")
+        f"{', '.join(known) or 'none'}{hint}"
     )
 
 
@@ -161,13 +164,18 @@ def _existing(given: Path, what: str, error_type: type[Gr00tError]) -> Path:
     raise error_type(f"{what} file '{path}': no such file")
 
 
-def read_yaml(path: Path, kind: str, error_type: type[Gr00tError]) -> dict[str, object]:
+def read_yaml(
+    path: Path,
+    kind: str,
+    error_type: type[Gr00tError],
+    unreadable: type[Gr00tError] | None = None,
+) -> dict[str, object]:
     """Return the map in `path`; `kind` is what the file should be, "an embodiment".
 
     Raises `error_type` naming the file, with line and column where it is no YAML, more than the
-    bounds allow, or no plain values.
+    bounds allow, or no plain values; `unreadable`, else `error_type`, where it cannot be read.
     """
-    text = read_text(path, _MAX_BYTES, error_type)
+    text = read_text(path, _MAX_BYTES, error_type, unreadable)
     try:
         content = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
     except yaml.reader.ReaderError as error:  # a character that YAML does not know
@@ -225,6 +233,7 @@ def _place(text: str, index: int) -> str:
 
 
 TAG = "tag:"
+_WHAT_IT_IS = "an embodiment file is a YAML map of keys: gr00t embodiment new begins one"
 
 
 def embodiment_folders() -> tuple[Path, ...]:
@@ -235,12 +244,17 @@ def embodiment_folders() -> tuple[Path, ...]:
 def find_embodiment(name_or_path: str) -> Path:
     """Return the file for a bare name such as ``franka_droid``, a path, or ``tag:EMBODIMENT_TAG``.
 
-    Anything with a folder in it or ending in .yaml or .yml is a path. Raises EmbodimentError
+    Anything with a folder in it or ending in .yaml or .yml is a path. Raises UnreadableError
     that names every folder searched and the names found there.
     """
     if name_or_path.startswith(TAG):
         return find_embodiment_of_tag(name_or_path.removeprefix(TAG))
-    return find_yaml(name_or_path, embodiment_folders(), "embodiment", EmbodimentError)
+    return find_yaml(name_or_path, embodiment_folders(), "embodiment", UnreadableError)
+
+
+def shipped_embodiments() -> tuple[str, ...]:
+    """Return the names that `find_embodiment` accepts, sorted."""
+    return tuple(sorted({file.stem for d in embodiment_folders() for file in d.glob("*.yaml")}))
 
 
 def find_embodiment_of_tag(tag: str) -> Path:
@@ -249,7 +263,7 @@ def find_embodiment_of_tag(tag: str) -> Path:
     If two folders have the same file name, the first folder's file is used.
 
     A file with `variant_of` is found by its name only, never by its tag.
-    Raises EmbodimentError where there is none or more than one.
+    Raises UnreadableError where there is none or more than one.
     """
     files: dict[str, Path] = {}
     for folder in embodiment_folders():
@@ -259,7 +273,7 @@ def find_embodiment_of_tag(tag: str) -> Path:
     if len(found) == 1:
         return found[0]
     named = ", ".join(map(str, found)) or f"none of {', '.join(sorted(files)) or 'no files'}"
-    raise EmbodimentError(f"embodiment tag {tag!r:.80}: expected one file that has it, got {named}")
+    raise UnreadableError(f"embodiment tag {tag!r:.80}: expected one file that has it, got {named}")
 
 
 def _goes_by(tag: str, content: Mapping[str, object]) -> bool:
@@ -269,7 +283,8 @@ def _goes_by(tag: str, content: Mapping[str, object]) -> bool:
 def load_embodiment(name_or_path: str) -> Embodiment:
     """Read the embodiment of that name or path.
 
-    Raises EmbodimentError naming the file and the line of what is wrong.
+    Raises EmbodimentError naming the file and the line of what is wrong, UnreadableError if there
+    is no such file.
     """
     path = find_embodiment(name_or_path)
     mapping = _read_mapping(path)
@@ -296,4 +311,9 @@ def _urdf_beside(path: Path, place: Field) -> str:
 
 
 def _read_mapping(path: Path) -> dict[str, object]:
-    return read_yaml(path, "an embodiment", EmbodimentError)
+    try:
+        return read_yaml(path, "an embodiment", EmbodimentError, UnreadableError)
+    except UnreadableError:
+        raise
+    except EmbodimentError as error:
+        raise EmbodimentError(f"{error}; {_WHAT_IT_IS}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.errors import EmbodimentError, SettingsError
 from gr00t_ros.robot.field import Field, shown
 from gr00t_ros.robot.keys import MARK
 
@@ -44,12 +44,12 @@ def open_marks(
 ) -> tuple[Unsettled, ...]:
     """The marks that `settled` does not name.
 
-    Raises EmbodimentError for a name that no mark has: it belongs to another file.
+    Raises SettingsError for a name that no mark has: it belongs to another file.
     """
     paths = [mark.path for mark in marks]
     unknown = [name for name in settled if name not in paths]
     if unknown:
-        raise EmbodimentError(
+        raise SettingsError(
             f"{where}: settled names {', '.join(unknown)}, expected of its unsettled places: "
             f"{', '.join(paths) or 'none is'}"
         )

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.command_line import nearest
 from gr00t_ros.errors import EmbodimentError, SettingsError
 from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry
 from gr00t_ros.robot.actions import ActionKey
@@ -66,7 +67,8 @@ def make_policy(name: str, embodiment: Embodiment) -> Policy:
     module_name, colon, factory_name = target.partition(":")
     if not colon:
         known = ", ".join(sorted(POLICIES))
-        raise SettingsError(f"policy '{name}': expected one of {known}, or package.module:factory")
+        other = f"expected one of {known}, or package.module:factory"
+        raise SettingsError(f"policy '{name}': {nearest(name, POLICIES) or other}")
     try:
         factory: Callable[[Embodiment], Policy] = getattr(
             importlib.import_module(module_name), factory_name

@@ -7,8 +7,8 @@
   ``state.<key>`` (T, D) float32 and ``instruction``; nothing is unpickled.
 - describe: begins an embodiment file from the server's modality config.
 
-Each verb is a function: it reads the command line and returns the exit status, which is 0 if all is
-well, 1 if the server answers and something is wrong, 2 if it does not answer or the usage is wrong.
+Each verb is a function: it reads the command line and returns the exit status (command_line.py): 1
+if the server answers and something is wrong, 2 if it does not answer or the usage is wrong.
 A private function of the same name questions the server and returns a Report. Nothing moves.
 """
 
@@ -56,6 +56,12 @@ from gr00t_ros.wire.template import RequestTemplate
 INSTRUCTION: Final = "instruction"
 _STAGES: Final = ("ping", "inference")
 _BENCH_HEADER: Final = ("", "count", "p50 ms", "p99 ms", "max ms")
+_OBSERVATION: Final = """\
+arrays in FILE.npz, as numpy.savez writes them, for each key of the embodiment:
+  video.KEY    uint8 (T, H, W, 3), RGB, H and W as the file's size, T its delta_indices
+  state.KEY    float32 (T, D), D its number of values, in the policy's units
+  instruction  text, such as numpy.array("put the cup on the plate")
+An array that is missing, unknown or of another shape is named in the error."""
 _INFER_HEADER: Final = ("action key", "shape", "lowest", "highest", "first step")
 
 
@@ -181,7 +187,9 @@ def bench(argv: Sequence[str]) -> int:
         "--embodiment franka_droid --count 10",
     )
     add_embodiment(parser)
-    parser.add_argument("--count", type=positive, default=50, help="of each (%(default)s)")
+    parser.add_argument(
+        "--count", type=positive, default=50, metavar="N", help="calls of each kind (%(default)s)"
+    )
     return ask(parser, argv, _bench)
 
 
@@ -222,10 +230,14 @@ def infer(argv: Sequence[str]) -> int:
         "infer",
         "One inference with an observation from a file; nothing moves.",
         "--embodiment franka_droid --observation FILE.npz",
+        _OBSERVATION,
     )
     add_embodiment(parser)
-    parser.add_argument("--observation", metavar="FILE.npz", required=True)
-    parser.add_argument("--instruction", help="instead of the one in the file")
+    parser.add_argument(
+        "--observation", metavar="FILE.npz", required=True, help="the arrays listed below"
+    )
+    parser.missing["--observation"] = "a file with one observation, see --help"
+    parser.add_argument("--instruction", metavar="TEXT", help="instead of the one in the file")
     return ask(parser, argv, _infer)
 
 
@@ -311,10 +323,12 @@ def _range_table(actions: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
 def describe(argv: Sequence[str]) -> int:
     """Write the beginning of an embodiment file; 1 if the server's reply is invalid."""
     parser = question(
-        "describe", "Start an embodiment file from a live policy server.", "--output my_robot.yaml"
+        "describe", "Begin an embodiment file from a live policy server.", "--output my_robot.yaml"
     )
     parser.add_argument("--output", metavar="FILE", help="a new file; else stdout")
-    parser.add_argument("--tag", help=f"its embodiment tag; else {EMBODIMENT_TAG}, else left open")
+    parser.add_argument(
+        "--tag", metavar="TAG", help=f"its embodiment tag; else {EMBODIMENT_TAG}, else left open"
+    )
     return ask(parser, argv, _describe)
 
 
@@ -322,7 +336,8 @@ def _describe(target: Target, options: argparse.Namespace) -> Report:
     with closing(target.client("nested")) as client:
         server = client.connect()
         source = f"{client.address} ({server.generation.label})"
-    text = skeleton(server.modality, source, options.tag or target.environment.embodiment_tag)
+    tag = options.tag or target.environment.embodiment_tag
+    text = skeleton(server.modality, source, tag, command="gr00t sidecar describe")
     if not options.output:
         return Report({"yaml": text}, text.rstrip("\n"))
     try:

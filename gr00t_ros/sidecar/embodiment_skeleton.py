@@ -43,19 +43,20 @@ def skeleton(
     known: Known | None = None,
     robot: str | None = None,
     served: bool = True,
+    command: str = "gr00t embodiment new",
 ) -> str:
     """Return the YAML of an embodiment with `modality`'s keys; `source`: where they come from.
 
     `known` fills in what it settles: rate, image sizes, joint names that one JointState topic or
     one controller has, controllers, URDF limits. `served`: whether a server announced `modality`,
-    and not a dataset.
+    and not a dataset. `command`: what writes the file.
     """
     known = known or Known()
     action = modality.get("action", _NONE)
     rate = FILL_IN if known.rate_hz is None else f"{known.rate_hz:g}"
     steps = action.delta_indices
     lines = [
-        f"# Started by `gr00t sidecar describe` or `gr00t embodiment new` from {text(source)}.",
+        f"# Begun by `{command}` from {text(source)}.",
         f"# Replace every {FILL_IN}, then: gr00t embodiment validate FILE. What a key means:",
         "# gr00t embodiment explain KEY, docs/embodiment_file.md; all keys in place:",
         "# config/embodiment_template.yaml.",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gr00t_ros.command_line import DONE, MISUSE, CommandParser
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.proxy.core import ALLOWED, RANGES, Limits, check_range
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
@@ -21,10 +22,12 @@ from gr00t_ros.wire.address import LOOPBACK, listen_address, parse_place, server
 from gr00t_ros.wire.curve import PUBLIC, SECRET, SERVER, new_pair, read_server_keys, write_pair
 
 MIB = 1024 * 1024
+_PLACES = "--upstream HOST:PORT names the policy server, --listen HOST:PORT where clients connect"
+_SILENT = "disconnect a client whose machine or cable is silent that long"
 
 
 def proxy(argv: Sequence[str]) -> int:
-    """Run the proxy until SIGINT or SIGTERM, then return 0; return 1 if it cannot start."""
+    """Run the proxy until SIGINT or SIGTERM: DONE; MISUSE if it cannot start."""
     options = _proxy_parser().parse_args(argv)
     start_log()
     # Allow as many connections as the system permits: clients that only hold connections open must
@@ -36,14 +39,14 @@ def proxy(argv: Sequence[str]) -> int:
         proxy = Proxy(settings)
     except Gr00tError as error:
         log.error("%s", error)
-        return 1
+        return MISUSE
     with proxy:
         proxy.stop_on(signal.SIGINT, signal.SIGTERM)
         log.info("before %s, with %s", settings.upstream, _guards(settings))
         print(f"READY {proxy.address}", flush=True)
         proxy.serve_forever()
     log.info("stopped: %s", proxy.core.counts)
-    return 0
+    return DONE
 
 
 def _settings(options: argparse.Namespace) -> ProxySettings:
@@ -98,38 +101,65 @@ def _guards(settings: ProxySettings) -> str:
     return f"{keys}, {'a token' if settings.token else 'no token'}"
 
 
-def _proxy_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _proxy_parser() -> CommandParser:
+    parser = CommandParser(
         prog="gr00t sidecar proxy",
         description="Encryption, a token and limits for a policy server that has none.",
-        epilog="example: gr00t sidecar proxy --upstream 127.0.0.1:5555 --listen 0.0.0.0:5556 "
+        example="gr00t sidecar proxy --upstream 127.0.0.1:5555 --listen 0.0.0.0:5556 "
         "--keys /etc/gr00t/keys",
     )
+    parser.instead |= dict.fromkeys(("--server", "--host", "--port"), _PLACES)
+    parser.missing["--upstream"] = "the policy server"
     add = parser.add_argument
     defaults = Limits()
     mib = defaults.max_request_bytes / MIB
     add("--upstream", required=True, metavar="HOST:PORT", help="the policy server")
-    add("--listen", default="127.0.0.1:5556", metavar="HOST:PORT", help="(%(default)s)")
-    add("--keys", metavar="FOLDER", help="use CURVE; admit the clients whose public keys are there")
-    add("--token-file", help="the token that every client must send")
-    add("--upstream-token-file", help="the token for the server; clients' are not passed on")
-    add("--endpoint", action="append", default=[], help="forward it too; may be repeated")
-    add("--max-request-mib", type=float, default=mib, metavar="MIB", help="(%(default)s)")
-    add("--max-wait-ms", type=int, default=defaults.max_wait_ms, help="for a turn (%(default)s)")
-    add("--deadline-ms", type=int, default=defaults.deadline_ms, help="for a reply (%(default)s)")
     add(
-        "--receive-ms",
-        type=int,
-        default=DEFAULT_GONE_MS,
-        help="disconnect a client whose machine or cable is silent that long (%(default)s)",
+        "--listen",
+        default="127.0.0.1:5556",
+        metavar="HOST:PORT",
+        help="where clients connect (%(default)s)",
     )
-    add("--rate-hz", type=float, default=defaults.rate_hz, help="of one client (%(default)s)")
-    add("--burst", type=int, default=defaults.burst, help="of one client, at once (%(default)s)")
+    add("--keys", metavar="FOLDER", help="use CURVE; admit the clients whose public keys are there")
+    add("--token-file", metavar="FILE", help="the token that every client must send")
+    add(
+        "--upstream-token-file",
+        metavar="FILE",
+        help="the token for the server; clients' are not passed on",
+    )
+    add(
+        "--endpoint",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="forward this endpoint too; may be repeated",
+    )
+    for name, kind, metavar, default, text in (
+        ("--max-request-mib", float, "MIB", mib, "largest request (%(default)s MiB)"),
+        (
+            "--max-wait-ms",
+            int,
+            "MS",
+            defaults.max_wait_ms,
+            "longest wait for a turn (%(default)s ms)",
+        ),
+        (
+            "--deadline-ms",
+            int,
+            "MS",
+            defaults.deadline_ms,
+            "longest wait for a reply (%(default)s ms)",
+        ),
+        ("--receive-ms", int, "MS", DEFAULT_GONE_MS, f"{_SILENT} (%(default)s ms)"),
+        ("--rate-hz", float, "HZ", defaults.rate_hz, "requests of one client (%(default)s Hz)"),
+        ("--burst", int, "N", defaults.burst, "requests of one client at once (%(default)s)"),
+    ):
+        add(name, type=kind, metavar=metavar, default=default, help=text)
     return parser
 
 
 def keys(argv: Sequence[str]) -> int:
-    """Write the missing key pairs of the server and of each robot; return 0, or 2 on an error."""
+    """Write the missing key pairs of the server and of each robot; MISUSE on an error."""
     options = _keys_parser().parse_args(argv)
     folder = Path(options.folder)
     try:
@@ -138,18 +168,20 @@ def keys(argv: Sequence[str]) -> int:
             print(f"{'wrote' if is_new else 'kept'} {folder / name}{PUBLIC} and {SECRET}")
     except SettingsError as error:
         print(f"gr00t sidecar keys: {error}", file=sys.stderr)
-        return 2
+        return MISUSE
     print(f"The server or proxy: --keys {folder}; it admits every name here.")
     print(f"A robot needs copies of {SERVER}{PUBLIC} and of its own {SECRET} file, nothing else.")
-    return 0
+    return DONE
 
 
-def _keys_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _keys_parser() -> CommandParser:
+    parser = CommandParser(
         prog="gr00t sidecar keys",
         description="Make CURVE keys for a server and its robots; existing keys are kept.",
-        epilog="example: gr00t sidecar keys /etc/gr00t/keys arm1 arm2",
+        example="gr00t sidecar keys /etc/gr00t/keys arm1 arm2",
     )
-    parser.add_argument("folder", help="folder of the keys; made if it does not exist")
-    parser.add_argument("names", nargs="*", default=["robot"], help="names of the robots (robot)")
+    parser.add_argument("folder", metavar="FOLDER", help="of the keys; made if it does not exist")
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", default=["robot"], help="of each robot (robot)"
+    )
     return parser

@@ -1,4 +1,4 @@
-"""gr00t sidecar POLICY, faulty, lerobot, replay and start: runs a policy server.
+"""gr00t sidecar hold, wave, scripted, faulty, lerobot, replay and start: runs a policy server.
 
 start runs a server described by a profile; the others serve a policy in this process. Each prints
 one line to stdout, ``READY tcp://HOST:PORT``, when clients can connect; all else goes to stderr.
@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from gr00t_ros.command_line import DONE, MISUSE, CommandParser
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
@@ -22,8 +23,9 @@ from gr00t_ros.serve.endpoints import Answers
 from gr00t_ros.serve.faulty import FORM, KINDS, Faulty, read_fault
 from gr00t_ros.serve.front import Wake
 from gr00t_ros.serve.lerobot_policy import INSTALL, LerobotPolicy
-from gr00t_ros.serve.policies import POLICIES, Policy, make_policy, state_widths
+from gr00t_ros.serve.policies import Policy, make_policy, state_widths
 from gr00t_ros.serve.server import Delay, PolicyServer
+from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.starting import starting
 from gr00t_ros.supervise.launcher import LICENSE_VARIABLE
 from gr00t_ros.supervise.profile import Overrides, load_profile
@@ -41,33 +43,56 @@ _LEVELS: Final[dict[Severity, int]] = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-# The options of `start` that replace a profile's value, with their help texts.
+# The options of `start` that replace a profile's value, with metavar and help text.
 _TEXTS: Final = {
-    "model_path": "checkpoint",
-    "embodiment_tag": "embodiment tag as the server's option spells it; else the embodiment's",
-    "device": "such as cuda:0",
-    "python": "interpreter of the server's environment",
-    "working_directory": "such as a checkout of Isaac-GR00T",
-    "host": "address to serve on",
+    "model_path": ("PATH", "checkpoint"),
+    "embodiment_tag": ("TAG", "as the server's option spells it; else the embodiment's"),
+    "device": ("DEVICE", "such as cuda:0"),
+    "python": ("FILE", "interpreter of the server's environment"),
+    "working_directory": ("FOLDER", "such as a checkout of Isaac-GR00T"),
+    "host": ("HOST", "address to serve on"),
 }
+
+_SERVES: Final = (
+    "this command is the server, and --host and --port are where it listens; "
+    "gr00t sidecar check --server HOST:PORT questions one"
+)
 
 log = logging.getLogger("gr00t_ros.sidecar")
 
 
-def main(argv: Sequence[str]) -> int:
-    """Serve a policy by its name; see `serve` for the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="gr00t sidecar",
-        description="Serve a policy in place of a GR00T policy server, with the same messages.",
-        epilog="example: gr00t sidecar wave --embodiment my_robot.yaml --port 5555",
-    )
-    names = ", ".join(sorted(POLICIES))
-    parser.add_argument(
-        "policy", help=f"one of {names}; or package.module:factory, Embodiment -> Policy"
+def hold(argv: Sequence[str]) -> int:
+    """Serve the hold policy; see `serve` for the exit status."""
+    return _serve_policy("hold", "Serve a policy that stays where the robot is.", argv)
+
+
+def wave(argv: Sequence[str]) -> int:
+    """Serve the wave policy; see `serve` for the exit status."""
+    return _serve_policy("wave", "Serve a policy that moves every joint gently.", argv)
+
+
+def scripted(argv: Sequence[str]) -> int:
+    """Serve the policy of a simulated robot; see `serve` for the exit status."""
+    description = "Serve the policy that sees and does the task of a simulated robot."
+    return _serve_policy("scripted", description, argv, "desk6")
+
+
+def own_policy(argv: Sequence[str]) -> int:
+    """Serve the policy ``package.module:factory``, the first word; see `serve`."""
+    return _serve_policy(argv[0], "Serve a policy of your own: docs/sidecar.md.", argv[1:])
+
+
+def _serve_policy(
+    name: str, description: str, argv: Sequence[str], robot: str = "my_robot.yaml"
+) -> int:
+    """`robot`: the embodiment in the example."""
+    called = f"gr00t sidecar {name}"
+    parser = CommandParser(
+        prog=called, description=description, example=f"{called} --embodiment {robot} --port 5555"
     )
     add_options(parser)
     options = parser.parse_args(argv)
-    return serve(options, lambda embodiment: make_policy(options.policy, embodiment))
+    return serve(options, lambda embodiment: make_policy(name, embodiment))
 
 
 def serve(
@@ -75,7 +100,7 @@ def serve(
     policy_of: Callable[[Embodiment], Policy],
     around: Callable[[Answers], Answers] | None = None,
 ) -> int:
-    """Serve until SIGINT, SIGTERM or an allowed kill, then return 0; return 2 if it cannot start.
+    """Serve until SIGINT, SIGTERM or an allowed kill: DONE; MISUSE if it cannot start.
 
     options: those of `add_options`. around: wraps the endpoints, as faulty.Faulty does.
     """
@@ -85,13 +110,13 @@ def serve(
             server = _server(options, policy_of, around)
     except Gr00tError as error:
         log.error("%s", error)
-        return 2
+        return MISUSE
     with server:
         server.stop_on(signal.SIGINT, signal.SIGTERM)
         print(f"READY {server.address}", flush=True)
         server.serve_forever()
     log.info("stopped: %s", server.counts)
-    return 0
+    return DONE
 
 
 def start_log() -> None:
@@ -135,12 +160,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: CommandParser) -> None:
     """Add the options of every verb that serves a policy."""
     add = parser.add_argument
-    add("--embodiment", default="franka_droid", help="name or path of its YAML file (%(default)s)")
+    add_embodiment(parser, by_tag=False)
     add("--host", default="127.0.0.1", help="address to serve on, * for all (%(default)s)")
     add("--port", type=_port, default=5555, help="TCP port, 0 for a free one (%(default)s)")
+    parser.instead["--server"] = _SERVES
     add(
         "--codec",
         choices=[item.value for item in Generation],
@@ -148,24 +174,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="generation: A0 N1.5, A1 N1.6, A2 N1.7 EA, B2 and B3 N1.7, T torch (%(default)s)",
     )
     add("--flat", action="store_true", help="flat keys, as behind --use_sim_policy_wrapper")
-    add("--token-file", help=f"file with the API token; else {ENVIRONMENT_VARIABLE} where set")
+    add(
+        "--token-file",
+        metavar="FILE",
+        help=f"file with the API token; else {ENVIRONMENT_VARIABLE} where set",
+    )
     add("--keys", metavar="FOLDER", help="use CURVE; admit the clients whose public keys are there")
     add("--no-strict", action="store_true", help="omit upstream's checks of observations")
     add("--allow-kill", action="store_true", help="let any client end this server, as upstream's")
-    add("--delay-ms", type=float, default=0.0, help="artificial inference time (%(default)s)")
-    add("--jitter-ms", type=float, default=0.0, help="its uniform spread, +- (%(default)s)")
-    add("--seed", type=int, help="of all random numbers")
+    for name, text in (
+        ("--delay-ms", "artificial inference time"),
+        ("--jitter-ms", "its uniform spread, +-"),
+    ):
+        add(name, type=float, metavar="MS", default=0.0, help=f"{text} (%(default)s ms)")
+    add("--seed", type=int, metavar="N", help="of all random numbers")
 
 
 def faulty(argv: Sequence[str]) -> int:
     """Serve with faults; as `serve`, or CRASH_STATUS after a crash on purpose."""
-    options = _faulty_parser().parse_args(argv)
+    parser = _faulty_parser()
+    options = parser.parse_args(argv)
     try:
         faults = [read_fault(text) for text in options.fault]
     except SettingsError as error:
-        start_log()
-        log.error("%s", error)
-        return 1
+        parser.error(f"--fault: {error}")
     codec = Generation(options.codec).array_codec
 
     def around(inner: Answers) -> Answers:
@@ -174,16 +206,16 @@ def faulty(argv: Sequence[str]) -> int:
     return serve(options, lambda embodiment: make_policy(options.policy, embodiment), around)
 
 
-def _faulty_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _faulty_parser() -> CommandParser:
+    parser = CommandParser(
         prog="gr00t sidecar faulty",
-        description="A policy server that fails on purpose.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="kinds:\n"
-        + "\n".join(f"  {kind:8} {text}" for kind, text in KINDS.items())
-        + "\n\nexample: gr00t sidecar faulty --policy hold --fault nan:3 --port 5555",
+        description="Serve a policy that fails on purpose.",
+        notes="kinds:\n" + "\n".join(f"  {kind:8} {text}" for kind, text in KINDS.items()),
+        example="gr00t sidecar faulty --policy hold --fault nan:3 --embodiment my_robot.yaml",
     )
-    parser.add_argument("--policy", default="hold", help="the policy to serve (%(default)s)")
+    parser.add_argument(
+        "--policy", metavar="POLICY", default="hold", help="the policy to serve (%(default)s)"
+    )
     parser.add_argument(
         "--fault",
         action="append",
@@ -197,20 +229,22 @@ def _faulty_parser() -> argparse.ArgumentParser:
 
 def lerobot(argv: Sequence[str]) -> int:
     """Serve a checkpoint through LeRobot; see `serve` for the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="gr00t sidecar lerobot",
         description=f"Serve a GR00T N1.7 checkpoint through LeRobot. Needs {INSTALL}.",
-        epilog="example: gr00t sidecar lerobot --checkpoint FOLDER --embodiment my_robot.yaml",
+        example="gr00t sidecar lerobot --checkpoint FOLDER --embodiment my_robot.yaml",
     )
     add = parser.add_argument
     add("--checkpoint", required=True, metavar="FOLDER", help="a checkpoint in NVIDIA's layout")
-    add("--tag", help="embodiment tag of the checkpoint; else the embodiment file's")
-    add("--device", default="cuda", help="of torch (%(default)s)")
+    parser.missing["--checkpoint"] = "the folder with config.json and processor_config.json"
+    add("--tag", metavar="TAG", help="embodiment tag of the checkpoint; else the file's")
+    add("--device", metavar="DEVICE", default="cuda", help="of torch (%(default)s)")
     add("--backbone", metavar="FOLDER", help="the backbone's tokenizer; else from the hub")
     add_options(parser)
     options = parser.parse_args(argv)
 
     def policy(embodiment: Embodiment) -> LerobotPolicy:
+        _refuse_missing("--checkpoint", options.checkpoint, "config.json")
         tag = options.tag or embodiment.tag
         return LerobotPolicy(Path(options.checkpoint), tag, options.device, options.backbone)
 
@@ -219,17 +253,19 @@ def lerobot(argv: Sequence[str]) -> int:
 
 def replay(argv: Sequence[str]) -> int:
     """Serve the actions of a dataset; see `serve` for the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="gr00t sidecar replay",
         description="Serve a dataset's actions; reset with episode_index and step_index.",
-        epilog="example: gr00t sidecar replay --dataset FOLDER --embodiment my_robot.yaml",
+        example="gr00t sidecar replay --dataset FOLDER --embodiment my_robot.yaml",
     )
     parser.add_argument(
         "--dataset", required=True, metavar="FOLDER", help="LeRobot v2, v2.1 or v3, GR00T's flavour"
     )
+    parser.missing["--dataset"] = "the folder that has meta/info.json and meta/modality.json"
     parser.add_argument(
         "--execution-horizon",
         type=int,
+        metavar="N",
         default=8,
         help="steps that a client executes of each chunk (%(default)s)",
     )
@@ -237,13 +273,20 @@ def replay(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
 
     def policy(embodiment: Embodiment) -> ReplayPolicy:
+        _refuse_missing("--dataset", options.dataset, "meta/info.json")
         return ReplayPolicy(LeRobotDataset(options.dataset), embodiment, options.execution_horizon)
 
     return serve(options, policy)
 
 
+def _refuse_missing(option: str, folder: str, file: str) -> None:
+    """Raise SettingsError unless `folder` is one; `file` is what it must have."""
+    if not Path(folder).is_dir():
+        raise SettingsError(f"{option} {folder}: no such folder, expected one that has {file}")
+
+
 def start(argv: Sequence[str]) -> int:
-    """Run a server by its profile until SIGINT or SIGTERM, then return 0; return 1 if it fails."""
+    """Run a server by its profile until SIGINT or SIGTERM: DONE; MISUSE if it cannot run."""
     options = _start_parser().parse_args(argv)
     start_log()
     wake = Wake()
@@ -262,7 +305,7 @@ def start(argv: Sequence[str]) -> int:
         )
     except Gr00tError as error:
         log.error("%s", error)
-        return 1
+        return MISUSE
     supervisor.start()
     try:
         return _watch(supervisor, wake)
@@ -277,26 +320,29 @@ def _watch(supervisor: Supervisor, wake: Wake) -> int:
     while not wake.asked:
         state = supervisor.state()
         if state.phase is Phase.FAILED:
-            return 1
+            return MISUSE
         if state.ready and announced != state.pid:
             announced = state.pid
             print(f"READY {server_address(state.host, state.port)}", flush=True)
         wake.wait(_LOOK_S)
-    return 0
+    return DONE
 
 
-def _start_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _start_parser() -> CommandParser:
+    parser = CommandParser(
         prog="gr00t sidecar start",
         description="Start a policy server in an environment of its own, restart it when it "
         "crashes, and end it with this command. Options win over the profile.",
-        epilog="example: gr00t sidecar start n17 --model-path FOLDER --port 5555",
+        example="gr00t sidecar start n17 --embodiment my_robot.yaml --model-path FOLDER",
     )
-    parser.add_argument("profile", help="name of a file in config/sidecar, or a path")
-    for name, text in _TEXTS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", help=text)
+    parser.instead["--server"] = _SERVES
+    parser.add_argument(
+        "profile", metavar="PROFILE", help="name of a file in config/sidecar, or a path"
+    )
+    for name, (metavar, text) in _TEXTS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
     parser.add_argument("--embodiment", metavar="NAME|FILE", help="the robot that is to be served")
-    parser.add_argument("--port", type=int, help="TCP port, 0 for a free one")
+    parser.add_argument("--port", type=_port, help="TCP port, 0 for a free one")
     parser.add_argument(
         "--accept-noncommercial",
         action="store_true",

@@ -10,17 +10,22 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from gr00t_ros.errors import (
-    DeadlineError,
-    EmbodimentError,
-    Gr00tError,
-    SettingsError,
-    UnreachableError,
+from gr00t_ros.command_line import (
+    DONE,
+    INTERRUPTED,
+    JSON_HELP,
+    MISUSE,
+    NO,
+    CommandParser,
+    status_of,
 )
+from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.robot.files import TAG, load_embodiment
+from gr00t_ros.robot.files import TAG, load_embodiment, shipped_embodiments
+from gr00t_ros.starting import starting
 from gr00t_ros.text_table import printable, printable_lines
 from gr00t_ros.wire.access import (
     API_TOKEN,
@@ -39,10 +44,8 @@ from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS, PolicyClient
 from gr00t_ros.wire.curve import ClientKeys, read_client_keys
 from gr00t_ros.wire.handshake import KeyStyleSetting
 
-OK, PROBLEM, UNREACHABLE = 0, 1, 2
+OK, PROBLEM, UNREACHABLE = DONE, NO, MISUSE
 """Exit statuses: all well; the server answers and something is wrong; no answer or wrong usage."""
-
-_NO_ANSWER = (UnreachableError, DeadlineError, SettingsError, EmbodimentError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +107,37 @@ class Target:
         )
 
     def embodiment(self) -> Embodiment:
-        """Return the embodiment of the option, else of the environment's tag, else franka_droid."""
-        if self.embodiment_name is None and self.environment.embodiment_tag is not None:
-            return load_embodiment(TAG + self.environment.embodiment_tag)
-        return load_embodiment(self.embodiment_name or "franka_droid")
+        """Return the embodiment of the option, else of the environment's tag."""
+        if self.embodiment_name is not None:
+            return load_embodiment(self.embodiment_name)
+        return load_embodiment(f"{TAG}{self.environment.embodiment_tag}")
 
 
 def ask(
-    parser: argparse.ArgumentParser,
+    parser: CommandParser,
     argv: Sequence[str],
     verb: Callable[[Target, argparse.Namespace], Report],
 ) -> int:
     """Parse the options, run the verb, print its report; errors go to stderr, or into the JSON."""
     options = parser.parse_args(argv)
     try:
-        return verb(target_of(options), options).show(options.json)
+        with questioning():
+            report = verb(target_of(options), options)
+        return report.show(options.json)
     except Gr00tError as error:
         print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
         figures = {"problem": str(error), "kind": type(error).__name__}
-        status = UNREACHABLE if isinstance(error, _NO_ANSWER) else PROBLEM
+        status = status_of(error)
         return Report(figures, "", status).show(True) if options.json else status
+
+
+def questioning() -> AbstractContextManager[None]:
+    """Within this context Ctrl-C ends the process at once.
+
+    A KeyboardInterrupt while ZeroMQ makes a socket leaves it open, and its context would wait for
+    it for ever. Nothing here needs a clean end.
+    """
+    return starting(INTERRUPTED)
 
 
 def target_of(options: argparse.Namespace) -> Target:
@@ -132,7 +146,7 @@ def target_of(options: argparse.Namespace) -> Target:
     Raises SettingsError for a token, key or address that cannot be used.
     """
     found = read_environment(os.environ)
-    host, port = parse_place(options.server, 1) if options.server else (options.host, options.port)
+    host, port = parse_place(options.server, 1) if options.server else ("", 0)
     return Target(
         host=host or found.host or "127.0.0.1",
         port=port or found.port or 5555,
@@ -151,22 +165,23 @@ def _curve(server_key: str | None, client_key: str | None) -> ClientKeys | None:
     return read_client_keys(server_key, client_key) if server_key and client_key else None
 
 
-def question(verb: str, description: str, example: str = "") -> argparse.ArgumentParser:
+def question(verb: str, description: str, example: str = "", notes: str = "") -> CommandParser:
     """Return the parser of a verb that questions a server, with the options of all such verbs.
 
-    example: what an example of the verb has behind the server.
+    example: what an example of the verb has behind the server. notes: lines before it.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=f"gr00t sidecar {verb}",
         description=description,
-        epilog=f"example: gr00t sidecar {verb} --server gpu:5555 {example}".rstrip(),
+        example=f"gr00t sidecar {verb} --server gpu:5555 {example}".rstrip(),
+        notes=notes,
     )
     add_server(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--json", action="store_true", help=JSON_HELP)
     return parser
 
 
-def add_server(parser: argparse.ArgumentParser) -> None:
+def add_server(parser: CommandParser) -> None:
     """Add the options that name a policy server and how to connect to it."""
     add = parser.add_argument
     add(
@@ -174,23 +189,41 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help=f"the policy server; else {HOST} and {PORT}, else 127.0.0.1:5555",
     )
-    # the older spelling of --server
-    add("--host", help=argparse.SUPPRESS)
-    add("--port", type=positive, help=argparse.SUPPRESS)
-    add("--timeout-ms", type=positive, help=f"deadline of each call; else {TIMEOUT_MS}, else 15000")
+    parser.instead |= dict.fromkeys(("--host", "--port"), "a server is named by --server HOST:PORT")
+    add(
+        "--timeout-ms",
+        type=positive,
+        metavar="MS",
+        help=f"deadline of each call; else {TIMEOUT_MS}, else {DEFAULT_TIMEOUT_MS} ms",
+    )
     names = f"{ENVIRONMENT_VARIABLE} or {API_TOKEN}"
-    add("--token-file", help=f"file with the API token; else {names}")
+    add("--token-file", metavar="FILE", help=f"file with the API token; else {names}")
     add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
     add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
-    add("--key-style", choices=("auto", "nested", "flat"), default="auto", help="(%(default)s)")
+    add(
+        "--key-style",
+        choices=("auto", "nested", "flat"),
+        default="auto",
+        help="of the request's keys (%(default)s: try nested, then flat)",
+    )
 
 
-def add_embodiment(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names the embodiment."""
+def add_embodiment(parser: CommandParser, by_tag: bool = True) -> None:
+    """Add the option that names the embodiment; there is no default robot.
+
+    by_tag: the environment's embodiment tag may name the embodiment instead.
+    """
+    tag = os.environ.get(EMBODIMENT_TAG) if by_tag else None
+    other = f"; else the one of {EMBODIMENT_TAG}" if by_tag else ""
     parser.add_argument(
         "--embodiment",
         metavar="NAME|FILE",
-        help=f"name or path of its YAML file; else that of {EMBODIMENT_TAG}, else franka_droid",
+        required=not tag,
+        help=f"the robot: name of a shipped embodiment file, or path of your own{other}",
+    )
+    parser.missing["--embodiment"] = (
+        "the robot, for which there is no default: the path of your embodiment file, or one of "
+        f"{', '.join(shipped_embodiments())}"
     )
 
 

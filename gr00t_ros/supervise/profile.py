@@ -24,6 +24,10 @@ PLACEHOLDERS: Final = (
 _REQUIRED: Final = ("command", "model_version")
 _MAX_TIMEOUT_S: Final = 86_400.0
 _MAX_PORT: Final = 65_535
+_HOW: Final = {
+    "embodiment_tag": "name an embodiment (--embodiment NAME|FILE), or the embodiment_tag",
+    "embodiment": "name an embodiment (--embodiment NAME|FILE)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ def _checked(profile: Profile, *filled: str) -> Profile:
         raise ProfileError(f"{profile.source}: command: unknown {{{unknown[0]}}}, known: {known}")
     for name in ("model_path", "device", "host", "image", *filled):
         if name in named and not getattr(profile, name):
-            how = f"; name an embodiment, or the {name}" if name in filled else ""
+            how = f"; {_HOW[name]}" if name in filled else ""
             raise ProfileError(f"{profile.source}: the command needs {name}, which is empty{how}")
     if not 0 <= profile.port <= _MAX_PORT:
         raise ProfileError(f"{profile.source}: port: got {profile.port}, expected 0 to {_MAX_PORT}")

@@ -1,4 +1,4 @@
-"""gr00t embodiment new, validate, schema: begin an embodiment file, check one, print the schema.
+"""gr00t embodiment new, validate, explain and schema: begins, checks and explains embodiment files.
 
 Needs ROS only for --topics. `new` leaves a value open if no source states it.
 """
@@ -6,118 +6,157 @@ Needs ROS only for --topics. `new` leaves a value open if no source states it.
 from __future__ import annotations
 
 import argparse
-import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from gr00t_ros.errors import (
-    DeadlineError,
-    EmbodimentError,
-    Gr00tError,
-    SettingsError,
-    UnreachableError,
+from gr00t_ros.command_line import (
+    DONE,
+    JSON_HELP,
+    Command,
+    CommandParser,
+    program,
+    run,
+    status_of,
 )
+from gr00t_ros.errors import EmbodimentError, Gr00tError, SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.robot.field import Scale
 from gr00t_ros.robot.files import config_folders, load_embodiment
 from gr00t_ros.robot.known import Known
 from gr00t_ros.robot.questions import refuse_open, settled_names
 from gr00t_ros.serve.dataset_meta import read_dataset_meta
 from gr00t_ros.sidecar.ask import check_server
 from gr00t_ros.sidecar.embodiment_skeleton import skeleton
-from gr00t_ros.sidecar.target import (
-    OK,
-    PROBLEM,
-    UNREACHABLE,
-    Report,
-    Target,
-    add_server,
-    facts,
-    target_of,
-)
-from gr00t_ros.text_table import printable_lines, table
+from gr00t_ros.sidecar.target import Report, Target, add_server, questioning, target_of
+from gr00t_ros.text_table import printable_lines
 from gr00t_ros.tools.embodiment_schema import FILE_NAME, explained, schema_text
+from gr00t_ros.tools.embodiment_tables import figures_of, summary
+
+EMBODIMENT = Command(
+    "",
+    verbs={
+        "new": Command(
+            "begin a file from a dataset, a server and live topics", "tools.embodiment:new"
+        ),
+        "validate": Command(
+            "what is wrong with a file, or what it says", "tools.embodiment:validate"
+        ),
+        "explain": Command("what a key means, wherever it may stand", "tools.embodiment:explain"),
+        "schema": Command("print the JSON Schema of embodiment files", "tools.embodiment:schema"),
+    },
+    about="Embodiment files: begin one, check one, show what a key means.",
+    example="gr00t embodiment validate my_robot.yaml",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; returns 1, with the reason on stderr, if the file or a source is wrong."""
-    options = _parser().parse_args(argv)
+    """Run one verb and return its exit status."""
+    return run(EMBODIMENT, "gr00t embodiment", sys.argv[1:] if argv is None else argv)
+
+
+def new(argv: Sequence[str]) -> int:
+    """Begin an embodiment file."""
+    parser = _parser(
+        "new",
+        "Begin an embodiment file; the keys of a live server win over the dataset's.",
+        "--dataset FOLDER --topics --output my_robot.yaml",
+    )
+    add = parser.add_argument
+    add("--dataset", metavar="FOLDER", help="GR00T dataset with meta/modality.json")
+    add_server(parser)
+    _add_topics(parser, "look at the ROS topics that are there")
+    add("--robot", metavar="NAME", help="the robot's name")
+    add("--tag", metavar="TAG", help="the embodiment tag")
+    add("--output", metavar="FILE", help="a new file; else stdout")
+    return _answer(parser, argv, _new)
+
+
+def validate(argv: Sequence[str]) -> int:
+    """Print what is wrong with a file, or what it says."""
+    parser = _parser(
+        "validate",
+        "Check an embodiment file; with --server and --topics also against these.",
+        "my_robot.yaml --server gpu:5555 --topics",
+    )
+    add = parser.add_argument
+    add("embodiment", metavar="NAME|FILE", help="name of a shipped file, or path of your own")
+    parser.instead["--embodiment"] = "NAME|FILE is its argument, without an option"
+    add_server(parser)
+    _add_topics(parser, "compare with the running robot")
+    add("--settled", metavar="NAMES", default="", help="as the node's parameter: by comma")
+    add("--json", action="store_true", help=JSON_HELP)
+    return _answer(parser, argv, _validate)
+
+
+def explain(argv: Sequence[str]) -> int:
+    """Print what a key means."""
+    parser = _parser(
+        "explain",
+        "Show where a key may stand in an embodiment file, its values and its meaning.",
+        "margin",
+    )
+    parser.add_argument("key", metavar="KEY", help="name of the key")
+    return _answer(parser, argv, _explain)
+
+
+def schema(argv: Sequence[str]) -> int:
+    """Print the JSON Schema."""
+    parser = _parser(
+        "schema",
+        "Print the JSON Schema (draft 2020-12) of embodiment files, for editors.",
+        "> embodiment.schema.json",
+    )
+    return _answer(parser, argv, _schema)
+
+
+def _parser(verb: str, description: str, example: str) -> CommandParser:
+    called = f"gr00t embodiment {verb}"
+    return CommandParser(prog=called, description=description, example=f"{called} {example}")
+
+
+def _add_topics(parser: CommandParser, text: str) -> None:
+    parser.add_argument("--topics", action="store_true", help=text)
+    parser.add_argument(
+        "--seconds", type=_seconds, metavar="S", default=4.0, help="time to look (%(default)s s)"
+    )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 3600.0:
+        raise argparse.ArgumentTypeError(f"got {text}, expected 0.1 to 3600 seconds")
+    return value
+
+
+def _answer(
+    parser: CommandParser, argv: Sequence[str], verb: Callable[[argparse.Namespace], int]
+) -> int:
+    """Run one verb; an error goes to stderr, and into the JSON where that is asked for."""
+    options = parser.parse_args(argv)
     try:
-        return int(options.verb(options))
+        return verb(options)
     except Gr00tError as error:
-        print(f"gr00t embodiment: {printable_lines(str(error))}", file=sys.stderr)
+        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
         if getattr(options, "json", False):
             Report({"problem": str(error), "kind": type(error).__name__}, "").show(True)
-        could_not = (SettingsError, UnreachableError, DeadlineError)
-        return UNREACHABLE if isinstance(error, could_not) else PROBLEM
+        return status_of(error)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gr00t embodiment",
-        description="Embodiment files: begin one, check one, show what a key means.",
-        epilog="example: gr00t embodiment validate my_robot.yaml",
-    )
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    new = verbs.add_parser(
-        "new",
-        help="begin a file from a dataset, a server and live topics",
-        description="Begin an embodiment file; the keys of a live server win over the dataset's.",
-        epilog="example: gr00t embodiment new --dataset DIR --topics --output my_robot.yaml",
-    )
-    new.add_argument("--dataset", metavar="DIR", help="GR00T dataset with meta/modality.json")
-    add_server(new)
-    new.add_argument("--topics", action="store_true", help="look at the ROS topics that are there")
-    new.add_argument("--seconds", type=float, default=4.0, help="to look (%(default)s)")
-    new.add_argument("--robot", help="the robot's name")
-    new.add_argument("--tag", help="the embodiment tag")
-    new.add_argument("--output", metavar="FILE", help="a new file; else stdout")
-    new.set_defaults(verb=_new)
-    validate = verbs.add_parser(
-        "validate",
-        help="what is wrong with a file, or what it says",
-        description="Check an embodiment file; with --server and --topics also against these.",
-        epilog="example: gr00t embodiment validate my_robot.yaml --server gpu:5555 --topics",
-    )
-    validate.add_argument("embodiment", metavar="NAME|FILE", help="name of a shipped file, or path")
-    add_server(validate)
-    validate.add_argument("--topics", action="store_true", help="compare with the running robot")
-    validate.add_argument("--seconds", type=float, default=4.0, help="to look (%(default)s)")
-    validate.add_argument(
-        "--settled", metavar="PLACES", default="", help="as the node's parameter: by comma"
-    )
-    validate.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    validate.set_defaults(verb=_validate)
-    schema = verbs.add_parser(
-        "schema",
-        help="print the JSON Schema of embodiment files",
-        description="Print the JSON Schema (draft 2020-12) of embodiment files, for editors.",
-        epilog="example: gr00t embodiment schema > embodiment.schema.json",
-    )
-    schema.set_defaults(verb=_schema)
-    explain = verbs.add_parser(
-        "explain",
-        help="what a key means, wherever it may stand",
-        description="Show where a key may stand in an embodiment file, its values and its meaning.",
-        epilog="example: gr00t embodiment explain margin",
-    )
-    explain.add_argument("key", help="name of the key")
-    explain.set_defaults(verb=_explain)
-    return parser
+_DISCOVERY = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")
 
 
-def _schema(options: argparse.Namespace) -> int:
+def _schema(_: argparse.Namespace) -> int:
     print(schema_text(), end="")
-    return 0
+    return DONE
 
 
 def _explain(options: argparse.Namespace) -> int:
     print(explained(options.key))
-    return OK
+    return DONE
 
 
 def _new(options: argparse.Namespace) -> int:
@@ -129,14 +168,15 @@ def _new(options: argparse.Namespace) -> int:
     text = f"{_for_editors()}{begun}"
     if not options.output:
         print(text, end="")
-        return 0
+        return DONE
     try:
         with Path(options.output).open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise SettingsError(f"{options.output}: {error.strerror}") from error
-    print(f"wrote {options.output}; fill in what it marks, then gr00t embodiment validate it")
-    return 0
+    then = f"gr00t embodiment validate {options.output}"
+    print(f"wrote {options.output}; fill in what it marks, then: {then}")
+    return DONE
 
 
 def _for_editors() -> str:
@@ -190,30 +230,39 @@ def _look(seconds: float) -> Known:
         from gr00t_ros.tools.traffic import survey
     except ImportError as error:
         raise SettingsError(f"--topics needs ROS 2 in this environment: {error}") from error
-    return survey(seconds)
+    known = survey(seconds)
+    if not (known.cameras or known.joint_topics or known.controllers or known.description):
+        seen = (f"{name} (here {os.environ.get(name, 'not set')})" for name in _DISCOVERY)
+        raise SettingsError(
+            f"--topics: in {seconds:g} s no message of a camera, joint states, a controller or "
+            f"/robot_description: start the robot, and check that {' and '.join(seen)} are the "
+            "robot's"
+        )
+    return known
 
 
 def _names_server(options: argparse.Namespace) -> bool:
-    return bool(options.server or options.host or options.port)
+    return bool(options.server)
 
 
 def _ask(target: Target) -> ModalityConfig:
     # The modality config is the same in both key styles, and no inference is made here.
-    with closing(target.client("nested")) as client:
+    with questioning(), closing(target.client("nested")) as client:
         return client.connect().modality
 
 
 def _validate(options: argparse.Namespace) -> int:
     embodiment = load_embodiment(options.embodiment)
-    figures, texts = _figures(embodiment), [_summary(embodiment)]
+    figures, texts = figures_of(embodiment), [summary(embodiment)]
     if not options.json:
         print(texts.pop(), flush=True)  # what the file says is shown also if something is wrong
     refuse_open(embodiment.unsettled, settled_names(options.settled), embodiment.source)
-    status = OK
+    status = DONE
     if options.topics:
         texts.append(_against_the_robot(embodiment, options.seconds))
     if _names_server(options):
-        compared = check_server(target_of(options))
+        with questioning():
+            compared = check_server(target_of(options))
         figures["server"], status = compared.figures, compared.status
         texts.append(compared.text)
     if options.json or texts:
@@ -248,127 +297,5 @@ def _against_the_robot(embodiment: Embodiment, seconds: float) -> str:
     return f"of {len(of)} joints: {', '.join(counts)}; all inside their limits"
 
 
-_PARTS = ("part", "key", "goes to or comes from", "what")
-_VALUES = ("key", "value", "name", "the policy's value")
-
-
-def _figures(embodiment: Embodiment) -> dict[str, object]:
-    """The tables of `_summary` for programs: one map for each row."""
-    tables = {
-        "parts": (_PARTS, _parts(embodiment)),
-        "values": (_VALUES, _values(embodiment)),
-        "limits": (_LIMITS, _limits(embodiment)),
-    }
-    return _about(embodiment) | {
-        name: [dict(zip(header, row, strict=True)) for row in rows]
-        for name, (header, rows) in tables.items()
-    }
-
-
-def _about(embodiment: Embodiment) -> dict[str, object]:
-    return {
-        "file": embodiment.source,
-        "robot": embodiment.robot,
-        "embodiment tag": embodiment.tag,
-        "steps": f"{embodiment.action_horizon} at {embodiment.rate_hz:g} Hz",
-        "language key": ", ".join(embodiment.language_keys),
-    }
-
-
-def _summary(embodiment: Embodiment) -> str:
-    """The file as tables, to be compared with the documents of the robot and the policy."""
-    parts = [
-        facts(_about(embodiment)),
-        table(_PARTS, _parts(embodiment)),
-        table(_VALUES, _values(embodiment)),
-        table(_LIMITS, _limits(embodiment)),
-    ]
-    return "\n\n".join(parts)
-
-
-def _parts(embodiment: Embodiment) -> list[tuple[str, ...]]:
-    """One row for each stream, action, output and open question."""
-    rows: list[tuple[str, ...]] = [
-        ("video", v.key, v.topic, f"{v.height_px}x{v.width_px} {v.fit}, {list(v.delta_indices)}")
-        for v in embodiment.video
-    ]
-    rows += [
-        ("state", s.key, ", ".join(s.topics) or "constant", f"{s.width} values")
-        for s in embodiment.state
-    ]
-    rows += [
-        ("action", a.key, a.output or "ignored", f"{a.width} values") for a in embodiment.action
-    ]
-    rows += [("output", o.name, o.topic, f"{len(o.names)} joints") for o in embodiment.outputs]
-    rows += [("output", o.name, o.topic, o.type) for o in embodiment.commands]
-    rows += [("output", o.name, o.topic, o.type) for o in embodiment.poses]
-    rows += [("unsettled", u.path, "", f"assumed: {u.assumed:.40}") for u in embodiment.unsettled]
-    return rows
-
-
-def _values(embodiment: Embodiment) -> list[tuple[str, ...]]:
-    """One row for each value of states and actions, in the policy's order."""
-    rows: list[tuple[str, ...]] = []
-    for stream in embodiment.state:
-        if stream.encode is not None:
-            columns = stream.columns or range(stream.width)
-            what = [f"{stream.encode}[{column}]" for column in columns]
-            unit = "" if stream.frame is None else f"in {stream.frame}"
-            lines = [(name, unit) for name in what]
-        elif stream.names:
-            lines = [(n, _line(stream.scale, i, "")) for i, n in enumerate(stream.names)]
-        else:
-            lines = [(f"{value:g}", "constant") for value in stream.values]
-        rows += [(f"state.{stream.key}", str(i), *line) for i, line in enumerate(lines)]
-    for action in embodiment.action:
-        for i, name in enumerate(action.names):
-            text = _line(action.scale, i, action.unit)
-            text += "" if action.threshold is None else f", above {action.threshold:g} the upper"
-            text += ", delta" if action.representation == "delta" else ""
-            rows.append((f"action.{action.key}", str(i), name, text))
-    return rows
-
-
-def _line(scale: Scale | None, i: int, unit: str) -> str:
-    """The unit and the ranges that map the policy's value to the joint's."""
-    if scale is None:
-        return unit or "as it is"
-    (first, last), (low, high) = scale.joint[i], scale.policy[i]
-    return f"{unit} {low:g} .. {high:g} is {first:g} .. {last:g}".strip()
-
-
-_LIMITS = (
-    "output",
-    "joint",
-    "position (rad, m)",
-    "a second",
-    "a second^2",
-    "a second^3",
-    "margin",
-    "jump",
-    "held",
-)
-
-
-def _limits(embodiment: Embodiment) -> list[tuple[str, ...]]:
-    """One row for each joint and command, in its controller's order."""
-    limits, rows = embodiment.limits, []
-    of = {name: output.name for output in embodiment.outputs for name in output.names}
-    for i, name in enumerate(limits.names):
-        ends = f"[{limits.lower[i]:g}, {limits.upper[i]:g}]"
-        numbers = (limits.velocity, limits.acceleration, limits.jerk, limits.margin)
-        checks = (limits.jump, limits.held)
-        cells = [f"{array[i]:g}" for array in numbers]
-        cells += [f"{array[i]:g}" if math.isfinite(array[i]) else "unchecked" for array in checks]
-        rows.append((of[name], name, ends, *cells))
-    command, none = embodiment.command_limits, ("",) * 5
-    owner = {name: output for output in embodiment.commands for name in output.names}
-    for i, name in enumerate(command.names):
-        ends = f"[{command.lower[i]:g}, {command.upper[i]:g}]"
-        rate = f"{command.rate[i]:g}" if owner[name].goals is None else "by goals"
-        rows.append((owner[name].name, name, ends, rate, *none))
-    return rows
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program(main))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot import keys
 from gr00t_ros.robot.actions import REPRESENTATIONS, UNITS
 from gr00t_ros.robot.embodiment import MAX_STEPS, MODEL_VERSIONS, VIEW_SIZES
@@ -188,13 +188,13 @@ def schema_text() -> str:
 def explained(name: str) -> str:
     """A table of the places where a key may stand, with its values and its line.
 
-    Raises EmbodimentError for a name that no map has.
+    Raises SettingsError for a name that no map has.
     """
     names = dict.fromkeys(key for table in keys.TABLES for key, _ in table.all())
     if name not in names:
         near = difflib.get_close_matches(name, names, 3)
         expected = f"did you mean {' or '.join(near)}?" if near else f"expected {', '.join(names)}"
-        raise EmbodimentError(f"no map of an embodiment file has the key {name!r:.60}: {expected}")
+        raise SettingsError(f"no map of an embodiment file has the key {name!r:.60}: {expected}")
     rows = [
         (table.place or table.name, KINDS[key.kind].plain, key.line)
         for table in keys.TABLES

@@ -18,6 +18,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
@@ -113,7 +114,8 @@ class Survey:
 
 def survey(seconds: float, ros_arguments: Sequence[str] | None = None) -> Known:
     """Return what the topics show within `seconds` of steady time; starts and ends rclpy."""
-    rclpy.init(args=list(ros_arguments or ()))
+    # Without rclpy's handlers Ctrl-C is a KeyboardInterrupt, as in every command without ROS.
+    rclpy.init(args=list(ros_arguments or ()), signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("gr00t_survey", enable_rosout=False, start_parameter_services=False)
     executor = SingleThreadedExecutor()
     executor.add_node(node)

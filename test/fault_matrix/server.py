@@ -6,11 +6,11 @@ The file holds faults as for `gr00t sidecar faulty`, separated by spaces; action
 each change of the file.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
+from gr00t_ros.command_line import CommandParser
 from gr00t_ros.serve.endpoints import Answer, Answers
 from gr00t_ros.serve.faulty import Faulty, read_fault
 from gr00t_ros.serve.policies import make_policy
@@ -42,7 +42,7 @@ class Switched:
 
 def main() -> int:
     """Serve until stopped."""
-    parser = argparse.ArgumentParser()
+    parser = CommandParser(prog="fault_matrix.server")
     parser.add_argument("--policy", required=True)
     parser.add_argument("--fault-file", type=Path, required=True)
     add_options(parser)

@@ -82,7 +82,15 @@ def test_names_keys_and_token_of_the_environment_reach_the_server_and_keep_it_wa
     assert "api token from GROOT_POLICY_API_TOKEN" in log
 
     asked = processes.start(
-        *("-m", "gr00t_ros.sidecar", "check", "--port", str(rig.port), "--embodiment", N16),
+        *(
+            "-m",
+            "gr00t_ros.sidecar",
+            "check",
+            "--server",
+            f"127.0.0.1:{rig.port}",
+            "--embodiment",
+            N16,
+        ),
         *("--server-key", str(server / "server.public")),
         *("--client-key", str(server / "arm1.secret")),
         name="check",

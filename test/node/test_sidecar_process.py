@@ -15,7 +15,8 @@ from node_robot import NEEDS_ROBOT, SWEEP, speed_at  # noqa: E402
 from server_profiles import FAMILY, alive, family_of, until_gone  # noqa: E402
 
 HOLD = """
-command: ["{python}", -m, gr00t_ros.sidecar, hold, --host, "{host}", --port, "{port}"]
+command: ["{python}", -m, gr00t_ros.sidecar, hold, --embodiment, franka_droid,
+          --host, "{host}", --port, "{port}"]
 model_version: none
 """
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -288,7 +288,17 @@ def held():
 
 def test_a_late_reply_is_never_given_to_the_next_request(start_sidecar, proxy_of, client_of):
     """The first action comes after the deadline; the second is its own."""
-    sidecar = start_sidecar("faulty", "--port", "0", "--fault", "late=700:1", "--fault", "nan:1")
+    sidecar = start_sidecar(
+        "faulty",
+        "--embodiment",
+        "franka_droid",
+        "--port",
+        "0",
+        "--fault",
+        "late=700:1",
+        "--fault",
+        "nan:1",
+    )
     proxy = proxy_of(sidecar.address, deadline_ms=300)
     client = client_of(proxy.address, key_style="nested")
     found = client.connect()

@@ -35,8 +35,8 @@ REQUESTS = 20
 REPLIES = 1_500
 
 SERVERS = {
-    "hold": ("hold", "--port", "0", "--delay-ms", "100"),
-    "faulty": ("faulty", "--port", "0", "--fault", "late=100"),
+    "hold": ("hold", "--embodiment", "franka_droid", "--port", "0", "--delay-ms", "100"),
+    "faulty": ("faulty", "--embodiment", "franka_droid", "--port", "0", "--fault", "late=100"),
     "proxy": ("proxy", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0"),
     "proxy with a token": ("proxy", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0"),
 }
@@ -380,7 +380,7 @@ def test_twenty_strangers_keep_nobody_waiting(start_sidecar, connect, tmp_path):
     """Each asks for as much work as it can without the token, again and again."""
     (tmp_path / "token").touch(0o600)
     (tmp_path / "token").write_text("s3cret-t0ken")
-    server = start_sidecar("hold", "--port", "0")
+    server = start_sidecar("hold", "--embodiment", "franka_droid", "--port", "0")
     upstream = server.address.removeprefix("tcp://")
     words = ("--listen", "127.0.0.1:0", "--token-file", str(tmp_path / "token"))
     proxy = start_sidecar("proxy", "--upstream", upstream, *words, "--max-wait-ms", "20000")

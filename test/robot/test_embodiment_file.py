@@ -195,5 +195,5 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path):
 def test_a_folder_in_the_place_of_a_file_is_an_embodiment_error(tmp_path):
     """As is any file that cannot be read."""
     (tmp_path / "robot.yaml").mkdir()
-    with pytest.raises(EmbodimentError, match="Is a directory"):
+    with pytest.raises(EmbodimentError, match="a folder, expected a file"):
         load_embodiment(str(tmp_path / "robot.yaml"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.errors import EmbodimentError, SettingsError
 from gr00t_ros.robot.embodiment import parse
 from gr00t_ros.robot.field import Field
 from gr00t_ros.robot.questions import open_marks, read_marks, refuse_open, settled_names
@@ -52,7 +52,7 @@ def test_a_mark_may_stand_in_a_list():
         ({"unsettled": "", "assumed": 15.0}, "rate_hz.unsettled: got ''"),
         ({"unsettled": "?", "assumed": 15.0, "note": 1}, "rate_hz: unknown key 'note'"),
         ({"unsettled": "?", "assumed": "fast"}, "rate_hz: got 'fast', expected a finite number"),
-        ({"unsettled": "?", "assumed": "FILL_IN"}, "still to be filled in: rate_hz.assumed"),
+        ({"unsettled": "?", "assumed": "FILL_IN"}, "still to be filled in:\n- rate_hz.assumed"),
         ({"unsettled": "?", "assumed": {"unsettled": "?", "assumed": 15.0}}, "rate_hz: got {"),
     ],
 )
@@ -79,9 +79,9 @@ def test_open_marks_are_refused_with_question_and_assumption_until_all_are_named
 def test_a_name_of_no_mark_is_refused():
     """A misspelt name or one of another robot settles nothing, and is not passed over."""
     marks = parse(marked(), "robot.yaml").unsettled
-    with pytest.raises(EmbodimentError, match="settled names rate, expected.*rate_hz, video"):
+    with pytest.raises(SettingsError, match="settled names rate, expected.*rate_hz, video"):
         open_marks(marks, ["rate"], "robot.yaml")
-    with pytest.raises(EmbodimentError, match="none is"):
+    with pytest.raises(SettingsError, match="none is"):
         open_marks((), ["rate_hz"], "robot.yaml")
 
 

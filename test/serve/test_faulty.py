@@ -178,7 +178,17 @@ def test_what_is_no_fault_is_refused(text):
 def test_faults_on_the_wire_through_the_client_and_its_check(start_sidecar):
     """The link's check is action 1 and 2; a dropped reply ends at the deadline, a crash at once."""
     sidecar = start_sidecar(
-        "faulty", "--port", "0", "--fault", "drop:4", "--fault", "nan:5+", "--fault", "crash:7"
+        "faulty",
+        "--embodiment",
+        "franka_droid",
+        "--port",
+        "0",
+        "--fault",
+        "drop:4",
+        "--fault",
+        "nan:5+",
+        "--fault",
+        "crash:7",
     )
     client = PolicyClient("127.0.0.1", sidecar.port, 1500, key_style="nested")
     link = PolicyLink(client, load_embodiment("franka_droid"), None)
@@ -205,9 +215,14 @@ def finite(action):
 
 
 @pytest.mark.parametrize("fault", ["soon", "late=x"])
-def test_a_wrong_fault_on_the_command_line_is_one_line_and_status_one(start_sidecar, fault):
+def test_a_wrong_fault_on_the_command_line_is_wrong_usage_and_status_two(start_sidecar, fault):
     """As every other thing that a server cannot start with."""
-    sidecar = start_sidecar("faulty", "--port", "0", "--fault", fault)
+    sidecar = start_sidecar(
+        "faulty", "--embodiment", "franka_droid", "--port", "0", "--fault", fault
+    )
     status, log = sidecar.wait()
-    assert (sidecar.ready, status) == ("", 1)
-    assert "expected" in log and log.count("\n") == 1
+    assert (sidecar.ready, status) == ("", 2)
+    assert (
+        log.startswith("usage: gr00t sidecar faulty") and "--fault: " in log and "expected" in log
+    )
+    assert "Traceback" not in log

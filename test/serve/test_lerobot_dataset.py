@@ -196,7 +196,9 @@ def test_without_pyarrow_the_error_names_the_command(folder, monkeypatch):
 
 def test_a_dataset_of_the_arm_is_served_as_a_process(with_data, start_sidecar, connect):
     """From the files to the wire."""
-    sidecar = start_sidecar("replay", "--dataset", str(with_data), "--port", "0")
+    sidecar = start_sidecar(
+        "replay", "--embodiment", "franka_droid", "--dataset", str(with_data), "--port", "0"
+    )
     reset = {"endpoint": "reset", "data": {"options": {"episode_index": 2}}}
     reply = decode(connect(sidecar.address).ask(encode(reset, "npy")))
     assert reply == {"episode_index": 2, "episode_length": 4, "current_step": 0}
@@ -205,7 +207,9 @@ def test_a_dataset_of_the_arm_is_served_as_a_process(with_data, start_sidecar, c
 
 def test_no_dataset_is_one_line_and_status_two(start_sidecar, tmp_path):
     """As everything that a server cannot start with."""
-    sidecar = start_sidecar("replay", "--dataset", str(tmp_path), "--port", "0")
+    sidecar = start_sidecar(
+        "replay", "--embodiment", "franka_droid", "--dataset", str(tmp_path), "--port", "0"
+    )
     status, log = sidecar.wait()
     assert (sidecar.ready, status) == ("", 2)
     assert "info.json: No such file" in log and log.count("\n") == 1

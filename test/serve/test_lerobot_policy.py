@@ -89,7 +89,7 @@ def test_lerobots_policy_serves_the_node_s_whole_exchange(checkpoint, start_side
     """Recognised, checked key by key, inferred, reset; joints relative to what was sent."""
     model, backbone = checkpoint
     words = ("--checkpoint", str(model), "--backbone", str(backbone), "--device", "cpu")
-    sidecar = start_sidecar("lerobot", *words, "--port", "0")
+    sidecar = start_sidecar("lerobot", *words, "--embodiment", "franka_droid", "--port", "0")
     assert sidecar.ready, sidecar.wait()[1]
     client = PolicyClient("127.0.0.1", sidecar.port, 120_000)
     with closing(PolicyLink(client, ROBOT, None)) as link:

@@ -29,7 +29,7 @@ def robot():
 
 @pytest.fixture
 def hold(serve, robot):
-    """Serve the hold policy for the arm, with faults where they are named; its port."""
+    """Serve the hold policy for the arm, with faults where they are named; its HOST:PORT."""
 
     def start(*faults, generation="B3", policy=None, **settings):
         codec = Generation(generation).array_codec
@@ -38,7 +38,7 @@ def hold(serve, robot):
             return Faulty(inner, [read_fault(text) for text in faults], codec, pytest.fail, 1)
 
         server = serve(policy or HoldPolicy(robot), generation, around=around, **settings)
-        return server.address.rpartition(":")[2]
+        return server.address.removeprefix("tcp://")
 
     return start
 

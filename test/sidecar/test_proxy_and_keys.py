@@ -36,13 +36,13 @@ def test_the_questions_go_through_the_proxy_with_keys_and_a_token(
     token = tmp_path / "token"
     token.write_text("s3cret-t0ken\n")
     token.chmod(0o600)
-    server = start_sidecar("hold", "--port", "0")
+    server = start_sidecar("hold", "--embodiment", "franka_droid", "--port", "0")
     upstream = server.address.removeprefix("tcp://")
     guard = ("--keys", str(keys), "--token-file", str(token))
     proxy = start_sidecar("proxy", "--upstream", upstream, "--listen", "127.0.0.1:0", *guard)
     curve = ("--server-key", f"{keys}/server.public", "--client-key", f"{keys}/r1.secret")
-    where = ("--port", str(proxy.port), "--token-file", str(token))
-    status, found = ask_json("check", *where, *curve)
+    where = ("--server", f"127.0.0.1:{proxy.port}", "--token-file", str(token))
+    status, found = ask_json("check", "--embodiment", "franka_droid", *where, *curve)
     assert (status, found["verdict"]) == (0, "fits")
     assert ask_json("ping", *where)[1]["kind"] == "RefusedError"
     status, log = proxy.end(signal.SIGTERM)
@@ -72,7 +72,7 @@ def test_the_questions_go_through_the_proxy_with_keys_and_a_token(
         (("--upstream-token-file", "SHARED"), "chmod 600"),
     ],
 )
-def test_what_the_proxy_cannot_start_with_is_one_line_and_status_one(
+def test_what_the_proxy_cannot_start_with_is_one_line_and_status_two(
     start_sidecar, keys, tmp_path, words, text
 ):
     """In particular: no door open to other machines without a guard, no number without a sense."""
@@ -83,7 +83,7 @@ def test_what_the_proxy_cannot_start_with_is_one_line_and_status_one(
     words = [named.get(word, word) for word in words]
     proxy = start_sidecar("proxy", "--upstream", "127.0.0.1:1", *words)
     status, log = proxy.wait()
-    assert (proxy.ready, status) == ("", 1)
+    assert (proxy.ready, status) == ("", 2)
     assert text in log and log.count("\n") == 1 and "s3cret" not in log
 
 
@@ -95,9 +95,11 @@ def test_one_key_alone_is_wrong_usage(ask, keys):
 
 def test_a_server_of_ours_takes_keys_too(start_sidecar, ask, keys):
     """CURVE end to end, no proxy."""
-    server = start_sidecar("hold", "--port", "0", "--keys", str(keys))
+    server = start_sidecar(
+        "hold", "--embodiment", "franka_droid", "--port", "0", "--keys", str(keys)
+    )
     curve = ("--server-key", f"{keys}/server.public", "--client-key", f"{keys}/r2.secret")
-    assert ask("ping", "--port", str(server.port), *curve)[0] == 0
+    assert ask("ping", "--server", f"127.0.0.1:{server.port}", *curve)[0] == 0
     assert read_client_keys(curve[1], curve[3])
 
 
@@ -105,7 +107,8 @@ def test_a_server_of_ours_takes_keys_too(start_sidecar, ask, keys):
 def test_without_a_verb_all_verbs_are_listed(words, capsys):
     """With one line each."""
     assert main(words) == (0 if words else 2)
-    out = capsys.readouterr().out
+    said = capsys.readouterr()
+    out = said.out if words else said.err
     for verb in (
         "ping",
         "check",

@@ -22,7 +22,7 @@ def server_of(sidecar):
 
 def test_it_is_ready_at_a_free_port_and_ends_with_its_server(start_sidecar):
     """The server's own line is passed on with the profile's name; status 0 after SIGINT."""
-    sidecar = start_sidecar("start", "hold")
+    sidecar = start_sidecar("start", "hold", "--embodiment", "franka_droid")
     assert sidecar.ready.startswith("READY tcp://127.0.0.1:")
     pids = server_of(sidecar)
     status, log = sidecar.end(signal.SIGINT)
@@ -33,7 +33,7 @@ def test_it_is_ready_at_a_free_port_and_ends_with_its_server(start_sidecar):
 
 def test_its_sigkill_leaves_nothing(start_sidecar):
     """As that of a node."""
-    sidecar = start_sidecar("start", "hold")
+    sidecar = start_sidecar("start", "hold", "--embodiment", "franka_droid")
     pids = server_of(sidecar)
     sidecar.end(signal.SIGKILL)
     until_gone(pids)
@@ -41,24 +41,28 @@ def test_its_sigkill_leaves_nothing(start_sidecar):
 
 def test_a_killed_server_is_ready_again(start_sidecar):
     """A second READY line, of the same address."""
-    sidecar = start_sidecar("start", "hold")
+    sidecar = start_sidecar("start", "hold", "--embodiment", "franka_droid")
     os.kill(server_of(sidecar)[1], signal.SIGKILL)
     assert sidecar.process.stdout.readline().strip() == sidecar.ready
     until(lambda: len(server_of(sidecar)) == 2, "another server")
 
 
-def test_what_cannot_run_is_status_one_with_the_reason(start_sidecar, monkeypatch):
+def test_what_cannot_run_is_status_two_with_the_reason(start_sidecar, monkeypatch):
     """A missing environment, an unknown name, a license that nobody acknowledged."""
     monkeypatch.delenv("GR00T_ACCEPT_NONCOMMERCIAL", raising=False)
     for words, reason in (
         (("n17",), "the command needs embodiment_tag, which is empty; name an embodiment"),
         (("n16", "--embodiment", "franka_droid"), "no server_tags: {N1.6: NAME}"),
         ((*N17, "--working-directory", "/no/such"), "/no/such is not there; install it with: git"),
+        (
+            ("hold",),
+            "needs embodiment, which is empty; name an embodiment (--embodiment NAME|FILE)",
+        ),
         (("n99",), "'n99': no such file"),
         (("n16", "--embodiment", "franka_droid_n16"), "GR00T_ACCEPT_NONCOMMERCIAL=1"),
         (("hold", "--port", "70000"), "70000"),
     ):
         sidecar = start_sidecar("start", *words)
         status, log = sidecar.wait()
-        assert (sidecar.ready, status) == ("", 1), log
+        assert (sidecar.ready, status) == ("", 2), log
         assert reason in log and "Traceback" not in log

@@ -162,7 +162,15 @@ def test_a_taken_port_is_waited_for(supervise):
 def test_a_server_that_listens_everywhere_though_told_otherwise_is_named(supervise, log):
     """As N1.5's does, whose option for the host is for its client."""
     options = ("--host", "0.0.0.0", "--port", "{port}")
-    content = ["{python}", "-m", "gr00t_ros.sidecar", "hold", *options]
+    content = [
+        "{python}",
+        "-m",
+        "gr00t_ros.sidecar",
+        "hold",
+        "--embodiment",
+        "franka_droid",
+        *options,
+    ]
     profile = parse({"command": content, "model_version": "none"}, "test", "test.yaml")
     wait_for(supervise(profile), Phase.READY)
     until(lambda: log.has("warning", "it listens on every interface"), "a warning")
@@ -246,7 +254,17 @@ def test_the_license_is_asked_for_before_anything_starts(log):
 def test_a_container_is_supervised_as_a_process_is(supervise, docker):
     """Ready, killed, again, ended: through a docker that keeps its containers."""
     command = ["docker", "run", "--rm", "--name", "{container}", "{image}", sys.executable]
-    command += ["-m", "gr00t_ros.sidecar", "hold", "--host", "{host}", "--port", "{port}"]
+    command += [
+        "-m",
+        "gr00t_ros.sidecar",
+        "hold",
+        "--embodiment",
+        "franka_droid",
+        "--host",
+        "{host}",
+        "--port",
+        "{port}",
+    ]
     content = {"command": command, "model_version": "none", "image": IMAGE, "stop_timeout_s": 1.0}
     supervisor = supervise(parse(content, "boxed", "boxed.yaml"), environment=dict(os.environ))
     before = wait_for(supervisor, Phase.READY)

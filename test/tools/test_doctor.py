@@ -103,7 +103,16 @@ class Clinic:
 
     def serve(self, *options: str) -> int:
         """Another policy server; its port."""
-        server = self.processes.start("-m", "gr00t_ros.sidecar", "hold", "--port", "0", *options)
+        server = self.processes.start(
+            "-m",
+            "gr00t_ros.sidecar",
+            "hold",
+            "--embodiment",
+            "franka_droid",
+            "--port",
+            "0",
+            *options,
+        )
         return int(server.wait_for_line(r"READY tcp://.*:(\d+)")[1])
 
     @contextmanager
@@ -144,7 +153,16 @@ def clinic(tmp_path_factory):
         robot = ("--ros-args", "-p", "synthetic_cameras:=true", *remaps)
         processes.start("-m", "gr00t_ros.sim.robot", *robot, name="robot")
         processes.start("-m", "gr00t_ros.sim.relay")
-        server = processes.start("-m", "gr00t_ros.sidecar", "hold", "--port", "0", name="server")
+        server = processes.start(
+            "-m",
+            "gr00t_ros.sidecar",
+            "hold",
+            "--embodiment",
+            "franka_droid",
+            "--port",
+            "0",
+            name="server",
+        )
         port = server.wait_for_line(r"READY tcp://.*:(\d+)")[1]
         # loaded machines are late: what is planted is far beyond these
         late = {"max_camera_age_s": 0.6, "max_joint_age_s": 0.4}

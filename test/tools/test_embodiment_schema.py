@@ -271,7 +271,7 @@ def test_a_key_is_explained_at_each_place_where_it_may_stand(capsys):
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows[2:]] == ["video.KEY", "state.KEY", "outputs.NAME"]
     assert "0, 90, 180, 270" in rows[2] and keys.CAMERA.optional["rotate"].line in rows[2]
-    assert main(["explain", "margn"]) == 1
+    assert main(["explain", "margn"]) == 2
     assert "the key 'margn': did you mean margin?" in capsys.readouterr().err
 
 

@@ -1,6 +1,7 @@
 """gr00t embodiment begins a file from a dataset and live topics, and finds the faults of a file."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,9 @@ def test_new_and_validate_ask_a_live_server_of_either_key_style(
 ):
     """Keys, history and horizon are the server's; a file that fits it is said to fit."""
     monkeypatch.delenv("GROOT_API_TOKEN", raising=False)
-    server = processes.start("-m", "gr00t_ros.sidecar", "hold", "--port", "0", *style)
+    server = processes.start(
+        "-m", "gr00t_ros.sidecar", "hold", "--embodiment", "franka_droid", "--port", "0", *style
+    )
     address = server.wait_for_line(r"READY tcp://(.*:\d+)")[1]
     file = tmp_path / "mine.yaml"
     assert main(["new", "--server", address, "--output", str(file)]) == 0, capsys.readouterr()
@@ -140,7 +143,9 @@ def test_new_and_validate_ask_a_live_server_of_either_key_style(
 
 def test_a_dataset_s_keys_that_the_server_lacks_are_named(processes, dataset, capsys):
     """The server's keys win; the dataset's others are not lost in silence."""
-    server = processes.start("-m", "gr00t_ros.sidecar", "hold", "--port", "0")
+    server = processes.start(
+        "-m", "gr00t_ros.sidecar", "hold", "--embodiment", "franka_droid", "--port", "0"
+    )
     address = server.wait_for_line(r"READY tcp://(.*:\d+)")[1]
     assert main(["new", "--server", address, "--dataset", str(dataset)]) == 0
     said = capsys.readouterr().out
@@ -171,7 +176,7 @@ def test_validate_names_what_is_open(dataset, tmp_path, capsys):
     file = tmp_path / "mine.yaml"
     assert main(["new", "--dataset", str(dataset), "--output", str(file)]) == 0
     assert main(["validate", str(file)]) == 1
-    assert "still to be filled in: robot, embodiment_tag" in capsys.readouterr().err
+    assert "still to be filled in:\n- robot\n- embodiment_tag\n" in capsys.readouterr().err
 
 
 def test_a_begun_file_names_the_schema_for_editors_in_its_first_line(dataset, capsys):
@@ -194,7 +199,7 @@ def test_validate_asks_what_is_unsettled_until_it_is_named(tmp_path, capsys):
     assert "assumed: 15.0" in said.out
     assert "rate_hz: Is it really?" in said.err
     assert main(["validate", str(file), "--settled", "rate_hz"]) == 0
-    assert main(["validate", str(file), "--settled", "rate"]) == 1
+    assert main(["validate", str(file), "--settled", "rate"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -204,12 +209,48 @@ def test_validate_asks_what_is_unsettled_until_it_is_named(tmp_path, capsys):
         (["new", "--server", "nowhere"], "expected HOST:PORT"),
         (["new", "--dataset", "/nowhere"], "No such file"),
         (["validate", "no_such_robot"], "no_such_robot"),
+        (["validate", "/no/such.yaml"], "'/no/such.yaml': no such file"),
+        (["validate", str(Path(__file__).parent)], "a folder, expected a file: name a file in it"),
+        (["validate", "README.md"], "a path ends in .yaml or has a folder: ./README.md"),
+        (["explain", "foo"], "no map of an embodiment file has the key 'foo'"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(words, reason, capsys):
-    """On stderr, with status 2; a file that is no embodiment file is an answer."""
-    assert main(words) == (1 if words[0] == "validate" else 2)
-    assert reason in capsys.readouterr().err
+def test_what_cannot_be_done_is_said_in_one_line(words, reason, capsys, monkeypatch):
+    """On stderr, with status 2: there is nothing to give an answer about."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert reason in said and said.count("\n") == 1
+
+
+def test_a_file_that_is_no_embodiment_file_is_refused_with_what_one_is(capsys, monkeypatch):
+    """It was read, so the answer is no: status 1."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert main(["validate", "./README.md"]) == 1
+    said = capsys.readouterr().err
+    assert "an embodiment file is a YAML map of keys: gr00t embodiment new begins one" in said
+
+
+def test_an_interrupt_while_it_looks_at_topics_ends_it_without_a_traceback(processes, ros_node):
+    """With the status of a command that has no answer yet."""
+    where = ("-m", "gr00t_ros.tools.embodiment", "validate", "desk6", "--topics")
+    child = processes.start(*where, "--seconds", "600", name="validate")
+    wait_until(lambda: "gr00t_survey" in ros_node.get_node_names(), "the tool's node")
+    child.signal(signal.SIGINT)
+    assert child.wait() == 130
+    assert "Traceback" not in child.text()
+
+
+def test_topics_without_a_robot_are_named_with_what_to_check(processes, dataset, tmp_path):
+    """Nothing is written: a file without topics would look as if the robot had none."""
+    file = tmp_path / "mine.yaml"
+    for words in (["new", "--dataset", str(dataset), "--output", str(file)], ["validate", "desk6"]):
+        where = ("-m", "gr00t_ros.tools.embodiment", *words, "--topics", "--seconds", "0.5")
+        child = processes.start(*where, name=words[0])
+        assert child.wait() == 2, child.tail()
+        for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "start the robot"):
+            assert name in child.tail()
+    assert not file.exists()
 
 
 def test_an_existing_file_is_not_overwritten(dataset, tmp_path, capsys):
@@ -240,5 +281,5 @@ def test_a_file_of_a_stranger_is_refused_in_one_printable_line(tmp_path, capsys,
     assert main(["validate", str(path)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith(f"gr00t embodiment: {path}:1:")
+    assert said.err.startswith(f"gr00t embodiment validate: {path}:1:")
     assert said.err.count("\n") == 1 and said.err.rstrip("\n").isprintable()

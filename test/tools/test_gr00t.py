@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +12,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from gr00t_ros.command_line import CLOSED_PIPE, JSON_HELP
+from gr00t_ros.robot.files import shipped_embodiments
+from gr00t_ros.serve.policies import POLICIES
+from gr00t_ros.sidecar.__main__ import SIDECAR
 from gr00t_ros.tools import gr00t
+from gr00t_ros.tools.embodiment import EMBODIMENT
 from gr00t_ros.tools.gr00t import ALIASES, COMMANDS, following
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +25,20 @@ NODES = (
     *(("policy",), ("autostart",), ("sim", "robot"), ("sim", "stand-in"), ("sim", "relay")),
     *(("stream", "joints"), ("stream", "commands")),
 )
+
+VERBS = {"sidecar": SIDECAR.verbs, "embodiment": EMBODIMENT.verbs}
+LEAVES = [(group, verb) for group, verbs in VERBS.items() for verb in verbs]
+SERVERS = ("hold", "wave", "scripted", "replay", "lerobot", "faulty")
+CLIENTS = (
+    *(("sidecar", verb) for verb in ("ping", "check", "bench", "infer", "describe")),
+    *(("embodiment", "new"), ("embodiment", "validate")),
+)
+BESIDE = {
+    "replay": ("--dataset", "/tmp"),
+    "lerobot": ("--checkpoint", "/tmp"),
+    "infer": ("--observation", "/tmp/file.npz"),
+}
+"""What a verb needs beside the option that a test is about."""
 
 
 def run(*words, **environment):
@@ -71,6 +92,195 @@ def test_help_of_a_question_names_the_server_and_has_an_example(verb, capsys):
     assert f"example: gr00t sidecar {verb} --server gpu:5555" in text
 
 
+def help_of(words, capsys):
+    """What --help prints."""
+    assert gr00t.main([*words, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+def error_of(words, capsys):
+    """What wrong usage prints on stderr; nothing else, and status 2."""
+    assert gr00t.main([*words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    return said.err
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_help_of_every_verb_has_the_same_words_for_the_same_thing(words, capsys):
+    """Usage with the whole verb, one example, one name for each kind of value, and units."""
+    called = " ".join(("gr00t", *words))
+    text = help_of(words, capsys)
+    assert text.startswith(f"usage: {called} ") and f"\n\nexample:\n  {called} " in text
+    flat = " ".join(text.split())
+    for option, value in (
+        *(("token-file", "FILE"), ("embodiment", "NAME|FILE"), ("settled", "NAMES")),
+        *(("server", "HOST:PORT"), ("timeout-ms", "MS"), ("tag", "TAG"), ("output", "FILE")),
+    ):
+        named = set(re.findall(rf"^  --{option} (\S+)", text, re.MULTILINE))
+        assert named <= {value}, (option, named)
+    assert ("--json" in flat) == (f"--json {JSON_HELP}" in flat)
+    for row in re.split(r"\n  (?=--)", text)[1:]:
+        row = " ".join(row.partition("\n\n")[0].split())
+        if re.match(r"--(\S+-(ms|hz|mib)|seconds) ", row):
+            assert re.search(r"\d (ms|Hz|MiB|s)\b", row), row
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_a_misspelt_option_shows_the_verb_s_own_usage_and_the_nearest_option(words, capsys):
+    """Before a value that is missing; and no option is abbreviated."""
+    error = error_of((*words, "--hepl"), capsys)
+    assert error.startswith(f"usage: {' '.join(('gr00t', *words))} ")
+    assert error.endswith("unknown option --hepl: did you mean --help?\n")
+    if words in CLIENTS:
+        assert "did you mean --server?" in error_of((*words, "--serve", "gpu:5555"), capsys)
+
+
+@pytest.mark.parametrize(
+    ("group", "word", "near"),
+    [
+        *(("sidecar", f"{verb}x", verb) for verb in SIDECAR.verbs),
+        *(("embodiment", f"{verb}x", verb) for verb in EMBODIMENT.verbs),
+        *(("stream", "joint", "joints"), ("stream", "command", "commands")),
+        *(("sim", "robo", "robot"), ("sim", "standin", "stand-in"), ("sim", "rely", "relay")),
+    ],
+)
+def test_a_misspelt_verb_of_a_group_is_answered_with_the_nearest(group, word, near, capsys):
+    """As at the top."""
+    error = error_of((group, word), capsys)
+    assert error == f"gr00t {group}: unknown verb '{word}'; did you mean {near}?\n"
+
+
+@pytest.mark.parametrize("group", ["sidecar", "embodiment", "sim", "stream"])
+def test_the_help_of_a_group_ends_with_an_example_of_it(group, capsys):
+    """And says in plain words how to go on."""
+    text = help_of((group,), capsys)
+    assert f"`gr00t {group} VERB --help` shows the options of a verb" in text
+    example = re.search(rf"\n\nexample:\n  gr00t ({group} \S+) .*\n$", text)
+    assert example and tuple(example[1].split()) in {*LEAVES, *NODES}
+
+
+@pytest.mark.parametrize("verb", [*SERVERS, "check", "bench", "infer"])
+def test_no_robot_is_taken_that_nobody_named(verb, capsys, monkeypatch):
+    """The error has the option and every name; a server takes none from the environment."""
+    monkeypatch.setenv("GROOT_EMBODIMENT_TAG", "unitree_g1" if verb in SERVERS else "")
+    error = error_of(("sidecar", verb, *BESIDE.get(verb, ())), capsys)
+    assert "expected --embodiment NAME|FILE: the robot, for which there is no default" in error
+    assert all(name in error for name in shipped_embodiments())
+
+
+@pytest.mark.parametrize("verb", [*SERVERS, "start"])
+def test_a_server_that_is_given_a_server_says_where_it_listens(verb, capsys):
+    """--server is the clients' option."""
+    error = error_of(("sidecar", verb, "--server", "gpu:5555"), capsys)
+    assert "unknown option --server: this command is the server" in error
+    assert "--host and --port are where it listens" in error
+
+
+@pytest.mark.parametrize("words", CLIENTS, ids=" ".join)
+@pytest.mark.parametrize("option", ["--host", "--port"])
+def test_a_client_that_is_given_host_or_port_names_server(words, option, capsys):
+    """One way to name a server."""
+    error = error_of((*words, option, "1"), capsys)
+    assert f"unknown option {option}: a server is named by --server HOST:PORT" in error
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, "embodiment validate franka_droid"),
+        (0, "embodiment explain margin"),
+        (1, "embodiment validate BROKEN"),
+        (1, "embodiment validate OPEN"),
+        (1, "sidecar check --embodiment BROKEN --server 127.0.0.1:1"),
+        (2, "embodiment validate /no/such.yaml"),
+        (2, "embodiment validate /tmp"),
+        (2, "embodiment validate nobody"),
+        (2, "embodiment validate franka_droid --settled foo"),
+        (2, "embodiment validate franka_droid --server nowhere"),
+        (2, "embodiment explain foo"),
+        (2, "embodiment new --dataset /no/such"),
+        (2, "sidecar check --embodiment nobody"),
+        (2, "sidecar infer --embodiment desk6 --observation /no/such.npz"),
+        (2, "sidecar ping --server nowhere"),
+        (2, "sidecar hold --embodiment nobody"),
+        (2, "sidecar hold --embodiment BROKEN"),
+        (2, "sidecar no_such_module:factory --embodiment desk6"),
+        (2, "sidecar faulty --embodiment desk6 --fault foo"),
+        (2, "sidecar wave --embodiment desk6 --codec B4"),
+        (2, "sidecar start nothing"),
+        (2, "sidecar start hold"),
+        (2, "sidecar start n17 --embodiment desk6 --working-directory /no/such"),
+        (2, "sidecar proxy --upstream nowhere"),
+        (2, "sidecar keys /dev/null"),
+    ],
+)
+def test_exit_statuses_follow_one_rule(status, words, tmp_path, capsys, caplog):
+    """0 done; 1 a file that was read does not hold; 2 wrong usage, or it could not run."""
+    for name, text in (("BROKEN", "robot: [1\n"), ("OPEN", "robot: FILL_IN\n")):
+        (tmp_path / f"{name}.yaml").write_text(text)
+        words = words.replace(name, str(tmp_path / f"{name}.yaml"))
+    assert gr00t.main(words.split()) == status
+    said = capsys.readouterr().err + caplog.text  # pytest takes the log of a server
+    assert (said == "") == (status == 0) and "Traceback" not in said
+
+
+def test_every_server_ends_with_0_at_ctrl_c_also_while_it_starts_and_no_question_does():
+    """And each policy that has a name is a verb."""
+    servers = {*SERVERS, "start", "proxy"}
+    assert {verb for verb, row in SIDECAR.verbs.items() if row.interrupted == 0} == servers
+    assert {row.interrupted for row in EMBODIMENT.verbs.values()} == {130}
+    assert set(POLICIES) <= set(SERVERS)
+
+
+def test_each_command_of_the_documents_names_its_robot():
+    """A command that is copied from a page must not end with wrong usage."""
+    verbs = "|".join((*SERVERS, "check", "bench", "infer"))
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "config").rglob("*.yaml")]
+    lines = [
+        line
+        for page in pages
+        for line in page.read_text().replace("\\\n", "").splitlines()
+        if re.search(rf"^[^|`]*sidecar,? ({verbs})\b.* --", line)
+    ]
+    assert len(lines) > 12
+    assert [line for line in lines if "--embodiment" not in line] == []
+
+
+def test_the_page_has_the_exit_statuses():
+    """docs/using.md is where a user looks them up."""
+    page = (ROOT / "docs" / "using.md").read_text()
+    part = page.partition("## Exit statuses")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| (\d+) \|", part, re.MULTILINE) == ["0", "1", "2", "130", "141"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("sidecar", verb) for verb in ("ping", "describe")),
+        ("sidecar", "check", "--embodiment", "desk6"),
+        ("embodiment", "new"),
+        ("embodiment", "validate", "desk6"),
+    ],
+    ids=" ".join,
+)
+def test_an_interrupt_ends_a_question_with_130(words):
+    """There was no answer; a server would end with 0. At whatever step it is."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        server = f"127.0.0.1:{mute.getsockname()[1]}"
+        command = [sys.executable, "-m", "gr00t_ros.tools.gr00t", *words]
+        child = subprocess.Popen(
+            [*command, "--server", server, "--timeout-ms", "600000"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        mute.accept()[0].close()
+        child.send_signal(signal.SIGINT)
+        _, error = child.communicate(timeout=120)
+    assert (child.returncode, error) == (130, "")
+
+
 def test_the_version_is_that_of_the_package(capsys):
     """Also behind a verb, and behind the older names."""
     wanted = ElementTree.parse(ROOT / "package.xml").findtext("version")
@@ -91,16 +301,34 @@ def test_the_older_names_and_those_of_ros2_run_are_the_same_commands(monkeypatch
     assert scripts == (known | set(ALIASES)) & scripts and scripts >= set(ALIASES)
 
 
-def test_a_reader_that_has_gone_ends_it_without_a_traceback():
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("gr00t_ros.tools.gr00t", "embodiment", "validate", "franka_droid"),
+        ("gr00t_ros.tools.gr00t", "embodiment", "schema"),
+        ("gr00t_ros.tools.gr00t", "sidecar", "infer", "--help"),
+        ("gr00t_ros.tools.gr00t", "sidecar", "hold", "--embodiment", "desk6", "--port", "0"),
+        ("gr00t_ros.tools.gr00t", "--help"),
+        ("gr00t_ros.sidecar", "--help"),
+        ("gr00t_ros.tools.embodiment", "explain", "margin"),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_has_gone_ends_it_without_a_traceback(words):
     """As `gr00t embodiment validate franka_droid | head -1` does."""
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "gr00t_ros.tools.gr00t", "embodiment", "validate"]
     ended = subprocess.run(
-        [*command, "franka_droid"], stdout=writing, stderr=subprocess.PIPE, timeout=120, check=False
+        [sys.executable, "-m", *words],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
     )
     os.close(writing)
-    assert (ended.returncode, ended.stderr) == (gr00t.CLOSED_PIPE, b"")
+    assert ended.returncode == CLOSED_PIPE, ended.stderr
+    assert "Traceback" not in ended.stderr and "BrokenPipe" not in ended.stderr
 
 
 def test_wrong_usage_is_status_2_with_the_verb_in_the_usage():
@@ -133,7 +361,7 @@ def test_a_closed_port_is_known_at_once_wherever_a_server_is_named():
             timeout=120,
             check=False,
         )
-        assert asked.returncode in (1, 2)
+        assert asked.returncode == 2
         assert f"{server}: nobody listens on this port" in asked.stderr, words
 
 
@@ -143,8 +371,8 @@ def test_validate_as_json_has_what_the_tables_have(capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["robot"] == "franka_droid" and len(told["limits"]) == 8
     assert {row["part"] for row in told["parts"]} == {"video", "state", "action", "output"}
-    assert gr00t.main(["embodiment", "validate", "no_such_robot", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["kind"] == "EmbodimentError"
+    assert gr00t.main(["embodiment", "validate", "no_such_robot", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["kind"] == "UnreadableError"
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_an_invented_robot_moves_with_nothing_edited_but_the_questions(
     stand_in.signal(signal.SIGINT)
     assert stand_in.wait() == 0
     opened = gr00t("embodiment", "validate", str(mine))
-    assert opened.returncode == 1 and "still to be filled in: action_horizon" in opened.stderr
+    assert opened.returncode == 1 and "still to be filled in:\n- action_horizon" in opened.stderr
     assert "state." not in opened.stderr and "outputs." not in opened.stderr, opened.stderr
     mine.write_text(
         yaml.safe_dump(answered(yaml.safe_load(mine.read_text()), known), sort_keys=False)

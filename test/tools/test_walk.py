@@ -162,7 +162,7 @@ def test_the_page_leads_from_a_dataset_to_a_moving_arm_and_a_bag(walker, tmp_pat
             assert fill_in(tmp_path / FILE, step.before) == 5
         told[number] = walker.take(step)
     whole = "\n".join(told.values())
-    assert "still to be filled in: action_horizon, video.front.topic" in whole
+    assert "still to be filled in:\n- action_horizon\n- video.front.topic\n" in whole
     assert "shadow" in whole and "replaying" in whole
     assert "stop confirmed by /gr00t_policy" in whole
     assert "all topics" not in whole and "MISSING" in whole

@@ -40,7 +40,15 @@ def start(start_sidecar, tmp_path):
     """Start the hold policy in one generation; returns the process and the client's token."""
 
     def _start(generation, flat=False, token="open", port=0):
-        arguments = ["hold", "--port", str(port), "--codec", generation]
+        arguments = [
+            "hold",
+            "--embodiment",
+            "franka_droid",
+            "--port",
+            str(port),
+            "--codec",
+            generation,
+        ]
         arguments += ["--flat"] if flat else []
         if token == "token":
             path = tmp_path / "token"

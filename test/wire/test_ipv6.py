@@ -108,9 +108,9 @@ def test_a_proxy_on_ipv6_finds_the_server_behind_a_name(
 
 def test_the_processes_take_ipv6_on_their_command_lines(start_sidecar):
     """Server, proxy and question in processes of their own."""
-    server = start_sidecar("hold", "--host", "::1", "--port", "0")
+    server = start_sidecar("hold", "--embodiment", "franka_droid", "--host", "::1", "--port", "0")
     upstream = f"[::1]:{server.port}"
     proxy = start_sidecar("proxy", "--upstream", upstream, "--listen", "[::1]:0")
-    asked = start_sidecar("ping", "--host", "::1", "--port", str(proxy.port))
+    asked = start_sidecar("ping", "--server", f"[::1]:{proxy.port}")
     assert asked.wait()[0] == 0
     assert asked.ready.startswith("address") and f"[::1]:{proxy.port}" in asked.ready

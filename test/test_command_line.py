@@ -1,0 +1,95 @@
+"""The parser and the statuses that every command uses, apart from any command."""
+
+import pytest
+
+from gr00t_ros import errors
+from gr00t_ros.command_line import DONE, MISUSE, NO, CommandParser, program, refusal, status_of
+
+
+def parser():
+    """A command with two verbs, as argparse's sub-commands."""
+    group = CommandParser(prog="gr00t thing", description="Things.", example="gr00t thing go")
+    verbs = group.add_subparsers(required=True, metavar="VERB")
+    go = verbs.add_parser("go", example="gr00t thing go --to PLACE")
+    go.add_argument("--to", required=True, metavar="PLACE")
+    go.add_argument("--mode", choices=("fast", "slow"))
+    go.missing["--to"] = "where it goes"
+    verbs.add_parser("halt")
+    return group
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("hlt", "gr00t thing: argument VERB: got 'hlt'; did you mean halt?"),
+        ("go", "gr00t thing go: expected --to PLACE: where it goes"),
+        ("go --too x", "gr00t thing go: unknown option --too: did you mean --to?"),
+        ("go --to=x --xyz", "gr00t thing go: unknown option --xyz"),
+        ("go --to x y", "gr00t thing go: unexpected y"),
+        (
+            "go --to x --mode fats",
+            "gr00t thing go: argument --mode: got 'fats'; did you mean fast?",
+        ),
+        ("halt --to x", "gr00t thing halt: unknown option --to"),
+    ],
+)
+def test_wrong_words_show_the_usage_of_the_verb_that_they_follow(words, error, capsys):
+    """And the nearest name; status 2."""
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args(words.split())
+    assert ended.value.code == MISUSE
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: {error.partition(':')[0]} ") and said.endswith(f"{error}\n")
+
+
+def test_right_words_are_parsed_and_values_may_look_like_anything():
+    """A text with a blank is no option, and nothing behind -- is one."""
+    found = parser().parse_args(["go", "--to", "--a b", "--mode", "slow"])
+    assert (found.to, found.mode) == ("--a b", "slow")
+    free = CommandParser(prog="x")
+    free.add_argument("words", nargs="*")
+    assert free.parse_args(["--", "--no"]).words == ["--no"]
+
+
+def test_help_ends_with_the_example(capsys):
+    """Also of a verb, whatever else is wrong on the line."""
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args(["go", "--help"])
+    assert ended.value.code == DONE
+    assert capsys.readouterr().out.endswith("\nexample:\n  gr00t thing go --to PLACE\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.EmbodimentError("x"), NO),
+        (errors.RefusedError("x"), NO),
+        (errors.RemoteError("x"), NO),
+        (errors.ChunkError("x"), NO),
+        (errors.ObservationError("x"), NO),
+        (errors.UnreadableError("x"), MISUSE),
+        (errors.SettingsError("x"), MISUSE),
+        (errors.ProfileError("x"), MISUSE),
+        (errors.BagError("x"), MISUSE),
+        (errors.NodeError("x"), MISUSE),
+        (errors.LaunchError("x"), MISUSE),
+        (errors.UnreachableError("x"), MISUSE),
+        (errors.DeadlineError("x"), MISUSE),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_type_of_an_error_decides_the_status(error, status):
+    """1 where the answer is no, 2 where there is none."""
+    assert status_of(error) == status
+
+
+def test_an_option_in_place_of_a_verb_is_answered_with_where_options_go():
+    """It may be a right one."""
+    error = refusal("gr00t thing", "--to", ["go"])
+    assert error == "gr00t thing: got '--to'; options follow a verb: gr00t thing VERB --to"
+    assert refusal("gr00t thing", "og", ["go", "halt"]).endswith("expected one of go, halt")
+
+
+def test_a_program_keeps_the_status_of_its_command():
+    """Unless the reader has gone: test/tools/test_gr00t.py has that as a process."""
+    assert program(lambda: 5) == 5
