@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gr00t_ros.bags.bag import Bag, BagTopic, open_bag
 from gr00t_ros.bags.message_types import type_name
+from gr00t_ros.bags.verb import add_bag, answer, parser_of
+from gr00t_ros.command_line import DONE, JSON_HELP, NO
 from gr00t_ros.graph.limits import TOPIC
 from gr00t_ros.inputs.readings import READS, STATE_TYPES, kind
 from gr00t_ros.robot.described import unknown_chains
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.streams import StateStream, Stream
+from gr00t_ros.sidecar.target import add_embodiment
 
 _TF = {name: ("tf2_msgs/msg/TFMessage",) for name in ("/tf", "/tf_static")}
 
@@ -101,17 +105,17 @@ def _read_from(stream: Stream, name: str) -> dict[str, tuple[str, ...]]:
     return {name: (type_name(READS[kind(stream)][0]),)} | more
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command line."""
-    parser.add_argument("bag", help="folder of the bag, or a single .db3 or .mcap file")
-    parser.add_argument(
-        "--embodiment", required=True, metavar="NAME|FILE", help="what the bag is compared with"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the list")
+def main(words: Sequence[str]) -> int:
+    """Print what an embodiment finds in a bag; 1 if something is missing."""
+    text = "What a bag holds, and whether it has every topic that an embodiment needs."
+    parser = parser_of("info", text, "my_bag --embodiment franka_droid")
+    add_bag(parser)
+    add_embodiment(parser, by_tag=False)
+    parser.add_argument("--json", action="store_true", help=JSON_HELP)
+    return answer(parser, words, _info)
 
 
-def main(options: argparse.Namespace) -> int:
-    """Print the table; 1 if something is missing. Raises BagError and EmbodimentError."""
+def _info(options: argparse.Namespace, _ros_arguments: Sequence[str]) -> int:
     embodiment = load_embodiment(options.embodiment)
     with open_bag(options.bag) as bag:
         findings = compare_bag(bag, embodiment)
@@ -121,7 +125,7 @@ def main(options: argparse.Namespace) -> int:
             else "\n".join(_report(bag, findings))
         )
         print(text)
-    return int(any(finding.problem for finding in findings))
+    return NO if any(finding.problem for finding in findings) else DONE
 
 
 def _figures(bag: Bag, findings: tuple[TopicFinding, ...]) -> dict[str, object]:

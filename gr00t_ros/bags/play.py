@@ -24,6 +24,8 @@ from rosgraph_msgs.msg import Clock
 
 from gr00t_ros.bags.bag import Bag, BagMessage, BagTopic, open_bag
 from gr00t_ros.bags.message_types import message_class
+from gr00t_ros.bags.verb import add_bag, answer, parser_of
+from gr00t_ros.command_line import DONE, NO
 from gr00t_ros.errors import BagError
 from gr00t_ros.ros.process import initialise, refuse_unknown, stop_on_signals
 
@@ -202,22 +204,23 @@ def _profile(latched: bool = False) -> QoSProfile:
     )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command line."""
-    parser.add_argument("bag", help="folder of the bag, or a single .db3 or .mcap file")
-    parser.add_argument("--rate", type=float, default=1.0, help="speed of bag time, default 1")
-    parser.add_argument("--clock", action="store_true", help="publish /clock in bag time")
-    parser.add_argument("--topics", nargs="+", default=[], help="play these, commands too")
-    parser.add_argument(
-        "--start-offset", type=float, default=0.0, metavar="S", help="skip the first S seconds"
-    )
-    parser.add_argument("--loop", action="store_true", help="start again at the end, for ever")
-    parser.add_argument(
-        "--no-wait", action="store_true", help="start before every topic has a subscriber"
-    )
+def main(words: Sequence[str]) -> int:
+    """Play a bag; see `_main`."""
+    parser = parser_of("play", "Publish a bag in its recorded rhythm.", "my_bag --clock")
+    add_bag(parser)
+    add = parser.add_argument
+    add("--rate", type=float, metavar="X", default=1.0, help="speed of bag time (%(default)s)")
+    add("--clock", action="store_true", help="publish /clock in bag time")
+    text = "play these, commands too"
+    add("--topics", nargs="+", metavar="TOPIC", default=[], help=text)
+    text = "skip the begin of the bag (%(default)s s)"
+    add("--start-offset", type=float, metavar="S", default=0.0, help=text)
+    add("--loop", action="store_true", help="start again at the end, until Ctrl-C")
+    add("--no-wait", action="store_true", help="start before every topic has a subscriber")
+    return answer(parser, words, _main)
 
 
-def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
+def _main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
     """Play the bag once, or until SIGINT or SIGTERM; returns 0, or 1 if something was not played.
 
     That is a topic of --topics, a message that the bag's files or metadata.yaml count, or
@@ -242,7 +245,7 @@ def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
         finally:
             node.destroy_node()
             rclpy.try_shutdown()
-    return 0 if complete else 1
+    return DONE if complete else NO
 
 
 def _report_differences(choice: Choice, options: argparse.Namespace) -> bool:

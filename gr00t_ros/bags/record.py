@@ -19,6 +19,8 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 
 from gr00t_ros.bags.bag import missing_rosbags
 from gr00t_ros.bags.message_types import message_class, typestore
+from gr00t_ros.bags.verb import answer, parser_of
+from gr00t_ros.command_line import DONE, NO
 from gr00t_ros.errors import BagError
 from gr00t_ros.ros.process import run_node
 
@@ -30,17 +32,20 @@ LOOK_PERIOD_S = 0.1
 LOOKS_TO_REMIND = 20
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command line."""
-    parser.add_argument("out", help="folder to write, which must not exist yet")
-    parser.add_argument("--topics", nargs="+", required=True, help="what to record")
-    parser.add_argument("--mcap", action="store_true", help="write MCAP instead of sqlite3")
-    parser.add_argument(
-        "--use-sim-time", action="store_true", help="bag time is /clock: for simulated robots"
-    )
+def main(words: Sequence[str]) -> int:
+    """Record topics; see `_main`."""
+    text = "Write topics to a bag as they come in, until Ctrl-C."
+    parser = parser_of("record", text, "my_bag --topics /joint_states /tf")
+    add = parser.add_argument
+    add("out", metavar="OUT", help="folder to write, which must not exist yet")
+    add("--topics", nargs="+", metavar="TOPIC", required=True, help="what to record")
+    add("--mcap", action="store_true", help="write MCAP instead of sqlite3")
+    text = "bag time is /clock: for simulated robots"
+    add("--use-sim-time", action="store_true", help=text)
+    return answer(parser, words, _main)
 
 
-def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
+def _main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
     """Record until SIGINT or SIGTERM; returns 0; 1 if a topic or everything is missing."""
     wrong: list[str] = []
 
@@ -51,7 +56,7 @@ def main(options: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
     status = run_node(lambda: BagRecorder(options), ros_arguments, close)
     for line in wrong:
         print(f"gr00t bag: {line}", file=sys.stderr, flush=True)
-    return status or int(bool(wrong))
+    return status or (NO if wrong else DONE)
 
 
 class BagRecorder(Node):

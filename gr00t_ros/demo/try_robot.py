@@ -20,27 +20,38 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
+from gr00t_ros.command_line import (
+    DONE,
+    INTERRUPTED,
+    JSON_HELP,
+    MISUSE,
+    NO,
+    CommandParser,
+    program,
+    status_of,
+)
 from gr00t_ros.demo.bringup import Bringup, Watcher
 from gr00t_ros.demo.isolation import own_domain
 from gr00t_ros.demo.tried_file import TriedFile, tried_file
 from gr00t_ros.demo.try_report import TryReport, judged, report_text
-from gr00t_ros.errors import Gr00tError, SidecarError
+from gr00t_ros.errors import EmbodimentError, Gr00tError, SidecarError
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.robot.embodiment import Embodiment, Unsettled
-from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.files import load_embodiment, shipped_embodiments
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import qos
 from gr00t_ros.serve.wave import WavePolicy
 from gr00t_ros.sim.record import load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
 from gr00t_ros.sim.stand_in.start import start_of
-from gr00t_ros.text_table import one_line
+from gr00t_ros.text_table import one_line, printable_lines
 from gr00t_ros.wire.address import LOOPBACK
 
 _JOINTS = f"/{ROBOT}/joint_states"
@@ -65,39 +76,55 @@ class _Interrupted(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Try a file; 0: it moved as it should, 1: it did not, 2: it could not be tried."""
+    """Try a file; 0: it moved as it should, 1: it did not, 2: it could not be tried.
+
+    A file that was read and does not hold is 1 too, and Ctrl-C is 130.
+    """
     options = _parser().parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="gr00t_try_"))
-    status = 2
+    status = MISUSE
     try:
         with _signals() as stop:
             status = _try(options, folder, stop)
     except _Interrupted:
         _say("interrupted: everything is ended")
-        status = 130
+        status = INTERRUPTED
     except Gr00tError as error:
-        print(f"gr00t try: {error}", file=sys.stderr)
+        print(f"gr00t try: {printable_lines(str(error))}", file=sys.stderr)
+        if isinstance(error, EmbodimentError):  # anything else could not be started
+            status = status_of(error)
     finally:
-        if status in (0, 130) or not any(folder.iterdir()):
+        if status in (DONE, INTERRUPTED) or not any(folder.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)
         else:
             _say(f"logs: {folder}")
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(CommandParser):
+    def error(self, message: str) -> NoReturn:
+        """Also say which robots there are, where none is named."""
+        if "required" in message:
+            names = ", ".join(shipped_embodiments())
+            message = f"expected NAME|FILE: the path of your embodiment file, or one of {names}"
+        super().error(message)
+
+
+def _parser() -> CommandParser:
+    parser = _Parser(
         prog="gr00t try",
         description="Try an embodiment file without a robot: invented cameras and joint states, "
         "controllers that follow, a policy that waves every joint, and the policy node, in a ROS "
         "domain of their own on this machine. Nothing outside this machine is commanded.",
-        epilog="example: gr00t try my_robot.yaml --seconds 5",
+        example="gr00t try my_robot.yaml --seconds 5",
     )
     add = parser.add_argument
-    add("embodiment", metavar="NAME|FILE", help="the embodiment file")
-    add("--seconds", type=_seconds, default=10.0, help="of motion (default %(default)s s)")
-    add("--settled", default="", metavar="NAMES", help="as the node's parameter: comma-separated")
-    add("--json", action="store_true", help="print the report as JSON")
+    add("embodiment", metavar="NAME|FILE", help="name of a shipped file, or path of your own")
+    parser.instead["--embodiment"] = "NAME|FILE is its argument, without an option"
+    text = "time of motion (%(default)s s)"
+    add("--seconds", type=_seconds, metavar="S", default=10.0, help=text)
+    add("--settled", metavar="NAMES", default="", help="as the node's parameter: by comma")
+    add("--json", action="store_true", help=JSON_HELP)
     add("--keep", action="store_true", help="leave everything running until Ctrl-C")
     return parser
 
@@ -146,7 +173,7 @@ def _try(options: argparse.Namespace, folder: Path, stop: threading.Event) -> in
             report = _reported(run, policy, options)
         finally:
             run.end()
-    return 1 if report.problems else 0
+    return NO if report.problems else DONE
 
 
 def _ask(robot: Embodiment, questions: Sequence[Unsettled], as_json: bool) -> int:
@@ -158,12 +185,12 @@ def _ask(robot: Embodiment, questions: Sequence[Unsettled], as_json: bool) -> in
             for one in questions
         ]
         print(json.dumps({"success": False, "file": robot.source, "questions": listed}, indent=2))
-        return 1
+        return NO
     print(f"{robot.source}: {len(questions)} open, and only a person can answer:")
     for mark in questions:
         print(f"- {mark}")
     print(f"write the values into the file, or accept what is assumed: --settled '{names}'")
-    return 1
+    return NO
 
 
 class Run:
@@ -382,4 +409,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program(main))

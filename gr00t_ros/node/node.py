@@ -34,6 +34,7 @@ from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.session.mode import MOVING
 from gr00t_ros.srv import SetInstruction
+from gr00t_ros.watch.finding import RESET
 from gr00t_ros.wire.template import MAX_INSTRUCTION_BYTES
 
 _STATUS_S, _DIAGNOSTICS_S = 0.1, 1.0
@@ -42,6 +43,11 @@ _ERROR = TransitionCallbackReturn.ERROR
 _INACTIVE, _ACTIVE = "inactive", "active"
 _LATCHED = "a fault is latched"
 _INSTRUCTION = "instruction"
+_CONFIGURE = "configure"
+_GO_ON = (
+    "\nthe node stays unconfigured: correct the file, then `gr00t autostart`; a parameter that is "
+    "set at start only, such as embodiment: end the node (Ctrl-C) and start it with the right one"
+)
 
 Transition = Callable[[], TransitionCallbackReturn]
 
@@ -56,7 +62,7 @@ class PolicyNode(LifecycleNode):
         try:
             find_embodiment(self._values.embodiment)
         except Gr00tError as error:  # it may come to be there before configure
-            self.get_logger().error(f"configure will be refused: {error}")
+            self.get_logger().error(f"configure will be refused: {error}{_GO_ON}")
         self._parts: Configured | None = None
         self._sidecar: SidecarProcess | None = None  # kept: the next one waits for its end
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -84,7 +90,7 @@ class PolicyNode(LifecycleNode):
             gc.freeze()  # long-lived objects are not scanned again: a collection takes microseconds
             return super(PolicyNode, self).on_configure(state)
 
-        return self._guarded("configure", configure, _FAILURE)
+        return self._guarded(_CONFIGURE, configure, _FAILURE)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin the first episode, or refuse with all reasons."""
@@ -157,7 +163,8 @@ class PolicyNode(LifecycleNode):
         try:
             return action()
         except Gr00tError as error:
-            self.get_logger().error(f"{name}: {error}")
+            more = _GO_ON if name == _CONFIGURE else ""
+            self.get_logger().error(f"{name}: {error}{more}")
             self._reporter.say(f"{name} failed: {error}")
             return otherwise
         except Exception:
@@ -258,7 +265,7 @@ class PolicyNode(LifecycleNode):
             parts.keep_warm()
             reporter.report(parts, self._values)
         elif self._operator.latched:
-            reporter.say(f"{_LATCHED}: {self._operator.latched}; call ~/reset")
+            reporter.say(f"{_LATCHED}: {self._operator.latched}; {RESET}")
         elif reporter.unconfigured_reason is None or _LATCHED in reporter.unconfigured_reason:
             reporter.say(NOT_CONFIGURED)  # otherwise keep the reason why configure failed
 
@@ -285,9 +292,9 @@ _SHOWN = (
 HELP = NodeHelp(
     "gr00t policy",
     "The lifecycle node gr00t_policy: queries the policy server with the robot's cameras and "
-    "joint states, and commands its controllers once `gr00t autostart` (or a lifecycle manager) "
-    "has configured and activated it. It moves the robot; `gr00t doctor` with the same arguments "
-    "does not.",
+    "joint states, and commands its controllers. It starts unconfigured and waits for "
+    "`gr00t autostart` or a lifecycle manager, which configures and activates it. It moves the "
+    "robot; `gr00t doctor` with the same arguments does not.",
     (
         ("embodiment", None, parameters.TABLE["embodiment"].description),
         *(

@@ -44,7 +44,7 @@ from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.session.mode import FAULTED, MOVING
 from gr00t_ros.session.session import Held, Session
-from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.finding import RESET, Finding
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import Check
 
@@ -187,7 +187,7 @@ class Configured:
         """Why an activation would be refused now, in the order in which to solve it."""
         found = []
         if self.latched:
-            found.append(f"a fault is latched: {self.latched}; call ~/reset")
+            found.append(f"a fault is latched: {self.latched}; {RESET}")
         found += self.server.check.problems()
         found += instruction_problems(self.queries.instruction)
         found += [f.reason for f in self._operator.findings()]

@@ -6,12 +6,15 @@ host:=HOST -p port:=PORT`.
 
 from __future__ import annotations
 
+import difflib
+import shlex
 import sys
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.files import shipped_embodiments
 from gr00t_ros.wire.address import parse_place
 
 ACCESS = {
@@ -59,6 +62,12 @@ class NodeHelp:
                 found[option] = (name,)
         return found
 
+    @property
+    def subject(self) -> str:
+        """The parameter that a word without an option means: the robot, else the first one."""
+        names = [name for name, _, _ in self.rows]
+        return "embodiment" if "embodiment" in names else names[0]
+
     def text(self) -> str:
         """Usage, parameters with defaults and units, and an example."""
         values = {"--embodiment": "NAME|FILE", "--server": "HOST:PORT"}
@@ -86,6 +95,54 @@ def asks_for_help(arguments: Sequence[str] | None) -> bool:
     words = sys.argv[1:] if arguments is None else list(arguments)
     own = words[: words.index("--ros-args")] if "--ros-args" in words else words
     return any(word in ("-h", "--help") for word in own)
+
+
+def missing_robot() -> SettingsError:
+    """Return the error for a node that got no embodiment, for which there is no default."""
+    return SettingsError(
+        "parameter embodiment: got nothing, expected the robot: --embodiment NAME|FILE (or "
+        "--ros-args -p embodiment:=NAME|FILE) with the path of your embodiment file, or one of "
+        f"{', '.join(shipped_embodiments())}"
+    )
+
+
+def corrected(about: NodeHelp, words: Sequence[str]) -> str:
+    """The command line that was probably meant; empty if a word is like nothing that is known.
+
+    A word alone becomes the parameter `about.subject`; an option becomes the nearest option or
+    parameter; NAME:=VALUE goes behind --ros-args.
+    """
+    own = words.index("--ros-args") if "--ros-args" in words else len(words)
+    left = [word for word in words[:own] if word not in ("-p", "--param")]
+    options: list[str] = []
+    parameters: list[str] = []
+    while left:
+        word = left.pop(0)
+        name, equals, value = word.replace(":=", "=").partition("=")
+        if not word.startswith("-"):
+            name, value = (name, value) if ":=" in word else (about.subject, word)
+        elif not equals:
+            value = left.pop(0) if left and not left[0].startswith("-") else "VALUE"
+        near = _nearest(about, name)
+        if near.startswith("--"):
+            options += [near, value]
+        elif near:
+            parameters += ["-p", f"{near}:={value}"]
+        else:
+            return ""
+    behind = [*parameters, *words[own + 1 :]]
+    return shlex.join(
+        [*about.command.split(), *options, *(["--ros-args", *behind] if behind else [])]
+    )
+
+
+def _nearest(about: NodeHelp, given: str) -> str:
+    """The option or parameter that is most like what was given; empty if none is."""
+    options = {option.lstrip("-"): option for option in about.options}
+    names = {name.replace("_", "-"): name for name in about.all_names}
+    known = names | options if given.startswith("-") else names
+    near = difflib.get_close_matches(given.lstrip("-").replace("_", "-"), known, 1)
+    return known[near[0]] if near else ""
 
 
 def as_parameters(words: Sequence[str], options: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -23,9 +23,17 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.reference import MERGES
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.observe.observation import ObservationSettings
+from gr00t_ros.ros.node_help import missing_robot
 from gr00t_ros.ros.process import refuse_unknown
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.watch.table import ROWS
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number with a decimal point",
+    str: "text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,12 @@ class ParameterRow:
         if self.low is not None:
             return f"{self.low:g} to {self.high:g} {self.unit}".rstrip()
         return f"one of {', '.join(self.choices)}" if self.choices else ""
+
+    @property
+    def values(self) -> str:
+        """The type of its values, and its range or choices."""
+        kind = _KINDS[type(self.default)]
+        return f"{kind}, {self.span}" if self.span else kind
 
     def descriptor(self) -> ParameterDescriptor:
         """The descriptor from which rqt makes a slider or an input field."""
@@ -403,11 +417,15 @@ def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
         try:
             node.declare_parameter(name, defaults.get(name, row.default), row.descriptor())
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            raise SettingsError(f"parameter {name}: {error}") from error
+            given = node._parameter_overrides.get(name)
+            value = given.value if given else defaults.get(name)
+            raise SettingsError(
+                f"parameter {name}: got {value!r}, expected {row.values}"
+            ) from error
     refuse_unknown(node)
     values = read(node)
     if not values.embodiment:
-        raise SettingsError("parameter embodiment: got nothing, expected " + _A_ROBOT)
+        raise missing_robot()
     for name, row in TABLE.items():
         if row.choices and value_of(values, name) not in row.choices:
             raise SettingsError(refusal(name, value_of(values, name)))

@@ -28,7 +28,7 @@ from rclpy.utilities import remove_ros_args
 
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.files import read_yaml
-from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help
+from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help, corrected
 
 OK, MISUSE = 0, 2
 """Exit statuses of a node: ended by a signal; wrong arguments, parameters or files."""
@@ -37,23 +37,23 @@ OK, MISUSE = 0, 2
 _RCLPY = "qos_overrides."
 
 
-def refuse_words(arguments: Sequence[str], names: Collection[str]) -> None:
-    """Raise SettingsError for arguments that are not ROS arguments, such as `--instruction x`.
+def refuse_words(words: Sequence[str], about: NodeHelp | None = None) -> None:
+    """Raise SettingsError for words that are neither options of the node nor ROS arguments.
 
-    names: the node's parameters; the error names the most similar one.
+    words: as they were typed. The error has the command line that was probably meant.
     """
-    own = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
+    options = {} if about is None else about.options
+    own = words.index("--ros-args") if "--ros-args" in words else len(words)
     # rcl reads NAME:=VALUE without --ros-args as a remapping, although a parameter was meant
-    words = [word for word in arguments[:own] if ":=" in word]
-    words = words or remove_ros_args(["node", *arguments])[1:]
-    if not words:
+    odd = [word for word in words[:own] if ":=" in word]
+    odd = odd or remove_ros_args(["node", *as_parameters(words, options)])[1:]
+    if not odd:
         return
-    name, _, value = words[0].lstrip("-").replace(":=", "=").partition("=")
-    value = value or (words[1] if len(words) > 1 else "VALUE")
-    name = _nearest(name, names) or name or "NAME"
+    meant = "" if about is None else corrected(about, words)
+    more = "" if about is None else f"; {about.command} --help lists them"
     raise SettingsError(
-        f"arguments: got {' '.join(words)}, expected none that are not ROS's; parameters follow "
-        f"--ros-args: -p {name}:={value}"
+        f"arguments: got {' '.join(odd)}, expected options and ROS arguments"
+        + (f"; did you mean: {meant}" if meant else more)
     )
 
 
@@ -176,13 +176,16 @@ def initialise(arguments: Sequence[str] | None, about: NodeHelp | None = None) -
     have as options.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if about is not None:
-        words = as_parameters(words, about.options)
+    options = {} if about is None else about.options
     try:
-        rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(
+            args=as_parameters(words, options), signal_handler_options=SignalHandlerOptions.NO
+        )
     except RuntimeError as error:  # UnknownROSArgsError, RCLError
-        raise SettingsError(f"ROS arguments: not understood: {error}") from error
-    refuse_words(words, () if about is None else about.all_names)
+        raise SettingsError(
+            f"ROS arguments: not understood: {error}; its own options come before --ros-args"
+        ) from error
+    refuse_words(words, about)
 
 
 def _spin(

@@ -24,7 +24,7 @@ from gr00t_ros.motion.replay import Replay, Sent
 from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings
 from gr00t_ros.session.settling import SETTLED_NS, Settling
-from gr00t_ros.watch.finding import Finding, Reaction, better_reason
+from gr00t_ros.watch.finding import RESUME, Finding, Reaction, better_reason
 from gr00t_ros.watch.table import reasoned
 
 Held = NDArray[np.float64] | None
@@ -39,7 +39,7 @@ _JUMP_NS = 50_000_000
 # The watch whose finding means that a controller plays something else than the plan.
 _DIVERGED, _LATE = "reference_against_plan", "controller_late"
 _SETTLING_REASON = "the controllers may still play an abandoned plan: try again in a second"
-_PAUSED_REASON = "paused by the operator: call ~/resume to go on"
+_PAUSED_REASON = f"paused by the operator: {RESUME} to go on"
 
 
 @dataclass(slots=True)

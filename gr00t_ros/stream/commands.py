@@ -28,7 +28,7 @@ from gr00t_ros.robot.outputs import COMMAND_STREAMER, CommandOutput, PoseOutput
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.diagnostics import entry
-from gr00t_ros.ros.node_help import NodeHelp
+from gr00t_ros.ros.node_help import NodeHelp, missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -83,6 +83,8 @@ class CommandStreamer(Node):
         rate.integer_range = [IntegerRange(from_value=10, to_value=500, step=0)]
         rate_hz = int(self.declare_parameter(name, default_hz, rate).value)
         refuse_unknown(self)  # first, so that a misspelt name is not reported as a missing one
+        if not self.get_parameter("embodiment").value:
+            raise missing_robot()
         robot = load_embodiment(_text(self, "embodiment"))
         outputs = (*robot.commands, *robot.poses)
         if not outputs:

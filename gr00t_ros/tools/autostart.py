@@ -19,6 +19,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from gr00t_ros.command_line import NO
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.node_help import NodeHelp, asks_for_help
@@ -28,7 +29,7 @@ from gr00t_ros.ros.qos import STATUS
 ANSWER_LIMIT_S = 30.0
 """Longest wait for the answer to a transition; none of them waits for the sidecar (design.md 8)."""
 
-REPEAT_S = 10.0
+REPEAT_S = 5.0
 """An unchanged reason for waiting is logged again after this long."""
 
 
@@ -67,17 +68,19 @@ class Autostart(Node):
                 self._change(Transition.TRANSITION_CONFIGURE)
             if self._state() == State.PRIMARY_STATE_UNCONFIGURED:
                 self.get_logger().error(f"{self._policy} refused to configure: {self._reason()}")
-                return 1
+                return NO
             while self._state() == State.PRIMARY_STATE_INACTIVE:
                 self._activate_when_ready()
             state = self._call(self._get_state, GetState.Request()).current_state
             if state.id == State.PRIMARY_STATE_ACTIVE:
                 return 0
             self.get_logger().error(f"{self._policy} is {state.label}: {self._reason()}")
-            return 1
+            return NO
         except _Interrupted:
-            left = "may be active: see its status" if self._activating else "was not activated"
-            self.get_logger().info(f"interrupted: {self._policy} {left}")
+            text = f"interrupted before node {self._policy} was activated"
+            if self._activating:
+                text = f"interrupted: node {self._policy} may be active: see gr00t operator status"
+            self.get_logger().info(text)
             return 0
         finally:
             self._executor.shutdown()
@@ -98,10 +101,25 @@ class Autostart(Node):
     def _ready(self) -> bool:
         if self._status is not None and self._status.ready:
             return True
-        reason, now = self._reason(), time.monotonic()
+        self._log_waiting(self._reason())
+        return False
+
+    def _log_waiting(self, reason: str) -> None:
+        """Log what is waited for, at once and then every REPEAT_S."""
+        now = time.monotonic()
         if reason != self._logged[0] or now > self._logged[1] + REPEAT_S:
             self.get_logger().info(f"waiting for {self._policy}: {reason}")
             self._logged = (reason, now)
+
+    def _is_there(self, client: Any) -> bool:
+        """Whether the policy node is discovered; else say what is waited for."""
+        if client.service_is_ready():
+            return True
+        name = client.srv_name.rpartition("/")[0]
+        self._log_waiting(
+            f"no node {name} in ROS_DOMAIN_ID {self.context.get_domain_id()} yet; start it with "
+            "gr00t policy --embodiment NAME|FILE --server HOST:PORT"
+        )
         return False
 
     def _reason(self) -> str:
@@ -122,7 +140,7 @@ class Autostart(Node):
     def _call(self, client: Any, request: Any) -> Any:
         """The response; waits for the service without limit, and asks again if no answer comes."""
         while True:
-            self._wait(client.service_is_ready)
+            self._wait(lambda: self._is_there(client))
             future = client.call_async(request)
             self._wait(future.done, ANSWER_LIMIT_S)
             if future.done():

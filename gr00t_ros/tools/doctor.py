@@ -2,8 +2,8 @@
 
 A preflight check that moves nothing: it creates no publisher on any command topic, and asks the
 policy server as `gr00t sidecar check` does. It takes the policy node's parameters, so that the same
-params_file works for both. Exit status 0: no check fails; 1: one fails; 2: the checks could not
-run.
+params_file works for both. Exit status 0: no check fails; 1: one fails, or the embodiment file does
+not hold; 2: the checks could not run; 130: Ctrl-C before the report.
 """
 
 from __future__ import annotations
@@ -19,8 +19,18 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from gr00t_ros.command_line import (
+    DONE,
+    INTERRUPTED,
+    JSON_HELP,
+    NO,
+    CommandParser,
+    program,
+    status_of,
+)
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.node.operator_watches import OperatorWatches
@@ -32,8 +42,9 @@ from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import ACCESS, SERVER, as_parameters
-from gr00t_ros.sidecar.target import OK, PROBLEM, UNREACHABLE, Report
-from gr00t_ros.text_table import table
+from gr00t_ros.ros.process import stop_on_signals
+from gr00t_ros.sidecar.target import Report
+from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.tools import doctor_checks as rows
 from gr00t_ros.tools.doctor_checks import FAIL, PASS, WARN, DoctorRow
 from gr00t_ros.tools.traffic import Traffic
@@ -58,12 +69,24 @@ _QUIET = ("--ros-args", "-r", "/parameter_events:=/gr00t_doctor/parameter_events
 _NO_SERVICE = Parameter("start_type_description_service", value=False)
 
 
+class _Interrupted(Exception):
+    """SIGINT or SIGTERM came before the report."""
+
+
 class Doctor:
     """Everything that the policy node would create for one robot, without its publishers."""
 
-    def __init__(self, node: Node, executor: SingleThreadedExecutor) -> None:
-        """Subscribe as the node would; raises Gr00tError for wrong parameters or a wrong file."""
-        self.node, self._executor = node, executor
+    def __init__(
+        self,
+        node: Node,
+        executor: SingleThreadedExecutor,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Subscribe as the node would; raises Gr00tError for wrong parameters or a wrong file.
+
+        stop: ends `look` by _Interrupted.
+        """
+        self.node, self._executor, self._stop = node, executor, stop
         self.values = values = parameters.declare(node, defaults_of())
         self.embodiment = robot = load_embodiment(values.embodiment)
         self._open = open_marks(robot.unsettled, settled_names(values.settled), robot.source)
@@ -114,6 +137,8 @@ class Doctor:
         end_s = time.monotonic() + seconds
         due_s = time.monotonic()
         while (now_s := time.monotonic()) < end_s:
+            if self._stop is not None and self._stop.is_set():
+                raise _Interrupted
             if now_s >= due_s:
                 self._late_s.append(now_s - due_s)
                 self._checks.inputs.pull()
@@ -220,25 +245,41 @@ def report(found: Sequence[DoctorRow]) -> Report:
         ],
     }
     text = table(("", "check", "of", "found, and what to do"), cells)
-    return Report(figures, f"{text}\n\n{conclusion}", PROBLEM if counts[FAIL] else OK)
+    return Report(figures, f"{text}\n\n{conclusion}", NO if counts[FAIL] else DONE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Examine the robot that the parameters name, print the report, return the exit status."""
     argv = list(sys.argv if arguments is None else ["gr00t doctor", *arguments])
-    options = _options(remove_ros_args(argv)[1:])
+    options = _options(argv[1:])
+    stop = stop_on_signals()  # a KeyboardInterrupt inside a callback of rclpy may be lost
     try:
-        rclpy.init(args=as_parameters(argv, _SHORT))
-    except (SettingsError, RuntimeError) as error:  # RuntimeError: UnknownROSArgsError, RCLError
-        return Report({"verdict": "fail", "error": str(error)}, f"FAIL  {error}", UNREACHABLE).show(
+        _join(argv)
+        return _examine(options, stop)
+    except Gr00tError as error:
+        text = f"FAIL  {printable_lines(str(error))}"
+        return Report({"verdict": "fail", "error": str(error)}, text, status_of(error)).show(
             options.json
         )
+    finally:
+        rclpy.try_shutdown()
+
+
+def _join(argv: Sequence[str]) -> None:
+    try:
+        words = as_parameters(argv, _SHORT)
+        rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # UnknownROSArgsError, RCLError
+        raise SettingsError(f"ROS arguments: not understood: {error}") from error
+
+
+def _examine(options: argparse.Namespace, stop: threading.Event) -> int:
     node = doctors_node()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        doctor = Doctor(node, executor)
-        asked = threading.Thread(target=doctor.ask_server)
+        doctor = Doctor(node, executor, stop)
+        asked = threading.Thread(target=doctor.ask_server, daemon=True)
         asked.start()
         doctor.look_until_discovered()
         doctor.look(options.seconds)
@@ -246,38 +287,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         while asked.is_alive():
             doctor.look(0.1)
         return report(doctor.rows()).show(options.json)
-    except Gr00tError as error:
-        failed = Report({"verdict": "fail", "error": str(error)}, f"FAIL  {error}", UNREACHABLE)
-        return failed.show(options.json)
-    except KeyboardInterrupt:
-        return UNREACHABLE
+    except _Interrupted:
+        return INTERRUPTED
     finally:
         executor.shutdown()
         node.destroy_node()
-        rclpy.try_shutdown()
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def _options(words: Sequence[str]) -> argparse.Namespace:
+    parser = CommandParser(
         prog="gr00t doctor",
         description="What would keep the policy node from moving the robot; nothing moves. It "
         "takes the node's parameters, so that one params_file works for both.",
-        epilog="Other parameters of the node follow --ros-args. example: gr00t doctor --embodiment "
-        "franka_droid --server gpu:5555 --ros-args -p 'instruction:=pick up the cube'",
+        notes="Other parameters of the node follow --ros-args.",
+        example="gr00t doctor --embodiment franka_droid --server gpu:5555 "
+        "--ros-args -p 'instruction:=pick up the cube'",
     )
-    parser.add_argument("--embodiment", metavar="NAME|FILE", help="-p embodiment:=NAME|FILE")
-    parser.add_argument("--server", metavar="HOST:PORT", help="-p host:=HOST -p port:=PORT")
+    add = parser.add_argument
+    about = "the robot: name of a shipped embodiment file, or path of your own"
+    add("--embodiment", metavar="NAME|FILE", help=about)
+    add("--server", metavar="HOST:PORT", help="the policy server (127.0.0.1:5555)")
     for option, name in ACCESS.items():
-        parser.add_argument(option, metavar="FILE", help=f"-p {name}:=FILE")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument(
+        add(option, metavar="FILE", help=f"as the node's parameter {name}")
+    add("--json", action="store_true", help=JSON_HELP)
+    add(
         "--seconds",
         type=float,
+        metavar="S",
         default=SECONDS,
-        help="to look at the topics once they are discovered (%(default)s)",
+        help="time to look at the topics once they are discovered (%(default)s s)",
     )
-    return parser.parse_args(arguments)
+    add("robot", nargs="*", help=argparse.SUPPRESS)
+    behind = "a parameter of the node follows --ros-args: --ros-args -p"
+    parser.instead = {
+        f"--{name.replace('_', hyphen)}": f"{behind} {name}:=VALUE"
+        for name in parameters.TABLE
+        for hyphen in "_-"
+    }
+    own = words[: words.index("--ros-args")] if "--ros-args" in words else words
+    given = [word for word in own if ":=" in word]
+    if given:
+        parser.error(f"unexpected {given[0]}: {behind} {given[0]}")
+    options = parser.parse_args(remove_ros_args(["doctor", *words])[1:])
+    if options.robot:
+        name = options.robot[0]
+        parser.error(f"unexpected {name}: the robot is named by --embodiment {name}")
+    return options
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program(main))

@@ -1,14 +1,13 @@
 """gr00t operator: status, pause, resume, estop, reset, instruction and set, from a terminal.
 
-A client of one policy node that needs no ros2 command line. Only the standard library is imported
-before a verb runs, and estop imports nothing but its service: it sends its request as early as it
-can.
+A client of one policy node that needs no ros2 command line. Little beside the standard library is
+imported before a verb runs, and estop imports nothing but its service: it sends its request as
+early as it can.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import math
 import os
@@ -21,8 +20,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from gr00t_ros.command_line import (
+    DONE,
+    INTERRUPTED,
+    JSON_HELP,
+    MISUSE,
+    NO,
+    CommandParser,
+    nearest,
+    program,
+    status_of,
+)
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.text_table import printable
 from gr00t_ros.tools.policy_client import DEFAULT_NODE, PolicyClient, urgent_call
@@ -33,11 +44,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5.0
 """Discovery takes up to three seconds."""
 
-DONE, REFUSED, FAILED = 0, 1, 2
-"""Exit statuses: done; the node refused it; wrong usage, no node or no answer."""
-
 HARDWARE = "press the robot's hardware e-stop"
 _OTHERS = ("e_stop", "e-stop")  # further spellings of the verb estop: a hurried operator's
+_STOPS = ("estop", *_OTHERS)
 _NOTICE_S = 1.0
 _DRAW_S = 0.25
 _NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
@@ -164,6 +173,7 @@ def _trigger(options: argparse.Namespace) -> int:
 def _estop(options: argparse.Namespace) -> int:
     """Call the service ~/estop until the node confirms; anything else is reported as no stop."""
     noticed: list[str] = []
+    status = MISUSE
 
     def notice(spent_s: float) -> None:
         if spent_s >= _NOTICE_S and not noticed:
@@ -179,22 +189,27 @@ def _estop(options: argparse.Namespace) -> int:
             make = partial(PolicyClient, options.node, options.timeout, options.ros_arguments)
             answer = urgent_call(joined, make, Trigger, "estop", Trigger.Request(), notice)
             why = "" if answer.success else answer.message or "the node gave no reason"
+            status = NO if why else DONE
             if not why:
                 print(f"stop confirmed by {options.node}: {_STOPPED}", flush=True)
     except KeyboardInterrupt:
-        pass
+        status = INTERRUPTED if why else status
     except Exception as error:  # a stop that was confirmed stays confirmed
-        why = why and f"{type(error).__name__}: {error}"
+        why = why and (str(error) or "the request failed without a reason")
     if why:
         text = f"gr00t operator: STOP NOT CONFIRMED: {HARDWARE}! {printable(why)}"
         print(text, file=sys.stderr, flush=True)
-    return REFUSED if why else DONE
+    return status
 
 
 def _instruction(options: argparse.Namespace) -> int:
     from gr00t_ros.srv import SetInstruction
 
-    request = SetInstruction.Request(instruction=_utf8(options.text))
+    if len(options.text) > 1:
+        name = "" if options.node == DEFAULT_NODE else f"--node {options.node} "
+        text = json.dumps(" ".join(options.text), ensure_ascii=False)
+        raise SettingsError(f"quote the text: gr00t operator {name}instruction {text}")
+    request = SetInstruction.Request(instruction=_utf8(options.text[0]))
     with _connected(options) as client:
         answer = client.call(SetInstruction, "set_instruction", request)
     text = f"episode {answer.episode} begins with this instruction"
@@ -202,73 +217,14 @@ def _instruction(options: argparse.Namespace) -> int:
 
 
 def _set(options: argparse.Namespace) -> int:
-    """Set a parameter to a value of the type that the node has declared."""
-    from rcl_interfaces.srv import SetParameters
-    from rclpy.parameter import Parameter
+    """Set a parameter to a value of the type and range that the node has declared."""
+    from gr00t_ros.tools.operator_parameters import described, outside, set_value, typed
 
     with _connected(options) as client:
-        value = typed(client, options.name, _utf8(options.value))
-        request = SetParameters.Request(
-            parameters=[Parameter(options.name, value=value).to_parameter_msg()]
-        )
-        result = client.call(SetParameters, "set_parameters", request).results[0]
-    text = f"{options.name} is {value} now"
-    return _answered(options, result.successful, result.reason, text)
-
-
-def typed(client: PolicyClient, name: str, text: str) -> object:
-    """`text` as a value of the node's type for parameter `name`; raises SettingsError."""
-    from rcl_interfaces.msg import ParameterType
-    from rcl_interfaces.srv import DescribeParameters
-
-    request = DescribeParameters.Request(names=[name])
-    found = client.call(DescribeParameters, "describe_parameters", request).descriptors
-    kind = found[0].type if found else ParameterType.PARAMETER_NOT_SET
-    readers: Mapping[int, tuple[str, Callable[[str], object]]] = {
-        ParameterType.PARAMETER_BOOL: ("true or false", _bool),
-        ParameterType.PARAMETER_INTEGER: ("a whole number", _integer),
-        ParameterType.PARAMETER_DOUBLE: ("a finite number", _double),
-        ParameterType.PARAMETER_STRING: ("text", str),
-    }
-    if kind == ParameterType.PARAMETER_NOT_SET:
-        raise SettingsError(_unknown(client, name))
-    if kind not in readers:
-        raise SettingsError(f"parameter {name}: lists cannot be set by this command")
-    expected, read = readers[kind]
-    try:
-        return read(text)
-    except ValueError:
-        message = f"parameter {name}: got {printable(text)!r}, expected {expected}"
-        raise SettingsError(message) from None
-
-
-def _unknown(client: PolicyClient, name: str) -> str:
-    from rcl_interfaces.srv import ListParameters
-
-    names = client.call(ListParameters, "list_parameters", ListParameters.Request()).result.names
-    nearest = next(iter(difflib.get_close_matches(name, names, 1)), "")
-    hint = f"did you mean {nearest}?" if nearest else f"it has: {', '.join(sorted(names))}"
-    return f"parameter {printable(name)}: {client.name} has none of this name; {hint}"
-
-
-def _bool(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError
-    return text.lower() == "true"
-
-
-def _integer(text: str) -> int:
-    value = int(text)
-    if not -(2**63) <= value < 2**63:
-        raise ValueError
-    return value
-
-
-def _double(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError
-    return value
+        descriptor = described(client, options.name)
+        value = typed(descriptor, _utf8(options.value))
+        refused = outside(descriptor, value) or set_value(client, options.name, value)
+    return _answered(options, not refused, refused, f"{options.name} is {value} now")
 
 
 def _utf8(text: str) -> str:
@@ -285,7 +241,7 @@ def _answered(options: argparse.Namespace, success: bool, message: str, accepted
         print(f"{options.node}: {accepted}")
         return DONE
     print(f"gr00t operator: {options.node}: {printable(message)}", file=sys.stderr)
-    return REFUSED
+    return NO
 
 
 def _node_name(text: str) -> str:
@@ -298,47 +254,81 @@ def _node_name(text: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"got {text}, expected seconds above 0")
     return value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Operator(CommandParser):
+    """The options in front of the verb."""
+
+    def refuse_unknown(self, words: Sequence[str]) -> None:
+        """Refuse an unknown option in front of the verb, also where no verb follows."""
+        verbs = [name for action in self._actions for name in action.choices or ()]
+        front = list(takewhile(lambda word: word not in verbs, words))
+        if not {"-h", "--help"} & set(front):
+            self._refuse_options(front)
+
+
+class _Verb(CommandParser):
+    """The options of one verb; `tolerant` ignores superfluous words."""
+
+    def __init__(self, *args: Any, tolerant: bool = False, **settings: Any) -> None:
+        """Take the settings of CommandParser."""
+        super().__init__(*args, **settings)
+        self._tolerant = tolerant
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as CommandParser does, or hand back what is unknown."""
+        if self._tolerant:
+            return argparse.ArgumentParser.parse_known_args(self, args, namespace)
+        return super().parse_known_args(args, namespace)
+
+
+def _parser() -> _Operator:
+    parser = _Operator(
         prog="gr00t operator",
         description="Observe and stop a running policy node, and change its instruction and "
         "parameters. The stops are functional stops: keep the hardware e-stop within reach.",
-        epilog="Example: gr00t operator watch. ROS arguments follow --ros-args. Exit status 0: "
-        "done; 1: the node refused, or did not confirm a stop; 2: no node, no answer, wrong usage.",
+        notes="ROS arguments follow --ros-args. Exit status 0: done; 1: the node refused;\n"
+        "2: no node, no answer, wrong usage; 130: Ctrl-C before the answer.",
+        example="gr00t operator watch",
     )
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = CommandParser(add_help=False)
     for one, by_default in ((parser, True), (shared, False)):  # in front of the verb, or behind it
         _add_shared(one, by_default)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)
 
-    def verb(name: str, run: Callable[[argparse.Namespace], int], text: str, *others: str) -> Any:
-        example = f"example: gr00t operator {name} {_EXAMPLES.get(name, '')}".rstrip()
-        one = verbs.add_parser(
-            name, parents=[shared], help=text, description=text, epilog=example, aliases=others
+    def verb(name: str, run: Callable[[argparse.Namespace], int], text: str, **more: Any) -> _Verb:
+        example = f"gr00t operator {name} {_EXAMPLES.get(name, '')}".rstrip()
+        one: _Verb = verbs.add_parser(
+            name, parents=[shared], help=text, description=text, example=example, **more
         )
         one.set_defaults(run=run, service=name)
         return one
 
     status = verb("status", _status, "what the node does now and why, what to do, and its figures")
     status.add_argument("--watch", action="store_true", help="as the verb watch")
-    status.add_argument("--json", action="store_true", help="for programs")
     watch = verb("watch", _watch, "the status until Ctrl-C: a live screen, or lines into a pipe")
-    watch.add_argument("--json", action="store_true", help="one JSON object a line")
+    for one in (status, watch):
+        one.add_argument("--json", action="store_true", help=JSON_HELP)
     verb("pause", _trigger, "stop the arm until resume (service ~/pause)")
     verb("resume", _trigger, "end a pause by pause; the arm moves again (service ~/resume)")
     verb("reset", _trigger, "clear a latched fault; an active node moves again (service ~/reset)")
-    verb("estop", _estop, "stop the arm and latch a fault until reset (service ~/estop)", *_OTHERS)
-    instruction = verb("instruction", _instruction, "a new instruction: a new episode begins")
-    instruction.add_argument("text", metavar="TEXT", help="one argument: quote it")
+    text = "stop the arm and latch a fault until reset (service ~/estop)"
+    verb("estop", _estop, text, aliases=_OTHERS, tolerant=True)
+    usage = "%(prog)s [-h] [--node NAME] [--timeout S] TEXT"  # several words only for the error
+    text = "a new instruction: a new episode begins"
+    instruction = verb("instruction", _instruction, text, usage=usage)
+    quoted = "one argument: quote it"
+    instruction.add_argument("text", metavar="TEXT", nargs="+", help=quoted)
     change = verb("set", _set, "set a parameter of the node; its type comes from the node")
-    change.add_argument("name", metavar="NAME")
-    change.add_argument("value", metavar="VALUE")
+    change.add_argument("name", metavar="NAME", help="the parameter")
+    change.add_argument("value", metavar="VALUE", help="its new value")
     return parser
 
 
@@ -355,7 +345,7 @@ def _add_shared(parser: argparse.ArgumentParser, by_default: bool) -> None:
         metavar="NAME",
         help=f"the policy node ({DEFAULT_NODE})",
     )
-    limit = f"longest wait for the node and its answer, s ({TIMEOUT_S:g})"
+    limit = f"longest wait for the node and its answer ({TIMEOUT_S} s)"
     add("--timeout", TIMEOUT_S, type=_seconds, metavar="S", help=limit)
 
 
@@ -363,13 +353,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     split = words.index("--ros-args") if "--ros-args" in words else len(words)
+    own = words[:split]
+    stopping = any(word in _STOPS for word in own)
     parser = _parser()
     try:
-        options, unknown = parser.parse_known_args(words[:split])
-        if unknown and options.run is not _estop:  # a stop is not refused for a superfluous word
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        if not stopping:  # a stop is not refused for a superfluous word
+            parser.refuse_unknown(own)
+        options, _ = parser.parse_known_args(own)
     except SystemExit as end:
-        if end.code and {"estop", *_OTHERS} & set(words):
+        if end.code and (stopping or any(nearest(word, _STOPS) for word in own)):
             print(f"NOTHING WAS STOPPED: {HARDWARE}!", file=sys.stderr)
         raise
     options.ros_arguments = words[split:]
@@ -377,13 +369,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except Gr00tError as error:
         print(f"gr00t operator: {error}", file=sys.stderr)
-        return FAILED
+        return status_of(error)
     except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # `| head` has ended; at exit Python would flush into it again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        return INTERRUPTED
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program(main))

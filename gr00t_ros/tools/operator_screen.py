@@ -7,6 +7,7 @@ escape sequences. A width of None means no terminal: nothing is cut.
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from gr00t_ros.robot.limits import TO_LIMIT
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.text_table import printable, table
 from gr00t_ros.tools.policy_client import DEFAULT_NODE
+from gr00t_ros.watch.finding import call
 
 SILENT_S = 2.0
 """A configured node publishes its status twice a second; four missing ones mean that it stands."""
@@ -26,20 +28,21 @@ _COUNTS = ("queries", "query_failures", "chunks_accepted", "chunks_clamped", "ch
 _COUNTS += ("chunks_dropped", "windows_published")
 _FACTS = ("robot", "embodiment_tag", "server", "server_generation", "array_codec", "key_style")
 
-# {operator}: the command with the node's name. Every mode has an entry.
+# {operator}: the command with the node's name; {moves}: what the arm does. Every mode has an entry.
 _REMEDIES: Mapping[Mode, str] = {
     Mode.UNCONFIGURED: "configure and activate the node: gr00t autostart does both",
     Mode.WAITING: "remove the reason above; gr00t doctor lists every cause",
-    Mode.READY: "activate the node: gr00t autostart does it. The arm moves then",
+    Mode.READY: "activate the node: gr00t autostart does it. Then {moves}",
     Mode.BLENDING_IN: "to stop the arm: {operator} pause, or {operator} estop",
     Mode.REPLAYING: "to stop the arm: {operator} pause, or {operator} estop",
     Mode.STOPPING: "wait until the arm rests",
-    Mode.HOLDING: "wait for the next chunk: the arm moves then",
-    Mode.PAUSED: "remove the reason above: the arm moves again by itself then",
-    Mode.PAUSED_BY_OPERATOR: "{operator} resume: the arm moves again",
-    Mode.FAULT: "remove the reason above, then {operator} reset: the arm moves again",
-    Mode.FAULT_INACTIVE: "remove the reason above, then {operator} reset, then activate the node",
+    Mode.HOLDING: "wait for the next chunk: then {moves}",
+    Mode.PAUSED: "remove the reason above: then {moves} again by itself",
+    Mode.PAUSED_BY_OPERATOR: "{resume}: {moves} again",
+    Mode.FAULT: "remove the reason above, then {reset}: {moves} again",
+    Mode.FAULT_INACTIVE: "remove the reason above, then {reset}, then activate the node",
 }
+_MOVING = (Mode.BLENDING_IN, Mode.REPLAYING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,16 @@ class View:
     status: PolicyStatus
     age_s: float
     warnings: tuple[str, ...] = ()
+
+    @property
+    def shadow(self) -> bool:
+        """Whether the node commands no controller."""
+        return any(one.key == "shadow" and one.value == "true" for one in self.status.details)
+
+    @property
+    def remedy(self) -> str:
+        """What the operator can do now."""
+        return remedy(self.status.mode, self.node, self.shadow)
 
     @property
     def silence(self) -> str:
@@ -117,7 +130,7 @@ def figures(view: View) -> dict[str, object]:
         "stamp_s": status.header.stamp.sec + status.header.stamp.nanosec / 1e9,
         "mode": status.mode,
         "reason": status.reason,
-        "remedy": remedy(status.mode, view.node),
+        "remedy": view.remedy,
         "ready": status.ready,
         "episode": status.episode,
         "instruction": status.instruction,
@@ -149,11 +162,18 @@ def figures(view: View) -> dict[str, object]:
     }
 
 
-def remedy(mode: str, node: str) -> str:
+def remedy(mode: str, node: str, shadow: bool = False) -> str:
     """What the operator can do in this mode; empty for a mode of another version of the node."""
+    if shadow and mode in (one.value for one in _MOVING):
+        return "none is needed: in shadow no controller is commanded"
     text = next((text for known, text in _REMEDIES.items() if known.value == mode), "")
-    name = "" if node == DEFAULT_NODE else f" --node {node}"
-    return text.format(operator=f"gr00t operator{name}")
+    name = "" if node == DEFAULT_NODE else node
+    return text.format(
+        operator=f"gr00t operator --node {name}" if name else "gr00t operator",
+        reset=call("reset", name),
+        resume=call("resume", name),
+        moves="the plan runs in shadow" if shadow else "the arm moves",
+    )
 
 
 def columns(text: str) -> int:
@@ -181,10 +201,11 @@ def _head(view: View, width: int | None) -> Iterator[str]:
     yield printable(f"{view.node}  {status.mode.upper()}  ({age}, ROS_DOMAIN_ID {view.domain})")
     for text in filter(None, (view.silence, *view.warnings)):
         yield from _value("WARNING", text, width)
-    # One line for each part: an activation is refused with several reasons in one text.
-    for number, part in enumerate((status.reason or "none").split("; ")):
+    # One line for each part: an activation is refused with several reasons in one text, and a file
+    # that leaves questions open with all of them.
+    for number, part in enumerate(re.split("; |\n", status.reason or "none")):
         yield from _value("reason" if number == 0 else "", part, width)
-    yield from _value("remedy", remedy(status.mode, view.node), width)
+    yield from _value("remedy", view.remedy, width)
     facts = [f"{status.robot} {status.embodiment_tag}".strip(), _server(status)]
     yield from _value("robot", ", ".join(filter(None, facts)), width)
     yield from _value("episode", f"{status.episode}: {status.instruction or 'none'}", width)

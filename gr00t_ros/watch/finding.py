@@ -20,6 +20,18 @@ def all_awake(age_ns: int) -> int:
     return age_ns
 
 
+def call(service: str, node: str = "") -> str:
+    """Return how a person calls an operator's service, as every remedy names it.
+
+    node: the policy node's full name, if it is not the default one.
+    """
+    option = f"--node {node} " if node else ""
+    return f"call ~/{service} (gr00t operator {option}{service})"
+
+
+RESET, RESUME = call("reset"), call("resume")
+
+
 class Reaction(str, Enum):
     """What a finding does to the motion, mildest first."""
 

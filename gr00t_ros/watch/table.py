@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gr00t_ros.robot.limits import POSITION_UNIT
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.finding import RESET, Finding, Reaction
 
 Home = Literal["parameter", "embodiment", "constant"]
 
@@ -325,7 +325,7 @@ ARM: tuple[Watch, ...] = (
             Threshold("tracking_error_s", "s", 0.2, 0.02, 2.0),
         ),
         "The arm is blocked, overloaded, or its controller is badly tuned.",
-        "free the arm, then call ~/reset",
+        f"free the arm, then {RESET}",
         "watch.arm.TrackingError",
         note="joints whose held difference is unchecked, such as a gripper, are exempt",
     ),
@@ -350,7 +350,7 @@ ARM: tuple[Watch, ...] = (
         # our choice: the fault age of joint states; control.md 3 has no number for it
         (_SILENCE,),
         "The controller was deactivated, or its process died.",
-        "activate the controller, then call ~/reset",
+        f"activate the controller, then {RESET}",
         "watch.arm.controller_silent",
         note="a controller that has never published its state is not watched",
     ),
@@ -382,7 +382,7 @@ ARM: tuple[Watch, ...] = (
         (_SILENCE, Threshold("between two heartbeats", "s", 0.02, home="constant")),
         "The streamer has died, hangs, or was started again, so that its output no longer moves "
         "with the others.",
-        "start the streamer, then call ~/reset",
+        f"start the streamer, then {RESET}",
         "watch.arm.StreamerLife",
         note="the heartbeat's topic is the topic of the windows with /alive; without a heartbeat "
         "an activation is refused; a streamer with a lower rate_hz sends one at each of its ticks; "
@@ -398,7 +398,7 @@ ARM: tuple[Watch, ...] = (
             Threshold("age from which an answer is ignored", "s", 3.0, home="constant"),
         ),
         "The controller was deactivated, unloaded or replaced by another one.",
-        "activate the controller, then call ~/reset",
+        f"activate the controller, then {RESET}",
         "graph.controllers.ControllerManager",
         note="used if controller_manager_msgs is installed and the parameter controller_manager "
         "names its node; a controller that it never listed belongs to a driver and is watched by "
@@ -410,7 +410,7 @@ ARM: tuple[Watch, ...] = (
         _FAULT,
         (),
         "The controller is configured, or was changed, so that windows become steps.",
-        "docs/controllers.md has the settings of a controller; then call ~/reset",
+        f"docs/controllers.md has the settings of a controller; then {RESET}",
         "graph.controllers.ControllerParameters",
         note="before an activation and while active; allow_trajectory_replacement is true by "
         "default after ros2_controllers 6.9.0; the parameters of a controller that subscribes "
@@ -424,7 +424,7 @@ ARM: tuple[Watch, ...] = (
         (Threshold("allowed deviation from 1", "", 1e-3, home="constant"),),
         "The robot's speed slider is not at 100 %, or its program does not run (0), so that each "
         "window would restart at real time.",
-        "set the speed slider to 100 % (at 0: start the robot's program), then call ~/reset",
+        f"set the speed slider to 100 % (at 0: start the robot's program), then {RESET}",
         "watch.arm.speed_scaling",
     ),
     Watch(
@@ -463,7 +463,7 @@ ARM: tuple[Watch, ...] = (
             Threshold("e_stop_silence_s", "s", 0.5, 0.1, 5.0),
         ),
         "An e-stop was pressed, or the publisher of its topic died.",
-        "release the e-stop, then call ~/reset",
+        f"release the e-stop, then {RESET}",
         "watch.arm.EStop",
         note="active while the node is configured; a press while inactive also latches a fault",
     ),

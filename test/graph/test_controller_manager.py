@@ -18,7 +18,7 @@ from stand_in_interfaces import controller_manager_msgs  # noqa: F401
 from gr00t_ros.graph import controllers
 from gr00t_ros.graph.controllers import ASK_S, ControllerManager, controllers_of
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.watch.finding import Reaction
+from gr00t_ros.watch.finding import RESET, Reaction
 
 SERVICE = SimpleNamespace(Request=SimpleNamespace)
 NAMES = {"arm": "fr3_arm_controller", "gripper": "gripper_controller"}
@@ -85,7 +85,7 @@ def test_a_controller_that_is_not_active_is_a_fault_that_names_it_and_its_state(
     """And what to do; the other one is active."""
     assert asking.hear(fr3_arm_controller=state, gripper_controller="active", other="inactive") == [
         f"controller fr3_arm_controller of output arm is {state} by /controller_manager, expected "
-        "active; activate the controller, then call ~/reset"
+        f"active; activate the controller, then {RESET}"
     ]
     (found,) = asking.watch.findings()
     assert (found.watch, found.reaction) == ("controller_inactive", Reaction.FAULT)

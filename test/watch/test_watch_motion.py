@@ -17,7 +17,7 @@ from gr00t_ros.watch.arm import (
     reference_against_plan,
     speed_scaling,
 )
-from gr00t_ros.watch.finding import Reaction
+from gr00t_ros.watch.finding import RESET, Reaction
 
 MS = 1_000_000
 NAMES = ("fr3_joint1", "fr3_joint2", "gripper")
@@ -61,7 +61,7 @@ def test_a_joint_that_stays_away_faults_by_name(joint, by_rad, for_ns, faults) -
         assert found.reason == (
             f"{NAMES[joint]}: commanded 0.0000, measured {by_rad:.4f} rad or m, "
             f"more than 0.100 apart for {for_ns / 1e9:.2f} s, at most 0.20 s allowed; "
-            "free the arm, then call ~/reset"
+            f"free the arm, then {RESET}"
         )
 
 
@@ -192,7 +192,7 @@ def test_a_controller_that_fell_silent_faults(age_ns, faults) -> None:
         assert (found.watch, found.reaction) == ("controller_silent", Reaction.FAULT)
         assert found.reason == (
             f"controller of arm: last state on /arm/controller_state is {age_ns / 1e9:.2f} s old, "
-            "at most 0.50 s allowed; activate the controller, then call ~/reset"
+            f"at most 0.50 s allowed; activate the controller, then {RESET}"
         )
 
 
@@ -203,7 +203,7 @@ def test_a_streamer_that_fell_silent_faults_and_so_does_one_that_never_spoke() -
     assert (found.watch, found.reaction) == ("streamer_silent", Reaction.FAULT)
     assert found.reason == (
         "gr00t_command_streamer, which plays output base: nothing heard of it yet; "
-        "start the streamer, then call ~/reset"
+        f"start the streamer, then {RESET}"
     )
     life.receive("first", 10 * MS)
     assert life.silent(510 * MS, 500 * MS) is None

@@ -3,7 +3,7 @@
 import pytest
 
 from gr00t_ros.watch.arm import DeadMan, EStop
-from gr00t_ros.watch.finding import Reaction
+from gr00t_ros.watch.finding import RESET, Reaction
 
 MS = 1_000_000
 AGES = [(0, False), (500 * MS - 1, False), (500 * MS, False), (500 * MS + 1, True), (10**15, True)]
@@ -25,7 +25,7 @@ def test_a_press_latches_until_it_is_cleared(by) -> None:
     found = watch.finding(10**15)
     assert found is not None
     assert (found.watch, found.reaction) == ("e_stop", Reaction.FAULT)
-    assert found.reason == f"e-stop pressed by {by}; release the e-stop, then call ~/reset"
+    assert found.reason == f"e-stop pressed by {by}; release the e-stop, then {RESET}"
     assert watch.clear() is True
     assert watch.finding(10**15) is None
 

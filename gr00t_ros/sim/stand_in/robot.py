@@ -19,11 +19,10 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.node_help import NodeHelp
+from gr00t_ros.ros.node_help import NodeHelp, missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
@@ -61,7 +60,7 @@ class StandIn(Node):
         }
         refuse_unknown(self)
         if not given["embodiment"]:
-            raise SettingsError("embodiment: got nothing, expected a name or path of a file")
+            raise missing_robot()
         self._record_path = given["record_path"]
         self._robot = robot = load_embodiment(given["embodiment"])
         start = start_of(robot)
