@@ -26,6 +26,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "robot": frozenset({"numpy", "yaml"}),
     "observe": frozenset({"numpy"}),
     "motion": frozenset({"numpy"}),
+    "collide": frozenset({"numpy", "mujoco", "trimesh", "collada"}),
     "watch": frozenset({"numpy"}),
     "session": frozenset({"numpy"}),
     "wire": frozenset({"numpy", "msgpack", "zmq"}),
@@ -46,7 +47,7 @@ ROOMS: dict[str, frozenset[str]] = {
 # Rooms that know nothing of each other although one stands above the other.
 STRANGERS = frozenset({("sim", "bags"), ("demo", "bags"), ("sim", "node"), ("sim", "tools")})
 # Pure rooms take `now_ns` and return values; their callers have the clock, threads and files.
-PURE = frozenset({"robot", "observe", "motion", "watch", "session"})
+PURE = frozenset({"robot", "observe", "motion", "collide", "watch", "session"})
 IMPURE = frozenset(
     "asyncio concurrent io logging multiprocessing os pathlib queue select signal socket "
     "subprocess tempfile threading time".split()
@@ -55,6 +56,7 @@ IMPURE = frozenset(
 READERS = {
     "robot/files.py": frozenset({"os", "pathlib"}),
     "robot/data_file.py": frozenset({"os", "pathlib"}),
+    "collide/files.py": frozenset({"os", "pathlib"}),
 }
 # Sockets belong to few files; everything else sees bytes.
 WITH_ZMQ = frozenset(
