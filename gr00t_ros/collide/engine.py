@@ -18,7 +18,7 @@ from gr00t_ros.collide.description import Description, Names
 from gr00t_ros.collide.model import compile_model, engine_module
 from gr00t_ros.collide.pairs import Pair, bodies_of, checked_pairs
 from gr00t_ros.collide.reach import reach
-from gr00t_ros.collide.scene import Pose, Scene
+from gr00t_ros.collide.scene import SELF_MARGIN_M, Pose, Scene
 from gr00t_ros.errors import SettingsError
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ class CollisionEngine:
         held: Mapping[str, Held] | None = None,
         lookup: Callable[[str], Pose | None] | None = None,
         unchecked: Collection[Names] | None = None,
-        self_margin_m: float = 0.01,
+        self_margin_m: float = SELF_MARGIN_M,
     ) -> None:
         """Make the model.
 

@@ -51,7 +51,7 @@ ROBOT = Keys(
     "The robot itself.",
     {},
     {
-        "margin": Key("m between two of its own links. Default: the file's margin", "margin"),
+        "margin": Key("m that two of its own links keep from each other. Default: 0.005", "margin"),
         "padding": Key("m by which a link is thicker than its description, by link", "lengths"),
     },
 )

@@ -28,6 +28,8 @@ OBJECT: Final = "object"
 KEEP_OUT: Final = "keep_out"
 KEEP_IN: Final = "keep_in"
 
+SELF_MARGIN_M: Final = 0.005
+"""Kept between links where nothing else is given: shapes and joint positions have small errors."""
 SMALLEST_MARGIN_M: Final = 1e-4  # ten times the engine's error
 LARGEST_MARGIN_M: Final = 0.5
 CONTACT_SPEED_M_S: Final = 0.10
@@ -175,7 +177,7 @@ def _scene(place: Field, read_mesh: ReadMesh) -> Scene:
     return Scene(
         where=place.where,
         margin_m=default.margin_m,
-        self_margin_m=_margin(robot["margin"]) if "margin" in robot else default.margin_m,
+        self_margin_m=_margin(robot["margin"]) if "margin" in robot else SELF_MARGIN_M,
         padding_m=_padding(robot["padding"]) if "padding" in robot else {},
         solids=tuple(solids),
         carried=carried,
