@@ -132,15 +132,11 @@ def _dae_points(path: Path, place: str) -> Floats:
     """The points of a COLLADA file, in its scene's axes and metres, by trimesh."""
     try:
         trimesh = importlib.import_module("trimesh")
-        importlib.import_module("collada")
-    except ImportError as error:
-        raise SettingsError(
-            f"{place} is a DAE file, which needs trimesh and pycollada ({error}): python3 -m pip "
-            "install trimesh pycollada, or convert it to STL"
-        ) from error
-    try:
         mesh = trimesh.load(path, force="mesh")
         return np.asarray(mesh.vertices, dtype=np.float64)
-    except Exception as error:  # whatever the parsers raise for a damaged file
+    except Exception as error:  # whatever the parsers raise, without pycollada too
         text = " ".join(str(error).split())
-        raise SettingsError(f"{place}: {text:.200}: expected an undamaged DAE file") from error
+        raise SettingsError(
+            f"{place} is a DAE file, which could not be read ({text:.200}): python3 -m pip install "
+            "trimesh pycollada, or convert it to STL"
+        ) from error
