@@ -158,6 +158,13 @@ class Description:
                 found.add(frozenset({link.name, parent}))
         return frozenset(found)
 
+    @property
+    def shapeless(self) -> tuple[str, ...]:
+        """The links that move and have no collision shape: nothing checks them."""
+        return tuple(
+            name for name, link in self.links.items() if not link.shapes and self.moving(name)
+        )
+
     def unknown(self, names: Collection[str]) -> list[str]:
         """Those of `names` that are no links of the robot."""
         return sorted(set(names) - set(self.links))

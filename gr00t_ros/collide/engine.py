@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.collide.description import Description, Names
-from gr00t_ros.collide.model import compile_model, engine_module
+from gr00t_ros.collide.description import Description, Names, Shape
+from gr00t_ros.collide.model import compile_model, engine_module, place_geom
 from gr00t_ros.collide.pairs import Pair, bodies_of, checked_pairs
 from gr00t_ros.collide.reach import reach
 from gr00t_ros.collide.scene import SELF_MARGIN_M, Pose, Scene
@@ -72,13 +72,21 @@ class CollisionEngine:
         if unchecked is None:
             unchecked = {*description.disabled, *(scene.always_touching if scene else ())}
         self.bodies = bodies_of(description, scene.carried if scene else (), solids)
+        if not any(body.link for body in self.bodies.values()):
+            raise SettingsError(
+                f"{description.where}: no link has a collision shape, expected some: use the URDF "
+                "that the robot's driver publishes, not one for display alone"
+            )
         self.pairs: tuple[Pair, ...] = checked_pairs(
             description, scene, self.bodies, self.joint_names, unchecked, self_margin_m
         )
         self.bounds = reach(description, self.bodies, self.pairs, self.joint_names)
         compiled = compile_model(description, self.bodies)
         self._model, self._data = compiled.model, self._mujoco.MjData(compiled.model)
-        self._linear, self._rows = self._joint_map(self.joint_names)
+        self._linear, self._offset = self._joint_map(self.joint_names)
+        self._held_linear, _ = self._joint_map(self._uncommanded)
+        self._held_bounds = reach(description, self.bodies, self.pairs, self._uncommanded)
+        self._geoms = compiled.geoms
         self._list_shapes(compiled.geoms)
         self._constant, self._slack_m = np.zeros(self._model.nq), np.zeros(len(self.pairs))
         self.hold(held or {})
@@ -91,15 +99,18 @@ class CollisionEngine:
         A distance below `enough_m` ((P,) or one for all) is exact within ERROR_M, less the padding
         and the room of held joints; otherwise any value from `enough_m` up to the distance.
         """
+        if not np.isfinite(q).all():
+            raise SettingsError(f"joint positions: got {np.asarray(q).tolist()}, expected finite")
         self._data.qpos[:] = self._linear @ q + self._constant
         self._mujoco.mj_kinematics(self._model, self._data)
         limit = np.minimum(enough_m, FAR_M) + self._slack_m
         limits = limit[self._pair]
         found = self._rough_distances(limits)
         measure, model, data = self._mujoco.mj_geomDistance, self._model, self._data
-        for row in np.flatnonzero(found < limits).tolist():
+        for row in np.flatnonzero(~(found >= limits)).tolist():
             first, second = self._first_list[row], self._second_list[row]
             found[row] = measure(model, data, first, second, float(limits[row]), None)
+        np.nan_to_num(found, copy=False, nan=-FAR_M)
         nearest = np.minimum.reduceat(found, self._starts) if len(self.pairs) else np.zeros(0)
         return np.asarray(np.where(self._absent, FAR_M, nearest - self._slack_m))
 
@@ -117,10 +128,25 @@ class CollisionEngine:
             )
         names = self._uncommanded
         ends = np.array([_interval(held[name]) for name in names]).reshape(-1, 2)
-        linear, _ = self._joint_map(names)
-        self._constant = self._rows + linear @ ends.mean(axis=1)
-        room = reach(self.description, self.bodies, self.pairs, names)
-        self._slack_m = self._padding() + room @ (0.5 * (ends[:, 1] - ends[:, 0]))
+        half = 0.5 * (ends[:, 1] - ends[:, 0])
+        self._constant = self._offset + self._held_linear @ ends.mean(axis=1)
+        self._slack_m = self._padding() + self._held_bounds @ half
+
+    def place(self, name: str, shapes: Sequence[Shape]) -> None:
+        """Put a solid of the scene somewhere else, from the next call on; shapes are in the base.
+
+        Raises SettingsError for other shapes than it had: kinds, sizes and points stay.
+        """
+        body = self.bodies.get(name)
+        known = () if body is None or body.link is not None else body.shapes
+        if not known or [one.kind for one in known] != [one.kind for one in shapes]:
+            raise SettingsError(f"{name!r}: expected a solid of the scene with the shapes it had")
+        for shape, new in zip(known, shapes, strict=True):
+            same = shape.size_m == new.size_m and np.array_equal(shape.points, new.points)
+            if not same:
+                raise SettingsError(f"{name!r}: got another size, expected a new engine for it")
+        for geom, shape in zip(self._geoms[name], shapes, strict=True):
+            place_geom(self._model, geom, shape)
 
     def carry(self, names: Collection[str]) -> None:
         """Which carried things are there, from the next call on; at first none is."""

@@ -49,11 +49,14 @@ def load_scene(name_or_path: str) -> Scene:
     try:
         return parse_scene(mapping, str(path), partial(read_mesh, beside=path.parent))
     except SceneError as error:
-        line = line_of(path, error.place) if error.place else None
-        if line is None:
-            raise
-        text = str(error).replace(f"{path}:", f"{path}:{line}:", 1)
-        raise SceneError(text, error.place) from error
+        raise located(error, path) from error
+
+
+def located(error: SceneError, path: Path) -> SceneError:
+    """The error with the line of its place in the scene file; unchanged where it has none."""
+    line = line_of(path, error.place) if error.place else None
+    text = str(error) if line is None else str(error).replace(f"{path}:", f"{path}:{line}:", 1)
+    return SceneError(text, error.place)
 
 
 def read_mesh(url: str, place: str, beside: Path | None = None) -> Floats:
@@ -117,7 +120,8 @@ def _points(path: Path, place: str) -> Floats:
         raise SettingsError(f"{place}: {size} bytes, expected {_MAX_MESH_BYTES} at most")
     data = path.read_bytes()
     count = int.from_bytes(data[80:84], "little")
-    if kind == ".stl" and len(data) == 84 + 50 * count and count:
+    binary = len(data) >= 84 + 50 * count if data[:5] != b"solid" else len(data) == 84 + 50 * count
+    if kind == ".stl" and binary and count:
         row = np.dtype([("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("colour", "<u2")])
         faces = np.frombuffer(data, row, count, 84)
         return np.asarray(faces["points"].reshape(-1, 3), dtype=np.float64)

@@ -63,6 +63,21 @@ def compile_model(description: Description, bodies: Mapping[str, Body]) -> Compi
     return Compiled(model, geoms)
 
 
+def place_geom(model: Any, geom: int, shape: Shape) -> None:
+    """Put a geom of the world where the shape is; the compiler moved a mesh to its own centre."""
+    mujoco = engine_module()
+    rotation, at = shape.rotation, shape.xyz_m
+    mesh = int(model.geom_dataid[geom])
+    if mesh >= 0:
+        own = np.empty(9)
+        mujoco.mju_quat2Mat(own, model.mesh_quat[mesh])
+        at = at + rotation @ model.mesh_pos[mesh]
+        rotation = rotation @ own.reshape(3, 3)
+    model.geom_sameframe[geom] = 0  # else the place of a geom at its body's origin is not read
+    model.geom_pos[geom] = at
+    mujoco.mju_mat2Quat(model.geom_quat[geom], rotation.flatten())
+
+
 class _Builder:
     """Fills one MuJoCo specification."""
 

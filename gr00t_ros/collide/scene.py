@@ -128,9 +128,13 @@ class Scene:
         poses = {frame: lookup(frame) for frame in self.frames}
         for solid in self.solids:
             if solid.frame is not None and poses[solid.frame] is None:
+                group = "keep_in" if solid.role == KEEP_IN else "keep_out"
+                group = "objects" if solid.role == OBJECT else group
                 raise SceneError(
-                    f"{self.where}: {solid.name}: frame {solid.frame!r} is unknown or moves, "
-                    "expected a link that is fixed to the base, or a frame that tf connects with it"
+                    f"{self.where}: {group}.{solid.name}: frame {solid.frame!r} is unknown or "
+                    "moves, expected a link that is fixed to the base, or a frame that tf connects "
+                    "with it",
+                    f"{group}.{solid.name}",
                 )
         return tuple(_in_base(one, poses[one.frame] if one.frame else None) for one in self.solids)
 

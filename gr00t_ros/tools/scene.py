@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.collide.engine import CollisionEngine
-from gr00t_ros.collide.files import load_description, load_scene
+from gr00t_ros.collide.files import load_description, load_scene, located
 from gr00t_ros.collide.pairs import Pair
 from gr00t_ros.collide.picture import draw
 from gr00t_ros.collide.sampling import PairReport, Sampled, find_pairs
 from gr00t_ros.collide.scene import Pose
-from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.errors import Gr00tError, SceneError, SettingsError
 from gr00t_ros.robot.rotation import from_rpy
 from gr00t_ros.sidecar.target import OK, PROBLEM, UNREACHABLE, Report
 from gr00t_ros.text_table import printable_lines, table
@@ -243,7 +243,10 @@ class _Posture:
         self.scene = load_scene(options.scene)
         frames = {name: _pose(values) for name, values in options.frame}
         names = self.description.joint_names
-        self.engine = CollisionEngine(self.description, self.scene, names, lookup=frames.get)
+        try:
+            self.engine = CollisionEngine(self.description, self.scene, names, lookup=frames.get)
+        except SceneError as error:
+            raise located(error, Path(self.scene.where)) from error
         self.engine.carry([one.name for one in self.scene.carried])
         given = {name: values[0] for name, values in options.at}
         unknown = sorted(set(given) - set(names))
@@ -291,11 +294,13 @@ def _check(options: argparse.Namespace) -> int:
     inside = [
         i for i in found.order if found.distances_m[i] < pairs[i].margin_m and not pairs[i].contact
     ]
+    bare = found.description.shapeless
     text = "\n\n".join(
         [
             table(("thing", "role", "kind", "frame", "margin mm"), things),
             *(["\n".join(contacts)] if contacts else []),
             table(("nearest pairs", "mm", "margin mm", ""), near),
+            *([f"without a collision shape, so unchecked: {', '.join(bare)}"] if bare else []),
             f"{len(pairs)} pairs are checked; within their margin at this posture: {len(inside)}",
         ]
     )
@@ -304,6 +309,7 @@ def _check(options: argparse.Namespace) -> int:
             dict(zip(("name", "role", "kind", "frame"), row, strict=False)) for row in things
         ],
         "pairs": len(pairs),
+        "unchecked_links": list(found.description.shapeless),
         "positions": found.positions,
         "nearest": [
             {

@@ -211,8 +211,44 @@ def test_places_in_another_frame_are_looked_up():
     engine = CollisionEngine(arm_with_jaw(), around, ["lift"], held={"grip": 0.1}, lookup=known.get)
     row = [str(pair) for pair in engine.pairs].index("jaw and wall")
     assert engine.distances(np.array([1.0]))[row] == pytest.approx(0.38, abs=ERROR_M)
-    with pytest.raises(SceneError, match="wall: frame 'table' is unknown or moves"):
+    with pytest.raises(SceneError, match="objects.wall: frame 'table' is unknown or moves"):
         CollisionEngine(arm_with_jaw(), around, ["lift"], held={"grip": 0.1})
+
+
+@pytest.mark.parametrize("kind", SOLIDS)
+def test_a_solid_that_moves_is_measured_where_it_is(kind):
+    """As by an engine that was made with it there; another size is refused."""
+    engine, _, thing = flying("box", kind)
+    new = Shape(
+        *(thing.kind, thing.size_m, np.array([0.3, -0.2, 0.1]), from_rpy(1.0, 0.5, -2.0)),
+        thing.points,
+    )
+    engine.place("thing", [new])
+    lookup = {"there": (new.xyz_m, new.rotation @ thing.rotation.T)}
+    row = dict(SOLIDS[kind])
+    if kind not in ("sphere", "plane"):
+        row["rpy"] = [0.3, -0.2, 0.5]
+    around = scene({"frame": "there", "objects": {"thing": row}})
+    fresh = CollisionEngine(engine.description, around, FLYER_JOINTS, lookup=lookup.get)
+    random = np.random.default_rng(7)
+    for _ in range(20):
+        q = np.concatenate([random.normal(size=3) * 0.4, random.uniform(-3, 3, size=3)])
+        assert engine.distances(q) == pytest.approx(fresh.distances(q), abs=1e-9)
+    with pytest.raises(SettingsError, match="got another size|expected a solid of the scene"):
+        engine.place("thing", [Shape("sphere", (0.2,), np.zeros(3), np.eye(3))])
+
+
+def test_a_position_that_is_not_a_number_is_refused():
+    """No distance of an unknown posture looks like a clearance."""
+    engine, _, _ = flying("box", "box")
+    with pytest.raises(SettingsError, match="joint positions: got .*nan.*, expected finite"):
+        engine.distances(np.array([0.0, 0.0, np.nan, 0.0, 0.0, 0.0]))
+
+
+def test_a_robot_without_collision_shapes_is_refused():
+    """A description for display alone must not look like a robot that touches nothing."""
+    with pytest.raises(SettingsError, match="no link has a collision shape"):
+        CollisionEngine(flyer(""), None, FLYER_JOINTS)
 
 
 def test_joints_that_do_not_fit_are_refused():
