@@ -3,6 +3,7 @@
     Gr00tError
     ├── EmbodimentError        yours: the embodiment file
     │   └── UnreadableError    yours: there is no such file, or it cannot be read
+    ├── SceneError             yours: the scene file
     ├── ProfileError           yours: the file that says how a policy server is started
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
@@ -44,6 +45,14 @@ class EmbodimentError(Gr00tError):
 
 class UnreadableError(EmbodimentError):
     """There is no such embodiment file, or it cannot be read."""
+
+
+class SceneError(Gr00tError):
+    """The scene file is wrong: the message names the key's path in the file (`place`)."""
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class ProfileError(Gr00tError):

@@ -26,7 +26,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "robot": frozenset({"numpy", "yaml"}),
     "observe": frozenset({"numpy"}),
     "motion": frozenset({"numpy"}),
-    "collide": frozenset({"numpy", "mujoco", "trimesh", "yaml"}),
+    "collide": frozenset({"numpy", "mujoco", "trimesh"}),
     "watch": frozenset({"numpy"}),
     "session": frozenset({"numpy"}),
     "wire": frozenset({"numpy", "msgpack", "zmq"}),
@@ -39,7 +39,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "graph": frozenset({"numpy"}) | ROS,
     "node": frozenset({"numpy"}) | ROS,
     "stream": frozenset({"numpy", "msgpack"}) | ROS,
-    "tools": frozenset({"numpy", "yaml"}) | ROS,
+    "tools": frozenset({"numpy", "yaml", "cv2"}) | ROS,
     "bags": frozenset({"rosbags"}) | ROS,
     "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,
     "demo": frozenset({"numpy", "cv2", "yaml"}) | ROS,
@@ -56,6 +56,7 @@ IMPURE = frozenset(
 READERS = {
     "robot/files.py": frozenset({"os", "pathlib"}),
     "robot/data_file.py": frozenset({"os", "pathlib"}),
+    "collide/files.py": frozenset({"os", "pathlib"}),
 }
 # Sockets belong to few files; everything else sees bytes.
 WITH_ZMQ = frozenset(

@@ -1,4 +1,4 @@
-"""Files that are generated from tables: four documents, config/policy.yaml, a JSON Schema.
+"""Files that are generated from tables: five documents, config/policy.yaml, a JSON Schema.
 
 Write them with
 
@@ -6,6 +6,7 @@ Write them with
     python3 -m gr00t_ros.tools.documents embodiments > docs/embodiments.md
     python3 -m gr00t_ros.tools.documents embodiment_file > docs/embodiment_file.md
     python3 -m gr00t_ros.tools.documents interfaces > docs/interfaces.md
+    python3 -m gr00t_ros.tools.documents scene_file > docs/scene_file.md
     python3 -m gr00t_ros.tools.documents schema > config/embodiment.schema.json
     python3 -m gr00t_ros.tools.documents parameters > config/policy.yaml
 """
@@ -23,6 +24,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.streams import StateStream, VideoStream
 from gr00t_ros.tools.embodiment_schema import embodiment_file_document, schema_text
+from gr00t_ros.tools.scene_schema import scene_file_document
 from gr00t_ros.watch.table import ROWS, Threshold, Watch
 
 _WATCH_HEAD = """\
@@ -246,6 +248,7 @@ def main() -> int:
         "embodiment_file": embodiment_file_document,
         "interfaces": interface_document,
         "schema": schema_text,
+        "scene_file": scene_file_document,
         "parameters": parameter_document,
     }
     parser.add_argument("document", choices=tuple(documents))

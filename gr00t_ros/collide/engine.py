@@ -1,0 +1,273 @@
+"""Distances of all checked pairs at any joint positions, behind one function.
+
+MuJoCo moves the shapes and measures; it is imported when an engine is made. Only shapes whose
+bounding boxes are near are measured: in one pass over all pairs in numpy, then pair by pair.
+(MuJoCo's contacts, which one call would find, are no distances: between two boxes they are up to
+0.19 m larger in 4.0.0.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.collide.description import Description, Names, Shape
+from gr00t_ros.collide.model import compile_model, engine_module, place_geom
+from gr00t_ros.collide.pairs import Pair, bodies_of, checked_pairs
+from gr00t_ros.collide.reach import reach
+from gr00t_ros.collide.scene import SELF_MARGIN_M, Pose, Scene
+from gr00t_ros.errors import SettingsError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+Held = float | tuple[float, float]
+"""Where a joint stands that is not commanded: one position, or anywhere in [lower, upper]."""
+
+ERROR_M: Final = 1e-5
+"""Distances are right within this; margins contain it."""
+
+FAR_M: Final = 1e3
+"""The largest distance that is reported, and the distance of a carried thing that is not there."""
+
+_BOX_ERROR_M: Final = 1e-6  # of boxes whose corners are kept as float32
+
+
+class CollisionEngine:
+    """The distances between a robot's links, carried things and the objects of a scene.
+
+    joint_names: the commanded joints, in the order of q. `pairs` are what is checked, `bounds` how
+    fast their distances change at most (reach.py). One thread at a time may call it.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        scene: Scene | None,
+        joint_names: Sequence[str],
+        *,
+        held: Mapping[str, Held] | None = None,
+        lookup: Callable[[str], Pose | None] | None = None,
+        unchecked: Collection[Names] | None = None,
+        self_margin_m: float = SELF_MARGIN_M,
+    ) -> None:
+        """Make the model.
+
+        held: every other joint that moves on its own. lookup: the pose of a frame of the scene that
+        is no link of the robot, in the robot's base. unchecked: pairs of links to leave out besides
+        adjacent ones; by default those of SRDF and scene. self_margin_m: without a scene.
+        Raises SettingsError or SceneError without MuJoCo, and for names that do not fit.
+        """
+        self._mujoco = engine_module()
+        self.description, self.scene = description, scene
+        self.joint_names = tuple(joint_names)
+        self._check_joints(held or {})
+        solids: tuple[Any, ...] = ()
+        if scene is not None:
+            scene.check_links(description)
+            solids = scene.placed(lambda frame: self._frame(frame, lookup))
+            self_margin_m = scene.self_margin_m
+        if unchecked is None:
+            unchecked = {*description.disabled, *(scene.always_touching if scene else ())}
+        self.bodies = bodies_of(description, scene.carried if scene else (), solids)
+        if not any(body.link for body in self.bodies.values()):
+            raise SettingsError(
+                f"{description.where}: no link has a collision shape, expected some: use the URDF "
+                "that the robot's driver publishes, not one for display alone"
+            )
+        self.pairs: tuple[Pair, ...] = checked_pairs(
+            description, scene, self.bodies, self.joint_names, unchecked, self_margin_m
+        )
+        self.bounds = reach(description, self.bodies, self.pairs, self.joint_names)
+        compiled = compile_model(description, self.bodies)
+        self._model, self._data = compiled.model, self._mujoco.MjData(compiled.model)
+        self._linear, self._offset = self._joint_map(self.joint_names)
+        self._held_linear, _ = self._joint_map(self._uncommanded)
+        self._held_bounds = reach(description, self.bodies, self.pairs, self._uncommanded)
+        self._geoms = compiled.geoms
+        self._list_shapes(compiled.geoms)
+        self._constant, self._slack_m = np.zeros(self._model.nq), np.zeros(len(self.pairs))
+        self.hold(held or {})
+        self._absent = np.zeros(len(self.pairs), dtype=bool)
+        self.carry(())
+
+    def distances(self, q: Floats, enough_m: Floats | float = FAR_M) -> Floats:
+        """(P,) distances of `pairs` at q (J,), m; not above 0 where two touch or penetrate.
+
+        A distance below `enough_m` ((P,) or one for all) is exact within ERROR_M, less the padding
+        and the room of held joints; otherwise any value from `enough_m` up to the distance.
+        """
+        if not np.isfinite(q).all():
+            raise SettingsError(f"joint positions: got {np.asarray(q).tolist()}, expected finite")
+        self._data.qpos[:] = self._linear @ q + self._constant
+        self._mujoco.mj_kinematics(self._model, self._data)
+        limit = np.minimum(enough_m, FAR_M) + self._slack_m
+        limits = limit[self._pair]
+        found = self._rough_distances(limits)
+        measure, model, data = self._mujoco.mj_geomDistance, self._model, self._data
+        for row in np.flatnonzero(~(found >= limits)).tolist():
+            first, second = self._first_list[row], self._second_list[row]
+            found[row] = measure(model, data, first, second, float(limits[row]), None)
+        np.nan_to_num(found, copy=False, nan=-FAR_M)
+        nearest = np.minimum.reduceat(found, self._starts) if len(self.pairs) else np.zeros(0)
+        return np.asarray(np.where(self._absent, FAR_M, nearest - self._slack_m))
+
+    def hold(self, held: Mapping[str, Held]) -> None:
+        """Let joints that are not commanded stand elsewhere, from the next call on.
+
+        Where one may be anywhere in [lower, upper], distances are those at the middle less the
+        most that the rest can change them.
+        """
+        missing = set(self._uncommanded) - set(held)
+        if missing:
+            raise SettingsError(
+                f"{self.description.where}: joint {', '.join(sorted(missing))} is not commanded, "
+                "and no position to hold is given; expected one for each"
+            )
+        names = self._uncommanded
+        ends = np.array([_interval(held[name]) for name in names]).reshape(-1, 2)
+        half = 0.5 * (ends[:, 1] - ends[:, 0])
+        self._constant = self._offset + self._held_linear @ ends.mean(axis=1)
+        self._slack_m = self._padding() + self._held_bounds @ half
+
+    def place(self, name: str, shapes: Sequence[Shape]) -> None:
+        """Put a solid of the scene somewhere else, from the next call on; shapes are in the base.
+
+        Raises SettingsError for other shapes than it had: kinds, sizes and points stay.
+        """
+        body = self.bodies.get(name)
+        known = () if body is None or body.link is not None else body.shapes
+        if not known or [one.kind for one in known] != [one.kind for one in shapes]:
+            raise SettingsError(f"{name!r}: expected a solid of the scene with the shapes it had")
+        for shape, new in zip(known, shapes, strict=True):
+            same = shape.size_m == new.size_m and np.array_equal(shape.points, new.points)
+            if not same:
+                raise SettingsError(f"{name!r}: got another size, expected a new engine for it")
+        for geom, shape in zip(self._geoms[name], shapes, strict=True):
+            place_geom(self._model, geom, shape)
+
+    def carry(self, names: Collection[str]) -> None:
+        """Which carried things are there, from the next call on; at first none is."""
+        known = [one.name for one in self.scene.carried] if self.scene else []
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            raise SettingsError(
+                f"attached: got {', '.join(unknown)}, expected names of attached things: "
+                f"{', '.join(known) or 'the scene has none'}"
+            )
+        away = set(known) - set(names)
+        self._absent = np.array(
+            [bool({pair.first, pair.second} & away) for pair in self.pairs], dtype=bool
+        )
+
+    # --- measuring ---------------------------------------------------------------------------
+
+    def _rough_distances(self, limit_m: Floats) -> Floats:
+        """(S,) lower bounds of the distances of the shapes: by bounding spheres, then by boxes.
+
+        limit_m: (S,) boxes are compared where the spheres are nearer than that.
+        """
+        axes = self._data.geom_xmat.reshape(-1, 3, 3)
+        middle = self._data.geom_xpos + np.einsum("gij,gj->gi", axes, self._box_middle)
+        between = middle[self._second] - middle[self._first]
+        found = np.sqrt(np.einsum("si,si->s", between, between)) - self._radii
+        if len(self._flat):
+            found[self._flat] = self._heights(axes, middle)
+        near = np.flatnonzero((found < limit_m) & self._bent)
+        first, second = self._first[near], self._second[near]
+        found[near] = np.maximum(
+            self._from_box(between[near], axes[first], first) - self._radius[second],
+            self._from_box(between[near], axes[second], second) - self._radius[first],
+        )
+        return np.asarray(found - _BOX_ERROR_M)
+
+    def _from_box(self, way: Floats, axes: Floats, geoms: Ints) -> Floats:
+        """(S,) distances of points from boxes; `way` (S, 3): from their middles to the points."""
+        local = np.abs(np.einsum("si,sij->sj", way, axes)) - self._box_half[geoms]
+        outside = np.maximum(local, 0.0)
+        return np.asarray(np.sqrt(np.einsum("sj,sj->s", outside, outside)))
+
+    def _heights(self, axes: Floats, middle: Floats) -> Floats:
+        """The least heights of bounding boxes above planes, for the rows `_flat`."""
+        one, plane = self._first[self._flat], self._second[self._flat]
+        normal = axes[plane][:, :, 2]
+        height = np.einsum("si,si->s", normal, middle[one] - self._data.geom_xpos[plane])
+        local = np.abs(np.einsum("si,sij->sj", normal, axes[one]))
+        return np.asarray(height - np.einsum("sj,sj->s", local, self._box_half[one]))
+
+    # --- making ------------------------------------------------------------------------------
+
+    def _check_joints(self, held: Mapping[str, Held]) -> None:
+        known = self.description.joint_names
+        given = [*self.joint_names, *held]
+        strangers = sorted(set(given) - set(known))
+        if strangers:
+            raise SettingsError(
+                f"{self.description.where}: got joint {', '.join(strangers)}, expected joints that "
+                f"move and mimic none: {', '.join(known)}"
+            )
+        twice = sorted({name for name in given if given.count(name) > 1})
+        if twice:
+            raise SettingsError(
+                f"{self.description.where}: joint {', '.join(twice)} is given twice, expected each "
+                "joint once, commanded or held"
+            )
+        self._uncommanded = tuple(name for name in known if name not in self.joint_names)
+
+    def _frame(self, frame: str, lookup: Callable[[str], Pose | None] | None) -> Pose | None:
+        if frame in self.description.links:
+            return self.description.fixed_pose(frame)
+        return None if lookup is None else lookup(frame)
+
+    def _joint_map(self, names: Sequence[str]) -> tuple[Floats, Floats]:
+        """(Q, J) and (Q,): qpos = linear @ positions of these joints + offsets of all."""
+        linear, offset = np.zeros((self._model.nq, len(names))), np.zeros(self._model.nq)
+        for link in self.description.links.values():
+            joint = link.joint
+            if joint.name is not None:
+                row = int(self._model.joint(joint.name).qposadr[0])
+                offset[row] = joint.offset
+                if joint.follows in names:
+                    linear[row, list(names).index(joint.follows)] = joint.scale
+        return linear, offset
+
+    def _list_shapes(self, geoms: Mapping[str, tuple[int, ...]]) -> None:
+        """One row for each two shapes of each pair, in the order of the pairs; their boxes."""
+        rows = [
+            (index, one, other)
+            for index, pair in enumerate(self.pairs)
+            for one in geoms[pair.first]
+            for other in geoms[pair.second]
+        ]
+        table = np.array(rows, dtype=np.intp).reshape(-1, 3)
+        self._pair, self._first, self._second = np.ascontiguousarray(table.T)
+        self._first_list, self._second_list = self._first.tolist(), self._second.tolist()
+        self._starts = np.searchsorted(self._pair, np.arange(len(self.pairs)))
+        kinds = self._mujoco.mjtGeom
+        types = self._model.geom_type
+        self._bent = types[self._second] != int(kinds.mjGEOM_PLANE)
+        self._flat = np.flatnonzero(~self._bent)
+        self._box_middle = self._model.geom_aabb[:, :3].copy()
+        self._box_half = self._model.geom_aabb[:, 3:].copy()
+        round_ones = np.isin(types, [int(kinds.mjGEOM_SPHERE), int(kinds.mjGEOM_CAPSULE)])
+        self._radius = np.where(
+            round_ones, self._box_half.max(axis=1), np.linalg.norm(self._box_half, axis=1)
+        )
+        self._radii = self._radius[self._first] + self._radius[self._second]
+
+    def _padding(self) -> Floats:
+        padding_m = self.scene.padding_m if self.scene else {}
+        return np.array(
+            [padding_m.get(one.first, 0.0) + padding_m.get(one.second, 0.0) for one in self.pairs]
+        )
+
+
+def _interval(held: Held) -> tuple[float, float]:
+    lower, upper = held if isinstance(held, tuple) else (held, held)
+    if not -1e6 <= lower <= upper <= 1e6:
+        raise SettingsError(
+            f"held position: got {held}, expected a finite number, or (lower, upper)"
+        )
+    return lower, upper
