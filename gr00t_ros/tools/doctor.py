@@ -32,6 +32,7 @@ from gr00t_ros.command_line import (
     status_of,
 )
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.graph.traffic import Traffic
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.readiness import RobotChecks, horizon_problems
@@ -47,7 +48,6 @@ from gr00t_ros.sidecar.target import Report
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.tools import doctor_checks as rows
 from gr00t_ros.tools.doctor_checks import FAIL, PASS, WARN, DoctorRow
-from gr00t_ros.tools.traffic import Traffic
 from gr00t_ros.watch.finding import Finding
 
 _SHORT = {

@@ -18,6 +18,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from gr00t_ros.errors import ClosedError, Gr00tError, ObservationError, UnreachableError
 from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
 from gr00t_ros.graph.limits import DescribedLimits
+from gr00t_ros.graph.traffic import Topic
 from gr00t_ros.inputs.stream_report import SYNCHRONISE, StreamReport
 from gr00t_ros.node.readiness import coverage, instruction_problems
 from gr00t_ros.node.robot_state import Readings
@@ -28,7 +29,6 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import VideoStream
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import LOCAL, Parameters
-from gr00t_ros.tools.traffic import Topic
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import Check, PolicyLink
 

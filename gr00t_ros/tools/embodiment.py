@@ -227,7 +227,7 @@ def _not_on_the_server(
 
 def _look(seconds: float) -> Known:
     try:
-        from gr00t_ros.tools.traffic import survey
+        from gr00t_ros.graph.traffic import survey
     except ImportError as error:
         raise SettingsError(f"--topics needs ROS 2 in this environment: {error}") from error
     known = survey(seconds)

@@ -31,6 +31,7 @@ from std_srvs.srv import SetBool  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.errors import EmbodimentError  # noqa: E402
+from gr00t_ros.graph.traffic import Topic  # noqa: E402
 from gr00t_ros.inputs.readings import ControllerReading  # noqa: E402
 from gr00t_ros.observe.buffer import Sample  # noqa: E402
 from gr00t_ros.observe.readings import JointReading  # noqa: E402
@@ -45,7 +46,6 @@ from gr00t_ros.tools.doctor_checks import (  # noqa: E402
     server,  # noqa: E402
     traffic,
 )
-from gr00t_ros.tools.traffic import Topic  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
 

@@ -6,12 +6,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from gr00t_ros.graph.traffic import Topic  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.tools.doctor_checks import (
     WARN,  # noqa: E402
     traffic,  # noqa: E402
 )
-from gr00t_ros.tools.traffic import Topic  # noqa: E402
 
 MS = 1_000_000
 
