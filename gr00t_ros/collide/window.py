@@ -50,6 +50,12 @@ class Pairs:
     approach: Floats
 
 
+def touching(pairs: Pairs, distances: Floats) -> str:
+    """The pairs that touch without being wanted to, with names; empty if there are none."""
+    found = np.flatnonzero((distances <= 0.0) & (pairs.near == -np.inf))
+    return ", ".join(" and ".join(pairs.names[pair]) for pair in found)
+
+
 class WindowCheck:
     """Checks paths one after another; it remembers which pairs are inside their margin."""
 
