@@ -2,6 +2,7 @@
 
     Gr00tError
     ├── EmbodimentError        yours: the embodiment file
+    ├── SceneError             yours: the scene file
     ├── ProfileError           yours: the file that says how a policy server is started
     ├── SettingsError          yours: parameters that contradict each other
     ├── ObservationError       yours: a topic's content cannot become an observation
@@ -35,6 +36,14 @@ class Gr00tError(Exception):
 
 class EmbodimentError(Gr00tError):
     """The embodiment file is wrong: the message names the key's path in the file (`place`)."""
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class SceneError(Gr00tError):
+    """The scene file is wrong: the message names the key's path in the file (`place`)."""
 
     def __init__(self, message: str, place: str = "") -> None:
         super().__init__(message)

@@ -26,7 +26,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "robot": frozenset({"numpy", "yaml"}),
     "observe": frozenset({"numpy"}),
     "motion": frozenset({"numpy"}),
-    "collide": frozenset({"numpy", "mujoco", "trimesh", "yaml"}),
+    "collide": frozenset({"numpy", "mujoco", "trimesh", "collada"}),
     "watch": frozenset({"numpy"}),
     "session": frozenset({"numpy"}),
     "wire": frozenset({"numpy", "msgpack", "zmq"}),
@@ -56,6 +56,7 @@ IMPURE = frozenset(
 READERS = {
     "robot/files.py": frozenset({"os", "pathlib"}),
     "robot/data_file.py": frozenset({"os", "pathlib"}),
+    "collide/files.py": frozenset({"os", "pathlib"}),
 }
 # Sockets belong to few files; everything else sees bytes.
 WITH_ZMQ = frozenset(

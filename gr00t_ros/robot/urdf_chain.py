@@ -104,7 +104,7 @@ def urdf_chain(root: Element, base: str, link: str, where: str) -> Chain:
             raise SettingsError(f"{where}: has no link {name!r}{_near(name, links)}")
     if base == link:
         raise SettingsError(f"{where}: base and link are both {base!r}, expected two links")
-    above = _joints_by_child(root, where)
+    above = joints_by_child(root, where)
     found: list[Element] = []
     at = link
     while at != base:
@@ -112,11 +112,11 @@ def urdf_chain(root: Element, base: str, link: str, where: str) -> Chain:
         if joint is None or len(found) > len(above):
             raise SettingsError(
                 f"{where}: link {link!r} does not hang from {base!r}: above it are "
-                f"{_listed([_linked(joint, 'parent') for joint in found]) or 'no links'}; take one "
+                f"{_listed([linked(joint, 'parent') for joint in found]) or 'no links'}; take one "
                 "of these as the base"
             )
         found.append(joint)
-        at = _linked(joint, "parent")
+        at = linked(joint, "parent")
     parts = tuple(_chain_link(joint, where) for joint in reversed(found))
     names = [part.joint for part in parts if part.joint is not None]
     if not names:
@@ -129,11 +129,11 @@ def urdf_chain(root: Element, base: str, link: str, where: str) -> Chain:
     return Chain(parts, ()).among(names)
 
 
-def _joints_by_child(root: Element, where: str) -> Mapping[str, Element]:
+def joints_by_child(root: Element, where: str) -> Mapping[str, Element]:
     """The joint above each link; a link has one parent."""
     found: dict[str, Element] = {}
     for joint in root.findall("joint"):
-        child = _linked(joint, "child")
+        child = linked(joint, "child")
         if child in found:
             raise SettingsError(
                 f"{where}: link {child!r} is the child of two joints, {found[child].get('name')!r} "
@@ -143,7 +143,7 @@ def _joints_by_child(root: Element, where: str) -> Mapping[str, Element]:
     return found
 
 
-def _linked(joint: Element, side: str) -> str:
+def linked(joint: Element, side: str) -> str:
     """The link that a joint names as its `side` (parent or child); empty if it names none."""
     element = joint.find(side)
     return "" if element is None else element.get("link", "")
@@ -153,8 +153,8 @@ def _chain_link(joint: Element, where: str) -> ChainLink:
     name, kind = joint.get("name", ""), joint.get("type", "")
     place = f"{where}: joint {name!r}"
     origin = joint.find("origin")
-    xyz_m = _vector(origin, "xyz", (0.0, 0.0, 0.0), MOST_M, place)
-    rpy = _vector(origin, "rpy", (0.0, 0.0, 0.0), _MAX_RPY_RAD, place)
+    xyz_m = vector(origin, "xyz", (0.0, 0.0, 0.0), MOST_M, place)
+    rpy = vector(origin, "rpy", (0.0, 0.0, 0.0), _MAX_RPY_RAD, place)
     rotation = from_rpy(*rpy.tolist())
     rotation.setflags(write=False)
     if kind == "fixed":
@@ -172,7 +172,7 @@ def _chain_link(joint: Element, where: str) -> ChainLink:
         )
     if not name:
         raise SettingsError(f"{place}: a joint that moves has no name")
-    axis = _vector(joint.find("axis"), "xyz", (1.0, 0.0, 0.0), 1e6, place)
+    axis = vector(joint.find("axis"), "xyz", (1.0, 0.0, 0.0), 1e6, place)
     length = float(np.linalg.norm(axis))
     if length < 1e-6:
         raise SettingsError(f"{place}: axis {axis.tolist()} has no direction")
@@ -181,7 +181,7 @@ def _chain_link(joint: Element, where: str) -> ChainLink:
     return ChainLink(xyz_m, rotation, name, axis, slides=kind == "prismatic")
 
 
-def _vector(
+def vector(
     element: Element | None, name: str, default: Sequence[float], most: float, place: str
 ) -> Floats:
     """(3,) numbers of an attribute, read-only; `default` if the attribute is absent."""
@@ -193,9 +193,9 @@ def _vector(
             f"{place}: {tag} {name}={text!r:.80}, expected three numbers of at most {most:g} "
             "(m, rad)"
         )
-    vector = np.array(numbers)
-    vector.setflags(write=False)
-    return vector
+    found = np.array(numbers)
+    found.setflags(write=False)
+    return found
 
 
 def _number(text: str) -> float:

@@ -1,0 +1,237 @@
+"""Distances of all checked pairs at any joint positions, behind one function.
+
+MuJoCo moves the shapes and measures; it is imported when an engine is made. Only shapes whose
+bounding boxes are near are measured: in one pass over all pairs in numpy, then pair by pair.
+(MuJoCo's contacts, which one call would find, are no distances: between two boxes they are up to
+0.19 m larger in 4.0.0.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.collide.description import Description, Names
+from gr00t_ros.collide.model import compile_model, engine_module
+from gr00t_ros.collide.pairs import Pair, bodies_of, checked_pairs
+from gr00t_ros.collide.reach import reach
+from gr00t_ros.collide.scene import Pose, Scene
+from gr00t_ros.errors import SettingsError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+Held = float | tuple[float, float]
+"""Where a joint stands that is not commanded: one position, or anywhere in [lower, upper]."""
+
+ERROR_M: Final = 1e-5
+"""Distances are right within this; margins contain it."""
+
+FAR_M: Final = 1e3
+"""The largest distance that is reported, and the distance of a carried thing that is not there."""
+
+_BOX_ERROR_M: Final = 1e-6
+
+
+class CollisionEngine:
+    """The distances between a robot's links, carried things and the objects of a scene.
+
+    joint_names: the commanded joints, in the order of q. `pairs` are what is checked, `bounds` how
+    fast their distances change at most (reach.py). One thread at a time may call it.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        scene: Scene | None,
+        joint_names: Sequence[str],
+        *,
+        held: Mapping[str, Held] | None = None,
+        lookup: Callable[[str], Pose | None] | None = None,
+        unchecked: Collection[Names] | None = None,
+        self_margin_m: float = 0.01,
+    ) -> None:
+        """Make the model.
+
+        held: every other joint that moves on its own. lookup: the pose of a frame of the scene that
+        is no link of the robot, in the robot's base. unchecked: pairs of links to leave out besides
+        adjacent ones; by default those of SRDF and scene. self_margin_m: without a scene.
+        Raises SettingsError or SceneError without MuJoCo, and for names that do not fit.
+        """
+        self._mujoco = engine_module()
+        self.description, self.scene = description, scene
+        self.joint_names = tuple(joint_names)
+        self._check_joints(held or {})
+        solids: tuple[Any, ...] = ()
+        if scene is not None:
+            scene.check_links(description)
+            solids = scene.placed(lambda frame: self._frame(frame, lookup))
+            self_margin_m = scene.self_margin_m
+        if unchecked is None:
+            unchecked = {*description.disabled, *(scene.always_touching if scene else ())}
+        self.bodies = bodies_of(description, scene.carried if scene else (), solids)
+        self.pairs: tuple[Pair, ...] = checked_pairs(
+            description, scene, self.bodies, self.joint_names, unchecked, self_margin_m
+        )
+        self.bounds = reach(description, self.bodies, self.pairs, self.joint_names)
+        compiled = compile_model(description, self.bodies)
+        self._model, self._data = compiled.model, self._mujoco.MjData(compiled.model)
+        self._linear, self._rows = self._joint_map(self.joint_names)
+        self._list_shapes(compiled.geoms)
+        self._constant, self._slack_m = np.zeros(self._model.nq), np.zeros(len(self.pairs))
+        self.hold(held or {})
+        self._absent = np.zeros(len(self.pairs), dtype=bool)
+        self.carry(())
+
+    def distances(self, q: Floats, enough_m: Floats | float = FAR_M) -> Floats:
+        """(P,) distances of `pairs` at q (J,), m; not above 0 where two touch or penetrate.
+
+        A distance below `enough_m` ((P,) or one for all) is exact within ERROR_M, less the padding
+        and the room of held joints; otherwise any value from `enough_m` up to the distance.
+        """
+        self._data.qpos[:] = self._linear @ q + self._constant
+        self._mujoco.mj_kinematics(self._model, self._data)
+        limit = np.minimum(enough_m, FAR_M) + self._slack_m
+        found = self._box_distances()
+        for index in np.flatnonzero(found < limit[self._pair]).tolist():
+            found[index] = self._mujoco.mj_geomDistance(
+                *(self._model, self._data, self._first_list[index], self._second_list[index]),
+                *(float(limit[self._pair[index]]), None),
+            )
+        nearest = np.minimum.reduceat(found, self._starts) if len(self.pairs) else np.zeros(0)
+        return np.asarray(np.where(self._absent, FAR_M, nearest - self._slack_m))
+
+    def hold(self, held: Mapping[str, Held]) -> None:
+        """Let joints that are not commanded stand elsewhere, from the next call on.
+
+        Where one may be anywhere in [lower, upper], distances are those at the middle less the
+        most that the rest can change them.
+        """
+        missing = set(self._uncommanded) - set(held)
+        if missing:
+            raise SettingsError(
+                f"{self.description.where}: joint {', '.join(sorted(missing))} is not commanded, "
+                "and no position to hold is given; expected one for each"
+            )
+        names = self._uncommanded
+        ends = np.array([_interval(held[name]) for name in names]).reshape(-1, 2)
+        linear, _ = self._joint_map(names)
+        self._constant = self._rows + linear @ ends.mean(axis=1)
+        room = reach(self.description, self.bodies, self.pairs, names)
+        self._slack_m = self._padding() + room @ (0.5 * (ends[:, 1] - ends[:, 0]))
+
+    def carry(self, names: Collection[str]) -> None:
+        """Which carried things are there, from the next call on; at first none is."""
+        known = [one.name for one in self.scene.carried] if self.scene else []
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            raise SettingsError(
+                f"attached: got {', '.join(unknown)}, expected names of attached things: "
+                f"{', '.join(known) or 'the scene has none'}"
+            )
+        away = set(known) - set(names)
+        self._absent = np.array(
+            [bool({pair.first, pair.second} & away) for pair in self.pairs], dtype=bool
+        )
+
+    # --- measuring ---------------------------------------------------------------------------
+
+    def _box_distances(self) -> Floats:
+        """(S,) lower bounds of the distances of the shapes, by their bounding boxes and spheres."""
+        axes = self._data.geom_xmat.reshape(-1, 3, 3)
+        middle = self._data.geom_xpos + np.einsum("gij,gj->gi", axes, self._box_middle)
+        first, second = self._first, self._second
+        between = middle[second] - middle[first]
+        found = np.maximum(
+            self._from_box(between, axes[first], first) - self._radius[second],
+            self._from_box(between, axes[second], second) - self._radius[first],
+        )
+        flat = self._flat
+        if len(flat):
+            one, plane = first[flat], second[flat]
+            normal = axes[plane][:, :, 2]
+            height = np.einsum("pi,pi->p", normal, middle[one] - self._data.geom_xpos[plane])
+            local = np.abs(np.einsum("pi,pij->pj", normal, axes[one]))
+            found[flat] = height - np.einsum("pj,pj->p", local, self._box_half[one])
+        return np.asarray(found - _BOX_ERROR_M)
+
+    def _from_box(self, way: Floats, axes: Floats, geoms: Ints) -> Floats:
+        """(S,) distances of points from boxes; `way` (S, 3): from their middles to the points."""
+        local = np.abs(np.einsum("pi,pij->pj", way, axes)) - self._box_half[geoms]
+        outside = np.maximum(local, 0.0)
+        return np.asarray(np.sqrt(np.einsum("pj,pj->p", outside, outside)))
+
+    # --- making ------------------------------------------------------------------------------
+
+    def _check_joints(self, held: Mapping[str, Held]) -> None:
+        known = self.description.joint_names
+        given = [*self.joint_names, *held]
+        strangers = sorted(set(given) - set(known))
+        if strangers:
+            raise SettingsError(
+                f"{self.description.where}: got joint {', '.join(strangers)}, expected joints that "
+                f"move and mimic none: {', '.join(known)}"
+            )
+        twice = sorted({name for name in given if given.count(name) > 1})
+        if twice:
+            raise SettingsError(
+                f"{self.description.where}: joint {', '.join(twice)} is given twice, expected each "
+                "joint once, commanded or held"
+            )
+        self._uncommanded = tuple(name for name in known if name not in self.joint_names)
+
+    def _frame(self, frame: str, lookup: Callable[[str], Pose | None] | None) -> Pose | None:
+        if frame in self.description.links:
+            return self.description.fixed_pose(frame)
+        return None if lookup is None else lookup(frame)
+
+    def _joint_map(self, names: Sequence[str]) -> tuple[Floats, Floats]:
+        """(Q, J) and (Q,): qpos = linear @ positions of these joints + offsets of all."""
+        linear, offset = np.zeros((self._model.nq, len(names))), np.zeros(self._model.nq)
+        for link in self.description.links.values():
+            joint = link.joint
+            if joint.name is not None:
+                row = int(self._model.joint(joint.name).qposadr[0])
+                offset[row] = joint.offset
+                if joint.follows in names:
+                    linear[row, list(names).index(joint.follows)] = joint.scale
+        return linear, offset
+
+    def _list_shapes(self, geoms: Mapping[str, tuple[int, ...]]) -> None:
+        """One row for each two shapes of each pair, in the order of the pairs; their boxes."""
+        rows = [
+            (index, one, other)
+            for index, pair in enumerate(self.pairs)
+            for one in geoms[pair.first]
+            for other in geoms[pair.second]
+        ]
+        table = np.array(rows, dtype=np.intp).reshape(-1, 3)
+        self._pair, self._first, self._second = np.ascontiguousarray(table.T)
+        self._first_list, self._second_list = self._first.tolist(), self._second.tolist()
+        self._starts = np.searchsorted(self._pair, np.arange(len(self.pairs)))
+        kinds = self._mujoco.mjtGeom
+        types = self._model.geom_type
+        self._flat = np.flatnonzero(types[self._second] == int(kinds.mjGEOM_PLANE))
+        self._box_middle = self._model.geom_aabb[:, :3].copy()
+        self._box_half = self._model.geom_aabb[:, 3:].copy()
+        round_ones = np.isin(types, [int(kinds.mjGEOM_SPHERE), int(kinds.mjGEOM_CAPSULE)])
+        self._radius = np.where(
+            round_ones, self._box_half.max(axis=1), np.linalg.norm(self._box_half, axis=1)
+        )
+
+    def _padding(self) -> Floats:
+        padding_m = self.scene.padding_m if self.scene else {}
+        return np.array(
+            [padding_m.get(one.first, 0.0) + padding_m.get(one.second, 0.0) for one in self.pairs]
+        )
+
+
+def _interval(held: Held) -> tuple[float, float]:
+    lower, upper = held if isinstance(held, tuple) else (held, held)
+    if not -1e6 <= lower <= upper <= 1e6:
+        raise SettingsError(
+            f"held position: got {held}, expected a finite number, or (lower, upper)"
+        )
+    return lower, upper
