@@ -470,10 +470,23 @@ ARM: tuple[Watch, ...] = (
         _FAULT,
         (),
         "The arm touches something, or the scene does not fit the place.",
-        "move the arm away by hand, or correct the scene file",
+        "move the arm away by hand, or correct the scene file; for two links that always touch: "
+        "gr00t scene pairs",
         "collide.window.touching",
         note="with the parameter collision: required; an activation, ~/resume and ~/reset are "
         "refused. A pair inside its margin that does not touch may be left, but not come nearer",
+    ),
+    Watch(
+        "uncommanded_joint",
+        "joints of the description that the node does not command, against the start's positions",
+        _FAULT,
+        # our choice: above a standing robot's sway; the checked distances have room for it
+        (Threshold("largest move", POSITION_UNIT, 0.01, home="constant"),),
+        "Another program moves joints whose positions the collision check takes as fixed.",
+        "let the other joints rest, then call ~/reset",
+        "node.collision.Collision",
+        note="with the parameter collision: required; a sliding joint with a range up to 0.1 m, "
+        "such as a finger, counts as anywhere in its range and is not watched",
     ),
     Watch(
         "second_publisher",
