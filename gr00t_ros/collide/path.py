@@ -50,4 +50,6 @@ def path_of(rows: Rows, knot_s: float) -> Path:
     controls = np.abs(np.stack([velocities[:-1], middle, velocities[1:]]))
     travel = np.zeros_like(positions)
     np.cumsum(controls.sum(axis=0) * (h / 3), axis=0, out=travel[1:])
-    return Path(np.arange(len(positions)) * h, positions, travel, controls.max(axis=0))
+    speed: Floats = controls.max(axis=0)
+    times_s: Floats = h * np.arange(len(positions), dtype=np.float64)
+    return Path(times_s, positions, travel, speed)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import ChunkError, ObservationError, SkewError
+from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.controllers import ControllerManager, ControllerParameters, OtherPublishers
 from gr00t_ros.graph.heartbeat import Heartbeats
 from gr00t_ros.motion.replay import Replay
-from gr00t_ros.node.collision import Collision
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.queries import Queries
 from gr00t_ros.node.robot_state import Positions, RobotState
@@ -184,7 +184,8 @@ class RunningWatches:
         """Watch `robot_state` and `commands`, with the thresholds of `values`.
 
         `commands`: watches on other publishers, on the controllers' state and parameters, on the
-        streamers, and on joints that are not commanded. `replay` is the session's; it is asked for what was sent.
+        streamers, and on joints that are not commanded. `replay` is the session's; it is asked for
+        what was sent.
         """
         self._robot, self._commands, self._clock = robot_state, commands, clock
         self._operator, self._queries = operator, queries

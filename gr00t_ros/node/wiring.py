@@ -13,6 +13,7 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from gr00t_ros.errors import SettingsError, StalledError
+from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.controllers import LOOK_S
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.motion.clocks import Awake
@@ -21,7 +22,6 @@ from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.msg import ActionChunk
 from gr00t_ros.node.answers import ReplyHandler, action_chunk
-from gr00t_ros.node.collision import Collision
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.queries import Queries, QueryReply

@@ -484,7 +484,7 @@ ARM: tuple[Watch, ...] = (
         (Threshold("largest move", POSITION_UNIT, 0.01, home="constant"),),
         "Another program moves joints whose positions the collision check takes as fixed.",
         "let the other joints rest, then call ~/reset",
-        "node.collision.Collision",
+        "graph.collision.Collision",
         note="with the parameter collision: required; a sliding joint with a range up to 0.1 m, "
         "such as a finger, counts as anywhere in its range and is not watched",
     ),
