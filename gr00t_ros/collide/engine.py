@@ -32,7 +32,7 @@ ERROR_M: Final = 1e-5
 FAR_M: Final = 1e3
 """The largest distance that is reported, and the distance of a carried thing that is not there."""
 
-_BOX_ERROR_M: Final = 1e-6
+_BOX_ERROR_M: Final = 1e-6  # of boxes whose corners are kept as float32
 
 
 class CollisionEngine:
@@ -94,12 +94,12 @@ class CollisionEngine:
         self._data.qpos[:] = self._linear @ q + self._constant
         self._mujoco.mj_kinematics(self._model, self._data)
         limit = np.minimum(enough_m, FAR_M) + self._slack_m
-        found = self._box_distances()
-        for index in np.flatnonzero(found < limit[self._pair]).tolist():
-            found[index] = self._mujoco.mj_geomDistance(
-                *(self._model, self._data, self._first_list[index], self._second_list[index]),
-                *(float(limit[self._pair[index]]), None),
-            )
+        limits = limit[self._pair]
+        found = self._rough_distances(limits)
+        measure, model, data = self._mujoco.mj_geomDistance, self._model, self._data
+        for row in np.flatnonzero(found < limits).tolist():
+            first, second = self._first_list[row], self._second_list[row]
+            found[row] = measure(model, data, first, second, float(limits[row]), None)
         nearest = np.minimum.reduceat(found, self._starts) if len(self.pairs) else np.zeros(0)
         return np.asarray(np.where(self._absent, FAR_M, nearest - self._slack_m))
 
@@ -138,30 +138,38 @@ class CollisionEngine:
 
     # --- measuring ---------------------------------------------------------------------------
 
-    def _box_distances(self) -> Floats:
-        """(S,) lower bounds of the distances of the shapes, by their bounding boxes and spheres."""
+    def _rough_distances(self, limit_m: Floats) -> Floats:
+        """(S,) lower bounds of the distances of the shapes: by bounding spheres, then by boxes.
+
+        limit_m: (S,) boxes are compared where the spheres are nearer than that.
+        """
         axes = self._data.geom_xmat.reshape(-1, 3, 3)
         middle = self._data.geom_xpos + np.einsum("gij,gj->gi", axes, self._box_middle)
-        first, second = self._first, self._second
-        between = middle[second] - middle[first]
-        found = np.maximum(
-            self._from_box(between, axes[first], first) - self._radius[second],
-            self._from_box(between, axes[second], second) - self._radius[first],
+        between = middle[self._second] - middle[self._first]
+        found = np.sqrt(np.einsum("si,si->s", between, between)) - self._radii
+        if len(self._flat):
+            found[self._flat] = self._heights(axes, middle)
+        near = np.flatnonzero((found < limit_m) & self._bent)
+        first, second = self._first[near], self._second[near]
+        found[near] = np.maximum(
+            self._from_box(between[near], axes[first], first) - self._radius[second],
+            self._from_box(between[near], axes[second], second) - self._radius[first],
         )
-        flat = self._flat
-        if len(flat):
-            one, plane = first[flat], second[flat]
-            normal = axes[plane][:, :, 2]
-            height = np.einsum("pi,pi->p", normal, middle[one] - self._data.geom_xpos[plane])
-            local = np.abs(np.einsum("pi,pij->pj", normal, axes[one]))
-            found[flat] = height - np.einsum("pj,pj->p", local, self._box_half[one])
         return np.asarray(found - _BOX_ERROR_M)
 
     def _from_box(self, way: Floats, axes: Floats, geoms: Ints) -> Floats:
         """(S,) distances of points from boxes; `way` (S, 3): from their middles to the points."""
-        local = np.abs(np.einsum("pi,pij->pj", way, axes)) - self._box_half[geoms]
+        local = np.abs(np.einsum("si,sij->sj", way, axes)) - self._box_half[geoms]
         outside = np.maximum(local, 0.0)
-        return np.asarray(np.sqrt(np.einsum("pj,pj->p", outside, outside)))
+        return np.asarray(np.sqrt(np.einsum("sj,sj->s", outside, outside)))
+
+    def _heights(self, axes: Floats, middle: Floats) -> Floats:
+        """The least heights of bounding boxes above planes, for the rows `_flat`."""
+        one, plane = self._first[self._flat], self._second[self._flat]
+        normal = axes[plane][:, :, 2]
+        height = np.einsum("si,si->s", normal, middle[one] - self._data.geom_xpos[plane])
+        local = np.abs(np.einsum("si,sij->sj", normal, axes[one]))
+        return np.asarray(height - np.einsum("sj,sj->s", local, self._box_half[one]))
 
     # --- making ------------------------------------------------------------------------------
 
@@ -213,13 +221,15 @@ class CollisionEngine:
         self._starts = np.searchsorted(self._pair, np.arange(len(self.pairs)))
         kinds = self._mujoco.mjtGeom
         types = self._model.geom_type
-        self._flat = np.flatnonzero(types[self._second] == int(kinds.mjGEOM_PLANE))
+        self._bent = types[self._second] != int(kinds.mjGEOM_PLANE)
+        self._flat = np.flatnonzero(~self._bent)
         self._box_middle = self._model.geom_aabb[:, :3].copy()
         self._box_half = self._model.geom_aabb[:, 3:].copy()
         round_ones = np.isin(types, [int(kinds.mjGEOM_SPHERE), int(kinds.mjGEOM_CAPSULE)])
         self._radius = np.where(
             round_ones, self._box_half.max(axis=1), np.linalg.norm(self._box_half, axis=1)
         )
+        self._radii = self._radius[self._first] + self._radius[self._second]
 
     def _padding(self) -> Floats:
         padding_m = self.scene.padding_m if self.scene else {}

@@ -37,6 +37,16 @@ class Joint:
 
 
 @dataclass(frozen=True, slots=True)
+class Mimic:
+    """A joint of the model that is not measured: about scale * position of `follows` + offset."""
+
+    joint: str
+    follows: str
+    scale: float
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Controller:
     """A JointTrajectoryController: topics /<name>/joint_trajectory and /<name>/controller_state."""
 
@@ -91,7 +101,9 @@ class RobotDescription:
     `model`: the model to install, None if none is needed.
     `cameras` give pictures of `picture_px` (height, width) unless parameters set another size.
     `build_model` makes the world of a seed (a mujoco.MjModel), `make_task` the task that judges it,
-    `make_policy` the scripted policy.
+    `make_policy` the scripted policy. For the robot as a URDF (urdf.py): `link_prefix` comes before
+    the names of the model's bodies, `fingers` are the joints whose links may touch each other,
+    `mimics` the joints of their linkage.
     """
 
     name: str
@@ -108,6 +120,9 @@ class RobotDescription:
     build_model: Callable[[int], Any]
     make_task: Callable[[Any, int], Task]  # of physics.Simulation, which imports this file
     make_policy: Callable[[Embodiment], Policy]
+    link_prefix: str = ""
+    fingers: tuple[str, ...] = ()
+    mimics: tuple[Mimic, ...] = ()
 
     @property
     def joint_names(self) -> tuple[str, ...]:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.policies import Policy
 from gr00t_ros.sim.assets import PANDA, require_assets
-from gr00t_ros.sim.description import Camera, Controller, Joint, LinkPose, RobotDescription, Task
+from gr00t_ros.sim.description import (
+    Camera,
+    Controller,
+    Joint,
+    LinkPose,
+    Mimic,
+    RobotDescription,
+    Task,
+)
 from gr00t_ros.sim.franka.kinematics import GRIPPER_JOINT, HOME_RAD, JOINTS
 from gr00t_ros.sim.franka.layout import draw_layout
 
@@ -17,6 +25,14 @@ if TYPE_CHECKING:
 GRIPPER_CLOSED_RAD = 0.8
 _GRIPPER_CONTROL_PER_RAD = 255.0 / GRIPPER_CLOSED_RAD  # the 2F-85's own command register
 _FLANGE_M = 0.107
+# The 2F-85's linkage, measured in the simulation at rest between open and closed: the joints are
+# within 0.01 rad of these lines, so the pads within 0.7 mm.
+_LINKAGE = (
+    ("driver", 1.0, 0.0),
+    ("coupler", 0.0, 0.002),
+    ("spring_link", 1.0, 0.004),
+    ("follower", -0.97, -0.006),
+)
 
 
 def _build_model(seed: int) -> Any:
@@ -70,4 +86,12 @@ FRANKA = RobotDescription(
     build_model=_build_model,
     make_task=_make_task,
     make_policy=_make_policy,
+    link_prefix="fr3_",
+    fingers=(GRIPPER_JOINT,),
+    mimics=tuple(
+        Mimic(f"{side}_{joint}_joint", GRIPPER_JOINT, scale, offset)
+        for side in ("left", "right")
+        for joint, scale, offset in _LINKAGE
+        if (side, joint) != ("left", "driver")
+    ),
 )

@@ -83,4 +83,5 @@ G1 = RobotDescription(
     build_model=_build_model,
     make_task=_make_task,
     make_policy=_make_policy,
+    fingers=_HANDS,
 )
