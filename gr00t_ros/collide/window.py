@@ -29,7 +29,7 @@ Distances = Callable[[Floats, Floats], Floats]
 else any value from `enough` up to the distance. Never larger than the true distance.
 """
 
-BUDGET = 200
+BUDGET = 80
 """Evaluations of distances for one tick; what needs more counts as not proven."""
 SHOWN_M = 0.1
 """Distances up to this are exact in what a check reports."""

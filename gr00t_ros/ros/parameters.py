@@ -330,7 +330,9 @@ class Parameters:
         "Time in front of an obstacle after which the arm waits for ~/resume"
     )
     self_margin_m: float = _threshold(
-        "Distance that the robot keeps from its own body", tighten="", by_configure=True
+        "Distance that the robot keeps from its own body, without a scene file",
+        tighten="",
+        read_only=True,
     )
     e_stop_required: bool = _threshold(
         "Fault if no message arrives on the button topic ~/e_stop", "up"

@@ -453,7 +453,7 @@ ARM: tuple[Watch, ...] = (
             Threshold("collision_patience_s", "s", 5.0, 0.5, 60.0),
             Threshold("self_margin_m", "m", 0.01, 0.001, 0.1),
             # our choice: the evaluations that fit into a tick beside its other work
-            Threshold("evaluations of distances in a tick", "", 200, home="constant"),
+            Threshold("evaluations of distances in a tick", "", 80, home="constant"),
         ),
         "The policy leads the arm towards something, or something has come into its way.",
         "look at what is in the way, then call ~/resume",
