@@ -24,11 +24,15 @@ from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.shaper import Rows
 
 Floats = NDArray[np.float64]
-Distances = Callable[[Floats], Floats]
-"""The distances (P,) m of all pairs at joint positions (J,): exact, or smaller than exact."""
+Distances = Callable[[Floats, Floats], Floats]
+"""The distances (P,) m of all pairs at joint positions (J,), where they are below `enough` (P,) m;
+else any value from `enough` up to the distance. Never larger than the true distance.
+"""
 
-BUDGET = 200
+BUDGET = 80
 """Evaluations of distances for one tick; what needs more counts as not proven."""
+SHOWN_M = 0.1
+"""Distances up to this are exact in what a check reports."""
 LEAVING_M = 5e-4
 """How much a pair inside its margin may come nearer, in total."""
 
@@ -50,6 +54,12 @@ class Pairs:
     approach: Floats
 
 
+def touching(pairs: Pairs, distances: Floats) -> str:
+    """The pairs that touch without being wanted to, with names; empty if there are none."""
+    found = np.flatnonzero((distances <= 0.0) & (pairs.near == -np.inf))
+    return ", ".join(" and ".join(pairs.names[pair]) for pair in found)
+
+
 class WindowCheck:
     """Checks paths one after another; it remembers which pairs are inside their margin."""
 
@@ -63,7 +73,7 @@ class WindowCheck:
     def begin(self, position: Floats) -> None:
         """Begin a tick of a robot whose plan is at `position` (J,): renew budget and limits."""
         self._left = self._budget - 1
-        distance = self._distances(position)
+        distance = self._distances(position, self.pairs.margin)
         inside = distance < self.pairs.margin
         self._floor = np.where(inside, np.maximum(self._floor, distance), -np.inf)
 
@@ -78,12 +88,12 @@ class WindowCheck:
         limits = np.where(inside, self._floor - LEAVING_M, self.pairs.margin)
         return np.where(self.pairs.near > -np.inf, -np.inf, limits)
 
-    def evaluate(self, position: Floats) -> Floats | None:
+    def evaluate(self, position: Floats, enough: Floats) -> Floats | None:
         """The distances (P,) at one position; None once the budget is spent."""
         if self._left <= 0:
             return None
         self._left -= 1
-        return self._distances(position)
+        return self._distances(position, enough)
 
 
 class _OverBudget(Exception):
@@ -97,6 +107,9 @@ class _Check:
         self._owner, self._path, self._pairs = owner, path, owner.pairs
         self._limits = owner.limits
         self._change = path.travel @ owner.pairs.reach.T
+        # At both ends of the path this distance proves all of it.
+        needed = np.maximum(self._limits, self._pairs.near) + self._change[-1]
+        self._enough = np.maximum(needed, SHOWN_M)
         self._known: dict[int, Floats] = {}
 
     def run(self) -> Ahead:
@@ -166,7 +179,7 @@ class _Check:
         """The distances (P,) at one point of the grid, computed once."""
         known = self._known.get(index)
         if known is None:
-            known = self._owner.evaluate(self._path.positions[index])
+            known = self._owner.evaluate(self._path.positions[index], self._enough)
             if known is None:
                 raise _OverBudget
             self._known[index] = known

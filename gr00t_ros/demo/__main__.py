@@ -77,6 +77,7 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
         "embodiment": options.embodiment,
         "port": port,
         "instruction": options.instruction,
+        **({"collision": "required", "scene": options.scene} if options.scene else {}),
     }
     if load_embodiment(options.embodiment).commands:
         bringup.start_node("commands", {"embodiment": options.embodiment})
@@ -92,6 +93,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--codec", default="B3", choices=_GENERATIONS, help="server generation")
     parser.add_argument("--flat", action="store_true", help="server behind the simulation wrapper")
     parser.add_argument("--embodiment", help="name or path (default: the robot's own)")
+    parser.add_argument(
+        "--scene", default="", metavar="NAME|FILE", help="keep clear of this scene (config/scenes)"
+    )
     parser.add_argument("--delay-ms", type=int, default=0, help="added inference time")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds until it has failed")
     parser.add_argument("--json", type=Path, help="write the figures there too")

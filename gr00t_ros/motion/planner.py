@@ -261,6 +261,10 @@ class Planner:
         self.latest_end_ns = max(self.latest_end_ns, self.course.end_ns)
         self._lower_scale()
 
+    def unblock(self) -> None:
+        """Follow the reference at its own speed again, as if nothing had been in the way."""
+        self._rate.free()
+
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
         return self._rate.blocked_ns(now_ns)

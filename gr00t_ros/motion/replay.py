@@ -312,6 +312,10 @@ class Replay:
         """How often the arm stopped on a way that was not proven: something came into it."""
         return self._planner.unproven_stops
 
+    def unblock(self) -> None:
+        """Begin to count anew for how long something is in the way."""
+        self._planner.unblock()
+
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
         return self._planner.blocked_ns(now_ns)

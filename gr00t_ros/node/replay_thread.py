@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import SendError, StalledError
+from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.clocks import Awake, Latencies
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.ros.clock import PlanClock
@@ -62,6 +63,8 @@ class Snapshot:
     episode: int
     counts: SessionCounts
     at_rest: bool
+    ahead: Ahead = Ahead("")
+    unproven_stops: int = 0
 
 
 class ReplayThread:
@@ -187,8 +190,16 @@ class ReplayThread:
         """Update `snapshot` for the other threads, also after a tick that raised."""
         session = self._session
         at_rest = not session.active or session.replay.at_rest(now_ns)
-        counts = replace(session.counts)
-        self.snapshot = Snapshot(session.mode, session.reason, session.episode, counts, at_rest)
+        counts, replay = replace(session.counts), session.replay
+        self.snapshot = Snapshot(
+            session.mode,
+            session.reason,
+            session.episode,
+            counts,
+            at_rest,
+            replay.ahead,
+            replay.unproven_stops,
+        )
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:
         """The check whether a message made for plan time `made_ns` may be sent now.

@@ -203,6 +203,15 @@ class RobotState:
                 return select(self._embodiment.joint_names, sample.value)
         return np.concatenate([self._measured(output) for output in self._embodiment.outputs])
 
+    def joints(self, names: tuple[str, ...]) -> Positions | None:
+        """The measured positions of these joints; None if one is missing or too old."""
+        sample, _ = self._fresh_joints(names)
+        if sample is None:
+            return None
+        with contextlib.suppress(ObservationError):
+            return select(names, sample.value)
+        return None
+
     def measured_or_none(self) -> Positions | None:
         """As `measured`; None where that raises ObservationError."""
         try:

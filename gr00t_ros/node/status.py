@@ -31,6 +31,9 @@ from gr00t_ros.wire.link import Check
 HORIZON_TOO_SHORT = "horizon too short"
 """Key in a status' details; its value says why motion will pause between chunks."""
 
+CLEARANCE = "clearance [m]"
+"""Key in a status' details: the smallest distance on the way ahead, its pair, and when."""
+
 SHADOW = "shadow: no controller is commanded"
 SHADOW_ERROR = "shadow error "
 """Prefix of keys in a status' details: plan minus commanded over the last ten seconds."""
@@ -143,6 +146,18 @@ def limits_left(limits: JointLimits, measured: NDArray[np.float64] | None) -> li
     ]
 
 
+def clearance(snapshot: Snapshot) -> list[KeyValue]:
+    """The smallest distance on the way ahead, with its pair and time; none without a check."""
+    ahead = snapshot.ahead
+    if not ahead.pair:
+        return []
+    text = f"{ahead.distance_m:.4f}, {' and '.join(ahead.pair)} in {ahead.at_s:.2f} s"
+    return [
+        KeyValue(key=CLEARANCE, value=text),
+        KeyValue(key="unproven stops", value=str(snapshot.unproven_stops)),
+    ]
+
+
 def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> DiagnosticArray:
     """The status for /diagnostics: one entry for the policy, one for each stream, and `more`."""
     mode = Mode(status.mode)
@@ -184,6 +199,7 @@ def _policy_values(status: PolicyStatus) -> Mapping[str, object]:
         *("query_failures", "windows_published"),
     )
     values: dict[str, object] = {name: getattr(status, name) for name in fields}
+    values |= {d.key: d.value for d in status.details if d.key == CLEARANCE}
     for stage in status.latencies:
         values[f"{stage.stage} p50/p99 ms"] = f"{1e3 * stage.p50_s:.1f}/{1e3 * stage.p99_s:.1f}"
     return values
@@ -283,6 +299,7 @@ class Reporter:
         fill_session(message, parts.replay.snapshot)
         message.details = [*message.details, *coverage(parts.coverage())]
         message.details = [*message.details, *parts.sidecar.details()]
+        message.details = [*message.details, *clearance(parts.replay.snapshot)]
         if len(limits := parts.embodiment.limits):
             left = limits_left(limits, parts.robot_state.measured_or_none())
             message.details = [*message.details, *left]

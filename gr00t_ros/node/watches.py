@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import ChunkError, ObservationError, SkewError
+from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.controllers import ControllerManager, ControllerParameters, OtherPublishers
 from gr00t_ros.graph.heartbeat import Heartbeats
 from gr00t_ros.motion.replay import Replay
@@ -170,7 +171,8 @@ class RunningWatches:
         robot_state: RobotState,
         operator: OperatorWatches,
         commands: tuple[
-            OtherPublishers | ControllerManager | ControllerParameters | Heartbeats, ...
+            OtherPublishers | ControllerManager | ControllerParameters | Heartbeats | Collision,
+            ...,
         ],
         queries: Queries,
         embodiment: Embodiment,
@@ -181,8 +183,9 @@ class RunningWatches:
     ) -> None:
         """Watch `robot_state` and `commands`, with the thresholds of `values`.
 
-        `commands`: watches on other publishers, on the controllers' state and parameters, and on
-        the streamers. `replay` is the session's; it is asked for what was sent.
+        `commands`: watches on other publishers, on the controllers' state and parameters, on the
+        streamers, and on joints that are not commanded. `replay` is the session's; it is asked for
+        what was sent.
         """
         self._robot, self._commands, self._clock = robot_state, commands, clock
         self._operator, self._queries = operator, queries

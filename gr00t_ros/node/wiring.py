@@ -13,6 +13,7 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from gr00t_ros.errors import SettingsError, StalledError
+from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.controllers import LOOK_S
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.motion.clocks import Awake
@@ -135,6 +136,7 @@ class Configured:
         self.robot_state = RobotState(self.inputs, robot, self.clock, values, self._awake)
         self._operator = OperatorWatches(node, values, self._on_e_stop, self.robot_state.awake_ns)
         self._checks = RobotChecks.of(node, self.inputs, self.robot_state, robot, values)
+        self._collision = Collision(node, robot, values, self.robot_state.joints)
         self._others, self._manager = self._checks.others, self._checks.manager
         self._hearts = self._checks.hearts
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -142,7 +144,13 @@ class Configured:
         self.watches = RunningWatches(
             self.robot_state,
             self._operator,
-            (self._others, self._manager, self._checks.controllers, self._hearts),
+            (
+                self._others,
+                self._manager,
+                self._checks.controllers,
+                self._hearts,
+                self._collision,
+            ),
             self.queries,
             robot,
             self.clock,
@@ -194,7 +202,10 @@ class Configured:
         found += self._operator.misnamed()
         found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
         gaps = self._checks.observation()  # called in any case: it pulls the newest samples
-        return found or gaps or [finding.reason for finding in self._checks.start()[1]]
+        if found or gaps:
+            return found or gaps
+        start, against = self._checks.start()
+        return [finding.reason for finding in against] + self._collision.problems(start)
 
     def coverage(self) -> Coverage | None:
         """How the horizon covers the p99 of recent delays (without warm-up); None: no delay yet."""
@@ -211,6 +222,7 @@ class Configured:
         def activate(session: Session, now_ns: int) -> None:
             session.replay.workspace = self.watches.policy.workspace = workspace
             session.replay.start_poses(now_ns, poses)
+            session.replay.obstacles = self._collision.begin()
             session.activate(now_ns, start)
             self._hearts.begin()
             self.watches.begin()
@@ -277,10 +289,14 @@ class Configured:
         def go_on(session: Session, now_ns: int) -> str:
             if session.mode in FAULTED:  # a reset accepts a streamer that was replaced
                 self._hearts.begin()
+            rests = session.active and session.mode not in MOVING  # in motion `leave` refuses
+            if rests:
+                session.replay.start_poses(now_ns, poses)
+                session.replay.obstacles = self._collision.begin()
             findings = [*self.watches.findings(now_ns, session.mode), *against]
             held = self.watches.leave_from(now_ns, start) if session.active else start
-            if session.active and session.mode not in MOVING:  # in motion `leave` refuses
-                session.replay.start_poses(now_ns, poses)
+            if rests and held is not None:
+                findings += self._collision.against(held)
             refusal = leave(session, now_ns, held, findings)
             if not refusal:
                 self.watches.begin()
@@ -302,6 +318,7 @@ class Configured:
         self._manager.destroy()
         self._hearts.destroy()
         self._checks.limits.destroy()
+        self._collision.destroy()
         self._node.destroy_publisher(self._chunks)
         self.clock.destroy()
 

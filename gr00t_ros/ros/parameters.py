@@ -110,6 +110,7 @@ OFF_BELOW_FRAMES = 2
 """`frozen_camera_frames` below this disables the watch: a single frame cannot be a repetition."""
 
 EXISTING, LOCAL = "existing", "local"
+OFF, REQUIRED = "off", "required"
 _PROFILE_S = "; empty: as in the profile"
 _A_ROBOT = "name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG"
 _ROW = "row"
@@ -201,6 +202,19 @@ class Parameters:
         3600.0,
     )
     max_reply_mb: int = _parameter(16, "Largest size of a reply", "MB", 1, 1024, read_only=True)
+    collision: str = _parameter(
+        OFF,
+        "required: send only windows that are proven to touch nothing, stop ramp included; off: no "
+        "check, the robot's own body and the scene are not known",
+        by_configure=True,
+        choices=(OFF, REQUIRED),
+    )
+    scene: str = _parameter(
+        "",
+        "Scene file: what stands around the robot, and what it may touch; empty: only the robot's "
+        "own body is checked",
+        by_configure=True,
+    )
     execute_steps: int = _parameter(
         _SESSION.execute_steps,
         "Steps of a chunk that are played before the next query; 0: query as late as is safe",
@@ -326,6 +340,14 @@ class Parameters:
     )
     tracking_error_s: float = _threshold("Time for which a joint may exceed tracking_error_rad")
     controller_silence_s: float = _threshold("Age of a controller's state that causes a fault")
+    collision_patience_s: float = _threshold(
+        "Time in front of an obstacle after which the arm waits for ~/resume"
+    )
+    self_margin_m: float = _threshold(
+        "Distance that the robot keeps from its own body, without a scene file",
+        tighten="",
+        read_only=True,
+    )
     e_stop_required: bool = _threshold(
         "Fault if no message arrives on the button topic ~/e_stop", "up"
     )
@@ -499,6 +521,7 @@ def session(values: Parameters) -> SessionSettings:
         healthy_ticks=values.healthy_ticks,
         retry_ns=values.retry_ms * _MS,
         refusals_to_fault=values.refusals_to_fault,
+        collision_patience_ns=int(values.collision_patience_s * 1e9),
         shadow=values.shadow,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.server import consecutive_refusals
-from gr00t_ros.watch.table import default
+from gr00t_ros.watch.table import default, default_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class SessionSettings:
     healthy_ticks: int = 10  # ticks without a finding before a pause ends
     retry_ns: int = 200_000_000  # wait after a failed query
     refusals_to_fault: int = default("refusals_to_fault")  # in a row
+    collision_patience_ns: int = default_ns("collision_patience_s")  # in front of an obstacle
     rebase_rad: float = 1e-6  # held position further from the plan: the arm was moved
     shadow: bool = False  # nothing is commanded: the plan follows the arm, moved by others
     latency_memory: int = 32  # newest queries; their longest latency sets the latest query time

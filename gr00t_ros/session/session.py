@@ -25,7 +25,7 @@ from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings
 from gr00t_ros.session.settling import SETTLED_NS, Settling
 from gr00t_ros.watch.finding import RESUME, Finding, Reaction, better_reason
-from gr00t_ros.watch.table import reasoned
+from gr00t_ros.watch.table import finding, reasoned
 
 Held = NDArray[np.float64] | None
 """(J,) position that the controllers hold; None where they do not publish it."""
@@ -247,6 +247,7 @@ class Session:
         self._time_runs, self._now_ns = now_ns > self._now_ns, now_ns
         self._held_seen |= held is not None
         findings = (*self._overdue(now_ns), *findings)
+        self._pause_before_obstacle(now_ns)
         self._react(now_ns, self._abandon_if_diverged(now_ns, findings, held), held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
             self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
@@ -311,6 +312,15 @@ class Session:
             "load"
         )
         return (reasoned("replay_starvation", text, stop_ramp_only=True),)
+
+    def _pause_before_obstacle(self, now_ns: int) -> None:
+        """Pause until ~/resume if the arm has stood in front of something for too long."""
+        blocked_ns = self.replay.blocked_ns(now_ns)
+        goes_on = self.mode in (Mode.BLENDING_IN, Mode.REPLAYING, Mode.HOLDING)
+        if goes_on and blocked_ns > self.settings.collision_patience_ns:
+            why = f"{self.replay.ahead.why}: the policy has led there for {blocked_ns / 1e9:.1f} s"
+            self._operator_paused = True
+            self._stop(now_ns, Event.REST_OPERATOR, finding("obstacle_ahead", why).reason)
 
     def _react(self, now_ns: int, findings: Sequence[Finding], held: Held) -> None:
         """Fault, pause or end a pause, as the findings require."""
@@ -390,6 +400,8 @@ class Session:
         if self.replay.remaining_ns(now_ns) > 0:
             return
         why = self.queries.last_failure or "the next chunk did not arrive before the last one ended"
+        if self.replay.blocked_ns(now_ns):
+            why = f"something is in the way: {self.replay.ahead.why}"
         # The plan already comes to rest where the reference ends, so the replay is not stopped.
         self._note_stop(Event.REST_HOLD, f"no chunk left to play: {why}")
 
@@ -486,6 +498,7 @@ class Session:
         mode = advance(self.mode, event)
         self._rebase(now_ns, held)
         self.replay.resume()
+        self.replay.unblock()
         self.mode = mode
         self._begin_episode(reason)
 

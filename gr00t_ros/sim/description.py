@@ -47,6 +47,18 @@ class Mimic:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A link without shapes that the robot's own description has and the model has not.
+
+    It is fixed to the link `parent`, `offset_m` along its axes.
+    """
+
+    link: str
+    parent: str
+    offset_m: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Controller:
     """A JointTrajectoryController: topics /<name>/joint_trajectory and /<name>/controller_state."""
 
@@ -103,7 +115,7 @@ class RobotDescription:
     `build_model` makes the world of a seed (a mujoco.MjModel), `make_task` the task that judges it,
     `make_policy` the scripted policy. For the robot as a URDF (urdf.py): `link_prefix` comes before
     the names of the model's bodies, `fingers` are the joints whose links may touch each other,
-    `mimics` the joints of their linkage.
+    `mimics` the joints of their linkage, `frames` further links.
     """
 
     name: str
@@ -123,6 +135,7 @@ class RobotDescription:
     link_prefix: str = ""
     fingers: tuple[str, ...] = ()
     mimics: tuple[Mimic, ...] = ()
+    frames: tuple[Frame, ...] = ()
 
     @property
     def joint_names(self) -> tuple[str, ...]:

@@ -17,9 +17,11 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.time import Time as RosTime
+from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import refuse_unknown, run_node
@@ -30,6 +32,7 @@ from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.record import Recorder, save_record
 from gr00t_ros.sim.robots import ROBOTS, find_robot
 from gr00t_ros.sim.sensors import BaseCommands, Sensors
+from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
 
 Floats = NDArray[np.float64]
 
@@ -144,6 +147,7 @@ class SimRobot(Node):
         self.create_service(Trigger, "~/save_record", self._on_save)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
+        self._describe()
         self._start_threads()
         self.get_logger().info(f"{robot.title}: holding the start pose, seed {self._settings.seed}")
 
@@ -156,6 +160,16 @@ class SimRobot(Node):
         for node in self.companions:
             node.destroy_node()
         super().destroy_node()
+
+    def _describe(self) -> None:
+        """Publish what robot_state_publisher and MoveIt publish of a real robot, latched."""
+        model = self._simulation.model
+        for topic, text in (
+            ("/robot_description", robot_urdf(self._robot, model)),
+            ("/robot_description_semantic", robot_srdf(self._robot, model)),
+        ):
+            publisher = self.create_publisher(String, topic, qos.STATUS)
+            publisher.publish(String(data=text))
 
     def _start_threads(self) -> None:
         settings = self._settings

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.sim.description import RobotDescription
+from gr00t_ros.sim.description import Frame, RobotDescription
 from gr00t_ros.sim.robots import find_robot
 
 Floats = NDArray[np.float64]
@@ -52,6 +52,8 @@ def robot_urdf(robot: RobotDescription, model: Any) -> str:
             _add_joint(root, robot, model, body, link_name(robot, model, parent))
         elif model.body_jntnum[body]:
             _add_joint(root, robot, model, body, base)
+    for frame in robot.frames:
+        _add_frame(root, frame)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -162,6 +164,14 @@ def _add_joint(root: Element, robot: RobotDescription, model: Any, body: int, pa
             multiplier=f"{mimic.scale:.10g}",
             offset=f"{mimic.offset:.10g}",
         )
+
+
+def _add_frame(root: Element, frame: Frame) -> None:
+    ElementTree.SubElement(root, "link", name=frame.link)
+    joint = ElementTree.SubElement(root, "joint", name=f"{frame.link}_fixed", type="fixed")
+    ElementTree.SubElement(joint, "parent", link=frame.parent)
+    ElementTree.SubElement(joint, "child", link=frame.link)
+    ElementTree.SubElement(joint, "origin", _origin(np.array(frame.offset_m), np.eye(3)))
 
 
 def _shift(model: Any, body: int) -> Floats:

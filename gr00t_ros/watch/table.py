@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gr00t_ros.robot.limits import POSITION_UNIT
-from gr00t_ros.watch.finding import RESET, Finding, Reaction
+from gr00t_ros.watch.finding import RESET, RESUME, Finding, Reaction
 
 Home = Literal["parameter", "embodiment", "constant"]
 
@@ -443,6 +443,50 @@ ARM: tuple[Watch, ...] = (
         "not every controller publishes its state",
         note="nothing more is sent, and the controller plays the stop ramp of its last window; a "
         "new episode starts from the position held then; states older than 50 ms are not compared",
+    ),
+    Watch(
+        "obstacle_ahead",
+        "the way of each window, stop ramp included, against the scene and the robot's own body",
+        _PAUSE,
+        (
+            # our choice: a policy sees itself stand for ten observations before a person is asked
+            Threshold("collision_patience_s", "s", 5.0, 0.5, 60.0),
+            Threshold("self_margin_m", "m", 0.01, 0.001, 0.1),
+            # our choice: the evaluations that fit into a tick beside its other work
+            Threshold("evaluations of distances in a tick", "", 80, home="constant"),
+        ),
+        "The policy leads the arm towards something, or something has come into its way.",
+        f"look at what is in the way, then {RESUME}",
+        "session.session.Session",
+        note="with the parameter collision: required. A window that is not proven clear is not "
+        "sent: the arm glides to a stop in front of the obstacle and goes on by itself as soon as "
+        "the policy leads elsewhere; only after collision_patience_s does it wait for ~/resume. If "
+        "something comes into the committed way, the arm stops as early as its limits allow, and "
+        "the stop is counted as unproven",
+    ),
+    Watch(
+        "in_collision",
+        "the distances of all checked pairs, at the position where a plan would start",
+        _FAULT,
+        (),
+        "The arm touches something, or the scene does not fit the place.",
+        "move the arm away by hand, or correct the scene file; for two links that always touch: "
+        "gr00t scene pairs",
+        "collide.window.touching",
+        note="with the parameter collision: required; an activation, ~/resume and ~/reset are "
+        "refused. A pair inside its margin that does not touch may be left, but not come nearer",
+    ),
+    Watch(
+        "uncommanded_joint",
+        "joints of the description that the node does not command, against the start's positions",
+        _FAULT,
+        # our choice: above a standing robot's sway; the checked distances have room for it
+        (Threshold("largest move", POSITION_UNIT, 0.01, home="constant"),),
+        "Another program moves joints whose positions the collision check takes as fixed.",
+        f"let the other joints rest, then {RESET}",
+        "graph.collision.Collision",
+        note="with the parameter collision: required; a sliding joint with a range up to 0.1 m, "
+        "such as a finger, counts as anywhere in its range and is not watched",
     ),
     Watch(
         "second_publisher",

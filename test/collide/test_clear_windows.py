@@ -188,7 +188,7 @@ def test_a_check_that_raises_leaves_what_was_sent():
     arm.run(25)
     end_ns = arm.windows[-1][1].end_ns
 
-    def broken(_position):
+    def broken(_position, _enough):
         raise RuntimeError("engine")
 
     arm.replay.obstacles._distances, works = broken, arm.replay.obstacles._distances

@@ -10,6 +10,7 @@ from gr00t_ros.sim.assets import PANDA, require_assets
 from gr00t_ros.sim.description import (
     Camera,
     Controller,
+    Frame,
     Joint,
     LinkPose,
     Mimic,
@@ -94,4 +95,5 @@ FRANKA = RobotDescription(
         for joint, scale, offset in _LINKAGE
         if (side, joint) != ("left", "driver")
     ),
+    frames=(Frame("fr3_link8", "fr3_link7", (0.0, 0.0, _FLANGE_M)),),
 )

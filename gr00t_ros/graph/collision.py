@@ -1,0 +1,217 @@
+"""The check of windows against the scene and the robot's own body, made from its description.
+
+The model comes from /robot_description (and /robot_description_semantic, if it is published). It is
+made on the executor thread while the node is inactive. Once a session runs, only the replay thread
+uses it. Joints that the node does not command keep the positions that they had at the start; a
+finding says that one has moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from gr00t_ros.collide.description import Joint, disabled_pairs, read_description
+from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
+from gr00t_ros.collide.files import load_scene, read_mesh
+from gr00t_ros.collide.model import engine_module
+from gr00t_ros.collide.scene import Scene
+from gr00t_ros.collide.window import Pairs, WindowCheck, touching
+from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.parameters import REQUIRED, Parameters
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import finding
+
+Floats = NDArray[np.float64]
+
+SEMANTIC_TOPIC = "/robot_description_semantic"
+
+# A sliding joint with a range up to this, such as a finger, counts as anywhere in its range.
+_FINGER_M = 0.1
+# Room that a joint which is not commanded has around its position at the start, rad or m.
+_ROOM = 0.01
+
+Measured = Callable[[tuple[str, ...]], Floats | None]
+"""The measured positions of joints by name; None if one of them is not known or too old."""
+
+
+@dataclass(slots=True)
+class _Model:
+    """The engine and what was derived from it."""
+
+    engine: CollisionEngine
+    pairs: Pairs
+    measured_names: tuple[str, ...]
+    fingers: dict[str, Held]
+    start: Floats | None = None  # of the measured joints, when the present session began
+
+
+class Collision:
+    """The check of one configuration; without `collision: required` it checks nothing."""
+
+    def __init__(
+        self, node: Node, robot: Embodiment, values: Parameters, measured: Measured
+    ) -> None:
+        """Read the scene and subscribe to the description.
+
+        Raises SettingsError, or SceneError, without MuJoCo, for a scene that cannot be read, and
+        for a robot whose motion this cannot check.
+        """
+        self._node, self._robot, self._values, self._measured = node, robot, values, measured
+        self.required = values.collision == REQUIRED
+        self._model: _Model | None = None
+        self._problem = f"collision: nothing received on {TOPIC}: start robot_state_publisher"
+        self._urdf, self._srdf = "", ""
+        self._scene: Scene | None = None
+        self._subscriptions = []
+        if not self.required:
+            return
+        _refuse_unchecked(robot)
+        engine_module()
+        self._scene = load_scene(values.scene) if values.scene else None
+        for topic, take in ((TOPIC, self._take_urdf), (SEMANTIC_TOPIC, self._take_srdf)):
+            self._subscriptions.append(node.create_subscription(String, topic, take, qos.STATUS))
+
+    def problems(self, start: Floats | None) -> list[str]:
+        """Why an activation at the position `start` (J,) would be refused; only while inactive."""
+        if not self.required:
+            return []
+        if self._model is None:
+            return [self._problem]
+        try:
+            self._hold(self._model)
+        except SettingsError as error:
+            return [str(error)]
+        return [] if start is None else [found.reason for found in self.against(start)]
+
+    def begin(self) -> WindowCheck | None:
+        """The check for a session that begins; None if none is required.
+
+        Raises SettingsError if it is required and not possible. The caller is the thread that uses
+        the check.
+        """
+        if not self.required:
+            return None
+        if self._model is None:
+            raise SettingsError(self._problem)
+        self._hold(self._model)
+        return WindowCheck(self._model.pairs, self._model.engine.distances)
+
+    def against(self, start: Floats) -> list[Finding]:
+        """The finding against a plan that starts at `start` (J,): pairs that touch there."""
+        if self._model is None:
+            return []
+        pairs = self._model.pairs
+        found = touching(pairs, self._model.engine.distances(start, pairs.margin))
+        return [finding("in_collision", f"{found} touch")] if found else []
+
+    def findings(self) -> list[Finding]:
+        """A finding if a joint that is not commanded has moved since the session began."""
+        model = self._model
+        if model is None or model.start is None or not model.measured_names:
+            return []
+        measured = self._measured(model.measured_names)
+        if measured is None:
+            return []  # the watch on its stream reports that
+        away = np.abs(measured - model.start)
+        most = int(np.argmax(away))
+        if not away[most] > _ROOM:
+            return []
+        name = model.measured_names[most]
+        text = f"{name} has moved by {away[most]:.3f} since the start, at most {_ROOM} allowed"
+        return [finding("uncommanded_joint", text)]
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    # --- making ------------------------------------------------------------------------------
+
+    def _take_urdf(self, message: String) -> None:
+        self._urdf = message.data
+        self._make()
+
+    def _take_srdf(self, message: String) -> None:
+        self._srdf = message.data
+        self._make()
+
+    def _make(self) -> None:
+        """Make the model; a session that runs keeps the one that it began with."""
+        if not self._urdf:
+            return
+        try:
+            self._model = self._made()
+        except Gr00tError as error:
+            self._model, self._problem = None, f"collision: {error}"
+
+    def _made(self) -> _Model:
+        disabled = disabled_pairs(self._srdf, SEMANTIC_TOPIC) if self._srdf else None
+        description = read_description(self._urdf, TOPIC, read_mesh, disabled)
+        names = self._robot.joint_names
+        others = [name for name in description.joint_names if name not in names]
+        joints = {one.joint.name: one.joint for one in description.links.values()}
+        fingers = {name: joints[name].range for name in others if _is_finger(joints[name])}
+        measured = tuple(name for name in others if name not in fingers)
+        held = {**fingers, **{name: 0.0 for name in measured}}
+        engine = CollisionEngine(
+            description,
+            self._scene,
+            names,
+            held=held,
+            self_margin_m=self._values.self_margin_m,
+        )
+        return _Model(engine, _pairs(engine), measured, dict(fingers))
+
+    def _hold(self, model: _Model) -> None:
+        """Take the measured positions of all joints that are not commanded."""
+        names = model.measured_names
+        measured = self._measured(names) if names else np.zeros(0)
+        if measured is None:
+            raise SettingsError(
+                f"collision: the positions of {', '.join(names)} are not known: the robot's "
+                "description has these joints, and the embodiment file does not command them; "
+                "publish them on its joint-state topic"
+            )
+        model.start = measured
+        places = {
+            name: (float(at) - _ROOM, float(at) + _ROOM)
+            for name, at in zip(names, measured, strict=True)
+        }
+        model.engine.hold({**model.fingers, **places})
+
+
+def _is_finger(joint: Joint) -> bool:
+    lower, upper = joint.range
+    return joint.slides and upper - lower <= _FINGER_M
+
+
+def _refuse_unchecked(robot: Embodiment) -> None:
+    """Refuse outputs whose way cannot be checked: their controllers own the joints."""
+    if robot.poses:
+        names = ", ".join(output.name for output in robot.poses)
+        raise SettingsError(
+            f"collision: got required, but output {names} is commanded by poses, whose way is not "
+            "checked: expected off, or an embodiment file that commands joints"
+        )
+
+
+def _pairs(engine: CollisionEngine) -> Pairs:
+    """The pairs of an engine as the check needs them; a wanted contact has no margin."""
+    contacts = [pair.contact for pair in engine.pairs]
+    margins = [pair.margin_m + ERROR_M for pair in engine.pairs]
+    return Pairs(
+        tuple((pair.first, pair.second) for pair in engine.pairs),
+        engine.bounds,
+        np.array([-np.inf if c else m for c, m in zip(contacts, margins, strict=True)]),
+        np.array([c.within_m if c else -np.inf for c in contacts]),
+        np.array([c.speed_m_s if c else np.inf for c in contacts]),
+    )
