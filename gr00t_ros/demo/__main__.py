@@ -11,7 +11,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 from gr00t_ros.demo.bringup import Bringup, Watcher
+from gr00t_ros.demo.clearance import min_clearance
 from gr00t_ros.demo.report import Run, write_report
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
@@ -161,6 +162,7 @@ def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespa
             "success": not problem,
             "problem": problem,
             **figures,
+            **_clearance(record, options),
             "limits_broken": [] if record is None else broken(record, limits),
         },
         frames=watcher.frames,
@@ -172,6 +174,14 @@ def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespa
         record=record,
         limits=limits,
     )
+
+
+def _clearance(record: Record | None, options: argparse.Namespace) -> dict[str, object]:
+    """The smallest distance in the scene, and between what; nothing without a scene."""
+    if record is None or not options.scene:
+        return {}
+    found = min_clearance(record, find_robot(options.robot), options.scene)
+    return {"scene": options.scene, "min_clearance_m": found.distance_m, "nearest": found.between}
 
 
 def _figures(
@@ -227,12 +237,19 @@ def _finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
         f"inference p50/p99 {f['inference_p50_ms']:.0f}/{f['inference_p99_ms']:.0f} ms, "
         f"end to end p50/p99 {f['end_to_end_p50_ms']:.0f}/{f['end_to_end_p99_ms']:.0f} ms, "
         f"motion {f['motion_time_s']:.1f} s, {_limits_text(f['limits_broken'])}"
+        f"{_clearance_text(f)}"
     )
     return 0 if run.success else 1
 
 
 def _limits_text(lines: Sequence[str]) -> str:
     return f"LIMITS BROKEN: {'; '.join(lines)}" if lines else "inside the limits"
+
+
+def _clearance_text(figures: Mapping[str, object]) -> str:
+    if "nearest" not in figures:
+        return ""
+    return f", nearest {1e3 * figures['min_clearance_m']:.0f} mm: {figures['nearest']}"  # type: ignore[operator]
 
 
 def _print(line: str) -> None:
