@@ -266,10 +266,14 @@ def _seconds(text: str) -> float:
 class _Operator(CommandParser):
     """The options in front of the verb."""
 
+    @property
+    def verbs(self) -> frozenset[str]:
+        """The verbs, in every spelling."""
+        return frozenset(name for action in self._actions for name in action.choices or ())
+
     def refuse_unknown(self, words: Sequence[str]) -> None:
         """Refuse an unknown option in front of the verb, also where no verb follows."""
-        verbs = [name for action in self._actions for name in action.choices or ()]
-        front = list(takewhile(lambda word: word not in verbs, words))
+        front = list(takewhile(lambda word: word not in self.verbs, words))
         if not {"-h", "--help"} & set(front):
             self._refuse_options(front)
 
@@ -294,9 +298,10 @@ def _parser() -> _Operator:
         prog="gr00t operator",
         description="Observe and stop a running policy node, and change its instruction and "
         "parameters. The stops are functional stops: keep the hardware e-stop within reach.",
-        notes="ROS arguments follow --ros-args. Exit status 0: done; 1: the node refused;\n"
+        notes="`gr00t operator VERB --help` shows the options of a verb and an example.\n"
+        "ROS arguments follow --ros-args. Exit status 0: done; 1: the node refused;\n"
         "2: no node, no answer, wrong usage; 130: Ctrl-C before the answer.",
-        example="gr00t operator watch",
+        example="gr00t operator set velocity_scale 0.2",
     )
     shared = CommandParser(add_help=False)
     for one, by_default in ((parser, True), (shared, False)):  # in front of the verb, or behind it
@@ -361,7 +366,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.refuse_unknown(own)
         options, _ = parser.parse_known_args(own)
     except SystemExit as end:
-        if end.code and (stopping or any(nearest(word, _STOPS) for word in own)):
+        misspelt = not parser.verbs & set(own) and any(nearest(word, _STOPS) for word in own)
+        if end.code and (stopping or misspelt):
             print(f"NOTHING WAS STOPPED: {HARDWARE}!", file=sys.stderr)
         raise
     options.ros_arguments = words[split:]

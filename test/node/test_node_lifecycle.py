@@ -170,6 +170,9 @@ def test_configure_names_what_is_wrong_and_the_node_lives_on(rig, parameters, re
     wait_until(lambda: time.monotonic() > end, "0.3 s")
     assert rig.statuses[-1] is said
     rig.policy.wait_for_line(f"configure: .*{reason}")
+    rig.policy.wait_for_line(
+        "the node stays unconfigured: correct the file, then `gr00t autostart`"
+    )
     assert rig.state == "unconfigured"
 
 
@@ -177,8 +180,12 @@ def test_configure_names_what_is_wrong_and_the_node_lives_on(rig, parameters, re
     ("parameter", "value", "reason"),
     [
         ("merge", "loudest", "got 'loudest', expected one of offset_decay"),
-        ("port", 0, "out of range"),
-        ("velocity_scale", "fast", "expecting type 'DOUBLE'"),
+        ("port", 0, "got 0, expected a whole number, 1 to 65535"),
+        (
+            "velocity_scale",
+            "fast",
+            "got 'fast', expected a number with a decimal point, 0.05 to 0.8",
+        ),
     ],
 )
 def test_a_value_that_no_parameter_may_have_ends_the_process_in_one_line(

@@ -143,4 +143,4 @@ def test_a_robot_without_a_file_says_what_it_needs(processes):
     """No default robot, and a misspelt parameter is refused."""
     robot = processes.start("-m", "gr00t_ros.sim.stand_in.robot", name="robot")
     assert robot.wait() == 2
-    assert "embodiment: got nothing, expected a name or path of a file" in robot.text()
+    assert "embodiment: got nothing, expected the robot: --embodiment NAME|FILE" in robot.text()

@@ -1,5 +1,7 @@
 """Autostart activates a node only after the node's status says ready."""
 
+import os
+
 import pytest
 from ros_fixtures import wait_until
 
@@ -111,5 +113,13 @@ def test_an_interrupt_ends_the_wait(policy, autostart):
     """The process ends by itself, without SIGKILL and without a traceback."""
     autostart.wait_for_line("no status yet")
     assert autostart.stop() == 0, "launch shows any other status in red"
-    assert "interrupted: gr00t_policy was not activated" in autostart.text()
+    assert "interrupted before node gr00t_policy was activated" in autostart.text()
     assert "Traceback" not in autostart.text()
+
+
+def test_without_a_policy_node_it_says_at_once_what_to_start(autostart):
+    """With the ROS domain in which it looks: another one is the usual cause."""
+    domain = os.environ["ROS_DOMAIN_ID"]
+    autostart.wait_for_line(f"no node gr00t_policy in ROS_DOMAIN_ID {domain} yet; start it with")
+    assert "gr00t policy --embodiment NAME" in autostart.text()
+    assert autostart.stop() == 0

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from gr00t_ros.bags.__main__ import BAG
 from gr00t_ros.command_line import CLOSED_PIPE, JSON_HELP
 from gr00t_ros.robot.files import shipped_embodiments
 from gr00t_ros.serve.policies import POLICIES
@@ -26,8 +27,16 @@ NODES = (
     *(("stream", "joints"), ("stream", "commands")),
 )
 
-VERBS = {"sidecar": SIDECAR.verbs, "embodiment": EMBODIMENT.verbs}
-LEAVES = [(group, verb) for group, verbs in VERBS.items() for verb in verbs]
+OPERATOR = ("status", "watch", "pause", "resume", "reset", "estop", "instruction", "set")
+VERBS = {
+    "sidecar": SIDECAR.verbs,
+    "embodiment": EMBODIMENT.verbs,
+    "bag": BAG.verbs,
+    "operator": OPERATOR,
+}
+LEAVES = [("try",), ("doctor",), *((group, verb) for group in VERBS for verb in VERBS[group])]
+STRICT = [words for words in LEAVES if words != ("operator", "estop")]
+"""A stop is not refused for a superfluous word."""
 SERVERS = ("hold", "wave", "scripted", "replay", "lerobot", "faulty")
 CLIENTS = (
     *(("sidecar", verb) for verb in ("ping", "check", "bench", "infer", "describe")),
@@ -111,7 +120,9 @@ def test_help_of_every_verb_has_the_same_words_for_the_same_thing(words, capsys)
     """Usage with the whole verb, one example, one name for each kind of value, and units."""
     called = " ".join(("gr00t", *words))
     text = help_of(words, capsys)
-    assert text.startswith(f"usage: {called} ") and f"\n\nexample:\n  {called} " in text
+    assert text.startswith(f"usage: {called} ") and re.search(
+        f"\n\nexample:\n  {called}( .*)?\n$", text
+    )
     flat = " ".join(text.split())
     for option, value in (
         *(("token-file", "FILE"), ("embodiment", "NAME|FILE"), ("settled", "NAMES")),
@@ -126,7 +137,7 @@ def test_help_of_every_verb_has_the_same_words_for_the_same_thing(words, capsys)
             assert re.search(r"\d (ms|Hz|MiB|s)\b", row), row
 
 
-@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+@pytest.mark.parametrize("words", STRICT, ids=" ".join)
 def test_a_misspelt_option_shows_the_verb_s_own_usage_and_the_nearest_option(words, capsys):
     """Before a value that is missing; and no option is abbreviated."""
     error = error_of((*words, "--hepl"), capsys)
@@ -141,6 +152,7 @@ def test_a_misspelt_option_shows_the_verb_s_own_usage_and_the_nearest_option(wor
     [
         *(("sidecar", f"{verb}x", verb) for verb in SIDECAR.verbs),
         *(("embodiment", f"{verb}x", verb) for verb in EMBODIMENT.verbs),
+        *(("bag", f"{verb}x", verb) for verb in BAG.verbs),
         *(("stream", "joint", "joints"), ("stream", "command", "commands")),
         *(("sim", "robo", "robot"), ("sim", "standin", "stand-in"), ("sim", "rely", "relay")),
     ],
@@ -151,7 +163,7 @@ def test_a_misspelt_verb_of_a_group_is_answered_with_the_nearest(group, word, ne
     assert error == f"gr00t {group}: unknown verb '{word}'; did you mean {near}?\n"
 
 
-@pytest.mark.parametrize("group", ["sidecar", "embodiment", "sim", "stream"])
+@pytest.mark.parametrize("group", ["sidecar", "embodiment", "bag", "operator", "sim", "stream"])
 def test_the_help_of_a_group_ends_with_an_example_of_it(group, capsys):
     """And says in plain words how to go on."""
     text = help_of((group,), capsys)
@@ -190,6 +202,23 @@ def test_a_client_that_is_given_host_or_port_names_server(words, option, capsys)
     [
         (0, "embodiment validate franka_droid"),
         (0, "embodiment explain margin"),
+        (1, "try BROKEN"),
+        (1, "try OPEN"),
+        (2, "try"),
+        (2, "try /no/such.yaml"),
+        (2, "try /tmp"),
+        (2, "try nobody"),
+        (2, "try desk6 --settled foo"),
+        (1, "bag info BAG --embodiment BROKEN"),
+        (1, "bag info BAG --embodiment OPEN"),
+        (2, "bag info /no/such --embodiment desk6"),
+        (2, "bag info BAG --embodiment nobody"),
+        (2, "bag info BAG"),
+        (2, "bag play /no/such"),
+        (2, "operator set velocity_scale"),
+        (2, "operator instruction put the cup"),
+        (2, "doctor desk6"),
+        (2, "doctor embodiment:=desk6"),
         (1, "embodiment validate BROKEN"),
         (1, "embodiment validate OPEN"),
         (1, "sidecar check --embodiment BROKEN --server 127.0.0.1:1"),
@@ -309,6 +338,8 @@ def test_the_older_names_and_those_of_ros2_run_are_the_same_commands(monkeypatch
         ("gr00t_ros.tools.gr00t", "sidecar", "infer", "--help"),
         ("gr00t_ros.tools.gr00t", "sidecar", "hold", "--embodiment", "desk6", "--port", "0"),
         ("gr00t_ros.tools.gr00t", "--help"),
+        *(("gr00t_ros.tools.gr00t", verb, "--help") for verb in ("try", "doctor", "policy", "bag")),
+        ("gr00t_ros.tools.gr00t", "operator", "estop", "--help"),
         ("gr00t_ros.sidecar", "--help"),
         ("gr00t_ros.tools.embodiment", "explain", "margin"),
     ],

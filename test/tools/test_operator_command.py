@@ -24,11 +24,13 @@ from node_robot import NEEDS_ROBOT, SWEEP, Rig  # noqa: E402
 from rcl_interfaces.msg import ParameterType  # noqa: E402
 from std_msgs.msg import Bool  # noqa: E402
 
+from gr00t_ros.command_line import CLOSED_PIPE  # noqa: E402
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.msg import PolicyStatus, StageLatency, StreamStatus  # noqa: E402
+from gr00t_ros.ros.parameters import TABLE  # noqa: E402
 from gr00t_ros.session.mode import Mode  # noqa: E402
 from gr00t_ros.tools import operator  # noqa: E402
-from gr00t_ros.tools.operator import typed  # noqa: E402
+from gr00t_ros.tools.operator_parameters import outside, typed  # noqa: E402
 from gr00t_ros.tools.operator_screen import (  # noqa: E402
     View,
     columns,
@@ -40,6 +42,8 @@ from gr00t_ros.tools.operator_screen import (  # noqa: E402
     screen,
 )
 from gr00t_ros.tools.policy_client import Asked  # noqa: E402
+from gr00t_ros.watch.finding import RESET, RESUME, call  # noqa: E402
+from gr00t_ros.watch.table import ROWS  # noqa: E402
 
 COMMAND = (sys.executable, "-m", "gr00t_ros.tools.operator")
 
@@ -87,7 +91,9 @@ def test_the_screen_has_everything_that_the_status_has():
     text = "\n".join(screen(view(mode="fault", reason="camera late; check the driver")))
     assert "/gr00t_policy  FAULT  (status 0.3 s old, ROS_DOMAIN_ID 42)" in text
     assert re.search(r"^reason +camera late$\n^ +check the driver$", text, re.MULTILINE)
-    assert re.search(r"^remedy .*gr00t operator reset: the arm moves again$", text, re.MULTILINE)
+    assert re.search(
+        r"^remedy .*call ~/reset \(gr00t operator reset\): the arm moves again$", text, re.MULTILINE
+    )
     assert re.search(r"^episode +3: put the cube on the plate$", text, re.MULTILINE)
     assert "7 accepted (0 clamped), 2 refused" in text
     assert re.search(r"^video.wrist +0.310 +0.250 +12 +LATE +nothing since", text, re.MULTILINE)
@@ -154,8 +160,37 @@ def test_json_has_no_numbers_that_json_does_not_know():
 
 
 def test_every_mode_has_a_remedy_that_names_the_node():
-    """A command that is copied from the screen reaches the node on the screen."""
+    """A command that is copied from the screen reaches the node on the screen.
+
+    In shadow no arm moves, and nothing has to be stopped.
+    """
     assert all(remedy(mode.value, "/gr00t_policy") for mode in Mode)
+    shadow = [remedy(mode.value, "/gr00t_policy", shadow=True) for mode in Mode]
+    assert all(shadow) and not any(re.search("the arm moves|stop the arm", one) for one in shadow)
+    status = view()
+    assert "gr00t operator pause" in status.remedy
+    status.status.details[1].value = "true"
+    assert status.shadow and "in shadow no controller is commanded" in "\n".join(screen(status))
+
+
+def test_open_questions_are_shown_one_a_line():
+    """A node that was not configured for them has all of them in its reason."""
+    reason = "configure failed: my.yaml: 2 unsettled:\n- a: what? (assumed: 1)\n- b: where?"
+    lines = screen(view(mode="unconfigured", reason=reason))
+    assert {"           - a: what? (assumed: 1)", "           - b: where?"} <= set(lines)
+    assert not any("\N{REPLACEMENT CHARACTER}" in one for one in lines)
+
+
+def test_remedies_name_the_service_and_the_command_in_one_form():
+    """Wherever a person reads them: in the node's reasons and on the operator's screen."""
+    assert RESET == "call ~/reset (gr00t operator reset)"
+    assert call("resume", "/b/policy") == "call ~/resume (gr00t operator --node /b/policy resume)"
+    remedies = [row.remedy for row in ROWS]
+    texts = [one for one in remedies if "~/" in one] + [
+        one for one in (remedy(mode.value, "/gr00t_policy") for mode in Mode) if "~/" in one
+    ]
+    assert len(texts) > 9
+    assert [one for one in texts if RESET not in one and RESUME not in one] == []
     assert "gr00t operator --node /b/policy resume" in remedy("paused_by_operator", "/b/policy")
     assert remedy("a mode of tomorrow", "/gr00t_policy") == ""
 
@@ -166,8 +201,12 @@ def test_every_mode_has_a_remedy_that_names_the_node():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["paws"], "invalid choice"),
-        (["pause", "now"], "unrecognized arguments: now"),
+        (["paws"], "got 'paws'; did you mean pause?"),
+        (["pause", "now"], "gr00t operator pause: unexpected now"),
+        (["--nod", "/x", "pause"], "gr00t operator: unknown option --nod: did you mean --node?"),
+        (["--nod"], "gr00t operator: unknown option --nod: did you mean --node?"),
+        (["set", "a", "1", "--timout", "3"], "unknown option --timout: did you mean --timeout?"),
+        (["status", "--timeout", "soon"], "got soon, expected seconds above 0"),
         (["--node", "a b", "pause"], "expected a full name such as /gr00t_policy"),
         (["status", "--timeout", "-1"], "expected seconds above 0"),
         (["instruction"], "TEXT"),
@@ -180,10 +219,20 @@ def test_wrong_words_are_refused_with_the_verb_and_2(words, message, capsys):
     assert end.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_an_e_stop_with_a_wrong_option_says_that_nothing_was_stopped(capsys):
+def test_an_instruction_of_several_words_is_answered_with_the_line_that_quotes_them(capsys):
+    """With the node that was named; nothing is sent."""
+    assert operator.main(["--node", "/b/policy", "instruction", "put", "the", 'red "cup"']) == 2
+    assert capsys.readouterr().err == (
+        "gr00t operator: quote the text: gr00t operator --node /b/policy instruction "
+        '"put the red \\"cup\\""\n'
+    )
+
+
+@pytest.mark.parametrize("words", [["e_stop", "--timeout", "soon"], ["estpo"]])
+def test_an_e_stop_with_a_wrong_word_says_that_nothing_was_stopped(words, capsys):
     """So that nobody walks up to an arm that still moves."""
     with pytest.raises(SystemExit) as end:
-        operator.main(["e_stop", "--timeout", "soon"])
+        operator.main(words)
     assert end.value.code == 2
     assert "NOTHING WAS STOPPED: press the robot's hardware e-stop" in capsys.readouterr().err
 
@@ -221,17 +270,9 @@ def test_a_request_waits_for_its_service_and_is_repeated_only_if_that_was_asked_
     assert again.requests == 2
 
 
-class Declared:
-    """A node whose parameter has this type."""
-
-    name = "/gr00t_policy"
-
-    def __init__(self, kind):
-        self._kind = kind
-
-    def call(self, _kind, _service, _request):
-        """The descriptor of the parameter."""
-        return SimpleNamespace(descriptors=[SimpleNamespace(type=self._kind)])
+def declared(kind):
+    """The descriptor of a parameter x of this type."""
+    return SimpleNamespace(name="x", type=kind)
 
 
 BOOL, INTEGER = ParameterType.PARAMETER_BOOL, ParameterType.PARAMETER_INTEGER
@@ -248,7 +289,7 @@ LIST = ParameterType.PARAMETER_STRING_ARRAY
 )
 def test_a_value_gets_the_type_that_the_node_declares(kind, text, value):
     """A whole number for a double is a double: the node would refuse another type."""
-    got = typed(Declared(kind), "x", text)
+    got = typed(declared(kind), text)
     assert got == value and type(got) is type(value)
 
 
@@ -266,7 +307,23 @@ def test_a_value_gets_the_type_that_the_node_declares(kind, text, value):
 def test_a_value_of_another_type_is_not_sent(kind, text, message):
     """The message has the value and what was expected."""
     with pytest.raises(SettingsError, match=re.escape(message)):
-        typed(Declared(kind), "x", text)
+        typed(declared(kind), text)
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_a_value_out_of_range_is_refused_with_name_value_range_and_unit(name):
+    """For every parameter of the node that has a range; one that is set at start only says so."""
+    row = TABLE[name]
+    descriptor = row.descriptor()
+    descriptor.name = name
+    assert (outside(descriptor, row.default) == "") != row.read_only
+    if row.read_only:
+        assert f"start it with --ros-args -p {name}:=" in outside(descriptor, row.default)
+    elif row.low is not None:
+        assert outside(descriptor, row.low) == outside(descriptor, row.high) == ""
+        value = row.high + 1
+        span = f"{row.low:g} to {row.high:g} {row.unit}".rstrip()
+        assert outside(descriptor, value) == f"parameter {name}: got {value:g}, expected {span}"
 
 
 # --- a running node ------------------------------------------------------------------------
@@ -376,8 +433,13 @@ def test_a_parameter_is_set_with_the_nodes_type_or_refused_in_the_nodes_words(te
     """A name that the node does not have is wrong usage."""
     status, out, _ = terminal("set", "velocity_scale", "0.4")
     assert status == 0 and "velocity_scale is 0.4 now" in out
-    status, _, err = terminal("set", "velocity_scale", "1")
-    assert status == 1 and "velocity_scale" in err
+    status, _, err = terminal("set", "velocity_scale", "7")
+    expected = "parameter velocity_scale: got 7, expected 0.05 to 0.8"
+    assert (status, err) == (1, f"gr00t operator: /gr00t_policy: {expected}\n")
+    status, _, err = terminal("set", "velocity_scale", "0.5")
+    assert status == 1 and "while active it may only go down from 0.4" in err
+    status, _, err = terminal("set", "port", "5556")
+    assert status == 1 and "start it with --ros-args -p port:=5556" in err
     status, _, err = terminal("set", "velocty_scale", "0.4")
     assert status == 2 and "did you mean velocity_scale?" in err
 
@@ -415,7 +477,7 @@ def test_watch_prints_json_lines_until_ctrl_c_and_ends_quietly_with_head(termina
     result = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {piped}"], capture_output=True, text=True, timeout=60
     )
-    assert result.returncode == 0, result
+    assert result.returncode == CLOSED_PIPE, result
     assert re.search(r"\d  \w+  episode \d+", result.stdout) and result.stderr == ""
 
 
@@ -443,7 +505,7 @@ def test_watch_draws_one_screen_that_fits_the_terminal(terminal):
 
 @NEEDS_ROBOT
 def test_a_node_that_is_not_there_is_named_with_those_that_are(terminal, capsys):
-    """Exit status 2; an e-stop is not confirmed, which is 1."""
+    """Exit status 2, as of every verb; an e-stop also says that it is not confirmed."""
     errors = []
 
     def pause_another():
@@ -456,7 +518,7 @@ def test_a_node_that_is_not_there_is_named_with_those_that_are(terminal, capsys)
     domain = os.environ["ROS_DOMAIN_ID"]
     sought = f"no service /other/pause within 2 s in ROS_DOMAIN_ID {domain}; seen: "
     assert all(sought in error for error in errors)
-    assert operator.main(["estop", "--node", "/other", "--timeout", "1.5"]) == 1
+    assert operator.main(["estop", "--node", "/other", "--timeout", "1.5"]) == 2
     err = capsys.readouterr().err
     assert "no answer yet: press the robot's hardware e-stop" in err
     assert "STOP NOT CONFIRMED: press the robot's hardware e-stop!" in err

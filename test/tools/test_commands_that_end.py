@@ -1,0 +1,132 @@
+"""Commands that need ROS end by the one rule of exit statuses, and correct what was misplaced."""
+
+import importlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from ros_fixtures import wait_until
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.errors import SettingsError  # noqa: E402
+from gr00t_ros.ros.node_help import corrected  # noqa: E402
+from gr00t_ros.ros.process import refuse_words  # noqa: E402
+
+COMMAND = (sys.executable, "-m", "gr00t_ros.tools.gr00t")
+MODULES = (
+    *("node.node", "tools.autostart", "sim.robot", "sim.relay", "sim.stand_in.robot"),
+    *("stream.joints", "stream.commands"),
+)
+
+
+def help_of(module):
+    """What the node of this module prints for --help."""
+    if module.startswith("sim"):
+        pytest.importorskip("mujoco", reason="the simulator is not installed")
+    return importlib.import_module(f"gr00t_ros.{module}").HELP
+
+
+def words_of(command, line):
+    """The words behind the command of a line that a person copies into a shell."""
+    words = shlex.split(line)
+    count = len(command.split())
+    assert " ".join(words[:count]) == command
+    return words[count:]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_robot_without_an_option_is_answered_with_a_line_that_the_node_accepts(module):
+    """For every node: the robot where there is one, else the parameter that stands first."""
+    about = help_of(module)
+    with pytest.raises(SettingsError, match="did you mean: gr00t ") as refused:
+        refuse_words(["ur5e_2f85"], about)
+    line = str(refused.value).partition("did you mean: ")[2]
+    assert line.endswith(f" --ros-args -p {about.subject}:=ur5e_2f85")
+    refuse_words(words_of(about.command, line), about)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_misspelt_option_or_parameter_is_answered_with_a_line_that_the_node_accepts(module):
+    """For every option, and for every parameter that is given as an option or without -p."""
+    about = help_of(module)
+    value = "gpu:5555"
+    lines = {option: corrected(about, [option[:-1], value]) for option in about.options}
+    assert all(words_of(about.command, line) == [o, value] for o, line in lines.items())
+    for name in about.all_names:
+        if f"--{name}" in about.options:
+            continue
+        wanted = ["--ros-args", "-p", f"{name}:={value}"]
+        for words in ([f"--{name}", value], [f"--{name}={value}"], [f"{name}:={value}"]):
+            line = corrected(about, words)
+            assert words_of(about.command, line) == wanted, (words, line)
+
+
+def test_host_and_port_become_one_line_beside_what_was_right_already():
+    """And the ROS arguments stay; a word like nothing that is known is not guessed."""
+    about = help_of("node.node")
+    words = "--embodiment my.yaml --host gpu --port 5555 --ros-args -p shadow:=true".split()
+    assert corrected(about, words) == (
+        "gr00t policy --embodiment my.yaml --ros-args -p host:=gpu -p port:=5555 -p shadow:=true"
+    )
+    assert corrected(about, ["--qqq", "x"]) == ""
+    text = "--instruction 'put the cup down'"
+    assert corrected(about, shlex.split(text)).endswith("-p 'instruction:=put the cup down'")
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "said"),
+    [
+        (1, "doctor --embodiment OPEN", "1 still to be filled in:\n- robot"),
+        (2, "doctor --embodiment nobody", "known: desk6, "),
+        (2, "doctor", "expected the robot: --embodiment NAME|FILE"),
+        (2, "operator pause --timeout 0.1", "no service /gr00t_policy/pause within 0.1 s"),
+        (2, "operator estop --timeout 0.1", "hardware e-stop! no service /gr00t_policy/estop"),
+    ],
+)
+def test_exit_statuses_follow_one_rule_with_ros_too(status, words, said, processes, tmp_path):
+    """1: a file was read and does not hold; 2: wrong usage, no such file, no node there."""
+    (tmp_path / "OPEN.yaml").write_text("robot: FILL_IN\n")
+    words = words.replace("OPEN", str(tmp_path / "OPEN.yaml"))
+    child = processes.start(*COMMAND[1:], *words.split(), name="child")
+    assert child.wait() == status
+    assert said in child.text() and "Traceback" not in child.text()
+
+
+@pytest.mark.usefixtures("ros_domain")
+def test_an_interrupt_ends_the_doctor_with_130():
+    """Also while it waits for a server that does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        server = f"127.0.0.1:{mute.getsockname()[1]}"
+        words = ("doctor", "--embodiment", "desk6", "--server", server, "--ros-args")
+        child = subprocess.Popen(
+            [*COMMAND, *words, "-p", "timeout_ms:=120000"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        connection = mute.accept()[0]
+        child.send_signal(signal.SIGINT)
+        _, error = child.communicate(timeout=100)
+        connection.close()
+    assert (child.returncode, error) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "verb"), [(130, "status"), (130, "estop"), (130, "set shadow true")]
+)
+def test_an_interrupt_ends_a_verb_of_the_operator_with_130(status, verb, ros_node):
+    """It was not answered; an e-stop also says that it is not confirmed."""
+    words = ("operator", *verb.split(), "--timeout", "600")
+    child = subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, text=True)
+    name = f"gr00t_operator_{child.pid}"
+    wait_until(lambda: name in ros_node.get_node_names(), "the operator's node")
+    os.kill(child.pid, signal.SIGINT)
+    _, error = child.communicate(timeout=100)
+    assert child.returncode == status
+    assert "Traceback" not in error
+    assert ("STOP NOT CONFIRMED" in error) == (verb == "estop")
