@@ -169,6 +169,8 @@ class Collision:
             held=held,
             self_margin_m=self._values.self_margin_m,
         )
+        if self._scene is not None:  # nothing tells whether a gripper holds them: always there
+            engine.carry([one.name for one in self._scene.carried])
         return _Model(engine, _pairs(engine), measured, dict(fingers))
 
     def _hold(self, model: _Model) -> None:

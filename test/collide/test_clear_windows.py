@@ -81,7 +81,7 @@ def played(window, from_ns, step_ns=1 * MS):
     return np.array([sampler.sample(at)[0] for at in range(from_ns, window.end_ns, step_ns)])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_no_window_that_is_sent_touches_anything(seed):
     """Random balls and goals, some windows not sent: each played to its end keeps the margin."""
