@@ -42,10 +42,11 @@ def load_description(urdf: Path, srdf: Path | None = None) -> Description:
 def load_scene(name_or_path: str) -> Scene:
     """Read a scene file: a path, or the name of a file in config/scenes.
 
-    Raises SceneError naming the file and the line of what is wrong.
+    Raises SceneError naming the file and the line of what is wrong, SettingsError if there is no
+    such file.
     """
-    path = find_yaml(name_or_path, config_folders("scenes"), "scene", SceneError)
-    mapping = read_yaml(path, "a scene", SceneError)
+    path = find_yaml(name_or_path, config_folders("scenes"), "scene", SettingsError)
+    mapping = read_yaml(path, "a scene", SceneError, SettingsError)
     try:
         return parse_scene(mapping, str(path), partial(read_mesh, beside=path.parent))
     except SceneError as error:

@@ -73,6 +73,10 @@ class Collision:
         self._scene: Scene | None = None
         self._subscriptions = []
         if not self.required:
+            _refuse_unused(values)
+            node.get_logger().info(
+                "collision: off: neither the robot's own body nor what stands around it is checked"
+            )
             return
         _refuse_unchecked(robot)
         engine_module()
@@ -194,6 +198,14 @@ class Collision:
 def _is_finger(joint: Joint) -> bool:
     lower, upper = joint.range
     return joint.slides and upper - lower <= _FINGER_M
+
+
+def _refuse_unused(values: Parameters) -> None:
+    if values.scene:
+        raise SettingsError(
+            f"scene: got {values.scene}, but parameter collision is off, so nothing would be "
+            "checked: expected collision:=required with it"
+        )
 
 
 def _refuse_unchecked(robot: Embodiment) -> None:

@@ -22,9 +22,10 @@ from gr00t_ros.collide.pairs import Pair
 from gr00t_ros.collide.picture import draw
 from gr00t_ros.collide.sampling import PairReport, Sampled, find_pairs
 from gr00t_ros.collide.scene import Pose
+from gr00t_ros.command_line import JSON_HELP, CommandParser, status_of
 from gr00t_ros.errors import Gr00tError, SceneError, SettingsError
 from gr00t_ros.robot.rotation import from_rpy
-from gr00t_ros.sidecar.target import OK, PROBLEM, UNREACHABLE, Report
+from gr00t_ros.sidecar.target import OK, PROBLEM, Report
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.tools.scene_schema import schema_text
 
@@ -32,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; returns 1 if the answer is no, 2 if it could not run."""
+    """Run one verb; returns its exit status."""
     options = _parser().parse_args(argv)
     try:
         return int(options.verb(options))
@@ -40,14 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gr00t scene: {printable_lines(str(error))}", file=sys.stderr)
         if getattr(options, "json", False):
             Report({"problem": str(error), "kind": type(error).__name__}, "").show(True)
-        return UNREACHABLE
+        return status_of(error)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="gr00t scene",
         description="Scene files and pairs of links for the collision check.",
-        epilog="example: gr00t scene check table.yaml --robot robot.urdf --srdf robot.srdf",
+        example="gr00t scene check table.yaml --robot robot.urdf --srdf robot.srdf",
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     pairs = verbs.add_parser(
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         help="which links always touch, and what a list of disabled pairs hides",
         description="Sample random postures: which pairs of links touch in all of them, and which "
         "disabled pairs touch in some. A pair that was only not seen touching is never taken out.",
-        epilog="example: gr00t scene pairs --robot robot.urdf --write robot.srdf",
+        example="gr00t scene pairs --robot robot.urdf --write robot.srdf",
     )
     _add_robot(pairs)
     pairs.add_argument("--samples", type=_count, default=2000, help="postures (%(default)s)")
@@ -66,24 +67,24 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="a new file: .srdf with old and found pairs, or .yaml: always_touching of a scene",
     )
-    pairs.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    pairs.add_argument("--json", action="store_true", help=JSON_HELP)
     pairs.set_defaults(verb=_pairs)
     check = verbs.add_parser(
         "check",
         help="what a scene file says, and the nearest pairs at one posture",
         description="Read a scene file, and measure the distances at one posture.",
-        epilog="example: gr00t scene check table.yaml --robot robot.urdf --at elbow=1.2",
+        example="gr00t scene check table.yaml --robot robot.urdf --at elbow=1.2",
     )
     _add_scene(check)
     check.add_argument("--nearest", type=_count, default=10, help="pairs to list (%(default)s)")
-    check.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    check.add_argument("--json", action="store_true", help=JSON_HELP)
     check.set_defaults(verb=_check)
     show = verbs.add_parser(
         "show",
         help="a picture of robot and scene",
         description="Draw robot and scene: objects brown, keep-out red, keep-in green, carried "
         "things blue, the nearest pair orange. MUJOCO_GL=egl renders without a display.",
-        epilog="example: gr00t scene show table.yaml --robot robot.urdf --output scene.png",
+        example="gr00t scene show table.yaml --robot robot.urdf --output scene.png",
     )
     _add_scene(show)
     show.add_argument("--output", type=Path, required=True, metavar="PNG", help="a new file")
@@ -92,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "schema",
         help="print the JSON Schema of scene files",
         description="Print the JSON Schema (draft 2020-12) of scene files, for editors.",
-        epilog="example: gr00t scene schema > scene.schema.json",
+        example="gr00t scene schema > scene.schema.json",
     )
     schema.set_defaults(verb=_schema)
     return parser
