@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.paired import Report
 
-BENCHES = ("wire", "camera", "dds", "motion", "replay", "proxy", "client")
+BENCHES = ("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision")
 
 
 def main(arguments: list[str] | None = None) -> int:

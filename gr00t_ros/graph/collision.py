@@ -175,7 +175,7 @@ class Collision:
         )
         if self._scene is not None:  # nothing tells whether a gripper holds them: always there
             engine.carry([one.name for one in self._scene.carried])
-        return _Model(engine, _pairs(engine), measured, dict(fingers))
+        return _Model(engine, pairs_of(engine), measured, dict(fingers))
 
     def _hold(self, model: _Model) -> None:
         """Take the measured positions of all joints that are not commanded."""
@@ -218,7 +218,7 @@ def _refuse_unchecked(robot: Embodiment) -> None:
         )
 
 
-def _pairs(engine: CollisionEngine) -> Pairs:
+def pairs_of(engine: CollisionEngine) -> Pairs:
     """The pairs of an engine as the check needs them; a wanted contact has no margin."""
     contacts = [pair.contact for pair in engine.pairs]
     margins = [pair.margin_m + ERROR_M for pair in engine.pairs]
