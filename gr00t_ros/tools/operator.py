@@ -14,6 +14,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -73,7 +74,7 @@ _STOPPED = (
 
 @contextmanager
 def _connected(options: argparse.Namespace) -> Iterator[PolicyClient]:
-    client = PolicyClient(options.node, options.timeout, options.ros_arguments)
+    client = PolicyClient(options.node, options.timeout, options.ros_arguments, options.stop)
     try:
         yield client
     finally:
@@ -186,7 +187,8 @@ def _estop(options: argparse.Namespace) -> int:
         from std_srvs.srv import Trigger
 
         with ExitStack() as joined:
-            make = partial(PolicyClient, options.node, options.timeout, options.ros_arguments)
+            where = (options.node, options.timeout, options.ros_arguments, options.stop)
+            make = partial(PolicyClient, *where)
             answer = urgent_call(joined, make, Trigger, "estop", Trigger.Request(), notice)
             why = "" if answer.success else answer.message or "the node gave no reason"
             status = NO if why else DONE
@@ -370,7 +372,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if end.code and (stopping or misspelt):
             print(f"NOTHING WAS STOPPED: {HARDWARE}!", file=sys.stderr)
         raise
-    options.ros_arguments = words[split:]
+    options.ros_arguments, options.stop = words[split:], threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: options.stop.set())
     try:
         return int(options.run(options))
     except Gr00tError as error:
@@ -378,6 +381,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status_of(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 if __name__ == "__main__":

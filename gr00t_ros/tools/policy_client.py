@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
@@ -60,14 +61,20 @@ class Asked:
 class PolicyClient:
     """The clients of one policy node; its name is a full name such as /gr00t_policy."""
 
-    def __init__(self, name: str, timeout_s: float, ros_arguments: Sequence[str]) -> None:
-        """Join the ROS graph; `close` leaves it. Raises SettingsError for wrong ROS arguments."""
+    def __init__(
+        self, name: str, timeout_s: float, ros_arguments: Sequence[str], stop: threading.Event
+    ) -> None:
+        """Join the ROS graph; `close` leaves it. Raises SettingsError for wrong ROS arguments.
+
+        stop: every wait then ends by KeyboardInterrupt; one that a signal handler raises inside a
+        callback of rclpy may be lost.
+        """
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.parameter import Parameter
         from rclpy.signals import SignalHandlerOptions
 
-        self.name, self.timeout_s = name, timeout_s
+        self.name, self.timeout_s, self._stop = name, timeout_s, stop
         self._context = rclpy.Context()
         try:
             rclpy.init(
@@ -121,6 +128,8 @@ class PolicyClient:
 
     def spin(self, limit_s: float) -> None:
         """Take what arrives next, and wait for it at most this long."""
+        if self._stop.is_set():
+            raise KeyboardInterrupt
         self._executor.spin_once(timeout_sec=limit_s)
 
     def without_answer(self, asked: Asked) -> NodeError:
