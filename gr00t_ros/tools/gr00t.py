@@ -59,7 +59,7 @@ COMMANDS: Mapping[str, Command] = {
     "stream": Command(
         "nodes that play windows where no trajectory controller does",
         about="Nodes that play the policy node's windows where no trajectory controller does.",
-        example="gr00t stream joints --embodiment my_robot.yaml",
+        example="gr00t stream commands --embodiment my_robot.yaml",
         verbs={
             "joints": Command(
                 "node: joint windows as points of a forward controller", "stream.joints:main", DONE
