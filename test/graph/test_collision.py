@@ -1,0 +1,142 @@
+"""The node's collision check: what it refuses, what it waits for, joints that it does not own."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
+
+from std_msgs.msg import String  # noqa: E402
+
+from gr00t_ros.errors import SceneError, SettingsError  # noqa: E402
+from gr00t_ros.graph.collision import Collision  # noqa: E402
+from gr00t_ros.ros.parameters import DEFAULTS  # noqa: E402
+
+ROD = (
+    '<collision><origin xyz="0.2 0 0"/><geometry><box size="0.4 0.02 0.02"/></geometry></collision>'
+)
+_LIMIT = '<limit lower="-3" upper="3" velocity="1" effort="1"/>'
+_TURNS = f'<axis xyz="0 0 1"/>{_LIMIT}'
+URDF = f"""<robot name="two"><link name="base"/><link name="upper">{ROD}</link>
+<link name="lower">{ROD}</link><link name="finger"><collision><geometry><sphere radius="0.01"/>
+</geometry></collision></link><link name="leg">{ROD}</link>
+<joint name="shoulder" type="revolute"><parent link="base"/><child link="upper"/>{_TURNS}</joint>
+<joint name="elbow" type="revolute"><parent link="upper"/><child link="lower"/>
+<origin xyz="0.45 0 0"/>{_TURNS}</joint>
+<joint name="grip" type="prismatic"><parent link="lower"/><child link="finger"/>
+<origin xyz="0.45 0 0"/><axis xyz="1 0 0"/>
+<limit lower="0" upper="0.04" velocity="1" effort="1"/></joint>
+<joint name="hip" type="revolute"><parent link="base"/><child link="leg"/>
+<origin xyz="0 0 -0.5"/>{_TURNS}</joint>
+</robot>"""
+POST = "margin: 0.02\nobjects:\n  post: {type: sphere, xyz: [0.2, 0.2, 0], radius: 0.05}\n"
+ROBOT = SimpleNamespace(joint_names=("shoulder", "elbow"), poses=())
+REQUIRED = replace(DEFAULTS, collision="required")
+
+
+class Place:
+    """A collision check of the robot above, with a measured hip."""
+
+    def __init__(self, node, tmp_path, scene=POST, robot=ROBOT):
+        (tmp_path / "scene.yaml").write_text(scene)
+        values = replace(REQUIRED, scene=str(tmp_path / "scene.yaml"))
+        self.hip = 0.0
+        self.check = Collision(node, robot, values, self._measured)
+
+    def _measured(self, names):
+        assert names == ("hip",)
+        return None if self.hip is None else np.array([self.hip])
+
+    def describe(self, text=URDF):
+        """As robot_state_publisher does."""
+        self.check._take_urdf(String(data=text))
+        return self
+
+
+@pytest.fixture
+def place(ros_node, tmp_path):
+    """A described robot beside a post."""
+    return Place(ros_node, tmp_path).describe()
+
+
+START = np.zeros(2)
+AT_POST = np.array([np.pi / 4, 0.0])
+
+
+def test_without_a_description_it_waits_and_says_for_what(ros_node, tmp_path):
+    """And no session begins without a check."""
+    place = Place(ros_node, tmp_path)
+    (problem,) = place.check.problems(START)
+    assert "nothing received on /robot_description: start robot_state_publisher" in problem
+    with pytest.raises(SettingsError, match="nothing received"):
+        place.check.begin()
+
+
+def test_a_description_that_cannot_be_used_is_the_problem(place):
+    """It replaces the one before: that robot may not be there any more."""
+    place.describe(URDF.replace('"elbow"', '"knee"'))
+    (problem,) = place.check.problems(START)
+    assert problem.startswith("collision: ") and "elbow" in problem
+
+
+def test_it_is_off_by_default_and_says_that_a_scene_needs_it(ros_node):
+    """A scene that nobody looks at would only look like safety."""
+    off = Collision(ros_node, ROBOT, DEFAULTS, lambda _: None)
+    assert off.problems(START) == [] and off.begin() is None and off.findings() == []
+    with pytest.raises(SettingsError, match="collision is off, so nothing would be checked"):
+        Collision(ros_node, ROBOT, replace(DEFAULTS, scene="table"), lambda _: None)
+
+
+def test_what_it_cannot_check_is_refused(ros_node, tmp_path):
+    """Poses, whose controllers own the joints; a scene that is wrong or not there."""
+    posed = SimpleNamespace(joint_names=(), poses=(SimpleNamespace(name="hand"),))
+    with pytest.raises(SettingsError, match="output hand is commanded by poses"):
+        Place(ros_node, tmp_path, robot=posed)
+    with pytest.raises(SceneError, match="unknown key 'sise'"):
+        Place(ros_node, tmp_path, scene=POST.replace("xyz", "sise"))
+    with pytest.raises(SettingsError, match="no such file"):
+        Collision(ros_node, ROBOT, replace(REQUIRED, scene="/nowhere.yaml"), lambda _: None)
+
+
+def test_a_start_that_touches_is_refused_by_name(place):
+    """The rod lies in the post."""
+    assert place.check.problems(START) == []
+    (problem,) = place.check.problems(AT_POST)
+    assert problem.startswith("upper and post touch; move the arm away by hand")
+    assert place.check.begin() is not None
+    assert [found.watch for found in place.check.against(AT_POST)] == ["in_collision"]
+
+
+def test_joints_of_others_must_be_known_and_stay(place):
+    """The hip is measured; the finger counts as anywhere in its range."""
+    place.hip = None
+    (problem,) = place.check.problems(START)
+    assert "the positions of hip are not known" in problem
+    place.hip = 1.0
+    assert place.check.problems(START) == [] and place.check.begin() is not None
+    place.hip = 1.005
+    assert place.check.findings() == []
+    place.hip = 1.05
+    (found,) = place.check.findings()
+    assert found.watch == "uncommanded_joint" and "hip has moved by 0.050" in found.reason
+    place.check.begin()
+    assert place.check.findings() == []
+
+
+def test_a_finger_is_taken_as_open_and_as_closed(ros_node, tmp_path):
+    """A post that only the open finger would touch."""
+    beside = "margin: 0.001\nobjects:\n  post: {type: sphere, xyz: [0.955, 0, 0], radius: 0.01}\n"
+    place = Place(ros_node, tmp_path, scene=beside).describe()
+    (problem,) = place.check.problems(START)
+    assert "finger and post touch" in problem
+
+
+def test_the_check_of_a_session_keeps_its_distance(place):
+    """The limits of begin are those of the scene, for each pair with the post."""
+    check = place.check.begin()
+    check.begin(START)
+    limits = dict(zip(check.pairs.names, check.limits, strict=True))
+    assert limits["upper", "post"] == pytest.approx(0.02, abs=2e-5)
