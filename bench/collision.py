@@ -43,6 +43,7 @@ class Measured:
 
     check: WindowCheck
     engine: CollisionEngine
+    scene: int = 0
     tick_ms: float = 0.0
     ticks_ms: list[float] = field(default_factory=list)
     naive_ms: list[float] = field(default_factory=list)

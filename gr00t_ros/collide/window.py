@@ -68,6 +68,7 @@ class WindowCheck:
         self.pairs = pairs
         self._distances, self._budget = distances, budget
         self._left = budget
+        self.scene = 0
         self._floor = np.full(len(pairs.names), -np.inf)
 
     def begin(self, position: Floats) -> None:
@@ -76,6 +77,11 @@ class WindowCheck:
         distance = self._distances(position, self.pairs.margin)
         inside = distance < self.pairs.margin
         self._floor = np.where(inside, np.maximum(self._floor, distance), -np.inf)
+
+    def scene_changed(self) -> None:
+        """Something has moved: what was proven before may no longer hold."""
+        self.scene += 1
+        self._floor[:] = -np.inf
 
     def look(self, rows: Rows, knot_s: float) -> Ahead:
         """Whether each pair keeps its limit on the whole way along `rows`; see above."""

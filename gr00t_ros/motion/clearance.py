@@ -45,7 +45,12 @@ class Ahead:
 
 
 class Obstacles(Protocol):
-    """The check of motions against everything that must not be touched."""
+    """The check of motions against everything that must not be touched.
+
+    scene: a number that changes whenever what a check proved may no longer hold.
+    """
+
+    scene: int
 
     def begin(self, position: NDArray[np.float64]) -> None:
         """Begin a tick; the plan is at `position` (J,)."""

@@ -45,6 +45,7 @@ class _Proposal:
     held_joints: int
     rebases: int
     course: Course | None = None
+    proven_in: int | None = None
     same_until_ns: int = 0
     new_from_ns: int = sys.maxsize
 
@@ -65,7 +66,8 @@ class Planner:
         """What was found on the way of the window made last, or of the last one tried."""
         self.unproven_stops = 0
         """How often the arm had to stop although its stop was not clear: something came nearer."""
-        self._proven = True
+        self._proven_in: int | None = None  # the scene in which the sent course was proven clear
+        self._stops_unproven = False  # the course stops on a way that was not proven
         self._rate = Rate()
         self._limits, self._jump = limits, limits.jump
         self._settings = settings
@@ -221,6 +223,8 @@ class Planner:
         if changed is None and course.end_ns < now_ns + self._settings.delivery_ns:
             self._proposed = None
             return None  # it would arrive after its end, and the controller rejects such a window
+        if self.obstacles is not None and not self._stops_unproven:
+            proposed.proven_in = self.obstacles.scene
         window = course.window(changed)
         proposed.course, proposed.same_until_ns = course, window.same_until_ns
         if changed is not None:
@@ -252,7 +256,9 @@ class Planner:
             self._course, self.stop_due = proposed.course, False
             self._sent_ns = proposed.made_ns
             self._new_from_ns.append(proposed.new_from_ns)
+            self._proven_in = proposed.proven_in
         else:
+            self._proven_in = None  # a mix that nobody planned
             self._course, self._replan = plan.mixed(self.course, proposed.course, joints), True
             # For the other joints the last window is the one before.
             before_ns = self._new_from_ns.pop() if self._new_from_ns else sys.maxsize
@@ -351,12 +357,16 @@ class Planner:
         tried: what is reported if that was sent is clear.
         """
         same = course.since(self._first_knot(now_ns))
-        if self._is_clear(same, now_ns):
+        if self._still_proven() or self._is_clear(same, now_ns):
             self.ahead = tried or self.ahead
             return same, None
-        if self._proven:
-            self.unproven_stops, self._proven = self.unproven_stops + 1, False
+        self.unproven_stops += not self._stops_unproven
+        self._stops_unproven = True
         return self._stopping(course, branch, now_ns), branch
+
+    def _still_proven(self) -> bool:
+        """Whether the sent course was proven clear in the scene as it is."""
+        return self.obstacles is not None and self._proven_in == self.obstacles.scene
 
     def _is_clear(self, course: Course, now_ns: int) -> bool:
         """Whether the whole rest of the course is proven clear, from now to its stop ramp's end.
@@ -370,7 +380,7 @@ class Planner:
         if not np.any(rows.velocity) and not np.any(rows.acceleration):
             return True
         self.ahead = self.obstacles.look(rows, self._knot_s)
-        self._proven |= self.ahead.clear
+        self._stops_unproven &= not self.ahead.clear
         return self.ahead.clear
 
     def _following(self, course: Course, branch: int, now_ns: int, share: float) -> Course:

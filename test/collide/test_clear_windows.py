@@ -161,6 +161,7 @@ def test_an_obstacle_that_appears_in_the_committed_way_stops_the_arm_as_early_as
     angle = tip + 0.15
     arm.goal = arm.replay.position(arm.now_ns)
     arm.balls.centres[0] = 0.9 * np.cos(angle), 0.9 * np.sin(angle)
+    arm.replay.obstacles.scene_changed()
     arm.run(1)
     assert arm.replay.unproven_stops == 1
     _, window = arm.windows[-1]

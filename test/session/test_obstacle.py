@@ -12,6 +12,7 @@ class Wall:
     """Obstacles through which no motion is clear while it `stands`."""
 
     stands = True
+    scene = 0
 
     def begin(self, _position):
         """Nothing is remembered."""
