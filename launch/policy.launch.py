@@ -10,10 +10,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-
-def _true(text: str) -> bool:
-    return text.lower() in ("true", "1")
-
+from gr00t_ros.tools.launch import is_true, refuse_misspelt
 
 AS_NODE = "; empty: from params_file, else the default"
 NODE_PARAMETERS = {
@@ -23,7 +20,8 @@ NODE_PARAMETERS = {
     "port": (int, "TCP port of the GR00T policy server"),
     "execute_steps": (int, "Steps of a chunk played before the next query"),
     "instruction": (str, "The task of the robot, in words"),
-    "shadow": (_true, "Command nothing: windows go to ~/shadow/OUTPUT"),
+    "velocity_scale": (float, "Fraction of the velocity limits that is used; low for a first try"),
+    "shadow": (is_true, "Command nothing: windows go to ~/shadow/OUTPUT"),
     "sidecar": (str, "existing: use the server at host and port; local: start one by profile"),
     "profile": (str, "Name in config/sidecar, or path, of the profile of a local server"),
 }
@@ -55,13 +53,15 @@ def generate_launch_description() -> LaunchDescription:
 
 def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
+    # launch itself ignores a misspelt argument: shadwo:=true would command the robot
+    refuse_misspelt(argument, (*NODE_PARAMETERS, *ARGUMENTS))
     # Pass only arguments that are set: an empty one must not hide the value of params_file.
     given = {
         PARAMETER_OF.get(name, name): kind(argument[name])
         for name, (kind, _) in NODE_PARAMETERS.items()
         if argument[name]
     }
-    given["use_sim_time"] = _true(argument["use_sim_time"])
+    given["use_sim_time"] = is_true(argument["use_sim_time"])
     files = [argument["params_file"]] if argument["params_file"] else []
     shared = {
         "package": "gr00t_ros",

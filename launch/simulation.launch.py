@@ -19,6 +19,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
+from gr00t_ros.tools.launch import is_true
+
 if TYPE_CHECKING:
     from gr00t_ros.sim.description import RobotDescription
 
@@ -29,7 +31,7 @@ INSTALL_SIMULATOR = (
 )
 RELAY_PREFIX = "/sim"
 ARGUMENTS = {
-    "robot": ("franka", "Simulated robot: franka or g1"),
+    "robot": ("franka", "Simulated robot: franka, g1 or desk6"),
     "embodiment": ("", "Name or path of the embodiment file; empty: the robot's own"),
     "seed": ("0", "Seed for the positions of the things on the table"),
     "instruction": ("", "The task in words; empty: the robot's own task"),
@@ -66,7 +68,7 @@ def _simulation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = {
         name: value or own.get(name, "") for name, value in context.launch_configurations.items()
     }
-    relay = [_relay(argument, robot)] if _true(argument["relay"]) else []
+    relay = [_relay(argument, robot)] if is_true(argument["relay"]) else []
     return [_robot(argument, robot), *relay, _sidecar(argument), _policy(argument)]
 
 
@@ -80,16 +82,16 @@ def _relay(argument: dict[str, str], robot: "RobotDescription") -> Node:
 
 
 def _robot(argument: dict[str, str], robot: "RobotDescription") -> Node:
-    clock = _true(argument["use_sim_time"])
+    clock = is_true(argument["use_sim_time"])
     parameters = {
         "robot": argument["robot"],
         "seed": int(argument["seed"]),
-        "synthetic_cameras": _true(argument["synthetic_cameras"]),
+        "synthetic_cameras": is_true(argument["synthetic_cameras"]),
         "publish_clock": clock,
         "record_path": argument["record_path"],
     }
     relayed = [(topic, RELAY_PREFIX + topic) for topic in robot.sensor_topics]
-    remappings = relayed if _true(argument["relay"]) else []
+    remappings = relayed if is_true(argument["relay"]) else []
     return _node("sim_robot", "gr00t_sim_robot", argument, parameters, remappings)
 
 
@@ -138,7 +140,3 @@ def _policy(argument: dict[str, str]) -> IncludeLaunchDescription:
     return IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(file)), launch_arguments=arguments.items()
     )
-
-
-def _true(text: str) -> bool:
-    return text.lower() in ("true", "1")

@@ -83,6 +83,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """Commands whose own name differs from the verb: gr00t-NAME, and `ros2 run` with underscores."""
 
 
+_STOPS = ("estop", "pause")
+_OPERATOR_VERBS = (*_STOPS, "status", "watch", "resume", "reset", "instruction", "set")
+"""Verbs of `gr00t operator` that a person in a hurry types without it."""
+
 _GR00T = Command(
     "",
     verbs=COMMANDS,
@@ -102,6 +106,11 @@ def _run(words: Sequence[str]) -> int:
     if "--version" in own:
         print(f"gr00t_ros {version()}")
         return DONE
+    if words and words[0] in _OPERATOR_VERBS:
+        print(f"gr00t: no verb {words[0]!r}; type: gr00t operator {words[0]}", file=sys.stderr)
+        if words[0] in _STOPS:
+            print("NOTHING WAS STOPPED: press the robot's hardware e-stop!", file=sys.stderr)
+        return MISUSE
     return run(_GR00T, "gr00t", words)
 
 

@@ -6,14 +6,20 @@ imported inside the functions, because it comes only with ROS 2 and the remap ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gr00t_ros.errors import SettingsError
+
 if TYPE_CHECKING:
     from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
     from launch.actions import DeclareLaunchArgument
+
+# Share of equal letters from which a name counts as misspelt: two swapped letters of a short one.
+_NEARLY = 0.8
 
 CONTROLLER_TOPICS = ("joint_trajectory", "controller_state")
 
@@ -72,6 +78,24 @@ def robot_remaps(
         for topic in CONTROLLER_TOPICS
     ]
     return " ".join(f"{own}:={other}" for own, other in pairs if own != other)
+
+
+def is_true(text: str) -> bool:
+    """Whether an argument says true; raises SettingsError for what is neither true nor false."""
+    if text.lower() not in ("true", "1", "false", "0"):
+        raise SettingsError(f"launch argument: got {text!r:.60}, expected true or false")
+    return text.lower() in ("true", "1")
+
+
+def refuse_misspelt(given: Iterable[str], known: Sequence[str]) -> None:
+    """Raise SettingsError for an argument that is nearly one of `known`.
+
+    Others may belong to a launch file that includes ours.
+    """
+    for name in given:
+        near = get_close_matches(name, known, 1, _NEARLY)
+        if name not in known and near:
+            raise SettingsError(f"launch argument {name}: unknown, did you mean {near[0]}?")
 
 
 def _argument(name: str, default: str, what: str) -> DeclareLaunchArgument:

@@ -444,3 +444,12 @@ def test_bash_completes_a_verb_and_an_option(tmp_path):
         check=True,
     )
     assert told.stdout.split() == ["validate", "--token-file"]
+
+
+@pytest.mark.parametrize(("verb", "stops"), [("estop", True), ("pause", True), ("status", False)])
+def test_an_operators_verb_without_operator_says_what_to_type(capsys, verb, stops):
+    """Nothing was sent, and who wanted to stop the robot must know that at once."""
+    assert gr00t.main([verb]) == 2
+    error = capsys.readouterr().err
+    assert f"type: gr00t operator {verb}" in error
+    assert ("NOTHING WAS STOPPED" in error) is stops
