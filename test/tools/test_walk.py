@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ros_fixtures import wait_until
+from ros_fixtures import LATE_MACHINE, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("cv2", reason="the simulated cameras need OpenCV")
@@ -65,7 +65,13 @@ class Walker:
         tools = folder / "bin"
         tools.mkdir()
         program = tools / "gr00t"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gr00t_ros.tools.gr00t "$@"\n')
+        # on a busy machine pictures come late: a pause would refuse the page's resume and reset
+        late = {"max_camera_age_s": 2.0, "max_joint_age_s": 1.0, **LATE_MACHINE}
+        more = " ".join(f"-p {name}:={value}" for name, value in late.items())
+        program.write_text(
+            f'#!/bin/sh\n[ "$1" = policy ] && set -- "$@" {more}\n'
+            f'exec {sys.executable} -m gr00t_ros.tools.gr00t "$@"\n'
+        )
         program.chmod(0o755)
         path = f"{tools}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self._environment = os.environ | {"PATH": path, "ROS_LOG_DIR": str(folder / "ros_log")}
