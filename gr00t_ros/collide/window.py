@@ -137,10 +137,10 @@ class _Check:
             start, stop = self._at(first)[pairs], self._at(end)[pairs]
             limits = self._limits[pairs]
             for at, distance in ((first, start), (end, stop)):
-                if np.any(distance < limits):
+                if not np.all(distance >= limits):  # true for NaN too
                     return self._named("comes", at, pairs[np.argmin(distance - limits)])
             most = self._change[end, pairs] - self._change[first, pairs]
-            open_pairs = pairs[start + stop - most < 2 * limits]
+            open_pairs = pairs[~(start + stop - most >= 2 * limits)]
             if not len(open_pairs):
                 continue
             if end - first == 1:

@@ -1,9 +1,9 @@
 """The check of windows against the scene and the robot's own body, made from its description.
 
 The model comes from /robot_description (and /robot_description_semantic, if it is published). It is
-made on the executor thread while the node is inactive. Once a session runs, only the replay thread
-uses it. Joints that the node does not command keep the positions that they had at the start; a
-finding says that one has moved.
+made on the executor thread, and only while the node is inactive: it takes as long as several ticks.
+From `begin` to `end` only the replay thread uses it. Joints that the node does not command keep the
+positions that they had at the start; a finding says that one has moved.
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ class _Model:
     pairs: Pairs
     measured_names: tuple[str, ...]
     fingers: dict[str, Held]
-    start: Floats | None = None  # of the measured joints, when the present session began
 
 
 class Collision:
@@ -68,6 +67,9 @@ class Collision:
         self._node, self._robot, self._values, self._measured = node, robot, values, measured
         self.required = values.collision == REQUIRED
         self._model: _Model | None = None
+        self._running: _Model | None = None  # of the session
+        self._start = np.zeros(0)  # its measured joints, when the session began or went on
+        self._stale = False
         self._problem = f"collision: nothing received on {TOPIC}: start robot_state_publisher"
         self._urdf, self._srdf = "", ""
         self._scene: Scene | None = None
@@ -81,51 +83,54 @@ class Collision:
         _refuse_unchecked(robot)
         engine_module()
         self._scene = load_scene(values.scene) if values.scene else None
-        for topic, take in ((TOPIC, self._take_urdf), (SEMANTIC_TOPIC, self._take_srdf)):
+        for topic, take in ((TOPIC, self.take_urdf), (SEMANTIC_TOPIC, self.take_srdf)):
             self._subscriptions.append(node.create_subscription(String, topic, take, qos.STATUS))
 
     def problems(self, start: Floats | None) -> list[str]:
         """Why an activation at the position `start` (J,) would be refused; only while inactive."""
         if not self.required:
             return []
+        if self._stale:
+            self._make()
         if self._model is None:
             return [self._problem]
         try:
             self._hold(self._model)
         except SettingsError as error:
             return [str(error)]
-        return [] if start is None else [found.reason for found in self.against(start)]
+        return [] if start is None else [one.reason for one in _against(self._model, start)]
 
     def begin(self) -> WindowCheck | None:
-        """The check for a session that begins; None if none is required.
+        """The check for a session that begins or goes on; None if none is required.
 
         Raises SettingsError if it is required and not possible. The caller is the thread that uses
         the check.
         """
         if not self.required:
             return None
-        if self._model is None:
+        model = self._running or self._model
+        if model is None:
             raise SettingsError(self._problem)
-        self._hold(self._model)
-        return WindowCheck(self._model.pairs, self._model.engine.distances)
+        self._start, self._running = self._hold(model), model
+        return WindowCheck(model.pairs, model.engine.distances)
+
+    def end(self) -> None:
+        """The session is over: the newest description counts again, and no joint is watched."""
+        self._running = None
 
     def against(self, start: Floats) -> list[Finding]:
-        """The finding against a plan that starts at `start` (J,): pairs that touch there."""
-        if self._model is None:
-            return []
-        pairs = self._model.pairs
-        found = touching(pairs, self._model.engine.distances(start, pairs.margin))
-        return [finding("in_collision", f"{found} touch")] if found else []
+        """The finding against a session that goes on at `start` (J,): pairs that touch there."""
+        return [] if self._running is None else _against(self._running, start)
 
     def findings(self) -> list[Finding]:
-        """A finding if a joint that is not commanded has moved since the session began."""
-        model = self._model
-        if model is None or model.start is None or not model.measured_names:
+        """A finding if a joint that is not commanded has moved since `begin`."""
+        model = self._running
+        if model is None or not model.measured_names:
             return []
         measured = self._measured(model.measured_names)
         if measured is None:
             return []  # the watch on its stream reports that
-        away = np.abs(measured - model.start)
+        away = np.abs(measured - self._start)
         most = int(np.argmax(away))
         if not away[most] > _ROOM:
             return []
@@ -140,18 +145,16 @@ class Collision:
 
     # --- making ------------------------------------------------------------------------------
 
-    def _take_urdf(self, message: String) -> None:
-        self._urdf = message.data
-        self._make()
+    def take_urdf(self, message: String) -> None:
+        """Take a new description, which counts once no session runs."""
+        self._urdf, self._stale = message.data, True
 
-    def _take_srdf(self, message: String) -> None:
-        self._srdf = message.data
-        self._make()
+    def take_srdf(self, message: String) -> None:
+        """Take new disabled pairs; see `take_urdf`."""
+        self._srdf, self._stale = message.data, bool(self._urdf)
 
     def _make(self) -> None:
-        """Make the model; a session that runs keeps the one that it began with."""
-        if not self._urdf:
-            return
+        self._stale = False
         try:
             self._model = self._made()
         except Gr00tError as error:
@@ -177,8 +180,8 @@ class Collision:
             engine.carry([one.name for one in self._scene.carried])
         return _Model(engine, pairs_of(engine), measured, dict(fingers))
 
-    def _hold(self, model: _Model) -> None:
-        """Take the measured positions of all joints that are not commanded."""
+    def _hold(self, model: _Model) -> Floats:
+        """Take the measured positions of all joints that are not commanded, and return them."""
         names = model.measured_names
         measured = self._measured(names) if names else np.zeros(0)
         if measured is None:
@@ -187,12 +190,17 @@ class Collision:
                 "description has these joints, and the embodiment file does not command them; "
                 "publish them on its joint-state topic"
             )
-        model.start = measured
         places = {
             name: (float(at) - _ROOM, float(at) + _ROOM)
             for name, at in zip(names, measured, strict=True)
         }
         model.engine.hold({**model.fingers, **places})
+        return measured
+
+
+def _against(model: _Model, start: Floats) -> list[Finding]:
+    found = touching(model.pairs, model.engine.distances(start, model.pairs.margin))
+    return [finding("in_collision", f"{found} touch")] if found else []
 
 
 def _is_finger(joint: Joint) -> bool:

@@ -231,6 +231,7 @@ class Configured:
             self.replay.call(activate)
         except Exception as error:
             self._checks.limits.end()
+            self._collision.end()
             if isinstance(error, StalledError) and error.begun:
                 # The node stays inactive, so the session must become inactive too.
                 self.replay.post(_stop)
@@ -241,6 +242,7 @@ class Configured:
         self.replay.call(_stop, stops=True)
         late = wait_for_rest(self._session_active, self.inputs, self.robot_state, self._values)
         self._checks.limits.end()
+        self._collision.end()
         if late:
             self._node.get_logger().warning(f"deactivate: {late}")
 

@@ -52,7 +52,7 @@ class Place:
 
     def describe(self, text=URDF):
         """As robot_state_publisher does."""
-        self.check._take_urdf(String(data=text))
+        self.check.take_urdf(String(data=text))
         return self
 
 
@@ -104,6 +104,7 @@ def test_what_it_cannot_check_is_refused(ros_node, tmp_path):
 def test_a_start_that_touches_is_refused_by_name(place):
     """The rod lies in the post."""
     assert place.check.problems(START) == []
+    assert place.check.against(AT_POST) == []  # no session that could go on
     (problem,) = place.check.problems(AT_POST)
     assert problem.startswith("upper and post touch; move the arm away by hand")
     assert place.check.begin() is not None
@@ -126,6 +127,31 @@ def test_joints_of_others_must_be_known_and_stay(place):
     assert place.check.findings() == []
 
 
+def test_a_joint_that_moved_does_not_refuse_a_reset_after_the_session(place):
+    """Nothing is held any more, and the next session takes the joint where it is."""
+    place.hip = 0.0
+    assert place.check.problems(START) == [] and place.check.begin() is not None
+    place.hip = 0.5
+    assert place.check.findings()
+    place.check.end()
+    assert place.check.findings() == []
+    assert place.check.problems(START) == [] and place.check.begin() is not None
+    assert place.check.findings() == []
+
+
+def test_a_description_that_comes_during_a_session_counts_afterwards(place):
+    """The session keeps its model and its watch; making one would take several ticks."""
+    assert place.check.problems(START) == []
+    check = place.check.begin()
+    place.describe(URDF.replace('"elbow"', '"knee"'))
+    place.hip = 0.5
+    assert [found.watch for found in place.check.findings()] == ["uncommanded_joint"]
+    assert place.check.begin().pairs is check.pairs
+    place.check.end()
+    (problem,) = place.check.problems(START)
+    assert "elbow" in problem
+
+
 def test_a_finger_is_taken_as_open_and_as_closed(ros_node, tmp_path):
     """A post that only the open finger would touch."""
     beside = "margin: 0.001\nobjects:\n  post: {type: sphere, xyz: [0.955, 0, 0], radius: 0.01}\n"
@@ -136,6 +162,7 @@ def test_a_finger_is_taken_as_open_and_as_closed(ros_node, tmp_path):
 
 def test_the_check_of_a_session_keeps_its_distance(place):
     """The limits of begin are those of the scene, for each pair with the post."""
+    assert place.check.problems(START) == []
     check = place.check.begin()
     check.begin(START)
     limits = dict(zip(check.pairs.names, check.limits, strict=True))
