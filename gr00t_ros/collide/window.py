@@ -112,9 +112,10 @@ class _Check:
     def __init__(self, owner: WindowCheck, path: Path) -> None:
         self._owner, self._path, self._pairs = owner, path, owner.pairs
         self._limits = owner.limits
-        self._change = path.travel @ owner.pairs.reach.T
         # At both ends of the path this distance proves all of it.
-        needed = np.maximum(self._limits, self._pairs.near) + self._change[-1]
+        every = np.arange(len(owner.pairs.names))
+        whole = self._most(0, len(path.times_s) - 1, every)
+        needed = np.maximum(self._limits, self._pairs.near) + whole
         self._enough = np.maximum(needed, SHOWN_M)
         self._known: dict[int, Floats] = {}
 
@@ -139,7 +140,7 @@ class _Check:
             for at, distance in ((first, start), (end, stop)):
                 if not np.all(distance >= limits):  # true for NaN too
                     return self._named("comes", at, pairs[np.argmin(distance - limits)])
-            most = self._change[end, pairs] - self._change[first, pairs]
+            most = self._most(first, end, pairs)
             open_pairs = pairs[~(start + stop - most >= 2 * limits)]
             if not len(open_pairs):
                 continue
@@ -162,9 +163,9 @@ class _Check:
             if not len(pairs):
                 continue
             start, stop = self._at(first)[pairs], self._at(end)[pairs]
-            most = self._change[end, pairs] - self._change[first, pairs]
+            most = self._most(first, end, pairs)
             far = start + stop - most >= 2 * near[pairs]
-            fastest = self._path.speed[first:end].max(axis=0) @ self._pairs.reach[pairs].T
+            fastest = self._bound(self._path.speed[first:end].max(axis=0), pairs)
             still = ~(far | (fastest <= approach[pairs]))
             pairs, start, stop = pairs[still], start[still], stop[still]
             if not len(pairs):
@@ -180,6 +181,18 @@ class _Check:
             middle = middle if first < middle < end else (first + end) // 2
             to_do += [(middle, end, pairs), (first, middle, pairs)]
         return ""
+
+    def _most(self, first: int, end: int, pairs: NDArray[np.intp]) -> Floats:
+        """How much the distances of these pairs change at most between two points, m."""
+        return self._bound(self._path.travel[end] - self._path.travel[first], pairs)
+
+    def _bound(self, joints: Floats, pairs: NDArray[np.intp]) -> Floats:
+        """Travel (or speed) of the joints (J,) as a bound of these pairs' change, m (or m/s).
+
+        Not by the operator @: BLAS would wake threads on the cores that the node's others need.
+        """
+        bound: Floats = np.einsum("pj,j->p", self._pairs.reach[pairs], joints)
+        return bound
 
     def _at(self, index: int) -> Floats:
         """The distances (P,) at one point of the grid, computed once."""

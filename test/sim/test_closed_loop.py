@@ -23,6 +23,7 @@ from stack import (  # noqa: E402
     assert_inside_the_limits,
     every_core_busy,
     rows_from,
+    unstarted,
 )
 
 pytestmark = NEEDS_MODEL
@@ -33,12 +34,8 @@ AT_REST = ("holding", "paused")
 @pytest.fixture
 def stack(ros_node: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """A stack that is not started yet, and is gone afterwards."""
-    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
-    stack = Stack(ros_node, tmp_path)
-    try:
+    with unstarted(ros_node, tmp_path, monkeypatch) as stack:
         yield stack
-    finally:
-        stack.end()
 
 
 def assert_moving_at(stack: Stack, moment_ns: int) -> None:

@@ -13,7 +13,7 @@ from closed_loop import NEEDS_MODEL
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from stack import Stack, assert_inside_the_limits  # noqa: E402
+from stack import Stack, assert_inside_the_limits, unstarted  # noqa: E402
 
 from gr00t_ros.demo.clearance import min_clearance  # noqa: E402
 from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
@@ -29,12 +29,8 @@ FOLLOWING_M = 1e-4  # a late tick interpolates between windows that are both cle
 @pytest.fixture
 def stack(ros_node: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """A stack that is not started yet, and is gone afterwards."""
-    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
-    stack = Stack(ros_node, tmp_path)
-    try:
+    with unstarted(ros_node, tmp_path, monkeypatch) as stack:
         yield stack
-    finally:
-        stack.end()
 
 
 def start(stack: Stack, **policy: Any) -> None:

@@ -12,7 +12,7 @@ from ros_fixtures import collect
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from geometry_msgs.msg import Twist  # noqa: E402
-from stack import TAIL_LIMIT_NS, Stack, assert_inside_the_limits, rows_from  # noqa: E402
+from stack import TAIL_LIMIT_NS, Stack, assert_inside_the_limits, rows_from, unstarted  # noqa: E402
 
 from gr00t_ros.sim.g1.robot import G1  # noqa: E402
 
@@ -22,12 +22,8 @@ pytestmark = NEEDS_G1
 @pytest.fixture
 def stack(ros_node: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """A G1 that is not started yet, and is gone afterwards."""
-    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
-    stack = Stack(ros_node, tmp_path, robot=G1)
-    try:
+    with unstarted(ros_node, tmp_path, monkeypatch, G1) as stack:
         yield stack
-    finally:
-        stack.end()
 
 
 def test_a_dead_server_pauses_every_joint_and_a_killed_node_leaves_them_and_the_base_at_rest(
