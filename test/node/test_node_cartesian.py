@@ -86,6 +86,8 @@ def test_poses_begin_where_the_hand_is_and_end_at_rest_and_twists_at_zero_when_t
     rig.start_policy(embodiment=file)
     assert rig.change("configure")
     rig.wait_for_mode("ready")
+    for topic in (POSES, TWISTS):  # else the first poses of the motion would be missed
+        wait_for_discovery(lambda topic=topic: rig.node.count_publishers(topic), topic)
     assert not poses and not twists, "nothing before an activation"
     at = wait_for_discovery(lambda: measured and measured[-1], "a measured pose")
     wait_until(lambda: rig.change("activate"), "an accepted activation")
