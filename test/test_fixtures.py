@@ -129,3 +129,22 @@ def test_only_discovery_is_ever_run_again(ros_domain):
     pattern = option.removeprefix("--only-rerun=")
     assert re.search(pattern, str(discovery.value))
     assert not re.search(pattern, str(mode.value))
+
+
+def test_a_spun_node_lives_on_when_rclpy_finds_a_destroyed_entity(ros_node, monkeypatch):
+    """Another thread may destroy a publisher while rclpy puts it into its wait set."""
+    from rclpy.event_handler import EventHandler
+    from rclpy.impl.implementation_singleton import rclpy_implementation
+
+    add, met = EventHandler.add_to_wait_set, []
+
+    def destroyed(handler, wait_set):
+        if not met:
+            met.append(handler)
+            raise rclpy_implementation.InvalidHandle("destruction was requested")
+        add(handler, wait_set)
+
+    monkeypatch.setattr(EventHandler, "add_to_wait_set", destroyed)
+    fired = []
+    ros_node.create_timer(0.01, lambda: fired.append(bool(met)))
+    wait_until(lambda: True in fired, what="a callback after the exception")
