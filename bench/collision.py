@@ -57,10 +57,10 @@ class Measured:
         self.check.begin(position)
         self.tick_ms = 1e3 * (time.perf_counter() - start)
 
-    def look(self, rows: Rows, knot_s: float) -> Ahead:
+    def look(self, rows: Rows, knot_s: float, reserve: bool = False) -> Ahead:
         """As WindowCheck.look; then the same rows by the naive check, which is not counted."""
         start = time.perf_counter()
-        found = self.check.look(rows, knot_s)
+        found = self.check.look(rows, knot_s, reserve)
         spent_ms = 1e3 * (time.perf_counter() - start)
         self.tick_ms += spent_ms
         self.evaluations.append(found.evaluations)

@@ -110,7 +110,7 @@ class CollisionEngine:
         for row in np.flatnonzero(~(found >= limits)).tolist():
             first, second = self._first_list[row], self._second_list[row]
             found[row] = measure(model, data, first, second, float(limits[row]), None)
-        np.nan_to_num(found, copy=False, nan=-FAR_M)
+        found[np.isnan(found)] = -FAR_M
         nearest = np.minimum.reduceat(found, self._starts) if len(self.pairs) else np.zeros(0)
         return np.asarray(np.where(self._absent, FAR_M, nearest - self._slack_m))
 

@@ -29,8 +29,13 @@ Distances = Callable[[Floats, Floats], Floats]
 else any value from `enough` up to the distance. Never larger than the true distance.
 """
 
-BUDGET = 80
-"""Evaluations of distances for one tick; what needs more counts as not proven."""
+BUDGET = 32
+"""Evaluations of distances in one tick for windows that follow the reference, and as many again for
+what was sent and for stops. A window that needs more counts as not proven.
+
+The most follow from what one tick of 20 ms may spend on it (bench collision: 4 ms). Only a way that
+grazes a margin needs many.
+"""
 SHOWN_M = 0.1
 """Distances up to this are exact in what a check reports."""
 LEAVING_M = 5e-4
@@ -64,16 +69,16 @@ class WindowCheck:
     """Checks paths one after another; it remembers which pairs are inside their margin."""
 
     def __init__(self, pairs: Pairs, distances: Distances, budget: int = BUDGET) -> None:
-        """budget: evaluations between two calls of `begin`."""
+        """budget: evaluations between two calls of `begin`, without the reserve."""
         self.pairs = pairs
         self._distances, self._budget = distances, budget
-        self._left = budget
+        self._left, self._reserve = budget, budget
         self.scene = 0
         self._floor = np.full(len(pairs.names), -np.inf)
 
     def begin(self, position: Floats) -> None:
         """Begin a tick of a robot whose plan is at `position` (J,): renew budget and limits."""
-        self._left = self._budget - 1
+        self._left, self._reserve = self._budget - 1, self._budget
         distance = self._distances(position, self.pairs.margin)
         inside = distance < self.pairs.margin
         self._floor = np.where(inside, np.maximum(self._floor, distance), -np.inf)
@@ -83,8 +88,10 @@ class WindowCheck:
         self.scene += 1
         self._floor[:] = -np.inf
 
-    def look(self, rows: Rows, knot_s: float) -> Ahead:
+    def look(self, rows: Rows, knot_s: float, reserve: bool = False) -> Ahead:
         """Whether each pair keeps its limit on the whole way along `rows`; see above."""
+        if reserve:
+            self._left, self._reserve = self._left + self._reserve, 0
         return _Check(self, path_of(rows, knot_s)).run()
 
     @property
@@ -112,11 +119,13 @@ class _Check:
     def __init__(self, owner: WindowCheck, path: Path) -> None:
         self._owner, self._path, self._pairs = owner, path, owner.pairs
         self._limits = owner.limits
-        # At both ends of the path this distance proves all of it.
         every = np.arange(len(owner.pairs.names))
         whole = self._most(0, len(path.times_s) - 1, every)
-        needed = np.maximum(self._limits, self._pairs.near) + whole
-        self._enough = np.maximum(needed, SHOWN_M)
+        # Wanted contacts are judged by differences of distances, which must be exact below `near`.
+        self._exact = self._pairs.near + whole
+        bounded = self._pairs.near == -np.inf
+        self._judged = bounded if bounded.any() else ~bounded
+        self._least_m = SHOWN_M  # of what was looked at; only what is smaller must be exact
         self._known: dict[int, Floats] = {}
 
     def run(self) -> Ahead:
@@ -133,6 +142,8 @@ class _Check:
         last = len(self._path.times_s) - 1
         bounded = np.flatnonzero(self._limits > -np.inf)
         to_do = [(0, last, bounded)]
+        self._measure(0, bounded, self._most(0, last, bounded))
+        self._measure(last, bounded, self._most(0, last, bounded))
         while to_do:
             first, end, pairs = to_do.pop()
             start, stop = self._at(first)[pairs], self._at(end)[pairs]
@@ -147,6 +158,8 @@ class _Check:
             if end - first == 1:
                 return self._named("may come", first, open_pairs[0])
             middle = (first + end) // 2
+            halves = [self._most(*half, open_pairs) for half in ((first, middle), (middle, end))]
+            self._measure(middle, open_pairs, np.maximum(*halves))
             to_do += [(middle, end, open_pairs), (first, middle, open_pairs)]
         return ""
 
@@ -194,21 +207,32 @@ class _Check:
         bound: Floats = np.einsum("pj,j->p", self._pairs.reach[pairs], joints)
         return bound
 
+    def _measure(self, index: int, pairs: NDArray[np.intp], most: Floats) -> None:
+        """Measure the distances at one point of the grid, once.
+
+        Exact up to what proves an interval that ends there, in which the distances of `pairs`
+        change by at most `most`: if both ends have their limit and half of that, it is proven.
+        """
+        if index in self._known:
+            return
+        enough = np.maximum(self._exact, self._least_m)
+        enough[pairs] = np.maximum(enough[pairs], self._limits[pairs] + most / 2)
+        found = self._owner.evaluate(self._path.positions[index], enough)
+        if found is None:
+            raise _OverBudget
+        self._known[index] = found
+        self._least_m = min(self._least_m, max(0.0, float(found[self._judged].min())))
+
     def _at(self, index: int) -> Floats:
-        """The distances (P,) at one point of the grid, computed once."""
-        known = self._known.get(index)
-        if known is None:
-            known = self._owner.evaluate(self._path.positions[index], self._enough)
-            if known is None:
-                raise _OverBudget
-            self._known[index] = known
-        return known
+        """The distances (P,) at one point of the grid."""
+        if index not in self._known:
+            self._measure(index, np.arange(0), np.zeros(0))
+        return self._known[index]
 
     def _ahead(self, why: str) -> Ahead:
         if not self._known:
             return Ahead(why)
-        bounded = np.flatnonzero(self._pairs.near == -np.inf)
-        judged = bounded if len(bounded) else np.arange(len(self._pairs.names))
+        judged = np.flatnonzero(self._judged)
         at = min(self._known, key=lambda index: self._known[index][judged].min())
         pair = int(judged[np.argmin(self._known[at][judged])])
         distance = float(self._known[at][pair])

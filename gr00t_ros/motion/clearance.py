@@ -55,8 +55,11 @@ class Obstacles(Protocol):
     def begin(self, position: NDArray[np.float64]) -> None:
         """Begin a tick; the plan is at `position` (J,)."""
 
-    def look(self, rows: Rows, knot_s: float) -> Ahead:
-        """Whether the whole way along `rows` is clear; knot_s: time between rows."""
+    def look(self, rows: Rows, knot_s: float, reserve: bool = False) -> Ahead:
+        """Whether the whole way along `rows` is clear; knot_s: time between rows.
+
+        reserve: spend also what each tick keeps for stops and for what was already sent.
+        """
 
 
 class Rate:

@@ -345,7 +345,7 @@ class Planner:
     def _clear_stop(self, course: Course, branch: int, now_ns: int) -> tuple[Course, int | None]:
         """The stop ramp from the branch knot on, or what was sent if only that is clear."""
         made = self._stopping(course, branch, now_ns)
-        if self._is_clear(made, now_ns):
+        if self._is_clear(made, now_ns, reserve=True):
             return made, branch
         return self._repeated(course, branch, now_ns)
 
@@ -357,7 +357,7 @@ class Planner:
         tried: what is reported if that was sent is clear.
         """
         same = course.since(self._first_knot(now_ns))
-        if self._still_proven() or self._is_clear(same, now_ns):
+        if self._still_proven() or self._is_clear(same, now_ns, reserve=True):
             self.ahead = tried or self.ahead
             return same, None
         self.unproven_stops += not self._stops_unproven
@@ -368,7 +368,7 @@ class Planner:
         """Whether the sent course was proven clear in the scene as it is."""
         return self.obstacles is not None and self._proven_in == self.obstacles.scene
 
-    def _is_clear(self, course: Course, now_ns: int) -> bool:
+    def _is_clear(self, course: Course, now_ns: int, reserve: bool = False) -> bool:
         """Whether the whole rest of the course is proven clear, from now to its stop ramp's end.
 
         An arm at rest stays where it is, whatever comes near it.
@@ -379,7 +379,7 @@ class Planner:
         rows = course.rows_between(now_knot, course.last_knot)
         if not np.any(rows.velocity) and not np.any(rows.acceleration):
             return True
-        self.ahead = self.obstacles.look(rows, self._knot_s)
+        self.ahead = self.obstacles.look(rows, self._knot_s, reserve)
         self._stops_unproven &= not self.ahead.clear
         return self.ahead.clear
 

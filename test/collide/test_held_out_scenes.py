@@ -48,7 +48,7 @@ class Naive:
     def begin(self, position):
         """Nothing is remembered."""
 
-    def look(self, rows, _knot_s):
+    def look(self, rows, _knot_s, reserve=False):
         """Whether the postures that are looked at keep the margin."""
         seen = rows.position[:1] if self.every is None else rows.position[:: self.every]
         near = [self.engine.distances(q, self.pairs.margin) < self.pairs.margin for q in seen]
