@@ -73,8 +73,12 @@ class Inputs:
         embodiment: Embodiment,
         settings: ObservationSettings,
         ring_bytes: int = RING_BYTES,
+        images: Node | None = None,
     ) -> None:
         """Subscribe to all topics of `embodiment`; call `pull` every PULL_PERIOD_NS from then on.
+
+        images: the node that subscribes to images, with names that `node` has resolved; by default
+        `node` itself.
 
         Raises EmbodimentError if two streams read one topic as different types, or if a stream
         comes from tf and tf2_ros cannot be imported. The attribute `settings` may be replaced while
@@ -87,6 +91,7 @@ class Inputs:
         self._lock = threading.Lock()
         self._clock = node.get_clock()
         self._graph = Graph(node)
+        self._images = images or node
         self._sources: dict[str, Source] = {}
         self._transforms: Transforms | None = None
         for topic, streams in _by_topic(embodiment).items():
@@ -251,7 +256,8 @@ class Inputs:
         publishers = JointPublishers(max(self.settings.max_age_ns(one) for one in streams))
         cameras = [one for one in streams if isinstance(one, VideoStream)]
         if cameras:
-            pulled = PulledSubscription(node, (message_type,), topic, profiles=qos.PICTURES)
+            named = node.resolve_topic_name(topic)
+            pulled = PulledSubscription(self._images, (message_type,), named, profiles=qos.PICTURES)
             period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
             watch = CameraWatch(f"video.{stream.key}")
             return Source(pulled, Pictures(cameras), history, period_ns, watch, publishers)

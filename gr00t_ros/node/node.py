@@ -32,6 +32,7 @@ from gr00t_ros.robot.files import find_embodiment
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import run_node
+from gr00t_ros.ros.transports import ImageNode
 from gr00t_ros.session.mode import MOVING
 from gr00t_ros.srv import SetInstruction
 from gr00t_ros.watch.finding import RESET
@@ -74,6 +75,12 @@ class PolicyNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
         self._answer_invalid_transitions()
+        self._images = ImageNode(self)
+
+    def destroy_node(self) -> None:
+        """Destroy the node for images too."""
+        self._images.destroy()
+        super().destroy_node()
 
     # --- transitions ---------------------------------------------------------------------
 
@@ -85,7 +92,9 @@ class PolicyNode(LifecycleNode):
             gc.collect()
             self._values = parameters.read(self)
             self._sidecar = SidecarProcess(self._values, self.get_logger(), self._sidecar)
-            self._parts = Configured(self, self._values, self._sidecar, self._operator.latched)
+            self._parts = Configured(
+                self, self._images.node, self._values, self._sidecar, self._operator.latched
+            )
             self._sidecar.start()
             gc.freeze()  # long-lived objects are not scanned again: a collection takes microseconds
             return super(PolicyNode, self).on_configure(state)
@@ -311,7 +320,7 @@ HELP = NodeHelp(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run_node(PolicyNode, arguments, _leave, about=HELP)
+    return run_node(PolicyNode, arguments, _leave, about=HELP, shared_memory=False)
 
 
 if __name__ == "__main__":

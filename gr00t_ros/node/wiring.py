@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 
 from gr00t_ros.errors import SettingsError, StalledError
 from gr00t_ros.graph.collision import Collision
@@ -59,15 +60,18 @@ class Configured:
     def __init__(
         self,
         node: LifecycleNode,
+        images: Node,
         values: Parameters,
         sidecar: SidecarProcess,
         latched: str = "",
     ) -> None:
         """Build all parts; raises Gr00tError before anything exists that would need cleanup.
 
+        `images`: the node that subscribes to camera images.
         `latched`: the reason of a fault that was not reset before this configuration.
         """
-        self._node, self._values, self.sidecar = node, values, sidecar
+        self._node, self._images = node, images
+        self._values, self.sidecar = values, sidecar
         reached = sidecar.at(values)
         access = read_access(reached)
         node.get_logger().info(f"settings of the policy server: {access.origins}")
@@ -116,7 +120,7 @@ class Configured:
         """Create the inputs, the outputs, and the queries that use them."""
         node, robot = self._node, self.embodiment
         self._awake = Awake(STARVED_PERIODS * values.refresh_ms * 1_000_000)
-        self.inputs = Inputs(node, robot, parameters.observation(values))
+        self.inputs = Inputs(node, robot, parameters.observation(values), images=self._images)
         self.outputs = Outputs(node, robot, values.shadow)
         self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
         self.queries = Queries(

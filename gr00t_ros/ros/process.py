@@ -29,6 +29,7 @@ from rclpy.utilities import remove_ros_args
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.files import read_yaml
 from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help, corrected
+from gr00t_ros.ros.transports import avoid_shared_memory
 
 OK, MISUSE = 0, 2
 """Exit statuses of a node: ended by a signal; wrong arguments, parameters or files."""
@@ -128,6 +129,7 @@ def run_node(
     leave: Callable[[Node], None] | None = None,
     wake_s: float = WAKE_S,
     about: NodeHelp | None = None,
+    shared_memory: bool = True,
 ) -> int:
     """Spin the node until SIGINT or SIGTERM, then call `leave` and destroy the node; returns OK.
 
@@ -135,11 +137,14 @@ def run_node(
     wake_s: the longest delay until a signal is noticed; each round holds the GIL for 0.2 ms.
     The nodes in the node's attribute `companions` are spun with it; the node destroys them itself.
     about: what --help prints, and the options; None: there are ROS arguments only.
+    shared_memory: whether the node may use it (ros/transports.py): not if it commands a robot.
     """
     if about is not None and asks_for_help(arguments):
         print(about.text())
         return OK
     stop = stop_on_signals()
+    if not shared_memory:
+        avoid_shared_memory()
     try:
         initialise(arguments, about)
         node = make_node()

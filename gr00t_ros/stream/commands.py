@@ -224,7 +224,7 @@ HELP = NodeHelp(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run_node(CommandStreamer, arguments, _leave, about=HELP)
+    return run_node(CommandStreamer, arguments, _leave, about=HELP, shared_memory=False)
 
 
 if __name__ == "__main__":

@@ -389,7 +389,7 @@ HELP = NodeHelp(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_S)
-    return run_node(Streamer, arguments, _leave, WAKE_S, HELP)
+    return run_node(Streamer, arguments, _leave, WAKE_S, HELP, shared_memory=False)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""Which transports of Fast DDS a process uses: shared memory for camera images only.
+
+Participants on one host share locks in shared memory. A process that is killed or stopped while it
+holds one delays its own last messages, and blocks others that use the lock. Seen with Fast DDS 2.14
+on two busy cores: of 300 killed publishers 6 had their last messages delivered 38 to 310 ms late, a
+publisher to a killed node stood still for a second, and a topic stayed silent for good. A window
+that late is a step. UDP has no lock that a process could hold: beside the same load no message of
+400 killed publishers was later than 31 ms, the scheduler's own delay. So commands, joint states and everything else go by UDP, and images, which are large and move
+nothing, through a participant of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import rclpy
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_rmw_implementation_identifier
+
+from gr00t_ros.robot.files import config_folders
+
+Environment = Mapping[str, str | None]
+
+TRANSPORTS: Final = "FASTDDS_BUILTIN_TRANSPORTS"
+RANGE: Final = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+LOOPBACK_ONLY: Final = "ROS_LOCALHOST_ONLY"
+PROFILES: Final = "FASTRTPS_DEFAULT_PROFILES_FILE"
+# All are read when a participant is created, which is at the first node of a context.
+_USERS: Final = {
+    name: os.environ.get(name) for name in (TRANSPORTS, RANGE, LOOPBACK_ONLY, PROFILES)
+}
+_LOOPBACK_FILE: Final = "fastdds_loopback.xml"
+
+
+def without_shared_memory(users: Environment, loopback: str) -> dict[str, str | None]:
+    """The variables with which participants have no shared memory; None: not set.
+
+    users: the variables as the user has set them.
+    loopback: a file of profiles with UDP on the loopback interface. It takes the place of the range
+    LOCALHOST, for which rmw_fastrtps adds shared memory whatever the other variables say.
+    """
+    version = "UDPv6" if (users.get(TRANSPORTS) or "").upper().endswith("V6") else "UDPv4"
+    found: dict[str, str | None] = {TRANSPORTS: version}
+    if (users.get(RANGE) or "").upper() == "LOCALHOST" or users.get(LOOPBACK_ONLY) == "1":
+        found |= {RANGE: "SYSTEM_DEFAULT", LOOPBACK_ONLY: None, PROFILES: loopback}
+    return found
+
+
+def avoid_shared_memory() -> None:
+    """Create the participants of this process from now on without shared memory."""
+    if get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
+        files = (folder / _LOOPBACK_FILE for folder in config_folders(""))
+        loopback = next(file for file in files if file.is_file())
+        _set_environment(without_shared_memory(_USERS, str(loopback)))
+
+
+class ImageNode:
+    """A node beside `node` that only subscribes to images, with the transports of the user.
+
+    Nothing spins it: its subscriptions are pulled. It does not remap: give it resolved names.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._context = rclpy.Context()
+        with _users_transports():
+            rclpy.init(
+                args=[],
+                context=self._context,
+                domain_id=node.context.get_domain_id(),
+                signal_handler_options=SignalHandlerOptions.NO,
+            )
+            self.node = rclpy.create_node(
+                f"{node.get_name()}_images",
+                context=self._context,
+                namespace=node.get_namespace(),
+                use_global_arguments=False,
+                enable_rosout=False,
+                start_parameter_services=False,
+            )
+
+    def destroy(self) -> None:
+        """Destroy the node and its participant."""
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+
+@contextmanager
+def _users_transports() -> Iterator[None]:
+    """Create participants in the block with the transports of the user's environment."""
+    own = {name: os.environ.get(name) for name in _USERS}
+    _set_environment(_USERS)
+    try:
+        yield
+    finally:
+        _set_environment(own)
+
+
+def _set_environment(values: Environment) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
