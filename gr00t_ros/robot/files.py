@@ -145,7 +145,9 @@ def find_yaml(
     near = difflib.get_close_matches(name_or_path, known, 1, cutoff=0.45)
     places = ", ".join(dict.fromkeys(map(str, folders)))
     hint = f"; did you mean {near[0]}?" if near else ""
-    if os.path.exists(name_or_path):
+    if os.path.isfile(f"{name_or_path}.yaml"):
+        hint = f"; did you mean the file {name_or_path}.yaml?"
+    elif os.path.exists(name_or_path):
         hint = f"; a path ends in .yaml or has a folder: ./{name_or_path}"
     raise error_type(
         f"{what} '{name_or_path:.200}': no such file in {places}; known: "

@@ -5,7 +5,9 @@ holds one delays its own last messages, and blocks others that use the lock. See
 on two busy cores: of 300 killed publishers 6 had their last messages delivered 38 to 310 ms late, a
 publisher to a killed node stood still for a second, and a topic stayed silent for good. A window
 that late is a step. UDP has no lock that a process could hold: beside the same load no message of
-400 killed publishers was later than 31 ms, the scheduler's own delay. So commands, joint states and everything else go by UDP, and images, which are large and move
+400 killed publishers was later than 31 ms, the scheduler's own delay.
+
+So commands, joint states and everything else go by UDP, and images, which are large and move
 nothing, through a participant of their own.
 """
 

@@ -251,6 +251,7 @@ class RelayNode(Node):
         )
         self._timer.cancel()
         self.create_service(InjectFault, "~/inject_fault", self._on_inject)
+        self.get_logger().info(f"relaying between {prefix}/.. and {', '.join(self._relayed)}")
 
     def _declared(self, name: str, default: object, what: str) -> object:
         descriptor = ParameterDescriptor(description=what, read_only=True)

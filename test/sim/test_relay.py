@@ -135,8 +135,9 @@ def test_a_fault_that_does_not_exist_is_refused_with_the_reason(far: FarSide) ->
 
 
 def test_an_idle_relay_ends_on_sigterm(processes: Any, ros_node: Any) -> None:
-    """Nothing arrives that could wake it."""
+    """Nothing arrives that could wake it; it said what it relays."""
     relay = processes.start("-m", "gr00t_ros.sim.relay", name="relay")
+    relay.wait_for_line("relaying between /sim/.. and /camera/exterior/image_raw, ")
     client = ros_node.create_client(InjectFault, "/gr00t_sim_relay/inject_fault")
     wait_for_discovery(client.service_is_ready, "the relay")
     relay.signal(signal.SIGTERM)

@@ -223,6 +223,14 @@ def test_what_cannot_be_done_is_said_in_one_line(words, reason, capsys, monkeypa
     assert reason in said and said.count("\n") == 1
 
 
+def test_a_file_of_that_name_in_the_present_folder_is_named(tmp_path, capsys, monkeypatch):
+    """The nearest shipped file would be another robot."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_ur5e.yaml").write_text("")
+    assert main(["validate", "my_ur5e"]) == 2
+    assert capsys.readouterr().err.endswith("did you mean the file my_ur5e.yaml?\n")
+
+
 def test_a_file_that_is_no_embodiment_file_is_refused_with_what_one_is(capsys, monkeypatch):
     """It was read, so the answer is no: status 1."""
     monkeypatch.chdir(Path(__file__).parents[2])
