@@ -24,6 +24,7 @@ from gr00t_ros.motion.clearance import Ahead  # noqa: E402
 from gr00t_ros.motion.replay import Replay  # noqa: E402
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings  # noqa: E402
 from gr00t_ros.motion.sampler import JtcSampler  # noqa: E402
+from gr00t_ros.motion.shaper import Rows  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.sim.robots import find_robot  # noqa: E402
 from gr00t_ros.sim.urdf import robot_srdf, robot_urdf  # noqa: E402
@@ -171,6 +172,54 @@ def shielded(robot, seed):
 def test_nothing_is_touched_in_random_scenes(robot, seed):
     """Scene and own body keep the smaller of the two margins: 5 mm between links."""
     assert shielded(robot, seed)[0] >= 0.005
+
+
+WINDOWS_A_SCENE = 50
+
+
+def falsify(robot, windows):
+    """Random windows among random things: each that passes is measured every 2 ms.
+
+    Returns how many passed and how many of the refused ones touch something.
+    """
+    limits, passed, touching = robot.embodiment.limits, 0, 0
+    for number in range(windows):
+        random = np.random.default_rng([number, 2])
+        if number % WINDOWS_A_SCENE == 0:
+            engine = robot.among(random)
+            pairs = pairs_of(engine)
+        replay = Replay(limits, ReplaySettings())
+        replay.start(START_NS, robot.home)
+        goal = robot.home + random.uniform(-1.2, 1.2, len(robot.home))
+        _lead(replay, np.clip(goal, limits.lower, limits.upper), START_NS)
+        for tick in range(random.integers(2, 30)):
+            window = replay.propose(START_NS + tick * TICK_NS)
+            replay.keep()
+        if window is None or smallest(engine, window.positions[:1]) < MARGIN_M:
+            continue  # what is inside a margin may leave it
+        rows = Rows(window.positions, window.velocities, window.accelerations)
+        check = WindowCheck(pairs, engine.distances)
+        check.begin(rows.position[0])
+        if check.look(rows, TICK_NS * 1e-9).clear:
+            assert smallest(engine, played(window, window.stamp_ns)) >= 0.005, number
+            passed += 1
+        else:
+            touching += smallest(engine, window.positions) <= 0.0
+    return passed, touching
+
+
+def test_no_window_that_passes_touches_anything(robot):
+    """Thirty for each robot, and some of the others do touch something."""
+    passed, touching = falsify(robot, 30)
+    assert passed > 3 and touching > 3
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_no_window_of_thousands_that_passes_touches_anything(robot):
+    """1,500 for each robot."""
+    passed, touching = falsify(robot, 1500)
+    assert passed > 150 and touching > 150
 
 
 @pytest.mark.soak
