@@ -67,6 +67,8 @@ class Rate:
 
     def __init__(self) -> None:
         self.share = 1.0
+        self.why = ""
+        """What the last motion met that was not clear: a slower one was clear, or none."""
         self._blocked_since_ns: int | None = None
 
     def tries(self) -> Iterator[float]:

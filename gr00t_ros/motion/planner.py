@@ -271,6 +271,11 @@ class Planner:
         """Follow the reference at its own speed again, as if nothing had been in the way."""
         self._rate.free()
 
+    @property
+    def blocked_by(self) -> str:
+        """What the arm is standing in front of, while `blocked_ns` is above 0."""
+        return self._rate.why
+
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
         return self._rate.blocked_ns(now_ns)
@@ -337,6 +342,7 @@ class Planner:
                 self._rate.take(share, now_ns)
                 self._replan |= share < 1.0
                 return made, changed
+            self._rate.why = self.ahead.why
         self._rate.take(0.0, now_ns)
         self._restore()
         self._replan = True

@@ -316,6 +316,11 @@ class Replay:
         """Begin to count anew for how long something is in the way."""
         self._planner.unblock()
 
+    @property
+    def blocked_by(self) -> str:
+        """What the arm is standing in front of, while `blocked_ns` is above 0."""
+        return self._planner.blocked_by
+
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
         return self._planner.blocked_ns(now_ns)

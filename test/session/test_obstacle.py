@@ -17,7 +17,7 @@ class Wall:
     def begin(self, _position):
         """Nothing is remembered."""
 
-    def look(self, _rows, _knot_s):
+    def look(self, _rows, _knot_s, _reserve=False):
         """The same answer for every motion."""
         return WALL if self.stands else Ahead("", 0.2, ("hand", "wall"), 0.0, 2)
 
