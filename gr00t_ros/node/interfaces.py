@@ -78,7 +78,7 @@ INTERFACES: tuple[Interface, ...] = (
         "VIDEO.topic",
         "sensor_msgs/msg/Image, sensor_msgs/msg/CompressedImage",
         _ANY,
-        "camera images",
+        "camera images, subscribed by the node `gr00t_policy_images` (dds.md)",
     ),
     Interface(
         "subscribes",

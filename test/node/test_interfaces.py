@@ -8,7 +8,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from node_robot import NEEDS_ROBOT, NODE  # noqa: E402
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy  # noqa: E402
-from ros_fixtures import wait_until  # noqa: E402
+from ros_fixtures import wait_for_discovery, wait_until  # noqa: E402
 
 from gr00t_ros.node.interfaces import INTERFACES  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
@@ -41,6 +41,8 @@ def test_a_running_node_has_these_topics_and_services_and_no_others(rig):
         },
         "serves": set(),
     }
+    images = {topic for stream in robot.video for topic in stream.topics}
+    of_file["subscribes"] -= images
     graph = rig.node
     ask = {
         "publishes": graph.get_publisher_names_and_types_by_node,
@@ -67,6 +69,13 @@ def test_a_running_node_has_these_topics_and_services_and_no_others(rig):
         assert set(there) == {*table, *of_file[kind]}
         for name, row in table.items():
             assert there[name] == [row.types], name
+
+    def readers(topic):
+        return [info.node_name for info in graph.get_subscriptions_info_by_topic(topic)]
+
+    for topic in images:
+        wait_for_discovery(lambda topic=topic: readers(topic), f"a subscription of {topic}")
+        assert readers(topic) == ["gr00t_policy_images"]
     for row in FIXED:
         if row.kind == "publishes":
             (info,) = graph.get_publishers_info_by_topic(row.name.replace("~", NODE))
