@@ -33,6 +33,9 @@ Floats = NDArray[np.float64]
 # below what a robot's joints can resolve.
 _SETTLED_RAD = 1e-4
 
+SOON_NS = PUBLISH_NS + 3_000_000
+"""Time in which a window of a stop inside the committed part is published and mostly arrives."""
+
 
 @dataclass(slots=True)
 class _Proposal:
@@ -61,6 +64,7 @@ class Planner:
         self.held_joints = 0
         self.rebases = 0
         self.stop_due = False
+        self._soon = False  # the stop that is due begins inside the committed part
         self.obstacles = obstacles
         self.ahead = Ahead("")
         """What was found on the way of the window made last, or of the last one tried."""
@@ -191,11 +195,17 @@ class Planner:
         )
         self._anchor(branch)
 
-    def stop(self) -> None:
-        """Stop from the next tick's branch knot on, and clear the reference."""
+    def stop(self, soon: bool = False) -> None:
+        """Stop from the next tick's branch knot on, and clear the reference.
+
+        soon: from the first knot on that a window of the next tick can reach, inside the committed
+        part. A controller that receives this window d seconds after that knot, because it was late
+        or the first one was lost, makes a step in velocity of at most jerk * d^2 / 2.
+        """
         self._withdraw()
         self.reference.clear()
         self.stop_due = not self._abandoned
+        self._soon = soon and self.stop_due
 
     def propose(self, now_ns: int, tolerates_loss: bool = True) -> Window | None:
         """The window to send now; None if nothing moves and everything was sent.
@@ -343,8 +353,13 @@ class Planner:
         return self._repeated(sent, branch, now_ns, self.ahead)
 
     def _clear_stop(self, course: Course, branch: int, now_ns: int) -> tuple[Course, int | None]:
-        """The stop ramp from the branch knot on, or what was sent if only that is clear."""
-        made = self._stopping(course, branch, now_ns)
+        """The stop ramp from the branch knot on, or what was sent if only that is clear.
+
+        A stop that is due soon has its branch knot earlier. It counts as new from `branch` on all
+        the same: later windows repeat it, and their steps are bounded (`stop`).
+        """
+        first = -(-(now_ns + SOON_NS) // self._settings.knot_ns) if self._soon else branch
+        made = self._stopping(course, min(first, branch), now_ns)
         if self._is_clear(made, now_ns):
             return made, branch
         return self._repeated(course, branch, now_ns)
