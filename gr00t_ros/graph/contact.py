@@ -22,7 +22,7 @@ from gr00t_ros.inputs.contact import MESSAGES, values_of
 from gr00t_ros.robot.contact.sources import ContactSource
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.parameters import FAULT, OFF, Parameters
+from gr00t_ros.ros.parameters import FAULT, SHOW, Parameters
 from gr00t_ros.ros.pulled import InvalidHandle, PulledSubscription
 from gr00t_ros.watch.contact import ContactWatch
 from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
@@ -86,7 +86,7 @@ class Contacts:
         """The findings since the last call; measures in any case. On steady time."""
         with self._lock:
             now_ns = self._pull()
-            if self._reaction == OFF:
+            if self._reaction == SHOW:
                 return ()
             fault = self._reaction == FAULT
             return tuple(
@@ -99,7 +99,7 @@ class Contacts:
         """Each source's name and type with its state, in one line each."""
         with self._lock:
             now_ns = time.monotonic_ns()
-            react = "only shown (contact: off)" if self._reaction == OFF else ""
+            react = "only shown (parameter contact)" if self._reaction == SHOW else ""
             return [
                 (
                     f"contact {one.watch.source.name}",
@@ -146,9 +146,9 @@ class Contacts:
 
 def unable(robot: Embodiment, values: Parameters) -> str:
     """Why contacts cannot react as `contact` says; empty if they can, or need not."""
-    if values.contact == OFF or any(source.reacts for source in robot.contacts):
+    if values.contact == SHOW or any(source.reacts for source in robot.contacts):
         return ""
     return (
         f"parameter contact: got {values.contact}, but {robot.source} has no source with "
-        "thresholds below contact: expected off, or such a source (docs/collision.md, Contact)"
+        "thresholds below contact: expected show, or such a source (docs/collision.md, Contact)"
     )

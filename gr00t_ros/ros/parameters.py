@@ -116,7 +116,7 @@ OFF_BELOW_FRAMES = 2
 
 EXISTING, LOCAL = "existing", "local"
 OFF, REQUIRED = "off", "required"
-PAUSE, FAULT = "pause", "fault"
+SHOW, PAUSE, FAULT = "show", "pause", "fault"
 _PROFILE_S = "; empty: as in the profile"
 _A_ROBOT = "name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG"
 _ROW = "row"
@@ -222,11 +222,11 @@ class Parameters:
         by_configure=True,
     )
     contact: str = _parameter(
-        OFF,
-        "What a contact does that a source of the embodiment file measures; off: it is only shown; "
-        "each choice is stricter than the one before it",
+        SHOW,
+        "What a contact does that a source of the embodiment file measures; show: nothing but its "
+        "line in status and diagnostics; each choice is stricter than the one before it",
         tighten="up",
-        choices=(OFF, PAUSE, FAULT),
+        choices=(SHOW, PAUSE, FAULT),
     )
     execute_steps: int = _parameter(
         _SESSION.execute_steps,
@@ -362,8 +362,8 @@ class Parameters:
         read_only=True,
     )
     contact_silence_s: float = _threshold(
-        "Time without a usable message of a source of contacts that pauses or faults, unless "
-        "contact is off"
+        "Time without a usable message of a source of contacts that pauses or faults, as "
+        "contact says"
     )
     e_stop_required: bool = _threshold(
         "Fault if no message arrives on the button topic ~/e_stop", "up"

@@ -1,0 +1,103 @@
+"""The arm is pushed against a wall that no scene has: the watch contact stops it early.
+
+Judged by the robot's own record and its own clock. The robot's time runs at half speed, so that a
+busy machine has twice the time for its work.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ros_fixtures import call, own_domain, spinning_node, started
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+pytest.importorskip("mujoco", reason="the simulator is not installed")
+
+from node_robot import NEEDS_ROBOT, SWEEP, Rig  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.sim.record import TORQUES, WALL_FORCE, Record, load_record  # noqa: E402
+
+pytestmark = NEEDS_ROBOT
+
+MS = 1_000_000
+WALL_Y_M = 0.16
+THRESHOLDS = (20.0, 20.0, 18.0, 18.0, 16.0, 14.0, 12.0)
+BLOCK = f"""
+contact:
+  torques:
+    type: external_torques
+    topic: /franka_robot_state_broadcaster/external_joint_torques
+    names: [{", ".join(f"fr3_joint{number}" for number in range(1, 8))}]
+    thresholds: {list(THRESHOLDS)}
+    source: the defaults of franka_ros
+"""
+
+
+def push(folder: Path, contact: str, mode: str) -> tuple[Record, str]:
+    """Sweep the arm against the wall until the node is in `mode`; record, and reason.
+
+    Each run has a domain of its own, in which no process of another run is known.
+    """
+    folder.mkdir()
+    file = folder / "franka.yaml"
+    source = Path(load_embodiment("franka_droid").source)
+    file.write_text(source.read_text() + BLOCK)
+    options = {
+        "publish_clock": "true",
+        "real_time_factor": "0.5",
+        "interpolate_from_desired_state": "true",
+        "wall_y_m": str(WALL_Y_M),
+        "record_path": str(folder / "record.npz"),
+    }
+    with own_domain() as domain, started(folder) as processes, spinning_node(domain) as node:
+        rig = Rig(processes, node)
+        try:
+            rig.start_robot(*(word for k, v in options.items() for word in ("-p", f"{k}:={v}")))
+            rig.start_server(SWEEP)
+            rig.move(embodiment=str(file), use_sim_time="true", contact=contact)
+            reason = rig.wait_for_mode(mode).reason
+            answer = call(node, Trigger, "/gr00t_sim_robot/save_record", Trigger.Request())
+            assert answer.success, answer.message
+        finally:
+            rig.close()
+    return load_record(folder / "record.npz"), reason
+
+
+def crossing_ns(record: Record) -> int:
+    """When an external torque first exceeded its threshold."""
+    rows = record.commands[TORQUES]
+    over = np.any(np.abs(rows.values) > THRESHOLDS, axis=1)
+    assert over.any(), "no torque exceeded its threshold"
+    return int(rows.time_ns[np.argmax(over)])
+
+
+def stop_ns(record: Record, after_ns: int) -> int:
+    """When the command of joint 1 began to slow down, at or after that time."""
+    first = int(np.searchsorted(record.time_ns, after_ns))
+    speed = np.abs(record.velocity[:, 0])
+    slower = speed[first:] < 0.99 * speed[first]
+    assert slower.any(), "the arm did not slow down"
+    return int(record.time_ns[first + np.argmax(slower)])
+
+
+def peak_n(record: Record) -> float:
+    """The largest force on the wall, N."""
+    return float(record.commands[WALL_FORCE].values.max())
+
+
+def test_an_arm_at_a_wall_stops_within_50_ms_of_the_residuals_crossing(tmp_path: Path) -> None:
+    """And pushes less than without the watch, where the tracking error stops it."""
+    watched, reason = push(tmp_path / "watched", "pause", "paused")
+    assert reason.startswith("contact torques on /franka_robot_state_broadcaster/external")
+    unwatched, other = push(tmp_path / "unwatched", "show", "fault")
+    assert "apart" in other
+    crossed_ns = crossing_ns(watched)
+    late_ms = (stop_ns(watched, crossed_ns) - crossed_ns) / MS
+    print(
+        f"stop {late_ms:.0f} ms after the crossing; peak force {peak_n(watched):.0f} N, without "
+        f"the watch {peak_n(unwatched):.0f} N"
+    )
+    assert 0.0 < late_ms <= 50.0
+    assert peak_n(watched) < peak_n(unwatched)
