@@ -35,8 +35,10 @@ contact:
 """
 
 
-def push(folder: Path, contact: str, mode: str) -> tuple[Record, str]:
-    """Sweep the arm against the wall until the node is in `mode`; record, and reason.
+def push(folder: Path, contact: str, mode: str, why: str) -> Record:
+    """Sweep the arm against the wall until the node is in `mode` for the reason `why`; the record.
+
+    Pauses for other reasons, such as a busy machine, end by themselves.
 
     Each run has a domain of its own, in which no process of another run is known.
     """
@@ -57,12 +59,12 @@ def push(folder: Path, contact: str, mode: str) -> tuple[Record, str]:
             rig.start_robot(*(word for k, v in options.items() for word in ("-p", f"{k}:={v}")))
             rig.start_server(SWEEP)
             rig.move(embodiment=str(file), use_sim_time="true", contact=contact)
-            reason = rig.wait_for_mode(mode).reason
+            rig.wait_for_status(lambda s: s.mode == mode and why in s.reason, f"{mode}: {why}")
             answer = call(node, Trigger, "/gr00t_sim_robot/save_record", Trigger.Request())
             assert answer.success, answer.message
         finally:
             rig.close()
-    return load_record(folder / "record.npz"), reason
+    return load_record(folder / "record.npz")
 
 
 def crossing_ns(record: Record) -> int:
@@ -89,10 +91,8 @@ def peak_n(record: Record) -> float:
 
 def test_an_arm_at_a_wall_stops_within_50_ms_of_the_residuals_crossing(tmp_path: Path) -> None:
     """And pushes less than without the watch, where the tracking error stops it."""
-    watched, reason = push(tmp_path / "watched", "pause", "paused")
-    assert reason.startswith("contact torques on /franka_robot_state_broadcaster/external")
-    unwatched, other = push(tmp_path / "unwatched", "show", "fault")
-    assert "apart" in other
+    watched = push(tmp_path / "watched", "pause", "paused", "contact torques on /franka_robot")
+    unwatched = push(tmp_path / "unwatched", "show", "fault", "apart for")
     crossed_ns = crossing_ns(watched)
     late_ms = (stop_ns(watched, crossed_ns) - crossed_ns) / MS
     print(
