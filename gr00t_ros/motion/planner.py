@@ -199,8 +199,9 @@ class Planner:
         """Stop from the next tick's branch knot on, and clear the reference.
 
         soon: from the first knot on that a window of the next tick can reach, inside the committed
-        part. A controller that receives this window d seconds after that knot, because it was late
-        or the first one was lost, makes a step in velocity of at most jerk * d^2 / 2.
+        part. A window that cannot be sent before that knot is not sent, and made anew. A controller
+        that receives it d seconds after that knot, because the network was slow or the first one
+        was lost, makes a step in velocity of at most jerk * d^2 / 2.
         """
         self._withdraw()
         self.reference.clear()
@@ -239,6 +240,10 @@ class Planner:
         proposed.course, proposed.same_until_ns = course, window.same_until_ns
         if changed is not None:
             proposed.new_from_ns = window.same_until_ns
+        if self.stop_due and self._soon and changed is not None:
+            sent_by_ns = self._soon_knot(now_ns) * self._settings.knot_ns
+            until_ns = min(window.same_until_ns, sent_by_ns + self._settings.delivery_ns)
+            window = replace(window, same_until_ns=until_ns)
         if not tolerates_loss:
             return window
         return replace(window, same_until_ns=min((window.same_until_ns, *self._new_from_ns)))
@@ -358,11 +363,15 @@ class Planner:
         A stop that is due soon has its branch knot earlier. It counts as new from `branch` on all
         the same: later windows repeat it, and their steps are bounded (`stop`).
         """
-        first = -(-(now_ns + SOON_NS) // self._settings.knot_ns) if self._soon else branch
-        made = self._stopping(course, min(first, branch), now_ns)
+        first = min(branch, self._soon_knot(now_ns)) if self._soon else branch
+        made = self._stopping(course, first, now_ns)
         if self._is_clear(made, now_ns):
             return made, branch
         return self._repeated(course, branch, now_ns)
+
+    def _soon_knot(self, now_ns: int) -> int:
+        """The first knot that a window of this tick can reach."""
+        return -(-(now_ns + SOON_NS) // self._settings.knot_ns)
 
     def _repeated(
         self, course: Course, branch: int, now_ns: int, tried: Ahead | None = None

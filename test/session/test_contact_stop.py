@@ -58,6 +58,22 @@ def test_its_motion_keeps_the_limits_and_later_windows_repeat_it() -> None:
     rig.until(Mode.PAUSED, findings=(contact(Reaction.PAUSE),))
 
 
+def test_a_window_that_cannot_be_sent_before_its_stop_begins_is_made_anew() -> None:
+    """The window says until when it may be sent; the next tick's stop begins a tick later."""
+    rig = Rig().moving()
+    session, delivery_ns = rig.session, rig.session.replay.settings.delivery_ns
+    first = session.tick(rig.now_ns, (contact(Reaction.PAUSE),), rig.held)
+    assert first is not None
+    left_ns = first.same_until_ns - delivery_ns - rig.now_ns
+    assert SOON_NS <= left_ns < SOON_NS + KNOT_NS
+    rig.now_ns += TICK_NS  # it was not kept: not sent
+    second = session.tick(rig.now_ns, (contact(Reaction.PAUSE),), rig.held)
+    assert second is not None
+    assert second.same_until_ns == first.same_until_ns + TICK_NS
+    session.keep()
+    assert session.replay.sent(rig.now_ns) is not None
+
+
 def test_a_stop_that_is_under_way_gets_earlier_by_a_contact() -> None:
     """A pause that was planned after the commit time, one tick before."""
     rig = Rig().moving()
