@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
 
 from gr00t_ros.bags.bag import Bag, open_bag
@@ -30,25 +26,9 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.pulled import graph_name
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.text_table import table
-from gr00t_ros.watch.contact import ContactWatch
-
-Floats = NDArray[np.float64]
+from gr00t_ros.watch.free_motion import FreeMotion, Proposal
 
 MARGIN = 2.0
-_LEAST_SAMPLES = 100  # of a motion: the largest of a few values says nothing about the next ones
-_LEAST = 1.0  # Nm or N, below which a proposal would be noise
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What one source had in a bag; `problem` is empty if thresholds can be proposed."""
-
-    source: ContactSource
-    samples: int
-    largest: tuple[float, ...]
-    proposed: tuple[float, ...]
-    bias: tuple[float, ...]
-    problem: str
 
 
 def main(words: Sequence[str]) -> int:
@@ -96,36 +76,16 @@ def _contact(options: argparse.Namespace, _ros_arguments: Sequence[str]) -> int:
 def propose(
     bag: Bag, source: ContactSource, margin: float, dynamics: InverseDynamics | None
 ) -> Proposal:
-    """The largest averages of a source in a bag, and thresholds from them."""
-    watch = ContactWatch(replace(source, thresholds=(), learn_ns=0))
-    rows, unusable = [], ""
+    """Thresholds from all messages of a source in a bag."""
+    motion = FreeMotion(source)
     for message, time_ns in _messages(bag, source):
         try:
             values, _ = values_of(source, message, dynamics)
         except ObservationError as error:
-            unusable = str(error)
-            continue
-        watch.take(time_ns, values, time_ns, False)
-        if watch.residual is None or not np.isfinite(values).all():
-            unusable = "a value that is not a finite number"
-            continue
-        rows.append(watch.residual)
-    if len(rows) < _LEAST_SAMPLES:
-        why = f"got {len(rows)} usable messages, expected at least {_LEAST_SAMPLES}"
-        problem = f"{source.topic}: {why}" + (f"; {unusable}" if unusable else "")
-        return Proposal(source, len(rows), (), (), (), problem)
-    every = np.array(rows)
-    bias = every.mean(axis=0) if source.learn_ns else np.zeros(every.shape[1])
-    free = every - bias
-    sizes = np.abs(free) if source.type != "wrench" else np.linalg.norm(free, axis=1)[:, None]
-    largest = sizes.max(axis=0)
-    proposed = tuple(_rounded_up(margin * float(value)) for value in largest)
-    shown = tuple(float(value) for value in bias) if source.learn_ns else ()
-    return Proposal(source, len(rows), tuple(map(float, largest)), proposed, shown, "")
-
-
-def _rounded_up(value: float) -> float:
-    return max(_LEAST, math.ceil(2.0 * value) / 2.0)
+            motion.refuse(str(error))
+        else:
+            motion.take(time_ns, values)
+    return motion.propose(margin)
 
 
 def _messages(bag: Bag, source: ContactSource) -> Any:
@@ -151,10 +111,6 @@ def _dynamics(bag: Bag, sources: Sequence[ContactSource]) -> InverseDynamics | N
     )
 
 
-def _names(source: ContactSource) -> tuple[str, ...]:
-    return ("force",) if source.type == "wrench" else source.names
-
-
 def _figures(found: Proposal) -> dict[str, object]:
     source = found.source
     return {
@@ -162,7 +118,7 @@ def _figures(found: Proposal) -> dict[str, object]:
         "topic": source.topic,
         "unit": source.unit,
         "messages": found.samples,
-        "names": list(_names(source)),
+        "names": list(found.names),
         "largest": list(found.largest),
         "bias": list(found.bias),
         "proposed": list(found.proposed),
@@ -176,7 +132,7 @@ def _text(found: Proposal, margin: float) -> str:
     head = f"{source.name}: {source.topic}, {found.samples} messages"
     if found.problem:
         return f"{head}\n  no thresholds: {found.problem}"
-    unit, names = source.unit, _names(source)
+    unit, names = source.unit, found.names
     columns = ("joint", f"largest {unit}", f"proposed {unit}", f"in the file {unit}")
     present = [f"{value:g}" for value in source.thresholds] or [""] * len(names)
     cells = zip(names, found.largest, found.proposed, present, strict=True)

@@ -75,20 +75,21 @@ class ContactWatch:
         self._problem, self._problem_ns = "", 0
         self._found = ""  # a contact since the last call of `findings`, however short
 
-    def take(self, at_ns: int, values: Sequence[float] | Floats, now_ns: int, moving: bool) -> None:
+    def take(self, at_ns: int, values: Sequence[float] | Floats, now_ns: int, moving: bool) -> bool:
         """Take the values of one message; (1,) 0.0 or 1.0 of a flag. moving: the arm moves.
 
-        Values that cannot be used are kept out of the average, and become the problem.
+        False for values that cannot be used: they are kept out of the average, and become the
+        problem.
         """
         got = np.asarray(values, dtype=np.float64)
         names = self.source.names or ("the flag",)
         if len(got) != len(names):
             self.refuse(f"got {len(got)} values, expected {len(names)}: {', '.join(names)}", now_ns)
-            return
+            return False
         if not np.isfinite(got).all():
             bad = [f"{names[i]} {got[i]}" for i in np.flatnonzero(~np.isfinite(got))]
             self.refuse(f"got {', '.join(bad)}, expected finite numbers", now_ns)
-            return
+            return False
         self._received_ns = now_ns
         if self._samples and at_ns < self._samples[-1][0]:
             self._samples.clear()  # another publisher, or its clock was set
@@ -98,6 +99,7 @@ class ContactWatch:
         self._level = np.mean([sample for _, sample in self._samples], axis=0)
         self._bias.take(at_ns, got, moving)
         self._found = self._contact() or self._found
+        return True
 
     def refuse(self, problem: str, now_ns: int) -> None:
         """Note a message that cannot be used, with what was got and what was expected."""
