@@ -86,14 +86,13 @@ class Contacts:
         """The findings since the last call; measures in any case. On steady time."""
         with self._lock:
             now_ns = self._pull()
-            if self._reaction == SHOW:
-                return ()
             fault = self._reaction == FAULT
-            return tuple(
-                found
+            found = tuple(
+                one
                 for source in self._sources
-                for found in source.watch.findings(now_ns, fault, self._awake_ns)
+                for one in source.watch.findings(now_ns, fault, self._awake_ns)
             )
+            return () if self._reaction == SHOW else found
 
     def details(self) -> list[tuple[str, str]]:
         """Each source's name and type with its state, in one line each."""

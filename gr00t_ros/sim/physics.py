@@ -121,9 +121,11 @@ class Simulation:
 
     def wall_force(self) -> float:
         """Return the force with which the wall is pushed, N; 0 without a wall."""
+        if self._wall is None:
+            return 0.0
         total, force = np.zeros(3), np.zeros(6)
         for number, contact in enumerate(self.data.contact):
-            if self._wall is not None and self._wall in (contact.geom1, contact.geom2):
+            if self._wall in (contact.geom1, contact.geom2):
                 mujoco.mj_contactForce(self.model, self.data, number, force)
                 sign = 1.0 if contact.geom1 == self._wall else -1.0
                 total += sign * (contact.frame.reshape(3, 3).T @ force[:3])

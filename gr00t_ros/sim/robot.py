@@ -236,10 +236,7 @@ class SimRobot(Node):
         """Publish the topics that are due after a tick; runs on the physics thread."""
         self._faults.run_due()
         tick, stamp = snapshot.tick, self._stamp(snapshot.time_ns)
-        names = self._touched.joint_names
-        torques = self._simulation.external_torques()[self._robot.columns(names)]
-        self._touched.append(snapshot.time_ns, torques, self._simulation.wall_force())
-        self._sensors.publish_torques(stamp, names, torques)
+        self._touch(stamp, snapshot.time_ns)
         if tick % CLOCK_TICKS == 0 and not self._faults.clock_silent:
             self._sensors.publish_clock(stamp)
         if tick % SENSOR_TICKS == 0:
@@ -252,6 +249,16 @@ class SimRobot(Node):
                 controller.publish_state(stamp, self._faults.speed_scaling)
         if tick % TASK_TICKS == 0:
             self._sensors.publish_state(self._report(snapshot))
+
+    def _touch(self, stamp: Time, time_ns: int) -> None:
+        """Publish what contacts do to the arm, and record it in a world with a wall."""
+        if not (self._sensors.torques_wanted or self._settings.wall_y_m):
+            return
+        names = self._touched.joint_names
+        torques = self._simulation.external_torques()[self._robot.columns(names)]
+        self._sensors.publish_torques(stamp, names, torques)
+        if self._settings.wall_y_m:
+            self._touched.append(time_ns, torques, self._simulation.wall_force())
 
     def _on_pictures(self, time_ns: int, pictures: Pictures) -> None:
         """Publish the cameras' pictures; runs on the camera thread."""
@@ -305,7 +312,8 @@ class SimRobot(Node):
         return response
 
     def _save(self) -> str:
-        rows = {**self._base.rows(), **self._touched.rows()}
+        touched = self._touched.rows() if self._settings.wall_y_m else {}
+        rows = {**self._base.rows(), **touched}
         record = self._recorder.snapshot(self._offset_ns(), rows)
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"

@@ -160,9 +160,14 @@ class Sensors:
         message.header.stamp = stamp
         self._joints.publish(message)
 
+    @property
+    def torques_wanted(self) -> bool:
+        """Whether somebody subscribes to the external torques."""
+        return self._torques is not None and self._torques.get_subscription_count() > 0
+
     def publish_torques(self, stamp: Time, names: tuple[str, ...], torques: Floats) -> None:
-        """Publish the external torques (J,) Nm of these joints, if somebody subscribes to them."""
-        if self._torques is None or not self._torques.get_subscription_count():
+        """Publish the external torques (J,) Nm of these joints, if this robot has the topic."""
+        if self._torques is None:
             return
         message = JointState(name=list(names), effort=torques.tolist())
         message.header.stamp = stamp
