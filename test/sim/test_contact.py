@@ -16,13 +16,20 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 from node_robot import NEEDS_ROBOT, SWEEP, Rig  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
+from gr00t_ros.collide.dynamics import InverseDynamics  # noqa: E402
+from gr00t_ros.robot.contact.sources import ContactSource  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
+from gr00t_ros.sim.physics import Simulation  # noqa: E402
 from gr00t_ros.sim.record import TORQUES, WALL_FORCE, Record, load_record  # noqa: E402
+from gr00t_ros.sim.urdf import robot_urdf  # noqa: E402
+from gr00t_ros.watch.contact import ContactWatch  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
 
 MS = 1_000_000
 WALL_Y_M = 0.16
+SPEED_RAD_S = 0.28  # of joint 1: 0.1 m/s at the fingers, 0.36 m from its axis
 THRESHOLDS = (20.0, 20.0, 18.0, 18.0, 16.0, 14.0, 12.0)
 BLOCK = f"""
 contact:
@@ -87,6 +94,37 @@ def stop_ns(record: Record, after_ns: int) -> int:
 def peak_n(record: Record) -> float:
     """The largest force on the wall, N."""
     return float(record.commands[WALL_FORCE].values.max())
+
+
+def test_efforts_show_the_wall_and_nothing_in_free_motion() -> None:
+    """Less what the masses of the robot's own description explain, they are the contact's torques.
+
+    In the physics alone: joint 1 turns at 0.1 m/s of the fingers until it has pushed the wall.
+    """
+    simulation = Simulation(FRANKA, 0, WALL_Y_M)
+    dynamics = InverseDynamics(robot_urdf(FRANKA, simulation.model), "the robot's own description")
+    names = FRANKA.controllers[0].joints
+    columns = FRANKA.columns(names)
+    source = ContactSource("arm", "effort", "/j", names, THRESHOLDS, "us", 10 * MS, 100 * MS)
+    watch, target, touched_s = ContactWatch(source), FRANKA.ready_rad.copy(), None
+    for tick in range(1, 1000):
+        target[0] += SPEED_RAD_S * 0.002
+        simulation.set_targets(target)
+        simulation.step()
+        position, velocity = simulation.joint_state()[1:]
+        motion = zip(FRANKA.joint_names, zip(position, velocity, strict=True), strict=True)
+        explained = dynamics.torques(dict(motion))
+        residual = simulation.efforts()[columns] - [explained[name] for name in names]
+        watch.take(tick * 2 * MS, residual, tick * 2 * MS, True)
+        external = simulation.external_torques()[columns]
+        touched_s = touched_s or (tick * 0.002 if np.abs(external).max() > 0.0 else None)
+        found = watch.findings(tick * 2 * MS, False)
+        assert (touched_s is not None) or not found
+        if found:
+            break
+    assert touched_s is not None and found
+    assert "at most" in found[0].reason
+    np.testing.assert_allclose(residual, -external, atol=2.0)
 
 
 def test_an_arm_at_a_wall_stops_within_50_ms_of_the_residuals_crossing(tmp_path: Path) -> None:
