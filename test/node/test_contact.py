@@ -3,6 +3,7 @@
 No robot and no server are needed: the reasons of a waiting node name all that is wrong.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from std_msgs.msg import Bool, Float64MultiArray  # noqa: E402
 
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.ros.parameters import DEFAULTS, check_change  # noqa: E402
 
 BLOCK = """
 contact:
@@ -117,6 +119,26 @@ def test_silence_wrong_values_and_contacts_are_reasons_to_wait(rig, file):
         )
     rig.wait_for_reason("contact torques on /torques: last usable message")
     assert not rig.change("activate")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "allowed"),
+    [
+        *(("show", "pause", True), ("show", "fault", True), ("pause", "fault", True)),
+        *(("fault", "pause", False), ("fault", "show", False), ("pause", "show", False)),
+    ],
+)
+def test_while_active_the_reaction_may_only_become_stricter(before, after, allowed):
+    """And any choice may be made while the node is inactive."""
+    change, now = [Parameter("contact", value=after)], replace(DEFAULTS, contact=before)
+    refusal = check_change(change, now, active=True, configured=True)
+    assert refusal == (
+        ""
+        if allowed
+        else f"parameter contact: got {after}, while active it may only go up from {before}; "
+        "deactivate first"
+    )
+    assert check_change(change, now, active=False, configured=True) == ""
 
 
 def test_the_reaction_needs_a_source_with_thresholds(rig, file):
