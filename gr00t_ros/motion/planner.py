@@ -201,7 +201,8 @@ class Planner:
         soon: from the first knot on that a window of the next tick can reach, inside the committed
         part. A window that cannot be sent before that knot is not sent, and made anew. A controller
         that receives it d seconds after that knot, because the network was slow or the first one
-        was lost, makes a step in velocity of at most jerk * d^2 / 2.
+        was lost, makes a step in velocity of at most jerk * d^2: both motions keep the limit of
+        jerk and part at that knot.
         """
         self._withdraw()
         self.reference.clear()

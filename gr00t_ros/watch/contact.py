@@ -115,17 +115,17 @@ class ContactWatch:
     ) -> tuple[Finding, ...]:
         """The findings since the last call: a contact, values that cannot be used, silence.
 
-        None of a source that cannot find a contact. fault: they fault, else they pause. awake_ns:
-        how much of an age this process was awake.
+        None of a source that cannot find a contact. A contact stops soon. fault: they fault, else
+        they pause. awake_ns: how much of an age this process was awake.
         """
         found, self._found = self._contact() or self._found, ""
         if not self.source.reacts:
             return ()
         texts = [found, self._unusable(now_ns), self._silent(now_ns, awake_ns)]
         contact, *others = (f"{self._label}: {text}" if text else "" for text in texts)
-        every = [finding("contact", contact, fault)] if contact else []
+        every = [replace(finding("contact", contact, fault), soon=True)] if contact else []
         every += [reasoned("contact", text, fault) for text in others if text]
-        return tuple(replace(one, soon=True) for one in every)
+        return tuple(every)
 
     def text(self, now_ns: int) -> str:
         """The state of the source in one line: its largest value beside its threshold."""

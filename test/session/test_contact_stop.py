@@ -58,6 +58,19 @@ def test_its_motion_keeps_the_limits_and_later_windows_repeat_it() -> None:
     rig.until(Mode.PAUSED, findings=(contact(Reaction.PAUSE),))
 
 
+def test_a_controller_that_gets_the_stop_late_makes_a_bounded_step() -> None:
+    """In velocity at most jerk * d^2, d after the knot where the stop begins."""
+    rig = Rig().moving()
+    replay, now_ns = rig.session.replay, rig.now_ns
+    times = range(now_ns, now_ns + 100 * MS, MS)
+    before = np.array([replay.velocity(at_ns) for at_ns in times])
+    (window,) = rig.tick(contact(Reaction.PAUSE))
+    begins_ns = window.same_until_ns - replay.settings.delivery_ns
+    for at_ns, old in zip(times, before, strict=True):
+        late_s = max(0, at_ns - begins_ns) * 1e-9
+        assert np.all(np.abs(replay.velocity(at_ns) - old) <= LIMITS.jerk * late_s**2 + 1e-9)
+
+
 def test_a_window_that_cannot_be_sent_before_its_stop_begins_is_made_anew() -> None:
     """The window says until when it may be sent; the next tick's stop begins a tick later."""
     rig = Rig().moving()
