@@ -329,7 +329,7 @@ class Session:
             return
         first = {finding.reaction: finding for finding in reversed(findings)}
         if Reaction.FAULT in first:
-            soon = any(one.soon for one in findings if one.reaction is Reaction.FAULT)
+            soon = any(one.soon for one in findings)
             self._stop(now_ns, Event.REST_FAULT, first[Reaction.FAULT].reason, soon)
         elif Reaction.PAUSE in first:
             self._healthy_ticks = 0

@@ -94,6 +94,15 @@ def test_a_stop_that_is_under_way_gets_earlier_by_a_contact() -> None:
     assert new_from_ns(rig, PAUSE, contact(Reaction.PAUSE)) <= SOON_NS + KNOT_NS + MS
 
 
+def test_a_fault_of_another_watch_does_not_delay_the_stop_for_a_contact() -> None:
+    """Such as the tracking error of a blocked arm, in the same tick or before."""
+    assert new_from_ns(Rig().moving(), FAULT, contact(Reaction.PAUSE)) <= SOON_NS + KNOT_NS + MS
+    rig = Rig().moving()
+    rig.tick(FAULT)
+    assert new_from_ns(rig, FAULT, contact(Reaction.PAUSE)) <= SOON_NS + KNOT_NS + MS
+    rig.until(Mode.FAULT, findings=(FAULT, contact(Reaction.PAUSE)))
+
+
 def test_the_arm_goes_on_by_itself_once_the_contact_is_gone() -> None:
     """As after every pause, with a new episode; a fault stays."""
     rig = Rig().moving()
