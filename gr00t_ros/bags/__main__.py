@@ -1,4 +1,4 @@
-"""gr00t bag play, record and info: the list of its verbs."""
+"""gr00t bag play, record, info and contact: the list of its verbs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ BAG = Command(
         "play": Command("publish a bag", "bags.play:main", DONE),
         "record": Command("record topics until Ctrl-C", "bags.record:main", DONE),
         "info": Command("what an embodiment finds in a bag", "bags.info:main"),
+        "contact": Command("thresholds of contacts from a free motion", "bags.contact:main"),
     },
     about="rosbag2 bags (sqlite3, MCAP) where ros2 bag is not there.",
     example="gr00t bag info my_bag --embodiment franka_droid",

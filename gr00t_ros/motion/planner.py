@@ -33,6 +33,9 @@ Floats = NDArray[np.float64]
 # below what a robot's joints can resolve.
 _SETTLED_RAD = 1e-4
 
+SOON_NS = PUBLISH_NS + 3_000_000
+"""Time in which a window of a stop inside the committed part is published and mostly arrives."""
+
 
 @dataclass(slots=True)
 class _Proposal:
@@ -61,6 +64,7 @@ class Planner:
         self.held_joints = 0
         self.rebases = 0
         self.stop_due = False
+        self._soon = False  # the stop that is due begins inside the committed part
         self.obstacles = obstacles
         self.ahead = Ahead("")
         """What was found on the way of the window made last, or of the last one tried."""
@@ -191,11 +195,19 @@ class Planner:
         )
         self._anchor(branch)
 
-    def stop(self) -> None:
-        """Stop from the next tick's branch knot on, and clear the reference."""
+    def stop(self, soon: bool = False) -> None:
+        """Stop from the next tick's branch knot on, and clear the reference.
+
+        soon: from the first knot on that a window of the next tick can reach, inside the committed
+        part. A window that cannot be sent before that knot is not sent, and made anew. A controller
+        that receives it d seconds after that knot, because the network was slow or the first one
+        was lost, makes a step in velocity of at most jerk * d^2: both motions keep the limit of
+        jerk and part at that knot.
+        """
         self._withdraw()
         self.reference.clear()
         self.stop_due = not self._abandoned
+        self._soon = soon and self.stop_due
 
     def propose(self, now_ns: int, tolerates_loss: bool = True) -> Window | None:
         """The window to send now; None if nothing moves and everything was sent.
@@ -229,6 +241,10 @@ class Planner:
         proposed.course, proposed.same_until_ns = course, window.same_until_ns
         if changed is not None:
             proposed.new_from_ns = window.same_until_ns
+        if self.stop_due and self._soon and changed is not None:
+            sent_by_ns = self._soon_knot(now_ns) * self._settings.knot_ns
+            until_ns = min(window.same_until_ns, sent_by_ns + self._settings.delivery_ns)
+            window = replace(window, same_until_ns=until_ns)
         if not tolerates_loss:
             return window
         return replace(window, same_until_ns=min((window.same_until_ns, *self._new_from_ns)))
@@ -349,11 +365,20 @@ class Planner:
         return self._repeated(sent, branch, now_ns, self.ahead)
 
     def _clear_stop(self, course: Course, branch: int, now_ns: int) -> tuple[Course, int | None]:
-        """The stop ramp from the branch knot on, or what was sent if only that is clear."""
-        made = self._stopping(course, branch, now_ns)
+        """The stop ramp from the branch knot on, or what was sent if only that is clear.
+
+        A stop that is due soon has its branch knot earlier. It counts as new from `branch` on all
+        the same: later windows repeat it, and their steps are bounded (`stop`).
+        """
+        first = min(branch, self._soon_knot(now_ns)) if self._soon else branch
+        made = self._stopping(course, first, now_ns)
         if self._is_clear(made, now_ns, reserve=True):
             return made, branch
         return self._repeated(course, branch, now_ns)
+
+    def _soon_knot(self, now_ns: int) -> int:
+        """The first knot that a window of this tick can reach."""
+        return -(-(now_ns + SOON_NS) // self._settings.knot_ns)
 
     def _repeated(
         self, course: Course, branch: int, now_ns: int, tried: Ahead | None = None

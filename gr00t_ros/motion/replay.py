@@ -149,12 +149,15 @@ class Replay:
             self._newest, self._merged_ns = chunk, splice_ns
         return self._judged(verdict)
 
-    def stop(self, now_ns: int, reason: str) -> None:
-        """Stop inside the limits after the committed part; refuse chunks until `resume`."""
+    def stop(self, now_ns: int, reason: str, soon: bool = False) -> None:
+        """Stop inside the limits after the committed part; refuse chunks until `resume`.
+
+        soon: joints stop inside the committed part, as in `Planner.stop`.
+        """
         self._commands.stop()
         self._planner.branch(now_ns)
         self._poses.stop()
-        self._planner.stop()
+        self._planner.stop(soon)
         self._newest, self._stopped = None, reason
 
     def resume(self) -> None:

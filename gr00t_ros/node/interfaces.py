@@ -96,6 +96,14 @@ INTERFACES: tuple[Interface, ...] = (
     ),
     Interface(
         "subscribes",
+        "CONTACT.topic",
+        "sensor_msgs/msg/JointState, std_msgs/msg/Float64MultiArray, "
+        "geometry_msgs/msg/WrenchStamped, std_msgs/msg/Bool",
+        _BEST_EFFORT,
+        "external torques, efforts, a force or a flag: what the arm touches",
+    ),
+    Interface(
+        "subscribes",
         "~/e_stop",
         "std_msgs/msg/Bool",
         _ANY,

@@ -34,6 +34,9 @@ HORIZON_TOO_SHORT = "horizon too short"
 CLEARANCE = "clearance [m]"
 """Key in a status' details: the smallest distance on the way ahead, its pair, and when."""
 
+CONTACT = "contact "
+"""Prefix of keys in a status' details: what a source of contacts measures."""
+
 SHADOW = "shadow: no controller is commanded"
 SHADOW_ERROR = "shadow error "
 """Prefix of keys in a status' details: plan minus commanded over the last ten seconds."""
@@ -199,7 +202,8 @@ def _policy_values(status: PolicyStatus) -> Mapping[str, object]:
         *("query_failures", "windows_published"),
     )
     values: dict[str, object] = {name: getattr(status, name) for name in fields}
-    values |= {d.key: d.value for d in status.details if d.key == CLEARANCE}
+    shown = (d for d in status.details if d.key == CLEARANCE or d.key.startswith(CONTACT))
+    values |= {d.key: d.value for d in shown}
     for stage in status.latencies:
         values[f"{stage.stage} p50/p99 ms"] = f"{1e3 * stage.p50_s:.1f}/{1e3 * stage.p99_s:.1f}"
     return values
@@ -300,6 +304,8 @@ class Reporter:
         message.details = [*message.details, *coverage(parts.coverage())]
         message.details = [*message.details, *parts.sidecar.details()]
         message.details = [*message.details, *clearance(parts.replay.snapshot)]
+        touched = [KeyValue(key=key, value=value) for key, value in parts.contacts.details()]
+        message.details = [*message.details, *touched]
         if len(limits := parts.embodiment.limits):
             left = limits_left(limits, parts.robot_state.measured_or_none())
             message.details = [*message.details, *left]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import ChunkError, ObservationError, SkewError
 from gr00t_ros.graph.collision import Collision
+from gr00t_ros.graph.contact import Contacts
 from gr00t_ros.graph.controllers import ControllerManager, ControllerParameters, OtherPublishers
 from gr00t_ros.graph.heartbeat import Heartbeats
 from gr00t_ros.motion.replay import Replay
@@ -171,7 +172,12 @@ class RunningWatches:
         robot_state: RobotState,
         operator: OperatorWatches,
         commands: tuple[
-            OtherPublishers | ControllerManager | ControllerParameters | Heartbeats | Collision,
+            OtherPublishers
+            | ControllerManager
+            | ControllerParameters
+            | Heartbeats
+            | Collision
+            | Contacts,
             ...,
         ],
         queries: Queries,
@@ -184,8 +190,8 @@ class RunningWatches:
         """Watch `robot_state` and `commands`, with the thresholds of `values`.
 
         `commands`: watches on other publishers, on the controllers' state and parameters, on the
-        streamers, and on joints that are not commanded. `replay` is the session's; it is asked for
-        what was sent.
+        streamers, on joints that are not commanded, and on contacts. `replay` is the session's; it
+        is asked for what was sent.
         """
         self._robot, self._commands, self._clock = robot_state, commands, clock
         self._operator, self._queries = operator, queries

@@ -15,6 +15,7 @@ from rclpy.node import Node
 
 from gr00t_ros.errors import SettingsError, StalledError
 from gr00t_ros.graph.collision import Collision
+from gr00t_ros.graph.contact import Contacts, unable
 from gr00t_ros.graph.controllers import LOOK_S
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.motion.clocks import Awake
@@ -77,7 +78,7 @@ class Configured:
         node.get_logger().info(f"settings of the policy server: {access.origins}")
         self.embodiment = robot = load_embodiment(values.embodiment)
         refuse_open(robot.unsettled, settled_names(values.settled), robot.source)
-        for problem in horizon_problems(robot, values):
+        for problem in filter(None, (*horizon_problems(robot, values), unable(robot, values))):
             raise SettingsError(problem)
         replay = Replay(
             robot.limits,
@@ -141,6 +142,7 @@ class Configured:
         self._operator = OperatorWatches(node, values, self._on_e_stop, self.robot_state.awake_ns)
         self._checks = RobotChecks.of(node, self.inputs, self.robot_state, robot, values)
         self._collision = Collision(node, robot, values, self.robot_state.joints)
+        self.contacts = Contacts(node, robot, values, self.robot_state.awake_ns)
         self._others, self._manager = self._checks.others, self._checks.manager
         self._hearts = self._checks.hearts
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -154,6 +156,7 @@ class Configured:
                 self._checks.controllers,
                 self._hearts,
                 self._collision,
+                self.contacts,
             ),
             self.queries,
             robot,
@@ -171,6 +174,7 @@ class Configured:
         self.robot_state.parameters = self.server.check.values = values
         self._operator.apply(values)
         self._hearts.apply(values)
+        self.contacts.apply(values)
         changed = parameters.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
         self.replay.post(lambda _session, _now: self.watches.apply(values))
@@ -202,7 +206,7 @@ class Configured:
             found.append(f"a fault is latched: {self.latched}; {RESET}")
         found += self.server.check.problems()
         found += instruction_problems(self.queries.instruction)
-        found += [f.reason for f in self._operator.findings()]
+        found += [f.reason for f in (*self._operator.findings(), *self.contacts.findings())]
         found += self._operator.misnamed()
         found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
         gaps = self._checks.observation()  # called in any case: it pulls the newest samples
@@ -251,7 +255,9 @@ class Configured:
             self._node.get_logger().warning(f"deactivate: {late}")
 
     def refusal(self, changed: Parameters) -> str:
-        """Why these values are refused, by the latency known so far; empty if they are accepted."""
+        """Why these values are refused, by what is known so far; empty if they are accepted."""
+        if refusal := unable(self.embodiment, changed):
+            return refusal
         if changed.execute_steps <= self._values.execute_steps:
             return ""
         check = self.server.check.passed
@@ -325,6 +331,7 @@ class Configured:
         self._hearts.destroy()
         self._checks.limits.destroy()
         self._collision.destroy()
+        self.contacts.destroy()
         self._node.destroy_publisher(self._chunks)
         self.clock.destroy()
 
@@ -333,6 +340,7 @@ class Configured:
         self._others.look()
         self._manager.look()
         self._checks.controllers.look()
+        self.contacts.look()
 
     def _on_e_stop(self, reason: str) -> None:
         def latch(session: Session, now_ns: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot.actions import ActionKey, Output, read_action, read_outputs
+from gr00t_ros.robot.contact.sources import ContactSource, read_contacts
 from gr00t_ros.robot.field import UNIT, Field
 from gr00t_ros.robot.keys import FILE
 from gr00t_ros.robot.limits import JointLimits, Workspace, read_limits, read_workspace
@@ -30,6 +31,7 @@ __all__ = [
     "MODEL_VERSIONS",
     "CommandLimits",
     "CommandOutput",
+    "ContactSource",
     "Embodiment",
     "JointLimits",
     "Output",
@@ -56,7 +58,7 @@ class Embodiment:
     each of `language_keys`. `server_tags`: model version -> the tag that this version's server
     takes as its option, if it is not `tag`.
     `outputs` and `limits` are those of joints, `commands` and `command_limits` of velocities and
-    levels; `poses` have their own limits.
+    levels; `poses` have their own limits. `contacts` measure that the arm touches something.
     """
 
     robot: str
@@ -76,6 +78,7 @@ class Embodiment:
     unsettled: tuple[Unsettled, ...] = ()
     poses: tuple[PoseOutput, ...] = ()
     server_tags: Mapping[str, str] = field(default_factory=dict)
+    contacts: tuple[ContactSource, ...] = ()
 
     @property
     def step_ns(self) -> int:
@@ -157,6 +160,7 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
         unsettled=unsettled,
         poses=poses,
         server_tags=_server_tags(at["server_tags"]) if "server_tags" in at else {},
+        contacts=read_contacts(at["contact"].entries()) if "contact" in at else (),
     )
 
 

@@ -79,6 +79,7 @@ FILE = Keys(
     },
     {
         "workspace": Key("the box that the end effector may not leave", "workspace"),
+        "contact": Key("what measures that the arm touches something, by name", "contacts"),
         "view_sizes": Key(
             "any: the cameras may have different sizes, for a server that does not stack them. "
             "Default: same",
@@ -492,6 +493,63 @@ LINK = Keys(
         "axis": Key("the joint's axis, of length 1; given together with joint", "three"),
     },
 )
+_AVERAGE = {
+    "average_s": Key("time over which values are averaged, s. Default: 0.01", "average"),
+}
+_WHERE_FROM = Key("where the thresholds come from; given together with them", "text")
+_THRESHOLDS = {
+    "thresholds": Key("Nm of each joint, in the order of names", "thresholds"),
+    "source": _WHERE_FROM,
+}
+CONTACT_TORQUES = Keys(
+    "contact_torques",
+    "contact.NAME",
+    "External torques as the robot estimates them: sensor_msgs/JointState (in its field effort) or "
+    "std_msgs/Float64MultiArray.",
+    {
+        "type": Key("external_torques", "type_torques"),
+        "topic": Key("the topic", "topic"),
+        "names": Key("the joints; of an array, in its order", "names"),
+    },
+    {**_THRESHOLDS, **_AVERAGE},
+)
+CONTACT_WRENCH = Keys(
+    "contact_wrench",
+    "contact.NAME",
+    "The force of a geometry_msgs/WrenchStamped; its torque is not used.",
+    {"type": Key("wrench", "type_wrench"), "topic": Key("the topic", "topic")},
+    {
+        "threshold": Key("length of the force, N", "positive"),
+        "source": _WHERE_FROM,
+        **_AVERAGE,
+    },
+)
+CONTACT_FLAG = Keys(
+    "contact_flag",
+    "contact.NAME",
+    "A std_msgs/Bool that is true while the robot itself reports a contact.",
+    {"type": Key("flag", "type_flag"), "topic": Key("the topic", "topic")},
+)
+CONTACT_EFFORT = Keys(
+    "contact_effort",
+    "contact.NAME",
+    "Measured efforts less those that the robot's description explains (weight and speed, with "
+    "acceleration as zero). Friction and payload stay in it.",
+    {
+        "type": Key("effort", "type_effort"),
+        "topic": Key("the topic of sensor_msgs/JointState, with its field effort", "topic"),
+        "names": Key("the joints that are watched", "names"),
+    },
+    {
+        **_THRESHOLDS,
+        **_AVERAGE,
+        "learn_s": Key(
+            "seconds of free motion in which the mean of each joint is learned as its bias; until "
+            "then this source finds no contact. 0: no bias. Default: 3",
+            "learn",
+        ),
+    },
+)
 MARK = Keys(
     "mark",
     "",
@@ -516,6 +574,7 @@ OUTPUTS = (
     POSE_OUTPUT,
 )
 LIMITS = (JOINT_LIMITS, VELOCITY_LIMITS, LEVEL_LIMITS, GRIPPER_LIMITS)
+CONTACTS = (CONTACT_TORQUES, CONTACT_WRENCH, CONTACT_FLAG, CONTACT_EFFORT)
 TABLES = (
     *(FILE, CAMERA, CROP),
     *STATES,
@@ -523,6 +582,8 @@ TABLES = (
     *OUTPUTS,
     *(GOALS, FRANKA_GOALS, POSE_LIMITS),
     *LIMITS,
-    *(ENVELOPE, WORKSPACE, LINK, MARK),
+    *(ENVELOPE, WORKSPACE, LINK),
+    *CONTACTS,
+    MARK,
 )
 """Every table, in the order of the documents."""

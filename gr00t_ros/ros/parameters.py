@@ -97,10 +97,15 @@ class ParameterRow:
             return "; only before configure"
         return f"; while active only {self.tighten}" if self.tighten else ""
 
-    def loosens(self, before: float, after: float) -> bool:
-        """Whether `tighten` forbids the change from `before` to `after` while active."""
+    def loosens(self, before: Any, after: Any) -> bool:
+        """Whether `tighten` forbids the change from `before` to `after` while active.
+
+        Choices are listed from the loosest to the strictest.
+        """
         if not self.tighten:
             return False
+        if self.choices:
+            before, after = (self.choices.index(value) for value in (before, after))
         if self.off_below is not None:
             before, after = (math.inf if v < self.off_below else v for v in (before, after))
         return after > before if self.tighten == "down" else after < before
@@ -111,6 +116,7 @@ OFF_BELOW_FRAMES = 2
 
 EXISTING, LOCAL = "existing", "local"
 OFF, REQUIRED = "off", "required"
+SHOW, PAUSE, FAULT = "show", "pause", "fault"
 _PROFILE_S = "; empty: as in the profile"
 _A_ROBOT = "name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG"
 _ROW = "row"
@@ -214,6 +220,13 @@ class Parameters:
         "Scene file: what stands around the robot, and what it may touch; empty: only the robot's "
         "own body is checked",
         by_configure=True,
+    )
+    contact: str = _parameter(
+        SHOW,
+        "What a contact does that a source of the embodiment file measures; show: nothing but its "
+        "line in status and diagnostics; each choice is stricter than the one before it",
+        tighten="up",
+        choices=(SHOW, PAUSE, FAULT),
     )
     execute_steps: int = _parameter(
         _SESSION.execute_steps,
@@ -347,6 +360,10 @@ class Parameters:
         "Distance that the robot keeps from its own body, without a scene file",
         tighten="",
         read_only=True,
+    )
+    contact_silence_s: float = _threshold(
+        "Time without a usable message of a source of contacts that pauses or faults, as "
+        "contact says"
     )
     e_stop_required: bool = _threshold(
         "Fault if no message arrives on the button topic ~/e_stop", "up"

@@ -58,7 +58,8 @@ class PulledSubscription:
         self._node, self._types, self._raw, self._profiles = node, types, raw, profiles
         self.number: int | None = None
         """Sequence number that the publisher gave the last taken message; None if unknown."""
-        self._sent_ns = 0  # when that message was published, by its publisher's clock
+        self.sent_ns = 0
+        """When that message was published, by its publisher's clock, ns."""
         self._next: Subscription[Any] | None = None
         self.depth: int = profiles[0].depth
         self._type = types[0]
@@ -108,7 +109,7 @@ class PulledSubscription:
         if taken is None:
             return None
         message, info = taken
-        self.number, self._sent_ns = info["publication_sequence_number"], info["source_timestamp"]
+        self.number, self.sent_ns = info["publication_sequence_number"], info["source_timestamp"]
         return message
 
     def destroy(self) -> None:
@@ -123,7 +124,7 @@ class PulledSubscription:
             taken = self._take_from(self._next)
             if taken is None:
                 break
-            if taken[1]["source_timestamp"] > self._sent_ns:
+            if taken[1]["source_timestamp"] > self.sent_ns:
                 self._node.destroy_subscription(self._subscription)
                 self._subscription, self._next = self._next, None
                 return taken

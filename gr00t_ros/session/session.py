@@ -59,6 +59,7 @@ class Session:
     queries: QuerySchedule = field(default_factory=QuerySchedule)
     # The present stop: where it ends, and the watch that caused its pause, if one did.
     _after_stop: Event = Event.REST_HOLD
+    _stops_soon: bool = False  # it began inside the committed part
     _paused_by: str = ""
     _reason_ticks: int = 0  # ticks since `reason` was set by that watch
     _healthy_ticks: int = 0  # ticks without a finding, in a pause
@@ -328,7 +329,8 @@ class Session:
             return
         first = {finding.reaction: finding for finding in reversed(findings)}
         if Reaction.FAULT in first:
-            self._stop(now_ns, Event.REST_FAULT, first[Reaction.FAULT].reason)
+            soon = any(one.soon for one in findings)
+            self._stop(now_ns, Event.REST_FAULT, first[Reaction.FAULT].reason, soon)
         elif Reaction.PAUSE in first:
             self._healthy_ticks = 0
             self._pause_for([f for f in findings if f.reaction is Reaction.PAUSE], now_ns)
@@ -356,16 +358,23 @@ class Session:
 
     # Stops.
 
-    def _stop(self, now_ns: int, rest: Event, reason: str) -> bool:
-        """Begin a stop and plan it; False if no new stop had to begin."""
-        if not self._note_stop(rest, reason):
+    def _stop(self, now_ns: int, rest: Event, reason: str, soon: bool = False) -> bool:
+        """Begin a stop and plan it; False if no new stop had to begin.
+
+        soon: it begins inside the committed part, also if a later stop is under way.
+        """
+        noted = self._note_stop(rest, reason)
+        if soon and not noted and self.mode is Mode.STOPPING and not self._stops_soon:
+            self.replay.stop(now_ns, self.reason, soon=True)
+        self._stops_soon |= soon
+        if not noted:
             return False
         if self._surely_at_rest(now_ns):
             # Send no window: another program may have moved the arm since, and a window would take
             # it back to where our plan ended.
             self.replay.forget(now_ns)
         else:
-            self.replay.stop(now_ns, reason)
+            self.replay.stop(now_ns, reason, soon)
         return True
 
     def _note_stop(self, rest: Event, reason: str) -> bool:
@@ -378,6 +387,7 @@ class Session:
             self.reason = reason
         self.mode, self._paused_by = advance(self.mode, Event.STOP), ""
         self._after_stop, self._has_chunk, self._healthy_ticks = after, False, 0
+        self._stops_soon = False
         return True
 
     def _surely_at_rest(self, now_ns: int) -> bool:
@@ -387,7 +397,8 @@ class Session:
     def _pause_for(self, findings: Sequence[Finding], now_ns: int) -> None:
         """Pause for the first of `findings`, or report a better reason in a pause under way."""
         at_rest = self.mode in (Mode.PAUSED, Mode.PAUSED_BY_OPERATOR)
-        if not at_rest and self._stop(now_ns, Event.REST_PAUSE, findings[0].reason):
+        soon = any(one.soon for one in findings)
+        if not at_rest and self._stop(now_ns, Event.REST_PAUSE, findings[0].reason, soon):
             self._paused_by, self._reason_ticks = findings[0].watch, 0
         elif self._paused_by and self._after_stop is Event.REST_PAUSE:
             self._reason_ticks += 1

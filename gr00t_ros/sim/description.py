@@ -115,7 +115,9 @@ class RobotDescription:
     `build_model` makes the world of a seed (a mujoco.MjModel), `make_task` the task that judges it,
     `make_policy` the scripted policy. For the robot as a URDF (urdf.py): `link_prefix` comes before
     the names of the model's bodies, `fingers` are the joints whose links may touch each other,
-    `mimics` the joints of their linkage, `frames` further links.
+    `mimics` the joints of their linkage, `frames` further links. `build_walled` makes the world of
+    a seed with a wall at a y in m, which no scene file has. `torque_topic`: where the external
+    torques of the first controller's joints are published, empty for nowhere.
     """
 
     name: str
@@ -136,6 +138,8 @@ class RobotDescription:
     fingers: tuple[str, ...] = ()
     mimics: tuple[Mimic, ...] = ()
     frames: tuple[Frame, ...] = ()
+    build_walled: Callable[[int, float], Any] | None = None
+    torque_topic: str = ""
 
     @property
     def joint_names(self) -> tuple[str, ...]:

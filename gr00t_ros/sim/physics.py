@@ -10,8 +10,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.errors import SimulationError
+from gr00t_ros.errors import SettingsError, SimulationError
 from gr00t_ros.sim.description import LinkPose, RobotDescription
+from gr00t_ros.sim.world import WALL
 
 Array = NDArray[np.float64]
 
@@ -30,10 +31,14 @@ _UNSTABLE = (
 class Simulation:
     """The world of one episode: starts with the layout of `seed` and the robot at rest, ready."""
 
-    def __init__(self, robot: RobotDescription, seed: int) -> None:
-        """Raise SettingsError if the robot's model is not installed."""
+    def __init__(self, robot: RobotDescription, seed: int, wall_y_m: float = 0.0) -> None:
+        """wall_y_m: place of a wall beside the robot, 0 for none.
+
+        Raises SettingsError if the robot's model is not installed, or its world can have no wall.
+        """
         self.robot = robot
-        self.model = robot.build_model(seed)
+        self.model = _walled(robot, seed, wall_y_m) if wall_y_m else robot.build_model(seed)
+        self._wall = self.model.geom(WALL).id if wall_y_m else None
         self.data = mujoco.MjData(self.model)
         joints = [self.model.joint(joint.model_name) for joint in robot.joints]
         self._names = robot.joint_names
@@ -97,6 +102,35 @@ class Simulation:
         """Return the joints' names, positions (J,) rad and velocities (J,) rad/s."""
         return self._names, self.data.qpos[self._qpos], self.data.qvel[self._qvel]
 
+    def efforts(self) -> Array:
+        """Return what the drives of all joints give, (J,) Nm or N, weight included.
+
+        The world carries the robot's weight; a real drive does that itself.
+        """
+        given = self.data.qfrc_actuator + self.data.qfrc_gravcomp
+        return np.asarray(given[self._qvel])
+
+    def external_torques(self) -> Array:
+        """Return what contacts do to all joints, (J,) Nm or N; not the forces of limits."""
+        data = self.data
+        kept = data.efc_type >= int(mujoco.mjtConstraint.mjCNSTR_CONTACT_FRICTIONLESS)
+        found = np.zeros(self.model.nv)
+        if kept.any():
+            mujoco.mj_mulJacTVec(self.model, data, found, np.where(kept, data.efc_force, 0.0))
+        return found[self._qvel]
+
+    def wall_force(self) -> float:
+        """Return the force with which the wall is pushed, N; 0 without a wall."""
+        if self._wall is None:
+            return 0.0
+        total, force = np.zeros(3), np.zeros(6)
+        for number, contact in enumerate(self.data.contact):
+            if self._wall in (contact.geom1, contact.geom2):
+                mujoco.mj_contactForce(self.model, self.data, number, force)
+                sign = 1.0 if contact.geom1 == self._wall else -1.0
+                total += sign * (contact.frame.reshape(3, 3).T @ force[:3])
+        return float(np.linalg.norm(total))
+
     def pose(self, link: LinkPose) -> tuple[Array, Array]:
         """Return a link's position (3,) m and quaternion (4,) x, y, z, w in its frame."""
         body = self.data.body(link.body)
@@ -106,3 +140,11 @@ class Simulation:
     def positions(self) -> Array:
         """Return a copy of all generalised positions (nq,), for Cameras.render."""
         return self.data.qpos.copy()
+
+
+def _walled(robot: RobotDescription, seed: int, wall_y_m: float) -> mujoco.MjModel:
+    if robot.build_walled is None:
+        raise SettingsError(
+            f"wall_y_m: got {wall_y_m} for {robot.name}, whose world has no wall, expected 0"
+        )
+    return robot.build_walled(seed, wall_y_m)

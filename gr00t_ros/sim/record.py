@@ -102,6 +102,34 @@ class Recorder:
         return Record(self._names, ros_offset_ns, *arrays, commands or {})
 
 
+TORQUES, WALL_FORCE = "external_torques", "wall_force"
+"""Names in a record's `commands`: Nm of the first controller's joints, and N on the wall."""
+
+
+class TouchRecorder:
+    """Keeps what contacts do to the arm, a row for each tick of the physics.
+
+    One thread appends; ``rows`` may run in another thread.
+    """
+
+    def __init__(self, joint_names: tuple[str, ...], span_s: float) -> None:
+        """Keep the newest ``span_s`` seconds of rows of these joints."""
+        self.joint_names = joint_names
+        self._rows: deque[tuple[int, Floats, float]] = deque(maxlen=round(span_s * 500))
+
+    def append(self, time_ns: int, torques_nm: Floats, wall_n: float) -> None:
+        """Add a row; ``torques_nm`` (J,)."""
+        self._rows.append((time_ns, torques_nm, wall_n))
+
+    def rows(self) -> dict[str, TimedRows]:
+        """Return a copy of the kept rows as TORQUES (M, J) and WALL_FORCE (M, 1)."""
+        rows = list(self._rows)
+        times = np.array([row[0] for row in rows], dtype=np.int64)
+        torques = np.array([row[1] for row in rows]).reshape(len(rows), len(self.joint_names))
+        force = np.array([row[2] for row in rows]).reshape(len(rows), 1)
+        return {TORQUES: TimedRows(times, torques), WALL_FORCE: TimedRows(times, force)}
+
+
 class _Block:
     def __init__(self, joint_count: int) -> None:
         self.count = 0

@@ -29,7 +29,7 @@ from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, Synth
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
-from gr00t_ros.sim.record import Recorder, save_record
+from gr00t_ros.sim.record import Recorder, TouchRecorder, save_record
 from gr00t_ros.sim.robots import ROBOTS, find_robot
 from gr00t_ros.sim.sensors import BaseCommands, Sensors
 from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
@@ -65,6 +65,7 @@ class RobotSettings:
     real_time_factor: float
     interpolate_from_desired_state: bool
     interpolation_method: str
+    wall_y_m: float
     record_path: str
     record_span_s: float
 
@@ -80,6 +81,7 @@ _TABLE: dict[str, tuple[object, str]] = {
     "real_time_factor": (1.0, "Speed of simulated time; other than 1 only with publish_clock."),
     "interpolate_from_desired_state": (False, "As of joint_trajectory_controller, for all."),
     "interpolation_method": ("splines", "As of joint_trajectory_controller: splines or none."),
+    "wall_y_m": (0.0, "Wall beside the arm that no scene file has: y of its face, m; 0: none."),
     "record_path": ("", "File (.npz) for the 1 kHz record, by service and at the end; '' for none"),
     "record_span_s": (300.0, "Newest part of the run that the record keeps, s."),
 }
@@ -111,6 +113,7 @@ def _check(settings: RobotSettings, use_sim_time: bool) -> None:
         ("camera_rate_hz", 1.0, 120.0),
         ("real_time_factor", 0.01, 100.0),
         ("record_span_s", 1.0, 3600.0),
+        ("wall_y_m", -2.0, 2.0),
     ):
         if not low <= getattr(settings, name) <= high:
             raise SettingsError(f"{name}: got {getattr(settings, name)}, expected {low} to {high}")
@@ -134,11 +137,12 @@ class SimRobot(Node):
         super().__init__("gr00t_sim_robot")
         self._settings = declare_settings(self)
         self._robot = robot = find_robot(self._settings.robot)
-        self._simulation = Simulation(robot, self._settings.seed)
+        self._simulation = Simulation(robot, self._settings.seed, self._settings.wall_y_m)
         self._task = robot.make_task(self._simulation, self._settings.seed)
         self._faults = RobotFaults(self._simulation)
         self._recorder = Recorder(robot.commanded_names, self._settings.record_span_s)
         self._sensors = Sensors(self, robot, self._settings.publish_clock)
+        self._touched = TouchRecorder(robot.controllers[0].joints, self._settings.record_span_s)
         self._plan_clock = PlanClock(self)
         self.companions: list[Node] = []
         self._controllers = [self._controller(one.name, one.joints) for one in robot.controllers]
@@ -232,11 +236,12 @@ class SimRobot(Node):
         """Publish the topics that are due after a tick; runs on the physics thread."""
         self._faults.run_due()
         tick, stamp = snapshot.tick, self._stamp(snapshot.time_ns)
+        self._touch(stamp, snapshot.time_ns)
         if tick % CLOCK_TICKS == 0 and not self._faults.clock_silent:
             self._sensors.publish_clock(stamp)
         if tick % SENSOR_TICKS == 0:
-            names = self._robot.joint_names
-            self._sensors.publish_joints(stamp, names, snapshot.position, snapshot.velocity)
+            state = self._robot.joint_names, snapshot.position, snapshot.velocity
+            self._sensors.publish_joints(stamp, *state, self._simulation.efforts())
             for link in self._robot.poses:
                 self._sensors.publish_pose(stamp, link, *self._simulation.pose(link))
         if tick % CONTROLLER_STATE_TICKS == 0:
@@ -244,6 +249,16 @@ class SimRobot(Node):
                 controller.publish_state(stamp, self._faults.speed_scaling)
         if tick % TASK_TICKS == 0:
             self._sensors.publish_state(self._report(snapshot))
+
+    def _touch(self, stamp: Time, time_ns: int) -> None:
+        """Publish what contacts do to the arm, and record it in a world with a wall."""
+        if not (self._sensors.torques_wanted or self._settings.wall_y_m):
+            return
+        names = self._touched.joint_names
+        torques = self._simulation.external_torques()[self._robot.columns(names)]
+        self._sensors.publish_torques(stamp, names, torques)
+        if self._settings.wall_y_m:
+            self._touched.append(time_ns, torques, self._simulation.wall_force())
 
     def _on_pictures(self, time_ns: int, pictures: Pictures) -> None:
         """Publish the cameras' pictures; runs on the camera thread."""
@@ -297,7 +312,9 @@ class SimRobot(Node):
         return response
 
     def _save(self) -> str:
-        record = self._recorder.snapshot(self._offset_ns(), self._base.rows())
+        touched = self._touched.rows() if self._settings.wall_y_m else {}
+        rows = {**self._base.rows(), **touched}
+        record = self._recorder.snapshot(self._offset_ns(), rows)
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
 

@@ -43,6 +43,9 @@ SENSOR_OUT = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
+# As franka_robot_state_broadcaster of franka_ros2 publishes its JointStates.
+TORQUES_OUT = qos.SENSOR
+
 # As joint_trajectory_controller subscribes (rclcpp::SystemDefaultsQoS): the defaults of DDS for a
 # reader, which are best effort and only the newest message.
 COMMAND_IN = qos_profile_system_default
@@ -121,6 +124,11 @@ class Sensors:
         self._poses = {
             link: node.create_publisher(PoseStamped, link.topic, SENSOR_OUT) for link in robot.poses
         }
+        self._torques = (
+            node.create_publisher(JointState, robot.torque_topic, TORQUES_OUT)
+            if robot.torque_topic
+            else None
+        )
         self._cameras = robot.cameras
         self._images = {
             name: node.create_publisher(Image, f"camera/{name}/image_raw", SENSOR_OUT)
@@ -135,14 +143,35 @@ class Sensors:
             self._clock.publish(Clock(clock=time))
 
     def publish_joints(
-        self, stamp: Time, names: tuple[str, ...], position: Floats, velocity: Floats
+        self,
+        stamp: Time,
+        names: tuple[str, ...],
+        position: Floats,
+        velocity: Floats,
+        effort: Floats,
     ) -> None:
-        """Publish the joint state; position and velocity (J,)."""
+        """Publish the joint state; position, velocity and effort (J,)."""
         message = JointState(
-            name=list(names), position=position.tolist(), velocity=velocity.tolist()
+            name=list(names),
+            position=position.tolist(),
+            velocity=velocity.tolist(),
+            effort=effort.tolist(),
         )
         message.header.stamp = stamp
         self._joints.publish(message)
+
+    @property
+    def torques_wanted(self) -> bool:
+        """Whether somebody subscribes to the external torques."""
+        return self._torques is not None and self._torques.get_subscription_count() > 0
+
+    def publish_torques(self, stamp: Time, names: tuple[str, ...], torques: Floats) -> None:
+        """Publish the external torques (J,) Nm of these joints, if this robot has the topic."""
+        if self._torques is None:
+            return
+        message = JointState(name=list(names), effort=torques.tolist())
+        message.header.stamp = stamp
+        self._torques.publish(message)
 
     def publish_pose(
         self, stamp: Time, link: LinkPose, position_m: Floats, quaternion_xyzw: Floats

@@ -45,6 +45,7 @@ def robot_urdf(robot: RobotDescription, model: Any) -> str:
         ElementTree.SubElement(root, "link", name=base)
     for body in bodies:
         link = ElementTree.SubElement(root, "link", name=link_name(robot, model, body))
+        _add_inertial(link, model, body)
         for geom in collision_geoms(robot, model, body):
             _add_collision(link, model, geom)
         parent = int(model.body_parentid[body])
@@ -102,6 +103,16 @@ def collision_geoms(robot: RobotDescription, model: Any, body: int) -> list[int]
     if not colliding[np.isin(model.geom_bodyid, robot_bodies(robot, model))].any():
         colliding[:] = True
     return [geom for geom in np.flatnonzero(model.geom_bodyid == body).tolist() if colliding[geom]]
+
+
+def _add_inertial(link: Element, model: Any, body: int) -> None:
+    inertial = ElementTree.SubElement(link, "inertial")
+    at = model.body_ipos[body] - _shift(model, body)
+    ElementTree.SubElement(inertial, "origin", _origin(at, _matrix(model.body_iquat[body])))
+    ElementTree.SubElement(inertial, "mass", value=f"{model.body_mass[body]:.10g}")
+    about = dict(zip(("ixx", "iyy", "izz"), model.body_inertia[body], strict=True))
+    inertia = {name: f"{value:.10g}" for name, value in about.items()}
+    ElementTree.SubElement(inertial, "inertia", inertia, ixy="0", ixz="0", iyz="0")
 
 
 def _add_collision(link: Element, model: Any, geom: int) -> None:

@@ -13,6 +13,10 @@ import numpy as np
 from gr00t_ros.sim.vision import PinholeCamera
 
 TIMESTEP_S = 0.002
+WALL = "wall"
+"""Name of the wall's body and shape."""
+WALL_N_M = 10_000.0
+"""Its stiffness, N/m."""
 
 Rgba = tuple[float, float, float, float]
 Point = tuple[float, float, float]
@@ -96,6 +100,23 @@ def add_table(spec: mujoco.MjSpec, middle_m: Point, half_m: Point) -> None:
         size=half_m,
         rgba=(0.70, 0.66, 0.60, 1.0),
         friction=(0.9, 0.005, 1e-4),
+    )
+
+
+def add_wall(spec: mujoco.MjSpec, y_m: float) -> None:
+    """Add a padded wall beside the robot, above the table, whose face looks at it from `y_m`.
+
+    It gives way like a spring, so that the force on it rises over some ticks and can be measured.
+    """
+    body = spec.worldbody.add_body(name=WALL, pos=(0.6, y_m + np.copysign(0.05, y_m), 0.55))
+    joint = body.add_joint(name=WALL, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=(0, 1, 0))
+    joint.stiffness[0], joint.damping[0] = WALL_N_M, 200.0
+    body.add_geom(
+        name=WALL,
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=(0.3, 0.05, 0.4),
+        mass=1.0,
+        rgba=(0.55, 0.55, 0.50, 1.0),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot import keys
 from gr00t_ros.robot.actions import REPRESENTATIONS, UNITS
+from gr00t_ros.robot.contact.sources import AVERAGE_S, LEARN_S
 from gr00t_ros.robot.embodiment import MAX_STEPS, MODEL_VERSIONS, VIEW_SIZES
 from gr00t_ros.robot.field import LARGEST, TOPIC
 from gr00t_ros.robot.framing import CROP_UNITS, QUARTER_TURNS
@@ -54,6 +55,11 @@ def _one_of(values: Iterable[object]) -> Kind:
 def _list(words: str, item: Schema, least: int = 1, most: int | None = None) -> Kind:
     schema: Schema = {"type": "array", "items": item, "minItems": least}
     return Kind(words, schema if most is None else {**schema, "maxItems": most})
+
+
+def _between(span: tuple[float, float]) -> Kind:
+    low, high = span
+    return Kind(f"{low:g} to {high:g}", {"type": "number", "minimum": low, "maximum": high})
 
 
 def _map(words: str, tables: Iterable[Keys]) -> Kind:
@@ -96,10 +102,7 @@ KINDS: Mapping[str, Kind] = {
     "any": Kind("the value", {}),
     "topic": Kind("ROS name", _TOPIC),
     "topics": Kind("list of ROS names", {**_NAMES, "items": _TOPIC}),
-    "rate": Kind(
-        f"{RATE_HZ[0]:g} to {RATE_HZ[1]:g}",
-        {"type": "number", "minimum": RATE_HZ[0], "maximum": RATE_HZ[1]},
-    ),
+    "rate": _between(RATE_HZ),
     "horizon": Kind(
         f"whole number, 1 to {MAX_STEPS}", {"type": "integer", "minimum": 1, "maximum": MAX_STEPS}
     ),
@@ -159,6 +162,14 @@ KINDS: Mapping[str, Kind] = {
     "action_keys": _map(_links(keys.ACTIONS), keys.ACTIONS),
     "outputs": _map(_links(keys.OUTPUTS), keys.OUTPUTS),
     "limits": _map(_links(keys.LIMITS), keys.LIMITS),
+    "contacts": _map(_links(keys.CONTACTS), keys.CONTACTS),
+    "type_torques": _one_of(["external_torques"]),
+    "type_wrench": _one_of(["wrench"]),
+    "type_flag": _one_of(["flag"]),
+    "type_effort": _one_of(["effort"]),
+    "thresholds": _list("list of numbers above 0", _POSITIVE),
+    "average": _between(AVERAGE_S),
+    "learn": _between(LEARN_S),
     "links": _list(f"list of {_link(keys.LINK)}", _reference(keys.LINK)),
     **{
         table.name: _nested(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from gr00t_ros.robot.contact.sources import ContactSource
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.field import Scale
 from gr00t_ros.sidecar.target import facts
@@ -63,8 +64,15 @@ def _parts(embodiment: Embodiment) -> list[tuple[str, ...]]:
     rows += [("output", o.name, o.topic, f"{len(o.names)} joints") for o in embodiment.outputs]
     rows += [("output", o.name, o.topic, o.type) for o in embodiment.commands]
     rows += [("output", o.name, o.topic, o.type) for o in embodiment.poses]
+    rows += [("contact", c.name, c.topic, _contact(c)) for c in embodiment.contacts]
     rows += [("unsettled", u.path, "", f"assumed: {u.assumed:.40}") for u in embodiment.unsettled]
     return rows
+
+
+def _contact(source: ContactSource) -> str:
+    shown = "" if source.reacts else ", only shown"
+    limits = ", ".join(f"{limit:g}" for limit in source.thresholds)
+    return f"{source.type}{shown}" + (f", {limits} {source.unit}" if limits else "")
 
 
 def _values(embodiment: Embodiment) -> list[tuple[str, ...]]:

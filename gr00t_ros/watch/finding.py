@@ -46,12 +46,14 @@ class Finding:
 
     stop_ramp_only: it is unknown what the controllers play, so nothing more of the plan may be
     sent. The stop is then the stop ramp of the last window that they received.
+    soon: the stop begins inside the committed part, as soon as a window can arrive.
     """
 
     watch: str
     reaction: Reaction
     reason: str
     stop_ramp_only: bool = False
+    soon: bool = False
 
 
 _SYMPTOMS = frozenset({"stream_age", "stream_content", "controller_silent", "controller_late"})

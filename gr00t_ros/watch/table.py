@@ -489,6 +489,25 @@ ARM: tuple[Watch, ...] = (
         "such as a finger, counts as anywhere in its range and is not watched",
     ),
     Watch(
+        "contact",
+        "external torques, forces or a flag that show that the arm touches something",
+        _PAUSE,
+        (
+            Threshold("contact.NAME.thresholds", "Nm or N", False, home="embodiment"),
+            # our choice: several messages of a topic of 30 Hz
+            Threshold("contact_silence_s", "s", 0.2, 0.02, 2.0),
+        ),
+        "The arm touches something that it should not, or the source of contacts cannot be used.",
+        "free the arm, and look at what it touched",
+        "watch.contact.ContactWatch",
+        _FAULT,
+        "with the parameter contact: fault",
+        note="the sources are in the embodiment file below contact; without thresholds, or with "
+        "the parameter contact: show, they are only shown. A silent source, and values that are "
+        "not finite or too few, are findings too. The stop begins earlier than others: it leaves "
+        "the committed part of the window. A pause ends by itself when the contact has gone",
+    ),
+    Watch(
         "second_publisher",
         "other publishers on a command topic",
         _FAULT,

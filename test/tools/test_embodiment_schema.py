@@ -59,6 +59,13 @@ limits:
   height: {range: [0, 1], rate: 1, start: 0.5}
   jaw_joint: {range: [0.0, 0.8]}
   width: {range: [0.0, 0.08]}
+contact:
+  torques: {type: external_torques, topic: /torques, names: [joint_1, joint_2],
+            thresholds: [20, 18.5], source: the robot's manual, average_s: 0.02}
+  wrist: {type: wrench, topic: /wrench, threshold: 30.0, source: measured, average_s: 0.02}
+  robot: {type: flag, topic: /collision_detected}
+  effort: {type: effort, topic: /joint_states, names: [joint_1], thresholds: [25],
+           source: gr00t bag contact, average_s: 0.02, learn_s: 2}
 view_sizes: same
 variant_of: other
 server_tags: {N1.6: OTHER}
@@ -226,7 +233,7 @@ def test_every_line_is_of_a_key_that_the_reader_reads(monkeypatch):
     chain += 'type="revolute"><parent link="base_link"/><child link="flange"/></joint></robot>'
     parse(urdf, "it", lambda place: place.text() and chain)
     exempt = {(table.name, "from") for table in keys.STATES}  # it selects the table
-    exempt |= {(table.name, "type") for table in keys.OUTPUTS}
+    exempt |= {(table.name, "type") for table in (*keys.OUTPUTS, *keys.CONTACTS)}
     for table in keys.TABLES:
         assert {(table.name, key) for key, _ in table.all()} - asked <= exempt, table.name
 

@@ -36,10 +36,10 @@ _LINKAGE = (
 )
 
 
-def _build_model(seed: int) -> Any:
+def _build_model(seed: int, wall_y_m: float = 0.0) -> Any:
     from gr00t_ros.sim.franka.scene import build_model
 
-    return build_model(require_assets(PANDA), draw_layout(seed))
+    return build_model(require_assets(PANDA), draw_layout(seed), wall_y_m)
 
 
 def _make_task(simulation: Simulation, seed: int) -> Task:
@@ -85,6 +85,8 @@ FRANKA = RobotDescription(
     poses=(LinkPose("ee_pose", "fr3_link0", "link7", (0.0, 0.0, _FLANGE_M)),),
     recorded=(),
     build_model=_build_model,
+    build_walled=_build_model,
+    torque_topic="franka_robot_state_broadcaster/external_joint_torques",
     make_task=_make_task,
     make_policy=_make_policy,
     link_prefix="fr3_",

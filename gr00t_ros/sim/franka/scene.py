@@ -29,6 +29,7 @@ from gr00t_ros.sim.world import (
     add_room,
     add_servo,
     add_table,
+    add_wall,
     prepare,
 )
 
@@ -48,8 +49,11 @@ _MATERIALS = {"light_blue": (0.55, 0.60, 0.64, 1.0), "green": (0.6, 0.64, 0.6, 1
 OPEN_BELOW_RAD = 0.35  # a gripper that is open wider than this cannot hold a cube of CUBE_EDGE_M
 
 
-def build_model(robot_xml: Path, layout: Layout) -> mujoco.MjModel:
-    """Compile the world from the robot's `robot_xml` (assets.require_assets) and a layout."""
+def build_model(robot_xml: Path, layout: Layout, wall_y_m: float = 0.0) -> mujoco.MjModel:
+    """Compile the world from the robot's `robot_xml` (assets.require_assets) and a layout.
+
+    wall_y_m: as `world.add_wall`; 0 for none.
+    """
     spec = mujoco.MjSpec.from_file(str(robot_xml))
     spec.modelname = "gr00t_ros franka"
     prepare(spec)
@@ -58,6 +62,8 @@ def build_model(robot_xml: Path, layout: Layout) -> mujoco.MjModel:
     _add_servos(spec)
     add_room(spec, -0.75)
     add_table(spec, (0.35, 0.0, -0.02), (0.55, 0.6, 0.02))
+    if wall_y_m:
+        add_wall(spec, wall_y_m)
     _add_things(spec, layout)
     _add_cameras(spec)
     return spec.compile()

@@ -1,0 +1,1 @@
+"""What measures that the arm touches something."""

@@ -1,0 +1,215 @@
+"""The watch on contacts: averages, a learned bias and thresholds of one source.
+
+A source gives values in Nm for each joint, a force in N, or a flag. Times of values are those of
+their publisher, `now_ns` is steady time. The watch measures always; the caller decides whether it
+reacts. A value that is not finite is a finding of its own and never hides the values before it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.robot.contact.sources import ContactSource
+from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
+from gr00t_ros.watch.table import default_ns, finding, reasoned
+
+Floats = NDArray[np.float64]
+
+_MOST_SAMPLES = 1024  # more than the longest average of a topic with 1 kHz
+
+
+class Bias:
+    """The mean of the values in free motion, learned once; zero where none is learned."""
+
+    def __init__(self, count: int, learn_ns: int) -> None:
+        """Learn (count,) values over `learn_ns` of motion."""
+        self._learn_ns, self._sum = learn_ns, np.zeros(count)
+        self._samples, self._moved_ns = 0, 0
+        self._last_ns: int | None = None  # of the value before, if it moved too
+        self.value: Floats = np.zeros(count)
+
+    @property
+    def learned(self) -> bool:
+        """Whether the bias is known."""
+        return self._moved_ns >= self._learn_ns
+
+    @property
+    def text(self) -> str:
+        """How much of the motion is still needed; empty once the bias is known."""
+        if self.learned:
+            return ""
+        return (
+            f"learns its bias: {self._moved_ns / 1e9:.1f} of {self._learn_ns / 1e9:.1f} s of free "
+            "motion, finds no contact until then"
+        )
+
+    def take(self, at_ns: int, values: Floats, moving: bool) -> None:
+        """Take values (count,) of the time `at_ns`; those at rest are not used."""
+        last_ns, self._last_ns = self._last_ns, at_ns if moving else None
+        if self.learned or not moving:
+            return
+        self._sum += values
+        self._samples += 1
+        if last_ns is not None and at_ns > last_ns:
+            self._moved_ns += at_ns - last_ns
+        if self.learned:
+            self.value = self._sum / self._samples
+
+
+class ContactWatch:
+    """The watch on one source."""
+
+    def __init__(self, source: ContactSource, silence_ns: int = default_ns("contact_silence_s")):
+        """Nothing was received yet; `silence_ns` is the age from which the source is silent."""
+        self.source, self.silence_ns = source, silence_ns
+        count = max(1, len(source.names))
+        self._bias = Bias(count, source.learn_ns)
+        self._samples: deque[tuple[int, Floats]] = deque(maxlen=_MOST_SAMPLES)
+        self._level: Floats | None = None
+        self._received_ns: int | None = None
+        self._problem, self._problem_ns = "", 0
+        self._found = ""  # a contact since the last call of `findings`, however short
+
+    def take(self, at_ns: int, values: Sequence[float] | Floats, now_ns: int, moving: bool) -> bool:
+        """Take the values of one message; (1,) 0.0 or 1.0 of a flag. moving: the arm moves.
+
+        False for values that cannot be used: they are kept out of the average, and become the
+        problem.
+        """
+        got = np.asarray(values, dtype=np.float64)
+        names = self.source.names or ("the flag",)
+        if len(got) != len(names):
+            self.refuse(f"got {len(got)} values, expected {len(names)}: {', '.join(names)}", now_ns)
+            return False
+        if not np.isfinite(got).all():
+            bad = [f"{names[i]} {got[i]}" for i in np.flatnonzero(~np.isfinite(got))]
+            self.refuse(f"got {', '.join(bad)}, expected finite numbers", now_ns)
+            return False
+        self._received_ns = now_ns
+        if self._samples and at_ns < self._samples[-1][0]:
+            self._samples.clear()  # another publisher, or its clock was set
+        self._samples.append((at_ns, got))
+        while self._samples[0][0] < at_ns - self.source.average_ns:
+            self._samples.popleft()
+        self._level = np.mean([sample for _, sample in self._samples], axis=0)
+        self._bias.take(at_ns, got, moving)
+        self._found = self._contact() or self._found
+        return True
+
+    def refuse(self, problem: str, now_ns: int) -> None:
+        """Note a message that cannot be used, with what was got and what was expected."""
+        self._problem, self._problem_ns = problem, now_ns
+
+    @property
+    def residual(self) -> Floats | None:
+        """(N,) the average less the bias; None before the first message."""
+        return None if self._level is None else self._level - self._bias.value
+
+    def findings(
+        self, now_ns: int, fault: bool, awake_ns: AwakeTime = all_awake
+    ) -> tuple[Finding, ...]:
+        """The findings since the last call: a contact, values that cannot be used, silence.
+
+        None of a source that cannot find a contact. A contact stops soon. fault: they fault, else
+        they pause. awake_ns: how much of an age this process was awake.
+        """
+        found, self._found = self._contact() or self._found, ""
+        if not self.source.reacts:
+            return ()
+        texts = [found, self._unusable(now_ns), self._silent(now_ns, awake_ns)]
+        contact, *others = (f"{self._label}: {text}" if text else "" for text in texts)
+        every = [replace(finding("contact", contact, fault), soon=True)] if contact else []
+        every += [reasoned("contact", text, fault) for text in others if text]
+        return tuple(every)
+
+    def text(self, now_ns: int) -> str:
+        """The state of the source in one line: its largest value beside its threshold."""
+        parts = [self._unusable(now_ns), self._silent(now_ns, all_awake), self._bias.text]
+        if not self.source.reacts:
+            parts.append("no thresholds in the file, only shown")
+        return "; ".join(part for part in (self._measured(), *parts) if part)
+
+    @property
+    def _label(self) -> str:
+        return f"contact {self.source.name} on {self.source.topic}"
+
+    def _shares(self, values: Floats) -> Floats:
+        """(N,) sizes of the values; of a force one length."""
+        return np.abs(values) if self.source.type != "wrench" else np.array([_length(values)])
+
+    def _largest(self) -> tuple[str, float, float | None] | None:
+        """Name, size and threshold of the value that is largest beside its threshold."""
+        residual = self.residual
+        if residual is None:
+            return None
+        sizes, source = self._shares(residual), self.source
+        limits = source.thresholds or None
+        shares = sizes if limits is None else sizes / np.array(limits)
+        most = int(np.argmax(shares))
+        name = source.names[most] if source.type != "wrench" and source.names else "force"
+        return name, float(sizes[most]), None if limits is None else limits[most]
+
+    def _measured(self) -> str:
+        largest = self._largest()
+        if largest is None:
+            return ""
+        name, size, limit = largest
+        if self.source.type == "flag":
+            return "contact" if size else "no contact"
+        of = "" if limit is None else f" of {limit:g}"
+        return f"{name} {size:.2f}{of} {self.source.unit}"
+
+    def _contact(self) -> str:
+        """What was found, if a value exceeds its threshold."""
+        largest = self._largest()
+        if largest is None or not self._bias.learned:
+            return ""
+        name, size, limit = largest
+        if self.source.type == "flag":
+            return "the robot reports a contact" if size else ""
+        if limit is None:
+            return ""
+        wrong = self._wrong_bias()
+        if wrong:
+            return wrong
+        if size <= limit:
+            return ""
+        return f"{name} {size:.1f} {self.source.unit}, at most {limit:g} allowed"
+
+    def _wrong_bias(self) -> str:
+        """Why the learned bias cannot be right: it would be a contact by itself."""
+        limits, sizes = np.array(self.source.thresholds), self._shares(self._bias.value)
+        over = np.flatnonzero(~(sizes <= limits))
+        if not len(over):
+            return ""
+        one = int(over[0])
+        return (
+            f"the learned bias of {self.source.names[one]} is {sizes[one]:.1f} Nm, expected at "
+            f"most its threshold {limits[one]:g}: the sign of the efforts, the masses of the "
+            "description or the payload do not fit"
+        )
+
+    def _unusable(self, now_ns: int) -> str:
+        """What is wrong with the messages; for as long as a silence is allowed after the last."""
+        recent = bool(self._problem) and now_ns - self._problem_ns <= self.silence_ns
+        return self._problem if recent else ""
+
+    def _silent(self, now_ns: int, awake_ns: AwakeTime) -> str:
+        if self._received_ns is None:
+            return "nothing usable received, expected messages: start its publisher"
+        age_ns = awake_ns(now_ns - self._received_ns)
+        if age_ns <= self.silence_ns:
+            return ""
+        return (
+            f"last usable message {age_ns / 1e9:.2f} s ago, at most {self.silence_ns / 1e9:.2f} s "
+            "allowed: check its publisher and the network"
+        )
+
+
+def _length(force: Floats) -> float:
+    return float(np.linalg.norm(force))
