@@ -101,6 +101,8 @@ class CollisionEngine:
         self.hold(held or {})
         self._absent = self._not_carried = self._vacant = np.zeros(len(self.pairs), dtype=bool)
         self._place_of = self._places_of_pairs()
+        self.obstacle_pairs = self._place_of >= 0
+        """(P,) which pairs have an obstacle, whether its place is empty or not."""
         self._place_geoms = [compiled.geoms[one.name][0] for one in self._places]
         self._place_meshes = [int(self._model.geom_dataid[geom]) for geom in self._place_geoms]
         self._occupied = Placed((), ())

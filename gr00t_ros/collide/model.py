@@ -86,9 +86,9 @@ def reshape_geom(model: Any, geom: int, mesh: int, shape: Shape) -> None:
     mujoco = engine_module()
     types = mujoco.mjtGeom
     if shape.kind == "box":
-        own = np.empty(9)
-        mujoco.mju_quat2Mat(own, model.mesh_quat[mesh])
-        own, at = own.reshape(3, 3), model.mesh_pos[mesh]
+        flat = np.empty(9)
+        mujoco.mju_quat2Mat(flat, model.mesh_quat[mesh])
+        own, at = flat.reshape(3, 3), model.mesh_pos[mesh]
         first = int(model.mesh_vertadr[mesh])
         corners = model.mesh_vert[first : first + int(model.mesh_vertnum[mesh])]
         signs = np.sign(at + corners @ own.T)

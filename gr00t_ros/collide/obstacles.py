@@ -66,7 +66,7 @@ def obstacle_shape(
     sizes that are not above 0 or too large, and a rotation that is none.
     """
     sizes, at = np.array(size_m, dtype=np.float64), np.array(xyz_m, dtype=np.float64)
-    if not (np.isfinite(sizes).all() and 0.0 < sizes.min() and sizes.max() <= MOST_M):
+    if not (np.isfinite(sizes).all() and sizes.min() > 0.0 and sizes.max() <= MOST_M):
         raise SettingsError(
             f"got sizes {sizes.tolist()} m of a {kind}, expected numbers above 0, up to {MOST_M:g}"
         )

@@ -167,6 +167,7 @@ class Planner:
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._new_from_ns.clear()
         self.latest_end_ns, self.stop_due = self.course.end_ns, False
+        self._proven_in = None
 
     def branch(self, now_ns: int) -> int:
         """The first knot that is not committed yet. Raises PlanError if time ran back."""

@@ -64,12 +64,15 @@ def test_a_place_takes_one_shape_after_another(kind):
             wanted = distance(moved(body, q), shape)
             touching += wanted <= 0.0
             near += 0.0 < wanted < 0.1
-            assert found[place] == pytest.approx(wanted, abs=ERROR_M) or max(
-                found[place], wanted
-            ) <= 0.0
+            assert (
+                found[place] == pytest.approx(wanted, abs=ERROR_M)
+                or max(found[place], wanted) <= 0.0
+            )
             exact = found[place] < 0.1
-            assert short[place] == pytest.approx(found[place], abs=1e-9) if exact else (
-                0.1 <= short[place] <= found[place] + 1e-9
+            assert (
+                short[place] == pytest.approx(found[place], abs=1e-9)
+                if exact
+                else (0.1 <= short[place] <= found[place] + 1e-9)
             )
         assert (found[len(shapes) :] == FAR_M).all()
     assert near > 5 and touching > 5
