@@ -125,19 +125,40 @@ class Collision:
             found += [one.reason for one in _against(self._model, start)]
         return found
 
-    def nearest(self, start: Floats) -> tuple[tuple[str, str], float] | None:
-        """The nearest pair at the position `start` (J,) and its distance, m; only while inactive.
-
-        Wanted contacts are left out. None without a model, and without pairs.
-        """
+    def facts(self, start: Floats | None) -> list[tuple[str, str]]:
+        """What is checked, for people: subjects with a sentence; only while inactive."""
         model = self._model
         if model is None:
+            return []
+        found = [("", f"{len(model.pairs.names)} pairs are checked")]
+        if self._scene is not None:
+            names = ", ".join(one.name for one in (*self._scene.solids, *self._scene.carried))
+            found.append((self._scene.where, f"readable, all links and frames known: {names}"))
+        if self._obstacles.on:
+            shapes = len(model.placed.shapes)
+            found.append((self._obstacles.topic, f"alive, {shapes} shapes, all can be checked"))
+        near = None if start is None else self._nearest(model, start)
+        if near is not None:
+            (one, other), distance_m = near
+            found.append(("start", f"nearest: {one} and {other}, {1e3 * distance_m:.1f} mm"))
+        return found
+
+    def unmeasured(self) -> list[str]:
+        """The attached things that count as carried because their joint is not measured."""
+        things = self._scene.carried if self._scene else ()
+        return [
+            f"{one.name} counts as carried: joint {one.while_.joint} is not measured; have it "
+            "published on a joint-state topic of the embodiment file"
+            for one in things
+            if one.while_ is not None and self._measured((one.while_.joint,)) is None
+        ]
+
+    def _nearest(self, model: _Model, start: Floats) -> tuple[tuple[str, str], float] | None:
+        """The nearest pair at `start` (J,) and its distance, m, without wanted contacts."""
+        distances = np.where(model.pairs.near == -np.inf, model.engine.distances(start), np.inf)
+        if not np.isfinite(distances).any():
             return None
-        distances = model.engine.distances(start)
-        judged = np.flatnonzero(model.pairs.near == -np.inf)
-        if not len(judged):
-            return None
-        pair = int(judged[np.argmin(distances[judged])])
+        pair = int(np.argmin(distances))
         return model.pairs.names[pair], float(distances[pair])
 
     def begin(self) -> WindowCheck | None:

@@ -225,8 +225,9 @@ def test_things_of_a_scene_may_be_in_a_frame_of_tf(ros_node, monkeypatch, tmp_pa
     assert "frame 'hall'" in problem and "so it may move, expected /tf_static alone" in problem
     tf2_ros.Buffer.found["base", "hall"] = transform(0.2, 0.5)
     assert place.check.problems(START) == []
-    pair, distance = place.check.nearest(START)
-    assert set(pair) == {"upper", "post"} or distance < 0.45
+    facts = dict(place.check.facts(START))
+    assert facts["start"].startswith("nearest: ")
+    assert facts[str(tmp_path / "scene.yaml")] == "readable, all links and frames known: post"
     tf2_ros.Buffer.found["base", "hall"] = transform(0.2, 0.0)
     (problem,) = place.check.problems(START)
     assert problem.startswith("upper and post touch")
