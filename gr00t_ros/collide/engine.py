@@ -119,7 +119,7 @@ class CollisionEngine:
             raise SettingsError(f"joint positions: got {np.asarray(q).tolist()}, expected finite")
         self._data.qpos[:] = self._linear @ q + self._constant
         self._mujoco.mj_kinematics(self._model, self._data)
-        limit = np.minimum(enough_m, FAR_M) + self._slack_m
+        limit = np.where(self._absent, -np.inf, np.minimum(enough_m, FAR_M) + self._slack_m)
         limits = limit[self._pair]
         found = self._rough_distances(limits)
         measure, model, data = self._mujoco.mj_geomDistance, self._model, self._data
