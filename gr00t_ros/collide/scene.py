@@ -75,14 +75,14 @@ class While:
 class Carried:
     """A thing at a link, in whose frame its shape is. touch: other links that may touch it.
 
-    while_: when it is there; None for always.
+    when: when it is there; None for always.
     """
 
     name: str
     link: str
     shape: Shape
     touch: Names
-    while_: While | None = None
+    when: While | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,8 @@ class Scene:
         for pair in self.always_touching:
             self._refuse("always_touching", description, set(pair))
         for one in self.carried:
-            if one.while_ is not None:
-                self._refuse_joint(f"attached.{one.name}.while", description, one.while_.joint)
+            if one.when is not None:
+                self._refuse_joint(f"attached.{one.name}.while", description, one.when.joint)
         things = carried | {solid.name for solid in self.solids}
         both = sorted(things & set(description.links))
         if both:

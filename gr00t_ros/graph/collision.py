@@ -147,10 +147,10 @@ class Collision:
         """The attached things that count as carried because their joint is not measured."""
         things = self._scene.carried if self._scene else ()
         return [
-            f"{one.name} counts as carried: joint {one.while_.joint} is not measured; have it "
+            f"{one.name} counts as carried: joint {one.when.joint} is not measured; have it "
             "published on a joint-state topic of the embodiment file"
             for one in things
-            if one.while_ is not None and self._measured((one.while_.joint,)) is None
+            if one.when is not None and self._measured((one.when.joint,)) is None
         ]
 
     def _nearest(self, model: _Model, start: Floats) -> tuple[tuple[str, str], float] | None:
@@ -222,9 +222,9 @@ class Collision:
         """The carried things that are there, by the measured joints of the gripper."""
         found = set()
         for one in self._scene.carried if self._scene else ():
-            at = None if one.while_ is None else self._measured((one.while_.joint,))
+            at = None if one.when is None else self._measured((one.when.joint,))
             position = None if at is None else float(at[0])
-            if one.while_ is None or one.while_.holds(position):
+            if one.when is None or one.when.holds(position):
                 found.add(one.name)
         return frozenset(found)
 

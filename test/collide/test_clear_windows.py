@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rod_arm import Balls
 
-from gr00t_ros.collide.window import WindowCheck
+from gr00t_ros.collide.window import LEAVING_M, WindowCheck
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.replay import Replay, Sent
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings
@@ -239,3 +239,19 @@ def test_a_pole_that_crosses_the_way_is_let_pass():
     arm.run(120, each=lambda: pole(0.004))
     assert min(apart) > 0.0
     assert arm.replay.position(arm.now_ns)[0] == pytest.approx(1.6, abs=0.01)
+
+
+def test_a_scene_that_trembles_lets_no_arm_creep_nearer():
+    """Inside a margin, led on by less than the tolerance each time: the tolerance is there once."""
+    arm = in_the_way(angle=0.1, radius=0.9 * 2 * np.sin(0.05) - 0.009)
+    ball, ticks = arm.balls.centres[0].copy(), iter(range(1000))
+    start_m = arm.distance_m
+
+    def tremble():
+        arm.goal = arm.replay.position(arm.now_ns) + np.array([0.0004, 0.0])
+        arm.balls.centres[0] = ball + 0.0002 * (-1) ** next(ticks) * np.array([0.0, 1.0])
+        arm.replay.obstacles.scene_changed()
+
+    arm.run(300, each=tremble)
+    arm.balls.centres[0] = ball
+    assert 0.0 < start_m - arm.distance_m <= 2 * LEAVING_M
