@@ -62,6 +62,9 @@ class While:
     value: float
     below: bool
 
+    def __str__(self) -> str:
+        return f"{self.joint} is {'below' if self.below else 'above'} {self.value:g}"
+
     def holds(self, position: float | None) -> bool:
         """Whether the thing is there. True where the position is not known: one more body is
         checked, and nothing is checked less.
