@@ -1,6 +1,7 @@
 """Messages of live obstacles: markers become solids or problems; MoveIt's scene is followed."""
 
 import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,10 @@ from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from gr00t_ros.collide.obstacles import LiveObstacles  # noqa: E402
 from gr00t_ros.graph.obstacles import take_markers  # noqa: E402
-from gr00t_ros.graph.planning_scene import PlanningObjects  # noqa: E402
+from gr00t_ros.graph.planning_scene import (  # noqa: E402
+    PlanningObjects,
+    PlanningSceneSource,
+)
 
 HERE = np.zeros(3), np.eye(3)
 SOLID = (Marker.CUBE, Marker.SPHERE, Marker.CYLINDER)
@@ -278,3 +282,63 @@ def test_an_octomap_is_a_problem_until_a_scene_has_none():
     assert "obstacle octomap: is an octomap" in problem
     assert moveit.scene(diff=True).problems == (problem,)
     assert moveit.scene().problems == ()
+
+
+class MoveitNode:
+    """A node whose topics and service are called by the test, and MoveIt's modules."""
+
+    def __init__(self, monkeypatch):
+        self.callbacks, self.answers, self.there = {}, [], False
+        components = SimpleNamespace(components=0)
+        service = SimpleNamespace(Request=lambda: SimpleNamespace(components=components))
+        kinds = SimpleNamespace(PlanningScene="scene", CollisionObject="object")
+        monkeypatch.setitem(sys.modules, "moveit_msgs", SimpleNamespace())
+        monkeypatch.setitem(sys.modules, "moveit_msgs.msg", kinds)
+        services = SimpleNamespace(GetPlanningScene=service)
+        monkeypatch.setitem(sys.modules, "moveit_msgs.srv", services)
+        self.live, self.taken = LiveObstacles(), []
+        self.source = PlanningSceneSource(self, self.live, lambda: self.taken.append(1))
+
+    def create_subscription(self, kind, topic, callback, _qos):
+        self.callbacks[kind] = callback
+        return SimpleNamespace(topic_name=topic)
+
+    def create_client(self, _service, name):
+        return SimpleNamespace(
+            srv_name=name, service_is_ready=lambda: self.there, call_async=self._call
+        )
+
+    def _call(self, request):
+        assert request.components.components == 60
+        return SimpleNamespace(add_done_callback=self.answers.append)
+
+    def answer(self, scene=None):
+        """Answer the oldest request, or let it fail."""
+        error = None if scene else RuntimeError("gone")
+        response = SimpleNamespace(scene=scene)
+        self.answers.pop(0)(SimpleNamespace(result=lambda: response, exception=lambda: error))
+
+    def names(self):
+        return self.live.placed(lambda _: HERE).names
+
+
+def test_a_node_that_starts_later_asks_move_group_for_the_whole_scene(monkeypatch):
+    """One request at a time, again after one that failed; until then it is a problem."""
+    node = MoveitNode(monkeypatch)
+    difference = planning_scene(thing("late", primitives=ONE_BOX), diff=True)
+    node.callbacks["scene"](difference)
+    assert node.answers == [] and node.names() == ()
+    (problem,) = node.source.problems()
+    assert "service get_planning_scene has not answered" in problem
+    node.there = True
+    node.callbacks["scene"](difference)
+    node.callbacks["scene"](difference)
+    assert len(node.answers) == 1
+    node.answer()
+    assert node.source.problems() == (problem,)
+    node.callbacks["scene"](difference)
+    node.answer(planning_scene(thing("cup", primitives=ONE_BOX)))
+    assert node.names() == ("obstacle cup", "obstacle late") and node.source.problems() == ()
+    node.callbacks["object"](thing("cup", operation=1))
+    assert node.names() == ("obstacle late",)
+    assert len(node.taken) == 6, "each message, and the answer"
