@@ -34,6 +34,7 @@ KEYS = {
 # serve/lerobot_policy.py name the command that installs them.
 WITHOUT_KEY = {"fast_simplification", "pyarrow"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
+    "moveit_msgs",  # comes with MoveIt: graph/planning_scene.py names what to install
     "franka_msgs",  # a robot's own, not in rosdep: test/fixtures/stand_in_interfaces.py builds one
 }
 OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*")}

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.collide.description import Description, Names, Shape
-from gr00t_ros.collide.model import compile_model, engine_module, place_geom
+from gr00t_ros.collide.model import compile_model, engine_module, place_geom, reshape_geom
+from gr00t_ros.collide.obstacles import Placed, empty_places
 from gr00t_ros.collide.pairs import Pair, bodies_of, checked_pairs
 from gr00t_ros.collide.reach import reach
 from gr00t_ros.collide.scene import SELF_MARGIN_M, Pose, Scene
@@ -52,12 +53,15 @@ class CollisionEngine:
         lookup: Callable[[str], Pose | None] | None = None,
         unchecked: Collection[Names] | None = None,
         self_margin_m: float = SELF_MARGIN_M,
+        obstacles: int = 0,
+        obstacle_margin_m: float = SELF_MARGIN_M,
     ) -> None:
         """Make the model.
 
         held: every other joint that moves on its own. lookup: the pose of a frame of the scene that
         is no link of the robot, in the robot's base. unchecked: pairs of links to leave out besides
         adjacent ones; by default those of SRDF and scene. self_margin_m: without a scene.
+        obstacles: how many may be there at once besides the scene (`occupy`), and their margin.
         Raises SettingsError or SceneError without MuJoCo, and for names that do not fit.
         """
         self._mujoco = engine_module()
@@ -71,6 +75,8 @@ class CollisionEngine:
             self_margin_m = scene.self_margin_m
         if unchecked is None:
             unchecked = {*description.disabled, *(scene.always_touching if scene else ())}
+        self._places = empty_places(obstacles, obstacle_margin_m)
+        solids = (*solids, *self._places)
         self.bodies = bodies_of(description, scene.carried if scene else (), solids)
         if not any(body.link for body in self.bodies.values()):
             raise SettingsError(
@@ -78,8 +84,11 @@ class CollisionEngine:
                 "that the robot's driver publishes, not one for display alone"
             )
         self.pairs: tuple[Pair, ...] = checked_pairs(
-            description, scene, self.bodies, self.joint_names, unchecked, self_margin_m
+            *(description, scene, self.bodies, self.joint_names, unchecked, self_margin_m),
+            self._places,
         )
+        self.pair_names = tuple((pair.first, pair.second) for pair in self.pairs)
+        """Two names for each pair; an obstacle has the name that it was given."""
         self.bounds = reach(description, self.bodies, self.pairs, self.joint_names)
         compiled = compile_model(description, self.bodies)
         self._model, self._data = compiled.model, self._mujoco.MjData(compiled.model)
@@ -90,8 +99,15 @@ class CollisionEngine:
         self._list_shapes(compiled.geoms)
         self._constant, self._slack_m = np.zeros(self._model.nq), np.zeros(len(self.pairs))
         self.hold(held or {})
-        self._absent = np.zeros(len(self.pairs), dtype=bool)
+        self._absent = self._not_carried = self._vacant = np.zeros(len(self.pairs), dtype=bool)
+        self._place_of = self._places_of_pairs()
+        self.obstacle_pairs = self._place_of >= 0
+        """(P,) which pairs have an obstacle, whether its place is empty or not."""
+        self._place_geoms = [compiled.geoms[one.name][0] for one in self._places]
+        self._place_meshes = [int(self._model.geom_dataid[geom]) for geom in self._place_geoms]
+        self._occupied = Placed((), ())
         self.carry(())
+        self.occupy(self._occupied)
 
     def distances(self, q: Floats, enough_m: Floats | float = FAR_M) -> Floats:
         """(P,) distances of `pairs` at q (J,), m; not above 0 where two touch or penetrate.
@@ -103,7 +119,7 @@ class CollisionEngine:
             raise SettingsError(f"joint positions: got {np.asarray(q).tolist()}, expected finite")
         self._data.qpos[:] = self._linear @ q + self._constant
         self._mujoco.mj_kinematics(self._model, self._data)
-        limit = np.minimum(enough_m, FAR_M) + self._slack_m
+        limit = np.where(self._absent, -np.inf, np.minimum(enough_m, FAR_M) + self._slack_m)
         limits = limit[self._pair]
         found = self._rough_distances(limits)
         measure, model, data = self._mujoco.mj_geomDistance, self._model, self._data
@@ -158,9 +174,36 @@ class CollisionEngine:
                 f"{', '.join(known) or 'the scene has none'}"
             )
         away = set(known) - set(names)
-        self._absent = np.array(
+        self._not_carried = np.array(
             [bool({pair.first, pair.second} & away) for pair in self.pairs], dtype=bool
         )
+        self._absent = self._not_carried | self._vacant
+
+    def occupy(self, obstacles: Placed) -> None:
+        """Let these be all obstacles that are there besides the scene, from the next call on.
+
+        Raises SettingsError for more than the engine was made for.
+        """
+        if len(obstacles.shapes) > len(self._places):
+            raise SettingsError(
+                f"obstacles: got {len(obstacles.shapes)}, expected at most {len(self._places)}"
+            )
+        before, self._occupied = self._occupied, obstacles
+        known = (*before.shapes, *[None] * len(self._places))
+        for place, shape in enumerate(obstacles.shapes):
+            if shape is not known[place]:
+                geom = self._place_geoms[place]
+                reshape_geom(self._model, geom, self._place_meshes[place], shape)
+                self._measure_box(geom, round_one=shape.kind == "sphere")
+        self._radii = self._radius[self._first] + self._radius[self._second]
+        self._vacant = self._place_of >= len(obstacles.shapes)
+        self._absent = self._not_carried | self._vacant
+        if obstacles.names != before.names:
+            names = [*obstacles.names, *[one.name for one in self._places[len(obstacles.names) :]]]
+            self.pair_names = tuple(
+                (pair.first, names[place] if place >= 0 else pair.second)
+                for pair, place in zip(self.pairs, self._place_of.tolist(), strict=True)
+            )
 
     # --- measuring ---------------------------------------------------------------------------
 
@@ -256,6 +299,17 @@ class CollisionEngine:
             round_ones, self._box_half.max(axis=1), np.linalg.norm(self._box_half, axis=1)
         )
         self._radii = self._radius[self._first] + self._radius[self._second]
+
+    def _places_of_pairs(self) -> Ints:
+        """(P,) the place of an obstacle that a pair has, -1 for all others."""
+        index = {one.name: place for place, one in enumerate(self._places)}
+        return np.array([index.get(pair.second, -1) for pair in self.pairs], dtype=np.intp)
+
+    def _measure_box(self, geom: int, round_one: bool) -> None:
+        """Take over the bounding box and the radius of a geom that has another shape now."""
+        box = self._model.geom_aabb[geom]
+        self._box_middle[geom], self._box_half[geom] = box[:3], box[3:]
+        self._radius[geom] = box[3:].max() if round_one else np.linalg.norm(box[3:])
 
     def _padding(self) -> Floats:
         padding_m = self.scene.padding_m if self.scene else {}

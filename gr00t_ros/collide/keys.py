@@ -38,7 +38,7 @@ FILE = Keys(
         "objects": Key("solid things, by name", "objects"),
         "keep_out": Key("volumes that no link may enter, by name", "objects"),
         "keep_in": Key("boxes that links may not leave, by name", "boxes"),
-        "attached": Key("things that a link carries while a gripper is closed, by name", "carried"),
+        "attached": Key("things that a link carries, always or while a joint says so", "carried"),
         "contact": Key("wanted contacts: which links may touch which objects", "contacts"),
         "always_touching": Key(
             "pairs of links that are not checked because they touch in every posture", "pairs"
@@ -98,6 +98,10 @@ MESH = Keys(
     },
     {"scale": Key("[x, y, z] factors to m. Default: 1", "three"), **_TURNED, **_PLACED},
 )
+_HELD: Final = {
+    "touch": Key("other links that touch it, fingers for example", "names"),
+    "while": Key("when it is there. Default: always", "while"),
+}
 KEEP_IN = Keys(
     "keep_in",
     "keep_in.NAME",
@@ -120,7 +124,7 @@ CARRIED_BOX = Keys(
         "xyz": Key("[x, y, z] of its middle in the link, m", "three"),
         "size": _SIZE,
     },
-    {**_TURNED, "touch": Key("other links that touch it, fingers for example", "names")},
+    {**_TURNED, **_HELD},
 )
 CARRIED_SPHERE = Keys(
     "attached_sphere",
@@ -132,7 +136,18 @@ CARRIED_SPHERE = Keys(
         "xyz": Key("[x, y, z] of its middle in the link, m", "three"),
         "radius": _RADIUS,
     },
-    {"touch": Key("other links that touch it, fingers for example", "names")},
+    _HELD,
+)
+WHILE = Keys(
+    "while",
+    f"{_ATTACHED}.while",
+    "When a thing is there, by a measured joint. Give below or above. While the joint is not "
+    "known, the thing counts as there.",
+    {"joint": Key("a joint of the gripper, on a joint-state topic of the embodiment file", "text")},
+    {
+        "below": Key("there while the joint is below this, rad or m", "number"),
+        "above": Key("there while the joint is above this, rad or m", "number"),
+    },
 )
 CONTACT = Keys(
     "contact",
@@ -161,6 +176,6 @@ SOLIDS: Final = {"box": BOX, "cylinder": CYLINDER, "sphere": SPHERE, "plane": PL
 CARRIED: Final = {"box": CARRIED_BOX, "sphere": CARRIED_SPHERE}
 TABLES: Final = (
     *(FILE, ROBOT, *SOLIDS.values(), KEEP_IN, *CARRIED.values()),
-    *(CONTACT, TOUCHING),
+    *(WHILE, CONTACT, TOUCHING),
 )
 """Every table, in the order of the document."""

@@ -78,6 +78,38 @@ def place_geom(model: Any, geom: int, shape: Shape) -> None:
     mujoco.mju_mat2Quat(model.geom_quat[geom], rotation.flatten())
 
 
+def reshape_geom(model: Any, geom: int, mesh: int, shape: Shape) -> None:
+    """Turn a geom of the world into another box, sphere or cylinder, and put it where that is.
+
+    mesh: the geom's own mesh, which was compiled from a box; its corners become those of the box.
+    """
+    mujoco = engine_module()
+    types = mujoco.mjtGeom
+    if shape.kind == "box":
+        flat = np.empty(9)
+        mujoco.mju_quat2Mat(flat, model.mesh_quat[mesh])
+        own, at = flat.reshape(3, 3), model.mesh_pos[mesh]
+        first = int(model.mesh_vertadr[mesh])
+        corners = model.mesh_vert[first : first + int(model.mesh_vertnum[mesh])]
+        signs = np.sign(at + corners @ own.T)
+        corners[:] = (0.5 * signs * np.array(shape.size_m) - at) @ own
+        model.geom_type[geom], model.geom_dataid[geom] = int(types.mjGEOM_MESH), mesh
+        lower, upper = corners.min(axis=0), corners.max(axis=0)
+        half, model.geom_aabb[geom, :3] = 0.5 * (upper - lower), 0.5 * (upper + lower)
+        model.geom_size[geom] = half
+    else:
+        round_one = types.mjGEOM_SPHERE if shape.kind == "sphere" else types.mjGEOM_CYLINDER
+        model.geom_type[geom], model.geom_dataid[geom] = int(round_one), -1
+        radius_m = shape.size_m[0]
+        half = np.full(3, radius_m)
+        half[2:] = [0.5 * length for length in shape.size_m[1:]] or radius_m
+        model.geom_size[geom] = (radius_m, *(half[2:] if shape.kind == "cylinder" else [0.0]), 0.0)
+        model.geom_aabb[geom, :3] = 0.0
+    model.geom_aabb[geom, 3:] = half
+    model.geom_rbound[geom] = float(np.linalg.norm(half))
+    place_geom(model, geom, shape)
+
+
 class _Builder:
     """Fills one MuJoCo specification."""
 

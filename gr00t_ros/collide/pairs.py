@@ -72,8 +72,12 @@ def checked_pairs(
     joint_names: Collection[str],
     unchecked: Collection[Names],
     self_margin_m: float,
+    places: Sequence[Solid] = (),
 ) -> tuple[Pair, ...]:
-    """The pairs to check, link with link first. unchecked: pairs of links to leave out."""
+    """The pairs to check, link with link first. unchecked: pairs of links to leave out.
+
+    places: solids of no scene file, which every link keeps clear of.
+    """
     carried = {one.name: one for one in (scene.carried if scene else ())}
     own = [body for body in bodies.values() if body.link is not None]
     off = description.adjacent() | frozenset(unchecked)
@@ -86,11 +90,11 @@ def checked_pairs(
         and moves_apart(description, one.link, other.link, joint_names)
     ]
     for body in own:
-        if scene is None or not moves_apart(description, body.link, None, joint_names):
+        if not moves_apart(description, body.link, None, joint_names):
             continue
-        for solid in scene.solids:
+        for solid in (*(scene.solids if scene else ()), *places):
             if solid.links is None or body.link in solid.links:
-                contact = scene.contacts.get((body.name, solid.name))
+                contact = scene.contacts.get((body.name, solid.name)) if scene else None
                 inside = solid.role == KEEP_IN
                 found.append(Pair(body.name, solid.name, solid.margin_m, True, inside, contact))
     return tuple(found)

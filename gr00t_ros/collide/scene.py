@@ -6,6 +6,7 @@ got and what was expected. Places are in frames by name; `Scene.placed` puts the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -34,6 +35,7 @@ SMALLEST_MARGIN_M: Final = 1e-4  # ten times the engine's error
 LARGEST_MARGIN_M: Final = 0.5
 CONTACT_SPEED_M_S: Final = 0.10
 CONTACT_WITHIN_M: Final = 0.05
+_LARGEST: Final = 1e3  # of a joint's position, rad or m
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,14 +54,38 @@ class Solid:
     links: Names | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class While:
+    """A thing is there while the position of a joint is below or above a value, rad or m."""
+
+    joint: str
+    value: float
+    below: bool
+
+    def __str__(self) -> str:
+        return f"{self.joint} is {'below' if self.below else 'above'} {self.value:g}"
+
+    def holds(self, position: float | None) -> bool:
+        """Whether the thing is there. True where the position is not known: one more body is
+        checked, and nothing is checked less.
+        """
+        if position is None or not math.isfinite(position):
+            return True
+        return position < self.value if self.below else position > self.value
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Carried:
-    """A thing at a link, in whose frame its shape is. touch: other links that may touch it."""
+    """A thing at a link, in whose frame its shape is. touch: other links that may touch it.
+
+    when: when it is there; None for always.
+    """
 
     name: str
     link: str
     shape: Shape
     touch: Names
+    when: While | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +129,9 @@ class Scene:
             self._refuse(place, description, links)
         for pair in self.always_touching:
             self._refuse("always_touching", description, set(pair))
+        for one in self.carried:
+            if one.when is not None:
+                self._refuse_joint(f"attached.{one.name}.while", description, one.when.joint)
         things = carried | {solid.name for solid in self.solids}
         both = sorted(things & set(description.links))
         if both:
@@ -117,6 +146,15 @@ class Scene:
             raise SceneError(
                 f"{self.where}: {place}: got {', '.join(unknown)}, expected links of "
                 f"{description.where}: {', '.join(description.links)}",
+                place,
+            )
+
+    def _refuse_joint(self, place: str, description: Description, name: str) -> None:
+        known = [link.joint.name for link in description.links.values() if link.joint.name]
+        if name not in known:
+            raise SceneError(
+                f"{self.where}: {place}: got joint {name}, expected one that moves in "
+                f"{description.where}: {', '.join(known)}",
                 place,
             )
 
@@ -267,7 +305,17 @@ def _walls(box: Shape) -> tuple[Shape, ...]:
 def _carried(name: str, place: Field) -> Carried:
     kind, at = _typed(place, keys.CARRIED)
     touch = frozenset(at["touch"].names()) if "touch" in at else frozenset()
-    return Carried(name, at["link"].text(), _shape(kind, at), touch)
+    held = _while(at["while"]) if "while" in at else None
+    return Carried(name, at["link"].text(), _shape(kind, at), touch, held)
+
+
+def _while(place: Field) -> While:
+    at = place.keys(keys.WHILE)
+    given = [key for key in ("below", "above") if key in at]
+    if len(given) != 1:
+        raise place.problem(f"got {' and '.join(given) or 'neither'}, expected below or above")
+    (key,) = given
+    return While(at["joint"].text(), at[key].number(-_LARGEST, _LARGEST), key == "below")
 
 
 def _shape(kind: str, at: Mapping[str, Field]) -> Shape:

@@ -75,6 +75,8 @@ class WindowCheck:
         self._left, self._reserve = budget, budget
         self.scene = 0
         self._floor = np.full(len(pairs.names), -np.inf)
+        self._position: Floats | None = None  # of the last `begin`, and the distances there
+        self._distance = np.zeros(0)
 
     def begin(self, position: Floats) -> None:
         """Begin a tick of a robot whose plan is at `position` (J,): renew budget and limits."""
@@ -82,11 +84,21 @@ class WindowCheck:
         distance = self._distances(position, self.pairs.margin)
         inside = distance < self.pairs.margin
         self._floor = np.where(inside, np.maximum(self._floor, distance), -np.inf)
+        self._position, self._distance = position, distance
 
     def scene_changed(self) -> None:
-        """Something has moved: what was proven before may no longer hold."""
+        """Something has moved: what was proven before may no longer hold.
+
+        A pair inside its margin may be nearer by what the scene has moved. It keeps the part of its
+        tolerance that it has used, or an obstacle that trembles would let the arm creep nearer.
+        """
         self.scene += 1
-        self._floor[:] = -np.inf
+        if self._position is None:
+            return
+        used = np.where(self._floor > -np.inf, self._floor - self._distance, 0.0)
+        self._distance = self._distances(self._position, self.pairs.margin)
+        inside = self._distance < self.pairs.margin
+        self._floor = np.where(inside, self._distance + used, -np.inf)
 
     def look(self, rows: Rows, knot_s: float, reserve: bool = False) -> Ahead:
         """Whether each pair keeps its limit on the whole way along `rows`; see above."""

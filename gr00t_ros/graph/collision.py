@@ -3,31 +3,35 @@
 The model comes from /robot_description (and /robot_description_semantic, if it is published). It is
 made on the executor thread, and only while the node is inactive: it takes as long as several ticks.
 From `begin` to `end` only the replay thread uses it. Joints that the node does not command keep the
-positions that they had at the start; a finding says that one has moved.
+positions that they had at the start; a finding says that one has moved. Live obstacles, and things
+that a gripper holds, are taken over at the start of a tick, so that one tick sees one scene.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import String
 
-from gr00t_ros.collide.description import Joint, disabled_pairs, read_description
+from gr00t_ros.collide.description import Description, Joint, disabled_pairs, read_description
 from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
 from gr00t_ros.collide.files import load_scene, read_mesh
 from gr00t_ros.collide.model import engine_module
-from gr00t_ros.collide.scene import Scene
+from gr00t_ros.collide.obstacles import MOST_OBSTACLES, Placed
+from gr00t_ros.collide.scene import Pose, Scene
 from gr00t_ros.collide.window import Pairs, WindowCheck, touching
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.graph.frames import Frames
 from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.graph.obstacles import ObstacleStream
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.parameters import REQUIRED, Parameters
-from gr00t_ros.watch.finding import Finding
+from gr00t_ros.ros.parameters import OFF, REQUIRED, Parameters
+from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
 from gr00t_ros.watch.table import finding
 
 Floats = NDArray[np.float64]
@@ -45,24 +49,32 @@ Measured = Callable[[tuple[str, ...]], Floats | None]
 
 @dataclass(slots=True)
 class _Model:
-    """The engine and what was derived from it."""
+    """The engine, what was derived from it, and what of a changing scene it has now."""
 
     engine: CollisionEngine
     pairs: Pairs
     measured_names: tuple[str, ...]
     fingers: dict[str, Held]
+    placed: Placed = Placed((), ())
+    carried: frozenset[str] = frozenset()
 
 
 class Collision:
     """The check of one configuration; without `collision: required` it checks nothing."""
 
     def __init__(
-        self, node: Node, robot: Embodiment, values: Parameters, measured: Measured
+        self,
+        node: Node,
+        robot: Embodiment,
+        values: Parameters,
+        measured: Measured,
+        awake_ns: AwakeTime = all_awake,
     ) -> None:
-        """Read the scene and subscribe to the description.
+        """Read the scene, and subscribe to the description and to live obstacles.
 
-        Raises SettingsError, or SceneError, without MuJoCo, for a scene that cannot be read, and
-        for a robot whose motion this cannot check.
+        awake_ns: the part of an age, ns, during which this process was awake. Raises SettingsError,
+        or SceneError, without MuJoCo, for a scene that cannot be read, and for a robot whose motion
+        this cannot check.
         """
         self._node, self._robot, self._values, self._measured = node, robot, values, measured
         self.required = values.collision == REQUIRED
@@ -72,17 +84,25 @@ class Collision:
         self._stale = False
         self._problem = f"collision: nothing received on {TOPIC}: start robot_state_publisher"
         self._urdf, self._srdf = "", ""
+        self._description: Description | None = None  # of both
         self._scene: Scene | None = None
+        self._frames = Frames(node)
+        self._poses: dict[str, Pose | str] = {}  # of the scene's frames, when it was made
+        self._check: WindowCheck | None = None
         self._subscriptions = []
-        if not self.required:
+        if self.required:
+            _refuse_unchecked(robot)
+            engine_module()
+            self._scene = load_scene(values.scene) if values.scene else None
+        else:
             _refuse_unused(values)
             node.get_logger().info(
                 "collision: off: neither the robot's own body nor what stands around it is checked"
             )
+        carried = [one.name for one in self._scene.carried] if self._scene else []
+        self._obstacles = ObstacleStream(node, values, self._obstacle_frame, carried, awake_ns)
+        if not self.required:
             return
-        _refuse_unchecked(robot)
-        engine_module()
-        self._scene = load_scene(values.scene) if values.scene else None
         for topic, take in ((TOPIC, self.take_urdf), (SEMANTIC_TOPIC, self.take_srdf)):
             self._subscriptions.append(node.create_subscription(String, topic, take, qos.STATUS))
 
@@ -90,15 +110,56 @@ class Collision:
         """Why an activation at the position `start` (J,) would be refused; only while inactive."""
         if not self.required:
             return []
-        if self._stale:
+        if self._stale or self._frames_changed():
             self._make()
+        self._obstacles.place()
         if self._model is None:
             return [self._problem]
+        found = [one.reason for one in self._obstacles.findings()]
         try:
             self._hold(self._model)
         except SettingsError as error:
-            return [str(error)]
-        return [] if start is None else [one.reason for one in _against(self._model, start)]
+            return [*found, str(error)]
+        if start is not None:
+            self._renew(self._model)
+            found += [one.reason for one in _against(self._model, start)]
+        return found
+
+    def facts(self, start: Floats | None) -> list[tuple[str, str]]:
+        """What is checked, for people: subjects with a sentence; only while inactive."""
+        model = self._model
+        if model is None:
+            return []
+        found = [("", f"{len(model.pairs.names)} pairs are checked")]
+        if self._scene is not None:
+            names = ", ".join(one.name for one in (*self._scene.solids, *self._scene.carried))
+            found.append((self._scene.where, f"readable, all links and frames known: {names}"))
+        if self._obstacles.on:
+            shapes = len(model.placed.shapes)
+            found.append((self._obstacles.topic, f"alive, {shapes} shapes, all can be checked"))
+        near = None if start is None else self._nearest(model, start)
+        if near is not None:
+            (one, other), distance_m = near
+            found.append(("start", f"nearest: {one} and {other}, {1e3 * distance_m:.1f} mm"))
+        return found
+
+    def unmeasured(self) -> list[str]:
+        """The attached things that count as carried because their joint is not measured."""
+        things = self._scene.carried if self._scene else ()
+        return [
+            f"{one.name} counts as carried: joint {one.when.joint} is not measured; have it "
+            "published on a joint-state topic of the embodiment file"
+            for one in things
+            if one.when is not None and self._measured((one.when.joint,)) is None
+        ]
+
+    def _nearest(self, model: _Model, start: Floats) -> tuple[tuple[str, str], float] | None:
+        """The nearest pair at `start` (J,) and its distance, m, without wanted contacts."""
+        distances = np.where(model.pairs.near == -np.inf, model.engine.distances(start), np.inf)
+        if not np.isfinite(distances).any():
+            return None
+        pair = int(np.argmin(distances))
+        return model.pairs.names[pair], float(distances[pair])
 
     def begin(self) -> WindowCheck | None:
         """The check for a session that begins or goes on; None if none is required.
@@ -112,20 +173,74 @@ class Collision:
         if model is None:
             raise SettingsError(self._problem)
         self._start, self._running = self._hold(model), model
-        return WindowCheck(model.pairs, model.engine.distances)
+        self._check = None
+        self._renew(model)
+        self._check = WindowCheck(model.pairs, model.engine.distances)
+        return self._check
 
     def end(self) -> None:
         """The session is over: the newest description counts again, and no joint is watched."""
-        self._running = None
+        self._running, self._check = None, None
 
     def against(self, start: Floats) -> list[Finding]:
         """The finding against a session that goes on at `start` (J,): pairs that touch there."""
         return [] if self._running is None else _against(self._running, start)
 
     def findings(self) -> list[Finding]:
-        """A finding if a joint that is not commanded has moved since `begin`."""
+        """Take over what the scene has become, and return what is wrong; at the start of each tick.
+
+        The thread that called `begin` calls this. Findings: a joint that is not commanded has
+        moved since; live obstacles are silent, unchecked, or touch the robot.
+        """
         model = self._running
-        if model is None or not model.measured_names:
+        if model is None:
+            return []
+        self._renew(model)
+        return [*self._moved(model), *self._obstacles.findings(), *self._touched(model)]
+
+    def apply(self, values: Parameters) -> None:
+        """Take over a changed threshold."""
+        self._obstacles.apply(values)
+
+    def _renew(self, model: _Model) -> None:
+        """Let the engine have the newest obstacles, and the things that are carried now."""
+        placed, carried = self._obstacles.newest, self._carried()
+        changed = placed.shapes != model.placed.shapes or carried != model.carried
+        if placed is not model.placed:
+            model.engine.occupy(placed)
+            model.pairs = replace(model.pairs, names=model.engine.pair_names)
+            model.placed = placed
+        if carried != model.carried:
+            model.engine.carry(carried)
+            model.carried = carried
+        if self._check is not None:
+            self._check.pairs = model.pairs
+            if changed:
+                self._check.scene_changed()
+
+    def _carried(self) -> frozenset[str]:
+        """The carried things that are there, by the measured joints of the gripper."""
+        found = set()
+        for one in self._scene.carried if self._scene else ():
+            at = None if one.when is None else self._measured((one.when.joint,))
+            position = None if at is None else float(at[0])
+            if one.when is None or one.when.holds(position):
+                found.add(one.name)
+        return frozenset(found)
+
+    def _touched(self, model: _Model) -> list[Finding]:
+        """A finding if a live obstacle touches the robot where it is measured."""
+        if not model.placed.shapes:
+            return []
+        at = self._measured(model.engine.joint_names)
+        if at is None:
+            return []  # the watch on its stream reports that
+        distances = model.engine.distances(at, model.pairs.margin)
+        found = touching(model.pairs, np.where(model.engine.obstacle_pairs, distances, np.inf))
+        return [finding("obstacle_touches", f"{found} touch")] if found else []
+
+    def _moved(self, model: _Model) -> list[Finding]:
+        if not model.measured_names:
             return []
         measured = self._measured(model.measured_names)
         if measured is None:
@@ -142,16 +257,18 @@ class Collision:
         """Unsubscribe."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        self._obstacles.destroy()
+        self._frames.destroy()
 
     # --- making ------------------------------------------------------------------------------
 
     def take_urdf(self, message: String) -> None:
         """Take a new description, which counts once no session runs."""
-        self._urdf, self._stale = message.data, True
+        self._urdf, self._description, self._stale = message.data, None, True
 
     def take_srdf(self, message: String) -> None:
         """Take new disabled pairs; see `take_urdf`."""
-        self._srdf, self._stale = message.data, bool(self._urdf)
+        self._srdf, self._description, self._stale = message.data, None, bool(self._urdf)
 
     def _make(self) -> None:
         self._stale = False
@@ -161,8 +278,14 @@ class Collision:
             self._model, self._problem = None, f"collision: {error}"
 
     def _made(self) -> _Model:
-        disabled = disabled_pairs(self._srdf, SEMANTIC_TOPIC) if self._srdf else None
-        description = read_description(self._urdf, TOPIC, read_mesh, disabled)
+        if self._description is None:
+            disabled = disabled_pairs(self._srdf, SEMANTIC_TOPIC) if self._srdf else None
+            self._description = read_description(self._urdf, TOPIC, read_mesh, disabled)
+        description = self._description
+        self._poses = self._scene_frames(description)
+        for frame, pose in self._poses.items():
+            if isinstance(pose, str) and self._scene is not None:
+                raise SettingsError(f"{self._scene.where}: frame {frame!r} cannot be used: {pose}")
         names = self._robot.joint_names
         others = [name for name in description.joint_names if name not in names]
         joints = {one.joint.name: one.joint for one in description.links.values()}
@@ -175,10 +298,34 @@ class Collision:
             names,
             held=held,
             self_margin_m=self._values.self_margin_m,
+            lookup=self._scene_pose,
+            obstacles=MOST_OBSTACLES if self._obstacles.on else 0,
+            obstacle_margin_m=self._values.obstacle_margin_m,
         )
-        if self._scene is not None:  # nothing tells whether a gripper holds them: always there
-            engine.carry([one.name for one in self._scene.carried])
         return _Model(engine, pairs_of(engine), measured, dict(fingers))
+
+    def _scene_frames(self, description: Description) -> dict[str, Pose | str]:
+        """The poses of the scene's frames now, or why one has none."""
+        frames = self._scene.frames if self._scene else ()
+        return {frame: self._frames.pose(description, frame) for frame in frames}
+
+    def _scene_pose(self, frame: str) -> Pose | None:
+        pose = self._poses[frame]
+        return None if isinstance(pose, str) else pose
+
+    def _frames_changed(self) -> bool:
+        """Whether a frame of the scene has become known, or is elsewhere than before."""
+        if self._description is None:
+            return False
+        now = self._scene_frames(self._description)
+        return any(not _same_pose(self._poses.get(frame), pose) for frame, pose in now.items())
+
+    def _obstacle_frame(self, frame: str) -> Pose | str:
+        """The pose of a live obstacle's frame; runs on the executor thread."""
+        model = self._running or self._model
+        if model is None:
+            return f"frame {frame!r} is unknown before the robot's description"
+        return self._frames.pose(model.engine.description, frame)
 
     def _hold(self, model: _Model) -> Floats:
         """Take the measured positions of all joints that are not commanded, and return them."""
@@ -203,17 +350,25 @@ def _against(model: _Model, start: Floats) -> list[Finding]:
     return [finding("in_collision", f"{found} touch")] if found else []
 
 
+def _same_pose(one: Pose | str | None, other: Pose | str) -> bool:
+    if one is None or isinstance(one, str) or isinstance(other, str):
+        return one == other if isinstance(one, str) and isinstance(other, str) else False
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def _is_finger(joint: Joint) -> bool:
     lower, upper = joint.range
     return joint.slides and upper - lower <= _FINGER_M
 
 
 def _refuse_unused(values: Parameters) -> None:
-    if values.scene:
-        raise SettingsError(
-            f"scene: got {values.scene}, but parameter collision is off, so nothing would be "
-            "checked: expected collision:=required with it"
-        )
+    unused = {"scene": values.scene, "obstacles": values.obstacles.replace(OFF, "")}
+    for name, value in unused.items():
+        if value:
+            raise SettingsError(
+                f"{name}: got {value}, but parameter collision is off, so nothing would be "
+                "checked: expected collision:=required with it"
+            )
 
 
 def _refuse_unchecked(robot: Embodiment) -> None:
@@ -231,7 +386,7 @@ def pairs_of(engine: CollisionEngine) -> Pairs:
     contacts = [pair.contact for pair in engine.pairs]
     margins = [pair.margin_m + ERROR_M for pair in engine.pairs]
     return Pairs(
-        tuple((pair.first, pair.second) for pair in engine.pairs),
+        engine.pair_names,
         engine.bounds,
         np.array([-np.inf if c else m for c, m in zip(contacts, margins, strict=True)]),
         np.array([c.within_m if c else -np.inf for c in contacts]),

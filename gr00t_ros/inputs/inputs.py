@@ -270,8 +270,8 @@ class Inputs:
 
     def _transform(self, node: Node, topic: str, stream: StateStream, history: History) -> Source:
         if self._transforms is None:
-            where = f"{self._embodiment.source}: state.{stream.key}"
-            self._transforms = Transforms(node, where)
+            where = f"{self._embodiment.source}: state.{stream.key}: from: tf"
+            self._transforms = Transforms(node, where, "publish a PoseStamped (from: pose)")
         frame = stream.frame or ""
         transform = TransformSubscription(self._transforms, topic, frame, stream.link)
         return Source(transform, read_transform, history, PULL_PERIOD_NS)

@@ -187,17 +187,17 @@ TYPES = ("tf2_msgs/msg/TFMessage",)
 class Transforms:
     """The tf2 buffer and listener of one node, shared by all its transforms."""
 
-    def __init__(self, node: Node, where: str) -> None:
+    def __init__(self, node: Node, where: str, instead: str) -> None:
         """Listen to /tf and /tf_static; `where` names the file and key that need them.
 
-        Raises EmbodimentError if tf2_ros cannot be imported.
+        Raises EmbodimentError if tf2_ros cannot be imported; instead: what one can do without it.
         """
         try:
             self._tf2: Any = importlib.import_module("tf2_ros")
         except ImportError as error:
             raise EmbodimentError(
-                f"{where}: from: tf needs the ROS package tf2_ros, which cannot be imported here "
-                f"({error}): install ros-<distro>-tf2-ros, or publish a PoseStamped (from: pose)"
+                f"{where} needs the ROS package tf2_ros, which cannot be imported here "
+                f"({error}): install ros-<distro>-tf2-ros, or {instead}"
             ) from None
         self._clock = node.get_clock()
         self._buffer = self._tf2.Buffer()
@@ -209,20 +209,39 @@ class Transforms:
 
         Raises ObservationError if tf2 has no transform between them.
         """
-        try:
-            found = self._buffer.lookup_transform(frame, link, Time())
-        except self._tf2.TransformException as error:
-            raise ObservationError(f"tf2 has no transform {frame} -> {link}: {error}") from None
-        stamp = found.header.stamp
-        if stamp.sec == stamp.nanosec == 0:  # the whole chain is static: it is valid now
+        found = self._found(frame, link)
+        if _is_static(found):  # it is valid now
             found.header.stamp = self._clock.now().to_msg()
         return found
+
+    def fixed(self, frame: str, link: str) -> PoseReading:
+        """The pose of `link` in `frame`, if static transforms alone connect them.
+
+        Raises ObservationError if tf2 has no transform between them, or one that may move.
+        """
+        found = self._found(frame, link)
+        if not _is_static(found):
+            raise ObservationError(
+                f"tf2 connects {frame} -> {link} by /tf, so it may move, expected /tf_static alone"
+            )
+        return read_transform(found)[1]
+
+    def _found(self, frame: str, link: str) -> Any:
+        try:
+            return self._buffer.lookup_transform(frame, link, Time())
+        except self._tf2.TransformException as error:
+            raise ObservationError(f"tf2 has no transform {frame} -> {link}: {error}") from None
 
     def destroy(self) -> None:
         """Stop listening, if that has not happened yet."""
         if self._listening:
             self._listening = False
             self._listener.unregister()
+
+
+def _is_static(found: Any) -> bool:
+    """Whether the whole chain of a transform is static: tf2 stamps it with zero."""
+    return bool(found.header.stamp.sec == found.header.stamp.nanosec == 0)
 
 
 class TransformSubscription:

@@ -110,6 +110,7 @@ class Planner:
         self._proposed, self._abandoned, self.stop_due = None, False, False
         self._new_from_ns.clear()
         self.latest_end_ns = self.course.end_ns
+        self._proven_in = None
         self._rate.free()
 
     def limit_speed(self, velocity_scale: float) -> None:
@@ -170,6 +171,7 @@ class Planner:
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._new_from_ns.clear()
         self.latest_end_ns, self.stop_due = self.course.end_ns, False
+        self._proven_in = None
 
     def branch(self, now_ns: int) -> int:
         """The first knot that is not committed yet. Raises PlanError if time ran back."""
@@ -223,6 +225,7 @@ class Planner:
         self._proposed = proposed = self._proposal(now_ns)
         if self.obstacles is not None:
             self.obstacles.begin(course.state(now_ns // self._settings.knot_ns).position)
+            self._prove_again(now_ns)
         changed: int | None = branch
         if self.stop_due:
             course, changed = self._clear_stop(course, branch, now_ns)
@@ -394,6 +397,15 @@ class Planner:
         self.unproven_stops += not self._stops_unproven
         self._stops_unproven = True
         return self._stopping(course, branch, now_ns), branch
+
+    def _prove_again(self, now_ns: int) -> None:
+        """Prove what was sent in a scene that has changed, before other ways use up the tick."""
+        assert self.obstacles is not None
+        if self._proven_in is None or self._still_proven():
+            return
+        sent = self.course.since(self._first_knot(now_ns))
+        clear = self._is_clear(sent, now_ns, reserve=True)
+        self._proven_in = self.obstacles.scene if clear else None
 
     def _still_proven(self) -> bool:
         """Whether the sent course was proven clear in the scene as it is."""

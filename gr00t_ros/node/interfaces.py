@@ -15,7 +15,8 @@ Kind = Literal["publishes", "subscribes", "serves"]
 class Interface:
     """One topic or service; a name in capitals stands for the names in the embodiment file.
 
-    types: all that may occur, separated by comma.
+    types: all that may occur, separated by comma. only_with: parameter and value with which alone
+    it is there.
     """
 
     kind: Kind
@@ -23,6 +24,7 @@ class Interface:
     types: str
     qos: str
     text: str
+    only_with: str = ""
 
 
 _TRIGGER = "std_srvs/srv/Trigger"
@@ -122,6 +124,38 @@ INTERFACES: tuple[Interface, ...] = (
         "std_msgs/msg/String",
         _LATCHED,
         "URDF: compared with the file's limits, and the source of its chains",
+    ),
+    Interface(
+        "subscribes",
+        "/robot_description_semantic",
+        "std_msgs/msg/String",
+        _LATCHED,
+        "SRDF: pairs of links that are not checked against each other",
+        "collision: required",
+    ),
+    Interface(
+        "subscribes",
+        "~/obstacles",
+        "visualization_msgs/msg/MarkerArray",
+        _RELIABLE,
+        "live obstacles as CUBE, SPHERE and CYLINDER; repeat the message, also an empty one",
+        "obstacles: markers",
+    ),
+    Interface(
+        "subscribes",
+        "~/planning_scene",
+        "moveit_msgs/msg/PlanningScene",
+        _RELIABLE,
+        "live obstacles of MoveIt: remap to /monitored_planning_scene",
+        "obstacles: planning_scene",
+    ),
+    Interface(
+        "subscribes",
+        "~/collision_object",
+        "moveit_msgs/msg/CollisionObject",
+        _RELIABLE,
+        "single changes of them: remap to /collision_object",
+        "obstacles: planning_scene",
     ),
     Interface("serves", "~/pause", _TRIGGER, "", "controlled stop, holds until ~/resume"),
     Interface("serves", "~/resume", _TRIGGER, "", "leaves the pause of ~/pause"),

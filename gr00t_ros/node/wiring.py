@@ -141,7 +141,9 @@ class Configured:
         self.robot_state = RobotState(self.inputs, robot, self.clock, values, self._awake)
         self._operator = OperatorWatches(node, values, self._on_e_stop, self.robot_state.awake_ns)
         self._checks = RobotChecks.of(node, self.inputs, self.robot_state, robot, values)
-        self._collision = Collision(node, robot, values, self.robot_state.joints)
+        self._collision = Collision(
+            node, robot, values, self.robot_state.joints, self.robot_state.awake_ns
+        )
         self.contacts = Contacts(node, robot, values, self.robot_state.awake_ns)
         self._others, self._manager = self._checks.others, self._checks.manager
         self._hearts = self._checks.hearts
@@ -175,6 +177,7 @@ class Configured:
         self._operator.apply(values)
         self._hearts.apply(values)
         self.contacts.apply(values)
+        self._collision.apply(values)
         changed = parameters.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
         self.replay.post(lambda _session, _now: self.watches.apply(values))

@@ -117,6 +117,7 @@ OFF_BELOW_FRAMES = 2
 EXISTING, LOCAL = "existing", "local"
 OFF, REQUIRED = "off", "required"
 SHOW, PAUSE, FAULT = "show", "pause", "fault"
+MARKERS, PLANNING_SCENE = "markers", "planning_scene"
 _PROFILE_S = "; empty: as in the profile"
 _A_ROBOT = "name of a file in config/embodiments, a path, or tag:EMBODIMENT_TAG"
 _ROW = "row"
@@ -227,6 +228,22 @@ class Parameters:
         "line in status and diagnostics; each choice is stricter than the one before it",
         tighten="up",
         choices=(SHOW, PAUSE, FAULT),
+    )
+    obstacles: str = _parameter(
+        OFF,
+        "Live obstacles besides the scene: markers (visualization_msgs/MarkerArray on ~/obstacles),"
+        " planning_scene (MoveIt's ~/planning_scene and ~/collision_object), off: none",
+        by_configure=True,
+        choices=(OFF, MARKERS, PLANNING_SCENE),
+    )
+    obstacle_margin_m: float = _parameter(
+        0.03,
+        "Distance that every link keeps from live obstacles: the error of their perception, and "
+        "how far they move until the next message",
+        "m",
+        0.001,
+        0.5,
+        by_configure=True,
     )
     execute_steps: int = _parameter(
         _SESSION.execute_steps,
@@ -355,6 +372,9 @@ class Parameters:
     controller_silence_s: float = _threshold("Age of a controller's state that causes a fault")
     collision_patience_s: float = _threshold(
         "Time in front of an obstacle after which the arm waits for ~/resume"
+    )
+    obstacles_stale_s: float = _threshold(
+        "Time without a message of live obstacles that causes a pause"
     )
     self_margin_m: float = _threshold(
         "Distance that the robot keeps from its own body, without a scene file",

@@ -51,6 +51,10 @@ DIAGNOSTICS = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 # A recorder needs every prediction, a few a second; a queue of 10 tolerates a slow disk.
 CHUNK = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
+# Each message may add or delete an obstacle, so none may be lost. Volatile: it also receives from a
+# latched publisher. Depth 50: a burst of single changes.
+OBSTACLES = _last(50, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
 # Receive a button with any QoS of its driver: best effort, reliable, or latched before start.
 ANY = (
     _last(10, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),

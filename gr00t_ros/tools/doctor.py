@@ -32,17 +32,20 @@ from gr00t_ros.command_line import (
     status_of,
 )
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.traffic import Traffic
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.readiness import RobotChecks, horizon_problems
 from gr00t_ros.node.robot_state import RobotState
 from gr00t_ros.node.server import defaults_of
+from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import ACCESS, SERVER, as_parameters
+from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.process import stop_on_signals
 from gr00t_ros.sidecar.target import Report
 from gr00t_ros.text_table import printable_lines, table
@@ -96,6 +99,7 @@ class Doctor:
         self._checks = RobotChecks.of(node, inputs, robot_state, robot, values)
         self._operator = OperatorWatches(node, values, lambda _reason: None)
         self.traffic = Traffic(node, self.embodiment)
+        self._collision, self._no_collision = _collision(node, robot, values, robot_state)
         self._followed_s = 0.0
         self._late_s: deque[float] = deque([0.0], maxlen=_KEPT_PULLS)
         self._server: list[DoctorRow] = []
@@ -208,7 +212,9 @@ class Doctor:
         gaps = checks.observation()
         if not checks.streams(now_ns):  # else the rows of the streams report the same, with reasons
             found += rows.failures("observation", gaps, "a complete one can be assembled")
-        against = _reasons(checks.start()[1])
+        start, findings = checks.start()
+        found += rows.collision(self._collision, self._no_collision, start)
+        against = _reasons(findings)
         return found + rows.failures("start", against, "held and measured position agree")
 
 
@@ -222,6 +228,16 @@ def doctors_node(context: rclpy.Context | None = None) -> Node:
         start_parameter_services=False,
         parameter_overrides=[_NO_SERVICE],
     )
+
+
+def _collision(
+    node: Node, robot: Embodiment, values: Parameters, robot_state: RobotState
+) -> tuple[Collision | None, str]:
+    """The collision check as the node would make it, or None and the reason."""
+    try:
+        return Collision(node, robot, values, robot_state.joints), ""
+    except Gr00tError as error:
+        return None, str(error)
 
 
 def _reasons(findings: Sequence[Finding]) -> list[str]:

@@ -16,12 +16,13 @@ from rclpy.qos import ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.errors import ClosedError, Gr00tError, ObservationError, UnreachableError
+from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
 from gr00t_ros.graph.limits import DescribedLimits
 from gr00t_ros.graph.traffic import Topic
 from gr00t_ros.inputs.stream_report import SYNCHRONISE, StreamReport
 from gr00t_ros.node.readiness import coverage, instruction_problems
-from gr00t_ros.node.robot_state import Readings
+from gr00t_ros.node.robot_state import Positions, Readings
 from gr00t_ros.node.server import read_access
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.modality import wrong_rows
@@ -121,6 +122,23 @@ def limits(described: DescribedLimits, problems: Sequence[str]) -> list[DoctorRo
         text = f"{DESCRIPTION} states no range or no velocity of {', '.join(unstated)}: these of "
         rows.append(DoctorRow(WARN, "limits", "", f"{text}the file could not be compared"))
     return rows
+
+
+def collision(check: Collision | None, why: str, start: Positions | None) -> list[DoctorRow]:
+    """The collision check: scene, description, frames, live obstacles, and the nearest pair.
+
+    check: None if it could not be made, for the reason `why`. start: (J,) of a plan, None if it is
+    not known. No row without a check.
+    """
+    if check is None:
+        return failures("collision", [why], "")
+    if not check.required:
+        return []
+    problems = check.problems(start)
+    if problems:
+        return failures("collision", problems, "")
+    warned = [DoctorRow(WARN, "collision", "attached", text) for text in check.unmeasured()]
+    return warned + [DoctorRow(PASS, "collision", *fact) for fact in check.facts(start)]
 
 
 def host(node: Node, simulated: bool, worst_late_s: float) -> list[DoctorRow]:

@@ -223,7 +223,8 @@ def interface_document() -> str:
         for one in INTERFACES:
             if one.kind == kind:
                 types = ", ".join(f"`{name}`" for name in one.types.split(", "))
-                lines.append(_row((f"`{one.name}`", types, one.qos, one.text)))
+                only = f"with `{one.only_with}`: " if one.only_with else ""
+                lines.append(_row((f"`{one.name}`", types, one.qos, only + one.text)))
         lines.append("")
     lines += [
         "## Parameters",

@@ -287,6 +287,11 @@ def _check(options: argparse.Namespace) -> int:
         f"{link} may touch {name}: up to {contact.speed_m_s:g} m/s within {contact.within_m:g} m"
         for (link, name), contact in scene.contacts.items()
     ]
+    contacts += [
+        f"{one.name} is there while {one.when}; in this list it always is"
+        for one in scene.carried
+        if one.when
+    ]
     near = [
         (str(pairs[i]), f"{1e3 * found.distances_m[i]:.1f}", f"{1e3 * pairs[i].margin_m:g}")
         + ("wanted contact" if pairs[i].contact else _verdict(found.distances_m[i], pairs[i]),)

@@ -49,6 +49,8 @@ _PADDING: Final[Schema] = {"type": "number", "minimum": 0, "maximum": LARGEST_MA
 KINDS: Final[Mapping[str, Kind]] = {
     "text": ("text", _TEXT),
     "names": ("list of names", {**_list(_TEXT, 1), "uniqueItems": True}),
+    "number": ("a number", _NUMBER),
+    "while": (f"map: {_link(keys.WHILE)}", {"$ref": f"#/$defs/{keys.WHILE.name}"}),
     "positive": ("a number above 0", {"type": "number", "exclusiveMinimum": 0}),
     "margin": (
         f"{SMALLEST_MARGIN_M:g} to {LARGEST_MARGIN_M:g}",

@@ -477,6 +477,41 @@ ARM: tuple[Watch, ...] = (
         "refused. A pair inside its margin that does not touch may be left, but not come nearer",
     ),
     Watch(
+        "scene_stale",
+        "steady time since the last message of live obstacles",
+        _PAUSE,
+        # our choice: ten messages of a slow detector; what appears in that time is not seen
+        (Threshold("obstacles_stale_s", "s", 1.0, 0.05, 10.0),),
+        "The program that detects obstacles has died or hangs, or the network is cut.",
+        "check the program that publishes the obstacles; it must repeat its message, also an "
+        "empty one, and offer reliable delivery",
+        "graph.obstacles.ObstacleStream",
+        note="with the parameter obstacles: markers or planning_scene. The obstacles that were "
+        "received last stay in the check; an activation is refused until a message has arrived",
+    ),
+    Watch(
+        "obstacle_unchecked",
+        "live obstacles that cannot be checked: no solid, numbers that are none, an unknown frame, "
+        "too many",
+        _PAUSE,
+        (Threshold("shapes at once", "", 32, home="constant"),),
+        "The publisher describes an obstacle in a way that has no clear solid or no known place.",
+        "correct or delete that obstacle",
+        "graph.obstacles.ObstacleStream",
+        note="with the parameter obstacles: markers or planning_scene; it lasts until the obstacle "
+        "is replaced or deleted, so that nothing is unchecked in silence",
+    ),
+    Watch(
+        "obstacle_touches",
+        "the distances of live obstacles to the robot, at its measured position",
+        _PAUSE,
+        (),
+        "Something came to the arm, or the detector takes the arm itself for an obstacle.",
+        "let it leave, or filter the robot out of what the detector sees",
+        "graph.collision.Collision",
+        note="with the parameter obstacles: markers or planning_scene",
+    ),
+    Watch(
         "uncommanded_joint",
         "joints of the description that the node does not command, against the start's positions",
         _FAULT,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rod_arm import Balls
 
-from gr00t_ros.collide.window import WindowCheck
+from gr00t_ros.collide.window import LEAVING_M, WindowCheck
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.replay import Replay, Sent
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings
@@ -209,3 +209,57 @@ def test_a_check_that_raises_leaves_what_was_sent():
     arm.now_ns += TICK_NS
     arm.run(5)
     assert arm.replay.velocity(arm.now_ns)[0] > 0.3
+
+
+def test_a_scene_that_changes_at_every_tick_makes_no_stop_that_is_not_proven():
+    """Along a row of balls each proof is long: what was sent is proven first, then new windows."""
+    beside = 0.9 + 0.004 + MARGIN + 0.0005 + 0.02
+    row = [beside * np.array([np.cos(at), np.sin(at)]) for at in np.arange(0.1, 0.75, 0.1)]
+    end = 0.9 * np.array([np.cos(0.9), np.sin(0.9)])
+    arm = Arm(Balls([end, *row], [0.05, *[0.02] * len(row)]))
+    arm.goal = np.array([1.8, 0.0])
+    apart = []
+
+    def change():
+        apart.append(arm.distance_m)
+        arm.replay.obstacles.scene_changed()
+
+    arm.run(200, each=change)
+    assert min(apart) >= MARGIN and arm.replay.position(arm.now_ns)[0] > 0.7
+    assert arm.replay.unproven_stops == 0
+
+
+def test_a_pole_that_crosses_the_way_is_let_pass():
+    """0.2 m/s from the side, seen at every tick: the arm stops before it, and goes on behind it."""
+    arm = in_the_way(radius=0.03)
+    outward = np.array([np.cos(0.8), np.sin(0.8)])
+    apart = []
+
+    def pole(metres_per_tick):
+        apart.append(arm.distance_m)
+        arm.balls.centres[0] += metres_per_tick * outward
+        arm.replay.obstacles.scene_changed()
+
+    arm.balls.centres[0] = (0.9 + 0.15) * outward
+    arm.run(38, each=lambda: pole(-0.004))
+    arm.run(60, each=lambda: pole(0.0))
+    assert arm.replay.position(arm.now_ns)[0] < 0.8 and arm.distance_m < 3 * MARGIN
+    arm.run(120, each=lambda: pole(0.004))
+    assert min(apart) > 0.0
+    assert arm.replay.position(arm.now_ns)[0] == pytest.approx(1.6, abs=0.01)
+
+
+def test_a_scene_that_trembles_lets_no_arm_creep_nearer():
+    """Inside a margin, led on by less than the tolerance each time: the tolerance is there once."""
+    arm = in_the_way(angle=0.1, radius=0.9 * 2 * np.sin(0.05) - 0.009)
+    ball, ticks = arm.balls.centres[0].copy(), iter(range(1000))
+    start_m = arm.distance_m
+
+    def tremble():
+        arm.goal = arm.replay.position(arm.now_ns) + np.array([0.0004, 0.0])
+        arm.balls.centres[0] = ball + 0.0002 * (-1) ** next(ticks) * np.array([0.0, 1.0])
+        arm.replay.obstacles.scene_changed()
+
+    arm.run(300, each=tremble)
+    arm.balls.centres[0] = ball
+    assert 0.0 < start_m - arm.distance_m <= 2 * LEAVING_M

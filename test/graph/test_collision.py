@@ -10,30 +10,13 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
 
 from std_msgs.msg import String  # noqa: E402
+from two_rods import ROBOT, START, URDF  # noqa: E402
 
 from gr00t_ros.errors import SceneError, SettingsError  # noqa: E402
 from gr00t_ros.graph.collision import Collision  # noqa: E402
 from gr00t_ros.ros.parameters import DEFAULTS  # noqa: E402
 
-ROD = (
-    '<collision><origin xyz="0.2 0 0"/><geometry><box size="0.4 0.02 0.02"/></geometry></collision>'
-)
-_LIMIT = '<limit lower="-3" upper="3" velocity="1" effort="1"/>'
-_TURNS = f'<axis xyz="0 0 1"/>{_LIMIT}'
-URDF = f"""<robot name="two"><link name="base"/><link name="upper">{ROD}</link>
-<link name="lower">{ROD}</link><link name="finger"><collision><geometry><sphere radius="0.01"/>
-</geometry></collision></link><link name="leg">{ROD}</link>
-<joint name="shoulder" type="revolute"><parent link="base"/><child link="upper"/>{_TURNS}</joint>
-<joint name="elbow" type="revolute"><parent link="upper"/><child link="lower"/>
-<origin xyz="0.45 0 0"/>{_TURNS}</joint>
-<joint name="grip" type="prismatic"><parent link="lower"/><child link="finger"/>
-<origin xyz="0.45 0 0"/><axis xyz="1 0 0"/>
-<limit lower="0" upper="0.04" velocity="1" effort="1"/></joint>
-<joint name="hip" type="revolute"><parent link="base"/><child link="leg"/>
-<origin xyz="0 0 -0.5"/>{_TURNS}</joint>
-</robot>"""
 POST = "margin: 0.02\nobjects:\n  post: {type: sphere, xyz: [0.2, 0.2, 0], radius: 0.05}\n"
-ROBOT = SimpleNamespace(joint_names=("shoulder", "elbow"), poses=())
 REQUIRED = replace(DEFAULTS, collision="required")
 
 
@@ -62,7 +45,6 @@ def place(ros_node, tmp_path):
     return Place(ros_node, tmp_path).describe()
 
 
-START = np.zeros(2)
 AT_POST = np.array([np.pi / 4, 0.0])
 
 

@@ -1,6 +1,5 @@
 """State can come from several topics, an Imu, or tf2 besides JointState, over real topics."""
 
-import importlib
 import sys
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ import pytest
 from geometry_msgs.msg import TransformStamped
 from input_robot import ARM, SETTINGS, Robot, joint_state, picture, small_embodiment
 from sensor_msgs.msg import Imu
+from tf2_stand_in import stand_in_tf2
 
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.observe.observation import Observation
@@ -36,35 +36,12 @@ HAND = StateStream(
     **{"encode": "xyz_axis_angle", "frame": "base", "link": "hand", "chain": CHAIN},
 )
 
-TF2_ROS = """
-import copy
-class TransformException(Exception): pass
-class Buffer:
-    found = {}
-    def lookup_transform(self, frame, link, time):
-        assert time.nanoseconds == 0
-        if (frame, link) not in self.found:
-            raise TransformException(f'"{frame}" passed to lookupTransform does not exist')
-        return copy.deepcopy(self.found[frame, link])
-class TransformListener:
-    alive = 0
-    def __init__(self, buffer, node, *, spin_thread=False):
-        assert not spin_thread
-        TransformListener.alive += 1
-    def unregister(self):
-        TransformListener.alive -= 1
-"""
-
 
 @pytest.fixture
 def tf2_ros(tmp_path, monkeypatch):
     """A stand-in for tf2_ros: what is in Buffer.found is what tf2 knows."""
-    (tmp_path / "tf2_ros.py").write_text(TF2_ROS)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "tf2_ros", raising=False)
-    module = importlib.import_module("tf2_ros")
-    yield module
-    del sys.modules["tf2_ros"]
+    with stand_in_tf2(tmp_path, monkeypatch) as module:
+        yield module
 
 
 def gravity_of(robot, quaternion=(0.0, 0.0, 0.0, 1.0), variance=0.0, frame="pelvis"):

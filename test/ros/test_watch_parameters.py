@@ -37,6 +37,7 @@ EXPECTED = {
     "controller_silence_s": (0.5, "s", 0.05, 60.0, "down"),
     "reference_error_rad": (0.002, "rad or m", 0.001, 0.05, "down"),
     "collision_patience_s": (5.0, "s", 0.5, 60.0, "down"),
+    "obstacles_stale_s": (1.0, "s", 0.05, 10.0, "down"),
     "self_margin_m": (0.01, "m", 0.001, 0.1, ""),
     "contact_silence_s": (0.2, "s", 0.02, 2.0, "down"),
     "e_stop_required": (False, "", None, None, "up"),

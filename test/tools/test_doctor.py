@@ -29,6 +29,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
+from visualization_msgs.msg import MarkerArray  # noqa: E402
 
 from gr00t_ros.errors import EmbodimentError  # noqa: E402
 from gr00t_ros.graph.traffic import Topic  # noqa: E402
@@ -379,6 +380,45 @@ def test_the_operators_stops_are_named(clinic):
     with admitted(clinic.domain, e_stop_required=True, dead_man_required=True) as doctor:
         found(doctor, "fail", "operator", "e-stop topic required")
         found(doctor, "fail", "operator", "dead-man switch is not pressed")
+
+
+def test_the_collision_check_is_examined(clinic):
+    """Scene, links, frames, the nearest pair where the arm stands, and the obstacles' stream."""
+    wall = {"collision": "required", "scene": "franka_wall"}
+    with admitted(clinic.domain, **wall, obstacles="markers") as doctor:
+        found(doctor, "fail", "/gr00t_policy/obstacles: nothing received")
+        detector = clinic.node.create_publisher(
+            MarkerArray, "/gr00t_policy/obstacles", qos.OBSTACLES
+        )
+        timer = clinic.node.create_timer(0.1, lambda: detector.publish(MarkerArray()))
+        found(doctor, "pass", "/gr00t_policy/obstacles: alive, 0 shapes")
+        found(doctor, "pass", "franka_wall.yaml: readable", "table, wall")
+        found(doctor, "pass", "start: nearest: ", " and ", " mm")
+        clinic.node.destroy_timer(timer)
+        clinic.node.destroy_publisher(detector)
+
+
+@pytest.mark.parametrize(
+    ("scene", "words"),
+    [
+        ("objects:\n  box: {type: bx}\n", ("missing margin", "scene.yaml")),
+        (
+            "margin: 0.01\nobjects:\n  post: {type: sphere, xyz: [9, 0, 0], radius: 0.1, "
+            "frame: hall}\n",
+            ("frame 'hall'", "tf2"),
+        ),
+        (
+            "margin: 0.01\nkeep_in:\n  cell: {xyz: [0, 0, 0], size: [9, 9, 9], links: [paw]}\n",
+            ("keep_in.cell.links: got paw",),
+        ),
+    ],
+)
+def test_a_scene_that_does_not_fit_is_named(clinic, tmp_path, scene, words):
+    """A file that cannot be read, a frame that is not known, a link that the robot lacks."""
+    (tmp_path / "scene.yaml").write_text(scene)
+    wanted = {"collision": "required", "scene": tmp_path / "scene.yaml"}
+    with admitted(clinic.domain, **wanted) as doctor:
+        found(doctor, "fail collision", *words)
 
 
 def test_a_missing_instruction_fails_as_it_refuses_an_activation(clinic):

@@ -149,9 +149,7 @@ def test_too_few_values_are_a_finding() -> None:
     """What was got, and what was expected."""
     feed = Feed(torques())
     feed(1.0)
-    assert feed.found()[0] == (
-        "contact arm on /t: got 1 values, expected 2: shoulder, wrist"
-    )
+    assert feed.found()[0] == ("contact arm on /t: got 1 values, expected 2: shoulder, wrist")
 
 
 def test_silence_is_a_finding() -> None:
