@@ -210,21 +210,27 @@ class CollisionEngine:
     def _rough_distances(self, limit_m: Floats) -> Floats:
         """(S,) lower bounds of the distances of the shapes: by bounding spheres, then by boxes.
 
-        limit_m: (S,) boxes are compared where the spheres are nearer than that.
+        limit_m: (S,) boxes are compared where the spheres are nearer than that; nothing is where it
+        is -inf.
         """
         axes = self._data.geom_xmat.reshape(-1, 3, 3)
         middle = self._data.geom_xpos + np.einsum("gij,gj->gi", axes, self._box_middle)
-        between = middle[self._second] - middle[self._first]
-        found = np.sqrt(np.einsum("si,si->s", between, between)) - self._radii
-        if len(self._flat):
-            found[self._flat] = self._heights(axes, middle)
-        near = np.flatnonzero((found < limit_m) & self._bent)
-        first, second = self._first[near], self._second[near]
-        found[near] = np.maximum(
+        rows = np.flatnonzero(limit_m > -np.inf)
+        between = middle[self._second[rows]] - middle[self._first[rows]]
+        apart = np.sqrt(np.einsum("si,si->s", between, between)) - self._radii[rows]
+        bent = self._bent[rows]
+        flat = np.flatnonzero(~bent)
+        if len(flat):
+            apart[flat] = self._heights(rows[flat], axes, middle)
+        near = np.flatnonzero((apart < limit_m[rows]) & bent)
+        first, second = self._first[rows[near]], self._second[rows[near]]
+        apart[near] = np.maximum(
             self._from_box(between[near], axes[first], first) - self._radius[second],
             self._from_box(between[near], axes[second], second) - self._radius[first],
         )
-        return np.asarray(found - _BOX_ERROR_M)
+        found = np.full(len(limit_m), -FAR_M)
+        found[rows] = apart - _BOX_ERROR_M
+        return found
 
     def _from_box(self, way: Floats, axes: Floats, geoms: Ints) -> Floats:
         """(S,) distances of points from boxes; `way` (S, 3): from their middles to the points."""
@@ -232,9 +238,9 @@ class CollisionEngine:
         outside = np.maximum(local, 0.0)
         return np.asarray(np.sqrt(np.einsum("sj,sj->s", outside, outside)))
 
-    def _heights(self, axes: Floats, middle: Floats) -> Floats:
-        """The least heights of bounding boxes above planes, for the rows `_flat`."""
-        one, plane = self._first[self._flat], self._second[self._flat]
+    def _heights(self, rows: Ints, axes: Floats, middle: Floats) -> Floats:
+        """The least heights of bounding boxes above planes, for `rows` with a plane each."""
+        one, plane = self._first[rows], self._second[rows]
         normal = axes[plane][:, :, 2]
         height = np.einsum("si,si->s", normal, middle[one] - self._data.geom_xpos[plane])
         local = np.abs(np.einsum("si,sij->sj", normal, axes[one]))
@@ -291,7 +297,6 @@ class CollisionEngine:
         kinds = self._mujoco.mjtGeom
         types = self._model.geom_type
         self._bent = types[self._second] != int(kinds.mjGEOM_PLANE)
-        self._flat = np.flatnonzero(~self._bent)
         self._box_middle = self._model.geom_aabb[:, :3].copy()
         self._box_half = self._model.geom_aabb[:, 3:].copy()
         round_ones = np.isin(types, [int(kinds.mjGEOM_SPHERE), int(kinds.mjGEOM_CAPSULE)])

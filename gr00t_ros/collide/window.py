@@ -29,7 +29,7 @@ Distances = Callable[[Floats, Floats], Floats]
 else any value from `enough` up to the distance. Never larger than the true distance.
 """
 
-BUDGET = 32
+BUDGET = 48
 """Evaluations of distances in one tick for windows that follow the reference, and as many again for
 what was sent and for stops. A window that needs more counts as not proven.
 
@@ -220,18 +220,21 @@ class _Check:
         return bound
 
     def _measure(self, index: int, pairs: NDArray[np.intp], most: Floats) -> None:
-        """Measure the distances at one point of the grid, once.
+        """Measure the distances at one point of the grid, once: of `pairs`, and wanted contacts.
 
         Exact up to what proves an interval that ends there, in which the distances of `pairs`
-        change by at most `most`: if both ends have their limit and half of that, it is proven.
+        change by at most `most`: if both ends have their limit and half of that, it is proven. For
+        all other pairs the distance is inf: what surrounds the point is proven for them.
         """
         if index in self._known:
             return
-        enough = np.maximum(self._exact, self._least_m)
-        enough[pairs] = np.maximum(enough[pairs], self._limits[pairs] + most / 2)
+        enough = self._exact.copy()  # -inf where no contact is wanted: nothing is measured
+        needed = np.maximum(self._limits[pairs] + most / 2, self._least_m)
+        enough[pairs] = np.maximum(enough[pairs], needed)
         found = self._owner.evaluate(self._path.positions[index], enough)
         if found is None:
             raise _OverBudget
+        found = np.where(enough == -np.inf, np.inf, found)
         self._known[index] = found
         self._least_m = min(self._least_m, max(0.0, float(found[self._judged].min())))
 
