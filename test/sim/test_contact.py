@@ -1,7 +1,7 @@
 """The arm is pushed against a wall that no scene has: the watch contact stops it early.
 
-Judged by the robot's own record and its own clock. The robot's time runs at a fifth of its speed, so that
-a busy machine has five times the time for its work.
+Judged by the robot's own record and its own clock. The robot's time runs at a fifth of its speed,
+so that a busy machine has five times the time for its work.
 """
 
 from pathlib import Path
