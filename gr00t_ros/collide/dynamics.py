@@ -32,12 +32,7 @@ class InverseDynamics:
         for link in root.iter("link"):
             for shape in (*link.findall("visual"), *link.findall("collision")):
                 link.remove(shape)
-        masses = [float(one.get("value", "0")) for one in root.iter("mass")]
-        if not sum(masses) > _LEAST_KG:
-            raise SettingsError(
-                f"{where}: got links of {sum(masses):.3g} kg in all, expected masses (inertial) "
-                "of the links: without them the efforts of a free motion are not known"
-            )
+        _refuse_massless(root, where)
         try:
             spec = mujoco.MjSpec.from_string(ElementTree.tostring(root, encoding="unicode"))
             # links without a mass, such as frames of tools
@@ -68,3 +63,15 @@ class InverseDynamics:
         found = np.empty(model.nv)
         mujoco.mj_rne(model, data, 0, found)
         return {name: float(found[degree]) for name, (_, degree) in self._joints.items()}
+
+
+def _refuse_massless(root: ElementTree.Element, where: str) -> None:
+    try:
+        total_kg = sum(float(one.get("value", "0")) for one in root.iter("mass"))
+    except ValueError as error:
+        raise SettingsError(f"{where}: a mass is no number ({error}), expected kg") from error
+    if not total_kg > _LEAST_KG:  # true for NaN too
+        raise SettingsError(
+            f"{where}: got links of {total_kg:.3g} kg in all, expected masses (inertial) of the "
+            "links: without them the efforts of a free motion are not known"
+        )

@@ -97,8 +97,37 @@ def test_efforts_need_a_description_with_the_joint():
         values_of(EFFORT, joints((1.0,)), InverseDynamics(other, "it"))
 
 
-def test_a_description_without_masses_is_refused():
+@pytest.mark.parametrize(
+    ("mass", "error"),
+    [
+        ("0", "it: got links of 0 kg in all, expected masses"),
+        ("nan", "it: got links of nan kg in all"),
+        ("heavy", "it: a mass is no number"),
+        ("-1", "it: got links of -1 kg in all"),
+    ],
+)
+def test_a_description_without_masses_is_refused(mass, error):
     """The weight that it does not have would be taken for a contact."""
-    massless = PENDULUM.replace('value="2"', 'value="0"')
-    with pytest.raises(SettingsError, match="it: got links of 0 kg in all, expected masses"):
-        InverseDynamics(massless, "it")
+    with pytest.raises(SettingsError, match=error):
+        InverseDynamics(PENDULUM.replace('value="2"', f'value="{mass}"'), "it")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        '<transmission name="t"><joint name="swing"/></transmission>',
+        '<ros2_control name="c" type="system"><joint name="swing"/></ros2_control>',
+        '<gazebo reference="arm"><mu1>0.2</mu1></gazebo>',
+        '<material name="grey"><color rgba="0 0 0 1"/></material>',
+    ],
+)
+def test_what_a_description_has_besides_does_not_matter(extra):
+    """Elements of other programs are left out."""
+    dynamics = InverseDynamics(PENDULUM.replace("</robot>", f"{extra}</robot>"), "it")
+    assert dynamics.torques({"swing": (0.0, 0.0)}) == pytest.approx({"swing": -G})
+
+
+def test_a_description_that_the_engine_refuses_is_an_error_with_its_name():
+    """Inertias that no body has."""
+    with pytest.raises(SettingsError, match="it: "):
+        InverseDynamics(PENDULUM.replace('type="continuous"', 'type="bent"'), "it")
