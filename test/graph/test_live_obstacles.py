@@ -8,6 +8,7 @@ import math
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ class Place:
             (tmp_path / "scene.yaml").write_text(scene)
             values = replace(values, scene=str(tmp_path / "scene.yaml"))
         self.now_ns, self.joints = SECOND_NS, {"shoulder": 0.0, "elbow": 0.0, "hip": 0.0}
-        monkeypatch.setattr(obstacles.time, "monotonic_ns", lambda: self.now_ns)
+        clock = SimpleNamespace(monotonic_ns=lambda: self.now_ns)
+        monkeypatch.setattr(obstacles, "time", clock)
         self.check = Collision(node, ROBOT, values, self._measured)
         self.check.take_urdf(String(data=URDF))
 
