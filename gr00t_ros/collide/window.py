@@ -85,7 +85,11 @@ class WindowCheck:
 
     def look(self, rows: Rows, knot_s: float) -> Ahead:
         """Whether each pair keeps its limit on the whole way along `rows`; see above."""
-        return _Check(self, path_of(rows, knot_s)).run()
+        return self.look_along(path_of(rows, knot_s))
+
+    def look_along(self, path: Path) -> Ahead:
+        """As `look`, for a path that is already known."""
+        return _Check(self, path).run()
 
     @property
     def limits(self) -> Floats:
@@ -213,7 +217,10 @@ class _Check:
         pair = int(judged[np.argmin(self._known[at][judged])])
         distance = float(self._known[at][pair])
         names = self._pairs.names[pair]
-        return Ahead(why, distance, names, float(self._path.times_s[at]), len(self._known))
+        return Ahead(
+            *(why, distance, names, float(self._path.times_s[at]), len(self._known)),
+            position=self._path.positions[at],
+        )
 
     def _named(self, verb: str, at: int, pair: np.intp) -> str:
         one, other = self._pairs.names[pair]

@@ -1,5 +1,8 @@
 """The check of windows against the scene and the robot's own body, made from its description.
 
+If the robot has outputs that are commanded by poses, their tools are checked instead of all links:
+against the scene, the links that are fixed to the base, and each other (collide/tool.py).
+
 The model comes from /robot_description (and /robot_description_semantic, if it is published). It is
 made on the executor thread, and only while the node is inactive: it takes as long as several ticks.
 From `begin` to `end` only the replay thread uses it. Joints that the node does not command keep the
@@ -8,23 +11,27 @@ positions that they had at the start; a finding says that one has moved.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import String
 
-from gr00t_ros.collide.description import Joint, disabled_pairs, read_description
+from gr00t_ros.collide.description import Description, Joint, disabled_pairs, read_description
 from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
 from gr00t_ros.collide.files import load_scene, read_mesh
 from gr00t_ros.collide.model import engine_module
+from gr00t_ros.collide.pose_path import ToolCheck
 from gr00t_ros.collide.scene import Scene
+from gr00t_ros.collide.tool import ToolLink, Tools, tools_of
 from gr00t_ros.collide.window import Pairs, WindowCheck, touching
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.motion.replay import Replay
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import REQUIRED, Parameters
 from gr00t_ros.watch.finding import Finding
@@ -45,12 +52,13 @@ Measured = Callable[[tuple[str, ...]], Floats | None]
 
 @dataclass(slots=True)
 class _Model:
-    """The engine and what was derived from it."""
+    """The engine and what was derived from it. tools: None where joints are commanded."""
 
     engine: CollisionEngine
     pairs: Pairs
     measured_names: tuple[str, ...]
     fingers: dict[str, Held]
+    tools: Tools | None = None
 
 
 class Collision:
@@ -61,8 +69,7 @@ class Collision:
     ) -> None:
         """Read the scene and subscribe to the description.
 
-        Raises SettingsError, or SceneError, without MuJoCo, for a scene that cannot be read, and
-        for a robot whose motion this cannot check.
+        Raises SettingsError, or SceneError, without MuJoCo, and for a scene that cannot be read.
         """
         self._node, self._robot, self._values, self._measured = node, robot, values, measured
         self.required = values.collision == REQUIRED
@@ -80,14 +87,35 @@ class Collision:
                 "collision: off: neither the robot's own body nor what stands around it is checked"
             )
             return
-        _refuse_unchecked(robot)
         engine_module()
+        if self.unchecked:
+            node.get_logger().warning(f"collision: required, but not checked: {self.unchecked}")
         self._scene = load_scene(values.scene) if values.scene else None
         for topic, take in ((TOPIC, self.take_urdf), (SEMANTIC_TOPIC, self.take_srdf)):
             self._subscriptions.append(node.create_subscription(String, topic, take, qos.STATUS))
 
-    def problems(self, start: Floats | None) -> list[str]:
-        """Why an activation at the position `start` (J,) would be refused; only while inactive."""
+    @property
+    def unchecked(self) -> str:
+        """What moves and is not checked although `collision: required`; empty if nothing is."""
+        if not self.required:
+            return ""
+        found = []
+        if self._robot.poses:
+            names = ", ".join(output.name for output in self._robot.poses)
+            found.append(
+                f"self-collision and the arm behind the tool, because a controller of its own "
+                f"follows the poses of {names}"
+            )
+        blind = [output.name for output in self._robot.commands if output.goals is None]
+        if blind:
+            found.append(f"what the commands of {', '.join(blind)} move (base, lift)")
+        return "; ".join(found)
+
+    def problems(self, start: Floats | None, poses: Mapping[str, Pose] | None = None) -> list[str]:
+        """Why an activation there would be refused; only while inactive.
+
+        start: (J,) position; None if it is not known. poses: those of the pose outputs.
+        """
         if not self.required:
             return []
         if self._stale:
@@ -98,7 +126,18 @@ class Collision:
             self._hold(self._model)
         except SettingsError as error:
             return [str(error)]
-        return [] if start is None else [one.reason for one in _against(self._model, start)]
+        if start is None:
+            return []
+        return [one.reason for one in _against(self._model, start, poses or {})]
+
+    def attach(self, replay: Replay) -> None:
+        """Have a session that begins or goes on checked; see `begin`."""
+        check = self.begin()
+        tools = None if self._running is None else self._running.tools
+        if check is None or tools is None:
+            replay.obstacles, replay.pose_obstacles = check, None
+        else:
+            replay.obstacles, replay.pose_obstacles = None, ToolCheck(check, tools)
 
     def begin(self) -> WindowCheck | None:
         """The check for a session that begins or goes on; None if none is required.
@@ -118,9 +157,12 @@ class Collision:
         """The session is over: the newest description counts again, and no joint is watched."""
         self._running = None
 
-    def against(self, start: Floats) -> list[Finding]:
-        """The finding against a session that goes on at `start` (J,): pairs that touch there."""
-        return [] if self._running is None else _against(self._running, start)
+    def against(self, start: Floats, poses: Mapping[str, Pose] | None = None) -> list[Finding]:
+        """The finding against a session that goes on there: pairs that touch.
+
+        start: (J,) position. poses: those of the pose outputs.
+        """
+        return [] if self._running is None else _against(self._running, start, poses or {})
 
     def findings(self) -> list[Finding]:
         """A finding if a joint that is not commanded has moved since `begin`."""
@@ -163,22 +205,41 @@ class Collision:
     def _made(self) -> _Model:
         disabled = disabled_pairs(self._srdf, SEMANTIC_TOPIC) if self._srdf else None
         description = read_description(self._urdf, TOPIC, read_mesh, disabled)
+        if self._robot.poses:
+            return self._made_of_tools(description)
         names = self._robot.joint_names
         others = [name for name in description.joint_names if name not in names]
         joints = {one.joint.name: one.joint for one in description.links.values()}
         fingers = {name: joints[name].range for name in others if _is_finger(joints[name])}
         measured = tuple(name for name in others if name not in fingers)
         held = {**fingers, **{name: 0.0 for name in measured}}
-        engine = CollisionEngine(
-            description,
-            self._scene,
-            names,
-            held=held,
-            self_margin_m=self._values.self_margin_m,
-        )
-        if self._scene is not None:  # nothing tells whether a gripper holds them: always there
-            engine.carry([one.name for one in self._scene.carried])
+        engine = self._engine(description, self._scene, names, held)
         return _Model(engine, pairs_of(engine), measured, dict(fingers))
+
+    def _made_of_tools(self, description: Description) -> _Model:
+        tools = tools_of(
+            description, [ToolLink(one.name, one.link, one.frame) for one in self._robot.poses]
+        )
+        tools.refuse_others(self._robot.joint_names)
+        scene = None if self._scene is None else tools.scene(self._scene)
+        room: dict[str, Held] = dict(tools.room())
+        engine = self._engine(tools.description, scene, tools.joint_names, room)
+        pairs = replace(pairs_of(engine), reach=engine.bounds[:, tools.columns])
+        return _Model(engine, pairs, (), room, tools)
+
+    def _engine(
+        self,
+        description: Description,
+        scene: Scene | None,
+        names: tuple[str, ...],
+        held: Mapping[str, Held],
+    ) -> CollisionEngine:
+        engine = CollisionEngine(
+            description, scene, names, held=held, self_margin_m=self._values.self_margin_m
+        )
+        if scene is not None:  # nothing tells whether a gripper holds them: always there
+            engine.carry([one.name for one in scene.carried])
+        return engine
 
     def _hold(self, model: _Model) -> Floats:
         """Take the measured positions of all joints that are not commanded, and return them."""
@@ -198,7 +259,11 @@ class Collision:
         return measured
 
 
-def _against(model: _Model, start: Floats) -> list[Finding]:
+def _against(model: _Model, start: Floats, poses: Mapping[str, Pose]) -> list[Finding]:
+    if model.tools is not None:
+        if len(poses) < len(model.tools.tools):
+            return []  # an end effector that is not measured refuses the start by itself
+        start = model.tools.posture(poses)
     found = touching(model.pairs, model.engine.distances(start, model.pairs.margin))
     return [finding("in_collision", f"{found} touch")] if found else []
 
@@ -213,16 +278,6 @@ def _refuse_unused(values: Parameters) -> None:
         raise SettingsError(
             f"scene: got {values.scene}, but parameter collision is off, so nothing would be "
             "checked: expected collision:=required with it"
-        )
-
-
-def _refuse_unchecked(robot: Embodiment) -> None:
-    """Refuse outputs whose way cannot be checked: their controllers own the joints."""
-    if robot.poses:
-        names = ", ".join(output.name for output in robot.poses)
-        raise SettingsError(
-            f"collision: got required, but output {names} is commanded by poses, whose way is not "
-            "checked: expected off, or an embodiment file that commands joints"
         )
 
 

@@ -7,8 +7,8 @@ glides to a stop in front of it, and goes on as soon as the reference leads else
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.motion.reference import SLOWEST
 from gr00t_ros.motion.shaper import Rows
+from gr00t_ros.robot.rotation import Pose
 
 # Shares of the reference's own speed that are tried: each tick a little faster than before, then
 # these shares of it. A third try leaves time for the rest of the tick.
@@ -29,7 +30,8 @@ class Ahead:
     """The result of a check. The distance is the smallest that was looked at, m.
 
     why: empty if the way is clear; else what was found, with names. pair: two names, empty without
-    pairs. at_s: time of that distance since the start of the way.
+    pairs. at_s: time of that distance since the start of the way. position: where the robot is
+    then, as the check measures it; None if nothing was measured.
     """
 
     why: str
@@ -37,6 +39,7 @@ class Ahead:
     pair: tuple[str, ...] = ()
     at_s: float = 0.0
     evaluations: int = 0
+    position: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
     @property
     def clear(self) -> bool:
@@ -57,6 +60,20 @@ class Obstacles(Protocol):
 
     def look(self, rows: Rows, knot_s: float) -> Ahead:
         """Whether the whole way along `rows` is clear; knot_s: time between rows."""
+
+
+class PoseObstacles(Protocol):
+    """As `Obstacles`, for end effectors that are commanded by poses."""
+
+    @property
+    def scene(self) -> int:
+        """A number that changes whenever what a check proved may no longer hold."""
+
+    def begin(self, poses: Mapping[str, Pose]) -> None:
+        """Begin a tick; the end effectors are commanded to these poses, by their outputs."""
+
+    def look(self, ways: Mapping[str, Sequence[Pose]], knot_s: float) -> Ahead:
+        """Whether all ways are clear, which begin together; knot_s: time between poses."""
 
 
 class Rate:

@@ -12,7 +12,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
-from gr00t_ros.errors import SettingsError, StalledError
+from gr00t_ros.errors import RotationError, SettingsError, StalledError
 from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.controllers import LOOK_S
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
@@ -205,7 +205,12 @@ class Configured:
         if found or gaps:
             return found or gaps
         start, against = self._checks.start()
-        return [finding.reason for finding in against] + self._collision.problems(start)
+        try:
+            poses = self.robot_state.poses()
+        except RotationError as error:
+            return [str(error)]
+        touching = self._collision.problems(start, poses)
+        return [finding.reason for finding in against] + touching
 
     def coverage(self) -> Coverage | None:
         """How the horizon covers the p99 of recent delays (without warm-up); None: no delay yet."""
@@ -222,7 +227,7 @@ class Configured:
         def activate(session: Session, now_ns: int) -> None:
             session.replay.workspace = self.watches.policy.workspace = workspace
             session.replay.start_poses(now_ns, poses)
-            session.replay.obstacles = self._collision.begin()
+            self._collision.attach(session.replay)
             session.activate(now_ns, start)
             self._hearts.begin()
             self.watches.begin()
@@ -294,11 +299,11 @@ class Configured:
             rests = session.active and session.mode not in MOVING  # in motion `leave` refuses
             if rests:
                 session.replay.start_poses(now_ns, poses)
-                session.replay.obstacles = self._collision.begin()
+                self._collision.attach(session.replay)
             findings = [*self.watches.findings(now_ns, session.mode), *against]
             held = self.watches.leave_from(now_ns, start) if session.active else start
             if rests and held is not None:
-                findings += self._collision.against(held)
+                findings += self._collision.against(held, poses)
             refusal = leave(session, now_ns, held, findings)
             if not refusal:
                 self.watches.begin()
