@@ -89,23 +89,18 @@ class Tools:
         return {n: joints[n].range for n in self.description.joint_names if n not in own}
 
     def refuse_others(self, joint_names: Sequence[str]) -> None:
-        """Raise SettingsError for commanded joints that move links besides the tools.
+        """Raise SettingsError for commanded joints that are not behind a tool.
 
-        Joints behind a tool need no check of their own: they count as anywhere in their range.
+        Those behind a tool need no check of their own: they count as anywhere in their range.
         """
-        inside = frozenset[str]().union(*self.links)
-        moved = {
-            link.joint.follows
-            for name, link in self.robot.links.items()
-            if link.joint.name is not None and name not in inside
-        }
-        others = [name for name in joint_names if name in moved]
+        behind = self.room()
+        others = [name for name in joint_names if name not in behind]
         if others:
             raise SettingsError(
                 f"joints {', '.join(others)} are commanded beside the poses of "
-                f"{_outputs(self.tools)}, and move links that no pose places: expected an "
-                "embodiment file that commands the arm by joints alone (all of it is checked), or "
-                "by poses with no joints but those of the tool (the tool is checked)"
+                f"{_outputs(self.tools)}, and are not behind its link in {self.robot.where}: "
+                "expected an embodiment file that commands the arm by joints alone (all of it is "
+                "checked), or by poses with no joints but those of the tool (the tool is checked)"
             )
 
     def scene(self, scene: Scene) -> Scene:

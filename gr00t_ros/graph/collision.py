@@ -224,8 +224,7 @@ class Collision:
         scene = None if self._scene is None else tools.scene(self._scene)
         room: dict[str, Held] = dict(tools.room())
         engine = self._engine(tools.description, scene, tools.joint_names, room)
-        pairs = replace(pairs_of(engine), reach=engine.bounds[:, tools.columns])
-        return _Model(engine, pairs, (), room, tools)
+        return _Model(engine, of_tools(engine, tools), (), room, tools)
 
     def _engine(
         self,
@@ -292,3 +291,8 @@ def pairs_of(engine: CollisionEngine) -> Pairs:
         np.array([c.within_m if c else -np.inf for c in contacts]),
         np.array([c.speed_m_s if c else np.inf for c in contacts]),
     )
+
+
+def of_tools(engine: CollisionEngine, tools: Tools) -> Pairs:
+    """The pairs of an engine of tools; their reach has two columns for each (pose_path.py)."""
+    return replace(pairs_of(engine), reach=engine.bounds[:, tools.columns])

@@ -167,6 +167,10 @@ class Poses:
             course.start(now_ns, held)
         self.clearance.forget()
 
+    def pose(self, name: str, now_ns: int) -> Pose:
+        """The commanded pose of one output; see `PoseCourse.pose`."""
+        return self._courses[name].pose(now_ns)
+
     def judge(self, chunks: Mapping[str, PoseChunk], now_ns: int) -> str:
         """Why the chunks must not be followed from now on; empty if all may."""
         for name, course in self._courses.items():
