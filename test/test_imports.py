@@ -17,7 +17,8 @@ ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
 ROS = frozenset(
     "ament_index_python builtin_interfaces control_msgs controller_manager_msgs cv_bridge "
     "diagnostic_msgs geometry_msgs gr00t_ros.msg gr00t_ros.srv launch lifecycle_msgs "
-    "rcl_interfaces rclpy rosgraph_msgs sensor_msgs std_msgs std_srvs trajectory_msgs".split()
+    "rcl_interfaces rclpy rosgraph_msgs sensor_msgs std_msgs std_srvs trajectory_msgs "
+    "visualization_msgs".split()
 )
 # Rooms, innermost first: a room imports rooms above it in this list only. Beside each, the
 # packages outside Python's own that it may import.

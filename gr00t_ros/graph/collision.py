@@ -61,6 +61,15 @@ class _Model:
     tools: Tools | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a viewer gets. base: the robot's base link; running: a session uses the engine."""
+
+    engine: CollisionEngine
+    base: str
+    running: bool
+
+
 class Collision:
     """The check of one configuration; without `collision: required` it checks nothing."""
 
@@ -163,6 +172,15 @@ class Collision:
         start: (J,) position. poses: those of the pose outputs.
         """
         return [] if self._running is None else _against(self._running, start, poses or {})
+
+    def shown(self) -> Shown | None:
+        """The model of the session, else the newest one; None if there is none. Any thread."""
+        running = self._running
+        model = running or self._model
+        if model is None:
+            return None
+        robot = model.engine.description if model.tools is None else model.tools.robot
+        return Shown(model.engine, robot.root, running is not None)
 
     def findings(self) -> list[Finding]:
         """A finding if a joint that is not commanded has moved since `begin`."""

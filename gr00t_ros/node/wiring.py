@@ -13,6 +13,7 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from gr00t_ros.errors import RotationError, SettingsError, StalledError
+from gr00t_ros.graph.clearance_markers import ClearanceMarkers
 from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.controllers import LOOK_S
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
@@ -106,6 +107,7 @@ class Configured:
             node.get_logger().error,
             self._awake,
         )
+        self._markers = ClearanceMarkers(node, self._collision, lambda: self.replay.snapshot.ahead)
         self._delay_p99_ns = 0
         log = node.get_logger().error
         self._pulls = PeriodicThread("gr00t_pull", PULL_PERIOD_NS, 0, self.inputs.pull, log)
@@ -276,6 +278,11 @@ class Configured:
         return int(self.replay.call(change))
 
     @property
+    def unchecked(self) -> str:
+        """What moves and is not checked although `collision: required`; empty if nothing is."""
+        return self._collision.unchecked
+
+    @property
     def latched(self) -> str:
         """The reason of a latched fault, which waits for ~/reset; empty if there is none."""
         snapshot = self.replay.snapshot
@@ -325,6 +332,7 @@ class Configured:
         self._manager.destroy()
         self._hearts.destroy()
         self._checks.limits.destroy()
+        self._markers.destroy()
         self._collision.destroy()
         self._node.destroy_publisher(self._chunks)
         self.clock.destroy()

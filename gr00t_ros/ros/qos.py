@@ -51,6 +51,10 @@ DIAGNOSTICS = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 # A recorder needs every prediction, a few a second; a queue of 10 tolerates a slow disk.
 CHUNK = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
+# Markers for a viewer, a few times a second: only the newest picture counts. Reliable, as RViz asks
+# for it; volatile, because nothing is published without a subscriber.
+MARKERS = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
 # Receive a button with any QoS of its driver: best effort, reliable, or latched before start.
 ANY = (
     _last(10, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),

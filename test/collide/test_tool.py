@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from arm_urdf import HAND_LINKS, hand_robot, hand_urdf
+from arm_urdf import HAND_LINKS, hand_robot, hand_urdf, robot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -11,10 +11,12 @@ pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
 
 from gr00t_ros.collide.engine import ERROR_M, CollisionEngine  # noqa: E402
 from gr00t_ros.collide.files import read_mesh  # noqa: E402
-from gr00t_ros.collide.pose_path import path_of_poses  # noqa: E402
+from gr00t_ros.collide.pose_path import ToolCheck, path_of_poses  # noqa: E402
 from gr00t_ros.collide.scene import parse_scene  # noqa: E402
 from gr00t_ros.collide.tool import ToolLink, tools_of  # noqa: E402
+from gr00t_ros.collide.window import WindowCheck  # noqa: E402
 from gr00t_ros.errors import SceneError, SettingsError  # noqa: E402
+from gr00t_ros.graph.collision import of_tools  # noqa: E402
 from gr00t_ros.robot.rotation import Pose  # noqa: E402
 from gr00t_ros.robot.urdf_chain import urdf_chain, urdf_root  # noqa: E402
 
@@ -170,3 +172,37 @@ def test_a_scene_is_read_as_for_the_whole_robot():
     assert ("cube", "box") in [(p.first, p.second) for p in engine_of(tools, carried).pairs]
     with pytest.raises(SceneError, match="attached.cube: the way of link arm is not known"):
         tools.scene(scene(attached={"cube": {"link": "arm", **cube}}))
+
+
+def two_hands():
+    """The check of a left and a right hand, balls of 5 cm, far from anything else."""
+    links = {"base": "", "left": '<sphere radius="0.05"/>', "right": '<sphere radius="0.05"/>'}
+    turns = '<axis xyz="0 0 1"/><limit lower="-3" upper="3"/>'
+    joints = [(f"to_{side}", "revolute", "base", side, turns) for side in ("left", "right")]
+    both = [ToolLink(side, side, "base") for side in ("left", "right")]
+    tools = tools_of(robot(links, joints), both)
+    engine = engine_of(tools, scene())
+    return ToolCheck(WindowCheck(of_tools(engine, tools), engine.distances), tools)
+
+
+def line(y, end):
+    """Poses along y."""
+    turned = np.eye(3)
+    return [Pose(np.array([0.0, at, 0.5]), turned) for at in np.linspace(y, end, 20)]
+
+
+def test_two_hands_keep_clear_of_each_other():
+    """Each way alone is clear; at one time both would meet. A way that is over stays at its end."""
+    check = two_hands()
+    left, right = line(-0.3, -0.04), line(0.3, 0.04)
+    for ways, clear in (
+        ({"left": left, "right": right[:1]}, True),
+        ({"left": left[:1], "right": right}, True),
+        ({"left": left, "right": right}, False),
+        ({"left": left, "right": right[-1:]}, False),
+        ({"left": left, "right": line(0.05, 0.3)}, True),
+    ):
+        check.begin({side: way[0] for side, way in ways.items()})
+        ahead = check.look(ways, 0.02)
+        assert ahead.clear is clear
+        assert clear or ahead.why.startswith("left ")

@@ -33,7 +33,7 @@ URDF = f"""<robot name="two"><link name="base"/><link name="upper">{ROD}</link>
 <origin xyz="0 0 -0.5"/>{_TURNS}</joint>
 </robot>"""
 POST = "margin: 0.02\nobjects:\n  post: {type: sphere, xyz: [0.2, 0.2, 0], radius: 0.05}\n"
-ROBOT = SimpleNamespace(joint_names=("shoulder", "elbow"), poses=())
+ROBOT = SimpleNamespace(joint_names=("shoulder", "elbow"), poses=(), commands=())
 REQUIRED = replace(DEFAULTS, collision="required")
 
 
@@ -91,10 +91,7 @@ def test_it_is_off_by_default_and_says_that_a_scene_needs_it(ros_node):
 
 
 def test_what_it_cannot_check_is_refused(ros_node, tmp_path):
-    """Poses, whose controllers own the joints; a scene that is wrong or not there."""
-    posed = SimpleNamespace(joint_names=(), poses=(SimpleNamespace(name="hand"),))
-    with pytest.raises(SettingsError, match="output hand is commanded by poses"):
-        Place(ros_node, tmp_path, robot=posed)
+    """A scene that is wrong or not there."""
     with pytest.raises(SceneError, match="unknown key 'sise'"):
         Place(ros_node, tmp_path, scene=POST.replace("xyz", "sise"))
     with pytest.raises(SettingsError, match="no such file"):
