@@ -81,6 +81,8 @@ class Rate:
 
     def __init__(self) -> None:
         self.share = 1.0
+        self.why = ""
+        """What was found in the way last, also if a much slower motion was clear then."""
         self._blocked_since_ns: int | None = None
 
     def tries(self) -> Iterator[float]:
@@ -94,13 +96,13 @@ class Rate:
         """Record the share that was clear; 0 if none was."""
         self.share = max(SLOWEST, share)
         if self.share >= _FREE_RATE:
-            self._blocked_since_ns = None
+            self.why, self._blocked_since_ns = "", None
         elif self.share < _BLOCKED_RATE and self._blocked_since_ns is None:
             self._blocked_since_ns = now_ns
 
     def free(self) -> None:
         """Nothing is to be followed any more."""
-        self.share, self._blocked_since_ns = 1.0, None
+        self.share, self.why, self._blocked_since_ns = 1.0, "", None
 
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""

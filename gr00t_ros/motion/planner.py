@@ -275,6 +275,11 @@ class Planner:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
         return self._rate.blocked_ns(now_ns)
 
+    @property
+    def in_the_way(self) -> str:
+        """What was found in the way of the reference last; empty if nothing is."""
+        return self._rate.why
+
     def _may_be_step(self, now_ns: int) -> bool:
         """Whether a window sent now may be a step to a controller that missed earlier ones."""
         until_ns = self._arrival.safe_until_ns()
@@ -337,6 +342,7 @@ class Planner:
                 self._rate.take(share, now_ns)
                 self._replan |= share < 1.0
                 return made, changed
+            self._rate.why = self.ahead.why
         self._rate.take(0.0, now_ns)
         self._restore()
         self._replan = True

@@ -46,6 +46,11 @@ class PoseClearance:
         """For how long something has been in the way of the chunk, ns; 0 if nothing is."""
         return self._rate.blocked_ns(now_ns)
 
+    @property
+    def in_the_way(self) -> str:
+        """What was found in the way of the chunk last; empty if nothing is."""
+        return self._rate.why
+
     def windows(
         self, courses: Mapping[str, PoseCourse], now_ns: int, lag_ns: int
     ) -> Mapping[str, PoseWindow]:
@@ -79,6 +84,7 @@ class PoseClearance:
                 if following:
                     self._rate.take(share, now_ns)
                 return made
+            self._rate.why = self.ahead.why
         if following:
             self._rate.take(0.0, now_ns)
         tried = self.ahead

@@ -318,6 +318,11 @@ class Replay:
         return self._planner.ahead if self.pose_obstacles is None else self._poses.clearance.ahead
 
     @property
+    def in_the_way(self) -> str:
+        """What was found last in the way that the chunk leads; empty if nothing is."""
+        return self._planner.in_the_way or self._poses.clearance.in_the_way
+
+    @property
     def unproven_stops(self) -> int:
         """How often the arm stopped on a way that was not proven: something came into it."""
         return self._planner.unproven_stops + self._poses.clearance.unproven_stops

@@ -53,6 +53,7 @@ class Arm:
             self.replay.keep(kept())
             if window is not None:
                 self.windows.append((self.now_ns, window))
+            assert not self.replay.blocked_ns(self.now_ns) or " of ball" in self.replay.in_the_way
             each()
             self.now_ns += TICK_NS
 

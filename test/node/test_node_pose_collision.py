@@ -4,6 +4,7 @@ The box is only in the scene file: nothing but the check can stop the hand. The 
 test/fixtures/arm_urdf, whose description this test publishes; a stand-in follows the poses.
 """
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,10 @@ SCENE = {
 
 
 def hand_file(folder: Path, **output) -> Path:
-    """An arm whose hand is commanded by poses, and its gripper by a joint."""
+    """An arm whose hand is commanded by poses, and its gripper by a joint; one small camera."""
     content = yaml.safe_load(Path(find_embodiment("franka_droid")).read_text())
+    camera = content["video"]["wrist_image_left"] | {"delta_indices": [0], "size": [32, 32]}
+    content["video"] = {"wrist_image_left": camera | {"rate_hz": 10.0}}
     hand, gripper = content["state"]["eef_9d"], content["state"]["gripper_position"]
     del content["workspace"], content["state"]["joint_position"]
     del content["action"]["joint_position"], content["outputs"]["arm"]
@@ -70,7 +73,7 @@ def start(rig, processes, tmp_path, **output):
     processes.start("-m", "gr00t_ros.sim.stand_in.robot", *named, name="robot")
     processes.start("-m", "gr00t_ros.stream.commands", *named, name="commands")
     rig.start_server("hand_policy:make_policy", embodiment=str(file))
-    rig.start_policy(embodiment=file, collision="required", scene=scene, collision_patience_s=1.0)
+    rig.start_policy(embodiment=file, collision="required", scene=scene, collision_patience_s=0.5)
     assert rig.change("configure")
 
 
@@ -129,6 +132,21 @@ def test_the_hand_stops_before_a_shelf_and_names_it_and_a_viewer_sees_it(rig, pr
     assert max(point.z for point in line.points) == pytest.approx(UNDERSIDE_M, abs=1e-3)
     text = next(m for m in array.markers if m.type == Marker.TEXT_VIEW_FACING)
     assert "shelf" in text.text
+
+
+def test_a_node_that_dies_on_the_way_leaves_the_hand_before_the_shelf(rig, processes, tmp_path):
+    """The streamer plays the last window to its end, which is at rest and clear."""
+    poses = collect(rig.node, PoseStamped, POSES, 5000)
+    start(rig, processes, tmp_path, link="tip")
+    described(rig)
+    rig.wait_for_mode("ready")
+    wait_for_discovery(lambda: rig.node.count_publishers(POSES), POSES)
+    wait_until(lambda: rig.change("activate"), "an accepted activation")
+    wait_until(lambda: poses and height_m(poses[-1]) > START_M[2] + 0.01, "a hand that rises")
+    rig.policy.signal(signal.SIGKILL)
+    rig.policy.wait()
+    wait_until(lambda: len({height_m(pose) for pose in poses[-4:]}) == 1, "a hand at rest")
+    assert max(map(height_m, poses)) < UNDERSIDE_M - 0.02 - MARGIN_M
 
 
 def test_a_file_without_the_link_of_its_poses_is_not_activated(rig, processes, tmp_path):
