@@ -210,7 +210,7 @@ def read_description(
         links[name] = Link(
             name,
             None if over is None else linked(over, "parent"),
-            _FIXED if over is None else _joint(over, where),
+            FIXED if over is None else _joint(over, where),
             tuple(
                 _shape(element, f"{where}: link {name!r}", read_mesh)
                 for element in elements[name].findall("collision")
@@ -240,7 +240,7 @@ def disabled_pairs(text: str, where: str) -> dict[Names, str]:
     return found
 
 
-_FIXED: Final = Joint(None, np.zeros(3), np.eye(3), np.array([0.0, 0.0, 1.0]))
+FIXED: Final = Joint(None, np.zeros(3), np.eye(3), np.array([0.0, 0.0, 1.0]))
 
 
 def _check_names(description: Description) -> None:
@@ -292,7 +292,7 @@ def _joint(element: Element, where: str) -> Joint:
     place = f"{where}: joint {name!r}"
     xyz_m, rotation = _origin(element, place)
     if kind == "fixed":
-        return Joint(None, xyz_m, rotation, _FIXED.axis)
+        return Joint(None, xyz_m, rotation, FIXED.axis)
     if kind not in _MOVING or not name:
         raise SettingsError(
             f"{place} is of type {kind!r}, expected a name and a type: fixed, {', '.join(_MOVING)}"

@@ -9,7 +9,7 @@ bounding boxes are near are measured: in one pass over all pairs in numpy, then 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from gr00t_ros.collide.description import Description, Names, Shape
 from gr00t_ros.collide.model import compile_model, engine_module, place_geom, reshape_geom
 from gr00t_ros.collide.obstacles import Placed, empty_places
-from gr00t_ros.collide.pairs import Pair, bodies_of, checked_pairs
+from gr00t_ros.collide.pairs import Body, Pair, bodies_of, checked_pairs
 from gr00t_ros.collide.reach import reach
-from gr00t_ros.collide.scene import SELF_MARGIN_M, Pose, Scene
+from gr00t_ros.collide.scene import SELF_MARGIN_M, FramePose, Scene
 from gr00t_ros.errors import SettingsError
 
 Floats = NDArray[np.float64]
@@ -36,11 +36,23 @@ FAR_M: Final = 1e3
 _BOX_ERROR_M: Final = 1e-6  # of boxes whose corners are kept as float32
 
 
+class Witness(NamedTuple):
+    """The nearest points of two bodies in the robot's base, (3,) m each, and their distance, m.
+
+    The distance is without padding and without room for held joints.
+    """
+
+    distance_m: float
+    first_m: Floats
+    second_m: Floats
+
+
 class CollisionEngine:
     """The distances between a robot's links, carried things and the objects of a scene.
 
     joint_names: the commanded joints, in the order of q. `pairs` are what is checked, `bounds` how
-    fast their distances change at most (reach.py). One thread at a time may call it.
+    fast their distances change at most (reach.py). One thread at a time may call it; only `witness`
+    and `bodies` are for another one.
     """
 
     def __init__(
@@ -50,7 +62,7 @@ class CollisionEngine:
         joint_names: Sequence[str],
         *,
         held: Mapping[str, Held] | None = None,
-        lookup: Callable[[str], Pose | None] | None = None,
+        lookup: Callable[[str], FramePose | None] | None = None,
         unchecked: Collection[Names] | None = None,
         self_margin_m: float = SELF_MARGIN_M,
         obstacles: int = 0,
@@ -92,6 +104,7 @@ class CollisionEngine:
         self.bounds = reach(description, self.bodies, self.pairs, self.joint_names)
         compiled = compile_model(description, self.bodies)
         self._model, self._data = compiled.model, self._mujoco.MjData(compiled.model)
+        self._shown = self._mujoco.MjData(compiled.model)  # of `witness`
         self._linear, self._offset = self._joint_map(self.joint_names)
         self._held_linear, _ = self._joint_map(self._uncommanded)
         self._held_bounds = reach(description, self.bodies, self.pairs, self._uncommanded)
@@ -130,6 +143,26 @@ class CollisionEngine:
         nearest = np.minimum.reduceat(found, self._starts) if len(self.pairs) else np.zeros(0)
         return np.asarray(np.where(self._absent, FAR_M, nearest - self._slack_m))
 
+    def witness(self, names: tuple[str, ...], q: Floats) -> Witness | None:
+        """The nearest points of the pair of these two bodies at q (J,); None for an unknown pair.
+
+        Another thread may call it than the one that measures: it has its own data.
+        """
+        known = [(pair.first, pair.second) for pair in self.pairs]
+        if names not in known:
+            return None
+        model, data = self._model, self._shown
+        data.qpos[:] = self._linear @ q + self._constant
+        self._mujoco.mj_kinematics(model, data)
+        found: Witness | None = None
+        for row in np.flatnonzero(self._pair == known.index((names[0], names[1]))).tolist():
+            ends = np.zeros(6)
+            first, second = self._first_list[row], self._second_list[row]
+            apart = float(self._mujoco.mj_geomDistance(model, data, first, second, FAR_M, ends))
+            if found is None or apart < found.distance_m:
+                found = Witness(apart, ends[:3], ends[3:])
+        return found
+
     def hold(self, held: Mapping[str, Held]) -> None:
         """Let joints that are not commanded stand elsewhere, from the next call on.
 
@@ -163,6 +196,7 @@ class CollisionEngine:
                 raise SettingsError(f"{name!r}: got another size, expected a new engine for it")
         for geom, shape in zip(self._geoms[name], shapes, strict=True):
             place_geom(self._model, geom, shape)
+        self.bodies[name] = Body(name, None, tuple(shapes))
 
     def carry(self, names: Collection[str]) -> None:
         """Which carried things are there, from the next call on; at first none is."""
@@ -265,7 +299,9 @@ class CollisionEngine:
             )
         self._uncommanded = tuple(name for name in known if name not in self.joint_names)
 
-    def _frame(self, frame: str, lookup: Callable[[str], Pose | None] | None) -> Pose | None:
+    def _frame(
+        self, frame: str, lookup: Callable[[str], FramePose | None] | None
+    ) -> FramePose | None:
         if frame in self.description.links:
             return self.description.fixed_pose(frame)
         return None if lookup is None else lookup(frame)

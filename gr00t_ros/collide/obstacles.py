@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.collide.description import Shape
-from gr00t_ros.collide.scene import OBJECT, Pose, Solid
+from gr00t_ros.collide.scene import OBJECT, FramePose, Solid
 from gr00t_ros.errors import RotationError, SettingsError
 from gr00t_ros.robot.rotation import MOST_M, matrix_from_quaternion
 
@@ -86,7 +86,7 @@ class LiveObstacles:
 
     def __init__(self) -> None:
         self._known: dict[str, _Obstacle] = {}
-        self._placed: dict[str, tuple[_Obstacle, Pose, tuple[Shape, ...]]] = {}
+        self._placed: dict[str, tuple[_Obstacle, FramePose, tuple[Shape, ...]]] = {}
 
     def put(self, name: str, frame: str, shapes: Sequence[Shape]) -> None:
         """Add an obstacle, or replace the one of that name. Shapes are in `frame`."""
@@ -104,7 +104,7 @@ class LiveObstacles:
         """Remove all obstacles whose name begins with `prefix`."""
         self._known = {k: v for k, v in self._known.items() if not k.startswith(prefix)}
 
-    def placed(self, lookup: Callable[[str], Pose | str]) -> Placed:
+    def placed(self, lookup: Callable[[str], FramePose | str]) -> Placed:
         """All of them in the robot's base, and what cannot be checked.
 
         lookup: the pose of a frame in the base, or why there is none. A shape that has not moved
@@ -136,7 +136,7 @@ class LiveObstacles:
 
 
 def _same(
-    before: tuple[_Obstacle, Pose, tuple[Shape, ...]] | None, one: _Obstacle, pose: Pose
+    before: tuple[_Obstacle, FramePose, tuple[Shape, ...]] | None, one: _Obstacle, pose: FramePose
 ) -> bool:
     """Whether this obstacle has the shapes and the frame's pose that it had before."""
     if before is None or len(before[0].shapes) != len(one.shapes):
@@ -155,7 +155,7 @@ def _differ(one: Floats, other: Floats) -> bool:
     return not np.array_equal(one, other)
 
 
-def _in_base(one: _Obstacle, pose: Pose) -> tuple[_Obstacle, Pose, tuple[Shape, ...]]:
+def _in_base(one: _Obstacle, pose: FramePose) -> tuple[_Obstacle, FramePose, tuple[Shape, ...]]:
     at, axes = pose
     shapes = tuple(
         replace(shape, xyz_m=at + axes @ shape.xyz_m, rotation=axes @ shape.rotation)

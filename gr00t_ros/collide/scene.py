@@ -22,7 +22,7 @@ from gr00t_ros.robot.keys import Keys
 from gr00t_ros.robot.rotation import MOST_M, from_rpy, matrix_from_quaternion
 
 Floats = NDArray[np.float64]
-Pose = tuple[Floats, Floats]
+FramePose = tuple[Floats, Floats]
 """(3,) m and (3, 3) of a frame in the robot's base."""
 
 OBJECT: Final = "object"
@@ -158,7 +158,7 @@ class Scene:
                 place,
             )
 
-    def placed(self, lookup: Callable[[str], Pose | None]) -> tuple[Solid, ...]:
+    def placed(self, lookup: Callable[[str], FramePose | None]) -> tuple[Solid, ...]:
         """The solids in the robot's base. lookup: the pose of a frame, None where it is unknown.
 
         Raises SceneError for an unknown frame.
@@ -177,7 +177,7 @@ class Scene:
         return tuple(_in_base(one, poses[one.frame] if one.frame else None) for one in self.solids)
 
 
-def _in_base(solid: Solid, pose: Pose | None) -> Solid:
+def _in_base(solid: Solid, pose: FramePose | None) -> Solid:
     if pose is None:
         return solid
     at, axes = pose

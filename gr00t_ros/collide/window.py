@@ -75,8 +75,9 @@ class WindowCheck:
         self._left, self._reserve = budget, budget
         self.scene = 0
         self._floor = np.full(len(pairs.names), -np.inf)
-        self._position: Floats | None = None  # of the last `begin`, and the distances there
-        self._distance = np.zeros(0)
+        self.position: Floats | None = None
+        """(J,) of the last `begin`."""
+        self._distance = np.zeros(0)  # there
 
     def begin(self, position: Floats) -> None:
         """Begin a tick of a robot whose plan is at `position` (J,): renew budget and limits."""
@@ -84,7 +85,7 @@ class WindowCheck:
         distance = self._distances(position, self.pairs.margin)
         inside = distance < self.pairs.margin
         self._floor = np.where(inside, np.maximum(self._floor, distance), -np.inf)
-        self._position, self._distance = position, distance
+        self.position, self._distance = position, distance
 
     def scene_changed(self) -> None:
         """Something has moved: what was proven before may no longer hold.
@@ -93,18 +94,22 @@ class WindowCheck:
         tolerance that it has used, or an obstacle that trembles would let the arm creep nearer.
         """
         self.scene += 1
-        if self._position is None:
+        if self.position is None:
             return
         used = np.where(self._floor > -np.inf, self._floor - self._distance, 0.0)
-        self._distance = self._distances(self._position, self.pairs.margin)
+        self._distance = self._distances(self.position, self.pairs.margin)
         inside = self._distance < self.pairs.margin
         self._floor = np.where(inside, self._distance + used, -np.inf)
 
     def look(self, rows: Rows, knot_s: float, reserve: bool = False) -> Ahead:
         """Whether each pair keeps its limit on the whole way along `rows`; see above."""
+        return self.look_along(path_of(rows, knot_s), reserve)
+
+    def look_along(self, path: Path, reserve: bool = False) -> Ahead:
+        """As `look`, for a path that is already known."""
         if reserve:
             self._left, self._reserve = self._left + self._reserve, 0
-        return _Check(self, path_of(rows, knot_s)).run()
+        return _Check(self, path).run()
 
     @property
     def limits(self) -> Floats:
@@ -252,7 +257,10 @@ class _Check:
         pair = int(judged[np.argmin(self._known[at][judged])])
         distance = float(self._known[at][pair])
         names = self._pairs.names[pair]
-        return Ahead(why, distance, names, float(self._path.times_s[at]), len(self._known))
+        return Ahead(
+            *(why, distance, names, float(self._path.times_s[at]), len(self._known)),
+            position=self._path.positions[at],
+        )
 
     def _named(self, verb: str, at: int, pair: np.intp) -> str:
         one, other = self._pairs.names[pair]

@@ -1,5 +1,8 @@
 """The check of windows against the scene and the robot's own body, made from its description.
 
+If the robot has outputs that are commanded by poses, their tools are checked instead of all links:
+against the scene, the links that are fixed to the base, and each other (collide/tool.py).
+
 The model comes from /robot_description (and /robot_description_semantic, if it is published). It is
 made on the executor thread, and only while the node is inactive: it takes as long as several ticks.
 From `begin` to `end` only the replay thread uses it. Joints that the node does not command keep the
@@ -9,7 +12,7 @@ that a gripper holds, are taken over at the start of a tick, so that one tick se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,13 +25,17 @@ from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
 from gr00t_ros.collide.files import load_scene, read_mesh
 from gr00t_ros.collide.model import engine_module
 from gr00t_ros.collide.obstacles import MOST_OBSTACLES, Placed
-from gr00t_ros.collide.scene import Pose, Scene
+from gr00t_ros.collide.pose_path import ToolCheck
+from gr00t_ros.collide.scene import FramePose, Scene
+from gr00t_ros.collide.tool import ToolLink, Tools, tools_of
 from gr00t_ros.collide.window import Pairs, WindowCheck, touching
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.graph.frames import Frames
 from gr00t_ros.graph.limits import TOPIC
 from gr00t_ros.graph.obstacles import ObstacleStream
+from gr00t_ros.motion.replay import Replay
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import OFF, REQUIRED, Parameters
 from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
@@ -49,14 +56,32 @@ Measured = Callable[[tuple[str, ...]], Floats | None]
 
 @dataclass(slots=True)
 class _Model:
-    """The engine, what was derived from it, and what of a changing scene it has now."""
+    """The engine, what was derived from it, and what of a changing scene it has now.
+
+    tools: None where joints are commanded.
+    """
 
     engine: CollisionEngine
     pairs: Pairs
     measured_names: tuple[str, ...]
     fingers: dict[str, Held]
+    tools: Tools | None = None
     placed: Placed = Placed((), ())
     carried: frozenset[str] = frozenset()
+
+    @property
+    def robot(self) -> Description:
+        """The robot's own description."""
+        return self.engine.description if self.tools is None else self.tools.robot
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a viewer gets. base: the robot's base link; running: a session uses the engine."""
+
+    engine: CollisionEngine
+    base: str
+    running: bool
 
 
 class Collision:
@@ -73,8 +98,7 @@ class Collision:
         """Read the scene, and subscribe to the description and to live obstacles.
 
         awake_ns: the part of an age, ns, during which this process was awake. Raises SettingsError,
-        or SceneError, without MuJoCo, for a scene that cannot be read, and for a robot whose motion
-        this cannot check.
+        or SceneError, without MuJoCo, and for a scene that cannot be read.
         """
         self._node, self._robot, self._values, self._measured = node, robot, values, measured
         self.required = values.collision == REQUIRED
@@ -87,11 +111,10 @@ class Collision:
         self._description: Description | None = None  # of both
         self._scene: Scene | None = None
         self._frames = Frames(node)
-        self._poses: dict[str, Pose | str] = {}  # of the scene's frames, when it was made
+        self._poses: dict[str, FramePose | str] = {}  # of the scene's frames, when it was made
         self._check: WindowCheck | None = None
         self._subscriptions = []
         if self.required:
-            _refuse_unchecked(robot)
             engine_module()
             self._scene = load_scene(values.scene) if values.scene else None
         else:
@@ -103,11 +126,33 @@ class Collision:
         self._obstacles = ObstacleStream(node, values, self._obstacle_frame, carried, awake_ns)
         if not self.required:
             return
+        if self.unchecked:
+            node.get_logger().warning(f"collision: required, but not checked: {self.unchecked}")
         for topic, take in ((TOPIC, self.take_urdf), (SEMANTIC_TOPIC, self.take_srdf)):
             self._subscriptions.append(node.create_subscription(String, topic, take, qos.STATUS))
 
-    def problems(self, start: Floats | None) -> list[str]:
-        """Why an activation at the position `start` (J,) would be refused; only while inactive."""
+    @property
+    def unchecked(self) -> str:
+        """What moves and is not checked although `collision: required`; empty if nothing is."""
+        if not self.required:
+            return ""
+        found = []
+        if self._robot.poses:
+            names = ", ".join(output.name for output in self._robot.poses)
+            found.append(
+                f"self-collision and the arm behind the tool, because a controller of its own "
+                f"follows the poses of {names}"
+            )
+        blind = [output.name for output in self._robot.commands if output.goals is None]
+        if blind:
+            found.append(f"what the commands of {', '.join(blind)} move (base, lift)")
+        return "; ".join(found)
+
+    def problems(self, start: Floats | None, poses: Mapping[str, Pose] | None = None) -> list[str]:
+        """Why an activation there would be refused; only while inactive.
+
+        start: (J,) position; None if it is not known. poses: those of the pose outputs.
+        """
         if not self.required:
             return []
         if self._stale or self._frames_changed():
@@ -122,7 +167,7 @@ class Collision:
             return [*found, str(error)]
         if start is not None:
             self._renew(self._model)
-            found += [one.reason for one in _against(self._model, start)]
+            found += [one.reason for one in _against(self._model, start, poses or {})]
         return found
 
     def facts(self, start: Floats | None) -> list[tuple[str, str]]:
@@ -137,7 +182,7 @@ class Collision:
         if self._obstacles.on:
             shapes = len(model.placed.shapes)
             found.append((self._obstacles.topic, f"alive, {shapes} shapes, all can be checked"))
-        near = None if start is None else self._nearest(model, start)
+        near = None if start is None or model.tools else self._nearest(model, start)
         if near is not None:
             (one, other), distance_m = near
             found.append(("start", f"nearest: {one} and {other}, {1e3 * distance_m:.1f} mm"))
@@ -161,6 +206,15 @@ class Collision:
         pair = int(np.argmin(distances))
         return model.pairs.names[pair], float(distances[pair])
 
+    def attach(self, replay: Replay) -> None:
+        """Have a session that begins or goes on checked; see `begin`."""
+        check = self.begin()
+        tools = None if self._running is None else self._running.tools
+        if check is None or tools is None:
+            replay.obstacles, replay.pose_obstacles = check, None
+        else:
+            replay.obstacles, replay.pose_obstacles = None, ToolCheck(check, tools)
+
     def begin(self) -> WindowCheck | None:
         """The check for a session that begins or goes on; None if none is required.
 
@@ -182,9 +236,20 @@ class Collision:
         """The session is over: the newest description counts again, and no joint is watched."""
         self._running, self._check = None, None
 
-    def against(self, start: Floats) -> list[Finding]:
-        """The finding against a session that goes on at `start` (J,): pairs that touch there."""
-        return [] if self._running is None else _against(self._running, start)
+    def against(self, start: Floats, poses: Mapping[str, Pose] | None = None) -> list[Finding]:
+        """The finding against a session that goes on there: pairs that touch.
+
+        start: (J,) position. poses: those of the pose outputs.
+        """
+        return [] if self._running is None else _against(self._running, start, poses or {})
+
+    def shown(self) -> Shown | None:
+        """The model of the session, else the newest one; None if there is none. Any thread."""
+        running = self._running
+        model = running or self._model
+        if model is None:
+            return None
+        return Shown(model.engine, model.robot.root, running is not None)
 
     def findings(self) -> list[Finding]:
         """Take over what the scene has become, and return what is wrong; at the start of each tick.
@@ -229,10 +294,14 @@ class Collision:
         return frozenset(found)
 
     def _touched(self, model: _Model) -> list[Finding]:
-        """A finding if a live obstacle touches the robot where it is measured."""
+        """A finding if a live obstacle touches the robot: a tool where it is commanded."""
         if not model.placed.shapes:
             return []
-        at = self._measured(model.engine.joint_names)
+        measured = model.tools is None
+        if measured:
+            at = self._measured(model.engine.joint_names)
+        else:
+            at = None if self._check is None else self._check.position
         if at is None:
             return []  # the watch on its stream reports that
         distances = model.engine.distances(at, model.pairs.margin)
@@ -286,15 +355,37 @@ class Collision:
         for frame, pose in self._poses.items():
             if isinstance(pose, str) and self._scene is not None:
                 raise SettingsError(f"{self._scene.where}: frame {frame!r} cannot be used: {pose}")
+        if self._robot.poses:
+            return self._made_of_tools(description)
         names = self._robot.joint_names
         others = [name for name in description.joint_names if name not in names]
         joints = {one.joint.name: one.joint for one in description.links.values()}
         fingers = {name: joints[name].range for name in others if _is_finger(joints[name])}
         measured = tuple(name for name in others if name not in fingers)
         held = {**fingers, **{name: 0.0 for name in measured}}
-        engine = CollisionEngine(
+        engine = self._engine(description, self._scene, names, held)
+        return _Model(engine, pairs_of(engine), measured, dict(fingers))
+
+    def _made_of_tools(self, description: Description) -> _Model:
+        tools = tools_of(
+            description, [ToolLink(one.name, one.link, one.frame) for one in self._robot.poses]
+        )
+        tools.refuse_others(self._robot.joint_names)
+        scene = None if self._scene is None else tools.scene(self._scene)
+        room: dict[str, Held] = dict(tools.room())
+        engine = self._engine(tools.description, scene, tools.joint_names, room)
+        return _Model(engine, of_tools(engine, tools), (), room, tools)
+
+    def _engine(
+        self,
+        description: Description,
+        scene: Scene | None,
+        names: tuple[str, ...],
+        held: Mapping[str, Held],
+    ) -> CollisionEngine:
+        return CollisionEngine(
             description,
-            self._scene,
+            scene,
             names,
             held=held,
             self_margin_m=self._values.self_margin_m,
@@ -302,14 +393,13 @@ class Collision:
             obstacles=MOST_OBSTACLES if self._obstacles.on else 0,
             obstacle_margin_m=self._values.obstacle_margin_m,
         )
-        return _Model(engine, pairs_of(engine), measured, dict(fingers))
 
-    def _scene_frames(self, description: Description) -> dict[str, Pose | str]:
+    def _scene_frames(self, description: Description) -> dict[str, FramePose | str]:
         """The poses of the scene's frames now, or why one has none."""
         frames = self._scene.frames if self._scene else ()
         return {frame: self._frames.pose(description, frame) for frame in frames}
 
-    def _scene_pose(self, frame: str) -> Pose | None:
+    def _scene_pose(self, frame: str) -> FramePose | None:
         pose = self._poses[frame]
         return None if isinstance(pose, str) else pose
 
@@ -320,12 +410,12 @@ class Collision:
         now = self._scene_frames(self._description)
         return any(not _same_pose(self._poses.get(frame), pose) for frame, pose in now.items())
 
-    def _obstacle_frame(self, frame: str) -> Pose | str:
+    def _obstacle_frame(self, frame: str) -> FramePose | str:
         """The pose of a live obstacle's frame; runs on the executor thread."""
         model = self._running or self._model
         if model is None:
             return f"frame {frame!r} is unknown before the robot's description"
-        return self._frames.pose(model.engine.description, frame)
+        return self._frames.pose(model.robot, frame)
 
     def _hold(self, model: _Model) -> Floats:
         """Take the measured positions of all joints that are not commanded, and return them."""
@@ -345,12 +435,16 @@ class Collision:
         return measured
 
 
-def _against(model: _Model, start: Floats) -> list[Finding]:
+def _against(model: _Model, start: Floats, poses: Mapping[str, Pose]) -> list[Finding]:
+    if model.tools is not None:
+        if len(poses) < len(model.tools.tools):
+            return []  # an end effector that is not measured refuses the start by itself
+        start = model.tools.posture(poses)
     found = touching(model.pairs, model.engine.distances(start, model.pairs.margin))
     return [finding("in_collision", f"{found} touch")] if found else []
 
 
-def _same_pose(one: Pose | str | None, other: Pose | str) -> bool:
+def _same_pose(one: FramePose | str | None, other: FramePose | str) -> bool:
     if one is None or isinstance(one, str) or isinstance(other, str):
         return one == other if isinstance(one, str) and isinstance(other, str) else False
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
@@ -371,16 +465,6 @@ def _refuse_unused(values: Parameters) -> None:
             )
 
 
-def _refuse_unchecked(robot: Embodiment) -> None:
-    """Refuse outputs whose way cannot be checked: their controllers own the joints."""
-    if robot.poses:
-        names = ", ".join(output.name for output in robot.poses)
-        raise SettingsError(
-            f"collision: got required, but output {names} is commanded by poses, whose way is not "
-            "checked: expected off, or an embodiment file that commands joints"
-        )
-
-
 def pairs_of(engine: CollisionEngine) -> Pairs:
     """The pairs of an engine as the check needs them; a wanted contact has no margin."""
     contacts = [pair.contact for pair in engine.pairs]
@@ -392,3 +476,8 @@ def pairs_of(engine: CollisionEngine) -> Pairs:
         np.array([c.within_m if c else -np.inf for c in contacts]),
         np.array([c.speed_m_s if c else np.inf for c in contacts]),
     )
+
+
+def of_tools(engine: CollisionEngine, tools: Tools) -> Pairs:
+    """The pairs of an engine of tools; their reach has two columns for each (pose_path.py)."""
+    return replace(pairs_of(engine), reach=engine.bounds[:, tools.columns])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rclpy.node import Node
 
 from gr00t_ros.collide.description import Description
-from gr00t_ros.collide.scene import Pose
+from gr00t_ros.collide.scene import FramePose
 from gr00t_ros.errors import EmbodimentError, ObservationError, RotationError
 from gr00t_ros.inputs.readings import Transforms
 from gr00t_ros.robot.rotation import matrix_from_quaternion
@@ -23,7 +23,7 @@ class Frames:
         self._node = node
         self._transforms: Transforms | None = None
 
-    def pose(self, description: Description, frame: str) -> Pose | str:
+    def pose(self, description: Description, frame: str) -> FramePose | str:
         """The pose of a frame in the base; or why it has none, as a clause about the frame."""
         if not frame:
             return "its frame_id is empty, expected the name of a frame"

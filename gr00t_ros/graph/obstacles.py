@@ -16,7 +16,7 @@ from rclpy.node import Node
 from visualization_msgs.msg import Marker, MarkerArray
 
 from gr00t_ros.collide.obstacles import LiveObstacles, Placed, obstacle_shape
-from gr00t_ros.collide.scene import Pose
+from gr00t_ros.collide.scene import FramePose
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.graph.planning_scene import PlanningSceneSource
 from gr00t_ros.ros import qos
@@ -26,7 +26,7 @@ from gr00t_ros.watch.table import finding
 
 TOPIC = "~/obstacles"
 
-Lookup = Callable[[str], Pose | str]
+Lookup = Callable[[str], FramePose | str]
 """The pose of a frame in the robot's base, or why it has none."""
 
 _TYPES = {

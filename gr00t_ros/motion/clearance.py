@@ -7,8 +7,8 @@ glides to a stop in front of it, and goes on as soon as the reference leads else
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.motion.reference import SLOWEST
 from gr00t_ros.motion.shaper import Rows
+from gr00t_ros.robot.rotation import Pose
 
 # Shares of the reference's own speed that are tried: each tick a little faster than before, then
 # these shares of it. A third try leaves time for the rest of the tick.
@@ -29,7 +30,8 @@ class Ahead:
     """The result of a check. The distance is the smallest that was looked at, m.
 
     why: empty if the way is clear; else what was found, with names. pair: two names, empty without
-    pairs. at_s: time of that distance since the start of the way.
+    pairs. at_s: time of that distance since the start of the way. position: where the robot is
+    then, as the check measures it; None if nothing was measured.
     """
 
     why: str
@@ -37,6 +39,7 @@ class Ahead:
     pair: tuple[str, ...] = ()
     at_s: float = 0.0
     evaluations: int = 0
+    position: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
     @property
     def clear(self) -> bool:
@@ -62,6 +65,25 @@ class Obstacles(Protocol):
         """
 
 
+class PoseObstacles(Protocol):
+    """As `Obstacles`, for end effectors that are commanded by poses."""
+
+    @property
+    def scene(self) -> int:
+        """A number that changes whenever what a check proved may no longer hold."""
+
+    def begin(self, poses: Mapping[str, Pose]) -> None:
+        """Begin a tick; the end effectors are commanded to these poses, by their outputs."""
+
+    def look(
+        self, ways: Mapping[str, Sequence[Pose]], knot_s: float, reserve: bool = False
+    ) -> Ahead:
+        """Whether all ways are clear, which begin together; knot_s: time between poses.
+
+        reserve: as in `Obstacles.look`.
+        """
+
+
 class Rate:
     """The share of its own speed at which the reference is followed while something is ahead."""
 
@@ -82,13 +104,13 @@ class Rate:
         """Record the share that was clear; 0 if none was."""
         self.share = max(SLOWEST, share)
         if self.share >= _FREE_RATE:
-            self._blocked_since_ns = None
+            self.why, self._blocked_since_ns = "", None
         elif self.share < _BLOCKED_RATE and self._blocked_since_ns is None:
             self._blocked_since_ns = now_ns
 
     def free(self) -> None:
         """Nothing is to be followed any more."""
-        self.share, self._blocked_since_ns = 1.0, None
+        self.share, self.why, self._blocked_since_ns = 1.0, "", None
 
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""

@@ -290,14 +290,14 @@ class Planner:
         """Follow the reference at its own speed again, as if nothing had been in the way."""
         self._rate.free()
 
-    @property
-    def blocked_by(self) -> str:
-        """What the arm is standing in front of, while `blocked_ns` is above 0."""
-        return self._rate.why
-
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
         return self._rate.blocked_ns(now_ns)
+
+    @property
+    def in_the_way(self) -> str:
+        """What was found in the way of the reference last; empty if nothing is."""
+        return self._rate.why
 
     def _may_be_step(self, now_ns: int) -> bool:
         """Whether a window sent now may be a step to a controller that missed earlier ones."""

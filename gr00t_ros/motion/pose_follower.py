@@ -58,13 +58,20 @@ class PoseFollower:
             raise PlanError(f"pose: got {pose.position} m, expected it in the box {lower}, {upper}")
         return PoseMotion(pose, np.zeros(3), np.zeros(3))
 
-    def towards(self, motion: PoseMotion, target: Pose) -> PoseMotion:
-        """The motion one step later, on the way to rest at `target`."""
+    def towards(self, motion: PoseMotion, target: Pose, share: float = 1.0) -> PoseMotion:
+        """The motion one step later, on the way to rest at `target`.
+
+        share: of the limits of speed that it moves and turns with at most.
+        """
         limits, pose = self._limits, motion.pose
         aim = np.clip(target.position, limits.lower, limits.upper)
-        wanted = self._speed(aim - pose.position, limits.speed_m_s, limits.acceleration_m_s2)
+        wanted = self._speed(
+            aim - pose.position, share * limits.speed_m_s, limits.acceleration_m_s2
+        )
         turn = vector_of_matrix(target.rotation @ pose.rotation.T)
-        wanted_turn = self._speed(turn, limits.turn_speed_rad_s, limits.turn_acceleration_rad_s2)
+        wanted_turn = self._speed(
+            turn, share * limits.turn_speed_rad_s, limits.turn_acceleration_rad_s2
+        )
         return self._moved(motion, wanted, wanted_turn)
 
     def braking(self, motion: PoseMotion) -> PoseMotion:

@@ -1,13 +1,12 @@
-"""The courses of the end effectors that are commanded by poses: chunks of poses in, windows out.
+"""The course of an end effector that is commanded by poses: chunks of poses in, windows out.
 
 A window repeats what is committed, follows the chunk up to its horizon and then brakes to rest, so
-that a player without a further window comes to rest inside the limits. All end effectors of a robot
-accept a chunk together or refuse it together.
+that a player without a further window comes to rest inside the limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import PlanError
 from gr00t_ros.motion.pose_follower import PoseFollower, PoseMotion
 from gr00t_ros.robot.limits import PoseLimits
-from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Pose, matrix_of_vector, vector_of_matrix
 
 # How far outside the box a pose is still followed to the wall, m (control.md 3, as for joints).
@@ -54,11 +52,39 @@ class PoseWindow:
     same_until_ns: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Delay:
+    """How far a chunk is followed behind its own time because something is in the way.
+
+    ns: at `knot`. Up to knot `end` the chunk's time passes with the share of its own speed. After
+    it the stop ramp plays, and the chunk's time stands still.
+    """
+
+    ns: int = 0
+    knot: int = 0
+    end: int = 2**60
+    share: float = 1.0
+
+    def at(self, knot: int, knot_ns: int) -> int:
+        slow = min(max(knot - self.knot, 0), self.end - self.knot)
+        return self.ns + round(((1.0 - self.share) * slow + max(knot - self.end, 0)) * knot_ns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """A window that was not sent yet: its motions from now on, and what sending it changes."""
+
+    now_ns: int
+    motions: list[PoseMotion]
+    over: bool
+    delay: _Delay
+
+
 class PoseCourse:
     """The commanded motion of one end effector; no windows before `start`.
 
-    Call `window` (or `repeated`), send it, then call `keep`. The caller makes all calls one after
-    another.
+    Call `window` (or `resent`, or `repeated`), send it, then call `keep`. The caller makes all
+    calls one after another.
     """
 
     def __init__(self, limits: PoseLimits, knot_ns: int, commit_ns: int, horizon_ns: int) -> None:
@@ -69,8 +95,19 @@ class PoseCourse:
         self._follower = PoseFollower(limits, knot_ns)
         self._first, self._motions = 0, list[PoseMotion]()
         self._chunk: PoseChunk | None = None
+        self._delay = _Delay()
         self._repeats_left = 0
-        self._made: tuple[int, list[PoseMotion], bool] | None = None
+        self._made: _Made | None = None
+
+    @property
+    def knot_s(self) -> float:
+        """Time between two poses of a window."""
+        return self._knot_ns * 1e-9
+
+    @property
+    def following(self) -> bool:
+        """Whether there is a chunk that has not been played to its end."""
+        return self._chunk is not None
 
     @property
     def started(self) -> bool:
@@ -81,7 +118,7 @@ class PoseCourse:
         """Begin at rest at `held`; raises PlanError if it is outside the box or not finite."""
         self._motions = [self._follower.standing(held)]
         self._first, self._chunk, self._repeats_left = now_ns // self._knot_ns, None, 0
-        self._made, self._sent_ns = None, now_ns
+        self._made, self._sent_ns, self._delay = None, now_ns, _Delay()
 
     def rest_at_end(self, now_ns: int) -> None:
         """Drop the chunk and rest at the end of the last window, whose stop ramp plays.
@@ -102,6 +139,7 @@ class PoseCourse:
         reason = self.judge(chunk, now_ns)
         if not reason:
             self._chunk, self._repeats_left, self._made = self._summed(chunk), _REPEATS, None
+            self._delay = _Delay()
         return reason
 
     def stop(self) -> None:
@@ -120,7 +158,8 @@ class PoseCourse:
         """
         last = self._first + len(self._motions) - 1
         if made and self._made is not None:
-            last = max(last, self._made[0] + len(self._made[1]) - 1)
+            made_knot = self._made.now_ns // self._knot_ns
+            last = max(last, made_knot + len(self._made.motions) - 1)
         return last * self._knot_ns
 
     def overdue_ns(self, now_ns: int) -> int:
@@ -140,10 +179,11 @@ class PoseCourse:
             raise PlanError("pose: got a request for a pose, expected start() before it")
         return self._motion(now_ns // self._knot_ns).pose
 
-    def window(self, now_ns: int, lag_ns: int = 0) -> PoseWindow | None:
+    def window(self, now_ns: int, lag_ns: int = 0, share: float = 1.0) -> PoseWindow | None:
         """The window to send now, or None if nothing is left to send; then call `keep`.
 
-        lag_ns: how far behind its own time the joints follow the same chunk.
+        lag_ns: how far behind its own time the joints follow the same chunk. share: of its own
+        speed with which the chunk is followed, and of the limits of speed; 0: brake at once.
         """
         self._made = None
         if not self._has_windows:
@@ -152,17 +192,38 @@ class PoseCourse:
         chunk = self._chunk
         ahead = range(1, self._commit + 1)
         motions = [self._motion(knot), *(self._motion(knot + k) for k in ahead)]
-        if chunk is not None:
-            for k in range(self._commit + 1, self._horizon + 1):
-                target = target_at(chunk, (knot + k) * self._knot_ns - lag_ns)
-                motions.append(self._follower.towards(motions[-1], target))
+        splice, end = knot + self._commit, knot + self._horizon
+        delay = _Delay(self._delay.at(splice, self._knot_ns), splice, end, share)
+        if chunk is not None and share > 0.0:
+            for k in range(splice + 1, end + 1):
+                behind_ns = lag_ns + delay.at(k, self._knot_ns)
+                target = target_at(chunk, k * self._knot_ns - behind_ns)
+                motions.append(self._follower.towards(motions[-1], target, share))
         while not motions[-1].at_rest:
             motions.append(self._follower.braking(motions[-1]))
-        over = chunk is not None and self._over(chunk, knot, lag_ns)
-        self._made = now_ns, motions, over
-        poses = [motion.pose for motion in motions]
-        same_until_ns = (knot + self._commit) * self._knot_ns
-        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, same_until_ns)
+        behind_ns = lag_ns + self._delay.at(knot, self._knot_ns)
+        over = chunk is not None and self._over(chunk, knot, behind_ns)
+        self._made = _Made(now_ns, motions, over, delay)
+        return self._window(knot, motions, splice)
+
+    def resent(self, now_ns: int) -> PoseWindow | None:
+        """What was sent, from now on, as the window to send; None once it has played.
+
+        Unlike after `repeated`, `keep` records that it was sent.
+        """
+        self._made = None
+        if self.at_rest(now_ns):
+            return None
+        knot = now_ns // self._knot_ns
+        motions = [self._motion(k) for k in range(knot, self._first + len(self._motions))]
+        self._made = _Made(now_ns, motions, False, self._delay)
+        return self._window(knot, motions, knot + len(motions) - 1)
+
+    def remaining(self, now_ns: int) -> Sequence[Pose]:
+        """The poses that were sent, from now to the rest at their end."""
+        knot = now_ns // self._knot_ns
+        last = max(self._first + len(self._motions) - 1, knot)
+        return [self._motion(k).pose for k in range(knot, last + 1)]
 
     def repeated(self, now_ns: int) -> PoseWindow | None:
         """The last sent window again, from now on; None if nothing is left to send.
@@ -185,12 +246,16 @@ class PoseCourse:
         made, self._made = self._made, None
         if made is None:
             return
-        self._sent_ns, motions, over = made
-        self._remember(self._sent_ns // self._knot_ns, motions)
+        self._sent_ns, self._delay = made.now_ns, made.delay
+        self._remember(self._sent_ns // self._knot_ns, made.motions)
         if self._chunk is None:
             self._repeats_left -= 1
-        elif over:
+        elif made.over:
             self._chunk = None
+
+    def _window(self, knot: int, motions: list[PoseMotion], same_until: int) -> PoseWindow:
+        poses = [motion.pose for motion in motions]
+        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, same_until * self._knot_ns)
 
     @property
     def _has_windows(self) -> bool:
@@ -270,92 +335,3 @@ def target_at(chunk: PoseChunk, at_ns: int) -> Pose:
     turn = vector_of_matrix(after.rotation @ before.rotation.T)
     position: NDArray[np.float64] = before.position + part * (after.position - before.position)
     return Pose(position, matrix_of_vector(part * turn) @ before.rotation)
-
-
-class Poses:
-    """The courses of a robot's pose outputs; the caller makes all calls one after another."""
-
-    def __init__(
-        self, outputs: Sequence[PoseOutput], knot_ns: int, commit_ns: int, horizon_ns: int
-    ) -> None:
-        """Times as in `PoseCourse`."""
-        self._outputs = {output.name: output for output in outputs}
-        self._courses = {
-            output.name: PoseCourse(output.limits, knot_ns, commit_ns, horizon_ns)
-            for output in outputs
-        }
-
-    def __len__(self) -> int:
-        """How many end effectors there are."""
-        return len(self._courses)
-
-    def start(self, now_ns: int, measured: Mapping[str, Pose]) -> None:
-        """Begin at rest: each at its last commanded pose if it is still near it, else where it is.
-
-        Restart from the last commanded pose: seeding from the measured pose would turn an impedance
-        controller's sag into a step (design decision 11). An end effector that was moved away since
-        begins at its measured pose.
-        Raises PlanError for an end effector that is not measured or outside its box.
-        """
-        for name, course in self._courses.items():
-            if name not in measured:
-                raise PlanError(f"output {name}: its end effector is not measured")
-            held = measured[name]
-            if course.started:
-                limits, sent = self._outputs[name].limits, course.pose(now_ns)
-                far, turned = sent.away_from(held)
-                if far <= limits.jump_m and turned <= limits.jump_rad:
-                    held = sent
-            course.start(now_ns, held)
-
-    def judge(self, chunks: Mapping[str, PoseChunk], now_ns: int) -> str:
-        """Why the chunks must not be followed from now on; empty if all may."""
-        for name, course in self._courses.items():
-            reason = course.judge(chunks[name], now_ns)
-            if reason:
-                return f"output {name}: {reason}"
-        return ""
-
-    def follow(self, chunks: Mapping[str, PoseChunk], now_ns: int) -> None:
-        """Follow chunks that `judge` accepted."""
-        for name, course in self._courses.items():
-            course.follow(chunks[name], now_ns)
-
-    def stop(self) -> None:
-        """Brake to rest inside the limits, and hold."""
-        for course in self._courses.values():
-            course.stop()
-
-    def rest_at_end(self, now_ns: int) -> None:
-        """Drop the chunks; all rest at the end of their last window. Sends no window for that."""
-        for course in self._courses.values():
-            course.rest_at_end(now_ns)
-
-    def overdue_ns(self, now_ns: int) -> int:
-        """The longest `PoseCourse.overdue_ns`; 0 if no output is overdue."""
-        return max((course.overdue_ns(now_ns) for course in self._courses.values()), default=0)
-
-    def at_rest(self, now_ns: int) -> bool:
-        """Whether all rest from now on, unless a chunk comes."""
-        return all(course.at_rest(now_ns) for course in self._courses.values())
-
-    def end_ns(self, made: bool = False) -> int:
-        """The latest `PoseCourse.end_ns`; 0 without outputs."""
-        return max((course.end_ns(made) for course in self._courses.values()), default=0)
-
-    def keep(self, names: Collection[str] | None = None) -> None:
-        """Record that the windows made last were sent: those of `names`, or all."""
-        for name, course in self._courses.items():
-            if names is None or name in names:
-                course.keep()
-
-    def windows(self, now_ns: int, lag_ns: int, anew: bool = True) -> dict[str, PoseWindow]:
-        """The windows to send now, of those outputs that have something left to send.
-
-        anew: True: continue the motion; False: repeat what was sent.
-        """
-        windows = {
-            name: course.window(now_ns, lag_ns) if anew else course.repeated(now_ns)
-            for name, course in self._courses.items()
-        }
-        return {name: window for name, window in windows.items() if window is not None}

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.motion.clearance import Ahead, Obstacles
+from gr00t_ros.motion.clearance import Ahead, Obstacles, PoseObstacles
 from gr00t_ros.motion.commands import Commands, CommandWindow
 from gr00t_ros.motion.guard import Verdict, check, clamp_commands, first_step
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.planner import Planner
-from gr00t_ros.motion.poses import Poses, PoseWindow
+from gr00t_ros.motion.pose_windows import Poses
+from gr00t_ros.motion.poses import PoseWindow
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.robot.limits import JointLimits, Workspace
 from gr00t_ros.robot.outputs import NO_COMMANDS, CommandLimits, PoseOutput
@@ -306,27 +307,37 @@ class Replay:
         self._planner.obstacles = obstacles
 
     @property
+    def pose_obstacles(self) -> PoseObstacles | None:
+        """The check that all windows of poses must pass. It may be replaced before a session."""
+        return self._poses.clearance.obstacles
+
+    @pose_obstacles.setter
+    def pose_obstacles(self, obstacles: PoseObstacles | None) -> None:
+        self._poses.clearance.obstacles = obstacles
+
+    @property
     def ahead(self) -> Ahead:
         """What was found on the way of the window made last, or of the last one tried."""
-        return self._planner.ahead
+        return self._planner.ahead if self.pose_obstacles is None else self._poses.clearance.ahead
+
+    @property
+    def in_the_way(self) -> str:
+        """What was found last in the way that the chunk leads; empty if nothing is."""
+        return self._planner.in_the_way or self._poses.clearance.in_the_way
 
     @property
     def unproven_stops(self) -> int:
         """How often the arm stopped on a way that was not proven: something came into it."""
-        return self._planner.unproven_stops
+        return self._planner.unproven_stops + self._poses.clearance.unproven_stops
 
     def unblock(self) -> None:
         """Begin to count anew for how long something is in the way."""
         self._planner.unblock()
-
-    @property
-    def blocked_by(self) -> str:
-        """What the arm is standing in front of, while `blocked_ns` is above 0."""
-        return self._planner.blocked_by
+        self._poses.clearance.unblock()
 
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
-        return self._planner.blocked_ns(now_ns)
+        return max(self._planner.blocked_ns(now_ns), self._poses.clearance.blocked_ns(now_ns))
 
     @property
     def settings(self) -> ReplaySettings:

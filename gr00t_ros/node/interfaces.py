@@ -56,6 +56,13 @@ INTERFACES: tuple[Interface, ...] = (
     ),
     Interface(
         "publishes",
+        "~/clearance_markers",
+        "visualization_msgs/msg/MarkerArray",
+        _RELIABLE,
+        "scene and nearest pair ahead, with `collision: required` and while somebody subscribes",
+    ),
+    Interface(
+        "publishes",
         "OUTPUT.topic",
         _TRAJECTORY,
         _RELIABLE,

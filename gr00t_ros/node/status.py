@@ -32,7 +32,16 @@ HORIZON_TOO_SHORT = "horizon too short"
 """Key in a status' details; its value says why motion will pause between chunks."""
 
 CLEARANCE = "clearance [m]"
-"""Key in a status' details: the smallest distance on the way ahead, its pair, and when."""
+"""Key in a status' details: the smallest distance on the way ahead, its pair, and when.
+
+The same for programs: CLEARANCE_M, CLEARANCE_PAIR and CLEARANCE_S.
+"""
+CLEARANCE_M, CLEARANCE_PAIR = "clearance distance [m]", "clearance pair"
+CLEARANCE_S = "clearance time [s]"
+UNPROVEN = "unproven stops"
+UNCHECKED = "collision unchecked"
+"""Key in a status' details: what moves and is not checked although `collision: required`."""
+_COLLISION = (CLEARANCE, CLEARANCE_M, CLEARANCE_PAIR, CLEARANCE_S, UNPROVEN, UNCHECKED)
 
 CONTACT = "contact "
 """Prefix of keys in a status' details: what a source of contacts measures."""
@@ -149,16 +158,22 @@ def limits_left(limits: JointLimits, measured: NDArray[np.float64] | None) -> li
     ]
 
 
-def clearance(snapshot: Snapshot) -> list[KeyValue]:
-    """The smallest distance on the way ahead, with its pair and time; none without a check."""
-    ahead = snapshot.ahead
-    if not ahead.pair:
-        return []
-    text = f"{ahead.distance_m:.4f}, {' and '.join(ahead.pair)} in {ahead.at_s:.2f} s"
-    return [
-        KeyValue(key=CLEARANCE, value=text),
-        KeyValue(key="unproven stops", value=str(snapshot.unproven_stops)),
-    ]
+def clearance(snapshot: Snapshot, unchecked: str = "") -> list[KeyValue]:
+    """The smallest distance on the way ahead, with its pair and time; none without a check.
+
+    unchecked: what is not checked; empty if nothing is left out.
+    """
+    ahead, found = snapshot.ahead, {UNCHECKED: unchecked} if unchecked else {}
+    if ahead.pair:
+        distance, pair, time_s = f"{ahead.distance_m:.4f}", " and ".join(ahead.pair), ahead.at_s
+        found |= {
+            CLEARANCE: f"{distance}, {pair} in {time_s:.2f} s",
+            CLEARANCE_M: distance,
+            CLEARANCE_PAIR: pair,
+            CLEARANCE_S: f"{time_s:.3f}",
+            UNPROVEN: str(snapshot.unproven_stops),
+        }
+    return [KeyValue(key=key, value=value) for key, value in found.items()]
 
 
 def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> DiagnosticArray:
@@ -202,7 +217,7 @@ def _policy_values(status: PolicyStatus) -> Mapping[str, object]:
         *("query_failures", "windows_published"),
     )
     values: dict[str, object] = {name: getattr(status, name) for name in fields}
-    shown = (d for d in status.details if d.key == CLEARANCE or d.key.startswith(CONTACT))
+    shown = (d for d in status.details if d.key in _COLLISION or d.key.startswith(CONTACT))
     values |= {d.key: d.value for d in shown}
     for stage in status.latencies:
         values[f"{stage.stage} p50/p99 ms"] = f"{1e3 * stage.p50_s:.1f}/{1e3 * stage.p99_s:.1f}"
@@ -303,7 +318,7 @@ class Reporter:
         fill_session(message, parts.replay.snapshot)
         message.details = [*message.details, *coverage(parts.coverage())]
         message.details = [*message.details, *parts.sidecar.details()]
-        message.details = [*message.details, *clearance(parts.replay.snapshot)]
+        message.details = [*message.details, *clearance(parts.replay.snapshot, parts.unchecked)]
         touched = [KeyValue(key=key, value=value) for key, value in parts.contacts.details()]
         message.details = [*message.details, *touched]
         if len(limits := parts.embodiment.limits):

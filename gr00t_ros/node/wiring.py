@@ -13,7 +13,8 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
-from gr00t_ros.errors import SettingsError, StalledError
+from gr00t_ros.errors import RotationError, SettingsError, StalledError
+from gr00t_ros.graph.clearance_markers import ClearanceMarkers
 from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import Contacts, unable
 from gr00t_ros.graph.controllers import LOOK_S
@@ -111,6 +112,7 @@ class Configured:
             node.get_logger().error,
             self._awake,
         )
+        self._markers = ClearanceMarkers(node, self._collision, lambda: self.replay.snapshot.ahead)
         self._delay_p99_ns = 0
         log = node.get_logger().error
         self._pulls = PeriodicThread("gr00t_pull", PULL_PERIOD_NS, 0, self.inputs.pull, log)
@@ -216,7 +218,12 @@ class Configured:
         if found or gaps:
             return found or gaps
         start, against = self._checks.start()
-        return [finding.reason for finding in against] + self._collision.problems(start)
+        try:
+            poses = self.robot_state.poses()
+        except RotationError as error:
+            return [str(error)]
+        touching = self._collision.problems(start, poses)
+        return [finding.reason for finding in against] + touching
 
     def coverage(self) -> Coverage | None:
         """How the horizon covers the p99 of recent delays (without warm-up); None: no delay yet."""
@@ -233,7 +240,7 @@ class Configured:
         def activate(session: Session, now_ns: int) -> None:
             session.replay.workspace = self.watches.policy.workspace = workspace
             session.replay.start_poses(now_ns, poses)
-            session.replay.obstacles = self._collision.begin()
+            self._collision.attach(session.replay)
             session.activate(now_ns, start)
             self._hearts.begin()
             self.watches.begin()
@@ -284,6 +291,11 @@ class Configured:
         return int(self.replay.call(change))
 
     @property
+    def unchecked(self) -> str:
+        """What moves and is not checked although `collision: required`; empty if nothing is."""
+        return self._collision.unchecked
+
+    @property
     def latched(self) -> str:
         """The reason of a latched fault, which waits for ~/reset; empty if there is none."""
         snapshot = self.replay.snapshot
@@ -307,11 +319,11 @@ class Configured:
             rests = session.active and session.mode not in MOVING  # in motion `leave` refuses
             if rests:
                 session.replay.start_poses(now_ns, poses)
-                session.replay.obstacles = self._collision.begin()
+                self._collision.attach(session.replay)
             findings = [*self.watches.findings(now_ns, session.mode), *against]
             held = self.watches.leave_from(now_ns, start) if session.active else start
             if rests and held is not None:
-                findings += self._collision.against(held)
+                findings += self._collision.against(held, poses)
             refusal = leave(session, now_ns, held, findings)
             if not refusal:
                 self.watches.begin()
@@ -333,6 +345,7 @@ class Configured:
         self._manager.destroy()
         self._hearts.destroy()
         self._checks.limits.destroy()
+        self._markers.destroy()
         self._collision.destroy()
         self.contacts.destroy()
         self._node.destroy_publisher(self._chunks)

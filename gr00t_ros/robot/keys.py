@@ -379,7 +379,14 @@ POSE_OUTPUT = Keys(
         "pose": Key("the state key that measures this end effector", "text"),
         "limits": Key("its speeds, accelerations and box", "pose_limits"),
     },
-    {"rotate": Key("3x3 matrix by which the training data multiplied rotations", "matrix")},
+    {
+        "rotate": Key("3x3 matrix by which the training data multiplied rotations", "matrix"),
+        "link": Key(
+            "the link of the robot's description that the poses are of, for `collision: required`. "
+            "Default: the link of the state key in `pose`",
+            "text",
+        ),
+    },
 )
 POSE_LIMITS = Keys(
     "pose_limits",

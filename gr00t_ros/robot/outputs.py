@@ -279,6 +279,8 @@ class PoseOutput:
 
     `names` are the numbers of `encode` in its order. `rotate` is the 3x3 matrix by which the
     data set multiplied the rotation from the right. `pose` is the state key that measures it.
+    `link` is the link of the robot's description that has this pose, empty where the file names
+    none.
     """
 
     name: str
@@ -290,6 +292,7 @@ class PoseOutput:
     pose: str
     limits: PoseLimits
     rotate: tuple[tuple[float, ...], ...] | None = None
+    link: str = ""
 
     def poses(self, rows: NDArray[np.float64]) -> tuple[Pose, ...]:
         """The poses of (T, W) rows; raises RotationError where one is no rotation."""
@@ -312,6 +315,8 @@ def read_pose(name: str, place: Field, state: Sequence[StateStream]) -> PoseOutp
     if len(names) != ENCODINGS[encode]:
         raise at["names"].error(f"{ENCODINGS[encode]} names for {encode}")
     frame = at["frame"].text()
+    measured_by = _measured_by(at["pose"], frame, state)
+    measured_link = next(stream.link for stream in state if stream.key == measured_by)
     return PoseOutput(
         name=name,
         type=at["type"].text(),
@@ -319,9 +324,10 @@ def read_pose(name: str, place: Field, state: Sequence[StateStream]) -> PoseOutp
         frame=frame,
         names=names,
         encode=encode,
-        pose=_measured_by(at["pose"], frame, state),
+        pose=measured_by,
         limits=read_pose_limits(at["limits"]),
         rotate=read_rotation(at["rotate"]) if "rotate" in at else None,
+        link=at["link"].text() if "link" in at else measured_link,
     )
 
 

@@ -55,6 +55,10 @@ CHUNK = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 # latched publisher. Depth 50: a burst of single changes.
 OBSTACLES = _last(50, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
+# Markers for a viewer, a few times a second: only the newest picture counts. Reliable, as RViz asks
+# for it; volatile, because nothing is published without a subscriber.
+MARKERS = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
 # Receive a button with any QoS of its driver: best effort, reliable, or latched before start.
 ANY = (
     _last(10, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),

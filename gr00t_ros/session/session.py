@@ -319,7 +319,7 @@ class Session:
         blocked_ns = self.replay.blocked_ns(now_ns)
         goes_on = self.mode in (Mode.BLENDING_IN, Mode.REPLAYING, Mode.HOLDING)
         if goes_on and blocked_ns > self.settings.collision_patience_ns:
-            why = f"{self.replay.blocked_by}: the policy has led there for {blocked_ns / 1e9:.1f} s"
+            why = f"{self.replay.in_the_way}: the policy has led there for {blocked_ns / 1e9:.1f} s"
             self._operator_paused = True
             self._stop(now_ns, Event.REST_OPERATOR, finding("obstacle_ahead", why).reason)
 
@@ -412,7 +412,7 @@ class Session:
             return
         why = self.queries.last_failure or "the next chunk did not arrive before the last one ended"
         if self.replay.blocked_ns(now_ns):
-            why = f"something is in the way: {self.replay.blocked_by}"
+            why = f"something is in the way: {self.replay.in_the_way}"
         # The plan already comes to rest where the reference ends, so the replay is not stopped.
         self._note_stop(Event.REST_HOLD, f"no chunk left to play: {why}")
 

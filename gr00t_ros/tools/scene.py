@@ -21,7 +21,7 @@ from gr00t_ros.collide.files import load_description, load_scene, located
 from gr00t_ros.collide.pairs import Pair
 from gr00t_ros.collide.picture import draw
 from gr00t_ros.collide.sampling import PairReport, Sampled, find_pairs
-from gr00t_ros.collide.scene import Pose
+from gr00t_ros.collide.scene import FramePose
 from gr00t_ros.command_line import JSON_HELP, CommandParser, status_of
 from gr00t_ros.errors import Gr00tError, SceneError, SettingsError
 from gr00t_ros.robot.rotation import from_rpy
@@ -270,7 +270,7 @@ class _Posture:
         return dict(zip(self.engine.joint_names, self.q.tolist(), strict=True))
 
 
-def _pose(values: list[float]) -> Pose:
+def _pose(values: list[float]) -> FramePose:
     return np.array(values[:3]), from_rpy(*values[3:])
 
 

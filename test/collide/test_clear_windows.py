@@ -53,6 +53,7 @@ class Arm:
             self.replay.keep(kept())
             if window is not None:
                 self.windows.append((self.now_ns, window))
+            assert not self.replay.blocked_ns(self.now_ns) or " of ball" in self.replay.in_the_way
             each()
             self.now_ns += TICK_NS
 
@@ -117,7 +118,7 @@ def test_the_arm_glides_to_a_stop_before_the_obstacle_and_goes_on_elsewhere():
     def each():
         speeds.append(float(arm.replay.velocity(arm.now_ns)[0]))
         if arm.replay.blocked_ns(arm.now_ns):
-            reasons.append(arm.replay.blocked_by)
+            reasons.append(arm.replay.in_the_way)
             creeping.append(arm.replay.ahead.clear)
 
     arm.run(160, each=each)

@@ -276,3 +276,21 @@ def test_without_mujoco_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(SettingsError, match="pip install mujoco .rosdep key python3-mujoco-pip"):
         CollisionEngine(arm_with_jaw(), None, ["lift"], held={"grip": 0.0})
+
+
+@pytest.mark.parametrize("kind", ["sphere", "box", "capsule", "mesh"])
+def test_the_witness_has_the_nearest_points_of_both(kind):
+    """They are as far apart as the distance, and another thread's look changes nothing."""
+    engine, _, _ = flying(kind, "box")
+    names = engine.pairs[0].first, engine.pairs[0].second
+    random = np.random.default_rng(2)
+    for _ in range(20):
+        q = np.concatenate([random.normal(size=3) * 0.6, random.uniform(-3, 3, size=3)])
+        before = engine.distances(q)[0]
+        witness = engine.witness(names, q)
+        if before > 0.0:
+            apart = np.linalg.norm(witness.first_m - witness.second_m)
+            assert witness.distance_m == pytest.approx(before, abs=ERROR_M)
+            assert apart == pytest.approx(before, abs=1e-4)
+        assert engine.distances(q)[0] == before
+    assert engine.witness(("nobody", "box"), q) is None

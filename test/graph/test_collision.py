@@ -14,6 +14,7 @@ from two_rods import ROBOT, START, URDF  # noqa: E402
 
 from gr00t_ros.errors import SceneError, SettingsError  # noqa: E402
 from gr00t_ros.graph.collision import Collision  # noqa: E402
+from gr00t_ros.robot.rotation import Pose  # noqa: E402
 from gr00t_ros.ros.parameters import DEFAULTS  # noqa: E402
 
 POST = "margin: 0.02\nobjects:\n  post: {type: sphere, xyz: [0.2, 0.2, 0], radius: 0.05}\n"
@@ -73,10 +74,7 @@ def test_it_is_off_by_default_and_says_that_a_scene_needs_it(ros_node):
 
 
 def test_what_it_cannot_check_is_refused(ros_node, tmp_path):
-    """Poses, whose controllers own the joints; a scene that is wrong or not there."""
-    posed = SimpleNamespace(joint_names=(), poses=(SimpleNamespace(name="hand"),))
-    with pytest.raises(SettingsError, match="output hand is commanded by poses"):
-        Place(ros_node, tmp_path, robot=posed)
+    """A scene that is wrong or not there."""
     with pytest.raises(SceneError, match="unknown key 'sise'"):
         Place(ros_node, tmp_path, scene=POST.replace("xyz", "sise"))
     with pytest.raises(SettingsError, match="no such file"):
@@ -149,3 +147,59 @@ def test_the_check_of_a_session_keeps_its_distance(place):
     check.begin(START)
     limits = dict(zip(check.pairs.names, check.limits, strict=True))
     assert limits["upper", "post"] == pytest.approx(0.02, abs=2e-5)
+
+
+HAND = SimpleNamespace(name="hand", link="lower", frame="base")
+POSED = SimpleNamespace(joint_names=("grip",), poses=(HAND,), commands=())
+
+
+def at(x, y=0.0):
+    """The pose of the lower rod, which lies along x from there."""
+    return {"hand": Pose(np.array([x, y, 0.0]), np.eye(3))}
+
+
+def test_of_poses_the_tool_is_checked_and_the_arm_is_not(ros_node, tmp_path):
+    """Where the hip is does not matter; the upper rod is not known to be in the post."""
+    place = Place(ros_node, tmp_path, robot=POSED).describe()
+    place.hip = None
+    assert "self-collision and the arm behind the tool" in place.check.unchecked
+    (problem,) = place.check.problems(np.zeros(1), at(0.1, 0.2))
+    assert problem.startswith("lower and post touch")
+    assert place.check.problems(np.zeros(1), at(0.5)) == []
+    assert place.check.problems(np.zeros(1), {}) == []  # not measured: the start is refused
+    replay = SimpleNamespace()
+    place.check.attach(replay)
+    assert replay.obstacles is None
+    check = replay.pose_obstacles
+    check.begin(at(0.5))
+    assert not check.look({"hand": [at(0.5)["hand"], at(0.1, 0.2)["hand"]]}, 0.02).clear
+    assert [one.watch for one in place.check.against(np.zeros(1), at(0.1, 0.2))] == ["in_collision"]
+    assert place.check.findings() == []
+
+
+def test_joints_beside_poses_are_refused_once_the_robot_is_known(ros_node, tmp_path):
+    """Those of the tool are not."""
+    both = SimpleNamespace(joint_names=("shoulder", "grip"), poses=(HAND,), commands=())
+    place = Place(ros_node, tmp_path, robot=both).describe()
+    (problem,) = place.check.problems(np.zeros(2), at(0.5))
+    assert "joints shoulder are commanded beside the poses of output hand" in problem
+    with pytest.raises(SettingsError, match="joints shoulder"):
+        place.check.attach(SimpleNamespace())
+
+
+def test_a_base_that_is_commanded_is_named_as_unchecked(ros_node, tmp_path):
+    """A gripper's goal is not: its fingers count as anywhere."""
+    commands = (SimpleNamespace(name="base", goals=None), SimpleNamespace(name="hand", goals=1))
+    robot = SimpleNamespace(joint_names=("shoulder", "elbow"), poses=(), commands=commands)
+    check = Place(ros_node, tmp_path, robot=robot).check
+    assert check.unchecked == "what the commands of base move (base, lift)"
+    off = Collision(ros_node, robot, DEFAULTS, lambda _: None)
+    assert off.unchecked == ""
+
+
+def test_of_joints_the_replay_gets_the_check_of_joints(place):
+    """And none of poses."""
+    assert place.check.problems(START) == []
+    replay = SimpleNamespace()
+    place.check.attach(replay)
+    assert replay.pose_obstacles is None and len(replay.obstacles.pairs.names) > 0

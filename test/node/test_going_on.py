@@ -209,7 +209,7 @@ def test_a_request_to_go_on_that_is_refused_in_motion_leaves_the_poses_alone(mod
     parts = SimpleNamespace(
         _checks=SimpleNamespace(start=lambda: (HOME, [])),
         _operator=SimpleNamespace(clear=lambda: None),
-        _collision=SimpleNamespace(begin=lambda: None, against=lambda _: []),
+        _collision=SimpleNamespace(attach=lambda _: None, against=lambda *_: []),
         _hearts=SimpleNamespace(begin=lambda: None, doubled=lambda: []),
         _others=SimpleNamespace(look=lambda: None),
         server=SimpleNamespace(check=SimpleNamespace(against=lambda: [])),

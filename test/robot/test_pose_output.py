@@ -86,3 +86,13 @@ def test_an_entry_that_is_wrong_is_named_by_its_key(change, named):
     """Before anything is sent anywhere."""
     with pytest.raises(EmbodimentError, match=named):
         output(**change)
+
+
+def test_the_link_is_that_of_the_state_key_unless_the_output_names_one():
+    """A topic of poses has none."""
+    of_tf = StateStream("eef_9d", "tf", "/tf base -> tip", frame="base", link="tip")
+    entry = Field(ENTRY, "file.yaml")
+    assert output().link == ""
+    assert output(link="tool0").link == "tool0"
+    assert read_pose("hand", entry, (of_tf,)).link == "tip"
+    assert read_pose("hand", Field(ENTRY | {"link": "tool0"}, "f"), (of_tf,)).link == "tool0"

@@ -220,7 +220,7 @@ def test_every_line_is_of_a_key_that_the_reader_reads(monkeypatch):
     }
     named["state"]["hand"] |= of_hand
     named["outputs"]["jaw"]["goals"] = {"hysteresis": 0.1}
-    named["outputs"]["pose"]["rotate"] = turned
+    named["outputs"]["pose"] |= {"rotate": turned, "link": "flange"}
     named["action"]["pose"] = {"output": "pose"}
     urdf = everything()
     del urdf["workspace"]["chain"], urdf["state"]["hand"]["chain"]
