@@ -49,8 +49,8 @@ All other failures count at once: a wrong mode, reason, motion or limit is never
 """
 ALONE = ("test/sim", "test/demo", "test/bags")
 """A simulated robot and a bag run in real time and need all processors."""
-IN_PAIRS = ("-n=2", "--dist=loadfile", *(f"--ignore={folder}" for folder in ALONE))
-"""The other tests mostly wait for other processes: two files at a time take half the time."""
+SIDE_BY_SIDE = ("-n=3", "--dist=loadfile", *(f"--ignore={folder}" for folder in ALONE))
+"""The other tests mostly wait for other processes: three files at a time keep two cores busy."""
 QUICK = tuple(f"test/{room}" for room in "robot observe motion watch session wire".split())
 
 
@@ -63,7 +63,7 @@ def test(arguments: list[str]) -> int:
         replace_by("-m", "pytest", *ONCE_MORE, *arguments)
     ended = [
         subprocess.call([PYTHON, "-m", "pytest", *ONCE_MORE, *part], env=run_environment())
-        for part in (IN_PAIRS, ALONE)
+        for part in (SIDE_BY_SIDE, ALONE)
     ]
     return max(map(abs, ended))  # the status is negative after a signal: no success either
 

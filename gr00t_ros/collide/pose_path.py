@@ -21,9 +21,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.collide.path import SUBDIVISIONS, Path
 from gr00t_ros.collide.tool import Tools
-from gr00t_ros.collide.window import WindowCheck
+from gr00t_ros.collide.window import SUBDIVISIONS, Path, WindowCheck
 from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.robot.rotation import Pose, axis_angle_from_matrix
 

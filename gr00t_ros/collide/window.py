@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.collide.path import SUBDIVISIONS, Path, path_of
 from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.shaper import Rows
 
@@ -28,6 +27,9 @@ Distances = Callable[[Floats, Floats], Floats]
 """The distances (P,) m of all pairs at joint positions (J,), where they are below `enough` (P,) m;
 else any value from `enough` up to the distance. Never larger than the true distance.
 """
+
+SUBDIVISIONS = 8
+"""Grid intervals a knot interval is divided into: 2.5 ms at knots of 20 ms."""
 
 BUDGET = 48
 """Evaluations of distances in one tick for windows that follow the reference, and as many again for
@@ -40,6 +42,49 @@ SHOWN_M = 0.1
 """Distances up to this are exact in what a check reports."""
 LEAVING_M = 5e-4
 """How much a pair inside its margin may come nearer, in total."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Path:
+    """Points of a path, and bounds between them, as float64.
+
+    ``times_s`` (G,): since the first point. ``positions`` (G, J): rad or m. ``travel`` (G, J): how
+    far each joint has moved since the first point, back and forth counted, at most. ``speed``
+    (G - 1, J): the largest speed of each joint from one point to the next, at most. For tools that
+    follow poses, travel and speed have other columns than the positions (pose_path.py).
+    """
+
+    times_s: Floats
+    positions: Floats
+    travel: Floats
+    speed: Floats
+
+
+def path_of(rows: Rows, knot_s: float) -> Path:
+    """The path of the motion whose knots are `rows` (N, J), with constant jerk between knots.
+
+    Between two points the velocity is a quadratic with the Bezier control points v0, v0 + a0*h/2
+    and v1. It stays in their convex hull, so the largest of their absolute values bounds the speed.
+    Each Bernstein polynomial has the integral h/3, so their mean times h bounds the travel.
+    """
+    (x, v, a), h = rows, knot_s / SUBDIVISIONS
+    jerk = np.diff(a, axis=0) / knot_s
+    t = (np.arange(SUBDIVISIONS) * h)[None, :, None]
+    x0, v0, a0, j0 = (field[:, None, :] for field in (x[:-1], v[:-1], a[:-1], jerk))
+    joints = x.shape[1]
+
+    def grid(inner: Floats, last: Floats) -> Floats:
+        return np.concatenate([inner.reshape(-1, joints), last[None]])
+
+    positions = grid(x0 + t * (v0 + t * (a0 / 2 + t * j0 / 6)), x[-1])
+    velocities = grid(v0 + t * (a0 + t * j0 / 2), v[-1])
+    middle = velocities[:-1] + (a0 + t * j0).reshape(-1, joints) * (h / 2)
+    controls = np.abs(np.stack([velocities[:-1], middle, velocities[1:]]))
+    travel = np.zeros_like(positions)
+    np.cumsum(controls.sum(axis=0) * (h / 3), axis=0, out=travel[1:])
+    times_s: Floats = h * np.arange(len(positions), dtype=np.float64)
+    speed: Floats = controls.max(axis=0)
+    return Path(times_s, positions, travel, speed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,12 +294,16 @@ class _Check:
             self._measure(index, np.arange(0), np.zeros(0))
         return self._known[index]
 
+    def _nearest(self) -> tuple[int, int]:
+        """Where on the path the smallest distance was measured, and of which pair."""
+        judged = np.flatnonzero(self._judged)
+        at = min(self._known, key=lambda index: self._known[index][judged].min())
+        return at, int(judged[np.argmin(self._known[at][judged])])
+
     def _ahead(self, why: str) -> Ahead:
         if not self._known:
             return Ahead(why)
-        judged = np.flatnonzero(self._judged)
-        at = min(self._known, key=lambda index: self._known[index][judged].min())
-        pair = int(judged[np.argmin(self._known[at][judged])])
+        at, pair = self._nearest()
         distance = float(self._known[at][pair])
         names = self._pairs.names[pair]
         return Ahead(
@@ -278,4 +327,12 @@ class _Check:
         )
 
     def _not_proven(self) -> str:
-        return "no proof within the time of one tick that the way is clear"
+        why = "no proof within the time of one tick that the way is clear"
+        if not self._known:
+            return why
+        at, pair = self._nearest()
+        one, other = self._pairs.names[pair]
+        return (
+            f"{why}: {one} comes within {max(0.0, self._known[at][pair]) * 1e3:.1f} mm of {other} "
+            f"in {self._path.times_s[at]:.2f} s"
+        )

@@ -100,6 +100,11 @@ class Rate:
         for slower in _SLOWER:
             yield max(SLOWEST, slower * first)
 
+    def meet(self, ahead: Ahead) -> None:
+        """Record what was found on a way that was not clear; a spent budget finds nothing."""
+        if ahead.evaluations or not self.why:
+            self.why = ahead.why
+
     def take(self, share: float, now_ns: int) -> None:
         """Record the share that was clear; 0 if none was."""
         self.share = max(SLOWEST, share)

@@ -361,7 +361,7 @@ class Planner:
                 self._rate.take(share, now_ns)
                 self._replan |= share < 1.0
                 return made, changed
-            self._rate.why = self.ahead.why
+            self._rate.meet(self.ahead)
         self._rate.take(0.0, now_ns)
         self._restore()
         self._replan = True

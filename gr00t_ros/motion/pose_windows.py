@@ -84,7 +84,7 @@ class PoseClearance:
                 if following:
                     self._rate.take(share, now_ns)
                 return made
-            self._rate.why = self.ahead.why
+            self._rate.meet(self.ahead)
         if following:
             self._rate.take(0.0, now_ns)
         tried = self.ahead

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rod_arm import KNOT_S, LENGTHS, LIMITS, Balls, rods
 
-from gr00t_ros.collide.path import SUBDIVISIONS, path_of
-from gr00t_ros.collide.window import LEAVING_M, WindowCheck
+from gr00t_ros.collide.window import LEAVING_M, SUBDIVISIONS, WindowCheck, path_of
 from gr00t_ros.motion.shaper import Rows, State, integrate, stop
 
 MARGIN = 0.002
