@@ -119,17 +119,22 @@ class Collision:
             self._scene = load_scene(values.scene) if values.scene else None
         else:
             _refuse_unused(values)
-            node.get_logger().info(
-                "collision: off: neither the robot's own body nor what stands around it is checked"
-            )
         carried = [one.name for one in self._scene.carried] if self._scene else []
         self._obstacles = ObstacleStream(node, values, self._obstacle_frame, carried, awake_ns)
         if not self.required:
             return
-        if self.unchecked:
-            node.get_logger().warning(f"collision: required, but not checked: {self.unchecked}")
         for topic, take in ((TOPIC, self.take_urdf), (SEMANTIC_TOPIC, self.take_srdf)):
             self._subscriptions.append(node.create_subscription(String, topic, take, qos.STATUS))
+
+    def log(self) -> None:
+        """Log what is not checked."""
+        if not self.required:
+            self._node.get_logger().info(
+                "collision: off: neither the robot's own body nor what stands around it is checked"
+            )
+        elif self.unchecked:
+            text = f"collision: required, but not checked: {self.unchecked}"
+            self._node.get_logger().warning(text)
 
     @property
     def unchecked(self) -> str:

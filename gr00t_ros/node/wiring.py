@@ -146,6 +146,7 @@ class Configured:
         self._collision = Collision(
             node, robot, values, self.robot_state.joints, self.robot_state.awake_ns
         )
+        self._collision.log()
         self.contacts = Contacts(node, robot, values, self.robot_state.awake_ns)
         self._others, self._manager = self._checks.others, self._checks.manager
         self._hearts = self._checks.hearts
