@@ -33,6 +33,7 @@ ERROR_M: Final = 1e-5
 FAR_M: Final = 1e3
 """The largest distance that is reported, and the distance of a carried thing that is not there."""
 
+_FEW: Final = 24  # shapes; each takes 1 to 2 us to measure, comparing takes 50 us for any number
 _BOX_ERROR_M: Final = 1e-6  # of boxes whose corners are kept as float32
 
 
@@ -245,11 +246,14 @@ class CollisionEngine:
         """(S,) lower bounds of the distances of the shapes: by bounding spheres, then by boxes.
 
         limit_m: (S,) boxes are compared where the spheres are nearer than that; nothing is where it
-        is -inf.
+        is -inf. A few shapes are measured sooner than they are compared.
         """
+        found = np.full(len(limit_m), -FAR_M)
+        rows = np.flatnonzero(limit_m > -np.inf)
+        if len(rows) <= _FEW:
+            return found
         axes = self._data.geom_xmat.reshape(-1, 3, 3)
         middle = self._data.geom_xpos + np.einsum("gij,gj->gi", axes, self._box_middle)
-        rows = np.flatnonzero(limit_m > -np.inf)
         between = middle[self._second[rows]] - middle[self._first[rows]]
         apart = np.sqrt(np.einsum("si,si->s", between, between)) - self._radii[rows]
         bent = self._bent[rows]
@@ -262,7 +266,6 @@ class CollisionEngine:
             self._from_box(between[near], axes[first], first) - self._radius[second],
             self._from_box(between[near], axes[second], second) - self._radius[first],
         )
-        found = np.full(len(limit_m), -FAR_M)
         found[rows] = apart - _BOX_ERROR_M
         return found
 
