@@ -8,6 +8,7 @@ bounding boxes are near are measured: in one pass over all pairs in numpy, then 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -105,7 +106,9 @@ class CollisionEngine:
         self.bounds = reach(description, self.bodies, self.pairs, self.joint_names)
         compiled = compile_model(description, self.bodies)
         self._model, self._data = compiled.model, self._mujoco.MjData(compiled.model)
-        self._shown = self._mujoco.MjData(compiled.model)  # of `witness`
+        self._shown_model = copy.deepcopy(compiled.model)  # of `witness`
+        self._shown = self._mujoco.MjData(self._shown_model)
+        self._shown_shapes: dict[int, Shape] = {}
         self._linear, self._offset = self._joint_map(self.joint_names)
         self._held_linear, _ = self._joint_map(self._uncommanded)
         self._held_bounds = reach(description, self.bodies, self.pairs, self._uncommanded)
@@ -140,19 +143,25 @@ class CollisionEngine:
         for row in np.flatnonzero(~(found >= limits)).tolist():
             first, second = self._first_list[row], self._second_list[row]
             found[row] = measure(model, data, first, second, float(limits[row]), None)
-        found[np.isnan(found)] = -FAR_M
+        if np.isnan(found).any():
+            pair = self.pairs[self._pair[int(np.argmax(np.isnan(found)))]]
+            raise SettingsError(f"distance of {pair}: got NaN, expected metres")
         nearest = np.minimum.reduceat(found, self._starts) if len(self.pairs) else np.zeros(0)
         return np.asarray(np.where(self._absent, FAR_M, nearest - self._slack_m))
 
     def witness(self, names: tuple[str, ...], q: Floats) -> Witness | None:
         """The nearest points of the pair of these two bodies at q (J,); None for an unknown pair.
 
-        Another thread may call it than the one that measures: it has its own data.
+        Another thread may call it than the one that measures: it has a model and data of its own.
         """
-        known = [(pair.first, pair.second) for pair in self.pairs]
+        known, occupied = self.pair_names, self._occupied
         if names not in known:
             return None
-        model, data = self._model, self._shown
+        model, data = self._shown_model, self._shown
+        for place, shape in enumerate(occupied.shapes):
+            if shape is not self._shown_shapes.get(place):
+                reshape_geom(model, self._place_geoms[place], self._place_meshes[place], shape)
+                self._shown_shapes[place] = shape
         data.qpos[:] = self._linear @ q + self._constant
         self._mujoco.mj_kinematics(model, data)
         found: Witness | None = None
@@ -163,6 +172,15 @@ class CollisionEngine:
             if found is None or apart < found.distance_m:
                 found = Witness(apart, ends[:3], ends[3:])
         return found
+
+    def solids(self) -> list[Body]:
+        """What stands around the robot now: the scene, and live obstacles. Any thread."""
+        occupied, places = self._occupied, {one.name for one in self._places}
+        standing = [
+            b for b in list(self.bodies.values()) if b.link is None and b.name not in places
+        ]
+        live = zip(occupied.names, occupied.shapes, strict=True)
+        return [*standing, *(Body(name, None, (shape,)) for name, shape in live)]
 
     def hold(self, held: Mapping[str, Held]) -> None:
         """Let joints that are not commanded stand elsewhere, from the next call on.
@@ -197,6 +215,7 @@ class CollisionEngine:
                 raise SettingsError(f"{name!r}: got another size, expected a new engine for it")
         for geom, shape in zip(self._geoms[name], shapes, strict=True):
             place_geom(self._model, geom, shape)
+            place_geom(self._shown_model, geom, shape)
         self.bodies[name] = Body(name, None, tuple(shapes))
 
     def carry(self, names: Collection[str]) -> None:

@@ -24,6 +24,8 @@ MOST_OBSTACLES: Final = 32
 """How many shapes may be there at once; their solids are made before the session begins."""
 SIZES: Final[Mapping[str, int]] = {"box": 3, "sphere": 1, "cylinder": 2}
 """Kind of an obstacle -> how many sizes it has, as in Shape.size_m."""
+SMALLEST_M: Final = 1e-6
+"""The smallest size: from the corners of a point no direction can be told."""
 FARTHEST_M: Final = 1e3
 """Largest coordinate of an obstacle: beyond it something is wrong with the units."""
 
@@ -63,12 +65,12 @@ def obstacle_shape(
     """The shape of one obstacle in its frame.
 
     size_m: as in Shape, of a kind in SIZES. Raises SettingsError for numbers that are not finite,
-    sizes that are not above 0 or too large, and a rotation that is none.
+    sizes that are too small or too large, and a rotation that is none.
     """
     sizes, at = np.array(size_m, dtype=np.float64), np.array(xyz_m, dtype=np.float64)
-    if not (np.isfinite(sizes).all() and sizes.min() > 0.0 and sizes.max() <= MOST_M):
+    if not (np.isfinite(sizes).all() and sizes.min() >= SMALLEST_M and sizes.max() <= MOST_M):
         raise SettingsError(
-            f"got sizes {sizes.tolist()} m of a {kind}, expected numbers above 0, up to {MOST_M:g}"
+            f"got sizes {sizes.tolist()} m of a {kind}, expected {SMALLEST_M:g} to {MOST_M:g}"
         )
     if not (np.isfinite(at).all() and np.abs(at).max() <= FARTHEST_M):
         raise SettingsError(
@@ -100,9 +102,10 @@ class LiveObstacles:
         """Remove an obstacle; nothing happens for a name that is not there."""
         self._known.pop(name, None)
 
-    def clear(self, prefix: str = "") -> None:
-        """Remove all obstacles whose name begins with `prefix`."""
-        self._known = {k: v for k, v in self._known.items() if not k.startswith(prefix)}
+    def clear(self, namespace: str | None = None) -> None:
+        """Remove all obstacles, or those named NAMESPACE/NUMBER."""
+        kept = self._known.items() if namespace is not None else ()
+        self._known = {name: one for name, one in kept if name.rpartition("/")[0] != namespace}
 
     def placed(self, lookup: Callable[[str], FramePose | str]) -> Placed:
         """All of them in the robot's base, and what cannot be checked.

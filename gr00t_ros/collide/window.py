@@ -41,7 +41,9 @@ grazes a margin needs many.
 SHOWN_M = 0.1
 """Distances up to this are exact in what a check reports."""
 LEAVING_M = 5e-4
-"""How much a pair inside its margin may come nearer, in total."""
+"""How much a pair inside its margin may come nearer, in total; never so near that it may touch."""
+APART_M = 1e-5
+"""At this measured distance two bodies are surely apart: the engine's error is no larger."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +131,10 @@ class WindowCheck:
         self._left, self._reserve = self._budget - 1, self._budget
         distance = self._distances(position, self.pairs.margin)
         inside = distance < self.pairs.margin
-        self._floor = np.where(inside, np.maximum(self._floor, distance), -np.inf)
+        # Nearer than any way that was proven: a stop that was not. From there it may leave.
+        anew = distance < self._floor - LEAVING_M
+        floor = np.where(anew, distance, np.maximum(self._floor, distance))
+        self._floor = np.where(inside, floor, -np.inf)
         self.position, self._distance = position, distance
 
     def scene_changed(self) -> None:
@@ -142,6 +147,7 @@ class WindowCheck:
         if self.position is None:
             return
         used = np.where(self._floor > -np.inf, self._floor - self._distance, 0.0)
+        used = np.minimum(used, LEAVING_M)
         self._distance = self._distances(self.position, self.pairs.margin)
         inside = self._distance < self.pairs.margin
         self._floor = np.where(inside, self._distance + used, -np.inf)
@@ -160,7 +166,8 @@ class WindowCheck:
     def limits(self) -> Floats:
         """(P,) m, the distance that each pair must keep now; -inf where contact is wanted."""
         inside = self._floor > -np.inf
-        limits = np.where(inside, self._floor - LEAVING_M, self.pairs.margin)
+        near = np.maximum(self._floor - LEAVING_M, np.minimum(self._floor, APART_M))
+        limits = np.where(inside, near, self.pairs.margin)
         return np.where(self.pairs.near > -np.inf, -np.inf, limits)
 
     def evaluate(self, position: Floats, enough: Floats) -> Floats | None:

@@ -6,6 +6,7 @@ points are measured with data of their own, so the replay thread never waits for
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -81,15 +82,15 @@ def _in(marker: Marker, frame: str, stamp: Time) -> Marker:
 def scene_markers(engine: CollisionEngine) -> Iterator[Marker]:
     """One marker for each shape of the scene; a keep-in box is one outline."""
     roles = {one.name: one.role for one in engine.scene.solids} if engine.scene else {}
-    for body in list(engine.bodies.values()):
-        if body.link is not None:
-            continue
+    numbers: Counter[str] = Counter()  # live obstacles of several shapes share a name
+    for body in engine.solids():
         role = roles.get(body.name, OBJECT)
         if role == KEEP_IN:
             yield _outline(body.name, body.shapes)
             continue
-        for index, shape in enumerate(body.shapes):
-            yield _solid(body.name, index, shape, _COLOURS[role])
+        for shape in body.shapes:
+            yield _solid(body.name, numbers[body.name], shape, _COLOURS[role])
+            numbers[body.name] += 1
 
 
 def nearest_markers(engine: CollisionEngine, ahead: Ahead | None) -> Iterator[Marker]:

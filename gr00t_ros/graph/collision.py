@@ -12,6 +12,7 @@ that a gripper holds, are taken over at the start of a tick, so that one tick se
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -105,6 +106,7 @@ class Collision:
         self._model: _Model | None = None
         self._running: _Model | None = None  # of the session
         self._start = np.zeros(0)  # its measured joints, when the session began or went on
+        self._seen_ns = 0  # when they were known last
         self._stale = False
         self._problem = f"collision: nothing received on {TOPIC}: start robot_state_publisher"
         self._urdf, self._srdf = "", ""
@@ -232,6 +234,7 @@ class Collision:
         if model is None:
             raise SettingsError(self._problem)
         self._start, self._running = self._hold(model), model
+        self._seen_ns = time.monotonic_ns()
         self._check = None
         self._renew(model)
         self._check = WindowCheck(model.pairs, model.engine.distances)
@@ -270,6 +273,7 @@ class Collision:
 
     def apply(self, values: Parameters) -> None:
         """Take over a changed threshold."""
+        self._values = values
         self._obstacles.apply(values)
 
     def _renew(self, model: _Model) -> None:
@@ -317,8 +321,15 @@ class Collision:
         if not model.measured_names:
             return []
         measured = self._measured(model.measured_names)
+        now_ns = time.monotonic_ns()
         if measured is None:
-            return []  # the watch on its stream reports that
+            silent_s = (now_ns - self._seen_ns) * 1e-9
+            if silent_s <= self._values.joint_fault_age_s:
+                return []
+            names = ", ".join(model.measured_names)
+            text = f"the positions of {names} are not known for {silent_s:.1f} s"
+            return [finding("uncommanded_joint", text)]
+        self._seen_ns = now_ns
         away = np.abs(measured - self._start)
         most = int(np.argmax(away))
         if not away[most] > _ROOM:
@@ -345,11 +356,11 @@ class Collision:
         self._srdf, self._description, self._stale = message.data, None, bool(self._urdf)
 
     def _make(self) -> None:
-        self._stale = False
+        self._stale, self._model = False, None
         try:
             self._model = self._made()
         except Gr00tError as error:
-            self._model, self._problem = None, f"collision: {error}"
+            self._problem = f"collision: {error}"
 
     def _made(self) -> _Model:
         if self._description is None:
@@ -388,7 +399,7 @@ class Collision:
         names: tuple[str, ...],
         held: Mapping[str, Held],
     ) -> CollisionEngine:
-        return CollisionEngine(
+        engine = CollisionEngine(
             description,
             scene,
             names,
@@ -398,6 +409,12 @@ class Collision:
             obstacles=MOST_OBSTACLES if self._obstacles.on else 0,
             obstacle_margin_m=self._values.obstacle_margin_m,
         )
+        if not engine.pairs:
+            raise SettingsError(
+                f"{TOPIC}: got no link with a collision shape that the commanded joints move, so "
+                "nothing can be checked: expected collision elements in the URDF"
+            )
+        return engine
 
     def _scene_frames(self, description: Description) -> dict[str, FramePose | str]:
         """The poses of the scene's frames now, or why one has none."""

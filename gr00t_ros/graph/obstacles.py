@@ -43,7 +43,7 @@ def take_markers(live: LiveObstacles, message: MarkerArray) -> None:
     for marker in message.markers:
         name = f"{marker.ns}/{marker.id}" if marker.ns else f"{marker.id}"
         if marker.action == Marker.DELETEALL:
-            live.clear(f"{marker.ns}/" if marker.ns else "")
+            live.clear(marker.ns or None)
         elif marker.action == Marker.DELETE:
             live.remove(name)
         elif marker.action != Marker.ADD:

@@ -51,6 +51,7 @@ class _Proposal:
     proven_in: int | None = None
     same_until_ns: int = 0
     new_from_ns: int = sys.maxsize
+    stops: bool = False
 
 
 class Planner:
@@ -244,6 +245,7 @@ class Planner:
         proposed.course, proposed.same_until_ns = course, window.same_until_ns
         if changed is not None:
             proposed.new_from_ns = window.same_until_ns
+            proposed.stops = self.stop_due
         if self.stop_due and self._soon and changed is not None:
             sent_by_ns = self._soon_knot(now_ns) * self._settings.knot_ns
             until_ns = min(window.same_until_ns, sent_by_ns + self._settings.delivery_ns)
@@ -272,7 +274,8 @@ class Planner:
             return
         self._arrival.sent(proposed.made_ns, proposed.same_until_ns)
         if joints is None or joints.all():
-            self._course, self.stop_due = proposed.course, False
+            self._course = proposed.course
+            self.stop_due &= not proposed.stops  # a stop that was not clear is tried again
             self._sent_ns = proposed.made_ns
             self._new_from_ns.append(proposed.new_from_ns)
             self._proven_in = proposed.proven_in
@@ -373,10 +376,11 @@ class Planner:
         A stop that is due soon has its branch knot earlier. It counts as new from `branch` on all
         the same: later windows repeat it, and their steps are bounded (`stop`).
         """
-        first = min(branch, self._soon_knot(now_ns)) if self._soon else branch
-        made = self._stopping(course, first, now_ns)
-        if self._is_clear(made, now_ns, reserve=True):
-            return made, branch
+        soon = min(branch, self._soon_knot(now_ns)) if self._soon else branch
+        for first in dict.fromkeys((soon, branch)):
+            made = self._stopping(course, first, now_ns)
+            if self._is_clear(made, now_ns, reserve=True):
+                return made, branch
         return self._repeated(course, branch, now_ns)
 
     def _soon_knot(self, now_ns: int) -> int:

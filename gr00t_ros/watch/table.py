@@ -453,7 +453,9 @@ ARM: tuple[Watch, ...] = (
             Threshold("collision_patience_s", "s", 5.0, 0.5, 60.0),
             Threshold("self_margin_m", "m", 0.01, 0.001, 0.1),
             # our choice: the evaluations that fit into a tick beside its other work
-            Threshold("evaluations of distances in a tick", "", 80, home="constant"),
+            Threshold(
+                "evaluations of distances in a tick for new windows", "", 48, home="constant"
+            ),
         ),
         "The policy leads the arm towards something, or something has come into its way.",
         f"look at what is in the way, then {RESUME}",
@@ -461,7 +463,7 @@ ARM: tuple[Watch, ...] = (
         note="with the parameter collision: required. A window that is not proven clear is not "
         "sent: the arm glides to a stop in front of the obstacle and goes on by itself as soon as "
         "the policy leads elsewhere; only after collision_patience_s does it wait for ~/resume. If "
-        "something comes into the committed way, the arm stops as early as its limits allow, and "
+        "something comes into the committed way, the arm stops from the end of that part on, and "
         "the stop is counted as unproven",
     ),
     Watch(
