@@ -12,6 +12,7 @@ from rod_arm import Balls
 
 from gr00t_ros.collide.window import LEAVING_M, WindowCheck
 from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.replay import Replay, Sent
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler
@@ -144,6 +145,30 @@ def test_without_obstacles_the_same_policy_passes_through():
     arm.replay = free
     arm.run(160)
     assert min(arm.balls(q).min() for _, w in arm.windows for q in w.positions) < 0
+
+
+def test_a_stop_that_is_not_clear_once_is_tried_again():
+    """Until then what was sent is repeated; the stop is not forgotten."""
+    arm = in_the_way(angle=2.0)
+    arm.run(25)
+    assert arm.replay.velocity(arm.now_ns)[0] > 0.3
+    check, looks = arm.replay.obstacles, []
+    look = check.look
+
+    def fails_once(rows, knot_s, reserve=False):
+        looks.append(reserve)
+        return Ahead("near") if len(looks) == 1 else look(rows, knot_s, reserve)
+
+    check.look = fails_once
+    arm.replay.stop(arm.now_ns, "test")
+    ends = []
+    for _ in range(3):
+        window = arm.replay.propose(arm.now_ns)
+        arm.replay.keep()
+        ends.append(window.end_ns)
+        arm.now_ns += TICK_NS
+    assert ends[1] < ends[0], "the second window is the stop"
+    assert arm.replay.unproven_stops == 0
 
 
 @pytest.mark.parametrize("ticks", [15, 30, 60, 90])

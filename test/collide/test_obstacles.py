@@ -118,7 +118,10 @@ def test_the_set_follows_its_messages():
     live.remove("never there")
     placed = live.placed(where)
     assert len(placed.names) == 3 and placed.shapes[0].xyz_m[0] == 0.2
+    live.put("a/b/1", "base", [box()])
     live.clear("a")
+    assert live.placed(where).names == ("obstacle a/b/1",)
+    live.clear()
     assert live.placed(where) == Placed((), ())
 
 

@@ -132,6 +132,27 @@ def test_what_is_left_cannot_be_come_near_in_small_steps():
     assert check.limits.min() == MARGIN
 
 
+def test_a_pair_that_nearly_touches_may_not_come_to_touch():
+    """The tolerance of 0.5 mm is larger than the 0.2 mm that are left."""
+    balls = Balls([[0.9, 0.0052]], [0.001])
+    check = WindowCheck(balls.pairs(), balls)
+    check.begin(np.zeros(2))
+    assert 0.0 < float(balls(np.zeros(2)).min()) < LEAVING_M
+    assert check.limits.min() > 0.0
+
+
+def test_after_a_stop_that_was_not_proven_the_arm_may_leave():
+    """It has come nearer than any window said: from there a way out is no way nearer."""
+    balls = Balls([[0.9, 0.0066]], [0.001])
+    check = WindowCheck(balls.pairs(), balls)
+    check.begin(np.zeros(2))
+    stopped = np.array([0.001, 0.0])
+    check.begin(stopped)
+    left = float(balls(stopped).min())
+    assert 0.0 < left < float(balls(np.zeros(2)).min()) - LEAVING_M < MARGIN
+    assert check.limits.min() == pytest.approx(left - LEAVING_M)
+
+
 @pytest.mark.parametrize(("speed", "clear"), [(0.05, True), (0.6, False)])
 def test_wanted_contact_is_reached_slowly(speed, clear):
     """The second rod may touch the ball, with at most 0.1 m/s within 5 cm."""

@@ -1,5 +1,6 @@
 """Markers of the scene and of the nearest pair: what they are, and when they are made."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 from gr00t_ros.collide.description import Shape  # noqa: E402
 from gr00t_ros.collide.engine import CollisionEngine  # noqa: E402
 from gr00t_ros.collide.files import read_mesh  # noqa: E402
+from gr00t_ros.collide.obstacles import Placed  # noqa: E402
 from gr00t_ros.collide.scene import parse_scene  # noqa: E402
 from gr00t_ros.graph.clearance_markers import (  # noqa: E402
     ClearanceMarkers,
@@ -75,6 +77,24 @@ def test_a_solid_that_was_moved_is_shown_where_it_is_now(engine):
     """As the check has it."""
     engine.place("box", (Shape("box", (0.1, 0.2, 0.3), np.array([0.9, 0.5, 0.4]), np.eye(3)),))
     assert by_name(scene_markers(engine))["box"].pose.position.y == 0.5
+
+
+def test_live_obstacles_are_shown_and_empty_places_are_not(engine):
+    """Each where it is, and with the line to it; the check may change them meanwhile."""
+    around = parse_scene(SCENE, "scene", read_mesh)
+    live = CollisionEngine(
+        hand_robot(), around, ("shoulder", "elbow"), held={"grip": 0.01}, obstacles=32
+    )
+    assert set(by_name(scene_markers(live))) == set(by_name(scene_markers(engine)))
+    shape = Shape("box", (0.1, 0.1, 0.1), np.array([1.2, 0.6, 0.0]), np.eye(3))
+    for y in (0.6, 0.9):
+        moved = replace(shape, xyz_m=np.array([1.2, y, 0.0]))
+        live.occupy(Placed(("obstacle crate",), (moved,)))
+        crate = by_name(scene_markers(live))["obstacle crate"]
+        assert crate.pose.position.y == y and crate.scale.x == 0.1
+        link = next(one for one, other in live.pair_names if other == "obstacle crate")
+        witness = live.witness((link, "obstacle crate"), AT)
+        assert np.abs(witness.second_m - moved.xyz_m).max() <= 0.05 + 1e-6
 
 
 def test_the_nearest_pair_is_a_line_with_its_distance(engine):

@@ -1,5 +1,7 @@
 """The node's collision check: what it refuses, what it waits for, joints that it does not own."""
 
+import re
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -105,6 +107,29 @@ def test_joints_of_others_must_be_known_and_stay(place):
     assert found.watch == "uncommanded_joint" and "hip has moved by 0.050" in found.reason
     place.check.begin()
     assert place.check.findings() == []
+
+
+def test_a_joint_that_is_known_no_longer_is_a_finding_after_its_fault_age(place, monkeypatch):
+    """Until then the watch on joint states has its time; old positions must not count for ever."""
+    assert place.check.problems(START) == [] and place.check.begin() is not None
+    now_s = [time.monotonic()]
+    monkeypatch.setattr("gr00t_ros.graph.collision.time.monotonic_ns", lambda: int(now_s[0] * 1e9))
+    place.check.begin()
+    place.hip = None
+    now_s[0] += 0.9 * DEFAULTS.joint_fault_age_s
+    assert place.check.findings() == []
+    now_s[0] += 0.2 * DEFAULTS.joint_fault_age_s
+    (found,) = place.check.findings()
+    assert found.watch == "uncommanded_joint" and "hip are not known" in found.reason
+
+
+def test_a_description_in_which_nothing_can_be_checked_is_refused(place):
+    """Without a shape that moves every window would be clear."""
+    shape = re.search("<collision>.*?</collision>", URDF, flags=re.DOTALL)[0]
+    bare = re.sub("<collision>.*?</collision>", "", URDF, flags=re.DOTALL)
+    bare = bare.replace('<link name="base"/>', f'<link name="base">{shape}</link>')
+    (problem,) = place.describe(bare).check.problems(START)
+    assert "nothing can be checked: expected collision elements" in problem
 
 
 def test_a_joint_that_moved_does_not_refuse_a_reset_after_the_session(place):
