@@ -14,7 +14,7 @@ it had since, less a small tolerance, so that it never comes nearer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,7 +204,7 @@ class _Check:
         try:
             why = self._limit_broken() or self._approach_broken()
         except _OverBudget:
-            why = self._not_proven()
+            return replace(self._ahead(self._not_proven()), over_budget=True)
         return self._ahead(why)
 
     def _limit_broken(self) -> str:

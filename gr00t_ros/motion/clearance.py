@@ -31,7 +31,8 @@ class Ahead:
 
     why: empty if the way is clear; else what was found, with names. pair: two names, empty without
     pairs. at_s: time of that distance since the start of the way. position: where the robot is
-    then, as the check measures it; None if nothing was measured.
+    then, as the check measures it; None if nothing was measured. over_budget: the way was neither
+    found clear nor blocked with the evaluations of one tick.
     """
 
     why: str
@@ -40,6 +41,7 @@ class Ahead:
     at_s: float = 0.0
     evaluations: int = 0
     position: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+    over_budget: bool = False
 
     @property
     def clear(self) -> bool:

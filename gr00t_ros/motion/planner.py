@@ -69,7 +69,7 @@ class Planner:
         self.obstacles = obstacles
         self.ahead = Ahead("")
         """What was found on the way of the window made last, or of the last one tried."""
-        self.unproven_stops = 0
+        self.unproven_stops = self.over_budget = 0
         """How often the arm had to stop although its stop was not clear: something came nearer."""
         self._proven_in: int | None = None  # the scene in which the sent course was proven clear
         self._stops_unproven = False  # the course stops on a way that was not proven
@@ -427,6 +427,7 @@ class Planner:
         if not np.any(rows.velocity) and not np.any(rows.acceleration):
             return True
         self.ahead = self.obstacles.look(rows, self._knot_s, reserve)
+        self.over_budget += self.ahead.over_budget
         self._stops_unproven &= not self.ahead.clear
         return self.ahead.clear
 

@@ -25,6 +25,7 @@ class PoseClearance:
     def __init__(self) -> None:
         self.obstacles: PoseObstacles | None = None
         self.ahead = Ahead("")
+        self.over_budget = 0
         self.unproven_stops = 0
         """How often the end effectors had to stop on a way that was not proven."""
         self._rate = Rate()
@@ -116,6 +117,7 @@ class PoseClearance:
             return True
         knot_s = next(iter(courses.values())).knot_s
         self.ahead = self.obstacles.look(ways, knot_s, reserve)
+        self.over_budget += self.ahead.over_budget
         self._stops_unproven &= not self.ahead.clear
         return self.ahead.clear
 

@@ -330,6 +330,11 @@ class Replay:
         """How often the arm stopped on a way that was not proven: something came into it."""
         return self._planner.unproven_stops + self._poses.clearance.unproven_stops
 
+    @property
+    def over_budget(self) -> int:
+        """How many windows were not sent because their proof took longer than one tick has."""
+        return self._planner.over_budget + self._poses.clearance.over_budget
+
     def unblock(self) -> None:
         """Begin to count anew for how long something is in the way."""
         self._planner.unblock()

@@ -65,6 +65,7 @@ class Snapshot:
     at_rest: bool
     ahead: Ahead = Ahead("")
     unproven_stops: int = 0
+    over_budget: int = 0
 
 
 class ReplayThread:
@@ -199,6 +200,7 @@ class ReplayThread:
             at_rest,
             replay.ahead,
             replay.unproven_stops,
+            replay.over_budget,
         )
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:

@@ -38,10 +38,10 @@ The same for programs: CLEARANCE_M, CLEARANCE_PAIR and CLEARANCE_S.
 """
 CLEARANCE_M, CLEARANCE_PAIR = "clearance distance [m]", "clearance pair"
 CLEARANCE_S = "clearance time [s]"
-UNPROVEN = "unproven stops"
+UNPROVEN, OVER_BUDGET = "unproven stops", "windows over budget"
 UNCHECKED = "collision unchecked"
 """Key in a status' details: what moves and is not checked although `collision: required`."""
-_COLLISION = (CLEARANCE, CLEARANCE_M, CLEARANCE_PAIR, CLEARANCE_S, UNPROVEN, UNCHECKED)
+_COLLISION = (CLEARANCE, CLEARANCE_M, CLEARANCE_PAIR, CLEARANCE_S, UNPROVEN, OVER_BUDGET, UNCHECKED)
 
 CONTACT = "contact "
 """Prefix of keys in a status' details: what a source of contacts measures."""
@@ -172,6 +172,7 @@ def clearance(snapshot: Snapshot, unchecked: str = "") -> list[KeyValue]:
             CLEARANCE_PAIR: pair,
             CLEARANCE_S: f"{time_s:.3f}",
             UNPROVEN: str(snapshot.unproven_stops),
+            OVER_BUDGET: str(snapshot.over_budget),
         }
     return [KeyValue(key=key, value=value) for key, value in found.items()]
 

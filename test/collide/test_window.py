@@ -177,8 +177,9 @@ def test_what_costs_more_than_the_budget_is_not_proven():
     rows = moving((0.0, 0.0), (-1.0, 0.0))
     check = WindowCheck(balls.pairs(margin=0.002), balls, budget=3)
     check.begin(np.zeros(2))
-    assert "no proof within the time of one tick" in check.look(rows, KNOT_S).why
-    assert judged(rows, balls).clear
+    ahead = check.look(rows, KNOT_S)
+    assert "no proof within the time of one tick" in ahead.why and ahead.over_budget
+    assert judged(rows, balls).clear and not judged(rows, balls).over_budget
     assert balls.evaluations <= 3 + 200
 
 
