@@ -74,8 +74,10 @@ def test_a_running_node_has_these_topics_and_services_and_no_others(rig):
         return [info.node_name for info in graph.get_subscriptions_info_by_topic(topic)]
 
     for topic in images:
-        wait_for_discovery(lambda topic=topic: readers(topic), f"a subscription of {topic}")
-        assert readers(topic) == ["gr00t_policy_images"]
+        wait_for_discovery(
+            lambda topic=topic: readers(topic) == ["gr00t_policy_images"],
+            f"the subscription of {topic}, with its node's name",
+        )
     for row in FIXED:
         if row.kind == "publishes":
             (info,) = graph.get_publishers_info_by_topic(row.name.replace("~", NODE))
