@@ -225,7 +225,9 @@ def test_no_window_of_thousands_that_passes_touches_anything(robot):
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_nothing_is_touched_in_two_hundred_scenes_and_the_naive_checks_hit(robot):
-    """A hundred scenes for each robot; each naive check touches something in some of them."""
+    """A hundred scenes for each robot. The check of the present state touches something in many of
+    them; waypoints do in few (the Franka's 2, the G1's none), fewer than no check at all.
+    """
     hits = {"waypoints": 0, "present": 0, "none": 0}
     for seed in range(100, 200):
         found, engine = shielded(robot, seed)
@@ -239,7 +241,7 @@ def test_nothing_is_touched_in_two_hundred_scenes_and_the_naive_checks_hit(robot
         for name, obstacles in naive.items():
             hits[name] += _touches(robot, engine, obstacles, seed)
     print(robot.name, "scenes of a hundred with a contact:", hits)
-    assert hits["none"] > hits["waypoints"] > 0 and hits["present"] > 0
+    assert hits["none"] > hits["waypoints"] and hits["present"] > 0
 
 
 def _touches(robot, engine, obstacles, seed):
