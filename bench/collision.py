@@ -20,7 +20,7 @@ from gr00t_ros.collide.engine import CollisionEngine
 from gr00t_ros.collide.files import read_mesh
 from gr00t_ros.collide.scene import Scene, parse_scene
 from gr00t_ros.collide.window import WindowCheck
-from gr00t_ros.graph.collision import pairs_of
+from gr00t_ros.graph.collision_model import pairs_of
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.replay import Replay

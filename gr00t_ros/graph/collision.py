@@ -21,16 +21,14 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import String
 
-from gr00t_ros.collide.description import Description, Joint, disabled_pairs, read_description
-from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
-from gr00t_ros.collide.files import load_scene, read_mesh
+from gr00t_ros.collide.engine import CollisionEngine
+from gr00t_ros.collide.files import load_scene
 from gr00t_ros.collide.model import engine_module
-from gr00t_ros.collide.obstacles import MOST_OBSTACLES, Placed
 from gr00t_ros.collide.pose_path import ToolCheck
 from gr00t_ros.collide.scene import FramePose, Scene
-from gr00t_ros.collide.tool import ToolLink, Tools, tools_of
-from gr00t_ros.collide.window import Pairs, WindowCheck, touching
+from gr00t_ros.collide.window import WindowCheck, touching
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.graph.collision_model import SEMANTIC_TOPIC, CollisionModel, ModelMaker
 from gr00t_ros.graph.frames import Frames
 from gr00t_ros.graph.limits import TOPIC
 from gr00t_ros.graph.obstacles import ObstacleStream
@@ -44,36 +42,11 @@ from gr00t_ros.watch.table import finding
 
 Floats = NDArray[np.float64]
 
-SEMANTIC_TOPIC = "/robot_description_semantic"
-
-# A sliding joint with a range up to this, such as a finger, counts as anywhere in its range.
-_FINGER_M = 0.1
 # Room that a joint which is not commanded has around its position at the start, rad or m.
 _ROOM = 0.01
 
 Measured = Callable[[tuple[str, ...]], Floats | None]
 """The measured positions of joints by name; None if one of them is not known or too old."""
-
-
-@dataclass(slots=True)
-class _Model:
-    """The engine, what was derived from it, and what of a changing scene it has now.
-
-    tools: None where joints are commanded.
-    """
-
-    engine: CollisionEngine
-    pairs: Pairs
-    measured_names: tuple[str, ...]
-    fingers: dict[str, Held]
-    tools: Tools | None = None
-    placed: Placed = Placed((), ())
-    carried: frozenset[str] = frozenset()
-
-    @property
-    def robot(self) -> Description:
-        """The robot's own description."""
-        return self.engine.description if self.tools is None else self.tools.robot
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +75,15 @@ class Collision:
         or SceneError, without MuJoCo, and for a scene that cannot be read.
         """
         self._node, self._robot, self._values, self._measured = node, robot, values, measured
+        self._awake_ns = awake_ns
         self.required = values.collision == REQUIRED
-        self._model: _Model | None = None
-        self._running: _Model | None = None  # of the session
+        self._model: CollisionModel | None = None
+        self._running: CollisionModel | None = None  # of the session
         self._start = np.zeros(0)  # its measured joints, when the session began or went on
         self._seen_ns = 0  # when they were known last
-        self._stale = False
         self._problem = f"collision: nothing received on {TOPIC}: start robot_state_publisher"
-        self._urdf, self._srdf = "", ""
-        self._description: Description | None = None  # of both
         self._scene: Scene | None = None
         self._frames = Frames(node)
-        self._poses: dict[str, FramePose | str] = {}  # of the scene's frames, when it was made
         self._check: WindowCheck | None = None
         self._subscriptions = []
         if self.required:
@@ -121,6 +91,7 @@ class Collision:
             self._scene = load_scene(values.scene) if values.scene else None
         else:
             _refuse_unused(values)
+        self._maker = ModelMaker(robot, values, self._scene, self._frames)
         carried = [one.name for one in self._scene.carried] if self._scene else []
         self._obstacles = ObstacleStream(node, values, self._obstacle_frame, carried, awake_ns)
         if not self.required:
@@ -162,7 +133,9 @@ class Collision:
         """
         if not self.required:
             return []
-        if self._stale or self._frames_changed():
+        if self.running:
+            return ["collision: the last session has not ended yet; wait until the arm rests"]
+        if self._maker.due:
             self._make()
         self._obstacles.place()
         if self._model is None:
@@ -205,7 +178,9 @@ class Collision:
             if one.when is not None and self._measured((one.when.joint,)) is None
         ]
 
-    def _nearest(self, model: _Model, start: Floats) -> tuple[tuple[str, str], float] | None:
+    def _nearest(
+        self, model: CollisionModel, start: Floats
+    ) -> tuple[tuple[str, str], float] | None:
         """The nearest pair at `start` (J,) and its distance, m, without wanted contacts."""
         distances = np.where(model.pairs.near == -np.inf, model.engine.distances(start), np.inf)
         if not np.isfinite(distances).any():
@@ -240,8 +215,16 @@ class Collision:
         self._check = WindowCheck(model.pairs, model.engine.distances)
         return self._check
 
+    @property
+    def running(self) -> bool:
+        """Whether the engine belongs to a session, and so to the replay thread."""
+        return self._running is not None
+
     def end(self) -> None:
-        """The session is over: the newest description counts again, and no joint is watched."""
+        """The session is over: the newest description counts again, and no joint is watched.
+
+        Call it only when the replay thread no longer uses the check.
+        """
         self._running, self._check = None, None
 
     def against(self, start: Floats, poses: Mapping[str, Pose] | None = None) -> list[Finding]:
@@ -276,7 +259,7 @@ class Collision:
         self._values = values
         self._obstacles.apply(values)
 
-    def _renew(self, model: _Model) -> None:
+    def _renew(self, model: CollisionModel) -> None:
         """Let the engine have the newest obstacles, and the things that are carried now."""
         placed, carried = self._obstacles.newest, self._carried()
         changed = placed.shapes != model.placed.shapes or carried != model.carried
@@ -302,7 +285,7 @@ class Collision:
                 found.add(one.name)
         return frozenset(found)
 
-    def _touched(self, model: _Model) -> list[Finding]:
+    def _touched(self, model: CollisionModel) -> list[Finding]:
         """A finding if a live obstacle touches the robot: a tool where it is commanded."""
         if not model.placed.shapes:
             return []
@@ -317,13 +300,13 @@ class Collision:
         found = touching(model.pairs, np.where(model.engine.obstacle_pairs, distances, np.inf))
         return [finding("obstacle_touches", f"{found} touch")] if found else []
 
-    def _moved(self, model: _Model) -> list[Finding]:
+    def _moved(self, model: CollisionModel) -> list[Finding]:
         if not model.measured_names:
             return []
         measured = self._measured(model.measured_names)
         now_ns = time.monotonic_ns()
         if measured is None:
-            silent_s = (now_ns - self._seen_ns) * 1e-9
+            silent_s = self._awake_ns(now_ns - self._seen_ns) * 1e-9
             if silent_s <= self._values.joint_fault_age_s:
                 return []
             names = ", ".join(model.measured_names)
@@ -349,88 +332,18 @@ class Collision:
 
     def take_urdf(self, message: String) -> None:
         """Take a new description, which counts once no session runs."""
-        self._urdf, self._description, self._stale = message.data, None, True
+        self._maker.take_urdf(message.data)
 
     def take_srdf(self, message: String) -> None:
         """Take new disabled pairs; see `take_urdf`."""
-        self._srdf, self._description, self._stale = message.data, None, bool(self._urdf)
+        self._maker.take_srdf(message.data)
 
     def _make(self) -> None:
-        self._stale, self._model = False, None
+        self._model = None
         try:
-            self._model = self._made()
+            self._model = self._maker.make()
         except Gr00tError as error:
             self._problem = f"collision: {error}"
-
-    def _made(self) -> _Model:
-        if self._description is None:
-            disabled = disabled_pairs(self._srdf, SEMANTIC_TOPIC) if self._srdf else None
-            self._description = read_description(self._urdf, TOPIC, read_mesh, disabled)
-        description = self._description
-        self._poses = self._scene_frames(description)
-        for frame, pose in self._poses.items():
-            if isinstance(pose, str) and self._scene is not None:
-                raise SettingsError(f"{self._scene.where}: frame {frame!r} cannot be used: {pose}")
-        if self._robot.poses:
-            return self._made_of_tools(description)
-        names = self._robot.joint_names
-        others = [name for name in description.joint_names if name not in names]
-        joints = {one.joint.name: one.joint for one in description.links.values()}
-        fingers = {name: joints[name].range for name in others if _is_finger(joints[name])}
-        measured = tuple(name for name in others if name not in fingers)
-        held = {**fingers, **{name: 0.0 for name in measured}}
-        engine = self._engine(description, self._scene, names, held)
-        return _Model(engine, pairs_of(engine), measured, dict(fingers))
-
-    def _made_of_tools(self, description: Description) -> _Model:
-        tools = tools_of(
-            description, [ToolLink(one.name, one.link, one.frame) for one in self._robot.poses]
-        )
-        tools.refuse_others(self._robot.joint_names)
-        scene = None if self._scene is None else tools.scene(self._scene)
-        room: dict[str, Held] = dict(tools.room())
-        engine = self._engine(tools.description, scene, tools.joint_names, room)
-        return _Model(engine, of_tools(engine, tools), (), room, tools)
-
-    def _engine(
-        self,
-        description: Description,
-        scene: Scene | None,
-        names: tuple[str, ...],
-        held: Mapping[str, Held],
-    ) -> CollisionEngine:
-        engine = CollisionEngine(
-            description,
-            scene,
-            names,
-            held=held,
-            self_margin_m=self._values.self_margin_m,
-            lookup=self._scene_pose,
-            obstacles=MOST_OBSTACLES if self._obstacles.on else 0,
-            obstacle_margin_m=self._values.obstacle_margin_m,
-        )
-        if not engine.pairs:
-            raise SettingsError(
-                f"{TOPIC}: got no link with a collision shape that the commanded joints move, so "
-                "nothing can be checked: expected collision elements in the URDF"
-            )
-        return engine
-
-    def _scene_frames(self, description: Description) -> dict[str, FramePose | str]:
-        """The poses of the scene's frames now, or why one has none."""
-        frames = self._scene.frames if self._scene else ()
-        return {frame: self._frames.pose(description, frame) for frame in frames}
-
-    def _scene_pose(self, frame: str) -> FramePose | None:
-        pose = self._poses[frame]
-        return None if isinstance(pose, str) else pose
-
-    def _frames_changed(self) -> bool:
-        """Whether a frame of the scene has become known, or is elsewhere than before."""
-        if self._description is None:
-            return False
-        now = self._scene_frames(self._description)
-        return any(not _same_pose(self._poses.get(frame), pose) for frame, pose in now.items())
 
     def _obstacle_frame(self, frame: str) -> FramePose | str:
         """The pose of a live obstacle's frame; runs on the executor thread."""
@@ -439,7 +352,7 @@ class Collision:
             return f"frame {frame!r} is unknown before the robot's description"
         return self._frames.pose(model.robot, frame)
 
-    def _hold(self, model: _Model) -> Floats:
+    def _hold(self, model: CollisionModel) -> Floats:
         """Take the measured positions of all joints that are not commanded, and return them."""
         names = model.measured_names
         measured = self._measured(names) if names else np.zeros(0)
@@ -457,24 +370,13 @@ class Collision:
         return measured
 
 
-def _against(model: _Model, start: Floats, poses: Mapping[str, Pose]) -> list[Finding]:
+def _against(model: CollisionModel, start: Floats, poses: Mapping[str, Pose]) -> list[Finding]:
     if model.tools is not None:
         if len(poses) < len(model.tools.tools):
             return []  # an end effector that is not measured refuses the start by itself
         start = model.tools.posture(poses)
     found = touching(model.pairs, model.engine.distances(start, model.pairs.margin))
     return [finding("in_collision", f"{found} touch")] if found else []
-
-
-def _same_pose(one: FramePose | str | None, other: FramePose | str) -> bool:
-    if one is None or isinstance(one, str) or isinstance(other, str):
-        return one == other if isinstance(one, str) and isinstance(other, str) else False
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _is_finger(joint: Joint) -> bool:
-    lower, upper = joint.range
-    return joint.slides and upper - lower <= _FINGER_M
 
 
 def _refuse_unused(values: Parameters) -> None:
@@ -485,21 +387,3 @@ def _refuse_unused(values: Parameters) -> None:
                 f"{name}: got {value}, but parameter collision is off, so nothing would be "
                 "checked: expected collision:=required with it"
             )
-
-
-def pairs_of(engine: CollisionEngine) -> Pairs:
-    """The pairs of an engine as the check needs them; a wanted contact has no margin."""
-    contacts = [pair.contact for pair in engine.pairs]
-    margins = [pair.margin_m + ERROR_M for pair in engine.pairs]
-    return Pairs(
-        engine.pair_names,
-        engine.bounds,
-        np.array([-np.inf if c else m for c, m in zip(contacts, margins, strict=True)]),
-        np.array([c.within_m if c else -np.inf for c in contacts]),
-        np.array([c.speed_m_s if c else np.inf for c in contacts]),
-    )
-
-
-def of_tools(engine: CollisionEngine, tools: Tools) -> Pairs:
-    """The pairs of an engine of tools; their reach has two columns for each (pose_path.py)."""
-    return replace(pairs_of(engine), reach=engine.bounds[:, tools.columns])

@@ -73,7 +73,8 @@ class Planner:
         """How often the arm had to stop although its stop was not clear: something came nearer."""
         self._proven_in: int | None = None  # the scene in which the sent course was proven clear
         self._stops_unproven = False  # the course stops on a way that was not proven
-        self._rate = Rate()
+        self.rate = Rate()
+        """How fast the reference is followed, and what is in its way."""
         self._limits, self._jump = limits, limits.jump
         self._settings = settings
         self._knot_s = settings.knot_ns * 1e-9
@@ -112,7 +113,7 @@ class Planner:
         self._new_from_ns.clear()
         self.latest_end_ns = self.course.end_ns
         self._proven_in = None
-        self._rate.free()
+        self.rate.free()
 
     def limit_speed(self, velocity_scale: float) -> None:
         """Use this share of the velocity limits from now on, or once the arm is slow enough.
@@ -234,7 +235,7 @@ class Planner:
             course, changed = self._clear_following(course, branch, now_ns)
         else:
             if self.reference:
-                self._rate.free()
+                self.rate.free()
             course, changed = self._repeated(course, branch, now_ns)
         if changed is None and course.end_ns < now_ns + self._settings.delivery_ns:
             self._proposed = None
@@ -289,19 +290,6 @@ class Planner:
         self.latest_end_ns = max(self.latest_end_ns, self.course.end_ns)
         self._lower_scale()
 
-    def unblock(self) -> None:
-        """Follow the reference at its own speed again, as if nothing had been in the way."""
-        self._rate.free()
-
-    def blocked_ns(self, now_ns: int) -> int:
-        """For how long the arm has been standing in front of something, ns; 0 if it is not."""
-        return self._rate.blocked_ns(now_ns)
-
-    @property
-    def in_the_way(self) -> str:
-        """What was found in the way of the reference last; empty if nothing is."""
-        return self._rate.why
-
     def _may_be_step(self, now_ns: int) -> bool:
         """Whether a window sent now may be a step to a controller that missed earlier ones."""
         until_ns = self._arrival.safe_until_ns()
@@ -355,17 +343,17 @@ class Planner:
         """The course that follows the reference as fast as is clear, and where it is new."""
         sent, held_joints = course, self.held_joints
         course = self._rebased(course, branch)
-        for share in self._rate.tries():
+        for share in self.rate.tries():
             anew = self._replan or self._slowing or share < 1.0
             changed = branch if anew else max(branch, course.horizon_knot)
             self.held_joints = held_joints
             made = self._following(course, changed, now_ns, share)
             if self._is_clear(made, now_ns):
-                self._rate.take(share, now_ns)
+                self.rate.take(share, now_ns)
                 self._replan |= share < 1.0
                 return made, changed
-            self._rate.meet(self.ahead)
-        self._rate.take(0.0, now_ns)
+            self.rate.meet(self.ahead)
+        self.rate.take(0.0, now_ns)
         self._restore()
         self._replan = True
         return self._repeated(sent, branch, now_ns, self.ahead)

@@ -28,7 +28,8 @@ class PoseClearance:
         self.over_budget = 0
         self.unproven_stops = 0
         """How often the end effectors had to stop on a way that was not proven."""
-        self._rate = Rate()
+        self.rate = Rate()
+        """How fast chunks are followed, and what is in their way."""
         self._proven_in: int | None = None  # the scene in which all that was sent was proven clear
         self._stops_unproven = False
         self._made: Mapping[str, PoseWindow] = {}
@@ -37,20 +38,7 @@ class PoseClearance:
     def forget(self) -> None:
         """What was sent no longer counts: the end effectors begin anew, at rest."""
         self._proven_in, self._stops_unproven = None, False
-        self.unblock()
-
-    def unblock(self) -> None:
-        """Follow chunks at their own speed again, as if nothing had been in the way."""
-        self._rate.free()
-
-    def blocked_ns(self, now_ns: int) -> int:
-        """For how long something has been in the way of the chunk, ns; 0 if nothing is."""
-        return self._rate.blocked_ns(now_ns)
-
-    @property
-    def in_the_way(self) -> str:
-        """What was found in the way of the chunk last; empty if nothing is."""
-        return self._rate.why
+        self.rate.free()
 
     def windows(
         self, courses: Mapping[str, PoseCourse], now_ns: int, lag_ns: int
@@ -78,16 +66,16 @@ class PoseClearance:
     ) -> Mapping[str, PoseWindow]:
         following = any(course.following for course in courses.values())
         if not following:
-            self._rate.free()
-        for share in self._rate.tries() if following else (1.0,):
+            self.rate.free()
+        for share in self.rate.tries() if following else (1.0,):
             made = _windows(courses, now_ns, lag_ns, share)
             if self._is_clear(courses, made, now_ns, reserve=not following):
                 if following:
-                    self._rate.take(share, now_ns)
+                    self.rate.take(share, now_ns)
                 return made
-            self._rate.meet(self.ahead)
+            self.rate.meet(self.ahead)
         if following:
-            self._rate.take(0.0, now_ns)
+            self.rate.take(0.0, now_ns)
         tried = self.ahead
         made = {n: w for n, c in courses.items() if (w := c.resent(now_ns)) is not None}
         proven = self.obstacles is not None and self._proven_in == self.obstacles.scene

@@ -323,7 +323,7 @@ class Replay:
     @property
     def in_the_way(self) -> str:
         """What was found last in the way that the chunk leads; empty if nothing is."""
-        return self._planner.in_the_way or self._poses.clearance.in_the_way
+        return self._planner.rate.why or self._poses.clearance.rate.why
 
     @property
     def unproven_stops(self) -> int:
@@ -337,12 +337,13 @@ class Replay:
 
     def unblock(self) -> None:
         """Begin to count anew for how long something is in the way."""
-        self._planner.unblock()
-        self._poses.clearance.unblock()
+        self._planner.rate.free()
+        self._poses.clearance.rate.free()
 
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
-        return max(self._planner.blocked_ns(now_ns), self._poses.clearance.blocked_ns(now_ns))
+        both = self._planner.rate, self._poses.clearance.rate
+        return max(rate.blocked_ns(now_ns) for rate in both)
 
     @property
     def settings(self) -> ReplaySettings:

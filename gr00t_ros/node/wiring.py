@@ -218,6 +218,7 @@ class Configured:
         gaps = self._checks.observation()  # called in any case: it pulls the newest samples
         if found or gaps:
             return found or gaps
+        self._end_check()
         start, against = self._checks.start()
         try:
             poses = self.robot_state.poses()
@@ -250,7 +251,6 @@ class Configured:
             self.replay.call(activate)
         except Exception as error:
             self._checks.limits.end()
-            self._collision.end()
             if isinstance(error, StalledError) and error.begun:
                 # The node stays inactive, so the session must become inactive too.
                 self.replay.post(_stop)
@@ -261,9 +261,14 @@ class Configured:
         self.replay.call(_stop, stops=True)
         late = wait_for_rest(self._session_active, self.inputs, self.robot_state, self._values)
         self._checks.limits.end()
-        self._collision.end()
+        self._end_check()
         if late:
             self._node.get_logger().warning(f"deactivate: {late}")
+
+    def _end_check(self) -> None:
+        """End the collision check of a session that is over; until then its thread uses it."""
+        if self._collision.running and not self._session_active():
+            self._collision.end()
 
     def refusal(self, changed: Parameters) -> str:
         """Why these values are refused, by what is known so far; empty if they are accepted."""

@@ -143,9 +143,9 @@ def run_node(
         print(about.text())
         return OK
     stop = stop_on_signals()
-    if not shared_memory:
-        avoid_shared_memory()
     try:
+        if not shared_memory:
+            avoid_shared_memory()
         initialise(arguments, about)
         node = make_node()
         try:

@@ -23,6 +23,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
 
+from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import config_folders
 
 Environment = Mapping[str, str | None]
@@ -30,10 +31,11 @@ Environment = Mapping[str, str | None]
 TRANSPORTS: Final = "FASTDDS_BUILTIN_TRANSPORTS"
 RANGE: Final = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 LOOPBACK_ONLY: Final = "ROS_LOCALHOST_ONLY"
-PROFILES: Final = "FASTRTPS_DEFAULT_PROFILES_FILE"
+PROFILES: Final = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+"""Of Fast DDS 2 and of Fast DDS 3: with neither, LOCALHOST would become every interface."""
 # All are read when a participant is created, which is at the first node of a context.
 _USERS: Final = {
-    name: os.environ.get(name) for name in (TRANSPORTS, RANGE, LOOPBACK_ONLY, PROFILES)
+    name: os.environ.get(name) for name in (TRANSPORTS, RANGE, LOOPBACK_ONLY, *PROFILES)
 }
 _LOOPBACK_FILE: Final = "fastdds_loopback.xml"
 
@@ -48,16 +50,24 @@ def without_shared_memory(users: Environment, loopback: str) -> dict[str, str | 
     version = "UDPv6" if (users.get(TRANSPORTS) or "").upper().endswith("V6") else "UDPv4"
     found: dict[str, str | None] = {TRANSPORTS: version}
     if (users.get(RANGE) or "").upper() == "LOCALHOST" or users.get(LOOPBACK_ONLY) == "1":
-        found |= {RANGE: "SYSTEM_DEFAULT", LOOPBACK_ONLY: None, PROFILES: loopback}
+        found |= {RANGE: "SYSTEM_DEFAULT", LOOPBACK_ONLY: None}
+        found |= dict.fromkeys(PROFILES, loopback)
     return found
 
 
 def avoid_shared_memory() -> None:
-    """Create the participants of this process from now on without shared memory."""
-    if get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
-        files = (folder / _LOOPBACK_FILE for folder in config_folders(""))
-        loopback = next(file for file in files if file.is_file())
-        _set_environment(without_shared_memory(_USERS, str(loopback)))
+    """Create the participants of this process from now on without shared memory.
+
+    Raises SettingsError if the package's profile file is not installed.
+    """
+    if not get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
+        return
+    files = [folder / _LOOPBACK_FILE for folder in config_folders("")]
+    loopback = next((file for file in files if file.is_file()), None)
+    if loopback is None:
+        folders = ", ".join(str(file.parent) for file in files)
+        raise SettingsError(f"{_LOOPBACK_FILE}: no such file in {folders}; install gr00t_ros anew")
+    _set_environment(without_shared_memory(_USERS, str(loopback)))
 
 
 class ImageNode:

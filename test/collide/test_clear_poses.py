@@ -20,7 +20,7 @@ from gr00t_ros.collide.pose_path import ToolCheck  # noqa: E402
 from gr00t_ros.collide.scene import parse_scene  # noqa: E402
 from gr00t_ros.collide.tool import ToolLink, tools_of  # noqa: E402
 from gr00t_ros.collide.window import WindowCheck  # noqa: E402
-from gr00t_ros.graph.collision import of_tools  # noqa: E402
+from gr00t_ros.graph.collision_model import of_tools  # noqa: E402
 from gr00t_ros.motion.pose_windows import Poses  # noqa: E402
 from gr00t_ros.motion.poses import PoseChunk  # noqa: E402
 from gr00t_ros.robot.limits import PoseLimits  # noqa: E402
@@ -66,8 +66,8 @@ class Hand:
                 self.poses.keep()
             else:
                 self.poses.keep(())
-            blocked = self.poses.clearance.blocked_ns(self.now_ns)
-            assert not blocked or self.poses.clearance.in_the_way
+            blocked = self.poses.clearance.rate.blocked_ns(self.now_ns)
+            assert not blocked or self.poses.clearance.rate.why
             self.now_ns += KNOT
             self.at = self.poses.pose("hand", self.now_ns)
 
@@ -235,12 +235,12 @@ def test_the_hand_glides_to_a_stop_before_a_plate_of_5_mm_and_goes_on_elsewhere(
     assert np.diff(along[fastest:]).max() < 0.1 * 0.02  # no stop and go
     assert abs(along[-1]) < 0.01 * 0.02
     clearance = hand.poses.clearance
-    assert clearance.blocked_ns(hand.now_ns) > 500 * MS and "of plate in" in clearance.in_the_way
+    assert clearance.rate.blocked_ns(hand.now_ns) > 500 * MS and "of plate in" in clearance.rate.why
     assert set(clearance.ahead.pair) & {"tip", "finger"} and "plate" in clearance.ahead.pair
     hand.goal = pose(0.4, y=0.3)
     hand.run(100)
     np.testing.assert_allclose(hand.at.position, hand.goal.position, atol=5e-3)
-    assert clearance.blocked_ns(hand.now_ns) == 0 and clearance.in_the_way == ""
+    assert clearance.rate.blocked_ns(hand.now_ns) == 0 and clearance.rate.why == ""
     assert clearance.unproven_stops == 0
 
 
@@ -321,7 +321,7 @@ def test_a_stop_that_is_asked_for_is_clear_as_well():
         hand.poses.keep()
         hand.now_ns += KNOT
         assert hand.now_ns < 200 * KNOT
-    assert hand.poses.clearance.blocked_ns(hand.now_ns) == 0
+    assert hand.poses.clearance.rate.blocked_ns(hand.now_ns) == 0
 
 
 def test_a_check_that_raises_leaves_what_was_sent():

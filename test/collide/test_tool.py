@@ -16,7 +16,7 @@ from gr00t_ros.collide.scene import parse_scene  # noqa: E402
 from gr00t_ros.collide.tool import ToolLink, tools_of  # noqa: E402
 from gr00t_ros.collide.window import WindowCheck  # noqa: E402
 from gr00t_ros.errors import SceneError, SettingsError  # noqa: E402
-from gr00t_ros.graph.collision import of_tools  # noqa: E402
+from gr00t_ros.graph.collision_model import of_tools  # noqa: E402
 from gr00t_ros.robot.rotation import Pose  # noqa: E402
 from gr00t_ros.robot.urdf_chain import urdf_chain, urdf_root  # noqa: E402
 

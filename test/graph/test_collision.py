@@ -123,6 +123,30 @@ def test_a_joint_that_is_known_no_longer_is_a_finding_after_its_fault_age(place,
     assert found.watch == "uncommanded_joint" and "hip are not known" in found.reason
 
 
+def test_a_process_that_slept_does_not_take_its_sleep_for_silence(ros_node, monkeypatch):
+    """After SIGCONT no joint state was read yet: that is a pause of other watches, no fault."""
+    known = [np.zeros(1)]
+    check = Collision(ros_node, ROBOT, REQUIRED, lambda _: known[0], awake_ns=lambda _age_ns: 0)
+    check.take_urdf(String(data=URDF))
+    assert check.problems(START) == [] and check.begin() is not None
+    later_ns = time.monotonic_ns() + int(1e9 * 2 * DEFAULTS.joint_fault_age_s)
+    monkeypatch.setattr("gr00t_ros.graph.collision.time.monotonic_ns", lambda: later_ns)
+    known[0] = None
+    assert check.findings() == []
+
+
+def test_the_engine_of_a_session_that_has_not_ended_is_left_alone(place):
+    """The replay thread may measure with it: an activation is refused until the session is over."""
+    assert place.check.problems(START) == [] and place.check.begin() is not None
+    assert place.check.running
+    place.describe(URDF.replace('"elbow"', '"knee"'))
+    (problem,) = place.check.problems(START)
+    assert "the last session has not ended yet" in problem
+    place.check.end()
+    (problem,) = place.check.problems(START)
+    assert "elbow" in problem
+
+
 def test_a_description_in_which_nothing_can_be_checked_is_refused(place):
     """Without a shape that moves every window would be clear."""
     shape = re.search("<collision>.*?</collision>", URDF, flags=re.DOTALL)[0]

@@ -63,7 +63,7 @@ def test_the_loopback_stays_the_only_interface(users):
         TRANSPORTS: "UDPv4",
         RANGE: "SYSTEM_DEFAULT",
         LOOPBACK_ONLY: None,
-        PROFILES: "file",
+        **dict.fromkeys(PROFILES, "file"),
     }
 
 

@@ -1,0 +1,179 @@
+"""The model of a collision check, made from the robot's description, the scene and the frames.
+
+For outputs that are commanded by poses it is a model of their tools (collide/tool.py). Making one
+takes as long as several ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gr00t_ros.collide.description import Description, Joint, disabled_pairs, read_description
+from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
+from gr00t_ros.collide.files import read_mesh
+from gr00t_ros.collide.obstacles import MOST_OBSTACLES, Placed
+from gr00t_ros.collide.scene import FramePose, Scene
+from gr00t_ros.collide.tool import ToolLink, Tools, tools_of
+from gr00t_ros.collide.window import Pairs
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.graph.frames import Frames
+from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.parameters import OFF, Parameters
+
+SEMANTIC_TOPIC = "/robot_description_semantic"
+
+# A sliding joint with a range up to this, such as a finger, counts as anywhere in its range.
+_FINGER_M = 0.1
+
+
+@dataclass(slots=True)
+class CollisionModel:
+    """The engine, what was derived from it, and what of a changing scene it has now.
+
+    tools: None where joints are commanded.
+    """
+
+    engine: CollisionEngine
+    pairs: Pairs
+    measured_names: tuple[str, ...]
+    fingers: dict[str, Held]
+    tools: Tools | None = None
+    placed: Placed = Placed((), ())
+    carried: frozenset[str] = frozenset()
+
+    @property
+    def robot(self) -> Description:
+        """The robot's own description."""
+        return self.engine.description if self.tools is None else self.tools.robot
+
+
+class ModelMaker:
+    """Makes the model of one configuration from the newest description."""
+
+    def __init__(
+        self, robot: Embodiment, values: Parameters, scene: Scene | None, frames: Frames
+    ) -> None:
+        """No description was received yet."""
+        self._robot, self._values, self._scene, self._frames = robot, values, scene, frames
+        self._urdf, self._srdf = "", ""
+        self._description: Description | None = None  # of both
+        self._poses: dict[str, FramePose | str] = {}  # of the scene's frames, when it was made
+        self._stale = False
+
+    def take_urdf(self, text: str) -> None:
+        """Take a new description."""
+        self._urdf, self._description, self._stale = text, None, True
+
+    def take_srdf(self, text: str) -> None:
+        """Take new disabled pairs."""
+        self._srdf, self._description, self._stale = text, None, bool(self._urdf)
+
+    @property
+    def due(self) -> bool:
+        """Whether a model made now would be another one."""
+        return self._stale or self._frames_changed()
+
+    def make(self) -> CollisionModel:
+        """Make the model. Raises Gr00tError where description, scene and frames do not fit."""
+        self._stale = False
+        if self._description is None:
+            disabled = disabled_pairs(self._srdf, SEMANTIC_TOPIC) if self._srdf else None
+            self._description = read_description(self._urdf, TOPIC, read_mesh, disabled)
+        description = self._description
+        self._poses = self._scene_frames(description)
+        for frame, pose in self._poses.items():
+            if isinstance(pose, str) and self._scene is not None:
+                raise SettingsError(f"{self._scene.where}: frame {frame!r} cannot be used: {pose}")
+        if self._robot.poses:
+            return self._made_of_tools(description)
+        names = self._robot.joint_names
+        others = [name for name in description.joint_names if name not in names]
+        joints = {one.joint.name: one.joint for one in description.links.values()}
+        fingers = {name: joints[name].range for name in others if _is_finger(joints[name])}
+        measured = tuple(name for name in others if name not in fingers)
+        held = {**fingers, **{name: 0.0 for name in measured}}
+        engine = self._engine(description, self._scene, names, held)
+        return CollisionModel(engine, pairs_of(engine), measured, dict(fingers))
+
+    def _made_of_tools(self, description: Description) -> CollisionModel:
+        tools = tools_of(
+            description, [ToolLink(one.name, one.link, one.frame) for one in self._robot.poses]
+        )
+        tools.refuse_others(self._robot.joint_names)
+        scene = None if self._scene is None else tools.scene(self._scene)
+        room: dict[str, Held] = dict(tools.room())
+        engine = self._engine(tools.description, scene, tools.joint_names, room)
+        return CollisionModel(engine, of_tools(engine, tools), (), room, tools)
+
+    def _engine(
+        self,
+        description: Description,
+        scene: Scene | None,
+        names: tuple[str, ...],
+        held: Mapping[str, Held],
+    ) -> CollisionEngine:
+        engine = CollisionEngine(
+            description,
+            scene,
+            names,
+            held=held,
+            self_margin_m=self._values.self_margin_m,
+            lookup=self._scene_pose,
+            obstacles=MOST_OBSTACLES if self._values.obstacles != OFF else 0,
+            obstacle_margin_m=self._values.obstacle_margin_m,
+        )
+        if not engine.pairs:
+            raise SettingsError(
+                f"{TOPIC}: got no link with a collision shape that the commanded joints move, so "
+                "nothing can be checked: expected collision elements in the URDF"
+            )
+        return engine
+
+    def _scene_frames(self, description: Description) -> dict[str, FramePose | str]:
+        """The poses of the scene's frames now, or why one has none."""
+        frames = self._scene.frames if self._scene else ()
+        return {frame: self._frames.pose(description, frame) for frame in frames}
+
+    def _scene_pose(self, frame: str) -> FramePose | None:
+        pose = self._poses[frame]
+        return None if isinstance(pose, str) else pose
+
+    def _frames_changed(self) -> bool:
+        """Whether a frame of the scene has become known, or is elsewhere than before."""
+        if self._description is None:
+            return False
+        now = self._scene_frames(self._description)
+        return any(not _same_pose(self._poses.get(frame), pose) for frame, pose in now.items())
+
+
+def _same_pose(one: FramePose | str | None, other: FramePose | str) -> bool:
+    if one is None or isinstance(one, str) or isinstance(other, str):
+        return one == other if isinstance(one, str) and isinstance(other, str) else False
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _is_finger(joint: Joint) -> bool:
+    lower, upper = joint.range
+    return joint.slides and upper - lower <= _FINGER_M
+
+
+def pairs_of(engine: CollisionEngine) -> Pairs:
+    """The pairs of an engine as the check needs them; a wanted contact has no margin."""
+    contacts = [pair.contact for pair in engine.pairs]
+    margins = [pair.margin_m + ERROR_M for pair in engine.pairs]
+    return Pairs(
+        engine.pair_names,
+        engine.bounds,
+        np.array([-np.inf if c else m for c, m in zip(contacts, margins, strict=True)]),
+        np.array([c.within_m if c else -np.inf for c in contacts]),
+        np.array([c.speed_m_s if c else np.inf for c in contacts]),
+    )
+
+
+def of_tools(engine: CollisionEngine, tools: Tools) -> Pairs:
+    """The pairs of an engine of tools; their reach has two columns for each (pose_path.py)."""
+    return replace(pairs_of(engine), reach=engine.bounds[:, tools.columns])
