@@ -84,6 +84,12 @@ setup(
     distclass=BinaryDistribution,
     cmdclass={"build_py": CMakeBuild},
     install_requires=["msgpack", "numpy", "opencv-python-headless<5", "PyYAML", "pyzmq"],
+    extras_require={
+        "bags": ["rosbags==0.11.9"],
+        "dataset": ["rosbags==0.11.9", "pyarrow", "av"],
+        "eval": ["rosbags==0.11.9", "pyarrow", "av", "matplotlib"],
+        "ray": ["ray"],
+    },
     entry_points={
         "console_scripts": [
             "gr00t = gr00t_ros.tools.gr00t:main",

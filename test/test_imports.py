@@ -31,7 +31,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "watch": frozenset({"numpy"}),
     "session": frozenset({"numpy"}),
     "wire": frozenset({"numpy", "msgpack", "zmq"}),
-    "serve": frozenset({"numpy", "msgpack", "zmq", "pyarrow", "torch", "lerobot"}),
+    "dataset": frozenset({"numpy", "pyarrow", "av"}),
+    "serve": frozenset({"numpy", "msgpack", "zmq", "torch", "lerobot"}),
     "proxy": frozenset({"msgpack", "zmq"}),
     "supervise": frozenset({"torch", "yaml"}),
     "sidecar": frozenset({"numpy", "yaml"}),
@@ -42,11 +43,19 @@ ROOMS: dict[str, frozenset[str]] = {
     "stream": frozenset({"numpy", "msgpack"}) | ROS,
     "tools": frozenset({"numpy", "yaml", "cv2"}) | ROS,
     "bags": frozenset({"rosbags"}) | ROS,
+    "record": frozenset({"numpy", "rosbags"}) | ROS,
+    "convert": frozenset({"numpy"}) | ROS,
+    "evaluate": frozenset({"numpy", "matplotlib", "ray"}) | ROS,
     "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,
     "demo": frozenset({"numpy", "cv2", "yaml"}) | ROS,
 }
 # Rooms that know nothing of each other although one stands above the other.
-STRANGERS = frozenset({("sim", "bags"), ("demo", "bags"), ("sim", "node"), ("sim", "tools")})
+STRANGERS = frozenset(
+    {
+        *(("sim", "bags"), ("demo", "bags"), ("sim", "node"), ("sim", "tools")),
+        *(("sim", "record"), ("sim", "convert"), ("sim", "evaluate"), ("demo", "evaluate")),
+    }
+)
 # Pure rooms take `now_ns` and return values; their callers have the clock, threads and files.
 PURE = frozenset({"robot", "observe", "motion", "collide", "watch", "session"})
 IMPURE = frozenset(

@@ -19,6 +19,7 @@ SETUP = (ROOT / "setup.py").read_text()
 KEYS = {
     "cv2": "python3-opencv",
     "hypothesis": "python3-hypothesis",
+    "matplotlib": "python3-matplotlib",
     "mujoco": "python3-mujoco-pip",
     "msgpack": "python3-msgpack",
     "numpy": "python3-numpy",
@@ -30,9 +31,9 @@ KEYS = {
     "yaml": "python3-yaml",
     "zmq": "python3-zmq",
 }
-# No rosdep keys: launch/simulation.launch.py, serve/dataset.py and
+# No rosdep keys: launch/simulation.launch.py, dataset/lerobot.py and
 # serve/lerobot_policy.py name the command that installs them.
-WITHOUT_KEY = {"fast_simplification", "pyarrow"} | {
+WITHOUT_KEY = {"fast_simplification", "pyarrow", "av", "ray"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
     "moveit_msgs",  # comes with MoveIt: graph/planning_scene.py names what to install
     "franka_msgs",  # a robot's own, not in rosdep: test/fixtures/stand_in_interfaces.py builds one

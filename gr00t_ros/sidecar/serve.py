@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Final
 
 from gr00t_ros.command_line import DONE, MISUSE, CommandParser
+from gr00t_ros.dataset.lerobot import LeRobotDataset
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.serve.dataset import LeRobotDataset, ReplayPolicy
 from gr00t_ros.serve.endpoints import Answers
 from gr00t_ros.serve.faulty import FORM, KINDS, Faulty, read_fault
 from gr00t_ros.serve.front import Wake
 from gr00t_ros.serve.lerobot_policy import INSTALL, LerobotPolicy
 from gr00t_ros.serve.policies import Policy, make_policy, state_widths
+from gr00t_ros.serve.replay_policy import ReplayPolicy
 from gr00t_ros.serve.server import Delay, PolicyServer
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.starting import starting

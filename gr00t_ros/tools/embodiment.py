@@ -22,13 +22,13 @@ from gr00t_ros.command_line import (
     run,
     status_of,
 )
+from gr00t_ros.dataset.embodiment_facts import read_dataset_meta
 from gr00t_ros.errors import EmbodimentError, Gr00tError, SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import config_folders, load_embodiment
 from gr00t_ros.robot.known import Known
 from gr00t_ros.robot.questions import refuse_open, settled_names
-from gr00t_ros.serve.dataset_meta import read_dataset_meta
 from gr00t_ros.sidecar.ask import check_server
 from gr00t_ros.sidecar.embodiment_skeleton import skeleton
 from gr00t_ros.sidecar.target import Report, Target, add_server, questioning, target_of

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from laws import examples
 
+from gr00t_ros.dataset.embodiment_facts import read_dataset_meta
+from gr00t_ros.dataset.lerobot import LeRobotDataset
 from gr00t_ros.errors import EmbodimentError, SettingsError
 from gr00t_ros.robot.data_file import read_json, read_json_lines
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.serve.dataset import LeRobotDataset
-from gr00t_ros.serve.dataset_meta import read_dataset_meta
 
 SHIPPED = Path(__file__).parents[2] / "config" / "embodiments"
 PIECES = [

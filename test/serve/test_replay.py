@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gr00t_ros.dataset.lerobot import Columns
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.serve.dataset import Columns, ReplayPolicy
+from gr00t_ros.serve.replay_policy import ReplayPolicy
 from gr00t_ros.wire.codec import decode, encode
 
 ROBOT = load_embodiment("franka_droid")

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from gr00t_ros.dataset.lerobot import LeRobotDataset
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.serve.dataset import LeRobotDataset
 from gr00t_ros.wire.codec import decode, encode
 
 INFO = {"codebase_version": "v2.1", "fps": 15, "chunks_size": 2}

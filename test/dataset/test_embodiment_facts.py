@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from gr00t_ros.dataset.embodiment_facts import read_dataset_meta
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.field import FILL_IN
 from gr00t_ros.robot.known import JointRange, Known, KnownCamera, KnownController
-from gr00t_ros.serve.dataset_meta import read_dataset_meta
 from gr00t_ros.sidecar.embodiment_skeleton import skeleton
 
 MODALITY = {

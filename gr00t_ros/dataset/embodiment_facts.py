@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gr00t_ros.dataset.lerobot import Columns, read_columns, read_keys, read_number, read_version
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.known import Known
-from gr00t_ros.serve.dataset import Columns, read_columns, read_keys, read_number, read_version
 
 _PLACED = {"start", "end", "original_key"}
 _SECTIONS = ("state", "action", "video", "annotation")

@@ -1,0 +1,1 @@
+"""Evaluation of a policy against recorded episodes, without moving a robot."""
