@@ -71,7 +71,7 @@ def test_a_file_that_nobody_closed_can_be_read_as_it_is(tmp_path):
 
 
 def test_a_file_cut_at_any_place_is_repaired(tmp_path):
-    """Every message that is whole is kept, also of a chunk that was cut; then the file is indexed."""
+    """Every whole message is kept, also of a chunk that was cut; then the file is indexed."""
     whole = tmp_path / "whole.mcap"
     file = write(whole, 30)
     data, path = whole.read_bytes(), tmp_path / "cut.mcap"
