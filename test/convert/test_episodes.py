@@ -10,6 +10,7 @@ pytest.importorskip("rosbags", reason="rosbags is not installed")
 
 import recorded_bag as rig  # noqa: E402
 from bag_files import write_bag  # noqa: E402
+from made_episode import number_of, picture  # noqa: E402
 from ramp_robot import robot  # noqa: E402
 from recorded_bag import MS, START_NS, by_human, by_policy, streams, write_episode  # noqa: E402
 
@@ -62,7 +63,7 @@ def test_row_i_has_picture_state_and_command_of_its_own_time(tmp_path, source):
     close(episode.state["jaw"], 1.0 - shifted(0.02, at) / 0.5)
     close(episode.state["tool"][:, 0], 0.1 + 0.01 * at)
     for camera, first in (("front", 0), ("wrist", 1000)):
-        shown = [rig.number_of(picture) for picture in episode.video[camera]]
+        shown = [number_of(picture) for picture in episode.video[camera]]
         assert shown == [first + rig.frame_of(row) for row in range(count)]
     ahead = at + rig.LEAD_S
     tolerance = 1e-5 if source is by_policy else 0.2 * rig.WINDOW_MS * 1e-3 + 1e-5
@@ -108,7 +109,7 @@ def test_pictures_keep_the_camera_s_own_size(tmp_path):
         read_episodes(tmp_path / "rec", small, keep_size=keep)[0].load() for keep in (True, False)
     )
     assert own.video["front"][0].shape == (48, 64, 3)
-    assert np.array_equal(own.video["front"][0], rig.picture(0))
+    assert np.array_equal(own.video["front"][0], picture(0))
     assert sent.video["front"][0].shape == (24, 32, 3)
 
 
@@ -132,7 +133,7 @@ def test_a_gap_is_refused_with_its_place_and_splits_on_request(tmp_path):
     first, second = parts.episodes
     assert times(first)[-1] < 2.6 and times(second)[0] == pytest.approx(3.5)
     assert [cut.to_s for cut in parts.cut] == [pytest.approx(3.5)]
-    shown = [rig.number_of(picture) for picture in second.video["wrist"]]
+    shown = [number_of(picture) for picture in second.video["wrist"]]
     assert shown == [1000 + rig.frame_of(35 + row) for row in range(len(second))]
     assert np.diff(times(second)) == pytest.approx(1 / rig.RATE_HZ)
 
