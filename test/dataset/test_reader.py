@@ -7,9 +7,8 @@ import pytest
 
 av = pytest.importorskip("av")
 pyarrow = pytest.importorskip("pyarrow")
-from pyarrow import parquet  # noqa: E402
-
 import dataset_files as files  # noqa: E402
+from pyarrow import parquet  # noqa: E402
 
 from gr00t_ros.dataset.episode import SOURCES  # noqa: E402
 from gr00t_ros.dataset.reader import open_dataset  # noqa: E402
