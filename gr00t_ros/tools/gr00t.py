@@ -36,6 +36,9 @@ COMMANDS: Mapping[str, Command] = {
         "tools.operator:main",
     ),
     "bag": Command("play, record and look into bags without ros2 bag", "bags.__main__:main"),
+    "dataset": Command(
+        "datasets: convert bags to one, look into one, check one", "convert.__main__:main"
+    ),
     "scene": Command(
         "scene files of the collision check: check one, draw it, find pairs of links",
         "tools.scene:main",

@@ -73,14 +73,21 @@ class Moments:
 
 @dataclass(slots=True)
 class Gathered:
-    """What the episodes' rows add up to: moments of each column, and the values for quantiles."""
+    """What the episodes' rows add up to: moments of each column, and the values for quantiles.
+
+    broken: columns that an episode lacks, or has with another width: they have no statistics.
+    """
 
     moments: dict[str, Moments] = field(default_factory=dict)
     values: dict[str, list[Array]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    episodes: int = 0
 
     def add(self, moments: Mapping[str, Moments], values: Mapping[str, Array]) -> None:
-        """Add an episode; a column whose width changes is left out from then on."""
+        """Add an episode."""
+        self.broken |= set(self.moments) - set(moments)
+        self.broken |= set(moments) - set(self.moments) if self.episodes else set()
+        self.episodes += 1
         for name, of in moments.items():
             known = self.moments.get(name)
             if known is not None and len(known) != len(of):
