@@ -1,6 +1,7 @@
 """gr00t dataset info and validate say what a dataset holds and what is wrong with it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ import dataset_files as files  # noqa: E402
 
 from gr00t_ros.command_line import DONE, MISUSE, NO  # noqa: E402
 from gr00t_ros.convert import info, validate  # noqa: E402
+from gr00t_ros.tools.documents import check_document  # noqa: E402
 
 CONTENT = files.content(episodes=3, rows=45)
 ONE = ("--workers", "1")
@@ -89,6 +91,12 @@ def test_names_of_others_do_not_steer_the_terminal(groot, capsys):
     info.main([str(groot)])
     out, err = capsys.readouterr()
     assert "\x1b" not in out + err and "camera_unknown" in out
+
+
+def test_the_document_shows_the_table_of_checks():
+    """It is made from the table."""
+    path = Path(__file__).parents[2] / "docs" / "dataset_checks.md"
+    assert path.read_text() == check_document()
 
 
 @pytest.mark.parametrize("verb", [info, validate])
