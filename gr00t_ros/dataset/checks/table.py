@@ -242,7 +242,7 @@ CHECKS: Final[dict[str, Check]] = {
     ),
     "camera_role": Check(
         WARNING,
-        "a camera that is named after the wrist sees less motion than one that is not",
+        "a camera that is named after the wrist stands still, one that is not moves",
         "see whether the two are swapped",
         _ALL,
     ),
