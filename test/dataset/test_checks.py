@@ -422,6 +422,20 @@ def test_a_constant_column_is_named(tmp_path):
     assert "state.arm: column 1 (tilt) is 0.25 in all rows" in finding.line()
 
 
+def test_a_state_that_the_embodiment_calls_constant_is_none_to_warn_of(tmp_path):
+    """The converter writes it, because the observation sends it."""
+    still = files.content(episodes=2)
+    for of in still:
+        of.state[:, 2] = 0.5
+    folder = files.write_groot(tmp_path / "set", still)
+    mounted = {
+        "arm": {"from": "joints", "topic": "/j", "names": ["pan", "tilt"]},
+        "gripper": {"from": "constant", "values": [0.5]},
+    }
+    assert [f.check for f in findings(folder)[0]] == ["constant_column"]
+    assert findings(folder, files.embodiment(state=mounted))[0] == []
+
+
 LONGER = {"episodes": 4, "rows": 70}
 
 

@@ -128,7 +128,7 @@ class _Whole:
     def finish(self, embodiment: Embodiment | None) -> None:
         """Make the checks that need all episodes."""
         dataset, findings = self._dataset, self._findings
-        self._gathered.constants(dataset, findings)
+        self._gathered.constants(dataset, embodiment, findings)
         check_stats(dataset, self._gathered, findings)
         check_relative_stats(dataset, embodiment, findings)
         self._lag("state", judge_action(self._actions, dataset, findings))

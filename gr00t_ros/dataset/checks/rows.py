@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gr00t_ros.dataset.checks.meta import width_of
 from gr00t_ros.dataset.checks.table import Finding, Findings
 from gr00t_ros.dataset.lerobot import ACTION, STATE, LeRobotDataset
-from gr00t_ros.dataset.parquet_file import Array
+from gr00t_ros.dataset.parquet_file import Array, as_rows
 from gr00t_ros.dataset.reader import PREDICTED, TASK_INDEX
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
@@ -93,7 +93,7 @@ class RowCheck:
             return
         for name, values in found.items():
             if values.ndim <= 2:
-                self.columns[name] = values.reshape(len(values), -1)
+                self.columns[name] = as_rows(values)
 
     def _length(self) -> None:
         counts = {len(values) for values in self.columns.values()}

@@ -98,12 +98,18 @@ class Gathered:
             if name not in self.broken:
                 self.values.setdefault(name, []).append(rows)
 
-    def constants(self, dataset: LeRobotDataset, findings: Findings) -> None:
-        """Find columns of state and action keys that never change."""
+    def constants(
+        self, dataset: LeRobotDataset, embodiment: Embodiment | None, findings: Findings
+    ) -> None:
+        """Find columns of state and action keys that never change, unless the file says so."""
+        streams = embodiment.state if embodiment else ()
+        constant = {("state", stream.key) for stream in streams if stream.source == "constant"}
         for section, keys in (("state", dataset.states), ("action", dataset.actions)):
             for key, of in keys.items():
                 found = self.moments.get(of.name)
                 if found is None or of.end > len(found) or not found.count.min() > 1:
+                    continue
+                if (section, key) in constant:
                     continue
                 for column in range(of.start, of.end):
                     if found.low[column] == found.high[column]:
@@ -169,10 +175,12 @@ def _check_feature(
             continue
         if name not in truth or found is None:
             continue
+        known = found.count > 0
+        low, high = np.where(known, found.low, 0.0), np.where(known, found.high, 0.0)
         # a range of 0 still has the rounding of float32
-        scale = (found.high - found.low) * _OFF + 1e-5 * np.maximum(np.abs(found.high), 1e-3)
-        off = np.abs(stated - truth[name])
-        wrong = np.flatnonzero(~(off <= scale))
+        scale = (high - low) * _OFF + 1e-5 * np.maximum(np.abs(high), 1e-3)
+        off = np.abs(stated - np.where(known, truth[name], stated))
+        wrong = np.flatnonzero(off > scale)
         if len(wrong):
             column = int(wrong[np.argmax(off[wrong])])
             findings.add(
