@@ -169,11 +169,11 @@ FAULTS = {
     "11 slice beyond the column": (slices("state", gripper={"end": 4}), {"slice_beyond"}),
     "12 length too small": (
         meta("meta/episodes.jsonl", lambda e: e[0].update(length=ROWS - 2)),
-        {"episode_length", "totals", "row_numbers"},
+        {"episode_length", "totals", "row_index"},
     ),
     "12 length too large": (
         meta("meta/episodes.jsonl", lambda e: e[0].update(length=ROWS + 2)),
-        {"episode_length", "totals", "row_numbers"},
+        {"episode_length", "totals", "row_index"},
     ),
     "13 id without a task": (
         rows(set_column("task_index", lambda v: [*v[:9], 7, *v[10:]])),
@@ -185,7 +185,10 @@ FAULTS = {
         meta("meta/episodes.jsonl", lambda e: e.append(dict(e[1]))),
         {"episode_duplicate"},
     ),
-    "17 cameras renamed": (meta(MODALITY, renamed_cameras), {"camera_unknown", "video_file"}),
+    "17 cameras renamed": (
+        meta(MODALITY, renamed_cameras),
+        {"camera_unknown", "camera_unused", "video_file"},
+    ),
     "18 v3 paths": (
         meta(INFO, lambda i: i.update(data_path=files.V3_DATA, video_path=files.V3_VIDEO)),
         {"info_paths"},

@@ -266,7 +266,7 @@ class MetaCheck:
         unnamed = [name for name in videos if name not in dataset.cameras.values()]
         if dataset.modality and unnamed:
             self.findings.add(
-                "camera_unknown", INFO, f"{', '.join(unnamed)}", "a key of it in modality.json"
+                "camera_unused", INFO, ", ".join(unnamed), "a key of it in modality.json"
             )
         for name, feature in videos.items():
             self._axes(name, feature, dataset.fps)

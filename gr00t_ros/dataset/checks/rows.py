@@ -150,7 +150,8 @@ class RowCheck:
         if "episode_index" in self.columns:
             self._numbers("episode_index", self.columns["episode_index"][:, 0], self._index)
         if "index" in self.columns and first_index is not None and in_order:
-            self._numbers("index", self.columns["index"][:, 0], first_index + numbers)
+            index = self.columns["index"][:, 0]
+            self._numbers("index", index, first_index + numbers, "row_index")
 
     def _descends(self, name: str, values: Array) -> None:
         back = np.flatnonzero(np.diff(values) <= 0)
@@ -159,13 +160,13 @@ class RowCheck:
             got = f"{name} {values[row]} after {values[row - 1]}"
             self._add("row_order", got, "a larger one", row=row, places=len(back))
 
-    def _numbers(self, name: str, values: Array, expected: Any) -> None:
+    def _numbers(self, name: str, values: Array, expected: Any, check: str = "row_numbers") -> None:
         expected = np.broadcast_to(np.asarray(expected), values.shape)
         wrong = np.flatnonzero(values != expected)
         if len(wrong):
             row = int(wrong[0])
             got = f"{name} {values[row]}"
-            self._add("row_numbers", got, f"{expected[row]}", row=row, places=len(wrong))
+            self._add(check, got, f"{expected[row]}", row=row, places=len(wrong))
 
     def _times(self) -> None:
         if "timestamp" not in self.columns or not self._count():

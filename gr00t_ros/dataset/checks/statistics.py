@@ -13,7 +13,6 @@ from gr00t_ros.dataset.checks.meta import width_of
 from gr00t_ros.dataset.checks.table import Findings
 from gr00t_ros.dataset.lerobot import LeRobotDataset
 from gr00t_ros.dataset.parquet_file import Array
-from gr00t_ros.dataset.reader import PREDICTED
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.embodiment import Embodiment
@@ -142,11 +141,12 @@ def check_stats(dataset: LeRobotDataset, gathered: Gathered, findings: Findings)
         findings.add("meta_file", STATS, str(error).replace(f"{dataset.path}/", ""), "JSON")
         return
     names = SIX if not dataset.is_v3 else SIX[:4]
+    used = {of.name for keys in (dataset.states, dataset.actions) for of in keys.values()}
     for feature, about in dataset.features.items():
         is_float = "float" in str(about.get("dtype"))
         of = stats.get(feature)
-        if of is None and (not is_float or feature == PREDICTED or dataset.is_v3):
-            continue
+        if of is None and (dataset.is_v3 or feature not in used):
+            continue  # a loader that misses them makes them
         if not isinstance(of, Mapping):
             findings.add("stats_shape", STATS, f"{feature}: {of!r:.40}", "a map of statistics")
         elif is_float:
