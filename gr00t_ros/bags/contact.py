@@ -26,7 +26,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.pulled import graph_name
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.text_table import table
-from gr00t_ros.watch.free_motion import FreeMotion, Proposal
+from gr00t_ros.watch.contact import FreeMotion, Proposal
 
 MARGIN = 2.0
 

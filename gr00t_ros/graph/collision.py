@@ -24,12 +24,11 @@ from std_msgs.msg import String
 from gr00t_ros.collide.engine import CollisionEngine
 from gr00t_ros.collide.files import load_scene
 from gr00t_ros.collide.model import engine_module
-from gr00t_ros.collide.pose_path import ToolCheck
 from gr00t_ros.collide.scene import FramePose, Scene
+from gr00t_ros.collide.tool import ToolCheck
 from gr00t_ros.collide.window import WindowCheck, touching
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.graph.collision_model import SEMANTIC_TOPIC, CollisionModel, ModelMaker
-from gr00t_ros.graph.frames import Frames
+from gr00t_ros.graph.collision_model import SEMANTIC_TOPIC, CollisionModel, Frames, ModelMaker
 from gr00t_ros.graph.limits import TOPIC
 from gr00t_ros.graph.obstacles import ObstacleStream
 from gr00t_ros.motion.replay import Replay

@@ -38,7 +38,7 @@ from gr00t_ros.observe.buffer import Sample  # noqa: E402
 from gr00t_ros.observe.readings import JointReading  # noqa: E402
 from gr00t_ros.robot.files import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
-from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
+from gr00t_ros.sim.robots import FRANKA  # noqa: E402
 from gr00t_ros.srv import InjectFault  # noqa: E402
 from gr00t_ros.tools import doctor_checks  # noqa: E402
 from gr00t_ros.tools.doctor import Doctor, doctors_node, report  # noqa: E402
