@@ -35,7 +35,7 @@ from gr00t_ros.collide.scene import Scene
 from gr00t_ros.collide.window import SUBDIVISIONS, Path, WindowCheck
 from gr00t_ros.errors import SceneError, SettingsError
 from gr00t_ros.motion.clearance import Ahead
-from gr00t_ros.robot.rotation import Pose, axis_angle_from_matrix
+from gr00t_ros.robot.rotation import Pose, axis_angle_from_matrix, turn
 
 Floats = NDArray[np.float64]
 
@@ -331,23 +331,18 @@ def _tool(tools: Tools, index: int, way: Sequence[Pose], knots: int) -> tuple[Fl
     at = np.array([pose.position for pose in poses])
     axes = np.array([pose.rotation for pose in poses])
     way_m = np.diff(at, axis=0)
-    turn = axis_angle_from_matrix(axes[1:] @ np.swapaxes(axes[:-1], 1, 2))
+    vectors = axis_angle_from_matrix(axes[1:] @ np.swapaxes(axes[:-1], 1, 2))
     part = np.arange(SUBDIVISIONS) / SUBDIVISIONS
     between = at[:-1, None] + part[:, None] * way_m[:, None]
-    turned = _partial_turns(turn, part) @ axes[:-1, None]
+    turned = _partial_turns(vectors, part) @ axes[:-1, None]
     position = np.concatenate([between.reshape(-1, 3), at[-1:]])
     rotation = np.concatenate([turned.reshape(-1, 3, 3), axes[-1:]])
-    lengths = [np.linalg.norm(way_m, axis=1), np.linalg.norm(turn, axis=1)]
+    lengths = [np.linalg.norm(way_m, axis=1), np.linalg.norm(vectors, axis=1)]
     return tools.places(index, position, rotation), np.stack(lengths, axis=1)
 
 
-def _partial_turns(turn: Floats, part: Floats) -> Floats:
-    """(N, K, 3, 3) rotations by the parts (K,) of rotation vectors (N, 3), by Rodrigues."""
-    angle = np.linalg.norm(turn, axis=1)
-    x, y, z = (turn / np.where(angle > 0.0, angle, 1.0)[:, None]).T
-    zero = np.zeros_like(x)
-    rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
-    cross = np.moveaxis(np.array(rows), 2, 0)[:, None]
-    angles = (angle[:, None] * part)[..., None, None]
-    one_less_cos = 2.0 * np.sin(angles / 2.0) ** 2
-    return np.asarray(np.eye(3) + np.sin(angles) * cross + one_less_cos * (cross @ cross))
+def _partial_turns(vectors: Floats, part: Floats) -> Floats:
+    """(N, K, 3, 3) rotations by the parts (K,) of rotation vectors (N, 3)."""
+    angle = np.linalg.norm(vectors, axis=1)
+    axis = vectors / np.where(angle > 0.0, angle, 1.0)[:, None]
+    return turn(axis[:, None], angle[:, None] * part)
