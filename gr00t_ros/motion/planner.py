@@ -61,7 +61,6 @@ class Planner:
         self, limits: JointLimits, settings: ReplaySettings, obstacles: Obstacles | None = None
     ) -> None:
         self.reference = Reference(settings.merge, settings.fade_ns)
-        self.deviation = np.zeros(len(limits.names))
         self.held_joints = 0
         self.rebases = 0
         self.stop_due = False
@@ -434,9 +433,7 @@ class Planner:
         body = self._shaper.follow(state, raw)
         end = State(*(np.vstack(pair)[-1] for pair in zip(state, body, strict=True)))
         new = Rows(*(np.concatenate(pair) for pair in zip(body, self._stop_ramp(end), strict=True)))
-        extended = self._extended(course, branch, new, lags[1 : len(body.position) + 1], now_ns)
-        self.deviation = state.position - raw[0]
-        return extended
+        return self._extended(course, branch, new, lags[1 : len(body.position) + 1], now_ns)
 
     def _stopping(self, course: Course, branch: int, now_ns: int) -> Course:
         ramp = self._stop_ramp(course.state(branch))

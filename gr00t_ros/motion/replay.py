@@ -361,11 +361,6 @@ class Replay:
         planner = self._planner
         return replace(self._counts, held_joints=planner.held_joints, rebases=planner.rebases)
 
-    @property
-    def deviation_rad(self) -> Floats:
-        """(J,) rad, distance of the plan from the raw reference at the newest branch knot."""
-        return self._planner.deviation
-
     def lag_ns(self, now_ns: int) -> int:
         """How far the reference is behind its own time, to respect velocity limits, ns."""
         return self._planner.course.lag_at(now_ns // self._settings.knot_ns)
