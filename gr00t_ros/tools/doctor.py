@@ -205,7 +205,7 @@ class Doctor:
             *rows.traffic(self.node, self.embodiment, self.traffic.topics),
             *rows.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
             *rows.controllers(checks.robot_state.controllers()),
-            *rows.failures("command", commands, "read by the controllers and by nobody else's"),
+            *rows.failures("command", commands, "each has its controller, and no other publisher"),
             *rows.command_readers(self.node, checks.readers),
             *rows.limits(checks.limits, described),
         ]

@@ -188,7 +188,7 @@ def _or_mark(value: Schema) -> Schema:
 
 
 def _value(table: Keys, key: Key) -> Schema:
-    """The schema of the value of one key. No mark stands in a mark."""
+    """The schema of the value of one key. A mark cannot contain a mark."""
     if table is keys.MARK:
         return KINDS[key.kind].schema
     return {"$ref": f"#/$defs/{_name(key.kind)}"}
