@@ -88,7 +88,7 @@ class JointPlayer:
             with self._lock:
                 self._sampler.hold(self._commanded)
                 self._end_ns = now_ns
-            return f"this process slept for {lost_ns / 1e9:.2f} s: holding the last commanded point"
+            return f"asleep for {lost_ns / 1e9:.2f} s: holding the last commanded point"
         if went_ns >= 0 and went_ns - lost_ns <= _JUMP_NS and lost_ns <= _LATE_NS:
             return ""
         with self._lock:
