@@ -400,8 +400,9 @@ class Pose:
     def away_from(self, other: Pose) -> tuple[float, float]:
         """Distance in m and angle in rad between the two."""
         turn = vector_of_matrix(self.rotation @ other.rotation.T)
-        return _norm(self.position - other.position), _norm(turn)
+        return vector_length(self.position - other.position), vector_length(turn)
 
 
-def _norm(vector: Floats) -> float:
+def vector_length(vector: Floats) -> float:
+    """Length of one vector (3,); takes a fraction of the time of numpy's norm."""
     return math.sqrt(float(vector @ vector))

@@ -493,7 +493,7 @@ ARM: tuple[Watch, ...] = (
     ),
     Watch(
         "obstacle_unchecked",
-        "live obstacles that cannot be checked: no solid, numbers that are none, an unknown frame, "
+        "live obstacles that cannot be checked: not a solid, not finite, in an unknown frame, "
         "too many",
         _PAUSE,
         (Threshold("shapes at once", "", 32, home="constant"),),
@@ -501,7 +501,7 @@ ARM: tuple[Watch, ...] = (
         "correct or delete that obstacle",
         "graph.obstacles.ObstacleStream",
         note="with the parameter obstacles: markers or planning_scene; it lasts until the obstacle "
-        "is replaced or deleted, so that nothing is unchecked in silence",
+        "is replaced or deleted, so that it never goes unchecked without a finding",
     ),
     Watch(
         "obstacle_touches",
