@@ -236,7 +236,7 @@ class RunningWatches:
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
         """The findings of all watches, graver causes first."""
         steady_ns = time.monotonic_ns()
-        ages = self._robot.findings(now_ns)
+        ages = self._robot.findings()
         clocks = tuple(self._clocks())  # after `ages`: a jump that affects them is then found too
         found = (
             *self._operator.findings(),

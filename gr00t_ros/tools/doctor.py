@@ -180,7 +180,7 @@ class Doctor:
 
     def rows(self) -> list[DoctorRow]:
         """The whole table of the present state."""
-        checks, now_ns = self._checks, self._clock.now_ns()
+        checks = self._checks
         described = checks.limits.problems()
         commands = [problem for problem in checks.commands() if problem not in described]
         states = [
@@ -201,7 +201,7 @@ class Doctor:
                 [*_reasons(self._operator.findings()), *self._operator.misnamed()],
                 "nothing stops it",
             ),
-            *rows.streams(checks.robot_state.reports(), checks.streams(now_ns)),
+            *rows.streams(checks.robot_state.reports(), checks.streams()),
             *rows.traffic(self.node, self.embodiment, self.traffic.topics),
             *rows.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
             *rows.controllers(checks.robot_state.controllers()),
@@ -210,7 +210,7 @@ class Doctor:
             *rows.limits(checks.limits, described),
         ]
         gaps = checks.observation()
-        if not checks.streams(now_ns):  # else the rows of the streams report the same, with reasons
+        if not checks.streams():  # else the rows of the streams report the same, with reasons
             found += rows.failures("observation", gaps, "a complete one can be assembled")
         start, findings = checks.start()
         found += rows.collision(self._collision, self._no_collision, start)
