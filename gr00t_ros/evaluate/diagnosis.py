@@ -35,6 +35,8 @@ MODES_NEAR, MODES_SPREAD = 0.2, 0.3
 """Seams inside a mode and between two: at most this share of the other, and this spread."""
 CHATTER_SHARE: Final = 0.5
 TURNS_MORE, TURNS_TIMES = 0.5, 2.0
+SMALL_ERROR: Final = 0.05
+"""An error that looks small: this share of the recorded variance."""
 REFUSED_SHARE: Final = 0.05
 PICTURE_CORRELATION, PICTURE_GAIN, PICTURE_ROWS = 0.5, 0.1, 2.0
 SWAP_WORSE, SWAP_SAME = 1.5, 0.02
@@ -354,8 +356,8 @@ def _oscillates(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
     if not flags.any():
         return
     j = int(np.argmax(np.where(flags, shaped - recorded, -1.0)))
-    own, hold = m.relative(m.errors["policy"]), m.relative(m.errors["hold"])
-    small = np.isfinite(own) and own < 0.25 * hold
+    own = m.relative(m.errors["policy"])
+    small = np.isfinite(own) and own < SMALL_ERROR
     error = (
         f"the open-loop error is small ({100 * own:.2g} % of the variance)"
         if small

@@ -245,8 +245,8 @@ def _errors(summary: Plain) -> str:
         + _table(header, rows)
         + '<p class="dim">of hold: the MSE as a share of what holding the state gives. '
         "disagreement: RMS between successive chunks where they overlap; motion: RMS of the "
-        "recorded change between two queries. turns/s: changes of direction of what is played, and of the "
-        "recording.</p>"
+        "recorded change between two queries. turns/s: changes of direction of what is played, and "
+        "of the recording.</p>"
     )
 
 
@@ -254,7 +254,7 @@ def _figures(results: Plain) -> str:
     episodes, settings = results["episodes"], results["settings"]
     step_mark, late = float(settings["every_rows"]), float(settings["late_rows"])
     images = [
-        (plots.error_bars(results["summary"]), "RMS error beside the baselines."),
+        (plots.error_bars(results["summary"]), "Error beside the baselines; left of 1 is of use."),
         (plots.seam_bars(results["summary"]), "Chunks that disagree by much of the motion jerk."),
         (
             plots.curves(

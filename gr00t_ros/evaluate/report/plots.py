@@ -20,15 +20,11 @@ INSTALL: Final = "pip install matplotlib"
 RECORDED, SHAPED, REFUSED, GREY = "#14181f", "#e8710a", "#c5221f", "#9aa0a6"
 STRANDS: Final = ("#1a73e8", "#12a4a4")
 """Colours of successive chunks, in turns."""
-BARS: Final = {
-    "policy": "#1a73e8",
-    "hold": "#9aa0a6",
-    "repeat": "#c8ccd1",
-    "shifted": "#e3b341",
-}
+BARS: Final = {"policy": "#1a73e8", "repeat": "#c8ccd1", "shifted": "#e3b341"}
 _DPI: Final = 110
 _LONG_S: Final = 4.0
 """Length of the close-up."""
+_MOST_SHARE: Final = 3.0
 
 
 def _new_figure(width: float, height: float) -> Any:
@@ -92,7 +88,8 @@ def close_up(m: Measures, embodiment: Embodiment) -> bytes | None:
     figure = _new_figure(12.0, 2.9)
     panel = figure.subplots()
     _strands(panel, m, embodiment, int(c), (first_s, first_s + _LONG_S))
-    panel.set_title(f"close-up: {m.parts[int(c)].label}, where successive chunks disagree most")
+    text = f"close-up of {m.parts[int(c)].label}, where successive chunks disagree most"
+    panel.set_title(text, loc="left", fontsize=8)
     _legend(figure, panel)
     return _png(figure)
 
@@ -175,23 +172,23 @@ def _legend(figure: Any, panel: Any) -> None:
 
 
 def error_bars(summary: Plain) -> bytes:
-    """RMS error of each component beside the baselines; logarithmic."""
-    parts = summary["components"]
-    names = [f"{one['name']} [{one['unit']}]" if one["unit"] else one["name"] for one in parts]
+    """RMS error of each component as a share of what holding the state gives, with baselines."""
+    parts = [one for one in summary["components"] if one["hold_mse"]]
     figure = _new_figure(6.0, max(1.8, 0.34 * len(parts) + 0.9))
     panel = figure.subplots()
     heights = np.arange(len(parts))
     for number, (name, colour) in enumerate(BARS.items()):
         field = "mse" if name == "policy" else f"{name}_mse"
-        values = [np.nan if one[field] is None else np.sqrt(one[field]) for one in parts]
-        at = heights + 0.2 * (number - 1.5)
-        label = {"shifted": "recorded, shifted"}.get(name, name)
-        panel.barh(at, values, 0.18, color=colour, label=label)
-    panel.set_yticks(heights, names)
+        shares = [
+            np.nan if one[field] is None else np.sqrt(one[field] / one["hold_mse"]) for one in parts
+        ]
+        at = heights + 0.27 * (number - 1)
+        label = {"shifted": "recorded, shifted", "repeat": "repeat the last"}.get(name, name)
+        panel.barh(at, np.minimum(shares, _MOST_SHARE), 0.24, color=colour, label=label)
+    panel.axvline(1.0, color=GREY, lw=1.0, ls="--", label="hold the state")
+    panel.set_yticks(heights, [one["name"] for one in parts])
     panel.invert_yaxis()
-    if any(one["mse"] for one in parts):
-        panel.set_xscale("log")
-    panel.set_xlabel("RMS error = sqrt(MSE)")
+    panel.set_xlabel(f"RMS error, share of holding the state (cut at {_MOST_SHARE:g})")
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return _png(figure)
 
