@@ -206,7 +206,7 @@ def _no_better_than_hold(m: Measures, found: tuple[Finding, ...]) -> Iterator[Fi
 
 
 def _latency(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
-    total = np.nanmean(m.by_latency[:, m.moving], axis=1) if m.moving.any() else np.zeros(1)
+    total = m.by_latency[:, m.moving].sum(axis=1)
     if len(total) <= m.late or not np.isfinite(total).all():
         return
     best = int(np.argmin(total))

@@ -15,9 +15,11 @@ def episode(robot):
     return made_episode(robot, rows=ROWS)
 
 
-def apart(measures):
+def apart(measures, from_s=0.0):
     """Largest distance of the shaped motion from the recorded one, rad."""
-    return np.nanmax(np.abs(measures.deployed.position - measures.deployed.recorded))
+    found = measures.deployed
+    late = found.time_s >= from_s
+    return np.nanmax(np.abs(found.position - found.recorded)[late])
 
 
 def test_chunks_of_the_recording_are_followed_closely(robot, episode, measured):
@@ -25,7 +27,7 @@ def test_chunks_of_the_recording_are_followed_closely(robot, episode, measured):
     found = measured(robot, episode, Recorded(robot, episode))
     guard = found.deployed.guard
     assert (guard.chunks, guard.accepted, guard.refused, guard.stops) == (12, 12, 0, 0)
-    assert apart(found) < 0.01
+    assert apart(found, from_s=1.0) < 0.01  # the plan begins at rest, the recording in motion
     limits = robot.limits
     assert (found.shaped.most[0] <= limits.velocity).all()
     assert (found.shaped.most[1] <= 1.001 * limits.acceleration).all()
@@ -33,10 +35,10 @@ def test_chunks_of_the_recording_are_followed_closely(robot, episode, measured):
 
 def test_a_late_chunk_is_followed_from_its_latency_on(robot, episode, measured):
     """The plan rests until the first one arrives, and what is past is dropped."""
-    late = Settings(latency_ns=300_000_000)
+    late = Settings(latency_ns=400_000_000)
     found = measured(robot, episode, Recorded(robot, episode), late)
-    assert found.deployed.time_s[0] == pytest.approx(0.3)
-    assert np.isnan(found.played[:6]).all() and np.isfinite(found.played[6:]).all()
+    assert found.deployed.time_s[0] == pytest.approx(0.4)
+    assert np.isnan(found.played[:8]).all() and np.isfinite(found.played[8:]).all()
     assert found.deployed.guard.late == 1  # the last chunk arrives after the last row
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.evaluate.components import Component
-from gr00t_ros.evaluate.measures import Measures
+from gr00t_ros.evaluate.measures import STILL, Measures
 from gr00t_ros.evaluate.results import Plain
 from gr00t_ros.robot.embodiment import Embodiment
 
@@ -194,30 +194,28 @@ def error_bars(summary: Plain) -> bytes:
 
 
 def curves(
-    episodes: Sequence[Plain], field: Callable[[Plain], Any], xlabel: str, ylabel: str, mark: float
+    episodes: Sequence[Plain], field: Callable[[Plain], Any], xlabel: str, mark: float
 ) -> bytes:
-    """One thin line an episode over steps or rows, the mean over episodes thick.
+    """RMS error over steps or rows: one thin line an episode, the mean over episodes thick.
 
-    field: an episode -> C lists of one length; their mean over components that move is drawn.
+    field: an episode -> C lists of mean squares; the mean of the components that move is drawn.
     """
     figure = _new_figure(4.2, 2.6)
     panel = figure.subplots()
     lines = []
     for episode in episodes:
         table = np.array(field(episode), dtype=float)
-        still = [one["motion"] is None or one["motion"] <= 1e-4 for one in episode["components"]]
-        table = table[~np.array(still)] if not all(still) else table
-        if not table.size or not np.isfinite(table).any():
-            continue
-        line = np.sqrt(np.nanmean(table, axis=0)) if "RMS" in ylabel else np.nanmean(table, axis=0)
-        lines.append(line)
-        panel.plot(line, color=STRANDS[0], lw=0.7, alpha=0.4)
-    shortest = min(map(len, lines), default=0)
-    if shortest:
-        panel.plot(np.nanmean([one[:shortest] for one in lines], axis=0), color=RECORDED, lw=1.8)
+        moves = np.array([(one["motion"] or 0.0) > STILL for one in episode["components"]])
+        line = np.sqrt(table[moves].sum(axis=0) / max(moves.sum(), 1))
+        if np.isfinite(line).any():
+            lines.append(line)
+            panel.plot(line, color=STRANDS[0], lw=0.7, alpha=0.4)
+    if lines:
+        length = min(map(len, lines))
+        panel.plot(np.mean([one[:length] for one in lines], axis=0), color=RECORDED, lw=1.8)
     panel.axvline(mark, color=GREY, lw=0.8, ls="--")
     panel.set_xlabel(xlabel)
-    panel.set_ylabel(ylabel)
+    panel.set_ylabel("RMS error")
     panel.set_ylim(bottom=0.0)
     return _png(figure)
 
