@@ -281,7 +281,7 @@ def _seams(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
     if len(kinds["modes"]) < len(kinds["chatter"]):  # two modes concern many joints at once
         kinds["chatter"] += kinds["modes"]
         kinds["modes"] = []
-    period_s = m.settings.every_rows / m.rate_hz
+    period_s, motion = m.settings.every_rows / m.rate_hz, m.key_motion()
     texts = {
         "alternates": f"changes its sign at nearly every query, at {0.5 / period_s:.2g} Hz",
         "modes": "is near zero at some seams and of one size at others: two modes",
@@ -289,7 +289,7 @@ def _seams(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
     }
     for kind, hits in kinds.items():
         if hits:
-            c, size = max(hits, key=lambda hit: hit[1] / max(float(m.motion[hit[0]]), SEAM_LEAST))
+            c, size = max(hits, key=lambda hit: hit[1] / max(float(motion[hit[0]]), SEAM_LEAST))
             part = m.parts[c]
             yield _finding(
                 kind,

@@ -80,7 +80,7 @@ def close_up(m: Measures, embodiment: Embodiment) -> bytes | None:
     """The component and the few seconds where chunks disagree most; None without a seam."""
     if not len(m.seams.rows):
         return None
-    size = np.abs(m.seams.offset) / np.maximum(m.motion, 1e-3)
+    size = np.abs(m.seams.offset) / np.maximum(m.key_motion(), 1e-3)
     size[:, ~m.moving] = 0.0
     seam, c = np.unravel_index(int(np.argmax(size)), size.shape)
     middle_s = float(m.seams.rows[seam]) / m.rate_hz
@@ -174,7 +174,7 @@ def _legend(figure: Any, panel: Any) -> None:
 def error_bars(summary: Plain) -> bytes:
     """RMS error of each component as a share of what holding the state gives, with baselines."""
     parts = [one for one in summary["components"] if one["hold_mse"]]
-    figure = _new_figure(6.0, max(1.8, 0.34 * len(parts) + 0.9))
+    figure = _new_figure(5.3, max(1.8, 0.34 * len(parts) + 0.9))
     panel = figure.subplots()
     heights = np.arange(len(parts))
     for number, (name, colour) in enumerate(BARS.items()):
@@ -200,7 +200,7 @@ def curves(
 
     field: an episode -> C lists of mean squares; the mean of the components that move is drawn.
     """
-    figure = _new_figure(4.2, 2.6)
+    figure = _new_figure(5.3, 2.6)
     panel = figure.subplots()
     lines = []
     for episode in episodes:
@@ -223,7 +223,7 @@ def curves(
 def seam_bars(summary: Plain) -> bytes:
     """Disagreement of successive chunks beside the recorded motion between two queries."""
     parts = summary["components"]
-    figure = _new_figure(6.0, max(1.8, 0.3 * len(parts) + 0.9))
+    figure = _new_figure(5.3, max(1.8, 0.3 * len(parts) + 0.9))
     panel = figure.subplots()
     heights = np.arange(len(parts))
     for offset, field, colour, label in (
