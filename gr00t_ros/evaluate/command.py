@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -342,9 +343,19 @@ def _text(results: Plain, output: Path) -> str:
         parts.append(f"{title_of(one['kind'])} ({count}): {one['text']}\n  -> {one['advice']}")
     if rows and not summary["findings"]:
         parts.append("no rule found anything")
+    left_out = _left_out(results["episodes"])
+    parts += [f"rows left out: {left_out} (--sources)"] if left_out else []
     parts += [f"FAILED {one['name']}: {one['text']}" for one in results["failed"]]
     parts.append(f"{output / PAGE_NAME}, {JSON_NAME} and {NPZ_NAME} beside it")
     return printable_lines("\n\n".join(parts))
+
+
+def _left_out(episodes: Sequence[Plain]) -> str:
+    """Rows that do not count, by their source."""
+    counts = Counter[str]()
+    for one in episodes:
+        counts.update(one["rows_left_out"])
+    return ", ".join(f"{count} {source}" for source, count in counts.items())
 
 
 # --- compare -----------------------------------------------------------------------------------

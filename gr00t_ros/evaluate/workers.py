@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
@@ -52,7 +53,7 @@ class Pool:
                 self.close()
         # Spawned: a forked process would share ZeroMQ's threads and sockets with this one.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(self._count, mp_context=context)
+        self._pool = ProcessPoolExecutor(self._count, context, _end_at_ctrl_c)
         return self._pool.submit(function, *arguments)
 
     def wait(self, handles: Sequence[Any]) -> list[tuple[Any, Any]]:
@@ -65,6 +66,11 @@ class Pool:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+
+
+def _end_at_ctrl_c() -> None:
+    """In a worker: end at once, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _value(future: Future[Any]) -> Any:
