@@ -130,6 +130,7 @@ def _component(m: Measures, c: int, part: Component) -> Plain:
         apart = (m.played[use, c] > part.threshold) != (m.recorded[use, c] > part.threshold)
         entry["decisions_wrong"] = float(apart.mean()) if len(apart) else None
     entry |= {
+        "then_mse": None if m.then is None else m.then.mse[c],
         "motion": m.motion[c],
         "seam_rms": m.seams.rms()[c],
         "seam_most": np.nanmax(sizes) if np.isfinite(sizes).any() else None,

@@ -181,16 +181,20 @@ def _headline(results: Plain) -> str:
     summary = results["summary"]
     problems = [one for one in summary["findings"] if one["level"] == PROBLEM]
     kind = "bad" if problems or summary["failed"] else "ok"
-    found = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} found"
-    failed = f", {summary['failed']} episodes failed" if summary["failed"] else ""
+    found = f"{_count(len(problems), 'problem')} found"
+    failed = f", {_count(summary['failed'], 'episode')} failed" if summary["failed"] else ""
     own, baselines = summary["relative_error"], summary["relative_baselines"]
     text = (
-        f"{summary['episodes']} episodes against {escape(', '.join(results['servers']))}. Relative "
+        f"{_count(summary['episodes'], 'episode')} against {escape(', '.join(results['servers']))}. Relative "
         f"error (MSE over the recorded variance) {_short(own)}; holding the state gives "
         f"{_short(baselines['hold'])}, repeating the last action {_short(baselines['repeat'])}, "
         f"the recording shifted by the latency {_short(baselines['shifted'])}."
     )
     return f'<p class="{kind}"><b>{found}{failed}.</b></p><p>{text}</p>'
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _card(finding: Plain, of: int) -> str:
