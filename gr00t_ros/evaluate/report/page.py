@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
@@ -104,8 +104,7 @@ def _episode_line(figures: Plain) -> str:
         f"“{figures['instruction']}”, {success}; {figures['rows']} rows, of which "
         f"{figures['rows_counted']} count"
         + (f" (left out: {left_out})" if left_out else "")
-        + f"; "
-        f"{figures['queries']} queries"
+        + f"; {figures['queries']} queries"
         + (f", {figures['queries_skipped']} skipped" if figures["queries_skipped"] else "")
         + f"; relative error {_short(figures['relative_error'])}"
     )
@@ -156,7 +155,7 @@ def page(results: Plain, sections: Sequence[Section]) -> str:
         "<h2>Diagnosis</h2>",
         *(_card(finding, summary["episodes"]) for finding in summary["findings"]),
         "" if summary["findings"] else '<p class="ok">No rule found anything.</p>',
-        "<h2>Episodes, worst first</h2>" + _episodes(results),
+        "<h2>Episodes, worst first</h2>" + _episodes(results, {one.number for one in sections}),
     ]
     if episodes:
         body += [
@@ -184,9 +183,10 @@ def _headline(results: Plain) -> str:
     found = f"{_count(len(problems), 'problem')} found"
     failed = f", {_count(summary['failed'], 'episode')} failed" if summary["failed"] else ""
     own, baselines = summary["relative_error"], summary["relative_baselines"]
+    servers = escape(", ".join(results["servers"]))
     text = (
-        f"{_count(summary['episodes'], 'episode')} against {escape(', '.join(results['servers']))}. Relative "
-        f"error (MSE over the recorded variance) {_short(own)}; holding the state gives "
+        f"{_count(summary['episodes'], 'episode')} against {servers}. "
+        f"Relative error (MSE over the recorded variance) {_short(own)}; holding the state gives "
         f"{_short(baselines['hold'])}, repeating the last action {_short(baselines['repeat'])}, "
         f"the recording shifted by the latency {_short(baselines['shifted'])}."
     )
@@ -210,7 +210,7 @@ def _card(finding: Plain, of: int) -> str:
     )
 
 
-def _episodes(results: Plain) -> str:
+def _episodes(results: Plain, drawn: Collection[int]) -> str:
     by_number = {one["number"]: one for one in results["episodes"]}
     worst = [by_number[number] for number in results["summary"]["worst_first"]]
     most = max((one["relative_error"] or 0.0 for one in worst), default=0.0)
@@ -223,7 +223,9 @@ def _episodes(results: Plain) -> str:
         share = _short(one["relative_error"])
         bar = f'<nobr><span class="bar" style="width:{width}px"></span> {share}</nobr>'
         kinds = ", ".join(title_of(found["kind"]).lower() for found in one["findings"])
-        link = f'<a href="#e{one["number"]}">{escape(one["name"])}</a>'
+        link = escape(one["name"])
+        if one["number"] in drawn:
+            link = f'<a href="#e{one["number"]}">{link}</a>'
         guard = one["deployed"]
         refused = f"{guard['refused']} of {guard['chunks']}"
         rows.append([_Html(link), _Html(bar), one["rows_counted"], refused, kinds or "–"])
@@ -290,6 +292,9 @@ def _motion(results: Plain) -> str:
         f"{guard['faults']} faults. The table has the largest value of all episodes; velocity, "
         "acceleration and jerk are beside the limits of the embodiment file."
     )
+    left_out = results["episodes"][0]["deployed"]["left_out"]
+    if left_out:
+        text += f" Not replayed, because poses command it: {escape(', '.join(left_out))}."
     header = ["joint", "from recorded RMS", "most", "velocity", "acceleration", "jerk"]
     header += ["turns/s", "recorded"]
     names = [one["name"] for one in results["episodes"][0]["deployed"]["joints"]]
