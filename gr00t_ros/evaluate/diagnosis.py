@@ -42,7 +42,7 @@ TURNS_MORE, TURNS_TIMES = 0.5, 2.0
 SMALL_ERROR: Final = 0.05
 """An error that looks small: this share of the recorded variance."""
 REFUSED_SHARE: Final = 0.05
-PICTURE_CORRELATION, PICTURE_GAIN, PICTURE_ROWS = 0.5, 0.1, 2.0
+PICTURE_CORRELATION, PICTURE_GAIN, PICTURE_ROWS = 0.5, 0.05, 2.0
 SWAP_WORSE, SWAP_SAME = 1.5, 0.02
 
 
