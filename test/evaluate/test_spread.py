@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_episodes import MadeReference
+from ros_fixtures import wait_until
 
 from gr00t_ros.evaluate.command import evaluate_all
 from gr00t_ros.evaluate.open_loop import Settings
@@ -144,4 +145,4 @@ def test_workers_end_with_the_evaluation():
     """Also if that was killed: they would wait for its next step for ever."""
     done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True)
     state = Path(f"/proc/{int(done.stdout)}/stat")
-    wait_until(lambda: not state.exists() or " Z " in state.read_text())
+    wait_until(lambda: not state.exists() or " Z " in state.read_text(), "the worker's end")
