@@ -43,6 +43,9 @@ COMMANDS: Mapping[str, Command] = {
         "a policy against recorded episodes, without a robot: open loop, report",
         "evaluate.__main__:main",
     ),
+    "dataset": Command(
+        "datasets: convert bags to one, look into one, check one", "convert.__main__:main"
+    ),
     "scene": Command(
         "scene files of the collision check: check one, draw it, find pairs of links",
         "tools.scene:main",
