@@ -388,9 +388,7 @@ class RunningWatches:
         for sent in self._replay.sent_before(stamp_ns - self._clock.offset_ns()):
             yield self._of(output, sent)
 
-    def _of(
-        self, output: Output, sent: tuple[Positions, Positions]
-    ) -> tuple[Positions, Positions]:
+    def _of(self, output: Output, sent: tuple[Positions, Positions]) -> tuple[Positions, Positions]:
         """The columns of one output."""
         first = self._columns[output.name]
         columns = slice(first, first + len(output.names))

@@ -444,8 +444,8 @@ ARM: tuple[Watch, ...] = (
         _FAULT,
         "not every controller publishes its state",
         note="nothing more is sent, and the controller plays the stop ramp of its last window; a "
-        "new episode starts from the position held then; states older than 50 ms are not compared. A "
-        "reference that fits an earlier window three times better shows that windows to the "
+        "new episode starts from the position held then; states older than 50 ms are not "
+        "compared. If a reference fits an earlier window three times better, the windows to the "
         "controller are lost while its states arrive: a tenth of the distance then suffices",
     ),
     Watch(

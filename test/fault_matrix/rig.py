@@ -53,8 +53,8 @@ SHUTDOWNS = {
 class Rig(Stack):
     """One bring-up of a group of faults. `rendered`: with cameras and the policy that sees.
 
-    Without it, or with `around`, a policy sweeps joint 1 for ever. With it, whenever the task is done the cubes are
-    put back and the task is given again.
+    Without it, or with `around`, a policy sweeps joint 1 for ever. With it, whenever the task is
+    done the cubes are put back and the task is given again.
     """
 
     def __init__(self, node: Any, folder: Path, cable: Cable, rendered: bool) -> None:
@@ -284,7 +284,11 @@ class Rig(Stack):
     def _moving_or_asked(self) -> bool:
         if self.mode == "replaying" and self.speed_rad_s > MOVING_RAD_S:
             return True
-        done = self._around is None and self._robot.get("success") and self.mode in ("replaying", "holding")
+        done = (
+            self._around is None
+            and self._robot.get("success")
+            and self.mode in ("replaying", "holding")
+        )
         if done and time.monotonic() - self.asked_s > TASK_REPEAT_S:
             self.asked_s = time.monotonic()
             self.trigger("/gr00t_sim_robot/put_cubes_back")

@@ -40,7 +40,6 @@ _SCENE = (
         mode="paused_by_operator",
         words=("obstacle box/0", "the policy has led there", "~/resume"),
         recovery="~/resume",
-        short=True,
     ),
     Fault(
         "obstacle at the arm",
@@ -58,6 +57,9 @@ _SCENE = (
         "scene_stale",
         words=("obstacles: nothing received for",),
     ),
+)
+
+_TOUCH = (
     Fault(
         "contact while moving",
         "true on the topic of the contact sensor, mended by false",
@@ -65,7 +67,6 @@ _SCENE = (
         _touch(False),
         "contact",
         words=("contact sensor on /collision_detected",),
-        short=True,
     ),
     Fault(
         "contact sensor silent",
@@ -95,15 +96,17 @@ _STREAMER = (
         "streamer_silent",
         words=("gr00t_command_streamer, which plays output", "last heard"),
         persists=True,
-        short=True,
     ),
 )
 
 # Longer than the silence that a busy machine may cause.
-_POLICY = (
-    *BUSY,
-    *(("collision", "required"), ("obstacles", "markers"), ("obstacles_stale_s", 3.0)),
-    *(("collision_patience_s", 1.0), ("contact", "pause"), ("contact_silence_s", 2.0)),
+_CONTACT = (*BUSY, ("contact", "pause"), ("contact_silence_s", 2.0))
+_OBSTACLES = (
+    *(*BUSY, ("collision", "required"), ("obstacles", "markers"), ("obstacles_stale_s", 3.0)),
+    ("collision_patience_s", 1.0),
 )
 
-GROUPS = (Group("Obstacles, contacts, base", (*_SCENE, *_STREAMER), _POLICY, around=True),)
+GROUPS = (
+    Group("Obstacles", _SCENE, _OBSTACLES, around=True),
+    Group("Contacts and a base", (*_TOUCH, *_STREAMER), _CONTACT, around=True),
+)

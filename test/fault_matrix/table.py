@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fault_matrix import (
-    rows_around,
     rows_arm,
+    rows_around,
     rows_inputs,
     rows_lifecycle,
     rows_node,

@@ -22,6 +22,7 @@ from gr00t_ros.ros import qos  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
 
+
 def mobile_embodiment(folder: Path) -> Path:
     """The DROID arm on a base whose height can be commanded."""
     file = folder / "mobile.yaml"
