@@ -16,6 +16,7 @@ from gr00t_ros.collide.description import Description, Joint, disabled_pairs, re
 from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
 from gr00t_ros.collide.files import read_mesh
 from gr00t_ros.collide.obstacles import MOST_OBSTACLES, Placed
+from gr00t_ros.collide.sampling import FINGER_M
 from gr00t_ros.collide.scene import FramePose, Scene
 from gr00t_ros.collide.tool import ToolLink, Tools, tools_of
 from gr00t_ros.collide.window import Pairs
@@ -27,9 +28,6 @@ from gr00t_ros.robot.rotation import matrix_from_quaternion
 from gr00t_ros.ros.parameters import OFF, Parameters
 
 SEMANTIC_TOPIC = "/robot_description_semantic"
-
-# A sliding joint with a range up to this, such as a finger, counts as anywhere in its range.
-_FINGER_M = 0.1
 
 
 @dataclass(slots=True)
@@ -195,8 +193,9 @@ def _same_pose(one: FramePose | str | None, other: FramePose | str) -> bool:
 
 
 def _is_finger(joint: Joint) -> bool:
+    """Whether the joint slides so little that it counts as anywhere in its range."""
     lower, upper = joint.range
-    return joint.slides and upper - lower <= _FINGER_M
+    return joint.slides and upper - lower <= FINGER_M
 
 
 def pairs_of(engine: CollisionEngine) -> Pairs:

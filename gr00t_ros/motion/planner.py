@@ -11,6 +11,7 @@ what was sent before stays: it was proven too, and ends at rest.
 
 import sys
 from collections import deque
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,8 @@ Floats = NDArray[np.float64]
 # A reference that no longer moves counts as reached if the plan comes to rest this close to it: far
 # below what a robot's joints can resolve.
 _SETTLED_RAD = 1e-4
+
+_REPLACED_KEPT = 32  # windows of 0.64 s at 50 Hz; by then a controller without windows is at rest
 
 SOON_NS = PUBLISH_NS + 3_000_000
 """Time in which a window of a stop inside the committed part is published and mostly arrives."""
@@ -76,6 +79,7 @@ class Planner:
         self._checked = np.isfinite(limits.jump)
         self._shaper = Shaper(self._within, self._knot_s, foreseen=self._checked)
         self._course: Course | None = None
+        self._replaced: deque[Course] = deque(maxlen=_REPLACED_KEPT)
         self._anchored_knot = 0
         self._replan = True
         self._proposed: _Proposal | None = None
@@ -94,11 +98,21 @@ class Planner:
             raise PlanError("plan: got a call before start(), expected start() first")
         return self._course
 
+    def replaced(self, at_ns: int) -> Iterator[State]:
+        """The motion at `at_ns` of the courses that were sent before the newest, newest first.
+
+        A controller plays one of these if all later windows were lost.
+        """
+        for course in reversed(self._replaced):
+            if course.first_knot * course.knot_ns <= at_ns:
+                yield course.at(at_ns)
+
     def start(self, now_ns: int, held: Floats) -> None:
         """Begin a new plan at rest at `held` (J,) rad. Raises PlanError if it is not finite."""
         self._course = plan.rest(held, now_ns // self._settings.knot_ns, self._settings.knot_ns)
         self.reference.clear()
         self._arrival.clear()
+        self._replaced.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._proposed, self._abandoned, self.stop_due = None, False, False
         self._new_from_ns.clear()
@@ -265,6 +279,7 @@ class Planner:
             self._withdraw()
             return
         self._arrival.sent(proposed.made_ns, proposed.same_until_ns)
+        self._replaced.append(self.course)
         if joints is None or joints.all():
             self._course = proposed.course
             self.stop_due &= not proposed.stops  # a stop that was not clear is tried again

@@ -4,7 +4,7 @@ The caller makes all calls one after another and passes plan time. Replay keeps 
 counts and the newest chunk; the planner keeps the motion.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -259,6 +259,14 @@ class Replay:
             return None
         state = course.at(at_ns)
         return state.position, state.velocity
+
+    def sent_before(self, at_ns: int) -> Iterator[tuple[Floats, Floats]]:
+        """As `sent`, by each of the earlier windows, newest first.
+
+        A controller plays one of these if all later windows were lost.
+        """
+        for state in self._planner.replaced(at_ns):
+            yield state.position, state.velocity
 
     def motion_left_ns(self, now_ns: int) -> int:
         """Time until everything that was sent has played, ns; 0 at rest."""

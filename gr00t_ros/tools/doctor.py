@@ -132,7 +132,7 @@ class Doctor:
     def _missing(self) -> list[str]:
         """The topics without a publisher or a subscriber that a motion needs."""
         states = [output.state_topic for output in self.embodiment.outputs]
-        silent = self._unpublished([*self.traffic.topics, *states])
+        silent = self._unpublished([*self.traffic.topics, *self.traffic.contacts, *states])
         readers = self._checks.readers
         return silent + [name for name in readers if not self.node.count_subscribers(name)]
 
@@ -203,6 +203,7 @@ class Doctor:
             ),
             *rows.streams(checks.robot_state.reports(), checks.streams()),
             *rows.traffic(self.node, self.embodiment, self.traffic.topics),
+            *rows.contacts(self.node, self.embodiment, self.values, self.traffic.contacts),
             *rows.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
             *rows.controllers(checks.robot_state.controllers()),
             *rows.failures("command", commands, "each has its controller, and no other publisher"),

@@ -171,7 +171,12 @@ def _pairs(options: argparse.Namespace) -> int:
 
 
 def _figures(found: PairReport) -> dict[str, object]:
-    rows = {"always": found.always, "sometimes": found.sometimes, "doubtful": found.doubtful}
+    rows = {
+        "always": found.always,
+        "sometimes": found.sometimes,
+        "doubtful": found.doubtful,
+        "fingers": found.fingers,
+    }
     figures: dict[str, object] = {name: [_row(one) for one in row] for name, row in rows.items()}
     return {**figures, "unknown_links": list(found.unknown)}
 
@@ -200,6 +205,9 @@ def _text(found: PairReport, options: argparse.Namespace) -> str:
     if found.unknown:
         names = ", ".join(found.unknown)
         parts.append(f"the SRDF names links that the URDF does not have: {names}")
+    if found.fingers:
+        pairs = ", ".join(" and ".join(one.links) for one in found.fingers)
+        parts.append(f"disabled fingers that touch when they close, as they are meant to: {pairs}")
     parts.append(
         f"{len(found.sometimes)} checked pairs touch in some samples, and stay checked "
         f"({options.samples} samples, seed {options.seed})"

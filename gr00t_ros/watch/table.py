@@ -435,6 +435,8 @@ ARM: tuple[Watch, ...] = (
             # our choice: control.md 1 has about 1 mrad; states are stamped within 5 ms of sampling
             Threshold("reference_error_rad", POSITION_UNIT, 0.002, 0.001, 0.05),
             Threshold("jitter of the state's stamp", "ms", 5.0, home="constant"),
+            # our choice: far above rounding, far below what a lost window changes in two states
+            Threshold("share of it, where an earlier window fits", "", 0.1, home="constant"),
         ),
         "A window came late or was lost, or another program commanded the arm.",
         "check the network's delay and that nobody else publishes commands",
@@ -442,7 +444,9 @@ ARM: tuple[Watch, ...] = (
         _FAULT,
         "not every controller publishes its state",
         note="nothing more is sent, and the controller plays the stop ramp of its last window; a "
-        "new episode starts from the position held then; states older than 50 ms are not compared",
+        "new episode starts from the position held then; states older than 50 ms are not "
+        "compared. If a reference fits an earlier window three times better, the windows to the "
+        "controller are lost while its states arrive: a tenth of the distance then suffices",
     ),
     Watch(
         "obstacle_ahead",

@@ -398,6 +398,34 @@ def test_the_collision_check_is_examined(clinic):
         clinic.node.destroy_publisher(detector)
 
 
+SOURCES = f"""
+contact:
+  torques:
+    type: external_torques
+    topic: /franka_robot_state_broadcaster/external_joint_torques
+    names: [{", ".join(f"fr3_joint{number}" for number in range(1, 8))}]
+    thresholds: [20, 20, 18, 18, 16, 14, 12]
+    source: the defaults of franka_ros
+  efforts: {{type: effort, topic: /joint_states, names: [fr3_joint1]}}
+  sensor: {{type: flag, topic: /bumper}}
+  wrist: {{type: wrench, topic: {POSE}, threshold: 5.0, source: us}}
+"""
+
+
+def test_the_sources_of_contacts_are_examined(clinic, tmp_path):
+    """Published or not, as what, how often, and with which thresholds."""
+    file = tmp_path / "contact.yaml"
+    file.write_text(FILE + SOURCES)
+    with admitted(clinic.domain, embodiment=file, contact="pause") as doctor:
+        found(doctor, "pass", "contact torques on /franka", " Hz, thresholds 20, 20, 18", "pauses")
+        found(doctor, "warn", "contact efforts on /joint_states", " Hz, no thresholds", "gr00t bag")
+        found(doctor, "fail", "contact sensor on /bumper: nobody publishes it")
+        found(doctor, "fail", "contact wrist on", "PoseStamped, wrench expects geometry_msgs")
+    with admitted(clinic.domain, embodiment=file) as doctor:
+        found(doctor, "pass", "contact torques on /franka", "only shown")
+        found(doctor, "warn", "contact sensor on /bumper: nobody publishes it")
+
+
 @pytest.mark.parametrize(
     ("scene", "words"),
     [
