@@ -8,7 +8,10 @@ import pytest
 
 from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.sidecar.differences import Tolerances, compare
+from gr00t_ros.sidecar.exchange import Exchange, RawObservation, read_action
+from gr00t_ros.sidecar.exchange_file import Dumped, write_dump
 from gr00t_ros.wire.access import Token
+from gr00t_ros.wire.messages import Generation
 
 ROBOT = ("--embodiment", "franka_droid")
 LABELS = {"A0": "N1.5", "A1": "N1.6/N1.7-EA", "A2": "N1.6/N1.7-EA", "B2": "N1.7", "B3": "N1.7"}
@@ -56,16 +59,21 @@ def dumped(ask, hold, tmp_path):
 
 
 @pytest.fixture
-def changed(dumped):
-    """Write a file with arrays changed or, where None, left out; its path."""
+def changed(tmp_path):
+    """Write a small file with arrays changed or, where None, left out; its path."""
+    pixels, rows = np.zeros((2, 4, 4, 3), np.uint8), np.zeros((1, 9), np.float32)
+    seen = RawObservation({"wrist_image_left": pixels}, {"eef_9d": rows}, ("task",), "stay")
+    action = {"joint_position": np.zeros((40, 7), np.float32)}
+    done = Exchange(Generation.B2, "msgpack_numpy", "nested", "gpu:5555", b"q", b"a", action)
+    deltas = {"video": (-15, 0), "state": (0,)}
 
     def write(**changes):
-        path = dumped(name="whole.npz")
-        with np.load(path) as archive:
+        whole, path = tmp_path / "whole.npz", tmp_path / "changed.npz"
+        write_dump(whole, Dumped(seen, done, "tag", "made by hand", "0.1.0", deltas))
+        with np.load(whole) as archive:
             arrays = dict(archive) | changes
-        other = path.replace("whole", "changed")
-        np.savez(other, **{name: one for name, one in arrays.items() if one is not None})
-        return other
+        np.savez(path, **{name: one for name, one in arrays.items() if one is not None})
+        return str(path)
 
     return write
 
@@ -259,9 +267,9 @@ def test_a_file_without_the_raw_part_says_what_to_write_instead(ask, tmp_path, c
         ("--embodiment", "nobody"),
     ],
 )
-def test_wrong_usage_is_status_two(ask, dumped, words):
+def test_wrong_usage_is_status_two(ask, changed, words):
     """Numbers that are none, keys that are not there, two ways to name a server."""
-    status, out, err = ask("parity", dumped(), "--server", "127.0.0.1:1", *words)
+    status, out, err = ask("parity", changed(), "--server", "127.0.0.1:1", *words)
     assert (status, out) == (2, "") and "gr00t sidecar parity" in err
 
 
@@ -285,10 +293,6 @@ def test_the_golden_bytes_of_both_codecs_are_equal_to_their_own_answer(
     ask, serve, golden_policy, golden_observation, golden_bytes, tmp_path
 ):
     """A file made from upstream's own bytes, against our servers with upstream's answer."""
-    from gr00t_ros.sidecar.exchange import Exchange, RawObservation, read_action
-    from gr00t_ros.sidecar.exchange_file import Dumped, write_dump
-    from gr00t_ros.wire.messages import Generation
-
     seen = golden_observation
     raw = RawObservation(
         {key: one[0] for key, one in seen["video"].items()},
@@ -312,20 +316,18 @@ def test_the_golden_bytes_of_both_codecs_are_equal_to_their_own_answer(
     assert ask("parity", str(path), "--server", server)[0] == 1
 
 
-def test_a_file_of_one_process_against_others(ask_json, start_sidecar, tmp_path):
-    """Real servers as processes: hold equals hold of another generation, and not scripted."""
-    words = ("--embodiment", "franka_droid", "--port", "0")
+def test_a_file_of_one_process_against_another(ask_json, start_sidecar, tmp_path):
+    """Real servers as processes: hold answers as it did, wave of another generation does not."""
     path = str(tmp_path / "a.npz")
-    first = start_sidecar("hold", *words)
-    where = ("--server", first.address.removeprefix("tcp://"))
-    assert ask_json("dump", *ROBOT, "--random", *where, "--observation", path)[0] == 0
-    other = start_sidecar("hold", *words, "--codec", "A0")
-    where = ("--server", other.address.removeprefix("tcp://"))
-    status, found = ask_json("parity", path, *where)
+    servers = [
+        start_sidecar(*words, "--embodiment", "franka_droid", "--port", "0")
+        for words in (("hold",), ("wave", "--codec", "A0"))
+    ]
+    hold, wave = (("--server", one.address.removeprefix("tcp://")) for one in servers)
+    assert ask_json("dump", *ROBOT, "--random", *hold, "--observation", path)[0] == 0
+    status, found = ask_json("parity", path, *hold)
     assert (status, found["verdict"]) == (0, "equal")
-    other = start_sidecar("wave", *words)
-    where = ("--server", other.address.removeprefix("tcp://"))
-    status, found = ask_json("parity", path, *where, *ROBOT)
+    status, found = ask_json("parity", path, *wave, *ROBOT)
     assert (status, found["verdict"]) == (1, "different")
 
 
