@@ -8,11 +8,11 @@ import pytest
 import zmq
 from dataset_files import EMBODIMENT as THREE_JOINTS
 from dataset_files import content, embodiment, write_groot
-from made_episodes import MadeReference, made_episode
+from made_episodes import MadeReference, made_episode, with_changes
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.evaluate.observed import dump as dump_module
-from gr00t_ros.evaluate.observed.dump import of_episode
+from gr00t_ros.evaluate.observed.dump import of_parts
+from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.endpoints import DIALECTS, Endpoints, Terms
 from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.sidecar.exchange import RawObservation, read_request
@@ -184,34 +184,62 @@ def test_a_row_of_a_dataset_is_what_the_policy_would_have_seen(ask, serve, path,
     assert status == 2 and "got 7, expected of 0, 1" in err
 
 
-def test_an_episode_s_row_has_the_history_that_the_file_asks_for(robot):
+def test_a_row_has_the_history_that_the_file_asks_for(robot):
     """Fifteen rows back for the cameras; earlier rows are refused."""
     episode, options = made_episode(robot, 40), argparse.Namespace(instruction=None, seed=4)
-    source, seen = of_episode(episode, robot, 20 / episode.rate_hz, options)
+    source, seen = of_parts([episode], robot, 20 / episode.rate_hz, options)
     for key, values in seen.video.items():
         np.testing.assert_array_equal(values[0], episode.video[key][5])
         np.testing.assert_array_equal(values[1], episode.video[key][20])
-    np.testing.assert_array_equal(
-        seen.state["joint_position"][0], episode.state["joint_position"][20]
-    )
+    joints = episode.state["joint_position"][20]
+    np.testing.assert_array_equal(seen.state["joint_position"][0], joints)
     assert (seen.stamp_ns, seen.options) == (int(episode.stamps_ns[20]), {"seed": 4})
     assert "row 20" in source
-    with pytest.raises(SettingsError, match="needs 15 rows"):
-        of_episode(episode, robot, 14 / episode.rate_hz, options)
+    with pytest.raises(SettingsError, match="takes 15 rows"):
+        of_parts([episode], robot, 14 / episode.rate_hz, options)
 
 
-def test_a_bag_is_read_by_the_episodes_of_the_recorder(ask, serve, path, monkeypatch):
-    """The embodiment's own reader of bags gives the episode; the first one if none is named."""
-    monkeypatch.setattr(dump_module, "bag_references", lambda paths, robot: [MadeReference(3)])
-    monkeypatch.setattr(dump_module, "chosen", lambda found, numbers: found)
-    server = serve(HoldPolicy(robot := dump_module.embodiment_of("desk6", []))).address
+def test_nothing_is_taken_out_of_a_gap_or_across_one(robot):
+    """Two parts of one recording: each has its own history; the error names both spans."""
+    first, options = made_episode(robot, 30), argparse.Namespace(instruction="go", seed=None)
+    later = made_episode(robot, 40, seed=1)
+    start_ns = first.stamps_ns[0] + 60 * robot.step_ns
+    later = with_changes(later, stamps_ns=start_ns + np.arange(40) * robot.step_ns)
+    _, seen = of_parts([first, later], robot, 80 / robot.rate_hz, options)
+    joints = later.state["joint_position"][20]
+    np.testing.assert_array_equal(seen.state["joint_position"][0], joints)
+    assert seen.instruction == "go"
+    for row in (40, 70, 100):  # in the gap, too early in the second part, behind its end
+        with pytest.raises(SettingsError, match=r"expected 1 to 1.9\d* s or 5 to 6.6 s"):
+            of_parts([first, later], robot, row / robot.rate_hz, options)
+    with pytest.raises(SettingsError, match="expected a longer part"):
+        of_parts([made_episode(robot, 10)], robot, 0.1, options)
+
+
+class MadeRecording:
+    """One episode as the reader of bags refers to it, in one part."""
+
+    def __init__(self, robot):
+        self.episode = MadeReference(3).load(robot)
+
+    def load_parts(self):
+        return argparse.Namespace(episodes=(self.episode,))
+
+
+def test_a_bag_is_read_by_the_reader_of_recordings(ask, serve, path, monkeypatch):
+    """The first episode if none is named; another must be there."""
+    episodes = pytest.importorskip("gr00t_ros.convert.episodes", reason="ROS 2 is not installed")
+    robot = load_embodiment("desk6")
+    made = MadeRecording(robot)
+    monkeypatch.setattr(episodes, "read_episodes", lambda bag, robot, instruction: [made])
+    server = serve(HoldPolicy(robot)).address
     words = ("dump", "--bag", "my_bag", "--embodiment", "desk6", "--at", "1")
     words += ("--server", server.removeprefix("tcp://"), "--observation", str(path))
     assert ask(*words)[0] == 0
-    episode = MadeReference(3).load(robot)
-    np.testing.assert_array_equal(
-        read_dump(path).observation.state["arm"][0], episode.state["arm"][20]
-    )
+    state = made.episode.state["arm"][20]
+    np.testing.assert_array_equal(read_dump(path).observation.state["arm"][0], state)
+    status, _, err = ask(*words[:-1], f"{path}.npz", "--episode", "1")
+    assert status == 2 and "my_bag: episode 1, expected one of 1, counted from 0" in err
 
 
 def test_nothing_is_written_where_there_is_no_answer_and_nothing_overwritten(ask, hold, path):

@@ -19,12 +19,7 @@ from gr00t_ros.command_line import CommandParser
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.errors import ChunkError, SettingsError
 from gr00t_ros.evaluate.open_loop import observation_at
-from gr00t_ros.evaluate.sources import (
-    bag_references,
-    chosen,
-    dataset_references,
-    embodiment_of,
-)
+from gr00t_ros.evaluate.sources import chosen, dataset_references, embodiment_of
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
@@ -151,40 +146,63 @@ def _observed(options: argparse.Namespace, robot: Embodiment) -> tuple[str, RawO
         return _made_up(options, robot)
     if options.at is None:
         raise SettingsError("at: got none, expected --at S, the time in the episode")
-    if options.bag is not None:
-        references = bag_references([options.bag], robot)
-    else:
-        references = dataset_references(options.dataset_path)
-    wanted = [] if options.episode is None else [options.episode]
-    found = chosen(references, wanted)
-    if not found:
-        raise SettingsError(f"{options.bag or options.dataset_path}: no episode in it")
-    return of_episode(found[0].load(robot), robot, options.at, options)
+    return of_parts(_parts(options, robot), robot, options.at, options)
 
 
-def of_episode(
-    episode: Episode, robot: Embodiment, at_s: float, options: argparse.Namespace
-) -> tuple[str, RawObservation]:
-    """Return the observation of the row at `at_s`; raises SettingsError where there is none."""
-    row = round(at_s * episode.rate_hz)
-    streams = (*robot.video, *robot.state)
-    first = -min(delta for stream in streams for delta in stream.delta_indices)
-    if not first <= row < len(episode):
-        last_s = (len(episode) - 1) / episode.rate_hz
+def _parts(options: argparse.Namespace, robot: Embodiment) -> Sequence[Episode]:
+    """Return the episode that the options name, in parts without a gap."""
+    if options.bag is None:
+        numbers = [] if options.episode is None else [options.episode]
+        references = chosen(dataset_references(options.dataset_path), numbers)
+        if not references:
+            raise SettingsError(f"{options.dataset_path}: no episode in it")
+        return (references[0].load(robot),)
+    from gr00t_ros.convert.episodes import read_episodes
+
+    found = read_episodes(options.bag, robot, instruction=options.instruction or "")
+    number = options.episode or 0
+    if not 0 <= number < len(found):
         raise SettingsError(
-            f"{episode.name}: nothing at {at_s:g} s, expected {first / episode.rate_hz:g} to "
-            f"{last_s:g} s (the history that the file asks for needs {first} rows)"
+            f"{options.bag}: episode {number}, expected one of {len(found)}, counted from 0"
         )
+    parts: tuple[Episode, ...] = found[number].load_parts().episodes
+    return parts
+
+
+def of_parts(
+    parts: Sequence[Episode], robot: Embodiment, at_s: float, options: argparse.Namespace
+) -> tuple[str, RawObservation]:
+    """Return the observation of the row at `at_s` after the first row.
+
+    Raises SettingsError where there is none: outside, in a gap, or without its history.
+    """
+    streams = (*robot.video, *robot.state)
+    first = -min((0, *(delta for stream in streams for delta in stream.delta_indices)))
+    spans = []
+    for episode in parts:
+        late_s = (int(episode.stamps_ns[0]) - int(parts[0].stamps_ns[0])) / 1e9
+        row = round((at_s - late_s) * episode.rate_hz)
+        if first <= row < len(episode):
+            return _row(episode, robot, row, options)
+        start_s, end_s = (late_s + n / episode.rate_hz for n in (first, len(episode) - 1))
+        if start_s <= end_s:
+            spans.append(f"{start_s:g} to {end_s:g} s")
+    raise SettingsError(
+        f"{parts[0].name}: nothing at {at_s:g} s, expected {' or '.join(spans) or 'a longer part'} "
+        f"(the history that {robot.source} asks for takes {first} rows)"
+    )
+
+
+def _row(
+    episode: Episode, robot: Embodiment, row: int, options: argparse.Namespace
+) -> tuple[str, RawObservation]:
     seen = observation_at(episode, robot, row)
     text = options.instruction if options.instruction is not None else seen.instruction
+    stamp_ns = int(episode.stamps_ns[row])
     observation = RawObservation(
-        seen.video, seen.state, robot.language_keys, text, _options(options), _stamp(episode, row)
+        seen.video, seen.state, robot.language_keys, text, _options(options), stamp_ns
     )
     return f"{episode.name}, row {row} ({row / episode.rate_hz:g} s)", observation
-
-
-def _stamp(episode: Episode, row: int) -> int:
-    return int(episode.stamps_ns[row])
 
 
 def _options(options: argparse.Namespace) -> dict[str, Any]:
