@@ -18,12 +18,12 @@ import numpy as np
 from gr00t_ros.command_line import CommandParser
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.errors import ChunkError, SettingsError
-from gr00t_ros.evaluate.open_loop import observation_at
+from gr00t_ros.evaluate.open_loop import observations
 from gr00t_ros.evaluate.sources import chosen, dataset_references, embodiment_of
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.robot.streams import POSES, StateStream
+from gr00t_ros.robot.streams import POSES, StateStream, Stream
 from gr00t_ros.sidecar.ask import INSTRUCTION, read_observation, server_facts
 from gr00t_ros.sidecar.exchange import SEED, RawObservation, ask_for_action
 from gr00t_ros.sidecar.exchange_file import VERSION_KEY, Dumped, read_dump, write_dump
@@ -176,7 +176,7 @@ def of_parts(
 
     Raises SettingsError where there is none: outside, in a gap, or without its history.
     """
-    streams = (*robot.video, *robot.state)
+    streams: tuple[Stream, ...] = (*robot.video, *robot.state)
     first = -min((0, *(delta for stream in streams for delta in stream.delta_indices)))
     spans = []
     for episode in parts:
@@ -196,7 +196,7 @@ def of_parts(
 def _row(
     episode: Episode, robot: Embodiment, row: int, options: argparse.Namespace
 ) -> tuple[str, RawObservation]:
-    seen = observation_at(episode, robot, row)
+    (seen,) = observations(episode, robot, [row])
     text = options.instruction if options.instruction is not None else seen.instruction
     stamp_ns = int(episode.stamps_ns[row])
     observation = RawObservation(
