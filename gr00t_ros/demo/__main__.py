@@ -13,21 +13,29 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from std_srvs.srv import Trigger
 
+from gr00t_ros.collide.description import disabled_pairs, read_description
+from gr00t_ros.collide.engine import CollisionEngine
+from gr00t_ros.collide.files import load_scene, read_mesh
 from gr00t_ros.demo.bringup import Bringup, Watcher
-from gr00t_ros.demo.clearance import min_clearance
 from gr00t_ros.demo.report import Run, write_report
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.sim.description import RobotDescription
 from gr00t_ros.sim.record import Record, broken, load_record
 from gr00t_ros.sim.robot import DEFAULT_ROBOT
 from gr00t_ros.sim.robots import ROBOTS, find_robot
+from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
 
+_ANSWER_S = 10.0
 _GENERATIONS = ("A0", "A1", "A2", "B2", "B3")
+_EVERY_ROWS = 5  # of the 1 kHz record, from one distance to the next
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         start(bringup, options, folder)
         problem = _watch(watcher, executor, bringup, options)
+        if options.record:
+            problem = _label(watcher, executor, problem)
         if options.keep:
             _keep(executor)
     except KeyboardInterrupt:
@@ -82,6 +92,9 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
     }
     if load_embodiment(options.embodiment).commands:
         bringup.start_node("commands", {"embodiment": options.embodiment})
+    if options.record:
+        recording = {"folder": str(options.record.absolute()), "episodes": "policy"}
+        bringup.start_node("record", {**recording, "embodiment": options.embodiment})
     bringup.start_node("policy", parameters)
     bringup.start_node("autostart", {})
 
@@ -100,6 +113,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--delay-ms", type=int, default=0, help="added inference time")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds until it has failed")
     parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="record the episode there too")
     parser.add_argument("--report", help="folder of the report (default reports/<time>-<seed>)")
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
     options = parser.parse_args(arguments)
@@ -125,7 +139,7 @@ def _watch(
         printed = len(watcher.events)
         if watcher.success:
             return ""
-        ended = bringup.ended("robot", "sidecar", "commands", "policy")
+        ended = bringup.ended("robot", "sidecar", "commands", "policy", "record")
         if ended:
             return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
         if watcher.elapsed_s - progress_s >= 1.0:
@@ -134,6 +148,19 @@ def _watch(
     mode = watcher.status.mode if watcher.status else "no status"
     reason = watcher.status.reason if watcher.status else "is the node running?"
     return f"not done after {options.timeout:.0f} s; node {mode}: {reason}"
+
+
+def _label(watcher: Watcher, executor: SingleThreadedExecutor, problem: str) -> str:
+    """End the recorded episode with the verdict; returns what went wrong, also with that."""
+    client = watcher.create_client(Trigger, f"/gr00t_record/{'failure' if problem else 'success'}")
+    if not client.wait_for_service(_ANSWER_S):
+        return problem or "the recorder does not answer"
+    answer = client.call_async(Trigger.Request())
+    executor.spin_until_future_complete(answer, _ANSWER_S)
+    done = answer.result() if answer.done() else None
+    if done is None or not done.success:
+        return problem or f"not recorded: {done.message if done else 'the recorder is silent'}"
+    return problem
 
 
 def _progress(watcher: Watcher) -> str:
@@ -182,6 +209,37 @@ def _clearance(record: Record | None, options: argparse.Namespace) -> dict[str, 
         return {}
     found = min_clearance(record, find_robot(options.robot), options.scene)
     return {"scene": options.scene, "min_clearance_m": found.distance_m, "nearest": found.between}
+
+
+class Clearance(NamedTuple):
+    """The smallest distance, m, and the two things that it is between; wanted contacts left out."""
+
+    distance_m: float
+    between: str
+
+
+def min_clearance(record: Record, robot: RobotDescription, scene: str) -> Clearance:
+    """The smallest distance of a record's commanded positions in the scene of that name or path.
+
+    Looks at every fifth row: at 1 rad/s a distance is right within 5 mrad times the reach.
+    """
+    model = robot.build_model(0)
+    disabled = disabled_pairs(robot_srdf(robot, model), robot.name)
+    description = read_description(robot_urdf(robot, model), robot.name, read_mesh, disabled)
+    held = {
+        joint.name: joint.ready_rad
+        for joint in robot.joints
+        if joint.name not in record.joint_names
+    }
+    engine = CollisionEngine(description, load_scene(scene), record.joint_names, held=held)
+    judged = [index for index, pair in enumerate(engine.pairs) if pair.contact is None]
+    smallest = Clearance(float("inf"), "")
+    for position in record.position[::_EVERY_ROWS]:
+        distance = engine.distances(position, smallest.distance_m)[judged]
+        nearest = int(np.argmin(distance))
+        if distance[nearest] < smallest.distance_m:
+            smallest = Clearance(float(distance[nearest]), str(engine.pairs[judged[nearest]]))
+    return smallest
 
 
 def _figures(

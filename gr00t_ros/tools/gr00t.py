@@ -36,6 +36,13 @@ COMMANDS: Mapping[str, Command] = {
         "tools.operator:main",
     ),
     "bag": Command("play, record and look into bags without ros2 bag", "bags.__main__:main"),
+    "record": Command(
+        "episodes of a robot as bags: record, list, repair", "record.__main__:main", DONE
+    ),
+    "eval": Command(
+        "a policy against recorded episodes, without a robot: open loop, report",
+        "evaluate.__main__:main",
+    ),
     "dataset": Command(
         "datasets: convert bags to one, look into one, check one", "convert.__main__:main"
     ),

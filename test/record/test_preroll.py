@@ -1,0 +1,40 @@
+"""What goes in front of an episode."""
+
+from gr00t_ros.record.mcap_file import Channel
+from gr00t_ros.record.preroll import Message, Preroll
+
+
+def add(preroll, topic, time_ns, data=b"", latched=False):
+    """Add a message."""
+    channel = Channel(topic, "std_msgs/msg/String", "", "", "")
+    preroll.add(Message(channel, time_ns, data), latched)
+
+
+def kept(preroll, now_ns):
+    """(topic, time, data) of the pre-roll."""
+    return [(one.channel.topic, one.time_ns, one.data) for one in preroll.messages(now_ns)]
+
+
+def test_the_span_is_kept_and_no_more():
+    """In the order of receipt."""
+    preroll = Preroll(100)
+    for time_ns in range(0, 500, 30):
+        add(preroll, "/a", time_ns)
+    assert [time_ns for _, time_ns, _ in kept(preroll, 480)] == [390, 420, 450, 480]
+    assert kept(preroll, 600) == []
+
+
+def test_latched_messages_stay_with_the_time_at_which_the_preroll_begins():
+    """The last one of each topic; of /tf_static all, because each publisher has its own."""
+    preroll = Preroll(100)
+    add(preroll, "/robot_description", 1, b"old", latched=True)
+    add(preroll, "/robot_description", 2, b"new", latched=True)
+    for n in range(3):
+        add(preroll, "/tf_static", 3 + n, bytes([n]), latched=True)
+    add(preroll, "/a", 5)
+    add(preroll, "/a", 1000)
+    assert kept(preroll, 1010) == [
+        ("/robot_description", 910, b"new"),
+        *(("/tf_static", 910, bytes([n])) for n in range(3)),
+        ("/a", 1000, b""),
+    ]
