@@ -106,6 +106,7 @@ setup(
             "gr00t-record = gr00t_ros.tools.gr00t:alias",
             "gr00t-dataset = gr00t_ros.tools.gr00t:alias",
             "gr00t-autostart = gr00t_ros.tools.gr00t:alias",
+            "gr00t-eval = gr00t_ros.tools.gr00t:alias",
         ]
     },
 )

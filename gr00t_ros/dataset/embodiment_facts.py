@@ -1,10 +1,11 @@
 """A dataset's metadata: a modality config, and further facts about the robot.
 
 Reads meta/modality.json and meta/info.json (LeRobot v2, v2.1 and v3 in GR00T's flavour, Isaac-GR00T
-getting_started/data_preparation.md), and never data or videos. A dataset does not contain the
-action horizon or the history of a trained policy: the horizon stays open, the history is [0] as in
-every public post-training config. Metadata that has no place in an embodiment file becomes a
-remark. Doubts about a name or a size become a question, and the value stays open.
+getting_started/data_preparation.md), and never data or videos. The action horizon is only in
+meta/relative_stats.json, which has statistics of each step of relative actions; without it the
+horizon stays open. The history is [0] as in every public post-training config. Metadata that has no
+place in an embodiment file becomes a remark. Doubts about a name or a size become a question, and
+the value stays open.
 """
 
 from __future__ import annotations
@@ -15,14 +16,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gr00t_ros.dataset.lerobot import Columns, read_columns, read_keys, read_number, read_version
+from gr00t_ros.dataset.lerobot import (
+    SECTIONS,
+    Columns,
+    read_columns,
+    read_features,
+    read_keys,
+    read_number,
+    read_version,
+)
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.known import Known
 
 _PLACED = {"start", "end", "original_key"}
-_SECTIONS = ("state", "action", "video", "annotation")
 _CHANNELS = (1, 3, 4)
 _AXES = {"h": "height", "w": "width", "c": "channel", "channels": "channel"}
 
@@ -45,19 +53,22 @@ def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
     modality, info = read_json(where), read_json(about)
     if "codebase_version" in info:
         read_version(info, about)
-    found = _Found(where, about, _features(info, about))
+    found = _Found(where, about, read_features(info, about))
+    actions = found.keys(modality, "action")
     video, language = found.keys(modality, "video"), found.keys(modality, "annotation")
     config = {
         "video": ModalityEntry((0,), tuple(video)),
         "state": ModalityEntry((0,), tuple(found.keys(modality, "state"))),
-        "action": ModalityEntry((), tuple(found.keys(modality, "action"))),
+        "action": ModalityEntry(_steps(meta / "relative_stats.json"), tuple(actions)),
         "language": ModalityEntry((0,), tuple(f"annotation.{key}" for key in language)),
     }
     sizes = {key: size for key in video if (size := found.size(key, video[key])) is not None}
     names = {name: found.names(modality, name) for name in ("state", "action")}
-    others = ", ".join(key for key in modality if key not in _SECTIONS)
+    others = ", ".join(key for key in modality if key not in SECTIONS)
     return config, Known(
         rate_hz=read_number(info, "fps", about),
+        robot=_text(info.get("robot_type")),
+        tag=_text(info.get("embodiment_tag")),
         sizes=sizes,
         state_names=names["state"],
         action_names=names["action"],
@@ -66,11 +77,17 @@ def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
     )
 
 
-def _features(info: Mapping[str, Any], where: Path) -> Mapping[str, Mapping[str, Any]]:
-    found = info.get("features", {})
-    if not isinstance(found, Mapping) or not all(isinstance(v, Mapping) for v in found.values()):
-        raise SettingsError(f"{where}: features is {found!r:.60}, expected a map of names to maps")
-    return found
+def _text(value: object) -> str:
+    """Return a text, empty if it is none."""
+    return value if isinstance(value, str) else ""
+
+
+def _steps(path: Path) -> tuple[int, ...]:
+    """Return the action steps of which there are relative statistics; none if it is not certain."""
+    stats = read_json(path) if path.exists() else {}
+    means = [of["mean"] for of in stats.values() if isinstance(of, Mapping) and "mean" in of]
+    horizons = {len(mean) for mean in means if isinstance(mean, list)}
+    return tuple(range(horizons.pop())) if len(horizons) == 1 else ()
 
 
 class _Found:

@@ -39,7 +39,13 @@ COMMANDS: Mapping[str, Command] = {
     "record": Command(
         "episodes of a robot as bags: record, list, repair", "record.__main__:main", DONE
     ),
-    "dataset": Command("recorded episodes as datasets for finetuning", "convert.__main__:main"),
+    "eval": Command(
+        "a policy against recorded episodes, without a robot: open loop, report",
+        "evaluate.__main__:main",
+    ),
+    "dataset": Command(
+        "datasets: convert bags to one, look into one, check one", "convert.__main__:main"
+    ),
     "scene": Command(
         "scene files of the collision check: check one, draw it, find pairs of links",
         "tools.scene:main",
