@@ -79,14 +79,18 @@ def relative_statistics(
     for state, action in episodes:
         if state.shape != action.shape:
             return None
-        for first in range(len(action) - horizon + 1):
-            rows = np.asarray(action[first : first + horizon], np.float64)
-            start = np.asarray(state[first], np.float64)
-            chunk = _pose_from(start, rows) if kind == "EEF" else rows - start
-            chunks.append(chunk.astype(np.float32))
+        if len(action) >= horizon:
+            starts = np.asarray(state[: len(action) - horizon + 1], np.float64)
+            rows = np.asarray(action, np.float64)
+            made = (
+                _poses_from(starts, rows, horizon)
+                if kind == "EEF"
+                else (_windows(rows, horizon) - starts[:, None])
+            )
+            chunks.append(made.astype(np.float32))
     if not chunks:
         return None
-    return {name: each.tolist() for name, each in _six(np.stack(chunks), False).items()}
+    return {name: each.tolist() for name, each in _six(np.concatenate(chunks), False).items()}
 
 
 def _six(values: NDArray[np.floating], more: bool) -> dict[str, Array]:
@@ -102,13 +106,22 @@ def _six(values: NDArray[np.floating], more: bool) -> dict[str, Array]:
     }
 
 
-def _pose_from(start: Array, rows: Array) -> Array:
-    """(H, 9) poses in the frame of the pose `start` (9,): x, y, z and two rows of the matrix."""
-    turn = matrix_from_rot6d_rows(start[3:])
-    position = (rows[:, :3] - start[:3]) @ turn
-    return np.concatenate(
-        [position, rot6d_rows_from_matrix(turn.T @ matrix_from_rot6d_rows(rows[:, 3:]))], axis=1
-    )
+def _windows(rows: Array, horizon: int) -> Array:
+    """(N - H + 1, H, ...) of (N, ...) rows: H successive rows from each row on."""
+    steps = np.arange(len(rows) - horizon + 1)[:, None] + np.arange(horizon)
+    return np.asarray(rows[steps])
+
+
+def _poses_from(starts: Array, rows: Array, horizon: int) -> Array:
+    """(N, H, 9) of (M, 9) poses in the frame of the pose that each chunk starts at, (N, 9).
+
+    A pose is x, y, z and the first two rows of the matrix.
+    """
+    back = np.swapaxes(matrix_from_rot6d_rows(starts[:, 3:]), -1, -2)[:, None]
+    moved = _windows(rows[:, :3], horizon) - starts[:, None, :3]
+    turned = back @ _windows(matrix_from_rot6d_rows(rows[:, 3:]), horizon)
+    position = (back @ moved[..., None])[..., 0]
+    return np.concatenate([position, rot6d_rows_from_matrix(turned)], axis=-1)
 
 
 def _thinned(counts: NDArray[np.int64], most: int = 100_000) -> NDArray[np.int64]:

@@ -1,0 +1,98 @@
+"""JointTrajectories are read from their bytes as rclpy reads them, or not at all."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from laws import examples  # noqa: E402
+from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
+
+from gr00t_ros.errors import ObservationError  # noqa: E402
+from gr00t_ros.inputs.cdr import TrajectoryMessage  # noqa: E402
+from gr00t_ros.ros.windows import parse_trajectory, to_duration, to_time  # noqa: E402
+
+
+def message(seed, joints=3, points=4, velocities=True, accelerations=True, frame=""):
+    """A trajectory of random numbers."""
+    rng = np.random.default_rng(seed)
+    made = JointTrajectory(joint_names=[f"joint_{'x' * i}" for i in range(joints)])
+    made.header.stamp, made.header.frame_id = to_time(int(rng.integers(1, 10**18))), frame
+    made.points = [
+        JointTrajectoryPoint(
+            positions=rng.normal(size=joints).tolist(),
+            velocities=rng.normal(size=joints).tolist() if velocities else [],
+            accelerations=rng.normal(size=joints).tolist() if accelerations else [],
+            time_from_start=to_duration(k * 20_000_000 + int(rng.integers(0, 10**9))),
+        )
+        for k in range(points)
+    ]
+    return made
+
+
+def assert_same(view, raw):
+    """The view has what rclpy and parse_trajectory make of the bytes."""
+    expected = parse_trajectory(deserialize_message(raw, JointTrajectory), view.names, 0)
+    assert view.stamp_ns == expected.stamp_ns
+    assert view.times_ns.tolist() == expected.times_ns.tolist()
+    for field in ("positions", "velocities", "accelerations"):
+        got, wanted = getattr(view, field), getattr(expected, field)
+        assert (got is None) == (wanted is None)
+        if got is not None:
+            assert np.array_equal(got, wanted)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            *(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 5)),
+            *(st.booleans(), st.booleans(), st.sampled_from(["", "base", "w"])),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+@settings(max_examples=examples(30), deadline=None)
+def test_any_succession_of_messages_is_read_as_rclpy_reads_it(made):
+    """One reader for all of them: a layout that no longer fits is not used."""
+    read = TrajectoryMessage()
+    for arguments in made:
+        for seed in (arguments[0], arguments[0] + 1):  # the second one has the first one's layout
+            raw = serialize_message(message(seed, *arguments[1:]))
+            assert_same(read(raw), raw)
+
+
+def test_points_of_different_fields_and_efforts_are_left_to_rclpy():
+    """Such a message is no error: None."""
+    read = TrajectoryMessage()
+    odd = message(1)
+    odd.points[2].velocities = []
+    assert read(serialize_message(odd)) is None
+    effort = message(1)
+    effort.points[0].effort = [1.0, 2.0, 3.0]
+    assert read(serialize_message(effort)) is None
+    assert read(serialize_message(message(1, points=0))) is None
+
+
+def test_names_of_the_same_length_are_not_confused():
+    """Two controllers with as many joints on one topic."""
+    read = TrajectoryMessage()
+    first, second = message(1), message(1)
+    second.joint_names = [name.replace("joint", "other") for name in first.joint_names]
+    assert read(serialize_message(first)).names == tuple(first.joint_names)
+    assert read(serialize_message(second)).names == tuple(second.joint_names)
+
+
+@pytest.mark.parametrize("end", [5, 30, 100])
+def test_a_message_that_ends_too_early_is_an_error(end):
+    """Bytes are never read behind the end."""
+    raw = serialize_message(message(1))
+    read = TrajectoryMessage()
+    with pytest.raises(ObservationError):
+        read(raw[:end])
+    read(raw)
+    with pytest.raises(ObservationError):
+        read(raw[:end])
