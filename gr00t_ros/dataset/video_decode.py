@@ -112,6 +112,8 @@ class Frames:
             if not streams:
                 raise ValueError("no video in it")
             stream = streams[0]
+            if stream.codec_context is None:
+                raise ValueError("no decoder for it")
             if not (0 < stream.height <= MAX_PX and 0 < stream.width <= MAX_PX):
                 raise ValueError(
                     f"{stream.height}x{stream.width} pixels, expected at most {MAX_PX}"

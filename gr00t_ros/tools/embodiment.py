@@ -162,8 +162,8 @@ def _new(options: argparse.Namespace) -> int:
         raise SettingsError("new: got no source of keys, expected --dataset, --server or both")
     modality, known, sources = _sources(options)
     served = _names_server(options)
-    robot = options.robot or known.robot
-    begun = skeleton(modality, ", ".join(sources), options.tag, known, robot, served)
+    tag, robot = options.tag or known.tag, options.robot or known.robot
+    begun = skeleton(modality, ", ".join(sources), tag, known, robot, served)
     text = f"{_for_editors()}{begun}"
     if not options.output:
         print(text, end="")

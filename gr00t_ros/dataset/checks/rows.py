@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from gr00t_ros.dataset.checks.meta import width_of
 from gr00t_ros.dataset.checks.table import Finding, Findings
-from gr00t_ros.dataset.lerobot import ACTION, STATE, LeRobotDataset
-from gr00t_ros.dataset.parquet_file import Array
-from gr00t_ros.dataset.reader import PREDICTED, TASK_INDEX
+from gr00t_ros.dataset.lerobot import LeRobotDataset
+from gr00t_ros.dataset.parquet_file import Array, as_rows
+from gr00t_ros.dataset.reader import TASK_INDEX
+from gr00t_ros.dataset.schema import ACTION, PREDICTED, STATE
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.field import Scale
@@ -93,7 +94,7 @@ class RowCheck:
             return
         for name, values in found.items():
             if values.ndim <= 2:
-                self.columns[name] = values.reshape(len(values), -1)
+                self.columns[name] = as_rows(values)
 
     def _length(self) -> None:
         counts = {len(values) for values in self.columns.values()}
@@ -150,7 +151,8 @@ class RowCheck:
         if "episode_index" in self.columns:
             self._numbers("episode_index", self.columns["episode_index"][:, 0], self._index)
         if "index" in self.columns and first_index is not None and in_order:
-            self._numbers("index", self.columns["index"][:, 0], first_index + numbers)
+            index = self.columns["index"][:, 0]
+            self._numbers("index", index, first_index + numbers, "row_index")
 
     def _descends(self, name: str, values: Array) -> None:
         back = np.flatnonzero(np.diff(values) <= 0)
@@ -159,13 +161,13 @@ class RowCheck:
             got = f"{name} {values[row]} after {values[row - 1]}"
             self._add("row_order", got, "a larger one", row=row, places=len(back))
 
-    def _numbers(self, name: str, values: Array, expected: Any) -> None:
+    def _numbers(self, name: str, values: Array, expected: Any, check: str = "row_numbers") -> None:
         expected = np.broadcast_to(np.asarray(expected), values.shape)
         wrong = np.flatnonzero(values != expected)
         if len(wrong):
             row = int(wrong[0])
             got = f"{name} {values[row]}"
-            self._add("row_numbers", got, f"{expected[row]}", row=row, places=len(wrong))
+            self._add(check, got, f"{expected[row]}", row=row, places=len(wrong))
 
     def _times(self) -> None:
         if "timestamp" not in self.columns or not self._count():
