@@ -87,8 +87,9 @@ def write_dump(path: Path, dumped: Dumped) -> None:
         "source": np.array(dumped.source),
         "gr00t_ros": np.array(dumped.gr00t_ros),
     }
-    if SEED in seen.options:
-        arrays[SEED] = np.array(seen.options[SEED], np.int64)
+    seed = seen.options.get(SEED)
+    if isinstance(seed, int):
+        arrays[SEED] = np.array(seed)
     for name, steps in (dumped.deltas or {}).items():
         arrays[f"{DELTAS}{name}"] = np.array(steps, np.int64)
     if done is not None:
