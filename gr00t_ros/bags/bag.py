@@ -270,11 +270,15 @@ class BagMessage:
 
 @dataclass(frozen=True, slots=True)
 class Bag:
-    """An open bag; `start_ns` and `end_ns` are the bag times of its first and last message."""
+    """An open bag; `start_ns` and `end_ns` are the bag times of its first and last message.
+
+    files: its storage files, packed or not.
+    """
 
     topics: tuple[BagTopic, ...]
     start_ns: int
     end_ns: int
+    files: tuple[Path, ...]
     _path: Path
     _storages: list[Any]
 
@@ -312,7 +316,8 @@ def open_bag(path: Path | str) -> Iterator[Bag]:
         start_ns = min(one.start_time for one in filled)
         # rosbags gives the end as the first ns after the last message
         end_ns = max(one.end_time for one in filled) - 1
-        yield Bag(_topics(storages, files.promised), start_ns, end_ns, path, storages)
+        topics = _topics(storages, files.promised)
+        yield Bag(topics, start_ns, end_ns, files.paths, path, storages)
 
 
 def _topics(storages: list[Any], promised: dict[str, PromisedTopic]) -> tuple[BagTopic, ...]:

@@ -96,10 +96,7 @@ class _Joints:
             return position, speed
         reference = self._reading("reference", now_ns)
         if reference is not None:
-            names, speed = self.output.names, np.zeros(len(self.output.names))
-            if reference.velocity is not None:
-                speed = select(names, JointReading(reference.names, reference.velocity))
-            return select(names, reference), speed
+            return select(self.output.names, reference), self._speed(reference)
         points = self.points.last
         if points is not None:
             position = np.array(deserialize_message(points.data, Float64MultiArray).data)
@@ -110,6 +107,18 @@ class _Joints:
             return position, speed
         unknown = np.full(len(self.output.names), np.nan)
         return unknown, unknown
+
+    def _speed(self, reference: JointReading) -> Floats:
+        """(J,) speeds of the newest state's reference, from the one before where it has none."""
+        names = self.output.names
+        if reference.velocity is not None:
+            return select(names, JointReading(reference.names, reference.velocity))
+        newest, *older = reversed(self.states.kept)
+        before = self._reading("reference", older[0].time_ns) if older else None
+        if before is None:
+            return np.zeros(len(names))
+        seconds = max(newest.time_ns - older[0].time_ns, 1) * 1e-9
+        return (select(names, reference) - select(names, before)) / seconds
 
     def _take_window(self) -> None:
         """Give the controller's model the newest window that it accepts."""
@@ -136,20 +145,17 @@ class _Joints:
         return Trajectory(view.stamp_ns, view.times_ns, *fields)
 
     def _accepts(self, window: Trajectory, time_ns: int) -> bool:
-        start = self._start(window, time_ns)
-        if not np.isfinite(window.positions).all():
+        if not len(window.times_ns) or not np.isfinite(window.positions).all():
             return False
+        started = 0 < window.stamp_ns + int(window.times_ns[0]) <= time_ns
+        start = window.positions[0] if started else self._start(window, time_ns)
         refused = self._sampler.accept(window, time_ns, start)
-        if refused is None:
-            self._sampler.sample(time_ns)  # it plays from its arrival on
+        if refused is None and not started:
+            self._sampler.sample(time_ns)  # it begins at its arrival, where the joints are
         return refused is None
 
     def _start(self, window: Trajectory, time_ns: int) -> Floats:
-        """Where the controller begins the window; of no effect if its first point is past."""
-        if not len(window.times_ns):
-            return np.zeros(len(self.output.names))
-        if 0 < window.stamp_ns + int(window.times_ns[0]) <= time_ns:
-            return window.positions[0]
+        """Where the controller begins a window whose first point is still to come."""
         measured = self._reading("feedback", time_ns)
         if measured is not None:
             return select(self.output.names, measured)

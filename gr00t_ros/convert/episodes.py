@@ -172,6 +172,7 @@ class _Reading:
         self._facts = reference.facts
         self._node = POLICY_NODE if self._facts is None else self._facts.policy_node or POLICY_NODE
         self._rows = _Rows()
+        self._file = reference.path  # the one storage file opens faster than its folder
         self._robot = reference.embodiment
         self._last: Row | None = None  # one period after the last row: where its deltas lead to
 
@@ -180,6 +181,7 @@ class _Reading:
             if self._facts is None:
                 self._facts = self._plain_facts(bag)
             self._robot = _described(bag, self._of.embodiment)
+            self._file = bag.files[0] if len(bag.files) == 1 else self._of.path
             self._read(bag)
         return self._cut()
 
@@ -301,7 +303,7 @@ class _Reading:
             action=self._actions(first, end),
             video={
                 stream.key: BagPictures(
-                    self._of.path,
+                    self._file,
                     stream,
                     [_taken(one, stream.key) for one in observed],
                     self._of.keep_size,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -105,6 +106,20 @@ def test_a_killed_conversion_leaves_no_half_dataset_and_is_resumed(recording, tm
     whole = tmp_path / "whole"
     assert convert(recording, whole) == 0
     assert content(output) == content(whole)
+
+
+def test_a_full_disk_is_a_clear_error_and_nothing_finished_is_lost(recording, tmp_path, capsys):
+    """Files may have 3 kB at most: the first video does not fit; with room it goes on."""
+    output = tmp_path / "out"
+    command = [*COMMAND, str(recording), "--output", str(output), "--workers", "1"]
+    limited = f"ulimit -f 3; exec {shlex.join(command)}"
+    child = subprocess.run(
+        ["bash", "-c", limited], check=False, capture_output=True, text=True, timeout=170
+    )
+    assert child.returncode == 1, child.stderr
+    assert "cannot be written" in child.stdout and "Traceback" not in child.stderr
+    assert not output.exists()
+    assert convert(recording, output, "--resume") == 0
 
 
 def test_an_output_that_is_there_is_refused(recording, tmp_path, capsys):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
@@ -11,7 +12,7 @@ pytest.importorskip("rosbags", reason="rosbags is not installed")
 import recorded_bag as rig  # noqa: E402
 from bag_files import write_bag  # noqa: E402
 from made_episode import number_of, picture  # noqa: E402
-from ramp_robot import robot  # noqa: E402
+from ramp_robot import CONTENT, robot  # noqa: E402
 from recorded_bag import MS, START_NS, by_human, by_policy, streams, write_episode  # noqa: E402
 
 from gr00t_ros.convert.episodes import left_out, read_episodes  # noqa: E402
@@ -76,6 +77,33 @@ def test_row_i_has_picture_state_and_command_of_its_own_time(tmp_path, source):
     close(episode.action["tool"][:, 0], 0.1 + 0.01 * ahead, tolerance)
     close(episode.action["tool"][:, 3:], np.tile([0, 0, 0, 1], (count, 1)))
     assert "spare" not in episode.action
+
+
+def test_deltas_of_a_pose_lead_from_each_row_to_the_next(tmp_path):
+    """Of an output whose key is a delta; the last row leads one period beyond the episode."""
+    content = yaml.safe_load(CONTENT)
+    content["action"]["tool"]["representation"] = "delta"
+    write_episode(tmp_path / "rec", 0, [*streams(2.5), *by_policy(2.5)])
+    one = read_episodes(tmp_path / "rec", robot(action=content["action"]))[0]
+    deltas = one.load().action["tool"]
+    close(deltas[:, 0], np.full(21, 0.01 / rig.RATE_HZ), 1e-6)
+    close(deltas[:, 3:], np.tile([0, 0, 0, 1], (21, 1)))
+
+
+def test_a_hand_that_closes_has_the_value_of_closed_from_its_first_motion_on(tmp_path):
+    """Known by the controller's references alone, which state no velocity."""
+    content = yaml.safe_load(CONTENT)
+    content["action"]["jaw"] = {"output": "jaw", "scale": [0.0, 0.5], "threshold": 0.5}
+    goal = rig.window(("finger",), START_NS - 400 * MS, lambda _: [0.4])
+    messages = [one for one in [*streams(2.0), *by_human(2.0)] if one[0] != "/jaw/s"]
+    messages.append(("/gr00t_policy/windows/finger", START_NS - 400 * MS, goal))
+    for ms in range(-500, 2001, 50):
+        at_ns, value = START_NS + ms * MS, min(max((ms - 500) * 0.0005, 0.0), 0.5)
+        messages.append(("/jaw/s", at_ns, rig.state(("jaw",), at_ns, [value])))
+    write_episode(tmp_path / "rec", 0, messages)
+    one = read_episodes(tmp_path / "rec", robot(action=content["action"]))[0]
+    values = one.load().action["jaw"].ravel()
+    assert values[:6].tolist() == [0.0] * 6 and values[6:].tolist() == [1.0] * 15
 
 
 def test_a_gripper_without_a_goal_is_unknown_not_guessed(tmp_path):
