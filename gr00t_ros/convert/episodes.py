@@ -20,7 +20,7 @@ from std_msgs.msg import String
 
 from gr00t_ros.bags.bag import Bag, open_bag
 from gr00t_ros.convert.commanded import Commanded, Row
-from gr00t_ros.convert.observations import BagInputs, Taken, in_time
+from gr00t_ros.convert.observations import BagInputs, KeptPictures, Taken, in_time
 from gr00t_ros.convert.pictures import BagPictures
 from gr00t_ros.convert.predicted import Predicted
 from gr00t_ros.dataset.episode import HUMAN, SOURCES, Episode
@@ -40,6 +40,8 @@ from gr00t_ros.ros.parameters import DEFAULTS, observation
 
 STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 POLICY_NODE: Final = "/gr00t_policy"
+KEPT_BYTES: Final = 256 * 2**20
+"""Pictures of an episode, as they were sent, that stay in memory: else its bag is read again."""
 LEAST_S: Final = 1.0
 """A part of an episode that is shorter is left out: it holds no whole action chunk."""
 
@@ -171,7 +173,7 @@ class _Reading:
         self._of = reference
         self._facts = reference.facts
         self._node = POLICY_NODE if self._facts is None else self._facts.policy_node or POLICY_NODE
-        self._rows = _Rows()
+        self._rows, self._kept = _Rows(), KeptPictures(KEPT_BYTES)
         self._file = reference.path  # the one storage file opens faster than its folder
         self._robot = reference.embodiment
         self._last: Row | None = None  # one period after the last row: where its deltas lead to
@@ -257,6 +259,8 @@ class _Reading:
         rows = self._rows
         rows.stamps_ns.append(now_ns)
         rows.observed.append(found if isinstance(found, Observation) else None)
+        if isinstance(found, Observation):
+            self._kept.take(found)
         rows.commanded.append(row)
         rows.predicted.append(predicted.at(now_ns))
         rows.gaps.append(why)

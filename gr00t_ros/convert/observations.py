@@ -20,6 +20,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from gr00t_ros.bags.bag import Bag, BagMessage
 from gr00t_ros.bags.message_types import message_class, type_name
 from gr00t_ros.errors import BagError, EmbodimentError, ObservationError
+from gr00t_ros.inputs.images import Frame
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, RING_BYTES
 from gr00t_ros.inputs.readings import (
     READS,
@@ -44,11 +45,15 @@ LAG_NS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A picture that the bag has: when it was taken (bag time), its stamp, and (height, width)."""
+    """A picture that the bag has: when it was taken (bag time), its stamp, and (height, width).
+
+    frame: the picture as it was sent, None if it is not kept in memory.
+    """
 
     time_ns: int
     stamp_ns: int
     size_px: tuple[int, int]
+    frame: Frame | None = None
 
 
 class _Waiting:
@@ -218,12 +223,12 @@ class BagInputs:
         return Source(waiting, read, history, PULL_PERIOD_NS)
 
     def _pictures(self, cameras: Sequence[VideoStream]) -> Read:
-        """Reads a picture's header as the node does, and keeps only where the picture is."""
+        """Reads a picture's header as the node does, and notes where the picture is."""
         pictures = Pictures(cameras)
 
         def read(raw: Any) -> tuple[int, Taken]:
             stamp_ns, frame = pictures(raw)
-            return stamp_ns, Taken(self._now_ns, stamp_ns, frame.size_px)
+            return stamp_ns, Taken(self._now_ns, stamp_ns, frame.size_px, frame)
 
         return read
 
@@ -231,6 +236,36 @@ class BagInputs:
         step_ns = self.embodiment.step_ns
         spans = [2 * one.period_ns + self._settings.max_age_ns(one) for one in streams]
         return History(step_ns + max(spans), RING_BYTES)
+
+
+class KeptPictures:
+    """Which pictures of the rows stay in memory: all of them, until they are too many."""
+
+    def __init__(self, most_bytes: int) -> None:
+        """Keep pictures of at most `most_bytes` as they were sent; beyond that none."""
+        self._left = most_bytes
+        self._observed: list[Observation] = []
+        self._newest: dict[str, Frame | None] = {}
+
+    def take(self, observation: Observation) -> None:
+        """Take the observation of the next row; its pictures may go, now or later."""
+        for key, (sample,) in observation.video.items():
+            frame = sample.value.frame if isinstance(sample.value, Taken) else None
+            if frame is not None and frame is not self._newest.get(key):
+                self._left -= frame.data.nbytes
+            self._newest[key] = frame
+        self._observed.append(observation)
+        if self._left < 0:
+            for one in self._observed:
+                _drop_frames(one)
+            self._observed.clear()
+
+
+def _drop_frames(observation: Observation) -> None:
+    for key, (sample,) in observation.video.items():
+        assert isinstance(sample.value, Taken)
+        value = replace(sample.value, frame=None)
+        observation.video[key] = (replace(sample, value=value),)
 
 
 def without_history(embodiment: Embodiment) -> Embodiment:

@@ -64,12 +64,15 @@ class BagPictures:
             yield before[1]
 
     def _read(self, first: int) -> Iterator[_Row]:
-        """The rows from number `first` on with their frames; one pass over the bag."""
-        number = first
+        """The rows from number `first` on with their frames."""
+        frames = [one.frame for one in self._taken]
+        kept = [_Row(i, one) for i, one in enumerate(frames) if one is not None]
+        return iter(kept[first:]) if len(kept) == len(frames) else self._read_bag(first)
+
+    def _read_bag(self, first: int) -> Iterator[_Row]:
+        """The same, in one pass over the bag. A message is not later in it than it was taken."""
+        number, from_ns = first, self._taken[first].time_ns - LAG_NS
         with open_bag(self._path) as bag:
-            from_ns = (
-                self._taken[first].time_ns - LAG_NS
-            )  # when it was taken is not before its time
             for message in bag.messages([self._stream.topic], from_ns):
                 frame = images.read(message.data, self._stream.transport)
                 while frame.stamp_ns == self._taken[number].stamp_ns:

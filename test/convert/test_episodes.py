@@ -114,11 +114,15 @@ def test_a_gripper_without_a_goal_is_unknown_not_guessed(tmp_path):
         one.load()
 
 
-def test_pictures_can_be_asked_for_in_any_order(tmp_path):
-    """The same picture comes back, forwards, backwards and twice."""
+@pytest.mark.parametrize("kept_bytes", [0, 100_000, 10**9])
+def test_pictures_can_be_asked_for_in_any_order(tmp_path, monkeypatch, kept_bytes):
+    """The same picture comes back, forwards, backwards and twice, from memory or the bag."""
+    monkeypatch.setattr("gr00t_ros.convert.episodes.KEPT_BYTES", kept_bytes)
     episode = load(tmp_path / "rec", [*streams(2.0), *by_policy(2.0)])
     pictures = episode.video["front"]
     every = list(pictures)
+    shown = [number_of(picture) for picture in every]
+    assert shown == [rig.frame_of(row) for row in range(21)]
     for row in (3, 4, 4, 20, 1, 0, 19, -1):
         assert np.array_equal(pictures[row], every[row])
     with pytest.raises(IndexError):
