@@ -15,12 +15,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import math
 import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from gr00t_ros.errors import (
     BagError,
@@ -51,6 +52,7 @@ _COULD_NOT: Final = (
 )
 _WIDTH: Final = 78
 _HELP: Final = ("-h", "--help")
+_Number = TypeVar("_Number", int, float)
 
 
 def status_of(error: Gr00tError) -> int:
@@ -71,6 +73,8 @@ def program(run: Callable[[], int]) -> int:
             if _is_closed(stream):
                 os.dup2(nowhere, stream.fileno())
         return CLOSED_PIPE
+    except KeyboardInterrupt:  # between two commands' own handling of it
+        return INTERRUPTED
     return status
 
 
@@ -180,6 +184,38 @@ def _option_of(word: str) -> str:
     return name if is_option else ""
 
 
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Return the type of an option that takes a number from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        return _inside(text, value, f"{low:g} to {high:g}", low <= value <= high)
+
+    return parse
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Return the type of an option that takes a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        return _inside(text, value, f"a whole number from {low} to {high}", low <= value <= high)
+
+    return parse
+
+
+def _inside(text: str, value: _Number, expected: str, is_inside: bool) -> _Number:
+    if not is_inside:
+        raise argparse.ArgumentTypeError(f"got {text!r:.60}, expected {expected}")
+    return value
+
+
 # --- groups of verbs -------------------------------------------------------------------------
 
 
@@ -237,9 +273,9 @@ def listing(command: Command, called: str) -> str:
 
 def _call(command: Command, words: Sequence[str]) -> int:
     module, _, name = command.place.partition(":")
-    with starting(command.interrupted):
-        called = getattr(importlib.import_module(f"gr00t_ros.{module}"), name)
     try:
+        with starting(command.interrupted):
+            called = getattr(importlib.import_module(f"gr00t_ros.{module}"), name)
         return int(called(list(words)))
     except SystemExit as end:  # argparse: its usage, or --help
         return end.code if isinstance(end.code, int) else DONE

@@ -1,4 +1,4 @@
-"""gr00t dataset convert: the list of its verbs."""
+"""gr00t dataset convert, info and validate: the list of its verbs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ DATASET = Command(
     "",
     verbs={
         "convert": Command("recorded episodes and bags as a dataset", "convert.command:main"),
+        "info": Command("what a dataset holds", "convert.info:main"),
+        "validate": Command("find a dataset's faults", "convert.validate:main"),
     },
     about="Datasets of episodes in GR00T's flavour of LeRobot v2.1, and in LeRobot v3.0.",
     example="gr00t dataset convert my_recording --output my_dataset",

@@ -19,18 +19,17 @@ from gr00t_ros.dataset.parquet_file import (
     MAX_COLUMNS,
     MAX_ROWS,
     Array,
+    as_rows,
     read_arrays,
     read_lists,
     read_schema,
 )
+from gr00t_ros.dataset.schema import ACTION, IMAGES, STATE
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.data_file import read_json, read_json_lines
 
 VERSIONS: Final = ("v2.0", "v2.1", "v3.0")
 V3: Final = "v3.0"
-STATE: Final = "observation.state"
-ACTION: Final = "action"
-IMAGES: Final = "observation.images."
 SECTIONS: Final = ("state", "action", "video", "annotation")
 
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)(?::0?(\d?)d)?\}")
@@ -156,7 +155,7 @@ class LeRobotDataset:
         self, index: int, key: str, columns: Columns, rows: Array, finite: bool
     ) -> NDArray[np.float32]:
         where = f"{self.path}: episode {index}: {key}"
-        rows = rows.reshape(len(rows), -1)
+        rows = as_rows(rows)
         expected = (self.lengths[index], columns.end)
         if rows.shape[0] != expected[0] or rows.shape[1] < expected[1]:
             raise SettingsError(f"{where}: {columns.name} is {rows.shape}, expected {expected}")

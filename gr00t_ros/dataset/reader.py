@@ -14,20 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.dataset.episode import HUMAN, SOURCES, Episode
-from gr00t_ros.dataset.lerobot import ACTION, Columns, LeRobotDataset
+from gr00t_ros.dataset.lerobot import Columns, LeRobotDataset
+from gr00t_ros.dataset.schema import (
+    ACTION,
+    INTERVENTION,
+    LANGUAGE,
+    PREDICTED,
+    SOURCE,
+    SUCCESS,
+)
 from gr00t_ros.dataset.video_decode import VideoPictures
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, VideoStream
 
-PREDICTED: Final = "action.predicted"
-INTERVENTION: Final = "intervention"
-SOURCE: Final = "source"
-SUCCESS: Final = "next.success"
 TASK_INDEX: Final = "task_index"
 
 _RATE_TOLERANCE: Final = 1e-3  # of the rate; a replay at another rate would be another motion
-_ANNOTATION: Final = "annotation."
 
 Floats = Mapping[str, NDArray[np.float32]]
 
@@ -47,6 +50,7 @@ class DatasetReader:
     def load(self, index: int, embodiment: Embodiment) -> Episode:
         """Return an episode with the embodiment file's keys, in its order.
 
+        An action key that the file ignores may be missing: it is no part of the episode then.
         Pictures of another size than the file's are resized by the camera's `fit`. Raises
         SettingsError if there is no such episode, if rate, keys or widths differ from the
         embodiment's, if a state or an action is not finite, and if a file cannot be read.
@@ -57,7 +61,7 @@ class DatasetReader:
         check_rate(dataset, embodiment)
         states = [stream for stream in embodiment.state if not _is_filled_in(stream, dataset)]
         state_keys = _columns(dataset.states, {s.key: s.width for s in states}, "state", where)
-        widths = {action.key: action.width for action in embodiment.action}
+        widths = action_widths(dataset, embodiment)
         action_keys = _columns(dataset.actions, widths, "action", where)
         length = dataset.lengths[index]
         state = dataset.parts(index, state_keys, "state")
@@ -92,7 +96,7 @@ class DatasetReader:
 
     def _instruction(self, index: int, embodiment: Embodiment, has: Mapping[str, str]) -> str:
         """Return the text of the episode's rows, or of the list of episodes; empty if none."""
-        names = [key.removeprefix(_ANNOTATION) for key in embodiment.language_keys]
+        names = [key.removeprefix(LANGUAGE) for key in embodiment.language_keys]
         annotated = [self.dataset.annotations[n] for n in names if n in self.dataset.annotations]
         column = next((c for c in (*annotated, TASK_INDEX) if c in has), None)
         if column is None:
@@ -118,8 +122,8 @@ class DatasetReader:
         if SOURCE not in has:
             return np.full(length, SOURCES.index(HUMAN), np.uint8)
         values = self._whole(index, SOURCE)
-        stated = self.dataset.features.get(SOURCE, {}).get("names")
-        names = stated if isinstance(stated, list) and len(stated) > 1 else list(SOURCES)
+        stated = self.dataset.features.get(SOURCE, {}).get("values")
+        names = stated if isinstance(stated, list) and stated else list(SOURCES)
         unknown = [name for name in names if name not in SOURCES]
         if unknown or values.min() < 0 or values.max() >= len(names):
             raise SettingsError(
@@ -161,6 +165,18 @@ def open_dataset(path: str | Path) -> DatasetReader:
     Raises SettingsError that names the missing or wrong file.
     """
     return DatasetReader(LeRobotDataset(path))
+
+
+def action_widths(dataset: LeRobotDataset, embodiment: Embodiment) -> dict[str, int]:
+    """Return the width of each action key that the dataset must have for this embodiment.
+
+    A key that no output executes may be missing: nobody can say what was commanded.
+    """
+    return {
+        action.key: action.width
+        for action in embodiment.action
+        if action.output is not None or action.key in dataset.actions
+    }
 
 
 def check_rate(dataset: LeRobotDataset, embodiment: Embodiment) -> None:

@@ -30,6 +30,7 @@ from gr00t_ros.evaluate.results import (
     read_results,
     settings_figures,
     summarise,
+    write_arrays,
     write_results,
 )
 from gr00t_ros.evaluate.servers import Access, Address
@@ -37,7 +38,7 @@ from gr00t_ros.evaluate.sources import bag_references, chosen, dataset_reference
 from gr00t_ros.evaluate.spread import Answered, Failure, Measured, Run, Task, Workers
 from gr00t_ros.evaluate.workers import LOCAL, make_workers
 from gr00t_ros.session.schedule import SessionSettings
-from gr00t_ros.sidecar.target import positive
+from gr00t_ros.sidecar.target import positive, questioning
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.wire.access import HOST, PORT, TIMEOUT_MS, read_environment, read_token
 from gr00t_ros.wire.address import parse_place
@@ -67,7 +68,8 @@ def open_loop(argv: Sequence[str]) -> int:
     if bool(options.bags) == bool(options.dataset_path):
         parser.error("expected bags, or --dataset-path DIR: one of both")
     try:
-        results = _evaluated(options)
+        with questioning():
+            results = _evaluated(options)
     except Gr00tError as error:
         print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
         return status_of(error)
@@ -152,7 +154,12 @@ def _add_servers(add: Callable[..., Any]) -> None:
     add("--token-file", metavar="FILE", help="file with the API token; else the environment's")
     add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
     add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
-    add("--key-style", choices=("auto", "nested", "flat"), default="auto", help="(%(default)s)")
+    add(
+        "--key-style",
+        choices=("auto", "nested", "flat"),
+        default="auto",
+        help="of the keys (%(default)s)",
+    )
 
 
 def _not_negative(text: str) -> float:
@@ -222,11 +229,12 @@ def evaluate_all(
         for one in measured
         for name, values in one.arrays.items()
     }
-    write_results(output, results, arrays)
+    write_arrays(output, arrays)
     worst = set(results["summary"]["worst_first"][:drawn])
     shown = [one for one in measured if one.figures["number"] in worst]
     sections = _drawn(task, references, shown, workers, tell)
     (output / PAGE_NAME).write_text(page(results, sections), encoding="utf-8")
+    write_results(output, results)
     return results
 
 

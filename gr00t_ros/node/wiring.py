@@ -216,7 +216,7 @@ class Configured:
         found += instruction_problems(self.queries.instruction)
         found += [f.reason for f in (*self._operator.findings(), *self.contacts.findings())]
         found += self._operator.misnamed()
-        found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
+        found += self._checks.streams() + self._checks.commands()
         gaps = self._checks.observation()  # called in any case: it pulls the newest samples
         if found or gaps:
             return found or gaps

@@ -17,10 +17,10 @@ from gr00t_ros.command_line import (
     DONE,
     INTERRUPTED,
     JSON_HELP,
-    MISUSE,
     NO,
     CommandParser,
     status_of,
+    whole_number,
 )
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
@@ -44,8 +44,10 @@ from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS, PolicyClient
 from gr00t_ros.wire.curve import ClientKeys, read_client_keys
 from gr00t_ros.wire.handshake import KeyStyleSetting
 
-OK, PROBLEM, UNREACHABLE = DONE, NO, MISUSE
-"""Exit statuses: all well; the server answers and something is wrong; no answer or wrong usage."""
+OK, PROBLEM = DONE, NO
+"""Exit statuses: all well; the server answers and something is wrong."""
+positive = whole_number(1, 10**9)
+seed = whole_number(0, 2**32 - 1)  # as torch takes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,19 +246,3 @@ def add_embodiment(parser: CommandParser, by_tag: bool = True) -> None:
         "the robot, for which there is no default: the path of your embodiment file, or one of "
         f"{', '.join(shipped_embodiments())}"
     )
-
-
-def positive(text: str) -> int:
-    """Read a whole number from 1 to 1e9 from the command line."""
-    value = int(text)
-    if not 1 <= value <= 10**9:
-        raise argparse.ArgumentTypeError(f"{value}: expected a positive number")
-    return value
-
-
-def seed(text: str) -> int:
-    """Read a seed from the command line: a whole number that fits in 32 bits, as torch takes it."""
-    value = int(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"{value}: expected 0 to {2**32 - 1}")
-    return value

@@ -6,15 +6,18 @@ those of command_line.py.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from xml.etree import ElementTree
+from gr00t_ros.starting import starting
 
-from gr00t_ros.command_line import DONE, MISUSE, Command, program, run
+with starting(interrupted=130):  # the first import of what pip installs as gr00t
+    import contextlib
+    import io
+    import re
+    import sys
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from xml.etree import ElementTree
+
+    from gr00t_ros.command_line import DONE, MISUSE, Command, program, run
 
 COMMANDS: Mapping[str, Command] = {
     "try": Command("try an embodiment file without a robot", "demo.try_robot:main"),
@@ -36,14 +39,16 @@ COMMANDS: Mapping[str, Command] = {
         "tools.operator:main",
     ),
     "bag": Command("play, record and look into bags without ros2 bag", "bags.__main__:main"),
+    "record": Command(
+        "episodes of a robot as bags: record, list, repair", "record.__main__:main", DONE
+    ),
     "eval": Command(
         "a policy against recorded episodes, without a robot: open loop, report",
         "evaluate.__main__:main",
     ),
-    "record": Command(
-        "episodes of a robot as bags: record, list, repair", "record.__main__:main", DONE
+    "dataset": Command(
+        "datasets: convert bags to one, look into one, check one", "convert.__main__:main"
     ),
-    "dataset": Command("recorded episodes as datasets for finetuning", "convert.__main__:main"),
     "scene": Command(
         "scene files of the collision check: check one, draw it, find pairs of links",
         "tools.scene:main",

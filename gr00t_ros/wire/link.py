@@ -3,8 +3,8 @@
 PolicyLink checks the server once, then queries it often, and checks again after a lost
 connection. It owns the client and the request buffers of one embodiment, and is used from the
 worker's thread. Worker runs one job at a time; a newer job replaces a waiting one. `submit`,
-`withdraw`, `idle` and `stop` may be called from any thread; jobs and `deliver` run on the worker's
-thread. Times are `time.monotonic_ns`.
+`idle` and `stop` may be called from any thread; jobs and `deliver` run on the worker's thread.
+Times are `time.monotonic_ns`.
 """
 
 from __future__ import annotations
@@ -334,12 +334,6 @@ class Worker:
             self._pending = (job, time.monotonic_ns())
             self._changed.notify()
         return replaced[0] if replaced else None
-
-    def withdraw(self) -> Job | None:
-        """Remove and return the waiting job, if there is one; it will not run."""
-        with self._changed:
-            waiting, self._pending = self._pending, None
-        return waiting[0] if waiting else None
 
     def stop(self, timeout_s: float) -> bool:
         """Let the running job end and start no other; return whether the thread has ended.

@@ -97,13 +97,6 @@ def request(
     return message
 
 
-def reset_request(
-    options: Mapping[str, object] | None = None, token: str | None = None
-) -> dict[str, object]:
-    """Return the reset request of N1.6 and later; N1.5 has no such endpoint."""
-    return request(RESET, {"options": options}, token)
-
-
 def get_action_request(
     video: Mapping[str, object],
     state: Mapping[str, object],

@@ -3,11 +3,15 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made_episodes import MadeReference
+from ros_fixtures import wait_until
 
 from gr00t_ros.evaluate.command import evaluate_all
 from gr00t_ros.evaluate.open_loop import Settings
@@ -126,3 +130,19 @@ def test_a_pool_goes_on_after_a_worker_was_killed():
         assert value == 7
     finally:
         pool.close()
+
+
+ORPHAN = """
+import os, sys
+from gr00t_ros.evaluate.workers import Pool
+pool = Pool(1)
+print(pool.wait([pool.submit(os.getpid)])[0][1], flush=True)
+os._exit(0)
+"""
+
+
+def test_workers_end_with_the_evaluation():
+    """Also if that was killed: they would wait for its next step for ever."""
+    done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True)
+    state = Path(f"/proc/{int(done.stdout)}/stat")
+    wait_until(lambda: not state.exists() or " Z " in state.read_text(), "the worker's end")

@@ -14,6 +14,7 @@ import pytest
 
 from gr00t_ros.bags.__main__ import BAG
 from gr00t_ros.command_line import CLOSED_PIPE, JSON_HELP
+from gr00t_ros.convert.__main__ import DATASET
 from gr00t_ros.robot.files import shipped_embodiments
 from gr00t_ros.serve.policies import POLICIES
 from gr00t_ros.sidecar.__main__ import SIDECAR
@@ -32,6 +33,7 @@ VERBS = {
     "sidecar": SIDECAR.verbs,
     "embodiment": EMBODIMENT.verbs,
     "bag": BAG.verbs,
+    "dataset": DATASET.verbs,
     "operator": OPERATOR,
 }
 LEAVES = [
@@ -129,10 +131,10 @@ def test_help_of_every_verb_has_the_same_words_for_the_same_thing(words, capsys)
     flat = " ".join(text.split())
     for option, value in (
         *(("token-file", "FILE"), ("embodiment", "NAME|FILE"), ("settled", "NAMES")),
-        *(("server", "HOST:PORT"), ("timeout-ms", "MS"), ("tag", "TAG"), ("output", "FILE")),
+        *(("server", "HOST:PORT"), ("timeout-ms", "MS"), ("tag", "TAG"), ("output", "FILE|DIR")),
     ):
         named = set(re.findall(rf"^  --{option} (\S+)", text, re.MULTILINE))
-        assert named <= {value}, (option, named)
+        assert named <= {value, *value.split("|")}, (option, named)
     assert ("--json" in flat) == (f"--json {JSON_HELP}" in flat)
     for row in re.split(r"\n  (?=--)", text)[1:]:
         row = " ".join(row.partition("\n\n")[0].split())

@@ -18,7 +18,7 @@ import numpy as np
 from gr00t_ros.command_line import CommandParser
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.errors import ChunkError, SettingsError
-from gr00t_ros.evaluate.open_loop import observation_at
+from gr00t_ros.evaluate.open_loop import observations
 from gr00t_ros.evaluate.sources import chosen, dataset_references, embodiment_of
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.readings import PoseReading, encode
@@ -206,7 +206,7 @@ def of_parts(
 def _row(
     episode: Episode, robot: Embodiment, row: int, options: argparse.Namespace
 ) -> tuple[str, RawObservation]:
-    seen = observation_at(episode, robot, row)
+    (seen,) = observations(episode, robot, [row])
     text = options.instruction if options.instruction is not None else seen.instruction
     stamp_ns = int(episode.stamps_ns[row])
     observation = RawObservation(

@@ -14,7 +14,6 @@ import numpy as np
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.evaluate.diagnosis import PROBLEM
 from gr00t_ros.evaluate.measures import Measures
-from gr00t_ros.evaluate.open_loop import observation_at
 from gr00t_ros.evaluate.report import plots
 from gr00t_ros.evaluate.results import Plain
 from gr00t_ros.robot.embodiment import Embodiment
@@ -121,17 +120,16 @@ def _film(m: Measures, episode: Episode, embodiment: Embodiment) -> str:
     if not len(rows) or not embodiment.video:
         return ""
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, FILM).round().astype(int))].tolist()
-    seen = [observation_at(episode, embodiment, row) for row in chosen]
     cells = []
     for stream in embodiment.video:
-        for observation in seen:
-            picture = base64.b64encode(plots.jpeg(observation.video[stream.key][-1])).decode()
-            caption = f"{escape(stream.key)} {observation.row / m.rate_hz:.1f} s"
+        for row in chosen:
+            picture = base64.b64encode(plots.jpeg(episode.video[stream.key][row])).decode()
+            caption = f"{escape(stream.key)} {row / m.rate_hz:.1f} s"
             cells.append(
                 f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{picture}">'
                 f"<figcaption>{caption}</figcaption></figure>"
             )
-    style = f"grid-template-columns:repeat({len(seen)},1fr)"
+    style = f"grid-template-columns:repeat({len(chosen)},1fr)"
     return f'<div class="film" style="{style}">{"".join(cells)}</div>'
 
 
@@ -318,12 +316,18 @@ def _most(entries: Sequence[Plain], field: str) -> str:
 
 
 def _settings(results: Plain) -> str:
-    rows = [[name, "–" if value is None else value] for name, value in results["settings"].items()]
+    rows = [[name, _setting(value)] for name, value in results["settings"].items()]
     timing = results["timing"]
     rows += [[f"inference {name}", f"{value:.1f} ms"] for name, value in timing.items()]
     return _table(["setting", "value"], rows) + (
         '<p class="dim">docs/evaluate.md defines every figure.</p>'
     )
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "all"
+    return "–" if value is None else str(value)
 
 
 # --- HTML --------------------------------------------------------------------------------------
