@@ -103,6 +103,7 @@ setup(
             "gr00t-doctor = gr00t_ros.tools.gr00t:alias",
             "gr00t-embodiment = gr00t_ros.tools.gr00t:alias",
             "gr00t-bag = gr00t_ros.tools.gr00t:alias",
+            "gr00t-record = gr00t_ros.tools.gr00t:alias",
             "gr00t-autostart = gr00t_ros.tools.gr00t:alias",
         ]
     },

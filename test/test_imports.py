@@ -43,7 +43,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "stream": frozenset({"numpy", "msgpack"}) | ROS,
     "tools": frozenset({"numpy", "yaml", "cv2"}) | ROS,
     "bags": frozenset({"rosbags"}) | ROS,
-    "record": frozenset({"numpy", "rosbags"}) | ROS,
+    "record": frozenset({"numpy", "rosbags", "yaml"}) | ROS,
     "convert": frozenset({"numpy"}) | ROS,
     "evaluate": frozenset({"numpy", "matplotlib", "ray"}) | ROS,
     "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from std_srvs.srv import Trigger
 
 from gr00t_ros.demo.bringup import Bringup, Watcher
 from gr00t_ros.demo.clearance import min_clearance
@@ -27,6 +28,7 @@ from gr00t_ros.sim.record import Record, broken, load_record
 from gr00t_ros.sim.robot import DEFAULT_ROBOT
 from gr00t_ros.sim.robots import ROBOTS, find_robot
 
+_ANSWER_S = 10.0
 _GENERATIONS = ("A0", "A1", "A2", "B2", "B3")
 
 
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         start(bringup, options, folder)
         problem = _watch(watcher, executor, bringup, options)
+        if options.record:
+            problem = _label(watcher, executor, problem)
         if options.keep:
             _keep(executor)
     except KeyboardInterrupt:
@@ -73,7 +77,7 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
         clock = {"use_sim_time": True}
     bringup.start_node("robot", world)
     port = bringup.start_sidecar(
-        "scripted",
+        options.policy,
         *("--port", "0", "--codec", options.codec, "--embodiment", options.embodiment),
         *("--delay-ms", str(options.delay_ms)),
         *(["--flat"] if options.flat or options.codec == "A0" else []),  # A0 has flat keys only
@@ -87,6 +91,9 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
     }
     if load_embodiment(options.embodiment).commands:
         bringup.start_node("commands", {"embodiment": options.embodiment, **clock})
+    if options.record:
+        recording = {"folder": str(options.record.absolute()), "episodes": "policy"}
+        bringup.start_node("record", {**recording, "embodiment": options.embodiment, **clock})
     bringup.start_node("policy", parameters)
     bringup.start_node("autostart", clock)
 
@@ -96,6 +103,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--robot", default=DEFAULT_ROBOT, choices=tuple(ROBOTS))
     parser.add_argument("--seed", type=int, default=0, help="places the things on the table")
     parser.add_argument("--instruction", help="(default: the robot's own task)")
+    parser.add_argument(
+        "--policy", default="scripted", metavar="NAME", help="as gr00t sidecar serves it"
+    )
     parser.add_argument("--codec", default="B3", choices=_GENERATIONS, help="server generation")
     parser.add_argument("--flat", action="store_true", help="server behind the simulation wrapper")
     parser.add_argument("--embodiment", help="name or path (default: the robot's own)")
@@ -108,6 +118,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--speed", type=float, default=1.0, help="of simulated time, which is then on /clock"
     )
     parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="record the episode there too")
     parser.add_argument("--report", help="folder of the report (default reports/<time>-<seed>)")
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
     options = parser.parse_args(arguments)
@@ -133,7 +144,7 @@ def _watch(
         printed = len(watcher.events)
         if watcher.success:
             return ""
-        ended = bringup.ended("robot", "sidecar", "commands", "policy")
+        ended = bringup.ended("robot", "sidecar", "commands", "policy", "record")
         if ended:
             return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
         if watcher.elapsed_s - progress_s >= 1.0:
@@ -142,6 +153,19 @@ def _watch(
     mode = watcher.status.mode if watcher.status else "no status"
     reason = watcher.status.reason if watcher.status else "is the node running?"
     return f"not done after {options.timeout:.0f} s; node {mode}: {reason}"
+
+
+def _label(watcher: Watcher, executor: SingleThreadedExecutor, problem: str) -> str:
+    """End the recorded episode with the verdict; returns what went wrong, also with that."""
+    client = watcher.create_client(Trigger, f"/gr00t_record/{'failure' if problem else 'success'}")
+    if not client.wait_for_service(_ANSWER_S):
+        return problem or "the recorder does not answer"
+    answer = client.call_async(Trigger.Request())
+    executor.spin_until_future_complete(answer, _ANSWER_S)
+    done = answer.result() if answer.done() else None
+    if done is None or not done.success:
+        return problem or f"not recorded: {done.message if done else 'the recorder is silent'}"
+    return problem
 
 
 def _progress(watcher: Watcher) -> str:

@@ -40,6 +40,7 @@ _MODULES = {
     "commands": "gr00t_ros.stream.commands",
     "streamer": "gr00t_ros.stream.joints",
     "autostart": "gr00t_ros.tools.autostart",
+    "record": "gr00t_ros.record.node",
 }
 FRAME_PERIOD_S = 0.5
 

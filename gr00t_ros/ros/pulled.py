@@ -60,6 +60,8 @@ class PulledSubscription:
         """Sequence number that the publisher gave the last taken message; None if unknown."""
         self.sent_ns = 0
         """When that message was published, by its publisher's clock, ns."""
+        self.received_ns = 0
+        """When the middleware received it, by this machine's clock, ns."""
         self._next: Subscription[Any] | None = None
         self.depth: int = profiles[0].depth
         self._type = types[0]
@@ -110,6 +112,7 @@ class PulledSubscription:
             return None
         message, info = taken
         self.number, self.sent_ns = info["publication_sequence_number"], info["source_timestamp"]
+        self.received_ns = info["received_timestamp"]
         return message
 
     def destroy(self) -> None:

@@ -36,6 +36,9 @@ COMMANDS: Mapping[str, Command] = {
         "tools.operator:main",
     ),
     "bag": Command("play, record and look into bags without ros2 bag", "bags.__main__:main"),
+    "record": Command(
+        "episodes of a robot as bags: record, list, repair", "record.__main__:main", DONE
+    ),
     "scene": Command(
         "scene files of the collision check: check one, draw it, find pairs of links",
         "tools.scene:main",

@@ -1,0 +1,109 @@
+"""gr00t record info: the episodes of a recording as a table, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser
+from gr00t_ros.dataset.episode import SOURCES
+from gr00t_ros.record.facts import KEPT, EpisodeFacts, read_facts
+from gr00t_ros.record.recording import EMBODIMENT, episode_folders
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.text_table import table
+
+_SUCCESS = {True: "success", False: "failure", None: ""}
+_HEADER = ("episode", "s", "outcome", "success", *SOURCES, "takeovers", "drops", "MB", "")
+
+
+def main(words: Sequence[str]) -> int:
+    """Print the episodes; 1 if one was not finished."""
+    parser = CommandParser(
+        prog="gr00t record info",
+        description="Lists the episodes of a recording: length, outcome, success, seconds of each "
+        "source, takeovers, messages lost, size.",
+        example="gr00t record info my_recording",
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder of the recording")
+    parser.add_argument("--json", action="store_true", help=JSON_HELP)
+    options = parser.parse_args(words)
+    folder = Path(options.folder)
+    found = {one: read_facts(one) for one in episode_folders(folder)}
+    killed = [one.name for one, facts in found.items() if facts is None]
+    if options.json:
+        print(json.dumps(_figures(folder, found), indent=1))
+    else:
+        print("\n".join(_report(folder, found, killed)))
+    return NO if killed else DONE
+
+
+def _report(
+    folder: Path, found: Mapping[Path, EpisodeFacts | None], killed: Sequence[str]
+) -> list[str]:
+    kept = [one for one in found.values() if one is not None and one.outcome == KEPT]
+    seconds = sum(one.duration_s for one in kept)
+    robot = load_embodiment(str(folder / EMBODIMENT)).robot
+    lines = [table(_HEADER, [_row(*one) for one in found.items()])] if found else []
+    lines.append(f"{robot}: {len(kept)} of {len(found)} episodes kept, {seconds:.1f} s")
+    lines += [
+        f"{number} times: {instruction}" for instruction, number in _instructions(kept).items()
+    ]
+    if killed:
+        lines.append(f"not finished: {', '.join(killed)}; gr00t record recover {folder}")
+    return lines
+
+
+def _instructions(kept: Sequence[EpisodeFacts]) -> dict[str, int]:
+    texts = [one.instruction for one in kept]
+    return {text: texts.count(text) for text in dict.fromkeys(texts)}
+
+
+def _row(folder: Path, facts: EpisodeFacts | None) -> tuple[object, ...]:
+    if facts is None:
+        cells: tuple[object, ...] = ("", "NOT FINISHED", "", *[""] * len(SOURCES), "", "")
+        return (folder.name, *cells, _megabytes(folder), "")
+    return (
+        folder.name,
+        f"{facts.duration_s:.1f}",
+        facts.outcome,
+        _SUCCESS[facts.success],
+        *(f"{facts.seconds_of(source):.1f}" for source in SOURCES),
+        len(facts.interventions),
+        sum(facts.dropped.values()),
+        _megabytes(folder),
+        facts.problem,
+    )
+
+
+def _megabytes(folder: Path) -> str:
+    return f"{_bytes(folder) / 1e6:.1f}"
+
+
+def _bytes(folder: Path) -> int:
+    return sum(one.stat().st_size for one in folder.iterdir() if one.is_file())
+
+
+def _figures(folder: Path, found: Mapping[Path, EpisodeFacts | None]) -> dict[str, object]:
+    return {
+        "embodiment": load_embodiment(str(folder / EMBODIMENT)).robot,
+        "episodes": [_episode(*one) for one in found.items()],
+    }
+
+
+def _episode(folder: Path, facts: EpisodeFacts | None) -> dict[str, object]:
+    size = {"folder": folder.name, "bytes": _bytes(folder), "finished": facts is not None}
+    if facts is None:
+        return size
+    return {
+        **size,
+        "index": facts.index,
+        "seconds": facts.duration_s,
+        "instruction": facts.instruction,
+        "outcome": facts.outcome,
+        "success": facts.success,
+        "source_s": {source: facts.seconds_of(source) for source in SOURCES},
+        "interventions": len(facts.interventions),
+        "dropped": facts.dropped,
+        "problem": facts.problem,
+    }

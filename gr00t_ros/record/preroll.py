@@ -1,0 +1,56 @@
+"""The messages of the last second or so, and the latched ones: what is written before an episode.
+
+Without ROS and clock. Messages come in the order of bag time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gr00t_ros.record.mcap_file import Channel
+
+TF_STATIC = "/tf_static"
+_SEVERAL = 100
+"""Each publisher of /tf_static has its own transforms; of other latched topics the last counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One serialised message and its bag time."""
+
+    channel: Channel
+    time_ns: int
+    data: bytes
+
+
+class Preroll:
+    """Keeps `span_ns` of all topics, and of latched topics what came before."""
+
+    def __init__(self, span_ns: int) -> None:
+        """Keep nothing yet."""
+        self._span_ns = span_ns
+        self._recent: deque[tuple[Message, bool]] = deque()
+        self._latched: dict[str, deque[Message]] = {}
+
+    def add(self, message: Message, latched: bool) -> None:
+        """Keep a message; older ones than the span are given up, unless they are latched."""
+        self._recent.append((message, latched))
+        while self._recent[0][0].time_ns < message.time_ns - self._span_ns:
+            old, was_latched = self._recent.popleft()
+            if was_latched:
+                topic = old.channel.topic
+                most = _SEVERAL if topic == TF_STATIC else 1
+                self._latched.setdefault(topic, deque(maxlen=most)).append(old)
+
+    def messages(self, now_ns: int) -> Iterator[Message]:
+        """What goes in front of an episode that begins now, in the order of bag time.
+
+        A latched message from before the span gets the bag time at which the span begins, so that
+        a player does not wait for minutes.
+        """
+        begin_ns = now_ns - self._span_ns
+        for messages in self._latched.values():
+            yield from (Message(one.channel, begin_ns, one.data) for one in messages)
+        yield from (one for one, _ in self._recent if one.time_ns >= begin_ns)

@@ -1,0 +1,153 @@
+"""Takes all topics' messages, keeps the pre-roll, and sends episodes to the writing thread.
+
+Without a node: the caller gives the clock, the topics and what announces events. The pull thread
+calls `pull`, the executor thread everything else; one lock makes them take turns.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from gr00t_ros.record.mcap_file import Channel
+from gr00t_ros.record.preroll import Message, Preroll
+from gr00t_ros.record.recording import Recording
+from gr00t_ros.record.session import PROBLEM, STOP, Event, Policy, Session
+from gr00t_ros.record.writer import EpisodeWriter
+
+SILENT_S: Final = 2.0
+"""The policy node publishes its status twice a second; four missing ones mean that it stands."""
+
+Change = Callable[[int], list[Event]]
+"""A call of the session at a bag time."""
+
+
+class Topic(Protocol):
+    """What the recorder asks of a topic (record/topics.py)."""
+
+    topic: str
+    channel: Channel | None
+    latched: bool
+    lost: int
+
+    def take(self) -> tuple[int, bytes] | None:
+        """The next message with its time of receipt, ns; None if none waits."""
+        ...
+
+    def look(self) -> None:
+        """Adapt to the publishers that there are."""
+        ...
+
+
+class Recorder:
+    """One robot's recorder. `announce` gets each event and returns it as a message of the bag."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        session: Session,
+        preroll: Preroll,
+        writer: EpisodeWriter,
+        topics: Sequence[Topic],
+        now_ns: Callable[[], int],
+        announce: Callable[[Event], Message],
+    ) -> None:
+        """now_ns: bag time, 0 while the clock has not begun."""
+        self.recording, self.session, self.writer, self.topics = recording, session, writer, topics
+        self.status_topic = ""
+        self.read_status: Callable[[bytes], Policy] | None = None
+        self.by_receipt = True
+        """Whether bag time is the time of receipt; else the time at which a message was taken."""
+        self._preroll, self._now_ns, self._announce = preroll, now_ns, announce
+        self._lock = threading.RLock()
+        self._last_ns = 0
+        self._status_s = float("-inf")
+
+    def pull(self) -> None:
+        """Take all messages that wait, in the order of their receipt."""
+        with self._lock:
+            now_ns = self._now_ns()
+            if now_ns <= 0:
+                return
+            taken: list[tuple[int, Topic, bytes]] = []
+            for topic in self.topics:
+                lost = topic.lost
+                while (one := topic.take()) is not None:
+                    time_ns = one[0] if self.by_receipt and one[0] > 0 else now_ns
+                    taken.append((time_ns, topic, one[1]))
+                if topic.lost > lost and self.session.episode is not None:
+                    self.writer.count_lost(topic.topic, topic.lost - lost)
+            taken.sort(key=lambda one: one[0])
+            for time_ns, topic, data in taken:
+                self._add(min(time_ns, now_ns), topic, data)
+
+    def change(self, change: Change) -> list[Event]:
+        """Change the session now, after what was received until now; raises what it raises."""
+        with self._lock:
+            self.pull()
+            return self._carry_out(change)
+
+    def check(self) -> None:
+        """Look at topics, policy node, disk and writing thread; ends an episode that cannot go on."""
+        with self._lock:
+            for topic in self.topics:
+                topic.look()
+            silent = time.monotonic() - self._status_s > SILENT_S
+            if silent and self.session.policy is not None:
+                self.change(lambda now_ns: self.session.follow(now_ns, None))
+            self.session.problem = self.recording.full
+            problem = self.writer.problem or self.session.problem
+            if problem and self.session.episode is not None:
+                self.change(lambda now_ns: self.session.end(now_ns, PROBLEM, problem))
+
+    def close(self) -> None:
+        """End the open episode, and write everything."""
+        with self._lock:
+            if self.session.episode is not None:
+                text = "the recorder was stopped"
+                self.change(lambda now_ns: self.session.end(now_ns, STOP, text))
+        self.writer.close()
+        self.recording.give_reserve()
+
+    def _add(self, time_ns: int, topic: Topic, data: bytes) -> None:
+        """Keep a message, and write it if an episode is open."""
+        assert topic.channel is not None
+        self._last_ns = max(self._last_ns, time_ns)
+        message = Message(topic.channel, self._last_ns, data)
+        self._preroll.add(message, topic.latched)
+        if self.session.episode is not None:
+            self.writer.write(message)
+        if topic.topic == self.status_topic and self.read_status is not None:
+            self._status_s = time.monotonic()
+            policy = self.read_status(data)
+            self._carry_out(lambda now_ns: self.session.follow(now_ns, policy), self._last_ns)
+
+    def _carry_out(self, change: Change, now_ns: int | None = None) -> list[Event]:
+        """Change the session, write its events, and begin and finish episodes as it says."""
+        if now_ns is None:
+            now_ns = max(self._last_ns, self._now_ns())
+        self._last_ns = now_ns
+        before = self.session.episode
+        events = change(now_ns)
+        after = self.session.episode
+        messages = [(event, self._announce(event)) for event in events]
+        if before is not None:
+            self._write(messages, before.index)
+        if before is not None and after is not before:
+            self.writer.finish(self.recording.episode(before.index), before)
+        if after is not None and after is not before:
+            self.recording.take_reserve()
+            folder = self.recording.episode(after.index)
+            self.writer.open(folder, list(self._preroll.messages(now_ns)))
+            self._write(messages, after.index)
+        if events and before is None and after is None and self.session.last is not None:
+            last = self.session.last
+            self.writer.label(self.recording.episode(last.index), last)
+        return events
+
+    def _write(self, messages: list[tuple[Event, Message]], episode: int) -> None:
+        for event, message in messages:
+            if event.episode == episode:
+                self.writer.write(message)

@@ -1,0 +1,214 @@
+"""The thread that writes episodes: a bounded queue of messages in, bags and episode.json out.
+
+A message that does not fit into the queue, or that the disk does not take, is counted by topic.
+Orders to open and finish an episode are never dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gr00t_ros.record.episode_bag import Bag, EpisodeBag
+from gr00t_ros.record.facts import EpisodeFacts, write_facts
+from gr00t_ros.record.preroll import Message
+
+_WAKE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    folder: Path
+    facts: EpisodeFacts
+    label: bool = False  # write the facts alone
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened to the messages of the open episode, else of the last one."""
+
+    written: int
+    bytes: int
+    queued_bytes: int
+    lost: dict[str, int]
+
+
+class EpisodeWriter:
+    """Owns the open bag. All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        most_bytes: int,
+        make_bag: Callable[[Path], Bag] = EpisodeBag,
+        give_room: Callable[[], None] = lambda: None,
+        log: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        """Start the thread.
+
+        most_bytes: of messages in the queue. give_room: makes room on a full disk for an index.
+        log: receives what went wrong, from the thread.
+        """
+        self._most_bytes, self._make_bag, self._log = most_bytes, make_bag, log
+        self._give_room = give_room
+        self._changed = threading.Condition()
+        self._queue: deque[Message | _Open | _Finish] = deque()
+        self._bytes = 0
+        self._lost: Counter[str] = Counter()
+        self._written = self._written_bytes = 0
+        self._problem = ""
+        self._bag: Bag | None = None
+        self._ending = self._busy = False
+        self._thread = threading.Thread(target=self._run, name="episode_writer", daemon=True)
+        self._thread.start()
+
+    # --- any thread ----------------------------------------------------------------------------
+
+    @property
+    def problem(self) -> str:
+        """Why the open episode cannot be written on; empty while it can."""
+        with self._changed:
+            return self._problem
+
+    @property
+    def counts(self) -> Counts:
+        """Messages written, waiting and lost."""
+        with self._changed:
+            return Counts(self._written, self._written_bytes, self._bytes, dict(self._lost))
+
+    def open(self, folder: Path, preroll: Iterable[Message]) -> None:
+        """Begin an episode in a folder that does not exist yet, with these messages first."""
+        with self._changed:
+            self._lost.clear()
+            self._written = self._written_bytes = 0
+            self._problem = ""
+            self._queue.append(_Open(folder))
+            self._changed.notify_all()
+        for message in preroll:
+            self.write(message)
+
+    def write(self, message: Message) -> None:
+        """Add a message to the open episode, or count it as lost."""
+        with self._changed:
+            if self._problem or self._bytes + len(message.data) > self._most_bytes:
+                self._lost[message.channel.topic] += 1
+                return
+            self._bytes += len(message.data)
+            self._queue.append(message)
+            self._changed.notify_all()
+
+    def count_lost(self, topic: str, count: int) -> None:
+        """Count messages that did not arrive here."""
+        with self._changed:
+            self._lost[topic] += count
+
+    def finish(self, folder: Path, facts: EpisodeFacts) -> None:
+        """End the episode once all its messages are written; `facts` get their drops then."""
+        self._order(_Finish(folder, facts))
+
+    def label(self, folder: Path, facts: EpisodeFacts) -> None:
+        """Write the facts of a finished episode anew, with another label."""
+        self._order(_Finish(folder, facts, label=True))
+
+    def _order(self, order: _Finish) -> None:
+        with self._changed:
+            self._queue.append(order)
+            self._changed.notify_all()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Whether everything is written; waits for it."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._queue and not self._busy, timeout_s)
+
+    def close(self) -> None:
+        """Write everything and end the thread."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    # --- the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._queue or self._ending, _WAKE_S)
+                if not self._queue and self._ending:
+                    return
+                item = self._queue.popleft() if self._queue else None
+                self._busy = item is not None
+            try:
+                self._do(item)
+            except OSError as error:
+                self._failed(item, error)
+            if isinstance(item, Message):
+                with self._changed:
+                    self._bytes -= len(item.data)
+
+    def _do(self, item: Message | _Open | _Finish | None) -> None:
+        if isinstance(item, _Open):
+            self._bag = None
+            self._bag = self._make_bag(item.folder)
+        elif isinstance(item, _Finish):
+            self._finish(item)
+        elif self._bag is None or self._problem:
+            if item is not None:
+                self.count_lost(item.channel.topic, 1)
+        elif item is None:
+            self._bag.flush_if_due()
+        else:
+            with self._changed:
+                self._written += 1
+                self._written_bytes += len(item.data)
+            self._bag.write(item.channel, item.time_ns, item.data)
+
+    def _failed(self, item: Message | _Open | _Finish | None, error: OSError) -> None:
+        """Give up what could not be written; the bag stays as whole as it is."""
+        where = item.folder if isinstance(item, _Open | _Finish) else "the episode"
+        text = f"{where}: cannot be written: {error}; free the disk, then begin another episode"
+        with self._changed:
+            self._problem = self._problem or text
+        self._log(text)
+        if isinstance(item, Message) or item is None:
+            self._drop_chunk()
+
+    def _drop_chunk(self) -> None:
+        assert self._bag is not None
+        try:
+            lost = self._bag.drop_chunk()
+        except OSError as error:
+            self._log(f"the bag is not whole: {error}; gr00t record recover repairs it")
+            return
+        with self._changed:
+            self._lost.update(lost)
+            self._written -= lost.total()
+
+    def _finish(self, order: _Finish) -> None:
+        """Write index, metadata and facts; the reserve on the disk is for them."""
+        if order.label:
+            write_facts(order.folder, order.facts)
+            return
+        try:
+            self._close(order)
+        except OSError:
+            self._give_room()
+            if self._bag is not None:
+                self._drop_chunk()
+            self._close(order)
+        self._bag = None
+
+    def _close(self, order: _Finish) -> None:
+        if self._bag is not None:
+            self._bag.close()
+        with self._changed:
+            order.facts.dropped = {topic: count for topic, count in self._lost.items() if count}
+        write_facts(order.folder, order.facts)
