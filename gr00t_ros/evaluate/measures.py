@@ -1,0 +1,179 @@
+"""Everything that is measured of one episode, from its recording and the predictions for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.dataset.episode import SOURCES, Episode
+from gr00t_ros.evaluate import accuracy
+from gr00t_ros.evaluate.accuracy import Errors, Seams
+from gr00t_ros.evaluate.components import Component, columns, components, held, joint_rows
+from gr00t_ros.evaluate.deployed import Deployed, deploy
+from gr00t_ros.evaluate.lags import NO_LAG, Lag, lag, picture_change, picture_lag
+from gr00t_ros.evaluate.open_loop import Predictions, Settings, counted_rows
+from gr00t_ros.evaluate.smoothness import Smoothness, smoothness, turn_deadband
+from gr00t_ros.robot.embodiment import Embodiment
+
+Floats = NDArray[np.float64]
+
+STILL = 1e-4
+"""A component moves if its recorded standard deviation is larger, in its unit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measures:
+    """One episode of N rows, C components, J joints; arrays as in the modules that make them.
+
+    recorded, played, hold: (N, C) the recorded action, what is played of the predictions, and the
+    held state. errors: "policy" and the baselines. motion: (C,) RMS of the recorded change between
+    two queries. swapped: errors with two cameras exchanged, or None.
+    """
+
+    name: str
+    instruction: str
+    success: bool | None
+    rate_hz: float
+    settings: Settings
+    late: int
+    parts: tuple[Component, ...]
+    counted: NDArray[np.bool_]
+    left_out: Mapping[str, int]
+    predictions: Predictions
+    chunks: Floats
+    recorded: Floats
+    played: Floats
+    hold: Floats
+    errors: Mapping[str, Errors]
+    by_step: Errors
+    by_latency: Floats
+    seams: Seams
+    motion: Floats
+    smooth: Mapping[str, Smoothness]
+    deployed: Deployed
+    shaped: Smoothness
+    shaped_recorded: Smoothness
+    lag: Lag
+    state_lag: Lag
+    picture_lags: Mapping[str, Lag]
+    swapped: Errors | None
+
+    @property
+    def moving(self) -> NDArray[np.bool_]:
+        """(C,) the components that move in the recording."""
+        rows = self.recorded[self.counted]
+        finite = np.isfinite(rows)
+        count = np.maximum(finite.sum(axis=0), 1)
+        mean = np.where(finite, rows, 0.0).sum(axis=0) / count
+        variance = np.where(finite, (rows - mean) ** 2, 0.0).sum(axis=0) / count
+        return np.asarray(np.sqrt(variance) > STILL)
+
+    def relative(self, errors: Errors) -> float:
+        """MSE over the recorded variance, the mean over the components that move; NaN if none."""
+        rows, moving = self.recorded[self.counted], self.moving
+        if not moving.any():
+            return float("nan")
+        share = errors.mse[moving] / np.nanvar(rows[:, moving], axis=0)
+        return float(np.mean(share))
+
+
+def measure(
+    episode: Episode,
+    embodiment: Embodiment,
+    settings: Settings,
+    predictions: Predictions,
+    swapped: Predictions | None = None,
+) -> Measures:
+    """All measures of one episode; `swapped`: the predictions with two cameras exchanged."""
+    parts = components(embodiment, settings.keys)
+    counted, late = counted_rows(episode, settings), settings.late_rows(embodiment)
+    recorded, rows = columns(parts, episode.action), predictions.rows
+    chunks = columns(parts, predictions.chunks)
+    count, horizon = len(recorded), embodiment.action_horizon
+    played = accuracy.executed(rows, chunks, late, count)
+    kept = columns(parts, held(embodiment, episode))
+    shift = max(settings.latency_ns / embodiment.step_ns, 1.0)
+    played_as = {
+        "policy": played,
+        "hold": accuracy.held_since(rows, kept, horizon, late, back=0),
+        "repeat": accuracy.held_since(rows, recorded, horizon, late, back=1),
+        "shifted": accuracy.shifted(recorded, shift),
+    }
+    use = counted & np.isfinite(played).any(axis=1)
+    errors = {name: accuracy.errors(values, recorded, use) for name, values in played_as.items()}
+    every, step_s = settings.every_rows, 1.0 / embodiment.rate_hz
+    deployed = deploy(embodiment, settings, predictions, episode.action, counted)
+    truth = np.where(use[:, None], recorded, np.nan)
+    band = turn_deadband(truth)
+    joints_band = turn_deadband(deployed.recorded)
+    other = None
+    if swapped is not None:
+        exchanged = columns(parts, swapped.chunks)
+        other = accuracy.errors(
+            accuracy.executed(swapped.rows, exchanged, late, count), recorded, use
+        )
+    return Measures(
+        name=episode.name,
+        instruction=episode.instruction,
+        success=episode.success,
+        rate_hz=embodiment.rate_hz,
+        settings=settings,
+        late=late,
+        parts=parts,
+        counted=counted,
+        left_out=_left_out(episode, settings),
+        predictions=predictions,
+        chunks=chunks,
+        recorded=recorded,
+        played=played,
+        hold=played_as["hold"],
+        errors=errors,
+        by_step=accuracy.by_step(rows, chunks, recorded, counted),
+        by_latency=accuracy.by_latency(rows, chunks, recorded, counted, every),
+        seams=accuracy.seams(rows, chunks, late),
+        motion=_motion(truth, every),
+        smooth={
+            "recorded": smoothness(truth, step_s, band),
+            "predicted": smoothness(np.where(use[:, None], played, np.nan), step_s, band),
+        },
+        deployed=deployed,
+        shaped=smoothness(deployed.position, deployed.grid_s, joints_band),
+        shaped_recorded=smoothness(joint_rows(embodiment, episode.action), step_s, joints_band),
+        lag=lag(played, recorded, use),
+        state_lag=lag(kept, recorded, counted),
+        picture_lags=_picture_lags(episode, kept, counted),
+        swapped=other,
+    )
+
+
+def _left_out(episode: Episode, settings: Settings) -> dict[str, int]:
+    """Rows of each source that do not count."""
+    return {
+        source: int((episode.source == number).sum())
+        for number, source in enumerate(SOURCES)
+        if source not in settings.sources and (episode.source == number).any()
+    }
+
+
+def _motion(recorded: Floats, every: int) -> Floats:
+    """(C,) RMS of the change in `every` rows."""
+    change = recorded[every:] - recorded[:-every]
+    finite = np.isfinite(change)
+    total = np.where(finite, change**2, 0.0).sum(axis=0)
+    rms: Floats = np.sqrt(total / np.maximum(finite.sum(axis=0), 1))
+    return rms
+
+
+def _picture_lags(episode: Episode, kept: Floats, counted: NDArray[np.bool_]) -> dict[str, Lag]:
+    """Each camera's pictures against the motion of the state, where the state shows it."""
+    known = np.isfinite(kept).all(axis=0)
+    if not known.any() or counted.sum() < 8:
+        return {camera: NO_LAG for camera in episode.video}
+    state = np.where(counted[:, None], kept[:, known], np.nan)
+    return {
+        camera: picture_lag(picture_change(pictures), state)
+        for camera, pictures in episode.video.items()
+    }

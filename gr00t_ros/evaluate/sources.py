@@ -1,0 +1,90 @@
+"""Where episodes come from: recordings, bags and datasets, read where they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gr00t_ros.dataset.episode import Episode
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.files import load_embodiment
+
+EMBODIMENT_FILE = "embodiment.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One episode that is not read yet: number `index` of the bag or dataset at `path`."""
+
+    path: Path
+    index: int
+    is_dataset: bool
+
+    @property
+    def name(self) -> str:
+        """What a person finds it by until it is loaded."""
+        return f"{self.path.name}/{self.index}"
+
+    def load(self, embodiment: Embodiment) -> Episode:
+        """Read the episode. Raises what the readers of bags and datasets raise."""
+        if self.is_dataset:
+            from gr00t_ros.dataset.reader import open_dataset
+
+            episode: Episode = open_dataset(self.path).load(self.index, embodiment)
+            return episode
+        from gr00t_ros.convert.episodes import read_episodes
+
+        found: Episode = read_episodes(self.path, embodiment)[self.index].load()
+        return found
+
+
+def bag_references(paths: Sequence[Path], embodiment: Embodiment) -> list[Reference]:
+    """All episodes of recordings, episode folders and bags, in the order of the command line."""
+    from gr00t_ros.convert.episodes import read_episodes
+
+    return [
+        Reference(path, index, False)
+        for path in paths
+        for index in range(len(read_episodes(path, embodiment)))
+    ]
+
+
+def dataset_references(path: Path) -> list[Reference]:
+    """All episodes of a dataset, by their index."""
+    from gr00t_ros.dataset.reader import open_dataset
+
+    return [Reference(path, index, True) for index in open_dataset(path).episode_indices]
+
+
+def chosen(references: Sequence[Reference], numbers: Sequence[int]) -> list[Reference]:
+    """The episodes with these numbers: a dataset's indices, a bag's place in the list; all if none.
+
+    Raises SettingsError for a number that is not there.
+    """
+    known = {ref.index if ref.is_dataset else place: ref for place, ref in enumerate(references)}
+    missing = [number for number in numbers if number not in known]
+    if missing:
+        raise SettingsError(
+            f"traj ids: got {', '.join(map(str, missing))}, expected of "
+            f"{', '.join(map(str, list(known)[:20]))}{', ...' if len(known) > 20 else ''}"
+        )
+    return [known[number] for number in numbers] if numbers else list(references)
+
+
+def embodiment_of(name: str | None, bags: Sequence[Path]) -> Embodiment:
+    """The embodiment that was named, else the file in the first recording.
+
+    Raises SettingsError where there is none.
+    """
+    if name is not None:
+        return load_embodiment(name)
+    for path in bags[:1]:
+        for folder in (path, path.parent):
+            if (folder / EMBODIMENT_FILE).is_file():
+                return load_embodiment(str(folder / EMBODIMENT_FILE))
+    raise SettingsError(
+        f"embodiment: got none, expected --embodiment NAME|FILE (only a recording of gr00t record "
+        f"has {EMBODIMENT_FILE} in its folder)"
+    )
