@@ -18,6 +18,8 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 ARM, GRIPPER = "joint_position", "gripper_position"
+HELD_BACK = 0.1
+"""Share of the episodes that training does not learn from."""
 STATE_COLUMN, ACTION_COLUMN = "observation.state", "action"
 GRIPPER_MOVES = 1e-4
 """Change of the commanded gripper from one row to the next that is a motion; 0 open .. 1 closed."""
@@ -69,8 +71,7 @@ def read(
     """Read all episodes; pictures are reduced to `size_px` (height, width)."""
     info = json.loads((folder / "meta/info.json").read_text())
     modality = json.loads((folder / "meta/modality.json").read_text())
-    lines = (folder / "meta/episodes.jsonl").read_text().splitlines()
-    indices = [int(json.loads(line)["episode_index"]) for line in lines]
+    indices = episodes_of(folder)
     parts: list[tuple[Any, ...]] = []
     pictures: dict[str, list[NDArray[np.uint8]]] = {camera: [] for camera in modality["video"]}
     for done, index in enumerate(indices):
@@ -91,6 +92,18 @@ def read(
     last = np.repeat(ends, [len(part[0]) for part in parts])
     stacked = {camera: np.concatenate(shown) for camera, shown in pictures.items()}
     return Rows(stacked, state, arm, closed, last, episode, float(info["fps"]))
+
+
+def episodes_of(folder: Path) -> list[int]:
+    """The indices of a dataset's episodes."""
+    lines = (folder / "meta/episodes.jsonl").read_text().splitlines()
+    return [int(json.loads(line)["episode_index"]) for line in lines]
+
+
+def held_back(episodes: list[int]) -> list[int]:
+    """The episodes that training measures itself on and does not learn from: the last tenth."""
+    count = max(1, round(HELD_BACK * len(episodes))) if len(episodes) > 1 else 0
+    return sorted(episodes)[len(episodes) - count :]
 
 
 def closed_of(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from examples.small_policy.dataset import Rows, read
+from examples.small_policy.dataset import Rows, held_back, read
 from examples.small_policy.model import Prediction, Shape, SmallPolicy, load, save
 
 SIZE_PX = (90, 160)
@@ -28,8 +28,6 @@ WARM_UP = 0.02
 """Share of the time in which the learning rate rises."""
 STATE_NOISE_RAD = 0.01
 """A little noise on the joints: the policy learns to return to the demonstrated way."""
-HELD_BACK = 0.1
-"""Share of the episodes that only measure the loss."""
 SAVE_EVERY_S = 30.0
 CHECKPOINT, CURVE = "policy.pt", "curve.jsonl"
 
@@ -60,9 +58,7 @@ class Data:
 
 def split(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows to train on, and rows of the episodes that are held back."""
-    episodes = np.unique(rows.episode)
-    count = max(1, round(HELD_BACK * len(episodes))) if len(episodes) > 1 else 0
-    back = np.isin(rows.episode, episodes[len(episodes) - count :])
+    back = np.isin(rows.episode, held_back(np.unique(rows.episode).tolist()))
     return np.flatnonzero(~back), np.flatnonzero(back)
 
 

@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Command] = {
     "bag": Command("play, record and look into bags without ros2 bag", "bags.__main__:main"),
     "record": Command(
         "episodes of a robot as bags: record, list, repair", "record.__main__:main", DONE
+    ),
     "eval": Command(
         "a policy against recorded episodes, without a robot: open loop, report",
         "evaluate.__main__:main",

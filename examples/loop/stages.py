@@ -1,0 +1,196 @@
+"""The stages of the loop: each runs the command that a user would run, and knows when it is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from examples.small_policy.dataset import episodes_of, held_back
+from gr00t_ros.demo.bringup import Bringup
+
+EMBODIMENT = "franka_droid_n16"
+ROOT = Path(__file__).parents[2]
+FIRST_SEED = 1000
+"""Seeds of the recorded scenes count from here, those of the deployment from 0."""
+CHECKPOINT = "policy.pt"
+SERVED = "examples.small_policy.serve:make"
+EPISODE_S = 60.0
+"""Time after which an episode has failed, s of steady time."""
+
+
+class StageError(Exception):
+    """A stage did not reach its end; the text says which command, and where its output is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop: where it works and how much it does."""
+
+    folder: Path
+    episodes: int
+    held_out: int
+    train_minutes: float
+    threads: int
+    speed: float
+    plant: str
+
+    @property
+    def recording(self) -> Path:
+        """The recorded episodes."""
+        return self.folder / "recording"
+
+    @property
+    def dataset(self) -> Path:
+        """The converted dataset, as it was recorded."""
+        return self.folder / "dataset"
+
+    @property
+    def trained_on(self) -> Path:
+        """The dataset that is trained on: the converted one, or its copy with a planted fault."""
+        return self.folder / f"dataset_{self.plant}" if self.plant else self.dataset
+
+    @property
+    def results(self) -> Path:
+        """Where training, evaluation and deployment put theirs."""
+        return self.folder / (f"results_{self.plant}" if self.plant else "results")
+
+    @property
+    def checkpoint(self) -> Path:
+        """The trained policy."""
+        return self.results / "training" / CHECKPOINT
+
+
+def run(loop: Loop, name: str, *arguments: str, accept: Sequence[int] = (0,), **extra: str) -> int:
+    """Run `python ARGUMENTS` in the checkout; its output goes to a log. Returns the exit status."""
+    log = loop.folder / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **extra}
+    with log.open("a") as output:
+        status = subprocess.call(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    if status not in accept:
+        text = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise StageError(f"{name}: exit status {status} of {' '.join(arguments)}\n{text}\n{log}")
+    return status
+
+
+def gr00t(loop: Loop, name: str, *arguments: str, accept: Sequence[int] = (0,)) -> int:
+    """Run a command of gr00t."""
+    return run(loop, name, "-m", "gr00t_ros.tools.gr00t", *arguments, accept=accept)
+
+
+def demo(loop: Loop, name: str, seed: int, json_file: Path, *more: str, **extra: str) -> bool:
+    """Run ./dev demo once; whether the cube came to lie on the plate."""
+    arguments = ("--embodiment", EMBODIMENT, "--seed", str(seed), "--timeout", str(EPISODE_S))
+    files = ("--json", str(json_file), "--report", str(json_file.with_suffix("")))
+    json_file.parent.mkdir(parents=True, exist_ok=True)
+    words = ("-m", "gr00t_ros.demo", *arguments, *files, *more)
+    run(loop, name, *words, accept=(0, 1), **extra)
+    return bool(json.loads(json_file.read_text())["success"])
+
+
+def record(loop: Loop) -> None:
+    """Record episodes of the scripted policy, one a seed, until enough of them succeeded."""
+    done = demos(loop.folder / "demonstrations")
+    good = sum(figures["success"] for figures in done.values())
+    seed = max(done, default=FIRST_SEED - 1) + 1
+    while good < loop.episodes:
+        _remove_unfinished(loop.recording)
+        path = loop.folder / "demonstrations" / f"{seed}.json"
+        more = ("--record", str(loop.recording), "--speed", str(loop.speed))
+        success = demo(loop, "record", seed, path, *more)
+        good += success
+        said = "recorded" if success else "failed, recorded as a failure"
+        print(f"  scene {seed}: {said}; {good} of {loop.episodes}", flush=True)
+        seed += 1
+
+
+def demos(folder: Path) -> dict[int, dict[str, Any]]:
+    """Seed -> the figures of its demo, of those that ended."""
+    found = {int(path.stem): json.loads(path.read_text()) for path in folder.glob("*.json")}
+    return dict(sorted(found.items()))
+
+
+def _remove_unfinished(recording: Path) -> None:
+    """Remove the episode during which an earlier call was ended: its scene is recorded again."""
+    for folder in recording.glob("episode_*"):
+        if not (folder / "episode.json").exists():
+            print(f"  {folder.name} was not finished: removed", flush=True)
+            shutil.rmtree(folder)
+
+
+def convert(loop: Loop) -> None:
+    """Make the dataset."""
+    if (loop.dataset / "meta" / "info.json").exists():
+        return
+    words = ("dataset", "convert", str(loop.recording), "--output", str(loop.dataset))
+    gr00t(loop, "convert", *words, "--format", "groot", "--embodiment", EMBODIMENT)
+
+
+def validate(loop: Loop) -> dict[str, Any]:
+    """Check the dataset that is trained on; the findings."""
+    path = loop.results / "validate.json"
+    if not path.exists():
+        loop.results.mkdir(parents=True, exist_ok=True)
+        words = ("-m", "gr00t_ros.tools.gr00t", "dataset", "validate", str(loop.trained_on))
+        command = [sys.executable, *words, "--embodiment", EMBODIMENT, "--json"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode not in (0, 1):
+            raise StageError(f"validate: exit status {done.returncode}\n{done.stderr}")
+        path.write_text(done.stdout)
+    return dict(json.loads(path.read_text()))
+
+
+def train(loop: Loop) -> None:
+    """Train the small policy; a second call continues."""
+    words = ("-m", "examples.small_policy.train", str(loop.trained_on))
+    more = ("--minutes", str(loop.train_minutes), "--threads", str(loop.threads))
+    swap = ("--swap-cameras",) if loop.plant == "swap-cameras" else ()
+    run(loop, "train", *words, "--output", str(loop.checkpoint.parent), *more, *swap)
+
+
+def evaluate(loop: Loop) -> None:
+    """Evaluate open loop on the episodes that were held back from training."""
+    output = loop.results / "open_loop"
+    if output.exists():
+        return
+    bringup = Bringup(loop.folder / "logs")
+    os.environ["SMALL_POLICY"] = str(loop.checkpoint)
+    try:
+        words = ("--embodiment", EMBODIMENT, "--port", "0")
+        port = bringup.start_sidecar(SERVED, *words, timeout_s=120.0)
+        episodes = map(str, held_back(episodes_of(loop.trained_on)))
+        where = ("--dataset-path", str(loop.trained_on), "--traj-ids", *episodes)
+        server = ("--host", "127.0.0.1", "--port", str(port), "--embodiment", EMBODIMENT)
+        gr00t(loop, "open_loop", "eval", "open-loop", *where, *server, "--output", str(output))
+    finally:
+        bringup.end()
+
+
+def deploy(loop: Loop) -> None:
+    """Let the trained policy do the task through the node, on scenes that it has not seen."""
+    done = demos(loop.results / "deployed")
+    for seed in range(loop.held_out):
+        if seed not in done:
+            path = loop.results / "deployed" / f"{seed}.json"
+            extra = {"SMALL_POLICY": str(loop.checkpoint)}
+            success = demo(loop, "deploy", seed, path, "--policy", SERVED, **extra)
+            print(f"  scene {seed}: {'success' if success else 'failure'}", flush=True)
+
+
+def successes(figures: Mapping[int, Mapping[str, Any]]) -> int:
+    """How many of these demos succeeded."""
+    return sum(bool(one["success"]) for one in figures.values())
