@@ -60,10 +60,16 @@ class Guarded:
             self.accepted += 1
             self.clamped += verdict.clamped
         else:
-            self.refused += 1
-            self.refused_rows.append(row)
+            self.refuse(row, verdict.kind, verdict.reason)
+            return
         if verdict.kind:
             self.add_reason(verdict.kind, verdict.reason)
+
+    def refuse(self, row: int, kind: str, reason: str) -> None:
+        """Count one chunk that is not followed."""
+        self.refused += 1
+        self.refused_rows.append(row)
+        self.add_reason(kind, reason)
 
     def add_reason(self, kind: str, text: str) -> None:
         """Count one reason; its first text is kept."""
@@ -120,7 +126,7 @@ class _Run:
         self._plan = replace(ReplaySettings(), velocity_scale=settings.velocity_scale)
         self._guard = Guarded()
         self._session: Session | None = None
-        self._refused_since = False
+        self._in_a_row = 0  # refused chunks
         self._times: list[float] = []
         self._samples: list[tuple[Floats, Floats]] = []
 
@@ -134,16 +140,15 @@ class _Run:
         ]
         self._session = None
         now_ns, end_ns = _START_NS + first * step_ns, _START_NS + (end - 1) * step_ns
-        while now_ns <= end_ns:
+        while now_ns < end_ns + refresh_ns:  # the tick after the last row takes what is due there
             while waiting and self._arrival_ns(waiting[0][1]) <= now_ns:
                 self._merge(*waiting.pop(0), now_ns)
             if self._session is not None:
                 self._tick(self._session, now_ns)
             now_ns += refresh_ns
-        for _, row in waiting:
-            self._guard.chunks += 1
-            self._guard.late += 1
-            self._guard.add_reason("late", f"row {row}: its chunk arrives after the last row")
+        # What is left arrives after the last row.
+        self._guard.chunks += len(waiting)
+        self._guard.late += len(waiting)
 
     def result(self) -> Deployed:
         """The motion of all runs."""
@@ -172,19 +177,33 @@ class _Run:
         """Offer one chunk; begin the plan first if there is none that goes on."""
         self._guard.chunks += 1
         if row in self._predictions.unfit:
-            self._guard.refused += 1
-            self._guard.refused_rows.append(row)
-            self._guard.add_reason("finite", self._predictions.unfit[row])
+            self._guard.refuse(row, "finite", self._predictions.unfit[row])
+            self._refused()
             return
         session = self._session
-        if session is None or session.mode not in _GOES_ON:
+        if session is None or self._rests(session, now_ns):
             session = self._session = self._begun(now_ns)
         if session is None:
             return
         verdict = session.merge(self._chunk(number, row, session.episode), now_ns, None)
+        if verdict is None or verdict.kind == "late" or verdict.accepted:
+            self._in_a_row = 0
+        else:
+            self._refused()
         if verdict is not None:
             self._guard.note(row, verdict)
-            self._guard.faults += session.mode not in _GOES_ON
+
+    def _rests(self, session: Session, now_ns: int) -> bool:
+        """Whether the arm rests for want of a chunk, while the recorded one has moved on."""
+        refused = self._in_a_row > 0 and session.replay.at_rest(now_ns)
+        return refused or session.mode not in _GOES_ON
+
+    def _refused(self) -> None:
+        """Count refusals in a row; one too many is a fault, after which the plan begins anew."""
+        self._in_a_row += 1
+        if self._in_a_row == SessionSettings().refusals_to_fault:
+            self._guard.faults += 1
+            self._in_a_row, self._session = 0, None
 
     def _begun(self, now_ns: int) -> Session | None:
         """A new session at the recorded command; None where nothing finite was recorded."""

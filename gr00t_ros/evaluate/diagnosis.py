@@ -35,6 +35,8 @@ MODES_NEAR, MODES_SPREAD = 0.2, 0.3
 """Seams inside a mode and between two: at most this share of the other, and this spread."""
 CHATTER_SHARE: Final = 0.5
 TURNS_MORE, TURNS_TIMES = 0.5, 2.0
+SMALL_ERROR: Final = 0.05
+"""An error that looks small: this share of the recorded variance."""
 REFUSED_SHARE: Final = 0.05
 PICTURE_CORRELATION, PICTURE_GAIN, PICTURE_ROWS = 0.5, 0.1, 2.0
 SWAP_WORSE, SWAP_SAME = 1.5, 0.02
@@ -204,7 +206,7 @@ def _no_better_than_hold(m: Measures, found: tuple[Finding, ...]) -> Iterator[Fi
 
 
 def _latency(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
-    total = np.nanmean(m.by_latency[:, m.moving], axis=1) if m.moving.any() else np.zeros(1)
+    total = m.by_latency[:, m.moving].sum(axis=1)
     if len(total) <= m.late or not np.isfinite(total).all():
         return
     best = int(np.argmin(total))
@@ -279,7 +281,7 @@ def _seams(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
     if len(kinds["modes"]) < len(kinds["chatter"]):  # two modes concern many joints at once
         kinds["chatter"] += kinds["modes"]
         kinds["modes"] = []
-    period_s = m.settings.every_rows / m.rate_hz
+    period_s, motion = m.settings.every_rows / m.rate_hz, m.key_motion()
     texts = {
         "alternates": f"changes its sign at nearly every query, at {0.5 / period_s:.2g} Hz",
         "modes": "is near zero at some seams and of one size at others: two modes",
@@ -287,7 +289,7 @@ def _seams(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
     }
     for kind, hits in kinds.items():
         if hits:
-            c, size = max(hits, key=lambda hit: hit[1] / max(float(m.motion[hit[0]]), SEAM_LEAST))
+            c, size = max(hits, key=lambda hit: hit[1] / max(float(motion[hit[0]]), SEAM_LEAST))
             part = m.parts[c]
             yield _finding(
                 kind,
@@ -354,8 +356,8 @@ def _oscillates(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
     if not flags.any():
         return
     j = int(np.argmax(np.where(flags, shaped - recorded, -1.0)))
-    own, hold = m.relative(m.errors["policy"]), m.relative(m.errors["hold"])
-    small = np.isfinite(own) and own < 0.25 * hold
+    own = m.relative(m.errors["policy"])
+    small = np.isfinite(own) and own < SMALL_ERROR
     error = (
         f"the open-loop error is small ({100 * own:.2g} % of the variance)"
         if small

@@ -78,10 +78,12 @@ def picture_change(pictures: Iterable[NDArray[np.uint8]]) -> Floats:
 
 
 def _blocks(picture: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """The means of all blocks of `size` x `size` pixels."""
-    height, width = (side // size * size for side in picture.shape[:2])
-    cut = picture[:height, :width].reshape(height // size, size, width // size, size, 3)
-    return np.asarray(cut.mean(axis=(1, 3), dtype=np.float32))
+    """The means of the green channel over all blocks of `size` x `size` pixels."""
+    height, width = (side // size for side in picture.shape[:2])
+    green = picture[: height * size, : width * size, 1]
+    lines = green.reshape(height, size, width * size).sum(axis=1, dtype=np.uint32)
+    blocks = lines.reshape(height, width, size).sum(axis=2)
+    return np.asarray(blocks / size**2, np.float32)
 
 
 def picture_lag(change: Floats, state: Floats) -> Lag:

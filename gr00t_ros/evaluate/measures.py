@@ -72,12 +72,22 @@ class Measures:
         return np.asarray(np.sqrt(variance) > STILL)
 
     def relative(self, errors: Errors) -> float:
-        """MSE over the recorded variance, the mean over the components that move; NaN if none."""
+        """MSE over the recorded variance: sums over each key's moving components, then their mean.
+
+        NaN if nothing moves. Sums, because a joint that hardly moves must not decide.
+        """
         rows, moving = self.recorded[self.counted], self.moving
-        if not moving.any():
-            return float("nan")
-        share = errors.mse[moving] / np.nanvar(rows[:, moving], axis=0)
-        return float(np.mean(share))
+        shares = []
+        for key in dict.fromkeys(part.key for part in self.parts):
+            use = moving & np.array([part.key == key for part in self.parts])
+            if use.any():
+                shares.append(errors.mse[use].sum() / np.nanvar(rows[:, use], axis=0).sum())
+        return float(np.mean(shares)) if shares else float("nan")
+
+    def key_motion(self) -> Floats:
+        """(C,) the mean of `motion` over the components of the same key."""
+        keys = np.array([part.key for part in self.parts])
+        return np.array([self.motion[keys == key].mean() for key in keys])
 
 
 def measure(

@@ -14,7 +14,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.text_table import table
 
 _SUCCESS = {True: "success", False: "failure", None: ""}
-_HEADER = ("episode", "s", "outcome", "success", *SOURCES, "takeovers", "drops", "MB", "")
+_HEADER = ("episode", "s", "outcome", "success", *SOURCES, "takeovers", "drops", "MB", "problem")
 
 
 def main(words: Sequence[str]) -> int:

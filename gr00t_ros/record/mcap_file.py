@@ -54,7 +54,7 @@ _END: Final = _record(_DATA_END, bytes(4)) + _record(_FOOTER, bytes(20)) + _MAGI
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One topic of a file: its type, the type's definition and hash, and the offered QoS as YAML."""
+    """One topic of a file: its type with definition and hash, and the offered QoS as YAML."""
 
     topic: str
     type_name: str

@@ -15,6 +15,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -162,9 +163,8 @@ class RecordNode(Node):
         if not client.service_is_ready():
             return f"{self.policy_name}/{service}: no such service: does the policy node run?"
         future = client.call_async(Trigger.Request())
-        limit = self.create_timer(
-            ANSWER_S, future.cancel, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        limit = self.create_timer(ANSWER_S, future.cancel, self._beside, clock=steady)
         answer = await future
         self.destroy_timer(limit)
         if answer is None:
@@ -187,14 +187,18 @@ class RecordNode(Node):
     # --- services ------------------------------------------------------------------------------
 
     def _serve(self) -> None:
+        # what a takeover waits for must run beside it, as must everything else
+        self._beside = ReentrantCallbackGroup()
         self._policy_services = {
-            name: self.create_client(Trigger, f"{self.policy_name}/{name}")
+            name: self.create_client(
+                Trigger, f"{self.policy_name}/{name}", callback_group=self._beside
+            )
             for name in ("pause", "resume")
         }
         self.create_service(SetInstruction, "~/start", self._on_start)
         for name in (STOP, DISCARD, SUCCESS, FAILURE):
             self.create_service(Trigger, f"~/{name}", self._ender(name))
-        self.create_service(SetBool, "~/intervene", self._on_intervene)
+        self.create_service(SetBool, "~/intervene", self._on_intervene, callback_group=self._beside)
 
     def _on_start(
         self, request: SetInstruction.Request, response: SetInstruction.Response

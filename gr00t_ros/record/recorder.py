@@ -90,7 +90,7 @@ class Recorder:
             return self._carry_out(change)
 
     def check(self) -> None:
-        """Look at topics, policy node, disk and writing thread; ends an episode that cannot go on."""
+        """Look at topics, policy node, disk and writing; ends an episode that cannot go on."""
         with self._lock:
             for topic in self.topics:
                 topic.look()

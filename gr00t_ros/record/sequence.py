@@ -23,11 +23,14 @@ class SequenceGaps:
         """
         if number is None:
             return 0
-        del self._expected[max(1, publishers) :]
+        publishers = max(1, publishers)
         if number in self._expected:
             self._expect(number, number)
+            del self._expected[:-publishers]
             return 0
-        if len(self._expected) < max(1, publishers):
+        if len(self._expected) > publishers:  # one has left, and it is unknown which
+            self._expected.clear()
+        if len(self._expected) < publishers:
             self._expected.append(number + 1)
             return 0
         behind = [one for one in self._expected if one < number]

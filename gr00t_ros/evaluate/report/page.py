@@ -60,6 +60,7 @@ figure{margin:0}figcaption{font-size:12px;color:#5f6368;max-width:60ch}
 img{max-width:100%}
 .film{display:grid;gap:3px;margin:6px 0}.film img{width:100%;display:block;border-radius:2px}
 .film figcaption{font-size:11px}
+ul{margin:4px 0 10px;padding-left:18px;max-width:110ch}
 .bar{display:inline-block;height:9px;background:#1a73e8;border-radius:2px}
 """
 
@@ -85,7 +86,7 @@ def episode_section(
     parts = [
         f'<h3 id="e{figures["number"]}">{escape(figures["name"])}</h3>',
         f'<p class="dim">{escape(_episode_line(figures))}</p>',
-        *(_card(finding) for finding in figures["findings"]),
+        _listed(figures["findings"]),
         _film(m, episode, embodiment),
         "" if close is None else _image(close, "the seam where chunks disagree most"),
         _image(plots.strands(m, embodiment), "all components over time"),
@@ -106,6 +107,12 @@ def _episode_line(figures: Plain) -> str:
         + (f", {figures['queries_skipped']} skipped" if figures["queries_skipped"] else "")
         + f"; relative error {_short(figures['relative_error'])}"
     )
+
+
+def _listed(findings: Sequence[Plain]) -> str:
+    """Findings as a list; the cards above have their advice."""
+    lines = [f"<b>{escape(title_of(one['kind']))}</b>: {escape(one['text'])}" for one in findings]
+    return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>" if lines else ""
 
 
 def _film(m: Measures, episode: Episode, embodiment: Embodiment) -> str:
@@ -184,11 +191,11 @@ def _headline(results: Plain) -> str:
     return f'<p class="{kind}"><b>{found}{failed}.</b></p><p>{text}</p>'
 
 
-def _card(finding: Plain, of: int | None = None) -> str:
+def _card(finding: Plain, of: int) -> str:
     kind = "" if finding["level"] == PROBLEM else " note"
     names = list(finding["parts"])
     which = escape(", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else ""))
-    count = f' <span class="dim">in {finding["episodes"]} of {of} episodes</span>' if of else ""
+    count = f' <span class="dim">in {finding["episodes"]} of {of} episodes</span>'
     return (
         f'<div class="card{kind}"><b>{escape(title_of(finding["kind"]))}</b>{count}'
         f"<p>{escape(finding['text'])}</p>"
@@ -207,7 +214,8 @@ def _episodes(results: Plain) -> str:
     ]
     for one in worst:
         width = round(120 * (one["relative_error"] or 0.0) / most) if most else 0
-        bar = f'<span class="bar" style="width:{width}px"></span> {_short(one["relative_error"])}'
+        share = _short(one["relative_error"])
+        bar = f'<nobr><span class="bar" style="width:{width}px"></span> {share}</nobr>'
         kinds = ", ".join(title_of(found["kind"]).lower() for found in one["findings"])
         link = f'<a href="#e{one["number"]}">{escape(one["name"])}</a>'
         guard = one["deployed"]
@@ -245,33 +253,23 @@ def _errors(summary: Plain) -> str:
         + _table(header, rows)
         + '<p class="dim">of hold: the MSE as a share of what holding the state gives. '
         "disagreement: RMS between successive chunks where they overlap; motion: RMS of the "
-        "recorded change between two queries. turns/s: changes of direction of what is played, and of the "
-        "recording.</p>"
+        "recorded change between two queries. turns/s: changes of direction of what is played, and "
+        "of the recording.</p>"
     )
 
 
 def _figures(results: Plain) -> str:
     episodes, settings = results["episodes"], results["settings"]
     step_mark, late = float(settings["every_rows"]), float(settings["late_rows"])
+    by_step = plots.curves(
+        episodes, lambda e: e["by_step"]["mse"], "step of the horizon", step_mark
+    )
+    by_latency = plots.curves(episodes, lambda e: e["by_latency"]["mse"], "latency, rows", late)
     images = [
-        (plots.error_bars(results["summary"]), "RMS error beside the baselines."),
+        (plots.error_bars(results["summary"]), "Error beside the baselines; left of 1 is of use."),
         (plots.seam_bars(results["summary"]), "Chunks that disagree by much of the motion jerk."),
-        (
-            plots.curves(
-                episodes,
-                lambda e: e["by_step"]["mse"],
-                "step of the horizon",
-                "RMS error",
-                step_mark,
-            ),
-            "Error by step of the chunk, one line an episode; dashed: the next query.",
-        ),
-        (
-            plots.curves(
-                episodes, lambda e: e["by_latency"]["mse"], "latency, rows", "RMS error", late
-            ),
-            "Error if chunks arrived so many rows after their observation; dashed: here.",
-        ),
+        (by_step, "Error by step of a chunk, one line an episode; dashed: the next query."),
+        (by_latency, "Error if chunks arrived so many rows after their observation; dashed: here."),
     ]
     return "".join(_image(data, caption) for data, caption in images)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.evaluate.components import Component
-from gr00t_ros.evaluate.measures import Measures
+from gr00t_ros.evaluate.measures import STILL, Measures
 from gr00t_ros.evaluate.results import Plain
 from gr00t_ros.robot.embodiment import Embodiment
 
@@ -20,15 +20,11 @@ INSTALL: Final = "pip install matplotlib"
 RECORDED, SHAPED, REFUSED, GREY = "#14181f", "#e8710a", "#c5221f", "#9aa0a6"
 STRANDS: Final = ("#1a73e8", "#12a4a4")
 """Colours of successive chunks, in turns."""
-BARS: Final = {
-    "policy": "#1a73e8",
-    "hold": "#9aa0a6",
-    "repeat": "#c8ccd1",
-    "shifted": "#e3b341",
-}
+BARS: Final = {"policy": "#1a73e8", "repeat": "#c8ccd1", "shifted": "#e3b341"}
 _DPI: Final = 110
 _LONG_S: Final = 4.0
 """Length of the close-up."""
+_MOST_SHARE: Final = 3.0
 
 
 def _new_figure(width: float, height: float) -> Any:
@@ -84,7 +80,7 @@ def close_up(m: Measures, embodiment: Embodiment) -> bytes | None:
     """The component and the few seconds where chunks disagree most; None without a seam."""
     if not len(m.seams.rows):
         return None
-    size = np.abs(m.seams.offset) / np.maximum(m.motion, 1e-3)
+    size = np.abs(m.seams.offset) / np.maximum(m.key_motion(), 1e-3)
     size[:, ~m.moving] = 0.0
     seam, c = np.unravel_index(int(np.argmax(size)), size.shape)
     middle_s = float(m.seams.rows[seam]) / m.rate_hz
@@ -92,7 +88,8 @@ def close_up(m: Measures, embodiment: Embodiment) -> bytes | None:
     figure = _new_figure(12.0, 2.9)
     panel = figure.subplots()
     _strands(panel, m, embodiment, int(c), (first_s, first_s + _LONG_S))
-    panel.set_title(f"close-up: {m.parts[int(c)].label}, where successive chunks disagree most")
+    text = f"close-up of {m.parts[int(c)].label}, where successive chunks disagree most"
+    panel.set_title(text, loc="left", fontsize=8)
     _legend(figure, panel)
     return _png(figure)
 
@@ -175,52 +172,50 @@ def _legend(figure: Any, panel: Any) -> None:
 
 
 def error_bars(summary: Plain) -> bytes:
-    """RMS error of each component beside the baselines; logarithmic."""
-    parts = summary["components"]
-    names = [f"{one['name']} [{one['unit']}]" if one["unit"] else one["name"] for one in parts]
-    figure = _new_figure(6.0, max(1.8, 0.34 * len(parts) + 0.9))
+    """RMS error of each component as a share of what holding the state gives, with baselines."""
+    parts = [one for one in summary["components"] if one["hold_mse"]]
+    figure = _new_figure(5.3, max(1.8, 0.34 * len(parts) + 0.9))
     panel = figure.subplots()
     heights = np.arange(len(parts))
     for number, (name, colour) in enumerate(BARS.items()):
         field = "mse" if name == "policy" else f"{name}_mse"
-        values = [np.nan if one[field] is None else np.sqrt(one[field]) for one in parts]
-        at = heights + 0.2 * (number - 1.5)
-        label = {"shifted": "recorded, shifted"}.get(name, name)
-        panel.barh(at, values, 0.18, color=colour, label=label)
-    panel.set_yticks(heights, names)
+        shares = [
+            np.nan if one[field] is None else np.sqrt(one[field] / one["hold_mse"]) for one in parts
+        ]
+        at = heights + 0.27 * (number - 1)
+        label = {"shifted": "recorded, shifted", "repeat": "repeat the last"}.get(name, name)
+        panel.barh(at, np.minimum(shares, _MOST_SHARE), 0.24, color=colour, label=label)
+    panel.axvline(1.0, color=GREY, lw=1.0, ls="--", label="hold the state")
+    panel.set_yticks(heights, [one["name"] for one in parts])
     panel.invert_yaxis()
-    if any(one["mse"] for one in parts):
-        panel.set_xscale("log")
-    panel.set_xlabel("RMS error = sqrt(MSE)")
+    panel.set_xlabel(f"RMS error, share of holding the state (cut at {_MOST_SHARE:g})")
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return _png(figure)
 
 
 def curves(
-    episodes: Sequence[Plain], field: Callable[[Plain], Any], xlabel: str, ylabel: str, mark: float
+    episodes: Sequence[Plain], field: Callable[[Plain], Any], xlabel: str, mark: float
 ) -> bytes:
-    """One thin line an episode over steps or rows, the mean over episodes thick.
+    """RMS error over steps or rows: one thin line an episode, the mean over episodes thick.
 
-    field: an episode -> C lists of one length; their mean over components that move is drawn.
+    field: an episode -> C lists of mean squares; the mean of the components that move is drawn.
     """
-    figure = _new_figure(4.2, 2.6)
+    figure = _new_figure(5.3, 2.6)
     panel = figure.subplots()
     lines = []
     for episode in episodes:
         table = np.array(field(episode), dtype=float)
-        still = [one["motion"] is None or one["motion"] <= 1e-4 for one in episode["components"]]
-        table = table[~np.array(still)] if not all(still) else table
-        if not table.size or not np.isfinite(table).any():
-            continue
-        line = np.sqrt(np.nanmean(table, axis=0)) if "RMS" in ylabel else np.nanmean(table, axis=0)
-        lines.append(line)
-        panel.plot(line, color=STRANDS[0], lw=0.7, alpha=0.4)
-    shortest = min(map(len, lines), default=0)
-    if shortest:
-        panel.plot(np.nanmean([one[:shortest] for one in lines], axis=0), color=RECORDED, lw=1.8)
+        moves = np.array([(one["motion"] or 0.0) > STILL for one in episode["components"]])
+        line = np.sqrt(table[moves].sum(axis=0) / max(moves.sum(), 1))
+        if np.isfinite(line).any():
+            lines.append(line)
+            panel.plot(line, color=STRANDS[0], lw=0.7, alpha=0.4)
+    if lines:
+        length = min(map(len, lines))
+        panel.plot(np.mean([one[:length] for one in lines], axis=0), color=RECORDED, lw=1.8)
     panel.axvline(mark, color=GREY, lw=0.8, ls="--")
     panel.set_xlabel(xlabel)
-    panel.set_ylabel(ylabel)
+    panel.set_ylabel("RMS error")
     panel.set_ylim(bottom=0.0)
     return _png(figure)
 
@@ -228,7 +223,7 @@ def curves(
 def seam_bars(summary: Plain) -> bytes:
     """Disagreement of successive chunks beside the recorded motion between two queries."""
     parts = summary["components"]
-    figure = _new_figure(6.0, max(1.8, 0.3 * len(parts) + 0.9))
+    figure = _new_figure(5.3, max(1.8, 0.3 * len(parts) + 0.9))
     panel = figure.subplots()
     heights = np.arange(len(parts))
     for offset, field, colour, label in (

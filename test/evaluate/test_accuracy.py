@@ -1,0 +1,77 @@
+"""Errors, baselines and seams, by numbers that can be checked by hand."""
+
+import numpy as np
+import pytest
+
+from gr00t_ros.evaluate import accuracy
+
+ROWS = np.array([0, 4, 8])
+RAMP = np.arange(12.0)[:, None]
+
+
+def chunks_of(values, horizon=6):
+    """Chunks (3, H, 1) that predict `values` exactly, and the last value beyond the end."""
+    at = np.minimum(ROWS[:, None] + np.arange(horizon), len(values) - 1)
+    return values[at]
+
+
+def test_each_row_plays_the_newest_chunk_that_has_arrived():
+    """With two steps of latency the first two rows have none, and each chunk begins two late."""
+    assert accuracy.newest_chunk(ROWS, 6, 0, 12).tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    late = accuracy.newest_chunk(ROWS, 6, 2, 12)
+    assert late.tolist() == [-1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+    played = accuracy.executed(ROWS, chunks_of(RAMP), 2, 12)
+    assert np.isnan(played[:2]).all() and (played[2:] == RAMP[2:]).all()
+
+
+def test_a_row_that_no_chunk_reaches_is_not_predicted():
+    """A chunk of three steps leaves the fourth row open."""
+    played = accuracy.executed(ROWS, chunks_of(RAMP, 3), 0, 12)[:, 0]
+    assert np.flatnonzero(np.isnan(played)).tolist() == [3, 7, 11]
+
+
+def test_errors_leave_out_what_is_not_finite_or_does_not_count():
+    """Mean over what is left, and how many that were."""
+    predicted = np.array([[1.0], [3.0], [np.nan], [9.0]])
+    counted = np.array([True, True, True, False])
+    found = accuracy.errors(predicted, np.zeros((4, 1)), counted)
+    assert (found.count[0], found.mse[0], found.mae[0]) == (2, 5.0, 2.0)
+    nothing = accuracy.errors(predicted, np.zeros((4, 1)), np.zeros(4, bool))
+    assert nothing.count[0] == 0 and np.isnan(nothing.mse[0])
+
+
+def test_baselines_hold_repeat_and_shift():
+    """The value at the query, the one before it, and the recording some rows later."""
+    held = accuracy.held_since(ROWS, RAMP, 6, 0, back=0)[:, 0]
+    assert held.tolist() == [0.0] * 4 + [4.0] * 4 + [8.0] * 4
+    repeated = accuracy.held_since(ROWS, RAMP, 6, 0, back=1)[:, 0]
+    assert np.isnan(repeated[:4]).all() and repeated[4:].tolist() == [3.0] * 4 + [7.0] * 4
+    half = accuracy.shifted(RAMP, 1.5)[:, 0]
+    assert np.isnan(half[:2]).all() and half[2:].tolist() == [i - 1.5 for i in range(2, 12)]
+
+
+def test_errors_by_step_grow_with_a_held_prediction():
+    """Step j of a chunk that holds is j away from a ramp of one a row."""
+    held = np.repeat(RAMP[ROWS][:, None], 6, axis=1)
+    found = accuracy.by_step(ROWS, held, RAMP, np.ones(12, bool))
+    assert found.mae[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert found.count[:, 0].tolist() == [3, 3, 3, 3, 2, 2]  # the last chunk ends beyond the rows
+
+
+def test_the_latency_of_a_recording_is_where_its_error_vanishes():
+    """Chunks that differ from each other, played two rows late."""
+    chunks = chunks_of(RAMP) + np.array([0.0, 5.0, -3.0])[:, None, None]
+    recorded = accuracy.executed(ROWS, chunks, 2, 12)
+    found = accuracy.by_latency(ROWS, chunks, recorded, np.ones(12, bool), every=4)
+    assert found[2, 0] == 0.0 and (found[:2, 0] > 0.0).all()
+
+
+def test_seams_are_where_chunks_overlap():
+    """Two rows of overlap; the offset is the later chunk less the earlier one."""
+    chunks = chunks_of(RAMP) + np.array([0.0, 0.5, -0.5])[:, None, None]
+    found = accuracy.seams(ROWS, chunks[:, :6], late=0)
+    assert found.rows.tolist() == [4, 8]
+    assert found.apart[:, :, 0].tolist() == [[0.5, 0.5], [-1.0, -1.0]]
+    assert found.offset[:, 0].tolist() == [0.5, -1.0]
+    assert found.rms()[0] == pytest.approx(np.sqrt((0.25 + 1.0) / 2))
+    assert len(accuracy.seams(ROWS, chunks[:, :4], late=0).rows) == 0

@@ -1,0 +1,93 @@
+"""gr00t eval: its options, what it refuses, and the comparison of two results."""
+
+import copy
+import json
+
+import pytest
+from made_episodes import MadeReference
+
+from gr00t_ros.evaluate import command
+from gr00t_ros.evaluate.__main__ import main
+from gr00t_ros.evaluate.report.compare import comparison, text_of
+from gr00t_ros.serve.policies import HoldPolicy
+
+
+@pytest.fixture
+def dataset(monkeypatch):
+    """A dataset of two made episodes under every path."""
+    made = [MadeReference(number, rows=24) for number in range(2)]
+    monkeypatch.setattr(command, "dataset_references", lambda path: made)
+    monkeypatch.setattr(command, "chosen", lambda found, numbers: found)
+
+
+@pytest.fixture
+def results(dataset, serve, robot, tmp_path, capsys):
+    """A folder with results, and what was printed."""
+    port = serve(HoldPolicy(robot)).address.rpartition(":")[2]
+    words = ["open-loop", "--dataset-path", "x", "--embodiment", "desk6", "--port", port]
+    status = main([*words, "--output", str(tmp_path / "a"), "--drawn", "0"])
+    said = capsys.readouterr()
+    assert status == 0, said.err
+    return tmp_path / "a", said.out
+
+
+def test_the_command_prints_the_table_and_the_diagnosis(results):
+    """Joint by joint with units and baselines."""
+    folder, out = results
+    assert "arm: desk6_joint6  rad" in out and "MSE hold" in out
+    assert "The policy holds the state (2 of 2 episodes)" in out and "report.html" in out
+    assert {path.name for path in folder.iterdir()} == {"report.html", "results.json", "arrays.npz"}
+
+
+def test_two_results_are_compared_joint_by_joint(results, tmp_path, capsys):
+    """Differences, findings that came or went, settings that differ; the exit status is 0."""
+    first = json.loads((results[0] / "results.json").read_text())
+    second = copy.deepcopy(first)
+    second["summary"]["components"][0]["mse"] *= 1.5
+    second["summary"]["findings"] = []
+    second["settings"]["every_rows"] = 16
+    (tmp_path / "b.json").write_text(json.dumps(second))
+    for verb in ("compare", "--compare"):
+        assert main([verb, str(results[0]), str(tmp_path / "b.json")]) == 0
+        out = capsys.readouterr().out
+        assert "+50.0 %" in out and "every_rows" in out and "holds" in out
+    assert "findings: the same" in text_of(comparison(first, first))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--output", "o"], "one of both"),
+        (["b", "--dataset-path", "x", "--output", "o"], "one of both"),
+        (["--dataset-path", "x"], "expected --output DIR"),
+        (["--dataset-path", "x", "--output", "o", "--model-path", "m"], "gr00t sidecar start"),
+        (["--dataset-path", "x", "--output", "o", "--sources", "robot"], "expected one of"),
+        (["--dataset-path", "x", "--output", "o"], "expected --embodiment"),
+        (
+            ["--dataset-path", "x", "--output", "o", "--embodiment", "desk6"]
+            + ["--server", "a:1", "--port", "2"],
+            "expected one of both",
+        ),
+    ],
+)
+def test_wrong_usage_is_refused_before_anything_is_done(dataset, capsys, words, message):
+    """Exit status 2, with what to do."""
+    try:
+        status = main(["open-loop", *words])
+    except SystemExit as end:
+        status = end.code
+    assert status == 2 and message in capsys.readouterr().err
+
+
+def test_results_are_not_overwritten(dataset, results, capsys):
+    """Another run needs another folder."""
+    words = ["open-loop", "--dataset-path", "x", "--embodiment", "desk6"]
+    assert main([*words, "--output", str(results[0])]) == 2
+    assert "expected a new folder" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_result_is_refused(tmp_path, capsys):
+    """By its schema."""
+    (tmp_path / "x.json").write_text('{"schema": "other/1"}')
+    assert main(["compare", str(tmp_path / "x.json"), str(tmp_path / "x.json")]) == 2
+    assert "got schema 'other/1', expected 'gr00t_ros.evaluation/1'" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""Which rows are queried, and what is sent."""
+
+import numpy as np
+import pytest
+from made_episodes import Recorded, made_episode, with_changes
+
+from gr00t_ros.dataset.episode import HUMAN, IDLE, POLICY, SOURCES, STOPPING
+from gr00t_ros.errors import ChunkError, SettingsError
+from gr00t_ros.evaluate.open_loop import (
+    Settings,
+    observation_at,
+    predict_episode,
+    query_rows,
+)
+
+
+@pytest.fixture(scope="module")
+def episode(robot):
+    """80 rows of Desk6."""
+    return made_episode(robot, rows=80)
+
+
+def test_a_query_is_made_every_execute_steps(robot, episode):
+    """The node's default is eight; --steps ends it earlier."""
+    assert query_rows(episode, robot, Settings()).tolist() == list(range(0, 80, 8))
+    assert query_rows(episode, robot, Settings(every_rows=30, steps=50)).tolist() == [0, 30]
+
+
+def test_the_first_query_is_at_the_first_row_with_a_history(droid):
+    """One second back is 15 rows; the observation is oldest first."""
+    episode = made_episode(droid, rows=32)
+    assert query_rows(episode, droid, Settings()).tolist() == [15, 23, 31]
+    view = droid.video[0].key
+    seen = observation_at(episode, droid, 15).video[view]
+    assert (seen[0] == episode.video[view][0]).all() and (seen[1] == episode.video[view][15]).all()
+
+
+def test_rows_while_stopping_or_idle_are_not_queried(robot, episode):
+    """After such rows the rhythm begins anew, as the node's does."""
+    source = np.full(80, SOURCES.index(POLICY), np.uint8)
+    source[10:21] = SOURCES.index(IDLE)
+    source[70:] = SOURCES.index(STOPPING)
+    mixed = with_changes(episode, source=source)
+    assert query_rows(mixed, robot, Settings()).tolist() == [0, 8, *range(21, 70, 8)]
+    assert query_rows(mixed, robot, Settings(sources=(HUMAN,))).tolist() == []
+    assert query_rows(mixed, robot, Settings(sources=(IDLE,))).tolist() == [10, 18]
+
+
+def test_a_state_that_is_not_finite_is_not_sent(robot, episode):
+    """The node would not have it either; the row is named."""
+    state = episode.state["arm"].copy()
+    state[16, 2] = np.nan
+    policy = Recorded(robot, episode)
+    found = predict_episode(with_changes(episode, state={"arm": state}), robot, Settings(), policy)
+    assert found.skipped == (16,) and 16 not in found.rows and policy.begun == 1
+
+
+def test_a_chunk_that_is_not_finite_is_kept_and_named(robot, episode):
+    """The node would drop it; any other fault of a chunk ends the episode."""
+
+    def nan(chunks, observation, query):
+        chunks["arm"][3, 1] = np.nan if query == 2 else 0.0
+        return chunks
+
+    found = predict_episode(episode, robot, Settings(), Recorded(robot, episode, nan))
+    assert list(found.unfit) == [16] and "desk6_joint2" in found.unfit[16]
+    short = Recorded(robot, episode, lambda chunks, *_: {"arm": chunks["arm"][:5]})
+    with pytest.raises(ChunkError, match="shape"):
+        predict_episode(episode, robot, Settings(), short)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rate_hz": 10.0}, "10 rows a second, expected 20"),
+        ({"action": {}}, "action arm: got none, expected"),
+        ({"video": {}}, "video front: got none"),
+    ],
+)
+def test_an_episode_of_another_robot_is_refused(robot, episode, change, message):
+    """Before anything is sent."""
+    policy = Recorded(robot, episode)
+    with pytest.raises(SettingsError, match=message):
+        predict_episode(with_changes(episode, **change), robot, Settings(), policy)
+    assert policy.begun == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(every_rows=33), "got 33 rows between two queries, expected 1 to 32"),
+        (Settings(latency_ns=2_000_000_000), "got 2000 ms, expected 0 to less than a chunk"),
+        (Settings(swap=("front", "rear")), "got rear, expected two of front"),
+    ],
+)
+def test_settings_that_do_not_fit_the_robot_are_refused(robot, settings, message):
+    """With the numbers of the embodiment file."""
+    with pytest.raises(SettingsError, match=message):
+        settings.check(robot)

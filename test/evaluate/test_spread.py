@@ -1,0 +1,126 @@
+"""Many workers and servers give the result of one, to the last bit."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+from made_episodes import MadeReference
+
+from gr00t_ros.evaluate.command import evaluate_all
+from gr00t_ros.evaluate.open_loop import Settings
+from gr00t_ros.evaluate.results import NPZ_NAME
+from gr00t_ros.evaluate.servers import Access, Address
+from gr00t_ros.evaluate.spread import Failure, Run, Task
+from gr00t_ros.evaluate.workers import Pool, Ray, ThisProcess
+
+EPISODES = [MadeReference(number, rows=24) for number in range(3)]
+
+
+@pytest.fixture
+def servers(start_sidecar):
+    """Two hold servers, as processes."""
+    started = [start_sidecar("hold", "--embodiment", "desk6", "--port", "0") for _ in range(2)]
+    return [Address("127.0.0.1", sidecar.port) for sidecar in started]
+
+
+def outcome(robot, folder, servers, workers):
+    """What must not depend on the workers: results.json without times, and all arrays."""
+    folder.mkdir()
+    try:
+        found = evaluate_all(
+            Task(robot, Settings(), Access()),
+            EPISODES,
+            servers,
+            workers,
+            folder,
+            drawn=0,
+            tell=lambda _: None,
+        )
+    finally:
+        workers.close()
+    with np.load(folder / NPZ_NAME) as arrays:
+        raw = {name: arrays[name].tobytes() for name in arrays.files}
+    kept = {name: part for name, part in found.items() if name not in ("timing", "servers")}
+    return json.dumps(kept), raw
+
+
+def test_a_pool_on_two_servers_gives_the_same_to_the_last_bit(robot, tmp_path, servers):
+    """Against one server in this process."""
+    alone = outcome(robot, tmp_path / "alone", servers[:1], ThisProcess())
+    assert outcome(robot, tmp_path / "pool", servers, Pool(2)) == alone
+    assert len(alone[1]) == 9 * len(EPISODES)
+
+
+def test_ray_gives_the_same_to_the_last_bit(robot, tmp_path, servers):
+    """On this machine; skipped where Ray is not installed."""
+    pytest.importorskip("ray")
+    alone = outcome(robot, tmp_path / "alone", servers[:1], ThisProcess())
+    assert outcome(robot, tmp_path / "ray", servers, Ray("local", 2)) == alone
+
+
+class Scripted:
+    """Workers that note which server each query goes to, and answer as they are told."""
+
+    def __init__(self, answer):
+        self._answer, self.at_once, self.most, self.queries = answer, {}, {}, []
+
+    def submit(self, function, *arguments):
+        server = arguments[2] if function.__name__ == "query" else None
+        if server is not None:
+            self.queries.append((arguments[1].number, server.port))
+            self.at_once[server.port] = self.at_once.get(server.port, 0) + 1
+            most = max(self.most.get(server.port, 0), self.at_once[server.port])
+            self.most[server.port] = most
+        return (len(self.queries), arguments[1].number, server)
+
+    def wait(self, handles):
+        handle = handles[0]
+        if handle[2] is not None:
+            self.at_once[handle[2].port] -= 1
+        return [(handle, self._answer(handle[1], handle[2]))]
+
+
+TWO = [Address("a", 1), Address("b", 2)]
+
+
+def test_each_server_gets_as_many_episodes_at_once_as_allowed(robot):
+    """One by default, because a policy may remember its episode."""
+    for in_flight in (1, 2):
+        workers = Scripted(lambda number, server: Failure("broken data", of_server=False))
+        references = [MadeReference(number) for number in range(6)]
+        Run(Task(robot, Settings(), Access()), references, TWO, workers, in_flight).run()
+        assert workers.most == {1: in_flight, 2: in_flight}
+        assert len(workers.queries) == 6
+
+
+def test_an_episode_that_fails_is_tried_once_on_each_server_and_then_listed(robot):
+    """Data that cannot be read is not tried again: no server can help."""
+
+    def answer(number, server):
+        return Failure(f"{server}: busy" if number else "no such file", of_server=number > 0)
+
+    workers = Scripted(answer)
+    _, failed, _ = Run(Task(robot, Settings(), Access()), EPISODES[:2], TWO, workers).run()
+    assert sorted(workers.queries)[0][0] == 0
+    assert sorted(port for number, port in workers.queries if number == 1) == [1, 2]
+    assert failed[0].text == "no such file" and len(failed[0].servers) == 1
+    assert "a:1: busy" in failed[1].text and "b:2: busy" in failed[1].text
+
+
+def end_this_process(*_):
+    """What the kernel does to a worker that takes too much memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_pool_goes_on_after_a_worker_was_killed():
+    """Its step fails, and the next one runs in a new process."""
+    pool = Pool(1)
+    try:
+        ((_, error),) = pool.wait([pool.submit(end_this_process)])
+        assert isinstance(error, Exception)
+        ((_, value),) = pool.wait([pool.submit(int, "7")])
+        assert value == 7
+    finally:
+        pool.close()

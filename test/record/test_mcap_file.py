@@ -1,0 +1,181 @@
+"""An MCAP file is readable after each chunk, and after a repair wherever its writer was killed."""
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rosbags.rosbag2", reason="rosbags is not installed")
+
+from gr00t_ros.bags.bag import open_bag
+from gr00t_ros.errors import BagError
+from gr00t_ros.record.mcap_file import Channel, McapFile
+
+A = Channel("/a", "std_msgs/msg/String", "string data\n", "RIHS01_a", "[]")
+B = Channel("/b", "std_msgs/msg/Bool", "bool data\n", "RIHS01_b", "[]")
+
+
+def message(number):
+    """One message as it is written: channel, bag time, bytes that begin as CDR does."""
+    return (A, B)[number % 2], 1000 + number, bytes(4) + number.to_bytes(4, "little") * 5
+
+
+def write(path, count, chunk=10):
+    """An open file with `count` messages, a chunk every `chunk`."""
+    file = McapFile(path)
+    for number in range(count):
+        file.write(*message(number))
+        if number % chunk == chunk - 1:
+            file.flush()
+    return file
+
+
+def read(path):
+    """The numbers of all messages in a file, which must be as they were written."""
+    with open_bag(path) as bag:
+        found = list(bag.messages(("/a", "/b")))
+    numbers = [int.from_bytes(one.data[4:8], "little") for one in found]
+    wanted = [message(number) for number in numbers]
+    assert [(one.topic, one.time_ns, one.data) for one in found] == [
+        (channel.topic, time_ns, data) for channel, time_ns, data in wanted
+    ]
+    return numbers
+
+
+def test_a_closed_file_has_an_index_with_all_messages(tmp_path):
+    """Counted by topic, with the times of the first and the last message."""
+    path = tmp_path / "bag.mcap"
+    file = write(path, 25)
+    file.close()
+    assert read(path) == list(range(25))
+    with open_bag(path) as bag:
+        assert {one.name: (one.type_name, one.count) for one in bag.topics} == {
+            "/a": (A.type_name, 13),
+            "/b": (B.type_name, 12),
+        }
+        assert (bag.start_ns, bag.end_ns) == (1000, 1024)
+        assert [one.time_ns for one in bag.messages(("/b",), 1015)] == list(range(1015, 1025, 2))
+    assert file.totals.counts == {"/a": 13, "/b": 12}
+
+
+def test_a_file_that_nobody_closed_can_be_read_as_it_is(tmp_path):
+    """Up to its last chunk: what waits for the next one is not in it."""
+    path = tmp_path / "bag.mcap"
+    write(path, 25)
+    assert read(path) == list(range(20))
+
+
+def test_a_file_cut_at_any_place_is_repaired(tmp_path):
+    """Every whole message is kept, also of a chunk that was cut; then the file is indexed."""
+    whole = tmp_path / "whole.mcap"
+    file = write(whole, 30)
+    data, path = whole.read_bytes(), tmp_path / "cut.mcap"
+    begun = file.size
+    for length in [*random.Random(1).sample(range(600, len(data)), 150), begun, len(data)]:
+        path.write_bytes(data[:length])
+        McapFile.of_killed(path).close()
+        kept = read(path)
+        assert kept == list(range(len(kept)))
+        # each message is there whose last byte is before the cut
+        last = data[:length].rfind(message(len(kept))[2]) if len(kept) < 30 else -1
+        assert last == -1
+        # and a second repair changes nothing
+        repaired = path.read_bytes()
+        McapFile.of_killed(path).close()
+        assert path.read_bytes() == repaired
+
+
+def test_what_was_written_over_the_end_is_repaired(tmp_path):
+    """The next chunk begins where the end of the file was: half of it may be there."""
+    path = tmp_path / "bag.mcap"
+    file = write(path, 20)
+    size = file.size
+    file.flush()
+    longer = tmp_path / "longer.mcap"
+    write(longer, 30)
+    for more in (1, 20, 49, 60, 200):
+        data = path.read_bytes()
+        longer_data = longer.read_bytes()
+        torn = tmp_path / "torn.mcap"
+        torn.write_bytes(longer_data[: size + more] + data[size + more :])
+        McapFile.of_killed(torn).close()
+        assert read(torn)[:20] == list(range(20))
+
+
+def test_a_full_disk_loses_one_chunk_and_counts_it(tmp_path, monkeypatch):
+    """The file stays readable, and goes on when there is room again."""
+    path = tmp_path / "bag.mcap"
+    file = write(path, 20)
+    for number in range(20, 24):
+        file.write(*message(number))
+    real = os.pwrite
+
+    def full(handle, data, place):
+        if len(data) > 100:
+            return real(handle, bytes(data)[:100], place)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space left"):
+            file.flush()
+    assert file.drop_chunk() == {"/a": 2, "/b": 2}
+    file.write(*message(24))
+    file.close()
+    assert read(path) == [*range(20), 24]
+
+
+def test_a_topic_whose_first_chunk_was_lost_is_described_again(tmp_path):
+    """Its type stood in the lost chunk."""
+    path = tmp_path / "bag.mcap"
+    file = McapFile(path)
+    file.write(*message(0))
+    file.flush()
+    file.write(*message(1))
+    assert file.drop_chunk() == {"/b": 1}
+    file.write(*message(3))
+    file.close()
+    assert read(path) == [0, 3]
+
+
+def test_a_file_of_somebody_else_is_not_touched(tmp_path):
+    """Nor one that holds nothing."""
+    path = tmp_path / "bag.mcap"
+    content = b"\x89MCAP0\r\n" + bytes(200)
+    path.write_bytes(content)
+    with pytest.raises(BagError, match="was not written by gr00t record"):
+        McapFile.of_killed(path)
+    assert path.read_bytes() == content
+    path.write_bytes(b"")
+    with pytest.raises(BagError, match="holds nothing"):
+        McapFile.of_killed(path)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from test_mcap_file import write
+write(Path(sys.argv[1]), 10**9)
+"""
+
+
+@pytest.mark.parametrize("size", [30_000, 300_000, 1_000_000])
+def test_a_killed_process_leaves_a_file_that_can_be_repaired(tmp_path, size):
+    """SIGKILL while it writes as fast as it can."""
+    path = tmp_path / "bag.mcap"
+    command = [sys.executable, "-c", KILLED, str(path)]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    }
+    with subprocess.Popen(command, env=environment) as child:
+        while child.poll() is None and (not path.exists() or path.stat().st_size < size):
+            pass
+        child.send_signal(signal.SIGKILL)
+    McapFile.of_killed(path).close()
+    kept = read(path)
+    assert kept == list(range(len(kept))) and len(kept) > size // 200
