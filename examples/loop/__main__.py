@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.held_out,
         options.train_minutes,
         options.threads,
-        options.speed,
+        options.live,
         options.plant,
     )
     try:
@@ -72,7 +72,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--held-out", type=int, default=10, help="scenes of the deployment (%(default)s)")
     add("--train-minutes", type=float, default=20.0, help="(%(default)s)")
     add("--threads", type=int, default=2, help="processors of the training (%(default)s)")
-    add("--speed", type=float, default=1.0, help="of simulated time while recording (%(default)s)")
+    add(
+        "--live",
+        action="store_true",
+        help="record with the real nodes in real time, instead of in lockstep",
+    )
     add(
         "--plant",
         default="",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from examples.loop.lockstep import record_scene
 from examples.small_policy.dataset import episodes_of, held_back
 from gr00t_ros.demo.bringup import Bringup
+from gr00t_ros.record.facts import DISCARDED, KEPT, read_facts, write_facts
 
 EMBODIMENT = "franka_droid_n16"
 ROOT = Path(__file__).parents[2]
@@ -38,7 +42,7 @@ class Loop:
     held_out: int
     train_minutes: float
     threads: int
-    speed: float
+    live: bool
     plant: str
 
     @property
@@ -103,19 +107,51 @@ def demo(loop: Loop, name: str, seed: int, json_file: Path, *more: str, **extra:
 
 
 def record(loop: Loop) -> None:
-    """Record episodes of the scripted policy, one a seed, until enough of them succeeded."""
-    done = demos(loop.folder / "demonstrations")
-    good = sum(figures["success"] for figures in done.values())
-    seed = max(done, default=FIRST_SEED - 1) + 1
-    while good < loop.episodes:
-        _remove_unfinished(loop.recording)
-        path = loop.folder / "demonstrations" / f"{seed}.json"
-        more = ("--record", str(loop.recording), "--speed", str(loop.speed))
-        success = demo(loop, "record", seed, path, *more)
-        good += success
-        said = "recorded" if success else "failed, recorded as a failure"
-        print(f"  scene {seed}: {said}; {good} of {loop.episodes}", flush=True)
-        seed += 1
+    """Record demonstrations of the scripted policy, one a scene, until enough succeeded."""
+    _remove_unfinished(loop.recording)
+    while (missing := loop.episodes - len(kept(loop.recording))) > 0:
+        index = len(list(loop.recording.glob("episode_*")))
+        indices = range(index, index + missing)
+        if loop.live:
+            for one in indices:
+                _record_live(loop, one)
+        else:
+            _record_in_lockstep(loop, indices)
+
+
+def kept(recording: Path) -> list[Path]:
+    """The folders of the episodes that succeeded."""
+    facts = {folder: read_facts(folder) for folder in sorted(recording.glob("episode_*"))}
+    return [folder for folder, one in facts.items() if one is not None and one.outcome == KEPT]
+
+
+def _record_in_lockstep(loop: Loop, indices: Sequence[int]) -> None:
+    """Record these episodes in processes beside each other."""
+    spawn = multiprocessing.get_context("spawn")
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # of the software renderer, in each process
+    with ProcessPoolExecutor(loop.threads, mp_context=spawn) as pool:
+        waiting = {
+            pool.submit(record_scene, loop.recording, EMBODIMENT, FIRST_SEED + one, one): one
+            for one in indices
+        }
+        for done in as_completed(waiting):
+            said = "recorded" if done.result() else "failed, discarded"
+            print(f"  scene {FIRST_SEED + waiting[done]}: {said}", flush=True)
+
+
+def _record_live(loop: Loop, index: int) -> None:
+    """Record one episode with the real nodes, in real time, as ./dev demo --record does."""
+    path = loop.folder / "demonstrations" / f"{index}.json"
+    success = demo(loop, "record", FIRST_SEED + index, path, "--record", str(loop.recording))
+    folder = loop.recording / f"episode_{index:06d}"
+    facts = read_facts(folder)
+    if facts is None:
+        raise StageError(f"{folder}: was not finished; {loop.folder / 'logs/record.log'}")
+    if not success:
+        facts.outcome = DISCARDED
+        write_facts(folder, facts)
+    said = "recorded" if success else "failed, discarded"
+    print(f"  scene {FIRST_SEED + index}: {said}", flush=True)
 
 
 def demos(folder: Path) -> dict[int, dict[str, Any]]:
@@ -158,8 +194,7 @@ def train(loop: Loop) -> None:
     """Train the small policy; a second call continues."""
     words = ("-m", "examples.small_policy.train", str(loop.trained_on))
     more = ("--minutes", str(loop.train_minutes), "--threads", str(loop.threads))
-    swap = ("--swap-cameras",) if loop.plant == "swap-cameras" else ()
-    run(loop, "train", *words, "--output", str(loop.checkpoint.parent), *more, *swap)
+    run(loop, "train", *words, "--output", str(loop.checkpoint.parent), *more)
 
 
 def evaluate(loop: Loop) -> None:
