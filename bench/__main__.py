@@ -12,7 +12,8 @@ from typing import Any
 
 from bench.paired import Report
 
-BENCHES = ("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision")
+BENCHES = ("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision", "record")
+_TIMED = ("replay", "record")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,15 +22,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", choices=BENCHES)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument(
-        "--seconds", type=float, metavar="S", help="of each variant of replay, 60 by default"
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="of each variant of replay and record, 60 by default",
     )
     parser.add_argument(
         "--smoke", action="store_true", help="one short slice: whether it runs, no goal counts"
     )
     options = parser.parse_args(arguments)
     given: dict[str, Any] = {} if options.seconds is None else {"seconds": options.seconds}
-    if given and options.name != "replay":
-        parser.error(f"--seconds is for replay, {options.name} has no such choice")
+    if given and options.name not in _TIMED:
+        parser.error(f"--seconds is for {' and '.join(_TIMED)}, {options.name} has no such choice")
     if options.smoke:
         given["smoke"] = True
     report: Report = importlib.import_module(f"bench.{options.name}").run(**given)

@@ -1,4 +1,4 @@
-"""The topics of a recording, and the subscription to each of them."""
+"""The topics of a recording, the subscription to each of them, and what was lost on the way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
 from gr00t_ros.record.episode_bag import channel_of
 from gr00t_ros.record.mcap_file import Channel
 from gr00t_ros.record.preroll import TF_STATIC
-from gr00t_ros.record.sequence import SequenceGaps
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -119,6 +118,49 @@ class RecordedTopic:
         self.channel = channel_of(self.topic, names[0], offered)
         profiles = (best_effort, reliable)
         self._subscription = PulledSubscription(self._node, (kind,), self.topic, profiles=profiles)
+
+
+class SequenceGaps:
+    """How many messages of a topic were sent and did not arrive, by its publishers' counts.
+
+    rclpy does not give a message's publisher. Publishers number their messages, so each one's next
+    number is known, and a larger one shows how many were lost: by the network, by the publisher's
+    queue or by ours. The event of DDS for lost messages has only the first of these.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is expected before the first message."""
+        self._expected: list[int] = []
+
+    def lost(self, number: int | None, publishers: int) -> int:
+        """The messages lost before the message with this number; None: it has none.
+
+        publishers: how many the topic has now. A number below all expected ones is of a publisher
+        that was started again.
+        """
+        if number is None:
+            return 0
+        publishers = max(1, publishers)
+        if number in self._expected:
+            self._expect(number, number)
+            del self._expected[:-publishers]
+            return 0
+        if len(self._expected) > publishers:  # one has left, and it is unknown which
+            self._expected.clear()
+        if len(self._expected) < publishers:
+            self._expected.append(number + 1)
+            return 0
+        behind = [one for one in self._expected if one < number]
+        if not behind:
+            self._expect(max(self._expected), number)
+            return 0
+        nearest = max(behind)
+        self._expect(nearest, number)
+        return number - nearest
+
+    def _expect(self, before: int, number: int) -> None:
+        self._expected.remove(before)
+        self._expected.append(number + 1)
 
 
 def _profile(reliability: ReliabilityPolicy, latched: bool, large: bool) -> QoSProfile:

@@ -16,6 +16,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from stack import EMBODIMENT, arm_speed, assert_inside_the_limits  # noqa: E402
 
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.sim.record import Record, load_record  # noqa: E402
 
 pytestmark = NEEDS_MODEL
@@ -97,9 +98,13 @@ def test_the_task_is_done_inside_the_limits(variant: str, ros_domain: int, tmp_p
 def test_a_cube_that_is_not_there_is_a_failure_without_motion(
     ros_domain: int, tmp_path: Path
 ) -> None:
-    """The wrong instruction: exit status 1, the verdict in the report, the arm stays still."""
-    instruction = ("--instruction", "put the purple cube on the blue plate")
-    demo = run_demo(tmp_path / "report", *instruction, "--timeout", "7")
+    """The wrong instruction: exit status 1, the verdict in the report, the arm stays still.
+
+    And a recorded episode with that verdict: the recorder runs beside the demo.
+    """
+    task, recording = "put the purple cube on the blue plate", tmp_path / "recording"
+    words = ("--instruction", task, "--record", str(recording))
+    demo = run_demo(tmp_path / "report", *words, "--timeout", "7")
     assert demo.status == 1, demo.output
     assert "FAILURE" in demo.output.splitlines()[-1]
     assert demo.figures["success"] is False
@@ -107,6 +112,21 @@ def test_a_cube_that_is_not_there_is_a_failure_without_motion(
     assert demo.figures["chunks_accepted"] >= 1, "it must have been asked, and stayed still"
     assert arm_speed(demo.record).max() < 0.01
     assert np.ptp(demo.record.position[:, :7], axis=0).max() < 0.01
+    assert_recorded(recording, task)
+
+
+def assert_recorded(recording: Path, task: str) -> None:
+    """The last episode is labelled a failure, and the policy node finds its inputs in the bag."""
+    open_bag = pytest.importorskip("gr00t_ros.bags.bag").open_bag
+    compare_bag = pytest.importorskip("gr00t_ros.bags.info").compare_bag
+    folder = sorted(recording.glob("episode_*"))[-1]
+    facts = json.loads((folder / "episode.json").read_text())
+    assert (facts["instruction"], facts["success"], facts["outcome"]) == (task, False, "kept")
+    with open_bag(folder) as bag:
+        findings = compare_bag(bag, load_embodiment(str(recording / "embodiment.yaml")))
+        counts = {topic.name: topic.count for topic in bag.topics}
+    assert [finding.problem for finding in findings if finding.problem] == []
+    assert counts["/gr00t_policy/action_chunk"] >= 1
 
 
 @pytest.mark.soak

@@ -160,6 +160,18 @@ def test_simulation_comes_up_until_the_policy_moves_the_robot(
     assert launch.stop() == 0
 
 
+def test_the_recorder_gets_what_was_given(launched, ros_node, tmp_path):
+    """Options and parameters; it records without a screen."""
+    folder = tmp_path / "recording"
+    words = (f"folder:={folder}", "embodiment:=franka_droid", "instruction:=7", "teleop:=true")
+    launch = launched("record.launch.py", *words, "min_free_gb:=0.1")
+    launch.wait_for_line("ready to record to")
+    values = parameters(ros_node, "/gr00t_record", "instruction", "teleop", "min_free_gb")
+    assert values == ["7", True, 0.1]
+    assert launch.stop() == 0
+    assert (folder / "embodiment.yaml").exists()
+
+
 def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tmp_path):
     """Nothing is started, and one line says what to run."""
     # a package of that name that is not there for find_spec
@@ -173,7 +185,7 @@ def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tm
 
 
 EXPECTED = set("namespace embodiment host port use_sim_time shadow params_file".split())
-OWN = ("bag.launch.py", "simulation.launch.py")
+OWN = ("bag.launch.py", "simulation.launch.py", "record.launch.py")
 
 
 def test_every_argument_has_a_description():

@@ -119,7 +119,7 @@ def facts_of(folder, index=0):
 
 
 def read(folder, index=0):
-    """topic -> (bag time, message) of an episode, by rosbags' own reader."""
+    """Topic -> (bag time, message) of an episode, by rosbags' own reader."""
     found: dict[str, list] = {}
     with highlevel.AnyReader([folder / f"episode_{index:06d}"]) as reader:
         for connection, time_ns, data in reader.messages():

@@ -34,7 +34,10 @@ VERBS = {
     "bag": BAG.verbs,
     "operator": OPERATOR,
 }
-LEAVES = [("try",), ("doctor",), *((group, verb) for group in VERBS for verb in VERBS[group])]
+LEAVES = [
+    *(("try",), ("doctor",), ("record",), ("record", "info"), ("record", "recover")),
+    *((group, verb) for group in VERBS for verb in VERBS[group]),
+]
 STRICT = [words for words in LEAVES if words != ("operator", "estop")]
 """A stop is not refused for a superfluous word."""
 SERVERS = ("hold", "wave", "scripted", "replay", "lerobot", "faulty")
