@@ -15,14 +15,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gr00t_ros.dataset.lerobot import Columns, read_columns, read_keys, read_number, read_version
+from gr00t_ros.dataset.lerobot import (
+    SECTIONS,
+    Columns,
+    read_columns,
+    read_features,
+    read_keys,
+    read_number,
+    read_version,
+)
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.observe.modality import ModalityConfig, ModalityEntry
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.known import Known
 
 _PLACED = {"start", "end", "original_key"}
-_SECTIONS = ("state", "action", "video", "annotation")
 _CHANNELS = (1, 3, 4)
 _AXES = {"h": "height", "w": "width", "c": "channel", "channels": "channel"}
 
@@ -45,7 +52,7 @@ def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
     modality, info = read_json(where), read_json(about)
     if "codebase_version" in info:
         read_version(info, about)
-    found = _Found(where, about, _features(info, about))
+    found = _Found(where, about, read_features(info, about))
     video, language = found.keys(modality, "video"), found.keys(modality, "annotation")
     config = {
         "video": ModalityEntry((0,), tuple(video)),
@@ -55,7 +62,7 @@ def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
     }
     sizes = {key: size for key in video if (size := found.size(key, video[key])) is not None}
     names = {name: found.names(modality, name) for name in ("state", "action")}
-    others = ", ".join(key for key in modality if key not in _SECTIONS)
+    others = ", ".join(key for key in modality if key not in SECTIONS)
     return config, Known(
         rate_hz=read_number(info, "fps", about),
         sizes=sizes,
@@ -64,13 +71,6 @@ def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
         remarks=found.remarks | ({"": (f"modality.json has {others} too",)} if others else {}),
         questions=found.questions,
     )
-
-
-def _features(info: Mapping[str, Any], where: Path) -> Mapping[str, Mapping[str, Any]]:
-    found = info.get("features", {})
-    if not isinstance(found, Mapping) or not all(isinstance(v, Mapping) for v in found.values()):
-        raise SettingsError(f"{where}: features is {found!r:.60}, expected a map of names to maps")
-    return found
 
 
 class _Found:

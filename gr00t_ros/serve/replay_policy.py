@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gr00t_ros.dataset.lerobot import LeRobotDataset
+from gr00t_ros.dataset.reader import check_rate
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
@@ -93,10 +94,7 @@ def _check(dataset: LeRobotDataset, embodiment: Embodiment, execution_horizon: i
                 f"{where}: action.{action.key} has width {widths.get(action.key, 'none')} in "
                 f"meta/modality.json, expected {action.width}"
             )
-    if abs(dataset.fps - embodiment.rate_hz) > 1e-3 * embodiment.rate_hz:
-        raise SettingsError(
-            f"{where}: {dataset.fps:g} steps a second, expected rate_hz {embodiment.rate_hz:g}"
-        )
+    check_rate(dataset, embodiment)
     if not 1 <= execution_horizon <= embodiment.action_horizon:
         raise SettingsError(
             f"execution horizon {execution_horizon}: expected 1 to the action horizon "
