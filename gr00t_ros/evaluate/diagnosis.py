@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.evaluate.lags import Lag
 from gr00t_ros.evaluate.measures import Measures
 
 Floats = NDArray[np.float64]
@@ -22,17 +23,20 @@ NOTE: Final = "note"
 
 HOLDS_SHARE: Final = 0.05
 """A policy holds if its distance from the held state is this share of that state's error."""
-LAG_ROWS, LAG_EXPLAINED, LAG_RELATIVE = 0.5, 0.6, 1e-4
+LAG_ROWS, LAG_EXPLAINED, LAG_RELATIVE = 0.5, 0.7, 1e-4
 """A lag counts from these rows on, if it explains this share of an error of that relative size."""
-LATENCY_EXPLAINED: Final = 0.9
+TRACKING_S: Final = 0.15
+"""The most that the state of a robot that follows is behind its command."""
+LATENCY_EXPLAINED: Final = 0.98
 GAIN, CORRELATION = 1.5, 0.95
 """Units differ if a prediction is the recording times more than this, at that correlation."""
 SEAMS_LEAST: Final = 6
 SEAM_SHARE, SEAM_LEAST = 0.25, 1e-3
 """Seams count if they disagree by this share of the motion between two queries, and by 1e-3."""
 ALTERNATES: Final = -0.7
-MODES_NEAR, MODES_SPREAD = 0.2, 0.3
-"""Seams inside a mode and between two: at most this share of the other, and this spread."""
+MODES_NEAR, MODES_SPREAD, MODES_LEAST = 0.2, 0.3, 4
+"""Seams inside a mode and between two: at most this share of the other, this spread, and as many
+between two."""
 CHATTER_SHARE: Final = 0.5
 TURNS_MORE, TURNS_TIMES = 0.5, 2.0
 SMALL_ERROR: Final = 0.05
@@ -61,6 +65,10 @@ ADVICE: Final = {
     "was commanded, and train on it",
     "misaligned": "check the stamps of this recording, and of the data that the policy was trained "
     "on: gr00t dataset validate",
+    "follows_state": "expected of a policy that goes on from the measured state; if it was trained "
+    "on commands, check that states were not taken for actions",
+    "state_late": "robots follow their command within about 150 ms: check the stamps of states and "
+    "actions, and the stiffness of the controller",
     "latency": "the recording was made with this latency: give it as --latency-ms",
     "units": "compare the unit, the scale and the statistics of these keys with the training data",
     "offset": "compare zero positions and statistics of these keys with the training data",
@@ -224,30 +232,58 @@ def _latency(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
 
 
 def _lag(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Predictions behind or ahead of the recording, unless state and latency account for it."""
     late, kinds = m.lag, _kinds(found)
-    explains = late.explained >= LAG_EXPLAINED and late.relative >= LAG_RELATIVE
-    if kinds & {"holds", "latency"} or not explains or abs(late.rows) < LAG_ROWS:
+    if kinds & {"holds", "latency"} or not _is_sure(late) or abs(late.rows) < LAG_ROWS:
         return
     latency_rows = m.settings.latency_ns * 1e-9 * m.rate_hz
+    tracking_rows = m.state_lag.rows if _is_sure(m.state_lag) else 0.0
+    follows = 0.0 < tracking_rows <= TRACKING_S * m.rate_hz and late.rows > 0.0
+    from_state, from_latency = (abs(late.rows - r) for r in (tracking_rows, latency_rows))
     share = f"a shift by that much explains {100 * late.explained:.0f} % of the squared error"
-    by = f"{abs(late.rows):g} rows ({1e3 * abs(late.rows) / m.rate_hz:.0f} ms)"
-    if latency_rows > 0 and abs(late.rows - latency_rows) <= LAG_ROWS:
-        text = f"predictions are {by} behind the recording, which is the latency; {share}"
+    if (
+        latency_rows > 0.0
+        and from_latency <= LAG_ROWS
+        and not (follows and from_state < from_latency)
+    ):
+        text = f"predictions are {_by(m, late)} behind the recording, as the latency; {share}"
         yield _finding("lags_by_latency", [], text)
+    elif follows and late.rows <= tracking_rows + latency_rows + LAG_ROWS:
+        text = (
+            f"predictions are {_by(m, late)} behind the recorded command, the measured state is "
+            f"{_by(m, m.state_lag)} behind it: the policy goes on from the state; {share}"
+        )
+        yield _finding("follows_state", [], text, NOTE)
     else:
         way = "behind" if late.rows > 0 else "ahead of"
-        text = f"predictions are {by} {way} the recorded actions; {share}"
+        text = f"predictions are {_by(m, late)} {way} the recorded actions; {share}"
         yield _finding("misaligned", [], text)
 
 
+def _is_sure(late: Lag) -> bool:
+    return late.explained >= LAG_EXPLAINED and late.relative >= LAG_RELATIVE
+
+
+def _by(m: Measures, late: Lag) -> str:
+    return f"{abs(late.rows):g} rows ({1e3 * abs(late.rows) / m.rate_hz:.0f} ms)"
+
+
+def _state_late(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+    if _is_sure(m.state_lag) and m.state_lag.rows > TRACKING_S * m.rate_hz:
+        yield _finding(
+            "state_late",
+            [],
+            f"the recorded state is {_by(m, m.state_lag)} behind the recorded action",
+        )
+
+
 def _state_leads(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
-    late = m.state_lag
-    if late.rows <= -LAG_ROWS and late.explained >= LAG_EXPLAINED and late.relative >= LAG_RELATIVE:
-        by = f"{-late.rows:g} rows ({-1e3 * late.rows / m.rate_hz:.0f} ms)"
+    if _is_sure(m.state_lag) and m.state_lag.rows <= -LAG_ROWS:
         yield _finding(
             "state_leads",
             [],
-            f"the recorded state is {by} ahead of the recorded action, which should cause it",
+            f"the recorded state is {_by(m, m.state_lag)} ahead of the recorded action, which "
+            "should cause it",
         )
 
 
@@ -321,7 +357,7 @@ def _two_modes(offset: Floats) -> float:
     count = len(size)
     split = max(range(1, count), key=lambda n: n * (count - n) * _gap(size, n) ** 2)
     low, high = size[:split], size[split:]
-    if min(len(low), len(high)) < max(2.0, 0.1 * count):
+    if len(high) < MODES_LEAST or len(low) < 0.1 * count:
         return 0.0
     large = offset[np.abs(offset) >= high[0]]
     turns = float(np.mean(np.sign(large[1:]) != np.sign(large[:-1])))
@@ -392,6 +428,6 @@ def _cameras(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
 
 _RULES: Final[tuple[Rule, ...]] = (
     *(_not_finite, _holds, _units, _no_better_than_hold),
-    *(_latency, _lag, _state_leads, _pictures_apart),
+    *(_latency, _lag, _state_leads, _state_late, _pictures_apart),
     *(_seams, _guard, _oscillates, _cameras),
 )

@@ -85,6 +85,15 @@ def test_a_lag_of_the_latency_is_told_from_a_misalignment(kinds):
     assert "2 rows (100 ms) ahead" in kinds(shift=2)["misaligned"].text
 
 
+def test_a_policy_that_goes_on_from_the_state_is_no_misalignment(robot, measured):
+    """It is as late as the state is behind the command; a state that is too late is a problem."""
+    for rows, kind in ((2, "follows_state"), (4, "misaligned")):
+        episode = made_episode(robot, rows=ROWS, follows_rows=rows)
+        found = diagnose(measured(robot, episode, Recorded(robot, episode, shift=-rows)))
+        kinds = {one.kind for one in found}
+        assert kind in kinds and ("state_late" in kinds) == (rows == 4)
+
+
 def test_wrong_units_offsets_and_orders_are_told_apart(kinds):
     """Degrees, a constant, and two joints exchanged."""
     assert (

@@ -37,6 +37,8 @@ TITLES: Final = {
     "oscillates": "The arm would oscillate",
     "guard": "The guard would refuse chunks",
     "no_better_than_hold": "No better than holding the state",
+    "follows_state": "Predictions go on from the measured state",
+    "state_late": "Recorded states are far behind their actions",
     "state_leads": "Recorded states come before their actions",
     "pictures_apart": "Pictures and joints are apart in time",
     "cameras_swapped": "Cameras are exchanged",
