@@ -71,7 +71,12 @@ TOLERANCES = ObservationSettings(
 
 
 def record_episode(
-    folder: Path, index: int, embodiment: Embodiment, policy: ServedPolicy, seed: int, limit_s: float
+    folder: Path,
+    index: int,
+    embodiment: Embodiment,
+    policy: ServedPolicy,
+    seed: int,
+    limit_s: float,
 ) -> EpisodeFacts:
     """Record the episode of one scene into a new folder; it ends with the robot's task.
 

@@ -106,9 +106,7 @@ def held_back(episodes: list[int]) -> list[int]:
     return sorted(episodes)[len(episodes) - count :]
 
 
-def closed_of(
-    commanded: NDArray[np.float32], measured: NDArray[np.float32]
-) -> NDArray[np.bool_]:
+def closed_of(commanded: NDArray[np.float32], measured: NDArray[np.float32]) -> NDArray[np.bool_]:
     """(N,) whether the gripper is told to close, from its commanded way (N,), 0 open .. 1 closed.
 
     A gripper takes only "open" or "closed", and its command then moves there slowly. So the order

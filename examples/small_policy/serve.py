@@ -40,8 +40,9 @@ class Served:
         """Key -> (1, H, D) float32: joints in rad, gripper 0 open or 1 closed."""
         shape = self.model.shape
         pictures = [
-            torch.from_numpy(reduce(observation["video"][camera][0, -1], shape.size_px))
-            .permute(2, 0, 1)[None]
+            torch.from_numpy(reduce(observation["video"][camera][0, -1], shape.size_px)).permute(
+                2, 0, 1
+            )[None]
             for camera in shape.cameras
         ]
         state = np.concatenate([observation["state"][key][0, -1] for key in (ARM, GRIPPER)])

@@ -40,7 +40,9 @@ class Data:
     goals: NDArray[np.float32]
     horizon: int
 
-    def batch(self, chosen: NDArray[np.int64], noise_rad: float) -> tuple[list[Tensor], Tensor, Tensor, Tensor, Tensor]:
+    def batch(
+        self, chosen: NDArray[np.int64], noise_rad: float
+    ) -> tuple[list[Tensor], Tensor, Tensor, Tensor, Tensor]:
         """Pictures, state (B, J + 1), steps (B, H, J) from it, closed (B, H), goal (B, J)."""
         rows = self.rows
         pictures = [
