@@ -1,8 +1,8 @@
 """One demonstration in lockstep: robot, node and policy on one simulated clock, in one process.
 
-The simulated robot's physics, controllers, cameras and drivers, and the node's observations, session
-and outputs are the code of ./dev demo. Simulated time is an integer that all of them share, so it
-runs as fast as the processor allows, and nothing is late whatever else the machine does. What
+The simulated robot's physics, controllers, cameras and drivers, and the node's observations,
+session and outputs are the code of ./dev demo. Simulated time is an integer that all of them share,
+so it runs as fast as the processor allows, and nothing is late whatever else the machine does. What
 differs from ./dev demo: no middleware, no policy server's process (the policy is called), and no
 watches. Delays are constants, as ./dev demo has them. The bag is one of gr00t record.
 """

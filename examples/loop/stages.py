@@ -1,4 +1,4 @@
-"""The stages of the loop: each runs the command that a user would run, and knows when it is done."""
+"""The stages of the loop: each runs the command of a user, and knows whether it is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loop found: summary.json, and summary.html with the success of each scene and the curve."""
+"""What a loop found: summary.json and summary.html, with each scene's success and the curve."""
 
 from __future__ import annotations
 

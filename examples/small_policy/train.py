@@ -90,7 +90,7 @@ def losses(
 
 
 def measure(model: SmallPolicy, data: Data, chosen: NDArray[np.int64]) -> dict[str, float]:
-    """Errors on rows that are not trained on: mean error of the arm in rad, wrong gripper orders."""
+    """Errors on rows that are not trained on: of the arm in rad, share of wrong gripper orders."""
     if not len(chosen):
         return {}
     model.eval()
