@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import Image, JointState
 
+from examples.loop.demonstrator import Demonstrator
 from examples.loop.topics import Graph, Participant
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.motion.replay import Replay
@@ -49,7 +50,7 @@ from gr00t_ros.sim.loop import TICK_NS, ControlLoop, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.record import Recorder
 from gr00t_ros.sim.robot import CONTROLLER_STATE_TICKS, SENSOR_TICKS, TASK_TICKS
-from gr00t_ros.sim.robots import make_policy, robot_for
+from gr00t_ros.sim.robots import robot_for
 from gr00t_ros.sim.sensors import Sensors
 
 POLICY_NODE, ROBOT_NODE = "/gr00t_policy", "/gr00t_sim_robot"
@@ -90,13 +91,14 @@ def record_episode(
 
 
 def record_scene(recording: Path, name: str, seed: int, index: int) -> bool:
-    """Record one scene's demonstration by the scripted policy as that episode of a recording.
+    """Record the demonstration of one scene as that episode of a recording.
 
     name: of the embodiment file. A failed demonstration is kept on disk as a discarded episode.
     """
     folder = Recording(recording, name, 0).episode(index)
     embodiment = load_embodiment(name)
-    facts = record_episode(folder, index, embodiment, make_policy(embodiment), seed, LIMIT_S)
+    demonstrator = Demonstrator(embodiment, seed)
+    facts = record_episode(folder, index, embodiment, demonstrator, seed, LIMIT_S)
     return facts.outcome == KEPT
 
 
