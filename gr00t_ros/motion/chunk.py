@@ -1,6 +1,7 @@
 """A policy's reply as an action chunk: joint targets and commands, each in the plan's order.
 
 Maps keys to joints and checks keys, dtype, shape and finiteness; the guard checks the motion.
+`to_reply` is the inverse: what was commanded, in the form of a reply.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import ChunkError, RotationError
 from gr00t_ros.motion.poses import PoseChunk
+from gr00t_ros.observe.readings import JointReading, encode
 from gr00t_ros.robot.actions import ActionKey
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.field import UNIT
+from gr00t_ros.robot.rotation import Pose
+from gr00t_ros.robot.streams import StateStream
+
+MOVING = 0.02
+"""A joint moves if it passes more than this part of its scale in a second."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,3 +161,81 @@ def _commands(
     if key.representation == "delta" and not of_pose:
         commands = commands * embodiment.rate_hz
     return commands
+
+
+def to_reply(
+    embodiment: Embodiment,
+    joints: NDArray[np.float64],
+    commands: NDArray[np.float64],
+    poses: Mapping[str, Sequence[Pose]],
+    speeds: NDArray[np.float64] | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """The reply, key -> (T, D) float32, that `from_reply` maps to these joints, commands and poses.
+
+    joints (T, J) and commands (T, C) are in the order of an ActionChunk; poses has T for each pose
+    output, deltas where its keys are deltas. T is any number of rows. speeds (T, J): of the joints,
+    for keys with a threshold: such a value says where a joint goes, so a joint that moves has the
+    value of the end that it moves to.
+    A key that no output executes is in the reply only if the joints have its values: a pose of the
+    same name in the state, `from: kinematics`. All other ignored keys are left out.
+    Raises RotationError for a pose that is none.
+    """
+    columns = dict(zip(embodiment.joint_names, joints.T, strict=True))
+    columns |= zip(embodiment.command_limits.names, commands.T, strict=True)
+    for output in embodiment.poses:
+        columns |= zip(output.names, output.rows(poses[output.name]).T, strict=True)
+    moved = {} if speeds is None else dict(zip(embodiment.joint_names, speeds.T, strict=True))
+    reply = {}
+    for key in embodiment.action:
+        if key.output is not None:
+            reply[key.key] = _reply(embodiment, key, columns, moved).astype(np.float32)
+        elif (stream := _same_pose(embodiment, key)) is not None:
+            reply[key.key] = _forward(stream, embodiment.joint_names, joints)
+    return reply
+
+
+def _reply(
+    embodiment: Embodiment,
+    key: ActionKey,
+    columns: Mapping[str, NDArray[np.float64]],
+    moved: Mapping[str, NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """(T, D) of a mapped key: velocities to deltas, then scale, then the ends of a threshold."""
+    values = np.stack([columns[name] for name in key.names], axis=1)
+    of_pose = any(output.name == key.output for output in embodiment.poses)
+    if key.representation == "delta" and not of_pose:
+        values = values / embodiment.rate_hz
+    if key.scale is not None:
+        values = key.scale.to_policy(key.scale.fraction(values))
+    if key.threshold is not None and all(name in moved for name in key.names):
+        speeds = np.stack([moved[name] for name in key.names], axis=1)
+        ends = UNIT if key.scale is None else np.sort(key.scale.policy, axis=1).T
+        if key.scale is not None:  # speeds in the policy's values; the line may fall
+            speeds = key.scale.to_policy(key.scale.fraction(speeds)) - key.scale.to_policy(
+                key.scale.fraction(np.zeros_like(speeds))
+            )
+        least = MOVING * (np.asarray(ends[1]) - np.asarray(ends[0]))
+        values = np.where(speeds > least, ends[1], np.where(speeds < -least, ends[0], values))
+    return values
+
+
+def _same_pose(embodiment: Embodiment, key: ActionKey) -> StateStream | None:
+    """The state of that name, if the commanded joints alone give its pose."""
+    for stream in embodiment.state:
+        if stream.key == key.key and stream.source == "kinematics" and stream.width == key.width:
+            known = stream.chain is not None and set(stream.names) <= set(embodiment.joint_names)
+            return stream if known else None
+    return None
+
+
+def _forward(
+    stream: StateStream, names: Sequence[str], joints: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """(T, D) of a pose that is computed from the joints, encoded as the state is."""
+    rows = [
+        encode(stream, JointReading(names, row))
+        if np.isfinite(row).all()
+        else np.full(stream.width, np.nan, np.float32)
+        for row in joints
+    ]
+    return np.array(rows, dtype=np.float32).reshape(len(joints), stream.width)

@@ -33,9 +33,12 @@ from gr00t_ros.robot.keys import (
 from gr00t_ros.robot.limits import PoseLimits, read_pose_limits
 from gr00t_ros.robot.rotation import (
     Pose,
+    axis_angle_from_matrix,
     matrix_from_axis_angle,
     matrix_from_quaternion,
     matrix_from_rot6d_rows,
+    quaternion_from_matrix,
+    rot6d_rows_from_matrix,
 )
 from gr00t_ros.robot.streams import ENCODINGS, POSES, StateStream, read_rotation
 
@@ -306,6 +309,28 @@ class PoseOutput:
             if self.rotate is not None:
                 matrices = matrices @ np.array(self.rotate).T
         return tuple(Pose(row[:3], matrix) for row, matrix in zip(rows, matrices, strict=True))
+
+    def rows(self, poses: Sequence[Pose]) -> NDArray[np.float64]:
+        """(T, W) numbers of T poses, the inverse of `poses`; RotationError: one is no rotation.
+
+        A pose whose position is not finite becomes a row of NaN.
+        """
+        rows = np.full((len(poses), len(self.names)), np.nan)
+        known = [i for i, pose in enumerate(poses) if np.isfinite(pose.position).all()]
+        if known:
+            matrices = np.stack([poses[i].rotation for i in known])
+            rows[known, :3] = np.stack([poses[i].position for i in known])
+            rows[known, 3:] = self._numbers(matrices)
+        return rows
+
+    def _numbers(self, matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.encode == "xyz_rot6d_rows":
+            return rot6d_rows_from_matrix(matrices, self.rotate)
+        if self.rotate is not None:
+            matrices = matrices @ np.array(self.rotate)
+        if self.encode == "xyz_axis_angle":
+            return axis_angle_from_matrix(matrices)
+        return quaternion_from_matrix(matrices)
 
 
 def read_pose(name: str, place: Field, state: Sequence[StateStream]) -> PoseOutput:

@@ -1,0 +1,338 @@
+"""What was commanded at any time of a bag: by windows, controller states and command topics.
+
+For joints: the newest window while it plays, through the controller's model (motion/sampler), else
+the reference that the controller publishes, else the command topic, else the last window's end. For
+velocities, levels and poses: the newest window as the command streamer plays it, else the output's
+own topic. A velocity that nobody commands is zero. Everything else that nobody has commanded yet is
+unknown: NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from numpy.typing import NDArray
+from rclpy.serialization import deserialize_message
+from std_msgs.msg import Float64, Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
+
+from gr00t_ros.bags.bag import Bag
+from gr00t_ros.bags.message_types import message_class, type_name
+from gr00t_ros.errors import BagError, ObservationError, RotationError
+from gr00t_ros.inputs.readings import STATE_TYPE_NAMES, ControllerReading, controller_state
+from gr00t_ros.motion.sampler import JtcSampler, Trajectory
+from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
+from gr00t_ros.observe.readings import JointReading, select
+from gr00t_ros.robot.actions import Output
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.outputs import CommandOutput, PoseOutput
+from gr00t_ros.robot.rotation import Pose, matrix_from_quaternion
+from gr00t_ros.ros.windows import parse_trajectory, window_topic
+from gr00t_ros.stream.command_player import CommandPlayer, PosePlayer
+
+Floats = NDArray[np.float64]
+
+TWIST_AGE_NS: Final = 500_000_000
+"""A velocity on a command topic is in force this long, as drivers of bases commonly have it."""
+
+_TRIED = 3  # windows before the newest, in case that the controller refused it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """What was commanded at one time, NaN where it is unknown.
+
+    joints, speeds: (J,) in plan order, rad and rad/s. commands: (C,). poses: output name -> pose.
+    """
+
+    joints: Floats
+    speeds: Floats
+    commands: Floats
+    poses: Mapping[str, Pose]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamped:
+    time_ns: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class _Newest:
+    """The newest messages of one topic, undecoded: most of them are never needed."""
+
+    kept: list[_Stamped] = field(default_factory=list)
+
+    def put(self, time_ns: int, data: bytes) -> None:
+        self.kept = [*self.kept[1 - _TRIED :], _Stamped(time_ns, data)]
+
+    @property
+    def last(self) -> _Stamped | None:
+        return self.kept[-1] if self.kept else None
+
+
+class _Joints:
+    """One output of joints."""
+
+    def __init__(self, output: Output, types: Mapping[str, str]) -> None:
+        self.output = output
+        self.windows, self.states, self.points = _Newest(), _Newest(), _Newest()
+        self._state_class = _class_of(types.get(output.state_topic, ""))
+        self._sampler = JtcSampler(len(output.names))
+        self._taken_ns, self._end_ns = -1, -1
+
+    def at(self, now_ns: int) -> tuple[Floats, Floats]:
+        """(J,) positions and speeds that were commanded at that time."""
+        self._take_window()
+        if self._end_ns >= now_ns:
+            position, speed, _ = self._sampler.sample(now_ns)
+            return position, speed
+        reference = self._reading("reference", now_ns)
+        if reference is not None:
+            names, speed = self.output.names, np.zeros(len(self.output.names))
+            if reference.velocity is not None:
+                speed = select(names, JointReading(reference.names, reference.velocity))
+            return select(names, reference), speed
+        points = self.points.last
+        if points is not None:
+            position = np.array(deserialize_message(points.data, Float64MultiArray).data)
+            if len(position) == len(self.output.names):
+                return position, np.zeros_like(position)
+        if self._end_ns >= 0:
+            position, speed, _ = self._sampler.sample(now_ns)
+            return position, speed
+        unknown = np.full(len(self.output.names), np.nan)
+        return unknown, unknown
+
+    def _take_window(self) -> None:
+        """Give the controller's model the newest window that it accepts."""
+        for one in reversed(self.windows.kept):
+            if one.time_ns <= self._taken_ns:
+                break
+            parsed = parse_trajectory(
+                deserialize_message(one.data, JointTrajectory), self.output.names, 0
+            )
+            if not isinstance(parsed, str) and self._accepts(parsed, one.time_ns):
+                self._end_ns = (parsed.stamp_ns or one.time_ns) + int(parsed.times_ns[-1])
+                break
+        if self.windows.kept:
+            self._taken_ns = self.windows.kept[-1].time_ns
+
+    def _accepts(self, window: Trajectory, time_ns: int) -> bool:
+        measured = self._reading("feedback", time_ns)
+        if measured is not None:
+            start = select(self.output.names, measured)
+        elif self._end_ns >= 0:
+            start = self._sampler.sample(time_ns)[0]
+        else:
+            start = window.positions[0]
+        if not np.isfinite(window.positions).all():
+            return False
+        refused = self._sampler.accept(window, time_ns, start)
+        if refused is None:
+            self._sampler.sample(time_ns)  # it plays from its arrival on
+        return refused is None
+
+    def _reading(self, part: str, now_ns: int) -> JointReading | None:
+        """Reference or feedback of the newest state that is fresh at that time."""
+        for one in reversed(self.states.kept):
+            if one.time_ns > now_ns:
+                continue
+            if now_ns - one.time_ns > CONTROLLER_MAX_AGE_NS or self._state_class is None:
+                return None
+            try:
+                _, reading = controller_state(deserialize_message(one.data, self._state_class))
+                found: JointReading = getattr(reading, part)
+                select(self.output.names, found)
+            except ObservationError:
+                return None
+            return found
+        return None
+
+
+class _Values:
+    """One output of velocities or levels."""
+
+    def __init__(self, output: CommandOutput, robot: Embodiment) -> None:
+        self.output = output
+        self.windows, self.messages = _Newest(), _Newest()
+        self._columns = [robot.command_limits.names.index(name) for name in output.names]
+        self._player = CommandPlayer(output, robot.command_limits)
+        self._last = robot.command_limits.start[self._columns].copy()
+        self._taken_ns = -1
+
+    def at(self, now_ns: int) -> Floats:
+        """(C,) values that were commanded at that time."""
+        for one in reversed(self.windows.kept):
+            if one.time_ns <= self._taken_ns:
+                break
+            message = deserialize_message(one.data, JointTrajectory)
+            if self._player.accept(message, 0, one.time_ns, one.time_ns) is None:
+                break
+        if self.windows.kept:
+            self._taken_ns = self.windows.kept[-1].time_ns
+        values = self._player.sample(now_ns, now_ns)
+        if values is None:
+            values = self._of_topic(now_ns)
+        if values is None and self.output.velocities:
+            values = np.zeros(len(self.output.names))
+        if values is not None:
+            self._last = values
+        return self._last
+
+    def _of_topic(self, now_ns: int) -> Floats | None:
+        last, read = self.messages.last, _READERS.get(self.output.type)
+        if last is None or read is None:
+            return None
+        if self.output.velocities and now_ns - last.time_ns > TWIST_AGE_NS:
+            return None
+        values = read(last.data)
+        width = len(self.output.names)
+        return values[[0, 1, 5]] if len(values) == 6 and width == 3 else values[:width]
+
+
+class _Pose:
+    """One output of poses."""
+
+    def __init__(self, output: PoseOutput) -> None:
+        self.output = output
+        self.windows, self.messages = _Newest(), _Newest()
+        self._last = Pose(np.full(3, np.nan), np.eye(3))
+
+    def at(self, now_ns: int) -> Pose:
+        """The pose that was commanded at that time."""
+        numbers = self._of_window(now_ns)
+        if numbers is None and self.messages.last is not None:
+            numbers = _pose(self.messages.last.data)
+        if numbers is not None:
+            try:
+                self._last = Pose(numbers[:3], matrix_from_quaternion(numbers[3:]))
+            except RotationError:
+                return self._last
+        return self._last
+
+    def _of_window(self, now_ns: int) -> Floats | None:
+        for one in reversed(self.windows.kept):
+            player = PosePlayer(self.output.limits)  # a new one goes to its window's pose at once
+            message = deserialize_message(one.data, JointTrajectory)
+            if player.accept(message, 0, one.time_ns, one.time_ns) is None:
+                return player.sample(now_ns, now_ns)
+        return None
+
+
+def _six(twist: Twist) -> Floats:
+    linear, angular = twist.linear, twist.angular
+    return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+
+
+def _pose(data: bytes) -> Floats:
+    pose = deserialize_message(data, PoseStamped).pose
+    at, turn = pose.position, pose.orientation
+    return np.array([at.x, at.y, at.z, turn.x, turn.y, turn.z, turn.w])
+
+
+_READERS: Mapping[str, Callable[[bytes], Floats]] = {
+    "twist": lambda data: _six(deserialize_message(data, Twist)),
+    "twist_stamped": lambda data: _six(deserialize_message(data, TwistStamped).twist),
+    "float64": lambda data: np.array([deserialize_message(data, Float64).data]),
+}
+"""The output types whose topic says what is commanded; goals of grippers are on no topic."""
+
+_COMMAND_TYPES: Mapping[str, type] = {
+    "forward_command": Float64MultiArray,
+    "twist": Twist,
+    "twist_stamped": TwistStamped,
+    "float64": Float64,
+    "pose_stamped": PoseStamped,
+}
+
+
+class Commanded:
+    """All outputs of an embodiment at the present message of a bag."""
+
+    def __init__(self, bag: Bag, embodiment: Embodiment, policy_node: str) -> None:
+        """`policy_node`: the full name of the node that sent windows."""
+        types = {topic.name: topic.type_name for topic in bag.topics if not topic.problem}
+        self._robot = embodiment
+        self._joints = [_Joints(output, types) for output in embodiment.outputs]
+        self._values = [_Values(output, embodiment) for output in embodiment.commands]
+        self._poses = [_Pose(output) for output in embodiment.poses]
+        self._takers: dict[str, list[_Newest]] = {}
+        for one in (*self._joints, *self._values, *self._poses):
+            window = window_topic(one.output).replace("~", policy_node, 1)
+            if types.get(window) == type_name(JointTrajectory):
+                self._takers.setdefault(window, []).append(one.windows)
+        for joints in self._joints:
+            if types.get(joints.output.state_topic) in STATE_TYPE_NAMES:
+                self._takers.setdefault(joints.output.state_topic, []).append(joints.states)
+        for topic, newest, kind in self._command_topics():
+            if types.get(topic) == type_name(kind):
+                self._takers.setdefault(topic, []).append(newest)
+        self.topics = frozenset(self._takers)
+
+    def put(self, topic: str, time_ns: int, data: bytes) -> None:
+        """Take a message of one of `topics`, in the order of bag time."""
+        for newest in self._takers[topic]:
+            newest.put(time_ns, data)
+
+    def at(self, now_ns: int) -> Row:
+        """What was commanded at that bag time, which is not before the last message."""
+        joints = [one.at(now_ns) for one in self._joints]
+        commands = [one.at(now_ns) for one in self._values]
+        poses = {one.output.name: one.at(now_ns) for one in self._poses}
+        unknown = [
+            one.output.name
+            for one, (position, _) in zip(self._joints, joints, strict=True)
+            if not np.isfinite(position).all()
+        ]
+        unknown += [
+            one.output.name
+            for one, values in zip(self._values, commands, strict=True)
+            if not np.isfinite(values).all()
+        ]
+        unknown += [name for name, pose in poses.items() if not np.isfinite(pose.position).all()]
+        return Row(
+            np.concatenate([position for position, _ in joints]),
+            np.concatenate([speed for _, speed in joints]),
+            np.concatenate(commands) if commands else np.empty(0),
+            poses,
+            tuple(unknown),
+        )
+
+    def sources(self, name: str) -> str:
+        """The topics of an output that would say what was commanded, for a message."""
+        output = next(
+            one
+            for one in (*self._robot.outputs, *self._robot.commands, *self._robot.poses)
+            if one.name == name
+        )
+        topics = [window_topic(output)]
+        topics += [output.state_topic] if isinstance(output, Output) else []
+        return ", ".join(topics)
+
+    def _command_topics(self) -> Iterator[tuple[str, _Newest, type]]:
+        for joints in self._joints:
+            if joints.output.type in _COMMAND_TYPES:
+                kind = _COMMAND_TYPES[joints.output.type]
+                yield joints.output.topic, joints.points, kind
+        for one in (*self._values, *self._poses):
+            if one.output.type in _COMMAND_TYPES:
+                yield one.output.topic, one.messages, _COMMAND_TYPES[one.output.type]
+
+
+def _class_of(name: str) -> Any | None:
+    """The class of a controller's state, None if it is none that is known here."""
+    if name not in STATE_TYPE_NAMES:
+        return None
+    try:
+        return message_class(name)
+    except BagError:
+        return None
+
+
+__all__ = ["Commanded", "ControllerReading", "Row"]

@@ -1,0 +1,392 @@
+"""Episodes out of recordings and bags: rows at the embodiment file's rate, and their gaps.
+
+A row's time is the start plus a multiple of the period. Its observation is what the node would have
+sent then, its action what was commanded then. A row without either is a gap, and nothing fills it:
+rows before the first complete row and after the last are left out, a gap between them splits the
+episode or refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.serialization import deserialize_message
+from std_msgs.msg import String
+
+from gr00t_ros.bags.bag import Bag, open_bag
+from gr00t_ros.convert.commanded import Commanded, Row
+from gr00t_ros.convert.observations import BagInputs, Taken
+from gr00t_ros.convert.pictures import BagPictures
+from gr00t_ros.convert.predicted import Predicted
+from gr00t_ros.dataset.episode import HUMAN, SOURCES, Episode
+from gr00t_ros.errors import BagError, ObservationError, RotationError, SettingsError
+from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
+from gr00t_ros.motion.chunk import to_reply
+from gr00t_ros.msg import PolicyStatus
+from gr00t_ros.observe.observation import Observation, ObservationSettings
+from gr00t_ros.record.facts import DISCARDED, FILE, EpisodeFacts, read_facts
+from gr00t_ros.record.recording import EPISODE, episode_folders
+from gr00t_ros.record.session import Policy, Session, SessionSettings
+from gr00t_ros.robot.described import described, unreadable
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.rotation import Pose
+from gr00t_ros.robot.urdf_chain import urdf_root
+from gr00t_ros.ros.parameters import DEFAULTS, observation
+
+STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
+POLICY_NODE: Final = "/gr00t_policy"
+LEAST_S: Final = 1.0
+"""A part of an episode that is shorter is left out: it holds no whole action chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Rows that are not in the dataset, s after the start of the episode, and why."""
+
+    from_s: float
+    to_s: float
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.from_s:.2f} s to {self.to_s:.2f} s: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one recorded episode without a gap; `cut` is what is not in them."""
+
+    episodes: tuple[Episode, ...]
+    cut: tuple[Cut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeReference:
+    """One episode that is not read yet.
+
+    facts: what its recorder says; None for a bag of another recorder. instruction: of a bag that
+    has none. settings: the ages and the skew that the node allows.
+    """
+
+    path: Path
+    embodiment: Embodiment
+    settings: ObservationSettings
+    facts: EpisodeFacts | None = None
+    keep_size: bool = False
+    instruction: str = ""
+
+    @property
+    def name(self) -> str:
+        """The bag's name."""
+        return self.path.name
+
+    def load(self) -> Episode:
+        """Read the episode; BagError for a gap between its rows, with where and how long."""
+        parts = self.load_parts()
+        if len(parts.episodes) > 1 or not parts.episodes:
+            gaps = [str(one) for one in parts.cut]
+            raise BagError(
+                f"{self.path}: its rows have gaps, after the start of the episode: "
+                f"{'; '.join(gaps):.1500}; nothing fills them: convert with --gaps split, or "
+                "discard the episode"
+            )
+        return parts.episodes[0]
+
+    def load_parts(self) -> Parts:
+        """Read the episode in parts without a gap; BagError if there is no row at all."""
+        try:
+            return _Reading(self).parts()
+        except (ObservationError, SettingsError) as error:
+            raise BagError(f"{self.path}: {error}") from error
+
+
+def read_episodes(
+    path: Path | str,
+    embodiment: Embodiment,
+    *,
+    keep_size: bool = False,
+    instruction: str = "",
+    settings: ObservationSettings | None = None,
+) -> list[EpisodeReference]:
+    """The kept episodes of a recording, one episode folder or a plain bag; nothing is read yet.
+
+    Raises BagError if there is no such folder or bag. Discarded and unfinished episodes are not in
+    the list: `left_out` names them.
+    """
+    settings = settings or observation(DEFAULTS)
+    found = []
+    for folder in bag_folders(Path(path)):
+        facts = read_facts(folder) if folder.is_dir() else None
+        if facts is None and folder.is_dir() and _is_unfinished(folder):
+            continue
+        if facts is not None and facts.outcome == DISCARDED:
+            continue
+        one = EpisodeReference(folder, embodiment, settings, facts, keep_size, instruction)
+        found.append(one)
+    return found
+
+
+def left_out(path: Path | str) -> tuple[list[Path], list[Path]]:
+    """The discarded episodes of a recording, and those whose recorder was killed."""
+    folders = [one for one in bag_folders(Path(path)) if one.is_dir()]
+    unfinished = [one for one in folders if _is_unfinished(one)]
+    facts = {one: read_facts(one) for one in folders if one not in unfinished}
+    discarded = [one for one, of in facts.items() if of is not None and of.outcome == DISCARDED]
+    return discarded, unfinished
+
+
+def bag_folders(path: Path) -> list[Path]:
+    """The episodes of a recording, or the one bag; BagError if there is no such path."""
+    if not path.exists():
+        raise BagError(f"{path}: no such recording or bag")
+    episodes = episode_folders(path) if path.is_dir() else []
+    return episodes or [path]
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Whether it is an episode of a recording whose facts were not written."""
+    named = EPISODE.fullmatch(folder.name) is not None
+    return named and not (folder / FILE).exists() and (folder.parent / "embodiment.yaml").exists()
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What is known of all rows so far; a row that is a gap has its reason."""
+
+    stamps_ns: list[int] = field(default_factory=list)
+    observed: list[Observation | None] = field(default_factory=list)
+    commanded: list[Row] = field(default_factory=list)
+    predicted: list[dict[str, NDArray[np.float32]]] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+
+
+class _Reading:
+    """One pass over one bag."""
+
+    def __init__(self, reference: EpisodeReference) -> None:
+        self._of = reference
+        self._facts = reference.facts
+        self._node = POLICY_NODE if self._facts is None else self._facts.policy_node or POLICY_NODE
+        self._rows = _Rows()
+        self._robot = reference.embodiment
+        self._last: Row | None = None  # one period after the last row: where its deltas lead to
+
+    def parts(self) -> Parts:
+        with open_bag(self._of.path) as bag:
+            if self._facts is None:
+                self._facts = self._plain_facts(bag)
+            self._robot = _described(bag, self._of.embodiment)
+            self._read(bag)
+        return self._cut()
+
+    def _plain_facts(self, bag: Bag) -> EpisodeFacts:
+        """Facts of a bag of another recorder: sources as the policy node's status has them."""
+        topic = next((one.name for one in bag.topics if one.type_name == STATUS_TYPE), "")
+        self._node = topic.rpartition("/")[0] or POLICY_NODE
+        robot = self._of.embodiment.tag
+        facts = EpisodeFacts(0, "", robot, self._node, bag.start_ns, bag.end_ns)
+        session = Session(SessionSettings(robot, self._node), "", 0)
+        for message in bag.messages([topic]) if topic else ():
+            status = deserialize_message(message.data, PolicyStatus)
+            session.policy = Policy(status.mode, status.episode, status.instruction)
+            facts.instruction = facts.instruction or status.instruction
+            if not facts.sources or facts.sources[-1][1] != session.source:
+                facts.sources.append((message.time_ns, session.source))
+        if not topic:
+            facts.sources.append((bag.start_ns, HUMAN))
+        return facts
+
+    def _read(self, bag: Bag) -> None:
+        """Feed all messages in order, and make each row when the bag has reached its time."""
+        assert self._facts is not None
+        inputs = BagInputs(bag, self._robot, self._of.settings)
+        commanded = Commanded(bag, self._robot, self._node)
+        predicted, chunks = Predicted(self._robot), f"{self._node}/action_chunk"
+        has_chunks = any(one.name == chunks and not one.problem for one in bag.topics)
+        topics = {*inputs.topics, *commanded.topics, *({chunks} if has_chunks else ())}
+        period_ns = 1e9 / self._robot.rate_hz
+        start_ns, stop_ns = self._facts.start_ns, self._facts.stop_ns or bag.end_ns
+        count = int((stop_ns - start_ns) / period_ns) + 1
+        times_ns = [start_ns + round(i * period_ns) for i in range(count + 1)]
+        due = 0
+        for message in bag.messages(topics):
+            while due <= count and times_ns[due] < message.time_ns:
+                self._row(times_ns[due], due == count, inputs, commanded, predicted)
+                due += 1
+            if due > count:
+                break
+            if message.topic in inputs.topics:
+                inputs.put(message.topic, message.time_ns, message.data)
+            if message.topic in commanded.topics:
+                commanded.put(message.topic, message.time_ns, message.data)
+            if message.topic == chunks:
+                predicted.put(message.data)
+        for time_ns in times_ns[due:]:
+            self._row(time_ns, time_ns == times_ns[-1], inputs, commanded, predicted)
+
+    def _row(
+        self,
+        now_ns: int,
+        beyond: bool,
+        inputs: BagInputs,
+        commanded: Commanded,
+        predicted: Predicted,
+    ) -> None:
+        row = commanded.at(now_ns)
+        if beyond:
+            self._last = row
+            return
+        found = inputs.observe(now_ns)
+        why = ""
+        if not isinstance(found, Observation):
+            problems = [inputs.problem(gap.topic) for gap in found]
+            why = "; ".join(
+                f"{gap}" + (f" ({problem})" if problem else "")
+                for gap, problem in zip(found, problems, strict=True)
+            )
+        elif row.unknown:
+            name = row.unknown[0]
+            why = f"nothing says what was commanded to {name} ({commanded.sources(name)})"
+        rows = self._rows
+        rows.stamps_ns.append(now_ns)
+        rows.observed.append(found if isinstance(found, Observation) else None)
+        rows.commanded.append(row)
+        rows.predicted.append(predicted.at(now_ns))
+        rows.gaps.append(why)
+
+    def _cut(self) -> Parts:
+        """The runs of complete rows, and what lies before, between and after them."""
+        gaps = self._rows.gaps
+        runs = list(_runs(gaps))
+        if not any(not why for _, _, why in runs):
+            first = f": {gaps[0]}" if gaps else ""
+            raise BagError(f"{self._of.path}: it has no complete row{first}")
+        rate_hz = self._robot.rate_hz
+        whole = [(first, end) for first, end, why in runs if not why]
+        long = [one for one in whole if one[1] - one[0] >= LEAST_S * rate_hz]
+        cut = [Cut(first / rate_hz, end / rate_hz, why) for first, end, why in runs if why]
+        if len(whole) > 1:
+            short = [one for one in whole if one not in long]
+            why = f"{LEAST_S:g} s without a gap are the least"
+            cut += [Cut(first / rate_hz, end / rate_hz, why) for first, end in short]
+            whole = long
+        episodes = [self._episode(first, end, len(whole)) for first, end in whole]
+        named = [
+            replace(one, name=f"{one.name} part {number}") if len(episodes) > 1 else one
+            for number, one in enumerate(episodes, 1)
+        ]
+        return Parts(tuple(named), tuple(sorted(cut, key=lambda one: one.from_s)))
+
+    def _episode(self, first: int, end: int, _parts: int) -> Episode:
+        facts, rows = self._facts, self._rows
+        assert facts is not None
+        observed = [one for one in rows.observed[first:end] if one is not None]
+        stamps_ns = np.array(rows.stamps_ns[first:end], np.int64)
+        predicted = rows.predicted[first:end]
+        seen = any(np.isfinite(values).any() for one in predicted for values in one.values())
+        return Episode(
+            name=self._of.name,
+            rate_hz=self._robot.rate_hz,
+            instruction=self._of.instruction or facts.instruction,
+            stamps_ns=stamps_ns,
+            state={
+                stream.key: np.stack([one.state[stream.key][0] for one in observed])
+                for stream in self._robot.state
+            },
+            action=self._actions(first, end),
+            video={
+                stream.key: BagPictures(
+                    self._of.path,
+                    stream,
+                    [_taken(one, stream.key) for one in observed],
+                    self._of.keep_size,
+                )
+                for stream in self._robot.video
+            },
+            source=_sources(facts, stamps_ns),
+            intervention=_interventions(facts, stamps_ns),
+            predicted=(
+                {key: np.stack([one[key] for one in predicted]) for key in predicted[0]}
+                if seen
+                else {}
+            ),
+            success=facts.success,
+        )
+
+    def _actions(self, first: int, end: int) -> dict[str, NDArray[np.float32]]:
+        """What was commanded, in the form of the server's reply."""
+        every = [*self._rows.commanded, *([self._last] if self._last is not None else [])]
+        rows = every[first:end]
+        poses = {
+            output.name: self._steps(output.name, every[first : end + 1], len(rows))
+            for output in self._robot.poses
+        }
+        try:
+            return to_reply(
+                self._robot,
+                np.stack([row.joints for row in rows]),
+                np.stack([row.commands for row in rows]),
+                poses,
+                np.stack([row.speeds for row in rows]),
+            )
+        except RotationError as error:
+            raise BagError(f"{self._of.path}: a commanded pose: {error}") from error
+
+    def _steps(self, name: str, rows: Sequence[Row], count: int) -> list[Pose]:
+        """The poses of an output, or the deltas from each row to the next."""
+        poses = [row.poses[name] for row in rows]
+        keys = [key for key in self._robot.action if key.output == name]
+        if all(key.representation != "delta" for key in keys):
+            return poses[:count]
+        return [
+            Pose(after.position - before.position, after.rotation @ before.rotation.T)
+            for before, after in zip(poses[:count], [*poses[1:], poses[-1]], strict=False)
+        ]
+
+
+def _taken(one: Observation, key: str) -> Taken:
+    value = one.video[key][0].value
+    assert isinstance(value, Taken)
+    return value
+
+
+def _described(bag: Bag, embodiment: Embodiment) -> Embodiment:
+    """The embodiment with the chains of the bag's robot description, as the node takes them."""
+    if not any(one.name == DESCRIPTION and not one.problem for one in bag.topics):
+        return embodiment
+    message = next(iter(bag.messages([DESCRIPTION])), None)
+    if message is None:
+        return embodiment
+    try:
+        root = urdf_root(deserialize_message(message.data, String).data, "robot_description")
+    except SettingsError as error:
+        return unreadable(embodiment, str(error))
+    return described(embodiment, root, DESCRIPTION)[0]
+
+
+def _runs(gaps: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """(first row, row after the last, reason of the first row) of rows that are alike."""
+    first = 0
+    for row in range(1, len(gaps) + 1):
+        if row == len(gaps) or bool(gaps[row]) != bool(gaps[first]):
+            yield first, row, gaps[first]
+            first = row
+
+
+def _sources(facts: EpisodeFacts, stamps_ns: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """(N,) indices of SOURCES: who commanded at each time; idle before anybody did."""
+    times = np.array([time_ns for time_ns, _ in facts.sources], np.int64)
+    names = [SOURCES.index("idle"), *(SOURCES.index(name) for _, name in facts.sources)]
+    return np.array(names, np.uint8)[np.searchsorted(times, stamps_ns, side="right")]
+
+
+def _interventions(facts: EpisodeFacts, stamps_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(N,) whether a person had taken over; a takeover without an end lasts to the end."""
+    found = np.zeros(len(stamps_ns), np.bool_)
+    for begin_ns, end_ns in facts.interventions:
+        found |= (stamps_ns >= begin_ns) & ((stamps_ns < end_ns) | (end_ns <= begin_ns))
+    return found
