@@ -30,7 +30,7 @@ ON_THE_WAY = ("approach", "carry")
 
 
 class Demonstrator:
-    """A Policy (gr00t_ros/serve/policies.py) around the scripted one; a seed gives one behaviour."""
+    """A Policy (serve/policies.py) around the scripted one; a seed gives one behaviour."""
 
     def __init__(self, embodiment: Embodiment, seed: int) -> None:
         self._policy = make_policy(embodiment)

@@ -21,8 +21,6 @@ ARM, GRIPPER = "joint_position", "gripper_position"
 HELD_BACK = 0.1
 """Share of the episodes that training does not learn from."""
 STATE_COLUMN, ACTION_COLUMN = "observation.state", "action"
-GRIPPER_MOVES = 1e-4
-"""Change of the commanded gripper from one row to the next that is a motion; 0 open .. 1 closed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +82,7 @@ def read(
             if len(shown) != len(state):
                 raise ValueError(f"{path}: got {len(shown)} pictures, expected {len(state)}")
             pictures[camera].append(shown)
-        parts.append((state, arm, closed_of(gripper, state[:, -1]), np.full(len(state), index)))
+        parts.append((state, arm, gripper > 0.5, np.full(len(state), index)))
         if (done + 1) % 10 == 0:
             report(f"read {done + 1} of {len(indices)} episodes")
     state, arm, closed, episode = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -104,22 +102,6 @@ def held_back(episodes: list[int]) -> list[int]:
     """The episodes that training measures itself on and does not learn from: the last tenth."""
     count = max(1, round(HELD_BACK * len(episodes))) if len(episodes) > 1 else 0
     return sorted(episodes)[len(episodes) - count :]
-
-
-def closed_of(commanded: NDArray[np.float32], measured: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(N,) whether the gripper is told to close, from its commanded way (N,), 0 open .. 1 closed.
-
-    A gripper takes only "open" or "closed", and its command then moves there slowly. So the order
-    is the direction in which the command moves; while it rests, the order is the last one.
-    """
-    closed = np.empty(len(commanded), dtype=np.bool_)
-    order = bool(measured[0] > 0.5)
-    for row in range(len(commanded)):
-        change = commanded[min(row + 1, len(commanded) - 1)] - commanded[row]
-        if abs(change) > GRIPPER_MOVES:
-            order = bool(change > 0)
-        closed[row] = order
-    return closed
 
 
 def _numbers(

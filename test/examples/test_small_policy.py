@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from examples.loop.plant import delay, swap
-from examples.small_policy.dataset import closed_of, episodes_of, held_back, read
+from examples.small_policy.dataset import episodes_of, held_back, read
 
 av = pytest.importorskip("av", reason="datasets need pip install av pyarrow")
 pa = pytest.importorskip("pyarrow", reason="datasets need pip install av pyarrow")
@@ -37,9 +37,10 @@ def write_dataset(folder, episodes=3):
         rows = np.arange(ROWS)[:, None]
         joints = index + 0.1 * rows + 0.01 * np.arange(7)
         gripper = np.clip((rows - 4) / 4, 0.0, 0.6)
+        order = (rows >= 4).astype(float)
         table = {
             "observation.state": np.hstack([gripper, joints]).tolist(),  # gripper first
-            "action": np.hstack([joints + 0.05, gripper]).tolist(),
+            "action": np.hstack([joints + 0.05, order]).tolist(),
         }
         place = folder / f"data/chunk-000/episode_{index:06d}.parquet"
         parquet.write_table(pa.table(table), place)
@@ -60,7 +61,8 @@ def write_dataset(folder, episodes=3):
         "fps": RATE_HZ,
         "chunks_size": 1000,
         "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
-        "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
+        "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/"
+        "episode_{episode_index:06d}.mp4",
     }
     (folder / "meta/info.json").write_text(json.dumps(info))
     (folder / "meta/modality.json").write_text(json.dumps(modality))
@@ -88,13 +90,6 @@ def test_a_chunk_does_not_reach_into_the_next_episode(tmp_path):
     rows = read(write_dataset(tmp_path / "set"), (16, 24))
     found = rows.chunk_rows(np.array([ROWS - 2]), 4)
     assert found.tolist() == [[ROWS - 2, ROWS - 1, ROWS - 1, ROWS - 1]]
-
-
-def test_the_grippers_order_is_the_direction_of_its_command():
-    """Its command is on its way to closed, rests there, and opens again."""
-    commanded = np.array([0.0, 0.0, 0.2, 0.4, 0.4, 0.4, 0.2, 0.0, 0.0], np.float32)
-    closed = closed_of(commanded, np.zeros(9, np.float32))
-    assert closed.tolist() == [False, True, True, True, True, False, False, False, False]
 
 
 def test_the_goal_is_where_the_grippers_order_changes_next(tmp_path):
