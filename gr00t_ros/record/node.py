@@ -70,6 +70,10 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "preroll_s": (0.0, "Time before an episode that is recorded, s; 0: the embodiment's history"),
     "queue_mb": (512, "Most memory for messages that wait for the disk, MB"),
 }
+_FAULTED = (
+    "{node} has latched a fault (gr00t operator status says why): let nothing else command the "
+    "robot, call gr00t operator reset, then hand back again"
+)
 _QUIET = frozenset(mode.value for mode in (AT_REST | MOVING) - {Mode.FAULT})
 """Modes of the policy node in which a takeover asks it to pause."""
 
@@ -145,6 +149,8 @@ class RecordNode(Node):
             problem = await self._ask("pause") if mode in _QUIET else ""
             return problem or self._why_not(session.take_over)
         if not on and session.taken_over:
+            if mode == Mode.FAULT.value:
+                return _FAULTED.format(node=self.policy_name)
             paused = mode == Mode.PAUSED_BY_OPERATOR.value
             problem = await self._ask("resume") if paused else ""
             return problem or self._why_not(session.hand_back)

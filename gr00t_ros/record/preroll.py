@@ -38,11 +38,20 @@ class Preroll:
         """Keep a message; older ones than the span are given up, unless they are latched."""
         self._recent.append((message, latched))
         while self._recent[0][0].time_ns < message.time_ns - self._span_ns:
-            old, was_latched = self._recent.popleft()
-            if was_latched:
-                topic = old.channel.topic
-                most = _SEVERAL if topic == TF_STATIC else 1
-                self._latched.setdefault(topic, deque(maxlen=most)).append(old)
+            self._give_up()
+
+    def clear(self) -> None:
+        """Give up all but the latched messages, as where the clock was set back."""
+        while self._recent:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Forget the oldest message, or keep it with the latched ones."""
+        old, latched = self._recent.popleft()
+        if latched:
+            topic = old.channel.topic
+            most = _SEVERAL if topic == TF_STATIC else 1
+            self._latched.setdefault(topic, deque(maxlen=most)).append(old)
 
     def messages(self, now_ns: int) -> Iterator[Message]:
         """What goes in front of an episode that begins now, in the order of bag time.

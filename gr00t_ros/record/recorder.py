@@ -19,6 +19,8 @@ from gr00t_ros.record.writer import EpisodeWriter
 
 SILENT_S: Final = 2.0
 """The policy node publishes its status twice a second; four missing ones mean that it stands."""
+_JUMP_NS: Final = 1_000_000_000
+"""A clock that is set back by less than this stands still in the bag until it has caught up."""
 
 Change = Callable[[int], list[Event]]
 """A call of the session at a bag time."""
@@ -71,6 +73,8 @@ class Recorder:
             now_ns = self._now_ns()
             if now_ns <= 0:
                 return
+            if now_ns < self._last_ns - _JUMP_NS:
+                self._jumped_back(now_ns)
             taken: list[tuple[int, Topic, bytes]] = []
             for topic in self.topics:
                 lost = topic.lost
@@ -82,6 +86,14 @@ class Recorder:
             taken.sort(key=lambda one: one[0])
             for time_ns, topic, data in taken:
                 self._add(min(time_ns, now_ns), topic, data)
+
+    def _jumped_back(self, now_ns: int) -> None:
+        """End the episode where the clock was set back: its times would be wrong from then on."""
+        if self.session.episode is not None:
+            text = f"the clock was set back by {(self._last_ns - now_ns) * 1e-9:.1f} s"
+            self._carry_out(lambda last_ns: self.session.end(last_ns, PROBLEM, text), self._last_ns)
+        self._preroll.clear()
+        self._last_ns = now_ns
 
     def change(self, change: Change) -> list[Event]:
         """Change the session now, after what was received until now; raises what it raises."""

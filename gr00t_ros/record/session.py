@@ -198,10 +198,11 @@ class Session:
 def _resumes(before: Policy, now: Policy) -> bool:
     """Whether the policy goes on with the same task after a pause of a watch or an operator.
 
-    It counts another episode then. With a new instruction it counts one before it moves.
+    It counts another episode then, and may have to stop again before its status says that it moves.
+    With a new instruction it counts one while it still moves or rests.
     """
-    moves = before.mode in _PAUSED and now.mode in _MOVING
-    return moves and before.episode < now.episode and before.instruction == now.instruction
+    goes_on = before.mode in _PAUSED and now.mode in (*_MOVING, Mode.STOPPING.value)
+    return goes_on and before.episode < now.episode and before.instruction == now.instruction
 
 
 def _label(facts: EpisodeFacts, name: str) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from ros_fixtures import call, collect, wait_for_discovery, wait_until
+from ros_fixtures import DEPTH, call, collect, wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 highlevel = pytest.importorskip("rosbags.highlevel", reason="rosbags is not installed")
@@ -41,7 +41,7 @@ class Stand:
         self.asked: list[str] = []
         self.refusal = ""
         self.events = collect(node, EpisodeEvent, f"{NODE}/events", qos.STATUS)
-        self._joints = node.create_publisher(JointState, "/joint_states", 10)
+        self._joints = node.create_publisher(JointState, "/joint_states", DEPTH)
         self._status = node.create_publisher(PolicyStatus, "/gr00t_policy/status", qos.STATUS)
         description = node.create_publisher(String, "/robot_description", qos.STATUS)
         description.publish(String(data="<robot/>"))
@@ -168,10 +168,10 @@ def test_an_episode_by_services(processes, stand, tmp_path):
     times = [time_ns for time_ns, _ in found["/joint_states"]]
     assert times == sorted(times) and times[-1] <= facts["stop_ns"]
     before_s = (facts["start_ns"] - times[0]) / S
-    assert before_s == pytest.approx(1.5, abs=0.2), "the history of an observation, and its age"
+    assert 0.0 < before_s <= 1.5, "the history of an observation, and its age"
     for time_ns, message in found["/joint_states"]:
         stamp_ns = message.header.stamp.sec * S + message.header.stamp.nanosec
-        assert 0 <= time_ns - stamp_ns < S, "bag time is the time of receipt"
+        assert stamp_ns <= time_ns <= facts["stop_ns"], "bag time is the time of receipt"
     assert [message.data for _, message in found["/robot_description"]] == ["<robot/>"]
     events = [(m.event, m.source, m.episode) for _, m in found[f"{NODE}/events"]]
     assert events == [("start", "idle", 0), ("source", "policy", 0), ("success", "policy", 0)]

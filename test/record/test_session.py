@@ -164,7 +164,11 @@ def test_a_pause_of_a_watch_does_not_divide_an_episode():
     assert follow(one, 4, "blending_in", 2) == ["source"]
     follow(one, 5, "stopping", 2)
     assert follow(one, 6, "replaying", 3) == ["source"], "a short pause is not always seen"
-    assert follow(one, 7, "replaying", 3) == []
+    follow(one, 7, "stopping", 3)
+    follow(one, 8, "paused", 3)
+    assert follow(one, 9, "stopping", 4) == ["source"], "nor is a short motion"
+    assert follow(one, 10, "replaying", 4) == ["source"]
+    assert follow(one, 11, "replaying", 4) == []
     assert one.episode is not None and one.episode.index == 5
 
 
