@@ -104,6 +104,7 @@ setup(
             "gr00t-embodiment = gr00t_ros.tools.gr00t:alias",
             "gr00t-bag = gr00t_ros.tools.gr00t:alias",
             "gr00t-record = gr00t_ros.tools.gr00t:alias",
+            "gr00t-dataset = gr00t_ros.tools.gr00t:alias",
             "gr00t-autostart = gr00t_ros.tools.gr00t:alias",
             "gr00t-eval = gr00t_ros.tools.gr00t:alias",
         ]

@@ -1,10 +1,11 @@
 """A dataset's metadata: a modality config, and further facts about the robot.
 
 Reads meta/modality.json and meta/info.json (LeRobot v2, v2.1 and v3 in GR00T's flavour, Isaac-GR00T
-getting_started/data_preparation.md), and never data or videos. A dataset does not contain the
-action horizon or the history of a trained policy: the horizon stays open, the history is [0] as in
-every public post-training config. Metadata that has no place in an embodiment file becomes a
-remark. Doubts about a name or a size become a question, and the value stays open.
+getting_started/data_preparation.md), and never data or videos. The action horizon is only in
+meta/relative_stats.json, which has statistics of each step of relative actions; without it the
+horizon stays open. The history is [0] as in every public post-training config. Metadata that has no
+place in an embodiment file becomes a remark. Doubts about a name or a size become a question, and
+the value stays open.
 """
 
 from __future__ import annotations
@@ -53,11 +54,12 @@ def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
     if "codebase_version" in info:
         read_version(info, about)
     found = _Found(where, about, read_features(info, about))
+    actions = found.keys(modality, "action")
     video, language = found.keys(modality, "video"), found.keys(modality, "annotation")
     config = {
         "video": ModalityEntry((0,), tuple(video)),
         "state": ModalityEntry((0,), tuple(found.keys(modality, "state"))),
-        "action": ModalityEntry((), tuple(found.keys(modality, "action"))),
+        "action": ModalityEntry(_steps(meta / "relative_stats.json"), tuple(actions)),
         "language": ModalityEntry((0,), tuple(f"annotation.{key}" for key in language)),
     }
     sizes = {key: size for key in video if (size := found.size(key, video[key])) is not None}
@@ -65,12 +67,21 @@ def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
     others = ", ".join(key for key in modality if key not in SECTIONS)
     return config, Known(
         rate_hz=read_number(info, "fps", about),
+        robot=info["robot_type"] if isinstance(info.get("robot_type"), str) else "",
         sizes=sizes,
         state_names=names["state"],
         action_names=names["action"],
         remarks=found.remarks | ({"": (f"modality.json has {others} too",)} if others else {}),
         questions=found.questions,
     )
+
+
+def _steps(path: Path) -> tuple[int, ...]:
+    """Return the action steps of which there are relative statistics; none if it is not certain."""
+    stats = read_json(path) if path.exists() else {}
+    means = [of["mean"] for of in stats.values() if isinstance(of, Mapping) and "mean" in of]
+    horizons = {len(mean) for mean in means if isinstance(mean, list)}
+    return tuple(range(horizons.pop())) if len(horizons) == 1 else ()
 
 
 class _Found:

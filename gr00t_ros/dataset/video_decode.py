@@ -24,6 +24,8 @@ _AHEAD: Final = 32  # frames that are decoded on the way before a seek is cheape
 class Frames:
     """A video file: `times_s`, the presentation time of each frame, and its frames as they come.
 
+    `pts`: (N,) int64, these times in units of `base`, s. `codec`: the decoder's name.
+
     Raises SettingsError, with the file and the cause, wherever the file cannot be read.
     """
 
@@ -34,6 +36,7 @@ class Frames:
         stream = self._open()
         self.base: Fraction = stream.time_base
         self.height_px, self.width_px = int(stream.height), int(stream.width)
+        self.codec = str(stream.codec_context.name)
         self.pts = self._read_pts()
 
     @property

@@ -1,4 +1,4 @@
-"""Files that are generated from tables: five documents, config/policy.yaml, a JSON Schema.
+"""Files that are generated from tables: six documents, config/policy.yaml, a JSON Schema.
 
 Write them with
 
@@ -7,6 +7,7 @@ Write them with
     python3 -m gr00t_ros.tools.documents embodiment_file > docs/embodiment_file.md
     python3 -m gr00t_ros.tools.documents interfaces > docs/interfaces.md
     python3 -m gr00t_ros.tools.documents scene_file > docs/scene_file.md
+    python3 -m gr00t_ros.tools.documents dataset_checks > docs/dataset_checks.md
     python3 -m gr00t_ros.tools.documents schema > config/embodiment.schema.json
     python3 -m gr00t_ros.tools.documents parameters > config/policy.yaml
 """
@@ -20,6 +21,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from gr00t_ros.dataset.checks.table import CHECKS, ERROR, WARNING
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.streams import StateStream, VideoStream
@@ -239,6 +241,81 @@ def interface_document() -> str:
     return "\n".join(lines) + "\n"
 
 
+_CHECK_HEAD = """\
+# Look into a dataset, check a dataset
+
+The tables are made from `gr00t_ros/dataset/checks/table.py`; a test keeps the two equal. Regenerate
+this document with
+
+    python3 -m gr00t_ros.tools.documents dataset_checks > docs/dataset_checks.md
+
+Both commands read LeRobot v2.0 and v2.1 in GR00T's flavour, and v3.0. They need pyarrow and PyAV:
+`pip install pyarrow av`.
+
+## Look into a dataset
+
+    gr00t dataset info DIR [--json]
+
+It shows episodes, rows and rate, each key with its columns and names, each camera with size and
+codec, the tasks, and, where the recorder wrote them, who commanded the robot in how many rows,
+interventions, successes and discarded episodes. It checks nothing.
+
+## Check a dataset
+
+    gr00t dataset validate DIR [--embodiment NAME|FILE] [--workers N] [--json]
+
+Every file is read, and every picture decoded once; episodes are checked in parallel. Each finding
+is one line: the check, the file, the episode, the row, what was got, what was expected, what to do,
+and which loader reads such a dataset without a word ("silent"). N1.5, N1.6 and N1.7 are the loaders
+of these generations of GR00T, LeRobot is LeRobotDataset of v3.0.
+
+| exit status | meaning |
+|---|---|
+| 0 | no errors; there may be warnings |
+| 1 | errors |
+| 2 | no dataset, no such embodiment file, or pyarrow or PyAV is missing |
+
+With `--embodiment` rate, keys, cameras and joint limits are compared with the embodiment file too.
+Limits are compared in the robot's unit: values go through the file's `scale` first.
+
+### How far state, action and pictures are apart
+
+The last lines of the report are lags, in rows:
+
+    state +1.0 rows behind the action (correlation 1.00)
+    front +0.1 rows behind the state (correlation 0.69)
+
+The state's velocity is correlated with the action's, at shifts of up to 0.6 s, over all episodes;
+the lag is where they agree best. A robot follows its command 0 to 0.25 s later; a state that is
+ahead of its command, or later, is a warning. Only keys that state and action have in common count,
+and no command of few values, such as open and closed.
+
+For each camera the change from picture to picture is correlated with the speed of the state. State
+and picture of a row belong to the same instant, so a lag of more than 1.5 rows and more than 0.05 s
+is a warning. It tells the number: with it pictures, states or actions can be shifted, or the stamps
+of the driver corrected. A policy that is trained on a lag that is not there at deployment fails
+without an error.
+
+A lag is only told where the correlation is clear, so a robot that hardly moves gets none. Swapped
+cameras are looked for in two ways: an episode whose mean pictures are nearer to those of the other
+camera elsewhere, and a camera named after wrist or hand that sees less motion than another one.
+Cameras of one kind that are swapped in all episodes, with names that say nothing, are not found.
+
+"""
+
+
+def check_document() -> str:
+    """What the checks of a dataset find, errors first."""
+    lines = [_CHECK_HEAD.rstrip("\n")]
+    for level, title in ((ERROR, "Errors"), (WARNING, "Warnings")):
+        lines += ["", f"## {title}", "", _row(("check", "what is found", "to do", "silent"))]
+        lines.append(_row(["---"] * 4))
+        for name, check in CHECKS.items():
+            if check.level == level:
+                lines.append(_row((f"`{name}`", check.what, check.remedy, check.silent)))
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Print the document that the command line names, from the files in this checkout."""
     parser = argparse.ArgumentParser(description="Print a document that is made from tables.")
@@ -250,6 +327,7 @@ def main() -> int:
         "interfaces": interface_document,
         "schema": schema_text,
         "scene_file": scene_file_document,
+        "dataset_checks": check_document,
         "parameters": parameter_document,
     }
     parser.add_argument("document", choices=tuple(documents))

@@ -164,7 +164,8 @@ def _new(options: argparse.Namespace) -> int:
         raise SettingsError("new: got no source of keys, expected --dataset, --server or both")
     modality, known, sources = _sources(options)
     served = _names_server(options)
-    begun = skeleton(modality, ", ".join(sources), options.tag, known, options.robot, served)
+    robot = options.robot or known.robot
+    begun = skeleton(modality, ", ".join(sources), options.tag, known, robot, served)
     text = f"{_for_editors()}{begun}"
     if not options.output:
         print(text, end="")

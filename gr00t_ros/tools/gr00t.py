@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, Command] = {
     "eval": Command(
         "a policy against recorded episodes, without a robot: open loop, report",
         "evaluate.__main__:main",
+    "dataset": Command(
+        "datasets: convert bags to one, look into one, check one", "convert.__main__:main"
     ),
     "scene": Command(
         "scene files of the collision check: check one, draw it, find pairs of links",

@@ -248,3 +248,38 @@ def test_a_camera_without_original_key_is_found_under_its_long_name(dataset):
     _, known = read_dataset_meta(dataset(MODALITY | {"video": video}))
     assert known.sizes == {"front": (480, 640)}
     assert "no feature of 'side'" in known.questions["video.side"][0]
+
+
+@pytest.fixture
+def converted(dataset):
+    """The metadata that the converter writes of a robot of three joints."""
+    files = pytest.importorskip("dataset_files")
+    info = files.info("v2.1", [], files.V2_DATA, files.V2_VIDEO, "float64")
+    return files, dataset(files.modality(), info)
+
+
+def test_a_converted_dataset_gives_back_the_keys_of_its_embodiment_file(converted):
+    """Keys in the file's order, sizes, rate, robot and language; names for what is still open."""
+    files, folder = converted
+    robot = files.embodiment()
+    modality, known = read_dataset_meta(folder)
+    assert modality["video"].keys == tuple(stream.key for stream in robot.video)
+    assert modality["state"].keys == tuple(stream.key for stream in robot.state)
+    assert modality["action"].keys == tuple(action.key for action in robot.action)
+    assert modality["language"].keys == robot.language_keys
+    assert known.sizes == {s.key: (s.height_px, s.width_px) for s in robot.video}
+    assert (known.rate_hz, known.robot) == (robot.rate_hz, robot.robot)
+    assert known.state_names == {stream.key: stream.names for stream in robot.state}
+    assert known.action_names == {action.key: action.names for action in robot.action}
+    assert not known.questions and not known.remarks
+
+
+def test_relative_statistics_tell_the_horizon(converted):
+    """One row for each step; two keys that contradict each other tell nothing."""
+    files, folder = converted
+    stats = {"arm": {"mean": [[0.0, 0.0]] * 8}, "__fingerprints__": {"arm": "sha256:0"}}
+    files.write_json(folder / "meta" / "relative_stats.json", stats)
+    assert started(folder)["action_horizon"] == 8
+    stats["gripper"] = {"mean": [[0.0]] * 9}
+    files.write_json(folder / "meta" / "relative_stats.json", stats)
+    assert started(folder)["action_horizon"] == FILL_IN

@@ -1,5 +1,6 @@
 """A dataset's episodes are what its files hold, in both formats, in any order of reading."""
 
+import os
 from copy import deepcopy
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 
 av = pytest.importorskip("av")
 pyarrow = pytest.importorskip("pyarrow")
+import dataset_files as files  # noqa: E402
 from pyarrow import parquet  # noqa: E402
 
-import dataset_files as files  # noqa: E402
-
+from gr00t_ros.dataset import video_decode  # noqa: E402
 from gr00t_ros.dataset.episode import SOURCES  # noqa: E402
 from gr00t_ros.dataset.reader import open_dataset  # noqa: E402
 from gr00t_ros.errors import SettingsError  # noqa: E402
+from gr00t_ros.serve.replay_policy import ReplayPolicy  # noqa: E402
 
 CONTENT = files.content(episodes=3, rows=30)
 FORMATS = {"v2.1": files.write_groot, "v3.0": files.write_lerobot3}
@@ -179,6 +181,39 @@ def test_faulty_files_are_refused_in_one_line(groot):
         files.edit_table(files.data_file(groot), tasks(*ids))
         with pytest.raises(SettingsError, match=text):
             open_dataset(groot).load(0, files.embodiment())
+
+
+def test_files_that_would_fill_the_memory_are_not_read(groot):
+    """More rows than a day at 100 Hz, a picture larger than any camera's, a pipe."""
+    robot = files.embodiment()
+    path = files.data_file(groot)
+    values = pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array(np.zeros(10_000_001, np.int8)), pyarrow.array([0.5])
+    )
+    parquet.write_table(pyarrow.table({files.STATE: values}), path)
+    with pytest.raises(SettingsError, match="10000001 rows and .* bytes when unpacked, expected"):
+        open_dataset(groot).load(0, robot)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(SettingsError, match="no such file"):
+        open_dataset(groot).load(0, robot)
+    wide = [np.zeros((16, 8208, 3), np.uint8)] * 2
+    files.encode(files.video_file(groot), wide)
+    with pytest.raises(SettingsError, match="16x8208 pixels, expected at most 8192"):
+        video_decode.Frames(files.video_file(groot))
+
+
+@pytest.mark.parametrize("version", FORMATS)
+def test_the_replay_policy_plays_either_format(good, version):
+    """Chunk after chunk it commands what was recorded."""
+    robot = files.embodiment()
+    policy = ReplayPolicy(open_dataset(good[version]).dataset, robot, robot.action_horizon)
+    policy.reset({"episode_index": 2})
+    observation = {"video": {"front": np.zeros((1, 1, 48, 64, 3), np.uint8)}}
+    chunks = [policy(observation, None)[0] for _ in range(4)]
+    for key, (start, end) in files.KEYS.items():
+        played = np.concatenate([chunk[key][0] for chunk in chunks])
+        np.testing.assert_array_equal(played, CONTENT[2].action[:32, start:end])
 
 
 @pytest.mark.parametrize("pattern", ["../{video_key}.mp4", "{video_key:03d}", "/{video_key}"])

@@ -14,6 +14,7 @@ import pytest
 
 from gr00t_ros.bags.__main__ import BAG
 from gr00t_ros.command_line import CLOSED_PIPE, JSON_HELP
+from gr00t_ros.convert.__main__ import DATASET
 from gr00t_ros.robot.files import shipped_embodiments
 from gr00t_ros.serve.policies import POLICIES
 from gr00t_ros.sidecar.__main__ import SIDECAR
@@ -32,6 +33,7 @@ VERBS = {
     "sidecar": SIDECAR.verbs,
     "embodiment": EMBODIMENT.verbs,
     "bag": BAG.verbs,
+    "dataset": DATASET.verbs,
     "operator": OPERATOR,
 }
 LEAVES = [
