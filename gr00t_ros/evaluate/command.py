@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,7 @@ from gr00t_ros.evaluate.results import (
     read_results,
     settings_figures,
     summarise,
+    write_arrays,
     write_results,
 )
 from gr00t_ros.evaluate.servers import Access, Address
@@ -36,7 +38,7 @@ from gr00t_ros.evaluate.sources import bag_references, chosen, dataset_reference
 from gr00t_ros.evaluate.spread import Answered, Failure, Measured, Run, Task, Workers
 from gr00t_ros.evaluate.workers import LOCAL, make_workers
 from gr00t_ros.session.schedule import SessionSettings
-from gr00t_ros.sidecar.target import positive
+from gr00t_ros.sidecar.target import positive, questioning
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.wire.access import HOST, PORT, TIMEOUT_MS, read_environment, read_token
 from gr00t_ros.wire.address import parse_place
@@ -66,7 +68,8 @@ def open_loop(argv: Sequence[str]) -> int:
     if bool(options.bags) == bool(options.dataset_path):
         parser.error("expected bags, or --dataset-path DIR: one of both")
     try:
-        results = _evaluated(options)
+        with questioning():
+            results = _evaluated(options)
     except Gr00tError as error:
         print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
         return status_of(error)
@@ -151,7 +154,12 @@ def _add_servers(add: Callable[..., Any]) -> None:
     add("--token-file", metavar="FILE", help="file with the API token; else the environment's")
     add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
     add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
-    add("--key-style", choices=("auto", "nested", "flat"), default="auto", help="(%(default)s)")
+    add(
+        "--key-style",
+        choices=("auto", "nested", "flat"),
+        default="auto",
+        help="of the keys (%(default)s)",
+    )
 
 
 def _not_negative(text: str) -> float:
@@ -221,11 +229,12 @@ def evaluate_all(
         for one in measured
         for name, values in one.arrays.items()
     }
-    write_results(output, results, arrays)
+    write_arrays(output, arrays)
     worst = set(results["summary"]["worst_first"][:drawn])
     shown = [one for one in measured if one.figures["number"] in worst]
     sections = _drawn(task, references, shown, workers, tell)
     (output / PAGE_NAME).write_text(page(results, sections), encoding="utf-8")
+    write_results(output, results)
     return results
 
 
@@ -342,9 +351,19 @@ def _text(results: Plain, output: Path) -> str:
         parts.append(f"{title_of(one['kind'])} ({count}): {one['text']}\n  -> {one['advice']}")
     if rows and not summary["findings"]:
         parts.append("no rule found anything")
+    left_out = _left_out(results["episodes"])
+    parts += [f"rows left out: {left_out} (--sources)"] if left_out else []
     parts += [f"FAILED {one['name']}: {one['text']}" for one in results["failed"]]
     parts.append(f"{output / PAGE_NAME}, {JSON_NAME} and {NPZ_NAME} beside it")
     return printable_lines("\n\n".join(parts))
+
+
+def _left_out(episodes: Sequence[Plain]) -> str:
+    """Rows that do not count, by their source."""
+    counts = Counter[str]()
+    for one in episodes:
+        counts.update(one["rows_left_out"])
+    return ", ".join(f"{count} {source}" for source, count in counts.items())
 
 
 # --- compare -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.evaluate.lags import Lag
-from gr00t_ros.evaluate.measures import Measures
+from gr00t_ros.evaluate.measures import STILL, Measures
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ TURNS_MORE, TURNS_TIMES = 0.5, 2.0
 SMALL_ERROR: Final = 0.05
 """An error that looks small: this share of the recorded variance."""
 REFUSED_SHARE: Final = 0.05
-PICTURE_CORRELATION, PICTURE_GAIN, PICTURE_ROWS = 0.5, 0.1, 2.0
+PICTURE_CORRELATION, PICTURE_GAIN, PICTURE_ROWS = 0.5, 0.05, 2.0
 SWAP_WORSE, SWAP_SAME = 1.5, 0.02
 
 
@@ -310,14 +310,16 @@ def _seams(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
     if len(m.seams.rows) < SEAMS_LEAST or "holds" in _kinds(found):
         return  # chunks that hold the state differ as the state does
     kinds: dict[str, list[tuple[int, float]]] = {"alternates": [], "modes": [], "chatter": []}
-    for c in range(len(m.parts)):
-        kind, size = _seam_kind(m.seams.offset[:, c], float(m.motion[c]))
+    motion = m.key_motion()
+    for c in np.flatnonzero(motion > STILL).tolist():
+        # A joint that should rest while others of its key move is judged by their motion.
+        kind, size = _seam_kind(m.seams.offset[:, c], max(float(m.motion[c]), 0.5 * motion[c]))
         if kind:
             kinds[kind].append((c, size))
     if len(kinds["modes"]) < len(kinds["chatter"]):  # two modes concern many joints at once
         kinds["chatter"] += kinds["modes"]
         kinds["modes"] = []
-    period_s, motion = m.settings.every_rows / m.rate_hz, m.key_motion()
+    period_s = m.settings.every_rows / m.rate_hz
     texts = {
         "alternates": f"changes its sign at nearly every query, at {0.5 / period_s:.2g} Hz",
         "modes": "is near zero at some seams and of one size at others: two modes",

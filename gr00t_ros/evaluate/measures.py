@@ -30,7 +30,8 @@ class Measures:
 
     recorded, played, hold: (N, C) the recorded action, what is played of the predictions, and the
     held state. errors: "policy" and the baselines. motion: (C,) RMS of the recorded change between
-    two queries. swapped: errors with two cameras exchanged, or None.
+    two queries. swapped: errors with two cameras exchanged, or None. then: distance from what was
+    predicted when the episode was recorded, None if that was not recorded.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Measures:
     state_lag: Lag
     picture_lags: Mapping[str, Lag]
     swapped: Errors | None
+    then: Errors | None
 
     @property
     def moving(self) -> NDArray[np.bool_]:
@@ -156,6 +158,9 @@ def measure(
         state_lag=lag(kept, recorded, counted),
         picture_lags=_picture_lags(episode, kept, counted),
         swapped=other,
+        then=accuracy.errors(played, columns(parts, episode.predicted), counted)
+        if all(part.key in episode.predicted for part in parts)
+        else None,
     )
 
 

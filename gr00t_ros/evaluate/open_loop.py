@@ -7,14 +7,14 @@ changes the next observation: all of them are the recorded ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES, Episode
+from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES, Episode, Pictures
 from gr00t_ros.errors import ChunkError, SettingsError
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.robot.embodiment import Embodiment, Stream
@@ -133,17 +133,40 @@ def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(first), int(end)) for first, end in edges.reshape(-1, 2)]
 
 
-def observation_at(episode: Episode, embodiment: Embodiment, row: int) -> RowObservation:
-    """The observation of a row with the history that each stream asks for."""
-    video = {
-        stream.key: np.stack([episode.video[stream.key][row + d] for d in stream.delta_indices])
+def observations(
+    episode: Episode, embodiment: Embodiment, rows: Sequence[int]
+) -> Iterator[RowObservation]:
+    """The observation of each of these ascending rows, with the history that streams ask for."""
+    views = {
+        stream.key: _Window(episode.video[stream.key], stream.delta_indices, rows)
         for stream in embodiment.video
     }
-    state = {
-        stream.key: np.stack([episode.state[stream.key][row + d] for d in stream.delta_indices])
-        for stream in embodiment.state
-    }
-    return RowObservation(row, video, state, episode.instruction)
+    for row in rows:
+        state = {
+            stream.key: np.stack([episode.state[stream.key][row + d] for d in stream.delta_indices])
+            for stream in embodiment.state
+        }
+        video = {key: view.at(row) for key, view in views.items()}
+        yield RowObservation(row, video, state, episode.instruction)
+
+
+class _Window:
+    """Pictures of one camera, each read once and in ascending order: readers seek slowly."""
+
+    def __init__(self, pictures: Pictures, deltas: Sequence[int], rows: Sequence[int]) -> None:
+        self._pictures, self._deltas = pictures, deltas
+        self._to_read = iter(sorted({row + delta for row in rows for delta in deltas}))
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+
+    def at(self, row: int) -> NDArray[np.uint8]:
+        """(T, H, W, 3) the pictures of a row's history, oldest first."""
+        wanted = [row + delta for delta in self._deltas]
+        while wanted[-1] not in self._kept:
+            number = next(self._to_read)
+            self._kept[number] = self._pictures[number]
+        for number in [one for one in self._kept if one < wanted[0]]:
+            del self._kept[number]
+        return np.stack([self._kept[number] for number in wanted])
 
 
 def check_episode(episode: Episode, embodiment: Embodiment) -> None:
@@ -185,8 +208,9 @@ def predict_episode(
     answered, unfit, skipped, taken_ns = [], {}, [], []
     chunks: dict[str, list[NDArray[np.float32]]] = {a.key: [] for a in embodiment.action}
     policy.begin()
-    for row in query_rows(episode, embodiment, settings).tolist():
-        observation = observation_at(episode, embodiment, row)
+    rows = query_rows(episode, embodiment, settings)
+    for observation in observations(episode, embodiment, rows.tolist()):
+        row = observation.row
         if not all(np.isfinite(values).all() for values in observation.state.values()):
             skipped.append(row)
             continue
@@ -206,8 +230,9 @@ def predict_episode(
         a.key: np.stack(chunks[a.key]) if answered else np.zeros((0, horizon, a.width), np.float32)
         for a in embodiment.action
     }
-    rows = np.array(answered, np.int64)
-    return Predictions(rows, stacked, unfit, tuple(skipped), np.array(taken_ns, np.int64))
+    return Predictions(
+        np.array(answered, np.int64), stacked, unfit, tuple(skipped), np.array(taken_ns, np.int64)
+    )
 
 
 def _swapped(observation: RowObservation, swap: tuple[str, str] | None) -> RowObservation:

@@ -130,6 +130,7 @@ def _component(m: Measures, c: int, part: Component) -> Plain:
         apart = (m.played[use, c] > part.threshold) != (m.recorded[use, c] > part.threshold)
         entry["decisions_wrong"] = float(apart.mean()) if len(apart) else None
     entry |= {
+        "then_mse": None if m.then is None else m.then.mse[c],
         "motion": m.motion[c],
         "seam_rms": m.seams.rms()[c],
         "seam_most": np.nanmax(sizes) if np.isfinite(sizes).any() else None,
@@ -293,11 +294,17 @@ def settings_figures(settings: Settings, embodiment: Embodiment) -> Plain:
     }
 
 
-def write_results(folder: Path, results: Plain, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write results.json and arrays.npz into `folder`, which exists."""
-    text = json.dumps(results, indent=1, allow_nan=False)
-    (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+def write_arrays(folder: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write arrays.npz into `folder`, which exists."""
     np.savez_compressed(folder / NPZ_NAME, **dict(arrays))  # type: ignore[arg-type]
+
+
+def write_results(folder: Path, results: Plain) -> None:
+    """Write results.json at once: a folder that has it is complete."""
+    text = json.dumps(results, indent=1, allow_nan=False)
+    unfinished = folder / f"{JSON_NAME}.unfinished"
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    unfinished.replace(folder / JSON_NAME)
 
 
 def read_results(path: Path) -> Plain:

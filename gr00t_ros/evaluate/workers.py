@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from typing import Any, Final
@@ -52,7 +54,7 @@ class Pool:
                 self.close()
         # Spawned: a forked process would share ZeroMQ's threads and sockets with this one.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(self._count, mp_context=context)
+        self._pool = ProcessPoolExecutor(self._count, context, _end_with_parent)
         return self._pool.submit(function, *arguments)
 
     def wait(self, handles: Sequence[Any]) -> list[tuple[Any, Any]]:
@@ -65,6 +67,19 @@ class Pool:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+
+
+def _end_with_parent() -> None:
+    """In a worker: end without a traceback at Ctrl-C, and when the evaluation has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _value(future: Future[Any]) -> Any:

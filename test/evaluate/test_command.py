@@ -4,11 +4,13 @@ import copy
 import json
 
 import pytest
+from dataset_files import EMBODIMENT, content, write_groot, write_lerobot3
 from made_episodes import MadeReference
 
 from gr00t_ros.evaluate import command
 from gr00t_ros.evaluate.__main__ import main
 from gr00t_ros.evaluate.report.compare import comparison, text_of
+from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.policies import HoldPolicy
 
 
@@ -91,3 +93,24 @@ def test_a_file_that_is_no_result_is_refused(tmp_path, capsys):
     (tmp_path / "x.json").write_text('{"schema": "other/1"}')
     assert main(["compare", str(tmp_path / "x.json"), str(tmp_path / "x.json")]) == 2
     assert "got schema 'other/1', expected 'gr00t_ros.evaluation/1'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("write", [write_groot, write_lerobot3])
+def test_a_dataset_is_evaluated_by_the_command(write, serve, tmp_path, capsys):
+    """Both flavours, chosen episodes, their pictures; the hold policy's error is the baseline."""
+    file, data = tmp_path / "three_joints.yaml", tmp_path / "data"
+    file.write_text(EMBODIMENT)
+    write(data, content(episodes=3, rows=30))
+    port = serve(HoldPolicy(load_embodiment(str(file)))).address.rpartition(":")[2]
+    words = ["--dataset-path", data, "--embodiment", file, "--port", port, "--output"]
+    words += [tmp_path / "out", "--traj-ids", 0, 2, "--drawn", 1, "--json"]
+    status = main(["open-loop", *map(str, words)])
+    said = capsys.readouterr()
+    assert status == 0, said.err
+    found = json.loads(said.out)
+    assert [one["rows"] for one in found["episodes"]] == [30, 36] and found["failed"] == []
+    for part in found["summary"]["components"]:
+        assert part["mse"] == part["hold_mse"] > 0.0
+    page = (tmp_path / "out" / "report.html").read_text()
+    worst = found["episodes"][found["summary"]["worst_first"][0]]
+    assert page.count("data:image/jpeg") == 2 * worst["queries"] > 0  # two cameras

@@ -8,7 +8,7 @@ from gr00t_ros.dataset.episode import HUMAN, IDLE, POLICY, SOURCES, STOPPING
 from gr00t_ros.errors import ChunkError, SettingsError
 from gr00t_ros.evaluate.open_loop import (
     Settings,
-    observation_at,
+    observations,
     predict_episode,
     query_rows,
 )
@@ -29,10 +29,32 @@ def test_a_query_is_made_every_execute_steps(robot, episode):
 def test_the_first_query_is_at_the_first_row_with_a_history(droid):
     """One second back is 15 rows; the observation is oldest first."""
     episode = made_episode(droid, rows=32)
-    assert query_rows(episode, droid, Settings()).tolist() == [15, 23, 31]
-    view = droid.video[0].key
-    seen = observation_at(episode, droid, 15).video[view]
-    assert (seen[0] == episode.video[view][0]).all() and (seen[1] == episode.video[view][15]).all()
+    rows = query_rows(episode, droid, Settings()).tolist()
+    assert rows == [15, 23, 31]
+    for seen in observations(episode, droid, rows):
+        for key, pictures in episode.video.items():
+            assert (seen.video[key][0] == pictures[seen.row - 15]).all()
+            assert (seen.video[key][1] == pictures[seen.row]).all()
+
+
+def test_pictures_are_read_once_in_ascending_order(droid):
+    """A reader of videos and bags would begin anew for each step back."""
+    episode, asked = made_episode(droid, rows=48), []
+
+    class Asked:
+        def __init__(self, name, pictures):
+            self._name, self._pictures = name, pictures
+
+        def __getitem__(self, row):
+            asked.append((self._name, row))
+            return self._pictures[row]
+
+    video = {key: Asked(key, pictures) for key, pictures in episode.video.items()}
+    seen = list(observations(with_changes(episode, video=video), droid, [15, 23, 31, 47]))
+    assert len(seen) == 4
+    for camera in video:
+        rows = [row for name, row in asked if name == camera]
+        assert rows == sorted(set(rows)) == [0, 8, 15, 16, 23, 31, 32, 47]
 
 
 def test_rows_while_stopping_or_idle_are_not_queried(robot, episode):

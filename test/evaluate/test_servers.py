@@ -50,6 +50,7 @@ def test_the_scripted_policys_error_is_its_latency_alone(run, robot, start_sidec
     assert np.ptp(reference.episode.action["arm"], axis=0).max() > 0.2
     exact = run(reference, port, Settings(latency_ns=150_000_000), folder="exact")
     assert [one["mse"] for one in exact["summary"]["components"]] == [0.0] * 6
+    assert [one["then_mse"] for one in exact["episodes"][0]["components"]] == [0.0] * 6
     assert exact["summary"]["findings"] == []
     early = run(reference, port, folder="early")
     moving = [one for one in early["summary"]["components"] if one["motion"] > 1e-3]
@@ -70,6 +71,16 @@ def test_the_files_of_an_evaluation(run, serve, robot, tmp_path):
         apart = arrays["000000/played"] - arrays["000000/recorded"]
     mse = found["episodes"][0]["components"][0]["mse"]
     assert mse == pytest.approx(np.mean(apart[:, 0] ** 2))
+
+
+def test_without_any_result_the_report_names_every_failure(run, start_sidecar, tmp_path):
+    """Nobody listens: the page is there all the same."""
+    gone = start_sidecar("hold", "--embodiment", "desk6", "--port", "0")
+    gone.end(signal.SIGINT)
+    found = run(MadeReference(4, rows=16), gone.port, drawn=1)
+    assert found["episodes"] == [] and found["summary"]["components"] == []
+    page = (tmp_path / "out" / PAGE_NAME).read_text()
+    assert "1 episode failed" in page and f"127.0.0.1:{gone.port}" in page
 
 
 @pytest.mark.parametrize("generation", ["A0", "A1", "A2"])

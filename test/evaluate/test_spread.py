@@ -3,10 +3,15 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made_episodes import MadeReference
+from ros_fixtures import wait_until
 
 from gr00t_ros.evaluate.command import evaluate_all
 from gr00t_ros.evaluate.open_loop import Settings
@@ -14,15 +19,16 @@ from gr00t_ros.evaluate.results import NPZ_NAME
 from gr00t_ros.evaluate.servers import Access, Address
 from gr00t_ros.evaluate.spread import Failure, Run, Task
 from gr00t_ros.evaluate.workers import Pool, Ray, ThisProcess
+from gr00t_ros.serve.policies import HoldPolicy
 
 EPISODES = [MadeReference(number, rows=24) for number in range(3)]
 
 
 @pytest.fixture
-def servers(start_sidecar):
-    """Two hold servers, as processes."""
-    started = [start_sidecar("hold", "--embodiment", "desk6", "--port", "0") for _ in range(2)]
-    return [Address("127.0.0.1", sidecar.port) for sidecar in started]
+def servers(serve, robot):
+    """Two hold servers."""
+    started = [serve(HoldPolicy(robot)).address.rpartition(":")[2] for _ in range(2)]
+    return [Address("127.0.0.1", int(port)) for port in started]
 
 
 def outcome(robot, folder, servers, workers):
@@ -53,9 +59,9 @@ def test_a_pool_on_two_servers_gives_the_same_to_the_last_bit(robot, tmp_path, s
     assert len(alone[1]) == 9 * len(EPISODES)
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 def test_ray_gives_the_same_to_the_last_bit(robot, tmp_path, servers):
     """On this machine; skipped where Ray is not installed."""
-    pytest.importorskip("ray")
     alone = outcome(robot, tmp_path / "alone", servers[:1], ThisProcess())
     assert outcome(robot, tmp_path / "ray", servers, Ray("local", 2)) == alone
 
@@ -124,3 +130,19 @@ def test_a_pool_goes_on_after_a_worker_was_killed():
         assert value == 7
     finally:
         pool.close()
+
+
+ORPHAN = """
+import os, sys
+from gr00t_ros.evaluate.workers import Pool
+pool = Pool(1)
+print(pool.wait([pool.submit(os.getpid)])[0][1], flush=True)
+os._exit(0)
+"""
+
+
+def test_workers_end_with_the_evaluation():
+    """Also if that was killed: they would wait for its next step for ever."""
+    done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True)
+    state = Path(f"/proc/{int(done.stdout)}/stat")
+    wait_until(lambda: not state.exists() or " Z " in state.read_text(), "the worker's end")

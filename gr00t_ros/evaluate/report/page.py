@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
@@ -14,7 +14,6 @@ import numpy as np
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.evaluate.diagnosis import PROBLEM
 from gr00t_ros.evaluate.measures import Measures
-from gr00t_ros.evaluate.open_loop import observation_at
 from gr00t_ros.evaluate.report import plots
 from gr00t_ros.evaluate.results import Plain
 from gr00t_ros.robot.embodiment import Embodiment
@@ -104,8 +103,7 @@ def _episode_line(figures: Plain) -> str:
         f"“{figures['instruction']}”, {success}; {figures['rows']} rows, of which "
         f"{figures['rows_counted']} count"
         + (f" (left out: {left_out})" if left_out else "")
-        + f"; "
-        f"{figures['queries']} queries"
+        + f"; {figures['queries']} queries"
         + (f", {figures['queries_skipped']} skipped" if figures["queries_skipped"] else "")
         + f"; relative error {_short(figures['relative_error'])}"
     )
@@ -122,17 +120,16 @@ def _film(m: Measures, episode: Episode, embodiment: Embodiment) -> str:
     if not len(rows) or not embodiment.video:
         return ""
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, FILM).round().astype(int))].tolist()
-    seen = [observation_at(episode, embodiment, row) for row in chosen]
     cells = []
     for stream in embodiment.video:
-        for observation in seen:
-            picture = base64.b64encode(plots.jpeg(observation.video[stream.key][-1])).decode()
-            caption = f"{escape(stream.key)} {observation.row / m.rate_hz:.1f} s"
+        for row in chosen:
+            picture = base64.b64encode(plots.jpeg(episode.video[stream.key][row])).decode()
+            caption = f"{escape(stream.key)} {row / m.rate_hz:.1f} s"
             cells.append(
                 f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{picture}">'
                 f"<figcaption>{caption}</figcaption></figure>"
             )
-    style = f"grid-template-columns:repeat({len(seen)},1fr)"
+    style = f"grid-template-columns:repeat({len(chosen)},1fr)"
     return f'<div class="film" style="{style}">{"".join(cells)}</div>'
 
 
@@ -156,7 +153,7 @@ def page(results: Plain, sections: Sequence[Section]) -> str:
         "<h2>Diagnosis</h2>",
         *(_card(finding, summary["episodes"]) for finding in summary["findings"]),
         "" if summary["findings"] else '<p class="ok">No rule found anything.</p>',
-        "<h2>Episodes, worst first</h2>" + _episodes(results),
+        "<h2>Episodes, worst first</h2>" + _episodes(results, {one.number for one in sections}),
     ]
     if episodes:
         body += [
@@ -181,16 +178,21 @@ def _headline(results: Plain) -> str:
     summary = results["summary"]
     problems = [one for one in summary["findings"] if one["level"] == PROBLEM]
     kind = "bad" if problems or summary["failed"] else "ok"
-    found = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} found"
-    failed = f", {summary['failed']} episodes failed" if summary["failed"] else ""
+    found = f"{_count(len(problems), 'problem')} found"
+    failed = f", {_count(summary['failed'], 'episode')} failed" if summary["failed"] else ""
     own, baselines = summary["relative_error"], summary["relative_baselines"]
+    servers = escape(", ".join(results["servers"]))
     text = (
-        f"{summary['episodes']} episodes against {escape(', '.join(results['servers']))}. Relative "
-        f"error (MSE over the recorded variance) {_short(own)}; holding the state gives "
+        f"{_count(summary['episodes'], 'episode')} against {servers}. "
+        f"Relative error (MSE over the recorded variance) {_short(own)}; holding the state gives "
         f"{_short(baselines['hold'])}, repeating the last action {_short(baselines['repeat'])}, "
         f"the recording shifted by the latency {_short(baselines['shifted'])}."
     )
     return f'<p class="{kind}"><b>{found}{failed}.</b></p><p>{text}</p>'
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _card(finding: Plain, of: int) -> str:
@@ -206,7 +208,7 @@ def _card(finding: Plain, of: int) -> str:
     )
 
 
-def _episodes(results: Plain) -> str:
+def _episodes(results: Plain, drawn: Collection[int]) -> str:
     by_number = {one["number"]: one for one in results["episodes"]}
     worst = [by_number[number] for number in results["summary"]["worst_first"]]
     most = max((one["relative_error"] or 0.0 for one in worst), default=0.0)
@@ -219,7 +221,9 @@ def _episodes(results: Plain) -> str:
         share = _short(one["relative_error"])
         bar = f'<nobr><span class="bar" style="width:{width}px"></span> {share}</nobr>'
         kinds = ", ".join(title_of(found["kind"]).lower() for found in one["findings"])
-        link = f'<a href="#e{one["number"]}">{escape(one["name"])}</a>'
+        link = escape(one["name"])
+        if one["number"] in drawn:
+            link = f'<a href="#e{one["number"]}">{link}</a>'
         guard = one["deployed"]
         refused = f"{guard['refused']} of {guard['chunks']}"
         rows.append([_Html(link), _Html(bar), one["rows_counted"], refused, kinds or "–"])
@@ -286,6 +290,9 @@ def _motion(results: Plain) -> str:
         f"{guard['faults']} faults. The table has the largest value of all episodes; velocity, "
         "acceleration and jerk are beside the limits of the embodiment file."
     )
+    left_out = results["episodes"][0]["deployed"]["left_out"]
+    if left_out:
+        text += f" Not replayed, because poses command it: {escape(', '.join(left_out))}."
     header = ["joint", "from recorded RMS", "most", "velocity", "acceleration", "jerk"]
     header += ["turns/s", "recorded"]
     names = [one["name"] for one in results["episodes"][0]["deployed"]["joints"]]

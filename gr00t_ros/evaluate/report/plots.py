@@ -72,7 +72,7 @@ def strands(m: Measures, embodiment: Embodiment, only: Sequence[int] | None = No
         _strands(panel, m, embodiment, c, None)
     for panel in axes[len(shown) :]:
         panel.set_axis_off()
-    _legend(figure, axes[0])
+    _legend(figure, axes)
     return _png(figure)
 
 
@@ -90,7 +90,7 @@ def close_up(m: Measures, embodiment: Embodiment) -> bytes | None:
     _strands(panel, m, embodiment, int(c), (first_s, first_s + _LONG_S))
     text = f"close-up of {m.parts[int(c)].label}, where successive chunks disagree most"
     panel.set_title(text, loc="left", fontsize=8)
-    _legend(figure, panel)
+    _legend(figure, [panel])
     return _png(figure)
 
 
@@ -116,7 +116,8 @@ def _strands(
     shaped = _shaped(m, embodiment, part)
     if shaped is not None:
         panel.plot(m.deployed.time_s, shaped, color=SHAPED, lw=1.2, label="after guard and shaper")
-    _limit_view(panel, m, c, recorded)
+    played = np.where(m.counted, m.played[:, c], np.nan)
+    _limit_view(panel, recorded, played, *([] if shaped is None else [shaped]))
     _marks(panel, m)
     panel.set_title(f"{part.label}{f' [{part.unit}]' if part.unit else ''}", loc="left", fontsize=8)
     panel.set_xlabel("s", labelpad=0)
@@ -126,10 +127,9 @@ def _strands(
         panel.set_xlim(0.0, len(recorded) / rate_hz)
 
 
-def _limit_view(panel: Any, m: Measures, c: int, recorded: NDArray[np.float64]) -> None:
-    """Wide enough for recording and what is played, so that one wild chunk hides nothing."""
-    values = np.concatenate([recorded, np.where(m.counted, m.played[:, c], np.nan)])
-    values = values[np.isfinite(values)]
+def _limit_view(panel: Any, *curves: NDArray[np.float64]) -> None:
+    """Wide enough for these curves, so that one wild chunk hides nothing."""
+    values = np.concatenate([curve[np.isfinite(curve)] for curve in curves])
     if not len(values):
         return
     low, high = np.percentile(values, [0.5, 99.5])
@@ -162,10 +162,13 @@ def _shaped(m: Measures, embodiment: Embodiment, part: Component) -> NDArray[np.
     return np.asarray(action.scale.to_policy(action.scale.fraction(table))[:, part.column])
 
 
-def _legend(figure: Any, panel: Any) -> None:
-    handles, labels = panel.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False)
+def _legend(figure: Any, panels: Sequence[Any]) -> None:
+    """One legend for all panels."""
+    pairs = [zip(*panel.get_legend_handles_labels(), strict=True) for panel in panels]
+    known = {label: handle for pair in pairs for handle, label in pair}
+    if known:
+        where = "outside upper right"
+        figure.legend(known.values(), known.keys(), loc=where, ncols=len(known), frameon=False)
 
 
 # --- all episodes ------------------------------------------------------------------------------
