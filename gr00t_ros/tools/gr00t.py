@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Command] = {
     "eval": Command(
         "a policy against recorded episodes, without a robot: open loop, report",
         "evaluate.__main__:main",
+    ),
     "dataset": Command(
         "datasets: convert bags to one, look into one, check one", "convert.__main__:main"
     ),
