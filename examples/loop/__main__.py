@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from examples.loop import stages
-from examples.loop.plant import PLANTS, plant
+from examples.loop.plant import PLANTS, fault, plant
 from examples.loop.stages import Loop, StageError
 from examples.loop.summary import add_time, write_summary
 
@@ -81,6 +81,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--plant",
         default="",
         metavar="FAULT",
+        type=fault,
         help=f"put a fault into what is trained on: {', '.join(PLANTS)}",
     )
     add("--until", choices=tuple(STAGES), help="end after this stage")

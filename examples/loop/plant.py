@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import shutil
 from pathlib import Path
 
-from examples.loop.stages import Loop, StageError
+from examples.loop.stages import Loop
 
 PLANTS = ("misalign=ROWS", "swap-cameras")
 """misalign: all pictures are that many rows late. swap-cameras: each camera under the other's name,
 for the training only; the policy is then deployed with the cameras as they are."""
+_MISALIGN = re.compile(r"misalign=([1-9]\d?)")
+
+
+def fault(text: str) -> str:
+    """The fault that --plant names, as argparse reads it."""
+    if text != "swap-cameras" and not _MISALIGN.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"got {text}, expected one of {', '.join(PLANTS)}")
+    return text
 
 
 def plant(loop: Loop) -> None:
@@ -19,14 +29,12 @@ def plant(loop: Loop) -> None:
     draft = loop.trained_on.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(loop.dataset, draft)
-    name, _, value = loop.plant.partition("=")
-    if name == "misalign" and value.isdigit() and int(value):
+    misaligned = _MISALIGN.fullmatch(loop.plant)
+    if misaligned:
         for video in sorted(draft.glob("videos/**/*.mp4")):
-            delay(video, int(value))
-    elif loop.plant == "swap-cameras":
-        swap(draft)
+            delay(video, int(misaligned[1]))
     else:
-        raise StageError(f"--plant {loop.plant}: expected one of {', '.join(PLANTS)}")
+        swap(draft)
     draft.rename(loop.trained_on)
 
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(options.report or f"reports/{time.strftime('%Y%m%d-%H%M%S')}-{options.seed}")
     bringup = Bringup(folder)
     rclpy.init()
-    watcher = Watcher(robot.camera_names, simulated_clock=options.speed != 1.0)
+    watcher = Watcher(robot.camera_names)
     executor = SingleThreadedExecutor()
     executor.add_node(watcher)
     try:
@@ -71,10 +71,6 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
     )
     record = folder.absolute() / "record.npz"
     world = {"robot": options.robot, "seed": options.seed, "record_path": str(record)}
-    clock: dict[str, object] = {}
-    if options.speed != 1.0:
-        world |= {"publish_clock": True, "real_time_factor": options.speed}
-        clock = {"use_sim_time": True}
     bringup.start_node("robot", world)
     port = bringup.start_sidecar(
         options.policy,
@@ -87,15 +83,14 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
         "port": port,
         "instruction": options.instruction,
         **({"collision": "required", "scene": options.scene} if options.scene else {}),
-        **clock,
     }
     if load_embodiment(options.embodiment).commands:
-        bringup.start_node("commands", {"embodiment": options.embodiment, **clock})
+        bringup.start_node("commands", {"embodiment": options.embodiment})
     if options.record:
         recording = {"folder": str(options.record.absolute()), "episodes": "policy"}
-        bringup.start_node("record", {**recording, "embodiment": options.embodiment, **clock})
+        bringup.start_node("record", {**recording, "embodiment": options.embodiment})
     bringup.start_node("policy", parameters)
-    bringup.start_node("autostart", clock)
+    bringup.start_node("autostart", {})
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -114,9 +109,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--delay-ms", type=int, default=0, help="added inference time")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds until it has failed")
-    parser.add_argument(
-        "--speed", type=float, default=1.0, help="of simulated time, which is then on /clock"
-    )
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--record", type=Path, metavar="DIR", help="record the episode there too")
     parser.add_argument("--report", help="folder of the report (default reports/<time>-<seed>)")

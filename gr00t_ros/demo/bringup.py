@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
@@ -153,15 +152,9 @@ def _yaml(value: object) -> str:
 class Watcher(Node):
     """Subscribes and keeps what it receives; times are seconds since its creation."""
 
-    def __init__(self, cameras: Sequence[str], simulated_clock: bool = False) -> None:
-        """Watch the default topics of the node, the simulated robot and these cameras.
-
-        simulated_clock: stamps are compared with /clock, as those of the robot are made.
-        """
-        super().__init__(
-            "gr00t_demo_watcher",
-            parameter_overrides=[Parameter("use_sim_time", value=simulated_clock)],
-        )
+    def __init__(self, cameras: Sequence[str]) -> None:
+        """Watch the default topics of the node, the simulated robot and these cameras."""
+        super().__init__("gr00t_demo_watcher")
         self._start_s = time.monotonic()
         self.status: PolicyStatus | None = None
         self.robot: dict[str, object] = {}
