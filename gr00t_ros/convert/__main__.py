@@ -10,6 +10,7 @@ from gr00t_ros.command_line import Command, program, run
 DATASET = Command(
     "",
     verbs={
+        "convert": Command("recorded episodes and bags as a dataset", "convert.command:main"),
         "info": Command("what a dataset holds", "convert.info:main"),
         "validate": Command("find a dataset's faults", "convert.validate:main"),
     },

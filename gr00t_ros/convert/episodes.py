@@ -20,7 +20,7 @@ from std_msgs.msg import String
 
 from gr00t_ros.bags.bag import Bag, open_bag
 from gr00t_ros.convert.commanded import Commanded, Row
-from gr00t_ros.convert.observations import BagInputs, Taken
+from gr00t_ros.convert.observations import BagInputs, Taken, in_time
 from gr00t_ros.convert.pictures import BagPictures
 from gr00t_ros.convert.predicted import Predicted
 from gr00t_ros.dataset.episode import HUMAN, SOURCES, Episode
@@ -213,7 +213,8 @@ class _Reading:
         count = int((stop_ns - start_ns) / period_ns) + 1
         times_ns = [start_ns + round(i * period_ns) for i in range(count + 1)]
         due = 0
-        for message in bag.messages(topics):
+        future_ns = self._of.settings.future_ns
+        for message in in_time(bag.messages(topics), inputs.stamped, future_ns):
             while due <= count and times_ns[due] < message.time_ns:
                 self._row(times_ns[due], due == count, inputs, commanded, predicted)
                 due += 1

@@ -6,8 +6,10 @@ is taken at its bag time, which stands for ROS time and for the time of receipt.
 
 from __future__ import annotations
 
+import heapq
 import importlib
-from collections.abc import Collection, Sequence
+import struct
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,7 +17,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.time import Time
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from gr00t_ros.bags.bag import Bag
+from gr00t_ros.bags.bag import Bag, BagMessage
 from gr00t_ros.bags.message_types import message_class, type_name
 from gr00t_ros.errors import BagError, EmbodimentError, ObservationError
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, RING_BYTES
@@ -35,11 +37,14 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
 
 TF: Final = ("/tf", "/tf_static")
+_PLAIN, _STAMP = b"\x00\x01", struct.Struct("<iI")  # as in inputs/cdr: a header begins with it
+LAG_NS: Final = 1_000_000_000
+"""A recorder's clock may be this far behind a sensor's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A picture that the bag has: its bag time and its stamp, ns, and its (height, width)."""
+    """A picture that the bag has: when it was taken (bag time), its stamp, and (height, width)."""
 
     time_ns: int
     stamp_ns: int
@@ -107,6 +112,34 @@ class _Transforms:
         """Do nothing: the buffer ends with its owner."""
 
 
+def in_time(
+    messages: Iterable[BagMessage], stamped: Collection[str], future_ns: int
+) -> Iterator[BagMessage]:
+    """The messages in the order in which they are taken, with that time as their time.
+
+    A recorder's clock may lag behind that of a sensor, so that a measurement seems to come from the
+    future. Such a message is taken when bag time has reached its stamp, as near as the node allows.
+    A stamp that is far ahead is of another clock: then the message is taken at once, and refused by
+    the rules of the observation. `stamped`: the topics whose messages begin with a header.
+    """
+    later: list[tuple[int, int, BagMessage]] = []
+    for number, message in enumerate(messages):
+        while later and later[0][0] <= message.time_ns:
+            yield heapq.heappop(later)[2]
+        ahead_ns = 0
+        if message.topic in stamped and message.data[:2] == _PLAIN and len(message.data) >= 12:
+            seconds, nanoseconds = _STAMP.unpack_from(message.data, 4)
+            ahead_ns = seconds * 1_000_000_000 + nanoseconds - future_ns - message.time_ns
+        if 0 < ahead_ns <= LAG_NS:
+            taken_ns = message.time_ns + ahead_ns
+            one = BagMessage(message.topic, taken_ns, message.data)
+            heapq.heappush(later, (taken_ns, number, one))
+        else:
+            yield message
+    while later:
+        yield heapq.heappop(later)[2]
+
+
 class BagInputs:
     """All streams of one embodiment, at the present message of a bag; histories are not kept."""
 
@@ -125,7 +158,9 @@ class BagInputs:
         _refuse_missing(bag, self.embodiment)
         for topic, streams in by_topic.items():
             self._sources[topic] = self._source(topic, streams)
-        self.topics = frozenset(self._waiting) | (
+        self.stamped = frozenset(self._waiting)
+        """The topics whose messages begin with a header."""
+        self.topics = self.stamped | (
             frozenset(TF) if self._transforms is not None else frozenset()
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.bags.bag import open_bag
-from gr00t_ros.convert.observations import Taken
+from gr00t_ros.convert.observations import LAG_NS, Taken
 from gr00t_ros.errors import BagError, ObservationError
 from gr00t_ros.inputs import images
 from gr00t_ros.robot.streams import VideoStream
@@ -67,19 +67,16 @@ class BagPictures:
         """The rows from number `first` on with their frames; one pass over the bag."""
         number = first
         with open_bag(self._path) as bag:
-            for message in bag.messages([self._stream.topic], self._taken[first].time_ns):
-                wanted = self._taken[number]
-                if message.time_ns < wanted.time_ns:
-                    continue
-                if message.time_ns > wanted.time_ns:
-                    break
+            from_ns = (
+                self._taken[first].time_ns - LAG_NS
+            )  # when it was taken is not before its time
+            for message in bag.messages([self._stream.topic], from_ns):
                 frame = images.read(message.data, self._stream.transport)
-                while (frame.stamp_ns, message.time_ns) == (wanted.stamp_ns, wanted.time_ns):
+                while frame.stamp_ns == self._taken[number].stamp_ns:
                     yield _Row(number, frame)
                     number += 1
                     if number == len(self._taken):
                         return
-                    wanted = self._taken[number]
         raise BagError(
             f"{self._path}: {self._stream.topic}: the picture of row {number} is no longer there: "
             "was the bag changed while it was read?"

@@ -1,0 +1,172 @@
+"""gr00t dataset convert: recorded episodes and bags as a dataset that GR00T's finetuning reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
+from gr00t_ros.convert.conversion import REFUSE, SPLIT, Result, Settings, convert
+from gr00t_ros.convert.episodes import EpisodeReference, left_out, read_episodes
+from gr00t_ros.dataset.video_encode import CODECS
+from gr00t_ros.dataset.writer import FORMATS
+from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.record.recording import EMBODIMENT
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.text_table import printable_lines
+
+
+def main(words: Sequence[str]) -> int:
+    """Convert; the answer is no if an episode cannot be converted."""
+    parser = _parser()
+    options = parser.parse_args(words)
+    try:
+        return _convert(options)
+    except Gr00tError as error:
+        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
+        return status_of(error)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        prog="gr00t dataset convert",
+        description="Recorded episodes and bags as a dataset: LeRobot v2.1 in GR00T's flavour, or "
+        "LeRobot v3.0. Rows are at the embodiment file's rate. State and pictures are those that "
+        "the node would have sent, actions what was commanded.",
+        example="gr00t dataset convert my_recording --output my_dataset --format groot",
+    )
+    add = parser.add_argument
+    add("bags", nargs="+", type=Path, metavar="BAG", help="recording, episode or bag")
+    add("--output", type=Path, required=True, metavar="DIR", help="the dataset to write")
+    add("--embodiment", metavar="NAME|FILE", help="by default the recording's own file")
+    add("--format", choices=tuple(FORMATS), default="groot", help="by default groot")
+    add("--codec", choices=tuple(CODECS), default="h264", help="of the videos (%(default)s)")
+    add("--keep-size", action="store_true", help="pictures at the camera's size, not resized")
+    add(
+        "--gaps",
+        choices=(REFUSE, SPLIT),
+        default=REFUSE,
+        help="what to do with an episode whose rows have a gap (%(default)s)",
+    )
+    add("--instruction", default="", metavar="TEXT", help="of bags that have none, or of all")
+    add(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="episodes at a time (%(default)s)",
+    )
+    add("--resume", action="store_true", help="go on with a conversion that was not finished")
+    add("--append", action="store_true", help="add the episodes to the dataset DIR (groot)")
+    add("--json", action="store_true", help=JSON_HELP)
+    return parser
+
+
+def _convert(options: argparse.Namespace) -> int:
+    embodiment = embodiment_of(options.embodiment, options.bags)
+    references: list[EpisodeReference] = []
+    discarded, unfinished = [], []
+    for path in options.bags:
+        found = read_episodes(
+            path, embodiment, keep_size=options.keep_size, instruction=options.instruction
+        )
+        references += found
+        not_kept, not_finished = left_out(path)
+        discarded += [one.name for one in not_kept]
+        unfinished += [str(one) for one in not_finished]
+    _refuse(references, embodiment, options.workers)
+    settings = Settings(
+        options.format,
+        options.codec,
+        options.gaps,
+        options.workers,
+        options.resume,
+        options.append,
+    )
+    result = convert(references, embodiment, options.output, settings, discarded, _progress)
+    if options.json:
+        print(json.dumps(_figures(result, discarded, unfinished), indent=1))
+    else:
+        print("\n".join(_report(result, options.output, discarded, unfinished)))
+    return NO if result.failed else DONE
+
+
+def embodiment_of(name: str | None, bags: Sequence[Path]) -> Embodiment:
+    """The embodiment that was named, else the file in the first recording.
+
+    Raises SettingsError where there is none.
+    """
+    if name is not None:
+        return load_embodiment(name)
+    for folder in (bags[0], bags[0].parent):
+        if (folder / EMBODIMENT).is_file():
+            return load_embodiment(str(folder / EMBODIMENT))
+    raise SettingsError(
+        f"--embodiment: got none, expected NAME|FILE: {bags[0]} has no {EMBODIMENT}, as a "
+        "recording of gr00t record has"
+    )
+
+
+def _refuse(references: Sequence[EpisodeReference], embodiment: Embodiment, workers: int) -> None:
+    if workers < 1:
+        raise SettingsError(f"--workers: got {workers}, expected 1 at least")
+    if not references:
+        raise SettingsError("episodes: got none that was kept and finished, expected one at least")
+    for one in references:
+        if one.facts is not None and one.facts.robot not in ("", embodiment.tag):
+            raise SettingsError(
+                f"{one.path}: was recorded as {one.facts.robot}, {embodiment.source} is of "
+                f"{embodiment.tag}: give the file that it was recorded with"
+            )
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _report(
+    result: Result, output: Path, discarded: Sequence[str], unfinished: Sequence[str]
+) -> list[str]:
+    lines = []
+    if result.contents is not None:
+        made = result.contents
+        lines.append(
+            f"{output}: {len(made.episodes)} episodes, {made.frames} rows, "
+            f"{len(made.schema.pictures)} cameras, {len(made.tasks)} instructions"
+        )
+        if made.schema.left_out:
+            keys = ", ".join(made.schema.left_out)
+            lines.append(f"  not in it, because no output executes them: action {keys}")
+    lines += [f"  left out of {one.name}: {cut}" for one in result.done for cut in one.cut]
+    lines += [f"  discarded: {name}" for name in discarded]
+    lines += [
+        f"  NOT FINISHED: {path}: its recorder was killed; gr00t record recover repairs it"
+        for path in unfinished
+    ]
+    lines += [f"  FAILED: {printable_lines(text)}" for text in result.failed]
+    if result.failed:
+        lines.append(
+            f"{output}: not written, {len(result.failed)} episodes failed; the finished ones are "
+            "kept for --resume"
+        )
+    return lines
+
+
+def _figures(
+    result: Result, discarded: Sequence[str], unfinished: Sequence[str]
+) -> dict[str, object]:
+    made = result.contents
+    return {
+        "episodes": len(made.episodes) if made is not None else 0,
+        "rows": made.frames if made is not None else 0,
+        "left_out_actions": list(made.schema.left_out) if made is not None else [],
+        "cut": {one.name: one.cut for one in result.done if one.cut},
+        "discarded": list(discarded),
+        "unfinished": list(unfinished),
+        "failed": result.failed,
+    }

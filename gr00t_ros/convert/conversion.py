@@ -1,0 +1,285 @@
+"""Many recorded episodes -> one dataset: in parallel, resumable, and whole or not there at all.
+
+Everything is made in OUTPUT.partial: each episode in a folder of its own (dataset/staged), then the
+dataset, which gets its name by one rename. So a killed conversion leaves no half dataset, and the
+next one goes on with the episodes that are finished. The bytes do not depend on the workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from gr00t_ros.convert.episodes import EpisodeReference
+from gr00t_ros.dataset.contents import Contents
+from gr00t_ros.dataset.staged import stage, write_whole
+from gr00t_ros.dataset.writer import staged_of, write_dataset
+from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.robot.embodiment import Embodiment
+
+DONE_FILE: Final = "done.json"
+SPLIT: Final = "split"
+REFUSE: Final = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a dataset is written: form: groot or lerobot3. gaps: SPLIT or REFUSE."""
+
+    form: str = "groot"
+    codec: str = "h264"
+    gaps: str = REFUSE
+    workers: int = 1
+    resume: bool = False
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One episode to convert, and where it is staged."""
+
+    reference: EpisodeReference
+    folder: Path
+    codec: str
+    gaps: str
+
+    @property
+    def identity(self) -> str:
+        """What the staged episode depends on; the same identity gives the same files."""
+        reference = self.reference
+        files = sorted(reference.path.iterdir()) if reference.path.is_dir() else [reference.path]
+        content: list[Any] = [
+            *((one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files),
+            *(str(reference.path.resolve()), reference.instruction, reference.keep_size),
+            *(self.codec, repr(reference.embodiment), repr(reference.settings)),
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the bag."""
+        path = self.reference.path
+        files = path.iterdir() if path.is_dir() else [path]
+        return sum(one.stat().st_size for one in files)
+
+
+@dataclass(slots=True)
+class Done:
+    """One converted episode. rows: of each part. cut: what is in no part."""
+
+    name: str
+    identity: str
+    rows: list[int]
+    cut: list[str]
+    seconds: float
+
+
+@dataclass(slots=True)
+class Result:
+    """A conversion: its dataset, what is not in it, and the episodes that failed."""
+
+    contents: Contents | None = None
+    done: list[Done] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def convert(
+    references: Sequence[EpisodeReference],
+    embodiment: Embodiment,
+    output: Path,
+    settings: Settings,
+    discarded: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> Result:
+    """Write the dataset `output`; nothing has that name before it is whole.
+
+    If an episode fails, nothing is written, and the finished ones stay for `resume`. Raises
+    SettingsError for an output that is there already, and for episodes that do not fit together.
+    """
+    partial = output.with_name(f"{output.name}.partial")
+    _refuse_existing(output, partial, settings)
+    staging, made = partial / "staged", partial / "dataset"
+    old = staged_of(output, partial / "old", settings.form) if settings.append else None
+    jobs = [
+        Job(one, staging / f"{number:06d}", settings.codec, settings.gaps)
+        for number, one in enumerate(references)
+    ]
+    result = Result()
+    done = _converted(jobs, settings.workers, result.failed, progress)
+    if result.failed:
+        return result
+    result.done = [done[number] for number in range(len(jobs))]
+    folders = [part for job in jobs for part in _parts(job.folder)]
+    if old is not None:
+        folders, discarded = [*old.folders, *folders], [*old.discarded, *discarded]
+    shutil.rmtree(made, ignore_errors=True)
+    result.contents = write_dataset(settings.form, embodiment, folders, made, discarded)
+    if old is not None:
+        old.refuse_other(result.contents)
+    _give_name(made, output)
+    shutil.rmtree(partial, ignore_errors=True)
+    return result
+
+
+def _refuse_existing(output: Path, partial: Path, settings: Settings) -> None:
+    before = _before(output)
+    if settings.append and before.exists() and not output.exists():
+        before.rename(output)  # an earlier --append was killed between its two renames
+    if output.exists() and not settings.append:
+        raise SettingsError(
+            f"{output}: is there already: give another --output, or --append to add episodes"
+        )
+    if settings.append and not output.is_dir():
+        raise SettingsError(f"{output}: --append expected a dataset, there is none")
+    if partial.exists() and not settings.resume:
+        raise SettingsError(
+            f"{partial}: an earlier conversion was not finished: --resume goes on with it, or "
+            "remove that folder"
+        )
+
+
+def _give_name(made: Path, output: Path) -> None:
+    try:
+        if output.exists():
+            before = _before(output)
+            output.rename(before)
+            made.rename(output)
+            shutil.rmtree(before)
+        else:
+            made.rename(output)
+    except OSError as error:
+        raise SettingsError(f"{output}: cannot be written: {error}") from error
+
+
+def _before(output: Path) -> Path:
+    return output.with_name(f"{output.name}.before")
+
+
+def _converted(
+    jobs: Sequence[Job], workers: int, failed: list[str], progress: Callable[[str], None]
+) -> dict[int, Done]:
+    """Convert what is not staged yet; the errors go to `failed`, in the order of the jobs."""
+    done = {number: one for number, job in enumerate(jobs) if (one := _finished(job)) is not None}
+    if done:
+        progress(f"{len(done)} of {len(jobs)} episodes were converted before")
+    left = [number for number in range(len(jobs)) if number not in done]
+    clock = _Clock([jobs[number].size_bytes for number in left])
+    problems: dict[int, str] = {}
+    for number, outcome in _run(jobs, left, workers):
+        left_text = clock.passed(jobs[number].size_bytes)
+        name = jobs[number].reference.name
+        if isinstance(outcome, Done):
+            done[number] = outcome
+            text = f"{sum(outcome.rows)} rows"
+        else:
+            problems[number] = outcome
+            text = "failed"
+        progress(f"{len(done) + len(problems)} of {len(jobs)}: {name}: {text}; {left_text}")
+    failed += [problems[number] for number in sorted(problems)]
+    return done
+
+
+def _run(
+    jobs: Sequence[Job], numbers: Sequence[int], workers: int
+) -> Iterator[tuple[int, Done | str]]:
+    """(number, result or the reason of the failure) of each job, as they end."""
+    if workers <= 1 or len(numbers) <= 1:
+        for number in numbers:
+            yield number, _work(jobs[number])
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        min(workers, len(numbers)), mp_context=context, initializer=_end_with_parent
+    ) as pool:
+        running = {pool.submit(_work, jobs[number]): number for number in numbers}
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _work(job: Job) -> Done | str:
+    """Convert one episode into its folder; the reason where that fails."""
+    begin_s = time.perf_counter()
+    try:
+        identity = job.identity
+        shutil.rmtree(job.folder, ignore_errors=True)
+        if job.gaps == SPLIT:
+            parts = job.reference.load_parts()
+            episodes, cut = parts.episodes, [str(one) for one in parts.cut]
+        else:
+            episodes, cut = (job.reference.load(),), []
+        rows = [
+            stage(episode, job.folder / f"part_{number}", job.codec).length
+            for number, episode in enumerate(episodes)
+        ]
+        job.folder.mkdir(parents=True, exist_ok=True)
+        done = Done(job.reference.name, identity, rows, cut, time.perf_counter() - begin_s)
+        write_whole(job.folder / DONE_FILE, json.dumps(_plain(done)) + "\n")
+        return done
+    except Gr00tError as error:
+        return str(error)
+    except OSError as error:
+        return f"{job.folder}: cannot be written: {error}"
+
+
+def _plain(done: Done) -> dict[str, Any]:
+    return {
+        "name": done.name,
+        "identity": done.identity,
+        "rows": done.rows,
+        "cut": done.cut,
+        "seconds": done.seconds,
+    }
+
+
+def _finished(job: Job) -> Done | None:
+    """The episode if it is staged as it would be now."""
+    try:
+        found = Done(**json.loads((job.folder / DONE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    fits = job.gaps == SPLIT or len(found.rows) == 1
+    return found if found.identity == job.identity and fits else None
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part_*"), key=lambda one: int(one.name.removeprefix("part_")))
+
+
+class _Clock:
+    """How long the rest will take, by the bytes that are left."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._left, self._passed = sum(sizes), 0
+        self._begin_s = time.monotonic()
+
+    def passed(self, size: int) -> str:
+        self._left, self._passed = self._left - size, self._passed + size
+        spent_s = time.monotonic() - self._begin_s
+        left_s = round(spent_s * self._left / max(self._passed, 1))
+        return f"{left_s // 60}:{left_s % 60:02d} left"
