@@ -113,17 +113,19 @@ class Seams:
     """How far successive chunks disagree where they overlap; S seams, O rows of overlap at most.
 
     rows: (S,) the later query. apart: (S, O, C) later minus earlier, NaN beyond the overlap.
-    jump: (S, C) at the first row that the later chunk plays. offset: (S, C) mean over the overlap.
+    jump: (S, C) at the first row that the later chunk plays. offset: (S, C) mean over the first
+    `played` rows: until the next chunk takes over. What is never played moves no arm.
     """
 
     rows: Rows
     apart: Floats
     jump: Floats
     offset: Floats
+    played: int
 
     def rms(self) -> Floats:
-        """(C,) over all seams and rows; NaN without a seam."""
-        return _rms(self.apart.reshape(-1, self.apart.shape[-1]))
+        """(C,) over all seams and played rows; NaN without a seam."""
+        return _rms(self.apart[:, : self.played].reshape(-1, self.apart.shape[-1]))
 
     def rms_by_step(self) -> Floats:
         """(O, C) over all seams, for each row after the later chunk took over."""
@@ -136,8 +138,11 @@ def _rms(values: Floats) -> Floats:
     return np.where(count == 0, np.nan, np.sqrt(total / np.maximum(count, 1)))
 
 
-def seams(rows: Rows, chunks: Floats, late: int) -> Seams:
-    """The seams between chunks that overlap after the later one has arrived."""
+def seams(rows: Rows, chunks: Floats, late: int, every: int) -> Seams:
+    """The seams between chunks that overlap after the later one has arrived.
+
+    every: rows between two queries, of which each chunk plays as many.
+    """
     horizon, width = chunks.shape[1:]
     longest = max(1, horizon - late - int(np.diff(rows).min()) if len(rows) > 1 else 1)
     found, apart = [], []
@@ -151,6 +156,7 @@ def seams(rows: Rows, chunks: Floats, late: int) -> Seams:
         found.append(row)
         apart.append(line)
     lines = np.stack(apart) if apart else np.zeros((0, longest, width))
-    count = np.maximum(np.isfinite(lines).sum(axis=1), 1)
-    offset = np.nansum(lines, axis=1) / count
-    return Seams(np.array(found, np.int64), lines, lines[:, 0], offset)
+    played = lines[:, :every]
+    count = np.maximum(np.isfinite(played).sum(axis=1), 1)
+    offset = np.nansum(played, axis=1) / count
+    return Seams(np.array(found, np.int64), lines, lines[:, 0], offset, every)

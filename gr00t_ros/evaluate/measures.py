@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,7 +145,7 @@ def measure(
         errors=errors,
         by_step=accuracy.by_step(rows, chunks, recorded, counted),
         by_latency=accuracy.by_latency(rows, chunks, recorded, counted, every),
-        seams=accuracy.seams(rows, chunks, late),
+        seams=accuracy.seams(rows, chunks, late, every),
         motion=_motion(truth, every),
         smooth={
             "recorded": smoothness(truth, step_s, band),
@@ -155,13 +155,23 @@ def measure(
         shaped=smoothness(deployed.position, deployed.grid_s, joints_band),
         shaped_recorded=smoothness(joint_rows(embodiment, episode.action), step_s, joints_band),
         lag=lag(played, recorded, use),
-        state_lag=lag(kept, recorded, counted),
+        state_lag=_state_lag(parts, kept, recorded, counted),
         picture_lags=_picture_lags(episode, kept, counted),
         swapped=other,
         then=accuracy.errors(played, columns(parts, episode.predicted), counted)
         if all(part.key in episode.predicted for part in parts)
         else None,
     )
+
+
+def _state_lag(
+    parts: Sequence[Component], kept: Floats, recorded: Floats, counted: NDArray[np.bool_]
+) -> Lag:
+    """The state behind the action; a key with two positions, such as a gripper that holds a thing,
+    does not reach what it is commanded.
+    """
+    follows = np.array([part.threshold is None for part in parts])
+    return lag(kept[:, follows], recorded[:, follows], counted)
 
 
 def _left_out(episode: Episode, settings: Settings) -> dict[str, int]:

@@ -110,7 +110,7 @@ def episode_figures(number: int, m: Measures, findings: Sequence[Finding]) -> Pl
 
 
 def _component(m: Measures, c: int, part: Component) -> Plain:
-    sizes = np.abs(m.seams.apart[..., c])
+    sizes = np.abs(m.seams.apart[:, : m.seams.played, c])
     entry: Plain = {
         "key": part.key,
         "name": part.name,

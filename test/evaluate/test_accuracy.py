@@ -69,9 +69,18 @@ def test_the_latency_of_a_recording_is_where_its_error_vanishes():
 def test_seams_are_where_chunks_overlap():
     """Two rows of overlap; the offset is the later chunk less the earlier one."""
     chunks = chunks_of(RAMP) + np.array([0.0, 0.5, -0.5])[:, None, None]
-    found = accuracy.seams(ROWS, chunks[:, :6], late=0)
+    found = accuracy.seams(ROWS, chunks[:, :6], late=0, every=4)
     assert found.rows.tolist() == [4, 8]
     assert found.apart[:, :, 0].tolist() == [[0.5, 0.5], [-1.0, -1.0]]
     assert found.offset[:, 0].tolist() == [0.5, -1.0]
     assert found.rms()[0] == pytest.approx(np.sqrt((0.25 + 1.0) / 2))
-    assert len(accuracy.seams(ROWS, chunks[:, :4], late=0).rows) == 0
+    assert len(accuracy.seams(ROWS, chunks[:, :4], late=0, every=4).rows) == 0
+
+
+def test_what_a_chunk_never_plays_is_no_disagreement():
+    """Only the rows until the next chunk count for the offset; all are in the table by step."""
+    chunks = np.zeros((3, 10, 1))
+    chunks[1, 4:] = 7.0
+    found = accuracy.seams(ROWS, chunks, late=0, every=4)
+    assert found.offset[0, 0] == 0.0 and found.apart[0, 5, 0] == 7.0
+    assert found.rms()[0] == pytest.approx(np.sqrt(4 * 49.0 / 8))  # the seam after it
