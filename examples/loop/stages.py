@@ -18,6 +18,7 @@ from examples.loop.lockstep import record_scene
 from examples.small_policy.dataset import episodes_of, held_back
 from gr00t_ros.demo.bringup import Bringup
 from gr00t_ros.record.facts import DISCARDED, KEPT, read_facts, write_facts
+from gr00t_ros.robot.files import load_embodiment
 
 EMBODIMENT = "franka_droid_n16"
 ROOT = Path(__file__).parents[2]
@@ -198,7 +199,10 @@ def train(loop: Loop) -> None:
 
 
 def evaluate(loop: Loop) -> None:
-    """Evaluate open loop on the episodes that were held back from training."""
+    """Evaluate open loop on the episodes that were held back from training, as recorded.
+
+    A policy that learned from a faulty copy is asked about what the robot really sees.
+    """
     output = loop.results / "open_loop"
     if output.exists():
         return
@@ -207,8 +211,9 @@ def evaluate(loop: Loop) -> None:
     try:
         words = ("--embodiment", EMBODIMENT, "--port", "0")
         port = bringup.start_sidecar(SERVED, *words, timeout_s=120.0)
-        episodes = map(str, held_back(episodes_of(loop.trained_on)))
-        where = ("--dataset-path", str(loop.trained_on), "--traj-ids", *episodes)
+        episodes = map(str, held_back(episodes_of(loop.dataset)))
+        where = ("--dataset-path", str(loop.dataset), "--traj-ids", *episodes)
+        where += ("--swap-cameras", *(stream.key for stream in load_embodiment(EMBODIMENT).video))
         server = ("--host", "127.0.0.1", "--port", str(port), "--embodiment", EMBODIMENT)
         gr00t(loop, "open_loop", "eval", "open-loop", *where, *server, "--output", str(output))
     finally:

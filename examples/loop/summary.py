@@ -58,6 +58,7 @@ def open_loop(path: Path) -> dict[str, Any]:
     return {
         "episodes": len(episodes),
         "relative_error": _mean([one["relative_error"] for one in episodes]),
+        "relative_error_with_cameras_exchanged": _mean([o["relative_swapped"] for o in episodes]),
         "hold": _mean([one["relative_baselines"]["hold"] for one in episodes]),
         "findings": findings,
     }

@@ -82,7 +82,7 @@ def test_a_planted_fault_has_its_own_dataset_and_results(tmp_path):
 
 def test_findings_of_the_report_are_counted(tmp_path):
     """One line a kind, with the number of episodes that have it."""
-    part = {"relative_baselines": {"hold": 0.5}}
+    part = {"relative_baselines": {"hold": 0.5}, "relative_swapped": None}
     episodes = [
         {**part, "relative_error": 0.1, "findings": [{"kind": "pictures_apart"}]},
         {**part, "relative_error": 0.3, "findings": [{"kind": "pictures_apart"}]},
