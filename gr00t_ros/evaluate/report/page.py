@@ -316,12 +316,18 @@ def _most(entries: Sequence[Plain], field: str) -> str:
 
 
 def _settings(results: Plain) -> str:
-    rows = [[name, "–" if value is None else value] for name, value in results["settings"].items()]
+    rows = [[name, _setting(value)] for name, value in results["settings"].items()]
     timing = results["timing"]
     rows += [[f"inference {name}", f"{value:.1f} ms"] for name, value in timing.items()]
     return _table(["setting", "value"], rows) + (
         '<p class="dim">docs/evaluate.md defines every figure.</p>'
     )
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "all"
+    return "–" if value is None else str(value)
 
 
 # --- HTML --------------------------------------------------------------------------------------
