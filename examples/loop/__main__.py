@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.train_minutes,
         options.threads,
         options.live,
-        options.plant,
+        options.plant or "",
     )
     try:
         for name in STAGES:
@@ -79,7 +79,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add(
         "--plant",
-        default="",
         metavar="FAULT",
         type=fault,
         help=f"put a fault into what is trained on: {', '.join(PLANTS)}",

@@ -26,7 +26,7 @@ FIRST_SEED = 1000
 """Seeds of the recorded scenes count from here, those of the deployment from 0."""
 CHECKPOINT = "policy.pt"
 SERVED = "examples.small_policy.serve:make"
-EPISODE_S = 60.0
+EPISODE_S = 45.0
 """Time after which an episode has failed, s of steady time."""
 
 
