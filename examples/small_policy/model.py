@@ -12,11 +12,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What fixes the network's sizes."""
+    """What fixes the network's sizes. A chunk's joints move straight between `knots` in time."""
 
     cameras: tuple[str, ...]
     size_px: tuple[int, int]
@@ -24,6 +25,7 @@ class Shape:
     horizon: int
     points: int = 24
     width: int = 256
+    knots: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class SmallPolicy(nn.Module):
             nn.ReLU(),
             nn.Linear(shape.width, shape.width),
             nn.ReLU(),
-            nn.Linear(shape.width, horizon * (joints + 1)),
+            nn.Linear(shape.width, shape.knots * joints + horizon),
         )
         for name, size in (
             ("state_mean", (state,)),
@@ -116,8 +118,10 @@ class SmallPolicy(nn.Module):
         known = torch.cat([*seen, (state - self.state_mean) / self.state_scale], dim=1)
         goal = self.find(known)
         out = self.move(torch.cat([known, goal], dim=1))
-        out = out.view(len(state), self.shape.horizon, self.shape.joints + 1)
-        return Prediction(out[..., :-1], out[..., -1], goal)
+        horizon = self.shape.horizon
+        knots = out[:, horizon:].view(len(state), self.shape.joints, self.shape.knots)
+        steps = functional.interpolate(knots, horizon, mode="linear", align_corners=True)
+        return Prediction(steps.transpose(1, 2), out[:, :horizon], goal)
 
     @torch.no_grad()
     def act(self, pictures: list[Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
