@@ -67,6 +67,11 @@ class Loop:
         return self.folder / (f"results_{self.plant}" if self.plant else "results")
 
     @property
+    def logs(self) -> Path:
+        """The output of the commands."""
+        return self.folder / (f"logs_{self.plant}" if self.plant else "logs")
+
+    @property
     def checkpoint(self) -> Path:
         """The trained policy."""
         return self.results / "training" / CHECKPOINT
@@ -74,7 +79,7 @@ class Loop:
 
 def run(loop: Loop, name: str, *arguments: str, accept: Sequence[int] = (0,), **extra: str) -> int:
     """Run `python ARGUMENTS` in the checkout; its output goes to a log. Returns the exit status."""
-    log = loop.folder / "logs" / f"{name}.log"
+    log = loop.logs / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **extra}
     with log.open("a") as output:
@@ -147,7 +152,7 @@ def _record_live(loop: Loop, index: int) -> None:
     folder = loop.recording / f"episode_{index:06d}"
     facts = read_facts(folder)
     if facts is None:
-        raise StageError(f"{folder}: was not finished; {loop.folder / 'logs/record.log'}")
+        raise StageError(f"{folder}: was not finished; {loop.logs / 'record.log'}")
     if not success:
         facts.outcome = DISCARDED
         write_facts(folder, facts)
@@ -206,7 +211,7 @@ def evaluate(loop: Loop) -> None:
     output = loop.results / "open_loop"
     if output.exists():
         return
-    bringup = Bringup(loop.folder / "logs")
+    bringup = Bringup(loop.logs)
     os.environ["SMALL_POLICY"] = str(loop.checkpoint)
     try:
         words = ("--embodiment", EMBODIMENT, "--port", "0")
