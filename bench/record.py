@@ -46,6 +46,9 @@ JOINTS = "/joint_states"
 TOPICS = (*CAMERAS, JOINTS)
 HEIGHT_PX, WIDTH_PX, CAMERA_HZ, JOINT_HZ = 480, 640, 30.0, 200.0
 SECONDS, SMOKE_S, LIMIT_S = 60.0, 2.0, 30.0
+KEPT = (30, 500)
+"""Pictures and joint states that the publisher keeps: a second and more. With a queue of ten, joint
+states are lost in the publisher wherever the machine is busy for 50 ms, whoever records."""
 LIKE_BAG_RECORD = 1.0
 """Most CPU, by that of gr00t bag record."""
 
@@ -225,7 +228,7 @@ def _publish() -> None:
     rclpy.init()
     node = rclpy.create_node("bench_robot")
     for topic, (message, rate_hz) in _messages().items():
-        publisher = node.create_publisher(type(message), topic, 10)
+        publisher = node.create_publisher(type(message), topic, KEPT[topic == JOINTS])
         data, count = bytearray(serialize_message(message)), [0]
 
         def send(publisher=publisher, data=data, count=count) -> None:  # type: ignore[no-untyped-def]

@@ -200,10 +200,6 @@ class McapFile:
         os.ftruncate(self._file, self._put(summary))
         os.close(self._file)
 
-    def abandon(self) -> None:
-        """Close the file as it is: whole up to its last chunk, without a summary."""
-        os.close(self._file)
-
     def _add(self, channel: Channel) -> int:
         self.channels.append(channel)
         number = self._numbers[channel.topic] = len(self.channels)

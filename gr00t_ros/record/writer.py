@@ -65,6 +65,7 @@ class EpisodeWriter:
         self._written = self._written_bytes = 0
         self._problem = ""
         self._bag: Bag | None = None
+        self._folder = Path()  # of the open episode
         self._ending = self._busy = False
         self._thread = threading.Thread(target=self._run, name="episode_writer", daemon=True)
         self._thread.start()
@@ -156,7 +157,7 @@ class EpisodeWriter:
 
     def _do(self, item: Message | _Open | _Finish | None) -> None:
         if isinstance(item, _Open):
-            self._bag = None
+            self._bag, self._folder = None, item.folder
             self._bag = self._make_bag(item.folder)
         elif isinstance(item, _Finish):
             self._finish(item)
@@ -173,8 +174,8 @@ class EpisodeWriter:
 
     def _failed(self, item: Message | _Open | _Finish | None, error: OSError) -> None:
         """Give up what could not be written; the bag stays as whole as it is."""
-        where = item.folder if isinstance(item, _Open | _Finish) else "the episode"
-        text = f"{where}: cannot be written: {error}; free the disk, then begin another episode"
+        folder = item.folder if isinstance(item, _Finish) else self._folder
+        text = f"{folder}: cannot be written: {error}; free the disk, then begin another episode"
         with self._changed:
             self._problem = self._problem or text
         self._log(text)
