@@ -12,7 +12,10 @@ from typing import Any
 
 from bench.paired import Report
 
-BENCHES = ("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision", "record")
+BENCHES = (
+    *("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision"),
+    *("record", "convert"),
+)
 _TIMED = ("replay", "record")
 
 

@@ -258,7 +258,7 @@ class Commanded:
     def __init__(self, bag: Bag, embodiment: Embodiment, policy_node: str) -> None:
         """`policy_node`: the full name of the node that sent windows."""
         types = {topic.name: topic.type_name for topic in bag.topics if not topic.problem}
-        self._robot = embodiment
+        self._robot, self._policy_node = embodiment, policy_node
         self._joints = [_Joints(output, types) for output in embodiment.outputs]
         self._values = [_Values(output, embodiment) for output in embodiment.commands]
         self._poses = [_Pose(output) for output in embodiment.poses]
@@ -305,15 +305,20 @@ class Commanded:
         )
 
     def sources(self, name: str) -> str:
-        """The topics of an output that would say what was commanded, for a message."""
+        """What would say what was commanded to an output, for a message."""
         output = next(
             one
             for one in (*self._robot.outputs, *self._robot.commands, *self._robot.poses)
             if one.name == name
         )
-        topics = [window_topic(output)]
-        topics += [output.state_topic] if isinstance(output, Output) else []
-        return ", ".join(topics)
+        topics = [window_topic(output).replace("~", self._policy_node, 1)]
+        if isinstance(output, Output):
+            topics.append(output.state_topic)
+        elif output.type in _COMMAND_TYPES:
+            topics.append(output.topic)
+        else:
+            topics.append("goals of an action are on no topic")
+        return f"expected of {', '.join(topics)}"
 
     def _command_topics(self) -> Iterator[tuple[str, _Newest, type]]:
         for joints in self._joints:

@@ -251,7 +251,7 @@ class _Reading:
             )
         elif row.unknown:
             name = row.unknown[0]
-            why = f"nothing says what was commanded to {name} ({commanded.sources(name)})"
+            why = f"nothing says what was commanded to {name}: {commanded.sources(name)}"
         rows = self._rows
         rows.stamps_ns.append(now_ns)
         rows.observed.append(found if isinstance(found, Observation) else None)

@@ -1,0 +1,175 @@
+"""gr00t dataset convert: whole datasets or none, the same for any number of workers."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+pytest.importorskip("rosbags", reason="rosbags is not installed")
+
+import av  # noqa: E402
+import recorded_bag as rig  # noqa: E402
+from made_episode import number_of  # noqa: E402
+from pyarrow import parquet  # noqa: E402
+from recorded_bag import by_policy, streams, write_episode, write_recording  # noqa: E402
+from ros_fixtures import wait_until  # noqa: E402
+
+from gr00t_ros.convert.__main__ import main  # noqa: E402
+from gr00t_ros.dataset.lerobot import LeRobotDataset  # noqa: E402
+
+COMMAND = [sys.executable, "-m", "gr00t_ros.convert", "convert"]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Three kept episodes of a second and a half, and a discarded one."""
+    folder = write_recording(tmp_path_factory.mktemp("rec") / "rec", 3, 1.5)
+    write_episode(folder, 3, [*streams(0.2)], seconds=0.2, outcome="discarded")
+    return folder
+
+
+def convert(bag, output, *options):
+    """The exit status."""
+    words = ["convert", str(bag), "--output", str(output), "--workers", "1", *options]
+    return main(words)
+
+
+def content(folder):
+    """Path -> bytes of all files of a dataset."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_a_recording_becomes_a_dataset_in_each_format_with_the_same_numbers(
+    recording, tmp_path, capsys
+):
+    """From the bag to rows and frames that are read by hand; our own reader reads it too."""
+    groot, v3 = tmp_path / "groot", tmp_path / "v3"
+    assert convert(recording, groot) == 0
+    report = capsys.readouterr().out
+    assert "3 episodes, 48 rows, 2 cameras, 1 instructions" in report
+    assert "action spare" in report and "discarded: episode_000003" in report
+    assert convert(recording, v3, "--format", "lerobot3") == 0
+    info = json.loads((groot / "meta" / "info.json").read_text())
+    assert info["discarded_episodes"] == ["episode_000003"]
+    rows = parquet.read_table(groot / "data/chunk-000/episode_000001.parquet").to_pydict()
+    at = np.arange(16) / rig.RATE_HZ
+    state = np.array(rows["observation.state"])
+    np.testing.assert_allclose(state[:, 0], 0.1 * at + 0.1, atol=1e-6)
+    action = np.array(rows["action"])
+    np.testing.assert_allclose(action[:, 1], -0.2 * (at + rig.LEAD_S) + 0.1, atol=1e-6)
+    key = "observation.images.wrist"
+    with av.open(str(groot / f"videos/chunk-000/{key}/episode_000001.mp4")) as container:
+        shown = [number_of(f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
+    assert shown == [1000 + rig.frame_of(row) for row in range(16)]
+    every = parquet.read_table(v3 / "data/chunk-000/file-000.parquet").to_pydict()
+    assert every["action"][16:32] == rows["action"]
+    for folder in (groot, v3):
+        actions = LeRobotDataset(folder).episode(1)
+        np.testing.assert_array_equal(actions["arm"], action[:, :2].astype(np.float32))
+
+
+def test_the_bytes_do_not_depend_on_the_workers(recording, tmp_path):
+    """One process and two make the same files; nothing else is left beside them."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert convert(recording, one) == 0
+    command = [*COMMAND, str(recording), "--output", str(two), "--workers", "2"]
+    assert subprocess.run(command, check=False, capture_output=True, timeout=170).returncode == 0
+    assert content(one) == content(two)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_a_killed_conversion_leaves_no_half_dataset_and_is_resumed(recording, tmp_path, capsys):
+    """SIGKILL after the first episode; the finished one is not converted again."""
+    output, partial = tmp_path / "out", tmp_path / "out.partial"
+    first = partial / "staged" / "000000" / "done.json"
+    command = [*COMMAND, str(recording), "--output", str(output), "--workers", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as child:
+        wait_until(first.exists, "the first episode")
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    assert not output.exists() and partial.exists()
+    written_ns = first.stat().st_mtime_ns
+    assert convert(recording, output) == 2
+    assert "--resume goes on with it" in capsys.readouterr().err
+    assert convert(recording, output, "--resume") == 0
+    assert "of 3 episodes were converted before" in capsys.readouterr().err
+    assert written_ns and not partial.exists()
+    whole = tmp_path / "whole"
+    assert convert(recording, whole) == 0
+    assert content(output) == content(whole)
+
+
+def test_an_output_that_is_there_is_refused(recording, tmp_path, capsys):
+    """Nothing of it is changed."""
+    output = tmp_path / "out"
+    output.mkdir()
+    assert convert(recording, output) == 2
+    assert "is there already" in capsys.readouterr().err and not list(output.iterdir())
+
+
+def test_episodes_are_appended_to_a_dataset(recording, tmp_path, capsys):
+    """The same dataset as if all had been converted at once; another robot's is refused."""
+    kept = [recording / f"episode_{number:06d}" for number in range(3)]
+    whole, output = tmp_path / "whole", tmp_path / "out"
+    for bags, folder in ((kept, whole), (kept[:2], output)):
+        options = ["--output", str(folder), "--workers", "1"]
+        assert main(["convert", *map(str, bags), *options]) == 0
+    assert convert(kept[2], output, "--append") == 0
+    assert content(output) == content(whole)
+    assert convert(kept[2], output, "--append", "--keep-size", "--format", "lerobot3") == 2
+    info = output / "meta" / "info.json"
+    info.write_text(info.read_text().replace("new_embodiment", "gr1"))
+    before = content(output)
+    capsys.readouterr()
+    assert convert(kept[2], output, "--append", "--resume") == 2
+    assert "robot_type of the new episodes" in capsys.readouterr().err
+    assert content(output) == before
+
+
+def test_an_episode_with_a_gap_fails_alone_and_nothing_is_written(tmp_path, capsys):
+    """The other one is kept for --resume, with the gap split."""
+    recording, output = tmp_path / "rec", tmp_path / "out"
+    messages = [*streams(5.0), *by_policy(5.0)]
+    gap = range(rig.START_NS + 1500 * rig.MS, rig.START_NS + 3000 * rig.MS)
+    write_episode(
+        recording,
+        0,
+        [one for one in messages if one[0] != "/joint_states" or one[1] not in gap],
+        seconds=5.0,
+    )
+    write_episode(recording, 1, [*streams(1.0), *by_policy(1.0)], seconds=1.0)
+    assert convert(recording, output) == 1
+    shown = capsys.readouterr().out
+    assert "FAILED" in shown and "--gaps split" in shown and not output.exists()
+    assert convert(recording, output, "--resume", "--gaps", "split") == 0
+    shown = capsys.readouterr()
+    assert "left out of episode_000000: 1." in shown.out
+    assert "1 of 2 episodes were converted before" in shown.err
+    lines = (output / "meta" / "episodes.jsonl").read_text().splitlines()
+    names = [json.loads(line)["recording"] for line in lines]
+    assert names == ["episode_000000 part 1", "episode_000000 part 2", "episode_000001"]
+
+
+def test_unfinished_episodes_are_named(recording, tmp_path, capsys):
+    """With the command that repairs them."""
+    copy = tmp_path / "rec"
+    shutil.copytree(recording, copy)
+    (copy / "episode_000001" / "episode.json").unlink()
+    assert convert(copy, tmp_path / "out", "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["episodes"] == 2
+    assert [Path(one).name for one in figures["unfinished"]] == ["episode_000001"]
+
+
+def test_a_recording_of_another_robot_is_refused(recording, tmp_path, capsys):
+    """Its own tag and the file's are named."""
+    assert convert(recording, tmp_path / "out", "--embodiment", "franka_droid") == 2
+    assert "was recorded as new_embodiment" in capsys.readouterr().err
