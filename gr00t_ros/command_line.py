@@ -15,12 +15,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import math
 import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from gr00t_ros.errors import (
     BagError,
@@ -51,6 +52,7 @@ _COULD_NOT: Final = (
 )
 _WIDTH: Final = 78
 _HELP: Final = ("-h", "--help")
+_Number = TypeVar("_Number", int, float)
 
 
 def status_of(error: Gr00tError) -> int:
@@ -178,6 +180,38 @@ def _option_of(word: str) -> str:
     name, equals, _ = word.partition("=")
     is_option = name.startswith("--") and " " not in (name if equals else word)
     return name if is_option else ""
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Return the type of an option that takes a number from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        return _inside(text, value, f"{low:g} to {high:g}", low <= value <= high)
+
+    return parse
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Return the type of an option that takes a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        return _inside(text, value, f"a whole number from {low} to {high}", low <= value <= high)
+
+    return parse
+
+
+def _inside(text: str, value: _Number, expected: str, is_inside: bool) -> _Number:
+    if not is_inside:
+        raise argparse.ArgumentTypeError(f"got {text!r:.60}, expected {expected}")
+    return value
 
 
 # --- groups of verbs -------------------------------------------------------------------------

@@ -1,9 +1,21 @@
 """The parser and the statuses that every command uses, apart from any command."""
 
+import argparse
+
 import pytest
 
 from gr00t_ros import errors
-from gr00t_ros.command_line import DONE, MISUSE, NO, CommandParser, program, refusal, status_of
+from gr00t_ros.command_line import (
+    DONE,
+    MISUSE,
+    NO,
+    CommandParser,
+    number,
+    program,
+    refusal,
+    status_of,
+    whole_number,
+)
 
 
 def parser():
@@ -93,3 +105,30 @@ def test_an_option_in_place_of_a_verb_is_answered_with_where_options_go():
 def test_a_program_keeps_the_status_of_its_command():
     """Unless the reader has gone: test/tools/test_gr00t.py has that as a process."""
     assert program(lambda: 5) == 5
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "expected"),
+    [
+        (number(0.1, 600.0), "0", "0.1 to 600"),
+        (number(0.1, 600.0), "nan", "0.1 to 600"),
+        (number(0.1, 600.0), "soon", "0.1 to 600"),
+        (whole_number(0, 65_535), "65536", "a whole number from 0 to 65535"),
+        (whole_number(0, 65_535), "-1", "a whole number from 0 to 65535"),
+        (whole_number(0, 65_535), "1.5", "a whole number from 0 to 65535"),
+    ],
+)
+def test_an_option_outside_its_range_says_what_it_got_and_what_was_expected(read, text, expected):
+    """Text that is no number is outside as well."""
+    with pytest.raises(argparse.ArgumentTypeError) as raised:
+        read(text)
+    assert str(raised.value) == f"got {text!r}, expected {expected}"
+
+
+def test_an_option_inside_its_range_is_a_number():
+    """Both ends are inside."""
+    assert [number(1.0, 2.0)("1"), number(1.0, 2.0)("2.0"), whole_number(0, 5)("5")] == [
+        1.0,
+        2.0,
+        5,
+    ]

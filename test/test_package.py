@@ -31,7 +31,7 @@ KEYS = {
     "yaml": "python3-yaml",
     "zmq": "python3-zmq",
 }
-# No rosdep keys: launch/simulation.launch.py, dataset/lerobot.py and
+# No rosdep keys: launch/simulation.launch.py, dataset/parquet_file.py, dataset/video_decode.py and
 # serve/lerobot_policy.py name the command that installs them.
 WITHOUT_KEY = {"fast_simplification", "pyarrow", "av", "ray"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),

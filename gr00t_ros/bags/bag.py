@@ -27,7 +27,7 @@ installs the newest version: the internal parts of rosbags that are used here ma
 METADATA = "metadata.yaml"
 SUFFIXES = (".db3", ".mcap")
 PACKED = ".zst"
-REINDEX = "or write it anew: ros2 bag reindex {folder}"
+REINDEX = "or rebuild it: ros2 bag reindex {folder}"
 WITHOUT = f"move {METADATA} away to read the files as they are, {REINDEX}"
 READABLE = "cdr"
 _ZSTD = b"\x28\xb5\x2f\xfd"

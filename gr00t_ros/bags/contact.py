@@ -17,7 +17,7 @@ from gr00t_ros.bags.bag import Bag, open_bag
 from gr00t_ros.bags.message_types import message_class
 from gr00t_ros.bags.verb import add_bag, answer, parser_of
 from gr00t_ros.collide.dynamics import InverseDynamics
-from gr00t_ros.command_line import DONE, JSON_HELP, NO
+from gr00t_ros.command_line import DONE, JSON_HELP, NO, number
 from gr00t_ros.errors import ObservationError, SettingsError
 from gr00t_ros.graph.limits import TOPIC
 from gr00t_ros.inputs.contact import MESSAGES, values_of
@@ -26,7 +26,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.pulled import graph_name
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.text_table import table
-from gr00t_ros.watch.free_motion import FreeMotion, Proposal
+from gr00t_ros.watch.contact import FreeMotion, Proposal
 
 MARGIN = 2.0
 
@@ -42,17 +42,13 @@ def main(words: Sequence[str]) -> int:
     add_bag(parser)
     add_embodiment(parser, by_tag=False)
     parser.add_argument(
-        "--margin", type=_margin, default=MARGIN, help="times the largest residual (%(default)s)"
+        "--margin",
+        type=number(1.0, 10.0),
+        default=MARGIN,
+        help="times the largest residual (%(default)s)",
     )
     parser.add_argument("--json", action="store_true", help=JSON_HELP)
     return answer(parser, words, _contact)
-
-
-def _margin(text: str) -> float:
-    value = float(text)
-    if not 1.0 <= value <= 10.0:
-        raise argparse.ArgumentTypeError(f"got {text}, expected 1 to 10")
-    return value
 
 
 def _contact(options: argparse.Namespace, _ros_arguments: Sequence[str]) -> int:

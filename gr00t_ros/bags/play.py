@@ -180,7 +180,7 @@ class Publishers:
         elif self._clock is not None:
             self._clock.publish(Clock(clock=Time(nanoseconds=bag_ns).to_msg()))
 
-    def unheard(self) -> list[str]:
+    def without_subscriber(self) -> list[str]:
         """The topics without a subscriber, as remapped."""
         clock = [] if self._clock is None else [self._clock]
         publishers = [*clock, *self._publishers.values()]
@@ -298,18 +298,20 @@ def _shortfall(played: Played, choice: Choice, whole: bool) -> str:
     expected = sum(topic.count for topic, _ in choice.played)
     if whole and played.messages < expected:
         return f"{expected - played.messages} of {expected} messages in the files were not played"
-    return "" if played.messages else "nothing was played: no such message from there on"
+    return "" if played.messages else "nothing was played: no such message after the start"
 
 
 def _wait_for_subscribers(publishers: Publishers, start_ns: int, stop: threading.Event) -> None:
     """Wait until all topics have a subscriber; /clock shows the start, so that nodes have time."""
     remind_at, settled = time.monotonic() + REMIND_S, 0
     while settled < LOOKS_TO_SETTLE:
-        unheard = publishers.unheard()
-        settled = 0 if unheard else settled + 1
+        waited_for = publishers.without_subscriber()
+        settled = 0 if waited_for else settled + 1
         publishers.publish(start_ns, None)
-        if unheard and time.monotonic() > remind_at:
-            _say(f"waiting for a subscriber of {', '.join(unheard)} (or give --no-wait, --topics)")
+        if waited_for and time.monotonic() > remind_at:
+            _say(
+                f"waiting for a subscriber of {', '.join(waited_for)} (or give --no-wait, --topics)"
+            )
             remind_at += REMIND_S
         if stop.wait(LOOK_S):
             return

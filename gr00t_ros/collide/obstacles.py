@@ -1,7 +1,7 @@
 """Obstacles that come and go while the node runs: the live set, and where they are in the base.
 
 A message names an obstacle, its frame, its kind and its sizes. What cannot be checked is kept with
-its reason until it is replaced or deleted, so that nothing is unchecked in silence.
+its reason until it is replaced or deleted, and a finding names it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,23 @@
-"""Tools: what moves rigidly with the end effectors that are commanded by poses.
+"""Tools: what moves rigidly with end effectors that are commanded by poses, and their ways.
 
 Where a controller owns the joints, only the pose of the end effector is known in advance. The tool
 is then checked as a body that can be anywhere: all links that are rigidly connected with the
 commanded link, all links behind them (a gripper), and what these carry. Six joints put it there:
 three that slide and three that turn. Links that are fixed to the robot's base stand where they are.
 All other links, which is the rest of the arm, are left out: nothing here knows where they will be.
+
+Between two poses of a window the streamer moves the commanded link along a straight line, and turns
+it about one axis that stands still, both at an even rate. Let the link's origin move by v dt and
+the link turn by w dt. A point of the tool at the distance c from that origin moves by
+|v + w x c| dt at most, so by no more than (|v| + |w| |c|) dt. Let r be the largest distance of the
+tool's points from the origin. Over a way on which the origin travels s metres and the link turns by
+a radians in total, no point moves by more than s + r a. The distance of the tool and a body that
+stands still changes by at most as much; for two tools that move, by at most the sum for both.
+
+The reach of the three turning joints that hold a tool contains r. The first one is the
+largest distance of its points from the common origin of the three, and contains the ranges of the
+joints behind it (reach.py). Therefore it bounds a rotation about any axis through that origin, and
+the postures of the six joints are never compared with each other.
 """
 
 from __future__ import annotations
@@ -19,8 +32,10 @@ from numpy.typing import NDArray
 
 from gr00t_ros.collide.description import FIXED, Description, Joint, Link
 from gr00t_ros.collide.scene import Scene
+from gr00t_ros.collide.window import SUBDIVISIONS, Path, WindowCheck
 from gr00t_ros.errors import SceneError, SettingsError
-from gr00t_ros.robot.rotation import Pose
+from gr00t_ros.motion.clearance import Ahead
+from gr00t_ros.robot.rotation import Pose, axis_angle_from_matrix, turn
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +44,7 @@ COLUMNS: Final = 6
 _MOVES: Final = ("x", "y", "z", "yaw", "pitch", "roll")
 _AXES: Final = np.eye(3)[[0, 1, 2, 2, 1, 0]]
 SLIDE, TURN = 0, 3
-"""The columns whose reach bounds any translation, and any rotation, of the tool (pose_path.py)."""
+"""The columns whose reach bounds any translation, and any rotation, of the tool."""
 
 _BASE: Final = "gr00t_base"  # without a shape, so that nothing is adjacent through it
 _FAR_M: Final = 1e3
@@ -269,3 +284,65 @@ def _joint_name(tool: ToolLink, move: str) -> str:
 
 def _outputs(tools: Sequence[ToolLink]) -> str:
     return ("output " if len(tools) == 1 else "outputs ") + ", ".join(t.output for t in tools)
+
+
+class ToolCheck:
+    """Checks the ways of all tools together. `window`: the check of their pairs."""
+
+    def __init__(self, window: WindowCheck, tools: Tools) -> None:
+        self.window, self.tools = window, tools
+
+    @property
+    def scene(self) -> int:
+        """A number that changes whenever what a check proved may no longer hold."""
+        return self.window.scene
+
+    def begin(self, poses: Mapping[str, Pose]) -> None:
+        """Begin a tick; the tools are commanded to these poses, by their outputs."""
+        self.window.begin(self.tools.posture(poses))
+
+    def look(
+        self, ways: Mapping[str, Sequence[Pose]], knot_s: float, reserve: bool = False
+    ) -> Ahead:
+        """Whether all ways are clear; a tool stays at the end of a way that is shorter."""
+        return self.window.look_along(path_of_poses(self.tools, ways, knot_s), reserve)
+
+
+def path_of_poses(tools: Tools, ways: Mapping[str, Sequence[Pose]], knot_s: float) -> Path:
+    """The path of all tools along their ways, which begin together.
+
+    ways: by output, poses every knot_s. Travel and speed have two columns for each tool: m and rad,
+    for the two columns of `Tools.columns`. Raises RotationError where a pose has no rotation.
+    """
+    knots = max(2, *(len(way) for way in ways.values()))
+    parts = [_tool(tools, i, ways[one.output], knots) for i, one in enumerate(tools.tools)]
+    places, steps = zip(*parts, strict=True)
+    positions = np.concatenate(places, axis=1)
+    even = np.repeat(np.concatenate(steps, axis=1), SUBDIVISIONS, axis=0)
+    travel = np.zeros((len(positions), even.shape[1]))
+    np.cumsum(even / SUBDIVISIONS, axis=0, out=travel[1:])
+    times_s = knot_s / SUBDIVISIONS * np.arange(len(positions), dtype=np.float64)
+    return Path(times_s, positions, travel, even / knot_s)
+
+
+def _tool(tools: Tools, index: int, way: Sequence[Pose], knots: int) -> tuple[Floats, Floats]:
+    """(G, 6) places of one tool, and (knots - 1, 2) how far it moves and turns in each step."""
+    poses = [*way, *[way[-1]] * (knots - len(way))]
+    at = np.array([pose.position for pose in poses])
+    axes = np.array([pose.rotation for pose in poses])
+    way_m = np.diff(at, axis=0)
+    vectors = axis_angle_from_matrix(axes[1:] @ np.swapaxes(axes[:-1], 1, 2))
+    part = np.arange(SUBDIVISIONS) / SUBDIVISIONS
+    between = at[:-1, None] + part[:, None] * way_m[:, None]
+    turned = _partial_turns(vectors, part) @ axes[:-1, None]
+    position = np.concatenate([between.reshape(-1, 3), at[-1:]])
+    rotation = np.concatenate([turned.reshape(-1, 3, 3), axes[-1:]])
+    lengths = [np.linalg.norm(way_m, axis=1), np.linalg.norm(vectors, axis=1)]
+    return tools.places(index, position, rotation), np.stack(lengths, axis=1)
+
+
+def _partial_turns(vectors: Floats, part: Floats) -> Floats:
+    """(N, K, 3, 3) rotations by the parts (K,) of rotation vectors (N, 3)."""
+    angle = np.linalg.norm(vectors, axis=1)
+    axis = vectors / np.where(angle > 0.0, angle, 1.0)[:, None]
+    return turn(axis[:, None], angle[:, None] * part)

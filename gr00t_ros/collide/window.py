@@ -53,7 +53,7 @@ class Path:
     ``times_s`` (G,): since the first point. ``positions`` (G, J): rad or m. ``travel`` (G, J): how
     far each joint has moved since the first point, back and forth counted, at most. ``speed``
     (G - 1, J): the largest speed of each joint from one point to the next, at most. For tools that
-    follow poses, travel and speed have other columns than the positions (pose_path.py).
+    follow poses, travel and speed have other columns than the positions (tool.py).
     """
 
     times_s: Floats

@@ -14,8 +14,8 @@ DATASET = Command(
         "info": Command("what a dataset holds", "convert.info:main"),
         "validate": Command("find a dataset's faults", "convert.validate:main"),
     },
-    about="Datasets in LeRobot's formats and GR00T's flavour of them.",
-    example="gr00t dataset validate my_dataset --embodiment my_robot.yaml",
+    about="Datasets of episodes in GR00T's flavour of LeRobot v2.1, and in LeRobot v3.0.",
+    example="gr00t dataset convert my_recording --output my_dataset",
 )
 
 

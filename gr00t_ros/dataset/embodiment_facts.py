@@ -67,13 +67,19 @@ def read_dataset_meta(path: str | Path) -> tuple[ModalityConfig, Known]:
     others = ", ".join(key for key in modality if key not in SECTIONS)
     return config, Known(
         rate_hz=read_number(info, "fps", about),
-        robot=info["robot_type"] if isinstance(info.get("robot_type"), str) else "",
+        robot=_text(info.get("robot_type")),
+        tag=_text(info.get("embodiment_tag")),
         sizes=sizes,
         state_names=names["state"],
         action_names=names["action"],
         remarks=found.remarks | ({"": (f"modality.json has {others} too",)} if others else {}),
         questions=found.questions,
     )
+
+
+def _text(value: object) -> str:
+    """Return a text, empty if it is none."""
+    return value if isinstance(value, str) else ""
 
 
 def _steps(path: Path) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from gr00t_ros.dataset.parquet_file import (
     MAX_COLUMNS,
     MAX_ROWS,
     Array,
+    as_rows,
     read_arrays,
     read_lists,
     read_schema,
@@ -156,7 +157,7 @@ class LeRobotDataset:
         self, index: int, key: str, columns: Columns, rows: Array, finite: bool
     ) -> NDArray[np.float32]:
         where = f"{self.path}: episode {index}: {key}"
-        rows = rows.reshape(len(rows), -1)
+        rows = as_rows(rows)
         expected = (self.lengths[index], columns.end)
         if rows.shape[0] != expected[0] or rows.shape[1] < expected[1]:
             raise SettingsError(f"{where}: {columns.name} is {rows.shape}, expected {expected}")

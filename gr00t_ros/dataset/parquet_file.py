@@ -5,6 +5,7 @@ pyarrow is imported when a file is read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +50,11 @@ def read_lists(
     """Return columns as lists of Python values. Raises SettingsError as `read_arrays`."""
     table = _table(path, columns, purpose, only)
     return {name: table.column(name).to_pylist() for name in columns}
+
+
+def as_rows(values: Array) -> Array:
+    """Return (N, ...) values as (N, D), also of no rows."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
 class _File:

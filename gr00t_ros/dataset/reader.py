@@ -47,6 +47,7 @@ class DatasetReader:
     def load(self, index: int, embodiment: Embodiment) -> Episode:
         """Return an episode with the embodiment file's keys, in its order.
 
+        An action key that the file ignores may be missing: it is no part of the episode then.
         Pictures of another size than the file's are resized by the camera's `fit`. Raises
         SettingsError if there is no such episode, if rate, keys or widths differ from the
         embodiment's, if a state or an action is not finite, and if a file cannot be read.
@@ -57,7 +58,7 @@ class DatasetReader:
         check_rate(dataset, embodiment)
         states = [stream for stream in embodiment.state if not _is_filled_in(stream, dataset)]
         state_keys = _columns(dataset.states, {s.key: s.width for s in states}, "state", where)
-        widths = {action.key: action.width for action in embodiment.action}
+        widths = action_widths(dataset, embodiment)
         action_keys = _columns(dataset.actions, widths, "action", where)
         length = dataset.lengths[index]
         state = dataset.parts(index, state_keys, "state")
@@ -118,8 +119,8 @@ class DatasetReader:
         if SOURCE not in has:
             return np.full(length, SOURCES.index(HUMAN), np.uint8)
         values = self._whole(index, SOURCE)
-        stated = self.dataset.features.get(SOURCE, {}).get("names")
-        names = stated if isinstance(stated, list) and len(stated) > 1 else list(SOURCES)
+        stated = self.dataset.features.get(SOURCE, {}).get("values")
+        names = stated if isinstance(stated, list) and stated else list(SOURCES)
         unknown = [name for name in names if name not in SOURCES]
         if unknown or values.min() < 0 or values.max() >= len(names):
             raise SettingsError(
@@ -161,6 +162,18 @@ def open_dataset(path: str | Path) -> DatasetReader:
     Raises SettingsError that names the missing or wrong file.
     """
     return DatasetReader(LeRobotDataset(path))
+
+
+def action_widths(dataset: LeRobotDataset, embodiment: Embodiment) -> dict[str, int]:
+    """Return the width of each action key that the dataset must have for this embodiment.
+
+    A key that no output executes may be missing: nobody can say what was commanded.
+    """
+    return {
+        action.key: action.width
+        for action in embodiment.action
+        if action.output is not None or action.key in dataset.actions
+    }
 
 
 def check_rate(dataset: LeRobotDataset, embodiment: Embodiment) -> None:

@@ -21,6 +21,11 @@ _MAX_FRAMES: Final = 10_000_000  # in one file: a day at 100 Hz
 _AHEAD: Final = 32  # frames that are decoded on the way before a seek is cheaper
 
 
+_KNOWN: Final = 64
+_known_pts: dict[tuple[Path, int, int], NDArray[np.int64]] = {}
+"""The times in the last files: a v3 file holds many episodes and is gone through only once."""
+
+
 class Frames:
     """A video file: `times_s`, the presentation time of each frame, and its frames as they come.
 
@@ -37,7 +42,13 @@ class Frames:
         self.base: Fraction = stream.time_base
         self.height_px, self.width_px = int(stream.height), int(stream.width)
         self.codec = str(stream.codec_context.name)
-        self.pts = self._read_pts()
+        status = path.stat()
+        key = (path, status.st_mtime_ns, status.st_size)
+        if key not in _known_pts:
+            while len(_known_pts) >= _KNOWN:
+                _known_pts.pop(next(iter(_known_pts)))
+            _known_pts[key] = self._read_pts()
+        self.pts = _known_pts[key]
 
     @property
     def times_s(self) -> NDArray[np.float64]:
@@ -101,6 +112,8 @@ class Frames:
             if not streams:
                 raise ValueError("no video in it")
             stream = streams[0]
+            if stream.codec_context is None:
+                raise ValueError("no decoder for it")
             if not (0 < stream.height <= MAX_PX and 0 < stream.width <= MAX_PX):
                 raise ValueError(
                     f"{stream.height}x{stream.width} pixels, expected at most {MAX_PX}"

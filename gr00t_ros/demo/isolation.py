@@ -1,4 +1,4 @@
-"""A ROS domain of one run's own, on this machine only, so that it cannot command a real robot."""
+"""A ROS domain for one run alone, on this machine only: it cannot command a real robot."""
 
 from __future__ import annotations
 

@@ -145,12 +145,6 @@ def choose_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
     return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, count)]
 
 
-def filmstrip(frames: Sequence[Frame]) -> NDArray[np.uint8]:
-    """All pictures as one contact sheet, one row for each camera, (H, W, 3) uint8 RGB."""
-    cameras = list(frames[0].pictures)
-    return np.vstack([np.hstack([f.pictures[c] for f in frames]) for c in cameras])
-
-
 def _page(run: Run) -> str:
     kind = "ok" if run.success else "bad"
     body = [

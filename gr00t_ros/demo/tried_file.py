@@ -1,4 +1,4 @@
-"""What of an embodiment file can be tried without its robot, and the file that is tried.
+"""Which parts of an embodiment file can be tried without its robot, and the file that is tried.
 
 Where a part needs something that is not on this machine (a robot's message types, its description),
 the part is replaced by one that does not, and each replacement is named.

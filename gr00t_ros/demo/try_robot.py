@@ -34,6 +34,7 @@ from gr00t_ros.command_line import (
     MISUSE,
     NO,
     CommandParser,
+    number,
     program,
     status_of,
 )
@@ -122,21 +123,11 @@ def _parser() -> CommandParser:
     add("embodiment", metavar="NAME|FILE", help="name of a shipped file, or path of your own")
     parser.instead["--embodiment"] = "NAME|FILE is its argument, without an option"
     text = "time of motion (%(default)s s)"
-    add("--seconds", type=_seconds, metavar="S", default=10.0, help=text)
+    add("--seconds", type=number(1.0, 600.0), metavar="S", default=10.0, help=text)
     add("--settled", metavar="NAMES", default="", help="as the node's parameter: by comma")
     add("--json", action="store_true", help=JSON_HELP)
     add("--keep", action="store_true", help="leave everything running until Ctrl-C")
     return parser
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1.0 <= value <= 600.0:
-        raise argparse.ArgumentTypeError(f"got {text}, expected 1 to 600")
-    return value
 
 
 @contextmanager

@@ -24,12 +24,11 @@ from std_msgs.msg import String
 from gr00t_ros.collide.engine import CollisionEngine
 from gr00t_ros.collide.files import load_scene
 from gr00t_ros.collide.model import engine_module
-from gr00t_ros.collide.pose_path import ToolCheck
 from gr00t_ros.collide.scene import FramePose, Scene
+from gr00t_ros.collide.tool import ToolCheck
 from gr00t_ros.collide.window import WindowCheck, touching
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.graph.collision_model import SEMANTIC_TOPIC, CollisionModel, ModelMaker
-from gr00t_ros.graph.frames import Frames
+from gr00t_ros.graph.collision_model import SEMANTIC_TOPIC, CollisionModel, Frames, ModelMaker
 from gr00t_ros.graph.limits import TOPIC
 from gr00t_ros.graph.obstacles import ObstacleStream
 from gr00t_ros.motion.replay import Replay
@@ -189,7 +188,7 @@ class Collision:
         return model.pairs.names[pair], float(distances[pair])
 
     def attach(self, replay: Replay) -> None:
-        """Have a session that begins or goes on checked; see `begin`."""
+        """Give a session that begins or continues its check; see `begin`."""
         check = self.begin()
         tools = None if self._running is None else self._running.tools
         if check is None or tools is None:
@@ -198,7 +197,7 @@ class Collision:
             replay.obstacles, replay.pose_obstacles = None, ToolCheck(check, tools)
 
     def begin(self) -> WindowCheck | None:
-        """The check for a session that begins or goes on; None if none is required.
+        """The check for a session that begins or continues; None if none is required.
 
         Raises SettingsError if it is required and not possible. The caller is the thread that uses
         the check.
@@ -228,7 +227,7 @@ class Collision:
         self._running, self._check = None, None
 
     def against(self, start: Floats, poses: Mapping[str, Pose] | None = None) -> list[Finding]:
-        """The finding against a session that goes on there: pairs that touch.
+        """A finding if pairs touch where a session would continue.
 
         start: (J,) position. poses: those of the pose outputs.
         """
@@ -243,7 +242,7 @@ class Collision:
         return Shown(model.engine, model.robot.root, running is not None)
 
     def findings(self) -> list[Finding]:
-        """Take over what the scene has become, and return what is wrong; at the start of each tick.
+        """Apply changes of the scene and return what is wrong; call it at the start of each tick.
 
         The thread that called `begin` calls this. Findings: a joint that is not commanded has
         moved since; live obstacles are silent, unchecked, or touch the robot.

@@ -10,24 +10,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from rclpy.node import Node
 
 from gr00t_ros.collide.description import Description, Joint, disabled_pairs, read_description
 from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
 from gr00t_ros.collide.files import read_mesh
 from gr00t_ros.collide.obstacles import MOST_OBSTACLES, Placed
+from gr00t_ros.collide.sampling import FINGER_M
 from gr00t_ros.collide.scene import FramePose, Scene
 from gr00t_ros.collide.tool import ToolLink, Tools, tools_of
 from gr00t_ros.collide.window import Pairs
-from gr00t_ros.errors import SettingsError
-from gr00t_ros.graph.frames import Frames
+from gr00t_ros.errors import EmbodimentError, ObservationError, RotationError, SettingsError
 from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.inputs.readings import Transforms
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.rotation import matrix_from_quaternion
 from gr00t_ros.ros.parameters import OFF, Parameters
 
 SEMANTIC_TOPIC = "/robot_description_semantic"
-
-# A sliding joint with a range up to this, such as a finger, counts as anywhere in its range.
-_FINGER_M = 0.1
 
 
 @dataclass(slots=True)
@@ -49,6 +49,42 @@ class CollisionModel:
     def robot(self) -> Description:
         """The robot's own description."""
         return self.engine.description if self.tools is None else self.tools.robot
+
+
+class Frames:
+    """The poses of frames that are fixed to the robot's base; executor thread only.
+
+    These are the robot's own links that do not move, and what /tf_static connects with them. A
+    frame that /tf connects is refused, because it may move: a place must be given in a frame that
+    stays, or be converted by the program that measured it.
+    """
+
+    def __init__(self, node: Node) -> None:
+        """Listen to tf as soon as a frame is asked for that is no link of the robot."""
+        self._node = node
+        self._transforms: Transforms | None = None
+
+    def pose(self, description: Description, frame: str) -> FramePose | str:
+        """The pose of a frame in the base; or why it has none, as a clause about the frame."""
+        if not frame:
+            return "its frame_id is empty, expected the name of a frame"
+        if frame in description.links:
+            found = description.fixed_pose(frame)
+            moves = "moves with the robot, expected a link that is fixed to its base"
+            return f"frame {frame!r} {moves}" if found is None else found
+        try:
+            if self._transforms is None:
+                instead = f"give places in a link that is fixed to {description.root}"
+                self._transforms = Transforms(self._node, f"frame {frame!r}", instead)
+            reading = self._transforms.fixed(description.root, frame)
+            return reading.position_m, matrix_from_quaternion(reading.quaternion_xyzw)
+        except (EmbodimentError, ObservationError, RotationError) as error:
+            return str(error)
+
+    def destroy(self) -> None:
+        """Stop listening."""
+        if self._transforms is not None:
+            self._transforms.destroy()
 
 
 class ModelMaker:
@@ -157,8 +193,9 @@ def _same_pose(one: FramePose | str | None, other: FramePose | str) -> bool:
 
 
 def _is_finger(joint: Joint) -> bool:
+    """Whether the joint slides so little that it counts as anywhere in its range."""
     lower, upper = joint.range
-    return joint.slides and upper - lower <= _FINGER_M
+    return joint.slides and upper - lower <= FINGER_M
 
 
 def pairs_of(engine: CollisionEngine) -> Pairs:
@@ -175,5 +212,5 @@ def pairs_of(engine: CollisionEngine) -> Pairs:
 
 
 def of_tools(engine: CollisionEngine, tools: Tools) -> Pairs:
-    """The pairs of an engine of tools; their reach has two columns for each (pose_path.py)."""
+    """The pairs of an engine of tools; their reach has two columns for each (tool.py)."""
     return replace(pairs_of(engine), reach=engine.bounds[:, tools.columns])

@@ -27,6 +27,7 @@ from gr00t_ros.errors import Gr00tError, ObservationError
 from gr00t_ros.graph.limits import joint_ranges
 from gr00t_ros.inputs.cdr import CompressedView
 from gr00t_ros.inputs.compressed import size as compressed_size
+from gr00t_ros.inputs.contact import MESSAGES
 from gr00t_ros.inputs.images import Frame
 from gr00t_ros.inputs.readings import READS, STATE_TYPES, Read, kind
 from gr00t_ros.observe.readings import JointReading
@@ -66,7 +67,7 @@ class Survey:
         """Use `node`; nothing is subscribed before the first `look`."""
         self._node = node
         self.seen: dict[str, Seen] = {}
-        self._kinds = {_type_name(k): k for k in (Image, CompressedImage, JointState, *STATE_TYPES)}
+        self._kinds = {type_name(k): k for k in (Image, CompressedImage, JointState, *STATE_TYPES)}
 
     def look(self) -> None:
         """Subscribe to the topics that the graph has now and that are not subscribed yet."""
@@ -138,7 +139,8 @@ def _spin(executor: SingleThreadedExecutor, found: Survey, until_s: float) -> No
         executor.spin_once(timeout_sec=_LOOK_S)
 
 
-def _type_name(kind: Any) -> str:
+def type_name(kind: Any) -> str:
+    """The name of a message type as the ROS graph has it."""
     package, folder, name = kind.__module__.split(".")[0], "msg", kind.__name__
     return f"{package}/{folder}/{name}"
 
@@ -240,6 +242,10 @@ class Traffic:
     def __init__(self, node: Node, embodiment: Embodiment) -> None:
         """Count from now on, on the node's executor; transforms of tf2 are not counted."""
         self.topics: dict[str, Topic] = {}
+        self.contacts = {one.topic: Topic(one.topic, 0.0) for one in embodiment.contacts}
+        """The topics of the sources of contacts; their messages are only counted, not read."""
+        self._kinds = {one.topic: MESSAGES[one.type] for one in embodiment.contacts}
+        self._node = node
         self._listeners: dict[str, _Listener] = {}
         counted = [stream for stream in embodiment.streams if kind(stream) in READS]
         for stream, name in ((one, name) for one in counted for name in one.topics):
@@ -255,10 +261,27 @@ class Traffic:
         """Match each subscription's reliability to its publishers, as the node would."""
         for listener in self._listeners.values():
             listener.follow()
+        for name, kinds in tuple(self._kinds.items()):
+            infos = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(name))
+            sent = {info.topic_type for info in infos}
+            usable = next((one for one in kinds if type_name(one) in sent), None)
+            if usable is not None:
+                del self._kinds[name]
+                self._count(usable, self.contacts[name])
+
+    def _count(self, message_type: type, topic: Topic) -> None:
+        profile = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._node.create_subscription(
+            message_type,
+            topic.name,
+            lambda _: topic.steady_ns.append(time.monotonic_ns()),
+            profile,
+            raw=True,
+        )
 
     def forget(self) -> None:
         """Drop all counts and times."""
-        for topic in self.topics.values():
+        for topic in (*self.topics.values(), *self.contacts.values()):
             topic.forget()
 
 

@@ -1,6 +1,7 @@
 """What the planner asks before it sends a window: is the way clear, and how fast may it be.
 
-The check itself is in collide/window.py. A window that is not clear is not sent. The reference is
+The check itself is in collide/window.py; `Clearance` keeps what it found, for joints (planner.py)
+and for poses (pose_windows.py) alike. A window that is not clear is not sent. The reference is
 then followed more slowly, so that the stop ramp of the window ends before the obstacle: the arm
 glides to a stop in front of it, and goes on as soon as the reference leads elsewhere.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,3 +124,53 @@ class Rate:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
         since_ns = self._blocked_since_ns
         return 0 if since_ns is None else now_ns - since_ns
+
+
+_Check = TypeVar("_Check", Obstacles, PoseObstacles)
+
+
+class Clearance(Generic[_Check]):
+    """Whether what was sent is proven clear, and what the check found last.
+
+    obstacles: the check; None: nothing is checked. ahead: what was found on the way that was looked
+    at last. rate: how fast the reference is followed, and what is in its way.
+    """
+
+    def __init__(self, obstacles: _Check | None = None) -> None:
+        """Nothing was sent yet."""
+        self.obstacles: _Check | None = obstacles
+        self.ahead = Ahead("")
+        self.rate = Rate()
+        self.over_budget = 0
+        """How many ways were not decided with the evaluations of one tick."""
+        self.unproven_stops = 0
+        """How often the arm had to stop on a way that was not proven: something came nearer."""
+        self.sent_in: int | None = None  # the scene in which all that was sent was proven clear
+        self._stops_unproven = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether what was sent was proven clear in the scene as it is."""
+        return self.obstacles is not None and self.sent_in == self.obstacles.scene
+
+    @property
+    def scene(self) -> int | None:
+        """The scene in which what was made in this tick is proven; None if it is not proven."""
+        return None if self.obstacles is None or self._stops_unproven else self.obstacles.scene
+
+    def found(self, ahead: Ahead) -> bool:
+        """Record what a look at a way found; whether it is clear."""
+        self.ahead = ahead
+        self.over_budget += ahead.over_budget
+        self._stops_unproven &= not ahead.clear
+        return ahead.clear
+
+    def stops_unproven(self) -> None:
+        """Record that the arm stops, although its stop is not clear."""
+        self.unproven_stops += not self._stops_unproven
+        self._stops_unproven = True
+
+    def forget(self) -> None:
+        """What was sent no longer counts: the motion begins anew, at rest."""
+        self.sent_in, self._stops_unproven = None, False
+        self.rate.free()

@@ -1,4 +1,4 @@
-"""Time without clocks: the offset between two clocks, the time this process was awake, latencies.
+"""The offset between two clocks, the time this process was awake, latencies; reads no clock.
 
 Callers read the clocks and pass integer nanoseconds.
 

@@ -1,4 +1,4 @@
-"""Is an action chunk fit to be followed: accepted, clamped or refused with the reason.
+"""Checks an action chunk before it is followed: accepts, clamps or refuses it with the reason.
 
 Runs before a chunk enters the reference. Checks each chunk alone, and against the position that the
 plan will have when the chunk takes over.

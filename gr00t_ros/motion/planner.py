@@ -11,6 +11,7 @@ what was sent before stays: it was proven too, and ends at rest.
 
 import sys
 from collections import deque
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import PlanError
 from gr00t_ros.motion import plan
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.motion.clearance import Ahead, Obstacles, Rate
+from gr00t_ros.motion.clearance import Ahead, Clearance, Obstacles
 from gr00t_ros.motion.plan import Arrival, Course, Window
 from gr00t_ros.motion.reference import Reference, slowing_per_s, time_scaled
 from gr00t_ros.motion.replay_settings import PUBLISH_NS, ReplaySettings
@@ -32,6 +33,8 @@ Floats = NDArray[np.float64]
 # A reference that no longer moves counts as reached if the plan comes to rest this close to it: far
 # below what a robot's joints can resolve.
 _SETTLED_RAD = 1e-4
+
+_REPLACED_KEPT = 32  # windows of 0.64 s at 50 Hz; by then a controller without windows is at rest
 
 SOON_NS = PUBLISH_NS + 3_000_000
 """Time in which a window of a stop inside the committed part is published and mostly arrives."""
@@ -61,20 +64,11 @@ class Planner:
         self, limits: JointLimits, settings: ReplaySettings, obstacles: Obstacles | None = None
     ) -> None:
         self.reference = Reference(settings.merge, settings.fade_ns)
-        self.deviation = np.zeros(len(limits.names))
         self.held_joints = 0
         self.rebases = 0
         self.stop_due = False
         self._soon = False  # the stop that is due begins inside the committed part
-        self.obstacles = obstacles
-        self.ahead = Ahead("")
-        """What was found on the way of the window made last, or of the last one tried."""
-        self.unproven_stops = self.over_budget = 0
-        """How often the arm had to stop although its stop was not clear: something came nearer."""
-        self._proven_in: int | None = None  # the scene in which the sent course was proven clear
-        self._stops_unproven = False  # the course stops on a way that was not proven
-        self.rate = Rate()
-        """How fast the reference is followed, and what is in its way."""
+        self.clearance = Clearance(obstacles)
         self._limits, self._jump = limits, limits.jump
         self._settings = settings
         self._knot_s = settings.knot_ns * 1e-9
@@ -85,6 +79,7 @@ class Planner:
         self._checked = np.isfinite(limits.jump)
         self._shaper = Shaper(self._within, self._knot_s, foreseen=self._checked)
         self._course: Course | None = None
+        self._replaced: deque[Course] = deque(maxlen=_REPLACED_KEPT)
         self._anchored_knot = 0
         self._replan = True
         self._proposed: _Proposal | None = None
@@ -103,17 +98,27 @@ class Planner:
             raise PlanError("plan: got a call before start(), expected start() first")
         return self._course
 
+    def replaced(self, at_ns: int) -> Iterator[State]:
+        """The motion at `at_ns` of the courses that were sent before the newest, newest first.
+
+        A controller plays one of these if all later windows were lost.
+        """
+        for course in reversed(self._replaced):
+            if course.first_knot * course.knot_ns <= at_ns:
+                yield course.at(at_ns)
+
     def start(self, now_ns: int, held: Floats) -> None:
         """Begin a new plan at rest at `held` (J,) rad. Raises PlanError if it is not finite."""
         self._course = plan.rest(held, now_ns // self._settings.knot_ns, self._settings.knot_ns)
         self.reference.clear()
         self._arrival.clear()
+        self._replaced.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._proposed, self._abandoned, self.stop_due = None, False, False
         self._new_from_ns.clear()
         self.latest_end_ns = self.course.end_ns
-        self._proven_in = None
-        self.rate.free()
+        self.clearance.sent_in = None
+        self.clearance.rate.free()
 
     def limit_speed(self, velocity_scale: float) -> None:
         """Use this share of the velocity limits from now on, or once the arm is slow enough.
@@ -173,7 +178,7 @@ class Planner:
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._new_from_ns.clear()
         self.latest_end_ns, self.stop_due = self.course.end_ns, False
-        self._proven_in = None
+        self.clearance.sent_in = None
 
     def branch(self, now_ns: int) -> int:
         """The first knot that is not committed yet. Raises PlanError if time ran back."""
@@ -225,9 +230,10 @@ class Planner:
             return None
         self._slow_down(course, branch)
         self._proposed = proposed = self._proposal(now_ns)
-        if self.obstacles is not None:
-            self.obstacles.begin(course.state(now_ns // self._settings.knot_ns).position)
-            self._prove_again(now_ns)
+        obstacles = self.clearance.obstacles
+        if obstacles is not None:
+            obstacles.begin(course.state(now_ns // self._settings.knot_ns).position)
+            self._prove_again(obstacles, now_ns)
         changed: int | None = branch
         if self.stop_due:
             course, changed = self._clear_stop(course, branch, now_ns)
@@ -235,13 +241,12 @@ class Planner:
             course, changed = self._clear_following(course, branch, now_ns)
         else:
             if self.reference:
-                self.rate.free()
+                self.clearance.rate.free()
             course, changed = self._repeated(course, branch, now_ns)
         if changed is None and course.end_ns < now_ns + self._settings.delivery_ns:
             self._proposed = None
             return None  # it would arrive after its end, and the controller rejects such a window
-        if self.obstacles is not None and not self._stops_unproven:
-            proposed.proven_in = self.obstacles.scene
+        proposed.proven_in = self.clearance.scene
         window = course.window(changed)
         proposed.course, proposed.same_until_ns = course, window.same_until_ns
         if changed is not None:
@@ -274,14 +279,15 @@ class Planner:
             self._withdraw()
             return
         self._arrival.sent(proposed.made_ns, proposed.same_until_ns)
+        self._replaced.append(self.course)
         if joints is None or joints.all():
             self._course = proposed.course
             self.stop_due &= not proposed.stops  # a stop that was not clear is tried again
             self._sent_ns = proposed.made_ns
             self._new_from_ns.append(proposed.new_from_ns)
-            self._proven_in = proposed.proven_in
+            self.clearance.sent_in = proposed.proven_in
         else:
-            self._proven_in = None  # a mix that nobody planned
+            self.clearance.sent_in = None  # a mix that nobody planned
             self._course, self._replan = plan.mixed(self.course, proposed.course, joints), True
             # For the other joints the last window is the one before.
             before_ns = self._new_from_ns.pop() if self._new_from_ns else sys.maxsize
@@ -341,22 +347,22 @@ class Planner:
         self, course: Course, branch: int, now_ns: int
     ) -> tuple[Course, int | None]:
         """The course that follows the reference as fast as is clear, and where it is new."""
-        sent, held_joints = course, self.held_joints
+        sent, held_joints, rate = course, self.held_joints, self.clearance.rate
         course = self._rebased(course, branch)
-        for share in self.rate.tries():
+        for share in rate.tries():
             anew = self._replan or self._slowing or share < 1.0
             changed = branch if anew else max(branch, course.horizon_knot)
             self.held_joints = held_joints
             made = self._following(course, changed, now_ns, share)
             if self._is_clear(made, now_ns):
-                self.rate.take(share, now_ns)
+                rate.take(share, now_ns)
                 self._replan |= share < 1.0
                 return made, changed
-            self.rate.meet(self.ahead)
-        self.rate.take(0.0, now_ns)
+            rate.meet(self.clearance.ahead)
+        rate.take(0.0, now_ns)
         self._restore()
         self._replan = True
-        return self._repeated(sent, branch, now_ns, self.ahead)
+        return self._repeated(sent, branch, now_ns, self.clearance.ahead)
 
     def _clear_stop(self, course: Course, branch: int, now_ns: int) -> tuple[Course, int | None]:
         """The stop ramp from the branch knot on, or what was sent if only that is clear.
@@ -383,41 +389,32 @@ class Planner:
         tried: what is reported if that was sent is clear.
         """
         same = course.since(self._first_knot(now_ns))
-        if self._still_proven() or self._is_clear(same, now_ns, reserve=True):
-            self.ahead = tried or self.ahead
+        if self.clearance.stands or self._is_clear(same, now_ns, reserve=True):
+            self.clearance.ahead = tried or self.clearance.ahead
             return same, None
-        self.unproven_stops += not self._stops_unproven
-        self._stops_unproven = True
+        self.clearance.stops_unproven()
         return self._stopping(course, branch, now_ns), branch
 
-    def _prove_again(self, now_ns: int) -> None:
+    def _prove_again(self, obstacles: Obstacles, now_ns: int) -> None:
         """Prove what was sent in a scene that has changed, before other ways use up the tick."""
-        assert self.obstacles is not None
-        if self._proven_in is None or self._still_proven():
+        if self.clearance.sent_in is None or self.clearance.stands:
             return
         sent = self.course.since(self._first_knot(now_ns))
         clear = self._is_clear(sent, now_ns, reserve=True)
-        self._proven_in = self.obstacles.scene if clear else None
-
-    def _still_proven(self) -> bool:
-        """Whether the sent course was proven clear in the scene as it is."""
-        return self.obstacles is not None and self._proven_in == self.obstacles.scene
+        self.clearance.sent_in = obstacles.scene if clear else None
 
     def _is_clear(self, course: Course, now_ns: int, reserve: bool = False) -> bool:
         """Whether the whole rest of the course is proven clear, from now to its stop ramp's end.
 
         An arm at rest stays where it is, whatever comes near it.
         """
-        now_knot = now_ns // self._settings.knot_ns
-        if self.obstacles is None or course.last_knot <= now_knot:
+        now_knot, obstacles = now_ns // self._settings.knot_ns, self.clearance.obstacles
+        if obstacles is None or course.last_knot <= now_knot:
             return True
         rows = course.rows_between(now_knot, course.last_knot)
         if not np.any(rows.velocity) and not np.any(rows.acceleration):
             return True
-        self.ahead = self.obstacles.look(rows, self._knot_s, reserve)
-        self.over_budget += self.ahead.over_budget
-        self._stops_unproven &= not self.ahead.clear
-        return self.ahead.clear
+        return self.clearance.found(obstacles.look(rows, self._knot_s, reserve))
 
     def _following(self, course: Course, branch: int, now_ns: int, share: float) -> Course:
         """The course up to the new horizon, computed again from the branch knot on.
@@ -434,9 +431,7 @@ class Planner:
         body = self._shaper.follow(state, raw)
         end = State(*(np.vstack(pair)[-1] for pair in zip(state, body, strict=True)))
         new = Rows(*(np.concatenate(pair) for pair in zip(body, self._stop_ramp(end), strict=True)))
-        extended = self._extended(course, branch, new, lags[1 : len(body.position) + 1], now_ns)
-        self.deviation = state.position - raw[0]
-        return extended
+        return self._extended(course, branch, new, lags[1 : len(body.position) + 1], now_ns)
 
     def _stopping(self, course: Course, branch: int, now_ns: int) -> Course:
         ramp = self._stop_ramp(course.state(branch))

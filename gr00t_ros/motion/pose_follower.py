@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import PlanError
 from gr00t_ros.robot.limits import PoseLimits
-from gr00t_ros.robot.rotation import Pose, _norm, matrix_of_vector, vector_of_matrix
+from gr00t_ros.robot.rotation import Pose, matrix_of_vector, vector_length, vector_of_matrix
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class PoseMotion:
 
     def slower_than(self, speed: float) -> bool:
         """Whether it moves by less than `speed` m/s and turns by less than `speed` rad/s."""
-        return _norm(self.velocity) < speed and _norm(self.angular_velocity) < speed
+        return vector_length(self.velocity) < speed and vector_length(self.angular_velocity) < speed
 
 
 class PoseFollower:
@@ -90,7 +90,7 @@ class PoseFollower:
 
     def _speed(self, way: Floats, most: float, acceleration: float) -> Floats:
         """The largest velocity along `way` from which it can come to rest at its end."""
-        length = _norm(way)
+        length = vector_length(way)
         if length == 0.0:
             return np.zeros(3)
         speed = min(most, braking_speed(length, acceleration, self._step_s))
@@ -132,7 +132,7 @@ def _farthest(start: Floats, end: Floats, most: float) -> Floats:
 
     Returns `start` if that is already longer, which only rounding can cause.
     """
-    if _norm(end) <= most:
+    if vector_length(end) <= most:
         return end
     way = end - start
     a, b, c = float(way @ way), float(start @ way), float(start @ start) - most * most
@@ -144,5 +144,5 @@ def _farthest(start: Floats, end: Floats, most: float) -> Floats:
 
 
 def _short(vector: Floats, most: float) -> Floats:
-    length = _norm(vector)
+    length = vector_length(vector)
     return vector if length <= most else vector * (most / length)

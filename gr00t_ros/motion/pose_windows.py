@@ -13,120 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from gr00t_ros.errors import PlanError
-from gr00t_ros.motion.clearance import Ahead, PoseObstacles, Rate
+from gr00t_ros.motion.clearance import Clearance, PoseObstacles
 from gr00t_ros.motion.poses import PoseChunk, PoseCourse, PoseWindow
 from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Pose
-
-
-class PoseClearance:
-    """The check of all end effectors together, and what it found last."""
-
-    def __init__(self) -> None:
-        self.obstacles: PoseObstacles | None = None
-        self.ahead = Ahead("")
-        self.over_budget = 0
-        self.unproven_stops = 0
-        """How often the end effectors had to stop on a way that was not proven."""
-        self.rate = Rate()
-        """How fast chunks are followed, and what is in their way."""
-        self._proven_in: int | None = None  # the scene in which all that was sent was proven clear
-        self._stops_unproven = False
-        self._made: Mapping[str, PoseWindow] = {}
-        self._made_in: int | None = None
-
-    def forget(self) -> None:
-        """What was sent no longer counts: the end effectors begin anew, at rest."""
-        self._proven_in, self._stops_unproven = None, False
-        self.rate.free()
-
-    def windows(
-        self, courses: Mapping[str, PoseCourse], now_ns: int, lag_ns: int
-    ) -> Mapping[str, PoseWindow]:
-        """The windows to send now; `keep` follows. lag_ns: as in `PoseCourse.window`."""
-        if self.obstacles is None:
-            return _windows(courses, now_ns, lag_ns)
-        self.obstacles.begin({name: course.pose(now_ns) for name, course in courses.items()})
-        self._made = self._clear(courses, now_ns, lag_ns)
-        self._made_in = None if self._stops_unproven else self.obstacles.scene
-        return self._made
-
-    def keep(self, names: Collection[str] | None) -> None:
-        """Record which of the windows made last were sent; None: all.
-
-        If only some were, the courses are a mix that was not checked.
-        """
-        made, self._made = set(self._made), {}
-        sent = made if names is None else made & set(names)
-        if sent:
-            self._proven_in = self._made_in if sent == made else None
-
-    def _clear(
-        self, courses: Mapping[str, PoseCourse], now_ns: int, lag_ns: int
-    ) -> Mapping[str, PoseWindow]:
-        following = any(course.following for course in courses.values())
-        if not following:
-            self.rate.free()
-        for share in self.rate.tries() if following else (1.0,):
-            made = _windows(courses, now_ns, lag_ns, share)
-            if self._is_clear(courses, made, now_ns, reserve=not following):
-                if following:
-                    self.rate.take(share, now_ns)
-                return made
-            self.rate.meet(self.ahead)
-        if following:
-            self.rate.take(0.0, now_ns)
-        tried = self.ahead
-        made = {n: w for n, c in courses.items() if (w := c.resent(now_ns)) is not None}
-        proven = self.obstacles is not None and self._proven_in == self.obstacles.scene
-        if proven or self._is_clear(courses, made, now_ns, reserve=True):
-            self.ahead = tried
-            return made
-        self.unproven_stops += not self._stops_unproven
-        self._stops_unproven = True
-        return _windows(courses, now_ns, lag_ns, 0.0)
-
-    def _is_clear(
-        self,
-        courses: Mapping[str, PoseCourse],
-        made: Mapping[str, PoseWindow],
-        now_ns: int,
-        reserve: bool,
-    ) -> bool:
-        """Whether all ways are proven clear, from now to the end of their stop ramps.
-
-        End effectors at rest stay where they are, whatever comes near them.
-        """
-        ways = {
-            name: made[name].poses if name in made else course.remaining(now_ns)
-            for name, course in courses.items()
-        }
-        if self.obstacles is None or all(_rests(way) for way in ways.values()):
-            return True
-        knot_s = next(iter(courses.values())).knot_s
-        self.ahead = self.obstacles.look(ways, knot_s, reserve)
-        self.over_budget += self.ahead.over_budget
-        self._stops_unproven &= not self.ahead.clear
-        return self.ahead.clear
-
-
-def _windows(
-    courses: Mapping[str, PoseCourse], now_ns: int, lag_ns: int, share: float = 1.0
-) -> Mapping[str, PoseWindow]:
-    made = {name: course.window(now_ns, lag_ns, share) for name, course in courses.items()}
-    return {name: window for name, window in made.items() if window is not None}
-
-
-def _rests(way: Sequence[Pose]) -> bool:
-    first = way[0]
-    return all(
-        pose is first
-        or (
-            np.array_equal(pose.position, first.position)
-            and np.array_equal(pose.rotation, first.rotation)
-        )
-        for pose in way
-    )
 
 
 class Poses:
@@ -141,7 +31,9 @@ class Poses:
             output.name: PoseCourse(output.limits, knot_ns, commit_ns, horizon_ns)
             for output in outputs
         }
-        self.clearance = PoseClearance()
+        self.clearance = Clearance[PoseObstacles]()
+        self._made: Mapping[str, PoseWindow] = {}  # in this tick
+        self._made_in: int | None = None
 
     def __len__(self) -> int:
         """How many end effectors there are."""
@@ -212,14 +104,78 @@ class Poses:
         for name, course in self._courses.items():
             if names is None or name in names:
                 course.keep()
-        self.clearance.keep(names)
+        made, self._made = set(self._made), {}
+        sent = made if names is None else made & set(names)
+        if sent:
+            # If only some were sent, the courses are a mix that was not checked.
+            self.clearance.sent_in = self._made_in if sent == made else None
 
     def windows(self, now_ns: int, lag_ns: int, anew: bool = True) -> Mapping[str, PoseWindow]:
         """The windows to send now, of those outputs that have something left to send.
 
         anew: True: continue the motion; False: repeat what was sent.
         """
-        if anew:
-            return self.clearance.windows(self._courses, now_ns, lag_ns)
-        windows = {name: course.repeated(now_ns) for name, course in self._courses.items()}
-        return {name: window for name, window in windows.items() if window is not None}
+        if not anew:
+            windows = {name: course.repeated(now_ns) for name, course in self._courses.items()}
+            return {name: window for name, window in windows.items() if window is not None}
+        obstacles = self.clearance.obstacles
+        if obstacles is None:
+            return self._windows(now_ns, lag_ns)
+        obstacles.begin({name: course.pose(now_ns) for name, course in self._courses.items()})
+        self._made = self._clear_windows(now_ns, lag_ns)
+        self._made_in = self.clearance.scene
+        return self._made
+
+    def _clear_windows(self, now_ns: int, lag_ns: int) -> Mapping[str, PoseWindow]:
+        """The windows that follow the chunks as fast as is clear, or what was sent."""
+        clearance, courses = self.clearance, self._courses.values()
+        following = any(course.following for course in courses)
+        if not following:
+            clearance.rate.free()
+        for share in clearance.rate.tries() if following else (1.0,):
+            made = self._windows(now_ns, lag_ns, share)
+            if self._is_clear(made, now_ns, reserve=not following):
+                if following:
+                    clearance.rate.take(share, now_ns)
+                return made
+            clearance.rate.meet(clearance.ahead)
+        if following:
+            clearance.rate.take(0.0, now_ns)
+        tried = clearance.ahead
+        made = {n: w for n, c in self._courses.items() if (w := c.resent(now_ns)) is not None}
+        if clearance.stands or self._is_clear(made, now_ns, reserve=True):
+            clearance.ahead = tried
+            return made
+        clearance.stops_unproven()
+        return self._windows(now_ns, lag_ns, 0.0)
+
+    def _is_clear(self, made: Mapping[str, PoseWindow], now_ns: int, reserve: bool) -> bool:
+        """Whether all ways are proven clear, from now to the end of their stop ramps.
+
+        End effectors at rest stay where they are, whatever comes near them.
+        """
+        obstacles, courses = self.clearance.obstacles, self._courses
+        ways = {
+            name: made[name].poses if name in made else course.remaining(now_ns)
+            for name, course in courses.items()
+        }
+        if obstacles is None or all(_rests(way) for way in ways.values()):
+            return True
+        knot_s = next(iter(courses.values())).knot_s
+        return self.clearance.found(obstacles.look(ways, knot_s, reserve))
+
+    def _windows(self, now_ns: int, lag_ns: int, share: float = 1.0) -> Mapping[str, PoseWindow]:
+        made = {n: course.window(now_ns, lag_ns, share) for n, course in self._courses.items()}
+        return {name: window for name, window in made.items() if window is not None}
+
+
+def _rests(way: Sequence[Pose]) -> bool:
+    first = way[0]
+    return all(
+        pose is first
+        or (
+            np.array_equal(pose.position, first.position)
+            and np.array_equal(pose.rotation, first.rotation)
+        )
+        for pose in way
+    )

@@ -4,7 +4,7 @@ The caller makes all calls one after another and passes plan time. Replay keeps 
 counts and the newest chunk; the planner keeps the motion.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -260,6 +260,14 @@ class Replay:
         state = course.at(at_ns)
         return state.position, state.velocity
 
+    def sent_before(self, at_ns: int) -> Iterator[tuple[Floats, Floats]]:
+        """As `sent`, by each of the earlier windows, newest first.
+
+        A controller plays one of these if all later windows were lost.
+        """
+        for state in self._planner.replaced(at_ns):
+            yield state.position, state.velocity
+
     def motion_left_ns(self, now_ns: int) -> int:
         """Time until everything that was sent has played, ns; 0 at rest."""
         return max(0, self._planner.course.end_ns - now_ns, self._poses.end_ns() - now_ns)
@@ -300,11 +308,11 @@ class Replay:
     @property
     def obstacles(self) -> Obstacles | None:
         """The check that each window of joints must pass. It may be replaced before a session."""
-        return self._planner.obstacles
+        return self._planner.clearance.obstacles
 
     @obstacles.setter
     def obstacles(self, obstacles: Obstacles | None) -> None:
-        self._planner.obstacles = obstacles
+        self._planner.clearance.obstacles = obstacles
 
     @property
     def pose_obstacles(self) -> PoseObstacles | None:
@@ -318,31 +326,35 @@ class Replay:
     @property
     def ahead(self) -> Ahead:
         """What was found on the way of the window made last, or of the last one tried."""
-        return self._planner.ahead if self.pose_obstacles is None else self._poses.clearance.ahead
+        return (
+            self._planner.clearance.ahead
+            if self.pose_obstacles is None
+            else self._poses.clearance.ahead
+        )
 
     @property
     def in_the_way(self) -> str:
         """What was found last in the way that the chunk leads; empty if nothing is."""
-        return self._planner.rate.why or self._poses.clearance.rate.why
+        return self._planner.clearance.rate.why or self._poses.clearance.rate.why
 
     @property
     def unproven_stops(self) -> int:
         """How often the arm stopped on a way that was not proven: something came into it."""
-        return self._planner.unproven_stops + self._poses.clearance.unproven_stops
+        return self._planner.clearance.unproven_stops + self._poses.clearance.unproven_stops
 
     @property
     def over_budget(self) -> int:
         """How many windows were not sent because their proof took longer than one tick has."""
-        return self._planner.over_budget + self._poses.clearance.over_budget
+        return self._planner.clearance.over_budget + self._poses.clearance.over_budget
 
     def unblock(self) -> None:
         """Begin to count anew for how long something is in the way."""
-        self._planner.rate.free()
+        self._planner.clearance.rate.free()
         self._poses.clearance.rate.free()
 
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
-        both = self._planner.rate, self._poses.clearance.rate
+        both = self._planner.clearance.rate, self._poses.clearance.rate
         return max(rate.blocked_ns(now_ns) for rate in both)
 
     @property
@@ -360,11 +372,6 @@ class Replay:
         """The counts so far."""
         planner = self._planner
         return replace(self._counts, held_joints=planner.held_joints, rebases=planner.rebases)
-
-    @property
-    def deviation_rad(self) -> Floats:
-        """(J,) rad, distance of the plan from the raw reference at the newest branch knot."""
-        return self._planner.deviation
 
     def lag_ns(self, now_ns: int) -> int:
         """How far the reference is behind its own time, to respect velocity limits, ns."""

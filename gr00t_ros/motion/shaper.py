@@ -1,4 +1,4 @@
-"""A reference becomes a motion inside velocity, acceleration and jerk limits; and the exact stop.
+"""Makes a motion inside velocity, acceleration and jerk limits from a reference; the exact stop.
 
 Jerk is constant between knots and the filter's step is the knot step, so that a controller's cubic
 or quintic reproduces the motion exactly. The filter keeps position limits by braking in time, not

@@ -1,14 +1,15 @@
-"""Handles the outcome of a query: merge a chunk, count a failure, or fault; its message.
+"""Handles the outcome of a query: merge a chunk, count a failure, or fault; its messages.
 
 Runs on the replay thread; the worker posts each outcome to it.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 
 from gr00t_ros.motion.guard import Verdict
-from gr00t_ros.msg import ActionChunk, ActionGroup
+from gr00t_ros.msg import ActionChunk, ActionGroup, Exchange
 from gr00t_ros.node.queries import QueryReply, error_text
 from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.robot.actions import ActionKey
@@ -19,6 +20,8 @@ from gr00t_ros.session.session import Session
 from gr00t_ros.session.start import HELD_UNKNOWN
 from gr00t_ros.watch.finding import Finding, Reaction
 from gr00t_ros.watch.server import Outlook, outlook_of
+from gr00t_ros.wire.envelope import read_envelope
+from gr00t_ros.wire.link import Exchanged
 
 
 class ReplyHandler:
@@ -98,6 +101,32 @@ def action_chunk(embodiment: Embodiment, reply: QueryReply, verdict: Verdict | N
         groups=[_group(key, reply) for key in embodiment.action],
     )
     message.header.stamp = to_time(reply.stamp_ros_ns)
+    return message
+
+
+def exchange_message(embodiment: Embodiment, exchanged: Exchanged, server: str) -> Exchange:
+    """The message of one query as it went over the wire, without the API token.
+
+    server: its address for people. Arrays of bytes are not checked element by element, lists are.
+    """
+    envelope, found = read_envelope(exchanged.frame), exchanged.server
+    video, state = (found.modality[name].delta_indices for name in ("video", "state"))
+    message = Exchange(
+        robot=embodiment.robot,
+        embodiment_tag=embodiment.tag,
+        server=server,
+        generation=found.generation.value,
+        array_codec=found.array_codec,
+        key_style=found.key_style,
+        video_delta_indices=list(video),
+        state_delta_indices=list(state),
+        token_removed=envelope.token is not None,
+        inference_duration=to_duration(exchanged.inference_ns),
+        request=array("B", bytes(envelope.with_token(None))),
+        reply=array("B", exchanged.reply),
+    )
+    assert isinstance(exchanged.filled, int)  # a query returns the observation's stamp
+    message.header.stamp = to_time(exchanged.filled)
     return message
 
 

@@ -49,6 +49,13 @@ INTERFACES: tuple[Interface, ...] = (
     ),
     Interface(
         "publishes",
+        "~/exchange",
+        "gr00t_ros/msg/Exchange",
+        _RELIABLE,
+        "each query's exact request and reply, only while somebody subscribes (sidecar.md, Parity)",
+    ),
+    Interface(
+        "publishes",
         "/diagnostics",
         "diagnostic_msgs/msg/DiagnosticArray",
         _RELIABLE,

@@ -19,7 +19,7 @@ from gr00t_ros.observe.observation import Observation, refuse
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.watch.server import advised
-from gr00t_ros.wire.link import Check, Job, Outcome, PolicyLink, Worker
+from gr00t_ros.wire.link import Check, Exchanged, Job, Outcome, PolicyLink, Worker
 from gr00t_ros.wire.template import RequestTemplate
 
 
@@ -36,7 +36,9 @@ class Queries:
     """Checks the server and queries it, with one request in flight.
 
     The worker thread calls `on_check(check, error)` and `on_reply(reply, error)` with one argument
-    None, and `on_look(error)` with None if an observation could be assembled.
+    None, and `on_look(error)` with None if an observation could be assembled. After `on_reply` it
+    calls `on_exchange(exchanged)` with what went over the wire, if the server answered; the next
+    query waits until it returns.
     """
 
     def __init__(
@@ -48,11 +50,12 @@ class Queries:
         on_check: Callable[[Check | None, Exception | None], None],
         on_reply: Callable[[QueryReply | None, Exception | None], None],
         on_look: Callable[[Exception | None], None],
+        on_exchange: Callable[[Exchanged], None],
     ) -> None:
         """Start the worker; from now on only the worker uses `link` and its client."""
         self._link, self._inputs, self._embodiment = link, inputs, embodiment
         self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
-        self._on_look = on_look
+        self._on_look, self._on_exchange = on_look, on_exchange
         self._worker = Worker(self._deliver, finish=link.close)
         self.instruction = ""
         self.sent = 0
@@ -142,6 +145,8 @@ class Queries:
             self._on_look(outcome.error)
         else:
             self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]
+            if self._link.exchanged is not None:
+                self._on_exchange(self._link.exchanged)
 
 
 def error_text(error: Exception) -> str:

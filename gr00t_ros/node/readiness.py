@@ -179,12 +179,12 @@ class RobotChecks:
             Heartbeats(node, robot, values, robot_state.awake_ns),
         )
 
-    def streams(self, now_ns: int) -> list[str]:
+    def streams(self) -> list[str]:
         """Problems of streams, cameras and controller states: late, unusable, frozen, silent.
 
         Also a workspace whose chain is not known.
         """
-        found = [finding.reason for finding in self.robot_state.findings(now_ns)]
+        found = [finding.reason for finding in self.robot_state.findings()]
         found += self.limits.chain_problems
         if self.readers:
             found += self._other_joints()

@@ -64,7 +64,7 @@ class RobotState:
         """The present report of every stream."""
         return self._inputs.streams(self._clock.ros_now_ns(), time.monotonic_ns())
 
-    def findings(self, now_ns: int) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[Finding, ...]:
         """Findings of watches that need no running session: streams, cameras, controllers.
 
         A controller that never published a state is no finding: it holds what the node commanded.

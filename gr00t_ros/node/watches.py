@@ -33,6 +33,7 @@ from gr00t_ros.watch.arm import (
     ControllerLate,
     TrackingError,
     WorkspaceBox,
+    earlier_window,
     joints_late,
     reference_against_plan,
     windows_may_be_lost,
@@ -236,7 +237,7 @@ class RunningWatches:
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
         """The findings of all watches, graver causes first."""
         steady_ns = time.monotonic_ns()
-        ages = self._robot.findings(now_ns)
+        ages = self._robot.findings()
         clocks = tuple(self._clocks())  # after `ages`: a jump that affects them is then found too
         found = (
             *self._operator.findings(),
@@ -365,22 +366,33 @@ class RunningWatches:
             return
         if mode not in MOVING:
             return
+        limit_rad = self._values.reference_error_rad
         for output, stamp_ns, played in self._robot.references():
             sent = self._sent(output, stamp_ns)
             if sent is None:
                 continue
-            position, velocity = sent
-            found = reference_against_plan(
-                output.names, played, position, velocity, self._values.reference_error_rad
-            )
+            before = self._sent_before(output, stamp_ns)
+            found = earlier_window(
+                output.name, played, sent, before, limit_rad
+            ) or reference_against_plan(output.names, played, *sent, limit_rad)
             if found is not None:
                 yield found
 
     def _sent(self, output: Output, stamp_ns: int) -> tuple[Positions, Positions] | None:
         """(n,) position and velocity sent to one output for a ROS stamp; None if not kept."""
-        columns = slice(self._columns[output.name], self._columns[output.name] + len(output.names))
         sent = self._replay.sent(stamp_ns - self._clock.offset_ns())
-        return None if sent is None else (sent[0][columns], sent[1][columns])
+        return None if sent is None else self._of(output, sent)
+
+    def _sent_before(self, output: Output, stamp_ns: int) -> Iterator[tuple[Positions, Positions]]:
+        """As `_sent`, by each of the earlier windows, newest first."""
+        for sent in self._replay.sent_before(stamp_ns - self._clock.offset_ns()):
+            yield self._of(output, sent)
+
+    def _of(self, output: Output, sent: tuple[Positions, Positions]) -> tuple[Positions, Positions]:
+        """The columns of one output."""
+        first = self._columns[output.name]
+        columns = slice(first, first + len(output.names))
+        return sent[0][columns], sent[1][columns]
 
     def _compare(self, mode: Mode) -> None:
         """In shadow: compare our plan with what is really commanded."""

@@ -23,8 +23,8 @@ from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import Coverage
-from gr00t_ros.msg import ActionChunk
-from gr00t_ros.node.answers import ReplyHandler, action_chunk
+from gr00t_ros.msg import ActionChunk, Exchange
+from gr00t_ros.node.answers import ReplyHandler, action_chunk, exchange_message
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.queries import Queries, QueryReply
@@ -50,7 +50,7 @@ from gr00t_ros.session.mode import FAULTED, MOVING
 from gr00t_ros.session.session import Held, Session
 from gr00t_ros.watch.finding import RESET, Finding
 from gr00t_ros.wire.address import shown
-from gr00t_ros.wire.link import Check
+from gr00t_ros.wire.link import Check, Exchanged
 
 Leave = Callable[[Session, int, Held, Sequence[Finding]], str]
 """The call by which a session leaves a pause or a fault: Session.resume or Session.reset."""
@@ -126,6 +126,7 @@ class Configured:
         self.inputs = Inputs(node, robot, parameters.observation(values), images=self._images)
         self.outputs = Outputs(node, robot, values.shadow)
         self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
+        self._exchanges = node.create_publisher(Exchange, "~/exchange", qos.EXCHANGE)
         self.queries = Queries(
             self.server.link,
             self.inputs,
@@ -134,6 +135,7 @@ class Configured:
             self._on_check,
             self._on_reply,
             self._on_look,
+            self._on_exchange,
         )
         self.queries.instruction = values.instruction.strip()
 
@@ -214,7 +216,7 @@ class Configured:
         found += instruction_problems(self.queries.instruction)
         found += [f.reason for f in (*self._operator.findings(), *self.contacts.findings())]
         found += self._operator.misnamed()
-        found += self._checks.streams(self.clock.now_ns()) + self._checks.commands()
+        found += self._checks.streams() + self._checks.commands()
         gaps = self._checks.observation()  # called in any case: it pulls the newest samples
         if found or gaps:
             return found or gaps
@@ -355,6 +357,7 @@ class Configured:
         self._collision.destroy()
         self.contacts.destroy()
         self._node.destroy_publisher(self._chunks)
+        self._node.destroy_publisher(self._exchanges)
         self.clock.destroy()
 
     def _look_around(self) -> None:
@@ -396,6 +399,12 @@ class Configured:
     def _on_look(self, error: Exception | None) -> None:
         """Runs on the worker thread."""
         self.replay.post(lambda _session, _now: self.watches.policy.looked(error))
+
+    def _on_exchange(self, exchanged: Exchanged) -> None:
+        """Runs on the worker thread, between two queries."""
+        if self._exchanges.get_subscription_count():
+            address = self.server.address
+            self._exchanges.publish(exchange_message(self.embodiment, exchanged, address))
 
     def _publish_chunk(self, reply: QueryReply, verdict: Verdict | None) -> None:
         """Runs on the replay thread."""

@@ -66,11 +66,6 @@ class StampedBuffer:
         """The oldest sample that is kept."""
         return self._samples[0] if self._samples else None
 
-    def at_or_before(self, stamp_ns: int) -> Sample | None:
-        """The newest sample whose stamp is not after `stamp_ns`."""
-        after = bisect_right(self._samples, stamp_ns, key=_STAMP)
-        return self._samples[after - 1] if after else None
-
     def nearest(self, stamp_ns: int) -> Sample | None:
         """The sample whose stamp is nearest to `stamp_ns`; the older of two equally near ones."""
         after = bisect_right(self._samples, stamp_ns, key=_STAMP)

@@ -1,4 +1,4 @@
-"""Buffers to one observation, or what is missing, late or skewed, by name; never fills in.
+"""Makes one observation from the buffers, or names what is missing, late or skewed.
 
 The stamp is that of the joint state that is sent, because the server makes relative actions
 absolute against it. Does not depend on messages, pixels or clocks: frames pass through unchanged.

@@ -1,4 +1,4 @@
-"""What of a camera's picture is sent, and which way up: crop, then rotate, then flip.
+"""Which part of a camera's picture is sent, and which way up: crop, then rotate, then flip.
 
 The resize to the sent size comes after them (inputs/images.py). Does not depend on colours,
 messages or topics.

@@ -61,8 +61,8 @@ class Known:
     """Everything found; `joint_topics` is JointState topic -> the joints it names.
 
     `sizes` (height, width in pixels), `state_names` and `action_names` are a dataset's, by
-    modality key; its names need not be the robot's. `robot`: its name, empty where no source has
-    it. `positions`: where each joint is now, rad or m.
+    modality key; its names need not be the robot's. `robot`: its name, `tag`: its embodiment tag,
+    empty where no source has them. `positions`: where each joint is now, rad or m.
     `description`: the text of /robot_description, empty where none was received.
     `remarks` and `questions` by place ("state.arm", "" for the file): facts of a source for which
     there is no field, and reasons why the value of the place is not known.
@@ -70,6 +70,7 @@ class Known:
 
     rate_hz: float | None = None
     robot: str = ""
+    tag: str = ""
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     state_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     action_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a robot takes: the table of output types, and outputs that are no joint trajectories.
+"""What a robot takes: the table of output types, and outputs that are not joint trajectories.
 
 A new output type is a row in OUTPUT_TYPES here and a row in stream/command_types.py. Velocities
 and levels stay inside a range and a rate of change. A gripper goal is sent when the value changes

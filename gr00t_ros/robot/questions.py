@@ -1,4 +1,4 @@
-"""Marks in an embodiment file at what its sources do not settle: a question, and what is assumed.
+"""Open questions in an embodiment file: marks with a question and the value that is assumed.
 
 A mark stands in place of a value. A person answers it: by its name, or by writing the value in its
 place. Does not depend on what the value means, and never answers a question itself.

@@ -228,16 +228,10 @@ _SMALL = 1e-6
 
 
 def matrix_of_vector(vector: Floats) -> Floats:
-    """(3, 3) of the rotation by |vector| rad about vector (3,): Rodrigues' formula."""
+    """(3, 3) of the rotation by |vector| rad about vector (3,)."""
     x, y, z = vector.tolist()
     angle = math.sqrt(x * x + y * y + z * z)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    if angle < _SMALL:
-        first, second = 1.0, 0.5
-    else:
-        first, second = math.sin(angle) / angle, (1.0 - math.cos(angle)) / (angle * angle)
-    matrix: Floats = np.eye(3) + first * cross + second * (cross @ cross)
-    return matrix
+    return turn(vector / angle, angle) if angle > 0.0 else np.eye(3)
 
 
 def vector_of_matrix(matrix: Floats) -> Floats:
@@ -320,13 +314,13 @@ class Chain:
         return position, rotation
 
 
-def turn(axis: Floats, angle: Floats) -> Floats:
-    """(..., 3, 3) rotation by `angle` (...) rad about `axis`, (3,) of length 1.
+def turn(axis: Floats, angle: float | Floats) -> Floats:
+    """(..., 3, 3) rotation by `angle` (...) rad about `axis`, (3,) or (..., 3) of length 1.
 
     Rodrigues' formula: I + sin(q) K + (1 - cos(q)) K^2, K the cross product matrix of the axis.
     """
-    x, y, z = axis.tolist()
     if np.ndim(angle) == 0:  # the same, written out: a tenth of the time
+        x, y, z = axis.tolist()
         s, c = float(np.sin(angle)), float(np.cos(angle))
         t = 1.0 - c
         return np.array(
@@ -336,7 +330,9 @@ def turn(axis: Floats, angle: Floats) -> Floats:
                 [t * x * z - s * y, t * y * z + s * x, c + t * z * z],
             ]
         )
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    cross = np.zeros((*axis.shape, 3))
+    cross[..., [2, 0, 1], [1, 2, 0]] = axis
+    cross[..., [1, 2, 0], [2, 0, 1]] = -axis
     angle = np.asarray(angle)[..., None, None]
     rotation: Floats = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
     return rotation
@@ -404,8 +400,9 @@ class Pose:
     def away_from(self, other: Pose) -> tuple[float, float]:
         """Distance in m and angle in rad between the two."""
         turn = vector_of_matrix(self.rotation @ other.rotation.T)
-        return _norm(self.position - other.position), _norm(turn)
+        return vector_length(self.position - other.position), vector_length(turn)
 
 
-def _norm(vector: Floats) -> float:
+def vector_length(vector: Floats) -> float:
+    """Length of one vector (3,); takes a fraction of the time of numpy's norm."""
     return math.sqrt(float(vector @ vector))

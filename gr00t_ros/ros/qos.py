@@ -51,6 +51,10 @@ DIAGNOSTICS = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 # A recorder needs every prediction, a few a second; a queue of 10 tolerates a slow disk.
 CHUNK = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
+# A megabyte each: the newest one is enough for whoever subscribes to take one. Reliable, because it
+# travels in dozens of packets; volatile, because nothing is published without a subscriber.
+EXCHANGE = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
 # Each message may add or delete an obstacle, so none may be lost. Volatile: it also receives from a
 # latched publisher. Depth 50: a burst of single changes.
 OBSTACLES = _last(50, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)

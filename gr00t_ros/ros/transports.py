@@ -66,7 +66,7 @@ def avoid_shared_memory() -> None:
     loopback = next((file for file in files if file.is_file()), None)
     if loopback is None:
         folders = ", ".join(str(file.parent) for file in files)
-        raise SettingsError(f"{_LOOPBACK_FILE}: no such file in {folders}; install gr00t_ros anew")
+        raise SettingsError(f"{_LOOPBACK_FILE}: no such file in {folders}; install gr00t_ros again")
     _set_environment(without_shared_memory(_USERS, str(loopback)))
 
 

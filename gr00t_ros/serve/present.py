@@ -1,4 +1,4 @@
-"""What the state shows of each action key: its present values, and a reply that keeps them.
+"""The present values of each action key, read from the state, and a reply that keeps them.
 
 Values are in the outputs' units (rad, m, a base's m/s), as robot/actions describes them; a reply is
 in the policy's. A value that the state does not show is never guessed: such a file is refused.

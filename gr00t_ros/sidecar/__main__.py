@@ -20,6 +20,13 @@ SIDECAR = Command(
         ),
         "bench": Command("round trip and inference time, p50 and p99", "sidecar.ask:bench"),
         "infer": Command("one inference with an observation from a file", "sidecar.ask:infer"),
+        "dump": Command(
+            "an observation with the server's exact answer, as a file",
+            "evaluate.observed.dump:dump",
+        ),
+        "parity": Command(
+            "does another server answer a dumped observation alike", "sidecar.parity:parity"
+        ),
         "describe": Command("begin an embodiment file from a live server", "sidecar.ask:describe"),
         "start": Command(
             "start NVIDIA's or another server by its profile, as the node does",

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from gr00t_ros.command_line import DONE, MISUSE, CommandParser
+from gr00t_ros.command_line import DONE, MISUSE, CommandParser, whole_number
 from gr00t_ros.dataset.lerobot import LeRobotDataset
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
@@ -39,6 +39,7 @@ from gr00t_ros.wire.messages import Generation
 CRASH_STATUS: Final = 70
 
 _LOOK_S: Final = 0.1
+_PORT: Final = whole_number(0, 65_535)  # ZeroMQ would use a larger one modulo 65536
 _LEVELS: Final[dict[Severity, int]] = {
     "info": logging.INFO,
     "warning": logging.WARNING,
@@ -155,18 +156,12 @@ def _server(
     return server
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:  # ZeroMQ would use it modulo 65536
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 65535")
-    return int(text)
-
-
 def add_options(parser: CommandParser) -> None:
     """Add the options of every verb that serves a policy."""
     add = parser.add_argument
     add_embodiment(parser, by_tag=False)
     add("--host", default="127.0.0.1", help="address to serve on, * for all (%(default)s)")
-    add("--port", type=_port, default=5555, help="TCP port, 0 for a free one (%(default)s)")
+    add("--port", type=_PORT, default=5555, help="TCP port, 0 for a free one (%(default)s)")
     parser.instead["--server"] = _SERVES
     add(
         "--codec",
@@ -343,7 +338,7 @@ def _start_parser() -> CommandParser:
     for name, (metavar, text) in _TEXTS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
     parser.add_argument("--embodiment", metavar="NAME|FILE", help="the robot that is to be served")
-    parser.add_argument("--port", type=_port, help="TCP port, 0 for a free one")
+    parser.add_argument("--port", type=_PORT, help="TCP port, 0 for a free one")
     parser.add_argument(
         "--accept-noncommercial",
         action="store_true",

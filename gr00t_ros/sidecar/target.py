@@ -17,10 +17,10 @@ from gr00t_ros.command_line import (
     DONE,
     INTERRUPTED,
     JSON_HELP,
-    MISUSE,
     NO,
     CommandParser,
     status_of,
+    whole_number,
 )
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
@@ -44,8 +44,10 @@ from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS, PolicyClient
 from gr00t_ros.wire.curve import ClientKeys, read_client_keys
 from gr00t_ros.wire.handshake import KeyStyleSetting
 
-OK, PROBLEM, UNREACHABLE = DONE, NO, MISUSE
-"""Exit statuses: all well; the server answers and something is wrong; no answer or wrong usage."""
+OK, PROBLEM = DONE, NO
+"""Exit statuses: all well; the server answers and something is wrong."""
+positive = whole_number(1, 10**9)
+seed = whole_number(0, 2**32 - 1)  # as torch takes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,11 @@ def target_of(options: argparse.Namespace) -> Target:
     Raises SettingsError for a token, key or address that cannot be used.
     """
     found = read_environment(os.environ)
-    host, port = parse_place(options.server, 1) if options.server else ("", 0)
+    host, port = getattr(options, "host", None) or "", getattr(options, "port", None) or 0
+    if options.server and (host or port):
+        raise SettingsError("server: got --server and --host or --port, expected one of both")
+    if options.server:
+        host, port = parse_place(options.server, 1)
     return Target(
         host=host or found.host or "127.0.0.1",
         port=port or found.port or 5555,
@@ -208,6 +214,21 @@ def add_server(parser: CommandParser) -> None:
     )
 
 
+def add_place(parser: CommandParser) -> None:
+    """Add --host and --port, by which upstream's tools name a server, beside --server."""
+    for option in ("--host", "--port"):
+        del parser.instead[option]
+    parser.add_argument("--host", metavar="HOST", help="in place of --server, with --port")
+    parser.add_argument("--port", type=_port, metavar="PORT", help="in place of --server")
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{value}: expected 1 to 65535")
+    return value
+
+
 def add_embodiment(parser: CommandParser, by_tag: bool = True) -> None:
     """Add the option that names the embodiment; there is no default robot.
 
@@ -225,11 +246,3 @@ def add_embodiment(parser: CommandParser, by_tag: bool = True) -> None:
         "the robot, for which there is no default: the path of your embodiment file, or one of "
         f"{', '.join(shipped_embodiments())}"
     )
-
-
-def positive(text: str) -> int:
-    """Read a whole number from 1 to 1e9 from the command line."""
-    value = int(text)
-    if not 1 <= value <= 10**9:
-        raise argparse.ArgumentTypeError(f"{value}: expected a positive number")
-    return value

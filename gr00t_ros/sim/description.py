@@ -1,8 +1,8 @@
 """What a simulated robot is: joints, servos, controllers, cameras, ready pose, world, task, policy.
 
-Robots are data of this form (franka/robot.py, g1/robot.py); other code works for any robot. Imports
-no simulator: the world and the policy are made when they are needed. `need` and `columns` check
-that an embodiment has the keys and joints that a scripted policy uses.
+Robots are data of this form (robots.py); other code works for any robot. Imports no simulator: the
+world and the policy are made when they are needed. `need` and `columns` check that an embodiment
+has the keys and joints that a scripted policy uses.
 """
 
 from __future__ import annotations

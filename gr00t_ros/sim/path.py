@@ -1,4 +1,4 @@
-"""A planned motion in time: legs between joint positions, with gates at a gripper.
+"""A planned motion in time: legs between joint positions, with pauses for a gripper.
 
 Each leg starts and ends at rest. A motion finds the sample where the measured joints are, and gives
 the targets from there on. It depends on joints and their limits only, not on a robot, a place or a

@@ -88,7 +88,10 @@ class CommandStreamer(Node):
         robot = load_embodiment(_text(self, "embodiment"))
         outputs = (*robot.commands, *robot.poses)
         if not outputs:
-            raise SettingsError(f"embodiment {robot.source}: has no output that is no joint")
+            raise SettingsError(
+                f"embodiment {robot.source}: got outputs of joints only, expected one of commands "
+                "or poses: gr00t stream joints plays joints"
+            )
         windows = _text(self, "windows")
         self._clock_of_plan = PlanClock(self)
         self._streams = [

@@ -88,7 +88,7 @@ class JointPlayer:
             with self._lock:
                 self._sampler.hold(self._commanded)
                 self._end_ns = now_ns
-            return f"asleep for {lost_ns / 1e9:.2f} s: holding the point that was left commanded"
+            return f"asleep for {lost_ns / 1e9:.2f} s: holding the last commanded point"
         if went_ns >= 0 and went_ns - lost_ns <= _JUMP_NS and lost_ns <= _LATE_NS:
             return ""
         with self._lock:
@@ -160,7 +160,7 @@ def _begins_later(window: Trajectory, now_ns: int) -> str | None:
     if window.stamp_ns <= now_ns:
         return None
     later_s = (window.stamp_ns - now_ns) / 1e9
-    return f"begin: got {later_s:.3f} s in the future, expected one in the past: a ramp is no plan"
+    return f"begin: got {later_s:.3f} s in the future, expected a window that has begun"
 
 
 def _not_finite(window: Trajectory) -> str | None:

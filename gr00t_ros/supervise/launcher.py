@@ -77,7 +77,7 @@ _KNOWN: Final = {
 }
 
 
-def posture_of(version: str) -> LicenseTerms:
+def terms_of(version: str) -> LicenseTerms:
     """Return the terms of a version such as N1.6; an unknown one counts as non-commercial."""
     unknown = LicenseTerms(
         version or "unknown model", "unknown license, taken as the strictest", True
@@ -85,10 +85,10 @@ def posture_of(version: str) -> LicenseTerms:
     return _KNOWN.get(version, unknown)
 
 
-def posture(profile_version: str, model_path: str) -> LicenseTerms:
+def strictest_terms(profile_version: str, model_path: str) -> LicenseTerms:
     """Return the strictest terms of the versions named by the profile and by the checkpoint."""
     versions = [profile_version, *versions_of(model_path)]
-    found = [posture_of(version) for version in versions]
+    found = [terms_of(version) for version in versions]
     return next((terms for terms in found if terms.non_commercial), found[0])
 
 

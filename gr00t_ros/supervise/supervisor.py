@@ -26,9 +26,9 @@ from gr00t_ros.supervise.launcher import (
     client_host,
     free_port,
     listens_beyond,
-    posture,
     prepare,
     redactor,
+    strictest_terms,
 )
 from gr00t_ros.supervise.profile import Overrides, Profile
 from gr00t_ros.supervise.watched_server import WatchedServer
@@ -146,7 +146,7 @@ class Supervisor:
         if the license of the weights needs an acknowledgement that is missing.
         """
         self._profile = (overrides or Overrides()).apply(profile)
-        found = posture(self._profile.model_version, self._profile.model_path)
+        found = strictest_terms(self._profile.model_version, self._profile.model_path)
         recorded = acknowledged(found, accept_noncommercial, environment)
         self._log, self._restarts, self._after = log, restarts or Restarts(), after
         self._environment = dict(environment)

@@ -132,7 +132,7 @@ class Doctor:
     def _missing(self) -> list[str]:
         """The topics without a publisher or a subscriber that a motion needs."""
         states = [output.state_topic for output in self.embodiment.outputs]
-        silent = self._unpublished([*self.traffic.topics, *states])
+        silent = self._unpublished([*self.traffic.topics, *self.traffic.contacts, *states])
         readers = self._checks.readers
         return silent + [name for name in readers if not self.node.count_subscribers(name)]
 
@@ -180,7 +180,7 @@ class Doctor:
 
     def rows(self) -> list[DoctorRow]:
         """The whole table of the present state."""
-        checks, now_ns = self._checks, self._clock.now_ns()
+        checks = self._checks
         described = checks.limits.problems()
         commands = [problem for problem in checks.commands() if problem not in described]
         states = [
@@ -201,16 +201,17 @@ class Doctor:
                 [*_reasons(self._operator.findings()), *self._operator.misnamed()],
                 "nothing stops it",
             ),
-            *rows.streams(checks.robot_state.reports(), checks.streams(now_ns)),
+            *rows.streams(checks.robot_state.reports(), checks.streams()),
             *rows.traffic(self.node, self.embodiment, self.traffic.topics),
+            *rows.contacts(self.node, self.embodiment, self.values, self.traffic.contacts),
             *rows.clocks(self.node, states, self._clock.ros_now_ns(), time.monotonic_ns()),
             *rows.controllers(checks.robot_state.controllers()),
-            *rows.failures("command", commands, "read by the controllers and by nobody else's"),
+            *rows.failures("command", commands, "each has its controller, and no other publisher"),
             *rows.command_readers(self.node, checks.readers),
             *rows.limits(checks.limits, described),
         ]
         gaps = checks.observation()
-        if not checks.streams(now_ns):  # else the rows of the streams report the same, with reasons
+        if not checks.streams():  # else the rows of the streams report the same, with reasons
             found += rows.failures("observation", gaps, "a complete one can be assembled")
         start, findings = checks.start()
         found += rows.collision(self._collision, self._no_collision, start)

@@ -17,19 +17,22 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.errors import ClosedError, Gr00tError, ObservationError, UnreachableError
 from gr00t_ros.graph.collision import Collision
+from gr00t_ros.graph.contact import unable
 from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
 from gr00t_ros.graph.limits import DescribedLimits
 from gr00t_ros.graph.traffic import Topic
+from gr00t_ros.inputs.contact import MESSAGES
 from gr00t_ros.inputs.stream_report import SYNCHRONISE, StreamReport
 from gr00t_ros.node.readiness import coverage, instruction_problems
 from gr00t_ros.node.robot_state import Positions, Readings
 from gr00t_ros.node.server import read_access
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.modality import wrong_rows
+from gr00t_ros.robot.contact.sources import ContactSource
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import VideoStream
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.parameters import LOCAL, Parameters
+from gr00t_ros.ros.parameters import LOCAL, SHOW, Parameters
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import Check, PolicyLink
 
@@ -220,6 +223,55 @@ def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> 
         if topic.steady_ns and not odd:
             rows.append(DoctorRow(PASS, "topic", shown, _arrival(topic, publishers)))
     return rows
+
+
+def contacts(
+    node: Node, embodiment: Embodiment, values: Parameters, topics: Mapping[str, Topic]
+) -> list[DoctorRow]:
+    """Each source of contacts: who publishes it, its rate, and whether it has thresholds.
+
+    A source that reacts and cannot be used would refuse an activation; else it is a warning.
+    """
+    rows = [DoctorRow(FAIL, "contact", "", text) for text in (unable(embodiment, values),) if text]
+    for source in embodiment.contacts:
+        shown = f"{source.name} on {node.resolve_topic_name(source.topic)}"
+        wrong = _contact_problem(node, source, topics[source.topic], values.contact_silence_s)
+        if wrong:
+            reacts = values.contact != SHOW and source.reacts
+            rows.append(DoctorRow(FAIL if reacts else WARN, "contact", shown, wrong))
+            continue
+        rate = f"{topics[source.topic].rate_hz:.1f} Hz"
+        if not source.reacts:
+            text = f"{rate}, no thresholds in the file, so it is only shown: gr00t bag contact"
+            rows.append(DoctorRow(WARN, "contact", shown, f"{text} proposes some"))
+            continue
+        limits = ", ".join(f"{limit:g}" for limit in source.thresholds)
+        text = f"thresholds {limits} {source.unit} ({source.source})" if limits else "a flag"
+        does = "only shown" if values.contact == SHOW else f"{values.contact}s"
+        rows.append(DoctorRow(PASS, "contact", shown, f"{rate}, {text}, {does}"))
+    return rows
+
+
+def _contact_problem(node: Node, source: ContactSource, topic: Topic, silence_s: float) -> str:
+    """Why the messages of a source cannot be used, empty if they can."""
+    publishers = node.get_publishers_info_by_topic(node.resolve_topic_name(source.topic))
+    if not publishers:
+        return "nobody publishes it: start its publisher, or take the source out of the file"
+    kinds = [
+        f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}" for kind in MESSAGES[source.type]
+    ]
+    sent = sorted({info.topic_type for info in publishers})
+    if not set(sent) & set(kinds):
+        return f"publishes {', '.join(sent)}, {source.type} expects {' or '.join(kinds)}"
+    if not topic.rate_hz:
+        names = ", ".join(sorted(info.node_name for info in publishers))
+        return f"{names} publishes it, but nothing arrives: does its device deliver?"
+    if topic.rate_hz * silence_s < 1.0:
+        return (
+            f"{topic.rate_hz:.1f} Hz: after {silence_s:g} s (contact_silence_s) without a message "
+            "it counts as silent; raise the rate, or that time"
+        )
+    return ""
 
 
 def command_readers(node: Node, topics: Iterable[str]) -> list[DoctorRow]:

@@ -286,9 +286,9 @@ The last lines of the report are lags, in rows:
     front +0.1 rows behind the state (correlation 0.69)
 
 The state's velocity is correlated with the action's, at shifts of up to 0.6 s, over all episodes;
-the lag is where they agree best. A robot follows its command 0 to 0.25 s later; a state that is
+the lag is where they agree best. A robot follows its command 0 to 0.2 s later; a state that is
 ahead of its command, or later, is a warning. Only keys that state and action have in common count,
-and no command of few values, such as open and closed.
+and no joint whose command jumps, as a gripper does that opens and closes.
 
 For each camera the change from picture to picture is correlated with the speed of the state. State
 and picture of a row belong to the same instant, so a lag of more than 1.5 rows and more than 0.05 s
@@ -298,7 +298,7 @@ without an error.
 
 A lag is only told where the correlation is clear, so a robot that hardly moves gets none. Swapped
 cameras are looked for in two ways: an episode whose mean pictures are nearer to those of the other
-camera elsewhere, and a camera named after wrist or hand that sees less motion than another one.
+camera elsewhere, and a camera named after wrist or hand that stands still while another one moves.
 Cameras of one kind that are swapped in all episodes, with names that say nothing, are not found.
 
 """

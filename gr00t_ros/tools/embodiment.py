@@ -18,6 +18,7 @@ from gr00t_ros.command_line import (
     JSON_HELP,
     Command,
     CommandParser,
+    number,
     program,
     run,
     status_of,
@@ -121,15 +122,12 @@ def _parser(verb: str, description: str, example: str) -> CommandParser:
 def _add_topics(parser: CommandParser, text: str) -> None:
     parser.add_argument("--topics", action="store_true", help=text)
     parser.add_argument(
-        "--seconds", type=_seconds, metavar="S", default=4.0, help="time to look (%(default)s s)"
+        "--seconds",
+        type=number(0.1, 3600.0),
+        metavar="S",
+        default=4.0,
+        help="time to look (%(default)s s)",
     )
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 3600.0:
-        raise argparse.ArgumentTypeError(f"got {text}, expected 0.1 to 3600 seconds")
-    return value
 
 
 def _answer(
@@ -164,8 +162,8 @@ def _new(options: argparse.Namespace) -> int:
         raise SettingsError("new: got no source of keys, expected --dataset, --server or both")
     modality, known, sources = _sources(options)
     served = _names_server(options)
-    robot = options.robot or known.robot
-    begun = skeleton(modality, ", ".join(sources), options.tag, known, robot, served)
+    tag, robot = options.tag or known.tag, options.robot or known.robot
+    begun = skeleton(modality, ", ".join(sources), tag, known, robot, served)
     text = f"{_for_editors()}{begun}"
     if not options.output:
         print(text, end="")

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot import keys
@@ -25,24 +23,21 @@ from gr00t_ros.robot.keys import Key, Keys
 from gr00t_ros.robot.outputs import OUTPUT_TYPES
 from gr00t_ros.robot.streams import ENCODINGS, FITS, GRAVITY, MAX_PX, RATE_HZ, TRANSPORTS
 from gr00t_ros.text_table import table as text_table
-
-Schema = dict[str, Any]
+from gr00t_ros.tools.key_tables import (
+    DRAFT,
+    Kind,
+    Schema,
+    between,
+    definition,
+    document,
+    link,
+    list_of,
+    map_of,
+    nested,
+    reference,
+)
 
 FILE_NAME = "embodiment.schema.json"
-_DRAFT = "https://json-schema.org/draft/2020-12/schema"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of value: in words, and as a JSON Schema."""
-
-    words: str
-    schema: Schema
-
-    @property
-    def plain(self) -> str:
-        """The words without markup: of a link its text, of code the code."""
-        return re.sub(r"\[(\w+)\]\(#\w+\)", r"\1", self.words).replace("`", "")
 
 
 def _one_of(values: Iterable[object]) -> Kind:
@@ -50,39 +45,6 @@ def _one_of(values: Iterable[object]) -> Kind:
     return Kind(
         ", ".join(f"`{value}`" if value != "" else "empty" for value in allowed), {"enum": allowed}
     )
-
-
-def _list(words: str, item: Schema, least: int = 1, most: int | None = None) -> Kind:
-    schema: Schema = {"type": "array", "items": item, "minItems": least}
-    return Kind(words, schema if most is None else {**schema, "maxItems": most})
-
-
-def _between(span: tuple[float, float]) -> Kind:
-    low, high = span
-    return Kind(f"{low:g} to {high:g}", {"type": "number", "minimum": low, "maximum": high})
-
-
-def _map(words: str, tables: Iterable[Keys]) -> Kind:
-    """A map whose keys are names of any text, each with a map of one of `tables`."""
-    entries = [_reference(table) for table in tables]
-    entry = entries[0] if len(entries) == 1 else {"anyOf": entries}
-    return Kind(words, {"type": "object", "minProperties": 1, "additionalProperties": entry})
-
-
-def _nested(table: Keys) -> Kind:
-    return Kind(f"map: {_link(table)}", _reference(table))
-
-
-def _reference(table: Keys) -> Schema:
-    return {"$ref": f"#/$defs/{table.name}"}
-
-
-def _link(table: Keys) -> str:
-    return f"[{table.name}](#{table.name})"
-
-
-def _links(tables: Iterable[Keys]) -> str:
-    return "map of " + ", ".join(map(_link, tables))
 
 
 _NUMBER: Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
@@ -102,7 +64,7 @@ KINDS: Mapping[str, Kind] = {
     "any": Kind("the value", {}),
     "topic": Kind("ROS name", _TOPIC),
     "topics": Kind("list of ROS names", {**_NAMES, "items": _TOPIC}),
-    "rate": _between(RATE_HZ),
+    "rate": between(RATE_HZ),
     "horizon": Kind(
         f"whole number, 1 to {MAX_STEPS}", {"type": "integer", "minimum": 1, "maximum": MAX_STEPS}
     ),
@@ -116,10 +78,10 @@ KINDS: Mapping[str, Kind] = {
             "additionalProperties": False,
         },
     ),
-    "size": _list("[height, width]", {"type": "integer", "minimum": 1, "maximum": MAX_PX}, 2, 2),
+    "size": list_of("[height, width]", {"type": "integer", "minimum": 1, "maximum": MAX_PX}, 2, 2),
     "fit": _one_of(FITS),
     "transport": _one_of(TRANSPORTS),
-    "delta_indices": _list(
+    "delta_indices": list_of(
         "list of whole numbers up to 0", {"type": "integer", "minimum": -10_000, "maximum": 0}
     ),
     "quarter_turn": _one_of(QUARTER_TURNS),
@@ -127,25 +89,25 @@ KINDS: Mapping[str, Kind] = {
     "crop_unit": _one_of(CROP_UNITS),
     "true": Kind("`true`", {"const": True}),
     "number": Kind("number", _NUMBER),
-    "numbers": _list("list of numbers", {"type": "number"}),
+    "numbers": list_of("list of numbers", {"type": "number"}),
     "positive": Kind("number above 0", _POSITIVE),
     "not_negative": Kind("number, 0 or more", _NOT_NEGATIVE),
     "positive_or_unchecked": Kind(
         "number above 0, or `unchecked`", {"anyOf": [_POSITIVE, {"const": "unchecked"}]}
     ),
     "interval": Kind("[lower, upper]", _PAIR),
-    "two_positive": _list("two numbers above 0", _POSITIVE, 2, 2),
-    "two_not_negative": _list("two numbers, 0 or more", _NOT_NEGATIVE, 2, 2),
-    "three": _list("three numbers", _NUMBER, 3, 3),
-    "matrix": _list("3x3 matrix", _list("", {"type": "number"}, 3, 3).schema, 3, 3),
+    "two_positive": list_of("two numbers above 0", _POSITIVE, 2, 2),
+    "two_not_negative": list_of("two numbers, 0 or more", _NOT_NEGATIVE, 2, 2),
+    "three": list_of("three numbers", _NUMBER, 3, 3),
+    "matrix": list_of("3x3 matrix", list_of("", {"type": "number"}, 3, 3).schema, 3, 3),
     "pairs": Kind(
         "[first, last], or list of them",
         {"anyOf": [_PAIR, {"type": "array", "items": _PAIR, "minItems": 1}]},
     ),
     "encoding": _one_of(ENCODINGS),
     "gravity": _one_of([GRAVITY]),
-    "columns": _list("list of whole numbers", {"type": "integer", "minimum": 0}),
-    "orientation": _list("three numbers, or four of a quaternion", {"type": "number"}, 3, 4),
+    "columns": list_of("list of whole numbers", {"type": "integer", "minimum": 0}),
+    "orientation": list_of("three numbers, or four of a quaternion", {"type": "number"}, 3, 4),
     "unit": _one_of(UNITS),
     "representation": _one_of(REPRESENTATIONS),
     **{f"from_{one}": _one_of([one]) for one in "joints pose tf kinematics imu constant".split()},
@@ -157,22 +119,22 @@ KINDS: Mapping[str, Kind] = {
     "type_gripper": _one_of(name for name in _GOAL_TYPES if name != "franka_gripper"),
     "type_franka": _one_of(["franka_gripper"]),
     "type_pose": _one_of(n for n, row in OUTPUT_TYPES.items() if row.carries == "poses"),
-    "cameras": _map(_links([keys.CAMERA]), [keys.CAMERA]),
-    "state_keys": _map(_links(keys.STATES), keys.STATES),
-    "action_keys": _map(_links(keys.ACTIONS), keys.ACTIONS),
-    "outputs": _map(_links(keys.OUTPUTS), keys.OUTPUTS),
-    "limits": _map(_links(keys.LIMITS), keys.LIMITS),
-    "contacts": _map(_links(keys.CONTACTS), keys.CONTACTS),
+    "cameras": map_of([keys.CAMERA]),
+    "state_keys": map_of(keys.STATES),
+    "action_keys": map_of(keys.ACTIONS),
+    "outputs": map_of(keys.OUTPUTS),
+    "limits": map_of(keys.LIMITS),
+    "contacts": map_of(keys.CONTACTS),
     "type_torques": _one_of(["external_torques"]),
     "type_wrench": _one_of(["wrench"]),
     "type_flag": _one_of(["flag"]),
     "type_effort": _one_of(["effort"]),
-    "thresholds": _list("list of numbers above 0", _POSITIVE),
-    "average": _between(AVERAGE_S),
-    "learn": _between(LEARN_S),
-    "links": _list(f"list of {_link(keys.LINK)}", _reference(keys.LINK)),
+    "thresholds": list_of("list of numbers above 0", _POSITIVE),
+    "average": between(AVERAGE_S),
+    "learn": between(LEARN_S),
+    "links": list_of(f"list of {link(keys.LINK)}", reference(keys.LINK)),
     **{
-        table.name: _nested(table)
+        table.name: nested(table)
         for table in (
             *(keys.CROP, keys.GOALS, keys.FRANKA_GOALS),
             *(keys.POSE_LIMITS, keys.ENVELOPE, keys.WORKSPACE),
@@ -184,11 +146,11 @@ KINDS: Mapping[str, Kind] = {
 
 def embodiment_schema() -> Schema:
     """The JSON Schema (draft 2020-12) of an embodiment file."""
-    tables = {table.name: _object(table) for table in keys.TABLES}
+    tables = {table.name: definition(table, partial(_value, table)) for table in keys.TABLES}
     values = {_name(kind): _or_mark(one.schema) for kind, one in KINDS.items()}
     top = tables.pop(keys.FILE.name)
     definitions = {**tables, **values}
-    return {"$schema": _DRAFT, "title": "Embodiment file of gr00t_ros", **top, "$defs": definitions}
+    return {"$schema": DRAFT, "title": "Embodiment file of gr00t_ros", **top, "$defs": definitions}
 
 
 def schema_text() -> str:
@@ -221,27 +183,15 @@ def _name(kind: str) -> str:
 
 def _or_mark(value: Schema) -> Schema:
     """The schema of a value; in its place there may be a question with an assumed value."""
-    mark = {"allOf": [_reference(keys.MARK), {"properties": {"assumed": value}}]}
+    mark = {"allOf": [reference(keys.MARK), {"properties": {"assumed": value}}]}
     return {"anyOf": [value, mark]}
 
 
-def _object(table: Keys) -> Schema:
-    schema: Schema = {
-        "description": table.about,
-        "type": "object",
-        "properties": {name: _property(table, key) for name, key in table.all()},
-        "required": list(table.required),
-        "additionalProperties": False,
-    }
-    groups = [{"oneOf": [{"required": [name]} for name in group]} for group in table.either]
-    return {**schema, "allOf": groups} if groups else schema
-
-
-def _property(table: Keys, key: Key) -> Schema:
-    """The schema of the value of one key, with its line. No mark stands in a mark."""
+def _value(table: Keys, key: Key) -> Schema:
+    """The schema of the value of one key. A mark cannot contain a mark."""
     if table is keys.MARK:
-        return {"description": key.line, **KINDS[key.kind].schema}
-    return {"description": key.line, "$ref": f"#/$defs/{_name(key.kind)}"}
+        return KINDS[key.kind].schema
+    return {"$ref": f"#/$defs/{_name(key.kind)}"}
 
 
 _HEAD = """\
@@ -267,22 +217,4 @@ exists, a joint with limits) is checked by `gr00t embodiment validate FILE` alon
 
 def embodiment_file_document() -> str:
     """docs/embodiment_file.md: one section for each table, one row for each key."""
-    return "\n".join([_HEAD, *(_section(table) for table in keys.TABLES)])
-
-
-def _section(table: Keys) -> str:
-    where = f" Place: `{table.place}`." if table.place else ""
-    lines = [f"## {table.name}\n", f"{table.about}{where}\n"]
-    lines += ["| key | | value | means |", "|---|---|---|---|"]
-    need = dict.fromkeys(table.required, "required")
-    for group in table.either:
-        need |= dict.fromkeys(group, f"one of {', '.join(group)}")
-    lines += [
-        f"| `{name}` | {need.get(name, '')} | {KINDS[key.kind].words} | {_cell(key.line)} |"
-        for name, key in table.all()
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(line: str) -> str:
-    return line.replace("|", "\\|")
+    return document(_HEAD, keys.TABLES, KINDS)

@@ -37,7 +37,15 @@ from gr00t_ros.command_line import (
 )
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.text_table import printable
-from gr00t_ros.tools.policy_client import DEFAULT_NODE, PolicyClient, urgent_call
+from gr00t_ros.tools.policy_client import (
+    DEFAULT_NODE,
+    PolicyClient,
+    described,
+    outside,
+    set_value,
+    typed,
+    urgent_call,
+)
 
 if TYPE_CHECKING:
     from gr00t_ros.tools.operator_screen import View
@@ -220,8 +228,6 @@ def _instruction(options: argparse.Namespace) -> int:
 
 def _set(options: argparse.Namespace) -> int:
     """Set a parameter to a value of the type and range that the node has declared."""
-    from gr00t_ros.tools.operator_parameters import described, outside, set_value, typed
-
     with _connected(options) as client:
         descriptor = described(client, options.name)
         value = typed(descriptor, _utf8(options.value))

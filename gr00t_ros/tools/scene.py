@@ -22,7 +22,7 @@ from gr00t_ros.collide.pairs import Pair
 from gr00t_ros.collide.picture import draw
 from gr00t_ros.collide.sampling import PairReport, Sampled, find_pairs
 from gr00t_ros.collide.scene import FramePose
-from gr00t_ros.command_line import JSON_HELP, CommandParser, status_of
+from gr00t_ros.command_line import JSON_HELP, CommandParser, status_of, whole_number
 from gr00t_ros.errors import Gr00tError, SceneError, SettingsError
 from gr00t_ros.robot.rotation import from_rpy
 from gr00t_ros.sidecar.target import OK, PROBLEM, Report
@@ -30,6 +30,8 @@ from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.tools.scene_schema import schema_text
 
 Floats = NDArray[np.float64]
+
+_COUNT = whole_number(1, 1_000_000)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         example="gr00t scene pairs --robot robot.urdf --write robot.srdf",
     )
     _add_robot(pairs)
-    pairs.add_argument("--samples", type=_count, default=2000, help="postures (%(default)s)")
+    pairs.add_argument("--samples", type=_COUNT, default=2000, help="postures (%(default)s)")
     pairs.add_argument("--seed", type=int, default=0, help="of the postures (%(default)s)")
     pairs.add_argument(
         "--write",
@@ -76,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         example="gr00t scene check table.yaml --robot robot.urdf --at elbow=1.2",
     )
     _add_scene(check)
-    check.add_argument("--nearest", type=_count, default=10, help="pairs to list (%(default)s)")
+    check.add_argument("--nearest", type=_COUNT, default=10, help="pairs to list (%(default)s)")
     check.add_argument("--json", action="store_true", help=JSON_HELP)
     check.set_defaults(verb=_check)
     show = verbs.add_parser(
@@ -125,13 +127,6 @@ def _add_scene(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"got {value}, expected 1 to 1000000")
-    return value
-
-
 def _named(count: int) -> Callable[[str], tuple[str, list[float]]]:
     def parse(text: str) -> tuple[str, list[float]]:
         name, _, numbers = text.partition("=")
@@ -176,7 +171,12 @@ def _pairs(options: argparse.Namespace) -> int:
 
 
 def _figures(found: PairReport) -> dict[str, object]:
-    rows = {"always": found.always, "sometimes": found.sometimes, "doubtful": found.doubtful}
+    rows = {
+        "always": found.always,
+        "sometimes": found.sometimes,
+        "doubtful": found.doubtful,
+        "fingers": found.fingers,
+    }
     figures: dict[str, object] = {name: [_row(one) for one in row] for name, row in rows.items()}
     return {**figures, "unknown_links": list(found.unknown)}
 
@@ -205,6 +205,9 @@ def _text(found: PairReport, options: argparse.Namespace) -> str:
     if found.unknown:
         names = ", ".join(found.unknown)
         parts.append(f"the SRDF names links that the URDF does not have: {names}")
+    if found.fingers:
+        pairs = ", ".join(" and ".join(one.links) for one in found.fingers)
+        parts.append(f"disabled fingers that touch when they close, as they are meant to: {pairs}")
     parts.append(
         f"{len(found.sometimes)} checked pairs touch in some samples, and stay checked "
         f"({options.samples} samples, seed {options.seed})"

@@ -9,6 +9,7 @@ a value that is not finite is a finding. Times are steady time unless stated oth
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,9 @@ Floats = NDArray[np.float64]
 
 _SCALING_TOLERANCE = 1e-3  # the factor is a product of rounded percentages
 _STAMP_JITTER_S = 5e-3  # between a controller's sample and its stamp
+# Of a window that did not arrive: its distance in shares of reference_error_rad, and how much
+# better an earlier window must fit.
+_TOLD_APART, _FITS_BETTER = 0.1, 3.0
 # Longest time between two comparisons that belong together, if the limit itself is shorter: ticks
 # may be 50 ms apart, and the smallest limit is 20 ms.
 _COMPARED_NS = 200_000_000
@@ -273,6 +277,40 @@ def reference_against_plan(
         f"{planned[joint]:.4f} {POSITION_UNIT}, at most {allowed[joint]:.4f} apart allowed"
     )
     return replace(finding("reference_against_plan", text), stop_ramp_only=True)
+
+
+def earlier_window(
+    output: str,
+    reference: Floats,
+    sent: tuple[Floats, Floats],
+    before: Iterable[tuple[Floats, Floats]],
+    limit_rad: float = default("reference_error_rad"),
+) -> Finding | None:
+    """A finding if a controller's reference is not what was sent last, but what was sent before.
+
+    The windows to it are lost then, although its states arrive: a window that arrives after such a
+    loss is a step. sent, before: (n,) rad and rad/s at the stamp of the state, of the newest window
+    and of earlier ones. Two windows are told apart from a tenth of `limit_rad` on, along any motion
+    that the jitter of the stamp does not explain.
+    """
+    apart = _apart(reference, *sent)
+    if not apart > _TOLD_APART * limit_rad:
+        return None
+    if not any(_apart(reference, *one) < apart / _FITS_BETTER for one in before):
+        return None
+    text = (
+        f"controller of {output}: it plays an earlier window, {1e3 * apart:.2f} mrad or mm away "
+        "from the last one, so that windows to it are lost although its states arrive"
+    )
+    return replace(finding("reference_against_plan", text), stop_ramp_only=True)
+
+
+def _apart(reference: Floats, position: Floats, velocity: Floats) -> float:
+    """The largest distance of a joint, rad, with the time within the jitter that explains most."""
+    apart, speed = reference - position, float(velocity @ velocity)
+    time_s = float(apart @ velocity) / speed if speed > 0.0 else 0.0
+    time_s = min(max(time_s, -_STAMP_JITTER_S), _STAMP_JITTER_S)
+    return float(np.abs(apart - time_s * velocity).max())
 
 
 class EStop:

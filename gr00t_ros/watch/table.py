@@ -435,6 +435,8 @@ ARM: tuple[Watch, ...] = (
             # our choice: control.md 1 has about 1 mrad; states are stamped within 5 ms of sampling
             Threshold("reference_error_rad", POSITION_UNIT, 0.002, 0.001, 0.05),
             Threshold("jitter of the state's stamp", "ms", 5.0, home="constant"),
+            # our choice: far above rounding, far below what a lost window changes in two states
+            Threshold("share of it, where an earlier window fits", "", 0.1, home="constant"),
         ),
         "A window came late or was lost, or another program commanded the arm.",
         "check the network's delay and that nobody else publishes commands",
@@ -442,7 +444,9 @@ ARM: tuple[Watch, ...] = (
         _FAULT,
         "not every controller publishes its state",
         note="nothing more is sent, and the controller plays the stop ramp of its last window; a "
-        "new episode starts from the position held then; states older than 50 ms are not compared",
+        "new episode starts from the position held then; states older than 50 ms are not "
+        "compared. If a reference fits an earlier window three times better, the windows to the "
+        "controller are lost while its states arrive: a tenth of the distance then suffices",
     ),
     Watch(
         "obstacle_ahead",
@@ -493,7 +497,7 @@ ARM: tuple[Watch, ...] = (
     ),
     Watch(
         "obstacle_unchecked",
-        "live obstacles that cannot be checked: no solid, numbers that are none, an unknown frame, "
+        "live obstacles that cannot be checked: not a solid, not finite, in an unknown frame, "
         "too many",
         _PAUSE,
         (Threshold("shapes at once", "", 32, home="constant"),),
@@ -501,7 +505,7 @@ ARM: tuple[Watch, ...] = (
         "correct or delete that obstacle",
         "graph.obstacles.ObstacleStream",
         note="with the parameter obstacles: markers or planning_scene; it lasts until the obstacle "
-        "is replaced or deleted, so that nothing is unchecked in silence",
+        "is replaced or deleted, so that it never goes unchecked without a finding",
     ),
     Watch(
         "obstacle_touches",

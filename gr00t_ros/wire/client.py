@@ -120,6 +120,8 @@ class PolicyClient:
         self._max_reply_bytes = max_reply_bytes
         self._curve = curve
         self.counts = ClientCounts()
+        self.reply = b""
+        """The bytes of the last answer to a get_action that was a valid message."""
         self._context = zmq.Context()
         self._connection: Connection | None = None
         self._untried: list[str] = []  # numeric addresses of a name, both families
@@ -198,6 +200,8 @@ class PolicyClient:
             self.counts.note(error)
             raise
         self.counts.note(None)
+        if endpoint == messages.GET_ACTION:
+            self.reply = data
         return reply
 
     def _ask(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:

@@ -3,8 +3,8 @@
 PolicyLink checks the server once, then queries it often, and checks again after a lost
 connection. It owns the client and the request buffers of one embodiment, and is used from the
 worker's thread. Worker runs one job at a time; a newer job replaces a waiting one. `submit`,
-`withdraw`, `idle` and `stop` may be called from any thread; jobs and `deliver` run on the worker's
-thread. Times are `time.monotonic_ns`.
+`idle` and `stop` may be called from any thread; jobs and `deliver` run on the worker's thread.
+Times are `time.monotonic_ns`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,21 @@ class Check:
     shapes: Mapping[str, tuple[int, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """One query as it went over the wire.
+
+    frame: the request; its memory is written again by the query after the next one. filled: what
+    filled it returned.
+    """
+
+    server: Server
+    frame: memoryview
+    reply: bytes
+    filled: object
+    inference_ns: int
+
+
 class PolicyLink:
     """Connects, compares modality configs, infers without motion, then answers queries."""
 
@@ -76,6 +91,8 @@ class PolicyLink:
         self._connection = 0
         self._probed_ns: int | None = None
         self.checked: Check | None = None
+        self.exchanged: Exchanged | None = None
+        """The last query, if it was answered."""
         self.rows: tuple[ModalityRow, ...] = ()
         """The last comparison with a server's modality config, whether it fits or not."""
 
@@ -124,6 +141,7 @@ class PolicyLink:
         reconnect during this query, the server is checked now, and the answer is dropped
         (UnreachableError).
         """
+        self.exchanged = None
         if self.checked is None or self._buffers is None:
             self.check()
         assert self._buffers is not None  # check() made them or raised
@@ -191,6 +209,9 @@ class PolicyLink:
         took_ns = self._now_ns() - started_ns
         buffers.give_back(template)
         self._refuse_unchecked()
+        if self.checked is not None:
+            server, reply = self.checked.server, self._client.reply
+            self.exchanged = Exchanged(server, template.frame, reply, filled, took_ns)
         return filled, action, took_ns
 
     def _refuse_unchecked(self) -> None:
@@ -313,12 +334,6 @@ class Worker:
             self._pending = (job, time.monotonic_ns())
             self._changed.notify()
         return replaced[0] if replaced else None
-
-    def withdraw(self) -> Job | None:
-        """Remove and return the waiting job, if there is one; it will not run."""
-        with self._changed:
-            waiting, self._pending = self._pending, None
-        return waiting[0] if waiting else None
 
     def stop(self, timeout_s: float) -> bool:
         """Let the running job end and start no other; return whether the thread has ended.

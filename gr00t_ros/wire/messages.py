@@ -97,13 +97,6 @@ def request(
     return message
 
 
-def reset_request(
-    options: Mapping[str, object] | None = None, token: str | None = None
-) -> dict[str, object]:
-    """Return the reset request of N1.6 and later; N1.5 has no such endpoint."""
-    return request(RESET, {"options": options}, token)
-
-
 def get_action_request(
     video: Mapping[str, object],
     state: Mapping[str, object],
@@ -112,12 +105,13 @@ def get_action_request(
     generation: Generation,
     key_style: KeyStyle,
     token: str | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """Return the get_action request of one observation, batch size 1.
 
     `video` values are (1, T, H, W, 3) uint8, `state` values (1, T, D) float32. They are only
     placed, so stand-ins work too. The instruction is placed under each of `language_keys`.
-    Requests for N1.5 are always flat and bare, whatever `key_style` is.
+    Requests for N1.5 are always flat and bare, whatever `key_style` is, and have no options.
     """
     if key_style == "nested" and not generation.is_n15:
         language: object = {key: [[instruction]] for key in language_keys}
@@ -128,7 +122,7 @@ def get_action_request(
         observation |= {key: [instruction] for key in language_keys}
     if generation.is_n15:
         return request(GET_ACTION, observation, token)
-    return request(GET_ACTION, {"observation": observation, "options": None}, token)
+    return request(GET_ACTION, {"observation": observation, "options": options}, token)
 
 
 def read_reply(
@@ -261,6 +255,17 @@ def parse_action(
 ) -> dict[str, NDArray[np.float32]]:
     """Return the action of a get_action reply: key -> (H, D) float32, physical units.
 
+    As `action_rows`, with all values as float32.
+    """
+    rows = action_rows(reply, generation, key_style)
+    return {key: _float32(values) for key, values in rows.items()}
+
+
+def action_rows(
+    reply: object, generation: Generation, key_style: KeyStyle
+) -> dict[str, NDArray[np.floating[Any]]]:
+    """Return the action of a get_action reply: key -> (H, D) in the dtype that it has on the wire.
+
     N1.6 and later answer [action, info]. N1.5 answers the bare action map, where a key of one
     value may be (H,). The batch axis may be missing, as from N1.5 and N2. ``action.`` is stripped
     from flat keys. Values are not checked here: NaN passes, the guard refuses it. Raises
@@ -271,7 +276,7 @@ def parse_action(
         if not isinstance(reply, list) or len(reply) != 2:
             raise WireError(f"{GET_ACTION}: reply {type(reply).__name__}, expected [action, info]")
         action = reply[0]
-    arrays: dict[str, NDArray[np.float32]] = {}
+    arrays: dict[str, NDArray[np.floating[Any]]] = {}
     flat = generation.is_n15 or key_style == "flat"
     for name, value in expect_map(action, GET_ACTION).items():
         key = one_line(name, MAX_KEY_TEXT) if isinstance(name, str) else ""
@@ -283,23 +288,25 @@ def parse_action(
     return arrays
 
 
-def _rows(value: object, key: str, generation: Generation) -> NDArray[np.float32]:
-    """Return one action key's values as (H, D) float32; the batch size must be 1."""
+def _rows(value: object, key: str, generation: Generation) -> NDArray[np.floating[Any]]:
+    """Return one action key's values as (H, D); the batch size must be 1."""
     if not isinstance(value, np.ndarray):
         raise WireError(f"{GET_ACTION}: {key} is {type(value).__name__}, expected an array")
     if value.dtype.kind != "f":
         raise WireError(f"{GET_ACTION}: {key} is {value.dtype}, expected float16, 32 or 64")
-    rows = value
     if value.ndim == 3 and value.shape[0] == 1:
-        rows = value[0]
-    elif generation.is_n15 and value.ndim == 1:
-        rows = value[:, np.newaxis]
-    elif value.ndim != 2:
+        rows: NDArray[np.floating[Any]] = value[0]
+        return rows
+    if generation.is_n15 and value.ndim == 1:
+        return value[:, np.newaxis]
+    if value.ndim != 2:
         raise WireError(
             f"{GET_ACTION}: {key} has shape {value.shape}, expected (1, H, D) or (H, D)"
         )
-    if rows.dtype == np.float32:
-        copied: NDArray[np.float32] = rows.copy()
-        return copied
+    return value
+
+
+def _float32(rows: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return a copy as float32; what is too large becomes infinite."""
     with np.errstate(over="ignore"):
         return rows.astype(np.float32)

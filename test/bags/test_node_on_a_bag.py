@@ -127,7 +127,7 @@ def played(rig, bag, chunks):
     player = Player(rig, bag)
     rig.start_policy(embodiment=EMBODIMENT, **PATIENT)
     assert rig.change("configure")
-    wait_until(lambda: not player.publishers.unheard(), "subscribers of all topics")
+    wait_until(lambda: not player.publishers.without_subscriber(), "subscribers of all topics")
     activated = None
     for number, (time_ns, messages) in enumerate(islice(steps(bag), STEPS)):
         if activated is not None and (number - activated) % 2 == 0:

@@ -44,7 +44,7 @@ def played(node, bag, embodiment):
     publishers = Publishers(node, choose(bag.topics, STREAMS, True), with_clock=True)
     inputs = Inputs(node, embodiment, SETTINGS)
     try:
-        until(lambda: not publishers.unheard(), "subscribers of all topics")
+        until(lambda: not publishers.without_subscriber(), "subscribers of all topics")
         taken = dict.fromkeys(STREAMS, 0)
 
         def received(topic):

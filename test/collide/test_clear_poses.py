@@ -16,9 +16,12 @@ pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
 from gr00t_ros.collide.description import Shape  # noqa: E402
 from gr00t_ros.collide.engine import CollisionEngine  # noqa: E402
 from gr00t_ros.collide.files import read_mesh  # noqa: E402
-from gr00t_ros.collide.pose_path import ToolCheck  # noqa: E402
 from gr00t_ros.collide.scene import parse_scene  # noqa: E402
-from gr00t_ros.collide.tool import ToolLink, tools_of  # noqa: E402
+from gr00t_ros.collide.tool import (  # noqa: E402
+    ToolCheck,  # noqa: E402
+    ToolLink,
+    tools_of,
+)
 from gr00t_ros.collide.window import WindowCheck  # noqa: E402
 from gr00t_ros.graph.collision_model import of_tools  # noqa: E402
 from gr00t_ros.motion.pose_windows import Poses  # noqa: E402

@@ -58,6 +58,38 @@ def test_a_list_that_does_not_fit_is_reported():
     assert names(report.doubtful) == {"post tip"} and report.doubtful[0].reason == "Never"
 
 
+SLIDE = '<axis xyz="{} 0 0"/><limit lower="0" upper="{}"/>'
+
+
+@pytest.mark.parametrize(
+    ("second", "fingers"),
+    [
+        (SLIDE.format(-1, 0.08) + '<mimic joint="left"/>', True),
+        (SLIDE.format(-1, 0.08), True),
+        (SLIDE.format(-1, 0.5), False),  # as of a second arm
+        ('<axis xyz="0 0 1"/><limit lower="-3" upper="3"/><mimic joint="left"/>', True),
+        ('<axis xyz="0 0 1"/><limit lower="-3" upper="3"/>', False),
+    ],
+    ids=["mimics", "slides", "slides far", "turns with it", "turns"],
+)
+def test_fingers_that_close_on_each_other_are_not_doubtful(second, fingers):
+    """Only finger joints move them apart; two arms on one body stay doubtful."""
+    ball = '<sphere radius="0.02"/>'
+    hand = robot(
+        {"palm": ball, "one": ball, "other": ball, "tip": ball},
+        [
+            ("left", "prismatic", "palm", "one", '<origin xyz="0 0 1"/>' + SLIDE.format(1, 0.08)),
+            ("right", "prismatic" if "1 0 0" in second else "revolute", "palm", "other",
+             '<origin xyz="0.01 0 1"/>' + second),
+            ("bolt", "fixed", "other", "tip", '<origin xyz="0.01 0 0"/>'),
+        ],
+        {frozenset({"one", "other"}): "Fingers", frozenset({"one", "tip"}): "Fingers"},
+    )  # fmt: skip
+    report = find_pairs(hand, 100)
+    found, others = (report.fingers, report.doubtful)[:: 1 if fingers else -1]
+    assert "one tip" in names(found) and others == ()
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_seed_gives_the_same_report(seed):
     """So that a list can be made again."""

@@ -11,9 +11,8 @@ pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
 
 from gr00t_ros.collide.engine import ERROR_M, CollisionEngine  # noqa: E402
 from gr00t_ros.collide.files import read_mesh  # noqa: E402
-from gr00t_ros.collide.pose_path import ToolCheck, path_of_poses  # noqa: E402
 from gr00t_ros.collide.scene import parse_scene  # noqa: E402
-from gr00t_ros.collide.tool import ToolLink, tools_of  # noqa: E402
+from gr00t_ros.collide.tool import ToolCheck, ToolLink, path_of_poses, tools_of  # noqa: E402  # noqa: E402
 from gr00t_ros.collide.window import WindowCheck  # noqa: E402
 from gr00t_ros.errors import SceneError, SettingsError  # noqa: E402
 from gr00t_ros.graph.collision_model import of_tools  # noqa: E402

@@ -169,11 +169,11 @@ FAULTS = {
     "11 slice beyond the column": (slices("state", gripper={"end": 4}), {"slice_beyond"}),
     "12 length too small": (
         meta("meta/episodes.jsonl", lambda e: e[0].update(length=ROWS - 2)),
-        {"episode_length", "totals", "row_numbers"},
+        {"episode_length", "totals", "row_index"},
     ),
     "12 length too large": (
         meta("meta/episodes.jsonl", lambda e: e[0].update(length=ROWS + 2)),
-        {"episode_length", "totals", "row_numbers"},
+        {"episode_length", "totals", "row_index"},
     ),
     "13 id without a task": (
         rows(set_column("task_index", lambda v: [*v[:9], 7, *v[10:]])),
@@ -185,7 +185,10 @@ FAULTS = {
         meta("meta/episodes.jsonl", lambda e: e.append(dict(e[1]))),
         {"episode_duplicate"},
     ),
-    "17 cameras renamed": (meta(MODALITY, renamed_cameras), {"camera_unknown", "video_file"}),
+    "17 cameras renamed": (
+        meta(MODALITY, renamed_cameras),
+        {"camera_unknown", "camera_unused", "video_file"},
+    ),
     "18 v3 paths": (
         meta(INFO, lambda i: i.update(data_path=files.V3_DATA, video_path=files.V3_VIDEO)),
         {"info_paths"},
@@ -420,6 +423,20 @@ def test_a_constant_column_is_named(tmp_path):
     found, _ = findings(files.write_groot(tmp_path / "set", still))
     (finding,) = (f for f in found if f.check == "constant_column")
     assert "state.arm: column 1 (tilt) is 0.25 in all rows" in finding.line()
+
+
+def test_a_state_that_the_embodiment_calls_constant_is_none_to_warn_of(tmp_path):
+    """The converter writes it, because the observation sends it."""
+    still = files.content(episodes=2)
+    for of in still:
+        of.state[:, 2] = 0.5
+    folder = files.write_groot(tmp_path / "set", still)
+    mounted = {
+        "arm": {"from": "joints", "topic": "/j", "names": ["pan", "tilt"]},
+        "gripper": {"from": "constant", "values": [0.5]},
+    }
+    assert [f.check for f in findings(folder)[0]] == ["constant_column"]
+    assert findings(folder, files.embodiment(state=mounted))[0] == []
 
 
 LONGER = {"episodes": 4, "rows": 70}

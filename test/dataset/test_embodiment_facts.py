@@ -255,7 +255,7 @@ def converted(dataset):
     """The metadata that the converter writes of a robot of three joints."""
     files = pytest.importorskip("dataset_files")
     info = files.info("v2.1", [], files.V2_DATA, files.V2_VIDEO, "float64")
-    return files, dataset(files.modality(), info)
+    return files, dataset(files.modality(), info | {"embodiment_tag": "new_embodiment"})
 
 
 def test_a_converted_dataset_gives_back_the_keys_of_its_embodiment_file(converted):
@@ -268,7 +268,7 @@ def test_a_converted_dataset_gives_back_the_keys_of_its_embodiment_file(converte
     assert modality["action"].keys == tuple(action.key for action in robot.action)
     assert modality["language"].keys == robot.language_keys
     assert known.sizes == {s.key: (s.height_px, s.width_px) for s in robot.video}
-    assert (known.rate_hz, known.robot) == (robot.rate_hz, robot.robot)
+    assert (known.rate_hz, known.robot, known.tag) == (robot.rate_hz, robot.robot, robot.tag)
     assert known.state_names == {stream.key: stream.names for stream in robot.state}
     assert known.action_names == {action.key: action.names for action in robot.action}
     assert not known.questions and not known.remarks

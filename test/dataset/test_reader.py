@@ -123,7 +123,7 @@ def test_columns_that_the_recorder_adds_are_read(groot):
     np.testing.assert_array_equal(episode.predicted["arm"], predicted[:, :2])
     # other names in another order are other numbers
     names = ["idle", "human", "policy", "stopping"]
-    feature = {"source": {"dtype": "int64", "shape": [1], "names": names}}
+    feature = {"source": {"dtype": "int64", "shape": [1], "names": None, "values": names}}
     files.edit_json(groot / "meta/info.json", lambda i: i["features"].update(feature))
     episode = open_dataset(groot).load(0, files.embodiment())
     assert [SOURCES[i] for i in episode.source[:4]] == names
@@ -158,6 +158,14 @@ def test_a_constant_state_that_the_dataset_lacks_is_the_embodiments(good):
     episode = open_dataset(good["v3.0"]).load(0, files.embodiment(state=state))
     assert episode.state["mount"].shape == (len(episode), 2)
     assert episode.state["mount"][3].tolist() == [0.5, 1.5]
+
+
+def test_an_action_that_the_embodiment_ignores_may_be_missing(good):
+    """Nobody executes it, so nobody can say what was commanded; another key must be there."""
+    ignored = {"ignored": True, "names": ["x", "y"]}
+    actions = {"eef": ignored, "arm": {"output": "arm"}, "gripper": {"output": "hand"}}
+    episode = open_dataset(good["v2.1"]).load(0, files.embodiment(action=actions))
+    assert list(episode.action) == ["arm", "gripper"]
 
 
 def test_faulty_files_are_refused_in_one_line(groot):

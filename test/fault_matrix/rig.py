@@ -22,6 +22,7 @@ from stack import EMBODIMENT, INSTRUCTION, MOVING_RAD_S, RELAYED, Stack
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
+from fault_matrix.around import Around, around_file
 from fault_matrix.cable import Cable
 from gr00t_ros.demo.bringup import ros_arguments
 from gr00t_ros.msg import ActionChunk, PolicyStatus
@@ -52,8 +53,8 @@ SHUTDOWNS = {
 class Rig(Stack):
     """One bring-up of a group of faults. `rendered`: with cameras and the policy that sees.
 
-    Without it, a policy sweeps joint 1 for ever. With it, whenever the task is done the cubes are
-    put back and the task is given again.
+    Without it, or with `around`, a policy sweeps joint 1 for ever. With it, whenever the task is
+    done the cubes are put back and the task is given again.
     """
 
     def __init__(self, node: Any, folder: Path, cable: Cable, rendered: bool) -> None:
@@ -64,6 +65,8 @@ class Rig(Stack):
         self.plant_file = folder / "plant.txt"
         self.folder = folder
         self.kept: dict[str, Any] = {}
+        self.embodiment = POSE_FILE
+        self._around: Around | None = None
         self.chunks = collect(node, ActionChunk, "/gr00t_policy/action_chunk", qos.CHUNK)
         self._policy: dict[str, Any] = {}
         self._simulated = False
@@ -86,9 +89,14 @@ class Rig(Stack):
     # --- processes -------------------------------------------------------------------------
 
     def begin(
-        self, seed: int, simulated: bool, policy: dict[str, Any], network: str = "near"
+        self,
+        seed: int,
+        simulated: bool,
+        policy: dict[str, Any],
+        network: str = "near",
+        around: bool = False,
     ) -> None:
-        """Start everything and wait until the arm moves; `network` as in a Group."""
+        """Start everything and wait until the arm moves; `network` and `around` as in a Group."""
         outputs = load_embodiment(EMBODIMENT).outputs if network != "near" else ()
         commands = [output.topic for output in outputs]
         states = [output.state_topic for output in outputs]
@@ -105,11 +113,14 @@ class Rig(Stack):
             "interpolate_from_desired_state": simulated,
         }
         self._simulated = simulated
+        if around:
+            self._around, self.embodiment = Around(self.node), around_file(self.folder)
+            self.start_commands()
         self.bringup.start_node("robot", robot, *remaps)
         self.bringup.start_node("relay", relay)
         self.start_server()
         self._policy = {
-            "embodiment": str(POSE_FILE),
+            "embodiment": str(self.embodiment),
             "port": self.cable.port,
             "instruction": INSTRUCTION,
             "timeout_ms": 3000,
@@ -127,8 +138,10 @@ class Rig(Stack):
     def start_server(self) -> None:
         """Start the policy server without a fault, and connect the cable to it."""
         self.answer_with("")
-        policy = "scripted" if self.rendered else "sweep_policy:make_policy"
-        self.cable.target = self._serve("sidecar", "--policy", policy, "--embodiment", EMBODIMENT)
+        policy, file = "scripted" if self.rendered else "sweep_policy:make_policy", EMBODIMENT
+        if self._around is not None:
+            policy, file = "drive_policy:make_policy", str(self.embodiment)
+        self.cable.target = self._serve("sidecar", "--policy", policy, "--embodiment", file)
 
     def start_other_server(self) -> None:
         """Start a server of another embodiment, and connect the cable to it; ends connections."""
@@ -149,6 +162,16 @@ class Rig(Stack):
         command = [sys.executable, *module, *ros_arguments(self._policy)]
         self.bringup.start("policy", ["env", f"PYTHONPATH={PATH}", *command])
         self.bringup.start_node("autostart", {})
+
+    def start_commands(self) -> None:
+        """Start the process that sends the base's commands."""
+        self.bringup.start_node("commands", {"embodiment": str(self.embodiment)})
+
+    @property
+    def around(self) -> Around:
+        """What is around the arm, in a group that has it."""
+        assert self._around is not None, "a group with around=True"
+        return self._around
 
     def plant(self, what: str) -> None:
         """Plant a stall of fault_matrix/policy.py in the node's replay thread; "" removes it."""
@@ -230,6 +253,10 @@ class Rig(Stack):
         """The present time on the clock of the robot's record."""
         return self._stamp_ns() - self._jumped_ns if self._simulated else time.monotonic_ns()
 
+    def position_rad(self, joint: str) -> float:
+        """The measured position of one joint."""
+        return float(self._joints.position[list(self._joints.name).index(joint)])
+
     def since(self, mark: int) -> list[tuple[int, Any]]:
         """The statuses after the first `mark` ones, with the steady time of their arrival, ns."""
         return list(self.seen)[mark:]
@@ -257,7 +284,11 @@ class Rig(Stack):
     def _moving_or_asked(self) -> bool:
         if self.mode == "replaying" and self.speed_rad_s > MOVING_RAD_S:
             return True
-        done = self._robot.get("success") and self.mode in ("replaying", "holding")
+        done = (
+            self._around is None
+            and self._robot.get("success")
+            and self.mode in ("replaying", "holding")
+        )
         if done and time.monotonic() - self.asked_s > TASK_REPEAT_S:
             self.asked_s = time.monotonic()
             self.trigger("/gr00t_sim_robot/put_cubes_back")

@@ -116,7 +116,8 @@ class Group:
     """Faults that share a bring-up. policy: parameters of the node; simulated: on /clock.
 
     network: "near"; "far": commands and controllers' states also pass the relay; "untold": commands
-    do, and no controller publishes its state.
+    do, and no controller publishes its state. around: with obstacles, a contact sensor and a base
+    (around.py), and always with the policy that sweeps.
     """
 
     name: str
@@ -124,3 +125,4 @@ class Group:
     policy: tuple[tuple[str, object], ...] = BUSY
     simulated: bool = False
     network: str = "near"
+    around: bool = False

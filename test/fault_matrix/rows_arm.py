@@ -7,7 +7,7 @@ from rcl_interfaces.srv import SetParameters
 from ros_fixtures import call
 from trajectory_msgs.msg import JointTrajectory
 
-from fault_matrix.observe import goes_on
+from fault_matrix.observe import goes_on, passes
 from fault_matrix.rig import Rig
 from fault_matrix.row import BUSY, Act, Fault, Group
 from gr00t_ros.ros import qos
@@ -93,6 +93,18 @@ _ROWS = (
         expect="none",
         silent=True,
         observe=goes_on,
+        short=True,
+    ),
+    Fault(
+        "all windows lost, states go on",
+        "robot: `lose` 1 on its controllers: commands are cut off, states arrive",
+        lambda rig: rig.inject("controllers", "lose", 1.0, into="robot"),
+        lambda rig: rig.inject("controllers", "none", into="robot"),
+        "reference_against_plan",
+        mode="",
+        words=("it plays an earlier window", "windows to it are lost"),
+        observe=passes("paused"),
+        rests=True,
         short=True,
     ),
     Fault(

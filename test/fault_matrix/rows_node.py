@@ -22,6 +22,7 @@ from fault_matrix.observe import (
 )
 from fault_matrix.rig import Rig
 from fault_matrix.row import RESTART, Act, Fault, Group
+from fault_matrix.rows_arm import ARM
 
 OTHER_INSTRUCTION = "put the green cube on the blue plate"
 STOPPED_S, STARVED_S = 1.5, 3.0  # less than dead_man_s of the short form
@@ -292,8 +293,8 @@ _CLOCK = (
 )
 
 
-def _cut(cut_s: float) -> Act:
-    return lambda rig: rig.inject("all", "cut", cut_s)
+def _cut(cut_s: float, stream: str = "all") -> Act:
+    return lambda rig: rig.inject(stream, "cut", cut_s)
 
 
 def _heal(rig: Rig) -> None:
@@ -325,6 +326,19 @@ _FAR_LONG = tuple(
     )
     for cut_s in (1.0, 2.0)
 )
+_FAR_ONE_WAY = tuple(
+    Fault(
+        f"commands cut for {cut_s} s, states arrive",
+        f"relay: `cut` {cut_s} s of the arm's commands alone, then all of it passes again",
+        _cut(cut_s, ARM),
+        _heal,
+        expect="pause (reference_against_plan), the tail meanwhile",
+        mode="",
+        words=("it plays an earlier window",),
+        observe=passes("paused"),
+    )
+    for cut_s in (0.45, 2.0)
+)
 _UNTOLD = tuple(
     Fault(
         f"network cut for {cut_s} s, of controllers that never tell",
@@ -336,7 +350,7 @@ _UNTOLD = tuple(
         words=("allowed",),
         blind=True,
     )
-    for cut_s in (0.3, 1.0)
+    for cut_s in (0.15, 0.3, 1.0, 2.0)
 )
 # The default: silent joint states show that the connection is cut.
 _QUICK = (("max_camera_age_s", 1.0),)
@@ -344,7 +358,12 @@ _QUICK = (("max_camera_age_s", 1.0),)
 ON_STEADY_TIME = (
     Group("Node and machine", _NODE),
     Group("Stalls", _STALLS),
-    Group("Network between node and controllers", (*_FAR, *_FAR_LONG), _QUICK, network="far"),
+    Group(
+        "Network between node and controllers",
+        (*_FAR, *_FAR_LONG, *_FAR_ONE_WAY),
+        _QUICK,
+        network="far",
+    ),
     Group("The same, controllers that never tell", _UNTOLD, _QUICK, network="untold"),
 )
 ON_SIMULATED_TIME = (Group("Simulated clock", _CLOCK, simulated=True),)

@@ -67,7 +67,7 @@ def stack_of(group: Group, rendered: bool, seed: int, folder: Path) -> Iterator[
     with own_domain() as domain, spinning_node(domain) as node, Cable() as cable:
         rig = Rig(node, folder, cable, rendered)
         try:
-            rig.begin(seed, group.simulated, dict(group.policy), group.network)
+            rig.begin(seed, group.simulated, dict(group.policy), group.network, group.around)
             yield rig
         finally:
             rig.end()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from fault_matrix import rows_arm, rows_inputs, rows_lifecycle, rows_node, rows_server
+from fault_matrix import (
+    rows_arm,
+    rows_around,
+    rows_inputs,
+    rows_lifecycle,
+    rows_node,
+    rows_server,
+)
 from fault_matrix.row import BUSY, Group
 
 GROUPS: tuple[Group, ...] = (
     *rows_server.GROUPS,
     *rows_inputs.GROUPS,
     *rows_arm.GROUPS,
+    *rows_around.GROUPS,
     *rows_node.GROUPS,
     *rows_lifecycle.GROUPS,
 )

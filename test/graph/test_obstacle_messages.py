@@ -22,7 +22,6 @@ from gr00t_ros.graph.planning_scene import (  # noqa: E402
 )
 
 HERE = np.zeros(3), np.eye(3)
-SOLID = (Marker.CUBE, Marker.SPHERE, Marker.CYLINDER)
 
 
 def taken(*markers, live=None):

@@ -277,15 +277,6 @@ def test_a_grippers_step_command_closes_it_smoothly() -> None:
     assert record.position.min() >= -1e-4
 
 
-def test_the_deviation_from_the_raw_reference_is_reported() -> None:
-    """Small for a slow chunk, and per joint."""
-    replay = started()
-    replay.accept(shift(0.2), START_NS)
-    run(replay, START_NS, START_NS + 600 * MS)
-    assert replay.deviation_rad.shape == (7,)
-    assert 0.0 < np.abs(replay.deviation_rad).max() < 0.02
-
-
 def test_extending_the_plan_is_the_same_as_planning_it_anew() -> None:
     """Only what a new chunk changes is computed again, to the last bit."""
     extending, anew = started(), started()

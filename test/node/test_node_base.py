@@ -12,6 +12,7 @@ from ros_fixtures import collect, own_domain, spinning_node, started, wait_until
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from geometry_msgs.msg import TwistStamped  # noqa: E402
+from mobile_robot import BASE, LIMIT_M_S, add_base  # noqa: E402
 from node_robot import NEEDS_ROBOT, Rig  # noqa: E402
 from std_msgs.msg import Float64, String  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
@@ -21,26 +22,12 @@ from gr00t_ros.ros import qos  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
 
-BASE = ["lin_vel_x", "lin_vel_y", "ang_vel_z"]
-LIMIT_M_S = 0.5
-
 
 def mobile_embodiment(folder: Path) -> Path:
     """The DROID arm on a base whose height can be commanded."""
-    content = yaml.safe_load(Path(find_embodiment("franka_droid")).read_text())
-    content["outputs"] |= {
-        "base": {"type": "twist_stamped", "topic": "/cmd_vel", "names": BASE, "frame": "base_link"},
-        "height": {"type": "float64", "topic": "/base_height", "names": ["base_height"]},
-    }
-    content["action"] |= {
-        "navigate_command": {"output": "base", "unit": "m/s, rad/s"},
-        "base_height_command": {"output": "height", "unit": "m"},
-    }
-    for name in BASE:
-        content["limits"][name] = {"range": [-LIMIT_M_S, LIMIT_M_S], "rate": 1.0}
-    content["limits"]["base_height"] = {"range": [0.5, 0.78], "rate": 0.1, "start": 0.74}
     file = folder / "mobile.yaml"
-    file.write_text(yaml.safe_dump(content))
+    content = yaml.safe_load(Path(find_embodiment("franka_droid")).read_text())
+    file.write_text(yaml.safe_dump(add_base(content)))
     return file
 
 

@@ -28,7 +28,6 @@ def test_an_empty_buffer_answers_none():
     buffer = StampedBuffer(100, 10)
     assert buffer.latest() is None
     assert buffer.oldest() is None
-    assert buffer.at_or_before(5) is None
     assert buffer.nearest(5) is None
     assert len(buffer) == 0
 
@@ -66,7 +65,7 @@ def test_a_buffer_that_could_hold_nothing_is_refused(span_ns, capacity):
 @settings(max_examples=examples(200), deadline=None)
 @given(STAMPS, st.integers(0, 40), st.integers(1, 12), st.integers(-10, 70))
 def test_every_question_is_answered_as_brute_force_does(stamps, span_ns, capacity, asked_ns):
-    """Kept samples, latest, at_or_before and nearest equal their definitions on a plain list."""
+    """Kept samples, latest and nearest equal their definitions on a plain list."""
     buffer, kept = StampedBuffer(span_ns, capacity), []
     for stamp_ns in stamps:
         newer = not kept or stamp_ns > kept[-1]
@@ -74,10 +73,8 @@ def test_every_question_is_answered_as_brute_force_does(stamps, span_ns, capacit
         if newer:
             kept = [s for s in kept if s >= stamp_ns - span_ns] + [stamp_ns]
             kept = kept[-capacity:]
-    before = [s for s in kept if s <= asked_ns]
     assert len(buffer) == len(kept)
     assert buffer.latest() == (sample(kept[-1]) if kept else None)
     assert buffer.oldest() == (sample(kept[0]) if kept else None)
-    assert buffer.at_or_before(asked_ns) == (sample(before[-1]) if before else None)
     nearest = min(kept, key=lambda s: (abs(s - asked_ns), s), default=None)
     assert buffer.nearest(asked_ns) == (None if nearest is None else sample(nearest))

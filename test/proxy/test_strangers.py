@@ -26,6 +26,8 @@ from gr00t_ros.serve.front import __file__ as front_file
 from gr00t_ros.watch.server import Outlook, outlook_of
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.codec import decode, encode
+from gr00t_ros.wire.curve import read_client_keys, secure_client
+from gr00t_ros.wire.template import RequestTemplate
 
 PING = encode({"endpoint": "ping"}, "npy")
 PEERS = Path(__file__).parents[1] / "fixtures" / "peers.py"
@@ -405,3 +407,81 @@ def test_twenty_strangers_keep_nobody_waiting(start_sidecar, connect, tmp_path):
         ended.set()
         for stranger in strangers:
             stranger.join(LIMIT_S)
+
+
+ADMITTED = 10
+"""Connections of the one admitted client that floods."""
+ACTIONS = 30
+
+
+def probe(server):
+    """A zero observation of the golden embodiment."""
+    return RequestTemplate(
+        {"cam_a": (1, 4, 4), "cam_b": (1, 4, 4)},
+        {"joints": (1, 3)},
+        "annotation.human.task_description",
+        generation=server.generation,
+        key_style=server.key_style,
+        array_codec=server.array_codec,
+    )
+
+
+def vanish_again_and_again(address, ended):
+    """Connect without keys, ask, ask ZeroMQ too, read nothing, vanish, and come again."""
+    while not ended.is_set():
+        with contextlib.suppress(OSError, AssertionError):  # refused or cut off: as it should be
+            peer = RawPeer(address)
+            peer.requests(REQUESTS)
+            peer.ping()
+            peer.vanish()
+
+
+def flood(address, curve, ended):
+    """An admitted client with many connections, each of which asks and reads nothing."""
+    ping, context = encode({"endpoint": "ping"}, "npy"), zmq.Context()
+    while not ended.is_set():
+        sockets = [context.socket(zmq.DEALER) for _ in range(ADMITTED)]
+        for peer in sockets:
+            peer.set(zmq.LINGER, 0)
+            secure_client(peer, curve)
+            peer.connect(address)
+        for peer in sockets * REQUESTS:
+            peer.send_multipart([b"", ping])
+        ended.wait(0.1)
+        for peer in sockets:
+            peer.close()
+    context.term()
+
+
+@pytest.mark.parametrize("strangers", [5, CONNECTIONS])
+def test_a_robot_gets_its_actions_while_others_flood_the_proxy_and_vanish(
+    start_sidecar, client_of, keys, strangers
+):
+    """The whole way: proxy and server are processes, the robot has the node's own client."""
+    upstream, port = golden_server()
+    words = ("--listen", "127.0.0.1:0", "--keys", str(keys), "--max-wait-ms", "20000")
+    proxy = start_sidecar("proxy", "--upstream", f"127.0.0.1:{port}", *words)
+    robot, other = (
+        read_client_keys(keys / "server.public", keys / f"{name}.secret") for name in ("r1", "r2")
+    )
+    ended = threading.Event()
+    floods = [threading.Thread(target=flood, args=(proxy.address, other, ended))]
+    floods += [
+        threading.Thread(target=vanish_again_and_again, args=(proxy.address, ended))
+        for _ in range(strangers)
+    ]
+    client = client_of(proxy.address, curve=robot)
+    server = client.connect(probe)
+    for thread in floods:
+        thread.start()
+    try:
+        for _ in range(ACTIONS):
+            assert client.get_action(probe(server))["joints"].shape == (4, 3)
+            time.sleep(0.03)  # below the rate that a robot is allowed
+        assert proxy.process.poll() is None
+        assert client.counts.connections == 1
+    finally:
+        ended.set()
+        for thread in floods:
+            thread.join(LIMIT_S)
+        end(upstream)

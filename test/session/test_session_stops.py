@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from laws import QUICK
 from oracle import HOME, MS, fr3_limits
 from session_rig import ACTIVE, DROP, FAULT, HELD_MODES, INACTIVE, PAUSE, TICK_NS, Rig, at_mode
 
@@ -521,7 +522,7 @@ def test_windows_that_may_be_lost_pause_only_until_the_held_position_is_known(
     The windows of the cut are lost; told: how old the controller's state is.
     """
     for paused in (1, 4):
-        for begin in range(paused, paused + 24, 3):
+        for begin in range(paused, paused + 24, 12 if QUICK else 3):
             played = _Played(told_ms)
             rig, replay, merged = played.rig.activate(), played.rig.session.replay, True
             for tick in range(-20, 130):

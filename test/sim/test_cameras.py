@@ -12,8 +12,8 @@ from closed_loop import NEEDS_MODEL  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
 from gr00t_ros.sim.franka import episode  # noqa: E402
 from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
-from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
+from gr00t_ros.sim.robots import FRANKA  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 

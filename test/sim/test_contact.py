@@ -19,9 +19,9 @@ from std_srvs.srv import Trigger  # noqa: E402
 from gr00t_ros.collide.dynamics import InverseDynamics  # noqa: E402
 from gr00t_ros.robot.contact.sources import ContactSource  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
-from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
 from gr00t_ros.sim.record import TORQUES, WALL_FORCE, Record, load_record  # noqa: E402
+from gr00t_ros.sim.robots import FRANKA  # noqa: E402
 from gr00t_ros.sim.urdf import robot_urdf  # noqa: E402
 from gr00t_ros.watch.contact import ContactWatch  # noqa: E402
 

@@ -18,10 +18,10 @@ from gr00t_ros.robot.field import FILL_IN  # noqa: E402
 from gr00t_ros.robot.files import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
 from gr00t_ros.sim.desk6.kinematics import READY_RAD, solve  # noqa: E402
-from gr00t_ros.sim.desk6.robot import DESK6  # noqa: E402
 from gr00t_ros.sim.desk6.scene import draw_cubes  # noqa: E402
 from gr00t_ros.sim.desk6.scripted import make_policy  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
+from gr00t_ros.sim.robots import DESK6  # noqa: E402
 from gr00t_ros.tools.embodiment import main as embodiment_tool  # noqa: E402
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "own_robot.md").read_text()

@@ -14,9 +14,9 @@ from gr00t_ros.robot.rotation import matrix_from_quaternion  # noqa: E402
 from gr00t_ros.sim.franka import robot  # noqa: E402
 from gr00t_ros.sim.franka.kinematics import HOME_RAD, VELOCITY_RAD_S, flange_pose  # noqa: E402
 from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
-from gr00t_ros.sim.franka.robot import FRANKA, GRIPPER_CLOSED_RAD  # noqa: E402
 from gr00t_ros.sim.franka.scene import cube_on_plate  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
+from gr00t_ros.sim.robots import FRANKA, GRIPPER_CLOSED_RAD  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 

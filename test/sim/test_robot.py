@@ -27,13 +27,13 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.sim.controller import ControllerState  # noqa: E402
-from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.sim.record import (  # noqa: E402
     ROW_NS,
     Record,
     extremes,  # noqa: E402
     load_record,
 )
+from gr00t_ros.sim.robots import FRANKA  # noqa: E402
 from gr00t_ros.sim.sensors import SENSOR_OUT  # noqa: E402
 
 MS = 1_000_000

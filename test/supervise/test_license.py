@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gr00t_ros.errors import LaunchError
-from gr00t_ros.supervise.launcher import acknowledged, posture, versions_of
+from gr00t_ros.supervise.launcher import acknowledged, strictest_terms, versions_of
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_a_local_checkpoint_s_config_tells_its_version(tmp_path):
 )
 def test_the_strictest_of_profile_and_checkpoint_counts(version, path, non_commercial):
     """A profile of N1.7 makes no N1.6 checkpoint commercial; the unknown is non-commercial."""
-    assert posture(version, path).non_commercial is non_commercial
+    assert strictest_terms(version, path).non_commercial is non_commercial
 
 
 def test_a_non_commercial_model_is_started_only_with_an_acknowledgement():
     """The refusal names license and both ways to say yes; the answer says which was used."""
-    found = posture("N1.6", "")
+    found = strictest_terms("N1.6", "")
     with pytest.raises(LaunchError, match="Noncommercial.*N1.6.*accept_noncommercial.*GR00T_ACC"):
         acknowledged(found, False, {"GR00T_ACCEPT_NONCOMMERCIAL": "0"})
     assert "acknowledged by parameter" in acknowledged(found, True, {})
@@ -68,5 +68,5 @@ def test_a_non_commercial_model_is_started_only_with_an_acknowledgement():
 
 def test_a_commercial_one_needs_none():
     """And the record still names its license."""
-    assert "Open Model License (N1.7)" in acknowledged(posture("N1.7", ""), False, {})
-    assert acknowledged(posture("none", ""), False, {}) == "no weights of NVIDIA (none)"
+    assert "Open Model License (N1.7)" in acknowledged(strictest_terms("N1.7", ""), False, {})
+    assert acknowledged(strictest_terms("none", ""), False, {}) == "no weights of NVIDIA (none)"

@@ -38,7 +38,7 @@ from gr00t_ros.observe.buffer import Sample  # noqa: E402
 from gr00t_ros.observe.readings import JointReading  # noqa: E402
 from gr00t_ros.robot.files import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
-from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
+from gr00t_ros.sim.robots import FRANKA  # noqa: E402
 from gr00t_ros.srv import InjectFault  # noqa: E402
 from gr00t_ros.tools import doctor_checks  # noqa: E402
 from gr00t_ros.tools.doctor import Doctor, doctors_node, report  # noqa: E402
@@ -396,6 +396,34 @@ def test_the_collision_check_is_examined(clinic):
         found(doctor, "pass", "start: nearest: ", " and ", " mm")
         clinic.node.destroy_timer(timer)
         clinic.node.destroy_publisher(detector)
+
+
+SOURCES = f"""
+contact:
+  torques:
+    type: external_torques
+    topic: /franka_robot_state_broadcaster/external_joint_torques
+    names: [{", ".join(f"fr3_joint{number}" for number in range(1, 8))}]
+    thresholds: [20, 20, 18, 18, 16, 14, 12]
+    source: the defaults of franka_ros
+  efforts: {{type: effort, topic: /joint_states, names: [fr3_joint1]}}
+  sensor: {{type: flag, topic: /bumper}}
+  wrist: {{type: wrench, topic: {POSE}, threshold: 5.0, source: us}}
+"""
+
+
+def test_the_sources_of_contacts_are_examined(clinic, tmp_path):
+    """Published or not, as what, how often, and with which thresholds."""
+    file = tmp_path / "contact.yaml"
+    file.write_text(FILE + SOURCES)
+    with admitted(clinic.domain, embodiment=file, contact="pause") as doctor:
+        found(doctor, "pass", "contact torques on /franka", " Hz, thresholds 20, 20, 18", "pauses")
+        found(doctor, "warn", "contact efforts on /joint_states", " Hz, no thresholds", "gr00t bag")
+        found(doctor, "fail", "contact sensor on /bumper: nobody publishes it")
+        found(doctor, "fail", "contact wrist on", "PoseStamped, wrench expects geometry_msgs")
+    with admitted(clinic.domain, embodiment=file) as doctor:
+        found(doctor, "pass", "contact torques on /franka", "only shown")
+        found(doctor, "warn", "contact sensor on /bumper: nobody publishes it")
 
 
 @pytest.mark.parametrize(

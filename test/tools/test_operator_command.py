@@ -30,7 +30,6 @@ from gr00t_ros.msg import PolicyStatus, StageLatency, StreamStatus  # noqa: E402
 from gr00t_ros.ros.parameters import TABLE  # noqa: E402
 from gr00t_ros.session.mode import Mode  # noqa: E402
 from gr00t_ros.tools import operator  # noqa: E402
-from gr00t_ros.tools.operator_parameters import outside, typed  # noqa: E402
 from gr00t_ros.tools.operator_screen import (  # noqa: E402
     View,
     columns,
@@ -41,7 +40,7 @@ from gr00t_ros.tools.operator_screen import (  # noqa: E402
     remedy,
     screen,
 )
-from gr00t_ros.tools.policy_client import Asked  # noqa: E402
+from gr00t_ros.tools.policy_client import Asked, outside, typed  # noqa: E402
 from gr00t_ros.watch.finding import RESET, RESUME, call  # noqa: E402
 from gr00t_ros.watch.table import ROWS  # noqa: E402
 

@@ -1,5 +1,6 @@
 """An arm that does not follow, or a controller that does not play our plan, is found."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from gr00t_ros.watch.arm import (
     TrackingError,
     WorkspaceBox,
     controller_silent,
+    earlier_window,
     joints_late,
     reference_against_plan,
     speed_scaling,
@@ -286,6 +288,36 @@ def test_the_joint_farthest_beyond_what_it_is_allowed_is_named() -> None:
         "fr3_joint2: the controller plays 0.0060, sent was 0.0000 rad or m, at most 0.0020 apart "
         "allowed; check the network's delay and that nobody else publishes commands"
     )
+
+
+@pytest.mark.parametrize(
+    ("played", "told"),
+    [
+        ([0.1, 0.2, 0.3], False),  # what was sent last
+        ([0.1, 0.2, 0.2999], False),  # less apart than two windows are told apart
+        ([0.1, 0.2, 0.299], True),  # what was sent before
+        ([0.1, 0.2, 0.2995], False),  # between both: neither
+        ([0.1, 0.202, 0.3], False),  # 4 ms of joint 2's motion: the stamp's jitter
+        ([0.1, 0.202, 0.301], False),  # something else, which the other watch judges
+        ([0.1, 0.2, math.nan], False),
+    ],
+)
+def test_a_controller_that_plays_an_earlier_window_is_told_from_one_that_is_late(
+    played: list[float], told: bool
+) -> None:
+    """The windows that followed are lost, although the controller's states arrive."""
+    speed = np.array([0.0, 0.5, 0.0])
+    newest = np.array([0.1, 0.2, 0.3]), speed
+    before = [newest, (np.array([0.1, 0.2, 0.299]), speed)]
+    found = earlier_window("arm", np.array(played), newest, iter(before))
+    assert (found is not None) is told
+    if found is not None:
+        assert (found.watch, found.reaction, found.stop_ramp_only) == (
+            "reference_against_plan",
+            Reaction.PAUSE,
+            True,
+        )
+        assert "controller of arm: it plays an earlier window, 1.00 mrad" in found.reason
 
 
 def heard(*stamps_ms: int, commit_ms: int = 100) -> ControllerLate:

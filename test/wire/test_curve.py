@@ -44,7 +44,7 @@ def test_a_client_without_keys_is_refused_at_once(secured, client_of):
 
 def test_another_server_s_public_key_gets_no_handshake(secured, client_of, keys):
     """Somebody in the middle, or a copy of an old file: nothing is sent to him."""
-    client = client_of(secured.address, 400, curve=of(keys, server="r2"))
+    client = client_of(secured.address, 1500, curve=of(keys, server="r2"))
     with pytest.raises(UnreachableError, match="is this its CURVE public key"):
         client.ping()
     assert secured.counts.requests == 0

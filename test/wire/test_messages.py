@@ -307,7 +307,11 @@ def test_two_flat_keys_that_become_one_are_refused():
 def test_the_token_comes_last_and_only_where_there_is_one():
     """As upstream's client lays the envelope out."""
     assert list(messages.request("ping")) == ["endpoint"]
-    assert list(messages.reset_request({}, "t")) == ["endpoint", "data", "api_token"]
+    assert list(messages.request("reset", {"options": {}}, "t")) == [
+        "endpoint",
+        "data",
+        "api_token",
+    ]
 
 
 def test_n15_gets_the_bare_flat_observation():

@@ -58,21 +58,6 @@ def test_the_newest_waiting_job_replaces_the_older_one(worker, outcomes):
     assert [outcomes.get(timeout=LIMIT_S).reply for _ in range(2)] == ["gate", "new"]
 
 
-def test_a_waiting_job_can_be_withdrawn_a_running_one_cannot(worker, outcomes):
-    """So that its buffer can be filled with a newer observation."""
-    gate = Gate()
-    worker.submit(Job(gate))
-    assert gate.entered.wait(LIMIT_S)
-    assert worker.withdraw() is None
-    waiting = Job(lambda: "waiting")
-    worker.submit(waiting)
-    assert worker.withdraw() is waiting
-    gate.go.set()
-    assert outcomes.get(timeout=LIMIT_S).reply == "gate"
-    worker.submit(Job(lambda: "sentinel"))
-    assert outcomes.get(timeout=LIMIT_S).reply == "sentinel"
-
-
 def test_idle_means_neither_running_nor_waiting(worker, outcomes):
     """It turns true again after the outcome was delivered."""
     assert worker.idle

@@ -16,7 +16,7 @@ from gr00t_ros.dataset.checks.table import Findings
 from gr00t_ros.dataset.lerobot import Columns, LeRobotDataset
 from gr00t_ros.dataset.parquet_file import Array
 
-SLOWEST_S: Final = 0.25
+SLOWEST_S: Final = 0.2
 """A state that is later than this behind the action is not plausible."""
 
 _EARLIEST_ROWS: Final = -0.75  # a state cannot be ahead of its command, up to sampling
@@ -122,20 +122,20 @@ def action_curve(
             continue
         for a, s in zip(action.T, state.T, strict=True):
             speed, command = np.diff(s), np.diff(a)
-            if _is_comparable(s, a):
-                first.append(command / speed.std())
+            if _is_comparable(speed, command, s):
+                first.append(command / command.std())
                 second.append(speed / speed.std())
     if not first:
         return None
     return curve(np.stack(first, axis=1), np.stack(second, axis=1), dataset.fps)
 
 
-def _is_comparable(state: Floats, action: Floats) -> bool:
-    """Whether an action looks like a position of what the state measures, and the state moves."""
-    moves = np.diff(state).std() > _STILL * max(1.0, float(np.abs(state).max()))
-    is_of_few_values = len(np.unique(action[:2000])) < 10  # open or closed: it jumps
-    ratio = np.ptp(action) / max(np.ptp(state), 1e-12)
-    return bool(moves and not is_of_few_values and 0.2 < ratio < 5.0)
+def _is_comparable(speed: Floats, command: Floats, state: Floats) -> bool:
+    """Whether the state moves, and about as fast as the action asks: no command that jumps does."""
+    spread = float(speed.std())
+    if spread <= _STILL * max(1.0, float(np.abs(state).max())):
+        return False
+    return bool(0.3 < command.std() / spread < 3.0)
 
 
 def picture_curve(energy: Array, states: Array, rate_hz: float) -> Curve | None:

@@ -15,7 +15,7 @@ from gr00t_ros.dataset.checks.table import Findings
 _LEAST_EPISODES: Final = 3
 _NEARER: Final = 0.7  # a swap must explain the mean pictures better than this
 _WRIST: Final = re.compile(r"wrist|hand|gripper|ego_eef|eye_in", re.IGNORECASE)
-_LESS: Final = 0.6  # a wrist camera that sees less motion than this share of another camera's
+_STILL: Final = 1.5  # of 255: by less the picture of a camera that stands still changes
 
 Floats = NDArray[np.float32]
 
@@ -51,22 +51,22 @@ def _apart(picture: Floats, other: Floats) -> float:
 
 
 def check_roles(
-    changed: Mapping[str, float], columns: Mapping[str, str], findings: Findings
+    wander: Mapping[str, float], columns: Mapping[str, str], findings: Findings
 ) -> None:
-    """Find a wrist camera that sees less change than another one while the robot moves.
+    """Find a wrist camera that stands still while another one moves.
 
-    changed: camera -> mean share of the picture that changes from row to row.
+    wander: camera -> how much its picture as a whole changes in an episode, 0..255.
     """
-    wrists = [key for key in changed if _WRIST.search(key)]
-    others = [key for key in changed if not _WRIST.search(key)]
+    wrists = [key for key in wander if _WRIST.search(key)]
+    others = [key for key in wander if not _WRIST.search(key)]
     if len(wrists) != 1 or not others:
         return
-    most = max(others, key=lambda key: changed[key])
-    if changed[wrists[0]] < _LESS * changed[most]:
+    most, wrist = max(others, key=lambda key: wander[key]), wrists[0]
+    if wander[wrist] < _STILL and wander[most] > _STILL + wander[wrist]:
         findings.add(
             "camera_role",
-            f"videos of {columns[wrists[0]]} and {columns[most]}",
-            f"{changed[wrists[0]]:.1%} of {wrists[0]} changes from row to row, "
-            f"{changed[most]:.1%} of {most}",
-            "the camera at the wrist to see more motion: all of its picture moves with the arm",
+            f"videos of {columns[wrist]} and {columns[most]}",
+            f"the picture of {wrist} as a whole stands still (it changes by {wander[wrist]:.1f} of "
+            f"255), that of {most} moves ({wander[most]:.1f})",
+            "the camera at the wrist to move with the arm",
         )

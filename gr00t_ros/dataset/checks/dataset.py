@@ -108,7 +108,7 @@ class _Whole:
         self._actions: dict[int, Curve] = {}
         self._pictures: dict[str, dict[int, Curve]] = {key: {} for key in dataset.cameras}
         self._means: dict[int, dict[str, NDArray[np.float32]]] = {}
-        self._changed: dict[str, list[tuple[float, int]]] = {key: [] for key in dataset.cameras}
+        self._wander: dict[str, list[float]] = {}
         self.rows = 0
         self.lags: dict[str, Lag] = {}
 
@@ -122,25 +122,21 @@ class _Whole:
             self._actions[facts.index] = facts.action
         for key, found in facts.pictures.items():
             self._pictures[key][facts.index] = found
-        for key, changed in facts.changed.items():
-            self._changed[key].append(changed)
+        for key, wander in facts.wander.items():
+            self._wander.setdefault(key, []).append(wander)
 
     def finish(self, embodiment: Embodiment | None) -> None:
         """Make the checks that need all episodes."""
         dataset, findings = self._dataset, self._findings
-        self._gathered.constants(dataset, findings)
+        self._gathered.constants(dataset, embodiment, findings)
         check_stats(dataset, self._gathered, findings)
         check_relative_stats(dataset, embodiment, findings)
         self._lag("state", judge_action(self._actions, dataset, findings))
         for key, curves in self._pictures.items():
             self._lag(key, judge_pictures(key, curves, dataset, findings))
         check_swapped(self._means, dataset.cameras, findings)
-        shares = {
-            key: sum(share for share, _ in of) / sum(count for _, count in of)
-            for key, of in self._changed.items()
-            if sum(count for _, count in of)
-        }
-        check_roles(shares, dataset.cameras, findings)
+        wander = {key: float(np.median(of)) for key, of in self._wander.items()}
+        check_roles(wander, dataset.cameras, findings)
 
     def _lag(self, name: str, lag: Lag | None) -> None:
         if lag is not None:

@@ -24,7 +24,7 @@ class EpisodeFacts:
 
     moments, values: of each float column; values only where quantiles are wanted. action: the
     correlation of action and state, pictures: of each camera and the state. means: camera -> mean
-    picture. changed: camera -> share of the picture that changes, (N,).
+    picture. wander: camera -> how much its picture as a whole changes (pictures.py).
     """
 
     index: int
@@ -35,7 +35,7 @@ class EpisodeFacts:
     action: Curve | None = None
     pictures: dict[str, Curve] = field(default_factory=dict)
     means: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    changed: dict[str, tuple[float, int]] = field(default_factory=dict)
+    wander: dict[str, float] = field(default_factory=dict)
 
 
 def check_episode(
@@ -63,7 +63,7 @@ def check_episode(
         seen = check.facts
         if seen.mean is not None:
             facts.means[key] = seen.mean
-            facts.changed[key] = (float(np.nansum(seen.changed)), len(seen.changed))
+            facts.wander[key] = seen.wander
         if states is not None and len(seen.energy) == len(states):
             facts.findings += check.frozen(states)
             found = picture_curve(seen.energy, states, dataset.fps)

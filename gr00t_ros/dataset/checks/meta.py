@@ -18,6 +18,7 @@ from gr00t_ros.dataset.lerobot import (
     read_tasks_v3,
     read_version,
 )
+from gr00t_ros.dataset.reader import action_widths
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.data_file import read_json, read_json_lines, read_text
 from gr00t_ros.robot.embodiment import Embodiment
@@ -158,8 +159,8 @@ class MetaCheck:
             for number, row in enumerate(rows):
                 indices.append(row["episode_index"])
                 first, last = row.get("dataset_from_index"), row.get("dataset_to_index")
-                if first is None or last is None:
-                    continue
+                if not all(isinstance(n, int) for n in (first, last, row["length"])):
+                    continue  # without these columns, or the reader tells
                 if first != before or last - first != row["length"]:
                     self.findings.add(
                         "episode_order",
@@ -169,7 +170,7 @@ class MetaCheck:
                         episode=row["episode_index"],
                         row=number,
                     )
-                before = last
+                before = int(last or 0)
         self._episode_indices("meta/episodes", indices)
 
     def _episode_indices(self, file: str, indices: list[Any]) -> None:
@@ -265,7 +266,7 @@ class MetaCheck:
         unnamed = [name for name in videos if name not in dataset.cameras.values()]
         if dataset.modality and unnamed:
             self.findings.add(
-                "camera_unknown", INFO, f"{', '.join(unnamed)}", "a key of it in modality.json"
+                "camera_unused", INFO, ", ".join(unnamed), "a key of it in modality.json"
             )
         for name, feature in videos.items():
             self._axes(name, feature, dataset.fps)
@@ -295,7 +296,7 @@ class MetaCheck:
         if not dataset.modality:
             return
         states = {s.key: s.width for s in embodiment.state if s.source != "constant"}
-        actions = {action.key: action.width for action in embodiment.action}
+        actions = action_widths(dataset, embodiment)
         for section, widths, keys in (
             ("state", states, dataset.states),
             ("action", actions, dataset.actions),

@@ -23,7 +23,6 @@ SMALL: Final = (36, 48)
 _BLACK: Final = 12.0  # of 255: the brightest small pixel of a black picture
 _FLAT: Final = 4.0  # of 255: difference between the small pixels of a picture of one colour
 _SAME: Final = 3.0  # of 255: what encoding alone changes in a small pixel
-_CHANGED: Final = 6.0  # of 255: a small pixel that has changed since the last row
 _BLACK_S, _FROZEN_S = 0.5, 1.0
 _LEAST_ROWS: Final = 5
 
@@ -34,14 +33,15 @@ Floats = NDArray[np.float32]
 class PictureFacts:
     """What is kept of one camera's N pictures in an episode.
 
-    energy: (N,) mean change since the picture before, 0..255; the first is NaN. changed: (N,) share
-    of the small picture that changed. mean: (36, 48, 3) mean picture. still: (first, last) rows
-    between which all pictures are the same. blank: rows of the same kind, black or of one colour.
+    energy: (N,) mean change since the picture before, 0..255; the first is NaN. mean: (36, 48, 3)
+    mean picture. wander: the median, over the small pixels, of a pixel's standard deviation in the
+    episode: near 0 for a camera that stands still, whatever moves before it. still: (first, last)
+    rows between which all pictures are the same. blank: such rows, black or of one colour.
     """
 
     energy: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
-    changed: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
     mean: Floats | None = None
+    wander: float = 0.0
     still: list[tuple[int, int]] = field(default_factory=list)
     blank: list[tuple[int, int]] = field(default_factory=list)
 
@@ -193,8 +193,8 @@ class _Measure:
 
     def __init__(self) -> None:
         self._energy: list[float] = []
-        self._changed: list[float] = []
         self._sum = np.zeros((*SMALL, 3), np.float64)
+        self._grey, self._squares = np.zeros(SMALL, np.float64), np.zeros(SMALL, np.float64)
         self._before: Floats | None = None
         self._anchor: Floats | None = None
         self._anchor_row = 0
@@ -207,14 +207,13 @@ class _Measure:
         small = resized(frame, *SMALL)
         self._sum += small
         grey = small.mean(axis=2, dtype=np.float32)
+        self._grey += grey
+        self._squares += grey.astype(np.float64) ** 2
         if self._before is None or self._anchor is None:
             self._energy.append(float("nan"))
-            self._changed.append(float("nan"))
             self._anchor, self._anchor_row = grey, row
         else:
-            change = np.abs(grey - self._before)
-            self._energy.append(float(change.mean()))
-            self._changed.append(float((change > _CHANGED).mean()))
+            self._energy.append(float(np.abs(grey - self._before).mean()))
             if np.abs(grey - self._anchor).max() > _SAME:
                 self._end_still(row - 1)
                 self._anchor, self._anchor_row = grey, row
@@ -235,10 +234,11 @@ class _Measure:
         if not count:
             return PictureFacts()
         self._end_still(count - 1)
+        variance = self._squares / count - (self._grey / count) ** 2
         return PictureFacts(
             np.array(self._energy, np.float32),
-            np.array(self._changed, np.float32),
             (self._sum / count).astype(np.float32),
+            float(np.median(np.sqrt(np.maximum(variance, 0.0)))),
             self._still,
             self._blank,
         )

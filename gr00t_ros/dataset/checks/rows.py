@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gr00t_ros.dataset.checks.meta import width_of
 from gr00t_ros.dataset.checks.table import Finding, Findings
 from gr00t_ros.dataset.lerobot import ACTION, STATE, LeRobotDataset
-from gr00t_ros.dataset.parquet_file import Array
+from gr00t_ros.dataset.parquet_file import Array, as_rows
 from gr00t_ros.dataset.reader import PREDICTED, TASK_INDEX
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
@@ -20,6 +20,7 @@ from gr00t_ros.robot.field import Scale
 TIME_TOLERANCE_S: Final = 1e-4
 """LeRobot's default tolerance between a timestamp and its picture."""
 
+_NO_NUMBERS: Final = ("string", "struct", "binary")
 _NUMBERS: Final = ("episode_index", "frame_index", "index", "timestamp")
 _BEYOND: Final = 0.01  # of a joint's range: a measured joint may stand a little beyond its limit
 _DEGREES: Final = 6.0  # values this many times beyond the limits are probably in degrees
@@ -47,9 +48,9 @@ class RowCheck:
             self._add("data_file", str(error).replace(f"{self._dataset.path}/", ""), "rows")
             return self._findings.kept
         self._missing(types)
-        for name, kind in types.items():
-            if "string" not in kind and "struct" not in kind and "binary" not in kind:
-                self._read(name)
+        self._read(
+            [name for name, kind in types.items() if not any(text in kind for text in _NO_NUMBERS)]
+        )
         self._length()
         for name, values in self.columns.items():
             self._width(name, values)
@@ -79,14 +80,20 @@ class RowCheck:
         for name in sorted(needed - set(types)):
             self._add("column_missing", f"no column {name!r}", f"one; it has {', '.join(types)}")
 
-    def _read(self, name: str) -> None:
+    def _read(self, names: list[str]) -> None:
+        """Read columns at once; if that fails one by one, to tell which cannot be read."""
         try:
-            values = self._dataset.arrays(self._index, [name])[name]
+            found = self._dataset.arrays(self._index, names)
         except SettingsError as error:
-            self._add("data_file", str(error).replace(f"{self._dataset.path}/", ""), "numbers")
+            if len(names) > 1:
+                for name in names:
+                    self._read([name])
+            else:
+                self._add("data_file", str(error).replace(f"{self._dataset.path}/", ""), "numbers")
             return
-        if name in self._dataset.features or name in _NUMBERS or values.ndim <= 2:
-            self.columns[name] = values.reshape(len(values), -1)
+        for name, values in found.items():
+            if values.ndim <= 2:
+                self.columns[name] = as_rows(values)
 
     def _length(self) -> None:
         counts = {len(values) for values in self.columns.values()}
@@ -143,7 +150,8 @@ class RowCheck:
         if "episode_index" in self.columns:
             self._numbers("episode_index", self.columns["episode_index"][:, 0], self._index)
         if "index" in self.columns and first_index is not None and in_order:
-            self._numbers("index", self.columns["index"][:, 0], first_index + numbers)
+            index = self.columns["index"][:, 0]
+            self._numbers("index", index, first_index + numbers, "row_index")
 
     def _descends(self, name: str, values: Array) -> None:
         back = np.flatnonzero(np.diff(values) <= 0)
@@ -152,13 +160,13 @@ class RowCheck:
             got = f"{name} {values[row]} after {values[row - 1]}"
             self._add("row_order", got, "a larger one", row=row, places=len(back))
 
-    def _numbers(self, name: str, values: Array, expected: Any) -> None:
+    def _numbers(self, name: str, values: Array, expected: Any, check: str = "row_numbers") -> None:
         expected = np.broadcast_to(np.asarray(expected), values.shape)
         wrong = np.flatnonzero(values != expected)
         if len(wrong):
             row = int(wrong[0])
             got = f"{name} {values[row]}"
-            self._add("row_numbers", got, f"{expected[row]}", row=row, places=len(wrong))
+            self._add(check, got, f"{expected[row]}", row=row, places=len(wrong))
 
     def _times(self) -> None:
         if "timestamp" not in self.columns or not self._count():

@@ -13,7 +13,6 @@ from gr00t_ros.dataset.checks.meta import width_of
 from gr00t_ros.dataset.checks.table import Findings
 from gr00t_ros.dataset.lerobot import LeRobotDataset
 from gr00t_ros.dataset.parquet_file import Array
-from gr00t_ros.dataset.reader import PREDICTED
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.embodiment import Embodiment
@@ -98,12 +97,18 @@ class Gathered:
             if name not in self.broken:
                 self.values.setdefault(name, []).append(rows)
 
-    def constants(self, dataset: LeRobotDataset, findings: Findings) -> None:
-        """Find columns of state and action keys that never change."""
+    def constants(
+        self, dataset: LeRobotDataset, embodiment: Embodiment | None, findings: Findings
+    ) -> None:
+        """Find columns of state and action keys that never change, unless the file says so."""
+        streams = embodiment.state if embodiment else ()
+        constant = {("state", stream.key) for stream in streams if stream.source == "constant"}
         for section, keys in (("state", dataset.states), ("action", dataset.actions)):
             for key, of in keys.items():
                 found = self.moments.get(of.name)
                 if found is None or of.end > len(found) or not found.count.min() > 1:
+                    continue
+                if (section, key) in constant:
                     continue
                 for column in range(of.start, of.end):
                     if found.low[column] == found.high[column]:
@@ -136,11 +141,12 @@ def check_stats(dataset: LeRobotDataset, gathered: Gathered, findings: Findings)
         findings.add("meta_file", STATS, str(error).replace(f"{dataset.path}/", ""), "JSON")
         return
     names = SIX if not dataset.is_v3 else SIX[:4]
+    used = {of.name for keys in (dataset.states, dataset.actions) for of in keys.values()}
     for feature, about in dataset.features.items():
         is_float = "float" in str(about.get("dtype"))
         of = stats.get(feature)
-        if of is None and (not is_float or feature == PREDICTED or dataset.is_v3):
-            continue
+        if of is None and (dataset.is_v3 or feature not in used):
+            continue  # a loader that misses them makes them
         if not isinstance(of, Mapping):
             findings.add("stats_shape", STATS, f"{feature}: {of!r:.40}", "a map of statistics")
         elif is_float:
@@ -169,10 +175,12 @@ def _check_feature(
             continue
         if name not in truth or found is None:
             continue
+        known = found.count > 0
+        low, high = np.where(known, found.low, 0.0), np.where(known, found.high, 0.0)
         # a range of 0 still has the rounding of float32
-        scale = (found.high - found.low) * _OFF + 1e-5 * np.maximum(np.abs(found.high), 1e-3)
-        off = np.abs(stated - truth[name])
-        wrong = np.flatnonzero(~(off <= scale))
+        scale = (high - low) * _OFF + 1e-5 * np.maximum(np.abs(high), 1e-3)
+        off = np.abs(stated - np.where(known, truth[name], stated))
+        wrong = np.flatnonzero(off > scale)
         if len(wrong):
             column = int(wrong[np.argmax(off[wrong])])
             findings.add(

@@ -89,9 +89,15 @@ CHECKS: Final[dict[str, Check]] = {
     ),
     "camera_unknown": Check(
         ERROR,
-        "modality.json and info.json name different cameras",
+        "a camera of modality.json is none of info.json's",
         "give a camera one name in both",
         "N1.7 (takes cameras by position: they may be swapped)",
+    ),
+    "camera_unused": Check(
+        WARNING,
+        "a camera of info.json has no key in modality.json",
+        "add its key, if the policy shall see it",
+        _ALL,
     ),
     "camera_axes": Check(
         ERROR,
@@ -159,8 +165,14 @@ CHECKS: Final[dict[str, Check]] = {
     ),
     "row_numbers": Check(
         ERROR,
-        "episode_index, frame_index or index of a row is not what its place says",
+        "episode_index or frame_index of a row is not what its place says",
         "number the rows again",
+        _ALL,
+    ),
+    "row_index": Check(
+        WARNING,
+        "index of a row is not its number in the whole dataset",
+        "number the rows again: LeRobot finds rows by it",
         _ALL,
     ),
     "timestamp_start": Check(
@@ -242,7 +254,7 @@ CHECKS: Final[dict[str, Check]] = {
     ),
     "camera_role": Check(
         WARNING,
-        "a camera that is named after the wrist sees less motion than one that is not",
+        "a camera that is named after the wrist stands still, one that is not moves",
         "see whether the two are swapped",
         _ALL,
     ),

@@ -76,7 +76,7 @@ class ScriptedPolicy:
         if not (np.all(np.isfinite(joints)) and np.isfinite(gripper)):
             raise ObservationError(f"the state is not finite: {joints}, gripper {gripper}")
         try:
-            self._check(joints, gripper, state)
+            self._check(joints, state)
             episode = self._episode_of(observation["language"][self._language_key][0][0])
             episode.advance(joints, gripper, picture[0, -1])
         except StayError as why:
@@ -84,7 +84,7 @@ class ScriptedPolicy:
         targets, closed = episode.targets(joints, self._horizon, self._rate_hz)
         return self._action_of(targets, closed), {"phase": episode.phase, "reason": ""}
 
-    def _check(self, joints: Array, gripper: float, state: Mapping[str, Any]) -> None:
+    def _check(self, joints: Array, state: Mapping[str, Any]) -> None:
         """Raise StayError for a state outside the limits, or a hand pose that contradicts it."""
         outside = (joints < LOWER_RAD) | (joints > UPPER_RAD)
         if outside.any():

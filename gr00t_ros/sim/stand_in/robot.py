@@ -78,7 +78,7 @@ class StandIn(Node):
         self._receivers = Receivers(self, robot, self._move, self._pose)
         self.create_service(Trigger, "~/save_record", self._on_save)
         self._threads = self._start_threads()
-        self.get_logger().info(f"stands for {robot.robot}, from {robot.source}; it is no robot")
+        self.get_logger().info(f"stands for {robot.robot}, from {robot.source}; no robot moves")
 
     def destroy_node(self) -> None:
         """End the threads, save the record, then destroy the node."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.sim.franka import kinematics as k
-from gr00t_ros.sim.franka.robot import FRANKA
+from gr00t_ros.sim.robots import FRANKA
 
 RATIOS = st.lists(st.floats(0.0, 1.0), min_size=7, max_size=7)
 REACHABLE = st.tuples(st.floats(0.38, 0.6), st.floats(-0.24, 0.24), st.floats(0.01, 0.2))

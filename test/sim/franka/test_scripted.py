@@ -15,10 +15,10 @@ from gr00t_ros.serve.endpoints import check_nested  # noqa: E402
 from gr00t_ros.serve.policies import make_policy as make_by_name  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
 from gr00t_ros.sim.franka.kinematics import LOWER_RAD, UPPER_RAD  # noqa: E402
-from gr00t_ros.sim.franka.robot import FRANKA  # noqa: E402
 from gr00t_ros.sim.franka.scene import cube_on_plate  # noqa: E402
 from gr00t_ros.sim.franka.scripted import make_policy  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
+from gr00t_ros.sim.robots import FRANKA  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 

@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from geometry_msgs.msg import Twist  # noqa: E402
 from stack import TAIL_LIMIT_NS, Stack, assert_inside_the_limits, rows_from, unstarted  # noqa: E402
 
-from gr00t_ros.sim.g1.robot import G1  # noqa: E402
+from gr00t_ros.sim.robots import G1  # noqa: E402
 
 pytestmark = NEEDS_G1
 

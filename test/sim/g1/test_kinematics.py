@@ -11,8 +11,8 @@ from closed_loop import NEEDS_G1  # noqa: E402
 
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.sim.g1 import kinematics as k  # noqa: E402
-from gr00t_ros.sim.g1.robot import G1  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
+from gr00t_ros.sim.robots import G1  # noqa: E402
 
 RATIOS = st.lists(st.floats(0.05, 0.95), min_size=7, max_size=7).map(np.array)
 SIDE = st.sampled_from(k.SIDES)

@@ -13,10 +13,10 @@ from gr00t_ros.errors import EmbodimentError, ObservationError  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.serve.policies import make_policy  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
-from gr00t_ros.sim.g1.robot import G1  # noqa: E402
 from gr00t_ros.sim.g1.scene import Reach  # noqa: E402
 from gr00t_ros.sim.g1.scripted import parse_colour  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
+from gr00t_ros.sim.robots import G1  # noqa: E402
 
 pytestmark = NEEDS_G1
 

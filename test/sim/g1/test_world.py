@@ -10,9 +10,9 @@ from closed_loop import NEEDS_G1  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.sim.g1 import kinematics as k  # noqa: E402
 from gr00t_ros.sim.g1 import layout  # noqa: E402
-from gr00t_ros.sim.g1.robot import G1  # noqa: E402
 from gr00t_ros.sim.g1.scene import HELD_S, NEAR_M, Reach  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
+from gr00t_ros.sim.robots import G1  # noqa: E402
 
 
 @pytest.fixture

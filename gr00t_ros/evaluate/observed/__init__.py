@@ -1,0 +1,1 @@
+"""Observations as files: of a running node, of a bag or dataset, or made up."""
