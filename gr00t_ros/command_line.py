@@ -73,6 +73,8 @@ def program(run: Callable[[], int]) -> int:
             if _is_closed(stream):
                 os.dup2(nowhere, stream.fileno())
         return CLOSED_PIPE
+    except KeyboardInterrupt:  # between two commands' own handling of it
+        return INTERRUPTED
     return status
 
 
@@ -271,9 +273,9 @@ def listing(command: Command, called: str) -> str:
 
 def _call(command: Command, words: Sequence[str]) -> int:
     module, _, name = command.place.partition(":")
-    with starting(command.interrupted):
-        called = getattr(importlib.import_module(f"gr00t_ros.{module}"), name)
     try:
+        with starting(command.interrupted):
+            called = getattr(importlib.import_module(f"gr00t_ros.{module}"), name)
         return int(called(list(words)))
     except SystemExit as end:  # argparse: its usage, or --help
         return end.code if isinstance(end.code, int) else DONE

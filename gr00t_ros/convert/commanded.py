@@ -23,6 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 from gr00t_ros.bags.bag import Bag
 from gr00t_ros.bags.message_types import message_class, type_name
 from gr00t_ros.errors import BagError, ObservationError, RotationError
+from gr00t_ros.inputs.cdr import TrajectoryMessage
 from gr00t_ros.inputs.readings import STATE_TYPE_NAMES, ControllerReading, controller_state
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
@@ -82,6 +83,7 @@ class _Joints:
     def __init__(self, output: Output, types: Mapping[str, str]) -> None:
         self.output = output
         self.windows, self.states, self.points = _Newest(), _Newest(), _Newest()
+        self._read = TrajectoryMessage()
         self._state_class = _class_of(types.get(output.state_topic, ""))
         self._sampler = JtcSampler(len(output.names))
         self._taken_ns, self._end_ns = -1, -1
@@ -114,29 +116,44 @@ class _Joints:
         for one in reversed(self.windows.kept):
             if one.time_ns <= self._taken_ns:
                 break
-            parsed = parse_trajectory(
-                deserialize_message(one.data, JointTrajectory), self.output.names, 0
-            )
+            try:
+                parsed = self._parsed(one.data)
+            except ObservationError:
+                continue
             if not isinstance(parsed, str) and self._accepts(parsed, one.time_ns):
                 self._end_ns = (parsed.stamp_ns or one.time_ns) + int(parsed.times_ns[-1])
                 break
         if self.windows.kept:
             self._taken_ns = self.windows.kept[-1].time_ns
 
+    def _parsed(self, data: bytes) -> Trajectory | str:
+        """A window in the controller's joint order, or why the controller rejects it."""
+        view = self._read(data)
+        if view is None or view.names != self.output.names or not len(view.times_ns):
+            message = deserialize_message(data, JointTrajectory)
+            return parse_trajectory(message, self.output.names, 0)
+        fields = view.positions, view.velocities, view.accelerations
+        return Trajectory(view.stamp_ns, view.times_ns, *fields)
+
     def _accepts(self, window: Trajectory, time_ns: int) -> bool:
-        measured = self._reading("feedback", time_ns)
-        if measured is not None:
-            start = select(self.output.names, measured)
-        elif self._end_ns >= 0:
-            start = self._sampler.sample(time_ns)[0]
-        else:
-            start = window.positions[0]
+        start = self._start(window, time_ns)
         if not np.isfinite(window.positions).all():
             return False
         refused = self._sampler.accept(window, time_ns, start)
         if refused is None:
             self._sampler.sample(time_ns)  # it plays from its arrival on
         return refused is None
+
+    def _start(self, window: Trajectory, time_ns: int) -> Floats:
+        """Where the controller begins the window; of no effect if its first point is past."""
+        if not len(window.times_ns):
+            return np.zeros(len(self.output.names))
+        if 0 < window.stamp_ns + int(window.times_ns[0]) <= time_ns:
+            return window.positions[0]
+        measured = self._reading("feedback", time_ns)
+        if measured is not None:
+            return select(self.output.names, measured)
+        return self._sampler.sample(time_ns)[0] if self._end_ns >= 0 else window.positions[0]
 
     def _reading(self, part: str, now_ns: int) -> JointReading | None:
         """Reference or feedback of the newest state that is fresh at that time."""

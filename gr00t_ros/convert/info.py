@@ -15,7 +15,7 @@ import numpy as np
 from gr00t_ros.command_line import DONE, JSON_HELP, CommandParser, status_of
 from gr00t_ros.dataset.episode import SOURCES
 from gr00t_ros.dataset.lerobot import Columns, LeRobotDataset
-from gr00t_ros.dataset.reader import INTERVENTION, SOURCE, SUCCESS
+from gr00t_ros.dataset.schema import INTERVENTION, SOURCE, SUCCESS
 from gr00t_ros.dataset.video_decode import Frames
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.text_table import one_line, printable_lines, table

@@ -24,14 +24,12 @@ from gr00t_ros.dataset.parquet_file import (
     read_lists,
     read_schema,
 )
+from gr00t_ros.dataset.schema import ACTION, IMAGES, STATE
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.data_file import read_json, read_json_lines
 
 VERSIONS: Final = ("v2.0", "v2.1", "v3.0")
 V3: Final = "v3.0"
-STATE: Final = "observation.state"
-ACTION: Final = "action"
-IMAGES: Final = "observation.images."
 SECTIONS: Final = ("state", "action", "video", "annotation")
 
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)(?::0?(\d?)d)?\}")

@@ -14,20 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.dataset.episode import HUMAN, SOURCES, Episode
-from gr00t_ros.dataset.lerobot import ACTION, Columns, LeRobotDataset
+from gr00t_ros.dataset.lerobot import Columns, LeRobotDataset
+from gr00t_ros.dataset.schema import (
+    ACTION,
+    INTERVENTION,
+    LANGUAGE,
+    PREDICTED,
+    SOURCE,
+    SUCCESS,
+)
 from gr00t_ros.dataset.video_decode import VideoPictures
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, VideoStream
 
-PREDICTED: Final = "action.predicted"
-INTERVENTION: Final = "intervention"
-SOURCE: Final = "source"
-SUCCESS: Final = "next.success"
 TASK_INDEX: Final = "task_index"
 
 _RATE_TOLERANCE: Final = 1e-3  # of the rate; a replay at another rate would be another motion
-_ANNOTATION: Final = "annotation."
 
 Floats = Mapping[str, NDArray[np.float32]]
 
@@ -93,7 +96,7 @@ class DatasetReader:
 
     def _instruction(self, index: int, embodiment: Embodiment, has: Mapping[str, str]) -> str:
         """Return the text of the episode's rows, or of the list of episodes; empty if none."""
-        names = [key.removeprefix(_ANNOTATION) for key in embodiment.language_keys]
+        names = [key.removeprefix(LANGUAGE) for key in embodiment.language_keys]
         annotated = [self.dataset.annotations[n] for n in names if n in self.dataset.annotations]
         column = next((c for c in (*annotated, TASK_INDEX) if c in has), None)
         if column is None:

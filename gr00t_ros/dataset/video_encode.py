@@ -37,7 +37,7 @@ CODECS: Mapping[str, Codec] = {
     # A frame needs at most the one before it (g 2): training reads single rows.
     "h264": Codec(
         "libx264",
-        {"preset": "veryfast", "crf": "18", "g": "2", "bf": "0"},
+        {"preset": "medium", "crf": "18", "g": "2", "bf": "0"},
         "yuv444p",
     ),
     "av1": Codec(

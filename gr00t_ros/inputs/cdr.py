@@ -84,6 +84,21 @@ class ImuView:
     orientation_variance: float
 
 
+@dataclass(frozen=True, slots=True)
+class TrajectoryView:
+    """A trajectory_msgs/JointTrajectory of N points, J joints: times (N,) ns, other arrays (N, J).
+
+    velocities, accelerations: None where no point has them.
+    """
+
+    stamp_ns: int
+    names: tuple[str, ...]
+    times_ns: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    velocities: NDArray[np.float64] | None
+    accelerations: NDArray[np.float64] | None
+
+
 class _Reader:
     """A cursor over CDR bytes that checks every length against the end of the message."""
 
@@ -96,6 +111,11 @@ class _Reader:
     def at(self) -> int:
         """Offset of the next field before alignment."""
         return self._at
+
+    @property
+    def next_word(self) -> int:
+        """Offset of the next field if it is a word of four bytes."""
+        return self._at + (_BODY - self._at) % 4
 
     def take(self, count: int, field: str, align: int = 1) -> int:
         """Offset of the next `count` bytes of `field`; ObservationError if they do not exist."""
@@ -202,6 +222,117 @@ class JointStateMessage:
             for at, count in (layout.position, layout.velocity)
         )
         return JointStateView(stamp_ns, layout.names, position, velocity)
+
+
+@dataclass(frozen=True, slots=True)
+class _TrajectoryLayout:
+    """Where the words of a JointTrajectory lie whose points all have the same fields.
+
+    texts: offset and bytes of each text; the bytes between them align numbers, and have any value.
+    counts: indices of the words that count values, and what they are. times: of the seconds of each
+    point. doubles: for positions, velocities and accelerations (N, J, 2), None without the field.
+    """
+
+    size: int
+    names: tuple[str, ...]
+    texts: tuple[tuple[int, bytes], ...]
+    counts: tuple[NDArray[np.int64], NDArray[np.uint32]]
+    times: NDArray[np.int64]
+    doubles: tuple[NDArray[np.int64] | None, ...]
+
+    def fits(self, raw: bytes, words: NDArray[np.uint32]) -> bool:
+        """Whether `raw` differs from the message of this layout only in its stamp and numbers."""
+        where, expected = self.counts
+        return (
+            len(raw) == self.size
+            and all(raw.startswith(text, at) for at, text in self.texts)
+            and bool((words[where] == expected).all())
+        )
+
+
+class TrajectoryMessage:
+    """Reads the JointTrajectories of one topic; a layout that repeats is parsed only once."""
+
+    def __init__(self) -> None:
+        """Start without a known layout."""
+        self._layout: _TrajectoryLayout | None = None
+
+    def __call__(self, raw: bytes) -> TrajectoryView | None:
+        """Read a message; None if its points differ in their fields, or have an effort.
+
+        ObservationError if the bytes are not a JointTrajectory in plain little-endian CDR.
+        """
+        if raw[:2] != _PLAIN_LITTLE_ENDIAN:
+            return None
+        words = np.frombuffer(raw, "<u4", (len(raw) - _BODY) // 4, _BODY)
+        if self._layout is None or not self._layout.fits(raw, words):
+            self._layout = _trajectory_layout(raw)
+        layout = self._layout
+        if layout is None:
+            return None
+        times = words[layout.times[:, None] + np.arange(2)].astype(np.int64)
+        fields = [
+            None if at is None else words[at].view(_F64)[..., 0].copy() for at in layout.doubles
+        ]
+        assert fields[0] is not None
+        return TrajectoryView(
+            _nanoseconds(*_STAMP.unpack_from(raw, _BODY), "message JointTrajectory"),
+            layout.names,
+            times[:, 0].astype(np.int32) * _SECOND_NS + times[:, 1],
+            fields[0],
+            fields[1],
+            fields[2],
+        )
+
+
+def _trajectory_layout(raw: bytes) -> _TrajectoryLayout | None:
+    """The layout of a JointTrajectory; None if its points differ in their fields."""
+    reader = _Reader(raw, "message JointTrajectory")
+    reader.stamp_ns()
+    frame_at = reader.at
+    reader.string("header.frame_id")
+    texts = [(frame_at, raw[frame_at : reader.at])]
+    counts = [(reader.next_word, reader.u32("joint_names"))]
+    names = []
+    for _ in range(counts[0][1]):
+        name_at = reader.next_word
+        names.append(reader.string("joint_names"))
+        texts.append((name_at, raw[name_at : reader.at]))
+    counts.append((reader.next_word, reader.u32("points")))
+    offsets: tuple[list[int], ...] = ([], [], [])
+    times, widths = [], set()
+    for _ in range(counts[1][1]):
+        found = []
+        for field in ("positions", "velocities", "accelerations", "effort"):
+            word = reader.next_word
+            at, count = reader.doubles_at(field)
+            counts.append((word, count))
+            found.append((at, count))
+        for place, (at, _count) in zip(offsets, found, strict=False):
+            place.append(at)
+        widths.add(tuple(count for _, count in found))
+        times.append(reader.take(8, "time_from_start", 4))
+    if len(widths) != 1:
+        return None
+    *own, effort = widths.pop()
+    if effort or own[0] != len(names) or any(count not in (0, len(names)) for count in own):
+        return None
+    doubles = tuple(
+        (np.array(places)[:, None, None] - _BODY) // 4
+        + np.arange(2 * count).reshape(count, 2)[None]
+        if count
+        else None
+        for places, count in zip(offsets, own, strict=True)
+    )
+    where, expected = np.array(counts, np.int64).T
+    return _TrajectoryLayout(
+        len(raw),
+        tuple(names),
+        tuple(texts),
+        ((where - _BODY) // 4, expected.astype(np.uint32)),
+        (np.array(times) - _BODY) // 4,
+        doubles,
+    )
 
 
 def pose_stamped(raw: bytes) -> PoseView:

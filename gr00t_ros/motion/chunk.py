@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import ChunkError, RotationError
 from gr00t_ros.motion.poses import PoseChunk
-from gr00t_ros.observe.readings import JointReading, encode
+from gr00t_ros.observe.readings import encode_computed
 from gr00t_ros.robot.actions import ActionKey
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.field import UNIT
@@ -178,7 +178,7 @@ def to_reply(
     value of the end that it moves to.
     A key that no output executes is in the reply only if the joints have its values: a pose of the
     same name in the state, `from: kinematics`. All other ignored keys are left out.
-    Raises RotationError for a pose that is none.
+    Raises RotationError for a pose that is none, ObservationError for a joint that is not finite.
     """
     columns = dict(zip(embodiment.joint_names, joints.T, strict=True))
     columns |= zip(embodiment.command_limits.names, commands.T, strict=True)
@@ -190,7 +190,8 @@ def to_reply(
         if key.output is not None:
             reply[key.key] = _reply(embodiment, key, columns, moved).astype(np.float32)
         elif (stream := _same_pose(embodiment, key)) is not None:
-            reply[key.key] = _forward(stream, embodiment.joint_names, joints)
+            positions = np.stack([columns[name] for name in stream.names], axis=1)
+            reply[key.key] = encode_computed(stream, positions)
     return reply
 
 
@@ -226,16 +227,3 @@ def _same_pose(embodiment: Embodiment, key: ActionKey) -> StateStream | None:
             known = stream.chain is not None and set(stream.names) <= set(embodiment.joint_names)
             return stream if known else None
     return None
-
-
-def _forward(
-    stream: StateStream, names: Sequence[str], joints: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """(T, D) of a pose that is computed from the joints, encoded as the state is."""
-    rows = [
-        encode(stream, JointReading(names, row))
-        if np.isfinite(row).all()
-        else np.full(stream.width, np.nan, np.float32)
-        for row in joints
-    ]
-    return np.array(rows, dtype=np.float32).reshape(len(joints), stream.width)

@@ -124,6 +124,17 @@ def encode(stream: StateStream, reading: object) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
+def encode_computed(stream: StateStream, positions: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(T, D) float32 of a stream `from: kinematics`, from (T, J) positions of its joints.
+
+    Raises ObservationError if its chain is not known, or a position is not finite.
+    """
+    if stream.chain is None:
+        why = stream.chain_problem or not_described(stream.frame or "", stream.link)
+        raise ObservationError(f"state {stream.key}: {why}")
+    return _pose(stream, *stream.chain.pose(positions)).astype(np.float32)
+
+
 def pose_of(stream: StateStream, reading: object) -> PoseReading | None:
     """The pose in a reading of a pose stream; None for another kind of stream or reading.
 
@@ -178,7 +189,7 @@ def _measured_pose(stream: StateStream, reading: PoseReading) -> NDArray[np.floa
 def _pose(
     stream: StateStream, position: NDArray[np.float64], turn: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The stream's columns of x, y, z and the orientation R_base_eef x rotate, as it is encoded."""
+    """(..., D): the stream's columns of x, y, z and R_base_eef x rotate, as it is encoded."""
     try:
         turn = turn if stream.rotate is None else turn @ np.array(stream.rotate)
         numbers = _TURN[stream.encode or ""](turn)
@@ -187,8 +198,8 @@ def _pose(
     if stream.near:
         nearest = axis_angle_near if stream.encode == "xyz_axis_angle" else quaternion_near
         numbers = nearest(numbers, stream.near)
-    values = np.concatenate([position, numbers])
-    return values[list(stream.columns)] if stream.columns else values
+    values = np.concatenate([position, numbers], axis=-1)
+    return values[..., list(stream.columns)] if stream.columns else values
 
 
 _TURN: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {

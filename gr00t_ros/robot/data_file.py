@@ -115,7 +115,7 @@ def _map(text: str, path: Path, first_line: int) -> dict[str, Any]:
         if index is not None:
             line, column = text.count("\n", 0, index), index - (text.rfind("\n", 0, index) + 1)
             place = f":{line + first_line}:{column + 1}"
-        raise SettingsError(f"{path}{place}: JSON is not accepted: {problem}") from None
+        raise SettingsError(f"{path}{place}: no JSON that can be read: {problem}") from None
 
     deep = _deep_at(text)
     if deep is not None:

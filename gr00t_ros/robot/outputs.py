@@ -311,17 +311,10 @@ class PoseOutput:
         return tuple(Pose(row[:3], matrix) for row, matrix in zip(rows, matrices, strict=True))
 
     def rows(self, poses: Sequence[Pose]) -> NDArray[np.float64]:
-        """(T, W) numbers of T poses, the inverse of `poses`; RotationError: one is no rotation.
-
-        A pose whose position is not finite becomes a row of NaN.
-        """
-        rows = np.full((len(poses), len(self.names)), np.nan)
-        known = [i for i, pose in enumerate(poses) if np.isfinite(pose.position).all()]
-        if known:
-            matrices = np.stack([poses[i].rotation for i in known])
-            rows[known, :3] = np.stack([poses[i].position for i in known])
-            rows[known, 3:] = self._numbers(matrices)
-        return rows
+        """(T, W) numbers of T poses, the inverse of `poses`; RotationError: one is no rotation."""
+        positions = np.stack([pose.position for pose in poses])
+        numbers = self._numbers(np.stack([pose.rotation for pose in poses]))
+        return np.concatenate([positions, numbers], axis=1)
 
     def _numbers(self, matrices: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.encode == "xyz_rot6d_rows":

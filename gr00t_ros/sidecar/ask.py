@@ -13,7 +13,6 @@ A private function of the same name questions the server and returns a Report. N
 """
 
 import argparse
-import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +34,8 @@ from gr00t_ros.motion.clocks import Latencies
 from gr00t_ros.observe.modality import FITS, ModalityRow, fit, fit_table, verdict
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.sidecar.embodiment_skeleton import skeleton
+from gr00t_ros.sidecar.exchange_file import INSTRUCTION, VERSION_KEY, is_raw
+from gr00t_ros.sidecar.npz_file import read_npz
 from gr00t_ros.sidecar.target import (
     OK,
     PROBLEM,
@@ -53,7 +54,6 @@ from gr00t_ros.wire.handshake import Server
 from gr00t_ros.wire.link import PolicyLink
 from gr00t_ros.wire.template import RequestTemplate
 
-INSTRUCTION: Final = "instruction"
 _STAGES: Final = ("ping", "inference")
 _BENCH_HEADER: Final = ("", "count", "p50 ms", "p99 ms", "max ms")
 _OBSERVATION: Final = """\
@@ -243,7 +243,9 @@ def infer(argv: Sequence[str]) -> int:
 
 def _infer(target: Target, options: argparse.Namespace) -> Report:
     embodiment = target.embodiment()
-    arrays = read_observation(Path(options.observation))
+    arrays = read_npz(Path(options.observation))
+    if VERSION_KEY in arrays:  # of gr00t sidecar dump, which holds more
+        arrays = {name: value for name, value in arrays.items() if is_raw(name)}
     if options.instruction is not None:
         arrays[INSTRUCTION] = np.array(options.instruction)
     client = target.client()
@@ -261,17 +263,6 @@ def _infer(target: Target, options: argparse.Namespace) -> Report:
     parts = [facts(found), _range_table(actions), *([problem] if problem else [])]
     figures = found | {"actions": actions, "problem": problem}
     return Report(figures, "\n\n".join(parts), PROBLEM if problem else OK)
-
-
-def read_observation(path: Path) -> dict[str, NDArray[Any]]:
-    """Return all arrays of a .npz file; raise SettingsError if it is not one."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise SettingsError(f"observation {path}: no .npz of plain arrays: {error}") from error
 
 
 def fill(template: RequestTemplate, arrays: Mapping[str, NDArray[Any]]) -> None:

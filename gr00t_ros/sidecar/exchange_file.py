@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ _AGAIN: Final = "write it again: gr00t sidecar dump --observation FILE.npz"
 _CODECS: Final = ("npy", "msgpack_numpy")
 _STYLES: Final = ("nested", "flat")
 _MAX_TEXT: Final = 4096
+_MAX_LANGUAGE_KEYS: Final = 64
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -42,8 +43,8 @@ Arrays = Mapping[str, NDArray[Any]]
 class Dumped:
     """The content of one file.
 
-    source: where the observation comes from, for people. modality: the delta indices of the server
-    that was asked; empty if it is unknown. exchange: None if no server was asked.
+    exchange: None if no server was asked. source: where the observation comes from, for people.
+    deltas: the delta indices of video and state, None if they are unknown.
     """
 
     observation: RawObservation
@@ -53,9 +54,10 @@ class Dumped:
     gr00t_ros: str = ""
     deltas: Mapping[str, tuple[int, ...]] | None = None
 
-    def asked(self, exchange: Exchange, modality: ModalityConfig) -> Dumped:
-        """Return the same with the answer of a server."""
-        return replace(self, exchange=exchange, deltas=delta_indices(modality))
+
+def is_raw(name: str) -> bool:
+    """Whether an array of that name is part of the raw observation, as `infer` takes it."""
+    return name == INSTRUCTION or name.startswith((VIDEO, STATE))
 
 
 def delta_indices(modality: ModalityConfig) -> dict[str, tuple[int, ...]]:
@@ -85,8 +87,9 @@ def write_dump(path: Path, dumped: Dumped) -> None:
         "source": np.array(dumped.source),
         "gr00t_ros": np.array(dumped.gr00t_ros),
     }
-    if SEED in seen.options:
-        arrays[SEED] = np.array(seen.options[SEED], np.int64)
+    seed = seen.options.get(SEED)
+    if isinstance(seed, int):
+        arrays[SEED] = np.array(seed)
     for name, steps in (dumped.deltas or {}).items():
         arrays[f"{DELTAS}{name}"] = np.array(steps, np.int64)
     if done is not None:
@@ -145,7 +148,7 @@ def read_dump(path: Path) -> Dumped:
 
 
 def _observation(arrays: Arrays, path: Path) -> RawObservation:
-    video, state = _part(arrays, VIDEO), _part(arrays, STATE)
+    video, state = part(arrays, VIDEO), part(arrays, STATE)
     for key, values in video.items():
         if values.dtype != np.uint8 or values.ndim != 4 or values.shape[-1] != 3:
             raise _wrong(path, f"{VIDEO}{key}", values, "uint8 (T, H, W, 3)")
@@ -153,7 +156,7 @@ def _observation(arrays: Arrays, path: Path) -> RawObservation:
         if values.dtype != np.float32 or values.ndim != 2:
             raise _wrong(path, f"{STATE}{key}", values, "float32 (T, D)")
     keys = _required(arrays, "language_keys", path)
-    if keys.dtype.kind != "U" or keys.ndim != 1 or not 0 < len(keys) <= MAX_LANGUAGE_KEYS:
+    if keys.dtype.kind != "U" or keys.ndim != 1 or not 0 < len(keys) <= _MAX_LANGUAGE_KEYS:
         raise _wrong(path, "language_keys", keys, "some texts")
     try:
         options = json.loads(_text(arrays, "options", path) or "{}")
@@ -168,15 +171,12 @@ def _observation(arrays: Arrays, path: Path) -> RawObservation:
     )
 
 
-MAX_LANGUAGE_KEYS: Final = 64
-
-
 def _exchange(arrays: Arrays, path: Path) -> Exchange | None:
     if "reply" not in arrays:
         return None
     names = [generation.value for generation in Generation]
     generation = _choice(arrays, "generation", names, path)
-    action = _part(arrays, ACTION)
+    action = part(arrays, ACTION)
     for key, rows in action.items():
         if rows.dtype.kind != "f" or rows.ndim != 2:
             raise _wrong(path, f"{ACTION}{key}", rows, "floats (H, D)")
@@ -194,14 +194,15 @@ def _exchange(arrays: Arrays, path: Path) -> Exchange | None:
 
 
 def _deltas(arrays: Arrays, path: Path) -> dict[str, tuple[int, ...]] | None:
-    found = _part(arrays, DELTAS)
+    found = part(arrays, DELTAS)
     for name, steps in found.items():
         if steps.dtype.kind != "i" or steps.ndim != 1:
             raise _wrong(path, f"{DELTAS}{name}", steps, "whole numbers (T,)")
     return {name: tuple(map(int, steps)) for name, steps in found.items()} or None
 
 
-def _part(arrays: Arrays, prefix: str) -> dict[str, NDArray[Any]]:
+def part(arrays: Arrays, prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose names have the prefix, by the rest of their names."""
     return {
         name.removeprefix(prefix): values
         for name, values in arrays.items()

@@ -56,11 +56,14 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # the keys are no options
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.open("xb").close()  # it is ours from now on
         try:
             part.write_bytes(content.getbuffer())
-            os.link(part, path)  # unlike a rename, it fails where there is a file
-        finally:
+            part.replace(path)
+        except BaseException:
             part.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; expected a new file") from error
 

@@ -45,7 +45,7 @@ from gr00t_ros.sidecar.target import (
     question,
     seed,
 )
-from gr00t_ros.text_table import one_line, printable_lines, table
+from gr00t_ros.text_table import one_line, printable, table
 from gr00t_ros.wire.handshake import Server
 from gr00t_ros.wire.template import RequestTemplate
 
@@ -172,7 +172,8 @@ def refuse_other_keys(dumped: Dumped, modality: ModalityConfig, path: Path) -> N
         has = ", ".join(seen.language_keys)
         wrong.append(f"language: the server asks for {', '.join(missing)}, the file has {has}")
     if wrong:
-        made = f" (embodiment tag {dumped.embodiment_tag})" if dumped.embodiment_tag else ""
+        tag = one_line(dumped.embodiment_tag, 80)
+        made = f" (embodiment tag {tag})" if tag else ""
         raise SettingsError(
             f"{path}: made for other modality keys{made}: {one_line('; '.join(wrong), 600)}; write "
             "one for this server: gr00t sidecar dump"
@@ -231,8 +232,8 @@ def _report(
         "seed": observation.options.get(SEED, "none"),
         "asked": f"{len(answers)} times, {milliseconds(answers[-1].inference_ns)} ms the last time",
     }
-    told = f"{verdict}" if not wrong else f"{DIFFERENT}: {', '.join(row.key for row in wrong)}"
-    text = "\n\n".join([facts(sides), _table(rows), *notes, printable_lines(told)])
+    told = f"{DIFFERENT}: {', '.join(row.key for row in wrong)}" if wrong else verdict
+    text = "\n\n".join([facts(sides), _table(rows), *map(printable, [*notes, told])])
     figures = {
         "verdict": verdict,
         "file": {

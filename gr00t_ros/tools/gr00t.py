@@ -6,15 +6,18 @@ those of command_line.py.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from xml.etree import ElementTree
+from gr00t_ros.starting import starting
 
-from gr00t_ros.command_line import DONE, MISUSE, Command, program, run
+with starting(interrupted=130):  # the first import of what pip installs as gr00t
+    import contextlib
+    import io
+    import re
+    import sys
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from xml.etree import ElementTree
+
+    from gr00t_ros.command_line import DONE, MISUSE, Command, program, run
 
 COMMANDS: Mapping[str, Command] = {
     "try": Command("try an embodiment file without a robot", "demo.try_robot:main"),

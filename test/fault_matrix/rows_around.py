@@ -74,7 +74,7 @@ _TOUCH = (
         _silence("contact"),
         _silence(),
         "contact",
-        words=("contact sensor on /collision_detected", "silent"),
+        words=("contact sensor on /collision_detected", "last usable message"),
     ),
 )
 

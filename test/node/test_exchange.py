@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from ros_fixtures import collect, wait_until
+from ros_fixtures import collect, wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -85,7 +85,11 @@ def test_a_query_of_a_running_node_is_written_as_it_was_sent(rig, counting, tmp_
     rig.start_policy(shadow="true", api_token_file=str(token))
     assert rig.change("configure")
     rig.wait_for_mode("ready")
-    silent = dump("--observation", str(tmp_path / "no.npz"), "--wait", "1")
+    words = ("--observation", str(tmp_path / "no.npz"), "--wait", "1")
+    silent = wait_for_discovery(
+        lambda: (one := dump(*words)) and "no status" not in one.stderr and one,
+        "the node's status in another process",
+    )
     assert silent.returncode == 2 and not (tmp_path / "no.npz").exists()
     assert "no query within 1 s, in mode " in silent.stderr, silent.stderr
     assert "only while it is active" in silent.stderr

@@ -24,6 +24,7 @@ from gr00t_ros.errors import ClosedError, Gr00tError, SettingsError
 from gr00t_ros.serve.front import MAX_FRAMES, Front, Resident
 from gr00t_ros.serve.front import __file__ as front_file
 from gr00t_ros.watch.server import Outlook, outlook_of
+from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.codec import decode, encode
 from gr00t_ros.wire.curve import read_client_keys, secure_client
@@ -412,9 +413,11 @@ def test_twenty_strangers_keep_nobody_waiting(start_sidecar, connect, tmp_path):
 ADMITTED = 10
 """Connections of the one admitted client that floods."""
 ACTIONS = 30
+PAUSE_S = 0.2
+"""Between two connections of a stranger: docs/sidecar_security.md says what happens without."""
 
 
-def probe(server):
+def probe(server, token=None):
     """A zero observation of the golden embodiment."""
     return RequestTemplate(
         {"cam_a": (1, 4, 4), "cam_b": (1, 4, 4)},
@@ -423,6 +426,7 @@ def probe(server):
         generation=server.generation,
         key_style=server.key_style,
         array_codec=server.array_codec,
+        token=token,
     )
 
 
@@ -434,6 +438,7 @@ def vanish_again_and_again(address, ended):
             peer.requests(REQUESTS)
             peer.ping()
             peer.vanish()
+        ended.wait(PAUSE_S)
 
 
 def flood(address, curve, ended):
@@ -453,35 +458,72 @@ def flood(address, curve, ended):
     context.term()
 
 
+@contextlib.contextmanager
+def running(*threads):
+    """Threads that end when the block ends."""
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for thread in threads:
+            thread.ended.set()
+            thread.join(LIMIT_S)
+
+
+class Flood(threading.Thread):
+    """Calls flood or vanish_again_and_again until it is ended."""
+
+    def __init__(self, what, *words):
+        self.ended = threading.Event()
+        super().__init__(target=what, args=(*words, self.ended))
+
+
+def asks_on(client, server, token=None):
+    """Actions again and again, below the rate that a robot is allowed."""
+    for _ in range(ACTIONS):
+        assert client.get_action(probe(server, token))["joints"].shape == (4, 3)
+        time.sleep(0.03)
+    assert client.counts.connections == 1
+
+
+@pytest.fixture
+def golden():
+    """HOST:PORT of a policy server in a process of its own."""
+    process, port = golden_server()
+    yield f"127.0.0.1:{port}"
+    end(process)
+
+
 @pytest.mark.parametrize("strangers", [5, CONNECTIONS])
-def test_a_robot_gets_its_actions_while_others_flood_the_proxy_and_vanish(
-    start_sidecar, client_of, keys, strangers
+def test_a_robot_gets_its_actions_while_strangers_fill_queues_and_vanish(
+    start_sidecar, client_of, golden, tmp_path, strangers
+):
+    """Without keys: what they send is read, and refused for its token."""
+    token = Token("s3cret-t0ken")
+    (tmp_path / "token").touch(0o600)
+    (tmp_path / "token").write_text(token.reveal())
+    words = ("--listen", "127.0.0.1:0", "--token-file", str(tmp_path / "token"))
+    proxy = start_sidecar("proxy", "--upstream", golden, *words, "--max-wait-ms", "20000")
+    client = client_of(proxy.address, token=token)
+    server = client.connect(lambda server: probe(server, token))
+    with running(*(Flood(vanish_again_and_again, proxy.address) for _ in range(strangers))):
+        asks_on(client, server, token)
+    assert proxy.process.poll() is None
+
+
+def test_a_robot_gets_its_actions_while_strangers_and_an_admitted_client_flood_the_proxy(
+    start_sidecar, client_of, golden, keys
 ):
     """The whole way: proxy and server are processes, the robot has the node's own client."""
-    upstream, port = golden_server()
     words = ("--listen", "127.0.0.1:0", "--keys", str(keys), "--max-wait-ms", "20000")
-    proxy = start_sidecar("proxy", "--upstream", f"127.0.0.1:{port}", *words)
+    proxy = start_sidecar("proxy", "--upstream", golden, *words)
     robot, other = (
         read_client_keys(keys / "server.public", keys / f"{name}.secret") for name in ("r1", "r2")
     )
-    ended = threading.Event()
-    floods = [threading.Thread(target=flood, args=(proxy.address, other, ended))]
-    floods += [
-        threading.Thread(target=vanish_again_and_again, args=(proxy.address, ended))
-        for _ in range(strangers)
-    ]
     client = client_of(proxy.address, curve=robot)
     server = client.connect(probe)
-    for thread in floods:
-        thread.start()
-    try:
-        for _ in range(ACTIONS):
-            assert client.get_action(probe(server))["joints"].shape == (4, 3)
-            time.sleep(0.03)  # below the rate that a robot is allowed
-        assert proxy.process.poll() is None
-        assert client.counts.connections == 1
-    finally:
-        ended.set()
-        for thread in floods:
-            thread.join(LIMIT_S)
-        end(upstream)
+    floods = [Flood(vanish_again_and_again, proxy.address) for _ in range(CONNECTIONS)]
+    with running(Flood(flood, proxy.address, other), *floods):
+        asks_on(client, server)
+    assert proxy.process.poll() is None

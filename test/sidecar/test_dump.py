@@ -159,7 +159,8 @@ def test_a_file_for_infer_and_a_dump_are_sent_again(ask, ask_json, hold, path, t
     assert ask(*words, "--instruction", "go", "--seed", "9")[0] == 0
     seen = read_dump(other).observation
     assert (seen.instruction, seen.options) == ("go", {"seed": 9})
-    assert ask("infer", *ROBOT, *server, "--observation", str(infer))[0] == 0
+    for one in (path, infer):
+        assert ask("infer", *ROBOT, *server, "--observation", str(one))[0] == 0
 
 
 def test_a_row_of_a_dataset_is_what_the_policy_would_have_seen(ask, serve, path, tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gr00t_ros.observe.modality import ModalityEntry
 from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.sidecar.differences import Tolerances, compare
 from gr00t_ros.sidecar.exchange import Exchange, RawObservation, read_action
@@ -249,6 +250,31 @@ def test_a_file_without_the_raw_part_says_what_to_write_instead(ask, tmp_path, c
     np.savez(path, **left)
     status, _, err = ask("parity", path, "--server", "127.0.0.1:1")
     assert status == 2 and "no raw observation" in err and "cannot be sent to another" in err
+
+
+def test_what_is_written_in_a_file_cannot_steer_a_terminal(ask, changed, serve, robot):
+    """Texts, keys and options of a file are shown as plain characters, and sent as they are."""
+    evil = "\x1b[2J\x1b]0;title\x07\nverdict: equal"
+    seen = []
+
+    class Any(HoldPolicy):
+        def __call__(self, observation, options):
+            seen.append(options)
+            return {f"joint{evil}": np.zeros((1, 40, 7), np.float32)}, {}
+
+    policy = Any(robot)
+    entry = ModalityEntry((0,), ("eef_9d",))
+    video = ModalityEntry((-15, 0), ("wrist_image_left",))
+    language = ModalityEntry((0,), ("task",))
+    policy.modality = dict(policy.modality, state=entry, video=video, language=language)
+    server = serve(policy, strict=False).address.removeprefix("tcp://")
+    options = np.array(json.dumps({"seed": [evil], "n": 1e999}))
+    changes = {"source": np.array(evil), "server": np.array(evil), "options": options}
+    changes |= {f"action.a{evil}": np.ones((40, 7), np.float32)}
+    path = changed(**changes, instruction=np.array(f"go {evil} \ud800"[:-2]))
+    status, out, err = ask("parity", path, "--server", server)
+    assert status == 1 and "\x1b" not in out + err and "\nverdict: equal" not in out
+    assert seen[-1] == {"seed": [evil], "n": float("inf")}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ros_fixtures import wait_until
@@ -16,6 +17,8 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.ros.node_help import corrected  # noqa: E402
 from gr00t_ros.ros.process import refuse_words  # noqa: E402
+from gr00t_ros.starting import __file__ as starting_file  # noqa: E402
+from gr00t_ros.tools import gr00t  # noqa: E402
 
 COMMAND = (sys.executable, "-m", "gr00t_ros.tools.gr00t")
 MODULES = (
@@ -95,6 +98,51 @@ def test_exit_statuses_follow_one_rule_with_ros_too(status, words, said, process
     child = processes.start(*COMMAND[1:], *words.split(), name="child")
     assert child.wait() == status
     assert said in child.text() and "Traceback" not in child.text()
+
+
+INTERRUPT = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from gr00t_ros.tools.gr00t import main
+sys.exit(main(["embodiment", "validate", "franka_droid"]))
+"""
+ROOT = str(Path(starting_file).parents[1])
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["xml.etree", "gr00t_ros.command_line", "gr00t_ros.tools.embodiment", "gr00t_ros.robot"],
+)
+def test_an_interrupt_while_a_command_of_pip_is_imported_leaves_no_traceback(module):
+    """From the first import of the program on that is ours."""
+    command = (sys.executable, "-c", INTERRUPT, module)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_what_is_imported_before_an_interrupt_is_ours_takes_little_time():
+    """Of the standard library, what Python has imported at its start, and signal."""
+    text = (
+        f"import sys; sys.path.insert(0, {ROOT!r}); import gr00t_ros.starting; print(*sys.modules)"
+    )
+    command = (sys.executable, "-I", "-S", "-c", text)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not {"pkgutil", "contextlib", "typing", "pathlib"} & set(done.stdout.split())
+
+
+def test_an_interrupt_between_two_commands_own_handling_is_no_traceback(monkeypatch, capsys):
+    """In the list of verbs, for example."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gr00t, "run", interrupted)
+    assert gr00t.main(["doctor"]) == 130
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("ros_domain")

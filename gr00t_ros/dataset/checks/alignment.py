@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gr00t_ros.dataset.checks.table import Findings
 from gr00t_ros.dataset.lerobot import Columns, LeRobotDataset
 from gr00t_ros.dataset.parquet_file import Array
+from gr00t_ros.dataset.schema import ACTION, STATE
 
 SLOWEST_S: Final = 0.2
 """A state that is later than this behind the action is not plausible."""
@@ -114,7 +115,7 @@ def action_curve(
     ]
     if not dataset.modality:
         whole = Columns("", 0, 10**6)
-        found = [columns.get(name) for name in ("observation.state", "action")]
+        found = [columns.get(name) for name in (STATE, ACTION)]
         pairs = [(_cut(found[0], whole), _cut(found[1], whole))]
     first, second = [], []
     for state, action in pairs:
@@ -159,7 +160,7 @@ def picture_curve(energy: Array, states: Array, rate_hz: float) -> Curve | None:
 
 def states_of(dataset: LeRobotDataset, columns: dict[str, Array]) -> Floats | None:
     """Return all state columns of an episode side by side, (N, D); None if there are none."""
-    names = sorted({of.name for of in dataset.states.values()} or {"observation.state"})
+    names = sorted({of.name for of in dataset.states.values()} or {STATE})
     found = [columns[name] for name in names if name in columns]
     if not found or any(len(values) != len(found[0]) for values in found):
         return None

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from gr00t_ros.dataset.checks.meta import width_of
 from gr00t_ros.dataset.checks.table import Finding, Findings
-from gr00t_ros.dataset.lerobot import ACTION, STATE, LeRobotDataset
+from gr00t_ros.dataset.lerobot import LeRobotDataset
 from gr00t_ros.dataset.parquet_file import Array, as_rows
-from gr00t_ros.dataset.reader import PREDICTED, TASK_INDEX
+from gr00t_ros.dataset.reader import TASK_INDEX
+from gr00t_ros.dataset.schema import ACTION, PREDICTED, STATE
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.field import Scale

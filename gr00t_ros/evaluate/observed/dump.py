@@ -24,9 +24,20 @@ from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import POSES, StateStream, Stream
-from gr00t_ros.sidecar.ask import INSTRUCTION, read_observation, server_facts
+from gr00t_ros.sidecar.ask import server_facts
 from gr00t_ros.sidecar.exchange import SEED, RawObservation, ask_for_action
-from gr00t_ros.sidecar.exchange_file import VERSION_KEY, Dumped, read_dump, write_dump
+from gr00t_ros.sidecar.exchange_file import (
+    INSTRUCTION,
+    STATE,
+    VERSION_KEY,
+    VIDEO,
+    Dumped,
+    delta_indices,
+    part,
+    read_dump,
+    write_dump,
+)
+from gr00t_ros.sidecar.npz_file import read_npz
 from gr00t_ros.sidecar.target import (
     OK,
     PROBLEM,
@@ -106,11 +117,10 @@ def _dump(target: Target, options: argparse.Namespace) -> Report:
         checked = link.check()
         exchange = ask_for_action(client, checked.server, observation, target.token)
         found = server_facts(client.address, checked.server)
-    dumped = Dumped(observation, None, robot.tag, source, version())
-    write_dump(options.observation, dumped.asked(exchange, checked.server.modality))
-    return _report(
-        options.observation, dumped.asked(exchange, checked.server.modality), found, robot
-    )
+    deltas = delta_indices(checked.server.modality)
+    dumped = Dumped(observation, exchange, robot.tag, source, version(), deltas)
+    write_dump(options.observation, dumped)
+    return _report(options.observation, dumped, found, robot)
 
 
 def _of_node(options: argparse.Namespace) -> Report:
@@ -211,14 +221,13 @@ def _options(options: argparse.Namespace) -> dict[str, Any]:
 
 def _of_file(options: argparse.Namespace, robot: Embodiment) -> tuple[str, RawObservation]:
     """Return the observation of a file of `dump` or for `infer`, of this embodiment."""
-    arrays = read_observation(options.origin)
+    arrays = read_npz(options.origin)
     if VERSION_KEY in arrays:
         seen = read_dump(options.origin).observation
         video, state, text, stamp_ns = seen.video, seen.state, seen.instruction, seen.stamp_ns
         inherited: Mapping[str, Any] = seen.options
     else:
-        video = {k[6:]: v for k, v in arrays.items() if k.startswith("video.")}
-        state = {k[6:]: v for k, v in arrays.items() if k.startswith("state.")}
+        video, state = part(arrays, VIDEO), part(arrays, STATE)
         text, stamp_ns, inherited = str(arrays.get(INSTRUCTION, "")), 0, {}
     shapes: dict[str, tuple[Any, tuple[int, ...]]] = {}
     for view in robot.video:

@@ -18,17 +18,18 @@ from gr00t_ros.tools.policy_client import PolicyClient
 from gr00t_ros.wire.messages import Generation
 
 _SPIN_S: Final = 0.05
+_FIND_S: Final = 10.0  # discovery of a node that is there
 
 
 def next_exchange(name: str, wait_s: float) -> Dumped:
     """Return the node's next query; raises NodeError if there is none within the time.
 
-    name: of the policy node, such as /gr00t_policy.
+    name: of the policy node, such as /gr00t_policy. wait_s: from when it was found.
     """
     from gr00t_ros.msg import Exchange as Message
     from gr00t_ros.ros import qos
 
-    client = PolicyClient("/" + name.strip("/"), wait_s, (), threading.Event())
+    client = PolicyClient("/" + name.strip("/"), _FIND_S, (), threading.Event())
     try:
         client.follow()
         found: list[Any] = []
