@@ -104,6 +104,26 @@ def action_chunk(embodiment: Embodiment, reply: QueryReply, verdict: Verdict | N
     return message
 
 
+MOST_EXCHANGE_BYTES = 2_000_000
+"""The largest request and reply that are published together.
+
+rclpy holds the interpreter's lock while it publishes. With a subscriber that has stopped reading,
+this was seen to last 76 ms for 5 MB and 1.1 s for 15 MB, and the replay thread waits for it.
+"""
+
+
+def too_large(exchanged: Exchanged) -> str:
+    """Why this query is not published on ~/exchange; empty if it may be."""
+    size = exchanged.frame.nbytes + len(exchanged.reply)
+    if size <= MOST_EXCHANGE_BYTES:
+        return ""
+    return (
+        f"~/exchange: got a query of {size / 1e6:.1f} MB, expected at most "
+        f"{MOST_EXCHANGE_BYTES / 1e6:g} MB: it is not published, because that would delay the "
+        "windows; take the observation from a bag (gr00t sidecar dump --bag)"
+    )
+
+
 def exchange_message(embodiment: Embodiment, exchanged: Exchanged, server: str) -> Exchange:
     """The message of one query as it went over the wire, without the API token.
 

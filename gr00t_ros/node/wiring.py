@@ -24,7 +24,7 @@ from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.msg import ActionChunk, Exchange
-from gr00t_ros.node.answers import ReplyHandler, action_chunk, exchange_message
+from gr00t_ros.node.answers import ReplyHandler, action_chunk, exchange_message, too_large
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.queries import Queries, QueryReply
@@ -402,9 +402,13 @@ class Configured:
 
     def _on_exchange(self, exchanged: Exchanged) -> None:
         """Runs on the worker thread, between two queries."""
-        if self._exchanges.get_subscription_count():
-            address = self.server.address
-            self._exchanges.publish(exchange_message(self.embodiment, exchanged, address))
+        if not self._exchanges.get_subscription_count():
+            return
+        if problem := too_large(exchanged):
+            self._node.get_logger().warning(problem, once=True)
+            return
+        address = self.server.address
+        self._exchanges.publish(exchange_message(self.embodiment, exchanged, address))
 
     def _publish_chunk(self, reply: QueryReply, verdict: Verdict | None) -> None:
         """Runs on the replay thread."""

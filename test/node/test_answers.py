@@ -25,7 +25,7 @@ from gr00t_ros.errors import (
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
-from gr00t_ros.node.answers import ReplyHandler
+from gr00t_ros.node.answers import MOST_EXCHANGE_BYTES, ReplyHandler, too_large
 from gr00t_ros.node.queries import QueryReply
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.session.mode import Mode
@@ -246,3 +246,12 @@ def test_an_error_that_is_not_ours_is_named_with_its_type() -> None:
         rig.tick()
     rig.fail(ValueError("bad"))
     assert rig.session.reason == "no chunk left to play: ValueError: bad"
+
+
+@pytest.mark.parametrize(("more", "published"), [(0, True), (1, False)])
+def test_a_query_that_would_delay_windows_is_not_published(more, published) -> None:
+    """Rclpy holds the interpreter's lock while it publishes, beside the replay thread."""
+    frame = memoryview(bytes(MOST_EXCHANGE_BYTES - 100 + more))
+    problem = too_large(SimpleNamespace(frame=frame, reply=bytes(100)))
+    assert (problem == "") is published
+    assert published or "2.0 MB" in problem and "gr00t sidecar dump --bag" in problem

@@ -87,5 +87,6 @@ def _silent(client: PolicyClient, topic: str, wait_s: float) -> NodeError:
     reason = f": {one_line(status.reason, 200)}" if status.reason else ""
     return NodeError(
         f"{client.name}: no query within {wait_s:g} s, in mode {status.mode}{reason}; it asks its "
-        "server only while it is active (in shadow too)"
+        "server only while it is active (in shadow too), and publishes no query of more than 2 MB "
+        "(its log says so)"
     )
