@@ -24,7 +24,7 @@ EMBODIMENT = "franka_droid_n16"
 ROOT = Path(__file__).parents[2]
 FIRST_SEED = 1000
 """Seeds of the recorded scenes count from here, those of the deployment from 0."""
-CHECKPOINT = "policy.pt"
+CHECKPOINT, CURVE = "policy.pt", "curve.jsonl"
 SERVED = "examples.small_policy.serve:make"
 EPISODE_S = 45.0
 """Time after which an episode has failed, s of steady time."""
@@ -198,9 +198,17 @@ def validate(loop: Loop) -> dict[str, Any]:
 
 def train(loop: Loop) -> None:
     """Train the small policy; a second call continues."""
+    if training(loop) and training(loop)[-1]["minutes"] >= loop.train_minutes:
+        return
     words = ("-m", "examples.small_policy.train", str(loop.trained_on))
     more = ("--minutes", str(loop.train_minutes), "--threads", str(loop.threads))
     run(loop, "train", *words, "--output", str(loop.checkpoint.parent), *more)
+
+
+def training(loop: Loop) -> list[dict[str, float]]:
+    """The lines of the training curve so far."""
+    path = loop.checkpoint.parent / CURVE
+    return [json.loads(line) for line in path.open()] if path.exists() else []
 
 
 def evaluate(loop: Loop) -> None:

@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from examples.loop.stages import Loop, demos, kept, successes
+from examples.loop.stages import Loop, demos, kept, successes, training
 
-CURVE, PICTURE, PAGE = "curve.jsonl", "curve.png", "summary.html"
+PICTURE, PAGE = "curve.png", "summary.html"
 _STYLE = (
     "body{font:14px/1.45 system-ui,sans-serif;margin:24px auto;max-width:960px}"
     "td,th{padding:3px 14px 3px 0;text-align:left;border-bottom:1px solid #ddd}"
@@ -35,7 +35,7 @@ def summarise(loop: Loop) -> dict[str, Any]:
         "plant": loop.plant,
         "episodes": len(kept(loop.recording)),
         "seconds": _read(loop.folder / "times.json") | _read(loop.results / "times.json"),
-        "training": _curve(loop),
+        "training": training(loop),
         "validate": _read(loop.results / "validate.json"),
         "open_loop": open_loop(loop.results / "open_loop" / "results.json"),
         "successes": successes(deployed),
@@ -118,11 +118,6 @@ def _page(found: Mapping[str, Any], picture: Path) -> str:
         f"<h2>Open loop, validate</h2><pre>{escape(json.dumps(report, indent=1)[:20000])}</pre>"
         "<p>open_loop/report.html has the strands and pictures.</p>"
     )
-
-
-def _curve(loop: Loop) -> list[dict[str, float]]:
-    lines = (loop.checkpoint.parent / CURVE).read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,6 +19,11 @@ from examples.small_policy.model import load
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.policies import modality_of
 
+STOOD_RAD = 0.005
+"""An arm that turned less than this from one query to the next stands."""
+GENTLE_S = 0.5
+"""A chunk for an arm that stands reaches its full speed after this time."""
+
 
 class Served:
     """The policy as the server calls it: arrays of one observation in, arrays of a chunk out."""
@@ -33,6 +38,8 @@ class Served:
                 f"{checkpoint}: trained for chunks of {self.model.shape.horizon} steps, "
                 f"expected {embodiment.action_horizon} as {embodiment.source} has it"
             )
+        self._time_s = np.arange(embodiment.action_horizon) / embodiment.rate_hz
+        self._last: NDArray[np.float32] | None = None
 
     def __call__(
         self, observation: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any] | None
@@ -46,11 +53,28 @@ class Served:
             for camera in shape.cameras
         ]
         state = np.concatenate([observation["state"][key][0, -1] for key in (ARM, GRIPPER)])
-        arm, closed = self.model.act(pictures, torch.from_numpy(state)[None])
-        return {ARM: arm.numpy(), GRIPPER: closed[..., None].numpy()}, {}
+        found = self.model.act(pictures, torch.from_numpy(state)[None])
+        arm, closed = found[0].numpy(), found[1].numpy()
+        last, self._last = self._last, state
+        if last is None or np.abs(state - last)[:-1].max() < STOOD_RAD:
+            arm = self._gentle(arm)
+        return {ARM: arm, GRIPPER: closed[..., None]}, {}
+
+    def _gentle(self, arm: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same way (1, H, J), begun at rest.
+
+        One picture does not show whether the arm moves. Was it stopped on the way, the policy goes
+        on at the speed that the demonstrator had there, and the node refuses such a jump.
+        """
+        time_s = self._time_s
+        later_s = np.maximum(time_s - 0.5 * GENTLE_S, 0.0)
+        warped_s = np.where(time_s < GENTLE_S, 0.5 * time_s**2 / GENTLE_S, later_s)
+        columns = [np.interp(warped_s, time_s, column) for column in arm[0].T]
+        return np.stack(columns, axis=1)[None].astype(np.float32)
 
     def reset(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Do nothing: the policy sees all that it needs in the observation."""
+        """Forget where the arm was."""
+        self._last = None
         return {}
 
 
