@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from install import install, install_assets
+from install import install, install_assets, install_training
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
 
@@ -17,12 +17,13 @@ usage: ./dev COMMAND [ARGUMENTS]
   lint             ruff and mypy
   bench NAME       a benchmark; without a name: which there are
   faults [ARGS]    injects every fault into the running closed loop, writes docs/faults.md
+  loop [ARGS]      records demonstrations, trains a small policy on them, deploys it (docs/loop.md)
   soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
   setup            only set up .venv
 
 Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
 """
-NEED_ASSETS = ("demo", "test", "bench", "faults", "soak")
+NEED_ASSETS = ("demo", "test", "bench", "faults", "loop", "soak")
 
 
 def replace_by(*arguments: str) -> None:
@@ -74,6 +75,8 @@ def run(command: str, arguments: list[str]) -> int:
         replace_by("-m", "gr00t_ros.demo", *arguments)
     if command == "bench":
         replace_by("-m", "bench", *arguments)
+    if command == "loop":
+        replace_by("-m", "examples.loop", *arguments)
     if command == "faults":
         replace_by("test/run_fault_matrix.py", *arguments)
     if command == "soak":
@@ -100,6 +103,8 @@ def main() -> int:
         install()
         if command in NEED_ASSETS:
             install_assets()
+        if command == "loop":
+            install_training()
     except SetupError as error:
         print(f"./dev: {error}", file=sys.stderr)
         return 1

@@ -22,6 +22,7 @@ from system import install_system_packages
 
 STAMP = PREFIX / "setup.json"
 REQUIREMENTS = ROOT / "requirements.txt"
+LOOP_REQUIREMENTS = ROOT / "requirements-loop.txt"
 LOCK = ROOT / ".cache" / "setup.lock"
 
 
@@ -57,6 +58,17 @@ def install_assets() -> None:
     with _lock():
         command = [PYTHON, "-m", "gr00t_ros.sim.assets", "--install"]
         step("robot model for the simulator", command, run_environment())
+
+
+def install_training() -> None:
+    """Install what only ./dev loop needs; returns at once if it is up to date."""
+    with _lock():
+        stamp, wanted = _read_stamp(), _digest([LOOP_REQUIREMENTS])
+        if stamp.get("loop") == wanted:
+            return
+        pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "-r", LOOP_REQUIREMENTS]
+        step("PyTorch, for the training (200 MB to 3 GB)", pip, build_environment())
+        STAMP.write_text(json.dumps(stamp | {"loop": wanted}))
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
     world = {"robot": options.robot, "seed": options.seed, "record_path": str(record)}
     bringup.start_node("robot", world)
     port = bringup.start_sidecar(
-        "scripted",
+        options.policy,
         *("--port", "0", "--codec", options.codec, "--embodiment", options.embodiment),
         *("--delay-ms", str(options.delay_ms)),
         *(["--flat"] if options.flat or options.codec == "A0" else []),  # A0 has flat keys only
@@ -104,6 +104,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--robot", default=DEFAULT_ROBOT, choices=tuple(ROBOTS))
     parser.add_argument("--seed", type=int, default=0, help="places the things on the table")
     parser.add_argument("--instruction", help="(default: the robot's own task)")
+    parser.add_argument(
+        "--policy", default="scripted", metavar="NAME", help="as gr00t sidecar serves it"
+    )
     parser.add_argument("--codec", default="B3", choices=_GENERATIONS, help="server generation")
     parser.add_argument("--flat", action="store_true", help="server behind the simulation wrapper")
     parser.add_argument("--embodiment", help="name or path (default: the robot's own)")

@@ -96,7 +96,7 @@ def test_help_of_every_command_has_its_name_in_the_usage_and_status_0(words, cap
         assert "\nparameters:\n" in text and "\nexample:\n  gr00t " in text
 
 
-@pytest.mark.parametrize("verb", ["ping", "check", "bench", "infer", "describe"])
+@pytest.mark.parametrize("verb", ["ping", "check", "bench", "infer", "describe", "dump", "parity"])
 def test_help_of_a_question_names_the_server_and_has_an_example(verb, capsys):
     """One way to name a server in all of them."""
     assert gr00t.main(["sidecar", verb, "--help"]) == 0
@@ -236,6 +236,10 @@ def test_a_client_that_is_given_host_or_port_names_server(words, option, capsys)
         (2, "embodiment new --dataset /no/such"),
         (2, "sidecar check --embodiment nobody"),
         (2, "sidecar infer --embodiment desk6 --observation /no/such.npz"),
+        (2, "sidecar parity /no/such.npz --server 127.0.0.1:1"),
+        (2, "sidecar parity /no/such.npz --host 127.0.0.1 --port 0"),
+        (2, "sidecar dump --observation /no/such.npz"),
+        (2, "sidecar dump --random --embodiment nobody --observation /no/such.npz"),
         (2, "sidecar ping --server nowhere"),
         (2, "sidecar hold --embodiment nobody"),
         (2, "sidecar hold --embodiment BROKEN"),

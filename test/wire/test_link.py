@@ -24,6 +24,7 @@ from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.serve.server import PolicyServer
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.codec import decode
 from gr00t_ros.wire.link import PolicyLink
 
 LIMIT_S = 20.0
@@ -201,6 +202,26 @@ def test_a_query_without_a_check_checks_first(place, policy, link_to):
     link.query(fill, episode=1)
     assert link.checked is not None
     assert policy.instructions[0] == ""
+
+
+def test_the_last_query_is_kept_as_it_went_over_the_wire(place, policy, link_to):
+    """What was sent and answered, until the next query; nothing of one that failed."""
+    link = link_to(place.address)
+    link.check()
+    assert link.exchanged is None
+    _, action, took_ns = link.query(fill, episode=1)
+    kept = link.exchanged
+    assert (kept.filled, kept.inference_ns, kept.server) == ("filled", took_ns, link.checked.server)
+    sent, (answered, _) = decode(kept.frame), decode(kept.reply)
+    assert sent["data"]["observation"]["language"]["annotation.language.language_instruction"] == [
+        ["pick up the cube"]
+    ]
+    for key, rows in action.items():
+        np.testing.assert_array_equal(answered[key][0], rows)
+    policy.error = RuntimeError("CUDA out of memory")
+    with pytest.raises(RemoteError):
+        link.query(fill, episode=1)
+    assert link.exchanged is None
 
 
 def test_every_fatal_difference_is_listed_and_no_harmless_one(place, policy, link_to):

@@ -1,0 +1,1 @@
+"""The proof that recorded data is right: record, convert, validate, train, evaluate, deploy."""

@@ -1,0 +1,115 @@
+"""./dev loop: its stages go on where they were, and say what went wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from closed_loop import NEEDS_MODEL
+
+from examples.loop import __main__ as command
+from examples.loop import stages
+from examples.loop.plant import plant
+from examples.loop.stages import Loop, StageError
+from examples.loop.summary import open_loop, summarise
+from gr00t_ros.record.facts import EpisodeFacts, write_facts
+
+ROOT = Path(__file__).parents[2]
+
+
+def loop_in(folder, planted=""):
+    """A small loop."""
+    return Loop(folder, 2, 1, 0.1, 1, False, planted)
+
+
+def episode(recording, index, outcome="kept"):
+    """A finished episode without a bag."""
+    folder = recording / f"episode_{index:06d}"
+    folder.mkdir(parents=True)
+    write_facts(folder, EpisodeFacts(index, "go", "robot", "/policy", 1, 2, outcome))
+    return folder
+
+
+def test_recording_goes_on_after_an_interruption(tmp_path, monkeypatch):
+    """An unfinished episode is removed, a discarded one does not count, the next scenes follow."""
+    loop = loop_in(tmp_path)
+    episode(loop.recording, 0)
+    episode(loop.recording, 1, "discarded")
+    (loop.recording / "episode_000002").mkdir()
+    asked = []
+
+    def record(_loop, indices):
+        asked.append(list(indices))
+        for index in indices:
+            episode(loop.recording, index)
+
+    monkeypatch.setattr(stages, "_record_in_lockstep", record)
+    stages.record(loop)
+    stages.record(loop)
+    assert asked == [[2]]
+
+
+def test_a_command_that_fails_is_named_with_its_output(tmp_path):
+    """And with its log."""
+    with pytest.raises(StageError, match=r"(?s)convert: exit status \d .*recording.*convert\.log"):
+        stages.convert(loop_in(tmp_path / "nothing"))
+
+
+def test_an_unknown_fault_is_refused_before_anything_runs(tmp_path, capsys):
+    """The message lists the faults."""
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--output", str(tmp_path), "--plant", "misalign=x"])
+    assert ended.value.code == 2
+    assert "misalign=ROWS, swap-cameras" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_planted_fault_has_its_own_dataset_and_results(tmp_path):
+    """The dataset as recorded stays as it is; without a fault nothing is copied."""
+    loop = loop_in(tmp_path, "swap-cameras")
+    for camera in ("a", "b"):
+        (loop.dataset / "videos/chunk-000" / camera).mkdir(parents=True)
+        (loop.dataset / "videos/chunk-000" / camera / "one.mp4").write_text(camera)
+    plant(loop_in(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+    plant(loop)
+    assert (loop.dataset / "videos/chunk-000/a/one.mp4").read_text() == "a"
+    assert (loop.trained_on / "videos/chunk-000/a/one.mp4").read_text() == "b"
+    assert loop.trained_on != loop.dataset and loop.results != loop_in(tmp_path).results
+
+
+def test_findings_of_the_report_are_counted(tmp_path):
+    """One line a kind, with the number of episodes that have it."""
+    part = {"relative_baselines": {"hold": 0.5}, "relative_swapped": None}
+    episodes = [
+        {**part, "relative_error": 0.1, "findings": [{"kind": "pictures_apart"}]},
+        {**part, "relative_error": 0.3, "findings": [{"kind": "pictures_apart"}]},
+    ]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"episodes": episodes}))
+    found = open_loop(path)
+    assert found["relative_error"] == pytest.approx(0.2) and found["hold"] == 0.5
+    assert found["findings"] == {"pictures_apart": 2}
+
+
+@pytest.mark.soak
+@NEEDS_MODEL
+def test_the_whole_loop_runs_and_says_what_it_found(tmp_path):
+    """Two episodes and seconds of training: the policy fails, and the summary says so."""
+    pytest.importorskip("torch", reason="training needs pip install torch")
+    words = ("--episodes", "2", "--train-minutes", "0.2", "--held-out", "1", "--threads", "1")
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.loop", "--output", str(tmp_path), *words],
+        cwd=ROOT,
+        env=os.environ | {"LP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = summarise(loop_in(tmp_path))
+    assert found["episodes"] == 2 and list(found["scenes"]) == [0]
+    assert found["training"] and found["open_loop"]["episodes"] == 1
+    assert (tmp_path / "results/summary.html").exists()
