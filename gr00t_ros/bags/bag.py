@@ -293,8 +293,9 @@ class Bag:
             wanted = [one for one in storage.connections if one.topic in readable]
             if wanted:
                 parts.append(storage.messages(wanted, from_ns))
+        merged = parts[0] if len(parts) == 1 else heapq.merge(*parts, key=lambda one: one[1])
         try:
-            for connection, time_ns, data in heapq.merge(*parts, key=lambda one: one[1]):
+            for connection, time_ns, data in merged:
                 yield BagMessage(connection.topic, time_ns, _unpacked_row(bytes(data)))
         except Exception as error:  # any of sqlite, MCAP, zstd or rosbags means a damaged file
             raise BagError(f"{self._path}: cannot be read on: {error}") from error

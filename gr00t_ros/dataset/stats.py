@@ -61,8 +61,8 @@ def of_levels(histogram: NDArray[np.int64]) -> dict[str, list[list[list[float]]]
     return found | {"count": [[[float(histogram[0].sum())]]]}
 
 
-def levels(picture: NDArray[np.uint8], every: int = 4) -> NDArray[np.int64]:
-    """(3, 256) how often each level is in each channel, of every 4th row and column."""
+def levels(picture: NDArray[np.uint8], every: int = 8) -> NDArray[np.int64]:
+    """(3, 256) how often each level is in each channel, of every 8th row and column."""
     sample = picture[::every, ::every].reshape(-1, picture.shape[2])
     return np.stack([np.bincount(channel, minlength=_LEVELS) for channel in sample.T])
 
