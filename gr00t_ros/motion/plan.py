@@ -53,6 +53,7 @@ class Arrival:
         """delivery_ns: longest delivery time of a window; commit_ns: how far ahead it is final."""
         self._delivery_ns, self._commit_ns = delivery_ns, commit_ns
         self._received_ns: int | None = None
+        self._stamp_ns = 0
         self._periods_ns: deque[int] = deque(maxlen=_PERIODS_KEPT)
         self._sent: deque[_Sent] = deque(maxlen=_SENT_KEPT)
 
@@ -64,26 +65,30 @@ class Arrival:
         """As `clear`, and forget the states: until new ones come, arrivals are unknown."""
         self._sent.clear()
         self._periods_ns.clear()
-        self._received_ns = None
+        self._received_ns, self._stamp_ns = None, 0
 
     def sent(self, now_ns: int, same_until_ns: int) -> None:
         """Record that a window was sent that repeats the one before up to `same_until_ns`."""
         if self._received_ns is not None:
             self._sent.append(_Sent(now_ns, same_until_ns))
 
-    def received(self, at_ns: int, slept: bool = False) -> None:
+    def received(self, at_ns: int, slept: bool = False, stamp_ns: int = 0) -> None:
         """Record a new state at `at_ns`, of the controller whose newest state is the oldest.
 
         slept: this process was not running before, so the gap shows nothing about the network.
+        stamp_ns: the state's own stamp. Two successive ones show the period of the states; the
+        times of two looks do not. 0: none, or of another controller than the state before.
         """
         last_ns, self._received_ns = self._received_ns, at_ns
+        last_stamp_ns, self._stamp_ns = self._stamp_ns, stamp_ns
         if last_ns is None or at_ns <= last_ns:
             return
         if at_ns - last_ns >= self._gap_ns and not slept:
             for window in self._sent:
                 delivered_ns = window.at_ns + self._delivery_ns
                 window.in_gap |= last_ns < delivered_ns and window.at_ns < at_ns
-        self._periods_ns.append(at_ns - last_ns)
+        stamped = 0 < last_stamp_ns < stamp_ns
+        self._periods_ns.append(stamp_ns - last_stamp_ns if stamped else at_ns - last_ns)
         until_ns = at_ns - self._delivery_ns
         arrived = (w.at_ns for w in self._sent if not w.in_gap and w.at_ns <= until_ns)
         newest_ns = max(arrived, default=None)
@@ -105,8 +110,8 @@ class Arrival:
     def _period_ns(self) -> int | None:
         """The period of the controllers' states, None while it is not known.
 
-        A third of the last intervals is not longer. The median would not do: states at 50 Hz that
-        are read at 50 Hz may come in many intervals of two periods.
+        A third of the last intervals is not longer. The median would not do: of states at 50 Hz
+        that are read at 50 Hz many are seen two at a time, two periods after the one before.
         """
         known = len(self._periods_ns) >= _PERIODS_NEEDED
         return sorted(self._periods_ns)[len(self._periods_ns) // 3] if known else None

@@ -139,16 +139,12 @@ class Planner:
         self._arrival.clear()
         self._abandoned, self.stop_due = True, False
 
-    def states_received(self, at_ns: int | None, slept: bool = False) -> None:
-        """Record new states of all controllers, the oldest at `at_ns`: they show what arrived.
-
-        None: not every controller publishes states; then all windows count as arrived. slept: this
-        process was not running before, so the gap shows nothing about the network.
-        """
+    def states_received(self, at_ns: int | None, slept: bool, stamp_ns: int) -> None:
+        """Record new states of all controllers; see Replay.states_received."""
         if at_ns is None:
             self._arrival.forget()
         else:
-            self._arrival.received(at_ns, slept)
+            self._arrival.received(at_ns, slept, stamp_ns)
 
     def windows_may_be_lost(self, now_ns: int) -> bool:
         """Whether a lost window may have left a controller with another motion than the plan."""

@@ -288,13 +288,14 @@ class Replay:
         """
         return max(self._planner.overdue_ns(now_ns), self._poses.overdue_ns(now_ns))
 
-    def states_received(self, at_ns: int | None, slept: bool = False) -> None:
+    def states_received(self, at_ns: int | None, slept: bool = False, stamp_ns: int = 0) -> None:
         """Record new states of all controllers, the oldest at `at_ns`: they show what arrived.
 
         None: not every controller publishes states; then all windows count as arrived. slept: this
-        process was not running before, so the gap shows nothing about the network.
+        process was not running before, so the gap shows nothing about the network. stamp_ns: the
+        state's own stamp, 0 if it has none or the state before was another controller's.
         """
-        self._planner.states_received(at_ns, slept)
+        self._planner.states_received(at_ns, slept, stamp_ns)
 
     def windows_may_be_lost(self, now_ns: int) -> bool:
         """Whether a controller may play something else than the plan, because a window was lost.

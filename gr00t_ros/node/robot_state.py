@@ -102,13 +102,14 @@ class RobotState:
         sample = self._inputs.controller(output.name)
         return None if sample is None else sample.stamp_ns
 
-    def oldest_received_ns(self, outputs: Iterable[Output]) -> int | None:
-        """When (steady ns) the oldest of the controllers' newest states arrived.
+    def oldest_state(self, outputs: Iterable[Output]) -> tuple[str, Sample] | None:
+        """The controller (name of its output) whose newest state arrived first, and that state.
 
         Controllers that never published a state do not count; None if none ever did.
         """
-        samples = [self._inputs.controller(output.name) for output in outputs]
-        return min((s.received_ns for s in samples if s is not None), default=None)
+        states = [(output.name, self._inputs.controller(output.name)) for output in outputs]
+        known = [(name, state) for name, state in states if state is not None]
+        return min(known, key=lambda one: one[1].received_ns, default=None)
 
     def joints_received(self, output: Output) -> tuple[int, int] | None:
         """Stamp (ROS ns) and age (ns, by arrival, awake) of the newest state of an output's joints.

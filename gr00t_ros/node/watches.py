@@ -22,6 +22,7 @@ from gr00t_ros.motion.replay import Replay
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.queries import Queries
 from gr00t_ros.node.robot_state import Positions, RobotState
+from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros.clock import PlanClock
@@ -230,7 +231,7 @@ class RunningWatches:
             output.name: ControllerLate(output.name, "joint states", commit_ns)
             for output in self._embodiment.outputs
         }
-        self._received_ns: int | None = None
+        self._oldest: tuple[str, Sample] | None = None  # the controller whose state is oldest
         self._replay.states_received(None)
         self.policy.begin()
 
@@ -325,17 +326,20 @@ class RunningWatches:
         The replay infers from it which windows have arrived. Not with simulated time: its rate says
         nothing about the connection to the controllers.
         """
-        received_ns = None
+        oldest = None
         if not self._clock.simulated:
-            received_ns = self._robot.oldest_received_ns(self._embodiment.outputs)
-        last_ns, self._received_ns = self._received_ns, received_ns
-        if received_ns is None:
+            oldest = self._robot.oldest_state(self._embodiment.outputs)
+        last, self._oldest = self._oldest, oldest
+        if oldest is None:
             self._replay.states_received(None)
-        elif received_ns != last_ns:
+        elif last is None or oldest[1].received_ns != last[1].received_ns:
+            output, state = oldest
             now_ns = time.monotonic_ns()
-            since_ns = now_ns - (received_ns if last_ns is None else last_ns)
+            since_ns = now_ns - (state.received_ns if last is None else last[1].received_ns)
             slept = self._robot.awake_ns(since_ns) < since_ns
-            self._replay.states_received(self._clock.now_ns() - (now_ns - received_ns), slept)
+            stamp_ns = state.stamp_ns if last is None or last[0] == output else 0
+            at_ns = self._clock.now_ns() - (now_ns - state.received_ns)
+            self._replay.states_received(at_ns, slept, stamp_ns)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
         """Controllers whose state is late; for those that publish none, whose joints are late."""

@@ -155,7 +155,7 @@ def cut(
             come_ns = now_ns + int(rng.integers(0, 6)) * MS
             states.under_way.append((come_ns, now_ns, position[index - 1].copy()))
         if index % 20 == look_at and states.look(now_ns) and listens:
-            replay.states_received(now_ns)
+            replay.states_received(now_ns, stamp_ns=states.newest_ns)
         if index % 20 == tick_at:
             if states.newest_ns:
                 late.receive(states.newest_ns, now_ns)
@@ -191,7 +191,7 @@ def test_without_what_is_heard_a_cut_that_heals_before_the_silence_shows_is_a_st
 
 
 @pytest.mark.parametrize(
-    ("period_ms", "lost"), [(20, 0.05), (50, 0.0), (50, 0.05), (100, 0.0), (100, 0.05)]
+    ("period_ms", "lost"), [(ms, lost) for ms in (20, 25, 33, 40, 50, 100) for lost in (0.0, 0.05)]
 )
 def test_without_a_cut_nothing_is_left_though_states_are_few_or_lost(
     period_ms: int, lost: float
