@@ -48,9 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in STAGES:
             print(f"{name} ...", flush=True)
             began = time.monotonic()
-            STAGES[name](loop)
-            spent_s = time.monotonic() - began
-            add_time(loop, name, spent_s)
+            try:
+                STAGES[name](loop)
+            finally:
+                spent_s = time.monotonic() - began
+                add_time(loop, name, spent_s)
             print(f"{name}: {spent_s:.0f} s", flush=True)
             if name == options.until:
                 return 0

@@ -156,3 +156,31 @@ def test_a_few_steps_of_training_are_served(tmp_path, monkeypatch):
     action, _ = policy(observation_of(robot), None)
     check_action(action, policy.modality)
     assert set(np.unique(action["gripper_position"])) <= {0.0, 1.0}
+
+
+def test_an_arm_that_stands_begins_gently(tmp_path):
+    """A policy that answers with full speed from the first step on, asked twice at one place."""
+    torch = pytest.importorskip("torch", reason="training needs pip install torch")
+    from robot_of_file import observation_of
+
+    from examples.small_policy.model import Shape, SmallPolicy, save
+    from examples.small_policy.serve import GENTLE_S, Served
+    from gr00t_ros.robot.files import load_embodiment
+
+    robot = load_embodiment("franka_droid_n16")
+    save(tmp_path / "policy.pt", SmallPolicy(Shape(CAMERAS, (32, 48), 7, 32)), {})
+    policy = Served(robot, tmp_path / "policy.pt")
+    time_s = np.arange(32) / robot.rate_hz
+    fast = torch.tensor(time_s, dtype=torch.float32)[None, :, None].expand(1, 32, 7)
+
+    def ask(joint):
+        observation = observation_of(robot)
+        observation["state"]["joint_position"] = np.full((1, 1, 7), joint, np.float32)
+        policy.model.act = lambda *_: (joint + fast, torch.zeros(1, 32))
+        return policy(observation, None)[0]["joint_position"][0, :, 0] - joint
+
+    for way in (ask(0.0), ask(0.001)):  # the first query, and one of an arm that stands
+        assert way[4] == pytest.approx(0.5 * time_s[4] ** 2 / GENTLE_S, abs=2e-3)
+        assert way[-1] == pytest.approx(time_s[-1] - 0.5 * GENTLE_S, abs=2e-3)
+    np.testing.assert_allclose(ask(0.1), time_s, atol=1e-5)  # it moves
+    assert policy.reset(None) == {} and ask(0.1)[4] < 0.1
