@@ -65,7 +65,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of one recorded episode without a gap; `cut` is what is not in them."""
+    """The parts of one recorded episode without a gap; `cut` is what is not in them.
+
+    Only a part that reaches the end of the episode has its success; of others nobody knows it.
+    """
 
     episodes: tuple[Episode, ...]
     cut: tuple[Cut, ...] = ()
@@ -302,7 +305,7 @@ class _Reading:
         return Parts(tuple(named), tuple(sorted(cut, key=lambda one: one.from_s)))
 
     def _is_edge(self, first: int, end: int) -> bool:
-        """Whether these rows are a few at the beginning or the end of the episode."""
+        """Whether these rows are none, or a few at the beginning or the end of the episode."""
         at_edge = first == 0 or end == len(self._rows.gaps)
         return at_edge and end - first <= EDGE_ROWS
 
@@ -339,7 +342,7 @@ class _Reading:
                 if seen
                 else {}
             ),
-            success=facts.success,
+            success=facts.success if self._is_edge(end, len(rows.gaps)) else None,
         )
 
     def _actions(self, first: int, end: int) -> dict[str, NDArray[np.float32]]:

@@ -165,6 +165,7 @@ def test_a_gap_is_refused_with_its_place_and_splits_on_request(tmp_path):
     first, second = parts.episodes
     assert times(first)[-1] < 2.6 and times(second)[0] == pytest.approx(3.5)
     assert [cut.to_s for cut in parts.cut] == [pytest.approx(3.5)]
+    assert (first.success, second.success) == (None, True)
     shown = [number_of(picture) for picture in second.video["wrist"]]
     assert shown == [1000 + rig.frame_of(35 + row) for row in range(len(second))]
     assert np.diff(times(second)) == pytest.approx(1 / rig.RATE_HZ)
@@ -188,6 +189,7 @@ def test_a_missing_beginning_or_end_is_a_gap(tmp_path, from_s, to_s):
         one.load()
     parts = one.load_parts()
     assert len(parts.episodes) == 1 and [cut.is_gap for cut in parts.cut] == [True]
+    assert parts.episodes[0].success is (None if to_s == 9.0 else True)
 
 
 def test_a_gap_before_a_short_rest_is_refused(tmp_path):
