@@ -142,6 +142,12 @@ def _report(
         if made.schema.left_out:
             keys = ", ".join(made.schema.left_out)
             lines.append(f"  not in it, because no output executes them: action {keys}")
+        unknown = made.unknown_success
+        if 0 < len(unknown) < len(made.episodes):
+            lines.append(
+                f"  next.success is not in it, because it is unknown of {len(unknown)} episodes: "
+                f"{', '.join(unknown):.300}"
+            )
     lines += [f"  left out of {one.name}: {cut}" for one in result.done for cut in one.cut]
     lines += [f"  discarded: {name}" for name in discarded]
     lines += [
@@ -165,6 +171,7 @@ def _figures(
         "episodes": len(made.episodes) if made is not None else 0,
         "rows": made.frames if made is not None else 0,
         "left_out_actions": list(made.schema.left_out) if made is not None else [],
+        "unknown_success": list(made.unknown_success) if made is not None else [],
         "cut": {one.name: one.cut for one in result.done if one.cut},
         "discarded": list(discarded),
         "unfinished": list(unfinished),

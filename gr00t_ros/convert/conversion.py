@@ -75,10 +75,11 @@ class Job:
 
 @dataclass(slots=True)
 class Done:
-    """One converted episode. rows: of each part. cut: what is in no part."""
+    """One converted episode. gaps: SPLIT or REFUSE. rows: of each part. cut: what is in no part."""
 
     name: str
     identity: str
+    gaps: str
     rows: list[int]
     cut: list[str]
     seconds: float
@@ -228,17 +229,16 @@ def _work(job: Job) -> Done | str:
     try:
         identity = job.identity
         shutil.rmtree(job.folder, ignore_errors=True)
-        if job.gaps == SPLIT:
-            parts = job.reference.load_parts()
-            episodes, cut = parts.episodes, [str(one) for one in parts.cut]
-        else:
-            episodes, cut = (job.reference.load(),), []
+        reference = job.reference
+        parts = reference.load_parts() if job.gaps == SPLIT else reference.load_whole()
         rows = [
             stage(episode, job.folder / f"part_{number}", job.codec).length
-            for number, episode in enumerate(episodes)
+            for number, episode in enumerate(parts.episodes)
         ]
         job.folder.mkdir(parents=True, exist_ok=True)
-        done = Done(job.reference.name, identity, rows, cut, time.perf_counter() - begin_s)
+        cut = [str(one) for one in parts.cut]
+        spent_s = time.perf_counter() - begin_s
+        done = Done(reference.name, identity, job.gaps, rows, cut, spent_s)
         write_whole(job.folder / DONE_FILE, json.dumps(_plain(done)) + "\n")
         return done
     except Gr00tError as error:
@@ -251,6 +251,7 @@ def _plain(done: Done) -> dict[str, Any]:
     return {
         "name": done.name,
         "identity": done.identity,
+        "gaps": done.gaps,
         "rows": done.rows,
         "cut": done.cut,
         "seconds": done.seconds,
@@ -258,12 +259,12 @@ def _plain(done: Done) -> dict[str, Any]:
 
 
 def _finished(job: Job) -> Done | None:
-    """The episode if it is staged as it would be now."""
+    """The episode if it is staged as it would be now; one without a gap is the same if split."""
     try:
         found = Done(**json.loads((job.folder / DONE_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    fits = job.gaps == SPLIT or len(found.rows) == 1
+    fits = found.gaps in (REFUSE, job.gaps)
     return found if found.identity == job.identity and fits else None
 
 

@@ -1,9 +1,8 @@
 """Episodes out of recordings and bags: rows at the embodiment file's rate, and their gaps.
 
 A row's time is the start plus a multiple of the period. Its observation is what the node would have
-sent then, its action what was commanded then. A row without either is a gap, and nothing fills it:
-rows before the first complete row and after the last are left out, a gap between them splits the
-episode or refuses it.
+sent then, its action what was commanded then. A row without either is a gap, and nothing fills it.
+A gap refuses the episode or splits it; only a few rows at its beginning or end may be left out.
 """
 
 from __future__ import annotations
@@ -44,15 +43,21 @@ KEPT_BYTES: Final = 256 * 2**20
 """Pictures of an episode, as they were sent, that stay in memory: else its bag is read again."""
 LEAST_S: Final = 1.0
 """A part of an episode that is shorter is left out: it holds no whole action chunk."""
+EDGE_ROWS: Final = 5
+"""At most so many rows may be missing at the beginning or the end of an episode: more are a gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Rows that are not in the dataset, s after the start of the episode, and why."""
+    """Rows that are not in the dataset, s after the start of the episode, and why.
+
+    is_gap: whether the episode is refused for it; not for a few rows at its beginning or end.
+    """
 
     from_s: float
     to_s: float
     why: str
+    is_gap: bool = True
 
     def __str__(self) -> str:
         return f"{self.from_s:.2f} s to {self.to_s:.2f} s: {self.why}"
@@ -60,7 +65,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of one recorded episode without a gap; `cut` is what is not in them."""
+    """The parts of one recorded episode without a gap; `cut` is what is not in them.
+
+    Only a part that reaches the end of the episode has its success; of others nobody knows it.
+    """
 
     episodes: tuple[Episode, ...]
     cut: tuple[Cut, ...] = ()
@@ -87,16 +95,20 @@ class EpisodeReference:
         return self.path.name
 
     def load(self) -> Episode:
-        """Read the episode; BagError for a gap between its rows, with where and how long."""
+        """Read the episode; BagError for a gap in its rows, with where and how long."""
+        return self.load_whole().episodes[0]
+
+    def load_whole(self) -> Parts:
+        """Read the episode as one part; BagError for a gap in its rows, with where and how long."""
         parts = self.load_parts()
-        if len(parts.episodes) > 1 or not parts.episodes:
-            gaps = [str(one) for one in parts.cut]
+        gaps = [str(one) for one in parts.cut if one.is_gap]
+        if gaps:
             raise BagError(
                 f"{self.path}: its rows have gaps, after the start of the episode: "
                 f"{'; '.join(gaps):.1500}; nothing fills them: convert with --gaps split, or "
                 "discard the episode"
             )
-        return parts.episodes[0]
+        return parts
 
     def load_parts(self) -> Parts:
         """Read the episode in parts without a gap; BagError if there is no row at all."""
@@ -275,20 +287,29 @@ class _Reading:
         rate_hz = self._robot.rate_hz
         whole = [(first, end) for first, end, why in runs if not why]
         long = [one for one in whole if one[1] - one[0] >= LEAST_S * rate_hz]
-        cut = [Cut(first / rate_hz, end / rate_hz, why) for first, end, why in runs if why]
+        cut = [
+            Cut(first / rate_hz, end / rate_hz, why, not self._is_edge(first, end))
+            for first, end, why in runs
+            if why
+        ]
         if len(whole) > 1:
             short = [one for one in whole if one not in long]
             why = f"{LEAST_S:g} s without a gap are the least"
             cut += [Cut(first / rate_hz, end / rate_hz, why) for first, end in short]
             whole = long
-        episodes = [self._episode(first, end, len(whole)) for first, end in whole]
+        episodes = [self._episode(first, end) for first, end in whole]
         named = [
             replace(one, name=f"{one.name} part {number}") if len(episodes) > 1 else one
             for number, one in enumerate(episodes, 1)
         ]
         return Parts(tuple(named), tuple(sorted(cut, key=lambda one: one.from_s)))
 
-    def _episode(self, first: int, end: int, _parts: int) -> Episode:
+    def _is_edge(self, first: int, end: int) -> bool:
+        """Whether these rows are none, or a few at the beginning or the end of the episode."""
+        at_edge = first == 0 or end == len(self._rows.gaps)
+        return at_edge and end - first <= EDGE_ROWS
+
+    def _episode(self, first: int, end: int) -> Episode:
         facts, rows = self._facts, self._rows
         assert facts is not None
         observed = [one for one in rows.observed[first:end] if one is not None]
@@ -321,7 +342,7 @@ class _Reading:
                 if seen
                 else {}
             ),
-            success=facts.success,
+            success=facts.success if self._is_edge(end, len(rows.gaps)) else None,
         )
 
     def _actions(self, first: int, end: int) -> dict[str, NDArray[np.float32]]:

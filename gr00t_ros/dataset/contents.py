@@ -62,8 +62,13 @@ class Contents:
         """Which columns there are that not every recording has."""
         return {
             schema.PREDICTED: any(one.facts.predicted for one in self.episodes),
-            schema.SUCCESS: all(one.facts.success is not None for one in self.episodes),
+            schema.SUCCESS: not self.unknown_success,
         }
+
+    @property
+    def unknown_success(self) -> tuple[str, ...]:
+        """The names of the episodes of which nobody said whether they succeeded."""
+        return tuple(one.facts.name for one in self.episodes if one.facts.success is None)
 
     def table(self, episode: Placed, wide_time: bool) -> Any:
         """All rows of an episode as a pyarrow Table. wide_time: float64 timestamps."""

@@ -171,6 +171,39 @@ def test_an_episode_with_a_gap_fails_alone_and_nothing_is_written(tmp_path, caps
     lines = (output / "meta" / "episodes.jsonl").read_text().splitlines()
     names = [json.loads(line)["recording"] for line in lines]
     assert names == ["episode_000000 part 1", "episode_000000 part 2", "episode_000001"]
+    assert [json.loads(line).get("success") for line in lines] == [None, True, True]
+    assert "next.success is not in it" in shown.out and "1 episodes: episode_000000 part 1" in shown.out
+
+
+def test_a_lost_end_is_never_left_out_without_a_word(tmp_path, capsys):
+    """A camera dies: refused, also where --gaps split had staged the rest; split lists it."""
+    recording, output = tmp_path / "rec", tmp_path / "out"
+    dead = range(rig.START_NS + 2000 * rig.MS, rig.START_NS + 9000 * rig.MS)
+    messages = [*streams(4.0), *by_policy(4.0)]
+    kept = [one for one in messages if one[0] != "/wrist" or one[1] not in dead]
+    write_episode(recording, 0, kept, seconds=4.0)
+    other = write_episode(recording, 1, [*streams(1.0), *by_policy(1.0)], seconds=1.0)
+    (other / "episode.json").rename(other / "facts")
+    (other / "episode.json").write_text((other / "facts").read_text().replace("lift it", ""))
+    assert convert(recording, output, "--gaps", "split") == 1  # the other has no instruction
+    shutil.copy(other / "facts", other / "episode.json")
+    capsys.readouterr()
+    assert convert(recording, output, "--resume", "--json") == 1
+    assert "s to 4.10 s: wrist" in json.loads(capsys.readouterr().out)["failed"][0]
+    assert convert(recording, output, "--resume", "--gaps", "split", "--json") == 0
+    (cut,) = json.loads(capsys.readouterr().out)["cut"]["episode_000000"]
+    assert "s to 4.10 s: wrist" in cut
+
+
+def test_a_few_rows_that_are_left_out_are_listed(tmp_path, capsys):
+    """By default too: a camera starts three rows late."""
+    late = range(rig.START_NS - 1000 * rig.MS, rig.START_NS + 300 * rig.MS)
+    messages = [*streams(1.5), *by_policy(1.5)]
+    kept = [one for one in messages if one[0] != "/front" or one[1] not in late]
+    write_episode(tmp_path / "rec", 0, kept, seconds=1.5)
+    assert convert(tmp_path / "rec", tmp_path / "out", "--json") == 0
+    (cut,) = json.loads(capsys.readouterr().out)["cut"]["episode_000000"]
+    assert cut.startswith("0.00 s to 0.30 s: front")
 
 
 def test_unfinished_episodes_are_named(recording, tmp_path, capsys):

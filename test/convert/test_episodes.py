@@ -165,19 +165,40 @@ def test_a_gap_is_refused_with_its_place_and_splits_on_request(tmp_path):
     first, second = parts.episodes
     assert times(first)[-1] < 2.6 and times(second)[0] == pytest.approx(3.5)
     assert [cut.to_s for cut in parts.cut] == [pytest.approx(3.5)]
+    assert (first.success, second.success) == (None, True)
     shown = [number_of(picture) for picture in second.video["wrist"]]
     assert shown == [1000 + rig.frame_of(35 + row) for row in range(len(second))]
     assert np.diff(times(second)) == pytest.approx(1 / rig.RATE_HZ)
 
 
-def test_rows_before_the_first_and_after_the_last_complete_one_are_left_out(tmp_path):
-    """A bag whose camera starts later begins later: that is no gap between rows."""
-    messages = without([*streams(4.0), *by_policy(4.0)], "/front", -1.0, 1.0)
+@pytest.mark.parametrize(("from_s", "to_s"), [(-1.0, 0.3), (3.45, 9.0)])
+def test_a_few_rows_may_be_missing_at_the_beginning_or_the_end(tmp_path, from_s, to_s):
+    """A camera starts three rows late, or its last picture is too old for some: it is listed."""
+    messages = without([*streams(4.0), *by_policy(4.0)], "/front", from_s, to_s)
+    (cut,) = written(tmp_path / "rec", messages, seconds=4.0).load_whole().cut
+    assert cut.from_s == 0.0 or cut.to_s == pytest.approx(4.1)
+    assert 0.0 < cut.to_s - cut.from_s < 0.55 and not cut.is_gap
+
+
+@pytest.mark.parametrize(("from_s", "to_s"), [(-1.0, 1.0), (2.0, 9.0)])
+def test_a_missing_beginning_or_end_is_a_gap(tmp_path, from_s, to_s):
+    """A camera that starts late or dies: the episode is refused, and one part is left of it."""
+    messages = without([*streams(4.0), *by_policy(4.0)], "/front", from_s, to_s)
     one = written(tmp_path / "rec", messages, seconds=4.0)
-    episode = one.load()
-    assert times(episode)[0] == pytest.approx(1.0)
-    cut = one.load_parts().cut
-    assert [(c.from_s, c.to_s) for c in cut] == [(0.0, 1.0)] and "nothing received" in cut[0].why
+    with pytest.raises(BagError, match="0.00 s to 1.00 s: front|s to 4.10 s: front"):
+        one.load()
+    parts = one.load_parts()
+    assert len(parts.episodes) == 1 and [cut.is_gap for cut in parts.cut] == [True]
+    assert parts.episodes[0].success is (None if to_s == 9.0 else True)
+
+
+def test_a_gap_before_a_short_rest_is_refused(tmp_path):
+    """Only one part is long enough to be kept: the episode is not whole for that."""
+    messages = without([*streams(4.0), *by_policy(4.0)], "/wrist", 2.0, 3.5)
+    one = written(tmp_path / "rec", messages, seconds=4.0)
+    with pytest.raises(BagError, match="s to 3.50 s: wrist .*; 3.50 s to 4.10 s: 1 s without"):
+        one.load()
+    assert len(one.load_parts().episodes) == 1
 
 
 def test_a_short_part_between_two_gaps_is_left_out_and_named(tmp_path):
