@@ -12,6 +12,7 @@ from pathlib import Path
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
 from gr00t_ros.convert.conversion import REFUSE, SPLIT, Result, Settings, convert
 from gr00t_ros.convert.episodes import EpisodeReference, left_out, read_episodes
+from gr00t_ros.dataset.embodiment_file import difference
 from gr00t_ros.dataset.video_encode import CODECS
 from gr00t_ros.dataset.writer import FORMATS
 from gr00t_ros.errors import Gr00tError, SettingsError
@@ -80,6 +81,7 @@ def _convert(options: argparse.Namespace) -> int:
         discarded += [one.name for one in not_kept]
         unfinished += [str(one) for one in not_finished]
     _refuse(references, embodiment, options.workers)
+    _compare_files(embodiment, options.embodiment is not None, options.bags)
     settings = Settings(
         options.format,
         options.codec,
@@ -103,13 +105,38 @@ def embodiment_of(name: str | None, bags: Sequence[Path]) -> Embodiment:
     """
     if name is not None:
         return load_embodiment(name)
-    for folder in (bags[0], bags[0].parent):
-        if (folder / EMBODIMENT).is_file():
-            return load_embodiment(str(folder / EMBODIMENT))
+    own = _own_file(bags[0])
+    if own is not None:
+        return load_embodiment(str(own))
     raise SettingsError(
         f"--embodiment: got none, expected NAME|FILE: {bags[0]} has no {EMBODIMENT}, as a "
         "recording of gr00t record has"
     )
+
+
+def _own_file(path: Path) -> Path | None:
+    """The embodiment file of the recording that a bag belongs to."""
+    files = (folder / EMBODIMENT for folder in (path, path.absolute().parent))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _compare_files(embodiment: Embodiment, is_named: bool, bags: Sequence[Path]) -> None:
+    """Compare the recordings' own files with the embodiment file that they are read with.
+
+    Raises SettingsError if one differs; only warns if that file was named by --embodiment.
+    """
+    source = Path(embodiment.source)
+    for own in dict.fromkeys(file for path in bags if (file := _own_file(path)) is not None):
+        found = difference(own, source)
+        if not found:
+            continue
+        differs = f"{own}: {found} as in {source}"
+        if not is_named:
+            raise SettingsError(
+                f"{differs}: these recordings are not of one robot: convert each of them alone, or "
+                "say with --embodiment which file is right for all"
+            )
+        _progress(f"WARNING: {printable_lines(differs)}: --embodiment is used, not that file")
 
 
 def _refuse(references: Sequence[EpisodeReference], embodiment: Embodiment, workers: int) -> None:

@@ -221,3 +221,29 @@ def test_a_recording_of_another_robot_is_refused(recording, tmp_path, capsys):
     """Its own tag and the file's are named."""
     assert convert(recording, tmp_path / "out", "--embodiment", "franka_droid") == 2
     assert "was recorded as new_embodiment" in capsys.readouterr().err
+
+
+def changed_copy(recording, folder, old, new):
+    """A copy of a recording whose embodiment file says something else."""
+    shutil.copytree(recording, folder)
+    file = folder / "embodiment.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    return folder
+
+
+def test_recordings_of_two_robots_with_one_tag_are_refused(recording, tmp_path, capsys):
+    """The first difference is named; a comment is none; --embodiment decides, with a warning."""
+    first, output = str(recording), tmp_path / "out"
+    other = changed_copy(recording, tmp_path / "other", "[0.0, 0.5]", "[0.0, 0.25]")
+    options = ["--output", str(output), "--workers", "1"]
+    assert main(["convert", first, str(other), *options]) == 2
+    told = capsys.readouterr().err
+    assert f"{other}/embodiment.yaml: state.jaw.scale[1] is 0.25, not 0.5" in told
+    assert not output.exists()
+    commented = changed_copy(recording, tmp_path / "commented", "robot:", "# as built\nrobot:")
+    assert main(["convert", first, str(commented), *options]) == 0
+    named = tmp_path / "named"
+    assert convert(other, named, "--embodiment", str(recording / "embodiment.yaml")) == 0
+    assert "WARNING" in (told := capsys.readouterr().err) and "0.25, not 0.5" in told

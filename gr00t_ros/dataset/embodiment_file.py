@@ -1,0 +1,45 @@
+"""The embodiment file of a recording or a dataset: where two of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.robot.files import read_yaml
+
+_ORDERED: Final = ("video", "state", "action", "outputs")  # the order of columns and joints
+_NOTHING: Final = "not there"
+
+
+def difference(one: Path, other: Path) -> str:
+    """The first place where `one` differs from `other`, with both values; empty if there is none.
+
+    Comments and layout do not count. Raises EmbodimentError for a file that is no embodiment.
+    """
+    return _difference(_content(one), _content(other), "")
+
+
+def _content(path: Path) -> dict[str, object]:
+    return read_yaml(path, "an embodiment", EmbodimentError)
+
+
+def _difference(one: object, other: object, place: str) -> str:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in dict.fromkeys((*one, *other)):
+            values = one.get(key, _NOTHING), other.get(key, _NOTHING)
+            found = _difference(*values, f"{place}.{key}" if place else str(key))
+            if found:
+                return found
+        if place in _ORDERED and list(one) != list(other):
+            return _said(f"the order of {place}", ", ".join(one), ", ".join(other))
+        return ""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        parts = (_difference(*pair, f"{place}[{i}]") for i, pair in enumerate(zip(one, other)))
+        return next(filter(None, parts), "")
+    return "" if one == other else _said(place, one, other)
+
+
+def _said(what: str, one: object, other: object) -> str:
+    return f"{what} is {one!s:.100}, not {other!s:.100}"
