@@ -15,11 +15,13 @@ from gr00t_ros.record.episode_bag import mcap_path, write_metadata
 from gr00t_ros.record.facts import DISCARDED, EpisodeFacts, write_facts
 from gr00t_ros.record.mcap_file import McapFile
 from gr00t_ros.record.recording import EMBODIMENT, EPISODE, unfinished
-from gr00t_ros.record.session import INTERVENE, RESUME, SOURCE, START
+from gr00t_ros.record.session import ENDS, INTERVENE, PROBLEM, RESUME, SOURCE, START, label
 from gr00t_ros.robot.files import load_embodiment
 
 EVENTS = "gr00t_ros/msg/EpisodeEvent"
 KILLED = "recovered: its recorder was killed, the last messages and the counts of drops are missing"
+ENDED = "recovered: its recorder was killed after its end, the counts of drops are missing"
+_SUCCESS = {True: "success", False: "failure", None: "success unknown"}
 
 
 def main(words: Sequence[str]) -> int:
@@ -27,7 +29,8 @@ def main(words: Sequence[str]) -> int:
     parser = CommandParser(
         prog="gr00t record recover",
         description="Repairs the episodes of a recording whose recorder was killed: index and "
-        "metadata of the bag, and episode.json (kept, success unknown).",
+        "metadata of the bag, and episode.json. An episode that was still open is kept, its "
+        "success is unknown.",
         example="gr00t record recover my_recording",
     )
     parser.add_argument("folder", metavar="DIR", help="folder of the recording, or of one episode")
@@ -60,11 +63,13 @@ def _recover(episode: Path, robot: str) -> str:
         topics = [topic.name for topic in bag.topics if topic.type_name == EVENTS]
         facts.start_ns, facts.stop_ns = bag.start_ns, bag.end_ns
         for message in bag.messages(topics):
-            _replay(facts, deserialize_message(message.data, EpisodeEvent), message.time_ns)
+            event = deserialize_message(message.data, EpisodeEvent)
+            if event.episode == index:
+                _replay(facts, event, message.time_ns)
     if facts.interventions and not facts.interventions[-1][1]:
         facts.interventions[-1] = (facts.interventions[-1][0], facts.stop_ns)
     write_facts(episode, facts)
-    return f"{episode}: {facts.duration_s:.1f} s recovered; kept, success unknown"
+    return f"{episode}: {facts.duration_s:.1f} s recovered; {facts.outcome}, {_SUCCESS[facts.success]}"
 
 
 def _repair(episode: Path) -> bool:
@@ -94,5 +99,9 @@ def _replay(facts: EpisodeFacts, event: EpisodeEvent, time_ns: int) -> None:
         facts.sources.append((time_ns, event.source))
     elif event.event == INTERVENE:
         facts.interventions.append((time_ns, 0))
+    elif event.event in ENDS:
+        label(facts, event.event)
+        facts.stop_ns = time_ns
+        facts.problem = f"{event.text}; {ENDED}" if event.event == PROBLEM else ENDED
     elif event.event == RESUME and facts.interventions:
         facts.interventions[-1] = (facts.interventions[-1][0], time_ns)
