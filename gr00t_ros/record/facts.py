@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gr00t_ros.dataset.episode import SOURCES
 from gr00t_ros.errors import BagError
 from gr00t_ros.record.episode_bag import write_whole
+from gr00t_ros.text_table import one_line
 
 FILE: Final = "episode.json"
 KEPT: Final = "kept"
@@ -71,23 +73,96 @@ def read_facts(folder: Path) -> EpisodeFacts | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise BagError(f"{path}: cannot be read: {error}") from error
+        raise BagError(f"{path}: cannot be read: {error}; {_remedy(folder)}") from error
     try:
         return _facts(content)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BagError(f"{path}: {type(error).__name__} {error}; gr00t record recover") from error
+    except ValueError as error:
+        raise BagError(f"{path}: {error}; {_remedy(folder)}") from error
 
 
-def _facts(content: Mapping[str, Any]) -> EpisodeFacts:
+def _remedy(folder: Path) -> str:
+    return f"gr00t record recover {folder} rebuilds it from its bag"
+
+
+def _facts(content: object) -> EpisodeFacts:
+    """The facts of a file's content; ValueError with key, what was got, what was expected."""
+    if not isinstance(content, dict):
+        raise ValueError(f"got {_shown(content)}, expected an object with the key index")
+    known = {
+        one.name: one.default is MISSING and one.default_factory is MISSING
+        for one in fields(EpisodeFacts)
+    }
+    for key in content.keys() - known.keys():
+        raise ValueError(f"{key}: got an unknown key, expected {', '.join(known)}")
+    for key, required in known.items():
+        if key not in content and required:
+            raise ValueError(f"{key}: got nothing, expected {_EXPECTED[key][1]}")
+        fits, expected = _EXPECTED[key]
+        if key in content and not fits(content[key]):
+            raise ValueError(f"{key}: got {_shown(content[key])}, expected {expected}")
     facts = EpisodeFacts(**content)
-    facts.sources = [(int(time_ns), str(name)) for time_ns, name in facts.sources]
-    facts.interventions = [(int(begin), int(end)) for begin, end in facts.interventions]
-    unknown = {name for _, name in facts.sources} - set(SOURCES)
-    if (
-        unknown
-        or facts.outcome not in (KEPT, DISCARDED)
-        or facts.success not in (True, False, None)
-    ):
-        got = f"sources {sorted(unknown)}, outcome {facts.outcome!r}, success {facts.success!r}"
-        raise ValueError(f"got {got}; expected {', '.join(SOURCES)}; {KEPT} or {DISCARDED}")
+    facts.sources = [(time_ns, name) for time_ns, name in facts.sources]
+    facts.interventions = [(begin, end) for begin, end in facts.interventions]
+    if 0 < facts.stop_ns < facts.start_ns:
+        raise ValueError(f"stop_ns: got {facts.stop_ns}, expected at least {facts.start_ns}")
     return facts
+
+
+def is_right(content: object, key: str) -> bool:
+    """Whether a file's content has a value for the key that can be one."""
+    return isinstance(content, dict) and key in content and _EXPECTED[key][0](content[key])
+
+
+def _shown(value: object) -> str:
+    return one_line(json.dumps(value), 80)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _are_pairs(value: object, second: Callable[[object], bool]) -> bool:
+    """Whether it is a list of [time, second] with times that do not fall."""
+    if not isinstance(value, list):
+        return False
+    for one in value:
+        if not (isinstance(one, list) and len(one) == 2 and _is_count(one[0]) and second(one[1])):
+            return False
+    return all(a[0] <= b[0] for a, b in pairwise(value))
+
+
+def _are_sources(value: object) -> bool:
+    return _are_pairs(value, lambda name: isinstance(name, str) and name in SOURCES)
+
+
+def _are_drops(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_count, value.values()))
+
+
+_TEXT = (_is_text, "a text")
+_COUNT = (_is_count, "an integer from 0 to 2^63 - 1")
+_EXPECTED: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
+    "index": _COUNT,
+    "instruction": _TEXT,
+    "robot": _TEXT,
+    "policy_node": _TEXT,
+    "start_ns": _COUNT,
+    "stop_ns": _COUNT,
+    "outcome": (lambda value: value in (KEPT, DISCARDED), f"{KEPT} or {DISCARDED}"),
+    "success": (lambda value: value is None or type(value) is bool, "true, false or null"),
+    "sources": (
+        _are_sources,
+        f"[[time_ns, name], ...] with times in their order, names of {', '.join(SOURCES)}",
+    ),
+    "interventions": (
+        lambda value: _are_pairs(value, _is_count),
+        "[[from_ns, to_ns], ...] with times in their order",
+    ),
+    "dropped": (_are_drops, "an object of topics with numbers of messages"),
+    "problem": _TEXT,
+}
+"""Key -> whether a value is right, and what is."""

@@ -8,17 +8,19 @@ from pathlib import Path
 
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser
 from gr00t_ros.dataset.episode import SOURCES
+from gr00t_ros.errors import BagError
 from gr00t_ros.record.facts import KEPT, EpisodeFacts, read_facts
 from gr00t_ros.record.recording import EMBODIMENT, episode_folders
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.text_table import table
+from gr00t_ros.text_table import printable, table
 
+_Found = Mapping[Path, EpisodeFacts | BagError | None]
 _SUCCESS = {True: "success", False: "failure", None: ""}
 _HEADER = ("episode", "s", "outcome", "success", *SOURCES, "takeovers", "drops", "MB", "problem")
 
 
 def main(words: Sequence[str]) -> int:
-    """Print the episodes; 1 if one was not finished."""
+    """Print the episodes; 1 if one was not finished, or its facts cannot be read."""
     parser = CommandParser(
         prog="gr00t record info",
         description="Lists the episodes of a recording: length, outcome, success, seconds of each "
@@ -29,25 +31,34 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help=JSON_HELP)
     options = parser.parse_args(words)
     folder = Path(options.folder)
-    found = {one: read_facts(one) for one in episode_folders(folder)}
-    killed = [one.name for one, facts in found.items() if facts is None]
+    found = {one: _read(one) for one in episode_folders(folder)}
     if options.json:
         print(json.dumps(_figures(folder, found), indent=1))
     else:
-        print("\n".join(_report(folder, found, killed)))
-    return NO if killed else DONE
+        print("\n".join(_report(folder, found)))
+    return DONE if all(isinstance(facts, EpisodeFacts) for facts in found.values()) else NO
 
 
-def _report(
-    folder: Path, found: Mapping[Path, EpisodeFacts | None], killed: Sequence[str]
-) -> list[str]:
-    kept = [one for one in found.values() if one is not None and one.outcome == KEPT]
+def _read(folder: Path) -> EpisodeFacts | BagError | None:
+    """The facts of an episode, why they cannot be read, or None if it was not finished."""
+    try:
+        return read_facts(folder)
+    except BagError as error:
+        return error
+
+
+def _report(folder: Path, found: _Found) -> list[str]:
+    killed = [one.name for one, facts in found.items() if facts is None]
+    kept = [one for one in found.values() if isinstance(one, EpisodeFacts) and one.outcome == KEPT]
     seconds = sum(one.duration_s for one in kept)
     robot = load_embodiment(str(folder / EMBODIMENT)).robot
     lines = [table(_HEADER, [_row(*one) for one in found.items()])] if found else []
     lines.append(f"{robot}: {len(kept)} of {len(found)} episodes kept, {seconds:.1f} s")
     lines += [
         f"{number} times: {instruction}" for instruction, number in _instructions(kept).items()
+    ]
+    lines += [
+        f"unreadable: {printable(str(one))}" for one in found.values() if isinstance(one, BagError)
     ]
     if killed:
         lines.append(f"not finished: {', '.join(killed)}; gr00t record recover {folder}")
@@ -59,9 +70,10 @@ def _instructions(kept: Sequence[EpisodeFacts]) -> dict[str, int]:
     return {text: texts.count(text) for text in dict.fromkeys(texts)}
 
 
-def _row(folder: Path, facts: EpisodeFacts | None) -> tuple[object, ...]:
-    if facts is None:
-        cells: tuple[object, ...] = ("", "NOT FINISHED", "", *[""] * len(SOURCES), "", "")
+def _row(folder: Path, facts: EpisodeFacts | BagError | None) -> tuple[object, ...]:
+    if not isinstance(facts, EpisodeFacts):
+        outcome = "NOT FINISHED" if facts is None else "UNREADABLE"
+        cells: tuple[object, ...] = ("", outcome, "", *[""] * len(SOURCES), "", "")
         return (folder.name, *cells, _megabytes(folder), "")
     return (
         folder.name,
@@ -84,17 +96,21 @@ def _bytes(folder: Path) -> int:
     return sum(one.stat().st_size for one in folder.iterdir() if one.is_file())
 
 
-def _figures(folder: Path, found: Mapping[Path, EpisodeFacts | None]) -> dict[str, object]:
+def _figures(folder: Path, found: _Found) -> dict[str, object]:
     return {
         "embodiment": load_embodiment(str(folder / EMBODIMENT)).robot,
         "episodes": [_episode(*one) for one in found.items()],
     }
 
 
-def _episode(folder: Path, facts: EpisodeFacts | None) -> dict[str, object]:
-    size = {"folder": folder.name, "bytes": _bytes(folder), "finished": facts is not None}
-    if facts is None:
-        return size
+def _episode(folder: Path, facts: EpisodeFacts | BagError | None) -> dict[str, object]:
+    size = {
+        "folder": folder.name,
+        "bytes": _bytes(folder),
+        "finished": isinstance(facts, EpisodeFacts),
+    }
+    if not isinstance(facts, EpisodeFacts):
+        return size if facts is None else {**size, "problem": str(facts)}
     return {
         **size,
         "index": facts.index,

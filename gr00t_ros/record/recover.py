@@ -1,9 +1,11 @@
-"""gr00t record recover: repairs episodes whose recorder was killed, from what their bag holds."""
+"""gr00t record recover: repairs killed or broken episodes, from what their bag holds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rclpy.serialization import deserialize_message
 
@@ -12,22 +14,35 @@ from gr00t_ros.command_line import DONE, CommandParser
 from gr00t_ros.errors import BagError
 from gr00t_ros.msg import EpisodeEvent
 from gr00t_ros.record.episode_bag import mcap_path, write_metadata
-from gr00t_ros.record.facts import DISCARDED, EpisodeFacts, write_facts
+from gr00t_ros.record.facts import (
+    DISCARDED,
+    FILE,
+    EpisodeFacts,
+    is_right,
+    read_facts,
+    write_facts,
+)
 from gr00t_ros.record.mcap_file import McapFile
-from gr00t_ros.record.recording import EMBODIMENT, EPISODE, unfinished
-from gr00t_ros.record.session import INTERVENE, RESUME, SOURCE, START
+from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
+from gr00t_ros.record.session import ENDS, INTERVENE, PROBLEM, RESUME, SOURCE, START, label
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.text_table import printable
 
 EVENTS = "gr00t_ros/msg/EpisodeEvent"
+STATUS = "gr00t_ros/msg/PolicyStatus"
 KILLED = "recovered: its recorder was killed, the last messages and the counts of drops are missing"
+REBUILT = "recovered: its episode.json was broken, labels after its end and drops may be missing"
+ENDED = "recovered: its recorder was killed after its end, the counts of drops are missing"
+_SUCCESS = {True: "success", False: "failure", None: "success unknown"}
 
 
 def main(words: Sequence[str]) -> int:
-    """Repair what was not finished, and name it."""
+    """Repair what was not finished or cannot be read, and name it."""
     parser = CommandParser(
         prog="gr00t record recover",
-        description="Repairs the episodes of a recording whose recorder was killed: index and "
-        "metadata of the bag, and episode.json (kept, success unknown).",
+        description="Repairs the episodes of a recording whose recorder was killed, or whose "
+        "episode.json is broken: index and metadata of the bag, and episode.json. An episode that "
+        "was still open is kept, and its success is unknown.",
         example="gr00t record recover my_recording",
     )
     parser.add_argument("folder", metavar="DIR", help="folder of the recording, or of one episode")
@@ -38,33 +53,55 @@ def main(words: Sequence[str]) -> int:
 
 
 def recover(folder: Path) -> Iterator[str]:
-    """Repair each episode that was not finished; yields a line for each."""
+    """Repair each episode without facts that can be read; yields a line for each."""
     one = EPISODE.fullmatch(folder.name) and mcap_path(folder).exists()
     recording = folder.parent if one else folder
     robot = load_embodiment(str(recording / EMBODIMENT)).tag
-    for episode in unfinished(recording):
-        if not one or episode == folder:
-            yield _recover(episode, robot)
+    for episode in [folder] if one else episode_folders(recording):
+        try:
+            if read_facts(episode) is None:
+                yield _recover(episode, robot, {}, KILLED)
+        except BagError as error:
+            broken = (episode / FILE).replace(episode / f"{FILE}.broken")
+            why = str(error).partition("; ")[0]
+            line = _recover(episode, robot, _labels(broken), REBUILT)
+            yield f"{line}; {broken.name} is kept beside, because of {printable(why)}"
 
 
-def _recover(episode: Path, robot: str) -> str:
-    """Repair one episode; an empty one is discarded."""
+def _labels(broken: Path) -> dict[str, Any]:
+    """What can be read of outcome and success in a broken file: they may be later than the bag."""
+    try:
+        content = json.loads(broken.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: content[key] for key in ("outcome", "success") if is_right(content, key)}
+
+
+def _recover(episode: Path, robot: str, labels: Mapping[str, Any], problem: str) -> str:
+    """Repair one episode; an empty one is discarded. labels: that its bag cannot know."""
     index = int(episode.name.removeprefix("episode_"))
-    facts = EpisodeFacts(index, "", robot, "", 0, problem=KILLED)
+    facts = EpisodeFacts(index, "", robot, "", 0, problem=problem)
     if not _repair(episode):
         facts.outcome = DISCARDED
-        facts.problem = "recovered: its recorder was killed before the first message was written"
+        facts.problem = "recovered: nothing was written to its bag"
         write_facts(episode, facts)
         return f"{episode}: holds no message; discarded"
     with open_bag(episode) as bag:
         topics = [topic.name for topic in bag.topics if topic.type_name == EVENTS]
+        nodes = [one.name.rpartition("/")[0] for one in bag.topics if one.type_name == STATUS]
+        facts.policy_node = nodes[0] if len(nodes) == 1 else ""
         facts.start_ns, facts.stop_ns = bag.start_ns, bag.end_ns
         for message in bag.messages(topics):
-            _replay(facts, deserialize_message(message.data, EpisodeEvent), message.time_ns)
+            event = deserialize_message(message.data, EpisodeEvent)
+            if event.episode == index:
+                _replay(facts, event, message.time_ns)
     if facts.interventions and not facts.interventions[-1][1]:
         facts.interventions[-1] = (facts.interventions[-1][0], facts.stop_ns)
+    facts.outcome = labels.get("outcome", facts.outcome)
+    facts.success = labels.get("success", facts.success)
     write_facts(episode, facts)
-    return f"{episode}: {facts.duration_s:.1f} s recovered; kept, success unknown"
+    said = f"{facts.outcome}, {_SUCCESS[facts.success]}"
+    return f"{episode}: {facts.duration_s:.1f} s recovered; {said}"
 
 
 def _repair(episode: Path) -> bool:
@@ -94,5 +131,10 @@ def _replay(facts: EpisodeFacts, event: EpisodeEvent, time_ns: int) -> None:
         facts.sources.append((time_ns, event.source))
     elif event.event == INTERVENE:
         facts.interventions.append((time_ns, 0))
+    elif event.event in ENDS:
+        label(facts, event.event)
+        facts.stop_ns = time_ns
+        how = ENDED if facts.problem == KILLED else facts.problem
+        facts.problem = f"{event.text}; {how}" if event.event == PROBLEM else how
     elif event.event == RESUME and facts.interventions:
         facts.interventions[-1] = (facts.interventions[-1][0], time_ns)

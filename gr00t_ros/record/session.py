@@ -17,6 +17,8 @@ from gr00t_ros.session.mode import ACTIVE, FAULTED, Mode
 START, STOP, SOURCE, INTERVENE, RESUME = "start", "stop", "source", "intervene", "resume"
 SUCCESS, FAILURE, DISCARD, PROBLEM = "success", "failure", "discard", "problem"
 """The events."""
+ENDS = (STOP, SUCCESS, FAILURE, DISCARD, PROBLEM)
+"""The events that end an episode."""
 
 _MOVING = (Mode.BLENDING_IN.value, Mode.REPLAYING.value)
 _PAUSED = (Mode.STOPPING.value, Mode.PAUSED.value, Mode.PAUSED_BY_OPERATOR.value)
@@ -119,9 +121,9 @@ class Session:
         if facts is None:
             if self.last is None or name in (STOP, PROBLEM):
                 raise BagError(f"{name}: no episode is open")
-            _label(self.last, name)
+            label(self.last, name)
             return [Event(now_ns, self.last.index, name, self.source, text)]
-        _label(facts, name)
+        label(facts, name)
         facts.stop_ns = now_ns
         facts.problem = text if name == PROBLEM else ""
         if self.taken_over:
@@ -205,7 +207,7 @@ def _resumes(before: Policy, now: Policy) -> bool:
     return goes_on and before.episode < now.episode and before.instruction == now.instruction
 
 
-def _label(facts: EpisodeFacts, name: str) -> None:
+def label(facts: EpisodeFacts, name: str) -> None:
     """What an end says about an episode."""
     if name in (SUCCESS, FAILURE):
         facts.success = name == SUCCESS
