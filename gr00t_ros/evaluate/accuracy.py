@@ -2,6 +2,8 @@
 
 All arrays have one column for each component. `rows` (K,) are the rows of the queries, `chunks`
 (K, H, C) their predictions, and `late` the steps of a chunk that are due before it arrives.
+`counted` (N,) are the rows that count. A chunk ends with the run of such rows in which it was asked
+for: after it the arm was stopped, or moved by somebody else.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.evaluate.open_loop import run_ends
+
+Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -18,26 +23,29 @@ BASELINES = ("hold", "repeat", "shifted")
 """Hold the state; repeat the last action; the recorded action, later by the latency."""
 
 
-def newest_chunk(rows: Rows, horizon: int, late: int, count: int) -> Rows:
+def newest_chunk(rows: Rows, horizon: int, late: int, counted: Flags) -> Rows:
     """(N,) the chunk that is played in each row: the newest that has arrived; -1 where none is."""
-    newest = np.full(count, -1, np.int64)
-    for number, row in enumerate(rows.tolist()):
-        newest[row + late : row + horizon] = number
+    newest = np.full(len(counted), -1, np.int64)
+    ends = run_ends(rows, counted).tolist()
+    for number, (row, end) in enumerate(zip(rows.tolist(), ends, strict=True)):
+        newest[row + late : min(row + horizon, end)] = number
     return newest
 
 
-def executed(rows: Rows, chunks: Floats, late: int, count: int) -> Floats:
+def executed(rows: Rows, chunks: Floats, late: int, counted: Flags) -> Floats:
     """(N, C) what would be played in each row; NaN where no chunk reaches."""
-    newest = newest_chunk(rows, chunks.shape[1], late, count)
-    played = np.full((count, chunks.shape[2]), np.nan)
+    newest = newest_chunk(rows, chunks.shape[1], late, counted)
+    played = np.full((len(counted), chunks.shape[2]), np.nan)
     at = np.flatnonzero(newest >= 0)
     played[at] = chunks[newest[at], at - rows[newest[at]]]
     return played
 
 
-def held_since(rows: Rows, values: Floats, horizon: int, late: int, back: int) -> Floats:
+def held_since(
+    rows: Rows, values: Floats, horizon: int, late: int, back: int, counted: Flags
+) -> Floats:
     """(N, C) the value of `values` (N, C) `back` rows before the query, held for its chunk."""
-    newest = newest_chunk(rows, horizon, late, len(values))
+    newest = newest_chunk(rows, horizon, late, counted)
     found = np.full(values.shape, np.nan)
     at = np.flatnonzero(newest >= 0)
     source = rows[newest[at]] - back
@@ -67,7 +75,7 @@ class Errors:
     mae: Floats
 
 
-def errors(predicted: Floats, recorded: Floats, counted: NDArray[np.bool_]) -> Errors:
+def errors(predicted: Floats, recorded: Floats, counted: Flags) -> Errors:
     """The errors over the rows that count and in which both are finite."""
     apart = np.where(counted[:, None], predicted - recorded, np.nan)
     return _mean_errors(apart, axis=0)
@@ -84,26 +92,24 @@ def _mean_errors(apart: Floats, axis: int) -> Errors:
     return Errors(count.astype(np.int64), mse, mae)
 
 
-def by_step(rows: Rows, chunks: Floats, recorded: Floats, counted: NDArray[np.bool_]) -> Errors:
+def by_step(rows: Rows, chunks: Floats, recorded: Floats, counted: Flags) -> Errors:
     """Errors of each step of the horizon, (H, C): step j of a chunk against row + j."""
     count, horizon = len(recorded), chunks.shape[1]
     at = rows[:, None] + np.arange(horizon)
-    inside = at < count
+    inside = at < run_ends(rows, counted)[:, None]
     at = np.minimum(at, count - 1)
-    apart = np.where((inside & counted[at])[..., None], chunks - recorded[at], np.nan)
+    apart = np.where(inside[..., None], chunks - recorded[at], np.nan)
     return _mean_errors(apart, axis=0)
 
 
-def by_latency(
-    rows: Rows, chunks: Floats, recorded: Floats, counted: NDArray[np.bool_], every: int
-) -> Floats:
+def by_latency(rows: Rows, chunks: Floats, recorded: Floats, counted: Flags, every: int) -> Floats:
     """(L, C) MSE of what is played if chunks arrive 0, 1, ... L - 1 rows after their observation.
 
     All latencies are compared on the rows that each of them reaches. L: as far as one chunk
     reaches the next.
     """
     most = max(1, chunks.shape[1] - every + 1)
-    played = [executed(rows, chunks, late, len(recorded)) for late in range(most)]
+    played = [executed(rows, chunks, late, counted) for late in range(most)]
     common = counted & np.all([np.isfinite(one).all(axis=1) for one in played], axis=0)
     return np.stack([errors(one, recorded, common).mse for one in played])
 
@@ -138,21 +144,25 @@ def _rms(values: Floats) -> Floats:
     return np.where(count == 0, np.nan, np.sqrt(total / np.maximum(count, 1)))
 
 
-def seams(rows: Rows, chunks: Floats, late: int, every: int) -> Seams:
-    """The seams between chunks that overlap after the later one has arrived.
+def seams(rows: Rows, chunks: Floats, late: int, every: int, counted: Flags) -> Seams:
+    """The seams between chunks that overlap after the later one has arrived, in one run of rows.
 
     every: rows between two queries, of which each chunk plays as many.
     """
     horizon, width = chunks.shape[1:]
-    longest = max(1, horizon - late - int(np.diff(rows).min()) if len(rows) > 1 else 1)
+    ends = run_ends(rows, counted)
+    same_run = np.flatnonzero(ends[1:] == ends[:-1])
+    longest = max(1, horizon - late - int(np.diff(rows)[same_run].min(initial=horizon)))
     found, apart = [], []
-    for number, (before, row) in enumerate(zip(rows[:-1].tolist(), rows[1:].tolist(), strict=True)):
+    for number in same_run.tolist():
+        before, row = rows[number : number + 2].tolist()
         first = row - before + late
-        if first >= horizon:
+        overlap = min(horizon - first, int(ends[number]) - row - late)
+        if overlap <= 0:
             continue
-        overlap = horizon - first
         line = np.full((longest, width), np.nan)
-        line[:overlap] = chunks[number + 1, late : late + overlap] - chunks[number, first:]
+        earlier = chunks[number, first : first + overlap]
+        line[:overlap] = chunks[number + 1, late : late + overlap] - earlier
         found.append(row)
         apart.append(line)
     lines = np.stack(apart) if apart else np.zeros((0, longest, width))

@@ -104,14 +104,14 @@ def measure(
     counted, late = counted_rows(episode, settings), settings.late_rows(embodiment)
     recorded, rows = columns(parts, episode.action), predictions.rows
     chunks = columns(parts, predictions.chunks)
-    count, horizon = len(recorded), embodiment.action_horizon
-    played = accuracy.executed(rows, chunks, late, count)
+    horizon = embodiment.action_horizon
+    played = accuracy.executed(rows, chunks, late, counted)
     kept = columns(parts, held(embodiment, episode))
     shift = max(settings.latency_ns / embodiment.step_ns, 1.0)
     played_as = {
         "policy": played,
-        "hold": accuracy.held_since(rows, kept, horizon, late, back=0),
-        "repeat": accuracy.held_since(rows, recorded, horizon, late, back=1),
+        "hold": accuracy.held_since(rows, kept, horizon, late, 0, counted),
+        "repeat": accuracy.held_since(rows, recorded, horizon, late, 1, counted),
         "shifted": accuracy.shifted(recorded, shift),
     }
     use = counted & np.isfinite(played).any(axis=1)
@@ -125,7 +125,7 @@ def measure(
     if swapped is not None:
         exchanged = columns(parts, swapped.chunks)
         other = accuracy.errors(
-            accuracy.executed(swapped.rows, exchanged, late, count), recorded, use
+            accuracy.executed(swapped.rows, exchanged, late, counted), recorded, use
         )
     return Measures(
         name=episode.name,
@@ -145,7 +145,7 @@ def measure(
         errors=errors,
         by_step=accuracy.by_step(rows, chunks, recorded, counted),
         by_latency=accuracy.by_latency(rows, chunks, recorded, counted, every),
-        seams=accuracy.seams(rows, chunks, late, every),
+        seams=accuracy.seams(rows, chunks, late, every, counted),
         motion=_motion(truth, every),
         smooth={
             "recorded": smoothness(truth, step_s, band),

@@ -82,7 +82,7 @@ class Policy(Protocol):
     """A policy server, or a stand-in for it in tests."""
 
     def begin(self) -> None:
-        """Begin an episode: the policy forgets the one before."""
+        """Begin a run of rows: the policy forgets what was before."""
         ...
 
     def predict(self, observation: RowObservation) -> tuple[Action, int]:
@@ -131,6 +131,12 @@ def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """[first, end) of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(int(first), int(end)) for first, end in edges.reshape(-1, 2)]
+
+
+def run_ends(rows: NDArray[np.int64], counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(K,) where the run of rows that count ends, for each of these rows, which count."""
+    ends = np.array([end for _, end in runs(counted)], np.int64)
+    return ends[np.searchsorted(ends, rows, side="right")]
 
 
 def observations(
@@ -201,16 +207,23 @@ def predict_episode(
 ) -> Predictions:
     """Query the policy at every query row of the episode.
 
-    Raises SettingsError for an episode of another robot, ChunkError for an answer of wrong keys,
+    The policy begins anew at each run of rows that count: a run ends where the node stopped or
+    paused. Raises SettingsError for an episode of another robot, ChunkError for an answer of wrong keys,
     shape or type, and what the policy raises.
     """
     check_episode(episode, embodiment)
     answered, unfit, skipped, taken_ns = [], {}, [], []
     chunks: dict[str, list[NDArray[np.float32]]] = {a.key: [] for a in embodiment.action}
-    policy.begin()
     rows = query_rows(episode, embodiment, settings)
-    for observation in observations(episode, embodiment, rows.tolist()):
+    ends = run_ends(rows, counted_rows(episode, settings)).tolist()
+    present = None
+    for observation, end in zip(
+        observations(episode, embodiment, rows.tolist()), ends, strict=True
+    ):
         row = observation.row
+        if end != present:
+            policy.begin()
+            present = end
         if not all(np.isfinite(values).all() for values in observation.state.values()):
             skipped.append(row)
             continue

@@ -68,6 +68,22 @@ def test_rows_while_stopping_or_idle_are_not_queried(robot, episode):
     assert query_rows(mixed, robot, Settings(sources=(IDLE,))).tolist() == [10, 18]
 
 
+def test_a_policy_that_remembers_begins_anew_after_a_break(robot, episode):
+    """Each query adds 0.1 to the chunk; after idle rows the count begins again."""
+
+    def remembers(chunks, _, query):
+        return {key: rows + 0.1 * query for key, rows in chunks.items()}
+
+    source = np.full(80, SOURCES.index(POLICY), np.uint8)
+    source[20:31] = SOURCES.index(IDLE)
+    policy = Recorded(robot, episode, remembers)
+    mixed = with_changes(episode, source=source)
+    found = predict_episode(mixed, robot, Settings(steps=47), policy)
+    assert found.rows.tolist() == [0, 8, 16, 31, 39] and policy.begun == 2
+    added = found.chunks["arm"][:, 0] - episode.action["arm"][found.rows]
+    assert added[:, 0] == pytest.approx([0.0, 0.1, 0.2, 0.0, 0.1], abs=1e-6)
+
+
 def test_a_state_that_is_not_finite_is_not_sent(robot, episode):
     """The node would not have it either; the row is named."""
     state = episode.state["arm"].copy()
