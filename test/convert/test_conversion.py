@@ -172,7 +172,8 @@ def test_an_episode_with_a_gap_fails_alone_and_nothing_is_written(tmp_path, caps
     names = [json.loads(line)["recording"] for line in lines]
     assert names == ["episode_000000 part 1", "episode_000000 part 2", "episode_000001"]
     assert [json.loads(line).get("success") for line in lines] == [None, True, True]
-    assert "next.success is not in it" in shown.out and "1 episodes: episode_000000 part 1" in shown.out
+    assert "next.success is not in it" in shown.out
+    assert "1 episodes: episode_000000 part 1" in shown.out
 
 
 def test_a_lost_end_is_never_left_out_without_a_word(tmp_path, capsys):
