@@ -16,10 +16,11 @@ from gr00t_ros.dataset.embodiment_file import difference
 from gr00t_ros.dataset.video_encode import CODECS
 from gr00t_ros.dataset.writer import FORMATS
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.record.facts import EpisodeFacts
 from gr00t_ros.record.recording import EMBODIMENT
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.text_table import printable_lines
+from gr00t_ros.text_table import one_line, printable_lines
 
 
 def main(words: Sequence[str]) -> int:
@@ -92,9 +93,9 @@ def _convert(options: argparse.Namespace) -> int:
     )
     result = convert(references, embodiment, options.output, settings, discarded, _progress)
     if options.json:
-        print(json.dumps(_figures(result, discarded, unfinished), indent=1))
+        print(json.dumps(_figures(result, references, discarded, unfinished), indent=1))
     else:
-        print("\n".join(_report(result, options.output, discarded, unfinished)))
+        print("\n".join(_report(result, options.output, references, discarded, unfinished)))
     return NO if result.failed else DONE
 
 
@@ -156,8 +157,29 @@ def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _cuts(result: Result, references: Sequence[EpisodeReference]) -> dict[str, list[str]]:
+    """Path of an episode -> what of it is not in the dataset."""
+    pairs = zip(references, result.done, strict=False)  # nothing is done if an episode failed
+    return {str(one.path): done.cut for one, done in pairs if done.cut}
+
+
+def _incomplete(references: Sequence[EpisodeReference]) -> dict[str, EpisodeFacts]:
+    """Path of an episode -> its facts, where the recorder lost messages or had a problem."""
+    found = {str(one.path): one.facts for one in references if one.facts is not None}
+    return {path: facts for path, facts in found.items() if facts.dropped or facts.problem}
+
+
+def _shortfall(facts: EpisodeFacts) -> str:
+    lost = ", ".join(f"{count} of {topic}" for topic, count in (facts.dropped or {}).items())
+    return "; ".join(filter(None, [lost and f"messages lost: {lost}", facts.problem]))
+
+
 def _report(
-    result: Result, output: Path, discarded: Sequence[str], unfinished: Sequence[str]
+    result: Result,
+    output: Path,
+    references: Sequence[EpisodeReference],
+    discarded: Sequence[str],
+    unfinished: Sequence[str],
 ) -> list[str]:
     lines = []
     if result.contents is not None:
@@ -175,7 +197,10 @@ def _report(
                 f"  next.success is not in it, because it is unknown of {len(unknown)} episodes: "
                 f"{', '.join(unknown):.300}"
             )
-    lines += [f"  left out of {one.name}: {cut}" for one in result.done for cut in one.cut]
+    for path, cuts in _cuts(result, references).items():
+        lines += [f"  left out of {path}: {cut}" for cut in cuts]
+    for path, facts in _incomplete(references).items():
+        lines.append(f"  its recorder says of {path}: {one_line(_shortfall(facts), 500)}")
     lines += [f"  discarded: {name}" for name in discarded]
     lines += [
         f"  NOT FINISHED: {path}: its recorder was killed; gr00t record recover repairs it"
@@ -191,7 +216,10 @@ def _report(
 
 
 def _figures(
-    result: Result, discarded: Sequence[str], unfinished: Sequence[str]
+    result: Result,
+    references: Sequence[EpisodeReference],
+    discarded: Sequence[str],
+    unfinished: Sequence[str],
 ) -> dict[str, object]:
     made = result.contents
     return {
@@ -199,7 +227,11 @@ def _figures(
         "rows": made.frames if made is not None else 0,
         "left_out_actions": list(made.schema.left_out) if made is not None else [],
         "unknown_success": list(made.unknown_success) if made is not None else [],
-        "cut": {one.name: one.cut for one in result.done if one.cut},
+        "cut": _cuts(result, references),
+        "recorder": {
+            path: {"dropped": facts.dropped, "problem": facts.problem}
+            for path, facts in _incomplete(references).items()
+        },
         "discarded": list(discarded),
         "unfinished": list(unfinished),
         "failed": result.failed,

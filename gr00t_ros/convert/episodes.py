@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +52,8 @@ EDGE_ROWS: Final = 5
 class Cut:
     """Rows that are not in the dataset, s after the start of the episode, and why.
 
-    is_gap: whether the episode is refused for it; not for a few rows at its beginning or end.
+    Where another instruction begins, `from_s` equals `to_s`. is_gap: whether the episode is refused
+    for it; not for a few rows at its beginning or end.
     """
 
     from_s: float
@@ -60,6 +62,8 @@ class Cut:
     is_gap: bool = True
 
     def __str__(self) -> str:
+        if self.to_s == self.from_s:
+            return f"at {self.from_s:.2f} s, no row: {self.why}"
         return f"{self.from_s:.2f} s to {self.to_s:.2f} s: {self.why}"
 
 
@@ -104,8 +108,8 @@ class EpisodeReference:
         gaps = [str(one) for one in parts.cut if one.is_gap]
         if gaps:
             raise BagError(
-                f"{self.path}: its rows have gaps, after the start of the episode: "
-                f"{'; '.join(gaps):.1500}; nothing fills them: convert with --gaps split, or "
+                f"{self.path}: it has gaps or several instructions, after its start: "
+                f"{'; '.join(gaps):.1500}; nothing fills gaps: convert with --gaps split, or "
                 "discard the episode"
             )
         return parts
@@ -184,6 +188,7 @@ class _Reading:
     def __init__(self, reference: EpisodeReference) -> None:
         self._of = reference
         self._facts = reference.facts
+        self._instructions: list[tuple[int, str]] = []  # (from, text), of a plain bag
         self._node = POLICY_NODE if self._facts is None else self._facts.policy_node or POLICY_NODE
         self._rows, self._kept = _Rows(), KeptPictures(KEPT_BYTES)
         self._file = reference.path  # the one storage file opens faster than its folder
@@ -209,12 +214,25 @@ class _Reading:
         for message in bag.messages([topic]) if topic else ():
             status = deserialize_message(message.data, PolicyStatus)
             session.policy = Policy(status.mode, status.episode, status.instruction)
-            facts.instruction = facts.instruction or status.instruction
+            self._instruct(message.time_ns, status.instruction)
             if not facts.sources or facts.sources[-1][1] != session.source:
                 facts.sources.append((message.time_ns, session.source))
         if not topic:
             facts.sources.append((bag.start_ns, HUMAN))
         return facts
+
+    def _instruct(self, time_ns: int, text: str) -> None:
+        """Note an instruction that differs from the one before."""
+        if text and (not self._instructions or self._instructions[-1][1] != text):
+            self._instructions.append((time_ns, text))
+
+    def _instruction(self, row: int) -> str:
+        """What the robot was told in that row; before the first instruction it is that."""
+        assert self._facts is not None
+        told = self._instructions
+        until = [text for time_ns, text in told if time_ns <= self._rows.stamps_ns[row]]
+        text = until[-1] if until else told[0][1] if told else self._facts.instruction
+        return self._of.instruction or text
 
     def _read(self, bag: Bag) -> None:
         """Feed all messages in order, and make each row when the bag has reached its time."""
@@ -285,12 +303,19 @@ class _Reading:
             first = f": {gaps[0]}" if gaps else ""
             raise BagError(f"{self._of.path}: it has no complete row{first}")
         rate_hz = self._robot.rate_hz
-        whole = [(first, end) for first, end, why in runs if not why]
+        whole = [
+            part for first, end, why in runs if not why for part in self._of_one_text(first, end)
+        ]
         long = [one for one in whole if one[1] - one[0] >= LEAST_S * rate_hz]
         cut = [
             Cut(first / rate_hz, end / rate_hz, why, not self._is_edge(first, end))
             for first, end, why in runs
             if why
+        ]
+        cut += [
+            Cut(end / rate_hz, end / rate_hz, self._change(end))
+            for (_, end), (begin, _) in pairwise(whole)
+            if end == begin
         ]
         if len(whole) > 1:
             short = [one for one in whole if one not in long]
@@ -303,6 +328,17 @@ class _Reading:
             for number, one in enumerate(episodes, 1)
         ]
         return Parts(tuple(named), tuple(sorted(cut, key=lambda one: one.from_s)))
+
+    def _of_one_text(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """(first row, row after the last) of rows with the same instruction."""
+        for row in range(first + 1, end + 1):
+            if row == end or self._instruction(row) != self._instruction(first):
+                yield first, row
+                first = row
+
+    def _change(self, row: int) -> str:
+        before, after = self._instruction(row - 1), self._instruction(row)
+        return f"the instruction changes from {before!r} to {after!r}"
 
     def _is_edge(self, first: int, end: int) -> bool:
         """Whether these rows are none, or a few at the beginning or the end of the episode."""
@@ -319,7 +355,7 @@ class _Reading:
         return Episode(
             name=self._of.name,
             rate_hz=self._robot.rate_hz,
-            instruction=self._of.instruction or facts.instruction,
+            instruction=self._instruction(first),
             stamps_ns=stamps_ns,
             state={
                 stream.key: np.stack([one.state[stream.key][0] for one in observed])

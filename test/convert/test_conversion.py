@@ -166,14 +166,16 @@ def test_an_episode_with_a_gap_fails_alone_and_nothing_is_written(tmp_path, caps
     assert "FAILED" in shown and "--gaps split" in shown and not output.exists()
     assert convert(recording, output, "--resume", "--gaps", "split") == 0
     shown = capsys.readouterr()
-    assert "left out of episode_000000: 1." in shown.out
+    assert f"left out of {recording}/episode_000000: 1." in shown.out
     assert "1 of 2 episodes were converted before" in shown.err
     lines = (output / "meta" / "episodes.jsonl").read_text().splitlines()
     names = [json.loads(line)["recording"] for line in lines]
     assert names == ["episode_000000 part 1", "episode_000000 part 2", "episode_000001"]
     assert [json.loads(line).get("success") for line in lines] == [None, True, True]
-    assert "next.success is not in it" in shown.out
-    assert "1 episodes: episode_000000 part 1" in shown.out
+    assert (
+        "next.success is not in it" in shown.out
+        and "1 episodes: episode_000000 part 1" in shown.out
+    )
 
 
 def test_a_lost_end_is_never_left_out_without_a_word(tmp_path, capsys):
@@ -192,7 +194,7 @@ def test_a_lost_end_is_never_left_out_without_a_word(tmp_path, capsys):
     assert convert(recording, output, "--resume", "--json") == 1
     assert "s to 4.10 s: wrist" in json.loads(capsys.readouterr().out)["failed"][0]
     assert convert(recording, output, "--resume", "--gaps", "split", "--json") == 0
-    (cut,) = json.loads(capsys.readouterr().out)["cut"]["episode_000000"]
+    ((cut,),) = json.loads(capsys.readouterr().out)["cut"].values()
     assert "s to 4.10 s: wrist" in cut
 
 
@@ -203,8 +205,29 @@ def test_a_few_rows_that_are_left_out_are_listed(tmp_path, capsys):
     kept = [one for one in messages if one[0] != "/front" or one[1] not in late]
     write_episode(tmp_path / "rec", 0, kept, seconds=1.5)
     assert convert(tmp_path / "rec", tmp_path / "out", "--json") == 0
-    (cut,) = json.loads(capsys.readouterr().out)["cut"]["episode_000000"]
+    ((cut,),) = json.loads(capsys.readouterr().out)["cut"].values()
     assert cut.startswith("0.00 s to 0.30 s: front")
+
+
+def test_what_the_recorder_lost_is_told_of_each_episode(tmp_path, capsys):
+    """Messages that it dropped, and its problem; nothing of an episode without either."""
+    recording, messages = tmp_path / "rec", [*streams(1.0), *by_policy(1.0)]
+    lost, ended = {"/wrist": 7, "/front": 1}, "the disk was full"
+    write_episode(recording, 0, messages, seconds=1.0, dropped=lost)
+    write_episode(recording, 1, messages, seconds=1.0, problem=ended)
+    write_episode(recording, 2, messages, seconds=1.0)
+    assert convert(recording, tmp_path / "out") == 0
+    first, second = (str(recording / f"episode_00000{number}") for number in (0, 1))
+    told = [line for line in capsys.readouterr().out.splitlines() if "its recorder says" in line]
+    assert told == [
+        f"  its recorder says of {first}: messages lost: 7 of /wrist, 1 of /front",
+        f"  its recorder says of {second}: {ended}",
+    ]
+    assert convert(recording, tmp_path / "again", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["recorder"] == {
+        first: {"dropped": lost, "problem": ""},
+        second: {"dropped": {}, "problem": ended},
+    }
 
 
 def test_unfinished_episodes_are_named(recording, tmp_path, capsys):

@@ -280,6 +280,23 @@ def test_a_plain_bag_is_one_episode_with_the_sources_of_the_status(tmp_path):
     assert set(names[: names.index("policy")]) == {"idle"} and names[-1] == "policy"
 
 
+def test_another_instruction_in_a_plain_bag_is_refused_or_splits_it(tmp_path):
+    """Each part has its own; an instruction that is given is that of all rows."""
+    messages = [*streams(3.0), *by_policy(3.0), rig.status(START_NS - 500 * MS, "running", "")]
+    for ms, text in ((-400, "lift it"), (500, ""), (1000, "lift it"), (1500, "drop it")):
+        messages.append(rig.status(START_NS + ms * MS, "running", text))
+    bag = write_bag(tmp_path / "plain", sorted(messages, key=lambda one: one[1]), mcap=True)
+    (one,) = read_episodes(bag, robot())
+    with pytest.raises(BagError, match="at 2.00 s, no row: .* changes from 'lift it' to 'drop it'"):
+        one.load()  # the bag begins 0.5 s before the start
+    first, second = one.load_parts().episodes
+    assert (first.instruction, second.instruction) == ("lift it", "drop it")
+    assert second.stamps_ns[0] - first.stamps_ns[-1] == PERIOD_NS
+    assert second.stamps_ns[0] == pytest.approx(START_NS + 1500 * MS, abs=PERIOD_NS)
+    (given,) = read_episodes(bag, robot(), instruction="move")
+    assert given.load().instruction == "move"
+
+
 def test_discarded_and_unfinished_episodes_are_named_and_not_read(tmp_path):
     """Only the kept one is in the list."""
     folder = tmp_path / "rec"
