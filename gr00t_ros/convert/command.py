@@ -12,6 +12,7 @@ from pathlib import Path
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
 from gr00t_ros.convert.conversion import REFUSE, SPLIT, Result, Settings, convert
 from gr00t_ros.convert.episodes import EpisodeReference, left_out, read_episodes
+from gr00t_ros.convert.place import Named
 from gr00t_ros.dataset.embodiment_file import difference
 from gr00t_ros.dataset.video_encode import CODECS
 from gr00t_ros.dataset.writer import FORMATS
@@ -94,6 +95,8 @@ def _convert(options: argparse.Namespace) -> int:
     result = convert(references, embodiment, options.output, settings, discarded, _progress)
     if options.json:
         print(json.dumps(_figures(result, references, discarded, unfinished), indent=1))
+    elif result.named_before is not None:
+        print(_nothing_to_do(result.named_before, options.output))
     else:
         print("\n".join(_report(result, options.output, references, discarded, unfinished)))
     return NO if result.failed else DONE
@@ -145,7 +148,11 @@ def _refuse(references: Sequence[EpisodeReference], embodiment: Embodiment, work
         raise SettingsError(f"--workers: got {workers}, expected 1 at least")
     if not references:
         raise SettingsError("episodes: got none that was kept and finished, expected one at least")
+    given: set[Path] = set()
     for one in references:
+        if one.path.resolve() in given:
+            raise SettingsError(f"{one.path}: is given twice: name each episode once")
+        given.add(one.path.resolve())
         if one.facts is not None and one.facts.robot not in ("", embodiment.tag):
             raise SettingsError(
                 f"{one.path}: was recorded as {one.facts.robot}, {embodiment.source} is of "
@@ -172,6 +179,13 @@ def _incomplete(references: Sequence[EpisodeReference]) -> dict[str, EpisodeFact
 def _shortfall(facts: EpisodeFacts) -> str:
     lost = ", ".join(f"{count} of {topic}" for topic, count in (facts.dropped or {}).items())
     return "; ".join(filter(None, [lost and f"messages lost: {lost}", facts.problem]))
+
+
+def _nothing_to_do(named: Named, output: Path) -> str:
+    return (
+        f"{output}: {named.episodes} episodes, {named.rows} rows; the conversion that was "
+        "interrupted had added these bags already, nothing was added again"
+    )
 
 
 def _report(
@@ -221,10 +235,12 @@ def _figures(
     discarded: Sequence[str],
     unfinished: Sequence[str],
 ) -> dict[str, object]:
-    made = result.contents
+    made, before = result.contents, result.named_before
+    episodes, rows = (before.episodes, before.rows) if before is not None else (0, 0)
     return {
-        "episodes": len(made.episodes) if made is not None else 0,
-        "rows": made.frames if made is not None else 0,
+        "episodes": len(made.episodes) if made is not None else episodes,
+        "rows": made.frames if made is not None else rows,
+        "added_before": before is not None,
         "left_out_actions": list(made.schema.left_out) if made is not None else [],
         "unknown_success": list(made.unknown_success) if made is not None else [],
         "cut": _cuts(result, references),

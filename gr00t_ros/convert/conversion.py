@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from gr00t_ros.convert.episodes import EpisodeReference
+from gr00t_ros.convert.place import Named, Place
 from gr00t_ros.dataset.contents import Contents
 from gr00t_ros.dataset.staged import stage, write_whole
 from gr00t_ros.dataset.writer import staged_of, write_dataset
-from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.embodiment import Embodiment
 
 DONE_FILE: Final = "done.json"
@@ -87,11 +88,15 @@ class Done:
 
 @dataclass(slots=True)
 class Result:
-    """A conversion: its dataset, what is not in it, and the episodes that failed."""
+    """A conversion: its dataset, what is not in it, and the episodes that failed.
+
+    named_before: what an interrupted conversion had finished, so that nothing was left to do.
+    """
 
     contents: Contents | None = None
     done: list[Done] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    named_before: Named | None = None
 
 
 def convert(
@@ -107,10 +112,12 @@ def convert(
     If an episode fails, nothing is written, and the finished ones stay for `resume`. Raises
     SettingsError for an output that is there already, and for episodes that do not fit together.
     """
-    partial = output.with_name(f"{output.name}.partial")
-    _refuse_existing(output, partial, settings)
-    staging, made = partial / "staged", partial / "dataset"
-    old = staged_of(output, partial / "old", settings.form) if settings.append else None
+    place, bags = Place(output), [one.path for one in references]
+    named = place.begin(bags, settings.append, settings.resume)
+    if named is not None:
+        return Result(named_before=named)
+    staging, made = place.partial / "staged", place.made
+    old = staged_of(output, place.partial / "old", settings.form) if settings.append else None
     jobs = [
         Job(one, staging / f"{number:06d}", settings.codec, settings.gaps)
         for number, one in enumerate(references)
@@ -127,43 +134,10 @@ def convert(
     result.contents = write_dataset(settings.form, embodiment, folders, made, discarded)
     if old is not None:
         old.refuse_other(result.contents)
-    _give_name(made, output)
-    shutil.rmtree(partial, ignore_errors=True)
+    contents = result.contents
+    added = [str(bag.resolve()) for bag in bags]
+    place.give_name(Named(added, len(contents.episodes), contents.frames))
     return result
-
-
-def _refuse_existing(output: Path, partial: Path, settings: Settings) -> None:
-    before = _before(output)
-    if settings.append and before.exists() and not output.exists():
-        before.rename(output)  # an earlier --append was killed between its two renames
-    if output.exists() and not settings.append:
-        raise SettingsError(
-            f"{output}: is there already: give another --output, or --append to add episodes"
-        )
-    if settings.append and not output.is_dir():
-        raise SettingsError(f"{output}: --append expected a dataset, there is none")
-    if partial.exists() and not settings.resume:
-        raise SettingsError(
-            f"{partial}: an earlier conversion was not finished: --resume goes on with it, or "
-            "remove that folder"
-        )
-
-
-def _give_name(made: Path, output: Path) -> None:
-    try:
-        if output.exists():
-            before = _before(output)
-            output.rename(before)
-            made.rename(output)
-            shutil.rmtree(before)
-        else:
-            made.rename(output)
-    except OSError as error:
-        raise SettingsError(f"{output}: cannot be written: {error}") from error
-
-
-def _before(output: Path) -> Path:
-    return output.with_name(f"{output.name}.before")
 
 
 def _converted(

@@ -36,7 +36,8 @@ def _difference(one: object, other: object, place: str) -> str:
             return _said(f"the order of {place}", ", ".join(one), ", ".join(other))
         return ""
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        parts = (_difference(*pair, f"{place}[{i}]") for i, pair in enumerate(zip(one, other)))
+        pairs = zip(one, other, strict=True)
+        parts = (_difference(*pair, f"{place}[{i}]") for i, pair in enumerate(pairs))
         return next(filter(None, parts), "")
     return "" if one == other else _said(place, one, other)
 

@@ -271,3 +271,88 @@ def test_recordings_of_two_robots_with_one_tag_are_refused(recording, tmp_path, 
     named = tmp_path / "named"
     assert convert(other, named, "--embodiment", str(recording / "embodiment.yaml")) == 0
     assert "WARNING" in (told := capsys.readouterr().err) and "0.25, not 0.5" in told
+
+
+class Killed(BaseException):
+    """Nothing of the converter runs after it."""
+
+
+def kill_at(patch, owner, name, end):
+    """Raise Killed in place of a call on the path that ends so; of a folder half is removed."""
+    real = getattr(owner, name)
+
+    def trap(path, *args, **kwargs):
+        if not str(path).endswith(end):
+            return real(path, *args, **kwargs)
+        if name == "rmtree":
+            real(sorted(one for one in Path(path).iterdir() if one.is_dir())[0])
+        raise Killed
+
+    patch.setattr(owner, name, trap)
+
+
+MOMENTS = {
+    "the old dataset has its name": (Path, "rename", "/out"),
+    "neither has it": (Path, "rename", "out.partial/dataset"),
+    "the old one is removed": (shutil, "rmtree", "out.before"),
+    "the staged episodes are removed": (shutil, "rmtree", "out.partial/staged"),
+    "all but the mark is removed": (Path, "unlink", "named.json"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_append_that_is_killed_at_any_moment_adds_its_episodes_once(
+    recording, tmp_path, capsys, monkeypatch, moment
+):
+    """The same command again, then what it advises; nothing is left beside the dataset."""
+    kept = [str(recording / f"episode_{number:06d}") for number in range(3)]
+    whole, output = tmp_path / "whole", tmp_path / "out"
+    for bags, folder in ((kept, whole), (kept[:2], output)):
+        assert main(["convert", *bags, "--output", str(folder), "--workers", "1"]) == 0
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, *MOMENTS[moment])
+        convert(kept[2], output, "--append")
+    capsys.readouterr()
+    status = convert(kept[2], output, "--append")
+    told = capsys.readouterr()
+    if list(MOMENTS).index(moment) < 2:
+        assert status == 2 and "--resume goes on with it" in told.err and output.is_dir()
+        assert convert(kept[2], output, "--append", "--resume") == 0
+    else:
+        assert status == 0 and "3 episodes, 48 rows" in told.out and "not" not in told.err
+        assert "nothing was added again" in told.out
+    assert content(output) == content(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+
+
+def test_after_a_killed_append_others_can_be_appended(recording, tmp_path, capsys, monkeypatch):
+    """Killed while it removed the old dataset; an episode that it had added is named."""
+    kept = [str(recording / f"episode_{number:06d}") for number in range(3)]
+    output = tmp_path / "out"
+    assert convert(kept[0], output) == 0
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, shutil, "rmtree", "out.before")
+        convert(kept[1], output, "--append")
+    options = ["--output", str(output), "--workers", "1", "--append"]
+    assert main(["convert", *kept[1:], *options]) == 2
+    assert f"{kept[1]}: in {output} already" in capsys.readouterr().err
+    assert convert(kept[2], output, "--append") == 0
+    assert "3 episodes, 48 rows" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_has_the_name_of_the_old_dataset_is_not_removed(recording, tmp_path, capsys):
+    """No conversion left it there."""
+    output, mine = tmp_path / "out", tmp_path / "out.before"
+    assert convert(recording, output) == 0
+    mine.mkdir()
+    assert convert(recording, output, "--append") == 2
+    assert "rename or remove it" in capsys.readouterr().err and mine.is_dir()
+
+
+def test_an_episode_that_is_given_twice_is_refused(recording, tmp_path, capsys):
+    """By its recording and by itself, through a link too."""
+    link, output = tmp_path / "link", tmp_path / "out"
+    link.symlink_to(recording / "episode_000001")
+    assert main(["convert", str(recording), str(link), "--output", str(output)]) == 2
+    assert "is given twice" in capsys.readouterr().err and not output.exists()
