@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
+from gr00t_ros.command_line import DONE, JSON_HELP, MISUSE, NO, CommandParser, status_of
 from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.evaluate.open_loop import Settings
-from gr00t_ros.evaluate.report.compare import comparison, text_of
+from gr00t_ros.evaluate.report.compare import comparison, read_compared, text_of
 from gr00t_ros.evaluate.report.page import Section, episode_section, limits_of, page, title_of
 from gr00t_ros.evaluate.results import (
     JSON_NAME,
@@ -27,7 +27,6 @@ from gr00t_ros.evaluate.results import (
     Failed,
     Plain,
     plain,
-    read_results,
     settings_figures,
     summarise,
     write_arrays,
@@ -62,7 +61,10 @@ _UPSTREAM: Final = {
 
 
 def open_loop(argv: Sequence[str]) -> int:
-    """Evaluate, write the report and print the summary; NO if an episode failed."""
+    """Evaluate, write the report and print the summary.
+
+    NO if an episode failed, MISUSE if all of them did.
+    """
     parser = _parser()
     options = parser.parse_args(argv)
     if bool(options.bags) == bool(options.dataset_path):
@@ -74,6 +76,8 @@ def open_loop(argv: Sequence[str]) -> int:
         print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
         return status_of(error)
     print(json.dumps(results, indent=1) if options.json else _text(results, options.output))
+    if not results["episodes"]:
+        return MISUSE
     return NO if results["failed"] else DONE
 
 
@@ -381,9 +385,9 @@ def compare_two(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help=JSON_HELP)
     options = parser.parse_args(argv)
     try:
-        found = comparison(read_results(options.first), read_results(options.second))
+        found = comparison(read_compared(options.first), read_compared(options.second))
     except Gr00tError as error:
         print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
         return status_of(error)
-    print(json.dumps(found, indent=1) if options.json else text_of(found))
+    print(json.dumps(found, indent=1) if options.json else printable_lines(text_of(found)))
     return DONE

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.command_line import nearest
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.errors import EmbodimentError, SettingsError
 from gr00t_ros.motion.chunk import from_reply
@@ -47,9 +48,10 @@ def components(embodiment: Embodiment, keys: Sequence[str] = ()) -> tuple[Compon
     known = [action.key for action in embodiment.action]
     unknown = [key for key in keys if key not in known]
     if unknown:
+        hint = nearest(unknown[0], known)
         raise SettingsError(
             f"modality keys: got {', '.join(unknown)}, expected of {', '.join(known)} "
-            f"({embodiment.source})"
+            f"({embodiment.source}){f'; {hint}' if hint else ''}"
         )
     return tuple(
         _component(action, column)

@@ -78,7 +78,8 @@ ADVICE: Final = {
     "alternates": "each chunk contradicts the one before: look for state that the server keeps, "
     "for a relative action that is added twice, and for a wrong history of pictures",
     "chatter": "raise the number of denoising steps or fix the sampling seed, execute more steps "
-    "of a chunk, train longer",
+    "of a chunk, train longer; or the server lost its state: reset between queries, or asked by "
+    "two clients at once",
     "oscillates": "the findings about seams say why; a longer execute_steps or fade_ms softens it",
     "guard": "the node would not follow these chunks: the reason says what to correct",
     "no_better_than_hold": "the policy is of no use on this data: check embodiment, checkpoint and "
@@ -377,6 +378,8 @@ def _gap(size: Floats, split: int) -> float:
 def _guard(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
     guard = m.deployed.guard
     lost = guard.refused - len(m.predictions.unfit)
+    if "holds" in _kinds(found):
+        return  # the state is behind the recorded command: no fault of joint order, unit or scale
     if guard.chunks and lost > REFUSED_SHARE * guard.chunks:
         reasons = {k: v for k, v in guard.reasons.items() if k not in ("late", "finite")}
         kind, (count, text) = max(reasons.items(), key=lambda item: item[1][0])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES, Episode, Pictures
 from gr00t_ros.errors import ChunkError, SettingsError
+from gr00t_ros.evaluate.components import components
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.robot.embodiment import Embodiment, Stream
 from gr00t_ros.session.schedule import SessionSettings
@@ -61,6 +62,7 @@ class Settings:
                 raise SettingsError(
                     f"swap cameras: got {camera}, expected two of {', '.join(cameras)}"
                 )
+        components(embodiment, self.keys)
         return self
 
     def late_rows(self, embodiment: Embodiment) -> int:
@@ -208,7 +210,9 @@ def predict_episode(
     """Query the policy at every query row of the episode.
 
     The policy begins anew at each run of rows that count: a run ends where the node stopped or
-    paused. Raises SettingsError for an episode of another robot, ChunkError for an answer of wrong keys,
+    paused.
+
+    Raises SettingsError for an episode of another robot, ChunkError for an answer of wrong keys,
     shape or type, and what the policy raises.
     """
     check_episode(episode, embodiment)

@@ -312,7 +312,7 @@ def read_results(path: Path) -> Plain:
     file = path / JSON_NAME if path.is_dir() else path
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"{file}: got {error}, expected {JSON_NAME} of gr00t eval") from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:

@@ -76,8 +76,11 @@ def chosen(references: Sequence[Reference], numbers: Sequence[int]) -> list[Refe
 def embodiment_of(name: str | None, bags: Sequence[Path]) -> Embodiment:
     """The embodiment that was named, else the file in the first recording.
 
-    Raises SettingsError where there is none.
+    Raises SettingsError where there is none, or no such recording.
     """
+    for path in bags:
+        if not path.exists():
+            raise SettingsError(f"{path}: no such file or folder, expected a recording or a bag")
     if name is not None:
         return load_embodiment(name)
     for path in bags[:1]:

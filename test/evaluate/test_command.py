@@ -65,6 +65,7 @@ def test_two_results_are_compared_joint_by_joint(results, tmp_path, capsys):
         (["--dataset-path", "x", "--output", "o", "--model-path", "m"], "gr00t sidecar start"),
         (["--dataset-path", "x", "--output", "o", "--sources", "robot"], "expected one of"),
         (["--dataset-path", "x", "--output", "o"], "expected --embodiment"),
+        (["no_such_bag", "--output", "o"], "no_such_bag: no such file or folder"),
         (
             ["--dataset-path", "x", "--output", "o", "--embodiment", "desk6"]
             + ["--server", "a:1", "--port", "2"],
@@ -81,6 +82,31 @@ def test_wrong_usage_is_refused_before_anything_is_done(dataset, capsys, words, 
     assert status == 2 and message in capsys.readouterr().err
 
 
+def test_an_unknown_key_is_refused_before_the_folder_is_made(dataset, tmp_path, capsys):
+    """Once, and not for each episode."""
+    words = ["open-loop", "--dataset-path", "x", "--embodiment", "desk6", "--modality-keys", "arn"]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("did you mean arm?") == 1 and not (tmp_path / "out").exists()
+
+
+class Fails(HoldPolicy):
+    """Answers the probes of the handshake, which are zeros, and nothing else."""
+
+    def __call__(self, observation, options):
+        if observation["state"]["arm"].any():
+            raise ValueError("no such thing in sight")
+        return super().__call__(observation, options)
+
+
+def test_the_status_is_two_if_all_episodes_failed(dataset, serve, robot, tmp_path, capsys):
+    """The report names each of them all the same."""
+    port = serve(Fails(robot)).address.rpartition(":")[2]
+    words = ["open-loop", "--dataset-path", "x", "--embodiment", "desk6", "--port", port]
+    assert main([*words, "--output", str(tmp_path / "a")]) == 2
+    assert capsys.readouterr().out.count("FAILED made/") == 2
+
+
 def test_results_are_not_overwritten(dataset, results, capsys):
     """Another run needs another folder."""
     words = ["open-loop", "--dataset-path", "x", "--embodiment", "desk6"]
@@ -93,6 +119,48 @@ def test_a_file_that_is_no_result_is_refused(tmp_path, capsys):
     (tmp_path / "x.json").write_text('{"schema": "other/1"}')
     assert main(["compare", str(tmp_path / "x.json"), str(tmp_path / "x.json")]) == 2
     assert "got schema 'other/1', expected 'gr00t_ros.evaluation/1'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("summary",), [], "summary: got [], expected an object"),
+        (("summary", "components"), None, "summary.components: got None, expected a list"),
+        (("summary", "components", 0), 3, "summary.components[0]: got 3, expected an object"),
+        (
+            ("summary", "components", 0, "mse"),
+            "low",
+            "summary.components[0].mse: got 'low', expected a finite number or null",
+        ),
+        (
+            ("summary", "components", 0, "mae"),
+            10**400,
+            "expected a finite number or null",
+        ),
+        (("summary", "findings", 0, "kind"), {}, "summary.findings[0].kind: got {}, expected"),
+        (("summary", "relative_error"), True, "got True, expected a finite number or null"),
+        (("settings",), "x", "settings: got 'x', expected an object"),
+        (("episodes", 1, "name"), 7, "episodes[1].name: got 7, expected a text"),
+    ],
+)
+def test_results_of_a_wrong_shape_are_refused_with_their_place(
+    results, tmp_path, capsys, place, value, message
+):
+    """A file that was edited, or cut, gives one line and no traceback."""
+    content = json.loads((results[0] / "results.json").read_text())
+    within = content
+    for name in place[:-1]:
+        within = within[name]
+    within[place[-1]] = value
+    (tmp_path / "b.json").write_text(json.dumps(content))
+    assert main(["compare", str(results[0]), str(tmp_path / "b.json")]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'b.json'}: " in said and message in said and len(said.splitlines()) == 1
+    del within[place[-1]]
+    (tmp_path / "b.json").write_text(json.dumps(content))
+    if isinstance(within, dict):
+        assert main(["compare", str(tmp_path / "b.json"), str(results[0])]) == 2
+        assert "got none, expected" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("write", [write_groot, write_lerobot3])

@@ -69,12 +69,21 @@ def test_random_chunks_are_noise(kinds):
     random = np.random.default_rng(5)
     found = kinds(added(lambda query: 0.06 * random.standard_normal(6)))
     assert "chatter" in found and "modes" not in found
+    assert "reset between queries, or asked by two" in found["chatter"].advice
 
 
 def test_a_policy_that_holds_the_state_is_named(robot, episode, kinds):
     """And its lag is no other fault."""
     found = kinds(policy=Holds(robot, episode))
     assert "holds" in found and not {"misaligned", "chatter", "no_better_than_hold"} & found.keys()
+
+
+def test_chunks_of_a_policy_that_holds_are_refused_without_advice_on_joints(robot, measured):
+    """The state is far behind the command: its chunks jump, and the joints are right."""
+    behind = made_episode(robot, rows=ROWS, follows_rows=12)
+    found = measured(robot, behind, Holds(robot, behind))
+    kinds = {one.kind for one in diagnose(found)}
+    assert found.deployed.guard.refused > 1 and "holds" in kinds and "guard" not in kinds
 
 
 def test_a_lag_of_the_latency_is_told_from_a_misalignment(kinds):

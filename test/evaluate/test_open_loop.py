@@ -129,6 +129,7 @@ def test_an_episode_of_another_robot_is_refused(robot, episode, change, message)
         (Settings(every_rows=33), "got 33 rows between two queries, expected 1 to 32"),
         (Settings(latency_ns=2_000_000_000), "got 2000 ms, expected 0 to less than a chunk"),
         (Settings(swap=("front", "rear")), "got rear, expected two of front"),
+        (Settings(keys=("arn",)), "modality keys: got arn, expected of arm .*did you mean arm?"),
     ],
 )
 def test_settings_that_do_not_fit_the_robot_are_refused(robot, settings, message):

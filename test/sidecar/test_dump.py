@@ -270,6 +270,7 @@ def test_an_answer_that_is_no_chunk_is_written_and_a_problem(ask, hold, path):
         ((), "one of the arguments --node --bag --dataset-path --from --random is required"),
         (("--random", "--bag", "x"), "not allowed with argument"),
         (("--random",), "embodiment: got none"),
+        (("--bag", "/no/such", "--at", "1"), "/no/such: no such file or folder"),
         (("--node", "--server", "gpu:5555"), "--server: does not go with --node"),
         (("--node", "--seed", "1"), "--seed: does not go with --node"),
         (("--from", "/no/such.npz", *ROBOT), "no .npz of plain arrays"),

@@ -2,11 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.evaluate.results import Plain
+from gr00t_ros.evaluate.results import JSON_NAME, Plain, read_results
 from gr00t_ros.text_table import table
+
+_FIGURES: Final = ("mse", "mae", "seam_rms", "predicted_turns_hz")
+_LARGEST: Final = 1e300
+
+
+def read_compared(path: Path) -> Plain:
+    """Read results.json, or the one in a folder, and check all that `comparison` reads of it.
+
+    Raises SettingsError with the file and the place in it.
+    """
+    results = read_results(path)
+    path = path / JSON_NAME if path.is_dir() else path
+    summary = _part(path, results, "summary", dict, "")
+    _number_at(path, summary, "relative_error", "summary.")
+    for place, one in _entries(path, summary, "components", "summary."):
+        for name in ("key", "name", "unit"):
+            _part(path, one, name, str, place)
+        for name in _FIGURES:
+            _number_at(path, one, name, place)
+    for place, one in _entries(path, summary, "findings", "summary."):
+        _part(path, one, "kind", str, place)
+        _part(path, one, "episodes", int, place)
+    _part(path, results, "settings", dict, "")
+    for place, one in _entries(path, results, "episodes", ""):
+        _part(path, one, "name", str, place)
+    return results
+
+
+_WORDS: Final = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
+
+
+def _part(path: Path, within: Plain, name: str, kind: type, place: str) -> Any:
+    """The value of `name`, which is of this type; `place`: of `within`, with a dot behind it."""
+    value = within.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _wrong(path, f"{place}{name}", within, name, _WORDS[kind])
+    return value
+
+
+def _entries(path: Path, within: Plain, name: str, place: str) -> list[tuple[str, Plain]]:
+    """Each object of the list `name`, with its place and a dot behind it."""
+    entries = _part(path, within, name, list, place)
+    for number, one in enumerate(entries):
+        if not isinstance(one, dict):
+            where = f"{place}{name}[{number}]"
+            raise SettingsError(f"{path}: {where}: got {one!r:.60}, expected an object")
+    return [(f"{place}{name}[{number}].", one) for number, one in enumerate(entries)]
+
+
+def _number_at(path: Path, within: Plain, name: str, place: str) -> None:
+    value = within.get(name, "")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and -_LARGEST <= value <= _LARGEST):
+        raise _wrong(path, f"{place}{name}", within, name, "a finite number or null")
+
+
+def _wrong(path: Path, place: str, within: Plain, name: str, expected: str) -> SettingsError:
+    got = f"{within[name]!r:.60}" if name in within else "none"
+    return SettingsError(f"{path}: {place}: got {got}, expected {expected}")
 
 
 def comparison(first: Plain, second: Plain) -> Plain:
@@ -50,7 +110,7 @@ def _by_label(results: Plain) -> dict[str, Plain]:
 
 def _row(label: str, a: Plain, b: Plain) -> Plain:
     row: Plain = {"component": label, "unit": a["unit"]}
-    for name in ("mse", "mae", "seam_rms", "predicted_turns_hz"):
+    for name in _FIGURES:
         change = b[name] / a[name] - 1.0 if a[name] and b[name] is not None else None
         row[name] = [a[name], b[name], change]
     return row
@@ -61,7 +121,7 @@ def text_of(found: Plain) -> str:
     rows = []
     for one in found["components"]:
         cells: list[Any] = [one["component"], one["unit"]]
-        for name in ("mse", "mae", "seam_rms", "predicted_turns_hz"):
+        for name in _FIGURES:
             a, b, change = one[name]
             cells += [_number(a), _number(b), "" if change is None else f"{100 * change:+.1f} %"]
         rows.append(cells)
