@@ -243,6 +243,28 @@ def test_a_killed_recorder_leaves_episodes_that_are_recovered(processes, stand, 
     assert [one["finished"] for one in json.loads(info.text())["episodes"]] == [True, True]
 
 
+def test_a_remapped_topic_is_recorded_under_the_name_of_the_embodiment_file(
+    processes, stand, tmp_path
+):
+    """So the recording is converted with the file beside it; nothing else has that name."""
+    folder = tmp_path / "recording"
+    remaps = ("--ros-args", "-r", "/joint_states:=/left/joint_states")
+    left = stand.node.create_publisher(JointState, "/left/joint_states", DEPTH)
+    stand.node.create_timer(0.01, lambda: left.publish(JointState(name=["left"], position=[1.0])))
+    recorder = processes.start(*RECORD, str(folder), *OPTIONS, "--teleop", *remaps, name="record")
+    wait_for_discovery(
+        lambda: stand.node.count_subscribers("/left/joint_states") > 0, "the recorder"
+    )
+    stand.start()
+    path = folder / "episode_000000" / "episode_000000_0.mcap"
+    wait_until(lambda: path.exists() and path.stat().st_size > 0, str(path))
+    assert stand.ask("stop").success
+    assert recorder.stop() == 0
+    found = read(folder)
+    assert "/left/joint_states" not in found
+    assert {tuple(message.name) for _, message in found["/joint_states"]} == {("left",)}
+
+
 def test_a_disk_that_is_too_full_refuses_an_episode(processes, stand, tmp_path):
     """In the answer, on /diagnostics, and with what to do."""
     diagnostics = collect(stand.node, DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
