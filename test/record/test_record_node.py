@@ -146,6 +146,9 @@ def test_an_episode_by_services(processes, stand, tmp_path):
     stand.start()
     assert stand.ask("discard").success
     assert "no episode is open" in stand.ask("stop").message
+    stand.start()
+    stand.instruction = "another"
+    wait_until(lambda: stand.events[-1].text == "another", "an episode of the new instruction")
     assert recorder.stop() == 0
 
     assert (folder / FILE).read_bytes() == find_embodiment(EMBODIMENT).read_bytes()
@@ -176,7 +179,9 @@ def test_an_episode_by_services(processes, stand, tmp_path):
     events = [(m.event, m.source, m.episode) for _, m in found[f"{NODE}/events"]]
     assert events == [("start", "idle", 0), ("source", "policy", 0), ("success", "policy", 0)]
     assert facts_of(folder, 1)["outcome"] == "discarded"
-    assert facts_of(folder, 1)["instruction"] == "the policy's task", "none was given"
+    assert facts_of(folder, 1)["instruction"] == "open the door", "none was given"
+    assert facts_of(folder, 2)["instruction"] == "open the door"
+    assert facts_of(folder, 3)["instruction"] == "another", "of the policy node, in the middle"
 
 
 def test_a_takeover_pauses_the_policy_and_every_moment_has_its_source(processes, stand, tmp_path):
