@@ -145,7 +145,7 @@ def _report(
     lines += [f"  left out of {one.name}: {cut}" for one in result.done for cut in one.cut]
     lines += [f"  discarded: {name}" for name in discarded]
     lines += [
-        f"  NOT FINISHED: {path}: its recorder was killed; gr00t record recover repairs it"
+        f"  NOT FINISHED: {path}: still recorded, or its recorder was killed: gr00t record recover"
         for path in unfinished
     ]
     lines += [f"  FAILED: {printable_lines(text)}" for text in result.failed]

@@ -283,7 +283,8 @@ class RecordNode(Node):
         names = [one.name for one in unfinished(folder)]
         if names:
             self.get_logger().warning(
-                f"{', '.join(names)} not finished: gr00t record recover {folder}"
+                f"{', '.join(names)} not finished; if no recorder runs: "
+                f"gr00t record recover {folder}"
             )
 
     def _diagnose(self) -> None:

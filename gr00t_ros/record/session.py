@@ -167,9 +167,10 @@ class Session:
         """Take the policy node's newest status; None: it is silent.
 
         A policy that moves again after its pause ends a takeover. Its new instruction divides an
-        open episode, so that both parts are labelled with what was asked for. Episodes by the policy begin when
-        it begins to move the robot. They end when it becomes inactive, with a fault, and with its
-        episode; but an episode after a pause, with the same instruction, continues the one before.
+        open episode, so that both parts are labelled with what was asked for. Episodes by the
+        policy begin when it begins to move the robot. They end when it becomes inactive, with a
+        fault, and with its episode; but an episode after a pause, with the same instruction,
+        continues the one before.
         """
         before, self.policy = self.policy, policy
         resumed = before is not None and policy is not None and _resumes(before, policy)

@@ -230,7 +230,7 @@ def test_a_killed_recorder_leaves_episodes_that_are_recovered(processes, stand, 
     recorder.wait()
     info = processes.start(*RECORD, "info", str(folder), name="info")
     assert info.wait() == 1
-    assert f"not finished: episode_000001; gr00t record recover {folder}" in info.text()
+    assert f"episode_000001; if no recorder runs: gr00t record recover {folder}" in info.text()
     recover = processes.start(*RECORD, "recover", str(folder), name="recover")
     assert recover.wait() == 0
     facts = facts_of(folder, 1)
