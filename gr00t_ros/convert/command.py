@@ -217,7 +217,7 @@ def _report(
         lines.append(f"  its recorder says of {path}: {one_line(_shortfall(facts), 500)}")
     lines += [f"  discarded: {name}" for name in discarded]
     lines += [
-        f"  NOT FINISHED: {path}: its recorder was killed; gr00t record recover repairs it"
+        f"  NOT FINISHED: {path}: still recorded, or its recorder was killed: gr00t record recover"
         for path in unfinished
     ]
     lines += [f"  FAILED: {printable_lines(text)}" for text in result.failed]

@@ -149,7 +149,7 @@ def read_episodes(
 
 
 def left_out(path: Path | str) -> tuple[list[Path], list[Path]]:
-    """The discarded episodes of a recording, and those whose recorder was killed."""
+    """The discarded episodes of a recording, and those that are not finished."""
     folders = [one for one in bag_folders(Path(path)) if one.is_dir()]
     unfinished = [one for one in folders if _is_unfinished(one)]
     facts = {one: read_facts(one) for one in folders if one not in unfinished}

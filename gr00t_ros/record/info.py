@@ -61,7 +61,8 @@ def _report(folder: Path, found: _Found) -> list[str]:
         f"unreadable: {printable(str(one))}" for one in found.values() if isinstance(one, BagError)
     ]
     if killed:
-        lines.append(f"not finished: {', '.join(killed)}; gr00t record recover {folder}")
+        names = ", ".join(killed)
+        lines.append(f"not finished: {names}; if no recorder runs: gr00t record recover {folder}")
     return lines
 
 

@@ -8,12 +8,14 @@ cut off can be found. Layout: https://mcap.dev/spec.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -136,6 +138,8 @@ class McapFile:
         """Create the file; raises OSError if it exists or cannot be written."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._start(path)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._put(_BEGIN + _END)
         self._end = len(_BEGIN)
 
@@ -263,17 +267,28 @@ class McapFile:
         """Open a file whose writer was killed, with all that is whole in it; `close` repairs it.
 
         The messages of a chunk that was cut off are in the new last chunk. Raises BagError for a
-        file that this class did not write, or that holds nothing.
+        file that this class did not write, that holds nothing, or whose writer still runs.
         """
         self = cls.__new__(cls)
         self._start(path)
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
+            self._lock()
             self._scan()
         except BaseException:
             os.close(self._file)
             raise
         return self
+
+    def _lock(self) -> None:
+        """Refuse a file that is still written; a writer's lock ends with its process."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            why = "is still recorded: stop its recorder first"
+            raise BagError(f"{self.path}: {why}") from error
+        except OSError:  # a file system without locks
+            return
 
     def _scan(self) -> None:
         if os.fstat(self._file).st_size <= len(_BEGIN):

@@ -62,7 +62,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "folder": ("", "Folder of the recording; it is created, or gone on in"),
     "embodiment": ("", "The robot: name or path of its file"),
     "policy_node": ("gr00t_policy", "The policy node's name"),
-    "instruction": ("", "Instruction of the episodes; empty: the policy node's"),
+    "instruction": ("", "Instruction of the episodes, until a newer one; empty: the policy node's"),
     "teleop": (False, "No policy: all commands are a person's"),
     "episodes": (OPERATOR, "Who begins and ends episodes: operator, or policy (node's episodes)"),
     "topics": ("", "Further topics to record, separated by spaces"),
@@ -133,7 +133,7 @@ class RecordNode(Node):
     def start(self, instruction: str = "") -> str:
         """Begin an episode; returns why not, empty if it began."""
         session = self.recorder.session
-        return self._why_not(lambda now_ns: session.start(now_ns, instruction or self.instruction))
+        return self._why_not(lambda now_ns: session.start(now_ns, instruction))
 
     def end(self, name: str) -> str:
         """End the open episode, or label the last one; returns why not, empty if it is done."""
@@ -176,13 +176,6 @@ class RecordNode(Node):
         if answer is None:
             return f"{self.policy_name}/{service}: no answer within {ANSWER_S:g} s"
         return "" if answer.success else f"{self.policy_name}/{service}: {answer.message}"
-
-    @property
-    def instruction(self) -> str:
-        """Of an episode that begins now, if no other one is given."""
-        policy = self.recorder.session.policy
-        of_policy = "" if policy is None else policy.instruction
-        return self._text("instruction") or of_policy
 
     def spawn(self, work: Coroutine[Any, Any, str], done: Callable[[str], None]) -> None:
         """Run `intervene` beside the other callbacks; `done` gets its result."""
@@ -290,7 +283,8 @@ class RecordNode(Node):
         names = [one.name for one in unfinished(folder)]
         if names:
             self.get_logger().warning(
-                f"{', '.join(names)} not finished: gr00t record recover {folder}"
+                f"{', '.join(names)} not finished; if no recorder runs: "
+                f"gr00t record recover {folder}"
             )
 
     def _diagnose(self) -> None:

@@ -27,7 +27,10 @@ Change = Callable[[int], list[Event]]
 
 
 class Topic(Protocol):
-    """What the recorder asks of a topic (record/topics.py)."""
+    """What the recorder asks of a topic (record/topics.py).
+
+    topic: its name in the graph. channel: of the bag, where a remapped topic has its first name.
+    """
 
     topic: str
     channel: Channel | None
@@ -82,7 +85,8 @@ class Recorder:
                     time_ns = one[0] if self.by_receipt and one[0] > 0 else now_ns
                     taken.append((time_ns, topic, one[1]))
                 if topic.lost > lost and self.session.episode is not None:
-                    self.writer.count_lost(topic.topic, topic.lost - lost)
+                    assert topic.channel is not None
+                    self.writer.count_lost(topic.channel.topic, topic.lost - lost)
             taken.sort(key=lambda one: one[0])
             for time_ns, topic, data in taken:
                 self._add(min(time_ns, now_ns), topic, data)

@@ -32,7 +32,7 @@ def episode_folders(folder: Path) -> list[Path]:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """The folders of episodes whose recorder was killed."""
+    """The folders of episodes that are still recorded, or whose recorder was killed."""
     return [one for one in episode_folders(folder) if not (one / FILE).exists()]
 
 

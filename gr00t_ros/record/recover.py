@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,25 +47,37 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("folder", metavar="DIR", help="folder of the recording, or of one episode")
     folder = Path(parser.parse_args(words).folder)
-    lines = list(recover(folder))
-    print("\n".join(lines) if lines else f"{folder}: all episodes are finished")
+    finished = True
+    for line in recover(folder):
+        finished = False
+        print(line)
+    if finished:
+        print(f"{folder}: all episodes are finished")
     return DONE
 
 
 def recover(folder: Path) -> Iterator[str]:
-    """Repair each episode without facts that can be read; yields a line for each."""
+    """Repair each episode without facts that can be read; yields a line for each.
+
+    Raises BagError at the end, with those that cannot be repaired.
+    """
     one = EPISODE.fullmatch(folder.name) and mcap_path(folder).exists()
     recording = folder.parent if one else folder
     robot = load_embodiment(str(recording / EMBODIMENT)).tag
+    failed = []
     for episode in [folder] if one else episode_folders(recording):
+        broken = ""
         try:
-            if read_facts(episode) is None:
-                yield _recover(episode, robot, {}, KILLED)
+            if read_facts(episode) is not None:
+                continue
         except BagError as error:
-            broken = (episode / FILE).replace(episode / f"{FILE}.broken")
-            why = str(error).partition("; ")[0]
-            line = _recover(episode, robot, _labels(broken), REBUILT)
-            yield f"{line}; {broken.name} is kept beside, because of {printable(why)}"
+            broken = str(error).partition("; ")[0]
+        try:
+            yield _recover(episode, robot, broken)
+        except BagError as error:
+            failed.append(str(error))
+    if failed:
+        raise BagError("\n".join(failed))
 
 
 def _labels(broken: Path) -> dict[str, Any]:
@@ -77,15 +89,20 @@ def _labels(broken: Path) -> dict[str, Any]:
     return {key: content[key] for key in ("outcome", "success") if is_right(content, key)}
 
 
-def _recover(episode: Path, robot: str, labels: Mapping[str, Any], problem: str) -> str:
-    """Repair one episode; an empty one is discarded. labels: that its bag cannot know."""
+def _recover(episode: Path, robot: str, broken: str) -> str:
+    """Repair one episode; an empty one is discarded. broken: why its facts cannot be read."""
     index = int(episode.name.removeprefix("episode_"))
-    facts = EpisodeFacts(index, "", robot, "", 0, problem=problem)
-    if not _repair(episode):
+    facts = EpisodeFacts(index, "", robot, "", 0, problem=REBUILT if broken else KILLED)
+    filled = _repair(episode)
+    beside, labels, said = episode / f"{FILE}.broken", dict[str, Any](), ""
+    if broken:
+        (episode / FILE).replace(beside)
+        labels, said = _labels(beside), f"; {beside.name} is kept: {printable(broken)}"
+    if not filled:
         facts.outcome = DISCARDED
         facts.problem = "recovered: nothing was written to its bag"
         write_facts(episode, facts)
-        return f"{episode}: holds no message; discarded"
+        return f"{episode}: holds no message; discarded{said}"
     with open_bag(episode) as bag:
         topics = [topic.name for topic in bag.topics if topic.type_name == EVENTS]
         nodes = [one.name.rpartition("/")[0] for one in bag.topics if one.type_name == STATUS]
@@ -100,8 +117,8 @@ def _recover(episode: Path, robot: str, labels: Mapping[str, Any], problem: str)
     facts.outcome = labels.get("outcome", facts.outcome)
     facts.success = labels.get("success", facts.success)
     write_facts(episode, facts)
-    said = f"{facts.outcome}, {_SUCCESS[facts.success]}"
-    return f"{episode}: {facts.duration_s:.1f} s recovered; {said}"
+    label_text = f"{facts.outcome}, {_SUCCESS[facts.success]}"
+    return f"{episode}: {facts.duration_s:.1f} s recovered; {label_text}{said}"
 
 
 def _repair(episode: Path) -> bool:

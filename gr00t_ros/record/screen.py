@@ -74,7 +74,7 @@ class View:
             episode=episode,
             last=session.last,
             seconds=0.0 if episode is None else (now_ns - episode.start_ns) * 1e-9,
-            instruction=node.instruction if episode is None else episode.instruction,
+            instruction=session.instruction if episode is None else episode.instruction,
             source=session.source,
             policy=teleop if policy is None else f"{policy.mode}, its episode {policy.episode}",
             problem=recorder.writer.problem or session.problem,

@@ -69,8 +69,8 @@ class Session:
     """
 
     def __init__(self, settings: SessionSettings, instruction: str, next_index: int) -> None:
-        """instruction: of the episodes, as long as no other one is given."""
-        self.settings, self.instruction = settings, instruction
+        """instruction: of the episodes, as long as no other one is given; empty: the policy's."""
+        self.settings, self._given = settings, instruction
         self.episode: EpisodeFacts | None = None
         self.last: EpisodeFacts | None = None
         self.problem = ""
@@ -78,6 +78,14 @@ class Session:
         self.taken_over = False
         self.next_index = next_index
         self._recorded = -1  # the policy node's episode of which an episode was begun last
+        self._instructed = ""  # the policy node's instruction, as it was seen last
+
+    @property
+    def instruction(self) -> str:
+        """Of an episode that begins now without one of its own."""
+        if self.settings.by_policy:
+            return self._instructed or self._given
+        return self._given or self._instructed
 
     @property
     def source(self) -> str:
@@ -92,16 +100,17 @@ class Session:
         return HUMAN if self.taken_over else IDLE
 
     def start(self, now_ns: int, instruction: str = "") -> list[Event]:
-        """Begin an episode; raises BagError if one is open, or `problem` is set."""
+        """Begin an episode; raises BagError if one is open, or `problem` is set.
+
+        An instruction is also that of the next episodes, until there is a newer one.
+        """
         if self.episode is not None:
             raise BagError(f"episode {self.episode.index} is open: stop or discard it first")
         if self.problem:
             raise BagError(self.problem)
-        self.instruction = instruction or self.instruction
-        about = self.settings
-        facts = EpisodeFacts(
-            self.next_index, self.instruction, about.robot, about.policy_node, now_ns
-        )
+        self._given = instruction or self._given
+        text, about = instruction or self.instruction, self.settings
+        facts = EpisodeFacts(self.next_index, text, about.robot, about.policy_node, now_ns)
         facts.sources.append((now_ns, self.source))
         if self.taken_over:
             facts.interventions.append((now_ns, 0))
@@ -109,7 +118,7 @@ class Session:
         self.next_index += 1
         if self.policy is not None:
             self._recorded = self.policy.episode
-        return [self._event(now_ns, START, self.instruction)]
+        return [self._event(now_ns, START, text)]
 
     def end(self, now_ns: int, name: str, text: str = "") -> list[Event]:
         """End the open episode with STOP, SUCCESS, FAILURE, DISCARD or PROBLEM.
@@ -157,19 +166,43 @@ class Session:
     def follow(self, now_ns: int, policy: Policy | None) -> list[Event]:
         """Take the policy node's newest status; None: it is silent.
 
-        A policy that moves again after its pause ends a takeover. Episodes by the policy begin when
-        it begins to move the robot. They end when it becomes inactive, with a fault, and with its
-        episode; but an episode after a pause, with the same instruction, continues the one before.
+        A policy that moves again after its pause ends a takeover. Its new instruction divides an
+        open episode, so that both parts are labelled with what was asked for. Episodes by the
+        policy begin when it begins to move the robot. They end when it becomes inactive, with a
+        fault, and with its episode; but an episode after a pause, with the same instruction,
+        continues the one before.
         """
         before, self.policy = self.policy, policy
         resumed = before is not None and policy is not None and _resumes(before, policy)
         events = self.hand_back(now_ns) if resumed else []
         events += self._sourced(now_ns)
+        events += self._divide(now_ns)
         if not self.settings.by_policy:
             return events
         if resumed and policy is not None and self.episode is not None:
             self._recorded = policy.episode
         return [*events, *self._follow_episodes(now_ns)]
+
+    def _divide(self, now_ns: int) -> Iterator[Event]:
+        """End the open episode where the policy node has a new instruction, and begin another.
+
+        The new instruction replaces an older one that an operator has given, except in teleop. An
+        episode by the policy ends with the node's own episode, except in a takeover.
+        """
+        policy, old = self.policy, self._instructed
+        if policy is None or not policy.instruction:
+            return
+        self._instructed = new = policy.instruction
+        if old in ("", new) or (self.settings.teleop and self._given):
+            return
+        self._given = ""
+        if self.episode is None or self.episode.instruction == new:
+            return
+        if self.settings.by_policy and not self.taken_over:
+            return
+        yield from self.end(now_ns, STOP, "the policy node has a new instruction")
+        if not self.problem:
+            yield from self.start(now_ns)
 
     def _follow_episodes(self, now_ns: int) -> Iterator[Event]:
         policy = self.policy
@@ -182,7 +215,7 @@ class Session:
         if policy is None or not moves or self.episode is not None or self.problem:
             return
         if policy.episode != self._recorded:
-            yield from self.start(now_ns, policy.instruction)
+            yield from self.start(now_ns)
 
     def _sourced(self, now_ns: int) -> list[Event]:
         """The event of a new source, if the open episode has one."""

@@ -55,8 +55,12 @@ class RecordedTopic:
     """One topic, from the first sight of a publisher on; its owner serialises all calls."""
 
     def __init__(self, node: Node, topic: str) -> None:
-        """Subscribe to nothing yet; `topic` as remapped."""
+        """Subscribe to nothing yet; `topic` as the embodiment file names it.
+
+        The bag has that name too, whatever the node's remaps are: it is read with that file.
+        """
         self.topic: str = node.resolve_topic_name(topic)
+        self._recorded: str = node.resolve_topic_name(topic, only_expand=True)
         self.latched = False
         self.channel: Channel | None = None
         self.problem = "never published"
@@ -115,7 +119,7 @@ class RecordedTopic:
             for reliability in (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE)
         )
         offered = reliable if qos.all_reliable(publishers) else best_effort
-        self.channel = channel_of(self.topic, names[0], offered)
+        self.channel = channel_of(self._recorded, names[0], offered)
         profiles = (best_effort, reliable)
         self._subscription = PulledSubscription(self._node, (kind,), self.topic, profiles=profiles)
 

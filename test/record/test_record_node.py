@@ -146,6 +146,9 @@ def test_an_episode_by_services(processes, stand, tmp_path):
     stand.start()
     assert stand.ask("discard").success
     assert "no episode is open" in stand.ask("stop").message
+    stand.start()
+    stand.instruction = "another"
+    wait_until(lambda: stand.events[-1].text == "another", "an episode of the new instruction")
     assert recorder.stop() == 0
 
     assert (folder / FILE).read_bytes() == find_embodiment(EMBODIMENT).read_bytes()
@@ -176,7 +179,9 @@ def test_an_episode_by_services(processes, stand, tmp_path):
     events = [(m.event, m.source, m.episode) for _, m in found[f"{NODE}/events"]]
     assert events == [("start", "idle", 0), ("source", "policy", 0), ("success", "policy", 0)]
     assert facts_of(folder, 1)["outcome"] == "discarded"
-    assert facts_of(folder, 1)["instruction"] == "the policy's task", "none was given"
+    assert facts_of(folder, 1)["instruction"] == "open the door", "none was given"
+    assert facts_of(folder, 2)["instruction"] == "open the door"
+    assert facts_of(folder, 3)["instruction"] == "another", "of the policy node, in the middle"
 
 
 def test_a_takeover_pauses_the_policy_and_every_moment_has_its_source(processes, stand, tmp_path):
@@ -225,7 +230,7 @@ def test_a_killed_recorder_leaves_episodes_that_are_recovered(processes, stand, 
     recorder.wait()
     info = processes.start(*RECORD, "info", str(folder), name="info")
     assert info.wait() == 1
-    assert f"not finished: episode_000001; gr00t record recover {folder}" in info.text()
+    assert f"episode_000001; if no recorder runs: gr00t record recover {folder}" in info.text()
     recover = processes.start(*RECORD, "recover", str(folder), name="recover")
     assert recover.wait() == 0
     facts = facts_of(folder, 1)
@@ -241,6 +246,28 @@ def test_a_killed_recorder_leaves_episodes_that_are_recovered(processes, stand, 
     info = processes.start(*RECORD, "info", str(folder), "--json", name="json")
     assert info.wait() == 0
     assert [one["finished"] for one in json.loads(info.text())["episodes"]] == [True, True]
+
+
+def test_a_remapped_topic_is_recorded_under_the_name_of_the_embodiment_file(
+    processes, stand, tmp_path
+):
+    """So the recording is converted with the file beside it; nothing else has that name."""
+    folder = tmp_path / "recording"
+    remaps = ("--ros-args", "-r", "/joint_states:=/left/joint_states")
+    left = stand.node.create_publisher(JointState, "/left/joint_states", DEPTH)
+    stand.node.create_timer(0.01, lambda: left.publish(JointState(name=["left"], position=[1.0])))
+    recorder = processes.start(*RECORD, str(folder), *OPTIONS, "--teleop", *remaps, name="record")
+    wait_for_discovery(
+        lambda: stand.node.count_subscribers("/left/joint_states") > 0, "the recorder"
+    )
+    stand.start()
+    path = folder / "episode_000000" / "episode_000000_0.mcap"
+    wait_until(lambda: path.exists() and path.stat().st_size > 0, str(path))
+    assert stand.ask("stop").success
+    assert recorder.stop() == 0
+    found = read(folder)
+    assert "/left/joint_states" not in found
+    assert {tuple(message.name) for _, message in found["/joint_states"]} == {("left",)}
 
 
 def test_a_disk_that_is_too_full_refuses_an_episode(processes, stand, tmp_path):

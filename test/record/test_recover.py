@@ -12,10 +12,11 @@ from rclpy.serialization import serialize_message  # noqa: E402
 
 from gr00t_ros.errors import BagError  # noqa: E402
 from gr00t_ros.msg import EpisodeEvent, PolicyStatus  # noqa: E402
-from gr00t_ros.record.episode_bag import EpisodeBag, channel_of  # noqa: E402
+from gr00t_ros.record.episode_bag import EpisodeBag, channel_of, mcap_path  # noqa: E402
 from gr00t_ros.record.facts import FILE, read_facts  # noqa: E402
 from gr00t_ros.record.info import main as info  # noqa: E402
 from gr00t_ros.record.recording import Recording  # noqa: E402
+from gr00t_ros.record.recover import main as recover_main  # noqa: E402
 from gr00t_ros.record.recover import recover  # noqa: E402
 
 S = 10**9
@@ -166,7 +167,7 @@ def test_a_broken_file_is_rebuilt_and_kept_beside(tmp_path):
     (episode / FILE).write_text(text)
     before = {one.name: one.read_bytes() for one in episode.glob("*.mcap")}
     (line,) = recover(tmp_path)
-    assert "5.0 s recovered; discarded, failure; episode.json.broken is kept beside" in line
+    assert "5.0 s recovered; discarded, failure; episode.json.broken is kept: " in line
     assert (episode / f"{FILE}.broken").read_text() == text
     assert {one.name: one.read_bytes() for one in episode.glob("*.mcap")} == before
     facts = read_facts(episode)
@@ -174,3 +175,17 @@ def test_a_broken_file_is_rebuilt_and_kept_beside(tmp_path):
     assert (facts.start_ns, facts.stop_ns) == (10 * S, 15 * S)
     assert (facts.instruction, facts.policy_node) == ("open the door", "/left/policy")
     assert list(recover(tmp_path)) == []
+
+
+def test_an_episode_that_is_still_recorded_is_left_alone(tmp_path, capsys):
+    """The others are repaired; the error says what to do."""
+    live = EpisodeBag(Recording(tmp_path, "franka_droid", 0).episode(0))
+    live.write(STATUS, 9 * S, serialize_message(PolicyStatus()))
+    other = killed(tmp_path, START, (15, "stop", "policy", ""), index=1)
+    before = mcap_path(live.folder).read_bytes()
+    with pytest.raises(BagError, match="episode_000000_0.mcap: is still recorded: stop its rec"):
+        recover_main([str(tmp_path)])
+    assert f"{other}: 5.0 s recovered" in capsys.readouterr().out
+    assert mcap_path(live.folder).read_bytes() == before and read_facts(live.folder) is None
+    live.close()
+    assert recover_main([str(tmp_path)]) == 0

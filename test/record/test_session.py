@@ -208,3 +208,86 @@ def test_no_episode_of_the_policy_begins_on_a_full_disk():
     assert follow(one, 1, "replaying") == []
     one.problem = ""
     assert follow(one, 2, "replaying") == ["start"]
+
+
+def test_a_new_instruction_of_the_policy_divides_an_operators_episode():
+    """Neither part has the other's label, nor has an episode that begins later."""
+    one = session()
+    follow(one, 1, "replaying", 1, "policy's first")
+    one.start(2)
+    assert follow(one, 3, "stopping", 2, "second") == ["source", "stop", "start"]
+    assert one.last is not None and one.episode is not None
+    first, second = one.last, one.episode
+    assert (first.instruction, first.stop_ns, first.success) == (TASK, 3, None)
+    assert (second.index, second.instruction, second.start_ns) == (6, "second", 3)
+    assert second.sources == [(3, STOPPING)]
+    one.end(4, "success")
+    assert (first.success, second.success) == (None, True)
+    one.start(5)
+    assert one.episode.instruction == "second", "an older one of the operator is out of date"
+    assert names(one.follow(6, None)) == ["source"]
+    assert follow(one, 7, "ready", 1, "third") == ["stop", "start"], "also of a restarted node"
+    one.end(8, "stop")
+    follow(one, 9, "ready", 2, "fourth")
+    one.start(10)
+    assert one.episode.instruction == "fourth"
+
+
+@pytest.mark.parametrize("by_policy", [False, True])
+def test_a_new_instruction_divides_a_takeover_too(by_policy):
+    """The person goes on, in both parts."""
+    one = session(by_policy=by_policy)
+    follow(one, 1, "replaying", 1)
+    if not by_policy:
+        one.start(1)
+    one.take_over(2)
+    follow(one, 3, "paused_by_operator", 1)
+    assert follow(one, 4, "paused_by_operator", 2, "other") == ["stop", "start"]
+    assert one.last is not None and one.episode is not None
+    assert (one.last.instruction, one.last.interventions) == (TASK, [(2, 4)])
+    assert (one.episode.instruction, one.episode.sources) == ("other", [(4, HUMAN)])
+    assert follow(one, 5, "replaying", 3, "other") == ["resume", "source"]
+    assert one.episode.interventions == [(4, 5)]
+
+
+def test_what_does_not_contradict_the_label_divides_nothing():
+    """The first status, silence, an empty text, the label itself, and a node beside teleop."""
+    one = session()
+    one.start(1, "second")
+    assert follow(one, 2, "ready", 1, "policy's first") == []
+    assert one.follow(3, None) == []
+    assert follow(one, 4, "ready", 1, "") == []
+    assert follow(one, 5, "ready", 2, "second") == []
+    one = session(teleop=True)
+    follow(one, 1, "ready", 1, "policy's first")
+    one.start(2)
+    assert follow(one, 3, "replaying", 2, "second") == []
+    assert one.episode is not None and one.episode.instruction == TASK
+
+
+def test_no_second_part_begins_on_a_full_disk():
+    """The first one ends all the same."""
+    one = session()
+    follow(one, 1, "replaying", 1)
+    one.start(2)
+    one.problem = "full"
+    assert follow(one, 3, "stopping", 2, "other") == ["source", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("given", "by_policy", "asked", "expected"),
+    [
+        (TASK, False, ["a", ""], ["a", "a"]),
+        (TASK, False, ["", "b"], [TASK, "b"]),
+        ("", False, ["", "b", ""], ["policy's", "b", "b"]),
+        (TASK, True, ["", "b", ""], ["policy's", "b", "policy's"]),
+    ],
+)
+def test_an_episode_has_the_newest_instruction(given, by_policy, asked, expected):
+    """The operator's, else the policy node's; the other way round in its own episodes."""
+    one = Session(SessionSettings("panda", "/gr00t_policy", by_policy=by_policy), given, 0)
+    follow(one, 1, "ready", 1, "policy's")
+    for text, label in zip(asked, expected, strict=True):
+        one.start(2, text)
+        assert one.episode is not None and one.episode.instruction == label
+        one.end(3, "stop")
