@@ -2,7 +2,7 @@
 
 Everything is made in OUTPUT.partial: each episode in a folder of its own (dataset/staged), then the
 dataset, which gets its name by one rename. So a killed conversion leaves no half dataset, and the
-next one goes on with the episodes that are finished. The bytes do not depend on the workers.
+next one goes on with the episodes that are finished. The content does not depend on the workers.
 """
 
 from __future__ import annotations

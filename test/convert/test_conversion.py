@@ -43,9 +43,21 @@ def convert(bag, output, *options):
 
 
 def content(folder):
-    """Path -> bytes of all files of a dataset."""
+    """Path -> bytes of all files of a dataset, of videos each frame's time and pixels.
+
+    x264 was seen to code one picture in two ways, 30 or 31 bytes, with the same pixels.
+    """
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {
+        str(path.relative_to(folder)): frames(path) if path.suffix == ".mp4" else path.read_bytes()
+        for path in files
+    }
+
+
+def frames(path):
+    """The time and the pixels of each frame."""
+    with av.open(str(path)) as video:
+        return [(one.pts, one.to_ndarray(format="rgb24").tobytes()) for one in video.decode()]
 
 
 def test_a_recording_becomes_a_dataset_in_each_format_with_the_same_numbers(
@@ -77,7 +89,7 @@ def test_a_recording_becomes_a_dataset_in_each_format_with_the_same_numbers(
         np.testing.assert_array_equal(actions["arm"], action[:, :2].astype(np.float32))
 
 
-def test_the_bytes_do_not_depend_on_the_workers(recording, tmp_path):
+def test_the_content_does_not_depend_on_the_workers(recording, tmp_path):
     """One process and two make the same files; nothing else is left beside them."""
     one, two = tmp_path / "one", tmp_path / "two"
     assert convert(recording, one) == 0
