@@ -23,9 +23,10 @@ from typing import Any, Final
 from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.place import Named, Place
 from gr00t_ros.dataset.contents import Contents
+from gr00t_ros.dataset.embodiment_file import COPY, copy_to
 from gr00t_ros.dataset.staged import stage, write_whole
 from gr00t_ros.dataset.writer import staged_of, write_dataset
-from gr00t_ros.errors import Gr00tError
+from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 
 DONE_FILE: Final = "done.json"
@@ -117,6 +118,7 @@ def convert(
     if named is not None:
         return Result(named_before=named)
     staging, made = place.partial / "staged", place.made
+    robot_file = _robot_file(embodiment, place.partial, progress)
     old = staged_of(output, place.partial / "old", settings.form) if settings.append else None
     jobs = [
         Job(one, staging / f"{number:06d}", settings.codec, settings.gaps)
@@ -131,13 +133,28 @@ def convert(
     if old is not None:
         folders, discarded = [*old.folders, *folders], [*old.discarded, *discarded]
     shutil.rmtree(made, ignore_errors=True)
-    result.contents = write_dataset(settings.form, embodiment, folders, made, discarded)
+    result.contents = write_dataset(settings.form, embodiment, folders, made, discarded, robot_file)
     if old is not None:
         old.refuse_other(result.contents)
     contents = result.contents
     added = [str(bag.resolve()) for bag in bags]
     place.give_name(Named(added, len(contents.episodes), contents.frames))
     return result
+
+
+def _robot_file(
+    embodiment: Embodiment, folder: Path, progress: Callable[[str], None]
+) -> Path | None:
+    """The copy of the embodiment file as it is now; none, which is told, if it cannot be read."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = copy_to(folder, embodiment)
+    except OSError as error:
+        raise SettingsError(f"{folder}: cannot be written: {error}") from error
+    if problem:
+        progress(f"WARNING: the dataset has no {COPY}: {problem}")
+        return None
+    return folder / COPY.name
 
 
 def _converted(

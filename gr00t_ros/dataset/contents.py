@@ -99,7 +99,8 @@ class Contents:
         cameras = len(self.schema.pictures)
         return {
             "codebase_version": version,
-            "robot_type": self.schema.embodiment.tag,
+            "robot_type": self.schema.embodiment.robot,
+            "embodiment_tag": self.schema.embodiment.tag,
             "total_episodes": len(self.episodes),
             "total_frames": self.frames,
             "total_tasks": len(self.tasks),

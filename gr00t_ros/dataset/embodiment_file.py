@@ -1,16 +1,20 @@
-"""The embodiment file of a recording or a dataset: where two of them differ."""
+"""The embodiment file of a recording or dataset: where two of them differ, its copy in meta/."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from gr00t_ros.errors import EmbodimentError
-from gr00t_ros.robot.files import read_yaml
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.files import load_embodiment, read_yaml
 
+COPY: Final = Path("meta") / "embodiment.yaml"
+"""Where a dataset has the embodiment file that it was converted with, as it was."""
 _ORDERED: Final = ("video", "state", "action", "outputs")  # the order of columns and joints
-_NOTHING: Final = "not there"
+_NOTHING: Final = "missing"
 
 
 def difference(one: Path, other: Path) -> str:
@@ -19,6 +23,24 @@ def difference(one: Path, other: Path) -> str:
     Comments and layout do not count. Raises EmbodimentError for a file that is no embodiment.
     """
     return _difference(_content(one), _content(other), "")
+
+
+def copy_to(folder: Path, embodiment: Embodiment) -> str:
+    """Copy the embodiment's file to embodiment.yaml in a folder; returns why there is no copy.
+
+    Raises OSError. A file that names others by relative paths cannot be read elsewhere: there is no
+    copy of it.
+    """
+    source, copy = Path(embodiment.source), folder / COPY.name
+    if not source.is_file():
+        return f"{source} is no file"
+    shutil.copyfile(source, copy)
+    try:
+        load_embodiment(str(copy))
+    except EmbodimentError as error:
+        copy.unlink()
+        return f"{source}: its copy cannot be read: {error}; name other files by absolute paths"
+    return ""
 
 
 def _content(path: Path) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gr00t_ros.dataset import groot, lerobot3
 from gr00t_ros.dataset.contents import Contents, contents_of
+from gr00t_ros.dataset.embodiment_file import COPY, difference
 from gr00t_ros.dataset.schema import IMAGES, INDICES, PREDICTED, TIMESTAMP
 from gr00t_ros.dataset.staged import FACTS, ROWS, Staged, parquet, write_whole
 from gr00t_ros.errors import SettingsError
@@ -29,16 +30,19 @@ def write_dataset(
     staged: Sequence[Path],
     output: Path,
     discarded: Sequence[str] = (),
+    robot_file: Path | None = None,
 ) -> Contents:
     """Write the staged episodes, in this order, into a folder that is not there yet.
 
-    form: a key of FORMATS. Only reads the staged folders, so it can be done again after an
-    interruption. Raises SettingsError if the episodes do not fit together, or the folder cannot be
-    written.
+    form: a key of FORMATS. robot_file: becomes meta/embodiment.yaml. Only reads the staged folders,
+    so it can be done again after an interruption. Raises SettingsError if the episodes do not fit
+    together, or the folder cannot be written.
     """
     contents = contents_of(embodiment, staged, discarded)
     try:
         FORMATS[form](contents, output)
+        if robot_file is not None:
+            shutil.copyfile(robot_file, output / COPY)
     except OSError as error:
         raise SettingsError(f"{output}: cannot be written: {error}") from error
     return contents
@@ -52,13 +56,16 @@ class Old:
     discarded: tuple[str, ...]
     modality: Mapping[str, Any]
     robot_type: str
+    tag: str
     fps: float
+    robot_file: Path | None
 
     def refuse_other(self, contents: Contents) -> None:
         """Raise SettingsError if the dataset with the new episodes has other columns or rates."""
         schema = contents.schema
         for what, got, expected in (
-            ("robot_type", schema.embodiment.tag, self.robot_type),
+            ("robot_type", schema.embodiment.robot, self.robot_type),
+            ("embodiment_tag", schema.embodiment.tag, self.tag),
             ("fps", schema.fps, self.fps),
             ("modality.json", schema.modality(), self.modality),
         ):
@@ -66,6 +73,13 @@ class Old:
                 raise SettingsError(
                     f"--append: {what} of the new episodes is {got!s:.200}, the dataset has "
                     f"{expected!s:.200}: write another dataset"
+                )
+        if self.robot_file is not None:
+            found = difference(Path(schema.embodiment.source), self.robot_file)
+            if found:
+                raise SettingsError(
+                    f"--append: {schema.embodiment.source}: {found} as in {self.robot_file}, which "
+                    "the dataset was converted with: write another dataset"
                 )
 
 
@@ -85,9 +99,10 @@ def staged_of(dataset: Path, folder: Path, form: str) -> Old:
         lines = (meta / "episodes.jsonl").read_text().splitlines()
         rows = [json.loads(line) for line in lines]
         folders = [_staged_again(dataset, folder, info, modality, row) for row in rows]
-        robot, fps = info["robot_type"], info["fps"]
+        robot, tag, fps = info["robot_type"], info["embodiment_tag"], info["fps"]
+        own = dataset / COPY if (dataset / COPY).exists() else None
         discarded = tuple(info["discarded_episodes"])
-        return Old(tuple(folders), discarded, modality, robot, fps)
+        return Old(tuple(folders), discarded, modality, robot, tag, fps, own)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise SettingsError(
             f"{dataset}: --append expected a dataset of gr00t dataset convert: "

@@ -24,6 +24,7 @@ from gr00t_ros.command_line import (
     status_of,
 )
 from gr00t_ros.dataset.embodiment_facts import read_dataset_meta
+from gr00t_ros.dataset.embodiment_file import COPY
 from gr00t_ros.errors import EmbodimentError, Gr00tError, SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
@@ -160,22 +161,58 @@ def _explain(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     if not (options.dataset or _names_server(options)):
         raise SettingsError("new: got no source of keys, expected --dataset, --server or both")
+    if _gives_back(options):
+        return _give_back(options)
     modality, known, sources = _sources(options)
     served = _names_server(options)
     tag, robot = options.tag or known.tag, options.robot or known.robot
     begun = skeleton(modality, ", ".join(sources), tag, known, robot, served)
-    text = f"{_for_editors()}{begun}"
-    if not options.output:
+    _write(f"{_for_editors()}{begun}", options.output)
+    if options.output:
+        then = f"gr00t embodiment validate {options.output}"
+        print(f"wrote {options.output}; fill in what it marks, then: {then}")
+    return DONE
+
+
+def _gives_back(options: argparse.Namespace) -> bool:
+    """Whether the dataset has the embodiment file that it was converted with, and that is asked."""
+    if not options.dataset or not (Path(options.dataset) / COPY).exists():
+        return False
+    others = [
+        f"--{name}" for name in ("server", "topics", "robot", "tag") if getattr(options, name)
+    ]
+    if others:
+        print(
+            f"{options.dataset}: has the embodiment file that it was converted with ({COPY}); it "
+            f"is not used, because of {', '.join(others)}",
+            file=sys.stderr,
+        )
+    return not others
+
+
+def _give_back(options: argparse.Namespace) -> int:
+    """Write the dataset's own embodiment file as it is."""
+    path = Path(options.dataset) / COPY
+    load_embodiment(str(path))  # refuses what is none
+    _write(path.read_bytes().decode(), options.output)
+    wrote = f"wrote {options.output}" if options.output else "this"
+    print(
+        f"{wrote}: {path} as it is, the embodiment file that the dataset was converted with",
+        file=sys.stdout if options.output else sys.stderr,
+    )
+    return DONE
+
+
+def _write(text: str, output: str | None) -> None:
+    """Write a new file, or to stdout."""
+    if not output:
         print(text, end="")
-        return DONE
+        return
     try:
-        with Path(options.output).open("x", encoding="utf-8") as file:
+        with Path(output).open("x", encoding="utf-8", newline="") as file:
             file.write(text)
     except OSError as error:
-        raise SettingsError(f"{options.output}: {error.strerror}") from error
-    then = f"gr00t embodiment validate {options.output}"
-    print(f"wrote {options.output}; fill in what it marks, then: {then}")
-    return DONE
+        raise SettingsError(f"{output}: {error.strerror}") from error
 
 
 def _for_editors() -> str:

@@ -24,6 +24,8 @@ from ros_fixtures import wait_until  # noqa: E402
 
 from gr00t_ros.convert.__main__ import main  # noqa: E402
 from gr00t_ros.dataset.lerobot import LeRobotDataset  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.tools.embodiment import new  # noqa: E402
 
 COMMAND = [sys.executable, "-m", "gr00t_ros.convert", "convert"]
 
@@ -152,12 +154,21 @@ def test_episodes_are_appended_to_a_dataset(recording, tmp_path, capsys):
     assert convert(kept[2], output, "--append") == 0
     assert content(output) == content(whole)
     assert convert(kept[2], output, "--append", "--keep-size", "--format", "lerobot3") == 2
+    own = output / "meta" / "embodiment.yaml"
+    own.write_text(own.read_text().replace("[0.0, 0.8]", "[0.0, 0.4]"))
+    refuse_append(kept[2], output, capsys, "action.finger.scale[1] is 0.8, not 0.4")
+    own.unlink()
     info = output / "meta" / "info.json"
     info.write_text(info.read_text().replace("new_embodiment", "gr1"))
+    refuse_append(kept[2], output, capsys, "embodiment_tag of the new episodes")
+
+
+def refuse_append(bag, output, capsys, said):
+    """It is refused with these words, and nothing of the dataset is changed."""
     before = content(output)
     capsys.readouterr()
-    assert convert(kept[2], output, "--append", "--resume") == 2
-    assert "robot_type of the new episodes" in capsys.readouterr().err
+    assert convert(bag, output, "--append", "--resume") == 2
+    assert said in capsys.readouterr().err
     assert content(output) == before
 
 
@@ -368,3 +379,21 @@ def test_an_episode_that_is_given_twice_is_refused(recording, tmp_path, capsys):
     link.symlink_to(recording / "episode_000001")
     assert main(["convert", str(recording), str(link), "--output", str(output)]) == 2
     assert "is given twice" in capsys.readouterr().err and not output.exists()
+
+
+@pytest.mark.parametrize("form", ["groot", "lerobot3"])
+def test_a_dataset_gives_back_the_embodiment_file(recording, tmp_path, capsys, form):
+    """As it was, whole; not if more is asked for; robot and tag are in info.json."""
+    output, back = tmp_path / "out", tmp_path / "back.yaml"
+    assert convert(recording, output, "--format", form) == 0
+    info = json.loads((output / "meta" / "info.json").read_text())
+    assert (info["robot_type"], info["embodiment_tag"]) == ("ramp", "new_embodiment")
+    capsys.readouterr()
+    assert new(["--dataset", str(output), "--output", str(back)]) == 0
+    assert "as it is, the embodiment file" in capsys.readouterr().out
+    of, own = (load_embodiment(str(file)) for file in (back, recording / "embodiment.yaml"))
+    assert repr(of).replace(of.source, own.source) == repr(own)
+    assert back.read_bytes() == (recording / "embodiment.yaml").read_bytes()
+    assert new(["--dataset", str(output), "--tag", "gr1"]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("FILL_IN") > 3 and "not used, because of --tag" in told.err

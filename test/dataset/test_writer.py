@@ -82,10 +82,7 @@ def test_the_meta_files_say_what_the_loaders_ask(tmp_path):
     """Slices in the file's order, cameras in the file's order, sizes, rate, tasks, statistics."""
     meta = written(tmp_path, "groot") / "meta"
     info, modality = read_json(meta / "info.json"), read_json(meta / "modality.json")
-    assert (info["codebase_version"], info["fps"], info["robot_type"]) == (
-        *("v2.1", 10),
-        "new_embodiment",
-    )
+    assert (info["codebase_version"], info["fps"], info["robot_type"]) == ("v2.1", 10, "ramp")
     assert info["discarded_episodes"] == ["episode_000009"]
     assert [info[f"total_{name}"] for name in ("episodes", "frames", "tasks", "videos")] == [
         *(3, 63),
