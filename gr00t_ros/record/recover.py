@@ -61,7 +61,7 @@ def recover(folder: Path) -> Iterator[str]:
 
     Raises BagError at the end, with those that cannot be repaired.
     """
-    one = EPISODE.fullmatch(folder.name) and mcap_path(folder).exists()
+    one = EPISODE.fullmatch(folder.name) and (folder.parent / EMBODIMENT).exists()
     recording = folder.parent if one else folder
     robot = load_embodiment(str(recording / EMBODIMENT)).tag
     failed = []
@@ -108,10 +108,15 @@ def _recover(episode: Path, robot: str, broken: str) -> str:
         nodes = [one.name.rpartition("/")[0] for one in bag.topics if one.type_name == STATUS]
         facts.policy_node = nodes[0] if len(nodes) == 1 else ""
         facts.start_ns, facts.stop_ns = bag.start_ns, bag.end_ns
-        for message in bag.messages(topics):
-            event = deserialize_message(message.data, EpisodeEvent)
-            if event.episode == index:
-                _replay(facts, event, message.time_ns)
+        events = [
+            (message.time_ns, deserialize_message(message.data, EpisodeEvent))
+            for message in bag.messages(topics)
+        ]
+    # of another number where a person has renamed the folder
+    numbers = [event.episode for _, event in events if event.event == START]
+    for time_ns, event in events:
+        if [event.episode] == numbers[-1:]:
+            _replay(facts, event, time_ns)
     if facts.interventions and not facts.interventions[-1][1]:
         facts.interventions[-1] = (facts.interventions[-1][0], facts.stop_ns)
     facts.outcome = labels.get("outcome", facts.outcome)
@@ -125,7 +130,13 @@ def _repair(episode: Path) -> bool:
     """Write the index of an episode's file and its metadata; False if it holds no message."""
     path = mcap_path(episode)
     if not path.exists():
-        return False
+        others = sorted(episode.glob("*.mcap"))
+        if len(others) > 1:
+            names = [one.name for one in others]
+            raise BagError(f"{episode}: got {names}, expected {path.name}")
+        if not others:
+            return False
+        path = others[0]  # the folder was renamed
     try:
         file = McapFile.of_killed(path)
     except BagError as error:

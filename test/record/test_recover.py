@@ -189,3 +189,18 @@ def test_an_episode_that_is_still_recorded_is_left_alone(tmp_path, capsys):
     assert mcap_path(live.folder).read_bytes() == before and read_facts(live.folder) is None
     live.close()
     assert recover_main([str(tmp_path)]) == 0
+
+
+def test_an_episode_whose_folder_was_renamed_is_recovered(tmp_path):
+    """Its file and its events have the old number."""
+    episode = killed(tmp_path, START, (15, "success", "policy", ""), index=3)
+    renamed = episode.rename(tmp_path / "episode_000007")
+    (line,) = recover(renamed)
+    assert line == f"{renamed}: 5.0 s recovered; kept, success"
+    facts = read_facts(renamed)
+    assert facts is not None and (facts.index, facts.instruction) == (7, "open the door")
+    (renamed / "another.mcap").write_bytes(b"")
+    (renamed / FILE).write_text("{")
+    with pytest.raises(BagError, match="expected episode_000007_0.mcap"):
+        list(recover(renamed))
+    assert (renamed / FILE).read_text() == "{"
