@@ -1,8 +1,8 @@
 """Encodes the pictures of one camera as a video file, through PyAV: H.264 or AV1 in MP4.
 
 Frame i is picture i, at i periods from 0, at a constant rate. Frames are never reordered, each file
-is encoded on one thread, and the file has no date, so that the same pictures give the same frames
-(not always the same bytes: x264 was seen to code one picture in two ways).
+is encoded on one thread, and the file has no date, so that the same pictures give the same
+frames within 2 of 255 levels (x264 was seen to code a block of one picture in two ways).
 `join` appends files of one camera to one file without encoding them again.
 """
 
