@@ -11,7 +11,7 @@ from closed_loop import NEEDS_MODEL  # noqa: E402
 
 from gr00t_ros.errors import SimulationError  # noqa: E402
 from gr00t_ros.robot.rotation import matrix_from_quaternion  # noqa: E402
-from gr00t_ros.sim.franka import robot  # noqa: E402
+from gr00t_ros.sim import robots  # noqa: E402
 from gr00t_ros.sim.franka.kinematics import HOME_RAD, VELOCITY_RAD_S, flange_pose  # noqa: E402
 from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
 from gr00t_ros.sim.franka.scene import cube_on_plate  # noqa: E402
@@ -116,7 +116,7 @@ def cube_beside_plates_middle(monkeypatch, offset_m: float) -> Simulation:
     drawn = draw_layout(0)
     x, y = drawn.blue_plate_m
     moved = replace(drawn, red_cube_m=(x + offset_m, y))
-    monkeypatch.setattr(robot, "draw_layout", lambda seed: moved)
+    monkeypatch.setattr(robots, "franka_layout", lambda seed: moved)
     return Simulation(FRANKA, 0)
 
 

@@ -102,6 +102,7 @@ def test_exit_statuses_follow_one_rule_with_ros_too(status, words, said, process
 
 INTERRUPT = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == sys.argv[1]:
