@@ -128,7 +128,7 @@ def test_silent_joint_states_pause_the_arm_and_later_fault(rig):
     rig.wait_for_mode("paused")
     # whichever of the robot's messages is found late first; a late machine pauses by itself before
     late = ("old, at most", "nothing new on /")
-    wait_until(lambda: any(text in rig.statuses[-1].reason for text in late), "the silence's reason")
+    wait_until(lambda: any(text in rig.statuses[-1].reason for text in late), "its reason")
     wait_until(lambda: rig.level("replay") == DiagnosticStatus.WARN, "diagnostics WARN")
     wait_until(lambda: rig.level("state.joint_position") == DiagnosticStatus.STALE, "STALE")
     rig.robot.signal(signal.SIGCONT)
