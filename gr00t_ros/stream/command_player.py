@@ -29,6 +29,8 @@ from gr00t_ros.ros.windows import POSE_NAMES, TrajectoryMessage, parse_trajector
 Floats = NDArray[np.float64]
 Rows = TypeVar("Rows")
 
+LAST_SENT = 3
+"""A streamer that ends sends its last values so many times: a receiver may lose one."""
 # The last row of a window is repeated for this long after its end; then the topic is free for
 # other publishers. A window is refused if it begins or has ended more than this from now.
 _REPEAT_NS = 500_000_000
@@ -197,10 +199,14 @@ class PosePlayer:
         return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:
-        """Whether the last window still plays."""
+        """Whether the last window still plays, or the commanded pose lags behind its end."""
         with self._lock:
             window = self._window
-        return window is not None and window.time(now_ns, steady_ns) < window.times_ns[-1]
+        if window is None:
+            return False
+        commanded = self._commanded
+        lags = commanded is not None and not _arrived(commanded[0], window.rows[-1])
+        return lags or window.time(now_ns, steady_ns) < window.times_ns[-1]
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
         """Do nothing: the current window ends at rest, and a shorter stop would be a step."""

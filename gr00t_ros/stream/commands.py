@@ -33,10 +33,11 @@ from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import command_stamp, to_time
+from gr00t_ros.stream.command_player import LAST_SENT
 from gr00t_ros.stream.command_types import COMMAND_TYPES, Sender, WindowPlayer
 
-LEAVE_S = 2.0
-"""Longest wait at the end for a window of poses to finish."""
+LEAVE_S = 4.0
+"""Longest wait at the end for a window of poses to finish; the end effector may lag behind it."""
 _DIAGNOSTICS_NS = 1_000_000_000
 _TEXTS = {
     # name: default, meaning
@@ -98,7 +99,8 @@ class CommandStreamer(Node):
             self._stream(output, f"{windows}/{output.name}", robot) for output in outputs
         ]
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
-        self._due_ns, self._leaving, self._period_s = 0, False, 1.0 / rate_hz
+        self._due_ns, self._period_s = 0, 1.0 / rate_hz
+        self._leaving, self._rests_sent = False, 0
         self._thread = PeriodicThread(
             COMMAND_STREAMER, round(1e9 / rate_hz), 0, self._tick, self.get_logger().error
         )
@@ -109,17 +111,10 @@ class CommandStreamer(Node):
     def leave(self) -> None:
         """Take no more windows, send zero, play poses until they rest, then stop the stream."""
         self._leaving = True
-        for stream in self._streams:
-            stream.player.stop(self._clock_of_plan.now_ns(), time.monotonic_ns())
         deadline_s = time.monotonic() + LEAVE_S
-        while self._moves() and time.monotonic() < deadline_s:
+        while self._rests_sent < LAST_SENT and time.monotonic() < deadline_s:
             time.sleep(self._period_s)
-        time.sleep(3 * self._period_s)  # time to send the zeros
         self._thread.stop()
-
-    def _moves(self) -> bool:
-        now_ns, steady_ns = self._clock_of_plan.now_ns(), time.monotonic_ns()
-        return any(stream.player.moves(now_ns, steady_ns) for stream in self._streams)
 
     def _stream(
         self, output: CommandOutput | PoseOutput, windows: str, robot: Embodiment
@@ -139,13 +134,17 @@ class CommandStreamer(Node):
     def _tick(self) -> None:
         clock = self._clock_of_plan
         at = _Instant(clock.now_ns(), time.monotonic_ns(), clock.ros_now_ns())
+        leaving = self._leaving  # one reading for all of the tick: a stop comes after every window
+        first = self._stop if leaving else self._take
         for stream in self._streams:
             # if one stream raises, the others must still send their zero; if taking a window
             # raises, the stream must still send its value
-            done = [self._done(work, stream, at) for work in (self._take, self._send)]
+            done = [self._done(work, stream, at) for work in (first, self._send)]
             # no heartbeat for a stream that fails or takes no more windows
-            if all(done) and not self._leaving:
+            if all(done) and not leaving:
                 stream.heart.beat(at.steady_ns)
+        if leaving and not any(s.player.moves(at.now_ns, at.steady_ns) for s in self._streams):
+            self._rests_sent += 1
         if at.steady_ns >= self._due_ns:
             self._due_ns = at.steady_ns + _DIAGNOSTICS_NS
             self._diagnose(to_time(at.stamp_ns))
@@ -167,7 +166,7 @@ class CommandStreamer(Node):
 
     def _take(self, stream: _Stream, at: _Instant) -> None:
         message = stream.windows.take()
-        if message is None or self._leaving:
+        if message is None:
             return
         offset_ns = self._clock_of_plan.offset_ns()
         reason = stream.player.accept(message, offset_ns, at.now_ns, at.steady_ns)
@@ -175,6 +174,9 @@ class CommandStreamer(Node):
             stream.problem = ""
         else:
             self._reject(stream, f"rejected window: {reason}")
+
+    def _stop(self, stream: _Stream, at: _Instant) -> None:
+        stream.player.stop(at.now_ns, at.steady_ns)
 
     def _reject(self, stream: _Stream, reason: str) -> None:
         stream.rejected += 1

@@ -11,7 +11,7 @@ import gc
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -34,13 +34,14 @@ from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import parse_trajectory, to_time
+from gr00t_ros.stream.command_player import LAST_SENT
 from gr00t_ros.stream.points import HELP_ROWS, POINTS, Points, declare_settings
 
 Floats = NDArray[np.float64]
 
-LEAVE_S = 2.0
-"""Longest wait at the end for the last window to finish."""
-RELEASE_S = 2.5
+LEAVE_S = 4.0
+"""Longest wait at the end for the last window to finish; late ticks shift it to later."""
+RELEASE_S = 4.0
 """Longest wait at the end for the arms to be given back to the robot (stream/unitree.RAMP_NS)."""
 WAKE_S = 0.25
 """Longest delay until a signal is seen; the stream continues unchanged during and after it."""
@@ -190,7 +191,7 @@ class Streamer(Node):
             self, (JointTrajectory,), settings.window_topic, raw=False, profiles=(qos.COMMAND,)
         )
         self._heart = Heartbeat(self, self._windows.topic)
-        self._leaving = False
+        self._leaving, self._ends_sent = False, 0
         self._state_due_ns = self._diagnostics_due_ns = 0
         self._spare_ns = round(0.5e9 / settings.rate_hz)
         if settings.realtime_priority:
@@ -213,16 +214,15 @@ class Streamer(Node):
     def leave(self) -> None:
         """Take no more windows, play the last one to its end, give the arms back, then stop."""
         self._leaving = True
-        deadline_s = time.monotonic() + LEAVE_S
-        while self._player.moves(self._clock_of_plan.now_ns()) and time.monotonic() < deadline_s:
-            self._spin_leaving()
-        time.sleep(2.0 / self._settings.rate_hz)  # time to send the last point
+        self._spin_until(lambda: self._ends_sent >= LAST_SENT, LEAVE_S)
         self._points.release(time.monotonic_ns())
-        deadline_s = time.monotonic() + RELEASE_S
-        while not self._points.released and time.monotonic() < deadline_s:
+        self._spin_until(lambda: self._points.released, RELEASE_S)
+        self._thread.stop()  # it waits for the point that is being sent
+
+    def _spin_until(self, done: Callable[[], bool], limit_s: float) -> None:
+        deadline_s = time.monotonic() + limit_s
+        while not done() and time.monotonic() < deadline_s:
             self._spin_leaving()
-        time.sleep(2.0 / self._settings.rate_hz)  # time to send a weight of 0
-        self._thread.stop()
 
     def _spin_leaving(self) -> None:
         """Run the executor once, so that simulated time arrives; log its errors and continue."""
@@ -238,7 +238,10 @@ class Streamer(Node):
         """
         steady_ns, now_ns = time.monotonic_ns(), self._clock_of_plan.now_ns()
         wrong = self._player.tell_time(now_ns, steady_ns)
+        leaving = self._leaving  # before it is sent: no window is taken afterwards
         self._stream(now_ns, steady_ns)
+        if leaving and not self._player.moves(now_ns):
+            self._ends_sent += 1
         # The policy node starts once it receives heartbeats. No window is taken while leaving, and
         # the first one not before the joints were measured.
         if not self._leaving and self._measured is not None:

@@ -86,6 +86,8 @@ rclpy.spin(node)
 @pytest.mark.parametrize("discovery", ["LOCALHOST", "SUBNET"])
 def test_only_the_node_for_images_has_shared_memory(processes, ros_node, monkeypatch, discovery):
     """Both are discovered by other nodes, as with shared memory."""
+    for name in (TRANSPORTS, *PROFILES):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(RANGE, discovery)
     child = processes.start("-c", NODE, name="node")
     before, after, name = child.wait_for_line(r"MAPPED (\d+) (\d+) (.*)").groups()
