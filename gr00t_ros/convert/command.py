@@ -13,14 +13,12 @@ from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
 from gr00t_ros.convert.conversion import REFUSE, SPLIT, Result, Settings, convert
 from gr00t_ros.convert.episodes import EpisodeReference, left_out, read_episodes
 from gr00t_ros.convert.place import Named
-from gr00t_ros.dataset.embodiment_file import difference
+from gr00t_ros.convert.recorded_robot import embodiment_of, other_files
 from gr00t_ros.dataset.video_encode import CODECS
 from gr00t_ros.dataset.writer import FORMATS
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.record.facts import EpisodeFacts
-from gr00t_ros.record.recording import EMBODIMENT
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.text_table import one_line, printable_lines
 
 
@@ -83,7 +81,8 @@ def _convert(options: argparse.Namespace) -> int:
         discarded += [one.name for one in not_kept]
         unfinished += [str(one) for one in not_finished]
     _refuse(references, embodiment, options.workers)
-    _compare_files(embodiment, options.embodiment is not None, options.bags)
+    for line in other_files(embodiment, options.embodiment, options.bags):
+        _progress(f"WARNING: {printable_lines(line)}: --embodiment is used, not that file")
     settings = Settings(
         options.format,
         options.codec,
@@ -100,47 +99,6 @@ def _convert(options: argparse.Namespace) -> int:
     else:
         print("\n".join(_report(result, options.output, references, discarded, unfinished)))
     return NO if result.failed else DONE
-
-
-def embodiment_of(name: str | None, bags: Sequence[Path]) -> Embodiment:
-    """The embodiment that was named, else the file in the first recording.
-
-    Raises SettingsError where there is none.
-    """
-    if name is not None:
-        return load_embodiment(name)
-    own = _own_file(bags[0])
-    if own is not None:
-        return load_embodiment(str(own))
-    raise SettingsError(
-        f"--embodiment: got none, expected NAME|FILE: {bags[0]} has no {EMBODIMENT}, as a "
-        "recording of gr00t record has"
-    )
-
-
-def _own_file(path: Path) -> Path | None:
-    """The embodiment file of the recording that a bag belongs to."""
-    files = (folder / EMBODIMENT for folder in (path, path.absolute().parent))
-    return next((file for file in files if file.is_file()), None)
-
-
-def _compare_files(embodiment: Embodiment, is_named: bool, bags: Sequence[Path]) -> None:
-    """Compare the recordings' own files with the embodiment file that they are read with.
-
-    Raises SettingsError if one differs; only warns if that file was named by --embodiment.
-    """
-    source = Path(embodiment.source)
-    for own in dict.fromkeys(file for path in bags if (file := _own_file(path)) is not None):
-        found = difference(own, source)
-        if not found:
-            continue
-        differs = f"{own}: {found} as in {source}"
-        if not is_named:
-            raise SettingsError(
-                f"{differs}: these recordings are not of one robot: convert each of them alone, or "
-                "say with --embodiment which file is right for all"
-            )
-        _progress(f"WARNING: {printable_lines(differs)}: --embodiment is used, not that file")
 
 
 def _refuse(references: Sequence[EpisodeReference], embodiment: Embodiment, workers: int) -> None:

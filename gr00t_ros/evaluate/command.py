@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from gr00t_ros.command_line import DONE, JSON_HELP, MISUSE, NO, CommandParser, status_of
+from gr00t_ros.convert.recorded_robot import embodiment_of, other_files
 from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.evaluate.open_loop import Settings
@@ -33,7 +34,7 @@ from gr00t_ros.evaluate.results import (
     write_results,
 )
 from gr00t_ros.evaluate.servers import Access, Address
-from gr00t_ros.evaluate.sources import bag_references, chosen, dataset_references, embodiment_of
+from gr00t_ros.evaluate.sources import bag_references, chosen, dataset_references
 from gr00t_ros.evaluate.spread import Answered, Failure, Measured, Run, Task, Workers
 from gr00t_ros.evaluate.workers import LOCAL, make_workers
 from gr00t_ros.session.schedule import SessionSettings
@@ -183,6 +184,8 @@ def _share(text: str) -> float:
 def _evaluated(options: argparse.Namespace) -> Plain:
     """Run the evaluation and write its files; returns the content of results.json."""
     embodiment = embodiment_of(options.embodiment, options.bags)
+    for line in other_files(embodiment, options.embodiment, options.bags):
+        print(f"WARNING: {line}: --embodiment is used, not that file", file=sys.stderr)
     settings = _settings(options).check(embodiment)
     servers, access = _servers(options)
     if options.dataset_path:

@@ -9,9 +9,6 @@ from pathlib import Path
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.robot.files import load_embodiment
-
-EMBODIMENT_FILE = "embodiment.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +68,3 @@ def chosen(references: Sequence[Reference], numbers: Sequence[int]) -> list[Refe
             f"{', '.join(map(str, list(known)[:20]))}{', ...' if len(known) > 20 else ''}"
         )
     return [known[number] for number in numbers] if numbers else list(references)
-
-
-def embodiment_of(name: str | None, bags: Sequence[Path]) -> Embodiment:
-    """The embodiment that was named, else the file in the first recording.
-
-    Raises SettingsError where there is none, or no such recording.
-    """
-    for path in bags:
-        if not path.exists():
-            raise SettingsError(f"{path}: no such file or folder, expected a recording or a bag")
-    if name is not None:
-        return load_embodiment(name)
-    for path in bags[:1]:
-        for folder in (path, path.parent):
-            if (folder / EMBODIMENT_FILE).is_file():
-                return load_embodiment(str(folder / EMBODIMENT_FILE))
-    raise SettingsError(
-        f"embodiment: got none, expected --embodiment NAME|FILE (only a recording of gr00t record "
-        f"has {EMBODIMENT_FILE} in its folder)"
-    )

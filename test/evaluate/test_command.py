@@ -10,7 +10,7 @@ from made_episodes import MadeReference
 from gr00t_ros.evaluate import command
 from gr00t_ros.evaluate.__main__ import main
 from gr00t_ros.evaluate.report.compare import comparison, text_of
-from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.files import find_embodiment, load_embodiment
 from gr00t_ros.serve.policies import HoldPolicy
 
 
@@ -182,3 +182,16 @@ def test_a_dataset_is_evaluated_by_the_command(write, serve, tmp_path, capsys):
     page = (tmp_path / "out" / "report.html").read_text()
     worst = found["episodes"][found["summary"]["worst_first"][0]]
     assert page.count("data:image/jpeg") == 2 * worst["queries"] > 0  # two cameras
+
+
+def test_recordings_of_two_robots_are_refused_and_where_they_differ_is_named(tmp_path, capsys):
+    """With one file for both, a joint's actions would be read under another joint's name."""
+    content = find_embodiment("desk6").read_text()
+    for name, rate in (("a", "rate_hz: 20.0"), ("b", "rate_hz: 15.0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "embodiment.yaml").write_text(content.replace("rate_hz: 20.0", rate, 1))
+    words = ["open-loop", str(tmp_path / "a"), str(tmp_path / "b"), "--output", str(tmp_path / "o")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "rate_hz is 15.0, not 20.0" in said and "not of one robot" in said
+    assert not (tmp_path / "o").exists()

@@ -16,10 +16,11 @@ from typing import Any, Final
 import numpy as np
 
 from gr00t_ros.command_line import CommandParser
+from gr00t_ros.convert.recorded_robot import embodiment_of
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.errors import ChunkError, SettingsError
 from gr00t_ros.evaluate.open_loop import observations
-from gr00t_ros.evaluate.sources import chosen, dataset_references, embodiment_of
+from gr00t_ros.evaluate.sources import chosen, dataset_references
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
