@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from node_robot import NEEDS_ROBOT
 from rclpy.task import Future
-from ros_fixtures import wait_until
+from ros_fixtures import wait_for_success
 from stand_in_interfaces import controller_manager_msgs  # noqa: F401
 
 from gr00t_ros.graph import controllers
@@ -196,7 +196,7 @@ def test_a_controller_that_controller_manager_says_is_inactive_faults_the_node(r
     rig.assert_rest()
     assert said in rig.reset().message
     states["fr3_arm_controller"] = "active"
-    wait_until(lambda: rig.reset().success, "a reset once the controller is active")
+    wait_for_success(rig.reset, "a reset once the controller is active")
     rig.wait_for_motion()
     assert rig.change("deactivate")
     states["gripper_controller"] = "unconfigured"

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from ros_fixtures import wait_until
+from ros_fixtures import wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -144,7 +144,7 @@ def test_silent_joint_states_pause_the_arm_and_later_fault(rig):
     rig.robot.signal(signal.SIGCONT)
     wait_until(lambda: rig.level("state.joint_position") == DiagnosticStatus.OK, "fresh again")
     assert rig.statuses[-1].mode == "fault", "a fault is latched"
-    wait_until(lambda: rig.reset().success, "a reset once the cause is gone")
+    wait_for_success(rig.reset, "a reset once the cause is gone")
     rig.wait_for_motion()
 
 

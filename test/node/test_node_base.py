@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from ros_fixtures import collect, own_domain, spinning_node, started, wait_until
+from ros_fixtures import collect, own_domain, spinning_node, started, wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -157,7 +157,7 @@ def test_a_streamer_that_falls_silent_stops_the_arm_and_latches_a_fault_that_nam
     assert not answer.success and "start the streamer" in answer.message
     base.heard.clear()
     base.streamer.signal(signal.SIGCONT)
-    wait_until(lambda: base.rig.reset().success, "a reset once it is there")
+    wait_for_success(base.rig.reset, "a reset once it is there")
     base.wait_for_drive()
 
 
@@ -173,7 +173,7 @@ def test_a_streamer_that_is_started_again_in_motion_latches_a_fault(base):
     first.signal(signal.SIGTERM)
     first.wait()
     base.heard.clear()
-    wait_until(lambda: base.rig.reset().success, "a reset by the one that is left")
+    wait_for_success(base.rig.reset, "a reset by the one that is left")
     base.wait_for_drive()
 
 
@@ -209,7 +209,7 @@ def test_a_streamer_that_the_graph_still_lists_refuses_a_reset_and_an_activation
     base.rig.wait_for_mode("fault")
     wait_until(lambda: reason in base.rig.reset().message, "a reset that is refused for it")
     base.rig.node.destroy_publisher(dead)
-    wait_until(lambda: base.rig.reset().success, "a reset without it")
+    wait_for_success(base.rig.reset, "a reset without it")
     wait_until(lambda: base.rig.change("deactivate"), "inactive")
     dead = base.rig.node.create_publisher(String, "/gr00t_policy/windows/base/alive", qos.SENSOR)
     base.rig.wait_for_reason(reason)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ros_fixtures import wait_until
+from ros_fixtures import wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -163,5 +163,5 @@ def test_the_server_is_reset_at_each_episode_and_no_reset_goes_on_with_another_o
     rig.server.signal(signal.SIGKILL)
     rig.server.wait()
     rig.start_server(SWEEP)
-    wait_until(lambda: rig.reset().success, "a reset once the right server is back")
+    wait_for_success(rig.reset, "a reset once the right server is back")
     rig.wait_for_motion()

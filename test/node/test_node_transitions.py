@@ -6,7 +6,7 @@ Which of them a mode allows is ROS's state machine; what the arm does is ours: i
 import signal
 
 import pytest
-from ros_fixtures import wait_until
+from ros_fixtures import wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -124,7 +124,7 @@ def test_each_transition_in_each_mode_is_answered_and_leaves_an_arm_at_rest(rig)
     refuses_the_others(rig, "fault_inactive")
     assert not rig.change("activate"), "the fault is latched"
     rests(rig)
-    wait_until(lambda: rig.reset().success, "a reset")
+    wait_for_success(rig.reset, "a reset")
 
     begin_motion(rig)
     assert rig.change("shutdown")

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from ros_fixtures import wait_until
+from ros_fixtures import wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -33,7 +33,7 @@ def test_a_pause_lasts_until_resume_and_an_e_stop_until_reset_through_every_tran
     rig.robot.signal(signal.SIGCONT)
     assert rig.statuses[-1].mode == "paused_by_operator", "healthy inputs do not lift it"
     assert len(rig.arm) == windows, "a paused node commanded the robot"
-    wait_until(lambda: rig.ask("resume").success, "a resume once the cause is gone")
+    wait_for_success(lambda: rig.ask("resume"), "a resume once the cause is gone")
     rig.wait_for_motion()
     assert rig.statuses[-1].episode > episode
 
@@ -52,7 +52,7 @@ def test_a_pause_lasts_until_resume_and_an_e_stop_until_reset_through_every_tran
     assert rig.change("configure")
     rig.wait_for_mode("fault_inactive")
     assert not rig.change("activate")
-    wait_until(lambda: rig.reset().success, "a reset as soon as all streams are there")
+    wait_for_success(rig.reset, "a reset as soon as all streams are there")
     rig.wait_for_mode("ready")
     assert len(rig.arm) == windows, "a node in a fault commanded the robot"
     wait_until(lambda: rig.change("activate"), "an accepted activation")

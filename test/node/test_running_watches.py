@@ -7,7 +7,7 @@ import signal
 
 import numpy as np
 import pytest
-from ros_fixtures import call, own_domain, spinning_node, started, wait_until
+from ros_fixtures import call, own_domain, spinning_node, started, wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -60,7 +60,7 @@ class Moving:
 
     def assert_reset_into_motion(self):
         """The cause is gone: a reset is accepted, soon, and the arm moves again."""
-        wait_until(lambda: self.rig.reset().success, "a reset once the cause is gone")
+        wait_for_success(self.rig.reset, "a reset once the cause is gone")
         self.rig.wait_for_motion()
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ros_fixtures import call, wait_until
+from ros_fixtures import call, wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("rosbags.rosbag2", reason="rosbags is not installed")
@@ -44,7 +44,7 @@ def test_a_person_moves_the_arm_in_between_and_the_policy_goes_on(rig, processes
     person.publish(goal)
     wait_until(lambda: rig.arm_at(0, rig.goal), "the arm at the person's goal")
     rig.node.destroy_publisher(person)
-    wait_until(lambda: rig.reset().success, "a reset")
+    wait_for_success(rig.reset, "a reset")
     rig.wait_for_mode("paused_by_operator")
     wait_until(lambda: intervene(False).success, "a hand-back")
     rig.wait_for_mode("replaying")

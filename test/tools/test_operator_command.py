@@ -15,7 +15,7 @@ from termios import TIOCSWINSZ
 from types import SimpleNamespace
 
 import pytest
-from ros_fixtures import DISCOVERY, own_domain, spinning_node, started, wait_until
+from ros_fixtures import DISCOVERY, own_domain, spinning_node, started, wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -342,6 +342,20 @@ class Terminal:
             pytest.fail(f"{DISCOVERY}{err}")
         return status, out, err
 
+    def until_accepted(self, *words):
+        """Give the command until the node carries it out; a failure has its last refusal."""
+        said = ""
+
+        def accepted():
+            nonlocal said
+            status, _, said = self(*words)
+            return status == 0
+
+        try:
+            wait_until(accepted, f"an accepted {words[0]}")
+        except pytest.fail.Exception as failure:
+            pytest.fail(f"{failure}; the last answer: {said}")
+
     def start(self, *words):
         """The command as a process."""
         return self._processes.start(*COMMAND[1:], *words, name=f"operator-{words[0]}")
@@ -369,9 +383,9 @@ def terminal(bring_up, capsys):
     rig, processes = bring_up
     capsys.readouterr()
     if rig.statuses[-1].mode == "fault":
-        wait_until(lambda: rig.reset().success, "a reset")
+        wait_for_success(rig.reset, "a reset")
     if rig.statuses[-1].mode == "paused_by_operator":
-        wait_until(lambda: rig.ask("resume").success, "a resume")
+        wait_for_success(lambda: rig.ask("resume"), "a resume")
     rig.wait_for_motion()
     return Terminal(rig, processes, capsys)
 
@@ -405,7 +419,7 @@ def test_pause_resume_and_reset_are_carried_out_or_refused_in_the_nodes_words(te
     terminal.rig.wait_for_mode("paused_by_operator")
     status, _, err = terminal("reset")
     assert status == 1 and "only a fault can be reset" in err
-    wait_until(lambda: terminal("resume")[0] == 0, "an accepted resume")
+    terminal.until_accepted("resume")
     terminal.rig.wait_for_motion()
 
 
@@ -459,7 +473,7 @@ def test_an_e_stop_is_confirmed_and_its_cause_refuses_the_reset(terminal):
     status, _, err = terminal("reset")
     assert status == 1 and named in err
     button.publish(Bool(data=False))
-    wait_until(lambda: terminal("reset")[0] == 0, "an accepted reset")
+    terminal.until_accepted("reset")
     terminal.rig.wait_for_motion()
     terminal.rig.node.destroy_publisher(button)
 
