@@ -286,7 +286,9 @@ class Connection:
         try:
             message = self._known(frame) if isinstance(frame, memoryview) else frame
             self._note_past_events(where)
-            while not self._sent(message):  # the peer may go between the poll and the send
+            # Send only once the connection's descriptor is known: who ends it could not be told
+            # otherwise. The peer may go between the poll and the send.
+            while not (self._accepted and self._sent(message)):
                 self._await(self._writable, deadline_ns, where)
                 self._note_past_events(where)
             self._await(self._readable, deadline_ns, where)
