@@ -7,6 +7,7 @@ so neither the executor nor the replay thread waits for the disk.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -162,10 +163,11 @@ def _written(path: Path, flows: Sequence[Flow]) -> str:
     ) as child:
         assert child.stdin is not None
         lines = writer.lines(flows)
-        while group := "".join(islice(lines, _GROUP)):
-            child.stdin.write(group)
-            child.stdin.flush()
-            time.sleep(_PAUSE_S)
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and said why
+            while group := "".join(islice(lines, _GROUP)):
+                child.stdin.write(group)
+                child.stdin.flush()
+                time.sleep(_PAUSE_S)
         try:
             said, _ = child.communicate(timeout=_WRITE_S)
         except subprocess.TimeoutExpired:
