@@ -1,6 +1,7 @@
 """The times of one observation, from its cameras to the controller, with integers for a clock."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from gr00t_ros.trace.flow import (
     CAMERA_STAGES,
     EXECUTED,
     FAILED,
+    OUTCOMES,
     PUBLISHED,
     STAGE_NAMES,
     STAGES,
@@ -21,6 +23,7 @@ from gr00t_ros.trace.flow import (
     plain,
 )
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "trace.md"
 OFFSET = 1_000_000
 CAMERAS = (CameraTimes("wrist", 50, 60, 80), CameraTimes("front", 40, 70, 80))
 
@@ -37,6 +40,14 @@ def test_the_stages_join_end_to_begin():
     assert [stage.begin for stage in STAGES[1:]] == [stage.end for stage in STAGES[:-1]]
     assert CAMERA_STAGES[0].end == CAMERA_STAGES[1].begin
     assert len(set(STAGE_NAMES)) == len(STAGE_NAMES)
+
+
+def test_the_document_explains_every_stage_and_outcome():
+    """With the table's own words."""
+    text = DOCUMENT.read_text()
+    for stage in (*CAMERA_STAGES, *STAGES):
+        assert f"| `{stage.name}` | {stage.track} | {stage.text} |\n" in text
+    assert all(f"`{name}`" in text for name in (TOTAL, *OUTCOMES))
 
 
 def test_an_executed_observation_has_every_stage():

@@ -29,8 +29,8 @@ from gr00t_ros.trace.flow import Flow
 from gr00t_ros.trace.perfetto_file import SUFFIX, refuse_path
 
 SHORTEST_S, LONGEST_S = 0.1, 300.0
-MOST_FLOWS = 20_000
-"""A recording ends with so many: 66 a second for the longest time."""
+MOST_FLOWS = 6_000
+"""A recording ends with so many (20 MB): 20 a second for the longest time."""
 _WRITE_S = 60.0
 _GROUP, _PAUSE_S = 8, 0.001  # so many lines are made at once, then other threads have their turn
 
@@ -89,8 +89,10 @@ class TraceService:
         recording.take(flows)
         writing = recording.writing
         if writing is None:
-            if recording.lasts_s >= recording.seconds or len(recording.flows) >= MOST_FLOWS:
+            if recording.lasts_s >= recording.seconds:
                 recording.write()
+            elif len(recording.flows) >= MOST_FLOWS:
+                self.end((), f"the recording was full with {MOST_FLOWS} observations")
         elif writing.done():
             self._recording = None
             recording.answer.set_result(writing.result())
