@@ -89,6 +89,7 @@ setup(
         "dataset": ["rosbags==0.11.9", "pyarrow", "av"],
         "eval": ["rosbags==0.11.9", "pyarrow", "av", "matplotlib"],
         "ray": ["ray"],
+        "trace": ["rosbags==0.11.9", "perfetto", "protobuf"],
     },
     entry_points={
         "console_scripts": [
@@ -106,6 +107,7 @@ setup(
             "gr00t-record = gr00t_ros.tools.gr00t:alias",
             "gr00t-dataset = gr00t_ros.tools.gr00t:alias",
             "gr00t-autostart = gr00t_ros.tools.gr00t:alias",
+            "gr00t-trace = gr00t_ros.tools.gr00t:alias",
             "gr00t-eval = gr00t_ros.tools.gr00t:alias",
         ]
     },

@@ -31,6 +31,7 @@ from gr00t_ros.errors import (
     NodeError,
     ProfileError,
     SettingsError,
+    TraceError,
     UnreachableError,
     UnreadableError,
 )
@@ -47,7 +48,7 @@ JSON_HELP: Final = "print JSON for programs"
 """The help text of --json in every command."""
 
 _COULD_NOT: Final = (
-    *(SettingsError, UnreadableError, ProfileError, BagError),
+    *(SettingsError, UnreadableError, ProfileError, BagError, TraceError),
     *(NodeError, LaunchError, UnreachableError, DeadlineError),
 )
 _WIDTH: Final = 78

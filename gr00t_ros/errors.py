@@ -10,6 +10,7 @@
     │   └── SkewError          yours: the streams of one observation are too far apart
     ├── RotationError          numbers that are not a rotation: the caller knows whose fault
     ├── BagError               yours: a bag that cannot be read, played or written
+    ├── TraceError             yours: a trace that cannot be written, or has nothing in it
     ├── StalledError           ours: a thread did not carry out a call in time, see `begun`
     ├── StampError             ours: a message was not sent, no receiver could read its stamp
     ├── SendError              ours: sending a message failed, it is unknown whether it left
@@ -81,6 +82,10 @@ class RotationError(Gr00tError):
 
 class BagError(Gr00tError):
     """A bag cannot be read, played or written: the message names it and what to do."""
+
+
+class TraceError(Gr00tError):
+    """A trace cannot be written: its path, its disk, its library, or there is nothing in it."""
 
 
 class StalledError(Gr00tError):

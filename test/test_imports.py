@@ -36,6 +36,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "proxy": frozenset({"msgpack", "zmq"}),
     "supervise": frozenset({"torch", "yaml"}),
     "sidecar": frozenset({"numpy", "yaml"}),
+    "trace": frozenset({"perfetto"}),
     "ros": frozenset({"numpy"}) | ROS,
     "inputs": frozenset({"numpy", "cv2"}) | ROS,
     "graph": frozenset({"numpy"}) | ROS,

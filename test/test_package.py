@@ -31,9 +31,9 @@ KEYS = {
     "yaml": "python3-yaml",
     "zmq": "python3-zmq",
 }
-# No rosdep keys: launch/simulation.launch.py, dataset/parquet_file.py, dataset/video_decode.py and
-# serve/lerobot_policy.py name the command that installs them.
-WITHOUT_KEY = {"fast_simplification", "pyarrow", "av", "ray"} | {
+# No rosdep keys: launch/simulation.launch.py, dataset/parquet_file.py, dataset/video_decode.py,
+# trace/perfetto_file.py and serve/lerobot_policy.py name the command that installs them.
+WITHOUT_KEY = {"fast_simplification", "pyarrow", "av", "ray", "perfetto"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
     "moveit_msgs",  # comes with MoveIt: graph/planning_scene.py names what to install
     "franka_msgs",  # a robot's own, not in rosdep: test/fixtures/stand_in_interfaces.py builds one

@@ -136,16 +136,24 @@ class Inputs:
                     source.pull(now_ns)
 
     def observe(self) -> Observation | Gaps:
-        """Take the newest messages of every topic and assemble; called by the worker thread.
+        """Take the newest messages of every topic and assemble; called by the worker thread."""
+        self.pull_streams()
+        return self.assembled()
 
-        The frames are not decoded yet: images.decode_video writes them into the request.
-        """
+    def pull_streams(self) -> None:
+        """Take the newest messages of every topic that the observation is made of."""
         for source in self._sources.values():
             with self._lock:
                 now_ns = time.monotonic_ns()
                 taken = source.pull(now_ns)
                 source.postpone(now_ns)
             _show(source, taken)
+
+    def assembled(self) -> Observation | Gaps:
+        """The newest observation in what was pulled.
+
+        The frames are not decoded yet: images.decode_video writes them into the request.
+        """
         with self._lock:
             buffers = {
                 (stream.key, topic): self._sources[topic].buffer_of(stream)

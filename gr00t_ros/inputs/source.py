@@ -102,6 +102,7 @@ class Subscription(Protocol):
     topic: str
     depth: int  # largest number of waiting messages
     number: int | None  # sequence number that the publisher gave the last taken message
+    received_ns: int  # when the middleware received it, by this machine's clock; 0: not known
 
     @property
     def type_names(self) -> Collection[str]:
@@ -198,7 +199,7 @@ class Source:
 
         Returns its stamp and content if both can be read, even if it was not stored.
         """
-        newest = None
+        newest, arrived_ns = None, 0
         try:
             for _ in range(self.subscription.depth):
                 message = self.subscription.take()
@@ -206,8 +207,8 @@ class Source:
                     break
                 self.received += 1
                 if not self._foreign(WHOLE, now_ns):
-                    newest = message
-            return None if newest is None else self._push(newest, now_ns)
+                    newest, arrived_ns = message, self.subscription.received_ns
+            return None if newest is None else self._push(newest, now_ns, arrived_ns)
         except ObservationError as error:
             self._refuse(str(error))
         return None
@@ -216,14 +217,14 @@ class Source:
         """Drop all samples, for example after a clock jump."""
         self.buffer.clear()
 
-    def _push(self, message: Any, now_ns: int) -> Taken | None:
+    def _push(self, message: Any, now_ns: int, arrived_ns: int) -> Taken | None:
         stamp_ns, value = self._read(message)
         if stamp_ns <= 0:
             self._refuse(NO_STAMP)
             return None
         if isinstance(message, bytes):
             self._fit(len(message))
-        sample = Sample(stamp_ns, now_ns, value)
+        sample = Sample(stamp_ns, now_ns, value, arrived_ns)
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage
         return stamp_ns, value

@@ -20,8 +20,6 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 # Share of a contradiction by which a reading moves the estimate. It smooths over about 30 readings;
 # at 50 Hz it follows a clock that is slewed by 500 ppm (NTP's maximum) to within 0.3 ms.
 SHARE = 1 / 32
@@ -135,9 +133,15 @@ class Latencies:
         samples = self._samples.get(stage)
         if not samples:
             return Percentiles(0, 0, 0, 0)
-        p50, p99 = np.percentile(list(samples), [50, 99], method="higher")
-        return Percentiles(self._counts[stage], int(p50), int(p99), max(samples))
+        ranked = sorted(samples)  # of some hundred samples a third of numpy's time
+        p50_ns, p99_ns = (ranked[_rank(len(ranked), percent)] for percent in (50, 99))
+        return Percentiles(self._counts[stage], p50_ns, p99_ns, ranked[-1])
 
     def stages(self) -> tuple[str, ...]:
         """Names of the stages seen so far, in the order in which they were first seen."""
         return tuple(self._samples)
+
+
+def _rank(count: int, percent: int) -> int:
+    """The index of a percentile in `count` sorted samples, rounded up."""
+    return -(-(count - 1) * percent // 100)

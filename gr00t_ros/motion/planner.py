@@ -268,6 +268,14 @@ class Planner:
         """Whether a window was made that was neither sent nor withdrawn."""
         return self._proposed is not None and self._proposed.course is not None
 
+    @property
+    def proposed_from_ns(self) -> int | None:
+        """Plan time from which the proposed window is new; None without one, or if it repeats."""
+        proposed = self._proposed
+        if proposed is None or proposed.course is None or proposed.new_from_ns == sys.maxsize:
+            return None
+        return proposed.new_from_ns
+
     def keep(self, joints: NDArray[np.bool_] | None = None) -> None:
         """Record that the proposed window was sent: for the `joints` (J,), or for all of them."""
         proposed = self._proposed

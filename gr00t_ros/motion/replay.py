@@ -4,7 +4,7 @@ The caller makes all calls one after another and passes plan time. Replay keeps 
 counts and the newest chunk; the planner keeps the motion.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,6 +93,8 @@ class Replay:
         self._newest: ActionChunk | None = None
         self._merged_ns = 0
         self._counts = ReplayCounts()
+        self.on_guarded: Callable[[], None] = _nothing
+        """Called by `accept` between the check of a chunk and its merge, for measurements."""
 
     # Starts, chunks and stops.
 
@@ -142,6 +144,7 @@ class Replay:
         refusal = "" if verdict.joints is None else self._poses.judge(chunk.poses, now_ns)
         if refusal:
             verdict = Verdict(False, False, "pose", refusal, verdict.first_step, None)
+        self.on_guarded()
         if verdict.joints is not None:
             self._planner.join(chunk, verdict.joints, branch)
             self._poses.follow(chunk.poses, now_ns)
@@ -207,6 +210,14 @@ class Replay:
         """
         lag_ns = self.lag_ns(now_ns)
         return self._poses.windows(now_ns, lag_ns, anew) if len(self._poses) else {}
+
+    @property
+    def made_from_ns(self) -> int | None:
+        """Plan time from which the window of joints made last is new; None if it repeats or none.
+
+        Ask before `keep`.
+        """
+        return self._planner.proposed_from_ns
 
     def keep(self, sent: Sent | None = None) -> None:
         """Record that the windows made last were sent: all of them, or the parts in `sent`."""
@@ -408,3 +419,7 @@ class Replay:
             refused=counts.refused + (not verdict.accepted and not late),
         )
         return verdict
+
+
+def _nothing() -> None:
+    """What is called where nobody measures."""

@@ -56,6 +56,14 @@ INTERFACES: tuple[Interface, ...] = (
     ),
     Interface(
         "publishes",
+        "~/flows",
+        "gr00t_ros/msg/ObservationFlow",
+        _RELIABLE,
+        "each observation's times from camera to controller, only while somebody subscribes "
+        "(trace.md)",
+    ),
+    Interface(
+        "publishes",
         "/diagnostics",
         "diagnostic_msgs/msg/DiagnosticArray",
         _RELIABLE,
@@ -187,5 +195,12 @@ INTERFACES: tuple[Interface, ...] = (
         "gr00t_ros/srv/SetInstruction",
         "",
         "a new instruction begins a new episode",
+    ),
+    Interface(
+        "serves",
+        "~/trace",
+        "gr00t_ros/srv/Trace",
+        "",
+        "records the flows of some seconds and writes them as a Perfetto trace (trace.md)",
     ),
 )

@@ -27,6 +27,7 @@ from gr00t_ros.node.operator import NOT_CONFIGURED, Operator, why_not
 from gr00t_ros.node.server import defaults_of
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.node.status import Reporter
+from gr00t_ros.node.tracing.recording import TraceService
 from gr00t_ros.node.wiring import Configured
 from gr00t_ros.robot.files import find_embodiment
 from gr00t_ros.ros import parameters
@@ -70,6 +71,7 @@ class PolicyNode(LifecycleNode):
         self._reporter = Reporter(self)
         self.create_service(SetInstruction, "~/set_instruction", self._set_instruction)
         self._operator = Operator(self, lambda: self._parts)
+        self._traces = TraceService(self, self._why_no_trace)
         self.create_timer(_STATUS_S, self._report, clock=steady)
         self.create_timer(_DIAGNOSTICS_S, self._diagnose, clock=steady)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -127,6 +129,7 @@ class PolicyNode(LifecycleNode):
 
         def deactivate() -> TransitionCallbackReturn:
             self._configured().deactivate()
+            self._end_trace("deactivated")
             return super(PolicyNode, self).on_deactivate(state)
 
         return self._guarded("deactivate", deactivate, _ERROR)
@@ -181,6 +184,7 @@ class PolicyNode(LifecycleNode):
             return _ERROR
 
     def _close(self) -> TransitionCallbackReturn:
+        self._end_trace("cleaned up")
         parts, self._parts = self._parts, None
         if parts is not None:
             parts.close()
@@ -190,6 +194,16 @@ class PolicyNode(LifecycleNode):
     def _configured(self) -> Configured:
         assert self._parts is not None  # the state machine allows this only after configure
         return self._parts
+
+    def _why_no_trace(self) -> str:
+        """Why there is nothing to record now, empty if there is."""
+        label = self._state_machine.current_state[1]
+        return "" if label == _ACTIVE else f"the node is {label}: activate it first"
+
+    def _end_trace(self, how: str) -> None:
+        """Let a recording end with what has flowed so far."""
+        parts = self._parts
+        self._traces.end(parts.flows_done() if parts is not None else [], f"the node was {how}")
 
     def _answer_invalid_transitions(self) -> None:
         """Answer requests that the present state does not allow: rclpy raises (rclpy #1209)."""
@@ -266,6 +280,7 @@ class PolicyNode(LifecycleNode):
 
     def _report(self) -> None:
         parts, reporter = self._parts, self._reporter
+        self._traces.tick(parts.flows_done() if parts is not None else [])
         if parts is not None:
             if self._state_machine.current_state[1] == _INACTIVE:
                 parts.follow_readiness()

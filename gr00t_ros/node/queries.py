@@ -9,15 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gr00t_ros.errors import Gr00tError, RemoteError
 from gr00t_ros.inputs.images import decode_video
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.motion.chunk import ActionChunk, from_reply
 from gr00t_ros.motion.clocks import Latencies
+from gr00t_ros.node.tracing.flows import Flows, cameras_of
 from gr00t_ros.observe.observation import Observation, refuse
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.trace.flow import Marks
 from gr00t_ros.watch.server import advised
 from gr00t_ros.wire.link import Check, Exchanged, Job, Outcome, PolicyLink, Worker
 from gr00t_ros.wire.template import RequestTemplate
@@ -30,6 +33,8 @@ class QueryReply:
     chunk: ActionChunk
     stamp_ros_ns: int
     inference_ns: int
+    marks: Marks | None = None
+    """When what was done for it."""
 
 
 class Queries:
@@ -51,11 +56,12 @@ class Queries:
         on_reply: Callable[[QueryReply | None, Exception | None], None],
         on_look: Callable[[Exception | None], None],
         on_exchange: Callable[[Exchanged], None],
+        flows: Flows,
     ) -> None:
         """Start the worker; from now on only the worker uses `link` and its client."""
         self._link, self._inputs, self._embodiment = link, inputs, embodiment
         self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
-        self._on_look, self._on_exchange = on_look, on_exchange
+        self._on_look, self._on_exchange, self._flows = on_look, on_exchange, flows
         self._worker = Worker(self._deliver, finish=link.close)
         self.instruction = ""
         self.sent = 0
@@ -88,7 +94,8 @@ class Queries:
         """
         if not self._worker.idle:
             return False
-        self._submit(Job(lambda: self._query(episode), "query"))
+        asked_ns = time.monotonic_ns()
+        self._submit(Job(lambda: self._query(episode, asked_ns), "query"))
         return True
 
     def look(self) -> bool:
@@ -106,9 +113,27 @@ class Queries:
         self._asked_s = time.monotonic()
         self._worker.submit(job)
 
-    def _query(self, episode: int) -> QueryReply:
+    def _query(self, episode: int, asked_ns: int) -> QueryReply:
+        marks = self._flows.begin(episode, asked_ns)
+        try:
+            reply = self._answer(episode, marks)
+        except Exception as error:
+            self._mark_exchange(marks)
+            self._flows.fail(marks, error_text(error))
+            raise
+        self._mark_exchange(marks)
+        marks.parsed_ns = time.monotonic_ns()
+        return reply
+
+    def _mark_exchange(self, marks: Marks) -> None:
+        """Note when the request was sent and answered, if it was one of this observation."""
+        sent_ns, received_ns = self._link.times_ns
+        if marks.encoded_ns and sent_ns >= marks.encoded_ns:
+            marks.sent_ns, marks.received_ns = sent_ns, received_ns
+
+    def _answer(self, episode: int, marks: Marks) -> QueryReply:
         started_ns = self._clock.now_ns()
-        stamp_ros_ns, action, inference_ns = self._link.query(self._fill, episode)
+        stamp_ros_ns, action, inference_ns = self._link.query(partial(self._fill, marks), episode)
         stamp_ns = stamp_ros_ns - self._clock.offset_ns()
         self.sent += 1
         chunk = from_reply(self._embodiment, action, self.sent, episode, stamp_ns)
@@ -116,23 +141,35 @@ class Queries:
         self.latencies.add("query", now_ns - started_ns)
         self.latencies.add("inference", inference_ns)
         self.latencies.add("end_to_end", now_ns - stamp_ns)
-        return QueryReply(chunk, stamp_ros_ns, inference_ns)
+        marks.sequence = chunk.sequence
+        return QueryReply(chunk, stamp_ros_ns, inference_ns, marks)
 
-    def _fill(self, template: RequestTemplate) -> int:
+    def _fill(self, marks: Marks, template: RequestTemplate) -> int:
         """Write the newest observation into `template`; returns its stamp, ROS time."""
         started_ns = self._clock.now_ns()
+        # The server may have been checked or reset since the query began.
+        marks.started_ns = time.monotonic_ns()
         template.set_instruction(self.instruction)
-        observation = self._observed()
+        observation = self._observed(marks)
         decode_video(self._embodiment, observation, template.video)
+        marks.decoded_ns = time.monotonic_ns()
         for key, rows in observation.state.items():
             template.state[key][0] = rows
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)
+        marks.encoded_ns = time.monotonic_ns()
         return observation.stamp_ns
 
-    def _observed(self) -> Observation:
-        observation = self._inputs.observe()
+    def _observed(self, marks: Marks | None = None) -> Observation:
+        marks = marks or Marks(0, 0)  # of a look, which nobody measures
+        self._inputs.pull_streams()
+        marks.pulled_ns = time.monotonic_ns()
+        observation = self._inputs.assembled()
+        marks.assembled_ns = time.monotonic_ns()
         if isinstance(observation, tuple):
             refuse(observation)
+        marks.stamp_ros_ns = observation.stamp_ns
+        marks.ros_offset_ns = self._clock.ros_minus_steady_ns()
+        marks.cameras = cameras_of(observation, marks.ros_offset_ns)
         return observation
 
     def _deliver(self, outcome: Outcome) -> None:

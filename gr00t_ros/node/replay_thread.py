@@ -22,6 +22,7 @@ from gr00t_ros.errors import SendError, StalledError
 from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.clocks import Awake, Latencies
 from gr00t_ros.node.outputs import Outputs
+from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 from gr00t_ros.session.mode import Mode
@@ -81,13 +82,15 @@ class ReplayThread:
         realtime_priority: int,
         log: Callable[[str], None],
         awake: Awake | None = None,
+        flows: Flows | None = None,
     ) -> None:
         """Own `session` from `start` on; `log` gets error text from this thread.
 
-        `awake` records when this thread runs.
+        `awake` records when this thread runs, `flows` when the windows of a chunk were sent.
         """
         self._session, self._clock, self._outputs = session, clock, outputs
         self._watches, self._period_ns = robot_state, period_ns
+        self._flows = flows or Flows(None)
         self._awake = awake or Awake(STARVED_PERIODS * period_ns)
         self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
         self._calls = queue.SimpleQueue()
@@ -178,11 +181,16 @@ class ReplayThread:
             window = session.tick(now_ns, findings, self._watches.held())
             commands = session.replay.command_window(now_ns)
             poses = session.pose_windows(now_ns)
+            self._flows.shaped()
+            new_from_ns, sent = session.replay.made_from_ns, None
             if window is not None or commands is not None or poses:
                 sleep_until(send_ns)
                 in_time = self._in_time(now_ns, send_ns)
                 offset_ns = self._clock.offset_ns()
-                session.keep(self._outputs.publish(window, offset_ns, commands, poses, in_time))
+                sent = self._outputs.publish(window, offset_ns, commands, poses, in_time)
+                session.keep(sent)
+                new_from_ns = None if new_from_ns is None else new_from_ns + offset_ns
+            self._flows.published(sent, new_from_ns, session.replay.stopped)
             if session.query_due(now_ns):
                 self._watches.ask(session.episode)
         self._renew(now_ns)

@@ -312,7 +312,9 @@ class Reporter:
             server=parts.server.address,
             streams=streams(parts.robot_state.reports()),
             queries=parts.queries.sent,
-            latencies=latencies(parts.queries.latencies, parts.replay.latencies),
+            latencies=latencies(
+                parts.queries.latencies, parts.replay.latencies, parts.flows.latencies
+            ),
         )
         message.header.stamp = self._node.get_clock().now().to_msg()
         fill_server(message, parts.server.check.passed)

@@ -23,7 +23,7 @@ from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import Coverage
-from gr00t_ros.msg import ActionChunk, Exchange
+from gr00t_ros.msg import ActionChunk, Exchange, ObservationFlow
 from gr00t_ros.node.answers import ReplyHandler, action_chunk, exchange_message, too_large
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.outputs import Outputs
@@ -39,15 +39,18 @@ from gr00t_ros.node.replay_thread import STARVED_PERIODS, ReplayThread
 from gr00t_ros.node.robot_state import RobotState
 from gr00t_ros.node.server import PolicyConnection, read_access
 from gr00t_ros.node.server_process import SidecarProcess
+from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import refuse_open, settled_names
 from gr00t_ros.ros import parameters, qos
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.flow_messages import flow_message
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.session.mode import FAULTED, MOVING
 from gr00t_ros.session.session import Held, Session
+from gr00t_ros.trace.flow import Flow
 from gr00t_ros.watch.finding import RESET, Finding
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import Check, Exchanged
@@ -111,11 +114,13 @@ class Configured:
             values.realtime_priority,
             node.get_logger().error,
             self._awake,
+            self.flows,
         )
+        session.replay.on_guarded = self.flows.guarded
         self._markers = ClearanceMarkers(node, self._collision, lambda: self.replay.snapshot.ahead)
         self._delay_p99_ns = 0
         log = node.get_logger().error
-        self._pulls = PeriodicThread("gr00t_pull", PULL_PERIOD_NS, 0, self.inputs.pull, log)
+        self._pulls = PeriodicThread("gr00t_pull", PULL_PERIOD_NS, 0, self._pull, log)
         self._pulls.start()
         self.replay.start()
 
@@ -127,6 +132,9 @@ class Configured:
         self.outputs = Outputs(node, robot, values.shadow)
         self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
         self._exchanges = node.create_publisher(Exchange, "~/exchange", qos.EXCHANGE)
+        seen = bool(robot.outputs) and not values.shadow
+        self.flows = Flows(self._newest_state if seen else None)
+        self._flow_messages = node.create_publisher(ObservationFlow, "~/flows", qos.FLOWS)
         self.queries = Queries(
             self.server.link,
             self.inputs,
@@ -136,6 +144,7 @@ class Configured:
             self._on_reply,
             self._on_look,
             self._on_exchange,
+            self.flows,
         )
         self.queries.instruction = values.instruction.strip()
 
@@ -358,7 +367,26 @@ class Configured:
         self.contacts.destroy()
         self._node.destroy_publisher(self._chunks)
         self._node.destroy_publisher(self._exchanges)
+        self._node.destroy_publisher(self._flow_messages)
         self.clock.destroy()
+
+    def flows_done(self) -> list[Flow]:
+        """The flows that have ended since the last call; published if somebody subscribes."""
+        done = self.flows.done()
+        if done and self._flow_messages.get_subscription_count():
+            for flow in done:
+                self._flow_messages.publish(flow_message(flow))
+        return done
+
+    def _pull(self) -> None:
+        """Runs on the pull thread."""
+        self.inputs.pull()
+        self.flows.look()
+
+    def _newest_state(self) -> int:
+        """Stamp (ROS ns) of the newest state of any controller, 0 if none came."""
+        stamps = (self.robot_state.state_stamp(output) for output in self.embodiment.outputs)
+        return max((stamp for stamp in stamps if stamp is not None), default=0)
 
     def _look_around(self) -> None:
         """Update, once a second, the findings that other threads read."""
@@ -393,6 +421,8 @@ class Configured:
     def _take(
         self, session: Session, now_ns: int, reply: QueryReply | None, error: Exception | None
     ) -> None:
+        if reply is not None and reply.marks is not None:
+            self.flows.take(reply.marks)
         self._answers.apply(session, now_ns, reply, error)
         self._delay_p99_ns = session.queries.delay_p99_ns
 
@@ -412,6 +442,7 @@ class Configured:
 
     def _publish_chunk(self, reply: QueryReply, verdict: Verdict | None) -> None:
         """Runs on the replay thread."""
+        self.flows.judged(verdict)
         self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
 
 

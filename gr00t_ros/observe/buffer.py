@@ -14,11 +14,15 @@ _STAMP = attrgetter("stamp_ns")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One message: its header stamp, when it was received (plan clock), and what was in it."""
+    """One message: its header stamp, when it was received (plan clock), and what was in it.
+
+    arrived_ns: when the middleware had it, by this machine's system clock; 0: not known.
+    """
 
     stamp_ns: int
     received_ns: int
     value: object
+    arrived_ns: int = 0
 
 
 class StampedBuffer:

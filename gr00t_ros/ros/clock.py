@@ -82,6 +82,13 @@ class PlanClock:
         with self._lock:
             return self._offset.update(*reading)
 
+    def ros_minus_steady_ns(self) -> int:
+        """ROS time minus steady time, measured now, also with use_sim_time."""
+        if not self.simulated:
+            return self.offset_ns()
+        before_ns, ros_ns, after_ns = self._reading()
+        return ros_ns - (before_ns + after_ns) // 2
+
     def pair(self) -> tuple[int, int] | None:
         """ROS time and steady time of one instant, ns; None if they were read over 10 ms apart."""
         before_ns, ros_ns, after_ns = self._reading()

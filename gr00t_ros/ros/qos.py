@@ -51,6 +51,9 @@ DIAGNOSTICS = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 # A recorder needs every prediction, a few a second; a queue of 10 tolerates a slow disk.
 CHUNK = _last(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
+# A recorder needs every flow, a few a second, as CHUNK. Nothing is published without a subscriber.
+FLOWS = _last(64, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
 # A megabyte each: the newest one is enough for whoever subscribes to take one. Reliable, because it
 # travels in dozens of packets; volatile, because nothing is published without a subscriber.
 EXCHANGE = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)

@@ -42,6 +42,9 @@ COMMANDS: Mapping[str, Command] = {
     "record": Command(
         "episodes of a robot as bags: record, list, repair", "record.__main__:main", DONE
     ),
+    "trace": Command(
+        "from camera to controller: a Perfetto trace out of a bag", "bags.trace:main"
+    ),
     "eval": Command(
         "a policy against recorded episodes, without a robot: open loop, report",
         "evaluate.__main__:main",

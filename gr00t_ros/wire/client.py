@@ -122,6 +122,8 @@ class PolicyClient:
         self.counts = ClientCounts()
         self.reply = b""
         """The bytes of the last answer to a get_action that was a valid message."""
+        self.sent_ns = self.received_ns = 0
+        """When the last request was sent and its reply was there; 0: it has not come that far."""
         self._context = zmq.Context()
         self._connection: Connection | None = None
         self._untried: list[str] = []  # numeric addresses of a name, both families
@@ -192,6 +194,7 @@ class PolicyClient:
         timeout_ms = self._timeout_ms if timeout_ms is None else timeout_ms
         where = f"{endpoint} to {self.address} ({timeout_ms} ms)"
         deadline_ns = time.monotonic_ns() + timeout_ms * 1_000_000
+        self.sent_ns = self.received_ns = 0
         self.counts.requests += 1
         try:
             data = self._ask(frame, where, deadline_ns)
@@ -208,7 +211,10 @@ class PolicyClient:
         """Return the reply's bytes; retry to connect until the deadline."""
         while True:
             try:
-                return self._connected(deadline_ns).exchange(frame, where, deadline_ns)
+                connection = self._connected(deadline_ns)
+                reply = connection.exchange(frame, where, deadline_ns)
+                self.sent_ns, self.received_ns = connection.sent_ns, time.monotonic_ns()
+                return reply
             except NotConnectedError as error:
                 self._drop()
                 if deadline_ns - time.monotonic_ns() <= _RETRY_NS:
@@ -254,6 +260,8 @@ class Connection:
         curve: ClientKeys | None,
     ) -> None:
         self._address, self._cap, self._curve = address, cap, curve
+        self.sent_ns = 0
+        """When the last frame was given to ZeroMQ, ns."""
         self._accepted = False
         self._understood = False  # ZeroMQ's handshake has succeeded
         self._descriptor: int | None = None  # of ZeroMQ's TCP socket
@@ -291,6 +299,7 @@ class Connection:
             while not (self._accepted and self._sent(message)):
                 self._await(self._writable, deadline_ns, where)
                 self._note_past_events(where)
+            self.sent_ns = time.monotonic_ns()
             self._await(self._readable, deadline_ns, where)
             reply = self._socket.recv(zmq.NOBLOCK, copy=False)
             if reply.more:

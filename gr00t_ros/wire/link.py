@@ -172,6 +172,11 @@ class PolicyLink:
             raise
         self._refuse_unchecked()
 
+    @property
+    def times_ns(self) -> tuple[int, int]:
+        """When the last request was sent and its reply was there, steady time; 0: it was not."""
+        return self._client.sent_ns, self._client.received_ns
+
     def close(self) -> None:
         """Close the client."""
         self._client.close()
