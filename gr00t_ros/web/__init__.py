@@ -1,1 +1,1 @@
-"""The page gr00t web: what the policy sees and does, in a browser, in a process of its own."""
+"""The operator page: sources of what is shown, and the server that shows it in a browser."""

@@ -71,8 +71,5 @@ class Source(Protocol):
     async def command(self, name: str, value: Any, who: str) -> tuple[bool, str]:
         """Do one of COMMANDS for a person at a browser; returns whether it is done, and why."""
 
-    def watched(self, browsers: int) -> None:
-        """Hear how many browsers are connected: pictures are only fetched while any is."""
-
     def close(self) -> None:
         """Free everything."""
