@@ -36,6 +36,13 @@ MODES: dict[str, dict[str, Any]] = {
         "at most 0.100 rad for 0.20 s allowed",
         "remedy": "Look what holds the arm back, and free it.",
     },
+    "e_stop": {
+        "mode": "fault",
+        "label": "Fault",
+        "severity": "error",
+        "reason": "e-stop by the service ~/estop",
+        "remedy": "Make sure that the arm may move.",
+    },
 }
 
 
@@ -159,8 +166,7 @@ class FakeSource:
             return False, self.refused[name]
         after = {"pause": "paused_by_operator", "resume": "replaying", "reset": "replaying"}
         if name == "estop":
-            self.mode = "fault"
-            self.tell("error", "e-stop from the page")
+            self.become("e_stop")
             return True, "stopped, latched until reset"
         if name in after:
             self.become(after[name])
