@@ -26,9 +26,9 @@ export const LOST = {
     mode: "lost",
     label: "Connection lost",
     severity: "error",
-    reason: "This page has no connection to its server, so it does not know what the robot does.",
+    reason: "This page has no connection to its server.",
     remedy: "Watch the robot itself. The page connects again as soon as it can.",
-    press: "The hardware e-stop if the robot must stop: the buttons here do not reach it.",
+    press: "The hardware e-stop if the robot must stop. These buttons do not reach it.",
   },
   denied: {
     mode: "lost",
@@ -36,7 +36,7 @@ export const LOST = {
     severity: "error",
     reason: "The server does not accept this page's token.",
     remedy: "Open the address that gr00t web printed at its start.",
-    press: "The hardware e-stop if the robot must stop: the buttons here do not reach it.",
+    press: "The hardware e-stop if the robot must stop. These buttons do not reach it.",
   },
 };
 

@@ -69,7 +69,7 @@ export function markOldPictures() {
 export function showCurves(message) {
   curves.update(message);
   const gap = curves.largestGap();
-  put("joints-gap", gap ? `Largest distance of measured from commanded now: ${gap.gap.toFixed(4)} at ${gap.name}` : "");
+  put("joints-gap", gap ? `Largest gap to commanded now: ${gap.gap.toFixed(4)} at ${gap.name}` : "");
 }
 
 /** Rows of bars that stay the same elements while only their numbers change. */
@@ -148,11 +148,11 @@ export function showLatency(latency) {
 
 function latencySentence(horizon, whole) {
   if (whole == null) return "Not measured yet.";
-  const took = `From picture to plan: ${whole.toFixed(0)} ms.`;
+  const took = `Picture to plan: ${whole.toFixed(0)} ms.`;
   if (horizon == null) return took;
   const left = horizon - whole;
   if (left < 0) return `\u26a0 ${took} The horizon of ${horizon.toFixed(0)} ms is too short by ${(-left).toFixed(0)} ms.`;
-  return `${took} The horizon is ${horizon.toFixed(0)} ms: ${left.toFixed(0)} ms to spare.`;
+  return `${took} Horizon: ${horizon.toFixed(0)} ms, ${left.toFixed(0)} to spare.`;
 }
 
 const eventsSeen = new Set();
