@@ -1,6 +1,6 @@
 """The operator page in a real browser, with a stand-in for its server and a robot that nobody has.
 
-GR00T_WEB_PICTURES=FOLDER keeps a picture of each view.
+GR00T_WEB_PICTURES=FOLDER keeps a picture of each view, with pictures of the simulated Franka.
 """
 
 import json
@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-component-update
     --disable-background-networking --disable-sync"""
 AXE = Path(os.environ.get("GR00T_AXE", "/tmp/axe/node_modules/axe-core/axe.min.js"))
+PICTURES = os.environ.get("GR00T_WEB_PICTURES", "")
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 BUTTONS = ("#pause", "#resume", "#reset", "#estop", "#task-form button", "#record-start")
@@ -351,12 +353,12 @@ def test_a_bag_is_played(served, open_page):
 def test_reports_are_listed(served, open_page):
     """Each as a link with its kind."""
     server = served()
-    at = {"time_s": 1_790_000_000, "path": "reports/demo_1/report.html"}
-    server.source.reports = [{"name": "demo_1", "kind": "demo", "title": "Demo <b>1</b>", **at}]
+    at = {"time_s": 1_790_000_000, "path": "demo #1/"}
+    server.source.reports = [{"name": "demo #1", "kind": "demo", "title": "Demo <b>1</b>", **at}]
     page = open_page(server.address())
     link = page.locator("#reports a")
     sync_api.expect(link).to_have_text("Demo <b>1</b>")
-    sync_api.expect(link).to_have_attribute("href", "reports/demo_1/report.html")
+    sync_api.expect(link).to_have_attribute("href", "reports/demo%20%231/")
     _text(page, "#reports", "demo")
 
 
@@ -395,6 +397,8 @@ VIEWS = {
 def test_one_look_says_what_why_and_what_to_press(size, served, open_page, request):
     """In each mode all of it is inside the first screen, and nothing lies over it."""
     server = served()
+    if PICTURES:
+        server.source.picture = import_module("web_pictures").franka_pictures()
     page = open_page(server.address(), size)
     for view, texts in VIEWS.items():
         server.source.connected = view != "silent"
@@ -415,10 +419,10 @@ def test_one_look_says_what_why_and_what_to_press(size, served, open_page, reque
 
 
 def _keep_picture(page, name: str) -> None:
-    if folder := os.environ.get("GR00T_WEB_PICTURES"):
+    if PICTURES:
         page.mouse.move(700, 700)
         page.wait_for_timeout(1200)  # so that the curves of this mode are drawn
-        page.screenshot(path=str(Path(folder) / name))
+        page.screenshot(path=str(Path(PICTURES) / name), scale="css")
 
 
 @pytest.mark.skipif(not AXE.exists(), reason=f"no axe-core at {AXE}: npm install axe-core")

@@ -139,7 +139,7 @@ export function showRecorder(recorder) {
 }
 
 let seeking = false;
-let playing = true;
+let playing = false;
 
 export function showPosition(snapshot) {
   if (snapshot.playing != null) playing = snapshot.playing;

@@ -200,7 +200,7 @@ export async function showReports() {
   $("reports").replaceChildren(
     ...reports.map((report) => {
       const link = make("a", "", report.title || report.name);
-      link.href = report.path;
+      link.href = `reports/${report.path.split("/").map(encodeURIComponent).join("/")}`;
       link.target = "_blank";
       link.rel = "noreferrer";
       const at = new Date(report.time_s * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
