@@ -72,7 +72,7 @@ def _value(name: str, value: Any) -> str | float | None:
     if name in _NUMBERS:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise SettingsError(f"{name}: expected a number")
-        if not math.isfinite(value) or abs(value) > 1e9:
+        if abs(value) > 1e9 or math.isnan(value):
             raise SettingsError(f"{name}: expected a finite number")
         return float(value)
     if name == "record_label":
