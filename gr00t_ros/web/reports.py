@@ -118,9 +118,7 @@ class Reports:
             resolved = _resolved(path)
             if resolved is None or not resolved.is_relative_to(self._folder):
                 continue
-            if resolved.is_dir() and _figures(resolved) is not None:
-                yield path
-            elif resolved.is_file() and path.suffix == ".json":
+            if _figures(resolved) is not None or (resolved.is_file() and path.suffix == ".json"):
                 yield path
 
     def _entry(self, path: Path) -> dict[str, Any] | None:
