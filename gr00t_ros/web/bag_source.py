@@ -20,6 +20,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.web import snapshot
 from gr00t_ros.web.bag_view import BagView
 from gr00t_ros.web.play_clock import PlayClock
+from gr00t_ros.web.view import Curves, Event, Facts, Snapshot
 
 PERIOD_S: Final = 1 / 15
 _CURVES_EVERY: Final = 3  # passes: five curves a second
@@ -57,7 +58,7 @@ class BagSource:
         self._thread = threading.Thread(target=self._follow, name="bag", daemon=True)
         self._thread.start()
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """What does not change while the bag is shown."""
         return {
             "node": self._view.node,
@@ -70,7 +71,7 @@ class BagSource:
             "duration_s": self._view.duration_ns * 1e-9,
         }
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Snapshot:
         """The newest snapshot, with where the bag stands: position_s, playing, speed."""
         with self._lock:
             playing, speed = self._clock.playing and not self._clock.at_end, self._clock.speed
@@ -88,11 +89,11 @@ class BagSource:
         """Stamp in ns and JPEG of the newest picture."""
         return self._shown.frames.get(camera)
 
-    def events_since(self, number: int) -> list[dict[str, Any]]:
+    def events_since(self, number: int) -> list[Event]:
         """The events with a larger number, up to the position that is shown."""
-        return self._view.events_since(number, self._shown.position_ns)
+        return [*self._view.events_since(number, self._shown.position_ns)]
 
-    def curves(self) -> dict[str, Any]:
+    def curves(self) -> Curves:
         """The joint curves of the last ten seconds."""
         return self._shown.curves
 
