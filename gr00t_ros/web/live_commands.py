@@ -1,4 +1,4 @@
-"""What a person at the page can ask of a running policy node and its recorder, and their answers."""
+"""What a person at the page can ask of a policy node and its recorder, and their answers."""
 
 from __future__ import annotations
 
