@@ -39,6 +39,7 @@ class Served:
 
 @asynccontextmanager
 async def served(**settings):
+    """A server while the block runs."""
     one = Served(**settings)
     await one.server.start("127.0.0.1", 0)
     try:
@@ -61,6 +62,7 @@ async def until(condition, what):
 
 
 async def status_of(session, url, **headers):
+    """Status, text and headers of a GET."""
     async with session.get(url, headers=headers) as reply:
         return reply.status, await reply.text(), reply.headers
 
