@@ -327,11 +327,11 @@ def _readable(topic: BagTopic) -> bool:
 
 
 def _picture(camera: _Camera, message: BagMessage) -> tuple[int, bytes] | None:
-    """Stamp and JPEG of a picture as the policy got it; None if it cannot be decoded."""
+    """Stamp (at least 0) and JPEG of a picture as the policy got it; None if it has no pixels."""
     try:
         if camera.sent:
             view = cdr.compressed_image(message.data)
-            return view.stamp_ns, view.data.tobytes()
+            return max(0, view.stamp_ns), view.data.tobytes()
         assert camera.stream is not None
         frame = images.read(message.data, camera.stream.transport)
         picture = np.empty((camera.stream.height_px, camera.stream.width_px, 3), np.uint8)
@@ -339,7 +339,7 @@ def _picture(camera: _Camera, message: BagMessage) -> tuple[int, bytes] | None:
     except ObservationError:
         return None
     encoded, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)
-    return (frame.stamp_ns, data.tobytes()) if encoded else None
+    return (max(0, frame.stamp_ns), data.tobytes()) if encoded else None
 
 
 def _note_instruction(index: _Index, time_ns: int, text: str) -> None:

@@ -72,7 +72,9 @@ def self_signed(folder: Path, host: str) -> tuple[Path, Path]:
         os.close(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         key.chmod(0o600)
     except OSError as error:
-        raise SettingsError(f"{folder}: got {error.strerror}, expected a folder to write") from error
+        raise SettingsError(
+            f"{folder}: got {error.strerror}, expected a folder to write"
+        ) from error
     words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     words += ["-days", str(_DAYS), "-subj", "/CN=gr00t web", "-addext", f"subjectAltName={names}"]
     words += ["-addext", "extendedKeyUsage=serverAuth", "-keyout", str(key)]

@@ -213,4 +213,3 @@ async def _secure(_request: web.Request, response: web.StreamResponse) -> None:
 
 def _refused(why: str) -> web.Response:
     return web.Response(status=403, text=f"{why}\n")
-
