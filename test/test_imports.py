@@ -16,7 +16,7 @@ ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
 
 ROS = frozenset(
     "ament_index_python builtin_interfaces control_msgs controller_manager_msgs cv_bridge "
-    "diagnostic_msgs geometry_msgs gr00t_ros.msg gr00t_ros.srv launch lifecycle_msgs "
+    "diagnostic_msgs geometry_msgs gr00t_ros.msg gr00t_ros.srv launch lifecycle_msgs nav_msgs "
     "rcl_interfaces rclpy rosgraph_msgs sensor_msgs std_msgs std_srvs trajectory_msgs "
     "visualization_msgs".split()
 )

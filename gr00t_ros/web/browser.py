@@ -30,6 +30,7 @@ MOST_BAD: Final = 100
 
 ESTOP: Final = "estop"
 _MOST_WAITING: Final = 100
+_LOGGED: Final = 300
 _ONLY_WATCHES: Final = "this address may only watch: open the one that commands"
 _TOO_OFTEN: Final = "too many commands: wait a second (e-stop is never limited)"
 _Kind = tuple[str, int]
@@ -180,7 +181,7 @@ class Browser:
             done, text = await self._shown.source.command(asked.name, asked.value, self._who)
         except Exception as error:  # a person waits for an answer, whatever went wrong
             done, text = False, f"internal error: {type(error).__name__}: {error}"
-        self._log(f"{self._who}: {asked.name}: {'done' if done else 'NOT done'}: {one_line(text)}")
+        self._log(f"{self._who}: {asked.name}: {'done' if done else 'NOT done'}: {one_line(text, _LOGGED)}")
         numbers = [asked.number]
         if asked.name == ESTOP:
             numbers, self._stopping = self._stopping, []
@@ -202,4 +203,4 @@ class Browser:
 
 
 def _said(asked: Asked) -> str:
-    return asked.name if asked.value is None else f"{asked.name} {one_line(str(asked.value))!r}"
+    return asked.name if asked.value is None else f"{asked.name} {one_line(str(asked.value), _LOGGED)!r}"
