@@ -17,7 +17,7 @@ from made_episode import number_of  # noqa: E402
 from recorded_bag import START_NS  # noqa: E402
 
 from gr00t_ros.web.admission import Hosts, Tokens, new_token  # noqa: E402
-from gr00t_ros.web.bag_source import REFUSED, open_source  # noqa: E402
+from gr00t_ros.web.bag.source import REFUSED, open_source  # noqa: E402
 from gr00t_ros.web.reports import Reports  # noqa: E402
 from gr00t_ros.web.server import Server  # noqa: E402
 
@@ -116,7 +116,7 @@ def test_a_browser_sees_a_bag_at_the_place_that_it_seeks(recording, tmp_path):
             browser = Browser(socket)
             assert await browser.ask("pause_bag")
             assert await browser.ask("seek", 2.3 + BEFORE_S) == (True, "at 2.8 s")
-            wanted_ns = START_NS + 2_200_000_000
+            wanted_ns = START_NS + 2_300_000_000
             await browser.until(lambda: browser.stamps() == [wanted_ns, wanted_ns])
             await browser.until(lambda: browser.has("state", position_s=2.8))
             await browser.until(lambda: browser.newest.get("curves", {}).get("t", [0])[-1:] == [0])
@@ -128,8 +128,8 @@ def test_a_browser_sees_a_bag_at_the_place_that_it_seeks(recording, tmp_path):
     hello, state = browser.newest["hello"], browser.newest["state"]
     assert (hello["source"], hello["can_command"], hello["duration_s"]) == ("bag", False, 4.5)
     assert hello["cameras"] == ["front", "wrist"]
-    assert picture_number(browser.pictures["front"][1]) == 44
-    assert picture_number(browser.pictures["wrist"][1]) == 1044
+    assert picture_number(browser.pictures["front"][1]) == 46
+    assert picture_number(browser.pictures["wrist"][1]) == 1046
     assert (state["mode"], state["instruction"], state["playing"]) == (
         "replaying",
         "lift it",

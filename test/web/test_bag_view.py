@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage  # noqa: E402
 
 from gr00t_ros.errors import BagError  # noqa: E402
 from gr00t_ros.msg import PolicyStatus  # noqa: E402
-from gr00t_ros.web.bag_view import OLDEST_PICTURE_NS, BagView  # noqa: E402
+from gr00t_ros.web.bag.view import OLDEST_PICTURE_NS, BagView  # noqa: E402
 
 NODE = "/gr00t_policy"
 SECONDS, BEFORE_S = 6.0, 0.5

@@ -29,7 +29,7 @@ from gr00t_ros.robot.streams import VideoStream
 from gr00t_ros.text_table import printable
 from gr00t_ros.watch.finding import without_numbers
 from gr00t_ros.web import snapshot
-from gr00t_ros.web.bag_curves import BagCurves
+from gr00t_ros.web.bag.curves import BagCurves
 
 STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 IMAGE_TYPES: Final = {
