@@ -1,7 +1,6 @@
 """A bag and reports through the page's server, as a browser gets them: HTTP and one WebSocket."""
 
 import asyncio
-import json
 from contextlib import asynccontextmanager
 
 import cv2
@@ -14,6 +13,7 @@ aiohttp = pytest.importorskip("aiohttp", reason="aiohttp is not installed")
 
 import recorded_bag as rig  # noqa: E402
 from made_episode import number_of  # noqa: E402
+from page_browser import Browser  # noqa: E402
 from recorded_bag import START_NS  # noqa: E402
 
 from gr00t_ros.web.admission import Hosts, Tokens, new_token  # noqa: E402
@@ -22,7 +22,6 @@ from gr00t_ros.web.reports import Reports  # noqa: E402
 from gr00t_ros.web.server import Server  # noqa: E402
 
 BEFORE_S = 0.5
-DEADLINE_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -51,52 +50,6 @@ async def served(recording, reports):
         finally:
             await server.close()
             source.close()
-
-
-class Browser:
-    """What a browser knows: the newest message of each kind, and pictures by camera."""
-
-    def __init__(self, socket):
-        self.socket, self.newest, self.pictures, self.numbers = socket, {}, {}, 0
-
-    async def until(self, reached):
-        """Receive and acknowledge until something is reached; fails at the deadline."""
-        deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
-        while not reached():
-            left_s = deadline_s - asyncio.get_running_loop().time()
-            await self._take(await self.socket.receive(timeout=left_s))
-
-    def stamps(self):
-        """The stamps of the newest pictures."""
-        return [self.pictures[camera][0] for camera in sorted(self.pictures)]
-
-    def has(self, kind, **values):
-        """Whether the newest message of a kind has these values."""
-        return self.newest.get(kind, {}).items() >= values.items()
-
-    async def ask(self, name, value=None):
-        """The answer to a command."""
-        self.numbers += 1
-        asked = {"type": "command", "id": self.numbers, "name": name, "value": value}
-        await self.socket.send_str(json.dumps(asked))
-        await self.until(lambda: self.newest.get("answer", {}).get("id") == self.numbers)
-        return self.newest["answer"]["ok"], self.newest["answer"]["text"]
-
-    async def _take(self, message):
-        if message.type is aiohttp.WSMsgType.BINARY:
-            camera = self.newest["hello"]["cameras"][message.data[0]]
-            stamp_ns = int.from_bytes(message.data[1:9], "little")
-            self.pictures[camera] = stamp_ns, message.data[9:]
-            await self._acknowledge({"kind": "frame", "camera": message.data[0]})
-            return
-        assert message.type is aiohttp.WSMsgType.TEXT, message
-        content = json.loads(message.data)
-        self.newest[content["type"]] = content
-        if content["type"] in ("state", "curves"):
-            await self._acknowledge({"kind": content["type"]})
-
-    async def _acknowledge(self, what):
-        await self.socket.send_str(json.dumps({"type": "ack", **what}))
 
 
 def picture_number(jpeg):
