@@ -186,6 +186,7 @@ def test_pictures_that_were_recorded_as_sent_are_shown_as_they_are(tmp_path):
         assert shown.frames(0) == {"front": (START_NS, b"\xff\xd8 as it was sent")}
         assert shown.cameras == ("front",)
     assert "--embodiment" in shown.missing[-1]
+    assert [one["text"] for one in shown.events_since(0, 0)] == list(shown.missing)
 
 
 def test_the_status_of_the_one_other_node_is_found(tmp_path):

@@ -51,6 +51,11 @@ class BagSource:
         self.cameras = view.cameras
         self.refresh()
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What cannot be shown from this bag, each as a sentence with what to do."""
+        return self._view.missing
+
     def start(self) -> None:
         """Play, and follow the clock in a thread of its own."""
         with self._lock:

@@ -192,6 +192,8 @@ class BagView:
         topics = [one.topic for one in self._cameras]
         topics += [self._status_topic] if self._status_topic else []
         index = _Index({topic: array("q") for topic in topics})
+        for text in self.missing:
+            _add_event(index, self._bag.start_ns, "warn", text)
         said: tuple[str, str] | None = None
         for message in self._bag.messages(topics) if topics else ():
             index.times_ns[message.topic].append(message.time_ns)
@@ -351,15 +353,14 @@ def _note_instruction(index: _Index, time_ns: int, text: str) -> None:
 def _note_event(index: _Index, time_ns: int, status: PolicyStatus) -> None:
     text, severity = snapshot.label(status.mode)
     reason = printable(status.reason)[:500]
+    level = severity if severity in ("warn", "error") else "info"
+    _add_event(index, time_ns, level, f"{text}: {reason}" if reason else text)
+
+
+def _add_event(index: _Index, time_ns: int, level: str, text: str) -> None:
+    number = len(index.events) + 1
     index.event_times_ns.append(time_ns)
-    index.events.append(
-        {
-            "number": len(index.events) + 1,
-            "time_s": time_ns * 1e-9,
-            "level": severity if severity in ("warn", "error") else "info",
-            "text": f"{text}: {reason}" if reason else text,
-        }
-    )
+    index.events.append({"number": number, "time_s": time_ns * 1e-9, "level": level, "text": text})
 
 
 def _changed(path: Path, topics: str) -> BagError:
