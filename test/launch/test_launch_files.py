@@ -185,7 +185,7 @@ def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tm
 
 
 EXPECTED = set("namespace embodiment host port use_sim_time shadow params_file".split())
-OWN = ("bag.launch.py", "simulation.launch.py", "record.launch.py")
+OWN = ("bag.launch.py", "simulation.launch.py", "record.launch.py", "web.launch.py")
 
 
 def test_every_argument_has_a_description():

@@ -62,6 +62,7 @@ class Preview:
         self._inputs, self._clock, self._played, self._shadow = inputs, clock, played, shadow
         self.chunk: ActionChunk | None = None
         """The newest chunk that the guard checked; set by the replay thread."""
+        self.ticks = 0
         log = node.get_logger().error
         self._markers = node.create_publisher(MarkerArray, "~/preview/markers", qos.PREVIEW)
         self._joints = node.create_publisher(JointComparison, "~/preview/joints", qos.PREVIEW)
@@ -87,6 +88,7 @@ class Preview:
 
     def tick(self) -> None:
         """Publish once what somebody subscribes to."""
+        self.ticks += 1
         self.pictures.publish()
         robot = self._newest()
         if robot is not self._robot:
