@@ -316,6 +316,50 @@ def test_a_silent_node_is_not_a_lost_connection(served, open_page):
     assert not page.evaluate("document.body.classList.contains('stale')")
 
 
+def test_a_node_that_is_not_configured_is_not_called_silent(served, open_page):
+    """It publishes its mode only when that changes."""
+    server = served()
+    server.source.connected = False
+    server.source.become("unconfigured")
+    page = open_page(server.address())
+    _text(page, "#mode-label", "Not configured")
+    _text(page, "#mode-why", "only when that changes, the last time 3 s ago")
+    sync_api.expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_numbers_that_nobody_knows_are_shown_as_unknown(served, open_page):
+    """Null instead of ages, limits, latencies and positions: nothing is invented."""
+    server = served()
+    state, curves = server.source.state, server.source.curves
+    stages = [{"stage": "encode", "p50_ms": None, "p95_ms": None, "max_ms": None}]
+    latency = {"stages": stages, "horizon_ms": None, "end_to_end_ms": None}
+    streams = [{"name": "state.arm", "age_s": None, "limit_s": None, "ok": False}]
+    unknown = {"latency": latency, "streams": streams, "episode": None, "recorder": None}
+    server.source.state = lambda: state() | unknown
+    nothing = [[None] * 109] * 7
+    lost = {"predicted": nothing, "commanded": nothing, "measured": nothing}
+    server.source.curves = lambda: curves() | lost
+    page = open_page(server.address())
+    _text(page, "#streams", "never received")
+    _text(page, "#latency", "not measured")
+    _text(page, "#latency-text", "Not measured yet.")
+    _text(page, "#recorder-state", "no recorder is heard")
+    _text(page, "#joints figure >> nth=0", "not measured")
+
+
+def test_the_command_line_is_named_only_where_there_are_no_buttons(served, open_page):
+    """The node's remedy names gr00t operator; this page has the button instead."""
+    server = served()
+    server.source.become("paused_by_operator")
+    state = server.source.state
+    server.source.state = lambda: state() | {"remedy": "call ~/resume (gr00t operator resume)"}
+    page = open_page(server.address())
+    _text(page, "#mode-press", "Resume: the arm moves again.")
+    assert not page.locator("#row-do").is_visible()
+    watching = open_page(server.address("watch-token"))
+    _text(watching, "#mode-do", "gr00t operator resume")
+
+
 def test_ages_latency_and_curves_are_told_as_words_too(served, open_page):
     """Bars have values for assistive technology, and what is late has a sign and words."""
     server = served()

@@ -143,6 +143,8 @@ let playing = false;
 
 export function showPosition(snapshot) {
   if (snapshot.playing != null) playing = snapshot.playing;
+  const speed = String(snapshot.speed ?? 1);
+  if (document.activeElement !== $("bag-speed")) $("bag-speed").value = speed;
   put("bag-play-text", playing ? "Hold the bag" : "Play the bag");
   if (snapshot.position_s == null || seeking) return;
   $("bag-seek").value = snapshot.position_s;
