@@ -89,6 +89,7 @@ setup(
         "dataset": ["rosbags==0.11.9", "pyarrow", "av"],
         "eval": ["rosbags==0.11.9", "pyarrow", "av", "matplotlib"],
         "ray": ["ray"],
+        "web": ["aiohttp"],
     },
     entry_points={
         "console_scripts": [
@@ -107,6 +108,7 @@ setup(
             "gr00t-dataset = gr00t_ros.tools.gr00t:alias",
             "gr00t-autostart = gr00t_ros.tools.gr00t:alias",
             "gr00t-eval = gr00t_ros.tools.gr00t:alias",
+            "gr00t-web = gr00t_ros.tools.gr00t:alias",
         ]
     },
 )

@@ -7,8 +7,11 @@ stop the replay thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gr00t_ros.errors import Gr00tError, RemoteError
 from gr00t_ros.inputs.images import decode_video
@@ -51,11 +54,17 @@ class Queries:
         on_reply: Callable[[QueryReply | None, Exception | None], None],
         on_look: Callable[[Exception | None], None],
         on_exchange: Callable[[Exchanged], None],
+        on_pictures: Callable[[Observation, Mapping[str, NDArray[np.uint8]]], None] | None = None,
     ) -> None:
-        """Start the worker; from now on only the worker uses `link` and its client."""
+        """Start the worker; from now on only the worker uses `link` and its client.
+
+        `on_pictures(observation, video)`: the pictures of a request, key -> (1, T, H, W, 3), which
+        are valid only until it returns; it must not raise, because the query would fail.
+        """
         self._link, self._inputs, self._embodiment = link, inputs, embodiment
         self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
         self._on_look, self._on_exchange = on_look, on_exchange
+        self._on_pictures = on_pictures
         self._worker = Worker(self._deliver, finish=link.close)
         self.instruction = ""
         self.sent = 0
@@ -124,6 +133,8 @@ class Queries:
         template.set_instruction(self.instruction)
         observation = self._observed()
         decode_video(self._embodiment, observation, template.video)
+        if self._on_pictures is not None:
+            self._on_pictures(observation, template.video)
         for key, rows in observation.state.items():
             template.state[key][0] = rows
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)

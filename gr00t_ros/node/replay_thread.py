@@ -25,6 +25,7 @@ from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.preview import Played
 from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session
 from gr00t_ros.watch.finding import Finding
@@ -34,6 +35,7 @@ from gr00t_ros.watch.table import reasoned
 _CALL_TIMEOUT_S = 1.0
 # control.md 3, replay starvation: a gap of more than this many periods between ticks pauses.
 STARVED_PERIODS = 3
+_PLAYED_KEPT = 8  # windows of 0.16 s at 50 Hz: a measured state is not older while one is drawn
 # A tick's computation takes less than this; if it takes longer, its window is sent later.
 _LEAD_NS = 3_000_000
 
@@ -95,6 +97,8 @@ class ReplayThread:
         self.withheld = 0
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
+        self.played: tuple[Played, ...] = ()
+        """The newest windows of this session that were sent, oldest first; read by the preview."""
         self._loop = PeriodicThread(
             "gr00t_replay", period_ns, realtime_priority, self._tick, log, self._after_crash
         )
@@ -183,8 +187,11 @@ class ReplayThread:
                 in_time = self._in_time(now_ns, send_ns)
                 offset_ns = self._clock.offset_ns()
                 session.keep(self._outputs.publish(window, offset_ns, commands, poses, in_time))
+                self.played = (*self.played[1 - _PLAYED_KEPT :], Played(window, poses))
             if session.query_due(now_ns):
                 self._watches.ask(session.episode)
+        else:
+            self.played = ()
         self._renew(now_ns)
 
     def _renew(self, now_ns: int) -> None:

@@ -42,6 +42,11 @@ COMMANDS: Mapping[str, Command] = {
     "record": Command(
         "episodes of a robot as bags: record, list, repair", "record.__main__:main", DONE
     ),
+    "web": Command(
+        "a page in the browser: what the policy sees and does, buttons, e-stop",
+        "web.__main__:main",
+        DONE,
+    ),
     "eval": Command(
         "a policy against recorded episodes, without a robot: open loop, report",
         "evaluate.__main__:main",

@@ -252,7 +252,8 @@ def _answered(options: argparse.Namespace, success: bool, message: str, accepted
     return NO
 
 
-def _node_name(text: str) -> str:
+def node_name(text: str) -> str:
+    """A node's full name, as the type of an option."""
     name = "/" + text.strip("/")
     if not _NAME.fullmatch(name):
         raise argparse.ArgumentTypeError(
@@ -354,7 +355,7 @@ def _add_shared(parser: argparse.ArgumentParser, by_default: bool) -> None:
     add(
         "--node",
         DEFAULT_NODE,
-        type=_node_name,
+        type=node_name,
         metavar="NAME",
         help=f"the policy node ({DEFAULT_NODE})",
     )

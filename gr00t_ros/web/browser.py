@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -30,6 +31,7 @@ MOST_BAD: Final = 100
 
 ESTOP: Final = "estop"
 _MOST_WAITING: Final = 100
+_LOGGED: Final = 300
 _ONLY_WATCHES: Final = "this address may only watch: open the one that commands"
 _TOO_OFTEN: Final = "too many commands: wait a second (e-stop is never limited)"
 _Kind = tuple[str, int]
@@ -180,7 +182,8 @@ class Browser:
             done, text = await self._shown.source.command(asked.name, asked.value, self._who)
         except Exception as error:  # a person waits for an answer, whatever went wrong
             done, text = False, f"internal error: {type(error).__name__}: {error}"
-        self._log(f"{self._who}: {asked.name}: {'done' if done else 'NOT done'}: {one_line(text)}")
+        result = "done" if done else "NOT done"
+        self._log(f"{self._who}: {asked.name}: {result}: {one_line(text, _LOGGED)}")
         numbers = [asked.number]
         if asked.name == ESTOP:
             numbers, self._stopping = self._stopping, []
@@ -189,10 +192,8 @@ class Browser:
 
     async def _answer(self, number: int, done: bool, text: str) -> None:
         answer = {"type": "answer", "id": number, "ok": done, "text": text}
-        try:
+        with suppress(ConnectionError):  # the browser has gone; the log has the answer
             await self._socket.send_str(json.dumps(answer))
-        except ConnectionError:
-            pass  # the browser has gone; the log has the answer
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run it beside the receiving, also if this connection ends: a stop goes on."""
@@ -202,4 +203,8 @@ class Browser:
 
 
 def _said(asked: Asked) -> str:
-    return asked.name if asked.value is None else f"{asked.name} {one_line(str(asked.value))!r}"
+    return (
+        asked.name
+        if asked.value is None
+        else f"{asked.name} {one_line(str(asked.value), _LOGGED)!r}"
+    )

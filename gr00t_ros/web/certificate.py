@@ -1,4 +1,4 @@
-"""The TLS context of the page's server: from given files, or a self-signed certificate of its own."""
+"""The TLS context of the page's server: from given files, or self-signed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def self_signed(folder: Path, host: str) -> tuple[Path, Path]:
         os.close(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         key.chmod(0o600)
     except OSError as error:
-        raise SettingsError(f"{folder}: got {error.strerror}, expected a folder to write") from error
+        raise SettingsError(
+            f"{folder}: got {error.strerror}, expected a folder to write"
+        ) from error
     words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     words += ["-days", str(_DAYS), "-subj", "/CN=gr00t web", "-addext", f"subjectAltName={names}"]
     words += ["-addext", "extendedKeyUsage=serverAuth", "-keyout", str(key)]
@@ -88,7 +90,7 @@ def self_signed(folder: Path, host: str) -> tuple[Path, Path]:
 
 
 def _names(host: str) -> str:
-    """The subjectAltName: this machine's names and loopback, and the address that is listened on."""
+    """The subjectAltName: names of this machine, loopback, and the address to listen on."""
     names = dict.fromkeys(["localhost", socket.gethostname(), socket.getfqdn()])
     addresses = ["127.0.0.1", "::1"]
     try:

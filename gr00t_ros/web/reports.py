@@ -34,12 +34,11 @@ CONTENT_SECURITY_POLICY: Final = (
 CONTENT_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json",
-    ".log": "text/plain; charset=utf-8",
     ".npz": "application/octet-stream",
     ".png": "image/png",
     ".jpg": "image/jpeg",
 }
-"""The kinds of files that are served."""
+"""The kinds of files that are served; no logs: that of `gr00t web` has its token."""
 
 _MOST_FIGURES_BYTES: Final = 16 * 1024 * 1024  # larger ones are listed without reading them
 _MOST_TITLE: Final = 160
@@ -118,9 +117,7 @@ class Reports:
             resolved = _resolved(path)
             if resolved is None or not resolved.is_relative_to(self._folder):
                 continue
-            if resolved.is_dir() and _figures(resolved) is not None:
-                yield path
-            elif resolved.is_file() and path.suffix == ".json":
+            if _figures(resolved) is not None or (resolved.is_file() and path.suffix == ".json"):
                 yield path
 
     def _entry(self, path: Path) -> dict[str, Any] | None:

@@ -61,8 +61,10 @@ def _ack(message: dict[str, Any]) -> Ack:
 
 def _command(message: dict[str, Any]) -> Asked:
     number, name = message.get("id"), message.get("name")
-    if not _is_whole(number) or not isinstance(name, str) or name not in COMMANDS:
-        raise SettingsError("command: expected a number as id and one of the commands as name")
+    if not isinstance(number, int) or not _is_whole(number):
+        raise SettingsError("command: expected a whole number as id")
+    if not isinstance(name, str) or name not in COMMANDS:
+        raise SettingsError("command: expected one of the commands as name")
     return Asked(number, name, _value(name, message.get("value")))
 
 

@@ -28,8 +28,8 @@ CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_POLICY: Final = "Content-Security-Policy"
 _HEADERS: Final = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -159,7 +159,7 @@ class Server:
             raise web.HTTPNotFound(text=str(error)) from None
         headers = {
             "Content-Type": file.content_type,
-            "Content-Security-Policy": reports.CONTENT_SECURITY_POLICY,
+            _POLICY: reports.CONTENT_SECURITY_POLICY,
         }
         return web.FileResponse(file.path, headers=headers)
 
@@ -207,10 +207,9 @@ def _aborting(request: web.Request) -> Callable[[], None]:
 
 async def _secure(_request: web.Request, response: web.StreamResponse) -> None:
     """Set the headers of every answer; a report has its own policy."""
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+    policy = response.headers.get(_POLICY, CONTENT_SECURITY_POLICY)
+    response.headers.update({**_HEADERS, _POLICY: policy})
 
 
 def _refused(why: str) -> web.Response:
     return web.Response(status=403, text=f"{why}\n")
-

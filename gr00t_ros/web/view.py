@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 PICTURE_HEADER_BYTES = 9
@@ -62,7 +62,7 @@ class Source(Protocol):
     def frame(self, camera: str) -> tuple[int, bytes] | None:
         """The stamp in ns and the JPEG of the newest picture of a camera; None: no picture."""
 
-    def events_since(self, number: int) -> list[Event]:
+    def events_since(self, number: int) -> Sequence[Event]:
         """Events with a larger number, oldest first; only the newest are kept."""
 
     def curves(self) -> Curves:

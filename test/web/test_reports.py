@@ -88,6 +88,7 @@ def test_files_of_a_report_are_served_with_their_type(folder):
         ("run", "linked.json"),
         ("run", "over/secret.json"),
         ("run", "script.js"),
+        ("run", "web.log"),
         ("run", "large.json"),
         ("outside", ""),
         ("notes.json", ""),
@@ -103,6 +104,7 @@ def test_what_is_no_file_of_a_report_is_refused(folder, monkeypatch, name, insid
     (run / "linked.json").symlink_to(folder.parent / "secret.json")
     (run / "over").symlink_to(folder.parent)
     (run / "script.js").write_text("alert(1)")
+    (run / "web.log").write_text("http://127.0.0.1:8780/?token=abc")
     (run / "large.json").write_text("x" * 2000)
     report(folder.parent, "elsewhere", "figures.json", DEMO, 1)
     (folder / "outside").symlink_to(folder.parent / "elsewhere")
