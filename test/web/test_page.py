@@ -147,7 +147,7 @@ def test_commands_are_sent_and_their_answers_shown(served, open_page):
     _text(page, "#mode-label", "Paused by the operator")
     _text(page, "#drive-answer", "Pause: confirmed")
     page.click("#resume")
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     server.source.refused["reset"] = "there is no fault to reset"
     page.click("#reset")
     _text(page, "#drive-answer", "Reset: NOT done. there is no fault to reset")
@@ -190,7 +190,7 @@ def test_the_e_stop_is_one_press_and_tells_that_the_node_confirmed(press, served
     _text(page, "#mode-label", "Fault")
     assert [name for name, _, _ in server.source.commands] == ["estop"]
     page.click("#reset")
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     sync_api.expect(page.locator("#estop-answer")).to_have_text("")
 
 
@@ -267,10 +267,12 @@ def test_a_lost_connection_is_told_within_a_second(served, open_page):
     """Of the browser's own clock, although the socket stays open; then the page comes back."""
     server = served()
     page = open_page(server.address(), clock=True)
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     page.clock.pause_at(page.evaluate("Date.now() / 1000 + 0.3"))
     server.source.become("holding")
-    _text(page, "#mode-label", "Holding")  # at a clock that stands, so the silence begins here
+    _text(
+        page, "#mode-label", "Waits for the policy"
+    )  # at a clock that stands, so the silence begins here
     server.hold()
     page.clock.run_for(1000)
     assert page.inner_text("#banner-title") == "No connection to the page's server."
@@ -279,7 +281,7 @@ def test_a_lost_connection_is_told_within_a_second(served, open_page):
     server.go_on()
     page.clock.resume()
     page.wait_for_selector("body[data-link=open]")
-    _text(page, "#mode-label", "Holding")
+    _text(page, "#mode-label", "Waits for the policy")
     sync_api.expect(page.locator("#banner")).to_be_hidden()
 
 
@@ -292,7 +294,7 @@ def test_the_page_connects_again_by_itself(served, open_page):
     _text(page, "#banner-title", "No connection to the page's server.")
     server.start()
     page.wait_for_selector("body[data-link=open]")
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     assert page.locator("#events li").count() == 1  # the same event is told once
 
 
@@ -314,10 +316,10 @@ def test_a_silent_node_is_not_a_lost_connection(served, open_page):
     page = open_page(server.address())
     _text(page, "#banner-title", "The policy node is silent.")
     _text(page, "#mode-label", "Policy node silent")
-    _text(page, "#mode-why", "The last was: Replaying")
+    _text(page, "#mode-why", "The last was: Moving by the policy")
     assert page.evaluate("document.body.classList.contains('stale')")
     server.source.connected = True
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     assert not page.evaluate("document.body.classList.contains('stale')")
 
 
@@ -434,7 +436,11 @@ def test_a_phone_has_no_horizontal_scroll_and_always_the_e_stop(served, open_pag
 
 
 VIEWS = {
-    "replaying": ("Replaying", "put the red cube on the blue plate", "Pause to stop and hold"),
+    "replaying": (
+        "Moving by the policy",
+        "put the red cube on the blue plate",
+        "Pause to stop and hold",
+    ),
     "paused": ("Paused by a watch", "newest sample is 1.31 s old", "Nothing. When the cause"),
     "fault": ("Fault", "from the controller's reference", "Reset when the cause is gone"),
     "silent": ("Policy node silent", "No status for 3.2 s", "the hardware e-stop"),
