@@ -123,7 +123,7 @@ def _source(
 ) -> tuple[Source, Callable[[int], None]]:
     """What is shown, and what hears how many browsers there are."""
     if options.bag:
-        from gr00t_ros.web.bag_source import open_source
+        from gr00t_ros.web.bag.source import open_source
 
         bag = open_source(Path(options.bag), options.node or DEFAULT_NODE, options.embodiment)
         bag.start()

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage  # noqa: E402
 
 from gr00t_ros.errors import BagError  # noqa: E402
 from gr00t_ros.msg import PolicyStatus  # noqa: E402
-from gr00t_ros.web.bag_view import OLDEST_PICTURE_NS, BagView  # noqa: E402
+from gr00t_ros.web.bag.view import OLDEST_PICTURE_NS, BagView  # noqa: E402
 
 NODE = "/gr00t_policy"
 SECONDS, BEFORE_S = 6.0, 0.5
@@ -186,6 +186,7 @@ def test_pictures_that_were_recorded_as_sent_are_shown_as_they_are(tmp_path):
         assert shown.frames(0) == {"front": (START_NS, b"\xff\xd8 as it was sent")}
         assert shown.cameras == ("front",)
     assert "--embodiment" in shown.missing[-1]
+    assert [one["text"] for one in shown.events_since(0, 0)] == list(shown.missing)
 
 
 def test_the_status_of_the_one_other_node_is_found(tmp_path):

@@ -18,8 +18,8 @@ from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.web import snapshot
-from gr00t_ros.web.bag_view import BagView
-from gr00t_ros.web.play_clock import PlayClock
+from gr00t_ros.web.bag.play_clock import PlayClock
+from gr00t_ros.web.bag.view import BagView
 from gr00t_ros.web.view import Curves, Event, Facts, Snapshot
 
 PERIOD_S: Final = 1 / 15
@@ -50,6 +50,11 @@ class BagSource:
         self._thread: threading.Thread | None = None
         self.cameras = view.cameras
         self.refresh()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What cannot be shown from this bag, each as a sentence with what to do."""
+        return self._view.missing
 
     def start(self) -> None:
         """Play, and follow the clock in a thread of its own."""

@@ -29,7 +29,7 @@ from gr00t_ros.robot.streams import VideoStream
 from gr00t_ros.text_table import printable
 from gr00t_ros.watch.finding import without_numbers
 from gr00t_ros.web import snapshot
-from gr00t_ros.web.bag_curves import BagCurves
+from gr00t_ros.web.bag.curves import BagCurves
 
 STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 IMAGE_TYPES: Final = {
@@ -192,6 +192,8 @@ class BagView:
         topics = [one.topic for one in self._cameras]
         topics += [self._status_topic] if self._status_topic else []
         index = _Index({topic: array("q") for topic in topics})
+        for text in self.missing:
+            _add_event(index, self._bag.start_ns, "warn", text)
         said: tuple[str, str] | None = None
         for message in self._bag.messages(topics) if topics else ():
             index.times_ns[message.topic].append(message.time_ns)
@@ -327,11 +329,11 @@ def _readable(topic: BagTopic) -> bool:
 
 
 def _picture(camera: _Camera, message: BagMessage) -> tuple[int, bytes] | None:
-    """Stamp and JPEG of a picture as the policy got it; None if it cannot be decoded."""
+    """Stamp (at least 0) and JPEG of a picture as the policy got it; None if it has no pixels."""
     try:
         if camera.sent:
             view = cdr.compressed_image(message.data)
-            return view.stamp_ns, view.data.tobytes()
+            return max(0, view.stamp_ns), view.data.tobytes()
         assert camera.stream is not None
         frame = images.read(message.data, camera.stream.transport)
         picture = np.empty((camera.stream.height_px, camera.stream.width_px, 3), np.uint8)
@@ -339,7 +341,7 @@ def _picture(camera: _Camera, message: BagMessage) -> tuple[int, bytes] | None:
     except ObservationError:
         return None
     encoded, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)
-    return (frame.stamp_ns, data.tobytes()) if encoded else None
+    return (max(0, frame.stamp_ns), data.tobytes()) if encoded else None
 
 
 def _note_instruction(index: _Index, time_ns: int, text: str) -> None:
@@ -351,15 +353,14 @@ def _note_instruction(index: _Index, time_ns: int, text: str) -> None:
 def _note_event(index: _Index, time_ns: int, status: PolicyStatus) -> None:
     text, severity = snapshot.label(status.mode)
     reason = printable(status.reason)[:500]
+    level = severity if severity in ("warn", "error") else "info"
+    _add_event(index, time_ns, level, f"{text}: {reason}" if reason else text)
+
+
+def _add_event(index: _Index, time_ns: int, level: str, text: str) -> None:
+    number = len(index.events) + 1
     index.event_times_ns.append(time_ns)
-    index.events.append(
-        {
-            "number": len(index.events) + 1,
-            "time_s": time_ns * 1e-9,
-            "level": severity if severity in ("warn", "error") else "info",
-            "text": f"{text}: {reason}" if reason else text,
-        }
-    )
+    index.events.append({"number": number, "time_s": time_ns * 1e-9, "level": level, "text": text})
 
 
 def _changed(path: Path, topics: str) -> BagError:
