@@ -1,4 +1,4 @@
-"""The operator page in a real browser, with a stand-in for its server and a robot that nobody has.
+"""The operator page in a real browser, with its server and a robot that nobody has.
 
 GR00T_WEB_PICTURES=FOLDER keeps a picture of each view, with pictures of the simulated Franka.
 """
@@ -12,8 +12,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from web_page_server import PageServer
 from web_source import FakeSource
-from web_stand_in import StandInServer
+
+from gr00t_ros.web.admission import Tokens
+from gr00t_ros.wire.access import Token
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="no Playwright: pip install playwright"
@@ -47,8 +50,8 @@ def served():
     """A server with its source; more servers for other sources can be asked for."""
     servers = []
 
-    def serve(**facts) -> StandInServer:
-        servers.append(StandInServer(FakeSource(**facts)))
+    def serve(**facts) -> PageServer:
+        servers.append(PageServer(FakeSource(**facts)))
         return servers[-1]
 
     yield serve
@@ -144,7 +147,7 @@ def test_commands_are_sent_and_their_answers_shown(served, open_page):
     _text(page, "#mode-label", "Paused by the operator")
     _text(page, "#drive-answer", "Pause: confirmed")
     page.click("#resume")
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     server.source.refused["reset"] = "there is no fault to reset"
     page.click("#reset")
     _text(page, "#drive-answer", "Reset: NOT done. there is no fault to reset")
@@ -187,12 +190,12 @@ def test_the_e_stop_is_one_press_and_tells_that_the_node_confirmed(press, served
     _text(page, "#mode-label", "Fault")
     assert [name for name, _, _ in server.source.commands] == ["estop"]
     page.click("#reset")
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     sync_api.expect(page.locator("#estop-answer")).to_have_text("")
 
 
 def test_an_e_stop_without_an_answer_sends_to_the_hardware(served, open_page):
-    """It says that it is sending, and after two seconds that nothing is confirmed."""
+    """After two seconds nothing is confirmed; an answer that comes later is told all the same."""
     server = served()
     server.source.unanswered.add("estop")
     page = open_page(server.address(), clock=True)
@@ -201,6 +204,8 @@ def test_an_e_stop_without_an_answer_sends_to_the_hardware(served, open_page):
     _until(page, lambda: bool(server.source.commands))
     page.clock.run_for(2000)
     _text(page, "#estop-answer", "NOT confirmed: press the hardware e-stop")
+    server.source.unanswered.clear()
+    _text(page, "#estop-answer", "Confirmed by the node")
 
 
 def test_an_e_stop_that_the_node_refuses_sends_to_the_hardware(served, open_page):
@@ -262,19 +267,21 @@ def test_a_lost_connection_is_told_within_a_second(served, open_page):
     """Of the browser's own clock, although the socket stays open; then the page comes back."""
     server = served()
     page = open_page(server.address(), clock=True)
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     page.clock.pause_at(page.evaluate("Date.now() / 1000 + 0.3"))
     server.source.become("holding")
-    _text(page, "#mode-label", "Holding")  # at a clock that stands, so the silence begins here
-    server.stalled = True
+    _text(
+        page, "#mode-label", "Waits for the policy"
+    )  # at a clock that stands, so the silence begins here
+    server.hold()
     page.clock.run_for(1000)
     assert page.inner_text("#banner-title") == "No connection to the page's server."
     assert page.inner_text("#mode-label") == "Connection lost"
     assert "hardware e-stop" in page.inner_text("#mode-press")
-    server.stalled = False
+    server.go_on()
     page.clock.resume()
     page.wait_for_selector("body[data-link=open]")
-    _text(page, "#mode-label", "Holding")
+    _text(page, "#mode-label", "Waits for the policy")
     sync_api.expect(page.locator("#banner")).to_be_hidden()
 
 
@@ -287,7 +294,7 @@ def test_the_page_connects_again_by_itself(served, open_page):
     _text(page, "#banner-title", "No connection to the page's server.")
     server.start()
     page.wait_for_selector("body[data-link=open]")
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     assert page.locator("#events li").count() == 1  # the same event is told once
 
 
@@ -297,7 +304,7 @@ def test_a_server_with_another_token_is_told(served, open_page):
     page = open_page(server.address())
     open_page.server_ends = True
     server.stop()
-    server.tokens = {}
+    server.tokens = Tokens(Token("another-watch-token"), None)
     server.start()
     _text(page, "#banner-title", "No access with this address.")
 
@@ -309,11 +316,55 @@ def test_a_silent_node_is_not_a_lost_connection(served, open_page):
     page = open_page(server.address())
     _text(page, "#banner-title", "The policy node is silent.")
     _text(page, "#mode-label", "Policy node silent")
-    _text(page, "#mode-why", "The last was: Replaying")
+    _text(page, "#mode-why", "The last was: Moving by the policy")
     assert page.evaluate("document.body.classList.contains('stale')")
     server.source.connected = True
-    _text(page, "#mode-label", "Replaying")
+    _text(page, "#mode-label", "Moving by the policy")
     assert not page.evaluate("document.body.classList.contains('stale')")
+
+
+def test_a_node_that_is_not_configured_is_not_called_silent(served, open_page):
+    """It publishes its mode only when that changes."""
+    server = served()
+    server.source.connected = False
+    server.source.become("unconfigured")
+    page = open_page(server.address())
+    _text(page, "#mode-label", "Not configured")
+    _text(page, "#mode-why", "only when that changes, the last time 3 s ago")
+    sync_api.expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_numbers_that_nobody_knows_are_shown_as_unknown(served, open_page):
+    """Null instead of ages, limits, latencies and positions: nothing is invented."""
+    server = served()
+    state, curves = server.source.state, server.source.curves
+    stages = [{"stage": "encode", "p50_ms": None, "p95_ms": None, "max_ms": None}]
+    latency = {"stages": stages, "horizon_ms": None, "end_to_end_ms": None}
+    streams = [{"name": "state.arm", "age_s": None, "limit_s": None, "ok": False}]
+    unknown = {"latency": latency, "streams": streams, "episode": None, "recorder": None}
+    server.source.state = lambda: state() | unknown
+    nothing = [[None] * 109] * 7
+    lost = {"predicted": nothing, "commanded": nothing, "measured": nothing}
+    server.source.curves = lambda: curves() | lost
+    page = open_page(server.address())
+    _text(page, "#streams", "never received")
+    _text(page, "#latency", "not measured")
+    _text(page, "#latency-text", "Not measured yet.")
+    _text(page, "#recorder-state", "no recorder is heard")
+    _text(page, "#joints figure >> nth=0", "not measured")
+
+
+def test_the_command_line_is_named_only_where_there_are_no_buttons(served, open_page):
+    """The node's remedy names gr00t operator; this page has the button instead."""
+    server = served()
+    server.source.become("paused_by_operator")
+    state = server.source.state
+    server.source.state = lambda: state() | {"remedy": "call ~/resume (gr00t operator resume)"}
+    page = open_page(server.address())
+    _text(page, "#mode-press", "Resume: the arm moves again.")
+    assert not page.locator("#row-do").is_visible()
+    watching = open_page(server.address("watch-token"))
+    _text(watching, "#mode-do", "gr00t operator resume")
 
 
 def test_ages_latency_and_curves_are_told_as_words_too(served, open_page):
@@ -385,7 +436,11 @@ def test_a_phone_has_no_horizontal_scroll_and_always_the_e_stop(served, open_pag
 
 
 VIEWS = {
-    "replaying": ("Replaying", "put the red cube on the blue plate", "Pause to stop and hold"),
+    "replaying": (
+        "Moving by the policy",
+        "put the red cube on the blue plate",
+        "Pause to stop and hold",
+    ),
     "paused": ("Paused by a watch", "newest sample is 1.31 s old", "Nothing. When the cause"),
     "fault": ("Fault", "from the controller's reference", "Reset when the cause is gone"),
     "silent": ("Policy node silent", "No status for 3.2 s", "the hardware e-stop"),

@@ -59,7 +59,6 @@ export class JointCurves {
         const value = document.createElement("span");
         const canvas = document.createElement("canvas");
         title.textContent = name;
-        title.title = name;
         value.className = "figure";
         canvas.setAttribute("role", "img");
         caption.append(title, value);

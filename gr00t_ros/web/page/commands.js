@@ -4,6 +4,8 @@ import { $, make, put } from "./elements.js";
 
 /** The node answers at once; without an answer for so long the operator must not wait. */
 const ESTOP_ANSWER_MS = 2000;
+/** An answer that comes later is told as well. */
+const ESTOP_GIVEN_UP_MS = 60000;
 
 let server = null;
 let durationS = 0;
@@ -50,13 +52,20 @@ async function estop() {
   const press = ++estopPressed;
   estopConfirmed = estopSeen = false;
   showEstop("sending", "Sending");
-  const answer = await server.command("estop", null, ESTOP_ANSWER_MS);
+  const late = setTimeout(() => estopFailed(press, `no answer within ${ESTOP_ANSWER_MS / 1000} s`), ESTOP_ANSWER_MS);
+  const answer = await server.command("estop", null, ESTOP_GIVEN_UP_MS);
+  clearTimeout(late);
   if (answer.ok) {
     estopConfirmed = true;
     showEstop("confirmed", `Confirmed by the node at ${new Date().toLocaleTimeString([], { hour12: false })}`);
-  } else if (press === estopPressed && !estopConfirmed) {
-    showEstop("failed", `NOT confirmed: press the hardware e-stop. (${answer.text})`);
+  } else {
+    estopFailed(press, answer.text);
   }
+}
+
+function estopFailed(press, why) {
+  if (press !== estopPressed || estopConfirmed) return;
+  showEstop("failed", `NOT confirmed: press the hardware e-stop. (${why})`);
 }
 
 function showEstop(kind, text) {
@@ -143,6 +152,8 @@ let playing = false;
 
 export function showPosition(snapshot) {
   if (snapshot.playing != null) playing = snapshot.playing;
+  const speed = String(snapshot.speed ?? 1);
+  if (document.activeElement !== $("bag-speed")) $("bag-speed").value = speed;
   put("bag-play-text", playing ? "Hold the bag" : "Play the bag");
   if (snapshot.position_s == null || seeking) return;
   $("bag-seek").value = snapshot.position_s;

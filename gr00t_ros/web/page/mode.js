@@ -45,6 +45,12 @@ export function silentMode(snapshot, facts) {
   if (facts?.source !== "live") {
     return { mode: "lost", label: "No status here", severity: "none", reason: "The recording has no status of the node at this time." };
   }
+  if (snapshot.mode === "unconfigured") {
+    return {
+      ...snapshot,
+      reason: `A node that is not configured tells its mode only when that changes, the last time ${snapshot.age_s.toFixed(0)} s ago.`,
+    };
+  }
   const age = snapshot.age_s == null ? "The node has not been heard yet." : `No status for ${snapshot.age_s.toFixed(1)} s.`;
   const last = snapshot.label && snapshot.age_s != null ? ` The last was: ${snapshot.label}.` : "";
   return {
@@ -66,6 +72,7 @@ export function showMode(shown, facts) {
   const moves = MOVES[Boolean(shown.shadow)];
   const pressed = row.press?.replace("{it}", moves).replace("{It}", moves[0].toUpperCase() + moves.slice(1));
   const press = shown.press ?? (commands ? pressed : "");
+  document.title = facts ? `${shown.label} - ${facts.robot}` : shown.label;
   document.body.dataset.severity = shown.severity;
   document.body.dataset.mode = shown.mode;
   for (const id of ["mode-icon", "estop-icon"]) {
@@ -74,7 +81,9 @@ export function showMode(shown, facts) {
   put("mode-label", shown.label);
   put("estop-mode", shown.label);
   put("mode-task", shown.instruction ? `\u201c${shown.instruction}\u201d` : "");
-  for (const [id, text] of [["why", shown.reason], ["do", shown.remedy], ["press", press]]) {
+  // The command line's way to press a button is for pages without buttons.
+  const remedy = commands && shown.remedy?.includes("gr00t operator") ? "" : shown.remedy;
+  for (const [id, text] of [["why", shown.reason], ["do", remedy], ["press", press]]) {
     $(`row-${id}`).hidden = !text;
     put(`mode-${id}`, text ?? "");
   }

@@ -30,7 +30,6 @@ function showFacts(hello) {
   put("source", SOURCES[hello.source] ?? hello.source);
   $("source").hidden = false;
   $("role").hidden = mayCommand(hello) || hello.source !== "live";
-  document.title = `${hello.robot} - gr00t`;
   document.body.dataset.source = hello.source;
   showButtons(hello);
   panels.buildCameras(hello.cameras);
@@ -38,7 +37,8 @@ function showFacts(hello) {
 }
 
 function showState(snapshot) {
-  silence = snapshot.connected || facts.source !== "live" ? null : snapshot;
+  const expected = facts.source === "live" && snapshot.mode !== "unconfigured";
+  silence = snapshot.connected || !expected ? null : snapshot;
   showBanner();
   showMode(snapshot.connected ? snapshot : silentMode(snapshot, facts), facts);
   panels.showStreams(snapshot.streams ?? []);

@@ -50,11 +50,12 @@ export async function showFrame(number, stampNs, jpeg) {
 
 export function markOldPictures() {
   const now = performance.now();
+  const live = document.body.dataset.source === "live"; // the picture of a bag that stands is not old
   for (const camera of cameras) {
     camera.arrivals = camera.arrivals.filter((one) => now - one < 2000);
     const age = camera.last === null ? null : now - camera.last;
-    const old = age === null || age > PICTURE_OLD_MS;
-    let note = `${Math.round(camera.arrivals.length / 2)} pictures/s`;
+    const old = age === null || (live && age > PICTURE_OLD_MS);
+    let note = live ? `${Math.round(camera.arrivals.length / 2)} pictures/s` : "from the recording";
     if (age === null) note = "no picture yet";
     else if (old) note = `no new picture for ${(age / 1000).toFixed(0)} s`;
     else if (camera.broken) note = "the picture cannot be decoded";
@@ -102,17 +103,20 @@ function percent(part) {
 export function showStreams(streams) {
   const rows = streams.map((stream) => ({ key: stream.name, ...stream }));
   bars("streams", rows, (row, { item, track, value, fill }) => {
-    const scale = 1.5 * row.limit_s;
+    const limit = row.limit_s ?? 0; // 0: the node has told none
+    const scale = 1.5 * limit || 1;
     const known = row.age_s !== null && row.age_s >= 0;
     const age = known ? `${row.age_s.toFixed(row.age_s < 10 ? 2 : 0)}` : "never";
     fill[0].style.width = "0";
     fill[1].style.width = percent(known ? row.age_s / scale : 1);
-    fill[2].style.left = percent(row.limit_s / scale);
+    fill[2].style.left = percent(limit / scale);
+    fill[2].hidden = !limit;
     item.classList.toggle("bad", !row.ok);
-    const text = known ? `${age} of ${row.limit_s.toFixed(2)} s` : "never received";
+    const text = known ? `${age} of ${limit.toFixed(2)} s` : "never received";
+    const bad = known && row.age_s <= limit ? "not usable" : "too old";
     put(value, row.ok ? text : `\u26a0 ${text}`);
     track.setAttribute("aria-label", `Age of ${row.key}`);
-    meter(track, known ? row.age_s : scale, scale, `${text}${row.ok ? "" : ", too old"}`);
+    meter(track, known ? row.age_s : scale, scale, `${text}${row.ok ? "" : `, ${bad}`}`);
   });
 }
 
@@ -131,15 +135,17 @@ export function showLatency(latency) {
   const scale = 1.1 * Math.max(horizon ?? 0, largest, 1);
   const rows = stages.map((one) => ({ key: one.stage.replaceAll("_", " "), ...one }));
   bars("latency", rows, (row, { item, track, value, fill }) => {
-    const p95 = row.p95_ms ?? row.p50_ms;
+    const p50 = row.p50_ms ?? 0;
+    const p95 = row.p95_ms ?? p50;
     fill[0].style.width = percent(p95 / scale);
-    fill[1].style.width = percent(row.p50_ms / scale);
+    fill[1].style.width = percent(p50 / scale);
     fill[2].style.left = percent((horizon ?? 0) / scale);
     fill[2].hidden = !horizon;
     const late = Boolean(horizon) && p95 > horizon;
     item.classList.toggle("bad", late);
-    item.title = `half below ${row.p50_ms.toFixed(1)} ms, 95 % below ${p95.toFixed(1)} ms, longest ${(row.max_ms ?? p95).toFixed(1)} ms`;
-    put(value, `${late ? "\u26a0 " : ""}${row.p50_ms.toFixed(0)} / ${p95.toFixed(0)} ms`);
+    item.title = `half below ${p50.toFixed(1)} ms, 95 % below ${p95.toFixed(1)} ms, longest ${(row.max_ms ?? p95).toFixed(1)} ms`;
+    const known = row.p50_ms !== null;
+    put(value, known ? `${late ? "\u26a0 " : ""}${p50.toFixed(0)} / ${p95.toFixed(0)} ms` : "not measured");
     track.setAttribute("aria-label", `Latency of ${row.key}`);
     meter(track, p95, scale, item.title);
   });
