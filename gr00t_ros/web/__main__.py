@@ -123,10 +123,12 @@ def _source(
 ) -> tuple[Source, Callable[[int], None]]:
     """What is shown, and what hears how many browsers there are."""
     if options.bag:
-        from gr00t_ros.web.bag_source import open_source
+        from gr00t_ros.web.bag.source import open_source
 
         bag = open_source(Path(options.bag), options.node or DEFAULT_NODE, options.embodiment)
         bag.start()
+        for line in bag.missing:
+            print(f"gr00t web: {line}", file=sys.stderr, flush=True)
         return bag, _ignore
     if options.embodiment:
         raise SettingsError("--embodiment: got it without --bag, expected it for a bag only")
