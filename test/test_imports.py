@@ -46,7 +46,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "record": frozenset({"numpy", "rosbags", "yaml"}) | ROS,
     "convert": frozenset({"numpy"}) | ROS,
     "evaluate": frozenset({"numpy", "matplotlib", "ray"}) | ROS,
-    "web": frozenset({"numpy", "cv2"}) | ROS,
+    "web": frozenset({"numpy", "cv2", "aiohttp"}) | ROS,
     "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,
     "demo": frozenset({"numpy", "cv2", "yaml"}) | ROS,
 }

@@ -18,6 +18,9 @@ ESTOP_S: Final = 1.8
 """The page waits two seconds for the answer to an e-stop."""
 
 ANSWER_S: Final = 4.5
+FIND_S: Final = 1.5
+"""A service that is not found by then is not there: the clients have looked since the start."""
+
 _POLL_S: Final = 0.01
 _AGAIN_S: Final = 0.1
 _ESTOP_AGAIN_S: Final = 0.25  # an answer may be lost while discovery goes on; doubled each time
@@ -106,14 +109,16 @@ class LiveCommands:
     ) -> tuple[Any, str]:
         """The answer, or None and why there is none."""
         asked = Asked(self._clients[service], service, request, again_s)
-        end_s = time.monotonic() + limit_s
-        while time.monotonic() < end_s:
+        begin_s = time.monotonic()
+        while (spent_s := time.monotonic() - begin_s) < limit_s:
             if (answer := asked.answer()) is not None:
                 return answer, ""
+            if not asked.sent and spent_s > FIND_S:
+                break
             await asyncio.sleep(_POLL_S)
         if asked.sent:
             return None, f"{service}: no answer within {limit_s:g} s; {_UNKNOWN}"
-        return None, f"no service {service} within {limit_s:g} s: does its node run?"
+        return None, f"no service {service}: does its node run?"
 
 
 def _told(answer: Any, problem: str, accepted: str) -> tuple[bool, str]:
