@@ -127,6 +127,8 @@ def _source(
 
         bag = open_source(Path(options.bag), options.node or DEFAULT_NODE, options.embodiment)
         bag.start()
+        for line in bag.missing:
+            print(f"gr00t web: {line}", file=sys.stderr, flush=True)
         return bag, _ignore
     if options.embodiment:
         raise SettingsError("--embodiment: got it without --bag, expected it for a bag only")

@@ -17,7 +17,6 @@ import pytest
 from closed_loop import NEEDS_MODEL
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
-aiohttp = pytest.importorskip("aiohttp", reason="aiohttp is not installed")
 
 from stack import EMBODIMENT, arm_speed, assert_inside_the_limits  # noqa: E402
 
@@ -66,6 +65,7 @@ def _text(log: Path) -> str:
 
 
 async def _look(url: str, token: str) -> dict[str, Any]:
+    import aiohttp
     from page_browser import Browser
 
     address = f"{url}/ws?token={token}"
@@ -136,6 +136,7 @@ def test_a_cube_that_is_not_there_is_a_failure_without_motion(
 
     And a recorded episode with that verdict: the recorder runs beside the demo. A browser watches.
     """
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
     task, recording = "put the purple cube on the blue plate", tmp_path / "recording"
     words = ("--instruction", task, "--record", str(recording), "--watch")
     with ThreadPoolExecutor() as pool:

@@ -16,6 +16,7 @@ from made_episode import number_of  # noqa: E402
 from page_browser import Browser  # noqa: E402
 from recorded_bag import START_NS  # noqa: E402
 
+from gr00t_ros.web.__main__ import main  # noqa: E402
 from gr00t_ros.web.admission import Hosts, Tokens, new_token  # noqa: E402
 from gr00t_ros.web.bag.source import REFUSED, open_source  # noqa: E402
 from gr00t_ros.web.reports import Reports  # noqa: E402
@@ -119,3 +120,16 @@ def test_reports_are_listed_and_run_no_script(recording, tmp_path):
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "sandbox" in policy and "script" not in policy
     assert set(statuses) == {404}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--bag", "gone"), "gone: no such bag, expected the folder that a recorder wrote"),
+        (("--report", "gone"), "gone: no such folder, expected reports of gr00t eval"),
+    ],
+)
+def test_gr00t_web_names_what_it_cannot_show(capsys, words, expected):
+    """One line on stderr, and the exit status of a wrong input."""
+    assert main([*words, "--port", "0"]) == 2
+    assert expected in capsys.readouterr().err
