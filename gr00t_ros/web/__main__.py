@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from gr00t_ros.command_line import DONE, CommandParser, program, status_of, whole_number
 from gr00t_ros.errors import Gr00tError, SettingsError
@@ -162,8 +163,8 @@ def _addresses(options: argparse.Namespace, server: Server, tokens: Tokens) -> l
     base = f"{scheme}://{host}:{server.port}/?token="
     lines = ["gr00t web: open one of these addresses; whoever has one can use it:"]
     if tokens.command is not None:
-        lines.append(f"  command: {base}{tokens.command.reveal()}")
-    return [*lines, f"  watch:   {base}{tokens.watch.reveal()}"]
+        lines.append(f"  command: {base}{quote(tokens.command.reveal(), safe='')}")
+    return [*lines, f"  watch:   {base}{quote(tokens.watch.reveal(), safe='')}"]
 
 
 def _log(text: str) -> None:

@@ -34,6 +34,8 @@ class Tokens:
 
     def role(self, given: str | None) -> str:
         """The role of a token, empty if it is none; both comparisons take constant time."""
+        if given is not None and not given.isascii():  # bytes that are no text cannot be compared
+            return ""
         watches = self.watch.matches(given)
         commands = self.command is not None and self.command.matches(given)
         return COMMAND if commands else WATCH if watches else ""
@@ -47,10 +49,14 @@ def new_token() -> Token:
 def checked(tokens: Tokens) -> Tokens:
     """`tokens`, if they are long enough and differ; raises SettingsError."""
     for role, token in ((WATCH, tokens.watch), (COMMAND, tokens.command)):
-        if token is not None and len(token.reveal()) < LEAST_TOKEN:
+        if token is None:
+            continue
+        if not token.reveal().isascii():
+            raise SettingsError(f"token for role {role}: expected ASCII letters and digits")
+        if len(token.reveal()) < LEAST_TOKEN:
             raise SettingsError(
                 f"token for role {role}: got {len(token.reveal())} characters, expected at least "
-                f"{LEAST_TOKEN}: openssl rand -base64 32 makes one"
+                f"{LEAST_TOKEN}: openssl rand -hex 32 makes one"
             )
     if tokens.command is not None and tokens.command.matches(tokens.watch.reveal()):
         raise SettingsError(

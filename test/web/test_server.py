@@ -67,6 +67,16 @@ async def status_of(session, url, **headers):
         return reply.status, await reply.text(), reply.headers
 
 
+async def by_hand(one, path, *headers):
+    """The status of a GET whose headers no client would send."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", one.server.port)
+    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{one.server.port}", *headers, "", ""]
+    writer.write("\r\n".join(lines).encode(errors="surrogateescape"))
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
 def test_without_a_right_token_nothing_is_seen(tmp_path):
     """Neither page, scripts, reports nor WebSocket, whatever else is right."""
 
@@ -80,6 +90,8 @@ def test_without_a_right_token_nothing_is_seen(tmp_path):
                 with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                     await session.ws_connect(f"{one.base}/ws{query}", headers={"Origin": one.base})
                 assert refused.value.status == 403
+            for cookie in (f"gr00t_web_{one.server.port}=\udcff", "=", ";" * 99, "a=" + "x" * 5000):
+                assert await by_hand(one, "/", f"Cookie: {cookie}") == 403
             assert one.server.browsers == 0 and one.watched == []
 
     run(test())

@@ -1,8 +1,11 @@
 """gr00t web as a command: what it refuses, what it prints, and TLS with certificates of its own."""
 
+import argparse
 import asyncio
 import os
 import ssl
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -10,7 +13,7 @@ aiohttp = pytest.importorskip("aiohttp", reason="no aiohttp: pip install aiohttp
 
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.web import certificate  # noqa: E402
-from gr00t_ros.web.__main__ import main  # noqa: E402
+from gr00t_ros.web.__main__ import _addresses, main  # noqa: E402
 from gr00t_ros.web.admission import Allowance, Hosts, Tokens, checked, same_origin  # noqa: E402
 from gr00t_ros.web.report_source import ReportSource  # noqa: E402
 from gr00t_ros.web.server import Server  # noqa: E402
@@ -48,6 +51,18 @@ def test_tokens_of_files_are_private_long_and_different(capsys, tmp_path):
     assert "at least 16" in refusal(capsys, *report, "--token", str(file))
     with pytest.raises(SettingsError, match="at least 16"):
         checked(Tokens(Token("x"), None))
+
+
+def test_every_token_of_a_file_stands_in_its_address_as_it_must():
+    """A plus would become a blank there; what is not ASCII is refused."""
+    options = argparse.Namespace(host="::1", certificate=None, self_signed=True)
+    tokens = Tokens(Token("abc/def+ghi=jkl&m"), None)
+    (line,) = _addresses(options, SimpleNamespace(port=7), tokens)[1:]
+    url = line.split()[-1]
+    assert url.startswith("https://[::1]:7/?token=")
+    assert parse_qs(urlsplit(url).query)["token"] == [tokens.watch.reveal()]
+    with pytest.raises(SettingsError, match="ASCII"):
+        checked(Tokens(Token("\u00e9" * 20), None))
 
 
 def test_wrong_files_of_a_certificate_are_named(capsys, tmp_path):
