@@ -90,6 +90,7 @@ setup(
         "eval": ["rosbags==0.11.9", "pyarrow", "av", "matplotlib"],
         "ray": ["ray"],
         "trace": ["rosbags==0.11.9", "perfetto", "protobuf"],
+        "web": ["aiohttp"],
     },
     entry_points={
         "console_scripts": [
@@ -109,6 +110,7 @@ setup(
             "gr00t-autostart = gr00t_ros.tools.gr00t:alias",
             "gr00t-trace = gr00t_ros.tools.gr00t:alias",
             "gr00t-eval = gr00t_ros.tools.gr00t:alias",
+            "gr00t-web = gr00t_ros.tools.gr00t:alias",
         ]
     },
 )

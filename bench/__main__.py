@@ -14,9 +14,9 @@ from bench.paired import Report
 
 BENCHES = (
     *("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision"),
-    *("record", "convert"),
+    *("record", "convert", "watch", "web"),
 )
-_TIMED = ("replay", "record")
+_TIMED = ("replay", "record", "watch")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--seconds",
         type=float,
         metavar="S",
-        help="of each variant of replay and record, 60 by default",
+        help="of each variant of replay, record and watch, 60 or 120 by default",
     )
     parser.add_argument(
         "--smoke", action="store_true", help="one short slice: whether it runs, no goal counts"
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     given: dict[str, Any] = {} if options.seconds is None else {"seconds": options.seconds}
     if given and options.name not in _TIMED:
-        parser.error(f"--seconds is for {' and '.join(_TIMED)}, {options.name} has no such choice")
+        parser.error(f"--seconds is for {', '.join(_TIMED)}: {options.name} has no such choice")
     if options.smoke:
         given["smoke"] = True
     report: Report = importlib.import_module(f"bench.{options.name}").run(**given)

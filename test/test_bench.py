@@ -17,7 +17,7 @@ from bench.replay_child import PERIOD_NS
 
 MS = 1_000_000
 LIMIT_S = 170.0
-NEEDS_ROS = ("camera", "dds", "replay", "record", "convert")
+NEEDS_ROS = ("camera", "dds", "replay", "record", "convert", "watch", "web")
 VERDICT = re.compile(r"^(PASS|FAIL)  .+: (\S+) \((<=|>=) (\S+)\)$", re.MULTILINE)
 
 

@@ -16,7 +16,7 @@ ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
 
 ROS = frozenset(
     "ament_index_python builtin_interfaces control_msgs controller_manager_msgs cv_bridge "
-    "diagnostic_msgs geometry_msgs gr00t_ros.msg gr00t_ros.srv launch lifecycle_msgs "
+    "diagnostic_msgs geometry_msgs gr00t_ros.msg gr00t_ros.srv launch lifecycle_msgs nav_msgs "
     "rcl_interfaces rclpy rosgraph_msgs sensor_msgs std_msgs std_srvs trajectory_msgs "
     "visualization_msgs".split()
 )
@@ -47,6 +47,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "record": frozenset({"numpy", "rosbags", "yaml"}) | ROS,
     "convert": frozenset({"numpy"}) | ROS,
     "evaluate": frozenset({"numpy", "matplotlib", "ray"}) | ROS,
+    "web": frozenset({"numpy", "cv2", "aiohttp"}) | ROS,
     "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,
     "demo": frozenset({"numpy", "cv2", "yaml"}) | ROS,
 }

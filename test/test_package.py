@@ -17,6 +17,7 @@ CMAKE = (ROOT / "CMakeLists.txt").read_text()
 SETUP = (ROOT / "setup.py").read_text()
 # Python module -> rosdep key, where the two differ
 KEYS = {
+    "aiohttp": "python3-aiohttp",
     "cv2": "python3-opencv",
     "hypothesis": "python3-hypothesis",
     "matplotlib": "python3-matplotlib",

@@ -24,6 +24,7 @@ from gr00t_ros.collide.description import disabled_pairs, read_description
 from gr00t_ros.collide.engine import CollisionEngine
 from gr00t_ros.collide.files import load_scene, read_mesh
 from gr00t_ros.demo.bringup import Bringup, Watcher
+from gr00t_ros.demo.page import address_of, show, start_page
 from gr00t_ros.demo.report import Run, write_report
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
@@ -50,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(watcher)
     try:
+        if options.watch:
+            start_page(bringup)
         start(bringup, options, folder)
+        if options.watch:
+            show(address_of(bringup))
         problem = _watch(watcher, executor, bringup, options)
         if options.record:
             problem = _label(watcher, executor, problem)
@@ -118,6 +123,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--record", type=Path, metavar="DIR", help="record the episode there too")
     parser.add_argument("--report", help="folder of the report (default reports/<time>-<seed>)")
+    parser.add_argument("--watch", action="store_true", help="show it in a browser: gr00t web")
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
     options = parser.parse_args(arguments)
     robot = find_robot(options.robot)

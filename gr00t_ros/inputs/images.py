@@ -29,6 +29,8 @@ from gr00t_ros.robot.streams import VideoStream
 
 Pixels = NDArray[np.uint8]
 
+_JPEG_QUALITY = 95  # for people: a step of one level is not seen
+
 
 def fill(
     pixels: Pixels,
@@ -425,3 +427,12 @@ def _check_size(view: cdr.ImageView, encoding: _Encoding) -> None:
         raise ObservationError(
             f"{shape}: data has {view.data.size} bytes, expected height * step{planes} = {size}"
         )
+
+
+def to_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG. Raises ObservationError if OpenCV does not make one."""
+    turned = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", turned, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise ObservationError(f"OpenCV made no JPEG of a picture {pixels.shape}")
+    return bytes(data)

@@ -78,6 +78,41 @@ INTERFACES: tuple[Interface, ...] = (
     ),
     Interface(
         "publishes",
+        "~/preview/markers",
+        "visualization_msgs/msg/MarkerArray",
+        _RELIABLE,
+        "predicted, committed and driven path of each arm, while somebody subscribes (preview.md)",
+    ),
+    *(
+        Interface(
+            "publishes",
+            f"~/preview/{kind}/ARM",
+            "nav_msgs/msg/Path",
+            _RELIABLE,
+            f"{text}, while somebody subscribes",
+        )
+        for kind, text in (
+            ("predicted", "the newest chunk as the way of an end effector"),
+            ("committed", "what was sent last, from now to its stop"),
+            ("driven", "the measured way of the last 5 s"),
+        )
+    ),
+    Interface(
+        "publishes",
+        "~/preview/joints",
+        "gr00t_ros/msg/JointComparison",
+        _RELIABLE,
+        "each joint predicted, commanded and measured, while somebody subscribes",
+    ),
+    Interface(
+        "publishes",
+        "~/observation/VIDEO/compressed",
+        "sensor_msgs/msg/CompressedImage",
+        _RELIABLE,
+        "the picture as it is sent to the server, while somebody subscribes",
+    ),
+    Interface(
+        "publishes",
         "OUTPUT.topic",
         _TRAJECTORY,
         _RELIABLE,

@@ -7,9 +7,12 @@ stop the replay thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gr00t_ros.errors import Gr00tError, RemoteError
 from gr00t_ros.inputs.images import decode_video
@@ -57,11 +60,17 @@ class Queries:
         on_look: Callable[[Exception | None], None],
         on_exchange: Callable[[Exchanged], None],
         flows: Flows,
+        on_pictures: Callable[[Observation, Mapping[str, NDArray[np.uint8]]], None] | None = None,
     ) -> None:
-        """Start the worker; from now on only the worker uses `link` and its client."""
+        """Start the worker; from now on only the worker uses `link` and its client.
+
+        `on_pictures(observation, video)`: the pictures of a request, key -> (1, T, H, W, 3), which
+        are valid only until it returns; it must not raise, because the query would fail.
+        """
         self._link, self._inputs, self._embodiment = link, inputs, embodiment
         self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
         self._on_look, self._on_exchange, self._flows = on_look, on_exchange, flows
+        self._on_pictures = on_pictures
         self._worker = Worker(self._deliver, finish=link.close)
         self.instruction = ""
         self.sent = 0
@@ -153,6 +162,8 @@ class Queries:
         observation = self._observed(marks)
         decode_video(self._embodiment, observation, template.video)
         marks.decoded_ns = time.monotonic_ns()
+        if self._on_pictures is not None:
+            self._on_pictures(observation, template.video)
         for key, rows in observation.state.items():
             template.state[key][0] = rows
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)

@@ -26,6 +26,7 @@ from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.preview import Played
 from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session
 from gr00t_ros.watch.finding import Finding
@@ -35,6 +36,7 @@ from gr00t_ros.watch.table import reasoned
 _CALL_TIMEOUT_S = 1.0
 # control.md 3, replay starvation: a gap of more than this many periods between ticks pauses.
 STARVED_PERIODS = 3
+_PLAYED_KEPT = 8  # windows of 0.16 s at 50 Hz: a measured state is not older while one is drawn
 # A tick's computation takes less than this; if it takes longer, its window is sent later.
 _LEAD_NS = 3_000_000
 
@@ -98,6 +100,8 @@ class ReplayThread:
         self.withheld = 0
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
+        self.played: tuple[Played, ...] = ()
+        """The newest windows of this session that were sent, oldest first; read by the preview."""
         self._loop = PeriodicThread(
             "gr00t_replay", period_ns, realtime_priority, self._tick, log, self._after_crash
         )
@@ -189,10 +193,13 @@ class ReplayThread:
                 offset_ns = self._clock.offset_ns()
                 sent = self._outputs.publish(window, offset_ns, commands, poses, in_time)
                 session.keep(sent)
+                self.played = (*self.played[1 - _PLAYED_KEPT :], Played(window, poses))
                 new_from_ns = None if new_from_ns is None else new_from_ns + offset_ns
             self._flows.published(sent, new_from_ns, session.replay.stopped)
             if session.query_due(now_ns):
                 self._watches.ask(session.episode)
+        else:
+            self.played = ()
         self._renew(now_ns)
 
     def _renew(self, now_ns: int) -> None:

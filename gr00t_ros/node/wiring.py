@@ -6,8 +6,10 @@ docstring says otherwise, and none of them waits for the policy server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
@@ -27,6 +29,7 @@ from gr00t_ros.msg import ActionChunk, Exchange, ObservationFlow
 from gr00t_ros.node.answers import ReplyHandler, action_chunk, exchange_message, too_large
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.outputs import Outputs
+from gr00t_ros.node.preview.publisher import Preview
 from gr00t_ros.node.queries import Queries, QueryReply
 from gr00t_ros.node.readiness import (
     RobotChecks,
@@ -41,6 +44,7 @@ from gr00t_ros.node.server import PolicyConnection, read_access
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.node.watches import RunningWatches
+from gr00t_ros.observe.observation import Observation
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import refuse_open, settled_names
 from gr00t_ros.ros import parameters, qos
@@ -118,6 +122,16 @@ class Configured:
         )
         session.replay.on_guarded = self.flows.guarded
         self._markers = ClearanceMarkers(node, self._collision, lambda: self.replay.snapshot.ahead)
+        self._preview = Preview(
+            node,
+            lambda: self._checks.limits.robot,
+            self.robot_state,
+            self.inputs,
+            self.clock,
+            lambda: self.replay.played,
+            values.shadow,
+        )
+        self._preview.start()
         self._delay_p99_ns = 0
         log = node.get_logger().error
         self._pulls = PeriodicThread("gr00t_pull", PULL_PERIOD_NS, 0, self._pull, log)
@@ -145,6 +159,7 @@ class Configured:
             self._on_look,
             self._on_exchange,
             self.flows,
+            self._on_pictures,
         )
         self.queries.instruction = values.instruction.strip()
 
@@ -351,6 +366,7 @@ class Configured:
     def close(self) -> None:
         """End the threads and remove all entities; the worker ends after its call in flight."""
         self.replay.stop()
+        self._preview.stop()
         self.queries.stop(0.0)
         self.sidecar.stop()
         self._node.destroy_timer(self._look)
@@ -363,6 +379,7 @@ class Configured:
         self._hearts.destroy()
         self._checks.limits.destroy()
         self._markers.destroy()
+        self._preview.destroy()
         self._collision.destroy()
         self.contacts.destroy()
         self._node.destroy_publisher(self._chunks)
@@ -440,9 +457,17 @@ class Configured:
         address = self.server.address
         self._exchanges.publish(exchange_message(self.embodiment, exchanged, address))
 
+    def _on_pictures(
+        self, observation: Observation, video: Mapping[str, NDArray[np.uint8]]
+    ) -> None:
+        """Runs on the worker thread, while an observation is assembled."""
+        self._preview.pictures.sent(observation, video)
+
     def _publish_chunk(self, reply: QueryReply, verdict: Verdict | None) -> None:
         """Runs on the replay thread."""
         self.flows.judged(verdict)
+        if verdict is not None:
+            self._preview.chunk = reply.chunk
         self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
 
 

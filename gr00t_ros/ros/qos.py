@@ -66,6 +66,9 @@ OBSTACLES = _last(50, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 # for it; volatile, because nothing is published without a subscriber.
 MARKERS = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 
+# Paths, joints and pictures of the preview, for viewers and bags: as markers.
+PREVIEW = _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
 # Receive a button with any QoS of its driver: best effort, reliable, or latched before start.
 ANY = (
     _last(10, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),

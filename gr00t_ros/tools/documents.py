@@ -204,7 +204,8 @@ a running node. Regenerate it with
     python3 -m gr00t_ros.tools.documents interfaces > docs/interfaces.md
 
 `~` stands for the node's name, `/gr00t_policy`. Names in capitals are those of the embodiment file:
-`OUTPUT.topic` is the `topic` of each entry of `outputs`. The node is a lifecycle node, with the
+`OUTPUT.topic` is the `topic` of each entry of `outputs`, `ARM` the output that moves a chain
+(preview.md). The node is a lifecycle node, with the
 services that every lifecycle node has. The service `~/estop` is for programs and people; the topic
 `~/e_stop` is for the driver of a button, which repeats its state.
 """

@@ -45,6 +45,11 @@ COMMANDS: Mapping[str, Command] = {
     "trace": Command(
         "from camera to controller: a Perfetto trace out of a bag", "bags.trace:main"
     ),
+    "web": Command(
+        "a page in the browser: what the policy sees and does, buttons, e-stop",
+        "web.__main__:main",
+        DONE,
+    ),
     "eval": Command(
         "a policy against recorded episodes, without a robot: open loop, report",
         "evaluate.__main__:main",

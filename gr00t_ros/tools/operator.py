@@ -61,7 +61,7 @@ _DRAW_S = 0.25
 _NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 
 # Printed when the node accepted the request.
-_ACCEPTED: Mapping[str, str] = {
+ACCEPTED: Mapping[str, str] = {
     "pause": "the arm stops, and rests until: gr00t operator resume",
     "resume": "a new episode begins, the arm moves again",
     "reset": "the fault is cleared; an active node begins a new episode, and the arm moves again",
@@ -71,10 +71,10 @@ _EXAMPLES = {
     "instruction": '"put the red cube on the blue plate"',
     "set": "velocity_scale 0.2",
 }
-_STOPPING = ("mode is stopping, only", "may still play an abandoned plan")
+STOPPING = ("mode is stopping, only", "may still play an abandoned plan")
 """Parts of the refusals of resume and reset while a stop is not over (session/session.py)."""
 _AGAIN_S = 0.1
-_STOPPED = (
+STOPPED = (
     "it stops its motion and latches a fault until gr00t operator reset. It does not stop other "
     "programs that command the robot"
 )
@@ -173,10 +173,10 @@ def _trigger(options: argparse.Namespace) -> int:
     end_s = time.monotonic() + options.timeout
     with _connected(options) as client:
         answer = client.call(Trigger, options.service, Trigger.Request())
-        while any(part in answer.message for part in _STOPPING) and time.monotonic() < end_s:
+        while any(part in answer.message for part in STOPPING) and time.monotonic() < end_s:
             time.sleep(_AGAIN_S)
             answer = client.call(Trigger, options.service, Trigger.Request())
-    return _answered(options, answer.success, answer.message, _ACCEPTED[options.service])
+    return _answered(options, answer.success, answer.message, ACCEPTED[options.service])
 
 
 def _estop(options: argparse.Namespace) -> int:
@@ -201,7 +201,7 @@ def _estop(options: argparse.Namespace) -> int:
             why = "" if answer.success else answer.message or "the node gave no reason"
             status = NO if why else DONE
             if not why:
-                print(f"stop confirmed by {options.node}: {_STOPPED}", flush=True)
+                print(f"stop confirmed by {options.node}: {STOPPED}", flush=True)
     except KeyboardInterrupt:
         status = INTERRUPTED if why else status
     except Exception as error:  # a stop that was confirmed stays confirmed
@@ -252,7 +252,8 @@ def _answered(options: argparse.Namespace, success: bool, message: str, accepted
     return NO
 
 
-def _node_name(text: str) -> str:
+def node_name(text: str) -> str:
+    """A node's full name, as the type of an option."""
     name = "/" + text.strip("/")
     if not _NAME.fullmatch(name):
         raise argparse.ArgumentTypeError(
@@ -354,7 +355,7 @@ def _add_shared(parser: argparse.ArgumentParser, by_default: bool) -> None:
     add(
         "--node",
         DEFAULT_NODE,
-        type=_node_name,
+        type=node_name,
         metavar="NAME",
         help=f"the policy node ({DEFAULT_NODE})",
     )

@@ -1,9 +1,13 @@
 """The demo puts the cube on the plate, inside the limits, and writes a true report."""
 
+import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +49,36 @@ def run_demo(folder: Path, *options: str, limit_s: float = 110.0) -> Demo:
     figures = json.loads((folder / "figures.json").read_text())
     page = (folder / "report.html").read_text()
     return Demo(done.returncode, output, figures, load_record(folder / "record.npz"), page)
+
+
+def watched_page(log: Path, limit_s: float = 90.0) -> dict[str, Any]:
+    """What the page showed first of a running demo: its facts, a mode, and a picture's bytes."""
+    deadline_s = time.monotonic() + limit_s
+    while not (found := re.search(r"(http://\S+)/\?token=(\S+)", _text(log))):
+        assert time.monotonic() < deadline_s, f"no address in {log}"
+        time.sleep(0.05)
+    return asyncio.run(_look(*found.groups()))
+
+
+def _text(log: Path) -> str:
+    return log.read_text(errors="replace") if log.exists() else ""
+
+
+async def _look(url: str, token: str) -> dict[str, Any]:
+    import aiohttp
+    from page_browser import Browser
+
+    address = f"{url}/ws?token={token}"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(address, headers={"Origin": url}) as socket,
+    ):
+        browser = Browser(socket)
+        await browser.until(
+            lambda: browser.pictures and browser.newest.get("state", {}).get("mode"), 90.0
+        )
+        (_, picture), *_ = browser.pictures.values()
+        return {**browser.newest["hello"], **browser.newest["state"], "picture": picture}
 
 
 def assert_success(demo: Demo, embodiment: str = EMBODIMENT) -> None:
@@ -100,11 +134,14 @@ def test_a_cube_that_is_not_there_is_a_failure_without_motion(
 ) -> None:
     """The wrong instruction: exit status 1, the verdict in the report, the arm stays still.
 
-    And a recorded episode with that verdict: the recorder runs beside the demo.
+    And a recorded episode with that verdict: the recorder runs beside the demo. A browser watches.
     """
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
     task, recording = "put the purple cube on the blue plate", tmp_path / "recording"
-    words = ("--instruction", task, "--record", str(recording))
-    demo = run_demo(tmp_path / "report", *words, "--timeout", "7")
+    words = ("--instruction", task, "--record", str(recording), "--watch")
+    with ThreadPoolExecutor() as pool:
+        page = pool.submit(watched_page, tmp_path / "report" / "web.log")
+        demo = run_demo(tmp_path / "report", *words, "--timeout", "7")
     assert demo.status == 1, demo.output
     assert "FAILURE" in demo.output.splitlines()[-1]
     assert demo.figures["success"] is False
@@ -113,6 +150,11 @@ def test_a_cube_that_is_not_there_is_a_failure_without_motion(
     assert arm_speed(demo.record).max() < 0.01
     assert np.ptp(demo.record.position[:, :7], axis=0).max() < 0.01
     assert_recorded(recording, task)
+    shown = page.result()
+    assert (shown["source"], shown["role"], shown["connected"]) == ("live", "command", True)
+    assert len(shown["cameras"]) == 2 and shown["picture"][:2] == b"\xff\xd8"
+    assert (tmp_path / "report" / "web.log").stat().st_mode & 0o077 == 0, "it has the token"
+    assert "watch it: http://127.0.0.1:" in demo.output
 
 
 def assert_recorded(recording: Path, task: str) -> None:

@@ -172,6 +172,14 @@ def test_the_recorder_gets_what_was_given(launched, ros_node, tmp_path):
     assert (folder / "embodiment.yaml").exists()
 
 
+def test_the_page_is_served_until_launch_ends(launched):
+    """Its addresses stand in launch's output; a switch reaches it."""
+    launch = launched("web.launch.py", "port:=0", "watch_only:=true")
+    launch.wait_for_line("watch: +http://127.0.0.1:[0-9]+/.token=")
+    assert "command: " not in launch.text()
+    assert launch.stop() == 0
+
+
 def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tmp_path):
     """Nothing is started, and one line says what to run."""
     # a package of that name that is not there for find_spec
@@ -185,7 +193,7 @@ def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tm
 
 
 EXPECTED = set("namespace embodiment host port use_sim_time shadow params_file".split())
-OWN = ("bag.launch.py", "simulation.launch.py", "record.launch.py")
+OWN = ("bag.launch.py", "simulation.launch.py", "record.launch.py", "web.launch.py")
 
 
 def test_every_argument_has_a_description():

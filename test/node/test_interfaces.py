@@ -34,7 +34,11 @@ def test_a_running_node_has_these_topics_and_services_and_no_others(rig):
     assert rig.change("configure")
     robot = load_embodiment("franka_droid")
     of_file = {
-        "publishes": {output.topic for output in robot.outputs},
+        "publishes": {
+            *(output.topic for output in robot.outputs),
+            *(f"{NODE}/preview/{kind}/arm" for kind in ("predicted", "committed", "driven")),
+            *(f"{NODE}/observation/{stream.key}/compressed" for stream in robot.video),
+        },
         "subscribes": {
             *(topic for stream in robot.streams for topic in stream.topics),
             *(output.state_topic for output in robot.outputs),

@@ -1,0 +1,210 @@
+"""One browser's WebSocket: sends the latest of each kind, takes acknowledgements and commands.
+
+The next message of a kind is only made when the browser has acknowledged the last one. So a slow
+browser gets fewer messages and none that is old, and one that reads nothing holds one of each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.text_table import one_line
+from gr00t_ros.web.admission import COMMAND, Allowance
+from gr00t_ros.web.request import Ack, Asked, parse
+from gr00t_ros.web.shown import CURVES_S, STATE_S, Shown
+from gr00t_ros.web.view import PICTURE_HEADER_BYTES
+
+TICK_S: Final = 0.05
+SILENT_S: Final = 30.0
+"""A browser that acknowledges nothing for so long is closed."""
+
+MOST_BAD: Final = 100
+"""Messages that are malformed or not allowed, before a browser is closed."""
+
+ESTOP: Final = "estop"
+_MOST_WAITING: Final = 100
+_LOGGED: Final = 300
+_ONLY_WATCHES: Final = "this address may only watch: open the one that commands"
+_TOO_OFTEN: Final = "too many commands: wait a second (e-stop is never limited)"
+_Kind = tuple[str, int]
+
+
+class Browser:
+    """One connection; `run` lasts as long as it does."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        abort: Callable[[], None],
+        shown: Shown,
+        role: str,
+        who: str,
+        log: Callable[[str], None],
+        silent_s: float = SILENT_S,
+    ) -> None:
+        """abort: ends the connection at once. who: as the log names this browser."""
+        self._socket, self._abort, self._shown = socket, abort, shown
+        self._role, self._who, self._log, self._silent_s = role, who, log, silent_s
+        self._waits: dict[_Kind, float] = {}  # sent and not acknowledged: since when
+        self._sent_s: dict[_Kind, float] = {}
+        self._stamps: dict[int, int] = {}
+        self._event = 0
+        self._bad = 0
+        self._allowance = Allowance(time.monotonic())
+        self._commands: set[asyncio.Task[None]] = set()
+        self._stopping: list[int] = []  # numbers of the e-stops that wait for one answer
+
+    async def run(self) -> None:
+        """Send and receive until the connection ends."""
+        others = [asyncio.create_task(self._send()), asyncio.create_task(self._guard())]
+        for one in others:
+            one.add_done_callback(self._ended)
+        try:
+            await self._receive()
+        finally:
+            for one in others:
+                one.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part that raised ends the connection: half of it would show what is no longer so."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if not isinstance(error, ConnectionError):
+                self._log(f"{self._who}: closed: {type(error).__name__}: {error}")
+            self._abort()
+
+    # --- to the browser --------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        hello, cameras = "", self._shown.cameras
+        while True:
+            if (new := self._shown.hello(self._role)) != hello:
+                hello, cameras = new, self._shown.cameras
+                self._waits = {kind: at for kind, at in self._waits.items() if kind[0] != "frame"}
+                self._stamps.clear()
+                await self._socket.send_str(hello)
+            if self._is_due(("state", -1), STATE_S):
+                await self._send_text(("state", -1), self._shown.state())
+            if self._is_due(("curves", -1), CURVES_S):
+                await self._send_text(("curves", -1), self._shown.curves())
+            for index, camera in enumerate(cameras):
+                await self._send_picture(index, camera)
+            for event in self._shown.source.events_since(self._event):
+                self._event = event["number"]
+                await self._socket.send_str(json.dumps({"type": "event", **event}))
+            await asyncio.sleep(TICK_S)
+
+    def _is_due(self, kind: _Kind, period_s: float) -> bool:
+        past_s = time.monotonic() - self._sent_s.get(kind, 0.0)
+        return kind not in self._waits and past_s >= period_s - TICK_S / 2
+
+    async def _send_text(self, kind: _Kind, text: str) -> None:
+        self._sent_s[kind] = self._waits[kind] = time.monotonic()
+        await self._socket.send_str(text)
+
+    async def _send_picture(self, index: int, camera: str) -> None:
+        kind = ("frame", index)
+        found = None if kind in self._waits else self._shown.source.frame(camera)
+        if found is None or self._stamps.get(index) == found[0]:
+            return
+        stamp_ns, jpeg = found
+        self._stamps[index] = stamp_ns
+        self._waits[kind] = time.monotonic()
+        head = bytes([index]) + stamp_ns.to_bytes(PICTURE_HEADER_BYTES - 1, "little")
+        await self._socket.send_bytes(head + jpeg)
+
+    async def _guard(self) -> None:
+        """End the connection of a browser that acknowledges nothing."""
+        while True:
+            oldest_s = min(self._waits.values(), default=time.monotonic())
+            if time.monotonic() - oldest_s > self._silent_s:
+                self._log(f"{self._who}: closed: no acknowledgement for {self._silent_s:g} s")
+                self._abort()
+                return
+            await asyncio.sleep(min(1.0, self._silent_s / 4))
+
+    # --- from the browser ------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        async for message in self._socket:
+            try:
+                if message.type is not WSMsgType.TEXT:
+                    raise SettingsError("message: got bytes, expected text")
+                self._take(parse(message.data))
+            except SettingsError as error:
+                await self._count_bad(str(error))
+
+    async def _count_bad(self, what: str) -> None:
+        self._bad += 1
+        if self._bad == 1:
+            self._log(f"{self._who}: {what}")
+        if self._bad >= MOST_BAD:
+            self._log(f"{self._who}: closed: {self._bad} messages were malformed or not allowed")
+            text = b"too many messages were malformed or not allowed"
+            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=text)
+
+    def _take(self, message: Ack | Asked) -> None:
+        if isinstance(message, Ack):
+            if self._waits.pop((message.kind, message.camera), None) is None:
+                raise SettingsError("ack: got one for nothing that was sent")
+        elif self._role != COMMAND:
+            self._refuse(message, _ONLY_WATCHES)
+        elif message.name == ESTOP:
+            self._stop(message)
+        elif self._allowance.take(time.monotonic()):
+            self._spawn(self._command(message))
+        else:
+            self._refuse(message, _TOO_OFTEN)
+
+    def _refuse(self, asked: Asked, why: str) -> None:
+        if self._bad < MOST_BAD:
+            self._log(f"{self._who}: {_said(asked)}: refused: {why}")
+            self._spawn(self._answer(asked.number, False, why))
+        raise SettingsError(f"{asked.name}: {why}")
+
+    def _stop(self, asked: Asked) -> None:
+        """Call the node's e-stop; further presses in the meantime share its answer."""
+        if len(self._stopping) < _MOST_WAITING:
+            self._stopping.append(asked.number)
+        if len(self._stopping) == 1:
+            self._spawn(self._command(asked))
+
+    async def _command(self, asked: Asked) -> None:
+        self._log(f"{self._who}: {_said(asked)}")
+        try:
+            done, text = await self._shown.source.command(asked.name, asked.value, self._who)
+        except Exception as error:  # a person waits for an answer, whatever went wrong
+            done, text = False, f"internal error: {type(error).__name__}: {error}"
+        result = "done" if done else "NOT done"
+        self._log(f"{self._who}: {asked.name}: {result}: {one_line(text, _LOGGED)}")
+        numbers = [asked.number]
+        if asked.name == ESTOP:
+            numbers, self._stopping = self._stopping, []
+        for number in numbers:
+            await self._answer(number, done, text)
+
+    async def _answer(self, number: int, done: bool, text: str) -> None:
+        answer = {"type": "answer", "id": number, "ok": done, "text": text}
+        with suppress(ConnectionError):  # the browser has gone; the log has the answer
+            await self._socket.send_str(json.dumps(answer))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it beside the receiving, also if this connection ends: a stop goes on."""
+        task = asyncio.create_task(work)
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+
+def _said(asked: Asked) -> str:
+    return (
+        asked.name
+        if asked.value is None
+        else f"{asked.name} {one_line(str(asked.value), _LOGGED)!r}"
+    )

@@ -1,0 +1,129 @@
+"""What a person at the page can ask of a policy node and its recorder, and their answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from gr00t_ros.srv import SetInstruction
+from gr00t_ros.text_table import one_line
+from gr00t_ros.tools.operator import ACCEPTED, HARDWARE, STOPPED, STOPPING
+from gr00t_ros.tools.policy_client import Asked
+
+ESTOP_S: Final = 1.8
+"""The page waits two seconds for the answer to an e-stop."""
+
+ANSWER_S: Final = 4.5
+FIND_S: Final = 1.5
+"""A service that is not found by then is not there: the clients have looked since the start."""
+
+_POLL_S: Final = 0.01
+_AGAIN_S: Final = 0.1
+_ESTOP_AGAIN_S: Final = 0.25  # an answer may be lost while discovery goes on; doubled each time
+_ONCE: Final = float("inf")
+_MOST_TEXT: Final = 600
+_TRIGGERS: Final = ("pause", "resume", "reset", "estop")
+_RECORDER: Final = {"record_stop": "stop", "record_discard": "discard"}
+_LABELS: Final = ("success", "failure")
+_UNKNOWN: Final = "the request may still be carried out: look at the mode"
+
+
+class LiveCommands:
+    """The service clients of one policy node and one recorder; they exist before a button is hit.
+
+    A client that is made at the press would first have to find the service, which takes up to
+    seconds.
+    """
+
+    def __init__(self, node: Node, policy: str, recorder: str) -> None:
+        """policy, recorder: full names of the two nodes."""
+        self._policy, self._recorder = policy, recorder
+        self._clients: dict[str, Any] = {}
+
+        def client(kind: type, name: str) -> None:
+            self._clients[name] = node.create_client(kind, name)
+
+        for name in _TRIGGERS:
+            client(Trigger, f"{policy}/{name}")
+        client(SetInstruction, f"{policy}/set_instruction")
+        client(SetInstruction, f"{recorder}/start")
+        for name in (*_RECORDER.values(), *_LABELS):
+            client(Trigger, f"{recorder}/{name}")
+
+    def recorder_is_there(self) -> bool:
+        """Whether a recorder can be asked."""
+        return bool(self._clients[f"{self._recorder}/start"].service_is_ready())
+
+    async def carry_out(self, name: str, value: Any) -> tuple[bool, str]:
+        """Carry out one command of the seam; returns whether it is done, and why or why not."""
+        if name == "estop":
+            return await self._estop()
+        if name in ("pause", "resume", "reset"):
+            return await self._trigger(name)
+        if name == "instruction":
+            request = SetInstruction.Request(instruction=value)
+            answer, problem = await self._ask(f"{self._policy}/set_instruction", request)
+            text = "" if answer is None else f"episode {answer.episode} begins with it"
+            return _told(answer, problem, text)
+        if name == "record_start":
+            request = SetInstruction.Request(instruction=value or "")
+            answer, problem = await self._ask(f"{self._recorder}/start", request)
+            text = "" if answer is None else f"episode {answer.episode} is recorded"
+            return _told(answer, problem, text)
+        service = _RECORDER.get(name) or (value if value in _LABELS else "")
+        if not name.startswith("record_") or not service:
+            return False, f"{name}: this is a robot that runs, expected a command for it"
+        answer, problem = await self._ask(f"{self._recorder}/{service}", Trigger.Request())
+        return _told(answer, problem, f"{service}: done")
+
+    async def _trigger(self, name: str) -> tuple[bool, str]:
+        """As gr00t operator: while the arm still stops, resume and reset are asked again."""
+        end_s = time.monotonic() + ANSWER_S
+        service = f"{self._policy}/{name}"
+        answer, problem = await self._ask(service, Trigger.Request())
+        while answer is not None and any(part in answer.message for part in STOPPING):
+            if (left_s := end_s - time.monotonic()) <= _AGAIN_S:
+                break
+            await asyncio.sleep(_AGAIN_S)
+            answer, problem = await self._ask(service, Trigger.Request(), left_s)
+        return _told(answer, problem, ACCEPTED[name])
+
+    async def _estop(self) -> tuple[bool, str]:
+        """Call ~/estop until the node confirms; anything else is told as no stop."""
+        service = f"{self._policy}/estop"
+        try:
+            answer, why = await self._ask(service, Trigger.Request(), ESTOP_S, _ESTOP_AGAIN_S)
+            if answer is not None and answer.success:
+                return True, f"stop confirmed by {self._policy}: {STOPPED}"
+            why = why or answer.message or "the node gave no reason"
+        except Exception as error:  # a stop that cannot be sent is told as well
+            why = f"{type(error).__name__}: {error}"
+        return False, f"STOP NOT CONFIRMED: {HARDWARE}! {one_line(why, _MOST_TEXT)}"
+
+    async def _ask(
+        self, service: str, request: Any, limit_s: float = ANSWER_S, again_s: float = _ONCE
+    ) -> tuple[Any, str]:
+        """The answer, or None and why there is none."""
+        asked = Asked(self._clients[service], service, request, again_s)
+        begin_s = time.monotonic()
+        while (spent_s := time.monotonic() - begin_s) < limit_s:
+            if (answer := asked.answer()) is not None:
+                return answer, ""
+            if not asked.sent and spent_s > FIND_S:
+                break
+            await asyncio.sleep(_POLL_S)
+        if asked.sent:
+            return None, f"{service}: no answer within {limit_s:g} s; {_UNKNOWN}"
+        return None, f"no service {service}: does its node run?"
+
+
+def _told(answer: Any, problem: str, accepted: str) -> tuple[bool, str]:
+    if answer is None:
+        return False, problem
+    if answer.success:
+        return True, accepted
+    return False, one_line(answer.message, _MOST_TEXT) or "refused, without a reason"

@@ -1,0 +1,77 @@
+"""What the source of a running node makes of single messages, beside no other process."""
+
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.msg import EpisodeEvent, JointComparison, PolicyStatus, StreamStatus  # noqa: E402
+from gr00t_ros.web.curves import Curves  # noqa: E402
+from gr00t_ros.web.live import LiveSource  # noqa: E402
+from gr00t_ros.web.view import CURVES_S, LIVE_S  # noqa: E402
+
+
+@pytest.fixture
+def live(ros_domain):
+    """A source in a domain of its own."""
+    source = LiveSource("/gr00t_policy")
+    yield source
+    source.close()
+
+
+def test_a_status_counts_for_one_second(live, monkeypatch):
+    """Then the node is silent: its old reason is not shown, and the event says so once."""
+    streams = [StreamStatus(name="video.wrist"), StreamStatus(name="state.arm")]
+    live._on_status(PolicyStatus(mode="replaying", reason="all is well", streams=streams))
+    assert live.state()["connected"] and live.state()["reason"] == "all is well"
+    assert live.cameras == ("wrist",)
+    now_s = time.monotonic
+    monkeypatch.setattr("gr00t_ros.web.live.time.monotonic", lambda: now_s() + LIVE_S)
+    state = live.state()
+    assert not state["connected"] and state["severity"] == "error"
+    assert "no status for" in state["reason"] and "hardware e-stop" in state["remedy"]
+
+
+def test_an_unconfigured_node_counts_while_the_graph_has_it(live):
+    """It publishes its status only when it changes; here nobody publishes it."""
+    live._on_status(PolicyStatus(mode="unconfigured"))
+    assert not live.state()["connected"]
+    live._publishers = 1
+    assert live.state()["connected"]
+
+
+def test_the_recorders_events_become_its_state(live):
+    """Recording with its seconds, then how it ended; none without a recorder."""
+    begun = EpisodeEvent(event="start", episode=4, source="policy", text="lift the cup")
+    begun.header.stamp.sec = int(time.time()) - 5
+    live._on_episode(begun)
+    assert live._recording() is None
+    live._can_record = True
+    assert live._recording()["state"] == "recording" and live._recording()["seconds"] >= 4.0
+    live._on_episode(EpisodeEvent(event="source", episode=4, source="human"))
+    assert live._recording()["source"] == "human"
+    live._on_episode(EpisodeEvent(event="success", episode=4, source="human"))
+    assert (live._recording()["state"], live._recording()["seconds"]) == ("success", None)
+    texts = [event["text"] for event in live.events_since(0)]
+    assert any("episode 4: start: lift the cup" in text for text in texts)
+
+
+def test_curves_are_the_last_seconds_and_unknown_numbers_are_null():
+    """Samples whose columns do not fit are dropped; other joints begin anew."""
+    curves, nan = Curves(), float("nan")
+
+    def sample(*values, names=("a", "b")):
+        columns = dict.fromkeys(("predicted", "commanded", "measured"), list(values))
+        return JointComparison(names=list(names), **columns)
+
+    curves.put(sample(0.0, 1.0), 0.0)
+    curves.put(sample(2.0, nan), 5.0)
+    curves.put(sample(2.0), 6.0)
+    found = curves.at(CURVES_S + 1.0)
+    assert found["names"] == ["a", "b"] and found["t"] == [-6.0]
+    assert found["predicted"] == found["measured"] == [[2.0], [None]]
+    curves.put(sample(7.0, names=("c",)), 6.0)
+    assert curves.at(6.0) | {"t": 0} == {"names": ["c"], "t": 0} | dict.fromkeys(
+        ("predicted", "commanded", "measured"), [[7.0]]
+    )
