@@ -71,7 +71,7 @@ class Pictures:
         if not waiting and time.monotonic() - self._sent_s > _NO_QUERY_S:
             waiting = self._prepared(self.watched())
         for key, (stamp_ns, pixels) in waiting.items():
-            # Bytes would be checked one by one, for milliseconds with the GIL held: an array is not.
+            # Bytes are checked one by one, which holds the GIL for milliseconds; an array is not.
             message = CompressedImage(format="jpeg", data=array("B", to_jpeg(pixels)))
             message.header.stamp, message.header.frame_id = to_time(stamp_ns), key
             self._publishers[key].publish(message)
