@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
 _SIDES = ("left", "right")
-_MOST_POINTS = 200
+_MOST_POINTS = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,9 @@ class Preview:
             for kind, (way, to_ros_ns) in ways.items():
                 if (kind, arm.name) in paths:
                     self._paths[kind, arm.name].publish(path(arm, way, to_ros_ns, stamp))
-                drawn.append(line(kind, arm, way, stamp))
-            drawn += glyphs(arm, ways[PREDICTED][0], chunk, stamp)
+                if markers:
+                    drawn.append(line(kind, arm, way, stamp))
+            if markers:
+                drawn += glyphs(arm, ways[PREDICTED][0], chunk, stamp)
         if markers:
             self._markers.publish(MarkerArray(markers=drawn))
