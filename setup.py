@@ -107,6 +107,7 @@ setup(
             "gr00t-dataset = gr00t_ros.tools.gr00t:alias",
             "gr00t-autostart = gr00t_ros.tools.gr00t:alias",
             "gr00t-eval = gr00t_ros.tools.gr00t:alias",
+            "gr00t-layout = gr00t_ros.tools.gr00t:alias",
         ]
     },
 )
