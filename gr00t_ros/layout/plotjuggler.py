@@ -1,4 +1,4 @@
-"""The PlotJuggler layout: joints, stream ages against their limits, latencies and counts as curves."""
+"""The PlotJuggler layout: joints, stream ages and their limits, latencies and counts as curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rqt perspective: pictures, ages as plots, status as a table, diagnostics and service callers."""
+"""The rqt perspective: pictures, stream ages, status, diagnostics and service callers."""
 
 from __future__ import annotations
 

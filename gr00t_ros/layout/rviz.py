@@ -1,4 +1,4 @@
-"""The RViz 2 config: the robot, the preview's markers and paths, and the pictures as they are sent."""
+"""The RViz 2 config: the robot, the preview's markers and paths, the pictures as they are sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all layouts show of one robot: topics of the policy node, streams, arms, joints, services."""
+"""What all layouts show of one robot: topics, streams, arms, joints, services."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def topic_part(name: str) -> str:
 
 
 def _arms(robot: Embodiment) -> tuple[Arm, ...]:
-    """Chains that only commanded joints move, named as the output that moves most of their joints."""
+    """Chains of commanded joints, each named as the output that moves most of its joints."""
     found: dict[str, Arm] = {}
     box = robot.workspace
     chains = [(s.key, s.frame, s.link, s.chain) for s in robot.state]
