@@ -17,7 +17,7 @@ def text(view: View) -> str:
     """The content of plotjuggler.xml."""
     joints, status = view.topic(JOINTS), view.topic(STATUS)
     root = Element("root")
-    tabs = SubElement(root, "tabbed_widget", name="Main Window", parent="main_window")
+    tabs = SubElement(root, "tabbed_widget", {"name": "Main Window", "parent": "main_window"})
     comparison = {
         joint: [f"{joints}/{kind}[{n}]" for kind in ("predicted", "commanded", "measured")]
         for n, joint in enumerate(view.joints)

@@ -38,7 +38,7 @@ def text(view: View) -> str:
         for number, row in enumerate(rows, 1)
     }
     manager = {"keys": _keys({"running-plugins": plugins}), "groups": groups}
-    main = {"keys": {}, "groups": {}}
+    main: dict[str, dict[str, Any]] = {"keys": {}, "groups": {}}
     content = {"keys": {}, "groups": {"mainwindow": main, "pluginmanager": manager}}
     return json.dumps(content, indent=2) + "\n"
 

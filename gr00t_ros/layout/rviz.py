@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -13,31 +14,32 @@ _COLOURS = {"predicted": "26; 89; 255", "committed": "0; 166; 38", "driven": "25
 
 def text(view: View) -> str:
     """The content of rviz.rviz."""
+    described: dict[str, Any] = {
+        "Description Source": "Topic",
+        "Description Topic": _topic("/robot_description", latched=True),
+    }
     displays = [
         _display("Grid", "Grid"),
-        _display(
-            "RobotModel",
-            view.robot,
-            **{
-                "Description Source": "Topic",
-                "Description Topic": _topic("/robot_description", latched=True),
-            },
-        ),
+        _display("RobotModel", view.robot, more=described),
         _display("TF", "Frames", enabled=False),
-        _display("MarkerArray", "Preview", Topic=_topic(view.topic(MARKERS)), Namespaces={}),
+        _display(
+            "MarkerArray", "Preview", more={"Topic": _topic(view.topic(MARKERS)), "Namespaces": {}}
+        ),
         # The markers show the same; the paths have a stamp for each pose.
         *(
             _display(
                 "Path",
                 topic.removeprefix(view.topic("~/preview/")),
                 enabled=False,
-                Topic=_topic(topic),
-                Color=_COLOURS[kind],
+                more={"Topic": _topic(topic), "Color": _COLOURS[kind]},
             )
             for topic, kind in view.paths().items()
         ),
         # RViz takes the base name of an image's topic and the transport from its ending.
-        *(_display("Image", camera, Topic=_topic(topic)) for camera, topic in view.cameras.items()),
+        *(
+            _display("Image", camera, more={"Topic": _topic(topic)})
+            for camera, topic in view.cameras.items()
+        ),
     ]
     panels = [{"Class": "rviz_common/Displays", "Name": "Displays"}]
     content = {
@@ -65,9 +67,11 @@ def text(view: View) -> str:
     return yaml.safe_dump(content, sort_keys=False)
 
 
-def _display(kind: str, name: str, *, enabled: bool = True, **more: Any) -> dict[str, Any]:
+def _display(
+    kind: str, name: str, *, enabled: bool = True, more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     named = {"Class": f"rviz_default_plugins/{kind}", "Name": name}
-    return {**named, "Enabled": enabled, **more, "Value": enabled}
+    return {**named, "Enabled": enabled, **(more or {}), "Value": enabled}
 
 
 def _topic(name: str, *, latched: bool = False) -> dict[str, Any]:

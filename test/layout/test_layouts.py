@@ -1,6 +1,7 @@
 """Every topic, service and field that a layout names exists: in the node, with the right type."""
 
 import ast
+import importlib
 import json
 import re
 from xml.etree import ElementTree
@@ -18,7 +19,6 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from node_robot import NEEDS_ROBOT  # noqa: E402
 from ros_fixtures import wait_until  # noqa: E402
-from rosidl_runtime_py.utilities import get_message  # noqa: E402
 
 NODE = "/gr00t_policy"
 PREVIEW_TYPES = {"gr00t_ros/msg/JointComparison": {"predicted", "commanded", "measured"}}
@@ -106,6 +106,12 @@ def types_of(view):
     found = {view.topic(name): kind for name, kind in TYPES.items() if name == name.lower()}
     found |= dict.fromkeys(view.paths(), TYPES["~/preview/predicted/ARM"])
     return found | dict.fromkeys(view.cameras.values(), TYPES["~/observation/VIDEO/compressed"])
+
+
+def get_message(kind):
+    """The class of a message type such as std_msgs/msg/String."""
+    package, _, name = kind.split("/")
+    return getattr(importlib.import_module(f"{package}.msg"), name)
 
 
 def has_fields(kind, fields):
