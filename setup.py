@@ -111,6 +111,7 @@ setup(
             "gr00t-trace = gr00t_ros.tools.gr00t:alias",
             "gr00t-eval = gr00t_ros.tools.gr00t:alias",
             "gr00t-web = gr00t_ros.tools.gr00t:alias",
+            "gr00t-layout = gr00t_ros.tools.gr00t:alias",
         ]
     },
 )

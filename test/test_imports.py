@@ -47,6 +47,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "record": frozenset({"numpy", "rosbags", "yaml"}) | ROS,
     "convert": frozenset({"numpy"}) | ROS,
     "evaluate": frozenset({"numpy", "matplotlib", "ray"}) | ROS,
+    "layout": frozenset({"yaml"}),
     "web": frozenset({"numpy", "cv2", "aiohttp"}) | ROS,
     "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,
     "demo": frozenset({"numpy", "cv2", "yaml"}) | ROS,

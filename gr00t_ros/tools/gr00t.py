@@ -57,6 +57,9 @@ COMMANDS: Mapping[str, Command] = {
     "dataset": Command(
         "datasets: convert bags to one, look into one, check one", "convert.__main__:main"
     ),
+    "layout": Command(
+        "layouts of Foxglove, RViz, PlotJuggler and rqt for a robot", "layout.__main__:main"
+    ),
     "scene": Command(
         "scene files of the collision check: check one, draw it, find pairs of links",
         "tools.scene:main",

@@ -1,0 +1,1 @@
+"""Layouts of Foxglove, RViz, PlotJuggler and rqt for any embodiment file."""
