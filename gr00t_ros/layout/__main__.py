@@ -39,11 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--output", metavar="DIR", required=True, help="folder of the files, created if missing")
     text = "full name of the policy node (/gr00t_policy)"
     add("--node", metavar="NAME", default="/gr00t_policy", help=text)
+    text = "fixed frame of 3D views (by default that of the robot's first arm, else base_link)"
+    add("--frame", metavar="NAME", help=text)
     add("--force", action="store_true", help="overwrite files that exist")
     options = parser.parse_args(argv)
     if not _NODE.fullmatch(options.node):
         parser.error(f"--node: got {options.node!r}, expected a full name such as /gr00t_policy")
-    view = view_of(load_embodiment(options.embodiment), options.node)
+    view = view_of(load_embodiment(options.embodiment), options.node, options.frame)
     for path in write(view, Path(options.output), options.force):
         print(path)
     return DONE

@@ -82,10 +82,10 @@ def _scene(view: View) -> dict[str, Any]:
     return {
         "foxglovePanelTitle": "What the arm is about to do",
         "followMode": "follow-none",
-        "followTf": view.frame(),
+        "followTf": view.frame,
         "topics": {topic: {"visible": True} for topic in topics},
         "layers": {
-            "grid": {"layerId": "foxglove.Grid", "visible": True, "frameId": view.frame()},
+            "grid": {"layerId": "foxglove.Grid", "visible": True, "frameId": view.frame},
             "robot": {
                 "layerId": "foxglove.Urdf",
                 "label": view.robot,

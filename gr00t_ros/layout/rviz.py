@@ -48,7 +48,7 @@ def text(view: View) -> str:
             "Class": "",
             "Displays": displays,
             "Enabled": True,
-            "Global Options": {"Fixed Frame": view.frame(), "Frame Rate": 30},
+            "Global Options": {"Fixed Frame": view.frame, "Frame Rate": 30},
             "Name": "root",
             "Tools": [{"Class": "rviz_default_plugins/MoveCamera"}],
             "Views": {
@@ -58,7 +58,7 @@ def text(view: View) -> str:
                     "Distance": 2.5,
                     "Pitch": 0.5,
                     "Yaw": 0.8,
-                    "Target Frame": view.frame(),
+                    "Target Frame": view.frame,
                 },
                 "Saved": None,
             },

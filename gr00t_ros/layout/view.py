@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.session.preview import Arm, arms_of, topic_part
 
 STATUS = "~/status"
 MARKERS, JOINTS = "~/preview/markers", "~/preview/joints"
@@ -22,18 +22,12 @@ TYPES: Mapping[str, str] = {
 }
 """Every topic that a layout may show, as node/interfaces.py names it, with its type."""
 
+DEFAULT_FRAME = "base_link"
+"""Of 3D views, for a robot whose file has no chain: most descriptions have this link."""
 BUTTONS = ("estop", "pause", "resume", "reset")
 INSTRUCTION = "set_instruction"
-STAGES = ("assemble", "inference", "end_to_end", "replay_jitter")
+STAGES = ("assemble", "inference", "end_to_end", "camera_to_controller", "replay_jitter")
 """Stages of StageLatency that are drawn over time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """An end effector of the preview: the name in its topics, and the frame of its paths."""
-
-    name: str
-    frame: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +35,7 @@ class View:
     """One robot and the policy node that commands it.
 
     cameras: camera -> topic of its picture as it is sent. streams: names in the status' streams.
-    joints: in plan order, as in JointComparison.
+    joints: in plan order, as in JointComparison. frame: the one in which 3D views stand.
     """
 
     node: str
@@ -50,6 +44,7 @@ class View:
     streams: tuple[str, ...]
     arms: tuple[Arm, ...]
     joints: tuple[str, ...]
+    frame: str
 
     def topic(self, name: str) -> str:
         """The full name of a topic or service that begins with ~."""
@@ -61,13 +56,14 @@ class View:
             self.topic(f"~/preview/{kind}/{arm.name}"): kind for arm in self.arms for kind in PATHS
         }
 
-    def frame(self) -> str:
-        """The frame in which 3D views stand: that of the first arm."""
-        return self.arms[0].frame if self.arms else "base_link"
 
+def view_of(robot: Embodiment, node: str, frame: str | None = None) -> View:
+    """The view of a robot whose policy node has the full name `node`.
 
-def view_of(robot: Embodiment, node: str) -> View:
-    """The view of a robot whose policy node has the full name `node`."""
+    frame: None: that of the first arm, else DEFAULT_FRAME.
+    """
+    arms = arms_of(robot)
+    frame = frame or (arms[0].frame if arms else DEFAULT_FRAME)
     cameras = {
         stream.key: f"{node}/observation/{topic_part(stream.key)}/compressed"
         for stream in robot.video
@@ -77,31 +73,4 @@ def view_of(robot: Embodiment, node: str) -> View:
         *(f"state.{stream.key}" for stream in robot.state if stream.topic),
         *(f"controller.{output.name}" for output in robot.outputs if output.state_topic),
     )
-    return View(node, robot.robot, cameras, streams, _arms(robot), robot.joint_names)
-
-
-def topic_part(name: str) -> str:
-    """`name` as one part of a topic's name."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)
-
-
-def _arms(robot: Embodiment) -> tuple[Arm, ...]:
-    """Chains of commanded joints, each named as the output that moves most of its joints."""
-    found: dict[str, Arm] = {}
-    box = robot.workspace
-    chains = [(s.key, s.frame, s.link, s.chain) for s in robot.state]
-    if box is not None:
-        chains.insert(0, (box.link, box.base, box.link, box.chain))
-    seen = set()
-    for key, frame, link, chain in chains:
-        if chain is None or not frame or (frame, link) in seen:
-            continue
-        moved = set(chain.joint_names)
-        if moved <= set(robot.joint_names):
-            seen.add((frame, link))
-            name = max(robot.outputs, key=lambda one: len(moved.intersection(one.names))).name
-            name = topic_part(key if name in found else name)
-            found[name] = Arm(name, frame)
-    for output in robot.poses:
-        found[output.name] = Arm(output.name, output.frame)
-    return tuple(found.values())
+    return View(node, robot.robot, cameras, streams, arms, robot.joint_names, frame)

@@ -42,9 +42,7 @@ COMMANDS: Mapping[str, Command] = {
     "record": Command(
         "episodes of a robot as bags: record, list, repair", "record.__main__:main", DONE
     ),
-    "trace": Command(
-        "from camera to controller: a Perfetto trace out of a bag", "bags.trace:main"
-    ),
+    "trace": Command("from camera to controller: a Perfetto trace out of a bag", "bags.trace:main"),
     "web": Command(
         "a page in the browser: what the policy sees and does, buttons, e-stop",
         "web.__main__:main",

@@ -21,9 +21,6 @@ from node_robot import NEEDS_ROBOT  # noqa: E402
 from ros_fixtures import wait_until  # noqa: E402
 
 NODE = "/gr00t_policy"
-PREVIEW_TYPES = {"gr00t_ros/msg/JointComparison": {"predicted", "commanded", "measured"}}
-"""Messages of the preview: their fields, until the message is built."""
-HAS_PREVIEW = any(row.name.startswith("~/preview/") for row in INTERFACES)
 
 
 def leaves(value):
@@ -117,10 +114,7 @@ def get_message(kind):
 def has_fields(kind, fields):
     """Whether the fields lead through the message class."""
     for field in fields:
-        try:
-            known = get_message(kind).get_fields_and_field_types()
-        except AttributeError:
-            known = dict.fromkeys(PREVIEW_TYPES[kind], "double")
+        known = get_message(kind).get_fields_and_field_types()
         if field not in known:
             return False
         kind = re.sub(r"sequence<(.*?)(, \d+)?>", r"\1", known[field]).replace("/", "/msg/")
@@ -157,9 +151,7 @@ def test_the_types_are_those_of_the_nodes_interfaces():
     """The preview's rows are compared as soon as the node has them."""
     rows = {row.name: row.types for row in INTERFACES}
     for name, kind in TYPES.items():
-        is_preview = name.startswith(("~/preview/", "~/observation/"))
-        if HAS_PREVIEW or not is_preview:
-            assert rows[name] == kind, name
+        assert rows[name] == kind, name
 
 
 def test_every_panel_of_the_foxglove_layout_has_a_place():
@@ -201,8 +193,6 @@ def test_a_running_node_has_what_the_layouts_show(rig):
     graph.create_subscription(PolicyStatus, view.topic("~/status"), newest.append, qos.STATUS)
     read, services = (set().union(*sets) for sets in zip(*references(view).values(), strict=True))
     topics = {topic for topic, _ in read if topic.startswith(NODE)}
-    if not HAS_PREVIEW:
-        topics = {view.topic("~/status")}
     wait_until(lambda: topics <= set(dict(graph.get_topic_names_and_types())), "the topics")
     there = dict(graph.get_topic_names_and_types())
     assert {topic: there[topic] for topic in topics} == {
