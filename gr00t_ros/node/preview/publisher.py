@@ -54,7 +54,7 @@ class Preview:
         played: Callable[[], tuple[Played, ...]],
         shadow: bool,
     ) -> None:
-        """robot: the embodiment with its newest chains. played: what was sent, oldest first.
+        """robot: the embodiment with its newest chains. played: the newest windows, oldest first.
 
         In shadow nothing is commanded, so that no joint has a commanded position.
         """
@@ -153,7 +153,6 @@ class Preview:
     ) -> None:
         now_ns, offset_ns = self._clock.now_ns(), self._clock.offset_ns()
         stamp, chunk, played = to_time(now_ns + offset_ns), self.chunk, self._played()
-        last = played[-1] if played else None
         poses = self._state.poses() if self._robot.poses else {}
         drawn = []
         for arm in self._arms:
@@ -164,7 +163,7 @@ class Preview:
                 self._driven.add(arm.name, at_ns, pose)
             ways: dict[str, tuple[Way, int]] = {
                 PREDICTED: (preview.predicted(arm, chunk, now_ns), offset_ns),
-                COMMITTED: (preview.committed(arm, last, now_ns), offset_ns),
+                COMMITTED: (preview.committed(arm, played, now_ns), offset_ns),
                 DRIVEN: (self._driven.way(arm.name), 0),
             }
             for kind, (way, to_ros_ns) in ways.items():
