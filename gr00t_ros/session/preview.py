@@ -92,8 +92,9 @@ class Played:
 
 
 def topic_part(name: str) -> str:
-    """`name` as one part of a topic's name."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+    """`name` as one part of a topic's name, which must not begin with a digit."""
+    part = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return f"key_{part}" if part[:1].isdigit() else part
 
 
 # --- which arms a robot has ---------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from gr00t_ros.motion.chunk import ActionChunk  # noqa: E402
 from gr00t_ros.msg import JointComparison  # noqa: E402
+from gr00t_ros.node.preview.pictures import Pictures  # noqa: E402
 from gr00t_ros.node.preview.publisher import Preview  # noqa: E402
 from gr00t_ros.observe.buffer import Sample  # noqa: E402
 from gr00t_ros.observe.observation import Observation  # noqa: E402
@@ -192,6 +194,14 @@ def test_the_picture_is_the_newest_of_the_request_and_its_stamp_the_cameras(show
     assert (stamp.sec, stamp.nanosec, found[0].format) == (7, 9, "jpeg")
     decoded = cv2.imdecode(np.frombuffer(bytes(found[0].data), np.uint8), cv2.IMREAD_COLOR)
     assert np.abs(decoded.astype(int) - (20, 10, 250)).max() <= 4
+
+
+def test_a_camera_key_that_begins_with_a_digit_can_be_watched(ros_node):
+    """Otherwise configure would raise, for a file that the rest of the node can use."""
+    robot = replace(ROBOT, video=tuple(replace(one, key=f"0.{one.key}") for one in ROBOT.video))
+    pictures = Pictures(ros_node, robot, None, pytest.fail)
+    assert pictures.watched() == []
+    pictures.destroy()
 
 
 def test_without_a_subscriber_nothing_is_read(shown):

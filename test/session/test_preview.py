@@ -268,5 +268,6 @@ def test_colours_go_from_near_to_far():
 
 
 def test_a_modality_key_becomes_one_part_of_a_topic():
-    """Every other character is replaced."""
+    """Every other character is replaced; ROS refuses a part that begins with a digit."""
     assert topic_part("ego-view.left cam_1") == "ego_view_left_cam_1"
+    assert topic_part("0.rgb") == "key_0_rgb"
