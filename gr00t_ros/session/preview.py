@@ -1,4 +1,4 @@
-"""What the arms did and are about to do: positions of end effectors, and joints at one instant.
+"""What the arms did and are about to do: positions of end effectors, and joints at their own times.
 
 Chunks, windows and measured joints in; positions, turns and colours out. Times are plan time
 where a name does not say otherwise.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -268,7 +268,7 @@ def _way(times_ns: Times, poses: Sequence[Pose]) -> Way:
     return Way(times_ns, positions, np.stack([pose.rotation for pose in poses]))
 
 
-# --- joints at one instant ----------------------------------------------------------------------
+# --- joints at a time ---------------------------------------------------------------------------
 
 
 def position_at(times_ns: Times, rows: Floats, at_ns: int) -> Floats | None:
@@ -313,6 +313,16 @@ def commanded_at(played: Sequence[Played], at_ns: int) -> Floats | None:
         found = np.where(np.isnan(found) & one.sent.joints, row, found)
         if np.isfinite(found).all():
             break
+    return found
+
+
+def each_at(times_ns: Times, row_at: Callable[[int], Floats | None]) -> Floats:
+    """(J,) each joint as `row_at` has it at the joint's own time (J,); NaN where it has none."""
+    found = np.full(len(times_ns), np.nan)
+    for at_ns in np.unique(times_ns).tolist():
+        row = row_at(at_ns)
+        if row is not None:
+            found = np.where(times_ns == at_ns, row, found)
     return found
 
 

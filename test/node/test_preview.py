@@ -117,12 +117,12 @@ class Surroundings:
     """What a Preview reads, with joints that are measured now."""
 
     def __init__(self):
-        self.broken = False
+        self.broken, self.gripper_age_ns = False, 0
 
     def joints(self, names):
         if self.broken:
             raise RuntimeError("a defect of the preview")
-        now_ns = time.time_ns()
+        now_ns = time.time_ns() - (self.gripper_age_ns if len(names) == 1 else 0)
         return Sample(now_ns, 0, JointReading(names, np.zeros(len(names)), None))
 
     def observe(self):
@@ -164,6 +164,25 @@ def test_a_preview_that_raises_says_so_once_and_goes_on(shown):
     message = joints[-1]
     assert message.measured.tolist() == [0.0] * 8
     assert np.isnan(message.predicted).all() and np.isnan(message.commanded).all()
+
+
+def test_a_slow_gripper_does_not_make_the_arm_look_late(shown):
+    """Its joint state is 0.3 s old: each output is compared, and drawn, at its own stamp."""
+    shown.around.gripper_age_ns = 300_000_000
+    stamp_ns = time.time_ns() - 1_000_000_000
+    rows = np.arange(40)[:, None] * 0.1 * np.ones(8)
+    shown.preview.chunk = ActionChunk(1, 1, stamp_ns, 100_000_000, rows, {})
+    joints = collect(shown.node, JointComparison, "/preview_test/preview/joints", qos.PREVIEW)
+    driven = collect(shown.node, PathMessage, "/preview_test/preview/driven/arm", qos.PREVIEW)
+    shown.preview.start()
+    try:
+        wait_until(lambda: joints and driven and driven[-1].poses, "joints and a driven path")
+    finally:
+        shown.preview.stop()
+    arm, gripper = joints[-1].predicted[0], joints[-1].predicted[7]
+    assert arm - gripper == pytest.approx(0.3, abs=0.02)
+    at, stamp = driven[-1].poses[-1].header.stamp, driven[-1].header.stamp
+    assert abs((stamp.sec - at.sec) + 1e-9 * (stamp.nanosec - at.nanosec)) < 0.1
 
 
 def test_a_picture_that_cannot_be_copied_does_not_fail_the_query(shown):

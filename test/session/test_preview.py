@@ -23,6 +23,7 @@ from gr00t_ros.session.preview import (
     colours,
     commanded_at,
     committed,
+    each_at,
     grips,
     measured_pose,
     position_at,
@@ -209,6 +210,14 @@ def test_what_was_commanded_is_in_the_newest_window_that_covers_the_instant():
     assert commanded_at(sent, T0 - 1) is None
     nothing = Sent(np.array([False]), np.zeros(0, dtype=bool), frozenset())
     assert commanded_at((), T0) is None and commanded_at((Played(None, {}, nothing),), T0) is None
+
+
+def test_each_joint_is_compared_at_the_time_of_its_own_measurement():
+    """A gripper that is read every 0.2 s does not make the arm's joints look late."""
+    sent = (played(np.outer([0.0, 1.0], np.ones(3))),)
+    times_ns = T0 + np.array([15 * MS, 5 * MS, 400 * MS], dtype=np.int64)
+    found = each_at(times_ns, lambda at: commanded_at(sent, at))
+    np.testing.assert_allclose(found, [0.75, 0.25, np.nan])
 
 
 def test_what_was_withheld_was_not_commanded():

@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from nav_msgs.msg import Path
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from visualization_msgs.msg import MarkerArray
@@ -31,14 +30,12 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.session import preview
-from gr00t_ros.session.preview import Driven, Played, Way
+from gr00t_ros.session.preview import Driven, Floats, Played, Times, Way
 
 PERIOD_NS: Final = 100_000_000
 DRIVEN_NS: Final = 5_000_000_000
 _OLD_NS: Final = 500_000_000
 """A joint state older than this is not a measurement of now."""
-
-Floats = NDArray[np.float64]
 
 
 class Preview:
@@ -99,11 +96,11 @@ class Preview:
         if not (paths or markers or joints):
             self._driven.clear()
             return
-        stamp_ns, measured = self._measured()
+        stamps_ns, measured = self._measured()
         if joints:
-            self._joints.publish(self._comparison(stamp_ns, measured))
+            self._joints.publish(self._comparison(stamps_ns, measured))
         if paths or markers:
-            self._publish_ways(paths, markers, stamp_ns, measured)
+            self._publish_ways(paths, markers, stamps_ns, measured)
 
     def _take(self, robot: Embodiment) -> None:
         """Use the chains of `robot`; an arm of which only a description tells gets its topics."""
@@ -115,48 +112,54 @@ class Preview:
                     publisher = self._node.create_publisher(Path, topic, qos.PREVIEW)
                     self._paths[kind, arm.name] = publisher
 
-    def _measured(self) -> tuple[int, Floats]:
-        """ROS stamp and (J,) measured joints in plan order, NaN where none is known.
+    def _measured(self) -> tuple[Times, Floats]:
+        """(J,) ROS stamps and (J,) measured joints in plan order, NaN where none is known.
 
-        The stamp is that of the oldest joint state; where there is none, it is the present time.
+        Each output has the stamp of its own joint state: one may come ten times as often as
+        another. Where there is none, it is the present time.
         """
         now_ns, robot = self._clock.ros_now_ns(), self._robot
         stamps, found = [], []
         for output in robot.outputs:
             sample = self._inputs.joints(output.names)
-            values = np.full(len(output.names), np.nan)
+            stamp_ns, values = now_ns, np.full(len(output.names), np.nan)
             if sample is not None and now_ns - sample.stamp_ns <= _OLD_NS:
                 try:
                     values = select(output.names, sample.value)
-                    stamps.append(sample.stamp_ns)
+                    stamp_ns = sample.stamp_ns
                 except ObservationError:
                     pass  # the stream's own report says why
+            stamps.append(np.full(len(output.names), stamp_ns, dtype=np.int64))
             found.append(values)
-        return min(stamps, default=now_ns), np.concatenate(found)
+        return np.concatenate(stamps), np.concatenate(found)
 
-    def _comparison(self, stamp_ns: int, measured: Floats) -> JointComparison:
-        at_ns, names = stamp_ns - self._clock.offset_ns(), self._robot.joint_names
-        predicted = preview.predicted_at(self.chunk, at_ns)
-        commanded = None if self._shadow else preview.commanded_at(self._played(), at_ns)
-        unknown = np.full(len(names), np.nan)
+    def _comparison(self, stamps_ns: Times, measured: Floats) -> JointComparison:
+        times_ns, played, chunk = stamps_ns - self._clock.offset_ns(), self._played(), self.chunk
+        predicted = preview.each_at(times_ns, lambda at: preview.predicted_at(chunk, at))
+        commanded = np.full(len(measured), np.nan)
+        if not self._shadow:
+            commanded = preview.each_at(times_ns, lambda at: preview.commanded_at(played, at))
         message = JointComparison(
-            names=list(names),
-            predicted=(unknown if predicted is None else predicted).tolist(),
-            commanded=(unknown if commanded is None else commanded).tolist(),
+            names=list(self._robot.joint_names),
+            predicted=predicted.tolist(),
+            commanded=commanded.tolist(),
             measured=measured.tolist(),
         )
-        message.header.stamp = to_time(stamp_ns)
+        known = stamps_ns[np.isfinite(measured)]
+        message.header.stamp = to_time(int((known if len(known) else stamps_ns).max()))
         return message
 
     def _publish_ways(
-        self, paths: set[tuple[str, str]], markers: bool, stamp_ns: int, measured: Floats
+        self, paths: set[tuple[str, str]], markers: bool, stamps_ns: Times, measured: Floats
     ) -> None:
         now_ns, offset_ns = self._clock.now_ns(), self._clock.offset_ns()
         stamp, chunk, played = to_time(now_ns + offset_ns), self.chunk, self._played()
         poses = self._state.poses() if self._robot.poses else {}
         drawn = []
         for arm in self._arms:
-            pose, at_ns = preview.measured_pose(arm, measured), stamp_ns
+            pose, at_ns = preview.measured_pose(arm, measured), 0
+            if arm.chain is not None:
+                at_ns = int(stamps_ns[list(arm.chain.columns)].min(initial=now_ns + offset_ns))
             if arm.output is not None and arm.output.name in poses:
                 pose, at_ns = poses[arm.output.name], now_ns + offset_ns
             if pose is not None:
