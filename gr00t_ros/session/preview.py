@@ -27,6 +27,8 @@ Times = NDArray[np.int64]
 
 _SIDES = ("left", "right")
 _MOST_POINTS = 60
+_AHEAD_NS = 1_000_000_000
+"""A chunk or window that begins so far ahead is of the time before a clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def predicted(arm: Arm, chunk: ActionChunk | None, now_ns: int) -> Way:
 
     Deltas of poses have no place in the frame, so they give nothing.
     """
-    if chunk is None or chunk.end_ns <= now_ns:
+    if chunk is None or chunk.end_ns <= now_ns or chunk.stamp_ns > now_ns + _AHEAD_NS:
         return NOTHING
     if arm.chain is not None:
         times_ns = chunk.stamp_ns + np.arange(len(chunk.joints), dtype=np.int64) * chunk.step_ns
@@ -195,7 +197,7 @@ def committed(arm: Arm, played: Sequence[Played], now_ns: int) -> Way:
         return _committed_joints(arm.chain, played, now_ns)
     of_arm = (one.poses[arm.name] for one in reversed(played) if arm.name in one.sent.poses)
     poses = next(of_arm, None)
-    if poses is None:
+    if poses is None or poses.stamp_ns > now_ns + _AHEAD_NS:
         return NOTHING
     times_ns = poses.stamp_ns + np.arange(len(poses.poses), dtype=np.int64) * poses.knot_ns
     kept = times_ns > now_ns
@@ -208,7 +210,7 @@ def _committed_joints(chain: Chain, played: Sequence[Played], now_ns: int) -> Wa
     columns = list(chain.columns)
     of_arm = (one.window for one in reversed(played) if one.sent.joints[columns].all())
     window = next(of_arm, None)
-    if window is None or window.end_ns <= now_ns:
+    if window is None or not window.stamp_ns - _AHEAD_NS <= now_ns < window.end_ns:
         return NOTHING
     times_ns = window.stamp_ns + window.times_ns
     kept = times_ns > now_ns

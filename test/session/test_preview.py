@@ -144,6 +144,22 @@ def test_what_is_over_is_not_shown():
     assert not len(committed(arm, sent, T0 + 40 * MS)) and not len(committed(arm, (), T0))
 
 
+@pytest.mark.parametrize("name", ["franka_droid", "with_hand"])
+def test_what_is_of_another_time_is_not_shown(name):
+    """A simulated clock was set back by a minute: nothing would replace it for a minute."""
+    robot = ROBOTS[name]
+    steps = [Pose(np.zeros(3), np.eye(3))] * 3
+    poses = {o.name: PoseChunk(T0, robot.step_ns, steps) for o in robot.poses}
+    chunk = chunk_of(robot, np.zeros((3, 8)), poses=poses)
+    windows = {o.name: PoseWindow(T0, 20 * MS, steps, 0) for o in robot.poses}
+    window = played(np.zeros((3, 8)))
+    sent = (Played(window.window, windows, replace(window.sent, poses=frozenset(windows))),)
+    for arm in arms_of(robot):
+        for now_ns, shown in ((T0 - 3 * MS, True), (T0 - 60_000 * MS, False)):
+            assert bool(len(predicted(arm, chunk, now_ns))) is shown
+            assert bool(len(committed(arm, sent, now_ns))) is shown
+
+
 def test_the_committed_way_begins_now():
     """Between two points of the window on the straight line."""
     robot = ROBOTS["franka_droid"]
