@@ -19,6 +19,7 @@ from ros_fixtures import collect, wait_until  # noqa: E402
 from sensor_msgs.msg import CompressedImage  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
+from gr00t_ros.errors import RotationError  # noqa: E402
 from gr00t_ros.motion.chunk import ActionChunk  # noqa: E402
 from gr00t_ros.msg import JointComparison  # noqa: E402
 from gr00t_ros.node.preview.pictures import Pictures  # noqa: E402
@@ -129,8 +130,7 @@ class Surroundings:
         return ()
 
 
-@pytest.fixture
-def shown(ros_node):
+def previewed(ros_node, robot=ROBOT, state=None):
     """A Preview in this process, its log, and what it reads."""
     said = []
     node = SimpleNamespace(
@@ -142,9 +142,16 @@ def shown(ros_node):
     )
     around = Surroundings()
     clock = SimpleNamespace(now_ns=time.time_ns, ros_now_ns=time.time_ns, offset_ns=lambda: 0)
-    preview = Preview(node, lambda: ROBOT, None, around, clock, lambda: (), False)
-    yield SimpleNamespace(preview=preview, said=said, around=around, node=ros_node)
-    preview.destroy()
+    preview = Preview(node, lambda: robot, state, around, clock, lambda: (), False)
+    return SimpleNamespace(preview=preview, said=said, around=around, node=ros_node)
+
+
+@pytest.fixture
+def shown(ros_node):
+    """The preview of the DROID robot."""
+    made = previewed(ros_node)
+    yield made
+    made.preview.destroy()
 
 
 def test_a_preview_that_raises_says_so_once_and_goes_on(shown):
@@ -164,6 +171,25 @@ def test_a_preview_that_raises_says_so_once_and_goes_on(shown):
     message = joints[-1]
     assert message.measured.tolist() == [0.0] * 8
     assert np.isnan(message.predicted).all() and np.isnan(message.commanded).all()
+
+
+def test_a_pose_that_is_no_rotation_leaves_the_others_shown(ros_node):
+    """A driver publishes quaternions of zeros, beside an arm that is measured by its joints."""
+
+    def poses():
+        raise RotationError("a quaternion of zeros")
+
+    hand = SimpleNamespace(name="hand", frame="fr3_link0")
+    robot, state = replace(ROBOT, poses=(hand,)), SimpleNamespace(poses=poses)
+    made = previewed(ros_node, robot, state)
+    driven = collect(made.node, PathMessage, "/preview_test/preview/driven/arm", qos.PREVIEW)
+    made.preview.start()
+    try:
+        wait_until(lambda: driven and driven[-1].poses, "the way of the arm")
+    finally:
+        made.preview.stop()
+        made.preview.destroy()
+    assert not made.said
 
 
 def test_a_slow_gripper_does_not_make_the_arm_look_late(shown):

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from visualization_msgs.msg import MarkerArray
 
-from gr00t_ros.errors import ObservationError
+from gr00t_ros.errors import ObservationError, RotationError
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.msg import JointComparison
@@ -25,6 +25,7 @@ from gr00t_ros.node.preview.pictures import Pictures
 from gr00t_ros.node.robot_state import RobotState
 from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread
@@ -149,12 +150,19 @@ class Preview:
         message.header.stamp = to_time(int((known if len(known) else stamps_ns).max()))
         return message
 
+    def _poses(self) -> dict[str, Pose]:
+        """The measured poses of the outputs that take poses; none if one is not a rotation."""
+        try:
+            return self._state.poses() if self._robot.poses else {}
+        except RotationError:
+            return {}  # the stream's own report says why
+
     def _publish_ways(
         self, paths: set[tuple[str, str]], markers: bool, stamps_ns: Times, measured: Floats
     ) -> None:
         now_ns, offset_ns = self._clock.now_ns(), self._clock.offset_ns()
         stamp, chunk, played = to_time(now_ns + offset_ns), self.chunk, self._played()
-        poses = self._state.poses() if self._robot.poses else {}
+        poses = self._poses()
         drawn = []
         for arm in self._arms:
             pose, at_ns = preview.measured_pose(arm, measured), 0
