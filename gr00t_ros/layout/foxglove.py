@@ -104,6 +104,7 @@ def _button(view: View, name: str) -> dict[str, Any]:
         "buttonText": _TITLES[name],
         "buttonColor": _COLOURS[name],
         "foxglovePanelTitle": _TITLES[name],
+        "editingMode": False,  # its default, True, shows the request beside the button
     }
 
 

@@ -101,7 +101,7 @@ class ReplayThread:
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
         self.played: tuple[Played, ...] = ()
-        """The newest windows of this session that were sent, oldest first; read by the preview."""
+        """The newest windows of this session, oldest first, each with what of it was sent."""
         self._loop = PeriodicThread(
             "gr00t_replay", period_ns, realtime_priority, self._tick, log, self._after_crash
         )
@@ -193,7 +193,8 @@ class ReplayThread:
                 offset_ns = self._clock.offset_ns()
                 sent = self._outputs.publish(window, offset_ns, commands, poses, in_time)
                 session.keep(sent)
-                self.played = (*self.played[1 - _PLAYED_KEPT :], Played(window, poses))
+                if sent.joints.any() or not sent.poses.isdisjoint(poses):
+                    self.played = (*self.played[1 - _PLAYED_KEPT :], Played(window, poses, sent))
                 new_from_ns = None if new_from_ns is None else new_from_ns + offset_ns
             self._flows.published(sent, new_from_ns, session.replay.stopped)
             if session.query_due(now_ns):

@@ -26,13 +26,19 @@ def flow_message(flow: Flow) -> ObservationFlow:
 
 
 def flow_of_message(message: ObservationFlow) -> Flow:
-    """The flow of one message. Raises TraceError if its lists have different lengths."""
+    """The flow of one message. Raises TraceError for lists or times that no node publishes."""
     stages, begins, ends = message.stages, message.begin_ns, message.end_ns
     if not len(stages) == len(begins) == len(ends):
         raise TraceError(
             f"ObservationFlow {message.number}: got {len(stages)} stages, {len(begins)} begins and "
             f"{len(ends)} ends, expected as many of each"
         )
+    for stage, begin_ns, end_ns in zip(stages, begins, ends, strict=True):
+        if not 0 < begin_ns <= end_ns:
+            raise TraceError(
+                f"ObservationFlow {message.number}: {stage}: got {begin_ns} to {end_ns} ns, "
+                "expected a time above 0 and an end that is not before it"
+            )
     stamp = message.header.stamp
     return Flow(
         message.number,

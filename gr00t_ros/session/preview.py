@@ -1,6 +1,6 @@
-"""What the arms did and are about to do: positions of end effectors, and joints at one instant.
+"""What the arms did and are about to do: positions of end effectors, and joints at their own times.
 
-Chunks, sent windows and measured joints in; positions, turns and colours out. Times are plan time
+Chunks, windows and measured joints in; positions, turns and colours out. Times are plan time
 where a name does not say otherwise.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.poses import PoseWindow
+from gr00t_ros.motion.replay import Sent
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Chain, Pose
@@ -26,6 +27,8 @@ Times = NDArray[np.int64]
 
 _SIDES = ("left", "right")
 _MOST_POINTS = 60
+_AHEAD_NS = 1_000_000_000
+"""A chunk or window that begins so far ahead is of the time before a clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +86,17 @@ NOTHING = Way(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3, 3)))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Played:
-    """What was sent in one tick: the window of joints, and those of pose outputs by name."""
+    """The windows of one tick: that of joints, those of pose outputs by name, and what was sent."""
 
     window: Window | None
     poses: Mapping[str, PoseWindow]
+    sent: Sent
 
 
 def topic_part(name: str) -> str:
-    """`name` as one part of a topic's name."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+    """`name` as one part of a topic's name, which must not begin with a digit."""
+    part = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return f"key_{part}" if part[:1].isdigit() else part
 
 
 # --- which arms a robot has ---------------------------------------------------------------------
@@ -171,7 +176,7 @@ def predicted(arm: Arm, chunk: ActionChunk | None, now_ns: int) -> Way:
 
     Deltas of poses have no place in the frame, so they give nothing.
     """
-    if chunk is None or chunk.end_ns <= now_ns:
+    if chunk is None or chunk.end_ns <= now_ns or chunk.stamp_ns > now_ns + _AHEAD_NS:
         return NOTHING
     if arm.chain is not None:
         times_ns = chunk.stamp_ns + np.arange(len(chunk.joints), dtype=np.int64) * chunk.step_ns
@@ -183,30 +188,37 @@ def predicted(arm: Arm, chunk: ActionChunk | None, now_ns: int) -> Way:
     return _way(times_ns, steps.steps)
 
 
-def committed(arm: Arm, played: Played | None, now_ns: int) -> Way:
-    """The rest of what was sent last, from now to its end at rest."""
-    if played is None:
-        return NOTHING
+def committed(arm: Arm, played: Sequence[Played], now_ns: int) -> Way:
+    """The rest of what was sent last to this arm, from now to its end at rest.
+
+    A window that was not sent leaves the one before it in place, whose stop ramp then plays.
+    """
     if arm.chain is not None:
-        window = played.window
-        if window is None or window.end_ns <= now_ns:
-            return NOTHING
-        times_ns = window.stamp_ns + window.times_ns
-        kept = times_ns > now_ns
-        start = position_at(times_ns, window.positions, now_ns)
-        rows = (
-            window.positions[kept] if start is None else np.vstack([start, window.positions[kept]])
-        )
-        later_ns = times_ns[kept] if start is None else np.append(np.int64(now_ns), times_ns[kept])
-        return _along(arm.chain, later_ns, rows)
-    poses = played.poses.get(arm.name)
-    if poses is None:
+        return _committed_joints(arm.chain, played, now_ns)
+    of_arm = (one.poses[arm.name] for one in reversed(played) if arm.name in one.sent.poses)
+    poses = next(of_arm, None)
+    if poses is None or poses.stamp_ns > now_ns + _AHEAD_NS:
         return NOTHING
     times_ns = poses.stamp_ns + np.arange(len(poses.poses), dtype=np.int64) * poses.knot_ns
     kept = times_ns > now_ns
     return _way(
         times_ns[kept], [pose for pose, keep in zip(poses.poses, kept, strict=True) if keep]
     )
+
+
+def _committed_joints(chain: Chain, played: Sequence[Played], now_ns: int) -> Way:
+    columns = list(chain.columns)
+    of_arm = (one.window for one in reversed(played) if one.sent.joints[columns].all())
+    window = next(of_arm, None)
+    if window is None or not window.stamp_ns - _AHEAD_NS <= now_ns < window.end_ns:
+        return NOTHING
+    times_ns = window.stamp_ns + window.times_ns
+    kept = times_ns > now_ns
+    rows, later_ns = window.positions[kept], times_ns[kept]
+    start = position_at(times_ns, window.positions, now_ns)
+    if start is not None:
+        rows, later_ns = np.vstack([start, rows]), np.append(np.int64(now_ns), later_ns)
+    return _along(chain, later_ns, rows)
 
 
 class Driven:
@@ -258,7 +270,7 @@ def _way(times_ns: Times, poses: Sequence[Pose]) -> Way:
     return Way(times_ns, positions, np.stack([pose.rotation for pose in poses]))
 
 
-# --- joints at one instant ----------------------------------------------------------------------
+# --- joints at a time ---------------------------------------------------------------------------
 
 
 def position_at(times_ns: Times, rows: Floats, at_ns: int) -> Floats | None:
@@ -286,15 +298,34 @@ def predicted_at(chunk: ActionChunk | None, at_ns: int) -> Floats | None:
     return position_at(times_ns, chunk.joints, at_ns)
 
 
-def commanded_at(sent: Sequence[Played], at_ns: int) -> Floats | None:
-    """(J,) of the newest of the sent windows that covers that time; None if none does."""
-    for played in reversed(sent):
-        window = played.window
-        if window is not None:
-            found = position_at(window.stamp_ns + window.times_ns, window.positions, at_ns)
-            if found is not None:
-                return found
-    return None
+def commanded_at(played: Sequence[Played], at_ns: int) -> Floats | None:
+    """(J,) each joint in the newest window that was sent to it and covers that time.
+
+    NaN for a joint without one; None if there is none for any.
+    """
+    found: Floats | None = None
+    for one in reversed(played):
+        window = one.window
+        if window is None or not one.sent.joints.any():
+            continue
+        row = position_at(window.stamp_ns + window.times_ns, window.positions, at_ns)
+        if row is None:
+            continue
+        found = np.full(len(row), np.nan) if found is None else found
+        found = np.where(np.isnan(found) & one.sent.joints, row, found)
+        if np.isfinite(found).all():
+            break
+    return found
+
+
+def each_at(times_ns: Times, row_at: Callable[[int], Floats | None]) -> Floats:
+    """(J,) each joint as `row_at` has it at the joint's own time (J,); NaN where it has none."""
+    found = np.full(len(times_ns), np.nan)
+    for at_ns in np.unique(times_ns).tolist():
+        row = row_at(at_ns)
+        if row is not None:
+            found = np.where(times_ns == at_ns, row, found)
+    return found
 
 
 # --- what is drawn ------------------------------------------------------------------------------

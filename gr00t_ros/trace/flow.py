@@ -106,7 +106,7 @@ class Marks:
     changed_from_ros_ns: int = 0
     """ROS time from which the plan follows this chunk, by the window that was published."""
     cut: str = ""
-    """Why the plan left this chunk before that time; empty if it did not."""
+    """Why the plan left this chunk before that time, or why no window went; empty if neither."""
     outcome: str = FAILED
     reason: str = ""
 

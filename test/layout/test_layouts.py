@@ -166,6 +166,18 @@ def test_every_panel_of_the_foxglove_layout_has_a_place():
     assert sorted(places(layout["layout"])) == sorted(layout["configById"])
 
 
+def test_foxglove_buttons_are_buttons():
+    """A panel in editing mode, Foxglove's default, shows the request; the instruction is one."""
+    panels = json.loads(foxglove.text(view_of(load_embodiment("franka_droid"), NODE)))["configById"]
+    edits = {
+        config["buttonText"]: config["editingMode"]
+        for name, config in panels.items()
+        if name.startswith("CallService!")
+    }
+    assert [text for text, edit in edits.items() if edit] == ["Set instruction"]
+    assert len(edits) == 5
+
+
 def test_no_file_is_overwritten_without_force(tmp_path, capsys):
     """One file that exists keeps all four from being written."""
     words = ["--embodiment", "franka_droid", "--output", str(tmp_path), "--node", "/robot/policy"]

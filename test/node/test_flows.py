@@ -121,6 +121,24 @@ def test_what_gives_no_motion_ends_with_its_reason():
     assert node.ended() == [(EXECUTED, "")]
 
 
+def test_a_chunk_without_a_window_says_why():
+    """Withheld under load, or there was nothing new to send; a window that went clears it."""
+    node = Clocked()
+    node.merged()
+    node.flows.published(LOST, CHANGED, None)
+    node.flows.published(None, None, None)
+    node.merged()
+    node.flows.published(JOINTS, None, None)
+    node.merged()
+    node.flows.published(LOST, CHANGED, None)
+    node.flows.published(JOINTS, CHANGED, None)
+    node.state_ns = CHANGED + 1
+    (late, idle, played) = node.ended()
+    assert late[0] == idle[0] == MERGED
+    assert "withheld" in late[1] and "nothing new" in idle[1]
+    assert played == (EXECUTED, "")
+
+
 def test_flows_that_nobody_takes_are_bounded():
     """The newest remain; the oldest are forgotten."""
     node = Clocked()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,8 +19,10 @@ from ros_fixtures import collect, wait_until  # noqa: E402
 from sensor_msgs.msg import CompressedImage  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
+from gr00t_ros.errors import RotationError  # noqa: E402
 from gr00t_ros.motion.chunk import ActionChunk  # noqa: E402
 from gr00t_ros.msg import JointComparison  # noqa: E402
+from gr00t_ros.node.preview.pictures import Pictures  # noqa: E402
 from gr00t_ros.node.preview.publisher import Preview  # noqa: E402
 from gr00t_ros.observe.buffer import Sample  # noqa: E402
 from gr00t_ros.observe.observation import Observation  # noqa: E402
@@ -115,20 +118,19 @@ class Surroundings:
     """What a Preview reads, with joints that are measured now."""
 
     def __init__(self):
-        self.broken = False
+        self.broken, self.gripper_age_ns = False, 0
 
     def joints(self, names):
         if self.broken:
             raise RuntimeError("a defect of the preview")
-        now_ns = time.time_ns()
+        now_ns = time.time_ns() - (self.gripper_age_ns if len(names) == 1 else 0)
         return Sample(now_ns, 0, JointReading(names, np.zeros(len(names)), None))
 
     def observe(self):
         return ()
 
 
-@pytest.fixture
-def shown(ros_node):
+def previewed(ros_node, robot=ROBOT, state=None):
     """A Preview in this process, its log, and what it reads."""
     said = []
     node = SimpleNamespace(
@@ -140,9 +142,16 @@ def shown(ros_node):
     )
     around = Surroundings()
     clock = SimpleNamespace(now_ns=time.time_ns, ros_now_ns=time.time_ns, offset_ns=lambda: 0)
-    preview = Preview(node, lambda: ROBOT, None, around, clock, lambda: (), False)
-    yield SimpleNamespace(preview=preview, said=said, around=around, node=ros_node)
-    preview.destroy()
+    preview = Preview(node, lambda: robot, state, around, clock, lambda: (), False)
+    return SimpleNamespace(preview=preview, said=said, around=around, node=ros_node)
+
+
+@pytest.fixture
+def shown(ros_node):
+    """The preview of the DROID robot."""
+    made = previewed(ros_node)
+    yield made
+    made.preview.destroy()
 
 
 def test_a_preview_that_raises_says_so_once_and_goes_on(shown):
@@ -162,6 +171,44 @@ def test_a_preview_that_raises_says_so_once_and_goes_on(shown):
     message = joints[-1]
     assert message.measured.tolist() == [0.0] * 8
     assert np.isnan(message.predicted).all() and np.isnan(message.commanded).all()
+
+
+def test_a_pose_that_is_no_rotation_leaves_the_others_shown(ros_node):
+    """A driver publishes quaternions of zeros, beside an arm that is measured by its joints."""
+
+    def poses():
+        raise RotationError("a quaternion of zeros")
+
+    hand = SimpleNamespace(name="hand", frame="fr3_link0")
+    robot, state = replace(ROBOT, poses=(hand,)), SimpleNamespace(poses=poses)
+    made = previewed(ros_node, robot, state)
+    driven = collect(made.node, PathMessage, "/preview_test/preview/driven/arm", qos.PREVIEW)
+    made.preview.start()
+    try:
+        wait_until(lambda: driven and driven[-1].poses, "the way of the arm")
+    finally:
+        made.preview.stop()
+        made.preview.destroy()
+    assert not made.said
+
+
+def test_a_slow_gripper_does_not_make_the_arm_look_late(shown):
+    """Its joint state is 0.3 s old: each output is compared, and drawn, at its own stamp."""
+    shown.around.gripper_age_ns = 300_000_000
+    stamp_ns = time.time_ns() - 1_000_000_000
+    rows = np.arange(40)[:, None] * 0.1 * np.ones(8)
+    shown.preview.chunk = ActionChunk(1, 1, stamp_ns, 100_000_000, rows, {})
+    joints = collect(shown.node, JointComparison, "/preview_test/preview/joints", qos.PREVIEW)
+    driven = collect(shown.node, PathMessage, "/preview_test/preview/driven/arm", qos.PREVIEW)
+    shown.preview.start()
+    try:
+        wait_until(lambda: joints and driven and driven[-1].poses, "joints and a driven path")
+    finally:
+        shown.preview.stop()
+    arm, gripper = joints[-1].predicted[0], joints[-1].predicted[7]
+    assert arm - gripper == pytest.approx(0.3, abs=0.02)
+    at, stamp = driven[-1].poses[-1].header.stamp, driven[-1].header.stamp
+    assert abs((stamp.sec - at.sec) + 1e-9 * (stamp.nanosec - at.nanosec)) < 0.1
 
 
 def test_a_picture_that_cannot_be_copied_does_not_fail_the_query(shown):
@@ -192,6 +239,14 @@ def test_the_picture_is_the_newest_of_the_request_and_its_stamp_the_cameras(show
     assert (stamp.sec, stamp.nanosec, found[0].format) == (7, 9, "jpeg")
     decoded = cv2.imdecode(np.frombuffer(bytes(found[0].data), np.uint8), cv2.IMREAD_COLOR)
     assert np.abs(decoded.astype(int) - (20, 10, 250)).max() <= 4
+
+
+def test_a_camera_key_that_begins_with_a_digit_can_be_watched(ros_node):
+    """Otherwise configure would raise, for a file that the rest of the node can use."""
+    robot = replace(ROBOT, video=tuple(replace(one, key=f"0.{one.key}") for one in ROBOT.video))
+    pictures = Pictures(ros_node, robot, None, pytest.fail)
+    assert pictures.watched() == []
+    pictures.destroy()
 
 
 def test_without_a_subscriber_nothing_is_read(shown):

@@ -218,6 +218,21 @@ def test_a_stall_between_computing_and_sending_sends_no_stale_window(rig, stall_
     rig.assert_lawful()
 
 
+def test_the_preview_reads_what_was_sent(rig):
+    """A window that was withheld from both outputs is not in it."""
+    seen = []
+    rig.published = lambda topic: seen.extend(rig.thread.played)  # those of the ticks before
+    rig.start()
+    for _ in range(4):
+        rig.between = once(0.1)
+        rig.windows_go_on()
+        rig.wait_for_motion()
+    rig.thread.stop()
+    assert rig.thread.withheld >= 8 and len(rig.thread.played) <= 8
+    stamps = {m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for _, _, m in rig.sent}
+    assert seen and {one.window.stamp_ns for one in seen} <= stamps
+
+
 @pytest.mark.parametrize("stall_s", [0.06, 0.15, 0.3])
 def test_a_stall_between_two_outputs_keeps_each_lawful(rig, stall_s):
     """The arm's window has left, the gripper's has not: each goes on from its own."""

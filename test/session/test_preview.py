@@ -1,5 +1,6 @@
 """Where the end effectors go, by the chains of every shipped file, and joints at one instant."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from pose_cases import FILE as POSE_LIMITS
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.poses import PoseChunk, PoseWindow
+from gr00t_ros.motion.replay import Sent
 from gr00t_ros.robot.embodiment import parse
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.rotation import Pose
@@ -21,6 +23,7 @@ from gr00t_ros.session.preview import (
     colours,
     commanded_at,
     committed,
+    each_at,
     grips,
     measured_pose,
     position_at,
@@ -57,10 +60,13 @@ def chunk_of(robot, joints, stamp_ns=T0, poses=None):
     return ActionChunk(1, 1, stamp_ns, step_ns, joints, {}, commands, poses or {})
 
 
-def played(positions, stamp_ns=T0, step_ns=20 * MS):
-    """A sent window with these rows of joints."""
+def played(positions, stamp_ns=T0, step_ns=20 * MS, joints=None):
+    """A window with these rows of joints; joints: which of them were sent, all if None."""
     times_ns = np.arange(len(positions), dtype=np.int64) * step_ns
-    return Played(Window(stamp_ns, times_ns, np.asarray(positions, dtype=float)), {})
+    rows = np.asarray(positions, dtype=float)
+    went = np.ones(rows.shape[1], dtype=bool) if joints is None else np.array(joints)
+    sent = Sent(went, np.zeros(0, dtype=bool), frozenset())
+    return Played(Window(stamp_ns, times_ns, rows), {}, sent)
 
 
 def between_limits(robot, rows):
@@ -103,7 +109,8 @@ def test_a_predicted_and_a_committed_row_are_where_the_chain_has_them(name):
     poses = {o.name: PoseChunk(T0, robot.step_ns, steps) for o in robot.poses}
     chunk = chunk_of(robot, joints, poses=poses)
     windows = {o.name: PoseWindow(T0, 20 * MS, steps, 0) for o in robot.poses}
-    sent = Played(played(joints).window, windows)
+    window, names = played(joints), frozenset(windows)
+    sent = (Played(window.window, windows, replace(window.sent, poses=names)),)
     for arm in arms_of(robot):
         ahead, rest = predicted(arm, chunk, T0), committed(arm, sent, T0)
         assert list(ahead.times_ns) == [T0 + k * robot.step_ns for k in range(5)]
@@ -131,10 +138,26 @@ def test_what_is_over_is_not_shown():
     """A chunk whose last row has passed, a window that has ended, and nothing at all."""
     robot = ROBOTS["franka_droid"]
     (arm,) = arms_of(robot)
-    chunk, sent = chunk_of(robot, np.zeros((3, 8))), played(np.zeros((3, 8)))
+    chunk, sent = chunk_of(robot, np.zeros((3, 8))), (played(np.zeros((3, 8))),)
     assert len(predicted(arm, chunk, chunk.end_ns - 1)) == 3
     assert not len(predicted(arm, chunk, chunk.end_ns)) and not len(predicted(arm, None, T0))
-    assert not len(committed(arm, sent, T0 + 40 * MS)) and not len(committed(arm, None, T0))
+    assert not len(committed(arm, sent, T0 + 40 * MS)) and not len(committed(arm, (), T0))
+
+
+@pytest.mark.parametrize("name", ["franka_droid", "with_hand"])
+def test_what_is_of_another_time_is_not_shown(name):
+    """A simulated clock was set back by a minute: nothing would replace it for a minute."""
+    robot = ROBOTS[name]
+    steps = [Pose(np.zeros(3), np.eye(3))] * 3
+    poses = {o.name: PoseChunk(T0, robot.step_ns, steps) for o in robot.poses}
+    chunk = chunk_of(robot, np.zeros((3, 8)), poses=poses)
+    windows = {o.name: PoseWindow(T0, 20 * MS, steps, 0) for o in robot.poses}
+    window = played(np.zeros((3, 8)))
+    sent = (Played(window.window, windows, replace(window.sent, poses=frozenset(windows))),)
+    for arm in arms_of(robot):
+        for now_ns, shown in ((T0 - 3 * MS, True), (T0 - 60_000 * MS, False)):
+            assert bool(len(predicted(arm, chunk, now_ns))) is shown
+            assert bool(len(committed(arm, sent, now_ns))) is shown
 
 
 def test_the_committed_way_begins_now():
@@ -142,7 +165,7 @@ def test_the_committed_way_begins_now():
     robot = ROBOTS["franka_droid"]
     (arm,) = arms_of(robot)
     rows = np.outer([0.0, 0.2, 0.4], np.ones(8))
-    way = committed(arm, played(rows), T0 + 30 * MS)
+    way = committed(arm, (played(rows),), T0 + 30 * MS)
     assert list(way.times_ns) == [T0 + 30 * MS, T0 + 40 * MS]
     np.testing.assert_allclose(way.positions[0], arm.chain.pose(np.full(8, 0.3))[0], atol=1e-9)
 
@@ -201,7 +224,48 @@ def test_what_was_commanded_is_in_the_newest_window_that_covers_the_instant():
     assert commanded_at(sent, T0 + 5 * MS) == pytest.approx([0.25])
     assert commanded_at(sent, T0 + 10 * MS) == [7.0]
     assert commanded_at(sent, T0 - 1) is None
-    assert commanded_at((), T0) is None and commanded_at((Played(None, {}),), T0) is None
+    nothing = Sent(np.array([False]), np.zeros(0, dtype=bool), frozenset())
+    assert commanded_at((), T0) is None and commanded_at((Played(None, {}, nothing),), T0) is None
+
+
+def test_each_joint_is_compared_at_the_time_of_its_own_measurement():
+    """A gripper that is read every 0.2 s does not make the arm's joints look late."""
+    sent = (played(np.outer([0.0, 1.0], np.ones(3))),)
+    times_ns = T0 + np.array([15 * MS, 5 * MS, 400 * MS], dtype=np.int64)
+    found = each_at(times_ns, lambda at: commanded_at(sent, at))
+    np.testing.assert_allclose(found, [0.75, 0.25, np.nan])
+
+
+def test_what_was_withheld_was_not_commanded():
+    """Late for the arm, in time for the gripper: the arm plays the window before it."""
+    robot = ROBOTS["franka_droid"]
+    (arm,) = arms_of(robot)
+    before = played(np.outer([0.0, 0.2, 0.4], np.ones(8)))
+    gripper_only = played(np.full((3, 8), 9.0), joints=[False] * 7 + [True])
+    withheld = played(np.full((3, 8), 5.0), joints=[False] * 8)
+    sent = (before, gripper_only, withheld)
+    assert commanded_at(sent, T0 + 10 * MS) == pytest.approx([0.1] * 7 + [9.0])
+    assert np.isnan(commanded_at(sent[1:], T0 + 10 * MS)).tolist() == [True] * 7 + [False]
+    assert commanded_at(sent[2:], T0 + 10 * MS) is None
+    way = committed(arm, sent, T0 + 30 * MS)
+    np.testing.assert_allclose(way.positions[0], arm.chain.pose(np.full(8, 0.3))[0], atol=1e-9)
+    assert not len(committed(arm, sent[1:], T0))
+
+
+def test_poses_that_were_withheld_are_not_committed():
+    """The output of poses plays the window before."""
+    arm = next(arm for arm in arms_of(ROBOTS["with_hand"]) if arm.output is not None)
+    none = np.zeros(0, dtype=bool)
+    ticks = [
+        Played(
+            None,
+            {"hand": PoseWindow(T0, 20 * MS, [Pose(np.full(3, at), np.eye(3))] * 3, 0)},
+            Sent(none, none, frozenset(names)),
+        )
+        for at, names in ((1.0, {"hand"}), (2.0, set()))
+    ]
+    assert committed(arm, ticks, T0).positions.tolist() == [[1.0] * 3] * 2
+    assert not len(committed(arm, ticks[1:], T0))
 
 
 def test_a_gripper_has_a_glyph_at_the_start_and_where_it_passes_the_middle():
@@ -229,5 +293,6 @@ def test_colours_go_from_near_to_far():
 
 
 def test_a_modality_key_becomes_one_part_of_a_topic():
-    """Every other character is replaced."""
+    """Every other character is replaced; ROS refuses a part that begins with a digit."""
     assert topic_part("ego-view.left cam_1") == "ego_view_left_cam_1"
+    assert topic_part("0.rgb") == "key_0_rgb"

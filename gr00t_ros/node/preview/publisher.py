@@ -12,12 +12,11 @@ from typing import Final
 
 import numpy as np
 from nav_msgs.msg import Path
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from visualization_msgs.msg import MarkerArray
 
-from gr00t_ros.errors import ObservationError
+from gr00t_ros.errors import ObservationError, RotationError
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.msg import JointComparison
@@ -26,19 +25,18 @@ from gr00t_ros.node.preview.pictures import Pictures
 from gr00t_ros.node.robot_state import RobotState
 from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.session import preview
-from gr00t_ros.session.preview import Driven, Played, Way
+from gr00t_ros.session.preview import Driven, Floats, Played, Times, Way
 
 PERIOD_NS: Final = 100_000_000
 DRIVEN_NS: Final = 5_000_000_000
 _OLD_NS: Final = 500_000_000
 """A joint state older than this is not a measurement of now."""
-
-Floats = NDArray[np.float64]
 
 
 class Preview:
@@ -54,7 +52,7 @@ class Preview:
         played: Callable[[], tuple[Played, ...]],
         shadow: bool,
     ) -> None:
-        """robot: the embodiment with its newest chains. played: what was sent, oldest first.
+        """robot: the embodiment with its newest chains. played: the newest windows, oldest first.
 
         In shadow nothing is commanded, so that no joint has a commanded position.
         """
@@ -99,11 +97,11 @@ class Preview:
         if not (paths or markers or joints):
             self._driven.clear()
             return
-        stamp_ns, measured = self._measured()
+        stamps_ns, measured = self._measured()
         if joints:
-            self._joints.publish(self._comparison(stamp_ns, measured))
+            self._joints.publish(self._comparison(stamps_ns, measured))
         if paths or markers:
-            self._publish_ways(paths, markers, stamp_ns, measured)
+            self._publish_ways(paths, markers, stamps_ns, measured)
 
     def _take(self, robot: Embodiment) -> None:
         """Use the chains of `robot`; an arm of which only a description tells gets its topics."""
@@ -115,56 +113,68 @@ class Preview:
                     publisher = self._node.create_publisher(Path, topic, qos.PREVIEW)
                     self._paths[kind, arm.name] = publisher
 
-    def _measured(self) -> tuple[int, Floats]:
-        """ROS stamp and (J,) measured joints in plan order, NaN where none is known.
+    def _measured(self) -> tuple[Times, Floats]:
+        """(J,) ROS stamps and (J,) measured joints in plan order, NaN where none is known.
 
-        The stamp is that of the oldest joint state; where there is none, it is the present time.
+        Each output has the stamp of its own joint state: one may come ten times as often as
+        another. Where there is none, it is the present time.
         """
         now_ns, robot = self._clock.ros_now_ns(), self._robot
         stamps, found = [], []
         for output in robot.outputs:
             sample = self._inputs.joints(output.names)
-            values = np.full(len(output.names), np.nan)
+            stamp_ns, values = now_ns, np.full(len(output.names), np.nan)
             if sample is not None and now_ns - sample.stamp_ns <= _OLD_NS:
                 try:
                     values = select(output.names, sample.value)
-                    stamps.append(sample.stamp_ns)
+                    stamp_ns = sample.stamp_ns
                 except ObservationError:
                     pass  # the stream's own report says why
+            stamps.append(np.full(len(output.names), stamp_ns, dtype=np.int64))
             found.append(values)
-        return min(stamps, default=now_ns), np.concatenate(found)
+        return np.concatenate(stamps), np.concatenate(found)
 
-    def _comparison(self, stamp_ns: int, measured: Floats) -> JointComparison:
-        at_ns, names = stamp_ns - self._clock.offset_ns(), self._robot.joint_names
-        predicted = preview.predicted_at(self.chunk, at_ns)
-        commanded = None if self._shadow else preview.commanded_at(self._played(), at_ns)
-        unknown = np.full(len(names), np.nan)
+    def _comparison(self, stamps_ns: Times, measured: Floats) -> JointComparison:
+        times_ns, played, chunk = stamps_ns - self._clock.offset_ns(), self._played(), self.chunk
+        predicted = preview.each_at(times_ns, lambda at: preview.predicted_at(chunk, at))
+        commanded = np.full(len(measured), np.nan)
+        if not self._shadow:
+            commanded = preview.each_at(times_ns, lambda at: preview.commanded_at(played, at))
         message = JointComparison(
-            names=list(names),
-            predicted=(unknown if predicted is None else predicted).tolist(),
-            commanded=(unknown if commanded is None else commanded).tolist(),
+            names=list(self._robot.joint_names),
+            predicted=predicted.tolist(),
+            commanded=commanded.tolist(),
             measured=measured.tolist(),
         )
-        message.header.stamp = to_time(stamp_ns)
+        known = stamps_ns[np.isfinite(measured)]
+        message.header.stamp = to_time(int((known if len(known) else stamps_ns).max()))
         return message
 
+    def _poses(self) -> dict[str, Pose]:
+        """The measured poses of the outputs that take poses; none if one is not a rotation."""
+        try:
+            return self._state.poses() if self._robot.poses else {}
+        except RotationError:
+            return {}  # the stream's own report says why
+
     def _publish_ways(
-        self, paths: set[tuple[str, str]], markers: bool, stamp_ns: int, measured: Floats
+        self, paths: set[tuple[str, str]], markers: bool, stamps_ns: Times, measured: Floats
     ) -> None:
         now_ns, offset_ns = self._clock.now_ns(), self._clock.offset_ns()
         stamp, chunk, played = to_time(now_ns + offset_ns), self.chunk, self._played()
-        last = played[-1] if played else None
-        poses = self._state.poses() if self._robot.poses else {}
+        poses = self._poses()
         drawn = []
         for arm in self._arms:
-            pose, at_ns = preview.measured_pose(arm, measured), stamp_ns
+            pose, at_ns = preview.measured_pose(arm, measured), 0
+            if arm.chain is not None:
+                at_ns = int(stamps_ns[list(arm.chain.columns)].min(initial=now_ns + offset_ns))
             if arm.output is not None and arm.output.name in poses:
                 pose, at_ns = poses[arm.output.name], now_ns + offset_ns
             if pose is not None:
                 self._driven.add(arm.name, at_ns, pose)
             ways: dict[str, tuple[Way, int]] = {
                 PREDICTED: (preview.predicted(arm, chunk, now_ns), offset_ns),
-                COMMITTED: (preview.committed(arm, last, now_ns), offset_ns),
+                COMMITTED: (preview.committed(arm, played, now_ns), offset_ns),
                 DRIVEN: (self._driven.way(arm.name), 0),
             }
             for kind, (way, to_ros_ns) in ways.items():

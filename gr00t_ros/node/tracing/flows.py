@@ -35,6 +35,7 @@ KEPT = 256
 SEEN_WITHIN_NS = 2_000_000_000
 """A state of the changed part is not waited for any longer: windows reach less far ahead."""
 _MOST_UNDER_WAY = 64
+_TOO_LATE = "its windows were withheld, as they would have come too late (is the CPU busy?)"
 
 
 class Flows:
@@ -110,9 +111,13 @@ class Flows:
             self._stopped(_went(sent, new_from_ros_ns), new_from_ros_ns or 0, stops)
             return
         marks = self.merged
-        if marks is None or not _went(sent, new_from_ros_ns):
+        if marks is None:
             return
-        marks.published_ns = self._now_ns()
+        if not _went(sent, new_from_ros_ns):
+            withheld = sent is not None and new_from_ros_ns is not None
+            marks.cut = _TOO_LATE if withheld else marks.cut
+            return
+        marks.cut, marks.published_ns = "", self._now_ns()
         marks.changed_from_ros_ns = new_from_ros_ns or 0
         self.merged, self._played = None, marks
         self._published.append(marks)
@@ -131,7 +136,8 @@ class Flows:
     def _replace(self, marks: Marks) -> None:
         before, self.merged = self.merged, marks
         if before is not None:
-            self._end(before, MERGED, "the next chunk came before a window with it was published")
+            why = before.cut or "the plan had nothing new to send"
+            self._end(before, MERGED, f"the next chunk came before a window with it: {why}")
 
     # The pull thread.
 
