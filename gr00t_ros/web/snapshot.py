@@ -11,8 +11,8 @@ from gr00t_ros.text_table import printable
 from gr00t_ros.tools.operator_screen import remedy
 
 CONNECTED_S: Final = 0.9
-"""A configured node publishes its status twice a second. The page, which gets ten snapshots a second,
-tells within a second that it has stopped."""
+"""A configured node publishes its status twice a second. The page gets ten snapshots a second, so
+it tells within a second that the node has stopped."""
 
 _HORIZON: Final = ("horizon", "horizon too short")  # keys of a status' details (node/status)
 _END_TO_END: Final = "end_to_end"

@@ -28,9 +28,7 @@ def test_a_message_keeps_the_whole_flow():
         flow_of_message(ObservationFlow(stages=["guard"], begin_ns=[1, 2], end_ns=[3]))
     for begin_ns, end_ns in ((-5, 3), (0, 3), (3, 2)):  # the trace's format has no negative times
         with pytest.raises(TraceError, match="guard: got"):
-            flow_of_message(
-                ObservationFlow(stages=["guard"], begin_ns=[begin_ns], end_ns=[end_ns])
-            )
+            flow_of_message(ObservationFlow(stages=["guard"], begin_ns=[begin_ns], end_ns=[end_ns]))
 
 
 def test_a_bag_with_flows_becomes_a_trace(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Parameters can be read and changed through their services, one at a time as rqt does."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from ros_fixtures import call, wait_until
@@ -203,7 +205,7 @@ def seconds(point):
 def test_another_instruction_begins_an_episode_however_it_is_set(rig):
     """The same one does nothing; the parameter says what the service has set."""
     rig.start_moving()
-    episode = rig.statuses[-1].episode
+    first, episode = len(rig.statuses) - 1, rig.statuses[-1].episode
     assert put(rig, "instruction", "  hold still ") == (True, "")
     assert put(rig, "instruction", "open the drawer") == (True, "")
     said = rig.wait_for_status(lambda s: s.instruction == "open the drawer", "the text")
@@ -216,7 +218,10 @@ def test_another_instruction_begins_an_episode_however_it_is_set(rig):
         assert not successful
         assert f"parameter instruction: got {size} bytes, expected 1 to 4096" in reason
     rig.wait_for_motion()
-    assert rig.statuses[-1].episode == episode + 2
+    modes = [status.mode for status in list(rig.statuses)]
+    # a late machine may have paused meanwhile; going on after that is an episode too
+    pauses = sum(a == "paused" != b for a, b in pairwise(modes[first:]))
+    assert rig.statuses[-1].episode in (episode + 2, episode + 2 + pauses)
     assert rig.change("deactivate") and rig.change("cleanup")
     assert put(rig, "instruction", "the next one") == (True, ""), "taken up by configure"
     assert rig.change("configure")
