@@ -40,7 +40,6 @@ _HEADERS: Final = {
     "Server": "gr00t_ros",
 }
 _CLOSE_S: Final = 1.0
-_ROLE: Final = web.RequestKey("role", str)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -120,12 +119,14 @@ class Server:
         """Let in who has a token and addresses this machine by its own name."""
         if not self._hosts.allow(request.headers.get("Host")):
             return _refused("this is not the name of the server: see gr00t web --allow-host")
-        given = request.query.get("token") or request.cookies.get(self._cookie)
-        role = self._tokens.role(given)
-        if not role:
+        if not self._role(request):
             return _refused("no valid token: open the address that gr00t web printed at its start")
-        request[_ROLE] = role
         return await handler(request)
+
+    def _role(self, request: web.Request) -> str:
+        """What the token of a request lets it do; empty without a valid one."""
+        given = request.query.get("token") or request.cookies.get(self._cookie)
+        return self._tokens.role(given)
 
     # --- what is served --------------------------------------------------------------------------
 
@@ -168,14 +169,12 @@ class Server:
             request.headers.get("Origin"), self._scheme, request.headers.get("Host")
         ):
             return _refused("the header Origin is not this page's: another page asks")
-        role = request[_ROLE]
+        role = self._role(request)
         if self._roles[role] >= MOST_BROWSERS:
             raise web.HTTPServiceUnavailable(text=f"{MOST_BROWSERS} browsers are connected already")
         self._number += 1
         who = f"browser {self._number} ({role} token, {request.remote})"
-        socket = web.WebSocketResponse(
-            compress=False, max_msg_size=MOST_BYTES, timeout=_CLOSE_S, decode_text=True
-        )
+        socket = web.WebSocketResponse(compress=False, max_msg_size=MOST_BYTES, timeout=_CLOSE_S)
         self._roles[role] += 1
         try:
             await socket.prepare(request)

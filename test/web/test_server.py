@@ -1,6 +1,8 @@
 """The page's server before real clients: who gets in, what they may do, and who slows down whom."""
 
 import asyncio
+import importlib
+import inspect
 import json
 import socket
 import struct
@@ -13,6 +15,7 @@ aiohttp = pytest.importorskip("aiohttp", reason="no aiohttp: pip install aiohttp
 from web_browser import browser  # noqa: E402 - it needs aiohttp
 from web_source import FakeSource  # noqa: E402
 
+from gr00t_ros.web import server as module  # noqa: E402
 from gr00t_ros.web.admission import Hosts, Tokens  # noqa: E402
 from gr00t_ros.web.reports import Reports  # noqa: E402
 from gr00t_ros.web.server import MOST_BROWSERS, Server  # noqa: E402
@@ -406,5 +409,29 @@ def test_a_picture_is_sent_again_only_after_its_acknowledgement():
                 await slow.send_json({"type": "ack", "kind": "frame", "camera": 0})
             assert all(late - early >= 5 for early, late in zip(stamps, stamps[1:], strict=False))
             await slow.close()
+
+    run(test())
+
+
+OF_3_9 = ("timeout", "receive_timeout", "autoclose", "autoping", "heartbeat", "protocols")
+OF_3_9 += ("compress", "max_msg_size")
+
+
+def test_it_serves_with_the_aiohttp_of_ubuntu_24_04(monkeypatch):
+    """ROS 2 Jazzy's python3-aiohttp is 3.9: no typed keys of requests, fewer settings."""
+    made = aiohttp.web.WebSocketResponse.__init__
+
+    def old(self, **settings):
+        assert not settings.keys() - {*OF_3_9}
+        made(self, **settings)
+
+    assert {*OF_3_9} <= inspect.signature(made).parameters.keys()
+    monkeypatch.delattr(aiohttp.web, "RequestKey", raising=False)
+    monkeypatch.setattr(aiohttp.web.WebSocketResponse, "__init__", old)
+    importlib.reload(module)
+
+    async def test():
+        async with served() as one, browser(one.base, WATCH) as watcher:
+            await watcher.wait(lambda: watcher.last("hello"), "hello")
 
     run(test())
