@@ -7,19 +7,18 @@ import asyncio
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from gr00t_ros.command_line import DONE, CommandParser, program, status_of, whole_number
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.text_table import printable, printable_lines
+from gr00t_ros.text_table import printable_lines
 from gr00t_ros.tools.operator import node_name
 from gr00t_ros.tools.policy_client import DEFAULT_NODE
 from gr00t_ros.web.admission import Hosts, Tokens, checked, is_loopback, new_token
+from gr00t_ros.web.log import Log
 from gr00t_ros.web.view import Source
 from gr00t_ros.wire.access import Token, read_token
 
@@ -55,9 +54,10 @@ async def _serve(options: argparse.Namespace, ros_arguments: list[str]) -> None:
     Server = _server_class()  # noqa: N806 - a class
     reports = _reports(options.report)
     source, watched = _source(options, ros_arguments)
+    log = Log()
     try:
         hosts = Hosts(is_loopback(options.host), options.allow_host)
-        server = Server(source, tokens, hosts, _log, reports, watched)
+        server = Server(source, tokens, hosts, log, reports, watched)
         await server.start(options.host, options.port, tls)
         try:
             print("\n".join(_addresses(options, server, tokens)), flush=True)
@@ -66,6 +66,7 @@ async def _serve(options: argparse.Namespace, ros_arguments: list[str]) -> None:
             await server.close()
     finally:
         source.close()
+        log.close()
 
 
 def _server_class() -> type[Server]:
@@ -165,13 +166,6 @@ def _addresses(options: argparse.Namespace, server: Server, tokens: Tokens) -> l
     if tokens.command is not None:
         lines.append(f"  command: {base}{quote(tokens.command.reveal(), safe='')}")
     return [*lines, f"  watch:   {base}{quote(tokens.watch.reveal(), safe='')}"]
-
-
-def _log(text: str) -> None:
-    """Who did what, one line each."""
-    with suppress(OSError):  # a closed stderr must not keep anybody from a stop
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        print(f"{stamp} {printable(text)}", file=sys.stderr, flush=True)
 
 
 def _parser() -> CommandParser:

@@ -2,14 +2,19 @@
 
 import argparse
 import asyncio
+import fcntl
 import os
 import ssl
+import subprocess
+import sys
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="no aiohttp: pip install aiohttp")
+
+from web_browser import browser  # noqa: E402 - it needs aiohttp
 
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.web import certificate  # noqa: E402
@@ -175,3 +180,30 @@ def test_an_allowance_is_a_burst_and_then_a_rate():
     assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
     assert [allowance.take(0.5), allowance.take(0.5)] == [True, False]
     assert [allowance.take(1000.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_halted_terminal_keeps_no_command_from_its_answer(tmp_path):
+    """Each command is logged: with Ctrl-S, or a pipe that nobody reads, writing waits for ever."""
+    reader, full = os.pipe()
+    os.write(full, b"x" * fcntl.fcntl(full, fcntl.F_SETPIPE_SZ, 4096))
+    command = [sys.executable, "-m", "gr00t_ros.web", "--report", str(tmp_path), "--port", "0"]
+    page = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=full, text=True)
+
+    async def test(address):
+        token = parse_qs(address.query)["token"][0]
+        async with browser(f"http://{address.netloc}", token) as operator:
+            for _ in range(3):
+                answer = await asyncio.wait_for(operator.command("estop"), 10.0)
+                assert not answer["ok"]
+
+    try:
+        page.stdout.readline()
+        asyncio.run(test(urlsplit(page.stdout.readline().split()[-1])))
+        page.terminate()
+        assert page.wait(10.0) == 0
+    finally:
+        page.kill()
+        page.wait()
+        page.stdout.close()
+        os.close(reader)
+        os.close(full)
