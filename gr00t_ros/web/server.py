@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import mimetypes
 import ssl
 from collections import Counter
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import WSCloseCode, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.text_table import one_line
 from gr00t_ros.web import reports
 from gr00t_ros.web.admission import Hosts, Tokens, same_origin
 from gr00t_ros.web.browser import SILENT_S, Browser
@@ -40,6 +43,7 @@ _HEADERS: Final = {
     "Server": "gr00t_ros",
 }
 _CLOSE_S: Final = 1.0
+_LOGGED: Final = 300
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -85,7 +89,9 @@ class Server:
         add("/reports/{name}/{inside:.*}", self._report)
         add("/", self._file)
         add("/{file}", self._file)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLOSE_S)
+        self._runner = web.AppRunner(
+            application, access_log=None, logger=_logger(self._log), shutdown_timeout=_CLOSE_S
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
@@ -194,6 +200,30 @@ class Server:
     def _leave(self, socket: web.WebSocketResponse) -> None:
         self._sockets.discard(socket)
         self._watched(len(self._sockets))
+
+
+class _Problems(logging.Handler):
+    """What aiohttp logs, one line each; nothing of requests that are no HTTP.
+
+    Anybody can send those, as many as they like, and with a token in them.
+    """
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record, with the error's name only: its text may quote the request."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            what = record.getMessage() if error is None else type(error).__name__
+            self._log(f"a request failed: {one_line(what, _LOGGED)}")
+
+
+def _logger(log: Callable[[str], None]) -> logging.Logger:
+    found = logging.Logger("gr00t web")  # not among the known ones: each server has its own
+    found.addHandler(_Problems(log))
+    return found
 
 
 def _aborting(request: web.Request) -> Callable[[], None]:

@@ -413,6 +413,22 @@ def test_a_picture_is_sent_again_only_after_its_acknowledgement():
     run(test())
 
 
+def test_requests_that_are_no_http_are_not_logged(capsys, caplog):
+    """Anybody can send them without a token, also with one in them; other errors are told."""
+
+    async def test():
+        async with served() as one, aiohttp.ClientSession() as session:
+            for line in (f"/?token={COMMAND}\x1b[31m", "/ HTTP/9.9", "/ \0"):
+                assert await by_hand(one, line) == 400
+            assert one.log == []
+            one.server._files = None
+            status, _, _ = await status_of(session, f"{one.base}/?token={WATCH}")
+            assert status == 500 and one.log == ["a request failed: AttributeError"]
+
+    run(test())
+    assert capsys.readouterr().err == caplog.text == ""
+
+
 OF_3_9 = ("timeout", "receive_timeout", "autoclose", "autoping", "heartbeat", "protocols")
 OF_3_9 += ("compress", "max_msg_size")
 
