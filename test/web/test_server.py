@@ -413,6 +413,37 @@ def test_a_picture_is_sent_again_only_after_its_acknowledgement():
     run(test())
 
 
+def test_a_command_that_comes_late_moves_nothing(monkeypatch):
+    """A network that was gone delivers a press seconds later: only stops are still wanted then."""
+    monkeypatch.setattr("gr00t_ros.web.browser.SEEN_S", 0.3)
+
+    async def test():
+        async with (
+            served() as one,
+            browser(one.base, COMMAND) as near,
+            aiohttp.ClientSession() as session,
+        ):
+            url = f"{one.base}/ws?token={COMMAND}"
+            far = await session.ws_connect(url, headers={"Origin": one.base})
+            await asyncio.sleep(0.5)
+            for number, name in enumerate(("resume", "reset", "instruction", "pause", "estop")):
+                message = {"type": "command", "id": number, "name": name, "value": "go"}
+                await far.send_json(message)
+            answers = {}
+            while len(answers) < 5:
+                message = await far.receive(LIMIT_S)
+                found = json.loads(message.data) if isinstance(message.data, str) else {}
+                if found.get("type") == "answer":
+                    answers[found["id"]] = found
+            assert [answers[number]["ok"] for number in range(5)] == [False] * 3 + [True] * 2
+            assert "look at the robot" in answers[0]["text"]
+            assert [name for name, _, _ in one.source.commands] == ["pause", "estop"]
+            assert (await near.command("reset"))["ok"]
+            await far.close()
+
+    run(test())
+
+
 def test_requests_that_are_no_http_are_not_logged(capsys, caplog):
     """Anybody can send them without a token, also with one in them; other errors are told."""
 
