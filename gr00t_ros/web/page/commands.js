@@ -36,7 +36,7 @@ async function command(name, value, answerPlace, doing) {
   put(place, `${doing}: sending`);
   const answer = await server.command(name, value);
   place.dataset.ok = String(answer.ok);
-  put(place, `${doing}: ${answer.ok ? "confirmed" : "NOT done"}${answer.text ? `. ${answer.text}` : ""}`);
+  put(place, `${doing}: ${answer.ok ? "confirmed" : "NOT confirmed"}${answer.text ? `. ${answer.text}` : ""}`);
   return answer.ok;
 }
 
