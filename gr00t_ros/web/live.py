@@ -241,7 +241,7 @@ class LiveSource:
             return
         stamp = message.header.stamp
         with self._lock:
-            stamp_ns = stamp.sec * 10**9 + stamp.nanosec
+            stamp_ns = max(0, stamp.sec * 10**9 + stamp.nanosec)
             self._pictures[camera] = (time.monotonic(), stamp_ns, jpeg)
 
     def _on_joints(self, message: JointComparison) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from sensor_msgs.msg import CompressedImage  # noqa: E402
+
 from gr00t_ros.msg import EpisodeEvent, JointComparison, PolicyStatus, StreamStatus  # noqa: E402
 from gr00t_ros.web.curves import Curves  # noqa: E402
 from gr00t_ros.web.live import LiveSource  # noqa: E402
@@ -55,6 +57,14 @@ def test_the_recorders_events_become_its_state(live):
     assert (live._recording()["state"], live._recording()["seconds"]) == ("success", None)
     texts = [event["text"] for event in live.events_since(0)]
     assert any("episode 4: start: lift the cup" in text for text in texts)
+
+
+def test_a_picture_from_before_1970_is_shown(live):
+    """Its stamp would not fit in front of the picture, and would close every connection."""
+    picture = CompressedImage(data=b"\xff\xd8")
+    picture.header.stamp.sec = -5
+    live._on_picture("wrist", picture)
+    assert live.frame("wrist") == (0, b"\xff\xd8")
 
 
 def test_curves_are_the_last_seconds_and_unknown_numbers_are_null():
