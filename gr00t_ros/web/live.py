@@ -253,6 +253,8 @@ class LiveSource:
         publishers = self._node.count_publishers(f"{self._policy}/status")
         there = self.commands.recorder_is_there()
         with self._lock:
+            if self._can_record and not there:
+                self._episode = None  # a recorder that comes back records nothing at first
             self._publishers, self._can_record = publishers, there
             age_s = time.monotonic() - self._received_s
             connected = self._is_connected(age_s)

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from ros_fixtures import wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -57,6 +58,19 @@ def test_the_recorders_events_become_its_state(live):
     assert (live._recording()["state"], live._recording()["seconds"]) == ("success", None)
     texts = [event["text"] for event in live.events_since(0)]
     assert any("episode 4: start: lift the cup" in text for text in texts)
+
+
+def test_a_recorder_that_comes_back_is_not_shown_as_recording(live, monkeypatch):
+    """Its episode ended with it; no event says so."""
+    monkeypatch.setattr(live.commands, "recorder_is_there", lambda: True)
+    wait_until(lambda: live.facts()["can_record"], "a recorder")
+    live._on_episode(EpisodeEvent(event="start", episode=4))
+    assert live.state()["recorder"]["state"] == "recording"
+    monkeypatch.setattr(live.commands, "recorder_is_there", lambda: False)
+    wait_until(lambda: not live.facts()["can_record"], "its end")
+    monkeypatch.setattr(live.commands, "recorder_is_there", lambda: True)
+    wait_until(lambda: live.facts()["can_record"], "its return")
+    assert live.state()["recorder"]["state"] == "ready"
 
 
 def test_a_picture_from_before_1970_is_shown(live):
