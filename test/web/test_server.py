@@ -239,6 +239,7 @@ BAD += [
         ("instruction", ""),
         ("instruction", "x" * 1001),
         ("instruction", "\ud800"),
+        ("instruction", "put it down\0 never"),
         ("seek", "now"),
         ("seek", float("nan")),
         ("speed", 10**400),
