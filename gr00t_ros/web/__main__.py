@@ -36,7 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     split = words.index("--ros-args") if "--ros-args" in words else len(words)
     options = _parser().parse_args(words[:split])
     try:
-        asyncio.run(_serve(options, words[split:]))
+        tls, tokens, server_class = _tls(options), _tokens(options), _server_class()
+        reports = _reports(options.report)
+        source, watched = _source(options, words[split:])  # of a large bag: Ctrl-C ends it
+        log = Log()
+        try:
+            hosts = Hosts(is_loopback(options.host), options.allow_host)
+            server = server_class(source, tokens, hosts, log, reports, watched)
+            asyncio.run(_serve(options, server, tokens, tls))
+        finally:
+            source.close()
+            log.close()
     except Gr00tError as error:
         print(f"gr00t web: {printable_lines(str(error))}", file=sys.stderr)
         return status_of(error)
@@ -45,28 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-async def _serve(options: argparse.Namespace, ros_arguments: list[str]) -> None:
-    tls = _tls(options)
-    tokens = _tokens(options)
+async def _serve(
+    options: argparse.Namespace, server: Server, tokens: Tokens, tls: ssl.SSLContext | None
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    Server = _server_class()  # noqa: N806 - a class
-    reports = _reports(options.report)
-    source, watched = _source(options, ros_arguments)
-    log = Log()
+    await server.start(options.host, options.port, tls)
     try:
-        hosts = Hosts(is_loopback(options.host), options.allow_host)
-        server = Server(source, tokens, hosts, log, reports, watched)
-        await server.start(options.host, options.port, tls)
-        try:
-            print("\n".join(_addresses(options, server, tokens)), flush=True)
-            await stop.wait()
-        finally:
-            await server.close()
+        print("\n".join(_addresses(options, server, tokens)), flush=True)
+        await stop.wait()
     finally:
-        source.close()
-        log.close()
+        await server.close()
 
 
 def _server_class() -> type[Server]:

@@ -4,9 +4,12 @@ import argparse
 import asyncio
 import fcntl
 import os
+import signal
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -180,6 +183,21 @@ def test_an_allowance_is_a_burst_and_then_a_rate():
     assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
     assert [allowance.take(0.5), allowance.take(0.5)] == [True, False]
     assert [allowance.take(1000.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_ctrl_c_ends_it_while_a_large_bag_is_opened(monkeypatch):
+    """Its index may take minutes on a slow disk."""
+    opening = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+
+    def slow(options, ros_arguments):
+        opening.start()
+        time.sleep(5.0)
+        raise SettingsError("it was not interrupted")
+
+    monkeypatch.setattr("gr00t_ros.web.__main__._source", slow)
+    begin_s = time.monotonic()
+    assert main(["--bag", "large"]) == 0
+    assert time.monotonic() - begin_s < 4.0
 
 
 def test_a_halted_terminal_keeps_no_command_from_its_answer(tmp_path):
