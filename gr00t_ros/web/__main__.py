@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             hosts = Hosts(is_loopback(options.host), options.allow_host)
             server = server_class(source, tokens, hosts, log, reports, watched)
-            asyncio.run(_serve(options, server, tokens, tls))
+            asyncio.run(_serve(options, server, tokens, tls, log))
         finally:
             source.close()
             log.close()
@@ -56,11 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(
-    options: argparse.Namespace, server: Server, tokens: Tokens, tls: ssl.SSLContext | None
+    options: argparse.Namespace,
+    server: Server,
+    tokens: Tokens,
+    tls: ssl.SSLContext | None,
+    log: Log,
 ) -> None:
-    stop = asyncio.Event()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_exception_handler(log.problem)
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     await server.start(options.host, options.port, tls)
     try:
         print("\n".join(_addresses(options, server, tokens)), flush=True)

@@ -6,13 +6,15 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
-from gr00t_ros.text_table import printable
+from gr00t_ros.text_table import one_line, printable
 
 _MOST_WAITING: Final = 1000
 _LAST_S: Final = 1.0
+_MOST_PROBLEM: Final = 300
 
 
 class Log:
@@ -27,6 +29,7 @@ class Log:
         self._descriptor = descriptor
         self._lines: queue.Queue[str] = queue.Queue(_MOST_WAITING)
         self._lost = 0
+        self._problem = ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._write, name="web log", daemon=True)
         self._thread.start()
@@ -37,6 +40,17 @@ class Log:
             self._lines.put_nowait(_line(text))
         except queue.Full:
             self._lost += 1
+
+    def problem(self, _loop: object, context: Mapping[str, Any]) -> None:
+        """Tell what asyncio tells nobody else, such as that no file is left for a connection.
+
+        Whoever opens many connections makes one a second of each: the same is told once in a row.
+        """
+        error = context.get("exception")
+        text = f"{context['message']}: {error}" if error else context["message"]
+        if text != self._problem:
+            self._problem = text
+            self(one_line(text, _MOST_PROBLEM))
 
     def close(self) -> None:
         """Write what waits, unless that takes longer than a second."""

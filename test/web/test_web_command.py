@@ -5,11 +5,13 @@ import asyncio
 import fcntl
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -198,6 +200,33 @@ def test_ctrl_c_ends_it_while_a_large_bag_is_opened(monkeypatch):
     begin_s = time.monotonic()
     assert main(["--bag", "large"]) == 0
     assert time.monotonic() - begin_s < 4.0
+
+
+def test_a_flood_of_connections_is_told_in_a_line(tmp_path):
+    """Not in a traceback for each; who is connected is still answered."""
+    command = [sys.executable, "-m", "gr00t_ros.web", "--report", str(tmp_path), "--port", "0"]
+    few = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); "
+    command = [sys.executable, "-c", few + "os.execv(sys.argv[1], sys.argv[1:])", *command]
+    page = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    async def test(address):
+        token = parse_qs(address.query)["token"][0]
+        async with browser(f"http://{address.netloc}", token) as operator, AsyncExitStack() as open_:
+            for _ in range(80):
+                one = open_.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex((address.hostname, address.port))
+            await asyncio.sleep(1.0)
+            assert not (await asyncio.wait_for(operator.command("estop"), 10.0))["ok"]
+
+    try:
+        page.stdout.readline()
+        asyncio.run(test(urlsplit(page.stdout.readline().split()[-1])))
+    finally:
+        page.terminate()
+        _, said = page.communicate(timeout=20.0)
+    assert "Too many open files" in said and "Traceback" not in said
+    assert len(said.splitlines()) < 10
 
 
 def test_a_halted_terminal_keeps_no_command_from_its_answer(tmp_path):
