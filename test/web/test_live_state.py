@@ -73,6 +73,14 @@ def test_a_recorder_that_comes_back_is_not_shown_as_recording(live, monkeypatch)
     assert live.state()["recorder"]["state"] == "ready"
 
 
+def test_two_nodes_of_one_name_are_an_event(live, monkeypatch):
+    """The details are folded, and the mode of the one hides that of the other."""
+    monkeypatch.setattr(live._node, "count_publishers", lambda topic: 2)
+    wait_until(lambda: len(live.events_since(0)) > 0, "the event")
+    (event,) = live.events_since(0)
+    assert event["level"] == "warn" and "2 nodes publish /gr00t_policy/status" in event["text"]
+
+
 def test_a_picture_from_before_1970_is_shown(live):
     """Its stamp would not fit in front of the picture, and would close every connection."""
     picture = CompressedImage(data=b"\xff\xd8")
