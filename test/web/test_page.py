@@ -207,6 +207,23 @@ def test_the_e_stop_is_one_press_and_tells_that_the_node_confirmed(press, served
     sync_api.expect(page.locator("#estop-answer")).to_have_text("")
 
 
+def test_a_confirmation_does_not_stand_beside_a_robot_that_moves(served, open_page):
+    """Somebody else has reset the fault before a status told of it."""
+    server = served()
+    page = open_page(server.address())
+    commanded = server.source.command
+
+    async def command(name, value, who):
+        answer = await commanded(name, value, who)
+        server.source.become("replaying")
+        return answer
+
+    server.source.command = command
+    page.click("#estop")
+    _text(page, "#estop-answer", "Confirmed by the node")
+    _text(page, "#estop-answer", "the robot moves again")
+
+
 def test_an_e_stop_without_an_answer_sends_to_the_hardware(served, open_page):
     """After two seconds nothing is confirmed; an answer that comes later is told all the same."""
     server = served()
