@@ -25,7 +25,7 @@ from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.web import certificate  # noqa: E402
 from gr00t_ros.web.__main__ import _addresses, main  # noqa: E402
 from gr00t_ros.web.admission import Allowance, Hosts, Tokens, checked, same_origin  # noqa: E402
-from gr00t_ros.web.report_source import ReportSource  # noqa: E402
+from gr00t_ros.web.report.source import ReportSource  # noqa: E402
 from gr00t_ros.web.server import Server  # noqa: E402
 from gr00t_ros.wire.access import Token  # noqa: E402
 
@@ -211,9 +211,10 @@ def test_a_flood_of_connections_is_told_in_a_line(tmp_path):
 
     async def test(address):
         token = parse_qs(address.query)["token"][0]
-        async with browser(f"http://{address.netloc}", token) as operator, AsyncExitStack() as open_:
+        base = f"http://{address.netloc}"
+        async with browser(base, token) as operator, AsyncExitStack() as sockets:
             for _ in range(80):
-                one = open_.enter_context(socket.socket())
+                one = sockets.enter_context(socket.socket())
                 one.setblocking(False)
                 one.connect_ex((address.hostname, address.port))
             await asyncio.sleep(1.0)
