@@ -90,7 +90,7 @@ setup(
         "eval": ["rosbags==0.11.9", "pyarrow", "av", "matplotlib"],
         "ray": ["ray"],
         "trace": ["rosbags==0.11.9", "perfetto", "protobuf"],
-        "web": ["aiohttp"],
+        "web": ["aiohttp>=3.9"],
     },
     entry_points={
         "console_scripts": [

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             start_page(bringup)
         start(bringup, options, folder)
         if options.watch:
-            show(address_of(bringup))
+            show(address_of(bringup), bringup.folder)
         problem = _watch(watcher, executor, bringup, options)
         if options.record:
             problem = _label(watcher, executor, problem)

@@ -7,6 +7,8 @@ import re
 import sys
 import time
 import webbrowser
+from html import escape
+from pathlib import Path
 from typing import Final
 
 from gr00t_ros.demo.bringup import Bringup
@@ -44,8 +46,16 @@ def address_of(bringup: Bringup) -> str:
     raise NodeError(f"gr00t web did not start:\n{bringup.log(_ROLE)[-2000:]}")
 
 
-def show(address: str) -> None:
-    """Print the address, and open it in a browser where there is a display."""
+def show(address: str, folder: Path) -> None:
+    """Print the address, and open it in a browser where there is a display.
+
+    The browser gets a file of `folder` that leads there and that only its owner can read: other
+    users see the arguments of every program. `gr00t web --report` does not serve its kind.
+    """
     print(f"watch it: {address}", flush=True)
     if any(os.environ.get(name) for name in _DISPLAYS):
-        webbrowser.open(address)
+        file = folder / "web_address.htm"
+        file.touch(mode=0o600)
+        file.chmod(0o600)
+        file.write_text(f'<meta http-equiv="refresh" content="0; url={escape(address)}">')
+        webbrowser.open(file.absolute().as_uri())

@@ -7,19 +7,18 @@ import asyncio
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from gr00t_ros.command_line import DONE, CommandParser, program, status_of, whole_number
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.text_table import printable, printable_lines
+from gr00t_ros.text_table import printable_lines
 from gr00t_ros.tools.operator import node_name
 from gr00t_ros.tools.policy_client import DEFAULT_NODE
 from gr00t_ros.web.admission import Hosts, Tokens, checked, is_loopback, new_token
+from gr00t_ros.web.log import Log
 from gr00t_ros.web.view import Source
 from gr00t_ros.wire.access import Token, read_token
 
@@ -37,7 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     split = words.index("--ros-args") if "--ros-args" in words else len(words)
     options = _parser().parse_args(words[:split])
     try:
-        asyncio.run(_serve(options, words[split:]))
+        tls, tokens, server_class = _tls(options), _tokens(options), _server_class()
+        reports = _reports(options.report)
+        source, watched = _source(options, words[split:])  # of a large bag: Ctrl-C ends it
+        log = Log()
+        try:
+            hosts = Hosts(is_loopback(options.host), options.allow_host)
+            server = server_class(source, tokens, hosts, log, reports, watched)
+            asyncio.run(_serve(options, server, tokens, tls, log))
+        finally:
+            source.close()
+            log.close()
     except Gr00tError as error:
         print(f"gr00t web: {printable_lines(str(error))}", file=sys.stderr)
         return status_of(error)
@@ -46,26 +55,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-async def _serve(options: argparse.Namespace, ros_arguments: list[str]) -> None:
-    tls = _tls(options)
-    tokens = _tokens(options)
-    stop = asyncio.Event()
+async def _serve(
+    options: argparse.Namespace,
+    server: Server,
+    tokens: Tokens,
+    tls: ssl.SSLContext | None,
+    log: Log,
+) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_exception_handler(log.problem)
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    Server = _server_class()  # noqa: N806 - a class
-    reports = _reports(options.report)
-    source, watched = _source(options, ros_arguments)
+        loop.add_signal_handler(number, stop.set)
+    await server.start(options.host, options.port, tls)
     try:
-        hosts = Hosts(is_loopback(options.host), options.allow_host)
-        server = Server(source, tokens, hosts, _log, reports, watched)
-        await server.start(options.host, options.port, tls)
-        try:
-            print("\n".join(_addresses(options, server, tokens)), flush=True)
-            await stop.wait()
-        finally:
-            await server.close()
+        print("\n".join(_addresses(options, server, tokens)), flush=True)
+        await stop.wait()
     finally:
-        source.close()
+        await server.close()
 
 
 def _server_class() -> type[Server]:
@@ -134,7 +140,7 @@ def _source(
     if options.embodiment:
         raise SettingsError("--embodiment: got it without --bag, expected it for a bag only")
     if options.report and options.node is None:
-        from gr00t_ros.web.report_source import ReportSource
+        from gr00t_ros.web.report.source import ReportSource
 
         return ReportSource(), _ignore
     from gr00t_ros.web.live import LiveSource
@@ -150,7 +156,7 @@ def _ignore(_browsers: int) -> None:
 def _reports(folder: str | None) -> Any:
     if not folder:
         return None
-    from gr00t_ros.web.reports import Reports
+    from gr00t_ros.web.report.reports import Reports
 
     return Reports(Path(folder))
 
@@ -165,13 +171,6 @@ def _addresses(options: argparse.Namespace, server: Server, tokens: Tokens) -> l
     if tokens.command is not None:
         lines.append(f"  command: {base}{quote(tokens.command.reveal(), safe='')}")
     return [*lines, f"  watch:   {base}{quote(tokens.watch.reveal(), safe='')}"]
-
-
-def _log(text: str) -> None:
-    """Who did what, one line each."""
-    with suppress(OSError):  # a closed stderr must not keep anybody from a stop
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        print(f"{stamp} {printable(text)}", file=sys.stderr, flush=True)
 
 
 def _parser() -> CommandParser:

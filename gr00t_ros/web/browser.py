@@ -30,10 +30,18 @@ MOST_BAD: Final = 100
 """Messages that are malformed or not allowed, before a browser is closed."""
 
 ESTOP: Final = "estop"
+SEEN_S: Final = 3.0
+"""What moves the robot is refused from a browser whose newest state is older than this."""
+
+_MOVING: Final = frozenset({"resume", "reset", "instruction"})
 _MOST_WAITING: Final = 100
 _LOGGED: Final = 300
 _ONLY_WATCHES: Final = "this address may only watch: open the one that commands"
 _TOO_OFTEN: Final = "too many commands: wait a second (e-stop is never limited)"
+_LATE: Final = (
+    f"it came late, from a page that had not heard the robot for {SEEN_S:g} s: look at the robot, "
+    "then press again"
+)
 _Kind = tuple[str, int]
 
 
@@ -56,6 +64,7 @@ class Browser:
         self._waits: dict[_Kind, float] = {}  # sent and not acknowledged: since when
         self._sent_s: dict[_Kind, float] = {}
         self._stamps: dict[int, int] = {}
+        self._seen_s = time.monotonic()  # when the newest state that the browser has was sent
         self._event = 0
         self._bad = 0
         self._allowance = Allowance(time.monotonic())
@@ -152,12 +161,17 @@ class Browser:
 
     def _take(self, message: Ack | Asked) -> None:
         if isinstance(message, Ack):
-            if self._waits.pop((message.kind, message.camera), None) is None:
+            sent_s = self._waits.pop((message.kind, message.camera), None)
+            if sent_s is None:
                 raise SettingsError("ack: got one for nothing that was sent")
+            if message.kind == "state":
+                self._seen_s = sent_s
         elif self._role != COMMAND:
             self._refuse(message, _ONLY_WATCHES)
         elif message.name == ESTOP:
             self._stop(message)
+        elif message.name in _MOVING and time.monotonic() - self._seen_s > SEEN_S:
+            self._refuse(message, _LATE)
         elif self._allowance.take(time.monotonic()):
             self._spawn(self._command(message))
         else:

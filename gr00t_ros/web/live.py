@@ -127,8 +127,7 @@ class LiveSource:
             return {**empty(), **more, **self._silence(None)}
         shown = {**snapshot(status, age_s, self._policy), **more, "connected": connected}
         if self._publishers > 1:
-            text = f"{self._publishers} nodes publish {self._policy}/status: give each its own name"
-            shown["details"] = [["warning", text], *shown["details"]]
+            shown["details"] = [["warning", self._several()], *shown["details"]]
         return shown if connected else {**shown, **self._silence(age_s)}
 
     def frame(self, camera: str) -> tuple[int, bytes] | None:
@@ -169,6 +168,9 @@ class LiveSource:
         if self._status.mode == Mode.UNCONFIGURED.value:
             return self._publishers > 0
         return age_s < LIVE_S
+
+    def _several(self) -> str:
+        return f"{self._publishers} nodes publish {self._policy}/status: give each its own name"
 
     def _silence(self, age_s: float | None) -> dict[str, Any]:
         """What is shown in place of the mode while the node is not heard."""
@@ -241,7 +243,7 @@ class LiveSource:
             return
         stamp = message.header.stamp
         with self._lock:
-            stamp_ns = stamp.sec * 10**9 + stamp.nanosec
+            stamp_ns = max(0, stamp.sec * 10**9 + stamp.nanosec)
             self._pictures[camera] = (time.monotonic(), stamp_ns, jpeg)
 
     def _on_joints(self, message: JointComparison) -> None:
@@ -253,9 +255,14 @@ class LiveSource:
         publishers = self._node.count_publishers(f"{self._policy}/status")
         there = self.commands.recorder_is_there()
         with self._lock:
+            if self._can_record and not there:
+                self._episode = None  # a recorder that comes back records nothing at first
+            more = publishers > max(1, self._publishers)
             self._publishers, self._can_record = publishers, there
             age_s = time.monotonic() - self._received_s
             connected = self._is_connected(age_s)
+        if more:
+            self._events.add("warn", f"{self._several()} (one that was killed stays for seconds)")
         if connected != self._connected:
             self._connected = connected
             text = "is heard" if connected else f"is silent: its last status is {age_s:.1f} s old"

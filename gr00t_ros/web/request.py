@@ -90,8 +90,8 @@ def _text(name: str, value: Any) -> str:
         return ""
     if not isinstance(value, str) or len(value) > MOST_INSTRUCTION:
         raise SettingsError(f"{name}: expected a text of at most {MOST_INSTRUCTION} characters")
-    if any(0xD800 <= ord(one) <= 0xDFFF for one in value):
-        raise SettingsError(f"{name}: expected text that can be written as UTF-8")
+    if any(0xD800 <= ord(one) <= 0xDFFF or not ord(one) for one in value):
+        raise SettingsError(f"{name}: expected text in UTF-8 without the character 0")
     if not value.strip() and name == "instruction":
         raise SettingsError(f"{name}: expected a text, got an empty one")
     return value

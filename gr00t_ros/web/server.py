@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import mimetypes
 import ssl
 from collections import Counter
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import WSCloseCode, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.web import reports
+from gr00t_ros.text_table import one_line
 from gr00t_ros.web.admission import Hosts, Tokens, same_origin
 from gr00t_ros.web.browser import SILENT_S, Browser
+from gr00t_ros.web.report import reports
 from gr00t_ros.web.request import MOST_BYTES
 from gr00t_ros.web.shown import Shown
 from gr00t_ros.web.view import Source
@@ -40,7 +43,7 @@ _HEADERS: Final = {
     "Server": "gr00t_ros",
 }
 _CLOSE_S: Final = 1.0
-_ROLE: Final = web.RequestKey("role", str)
+_LOGGED: Final = 300
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -86,7 +89,9 @@ class Server:
         add("/reports/{name}/{inside:.*}", self._report)
         add("/", self._file)
         add("/{file}", self._file)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLOSE_S)
+        self._runner = web.AppRunner(
+            application, access_log=None, logger=_logger(self._log), shutdown_timeout=_CLOSE_S
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
@@ -120,12 +125,14 @@ class Server:
         """Let in who has a token and addresses this machine by its own name."""
         if not self._hosts.allow(request.headers.get("Host")):
             return _refused("this is not the name of the server: see gr00t web --allow-host")
-        given = request.query.get("token") or request.cookies.get(self._cookie)
-        role = self._tokens.role(given)
-        if not role:
+        if not self._role(request):
             return _refused("no valid token: open the address that gr00t web printed at its start")
-        request[_ROLE] = role
         return await handler(request)
+
+    def _role(self, request: web.Request) -> str:
+        """What the token of a request lets it do; empty without a valid one."""
+        given = request.query.get("token") or request.cookies.get(self._cookie)
+        return self._tokens.role(given)
 
     # --- what is served --------------------------------------------------------------------------
 
@@ -168,14 +175,12 @@ class Server:
             request.headers.get("Origin"), self._scheme, request.headers.get("Host")
         ):
             return _refused("the header Origin is not this page's: another page asks")
-        role = request[_ROLE]
+        role = self._role(request)
         if self._roles[role] >= MOST_BROWSERS:
             raise web.HTTPServiceUnavailable(text=f"{MOST_BROWSERS} browsers are connected already")
         self._number += 1
         who = f"browser {self._number} ({role} token, {request.remote})"
-        socket = web.WebSocketResponse(
-            compress=False, max_msg_size=MOST_BYTES, timeout=_CLOSE_S, decode_text=True
-        )
+        socket = web.WebSocketResponse(compress=False, max_msg_size=MOST_BYTES, timeout=_CLOSE_S)
         self._roles[role] += 1
         try:
             await socket.prepare(request)
@@ -195,6 +200,30 @@ class Server:
     def _leave(self, socket: web.WebSocketResponse) -> None:
         self._sockets.discard(socket)
         self._watched(len(self._sockets))
+
+
+class _Problems(logging.Handler):
+    """What aiohttp logs, one line each; nothing of requests that are no HTTP.
+
+    Anybody can send those, as many as they like, and with a token in them.
+    """
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record, with the error's name only: its text may quote the request."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            what = record.getMessage() if error is None else type(error).__name__
+            self._log(f"a request failed: {one_line(what, _LOGGED)}")
+
+
+def _logger(log: Callable[[str], None]) -> logging.Logger:
+    found = logging.Logger("gr00t web")  # not among the known ones: each server has its own
+    found.addHandler(_Problems(log))
+    return found
 
 
 def _aborting(request: web.Request) -> Callable[[], None]:

@@ -9,10 +9,7 @@ from gr00t_ros.msg import PolicyStatus, StageLatency, StreamStatus
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.text_table import printable
 from gr00t_ros.tools.operator_screen import remedy
-
-CONNECTED_S: Final = 0.9
-"""A configured node publishes its status twice a second. The page gets ten snapshots a second, so
-it tells within a second that the node has stopped."""
+from gr00t_ros.web.view import LIVE_S
 
 _HORIZON: Final = ("horizon", "horizon too short")  # keys of a status' details (node/status)
 _END_TO_END: Final = "end_to_end"
@@ -56,7 +53,7 @@ def snapshot(status: PolicyStatus, age_s: float, node: str) -> dict[str, Any]:
     stamp = status.header.stamp
     return empty() | {
         "stamp_s": stamp.sec + stamp.nanosec / 1e9,
-        "connected": age_s <= CONNECTED_S,
+        "connected": age_s < LIVE_S,
         "age_s": round(age_s, 3),
         "mode": printable(status.mode),
         "label": f"{text} (shadow)" if shadow else text,

@@ -13,8 +13,12 @@ RECORD_COMMANDS = frozenset({"record_start", "record_stop", "record_discard", "r
 PLAY_COMMANDS = frozenset({"play", "pause_bag", "seek", "speed"})
 COMMANDS = RUN_COMMANDS | RECORD_COMMANDS | PLAY_COMMANDS
 
-LIVE_S = 1.0
-"""A status older than this is not the node's present state."""
+LIVE_S = 0.9
+"""A status older than this is not the node's present state.
+
+A configured node publishes its status twice a second. The page, which gets ten snapshots a second,
+tells within a second that it has stopped.
+"""
 
 CURVES_S = 10.0
 """How far back the curves reach."""

@@ -79,7 +79,7 @@ def test_the_page_shows_the_node_and_its_buttons_act(rig, processes):
         rig.policy.signal(signal.SIGKILL)
         await hands.wait(lambda: not hands.last("state")["connected"], "the silence")
         state = hands.last("state")
-        assert state["age_s"] >= LIVE_S == 1.0 and "no status for" in state["reason"]
+        assert state["age_s"] >= LIVE_S and "no status for" in state["reason"]
         assert "hardware e-stop" in state["remedy"]
         answer = await hands.command("estop")
         assert not answer["ok"] and "NOT CONFIRMED" in answer["text"]

@@ -150,7 +150,7 @@ def test_commands_are_sent_and_their_answers_shown(served, open_page):
     _text(page, "#mode-label", "Moving by the policy")
     server.source.refused["reset"] = "there is no fault to reset"
     page.click("#reset")
-    _text(page, "#drive-answer", "Reset: NOT done. there is no fault to reset")
+    _text(page, "#drive-answer", "Reset: NOT confirmed. there is no fault to reset")
     page.fill("#task-text", "close the drawer")
     page.keyboard.press("Enter")
     _text(page, "#mode-task", "close the drawer")
@@ -160,6 +160,19 @@ def test_commands_are_sent_and_their_answers_shown(served, open_page):
     sent = [(name, value) for name, value, _ in server.source.commands]
     expected = [("pause", None), ("resume", None), ("reset", None)]
     assert sent == [*expected, ("instruction", "close the drawer")]
+
+
+def test_without_an_answer_nobody_knows_whether_it_was_done(served, open_page):
+    """The page says so, and not that it was not done: the arm may move again."""
+    server = served()
+    server.source.unanswered.add("resume")
+    page = open_page(server.address())
+    open_page.server_ends = True
+    page.click("#resume")
+    _until(page, lambda: bool(server.source.commands))
+    server.stop()
+    _text(page, "#drive-answer", "Resume: NOT confirmed. the connection ended")
+    _text(page, "#drive-answer", "look at the mode whether it was done")
 
 
 def test_the_recorder_is_commanded(served, open_page):
@@ -192,6 +205,23 @@ def test_the_e_stop_is_one_press_and_tells_that_the_node_confirmed(press, served
     page.click("#reset")
     _text(page, "#mode-label", "Moving by the policy")
     sync_api.expect(page.locator("#estop-answer")).to_have_text("")
+
+
+def test_a_confirmation_does_not_stand_beside_a_robot_that_moves(served, open_page):
+    """Somebody else has reset the fault before a status told of it."""
+    server = served()
+    page = open_page(server.address())
+    commanded = server.source.command
+
+    async def command(name, value, who):
+        answer = await commanded(name, value, who)
+        server.source.become("replaying")
+        return answer
+
+    server.source.command = command
+    page.click("#estop")
+    _text(page, "#estop-answer", "Confirmed by the node")
+    _text(page, "#estop-answer", "the robot moves again")
 
 
 def test_an_e_stop_without_an_answer_sends_to_the_hardware(served, open_page):

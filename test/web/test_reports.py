@@ -10,8 +10,8 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.evaluate.report.compare import comparison  # noqa: E402
 from gr00t_ros.evaluate.results import SCHEMA  # noqa: E402
-from gr00t_ros.web import reports as module  # noqa: E402
-from gr00t_ros.web.reports import Reports  # noqa: E402
+from gr00t_ros.web.report import reports as module  # noqa: E402
+from gr00t_ros.web.report.reports import Reports  # noqa: E402
 
 EVALUATION = {
     "schema": SCHEMA,
@@ -26,7 +26,7 @@ def report(folder, name, file, content, time_s):
     """A report's folder with its page and figures, which were written at that time."""
     made = folder / name
     made.mkdir(parents=True)
-    (made / "report.html").write_text(f"<title>{name}</title>")
+    (made / "report.html").write_text("<title>report</title>")
     (made / file).write_text(json.dumps(content))
     os.utime(made / file, (time_s, time_s))
     return made
@@ -42,6 +42,16 @@ def folder(tmp_path):
     (made / "both.json").write_text(json.dumps(comparison(EVALUATION, EVALUATION)))
     os.utime(made / "both.json", (50, 50))
     return made
+
+
+def test_every_listed_report_can_be_opened(folder):
+    """One name that is no UTF-8 would keep the page from showing any: no address can have it."""
+    for name in (b"a\xffb", b"back\\slash", "\U0001f600 #?%20 \"'<b>\n".encode()):
+        report(folder, os.fsdecode(name), "results.json", EVALUATION, 300)
+    found = Reports(folder).listed()
+    assert [one["name"] for one in found][:2] == ["\U0001f600 #?%20 \"'<b>\n", "run"]
+    for one in found:
+        assert one["name"].encode() and Reports(folder).file(one["name"], "").path.is_file()
 
 
 def test_reports_are_listed_newest_first_with_what_they_say(folder):

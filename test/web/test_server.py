@@ -1,6 +1,8 @@
 """The page's server before real clients: who gets in, what they may do, and who slows down whom."""
 
 import asyncio
+import importlib
+import inspect
 import json
 import socket
 import struct
@@ -13,8 +15,9 @@ aiohttp = pytest.importorskip("aiohttp", reason="no aiohttp: pip install aiohttp
 from web_browser import browser  # noqa: E402 - it needs aiohttp
 from web_source import FakeSource  # noqa: E402
 
+from gr00t_ros.web import server as module  # noqa: E402
 from gr00t_ros.web.admission import Hosts, Tokens  # noqa: E402
-from gr00t_ros.web.reports import Reports  # noqa: E402
+from gr00t_ros.web.report.reports import Reports  # noqa: E402
 from gr00t_ros.web.server import MOST_BROWSERS, Server  # noqa: E402
 from gr00t_ros.wire.access import Token  # noqa: E402
 
@@ -236,6 +239,7 @@ BAD += [
         ("instruction", ""),
         ("instruction", "x" * 1001),
         ("instruction", "\ud800"),
+        ("instruction", "put it down\0 never"),
         ("seek", "now"),
         ("seek", float("nan")),
         ("speed", 10**400),
@@ -406,5 +410,76 @@ def test_a_picture_is_sent_again_only_after_its_acknowledgement():
                 await slow.send_json({"type": "ack", "kind": "frame", "camera": 0})
             assert all(late - early >= 5 for early, late in zip(stamps, stamps[1:], strict=False))
             await slow.close()
+
+    run(test())
+
+
+def test_a_command_that_comes_late_moves_nothing(monkeypatch):
+    """A network that was gone delivers a press seconds later: only stops are still wanted then."""
+    monkeypatch.setattr("gr00t_ros.web.browser.SEEN_S", 0.3)
+
+    async def test():
+        async with (
+            served() as one,
+            browser(one.base, COMMAND) as near,
+            aiohttp.ClientSession() as session,
+        ):
+            url = f"{one.base}/ws?token={COMMAND}"
+            far = await session.ws_connect(url, headers={"Origin": one.base})
+            await asyncio.sleep(0.5)
+            for number, name in enumerate(("resume", "reset", "instruction", "pause", "estop")):
+                message = {"type": "command", "id": number, "name": name, "value": "go"}
+                await far.send_json(message)
+            answers = {}
+            while len(answers) < 5:
+                message = await far.receive(LIMIT_S)
+                found = json.loads(message.data) if isinstance(message.data, str) else {}
+                if found.get("type") == "answer":
+                    answers[found["id"]] = found
+            assert [answers[number]["ok"] for number in range(5)] == [False] * 3 + [True] * 2
+            assert "look at the robot" in answers[0]["text"]
+            assert [name for name, _, _ in one.source.commands] == ["pause", "estop"]
+            assert (await near.command("reset"))["ok"]
+            await far.close()
+
+    run(test())
+
+
+def test_requests_that_are_no_http_are_not_logged(capsys, caplog):
+    """Anybody can send them without a token, also with one in them; other errors are told."""
+
+    async def test():
+        async with served() as one, aiohttp.ClientSession() as session:
+            for line in (f"/?token={COMMAND}\x1b[31m", "/ HTTP/9.9", "/ \0"):
+                assert await by_hand(one, line) == 400
+            assert one.log == []
+            one.server._files = None
+            status, _, _ = await status_of(session, f"{one.base}/?token={WATCH}")
+            assert status == 500 and one.log == ["a request failed: AttributeError"]
+
+    run(test())
+    assert capsys.readouterr().err == caplog.text == ""
+
+
+OF_3_9 = ("timeout", "receive_timeout", "autoclose", "autoping", "heartbeat", "protocols")
+OF_3_9 += ("compress", "max_msg_size")
+
+
+def test_it_serves_with_the_aiohttp_of_ubuntu_24_04(monkeypatch):
+    """ROS 2 Jazzy's python3-aiohttp is 3.9: no typed keys of requests, fewer settings."""
+    made = aiohttp.web.WebSocketResponse.__init__
+
+    def old(self, **settings):
+        assert not settings.keys() - {*OF_3_9}
+        made(self, **settings)
+
+    assert {*OF_3_9} <= inspect.signature(made).parameters.keys()
+    monkeypatch.delattr(aiohttp.web, "RequestKey", raising=False)
+    monkeypatch.setattr(aiohttp.web.WebSocketResponse, "__init__", old)
+    importlib.reload(module)
+
+    async def test():
+        async with served() as one, browser(one.base, WATCH) as watcher:
+            await watcher.wait(lambda: watcher.last("hello"), "hello")
 
     run(test())

@@ -2,8 +2,16 @@
 
 import argparse
 import asyncio
+import fcntl
 import os
+import signal
+import socket
 import ssl
+import subprocess
+import sys
+import threading
+import time
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,11 +19,13 @@ import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="no aiohttp: pip install aiohttp")
 
+from web_browser import browser  # noqa: E402 - it needs aiohttp
+
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.web import certificate  # noqa: E402
 from gr00t_ros.web.__main__ import _addresses, main  # noqa: E402
 from gr00t_ros.web.admission import Allowance, Hosts, Tokens, checked, same_origin  # noqa: E402
-from gr00t_ros.web.report_source import ReportSource  # noqa: E402
+from gr00t_ros.web.report.source import ReportSource  # noqa: E402
 from gr00t_ros.web.server import Server  # noqa: E402
 from gr00t_ros.wire.access import Token  # noqa: E402
 
@@ -175,3 +185,73 @@ def test_an_allowance_is_a_burst_and_then_a_rate():
     assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
     assert [allowance.take(0.5), allowance.take(0.5)] == [True, False]
     assert [allowance.take(1000.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_ctrl_c_ends_it_while_a_large_bag_is_opened(monkeypatch):
+    """Its index may take minutes on a slow disk."""
+    opening = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+
+    def slow(options, ros_arguments):
+        opening.start()
+        time.sleep(5.0)
+        raise SettingsError("it was not interrupted")
+
+    monkeypatch.setattr("gr00t_ros.web.__main__._source", slow)
+    begin_s = time.monotonic()
+    assert main(["--bag", "large"]) == 0
+    assert time.monotonic() - begin_s < 4.0
+
+
+def test_a_flood_of_connections_is_told_in_a_line(tmp_path):
+    """Not in a traceback for each; who is connected is still answered."""
+    command = [sys.executable, "-m", "gr00t_ros.web", "--report", str(tmp_path), "--port", "0"]
+    few = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); "
+    command = [sys.executable, "-c", few + "os.execv(sys.argv[1], sys.argv[1:])", *command]
+    page = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    async def test(address):
+        token = parse_qs(address.query)["token"][0]
+        base = f"http://{address.netloc}"
+        async with browser(base, token) as operator, AsyncExitStack() as sockets:
+            for _ in range(80):
+                one = sockets.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex((address.hostname, address.port))
+            await asyncio.sleep(1.0)
+            assert not (await asyncio.wait_for(operator.command("estop"), 10.0))["ok"]
+
+    try:
+        page.stdout.readline()
+        asyncio.run(test(urlsplit(page.stdout.readline().split()[-1])))
+    finally:
+        page.terminate()
+        _, said = page.communicate(timeout=20.0)
+    assert "Too many open files" in said and "Traceback" not in said
+    assert len(said.splitlines()) < 10
+
+
+def test_a_halted_terminal_keeps_no_command_from_its_answer(tmp_path):
+    """Each command is logged: with Ctrl-S, or a pipe that nobody reads, writing waits for ever."""
+    reader, full = os.pipe()
+    os.write(full, b"x" * fcntl.fcntl(full, fcntl.F_SETPIPE_SZ, 4096))
+    command = [sys.executable, "-m", "gr00t_ros.web", "--report", str(tmp_path), "--port", "0"]
+    page = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=full, text=True)
+
+    async def test(address):
+        token = parse_qs(address.query)["token"][0]
+        async with browser(f"http://{address.netloc}", token) as operator:
+            for _ in range(3):
+                answer = await asyncio.wait_for(operator.command("estop"), 10.0)
+                assert not answer["ok"]
+
+    try:
+        page.stdout.readline()
+        asyncio.run(test(urlsplit(page.stdout.readline().split()[-1])))
+        page.terminate()
+        assert page.wait(10.0) == 0
+    finally:
+        page.kill()
+        page.wait()
+        page.stdout.close()
+        os.close(reader)
+        os.close(full)

@@ -7,6 +7,9 @@ const ESTOP_ANSWER_MS = 2000;
 /** An answer that comes later is told as well. */
 const ESTOP_GIVEN_UP_MS = 60000;
 
+/** By then a status has told of the fault; one comes twice a second. */
+const ESTOP_TOLD_MS = 1500;
+
 let server = null;
 let durationS = 0;
 
@@ -36,7 +39,7 @@ async function command(name, value, answerPlace, doing) {
   put(place, `${doing}: sending`);
   const answer = await server.command(name, value);
   place.dataset.ok = String(answer.ok);
-  put(place, `${doing}: ${answer.ok ? "confirmed" : "NOT done"}${answer.text ? `. ${answer.text}` : ""}`);
+  put(place, `${doing}: ${answer.ok ? "confirmed" : "NOT confirmed"}${answer.text ? `. ${answer.text}` : ""}`);
   return answer.ok;
 }
 
@@ -46,6 +49,7 @@ for (const [id, doing] of [["pause", "Pause"], ["resume", "Resume"], ["reset", "
 
 let estopPressed = 0;
 let estopConfirmed = false;
+let estopConfirmedAt = 0;
 let estopSeen = false;
 
 async function estop() {
@@ -57,6 +61,7 @@ async function estop() {
   clearTimeout(late);
   if (answer.ok) {
     estopConfirmed = true;
+    estopConfirmedAt = performance.now();
     showEstop("confirmed", `Confirmed by the node at ${new Date().toLocaleTimeString([], { hour12: false })}`);
   } else {
     estopFailed(press, answer.text);
@@ -73,9 +78,17 @@ function showEstop(kind, text) {
   put("estop-answer", text);
 }
 
-/** The confirmation goes when the fault that it began has been left. */
+/**
+ * The confirmation goes when the fault that it began has been left; also when somebody has reset it
+ * before a status told of it.
+ */
 export function forgetEstop(mode) {
   const fault = mode === "fault" || mode === "fault_inactive";
+  const moves = mode === "replaying" || mode === "blending_in";
+  if (estopConfirmed && !estopSeen && moves && performance.now() - estopConfirmedAt > ESTOP_TOLD_MS) {
+    estopConfirmed = false;
+    showEstop("failed", "It was confirmed, but the robot moves again. To stop it: E-STOP or the hardware e-stop.");
+  }
   if (estopConfirmed && fault) estopSeen = true;
   if (estopConfirmed && estopSeen && !fault && mode !== "lost") {
     estopConfirmed = estopSeen = false;

@@ -49,7 +49,7 @@ export class Link {
     this.socket = null;
     this.setStatus(this.status === "denied" ? "denied" : "lost");
     for (const answer of this.pending.values()) {
-      answer({ ok: false, answered: false, text: "the connection ended before the answer came" });
+      answer({ ok: false, text: "the connection ended before the answer came: look at the mode whether it was done" });
     }
     this.pending.clear();
     const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
@@ -106,7 +106,7 @@ export class Link {
     }
     const message = JSON.parse(data);
     if (message.type === "answer") {
-      this.pending.get(message.id)?.({ ok: message.ok, answered: true, text: message.text });
+      this.pending.get(message.id)?.({ ok: message.ok, text: message.text });
       this.pending.delete(message.id);
       return;
     }
@@ -131,20 +131,20 @@ export class Link {
   }
 
   /**
-   * Send one command; resolves with {ok, answered, text} and never rejects. `answered` is false
-   * when nobody knows whether the node has got it.
+   * Send one command; resolves with {ok, text} and never rejects. Without an answer nobody knows
+   * whether it was done.
    */
   command(name, value = null, timeoutMs = 5000) {
     const id = ++this.number;
     return new Promise((resolve) => {
       if (!this.send({ type: "command", id, name, value })) {
-        resolve({ ok: false, answered: false, text: "not sent: no connection to the page's server" });
+        resolve({ ok: false, text: "not sent: no connection to the page's server" });
         return;
       }
       this.pending.set(id, resolve);
       setTimeout(() => {
-        const text = `no answer within ${timeoutMs / 1000} s`;
-        if (this.pending.get(id) === resolve) resolve({ ok: false, answered: false, text });
+        const text = `no answer within ${timeoutMs / 1000} s: look at the mode whether it was done`;
+        if (this.pending.get(id) === resolve) resolve({ ok: false, text });
       }, timeoutMs);
     });
   }

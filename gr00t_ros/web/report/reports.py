@@ -95,7 +95,7 @@ class Reports:
     def _root(self, name: str) -> Path:
         if name == self._folder.name and _figures(self._folder) is not None:
             return self._folder
-        if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+        if not _can_be_asked(name):
             raise SettingsError(f"{name!r}: got no name of a report, expected one of the list")
         path = _inside(self._folder, self._folder / name, name)
         if path.is_dir() and _figures(path) is not None:
@@ -114,7 +114,7 @@ class Reports:
         except OSError:
             return
         for path in paths:
-            resolved = _resolved(path)
+            resolved = _resolved(path) if _can_be_asked(path.name) else None
             if resolved is None or not resolved.is_relative_to(self._folder):
                 continue
             if _figures(resolved) is not None or (resolved.is_file() and path.suffix == ".json"):
@@ -141,6 +141,13 @@ class Reports:
             "time_s": status.st_mtime,
             "title": one_line(title, _MOST_TITLE),
         }
+
+
+def _can_be_asked(name: str) -> bool:
+    """Whether a name can stand in an address: a name of a file, in UTF-8, without a backslash."""
+    if not name or name in (".", "..") or any(one in name for one in "/\\\0"):
+        return False
+    return not any(0xD800 <= ord(one) <= 0xDFFF for one in name)
 
 
 def _figures(folder: Path) -> Path | None:
