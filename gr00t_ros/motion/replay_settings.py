@@ -95,6 +95,10 @@ class ReplaySettings:
             )
 
 
+LATENCY_LIMIT = "latency limit [ms]"
+"""Key of Coverage.limit_ns in the details of a status."""
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """Whether a chunk is long enough, and what to change if it is not.
@@ -115,6 +119,12 @@ class Coverage:
     def covered(self) -> bool:
         """Whether motion continues from one chunk to the next."""
         return self.horizon_steps * self.step_ns >= self._needed_ns
+
+    @property
+    def limit_ns(self) -> int:
+        """The largest latency that the chunk covers; negative if it covers none."""
+        left_ns = self.horizon_steps * self.step_ns - self.settings.commit_ns
+        return min(left_ns - self.execute_steps * self.step_ns, left_ns // 2)
 
     @property
     def text(self) -> str:

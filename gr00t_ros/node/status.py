@@ -15,7 +15,7 @@ from rclpy.node import Node
 
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Latencies
-from gr00t_ros.motion.replay_settings import Coverage
+from gr00t_ros.motion.replay_settings import LATENCY_LIMIT, Coverage
 from gr00t_ros.msg import PolicyStatus, StageLatency, StreamStatus
 from gr00t_ros.node.replay_thread import Snapshot
 from gr00t_ros.node.wiring import Configured
@@ -122,7 +122,8 @@ def coverage(found: Coverage | None) -> list[KeyValue]:
     if found is None:
         return []
     key = "horizon" if found.covered else HORIZON_TOO_SHORT
-    return [KeyValue(key=key, value=found.text)]
+    limit = KeyValue(key=LATENCY_LIMIT, value=f"{found.limit_ns / 1e6:.0f}")
+    return [KeyValue(key=key, value=found.text), limit]
 
 
 def fill_shadow(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from gr00t_ros.motion.replay_settings import LATENCY_LIMIT
 from gr00t_ros.msg import PolicyStatus, StageLatency, StreamStatus
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.text_table import printable
 from gr00t_ros.tools.operator_screen import remedy
 from gr00t_ros.web.view import LIVE_S
 
-_HORIZON: Final = ("horizon", "horizon too short")  # keys of a status' details (node/status)
 _END_TO_END: Final = "end_to_end"
 
 LABELS: Final[dict[str, tuple[str, str]]] = {
@@ -83,13 +83,14 @@ def _latency(stages: list[StageLatency], details: list[list[str]]) -> dict[str, 
         {
             "stage": printable(one.stage),
             "p50_ms": _milliseconds(one.p50_s),
-            "p95_ms": _milliseconds(getattr(one, "p95_s", one.p99_s)),
+            "p99_ms": _milliseconds(one.p99_s),
             "max_ms": _milliseconds(one.max_s),
         }
         for one in stages
     ]
-    whole = next((one["p95_ms"] for one in rows if one["stage"] == _END_TO_END), None)
-    return {"stages": rows, "horizon_ms": None, "end_to_end_ms": whole}
+    whole = next((one["p99_ms"] for one in rows if one["stage"] == _END_TO_END), None)
+    limit_ms = next((float(value) for key, value in details if key == LATENCY_LIMIT), None)
+    return {"stages": rows, "limit_ms": limit_ms, "end_to_end_ms": whole}
 
 
 def _milliseconds(seconds: float) -> float | None:

@@ -36,7 +36,7 @@ Snapshot = Mapping[str, Any]
 {"stamp_s", "connected": status younger than LIVE_S, "age_s", "mode", "label": mode in plain words,
  "severity": "ok" | "info" | "warn" | "error", "reason", "remedy", "instruction", "episode",
  "streams": [{"name", "age_s", "limit_s", "ok"}],
- "latency": {"stages": [{"stage", "p50_ms", "p95_ms", "max_ms"}], "horizon_ms", "end_to_end_ms"},
+ "latency": {"stages": [{"stage", "p50_ms", "p99_ms", "max_ms"}], "limit_ms", "end_to_end_ms"},
  "details": [[key, value]...], "shadow": bool,
  "recorder": None | {"state", "episode", "seconds", "source"}, "history": [instructions]}
 """

@@ -68,3 +68,15 @@ def test_a_named_execute_steps_is_the_largest_that_is_covered(
     else:
         assert "no execute_steps is low enough" in one.text
         assert not replace(one, execute_steps=0).covered
+
+
+@pytest.mark.parametrize("execute_steps", [0, 1, 8, 15])
+@pytest.mark.parametrize("step_ns", [20 * MS, 33_333_333, 200 * MS])
+def test_the_limit_is_the_largest_latency_that_is_covered(execute_steps, step_ns):
+    """One nanosecond more is not covered."""
+    limit_ns = replace(FINE, execute_steps=execute_steps, step_ns=step_ns).limit_ns
+    for more_ns, covered in ((0, True), (1, False)):
+        one = replace(
+            FINE, execute_steps=execute_steps, step_ns=step_ns, latency_ns=limit_ns + more_ns
+        )
+        assert one.covered == covered

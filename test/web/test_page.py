@@ -368,8 +368,8 @@ def test_numbers_that_nobody_knows_are_shown_as_unknown(served, open_page):
     """Null instead of ages, limits, latencies and positions: nothing is invented."""
     server = served()
     state, curves = server.source.state, server.source.curves
-    stages = [{"stage": "encode", "p50_ms": None, "p95_ms": None, "max_ms": None}]
-    latency = {"stages": stages, "horizon_ms": None, "end_to_end_ms": None}
+    stages = [{"stage": "encode", "p50_ms": None, "p99_ms": None, "max_ms": None}]
+    latency = {"stages": stages, "limit_ms": None, "end_to_end_ms": None}
     streams = [{"name": "state.arm", "age_s": None, "limit_s": None, "ok": False}]
     unknown = {"latency": latency, "streams": streams, "episode": None, "recorder": None}
     server.source.state = lambda: state() | unknown
@@ -406,7 +406,11 @@ def test_ages_latency_and_curves_are_told_as_words_too(served, open_page):
     sync_api.expect(late).to_contain_text("\u26a0 1.31 of 0.25 s")
     meter = late.locator("[role=meter]")
     sync_api.expect(meter).to_have_attribute("aria-valuetext", "1.31 of 0.25 s, too old")
-    _text(page, "#latency-text", "Picture to plan: 161 ms. Horizon: 400 ms, 239 to spare.")
+    _text(
+        page,
+        "#latency-text",
+        "Picture to plan: 161 ms. The action horizon covers 400 ms, 239 to spare.",
+    )
     assert page.locator("#joints canvas").count() == 7
     _text(page, "#joints-gap", "Largest gap to commanded now")
     drawn = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, 150, 70).data).size > 8"

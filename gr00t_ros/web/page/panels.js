@@ -129,36 +129,36 @@ function meter(track, value, max, text) {
 
 export function showLatency(latency) {
   if (!latency) return;
-  const { horizon_ms: horizon, end_to_end_ms: whole } = latency;
+  const { limit_ms: limit, end_to_end_ms: whole } = latency;
   const stages = latency.stages ?? [];
-  const largest = Math.max(whole ?? 0, ...stages.map((one) => one.p95_ms ?? 0));
-  const scale = 1.1 * Math.max(horizon ?? 0, largest, 1);
+  const largest = Math.max(whole ?? 0, ...stages.map((one) => one.p99_ms ?? 0));
+  const scale = 1.1 * Math.max(limit ?? 0, largest, 1);
   const rows = stages.map((one) => ({ key: one.stage.replaceAll("_", " "), ...one }));
   bars("latency", rows, (row, { item, track, value, fill }) => {
     const p50 = row.p50_ms ?? 0;
-    const p95 = row.p95_ms ?? p50;
-    fill[0].style.width = percent(p95 / scale);
+    const p99 = row.p99_ms ?? p50;
+    fill[0].style.width = percent(p99 / scale);
     fill[1].style.width = percent(p50 / scale);
-    fill[2].style.left = percent((horizon ?? 0) / scale);
-    fill[2].hidden = !horizon;
-    const late = Boolean(horizon) && p95 > horizon;
+    fill[2].style.left = percent((limit ?? 0) / scale);
+    fill[2].hidden = !limit;
+    const late = Boolean(limit) && p99 > limit;
     item.classList.toggle("bad", late);
-    item.title = `half below ${p50.toFixed(1)} ms, 95 % below ${p95.toFixed(1)} ms, longest ${(row.max_ms ?? p95).toFixed(1)} ms`;
+    item.title = `half below ${p50.toFixed(1)} ms, 99 % below ${p99.toFixed(1)} ms, longest ${(row.max_ms ?? p99).toFixed(1)} ms`;
     const known = row.p50_ms !== null;
-    put(value, known ? `${late ? "\u26a0 " : ""}${p50.toFixed(0)} / ${p95.toFixed(0)} ms` : "not measured");
+    put(value, known ? `${late ? "\u26a0 " : ""}${p50.toFixed(0)} / ${p99.toFixed(0)} ms` : "not measured");
     track.setAttribute("aria-label", `Latency of ${row.key}`);
-    meter(track, p95, scale, item.title);
+    meter(track, p99, scale, item.title);
   });
-  put("latency-text", latencySentence(horizon, whole));
+  put("latency-text", latencySentence(limit, whole));
 }
 
-function latencySentence(horizon, whole) {
+function latencySentence(limit, whole) {
   if (whole == null) return "Not measured yet.";
   const took = `Picture to plan: ${whole.toFixed(0)} ms.`;
-  if (horizon == null) return took;
-  const left = horizon - whole;
-  if (left < 0) return `\u26a0 ${took} The horizon of ${horizon.toFixed(0)} ms is too short by ${(-left).toFixed(0)} ms.`;
-  return `${took} Horizon: ${horizon.toFixed(0)} ms, ${left.toFixed(0)} to spare.`;
+  if (limit == null) return took;
+  const most = `The action horizon covers ${Math.max(limit, 0).toFixed(0)} ms`;
+  if (whole > limit) return `\u26a0 ${took} ${most} only.`;
+  return `${took} ${most}, ${(limit - whole).toFixed(0)} to spare.`;
 }
 
 const eventsSeen = new Set();
