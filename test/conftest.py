@@ -1,6 +1,7 @@
 """What every test shares; imports nothing of ROS, so that the rooms without ROS run without it."""
 
 import os
+import signal
 import sys
 
 from hypothesis import settings
@@ -9,6 +10,10 @@ from laws import examples
 # As ./dev sets them, for those who start pytest themselves in an activated .venv.
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 os.environ.setdefault("MUJOCO_GL", "egl")
+
+# A job in the background ignores Ctrl-C, and so would the processes that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["ros_fixtures", "wire_fixtures"]
 
