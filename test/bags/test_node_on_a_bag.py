@@ -200,6 +200,7 @@ def bytes_of(chunk):
     return b"".join(np.array(g.data, np.float32).tobytes() for g in chunk.groups)
 
 
+@pytest.mark.shared_memory
 def test_two_plays_to_the_node_give_the_files_observations_and_the_same_chunks(
     rig, processes, ros_node, tmp_path_factory
 ):
