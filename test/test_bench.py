@@ -5,6 +5,7 @@ One short slice of each, of which no figure is judged: that is `./dev bench NAME
 
 import json
 import math
+import os
 import re
 
 import numpy as np
@@ -17,6 +18,8 @@ from bench.replay_child import PERIOD_NS
 
 MS = 1_000_000
 LIMIT_S = 170.0
+NICE = 5
+"""A benchmark keeps all cores busy: the tests beside it, which must not be late, come first."""
 NEEDS_ROS = ("camera", "dds", "replay", "record", "convert", "watch", "web")
 VERDICT = re.compile(r"^(PASS|FAIL)  .+: (\S+) \((<=|>=) (\S+)\)$", re.MULTILINE)
 
@@ -28,6 +31,7 @@ def test_every_benchmark_runs_and_shows_its_goals(processes, tmp_path, name):
         pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
     file = tmp_path / "figures.json"
     child = processes.start("-m", "bench", name, "--smoke", "--json", str(file), name=name)
+    os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
     assert child.wait(LIMIT_S) == 0
     found = json.loads(file.read_text())
     assert found["name"] == name and found["figures"] and found["targets"]

@@ -88,8 +88,9 @@ class Recorder:
                     assert topic.channel is not None
                     self.writer.count_lost(topic.channel.topic, topic.lost - lost)
             taken.sort(key=lambda one: one[0])
+            latest_ns = max(now_ns, self._now_ns())  # some came while others were taken
             for time_ns, topic, data in taken:
-                self._add(min(time_ns, now_ns), topic, data)
+                self._add(min(time_ns, latest_ns), topic, data)
 
     def _jumped_back(self, now_ns: int) -> None:
         """End the episode where the clock was set back: its times would be wrong from then on."""
