@@ -201,9 +201,16 @@ class PolicyNode(LifecycleNode):
         return "" if label == _ACTIVE else f"the node is {label}: activate it first"
 
     def _end_trace(self, how: str) -> None:
-        """Let a recording end with what has flowed so far."""
+        """Let a recording end with what has flowed so far; never raises.
+
+        A trace that cannot be written must not keep the threads that command the robot running.
+        """
         parts = self._parts
-        self._traces.end(parts.flows_done() if parts is not None else [], f"the node was {how}")
+        try:
+            flows = parts.flows_done() if parts is not None else []
+            self._traces.end(flows, f"the node was {how}")
+        except Exception:
+            self.get_logger().error(f"trace: the recording was lost:\n{traceback.format_exc()}")
 
     def _answer_invalid_transitions(self) -> None:
         """Answer requests that the present state does not allow: rclpy raises (rclpy #1209)."""
@@ -279,8 +286,13 @@ class PolicyNode(LifecycleNode):
     # --- timers --------------------------------------------------------------------------
 
     def _report(self) -> None:
-        parts, reporter = self._parts, self._reporter
+        parts = self._parts
+        self._publish_status(parts)
+        # last: if it raises, the status is out already
         self._traces.tick(parts.flows_done() if parts is not None else [])
+
+    def _publish_status(self, parts: Configured | None) -> None:
+        reporter = self._reporter
         if parts is not None:
             if self._state_machine.current_state[1] == _INACTIVE:
                 parts.follow_readiness()

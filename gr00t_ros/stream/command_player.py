@@ -185,17 +185,17 @@ class PosePlayer:
             return None
         at_ns = window.time(now_ns, steady_ns)
         aim = _at(window, at_ns)
+        if at_ns > window.times_ns[-1] + _REPEAT_NS and self._rests_at(aim):
+            with self._lock:
+                self._window = None if self._window is window else self._window
+            self._commanded = None
+            return None
         if self._commanded is None:
             pose = aim
         else:
             before, sent_ns = self._commanded
             pose = self._step(before, aim, min(steady_ns - sent_ns, _LATE_NS) * 1e-9 * _SPARE)
         self._commanded = pose, steady_ns
-        if at_ns > window.times_ns[-1] + _REPEAT_NS and _arrived(pose, aim):
-            with self._lock:
-                self._window = None if self._window is window else self._window
-            self._commanded = None
-            return None
         return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:
@@ -204,9 +204,12 @@ class PosePlayer:
             window = self._window
         if window is None:
             return False
-        commanded = self._commanded
-        lags = commanded is not None and not _arrived(commanded[0], window.rows[-1])
-        return lags or window.time(now_ns, steady_ns) < window.times_ns[-1]
+        playing = window.time(now_ns, steady_ns) < window.times_ns[-1]
+        return playing or not self._rests_at(window.rows[-1])
+
+    def _rests_at(self, aim: Pose) -> bool:
+        """Whether the last pose that was sent is `aim`, or none is being sent."""
+        return self._commanded is None or _arrived(self._commanded[0], aim)
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
         """Do nothing: the current window ends at rest, and a shorter stop would be a step."""

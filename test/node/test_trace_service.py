@@ -10,6 +10,7 @@ pytest.importorskip("perfetto", reason="the Python package perfetto is not insta
 from ros_fixtures import wait_until  # noqa: E402
 from trace_reader import slices_of  # noqa: E402
 
+from gr00t_ros.node.node import PolicyNode  # noqa: E402
 from gr00t_ros.node.tracing import recording  # noqa: E402
 from gr00t_ros.node.tracing.recording import TraceService  # noqa: E402
 from gr00t_ros.srv import Trace  # noqa: E402
@@ -109,3 +110,25 @@ def test_the_default_path_is_a_new_file_below_ros_home(tmp_path, monkeypatch):
     monkeypatch.setenv("ROS_HOME", str(tmp_path / "file"))
     answer = Asked(0.1, "").answer
     assert not answer.success and "cannot be made (Not a directory): give a path" in answer.message
+
+
+@pytest.mark.parametrize("raising", ["flows_done", "end"])
+def test_a_recording_that_cannot_end_does_not_keep_the_robots_threads_running(raising):
+    """Cleaned up: the error is logged, and all that commands the robot is closed."""
+
+    def fail(*_words):
+        raise RuntimeError("can't start new thread")
+
+    closed, logged = [], []
+    node = PolicyNode.__new__(PolicyNode)
+    node._parts = SimpleNamespace(
+        flows_done=fail if raising == "flows_done" else list,
+        close=lambda: closed.append(True),
+        latched="",
+    )
+    node._traces = SimpleNamespace(end=fail if raising == "end" else lambda *_words: None)
+    node._operator = SimpleNamespace(latched="")
+    node.get_logger = lambda: SimpleNamespace(error=logged.append)
+    node._close()
+    assert closed == [True] and node._parts is None
+    assert "can't start new thread" in logged[0]

@@ -143,3 +143,15 @@ def test_a_stop_leaves_the_window_to_its_end():
     player.stop(1100 * MS, 1100 * MS)
     assert player.moves(1100 * MS, 1100 * MS)
     assert play(player, 1100, 1400)[-1][2] == pytest.approx(0.36)
+
+
+def test_an_end_effector_that_lags_behind_its_windows_end_still_moves():
+    """A streamer that ends waits for it: the thread slept, and the window ended meanwhile."""
+    player = playing()
+    play(player, 1000, 1100)
+    behind = player.sample(2000 * MS, 2000 * MS)
+    assert behind[2] < 0.36 - 1e-3
+    assert player.moves(2000 * MS, 2000 * MS)
+    arrived = [pose for pose in play(player, 2010, 2200) if pose is not None][-1]
+    assert arrived[2] == pytest.approx(0.36)
+    assert not player.moves(2200 * MS, 2200 * MS)
