@@ -48,7 +48,7 @@ summary lists it.
 
 All other failures count at once: a wrong mode, reason, motion or limit is never tried again.
 """
-ALONE = ("test/sim", "test/demo", "test/bags", "test/stream", "test/web/test_page.py")
+ALONE = ("test/bags", "test/stream", "test/sim", "test/demo", "test/web/test_page.py")
 """Simulated robots, bags and streamers run in real time, and a browser needs all processors."""
 SIDE_BY_SIDE = ("-n=3", "--dist=loadfile", *(f"--ignore={path}" for path in ALONE))
 """The other tests mostly wait for other processes: three files at a time keep two cores busy."""
