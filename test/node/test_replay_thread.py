@@ -29,6 +29,14 @@ from gr00t_ros.session.schedule import SessionSettings  # noqa: E402
 from gr00t_ros.session.session import Session  # noqa: E402
 
 MS = 1_000_000
+
+
+def stalls(*short_s, soak_s=()):
+    """Lengths of stalls: some in every run, all of them in ./dev soak."""
+    long = [pytest.param(one_s, marks=pytest.mark.soak) for one_s in soak_s]
+    return pytest.mark.parametrize("stall_s", [*short_s, *long])
+
+
 ROBOT = load_embodiment("franka_droid")
 HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])  # 0.25 rad inside all limits
 MOST_RAD_S2, MOST_RAD_S3 = 6.2, 420.0  # of the arm; limits.md's 6 and 400 and what clocks add
@@ -206,7 +214,7 @@ def test_a_session_moves_both_outputs_inside_their_limits(rig):
     assert rig.session.counts.windows == len(arm)
 
 
-@pytest.mark.parametrize("stall_s", [0.03, 0.06, 0.1, 0.15, 0.3, 0.47, 1.0])
+@stalls(0.06, 0.15, 0.47, soak_s=(0.03, 0.1, 0.3, 1.0))
 def test_a_stall_between_computing_and_sending_sends_no_stale_window(rig, stall_s):
     """What did not leave is no part of the plan; a long one pauses, and goes on by itself."""
     rig.start()
@@ -233,7 +241,7 @@ def test_the_preview_reads_what_was_sent(rig):
     assert seen and {one.window.stamp_ns for one in seen} <= stamps
 
 
-@pytest.mark.parametrize("stall_s", [0.06, 0.15, 0.3])
+@stalls(0.15, soak_s=(0.06, 0.3))
 def test_a_stall_between_two_outputs_keeps_each_lawful(rig, stall_s):
     """The arm's window has left, the gripper's has not: each goes on from its own."""
     rig.start()
@@ -245,7 +253,7 @@ def test_a_stall_between_two_outputs_keeps_each_lawful(rig, stall_s):
     rig.assert_lawful()
 
 
-@pytest.mark.parametrize("stall_s", [0.13, 0.3])
+@stalls(0.13, soak_s=(0.3,))
 def test_a_stall_after_a_lost_window_is_lawful(rig, stall_s):
     """The node cannot know of the loss: it goes on from what the controller holds in the end."""
     rig.tells = rig.turns = True
