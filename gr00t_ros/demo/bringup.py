@@ -48,14 +48,14 @@ FRAME_PERIOD_S = 0.5
 class Bringup:
     """Child processes by role; `end` stops them all, newest first.
 
-    stop_waiting: a caller sets it to end the wait for a child early. end_with_parent: a child ends
-    also when this process is killed; call from the main thread only.
+    Call it from the main thread: a child ends also when the thread that started it has ended, such
+    as when this process is killed. stop_waiting: a caller sets it to end the wait for a child
+    early.
     """
 
     folder: Path
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     stop_waiting: threading.Event = field(default_factory=threading.Event)
-    end_with_parent: bool = False
 
     def start_node(
         self, node: str, parameters: Mapping[str, object], *remaps: str, role: str = ""
@@ -93,7 +93,7 @@ class Bringup:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # Ctrl-C reaches only us: we end the children in order
-                preexec_fn=_end_with_parent if self.end_with_parent else None,
+                preexec_fn=_end_with_parent,
             )
 
     def log(self, role: str) -> str:

@@ -202,7 +202,7 @@ class Run:
         self.motion_s, self.problem = 0.0, ""
         self._stop = stop
         os.environ.setdefault("ROS_LOG_DIR", str(self.folder / "ros_log"))
-        self._bringup = Bringup(folder, stop_waiting=stop, end_with_parent=True)
+        self._bringup = Bringup(folder, stop_waiting=stop)
         rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         self.watcher = Watcher(())
         self._executor = SingleThreadedExecutor()
