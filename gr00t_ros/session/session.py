@@ -309,7 +309,7 @@ class Session:
             return ()
         text = (
             f"replay thread: no window has left for {overdue_ns / 1e9:.2f} s of motion, at most "
-            f"{self.replay.settings.commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's "
+            f"{self.replay.sent_commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's "
             "load"
         )
         return (reasoned("replay_starvation", text, stop_ramp_only=True),)
@@ -328,6 +328,9 @@ class Session:
         if not self.active or self.mode is Mode.FAULT:
             return
         first = {finding.reaction: finding for finding in reversed(findings)}
+        stops = first.get(Reaction.FAULT) or first.get(Reaction.PAUSE)
+        if stops is not None:
+            self.replay.commit.doubt(stops.reason)
         if Reaction.FAULT in first:
             soon = any(one.soon for one in findings)
             self._stop(now_ns, Event.REST_FAULT, first[Reaction.FAULT].reason, soon)
