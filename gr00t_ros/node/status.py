@@ -45,6 +45,7 @@ UNPROVEN, OVER_BUDGET = "unproven stops", "windows over budget"
 UNCHECKED = "collision unchecked"
 """Key in a status' details: what moves and is not checked although `collision: required`."""
 _COLLISION = (CLEARANCE, CLEARANCE_M, CLEARANCE_PAIR, CLEARANCE_S, UNPROVEN, OVER_BUDGET, UNCHECKED)
+_SHOWN = (COMMIT, *_COLLISION)
 
 CONTACT = "contact "
 """Prefix of keys in a status' details: what a source of contacts measures."""
@@ -227,9 +228,7 @@ def _policy_values(status: PolicyStatus) -> Mapping[str, object]:
         *("query_failures", "windows_published"),
     )
     values: dict[str, object] = {name: getattr(status, name) for name in fields}
-    shown = (
-        d for d in status.details if d.key in (COMMIT, *_COLLISION) or d.key.startswith(CONTACT)
-    )
+    shown = (d for d in status.details if d.key in _SHOWN or d.key.startswith(CONTACT))
     values |= {d.key: d.value for d in shown}
     for stage in status.latencies:
         values[f"{stage.stage} p50/p99 ms"] = f"{1e3 * stage.p50_s:.1f}/{1e3 * stage.p99_s:.1f}"
