@@ -14,9 +14,9 @@ from bench.paired import Report
 
 BENCHES = (
     *("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision"),
-    *("record", "convert", "watch", "web"),
+    *("record", "convert", "watch", "web", "reaction"),
 )
-_TIMED = ("replay", "record", "watch")
+_TIMED = ("replay", "record", "watch", "reaction")
 
 
 def main(arguments: list[str] | None = None) -> int:
