@@ -26,7 +26,7 @@ from bench.camera_publisher import HEIGHT_PX, IMAGE_BYTES, WIDTH_PX
 from gr00t_ros.ros.periodic import sleep_until
 from gr00t_ros.sim.sensors import SENSOR_OUT
 
-STILL_S = (0.8, 1.2)
+STILL_S = (0.9, 1.3)
 """Time between two changes: longer than the motion that follows the first one."""
 _NUMBER, _GREY = struct.Struct("<H"), 90
 
@@ -67,6 +67,7 @@ class Camera:
         image = Image(height=HEIGHT_PX, width=WIDTH_PX, encoding="rgb8", step=3 * WIDTH_PX)
         image.header.frame_id = f"camera{camera}"
         image.data.frombytes(bytes([_GREY]) * IMAGE_BYTES)
+        # Bytes with a new stamp, as bench/camera_publisher: rclpy would need 1 ms each.
         self._serialised = bytearray(serialize_message(image))
         self._first = len(self._serialised) - IMAGE_BYTES
         self._publisher = node.create_publisher(Image, topic(camera), SENSOR_OUT)
@@ -79,7 +80,7 @@ class Camera:
         self._publisher.publish(bytes(self._serialised))
 
 
-def main(cameras: int, fps: float, stagger: float, seed: int, file: Path) -> None:
+def publish(cameras: int, fps: float, stagger: float, seed: int, file: Path) -> None:
     """Publish until a signal."""
     stop = threading.Event()
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
@@ -101,4 +102,4 @@ def main(cameras: int, fps: float, stagger: float, seed: int, file: Path) -> Non
 
 if __name__ == "__main__":
     _words = sys.argv[1:]
-    main(int(_words[0]), float(_words[1]), float(_words[2]), int(_words[3]), Path(_words[4]))
+    publish(int(_words[0]), float(_words[1]), float(_words[2]), int(_words[3]), Path(_words[4]))

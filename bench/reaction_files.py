@@ -1,4 +1,4 @@
-"""The robots of bench/reaction.py as embodiment files: the Franka's arm, with N cameras of 640x480."""
+"""The robots of bench/reaction.py as embodiment files: the Franka arm, N cameras of 640x480."""
 
 from __future__ import annotations
 

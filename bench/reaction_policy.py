@@ -18,8 +18,8 @@ from gr00t_ros.serve.policies import Action, Observation, modality_of
 from gr00t_ros.sim.stand_in.start import start_of
 
 KEY = "joint_position"
-WAY_RAD, SPEED_RAD_S = 0.03, 0.25
-_THERE_RAD = 1e-4  # float32 in the observation: closer than that the arm is where it should be
+WAY_RAD, SPEED_RAD_S = 0.02, 0.25
+_THERE_RAD = 1e-3  # closer than that the target is commanded at once, so that the arm comes to rest
 
 
 class ReactionPolicy:
