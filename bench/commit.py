@@ -21,7 +21,7 @@ import numpy as np
 from bench.motion_scenarios import HOME, LIMITS, START_NS, chunk_path
 from bench.paired import Report, Target
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.motion.commit_time import S, CommitTime
+from gr00t_ros.motion.commit_time import CommitTime, S
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
