@@ -26,7 +26,7 @@ from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
 
-HOURS, SMOKE_HOURS = 2.0, 0.05
+HOURS, SMOKE_HOURS = 1.0, 0.05
 SAMPLED_S, SMOKE_SAMPLED_S = 20, 1
 CHUNK_NS = 133 * MS
 """A chunk changes the motion so often: four steps at 30 Hz."""

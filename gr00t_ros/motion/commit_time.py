@@ -55,23 +55,29 @@ class CommitTime:
     def __init__(self, settings: ReplaySettings) -> None:
         """Begin with the longest commit time, that of `settings`; "fixed" keeps it."""
         self._settings = settings
-        self.why = _NO_STATES if self.measured else FIXED
-        """What the present commit time comes from."""
-        self._commit_ns = settings.commit_ns
-        self._at_ns: int | None = None
-        self._since_ns: int | None = None  # of the states without a doubt since then
+        self.measured: bool = settings.commit == MEASURED
+        """Whether the commit time depends on what is measured."""
+        self.commit_ns = settings.commit_ns
+        """The present commit time."""
+        self._doubt = "no state of a controller was received yet" if self.measured else FIXED
+        self._at_ns = 0
+        # States came from the first time to the second one, without a doubt; None: in doubt.
+        self._since_ns: int | None = None
         self._newest_ns = 0
         self._transit, self._late = _Longest(), _Longest()
 
     @property
-    def measured(self) -> bool:
-        """Whether the commit time depends on what is measured."""
-        return self._settings.commit == MEASURED
-
-    @property
-    def commit_ns(self) -> int:
-        """The present commit time."""
-        return self._commit_ns
+    def why(self) -> str:
+        """What the present commit time comes from."""
+        if self._since_ns is None:
+            return self._doubt
+        if self._newest_ns - self._since_ns < EVIDENCE_NS:
+            since_s = (self._newest_ns - self._since_ns) // S
+            return f"{self._doubt}; states of {since_s} s since, {EVIDENCE_NS // S} s are needed"
+        return (
+            f"states took {self._transit.longest_ns / MS:.1f} ms at most, windows left "
+            f"{self._late.longest_ns / MS:.1f} ms late"
+        )
 
     def received(self, now_ns: int, transit_ns: int | None) -> None:
         """A state came, `transit_ns` after its stamp; None: that is not known of a controller."""
@@ -79,15 +85,13 @@ class CommitTime:
             return
         if transit_ns is None:
             self.doubt("a controller or its middleware does not tell how long its states take")
-            return
-        if transit_ns < -FUTURE_NS:
+        elif transit_ns < -FUTURE_NS:
             self.doubt(f"a controller's state is stamped {-transit_ns / MS:.1f} ms in the future")
-            return
-        self._transit.add(now_ns, transit_ns)
-        if self._since_ns is not None and now_ns - self._newest_ns > RAREST_NS:
-            self.doubt(f"no state of a controller for {(now_ns - self._newest_ns) / MS:.0f} ms")
-        self._since_ns = now_ns if self._since_ns is None else self._since_ns
-        self._newest_ns = now_ns
+        else:
+            self._transit.add(now_ns, transit_ns)
+            self._doubt_silence(now_ns)
+            self._since_ns = now_ns if self._since_ns is None else self._since_ns
+            self._newest_ns = now_ns
 
     def late(self, now_ns: int, late_ns: int) -> None:
         """A window is sent `late_ns` after the time for which it was made."""
@@ -97,33 +101,28 @@ class CommitTime:
     def doubt(self, reason: str) -> None:
         """Use the longest commit time at once; what was received so far is no evidence any more."""
         if self.measured:
-            self._commit_ns, self.why = self._settings.commit_ns, reason
+            self.commit_ns, self._doubt = self._settings.commit_ns, reason
             self._since_ns = None
 
     def at(self, now_ns: int) -> int:
         """The commit time of a window that is made now: longer at once, shorter slowly."""
-        before_ns, self._at_ns = self._at_ns, now_ns
-        if not self.measured or self._since_ns is None:
-            return self._commit_ns
-        if now_ns - self._newest_ns > RAREST_NS:
-            self.doubt(f"no state of a controller for {(now_ns - self._newest_ns) / MS:.0f} ms")
-        elif now_ns - self._since_ns < EVIDENCE_NS:
-            seconds = (now_ns - self._since_ns) // S
-            self.why = f"states of {seconds} s so far, {EVIDENCE_NS // S} s are needed"
-        else:
-            passed_ns = 0 if before_ns is None else max(0, now_ns - before_ns)
-            # A longer gap is no tick: while nothing is sent, nothing is shortened.
-            passed_ns = min(passed_ns, self._settings.refresh_ns)
-            self._commit_ns = max(self._needed_ns(), self._commit_ns - passed_ns // SHORTER)
-        return self._commit_ns
+        # After a gap nothing is made up for: while no window is made, nothing is shortened.
+        passed_ns = min(max(0, now_ns - self._at_ns), self._settings.refresh_ns)
+        self._at_ns = now_ns
+        self._doubt_silence(now_ns)
+        if self._since_ns is not None and self._newest_ns - self._since_ns >= EVIDENCE_NS:
+            self.commit_ns = max(self._needed_ns(), self.commit_ns - passed_ns // SHORTER)
+        return self.commit_ns
+
+    def _doubt_silence(self, now_ns: int) -> None:
+        silent_ns = now_ns - self._newest_ns
+        if self._since_ns is not None and silent_ns > RAREST_NS:
+            self.doubt(f"no state of a controller for {silent_ns / MS:.0f} ms")
 
     def _needed_ns(self) -> int:
         """The commit time by the rule with what was measured."""
-        transit_ns, late_ns = self._transit.longest_ns, self._late.longest_ns
-        delivery_ns = max(PUBLISH_NS, late_ns) + max(LEAST_NS, MARGIN * transit_ns)
-        self.why = (
-            f"states took {transit_ns / MS:.1f} ms at most, windows left {late_ns / MS:.1f} ms late"
-        )
+        transit_ns = max(LEAST_NS, MARGIN * self._transit.longest_ns)
+        delivery_ns = max(PUBLISH_NS, self._late.longest_ns) + transit_ns
         needed_ns = max(SHORTEST_NS, self._settings.rounds_ns + delivery_ns)
         return min(needed_ns, self._settings.commit_ns)
 
@@ -132,16 +131,18 @@ class _Longest:
     """The longest duration of the last MEMORY_NS, to a second."""
 
     def __init__(self) -> None:
-        self._of_second: deque[tuple[int, int]] = deque()
+        # Seconds and the longest of each; a shorter one before a longer one does not count.
+        self._falling: deque[tuple[int, int]] = deque()
 
     @property
     def longest_ns(self) -> int:
-        return max((longest_ns for _, longest_ns in self._of_second), default=0)
+        return self._falling[0][1] if self._falling else 0
 
     def add(self, now_ns: int, duration_ns: int) -> None:
-        second, kept = now_ns // S, self._of_second
-        if kept and kept[-1][0] == second:
-            duration_ns = max(duration_ns, kept.pop()[1])
-        kept.append((second, duration_ns))
-        while kept[0][0] < second - MEMORY_NS // S:
-            kept.popleft()
+        falling = self._falling
+        while falling and falling[-1][1] <= duration_ns:
+            falling.pop()
+        if not falling or falling[-1][0] < now_ns // S:
+            falling.append((now_ns // S, duration_ns))
+        while falling[0][0] < (now_ns - MEMORY_NS) // S:
+            falling.popleft()

@@ -17,8 +17,8 @@ from gr00t_ros.motion.commit_time import CommitTime
 from gr00t_ros.motion.guard import Verdict, check, clamp_commands, first_step
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.planner import Planner
-from gr00t_ros.motion.pose_windows import Poses
-from gr00t_ros.motion.poses import PoseWindow
+from gr00t_ros.motion.pose.course import PoseWindow
+from gr00t_ros.motion.pose.windows import Poses
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.robot.limits import JointLimits, Workspace
 from gr00t_ros.robot.outputs import NO_COMMANDS, CommandLimits, PoseOutput

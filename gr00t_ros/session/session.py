@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.motion.poses import PoseWindow
+from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.motion.replay import Replay, Sent
 from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings

@@ -34,7 +34,7 @@ HISTORY = History(2000 * MS, 10**9)
 class FakeSubscription:
     """Stands where PulledSubscription does; `waiting` is its depth-1 queue."""
 
-    topic, depth, number, received_ns = "/topic", 1, None, 0
+    topic, depth, number, sent_ns, received_ns = "/topic", 1, None, 0, 0
 
     def __init__(self):
         self.waiting = None
@@ -251,7 +251,7 @@ def test_clear_forgets():
 class FakeQueue:
     """Stands where a deep PulledSubscription does: all that waits, with their numbers."""
 
-    topic, depth, received_ns = "/joints", 64, 0
+    topic, depth, sent_ns, received_ns = "/joints", 64, 0, 0
 
     def __init__(self):
         self.waiting, self.number, self.publishers = [], None, None
