@@ -36,7 +36,8 @@ Floats = NDArray[np.float64]
 # below what a robot's joints can resolve.
 _SETTLED_RAD = 1e-4
 
-_REPLACED_KEPT = 32  # windows of 0.64 s at 50 Hz; by then a controller without windows is at rest
+# By then a controller without windows is at rest.
+_REPLACED_KEPT_NS = 640_000_000
 
 SOON_NS = PUBLISH_NS + 3_000_000
 """Time in which a window of a stop inside the committed part is published and mostly arrives."""
@@ -81,7 +82,7 @@ class Planner:
         self._checked = np.isfinite(limits.jump)
         self._shaper = Shaper(self._within, self._knot_s, foreseen=self._checked)
         self._course: Course | None = None
-        self._replaced: deque[Course] = deque(maxlen=_REPLACED_KEPT)
+        self._replaced: deque[Course] = deque(maxlen=-(-_REPLACED_KEPT_NS // settings.refresh_ns))
         self._anchored_knot = 0
         self._replan = True
         self._proposed: _Proposal | None = None

@@ -64,6 +64,23 @@ def test_a_good_message_becomes_a_sample():
     assert (source.received, source.refused, source.problem) == (1, 0, "")
 
 
+def test_a_sample_tells_the_longest_way_since_the_sample_before_the_last_one():
+    """From stamp or publication to arrival; negative from the future, None without an arrival."""
+    source, found = _source(), []
+    for stamp_ns, sent_ns, arrived_ns in [
+        (10, 12, 15),
+        (20, 22, 31),
+        (40, 41, 44),
+        (50, 52, 53),
+        (70, 60, 65),
+        (80, 80, 0),
+    ]:
+        source.subscription.sent_ns, source.subscription.received_ns = sent_ns, arrived_ns
+        _receive(source, (stamp_ns, "value"), START)
+        found.append(source.buffer.latest().transit_ns)
+    assert found == [5, 11, 11, 4, -5, None]
+
+
 def test_nothing_waiting_changes_nothing():
     """A pull between two messages is no event."""
     source = _source()

@@ -413,6 +413,20 @@ def test_a_gap_after_the_first_windows_of_a_motion_were_lost_is_no_step(
     assert second.max() <= 6.0 * (1 + 1e-3)
 
 
+@pytest.mark.parametrize("found, doubted", [((), False), ((DROP,), False), ((PAUSE,), True)])
+def test_what_pauses_puts_the_measured_delivery_in_doubt(found, doubted):
+    """A dropped chunk says nothing of it."""
+    settings = ReplaySettings(commit="measured")
+    rig = Rig(Session(Replay(fr3_limits(), settings), SessionSettings())).activate()
+    commit = rig.session.replay.commit
+    for _ in range(1100):
+        commit.received(rig.now_ns, MS)
+        rig.tick()
+    assert commit.commit_ns < settings.commit_ns
+    rig.tick(*found)
+    assert (commit.commit_ns == settings.commit_ns) is doubted
+
+
 class _Played:
     """A rig with one controller, of which windows are lost as the caller says."""
 
