@@ -1,18 +1,18 @@
 """The commit time of the next window: as short as the measured delivery allows.
 
 The law. Window i is sent at t[i] with the commit time c[i]. It equals the window before it up to
-n[i] >= t[i] + c[i]. It arrives at a[i] <= t[i] + d[i]. If the windows k .. i-1 are lost, at most
-`lost_windows` of them in a row, the switch to window i is no step where a[i] <= n[j] for each j in
-k .. i. The rule c[j] >= (lost_windows + 1) * refresh + d[j] ensures this for any sequence of commit
-times, because each window is made and checked for the delivery that its own commit time covers. And
-t[i] + c[i] never decreases, because the commit time is shortened more slowly than time passes: a
-motion that was merged is not cut off by an earlier branch.
+n[i] >= t[i] + c[i]. Let windows k to i-1 be lost, at most `lost_windows` in a row. The switch to
+window i is no step if it arrives by n[j] for each j in k to i. Each commit time keeps the rule
+c[j] >= (lost_windows + 1) * refresh + d[j], so it is none for any delivery up to the least d[j],
+and a window that could come later is withheld (Planner.covered_ns). Nothing else is asked of the
+sequence of commit times. But t[i] + c[i] never decreases, because the commit time is shortened more
+slowly than time passes: what is final for one window is final for all later ones.
 
 What is measured. No controller acknowledges a window. Its states take the same way in the other
-direction: their delivery is the time from their stamp to their arrival. The clock's offset is part
-of it, and a stamp from the future shows that the clocks differ. A constant offset in the other
-direction, and a connection whose two directions differ, do not show: this is for a controller on
-the same computer. All times are plan time in ns.
+direction: their delivery is the time from their stamp to their arrival. The clocks' offset is part
+of it, and a stamp from the future shows that the controller's clock is ahead. What does not show: a
+clock that is ahead by less than the way takes, and commands that are slower than states. So this is
+for controllers on this computer (docs/motion.md). All times are plan time in ns.
 """
 
 from __future__ import annotations
