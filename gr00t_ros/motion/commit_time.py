@@ -48,8 +48,8 @@ _NO_STATES = "no state of a controller was received yet"
 class CommitTime:
     """Chooses the commit time; the caller makes all calls one after another.
 
-    Call `received` for each state of a controller, `late` for each window that is sent, and `doubt`
-    for whatever shows that delivery is not what it was; `at` for each window.
+    Call `received` for each state of a controller, `late` for each window that is sent, `doubt` and
+    `refute` for whatever shows that delivery is not what it was; `at` for each window.
     """
 
     def __init__(self, settings: ReplaySettings) -> None:
@@ -103,6 +103,15 @@ class CommitTime:
         if self.measured:
             self.commit_ns, self._doubt = self._settings.commit_ns, reason
             self._since_ns = None
+
+    def refute(self, reason: str) -> None:
+        """A window that the commit time did not cover was late or lost: what is measured is no bound.
+
+        The longest commit time is used from then on, however well the states come.
+        """
+        if self.measured:
+            self.doubt(f"until the next configure, because of {reason}")
+            self.measured = False
 
     def at(self, now_ns: int) -> int:
         """The commit time of a window that is made now: longer at once, shorter slowly."""

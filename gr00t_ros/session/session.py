@@ -328,9 +328,7 @@ class Session:
         if not self.active or self.mode is Mode.FAULT:
             return
         first = {finding.reaction: finding for finding in reversed(findings)}
-        stops = first.get(Reaction.FAULT) or first.get(Reaction.PAUSE)
-        if stops is not None:
-            self.replay.commit.doubt(stops.reason)
+        self._doubt_delivery(findings)
         if Reaction.FAULT in first:
             soon = any(one.soon for one in findings)
             self._stop(now_ns, Event.REST_FAULT, first[Reaction.FAULT].reason, soon)
@@ -342,6 +340,14 @@ class Session:
             self._healthy_ticks += known and not self._settling.pending
             if self._healthy_ticks >= self.settings.healthy_ticks:
                 self._continue(Event.HEALTHY, now_ns, held, "inputs healthy again")
+
+    def _doubt_delivery(self, findings: Sequence[Finding]) -> None:
+        """Use the longest commit time for now, or for good if a controller misses a window."""
+        for found in findings:
+            if found.watch == _DIVERGED:
+                self.replay.commit.refute(found.reason)
+            elif found.reaction in (Reaction.PAUSE, Reaction.FAULT):
+                self.replay.commit.doubt(found.reason)
 
     def _settled(self, now_ns: int, held: Held) -> bool:
         """Whether the controllers rest after their plan was abandoned.
