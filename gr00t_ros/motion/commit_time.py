@@ -105,7 +105,7 @@ class CommitTime:
             self._since_ns = None
 
     def refute(self, reason: str) -> None:
-        """A window that the commit time did not cover was late or lost: what is measured is no bound.
+        """A window that was not covered came late or never: what is measured is no bound.
 
         The longest commit time is used from then on, however well the states come.
         """
