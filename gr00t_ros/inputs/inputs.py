@@ -35,6 +35,7 @@ from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.observe.joint_states import JointPublishers, JointStates
+from gr00t_ros.observe.moment import Camera, Pace, QueryTimes, leave_by_ns, wait_until_ns
 from gr00t_ros.observe.observation import (
     Gap,
     Gaps,
@@ -48,6 +49,7 @@ from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.arrivals import Arrivals
 from gr00t_ros.ros.pulled import PulledSubscription
 
 RING_BYTES = 256 * 2**20
@@ -61,6 +63,7 @@ PULL_PERIOD_NS = 20_000_000
 thread because an executor timer costs more than reading the messages: at 50 Hz a timer takes 1.6 %
 of a core, a sleep 0.3 %."""
 
+_PAUSE_S = 0.001
 _SLEPT_PULLS = 3  # a gap of more than this many periods between two pulls means the process slept
 
 
@@ -88,12 +91,14 @@ class Inputs:
         self.awake = Awake(_SLEPT_PULLS * PULL_PERIOD_NS)
         """The time in which `pull` ran: only then messages are received."""
         self._embodiment = embodiment
+        self._waiting = False  # `wait` takes the pictures
         self._lock = threading.Lock()
         self._clock = node.get_clock()
         self._graph = Graph(node)
         self._images = images or node
         self._sources: dict[str, Source] = {}
         self._transforms: Transforms | None = None
+        self._pictures: list[PulledSubscription] = []
         for topic, streams in _by_topic(embodiment).items():
             history = History(_span_ns(streams, embodiment.step_ns, settings), ring_bytes)
             try:
@@ -104,6 +109,7 @@ class Inputs:
         self._controllers = {
             output.name: _controller(node, output) for output in embodiment.outputs
         }
+        self._arrivals = Arrivals(self._images.context, self._pictures)
 
     def pull(self) -> None:
         """Take the messages that are due from every topic; called by the pull thread.
@@ -113,6 +119,8 @@ class Inputs:
         now_ns = time.monotonic_ns()
         self.awake.ran(now_ns)
         for source in self._all():
+            if self._waiting and source.camera is not None:
+                continue
             with self._lock:
                 if not source.due(now_ns):
                     continue
@@ -135,6 +143,45 @@ class Inputs:
                 with self._lock:
                     source.pull(now_ns)
 
+    def wait(self, times: QueryTimes) -> None:
+        """Wait for the picture with which a query leaves; called by the worker thread.
+
+        See observe/moment.py. Returns at once where a camera has sent nothing yet: the observation
+        then says so. While it waits it takes all pictures, so that none is missed.
+        """
+        cameras = [source for source in self._sources.values() if source.camera is not None]
+        self._waiting = True
+        try:
+            self._wait(cameras, times)
+        finally:
+            self._waiting = False
+
+    def _wait(self, cameras: Sequence[Source], times: QueryTimes) -> None:
+        armed_ns = until_ns = time.monotonic_ns()
+        by_ns, count = None, -1
+        while not self._arrivals.ended:
+            seen = self._seen(cameras)
+            before, count = count, sum(source.received for source in cameras)
+            if seen is None:
+                return
+            if by_ns is None:
+                by_ns = leave_by_ns(seen, armed_ns, times)
+            now_ns = time.monotonic_ns()
+            if now_ns < until_ns and count == before:
+                time.sleep(_PAUSE_S)  # woken without a picture: this must not become a busy loop
+            until_ns = wait_until_ns(seen, now_ns, times.earliest_ns, by_ns)
+            if until_ns <= now_ns:
+                return
+            self._arrivals.wait(until_ns)
+
+    def _seen(self, cameras: Sequence[Source]) -> list[Camera] | None:
+        """Take the pictures that wait; what is known of each camera, None if one never sent."""
+        self._take(cameras)
+        system_ns = time.time_ns() - time.monotonic_ns()
+        with self._lock:
+            seen = [camera for one in cameras if (camera := one.seen(system_ns)) is not None]
+        return seen if len(seen) == len(cameras) else None
+
     def observe(self) -> Observation | Gaps:
         """Take the newest messages of every topic and assemble; called by the worker thread."""
         self.pull_streams()
@@ -142,7 +189,10 @@ class Inputs:
 
     def pull_streams(self) -> None:
         """Take the newest messages of every topic that the observation is made of."""
-        for source in self._sources.values():
+        self._take(self._sources.values())
+
+    def _take(self, sources: Iterable[Source]) -> None:
+        for source in sources:
             with self._lock:
                 now_ns = time.monotonic_ns()
                 taken = source.pull(now_ns)
@@ -224,7 +274,8 @@ class Inputs:
                 source.clear()
 
     def destroy(self) -> None:
-        """Unsubscribe from everything; later pulls take nothing."""
+        """Unsubscribe from everything; later pulls take nothing, and `wait` ends."""
+        self._arrivals.end()
         self._unsubscribe(self._all())
 
     def _unsubscribe(self, sources: Iterable[Source]) -> None:
@@ -268,7 +319,9 @@ class Inputs:
             pulled = PulledSubscription(self._images, (message_type,), named, profiles=qos.PICTURES)
             period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
             watch = CameraWatch(f"video.{stream.key}")
-            return Source(pulled, Pictures(cameras), history, period_ns, watch, publishers)
+            pace = Pace(stream.period_ns)
+            self._pictures.append(pulled)
+            return Source(pulled, Pictures(cameras), history, period_ns, watch, publishers, pace)
         if kind(stream) == "joints":
             pulled = PulledSubscription(node, (message_type,), topic, profiles=(qos.JOINTS,))
             commanded = self._embodiment.joint_names

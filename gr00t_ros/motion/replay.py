@@ -402,6 +402,14 @@ class Replay:
         due = (now_ns - self._newest.stamp_ns) // self._newest.step_ns
         return max(0, min(due, len(self._newest.joints) - 1) + 1 - first)
 
+    def consumed_at_ns(self, steps: int) -> int | None:
+        """From which plan time on `consumed_steps` is at least `steps` (> 0); None: never."""
+        if self._newest is None or steps <= 0:
+            return None
+        due = steps + first_step(self._newest, self._merged_ns) - 1
+        last = len(self._newest.joints) - 1
+        return self._newest.stamp_ns + due * self._newest.step_ns if due <= last else None
+
     def query_by_ns(self, latency_ns: int) -> int | None:
         """Latest plan time to query the next chunk so that motion continues; None: at once."""
         end_ns = self._planner.reference.end_ns
