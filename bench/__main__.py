@@ -14,9 +14,14 @@ from bench.paired import Report
 
 BENCHES = (
     *("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision"),
-    *("record", "convert", "watch", "web"),
+    *("record", "convert", "watch", "web", "reaction"),
 )
-_TIMED = ("replay", "record", "watch")
+_CHOICES = {
+    "seconds": ("replay", "record", "watch", "reaction"),
+    "rows": ("reaction",),
+    "baseline": ("reaction",),
+}
+"""Option -> the benchmarks that have it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,15 +33,22 @@ def main(arguments: list[str] | None = None) -> int:
         "--seconds",
         type=float,
         metavar="S",
-        help="of each variant of replay, record and watch, 60 or 120 by default",
+        help="of each variant of replay, record and watch, of each run of reaction",
     )
     parser.add_argument(
         "--smoke", action="store_true", help="one short slice: whether it runs, no goal counts"
     )
+    parser.add_argument("--rows", choices=("all", "base"), help="of reaction, all by default")
+    parser.add_argument("--baseline", metavar="FOLDER", help="reaction: another checkout's node")
     options = parser.parse_args(arguments)
-    given: dict[str, Any] = {} if options.seconds is None else {"seconds": options.seconds}
-    if given and options.name not in _TIMED:
-        parser.error(f"--seconds is for {', '.join(_TIMED)}: {options.name} has no such choice")
+    given: dict[str, Any] = {}
+    for choice, benches in _CHOICES.items():
+        if (value := getattr(options, choice)) is None:
+            continue
+        if options.name not in benches:
+            known = ", ".join(benches)
+            parser.error(f"--{choice} is for {known}: {options.name} has no such choice")
+        given[choice] = value
     if options.smoke:
         given["smoke"] = True
     report: Report = importlib.import_module(f"bench.{options.name}").run(**given)

@@ -1,0 +1,214 @@
+"""From photon to motion: a picture's stamp to the first controller cycle that depends on it.
+
+Cameras show a number that changes at random times. A policy server answers with a chunk that moves
+joint 1 when the number has changed, at once or after the time of a model. A robot without physics
+plays trajectories in cycles of 1 ms, and rests before each change. Methods, one after the other in
+random order: the policy node, the client that people write first (bench/reaction_plain), and with
+--baseline the node of another checkout. The floor is computed: half a frame period, because a query
+is not in step with a camera; the wire, as the same bytes take there and back in this run; the time
+of the model; one cycle of the controller. The picture goes to build/bench/reaction.svg.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from bench.camera_publisher import IMAGE_BYTES
+from bench.paired import Report, Target, interleave, percentile
+from bench.reaction_plot import svg
+from bench.reaction_rig import BASELINE, OURS, PLAIN, Setting, measured
+from bench.reaction_trials import STAGES, Trials
+from bench.wire_variants import RawTcp, peer
+
+PLOT = Path("build/bench/reaction.svg")
+FLOOR = "floor"
+BASE = Setting(30.0, 2, 0.0)
+SETTINGS = (
+    BASE,
+    *(replace(BASE, fps=fps) for fps in (15.0, 60.0)),
+    *(replace(BASE, cameras=cameras) for cameras in (1, 3)),
+    *(replace(BASE, server_ms=ms) for ms in (40.0, 100.0)),
+    replace(BASE, stagger=True),
+)
+ROUNDS, SECONDS, SMOKE_S = 2, 12.0, 4.0
+ROUND_TRIPS, WARM_UP = 60, 10
+CYCLE_MS = 1.0
+P50_MS, P99_MS, OVERHEAD_MS, CPU_RATIO, SHARED_MEMORY_SHARE = 60.0, 90.0, 40.0, 0.8, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Reaction times of one method in one setting.
+
+    stages: medians, ms. void: changes that gave no time, by the reason. breaks: controller cycles
+    beyond a limit of the arm. cpu_percent: of one core, of the client's process.
+    """
+
+    method: str
+    fps: float
+    cameras: int
+    stagger: bool
+    server_ms: float
+    p50_ms: float
+    p99_ms: float
+    stages: Mapping[str, float]
+    trials: int = 0
+    void: Mapping[str, int] = field(default_factory=dict)
+    breaks: int = 0
+    cpu_percent: float = 0.0
+
+    @property
+    def setting(self) -> Setting:
+        """What it was measured with."""
+        return Setting(self.fps, self.cameras, self.server_ms, self.stagger)
+
+
+def run(
+    seconds: float = SECONDS, smoke: bool = False, rows: str = "all", baseline: str = ""
+) -> Report:
+    """Measure; `seconds`: of each run, of which each row has two and the first row four.
+
+    rows: "all", or "base" for the first alone. baseline: a checkout with another node.
+    """
+    settings = SETTINGS if rows == "all" and not smoke else (BASE,)
+    rounds = 1 if smoke else ROUNDS
+    methods = (OURS, PLAIN, BASELINE) if baseline else (OURS, PLAIN)
+    load_before = os.getloadavg()[0]
+    found = [
+        row
+        for setting in settings
+        for row in _rows(setting, methods, rounds, SMOKE_S if smoke else seconds, baseline)
+    ]
+    if not smoke:
+        PLOT.parent.mkdir(parents=True, exist_ok=True)
+        PLOT.write_text(svg(found))
+    loads = [load_before, os.getloadavg()[0]]
+    figures = {
+        "rows": [asdict(row) for row in found],
+        "plot": str(PLOT),
+        "cores": os.cpu_count(),
+        "load": loads,
+    }
+    return Report("reaction", tuple(_table(found, loads)), figures, _targets(found))
+
+
+def _rows(
+    setting: Setting, methods: Sequence[str], rounds: int, seconds: float, baseline: str
+) -> Iterator[Row]:
+    """One row for each method, then the floor. The first setting is measured twice as long."""
+    if setting == BASE:
+        rounds *= 2
+    seeds = iter(range(rounds * len(methods)))
+    variants = {
+        method: lambda method=method: measured(method, setting, seconds, next(seeds), baseline)
+        for method in methods
+    }
+    for method, runs in interleave(variants, rounds, warm_up=0).items():
+        trials = Trials([])
+        for one in runs:
+            trials.add(one, setting.server_ms)
+        cpu_percent = 100e9 * sum(r.cpu_s for r in runs) / sum(r.end_ns - r.begin_ns for r in runs)
+        yield _row(method, setting, trials, cpu_percent)
+    yield _floor(setting)
+
+
+def _row(method: str, setting: Setting, trials: Trials, cpu_percent: float) -> Row:
+    times_ms = [trial.reaction_ms for trial in trials.found]
+    void = {name: getattr(trials, name) for name in ("moving", "paused", "stalled", "lost")}
+    if not times_ms:
+        raise RuntimeError(f"{method}, {setting}: no change gave a time: {void}")
+    shown = [trial.stages for trial in trials.found if trial.stages]
+    medians = [statistics.median(column) for column in zip(*shown, strict=True)]
+    return Row(
+        method, setting.fps, setting.cameras, setting.stagger, setting.server_ms,
+        statistics.median(times_ms), percentile(times_ms, 99),
+        dict(zip(STAGES, medians, strict=False)), len(times_ms), void, trials.breaks, cpu_percent,
+    )  # fmt: skip
+
+
+def _floor(setting: Setting) -> Row:
+    wire_ms = _round_trip_ms(setting.cameras * IMAGE_BYTES)
+    stages = {
+        "half a frame period": 500.0 / setting.fps,
+        "wire": wire_ms,
+        "server": setting.server_ms,
+        "controller": CYCLE_MS,
+    }
+    total_ms = sum(stages.values())
+    latest_ms = total_ms + stages["half a frame period"]
+    given = setting.fps, setting.cameras, setting.stagger, setting.server_ms
+    return Row(FLOOR, *given, total_ms, latest_ms, stages)
+
+
+def _round_trip_ms(size: int) -> float:
+    """Median time of so many bytes to another process by TCP, and of a short answer back."""
+    with peer("tcp", "npy") as port:
+        connection = RawTcp(port, memoryview(bytearray(size)))
+        times_ms = []
+        for _ in range(WARM_UP + ROUND_TRIPS):
+            begin_ns = time.perf_counter_ns()
+            connection.ask()
+            times_ms.append((time.perf_counter_ns() - begin_ns) * 1e-6)
+        connection.close()
+    return statistics.median(times_ms[WARM_UP:])
+
+
+def _table(rows: Sequence[Row], loads: Sequence[float]) -> Iterator[str]:
+    yield f"{os.cpu_count()} cores, load {loads[0]:.1f} before and {loads[1]:.1f} after; ms"
+    yield (
+        f"{'fps':>4}{'cameras':>9}{'server':>8}  {'method':14}{'p50':>7}{'p99':>7}{'trials':>8}"
+        f"{'void':>6}{'breaks':>8}{'CPU %':>7}"
+    )
+    for row in rows:
+        cameras = f"{row.cameras}{' apart' if row.stagger else ''}"
+        yield (
+            f"{row.fps:4.0f}{cameras:>9}{row.server_ms:8.0f}  {row.method:14}{row.p50_ms:7.1f}"
+            f"{row.p99_ms:7.1f}{row.trials:8}{sum(row.void.values()):6}{row.breaks:8}"
+            f"{row.cpu_percent:7.1f}"
+        )
+    yield f"{'stages of gr00t_ros, medians':31}" + "".join(f"{n.split(' ')[0]:>10}" for n in STAGES)
+    for row in rows:
+        if row.stages and row.method in (OURS, BASELINE):
+            cameras = f"{row.cameras}{' apart' if row.stagger else ''}"
+            head = f"{row.fps:4.0f}{cameras:>9}{row.server_ms:8.0f}  {row.method:10}"[:31]
+            yield f"{head:31}" + "".join(f"{ms:10.1f}" for ms in row.stages.values())
+
+
+def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
+    """The goals of the first setting, and those that hold in every row."""
+    base = {row.method: row for row in rows if row.setting == BASE}
+    ours, half_ms = base[OURS], 500.0 / BASE.fps
+    pairs = [
+        (row, other)
+        for row in rows
+        for other in rows
+        if row.method == OURS and other.method == PLAIN and row.setting == other.setting
+    ]
+    behind = max(
+        row.p50_ms - other.p50_ms - row.stages.get("commit, controller", 0.0)
+        for row, other in pairs
+    )
+    targets = [
+        Target("stamp to first executed point, p50, ms", ours.p50_ms, P50_MS),
+        Target("stamp to first executed point, p99, ms", ours.p99_ms, P99_MS),
+        Target(
+            "beyond the server's time and half a frame period, p50, ms",
+            ours.p50_ms - ours.server_ms - half_ms,
+            OVERHEAD_MS,
+        ),
+        Target("slower than the plain client by more than the commit, p50, ms", behind, 0.0),
+        Target(
+            "controller cycles beyond a limit, gr00t_ros",
+            sum(row.breaks for row in rows if row.method == OURS),
+            0,
+        ),
+    ]
+    if BASELINE in base:
+        cpu = ours.cpu_percent / base[BASELINE].cpu_percent
+        targets.append(Target("CPU while replaying, ours / baseline", cpu, CPU_RATIO))
+    return tuple(targets)

@@ -1,0 +1,105 @@
+"""Cameras whose pictures show a number that changes at random times, for bench/reaction.py.
+
+    python -m bench.reaction_cameras CAMERAS FPS STAGGER SEED FILE
+
+The number is in the first two bytes of each picture. Each change goes to FILE as a line: the number
+and the stamp of the first picture that shows it, ROS time in ns. STAGGER 0: all cameras expose at
+once; 1: they are spread over the frame period. Publishes until SIGINT or SIGTERM.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import struct
+import sys
+import threading
+import time
+from itertools import count
+from pathlib import Path
+
+import rclpy
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image
+
+from bench.camera_publisher import HEIGHT_PX, IMAGE_BYTES, WIDTH_PX
+from gr00t_ros.ros.periodic import sleep_until
+from gr00t_ros.sim.sensors import SENSOR_OUT
+
+STILL_S = (0.9, 1.3)
+"""Time between two changes: longer than the motion that follows the first one."""
+_NUMBER, _GREY = struct.Struct("<H"), 90
+
+
+def topic(camera: int) -> str:
+    """The topic of camera 0, 1, ..."""
+    return f"/bench/camera{camera}/image_raw"
+
+
+def number_in(picture: bytes) -> int:
+    """The number that a picture shows. picture: at least its first bytes."""
+    return int(_NUMBER.unpack_from(picture)[0])
+
+
+class Stimulus:
+    """The number in the world; it changes at random times, and each first sight is written."""
+
+    def __init__(self, seed: int, file: Path) -> None:
+        self._random, self._file = random.Random(seed), file.open("w", buffering=1)
+        self._number, self._shown = 0, 0
+        self._changes_ns = time.monotonic_ns()
+
+    def seen(self, exposed_ns: int, stamp_ns: int) -> int:
+        """The number at steady time `exposed_ns`, seen by a picture with that ROS stamp."""
+        while exposed_ns >= self._changes_ns:
+            self._number += 1
+            self._changes_ns += round(self._random.uniform(*STILL_S) * 1e9)
+        if self._number != self._shown:
+            self._shown = self._number
+            self._file.write(f"{self._number} {stamp_ns}\n")
+        return self._number
+
+
+class Camera:
+    """Publishes one camera's pictures as bytes with a new stamp and number."""
+
+    def __init__(self, node: rclpy.node.Node, camera: int) -> None:
+        image = Image(height=HEIGHT_PX, width=WIDTH_PX, encoding="rgb8", step=3 * WIDTH_PX)
+        image.header.frame_id = f"camera{camera}"
+        image.data.frombytes(bytes([_GREY]) * IMAGE_BYTES)
+        # Bytes with a new stamp, as bench/camera_publisher: rclpy would need 1 ms each.
+        self._serialised = bytearray(serialize_message(image))
+        self._first = len(self._serialised) - IMAGE_BYTES
+        self._publisher = node.create_publisher(Image, topic(camera), SENSOR_OUT)
+
+    def publish(self, stamp_ns: int, number: int, frame: int) -> None:
+        """Publish a picture; its last bytes change with each frame, as a camera's noise does."""
+        struct.pack_into("<iI", self._serialised, 4, *divmod(stamp_ns, 10**9))
+        _NUMBER.pack_into(self._serialised, self._first, number)
+        struct.pack_into("<Q", self._serialised, len(self._serialised) - 8, frame)
+        self._publisher.publish(bytes(self._serialised))
+
+
+def publish(cameras: int, fps: float, stagger: float, seed: int, file: Path) -> None:
+    """Publish until a signal."""
+    stop = threading.Event()
+    rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: stop.set())
+    node = rclpy.create_node("bench_reaction_cameras")
+    all_cameras = [Camera(node, camera) for camera in range(cameras)]
+    stimulus = Stimulus(seed, file)
+    begin_ns, period_ns = time.monotonic_ns(), 1e9 / fps
+    for frame in count():
+        for place, camera in enumerate(all_cameras):
+            exposed_ns = begin_ns + round((frame + stagger * place / cameras) * period_ns)
+            sleep_until(exposed_ns)
+            if stop.is_set():
+                return
+            stamp_ns = exposed_ns + time.time_ns() - time.monotonic_ns()
+            camera.publish(stamp_ns, stimulus.seen(exposed_ns, stamp_ns), frame)
+
+
+if __name__ == "__main__":
+    _words = sys.argv[1:]
+    publish(int(_words[0]), float(_words[1]), float(_words[2]), int(_words[3]), Path(_words[4]))

@@ -1,0 +1,218 @@
+"""One run of bench/reaction.py: cameras, robot, policy server and one client, as processes.
+
+All are in a ROS domain of their own on this machine. A thread of this process wakes up every 5 ms:
+where even that comes late, the machine stood still for everybody.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from bench.camera_publisher import write_profile
+from bench.reaction_files import write_files
+from bench.spinning import spun
+from gr00t_ros.demo.bringup import Bringup, ros_arguments
+from gr00t_ros.demo.isolation import own_domain
+from gr00t_ros.msg import ObservationFlow, PolicyStatus
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.limits import JointLimits
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.flow_messages import flow_of_message
+from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.sim.record import Record, load_record
+from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
+from gr00t_ros.trace.flow import Flow
+
+OURS, BASELINE, PLAIN = "gr00t_ros", "baseline", "plain_client"
+START_S, WARM_UP_S = 60.0, 1.5
+BARE_NS, STALL_NS = 5_000_000, 10_000_000
+_PARAMETERS = {
+    "instruction": "follow the number",
+    "execute_steps": 1,
+    "controller_manager": "",
+    "camera_fault_age_s": 60.0,
+    "joint_fault_age_s": 60.0,
+    "controller_silence_s": 5.0,
+}
+"""A query as often as the node can, and no fault where the machine is late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What one row is measured with. stagger: whether the cameras share the frame period out."""
+
+    fps: float
+    cameras: int
+    server_ms: float
+    stagger: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What one run left; times are ROS time in ns.
+
+    changes_ns: (N,) stamps of the first pictures of a new number; those between begin_ns and end_ns
+    are measured. cpu_s: of the client's process in that time. modes: when the node's mode changed,
+    empty for a client without modes. stalls: from when to when the machine did not run a thread.
+    """
+
+    record: Record
+    limits: JointLimits
+    changes_ns: NDArray[np.int64]
+    flows: tuple[Flow, ...]
+    modes: tuple[tuple[int, str], ...]
+    stalls: tuple[tuple[int, int], ...]
+    begin_ns: int
+    end_ns: int
+    cpu_s: float
+
+
+def measured(method: str, setting: Setting, seconds: float, seed: int, baseline: str = "") -> Run:
+    """Run one method for that long. Raises RuntimeError if it does not come to move.
+
+    baseline: another checkout of this repository, whose node is the method BASELINE.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        changes, record = folder / "changes.txt", folder / "record.npz"
+        node_file, robot_file = write_files(folder, setting.cameras, setting.fps)
+        stack.enter_context(own_domain())
+        bringup = stack.enter_context(_children(folder))
+        watched = stack.enter_context(_watching())
+        _start_world(bringup, setting, seed, robot_file, record, changes)
+        port = bringup.start_sidecar(
+            *("bench.reaction_policy:make_policy", "--embodiment", str(node_file)),
+            *("--port", "0", "--delay-ms", str(setting.server_ms)),
+        )
+        if method == PLAIN:
+            words = str(setting.cameras), str(port)
+            bringup.start("client", [sys.executable, "-m", "bench.reaction_plain", *words])
+            _wait(lambda: "MOVING" in bringup.log("client"), bringup, watched)
+        else:
+            given = {"embodiment": str(node_file), "port": port, **_PARAMETERS}
+            command = [sys.executable, "-m", "gr00t_ros.node.node", *ros_arguments(given)]
+            where = ["env", "-C", baseline] if method == BASELINE else []
+            bringup.start("client", [*where, *command])
+            bringup.start_node("autostart", {})
+            _wait(lambda: watched.mode == "replaying", bringup, watched)
+        time.sleep(WARM_UP_S)
+        pid, begin_ns = bringup.children["client"].pid, time.time_ns()
+        before_s = _cpu_s(pid)
+        time.sleep(seconds)
+        cpu_s, end_ns = _cpu_s(pid) - before_s, time.time_ns()
+        watched.save(bringup)
+        return Run(
+            load_record(record),
+            load_embodiment(str(node_file)).limits,
+            np.loadtxt(changes, dtype=np.int64, ndmin=2)[:, 1],
+            tuple(watched.flows),
+            tuple(watched.modes),
+            tuple(watched.stalls),
+            begin_ns,
+            end_ns,
+            cpu_s,
+        )
+
+
+class _Watched:
+    """The node's modes and flows, from its topics, and how punctual a bare thread is."""
+
+    def __init__(self, node: Node) -> None:
+        self.modes: list[tuple[int, str]] = []
+        self.reason = ""
+        self.flows: list[Flow] = []
+        self.stalls: list[tuple[int, int]] = []
+        self.bare = PeriodicThread("bare", BARE_NS, 0, self._look, print)
+        node.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
+        node.create_subscription(ObservationFlow, "/gr00t_policy/flows", self._on_flow, qos.FLOWS)
+        self._saves = node.create_client(Trigger, f"/{ROBOT}/save_record")
+
+    @property
+    def mode(self) -> str:
+        """The newest mode; empty before the first status."""
+        return self.modes[-1][1] if self.modes else ""
+
+    def save(self, bringup: Bringup) -> None:
+        """Let the robot write its record."""
+        _wait(self._saves.service_is_ready, bringup, self)
+        future = self._saves.call_async(Trigger.Request())
+        _wait(future.done, bringup, self)
+
+    def _look(self) -> None:
+        late_ns, now_ns = time.monotonic_ns() - self.bare.due_ns, time.time_ns()
+        if late_ns > STALL_NS:
+            self.stalls.append((now_ns - late_ns, now_ns))
+
+    def _on_status(self, message: PolicyStatus) -> None:
+        self.reason = message.reason
+        if message.mode != self.mode:
+            stamp = message.header.stamp
+            self.modes.append((stamp.sec * 10**9 + stamp.nanosec, message.mode))
+
+    def _on_flow(self, message: ObservationFlow) -> None:
+        self.flows.append(flow_of_message(message))
+
+
+@contextmanager
+def _children(folder: Path) -> Iterator[Bringup]:
+    bringup = Bringup(folder, end_with_parent=threading.current_thread() is threading.main_thread())
+    try:
+        yield bringup
+    finally:
+        bringup.end()
+
+
+@contextmanager
+def _watching() -> Iterator[_Watched]:
+    rclpy.init()
+    node = rclpy.create_node("bench_reaction")
+    watched = _Watched(node)
+    try:
+        with spun(node):
+            watched.bare.start()
+            yield watched
+    finally:
+        watched.bare.stop()
+        rclpy.shutdown()
+
+
+def _start_world(
+    bringup: Bringup, setting: Setting, seed: int, robot: Path, record: Path, changes: Path
+) -> None:
+    """Start the stand-in robot and the cameras."""
+    bringup.start_node("stand_in", {"embodiment": str(robot), "record_path": str(record)})
+    words = setting.cameras, setting.fps, float(setting.stagger), seed, changes
+    profile = f"FASTRTPS_DEFAULT_PROFILES_FILE={write_profile(bringup.folder)}"
+    command = ["env", profile, sys.executable, "-m", "bench.reaction_cameras", *map(str, words)]
+    bringup.start("cameras", command)
+
+
+def _wait(condition: Callable[[], bool], bringup: Bringup, watched: _Watched) -> None:
+    end_s = time.monotonic() + START_S
+    while not condition():
+        gone = bringup.ended("stand_in", "cameras", "sidecar", "client")
+        if gone or time.monotonic() > end_s:
+            said = bringup.log(gone or "client")[-2000:]
+            mode = f"the node is {watched.mode or 'silent'}: {watched.reason}"
+            raise RuntimeError(f"{gone or 'no answer'} ({mode}):\n{said}")
+        time.sleep(0.02)
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU time that a process has used, s: fields 14 and 15 of proc(5), after the name."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
