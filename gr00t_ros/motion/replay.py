@@ -402,6 +402,15 @@ class Replay:
         due = (now_ns - self._newest.stamp_ns) // self._newest.step_ns
         return max(0, min(due, len(self._newest.joints) - 1) + 1 - first)
 
+    def new_earlier(self, now_ns: int, next_ns: int) -> bool:
+        """Whether windows made for `now_ns` are new from an earlier knot than for `next_ns`.
+
+        Windows of commands commit nothing, so they are new from the next knot on.
+        """
+        knot_ns = self._settings.knot_ns
+        commands = len(self._command_limits) > 0 and now_ns // knot_ns < next_ns // knot_ns
+        return commands or self._planner.branch(now_ns) < self._planner.branch(next_ns)
+
     def consumed_at_ns(self, steps: int) -> int | None:
         """From which plan time on `consumed_steps` is at least `steps` (> 0); None: never."""
         if self._newest is None or steps <= 0:

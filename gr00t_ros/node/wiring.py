@@ -433,7 +433,7 @@ class Configured:
 
     def _on_reply(self, reply: QueryReply | None, error: Exception | None) -> None:
         """Runs on the worker thread; the posted call runs on the replay thread."""
-        self.replay.post(lambda session, now_ns: self._take(session, now_ns, reply, error))
+        self.replay.post(lambda session, now_ns: self._take(session, now_ns, reply, error), True)
 
     def _take(
         self, session: Session, now_ns: int, reply: QueryReply | None, error: Exception | None

@@ -117,7 +117,7 @@ class PulledSubscription:
 
     @property
     def handles(self) -> tuple[Any, ...]:
-        """rclpy's handles of the subscriptions that messages come from, for a wait set."""
+        """The subscriptions that messages come from, as rclpy's handles for a wait set."""
         both = (self._subscription, self._next)
         return tuple(one.handle for one in both if one is not None)
 

@@ -98,6 +98,14 @@ class Session:
         """From when on, and until when, the query of `query_due` should leave; plan time."""
         return self.queries.times(self.replay, self._has_chunk, self.settings)
 
+    def extra_pays(self, now_ns: int, next_ns: int) -> bool:
+        """Whether a tick for `now_ns` can be new from an earlier knot than the one for `next_ns`.
+
+        Only where a chunk is taken and there is motion: pauses and stops count ticks.
+        """
+        moves = self.mode in (Mode.BLENDING_IN, Mode.REPLAYING)
+        return moves and self.replay.new_earlier(now_ns, next_ns)
+
     def merge(self, chunk: ActionChunk, now_ns: int, held: Held) -> Verdict | None:
         """Offer a chunk to the plan; None if it is of an older episode or not wanted now."""
         if chunk.episode != self.episode or not self._takes_chunks():
