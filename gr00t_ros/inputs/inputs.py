@@ -91,7 +91,8 @@ class Inputs:
         self.awake = Awake(_SLEPT_PULLS * PULL_PERIOD_NS)
         """The time in which `pull` ran: only then messages are received."""
         self._embodiment = embodiment
-        self._waiting = False  # `wait` takes the pictures
+        self.awaits_pictures = False
+        """Whether `wait` takes the pictures; `pull` leaves them to it, so that it misses none."""
         self._lock = threading.Lock()
         self._clock = node.get_clock()
         self._graph = Graph(node)
@@ -119,7 +120,7 @@ class Inputs:
         now_ns = time.monotonic_ns()
         self.awake.ran(now_ns)
         for source in self._all():
-            if self._waiting and source.camera is not None:
+            if self.awaits_pictures and source.camera is not None:
                 continue
             with self._lock:
                 if not source.due(now_ns):
@@ -150,11 +151,11 @@ class Inputs:
         then says so. While it waits it takes all pictures, so that none is missed.
         """
         cameras = [source for source in self._sources.values() if source.camera is not None]
-        self._waiting = True
+        self.awaits_pictures = True
         try:
             self._wait(cameras, times)
         finally:
-            self._waiting = False
+            self.awaits_pictures = False
 
     def _wait(self, cameras: Sequence[Source], times: QueryTimes) -> None:
         armed_ns = until_ns = time.monotonic_ns()

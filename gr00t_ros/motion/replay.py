@@ -394,14 +394,6 @@ class Replay:
         end_ns = self._planner.reference.end_ns
         return max(0, end_ns - now_ns) if end_ns is not None else 0
 
-    def consumed_steps(self, now_ns: int) -> int:
-        """Steps of the newest merged chunk that have been played since it was merged."""
-        if self._newest is None:
-            return 0
-        first = first_step(self._newest, self._merged_ns)
-        due = (now_ns - self._newest.stamp_ns) // self._newest.step_ns
-        return max(0, min(due, len(self._newest.joints) - 1) + 1 - first)
-
     def new_earlier(self, now_ns: int, next_ns: int) -> bool:
         """Whether windows made for `now_ns` are new from an earlier knot than for `next_ns`.
 
@@ -412,7 +404,10 @@ class Replay:
         return commands or self._planner.branch(now_ns) < self._planner.branch(next_ns)
 
     def consumed_at_ns(self, steps: int) -> int | None:
-        """From which plan time on `consumed_steps` is at least `steps` (> 0); None: never."""
+        """When so many steps (> 0) of the newest chunk have been played since it was merged.
+
+        Plan time; None if they never are: the chunk has not so many left, or there is none.
+        """
         if self._newest is None or steps <= 0:
             return None
         due = steps + first_step(self._newest, self._merged_ns) - 1
