@@ -108,6 +108,9 @@ class Configured:
         except Exception:
             self.clock.destroy()  # otherwise use_sim_time could never be changed again
             raise
+        if not self.clock.simulated:  # else queries do not wait for pictures
+            periods_ns = (camera.period_ns for camera in robot.video)
+            session.queries.lead_ns = max(periods_ns, default=0)
         self._make_watches(values, session.replay)
         self.replay = ReplayThread(
             session,
