@@ -53,14 +53,15 @@ class Rig:
     simulated = tells = turns = False
     merged, answers_s = 0, 0.0
 
-    def __init__(self, settings=ReplaySettings()):
+    def __init__(self, settings=None):
         self.sent, self.said, self.lost, self.asked = [], [], set(), []
         self.publishing = self.published = lambda topic: None
         self.between = self.watching = lambda: None
         node = SimpleNamespace(
             create_lifecycle_publisher=lambda _type, topic, _qos: Publisher(self, topic)
         )
-        replay = Replay(ROBOT.limits, settings, ROBOT.workspace, ROBOT.command_limits)
+        chosen = settings or ReplaySettings()
+        replay = Replay(ROBOT.limits, chosen, ROBOT.workspace, ROBOT.command_limits)
         self.session = Session(replay, SessionSettings())
         self.thread = ReplayThread(
             self.session, self, Outputs(node, ROBOT), self, 20 * MS, 0, self.said.append
