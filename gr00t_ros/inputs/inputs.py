@@ -120,12 +120,9 @@ class Inputs:
         now_ns = time.monotonic_ns()
         self.awake.ran(now_ns)
         for source in self._all():
-            if self.awaits_pictures and source.camera is not None:
-                continue
+            awaited = self.awaits_pictures and source.camera is not None
             with self._lock:
-                if not source.due(now_ns):
-                    continue
-                taken = source.pull(now_ns)
+                taken = None if awaited or not source.due(now_ns) else source.pull(now_ns)
                 mixed = bool(source.mixed(now_ns))
             _show(source, taken)
             publishers = self._graph.look(source.subscription, now_ns, mixed)
