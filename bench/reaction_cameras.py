@@ -26,8 +26,8 @@ from bench.camera_publisher import HEIGHT_PX, IMAGE_BYTES, WIDTH_PX
 from gr00t_ros.ros.periodic import sleep_until
 from gr00t_ros.sim.sensors import SENSOR_OUT
 
-STILL_S = (0.9, 1.3)
-"""Time between two changes: longer than the motion that follows the first one."""
+STILL_S = (0.8, 1.2)
+"""Time between two changes: the motion that follows the first one has then all but ended."""
 _NUMBER, _GREY = struct.Struct("<H"), 90
 
 

@@ -12,6 +12,7 @@ from bench.reaction_cameras import topic
 from gr00t_ros.robot.files import load_embodiment
 
 STEP_HZ, HORIZON = 30.0, 24
+ARM = "/fr3_arm_controller/joint_trajectory"
 _SHIPPED = "franka_droid"
 
 

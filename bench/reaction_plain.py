@@ -25,12 +25,11 @@ from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from bench.reaction_cameras import topic
-from bench.reaction_files import STEP_HZ
+from bench.reaction_files import ARM, STEP_HZ
 from bench.reaction_policy import KEY
 from bench.wire_variants import HOOKS
 
 TIMER_S, QUEUE = 0.02, 10
-ARM = "/fr3_arm_controller/joint_trajectory"
 
 
 class PlainClient(Node):
@@ -65,7 +64,8 @@ class PlainClient(Node):
 
     def _on_joints(self, message: JointState) -> None:
         at = dict(zip(message.name, message.position, strict=True))
-        self._joints = np.array([at[name] for name in self._names], np.float32)
+        if at.keys() >= set(self._names):
+            self._joints = np.array([at[name] for name in self._names], np.float32)
 
     def _ask_forever(self) -> None:
         while True:
@@ -85,9 +85,8 @@ class PlainClient(Node):
         }
         data = {"observation": observation, "options": None}
         message = {"endpoint": "get_action", "data": data}
-        write, read = HOOKS["npy"]
-        self._socket.send(msgpack.packb(message, default=write))
-        reply = msgpack.unpackb(self._socket.recv(), object_hook=read)
+        self._socket.send(msgpack.packb(message, default=HOOKS["npy"][0]))
+        reply = msgpack.unpackb(self._socket.recv(), object_hook=_read)
         if not isinstance(reply, list):
             raise RuntimeError(f"the policy server answered {reply}")
         return reply[0][KEY][0]
@@ -104,6 +103,11 @@ class PlainClient(Node):
         if not self._moved:
             self._moved = True
             print("MOVING", flush=True)
+
+
+def _read(value: dict[Any, Any]) -> Any:
+    """An array in either codec: servers differ in that of their replies."""
+    return HOOKS["msgpack_numpy"][1](value) if b"nd" in value else HOOKS["npy"][1](value)
 
 
 def main(cameras: int, port: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 COLOURS = (
@@ -22,7 +22,7 @@ class PlottedRow(Protocol):
     stagger: bool
     server_ms: float
     p50_ms: float
-    stages: dict[str, float]
+    stages: Mapping[str, float]
 
 
 def svg(rows: Sequence[PlottedRow], ours: str = "gr00t_ros") -> str:

@@ -1,6 +1,6 @@
 """One run of bench/reaction.py: cameras, robot, policy server and one client, as processes.
 
-All are in a ROS domain of their own on this machine. A thread of this process wakes up every 5 ms:
+The caller chose the ROS domain. A thread of this process wakes up every 5 ms:
 where even that comes late, the machine stood still for everybody.
 """
 
@@ -21,12 +21,12 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.node import Node
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from bench.camera_publisher import write_profile
-from bench.reaction_files import write_files
+from bench.reaction_files import ARM, write_files
 from bench.spinning import spun
 from gr00t_ros.demo.bringup import Bringup, ros_arguments
-from gr00t_ros.demo.isolation import own_domain
 from gr00t_ros.msg import ObservationFlow, PolicyStatus
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
@@ -68,6 +68,7 @@ class Run:
     changes_ns: (N,) stamps of the first pictures of a new number; those between begin_ns and end_ns
     are measured. cpu_s: of the client's process in that time. modes: when the node's mode changed,
     empty for a client without modes. stalls: from when to when the machine did not run a thread.
+    trajectories: those sent to the controller, serialised, each with the time of its arrival here.
     """
 
     record: Record
@@ -76,13 +77,14 @@ class Run:
     flows: tuple[Flow, ...]
     modes: tuple[tuple[int, str], ...]
     stalls: tuple[tuple[int, int], ...]
+    trajectories: tuple[tuple[int, bytes], ...]
     begin_ns: int
     end_ns: int
     cpu_s: float
 
 
 def measured(method: str, setting: Setting, seconds: float, seed: int, baseline: str = "") -> Run:
-    """Run one method for that long. Raises RuntimeError if it does not come to move.
+    """Run one method for that long, in the ROS domain of the environment. Raises RuntimeError if it does not come to move.
 
     baseline: another checkout of this repository, whose node is the method BASELINE.
     """
@@ -90,7 +92,6 @@ def measured(method: str, setting: Setting, seconds: float, seed: int, baseline:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         changes, record = folder / "changes.txt", folder / "record.npz"
         node_file, robot_file = write_files(folder, setting.cameras, setting.fps)
-        stack.enter_context(own_domain())
         bringup = stack.enter_context(_children(folder))
         watched = stack.enter_context(_watching())
         _start_world(bringup, setting, seed, robot_file, record, changes)
@@ -122,6 +123,7 @@ def measured(method: str, setting: Setting, seconds: float, seed: int, baseline:
             tuple(watched.flows),
             tuple(watched.modes),
             tuple(watched.stalls),
+            tuple(watched.trajectories),
             begin_ns,
             end_ns,
             cpu_s,
@@ -136,9 +138,11 @@ class _Watched:
         self.reason = ""
         self.flows: list[Flow] = []
         self.stalls: list[tuple[int, int]] = []
+        self.trajectories: list[tuple[int, bytes]] = []
         self.bare = PeriodicThread("bare", BARE_NS, 0, self._look, print)
         node.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
         node.create_subscription(ObservationFlow, "/gr00t_policy/flows", self._on_flow, qos.FLOWS)
+        node.create_subscription(JointTrajectory, ARM, self._on_trajectory, qos.CHUNK, raw=True)
         self._saves = node.create_client(Trigger, f"/{ROBOT}/save_record")
 
     @property
@@ -162,6 +166,9 @@ class _Watched:
         if message.mode != self.mode:
             stamp = message.header.stamp
             self.modes.append((stamp.sec * 10**9 + stamp.nanosec, message.mode))
+
+    def _on_trajectory(self, serialised: bytes) -> None:
+        self.trajectories.append((time.time_ns(), serialised))
 
     def _on_flow(self, message: ObservationFlow) -> None:
         self.flows.append(flow_of_message(message))
