@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -24,7 +24,7 @@ from bench.camera_publisher import IMAGE_BYTES
 from bench.paired import Report, Target, interleave, percentile
 from bench.reaction_plot import svg
 from bench.reaction_rig import BASELINE, OURS, PLAIN, Run, Setting, measured
-from bench.reaction_trials import STAGES, Trials
+from bench.reaction_trials import STAGES, Row, Trials
 from bench.wire_variants import RawTcp, peer
 from gr00t_ros.demo.isolation import own_domain
 
@@ -43,35 +43,6 @@ TRIES = 4  # further runs of a row in which the machine let no change count
 ROUND_TRIPS, WARM_UP = 60, 10
 CYCLE_MS = 1.0
 P50_MS, P99_MS, OVERHEAD_MS, CPU_RATIO = 60.0, 90.0, 40.0, 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Reaction times of one method in one setting.
-
-    p50_ms, p99_ms: from the first picture that shows a change. used_p50_ms: from the first such
-    picture that the node put into an observation; of the others it is not known. stages: medians, ms. void: changes that gave no time, by the reason. breaks: controller cycles
-    beyond a limit of the arm. cpu_percent: of one core, of the client's process.
-    """
-
-    method: str
-    fps: float
-    cameras: int
-    stagger: bool
-    server_ms: float
-    p50_ms: float
-    p99_ms: float
-    stages: Mapping[str, float]
-    used_p50_ms: float | None = None
-    trials: int = 0
-    void: Mapping[str, int] = field(default_factory=dict)
-    breaks: int = 0
-    cpu_percent: float = 0.0
-
-    @property
-    def setting(self) -> Setting:
-        """What it was measured with."""
-        return Setting(self.fps, self.cameras, self.server_ms, self.stagger)
 
 
 def run(

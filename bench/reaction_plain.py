@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -44,14 +45,12 @@ class PlainClient(Node):
         self._new, self._moved = threading.Condition(), False
         self._cameras = cameras
         for camera in range(cameras):
-            key = f"camera{camera}"
-            self.create_subscription(
-                Image, topic(camera), lambda message, key=key: self._on_image(key, message), QUEUE
-            )
+            received = partial(self._on_image, f"camera{camera}")
+            self.create_subscription(Image, topic(camera), received, QUEUE)
         self.create_subscription(JointState, "/joint_states", self._on_joints, QUEUE)
         self._publisher = self.create_publisher(JointTrajectory, ARM, QUEUE)
         self.create_timer(TIMER_S, self._on_timer)
-        self._socket = zmq.Context.instance().socket(zmq.REQ)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
         self._socket.connect(f"tcp://127.0.0.1:{port}")
         threading.Thread(target=self._ask_forever, daemon=True).start()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+
+from bench.reaction_trials import Row
 
 COLOURS = (
     *("#bbbbbb", "#e69f00", "#f0e442", "#d9a05b", "#009e73", "#0072b2", "#999999"),
@@ -13,19 +14,7 @@ MARKS = {"plain_client": "#000000", "floor": "#cc0000", "baseline": "#7f3c8d"}
 WIDTH, LEFT, RIGHT, TOP, LINE, BAR = 1000, 220, 60, 90, 34, 16
 
 
-class PlottedRow(Protocol):
-    """What a row has to be drawn."""
-
-    method: str
-    fps: float
-    cameras: int
-    stagger: bool
-    server_ms: float
-    p50_ms: float
-    stages: Mapping[str, float]
-
-
-def svg(rows: Sequence[PlottedRow], ours: str = "gr00t_ros") -> str:
+def svg(rows: Sequence[Row], ours: str = "gr00t_ros") -> str:
     """Stages as medians, stacked; marks where the other methods' p50 is."""
     bars = [row for row in rows if row.method == ours]
     most = max(1.1 * max(max(row.p50_ms, sum(row.stages.values())) for row in rows), 1.0)
@@ -38,7 +27,7 @@ def svg(rows: Sequence[PlottedRow], ours: str = "gr00t_ros") -> str:
     for number, row in enumerate(bars):
         y = TOP + LINE * number
         parts += _bar(row, y, most)
-        same = [other for other in rows if _setting(other) == _setting(row)]
+        same = [other for other in rows if other.setting == row.setting]
         for other in same:
             if other.method in MARKS:
                 x, colour = _x(other.p50_ms, most), MARKS[other.method]
@@ -49,11 +38,7 @@ def svg(rows: Sequence[PlottedRow], ours: str = "gr00t_ros") -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _setting(row: PlottedRow) -> tuple[float, int, bool, float]:
-    return row.fps, row.cameras, row.stagger, row.server_ms
-
-
-def _bar(row: PlottedRow, y: int, most: float) -> list[str]:
+def _bar(row: Row, y: int, most: float) -> list[str]:
     apart = ", apart" if row.stagger else ""
     plural = "s" if row.cameras > 1 else ""
     name = f"{row.fps:.0f} fps, {row.cameras} camera{plural}{apart}, {row.server_ms:.0f} ms"

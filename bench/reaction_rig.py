@@ -84,9 +84,10 @@ class Run:
 
 
 def measured(method: str, setting: Setting, seconds: float, seed: int, baseline: str = "") -> Run:
-    """Run one method for that long, in the ROS domain of the environment. Raises RuntimeError if it does not come to move.
+    """Run one method for that long, in the ROS domain of the environment.
 
-    baseline: another checkout of this repository, whose node is the method BASELINE.
+    baseline: another checkout of this repository, whose node is the method BASELINE. Raises
+    RuntimeError if the client does not come to move.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -8,14 +8,15 @@ client sends the same point again and again while it rests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
 from trajectory_msgs.msg import JointTrajectory
 
-from bench.reaction_rig import Run
+from bench.reaction_rig import Run, Setting
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
 from gr00t_ros.ros.windows import parse_trajectory
 from gr00t_ros.sim.record import ROW_NS, STAMP_NOISE_S, TOLERANCE
@@ -40,6 +41,36 @@ class Trial:
 
     reaction_ms: float
     stages: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Reaction times of one method in one setting.
+
+    p50_ms, p99_ms: from the first picture that shows a change. used_p50_ms: from the first such
+    picture that the node put into an observation; of others it is not known. stages: medians, ms.
+    void: changes that gave no time, by the reason. breaks: controller cycles beyond a limit of the
+    arm. cpu_percent: of one core, of the client's process.
+    """
+
+    method: str
+    fps: float
+    cameras: int
+    stagger: bool
+    server_ms: float
+    p50_ms: float
+    p99_ms: float
+    stages: Mapping[str, float]
+    used_p50_ms: float | None = None
+    trials: int = 0
+    void: Mapping[str, int] = field(default_factory=dict)
+    breaks: int = 0
+    cpu_percent: float = 0.0
+
+    @property
+    def setting(self) -> Setting:
+        """What it was measured with."""
+        return Setting(self.fps, self.cameras, self.server_ms, self.stagger)
 
 
 @dataclass(slots=True)
