@@ -1,5 +1,7 @@
 """The times of `bench reaction`, on runs whose first changed cycle is known."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -81,7 +83,7 @@ def flow(stamp, number=1):
     spans = [Span("camera/a", stamp * MS, (stamp + 5) * MS)]
     spans += [
         Span(name, begin * MS, end * MS)
-        for name, begin, end in zip(names, times, times[1:], strict=True)
+        for name, (begin, end) in zip(names, pairwise(times), strict=True)
     ]
     return Flow(number, 1, 1, stamp * MS + OFFSET_NS, OFFSET_NS, "executed", "", tuple(spans))
 
