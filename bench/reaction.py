@@ -3,8 +3,9 @@
 Cameras show a number that changes at random times. A policy server answers with a chunk that moves
 joint 1 when the number has changed, at once or after the time of a model. A robot without physics
 plays trajectories in cycles of 1 ms, and rests before each change. Methods, one after the other in
-random order: the policy node, the client that people write first (bench/reaction_plain), and with
---baseline the node of another checkout. The floor is computed: half a frame period, because a query
+random order: the policy node with its defaults (first setting only) and with the parameters for
+controllers on the same computer, which the goals are for; the client that people write first
+(bench/reaction_plain); with --baseline the node of another checkout (first setting only). The floor is computed: half a frame period, because a query
 is not in step with a camera; the wire, as the same bytes take there and back in this run; the time
 of the model; one cycle of the controller. The picture goes to build/bench/reaction.svg.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from bench.camera_publisher import IMAGE_BYTES
 from bench.paired import Report, Target, interleave, percentile
 from bench.reaction_plot import svg
-from bench.reaction_rig import BASELINE, OURS, PLAIN, Run, Setting, measured
+from bench.reaction_rig import BASELINE, NODES, OURS, PLAIN, SHORT, Run, Setting, measured
 from bench.reaction_trials import STAGES, Row, Trials
 from bench.wire_variants import RawTcp, peer
 from gr00t_ros.demo.isolation import own_domain
@@ -32,13 +33,12 @@ PLOT = Path("build/bench/reaction.svg")
 FLOOR = "floor"
 BASE = Setting(30.0, 2, 0.0)
 SETTINGS = (
-    BASE,
     *(replace(BASE, fps=fps) for fps in (15.0, 60.0)),
     *(replace(BASE, cameras=cameras) for cameras in (1, 3)),
     *(replace(BASE, server_ms=ms) for ms in (40.0, 100.0)),
     replace(BASE, stagger=True),
 )
-ROUNDS, SECONDS, SMOKE_S = 2, 12.0, 3.0
+ROUNDS, SECONDS, SMOKE_S = 3, 12.0, 3.0
 TRIES = 4  # further runs of a row in which the machine let no change count
 ROUND_TRIPS, WARM_UP = 60, 10
 CYCLE_MS = 1.0
@@ -48,20 +48,19 @@ P50_MS, P99_MS, OVERHEAD_MS, CPU_RATIO = 60.0, 90.0, 40.0, 0.8
 def run(
     seconds: float = SECONDS, smoke: bool = False, rows: str = "all", baseline: str = ""
 ) -> Report:
-    """Measure; `seconds`: of each run, of which each row has two and the first row four.
+    """Measure; `seconds`: of each of three runs of the first setting, twice as long the one of others.
 
     rows: "all", or "base" for the first alone. baseline: a checkout with another node.
     """
-    settings = SETTINGS if rows == "all" and not smoke else (BASE,)
-    rounds = 1 if smoke else ROUNDS
-    methods = (OURS, PLAIN, BASELINE) if baseline else (OURS, PLAIN)
     load_before = os.getloadavg()[0]
     with own_domain():
-        found = [
-            row
-            for setting in settings
-            for row in _rows(setting, methods, rounds, SMOKE_S if smoke else seconds, baseline)
-        ]
+        if smoke:
+            found = [*_rows(BASE, (SHORT, PLAIN), 1, SMOKE_S, "")]
+        else:
+            others = (BASELINE,) if baseline else ()
+            found = [*_rows(BASE, (OURS, SHORT, PLAIN, *others), ROUNDS, seconds, baseline)]
+            for setting in SETTINGS if rows == "all" else ():
+                found += _rows(setting, (SHORT, PLAIN), 1, 2 * seconds, "")
     if not smoke:
         PLOT.parent.mkdir(parents=True, exist_ok=True)
         PLOT.write_text(svg(found))
@@ -78,9 +77,7 @@ def run(
 def _rows(
     setting: Setting, methods: Sequence[str], rounds: int, seconds: float, baseline: str
 ) -> Iterator[Row]:
-    """One row for each method, then the floor. The first setting is measured twice as long."""
-    if setting == BASE:
-        rounds *= 2
+    """One row for each method, then the floor."""
     seeds = count()
     variants = {
         method: partial(_measured, method, setting, seconds, seeds, baseline) for method in methods
@@ -154,20 +151,20 @@ def _round_trip_ms(size: int) -> float:
 def _table(rows: Sequence[Row], loads: Sequence[float]) -> Iterator[str]:
     yield f"{os.cpu_count()} cores, load {loads[0]:.1f} before and {loads[1]:.1f} after; ms"
     yield (
-        f"{'fps, cameras, server':28}{'method':14}{'p50':>7}{'p99':>7}{'used':>7}{'trials':>8}"
+        f"{'fps, cameras, server':28}{'method':16}{'p50':>7}{'p99':>7}{'used':>7}{'trials':>8}"
         f"{'void':>6}{'breaks':>8}{'CPU %':>7}"
     )
     for row in rows:
         used = "" if row.used_p50_ms is None else f"{row.used_p50_ms:.1f}"
         yield (
-            f"{_named(row):28}{row.method:14}{row.p50_ms:7.1f}{row.p99_ms:7.1f}{used:>7}"
+            f"{_named(row):28}{row.method:16}{row.p50_ms:7.1f}{row.p99_ms:7.1f}{used:>7}"
             f"{row.trials:8}{sum(row.void.values()):6}{row.breaks:8}{row.cpu_percent:7.1f}"
         )
     yield f"stages, medians: {', '.join(STAGES)}"
     for row in rows:
-        if row.method in (OURS, BASELINE):
+        if row.method in NODES:
             parts = "".join(f"{ms:7.1f}" for ms in row.stages.values())
-            yield f"{_named(row):28}{row.method:10}{parts}"
+            yield f"{_named(row):28}{row.method:15}{parts}"
     yield from _wire(rows)
 
 
@@ -179,7 +176,7 @@ def _named(row: Row) -> str:
 def _wire(rows: Sequence[Row]) -> Iterator[str]:
     """What shared memory between node and server could save at most."""
     base = {row.method: row for row in rows if row.setting == BASE}
-    ours, bytes_ms = base[OURS], base[FLOOR].stages["wire"]
+    ours, bytes_ms = base[SHORT], base[FLOOR].stages["wire"]
     yield (
         f"wire at 2x640x480: {ours.stages['wire']:.1f} ms, of which moving the bytes "
         f"{bytes_ms:.1f} ms: {100 * bytes_ms / ours.p50_ms:.1f} % of the reaction time"
@@ -189,12 +186,12 @@ def _wire(rows: Sequence[Row]) -> Iterator[str]:
 def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
     """The goals of the first setting, and those that hold in every row."""
     base = {row.method: row for row in rows if row.setting == BASE}
-    ours, half_ms = base[OURS], 500.0 / BASE.fps
+    ours, half_ms = base[SHORT], 500.0 / BASE.fps
     pairs = [
         (row, other)
         for row in rows
         for other in rows
-        if row.method == OURS and other.method == PLAIN and row.setting == other.setting
+        if row.method == SHORT and other.method == PLAIN and row.setting == other.setting
     ]
     behind = max(
         row.p50_ms - other.p50_ms - row.stages.get("commit, controller", 0.0)
@@ -211,11 +208,11 @@ def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
         Target("slower than the plain client by more than the commit, p50, ms", behind, 0.0),
         Target(
             "controller cycles beyond a limit, gr00t_ros",
-            sum(row.breaks for row in rows if row.method == OURS),
+            sum(row.breaks for row in rows if row.method in (OURS, SHORT)),
             0,
         ),
     ]
     if BASELINE in base:
-        cpu = ours.cpu_percent / base[BASELINE].cpu_percent
+        cpu = base[OURS].cpu_percent / base[BASELINE].cpu_percent
         targets.append(Target("CPU while replaying, ours / baseline", cpu, CPU_RATIO))
     return tuple(targets)

@@ -10,13 +10,13 @@ COLOURS = (
     *("#bbbbbb", "#e69f00", "#f0e442", "#d9a05b", "#009e73", "#0072b2", "#999999"),
     *("#cc79a7", "#aa4499", "#d55e00", "#56b4e9"),
 )
-MARKS = {"plain_client": "#000000", "floor": "#cc0000", "baseline": "#7f3c8d"}
-WIDTH, LEFT, RIGHT, TOP, LINE, BAR = 1000, 220, 60, 90, 34, 16
+MARKS = {"plain_client": "#000000", "floor": "#cc0000"}
+WIDTH, LEFT, RIGHT, TOP, LINE, BAR = 1000, 260, 60, 90, 34, 16
 
 
-def svg(rows: Sequence[Row], ours: str = "gr00t_ros") -> str:
-    """Stages as medians, stacked; marks where the other methods' p50 is."""
-    bars = [row for row in rows if row.method == ours]
+def svg(rows: Sequence[Row]) -> str:
+    """Stages of the node as medians, stacked; marks where the other methods' p50 is."""
+    bars = [row for row in rows if row.method not in MARKS]
     most = max(1.1 * max(max(row.p50_ms, sum(row.stages.values())) for row in rows), 1.0)
     height = TOP + LINE * len(bars) + 30
     parts = [
@@ -41,7 +41,8 @@ def svg(rows: Sequence[Row], ours: str = "gr00t_ros") -> str:
 def _bar(row: Row, y: int, most: float) -> list[str]:
     apart = ", apart" if row.stagger else ""
     plural = "s" if row.cameras > 1 else ""
-    name = f"{row.fps:.0f} fps, {row.cameras} camera{plural}{apart}, {row.server_ms:.0f} ms"
+    short = {"gr00t_ros": "", "gr00t_ros_short": "short, ", "baseline": "before, "}[row.method]
+    name = f"{short}{row.fps:.0f} fps, {row.cameras} camera{plural}{apart}, {row.server_ms:.0f} ms"
     parts = [f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{name}</text>']
     at = 0.0
     for (stage, ms), colour in zip(row.stages.items(), COLOURS, strict=False):

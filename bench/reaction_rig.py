@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,13 @@ from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
 from gr00t_ros.trace.flow import Flow
 
-OURS, BASELINE, PLAIN = "gr00t_ros", "baseline", "plain_client"
+OURS, SHORT, BASELINE, PLAIN = "gr00t_ros", "gr00t_ros_short", "baseline", "plain_client"
+NODES: Mapping[str, Mapping[str, object]] = {
+    OURS: {},
+    SHORT: {"commit": "measured", "refresh_ms": 10, "knot_ms": 10},
+    BASELINE: {},
+}
+"""Parameters of the methods that are the policy node: the defaults, and those for one computer."""
 START_S, WARM_UP_S = 60.0, 1.5
 BARE_NS, STALL_NS = 5_000_000, 10_000_000
 _PARAMETERS = {
@@ -105,7 +111,7 @@ def measured(method: str, setting: Setting, seconds: float, seed: int, baseline:
             bringup.start("client", [sys.executable, "-m", "bench.reaction_plain", *words])
             _wait(lambda: "MOVING" in bringup.log("client"), bringup, watched)
         else:
-            given = {"embodiment": str(node_file), "port": port, **_PARAMETERS}
+            given = {"embodiment": str(node_file), "port": port, **_PARAMETERS, **NODES[method]}
             command = [sys.executable, "-m", "gr00t_ros.node.node", *ros_arguments(given)]
             where = ["env", "-C", baseline] if method == BASELINE else []
             bringup.start("client", [*where, *command])
