@@ -2,12 +2,13 @@
 
 Cameras show a number that changes at random times. A policy server answers with a chunk that moves
 joint 1 when the number has changed, at once or after the time of a model. A robot without physics
-plays trajectories in cycles of 1 ms, and rests before each change. Methods, one after the other in
-random order: the policy node with its defaults (first setting only) and with the parameters for
-controllers on the same computer, which the goals are for; the client that people write first
-(bench/reaction_plain); with --baseline the node of another checkout (first setting only). The floor is computed: half a frame period, because a query
-is not in step with a camera; the wire, as the same bytes take there and back in this run; the time
-of the model; one cycle of the controller. The picture goes to build/bench/reaction.svg.
+plays trajectories in cycles of 1 ms. Methods, one after the other in random order: the policy node
+with its defaults (first setting only) and with the parameters for controllers on the same computer,
+which the goals are for; the client that people write first (bench/reaction_plain); with --baseline
+the node of another checkout (first setting only). The floor is computed: half a frame period,
+because a query is not in step with a camera; the wire, as the same bytes take there and back in
+this run; the time of the model; one cycle of the controller. The picture goes to
+build/bench/reaction.svg.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ P50_MS, P99_MS, OVERHEAD_MS, CPU_RATIO = 60.0, 90.0, 40.0, 0.8
 def run(
     seconds: float = SECONDS, smoke: bool = False, rows: str = "all", baseline: str = ""
 ) -> Report:
-    """Measure; `seconds`: of each of three runs of the first setting, twice as long the one of others.
+    """Measure; `seconds`: of each of three runs of the first setting; others have one, of twice.
 
     rows: "all", or "base" for the first alone. baseline: a checkout with another node.
     """
