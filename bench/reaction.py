@@ -107,18 +107,17 @@ def _trials(runs: Sequence[Run], setting: Setting) -> Trials:
 
 
 def _row(method: str, setting: Setting, trials: Trials, cpu_percent: float) -> Row:
-    times_ms = [trial.reaction_ms for trial in trials.found]
+    times_ms = [trial.used_ms for trial in trials.found]
     void = {name: getattr(trials, name) for name in ("moving", "paused", "stalled", "lost")}
     if not times_ms:
         raise RuntimeError(f"{method}, {setting}: no change gave a time: {void}")
     shown = [trial.stages for trial in trials.found if trial.stages]
-    used_ms = [trial.reaction_ms - trial.stages[0] for trial in trials.found if trial.stages]
+    change_ms = statistics.median(trial.reaction_ms for trial in trials.found)
     medians = [statistics.median(column) for column in zip(*shown, strict=True)]
     return Row(
         method, setting.fps, setting.cameras, setting.stagger, setting.server_ms,
         statistics.median(times_ms), percentile(times_ms, 99),
-        dict(zip(STAGES, medians, strict=False)), statistics.median(used_ms) if used_ms else None,
-        len(times_ms), void, trials.breaks, cpu_percent,
+        dict(zip(STAGES, medians, strict=False)), change_ms, len(times_ms), void, trials.breaks, cpu_percent,
     )  # fmt: skip
 
 
@@ -133,7 +132,7 @@ def _floor(setting: Setting) -> Row:
     total_ms = sum(stages.values())
     latest_ms = total_ms + stages["half a frame period"]
     given = setting.fps, setting.cameras, setting.stagger, setting.server_ms
-    return Row(FLOOR, *given, total_ms, latest_ms, stages)
+    return Row(FLOOR, *given, total_ms, latest_ms, stages, total_ms)
 
 
 def _round_trip_ms(size: int) -> float:
@@ -152,13 +151,12 @@ def _round_trip_ms(size: int) -> float:
 def _table(rows: Sequence[Row], loads: Sequence[float]) -> Iterator[str]:
     yield f"{os.cpu_count()} cores, load {loads[0]:.1f} before and {loads[1]:.1f} after; ms"
     yield (
-        f"{'fps, cameras, server':28}{'method':16}{'p50':>7}{'p99':>7}{'used':>7}{'trials':>8}"
+        f"{'fps, cameras, server':28}{'method':16}{'p50':>7}{'p99':>7}{'change':>8}{'trials':>8}"
         f"{'void':>6}{'breaks':>8}{'CPU %':>7}"
     )
     for row in rows:
-        used = "" if row.used_p50_ms is None else f"{row.used_p50_ms:.1f}"
         yield (
-            f"{_named(row):28}{row.method:16}{row.p50_ms:7.1f}{row.p99_ms:7.1f}{used:>7}"
+            f"{_named(row):28}{row.method:16}{row.p50_ms:7.1f}{row.p99_ms:7.1f}{row.change_p50_ms:8.1f}"
             f"{row.trials:8}{sum(row.void.values()):6}{row.breaks:8}{row.cpu_percent:7.1f}"
         )
     yield f"stages, medians: {', '.join(STAGES)}"
@@ -180,7 +178,7 @@ def _wire(rows: Sequence[Row]) -> Iterator[str]:
     ours, bytes_ms = base[SHORT], base[FLOOR].stages["wire"]
     yield (
         f"wire at 2x640x480: {ours.stages['wire']:.1f} ms, of which moving the bytes "
-        f"{bytes_ms:.1f} ms: {100 * bytes_ms / ours.p50_ms:.1f} % of the reaction time"
+        f"{bytes_ms:.1f} ms: {100 * bytes_ms / ours.p50_ms:.1f} % of the time to the first point"
     )
 
 
@@ -195,7 +193,7 @@ def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
         if row.method == SHORT and other.method == PLAIN and row.setting == other.setting
     ]
     behind = max(
-        row.p50_ms - other.p50_ms - row.stages.get("commit, controller", 0.0)
+        row.change_p50_ms - other.change_p50_ms - row.stages.get("commit, controller", 0.0)
         for row, other in pairs
     )
     targets = [
@@ -206,7 +204,11 @@ def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
             ours.p50_ms - ours.server_ms - half_ms,
             OVERHEAD_MS,
         ),
-        Target("slower than the plain client by more than the commit, p50, ms", behind, 0.0),
+        Target(
+            "from a change on, slower than the plain client by more than the commit, p50, ms",
+            behind,
+            0.0,
+        ),
         Target(
             "controller cycles beyond a limit, gr00t_ros",
             sum(row.breaks for row in rows if row.method in (OURS, SHORT)),

@@ -17,7 +17,7 @@ WIDTH, LEFT, RIGHT, TOP, LINE, BAR = 1000, 260, 60, 90, 34, 16
 def svg(rows: Sequence[Row]) -> str:
     """Stages of the node as medians, stacked; marks where the other methods' p50 is."""
     bars = [row for row in rows if row.method not in MARKS]
-    most = max(1.1 * max(max(row.p50_ms, sum(row.stages.values())) for row in rows), 1.0)
+    most = max(1.1 * max(max(row.change_p50_ms, sum(row.stages.values())) for row in rows), 1.0)
     height = TOP + LINE * len(bars) + 30
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
@@ -30,7 +30,7 @@ def svg(rows: Sequence[Row]) -> str:
         same = [other for other in rows if other.setting == row.setting]
         for other in same:
             if other.method in MARKS:
-                x, colour = _x(other.p50_ms, most), MARKS[other.method]
+                x, colour = _x(other.change_p50_ms, most), MARKS[other.method]
                 parts.append(
                     f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y - 4}" y2="{y + BAR + 4}" '
                     f'stroke="{colour}" stroke-width="3"/>'
@@ -52,15 +52,17 @@ def _bar(row: Row, y: int, most: float) -> list[str]:
             f"<title>{stage}: {ms:.1f} ms</title></rect>"
         )
         at += ms
-    end = _x(max(at, row.p50_ms), most)
-    parts.append(f'<text x="{end + 6:.1f}" y="{y + 13}">{row.p50_ms:.0f} ms</text>')
+    end = _x(max(at, row.change_p50_ms), most)
+    parts.append(f'<text x="{end + 6:.1f}" y="{y + 13}">{row.change_p50_ms:.0f} ms</text>')
     return parts
 
 
 def _legend(stages: Sequence[str]) -> list[str]:
     entries = [*zip(stages, COLOURS, strict=False)]
     entries += [(f"| {name.replace('_', ' ')}, p50", colour) for name, colour in MARKS.items()]
-    parts = ['<text x="12" y="20" font-size="15">stamp to first executed point, ms</text>']
+    parts = [
+        '<text x="12" y="20" font-size="15">first picture of a change to first executed point, medians, ms</text>'
+    ]
     for index, (name, colour) in enumerate(entries):
         x, y = 12 + 165 * (index % 6), 32 + 16 * (index // 6)
         parts.append(f'<rect x="{x}" y="{y}" width="10" height="10" fill="{colour}"/>')

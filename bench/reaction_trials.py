@@ -42,13 +42,19 @@ class Trial:
     reaction_ms: float
     stages: tuple[float, ...]
 
+    @property
+    def used_ms(self) -> float:
+        """The time from the picture that was used."""
+        return self.reaction_ms - (self.stages[0] if self.stages else 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """Reaction times of one method in one setting.
 
-    p50_ms, p99_ms: from the first picture that shows a change. used_p50_ms: from the first such
-    picture that the node put into an observation; of others it is not known. stages: medians, ms.
+    p50_ms, p99_ms: from the picture that was used, which is the first one that shows a change and
+    that the node put into an observation. change_p50_ms: from the first one that shows it; of a
+    client without flows both are this. stages: medians, ms, from the latter on.
     void: changes that gave no time, by the reason. breaks: controller cycles beyond a limit of the
     arm. cpu_percent: of one core, of the client's process.
     """
@@ -61,7 +67,7 @@ class Row:
     p50_ms: float
     p99_ms: float
     stages: Mapping[str, float]
-    used_p50_ms: float | None = None
+    change_p50_ms: float = 0.0
     trials: int = 0
     void: Mapping[str, int] = field(default_factory=dict)
     breaks: int = 0

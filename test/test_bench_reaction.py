@@ -113,6 +113,7 @@ def test_pictures_that_no_query_took_are_a_stage():
     """The observation before the change is no answer to it."""
     (trial,) = judged(run_of((flow(SHOWN - 33), flow(SHOWN + 20, 2)), REPLAYING)).found
     assert trial.stages[0] == pytest.approx(20.0)
+    assert trial.used_ms == pytest.approx(trial.reaction_ms - 20.0)
 
 
 def test_a_change_without_a_fair_time_is_void_with_its_reason():
@@ -136,7 +137,7 @@ def test_cycles_beyond_a_limit_are_counted():
 
 def test_the_picture_has_a_bar_for_each_row_of_the_node():
     """And a mark for each other method."""
-    ours = Row("gr00t_ros", 30.0, 2, False, 0.0, 50.0, 80.0, dict.fromkeys(STAGES, 4.0))
-    floor = Row("floor", 30.0, 2, False, 0.0, 20.0, 40.0, {"wire": 1.0})
+    ours = Row("gr00t_ros", 30.0, 2, False, 0.0, 50.0, 80.0, dict.fromkeys(STAGES, 4.0), 60.0)
+    floor = Row("floor", 30.0, 2, False, 0.0, 20.0, 40.0, {"wire": 1.0}, 20.0)
     drawn = svg([ours, floor])
     assert drawn.count("<title>") == len(STAGES) and drawn.count("<line") == 1
