@@ -61,7 +61,8 @@ def _legend(stages: Sequence[str]) -> list[str]:
     entries = [*zip(stages, COLOURS, strict=False)]
     entries += [(f"| {name.replace('_', ' ')}, p50", colour) for name, colour in MARKS.items()]
     parts = [
-        '<text x="12" y="20" font-size="15">first picture of a change to first executed point, medians, ms</text>'
+        '<text x="12" y="20" font-size="15">from the first picture of a change to the first '
+        "executed point: medians of the stages, ms</text>"
     ]
     for index, (name, colour) in enumerate(entries):
         x, y = 12 + 165 * (index % 6), 32 + 16 * (index // 6)

@@ -45,6 +45,8 @@ NODES: Mapping[str, Mapping[str, object]] = {
 }
 """Parameters of the methods that are the policy node: the defaults, and those for one computer."""
 START_S, WARM_UP_S = 60.0, 1.5
+SETTLED_S = 35.0
+"""Until a measured commit time is short: 20 s of evidence, then 5 ms a second (motion/commit_time)."""
 BARE_NS, STALL_NS = 5_000_000, 10_000_000
 _PARAMETERS = {
     "instruction": "follow the number",
@@ -117,7 +119,7 @@ def measured(method: str, setting: Setting, seconds: float, seed: int, baseline:
             bringup.start("client", [*where, *command])
             bringup.start_node("autostart", {})
             _wait(lambda: watched.mode == "replaying", bringup, watched)
-        time.sleep(WARM_UP_S)
+        time.sleep(SETTLED_S if method == SHORT else WARM_UP_S)
         pid, begin_ns = bringup.children["client"].pid, time.time_ns()
         before_s = _cpu_s(pid)
         time.sleep(seconds)
