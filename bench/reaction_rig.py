@@ -46,7 +46,7 @@ NODES: Mapping[str, Mapping[str, object]] = {
 """Parameters of the methods that are the policy node: the defaults, and those for one computer."""
 START_S, WARM_UP_S = 60.0, 1.5
 SETTLED_S = 35.0
-"""Until a measured commit time is short: 20 s of evidence, then 5 ms a second (motion/commit_time)."""
+"""Until a measured commit time is short: 20 s of evidence, then 5 ms/s (motion/commit_time)."""
 BARE_NS, STALL_NS = 5_000_000, 10_000_000
 _PARAMETERS = {
     "instruction": "follow the number",
