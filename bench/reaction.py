@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from bench.camera_publisher import IMAGE_BYTES
@@ -83,10 +82,7 @@ def _rows(
     setting: Setting, methods: Sequence[str], rounds: int, seconds: float, baseline: str
 ) -> Iterator[Row]:
     """One row for each method, then the floor."""
-    seeds = count()
-    variants = {
-        method: partial(_measured, method, setting, seconds, seeds, baseline) for method in methods
-    }
+    variants = {method: partial(measured, method, setting, seconds, baseline) for method in methods}
     for method, runs in interleave(variants, rounds, warm_up=0).items():
         trials = _trials(runs, setting)
         while not trials.found and len(runs) < rounds + TRIES:
@@ -95,12 +91,6 @@ def _rows(
         cpu_percent = 100e9 * sum(r.cpu_s for r in runs) / sum(r.end_ns - r.begin_ns for r in runs)
         yield _row(method, setting, trials, cpu_percent)
     yield _floor(setting)
-
-
-def _measured(
-    method: str, setting: Setting, seconds: float, seeds: Iterator[int], baseline: str
-) -> Run:
-    return measured(method, setting, seconds, next(seeds), baseline)
 
 
 def _trials(runs: Sequence[Run], setting: Setting) -> Trials:

@@ -91,7 +91,7 @@ class Run:
     cpu_s: float
 
 
-def measured(method: str, setting: Setting, seconds: float, seed: int, baseline: str = "") -> Run:
+def measured(method: str, setting: Setting, seconds: float, baseline: str = "") -> Run:
     """Run one method for that long, in the ROS domain of the environment.
 
     baseline: another checkout of this repository, whose node is the method BASELINE. Raises
@@ -103,7 +103,7 @@ def measured(method: str, setting: Setting, seconds: float, seed: int, baseline:
         node_file, robot_file = write_files(folder, setting.cameras, setting.fps)
         bringup = stack.enter_context(_children(folder))
         watched = stack.enter_context(_watching())
-        _start_world(bringup, setting, seed, robot_file, record, changes)
+        _start_world(bringup, setting, robot_file, record, changes)
         port = bringup.start_sidecar(
             *("bench.reaction_policy:make_policy", "--embodiment", str(node_file)),
             *("--port", "0", "--delay-ms", str(setting.server_ms)),
@@ -207,11 +207,11 @@ def _watching() -> Iterator[_Watched]:
 
 
 def _start_world(
-    bringup: Bringup, setting: Setting, seed: int, robot: Path, record: Path, changes: Path
+    bringup: Bringup, setting: Setting, robot: Path, record: Path, changes: Path
 ) -> None:
     """Start the stand-in robot and the cameras."""
     bringup.start_node("stand_in", {"embodiment": str(robot), "record_path": str(record)})
-    words = setting.cameras, setting.fps, float(setting.stagger), seed, changes
+    words = setting.cameras, setting.fps, float(setting.stagger), changes
     profile = f"FASTRTPS_DEFAULT_PROFILES_FILE={write_profile(bringup.folder)}"
     command = ["env", profile, sys.executable, "-m", "bench.reaction_cameras", *map(str, words)]
     bringup.start("cameras", command)
