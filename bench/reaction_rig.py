@@ -20,6 +20,7 @@ import numpy as np
 import rclpy
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -194,7 +195,8 @@ def _children(folder: Path) -> Iterator[Bringup]:
 
 @contextmanager
 def _watching() -> Iterator[_Watched]:
-    rclpy.init()
+    # Without rclpy's handlers: a signal ends the run, and not only its ROS context.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("bench_reaction")
     watched = _Watched(node)
     try:
