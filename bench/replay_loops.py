@@ -33,6 +33,7 @@ from gr00t_ros.motion.replay import Replay, Sent
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.replay_thread import ReplayThread
+from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.session.mode import Mode
@@ -71,7 +72,7 @@ class Healthy:
         """No held position."""
         return None
 
-    def ask(self, episode: int) -> bool:
+    def ask(self, episode: int, times: QueryTimes | None) -> bool:
         """No request: the load sends them at its own rate."""
         return False
 

@@ -35,6 +35,7 @@ from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.observe.joint_states import JointPublishers, JointStates
+from gr00t_ros.observe.moment import Camera, Pace, QueryTimes, leave_by_ns, wait_until_ns
 from gr00t_ros.observe.observation import (
     Gap,
     Gaps,
@@ -48,6 +49,7 @@ from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.arrivals import Arrivals
 from gr00t_ros.ros.pulled import PulledSubscription
 
 RING_BYTES = 256 * 2**20
@@ -61,6 +63,7 @@ PULL_PERIOD_NS = 20_000_000
 thread because an executor timer costs more than reading the messages: at 50 Hz a timer takes 1.6 %
 of a core, a sleep 0.3 %."""
 
+_PAUSE_S = 0.001
 _SLEPT_PULLS = 3  # a gap of more than this many periods between two pulls means the process slept
 
 
@@ -88,12 +91,15 @@ class Inputs:
         self.awake = Awake(_SLEPT_PULLS * PULL_PERIOD_NS)
         """The time in which `pull` ran: only then messages are received."""
         self._embodiment = embodiment
+        self.awaits_pictures = False
+        """Whether `wait` takes the pictures; `pull` leaves them to it, so that it misses none."""
         self._lock = threading.Lock()
         self._clock = node.get_clock()
         self._graph = Graph(node)
         self._images = images or node
         self._sources: dict[str, Source] = {}
         self._transforms: Transforms | None = None
+        self._pictures: list[PulledSubscription] = []
         for topic, streams in _by_topic(embodiment).items():
             history = History(_span_ns(streams, embodiment.step_ns, settings), ring_bytes)
             try:
@@ -104,6 +110,7 @@ class Inputs:
         self._controllers = {
             output.name: _controller(node, output) for output in embodiment.outputs
         }
+        self._arrivals = Arrivals(self._images.context, self._pictures)
 
     def pull(self) -> None:
         """Take the messages that are due from every topic; called by the pull thread.
@@ -113,10 +120,9 @@ class Inputs:
         now_ns = time.monotonic_ns()
         self.awake.ran(now_ns)
         for source in self._all():
+            awaited = self.awaits_pictures and source.camera is not None
             with self._lock:
-                if not source.due(now_ns):
-                    continue
-                taken = source.pull(now_ns)
+                taken = None if awaited or not source.due(now_ns) else source.pull(now_ns)
                 mixed = bool(source.mixed(now_ns))
             _show(source, taken)
             publishers = self._graph.look(source.subscription, now_ns, mixed)
@@ -135,6 +141,45 @@ class Inputs:
                 with self._lock:
                     source.pull(now_ns)
 
+    def wait(self, times: QueryTimes) -> None:
+        """Wait for the picture with which a query leaves; called by the worker thread.
+
+        See observe/moment.py. Returns at once where a camera has sent nothing yet: the observation
+        then says so. While it waits it takes all pictures, so that none is missed.
+        """
+        cameras = [source for source in self._sources.values() if source.camera is not None]
+        self.awaits_pictures = True
+        try:
+            self._wait(cameras, times)
+        finally:
+            self.awaits_pictures = False
+
+    def _wait(self, cameras: Sequence[Source], times: QueryTimes) -> None:
+        armed_ns = until_ns = time.monotonic_ns()
+        by_ns, count = None, -1
+        while not self._arrivals.ended:
+            seen = self._seen(cameras)
+            before, count = count, sum(source.received for source in cameras)
+            if seen is None:
+                return
+            if by_ns is None:
+                by_ns = leave_by_ns(seen, armed_ns, times)
+            now_ns = time.monotonic_ns()
+            if now_ns < until_ns and count == before:
+                time.sleep(_PAUSE_S)  # woken without a picture: this must not become a busy loop
+            until_ns = wait_until_ns(seen, now_ns, times.earliest_ns, by_ns)
+            if until_ns <= now_ns:
+                return
+            self._arrivals.wait(until_ns)
+
+    def _seen(self, cameras: Sequence[Source]) -> list[Camera] | None:
+        """Take the pictures that wait; what is known of each camera, None if one never sent."""
+        self._take(cameras)
+        system_ns = time.time_ns() - time.monotonic_ns()
+        with self._lock:
+            seen = [camera for one in cameras if (camera := one.seen(system_ns)) is not None]
+        return seen if len(seen) == len(cameras) else None
+
     def observe(self) -> Observation | Gaps:
         """Take the newest messages of every topic and assemble; called by the worker thread."""
         self.pull_streams()
@@ -142,7 +187,10 @@ class Inputs:
 
     def pull_streams(self) -> None:
         """Take the newest messages of every topic that the observation is made of."""
-        for source in self._sources.values():
+        self._take(self._sources.values())
+
+    def _take(self, sources: Iterable[Source]) -> None:
+        for source in sources:
             with self._lock:
                 now_ns = time.monotonic_ns()
                 taken = source.pull(now_ns)
@@ -224,7 +272,8 @@ class Inputs:
                 source.clear()
 
     def destroy(self) -> None:
-        """Unsubscribe from everything; later pulls take nothing."""
+        """Unsubscribe from everything; later pulls take nothing, and `wait` ends."""
+        self._arrivals.end()
         self._unsubscribe(self._all())
 
     def _unsubscribe(self, sources: Iterable[Source]) -> None:
@@ -268,7 +317,9 @@ class Inputs:
             pulled = PulledSubscription(self._images, (message_type,), named, profiles=qos.PICTURES)
             period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
             watch = CameraWatch(f"video.{stream.key}")
-            return Source(pulled, Pictures(cameras), history, period_ns, watch, publishers)
+            pace = Pace(stream.period_ns)
+            self._pictures.append(pulled)
+            return Source(pulled, Pictures(cameras), history, period_ns, watch, publishers, pace)
         if kind(stream) == "joints":
             pulled = PulledSubscription(node, (message_type,), topic, profiles=(qos.JOINTS,))
             commanded = self._embodiment.joint_names

@@ -29,6 +29,7 @@ from gr00t_ros.observe.joint_states import (
     JointStates,
     went_back,
 )
+from gr00t_ros.observe.moment import Camera, Pace
 from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.streams import StateStream, Stream
@@ -142,13 +143,15 @@ class Source:
         period_ns: int,
         camera: CameraWatch | None = None,
         publishers: JointPublishers | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """Read the messages of `subscription` with `read`; a pull is due every `period_ns`.
 
         The caller of `pull` passes every frame to `camera`, outside the lock. `publishers`: None if
-        any number of publishers is allowed.
+        any number of publishers is allowed. `pace` measures how often a camera sends.
         """
         self.subscription, self.camera, self.joint_publishers = subscription, camera, publishers
+        self._pace = pace
         self.received = 0
         self.refused = 0
         self.problem = ""
@@ -217,6 +220,19 @@ class Source:
         """Drop all samples, for example after a clock jump."""
         self.buffer.clear()
 
+    def seen(self, system_ns: int) -> Camera | None:
+        """When the newest picture arrived and how often pictures come; None before the first.
+
+        system_ns: the system clock minus steady time, as the middleware uses the system clock.
+        """
+        newest = self.buffer.latest()
+        if newest is None or self._pace is None:
+            return None
+        arrived_ns = newest.arrived_ns - system_ns
+        if not newest.received_ns - self._pace.period_ns < arrived_ns < newest.received_ns:
+            arrived_ns = newest.received_ns  # not known, or the system clock was set since
+        return Camera(arrived_ns, self._pace.period_ns)
+
     def _push(self, message: Any, now_ns: int, arrived_ns: int) -> Taken | None:
         stamp_ns, value = self._read(message)
         if stamp_ns <= 0:
@@ -224,6 +240,8 @@ class Source:
             return None
         if isinstance(message, bytes):
             self._fit(len(message))
+        if self._pace is not None:
+            self._pace.see(self.subscription.number, stamp_ns)
         sample = Sample(stamp_ns, now_ns, value, arrived_ns)
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage

@@ -283,6 +283,7 @@ class Planner:
             self._withdraw()
             return
         self._arrival.sent(proposed.made_ns, proposed.same_until_ns)
+        since_ns = min(proposed.made_ns - self._sent_ns, self._settings.refresh_ns)
         self._replaced.append(self.course)
         if joints is None or joints.all():
             self._course = proposed.course
@@ -298,7 +299,7 @@ class Planner:
             self._new_from_ns.append(min(before_ns, proposed.new_from_ns))
         self._proposed = None
         self.latest_end_ns = max(self.latest_end_ns, self.course.end_ns)
-        self._lower_scale()
+        self._lower_scale(since_ns)
 
     def _may_be_step(self, now_ns: int) -> bool:
         """Whether a window sent now may be a step to a controller that missed earlier ones."""
@@ -340,11 +341,11 @@ class Planner:
         self._aim = bounds(self._limits, self._scale)
         self._shaper.keep_within(self._aim)
 
-    def _lower_scale(self) -> None:
-        """Lower the velocity scale by one refresh period's share, after a window was sent."""
+    def _lower_scale(self, since_ns: int) -> None:
+        """Lower the velocity scale by the share of the time since the window before."""
         if self._slowing:
             per_s = slowing_per_s(self._target, self._target_scale)
-            slower = self._scale - per_s * self._settings.refresh_ns * 1e-9
+            slower = self._scale - per_s * since_ns * 1e-9
             self._scale = max(self._target_scale, slower)
 
     def _clear_following(

@@ -394,13 +394,25 @@ class Replay:
         end_ns = self._planner.reference.end_ns
         return max(0, end_ns - now_ns) if end_ns is not None else 0
 
-    def consumed_steps(self, now_ns: int) -> int:
-        """Steps of the newest merged chunk that have been played since it was merged."""
-        if self._newest is None:
-            return 0
-        first = first_step(self._newest, self._merged_ns)
-        due = (now_ns - self._newest.stamp_ns) // self._newest.step_ns
-        return max(0, min(due, len(self._newest.joints) - 1) + 1 - first)
+    def new_earlier(self, now_ns: int, next_ns: int) -> bool:
+        """Whether windows made for `now_ns` are new from an earlier knot than for `next_ns`.
+
+        Windows of commands commit nothing, so they are new from the next knot on.
+        """
+        knot_ns = self._settings.knot_ns
+        commands = len(self._command_limits) > 0 and now_ns // knot_ns < next_ns // knot_ns
+        return commands or self._planner.branch(now_ns) < self._planner.branch(next_ns)
+
+    def consumed_at_ns(self, steps: int) -> int | None:
+        """When so many steps (> 0) of the newest chunk have been played since it was merged.
+
+        Plan time; None if they never are: the chunk has not so many left, or there is none.
+        """
+        if self._newest is None or steps <= 0:
+            return None
+        due = steps + first_step(self._newest, self._merged_ns) - 1
+        last = len(self._newest.joints) - 1
+        return self._newest.stamp_ns + due * self._newest.step_ns if due <= last else None
 
     def query_by_ns(self, latency_ns: int) -> int | None:
         """Latest plan time to query the next chunk so that motion continues; None: at once."""

@@ -20,6 +20,7 @@ from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.motion.chunk import ActionChunk, from_reply
 from gr00t_ros.motion.clocks import Latencies
 from gr00t_ros.node.tracing.flows import Flows, cameras_of
+from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.observe.observation import Observation, refuse
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros.clock import PlanClock
@@ -96,15 +97,16 @@ class Queries:
         self._submit(Job(self._link.warm, "warm"))
         return True
 
-    def ask(self, episode: int) -> bool:
+    def ask(self, episode: int, times: QueryTimes | None) -> bool:
         """Let the worker query for `episode`; False if it is busy.
 
-        The worker assembles the observation when it starts, so that it is the newest one.
+        The worker waits within `times` (steady time) for the picture with which the query leaves,
+        and assembles the newest observation then. None: at once.
         """
         if not self._worker.idle:
             return False
         asked_ns = time.monotonic_ns()
-        self._submit(Job(lambda: self._query(episode, asked_ns), "query"))
+        self._submit(Job(lambda: self._query(episode, asked_ns, times), "query"))
         return True
 
     def look(self) -> bool:
@@ -122,7 +124,9 @@ class Queries:
         self._asked_s = time.monotonic()
         self._worker.submit(job)
 
-    def _query(self, episode: int, asked_ns: int) -> QueryReply:
+    def _query(self, episode: int, asked_ns: int, times: QueryTimes | None) -> QueryReply:
+        if times is not None:
+            self._inputs.wait(times)
         marks = self._flows.begin(episode, asked_ns)
         try:
             reply = self._answer(episode, marks)

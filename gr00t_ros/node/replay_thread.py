@@ -23,6 +23,7 @@ from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.clocks import Awake, Latencies
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.tracing.flows import Flows
+from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 from gr00t_ros.session.mode import Mode
@@ -39,6 +40,8 @@ STARVED_PERIODS = 3
 _PLAYED_KEPT = 8  # windows of 0.16 s at 50 Hz: a measured state is not older while one is drawn
 # A tick's computation takes less than this; if it takes longer, its window is sent later.
 _LEAD_NS = 3_000_000
+# Least time between the windows of an extra tick and of the ticks before and after it.
+_APART_NS = 5_000_000
 
 _NEVER = "this was not carried out, and never will be"
 _MAYBE = "this was begun, and may still be carried out"
@@ -53,8 +56,11 @@ class ActiveWatches(Protocol):
     def held(self) -> NDArray[np.float64] | None:
         """(J,) position that the controllers hold, None if unknown."""
 
-    def ask(self, episode: int) -> bool:
-        """Let the worker query with the newest observation; False if it is busy."""
+    def ask(self, episode: int, times: QueryTimes | None) -> bool:
+        """Let the worker query with the newest observation; False if it is busy.
+
+        It waits for a picture within `times`, steady time; None: it does not wait.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +102,27 @@ class ReplayThread:
         self._awake = awake or Awake(STARVED_PERIODS * period_ns)
         self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
         self._calls = queue.SimpleQueue()
-        self._ticked_ns = 0
+        self._ticked_ns = self._made_ns = 0
+        self.extra_ticks = 0
+        """Ticks between two deadlines, each for a reply."""
         self.withheld = 0
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
         self.played: tuple[Played, ...] = ()
         """The newest windows of this session, oldest first, each with what of it was sent."""
+        settings = session.replay.settings
+        # A window changes the motion from a knot on. Ticks that are sent a commit time before one
+        # lose nothing by that; any other phase costs up to a whole knot for each chunk.
         self._loop = PeriodicThread(
-            "gr00t_replay", period_ns, realtime_priority, self._tick, log, self._after_crash
+            "gr00t_replay",
+            period_ns,
+            realtime_priority,
+            self._tick,
+            log,
+            self._after_crash,
+            self._between,
+            phase_ns=-settings.commit_ns - _LEAD_NS,
+            grid_ns=settings.knot_ns,
         )
 
     @property
@@ -119,10 +138,15 @@ class ReplayThread:
         """End the thread and wait for it; nothing is published afterwards."""
         self._loop.stop()
 
-    def post(self, action: Callable[[Session, int], Any]) -> Future[Any]:
-        """Run `action(session, now_ns)` at the start of the next tick."""
+    def post(self, action: Callable[[Session, int], Any], soon: bool = False) -> Future[Any]:
+        """Run `action(session, now_ns)` at the start of the next tick.
+
+        soon: of an extra tick now, if its window is new from an earlier time than the next one's.
+        """
         future: Future[Any] = Future()
         self._calls.put((action, future))
+        if soon:
+            self._loop.wake()
         return future
 
     def call(self, action: Callable[[Session, int], Any], stops: bool = False) -> Any:
@@ -175,8 +199,33 @@ class ReplayThread:
             self._session.keep(left)
 
     def _tick(self) -> None:
-        ahead_ns = self._ahead_ns()
-        now_ns, send_ns = self._clock.now_ns() + ahead_ns, time.monotonic_ns() + ahead_ns
+        self._run(self._loop.due_ns + _LEAD_NS)
+
+    def _between(self) -> None:
+        """An extra tick for a reply that has just come, if that pays and the ticks are far apart.
+
+        Its window only makes the distance of two windows shorter, so what the commit time covers
+        holds as before. Simulated time does not run between two messages of /clock.
+        """
+        send_ns, next_ns = time.monotonic_ns() + _LEAD_NS, self._loop.due_ns + _LEAD_NS
+        apart = min(send_ns - self._made_ns, next_ns - send_ns) >= _APART_NS
+        if self._clock.simulated or not apart or not self._session.extra_pays(send_ns, next_ns):
+            return
+        self.extra_ticks += 1
+        self._run(send_ns)
+
+    def _run(self, send_ns: int) -> None:
+        """One tick, whose windows are sent at steady time `send_ns` and made for that instant.
+
+        A tick takes longer after a new chunk, so windows are sent a fixed time after the deadline.
+        Simulated time cannot be predicted: there they are sent at once.
+        """
+        steady_ns = time.monotonic_ns()
+        if self._clock.simulated:
+            send_ns, now_ns = steady_ns, self._clock.now_ns()
+        else:
+            send_ns = now_ns = max(send_ns, steady_ns)
+        self._made_ns = send_ns
         self._drain(now_ns)
         session = self._session
         starved = self._starved()
@@ -197,11 +246,20 @@ class ReplayThread:
                     self.played = (*self.played[1 - _PLAYED_KEPT :], Played(window, poses, sent))
                 new_from_ns = None if new_from_ns is None else new_from_ns + offset_ns
             self._flows.published(sent, new_from_ns, session.replay.stopped)
-            if session.query_due(now_ns):
-                self._watches.ask(session.episode)
+            self._ask(now_ns)
         else:
             self.played = ()
         self._renew(now_ns)
+
+    def _ask(self, now_ns: int) -> None:
+        """Have the worker query, if a query is due by the next tick.
+
+        It leaves when the picture comes, so the worker waits for that. With simulated time it does
+        not: how soon a plan time comes is unknown.
+        """
+        session, simulated = self._session, self._clock.simulated
+        if session.query_due(now_ns + (0 if simulated else self._period_ns)):
+            self._watches.ask(session.episode, None if simulated else session.query_times())
 
     def _renew(self, now_ns: int) -> None:
         """Update `snapshot` for the other threads, also after a tick that raised."""
@@ -239,16 +297,6 @@ class ReplayThread:
             return arrives
 
         return in_time
-
-    def _ahead_ns(self) -> int:
-        """Time from now until this tick's window is sent; the tick is computed for that instant.
-
-        A tick takes longer after a new chunk, so windows are sent a fixed time after the deadline.
-        Simulated time cannot be predicted: there they are sent at once.
-        """
-        if self._clock.simulated:
-            return 0
-        return max(0, self._loop.due_ns + _LEAD_NS - time.monotonic_ns())
 
     def _starved(self) -> tuple[Finding, ...]:
         """A finding if this thread did not run in time; on steady time."""

@@ -23,6 +23,7 @@ from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.queries import Queries
 from gr00t_ros.node.robot_state import Positions, RobotState
 from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros.clock import PlanClock
@@ -281,9 +282,9 @@ class RunningWatches:
         measured = self._robot.measured_or_none()
         return start_rules.leave_from(self.go_on_from(now_ns), start, measured, self._limits)
 
-    def ask(self, episode: int) -> bool:
-        """Let the worker query with the newest observation; False if it is busy."""
-        asked = self._queries.ask(episode)
+    def ask(self, episode: int, times: QueryTimes | None) -> bool:
+        """Let the worker query with the newest observation; see ActiveWatches.ask."""
+        asked = self._queries.ask(episode, times)
         if asked:
             self.policy.asked(time.monotonic_ns())
         return asked

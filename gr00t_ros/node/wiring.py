@@ -108,6 +108,9 @@ class Configured:
         except Exception:
             self.clock.destroy()  # otherwise use_sim_time could never be changed again
             raise
+        if not self.clock.simulated:  # else queries do not wait for pictures
+            periods_ns = (camera.period_ns for camera in robot.video)
+            session.queries.lead_ns = max(periods_ns, default=0)
         self._make_watches(values, session.replay)
         self.replay = ReplayThread(
             session,
@@ -433,7 +436,7 @@ class Configured:
 
     def _on_reply(self, reply: QueryReply | None, error: Exception | None) -> None:
         """Runs on the worker thread; the posted call runs on the replay thread."""
-        self.replay.post(lambda session, now_ns: self._take(session, now_ns, reply, error))
+        self.replay.post(lambda session, now_ns: self._take(session, now_ns, reply, error), True)
 
     def _take(
         self, session: Session, now_ns: int, reply: QueryReply | None, error: Exception | None

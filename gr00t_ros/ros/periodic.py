@@ -2,13 +2,15 @@
 
 The replay thread, the pull thread and the streamers use it. If a call raises, the error is logged
 once for each kind of error, and the next call starts on time. Deadlines that have passed are
-skipped and counted; they are never caught up in a burst.
+skipped and counted; they are never caught up in a burst. Another thread may wake it in between for
+a second function, which moves no deadline.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import threading
 import time
 import traceback
@@ -34,14 +36,20 @@ class PeriodicThread:
         call: Callable[[], None],
         log: Callable[[str], None],
         after_crash: Callable[[Exception], None] | None = None,
+        between: Callable[[], None] | None = None,
+        phase_ns: int = 0,
+        grid_ns: int = 0,
     ) -> None:
         """Prepare to run `call` every `period_ns`; `realtime_priority` 0: ordinary scheduling.
 
         `log` receives error text and `after_crash` the exception that `call` raised; both are
-        called from the thread.
+        called from the thread. So is `between`, for each `wake` between two deadlines. grid_ns: the
+        first deadline is a multiple of it plus `phase_ns`, steady time; 0: wherever it falls.
         """
         self._period_ns, self._priority = period_ns, realtime_priority
-        self._call, self._log = call, log
+        self._phase_ns, self._grid_ns = phase_ns, grid_ns
+        self._call, self._between, self._log = call, between, log
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._after_crash = after_crash
         self._stopping = False
         self._crash, self._said_ns = "", 0
@@ -56,6 +64,10 @@ class PeriodicThread:
         """Start the thread."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Have `between` called as soon as no call runs; from any thread."""
+        self._wakes.put(None)
+
     def stop(self) -> None:
         """End the thread and wait for it; `call` does not run again afterwards."""
         self._stopping = True
@@ -66,19 +78,36 @@ class PeriodicThread:
         self.realtime = bool(self._priority) and not refused
         if refused:
             self._log(refused)
-        self.due_ns = time.monotonic_ns() + self._period_ns
+        self.due_ns = self._first_due_ns(time.monotonic_ns() + self._period_ns)
         while not self._stopping:
-            sleep_until(self.due_ns)
+            if self._between is None:
+                sleep_until(self.due_ns)
+            else:
+                self._wait(self._between)
             late_ns = time.monotonic_ns() - self.due_ns
-            self._call_safely()
+            self._call_safely(self._call)
             self.latencies.add(LATENESS, late_ns)
             skipped = (time.monotonic_ns() - self.due_ns) // self._period_ns
             self.missed += skipped
             self.due_ns += (skipped + 1) * self._period_ns
 
-    def _call_safely(self) -> None:
+    def _first_due_ns(self, earliest_ns: int) -> int:
+        if not self._grid_ns:
+            return earliest_ns
+        return earliest_ns + (self._phase_ns - earliest_ns) % self._grid_ns
+
+    def _wait(self, between: Callable[[], None]) -> None:
+        """Wait for the deadline, and call `between` for each wake until then."""
+        while (left_ns := self.due_ns - time.monotonic_ns()) > 0:
+            try:
+                self._wakes.get(timeout=left_ns * 1e-9)
+            except queue.Empty:
+                continue
+            self._call_safely(between)
+
+    def _call_safely(self, call: Callable[[], None]) -> None:
         try:
-            self._call()
+            call()
         except Exception as error:
             self._say(error)
             try:

@@ -115,6 +115,12 @@ class PulledSubscription:
         self.received_ns = info["received_timestamp"]
         return message
 
+    @property
+    def handles(self) -> tuple[Any, ...]:
+        """The subscriptions that messages come from, as rclpy's handles for a wait set."""
+        both = (self._subscription, self._next)
+        return tuple(one.handle for one in both if one is not None)
+
     def destroy(self) -> None:
         """Unsubscribe; `take` returns None from then on."""
         for one in (self._subscription, self._next):

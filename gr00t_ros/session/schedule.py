@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from gr00t_ros.motion.replay import Replay
+from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.server import consecutive_refusals
 from gr00t_ros.watch.table import default, default_ns
@@ -58,6 +59,8 @@ class QuerySchedule:
     """
 
     last_failure: str = ""
+    lead_ns: int = 0
+    """How much earlier a query that is as late as is safe may leave, with a new picture."""
     _refusals: int = 0
     _errors: int = 0
     _retry_at_ns: int = 0
@@ -109,10 +112,21 @@ class QuerySchedule:
         delays_ns = sorted(self._latencies_ns)
         return delays_ns[-(-99 * len(delays_ns) // 100) - 1] if delays_ns else 0
 
+    def times(self, replay: Replay, has_chunk: bool, settings: SessionSettings) -> QueryTimes:
+        """From when on, and until when at the latest, the next query should leave; plan time.
+
+        Until the latest time its chunk comes before the last one ends, as far as is known. Ask it
+        only in a mode that takes chunks.
+        """
+        if not has_chunk:
+            return QueryTimes(self._retry_at_ns)
+        by_ns = replay.query_by_ns(max(self._latencies_ns, default=0))
+        if by_ns is None:
+            return QueryTimes(self._retry_at_ns)
+        consumed_ns = replay.consumed_at_ns(settings.execute_steps)
+        earliest_ns = by_ns - self.lead_ns if consumed_ns is None else min(consumed_ns, by_ns)
+        return QueryTimes(max(earliest_ns, self._retry_at_ns), by_ns)
+
     def due(self, now_ns: int, replay: Replay, has_chunk: bool, settings: SessionSettings) -> bool:
         """Whether to query now; ask it only in a mode that takes chunks."""
-        if now_ns < self._retry_at_ns:
-            return False
-        if not has_chunk or 0 < settings.execute_steps <= replay.consumed_steps(now_ns):
-            return True
-        return now_ns >= (replay.query_by_ns(max(self._latencies_ns, default=0)) or 0)
+        return self.times(replay, has_chunk, settings).earliest_ns <= now_ns

@@ -21,6 +21,7 @@ from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.poses import PoseWindow
 from gr00t_ros.motion.replay import Replay, Sent
+from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings
 from gr00t_ros.session.settling import SETTLED_NS, Settling
@@ -92,6 +93,18 @@ class Session:
         """
         queries, has_chunk = self.queries, self._has_chunk
         return self._takes_chunks() and queries.due(now_ns, self.replay, has_chunk, self.settings)
+
+    def query_times(self) -> QueryTimes:
+        """From when on, and until when, the query of `query_due` should leave; plan time."""
+        return self.queries.times(self.replay, self._has_chunk, self.settings)
+
+    def extra_pays(self, now_ns: int, next_ns: int) -> bool:
+        """Whether a tick for `now_ns` can be new from an earlier knot than the one for `next_ns`.
+
+        Only where a chunk is taken and there is motion: pauses and stops count ticks.
+        """
+        moves = self.mode in (Mode.BLENDING_IN, Mode.REPLAYING)
+        return moves and self.replay.new_earlier(now_ns, next_ns)
 
     def merge(self, chunk: ActionChunk, now_ns: int, held: Held) -> Verdict | None:
         """Offer a chunk to the plan; None if it is of an older episode or not wanted now."""

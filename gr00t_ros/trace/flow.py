@@ -47,7 +47,7 @@ CAMERA_STAGES = (
 """Stages of each camera; begin and end are fields of CameraTimes."""
 
 STAGES = (
-    Stage("wait", "asked_ns", "started_ns", WORKER, "from the tick that asks to the worker"),
+    Stage("wait", "asked_ns", "started_ns", WORKER, "until the picture arrives to leave with"),
     Stage("pull", "started_ns", "pulled_ns", WORKER, "take the newest message of every topic"),
     Stage("assembly", "pulled_ns", "assembled_ns", WORKER, "find the samples of one instant"),
     Stage("decode", "assembled_ns", "decoded_ns", WORKER, "decode, crop and resize the pictures"),

@@ -2,6 +2,7 @@
 
 import array
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.inputs.images import decode_video
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.msg import ControllerState
+from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.framing import Crop, Framing
@@ -324,6 +326,40 @@ def test_a_topic_read_as_two_types_is_an_error_of_the_embodiment(ros_node):
         Inputs(ros_node, small_embodiment(state=(ARM, pose)), SETTINGS)
 
 
+def waiting(robot, times):
+    """A thread in which a query waits, while the test's own thread pulls."""
+    thread = threading.Thread(target=robot.inputs.wait, args=(times,))
+    thread.start()
+    return thread
+
+
+def test_a_query_leaves_with_the_picture_that_arrives(ros_node):
+    """The wait ends at the arrival, and the pull thread takes no picture away from it."""
+    embodiment = small_embodiment((replace(FRONT, rate_hz=0.02),))
+    robot = Robot(ros_node, embodiment)
+    robot.inputs.wait(QueryTimes())  # no picture so far: it does not wait for one
+    robot.send(joint_state(), "/joints")
+    robot.send(picture((10, 0, 0)), "/front")
+    due_ns = time.monotonic_ns() + 60 * 10**9
+    thread = waiting(robot, QueryTimes(due_ns, due_ns))
+    wait_until(lambda: robot.inputs.awaits_pictures, "the wait")
+    front = robot.publisher(Image, "/front")
+
+    def taken_by_the_wait():
+        robot.inputs.pull()
+        message = picture((20, 0, 0))
+        stamp_ns = robot.now_ns()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+        front.publish(message)
+        return robot.report("video.front").received >= 3
+
+    wait_until(taken_by_the_wait, "pictures that the wait takes")
+    assert thread.is_alive(), "it is not due yet"
+    robot.inputs.destroy()
+    thread.join(30.0)
+    assert not thread.is_alive(), "a shutdown ends it"
+
+
 def test_threads_may_pull_observe_and_destroy_at_once(ros_node):
     """The timer, the worker and a shutdown meet without an exception."""
     robot = Robot(ros_node, small_embodiment())
@@ -338,7 +374,10 @@ def test_threads_may_pull_observe_and_destroy_at_once(ros_node):
         except Exception as error:
             errors.append(error)
 
-    calls = (robot.inputs.pull, robot.inputs.observe, robot.reports)
+    def wait():
+        robot.inputs.wait(QueryTimes(time.monotonic_ns() + 10**7))
+
+    calls = (robot.inputs.pull, robot.inputs.observe, robot.reports, wait)
     threads = [threading.Thread(target=repeat, args=(call,)) for call in calls]
     for thread in threads:
         thread.start()

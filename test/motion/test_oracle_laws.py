@@ -51,12 +51,13 @@ POLICIES = st.builds(
 )
 # Every combination keeps the commit rule: (lost + 1) * refresh + jitter + |offset| + 2 ms.
 NETWORKS = st.builds(
-    lambda jitter, offset, tick: Network(
-        jitter_ns=jitter * MS, offset_ns=offset * MS, tick_jitter_ns=tick * MS
+    lambda jitter, offset, tick, extra: Network(
+        jitter_ns=jitter * MS, offset_ns=offset * MS, tick_jitter_ns=tick * MS, extra=extra
     ),
     st.sampled_from([0, 5, 20]),
     st.integers(-30, 30),
     st.integers(0, 6),
+    st.sampled_from([0.0, 0.5, 1.0]),
 )
 
 

@@ -229,15 +229,14 @@ def test_an_arm_that_a_stall_has_stopped_near_the_reference_goes_on() -> None:
 def test_consumed_steps_are_those_played_since_the_merge() -> None:
     """Steps dropped at the merge do not count, nor do steps beyond the chunk's last."""
     replay = started()
-    assert replay.consumed_steps(START_NS) == 0
-    arrival_ns = START_NS + 120 * MS
-    replay.accept(shift(0.1, steps=20), arrival_ns)
-    assert replay.consumed_steps(arrival_ns) == 0
+    assert replay.consumed_at_ns(1) is None
+    replay.accept(shift(0.1, steps=20), START_NS + 120 * MS)
     # spliced at 220 ms: the first step that is still to come is number 5, due at 250 ms
-    assert replay.consumed_steps(START_NS + 249 * MS) == 0
-    assert replay.consumed_steps(START_NS + 250 * MS) == 1
-    assert replay.consumed_steps(START_NS + 520 * MS) == 6
-    assert replay.consumed_steps(START_NS + 9000 * MS) == 15
+    assert replay.consumed_at_ns(0) is None
+    assert replay.consumed_at_ns(1) == START_NS + 250 * MS
+    assert replay.consumed_at_ns(6) == START_NS + 500 * MS
+    assert replay.consumed_at_ns(15) == START_NS + 950 * MS
+    assert replay.consumed_at_ns(16) is None
 
 
 def test_the_remaining_reference_and_the_latest_query_follow_from_the_chunks_end() -> None:

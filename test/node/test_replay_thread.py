@@ -51,16 +51,17 @@ class Rig:
     """A session whose policy leads the joints to and fro; the parts around it can be broken."""
 
     simulated = tells = turns = False
-    merged = 0
+    merged, answers_s = 0, 0.0
 
-    def __init__(self):
-        self.sent, self.said, self.lost = [], [], set()
+    def __init__(self, settings=None):
+        self.sent, self.said, self.lost, self.asked = [], [], set(), []
         self.publishing = self.published = lambda topic: None
         self.between = self.watching = lambda: None
         node = SimpleNamespace(
             create_lifecycle_publisher=lambda _type, topic, _qos: Publisher(self, topic)
         )
-        replay = Replay(ROBOT.limits, ReplaySettings(), ROBOT.workspace, ROBOT.command_limits)
+        chosen = settings or ReplaySettings()
+        replay = Replay(ROBOT.limits, chosen, ROBOT.workspace, ROBOT.command_limits)
         self.session = Session(replay, SessionSettings())
         self.thread = ReplayThread(
             self.session, self, Outputs(node, ROBOT), self, 20 * MS, 0, self.said.append
@@ -102,14 +103,18 @@ class Rig:
             jtc.accept(parse_trajectory(message, output.names, 0), at_ns, home)
         return jtc.sample(time.monotonic_ns())[0]
 
-    def ask(self, episode):
+    def ask(self, episode, times):
         """A chunk from where the plan is, to one side or the other."""
 
         def merge(session, now_ns):
             session.merge(self._chunk(now_ns), now_ns, None)
             self.merged += 1
 
-        self.thread.post(merge)
+        self.asked.append(times)
+        if self.answers_s:
+            threading.Timer(self.answers_s, self.thread.post, (merge, True)).start()
+        else:
+            self.thread.post(merge)
         return True
 
     def _chunk(self, now_ns):
@@ -204,6 +209,36 @@ def test_a_session_moves_both_outputs_inside_their_limits(rig):
     arm, gripper = ([m for topic, _, m in rig.sent if topic == one.topic] for one in ROBOT.outputs)
     assert abs(len(arm) - len(gripper)) <= 1
     assert rig.session.counts.windows == len(arm)
+
+
+def test_an_extra_tick_for_a_reply_is_lawful_and_leaves_the_grid_alone():
+    """With knots of 10 ms a reply between two ticks is new 10 ms earlier; with 20 ms never."""
+    rig = Rig(ReplaySettings(knot_ns=10 * MS))
+    rig.turns, rig.answers_s = True, 0.007
+    try:
+        rig.start()
+        wait_until(lambda: rig.thread.extra_ticks >= 5, "ticks for replies")
+    finally:
+        rig.assert_lawful()
+    stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for _, _, m in rig.sent]
+    assert stamps == sorted(stamps)
+
+
+def test_without_a_finer_grid_a_reply_waits_for_the_tick(rig):
+    """The tick's window is new from the same knot, so a second one would say the same."""
+    rig.turns, rig.answers_s = True, 0.007
+    rig.start()
+    wait_until(lambda: rig.merged >= 10, "replies")
+    assert not rig.thread.extra_ticks
+
+
+def test_a_query_is_told_when_it_is_due_and_when_its_time_runs_out(rig):
+    """At most one tick before; with simulated time it is asked when due, and does not wait."""
+    rig.start()
+    rig.windows_go_on()
+    now_ns = time.monotonic_ns()
+    assert all(times.earliest_ns <= now_ns + 40 * MS for times in rig.asked)
+    assert all(times.earliest_ns <= times.latest_ns for times in rig.asked)
 
 
 @pytest.mark.parametrize("stall_s", [0.03, 0.06, 0.1, 0.15, 0.3, 0.47, 1.0])

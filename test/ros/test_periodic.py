@@ -110,3 +110,23 @@ def test_an_impossible_priority_is_refused_with_its_reason():
 def test_a_deadline_in_the_past_does_not_wait():
     """A negative sleep would raise."""
     sleep_until(0)
+
+
+def test_a_wake_calls_the_other_function_and_moves_no_deadline():
+    """In between, once for each wake; also for one that came while a call ran."""
+    calls, between = [], []
+    thread = PeriodicThread(
+        "test", 50 * MS, 0, lambda: calls.append(thread.due_ns), print, None,
+        lambda: between.append(thread.due_ns), phase_ns=7 * MS, grid_ns=20 * MS,
+    )  # fmt: skip
+    thread.start()
+    wait_until(lambda: calls, "a call")
+    thread.wake()
+    wait_until(lambda: len(between) == 1, "the other function")
+    thread.wake()
+    thread.wake()
+    wait_until(lambda: len(between) == 3 and len(calls) >= 3, "one for each wake")
+    thread.stop()
+    assert (calls[0] - 7 * MS) % (20 * MS) == 0, "the first deadline is on the grid"
+    assert all((due - calls[0]) % (50 * MS) == 0 for due in calls)
+    assert len(between) == 3

@@ -5,6 +5,7 @@ import pytest
 from oracle import MS
 from session_rig import FAULT, HELD_MODES, PAUSE, START_NS, Rig, at_mode
 
+from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.schedule import SessionSettings
 
@@ -58,6 +59,9 @@ def test_queries_as_late_as_is_safe_wait_for_the_latest_instant() -> None:
     latest_ns = end_ns - 200 * MS - 100 * MS - 20 * MS
     assert not rig.session.query_due(latest_ns - 1)
     assert rig.session.query_due(latest_ns)
+    assert rig.session.query_times() == QueryTimes(latest_ns, latest_ns)
+    rig.session.queries.lead_ns = 33 * MS  # a camera's period, in which a new picture comes
+    assert rig.session.query_times() == QueryTimes(latest_ns - 33 * MS, latest_ns)
 
 
 def test_the_p99_of_the_delay_leaves_the_warm_up_out() -> None:
