@@ -7,6 +7,7 @@ and samples the controller's model. The simpler methods are written as their use
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -39,8 +40,8 @@ class Method(Protocol):
 class Ours:
     """gr00t_ros: rolling windows of a jerk-limited plan, each with a stop ramp at its end."""
 
-    def __init__(self) -> None:
-        self._replay = Replay(LIMITS, SETTINGS)
+    def __init__(self, settings: ReplaySettings = SETTINGS) -> None:
+        self._replay = Replay(LIMITS, settings)
         self._replay.start(START_NS, HOME)
 
     def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
@@ -51,6 +52,26 @@ class Ours:
     def due(self, now_ns: int) -> Trajectory | None:
         """A window every 20 ms."""
         return self._replay.tick(now_ns) if now_ns % SETTINGS.refresh_ns == 0 else None
+
+
+class Measured(Ours):
+    """The same with a commit time by the delivery of states, which take up to 20 ms as windows."""
+
+    def __init__(self) -> None:
+        super().__init__(replace(SETTINGS, commit="measured"))
+        self._rng = np.random.default_rng(1)
+        for now_ns in range(START_NS - 60_000 * MS, START_NS, SETTINGS.refresh_ns):
+            self._heard(now_ns)
+            self._replay.commit.at(now_ns)
+
+    def due(self, now_ns: int) -> Trajectory | None:
+        """A state and a window every 20 ms."""
+        if now_ns % SETTINGS.refresh_ns == 0:
+            self._heard(now_ns)
+        return super().due(now_ns)
+
+    def _heard(self, now_ns: int) -> None:
+        self._replay.commit.received(now_ns, int(self._rng.integers(0, 21)) * MS)
 
 
 class WholeChunk:
@@ -133,6 +154,7 @@ class CrossfadeCubic:
 METHODS: dict[str, tuple[Callable[[], Method], bool]] = {
     # name: (method, interpolate_from_desired_state)
     "gr00t_ros": (Ours, False),
+    "gr00t_ros, measured commit": (Measured, False),
     "whole chunk": (WholeChunk, False),
     "whole chunk, desired start": (WholeChunk, True),
     "single points": (SinglePoints, False),

@@ -61,7 +61,7 @@ class _Waiting:
 
     depth = 1
     number: int | None = None
-    received_ns = 0  # nothing is measured here
+    sent_ns = received_ns = 0  # nothing is measured here
 
     def __init__(self, topic: str, type_names: Collection[str]) -> None:
         self.topic, self.type_names = topic, type_names

@@ -250,7 +250,7 @@ class TransformSubscription:
     type_names = TYPES
     depth = 1
     number: int | None = None  # tf2 merges the transforms of any number of publishers
-    received_ns = 0  # nor does it tell when one arrived
+    sent_ns = received_ns = 0  # nor does it tell when one was sent or arrived
 
     def __init__(self, transforms: Transforms, topic: str, frame: str, link: str) -> None:
         """Follow `link` in `frame`; `topic` is the stream's name for it."""

@@ -103,6 +103,7 @@ class Subscription(Protocol):
     topic: str
     depth: int  # largest number of waiting messages
     number: int | None  # sequence number that the publisher gave the last taken message
+    sent_ns: int  # when it was published, by its publisher's clock; 0: not known
     received_ns: int  # when the middleware received it, by this machine's clock; 0: not known
 
     @property
@@ -157,7 +158,7 @@ class Source:
         self.problem = ""
         self._read, self._history, self._period_ns = read, history, period_ns
         self._due_ns: int | None = None
-        self._sample_bytes = 0
+        self._sample_bytes = self._slowest_ns = 0
         self._capacity = history.max_samples
         self._shortage = ""  # too little memory for the history; no later message clears it
         self.buffer = StampedBuffer(history.span_ns, self._capacity)
@@ -202,7 +203,7 @@ class Source:
 
         Returns its stamp and content if both can be read, even if it was not stored.
         """
-        newest, arrived_ns = None, 0
+        newest, arrived_ns, slowest_ns = None, 0, 0
         try:
             for _ in range(self.subscription.depth):
                 message = self.subscription.take()
@@ -211,7 +212,9 @@ class Source:
                 self.received += 1
                 if not self._foreign(WHOLE, now_ns):
                     newest, arrived_ns = message, self.subscription.received_ns
-            return None if newest is None else self._push(newest, now_ns, arrived_ns)
+                    if self.subscription.sent_ns:
+                        slowest_ns = max(slowest_ns, arrived_ns - self.subscription.sent_ns)
+            return None if newest is None else self._push(newest, now_ns, arrived_ns, slowest_ns)
         except ObservationError as error:
             self._refuse(str(error))
         return None
@@ -233,7 +236,7 @@ class Source:
             arrived_ns = newest.received_ns  # not known, or the system clock was set since
         return Camera(arrived_ns, self._pace.period_ns)
 
-    def _push(self, message: Any, now_ns: int, arrived_ns: int) -> Taken | None:
+    def _push(self, message: Any, now_ns: int, arrived_ns: int, slowest_ns: int) -> Taken | None:
         stamp_ns, value = self._read(message)
         if stamp_ns <= 0:
             self._refuse(NO_STAMP)
@@ -242,10 +245,24 @@ class Source:
             self._fit(len(message))
         if self._pace is not None:
             self._pace.see(self.subscription.number, stamp_ns)
-        sample = Sample(stamp_ns, now_ns, value, arrived_ns)
+        sample = Sample(
+            stamp_ns, now_ns, value, arrived_ns, self._transit_ns(stamp_ns, arrived_ns, slowest_ns)
+        )
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage
         return stamp_ns, value
+
+    def _transit_ns(self, stamp_ns: int, arrived_ns: int, slowest_ns: int) -> int | None:
+        """Sample.transit_ns, for a pull in which one message took `slowest_ns`.
+
+        The pull before counts as well: a reader that looks at the newest sample may miss one.
+        """
+        since_ns = arrived_ns - stamp_ns
+        slowest_ns = max(since_ns, slowest_ns)
+        longest_ns, self._slowest_ns = max(slowest_ns, self._slowest_ns), slowest_ns
+        if not arrived_ns:
+            return None
+        return since_ns if since_ns < 0 else longest_ns  # below 0 the publisher's clock is ahead
 
     def _rebase(self, sample: Sample) -> bool:
         """Handle a stamp that is not newer: refuse it, or start a new time base (returns True)."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import ChunkError, RotationError
-from gr00t_ros.motion.poses import PoseChunk
+from gr00t_ros.motion.pose.course import PoseChunk
 from gr00t_ros.observe.readings import encode_computed
 from gr00t_ros.robot.actions import ActionKey
 from gr00t_ros.robot.embodiment import Embodiment

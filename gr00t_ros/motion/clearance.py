@@ -1,7 +1,7 @@
 """What the planner asks before it sends a window: is the way clear, and how fast may it be.
 
 The check itself is in collide/window.py; `Clearance` keeps what it found, for joints (planner.py)
-and for poses (pose_windows.py) alike. A window that is not clear is not sent. The reference is
+and for poses (pose/windows.py) alike. A window that is not clear is not sent. The reference is
 then followed more slowly, so that the stop ramp of the window ends before the obstacle: the arm
 glides to a stop in front of it, and goes on as soon as the reference leads elsewhere.
 """

@@ -50,8 +50,11 @@ class Arrival:
     """Shortest silence that counts as a gap: four periods of 50 Hz, at which states are read."""
 
     def __init__(self, delivery_ns: int, commit_ns: int) -> None:
-        """delivery_ns: longest delivery time of a window; commit_ns: how far ahead it is final."""
-        self._delivery_ns, self._commit_ns = delivery_ns, commit_ns
+        """delivery_ns: longest delivery time of a window; commit_ns: how far ahead it is final.
+
+        Both may be changed at any time, as the attributes of these names.
+        """
+        self.delivery_ns, self.commit_ns = delivery_ns, commit_ns
         self._received_ns: int | None = None
         self._stamp_ns = 0
         self._periods_ns: deque[int] = deque(maxlen=_PERIODS_KEPT)
@@ -85,11 +88,11 @@ class Arrival:
             return
         if at_ns - last_ns >= self._gap_ns and not slept:
             for window in self._sent:
-                delivered_ns = window.at_ns + self._delivery_ns
+                delivered_ns = window.at_ns + self.delivery_ns
                 window.in_gap |= last_ns < delivered_ns and window.at_ns < at_ns
         stamped = 0 < last_stamp_ns < stamp_ns
         self._periods_ns.append(stamp_ns - last_stamp_ns if stamped else at_ns - last_ns)
-        until_ns = at_ns - self._delivery_ns
+        until_ns = at_ns - self.delivery_ns
         arrived = (w.at_ns for w in self._sent if not w.in_gap and w.at_ns <= until_ns)
         newest_ns = max(arrived, default=None)
         while newest_ns is not None and self._sent and self._sent[0].at_ns <= newest_ns:
@@ -102,7 +105,7 @@ class Arrival:
         before a change of the motion is final.
         """
         period_ns = self._period_ns
-        if period_ns is None or _PERIODS_NEEDED * period_ns + self._delivery_ns > self._commit_ns:
+        if period_ns is None or _PERIODS_NEEDED * period_ns + self.delivery_ns > self.commit_ns:
             return None
         return min((window.same_until_ns for window in self._sent), default=None)
 

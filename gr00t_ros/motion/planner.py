@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from gr00t_ros.errors import PlanError
 from gr00t_ros.motion import plan
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clearance import Ahead, Clearance, Obstacles
+from gr00t_ros.motion.commit_time import CommitTime
 from gr00t_ros.motion.plan import Arrival, Course, Window
 from gr00t_ros.motion.reference import Reference, slowing_per_s, time_scaled
 from gr00t_ros.motion.replay_settings import PUBLISH_NS, ReplaySettings
@@ -34,7 +36,8 @@ Floats = NDArray[np.float64]
 # below what a robot's joints can resolve.
 _SETTLED_RAD = 1e-4
 
-_REPLACED_KEPT = 32  # windows of 0.64 s at 50 Hz; by then a controller without windows is at rest
+# By then a controller without windows is at rest.
+_REPLACED_KEPT_NS = 640_000_000
 
 SOON_NS = PUBLISH_NS + 3_000_000
 """Time in which a window of a stop inside the committed part is published and mostly arrives."""
@@ -79,12 +82,17 @@ class Planner:
         self._checked = np.isfinite(limits.jump)
         self._shaper = Shaper(self._within, self._knot_s, foreseen=self._checked)
         self._course: Course | None = None
-        self._replaced: deque[Course] = deque(maxlen=_REPLACED_KEPT)
+        self._replaced: deque[Course] = deque(maxlen=-(-_REPLACED_KEPT_NS // settings.refresh_ns))
         self._anchored_knot = 0
         self._replan = True
         self._proposed: _Proposal | None = None
         self._abandoned = False
         self._sent_ns = 0
+        self.commit = CommitTime(settings)
+        self.made_commit_ns = settings.commit_ns
+        """The commit time of the window made last."""
+        # Those of the windows that were sent last, the newest at the end.
+        self._sent_commits_ns: deque[int] = deque(maxlen=max(1, settings.lost_windows))
         self._arrival = Arrival(settings.delivery_jitter_ns + PUBLISH_NS, settings.commit_ns)
         # For each of the last `lost_windows` windows: the plan time from which it differs from the
         # window before. If all are lost, the next window is new from the earliest of these times.
@@ -116,6 +124,7 @@ class Planner:
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._proposed, self._abandoned, self.stop_due = None, False, False
         self._new_from_ns.clear()
+        self._sent_commits_ns.clear()
         self.latest_end_ns = self.course.end_ns
         self.clearance.sent_in = None
         self.clearance.rate.free()
@@ -158,7 +167,7 @@ class Planner:
         the next one a step: what the controllers play is then unknown. Also 0 if no window was due:
         the motion ended within the commit time, and the last windows' changes still lie ahead.
         """
-        gap_ns, commit_ns = now_ns - self._sent_ns, self._settings.commit_ns
+        gap_ns, commit_ns = now_ns - self._sent_ns, self.sent_commit_ns
         repeated = now_ns <= min(self._new_from_ns, default=now_ns)
         ended = repeated and self.course.end_ns <= self._sent_ns + commit_ns  # no window was due
         return 0 if self._abandoned or ended or gap_ns <= commit_ns else gap_ns
@@ -173,6 +182,7 @@ class Planner:
         self._arrival.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._new_from_ns.clear()
+        self._sent_commits_ns.clear()
         self.latest_end_ns, self.stop_due = self.course.end_ns, False
         self.clearance.sent_in = None
 
@@ -181,7 +191,11 @@ class Planner:
         knot_ns = self._settings.knot_ns
         if now_ns < self.course.first_knot * knot_ns:
             raise PlanError(f"plan: time ran back to {now_ns} ns, expected start() after it")
-        return -(-(now_ns + self._settings.commit_ns) // knot_ns)
+        commit_ns = self.commit.at(now_ns)
+        covered_ns = self._settings.delivery_within(commit_ns)
+        self._arrival.commit_ns = commit_ns
+        self._arrival.delivery_ns = min(covered_ns, self._settings.delivery_jitter_ns + PUBLISH_NS)
+        return -(-(now_ns + commit_ns) // knot_ns)
 
     def join(self, chunk: ActionChunk, joints: Floats, branch: int) -> None:
         """Follow the guarded `joints` (T, J) of a chunk from the branch knot on."""
@@ -222,6 +236,7 @@ class Planner:
         """
         self._withdraw()
         course, branch = self.course, self.branch(now_ns)
+        self.made_commit_ns = self.commit.commit_ns
         if self._abandoned or self._may_be_step(now_ns):
             return None
         self._slow_down(course, branch)
@@ -239,7 +254,8 @@ class Planner:
             if self.reference:
                 self.clearance.rate.free()
             course, changed = self._repeated(course, branch, now_ns)
-        if changed is None and course.end_ns < now_ns + self._settings.delivery_ns:
+        arrives_ns = now_ns + self._covered_ns(self.sent_commit_ns)
+        if changed is None and course.end_ns < arrives_ns:
             self._proposed = None
             return None  # it would arrive after its end, and the controller rejects such a window
         proposed.proven_in = self.clearance.scene
@@ -250,11 +266,31 @@ class Planner:
             proposed.stops = self.stop_due
         if self.stop_due and self._soon and changed is not None:
             sent_by_ns = self._soon_knot(now_ns) * self._settings.knot_ns
-            until_ns = min(window.same_until_ns, sent_by_ns + self._settings.delivery_ns)
+            until_ns = min(window.same_until_ns, sent_by_ns + self.covered_ns)
             window = replace(window, same_until_ns=until_ns)
         if not tolerates_loss:
             return window
         return replace(window, same_until_ns=min((window.same_until_ns, *self._new_from_ns)))
+
+    @property
+    def sent_commit_ns(self) -> int:
+        """The commit time of the window that was sent last; the longest before the first."""
+        return self._sent_commits_ns[-1] if self._sent_commits_ns else self._settings.commit_ns
+
+    @property
+    def covered_ns(self) -> int:
+        """The longest delivery that the window made last and those before it cover.
+
+        Only those that may be lost count. They were made for the delivery that was known then: one
+        that is longer since does not withhold a window that may be in time, which would end in a
+        pause. Ask before `keep`.
+        """
+        before = islice(reversed(self._sent_commits_ns), self._settings.lost_windows)
+        return self._covered_ns(*before)
+
+    def _covered_ns(self, *commits_ns: int) -> int:
+        """The delivery that the window made last covers, and others with these commit times."""
+        return self._settings.delivery_within(min(self.made_commit_ns, *commits_ns, sys.maxsize))
 
     @property
     def proposed_end_ns(self) -> int:
@@ -289,6 +325,7 @@ class Planner:
             self._course = proposed.course
             self.stop_due &= not proposed.stops  # a stop that was not clear is tried again
             self._sent_ns = proposed.made_ns
+            self._sent_commits_ns.append(self.made_commit_ns)
             self._new_from_ns.append(proposed.new_from_ns)
             self.clearance.sent_in = proposed.proven_in
         else:
@@ -297,6 +334,10 @@ class Planner:
             # For the other joints the last window is the one before.
             before_ns = self._new_from_ns.pop() if self._new_from_ns else sys.maxsize
             self._new_from_ns.append(min(before_ns, proposed.new_from_ns))
+            shortest_ns = min(self.sent_commit_ns, self.made_commit_ns)
+            if self._sent_commits_ns:
+                self._sent_commits_ns.pop()
+            self._sent_commits_ns.append(shortest_ns)
         self._proposed = None
         self.latest_end_ns = max(self.latest_end_ns, self.course.end_ns)
         self._lower_scale(since_ns)
@@ -304,8 +345,7 @@ class Planner:
     def _may_be_step(self, now_ns: int) -> bool:
         """Whether a window sent now may be a step to a controller that missed earlier ones."""
         until_ns = self._arrival.safe_until_ns()
-        delivery_ns = self._settings.delivery_jitter_ns + PUBLISH_NS
-        return until_ns is not None and now_ns + delivery_ns > until_ns
+        return until_ns is not None and now_ns + self._arrival.delivery_ns > until_ns
 
     def _proposal(self, now_ns: int) -> _Proposal:
         known = copy(self.reference), self._anchored_knot, self._replan
@@ -505,6 +545,6 @@ class Planner:
 
     def _anchor(self, branch: int) -> None:
         """Note that the reference joins the course at `branch` and is new from there on."""
-        span_ns = self._settings.horizon_ns - self._settings.commit_ns
+        span_ns = self._settings.horizon_ns - self.commit.commit_ns
         self._anchored_knot = branch + span_ns // self._settings.knot_ns
         self._replan = True

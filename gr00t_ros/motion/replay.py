@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clearance import Ahead, Obstacles, PoseObstacles
 from gr00t_ros.motion.commands import Commands, CommandWindow
+from gr00t_ros.motion.commit_time import CommitTime
 from gr00t_ros.motion.guard import Verdict, check, clamp_commands, first_step
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.planner import Planner
-from gr00t_ros.motion.pose_windows import Poses
-from gr00t_ros.motion.poses import PoseWindow
+from gr00t_ros.motion.pose.course import PoseWindow
+from gr00t_ros.motion.pose.windows import Poses
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.robot.limits import JointLimits, Workspace
 from gr00t_ros.robot.outputs import NO_COMMANDS, CommandLimits, PoseOutput
@@ -293,7 +294,7 @@ class Replay:
         return max(0, end_ns - now_ns)
 
     def overdue_ns(self, now_ns: int) -> int:
-        """Time since the last window was sent, ns, if it exceeds the commit time; else 0.
+        """Time since the last window was sent, ns, if it exceeds that window's commit time; else 0.
 
         What the controllers play is then unknown, because an earlier window may be lost.
         """
@@ -314,6 +315,28 @@ class Replay:
         A window sent while no state came may be lost. Send nothing more of this plan then.
         """
         return self._planner.windows_may_be_lost(now_ns)
+
+    # The commit time.
+
+    @property
+    def commit(self) -> CommitTime:
+        """Chooses the commit time of each window of joints, and takes what is measured for it."""
+        return self._planner.commit
+
+    @property
+    def made_commit_ns(self) -> int:
+        """The commit time of the windows made last."""
+        return self._planner.made_commit_ns
+
+    @property
+    def sent_commit_ns(self) -> int:
+        """The commit time of the window of joints that was sent last."""
+        return self._planner.sent_commit_ns
+
+    @property
+    def covered_ns(self) -> int:
+        """The longest delivery that the windows made last cover; see `Planner.covered_ns`."""
+        return self._planner.covered_ns
 
     # What is in the way.
 

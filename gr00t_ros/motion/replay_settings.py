@@ -6,6 +6,7 @@ Every rule is proved in control.md 1 on the controller's real code.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.reference import MERGES, Merge
@@ -15,13 +16,18 @@ MS = 1_000_000
 # Time that publishing a window may take after its tick (control.md 1, item 3).
 PUBLISH_NS = 2 * MS
 
+Commit = Literal["fixed", "measured"]
+COMMITS: tuple[str, ...] = get_args(Commit)
+FIXED, MEASURED = COMMITS
+
 
 @dataclass(frozen=True, slots=True)
 class ReplaySettings:
     """Times in int ns on the plan clock.
 
     knot_ns: step of the plan's grid and of the filter. refresh_ns: time between two windows.
-    commit_ns: how far ahead a sent window is final. horizon_ns: how far ahead the stop ramp begins.
+    commit_ns: how far ahead a sent window is final, at most. commit: always so far (fixed), or as
+    far as the measured delivery needs. horizon_ns: how far ahead the stop ramp begins.
     past_ns: how far a window reaches back. fade_ns: time in which a new chunk fades in.
     velocity_scale: share of the joints' velocity limits that is used. lost_windows,
     delivery_jitter_ns, clock_offset_ns: losses and delays that the commit time must cover.
@@ -30,6 +36,7 @@ class ReplaySettings:
     knot_ns: int = 20 * MS
     refresh_ns: int = 20 * MS
     commit_ns: int = 100 * MS
+    commit: Commit = "fixed"
     horizon_ns: int = 400 * MS
     past_ns: int = 50 * MS
     fade_ns: int = 300 * MS
@@ -57,6 +64,10 @@ class ReplaySettings:
                 raise SettingsError(f"{name}: got {value}, expected {low} to {high}")
         if self.knot_ns not in (10 * MS, 20 * MS):
             raise SettingsError(f"knot_ns: got {self.knot_ns}, expected {10 * MS} or {20 * MS}")
+        if self.commit not in COMMITS:
+            raise SettingsError(
+                f"commit: got {self.commit!r}, expected one of {', '.join(COMMITS)}"
+            )
         if self.merge not in MERGES:
             raise SettingsError(f"merge: got {self.merge!r}, expected one of {', '.join(MERGES)}")
         self._check_commit()
@@ -68,12 +79,24 @@ class ReplaySettings:
         """Longest time from a tick until its window arrives, by the controller's clock, ns."""
         return self.delivery_jitter_ns + self.clock_offset_ns + PUBLISH_NS
 
+    @property
+    def rounds_ns(self) -> int:
+        """The part of the commit time in which windows may be lost."""
+        return (self.lost_windows + 1) * self.refresh_ns
+
+    def delivery_within(self, commit_ns: int) -> int:
+        """The longest delivery, ns, that a window with this commit time covers by the rule."""
+        return min(self.delivery_ns, commit_ns - self.rounds_ns)
+
     def needed_ns(self, step_ns: int, executed_steps: int, latency_ns: int) -> int:
-        """Chunk length needed so that the next one can take over (control.md 1, item 8), ns."""
+        """Chunk length needed so that the next one can take over (control.md 1, item 8), ns.
+
+        Also with a measured commit time for the longest one, which may be needed at any time.
+        """
         return latency_ns + max(executed_steps * step_ns, latency_ns) + self.commit_ns
 
     def _check_commit(self) -> None:
-        least = (self.lost_windows + 1) * self.refresh_ns + self.delivery_ns
+        least = self.rounds_ns + self.delivery_ns
         if self.commit_ns < least:
             raise SettingsError(
                 f"commit_ns: got {self.commit_ns}, expected at least {least} = (lost_windows + 1) "

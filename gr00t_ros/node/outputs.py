@@ -22,7 +22,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from gr00t_ros.errors import SendError
 from gr00t_ros.motion.commands import CommandWindow
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.motion.poses import PoseWindow
+from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.motion.replay import Sent
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment

@@ -75,6 +75,8 @@ class Snapshot:
     ahead: Ahead = Ahead("")
     unproven_stops: int = 0
     over_budget: int = 0
+    commit_ns: int = 0
+    commit_why: str = ""
 
 
 class ReplayThread:
@@ -275,6 +277,8 @@ class ReplayThread:
             replay.ahead,
             replay.unproven_stops,
             replay.over_budget,
+            replay.commit.commit_ns,
+            replay.commit.why,
         )
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:
@@ -285,15 +289,19 @@ class ReplayThread:
         after its tick, because the window before it may be lost. Both clocks are read: after the
         process slept, a simulated clock stands still until the executor receives /clock again.
         """
-        settings = self._session.replay.settings
+        replay = self._session.replay
+        delivery_ns = replay.covered_ns
 
         def in_time(same_until_ns: int | None) -> bool:
-            until_ns = made_ns + settings.commit_ns
+            until_ns = made_ns + replay.made_commit_ns
             if same_until_ns is not None:
                 until_ns = min(until_ns, same_until_ns)
             spent_ns = max(self._clock.now_ns() - made_ns, time.monotonic_ns() - send_ns)
-            arrives = made_ns + spent_ns + settings.delivery_ns <= until_ns
-            self.withheld += not arrives
+            arrives = made_ns + spent_ns + delivery_ns <= until_ns
+            replay.commit.late(made_ns + spent_ns, spent_ns)
+            if not arrives:
+                self.withheld += 1
+                replay.commit.doubt("a window was withheld, as it would have come too late")
             return arrives
 
         return in_time
@@ -313,7 +321,7 @@ class ReplayThread:
             f"replay thread: {gap_ns / 1e9:.2f} s between two ticks, at most "
             f"{STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
         )
-        tail = gap_ns > self._session.replay.settings.commit_ns
+        tail = gap_ns > self._session.replay.sent_commit_ns
         return (reasoned("replay_starvation", text, stop_ramp_only=tail),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,16 @@ class RobotState:
         """Stamp (ROS ns) of the newest state of an output's controller, None if none arrived."""
         sample = self._inputs.controller(output.name)
         return None if sample is None else sample.stamp_ns
+
+    def newest_states(self) -> Iterator[Sample | None]:
+        """The newest state of each output's controller, None for one that never published any.
+
+        Also None for each output of poses: what plays it publishes no state.
+        """
+        for output in self._embodiment.outputs:
+            yield self._inputs.controller(output.name)
+        for _ in self._embodiment.poses:
+            yield None
 
     def oldest_state(self, outputs: Iterable[Output]) -> tuple[str, Sample] | None:
         """The controller (name of its output) whose newest state arrived first, and that state.

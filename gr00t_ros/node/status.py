@@ -31,6 +31,9 @@ from gr00t_ros.wire.link import Check
 HORIZON_TOO_SHORT = "horizon too short"
 """Key in a status' details; its value says why motion will pause between chunks."""
 
+COMMIT = "commit [ms]"
+"""Key in a status' details: the present commit time, and what it comes from."""
+
 CLEARANCE = "clearance [m]"
 """Key in a status' details: the smallest distance on the way ahead, its pair, and when.
 
@@ -42,6 +45,7 @@ UNPROVEN, OVER_BUDGET = "unproven stops", "windows over budget"
 UNCHECKED = "collision unchecked"
 """Key in a status' details: what moves and is not checked although `collision: required`."""
 _COLLISION = (CLEARANCE, CLEARANCE_M, CLEARANCE_PAIR, CLEARANCE_S, UNPROVEN, OVER_BUDGET, UNCHECKED)
+_SHOWN = (COMMIT, *_COLLISION)
 
 CONTACT = "contact "
 """Prefix of keys in a status' details: what a source of contacts measures."""
@@ -124,6 +128,11 @@ def coverage(found: Coverage | None) -> list[KeyValue]:
     key = "horizon" if found.covered else HORIZON_TOO_SHORT
     limit = KeyValue(key=LATENCY_LIMIT, value=f"{found.limit_ns / 1e6:.0f}")
     return [KeyValue(key=key, value=found.text), limit]
+
+
+def commit(snapshot: Snapshot) -> KeyValue:
+    """The present commit time, and what it comes from."""
+    return KeyValue(key=COMMIT, value=f"{snapshot.commit_ns / 1e6:.1f}, {snapshot.commit_why}")
 
 
 def fill_shadow(
@@ -219,7 +228,7 @@ def _policy_values(status: PolicyStatus) -> Mapping[str, object]:
         *("query_failures", "windows_published"),
     )
     values: dict[str, object] = {name: getattr(status, name) for name in fields}
-    shown = (d for d in status.details if d.key in _COLLISION or d.key.startswith(CONTACT))
+    shown = (d for d in status.details if d.key in _SHOWN or d.key.startswith(CONTACT))
     values |= {d.key: d.value for d in shown}
     for stage in status.latencies:
         values[f"{stage.stage} p50/p99 ms"] = f"{1e3 * stage.p50_s:.1f}/{1e3 * stage.p99_s:.1f}"
@@ -321,6 +330,7 @@ class Reporter:
         fill_server(message, parts.server.check.passed)
         fill_session(message, parts.replay.snapshot)
         message.details = [*message.details, *coverage(parts.coverage())]
+        message.details = [*message.details, commit(parts.replay.snapshot)]
         message.details = [*message.details, *parts.sidecar.details()]
         message.details = [*message.details, *clearance(parts.replay.snapshot, parts.unchecked)]
         touched = [KeyValue(key=key, value=value) for key, value in parts.contacts.details()]

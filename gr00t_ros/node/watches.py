@@ -233,6 +233,7 @@ class RunningWatches:
             for output in self._embodiment.outputs
         }
         self._oldest: tuple[str, Sample] | None = None  # the controller whose state is oldest
+        self._measured: tuple[Sample | None, ...] = ()  # the newest state of each controller
         self._replay.states_received(None)
         self.policy.begin()
 
@@ -311,6 +312,7 @@ class RunningWatches:
         """
         if self._values.shadow:
             return
+        self._measure(now_ns)
         self._receive()
         found = self._late_now(now_ns, mode)
         if found or self._replay.windows_may_be_lost(now_ns + self._replay.settings.delivery_ns):
@@ -320,6 +322,22 @@ class RunningWatches:
         yield from found
         if self._replay.windows_may_be_lost(now_ns):
             yield windows_may_be_lost()
+
+    def _measure(self, now_ns: int) -> None:
+        """Tell the replay how long the newest states took; its commit time depends on that.
+
+        Not with simulated time, in which stamps say nothing about real delivery.
+        """
+        before, commit = self._measured, self._replay.commit
+        if not commit.measured:
+            return
+        self._measured = tuple(self._robot.newest_states())
+        if self._clock.simulated or None in self._measured:
+            commit.received(now_ns, None)
+            return
+        for state in self._measured:
+            if state is not None and not any(state is old for old in before):
+                commit.received(now_ns, state.transit_ns)
 
     def _receive(self) -> None:
         """Pass the time of the last state of all controllers to the replay.

@@ -1,7 +1,7 @@
 """What may be commanded: limits of joints and poses, and the workspace box.
 
 This file owns the numbers. motion/guard and motion/shaper apply the joint limits,
-motion/pose_follower the pose limits, motion/guard and watch/arm the workspace.
+motion/pose/follower the pose limits, motion/guard and watch/arm the workspace.
 """
 
 from __future__ import annotations

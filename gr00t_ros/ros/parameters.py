@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.reference import MERGES
-from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.motion.replay_settings import COMMITS, ReplaySettings
 from gr00t_ros.observe.observation import ObservationSettings
 from gr00t_ros.ros.node_help import missing_robot
 from gr00t_ros.ros.process import refuse_unknown
@@ -270,6 +270,13 @@ class Parameters:
         40,
         400,
         read_only=True,
+    )
+    commit: str = _parameter(
+        _REPLAY.commit,
+        "How much of that is used; fixed: always all; measured: as little as the delivery of the "
+        "controllers' states needs, for controllers on this computer (motion.md)",
+        read_only=True,
+        choices=COMMITS,
     )
     horizon_ms: int = _parameter(
         _REPLAY.horizon_ns // _MS,
@@ -569,6 +576,7 @@ def replay(values: Parameters) -> ReplaySettings:
         knot_ns=values.knot_ms * _MS,
         refresh_ns=values.refresh_ms * _MS,
         commit_ns=values.commit_ms * _MS,
+        commit=values.commit,  # type: ignore[arg-type]  # as merge
         horizon_ns=values.horizon_ms * _MS,
         fade_ns=values.fade_ms * _MS,
         merge=values.merge,  # type: ignore[arg-type]  # the table's choices are the literal's

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.motion.poses import PoseWindow
+from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.motion.replay import Sent
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import PoseOutput

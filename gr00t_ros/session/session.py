@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.motion.poses import PoseWindow
+from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.motion.replay import Replay, Sent
 from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
@@ -322,7 +322,7 @@ class Session:
             return ()
         text = (
             f"replay thread: no window has left for {overdue_ns / 1e9:.2f} s of motion, at most "
-            f"{self.replay.settings.commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's "
+            f"{self.replay.sent_commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's "
             "load"
         )
         return (reasoned("replay_starvation", text, stop_ramp_only=True),)
@@ -341,6 +341,7 @@ class Session:
         if not self.active or self.mode is Mode.FAULT:
             return
         first = {finding.reaction: finding for finding in reversed(findings)}
+        self._doubt_delivery(findings)
         if Reaction.FAULT in first:
             soon = any(one.soon for one in findings)
             self._stop(now_ns, Event.REST_FAULT, first[Reaction.FAULT].reason, soon)
@@ -352,6 +353,14 @@ class Session:
             self._healthy_ticks += known and not self._settling.pending
             if self._healthy_ticks >= self.settings.healthy_ticks:
                 self._continue(Event.HEALTHY, now_ns, held, "inputs healthy again")
+
+    def _doubt_delivery(self, findings: Sequence[Finding]) -> None:
+        """Use the longest commit time for now, or for good if a controller misses a window."""
+        for found in findings:
+            if found.watch == _DIVERGED:
+                self.replay.commit.refute(found.reason)
+            elif found.reaction in (Reaction.PAUSE, Reaction.FAULT):
+                self.replay.commit.doubt(found.reason)
 
     def _settled(self, now_ns: int, held: Held) -> bool:
         """Whether the controllers rest after their plan was abandoned.

@@ -24,8 +24,8 @@ from gr00t_ros.collide.tool import (  # noqa: E402
 )
 from gr00t_ros.collide.window import WindowCheck  # noqa: E402
 from gr00t_ros.graph.collision_model import of_tools  # noqa: E402
-from gr00t_ros.motion.pose_windows import Poses  # noqa: E402
-from gr00t_ros.motion.poses import PoseChunk  # noqa: E402
+from gr00t_ros.motion.pose.course import PoseChunk  # noqa: E402
+from gr00t_ros.motion.pose.windows import Poses  # noqa: E402
 from gr00t_ros.robot.limits import PoseLimits  # noqa: E402
 from gr00t_ros.robot.outputs import PoseOutput  # noqa: E402
 from gr00t_ros.robot.rotation import Pose  # noqa: E402

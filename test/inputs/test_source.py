@@ -34,7 +34,7 @@ HISTORY = History(2000 * MS, 10**9)
 class FakeSubscription:
     """Stands where PulledSubscription does; `waiting` is its depth-1 queue."""
 
-    topic, depth, number, received_ns = "/topic", 1, None, 0
+    topic, depth, number, sent_ns, received_ns = "/topic", 1, None, 0, 0
 
     def __init__(self):
         self.waiting = None
@@ -62,6 +62,23 @@ def test_a_good_message_becomes_a_sample():
     newest = source.buffer.latest()
     assert (newest.stamp_ns, newest.received_ns, newest.value) == (5, START, "value")
     assert (source.received, source.refused, source.problem) == (1, 0, "")
+
+
+def test_a_sample_tells_the_longest_way_since_the_sample_before_the_last_one():
+    """From stamp or publication to arrival; negative from the future, None without an arrival."""
+    source, found = _source(), []
+    for stamp_ns, sent_ns, arrived_ns in [
+        (10, 12, 15),
+        (20, 22, 31),
+        (40, 41, 44),
+        (50, 52, 53),
+        (70, 60, 65),
+        (80, 80, 0),
+    ]:
+        source.subscription.sent_ns, source.subscription.received_ns = sent_ns, arrived_ns
+        _receive(source, (stamp_ns, "value"), START)
+        found.append(source.buffer.latest().transit_ns)
+    assert found == [5, 11, 11, 4, -5, None]
 
 
 def test_nothing_waiting_changes_nothing():
@@ -251,7 +268,7 @@ def test_clear_forgets():
 class FakeQueue:
     """Stands where a deep PulledSubscription does: all that waits, with their numbers."""
 
-    topic, depth, received_ns = "/joints", 64, 0
+    topic, depth, sent_ns, received_ns = "/joints", 64, 0, 0
 
     def __init__(self):
         self.waiting, self.number, self.publishers = [], None, None

@@ -12,7 +12,7 @@ from pose_cases import KNOT, LIMITS, MS, STEP_S, line, pose
 from scipy.spatial.transform import Rotation
 
 from gr00t_ros.errors import PlanError
-from gr00t_ros.motion.poses import PoseChunk, PoseCourse, target_at
+from gr00t_ros.motion.pose.course import PoseChunk, PoseCourse, target_at
 from gr00t_ros.robot.rotation import Pose
 
 

@@ -11,7 +11,7 @@ from pose_cases import LIMITS, STEP_S, pose
 from scipy.spatial.transform import Rotation
 
 from gr00t_ros.errors import PlanError
-from gr00t_ros.motion.pose_follower import PoseFollower, braking_speed
+from gr00t_ros.motion.pose.follower import PoseFollower, braking_speed
 from gr00t_ros.robot.rotation import Pose
 
 STEP_NS = 20_000_000

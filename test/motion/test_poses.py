@@ -4,7 +4,7 @@ import pytest
 from pose_cases import KNOT, LIMITS, MS, line, pose
 
 from gr00t_ros.errors import PlanError
-from gr00t_ros.motion.pose_windows import Poses
+from gr00t_ros.motion.pose.windows import Poses
 from gr00t_ros.robot.outputs import PoseOutput
 
 OUTPUTS = tuple(

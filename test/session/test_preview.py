@@ -10,7 +10,7 @@ from pose_cases import FILE as POSE_LIMITS
 
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.motion.poses import PoseChunk, PoseWindow
+from gr00t_ros.motion.pose.course import PoseChunk, PoseWindow
 from gr00t_ros.motion.replay import Sent
 from gr00t_ros.robot.embodiment import parse
 from gr00t_ros.robot.files import load_embodiment

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from laws import QUICK
 from oracle import HOME, MS, fr3_limits
-from session_rig import ACTIVE, DROP, FAULT, HELD_MODES, INACTIVE, PAUSE, TICK_NS, Rig, at_mode
+from session_rig import (
+    ACTIVE,
+    ADRIFT,
+    DROP,
+    FAULT,
+    HELD_MODES,
+    INACTIVE,
+    PAUSE,
+    TICK_NS,
+    Rig,
+    at_mode,
+)
 
 from gr00t_ros.errors import PlanError
 from gr00t_ros.motion.replay import Replay, Sent
@@ -411,6 +422,25 @@ def test_a_gap_after_the_first_windows_of_a_motion_were_lost_is_no_step(
     assert rig.mode is (Mode.PAUSED_BY_OPERATOR if stopping else Mode.BLENDING_IN)
     second = np.abs(np.diff(np.array(position), n=2, axis=0)) * 1e6
     assert second.max() <= 6.0 * (1 + 1e-3)
+
+
+@pytest.mark.parametrize(
+    "found, doubted, refuted",
+    [((), False, False), ((DROP,), False, False), ((PAUSE,), True, False), ((ADRIFT,), True, True)],
+)
+def test_what_pauses_puts_the_measured_delivery_in_doubt(found, doubted, refuted):
+    """A dropped chunk says nothing of it; a window that the controller does not play ends it."""
+    settings = ReplaySettings(commit="measured")
+    rig = Rig(Session(Replay(fr3_limits(), settings), SessionSettings())).activate()
+    commit = rig.session.replay.commit
+    for _ in range(1100):
+        commit.received(rig.now_ns, MS)
+        rig.tick()
+    assert commit.commit_ns < settings.commit_ns
+    rig.merge()
+    rig.tick(*found)
+    assert commit.measured is not refuted
+    assert (commit.commit_ns == settings.commit_ns) is doubted
 
 
 class _Played:

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.motion.poses import PoseWindow
+from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.node.outputs import _poses
 from gr00t_ros.robot.limits import PoseLimits
 from gr00t_ros.robot.rotation import Pose

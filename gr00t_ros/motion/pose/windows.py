@@ -14,7 +14,7 @@ import numpy as np
 
 from gr00t_ros.errors import PlanError
 from gr00t_ros.motion.clearance import Clearance, PoseObstacles
-from gr00t_ros.motion.poses import PoseChunk, PoseCourse, PoseWindow
+from gr00t_ros.motion.pose.course import PoseChunk, PoseCourse, PoseWindow
 from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Pose
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import PlanError
-from gr00t_ros.motion.pose_follower import PoseFollower, PoseMotion
+from gr00t_ros.motion.pose.follower import PoseFollower, PoseMotion
 from gr00t_ros.robot.limits import PoseLimits
 from gr00t_ros.robot.rotation import Pose, matrix_of_vector, vector_of_matrix
 

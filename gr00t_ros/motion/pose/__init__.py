@@ -1,0 +1,1 @@
+"""End effectors that are commanded by poses: the follower, the course, the windows of all."""
