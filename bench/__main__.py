@@ -16,6 +16,7 @@ BENCHES = (
     *("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision"),
     *("commit", "record", "convert", "watch", "web", "reaction"),
 )
+ROWS = ("all", "base", "fps", "cameras", "server", "apart")
 _CHOICES = {
     "seconds": ("replay", "record", "watch", "reaction"),
     "rows": ("reaction",),
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--smoke", action="store_true", help="one short slice: whether it runs, no goal counts"
     )
-    parser.add_argument("--rows", choices=("all", "base"), help="of reaction, all by default")
+    parser.add_argument("--rows", choices=ROWS, help="of reaction, all by default")
     parser.add_argument("--baseline", metavar="FOLDER", help="reaction: another checkout's node")
     options = parser.parse_args(arguments)
     given: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """Cameras whose pictures show a number that changes at random times, for bench/reaction.py.
 
-    python -m bench.reaction_cameras CAMERAS FPS STAGGER SEED FILE
+    python -m bench.reaction_cameras CAMERAS FPS STAGGER FILE
 
 The number is in the first two bytes of each picture. Each change goes to FILE as a line: the number
 and the stamp of the first picture that shows it, ROS time in ns. STAGGER 0: all cameras expose at
@@ -26,8 +26,8 @@ from bench.camera_publisher import HEIGHT_PX, IMAGE_BYTES, WIDTH_PX
 from gr00t_ros.ros.periodic import sleep_until
 from gr00t_ros.sim.sensors import SENSOR_OUT
 
-STILL_S = (0.9, 1.3)
-"""Time between two changes: longer than the motion that follows the first one."""
+STILL_S = (0.8, 1.2)
+"""Time between two changes: the motion that follows the first one has then all but ended."""
 _NUMBER, _GREY = struct.Struct("<H"), 90
 
 
@@ -44,8 +44,8 @@ def number_in(picture: bytes) -> int:
 class Stimulus:
     """The number in the world; it changes at random times, and each first sight is written."""
 
-    def __init__(self, seed: int, file: Path) -> None:
-        self._random, self._file = random.Random(seed), file.open("w", buffering=1)
+    def __init__(self, file: Path) -> None:
+        self._random, self._file = random.Random(), file.open("w", buffering=1)
         self._number, self._shown = 0, 0
         self._changes_ns = time.monotonic_ns()
 
@@ -80,7 +80,7 @@ class Camera:
         self._publisher.publish(bytes(self._serialised))
 
 
-def publish(cameras: int, fps: float, stagger: float, seed: int, file: Path) -> None:
+def publish(cameras: int, fps: float, stagger: float, file: Path) -> None:
     """Publish until a signal."""
     stop = threading.Event()
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
@@ -88,7 +88,7 @@ def publish(cameras: int, fps: float, stagger: float, seed: int, file: Path) -> 
         signal.signal(one, lambda *_: stop.set())
     node = rclpy.create_node("bench_reaction_cameras")
     all_cameras = [Camera(node, camera) for camera in range(cameras)]
-    stimulus = Stimulus(seed, file)
+    stimulus = Stimulus(file)
     begin_ns, period_ns = time.monotonic_ns(), 1e9 / fps
     for frame in count():
         for place, camera in enumerate(all_cameras):
@@ -102,4 +102,4 @@ def publish(cameras: int, fps: float, stagger: float, seed: int, file: Path) -> 
 
 if __name__ == "__main__":
     _words = sys.argv[1:]
-    publish(int(_words[0]), float(_words[1]), float(_words[2]), int(_words[3]), Path(_words[4]))
+    publish(int(_words[0]), float(_words[1]), float(_words[2]), Path(_words[3]))

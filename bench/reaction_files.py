@@ -12,6 +12,7 @@ from bench.reaction_cameras import topic
 from gr00t_ros.robot.files import load_embodiment
 
 STEP_HZ, HORIZON = 30.0, 24
+ARM = "/fr3_arm_controller/joint_trajectory"
 _SHIPPED = "franka_droid"
 
 
@@ -31,7 +32,7 @@ def write_files(folder: Path, cameras: int, fps: float) -> tuple[Path, Path]:
 def _robot() -> dict[str, Any]:
     """The shipped Franka without its gripper, its pose and its workspace."""
     source = Path(load_embodiment(_SHIPPED).source)
-    robot = yaml.safe_load(source.read_text())
+    robot: dict[str, Any] = yaml.safe_load(source.read_text())
     del robot["workspace"]
     arm = robot["outputs"]["arm"]
     return robot | {

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -25,12 +26,11 @@ from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from bench.reaction_cameras import topic
-from bench.reaction_files import STEP_HZ
+from bench.reaction_files import ARM, STEP_HZ
 from bench.reaction_policy import KEY
 from bench.wire_variants import HOOKS
 
 TIMER_S, QUEUE = 0.02, 10
-ARM = "/fr3_arm_controller/joint_trajectory"
 
 
 class PlainClient(Node):
@@ -45,14 +45,12 @@ class PlainClient(Node):
         self._new, self._moved = threading.Condition(), False
         self._cameras = cameras
         for camera in range(cameras):
-            key = f"camera{camera}"
-            self.create_subscription(
-                Image, topic(camera), lambda message, key=key: self._on_image(key, message), QUEUE
-            )
+            received = partial(self._on_image, f"camera{camera}")
+            self.create_subscription(Image, topic(camera), received, QUEUE)
         self.create_subscription(JointState, "/joint_states", self._on_joints, QUEUE)
         self._publisher = self.create_publisher(JointTrajectory, ARM, QUEUE)
         self.create_timer(TIMER_S, self._on_timer)
-        self._socket = zmq.Context.instance().socket(zmq.REQ)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
         self._socket.connect(f"tcp://127.0.0.1:{port}")
         threading.Thread(target=self._ask_forever, daemon=True).start()
 
@@ -65,7 +63,8 @@ class PlainClient(Node):
 
     def _on_joints(self, message: JointState) -> None:
         at = dict(zip(message.name, message.position, strict=True))
-        self._joints = np.array([at[name] for name in self._names], np.float32)
+        if at.keys() >= set(self._names):
+            self._joints = np.array([at[name] for name in self._names], np.float32)
 
     def _ask_forever(self) -> None:
         while True:
@@ -85,9 +84,8 @@ class PlainClient(Node):
         }
         data = {"observation": observation, "options": None}
         message = {"endpoint": "get_action", "data": data}
-        write, read = HOOKS["npy"]
-        self._socket.send(msgpack.packb(message, default=write))
-        reply = msgpack.unpackb(self._socket.recv(), object_hook=read)
+        self._socket.send(msgpack.packb(message, default=HOOKS["npy"][0]))
+        reply = msgpack.unpackb(self._socket.recv(), object_hook=_read)
         if not isinstance(reply, list):
             raise RuntimeError(f"the policy server answered {reply}")
         return reply[0][KEY][0]
@@ -104,6 +102,11 @@ class PlainClient(Node):
         if not self._moved:
             self._moved = True
             print("MOVING", flush=True)
+
+
+def _read(value: dict[Any, Any]) -> Any:
+    """An array in either codec: servers differ in that of their replies."""
+    return HOOKS["msgpack_numpy"][1](value) if b"nd" in value else HOOKS["npy"][1](value)
 
 
 def main(cameras: int, port: int) -> None:

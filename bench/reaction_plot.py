@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+
+from bench.reaction_trials import Row
 
 COLOURS = (
     *("#bbbbbb", "#e69f00", "#f0e442", "#d9a05b", "#009e73", "#0072b2", "#999999"),
     *("#cc79a7", "#aa4499", "#d55e00", "#56b4e9"),
 )
-MARKS = {"plain_client": "#000000", "floor": "#cc0000", "baseline": "#7f3c8d"}
-WIDTH, LEFT, RIGHT, TOP, LINE, BAR = 1000, 220, 60, 90, 34, 16
+MARKS = {"plain_client": "#000000", "floor": "#cc0000"}
+WIDTH, LEFT, RIGHT, TOP, LINE, BAR = 1000, 260, 60, 90, 34, 16
 
 
-class PlottedRow(Protocol):
-    """What a row has to be drawn."""
-
-    method: str
-    fps: float
-    cameras: int
-    stagger: bool
-    server_ms: float
-    p50_ms: float
-    stages: dict[str, float]
-
-
-def svg(rows: Sequence[PlottedRow], ours: str = "gr00t_ros") -> str:
-    """Stages as medians, stacked; marks where the other methods' p50 is."""
-    bars = [row for row in rows if row.method == ours]
-    most = max(1.1 * max(max(row.p50_ms, sum(row.stages.values())) for row in rows), 1.0)
+def svg(rows: Sequence[Row]) -> str:
+    """Stages of the node as medians, stacked; marks where the other methods' p50 is."""
+    bars = [row for row in rows if row.method not in MARKS]
+    most = max(1.1 * max(max(row.change_p50_ms, sum(row.stages.values())) for row in rows), 1.0)
     height = TOP + LINE * len(bars) + 30
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
@@ -38,10 +27,10 @@ def svg(rows: Sequence[PlottedRow], ours: str = "gr00t_ros") -> str:
     for number, row in enumerate(bars):
         y = TOP + LINE * number
         parts += _bar(row, y, most)
-        same = [other for other in rows if _setting(other) == _setting(row)]
+        same = [other for other in rows if other.setting == row.setting]
         for other in same:
             if other.method in MARKS:
-                x, colour = _x(other.p50_ms, most), MARKS[other.method]
+                x, colour = _x(other.change_p50_ms, most), MARKS[other.method]
                 parts.append(
                     f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y - 4}" y2="{y + BAR + 4}" '
                     f'stroke="{colour}" stroke-width="3"/>'
@@ -49,14 +38,11 @@ def svg(rows: Sequence[PlottedRow], ours: str = "gr00t_ros") -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _setting(row: PlottedRow) -> tuple[float, int, bool, float]:
-    return row.fps, row.cameras, row.stagger, row.server_ms
-
-
-def _bar(row: PlottedRow, y: int, most: float) -> list[str]:
+def _bar(row: Row, y: int, most: float) -> list[str]:
     apart = ", apart" if row.stagger else ""
     plural = "s" if row.cameras > 1 else ""
-    name = f"{row.fps:.0f} fps, {row.cameras} camera{plural}{apart}, {row.server_ms:.0f} ms"
+    short = {"gr00t_ros": "", "gr00t_ros_short": "short, ", "baseline": "before, "}[row.method]
+    name = f"{short}{row.fps:.0f} fps, {row.cameras} camera{plural}{apart}, {row.server_ms:.0f} ms"
     parts = [f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{name}</text>']
     at = 0.0
     for (stage, ms), colour in zip(row.stages.items(), COLOURS, strict=False):
@@ -66,15 +52,18 @@ def _bar(row: PlottedRow, y: int, most: float) -> list[str]:
             f"<title>{stage}: {ms:.1f} ms</title></rect>"
         )
         at += ms
-    end = _x(max(at, row.p50_ms), most)
-    parts.append(f'<text x="{end + 6:.1f}" y="{y + 13}">{row.p50_ms:.0f} ms</text>')
+    end = _x(max(at, row.change_p50_ms), most)
+    parts.append(f'<text x="{end + 6:.1f}" y="{y + 13}">{row.change_p50_ms:.0f} ms</text>')
     return parts
 
 
 def _legend(stages: Sequence[str]) -> list[str]:
     entries = [*zip(stages, COLOURS, strict=False)]
     entries += [(f"| {name.replace('_', ' ')}, p50", colour) for name, colour in MARKS.items()]
-    parts = ['<text x="12" y="20" font-size="15">stamp to first executed point, ms</text>']
+    parts = [
+        '<text x="12" y="20" font-size="15">from the first picture of a change to the first '
+        "executed point: medians of the stages, ms</text>"
+    ]
     for index, (name, colour) in enumerate(entries):
         x, y = 12 + 165 * (index % 6), 32 + 16 * (index // 6)
         parts.append(f'<rect x="{x}" y="{y}" width="10" height="10" fill="{colour}"/>')

@@ -1,6 +1,6 @@
 """One run of bench/reaction.py: cameras, robot, policy server and one client, as processes.
 
-All are in a ROS domain of their own on this machine. A thread of this process wakes up every 5 ms:
+The caller chose the ROS domain. A thread of this process wakes up every 5 ms:
 where even that comes late, the machine stood still for everybody.
 """
 
@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,14 @@ import numpy as np
 import rclpy
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from bench.camera_publisher import write_profile
-from bench.reaction_files import write_files
+from bench.reaction_files import ARM, write_files
 from bench.spinning import spun
 from gr00t_ros.demo.bringup import Bringup, ros_arguments
-from gr00t_ros.demo.isolation import own_domain
 from gr00t_ros.msg import ObservationFlow, PolicyStatus
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
@@ -37,8 +38,16 @@ from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
 from gr00t_ros.trace.flow import Flow
 
-OURS, BASELINE, PLAIN = "gr00t_ros", "baseline", "plain_client"
+OURS, SHORT, BASELINE, PLAIN = "gr00t_ros", "gr00t_ros_short", "baseline", "plain_client"
+NODES: Mapping[str, Mapping[str, object]] = {
+    OURS: {},
+    SHORT: {"commit": "measured", "refresh_ms": 10, "knot_ms": 10},
+    BASELINE: {},
+}
+"""Parameters of the methods that are the policy node: the defaults, and those for one computer."""
 START_S, WARM_UP_S = 60.0, 1.5
+SETTLED_S = 35.0
+"""Until a measured commit time is short: 20 s of evidence, then 5 ms/s (motion/commit_time)."""
 BARE_NS, STALL_NS = 5_000_000, 10_000_000
 _PARAMETERS = {
     "instruction": "follow the number",
@@ -68,6 +77,7 @@ class Run:
     changes_ns: (N,) stamps of the first pictures of a new number; those between begin_ns and end_ns
     are measured. cpu_s: of the client's process in that time. modes: when the node's mode changed,
     empty for a client without modes. stalls: from when to when the machine did not run a thread.
+    trajectories: those sent to the controller, serialised, each with the time of its arrival here.
     """
 
     record: Record
@@ -76,24 +86,25 @@ class Run:
     flows: tuple[Flow, ...]
     modes: tuple[tuple[int, str], ...]
     stalls: tuple[tuple[int, int], ...]
+    trajectories: tuple[tuple[int, bytes], ...]
     begin_ns: int
     end_ns: int
     cpu_s: float
 
 
-def measured(method: str, setting: Setting, seconds: float, seed: int, baseline: str = "") -> Run:
-    """Run one method for that long. Raises RuntimeError if it does not come to move.
+def measured(method: str, setting: Setting, seconds: float, baseline: str = "") -> Run:
+    """Run one method for that long, in the ROS domain of the environment.
 
-    baseline: another checkout of this repository, whose node is the method BASELINE.
+    baseline: another checkout of this repository, whose node is the method BASELINE. Raises
+    RuntimeError if the client does not come to move.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         changes, record = folder / "changes.txt", folder / "record.npz"
         node_file, robot_file = write_files(folder, setting.cameras, setting.fps)
-        stack.enter_context(own_domain())
         bringup = stack.enter_context(_children(folder))
         watched = stack.enter_context(_watching())
-        _start_world(bringup, setting, seed, robot_file, record, changes)
+        _start_world(bringup, setting, robot_file, record, changes)
         port = bringup.start_sidecar(
             *("bench.reaction_policy:make_policy", "--embodiment", str(node_file)),
             *("--port", "0", "--delay-ms", str(setting.server_ms)),
@@ -103,13 +114,13 @@ def measured(method: str, setting: Setting, seconds: float, seed: int, baseline:
             bringup.start("client", [sys.executable, "-m", "bench.reaction_plain", *words])
             _wait(lambda: "MOVING" in bringup.log("client"), bringup, watched)
         else:
-            given = {"embodiment": str(node_file), "port": port, **_PARAMETERS}
+            given = {"embodiment": str(node_file), "port": port, **_PARAMETERS, **NODES[method]}
             command = [sys.executable, "-m", "gr00t_ros.node.node", *ros_arguments(given)]
             where = ["env", "-C", baseline] if method == BASELINE else []
             bringup.start("client", [*where, *command])
             bringup.start_node("autostart", {})
             _wait(lambda: watched.mode == "replaying", bringup, watched)
-        time.sleep(WARM_UP_S)
+        time.sleep(SETTLED_S if method == SHORT else WARM_UP_S)
         pid, begin_ns = bringup.children["client"].pid, time.time_ns()
         before_s = _cpu_s(pid)
         time.sleep(seconds)
@@ -122,6 +133,7 @@ def measured(method: str, setting: Setting, seconds: float, seed: int, baseline:
             tuple(watched.flows),
             tuple(watched.modes),
             tuple(watched.stalls),
+            tuple(watched.trajectories),
             begin_ns,
             end_ns,
             cpu_s,
@@ -136,9 +148,11 @@ class _Watched:
         self.reason = ""
         self.flows: list[Flow] = []
         self.stalls: list[tuple[int, int]] = []
+        self.trajectories: list[tuple[int, bytes]] = []
         self.bare = PeriodicThread("bare", BARE_NS, 0, self._look, print)
         node.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
         node.create_subscription(ObservationFlow, "/gr00t_policy/flows", self._on_flow, qos.FLOWS)
+        node.create_subscription(JointTrajectory, ARM, self._on_trajectory, qos.CHUNK, raw=True)
         self._saves = node.create_client(Trigger, f"/{ROBOT}/save_record")
 
     @property
@@ -163,6 +177,9 @@ class _Watched:
             stamp = message.header.stamp
             self.modes.append((stamp.sec * 10**9 + stamp.nanosec, message.mode))
 
+    def _on_trajectory(self, serialised: bytes) -> None:
+        self.trajectories.append((time.time_ns(), serialised))
+
     def _on_flow(self, message: ObservationFlow) -> None:
         self.flows.append(flow_of_message(message))
 
@@ -178,7 +195,8 @@ def _children(folder: Path) -> Iterator[Bringup]:
 
 @contextmanager
 def _watching() -> Iterator[_Watched]:
-    rclpy.init()
+    # Without rclpy's handlers: a signal ends the run, and not only its ROS context.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("bench_reaction")
     watched = _Watched(node)
     try:
@@ -191,11 +209,11 @@ def _watching() -> Iterator[_Watched]:
 
 
 def _start_world(
-    bringup: Bringup, setting: Setting, seed: int, robot: Path, record: Path, changes: Path
+    bringup: Bringup, setting: Setting, robot: Path, record: Path, changes: Path
 ) -> None:
     """Start the stand-in robot and the cameras."""
     bringup.start_node("stand_in", {"embodiment": str(robot), "record_path": str(record)})
-    words = setting.cameras, setting.fps, float(setting.stagger), seed, changes
+    words = setting.cameras, setting.fps, float(setting.stagger), changes
     profile = f"FASTRTPS_DEFAULT_PROFILES_FILE={write_profile(bringup.folder)}"
     command = ["env", profile, sys.executable, "-m", "bench.reaction_cameras", *map(str, words)]
     bringup.start("cameras", command)

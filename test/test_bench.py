@@ -20,7 +20,7 @@ MS = 1_000_000
 LIMIT_S = 170.0
 NICE = 5
 """A benchmark keeps all cores busy: the tests beside it, which must not be late, come first."""
-NEEDS_ROS = ("camera", "dds", "replay", "record", "convert", "watch", "web")
+NEEDS_ROS = ("camera", "dds", "replay", "record", "convert", "watch", "web", "reaction")
 VERDICT = re.compile(r"^(PASS|FAIL)  .+: (\S+) \((<=|>=) (\S+)\)$", re.MULTILINE)
 
 
