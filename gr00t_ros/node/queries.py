@@ -19,6 +19,7 @@ from gr00t_ros.inputs.images import decode_video
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.motion.chunk import ActionChunk, from_reply
 from gr00t_ros.motion.clocks import Latencies
+from gr00t_ros.motion.overlap import Followed, Overlap, overlap_with
 from gr00t_ros.node.tracing.flows import Flows, cameras_of
 from gr00t_ros.observe.observation import Observation, refuse
 from gr00t_ros.robot.embodiment import Embodiment
@@ -96,15 +97,16 @@ class Queries:
         self._submit(Job(self._link.warm, "warm"))
         return True
 
-    def ask(self, episode: int) -> bool:
+    def ask(self, episode: int, followed: Followed | None = None) -> bool:
         """Let the worker query for `episode`; False if it is busy.
 
-        The worker assembles the observation when it starts, so that it is the newest one.
+        The worker assembles the observation when it starts, so that it is the newest one. followed:
+        the chunk that the answer continues, if the server answered it last and has RTC.
         """
         if not self._worker.idle:
             return False
         asked_ns = time.monotonic_ns()
-        self._submit(Job(lambda: self._query(episode, asked_ns), "query"))
+        self._submit(Job(lambda: self._query(episode, asked_ns, followed), "query"))
         return True
 
     def look(self) -> bool:
@@ -122,10 +124,10 @@ class Queries:
         self._asked_s = time.monotonic()
         self._worker.submit(job)
 
-    def _query(self, episode: int, asked_ns: int) -> QueryReply:
+    def _query(self, episode: int, asked_ns: int, followed: Followed | None) -> QueryReply:
         marks = self._flows.begin(episode, asked_ns)
         try:
-            reply = self._answer(episode, marks)
+            reply = self._answer(episode, marks, followed)
         except Exception as error:
             self._mark_exchange(marks)
             self._flows.fail(marks, error_text(error))
@@ -140,9 +142,10 @@ class Queries:
         if marks.encoded_ns and sent_ns >= marks.encoded_ns:
             marks.sent_ns, marks.received_ns = sent_ns, received_ns
 
-    def _answer(self, episode: int, marks: Marks) -> QueryReply:
+    def _answer(self, episode: int, marks: Marks, followed: Followed | None) -> QueryReply:
         started_ns = self._clock.now_ns()
-        stamp_ros_ns, action, inference_ns = self._link.query(partial(self._fill, marks), episode)
+        fill = partial(self._fill, marks, followed)
+        stamp_ros_ns, action, inference_ns = self._link.query(fill, episode)
         stamp_ns = stamp_ros_ns - self._clock.offset_ns()
         self.sent += 1
         chunk = from_reply(self._embodiment, action, self.sent, episode, stamp_ns)
@@ -153,7 +156,7 @@ class Queries:
         marks.sequence = chunk.sequence
         return QueryReply(chunk, stamp_ros_ns, inference_ns, marks)
 
-    def _fill(self, marks: Marks, template: RequestTemplate) -> int:
+    def _fill(self, marks: Marks, followed: Followed | None, template: RequestTemplate) -> int:
         """Write the newest observation into `template`; returns its stamp, ROS time."""
         started_ns = self._clock.now_ns()
         # The server may have been checked or reset since the query began.
@@ -166,9 +169,19 @@ class Queries:
             self._on_pictures(observation, template.video)
         for key, rows in observation.state.items():
             template.state[key][0] = rows
+        template.set_overlap(self._overlap(followed, observation.stamp_ns))
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)
         marks.encoded_ns = time.monotonic_ns()
         return observation.stamp_ns
+
+    def _overlap(self, followed: Followed | None, stamp_ros_ns: int) -> Overlap | None:
+        """What the answer continues: the server's last answer, if that is what is followed.
+
+        A chunk that was refused, or came too late, is not followed; the server does not know it.
+        """
+        if followed is None or followed.chunk.sequence != self.sent or not self._link.can_continue:
+            return None
+        return overlap_with(followed, stamp_ros_ns - self._clock.offset_ns())
 
     def _observed(self, marks: Marks | None = None) -> Observation:
         marks = marks or Marks(0, 0)  # of a look, which nobody measures

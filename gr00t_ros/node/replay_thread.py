@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import SendError, StalledError
 from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.clocks import Awake, Latencies
+from gr00t_ros.motion.overlap import Followed
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.ros.clock import PlanClock
@@ -53,8 +54,11 @@ class ActiveWatches(Protocol):
     def held(self) -> NDArray[np.float64] | None:
         """(J,) position that the controllers hold, None if unknown."""
 
-    def ask(self, episode: int) -> bool:
-        """Let the worker query with the newest observation; False if it is busy."""
+    def ask(self, episode: int, followed: Followed | None) -> bool:
+        """Let the worker query with the newest observation; False if it is busy.
+
+        followed: the chunk that the answer continues, if it does.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ class ReplayThread:
                 new_from_ns = None if new_from_ns is None else new_from_ns + offset_ns
             self._flows.published(sent, new_from_ns, session.replay.stopped)
             if session.query_due(now_ns):
-                self._watches.ask(session.episode)
+                self._watches.ask(session.episode, session.followed(now_ns))
         else:
             self.played = ()
         self._renew(now_ns)

@@ -43,8 +43,13 @@ UNCHECKED = "collision unchecked"
 """Key in a status' details: what moves and is not checked although `collision: required`."""
 _COLLISION = (CLEARANCE, CLEARANCE_M, CLEARANCE_PAIR, CLEARANCE_S, UNPROVEN, OVER_BUDGET, UNCHECKED)
 
+RTC = "rtc"
+"""Key in a status' details: whether chunks continue each other by the server's RTC, or why not."""
+
 CONTACT = "contact "
 """Prefix of keys in a status' details: what a source of contacts measures."""
+
+_SHOWN = (*_COLLISION, RTC)
 
 SHADOW = "shadow: no controller is commanded"
 SHADOW_ERROR = "shadow error "
@@ -219,7 +224,7 @@ def _policy_values(status: PolicyStatus) -> Mapping[str, object]:
         *("query_failures", "windows_published"),
     )
     values: dict[str, object] = {name: getattr(status, name) for name in fields}
-    shown = (d for d in status.details if d.key in _COLLISION or d.key.startswith(CONTACT))
+    shown = (d for d in status.details if d.key in _SHOWN or d.key.startswith(CONTACT))
     values |= {d.key: d.value for d in shown}
     for stage in status.latencies:
         values[f"{stage.stage} p50/p99 ms"] = f"{1e3 * stage.p50_s:.1f}/{1e3 * stage.p99_s:.1f}"
@@ -321,6 +326,8 @@ class Reporter:
         fill_server(message, parts.server.check.passed)
         fill_session(message, parts.replay.snapshot)
         message.details = [*message.details, *coverage(parts.coverage())]
+        rtc = KeyValue(key=RTC, value=parts.server.link.rtc.text)
+        message.details = [*message.details, rtc]
         message.details = [*message.details, *parts.sidecar.details()]
         message.details = [*message.details, *clearance(parts.replay.snapshot, parts.unchecked)]
         touched = [KeyValue(key=key, value=value) for key, value in parts.contacts.details()]

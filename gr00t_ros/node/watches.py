@@ -18,6 +18,7 @@ from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import Contacts
 from gr00t_ros.graph.controllers import ControllerManager, ControllerParameters, OtherPublishers
 from gr00t_ros.graph.heartbeat import Heartbeats
+from gr00t_ros.motion.overlap import Followed
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.queries import Queries
@@ -281,9 +282,9 @@ class RunningWatches:
         measured = self._robot.measured_or_none()
         return start_rules.leave_from(self.go_on_from(now_ns), start, measured, self._limits)
 
-    def ask(self, episode: int) -> bool:
+    def ask(self, episode: int, followed: Followed | None = None) -> bool:
         """Let the worker query with the newest observation; False if it is busy."""
-        asked = self._queries.ask(episode)
+        asked = self._queries.ask(episode, followed)
         if asked:
             self.policy.asked(time.monotonic_ns())
         return asked

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.guard import Verdict
+from gr00t_ros.motion.overlap import Followed
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.poses import PoseWindow
 from gr00t_ros.motion.replay import Replay, Sent
@@ -92,6 +93,18 @@ class Session:
         """
         queries, has_chunk = self.queries, self._has_chunk
         return self._takes_chunks() and queries.due(now_ns, self.replay, has_chunk, self.settings)
+
+    def followed(self, now_ns: int) -> Followed | None:
+        """The chunk of this episode that the answer to a query sent now continues.
+
+        None without one, and while no latency is known: how much of it will be executed is unknown.
+        """
+        latency_ns = self.queries.delay_p99_ns
+        if not self._has_chunk or not latency_ns:
+            return None
+        followed = self.replay.followed(now_ns, latency_ns)
+        is_ours = followed is not None and followed.chunk.episode == self.episode
+        return followed if is_ours else None
 
     def merge(self, chunk: ActionChunk, now_ns: int, held: Held) -> Verdict | None:
         """Offer a chunk to the plan; None if it is of an older episode or not wanted now."""

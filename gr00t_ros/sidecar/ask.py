@@ -146,7 +146,7 @@ def check_server(target: Target, strict: bool | None = None) -> Report:
 
 def _infer_zero(target: Target, embodiment: Embodiment) -> tuple[dict[str, object], str]:
     """Infer zero observations; return the figures, and what was wrong or an empty text."""
-    with closing(PolicyLink(target.client(), embodiment, target.token)) as link:
+    with closing(PolicyLink(target.client(), embodiment, target.token, wants_rtc=True)) as link:
         try:
             checked = link.check()
         except (ChunkError, RefusedError, RemoteError, WireError) as error:
@@ -155,6 +155,7 @@ def _infer_zero(target: Target, embodiment: Embodiment) -> tuple[dict[str, objec
         "key_style": checked.server.key_style,
         "warmup_ms": milliseconds(checked.warmup_ns),
         "inference_ms": milliseconds(checked.inference_ns),
+        "rtc": checked.rtc,
         "actions": {key: list(shape) for key, shape in checked.shapes.items()},
     }, ""
 
