@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from gr00t_ros.errors import Gr00tError, RefusedError, RemoteError, UnreachableError
+from gr00t_ros.errors import Gr00tError, RefusedError, RemoteError, UnreachableError, WireError
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.motion.overlap import Overlap
 from gr00t_ros.observe.modality import Difference, ModalityRow, compare, fit, wrong_rows
@@ -260,12 +260,17 @@ class PolicyLink:
         return filled, action, took_ns
 
     def _judge_rtc(self, template: RequestTemplate, before: Action | None, action: Action) -> None:
-        """Compare an answer that was to continue the one before; stop asking if it does not."""
+        """Compare an answer that was to continue the one before.
+
+        If it does not, options are sent no more, and WireError is raised: the answer may continue
+        a chunk of another robot, which was never executed here.
+        """
         if template.overlap is None or before is None:
             return
         why = self.rtc.judge(template.overlap, before, action, self._client.info)
         if why:
             self._stop_rtc(why)
+            raise WireError(f"get_action: rtc: {why}: the answer is dropped, rtc is off")
 
     def _stop_rtc(self, why: str) -> None:
         """Send no options to this server any more."""

@@ -100,7 +100,7 @@ def broken_promise(before: Action, action: Action, overlap: Overlap) -> str:
         got = rows[:frozen]
         if got.shape != expected.shape:
             return f"{key} has {got.shape} frozen values, expected {expected.shape}"
-        wrong = ~(np.abs(got - expected) <= _LOST + _LOST_SHARE * np.abs(expected))
+        wrong = np.abs(got - expected) > _LOST + _LOST_SHARE * np.abs(expected)  # NaN: not judged
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             return (
