@@ -14,7 +14,6 @@ from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clearance import Ahead, Obstacles, PoseObstacles
 from gr00t_ros.motion.commands import Commands, CommandWindow
 from gr00t_ros.motion.guard import Verdict, check, clamp_commands, first_step
-from gr00t_ros.motion.overlap import Followed
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.planner import Planner
 from gr00t_ros.motion.pose_windows import Poses
@@ -403,15 +402,10 @@ class Replay:
         due = (now_ns - self._newest.stamp_ns) // self._newest.step_ns
         return max(0, min(due, len(self._newest.joints) - 1) + 1 - first)
 
-    def followed(self, now_ns: int, latency_ns: int) -> Followed | None:
-        """The chunk that is followed now; None without one.
-
-        latency_ns: longest time from an observation's stamp to the arrival of its chunk.
-        """
-        if self._newest is None:
-            return None
-        acts_after_ns = latency_ns + self._settings.commit_ns + self._settings.knot_ns
-        return Followed(self._newest, self.lag_ns(now_ns), acts_after_ns)
+    @property
+    def newest(self) -> ActionChunk | None:
+        """The newest chunk that was accepted, while it is followed; None without one."""
+        return self._newest
 
     def query_by_ns(self, latency_ns: int) -> int | None:
         """Latest plan time to query the next chunk so that motion continues; None: at once."""

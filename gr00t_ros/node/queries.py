@@ -19,11 +19,11 @@ from gr00t_ros.inputs.images import decode_video
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.motion.chunk import ActionChunk, from_reply
 from gr00t_ros.motion.clocks import Latencies
-from gr00t_ros.motion.overlap import Followed, Overlap, overlap_with
 from gr00t_ros.node.tracing.flows import Flows, cameras_of
 from gr00t_ros.observe.observation import Observation, refuse
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.session.overlap import Followed, Overlap, overlap_with
 from gr00t_ros.trace.flow import Marks
 from gr00t_ros.watch.server import advised
 from gr00t_ros.wire.link import Check, Exchanged, Job, Outcome, PolicyLink, Worker

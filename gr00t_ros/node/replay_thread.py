@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import SendError, StalledError
 from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.clocks import Awake, Latencies
-from gr00t_ros.motion.overlap import Followed
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.preview import Played
 from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session

@@ -18,7 +18,6 @@ from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import Contacts
 from gr00t_ros.graph.controllers import ControllerManager, ControllerParameters, OtherPublishers
 from gr00t_ros.graph.heartbeat import Heartbeats
-from gr00t_ros.motion.overlap import Followed
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.queries import Queries
@@ -30,6 +29,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.session import start as start_rules
 from gr00t_ros.session.mode import MOVING, Mode
+from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.shadow import JointError, ShadowError
 from gr00t_ros.watch.arm import (
     ControllerLate,

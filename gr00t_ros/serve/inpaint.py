@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.motion.overlap import Overlap
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.serve.policies import Action, Observation, Policy
+from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.wire.rtc import APPLIED, RAMP_RATE, REANCHORED
 
 

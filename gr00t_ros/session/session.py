@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.guard import Verdict
-from gr00t_ros.motion.overlap import Followed
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.poses import PoseWindow
 from gr00t_ros.motion.replay import Replay, Sent
 from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
+from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings
 from gr00t_ros.session.settling import SETTLED_NS, Settling
 from gr00t_ros.watch.finding import RESUME, Finding, Reaction, better_reason
@@ -99,12 +99,12 @@ class Session:
 
         None without one, and while no latency is known: how much of it will be executed is unknown.
         """
-        latency_ns = self.queries.delay_p99_ns
-        if not self._has_chunk or not latency_ns:
+        latency_ns, newest = self.queries.delay_p99_ns, self.replay.newest
+        if newest is None or newest.episode != self.episode or not latency_ns:
             return None
-        followed = self.replay.followed(now_ns, latency_ns)
-        is_ours = followed is not None and followed.chunk.episode == self.episode
-        return followed if is_ours else None
+        settings = self.replay.settings
+        acts_after_ns = latency_ns + settings.commit_ns + settings.knot_ns
+        return Followed(newest, self.replay.lag_ns(now_ns), acts_after_ns)
 
     def merge(self, chunk: ActionChunk, now_ns: int, held: Held) -> Verdict | None:
         """Offer a chunk to the plan; None if it is of an older episode or not wanted now."""

@@ -20,11 +20,11 @@ import numpy as np
 
 from gr00t_ros.errors import Gr00tError, RefusedError, RemoteError, UnreachableError, WireError
 from gr00t_ros.motion.chunk import from_reply
-from gr00t_ros.motion.overlap import Overlap
 from gr00t_ros.observe.modality import Difference, ModalityRow, compare, fit, wrong_rows
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import POSES
+from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.watch.server import OTHER, Outlook, kind_of, suspects
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient

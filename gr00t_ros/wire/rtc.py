@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import RemoteError
-from gr00t_ros.motion.overlap import Overlap
 from gr00t_ros.observe.modality import ModalityConfig
+from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.watch.server import OTHER, Outlook, kind_of
 
 Action = Mapping[str, NDArray[np.float32]]

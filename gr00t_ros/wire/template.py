@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import ObservationError
-from gr00t_ros.motion.overlap import Overlap
+from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.arrays import ArrayCodec, array_prefix
 from gr00t_ros.wire.messages import Generation, KeyStyle, get_action_request

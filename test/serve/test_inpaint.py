@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from laws import examples
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.motion.overlap import Overlap
 from gr00t_ros.observe.modality import ModalityEntry
 from gr00t_ros.serve.inpaint import Inpainting, inpainted, read_rtc
+from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.wire.rtc import RtcDialect, rtc_options
 
 HORIZON = 16

@@ -1,4 +1,4 @@
-"""RTC over the wire: the options' bytes, the proof at the check, and servers that do not keep it."""
+"""RTC over the wire: the options' bytes, the proof at the check, servers that break it."""
 
 import threading
 from contextlib import closing, contextmanager
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from laws import examples
 
 from gr00t_ros.errors import RemoteError, WireError
-from gr00t_ros.motion.overlap import Overlap
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.inpaint import Inpainting
 from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.serve.server import PolicyServer
+from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.codec import decode, encode

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from laws import examples
 
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.motion.overlap import Followed, overlap_with
+from gr00t_ros.session.overlap import Followed, overlap_with
 
 MS = 1_000_000
 STAMP_NS = 5_000 * MS
@@ -16,6 +16,7 @@ STEP_NS = st.integers(10 * MS, 100 * MS)
 
 
 def followed(steps, step_ns, lag_ns=0, acts_after_ns=0):
+    """A chunk that is followed, stamped STAMP_NS."""
     chunk = ActionChunk(1, 1, STAMP_NS, step_ns, np.zeros((steps, 1)), {})
     return Followed(chunk, lag_ns, acts_after_ns)
 
