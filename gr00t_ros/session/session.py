@@ -98,8 +98,11 @@ class Session:
         """The chunk of this episode that the answer to a query sent now continues.
 
         None without one, and while no latency is known: how much of it will be executed is unknown.
+        None in shadow: somebody else executes.
         """
         latency_ns, newest = self.queries.delay_p99_ns, self.replay.newest
+        if self.settings.shadow:
+            return None
         if newest is None or newest.episode != self.episode or not latency_ns:
             return None
         settings = self.replay.settings

@@ -188,5 +188,8 @@ def test_the_answer_to_a_query_continues_the_chunk_that_is_followed() -> None:
     assert followed.acts_after_ns == 60 * MS + settings.commit_ns + settings.knot_ns
     rig.merge_far()
     assert rig.session.followed(rig.now_ns) == followed, "a refused chunk is not followed"
+    rig.session.settings = SessionSettings(shadow=True)
+    assert rig.session.followed(rig.now_ns) is None, "others move the arm"
+    rig.session.settings = SessionSettings()
     rig.session.change_instruction(rig.now_ns)
     assert rig.session.followed(rig.now_ns) is None
