@@ -24,7 +24,7 @@ from bench.motion_scenarios import (
     MS,
     START_NS,
     Scenario,
-    smooth_path,
+    chunk_path,
 )
 from bench.paired import Target
 from gr00t_ros.motion.chunk import ActionChunk
@@ -97,7 +97,7 @@ def _rows(latency_ms: int) -> Iterator[RtcRow]:
 def _arrivals(scenario: Scenario, rtc: bool, two_modes: bool, seed: int = 0) -> Arrivals:
     """Chunks and their times of arrival; without two modes the target moves at TURN_NS instead."""
     rng = np.random.default_rng(seed)
-    path = smooth_path(rng)
+    path = chunk_path(rng)
     slowest_ns = round(scenario.latency_ns * (1.0 + JITTER_SHARE))
     acts_after_ns = slowest_ns + SETTINGS.commit_ns + SETTINGS.knot_ns
     result: list[tuple[int, ActionChunk]] = []
@@ -145,7 +145,7 @@ def _position(chunk: ActionChunk, at_ns: int) -> Floats:
 
 def _turn_ms(played: Floats, chunks: Arrivals) -> float:
     """Time from the first observation that shows the moved target until half of it is played."""
-    path = smooth_path(np.random.default_rng(0))
+    path = chunk_path(np.random.default_rng(0))
     times_ns = MS * np.arange(len(played))
     away = (played - HOME - path(times_ns * 1e-9)).mean(axis=1)
     first_ns = next(chunk.stamp_ns for _, chunk in chunks if chunk.stamp_ns >= TURN_NS) - START_NS

@@ -82,7 +82,7 @@ def scenarios() -> Iterator[Scenario]:
 def arrivals(scenario: Scenario, seed: int = 0) -> list[tuple[int, ActionChunk]]:
     """Chunks and their times of arrival: one request in flight, one every 8 steps or later."""
     rng = np.random.default_rng(seed)
-    path = smooth_path(rng)
+    path = chunk_path(rng)
     result: list[tuple[int, ActionChunk]] = []
     asked_ns = START_NS
     while asked_ns < START_NS + DURATION_NS:
@@ -98,7 +98,7 @@ def arrivals(scenario: Scenario, seed: int = 0) -> list[tuple[int, ActionChunk]]
     return result
 
 
-def smooth_path(rng: np.random.Generator) -> Callable[[Floats], Floats]:
+def chunk_path(rng: np.random.Generator) -> Callable[[Floats], Floats]:
     """A smooth path of at most about 0.5 rad/s: seconds (N,) -> (N, 7) rad from home."""
     rate = rng.uniform(0.5, 2.0, (2, len(HOME)))
     phase = rng.uniform(0, 2 * np.pi, (2, len(HOME)))
