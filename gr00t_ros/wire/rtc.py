@@ -17,7 +17,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.errors import RemoteError
+from gr00t_ros.errors import ChunkError, RemoteError, WireError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.watch.server import OTHER, Outlook, kind_of
@@ -169,8 +169,8 @@ Ask = Callable[[RtcDialect, Overlap | None], tuple[Action, Info]]
 def find_rtc(ask: Ask, horizon: int, modality: ModalityConfig) -> Rtc:
     """Find the dialect that the server applies, by `ask(dialect, overlap)` with zero observations.
 
-    An error of the server ends the attempt with that dialect; one that may pass, such as busy, is
-    raised.
+    An error of the server, or an answer that is no chunk, ends the attempt with that dialect. An
+    error that may pass, such as busy, is raised.
     """
     relative = relative_keys(modality)
     half = horizon // 2
@@ -185,6 +185,8 @@ def find_rtc(ask: Ask, horizon: int, modality: ModalityConfig) -> Rtc:
             if passes(error):
                 raise
             why = f"the server answers an error: {error.server_text or '(no text)'}"
+        except (ChunkError, WireError) as error:
+            why = f"the answer cannot be used: {error}"
         if not why:
             return Rtc(dialect, "", relative)
         reasons.append(f"{dialect.value}: {why}")

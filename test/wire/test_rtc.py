@@ -173,14 +173,14 @@ class Forgetful(Inpainting):
 
 
 @contextmanager
-def linked(policy, generation="B3"):
-    """A link that wants RTC, to a real server of the policy."""
+def linked(policy, generation="B3", wants_rtc=True):
+    """A link to a real server of the policy."""
     server = PolicyServer(policy, generation, bind="tcp://127.0.0.1:0")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     client = PolicyClient("127.0.0.1", int(server.address.rpartition(":")[2]), 20_000)
     try:
-        with closing(PolicyLink(client, ROBOT, None, wants_rtc=True)) as link:
+        with closing(PolicyLink(client, ROBOT, None, wants_rtc=wants_rtc)) as link:
             yield link
     finally:
         server.stop()
@@ -255,6 +255,20 @@ def test_a_server_that_answers_an_error_to_options_gets_none():
     assert policy.options[-1] is None
 
 
+def test_a_server_whose_answer_to_options_is_no_chunk_gets_none():
+    """Its answers without options are good, so the check passes."""
+
+    class Odd(Noisy):
+        def __call__(self, observation, options):
+            action, info = super().__call__(observation, options)
+            nan = np.float32(np.nan)
+            return {k: v * nan if options else v for k, v in action.items()}, info
+
+    with linked(Odd()) as link:
+        assert link.check().rtc.count("the answer cannot be used: action") == 2
+        assert np.isfinite(query(link)).all()
+
+
 def test_an_error_to_options_after_the_check_ends_them():
     """One query fails with it; the next has no options."""
     policy = Noisy()
@@ -320,8 +334,7 @@ def test_relative_actions_need_a_server_that_says_that_it_moves_their_anchor(rea
 def test_without_the_wish_no_request_has_options():
     """The default: byte for byte as before."""
     policy = Noisy()
-    with linked(policy) as link:
-        link._wants_rtc = False
+    with linked(policy, wants_rtc=False) as link:
         assert link.check().rtc == "off"
         query(link)
         query(link)
