@@ -1,7 +1,9 @@
 """A running node whose server continues its chunks: asked with the right steps, told in status."""
 
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from ros_fixtures import collect
 
@@ -9,10 +11,14 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from node_robot import NEEDS_ROBOT, NODE  # noqa: E402
 
+from gr00t_ros.motion import chunk as motion  # noqa: E402
 from gr00t_ros.msg import ActionChunk  # noqa: E402
+from gr00t_ros.node.queries import Queries  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.session.overlap import Followed, Overlap  # noqa: E402
 
-pytestmark = NEEDS_ROBOT
+MS = 1_000_000
+OFFSET_NS = 10**18  # ROS time minus plan time
 APPLIED = re.compile(r"on \(options\.rtc, proven at the check\): applied to (\d+) of (\d+) ")
 
 
@@ -21,6 +27,28 @@ def rtc_of(status):
     return next((pair.value for pair in status.details if pair.key == "rtc"), "")
 
 
+@pytest.mark.parametrize(
+    ("followed", "can_continue", "expected"),
+    [(3, True, Overlap(8, 8, 4)), (2, True, None), (3, False, None), (None, True, None)],
+)
+def test_only_the_server_s_last_answer_is_continued_and_only_if_it_is_followed(
+    followed, can_continue, expected
+):
+    """Chunk 3 was answered last; 2 is followed still if 3 was refused or came too late."""
+    nothing = SimpleNamespace()
+    link = SimpleNamespace(can_continue=can_continue, close=lambda: None)
+    clock = SimpleNamespace(offset_ns=lambda: OFFSET_NS)
+    callbacks = [lambda *_: None] * 4
+    queries = Queries(link, nothing, nothing, clock, *callbacks, nothing)
+    queries.sent = 3
+    rows = np.zeros((16, 1))
+    chunk = motion.ActionChunk(followed or 0, 1, 5_000 * MS, 50 * MS, rows, {})
+    given = None if followed is None else Followed(chunk, 0, 180 * MS)
+    assert queries._overlap(given, OFFSET_NS + 5_410 * MS) == expected
+    assert queries.stop(5.0)
+
+
+@NEEDS_ROBOT
 def test_chunks_continue_each_other_at_the_same_time_in_motion(rig):
     """The link compares the frozen steps of every answer; here their stamps are compared too."""
     chunks = collect(rig.node, ActionChunk, f"{NODE}/action_chunk", qos.CHUNK)
