@@ -138,8 +138,8 @@ class Rtc:
         """The state in one line."""
         if self.dialect is None:
             return self.why
-        used = f"applied to {self.applied} of {self.asked} requests that asked for it"
-        return f"on ({self.dialect.value}, proven at the check): {used}"
+        used = f": applied to {self.applied} of {self.asked} requests that asked for it"
+        return f"on ({self.dialect.value}, proven at the check){used if self.asked else ''}"
 
     def stop(self, why: str) -> None:
         """Do not ask for it again before the next check."""
