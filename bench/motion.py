@@ -2,7 +2,8 @@
 
 Every method gets the same chunks at the same times and the same delivery delays of 0 to 20 ms. A
 model of the controller runs at 1 kHz and samples one period of 1 ms ahead, as the controller does
-(control.md 1 has the comparison with its real code). The plot goes to build/bench/motion.svg.
+(control.md 1 has the comparison with its real code). The plot goes to build/bench/motion.svg. A
+second table shows a policy that changes its mind, with a server's RTC and without.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from bench.motion_methods import METHODS, SETTINGS, play, raw_reference
 from bench.motion_plot import svg
+from bench.motion_rtc import rtc_rows, rtc_table, rtc_targets
 from bench.motion_scenarios import (
     EXECUTED_STEPS,
     JITTER_SHARE,
@@ -44,8 +46,14 @@ def run(smoke: bool = False) -> Report:
     if not smoke:
         PLOT.parent.mkdir(parents=True, exist_ok=True)
         PLOT.write_text(picture)
-    figures = {"rows": [asdict(row) for row in rows], "plot": str(PLOT)}
-    return Report("motion", tuple(_table(rows)), figures, _targets(rows))
+    with_rtc = rtc_rows(smoke)
+    figures = {
+        "rows": [asdict(row) for row in rows],
+        "rtc": [asdict(row) for row in with_rtc],
+        "plot": str(PLOT),
+    }
+    lines = (*_table(rows), "", *rtc_table(with_rtc))
+    return Report("motion", lines, figures, (*_targets(rows), *rtc_targets(with_rtc, ROUNDING)))
 
 
 def _rows(scenario: Scenario) -> Iterator[Row]:

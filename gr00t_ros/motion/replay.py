@@ -437,6 +437,11 @@ class Replay:
         last = len(self._newest.joints) - 1
         return self._newest.stamp_ns + due * self._newest.step_ns if due <= last else None
 
+    @property
+    def newest(self) -> ActionChunk | None:
+        """The newest chunk that was accepted, while it is followed; None without one."""
+        return self._newest
+
     def query_by_ns(self, latency_ns: int) -> int | None:
         """Latest plan time to query the next chunk so that motion continues; None: at once."""
         end_ns = self._planner.reference.end_ns

@@ -24,6 +24,7 @@ from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.observe.observation import Observation, refuse
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.session.overlap import Followed, Overlap, overlap_with
 from gr00t_ros.trace.flow import Marks
 from gr00t_ros.watch.server import advised
 from gr00t_ros.wire.link import Check, Exchanged, Job, Outcome, PolicyLink, Worker
@@ -97,16 +98,17 @@ class Queries:
         self._submit(Job(self._link.warm, "warm"))
         return True
 
-    def ask(self, episode: int, times: QueryTimes | None) -> bool:
+    def ask(self, episode: int, times: QueryTimes | None, followed: Followed | None) -> bool:
         """Let the worker query for `episode`; False if it is busy.
 
         The worker waits within `times` (steady time) for the picture with which the query leaves,
-        and assembles the newest observation then. None: at once.
+        and assembles the newest observation then. None: at once. followed: the chunk that the
+        answer continues, if the server answered it last and has RTC.
         """
         if not self._worker.idle:
             return False
         asked_ns = time.monotonic_ns()
-        self._submit(Job(lambda: self._query(episode, asked_ns, times), "query"))
+        self._submit(Job(lambda: self._query(episode, asked_ns, times, followed), "query"))
         return True
 
     def look(self) -> bool:
@@ -124,12 +126,14 @@ class Queries:
         self._asked_s = time.monotonic()
         self._worker.submit(job)
 
-    def _query(self, episode: int, asked_ns: int, times: QueryTimes | None) -> QueryReply:
+    def _query(
+        self, episode: int, asked_ns: int, times: QueryTimes | None, followed: Followed | None
+    ) -> QueryReply:
         if times is not None:
             self._inputs.wait(times)
         marks = self._flows.begin(episode, asked_ns)
         try:
-            reply = self._answer(episode, marks)
+            reply = self._answer(episode, marks, followed)
         except Exception as error:
             self._mark_exchange(marks)
             self._flows.fail(marks, error_text(error))
@@ -144,9 +148,10 @@ class Queries:
         if marks.encoded_ns and sent_ns >= marks.encoded_ns:
             marks.sent_ns, marks.received_ns = sent_ns, received_ns
 
-    def _answer(self, episode: int, marks: Marks) -> QueryReply:
+    def _answer(self, episode: int, marks: Marks, followed: Followed | None) -> QueryReply:
         started_ns = self._clock.now_ns()
-        stamp_ros_ns, action, inference_ns = self._link.query(partial(self._fill, marks), episode)
+        fill = partial(self._fill, marks, followed)
+        stamp_ros_ns, action, inference_ns = self._link.query(fill, episode)
         stamp_ns = stamp_ros_ns - self._clock.offset_ns()
         self.sent += 1
         chunk = from_reply(self._embodiment, action, self.sent, episode, stamp_ns)
@@ -157,7 +162,7 @@ class Queries:
         marks.sequence = chunk.sequence
         return QueryReply(chunk, stamp_ros_ns, inference_ns, marks)
 
-    def _fill(self, marks: Marks, template: RequestTemplate) -> int:
+    def _fill(self, marks: Marks, followed: Followed | None, template: RequestTemplate) -> int:
         """Write the newest observation into `template`; returns its stamp, ROS time."""
         started_ns = self._clock.now_ns()
         # The server may have been checked or reset since the query began.
@@ -170,9 +175,19 @@ class Queries:
             self._on_pictures(observation, template.video)
         for key, rows in observation.state.items():
             template.state[key][0] = rows
+        template.set_overlap(self._overlap(followed, observation.stamp_ns))
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)
         marks.encoded_ns = time.monotonic_ns()
         return observation.stamp_ns
+
+    def _overlap(self, followed: Followed | None, stamp_ros_ns: int) -> Overlap | None:
+        """What the answer continues: the server's last answer, if that is what is followed.
+
+        A chunk that was refused, or came too late, is not followed; the server does not know it.
+        """
+        if followed is None or followed.chunk.sequence != self.sent or not self._link.can_continue:
+            return None
+        return overlap_with(followed, stamp_ros_ns - self._clock.offset_ns())
 
     def _observed(self, marks: Marks | None = None) -> Observation:
         marks = marks or Marks(0, 0)  # of a look, which nobody measures

@@ -27,6 +27,7 @@ from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.preview import Played
 from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session
@@ -56,10 +57,11 @@ class ActiveWatches(Protocol):
     def held(self) -> NDArray[np.float64] | None:
         """(J,) position that the controllers hold, None if unknown."""
 
-    def ask(self, episode: int, times: QueryTimes | None) -> bool:
+    def ask(self, episode: int, times: QueryTimes | None, followed: Followed | None) -> bool:
         """Let the worker query with the newest observation; False if it is busy.
 
-        It waits for a picture within `times`, steady time; None: it does not wait.
+        It waits for a picture within `times`, steady time; None: it does not wait. followed: the
+        chunk that the answer continues, if it does.
         """
 
 
@@ -261,7 +263,8 @@ class ReplayThread:
         """
         session, simulated = self._session, self._clock.simulated
         if session.query_due(now_ns + (0 if simulated else self._period_ns)):
-            self._watches.ask(session.episode, None if simulated else session.query_times())
+            times = None if simulated else session.query_times()
+            self._watches.ask(session.episode, times, session.followed(now_ns))
 
     def _renew(self, now_ns: int) -> None:
         """Update `snapshot` for the other threads, also after a tick that raised."""

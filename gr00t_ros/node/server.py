@@ -23,7 +23,7 @@ from gr00t_ros.observe.modality import FITS, MATCHES, ModalityRow, cells, fit_ta
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import TAG
 from gr00t_ros.ros.diagnostics import entry
-from gr00t_ros.ros.parameters import TABLE, Parameters
+from gr00t_ros.ros.parameters import AUTO, TABLE, Parameters
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import reasoned
 from gr00t_ros.wire import access as names
@@ -223,7 +223,8 @@ class ServerCheck:
             information = (
                 f"policy server {self._server}: {label}, "
                 f"{check.server.array_codec}, {keys} keys, first inference "
-                f"{check.warmup_ns / 1e6:.0f} ms, the next {check.inference_ns / 1e6:.0f} ms"
+                f"{check.warmup_ns / 1e6:.0f} ms, the next {check.inference_ns / 1e6:.0f} ms, "
+                f"rtc {check.rtc}"
             )
         self._error = "" if error is None else str(error)
         self._unfit = "" if check is not None else self._unfit
@@ -259,7 +260,9 @@ class PolicyConnection:
         self._node, self._sidecar, self.address = node, sidecar, address
         self._hardware_id = f"{embodiment.robot}:{embodiment.tag}"
         client = access.client()
-        self.link = PolicyLink(client, embodiment, access.token, values.strict, now_ns)
+        self.link = PolicyLink(
+            client, embodiment, access.token, values.strict, now_ns, values.rtc == AUTO
+        )
         self.check = ServerCheck(address, embodiment, values, sidecar)
         self._report = ServerReport(
             client.counts, values.strict, self._hardware_id, node.get_logger().info

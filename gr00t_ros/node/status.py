@@ -47,8 +47,13 @@ UNCHECKED = "collision unchecked"
 _COLLISION = (CLEARANCE, CLEARANCE_M, CLEARANCE_PAIR, CLEARANCE_S, UNPROVEN, OVER_BUDGET, UNCHECKED)
 _SHOWN = (COMMIT, *_COLLISION)
 
+RTC = "rtc"
+"""Key in a status' details: whether chunks continue each other by the server's RTC, or why not."""
+
 CONTACT = "contact "
 """Prefix of keys in a status' details: what a source of contacts measures."""
+
+_SHOWN = (*_COLLISION, RTC)
 
 SHADOW = "shadow: no controller is commanded"
 SHADOW_ERROR = "shadow error "
@@ -331,6 +336,8 @@ class Reporter:
         fill_session(message, parts.replay.snapshot)
         message.details = [*message.details, *coverage(parts.coverage())]
         message.details = [*message.details, commit(parts.replay.snapshot)]
+        rtc = KeyValue(key=RTC, value=parts.server.link.rtc.text)
+        message.details = [*message.details, rtc]
         message.details = [*message.details, *parts.sidecar.details()]
         message.details = [*message.details, *clearance(parts.replay.snapshot, parts.unchecked)]
         touched = [KeyValue(key=key, value=value) for key, value in parts.contacts.details()]

@@ -30,6 +30,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.session import start as start_rules
 from gr00t_ros.session.mode import MOVING, Mode
+from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.shadow import JointError, ShadowError
 from gr00t_ros.watch.arm import (
     ControllerLate,
@@ -283,9 +284,9 @@ class RunningWatches:
         measured = self._robot.measured_or_none()
         return start_rules.leave_from(self.go_on_from(now_ns), start, measured, self._limits)
 
-    def ask(self, episode: int, times: QueryTimes | None) -> bool:
+    def ask(self, episode: int, times: QueryTimes | None, followed: Followed | None) -> bool:
         """Let the worker query with the newest observation; see ActiveWatches.ask."""
-        asked = self._queries.ask(episode, times)
+        asked = self._queries.ask(episode, times, followed)
         if asked:
             self.policy.asked(time.monotonic_ns())
         return asked

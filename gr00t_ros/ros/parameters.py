@@ -115,6 +115,7 @@ OFF_BELOW_FRAMES = 2
 """`frozen_camera_frames` below this disables the watch: a single frame cannot be a repetition."""
 
 EXISTING, LOCAL = "existing", "local"
+AUTO = "auto"
 OFF, REQUIRED = "off", "required"
 SHOW, PAUSE, FAULT = "show", "pause", "fault"
 MARKERS, PLANNING_SCENE = "markers", "planning_scene"
@@ -200,6 +201,13 @@ class Parameters:
         False,
         "Reject a server for any difference from the embodiment, even one that it tolerates",
         read_only=True,
+    )
+    rtc: str = _parameter(
+        OFF,
+        "Real-time chunking: auto lets the server fit each chunk to the one before, if it proves "
+        "at its check and in each answer that it does; off: requests without options, as before",
+        read_only=True,
+        choices=(OFF, AUTO),
     )
     keep_warm_s: float = _parameter(
         0.0,

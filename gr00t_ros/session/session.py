@@ -23,6 +23,7 @@ from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.motion.replay import Replay, Sent
 from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
+from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings
 from gr00t_ros.session.settling import SETTLED_NS, Settling
 from gr00t_ros.watch.finding import RESUME, Finding, Reaction, better_reason
@@ -105,6 +106,21 @@ class Session:
         """
         moves = self.mode in (Mode.BLENDING_IN, Mode.REPLAYING)
         return moves and self.replay.new_earlier(now_ns, next_ns)
+
+    def followed(self, now_ns: int) -> Followed | None:
+        """The chunk of this episode that the answer to a query sent now continues.
+
+        None without one, and while no latency is known: how much of it will be executed is unknown.
+        None in shadow: somebody else executes.
+        """
+        latency_ns, newest = self.queries.delay_p99_ns, self.replay.newest
+        if self.settings.shadow:
+            return None
+        if newest is None or newest.episode != self.episode or not latency_ns:
+            return None
+        settings = self.replay.settings
+        acts_after_ns = latency_ns + settings.commit_ns + settings.knot_ns
+        return Followed(newest, self.replay.lag_ns(now_ns), acts_after_ns)
 
     def merge(self, chunk: ActionChunk, now_ns: int, held: Held) -> Verdict | None:
         """Offer a chunk to the plan; None if it is of an older episode or not wanted now."""

@@ -1,7 +1,8 @@
 """gr00t sidecar ping, check, bench, infer and describe: commands that question any policy server.
 
 - ping: which generation, codec and keys a server has; nothing is inferred.
-- check: the modality config key by key, then two inferences with a zero observation.
+- check: the modality config key by key, then two inferences with a zero observation, and up to five
+  more that ask whether the server continues its chunks (RTC).
 - bench: round trip and inference times, after the check has warmed the server up.
 - infer: one inference with an observation from a numpy archive: ``video.<key>`` (T, H, W, 3) uint8,
   ``state.<key>`` (T, D) float32 and ``instruction``; nothing is unpickled.
@@ -146,7 +147,7 @@ def check_server(target: Target, strict: bool | None = None) -> Report:
 
 def _infer_zero(target: Target, embodiment: Embodiment) -> tuple[dict[str, object], str]:
     """Infer zero observations; return the figures, and what was wrong or an empty text."""
-    with closing(PolicyLink(target.client(), embodiment, target.token)) as link:
+    with closing(PolicyLink(target.client(), embodiment, target.token, wants_rtc=True)) as link:
         try:
             checked = link.check()
         except (ChunkError, RefusedError, RemoteError, WireError) as error:
@@ -155,6 +156,7 @@ def _infer_zero(target: Target, embodiment: Embodiment) -> tuple[dict[str, objec
         "key_style": checked.server.key_style,
         "warmup_ms": milliseconds(checked.warmup_ns),
         "inference_ms": milliseconds(checked.inference_ns),
+        "rtc": checked.rtc,
         "actions": {key: list(shape) for key, shape in checked.shapes.items()},
     }, ""
 

@@ -22,8 +22,9 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.endpoints import Answers
 from gr00t_ros.serve.faulty import FORM, KINDS, Faulty, read_fault
 from gr00t_ros.serve.front import Wake
+from gr00t_ros.serve.inpaint import Inpainting
 from gr00t_ros.serve.lerobot_policy import INSTALL, LerobotPolicy
-from gr00t_ros.serve.policies import Policy, make_policy, state_widths
+from gr00t_ros.serve.policies import POLICIES, Policy, make_policy, state_widths
 from gr00t_ros.serve.replay_policy import ReplayPolicy
 from gr00t_ros.serve.server import Delay, PolicyServer
 from gr00t_ros.sidecar.target import add_embodiment
@@ -94,7 +95,13 @@ def _serve_policy(
     )
     add_options(parser)
     options = parser.parse_args(argv)
-    return serve(options, lambda embodiment: make_policy(name, embodiment))
+    return serve(options, lambda embodiment: _policy(name, embodiment))
+
+
+def _policy(name: str, embodiment: Embodiment) -> Policy:
+    """The policy of that name; ours answer the options of RTC, a user's own gets them as it is."""
+    policy = make_policy(name, embodiment)
+    return Inpainting(policy) if name in POLICIES else policy
 
 
 def serve(
@@ -199,7 +206,7 @@ def faulty(argv: Sequence[str]) -> int:
     def around(inner: Answers) -> Answers:
         return Faulty(inner, faults, codec, lambda: os._exit(CRASH_STATUS), options.seed)
 
-    return serve(options, lambda embodiment: make_policy(options.policy, embodiment), around)
+    return serve(options, lambda embodiment: _policy(options.policy, embodiment), around)
 
 
 def _faulty_parser() -> CommandParser:

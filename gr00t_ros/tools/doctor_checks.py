@@ -32,7 +32,7 @@ from gr00t_ros.robot.contact.sources import ContactSource
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import VideoStream
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.parameters import LOCAL, SHOW, Parameters
+from gr00t_ros.ros.parameters import AUTO, LOCAL, SHOW, Parameters
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import Check, PolicyLink
 
@@ -167,7 +167,13 @@ def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
     address = shown(values.host, values.port)
     try:
         access = read_access(values)
-        link = PolicyLink(access.client(), embodiment, access.token, values.strict)
+        link = PolicyLink(
+            access.client(),
+            embodiment,
+            access.token,
+            values.strict,
+            wants_rtc=values.rtc == AUTO,
+        )
     except Gr00tError as error:
         return [DoctorRow(FAIL, "server", address, str(error))]
     try:
@@ -192,6 +198,7 @@ def _reached(embodiment: Embodiment, values: Parameters, check: Check) -> list[D
     return [
         DoctorRow(PASS, "server", address, text),
         DoctorRow(level, "latency", address, covered.text),
+        *([DoctorRow(PASS, "rtc", address, check.rtc)] if values.rtc == AUTO else []),
     ]
 
 

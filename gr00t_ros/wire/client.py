@@ -122,6 +122,8 @@ class PolicyClient:
         self.counts = ClientCounts()
         self.reply = b""
         """The bytes of the last answer to a get_action that was a valid message."""
+        self.info: Mapping[str, bool | int | float | str] = {}
+        """What the last answered get_action said beside its action (`messages.read_info`)."""
         self.sent_ns = self.received_ns = 0
         """When the last request was sent and its reply was there; 0: it has not come that far."""
         self._context = zmq.Context()
@@ -181,8 +183,11 @@ class PolicyClient:
         timeout_ms: int | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         frame = template.frame if isinstance(template, RequestTemplate) else template
+        self.info = {}
         reply = self._exchange(frame, messages.GET_ACTION, timeout_ms)
-        return messages.parse_action(reply, server.generation, server.key_style)
+        action = messages.parse_action(reply, server.generation, server.key_style)
+        self.info = messages.read_info(reply, server.generation)
+        return action
 
     def _call(self, endpoint: str, data: Mapping[str, object] | None = None) -> Any:
         token = None if self._token is None else self._token.reveal()

@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gr00t_ros.errors import Gr00tError, RefusedError, RemoteError, UnreachableError
+from gr00t_ros.errors import Gr00tError, RefusedError, RemoteError, UnreachableError, WireError
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.modality import Difference, ModalityRow, compare, fit, wrong_rows
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import POSES
+from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.watch.server import OTHER, Outlook, kind_of, suspects
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.handshake import Server
+from gr00t_ros.wire.rtc import Action, Info, Rtc, RtcDialect, find_rtc, passes
 from gr00t_ros.wire.template import RequestBuffers, RequestTemplate
 
 Filled = TypeVar("Filled")
-Action = Mapping[str, NDArray[np.float32]]
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Check:
     """What the check found by sending zero observations.
 
     warmup_ns: duration of the first inference. inference_ns: of the second, which is warm.
-    shapes: (H, D) of each action key.
+    shapes: (H, D) of each action key. rtc: whether RTC will be asked for, and why not, in one line.
     """
 
     server: Server
@@ -50,6 +50,7 @@ class Check:
     warmup_ns: int
     inference_ns: int
     shapes: Mapping[str, tuple[int, ...]]
+    rtc: str = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +78,18 @@ class PolicyLink:
         token: Token | None,
         strict: bool = False,
         now_ns: Callable[[], int] = time.monotonic_ns,
+        wants_rtc: bool = False,
     ) -> None:
         """Take over `client`; nothing is sent before `check` or `query`.
 
         strict: refuse a server for every difference, not only for those that cannot work.
+        wants_rtc: let chunks continue each other, where the server proves that it does so.
         now_ns: the clock for inference times. It is the clock of the plans: in a simulation at
         half speed an inference counts half of its wall time.
         """
         self._client, self._embodiment, self._token = client, embodiment, token
-        self._strict, self._now_ns = strict, now_ns
+        self._strict, self._now_ns, self._wants_rtc = strict, now_ns, wants_rtc
+        self._answered: Action | None = None
         self._buffers: RequestBuffers | None = None
         self._episode: int | None = None
         self._connection = 0
@@ -93,6 +97,8 @@ class PolicyLink:
         self.checked: Check | None = None
         self.exchanged: Exchanged | None = None
         """The last query, if it was answered."""
+        self.rtc = Rtc()
+        """What is known of this server's RTC."""
         self.rows: tuple[ModalityRow, ...] = ()
         """The last comparison with a server's modality config, whether it fits or not."""
 
@@ -115,21 +121,41 @@ class PolicyLink:
             ) from None
 
     def _check(self) -> Check:
-        self.checked = self._probed_ns = None
+        self.checked = self._probed_ns = self._answered = None
         server = self._client.connect(self._probe)
         found_ns = self._now_ns()
         self._connection = self._client.counts.connections
         differences = self._compare(server)
-        buffers = RequestBuffers(lambda: self._template(server))
         template = self._template(server)
         warmup_ns = 0 if self._probed_ns is None else found_ns - self._probed_ns
         if self._probed_ns is None:  # otherwise finding the key style has inferred already
             _, warmup_ns = self._infer(template)
         action, inference_ns = self._infer(template)
         shapes = {key: values.shape for key, values in action.items()}
-        self._buffers, self._episode = buffers, None
-        self.checked = Check(server, differences, warmup_ns, inference_ns, shapes)
+        self.rtc = self._find_rtc(server)
+        self._renew_buffers(server)
+        self._episode = None
+        self.checked = Check(server, differences, warmup_ns, inference_ns, shapes, self.rtc.text)
         return self.checked
+
+    def _renew_buffers(self, server: Server) -> None:
+        """Make buffers with the options that this server applies, or without options."""
+        dialect = self.rtc.dialect
+        self._buffers = RequestBuffers(lambda: self._template(server, dialect))
+
+    def _find_rtc(self, server: Server) -> Rtc:
+        if not self._wants_rtc:
+            return Rtc()
+        if server.generation.is_n15:
+            return Rtc(None, "not used: requests for N1.5 have no options")
+
+        def ask(dialect: RtcDialect, overlap: Overlap | None) -> tuple[Action, Info]:
+            template = self._template(server, dialect)
+            template.set_overlap(overlap)
+            action, _ = self._infer(template)
+            return action, self._client.info
+
+        return find_rtc(ask, self._embodiment.action_horizon, server.modality)
 
     def query(
         self, fill: Callable[[RequestTemplate], Filled], episode: int
@@ -158,7 +184,7 @@ class PolicyLink:
         observation. Raises as `check` does. After any error except RemoteError, the next query
         checks the server again.
         """
-        checked, self._episode = self.checked, None
+        checked, self._episode, self._answered = self.checked, None, None
         if checked is None:
             self.check()
             return
@@ -171,6 +197,15 @@ class PolicyLink:
             self.checked = None
             raise
         self._refuse_unchecked()
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether the server's last answer was to the last query, in the same episode.
+
+        The server continues the chunk that it answered last: it must be the one that is followed.
+        Ask it in `fill`, as a check or a reset may come before that.
+        """
+        return self._answered is not None
 
     @property
     def times_ns(self) -> tuple[int, int]:
@@ -200,12 +235,15 @@ class PolicyLink:
         except BaseException:
             buffers.give_back(template)
             raise
+        before, self._answered = self._answered, None
         started_ns = self._now_ns()
         try:
             action = self._client.get_action(template)
-        except RemoteError:
+        except RemoteError as error:
             buffers.give_back(template)
             self._refuse_unchecked()
+            if self.rtc.dialect is not None and not passes(error):
+                self._stop_rtc(f"the server answers an error: {error.server_text or '(no text)'}")
             raise
         except BaseException:
             buffers.drop(template)
@@ -214,10 +252,32 @@ class PolicyLink:
         took_ns = self._now_ns() - started_ns
         buffers.give_back(template)
         self._refuse_unchecked()
+        self._judge_rtc(template, before, action)
+        self._answered = action
         if self.checked is not None:
             server, reply = self.checked.server, self._client.reply
             self.exchanged = Exchanged(server, template.frame, reply, filled, took_ns)
         return filled, action, took_ns
+
+    def _judge_rtc(self, template: RequestTemplate, before: Action | None, action: Action) -> None:
+        """Compare an answer that was to continue the one before.
+
+        If it does not, options are sent no more, and WireError is raised: the answer may continue
+        a chunk of another robot, which was never executed here.
+        """
+        if template.overlap is None or before is None:
+            return
+        why = self.rtc.judge(template.overlap, before, action, self._client.info)
+        if why:
+            self._stop_rtc(why)
+            raise WireError(f"get_action: rtc: {why}: the answer is dropped, rtc is off")
+
+    def _stop_rtc(self, why: str) -> None:
+        """Send no options to this server any more."""
+        self.rtc.stop(why)
+        _LOG.warning("rtc: %s", self.rtc.text)
+        if self.checked is not None:
+            self._renew_buffers(self.checked.server)
 
     def _refuse_unchecked(self) -> None:
         """If the client reconnected since the check, check the server and drop its answer."""
@@ -232,6 +292,7 @@ class PolicyLink:
     def _reset(self, episode: int) -> None:
         if episode == self._episode:
             return
+        self._answered = None
         try:
             self._client.reset()
         except RemoteError as error:
@@ -262,7 +323,7 @@ class PolicyLink:
             )
         return differences
 
-    def _template(self, server: Server) -> RequestTemplate:
+    def _template(self, server: Server, rtc: RtcDialect | None = None) -> RequestTemplate:
         robot = self._embodiment
         template = RequestTemplate(
             {v.key: (len(v.delta_indices), v.height_px, v.width_px) for v in robot.video},
@@ -272,6 +333,8 @@ class PolicyLink:
             key_style=server.key_style,
             array_codec=server.array_codec,
             token=self._token,
+            rtc=rtc,
+            horizon=robot.action_horizon,
         )
         for stream in robot.state:
             # Zeros are not a valid rotation, and a server needs one to undo relative actions.

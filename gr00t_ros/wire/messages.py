@@ -34,6 +34,7 @@ KILL: Final = "kill"
 MAX_ERROR_TEXT: Final = 500  # characters: strict servers quote whole observations
 MAX_KEY_TEXT: Final = 128
 MAX_KEYS: Final = 256  # per modality; the largest known has 21
+MAX_INFO: Final = 64  # entries of a reply's info map that are read
 MAX_DELTA_INDICES: Final = 1024
 _MAX_DELTA: Final = 1_000_000  # steps
 TORCH_REFUSAL: Final = (
@@ -259,6 +260,23 @@ def parse_action(
     """
     rows = action_rows(reply, generation, key_style)
     return {key: _float32(values) for key, values in rows.items()}
+
+
+def read_info(reply: object, generation: Generation) -> dict[str, bool | int | float | str]:
+    """Return the info map of a get_action reply: its plain values, at most MAX_INFO; N1.5 has none.
+
+    Texts become one short printable line each. An info that is no map counts as empty: it says
+    nothing, and the action beside it may be good.
+    """
+    info = reply[1] if not generation.is_n15 and isinstance(reply, list) else None
+    found: dict[str, bool | int | float | str] = {}
+    for name, value in info.items() if isinstance(info, dict) else ():
+        if len(found) == MAX_INFO:
+            break
+        if isinstance(name, str) and isinstance(value, bool | int | float | str):
+            plain = one_line(value, MAX_KEY_TEXT) if isinstance(value, str) else value
+            found[one_line(name, MAX_KEY_TEXT)] = plain
+    return found
 
 
 def action_rows(

@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import ObservationError
+from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.arrays import ArrayCodec, array_prefix
 from gr00t_ros.wire.messages import Generation, KeyStyle, get_action_request
+from gr00t_ros.wire.rtc import RtcDialect, pack_options, rtc_options
 
 MAX_INSTRUCTION_BYTES: Final = 4096
 # The kernel took twice as long to copy a frame that starts on a page boundary (AMD, loopback,
@@ -48,13 +50,21 @@ class _Instruction(str):
     """The space for the instruction: one for each language key, after all arrays."""
 
 
+class _Options(dict[str, Any]):
+    """The space for the options, of a fixed size, after the instruction."""
+
+
+_Part = bytes | _Slot | _Instruction | _Options
+
+
 class RequestTemplate:
     """One get_action request in one preallocated frame, batch size 1.
 
     `video[key]` is a writable C-contiguous (1, T, H, W, 3) uint8 view into the frame, so that
     ``video[key][0, t]`` can be the ``dst=`` of OpenCV. `state[key]` is a writable (1, T, D)
     float32 view. All values start at zero. `frame` is sent over the wire; it is byte-identical to
-    `codec.encode` of `messages.get_action_request` with the same values.
+    `codec.encode` of `messages.get_action_request` with the same values. With `rtc` the
+    numbers of its options have a fixed size instead: it decodes to the same message.
 
     Not thread-safe: one owner at a time, and no writes while the frame is in flight.
     """
@@ -70,11 +80,17 @@ class RequestTemplate:
         array_codec: ArrayCodec | None = None,
         token: Token | None = None,
         instruction: str = "",
+        rtc: RtcDialect | None = None,
+        horizon: int = 0,
     ) -> None:
         """Lay out a request for `video` key -> (T, H, W) and `state` key -> (T, D).
 
-        `language_key`: one key or several; the instruction is placed under each.
+        `language_key`: one key or several; the instruction is placed under each. rtc: the form of
+        the options, None: without options, as N1.5 has none. horizon: steps of a chunk, for them.
         """
+        self._rtc, self._horizon = rtc, horizon
+        self.overlap: Overlap | None = None
+        """The overlap now in the frame; None: the answer must continue nothing."""
         language_keys = (language_key,) if isinstance(language_key, str) else tuple(language_key)
         videos = {k: _Slot((1, *shape, 3), np.dtype("u1")) for k, shape in video.items()}
         states = {k: _Slot((1, *shape), np.dtype("<f4")) for k, shape in state.items()}
@@ -86,11 +102,12 @@ class RequestTemplate:
             generation,
             key_style,
             None if token is None else token.reveal(),
+            None if rtc is None else _Options(rtc_options(rtc, horizon, None)),
         )
-        parts: list[bytes | _Slot | _Instruction] = []
+        parts: list[_Part] = []
         _lay_out(message, array_codec or generation.array_codec, parts)
         text_at = next(i for i, part in enumerate(parts) if isinstance(part, _Instruction))
-        fixed = sum(part.size if isinstance(part, _Slot) else len(part) for part in parts)
+        fixed = sum(part.size if isinstance(part, _Slot) else len(_packed(part)) for part in parts)
         texts = len(language_keys) * (MAX_INSTRUCTION_BYTES + 5)
         self._memory = mmap.mmap(-1, FRAME_OFFSET + fixed + texts)
         arrays, self._text_at = _write(self._memory, parts[:text_at])
@@ -127,12 +144,30 @@ class RequestTemplate:
             raise ObservationError(
                 f"instruction of {size} bytes, expected at most {MAX_INSTRUCTION_BYTES}"
             )
-        packed = bytes(msgpack.packb(text))
-        tail = b"".join(packed if isinstance(part, _Instruction) else part for part in self._tail)
+        self._instruction = text
+        end = self._write_tail()
+        self._frame = memoryview(self._memory)[FRAME_OFFSET:end]
+
+    def set_overlap(self, overlap: Overlap | None) -> None:
+        """Put the overlap into the options; a request without options stays as it is."""
+        if self._rtc is None or overlap == self.overlap:
+            return
+        self.overlap = overlap
+        self._write_tail()
+
+    def _write_tail(self) -> int:
+        """Write what follows the arrays: instruction, options and token; returns its end."""
+        text = bytes(msgpack.packb(self._instruction))
+        options = b""
+        if self._rtc is not None:
+            options = pack_options(rtc_options(self._rtc, self._horizon, self.overlap))
+        tail = b""
+        for part in self._tail:
+            named = text if isinstance(part, _Instruction) else options
+            tail += part if isinstance(part, bytes) else named
         end = self._text_at + len(tail)
         self._memory[self._text_at : end] = tail
-        self._frame = memoryview(self._memory)[FRAME_OFFSET:end]
-        self._instruction = text
+        return end
 
 
 class RequestBuffers:
@@ -167,14 +202,19 @@ class RequestBuffers:
         self._free.append(replacement)
 
 
-def _lay_out(
-    value: object, array_codec: ArrayCodec, parts: list[bytes | _Slot | _Instruction]
-) -> None:
-    """Append the msgpack bytes of `value` to `parts`; slots and instruction stay open."""
+def _packed(part: bytes | _Instruction | _Options) -> bytes:
+    """The bytes that the part takes at least."""
+    if isinstance(part, _Options):
+        return pack_options(part)
+    return b"" if isinstance(part, _Instruction) else part
+
+
+def _lay_out(value: object, array_codec: ArrayCodec, parts: list[_Part]) -> None:
+    """Append the msgpack bytes of `value` to `parts`; slots, instruction, options stay open."""
     packer = msgpack.Packer()
     if isinstance(value, _Slot):
         parts += [array_prefix(value.dtype, value.shape, array_codec), value]
-    elif isinstance(value, _Instruction):
+    elif isinstance(value, _Instruction | _Options):
         parts.append(value)
     elif isinstance(value, dict):
         parts.append(bytes(packer.pack_map_header(len(value))))
@@ -189,9 +229,7 @@ def _lay_out(
         parts.append(bytes(packer.pack(value)))
 
 
-def _write(
-    memory: mmap.mmap, parts: list[bytes | _Slot | _Instruction]
-) -> tuple[list[NDArray[Any]], int]:
+def _write(memory: mmap.mmap, parts: list[_Part]) -> tuple[list[NDArray[Any]], int]:
     """Write `parts` to `memory`; return the views of the slots and the offset after them."""
     offset = FRAME_OFFSET
     views: list[NDArray[Any]] = []

@@ -111,7 +111,7 @@ class Rig:
             jtc.accept(parse_trajectory(message, output.names, 0), at_ns, home)
         return jtc.sample(time.monotonic_ns())[0]
 
-    def ask(self, episode, times):
+    def ask(self, episode, times, followed):
         """A chunk from where the plan is, to one side or the other."""
 
         def merge(session, now_ns):

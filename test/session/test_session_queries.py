@@ -177,3 +177,23 @@ def test_a_changed_instruction_at_rest_only_counts_the_episode(mode) -> None:
     before = rig.session.episode
     rig.session.change_instruction(rig.now_ns)
     assert (rig.mode, rig.session.episode) == (mode, before + 1)
+
+
+def test_the_answer_to_a_query_continues_the_chunk_that_is_followed() -> None:
+    """Not before a latency is known, nor after a stop, nor in another episode."""
+    rig = Rig().activate()
+    assert rig.session.followed(rig.now_ns) is None
+    rig.merge(rad=0.05)
+    assert rig.session.followed(rig.now_ns) is None, "no latency is known: the first is warm-up"
+    rig.merge(rad=0.05, age_ns=60 * MS)
+    followed = rig.session.followed(rig.now_ns)
+    assert followed is not None and followed.chunk.stamp_ns == rig.now_ns - 60 * MS
+    settings = rig.session.replay.settings
+    assert followed.acts_after_ns == 60 * MS + settings.commit_ns + settings.knot_ns
+    rig.merge_far()
+    assert rig.session.followed(rig.now_ns) == followed, "a refused chunk is not followed"
+    rig.session.settings = SessionSettings(shadow=True)
+    assert rig.session.followed(rig.now_ns) is None, "others move the arm"
+    rig.session.settings = SessionSettings()
+    rig.session.change_instruction(rig.now_ns)
+    assert rig.session.followed(rig.now_ns) is None
