@@ -64,6 +64,8 @@ def _settings(options: argparse.Namespace) -> ProxySettings:
             rate_hz=options.rate_hz,
             burst=options.burst,
             endpoints=(*ALLOWED, *options.endpoint),
+            batch=options.batch,
+            wait_ms=options.wait_ms,
         ),
         token=token,
         upstream_token=read_token(options.upstream_token_file, {}),
@@ -153,6 +155,21 @@ def _proxy_parser() -> CommandParser:
         ("--receive-ms", int, "MS", DEFAULT_GONE_MS, f"{_SILENT} (%(default)s ms)"),
         ("--rate-hz", float, "HZ", defaults.rate_hz, "requests of one client (%(default)s Hz)"),
         ("--burst", int, "N", defaults.burst, "requests of one client at once (%(default)s)"),
+        (
+            "--batch",
+            int,
+            "N",
+            defaults.batch,
+            "requests of up to N robots go to the server as one (%(default)s: each by itself)",
+        ),
+        (
+            "--wait-ms",
+            float,
+            "MS",
+            defaults.wait_ms,
+            "longest pause in which a batch waits for robots that come back at once"
+            " (%(default)s ms)",
+        ),
     ):
         add(name, type=kind, metavar=metavar, default=default, help=text)
     return parser
