@@ -1,9 +1,9 @@
 """Requests of several robots as one of batch size B, and the reply's rows as replies to each.
 
 Upstream's policy takes (B, T, ...) and runs a batch in one forward pass (wire.md 8 and 9).
-`read_row` says which requests may be in one batch, `stack` makes the batch, `split` takes the reply
-apart. A reply whose rows cannot be told apart beyond doubt is an error: no robot may get another's
-chunk. Pure: bytes in, bytes out.
+`read_row` says which requests may be in one batch, `BatchMemory` makes the batch, `split` takes the
+reply apart. A reply whose rows cannot be told apart beyond doubt is an error: no robot may get
+another's chunk. Pure: bytes in, bytes out.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgpack
 import numpy as np
 
 from gr00t_ros.errors import WireError
 from gr00t_ros.text_table import one_line
 from gr00t_ros.wire import codec
-from gr00t_ros.wire.arrays import ArrayCodec
+from gr00t_ros.wire.arrays import ArrayCodec, array_prefix
 from gr00t_ros.wire.envelope import DATA, Bytes
 
 _CODECS: Final[tuple[ArrayCodec, ...]] = ("msgpack_numpy", "npy")
@@ -26,6 +27,7 @@ _OPTIONS: Final = "options"
 _RTC: Final = "rtc"
 _BATCH_AXES: Final = 3  # of (B, T, D) and (B, H, D)
 _MAX_TEXT: Final = 200  # characters of a server's error text
+_PACKER: Final = msgpack.Packer()
 _PLAIN: Final = (bool, int, float, type(None))
 RTC_REFUSAL: Final = (
     "options of RTC are not forwarded by a proxy with --batch: the server continues the last chunk"
@@ -65,20 +67,43 @@ def read_row(frame: Bytes, max_bytes: int) -> Row | None:
     options = data.get(_OPTIONS)
     if isinstance(options, dict) and any(str(name).startswith(_RTC) for name in options):
         raise WireError(RTC_REFUSAL)
-    # N1.5: data is the observation itself (wire.md 3).
     observation = data.get(_OBSERVATION, data)
     form = _form(observation)
     if form is None or not isinstance(observation, dict):
         return None
-    beside = codec.encode(_around(request, None), array_codec)
+    beside = codec.encode(_without(request, _path(request)), array_codec)
     return Row((array_codec, beside, form), array_codec, request, observation)
 
 
-def stack(rows: Sequence[Row]) -> bytes:
-    """Return one request of batch size ``len(rows)``; all rows have the same key."""
-    first = rows[0]
-    observation = _stacked([row.observation for row in rows])
-    return codec.encode(_around(first.request, observation), first.array_codec)
+class BatchMemory:
+    """Memory for the frame of one batch at a time, used again for the next one.
+
+    Fresh memory for 5.5 MB took 10 ms where this was measured, this one takes 1 ms. It grows to the
+    largest batch. A frame in flight is never written to: call `drop` unless its reply has come.
+    """
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def stack(self, rows: Sequence[Row]) -> memoryview:
+        """Return one request of batch size ``len(rows)``; all rows have the same key.
+
+        The bytes are those of `codec.encode`. They are valid until the next call.
+        """
+        parts: list[bytes | memoryview] = []
+        _lay_out_request(rows[0].request, _path(rows[0].request), rows, parts)
+        size = sum(map(len, parts))
+        if len(self._memory) < size:
+            self._memory = bytearray(size)
+        frame, at = memoryview(self._memory)[:size], 0
+        for part in parts:
+            frame[at : at + len(part)] = part
+            at += len(part)
+        return frame
+
+    def drop(self) -> None:
+        """Leave the memory to a frame whose exchange failed: ZeroMQ may still use it."""
+        self._memory = bytearray()
 
 
 def split(frame: Bytes, count: int, max_bytes: int) -> list[bytes]:
@@ -132,11 +157,51 @@ def _has_array(value: object) -> bool:
     return any(map(_has_array, value)) if isinstance(value, list) else isinstance(value, np.ndarray)
 
 
-def _around(request: Mapping[str, Any], observation: object) -> dict[str, Any]:
-    """Return the request with another observation in its place."""
-    data = request[DATA]
-    inner = {**data, _OBSERVATION: observation} if _OBSERVATION in data else observation
-    return {**request, DATA: inner}
+def _path(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the observation; N1.5's data is the observation itself (wire.md 3)."""
+    return (DATA, _OBSERVATION) if _OBSERVATION in request[DATA] else (DATA,)
+
+
+def _without(value: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """Return a request with nil in the place of its observation."""
+    rest = _without(value[path[0]], path[1:]) if len(path) > 1 else None
+    return {**value, path[0]: rest}
+
+
+def _lay_out_request(
+    value: Mapping[str, Any],
+    path: tuple[str, ...],
+    rows: Sequence[Row],
+    parts: list[bytes | memoryview],
+) -> None:
+    """Append the bytes of the first row's request, with the observations of all rows in it."""
+    array_codec = rows[0].array_codec
+    parts.append(_PACKER.pack_map_header(len(value)))
+    for key, item in value.items():
+        parts.append(codec.encode(key, array_codec))
+        if key != path[0]:
+            parts.append(codec.encode(item, array_codec))
+        elif len(path) > 1:
+            _lay_out_request(item, path[1:], rows, parts)
+        else:
+            _lay_out([row.observation for row in rows], array_codec, parts)
+
+
+def _lay_out(
+    values: Sequence[Any], array_codec: ArrayCodec, parts: list[bytes | memoryview]
+) -> None:
+    """Append the bytes of values of the same form, one behind the other on their first axis."""
+    first = values[0]
+    if isinstance(first, dict):
+        parts.append(_PACKER.pack_map_header(len(first)))
+        for key in first:
+            parts.append(codec.encode(key, array_codec))
+            _lay_out([value[key] for value in values], array_codec, parts)
+    elif isinstance(first, list):
+        parts.append(codec.encode([item for value in values for item in value], array_codec))
+    else:
+        parts.append(array_prefix(first.dtype, (len(values), *first.shape[1:]), array_codec))
+        parts += [np.ascontiguousarray(value).reshape(-1).view(np.uint8).data for value in values]
 
 
 def _form(value: object) -> Hashable | None:
@@ -159,16 +224,6 @@ def _text_form(item: object) -> Hashable | None:
         return "text"
     is_texts = isinstance(item, list) and all(isinstance(text, str) for text in item)
     return ("texts", len(item)) if isinstance(item, list) and is_texts else None
-
-
-def _stacked(values: Sequence[Any]) -> Any:
-    """Return values of the same form along their first axis."""
-    first = values[0]
-    if isinstance(first, dict):
-        return {key: _stacked([value[key] for value in values]) for key in first}
-    if isinstance(first, list):
-        return [item for value in values for item in value]
-    return np.concatenate(values)
 
 
 def _own_info(info: Mapping[Any, Any], row: int, count: int) -> dict[Any, Any]:

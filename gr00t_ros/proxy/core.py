@@ -14,7 +14,7 @@ from typing import Final
 
 from gr00t_ros.errors import SettingsError, WireError
 from gr00t_ros.proxy.acceptance import Acceptance, Trial
-from gr00t_ros.proxy.batch import Row, is_error, read_row, split, stack
+from gr00t_ros.proxy.batch import BatchMemory, Row, is_error, read_row, split
 from gr00t_ros.proxy.fair_queue import FairQueue
 from gr00t_ros.proxy.gathering import Gathering
 from gr00t_ros.serve.front import RateLimit
@@ -144,6 +144,7 @@ class ProxyCore:
     _queue: FairQueue[_Job] = field(init=False)
     _gathering: Gathering = field(init=False)
     _acceptance: Acceptance = field(init=False)
+    _memory: BatchMemory = field(init=False, default_factory=BatchMemory, repr=False)
     _in_flight: _InFlight | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -186,7 +187,7 @@ class ProxyCore:
             self._queue.take(job.client)
         self._in_flight = _InFlight(chosen, now_ns + self.limits.deadline_ms * 1_000_000)
         rows = [job.row for job in chosen if job.row is not None]
-        return chosen[0].frame if len(chosen) == 1 else stack(rows)
+        return chosen[0].frame if len(chosen) == 1 else self._memory.stack(rows)
 
     def answered(self, frame: Bytes, now_ns: int) -> tuple[ProxyReply, ...]:
         """Take the server's reply to the forwarded frame; none if a batch is sent row by row."""
@@ -209,6 +210,7 @@ class ProxyCore:
         jobs = self._landed(now_ns)
         if len(jobs) > 1:
             clients = [job.client for job in jobs]
+            self._memory.drop()
             self._acceptance.unanswered(clients, len(jobs), why, now_ns)
         self.counts.failed += len(jobs)
         for job in jobs:

@@ -146,7 +146,7 @@ def _server(
         strict=not options.no_strict,
         state_widths=state_widths(embodiment),
         allow_kill=options.allow_kill,
-        delay=Delay(options.delay_ms, options.jitter_ms),
+        delay=Delay(options.delay_ms, options.jitter_ms, options.row_ms),
         seed=options.seed,
         around=around,
         keys=read_server_keys(options.keys) if options.keys else None,
@@ -181,6 +181,7 @@ def add_options(parser: CommandParser) -> None:
     for name, text in (
         ("--delay-ms", "artificial inference time"),
         ("--jitter-ms", "its uniform spread, +-"),
+        ("--row-ms", "its increase for each further row of a batch"),
     ):
         add(name, type=float, metavar="MS", default=0.0, help=f"{text} (%(default)s ms)")
     add("--seed", type=int, metavar="N", help="of all random numbers")
