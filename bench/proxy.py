@@ -332,7 +332,7 @@ def lines(figures: dict[str, Any], rounds: int, seconds: float) -> Iterator[str]
         yield f"{name:>20}{p50:8.0f}{p99:8.0f}{times:8.2f}  [{low:.2f}, {high:.2f}]"
     yield f"\n{INFERENCE_MS} ms inference, {seconds:g} s each"
     yield from shared(figures["sharing"])
-    yield f"\n{INFERENCE_MS} ms inference, {ROW_MS} ms for each further row, CURVE, {seconds:g} s each"
+    yield f"\n{INFERENCE_MS} ms inference, {ROW_MS} ms a further row, CURVE, {seconds:g} s each"
     yield from shared(figures["batches"])
     yield ""
     yield f"\na request with a wrong token{'ms':>12}"

@@ -28,8 +28,10 @@ class Gathering:
 
     def landed(self, rows: Iterable[tuple[Hashable, Hashable]], now_ns: int) -> None:
         """Each client of these (client, key) has got its reply now."""
-        self._since_ns = now_ns
-        self._expected |= {client: key for client, key in rows if client not in self._slow}
+        told = dict(rows)
+        if told:
+            self._since_ns = now_ns
+        self._expected |= {client: key for client, key in told.items() if client not in self._slow}
 
     def arrived(self, client: Hashable, now_ns: int) -> None:
         """A request that may be in a batch has come."""

@@ -87,8 +87,8 @@ DIALECTS: Mapping[Generation, Dialect] = {
 class Answer:
     """One reply. endpoint: "" if none was read. error: its text, None for a normal reply.
 
-    rows: batch size of an action. stop: the server ends after it. late_s: delay before it is sent. sent: whether it is sent at
-    all. Both are for faulty.py.
+    rows: batch size of an action. stop: the server ends after it. late_s: delay before it is sent.
+    sent: whether it is sent at all. Both are for faulty.py.
     """
 
     frame: bytes
