@@ -353,7 +353,7 @@ def _with_state(frame: Bytes, state: str) -> Bytes:
     except WireError:
         return frame
     is_ok = isinstance(reply, dict) and "error" not in reply
-    return codec.encode({**reply, "proxy": state}, "npy") if is_ok else frame
+    return codec.encode({**reply, messages.PROXY: state}, "npy") if is_ok else frame
 
 
 def _error(route: Route, text: str) -> ProxyReply:

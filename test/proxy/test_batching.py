@@ -133,7 +133,7 @@ def test_a_bad_instruction_fails_for_its_robot_only(answers, golden_policy):
 
 
 def test_a_server_that_refuses_batches_serves_all_robots_all_the_same(
-    answers, golden_policy, caplog
+    answers, golden_policy, client_of, caplog
 ):
     """The log says so once; the error's own text is nobody's reply."""
     policy = Echo(golden_policy, most=1)
@@ -142,3 +142,8 @@ def test_a_server_that_refuses_batches_serves_all_robots_all_the_same(
     wait(lambda: "refuses batches of 4" in caplog.text)
     assert caplog.text.count("refuses batches") == 1
     assert proxy.core.counts.failed == 0
+    assert (
+        client_of(proxy.address, key_style="nested")
+        .connect()
+        .proxy.startswith("batches of at most 2, the server")
+    )
