@@ -190,15 +190,15 @@ def batching(folder: Path, seconds: float) -> dict[str, dict[str, float]]:
     words = ("hold", "--embodiment", "franka_droid", "--port", "0", *model)
     with ExitStack() as stack:
         port = stack.enter_context(process("gr00t_ros.sidecar", *words))
-        single = stack.enter_context(proxy(port, "--keys", str(folder)))
-        batches = stack.enter_context(proxy(port, "--keys", str(folder), *BATCH))
-        alone = keyed(folder, [(0, None)])
-        every = keyed(folder, [(robot, None) for robot in range(ROBOTS)])
+        single, batches = (stack.enter_context(proxy(port, *words)) for words in ((), BATCH))
+        secured = stack.enter_context(proxy(port, "--keys", str(folder), *BATCH))
+        every = [(robot, None) for robot in range(ROBOTS)]
         return {
-            "1 robot": share(single, alone, seconds),
-            "1 robot, --batch": share(batches, alone, seconds),
+            "1 robot": share(single, every[:1], seconds),
+            "1 robot, --batch": share(batches, every[:1], seconds),
             "8 robots": share(single, every, seconds),
             "8 robots, --batch": share(batches, every, seconds),
+            "8, --batch, CURVE": share(secured, keyed(folder, every), seconds),
         }
 
 
@@ -332,7 +332,7 @@ def lines(figures: dict[str, Any], rounds: int, seconds: float) -> Iterator[str]
         yield f"{name:>20}{p50:8.0f}{p99:8.0f}{times:8.2f}  [{low:.2f}, {high:.2f}]"
     yield f"\n{INFERENCE_MS} ms inference, {seconds:g} s each"
     yield from shared(figures["sharing"])
-    yield f"\n{INFERENCE_MS} ms inference, {ROW_MS} ms a further row, CURVE, {seconds:g} s each"
+    yield f"\n{INFERENCE_MS} ms inference, {ROW_MS} ms a further row, {seconds:g} s each"
     yield from shared(figures["batches"])
     yield ""
     yield f"\na request with a wrong token{'ms':>12}"

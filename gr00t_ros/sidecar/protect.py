@@ -15,7 +15,7 @@ from gr00t_ros.command_line import DONE, MISUSE, CommandParser
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.proxy.core import ALLOWED, RANGES, Limits, check_range
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
-from gr00t_ros.serve.front import DEFAULT_GONE_MS, GONE_MS
+from gr00t_ros.serve.front import DEFAULT_GONE_MS, GONE_MS, keep_freed
 from gr00t_ros.sidecar.serve import log, start_log
 from gr00t_ros.wire.access import read_token
 from gr00t_ros.wire.address import LOOPBACK, listen_address, parse_place, server_address
@@ -40,6 +40,8 @@ def proxy(argv: Sequence[str]) -> int:
     except Gr00tError as error:
         log.error("%s", error)
         return MISUSE
+    if settings.limits.batch > 1:
+        keep_freed()
     with proxy:
         proxy.stop_on(signal.SIGINT, signal.SIGTERM)
         log.info("before %s, with %s", settings.upstream, _guards(settings))
