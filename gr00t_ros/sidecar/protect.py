@@ -40,8 +40,7 @@ def proxy(argv: Sequence[str]) -> int:
     except Gr00tError as error:
         log.error("%s", error)
         return MISUSE
-    if settings.limits.batch > 1:
-        keep_freed()
+    keep_freed()
     with proxy:
         proxy.stop_on(signal.SIGINT, signal.SIGTERM)
         log.info("before %s, with %s", settings.upstream, _guards(settings))

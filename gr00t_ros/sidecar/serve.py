@@ -21,7 +21,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.endpoints import Answers
 from gr00t_ros.serve.faulty import FORM, KINDS, Faulty, read_fault
-from gr00t_ros.serve.front import Wake
+from gr00t_ros.serve.front import Wake, keep_freed
 from gr00t_ros.serve.lerobot_policy import INSTALL, LerobotPolicy
 from gr00t_ros.serve.policies import Policy, make_policy, state_widths
 from gr00t_ros.serve.replay_policy import ReplayPolicy
@@ -113,6 +113,7 @@ def serve(
     except Gr00tError as error:
         log.error("%s", error)
         return MISUSE
+    keep_freed()
     with server:
         server.stop_on(signal.SIGINT, signal.SIGTERM)
         print(f"READY {server.address}", flush=True)
