@@ -8,8 +8,9 @@ server that needs 50 ms for each. Added latency is the median time of their answ
 times that of one robot alone. Then the first robot opens four connections. Jain's index of the
 robots' shares, (sum x)^2 / (n sum x^2), is 1 if all get the same (Jain, Chiu, Hawe 1984).
 
-Batches: the same robots on a server that needs 5 ms for each further row of a batch,
-through a proxy without and one with batches. All ask again as soon as they are answered.
+Batches: eight robots on a server that needs 5 ms for each further row of a batch, through a proxy
+without and one with batches (and one with batches and CURVE). All ask again as soon as they are
+answered.
 
 Strangers: the time that the proxy's rules need for the largest requests with a wrong token (the
 best of several, because other load on the machine only adds), and the time of a good ping while
