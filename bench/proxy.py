@@ -8,6 +8,10 @@ server that needs 50 ms for each. Added latency is the median time of their answ
 times that of one robot alone. Then the first robot opens four connections. Jain's index of the
 robots' shares, (sum x)^2 / (n sum x^2), is 1 if all get the same (Jain, Chiu, Hawe 1984).
 
+Batches: eight robots on a server that needs 5 ms for each further row of a batch, through a proxy
+without and one with batches (and one with batches and CURVE). All ask again as soon as they are
+answered.
+
 Strangers: the time that the proxy's rules need for the largest requests with a wrong token (the
 best of several, because other load on the machine only adds), and the time of a good ping while
 twenty clients send such requests without a pause.
@@ -42,11 +46,15 @@ ROUNDS, SMOKE_ROUNDS = 200, 3
 ROBOTS = 8
 GREEDY = 4  # connections of the first robot
 INFERENCE_MS = 50
+ROW_MS = 5  # for each further row of a batch: issue 17, point 7
 SHARE_S, SMOKE_SHARE_S = 8.0, 0.5
+BATCH = ("--batch", str(ROBOTS), "--wait-ms", "5")
+BATCH_GAIN, BATCH_P99 = 4.0, 2.5  # issue 17
 STRANGERS = 20
 STRANGER_MS = 2.0  # issue 11
 PING_S = 0.02  # between pings, the rate that a client is allowed
 TIMEOUT_MS = 20_000
+WARM_UP = 2  # requests of each robot that are not counted: nobody's turn has come round before
 BUSY_S = 0.01  # before asking again
 ENDLESS = ("--rate-hz", "1e6", "--burst", "1000000")
 
@@ -134,16 +142,23 @@ class Robot(threading.Thread):
         self._link.check()
 
     def run(self) -> None:
-        """After the signal, send requests for the given seconds."""
+        """After the signal and the first requests, send requests for the given seconds."""
         self._go.wait()
+        for _ in range(WARM_UP):
+            self._ask()
+        self.took_ms.clear()
+        self.busy = 0
         end = time.monotonic() + self._seconds
         while time.monotonic() < end:
-            try:
-                self.took_ms.append(self._link.query(lambda template: None, 0)[2] / 1e6)
-            except RemoteError:
-                self.busy += 1
-                time.sleep(BUSY_S)
+            self._ask()
         self._link.close()
+
+    def _ask(self) -> None:
+        try:
+            self.took_ms.append(self._link.query(lambda template: None, 0)[2] / 1e6)
+        except RemoteError:
+            self.busy += 1
+            time.sleep(BUSY_S)
 
 
 def share(
@@ -175,6 +190,24 @@ def sharing(folder: Path, seconds: float) -> dict[str, dict[str, float]]:
             "8 robots, proxy": share(secured, keyed(folder, every), seconds),
             "one with 4, direct": share(port, [*every, *more], seconds),
             "one with 4, proxy": share(secured, keyed(folder, [*every, *more]), seconds),
+        }
+
+
+def batching(folder: Path, seconds: float) -> dict[str, dict[str, float]]:
+    """Return throughput and latencies of eight robots without and with batches."""
+    model = ("--delay-ms", str(INFERENCE_MS), "--row-ms", str(ROW_MS))
+    words = ("hold", "--embodiment", "franka_droid", "--port", "0", *model)
+    with ExitStack() as stack:
+        port = stack.enter_context(process("gr00t_ros.sidecar", *words))
+        single, batches = (stack.enter_context(proxy(port, *words)) for words in ((), BATCH))
+        secured = stack.enter_context(proxy(port, "--keys", str(folder), *BATCH))
+        every = [(robot, None) for robot in range(ROBOTS)]
+        return {
+            "1 robot": share(single, every[:1], seconds),
+            "1 robot, --batch": share(batches, every[:1], seconds),
+            "8 robots": share(single, every, seconds),
+            "8 robots, --batch": share(batches, every, seconds),
+            "8, --batch, CURVE": share(secured, keyed(folder, every), seconds),
         }
 
 
@@ -246,17 +279,20 @@ def ping_ms(client: PolicyClient) -> float:
 
 
 def run(smoke: bool = False) -> Report:
-    """Measure all three."""
+    """Measure all four."""
     rounds, seconds = (SMOKE_ROUNDS, SMOKE_SHARE_S) if smoke else (ROUNDS, SHARE_S)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for key in ("server", *(f"robot{robot}" for robot in range(ROBOTS))):
             write_pair(folder, key, *new_pair())
         trips, cases = round_trips(folder, rounds), sharing(folder, seconds)
+        batched = batching(folder, seconds)
         pinged, costs = pings(folder, rounds), stranger_costs()
     ratios = {name: ratio(trips, name, "direct") for name in trips}
     alone_ms = cases["1 robot, direct"]["p50_ms"]
     added_ms = {name: row["p50_ms"] - ROBOTS * alone_ms for name, row in cases.items()}
+    together = batched["8 robots, --batch"]
+    gain = together["answers_per_s"] / batched["8 robots"]["answers_per_s"]
     targets = (
         Target("2x480x640 round trip, proxy with CURVE / direct", ratios["proxy, CURVE"], 8),
         Target(
@@ -266,6 +302,13 @@ def run(smoke: bool = False) -> Report:
             "one with 4 connections, Jain's index", cases["one with 4, proxy"]["jain"], 0.98, True
         ),
         Target("8 robots, added latency, ms", added_ms["8 robots, proxy"], 40),
+        Target("8 robots, answers with batches / without", gain, BATCH_GAIN, True),
+        Target(
+            "8 robots with batches, p99 / p99 of one robot",
+            together["p99_ms"] / batched["1 robot"]["p99_ms"],
+            BATCH_P99,
+        ),
+        Target("8 robots with batches, Jain's index", together["jain"], 0.99, True),
         Target("a stranger's dearest request, ms", max(costs.values()), STRANGER_MS),
         Target(
             f"good ping beside {STRANGERS} strangers, p99 ms",
@@ -279,6 +322,7 @@ def run(smoke: bool = False) -> Report:
         "ratio_to_direct": ratios,
         "ratio_ci95": {name: ratio_interval(trips, name, "direct") for name in trips},
         "sharing": cases,
+        "batches": batched,
         "added_latency_ms": added_ms,
         "stranger_ms": costs,
         "ping_p50_ms": {name: statistics.median(values) for name, values in pinged.items()},
@@ -296,10 +340,9 @@ def lines(figures: dict[str, Any], rounds: int, seconds: float) -> Iterator[str]
         p99, times = figures["round_trip_p99_us"][name], figures["ratio_to_direct"][name]
         yield f"{name:>20}{p50:8.0f}{p99:8.0f}{times:8.2f}  [{low:.2f}, {high:.2f}]"
     yield f"\n{INFERENCE_MS} ms inference, {seconds:g} s each"
-    yield f"{'':>20}{'1/s':>8}{'Jain':>8}{'p50 ms':>8}{'p99 ms':>8}{'busy':>8}"
-    for name, row in figures["sharing"].items():
-        answers, took = f"{row['answers_per_s']:8.1f}", f"{row['p50_ms']:8.1f}{row['p99_ms']:8.1f}"
-        yield f"{name:>20}{answers}{row['jain']:8.3f}{took}{row['busy']:8.0f}"
+    yield from shared(figures["sharing"])
+    yield f"\n{INFERENCE_MS} ms inference, {ROW_MS} ms a further row, {seconds:g} s each"
+    yield from shared(figures["batches"])
     yield ""
     yield f"\na request with a wrong token{'ms':>12}"
     for name, cost_ms in figures["stranger_ms"].items():
@@ -308,3 +351,11 @@ def lines(figures: dict[str, Any], rounds: int, seconds: float) -> Iterator[str]
     for name, p50 in figures["ping_p50_ms"].items():
         yield f"{name:>20}{p50:8.2f}{figures['ping_p99_ms'][name]:8.2f}"
     yield ""
+
+
+def shared(cases: dict[str, dict[str, float]]) -> Iterator[str]:
+    """Return the table of several connections' answers."""
+    yield f"{'':>20}{'1/s':>8}{'Jain':>8}{'p50 ms':>8}{'p99 ms':>8}{'busy':>8}"
+    for name, row in cases.items():
+        answers, took = f"{row['answers_per_s']:8.1f}", f"{row['p50_ms']:8.1f}{row['p99_ms']:8.1f}"
+        yield f"{name:>20}{answers}{row['jain']:8.3f}{took}{row['busy']:8.0f}"

@@ -1,24 +1,27 @@
 """The proxy's rules: requests in, replies and frames to forward out.
 
-Each request gets one reply: the server's, a refusal with the reason, or busy. Clients take turns,
-however many requests each has waiting. A client's newest request goes first, because its older
-ones are stale. Pure: no socket, takes `now_ns`.
+Each request gets one reply: the server's, a refusal with the reason, or busy. Clients take turns
+(fair_queue.py). With batches, requests of several clients are forwarded as one (batch.py): a batch
+may wait for robots that come back at once (gathering.py), and one that fails is sent again row by
+row (acceptance.py). Pure: no socket, takes `now_ns`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from gr00t_ros.errors import SettingsError, WireError
+from gr00t_ros.proxy.acceptance import Acceptance, Trial
+from gr00t_ros.proxy.batch import BatchMemory, Row, is_error, read_row, split
+from gr00t_ros.proxy.fair_queue import FairQueue
+from gr00t_ros.proxy.gathering import Gathering
 from gr00t_ros.serve.front import RateLimit
 from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.envelope import Bytes, read_envelope
+from gr00t_ros.wire.envelope import Bytes, Envelope, read_envelope
 
-Job = TypeVar("Job")
 Route = tuple[bytes, ...]
 
 ALLOWED: Final = (
@@ -30,7 +33,12 @@ ALLOWED: Final = (
 MAX_CLIENTS: Final = 64
 MAX_JOBS: Final = 2  # of one client: its present request, and one more after it reconnected
 REFUSED_COST: Final = 10  # a refused request counts as this many, so that abuse costs us little
+MAX_BATCH_BYTES: Final = codec.MAX_BYTES  # of the requests in one batch: our servers read as much
 _MAX_ECHO_BYTES: Final = 65_536  # replies up to this size are searched for the server's token
+
+# Not forwarded: a server that has state would reset it for all robots that share it. Upstream's
+# Gr00tPolicy has none and answers an empty map (wire.md 3).
+_SKIPPED_RESET: Final = codec.encode({"skipped": "several robots share this server"}, "npy")
 
 # The range of each limit; a value outside is an operator's mistake.
 RANGES: Final[Mapping[str, tuple[float, float]]] = {
@@ -39,59 +47,9 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "deadline_ms": (1, 3_600_000),
     "rate_hz": (0.001, 1e6),
     "burst": (1, 1_000_000),
+    "batch": (1, MAX_CLIENTS),
+    "wait_ms": (0.1, 1_000),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting(Generic[Job]):
-    job: Job
-    until_ns: int
-
-
-class FairQueue(Generic[Job]):
-    """Jobs of several clients, which take turns; a job waits `max_wait_ns` at most."""
-
-    def __init__(self, max_wait_ns: int, max_clients: int, max_jobs: int) -> None:
-        """Keep jobs of at most `max_clients` clients, and at most `max_jobs` of each."""
-        self._max_wait_ns, self._max_clients, self._max_jobs = max_wait_ns, max_clients, max_jobs
-        self._turns: dict[Hashable, deque[_Waiting[Job]]] = {}  # the next client is first
-
-    def __len__(self) -> int:
-        """The number of waiting jobs."""
-        return sum(map(len, self._turns.values()))
-
-    def push(self, client: Hashable, job: Job, now_ns: int) -> tuple[Job, ...]:
-        """Add a job; return the jobs that it leaves no room for: itself or the client's oldest."""
-        if client not in self._turns and len(self._turns) >= self._max_clients:
-            return (job,)
-        jobs = self._turns.setdefault(client, deque())
-        jobs.append(_Waiting(job, now_ns + self._max_wait_ns))
-        return (jobs.popleft().job,) if len(jobs) > self._max_jobs else ()
-
-    def pop(self) -> Job | None:
-        """Return the newest job of the client whose turn it is; this client is last then."""
-        if not self._turns:
-            return None
-        client = next(iter(self._turns))
-        jobs = self._turns.pop(client)
-        job = jobs.pop().job
-        if jobs:
-            self._turns[client] = jobs
-        return job
-
-    def expired(self, now_ns: int) -> tuple[Job, ...]:
-        """Remove and return the jobs that have waited too long."""
-        found: list[Job] = []
-        for client, jobs in list(self._turns.items()):
-            while jobs and jobs[0].until_ns <= now_ns:
-                found.append(jobs.popleft().job)
-            if not jobs:
-                del self._turns[client]
-        return tuple(found)
-
-    def next_expiry_ns(self) -> int | None:
-        """When the next job will have waited too long."""
-        return min((jobs[0].until_ns for jobs in self._turns.values()), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +58,9 @@ class Limits:
 
     max_wait_ms: how long a request may wait for its turn before it is answered busy. deadline_ms:
     how long the server may take. rate_hz, burst: requests of one client. endpoints: the forwarded
-    ones; kill is not allowed. Raises `SettingsError`.
+    ones; kill is not allowed. batch: requests of so many clients may be forwarded as one. wait_ms:
+    how long a batch waits for the next of the robots that usually come back at once. Raises
+    `SettingsError`.
     """
 
     max_request_bytes: int = 16 * 1024 * 1024
@@ -109,6 +69,8 @@ class Limits:
     rate_hz: float = 50.0
     burst: int = 100
     endpoints: tuple[str, ...] = ALLOWED
+    batch: int = 1
+    wait_ms: float = 5.0
 
     def __post_init__(self) -> None:
         if messages.KILL in self.endpoints:
@@ -133,24 +95,36 @@ class ProxyReply:
 
 @dataclass(slots=True)
 class ProxyCounts:
-    """Counts of requests and their outcomes; `refused`: invalid ones, which are not forwarded."""
+    """Counts of requests and their outcomes; `refused`: invalid ones, which are not forwarded.
+
+    batches: those that were answered; batched: the requests that were their rows.
+    """
 
     requests: int = 0
     answered: int = 0
     refused: int = 0
     busy: int = 0
     failed: int = 0
+    batches: int = 0
+    batched: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    """A request that waits or is with the server; row: None if it is sent alone."""
+
+    client: Hashable
     route: Route
+    endpoint: str
+    until_ns: int
     frame: Bytes = field(repr=False)  # the server's token may be in it
+    row: Row | None = None
+    trial: Trial | None = None
 
 
 @dataclass(slots=True)
 class _InFlight:
-    job: _Job
+    jobs: tuple[_Job, ...]
     until_ns: int
 
 
@@ -168,11 +142,16 @@ class ProxyCore:
     counts: ProxyCounts = field(default_factory=ProxyCounts)
     _rate: RateLimit = field(init=False)
     _queue: FairQueue[_Job] = field(init=False)
+    _gathering: Gathering = field(init=False)
+    _acceptance: Acceptance = field(init=False)
+    _memory: BatchMemory = field(init=False, default_factory=BatchMemory, repr=False)
     _in_flight: _InFlight | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._rate = RateLimit(self.limits.rate_hz, self.limits.burst)
         self._queue = FairQueue(self.limits.max_wait_ms * 1_000_000, MAX_CLIENTS, MAX_JOBS)
+        self._gathering = Gathering(round(self.limits.wait_ms * 1e6))
+        self._acceptance = Acceptance(self.limits.batch)
 
     def request(
         self, client: Hashable, route: Route, frames: Sequence[Bytes], now_ns: int
@@ -182,53 +161,131 @@ class ProxyCore:
         if not self._rate.allows(client, now_ns):
             return (self._busy(route, f"more than {self.limits.rate_hz:g} requests a second"),)
         try:
-            frame = self._forwardable(frames)
+            envelope = self._allowed(frames)
+            if self._is_batching and envelope.endpoint == messages.RESET:
+                self.counts.answered += 1
+                return (ProxyReply(route, _SKIPPED_RESET),)
+            job = self._job(client, route, envelope, now_ns)
         except WireError as error:
             self.counts.refused += 1
             self._rate.charge(client, REFUSED_COST - 1)
             return (_error(route, str(error)),)
-        left_out = self._queue.push(client, _Job(route, frame), now_ns)
-        return tuple(self._busy(job.route, "too many requests wait") for job in left_out)
+        if job.row is not None:
+            self._gathering.arrived(client, now_ns)
+        left_out = self._queue.push(client, job, now_ns)
+        return tuple(self._dropped(job, "too many requests wait", now_ns) for job in left_out)
 
     def next_frame(self, now_ns: int) -> Bytes | None:
-        """Return the next frame to forward; None while the server has one."""
-        if self._in_flight is not None:
+        """Return the next frame to forward; None while the server has one, or a batch gathers."""
+        if self._in_flight is not None or not len(self._queue):
             return None
-        job = self._queue.pop()
-        if job is None:
+        chosen, is_full = self._next_jobs(self._acceptance.most(now_ns))
+        row = chosen[0].row
+        if row is not None and not is_full and not self._gathering.is_over(row.key, now_ns):
             return None
-        self._in_flight = _InFlight(job, now_ns + self.limits.deadline_ms * 1_000_000)
-        return job.frame
+        for job in chosen:
+            self._queue.take(job.client)
+        self._in_flight = _InFlight(chosen, now_ns + self.limits.deadline_ms * 1_000_000)
+        rows = [job.row for job in chosen if job.row is not None]
+        return chosen[0].frame if len(chosen) == 1 else self._memory.stack(rows)
 
-    def answered(self, frame: Bytes) -> ProxyReply:
-        """Take the server's reply to the forwarded frame."""
-        job = self._landed()
-        if self._quotes_token(frame):
-            self.counts.failed += 1
-            return _error(job.route, "the policy server's answer held a secret and was withheld")
-        self.counts.answered += 1
-        return ProxyReply(job.route, frame)
+    def answered(self, frame: Bytes, now_ns: int) -> tuple[ProxyReply, ...]:
+        """Take the server's reply to the forwarded frame; none if a batch is sent row by row."""
+        jobs = self._landed()
+        if len(jobs) == 1:
+            self._told(jobs, now_ns)
+            return (self._answer(jobs[0], self._single(jobs[0], frame, now_ns)),)
+        try:
+            frames = split(frame, len(jobs), len(frame))
+        except WireError as error:
+            why = "an answer that held a secret" if self._quotes_token(frame) else str(error)
+            self._send_again(jobs, why)
+            return ()
+        self._told(jobs, now_ns)
+        self._acceptance.accepted()
+        self.counts.batches += 1
+        self.counts.batched += len(jobs)
+        return tuple(self._answer(job, own) for job, own in zip(jobs, frames, strict=True))
 
-    def failed(self, why: str) -> ProxyReply:
-        """Give up the forwarded frame; `why` goes to its client."""
-        self.counts.failed += 1
-        return _error(self._landed().route, why)
+    def failed(self, why: str, now_ns: int) -> tuple[ProxyReply, ...]:
+        """Give up the forwarded frame, which got no reply; `why` goes to its clients."""
+        jobs = self._landed()
+        self._told(jobs, now_ns)
+        if len(jobs) > 1:
+            clients = [job.client for job in jobs]
+            self._memory.drop()
+            self._acceptance.unanswered(clients, len(jobs), why, now_ns)
+        self.counts.failed += len(jobs)
+        for job in jobs:
+            self._settle(job, now_ns)
+        return tuple(_error(job.route, why) for job in jobs)
 
     def expired(self, now_ns: int) -> tuple[ProxyReply, ...]:
-        """Answer busy to the requests that have waited too long."""
-        jobs = self._queue.expired(now_ns)
-        waited = f"waited {self.limits.max_wait_ms} ms for its turn"
-        return tuple(self._busy(job.route, waited) for job in jobs)
+        """Return the replies for requests whose turn did not come in time."""
+        why = f"waited {self.limits.max_wait_ms} ms for its turn"
+        return tuple(self._dropped(job, why, now_ns) for job in self._queue.expired(now_ns))
 
     def is_late(self, now_ns: int) -> bool:
         """Whether the server has exceeded the deadline for the forwarded frame."""
         return self._in_flight is not None and now_ns >= self._in_flight.until_ns
 
     def next_event_ns(self) -> int | None:
-        """When `expired` or `is_late` will next have a result, if nothing else happens."""
-        late_ns = None if self._in_flight is None else self._in_flight.until_ns
-        times = (self._queue.next_expiry_ns(), late_ns)
+        """When a method of this class will next have a result, if nothing else happens."""
+        times = (self._queue.next_expiry_ns(), self._next_departure_ns())
         return min((time for time in times if time is not None), default=None)
+
+    def take_news(self) -> tuple[str, ...]:
+        """Return and forget what the log should say."""
+        news = tuple(self._acceptance.news)
+        self._acceptance.news.clear()
+        return news
+
+    @property
+    def _is_batching(self) -> bool:
+        return self.limits.batch > 1
+
+    def _next_departure_ns(self) -> int | None:
+        """When the server is late, or a batch that gathers leaves."""
+        if self._in_flight is not None:
+            return self._in_flight.until_ns
+        _, head = next(self._queue.first_jobs(), (None, None))
+        return None if head is None or head.row is None else self._gathering.until_ns(head.row.key)
+
+    def _next_jobs(self, most: int) -> tuple[tuple[_Job, ...], bool]:
+        """Return the job whose turn it is and those that can go with it; whether none else fits."""
+        jobs = [job for _, job in self._queue.first_jobs()]
+        first, chosen, size = jobs[0], [jobs[0]], len(jobs[0].frame)
+        for job in jobs[1:] if first.row is not None else ():
+            if len(chosen) == most or size + len(job.frame) > MAX_BATCH_BYTES:
+                return tuple(chosen), True
+            if job.row is not None and first.row is not None and job.row.key == first.row.key:
+                chosen.append(job)
+                size += len(job.frame)
+        return tuple(chosen), len(chosen) >= most
+
+    def _send_again(self, jobs: Sequence[_Job], why: str) -> None:
+        """Put the rows of a failed batch back, to be sent alone before all others."""
+        trial = self._acceptance.refused(len(jobs), why)
+        for job in reversed(jobs):
+            self._queue.put_back(job.client, replace(job, row=None, trial=trial), job.until_ns)
+
+    def _single(self, job: _Job, frame: Bytes, now_ns: int) -> Bytes:
+        """Learn from the reply to a single request; return what its client gets."""
+        if not self._is_batching:
+            return frame
+        if job.endpoint == messages.PING:
+            return _with_state(frame, self._acceptance.state)
+        if job.endpoint == messages.GET_ACTION:
+            passed = not is_error(frame, len(frame))
+            self._acceptance.settled(job.client, passed, job.trial, now_ns)
+        return frame
+
+    def _answer(self, job: _Job, frame: Bytes) -> ProxyReply:
+        if self._quotes_token(frame):
+            self.counts.failed += 1
+            return _error(job.route, "the policy server's answer held a secret and was withheld")
+        self.counts.answered += 1
+        return ProxyReply(job.route, frame)
 
     def _quotes_token(self, frame: Bytes) -> bool:
         """Whether a reply contains the token that only this proxy and the server may know."""
@@ -236,13 +293,18 @@ class ProxyCore:
             return False
         return self.upstream_token.reveal().encode() in bytes(frame)
 
-    def _landed(self) -> _Job:
+    def _landed(self) -> tuple[_Job, ...]:
         assert self._in_flight is not None, "nothing is with the server"
-        job, self._in_flight = self._in_flight.job, None
-        return job
+        jobs, self._in_flight = self._in_flight.jobs, None
+        return jobs
 
-    def _forwardable(self, frames: Sequence[Bytes]) -> Bytes:
-        """Return the frame to forward; raise WireError with the text for the client."""
+    def _told(self, jobs: Sequence[_Job], now_ns: int) -> None:
+        """The clients of these get their replies now, and may ask again at once."""
+        rows = ((job.client, job.row.key) for job in jobs if job.row is not None)
+        self._gathering.landed(rows, now_ns)
+
+    def _allowed(self, frames: Sequence[Bytes]) -> Envelope:
+        """Return the request's envelope; raise WireError with the text for the client."""
         if len(frames) != 1:
             raise WireError(f"got a request of {len(frames)} frames, expected one")
         if len(frames[0]) > self.limits.max_request_bytes:
@@ -255,12 +317,43 @@ class ProxyCore:
             raise WireError("Unauthorized: Invalid API token")
         if envelope.endpoint not in self.limits.endpoints:
             raise WireError(f"endpoint {envelope.endpoint!r:.80} is not forwarded by this proxy")
+        return envelope
+
+    def _job(self, client: Hashable, route: Route, envelope: Envelope, now_ns: int) -> _Job:
+        """Return the job to forward, as a row if it may be in a batch; WireError if it must not."""
         secret = None if self.upstream_token is None else self.upstream_token.reveal()
-        return envelope.with_token(secret)
+        frame = envelope.with_token(secret)
+        until_ns = now_ns + self.limits.max_wait_ms * 1_000_000
+        row = None
+        if self._is_batching and envelope.endpoint == messages.GET_ACTION:
+            row = read_row(frame, len(frame))
+        if self._acceptance.is_alone(client):
+            row = None
+        return _Job(client, route, envelope.endpoint, until_ns, frame, row)
+
+    def _dropped(self, job: _Job, why: str, now_ns: int) -> ProxyReply:
+        """Answer busy to a request that will not be forwarded."""
+        self._settle(job, now_ns)
+        return self._busy(job.route, why)
+
+    def _settle(self, job: _Job, now_ns: int) -> None:
+        """A request has no reply from the server: nothing is learnt about its row."""
+        if job.trial is not None:
+            self._acceptance.unsettled(job.trial, now_ns)
 
     def _busy(self, route: Route, why: str) -> ProxyReply:
         self.counts.busy += 1
         return _error(route, f"busy: {why}")
+
+
+def _with_state(frame: Bytes, state: str) -> Bytes:
+    """Return the reply to a ping with the proxy's state; an error or another form as it is."""
+    try:
+        reply = codec.decode(frame, len(frame))
+    except WireError:
+        return frame
+    is_ok = isinstance(reply, dict) and "error" not in reply
+    return codec.encode({**reply, messages.PROXY: state}, "npy") if is_ok else frame
 
 
 def _error(route: Route, text: str) -> ProxyReply:

@@ -37,10 +37,10 @@ log = logging.getLogger(__name__)
 class ProxySettings:
     """Where the proxy listens, which server is behind it, and its limits.
 
-    connect_ms: how long a request waits for a connection to the server. receive_ms: a client is
-    disconnected when its machine or cable is silent, or it reads no reply, for that long.
-    max_memory_bytes: of this process; above it all clients are disconnected and may connect again,
-    since ZeroMQ's own queues have no limit (front.py).
+    connect_ms: how long a request waits for a connection to the server. max_reply_bytes: for each
+    row of a batch. receive_ms: a client is disconnected when its machine or cable is silent, or it
+    reads no reply, for that long. max_memory_bytes: of this process; above it all clients are
+    disconnected and may connect again, since ZeroMQ's own queues have no limit (front.py).
     """
 
     upstream: str
@@ -76,7 +76,8 @@ class Proxy:
                 gone_ms=settings.receive_ms,
                 max_memory_bytes=settings.max_memory_bytes,
             )
-            self._upstream = Upstream(self._context, settings.upstream, settings.max_reply_bytes)
+            most = settings.max_reply_bytes * settings.limits.batch
+            self._upstream = Upstream(self._context, settings.upstream, most)
         except (SettingsError, UnreachableError) as error:
             self._wake.close()
             self._context.destroy(linger=0)
@@ -149,9 +150,11 @@ class Proxy:
             outcome = self._overdue(now_ns)
         if isinstance(outcome, str):
             log.warning("%s", outcome)
-            self._reply(self.core.failed(outcome))
+            self._reply(*self.core.failed(outcome, now_ns))
         elif outcome is not None:
-            self._reply(self.core.answered(outcome))
+            self._reply(*self.core.answered(outcome, now_ns))
+        for news in self.core.take_news():
+            log.warning("%s", news)
         self._begin(now_ns)
 
     def _overdue(self, now_ns: int) -> str | None:

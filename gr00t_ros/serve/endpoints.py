@@ -28,6 +28,7 @@ from gr00t_ros.wire.messages import Generation
 
 _OLD_MARKER, _NEW_MARKER = MODALITY_MARKERS
 _MAX_ERROR_TEXT: Final = 2000  # characters; upstream sends all of it
+_ACTION_AXES: Final = 3  # (B, H, D)
 _AXES = {"Video": "(B, T, H, W, C)", "State": "(B, T, D)"}
 _DTYPES = {"Video": np.uint8, "State": np.float32}
 
@@ -86,13 +87,14 @@ DIALECTS: Mapping[Generation, Dialect] = {
 class Answer:
     """One reply. endpoint: "" if none was read. error: its text, None for a normal reply.
 
-    stop: the server ends after it. late_s: delay before it is sent. sent: whether it is sent at
-    all. Both are for faulty.py.
+    rows: batch size of an action. stop: the server ends after it. late_s: delay before it is sent.
+    sent: whether it is sent at all. Both are for faulty.py.
     """
 
     frame: bytes
     endpoint: str
     error: str | None = None
+    rows: int = 1
     stop: bool = False
     late_s: float = 0.0
     sent: bool = True
@@ -148,8 +150,10 @@ class Endpoints:
             self._check_token(frame)
             request = codec.decode(frame, max_bytes, self._dialect.reads)
             endpoint = self._endpoint_of(request)
-            reply = codec.encode(self._call(endpoint, request), self._dialect.writes)
-            return Answer(reply, endpoint, stop=endpoint == messages.KILL)
+            content = self._call(endpoint, request)
+            rows = _rows(content) if endpoint == messages.GET_ACTION else 1
+            reply = codec.encode(content, self._dialect.writes)
+            return Answer(reply, endpoint, rows=rows, stop=endpoint == messages.KILL)
         except Exception as error:  # a policy may raise anything; upstream sends str(error) too
             return self.refuse(str(error), endpoint)
 
@@ -250,6 +254,13 @@ class Endpoints:
         observation = data if batched else {key: _batch(value) for key, value in data.items()}
         action, _ = self._act_flat({key: _texts(value) for key, value in observation.items()}, None)
         return {f"action.{key}": value if batched else value[0] for key, value in action.items()}
+
+
+def _rows(content: Any) -> int:
+    """Return the batch size of a get_action reply, 1 without a batch axis."""
+    action = content[0] if isinstance(content, list) else content
+    values = next(iter(action.values()), None)
+    return len(values) if values is not None and np.ndim(values) == _ACTION_AXES else 1
 
 
 def _batch(value: Any) -> Any:

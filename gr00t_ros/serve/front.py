@@ -46,6 +46,9 @@ _REBIND_NS: Final = 5_000_000_000
 _SETTLE_NS: Final = 500_000_000  # ZeroMQ's thread frees the cut-off clients' memory in this time
 # Errors that go away when ZeroMQ's own thread has closed the old sockets.
 _PASSING: Final = (errno.EADDRINUSE, errno.EMFILE, errno.ENFILE)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+_LARGEST_BLOCK: Final = 32 * 1024 * 1024  # the largest that glibc accepts
+_KEPT_BYTES: Final = 128 * 1024 * 1024
 _STATM: Final = "/proc/self/statm"  # second field: resident pages (proc_pid_statm(5))
 
 log = logging.getLogger(__name__)
@@ -271,6 +274,18 @@ def resident_bytes() -> int:
         return resident.bytes()
     finally:
         resident.close()
+
+
+def keep_freed() -> None:
+    """Keep freed memory of this process for its next messages, up to 128 MiB of each heap.
+
+    By default glibc returns each large block to the system and the kernel clears new pages for the
+    next one: a third of the processor time of a proxy that batches eight robots' pictures.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def release_freed() -> None:

@@ -32,10 +32,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Artificial inference time of an action: mean_ms plus a uniform jitter of +-jitter_ms."""
+    """Artificial inference time of an action: mean_ms plus a uniform jitter of +-jitter_ms.
+
+    row_ms: of each further row of a batch.
+    """
 
     mean_ms: float = 0.0
     jitter_ms: float = 0.0
+    row_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.jitter_ms <= self.mean_ms < 3.6e6:
@@ -43,10 +47,13 @@ class Delay:
                 f"delay: got {self.mean_ms} +- {self.jitter_ms} ms,"
                 " expected 0 <= jitter <= mean < 3.6e6"
             )
+        if not 0.0 <= self.row_ms < 3.6e6:
+            raise SettingsError(f"delay: got {self.row_ms} ms a row, expected 0 <= row < 3.6e6")
 
-    def draw_s(self, source: random.Random) -> float:
-        """Return the next delay in seconds."""
-        return (self.mean_ms + source.uniform(-self.jitter_ms, self.jitter_ms)) * 1e-3
+    def draw_s(self, source: random.Random, rows: int = 1) -> float:
+        """Return the next delay in seconds, of a batch with so many rows."""
+        jitter_ms = source.uniform(-self.jitter_ms, self.jitter_ms)
+        return (self.mean_ms + jitter_ms + self.row_ms * (rows - 1)) * 1e-3
 
 
 @dataclass(slots=True)
@@ -153,7 +160,8 @@ class PolicyServer:
             return
         answer = self._answer(message)
         if answer.endpoint == GET_ACTION and answer.error is None:
-            self._pause(self._delay.draw_s(self._random) - (time.monotonic() - start))
+            delay_s = self._delay.draw_s(self._random, answer.rows)
+            self._pause(delay_s - (time.monotonic() - start))
         self._pause(answer.late_s)
         self._count(answer, sum(map(len, message.body)), time.monotonic() - start)
         if answer.sent:

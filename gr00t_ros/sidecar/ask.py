@@ -97,6 +97,7 @@ def server_facts(address: str, server: Server) -> dict[str, object]:
         "generation": server.generation.label,
         "codec": server.array_codec,
         "ping_ms": milliseconds(server.ping_ns),
+        **({"proxy": server.proxy} if server.proxy else {}),
     }
 
 

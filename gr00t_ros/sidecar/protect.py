@@ -15,7 +15,7 @@ from gr00t_ros.command_line import DONE, MISUSE, CommandParser
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.proxy.core import ALLOWED, RANGES, Limits, check_range
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
-from gr00t_ros.serve.front import DEFAULT_GONE_MS, GONE_MS
+from gr00t_ros.serve.front import DEFAULT_GONE_MS, GONE_MS, keep_freed
 from gr00t_ros.sidecar.serve import log, start_log
 from gr00t_ros.wire.access import read_token
 from gr00t_ros.wire.address import LOOPBACK, listen_address, parse_place, server_address
@@ -40,6 +40,7 @@ def proxy(argv: Sequence[str]) -> int:
     except Gr00tError as error:
         log.error("%s", error)
         return MISUSE
+    keep_freed()
     with proxy:
         proxy.stop_on(signal.SIGINT, signal.SIGTERM)
         log.info("before %s, with %s", settings.upstream, _guards(settings))
@@ -64,6 +65,8 @@ def _settings(options: argparse.Namespace) -> ProxySettings:
             rate_hz=options.rate_hz,
             burst=options.burst,
             endpoints=(*ALLOWED, *options.endpoint),
+            batch=options.batch,
+            wait_ms=options.wait_ms,
         ),
         token=token,
         upstream_token=read_token(options.upstream_token_file, {}),
@@ -153,6 +156,21 @@ def _proxy_parser() -> CommandParser:
         ("--receive-ms", int, "MS", DEFAULT_GONE_MS, f"{_SILENT} (%(default)s ms)"),
         ("--rate-hz", float, "HZ", defaults.rate_hz, "requests of one client (%(default)s Hz)"),
         ("--burst", int, "N", defaults.burst, "requests of one client at once (%(default)s)"),
+        (
+            "--batch",
+            int,
+            "N",
+            defaults.batch,
+            "requests of up to N robots go to the server as one (%(default)s: each by itself)",
+        ),
+        (
+            "--wait-ms",
+            float,
+            "MS",
+            defaults.wait_ms,
+            "longest pause in which a batch waits for robots that come back at once"
+            " (%(default)s ms)",
+        ),
     ):
         add(name, type=kind, metavar=metavar, default=default, help=text)
     return parser

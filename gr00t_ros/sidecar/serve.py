@@ -21,7 +21,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.endpoints import Answers
 from gr00t_ros.serve.faulty import FORM, KINDS, Faulty, read_fault
-from gr00t_ros.serve.front import Wake
+from gr00t_ros.serve.front import Wake, keep_freed
 from gr00t_ros.serve.inpaint import Inpainting
 from gr00t_ros.serve.lerobot_policy import INSTALL, LerobotPolicy
 from gr00t_ros.serve.policies import POLICIES, Policy, make_policy, state_widths
@@ -120,6 +120,7 @@ def serve(
     except Gr00tError as error:
         log.error("%s", error)
         return MISUSE
+    keep_freed()
     with server:
         server.stop_on(signal.SIGINT, signal.SIGTERM)
         print(f"READY {server.address}", flush=True)
@@ -153,7 +154,7 @@ def _server(
         strict=not options.no_strict,
         state_widths=state_widths(embodiment),
         allow_kill=options.allow_kill,
-        delay=Delay(options.delay_ms, options.jitter_ms),
+        delay=Delay(options.delay_ms, options.jitter_ms, options.row_ms),
         seed=options.seed,
         around=around,
         keys=read_server_keys(options.keys) if options.keys else None,
@@ -188,6 +189,7 @@ def add_options(parser: CommandParser) -> None:
     for name, text in (
         ("--delay-ms", "artificial inference time"),
         ("--jitter-ms", "its uniform spread, +-"),
+        ("--row-ms", "its increase for each further row of a batch"),
     ):
         add(name, type=float, metavar="MS", default=0.0, help=f"{text} (%(default)s ms)")
     add("--seed", type=int, metavar="N", help="of all random numbers")

@@ -139,9 +139,9 @@ class PolicyClient:
         raises pass through, so it may compare `server.modality` first.
         """
         self._server = None
-        ping_ns = self.ping()
+        ping_ns, pong = self._ping()
         reply = self._call(messages.GET_MODALITY_CONFIG)
-        found = read_server(reply, ping_ns, self._key_style)
+        found = read_server(reply, ping_ns, self._key_style, pong.get(messages.PROXY))
         if self._key_style == "auto" and not found.generation.is_n15:
             found = find_key_style(found, probe, self._act)
         self._server = found
@@ -149,9 +149,7 @@ class PolicyClient:
 
     def ping(self) -> int:
         """Return the round trip of a ping, ns."""
-        start_ns = time.monotonic_ns()
-        messages.expect_map(self._call(messages.PING), messages.PING)
-        return time.monotonic_ns() - start_ns
+        return self._ping()[0]
 
     def get_action(
         self, template: RequestTemplate | memoryview | bytes, timeout_ms: int | None = None
@@ -175,6 +173,12 @@ class PolicyClient:
         """Close socket and context at once; unsent data is dropped."""
         self._drop()
         self._context.destroy(linger=0)
+
+    def _ping(self) -> tuple[int, dict[str, Any]]:
+        """Return the round trip of a ping, ns, and the reply."""
+        start_ns = time.monotonic_ns()
+        pong = messages.expect_map(self._call(messages.PING), messages.PING)
+        return time.monotonic_ns() - start_ns, pong
 
     def _act(
         self,

@@ -11,6 +11,7 @@ from typing import Literal
 
 from gr00t_ros.errors import RefusedError, RemoteError, SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
+from gr00t_ros.text_table import one_line
 from gr00t_ros.watch.server import OTHER, WANTS_FLAT, WANTS_NESTED, kind_of
 from gr00t_ros.wire import messages
 from gr00t_ros.wire.arrays import ArrayCodec
@@ -23,27 +24,35 @@ _STYLES: tuple[KeyStyle, ...] = ("nested", "flat")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What `PolicyClient.connect` found: how to talk to this server, and what it expects."""
+    """What `PolicyClient.connect` found: how to talk to this server, and what it expects.
+
+    proxy: what a batching proxy of ours says about itself, "" without one.
+    """
 
     generation: Generation
     array_codec: ArrayCodec
     key_style: KeyStyle
     modality: ModalityConfig
     ping_ns: int
+    proxy: str = ""
 
 
 Probe = Callable[[Server], RequestTemplate]
 
 
-def read_server(reply: object, ping_ns: int, setting: KeyStyleSetting) -> Server:
+def read_server(
+    reply: object, ping_ns: int, setting: KeyStyleSetting, proxy: object = None
+) -> Server:
     """Return the server that sent a get_modality_config reply; ``auto`` counts as nested here.
 
-    N1.5 is always flat, whatever `setting` is. Raises `WireError`.
+    proxy: the entry of that name in the ping's reply. N1.5 is always flat, whatever `setting` is.
+    Raises `WireError`.
     """
     generation = messages.recognise(reply)
     modality = messages.parse_modality(reply, generation)
     style: KeyStyle = "flat" if generation.is_n15 or setting == "flat" else "nested"
-    return Server(generation, generation.array_codec, style, modality, ping_ns)
+    says = one_line(proxy, messages.MAX_KEY_TEXT) if isinstance(proxy, str) else ""
+    return Server(generation, generation.array_codec, style, modality, ping_ns, says)
 
 
 def find_key_style(

@@ -31,6 +31,9 @@ GET_ACTION: Final = "get_action"
 RESET: Final = "reset"
 KILL: Final = "kill"
 
+PROXY: Final = "proxy"
+"""Key in the reply to a ping: what a batching proxy of ours says about itself, a text."""
+
 MAX_ERROR_TEXT: Final = 500  # characters: strict servers quote whole observations
 MAX_KEY_TEXT: Final = 128
 MAX_KEYS: Final = 256  # per modality; the largest known has 21

@@ -51,7 +51,7 @@ def test_a_request_goes_to_the_server_as_it_is_and_its_reply_back(make):
     core, request = make(), frame("get_action", data={"observation": {}})
     assert ask(core, request) == ()
     assert bytes(core.next_frame(0)) == request
-    reply = core.answered(PONG)
+    (reply,) = core.answered(PONG, 0)
     assert (reply.route, reply.frame) == ((b"a", b""), PONG)
     assert core.next_frame(0) is None
 
@@ -62,9 +62,9 @@ def test_one_at_a_time(make):
     for client in "ab":
         ask(core, client=client)
     assert core.next_frame(0) is not None and core.next_frame(0) is None
-    assert core.answered(PONG).route[0] == b"a"
+    assert core.answered(PONG, 0)[0].route[0] == b"a"
     core.next_frame(0)
-    assert core.failed("gone").route[0] == b"b"
+    assert core.failed("gone", 0)[0].route[0] == b"b"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_server_that_quotes_its_token_is_not_passed_on(make):
     core = make(token=TOKEN, upstream_token=BEHIND)
     ask(core, frame(api_token=TOKEN.reveal()))
     core.next_frame(0)
-    reply = core.answered(encode({"error": f"bad {BEHIND.reveal()}"}, "npy"))
+    (reply,) = core.answered(encode({"error": f"bad {BEHIND.reveal()}"}, "npy"), 0)
     assert BEHIND.reveal().encode() not in bytes(reply.frame) and "withheld" in error((reply,))
 
 
@@ -143,7 +143,7 @@ def test_what_waits_too_long_is_answered_busy_instead_of_being_sent_stale(make):
     ask(core, client="b", now_ns=10 * MS)
     assert core.next_event_ns() == 110 * MS and core.expired(109 * MS) == ()
     assert error(core.expired(110 * MS)) == "busy: waited 100 ms for its turn"
-    core.answered(PONG)
+    core.answered(PONG, 110 * MS)
     assert core.next_frame(111 * MS) is None and core.next_event_ns() is None
 
 
@@ -154,7 +154,7 @@ def test_a_server_that_takes_too_long_is_late_at_its_deadline(make):
     core.next_frame(5 * MS)
     assert core.next_event_ns() == 1005 * MS
     assert not core.is_late(1005 * MS - 1) and core.is_late(1005 * MS)
-    assert error((core.failed("it is late"),)) == "it is late"
+    assert error(core.failed("it is late", 1005 * MS)) == "it is late"
     assert not core.is_late(2000 * MS)
 
 
@@ -164,7 +164,7 @@ def test_more_requests_a_second_than_allowed_are_busy_and_cost_the_others_nothin
     for _ in range(2):
         assert ask(core, client="a") == ()
         core.next_frame(0)
-        core.answered(PONG)
+        core.answered(PONG, 0)
     assert "busy: more than 10 requests a second" in error(ask(core, client="a"))
     assert ask(core, client="b") == ()
 
@@ -254,7 +254,7 @@ def every_request_has_one_reply(steps):
         now_ns += wait_ms * MS
         sent += len(core.expired(now_ns))
         if core.is_late(now_ns):
-            core.failed("late")
+            core.failed("late", now_ns)
             sent += 1
         sent += len(core.request(client, (client.encode(), b""), parts, now_ns))
         forwarded = core.next_frame(now_ns)
@@ -263,13 +263,13 @@ def every_request_has_one_reply(steps):
             assert request.get("endpoint", "get_action") in Limits().endpoints
             assert set(request) <= {"endpoint", "data"}
             if wait_ms % 2:
-                core.answered(PONG)
+                core.answered(PONG, now_ns)
                 sent += 1
     while core.next_event_ns() is not None:
         now_ns = core.next_event_ns()
         sent += len(core.expired(now_ns))
         if core.is_late(now_ns):
-            core.failed("late")
+            core.failed("late", now_ns)
             sent += 1
         core.next_frame(now_ns)
     counts = core.counts

@@ -226,6 +226,14 @@ def test_the_same_seed_draws_the_same_delays_within_the_spread():
     assert min(drawn) >= 0.080 and max(drawn) <= 0.120 and max(drawn) - min(drawn) > 0.01
 
 
+def test_each_further_row_of_a_batch_adds_its_time():
+    """As on a GPU: the first row costs most."""
+    delay = Delay(mean_ms=50.0, row_ms=5.0)
+    assert [delay.draw_s(random.Random(7), rows) for rows in (1, 8)] == [0.050, 0.085]
+    with pytest.raises(SettingsError, match="-1.0 ms a row"):
+        Delay(row_ms=-1.0)
+
+
 @pytest.mark.parametrize(("mean", "jitter"), [(-1.0, 0.0), (10.0, 20.0), (float("nan"), 0.0)])
 def test_a_delay_that_could_be_negative_is_refused(mean, jitter):
     """A server cannot answer before it was asked."""

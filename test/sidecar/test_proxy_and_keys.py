@@ -67,6 +67,7 @@ def test_the_questions_go_through_the_proxy_with_keys_and_a_token(
         (("--max-request-mib", "nan"), "--max-request-mib: got nan"),
         (("--max-request-mib", "1e30"), "--max-request-mib: got 1e+30"),
         (("--deadline-ms", "999999999999"), "--deadline-ms: got 1e+12"),
+        (("--batch", "65", "--wait-ms", "0"), "--batch: got 65, expected 1 to 64"),
         (("--receive-ms", "0"), "--receive-ms: got 0, expected 1000"),
         (("--token-file", "SHARED"), "chmod 600"),
         (("--upstream-token-file", "SHARED"), "chmod 600"),

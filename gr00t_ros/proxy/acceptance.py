@@ -1,0 +1,105 @@
+"""Which batches a server accepts, and whose rows it refuses: learnt from its replies.
+
+A batch that fails is sent again row by row. If some rows pass alone, those that fail are bad: their
+robots are sent alone until one of their requests passes. If every row passes alone, the server
+refuses the batch: smaller ones are sent for a while, down to single requests. Pure: takes `now_ns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+AGAIN_S: Final = 600  # after which batches of full size are tried again
+_MAX_ALONE: Final = 1024  # remembered: a client that changes its name fills no more
+_STRIKES: Final = 2  # batches in a row without a reply: their size is the reason
+
+
+@dataclass(slots=True)
+class Trial:
+    """A batch that failed, whose rows are sent alone; why: what the server answered."""
+
+    size: int
+    why: str = field(repr=False)
+    left: int
+    passed: int = 0
+    failed: list[Hashable] = field(default_factory=list)
+
+
+class Acceptance:
+    """The largest batch for now, and the clients that are sent alone.
+
+    state: a text for clients and operators, without anything that a server said. news: texts for
+    the log, taken by the caller; they quote the server.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._full = self._most = most
+        self._again_ns = self._strikes = 0
+        self._alone: dict[Hashable, None] = {}  # the oldest first
+        self.news: list[str] = []
+
+    @property
+    def state(self) -> str:
+        """What a ping says."""
+        most = f"batches of at most {self._most}" if self._most > 1 else "single requests"
+        return most if self._most == self._full else f"{most}, the server refuses larger ones"
+
+    def most(self, now_ns: int) -> int:
+        """The largest number of rows now."""
+        if self._most < self._full and now_ns >= self._again_ns:
+            self._most = self._full
+            self.news.append(f"batches of {self._full} are tried again")
+        return self._most
+
+    def is_alone(self, client: Hashable) -> bool:
+        """Whether this client's requests are sent alone."""
+        return client in self._alone
+
+    def accepted(self) -> None:
+        """A batch was answered."""
+        self._strikes = 0
+
+    def refused(self, size: int, why: str) -> Trial:
+        """Begin the trial of a batch that failed with a reply."""
+        return Trial(size, why, size)
+
+    def unanswered(self, clients: Iterable[Hashable], size: int, why: str, now_ns: int) -> None:
+        """A batch got no reply: its clients are sent alone once; the second time it is its size."""
+        for client in clients:
+            self._send_alone(client)
+        self._strikes += 1
+        if self._strikes >= _STRIKES:
+            self._strikes = 0
+            self._lower(size, f"gave no reply to batches of {size} ({why})", now_ns)
+
+    def settled(self, client: Hashable, passed: bool, trial: Trial | None, now_ns: int) -> None:
+        """A request that was sent alone was answered; `trial`: of which it was a row."""
+        if passed:
+            self._alone.pop(client, None)
+        if trial is not None:
+            trial.passed += passed
+            trial.failed += [] if passed else [client]
+            self.unsettled(trial, now_ns)
+
+    def unsettled(self, trial: Trial, now_ns: int) -> None:
+        """A row of a trial has its outcome, or will have none; the last one decides."""
+        trial.left -= 1
+        if trial.left or not trial.passed:
+            return
+        for client in trial.failed:
+            self._send_alone(client)
+        if not trial.failed:
+            what = f"refuses batches of {trial.size} whose rows it accepts alone ({trial.why})"
+            self._lower(trial.size, what, now_ns)
+
+    def _send_alone(self, client: Hashable) -> None:
+        self._alone[client] = None
+        if len(self._alone) > _MAX_ALONE:
+            del self._alone[next(iter(self._alone))]
+
+    def _lower(self, size: int, what: str, now_ns: int) -> None:
+        self._most = max(1, min(self._most, size // 2))
+        self._again_ns = now_ns + AGAIN_S * 1_000_000_000
+        self.news.append(f"the policy server {what}: {self.state} for {AGAIN_S} s")

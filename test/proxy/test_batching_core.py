@@ -1,0 +1,357 @@
+"""The proxy's rules with batches: each request gets its own row, whoever else is in the batch."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws import examples
+
+from gr00t_ros.proxy.core import Limits, ProxyCore
+from gr00t_ros.wire.access import Token
+from gr00t_ros.wire.codec import decode, encode
+
+MS = 1_000_000
+BEHIND = Token("s3cret-behind")
+
+
+def request(number, width=1, array_codec="npy"):
+    """A request that is told apart by its state; a server echoes it in the action."""
+    state = np.full((1, 1, width), number, np.float32)
+    data = {"observation": {"state": {"arm": state}, "language": {"task": [[f"task {number}"]]}}}
+    return encode({"endpoint": "get_action", "data": data}, array_codec)
+
+
+def numbers(frame):
+    """The numbers of a forwarded request."""
+    observation = decode(frame)["data"]["observation"]
+    found = [round(float(row[0, 0])) for row in observation["state"]["arm"]]
+    assert observation["language"]["task"] == [[f"task {number}"] for number in found]
+    return found
+
+
+def answer(frame, bad=(), most=99, text="bad"):
+    """What a server answers that refuses these numbers, and batches above `most`."""
+    if "data" not in decode(frame):
+        return encode({"status": "ok"}, "npy")
+    found = numbers(frame)
+    if len(found) > most or set(found) & set(bad):
+        return encode({"error": f"{text} {found}"}, "npy")
+    state = decode(frame)["data"]["observation"]["state"]["arm"]
+    return encode([{"arm": np.repeat(state, 2, axis=1)}, {}], "npy")
+
+
+def got(reply):
+    """The number in a reply, or the text of its error."""
+    found = decode(reply.frame)
+    return found["error"] if isinstance(found, dict) else round(float(found[0]["arm"][0, 0, 0]))
+
+
+class Robots:
+    """A core, its clients' requests, and what each of them got."""
+
+    def __init__(self, upstream_token=None, **limits):
+        self.core = ProxyCore(
+            Limits(rate_hz=1e6, burst=1_000_000, **{"batch": 8} | limits), None, upstream_token
+        )
+        self.got, self.asked, self.now_ns = {}, 0, 0
+
+    def ask(self, *clients, width=1, frame=None):
+        """Send one request of each client; return their numbers."""
+        sent = []
+        for client in clients:
+            sent.append(self.asked)
+            route = (client.encode(), str(self.asked).encode())
+            self.asked += 1
+            made = request(sent[-1], width) if frame is None else frame
+            self.take(self.core.request(client, route, (made,), self.now_ns))
+        return sent
+
+    def take(self, replies):
+        """Note the replies; each request gets one at most."""
+        for reply in replies:
+            number = int(reply.route[1])
+            assert number not in self.got, "a second reply"
+            self.got[number] = got(reply) if b"status" not in bytes(reply.frame) else reply.frame
+
+    def next(self):
+        """The numbers that are forwarded now; None if nothing is."""
+        frame = self.core.next_frame(self.now_ns)
+        if frame is None:
+            return None
+        self.frame = frame
+        return numbers(frame)
+
+    def land(self, ms=50, **server):
+        """Answer what was forwarded, after so many ms."""
+        reply = answer(self.frame, **server)
+        self.now_ns += ms * MS
+        self.take(self.core.answered(reply, self.now_ns))
+
+
+def test_all_that_wait_go_together_and_each_gets_its_own():
+    """The first goes at once; those that come meanwhile are one batch, in the order of turns."""
+    robots = Robots()
+    robots.ask("a")
+    assert robots.next() == [0]
+    robots.ask(*"bcd")
+    assert robots.next() is None
+    robots.land()
+    robots.ask("a")  # comes back at once
+    assert robots.next() == [1, 2, 3, 4]
+    robots.land()
+    assert robots.got == {number: number for number in range(5)}
+    assert (robots.core.counts.batches, robots.core.counts.batched) == (1, 4)
+
+
+def test_two_half_batches_do_not_alternate():
+    """The second half waits for the first, which comes back within the pause, one by one."""
+    robots = Robots()
+    robots.ask(*"abcd")
+    assert robots.next() == [0, 1, 2, 3]
+    robots.ask(*"efgh")
+    robots.land()
+    for client in "abcd":
+        assert robots.next() is None and robots.core.next_event_ns() == robots.now_ns + 5 * MS
+        robots.now_ns += 4 * MS
+        robots.ask(client)
+    assert len(robots.next()) == 8
+
+
+def test_nobody_waits_for_a_robot_that_does_not_come_back_twice():
+    """Once for the pause; then it is not expected until it is quick again."""
+    robots = Robots()
+    robots.ask("a", "b")
+    assert len(robots.next()) == 2
+    robots.land()
+    robots.ask("a")
+    assert robots.next() is None
+    robots.now_ns += 5 * MS
+    assert len(robots.next()) == 1
+    robots.now_ns += 1 * MS
+    robots.ask("b")  # late: with the next batch, which waits for a alone
+    robots.land()
+    robots.ask("a")
+    assert len(robots.next()) == 2
+    robots.land()
+    robots.ask("a")
+    assert len(robots.next()) == 1, "b is slow"
+    robots.land()
+    robots.ask("b")  # quick: at once after a reply
+    assert robots.next() is None
+    robots.ask("a")
+    assert len(robots.next()) == 2
+
+
+def test_one_robot_alone_never_waits():
+    """Batches cost it nothing."""
+    robots = Robots()
+    for _ in range(3):
+        robots.ask("a")
+        assert len(robots.next()) == 1
+        robots.land()
+        robots.now_ns += 30 * MS
+
+
+def test_a_bad_row_fails_alone_and_is_sent_alone_until_it_is_good():
+    """Its error goes to its robot only, and the others' next batch does not fail for it."""
+    robots = Robots()
+    robots.ask(*"abcd")
+    robots.next()
+    robots.land(bad=[2])
+    assert robots.got == {}
+    for number in range(4):
+        assert robots.next() == [number]
+        robots.land(bad=[2])
+    assert robots.got == {0: 0, 1: 1, 2: "bad [2]", 3: 3}
+    robots.ask(*"abcd")
+    assert robots.next() == [4, 5, 7]
+    robots.land()
+    assert robots.next() == [6]
+    robots.land()
+    robots.ask(*"abcd")
+    assert len(robots.next()) == 4
+
+
+def test_a_server_that_refuses_batches_gets_smaller_ones_and_the_proxy_says_so_once():
+    """Down to single requests; after a while batches are tried again. A ping shows it."""
+    robots = Robots(max_wait_ms=10_000)
+    sizes, news = [], []
+    for _ in range(6):
+        robots.ask(*"abcdefgh")
+        while (sent := robots.next()) is not None:
+            sizes.append(len(sent))
+            robots.land(most=1)
+            news += robots.core.take_news()
+        robots.now_ns += 5 * MS
+    assert all(robots.got[number] == number for number in range(48))
+    assert [size for size in sizes if size > 1] == [8, 4, 2]
+    assert [text.split(" refuses ")[1][:12] for text in news] == [
+        "batches of 8",
+        "batches of 4",
+        "batches of 2",
+    ]
+    ping = robots.ask("a", frame=encode({"endpoint": "ping"}, "npy"))[0]
+    robots.frame = robots.core.next_frame(robots.now_ns)
+    robots.land()
+    assert "single requests, the server refuses" in decode(robots.got[ping])["proxy"]
+    robots.now_ns += 600_000 * MS
+    robots.ask(*"abcdefgh")
+    assert len(robots.next()) == 8
+
+
+def test_an_error_of_a_batch_is_shown_to_nobody_but_the_log():
+    """It may quote all observations; a token in it is not even logged."""
+    robots = Robots(BEHIND)
+    robots.ask(*"ab")
+    robots.next()
+    robots.land(most=1, text=f"SECRET OF ALL {BEHIND.reveal()}")
+    while robots.next() is not None:
+        robots.land()
+    assert robots.got == {0: 0, 1: 1}
+    (news,) = robots.core.take_news()
+    assert "s3cret" not in news + repr(robots.core)
+
+
+def test_rows_of_a_failed_batch_that_come_too_late_are_busy():
+    """A stale observation is not forwarded, not even again."""
+    robots = Robots(max_wait_ms=100)
+    robots.ask(*"ab")
+    robots.next()
+    robots.land(ms=99, bad=[0])
+    assert robots.next() == [0]
+    robots.now_ns += 1 * MS
+    robots.take(robots.core.expired(robots.now_ns))
+    assert robots.got == {1: "busy: waited 100 ms for its turn"}
+    robots.land(bad=[0])
+    assert robots.got[0] == "bad [0]"
+
+
+def test_a_server_that_dies_of_a_batch_gets_single_requests_and_then_smaller_ones():
+    """The rows' robots are told; each is sent alone once, and the second time the size is less."""
+    robots = Robots()
+    for _ in range(2):
+        robots.ask(*"abcd")
+        assert len(robots.next()) == 4
+        robots.take(robots.core.failed("it went away", robots.now_ns))
+        robots.ask(*"abcd")
+        for _ in range(4):
+            assert len(robots.next()) == 1
+            robots.land()
+    assert list(robots.got.values()).count("it went away") == 8
+    assert "no reply to batches of 4" in robots.core.take_news()[0]
+    robots.ask(*"abcd")
+    assert len(robots.next()) == 2
+
+
+def test_a_client_has_one_row_in_a_batch():
+    """Its newest; the older one waits."""
+    robots = Robots()
+    robots.ask("x")
+    robots.next()
+    robots.ask("a", "a", "b")
+    robots.land()
+    robots.now_ns += 5 * MS
+    assert robots.next() == [2, 3]
+
+
+def test_other_forms_do_not_go_together_and_other_endpoints_do_not_wait():
+    """Turns decide who is next."""
+    robots = Robots()
+    robots.ask("a", width=1)
+    robots.ask("b", width=2)
+    robots.ask("c", width=1)
+    assert robots.next() == [0, 2]
+    ping = robots.ask("d", frame=encode({"endpoint": "ping"}, "npy"))[0]
+    robots.land()
+    assert robots.next() == [1]
+    robots.land()
+    robots.frame = robots.core.next_frame(robots.now_ns)
+    robots.land()
+    assert decode(robots.got[ping]) == {"status": "ok", "proxy": "batches of at most 8"}
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_a_reset_of_one_robot_does_not_reset_the_others(batch):
+    """With batches it never comes to the server, and the reply says why."""
+    core = ProxyCore(Limits(batch=batch))
+    frame = encode({"endpoint": "reset", "data": {"options": None}}, "npy")
+    replies = core.request("a", (b"a", b""), (frame,), 0)
+    assert (core.next_frame(0) is None) is bool(replies) is (batch == 8)
+    if replies:
+        assert decode(replies[0].frame) == {"skipped": "several robots share this server"}
+
+
+def test_rtc_is_refused_with_batches_only():
+    """Without them one robot may have the server for itself."""
+    data = decode(request(0))["data"] | {"options": {"rtc": {"enabled": True}}}
+    frame = encode({"endpoint": "get_action", "data": data}, "npy")
+    for batch, refused in ((1, False), (8, True)):
+        replies = ProxyCore(Limits(batch=batch)).request("a", (b"a", b""), (frame,), 0)
+        assert bool(replies) is refused
+        assert all("another robot's" in got(reply) for reply in replies)
+
+
+def test_a_batch_is_never_larger_than_our_servers_read(monkeypatch):
+    """Its rows are counted in bytes too."""
+    monkeypatch.setattr("gr00t_ros.proxy.core.MAX_BATCH_BYTES", 2 * len(request(0)) + 9)
+    robots = Robots()
+    robots.ask(*"abcd")
+    assert robots.next() == [0, 1]
+    robots.land()
+    robots.now_ns += 5 * MS
+    assert robots.next() == [2, 3]
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("abcde"), st.integers(1, 2), st.integers(0, 60), st.booleans()),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(STEPS, st.sets(st.integers(0, 29), max_size=3), st.integers(1, 5), st.integers(1, 5))
+def test_every_request_gets_one_reply_and_it_is_its_own(steps, bad, most, batch):
+    """Whoever asks when, whatever the server refuses or leaves unanswered; in order for each."""
+    robots = Robots(batch=batch, max_wait_ms=200, deadline_ms=100)
+    busy_until_ns = None
+    owners = {}
+
+    def settle(until_ns):
+        """Let time pass as the proxy's loop does."""
+        nonlocal busy_until_ns
+        while True:
+            times = [robots.core.next_event_ns(), busy_until_ns]
+            event_ns = min((at for at in times if at is not None), default=None)
+            if event_ns is None or event_ns > until_ns:
+                robots.now_ns = max(robots.now_ns, until_ns if until_ns < 1e18 else 0)
+                return
+            robots.now_ns = max(robots.now_ns, event_ns)
+            robots.take(robots.core.expired(robots.now_ns))
+            if busy_until_ns is not None and robots.now_ns >= busy_until_ns:
+                robots.land(0, bad=bad, most=most)
+                busy_until_ns = None
+            elif robots.core.is_late(robots.now_ns):
+                robots.take(robots.core.failed("late", robots.now_ns))
+            forward()
+
+    def forward(answers=True):
+        nonlocal busy_until_ns
+        sent = robots.next()
+        if sent is not None:
+            assert len(sent) <= batch and len({owners[number] for number in sent}) == len(sent)
+            busy_until_ns = robots.now_ns + 30 * MS if answers else None
+
+    for client, width, wait_ms, answers in steps:
+        settle(robots.now_ns + wait_ms * MS)
+        owners[robots.asked] = client
+        robots.ask(client, width=width)
+        forward(answers)
+    settle(10**18)
+    assert set(robots.got) == set(range(len(steps)))
+    for number, reply in robots.got.items():
+        text = str(reply)
+        assert reply == number or text == f"bad [{number}]" or text.startswith(("busy", "late"))
+        assert number not in bad or reply != number
+    counts = robots.core.counts
+    assert counts.answered + counts.busy + counts.failed == counts.requests == len(steps)
