@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from gr00t_ros.command_line import DONE, JSON_HELP, MISUSE, NO, CommandParser, status_of
-from gr00t_ros.convert.recorded_robot import embodiment_of, other_files
+from gr00t_ros.convert.recordings import embodiment_of, other_files
 from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.evaluate.open_loop import Settings
