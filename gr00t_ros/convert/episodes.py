@@ -69,7 +69,7 @@ class Cut:
 class Parts:
     """The parts of one recorded episode without a gap; `cut` is what is not in them.
 
-    Only a part that reaches the end of the episode has its success; of others nobody knows it.
+    Only a part that reaches the end of the episode has its success; that of the others is unknown.
     """
 
     episodes: tuple[Episode, ...]

@@ -101,7 +101,7 @@ class Terminal:
 
 
 def press(key: str, node: RecordNode, say: Callable[[str], None]) -> None:
-    """Carry out one key; `say` gets what came of it, some later for a takeover."""
+    """Carry out one key; `say` gets the result, for a takeover some time later."""
     if key in _ENDS:
         say(node.end(_ENDS[key]) or KEYS[key])
     elif key == "b":
@@ -210,7 +210,7 @@ class View:
 def screen(
     figures: Figures, keys: Mapping[str, str], said: str, width: int | None = None
 ) -> list[str]:
-    """The whole screen as lines, each at most `width` columns wide. said: what came of a key."""
+    """The whole screen as lines, each at most `width` columns wide. said: what a key did."""
     lines = [*_head(figures), "", *_topics(figures), "", *_last(figures)]
     if said:
         lines.append(_value("key", said))

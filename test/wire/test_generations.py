@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from laws import QUICK
 
 from gr00t_ros.errors import DeadlineError, RefusedError, RemoteError, UnreachableError
 from gr00t_ros.observe.modality import compare
@@ -27,6 +28,8 @@ CASES = [
     for generation, flat, token in itertools.product(SEEN_AS, (False, True), ("token", "open"))
     if flat or generation != "A0"
 ]
+if QUICK:  # each generation, key style and token, not all combinations: each case is a process
+    CASES = CASES[::3]
 
 
 @pytest.fixture(scope="module")

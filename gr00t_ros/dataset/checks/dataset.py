@@ -118,7 +118,7 @@ class Checked:
 def check_dataset(
     path: Path, embodiment: Embodiment | None, workers: int, progress: Progress
 ) -> Checked:
-    """Check the dataset in folder `path`; `progress` is told episodes done and of how many.
+    """Check the dataset in folder `path`; `progress` gets episodes done and of how many.
 
     Raises SettingsError if there is no dataset, or pyarrow or PyAV is not installed.
     """
@@ -220,7 +220,7 @@ class _Worker:
         try:
             self._tasks: set[int] | None = set(self._dataset.tasks())
         except SettingsError:
-            self._tasks = None  # the check of meta/ tells
+            self._tasks = None  # the check of meta/ reports it
 
     def check(self, job: Job) -> EpisodeFacts:
         index, first = job
