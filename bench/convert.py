@@ -24,7 +24,8 @@ from bench.paired import Report, Target, interleave, percentile, ratio
 from gr00t_ros.bags.message_types import type_name, typestore
 from gr00t_ros.bags.record import open_writer
 from gr00t_ros.convert.conversion import Settings, convert
-from gr00t_ros.convert.episodes import EpisodeReference, read_episodes
+from gr00t_ros.convert.episodes import EpisodeReference
+from gr00t_ros.convert.recordings import read_episodes
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.dataset.video_encode import encode
 from gr00t_ros.msg import ControllerState

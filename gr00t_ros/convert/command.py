@@ -11,19 +11,19 @@ from pathlib import Path
 
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
 from gr00t_ros.convert.conversion import REFUSE, SPLIT, Result, Settings, convert
-from gr00t_ros.convert.episodes import EpisodeReference, left_out, read_episodes
+from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.place import Named
-from gr00t_ros.convert.recorded_robot import embodiment_of, other_files
+from gr00t_ros.convert.recordings import Recorded, embodiment_of, other_files, recorded
 from gr00t_ros.dataset.video_encode import CODECS
 from gr00t_ros.dataset.writer import FORMATS
-from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.errors import BagError, Gr00tError, SettingsError
 from gr00t_ros.record.facts import EpisodeFacts
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.text_table import one_line, printable_lines
 
 
 def main(words: Sequence[str]) -> int:
-    """Convert; the answer is no if an episode cannot be converted."""
+    """Convert; the answer is no if an episode failed, or was left out as its facts are broken."""
     parser = _parser()
     options = parser.parse_args(words)
     try:
@@ -70,17 +70,12 @@ def _parser() -> CommandParser:
 
 def _convert(options: argparse.Namespace) -> int:
     embodiment = embodiment_of(options.embodiment, options.bags)
-    references: list[EpisodeReference] = []
-    discarded, unfinished = [], []
-    for path in options.bags:
-        found = read_episodes(
-            path, embodiment, keep_size=options.keep_size, instruction=options.instruction
-        )
-        references += found
-        not_kept, not_finished = left_out(path)
-        discarded += [one.name for one in not_kept]
-        unfinished += [str(one) for one in not_finished]
-    _refuse(references, embodiment, options.workers)
+    found = recorded(
+        options.bags, embodiment, keep_size=options.keep_size, instruction=options.instruction
+    )
+    _refuse(found, embodiment, options.workers)
+    for line in found.broken:
+        _progress(f"WARNING: left out: {printable_lines(line)}")
     for line in other_files(embodiment, options.embodiment, options.bags):
         _progress(f"WARNING: {printable_lines(line)}: --embodiment is used, not that file")
     settings = Settings(
@@ -91,23 +86,26 @@ def _convert(options: argparse.Namespace) -> int:
         options.resume,
         options.append,
     )
-    result = convert(references, embodiment, options.output, settings, discarded, _progress)
+    discarded = [one.name for one in found.discarded]
+    result = convert(found.kept, embodiment, options.output, settings, discarded, _progress)
     if options.json:
-        print(json.dumps(_figures(result, references, discarded, unfinished), indent=1))
+        print(json.dumps(_figures(result, found), indent=1))
     elif result.named_before is not None:
         print(_nothing_to_do(result.named_before, options.output))
     else:
-        print("\n".join(_report(result, options.output, references, discarded, unfinished)))
-    return NO if result.failed else DONE
+        print("\n".join(_report(result, options.output, found)))
+    return NO if result.failed or found.broken else DONE
 
 
-def _refuse(references: Sequence[EpisodeReference], embodiment: Embodiment, workers: int) -> None:
+def _refuse(found: Recorded, embodiment: Embodiment, workers: int) -> None:
     if workers < 1:
         raise SettingsError(f"--workers: got {workers}, expected 1 at least")
-    if not references:
+    if not found.kept and found.broken:
+        raise BagError("\n".join(found.broken))
+    if not found.kept:
         raise SettingsError("episodes: got none that was kept and finished, expected one at least")
     given: set[Path] = set()
-    for one in references:
+    for one in found.kept:
         if one.path.resolve() in given:
             raise SettingsError(f"{one.path}: is given twice: name each episode once")
         given.add(one.path.resolve())
@@ -146,13 +144,7 @@ def _nothing_to_do(named: Named, output: Path) -> str:
     )
 
 
-def _report(
-    result: Result,
-    output: Path,
-    references: Sequence[EpisodeReference],
-    discarded: Sequence[str],
-    unfinished: Sequence[str],
-) -> list[str]:
+def _report(result: Result, output: Path, found: Recorded) -> list[str]:
     lines = []
     if result.contents is not None:
         made = result.contents
@@ -169,15 +161,16 @@ def _report(
                 f"  next.success is not in it, because it is unknown of {len(unknown)} episodes: "
                 f"{', '.join(unknown):.300}"
             )
-    for path, cuts in _cuts(result, references).items():
+    for path, cuts in _cuts(result, found.kept).items():
         lines += [f"  left out of {path}: {cut}" for cut in cuts]
-    for path, facts in _incomplete(references).items():
+    for path, facts in _incomplete(found.kept).items():
         lines.append(f"  its recorder says of {path}: {one_line(_shortfall(facts), 500)}")
-    lines += [f"  discarded: {name}" for name in discarded]
+    lines += [f"  discarded: {one.name}" for one in found.discarded]
     lines += [
         f"  NOT FINISHED: {path}: still recorded, or its recorder was killed: gr00t record recover"
-        for path in unfinished
+        for path in found.unfinished
     ]
+    lines += [f"  UNREADABLE: {printable_lines(text)}" for text in found.broken]
     lines += [f"  FAILED: {printable_lines(text)}" for text in result.failed]
     if result.failed:
         lines.append(
@@ -187,12 +180,7 @@ def _report(
     return lines
 
 
-def _figures(
-    result: Result,
-    references: Sequence[EpisodeReference],
-    discarded: Sequence[str],
-    unfinished: Sequence[str],
-) -> dict[str, object]:
+def _figures(result: Result, found: Recorded) -> dict[str, object]:
     made, before = result.contents, result.named_before
     episodes, rows = (before.episodes, before.rows) if before is not None else (0, 0)
     return {
@@ -201,12 +189,13 @@ def _figures(
         "added_before": before is not None,
         "left_out_actions": list(made.schema.left_out) if made is not None else [],
         "unknown_success": list(made.unknown_success) if made is not None else [],
-        "cut": _cuts(result, references),
+        "cut": _cuts(result, found.kept),
         "recorder": {
             path: {"dropped": facts.dropped, "problem": facts.problem}
-            for path, facts in _incomplete(references).items()
+            for path, facts in _incomplete(found.kept).items()
         },
-        "discarded": list(discarded),
-        "unfinished": list(unfinished),
+        "discarded": [one.name for one in found.discarded],
+        "unfinished": [str(one) for one in found.unfinished],
+        "unreadable": found.broken,
         "failed": result.failed,
     }

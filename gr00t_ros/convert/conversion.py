@@ -145,7 +145,7 @@ def convert(
 def _robot_file(
     embodiment: Embodiment, folder: Path, progress: Callable[[str], None]
 ) -> Path | None:
-    """The copy of the embodiment file as it is now; none, which is told, if it cannot be read."""
+    """The copy of the embodiment file as it is now; none, with a message, if it cannot be read."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         problem = copy_to(folder, embodiment)

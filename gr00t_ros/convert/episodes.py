@@ -29,14 +29,12 @@ from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
 from gr00t_ros.motion.chunk import to_reply
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.observe.observation import Observation, ObservationSettings
-from gr00t_ros.record.facts import DISCARDED, FILE, EpisodeFacts, read_facts
-from gr00t_ros.record.recording import EPISODE, episode_folders
+from gr00t_ros.record.facts import EpisodeFacts
 from gr00t_ros.record.session import Policy, Session, SessionSettings
 from gr00t_ros.robot.described import described, unreadable
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.robot.urdf_chain import urdf_root
-from gr00t_ros.ros.parameters import DEFAULTS, observation
 
 STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 POLICY_NODE: Final = "/gr00t_policy"
@@ -71,7 +69,7 @@ class Cut:
 class Parts:
     """The parts of one recorded episode without a gap; `cut` is what is not in them.
 
-    Only a part that reaches the end of the episode has its success; of others nobody knows it.
+    Only a part that reaches the end of the episode has its success; that of the others is unknown.
     """
 
     episodes: tuple[Episode, ...]
@@ -120,55 +118,6 @@ class EpisodeReference:
             return _Reading(self).parts()
         except (ObservationError, SettingsError) as error:
             raise BagError(f"{self.path}: {error}") from error
-
-
-def read_episodes(
-    path: Path | str,
-    embodiment: Embodiment,
-    *,
-    keep_size: bool = False,
-    instruction: str = "",
-    settings: ObservationSettings | None = None,
-) -> list[EpisodeReference]:
-    """The kept episodes of a recording, one episode folder or a plain bag; nothing is read yet.
-
-    Raises BagError if there is no such folder or bag. Discarded and unfinished episodes are not in
-    the list: `left_out` names them.
-    """
-    settings = settings or observation(DEFAULTS)
-    found = []
-    for folder in bag_folders(Path(path)):
-        facts = read_facts(folder) if folder.is_dir() else None
-        if facts is None and folder.is_dir() and _is_unfinished(folder):
-            continue
-        if facts is not None and facts.outcome == DISCARDED:
-            continue
-        one = EpisodeReference(folder, embodiment, settings, facts, keep_size, instruction)
-        found.append(one)
-    return found
-
-
-def left_out(path: Path | str) -> tuple[list[Path], list[Path]]:
-    """The discarded episodes of a recording, and those that are not finished."""
-    folders = [one for one in bag_folders(Path(path)) if one.is_dir()]
-    unfinished = [one for one in folders if _is_unfinished(one)]
-    facts = {one: read_facts(one) for one in folders if one not in unfinished}
-    discarded = [one for one, of in facts.items() if of is not None and of.outcome == DISCARDED]
-    return discarded, unfinished
-
-
-def bag_folders(path: Path) -> list[Path]:
-    """The episodes of a recording, or the one bag; BagError if there is no such path."""
-    if not path.exists():
-        raise BagError(f"{path}: no such recording or bag")
-    episodes = episode_folders(path) if path.is_dir() else []
-    return episodes or [path]
-
-
-def _is_unfinished(folder: Path) -> bool:
-    """Whether it is an episode of a recording whose facts were not written."""
-    named = EPISODE.fullmatch(folder.name) is not None
-    return named and not (folder / FILE).exists() and (folder.parent / "embodiment.yaml").exists()
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """A LeRobot v2, v2.1 or v3 dataset: its metadata, and the rows of an episode.
 
 Reads meta/info.json, meta/modality.json, the lists of episodes and tasks, and the parquet files,
-one episode at a time. Where an episode's pictures lie is told here too; reader.py decodes them.
+one episode at a time. It also has the places of an episode's pictures; reader.py decodes them.
 """
 
 from __future__ import annotations

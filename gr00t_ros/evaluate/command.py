@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from gr00t_ros.command_line import DONE, JSON_HELP, MISUSE, NO, CommandParser, status_of
-from gr00t_ros.convert.recorded_robot import embodiment_of, other_files
+from gr00t_ros.convert.recordings import embodiment_of, other_files
 from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.evaluate.open_loop import Settings
@@ -38,9 +38,9 @@ from gr00t_ros.evaluate.sources import bag_references, chosen, dataset_reference
 from gr00t_ros.evaluate.spread import Answered, Failure, Measured, Run, Task, Workers
 from gr00t_ros.evaluate.workers import LOCAL, make_workers
 from gr00t_ros.session.schedule import SessionSettings
-from gr00t_ros.sidecar.target import positive, questioning
+from gr00t_ros.sidecar.target import add_connection, positive, questioning
 from gr00t_ros.text_table import printable_lines, table
-from gr00t_ros.wire.access import HOST, PORT, TIMEOUT_MS, read_environment, read_token
+from gr00t_ros.wire.access import HOST, PORT, read_environment, read_token
 from gr00t_ros.wire.address import parse_place
 from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS
 from gr00t_ros.wire.curve import read_client_keys
@@ -98,7 +98,7 @@ def _parser() -> CommandParser:
     add("--embodiment", metavar="NAME|FILE", help="the robot; else the file in the recording")
     add("--output", type=Path, required=True, metavar="DIR", help="a new folder for the report")
     parser.missing["--output"] = "a new folder for report.html, results.json and arrays.npz"
-    _add_servers(add)
+    _add_servers(parser)
     steps = SessionSettings().execute_steps
     add("--traj-ids", type=int, nargs="+", default=[], metavar="N", help="episodes; else all")
     add("--steps", type=positive, metavar="N", help="first rows of each episode; else all")
@@ -146,25 +146,12 @@ def _parser() -> CommandParser:
     return parser
 
 
-def _add_servers(add: Callable[..., Any]) -> None:
+def _add_servers(parser: CommandParser) -> None:
+    add = parser.add_argument
     add("--host", help=f"of the policy server; else {HOST}, else {_DEFAULT_HOST}")
     add("--port", type=positive, help=f"of the policy server; else {PORT}, else {_DEFAULT_PORT}")
     add("--server", metavar="HOST:PORT,...", help="several servers, in place of --host and --port")
-    add(
-        "--timeout-ms",
-        type=positive,
-        metavar="MS",
-        help=f"deadline of each call; else {TIMEOUT_MS}, else {DEFAULT_TIMEOUT_MS} ms",
-    )
-    add("--token-file", metavar="FILE", help="file with the API token; else the environment's")
-    add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
-    add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
-    add(
-        "--key-style",
-        choices=("auto", "nested", "flat"),
-        default="auto",
-        help="of the keys (%(default)s)",
-    )
+    add_connection(parser)
 
 
 def _not_negative(text: str) -> float:

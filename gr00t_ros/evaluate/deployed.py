@@ -35,7 +35,7 @@ _GOES_ON = frozenset({Mode.BLENDING_IN, Mode.REPLAYING})
 
 @dataclass(slots=True)
 class Guarded:
-    """What the guard said of the chunks, and how often the plan stopped or began anew.
+    """Results of the guard for the chunks, and how often the plan stopped or began anew.
 
     reasons: kind of refusal or clamp -> how often, and the first text. refused_rows: rows of the
     queries whose chunks were refused. stops: how often no chunk was left. faults: how often

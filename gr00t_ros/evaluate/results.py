@@ -21,9 +21,8 @@ from gr00t_ros.evaluate.accuracy import BASELINES
 from gr00t_ros.evaluate.components import Component
 from gr00t_ros.evaluate.diagnosis import PROBLEM, Finding
 from gr00t_ros.evaluate.lags import Lag
-from gr00t_ros.evaluate.measures import Measures
+from gr00t_ros.evaluate.measures import Measures, Smoothness
 from gr00t_ros.evaluate.open_loop import Settings
-from gr00t_ros.evaluate.smoothness import Smoothness
 from gr00t_ros.robot.embodiment import Embodiment
 
 SCHEMA: Final = "gr00t_ros.evaluation/1"

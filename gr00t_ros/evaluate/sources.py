@@ -31,7 +31,7 @@ class Reference:
 
             episode: Episode = open_dataset(self.path).load(self.index, embodiment)
             return episode
-        from gr00t_ros.convert.episodes import read_episodes
+        from gr00t_ros.convert.recordings import read_episodes
 
         found: Episode = read_episodes(self.path, embodiment)[self.index].load()
         return found
@@ -39,7 +39,7 @@ class Reference:
 
 def bag_references(paths: Sequence[Path], embodiment: Embodiment) -> list[Reference]:
     """All episodes of recordings, episode folders and bags, in the order of the command line."""
-    from gr00t_ros.convert.episodes import read_episodes
+    from gr00t_ros.convert.recordings import read_episodes
 
     return [
         Reference(path, index, False)

@@ -189,13 +189,18 @@ def question(verb: str, description: str, example: str = "", notes: str = "") ->
 
 def add_server(parser: CommandParser) -> None:
     """Add the options that name a policy server and how to connect to it."""
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--server",
         metavar="HOST:PORT",
         help=f"the policy server; else {HOST} and {PORT}, else 127.0.0.1:5555",
     )
     parser.instead |= dict.fromkeys(("--host", "--port"), "a server is named by --server HOST:PORT")
+    add_connection(parser)
+
+
+def add_connection(parser: CommandParser) -> None:
+    """Add the options that say how to connect to a policy server."""
+    add = parser.add_argument
     add(
         "--timeout-ms",
         type=positive,

@@ -136,7 +136,7 @@ class Span:
 class Flow:
     """One observation that has ended. stamp_ns: ROS time; ros_offset_ns: ROS minus steady time.
 
-    number: of the query, by which flows are told apart. sequence: of the chunk, 0 without one.
+    number: of the query, which identifies a flow. sequence: of the chunk, 0 without one.
     """
 
     number: int

@@ -140,7 +140,7 @@ def _source(
     if options.embodiment:
         raise SettingsError("--embodiment: got it without --bag, expected it for a bag only")
     if options.report and options.node is None:
-        from gr00t_ros.web.report.source import ReportSource
+        from gr00t_ros.web.reports import ReportSource
 
         return ReportSource(), _ignore
     from gr00t_ros.web.live import LiveSource
@@ -156,7 +156,7 @@ def _ignore(_browsers: int) -> None:
 def _reports(folder: str | None) -> Any:
     if not folder:
         return None
-    from gr00t_ros.web.report.reports import Reports
+    from gr00t_ros.web.reports import Reports
 
     return Reports(Path(folder))
 

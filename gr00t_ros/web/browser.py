@@ -1,4 +1,4 @@
-"""One browser's WebSocket: sends the latest of each kind, takes acknowledgements and commands.
+"""One browser's WebSocket: sends what all are shown, takes acknowledgements and commands.
 
 The next message of a kind is only made when the browser has acknowledged the last one. So a slow
 browser gets fewer messages and none that is old, and one that reads nothing holds one of each.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,8 +19,46 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.text_table import one_line
 from gr00t_ros.web.admission import COMMAND, Allowance
 from gr00t_ros.web.request import Ack, Asked, parse
-from gr00t_ros.web.shown import CURVES_S, STATE_S, Shown
-from gr00t_ros.web.view import PICTURE_HEADER_BYTES
+from gr00t_ros.web.view import PICTURE_HEADER_BYTES, Source
+
+STATE_S: Final = 0.1
+CURVES_S: Final = 0.2
+
+
+class Shown:
+    """The messages to browsers, made anew when they are older than their period."""
+
+    def __init__(self, source: Source) -> None:
+        """Encode nothing yet."""
+        self.source = source
+        self._texts: dict[str, tuple[float, str]] = {}
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras; a live source learns of them when its node begins."""
+        return tuple(self.source.cameras)
+
+    def hello(self, role: str) -> str:
+        """What does not change, with what this browser may do."""
+        facts = {**self.source.facts(), "cameras": list(self.cameras)}
+        return json.dumps({"type": "hello", **facts, "role": role})
+
+    def state(self) -> str:
+        """The newest state."""
+        return self._kept("state", STATE_S, self.source.state)
+
+    def curves(self) -> str:
+        """The newest curves."""
+        return self._kept("curves", CURVES_S, self.source.curves)
+
+    def _kept(self, kind: str, period_s: float, make: Callable[[], Mapping[str, Any]]) -> str:
+        now_s = time.monotonic()
+        made_s, text = self._texts.get(kind, (0.0, ""))
+        if not text or now_s - made_s >= period_s:
+            made_s, text = now_s, json.dumps({"type": kind, **make()})
+            self._texts[kind] = (made_s, text)
+        return text
+
 
 TICK_S: Final = 0.05
 SILENT_S: Final = 30.0

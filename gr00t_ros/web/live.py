@@ -28,13 +28,41 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.preview import topic_part
+from gr00t_ros.text_table import one_line
 from gr00t_ros.tools.operator import HARDWARE
 from gr00t_ros.watch.finding import without_numbers
-from gr00t_ros.web.curves import Curves
-from gr00t_ros.web.events import EventLog
 from gr00t_ros.web.live_commands import LiveCommands
-from gr00t_ros.web.snapshot import empty, label, snapshot
+from gr00t_ros.web.snapshot import Curves, empty, label, snapshot
 from gr00t_ros.web.view import LIVE_S
+
+MOST_EVENTS: Final = 200
+_MOST_TEXT: Final = 500
+
+
+class EventLog:
+    """Any thread adds events and reads them."""
+
+    def __init__(self) -> None:
+        """No event yet."""
+        self._lock = threading.Lock()
+        self._events: deque[dict[str, Any]] = deque(maxlen=MOST_EVENTS)
+        self._number = 0
+
+    def add(self, level: str, text: str) -> None:
+        """Keep an event of now; level: info, warn or error."""
+        with self._lock:
+            self._number += 1
+            line = one_line(text, _MOST_TEXT)
+            event = {"number": self._number, "time_s": time.time(), "level": level, "text": line}
+            self._events.append(event)
+
+    def since(self, number: int) -> list[dict[str, Any]]:
+        """The events with a larger number, oldest first."""
+        with self._lock:
+            if number >= self._number:
+                return []
+            return [event for event in self._events if event["number"] > number]
+
 
 RECORDER: Final = "/gr00t_record"
 MOST_PICTURE_BYTES: Final = 4 * 1024 * 1024

@@ -93,14 +93,14 @@ class LiveCommands:
         return _told(answer, problem, ACCEPTED[name])
 
     async def _estop(self) -> tuple[bool, str]:
-        """Call ~/estop until the node confirms; anything else is told as no stop."""
+        """Call ~/estop until the node confirms; anything else is reported as no stop."""
         service = f"{self._policy}/estop"
         try:
             answer, why = await self._ask(service, Trigger.Request(), ESTOP_S, _ESTOP_AGAIN_S)
             if answer is not None and answer.success:
                 return True, f"stop confirmed by {self._policy}: {STOPPED}"
             why = why or answer.message or "the node gave no reason"
-        except Exception as error:  # a stop that cannot be sent is told as well
+        except Exception as error:  # a stop that cannot be sent is reported too
             why = f"{type(error).__name__}: {error}"
         return False, f"STOP NOT CONFIRMED: {HARDWARE}! {one_line(why, _MOST_TEXT)}"
 

@@ -21,7 +21,7 @@ class Log:
     """Writes lines to a file descriptor; a call never waits.
 
     A terminal that was halted (Ctrl-S) or a pipe that nobody reads would otherwise stop the event
-    loop, and with it every e-stop. Lines that find no place are lost, and their number is told.
+    loop, and with it every e-stop. Lines without room in the queue are lost, and counted.
     """
 
     def __init__(self, descriptor: int = 2) -> None:
@@ -42,9 +42,9 @@ class Log:
             self._lost += 1
 
     def problem(self, _loop: object, context: Mapping[str, Any]) -> None:
-        """Tell what asyncio tells nobody else, such as that no file is left for a connection.
+        """Log a problem that asyncio reports nowhere else, such as too many open files.
 
-        Whoever opens many connections makes one a second of each: the same is told once in a row.
+        Many connections cause it once a second each: the same text in a row is logged once.
         """
         error = context.get("exception")
         text = f"{context['message']}: {error}" if error else context["message"]

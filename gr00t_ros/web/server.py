@@ -16,11 +16,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.text_table import one_line
+from gr00t_ros.web import reports
 from gr00t_ros.web.admission import Hosts, Tokens, same_origin
-from gr00t_ros.web.browser import SILENT_S, Browser
-from gr00t_ros.web.report import reports
+from gr00t_ros.web.browser import SILENT_S, Browser, Shown
 from gr00t_ros.web.request import MOST_BYTES
-from gr00t_ros.web.shown import Shown
 from gr00t_ros.web.view import Source
 
 PAGE: Final = Path(__file__).parent / "page"

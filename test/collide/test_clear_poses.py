@@ -194,7 +194,7 @@ def judge(seeds, every):
 
 def test_no_window_that_is_sent_comes_nearer_than_its_margin():
     """Random tools, things and goals, some windows not sent."""
-    judge(range(10, 19), every=24)
+    judge(range(10, 15), every=24)
 
 
 @pytest.mark.soak
@@ -206,7 +206,7 @@ def test_no_window_of_many_scenes_comes_nearer_than_its_margin():
 
 def test_without_the_check_the_same_hands_touch_things():
     """So the scenes of the test above are in the way."""
-    free = [hand for seed in range(10, 19) if (hand := held_out(seed, checked=False)) is not None]
+    free = [hand for seed in range(10, 15) if (hand := held_out(seed, checked=False)) is not None]
     assert sum(least_m(hand, 40, 10 * MS) <= 0.0 for hand in free) >= 2
 
 

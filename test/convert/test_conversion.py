@@ -272,6 +272,23 @@ def test_unfinished_episodes_are_named(recording, tmp_path, capsys):
     assert [Path(one).name for one in figures["unfinished"]] == ["episode_000001"]
 
 
+def test_an_episode_with_broken_facts_is_left_out_with_its_reason(recording, tmp_path, capsys):
+    """The others become the dataset, the exit status is 1; without any other nothing is written."""
+    copy, output = tmp_path / "rec", tmp_path / "out"
+    shutil.copytree(recording, copy)
+    broken = copy / "episode_000001" / "episode.json"
+    broken.write_text("{")
+    assert convert(copy, output) == 1
+    told = capsys.readouterr()
+    assert f"WARNING: left out: {broken}: cannot be read" in told.err
+    assert f"UNREADABLE: {broken}" in told.out
+    assert f"gr00t record recover {broken.parent}" in told.out
+    assert "2 episodes, 32 rows" in told.out
+    assert len(LeRobotDataset(output).lengths) == 2
+    assert convert(broken.parent, tmp_path / "none") == 2
+    assert str(broken) in capsys.readouterr().err and not (tmp_path / "none").exists()
+
+
 def test_a_recording_of_another_robot_is_refused(recording, tmp_path, capsys):
     """Its own tag and the file's are named."""
     assert convert(recording, tmp_path / "out", "--embodiment", "franka_droid") == 2

@@ -15,7 +15,7 @@ from made_episode import number_of, picture  # noqa: E402
 from ramp_robot import CONTENT, robot  # noqa: E402
 from recorded_bag import MS, START_NS, by_human, by_policy, streams, write_episode  # noqa: E402
 
-from gr00t_ros.convert.episodes import left_out, read_episodes  # noqa: E402
+from gr00t_ros.convert.recordings import read_episodes, recorded  # noqa: E402
 from gr00t_ros.dataset.episode import SOURCES  # noqa: E402
 from gr00t_ros.errors import BagError  # noqa: E402
 
@@ -305,9 +305,9 @@ def test_discarded_and_unfinished_episodes_are_named_and_not_read(tmp_path):
         write_episode(folder, index, messages, seconds=1.0, outcome=outcome)
     (folder / "episode_000002" / "episode.json").unlink()
     assert [one.name for one in read_episodes(folder, robot())] == ["episode_000000"]
-    discarded, unfinished = left_out(folder)
-    assert [one.name for one in discarded] == ["episode_000001"]
-    assert [one.name for one in unfinished] == ["episode_000002"]
+    found = recorded([folder], robot())
+    assert [one.name for one in found.discarded] == ["episode_000001"]
+    assert [one.name for one in found.unfinished] == ["episode_000002"]
     assert read_episodes(folder / "episode_000002", robot()) == []
 
 

@@ -22,15 +22,23 @@ def dataset(monkeypatch):
     monkeypatch.setattr(command, "chosen", lambda found, numbers: found)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder of `results`, and what was printed when they were written."""
+    return {"folder": tmp_path_factory.mktemp("results") / "a"}
+
+
 @pytest.fixture
-def results(dataset, serve, robot, tmp_path, capsys):
-    """A folder with results, and what was printed."""
-    port = serve(HoldPolicy(robot)).address.rpartition(":")[2]
-    words = ["open-loop", "--dataset-path", "x", "--embodiment", "desk6", "--port", port]
-    status = main([*words, "--output", str(tmp_path / "a"), "--drawn", "0"])
-    said = capsys.readouterr()
-    assert status == 0, said.err
-    return tmp_path / "a", said.out
+def results(kept, dataset, serve, robot, capsys):
+    """A folder with results, and what was printed; evaluated once, and only read from then on."""
+    if "said" not in kept:
+        port = serve(HoldPolicy(robot)).address.rpartition(":")[2]
+        words = ["open-loop", "--dataset-path", "x", "--embodiment", "desk6", "--port", port]
+        status = main([*words, "--output", str(kept["folder"]), "--drawn", "0"])
+        said = capsys.readouterr()
+        assert status == 0, said.err
+        kept["said"] = said.out
+    return kept["folder"], kept["said"]
 
 
 def test_the_command_prints_the_table_and_the_diagnosis(results):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gr00t_ros.evaluate.smoothness import smoothness, turn_deadband, turning_points
+from gr00t_ros.evaluate.measures import smoothness, turn_deadband, turning_points
 
 DEADBAND = np.array([1e-3])
 

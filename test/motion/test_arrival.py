@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from laws import examples
 from oracle import HOME, MS, START_NS, Policy, fr3_limits, wander
 
 from gr00t_ros.motion.plan import Arrival
@@ -180,14 +181,13 @@ def cut(
 @pytest.mark.parametrize("length_ms", [40, 80, 90, 100, 105, 110, 115, 120, 140, 200, 400])
 def test_a_cut_of_any_length_between_node_and_controller_is_no_step(length_ms: int) -> None:
     """Whatever its phase: 6 rad/s^2 are allowed."""
-    for seed in range(12):
+    for seed in range(examples(8)):
         assert cut(seed, length_ms)[0] < 6.2, seed
 
 
 def test_without_what_is_heard_a_cut_that_heals_before_the_silence_shows_is_a_step() -> None:
     """The test above sees what it is for."""
-    worst = max(cut(seed, 110, listens=False)[0] for seed in range(40))
-    assert worst > 50.0
+    assert any(cut(seed, 110, listens=False)[0] > 50.0 for seed in range(40))
 
 
 @pytest.mark.parametrize(
@@ -197,11 +197,11 @@ def test_without_a_cut_nothing_is_left_though_states_are_few_or_lost(
     period_ms: int, lost: float
 ) -> None:
     """Best effort loses one in twenty; a slow controller that is well is not stopped."""
-    for seed in range(6):
+    for seed in range(examples(3)):
         assert cut(seed, 0, controller=Controller(period_ms, lost))[1] is None, seed
 
 
-PHASES = 24
+PHASES = max(8, examples(24))
 
 
 def of_commands_alone(length_ms: int, compares: bool = True) -> tuple[np.ndarray, list[int]]:

@@ -229,10 +229,12 @@ class MadeRecording:
 
 def test_a_bag_is_read_by_the_reader_of_recordings(ask, serve, path, monkeypatch):
     """The first episode if none is named; another must be there."""
-    episodes = pytest.importorskip("gr00t_ros.convert.episodes", reason="ROS 2 is not installed")
+    recordings = pytest.importorskip(
+        "gr00t_ros.convert.recordings", reason="ROS 2 is not installed"
+    )
     robot = load_embodiment("desk6")
     made = MadeRecording(robot)
-    monkeypatch.setattr(episodes, "read_episodes", lambda bag, robot, instruction: [made])
+    monkeypatch.setattr(recordings, "read_episodes", lambda bag, robot, instruction: [made])
     server = serve(HoldPolicy(robot)).address
     words = ("dump", "--bag", "my_bag", "--embodiment", "desk6", "--at", "1")
     words += ("--server", server.removeprefix("tcp://"), "--observation", str(path))

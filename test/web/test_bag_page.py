@@ -19,7 +19,7 @@ from recorded_bag import START_NS  # noqa: E402
 from gr00t_ros.web.__main__ import main  # noqa: E402
 from gr00t_ros.web.admission import Hosts, Tokens, new_token  # noqa: E402
 from gr00t_ros.web.bag.source import REFUSED, open_source  # noqa: E402
-from gr00t_ros.web.report.reports import Reports  # noqa: E402
+from gr00t_ros.web.reports import Reports  # noqa: E402
 from gr00t_ros.web.server import Server  # noqa: E402
 
 BEFORE_S = 0.5

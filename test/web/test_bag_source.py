@@ -12,8 +12,11 @@ from recorded_bag import START_NS  # noqa: E402
 from ros_fixtures import wait_until  # noqa: E402
 
 from gr00t_ros.errors import BagError  # noqa: E402
-from gr00t_ros.web.bag.play_clock import PlayClock  # noqa: E402
-from gr00t_ros.web.bag.source import REFUSED, open_source  # noqa: E402
+from gr00t_ros.web.bag.source import (  # noqa: E402
+    REFUSED,
+    PlayClock,  # noqa: E402
+    open_source,
+)
 
 SECOND = 1_000_000_000
 BEFORE_S = 0.5

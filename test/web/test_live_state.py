@@ -10,8 +10,8 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from sensor_msgs.msg import CompressedImage  # noqa: E402
 
 from gr00t_ros.msg import EpisodeEvent, JointComparison, PolicyStatus, StreamStatus  # noqa: E402
-from gr00t_ros.web.curves import Curves  # noqa: E402
 from gr00t_ros.web.live import LiveSource  # noqa: E402
+from gr00t_ros.web.snapshot import Curves  # noqa: E402
 from gr00t_ros.web.view import CURVES_S  # noqa: E402
 
 

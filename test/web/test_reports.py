@@ -10,8 +10,8 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.evaluate.report.compare import comparison  # noqa: E402
 from gr00t_ros.evaluate.results import SCHEMA  # noqa: E402
-from gr00t_ros.web.report import reports as module  # noqa: E402
-from gr00t_ros.web.report.reports import Reports  # noqa: E402
+from gr00t_ros.web import reports as module  # noqa: E402
+from gr00t_ros.web.reports import Reports  # noqa: E402
 
 EVALUATION = {
     "schema": SCHEMA,

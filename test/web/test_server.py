@@ -17,7 +17,7 @@ from web_source import FakeSource  # noqa: E402
 
 from gr00t_ros.web import server as module  # noqa: E402
 from gr00t_ros.web.admission import Hosts, Tokens  # noqa: E402
-from gr00t_ros.web.report.reports import Reports  # noqa: E402
+from gr00t_ros.web.reports import Reports  # noqa: E402
 from gr00t_ros.web.server import MOST_BROWSERS, Server  # noqa: E402
 from gr00t_ros.wire.access import Token  # noqa: E402
 

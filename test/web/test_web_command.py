@@ -23,7 +23,7 @@ from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.web import certificate  # noqa: E402
 from gr00t_ros.web.__main__ import _addresses, main  # noqa: E402
 from gr00t_ros.web.admission import Allowance, Hosts, Tokens, checked, same_origin  # noqa: E402
-from gr00t_ros.web.report.source import ReportSource  # noqa: E402
+from gr00t_ros.web.reports import ReportSource  # noqa: E402
 from gr00t_ros.web.server import Server  # noqa: E402
 from gr00t_ros.wire.access import Token  # noqa: E402
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -13,21 +13,86 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.dataset.checks.alignment import Curve, Lag, judge_action, judge_pictures
-from gr00t_ros.dataset.checks.cameras import check_roles, check_swapped
-from gr00t_ros.dataset.checks.episode import EpisodeFacts, check_episode
+from gr00t_ros.dataset.checks.alignment import (
+    Curve,
+    Lag,
+    action_curve,
+    judge_action,
+    judge_pictures,
+    picture_curve,
+    states_of,
+)
 from gr00t_ros.dataset.checks.files import check_files
 from gr00t_ros.dataset.checks.meta import MetaCheck, width_of
+from gr00t_ros.dataset.checks.pictures import PictureCheck, check_roles, check_swapped
+from gr00t_ros.dataset.checks.rows import RowCheck
 from gr00t_ros.dataset.checks.statistics import (
     MAX_VALUES,
     Gathered,
+    Moments,
     check_relative_stats,
     check_stats,
 )
-from gr00t_ros.dataset.checks.table import Findings
+from gr00t_ros.dataset.checks.table import Finding, Findings
 from gr00t_ros.dataset.lerobot import LeRobotDataset
+from gr00t_ros.dataset.parquet_file import Array
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
+
+
+@dataclass(slots=True)
+class EpisodeFacts:
+    """What is kept of an episode: small, whatever its pictures.
+
+    moments, values: of each float column; values only where quantiles are wanted. action: the
+    correlation of action and state, pictures: of each camera and the state. means: camera -> mean
+    picture. wander: camera -> how much its picture as a whole changes (pictures.py).
+    """
+
+    index: int
+    findings: list[Finding] = field(default_factory=list)
+    rows: int = 0
+    moments: dict[str, Moments] = field(default_factory=dict)
+    values: dict[str, Array] = field(default_factory=dict)
+    action: Curve | None = None
+    pictures: dict[str, Curve] = field(default_factory=dict)
+    means: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    wander: dict[str, float] = field(default_factory=dict)
+
+
+def check_episode(
+    dataset: LeRobotDataset,
+    index: int,
+    embodiment: Embodiment | None,
+    tasks: Collection[int] | None,
+    first_index: int | None,
+    keeps_values: bool,
+) -> EpisodeFacts:
+    """Read an episode's rows and decode its pictures, each once, and check them."""
+    row_check = RowCheck(dataset, index, embodiment)
+    facts = EpisodeFacts(index, row_check.run(tasks, first_index))
+    columns = row_check.columns
+    facts.rows = max(map(len, columns.values()), default=0)
+    floats = {name: rows for name, rows in columns.items() if rows.dtype.kind == "f"}
+    facts.moments = {name: Moments.of(rows) for name, rows in floats.items()}
+    facts.values = floats if keeps_values else {}
+    deltas = {a.key for a in embodiment.action if a.representation == "delta"} if embodiment else ()
+    facts.action = action_curve(dataset, columns, set(deltas))
+    states = states_of(dataset, columns)
+    for key in dataset.cameras:
+        check = PictureCheck(dataset, index, key, embodiment)
+        facts.findings += check.run(facts.rows or dataset.lengths[index])
+        seen = check.facts
+        if seen.mean is not None:
+            facts.means[key] = seen.mean
+            facts.wander[key] = seen.wander
+        if states is not None and len(seen.energy) == len(states):
+            facts.findings += check.frozen(states)
+            found = picture_curve(seen.energy, states, dataset.fps)
+            if found is not None:
+                facts.pictures[key] = found
+    return facts
+
 
 _AHEAD: Final = 2  # episodes that wait for each worker: what is in memory stays small
 
@@ -53,7 +118,7 @@ class Checked:
 def check_dataset(
     path: Path, embodiment: Embodiment | None, workers: int, progress: Progress
 ) -> Checked:
-    """Check the dataset in folder `path`; `progress` is told episodes done and of how many.
+    """Check the dataset in folder `path`; `progress` gets episodes done and of how many.
 
     Raises SettingsError if there is no dataset, or pyarrow or PyAV is not installed.
     """
@@ -155,7 +220,7 @@ class _Worker:
         try:
             self._tasks: set[int] | None = set(self._dataset.tasks())
         except SettingsError:
-            self._tasks = None  # the check of meta/ tells
+            self._tasks = None  # the check of meta/ reports it
 
     def check(self, job: Job) -> EpisodeFacts:
         index, first = job

@@ -28,7 +28,7 @@ def check_files(dataset: LeRobotDataset, findings: Findings) -> None:
             try:
                 part = dataset.video_part(index, column)
             except SettingsError:
-                continue  # the episode's own check tells
+                continue  # the episode's own check reports it
             videos[part.path].append((index, part))
     _unused(dataset, {*data, *videos}, findings)
     if not dataset.is_v3:

@@ -160,7 +160,7 @@ class MetaCheck:
                 indices.append(row["episode_index"])
                 first, last = row.get("dataset_from_index"), row.get("dataset_to_index")
                 if not all(isinstance(n, int) for n in (first, last, row["length"])):
-                    continue  # without these columns, or the reader tells
+                    continue  # the reader reports missing columns
                 if first != before or last - first != row["length"]:
                     self.findings.add(
                         "episode_order",

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from gr00t_ros.command_line import CommandParser
-from gr00t_ros.convert.recorded_robot import embodiment_of
+from gr00t_ros.convert.recordings import embodiment_of
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.errors import ChunkError, SettingsError
 from gr00t_ros.evaluate.open_loop import observations
@@ -168,7 +168,7 @@ def _parts(options: argparse.Namespace, robot: Embodiment) -> Sequence[Episode]:
         if not references:
             raise SettingsError(f"{options.dataset_path}: no episode in it")
         return (references[0].load(robot),)
-    from gr00t_ros.convert.episodes import read_episodes
+    from gr00t_ros.convert.recordings import read_episodes
 
     found = read_episodes(options.bag, robot, instruction=options.instruction or "")
     number = options.episode or 0

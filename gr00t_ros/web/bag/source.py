@@ -1,10 +1,12 @@
-"""The source of the page that plays a bag or an episode of a recording; commands no robot.
+"""The source of the page that plays a bag or an episode of a recording, and its clock.
 
-One thread reads and decodes; the event loop only takes what that thread has made last.
+It commands no robot. One thread reads and decodes; the event loop only takes what that thread has
+made last.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -18,9 +20,74 @@ from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.web import snapshot
-from gr00t_ros.web.bag.play_clock import PlayClock
 from gr00t_ros.web.bag.view import BagView
 from gr00t_ros.web.view import Curves, Event, Facts, Snapshot
+
+SPEEDS: Final = (0.1, 20.0)
+"""Seconds of the bag in one second, at least and at most."""
+
+
+class PlayClock:
+    """The position in a bag, ns from its start; stands at the end."""
+
+    def __init__(self, duration_ns: int, now_ns: Callable[[], int]) -> None:
+        """Start paused at the beginning; `now_ns` is steady time."""
+        self.duration_ns, self.speed, self.playing = duration_ns, 1.0, False
+        self._now_ns, self._since_ns, self._from_ns = now_ns, 0, 0
+
+    @property
+    def position_ns(self) -> int:
+        """The position now."""
+        if not self.playing:
+            return self._from_ns
+        passed = round((self._now_ns() - self._since_ns) * self.speed)
+        return min(self._from_ns + passed, self.duration_ns)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything was played."""
+        return self.position_ns >= self.duration_ns
+
+    def play(self) -> None:
+        """Run; from the beginning if it stands at the end."""
+        self._set(0 if self.at_end else self.position_ns)
+        self.playing = True
+
+    def pause(self) -> None:
+        """Stand."""
+        self._set(self.position_ns)
+        self.playing = False
+
+    def seek(self, seconds: object) -> None:
+        """Go to a position, s from the start; runs on if it ran. SettingsError outside the bag."""
+        longest = self.duration_ns * 1e-9
+        value = _number(seconds)
+        if value is None or not 0.0 <= value <= longest + 1e-3:
+            raise SettingsError(f"seek: got {seconds!r}, expected 0 to {longest:.3f} s")
+        self._set(min(round(value * 1e9), self.duration_ns))
+
+    def set_speed(self, factor: object) -> None:
+        """Seconds of the bag in one second; raises SettingsError outside SPEEDS."""
+        value = _number(factor)
+        if value is None or not SPEEDS[0] <= value <= SPEEDS[1]:
+            raise SettingsError(f"speed: got {factor!r}, expected {SPEEDS[0]:g} to {SPEEDS[1]:g}")
+        self._set(self.position_ns)
+        self.speed = value
+
+    def _set(self, position_ns: int) -> None:
+        self._from_ns, self._since_ns = position_ns, self._now_ns()
+
+
+def _number(value: object) -> float | None:
+    """A finite number, None for anything else (true and false are no numbers)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
 
 PERIOD_S: Final = 1 / 15
 _CURVES_EVERY: Final = 3  # passes: five curves a second

@@ -226,7 +226,7 @@ class BagView:
             ) from error
 
     def _recorder(self, now_ns: int) -> dict[str, Any] | None:
-        """What the recorder's screen showed, as far as episode.json tells it."""
+        """What the recorder's screen showed, as far as episode.json has it."""
         facts = self._facts
         if facts is None:
             return None

@@ -1,4 +1,4 @@
-"""Reports in a folder: evaluations, comparisons and demo runs, listed; and the files inside them.
+"""Reports in a folder: evaluations, comparisons and demo runs, listed, and their files.
 
 A report is a folder with the figures that its program writes last, or a comparison as one JSON
 file. What is listed and served lies inside the given folder, with every symbolic link followed.
@@ -16,6 +16,7 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.evaluate.results import JSON_NAME, SCHEMA
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.text_table import one_line
+from gr00t_ros.web.snapshot import empty
 
 PAGE: Final = "report.html"
 FIGURES: Final = "figures.json"
@@ -225,3 +226,42 @@ def _size(path: Path, asked: str) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise SettingsError(f"{asked}: got a folder or a device, expected a file")
     return status.st_size
+
+
+_NOTHING = "this page only lists reports: no robot is commanded"
+
+
+class ReportSource:
+    """A Source (web/view) with nothing to show beside the list of reports."""
+
+    cameras: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """No node, no camera, no command."""
+        return {
+            **{"node": "", "robot": "", "cameras": [], "source": "report", "joints": []},
+            **{"can_command": False, "can_record": False, "duration_s": None},
+        }
+
+    def state(self) -> dict[str, Any]:
+        """No status."""
+        return empty()
+
+    def frame(self, camera: str) -> tuple[int, bytes] | None:
+        """No picture."""
+        return None
+
+    def events_since(self, number: int) -> list[dict[str, Any]]:
+        """No event."""
+        return []
+
+    def curves(self) -> dict[str, Any]:
+        """No curve."""
+        return {"names": [], "t": [], "predicted": [], "commanded": [], "measured": []}
+
+    async def command(self, name: str, value: Any, who: str) -> tuple[bool, str]:
+        """Refuse it."""
+        return False, _NOTHING
+
+    def close(self) -> None:
+        """Nothing is held."""
