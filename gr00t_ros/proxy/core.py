@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from gr00t_ros.errors import SettingsError, WireError
+from gr00t_ros.proxy.pictures import Pictures
 from gr00t_ros.serve.front import RateLimit
 from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token
@@ -159,12 +160,13 @@ class ProxyCore:
     """The rules and the queue. The caller sends the replies that each method returns, in order.
 
     token: every client must send it. upstream_token: the token for the server behind the proxy; a
-    client's own token is never passed on.
+    client's own token is never passed on. pictures: changes what is forwarded, where given.
     """
 
     limits: Limits = field(default_factory=Limits)
     token: Token | None = None
     upstream_token: Token | None = None
+    pictures: Pictures | None = None
     counts: ProxyCounts = field(default_factory=ProxyCounts)
     _rate: RateLimit = field(init=False)
     _queue: FairQueue[_Job] = field(init=False)
@@ -207,7 +209,7 @@ class ProxyCore:
             self.counts.failed += 1
             return _error(job.route, "the policy server's answer held a secret and was withheld")
         self.counts.answered += 1
-        return ProxyReply(job.route, frame)
+        return ProxyReply(job.route, frame if self.pictures is None else self.pictures.reply(frame))
 
     def failed(self, why: str) -> ProxyReply:
         """Give up the forwarded frame; `why` goes to its client."""
@@ -256,7 +258,8 @@ class ProxyCore:
         if envelope.endpoint not in self.limits.endpoints:
             raise WireError(f"endpoint {envelope.endpoint!r:.80} is not forwarded by this proxy")
         secret = None if self.upstream_token is None else self.upstream_token.reveal()
-        return envelope.with_token(secret)
+        frame = envelope.with_token(secret)
+        return frame if self.pictures is None else self.pictures.request(frame)
 
     def _busy(self, route: Route, why: str) -> ProxyReply:
         self.counts.busy += 1
