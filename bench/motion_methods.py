@@ -7,6 +7,7 @@ and samples the controller's model. The simpler methods are written as their use
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -39,8 +40,8 @@ class Method(Protocol):
 class Ours:
     """gr00t_ros: rolling windows of a jerk-limited plan, each with a stop ramp at its end."""
 
-    def __init__(self) -> None:
-        self._replay = Replay(LIMITS, SETTINGS)
+    def __init__(self, settings: ReplaySettings = SETTINGS) -> None:
+        self._replay = Replay(LIMITS, settings)
         self._replay.start(START_NS, HOME)
 
     def arrived(self, chunk: ActionChunk, now_ns: int) -> Trajectory | None:
@@ -133,6 +134,7 @@ class CrossfadeCubic:
 METHODS: dict[str, tuple[Callable[[], Method], bool]] = {
     # name: (method, interpolate_from_desired_state)
     "gr00t_ros": (Ours, False),
+    "gr00t_ros, ensemble": (lambda: Ours(replace(SETTINGS, merge="ensemble")), False),
     "whole chunk": (WholeChunk, False),
     "whole chunk, desired start": (WholeChunk, True),
     "single points": (SinglePoints, False),

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import SendError, StalledError
 from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.clocks import Awake, Latencies
+from gr00t_ros.motion.plan import Course
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.ros.clock import PlanClock
@@ -69,6 +70,8 @@ class Snapshot:
     ahead: Ahead = Ahead("")
     unproven_stops: int = 0
     over_budget: int = 0
+    courses: tuple[Course, ...] = ()
+    commit_ns: int = 0
 
 
 class ReplayThread:
@@ -217,6 +220,8 @@ class ReplayThread:
             replay.ahead,
             replay.unproven_stops,
             replay.over_budget,
+            replay.courses if session.active else (),
+            replay.settings.commit_ns,
         )
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:

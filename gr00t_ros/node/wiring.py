@@ -40,6 +40,7 @@ from gr00t_ros.node.readiness import (
 )
 from gr00t_ros.node.replay_thread import STARVED_PERIODS, ReplayThread
 from gr00t_ros.node.robot_state import RobotState
+from gr00t_ros.node.rolling import Rolling
 from gr00t_ros.node.server import PolicyConnection, read_access
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.node.tracing.flows import Flows
@@ -160,6 +161,12 @@ class Configured:
             self._on_exchange,
             self.flows,
             self._on_pictures,
+            self._rolling(values) if values.roll_state else None,
+        )
+
+    def _rolling(self, values: Parameters) -> Rolling:
+        return Rolling(
+            lambda: self.inputs.embodiment, lambda: self.replay.snapshot, self.clock, values.shadow
         )
         self.queries.instruction = values.instruction.strip()
 
