@@ -34,12 +34,17 @@ def moved(
     due has nothing to say until then. The end is at most where the stop ramp of the newest course
     begins: that plays only if nothing follows.
     """
-    begin = next((c for c in courses if c.first_knot * c.knot_ns <= stamp_ns), None)
-    if begin is None:
+    if not courses:
         return None
-    newest = courses[0]
-    until_ns = min(stamp_ns + latency_ns + commit_ns, newest.horizon_knot * newest.knot_ns)
-    if until_ns <= stamp_ns:
+    horizon_ns = courses[0].horizon_knot * courses[0].knot_ns
+    until_ns = min(stamp_ns + latency_ns + commit_ns, horizon_ns)
+    begin, end = _sent(courses, stamp_ns), _sent(courses, until_ns)
+    if begin is None or end is None or until_ns <= stamp_ns:
         return None
-    joints = newest.at(until_ns).position - begin.at(stamp_ns).position
-    return Moved(until_ns - stamp_ns, joints)
+    return Moved(until_ns - stamp_ns, end - begin)
+
+
+def _sent(courses: Sequence[Course], at_ns: int) -> Floats | None:
+    """(J,) that was sent for a time, by the newest course that has it."""
+    course = next((c for c in courses if c.first_knot * c.knot_ns <= at_ns), None)
+    return None if course is None else course.at(at_ns).position
