@@ -21,8 +21,8 @@ MERGES: tuple[str, ...] = get_args(Merge)
 
 # Weight of a chunk relative to the one before it in the ensemble: exp(-0.1). Older chunks count
 # more, and a single bad prediction counts little. That is ACT's temporal ensembling (arXiv
-# 2304.13705, IV-A: w_i = exp(-m i), w_0 the oldest) with m = 0.1 for each chunk: about the published
-# code's 0.01 for each step, where a query follows after eight steps (execute_steps).
+# 2304.13705, IV-A: w_i = exp(-m i), w_0 the oldest) with m = 0.1 for each chunk. Its code has 0.01
+# for each step, which is about the same where a query follows after eight steps (execute_steps).
 ENSEMBLE_RATE = 0.1
 ENSEMBLE_CHUNKS = 8
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import Gr00tError, RemoteError
 from gr00t_ros.inputs.images import decode_video
 from gr00t_ros.inputs.inputs import Inputs
+from gr00t_ros.inputs.rolling import Rolling
 from gr00t_ros.motion.chunk import ActionChunk, from_reply
 from gr00t_ros.motion.clocks import Latencies
-from gr00t_ros.node.rolling import Rolling
 from gr00t_ros.node.tracing.flows import Flows, cameras_of
 from gr00t_ros.observe.observation import Observation, refuse
 from gr00t_ros.robot.embodiment import Embodiment
@@ -128,7 +128,7 @@ class Queries:
     def _check(self) -> Check:
         check = self._link.check()
         if self._rolling is not None:
-            self._rolling.refuse(check)
+            self._rolling.refuse(check.server.modality)
         return check
 
     def _query(self, episode: int, asked_ns: int) -> QueryReply:

@@ -21,8 +21,10 @@ from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import Contacts, unable
 from gr00t_ros.graph.controllers import LOOK_S
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
+from gr00t_ros.inputs.rolling import Rolling
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.motion.guard import Verdict
+from gr00t_ros.motion.plan import Course
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.msg import ActionChunk, Exchange, ObservationFlow
@@ -40,7 +42,6 @@ from gr00t_ros.node.readiness import (
 )
 from gr00t_ros.node.replay_thread import STARVED_PERIODS, ReplayThread
 from gr00t_ros.node.robot_state import RobotState
-from gr00t_ros.node.rolling import Rolling
 from gr00t_ros.node.server import PolicyConnection, read_access
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.node.tracing.flows import Flows
@@ -165,9 +166,10 @@ class Configured:
         )
 
     def _rolling(self, values: Parameters) -> Rolling:
-        return Rolling(
-            lambda: self.inputs.embodiment, lambda: self.replay.snapshot, self.clock, values.shadow
-        )
+        def sent() -> tuple[Sequence[Course], int]:
+            return self.replay.snapshot.courses, self.replay.snapshot.commit_ns
+
+        return Rolling(lambda: self.inputs.embodiment, sent, self.clock.offset_ns, values.shadow)
         self.queries.instruction = values.instruction.strip()
 
     def _make_watches(self, values: Parameters, replay: Replay) -> None:

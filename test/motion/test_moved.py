@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import HOME, MS, fr3_limits
 
-from gr00t_ros.motion.ahead import moved
 from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.plan import moved
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
 

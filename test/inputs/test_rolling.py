@@ -1,29 +1,23 @@
 """Rolled states in the node: by what was sent and the shortest latency, or as measured."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from oracle import MS
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.inputs.rolling import LATENCIES, Rolling
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clocks import Latencies
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
-from gr00t_ros.node.replay_thread import Snapshot
-from gr00t_ros.node.rolling import LATENCIES, Rolling
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.session.mode import Mode
-from gr00t_ros.session.schedule import SessionCounts
 
 ROBOT = load_embodiment("franka_droid")
 OFFSET_NS = 10**18  # of ROS time to plan time
 START_NS, NOW_NS = 1_000 * MS, 1_600 * MS
 SETTINGS = ReplaySettings()
 HOME = np.array([0.1, -0.5, 0.2, -2.0, 0.1, 1.6, 0.3, 0.4])
-CLOCK = SimpleNamespace(offset_ns=lambda: OFFSET_NS)
 
 
 def courses():
@@ -40,11 +34,10 @@ def courses():
 
 
 def rolling(sent):
-    """With these courses in the snapshot."""
-    snapshot = Snapshot(
-        Mode.REPLAYING, "", 1, SessionCounts(), False, courses=sent, commit_ns=SETTINGS.commit_ns
+    """After these courses were sent."""
+    return Rolling(
+        lambda: ROBOT, lambda: (sent, SETTINGS.commit_ns), lambda: OFFSET_NS, shadow=False
     )
-    return Rolling(lambda: ROBOT, lambda: snapshot, CLOCK, shadow=False)
 
 
 def observation():
@@ -78,7 +71,7 @@ def test_without_plan_or_latency_it_is_sent_as_it_was_measured(case):
     roll(sent, known(60))
     assert roll.by_ns
     if case == "no plan":
-        roll._snapshot = rolling(())._snapshot
+        roll._sent = rolling(())._sent
     assert roll(sent, known(60) if case == "no plan" else Latencies()) is sent
     assert roll.by_ns == 0
 
@@ -86,4 +79,4 @@ def test_without_plan_or_latency_it_is_sent_as_it_was_measured(case):
 def test_in_shadow_it_is_refused():
     """Another program moves the arm there."""
     with pytest.raises(SettingsError, match="roll_state: in shadow"):
-        Rolling(lambda: ROBOT, lambda: None, CLOCK, shadow=True)
+        Rolling(lambda: ROBOT, lambda: ((), 0), lambda: OFFSET_NS, shadow=True)

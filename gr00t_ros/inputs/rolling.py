@@ -1,24 +1,22 @@
 """Rolls the state of each observation forward to the execution of its chunk (parameter roll_state).
 
 Runs on the worker thread. What the plan does until then comes from the windows that were sent, as
-the replay thread's snapshot has them, and from the shortest of the last latencies: without either,
+`sent` returns them, and from the shortest of the last latencies: without either,
 the observation is sent as it was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.motion.ahead import moved
 from gr00t_ros.motion.clocks import Latencies
-from gr00t_ros.node.replay_thread import Snapshot
+from gr00t_ros.motion.plan import Course, moved
+from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.observe.rolled import NAME, StateRoll
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.wire.link import Check
 
 LATENCIES: Final = 32  # newest queries, as SessionSettings.latency_memory
 
@@ -29,11 +27,12 @@ class Rolling:
     def __init__(
         self,
         robot: Callable[[], Embodiment],
-        snapshot: Callable[[], Snapshot],
-        clock: PlanClock,
+        sent: Callable[[], tuple[Sequence[Course], int]],
+        offset_ns: Callable[[], int],
         shadow: bool,
     ) -> None:
-        """robot: the embodiment with its present chains.
+        """robot: the embodiment with its present chains. sent: the courses, newest first, and the
+        commit time, ns. offset_ns: ROS time less plan time.
 
         Raises SettingsError if the state of this robot cannot be rolled, and in shadow, where
         another program moves the arm.
@@ -41,21 +40,21 @@ class Rolling:
         if shadow:
             raise SettingsError(f"{NAME}: in shadow the plan does not move the arm; expected false")
         StateRoll(robot())
-        self._robot, self._snapshot, self._clock = robot, snapshot, clock
+        self._robot, self._sent, self._offset_ns = robot, sent, offset_ns
         self.by_ns = 0
 
-    def refuse(self, check: Check) -> None:
-        """Raise SettingsError if this server's actions do not allow it."""
-        StateRoll(self._robot()).refuse_relative(check.server.modality)
+    def refuse(self, config: ModalityConfig) -> None:
+        """Raise SettingsError if a server with this config makes it wrong."""
+        StateRoll(self._robot()).refuse_relative(config)
 
     def __call__(self, observation: Observation, latencies: Latencies) -> Observation:
         """The observation to send; ObservationError if a pose cannot be computed."""
         self.by_ns = 0
-        latency_ns, now = latencies.shortest_ns("end_to_end", LATENCIES), self._snapshot()
+        latency_ns = latencies.shortest_ns("end_to_end", LATENCIES)
         if latency_ns is None:
             return observation
-        stamp_ns = observation.stamp_ns - self._clock.offset_ns()
-        motion = moved(now.courses, stamp_ns, latency_ns, now.commit_ns)
+        courses, commit_ns = self._sent()
+        motion = moved(courses, observation.stamp_ns - self._offset_ns(), latency_ns, commit_ns)
         if motion is None:
             return observation
         rolled = StateRoll(self._robot()).roll(observation, motion.by_ns, motion.joints)
