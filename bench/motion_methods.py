@@ -155,6 +155,7 @@ METHODS: dict[str, tuple[Callable[[], Method], bool]] = {
     # name: (method, interpolate_from_desired_state)
     "gr00t_ros": (Ours, False),
     "gr00t_ros, measured commit": (Measured, False),
+    "gr00t_ros, ensemble": (lambda: Ours(replace(SETTINGS, merge="ensemble")), False),
     "whole chunk": (WholeChunk, False),
     "whole chunk, desired start": (WholeChunk, True),
     "single points": (SinglePoints, False),

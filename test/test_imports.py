@@ -33,7 +33,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "wire": frozenset({"numpy", "msgpack", "zmq"}),
     "dataset": frozenset({"numpy", "pyarrow", "av"}),
     "serve": frozenset({"numpy", "msgpack", "zmq", "torch", "lerobot"}),
-    "proxy": frozenset({"numpy", "msgpack", "zmq"}),
+    "proxy": frozenset({"numpy", "cv2", "msgpack", "zmq"}),
     "supervise": frozenset({"torch", "yaml"}),
     "sidecar": frozenset({"numpy", "yaml"}),
     "trace": frozenset({"perfetto"}),

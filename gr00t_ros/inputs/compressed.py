@@ -6,16 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.errors import ObservationError
+from gr00t_ros.errors import ObservationError, WireError
 from gr00t_ros.inputs.cdr import CompressedView
+from gr00t_ros.wire.jpeg_header import MAX_PIXELS, START, read_frame
 
-MAX_PIXELS = 4096 * 4096
-"""Larger images are refused: a header of a few bytes can claim gigapixels (4K video is 8.3 M)."""
-
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-# ITU T.81 table B.1: start-of-frame markers; C4, C8 and CC are tables and extensions.
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_ALONE = frozenset(range(0xD0, 0xD8)) | {0x01}  # markers without a length
+_PNG = b"\x89PNG\r\n\x1a\n"
 _TAIL = 4096  # bytes searched for the end marker: cameras add padding behind it
 
 
@@ -27,8 +22,11 @@ def size(view: CompressedView) -> tuple[int, int]:
     """
     _check_format(view.format)
     head = view.data[: len(_PNG)].tobytes()
-    if head.startswith(_JPEG):
-        height, width = _jpeg_size(view.data)
+    if head.startswith(START):
+        try:
+            _, height, width, _ = read_frame(view.data.data)
+        except WireError as error:
+            raise _refused(view, str(error)) from None
     elif head == _PNG:
         height, width = _png_size(view.data)
     else:
@@ -62,7 +60,7 @@ def level(view: CompressedView) -> float | None:
 
     Raises ObservationError for a JPEG that cannot be decoded.
     """
-    if not view.data[: len(_JPEG)].tobytes().startswith(_JPEG):
+    if not view.data[: len(START)].tobytes().startswith(START):
         return None
     try:
         pixels = cv2.imdecode(view.data, cv2.IMREAD_REDUCED_GRAYSCALE_8)
@@ -87,31 +85,6 @@ def _refused(view: CompressedView, why: str) -> ObservationError:
     return ObservationError(
         f"CompressedImage format {view.format!r}, {view.data.size} bytes: {why}"
     )
-
-
-def _jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int]:
-    if b"\xff\xd9" not in data[-_TAIL:].tobytes():
-        raise ObservationError(f"JPEG of {data.size} bytes has no end marker: truncated")
-    frame = data[_frame_at(data) :][:10].tobytes()
-    if len(frame) < 10 or frame[4] != 8 or frame[9] not in (1, 3):
-        raise ObservationError(
-            f"JPEG frame header {frame.hex()}: expected 8 bits a sample and 1 or 3 components"
-        )
-    return int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big")
-
-
-def _frame_at(data: NDArray[np.uint8]) -> int:
-    """Offset of the start-of-frame segment: FF Cx, length, bits, height, width, components."""
-    at = 2
-    while at + 4 <= data.size and data[at] == 0xFF:
-        marker = int(data[at + 1])
-        if marker in _START_OF_FRAME:
-            return at
-        if marker == 0xFF or marker in _ALONE:  # fill byte, or a marker without a segment
-            at += 1 if marker == 0xFF else 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4].tobytes(), "big")
-    raise ObservationError(f"JPEG of {data.size} bytes has no frame header before byte {at}")
 
 
 def _png_size(data: NDArray[np.uint8]) -> tuple[int, int]:

@@ -237,6 +237,12 @@ class Inputs:
             found = max((s for s in whole if s), key=lambda s: s.received_ns, default=None)
             return found or _spread(every, names)
 
+    @property
+    def embodiment(self) -> Embodiment:
+        """The embodiment with its present chains."""
+        with self._lock:
+            return self._embodiment
+
     def describe(self, embodiment: Embodiment) -> None:
         """Use `embodiment` from now on: the same one with other chains of its kinematics."""
         with self._lock:

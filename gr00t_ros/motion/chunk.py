@@ -32,6 +32,7 @@ class ActionChunk:
     joints: (T, J) float64 in plan joint order and joint units; row k is for stamp_ns + k * step_ns
     (plan clock). raw: key -> (T, D) float32 as the server sent it. commands: (T, C) float64
     velocities and levels, in the order of command_limits. poses: output name -> its poses.
+    rolled_ns: how far the state of its observation was rolled forward, and the stamp with it.
     """
 
     sequence: int
@@ -42,6 +43,12 @@ class ActionChunk:
     raw: Mapping[str, NDArray[np.float32]]
     commands: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     poses: Mapping[str, PoseChunk] = field(default_factory=dict)
+    rolled_ns: int = 0
+
+    @property
+    def observed_ns(self) -> int:
+        """Plan time of the observation's pictures and measured state."""
+        return self.stamp_ns - self.rolled_ns
 
     @property
     def end_ns(self) -> int:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 # Share of a contradiction by which a reading moves the estimate. It smooths over about 30 readings;
 # at 50 Hz it follows a clock that is slewed by 500 ppm (NTP's maximum) to within 0.3 ms.
@@ -136,6 +137,11 @@ class Latencies:
         ranked = sorted(samples)  # of some hundred samples a third of numpy's time
         p50_ns, p99_ns = (ranked[_rank(len(ranked), percent)] for percent in (50, 99))
         return Percentiles(self._counts[stage], p50_ns, p99_ns, ranked[-1])
+
+    def shortest_ns(self, stage: str, newest: int) -> int | None:
+        """The shortest of the `newest` durations of `stage`; None without one."""
+        samples = self._samples.get(stage, ())
+        return min(islice(reversed(samples), newest), default=None)
 
     def stages(self) -> tuple[str, ...]:
         """Names of the stages seen so far, in the order in which they were first seen."""

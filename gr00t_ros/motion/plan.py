@@ -8,6 +8,7 @@ and a window that was sent while no state came may be lost. All times are plan t
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -256,6 +257,43 @@ def mixed(before: Course, new: Course, joints: NDArray[np.bool_]) -> Course:
     rows = Rows(*(np.where(joints, *pair) for pair in pairs))
     horizon_knot = min(before.horizon_knot, new.horizon_knot)
     return Course(new.knot_ns, first, horizon_knot, rows, new.lags_between(first, last))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """The plan's motion in the `by_ns` after an observation: (J,) of each joint, in its unit."""
+
+    by_ns: int
+    joints: Floats
+
+
+def moved(
+    courses: Sequence[Course], stamp_ns: int, latency_ns: int, commit_ns: int
+) -> Moved | None:
+    """The motion from an observation until its chunk is executed; None if it is not known.
+
+    It is read from what was sent, never extrapolated.
+
+    courses: as sent, newest first. stamp_ns: plan time of the observation. latency_ns: from there
+    to the merge of its chunk; the chunk takes over a commit later. Give the shortest latency: the
+    first rows of a chunk that comes later are skipped, but one that comes before its first row is
+    due has nothing to say until then. The end is at most where the stop ramp of the newest course
+    begins: that plays only if nothing follows.
+    """
+    if not courses:
+        return None
+    horizon_ns = courses[0].horizon_knot * courses[0].knot_ns
+    until_ns = min(stamp_ns + latency_ns + commit_ns, horizon_ns)
+    begin, end = _sent(courses, stamp_ns), _sent(courses, until_ns)
+    if begin is None or end is None or until_ns <= stamp_ns:
+        return None
+    return Moved(until_ns - stamp_ns, end - begin)
+
+
+def _sent(courses: Sequence[Course], at_ns: int) -> Floats | None:
+    """(J,) that was sent for a time, by the newest course that has it."""
+    course = next((c for c in courses if c.first_knot * c.knot_ns <= at_ns), None)
+    return None if course is None else course.at(at_ns).position
 
 
 def keep_within_limits(

@@ -106,6 +106,11 @@ class Planner:
             raise PlanError("plan: got a call before start(), expected start() first")
         return self._course
 
+    @property
+    def courses(self) -> tuple[Course, ...]:
+        """The course that was sent and those before it, newest first; empty before `start`."""
+        return () if self._course is None else (self._course, *reversed(self._replaced))
+
     def replaced(self, at_ns: int) -> Iterator[State]:
         """The motion at `at_ns` of the courses that were sent before the newest, newest first.
 

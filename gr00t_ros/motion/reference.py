@@ -20,7 +20,9 @@ Merge = Literal["offset_decay", "crossfade", "newest", "ensemble"]
 MERGES: tuple[str, ...] = get_args(Merge)
 
 # Weight of a chunk relative to the one before it in the ensemble: exp(-0.1). Older chunks count
-# more, and a single bad prediction counts little (temporal ensembling of ACT, arXiv 2304.13705).
+# more, and a single bad prediction counts little. That is ACT's temporal ensembling (arXiv
+# 2304.13705, IV-A: w_i = exp(-m i), w_0 the oldest) with m = 0.1 for each chunk. Its code has 0.01
+# for each step, which is about the same where a query follows after eight steps (execute_steps).
 ENSEMBLE_RATE = 0.1
 ENSEMBLE_CHUNKS = 8
 
@@ -137,7 +139,8 @@ class Reference:
         for age, piece in enumerate(self._pieces):
             reaches = (times_ns <= piece.end_ns)[:, None] | (age == count - 1)
             weight = np.exp(-ENSEMBLE_RATE * age) * reaches
-            total = total + weight * piece.sample(times_ns)
+            value = piece.sample(times_ns) + self._fading(piece, times_ns) * piece.jump
+            total = total + weight * value
             weights = weights + weight
         mean: Floats = total / weights
         return mean

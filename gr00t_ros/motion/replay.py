@@ -15,7 +15,7 @@ from gr00t_ros.motion.clearance import Ahead, Obstacles, PoseObstacles
 from gr00t_ros.motion.commands import Commands, CommandWindow
 from gr00t_ros.motion.commit_time import CommitTime
 from gr00t_ros.motion.guard import Verdict, check, clamp_commands, first_step
-from gr00t_ros.motion.plan import Window
+from gr00t_ros.motion.plan import Course, Window
 from gr00t_ros.motion.planner import Planner
 from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.motion.pose.windows import Poses
@@ -279,6 +279,14 @@ class Replay:
         """
         for state in self._planner.replaced(at_ns):
             yield state.position, state.velocity
+
+    @property
+    def courses(self) -> tuple[Course, ...]:
+        """What was sent, newest first, as far as it is kept; empty before `start`.
+
+        They never change: another thread may read them.
+        """
+        return self._planner.courses
 
     def motion_left_ns(self, now_ns: int) -> int:
         """Time until everything that was sent has played, ns; 0 at rest."""

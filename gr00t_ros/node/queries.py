@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import Gr00tError, RemoteError
 from gr00t_ros.inputs.images import decode_video
 from gr00t_ros.inputs.inputs import Inputs
+from gr00t_ros.inputs.rolling import Rolling
 from gr00t_ros.motion.chunk import ActionChunk, from_reply
 from gr00t_ros.motion.clocks import Latencies
 from gr00t_ros.node.tracing.flows import Flows, cameras_of
@@ -63,16 +64,18 @@ class Queries:
         on_exchange: Callable[[Exchanged], None],
         flows: Flows,
         on_pictures: Callable[[Observation, Mapping[str, NDArray[np.uint8]]], None] | None = None,
+        rolling: Rolling | None = None,
     ) -> None:
         """Start the worker; from now on only the worker uses `link` and its client.
 
         `on_pictures(observation, video)`: the pictures of a request, key -> (1, T, H, W, 3), which
         are valid only until it returns; it must not raise, because the query would fail.
+        `rolling`: rolls the state forward before it is sent.
         """
         self._link, self._inputs, self._embodiment = link, inputs, embodiment
         self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
         self._on_look, self._on_exchange, self._flows = on_look, on_exchange, flows
-        self._on_pictures = on_pictures
+        self._on_pictures, self._rolling = on_pictures, rolling
         self._worker = Worker(self._deliver, finish=link.close)
         self.instruction = ""
         self.sent = 0
@@ -83,7 +86,7 @@ class Queries:
         """Let the worker check the server; False if it is busy."""
         if not self._worker.idle:
             return False
-        self._submit(Job(self._link.check, "check"))
+        self._submit(Job(self._check, "check"))
         return True
 
     def keep_warm(self, idle_s: float) -> bool:
@@ -126,6 +129,12 @@ class Queries:
         self._asked_s = time.monotonic()
         self._worker.submit(job)
 
+    def _check(self) -> Check:
+        check = self._link.check()
+        if self._rolling is not None:
+            self._rolling.refuse(check.server.modality)
+        return check
+
     def _query(
         self, episode: int, asked_ns: int, times: QueryTimes | None, followed: Followed | None
     ) -> QueryReply:
@@ -155,10 +164,12 @@ class Queries:
         stamp_ns = stamp_ros_ns - self._clock.offset_ns()
         self.sent += 1
         chunk = from_reply(self._embodiment, action, self.sent, episode, stamp_ns)
+        if self._rolling is not None:
+            chunk = replace(chunk, rolled_ns=self._rolling.by_ns)
         now_ns = self._clock.now_ns()
         self.latencies.add("query", now_ns - started_ns)
         self.latencies.add("inference", inference_ns)
-        self.latencies.add("end_to_end", now_ns - stamp_ns)
+        self.latencies.add("end_to_end", now_ns - chunk.observed_ns)
         marks.sequence = chunk.sequence
         return QueryReply(chunk, stamp_ros_ns, inference_ns, marks)
 
@@ -173,6 +184,8 @@ class Queries:
         marks.decoded_ns = time.monotonic_ns()
         if self._on_pictures is not None:
             self._on_pictures(observation, template.video)
+        if self._rolling is not None:
+            observation = self._rolling(observation, self.latencies)
         for key, rows in observation.state.items():
             template.state[key][0] = rows
         template.set_overlap(self._overlap(followed, observation.stamp_ns))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import SendError, StalledError
 from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.motion.clocks import Awake, Latencies
+from gr00t_ros.motion.plan import Course
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.observe.moment import QueryTimes
@@ -79,6 +80,7 @@ class Snapshot:
     over_budget: int = 0
     commit_ns: int = 0
     commit_why: str = ""
+    courses: tuple[Course, ...] = ()
 
 
 class ReplayThread:
@@ -282,6 +284,7 @@ class ReplayThread:
             replay.over_budget,
             replay.commit.commit_ns,
             replay.commit.why,
+            replay.courses if session.active else (),
         )
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:

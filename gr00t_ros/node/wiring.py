@@ -21,8 +21,10 @@ from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import Contacts, unable
 from gr00t_ros.graph.controllers import LOOK_S
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
+from gr00t_ros.inputs.rolling import Rolling
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.motion.guard import Verdict
+from gr00t_ros.motion.plan import Course
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.msg import ActionChunk, Exchange, ObservationFlow
@@ -163,8 +165,21 @@ class Configured:
             self._on_exchange,
             self.flows,
             self._on_pictures,
+            self._rolling(values) if values.roll_state else None,
         )
         self.queries.instruction = values.instruction.strip()
+
+    def _rolling(self, values: Parameters) -> Rolling:
+        def sent() -> tuple[Sequence[Course], int]:
+            return self.replay.snapshot.courses, self.replay.snapshot.commit_ns
+
+        return Rolling(
+            lambda: self.inputs.embodiment,
+            sent,
+            self.clock.offset_ns,
+            values.shadow,
+            values.rtc != parameters.OFF,
+        )
 
     def _make_watches(self, values: Parameters, replay: Replay) -> None:
         """Create the watches and checks; `replay` is asked for what was sent."""

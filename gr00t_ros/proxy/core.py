@@ -17,6 +17,7 @@ from gr00t_ros.proxy.acceptance import Acceptance, Trial
 from gr00t_ros.proxy.batch import BatchMemory, Row, is_error, read_row, split
 from gr00t_ros.proxy.fair_queue import FairQueue
 from gr00t_ros.proxy.gathering import Gathering
+from gr00t_ros.proxy.pictures import Pictures
 from gr00t_ros.serve.front import RateLimit
 from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token
@@ -133,12 +134,13 @@ class ProxyCore:
     """The rules and the queue. The caller sends the replies that each method returns, in order.
 
     token: every client must send it. upstream_token: the token for the server behind the proxy; a
-    client's own token is never passed on.
+    client's own token is never passed on. pictures: changes what is forwarded, where given.
     """
 
     limits: Limits = field(default_factory=Limits)
     token: Token | None = None
     upstream_token: Token | None = None
+    pictures: Pictures | None = None
     counts: ProxyCounts = field(default_factory=ProxyCounts)
     _rate: RateLimit = field(init=False)
     _queue: FairQueue[_Job] = field(init=False)
@@ -285,7 +287,7 @@ class ProxyCore:
             self.counts.failed += 1
             return _error(job.route, "the policy server's answer held a secret and was withheld")
         self.counts.answered += 1
-        return ProxyReply(job.route, frame)
+        return ProxyReply(job.route, frame if self.pictures is None else self.pictures.reply(frame))
 
     def _quotes_token(self, frame: Bytes) -> bool:
         """Whether a reply contains the token that only this proxy and the server may know."""
@@ -322,14 +324,17 @@ class ProxyCore:
     def _job(self, client: Hashable, route: Route, envelope: Envelope, now_ns: int) -> _Job:
         """Return the job to forward, as a row if it may be in a batch; WireError if it must not."""
         secret = None if self.upstream_token is None else self.upstream_token.reveal()
-        frame = envelope.with_token(secret)
+        frame, endpoint = envelope.with_token(secret), envelope.endpoint
+        if self.pictures is not None:
+            frame = self.pictures.request(frame)
+            endpoint = read_envelope(frame).endpoint
         until_ns = now_ns + self.limits.max_wait_ms * 1_000_000
         row = None
-        if self._is_batching and envelope.endpoint == messages.GET_ACTION:
+        if self._is_batching and endpoint == messages.GET_ACTION:
             row = read_row(frame, len(frame))
         if self._acceptance.is_alone(client):
             row = None
-        return _Job(client, route, envelope.endpoint, until_ns, frame, row)
+        return _Job(client, route, endpoint, until_ns, frame, row)
 
     def _dropped(self, job: _Job, why: str, now_ns: int) -> ProxyReply:
         """Answer busy to a request that will not be forwarded."""

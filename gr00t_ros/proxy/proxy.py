@@ -19,10 +19,11 @@ from zmq.utils.monitor import recv_monitor_message
 
 from gr00t_ros.errors import SettingsError, UnreachableError
 from gr00t_ros.proxy.core import Limits, ProxyCore, ProxyReply
+from gr00t_ros.proxy.pictures import Pictures
 from gr00t_ros.serve.front import DEFAULT_GONE_MS, DEFAULT_MEMORY_BYTES, LOOK_MS, Front, Wake
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.address import needs_ipv6, numeric
-from gr00t_ros.wire.curve import ServerKeys
+from gr00t_ros.wire.curve import ClientKeys, ServerKeys, secure_client
 from gr00t_ros.wire.envelope import Bytes
 
 _SLACK_BYTES: Final = 4096  # above the cap: a slightly larger request still gets an error reply
@@ -39,7 +40,8 @@ class ProxySettings:
 
     connect_ms: how long a request waits for a connection to the server. max_reply_bytes: for each
     row of a batch. receive_ms: a client is disconnected when its machine or cable is silent, or it
-    reads no reply, for that long. max_memory_bytes: of this process; above it all clients are
+    reads no reply, for that long. pictures: changes what is forwarded. upstream_keys: connect to
+    the server by CURVE, as a client. max_memory_bytes: of this process; above it all clients are
     disconnected and may connect again, since ZeroMQ's own queues have no limit (front.py).
     """
 
@@ -49,6 +51,8 @@ class ProxySettings:
     token: Token | None = None
     upstream_token: Token | None = None
     keys: ServerKeys | None = None
+    upstream_keys: ClientKeys | None = None
+    pictures: Pictures | None = None
     max_reply_bytes: int = 16 * 1024 * 1024
     connect_ms: int = 1_000
     receive_ms: int = DEFAULT_GONE_MS
@@ -64,7 +68,9 @@ class Proxy:
     def __init__(self, settings: ProxySettings) -> None:
         """Bind; raises SettingsError for an address that cannot be used."""
         self._settings = settings
-        self.core = ProxyCore(settings.limits, settings.token, settings.upstream_token)
+        self.core = ProxyCore(
+            settings.limits, settings.token, settings.upstream_token, settings.pictures
+        )
         self._unreachable_ns: int | None = None
         self._context, self._wake = zmq.Context(), Wake()
         try:
@@ -77,7 +83,9 @@ class Proxy:
                 max_memory_bytes=settings.max_memory_bytes,
             )
             most = settings.max_reply_bytes * settings.limits.batch
-            self._upstream = Upstream(self._context, settings.upstream, most)
+            self._upstream = Upstream(
+                self._context, settings.upstream, most, settings.upstream_keys
+            )
         except (SettingsError, UnreachableError) as error:
             self._wake.close()
             self._context.destroy(linger=0)
@@ -188,9 +196,13 @@ class Upstream:
     """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], address: str, max_reply_bytes: int
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        address: str,
+        max_reply_bytes: int,
+        keys: ClientKeys | None = None,
     ) -> None:
-        self._context, self._cap = context, max_reply_bytes
+        self._context, self._cap, self._keys = context, max_reply_bytes, keys
         # All addresses of a name, in both families: a frame goes to one that is connected.
         self._addresses = numeric(address, time.monotonic_ns() + _LOOK_UP_NS)
         self._unsent: Bytes | None = None
@@ -251,7 +263,7 @@ class Upstream:
         """Open a socket if there is none; False, with `_why_none` set, if the system refuses."""
         if self._line is None:
             try:
-                self._line = _Line(self._context, self._addresses, self._cap)
+                self._line = _Line(self._context, self._addresses, self._cap, self._keys)
             except zmq.ZMQError as error:
                 self._why_none = error.strerror
         return self._line is not None
@@ -276,7 +288,11 @@ class _Line:
     """A REQ socket, and the monitor that reports lost connections."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], addresses: tuple[str, ...], cap: int
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        addresses: tuple[str, ...],
+        cap: int,
+        keys: ClientKeys | None,
     ) -> None:
         self.socket: zmq.Socket[bytes] = context.socket(zmq.REQ)
         self.socket.set(zmq.LINGER, 0)
@@ -284,6 +300,8 @@ class _Line:
         self.socket.set(zmq.IMMEDIATE, 1)  # queue nothing while there is no connection
         self.socket.set(zmq.MAXMSGSIZE, cap)
         self.socket.set(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        if keys is not None:
+            secure_client(self.socket, keys)
         try:
             self.monitor = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
             for address in addresses:

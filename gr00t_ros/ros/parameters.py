@@ -308,6 +308,12 @@ class Parameters:
         read_only=True,
         choices=MERGES,
     )
+    roll_state: bool = _parameter(
+        False,
+        "Send the joint state as the plan will have it when the chunk is executed; the policy was "
+        "trained on pictures and states of one time",
+        by_configure=True,
+    )
     velocity_scale: float = _parameter(
         _REPLAY.velocity_scale,
         "Fraction of the embodiment's velocity limits that the plan may use",

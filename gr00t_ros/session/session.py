@@ -127,7 +127,7 @@ class Session:
         if chunk.episode != self.episode or not self._takes_chunks():
             self.counts.dropped += 1
             return None
-        self.queries.answered(now_ns - chunk.stamp_ns, self.settings)
+        self.queries.answered(now_ns - chunk.observed_ns, self.settings)
         if not self._has_chunk:
             self._rebase(now_ns, held)
         if self.mode in (Mode.HOLDING, Mode.STOPPING):

@@ -38,6 +38,12 @@ SIDECAR = Command(
             "sidecar.protect:proxy",
             DONE,
         ),
+        "compress": Command(
+            "at the robot: send pictures as JPEG to restore", "sidecar.pictures:compress", DONE
+        ),
+        "restore": Command(
+            "at the server: plain pictures again, as for proxy", "sidecar.pictures:restore", DONE
+        ),
         "keys": Command("make CURVE key files for a server and its robots", "sidecar.protect:keys"),
         "hold": Command("serve: stay where the robot is", "sidecar.serve:hold", DONE),
         "wave": Command("serve: move every joint gently", "sidecar.serve:wave", DONE),

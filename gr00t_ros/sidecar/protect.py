@@ -8,7 +8,7 @@ import argparse
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gr00t_ros.command_line import DONE, MISUSE, CommandParser
@@ -28,14 +28,23 @@ _SILENT = "disconnect a client whose machine or cable is silent that long"
 
 def proxy(argv: Sequence[str]) -> int:
     """Run the proxy until SIGINT or SIGTERM: DONE; MISUSE if it cannot start."""
-    options = _proxy_parser().parse_args(argv)
+    options = proxy_parser(
+        "proxy",
+        "Encryption, a token and limits for a policy server that has none.",
+        "--upstream 127.0.0.1:5555 --listen 0.0.0.0:5556 --keys /etc/gr00t/keys",
+    ).parse_args(argv)
+    return run_proxy(lambda: proxy_settings(options))
+
+
+def run_proxy(settings_of: Callable[[], ProxySettings]) -> int:
+    """Run a proxy of these settings, which may raise Gr00tError, as `proxy` does."""
     start_log()
     # Allow as many connections as the system permits: clients that only hold connections open must
     # not keep others out. The memory limit disconnects them.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        settings = _settings(options)
+        settings = settings_of()
         proxy = Proxy(settings)
     except Gr00tError as error:
         log.error("%s", error)
@@ -47,10 +56,13 @@ def proxy(argv: Sequence[str]) -> int:
         print(f"READY {proxy.address}", flush=True)
         proxy.serve_forever()
     log.info("stopped: %s", proxy.core.counts)
+    if settings.pictures is not None:
+        log.info("stopped: %s", settings.pictures.counts)
     return DONE
 
 
-def _settings(options: argparse.Namespace) -> ProxySettings:
+def proxy_settings(options: argparse.Namespace) -> ProxySettings:
+    """The settings that the options of `proxy_parser` stand for; raises SettingsError."""
     host, port = _place("--listen", options.listen, 0)
     _check_numbers(options)
     # Not from the environment, where it could be the clients' token or the server's.
@@ -104,12 +116,12 @@ def _guards(settings: ProxySettings) -> str:
     return f"{keys}, {'a token' if settings.token else 'no token'}"
 
 
-def _proxy_parser() -> CommandParser:
+def proxy_parser(verb: str, description: str, example: str) -> CommandParser:
+    """The parser of a verb that runs a proxy; `example`: what stands behind the verb in it."""
     parser = CommandParser(
-        prog="gr00t sidecar proxy",
-        description="Encryption, a token and limits for a policy server that has none.",
-        example="gr00t sidecar proxy --upstream 127.0.0.1:5555 --listen 0.0.0.0:5556 "
-        "--keys /etc/gr00t/keys",
+        prog=f"gr00t sidecar {verb}",
+        description=description,
+        example=f"gr00t sidecar {verb} {example}",
     )
     parser.instead |= dict.fromkeys(("--server", "--host", "--port"), _PLACES)
     parser.missing["--upstream"] = "the policy server"

@@ -159,13 +159,14 @@ def target_of(options: argparse.Namespace) -> Target:
         timeout_ms=options.timeout_ms or found.timeout_ms or DEFAULT_TIMEOUT_MS,
         token=read_token(options.token_file) if options.token_file else found.token,
         key_style=options.key_style,
-        curve=_curve(options.server_key, options.client_key),
+        curve=client_keys(options.server_key, options.client_key),
         environment=found,
         embodiment_name=getattr(options, "embodiment", None),
     )
 
 
-def _curve(server_key: str | None, client_key: str | None) -> ClientKeys | None:
+def client_keys(server_key: str | None, client_key: str | None) -> ClientKeys | None:
+    """The keys in these files, None without both; raises SettingsError for one alone."""
     if bool(server_key) != bool(client_key):
         raise SettingsError("--server-key and --client-key: got one, expected both or neither")
     return read_client_keys(server_key, client_key) if server_key and client_key else None

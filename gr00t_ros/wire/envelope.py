@@ -8,7 +8,7 @@ most once), so that both always read the same request from one frame.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,7 @@ from gr00t_ros.wire.codec import MAX_DEPTH
 from gr00t_ros.wire.messages import GET_ACTION
 
 Bytes = bytes | memoryview
+Span = tuple[int, int]  # start and end of bytes in a frame
 
 ENDPOINT: Final = "endpoint"
 DATA: Final = "data"
@@ -78,6 +79,46 @@ class Envelope:
         if token is not None:
             parts.append(msgpack.packb(API_TOKEN) + msgpack.packb(token))
         return b"".join([bytes([0x80 | len(parts)]), *parts])
+
+    def with_endpoint(self, endpoint: str, others: Mapping[Span, Bytes]) -> bytes:
+        """Return the request with this endpoint, and with `others` in place of these bytes of it.
+
+        `others` are parts of the data, where `maps_that_begin` finds them.
+        """
+        text = msgpack.packb(ENDPOINT) + msgpack.packb(endpoint)
+        field = self.fields.get(ENDPOINT)
+        if field is None:  # a new head of the map, with one entry more
+            first = min((one.start for one in self.fields.values()), default=len(self.frame))
+            field, text = slice(0, first), bytes([0x81 + len(self.fields)]) + text
+        parts, at = list[Bytes](), 0
+        for (start, end), new in sorted([*others.items(), ((field.start, field.stop), text)]):
+            parts += [self.frame[at:start], new]
+            at = end
+        return b"".join([*parts, self.frame[at:]])
+
+
+def maps_that_begin(envelope: Envelope, keys: Collection[bytes]) -> Iterator[tuple[Span, bytes]]:
+    """Where maps are in the data whose first key is one of `keys`, packed; with that key.
+
+    Such a map is not searched itself. The frame must have passed `read_envelope`.
+    """
+    place = envelope.fields.get(DATA)
+    if place is None:
+        return
+    data, at, left = memoryview(envelope.frame), place.start, 2  # the key of the data, and these
+    longest = max(map(len, keys))
+    while left:
+        start = at
+        count, each, at = _head(data, at)
+        left += count * each - 1
+        head = bytes(data[at : at + longest]) if each == 2 and count else b""
+        found = next((key for key in keys if head.startswith(key)), None)
+        if found is not None:
+            at, _ = _skip(data, start, MAX_VALUES)
+            left -= count * each
+            yield (start, at), found
+        elif not each:
+            at += count
 
 
 def read_envelope(frame: Bytes) -> Envelope:

@@ -85,6 +85,17 @@ def test_the_ensemble_is_the_mean_of_the_chunks_that_reach_a_time() -> None:
     assert at(reference, 1200)[0] == pytest.approx(1.3)
 
 
+def test_the_jump_of_a_start_still_fades_when_a_second_chunk_joins_the_ensemble() -> None:
+    """A chunk that says the same changes nothing: the reference goes on fading from the arm."""
+    alone = following("ensemble", (ramp(0, 0.5), 100))
+    joined = following("ensemble", (ramp(0, 0.5), 100), (ramp(100, 0.6), 200))
+    assert at(alone, 200)[0] < 0.65  # its own rows say 0.7
+    weight = np.exp(-0.1)
+    np.testing.assert_allclose(
+        at(joined, 200, 300), (at(alone, 200, 300) + weight * np.array([0.7, 0.8])) / (1 + weight)
+    )
+
+
 @pytest.mark.parametrize("merge", MERGES)
 def test_chunks_that_play_no_part_are_forgotten(merge: Merge) -> None:
     """A day of chunks does not grow."""

@@ -1,5 +1,7 @@
 """A session queries in time, waits after failures and queries at once for an instruction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from oracle import MS
@@ -47,6 +49,16 @@ def test_a_long_latency_makes_the_next_query_due_before_the_steps_are_consumed()
         rig.session.settings = SessionSettings(execute_steps=100)
         assert rig.session.query_due(rig.now_ns + 850 * MS) is due
         assert rig.session.query_due(rig.now_ns + 1900 * MS)
+
+
+def test_the_latency_of_a_rolled_chunk_counts_from_its_observation() -> None:
+    """Its stamp is ahead of what was seen; the next answer takes as long all the same."""
+    rig = Rig().activate()
+    rig.merge()
+    chunk = replace(rig.chunk(age_ns=50 * MS), rolled_ns=150 * MS)
+    assert chunk.observed_ns == rig.now_ns - 200 * MS
+    assert rig.session.merge(chunk, rig.now_ns, rig.held).accepted
+    assert rig.session.queries.delay_p99_ns == 200 * MS
 
 
 def test_queries_as_late_as_is_safe_wait_for_the_latest_instant() -> None:

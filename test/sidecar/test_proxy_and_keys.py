@@ -134,3 +134,34 @@ def test_the_proxy_may_hold_as_many_connections_as_the_system_allows(start_sidec
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
     assert resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE) == (most, most)
+
+
+def test_a_check_goes_through_compress_and_restore_with_keys(start_sidecar, ask_json, keys):
+    """Four processes: the robot has a plain server beside it, and the network has CURVE."""
+    server = start_sidecar("hold", "--embodiment", "franka_droid", "--port", "0")
+    upstream = server.address.removeprefix("tcp://")
+    words = ("--upstream", upstream, "--listen", "127.0.0.1:0", "--keys", str(keys))
+    restore = start_sidecar("restore", *words)
+    words = ("--upstream", f"127.0.0.1:{restore.port}", "--listen", "127.0.0.1:0")
+    own = ("--server-key", f"{keys}/server.public", "--client-key", f"{keys}/r1.secret")
+    compress = start_sidecar("compress", *words, *own, "--quality", "80")
+    where = ("--server", f"127.0.0.1:{compress.port}")
+    status, found = ask_json("check", "--embodiment", "franka_droid", *where)
+    assert (status, found["verdict"]) == (0, "fits")
+    for process, text in ((compress, "error of"), (restore, "times less")):
+        status, log = process.end(signal.SIGTERM)
+        assert status == 0 and text in log and "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--quality", "0"), "quality: got 0, expected 1 to 100"),
+        (("--server-key", "FILE"), "expected both or neither"),
+        (("--server-key", "/no", "--client-key", "/no"), "/no"),
+    ],
+)
+def test_what_compress_cannot_start_with_is_one_line_and_status_two(caplog, words, text):
+    """As for the proxy."""
+    assert main(["compress", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0", *words]) == 2
+    assert text in caplog.text and "Traceback" not in caplog.text

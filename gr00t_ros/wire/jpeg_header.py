@@ -1,0 +1,62 @@
+"""What the header of a JPEG says, read before anything is decoded.
+
+Pure. A header of a few bytes can claim gigapixels. Source: ITU T.81, table B.1 (markers) and B.2.2
+(frame header).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from gr00t_ros.errors import WireError
+
+MAX_PIXELS: Final = 4096 * 4096
+"""Larger pictures are refused (4K video has 8.3 M)."""
+START: Final = b"\xff\xd8\xff"
+BASELINE: Final = 0xC0
+
+# C4, C8 and CC are tables and extensions.
+_START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALONE: Final = frozenset(range(0xD0, 0xD8)) | {0x01}  # markers without a length
+_TAIL: Final = 4096  # bytes searched for the end marker: cameras add padding behind it
+
+
+class JpegFrame(NamedTuple):
+    """The frame header: its marker (BASELINE for a sequential JPEG), pixels, and components."""
+
+    marker: int
+    height: int
+    width: int
+    components: int
+
+
+def read_frame(data: memoryview) -> JpegFrame:
+    """Return the frame header of a JPEG of 8 bits a sample and 1 or 3 components.
+
+    Raises `WireError` for any other, for a truncated one, and for more than MAX_PIXELS.
+    """
+    if b"\xff\xd9" not in bytes(data[-_TAIL:]):
+        raise WireError(f"JPEG of {len(data)} bytes has no end marker: truncated")
+    frame = bytes(data[_frame_at(data) :][:10])
+    if len(frame) < 10 or frame[4] != 8 or frame[9] not in (1, 3):
+        raise WireError(
+            f"JPEG frame header {frame.hex()}: expected 8 bits a sample and 1 or 3 components"
+        )
+    height, width = int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big")
+    if not 0 < height * width <= MAX_PIXELS:
+        raise WireError(f"{height}x{width} pixels, expected 1 to {MAX_PIXELS}")
+    return JpegFrame(frame[1], height, width, frame[9])
+
+
+def _frame_at(data: memoryview) -> int:
+    """Offset of the start-of-frame segment: FF Cx, length, bits, height, width, components."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in _START_OF_FRAME:
+            return at
+        if marker == 0xFF or marker in _ALONE:  # fill byte, or a marker without a segment
+            at += 1 if marker == 0xFF else 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    raise WireError(f"JPEG of {len(data)} bytes has no frame header before byte {at}")
