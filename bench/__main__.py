@@ -14,7 +14,7 @@ from bench.paired import Report
 
 BENCHES = (
     *("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision"),
-    *("record", "convert", "watch", "web"),
+    *("record", "convert", "watch", "web", "pool"),
 )
 _TIMED = ("replay", "record", "watch")
 

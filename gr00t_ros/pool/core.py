@@ -2,8 +2,8 @@
 
 Pure: no socket and no ray, takes `now_ns`. Token, envelope and endpoint are checked as the proxy
 does, before anything is decoded. Each request gets one reply: a replica's, a refusal with the
-reason, or busy. If a replica is lost, its get_action requests are sent once more: they change
-nothing in a policy, so a robot sees only a longer answer.
+reason, or busy. Only get_action goes to a replica, and it changes nothing there. So if a replica is
+lost, its requests are sent to another one once more, and their robots see only a longer answer.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from gr00t_ros.proxy.core import (
     REFUSED_COST,
     ProxyReply,
     Route,
-    admitted,
     check_range,
 )
 from gr00t_ros.serve.front import RateLimit
 from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.envelope import Bytes
+from gr00t_ros.wire.envelope import Bytes, Envelope, read_envelope
 
 # The range of each limit; a value outside is an operator's mistake.
 RANGES: Final[Mapping[str, tuple[float, float]]] = {
@@ -37,6 +36,9 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "rate_hz": (0.001, 1e6),
     "burst": (1, 1_000_000),
 }
+# Not passed on: it would reset the policy of all robots. Gr00tPolicy has no state (wire.md 3).
+_SKIPPED_RESET: Final = codec.encode({"skipped": "several robots share this server"}, "npy")
+
 NO_REPLICA: Final = "no replica of the policy is ready"
 
 
@@ -66,12 +68,11 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request for a replica; `tries` counts the replicas that it was sent to."""
+    """One get_action for a replica; `tries` counts the replicas that it was sent to."""
 
     client: Hashable
     route: Route
     frame: Bytes = field(repr=False)
-    endpoint: str
     began_ns: int
     until_ns: int
     tries: int = 1
@@ -135,7 +136,7 @@ class PoolCore:
         if not self._rate.allows(client, now_ns):
             return self._busy(route, f"more than {self.limits.rate_hz:g} requests a second")
         try:
-            envelope = admitted(frames, self.limits.max_request_bytes, self._token, ALLOWED)
+            envelope = self._admitted(frames)
         except WireError as error:
             self.counts.refused += 1
             self._rate.charge(client, REFUSED_COST - 1)
@@ -147,9 +148,10 @@ class PoolCore:
             return self._answer(route, codec.encode(self._ping(), "npy"))
         if envelope.endpoint == messages.GET_MODALITY_CONFIG:
             return self._answer(route, self.modality)
+        if envelope.endpoint == messages.RESET:
+            return self._answer(route, _SKIPPED_RESET)
         until_ns = now_ns + self.limits.deadline_ms * 1_000_000
-        frame = envelope.with_token(None)
-        return self._send(Job(client, route, frame, envelope.endpoint, now_ns, until_ns))
+        return self._send(Job(client, route, envelope.with_token(None), now_ns, until_ns))
 
     def job(self, number: int) -> Job:
         """Return a job that is with the replicas."""
@@ -162,7 +164,7 @@ class PoolCore:
         if job is None:
             return None
         self.answers[answer.replica] = self.answers.get(answer.replica, 0) + 1
-        if job.endpoint == messages.GET_ACTION and not answer.error:
+        if not answer.error:
             self.expected.saw_transport(now_ns - job.began_ns - answer.in_replica_ns)
         self.counts.errors += answer.error
         return self._answer(job.route, answer.frame)
@@ -215,6 +217,20 @@ class PoolCore:
             return f"an answer is expected in {expected_ms:.0f} ms, {allowed}"
         return ""
 
+    def _admitted(self, frames: Sequence[Bytes]) -> Envelope:
+        """Return the envelope of a valid request; raise WireError with the text for the client."""
+        if len(frames) != 1:
+            raise WireError(f"got a request of {len(frames)} frames, expected one")
+        most = self.limits.max_request_bytes
+        if len(frames[0]) > most:
+            raise WireError(f"request of {len(frames[0])} bytes, expected at most {most}")
+        envelope = read_envelope(frames[0])
+        if self._token is not None and not self._token.matches(envelope.token):
+            raise WireError("Unauthorized: Invalid API token")
+        if envelope.endpoint not in ALLOWED:
+            raise WireError(f"Unknown endpoint: {envelope.endpoint!r:.80}")
+        return envelope
+
     def _ping(self) -> dict[str, Any]:
         return {"status": "ok", "message": "Server is running", "pool": self.state()}
 
@@ -235,10 +251,9 @@ class PoolCore:
 def may_retry(job: Job, expected_ns: int) -> bool:
     """Whether a job whose replica was lost is sent once more.
 
-    Only get_action, because it changes nothing; at most one retry; and only if the answer is
-    expected, at `expected_ns`, before the deadline.
+    Once, and only if the answer is expected, at `expected_ns`, before the deadline.
     """
-    return job.endpoint == messages.GET_ACTION and job.tries == 1 and expected_ns <= job.until_ns
+    return job.tries == 1 and expected_ns <= job.until_ns
 
 
 def error_reply(route: Route, text: str) -> ProxyReply:

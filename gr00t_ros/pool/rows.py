@@ -37,6 +37,16 @@ def batch_key(row: Row) -> Hashable:
     return arrays, tuple(observation["language"]), codec.encode(options, "msgpack_numpy")
 
 
+def without_rtc(options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the options without those of RTC; None if none is left.
+
+    A server continues the last chunk that it sent. In a pool that may be another robot's chunk, so
+    the policy is not asked to: a client sees that RTC was not applied, and goes on without.
+    """
+    kept = {key: value for key, value in (options or {}).items() if not str(key).startswith("rtc")}
+    return kept or None
+
+
 def sizes_of(rows: Sequence[Row]) -> list[int]:
     """Return the batch size of each row."""
     return [len(next(iter(observation["video"].values()))) for observation, _ in rows]

@@ -10,6 +10,7 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.proxy.core import check_range
 
 MAX_REPLICAS: Final = 1024
+BATCHES: Final = 8  # that a replica takes at once, with the one that its policy has
 _HEALTH_PERIOD_S: Final = 1.0
 _HEALTH_TIMEOUT_S: Final = 30.0
 _GRACE_S: Final = 5.0
@@ -45,11 +46,13 @@ def read_replicas(text: str) -> tuple[int, int]:
 def deployment_options(scaling: Scaling, rows: int) -> dict[str, Any]:
     """Return the options of Ray Serve's deployment.
 
-    A replica takes two batches of requests: while one is with the policy, the next one gathers. It
-    scales so that on average one batch is with each replica.
+    A replica takes several batches of requests: those that it does not take wait in Ray Serve,
+    which looks for a free replica at growing intervals, and a replica then has nothing to do. How
+    many wait is bounded by the admission. It scales so that on average one batch is with each
+    replica.
     """
     options: dict[str, Any] = {
-        "max_ongoing_requests": 2 * rows,
+        "max_ongoing_requests": BATCHES * rows,
         "ray_actor_options": {"num_cpus": scaling.cpus, "num_gpus": scaling.gpus},
         "health_check_period_s": _HEALTH_PERIOD_S,
         "health_check_timeout_s": _HEALTH_TIMEOUT_S,

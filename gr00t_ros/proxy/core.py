@@ -8,7 +8,7 @@ ones are stale. Pure: no socket, takes `now_ns`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from gr00t_ros.errors import SettingsError, WireError
 from gr00t_ros.serve.front import RateLimit
 from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.envelope import Bytes, Envelope, read_envelope
+from gr00t_ros.wire.envelope import Bytes, read_envelope
 
 Job = TypeVar("Job")
 Route = tuple[bytes, ...]
@@ -243,33 +243,24 @@ class ProxyCore:
 
     def _forwardable(self, frames: Sequence[Bytes]) -> Bytes:
         """Return the frame to forward; raise WireError with the text for the client."""
-        limits = self.limits
-        envelope = admitted(frames, limits.max_request_bytes, self.token, limits.endpoints)
+        if len(frames) != 1:
+            raise WireError(f"got a request of {len(frames)} frames, expected one")
+        if len(frames[0]) > self.limits.max_request_bytes:
+            raise WireError(
+                f"request of {len(frames[0])} bytes, "
+                f"expected at most {self.limits.max_request_bytes}"
+            )
+        envelope = read_envelope(frames[0])
+        if self.token is not None and not self.token.matches(envelope.token):
+            raise WireError("Unauthorized: Invalid API token")
+        if envelope.endpoint not in self.limits.endpoints:
+            raise WireError(f"endpoint {envelope.endpoint!r:.80} is not forwarded by this proxy")
         secret = None if self.upstream_token is None else self.upstream_token.reveal()
         return envelope.with_token(secret)
 
     def _busy(self, route: Route, why: str) -> ProxyReply:
         self.counts.busy += 1
         return _error(route, f"busy: {why}")
-
-
-def admitted(
-    frames: Sequence[Bytes], max_bytes: int, token: Token | None, endpoints: Collection[str]
-) -> Envelope:
-    """Return the envelope of a request that may be served; nothing in it is decoded.
-
-    Raises WireError with the text for the client.
-    """
-    if len(frames) != 1:
-        raise WireError(f"got a request of {len(frames)} frames, expected one")
-    if len(frames[0]) > max_bytes:
-        raise WireError(f"request of {len(frames[0])} bytes, expected at most {max_bytes}")
-    envelope = read_envelope(frames[0])
-    if token is not None and not token.matches(envelope.token):
-        raise WireError("Unauthorized: Invalid API token")
-    if envelope.endpoint not in endpoints:
-        raise WireError(f"endpoint {envelope.endpoint!r:.80} is not forwarded by this proxy")
-    return envelope
 
 
 def _error(route: Route, text: str) -> ProxyReply:
