@@ -128,10 +128,10 @@ def test_each_replica_starts_the_server_of_a_profile(start, tmp_path):
         state_of(port)
     token = Token("right")
     client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, token, key_style="nested")
-    link = PolicyLink(client, load_embodiment(ARM), None)
+    link = PolicyLink(client, load_embodiment(ARM), token)
     link.check()
     link.query(lambda template: None, 0)
-    (victim,) = state_of(port, token)["answers"]
+    victim = next(iter(state_of(port, token)["answers"]))
     os.kill(server_of(int(victim.rpartition(":")[2])), signal.SIGKILL)
     wait_for(port, lambda state: state["replicas"] == 1, token)
     link.query(lambda template: None, 0)
