@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from gr00t_ros.pool.rows import Reply, Row, RowCaller, without_rtc
+from gr00t_ros.pool.rows import Reply, Row, RowCaller, batch_key, without_rtc
 from gr00t_ros.serve.policies import Action, Observation, Policy
 
 
@@ -40,9 +40,10 @@ class Batcher:
         self, observation: Observation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return this row's reply from a batch; raise what the policy raised for it."""
-        answer: Future[Reply] = Future()
+        row, answer = (observation, without_rtc(options)), Future[Reply]()
+        batch_key(row)  # what has none raises here, for its client alone
         with self._came:
-            self._waiting.append(((observation, without_rtc(options)), answer))
+            self._waiting.append((row, answer))
             self._last = time.monotonic()
             self._came.notify()
         return answer.result()

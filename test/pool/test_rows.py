@@ -129,6 +129,16 @@ def test_an_error_reaches_the_one_who_asked():
         Batcher(Echo(bad=5), rows=4, wait_s=0.0)(*row(5))
 
 
+def test_what_is_no_array_fails_alone_and_the_next_is_served():
+    """Keys that the server does not know are allowed, and may hold anything."""
+    batcher = Batcher(Echo(), rows=4, wait_s=0.0)
+    observation, _ = row(1)
+    observation["state"]["other"] = "text"
+    with pytest.raises(AttributeError, match="dtype"):
+        batcher(observation, None)
+    assert batcher(*row(2))[0]["joints"][0, 0, 0] == 2.0
+
+
 @pytest.mark.parametrize(("text", "expected"), [("1", (1, 1)), ("12", (12, 12)), ("2-8", (2, 8))])
 def test_replicas_are_a_number_or_a_range(text, expected):
     """As on the command line."""
