@@ -88,6 +88,7 @@ setup(
         "bags": ["rosbags==0.11.9"],
         "dataset": ["rosbags==0.11.9", "pyarrow", "av"],
         "eval": ["rosbags==0.11.9", "pyarrow", "av", "matplotlib"],
+        "pool": ["ray[serve]"],
         "ray": ["ray"],
         "trace": ["rosbags==0.11.9", "perfetto", "protobuf"],
         "web": ["aiohttp>=3.9"],

@@ -14,7 +14,7 @@ from bench.paired import Report
 
 BENCHES = (
     *("wire", "camera", "dds", "motion", "replay", "proxy", "client", "collision"),
-    *("commit", "record", "convert", "watch", "web", "reaction", "jpeg"),
+    *("commit", "record", "convert", "watch", "web", "reaction", "jpeg", "pool"),
 )
 ROWS = ("all", "base", "fps", "cameras", "server", "apart")
 _CHOICES = {

@@ -29,6 +29,8 @@ def test_every_benchmark_runs_and_shows_its_goals(processes, tmp_path, name):
     """In a process and a ROS domain of its own; nothing of it is left behind."""
     if name in NEEDS_ROS:
         pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+    if name == "pool":
+        pytest.importorskip("ray", reason="Ray is not installed")
     file = tmp_path / "figures.json"
     child = processes.start("-m", "bench", name, "--smoke", "--json", str(file), name=name)
     os.setpriority(os.PRIO_PROCESS, child.pid, NICE)

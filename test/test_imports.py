@@ -35,6 +35,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "serve": frozenset({"numpy", "msgpack", "zmq", "torch", "lerobot"}),
     "proxy": frozenset({"numpy", "cv2", "msgpack", "zmq"}),
     "supervise": frozenset({"torch", "yaml"}),
+    "pool": frozenset({"numpy", "ray", "zmq"}),
     "sidecar": frozenset({"numpy", "yaml"}),
     "trace": frozenset({"perfetto"}),
     "ros": frozenset({"numpy"}) | ROS,
@@ -73,7 +74,10 @@ READERS = {
 }
 # Sockets belong to few files; everything else sees bytes.
 WITH_ZMQ = frozenset(
-    {"wire/client.py", "wire/curve.py", "serve/front.py", "serve/server.py", "proxy/proxy.py"}
+    {
+        *("wire/client.py", "wire/curve.py", "serve/front.py", "serve/server.py"),
+        *("proxy/proxy.py", "pool/pool.py", "pool/served_policy.py"),
+    }
 )
 
 

@@ -171,7 +171,7 @@ class ProxyCore:
         except WireError as error:
             self.counts.refused += 1
             self._rate.charge(client, REFUSED_COST - 1)
-            return (_error(route, str(error)),)
+            return (error_reply(route, str(error)),)
         if job.row is not None:
             self._gathering.arrived(client, now_ns)
         left_out = self._queue.push(client, job, now_ns)
@@ -220,7 +220,7 @@ class ProxyCore:
         self.counts.failed += len(jobs)
         for job in jobs:
             self._settle(job, now_ns)
-        return tuple(_error(job.route, why) for job in jobs)
+        return tuple(error_reply(job.route, why) for job in jobs)
 
     def expired(self, now_ns: int) -> tuple[ProxyReply, ...]:
         """Return the replies for requests whose turn did not come in time."""
@@ -285,7 +285,9 @@ class ProxyCore:
     def _answer(self, job: _Job, frame: Bytes) -> ProxyReply:
         if self._quotes_token(frame):
             self.counts.failed += 1
-            return _error(job.route, "the policy server's answer held a secret and was withheld")
+            return error_reply(
+                job.route, "the policy server's answer held a secret and was withheld"
+            )
         self.counts.answered += 1
         return ProxyReply(job.route, frame if self.pictures is None else self.pictures.reply(frame))
 
@@ -307,16 +309,7 @@ class ProxyCore:
 
     def _allowed(self, frames: Sequence[Bytes]) -> Envelope:
         """Return the request's envelope; raise WireError with the text for the client."""
-        if len(frames) != 1:
-            raise WireError(f"got a request of {len(frames)} frames, expected one")
-        if len(frames[0]) > self.limits.max_request_bytes:
-            raise WireError(
-                f"request of {len(frames[0])} bytes, "
-                f"expected at most {self.limits.max_request_bytes}"
-            )
-        envelope = read_envelope(frames[0])
-        if self.token is not None and not self.token.matches(envelope.token):
-            raise WireError("Unauthorized: Invalid API token")
+        envelope = read_request(frames, self.limits.max_request_bytes, self.token)
         if envelope.endpoint not in self.limits.endpoints:
             raise WireError(f"endpoint {envelope.endpoint!r:.80} is not forwarded by this proxy")
         return envelope
@@ -348,7 +341,7 @@ class ProxyCore:
 
     def _busy(self, route: Route, why: str) -> ProxyReply:
         self.counts.busy += 1
-        return _error(route, f"busy: {why}")
+        return error_reply(route, f"busy: {why}")
 
 
 def _with_state(frame: Bytes, state: str) -> Bytes:
@@ -361,7 +354,22 @@ def _with_state(frame: Bytes, state: str) -> Bytes:
     return codec.encode({**reply, messages.PROXY: state}, "npy") if is_ok else frame
 
 
-def _error(route: Route, text: str) -> ProxyReply:
+def read_request(frames: Sequence[Bytes], most: int, token: Token | None) -> Envelope:
+    """Return the envelope of a request of at most `most` bytes that has the token.
+
+    Raises WireError with the text for the client.
+    """
+    if len(frames) != 1:
+        raise WireError(f"got a request of {len(frames)} frames, expected one")
+    if len(frames[0]) > most:
+        raise WireError(f"request of {len(frames[0])} bytes, expected at most {most}")
+    envelope = read_envelope(frames[0])
+    if token is not None and not token.matches(envelope.token):
+        raise WireError("Unauthorized: Invalid API token")
+    return envelope
+
+
+def error_reply(route: Route, text: str) -> ProxyReply:
     """Return an error reply that clients of every generation understand."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     return ProxyReply(route, codec.encode({"error": text}, "npy"))

@@ -144,7 +144,7 @@ class Proxy:
             if message is None:
                 return
             if message.route:
-                client = _name(message.body) or message.route[0]
+                client = client_name(message.body) or message.route[0]
                 body = [frame.buffer for frame in message.body]
                 now_ns = time.monotonic_ns()
                 self._reply(*self.core.request(client, message.route, body, now_ns))
@@ -327,8 +327,8 @@ class _Line:
         self.socket.close(linger=0)
 
 
-def _name(body: list[zmq.Frame]) -> str | None:
-    """The name of an admitted client, which it cannot choose itself; None without CURVE."""
+def client_name(body: list[zmq.Frame]) -> str | None:
+    """Return the name of an admitted client, which it cannot choose itself; None without CURVE."""
     try:
         return str(body[-1].get("User-Id")) or None
     except (zmq.ZMQError, IndexError):

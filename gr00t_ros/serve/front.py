@@ -280,7 +280,7 @@ def keep_freed() -> None:
     """Keep freed memory of this process for its next messages, up to 128 MiB of each heap.
 
     By default glibc returns each large block to the system and the kernel clears new pages for the
-    next one: a third of the processor time of a proxy that batches eight robots' pictures.
+    next one: a fifth of the processor time of a proxy that batches eight robots' pictures.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)

@@ -44,6 +44,9 @@ SIDECAR = Command(
         "restore": Command(
             "at the server: plain pictures again, as for proxy", "sidecar.pictures:restore", DONE
         ),
+        "pool": Command(
+            "serve replicas of one policy on Ray to many robots", "sidecar.pool:pool", DONE
+        ),
         "keys": Command("make CURVE key files for a server and its robots", "sidecar.protect:keys"),
         "hold": Command("serve: stay where the robot is", "sidecar.serve:hold", DONE),
         "wave": Command("serve: move every joint gently", "sidecar.serve:wave", DONE),

@@ -63,12 +63,12 @@ def run_proxy(settings_of: Callable[[], ProxySettings]) -> int:
 
 def proxy_settings(options: argparse.Namespace) -> ProxySettings:
     """The settings that the options of `proxy_parser` stand for; raises SettingsError."""
-    host, port = _place("--listen", options.listen, 0)
+    host, port = place_of("--listen", options.listen, 0)
     _check_numbers(options)
     # Not from the environment, where it could be the clients' token or the server's.
     token = read_token(options.token_file, {})
     settings = ProxySettings(
-        upstream=server_address(*_place("--upstream", options.upstream, 1)),
+        upstream=server_address(*place_of("--upstream", options.upstream, 1)),
         listen=listen_address(host, port),
         limits=Limits(
             max_request_bytes=round(options.max_request_mib * MIB),
@@ -103,7 +103,8 @@ def _check_numbers(options: argparse.Namespace) -> None:
     check_range("--receive-ms", options.receive_ms, *GONE_MS)
 
 
-def _place(option: str, text: str, lowest_port: int) -> tuple[str, int]:
+def place_of(option: str, text: str, lowest_port: int) -> tuple[str, int]:
+    """Return host and port of an option's HOST:PORT; `SettingsError` names the option."""
     try:
         return parse_place(text, lowest_port)
     except SettingsError as error:

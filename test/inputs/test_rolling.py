@@ -36,7 +36,11 @@ def courses():
 def rolling(sent):
     """After these courses were sent."""
     return Rolling(
-        lambda: ROBOT, lambda: (sent, SETTINGS.commit_ns), lambda: OFFSET_NS, shadow=False, rtc=False
+        lambda: ROBOT,
+        lambda: (sent, SETTINGS.commit_ns),
+        lambda: OFFSET_NS,
+        shadow=False,
+        rtc=False,
     )
 
 

@@ -265,7 +265,7 @@ def test_exit_statuses_follow_one_rule(status, words, tmp_path, capsys, caplog):
 
 def test_every_server_ends_with_0_at_ctrl_c_also_while_it_starts_and_no_question_does():
     """And each policy that has a name is a verb."""
-    servers = {*SERVERS, "start", "proxy", "compress", "restore"}
+    servers = {*SERVERS, "start", "proxy", "compress", "restore", "pool"}
     assert {verb for verb, row in SIDECAR.verbs.items() if row.interrupted == 0} == servers
     assert {row.interrupted for row in EMBODIMENT.verbs.values()} == {130}
     assert set(POLICIES) <= set(SERVERS)

@@ -1,0 +1,159 @@
+"""The replicas of a pool on Ray Serve: started, asked, counted and ended.
+
+Answers come on a thread of Ray's; they are collected here, and `bell` becomes readable. Use the
+other methods from one thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import threading
+from collections import deque
+from typing import Any, Final
+
+from gr00t_ros.errors import LaunchError, SettingsError
+from gr00t_ros.pool.core import Answered
+from gr00t_ros.pool.replica import Plan, Replica
+from gr00t_ros.pool.scaling import Scaling, deployment_options
+from gr00t_ros.wire import codec, messages
+from gr00t_ros.wire.envelope import Bytes
+
+LOCAL: Final = "local"
+INSTALL: Final = "pip install 'ray[serve]'"
+
+_DEPLOYMENT: Final = "policy"
+_COUNT_S: Final = 0.25
+_STORE_BYTES: Final = 1 << 30  # of a local Ray, which would take 30 % of the memory
+_CALLS: Final = 64  # bytes read from the bell at once
+
+Outcome = tuple[int, Answered | str]
+"""A job's number, and its answer or why its replica was lost."""
+
+log = logging.getLogger(__name__)
+
+
+class Cluster:
+    """One application of Ray Serve, named `name`; others may run beside it on the same cluster."""
+
+    def __init__(self, address: str, name: str, plan: Plan, scaling: Scaling) -> None:
+        """Start the replicas, wait until all have loaded their policy.
+
+        address: of a Ray cluster whose machines have this package, or `local`. Raises
+        `SettingsError` if Ray is missing or not reached, `LaunchError` if no replica starts.
+        """
+        try:
+            import ray
+            from ray import serve
+        except ImportError as error:
+            raise SettingsError(f"ray: {error}; install it with: {INSTALL}") from error
+        self._ray, self._serve, self._name = ray, serve, name
+        self._done: deque[Outcome] = deque()
+        self.bell, self._ring = socket.socketpair()
+        self.bell.setblocking(False)
+        self._ring.setblocking(False)
+        self._loop = asyncio.new_event_loop()
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._loop.run_forever, name="pool-ray", daemon=True),
+            threading.Thread(target=self._keep_counting, name="pool-count", daemon=True),
+        ]
+        _connect(ray, address, scaling)
+        try:
+            # No proxy: clients of the pool speak GR00T's wire to its front, and nothing else.
+            serve.start(proxy_location="Disabled")
+            options = deployment_options(scaling, plan.rows)
+            deployment: Any = serve.deployment(Replica, name=_DEPLOYMENT, **options)
+            self._handle = serve.run(deployment.bind(plan), name=name, route_prefix=None)
+            self.modality = self._modality()
+        except Exception as error:
+            self._leave()
+            raise LaunchError(f"no replica of the pool has started: {error}") from error
+        self.replicas = self._running()
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, number: int, frame: Bytes) -> None:
+        """Give a job to a replica; its outcome comes by `outcomes`."""
+        asyncio.run_coroutine_threadsafe(self._ask(number, bytes(frame)), self._loop)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what has come since the last call, and silence the bell."""
+        with contextlib.suppress(BlockingIOError):
+            while self.bell.recv(_CALLS):
+                pass
+        return [self._done.popleft() for _ in range(len(self._done))]
+
+    def close(self) -> None:
+        """End the replicas; a local Ray ends as well. Idempotent."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        for thread in self._threads:
+            thread.join()
+        with contextlib.suppress(Exception):  # the cluster may be gone
+            self._serve.delete(self._name)
+        self._leave()
+
+    def _leave(self) -> None:
+        self._ray.shutdown()
+        self.bell.close()
+        self._ring.close()
+
+    def _modality(self) -> bytes:
+        frame = codec.encode(messages.request(messages.GET_MODALITY_CONFIG), "npy")
+        answer: Answered = self._handle.answer.remote(frame).result()
+        messages.read_reply(answer.frame, messages.GET_MODALITY_CONFIG, codec.MAX_BYTES)
+        return answer.frame
+
+    async def _ask(self, number: int, frame: bytes) -> None:
+        outcome: Answered | str
+        try:
+            outcome = await self._handle.answer.remote(frame)
+        except Exception as error:  # Ray's errors have no common base
+            outcome = f"{type(error).__name__}: {error}".splitlines()[0]
+        self._done.append((number, outcome))
+        with contextlib.suppress(OSError):  # full: it rings already; closed: the pool ends
+            self._ring.send(b"\0")
+
+    def _running(self) -> int:
+        """Return how many replicas have loaded their policy and are healthy."""
+        found = self._serve.status().applications[self._name].deployments[_DEPLOYMENT]
+        states: dict[Any, int] = found.replica_states
+        return states.get("RUNNING", 0)
+
+    def _keep_counting(self) -> None:
+        """Keep `replicas` true, on a thread of its own: Ray's controller may be slow."""
+        while not self._ended.wait(_COUNT_S):
+            try:
+                running = self._running()
+            except Exception as error:  # the controller is being restarted
+                log.warning("Ray Serve's status cannot be read: %s", error)
+                continue
+            if running != self.replicas:
+                log.info("replicas that are ready: %d, before: %d", running, self.replicas)
+                self.replicas = running
+
+
+def _connect(ray: Any, address: str, scaling: Scaling) -> None:
+    """Connect to a cluster, or start one on this machine; raises SettingsError."""
+    local: dict[str, Any] = {}
+    if address == LOCAL:
+        local = {
+            # Ray Serve's controller needs one beside the replicas'.
+            "num_cpus": max(1, round(scaling.most * scaling.cpus)) + 1,
+            "include_dashboard": False,
+            "object_store_memory": _STORE_BYTES,
+            # The paths of this process, so that replicas import the same package.
+            "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},
+        }
+    where = None if address == LOCAL else address
+    try:
+        ray.init(address=where, configure_logging=False, log_to_driver=True, **local)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"ray at {address}: {error}") from error

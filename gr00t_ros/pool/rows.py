@@ -1,0 +1,127 @@
+"""Requests that a policy can answer in one call: which ones, stacked and split again.
+
+Pure. A row is one request's observation and options; its arrays have a batch axis of their own,
+which is 1 for a robot.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gr00t_ros.errors import ChunkError
+from gr00t_ros.serve.policies import Action, Observation, Policy
+from gr00t_ros.wire import codec
+
+Row = tuple[Observation, Mapping[str, Any] | None]
+Reply = tuple[Action, Mapping[str, Any]]
+
+log = logging.getLogger(__name__)
+
+
+def batch_key(row: Row) -> Hashable:
+    """Return what two rows must have in common to be stacked.
+
+    That is: keys, dtypes and shapes of all arrays but for the batch axis, the language keys, and
+    equal options. One pool serves one embodiment.
+    """
+    observation, options = row
+    arrays = tuple(
+        (name, key, value.dtype.str, value.shape[1:])
+        for name in ("video", "state")
+        for key, value in observation[name].items()
+    )
+    return arrays, tuple(observation["language"]), codec.encode(options, "msgpack_numpy")
+
+
+def without_rtc(options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the options without those of RTC; None if none is left.
+
+    A server continues the last chunk that it sent. In a pool that may be another robot's chunk, so
+    the policy is not asked to: a client sees that RTC was not applied, and goes on without.
+    """
+    kept = {key: value for key, value in (options or {}).items() if not str(key).startswith("rtc")}
+    return kept or None
+
+
+def sizes_of(rows: Sequence[Row]) -> list[int]:
+    """Return the batch size of each row."""
+    return [len(next(iter(observation["video"].values()))) for observation, _ in rows]
+
+
+def stack(rows: Sequence[Row]) -> Row:
+    """Return rows of one `batch_key` as one row."""
+    observations = [observation for observation, _ in rows]
+    first, options = rows[0]
+    whole: dict[str, dict[str, Any]] = {
+        name: {key: np.concatenate([one[name][key] for one in observations]) for key in first[name]}
+        for name in ("video", "state")
+    }
+    whole["language"] = {
+        key: [text for one in observations for text in one["language"][key]]
+        for key in first["language"]
+    }
+    return whole, options
+
+
+def split(reply: Reply, sizes: Sequence[int]) -> list[Reply]:
+    """Return the part of each row of a stacked reply; the info map is the same for all.
+
+    Raises `ChunkError` if a key has another batch size than was asked for.
+    """
+    action, info = reply
+    for key, value in action.items():
+        if len(value) != sum(sizes):
+            raise ChunkError(
+                f"Action key '{key}' must have batch size {sum(sizes)}. Got {len(value)}"
+            )
+    ends = np.cumsum(sizes)
+    parts = {key: np.split(value, ends[:-1]) for key, value in action.items()}
+    return [({key: parts[key][at] for key in parts}, info) for at in range(len(sizes))]
+
+
+class RowCaller:
+    """Calls a policy for rows: stacked where their keys are equal, singly where that fails.
+
+    A stacked call that fails is repeated row by row, so that one bad row fails alone. If all rows
+    then succeed, the policy cannot do batches, and is no longer asked to.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.stacks = True
+
+    def __call__(self, rows: Sequence[Row]) -> list[Reply | Exception]:
+        """Return each row's reply, or what the policy raised for it."""
+        answers: dict[int, Reply | Exception] = {}
+        for places in self._groups(rows):
+            group = [rows[at] for at in places]
+            answers |= zip(places, self._answer(group), strict=True)
+        return [answers[at] for at in range(len(rows))]
+
+    def _groups(self, rows: Sequence[Row]) -> Iterator[Sequence[int]]:
+        groups: dict[Hashable, list[int]] = {}
+        for at, row in enumerate(rows):
+            groups.setdefault(batch_key(row), []).append(at)
+        yield from groups.values()
+
+    def _answer(self, rows: Sequence[Row]) -> list[Reply | Exception]:
+        if len(rows) > 1 and self.stacks:
+            try:
+                return [*split(self._policy(*stack(rows)), sizes_of(rows))]
+            except Exception as error:  # a policy may raise anything
+                alone = [self._alone(row) for row in rows]
+                if not any(isinstance(one, Exception) for one in alone):
+                    self.stacks = False
+                    log.warning("the policy takes one row at a time: %s", error)
+                return alone
+        return [self._alone(row) for row in rows]
+
+    def _alone(self, row: Row) -> Reply | Exception:
+        try:
+            return self._policy(*row)
+        except Exception as error:  # it is the client's reply
+            return error
