@@ -4,14 +4,15 @@ Decides when a chunk may be merged, when and why the arm stops, and when motion 
 Publishes nothing itself: `tick` returns the window to publish, and `keep` records what was
 published. The caller makes all calls one after another and passes `now_ns` of the plan clock.
 
-The stop ramp is the end of every window, in which the motion comes to rest. An abandoned plan gets
-no further window; the controllers then play the stop ramp of the last window that they received.
+The stop ramp is the end of every window, in which the motion comes to rest. `settling` says when a
+plan is abandoned: it then gets no further window, and the controllers play the stop ramp of the
+last window that they received.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,9 @@ from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
 from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings
-from gr00t_ros.session.settling import SETTLED_NS, Settling
+from gr00t_ros.session.settling import DIVERGED, SETTLED_NS, Abandonment, Held
 from gr00t_ros.watch.finding import RESUME, Finding, Reaction, better_reason
-from gr00t_ros.watch.table import finding, reasoned
-
-Held = NDArray[np.float64] | None
-"""(J,) position that the controllers hold; None where they do not publish it."""
+from gr00t_ros.watch.table import finding
 
 # Ticks after a clock jump or a stall until its effect on the stream ages is certainly over. Counted
 # in ticks because plan time itself may have jumped.
@@ -38,8 +36,6 @@ _EVENT_TICKS = 100
 # A tick this long after the one before is a jump of plan time: two and a half refresh periods, and
 # the smallest value of the parameter clock_jump_s.
 _JUMP_NS = 50_000_000
-# The watch whose finding means that a controller plays something else than the plan.
-_DIVERGED, _LATE = "reference_against_plan", "controller_late"
 _SETTLING_REASON = "the controllers may still play an abandoned plan: try again in a second"
 _PAUSED_REASON = f"paused by the operator: {RESUME} to go on"
 
@@ -69,16 +65,13 @@ class Session:
     # The present episode.
     _has_chunk: bool = False
     _blended_at_ns: int = 0
-    # An abandoned plan: only the held position shows where the arm rests afterwards.
-    _abandoned: bool = False
-    _abandoned_on_time: bool = False  # no clock jumped: its stop ramp ends when the plan says
-    _needs_held: bool = False  # a controller was late: the pause lasts until `held` is known
-    _held_seen: bool = False  # since the activation: every controller publishes its state
-    _settling: Settling = field(default_factory=Settling)
+    _abandonment: Abandonment = field(init=False)
     # The last tick.
     _now_ns: int = 0
     _time_runs: bool = True  # whether plan time advanced
-    _held: Held = None  # kept because in the tick after a jump all inputs are empty
+
+    def __post_init__(self) -> None:
+        self._abandonment = Abandonment(self.replay)
 
     @property
     def active(self) -> bool:
@@ -179,8 +172,7 @@ class Session:
         self.replay.start(now_ns, held)
         # Start one nanosecond early so that the first tick counts as progress.
         self.mode, self._now_ns, self._operator_paused = mode, now_ns - 1, False
-        self._held, self._abandoned, self._needs_held = None, False, False
-        self._held_seen = False
+        self._abandonment.forget()
         self._begin_episode("activated")
 
     def deactivate(self, now_ns: int) -> None:
@@ -213,7 +205,7 @@ class Session:
             return f"mode is {self.mode.value}, only a pause by ~/pause can be resumed"
         if findings:
             return f"the cause persists: {findings[0].reason}"
-        if self._settling.pending:
+        if self._abandonment.pending:
             return _SETTLING_REASON
         self._continue(Event.RESUME, now_ns, held, "resumed")
         self._operator_paused = False
@@ -252,7 +244,7 @@ class Session:
             self.mode, self.reason = advance(self.mode, Event.RESET), "the fault was reset"
         elif self._operator_paused:
             self.mode, self.reason = advance(self.mode, Event.RESET_PAUSED), _PAUSED_REASON
-        elif self._settling.pending:
+        elif self._abandonment.pending:
             return _SETTLING_REASON
         else:
             self._continue(Event.RESET, now_ns, held, "reset")
@@ -269,16 +261,17 @@ class Session:
         before.
         """
         if self.active and now_ns < self._now_ns:
-            self._after_clock_jump(now_ns, self._held if held is None else held)
+            self._after_clock_jump(now_ns, self._abandonment.newest_held(held))
         elif self.active and self._jumped_ahead(now_ns, findings):
-            self._abandon_plan(self._now_ns, now_ns, self._held if held is None else held)
+            newest = self._abandonment.newest_held(held)
+            self._abandonment.begin(self._now_ns, now_ns, newest)
         # Do not publish while plan time is frozen: the robot's own clock may still run and would
         # see the window as late.
         self._time_runs, self._now_ns = now_ns > self._now_ns, now_ns
-        self._held_seen |= held is not None
-        findings = (*self._overdue(now_ns), *findings)
+        findings = (*self._abandonment.overdue(now_ns, self.mode), *findings)
         self._pause_before_obstacle(now_ns)
-        self._react(now_ns, self._abandon_if_diverged(now_ns, findings, held), held)
+        findings = self._abandonment.begin_if_diverged(now_ns, findings, held, self.mode)
+        self._react(now_ns, findings, held)
         if self.mode is Mode.BLENDING_IN and self._has_chunk and now_ns >= self._blended_at_ns:
             self.mode, self.reason = advance(self.mode, Event.BLENDED), ""
         if self._has_chunk and self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
@@ -315,7 +308,7 @@ class Session:
         """
         if self.active:
             left_ns = self.replay.motion_left_at_most_ns(now_ns)
-            self._abandon_plan(now_ns, now_ns, held, left_ns=left_ns)
+            self._abandonment.begin(now_ns, now_ns, held, left_ns=left_ns)
             self._note_stop(Event.REST_FAULT, reason)
 
     def end_stop_without_tick(self, now_ns: int, held: Held) -> None:
@@ -325,23 +318,12 @@ class Session:
         """
         # As in a tick: the last window may be lost, and the arm then rests where the held position
         # says.
-        self._abandon_if_diverged(now_ns, self._overdue(now_ns), held)
+        overdue = self._abandonment.overdue(now_ns, self.mode)
+        self._abandonment.begin_if_diverged(now_ns, overdue, held, self.mode)
         settled = self._settled(now_ns, held)
         if self.mode is Mode.STOPPING and settled and self.replay.motion_left_ns(now_ns) == 0:
             self.replay.start(now_ns, self.replay.position(now_ns))
             self.mode = advance(self.mode, self._after_stop)
-
-    def _overdue(self, now_ns: int) -> tuple[Finding, ...]:
-        """A finding if no window was published for so long that a lost one would be a step."""
-        overdue_ns = self.replay.overdue_ns(now_ns) if self.mode in MOVING else 0
-        if not overdue_ns:
-            return ()
-        text = (
-            f"replay thread: no window has left for {overdue_ns / 1e9:.2f} s of motion, at most "
-            f"{self.replay.sent_commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's "
-            "load"
-        )
-        return (reasoned("replay_starvation", text, stop_ramp_only=True),)
 
     def _pause_before_obstacle(self, now_ns: int) -> None:
         """Pause until ~/resume if the arm has stood in front of something for too long."""
@@ -365,15 +347,14 @@ class Session:
             self._healthy_ticks = 0
             self._pause_for([f for f in findings if f.reaction is Reaction.PAUSE], now_ns)
         elif self.mode is Mode.PAUSED:
-            known = held is not None or not self._needs_held
-            self._healthy_ticks += known and not self._settling.pending
+            self._healthy_ticks += self._abandonment.next_may_begin(held)
             if self._healthy_ticks >= self.settings.healthy_ticks:
                 self._continue(Event.HEALTHY, now_ns, held, "inputs healthy again")
 
     def _doubt_delivery(self, findings: Sequence[Finding]) -> None:
         """Use the longest commit time for now, or for good if a controller misses a window."""
         for found in findings:
-            if found.watch == _DIVERGED:
+            if found.watch == DIVERGED:
                 self.replay.commit.refute(found.reason)
             elif found.reaction in (Reaction.PAUSE, Reaction.FAULT):
                 self.replay.commit.doubt(found.reason)
@@ -383,10 +364,8 @@ class Session:
 
         Faults if no controller published its state until the end of the wait.
         """
-        waited, self._held = self._settling.pending, held
-        settled = self._settling.over(now_ns, held)
-        unknown = self._settling.gave_up and not self._abandoned_on_time
-        if waited and unknown and self.mode is Mode.STOPPING:
+        settled = self._abandonment.over(now_ns, held)
+        if self._abandonment.rest_unknown and self.mode is Mode.STOPPING:
             why = f"{self.reason}; and no controller tells what it holds since: look where it is"
             self._note_stop(Event.REST_FAULT, why)
         return settled
@@ -407,7 +386,7 @@ class Session:
         self._stops_soon |= soon
         if not noted:
             return False
-        if self._surely_at_rest(now_ns):
+        if self.replay.surely_at_rest(now_ns, SETTLED_NS):
             # Send no window: another program may have moved the arm since, and a window would take
             # it back to where our plan ended.
             self.replay.forget(now_ns)
@@ -427,10 +406,6 @@ class Session:
         self._after_stop, self._has_chunk, self._healthy_ticks = after, False, 0
         self._stops_soon = False
         return True
-
-    def _surely_at_rest(self, now_ns: int) -> bool:
-        """Whether the controllers rest with the plan, and the held position is of that rest."""
-        return self.replay.surely_at_rest(now_ns, SETTLED_NS)
 
     def _pause_for(self, findings: Sequence[Finding], now_ns: int) -> None:
         """Pause for the first of `findings`, or report a better reason in a pause under way."""
@@ -470,70 +445,13 @@ class Session:
 
         Without a held position it is a fault: nothing shows where the controllers come to rest.
         """
-        self._abandon_plan(self._now_ns, now_ns, held)
+        self._abandonment.begin(self._now_ns, now_ns, held)
         if self.mode is Mode.FAULT:
             return  # stays latched
         rest = Event.REST_FAULT if held is None else Event.REST_PAUSE
         back_s = (self._now_ns - now_ns) / 1e9
         if self._note_stop(rest, f"the clock went back by {back_s:.3f} s"):
             self._paused_by, self._reason_ticks = "clock_backward", 0
-
-    def _abandon_if_diverged(
-        self, now_ns: int, findings: Sequence[Finding], held: Held
-    ) -> Sequence[Finding]:
-        """Abandon the plan if a controller may play something else; return the findings that count.
-
-        Nothing more of the plan is published: the stop ramp that the controllers already have is
-        the stop (control.md 1, items 7 and 11). After a late controller, or windows that may be
-        lost, the next plan starts from the held position alone, so the pause lasts until that is
-        known. It is a fault if it was never known since the activation: a controller that never
-        publishes its state cannot show where it rests. At rest, with no window missing, the
-        findings of `reference_against_plan` are dropped: the next plan starts from the held
-        position anyway.
-        """
-        diverged = [finding for finding in findings if finding.stop_ramp_only]
-        on_time = all(finding.watch != _DIVERGED for finding in diverged)
-        lost = self.active and self.replay.windows_may_be_lost(now_ns)
-        moving = self.mode in MOVING and not self._settling.pending
-        if lost or (
-            diverged
-            and moving
-            and not (on_time and (self._abandoned or self._surely_at_rest(now_ns)))
-        ):
-            self._abandon_plan(now_ns, now_ns, held, on_time)
-            self._needs_held = lost or any(one.watch == _LATE for one in diverged)
-            if held is None:
-                ends = {_DIVERGED} if self._held_seen else {_DIVERGED, _LATE}
-                return [_as_fault(one) if one.watch in ends else one for one in findings]
-            return findings
-        return [finding for finding in findings if finding.watch != _DIVERGED]
-
-    def _abandon_plan(
-        self,
-        old_now_ns: int,
-        now_ns: int,
-        held: Held,
-        on_time: bool = False,
-        left_ns: int = 0,
-    ) -> None:
-        """Publish no more of the plan as of `old_now_ns`: the controllers play its stop ramp.
-
-        on_time: no clock jumped, so the controllers play it at the plan's own time. The stop then
-        ends with it even if no controller publishes; a watch keeps the pause while one that has
-        published before is silent. left_ns: how long the stop ramp lasts at least, if the plan
-        says less.
-        """
-        self._abandoned, self._abandoned_on_time = True, on_time
-        left_ns = max(left_ns, self.replay.stop_ramp_left_ns(old_now_ns))
-        # Wait at least until the held position is newer than this moment: it then shows whether the
-        # arm still moves.
-        self._settling.begin(now_ns, max(left_ns, SETTLED_NS), held, on_time)
-        if held is not None:
-            self.replay.start(now_ns, held)
-        elif old_now_ns == now_ns:
-            self.replay.abandon(now_ns)
-        else:
-            self.replay.start(now_ns, self.replay.position(old_now_ns))
 
     # Helpers: the start of an episode, and the verdicts on its chunks.
 
@@ -562,14 +480,12 @@ class Session:
 
         After an abandoned plan start there always: the arm may rest elsewhere than the plan says.
         """
-        self._needs_held = False
-        if self._abandoned:
-            self.replay.start(now_ns, self.replay.position(now_ns) if held is None else held)
-            self._abandoned = False
+        if self._abandonment.restart(now_ns, held):
             return
         # The held position may be older than the end of our own stop: the plan's position is newer.
         # If windows may be missing, the next tick abandons the plan.
-        settled = self.replay.at_rest(now_ns - SETTLED_NS) and self._surely_at_rest(now_ns)
+        rests = self.replay.at_rest(now_ns - SETTLED_NS)
+        settled = rests and self.replay.surely_at_rest(now_ns, SETTLED_NS)
         if held is None or not settled:
             return
         apart = np.abs(held - self.replay.position(now_ns))
@@ -602,8 +518,3 @@ class Session:
         if finding is None or self.mode is Mode.FAULT or not self.active:
             return False
         return self._stop(now_ns, Event.REST_FAULT, finding.reason)
-
-
-def _as_fault(finding: Finding) -> Finding:
-    """A fault in place of a pause that could not end by itself."""
-    return replace(finding, reaction=Reaction.FAULT)

@@ -1,23 +1,165 @@
-"""When the controllers rest after their plan was abandoned, such as after a clock jump.
+"""An abandoned plan: when it gets no further window, when the controllers rest, what is next.
 
-They play the stop ramp of the old plan, possibly later, because their own clock did not jump. All
-times are plan time.
+The controllers play the stop ramp of the last window that they received, possibly later than the
+plan says, because their own clock did not jump. Only the position that they hold shows where the
+arm rests afterwards. All times are plan time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
+
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.session.mode import ACTIVE, MOVING, Mode
+from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.table import reasoned
+
+Held = NDArray[np.float64] | None
+"""(J,) position that the controllers hold; None where they do not publish it."""
 
 SETTLED_NS = 250_000_000
 """How long after a motion the held position is certainly that of the rest: it may be 0.2 s old when
 it is read."""
 
+DIVERGED = "reference_against_plan"
+"""The watch whose finding means that a controller plays something else than the plan."""
+
+_LATE = "controller_late"
 # Largest difference of the held position from one tick to the next of a controller at rest.
 _SAME_RAD = 1e-4
 # Longest wait for a controller that has published its state before and is silent now. A longer
 # silence has a watch of its own (controller_silent), and an operator can reset only after the stop.
 _UNKNOWN_NS = 2_000_000_000
+
+
+class Abandonment:
+    """Whether the plan of a session is abandoned, until when, and where the next plan starts.
+
+    At each tick call `overdue` and `begin_if_diverged`, then `over`; before a new episode call
+    `restart`.
+    """
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._settling = Settling()
+        self._abandoned = False
+        self._on_time = False  # no clock jumped: the stop ramp ends when the plan says
+        self._needs_held = False  # a controller was late: go on only once `held` is known
+        self._held: Held = None  # of the last tick: in the tick after a jump all inputs are empty
+        self._held_seen = False  # since the activation: every controller publishes its state
+        self.rest_unknown = False
+        """Set in the tick that ends a wait after a clock jump with no held position known."""
+
+    def forget(self) -> None:
+        """Forget what was before an activation."""
+        self._abandoned = self._needs_held = self._held_seen = False
+        self._held = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the controllers may still play the abandoned plan."""
+        return self._settling.pending
+
+    def newest_held(self, held: Held) -> Held:
+        """`held`, or that of the last tick if it is None."""
+        return self._held if held is None else held
+
+    # When a plan is abandoned.
+
+    def overdue(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
+        """A finding if no window was published for so long that a lost one would be a step."""
+        overdue_ns = self._replay.overdue_ns(now_ns) if mode in MOVING else 0
+        if not overdue_ns:
+            return ()
+        text = (
+            f"replay thread: no window has left for {overdue_ns / 1e9:.2f} s of motion, at most "
+            f"{self._replay.sent_commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's load"
+        )
+        return (reasoned("replay_starvation", text, stop_ramp_only=True),)
+
+    def begin_if_diverged(
+        self, now_ns: int, findings: Sequence[Finding], held: Held, mode: Mode
+    ) -> Sequence[Finding]:
+        """Abandon the plan if a controller may play something else; return the findings that count.
+
+        Nothing more of the plan is published: the stop ramp that the controllers already have is
+        the stop (control.md 1, items 7 and 11). After a late controller, or windows that may be
+        lost, the next plan starts from the held position alone, so the pause lasts until that is
+        known. It is a fault if it was never known since the activation: a controller that never
+        publishes its state cannot show where it rests. At rest, with no window missing, the
+        findings of `reference_against_plan` are dropped: the next plan starts from the held
+        position anyway.
+        """
+        diverged = [finding for finding in findings if finding.stop_ramp_only]
+        on_time = all(finding.watch != DIVERGED for finding in diverged)
+        lost = mode in ACTIVE and self._replay.windows_may_be_lost(now_ns)
+        moving = mode in MOVING and not self.pending
+        if not lost and not (diverged and moving and not (on_time and self._known_end(now_ns))):
+            return [finding for finding in findings if finding.watch != DIVERGED]
+        self.begin(now_ns, now_ns, held, on_time)
+        self._needs_held = lost or any(one.watch == _LATE for one in diverged)
+        if held is not None:
+            return findings
+        ends = {DIVERGED} if self._held_seen else {DIVERGED, _LATE}
+        return [_as_fault(one) if one.watch in ends else one for one in findings]
+
+    def _known_end(self, now_ns: int) -> bool:
+        """Whether nothing more has to be abandoned: no plan is played, or it surely rests."""
+        return self._abandoned or self._replay.surely_at_rest(now_ns, SETTLED_NS)
+
+    def begin(
+        self,
+        old_now_ns: int,
+        now_ns: int,
+        held: Held,
+        on_time: bool = False,
+        left_ns: int = 0,
+    ) -> None:
+        """Publish no more of the plan as of `old_now_ns`: the controllers play its stop ramp.
+
+        on_time: no clock jumped, so the controllers play it at the plan's own time. The stop then
+        ends with it even if no controller publishes; a watch keeps the pause while one that has
+        published before is silent. left_ns: how long the stop ramp lasts at least, if the plan
+        says less.
+        """
+        self._abandoned, self._on_time = True, on_time
+        left_ns = max(left_ns, self._replay.stop_ramp_left_ns(old_now_ns))
+        # Wait at least until the held position is newer than this moment: it then shows whether the
+        # arm still moves.
+        self._settling.begin(now_ns, max(left_ns, SETTLED_NS), held, on_time)
+        if held is not None:
+            self._replay.start(now_ns, held)
+        elif old_now_ns == now_ns:
+            self._replay.abandon(now_ns)
+        else:
+            self._replay.start(now_ns, self._replay.position(old_now_ns))
+
+    # When it is over.
+
+    def over(self, now_ns: int, held: Held) -> bool:
+        """Whether the controllers rest; ask it at each tick. Sets `rest_unknown`."""
+        waited, self._held = self.pending, held
+        self._held_seen |= held is not None
+        settled = self._settling.over(now_ns, held)
+        self.rest_unknown = waited and self._settling.gave_up and not self._on_time
+        return settled
+
+    def next_may_begin(self, held: Held) -> bool:
+        """Whether a pause may end: the controllers rest, and where is known if it must be."""
+        return (held is not None or not self._needs_held) and not self.pending
+
+    def restart(self, now_ns: int, held: Held) -> bool:
+        """Start the next plan where the arm rests; False if the one before was not abandoned."""
+        self._needs_held = False
+        if not self._abandoned:
+            return False
+        self._replay.start(now_ns, self._replay.position(now_ns) if held is None else held)
+        self._abandoned = False
+        return True
 
 
 class Settling:
@@ -29,13 +171,11 @@ class Settling:
 
     def __init__(self) -> None:
         self._until_ns: int | None = None
-        self._held: NDArray[np.float64] | None = None
+        self._held: Held = None
         self._given_up_ns = 0
         self.gave_up = False
 
-    def begin(
-        self, now_ns: int, left_ns: int, held: NDArray[np.float64] | None, on_time: bool = False
-    ) -> None:
+    def begin(self, now_ns: int, left_ns: int, held: Held, on_time: bool = False) -> None:
         """Begin to wait at `now_ns`; `left_ns` of the old plan had not played yet.
 
         held: (J,) now; None means that no controller is expected to publish its state. on_time: no
@@ -50,7 +190,7 @@ class Settling:
         """Whether the controllers may still play the abandoned plan."""
         return self._until_ns is not None
 
-    def over(self, now_ns: int, held: NDArray[np.float64] | None) -> bool:
+    def over(self, now_ns: int, held: Held) -> bool:
         """Whether the controllers rest; ask it at each tick. `held` (J,) is None if unknown.
 
         When it turns True, `gave_up` is set if the held position was unknown at the end.
@@ -65,7 +205,7 @@ class Settling:
         self._until_ns, self.gave_up = None, held is None
         return True
 
-    def _may_move(self, now_ns: int, held: NDArray[np.float64] | None) -> bool:
+    def _may_move(self, now_ns: int, held: Held) -> bool:
         if held is None:
             return now_ns < self._given_up_ns
         return self._held is None or _apart(held, self._held)
@@ -73,3 +213,8 @@ class Settling:
 
 def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     return not float(np.max(np.abs(one - other))) <= _SAME_RAD  # NaN counts as motion
+
+
+def _as_fault(finding: Finding) -> Finding:
+    """A fault in place of a pause that could not end by itself."""
+    return replace(finding, reaction=Reaction.FAULT)
