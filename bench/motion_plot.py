@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bench.motion_scenarios import LIMITS, Row
 
-COLOURS = ("#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#666666", "#56b4e9")
+COLOURS = ("#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#666666", "#56b4e9", "#8c564b")
 WIDTH, TOP, LINE, LEFT, RIGHT = 900, 60, 34, 200, 30
 PANELS = (
     ("max_acceleration", "largest acceleration, rad/s^2", float(LIMITS.acceleration[0]), 0, 6),

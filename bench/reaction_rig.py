@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -186,7 +185,7 @@ class _Watched:
 
 @contextmanager
 def _children(folder: Path) -> Iterator[Bringup]:
-    bringup = Bringup(folder, end_with_parent=threading.current_thread() is threading.main_thread())
+    bringup = Bringup(folder)
     try:
         yield bringup
     finally:

@@ -37,6 +37,7 @@ from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.session.session import Session
 from gr00t_ros.watch.finding import Finding
@@ -72,7 +73,7 @@ class Healthy:
         """No held position."""
         return None
 
-    def ask(self, episode: int, times: QueryTimes | None) -> bool:
+    def ask(self, episode: int, times: QueryTimes | None, followed: Followed | None) -> bool:
         """No request: the load sends them at its own rate."""
         return False
 

@@ -48,9 +48,15 @@ summary lists it.
 
 All other failures count at once: a wrong mode, reason, motion or limit is never tried again.
 """
-ALONE = ("test/bags", "test/stream", "test/sim", "test/demo", "test/web/test_page.py")
+ALONE = (
+    *("test/bags", "test/stream", "test/sim", "test/demo"),
+    *("test/web/test_page.py", "test/test_bench_alone.py"),
+)
 """Simulated robots, bags and streamers run in real time, and a browser needs all processors."""
-SIDE_BY_SIDE = ("-n=3", "--dist=loadfile", *(f"--ignore={path}" for path in ALONE))
+SIDE_BY_SIDE = (
+    *("-n=3", "--dist=loadfile", "--no-loadscope-reorder"),
+    *(f"--ignore={path}" for path in ALONE),
+)
 """The other tests mostly wait for other processes: three files at a time keep two cores busy."""
 QUICK = tuple(f"test/{room}" for room in "robot observe motion watch session wire".split())
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -50,3 +51,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.config.stash[_PRIORITIES]:
         pure = not PURE.isdisjoint(item.path.relative_to(item.config.rootpath).parts)
         os.setpriority(os.PRIO_PROCESS, 0, LOW_PRIORITY if pure else 0)
+
+
+REAL_TIME = {"node", "tools", "record", "graph", "examples", "inputs", "layout", "preview"}
+"""Rooms whose tests mostly wait for nodes that run in real time."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, spread the files with running nodes evenly: too many at once are late."""
+    if not hasattr(config, "workerinput"):
+        return
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    waiting = [file for file in files if not REAL_TIME.isdisjoint(file.parts)]
+    others = [file for file in files if REAL_TIME.isdisjoint(file.parts)]
+    places = [
+        ((number + 0.5) / len(group), file)
+        for group in (waiting, others)
+        for number, file in enumerate(group)
+    ]
+    items[:] = [item for _, file in sorted(places) for item in files[file]]

@@ -3,13 +3,9 @@
 One short slice of each, of which no figure is judged: that is `./dev bench NAME`.
 """
 
-import json
-import math
-import os
-import re
-
 import numpy as np
 import pytest
+from bench_runs import REAL_TIME, assert_runs
 
 import bench.__main__ as program
 from bench import replay
@@ -17,30 +13,16 @@ from bench.paired import Report, Target
 from bench.replay_child import PERIOD_NS
 
 MS = 1_000_000
-LIMIT_S = 170.0
-NICE = 5
-"""A benchmark keeps all cores busy: the tests beside it, which must not be late, come first."""
-NEEDS_ROS = ("camera", "dds", "replay", "record", "convert", "watch", "web", "reaction")
-VERDICT = re.compile(r"^(PASS|FAIL)  .+: (\S+) \((<=|>=) (\S+)\)$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", program.BENCHES)
+@pytest.mark.parametrize("name", [name for name in program.BENCHES if name not in REAL_TIME])
 def test_every_benchmark_runs_and_shows_its_goals(processes, tmp_path, name):
-    """In a process and a ROS domain of its own; nothing of it is left behind."""
-    if name in NEEDS_ROS:
+    """In a process of its own; those of running nodes are in test_bench_alone.py."""
+    if name == "convert":
         pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
     if name == "pool":
         pytest.importorskip("ray", reason="Ray is not installed")
-    file = tmp_path / "figures.json"
-    child = processes.start("-m", "bench", name, "--smoke", "--json", str(file), name=name)
-    os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
-    assert child.wait(LIMIT_S) == 0
-    found = json.loads(file.read_text())
-    assert found["name"] == name and found["figures"] and found["targets"]
-    assert all(math.isfinite(target["value"]) for target in found["targets"])
-    shown = [(float(goal), sign == ">=") for _, _, sign, goal in VERDICT.findall(child.text())]
-    kept = [(target["limit"], target["at_least"]) for target in found["targets"]]
-    assert shown == [(pytest.approx(limit, rel=1e-5), at_least) for limit, at_least in kept]
+    assert_runs(processes, tmp_path, name)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def run_proxy():
 @given(
     st.sampled_from(CODECS),
     st.lists(
-        st.tuples(st.integers(1, 2), st.integers(1, 3), *2 * [st.integers(1, 40)]), max_size=2
+        st.tuples(st.integers(1, 2), st.integers(1, 3), *2 * [st.integers(4, 40)]), max_size=2
     ),
     st.sampled_from([{}, {"api_token": "s3cret"}]),
     st.integers(1, 100),
