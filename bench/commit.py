@@ -33,6 +33,8 @@ CHUNK_NS = 133 * MS
 STATE_NS = 20 * MS
 WARM_NS = 60 * S
 ROUNDING = 1.0 + 1e-3
+ONE_HOST = "one host"
+"""Models whose names begin so have goals: `measured` is meant for controllers on this computer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +164,8 @@ def late_switches(model: Model, chosen: ReplaySettings, for_ns: int) -> tuple[li
     commit, late = CommitTime(chosen), list[int]()
     heard = States(states, model, commit)
     arrived_ns, chunk_ns, total_ns, ticks = 0, START_NS, 0, 0
-    pending: list[
-        int
-    ] = []  # from when the windows that have not arrived differ from what is played
+    # From when the windows that have not arrived differ from what is played.
+    pending = list[int]()
     for now_ns in range(START_NS, START_NS + for_ns, chosen.refresh_ns):
         heard.until(now_ns)
         commit_ns = commit.at(now_ns)
@@ -243,11 +244,11 @@ def run(smoke: bool = False) -> Report:
             for row in rows
         ),
     ]
-    calm = [row for row in rows if row.model in {model.name for model in MODELS[:2]}]
+    one_host = [row for row in rows if row.model.startswith(ONE_HOST)]
     limit = float(LIMITS.acceleration[0])
     targets = (
-        Target("late switches in an hour, one host", max(r.late_per_h for r in calm), 0),
-        Target("rad/s^2, one host", max(r.step_rad_s2 for r in calm) / ROUNDING, limit),
+        Target("late switches in an hour, one host", max(r.late_per_h for r in one_host), 0),
+        Target("rad/s^2, one host", max(r.step_rad_s2 for r in one_host) / ROUNDING, limit),
     )
     return Report("commit", tuple(lines), {"rows": [asdict(row) for row in rows]}, targets)
 

@@ -29,7 +29,6 @@ from bench.paired import Report, Target
 
 PLOT = Path("build/bench/motion.svg")
 OURS = "gr00t_ros"  # the default; rows whose name begins so are ours too
-MEASURED = "gr00t_ros, measured commit"
 # the model's positions are doubles: the rounding error of differences over 1 ms is less than this
 ROUNDING = 1.0 + 1e-5
 

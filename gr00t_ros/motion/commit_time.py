@@ -3,15 +3,15 @@
 The law. Window i is sent at t[i] with the commit time c[i]. It equals the window before it up to
 n[i] >= t[i] + c[i]. Let windows k to i-1 be lost, at most `lost_windows` in a row. The switch to
 window i is no step if it arrives by n[j] for each j in k to i. Each commit time keeps the rule
-c[j] >= (lost_windows + 1) * refresh + d[j], so it is none for any delivery up to the least d[j],
-and a window that could come later is withheld (Planner.covered_ns). Nothing else is asked of the
-sequence of commit times. But t[i] + c[i] never decreases, because the commit time is shortened more
-slowly than time passes: what is final for one window is final for all later ones.
+c[j] >= (lost_windows + 1) * refresh + d[j], so there is no step for any delivery up to the least
+d[j]; a window that could come later is withheld (Planner.covered_ns). The commit times may follow
+each other in any way that keeps t[i] + c[i] from decreasing: what is final for one window is then
+final for all later ones. They do, because a commit time is shortened more slowly than time passes.
 
 What is measured. No controller acknowledges a window. Its states take the same way in the other
 direction: their delivery is the time from their stamp to their arrival. The clocks' offset is part
-of it, and a stamp from the future shows that the controller's clock is ahead. What does not show: a
-clock that is ahead by less than the way takes, and commands that are slower than states. So this is
+of it, and a stamp from the future shows that the controller's clock is ahead. It does not show a
+clock that is ahead by less than the way takes, or commands that are slower than states. So this is
 for controllers on this computer (docs/motion.md). All times are plan time in ns.
 """
 
@@ -59,7 +59,7 @@ class CommitTime:
         """Whether the commit time depends on what is measured."""
         self.commit_ns = settings.commit_ns
         """The present commit time."""
-        self._doubt = "no state of a controller was received yet" if self.measured else FIXED
+        self._doubt = _NO_STATES if self.measured else FIXED
         self._at_ns = 0
         # States came from the first time to the second one, without a doubt; None: in doubt.
         self._since_ns: int | None = None

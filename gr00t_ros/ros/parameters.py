@@ -310,8 +310,8 @@ class Parameters:
     )
     roll_state: bool = _parameter(
         False,
-        "Send the joint state as the plan will have it when the chunk is executed; the policy was "
-        "trained on pictures and states of one time",
+        "Send the joint state as the plan will have it when the chunk is executed; off: as it was "
+        "measured, because policies are trained on pictures and states of one time",
         by_configure=True,
     )
     velocity_scale: float = _parameter(

@@ -11,23 +11,29 @@ from typing import Final
 from gr00t_ros.command_line import DONE, MISUSE, CommandParser
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.pool.cluster import INSTALL, LOCAL, Cluster
-from gr00t_ros.pool.core import PoolLimits
+from gr00t_ros.pool.core import RANGES, PoolLimits
 from gr00t_ros.pool.pool import Pool, PoolSettings
 from gr00t_ros.pool.replica import Plan
 from gr00t_ros.pool.scaling import Scaling, read_replicas
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.sidecar.protect import MIB, place_of
+from gr00t_ros.sidecar.protect import (
+    MIB,
+    add_front,
+    allow_connections,
+    check_numbers,
+    guards_of,
+    place_of,
+)
 from gr00t_ros.sidecar.serve import log, start_log
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.starting import starting
 from gr00t_ros.supervise.launcher import LICENSE_VARIABLE
 from gr00t_ros.supervise.profile import Overrides, load_profile
-from gr00t_ros.wire.access import read_token
-from gr00t_ros.wire.address import LOOPBACK, listen_address
-from gr00t_ros.wire.curve import read_server_keys
+from gr00t_ros.wire.address import listen_address
 from gr00t_ros.wire.messages import Generation
 
 NAME: Final = "gr00t_pool"
+_OPTIONS: Final = {"rows": "batch"}  # limits whose option has another name
 # The options of a profile that each replica may have in its own way, with metavar and help text.
 _OVERRIDES: Final = {
     "model_path": ("PATH", "checkpoint, on each machine"),
@@ -41,6 +47,7 @@ def pool(argv: Sequence[str]) -> int:
     """Run the pool until SIGINT or SIGTERM: DONE; MISUSE if it cannot start."""
     options = _parser().parse_args(argv)
     start_log()
+    allow_connections()
     try:
         with starting():
             settings, plan, scaling = _settings(options), _plan(options), _scaling(options)
@@ -71,7 +78,9 @@ def _serve(settings: PoolSettings, cluster: Cluster) -> int:
 
 def _settings(options: argparse.Namespace) -> PoolSettings:
     host, port = place_of("--listen", options.listen, 0)
-    settings = PoolSettings(
+    check_numbers(options, {_OPTIONS.get(name, name): both for name, both in RANGES.items()})
+    token, keys = guards_of(options)
+    return PoolSettings(
         listen=listen_address(host, port),
         limits=PoolLimits(
             max_request_bytes=round(options.max_request_mib * MIB),
@@ -81,15 +90,9 @@ def _settings(options: argparse.Namespace) -> PoolSettings:
             rate_hz=options.rate_hz,
             burst=options.burst,
         ),
-        token=read_token(options.token_file),
-        keys=read_server_keys(options.keys) if options.keys else None,
+        token=token,
+        keys=keys,
     )
-    if settings.keys is None and settings.token is None and host not in LOOPBACK:
-        raise SettingsError(
-            f"--listen {options.listen} can be reached from other machines: expected --keys"
-            " FOLDER (see gr00t sidecar keys), or --token-file"
-        )
-    return settings
 
 
 def _plan(options: argparse.Namespace) -> Plan:
@@ -158,14 +161,7 @@ def _parser() -> CommandParser:
         help="generation of a --policy's server: as for hold (%(default)s)",
     )
     add("--flat", action="store_true", help="flat keys, as behind --use_sim_policy_wrapper")
-    add(
-        "--listen",
-        default="127.0.0.1:5556",
-        metavar="HOST:PORT",
-        help="where robots connect (%(default)s)",
-    )
-    add("--keys", metavar="FOLDER", help="use CURVE; admit the clients whose public keys are there")
-    add("--token-file", metavar="FILE", help="the token that every client must send")
+    add_front(parser, limits.max_request_bytes, limits.rate_hz, limits.burst)
     for name, kind, metavar, default, text in (
         ("--batch", int, "N", limits.rows, "most requests in one call of the policy (%(default)s)"),
         ("--wait-ms", float, "MS", limits.wait_ms, "a batch waits so long (%(default)s ms)"),
@@ -173,12 +169,6 @@ def _parser() -> CommandParser:
             *("--deadline-ms", int, "MS", limits.deadline_ms),
             "what cannot be answered in this time is refused (%(default)s ms)",
         ),
-        (
-            *("--max-request-mib", float, "MIB", limits.max_request_bytes / MIB),
-            "largest request (%(default)s MiB)",
-        ),
-        ("--rate-hz", float, "HZ", limits.rate_hz, "requests of one client (%(default)s Hz)"),
-        ("--burst", int, "N", limits.burst, "requests of one client at once (%(default)s)"),
     ):
         add(name, type=kind, metavar=metavar, default=default, help=text)
     return parser

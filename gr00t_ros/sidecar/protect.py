@@ -8,7 +8,7 @@ import argparse
 import resource
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gr00t_ros.command_line import DONE, MISUSE, CommandParser
@@ -17,9 +17,17 @@ from gr00t_ros.proxy.core import ALLOWED, RANGES, Limits, check_range
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
 from gr00t_ros.serve.front import DEFAULT_GONE_MS, GONE_MS, keep_freed
 from gr00t_ros.sidecar.serve import log, start_log
-from gr00t_ros.wire.access import read_token
+from gr00t_ros.wire.access import Token, read_token
 from gr00t_ros.wire.address import LOOPBACK, listen_address, parse_place, server_address
-from gr00t_ros.wire.curve import PUBLIC, SECRET, SERVER, new_pair, read_server_keys, write_pair
+from gr00t_ros.wire.curve import (
+    PUBLIC,
+    SECRET,
+    SERVER,
+    ServerKeys,
+    new_pair,
+    read_server_keys,
+    write_pair,
+)
 
 MIB = 1024 * 1024
 _PLACES = "--upstream HOST:PORT names the policy server, --listen HOST:PORT where clients connect"
@@ -39,10 +47,7 @@ def proxy(argv: Sequence[str]) -> int:
 def run_proxy(settings_of: Callable[[], ProxySettings]) -> int:
     """Run a proxy of these settings, which may raise Gr00tError, as `proxy` does."""
     start_log()
-    # Allow as many connections as the system permits: clients that only hold connections open must
-    # not keep others out. The memory limit disconnects them.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allow_connections()
     try:
         settings = settings_of()
         proxy = Proxy(settings)
@@ -64,10 +69,10 @@ def run_proxy(settings_of: Callable[[], ProxySettings]) -> int:
 def proxy_settings(options: argparse.Namespace) -> ProxySettings:
     """The settings that the options of `proxy_parser` stand for; raises SettingsError."""
     host, port = place_of("--listen", options.listen, 0)
-    _check_numbers(options)
-    # Not from the environment, where it could be the clients' token or the server's.
-    token = read_token(options.token_file, {})
-    settings = ProxySettings(
+    check_numbers(options, RANGES)
+    check_range("--receive-ms", options.receive_ms, *GONE_MS)
+    token, keys = guards_of(options)
+    return ProxySettings(
         upstream=server_address(*place_of("--upstream", options.upstream, 1)),
         listen=listen_address(host, port),
         limits=Limits(
@@ -82,25 +87,45 @@ def proxy_settings(options: argparse.Namespace) -> ProxySettings:
         ),
         token=token,
         upstream_token=read_token(options.upstream_token_file, {}),
-        keys=read_server_keys(options.keys) if options.keys else None,
+        keys=keys,
         receive_ms=options.receive_ms,
     )
-    if settings.keys is None and settings.token is None and host not in LOOPBACK:
+
+
+def allow_connections() -> None:
+    """Allow as many connections as the system permits.
+
+    Clients that only hold connections open must not keep others out. The memory limit of the front
+    disconnects them.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def guards_of(options: argparse.Namespace) -> tuple[Token | None, ServerKeys | None]:
+    """The clients' token and the keys of `add_front`'s options.
+
+    Raises SettingsError if nothing guards an address that other machines can reach. The token is
+    not read from the environment, where it could be the policy server's.
+    """
+    host, _ = place_of("--listen", options.listen, 0)
+    token = read_token(options.token_file, {})
+    keys = read_server_keys(options.keys) if options.keys else None
+    if keys is None and token is None and host not in LOOPBACK:
         raise SettingsError(
             f"--listen {options.listen} can be reached from other machines: expected --keys"
             " FOLDER (see gr00t sidecar keys), or --token-file"
         )
-    return settings
+    return token, keys
 
 
-def _check_numbers(options: argparse.Namespace) -> None:
+def check_numbers(options: argparse.Namespace, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Raise `SettingsError`, which names the option as on the command line, if out of range."""
-    for name, (lowest, highest) in RANGES.items():
+    for name, (lowest, highest) in ranges.items():
         if name == "max_request_bytes":
             check_range("--max-request-mib", options.max_request_mib, lowest / MIB, highest / MIB)
         else:
             check_range(f"--{name.replace('_', '-')}", getattr(options, name), lowest, highest)
-    check_range("--receive-ms", options.receive_ms, *GONE_MS)
 
 
 def place_of(option: str, text: str, lowest_port: int) -> tuple[str, int]:
@@ -128,16 +153,8 @@ def proxy_parser(verb: str, description: str, example: str) -> CommandParser:
     parser.missing["--upstream"] = "the policy server"
     add = parser.add_argument
     defaults = Limits()
-    mib = defaults.max_request_bytes / MIB
     add("--upstream", required=True, metavar="HOST:PORT", help="the policy server")
-    add(
-        "--listen",
-        default="127.0.0.1:5556",
-        metavar="HOST:PORT",
-        help="where clients connect (%(default)s)",
-    )
-    add("--keys", metavar="FOLDER", help="use CURVE; admit the clients whose public keys are there")
-    add("--token-file", metavar="FILE", help="the token that every client must send")
+    add_front(parser, defaults.max_request_bytes, defaults.rate_hz, defaults.burst)
     add(
         "--upstream-token-file",
         metavar="FILE",
@@ -151,7 +168,6 @@ def proxy_parser(verb: str, description: str, example: str) -> CommandParser:
         help="forward this endpoint too; may be repeated",
     )
     for name, kind, metavar, default, text in (
-        ("--max-request-mib", float, "MIB", mib, "largest request (%(default)s MiB)"),
         (
             "--max-wait-ms",
             int,
@@ -167,8 +183,6 @@ def proxy_parser(verb: str, description: str, example: str) -> CommandParser:
             "longest wait for a reply (%(default)s ms)",
         ),
         ("--receive-ms", int, "MS", DEFAULT_GONE_MS, f"{_SILENT} (%(default)s ms)"),
-        ("--rate-hz", float, "HZ", defaults.rate_hz, "requests of one client (%(default)s Hz)"),
-        ("--burst", int, "N", defaults.burst, "requests of one client at once (%(default)s)"),
         (
             "--batch",
             int,
@@ -187,6 +201,28 @@ def proxy_parser(verb: str, description: str, example: str) -> CommandParser:
     ):
         add(name, type=kind, metavar=metavar, default=default, help=text)
     return parser
+
+
+def add_front(parser: CommandParser, max_request_bytes: int, rate_hz: float, burst: int) -> None:
+    """Add the options of a front: its address, whom it admits, and each client's limits."""
+    add = parser.add_argument
+    add(
+        "--listen",
+        default="127.0.0.1:5556",
+        metavar="HOST:PORT",
+        help="where clients connect (%(default)s)",
+    )
+    add("--keys", metavar="FOLDER", help="use CURVE; admit the clients whose public keys are there")
+    add("--token-file", metavar="FILE", help="the token that every client must send")
+    for name, kind, metavar, default, text in (
+        (
+            *("--max-request-mib", float, "MIB", max_request_bytes / MIB),
+            "largest request (%(default)s MiB)",
+        ),
+        ("--rate-hz", float, "HZ", rate_hz, "requests of one client (%(default)s Hz)"),
+        ("--burst", int, "N", burst, "requests of one client at once (%(default)s)"),
+    ):
+        add(name, type=kind, metavar=metavar, default=default, help=text)
 
 
 def keys(argv: Sequence[str]) -> int:

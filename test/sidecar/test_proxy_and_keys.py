@@ -88,6 +88,23 @@ def test_what_the_proxy_cannot_start_with_is_one_line_and_status_two(
     assert text in log and log.count("\n") == 1 and "s3cret" not in log
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--listen", "0.0.0.0:0"), "expected --keys"),
+        (("--batch", "257"), "--batch: got 257, expected 1 to 256"),
+        (("--max-request-mib", "nan"), "--max-request-mib: got nan"),
+    ],
+)
+def test_the_pool_takes_its_options_as_the_proxy_does(start_sidecar, monkeypatch, words, text):
+    """A token in the environment is for a policy server: it opens no door."""
+    monkeypatch.setenv("GR00T_API_TOKEN", "s3cret-t0ken")
+    pool = start_sidecar("pool", "--policy", "hold", "--embodiment", "franka_droid", *words)
+    status, log = pool.wait()
+    assert (pool.ready, status) == ("", 2)
+    assert text in log and log.count("\n") == 1 and "s3cret" not in log
+
+
 def test_one_key_alone_is_wrong_usage(ask, keys):
     """It would silently connect without encryption."""
     status, _, err = ask("ping", "--server-key", f"{keys}/server.public")
