@@ -14,15 +14,15 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.paired import Report, Target, interleave, percentile, ratio
-from bench.proxy import ENDLESS, TIMEOUT_MS, process, proxy
+from bench.proxy import ENDLESS, Asker, process, proxy
 from gr00t_ros.proxy.pictures import MEASURED_FIRST, Compress, Restore
-from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.messages import Generation, KeyStyle
 from gr00t_ros.wire.template import RequestTemplate
 
@@ -55,25 +55,6 @@ def scene(cameras: int, height: int, width: int) -> NDArray[np.uint8]:
     return np.clip(np.array(found), 0, 255).astype(np.uint8)
 
 
-class Asker:
-    """A client that sends the same pictures again and again."""
-
-    def __init__(self, port: int, pictures: NDArray[np.uint8]) -> None:
-        self._client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
-        server = self._client.connect()
-        self.template = template(pictures, server.generation, server.key_style)
-
-    def ask_ms(self) -> float:
-        """Return the round trip of one request, ms."""
-        start_ns = time.perf_counter_ns()
-        self._client.get_action(self.template)
-        return (time.perf_counter_ns() - start_ns) / 1e6
-
-    def close(self) -> None:
-        """Close the client."""
-        self._client.close()
-
-
 def pair(stack: ExitStack, port: int, quality: int) -> int:
     """Start restore before the server on `port` and compress before it; return its port."""
     where = ("--listen", "127.0.0.1:0", *ENDLESS)
@@ -94,11 +75,13 @@ def round_trips(pictures: NDArray[np.uint8], rounds: int) -> dict[str, list[floa
             "JPEG 90": pair(stack, port, 90),
         }
         askers = {
-            name: stack.enter_context(closing(Asker(p, pictures))) for name, p in ports.items()
+            name: stack.enter_context(closing(Asker(p, partial(template, pictures))))
+            for name, p in ports.items()
         }
-        return interleave(
-            {name: asker.ask_ms for name, asker in askers.items()}, rounds, MEASURED_FIRST
+        trips_us = interleave(
+            {name: asker.ask_us for name, asker in askers.items()}, rounds, MEASURED_FIRST
         )
+    return {name: [us / 1e3 for us in values] for name, values in trips_us.items()}
 
 
 def sides(frame: bytes, quality: int, rounds: int) -> dict[str, float]:

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from bench.motion_methods import SETTINGS, play, raw_reference
 from bench.motion_scenarios import (
-    DURATION_NS,
-    EXECUTED_STEPS,
     HOME,
     JITTER_SHARE,
     LIMITS,
     MS,
     START_NS,
     Scenario,
+    arrivals_of,
     chunk_path,
 )
 from bench.paired import Target
@@ -94,28 +93,21 @@ def _rows(latency_ms: int) -> Iterator[RtcRow]:
             )
 
 
-def _arrivals(scenario: Scenario, rtc: bool, two_modes: bool, seed: int = 0) -> Arrivals:
+def _arrivals(scenario: Scenario, rtc: bool, two_modes: bool) -> Arrivals:
     """Chunks and their times of arrival; without two modes the target moves at TURN_NS instead."""
-    rng = np.random.default_rng(seed)
-    path = chunk_path(rng)
     slowest_ns = round(scenario.latency_ns * (1.0 + JITTER_SHARE))
     acts_after_ns = slowest_ns + SETTINGS.commit_ns + SETTINGS.knot_ns
-    result: list[tuple[int, ActionChunk]] = []
-    asked_ns = START_NS
-    while asked_ns < START_NS + DURATION_NS:
-        late = 1.0 + rng.uniform(-JITTER_SHARE, JITTER_SHARE)
-        arrival_ns = asked_ns + round(scenario.latency_ns * late / MS) * MS
-        times_ns = asked_ns - START_NS + np.arange(scenario.steps) * scenario.step_ns
+
+    def answer(
+        rng: np.random.Generator, rows: Floats, asked_ns: int, before: ActionChunk | None
+    ) -> Floats:
         side = rng.choice([-1.0, 1.0], len(HOME)) * scenario.disagreement
         jitter = rng.normal(0.0, STEP_JITTER_RAD, (scenario.steps, len(HOME)))
         moved = (side + jitter) if two_modes else TURN_RAD * (asked_ns >= TURN_NS)
-        joints = HOME + path(times_ns * 1e-9) + moved
-        if rtc and result:
-            joints = _continued(result[-1][1], joints, asked_ns, acts_after_ns)
-        chunk = ActionChunk(len(result), 1, asked_ns, scenario.step_ns, joints, {})
-        result.append((arrival_ns, chunk))
-        asked_ns = max(asked_ns + EXECUTED_STEPS * scenario.step_ns, arrival_ns)
-    return result
+        free = rows + moved
+        return _continued(before, free, asked_ns, acts_after_ns) if rtc and before else free
+
+    return arrivals_of(scenario, answer)
 
 
 def _continued(before: ActionChunk, joints: Floats, asked_ns: int, acts_after_ns: int) -> Floats:

@@ -79,9 +79,25 @@ def scenarios() -> Iterator[Scenario]:
         yield Scenario(killed, steps, step_ns, 120 * MS, 0.02, START_NS + 3_137 * MS)
 
 
-def arrivals(scenario: Scenario, seed: int = 0) -> list[tuple[int, ActionChunk]]:
-    """Chunks and their times of arrival: one request in flight, one every 8 steps or later."""
-    rng = np.random.default_rng(seed)
+def arrivals(scenario: Scenario) -> list[tuple[int, ActionChunk]]:
+    """Chunks that disagree by up to `disagreement`, and their times of arrival."""
+
+    def answer(rng: np.random.Generator, rows: Floats, asked_ns: int, _: object) -> Floats:
+        return rows + rng.uniform(-scenario.disagreement, scenario.disagreement, len(HOME))
+
+    return arrivals_of(scenario, answer)
+
+
+def arrivals_of(
+    scenario: Scenario,
+    answer: Callable[[np.random.Generator, Floats, int, ActionChunk | None], Floats],
+) -> list[tuple[int, ActionChunk]]:
+    """Chunks and their times of arrival: one request in flight, one every 8 steps or later.
+
+    answer: what the policy makes of the rows (T, J) rad of the path, for an observation of that
+    time; the last argument is the chunk before, None for the first one.
+    """
+    rng = np.random.default_rng(0)
     path = chunk_path(rng)
     result: list[tuple[int, ActionChunk]] = []
     asked_ns = START_NS
@@ -89,8 +105,8 @@ def arrivals(scenario: Scenario, seed: int = 0) -> list[tuple[int, ActionChunk]]
         late = 1.0 + rng.uniform(-JITTER_SHARE, JITTER_SHARE)
         arrival_ns = asked_ns + round(scenario.latency_ns * late / MS) * MS
         times_ns = asked_ns - START_NS + np.arange(scenario.steps) * scenario.step_ns
-        wrong = rng.uniform(-scenario.disagreement, scenario.disagreement, len(HOME))
-        joints = HOME + path(times_ns * 1e-9) + wrong
+        before = result[-1][1] if result else None
+        joints = answer(rng, HOME + path(times_ns * 1e-9), asked_ns, before)
         chunk = ActionChunk(len(result), 1, asked_ns, scenario.step_ns, joints, {})
         if scenario.death_ns is None or arrival_ns < scenario.death_ns:
             result.append((arrival_ns, chunk))

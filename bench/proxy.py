@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.curve import ClientKeys, new_pair, read_client_keys, write_pair
 from gr00t_ros.wire.link import PolicyLink
+from gr00t_ros.wire.messages import Generation, KeyStyle
 from gr00t_ros.wire.template import RequestTemplate
 
 SHAPE = (1, 480, 640)
@@ -83,18 +84,17 @@ def proxy(port: int, *words: str) -> Any:
 
 
 class Asker:
-    """One client that sends the same two cameras to the trivial server again and again."""
+    """One client that sends the same request to the trivial server again and again."""
 
-    def __init__(self, port: int, curve: ClientKeys | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        template_of: Callable[[Generation, KeyStyle], RequestTemplate],
+        curve: ClientKeys | None = None,
+    ) -> None:
         self._client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested", curve=curve)
         server = self._client.connect()
-        self._template = RequestTemplate(
-            dict.fromkeys(("exterior", "wrist"), SHAPE),
-            {"joint_position": (1, 7)},
-            "instruction",
-            generation=server.generation,
-            key_style=server.key_style,
-        )
+        self._template = template_of(server.generation, server.key_style)
 
     def ask_us(self) -> float:
         """Return the round trip of one request."""
@@ -107,6 +107,17 @@ class Asker:
         self._client.close()
 
 
+def two_cameras(generation: Generation, key_style: KeyStyle) -> RequestTemplate:
+    """Return a request with two cameras."""
+    return RequestTemplate(
+        dict.fromkeys(("exterior", "wrist"), SHAPE),
+        {"joint_position": (1, 7)},
+        "instruction",
+        generation=generation,
+        key_style=key_style,
+    )
+
+
 def round_trips(folder: Path, rounds: int) -> dict[str, list[float]]:
     """Return the round trips of every connection to the same server, us."""
     with ExitStack() as stack:
@@ -114,9 +125,9 @@ def round_trips(folder: Path, rounds: int) -> dict[str, list[float]]:
         plain = stack.enter_context(proxy(port))
         secured = stack.enter_context(proxy(port, "--keys", str(folder)))
         askers = {
-            "direct": Asker(port),
-            "proxy": Asker(plain),
-            "proxy, CURVE": Asker(secured, curve(folder, 0)),
+            "direct": Asker(port, two_cameras),
+            "proxy": Asker(plain, two_cameras),
+            "proxy, CURVE": Asker(secured, two_cameras, curve(folder, 0)),
         }
         for asker in askers.values():
             stack.enter_context(closing(asker))

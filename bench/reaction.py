@@ -208,6 +208,11 @@ def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
             sum(row.breaks for row in rows if row.method in (OURS, SHORT)),
             0,
         ),
+        Target(
+            "changes that no motion followed, gr00t_ros",
+            sum(row.void.get("lost", 0) for row in rows if row.method in (OURS, SHORT)),
+            0,
+        ),
     ]
     if base:
         ours = _ours(rows)

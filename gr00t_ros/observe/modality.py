@@ -202,6 +202,12 @@ def _taken_for(embodiment: Embodiment, action: ActionKey) -> tuple[str, tuple[st
     return f"absolute {'joint positions' if joints else 'commands'}", _POSITIONS
 
 
+def relative_keys(config: ModalityConfig) -> tuple[str, ...]:
+    """The action keys that the server predicts relative to the state that it was sent."""
+    configs = _configs(config["action"]) if "action" in config else {}
+    return tuple(key for key, one in configs.items() if one.get("rep") == "RELATIVE")
+
+
 def announced_kind(config: Mapping[str, object] | None) -> str:
     """The representation that a server announces for an action key, such as "RELATIVE NON_EEF"."""
     return "" if config is None else f"{config.get('rep')} {config.get('type')}"

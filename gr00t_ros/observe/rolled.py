@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.observe.modality import ModalityConfig
+from gr00t_ros.observe.modality import ModalityConfig, relative_keys
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.observe.readings import encode_computed
 from gr00t_ros.robot.embodiment import Embodiment
@@ -50,14 +50,7 @@ class StateRoll:
 
         Their rows would begin at the joint's old position, but count from the rolled time on.
         """
-        entry = config.get("action")
-        if entry is None or entry.action_configs is None:
-            return
-        relative = {
-            key
-            for key, one in zip(entry.keys, entry.action_configs, strict=False)
-            if one.get("rep") == "RELATIVE"
-        }
+        relative = relative_keys(config)
         for action in self._embodiment.action:
             left = [name for name in action.names if name not in self._columns]
             if action.output is not None and action.key in relative and left:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import ChunkError, RemoteError, WireError
-from gr00t_ros.observe.modality import ModalityConfig
+from gr00t_ros.observe.modality import ModalityConfig, relative_keys
 from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.watch.server import OTHER, Outlook, kind_of
 
@@ -108,15 +108,6 @@ def broken_promise(before: Action, action: Action, overlap: Overlap) -> str:
                 f"{expected[row, column]:.6g} as in step {first + row} of the chunk before"
             )
     return ""
-
-
-def relative_keys(modality: ModalityConfig) -> tuple[str, ...]:
-    """The action keys that the server predicts relative to the state that was sent."""
-    entry = modality["action"]
-    configs = entry.action_configs or ()
-    return tuple(
-        key for key, c in zip(entry.keys, configs, strict=False) if c.get("rep") == "RELATIVE"
-    )
 
 
 @dataclass(slots=True)
