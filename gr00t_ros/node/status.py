@@ -45,7 +45,6 @@ UNPROVEN, OVER_BUDGET = "unproven stops", "windows over budget"
 UNCHECKED = "collision unchecked"
 """Key in a status' details: what moves and is not checked although `collision: required`."""
 _COLLISION = (CLEARANCE, CLEARANCE_M, CLEARANCE_PAIR, CLEARANCE_S, UNPROVEN, OVER_BUDGET, UNCHECKED)
-_SHOWN = (COMMIT, *_COLLISION)
 
 RTC = "rtc"
 """Key in a status' details: whether chunks continue each other by the server's RTC, or why not."""
@@ -53,7 +52,8 @@ RTC = "rtc"
 CONTACT = "contact "
 """Prefix of keys in a status' details: what a source of contacts measures."""
 
-_SHOWN = (*_COLLISION, RTC)
+_SHOWN = (COMMIT, *_COLLISION, RTC)
+"""Keys of a status' details that /diagnostics shows too."""
 
 SHADOW = "shadow: no controller is commanded"
 SHADOW_ERROR = "shadow error "

@@ -55,7 +55,8 @@ from gr00t_ros.ros.flow_messages import flow_message
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.session.mode import FAULTED, MOVING
-from gr00t_ros.session.session import Held, Session
+from gr00t_ros.session.session import Session
+from gr00t_ros.session.settling import Held
 from gr00t_ros.trace.flow import Flow
 from gr00t_ros.watch.finding import RESET, Finding
 from gr00t_ros.wire.address import shown

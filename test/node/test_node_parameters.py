@@ -217,9 +217,9 @@ def test_another_instruction_begins_an_episode_however_it_is_set(rig):
         assert not successful
         assert f"parameter instruction: got {size} bytes, expected 1 to 4096" in reason
     rig.wait_for_motion()
-    modes = [status.mode for status in list(rig.statuses)]
+    modes, more = [s.mode for s in list(rig.statuses)], rig.statuses[-1].episode - (episode + 2)
     # a late machine may have paused meanwhile; going on after that is an episode too
-    assert rig.statuses[-1].episode == episode + 2 or "paused" in modes[first:]
+    assert more == 0 or (more > 0 and "paused" in modes[first:])
     assert rig.change("deactivate") and rig.change("cleanup")
     assert put(rig, "instruction", "the next one") == (True, ""), "taken up by configure"
     assert rig.change("configure")

@@ -241,11 +241,11 @@ def test_without_a_finer_grid_a_reply_waits_for_the_tick(rig):
 
 
 def test_a_query_is_told_when_it_is_due_and_when_its_time_runs_out(rig):
-    """At most one tick before; with simulated time it is asked when due, and does not wait."""
+    """At most one tick before."""
     rig.start()
     rig.windows_go_on()
     now_ns = time.monotonic_ns()
-    assert all(times.earliest_ns <= now_ns + 40 * MS for times in rig.asked)
+    assert rig.asked and all(times.earliest_ns <= now_ns + 40 * MS for times in rig.asked)
     assert all(times.earliest_ns <= times.latest_ns for times in rig.asked)
 
 

@@ -1,9 +1,13 @@
-"""A reason in which only numbers changed is not a new event for the log."""
+"""What of a status is an event for the log, what goes to /diagnostics, which limits are near."""
 
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from diagnostic_msgs.msg import KeyValue  # noqa: E402
+
+from gr00t_ros.msg import PolicyStatus  # noqa: E402
+from gr00t_ros.node import status as reported  # noqa: E402
 from gr00t_ros.node.status import event_of, limits_left  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 
@@ -33,6 +37,16 @@ def test_a_reason_of_which_only_numbers_change_is_the_same_event(one, other, sam
 def test_another_mode_is_another_event():
     """Also with the same reason."""
     assert event_of("stopping", "x") != event_of("paused", "x")
+
+
+def test_diagnostics_show_what_the_status_says_of_commit_rtc_and_clearance():
+    """Each with its key and text."""
+    keys = (reported.COMMIT, reported.RTC, reported.CLEARANCE, f"{reported.CONTACT}wrist")
+    details = [KeyValue(key=key, value=f"of {key}") for key in keys]
+    status = PolicyStatus(mode="ready", details=details)
+    values = [pair for entry in reported.diagnostics(status).status for pair in entry.values]
+    found = {pair.key: pair.value for pair in values}
+    assert {key: found.get(key) for key in keys} == {key: f"of {key}" for key in keys}
 
 
 def test_the_joints_closest_to_their_limits_are_named_without_the_gripper():
