@@ -130,9 +130,21 @@ def split(frame: Bytes, count: int, max_bytes: int) -> list[bytes]:
     replies = []
     for row in range(count):
         own = {key: value[row : row + 1] for key, value in action.items()}
-        reply = [own, _own_info(info, row, count)] if has_info else own
+        reply = [own, own_info(info, slice(row, row + 1), count)] if has_info else own
         replies.append(codec.encode(reply, array_codec or "npy"))
     return replies
+
+
+def own_info(info: Mapping[Any, Any], rows: slice, count: int) -> dict[Any, Any]:
+    """Return the entries of `rows` of a reply's info for `count` rows, as `split` says."""
+    own = {}
+    for key, value in info.items():
+        is_array = isinstance(value, np.ndarray) and value.ndim > 0
+        if (is_array or isinstance(value, list)) and len(value) == count:
+            own[key] = value[rows]
+        elif isinstance(value, _PLAIN):
+            own[key] = value
+    return own
 
 
 def is_error(frame: Bytes, max_bytes: int) -> bool:
@@ -227,14 +239,3 @@ def _text_form(item: object) -> Hashable | None:
         return "text"
     is_texts = isinstance(item, list) and all(isinstance(text, str) for text in item)
     return ("texts", len(item)) if isinstance(item, list) and is_texts else None
-
-
-def _own_info(info: Mapping[Any, Any], row: int, count: int) -> dict[Any, Any]:
-    own = {}
-    for key, value in info.items():
-        is_array = isinstance(value, np.ndarray) and value.ndim > 0
-        if (is_array or isinstance(value, list)) and len(value) == count:
-            own[key] = value[row : row + 1]
-        elif isinstance(value, _PLAIN):
-            own[key] = value
-    return own
