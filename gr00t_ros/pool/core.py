@@ -145,15 +145,15 @@ class PoolCore:
             self.counts.refused += 1
             self._rate.charge(client, REFUSED_COST - 1)
             return error_reply(route, str(error))
-        why = self._why_busy(client)
-        if why:
-            return self._busy(route, why)
         if envelope.endpoint == messages.PING:
             return self._answer(route, codec.encode(self._ping(), "npy"))
         if envelope.endpoint == messages.GET_MODALITY_CONFIG:
             return self._answer(route, self.modality)
         if envelope.endpoint == messages.RESET:
             return self._answer(route, _SKIPPED_RESET)
+        why = self._why_busy(client)
+        if why:
+            return self._busy(route, why)
         until_ns = now_ns + self.limits.deadline_ms * 1_000_000
         return self._send(Job(client, route, envelope.with_token(None), now_ns, until_ns))
 
@@ -212,7 +212,7 @@ class PoolCore:
         }
 
     def _why_busy(self, client: Hashable) -> str:
-        """Return why no further request can be taken now, or an empty text."""
+        """Return why no further get_action can be taken now, or an empty text."""
         if self.replicas < 1:
             return NO_REPLICA
         own = sum(job.client == client for job in self._jobs.values())

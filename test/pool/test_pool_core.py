@@ -99,6 +99,16 @@ def test_a_request_that_would_be_late_is_refused_at_once_and_passes(make):
     assert outlook_of(RemoteError("", text)) is Outlook.PASSES
 
 
+def test_a_pool_that_is_full_or_has_no_replica_still_says_so(make):
+    """A ping costs nothing, and shows what is wrong; so a robot's check finds the server."""
+    core = make(rows=4, deadline_ms=320)
+    taken = [ask(core, robot) for robot in range(40)]
+    busy = sum(not isinstance(one, int) for one in taken)
+    for core.replicas in (2, 0):
+        assert decode(ask(core, "arm", frame("ping")).frame)["pool"]["busy"] == busy
+        assert decode(ask(core, "arm", frame("get_modality_config")).frame) == {"video": 1}
+
+
 def test_after_one_slow_batch_requests_are_taken_again(make):
     """The first call may compile: without a request nothing would show that this is over."""
     core = make(deadline_ms=320)
