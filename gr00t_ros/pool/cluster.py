@@ -28,6 +28,7 @@ INSTALL: Final = "pip install 'ray[serve]'"
 
 _DEPLOYMENT: Final = "policy"
 _COUNT_S: Final = 0.25
+_JOIN_S: Final = 5.0
 _STORE_BYTES: Final = 1 << 30  # of a local Ray, which would take 30 % of the memory
 _CALLS: Final = 64  # bytes read from the bell at once
 
@@ -95,7 +96,7 @@ class Cluster:
         self._ended.set()
         self._loop.call_soon_threadsafe(self._loop.stop)
         for thread in self._threads:
-            thread.join()
+            thread.join(_JOIN_S)  # Ray's controller may hang, and with it the count
         with contextlib.suppress(Exception):  # the cluster may be gone
             self._serve.delete(self._name)
         self._leave()
@@ -115,7 +116,7 @@ class Cluster:
         outcome: Answered | str
         try:
             outcome = await self._handle.answer.remote(frame)
-        except Exception as error:  # Ray's errors have no common base
+        except (Exception, asyncio.CancelledError) as error:  # Ray's have no common base
             outcome = f"{type(error).__name__}: {error}".splitlines()[0]
         self._done.append((number, outcome))
         with contextlib.suppress(OSError):  # full: it rings already; closed: the pool ends

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gr00t_ros.errors import SettingsError, WireError
 from gr00t_ros.pool.admission import Expectation
+from gr00t_ros.pool.scaling import BATCHES, MAX_REPLICAS
 from gr00t_ros.proxy.core import (
     ALLOWED,
     MAX_JOBS,
@@ -123,11 +124,12 @@ class PoolCore:
         self.counts = PoolCounts()
         self.expected = Expectation(limits.rows, round(limits.wait_ms * 1e6))
         self.answers: dict[str, int] = {}
-        """Answers by replica."""
+        """Answers by replica, of those that answered last."""
         self.replicas = 0
         self.modality = b""
         self._rate = RateLimit(limits.rate_hz, limits.burst)
         self._jobs: dict[int, Job] = {}  # with the replicas, by their numbers; oldest first
+        self._given_up: set[int] = set()  # too late, and still with the replicas
         self._number = 0
 
     def request(
@@ -143,15 +145,15 @@ class PoolCore:
             self.counts.refused += 1
             self._rate.charge(client, REFUSED_COST - 1)
             return error_reply(route, str(error))
-        why = self._why_busy(client)
-        if why:
-            return self._busy(route, why)
         if envelope.endpoint == messages.PING:
             return self._answer(route, codec.encode(self._ping(), "npy"))
         if envelope.endpoint == messages.GET_MODALITY_CONFIG:
             return self._answer(route, self.modality)
         if envelope.endpoint == messages.RESET:
             return self._answer(route, _SKIPPED_RESET)
+        why = self._why_busy(client)
+        if why:
+            return self._busy(route, why)
         until_ns = now_ns + self.limits.deadline_ms * 1_000_000
         return self._send(Job(client, route, envelope.with_token(None), now_ns, until_ns))
 
@@ -161,11 +163,13 @@ class PoolCore:
 
     def answered(self, number: int, answer: Answered, now_ns: int) -> ProxyReply | None:
         """Take a replica's answer; None: it is too late, and the client has had its reply."""
-        job = self._jobs.pop(number, None)
+        job = self._taken(number)
         self.expected.saw_batch(answer.batch_ns)  # of a late answer too
         if job is None:
             return None
-        self.answers[answer.replica] = self.answers.get(answer.replica, 0) + 1
+        self.answers[answer.replica] = self.answers.pop(answer.replica, 0) + 1
+        if len(self.answers) > MAX_REPLICAS:
+            del self.answers[next(iter(self.answers))]
         if not answer.error:
             self.expected.saw_transport(now_ns - job.began_ns - answer.in_replica_ns)
         self.counts.errors += answer.error
@@ -173,7 +177,7 @@ class PoolCore:
 
     def lost(self, number: int, why: str, now_ns: int) -> ProxyReply | int | None:
         """Take that a job's replica was lost; return its reply or its new number, or as above."""
-        job = self._jobs.pop(number, None)
+        job = self._taken(number)
         if job is None:
             return None
         self.counts.lost += 1
@@ -187,6 +191,7 @@ class PoolCore:
         """Answer busy to the requests whose deadline has passed; their answers are dropped."""
         late = [number for number, job in self._jobs.items() if job.until_ns <= now_ns]
         self.counts.late += len(late)
+        self._given_up.update(late)
         why = f"not answered in {self.limits.deadline_ms} ms"
         return [self._busy(self._jobs.pop(number).route, why) for number in late]
 
@@ -199,6 +204,7 @@ class PoolCore:
         return {
             "replicas": self.replicas,
             "in_flight": len(self._jobs),
+            "given_up": len(self._given_up),
             "batch_ms": self.expected.batch_ns / 1e6,
             "transport_ms": self.expected.transport_ns / 1e6,
             **asdict(self.counts),
@@ -206,18 +212,26 @@ class PoolCore:
         }
 
     def _why_busy(self, client: Hashable) -> str:
-        """Return why no further request can be taken now, or an empty text."""
+        """Return why no further get_action can be taken now, or an empty text."""
         if self.replicas < 1:
             return NO_REPLICA
         own = sum(job.client == client for job in self._jobs.values())
         if own >= MAX_JOBS:
             return f"{own} requests of this client are not answered yet"
+        # They fill what replicas take at once: all hang. One replica that hangs is allowed for.
+        if len(self._given_up) >= (self.replicas + 1) * BATCHES * self.limits.rows:
+            return f"{len(self._given_up)} requests that were given up are still with the replicas"
         expected_ms = self.expected.after_ns(len(self._jobs), self.replicas) / 1e6
         # With none before it a request is always taken: only answers renew the expectation.
         if self._jobs and expected_ms > self.limits.deadline_ms:
             allowed = f"at most {self.limits.deadline_ms} ms allowed"
             return f"an answer is expected in {expected_ms:.0f} ms, {allowed}"
         return ""
+
+    def _taken(self, number: int) -> Job | None:
+        """Return a job whose outcome has come; None if its client has had its reply."""
+        self._given_up.discard(number)
+        return self._jobs.pop(number, None)
 
     def _admitted(self, frames: Sequence[Bytes]) -> Envelope:
         """Return the envelope of a valid request; raise WireError with the text for the client."""

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from gr00t_ros.errors import ChunkError
+from gr00t_ros.errors import ChunkError, ObservationError
+from gr00t_ros.proxy.batch import own_info
 from gr00t_ros.serve.policies import Action, Observation, Policy
 from gr00t_ros.wire import codec
 
 Row = tuple[Observation, Mapping[str, Any] | None]
 Reply = tuple[Action, Mapping[str, Any]]
+
+AGAIN: Final = 1000  # of a GPU that was out of memory, these are some minutes
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,8 @@ def batch_key(row: Row) -> Hashable:
     """Return what two rows must have in common to be stacked.
 
     That is: keys, dtypes and shapes of all arrays but for the batch axis, the language keys, and
-    equal options. One pool serves one embodiment.
+    equal options. One pool serves one embodiment. Raises `ObservationError` if batch sizes differ,
+    and anything for what has none.
     """
     observation, options = row
     arrays = tuple(
@@ -34,6 +38,9 @@ def batch_key(row: Row) -> Hashable:
         for name in ("video", "state")
         for key, value in observation[name].items()
     )
+    sizes = {len(value) for part in observation.values() for value in part.values()}
+    if len(sizes) > 1:
+        raise ObservationError(f"all keys must have batch size {min(sizes)}. Got {max(sizes)}")
     return arrays, tuple(observation["language"]), codec.encode(options, "msgpack_numpy")
 
 
@@ -68,7 +75,7 @@ def stack(rows: Sequence[Row]) -> Row:
 
 
 def split(reply: Reply, sizes: Sequence[int]) -> list[Reply]:
-    """Return the part of each row of a stacked reply; the info map is the same for all.
+    """Return the part of each row of a stacked reply; of info what `proxy.batch.split` says.
 
     Raises `ChunkError` if a key has another batch size than was asked for.
     """
@@ -80,19 +87,25 @@ def split(reply: Reply, sizes: Sequence[int]) -> list[Reply]:
             )
     ends = np.cumsum(sizes)
     parts = {key: np.split(value, ends[:-1]) for key, value in action.items()}
-    return [({key: parts[key][at] for key in parts}, info) for at in range(len(sizes))]
+    return [
+        (
+            {key: parts[key][at] for key in parts},
+            own_info(info, slice(end - size, end), sum(sizes)),
+        )
+        for at, (size, end) in enumerate(zip(sizes, ends, strict=True))
+    ]
 
 
 class RowCaller:
     """Calls a policy for rows: stacked where their keys are equal, singly where that fails.
 
     A stacked call that fails is repeated row by row, so that one bad row fails alone. If all rows
-    then succeed, the policy cannot do batches, and is no longer asked to.
+    then succeed, the policy cannot do batches now, and is not asked to for the next AGAIN ones.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.stacks = True
+        self._alone = 0  # so many batches more are asked row by row
 
     def __call__(self, rows: Sequence[Row]) -> list[Reply | Exception]:
         """Return each row's reply, or what the policy raised for it."""
@@ -109,18 +122,19 @@ class RowCaller:
         yield from groups.values()
 
     def _answer(self, rows: Sequence[Row]) -> list[Reply | Exception]:
-        if len(rows) > 1 and self.stacks:
+        if len(rows) > 1 and not self._alone:
             try:
                 return [*split(self._policy(*stack(rows)), sizes_of(rows))]
             except Exception as error:  # a policy may raise anything
-                alone = [self._alone(row) for row in rows]
+                alone = [self._single(row) for row in rows]
                 if not any(isinstance(one, Exception) for one in alone):
-                    self.stacks = False
+                    self._alone = AGAIN
                     log.warning("the policy takes one row at a time: %s", error)
                 return alone
-        return [self._alone(row) for row in rows]
+        self._alone -= len(rows) > 1
+        return [self._single(row) for row in rows]
 
-    def _alone(self, row: Row) -> Reply | Exception:
+    def _single(self, row: Row) -> Reply | Exception:
         try:
             return self._policy(*row)
         except Exception as error:  # it is the client's reply

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import zmq
 
-from gr00t_ros.errors import LaunchError, SidecarError, WireError
+from gr00t_ros.errors import LaunchError, RemoteError, SidecarError, WireError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.serve.policies import Action, Observation
 from gr00t_ros.supervise.profile import Overrides, Profile
@@ -119,7 +119,10 @@ class ServedPolicy:
             self._connection.close()
             self._connection = Connection(self._context, self._address, MAX_BYTES, None)
             raise
-        return messages.read_reply(reply, endpoint, MAX_BYTES)
+        try:
+            return messages.read_reply(reply, endpoint, MAX_BYTES)
+        except RemoteError as error:  # clients decide by the server's own words (wire.md 7)
+            raise RemoteError(error.server_text) from None
 
     def _pair(self, reply: Any) -> tuple[Action, Mapping[str, Any]]:
         if not isinstance(reply, list) or len(reply) != 2:

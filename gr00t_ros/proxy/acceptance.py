@@ -1,6 +1,6 @@
 """Which batches a server accepts, and whose rows it refuses: learnt from its replies.
 
-A batch that fails is sent again row by row. If some rows pass alone, those that fail are bad: their
+A batch that fails is sent again row by row. If some rows pass alone, the others may be bad: their
 robots are sent alone until one of their requests passes. If every row passes alone, the server
 refuses the batch: smaller ones are sent for a while, down to single requests. Pure: takes `now_ns`.
 """
@@ -18,13 +18,16 @@ _STRIKES: Final = 2  # batches in a row without a reply: their size is the reaso
 
 @dataclass(slots=True)
 class Trial:
-    """A batch that failed, whose rows are sent alone; why: what the server answered."""
+    """A batch that failed, whose rows are sent alone; why: what the server answered.
+
+    others: clients of the rows that failed alone, or had no outcome and may be bad too.
+    """
 
     size: int
     why: str = field(repr=False)
     left: int
     passed: int = 0
-    failed: list[Hashable] = field(default_factory=list)
+    others: list[Hashable] = field(default_factory=list)
 
 
 class Acceptance:
@@ -79,18 +82,22 @@ class Acceptance:
         if passed:
             self._alone.pop(client, None)
         if trial is not None:
-            trial.passed += passed
-            trial.failed += [] if passed else [client]
-            self.unsettled(trial, now_ns)
+            self._settle(client, passed, trial, now_ns)
 
-    def unsettled(self, trial: Trial, now_ns: int) -> None:
-        """A row of a trial has its outcome, or will have none; the last one decides."""
+    def unsettled(self, client: Hashable, trial: Trial, now_ns: int) -> None:
+        """A row of a trial will have no outcome."""
+        self._settle(client, False, trial, now_ns)
+
+    def _settle(self, client: Hashable, passed: bool, trial: Trial, now_ns: int) -> None:
+        """Note a row of a trial; the last one decides."""
         trial.left -= 1
+        trial.passed += passed
+        trial.others += [] if passed else [client]
         if trial.left or not trial.passed:
             return
-        for client in trial.failed:
-            self._send_alone(client)
-        if not trial.failed:
+        for other in trial.others:
+            self._send_alone(other)
+        if not trial.others:
             what = f"refuses batches of {trial.size} whose rows it accepts alone ({trial.why})"
             self._lower(trial.size, what, now_ns)
 

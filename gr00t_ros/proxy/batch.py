@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 
 import msgpack
@@ -39,14 +40,14 @@ RTC_REFUSAL: Final = (
 class Row:
     """One robot's get_action request with batch size 1.
 
-    key: equal for requests that may be in one batch: the codec, everything beside the observation,
-    and names, dtypes and shapes of the observation. observation: its arrays (1, T, ...) and lists
-    of one text.
+    key: equal for requests that may be in one batch, SHA-256 of: the codec, everything beside the
+    observation, and names, dtypes and shapes of the observation. observation: its arrays
+    (1, T, ...) and lists of one text.
     """
 
-    key: Hashable = field(repr=False)  # the server's token may be in it, and in the request
+    key: bytes
     array_codec: ArrayCodec
-    request: Mapping[str, Any] = field(repr=False)
+    request: Mapping[str, Any] = field(repr=False)  # the server's token may be in it
     observation: Mapping[str, Any] = field(repr=False)
 
 
@@ -72,7 +73,9 @@ def read_row(frame: Bytes, max_bytes: int) -> Row | None:
     if form is None or not isinstance(observation, dict):
         return None
     beside = codec.encode(_without(request, _path(request)), array_codec)
-    return Row((array_codec, beside, form), array_codec, request, observation)
+    # What is kept of a client between its requests has no size that it could choose.
+    key = sha256(repr((array_codec, beside, form)).encode("utf-8", "backslashreplace")).digest()
+    return Row(key, array_codec, request, observation)
 
 
 class BatchMemory:
@@ -127,9 +130,21 @@ def split(frame: Bytes, count: int, max_bytes: int) -> list[bytes]:
     replies = []
     for row in range(count):
         own = {key: value[row : row + 1] for key, value in action.items()}
-        reply = [own, _own_info(info, row, count)] if has_info else own
+        reply = [own, own_info(info, slice(row, row + 1), count)] if has_info else own
         replies.append(codec.encode(reply, array_codec or "npy"))
     return replies
+
+
+def own_info(info: Mapping[Any, Any], rows: slice, count: int) -> dict[Any, Any]:
+    """Return the entries of `rows` of a reply's info for `count` rows, as `split` says."""
+    own = {}
+    for key, value in info.items():
+        is_array = isinstance(value, np.ndarray) and value.ndim > 0
+        if (is_array or isinstance(value, list)) and len(value) == count:
+            own[key] = value[rows]
+        elif isinstance(value, _PLAIN):
+            own[key] = value
+    return own
 
 
 def is_error(frame: Bytes, max_bytes: int) -> bool:
@@ -224,14 +239,3 @@ def _text_form(item: object) -> Hashable | None:
         return "text"
     is_texts = isinstance(item, list) and all(isinstance(text, str) for text in item)
     return ("texts", len(item)) if isinstance(item, list) and is_texts else None
-
-
-def _own_info(info: Mapping[Any, Any], row: int, count: int) -> dict[Any, Any]:
-    own = {}
-    for key, value in info.items():
-        is_array = isinstance(value, np.ndarray) and value.ndim > 0
-        if (is_array or isinstance(value, list)) and len(value) == count:
-            own[key] = value[row : row + 1]
-        elif isinstance(value, _PLAIN):
-            own[key] = value
-    return own

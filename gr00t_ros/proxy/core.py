@@ -78,6 +78,10 @@ class Limits:
             raise SettingsError("endpoint kill: it ends the server, expected any other")
         for name, (lowest, highest) in RANGES.items():
             check_range(name, getattr(self, name), lowest, highest)
+        if self.batch > 1 and self.wait_ms >= self.max_wait_ms:
+            raise SettingsError(
+                f"wait_ms: got {self.wait_ms:g}, expected less than max_wait_ms, {self.max_wait_ms}"
+            )
 
 
 def check_range(name: str, value: float, lowest: float, highest: float) -> None:
@@ -173,7 +177,7 @@ class ProxyCore:
             self._rate.charge(client, REFUSED_COST - 1)
             return (error_reply(route, str(error)),)
         if job.row is not None:
-            self._gathering.arrived(client, now_ns)
+            self._gathering.arrived(client, job.row.key, now_ns)
         left_out = self._queue.push(client, job, now_ns)
         return tuple(self._dropped(job, "too many requests wait", now_ns) for job in left_out)
 
@@ -200,7 +204,8 @@ class ProxyCore:
         try:
             frames = split(frame, len(jobs), len(frame))
         except WireError as error:
-            why = "an answer that held a secret" if self._quotes_token(frame) else str(error)
+            is_secret = self._quotes_token(frame, len(frame))  # the log gets a part of any length
+            why = "an answer that held a secret" if is_secret else str(error)
             self._send_again(jobs, why)
             return ()
         self._told(jobs, now_ns)
@@ -291,9 +296,9 @@ class ProxyCore:
         self.counts.answered += 1
         return ProxyReply(job.route, frame if self.pictures is None else self.pictures.reply(frame))
 
-    def _quotes_token(self, frame: Bytes) -> bool:
-        """Whether a reply contains the token that only this proxy and the server may know."""
-        if self.upstream_token is None or len(frame) > _MAX_ECHO_BYTES:
+    def _quotes_token(self, frame: Bytes, most: int = _MAX_ECHO_BYTES) -> bool:
+        """Whether a reply of so many bytes has the token that only proxy and server may know."""
+        if self.upstream_token is None or len(frame) > most:
             return False
         return self.upstream_token.reveal().encode() in bytes(frame)
 
@@ -337,7 +342,7 @@ class ProxyCore:
     def _settle(self, job: _Job, now_ns: int) -> None:
         """A request has no reply from the server: nothing is learnt about its row."""
         if job.trial is not None:
-            self._acceptance.unsettled(job.trial, now_ns)
+            self._acceptance.unsettled(job.client, job.trial, now_ns)
 
     def _busy(self, route: Route, why: str) -> ProxyReply:
         self.counts.busy += 1
@@ -348,10 +353,10 @@ def _with_state(frame: Bytes, state: str) -> Bytes:
     """Return the reply to a ping with the proxy's state; an error or another form as it is."""
     try:
         reply = codec.decode(frame, len(frame))
+        is_ok = isinstance(reply, dict) and "error" not in reply
+        return codec.encode({**reply, messages.PROXY: state}, "npy") if is_ok else frame
     except WireError:
         return frame
-    is_ok = isinstance(reply, dict) and "error" not in reply
-    return codec.encode({**reply, messages.PROXY: state}, "npy") if is_ok else frame
 
 
 def read_request(frames: Sequence[Bytes], most: int, token: Token | None) -> Envelope:

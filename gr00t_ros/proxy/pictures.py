@@ -25,7 +25,7 @@ from gr00t_ros.errors import SettingsError, WireError
 from gr00t_ros.wire import codec
 from gr00t_ros.wire.arrays import NPY_KEY, ArrayCodec, array_prefix
 from gr00t_ros.wire.envelope import Bytes, maps_that_begin, read_envelope
-from gr00t_ros.wire.jpeg_header import BASELINE, MAX_PIXELS, read_frame
+from gr00t_ros.wire.jpeg_header import BASELINE, MAX_PIXELS, check_one_scan, read_frame
 from gr00t_ros.wire.messages import GET_ACTION
 
 VERSION: Final = 1
@@ -252,9 +252,10 @@ def _checked(data: Bytes) -> _Compressed:
         if not isinstance(jpeg, bytes):
             raise WireError(f"request: a JPEG is {type(jpeg).__name__}, expected bytes")
         frame = read_frame(memoryview(jpeg))
-        # Only what OpenCV writes: the scans of a progressive JPEG can cost any amount of time.
-        if frame != (BASELINE, shape[-3], shape[-2], 3):
+        # Only what OpenCV writes: further scans can cost any amount of time.
+        if frame != (BASELINE, *shape[-3:]):
             raise WireError(f"request: JPEG of {frame}, expected baseline of shape {shape}")
+        check_one_scan(memoryview(jpeg))
     return _Compressed(found["codec"], tuple(shape), tuple(jpegs))
 
 

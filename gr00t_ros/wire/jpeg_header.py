@@ -6,6 +6,7 @@ Pure. A header of a few bytes can claim gigapixels. Source: ITU T.81, table B.1 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from gr00t_ros.errors import WireError
@@ -18,6 +19,9 @@ BASELINE: Final = 0xC0
 # C4, C8 and CC are tables and extensions.
 _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE: Final = frozenset(range(0xD0, 0xD8)) | {0x01}  # markers without a length
+_STUFFED: Final = 0x00  # no marker: decoders skip FF 00 and what follows, up to the next marker
+_FILL: Final = 0xFF
+_START_OF_SCAN: Final = 0xDA
 _TAIL: Final = 4096  # bytes searched for the end marker: cameras add padding behind it
 
 
@@ -35,6 +39,8 @@ def read_frame(data: memoryview) -> JpegFrame:
 
     Raises `WireError` for any other, for a truncated one, and for more than MAX_PIXELS.
     """
+    if bytes(data[: len(START)]) != START:  # OpenCV decodes by these, as BMP or whatever it is
+        raise WireError(f"{len(data)} bytes that are no JPEG")
     if b"\xff\xd9" not in bytes(data[-_TAIL:]):
         raise WireError(f"JPEG of {len(data)} bytes has no end marker: truncated")
     frame = bytes(data[_frame_at(data) :][:10])
@@ -48,15 +54,31 @@ def read_frame(data: memoryview) -> JpegFrame:
     return JpegFrame(frame[1], height, width, frame[9])
 
 
+def check_one_scan(data: memoryview) -> None:
+    """Raise `WireError` unless the first scan of a JPEG, which `read_frame` took, has 3 components.
+
+    Otherwise decoders expect further scans. Each takes ten bytes, and a pass over all pixels.
+    """
+    at = next(at for at, marker in _segments(data) if marker == _START_OF_SCAN)
+    if bytes(data[at + 4 : at + 5]) != b"\3":
+        raise WireError(f"JPEG of {len(data)} bytes: no scan of 3 components")
+
+
 def _frame_at(data: memoryview) -> int:
     """Offset of the start-of-frame segment: FF Cx, length, bits, height, width, components."""
+    return next(at for at, marker in _segments(data) if marker in _START_OF_FRAME)
+
+
+def _segments(data: memoryview) -> Iterator[tuple[int, int]]:
+    """Offset and marker of each segment, as decoders find them; `WireError` at anything else."""
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _STUFFED:
         marker = data[at + 1]
-        if marker in _START_OF_FRAME:
-            return at
-        if marker == 0xFF or marker in _ALONE:  # fill byte, or a marker without a segment
-            at += 1 if marker == 0xFF else 2
+        if marker == _FILL or marker in _ALONE:
+            at += 1 if marker == _FILL else 2
         else:
+            yield at, marker
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise WireError(f"JPEG of {len(data)} bytes has no frame header before byte {at}")
+    raise WireError(
+        f"JPEG of {len(data)} bytes ends at byte {at}, expected a frame header and a scan"
+    )

@@ -260,14 +260,16 @@ class PolicyLink:
         return filled, action, took_ns
 
     def _judge_rtc(self, template: RequestTemplate, before: Action | None, action: Action) -> None:
-        """Compare an answer that was to continue the one before.
+        """Compare an answer that was to continue the one before, or nothing.
 
         If it does not, options are sent no more, and WireError is raised: the answer may continue
-        a chunk of another robot, which was never executed here.
+        a chunk of another robot or episode, which is not executed here.
         """
-        if template.overlap is None or before is None:
-            return
-        why = self.rtc.judge(template.overlap, before, action, self._client.info)
+        info, why = self._client.info, ""
+        if template.overlap is None:
+            why = self.rtc.unasked(info)
+        elif before is not None:
+            why = self.rtc.judge(template.overlap, before, action, info)
         if why:
             self._stop_rtc(why)
             raise WireError(f"get_action: rtc: {why}: the answer is dropped, rtc is off")

@@ -40,6 +40,7 @@ DENOISING_STEPS: Final = 4  # of upstream's checkpoints
 # What a server may lose on the way through its normalised bfloat16 values, which have 8 bits.
 _LOST_SHARE: Final = 4e-3
 _LOST: Final = 1e-3  # rad, m, or a gripper's share
+_UNASKED: Final = f"the server says {APPLIED} although it was asked not to"
 
 
 class RtcDialect(Enum):
@@ -153,6 +154,13 @@ class Rtc:
         self.applied += 1
         return ""
 
+    def unasked(self, info: Info) -> str:
+        """Why an answer that was to continue nothing must be the last one; empty if it is free.
+
+        The flat dialect has no word for it.
+        """
+        return _UNASKED if self.dialect is RtcDialect.MAP and info.get(APPLIED) is True else ""
+
 
 Ask = Callable[[RtcDialect, Overlap | None], tuple[Action, Info]]
 
@@ -191,7 +199,9 @@ def passes(error: RemoteError) -> bool:
 
 
 def _why_not_map(ask: Ask, overlap: Overlap, relative: tuple[str, ...]) -> str:
-    before, _ = ask(RtcDialect.MAP, None)
+    before, info = ask(RtcDialect.MAP, None)
+    if info.get(APPLIED) is True:
+        return _UNASKED
     action, info = ask(RtcDialect.MAP, overlap)
     if info.get(APPLIED) is not True:
         return f"the server does not say {APPLIED}"

@@ -4,7 +4,9 @@ A start takes 20 s, so these run in `./dev soak`.
 """
 
 import os
+import re
 import signal
+import sys
 import threading
 import time
 from importlib.util import find_spec
@@ -149,12 +151,19 @@ def test_a_robot_moves_on_inside_its_limits_when_a_replica_is_killed(
     from stack import EMBODIMENT, Stack, assert_inside_the_limits
 
     class PooledStack(Stack):
-        """The policy server is a pool."""
+        """The policy server is a pool, which leaves the processors to what runs in real time.
+
+        A replica that starts takes a processor for seconds; on a robot's machine there is no pool.
+        """
 
         def start_sidecar(self):
             where = ("--ray", "local", "--replicas", "2", "--listen", "127.0.0.1:0")
-            words = (*where, "--policy", "scripted", "--embodiment", EMBODIMENT)
-            self.port = self.bringup.start_sidecar("pool", *words, timeout_s=START_S)
+            words = ("pool", *where, "--policy", "scripted", "--embodiment", EMBODIMENT)
+            later = ("nice", "-n", "19", sys.executable)
+            self.bringup.start("sidecar", [*later, "-m", "gr00t_ros.sidecar", *words])
+            ready = re.compile(r"^READY tcp://.*:(\d+)$", re.MULTILINE)
+            found = self.wait(lambda: ready.search(self.bringup.log("sidecar")), "READY", START_S)
+            self.port = int(found[1])
 
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
     stack = PooledStack(ros_node, tmp_path)
@@ -168,10 +177,13 @@ def test_a_robot_moves_on_inside_its_limits_when_a_replica_is_killed(
         asked = wait_for(stack.port, lambda state: state["replicas"] == 2)["answered"]
         state = wait_for(stack.port, lambda state: state["answered"] > asked)
         stack.wait_for_motion()
-        modes = {status.mode for status in list(stack.statuses)[before:]}
+        told = list(stack.statuses)[before:]
         record = stack.record()
     finally:
         stack.end()
-    assert modes == {"replaying"}
+    # On a busy machine it may pause for its own lateness, but never for the server.
+    about_the_server = re.compile("policy server|no chunk left|refused")
+    assert not [one.reason for one in told if about_the_server.search(one.reason)]
+    assert "fault" not in {one.mode for one in told}
     assert state["failed"] <= 1 and state["lost"] <= 2
     assert_inside_the_limits(record)

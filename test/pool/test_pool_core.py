@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gr00t_ros.errors import RemoteError, SettingsError
 from gr00t_ros.pool.admission import Expectation
 from gr00t_ros.pool.core import RANGES, Answered, PoolCore, PoolLimits
+from gr00t_ros.pool.scaling import BATCHES
 from gr00t_ros.watch.server import Outlook, outlook_of
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.codec import decode, encode
@@ -98,6 +99,16 @@ def test_a_request_that_would_be_late_is_refused_at_once_and_passes(make):
     assert outlook_of(RemoteError("", text)) is Outlook.PASSES
 
 
+def test_a_pool_that_is_full_or_has_no_replica_still_says_so(make):
+    """A ping costs nothing, and shows what is wrong; so a robot's check finds the server."""
+    core = make(rows=4, deadline_ms=320)
+    taken = [ask(core, robot) for robot in range(40)]
+    busy = sum(not isinstance(one, int) for one in taken)
+    for core.replicas in (2, 0):
+        assert decode(ask(core, "arm", frame("ping")).frame)["pool"]["busy"] == busy
+        assert decode(ask(core, "arm", frame("get_modality_config")).frame) == {"video": 1}
+
+
 def test_after_one_slow_batch_requests_are_taken_again(make):
     """The first call may compile: without a request nothing would show that this is over."""
     core = make(deadline_ms=320)
@@ -139,6 +150,34 @@ def test_at_the_deadline_the_robot_hears_busy_and_the_late_answer_is_dropped(mak
     assert text_of(reply) == "busy: not answered in 320 ms"
     assert core.answered(number, answer(), 400 * MS) is None
     assert core.lost(number, "ActorDiedError", 400 * MS) is None
+
+
+def test_replicas_that_hang_do_not_fill_the_memory_with_requests_that_were_given_up(make):
+    """Each robot asks again after each deadline; one replica that hangs does not stop the other."""
+    core = make(rows=4, deadline_ms=320, replicas=1)
+    now_ns, numbers = 0, []
+    for _ in range(100):
+        found = [ask(core, robot, now_ns=now_ns) for robot in range(10)]
+        numbers += [one for one in found if isinstance(one, int)]
+        now_ns += 320 * MS
+        core.expired(now_ns)
+    assert BATCHES * 4 < len(numbers) <= 2 * BATCHES * 4 + 10
+    text = text_of(ask(core, "arm", now_ns=now_ns))
+    assert "given up" in text and outlook_of(RemoteError("", text)) is Outlook.PASSES
+    assert core.state()["given_up"] == len(numbers)
+    for number in numbers:
+        core.lost(number, "ActorDiedError", now_ns)
+    assert isinstance(ask(core, "arm", now_ns=now_ns), int) and core.state()["given_up"] == 0
+
+
+def test_a_ping_stays_readable_however_many_replicas_there_were(make):
+    """Replicas that are replaced again and again have a new name each."""
+    core = make()
+    for number in range(5_000):
+        core.answered(ask(core, "arm"), answer(replica=f"host:{number}"), MS)
+    core.answered(ask(core, "arm"), answer(replica="host:4000"), MS)
+    answers = decode(ask(core, "arm", frame("ping")).frame)["pool"]["answers"]
+    assert len(answers) <= 1024 and answers["host:4000"] == 2
 
 
 def test_one_client_cannot_fill_the_pool(make):

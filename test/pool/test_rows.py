@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gr00t_ros.errors import ObservationError, SettingsError
 from gr00t_ros.pool.batcher import Batcher
-from gr00t_ros.pool.rows import RowCaller, batch_key
+from gr00t_ros.pool.rows import AGAIN, RowCaller, batch_key
 from gr00t_ros.pool.scaling import Scaling, deployment_options, read_replicas
 
 
@@ -68,10 +68,55 @@ def test_each_row_gets_its_own_answer(made):
 
 def test_a_bad_row_fails_alone():
     """The others get their chunks, and the policy is still given batches."""
-    call = RowCaller(Echo(bad=2))
+    policy = Echo(bad=2)
+    call = RowCaller(policy)
     first, second, third = call([row(1), row(2), row(3)])
     assert str(second) == "bad 2" and first[0]["joints"][0, 0, 0] == 1.0
-    assert third[0]["joints"][0, 0, 0] == 3.0 and call.stacks
+    assert third[0]["joints"][0, 0, 0] == 3.0
+    assert len(call([row(1), row(3)])) == 2 and policy.calls[-1] == 2
+
+
+class Chatty(Echo):
+    """Its info has something of each row, and of all."""
+
+    def __call__(self, observation, options):
+        action, _ = super().__call__(observation, options)
+        texts = [text for (text,) in observation["language"]["task"]]
+        state = observation["state"]["joints"][:, 0]
+        info = {"steps": 4, "texts": texts, "states": state, "seen": " and ".join(texts), "of": {}}
+        return action, info
+
+
+def test_of_a_replys_info_each_row_gets_its_own():
+    """What cannot be told apart is left out, as the proxy does; a row alone gets all of it."""
+    call = RowCaller(Chatty())
+    (_, first), (_, second) = call([row(1, size=2), row(3)])
+    assert first["texts"] == ["1", "1"] and first["states"].tolist() == [[1, 1], [1, 1]]
+    assert second["texts"] == ["3"] and second["states"].tolist() == [[3, 3]]
+    assert second["steps"] == 4 and set(second) == {"steps", "texts", "states"}
+    ((_, alone),) = call([row(5)])
+    assert alone["seen"] == "5"
+
+
+def test_a_row_of_two_batch_sizes_is_refused():
+    """Nobody could say which rows of a reply are whose."""
+    observation, _ = row(1)
+    observation["video"] = {"junk": np.zeros((3, 1), np.uint8), **observation["video"]}
+    with pytest.raises(ObservationError, match="batch size"):
+        batch_key((observation, None))
+
+
+def test_after_a_while_a_policy_is_asked_for_batches_again():
+    """That it could not answer one may have passed: its GPU was out of memory."""
+    policy = Echo(most=1)
+    call = RowCaller(policy)
+    call([row(1), row(2)])
+    policy._most = 100
+    for _ in range(AGAIN):
+        call([row(1), row(2)])
+    assert policy.calls[-1] == 1
+    call([row(1), row(2)])
+    assert policy.calls[-1] == 2
 
 
 def test_a_policy_for_one_robot_is_asked_row_by_row(caplog):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
 
+from gr00t_ros.errors import SettingsError
 from gr00t_ros.proxy.core import Limits, ProxyCore
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.codec import decode, encode
@@ -241,6 +242,87 @@ def test_a_server_that_dies_of_a_batch_gets_single_requests_and_then_smaller_one
     assert "no reply to batches of 4" in robots.core.take_news()[0]
     robots.ask(*"abcd")
     assert len(robots.next()) == 2
+
+
+def test_rows_without_an_outcome_do_not_prove_that_a_server_refuses_batches():
+    """The bad one may be among them: its robot is sent alone, and the others stay together."""
+    robots = Robots(max_wait_ms=100)
+    robots.ask(*"abcd")
+    robots.next()
+    robots.land(ms=20, bad=[3])
+    for number in range(3):
+        assert robots.next() == [number]
+        robots.land(ms=20)
+    robots.now_ns += 30 * MS
+    robots.take(robots.core.expired(robots.now_ns))
+    assert robots.got == {0: 0, 1: 1, 2: 2, 3: "busy: waited 100 ms for its turn"}
+    assert robots.core.take_news() == ()
+    robots.ask(*"abcd")
+    assert robots.next() == [4, 5, 6]
+    robots.land(bad=[7])
+    assert robots.next() == [7]
+    robots.land(bad=[7])
+    robots.ask(*"abcd")
+    assert robots.next() == [8, 9, 10]
+
+
+def test_robots_of_another_form_do_not_prolong_the_wait():
+    """Each form waits for its own; a robot that has gone costs the others one pause."""
+    robots = Robots()
+    robots.ask(*"cdef", width=2)
+    robots.next()
+    robots.ask("a", "b")
+    robots.land()
+    assert robots.next() == [4, 5]
+    robots.land()
+    robots.ask("a")
+    assert robots.next() is None
+    robots.now_ns += 4 * MS
+    robots.ask("c", width=2)
+    assert robots.next() is None
+    robots.now_ns += 1 * MS
+    assert robots.next() == [6]
+
+
+def test_clients_that_come_and_go_leave_nothing_behind():
+    """Whatever stands in their requests, which the proxy keeps until they are answered."""
+    robots = Robots()
+    for number in range(2_000):
+        data = decode(request(robots.asked))["data"] | {"options": {"seed": number, "x": "x" * 999}}
+        robots.ask(str(number), frame=encode({"endpoint": "get_action", "data": data}, "npy"))
+        robots.next()
+        robots.land()
+    expected = robots.core._gathering._expected
+    assert len(expected) <= 1024 and len(repr(expected)) < 200_000
+
+
+def test_a_long_error_of_a_batch_does_not_bring_a_secret_to_the_log():
+    """A strict server quotes whole observations, so its text may have any length."""
+    robots = Robots(BEHIND)
+    robots.ask(*"ab")
+    robots.next()
+    robots.land(most=1, text=BEHIND.reveal() + 70_000 * "x")
+    while robots.next() is not None:
+        robots.land()
+    (news,) = robots.core.take_news()
+    assert "s3cret" not in news
+
+
+@pytest.mark.parametrize("value", [np.float32(1.5), np.ones(2)])
+def test_a_ping_that_holds_numbers_of_numpy_comes_through(value):
+    """Whatever a server says of itself, the proxy goes on."""
+    core = ProxyCore(Limits(batch=8))
+    core.request("a", (b"a", b""), (encode({"endpoint": "ping"}, "npy"),), 0)
+    assert core.next_frame(0) is not None
+    (reply,) = core.answered(encode({"status": "ok", "load": value}, "msgpack_numpy"), 0)
+    assert decode(reply.frame)["status"] == "ok"
+
+
+def test_a_batch_cannot_wait_longer_than_its_rows_may():
+    """They would be busy before it leaves."""
+    with pytest.raises(SettingsError, match="wait_ms: got 500, expected less than max_wait_ms"):
+        Limits(batch=2, wait_ms=500, max_wait_ms=500)
+    Limits(batch=1, max_wait_ms=1)
 
 
 def test_a_client_has_one_row_in_a_batch():

@@ -1,6 +1,7 @@
 """Pictures as JPEG between two proxies: what comes out is the request, but for a told error."""
 
 import contextlib
+import struct
 import threading
 
 import cv2
@@ -92,7 +93,8 @@ def test_all_but_the_pixels_comes_back_to_the_byte(codec, shapes, token, quality
     assert max((one.max() for one in apart), default=0) <= one.counts.largest_error
     assert other.counts.plain_bytes == one.counts.plain_bytes
     same = {key: np.zeros_like(got) for key, got in video.items()}
-    for key, got in video_of(found).items():
+    # The largest first: the three bytes of a picture of 1x1 may be in a larger one.
+    for key, got in sorted(video_of(found).items(), key=lambda item: -item[1].nbytes):
         assert got.shape == video[key].shape
         found = found.replace(got.tobytes(), same[key].tobytes())
         frame = frame.replace(video[key].tobytes(), same[key].tobytes())
@@ -259,6 +261,31 @@ def bomb():
     return bytes(data)
 
 
+def hidden_bomb():
+    """A JPEG of 8000x8000 behind FF 00, which decoders skip; its length leads to another header."""
+    data = jpeg(64, 64)
+    at = data.index(b"\xff\xc0")
+    header = data[at : at + 19]
+    large = header[:5] + (8000).to_bytes(2, "big") * 2 + header[9:]
+    hidden = data[2:at] + large + data[at + 19 : -2]
+    size = (2 + len(hidden)).to_bytes(2, "big")
+    return b"\xff\xd8\xff\0" + size + hidden + header + b"\xff\xd9"
+
+
+def bitmap_bomb():
+    """A BMP of 20000x10000 in 100 bytes, which looks like a JPEG of 64x64 from its third byte."""
+    at = jpeg(64, 64).index(b"\xff\xc0")
+    header = struct.pack("<IiiHHIIiiII", 40, 20000, 10000, 1, 8, 1, 0, 0, 0, 2, 0)
+    return b"BM" + jpeg(64, 64)[at : at + 10] + b"\0\0" + header + bytes(900) + b"\0\1\xff\xd9"
+
+
+def scan_bomb():
+    """A baseline JPEG of a thousand scans without data, each of one component."""
+    data = jpeg(64, 64)
+    scan = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+    return data[: data.index(b"\xff\xda")] + 1000 * scan + b"\xff\xd9"
+
+
 HOSTILE = {
     "another version": ({"version": 2}, "version 1"),
     "another dtype": ({"type": "<f8"}, "version 1"),
@@ -274,13 +301,17 @@ HOSTILE = {
     "more pictures than JPEGs": ({"shape": [2, 1, 64, 64, 3]}, "list of 2"),
     "no list": ({"jpeg": jpeg(64, 64)}, "list of 1"),
     "a text": ({"jpeg": ["jpeg"]}, "str"),
-    "nothing": ({"jpeg": [b""]}, "truncated"),
-    "a PNG": ({"jpeg": [cv2.imencode(".png", picture(64, 64, 3))[1].tobytes()]}, "truncated|frame"),
+    "nothing": ({"jpeg": [b""]}, "no JPEG"),
+    "a PNG": ({"jpeg": [cv2.imencode(".png", picture(64, 64, 3))[1].tobytes()]}, "no JPEG"),
     "a truncated JPEG": ({"jpeg": [jpeg(64, 64)[:-300]]}, "truncated"),
     "another size": ({"jpeg": [jpeg(64, 65)]}, "baseline"),
     "grey": ({"jpeg": [jpeg(64, 64, colour=False)]}, "baseline"),
     "progressive": ({"jpeg": [jpeg(64, 64, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)]}, "baseline"),
     "a bomb": ({"jpeg": [bomb()], "shape": [1, 1, 65500, 65500, 3]}, "pixels"),
+    "a bomb behind a stuffed byte": ({"jpeg": [hidden_bomb()]}, "ends at byte 2"),
+    "a bomb as a bitmap": ({"jpeg": [bitmap_bomb()]}, "no JPEG"),
+    "many scans": ({"jpeg": [scan_bomb()]}, "scan of 3"),
+    "a shape of one colour": ({"shape": [1, 1, 64, 64, 1]}, "baseline"),
     "only a header": ({"jpeg": [jpeg(64, 64)[:200] + b"\xff\xd9"]}, "JPEG"),
 }
 

@@ -146,11 +146,12 @@ class Noisy(HoldPolicy):
 
 
 class Lying(Noisy):
-    """Says that it continues the chunk before, and does not."""
+    """Says that it continues the chunk before where it is asked to, and does not."""
 
     def __call__(self, observation, options):
         action, info = super().__call__(observation, options)
-        return action, info | {APPLIED: True, REANCHORED: True}
+        is_asked = (options or {}).get("rtc", {}).get("enabled", False)
+        return action, info | {APPLIED: is_asked, REANCHORED: is_asked}
 
 
 class FlatOnly(Inpainting):
@@ -170,6 +171,22 @@ class Forgetful(Inpainting):
         if self.disturbed:
             super().__call__(observation, None)
         return super().__call__(observation, options)
+
+
+class Eager(Inpainting):
+    """Continues the chunk before although it is asked not to, once or always."""
+
+    def __init__(self, policy, at=0):
+        super().__init__(policy)
+        self.at = at
+
+    def __call__(self, observation, options):
+        self.at -= 1
+        rtc = (options or {}).get("rtc")
+        if rtc is not None and not rtc["enabled"] and self.at <= 0:
+            steps = {"executed_steps": 1, "overlap_steps": HORIZON - 1, "frozen_steps": 4}
+            rtc = {"enabled": True, **steps}
+        return super().__call__(observation, None if rtc is None else {"rtc": rtc})
 
 
 @contextmanager
@@ -305,6 +322,23 @@ def test_an_answer_that_continues_another_chunk_is_dropped_and_ends_it():
         query(link)
         query(link)
         assert link.rtc.asked == 1
+
+
+def test_a_server_that_continues_what_it_was_asked_not_to_is_not_used():
+    """The first chunk of an episode would be the last one's motion, from another pose."""
+    with linked(Eager(Noisy())) as link:
+        assert "options.rtc: the server says rtc_applied although" in link.check().rtc
+    policy = Eager(Noisy(), at=10**9)
+    with linked(policy) as link:
+        assert link.check().rtc.startswith("on (options.rtc")
+        query(link)
+        query(link)
+        policy.at = 0
+        policy.reset = lambda _: {}
+        with pytest.raises(WireError, match="although it was asked not to"):
+            query(link, episode=2)
+        assert link.rtc.text.startswith("not used: the server says rtc_applied although")
+        query(link, episode=2)
 
 
 @pytest.mark.parametrize("reanchors", [False, True])
