@@ -10,6 +10,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from rclpy.serialization import serialize_message
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from bench.reaction import _targets
 from bench.reaction_plot import svg
 from bench.reaction_rig import Run
 from bench.reaction_trials import STAGES, Row, Trials
@@ -123,6 +124,18 @@ def test_a_change_without_a_fair_time_is_void_with_its_reason():
     assert judged(run_of((flow(SHOWN),), paused)).paused == 1
     assert judged(run_of((flow(SHOWN),), REPLAYING, stall)).stalled == 1
     assert judged(run_of((flow(SHOWN - 33),), REPLAYING)).lost == 1
+    assert judged(run_of((flow(SHOWN),), REPLAYING, velocities=np.ones_like)).moving == 1
+
+
+def test_a_change_that_no_motion_followed_misses_a_goal():
+    """Else a node that misses most pictures would be as good as the few that it took."""
+    stages = {"commit, controller": 100.0}
+    plain = Row("plain_client", 30.0, 2, False, 0.0, 34.0, 60.0, {}, 34.0)
+    for lost in (0, 1):
+        void = {"moving": 3, "lost": lost}
+        ours = Row("gr00t_ros", 30.0, 2, False, 0.0, 50.0, 80.0, stages, 60.0, 9, void)
+        missed = [target.name for target in _targets([ours, plain]) if not target.passed]
+        assert missed == ["changes that no motion followed, gr00t_ros"] * lost
 
 
 def test_cycles_beyond_a_limit_are_counted():
