@@ -13,6 +13,8 @@ from gr00t_ros.errors import WireError
 
 MAX_PIXELS: Final = 4096 * 4096
 """Larger pictures are refused (4K video has 8.3 M)."""
+MAX_SCANS: Final = 64
+"""More are refused: each takes ten bytes, and a pass over all pixels. Progressive ones have 10."""
 START: Final = b"\xff\xd8\xff"
 BASELINE: Final = 0xC0
 
@@ -22,6 +24,7 @@ _ALONE: Final = frozenset(range(0xD0, 0xD8)) | {0x01}  # markers without a lengt
 _STUFFED: Final = 0x00  # no marker: decoders skip FF 00 and what follows, up to the next marker
 _FILL: Final = 0xFF
 _START_OF_SCAN: Final = 0xDA
+_SCAN: Final = bytes([_FILL, _START_OF_SCAN])
 _TAIL: Final = 4096  # bytes searched for the end marker: cameras add padding behind it
 
 
@@ -37,12 +40,16 @@ class JpegFrame(NamedTuple):
 def read_frame(data: memoryview) -> JpegFrame:
     """Return the frame header of a JPEG of 8 bits a sample and 1 or 3 components.
 
-    Raises `WireError` for any other, for a truncated one, and for more than MAX_PIXELS.
+    Raises `WireError` for any other, for a truncated one, and for more than MAX_PIXELS or
+    MAX_SCANS.
     """
     if bytes(data[: len(START)]) != START:  # OpenCV decodes by these, as BMP or whatever it is
         raise WireError(f"{len(data)} bytes that are no JPEG")
     if b"\xff\xd9" not in bytes(data[-_TAIL:]):
         raise WireError(f"JPEG of {len(data)} bytes has no end marker: truncated")
+    scans = bytes(data).count(_SCAN)  # never within a scan, where FF is stuffed
+    if scans > MAX_SCANS:
+        raise WireError(f"JPEG of {scans} scans, expected at most {MAX_SCANS}")
     frame = bytes(data[_frame_at(data) :][:10])
     if len(frame) < 10 or frame[4] != 8 or frame[9] not in (1, 3):
         raise WireError(
@@ -57,7 +64,7 @@ def read_frame(data: memoryview) -> JpegFrame:
 def check_one_scan(data: memoryview) -> None:
     """Raise `WireError` unless the first scan of a JPEG, which `read_frame` took, has 3 components.
 
-    Otherwise decoders expect further scans. Each takes ten bytes, and a pass over all pixels.
+    Otherwise decoders expect further scans.
     """
     at = next(at for at, marker in _segments(data) if marker == _START_OF_SCAN)
     if bytes(data[at + 4 : at + 5]) != b"\3":

@@ -126,9 +126,32 @@ def _resized_jpeg(height, width):
     return bytes(payload)
 
 
+def _of_many_scans():
+    """A picture of a thousand scans without data, ten bytes each."""
+    head, found, _ = _jpeg(_smooth()).partition(b"\xff\xda")
+    return head + 1000 * (found + b"\0\x08\1\1\0\0\x3f\0") + b"\xff\xd9"
+
+
+def _behind_a_stuffed_byte():
+    """Decoders skip FF 00 and see the whole picture; its length leads to the end marker."""
+    rest = _jpeg(_smooth())[2:-2]
+    return b"\xff\xd8\xff\0" + struct.pack(">H", 2 + len(rest)) + rest + b"\xff\xd9"
+
+
+def test_a_progressive_jpeg_arrives():
+    """compressed_image_transport can send them: ten scans."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 98, cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    payload = cv2.imencode(".jpg", _smooth()[..., ::-1], options)[1].tobytes()
+    assert payload.count(b"\xff\xda") == 10
+    got = _decoded(_compressed(payload), 64, 96)
+    assert np.abs(got.astype(int) - _smooth()).max() <= 8
+
+
 @pytest.mark.parametrize(
     ("payload", "text", "reason"),
     [
+        (_of_many_scans(), "jpeg", "1000 scans"),
+        (_behind_a_stuffed_byte(), "jpeg", "ends at byte 2"),
         (_resized_jpeg(65535, 65535), "jpeg", "65535x65535 pixels"),
         (_resized_jpeg(0, 96), "jpeg", "0x96 pixels"),
         (_png(_picture(), width=60000, height=60000), "png", "60000x60000 pixels"),

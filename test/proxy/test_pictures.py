@@ -279,11 +279,11 @@ def bitmap_bomb():
     return b"BM" + jpeg(64, 64)[at : at + 10] + b"\0\0" + header + bytes(900) + b"\0\1\xff\xd9"
 
 
-def scan_bomb():
-    """A baseline JPEG of a thousand scans without data, each of one component."""
+def scan_bomb(count):
+    """A baseline JPEG of so many scans without data, each of one component."""
     data = jpeg(64, 64)
     scan = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
-    return data[: data.index(b"\xff\xda")] + 1000 * scan + b"\xff\xd9"
+    return data[: data.index(b"\xff\xda")] + count * scan + b"\xff\xd9"
 
 
 HOSTILE = {
@@ -310,7 +310,8 @@ HOSTILE = {
     "a bomb": ({"jpeg": [bomb()], "shape": [1, 1, 65500, 65500, 3]}, "pixels"),
     "a bomb behind a stuffed byte": ({"jpeg": [hidden_bomb()]}, "ends at byte 2"),
     "a bomb as a bitmap": ({"jpeg": [bitmap_bomb()]}, "no JPEG"),
-    "many scans": ({"jpeg": [scan_bomb()]}, "scan of 3"),
+    "many scans": ({"jpeg": [scan_bomb(1000)]}, "1000 scans"),
+    "three scans": ({"jpeg": [scan_bomb(3)]}, "scan of 3"),
     "a shape of one colour": ({"shape": [1, 1, 64, 64, 1]}, "baseline"),
     "only a header": ({"jpeg": [jpeg(64, 64)[:200] + b"\xff\xd9"]}, "JPEG"),
 }
