@@ -176,6 +176,8 @@ class ReplayThread:
     def _after_crash(self, error: Exception) -> None:
         """Fault: stop by sending or by the stop ramp, and send zero to outputs without a ramp."""
         session, now_ns = self._session, self._clock.now_ns()
+        if not self._clock.simulated:
+            now_ns = max(now_ns, self._made_ns)  # a plan may have begun there, a little ahead
         crash = f"internal error: {type(error).__name__}: {error}"
         try:
             if session.active and session.mode is not Mode.FAULT:

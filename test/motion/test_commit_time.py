@@ -111,6 +111,20 @@ def test_slow_states_ask_for_more_than_the_parameter_and_get_that() -> None:
     assert run_for(CommitTime(FAST), START_NS, 40_000 * MS, 45 * MS)[1] == LONG_NS
 
 
+def test_to_ask_whether_an_extra_tick_pays_changes_no_commit_time() -> None:
+    """It is asked for a time to come: that is neither time that passed nor a silence."""
+    now_ns = START_NS
+    replay = Replay(fr3_limits(jump=1.0), FAST)
+    replay.start(now_ns, np.zeros(7))
+    run_for(replay.commit, now_ns, EVIDENCE_NS + 1_000 * MS)
+    now_ns += EVIDENCE_NS + 1_000 * MS
+    before_ns = replay.commit.commit_ns
+    assert before_ns < LONG_NS
+    for ahead_ns in (2 * TICK, RAREST_NS + TICK):
+        replay.new_earlier(now_ns - TICK, now_ns + ahead_ns)
+        assert replay.commit.commit_ns == before_ns
+
+
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("state"), st.integers(-MS, 40 * MS)),

@@ -351,6 +351,22 @@ def test_a_tick_that_raises_is_told_once_faults_and_is_reset_when_the_cause_is_g
     rig.assert_lawful()
 
 
+def test_the_tick_that_activates_may_raise(rig):
+    """Its plan begins at the time for which windows are made, milliseconds ahead of the clock."""
+    modes = []
+
+    def broken():
+        modes.append(rig.session.mode)
+        raise ValueError("no such joint")
+
+    rig.watching = broken
+    rig.session.set_ready(True, "")
+    rig.thread.start()
+    rig.thread.call(lambda session, now_ns: session.activate(now_ns, HOME))
+    wait_until(lambda: len(modes) >= 2, "two ticks that raise")
+    assert modes[1] is Mode.FAULT
+
+
 def test_what_raises_in_a_tick_may_raise_in_its_fault_as_well(rig):
     """What the controllers hold is asked for by both: the fault is latched without it."""
     rig.start()
