@@ -265,6 +265,8 @@ class ReplayThread:
         It leaves when the picture comes, so the worker waits for that. With simulated time it does
         not: how soon a plan time comes is unknown.
         """
+        if not self._calls.empty():
+            return  # it may be the answer to the last query, which decides when the next is due
         session, simulated = self._session, self._clock.simulated
         if session.query_due(now_ns + (0 if simulated else self._period_ns)):
             times = None if simulated else session.query_times()

@@ -249,6 +249,27 @@ def test_a_query_is_told_when_it_is_due_and_when_its_time_runs_out(rig):
     assert all(times.earliest_ns <= times.latest_ns for times in rig.asked)
 
 
+def test_an_answer_that_waits_is_merged_before_the_next_query(rig):
+    """It came while the tick ran: the query after it is due by it, and continues its chunk."""
+    waiting, asked_with, ask = [False], [], rig.ask
+
+    def comes():
+        waiting[0] = True
+        rig.thread.post(lambda session, now_ns: waiting.__setitem__(0, False))
+
+    def asked(*arguments):
+        asked_with.append(waiting[0])
+        return ask(*arguments)
+
+    rig.start()
+    rig.ask = asked
+    rig.watching = comes
+    rig.windows_go_on(30)
+    rig.watching = lambda: None
+    wait_until(lambda: asked_with, "a query")
+    assert not any(asked_with)
+
+
 @stalls(0.06, 0.15, 0.47, soak_s=(0.03, 0.1, 0.3, 1.0))
 def test_a_stall_between_computing_and_sending_sends_no_stale_window(rig, stall_s):
     """What did not leave is no part of the plan; a long one pauses, and goes on by itself."""
