@@ -222,7 +222,7 @@ def test_a_session_moves_both_outputs_inside_their_limits(rig):
 def test_an_extra_tick_for_a_reply_is_lawful_and_leaves_the_grid_alone():
     """With knots of 10 ms a reply between two ticks is new 10 ms earlier; with 20 ms never."""
     rig = Rig(ReplaySettings(knot_ns=10 * MS))
-    rig.turns, rig.answers_s = True, 0.007
+    rig.turns, rig.answers_s = True, 0.003
     try:
         rig.start()
         wait_until(lambda: rig.thread.extra_ticks >= 5, "ticks for replies")
