@@ -64,6 +64,7 @@ class CommitTime:
         # States came from the first time to the second one, without a doubt; None: in doubt.
         self._since_ns: int | None = None
         self._newest_ns = 0
+        self._newest_of_ns: dict[int, int] = {}  # by controller
         self._transit, self._late = _Longest(), _Longest()
 
     @property
@@ -79,8 +80,11 @@ class CommitTime:
             f"{self._late.longest_ns / MS:.1f} ms late"
         )
 
-    def received(self, now_ns: int, transit_ns: int | None) -> None:
-        """A state came, `transit_ns` after its stamp; None: that is not known of a controller."""
+    def received(self, now_ns: int, transit_ns: int | None, controller: int = 0) -> None:
+        """A state came, `transit_ns` after its stamp; None: that is not known of a controller.
+
+        controller: its number; each of them must be heard.
+        """
         if not self.measured:
             return
         if transit_ns is None:
@@ -91,7 +95,7 @@ class CommitTime:
             self._transit.add(now_ns, transit_ns)
             self._doubt_silence(now_ns)
             self._since_ns = now_ns if self._since_ns is None else self._since_ns
-            self._newest_ns = now_ns
+            self._newest_ns = self._newest_of_ns[controller] = now_ns
 
     def late(self, now_ns: int, late_ns: int) -> None:
         """A window is sent `late_ns` after the time for which it was made."""
@@ -124,7 +128,7 @@ class CommitTime:
         return self.commit_ns
 
     def _doubt_silence(self, now_ns: int) -> None:
-        silent_ns = now_ns - self._newest_ns
+        silent_ns = now_ns - min(self._newest_of_ns.values(), default=now_ns)
         if self._since_ns is not None and silent_ns > RAREST_NS:
             self.doubt(f"no state of a controller for {silent_ns / MS:.0f} ms")
 

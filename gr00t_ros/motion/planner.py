@@ -193,14 +193,17 @@ class Planner:
 
     def branch(self, now_ns: int) -> int:
         """The first knot that is not committed yet. Raises PlanError if time ran back."""
-        knot_ns = self._settings.knot_ns
-        if now_ns < self.course.first_knot * knot_ns:
+        if now_ns < self.course.first_knot * self._settings.knot_ns:
             raise PlanError(f"plan: time ran back to {now_ns} ns, expected start() after it")
         commit_ns = self.commit.at(now_ns)
         covered_ns = self._settings.delivery_within(commit_ns)
         self._arrival.commit_ns = commit_ns
         self._arrival.delivery_ns = min(covered_ns, self._settings.delivery_jitter_ns + PUBLISH_NS)
-        return -(-(now_ns + commit_ns) // knot_ns)
+        return self.new_from_knot(now_ns)
+
+    def new_from_knot(self, at_ns: int) -> int:
+        """The first knot that a window made at `at_ns` may change with the present commit time."""
+        return -(-(at_ns + self.commit.commit_ns) // self._settings.knot_ns)
 
     def join(self, chunk: ActionChunk, joints: Floats, branch: int) -> None:
         """Follow the guarded `joints` (T, J) of a chunk from the branch knot on."""

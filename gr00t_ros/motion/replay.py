@@ -432,7 +432,8 @@ class Replay:
         """
         knot_ns = self._settings.knot_ns
         commands = len(self._command_limits) > 0 and now_ns // knot_ns < next_ns // knot_ns
-        return commands or self._planner.branch(now_ns) < self._planner.branch(next_ns)
+        planner = self._planner
+        return commands or planner.new_from_knot(now_ns) < planner.new_from_knot(next_ns)
 
     def consumed_at_ns(self, steps: int) -> int | None:
         """When so many steps (> 0) of the newest chunk have been played since it was merged.

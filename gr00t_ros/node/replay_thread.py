@@ -176,6 +176,8 @@ class ReplayThread:
     def _after_crash(self, error: Exception) -> None:
         """Fault: stop by sending or by the stop ramp, and send zero to outputs without a ramp."""
         session, now_ns = self._session, self._clock.now_ns()
+        if not self._clock.simulated:
+            now_ns = max(now_ns, self._made_ns)  # a plan may have begun there, a little ahead
         crash = f"internal error: {type(error).__name__}: {error}"
         try:
             if session.active and session.mode is not Mode.FAULT:
@@ -263,6 +265,8 @@ class ReplayThread:
         It leaves when the picture comes, so the worker waits for that. With simulated time it does
         not: how soon a plan time comes is unknown.
         """
+        if not self._calls.empty():
+            return  # it may be the answer to the last query, which decides when the next is due
         session, simulated = self._session, self._clock.simulated
         if session.query_due(now_ns + (0 if simulated else self._period_ns)):
             times = None if simulated else session.query_times()

@@ -336,9 +336,9 @@ class RunningWatches:
         if self._clock.simulated or None in self._measured:
             commit.received(now_ns, None)
             return
-        for state in self._measured:
+        for number, state in enumerate(self._measured):
             if state is not None and not any(state is old for old in before):
-                commit.received(now_ns, state.transit_ns)
+                commit.received(now_ns, state.transit_ns, number)
 
     def _receive(self) -> None:
         """Pass the time of the last state of all controllers to the replay.

@@ -111,6 +111,35 @@ def test_slow_states_ask_for_more_than_the_parameter_and_get_that() -> None:
     assert run_for(CommitTime(FAST), START_NS, 40_000 * MS, 45 * MS)[1] == LONG_NS
 
 
+def test_to_ask_whether_an_extra_tick_pays_changes_no_commit_time() -> None:
+    """It is asked for a time to come: that is neither time that passed nor a silence."""
+    now_ns = START_NS
+    replay = Replay(fr3_limits(jump=1.0), FAST)
+    replay.start(now_ns, np.zeros(7))
+    run_for(replay.commit, now_ns, EVIDENCE_NS + 1_000 * MS)
+    now_ns += EVIDENCE_NS + 1_000 * MS
+    before_ns = replay.commit.commit_ns
+    assert before_ns < LONG_NS
+    for ahead_ns in (2 * TICK, RAREST_NS + TICK):
+        replay.new_earlier(now_ns - TICK, now_ns + ahead_ns)
+        assert replay.commit.commit_ns == before_ns
+
+
+def test_one_of_two_controllers_that_is_silent_is_a_doubt() -> None:
+    """States of the other one say nothing about the way to this one."""
+    commit, now_ns = CommitTime(FAST), START_NS
+    for now_ns in range(START_NS, START_NS + EVIDENCE_NS + 1_000 * MS, TICK):
+        for controller in range(2):
+            commit.received(now_ns, MS, controller)
+        commit.at(now_ns)
+    assert commit.commit_ns < LONG_NS
+    for at_ns in range(now_ns + TICK, now_ns + 2 * EVIDENCE_NS, TICK):
+        commit.received(at_ns, MS, 0)
+        short = commit.at(at_ns) < LONG_NS
+        assert short == (at_ns - now_ns <= RAREST_NS)
+    assert "no state" in commit.why
+
+
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("state"), st.integers(-MS, 40 * MS)),

@@ -222,7 +222,7 @@ def test_a_session_moves_both_outputs_inside_their_limits(rig):
 def test_an_extra_tick_for_a_reply_is_lawful_and_leaves_the_grid_alone():
     """With knots of 10 ms a reply between two ticks is new 10 ms earlier; with 20 ms never."""
     rig = Rig(ReplaySettings(knot_ns=10 * MS))
-    rig.turns, rig.answers_s = True, 0.007
+    rig.turns, rig.answers_s = True, 0.003
     try:
         rig.start()
         wait_until(lambda: rig.thread.extra_ticks >= 5, "ticks for replies")
@@ -247,6 +247,27 @@ def test_a_query_is_told_when_it_is_due_and_when_its_time_runs_out(rig):
     now_ns = time.monotonic_ns()
     assert rig.asked and all(times.earliest_ns <= now_ns + 40 * MS for times in rig.asked)
     assert all(times.earliest_ns <= times.latest_ns for times in rig.asked)
+
+
+def test_an_answer_that_waits_is_merged_before_the_next_query(rig):
+    """It came while the tick ran: the query after it is due by it, and continues its chunk."""
+    waiting, asked_with, ask = [False], [], rig.ask
+
+    def comes():
+        waiting[0] = True
+        rig.thread.post(lambda session, now_ns: waiting.__setitem__(0, False))
+
+    def asked(*arguments):
+        asked_with.append(waiting[0])
+        return ask(*arguments)
+
+    rig.start()
+    rig.ask = asked
+    rig.watching = comes
+    rig.windows_go_on(30)
+    rig.watching = lambda: None
+    wait_until(lambda: asked_with, "a query")
+    assert not any(asked_with)
 
 
 @stalls(0.06, 0.15, 0.47, soak_s=(0.03, 0.1, 0.3, 1.0))
@@ -349,6 +370,22 @@ def test_a_tick_that_raises_is_told_once_faults_and_is_reset_when_the_cause_is_g
     assert rig.thread.call(lambda session, now_ns: session.reset(now_ns, None, ())) == ""
     rig.wait_for_motion()
     rig.assert_lawful()
+
+
+def test_the_tick_that_activates_may_raise(rig):
+    """Its plan begins at the time for which windows are made, milliseconds ahead of the clock."""
+    modes = []
+
+    def broken():
+        modes.append(rig.session.mode)
+        raise ValueError("no such joint")
+
+    rig.watching = broken
+    rig.session.set_ready(True, "")
+    rig.thread.start()
+    rig.thread.call(lambda session, now_ns: session.activate(now_ns, HOME))
+    wait_until(lambda: len(modes) >= 2, "two ticks that raise")
+    assert modes[1] is Mode.FAULT
 
 
 def test_what_raises_in_a_tick_may_raise_in_its_fault_as_well(rig):
