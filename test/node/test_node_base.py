@@ -99,23 +99,22 @@ def test_what_the_policy_asks_of_the_base_is_clamped_and_reaches_it_at_its_rate(
     assert base.heights[0].data <= 0.74
 
 
+def stamps_of(messages):
+    """The stamps of these messages so far."""
+    return {(m.header.stamp.sec, m.header.stamp.nanosec) for m in list(messages)}
+
+
 def test_all_windows_of_one_plan_bear_one_stamp(base):
     """Arm, gripper, base and height: whoever compares them sees one instant."""
     outputs = {"arm": base.rig.arm, "gripper": base.rig.gripper, **base.windows}
     for messages in outputs.values():
         messages.clear()
-    wait_until(lambda: all(len(m) > 30 for m in outputs.values()), "30 windows of each")
-    stamps = {
-        name: [(m.header.stamp.sec, m.header.stamp.nanosec) for m in list(messages)]
-        for name, messages in outputs.items()
-    }
-    # a subscription has begun or ended one message sooner: what all have seen counts
-    first = max(seen[2] for seen in stamps.values())
-    last = min(seen[-3] for seen in stamps.values())
-    common = [{s for s in seen if first <= s <= last} for seen in stamps.values()]
-    assert len(common[0]) > 20
-    lost = max(len(a ^ b) for a in common for b in common)
-    assert lost <= 2, "depth 1 on a busy machine may lose a message"
+
+    def shared():
+        """The stamps that every output has; a late machine withholds or loses single messages."""
+        return set.intersection(*map(stamps_of, outputs.values()))
+
+    wait_until(lambda: len(shared()) > 30, "30 instants with a window of each output")
     assert [w.joint_names for w in (base.windows["base"][-1], base.windows["height"][-1])] == [
         BASE,
         ["base_height"],
