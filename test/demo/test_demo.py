@@ -112,7 +112,7 @@ VARIANTS = {
 
 
 # Minutes of ./dev test are few: what the others show as well runs in the soak.
-_IN_SOAK = ("npy", "slow")
+_IN_SOAK = ("npy", "n16_flat", "slow")
 _MARKED = [pytest.param(v, marks=pytest.mark.soak if v in _IN_SOAK else ()) for v in VARIANTS]
 
 

@@ -60,7 +60,9 @@ def test_the_arm_glides_to_a_stop_before_a_wall_and_asks_for_help(stack: Stack) 
     assert "wall" in found.between and found.distance_m < 2 * MARGIN_M
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.soak)]
+)
 def test_a_node_that_dies_before_a_wall_leaves_the_arm_clear_of_it(
     stack: Stack, number: signal.Signals
 ) -> None:

@@ -41,7 +41,7 @@ def rig(processes: Any, ros_node: Any) -> Iterator[Rig]:
     rig.close()
 
 
-@pytest.mark.parametrize("lose_every", [0, 5])
+@pytest.mark.parametrize("lose_every", [pytest.param(0, marks=pytest.mark.soak), 5])
 def test_every_stop_stays_inside_the_limits_by_differences_of_positions(
     rig: Rig, tmp_path: Path, lose_every: int
 ) -> None:
