@@ -8,7 +8,6 @@ the observation is sent as it was measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.clocks import Latencies
@@ -17,8 +16,7 @@ from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.observe.rolled import NAME, StateRoll
 from gr00t_ros.robot.embodiment import Embodiment
-
-LATENCIES: Final = 32  # newest queries, as SessionSettings.latency_memory
+from gr00t_ros.session.schedule import LATENCY_MEMORY
 
 
 class Rolling:
@@ -56,7 +54,7 @@ class Rolling:
     def __call__(self, observation: Observation, latencies: Latencies) -> Observation:
         """The observation to send; ObservationError if a pose cannot be computed."""
         self.by_ns = 0
-        latency_ns = latencies.shortest_ns("end_to_end", LATENCIES)
+        latency_ns = latencies.shortest_ns("end_to_end", LATENCY_MEMORY)
         if latency_ns is None:
             return observation
         courses, commit_ns = self._sent()

@@ -60,10 +60,6 @@ class FairQueue(Generic[Job]):
             self._turns[client] = jobs
         return job
 
-    def pop(self) -> Job | None:
-        """Return the newest job of the client whose turn it is; this client is last then."""
-        return self.take(next(iter(self._turns))) if self._turns else None
-
     def expired(self, now_ns: int) -> tuple[Job, ...]:
         """Remove and return the jobs that have waited too long."""
         found: list[Job] = []

@@ -15,6 +15,9 @@ from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.server import consecutive_refusals
 from gr00t_ros.watch.table import default, default_ns
 
+LATENCY_MEMORY = 32
+"""Newest queries whose latencies count: the longest sets the latest time of a query."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
@@ -28,7 +31,7 @@ class SessionSettings:
     collision_patience_ns: int = default_ns("collision_patience_s")  # in front of an obstacle
     rebase_rad: float = 1e-6  # held position further from the plan: the arm was moved
     shadow: bool = False  # nothing is commanded: the plan follows the arm, moved by others
-    latency_memory: int = 32  # newest queries; their longest latency sets the latest query time
+    latency_memory: int = LATENCY_MEMORY
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gr00t_ros.errors import SettingsError
 from gr00t_ros.proxy.pictures import COMPRESSED, DEFAULT_QUALITY, QUALITIES, Compress, Restore
 from gr00t_ros.proxy.proxy import ProxySettings
 from gr00t_ros.sidecar.protect import proxy_parser, proxy_settings, run_proxy
@@ -46,8 +47,14 @@ def restore(argv: Sequence[str]) -> int:
 
 
 def _compress_settings(options: argparse.Namespace) -> ProxySettings:
+    settings = proxy_settings(options)
+    if settings.limits.batch > 1:  # a batching proxy does not forward resets
+        raise SettingsError(
+            f"--batch: got {settings.limits.batch}, expected none: compress serves one robot; "
+            "restore and proxy make batches, at the server"
+        )
     return replace(
-        proxy_settings(options),
+        settings,
         pictures=Compress(options.quality),
         upstream_keys=client_keys(options.server_key, options.client_key),
     )

@@ -5,13 +5,14 @@ import pytest
 from oracle import MS
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.inputs.rolling import LATENCIES, Rolling
+from gr00t_ros.inputs.rolling import Rolling
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clocks import Latencies
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.session.schedule import LATENCY_MEMORY
 
 ROBOT = load_embodiment("franka_droid")
 OFFSET_NS = 10**18  # of ROS time to plan time
@@ -61,7 +62,7 @@ def known(*latencies_ms):
 def test_it_rolls_to_the_earliest_execution_of_the_chunk():
     """The shortest of the newest latencies, and the commit."""
     roll, sent = rolling(courses()), observation()
-    rolled = roll(sent, known(5, *[90] * (LATENCIES - 1), 60, 120))
+    rolled = roll(sent, known(5, *[90] * (LATENCY_MEMORY - 1), 60, 120))
     assert roll.by_ns == 60 * MS + SETTINGS.commit_ns
     assert rolled.stamp_ns == sent.stamp_ns + roll.by_ns
     moved = rolled.state["joint_position"][0]

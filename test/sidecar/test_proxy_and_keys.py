@@ -174,6 +174,7 @@ def test_a_check_goes_through_compress_and_restore_with_keys(start_sidecar, ask_
     ("words", "text"),
     [
         (("--quality", "0"), "quality: got 0, expected 1 to 100"),
+        (("--batch", "8"), "--batch: got 8, expected none: compress serves one robot"),
         (("--server-key", "FILE"), "expected both or neither"),
         (("--server-key", "/no", "--client-key", "/no"), "/no"),
     ],
