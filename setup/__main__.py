@@ -53,15 +53,11 @@ ALONE = (
     *("test/web/test_page.py", "test/test_bench_alone.py"),
 )
 """Simulated robots, bags and streamers run in real time, and a browser needs all processors."""
-PURE = tuple(
-    f"test/{room}" for room in "robot observe motion collide watch session dataset convert".split()
-)
-"""Tests that compute and wait for nobody: with the lowest priority they may run beside robots."""
 SIDE_BY_SIDE = (
-    *("-n=2", "--dist=loadfile", "--no-loadscope-reorder"),
-    *(f"--ignore={path}" for path in (*ALONE, *PURE)),
+    *("-n=3", "--dist=loadfile", "--no-loadscope-reorder"),
+    *(f"--ignore={path}" for path in ALONE),
 )
-"""The other tests mostly wait for other processes, a robot each: more than two at once are late."""
+"""The other tests mostly wait for other processes: three files at a time keep two cores busy."""
 QUICK = tuple(f"test/{room}" for room in "robot observe motion watch session wire".split())
 
 
@@ -72,19 +68,10 @@ def test(arguments: list[str]) -> int:
         replace_by("-m", "pytest", "-q", "-n=2", *QUICK, *arguments[1:])
     if arguments:
         replace_by("-m", "pytest", *ONCE_MORE, *arguments)
-    pytest = [str(PYTHON), "-m", "pytest"]
-    ended = [subprocess.call([*pytest, *ONCE_MORE, *SIDE_BY_SIDE], env=run_environment())]
-    log = ROOT / ".cache" / "pure_tests.log"
-    with log.open("w") as output:
-        computing = subprocess.Popen(
-            ["nice", "-n", "19", *pytest, *PURE],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=run_environment(),
-        )
-        ended.append(subprocess.call([*pytest, *ONCE_MORE, *ALONE], env=run_environment()))
-        ended.append(computing.wait())
-    print(log.read_text(), flush=True)
+    ended = [
+        subprocess.call([PYTHON, "-m", "pytest", *ONCE_MORE, *part], env=run_environment())
+        for part in (SIDE_BY_SIDE, ALONE)
+    ]
     return max(map(abs, ended))  # the status is negative after a signal: no success either
 
 
