@@ -44,6 +44,8 @@ def test_a_trace_of_a_moving_robot_follows_an_observation_to_its_controller(rig,
     path = tmp_path / "moving.pftrace"
     wait_until(lambda: len(flows) > 2, "flows on the topic")
     first = asked(rig, 2, path)
+    short = tmp_path / "short.pftrace"
+    wait_until(lambda: f"{path} is under way" in ask(rig, 0, short).message, "a recording")
     for seconds, other, why in (
         (1, tmp_path / "second.pftrace", f"a recording to {path} is under way"),
         (0, tmp_path / "short.pftrace", "a recording to"),
