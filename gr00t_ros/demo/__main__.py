@@ -28,6 +28,7 @@ from gr00t_ros.demo.page import address_of, show, start_page
 from gr00t_ros.demo.report import Run, write_report
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.sim.description import RobotDescription
 from gr00t_ros.sim.record import Record, broken, load_record
 from gr00t_ros.sim.robot import DEFAULT_ROBOT
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     folder = Path(options.report or f"reports/{time.strftime('%Y%m%d-%H%M%S')}-{options.seed}")
     bringup = Bringup(folder)
+    avoid_shared_memory()  # a demo that was killed can have left its locks taken
     rclpy.init()
     watcher = Watcher(robot.camera_names)
     executor = SingleThreadedExecutor()

@@ -5,10 +5,12 @@ the camera thread renders and publishes images; the executor receives trajectori
 calls. The first two end before the node does.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -47,6 +49,8 @@ CONTROLLER_STATE_TICKS = 10  # 50 Hz, as ros2_control's state_publish_rate
 TASK_TICKS = 50
 
 CHECK_PERIOD_S = 0.2
+REALTIME_PRIORITY = 1
+"""Of SCHED_RR: the lowest, which is above every process without real-time priority."""
 LATE_NS = 20_000_000
 """Delay from which a warning is logged: the real-time loop of a real robot never has it."""
 
@@ -153,6 +157,8 @@ class SimRobot(Node):
         self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
         self._describe()
         self._start_threads()
+        if not run_in_real_time():
+            self.get_logger().info("no real-time priority: late while other processes are busy")
         self.get_logger().info(f"{robot.title}: holding the start pose, seed {self._settings.seed}")
 
     def destroy_node(self) -> None:
@@ -235,10 +241,14 @@ class SimRobot(Node):
     def _on_tick(self, snapshot: RobotSnapshot) -> None:
         """Publish the topics that are due after a tick; runs on the physics thread."""
         self._faults.run_due()
-        tick, stamp = snapshot.tick, self._stamp(snapshot.time_ns)
-        self._touch(stamp, snapshot.time_ns)
-        if tick % CLOCK_TICKS == 0 and not self._faults.clock_silent:
-            self._sensors.publish_clock(stamp)
+        tick = snapshot.tick
+        self._touch(snapshot.time_ns)
+        with_clock = self._settings.publish_clock and not self._faults.clock_silent
+        if with_clock and tick % CLOCK_TICKS == 0:
+            self._sensors.publish_clock(self._stamp(snapshot.time_ns))
+        if all(tick % ticks for ticks in (SENSOR_TICKS, CONTROLLER_STATE_TICKS, TASK_TICKS)):
+            return
+        stamp = self._stamp(snapshot.time_ns)
         if tick % SENSOR_TICKS == 0:
             state = self._robot.joint_names, snapshot.position, snapshot.velocity
             self._sensors.publish_joints(stamp, *state, self._simulation.efforts())
@@ -250,13 +260,13 @@ class SimRobot(Node):
         if tick % TASK_TICKS == 0:
             self._sensors.publish_state(self._report(snapshot))
 
-    def _touch(self, stamp: Time, time_ns: int) -> None:
+    def _touch(self, time_ns: int) -> None:
         """Publish what contacts do to the arm, and record it in a world with a wall."""
         if not (self._sensors.torques_wanted or self._settings.wall_y_m):
             return
         names = self._touched.joint_names
         torques = self._simulation.external_torques()[self._robot.columns(names)]
-        self._sensors.publish_torques(stamp, names, torques)
+        self._sensors.publish_torques(self._stamp(time_ns), names, torques)
         if self._settings.wall_y_m:
             self._touched.append(time_ns, torques, self._simulation.wall_force())
 
@@ -317,6 +327,20 @@ class SimRobot(Node):
         record = self._recorder.snapshot(self._offset_ns(), rows)
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
+
+
+def run_in_real_time() -> bool:
+    """Give all threads of this process real-time priority; False where that is not permitted.
+
+    A robot's own computer does not wait for the policy's processes; the simulated one should not
+    either. Called after the start, whose seconds of computing would keep others waiting.
+    """
+    try:
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
+    except (PermissionError, FileNotFoundError):  # the latter: there is no such folder, or thread
+        return False
+    return True
 
 
 HELP = NodeHelp(
