@@ -31,7 +31,7 @@ from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, Synth
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
-from gr00t_ros.sim.record import Recorder, TouchRecorder, save_record
+from gr00t_ros.sim.record import WINDOW_DELAY, Recorder, TouchRecorder, save_record
 from gr00t_ros.sim.robots import ROBOTS, find_robot
 from gr00t_ros.sim.sensors import BaseCommands, Sensors
 from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
@@ -323,7 +323,8 @@ class SimRobot(Node):
 
     def _save(self) -> str:
         touched = self._touched.rows() if self._settings.wall_y_m else {}
-        rows = {**self._base.rows(), **touched}
+        delays = {WINDOW_DELAY + one.name: one.delays() for one in self._controllers}
+        rows = {**self._base.rows(), **touched, **delays}
         record = self._recorder.snapshot(self._offset_ns(), rows)
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
