@@ -7,10 +7,10 @@ calls. The first two end before the node does.
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -157,7 +157,7 @@ class SimRobot(Node):
         self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
         self._describe()
         self._start_threads()
-        if not run_in_real_time():
+        if not run_in_real_time(threading.get_native_id(), self._loop.thread_id):
             self.get_logger().info("no real-time priority: late while other processes are busy")
         self.get_logger().info(f"{robot.title}: holding the start pose, seed {self._settings.seed}")
 
@@ -330,16 +330,16 @@ class SimRobot(Node):
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
 
 
-def run_in_real_time() -> bool:
-    """Give all threads of this process real-time priority; False where that is not permitted.
+def run_in_real_time(*threads: int) -> bool:
+    """Give these threads of this process real-time priority; False where that is not permitted.
 
     A robot's own computer does not wait for the policy's processes; the simulated one should not
-    either. Called after the start, whose seconds of computing would keep others waiting.
+    either. Its cameras are left out: rendering would keep the policy's processes waiting.
     """
     try:
-        for thread in Path("/proc/self/task").iterdir():
-            os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
-    except (PermissionError, FileNotFoundError):  # the latter: there is no such folder, or thread
+        for thread in threads:
+            os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
+    except PermissionError:
         return False
     return True
 
