@@ -135,7 +135,6 @@ def run_node(
 
     If arguments or parameters are invalid, print one line to stderr and return MISUSE.
     wake_s: the longest delay until a signal is noticed; each round holds the GIL for 0.2 ms.
-    The nodes in the node's attribute `companions` are spun with it; the node destroys them itself.
     about: what --help prints, and the options; None: there are ROS arguments only.
     shared_memory: whether the node may use it (ros/transports.py): not if it commands a robot.
     """
@@ -197,8 +196,7 @@ def _spin(
     node: Node, stop: threading.Event, leave: Callable[[Node], None] | None, wake_s: float
 ) -> None:
     executor = SingleThreadedExecutor()
-    for one in (node, *getattr(node, "companions", ())):
-        executor.add_node(one)
+    executor.add_node(node)
     try:
         while not stop.is_set():
             _spin_once(executor, node, wake_s)

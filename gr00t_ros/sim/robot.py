@@ -5,11 +5,12 @@ the camera thread renders and publishes images; the executor receives trajectori
 calls. The first two end before the node does.
 """
 
+import contextlib
 import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,6 +18,8 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time as RosTime
 from std_msgs.msg import String
@@ -148,8 +151,9 @@ class SimRobot(Node):
         self._sensors = Sensors(self, robot, self._settings.publish_clock)
         self._touched = TouchRecorder(robot.controllers[0].joints, self._settings.record_span_s)
         self._plan_clock = PlanClock(self)
-        self.companions: list[Node] = []
+        self._parameter_nodes: list[Node] = []
         self._controllers = [self._controller(one.name, one.joints) for one in robot.controllers]
+        self._end_parameter_nodes = spun_apart(self._parameter_nodes, self.context)
         self._base = BaseCommands(self, robot.recorded, lambda: self._now()[0])
         self.create_service(SetBool, "~/set_controller_active", self._on_set_active)
         self.create_service(Trigger, "~/save_record", self._on_save)
@@ -167,8 +171,7 @@ class SimRobot(Node):
         self._loop.stop()
         if self._settings.record_path:
             self._on_save(Trigger.Request(), Trigger.Response())
-        for node in self.companions:
-            node.destroy_node()
+        self._end_parameter_nodes()
         super().destroy_node()
 
     def _describe(self) -> None:
@@ -209,7 +212,7 @@ class SimRobot(Node):
         method = self._settings.interpolation_method
         desired = self._settings.interpolate_from_desired_state
         follower = Follower(joints, start, desired, method)
-        self.companions.append(parameter_node(follower, name, method, self.context))
+        self._parameter_nodes.append(parameter_node(follower, name, method, self.context))
         return SimulatedController(
             self, name, follower, self._now, measured, lambda: self._faults.lose_every
         )
@@ -328,6 +331,32 @@ class SimRobot(Node):
         record = self._recorder.snapshot(self._offset_ns(), rows)
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
+
+
+def spun_apart(nodes: Sequence[Node], context: Context) -> Callable[[], None]:
+    """Spin nodes that are rarely asked by a thread of their own; returns what ends all of it.
+
+    An executor looks at the entities of all its nodes for each message: with the parameter services
+    of five controllers, that was most of the work for a window.
+    """
+    executor = SingleThreadedExecutor(context=context)
+    for node in nodes:
+        executor.add_node(node)
+
+    def spin() -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin, name="parameters", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        executor.shutdown()
+        thread.join()
+        for node in nodes:
+            node.destroy_node()
+
+    return end
 
 
 def run_in_real_time(*threads: int) -> bool:
