@@ -3,8 +3,10 @@
 The pages are the files of this folder. Those of docs/reference are made from the code first.
 """
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from sphinx.application import Sphinx
@@ -13,7 +15,7 @@ DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 
 from links import external_links  # noqa: E402
-from reference_pages import write_pages  # noqa: E402
+from reference_pages import links_from, write_pages  # noqa: E402
 
 project = "gr00t_ros"
 author = "gr00t_ros maintainers"
@@ -28,13 +30,39 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 
 myst_heading_anchors = 4  # links name headings as GitHub does
-suppress_warnings = ["myst.xref_missing_file"]
+suppress_warnings = ["ref.python"]  # the annotation `type` is also the name of fields
 
 # Docstrings are plain text, not reStructuredText: `name` in them is code.
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "undoc-members": True}
+
+
+_MARKS = re.compile(r"(`[^`]*`)|([|*\\]|_(?!\w))")
+
+
+def quote_docstring(_app: Sphinx, _what: str, _name: str, *rest: Any) -> None:
+    """Make plain text of a docstring's lines: marks escaped, indented blocks as they stand."""
+    lines: list[str] = rest[-1]
+    quoted: list[str] = []
+    indented = False
+    for line in lines:
+        if line and line.startswith(" ") != indented:
+            indented = not indented
+            quoted += ["", "::", ""] if indented else [""]
+        quoted.append(line if indented else _MARKS.sub(_escaped, line))
+    lines[:] = quoted
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[1] or f"\\{match[2]}"
+
+
+def move_links(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Let links to files outside of docs lead to their copies in the site."""
+    folder = (DOCS / page).parent
+    source[0] = links_from(source[0], folder, folder)
 
 
 def list_external_links(_app: Sphinx, _error: Exception | None) -> None:
@@ -48,4 +76,6 @@ def list_external_links(_app: Sphinx, _error: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Make the reference before Sphinx looks for pages."""
     write_pages(DOCS / "reference")
+    app.connect("source-read", move_links)
+    app.connect("autodoc-process-docstring", quote_docstring)
     app.connect("build-finished", list_external_links)

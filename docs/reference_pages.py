@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,15 @@ from gr00t_ros.command_line import DONE
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("robot", "observe", "motion", "collide", "watch", "session")
 """The pure rooms: what others may import without ROS, sockets or clocks."""
+COPIES = {
+    "architecture.md": "ARCHITECTURE.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "small_policy.md": "examples/small_policy/README.md",
+    "changelog.rst": "CHANGELOG.rst",
+}
+"""Pages of the site that lie elsewhere in the repository, where a reader of it looks for them."""
+UNLISTED = {"record": ("info", "recover")}
+"""Verbs that stand in no list of the help above them, only in its text."""
 
 
 def write_pages(folder: Path) -> None:
@@ -76,7 +86,7 @@ def commands() -> str:
     for name in COMMANDS:
         listed = _help(name)
         lines += ["", f"## gr00t {name}", "", _fenced(listed)]
-        for verb in following([name]):
+        for verb in (*following([name]), *UNLISTED.get(name, ())):
             text = "" if verb.startswith("-") else _help(name, verb)
             if text not in ("", listed):  # a word that is no verb: refused, or one to read
                 lines += ["", f"### gr00t {name} {verb}", "", _fenced(text)]
@@ -117,9 +127,40 @@ def room(name: str) -> Callable[[], str]:
     return make
 
 
+def copy(name: str) -> Callable[[], str]:
+    """What makes the copy of a page that lies elsewhere, with its links as they are from here."""
+
+    def make() -> str:
+        original = ROOT / COPIES[name]
+        text = original.read_text(encoding="utf-8")
+        return links_from(text, original.parent, ROOT / "docs" / "reference")
+
+    return make
+
+
+def links_from(text: str, old: Path, new: Path) -> str:
+    """The text of a page whose links begin in the folder `old`, with links that begin in `new`.
+
+    A link to the original of a copy becomes one to the copy.
+    """
+    copies = {(ROOT / place).resolve(): name for name, place in COPIES.items()}
+
+    def moved(match: re.Match[str]) -> str:
+        name, hash_sign, anchor = match[1].partition("#")
+        target = (old / name).resolve()
+        if not name or not target.exists():
+            return match[0]
+        if target in copies:
+            target = ROOT / "docs" / "reference" / copies[target]
+        return f"]({os.path.relpath(target, new)}{hash_sign}{anchor})"
+
+    return re.sub(r"\]\(([^()\s]+)\)", moved, text)
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "parameters.md": parameters,
     "messages.md": messages,
     "commands.md": commands,
+    **{name: copy(name) for name in COPIES},
     **{f"api_{name}.rst": room(name) for name in ROOMS},
 }
