@@ -24,6 +24,7 @@ release = ElementTree.parse(DOCS.parent / "package.xml").findtext("version")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
+smartquotes = False  # `--option` stays as it is typed
 html_theme = "furo"
 html_title = f"gr00t_ros {release}"
 html_static_path = ["_static"]
