@@ -74,9 +74,10 @@ def list_external_links(_app: Sphinx, _error: Exception | None) -> None:
     print(f"{len(found)} links to other sites are not checked: {listing}")
 
 
-def setup(app: Sphinx) -> None:
+def setup(app: Sphinx) -> dict[str, bool]:
     """Make the reference before Sphinx looks for pages."""
     write_pages(DOCS / "reference")
     app.connect("source-read", move_links)
     app.connect("autodoc-process-docstring", quote_docstring)
     app.connect("build-finished", list_external_links)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

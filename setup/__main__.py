@@ -59,6 +59,8 @@ SIDE_BY_SIDE = (
     *(f"--ignore={path}" for path in ALONE),
 )
 """The other tests mostly wait for other processes: three files at a time keep two cores busy."""
+DOCS_STRICT = ("--fail-on-warning", "--keep-going", "--fresh-env", "--quiet", "--jobs=auto")
+"""Each build reads all pages: Sphinx forgets the warnings of pages that have not changed."""
 DOCS = ("docs", "docs/_build")
 """The pages, and where the site is built; its first page is index.html."""
 QUICK = tuple(f"test/{room}" for room in "robot observe motion watch session wire".split())
@@ -89,7 +91,7 @@ def run(command: str, arguments: list[str]) -> int:
     if command == "faults":
         replace_by("test/run_fault_matrix.py", *arguments)
     if command == "docs":
-        replace_by("-m", "sphinx", "--fail-on-warning", "--keep-going", *arguments, *DOCS)
+        replace_by("-m", "sphinx", *DOCS_STRICT, *arguments, *DOCS)
     if command == "soak":
         replace_by("-m", "pytest", "-m", "soak", *arguments)
     if command in ("lint", "test"):

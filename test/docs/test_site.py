@@ -73,11 +73,16 @@ def test_the_help_of_every_verb_is_on_the_page_of_commands(reference_pages):
     not all(map(find_spec, ("sphinx", "myst_parser", "furo"))),
     reason="Sphinx is not installed: ./dev docs installs it (requirements-docs.txt)",
 )
-def test_sphinx_reads_and_links_all_pages_without_a_warning(tmp_path):
-    """What ./dev docs does, without writing the HTML."""
+def test_sphinx_reads_and_links_the_pages_without_a_warning(tmp_path):
+    """As ./dev docs does, but without HTML and without the docstrings of the core.
+
+    These take most of its time: only ./dev docs itself sees warnings in them.
+    """
     command = ["sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--builder", "dummy"]
+    without = ["exclude_patterns=_build,reference/api_*", "suppress_warnings=toc.excluded"]
+    options = [word for setting in without for word in ("-D", setting)]
     done = subprocess.run(
-        [sys.executable, "-m", *command, str(DOCS), str(tmp_path)],
+        [sys.executable, "-m", *command, *options, str(DOCS), str(tmp_path)],
         capture_output=True,
         text=True,
         env=os.environ | {"ROS_LOG_DIR": str(tmp_path / "ros_log")},

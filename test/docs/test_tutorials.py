@@ -101,18 +101,16 @@ def test_a_marked_block_is_seen(links, tmp_path):
 def test_every_option_of_a_command_of_ours_exists(links, reference_pages):
     """Of marked commands too, as far as they are ours: the help of the verb has them."""
     text = reference_pages.commands()
-    helps = dict(re.findall(r"^##+ gr00t (.+)\n\n```text\n(.*?)^```", text, re.M | re.S))
+    helps = dict(re.findall(r"^##+ gr00t ([^\n]+)\n\n```text\n(.*?)^```", text, re.M | re.S))
     asked = 0
     for page, command, _ in everywhere(links):
         words = shlex.split(command.partition(" --ros-args")[0].partition(" > ")[0])
         words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
         if words[0] != "gr00t" or words[1].startswith("-"):
             continue
-        # a policy of one's own is served with the options of ours
-        verb, second = (
-            words[1],
-            "hold" if words[-1] and ":" in words[2:3] else (words[2:3] or [""])[0],
-        )
+        verb, second = (*words[1:3], "")[:2]
+        if ":" in second:
+            second = "hold"  # a policy of one's own is served with the options of ours
         shown = helps.get(f"{verb} {second}") or helps[verb]
         for option in (word for word in words if word.startswith("--")):
             assert option in shown, f"{page}: {command}: the help has no {option}"
