@@ -201,14 +201,14 @@ def test_a_server_behind_a_proxy_with_keys_is_set_up_as_the_page_says(links, ter
 def test_a_recording_becomes_a_dataset_that_is_evaluated_as_the_page_says(
     links, terminals, tmp_path
 ):
-    """Two seconds of a demonstration; the hold policy answers in place of the trained one."""
+    """The first second of a demonstration; the hold policy answers in place of the trained one."""
     from examples.loop.lockstep import record_episode
     from gr00t_ros.sim.robots import make_policy
 
     embodiment = load_embodiment(EMBODIMENT)
     recording = Recording(tmp_path / "my_recording", EMBODIMENT, 0)
     folder = recording.episode(0)
-    facts = record_episode(folder, 0, embodiment, make_policy(embodiment), 1000, 2.0)
+    facts = record_episode(folder, 0, embodiment, make_policy(embodiment), 1000, 1.2)
     write_facts(folder, replace(facts, outcome=KEPT))  # it ends before the cube lies there
     terminals.serve(f"gr00t sidecar hold --embodiment {EMBODIMENT} --host 127.0.0.1 --port 5555")
     commands = list(here(links, DATA))
