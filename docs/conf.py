@@ -37,6 +37,7 @@ suppress_warnings = ["ref.python"]  # the annotation `type` is also the name of 
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+python_maximum_signature_line_length = 88
 autodoc_default_options = {"members": True, "undoc-members": True}
 
 
@@ -60,6 +61,19 @@ def _escaped(match: re.Match[str]) -> str:
     return match[1] or f"\\{match[2]}"
 
 
+_ARRAY = re.compile(
+    r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[~?numpy\.(\w+)\]\]"
+)
+
+
+def shorten_arrays(_app: Sphinx, *signature: Any) -> tuple[str | None, str | None]:
+    """Let a signature say ndarray[float64], as the sources do in their own words."""
+    _what, _name, _object, _options, arguments, returned = signature
+    parts = (arguments, returned)
+    short = [None if part is None else _ARRAY.sub(r"ndarray[\1]", part) for part in parts]
+    return short[0], short[1]
+
+
 def move_links(_app: Sphinx, page: str, source: list[str]) -> None:
     """Let links to files outside of docs lead to their copies in the site."""
     folder = (DOCS / page).parent
@@ -78,6 +92,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Make the reference before Sphinx looks for pages."""
     write_pages(DOCS / "reference")
     app.connect("source-read", move_links)
+    app.connect("autodoc-process-signature", shorten_arrays)
     app.connect("autodoc-process-docstring", quote_docstring)
     app.connect("build-finished", list_external_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -27,10 +27,11 @@ LOOP = "test/examples/test_loop.py::test_the_whole_loop_runs_and_says_what_it_fo
 """A test of ./dev soak: it trains, and needs PyTorch."""
 RUN_ELSEWHERE = {
     "./dev demo": "test/demo/test_demo.py::test_the_task_is_done_inside_the_limits",
-    "./dev demo --record my_recording --seed 1": (
+    "./dev demo --embodiment franka_droid_n16 --record my_recording --seed 1": (
         "test/demo/test_demo.py::test_a_cube_that_is_not_there_is_a_failure_without_motion"
     ),
-    "./dev demo --policy examples.small_policy.serve:make --seed 0": LOOP,
+    "SMALL_POLICY=$PWD/trained/policy.pt ./dev demo --embodiment franka_droid_n16 "
+    "--policy examples.small_policy.serve:make --seed 0": LOOP,
     "./dev loop --output loop": LOOP,
     "python3 -m examples.small_policy.train my_dataset --output trained --minutes 20": LOOP,
     "SMALL_POLICY=trained/policy.pt gr00t sidecar examples.small_policy.serve:make "
