@@ -28,9 +28,10 @@ from gr00t_ros.demo.page import address_of, show, start_page
 from gr00t_ros.demo.report import Run, write_report
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.sim.description import RobotDescription
-from gr00t_ros.sim.record import Record, broken, load_record
+from gr00t_ros.sim.record import Record, broken, explained, load_record
 from gr00t_ros.sim.robot import DEFAULT_ROBOT
 from gr00t_ros.sim.robots import ROBOTS, find_robot
 from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
@@ -201,7 +202,7 @@ def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespa
             "problem": problem,
             **figures,
             **_clearance(record, options),
-            "limits_broken": [] if record is None else broken(record, limits),
+            "limits_broken": [] if record is None else _broken(record, limits),
         },
         frames=watcher.frames,
         latencies_s={
@@ -212,6 +213,12 @@ def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespa
         record=record,
         limits=limits,
     )
+
+
+def _broken(record: Record, limits: JointLimits) -> list[str]:
+    """What is beyond its limit, with the probable cause as the last line."""
+    found = broken(record, limits)
+    return [*found, explained(record)] if found else []
 
 
 def _clearance(record: Record | None, options: argparse.Namespace) -> dict[str, object]:

@@ -17,11 +17,12 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.time import Time as RosTime
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.motion.sampler import JtcSampler, Motion, Trajectory
 from gr00t_ros.ros.windows import TrajectoryMessage, parse_trajectory
-from gr00t_ros.sim.record import ROW_NS
+from gr00t_ros.sim.record import ROW_NS, TimedRows
 from gr00t_ros.sim.sensors import COMMAND_IN, SENSOR_OUT
 
 try:
@@ -31,6 +32,7 @@ except ImportError:  # not in the PyPI wheels; ours has the same fields, and the
 
 Floats = NDArray[np.float64]
 
+KEPT_WINDOWS = 20_000  # 400 s at 50 Hz
 ENDS_MOVING = "allow_nonzero_velocity_at_trajectory_end"
 
 
@@ -187,6 +189,7 @@ class SimulatedController:
         self._now = now
         self._measured = measured
         self._lose_every, self._received = lose_every, 0
+        self._delays: deque[tuple[int, float]] = deque(maxlen=KEPT_WINDOWS)
         self._logger = node.get_logger().get_child(name)
         self.last_rejection = ""
         self._states = node.create_publisher(ControllerState, state_topic, SENSOR_OUT)
@@ -206,12 +209,21 @@ class SimulatedController:
             "last_rejection": self.last_rejection,
         }
 
+    def delays(self) -> TimedRows:
+        """When the newest windows arrived, and how long after their stamps, s: (M, 1)."""
+        rows = list(self._delays)
+        times = np.array([time_ns for time_ns, _ in rows], dtype=np.int64)
+        return TimedRows(times, np.array([delay_s for _, delay_s in rows]).reshape(-1, 1))
+
     def _on_trajectory(self, message: JointTrajectory) -> None:
         self._received += 1
         lose_every = self._lose_every()
         if lose_every > 0 and self._received % lose_every == 0:
             return
         now_ns, offset_ns = self._now()
+        if message.header.stamp.sec > 0:  # 0 is "now"; rclpy raises for a negative one
+            stamp_ns = RosTime.from_msg(message.header.stamp).nanoseconds
+            self._delays.append((now_ns, (now_ns + offset_ns - stamp_ns) * 1e-9))
         reason = self.follower.accept(message, now_ns, offset_ns, *self._measured())
         if reason is not None:
             self.last_rejection = reason

@@ -240,6 +240,12 @@ class ControlLoop:
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def thread_id(self) -> int:
+        """The running thread's number in the system."""
+        assert self._thread.native_id is not None, "started"
+        return self._thread.native_id
+
     def stop(self) -> None:
         """End the thread and wait for it; a second call does nothing."""
         self._stop.set()

@@ -252,5 +252,34 @@ def broken(record: Record, limits: JointLimits) -> list[str]:
     ]
 
 
+WINDOW_DELAY = "window_delay "
+"""Prefix of a controller's name in a record's `commands`: s from a window's stamp to its use."""
+
+
+def explained(record: Record) -> str:
+    """When the velocity changed most, and how late the window arrived that was the latest.
+
+    A window that comes later than the commit time after its stamp is a step: no limit holds then.
+    Empty for a record without motion or without delays.
+    """
+    late = [
+        (float(rows.values.max()), topic.removeprefix(WINDOW_DELAY), rows)
+        for topic, rows in record.commands.items()
+        if topic.startswith(WINDOW_DELAY) and len(rows.values)
+    ]
+    if not late or len(record.time_ns) < 2:
+        return ""
+    delay_s, name, rows = max(late, key=lambda one: one[0])
+    change = np.abs(np.diff(record.velocity, axis=0)).max(axis=1)
+    changed_ns = int(record.time_ns[1 + int(np.argmax(change))])
+    arrived_ns = int(rows.time_ns[int(np.argmax(rows.values))])
+    began_ns = int(record.time_ns[0])
+    return (
+        f"the velocity changed most at {(changed_ns - began_ns) * 1e-9:.3f} s of the record; the "
+        f"latest window arrived at {(arrived_ns - began_ns) * 1e-9:.3f} s, {1e3 * delay_s:.0f} ms "
+        f"after its stamp, at {name}"
+    )
+
+
 def _largest(values: Floats) -> Floats:
     return np.asarray(np.abs(values).max(axis=0))

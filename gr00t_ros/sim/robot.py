@@ -7,10 +7,10 @@ calls. The first two end before the node does.
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -31,7 +31,7 @@ from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, Synth
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
-from gr00t_ros.sim.record import Recorder, TouchRecorder, save_record
+from gr00t_ros.sim.record import WINDOW_DELAY, Recorder, TouchRecorder, save_record
 from gr00t_ros.sim.robots import ROBOTS, find_robot
 from gr00t_ros.sim.sensors import BaseCommands, Sensors
 from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
@@ -157,7 +157,7 @@ class SimRobot(Node):
         self.create_timer(CHECK_PERIOD_S, self._check, clock=steady)
         self._describe()
         self._start_threads()
-        if not run_in_real_time():
+        if not run_in_real_time(threading.get_native_id(), self._loop.thread_id):
             self.get_logger().info("no real-time priority: late while other processes are busy")
         self.get_logger().info(f"{robot.title}: holding the start pose, seed {self._settings.seed}")
 
@@ -323,22 +323,23 @@ class SimRobot(Node):
 
     def _save(self) -> str:
         touched = self._touched.rows() if self._settings.wall_y_m else {}
-        rows = {**self._base.rows(), **touched}
+        delays = {WINDOW_DELAY + one.name: one.delays() for one in self._controllers}
+        rows = {**self._base.rows(), **touched, **delays}
         record = self._recorder.snapshot(self._offset_ns(), rows)
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
 
 
-def run_in_real_time() -> bool:
-    """Give all threads of this process real-time priority; False where that is not permitted.
+def run_in_real_time(*threads: int) -> bool:
+    """Give these threads of this process real-time priority; False where that is not permitted.
 
     A robot's own computer does not wait for the policy's processes; the simulated one should not
-    either. Called after the start, whose seconds of computing would keep others waiting.
+    either. Its cameras are left out: rendering would keep the policy's processes waiting.
     """
     try:
-        for thread in Path("/proc/self/task").iterdir():
-            os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
-    except (PermissionError, FileNotFoundError):  # the latter: there is no such folder, or thread
+        for thread in threads:
+            os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
+    except PermissionError:
         return False
     return True
 

@@ -118,6 +118,8 @@ def test_commands_arrive_on_every_output_as_the_policy_means_them(
             policy.reset(None)
         wait_until(lambda: rig.change("activate"), "an accepted activation")
         rig.wait_for_mode("replaying")
+        policy.goals_stay = True
+        wait_until(lambda: policy.goals, "goals")
         goals = commanded(plain(path), {key: rows[0] for key, rows in policy.goals.items()})
         for output in (*robot.outputs, *robot.commands):
             wait_until(

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.sim.record import ROW_NS, Record, broken, extremes
+from gr00t_ros.sim.record import (
+    ROW_NS,
+    WINDOW_DELAY,
+    Record,
+    TimedRows,
+    broken,
+    explained,
+    extremes,
+)
 
 LIMITS = load_embodiment("franka_droid").limits
 
@@ -113,3 +121,14 @@ def test_a_velocity_step_shows_although_the_position_is_continuous() -> None:
     velocity = np.where(t < 0.01, 0.0, 0.1)
     found = extremes(record_of(position, velocity, np.zeros(20)))
     assert found.acceleration[0] == pytest.approx(100.0)
+
+
+def test_a_late_window_is_named_as_the_probable_cause() -> None:
+    """The time of the largest change, and when and how late the latest window came."""
+    delays = TimedRows(np.array([900, 999]) * ROW_NS, np.array([[0.004], [0.131]]))
+    record = replace(stepped("velocity", 0.1), commands={f"{WINDOW_DELAY}arm": delays})
+    assert explained(record) == (
+        "the velocity changed most at 1.000 s of the record; the latest window arrived at "
+        "0.999 s, 131 ms after its stamp, at arm"
+    )
+    assert explained(smooth_move()) == ""
