@@ -158,8 +158,8 @@ def _page(run: Run) -> str:
     body = [
         f'<h1 class="{kind}">{"Success" if run.success else "Failure"}</h1>',
         f"<p>{escape(run.verdict)}</p>",
-        _next_steps() if run.success else "",
         "<h2>Cameras</h2>" + _film(choose_frames(run.frames, 10)),
+        _next_steps() if run.success else "",
         "<h2>Figures</h2>" + _figures(run.figures),
         "<h2>Events</h2>" + _events(run.events),
     ]
