@@ -64,6 +64,7 @@ def test_links_of_a_copy_begin_in_its_new_folder(reference_pages):
 
 def test_the_help_of_every_verb_is_on_the_page_of_commands(reference_pages):
     """Those of nodes and those that a command lists itself, the stop first of all."""
+    pytest.importorskip("rclpy", reason="the help of nodes needs ROS 2 (rclpy)")
     page = reference_pages.commands()
     for words in ("operator estop", "record recover", "sidecar proxy", "sim stand-in", "try"):
         assert f"# gr00t {words}\n\n```text\nusage: " in page, words

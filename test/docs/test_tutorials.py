@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from closed_loop import NEEDS_MODEL
-from node_robot import free_port
 
-from gr00t_ros.record.facts import KEPT, write_facts
-from gr00t_ros.record.recording import Recording
-from gr00t_ros.robot.files import load_embodiment
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from closed_loop import NEEDS_MODEL  # noqa: E402
+from node_robot import free_port  # noqa: E402
+
+from gr00t_ros.record.facts import KEPT, write_facts  # noqa: E402
+from gr00t_ros.record.recording import Recording  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -203,6 +206,8 @@ def test_a_recording_becomes_a_dataset_that_is_evaluated_as_the_page_says(
     links, terminals, tmp_path
 ):
     """The first second of a demonstration; the hold policy answers in place of the trained one."""
+    for name in ("av", "matplotlib", "pyarrow", "rosbags"):
+        pytest.importorskip(name, reason="recordings, datasets and reports need it")
     from examples.loop.lockstep import record_episode
     from gr00t_ros.sim.robots import make_policy
 
