@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from install import install, install_assets, install_training
+from install import install, install_assets, install_documentation, install_training
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
 
@@ -18,6 +18,7 @@ usage: ./dev COMMAND [ARGUMENTS]
   bench NAME       a benchmark; without a name: which there are
   faults [ARGS]    injects every fault into the running closed loop, writes docs/faults.md
   loop [ARGS]      records demonstrations, trains a small policy on them, deploys it (docs/loop.md)
+  docs [ARGS]      builds the documentation site into docs/_build; arguments go to Sphinx
   soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
   setup            only set up .venv
 
@@ -58,6 +59,10 @@ SIDE_BY_SIDE = (
     *(f"--ignore={path}" for path in ALONE),
 )
 """The other tests mostly wait for other processes: three files at a time keep two cores busy."""
+DOCS_STRICT = ("--fail-on-warning", "--keep-going", "--fresh-env", "--quiet", "--jobs=auto")
+"""Each build reads all pages: Sphinx forgets the warnings of pages that have not changed."""
+DOCS = ("docs", "docs/_build")
+"""The pages, and where the site is built; its first page is index.html."""
 QUICK = tuple(f"test/{room}" for room in "robot observe motion watch session wire".split())
 
 
@@ -85,6 +90,8 @@ def run(command: str, arguments: list[str]) -> int:
         replace_by("-m", "examples.loop", *arguments)
     if command == "faults":
         replace_by("test/run_fault_matrix.py", *arguments)
+    if command == "docs":
+        replace_by("-m", "sphinx", *DOCS_STRICT, *arguments, *DOCS)
     if command == "soak":
         replace_by("-m", "pytest", "-m", "soak", *arguments)
     if command in ("lint", "test"):
@@ -101,7 +108,7 @@ def main() -> int:
     if command in ("help", "-h", "--help"):
         print(USAGE, end="")
         return 0
-    if command not in ("setup", "lint", *NEED_ASSETS):
+    if command not in ("setup", "lint", "docs", *NEED_ASSETS):
         print(f"./dev: no command {command!r}\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     os.chdir(ROOT)
@@ -111,6 +118,8 @@ def main() -> int:
             install_assets()
         if command == "loop":
             install_training()
+        if command == "docs":
+            install_documentation()
     except SetupError as error:
         print(f"./dev: {error}", file=sys.stderr)
         return 1

@@ -23,6 +23,7 @@ from system import install_system_packages
 STAMP = PREFIX / "setup.json"
 REQUIREMENTS = ROOT / "requirements.txt"
 LOOP_REQUIREMENTS = ROOT / "requirements-loop.txt"
+DOCS_REQUIREMENTS = ROOT / "requirements-docs.txt"
 LOCK = ROOT / ".cache" / "setup.lock"
 
 
@@ -62,13 +63,22 @@ def install_assets() -> None:
 
 def install_training() -> None:
     """Install what only ./dev loop needs; returns at once if it is up to date."""
+    _install_more("loop", LOOP_REQUIREMENTS, "PyTorch, for the training (200 MB to 3 GB)")
+
+
+def install_documentation() -> None:
+    """Install what only ./dev docs needs; returns at once if it is up to date."""
+    _install_more("docs", DOCS_REQUIREMENTS, "Sphinx, for the documentation site")
+
+
+def _install_more(command: str, requirements: Path, name: str) -> None:
     with _lock():
-        stamp, wanted = _read_stamp(), _digest([LOOP_REQUIREMENTS])
-        if stamp.get("loop") == wanted:
+        stamp, wanted = _read_stamp(), _digest([requirements])
+        if stamp.get(command) == wanted:
             return
-        pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "-r", LOOP_REQUIREMENTS]
-        step("PyTorch, for the training (200 MB to 3 GB)", pip, build_environment())
-        STAMP.write_text(json.dumps(stamp | {"loop": wanted}))
+        pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "-r", requirements]
+        step(name, pip, build_environment())
+        STAMP.write_text(json.dumps(stamp | {command: wanted}))
 
 
 @contextlib.contextmanager

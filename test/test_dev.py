@@ -103,3 +103,19 @@ def test_a_failing_step_shows_the_end_of_its_output(setup_module, monkeypatch, t
     command = [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"]
     with pytest.raises(progress.SetupError, match="failed: a step\nthe reason\nwhole output: "):
         progress.step("a step", command, dict(os.environ))
+
+
+def test_what_one_command_needs_is_installed_once(setup_module, monkeypatch, tmp_path):
+    """Sphinx comes with the first ./dev docs, and again only when its requirements change."""
+    install, asked = setup_module("install"), []
+    monkeypatch.setattr(install, "ROOT", tmp_path)
+    monkeypatch.setattr(install, "LOCK", tmp_path / "setup.lock")
+    monkeypatch.setattr(install, "STAMP", tmp_path / "setup.json")
+    monkeypatch.setattr(install, "DOCS_REQUIREMENTS", tmp_path / "requirements-docs.txt")
+    monkeypatch.setattr(install, "step", lambda name, command, _: asked.append(command[-1]))
+    install.STAMP.write_text('{"requirements": "x", "python": "3.12"}')
+    for text in ("Sphinx==1", "Sphinx==1", "Sphinx==2"):
+        install.DOCS_REQUIREMENTS.write_text(text)
+        install.install_documentation()
+    assert asked == [install.DOCS_REQUIREMENTS] * 2
+    assert install._read_stamp().keys() == {"requirements", "python", "docs"}

@@ -25,7 +25,7 @@ from gr00t_ros.collide.engine import CollisionEngine
 from gr00t_ros.collide.files import load_scene, read_mesh
 from gr00t_ros.demo.bringup import Bringup, Watcher
 from gr00t_ros.demo.page import address_of, show, start_page
-from gr00t_ros.demo.report import Run, write_report
+from gr00t_ros.demo.report import NEXT_STEPS, Run, write_report
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
@@ -306,6 +306,8 @@ def _finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps(run.figures, indent=2) + "\n")
     f = run.figures
+    for text, command in NEXT_STEPS if run.success else ():
+        _print(f"next: {command:38} {text}")
     _print(f"report: {page}")
     _print(
         f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | "

@@ -19,7 +19,8 @@ from gr00t_ros.sim.record import Record, allowed, extremes
 WIDTH_PX, HEIGHT_PX = 420, 150
 _LEFT_PX, _BOTTOM_PX, _TOP_PX = 46, 20, 20
 _STYLE = """
-body{font:14px/1.45 system-ui,sans-serif;margin:24px auto;max-width:1320px;color:#1d2330}
+body{font:14px/1.45 system-ui,sans-serif;margin:24px auto;max-width:1320px;padding:0 16px}
+body{color:#1d2330}
 h1{font-size:22px;margin:0 0 4px} h2{font-size:16px;margin:26px 0 8px}
 .ok{color:#167a3e}.bad{color:#b3261e} table{border-collapse:collapse}
 td,th{padding:3px 14px 3px 0;text-align:left;border-bottom:1px solid #e3e6ec}
@@ -30,6 +31,13 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}
 svg .title{font-size:12px;fill:#1d2330} svg .end{text-anchor:end}
 svg .frame{fill:#fafbfc;stroke:#d9dde5}
 """
+NEXT_STEPS = (
+    ("see it live in a browser", "./dev demo --watch"),
+    ("another robot, a Unitree G1", "./dev demo --robot g1"),
+    ("your robot's file and motion, in an afternoon", "docs/tutorials/first_robot.md"),
+    ("all commands", ". .venv/bin/activate && gr00t --help"),
+)
+"""What somebody who has seen the demo does next: in words, and the command or page."""
 _LEAST_SPAN_RAD = 0.02
 _COMMANDED, _MEASURED, _DOT = "#2463c9", "#e07a1f", "#2463c9"
 
@@ -151,6 +159,7 @@ def _page(run: Run) -> str:
         f'<h1 class="{kind}">{"Success" if run.success else "Failure"}</h1>',
         f"<p>{escape(run.verdict)}</p>",
         "<h2>Cameras</h2>" + _film(choose_frames(run.frames, 10)),
+        _next_steps() if run.success else "",
         "<h2>Figures</h2>" + _figures(run.figures),
         "<h2>Events</h2>" + _events(run.events),
     ]
@@ -165,6 +174,13 @@ def _page(run: Run) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>gr00t_ros demo</title>'
         f"<style>{_STYLE}</style><body>{''.join(body)}</body></html>"
     )
+
+
+def _next_steps() -> str:
+    rows = (
+        f"<tr><td>{escape(t)}</td><td><code>{escape(c)}</code></td></tr>" for t, c in NEXT_STEPS
+    )
+    return f"<h2>Next</h2><table>{''.join(rows)}</table>"
 
 
 def _film(frames: Sequence[Frame]) -> str:

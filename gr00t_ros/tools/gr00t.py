@@ -186,7 +186,8 @@ def completion(words: Sequence[str]) -> int:
 
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _CHOICES = re.compile(r"\{([\w,-]+)\}")
-_VERB = re.compile(r"^ {2,4}([a-z][\w-]*)(?: {2,}|$)", re.MULTILINE)
+_VERB = re.compile(r"^ {2,4}([a-z][\w-]*)(?: \([\w, -]+\))?(?: {2,}|$)", re.MULTILINE)
+"""A verb in a list of verbs; its other names follow in parentheses, as those of `estop`."""
 
 
 def following(words: Sequence[str]) -> list[str]:

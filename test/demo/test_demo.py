@@ -20,6 +20,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from stack import EMBODIMENT, arm_speed, assert_inside_the_limits  # noqa: E402
 
+from gr00t_ros.demo.report import NEXT_STEPS  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.sim.record import Record, load_record  # noqa: E402
 
@@ -85,6 +86,7 @@ def assert_success(demo: Demo, embodiment: str = EMBODIMENT) -> None:
     """The exit status, the figures and the robot's own record agree that all went well."""
     assert demo.status == 0, demo.output
     assert "SUCCESS" in demo.output.splitlines()[-1]
+    assert all(command in demo.output for _, command in NEXT_STEPS)
     figures = demo.figures
     assert figures["success"] is True
     assert not figures["problem"]
