@@ -22,6 +22,7 @@ SCHEMA = ("check-jsonschema", "--builtin-schema")
     ],
 )
 def test_a_linter_accepts_the_file(command: tuple[str, ...], file: str):
+    """Its exit status is 0, or the test shows what it says."""
     scripts = str(Path(sys.executable).parent)
     tool = shutil.which(command[0], path=scripts) or shutil.which(command[0])
     if tool is None:
