@@ -19,6 +19,8 @@ SCHEMA = ("check-jsonschema", "--builtin-schema")
         ((*SCHEMA, "vendor.compose-spec"), "docker/compose.yaml"),
         ((*SCHEMA, "vendor.github-workflows"), ".github/workflows/ci.yml"),
         ((*SCHEMA, "vendor.dependabot"), ".github/dependabot.yml"),
+        ((*SCHEMA, "vendor.github-issue-forms"), ".github/ISSUE_TEMPLATE/problem.yml"),
+        ((*SCHEMA, "vendor.github-issue-config"), ".github/ISSUE_TEMPLATE/config.yml"),
     ],
 )
 def test_a_linter_accepts_the_file(command: tuple[str, ...], file: str):
