@@ -145,7 +145,6 @@ _NODE = (
         expect="none",
         silent=True,
         observe=goes_on,
-        short=True,
     ),
     Fault(
         "node stopped for 1.5 s",
