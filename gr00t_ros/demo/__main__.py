@@ -216,9 +216,9 @@ def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespa
 
 
 def _broken(record: Record, limits: JointLimits) -> list[str]:
-    """What is beyond its limit, with the probable cause as the last line."""
+    """What is beyond its limit, and a last line about the latest window, which may be the cause."""
     found = broken(record, limits)
-    return [*found, explained(record)] if found else []
+    return [line for line in (*found, explained(record)) if line] if found else []
 
 
 def _clearance(record: Record | None, options: argparse.Namespace) -> dict[str, object]:

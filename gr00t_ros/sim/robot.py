@@ -1,8 +1,8 @@
 """Node gr00t_sim_robot: a simulated robot with the ROS interface of its drivers and controllers.
 
-Three threads: physics (loop) steps and publishes joints, poses, controller states and `/clock`;
+Four threads: physics (loop) steps and publishes joints, poses, controller states and `/clock`;
 the camera thread renders and publishes images; the executor receives trajectories and service
-calls. The first two end before the node does.
+calls; another one answers for the controllers' parameters. All end before the node does.
 """
 
 import contextlib
@@ -363,12 +363,14 @@ def run_in_real_time(*threads: int) -> bool:
     """Give these threads of this process real-time priority; False where that is not permitted.
 
     A robot's own computer does not wait for the policy's processes; the simulated one should not
-    either. Its cameras are left out: rendering would keep the policy's processes waiting.
+    either. Its cameras are left out: rendering would keep the policy's processes waiting. Threads
+    that these start later do not inherit it.
     """
+    policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
     try:
         for thread in threads:
-            os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
-    except PermissionError:
+            os.sched_setscheduler(thread, policy, os.sched_param(REALTIME_PRIORITY))
+    except (PermissionError, ProcessLookupError):  # the latter: it raised, and `check` will say so
         return False
     return True
 

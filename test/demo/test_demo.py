@@ -109,16 +109,12 @@ VARIANTS = {
         *("franka_droid_n16", "npy"),
     ),
     "slow": (("--seed", "2", "--delay-ms", "250"), EMBODIMENT, "msgpack_numpy"),
-    "g1": (
-        *(("--robot", "g1", "--seed", "0", "--timeout", "95"),),  # a late machine pauses often
-        *("unitree_g1", "msgpack_numpy"),
-    ),
+    "g1": (("--robot", "g1", "--seed", "0"), "unitree_g1", "msgpack_numpy"),
 }
 
 
 # Minutes of ./dev test are few: what the others show as well runs in the soak.
-# The G1's pictures are rendered too late where processors are few and busy: it pauses all the time.
-_IN_SOAK = ("npy", "n16_flat", "slow", "g1")
+_IN_SOAK = ("npy", "n16_flat", "slow")
 _MARKED = [pytest.param(v, marks=pytest.mark.soak if v in _IN_SOAK else ()) for v in VARIANTS]
 
 
