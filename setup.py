@@ -78,7 +78,7 @@ setup(
     version=ElementTree.parse(ROOT / "package.xml").findtext("version"),
     description="Runs GR00T policies on ROS 2 robots inside the robots' limits",
     license="Apache-2.0",
-    license_files=["LICENSE"],
+    license_files=["LICENSE", "NOTICE", "THIRD_PARTY.md"],
     python_requires=">=3.10,<3.14",
     packages=[NAME],
     distclass=BinaryDistribution,
