@@ -1,7 +1,8 @@
 """What the wheel and the sdist must have, and what neither may have.
 
-A wheel's names are those below the prefix into which pip puts it, so that `config/...` of the source
-is `share/gr00t_ros/config/...`; its modules are `gr00t_ros/...`. An sdist's are those of the source.
+A wheel's names are those below the prefix into which pip puts it, so that `config/...` of the
+source is `share/gr00t_ros/config/...`; its modules are `gr00t_ros/...`. An sdist's are those of the
+source.
 """
 
 from __future__ import annotations

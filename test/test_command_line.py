@@ -138,7 +138,7 @@ def test_an_option_inside_its_range_is_a_number():
 
 
 def test_a_command_whose_module_is_missing_says_which(monkeypatch, capsys):
-    """As on a machine without ROS 2; a module of our own that is missing is a bug, and is raised."""
+    """As on a machine without ROS 2; a missing module of our own is a bug, and is raised."""
     monkeypatch.setitem(sys.modules, "rclpy", None)
     monkeypatch.delitem(sys.modules, "gr00t_ros.tools.doctor", raising=False)
     doctor = Command("", "tools.doctor:main")
