@@ -14,7 +14,10 @@ from gr00t_ros.errors import SettingsError
 from release.requirements import optional, runtime
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-PLATFORMS = tuple(f"manylinux_2_{minor}_aarch64" for minor in (17, 24, 26, 27, 28, 31, 34, 35))
+PLATFORMS = (
+    "manylinux2014_aarch64",  # the older name of manylinux_2_17, which pip does not take for it
+    *(f"manylinux_2_{minor}_aarch64" for minor in range(17, 36)),
+)
 """Wheels that run with glibc 2.35: Ubuntu 22.04 (Jetson Orin) and 24.04 (Thor)."""
 NONE = "none"
 _DEBS = {

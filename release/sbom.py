@@ -34,7 +34,7 @@ def document() -> str:
 def bill(packages: Iterable[Package]) -> str:
     """The bill of gr00t_ros with these packages."""
     try:
-        from cyclonedx.factory.license import LicenseFactory
+        from cyclonedx.contrib.license.factories import LicenseFactory
         from cyclonedx.model.bom import Bom
         from cyclonedx.model.component import Component, ComponentType
         from cyclonedx.output.json import JsonV1Dot6

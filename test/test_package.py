@@ -36,10 +36,11 @@ KEYS = {
 # trace/perfetto_file.py and serve/lerobot_policy.py name the command that installs them.
 WITHOUT_KEY = {"fast_simplification", "pyarrow", "av", "ray", "perfetto"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
+    *("packaging", "cyclonedx"),  # of release/, which no robot runs; packaging comes with pytest
     "moveit_msgs",  # comes with MoveIt: graph/planning_scene.py names what to install
     "franka_msgs",  # a robot's own, not in rosdep: test/fixtures/stand_in_interfaces.py builds one
 }
-OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*")}
+OURS = {"bench", "gr00t_ros", "release"} | {path.stem for path in (ROOT / "test").rglob("*")}
 
 
 def declared(*tags: str) -> set[str]:

@@ -85,7 +85,7 @@ def test_the_bill_of_materials_is_valid_and_says_what_needs_what():
 
 def test_without_the_library_the_bill_says_what_to_install(monkeypatch):
     """It is no requirement of the package."""
-    for name in ("cyclonedx", "cyclonedx.factory.license"):
+    for name in ("cyclonedx", "cyclonedx.contrib.license.factories"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(SettingsError, match="pip install"):
         sbom.bill([Package("msgpack", "1.0", "Apache-2.0", "")])
