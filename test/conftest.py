@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.config.stash[_PRIORITIES]:
         pure = not PURE.isdisjoint(item.path.relative_to(item.config.rootpath).parts)
         os.setpriority(os.PRIO_PROCESS, 0, LOW_PRIORITY if pure else 0)
+
+
+@pytest.fixture(autouse=True)
+def ordinary_scheduling() -> Iterator[None]:
+    """Fail the test that leaves real-time scheduling behind: all later ones would inherit it."""
+    yield
+    policy = os.sched_getscheduler(0)
+    if policy != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        pytest.fail(f"scheduling policy: got {policy} after the test, expected SCHED_OTHER")
 
 
 REAL_TIME = {"node", "tools", "record", "graph", "examples", "inputs", "layout", "preview"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -165,11 +165,39 @@ def _packets(stream: Any, picture: NDArray[np.uint8], number: int) -> list[Any]:
 
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
     frame.pts, frame.time_base = number, stream.codec_context.time_base
-    return list(stream.encode(frame))
+    with _ordinary_scheduling():
+        return list(stream.encode(frame))
 
 
 def _ended(stream: Any) -> list[Any]:
-    return list(stream.encode())
+    with _ordinary_scheduling():
+        return list(stream.encode())
+
+
+@contextmanager
+def _ordinary_scheduling() -> Iterator[None]:
+    """Take back the real-time scheduling that threads of this process got in the block.
+
+    Where it may, as root, SVT-AV1 gives SCHED_FIFO 99 to its threads and to the one that calls it,
+    which keeps it. A robot's node on the same machine would get no processor.
+    """
+    before = _realtime_threads()
+    try:
+        yield
+    finally:
+        for thread in _realtime_threads() - before:
+            with suppress(ProcessLookupError):  # it has ended
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _realtime_threads() -> set[int]:
+    """The threads of this process with SCHED_FIFO or SCHED_RR; none where Linux' /proc is not."""
+    found = set()
+    for thread in Path("/proc/self/task").glob("*"):
+        with suppress(ProcessLookupError):
+            if os.sched_getscheduler(int(thread.name)) in (os.SCHED_FIFO, os.SCHED_RR):
+                found.add(int(thread.name))
+    return found
 
 
 @contextmanager

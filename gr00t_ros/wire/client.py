@@ -375,6 +375,11 @@ class Connection:
             raise NotConnectedError(
                 f"{where}: it broke off the handshake; is this its CURVE public key?"
             )
+        elif not sent and self._accepted and not self._understood:
+            # A peer that speaks first, such as a web server, can end it before anything was sent.
+            if self._ending is not None and self._ending.by_server() is False:
+                raise WireError(f"{where}: the peer does not speak ZeroMQ")
+            raise NotConnectedError(f"{where}: it takes connections, and ends them without ZeroMQ")
         elif not sent:
             raise NotConnectedError(f"{where}: nobody listens there")
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:  # the server closed during it

@@ -1,6 +1,7 @@
 """Datasets read back by hand, with pyarrow, PyAV and json alone: row i has picture i."""
 
 import json
+import os
 
 import av
 import numpy as np
@@ -207,6 +208,22 @@ def test_the_same_pictures_give_the_same_frames(tmp_path):
         encode(file, episode().video["front"], 29.97)
     assert frames_of(files[0]) == frames_of(files[1])
     assert b"creation_time" not in files[0].read_bytes()
+
+
+@pytest.mark.parametrize("codec", ["h264", "av1"])
+def test_encoding_keeps_no_real_time_scheduling(tmp_path, codec):
+    """In no thread, also while pictures are encoded: it starved a node on the same machine."""
+    seen = set()
+
+    def pictures():
+        for number in range(4):
+            yield picture(number)
+            threads = [int(thread) for thread in os.listdir("/proc/self/task")]
+            seen.update(os.sched_getscheduler(thread) for thread in threads)
+
+    encode(tmp_path / "video.mp4", pictures(), 10.0, codec)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert not seen & {os.SCHED_FIFO, os.SCHED_RR}
 
 
 def test_pictures_with_an_odd_side_are_encoded_in_h264_and_refused_by_av1(tmp_path):

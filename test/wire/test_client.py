@@ -202,6 +202,16 @@ def test_a_peer_that_speaks_another_protocol_is_a_wire_error(start_peer, client_
         client_of(port).ping()
 
 
+def test_a_peer_that_speaks_another_protocol_first_is_a_wire_error(
+    start_peer, client_of, monkeypatch
+):
+    """Also if its bytes come before the request could be sent, as on a busy machine."""
+    monkeypatch.setattr(client_module.Connection, "_sent", lambda self, message: False)
+    _, port = start_peer("http")
+    with pytest.raises(WireError, match="does not speak ZeroMQ"):
+        client_of(port).ping()
+
+
 @pytest.mark.parametrize(
     ("mode", "argument", "error"),
     [
