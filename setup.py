@@ -40,7 +40,8 @@ class CMakeBuild(build_py):
         tree = build / "install"
         self._cmake(build, tree)
         (package,) = tree.glob(f"**/*-packages/{NAME}")
-        shutil.copytree(package, Path(self.build_lib) / NAME, dirs_exist_ok=True)
+        compiled = shutil.ignore_patterns("__pycache__")  # the generators leave some
+        shutil.copytree(package, Path(self.build_lib) / NAME, ignore=compiled, dirs_exist_ok=True)
         shutil.rmtree(package.parent)
         self.distribution.data_files = data_files(tree)
 
@@ -78,7 +79,7 @@ setup(
     version=ElementTree.parse(ROOT / "package.xml").findtext("version"),
     description="Runs GR00T policies on ROS 2 robots inside the robots' limits",
     license="Apache-2.0",
-    license_files=["LICENSE"],
+    license_files=["LICENSE", "NOTICE", "THIRD_PARTY.md"],
     python_requires=">=3.10,<3.14",
     packages=[NAME],
     distclass=BinaryDistribution,

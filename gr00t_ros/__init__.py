@@ -15,3 +15,20 @@ __path__ += [
     for folder in _FOLDERS
     if folder not in __path__ and os.path.isfile(os.path.join(folder, "__init__.py"))
 ]
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, which stands in package.xml alone: of the checkout, or as it was installed.
+
+    Read when it is asked for, since a start has no time for it; "unknown" without a package.xml.
+    """
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pathlib import Path
+    from xml.etree import ElementTree
+
+    for folder in Path(__file__).parents:
+        for file in (folder / "package.xml", folder / "share" / __name__ / "package.xml"):
+            if file.is_file():
+                return ElementTree.parse(file).findtext("version") or "unknown"
+    return "unknown"

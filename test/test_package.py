@@ -36,10 +36,11 @@ KEYS = {
 # trace/perfetto_file.py and serve/lerobot_policy.py name the command that installs them.
 WITHOUT_KEY = {"fast_simplification", "pyarrow", "av", "ray", "perfetto"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
+    *("packaging", "cyclonedx", "catkin_pkg"),  # of releases: no robot runs them
     "moveit_msgs",  # comes with MoveIt: graph/planning_scene.py names what to install
     "franka_msgs",  # a robot's own, not in rosdep: test/fixtures/stand_in_interfaces.py builds one
 }
-OURS = {"bench", "gr00t_ros"} | {path.stem for path in (ROOT / "test").rglob("*")}
+OURS = {"bench", "gr00t_ros", "release"} | {path.stem for path in (ROOT / "test").rglob("*")}
 
 
 def declared(*tags: str) -> set[str]:
@@ -150,11 +151,19 @@ def test_every_verb_has_a_function(place):
     assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-def test_the_changelog_has_the_version():
-    """The version stands in package.xml alone, which setup.py reads; users read about it."""
-    version = MANIFEST.findtext("version")
-    assert 'findtext("version")' in SETUP
-    assert re.search(rf"^{re.escape(version)} \(", (ROOT / "CHANGELOG.rst").read_text(), re.M)
+def test_the_changelog_is_what_catkin_prepare_release_reads():
+    """Forthcoming on top; each released version with its date, the newest that of package.xml."""
+    pytest.importorskip("catkin_pkg", reason="comes with ROS 2 or from PyPI")
+    from catkin_pkg.changelog import get_changelog_from_path
+    from catkin_pkg.package import parse_package
+
+    package = parse_package(str(ROOT))
+    changelog = get_changelog_from_path(str(ROOT), package.name)
+    titles = re.findall(r"^(.+)\n-{3,}$", (ROOT / "CHANGELOG.rst").read_text(), re.M)
+    assert titles[0] == "Forthcoming"
+    released = [version for version, _, _ in changelog.foreach_version()]
+    assert released == [re.sub(r" \(.*", "", title) for title in titles[1:]]
+    assert released[:1] in ([], [package.version])
 
 
 def test_licence_is_apache():

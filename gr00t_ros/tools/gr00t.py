@@ -15,7 +15,6 @@ with starting(interrupted=130):  # the first import of what pip installs as gr00
     import sys
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from xml.etree import ElementTree
 
     from gr00t_ros.command_line import DONE, MISUSE, Command, program, run
 
@@ -126,7 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     own = words[: words.index("--ros-args")] if "--ros-args" in words else words
     if "--version" in own:
-        print(f"gr00t_ros {version()}")
+        from gr00t_ros import __version__
+
+        print(f"gr00t_ros {__version__}")
         return DONE
     if words and words[0] in _OPERATOR_VERBS:
         print(f"gr00t: no verb {words[0]!r}; type: gr00t operator {words[0]}", file=sys.stderr)
@@ -140,15 +141,6 @@ def alias() -> int:
     """Run the command after whose name this program is called, such as gr00t-doctor."""
     name = Path(sys.argv[0]).name.removeprefix("gr00t-").replace("_", "-")
     return main([*ALIASES.get(name, (name,)), *sys.argv[1:]])
-
-
-def version() -> str:
-    """The version in package.xml: of this checkout, else of what is installed."""
-    from gr00t_ros.robot.files import config_folders
-
-    files = (folder.parents[1] / "package.xml" for folder in config_folders("embodiments"))
-    found = (ElementTree.parse(file).findtext("version") for file in files if file.is_file())
-    return next(found, None) or "unknown"
 
 
 # --- completion ------------------------------------------------------------------------------

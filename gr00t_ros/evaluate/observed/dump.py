@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from gr00t_ros import __version__
 from gr00t_ros.command_line import CommandParser
 from gr00t_ros.convert.recordings import embodiment_of
 from gr00t_ros.dataset.episode import Episode
@@ -51,7 +52,6 @@ from gr00t_ros.sidecar.target import (
     question,
     seed,
 )
-from gr00t_ros.tools.gr00t import version
 from gr00t_ros.wire.link import PolicyLink
 
 DEFAULT_NODE: Final = "/gr00t_policy"
@@ -119,7 +119,7 @@ def _dump(target: Target, options: argparse.Namespace) -> Report:
         exchange = ask_for_action(client, checked.server, observation, target.token)
         found = server_facts(client.address, checked.server)
     deltas = delta_indices(checked.server.modality)
-    dumped = Dumped(observation, exchange, robot.tag, source, version(), deltas)
+    dumped = Dumped(observation, exchange, robot.tag, source, __version__, deltas)
     write_dump(options.observation, dumped)
     return _report(options.observation, dumped, found, robot)
 

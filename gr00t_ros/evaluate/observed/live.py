@@ -9,11 +9,11 @@ import threading
 import time
 from typing import Any, Final
 
+from gr00t_ros import __version__
 from gr00t_ros.errors import NodeError, WireError
 from gr00t_ros.sidecar.exchange import Exchange, read_action, read_request
 from gr00t_ros.sidecar.exchange_file import Dumped
 from gr00t_ros.text_table import one_line
-from gr00t_ros.tools.gr00t import version
 from gr00t_ros.tools.policy_client import PolicyClient
 from gr00t_ros.wire.messages import Generation
 
@@ -69,7 +69,7 @@ def of_message(message: Any) -> Dumped:
         ),
         message.embodiment_tag,
         f"node of {message.robot}",
-        version(),
+        __version__,
         {
             "video": tuple(message.video_delta_indices),
             "state": tuple(message.state_delta_indices),
