@@ -65,4 +65,5 @@ def bill(packages: Iterable[Package]) -> str:
             made, [found[name][1] for name in map(canonicalize_name, one.needs) if name in found]
         )
     whole.register_dependency(whole.metadata.component, [made for _, made in found.values()])
-    return JsonV1Dot6(whole).output_as_string(indent=2)
+    text: str = JsonV1Dot6(whole).output_as_string(indent=2)
+    return text
