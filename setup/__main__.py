@@ -4,6 +4,11 @@ import os
 import subprocess
 import sys
 
+if "--distro" in sys.argv[1:-1]:  # before the imports: the distribution chooses the paths
+    at = sys.argv.index("--distro")
+    os.environ["ROS_DISTRO"] = sys.argv[at + 1]
+    del sys.argv[at : at + 2]
+
 from install import install, install_assets, install_documentation, install_training
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
@@ -22,7 +27,8 @@ usage: ./dev COMMAND [ARGUMENTS]
   soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
   setup            only set up .venv
 
-Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
+Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter;
+--distro kilted, or ROS_DISTRO=kilted, ROS 2 Kilted in .venv-kilted instead of Jazzy in .venv.
 """
 NEED_ASSETS = ("demo", "test", "bench", "faults", "loop", "soak")
 

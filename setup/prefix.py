@@ -1,10 +1,13 @@
-"""The path of .venv, and the environment variables that its programs need."""
+"""The path of the virtual environment, one for each ROS 2 distribution, and its variables."""
 
 import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PREFIX = ROOT / ".venv"
+DISTROS = ("jazzy", "kilted")
+DISTRO = os.environ.get("ROS_DISTRO") or "jazzy"
+"""`./dev --distro` sets ROS_DISTRO before this module is imported."""
+PREFIX = ROOT / (".venv" if DISTRO == "jazzy" else f".venv-{DISTRO}")
 PYTHON = PREFIX / "bin" / "python"
 
 # With these variables a sourced ROS 2 or colcon overlay would mix its libraries with the wheels'.

@@ -76,6 +76,15 @@ def test_another_ros_does_not_leak_in(setup_module, monkeypatch):
     assert environment["AMENT_PREFIX_PATH"] == str(prefix.PREFIX)
 
 
+@pytest.mark.parametrize(("arguments", "variable"), [(("--distro", "humble"), ""), ((), "humble")])
+def test_a_distribution_without_wheels_is_refused(arguments, variable):
+    """Nothing is set up, and the message says which there are."""
+    result = dev("setup", *arguments, PYTHON=sys.executable, ROS_DISTRO=variable)
+    assert result.returncode == 1
+    assert "is 'humble', PyPI has wheels of jazzy and kilted" in result.stderr
+    assert not (ROOT / ".venv-humble").exists()
+
+
 def test_missing_system_packages_are_named_with_their_command(setup_module, monkeypatch):
     """Who is not root gets a line to copy, and nothing is tried."""
     system = setup_module("system")
