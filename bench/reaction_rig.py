@@ -40,7 +40,13 @@ from gr00t_ros.trace.flow import Flow
 OURS, SHORT, BASELINE, PLAIN = "gr00t_ros", "gr00t_ros_short", "baseline", "plain_client"
 NODES: Mapping[str, Mapping[str, object]] = {
     OURS: {},
-    SHORT: {"commit": "measured", "refresh_ms": 10, "knot_ms": 10},
+    SHORT: {
+        "commit": "measured",
+        "refresh_ms": 10,
+        "knot_ms": 10,
+        "horizon_ms": 200,
+        "realtime_priority": 2,
+    },
     BASELINE: {},
 }
 """Parameters of the methods that are the policy node: the defaults, and those for one computer."""

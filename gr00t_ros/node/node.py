@@ -32,6 +32,7 @@ from gr00t_ros.node.wiring import Configured
 from gr00t_ros.robot.files import find_embodiment
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.node_help import NodeHelp
+from gr00t_ros.ros.periodic import SWITCH_S
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.transports import ImageNode
 from gr00t_ros.session.mode import MOVING
@@ -347,6 +348,7 @@ HELP = NodeHelp(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
+    sys.setswitchinterval(SWITCH_S)
     return run_node(PolicyNode, arguments, _leave, about=HELP, shared_memory=False)
 
 

@@ -6,7 +6,6 @@ calls; another one answers for the controllers' parameters. All end before the n
 """
 
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp
+from gr00t_ros.ros.periodic import run_in_real_time
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, SyntheticCameras
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
@@ -52,8 +52,6 @@ CONTROLLER_STATE_TICKS = 10  # 50 Hz, as ros2_control's state_publish_rate
 TASK_TICKS = 50
 
 CHECK_PERIOD_S = 0.2
-REALTIME_PRIORITY = 1
-"""Of SCHED_RR: the lowest, which is above every process without real-time priority."""
 LATE_NS = 20_000_000
 """Delay from which a warning is logged: the real-time loop of a real robot never has it."""
 
@@ -357,22 +355,6 @@ def spun_apart(nodes: Sequence[Node], context: Context) -> Callable[[], None]:
             node.destroy_node()
 
     return end
-
-
-def run_in_real_time(*threads: int) -> bool:
-    """Give these threads of this process real-time priority; False where that is not permitted.
-
-    A robot's own computer does not wait for the policy's processes; the simulated one should not
-    either. Its cameras are left out: rendering would keep the policy's processes waiting. Threads
-    that these start later do not inherit it.
-    """
-    policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-    try:
-        for thread in threads:
-            os.sched_setscheduler(thread, policy, os.sched_param(REALTIME_PRIORITY))
-    except (PermissionError, ProcessLookupError):  # the latter: it raised, and `check` will say so
-        return False
-    return True
 
 
 HELP = NodeHelp(

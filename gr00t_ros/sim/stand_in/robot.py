@@ -9,6 +9,7 @@ executor receives commands.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -23,7 +24,7 @@ from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp, missing_robot
-from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.ros.periodic import PeriodicThread, run_in_real_time
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.sim.controller import Follower, SimulatedController
@@ -78,6 +79,7 @@ class StandIn(Node):
         self._receivers = Receivers(self, robot, self._move, self._pose)
         self.create_service(Trigger, "~/save_record", self._on_save)
         self._threads = self._start_threads()
+        run_in_real_time(threading.get_native_id(), self._threads[0].thread_id)
         self.get_logger().info(f"stands for {robot.robot}, from {robot.source}; no robot moves")
 
     def destroy_node(self) -> None:
