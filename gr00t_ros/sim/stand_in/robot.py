@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -53,6 +54,7 @@ class StandIn(Node):
 
     def __init__(self) -> None:
         """Start everything; EmbodimentError or SettingsError where the file does not allow it."""
+        self._ends = ExitStack()  # before rclpy knows the node: see destroy_node
         super().__init__(NAME)
         given = {
             name: str(self.declare_parameter(name, "", _described(text)).value)
@@ -77,18 +79,20 @@ class StandIn(Node):
         self._recorder = Recorder(names, SPAN_S)
         self._receivers = Receivers(self, robot, self._move, self._pose)
         self.create_service(Trigger, "~/save_record", self._on_save)
-        self._threads = self._start_threads()
+        if self._record_path:
+            self._ends.callback(self._on_save, Trigger.Request(), Trigger.Response())
+        self._start_threads()
         self.get_logger().info(f"stands for {robot.robot}, from {robot.source}; no robot moves")
 
     def destroy_node(self) -> None:
-        """End the threads, save the record, then destroy the node."""
-        for thread in self._threads:
-            thread.stop()
-        if self._record_path:
-            self._on_save(Trigger.Request(), Trigger.Response())
+        """End the threads, save the record, then destroy the node.
+
+        From Kilted on, rclpy's shutdown also calls it for a node whose __init__ has raised.
+        """
+        self._ends.close()
         super().destroy_node()
 
-    def _start_threads(self) -> list[PeriodicThread]:
+    def _start_threads(self) -> None:
         rates = [stream.rate_hz for stream in self._robot.state if stream.topics]
         rate_hz = min(max(_STATE_HZ, *rates), _MOST_STATE_HZ)
         threads = [self._thread("joints", rate_hz, self._tick)]
@@ -100,7 +104,7 @@ class StandIn(Node):
             )
         for thread in threads:
             thread.start()
-        return threads
+            self._ends.callback(thread.stop)
 
     def _thread(self, name: str, rate_hz: float, call: Callable[[], None]) -> PeriodicThread:
         error = self.get_logger().error
