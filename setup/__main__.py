@@ -8,6 +8,7 @@ from distro import note, take_option
 
 os.environ.update(take_option(sys.argv))  # before the imports: it chooses their paths
 
+from bare import run_bare
 from install import install, install_assets, install_documentation, install_training
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
@@ -18,6 +19,7 @@ usage: ./dev [--distro jazzy|kilted] COMMAND [ARGUMENTS]
   demo [ARGS]      a simulated Franka puts a cube on a plate; --help lists the options
   test [ARGS]      lint, then all tests; arguments go to pytest
   test quick       lint, then the pure rooms and the wire, without ROS: the loop to work in
+  bare PYTHON ...  the rooms without ROS on any interpreter, with the newest NumPy that it has
   lint             ruff and mypy
   bench NAME       a benchmark; without a name: which there are
   faults [ARGS]    injects every fault into the running closed loop, writes docs/faults.md
@@ -114,7 +116,7 @@ def main() -> int:
     if command in ("help", "-h", "--help"):
         print(USAGE, end="")
         return 0
-    if command not in ("setup", "lint", "docs", *NEED_ASSETS):
+    if command not in ("setup", "lint", "docs", "bare", *NEED_ASSETS):
         print(f"./dev: no command {command!r}\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     os.chdir(ROOT)
@@ -128,6 +130,8 @@ def main() -> int:
             install_training()
         if command == "docs":
             install_documentation()
+        if command == "bare":
+            return run_bare(arguments)
     except SetupError as error:
         print(f"./dev: {error}", file=sys.stderr)
         return 1
