@@ -4,16 +4,22 @@ import os
 import subprocess
 import sys
 
+from distro import note, take_option
+
+os.environ.update(take_option(sys.argv))  # before the imports: it chooses their paths
+
+from bare import run_bare
 from install import install, install_assets, install_documentation, install_training
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
 
 USAGE = """\
-usage: ./dev COMMAND [ARGUMENTS]
+usage: ./dev [--distro jazzy|kilted] COMMAND [ARGUMENTS]
 
   demo [ARGS]      a simulated Franka puts a cube on a plate; --help lists the options
   test [ARGS]      lint, then all tests; arguments go to pytest
   test quick       lint, then the pure rooms and the wire, without ROS: the loop to work in
+  bare PYTHON ...  the rooms without ROS on any interpreter, with the newest NumPy that it has
   lint             ruff and mypy
   bench NAME       a benchmark; without a name: which there are
   faults [ARGS]    injects every fault into the running closed loop, writes docs/faults.md
@@ -23,6 +29,8 @@ usage: ./dev COMMAND [ARGUMENTS]
   setup            only set up .venv
 
 Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
+--distro kilted, also right behind COMMAND, or ROS_DISTRO=kilted takes ROS 2 Kilted and
+.venv-kilted instead of Jazzy and .venv.
 """
 NEED_ASSETS = ("demo", "test", "bench", "faults", "loop", "soak")
 
@@ -108,10 +116,12 @@ def main() -> int:
     if command in ("help", "-h", "--help"):
         print(USAGE, end="")
         return 0
-    if command not in ("setup", "lint", "docs", *NEED_ASSETS):
+    if command not in ("setup", "lint", "docs", "bare", *NEED_ASSETS):
         print(f"./dev: no command {command!r}\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     os.chdir(ROOT)
+    if note():
+        print(f"./dev: {note()}", file=sys.stderr)
     try:
         install()
         if command in NEED_ASSETS:
@@ -120,6 +130,8 @@ def main() -> int:
             install_training()
         if command == "docs":
             install_documentation()
+        if command == "bare":
+            return run_bare(arguments)
     except SetupError as error:
         print(f"./dev: {error}", file=sys.stderr)
         return 1

