@@ -56,7 +56,8 @@ class World:
         """Load the task's world (1 to 5 s); ValueError for a suite or task that is not there."""
         suites = benchmark.get_benchmark_dict()
         if suite not in suites:
-            raise ValueError(f"suite: got {suite!r}, expected one of {', '.join(sorted(suites))}")
+            known = ", ".join(EPISODE_S)
+            raise ValueError(f"suite: got {suite!r}, expected {known}, or another of LIBERO-PRO's")
         tasks = suites[suite]()
         if not 0 <= task < tasks.n_tasks:
             raise ValueError(f"task: got {task}, expected 0 to {tasks.n_tasks - 1} in {suite}")
@@ -165,6 +166,8 @@ class Cameras:
                 self._send({"pictures": self._render(model, positions), "tag": tag})
             except Exception:
                 self._send({"error": f"camera thread:\n{traceback.format_exc(limit=6)}"})
+        if self._model is not None:
+            self._renderer.close()  # in the thread that has its context
 
     def _render(self, model: mujoco.MjModel, positions: Any) -> dict[str, bytes]:
         if model is not self._model:

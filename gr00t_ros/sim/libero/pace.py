@@ -7,11 +7,15 @@ import time
 
 
 class Pace:
-    """Ticks at least a period apart: a late tick delays all later ones, none catches up."""
+    """Ticks a period apart; a late tick delays all later ones, except for what `slack` catches up."""
 
-    def __init__(self, period_ns: float) -> None:
-        """``period_ns``: steady time between two ticks."""
+    def __init__(self, period_ns: float, slack: int) -> None:
+        """``period_ns``: steady time between two ticks; ``slack``: ticks that may be caught up.
+
+        So `slack` + n ticks never take less than n periods.
+        """
         self._period_ns = period_ns
+        self._slack_ns = slack * period_ns
         self._due_ns = 0.0
 
     def begin(self) -> None:
@@ -23,5 +27,5 @@ class Pace:
         left_ns = self._due_ns - time.monotonic_ns()
         if left_ns > 0:
             stop.wait(left_ns * 1e-9)
-        self._due_ns = max(self._due_ns, time.monotonic_ns()) + self._period_ns
+        self._due_ns = max(self._due_ns, time.monotonic_ns() - self._slack_ns) + self._period_ns
         return not stop.is_set()

@@ -14,13 +14,14 @@ import array
 import queue
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from numpy.typing import NDArray
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock as RclpyClock
+from rclpy.clock import ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.time import Time as RosTime
@@ -90,7 +91,7 @@ class LiberoRobot(Node):
                 f"real_time_factor: got {values['real_time_factor']}, expected 0.01 to 10"
             )
         self._record_path = str(values["record_path"])
-        self._pace = Pace(TICK_NS / values["real_time_factor"])
+        self._pace = Pace(TICK_NS / values["real_time_factor"], STEP_TICKS)
         self._twists, self._sense = TwistInput(), GripperSense()
         self._follower = Follower((FINGER,), np.array([0.0]))
         self._recorder = Recorder((FINGER,), values["record_span_s"])
@@ -139,7 +140,7 @@ class LiberoRobot(Node):
         )
         self.create_service(ResetTask, "~/reset_task", self._on_reset)
         self.create_service(Trigger, "~/save_record", self._on_save)
-        self.create_timer(_CHECK_PERIOD_S, self._check, clock=_steady())
+        self.create_timer(_CHECK_PERIOD_S, self._check, clock=RclpyClock(clock_type=ClockType.STEADY_TIME))
 
     # --- commands and services, on the executor's thread
 
@@ -315,13 +316,6 @@ def _pose(stamp: object, tool: Sequence[float]) -> PoseStamped:
     place, turn = message.pose.position, message.pose.orientation
     place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w = tool
     return message
-
-
-def _steady() -> object:
-    from rclpy.clock import Clock as RclpyClock
-    from rclpy.clock import ClockType
-
-    return RclpyClock(clock_type=ClockType.STEADY_TIME)
 
 
 HELP = NodeHelp(
