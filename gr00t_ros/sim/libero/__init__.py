@@ -1,0 +1,1 @@
+"""LIBERO as a simulated robot, and a scripted policy for it."""

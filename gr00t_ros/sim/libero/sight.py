@@ -1,0 +1,180 @@
+"""Where a known thing stands on the floor, found in LIBERO's agentview picture.
+
+Each pixel gets the evidence for a kind: the logarithm of how much likelier its colour is on that
+kind than on the floor and on every other kind. A thing stands where the evidence inside its outline
+adds up to the most: first with boxes around the outline on a coarse grid of the floor, then with
+the outline itself on finer grids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.sim.libero.objects import FLOOR, KINDS, SURROUNDINGS, Colour, Kind
+from gr00t_ros.sim.vision import PinholeCamera
+
+Array = NDArray[np.float64]
+
+# agentview of LIBERO's floor scenes (position and quaternion of its model file), mirrored: LIBERO's
+# policies get the picture of OpenGL turned by 180 degrees, which is upright and mirrored.
+_BACK = np.array([0.848765, 0.0, 0.528770])
+AGENTVIEW = PinholeCamera(
+    np.array([0.896577, 0.0, 0.65]),
+    np.column_stack([[0.0, -1.0, 0.0], [-0.528770, 0.0, 0.848765], _BACK]),
+    np.pi / 4.0,
+)
+FLOOR_M = ((-0.30, 0.28), (-0.38, 0.38))
+"""Ranges of x and y in which things are looked for, m in the world."""
+
+_COARSE_M = 0.012
+_STEPS_M = (0.016, 0.008, 0.004, 0.002)  # of the finer grids
+_REACH = 2  # steps to each side
+_PEAKS = 10
+_APART_M = 0.03
+_EVIDENCE = 3.0  # at most so much from one pixel
+_HIDDEN = 0.5  # evidence against it from a pixel of another thing
+_OTHERS = 0.3  # share of other things beside the floor
+_CORNERS = 16
+_LEAST = -30.0  # log-likelihood of a colour that a mixture does not have
+_SOFTNESS = 12.0  # places with this much less evidence count 1/e in the mean
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A thing on the floor at `place_m` (2,) in the world.
+
+    margin: by how much its colours are likelier for its kind than for the next likely one (mean of
+    the pixels' log-likelihoods). evidence: the sum of the pixels' evidence.
+    """
+
+    place_m: Array
+    margin: float
+    evidence: float
+
+
+class Sight:
+    """One picture; the likelihood of every kind at every pixel is computed once."""
+
+    def __init__(self, picture: NDArray[np.uint8], camera: PinholeCamera = AGENTVIEW) -> None:
+        """`picture` (H, W, 3) uint8 rgb, as LIBERO's policies get it."""
+        self._camera = camera
+        self._size_px = (picture.shape[0], picture.shape[1])
+        pixels = picture.astype(np.float32)
+        self._floor = _log_likelihood(pixels, FLOOR)
+        self._looks = {kind.name: _log_likelihood(pixels, kind.colours) for kind in KINDS}
+        self._looks["surroundings"] = _log_likelihood(pixels, SURROUNDINGS)
+
+    def find(self, kind: Kind, near_m: Array | None = None) -> Seen | None:
+        """Return the place of the thing of that kind, None if nothing looks more like it.
+
+        near_m (2,): look only there, within 6 cm.
+        """
+        evidence = self._evidence(kind)
+        peaks = self._peaks(kind, evidence) if near_m is None else [near_m]
+        found = [self._refine(kind, evidence, place) for place in peaks]
+        best = max(found, key=lambda one: one.evidence)
+        return best
+
+    def _evidence(self, kind: Kind) -> NDArray[np.float32]:
+        others = [look for name, look in self._looks.items() if name != kind.name]
+        mean = np.logaddexp.reduce(others) - np.log(len(others))
+        mean += np.log(_OTHERS)
+        floor = self._floor + np.log(1.0 - _OTHERS)
+        evidence = self._looks[kind.name] - np.logaddexp(floor, mean)
+        # A thing in front may hide it; the floor can't.
+        least = np.where(mean > floor, -_HIDDEN, -_EVIDENCE)
+        return np.clip(evidence, least, _EVIDENCE).astype(np.float32)
+
+    def _peaks(self, kind: Kind, evidence: NDArray[np.float32]) -> list[Array]:
+        xs, ys = (np.arange(low, high + 1e-9, _COARSE_M) for low, high in FLOOR_M)
+        places = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
+        corners = _corners(kind)
+        solid = np.zeros((len(places), len(corners), 3))
+        solid[..., :2] = places[:, None]
+        pixels = self._camera.project((solid + corners).reshape(-1, 3), self._size_px)
+        pixels = pixels.reshape(len(places), -1, 2)
+        limit = np.array(self._size_px)
+        low = np.clip(np.floor(pixels.min(axis=1)).astype(int), 0, limit - 1)
+        high = np.clip(np.ceil(pixels.max(axis=1)).astype(int) + 1, 1, limit)
+        total = cv2.integral(evidence, sdepth=cv2.CV_64F)
+        sums = (
+            total[high[:, 0], high[:, 1]]
+            - total[low[:, 0], high[:, 1]]
+            - total[high[:, 0], low[:, 1]]
+            + total[low[:, 0], low[:, 1]]
+        )
+        peaks: list[Array] = []
+        for index in np.argsort(-sums):
+            if all(np.linalg.norm(places[index] - peak) > _APART_M for peak in peaks):
+                peaks.append(places[index])
+            if len(peaks) == _PEAKS:
+                break
+        return peaks
+
+    def _refine(self, kind: Kind, evidence: NDArray[np.float32], start_m: Array) -> Seen:
+        place = start_m
+        for step_m in _STEPS_M:
+            offsets = step_m * np.arange(-_REACH, _REACH + 1)
+            places = place + np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
+            sums = np.array([self._inside(kind, evidence, at) for at in places])
+            # Outlines of whole pixels change in steps: the mean of the best places is finer.
+            weights = np.exp((sums - sums.max()) / _SOFTNESS)
+            place = weights @ places / weights.sum()
+        part, mask = outline_mask(kind, place, self._camera, self._size_px)
+        return Seen(place, float(sums.max()) / max(int(mask.sum()), 1), float(sums.max()))
+
+    def _inside(self, kind: Kind, evidence: NDArray[np.float32], place_m: Array) -> float:
+        part, mask = outline_mask(kind, place_m, self._camera, self._size_px)
+        return float((evidence[part] * mask).sum())
+
+
+def outline_mask(
+    kind: Kind, place_m: Array, camera: PinholeCamera, size_px: tuple[int, int]
+) -> tuple[tuple[slice, slice], NDArray[np.uint8]]:
+    """Return a part of the picture (rows, columns) and its mask, 1 where the thing is seen.
+
+    The thing of that kind stands at `place_m` (2,). The part is empty if it is out of sight.
+    """
+    count = len(kind.sections_m)
+    points = camera.project(_corners(kind) + [*place_m, 0.0], size_px)[:, ::-1]
+    low = np.clip(np.floor(points.min(axis=0)).astype(int), 0, size_px[::-1])
+    high = np.clip(np.ceil(points.max(axis=0)).astype(int) + 1, low, size_px[::-1])
+    mask = np.zeros((high - low)[::-1], dtype=np.uint8)
+    if mask.size:
+        rims = (points - low).astype(np.float32).reshape(count, -1, 2)
+        for lower, upper in zip(rims[:-1], rims[1:], strict=True):
+            hull = cv2.convexHull(np.concatenate([lower, upper]))
+            cv2.fillConvexPoly(mask, np.round(hull * 16.0).astype(np.int32), 1, shift=4)
+    return (slice(low[1], high[1]), slice(low[0], high[0])), mask
+
+
+def _corners(kind: Kind) -> Array:
+    """Return points (N, 3) on the rims of the kind's sections, the thing standing at 0, 0."""
+    if kind.round:
+        angles = np.linspace(0.0, 2.0 * np.pi, _CORNERS, endpoint=False)
+        rim = np.column_stack([np.cos(angles), np.sin(angles)])
+    else:
+        rim = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0], [1.0, -1.0]])
+    return np.concatenate(
+        [
+            np.column_stack([rim * [half_x, half_y], np.full(len(rim), height)])
+            for height, half_x, half_y in kind.sections_m
+        ]
+    )
+
+
+def _log_likelihood(pixels: NDArray[np.float32], colours: Sequence[Colour]) -> NDArray[np.float32]:
+    """Return (H, W): the logarithm of a mixture's density, without the constant of all of them."""
+    each = []
+    for colour in colours:
+        deviation = np.array(colour.deviation, dtype=np.float32)
+        off = (pixels - np.array(colour.mean, dtype=np.float32)) / deviation
+        each.append(
+            np.log(max(colour.share, 1e-3)) - np.log(deviation).sum() - 0.5 * (off**2).sum(axis=-1)
+        )
+    return np.maximum(np.logaddexp.reduce(np.stack(each)), _LEAST).astype(np.float32)
