@@ -28,7 +28,7 @@ AGENTVIEW = PinholeCamera(
     np.column_stack([[0.0, -1.0, 0.0], [-0.528770, 0.0, 0.848765], _BACK]),
     np.pi / 4.0,
 )
-FLOOR_M = ((-0.30, 0.28), (-0.38, 0.38))
+FLOOR_M = ((-0.26, 0.24), (-0.32, 0.34))
 """Ranges of x and y in which things are looked for, m in the world."""
 
 _COARSE_M = 0.012
@@ -38,7 +38,7 @@ _PEAKS = 10
 _APART_M = 0.03
 _EVIDENCE = 3.0  # at most so much from one pixel
 _HIDDEN = 0.5  # evidence against it from a pixel of another thing
-_OTHERS = 0.3  # share of other things beside the floor
+_OTHERS = 0.1  # how likely a pixel is another thing's, beside the floor's
 _CORNERS = 16
 _LEAST = -30.0  # log-likelihood of a colour that a mixture does not have
 _SOFTNESS = 12.0  # places with this much less evidence count 1/e in the mean
@@ -77,17 +77,15 @@ class Sight:
         evidence = self._evidence(kind)
         peaks = self._peaks(kind, evidence) if near_m is None else [near_m]
         found = [self._refine(kind, evidence, place) for place in peaks]
-        best = max(found, key=lambda one: one.evidence)
-        return best
+        found = [one for one in found if _on_floor(one.place_m)]
+        return max(found, key=lambda one: one.evidence, default=None)
 
     def _evidence(self, kind: Kind) -> NDArray[np.float32]:
         others = [look for name, look in self._looks.items() if name != kind.name]
-        mean = np.logaddexp.reduce(others) - np.log(len(others))
-        mean += np.log(_OTHERS)
-        floor = self._floor + np.log(1.0 - _OTHERS)
-        evidence = self._looks[kind.name] - np.logaddexp(floor, mean)
+        rival = np.max(others, axis=0) + np.log(_OTHERS)
+        evidence = self._looks[kind.name] - np.logaddexp(self._floor, rival)
         # A thing in front may hide it; the floor can't.
-        least = np.where(mean > floor, -_HIDDEN, -_EVIDENCE)
+        least = np.where(rival > self._floor, -_HIDDEN, -_EVIDENCE)
         return np.clip(evidence, least, _EVIDENCE).astype(np.float32)
 
     def _peaks(self, kind: Kind, evidence: NDArray[np.float32]) -> list[Array]:
@@ -151,6 +149,10 @@ def outline_mask(
             hull = cv2.convexHull(np.concatenate([lower, upper]))
             cv2.fillConvexPoly(mask, np.round(hull * 16.0).astype(np.int32), 1, shift=4)
     return (slice(low[1], high[1]), slice(low[0], high[0])), mask
+
+
+def _on_floor(place_m: Array) -> bool:
+    return all(low <= x <= high for x, (low, high) in zip(place_m, FLOOR_M, strict=True))
 
 
 def _corners(kind: Kind) -> Array:
