@@ -36,7 +36,7 @@ _STEPS_M = (0.016, 0.008, 0.004, 0.002)  # of the finer grids
 _REACH = 2  # steps to each side
 _PEAKS = 10
 _APART_M = 0.03
-_EVIDENCE = 3.0  # at most so much from one pixel
+_FOR, _AGAINST = 3.0, 1.5  # at most so much evidence from one pixel
 _HIDDEN = 0.5  # evidence against it from a pixel of another thing
 _OTHERS = 0.1  # how likely a pixel is another thing's, beside the floor's
 _CORNERS = 16
@@ -85,8 +85,8 @@ class Sight:
         rival = np.max(others, axis=0) + np.log(_OTHERS)
         evidence = self._looks[kind.name] - np.logaddexp(self._floor, rival)
         # A thing in front may hide it; the floor can't.
-        least = np.where(rival > self._floor, -_HIDDEN, -_EVIDENCE)
-        return np.clip(evidence, least, _EVIDENCE).astype(np.float32)
+        least = np.where(rival > self._floor, -_HIDDEN, -_AGAINST)
+        return np.clip(evidence, least, _FOR).astype(np.float32)
 
     def _peaks(self, kind: Kind, evidence: NDArray[np.float32]) -> list[Array]:
         xs, ys = (np.arange(low, high + 1e-9, _COARSE_M) for low, high in FLOOR_M)
