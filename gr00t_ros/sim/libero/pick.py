@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ _SURE = 0.3  # mean evidence of a pixel
 _TRUST_HEIGHT_M = 0.2  # a lower hand may hide the thing, or hold it
 
 
-class Phase(StrEnum):
+class Phase(Enum):
     """What the hand does."""
 
     APPROACH = "approach"
@@ -113,9 +113,7 @@ class Episode:
             still = np.zeros((horizon, 7))
             still[:, 6] = float(not self._closed)
             return still, None
-        self._chunk = plan(
-            hand, intent.goal, horizon, largest=intent.largest, before=self._chunk
-        )
+        self._chunk = plan(hand, intent.goal, horizon, largest=intent.largest, before=self._chunk)
         gripper = np.full((horizon, 1), float(intent.open))
         return np.hstack([self._chunk.deltas, gripper]), intent
 
@@ -199,8 +197,10 @@ class Episode:
     def _arrived(self, hand: Hand, place_m: Array) -> bool:
         """Whether the hand is there, or close and no longer moving."""
         off = float(np.linalg.norm(hand.position_m - place_m))
-        moved = np.inf if self._last is None else np.linalg.norm(
-            hand.position_m - self._last[0].position_m
+        moved = (
+            np.inf
+            if self._last is None
+            else np.linalg.norm(hand.position_m - self._last[0].position_m)
         )
         return off < _NEAR_M or (off < _STUCK_NEAR_M and float(moved) < _STUCK_M)
 
@@ -210,4 +210,4 @@ def _seen(sight: Sight, kind: Kind, last_m: Array | None, hand: Hand) -> Array |
     if last_m is not None and hand.position_m[2] < _TRUST_HEIGHT_M:
         return last_m
     seen = sight.find(kind)
-    return last_m if seen is None or seen.margin < _SURE else seen.place_m
+    return last_m if seen is None or seen.mean_evidence < _SURE else seen.place_m

@@ -1,9 +1,10 @@
 """Where a known thing stands on the floor, found in LIBERO's agentview picture.
 
 Each pixel gets the evidence for a kind: the logarithm of how much likelier its colour is on that
-kind than on the floor and on every other kind. A thing stands where the evidence inside its outline
-adds up to the most: first with boxes around the outline on a coarse grid of the floor, then with
-the outline itself on finer grids.
+kind than on the floor or on another kind. A thing stands where the evidence inside its outline adds
+up to the most: first with boxes around the outline on a coarse grid of the floor, then with the
+outline itself on finer grids. A pixel of another kind counts little against it, because a thing may
+stand behind another one.
 """
 
 from __future__ import annotations
@@ -48,13 +49,12 @@ _SOFTNESS = 12.0  # places with this much less evidence count 1/e in the mean
 class Seen:
     """A thing on the floor at `place_m` (2,) in the world.
 
-    margin: by how much its colours are likelier for its kind than for the next likely one (mean of
-    the pixels' log-likelihoods). evidence: the sum of the pixels' evidence.
+    evidence: the sum over the pixels of its outline; mean_evidence: that of one of them.
     """
 
     place_m: Array
-    margin: float
     evidence: float
+    mean_evidence: float
 
 
 class Sight:
@@ -69,14 +69,13 @@ class Sight:
         self._looks = {kind.name: _log_likelihood(pixels, kind.colours) for kind in KINDS}
         self._looks["surroundings"] = _log_likelihood(pixels, SURROUNDINGS)
 
-    def find(self, kind: Kind, near_m: Array | None = None) -> Seen | None:
-        """Return the place of the thing of that kind, None if nothing looks more like it.
+    def find(self, kind: Kind) -> Seen | None:
+        """Return the place with the most evidence for the kind; None if it is out of FLOOR_M.
 
-        near_m (2,): look only there, within 6 cm.
+        There is such a place for a thing that is not there too: see its mean evidence.
         """
         evidence = self._evidence(kind)
-        peaks = self._peaks(kind, evidence) if near_m is None else [near_m]
-        found = [self._refine(kind, evidence, place) for place in peaks]
+        found = [self._refine(kind, evidence, peak) for peak in self._peaks(kind, evidence)]
         found = [one for one in found if _on_floor(one.place_m)]
         return max(found, key=lambda one: one.evidence, default=None)
 
@@ -86,7 +85,7 @@ class Sight:
         evidence = self._looks[kind.name] - np.logaddexp(self._floor, rival)
         # A thing in front may hide it; the floor can't.
         least = np.where(rival > self._floor, -_HIDDEN, -_AGAINST)
-        return np.clip(evidence, least, _FOR).astype(np.float32)
+        return np.asarray(np.clip(evidence, least, _FOR), dtype=np.float32)
 
     def _peaks(self, kind: Kind, evidence: NDArray[np.float32]) -> list[Array]:
         xs, ys = (np.arange(low, high + 1e-9, _COARSE_M) for low, high in FLOOR_M)
@@ -124,7 +123,8 @@ class Sight:
             weights = np.exp((sums - sums.max()) / _SOFTNESS)
             place = weights @ places / weights.sum()
         part, mask = outline_mask(kind, place, self._camera, self._size_px)
-        return Seen(place, float(sums.max()) / max(int(mask.sum()), 1), float(sums.max()))
+        most = float(sums.max())
+        return Seen(place, most, most / max(int(mask.sum()), 1))
 
     def _inside(self, kind: Kind, evidence: NDArray[np.float32], place_m: Array) -> float:
         part, mask = outline_mask(kind, place_m, self._camera, self._size_px)
@@ -179,4 +179,5 @@ def _log_likelihood(pixels: NDArray[np.float32], colours: Sequence[Colour]) -> N
         each.append(
             np.log(max(colour.share, 1e-3)) - np.log(deviation).sum() - 0.5 * (off**2).sum(axis=-1)
         )
-    return np.maximum(np.logaddexp.reduce(np.stack(each)), _LEAST).astype(np.float32)
+    density = np.logaddexp.reduce(np.stack(each))
+    return np.asarray(np.maximum(density, _LEAST), dtype=np.float32)
