@@ -2,9 +2,13 @@
 
 LIBERO's controller takes each delta from where the hand is, not from where it should be: in 50 ms
 the hand covers about a quarter of it, so steady deltas are a speed. A chunk is this controller's
-motion simulated under one law: the delta is what is left of the way, at most a largest delta, and
-grows only so fast. Two chunks towards one pose thus agree where they overlap, and a chunk that is
-executed late continues the one before it.
+motion simulated under one law: the delta is what is left of the way, grows only so fast, and brakes
+in time. Two chunks towards one pose thus agree where they overlap, and a chunk that is executed
+late continues the one before it.
+
+This is not enough where the chunks come late: if only the last steps of each chunk are executed, they would be
+nothing, because the first ones should have done all. So no step is less than a small part of what
+is left at the observation.
 """
 
 from __future__ import annotations
@@ -28,7 +32,10 @@ RADIANS = 0.5
 _COVERED = 0.263
 _QUICKNESS = 0.75
 _TURN_COVERED = 0.227
-_GROWTH = 0.1  # of a step's delta over the one before it: 2 m/s^2 of the commanded twist
+# Of a step's delta over the one before it; 0.05 is 1 m/s^2 of the commanded twist, the rate limit
+# of the embodiment file.
+_GROWTH, _BRAKE = 0.05, 0.045
+_TAIL, _TAIL_OF_M = 0.19, 0.04  # the least delta, as a part of what is left, or of so much of it
 _LARGEST_TURN = 0.15
 
 
@@ -68,13 +75,17 @@ def plan(
     """
     position = hand.position_m.astype(np.float64)
     velocity, length = _speed_now(position, before)
+    way = goal.position_m - position
+    tail = _of_length(way, _TAIL * min(float(np.linalg.norm(way)), _TAIL_OF_M) / METRES)
     turn_left = axis_angle_from_matrix(goal.rotation @ hand.rotation.T) / RADIANS
     deltas = np.zeros((horizon, 6))
     positions, velocities = [position], [velocity]
     for step in range(horizon):
-        wanted = (goal.position_m - position) / METRES
-        length = min(float(np.linalg.norm(wanted)), largest, length + _GROWTH)
-        delta = _of_length(wanted, length)
+        left = goal.position_m - position
+        length = min(_braking(float(np.linalg.norm(left))), largest, length + _GROWTH)
+        delta = _of_length(left, length)
+        if np.linalg.norm(tail) > length or left @ way <= 0.0:
+            delta = _of_length(tail, min(float(np.linalg.norm(tail)), length + _GROWTH))
         velocity = velocity + _QUICKNESS * (_COVERED * METRES * delta - velocity)
         position = position + velocity
         turn = _of_length(turn_left, min(float(np.linalg.norm(turn_left)), _LARGEST_TURN))
@@ -83,6 +94,12 @@ def plan(
         positions.append(position)
         velocities.append(velocity)
     return Chunk(deltas, np.stack(positions), np.stack(velocities))
+
+
+def _braking(left_m: float) -> float:
+    """Return the longest delta with which the hand still stops at a place so far away."""
+    steps = left_m / (_COVERED * METRES)  # of a delta of 1
+    return min(left_m / METRES, float(np.sqrt(2.0 * _BRAKE * steps)))
 
 
 def _speed_now(position_m: Array, before: Chunk | None) -> tuple[Array, float]:

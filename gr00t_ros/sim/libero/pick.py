@@ -53,6 +53,7 @@ _TRUST_HEIGHT_M = 0.2  # a lower hand may hide the thing, or hold it
 class Phase(Enum):
     """What the hand does."""
 
+    SEARCH = "search"
     APPROACH = "approach"
     GRASP = "grasp"
     LIFT = "lift"
@@ -130,17 +131,23 @@ class Episode:
         if self._let_go:
             return self._after(hand, opening_m)
         if not self._closed:
-            return None if self._thing_m is None else self._approach(hand, self._thing_m)
+            return (
+                self._search(hand) if self._thing_m is None else self._approach(hand, self._thing_m)
+            )
         last_m = self._last[1] if self._last else opening_m
         if opening_m > _OPEN_M or abs(opening_m - last_m) > _STILL_M:
             return self._intent(Phase.GRASP, hand.position_m, is_open=False)
         if opening_m < _EMPTY_M:
-            # Missed or lost: up, and look again where nothing hides it.
-            self._closed = False
-            self._thing_m = None
-            rise = np.array([*hand.position_m[:2], HOVER_M])
-            return self._intent(Phase.APPROACH, rise, is_open=True)
+            self._closed, self._thing_m = False, None  # missed or lost
+            return self._search(hand)
         return self._carry(hand, self._basket_m)
+
+    def _search(self, hand: Hand) -> Intent | None:
+        """Rise to where the hand hides nothing; stay there."""
+        if hand.position_m[2] > _TRUST_HEIGHT_M:
+            return None
+        rise = np.array([*hand.position_m[:2], HOVER_M])
+        return self._intent(Phase.SEARCH, rise, is_open=True)
 
     def _approach(self, hand: Hand, thing_m: Array) -> Intent:
         place = np.array([*thing_m, grasp_height_m(self.kind)])

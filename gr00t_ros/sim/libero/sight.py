@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -33,14 +34,16 @@ FLOOR_M = ((-0.26, 0.24), (-0.32, 0.34))
 """Ranges of x and y in which things are looked for, m in the world."""
 
 _COARSE_M = 0.012
-_STEPS_M = (0.016, 0.008, 0.004, 0.002)  # of the finer grids
+_ROUGH_M, _FINE_M = (0.016,), (0.008, 0.004, 0.002)  # steps of the finer grids
+_KEPT = 3  # of the peaks, after the rough steps
 _REACH = 2  # steps to each side
 _PEAKS = 10
 _APART_M = 0.03
-_FOR, _AGAINST = 3.0, 1.5  # at most so much evidence from one pixel
-_HIDDEN = 0.5  # evidence against it from a pixel of another thing
+_FOR, _AGAINST = 3.0, 1.2  # at most so much evidence from one pixel
+_HIDDEN = 0.6  # evidence against it from a pixel of another thing
 _OTHERS = 0.1  # how likely a pixel is another thing's, beside the floor's
 _CORNERS = 16
+_WHITE = 255.0
 _LEAST = -30.0  # log-likelihood of a colour that a mixture does not have
 _SOFTNESS = 12.0  # places with this much less evidence count 1/e in the mean
 
@@ -64,10 +67,10 @@ class Sight:
         """`picture` (H, W, 3) uint8 rgb, as LIBERO's policies get it."""
         self._camera = camera
         self._size_px = (picture.shape[0], picture.shape[1])
-        pixels = picture.astype(np.float32)
-        self._floor = _log_likelihood(pixels, FLOOR)
-        self._looks = {kind.name: _log_likelihood(pixels, kind.colours) for kind in KINDS}
-        self._looks["surroundings"] = _log_likelihood(pixels, SURROUNDINGS)
+        mixtures = [FLOOR, SURROUNDINGS, *(kind.colours for kind in KINDS)]
+        self._floor, surroundings, *looks = _log_likelihoods(picture, mixtures)
+        names = [kind.name for kind in KINDS]
+        self._looks = dict(zip(names, looks, strict=True)) | {"": surroundings}
 
     def find(self, kind: Kind) -> Seen | None:
         """Return the place with the most evidence for the kind; None if it is out of FLOOR_M.
@@ -75,8 +78,12 @@ class Sight:
         There is such a place for a thing that is not there too: see its mean evidence.
         """
         evidence = self._evidence(kind)
-        found = [self._refine(kind, evidence, peak) for peak in self._peaks(kind, evidence)]
-        found = [one for one in found if _on_floor(one.place_m)]
+        rough = [
+            self._refine(kind, evidence, peak, _ROUGH_M) for peak in self._peaks(kind, evidence)
+        ]
+        best = sorted(rough, key=lambda one: -one.evidence)[:_KEPT]
+        fine = [self._refine(kind, evidence, one.place_m, _FINE_M) for one in best]
+        found = [one for one in fine if _on_floor(one.place_m)]
         return max(found, key=lambda one: one.evidence, default=None)
 
     def _evidence(self, kind: Kind) -> NDArray[np.float32]:
@@ -113,9 +120,11 @@ class Sight:
                 break
         return peaks
 
-    def _refine(self, kind: Kind, evidence: NDArray[np.float32], start_m: Array) -> Seen:
+    def _refine(
+        self, kind: Kind, evidence: NDArray[np.float32], start_m: Array, steps_m: Sequence[float]
+    ) -> Seen:
         place = start_m
-        for step_m in _STEPS_M:
+        for step_m in steps_m:
             offsets = step_m * np.arange(-_REACH, _REACH + 1)
             places = place + np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
             sums = np.array([self._inside(kind, evidence, at) for at in places])
@@ -155,6 +164,7 @@ def _on_floor(place_m: Array) -> bool:
     return all(low <= x <= high for x, (low, high) in zip(place_m, FLOOR_M, strict=True))
 
 
+@cache
 def _corners(kind: Kind) -> Array:
     """Return points (N, 3) on the rims of the kind's sections, the thing standing at 0, 0."""
     if kind.round:
@@ -170,14 +180,25 @@ def _corners(kind: Kind) -> Array:
     )
 
 
-def _log_likelihood(pixels: NDArray[np.float32], colours: Sequence[Colour]) -> NDArray[np.float32]:
-    """Return (H, W): the logarithm of a mixture's density, without the constant of all of them."""
-    each = []
-    for colour in colours:
-        deviation = np.array(colour.deviation, dtype=np.float32)
-        off = (pixels - np.array(colour.mean, dtype=np.float32)) / deviation
-        each.append(
-            np.log(max(colour.share, 1e-3)) - np.log(deviation).sum() - 0.5 * (off**2).sum(axis=-1)
-        )
-    density = np.logaddexp.reduce(np.stack(each))
-    return np.asarray(np.maximum(density, _LEAST), dtype=np.float32)
+def _log_likelihoods(
+    picture: NDArray[np.uint8], mixtures: Sequence[Sequence[Colour]]
+) -> list[NDArray[np.float32]]:
+    """Return for each mixture (H, W): the logarithm of the density of its likeliest part.
+
+    A normal density's logarithm is quadratic in the colour, so one product of matrices has all.
+    """
+    pixels = picture.reshape(-1, 3).astype(np.float32) / _WHITE
+    terms = np.column_stack([pixels**2, pixels, np.ones(len(pixels), dtype=np.float32)])
+    each = terms @ np.column_stack([_quadratic(colour) for part in mixtures for colour in part])
+    ends = np.cumsum([len(part) for part in mixtures])[:-1]
+    return [
+        np.maximum(part.max(axis=1), _LEAST).reshape(picture.shape[:2])
+        for part in np.split(each, ends, axis=1)
+    ]
+
+
+def _quadratic(colour: Colour) -> NDArray[np.float32]:
+    mean, deviation = np.array(colour.mean) / _WHITE, np.array(colour.deviation) / _WHITE
+    constant = np.log(max(colour.share, 0.001)) - np.log(colour.deviation).sum()
+    constant -= 0.5 * ((mean / deviation) ** 2).sum()
+    return np.array([*(-0.5 / deviation**2), *(mean / deviation**2), constant], dtype=np.float32)
