@@ -6,9 +6,9 @@ motion simulated under one law: the delta is what is left of the way, grows only
 in time. Two chunks towards one pose thus agree where they overlap, and a chunk that is executed
 late continues the one before it.
 
-This is not enough where the chunks come late: if only the last steps of each chunk are executed, they would be
-nothing, because the first ones should have done all. So no step is less than a small part of what
-is left at the observation.
+This is not enough where chunks come late: if only the last steps of each are executed, they would
+be nothing, because the first ones should have done all. So no step is less than a small part of
+what is left at the observation.
 """
 
 from __future__ import annotations
