@@ -85,7 +85,8 @@ def plan(
         length = min(_braking(float(np.linalg.norm(left))), largest, length + _GROWTH)
         delta = _of_length(left, length)
         if np.linalg.norm(tail) > length or left @ way <= 0.0:
-            delta = _of_length(tail, min(float(np.linalg.norm(tail)), length + _GROWTH))
+            least = min(float(np.linalg.norm(tail)), largest, length + _GROWTH)
+            delta = _of_length(tail, least)
         velocity = velocity + _QUICKNESS * (_COVERED * METRES * delta - velocity)
         position = position + velocity
         turn = _of_length(turn_left, min(float(np.linalg.norm(turn_left)), _LARGEST_TURN))

@@ -187,13 +187,13 @@ def _log_likelihoods(
 
     A normal density's logarithm is quadratic in the colour, so one product of matrices has all.
     """
-    pixels = picture.reshape(-1, 3).astype(np.float32) / _WHITE
-    terms = np.column_stack([pixels**2, pixels, np.ones(len(pixels), dtype=np.float32)])
-    each = terms @ np.column_stack([_quadratic(colour) for part in mixtures for colour in part])
+    pixels = picture.reshape(-1, 3).T.astype(np.float32) / _WHITE
+    terms = np.vstack([pixels**2, pixels, np.ones_like(pixels[:1])])
+    each = np.stack([_quadratic(colour) for part in mixtures for colour in part]) @ terms
     ends = np.cumsum([len(part) for part in mixtures])[:-1]
     return [
-        np.maximum(part.max(axis=1), _LEAST).reshape(picture.shape[:2])
-        for part in np.split(each, ends, axis=1)
+        np.maximum(part.max(axis=0), _LEAST).reshape(picture.shape[:2])
+        for part in np.split(each, ends)
     ]
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from libero_pictures import floor_with
 
-from gr00t_ros.errors import EmbodimentError, ObservationError, RemoteError
+from gr00t_ros.errors import EmbodimentError, ObservationError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.policies import state_widths
 from gr00t_ros.sim.libero.scripted import ScriptedPolicy
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.codec import MAX_BYTES, decode, encode
 
 PANDA = load_embodiment("libero_panda")
 TEXT = "pick up the butter and place it in the basket"
@@ -32,22 +32,29 @@ def observe(picture, text=TEXT, **state):
     return {"video": pictures, "state": arrays, "language": {PANDA.language_key: [[text]]}}
 
 
-def test_a_strict_client_gets_sixteen_steps_of_seven_numbers(serve, picture):
+def test_a_strict_server_gives_sixteen_steps_of_seven_numbers(serve, connect, picture):
     """Through the real wire; the hand goes towards the butter, with open fingers."""
     server = serve(ScriptedPolicy(PANDA), state_widths=state_widths(PANDA))
-    with PolicyClient(server.address) as client:
-        action, info = client.get_action(observe(picture))
-        assert info["phase"] == "approach"
-        assert set(action) == {"x", "y", "z", "roll", "pitch", "yaw", "gripper"}
-        assert all(value.shape == (1, 16, 1) for value in action.values())
-        assert all(value.dtype == np.float32 for value in action.values())
-        assert action["x"].sum() > 1.0
-        assert action["y"].sum() < -1.0
-        assert np.all(action["gripper"] == 1.0)
-        wrong = observe(picture)
-        wrong["state"]["x"] = wrong["state"]["x"].astype(np.float64)
-        with pytest.raises(RemoteError, match="float32"):
-            client.get_action(wrong)
+    peer = connect(server.address)
+
+    def ask(observation):
+        request = {"endpoint": "get_action", "data": {"observation": observation}}
+        return decode(peer.ask(encode(request, "npy")), MAX_BYTES, ("msgpack_numpy",))
+
+    action, info = ask(observe(picture))
+    assert info["phase"] == "approach"
+    assert set(action) == {"x", "y", "z", "roll", "pitch", "yaw", "gripper"}
+    assert all(value.shape == (1, 16, 1) for value in action.values())
+    assert all(value.dtype == np.float32 for value in action.values())
+    assert action["x"].sum() > 1.0
+    assert action["y"].sum() < -1.0
+    assert np.all(action["gripper"] == 1.0)
+    wrong = observe(picture)
+    wrong["state"]["x"] = wrong["state"]["x"].astype(np.float64)
+    assert "float32" in ask(wrong)["error"]
+    wrong = observe(picture)
+    wrong["state"]["gripper"] = wrong["state"]["gripper"][..., :1]
+    assert "width 2" in ask(wrong)["error"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A named grocery is found where it stands, also half hidden, and is not found where there is none."""
+"""A named grocery is found where it stands, also half hidden, and not where there is none."""
 
 import numpy as np
 import pytest
