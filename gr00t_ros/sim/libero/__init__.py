@@ -1,1 +1,1 @@
-"""LIBERO's tasks as a simulated Panda with a Cartesian controller; an optional extra."""
+"""LIBERO as a simulated robot (an optional extra), and a scripted policy for it."""
