@@ -24,9 +24,9 @@ TWIST, TOOL, ACTION, BEGINS = "twist", "tool", "action", "begins"
 and LIBERO's action (N, 7), a row for each step of the physics; the beginnings of episodes (E, 1)."""
 TOLERANCE = 0.02
 """Share by which a difference may exceed its limit."""
-STAMP_NS = 1_000_000
-"""Two stamps tell the time between two twists to this, ns: the simulated clock has steps of 4 ms
-and twists are made at the sender's own times."""
+KNOT_NS = 20_000_000
+"""Twists change on the knots of the node's plan: a change is judged with one knot more than the time
+between two stamps."""
 FRANKA_M_S, FRANKA_M_S2 = 2.0, 13.0
 FRANKA_RAD_S, FRANKA_RAD_S2 = 2.5, 25.0
 """Largest Cartesian motion of a Franka Panda (libfranka 0.8, rate_limiting.h)."""
@@ -116,7 +116,7 @@ def _twist_broken(record: Record, limits: CommandLimits) -> list[str]:
         if not low * (1 + TOLERANCE) <= got <= high * (1 + TOLERANCE)
     ]
     parts = _same_episode(record, rows.time_ns)
-    seconds = (np.diff(rows.time_ns)[parts] + STAMP_NS) * 1e-9
+    seconds = (np.diff(rows.time_ns)[parts] + KNOT_NS) * 1e-9
     rates = np.abs(np.diff(rows.values, axis=0)[parts]) / seconds[:, None]
     # a stop sets velocities to zero at once, as the package promises
     rates[np.all(rows.values[1:][parts] == 0.0, axis=1)] = 0.0
