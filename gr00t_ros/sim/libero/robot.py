@@ -67,6 +67,7 @@ SENSOR_TICKS = 5
 CONTROLLER_TICKS = 10
 
 _CHECK_PERIOD_S = 0.2
+_FACTOR = "--real-time-factor"
 _PICTURES_LIMIT_S = 30.0
 _TABLE: dict[str, tuple[object, str]] = {
     "real_time_factor": (0.25, "Fastest speed of simulated time; latencies shrink by it"),
@@ -330,7 +331,14 @@ HELP = NodeHelp(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the robot until SIGINT or SIGTERM."""
+    """Run the robot until SIGINT or SIGTERM; `--real-time-factor F` is short for its parameter."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if _FACTOR in words[:-1]:
+        at = words.index(_FACTOR)
+        value = float(words[at + 1])
+        words[at : at + 2] = []
+        words += ["--ros-args", "-p", f"real_time_factor:={value!r}"]
+    arguments = words
     return run_node(LiberoRobot, arguments, about=HELP)
 
 
