@@ -114,9 +114,7 @@ def _start(
     _print(f"starting: LIBERO, {options.suite} task {options.task}; logs in {bringup.folder}")
     record = {"record_path": str((bringup.folder / "record.npz").absolute())}
     python = sys.executable
-    bringup.start(
-        "robot", [python, "-m", "gr00t_ros.sim.libero.robot", *ros_arguments(record)]
-    )
+    bringup.start("robot", [python, "-m", "gr00t_ros.sim.libero.robot", *ros_arguments(record)])
     bringup.start("sidecar", [python, "-m", "gr00t_ros.sim.libero.policy", "--port", "0"])
     client = watcher.create_client(ResetTask, "/libero/reset_task")
     if not client.wait_for_service(_START_S):

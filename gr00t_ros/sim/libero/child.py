@@ -123,9 +123,7 @@ class World:
         """
         data = self.data
         twist = np.zeros(6)
-        mujoco.mj_objectVelocity(
-            self.model, data, mujoco.mjtObj.mjOBJ_SITE, self._tool, twist, 0
-        )
+        mujoco.mj_objectVelocity(self.model, data, mujoco.mjtObj.mjOBJ_SITE, self._tool, twist, 0)
         return {
             "position": data.qpos[self._qpos].tolist(),
             "velocity": data.qvel[self._qvel].tolist(),
@@ -135,7 +133,10 @@ class World:
                 *np.roll(data.body(_HAND).xquat, -1).tolist(),
             ],
             "twist": [*twist[3:].tolist(), *twist[:3].tolist()],
-            "base": [*data.body(_BASE).xpos.tolist(), *np.roll(data.body(_BASE).xquat, -1).tolist()],
+            "base": [
+                *data.body(_BASE).xpos.tolist(),
+                *np.roll(data.body(_BASE).xquat, -1).tolist(),
+            ],
         }
 
 

@@ -33,7 +33,9 @@ _LEAKS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "AMENT_P
 class Child:
     """Start it, `ask` from one thread at a time, and `close` it."""
 
-    def __init__(self, python: Path, on_pictures: Callable[[int, Mapping[str, bytes]], None]) -> None:
+    def __init__(
+        self, python: Path, on_pictures: Callable[[int, Mapping[str, bytes]], None]
+    ) -> None:
         """`on_pictures` gets the tag of a request and the cameras' pictures, in another thread."""
         self._on_pictures = on_pictures
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()

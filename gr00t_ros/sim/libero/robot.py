@@ -54,7 +54,11 @@ SLACK_TICKS = 2
 """Ticks that may be caught up: more would be a burst, in which every message is late in simulated time."""
 PICTURE_PX = 256
 CAMERAS = ("front", "wrist")
-JOINTS = (*(f"fer_joint{number}" for number in range(1, 8)), "fer_finger_joint1", "fer_finger_joint2")
+JOINTS = (
+    *(f"fer_joint{number}" for number in range(1, 8)),
+    "fer_finger_joint1",
+    "fer_finger_joint2",
+)
 FINGER = "fer_finger_joint1"
 GRIPPER = "gripper_controller"
 # LIBERO's second finger counts downwards; Franka's driver publishes both upwards.
@@ -143,7 +147,9 @@ class LiberoRobot(Node):
         )
         self.create_service(ResetTask, "~/reset_task", self._on_reset)
         self.create_service(Trigger, "~/save_record", self._on_save)
-        self.create_timer(_CHECK_PERIOD_S, self._check, clock=RclpyClock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(
+            _CHECK_PERIOD_S, self._check, clock=RclpyClock(clock_type=ClockType.STEADY_TIME)
+        )
 
     # --- commands and services, on the executor's thread
 
@@ -304,7 +310,9 @@ class LiberoRobot(Node):
 
     def _on_pictures(self, time_ns: int, pictures: Mapping[str, bytes]) -> None:
         for name, values in pictures.items():
-            message = Image(height=PICTURE_PX, width=PICTURE_PX, encoding="rgb8", step=3 * PICTURE_PX)
+            message = Image(
+                height=PICTURE_PX, width=PICTURE_PX, encoding="rgb8", step=3 * PICTURE_PX
+            )
             message.header.stamp = to_time(time_ns)
             message.header.frame_id = f"{name}_camera"
             message.data = array.array("B", values)

@@ -84,9 +84,7 @@ print(
             "axis_angle": down.tolist(),
             "base": start["base"],
             "picture": mirrored(),
-            "held_m": float(
-                np.linalg.norm(np.subtract(zero[-1]["tool"][:3], zero[0]["tool"][:3]))
-            ),
+            "held_m": float(np.linalg.norm(np.subtract(zero[-1]["tool"][:3], zero[0]["tool"][:3]))),
         }
     ),
 )
