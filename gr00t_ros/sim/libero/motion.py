@@ -20,13 +20,14 @@ from gr00t_ros.sim.record import Record, TimedRows
 Floats = NDArray[np.float64]
 
 TWIST, TOOL, ACTION, BEGINS = "twist", "tool", "action", "begins"
-"""Names in a record's `commands`: accepted twists (M, 6) by stamp; the tool's pose and twist (N, 13)
-and LIBERO's action (N, 7), a row for each step of the physics; the beginnings of episodes (E, 1)."""
+"""Names in a record's `commands`: accepted twists (M, 6) by stamp; the tool's pose and twist
+(N, 13) and LIBERO's action (N, 7), a row for each step of the physics; the beginnings of episodes
+(E, 1)."""
 TOLERANCE = 0.02
 """Share by which a difference may exceed its limit."""
 KNOT_NS = 20_000_000
-"""Twists change on the knots of the node's plan: a change is judged with one knot more than the time
-between two stamps."""
+"""Twists change on the knots of the node's plan: a change is judged with one knot more than the
+time between two stamps."""
 FRANKA_M_S, FRANKA_M_S2 = 2.0, 13.0
 FRANKA_RAD_S, FRANKA_RAD_S2 = 2.5, 25.0
 """Largest Cartesian motion of a Franka Panda (libfranka 0.8, rate_limiting.h)."""

@@ -6,6 +6,7 @@ output. The child's own prints go to our standard error.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import struct
@@ -79,10 +80,8 @@ class Child:
     def close(self) -> None:
         """End the child: its input ends; killed if it does not end then."""
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):
             self._process.stdin.close()
-        except OSError:
-            pass
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:

@@ -51,7 +51,7 @@ TICK_NS = 2_000_000
 CYCLES = TICK_NS // ROW_NS
 STEP_TICKS = STEP_NS // TICK_NS
 SLACK_TICKS = 2
-"""Ticks that may be caught up: more would be a burst, in which every message is late in simulated time."""
+"""Ticks that may be caught up: in a longer burst every message would be late in simulated time."""
 PICTURE_PX = 256
 CAMERAS = ("front", "wrist")
 JOINTS = (

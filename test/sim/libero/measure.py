@@ -38,18 +38,17 @@ def steady(column, number=0.3):
 
 
 def fingers(number):
+    """Positions of both fingers after a second of the gripper's number."""
     world.reset(0, 0)
     return play([0.0] * 6 + [number], 20)[-1]["position"][7:]
 
 
 def mirrored():
-    """Whether a marked finger is at the mirrored column of what libero_env feeds, and the right row."""
+    """Where a finger is in our picture of it, and where a pinhole camera would see it."""
     world.reset(0, 0)
     model, data = world.model, world.data
-    got = {}
     marked = [g for g in range(model.ngeom) if "finger1" in model.geom(g).name]
     marked = [g for g in marked if model.geom_group[g] == 1] or marked
-    saved = model.geom_rgba.copy(), model.geom_matid.copy()
     renderer = mujoco.Renderer(model, 256, 256)
     seen = mujoco.MjvOption()
     seen.geomgroup[0] = 0

@@ -1,4 +1,4 @@
-"""What libero_panda.yaml states was measured in LIBERO; with the extra it is measured again here."""
+"""What libero_panda.yaml states was measured in LIBERO; with the extra it is measured again."""
 
 import json
 import os
@@ -17,6 +17,7 @@ CHILD = Path(commands.__file__).parent
 
 
 def action(key):
+    """The action stream of a key."""
     (found,) = [one for one in ROBOT.action if one.key == key]
     return found
 
@@ -34,6 +35,7 @@ def test_the_simulation_takes_the_files_motion_of_one_for_an_action_of_one():
 
 @pytest.fixture(scope="module")
 def measured():
+    """What measure.py prints."""
     python = libero_python()
     if python is None:
         pytest.skip(f"LIBERO is not installed: {INSTALL}")
@@ -50,11 +52,12 @@ def measured():
 
 
 def test_a_step_is_as_long_as_the_file_says(measured):
+    """The sources of the policy do not say it."""
     assert measured["step_s"] * ROBOT.rate_hz == pytest.approx(1.0)
 
 
 def test_the_tool_moves_in_a_step_as_far_as_the_file_says(measured):
-    """Along and about the base's axes, not the hand's, which points down; at 0.3, within a quarter."""
+    """Along and about the base's axes, not the hand's, which points down; within a quarter."""
     motion = np.array(measured["motion"])
     stated = [action(key).scale.to_joint(np.array([1.0]))[0] for key in
               "x y z roll pitch yaw".split()]  # fmt: skip
@@ -74,6 +77,7 @@ def test_one_opens_the_gripper_and_its_second_finger_counts_downwards(measured):
 
 
 def test_the_hand_points_down_by_the_branch_of_the_file(measured):
+    """Half a turn about x from its base."""
     near = next(one.near for one in ROBOT.state if one.key == "roll")
     np.testing.assert_allclose(measured["axis_angle"], near, atol=0.15)
 
