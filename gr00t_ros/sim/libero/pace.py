@@ -7,7 +7,7 @@ import time
 
 
 class Pace:
-    """Ticks a period apart; a late one delays all later ones, except for what `slack` catches up."""
+    """Ticks a period apart; a late one delays all later ones, but for what `slack` catches up."""
 
     def __init__(self, period_ns: float, slack: int) -> None:
         """``period_ns``: steady time between two ticks; ``slack``: ticks that may be caught up.
