@@ -9,7 +9,13 @@ from distro import note, take_option
 os.environ.update(take_option(sys.argv))  # before the imports: it chooses their paths
 
 from bare import run_bare
-from install import install, install_assets, install_documentation, install_training
+from install import (
+    install,
+    install_assets,
+    install_documentation,
+    install_libero,
+    install_training,
+)
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
 
@@ -26,7 +32,7 @@ usage: ./dev [--distro jazzy|kilted] COMMAND [ARGUMENTS]
   loop [ARGS]      records demonstrations, trains a small policy on them, deploys it (docs/loop.md)
   docs [ARGS]      builds the documentation site into docs/_build; arguments go to Sphinx
   soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
-  setup            only set up .venv
+  setup            only set up .venv; `setup libero` also what demo --robot libero needs (2 GB)
 
 Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
 --distro kilted, also right behind COMMAND, or ROS_DISTRO=kilted takes ROS 2 Kilted and
@@ -132,6 +138,9 @@ def main() -> int:
             install_documentation()
         if command == "bare":
             return run_bare(arguments)
+        robot = "libero" in arguments or "--robot=libero" in arguments
+        if command in ("setup", "demo") and robot:
+            install_libero()
     except SetupError as error:
         print(f"./dev: {error}", file=sys.stderr)
         return 1
