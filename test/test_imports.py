@@ -52,6 +52,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "web": frozenset({"numpy", "cv2", "aiohttp"}) | ROS,
     "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,
     "demo": frozenset({"numpy", "cv2", "yaml"}) | ROS,
+    "rollout": frozenset({"numpy", "cv2"}) | ROS,
 }
 # Rooms that know nothing of each other although one stands above the other.
 STRANGERS = frozenset(
