@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gr00t_ros.errors import Gr00tError
+from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.rollout.film import Film
 from gr00t_ros.rollout.motion_verdict import judged
 from gr00t_ros.rollout.observer import Observer, identity
@@ -23,6 +23,8 @@ from gr00t_ros.rollout.trial import Plain, Trial
 
 READY_S: Final = 120.0
 """Longest wait for the node to be ready and active."""
+STOP_S: Final = 30.0
+_MOVING: Final = ("blending_in", "replaying", "stopping")
 _PAUSES: Final = ("paused", "paused_by_operator")
 _FAULTS: Final = ("fault", "fault_inactive")
 _TOLD: Final = (*_PAUSES, *_FAULTS, "holding", "stopping")
@@ -49,6 +51,8 @@ class Episode:
         self._began_s = 0.0
         self._first_step = 0
         self._before: Any = None
+        self._ended_s: float | None = None
+        self._last_step = 0
 
     def run(self) -> Plain:
         """The line of this episode."""
@@ -57,6 +61,7 @@ class Episode:
         try:
             self._prepare()
             outcome, cause = self._play()
+            self._note_end()
             self._stop()
             self.clean = outcome != INFRASTRUCTURE
         except Gr00tError as error:
@@ -113,31 +118,52 @@ class Episode:
     def _over(self) -> tuple[str, str]:
         paused_s = self._paused_s()
         if paused_s > _MOST_PAUSED * self._limit_s:
-            reasons = [reason for _, mode, reason in self._observer.modes if mode in _PAUSES]
+            reasons = [reason for _, mode, reason in self._modes() if mode in _PAUSES]
             return INFRASTRUCTURE, f"paused for {paused_s:.1f} s: {reasons[-1] if reasons else ''}"
         return TIMEOUT, f"no success in {self._limit_s:g} s of simulated time"
 
-    def _stop(self) -> None:
-        self._observer.fresh_status()  # the counts at the end
+    def _note_end(self) -> None:
+        state = self._observer.state
+        self._ended_s, self._last_step = self._observer.now_s, state.step if state else 0
         self._film.take(self._observer.now_s, self._observer.pictures, last=True)
-        if not self._observer.change("deactivate"):
-            raise Gr00tError(f"the node was not deactivated: {self._observer.why}")
+
+    def _stop(self) -> None:
+        """A stop while time runs, then the deactivation, in which rclpy's simulated time stands."""
+        observer = self._observer
+        if not observer.trigger("pause"):
+            observer.wait(
+                lambda: observer.status and observer.status.mode not in _MOVING,
+                STOP_S,
+                lambda: f"the node does not stop: {observer.why}",
+            )
+        observer.fresh_status()  # the counts at the end
+        if not observer.change("deactivate"):
+            raise NodeError(f"the node was not deactivated: {observer.why}")
 
     # --- its line ------------------------------------------------------------------------
 
     def _paused_s(self) -> float:
-        modes, end_s = self._observer.modes, self._observer.now_s
-        ends = [time_s for time_s, _, _ in modes[1:]] + [end_s]
-        return sum(
-            max(0.0, end - max(time_s, self._began_s))
-            for (time_s, mode, _), end in zip(modes, ends, strict=True)
-            if mode in _PAUSES
+        modes = self._modes()
+        ends = [time_s for time_s, _, _ in modes[1:]] + [self._until_s]
+        return float(
+            sum(
+                max(0.0, end - max(time_s, self._began_s))
+                for (time_s, mode, _), end in zip(modes, ends, strict=True)
+                if mode in _PAUSES
+            )
         )
+
+    @property
+    def _until_s(self) -> float:
+        return self._observer.now_s if self._ended_s is None else self._ended_s
+
+    def _modes(self) -> list[tuple[float, str, str]]:
+        """Changes of the mode until the verdict: what comes later is this program's own stop."""
+        return [one for one in self._observer.modes if one[0] <= self._until_s]
 
     def _line(self, outcome: str, cause: str, wall_s: float) -> Plain:
         trial, observer = self._trial, self._observer
-        state = observer.state
-        began = self._began_s > 0.0 or self._before is not None
+        began = self._before is not None
         return {
             **blank(trial),
             "instruction": self._instruction,
@@ -145,14 +171,14 @@ class Episode:
             "success": outcome == SUCCESS,
             "cause": cause,
             "limit_s": self._limit_s or None,
-            "simulated_s": observer.now_s - self._began_s if began else None,
-            "wall_s": wall_s,
-            "steps": int(state.step) - self._first_step if began and state else None,
+            "simulated_s": round(self._until_s - self._began_s, 6) if began else None,
+            "wall_s": round(wall_s, 3),
+            "steps": self._last_step - self._first_step if self._ended_s is not None else None,
             **self._counts(),
             **_percentiles("end_to_end", [chunk[0] for chunk in observer.chunks]),
             **_percentiles("inference", [chunk[1] for chunk in observer.chunks]),
             "events": self._events(),
-            "pauses": sum(mode in _PAUSES for _, mode, _ in observer.modes),
+            "pauses": sum(mode in _PAUSES for _, mode, _ in self._modes()),
             "paused_s": self._paused_s(),
             "motion": judged(*observer.twists, self._stack.robot.command_limits)
             if _is_twist(self._stack.robot)
@@ -173,7 +199,7 @@ class Episode:
     def _events(self) -> list[Plain]:
         return [
             {"s": round(time_s - self._began_s, 3), "mode": mode, "reason": reason}
-            for time_s, mode, reason in self._observer.modes
+            for time_s, mode, reason in self._modes()
             if mode in _TOLD
         ]
 

@@ -60,6 +60,7 @@ class Observer:
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._clients: dict[str, Any] = {}
         self.state: TaskState | None = None
         self.status: PolicyStatus | None = None
         self.statuses = 0
@@ -126,14 +127,13 @@ class Observer:
 
     def call(self, kind: Any, service: str, request: Any, limit_s: float = ANSWER_S) -> Any:
         """The answer of a service; NodeError if it does not come."""
-        client = self.node.create_client(kind, service)
-        try:
-            self.wait(client.service_is_ready, limit_s, lambda: f"no service {service}")
-            future = client.call_async(request)
-            self.wait(future.done, limit_s, lambda: f"{service}: no answer")
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+        if service not in self._clients:  # kept: discovery takes longer than the call
+            self._clients[service] = self.node.create_client(kind, service)
+        client = self._clients[service]
+        self.wait(client.service_is_ready, limit_s, lambda: f"no service {service}")
+        future = client.call_async(request)
+        self.wait(future.done, limit_s, lambda: f"{service}: no answer")
+        return future.result()
 
     # --- simulation and policy node ------------------------------------------------------
 

@@ -30,6 +30,8 @@ SIMULATION, SERVER, DELAY, STREAMER, NODE = "simulation", "server", "delay", "co
 _READY: Final = "READY tcp://"
 _START_S: Final = 120.0
 _TIMEOUT_MS: Final = 2_000
+_STOP_S: Final = 0.5
+"""The node's stop_timeout_s, the shortest: it is deactivated at rest."""
 _LOG: Final = 2_000  # characters of a log in a cause
 
 
@@ -79,6 +81,7 @@ class Stack:
             "port": port,
             "instruction": "wait",
             "timeout_ms": _TIMEOUT_MS + round(late_ms),
+            "stop_timeout_s": _STOP_S,
             **condition.strategy.parameters,
             **self.evaluation.parameters,
         }
