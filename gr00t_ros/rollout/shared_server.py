@@ -1,8 +1,8 @@
 """Whether several simulations may ask one policy server at once without harming each other.
 
 A reset has no name of a robot, so a server that remembers its episode forgets it for all robots. A
-proxy or pool of this package answers a reset itself and says so: what is behind it is asked by many
-robots anyway. Upstream's Gr00tPolicy has no memory, but its answer does not tell it from a policy
+pool of this package, and a proxy that makes batches, answer a reset themselves and say so: what is
+behind them is asked by many robots anyway. A proxy without batches passes it on. Upstream's Gr00tPolicy has no memory, but its answer does not tell it from a policy
 that has one.
 """
 
@@ -16,11 +16,11 @@ from gr00t_ros.evaluate.servers import Access
 from gr00t_ros.wire.client import PolicyClient
 
 SKIPPED: Final = "skipped"
-"""Key in the answer of a proxy or pool, which resets nothing."""
+"""Key in the answer of a batching proxy or a pool, which reset nothing."""
 
 
 def resets(host: str, port: int, access: Access) -> bool:
-    """Whether a reset reaches the policy; False behind a proxy or pool, and without a reset."""
+    """Whether a reset reaches the policy; False behind a pool, and without a reset."""
     client = PolicyClient(host, port, access.timeout_ms, access.token, curve=access.curve)
     with closing(client):
         client.ping()
@@ -40,6 +40,6 @@ def refuse_shared(host: str, port: int, simulations: int, stateless: bool, acces
         raise RefusedError(
             f"{host}:{port}: got {simulations} workers, expected 1: this server resets its policy "
             "for all that ask it, and cannot tell their episodes apart. Start a server for each "
-            "run, or put a policy without a memory behind gr00t sidecar pool or proxy, or say that "
-            "it has none: --stateless (Gr00tPolicy without RTC has none)"
+            "run, or put a policy without a memory behind gr00t sidecar pool (or proxy --batch), or "
+            "say that it has none: --stateless (Gr00tPolicy without RTC has none)"
         )

@@ -25,9 +25,9 @@ def server(serve, golden_policy):
 
 
 @pytest.fixture
-def proxy(server):
-    """A proxy before it, which answers a reset itself."""
-    settings = ProxySettings(server.address, "tcp://127.0.0.1:*", Limits())
+def proxy(server, request):
+    """A proxy before it that makes batches of so many requests."""
+    settings = ProxySettings(server.address, "tcp://127.0.0.1:*", Limits(batch=request.param))
     with Proxy(settings) as proxy:
         thread = threading.Thread(target=proxy.serve_forever)
         thread.start()
@@ -46,8 +46,17 @@ def test_a_server_of_its_own_is_reset_and_not_shared(server):
         refuse_shared(*place, 2, False, ACCESS)
 
 
-def test_a_proxy_is_shared_and_resets_nothing(proxy):
+@pytest.mark.parametrize("proxy", [2], indirect=True)
+def test_a_batching_proxy_is_shared_and_resets_nothing(proxy):
     """It is made for several robots, and says that it did not reset."""
     place = "127.0.0.1", port_of(proxy.address)
     assert not resets(*place, ACCESS)
     refuse_shared(*place, 2, False, ACCESS)
+
+
+@pytest.mark.parametrize("proxy", [1], indirect=True)
+def test_a_proxy_that_passes_a_reset_on_is_not_shared(proxy):
+    """What is behind it would be reset by either."""
+    place = "127.0.0.1", port_of(proxy.address)
+    with pytest.raises(RefusedError, match="expected 1"):
+        refuse_shared(*place, 2, False, ACCESS)
