@@ -55,6 +55,7 @@ ROOMS: dict[str, frozenset[str]] = {
     )
     | ROS,
     "demo": frozenset({"numpy", "cv2", "yaml"}) | ROS,
+    "rollout": frozenset({"numpy", "cv2"}) | ROS,
 }
 # Rooms that know nothing of each other although one stands above the other.
 STRANGERS = frozenset(

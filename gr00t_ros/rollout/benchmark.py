@@ -1,0 +1,79 @@
+"""A simulated benchmark as an evaluation knows it: commands, embodiment, suites and topics."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from gr00t_ros.errors import SettingsError
+
+PORT: Final = "{port}"
+"""In a policy's command: replaced by the port on which it must listen; 0: a free one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """How a benchmark is started and reached.
+
+    simulation: command of the process that has TASK_STATE and RESET_TASK under `namespace`, and
+    the robot's topics as `embodiment` names them. policy: command of its scripted policy, which
+    prints `READY tcp://...:PORT`; empty: it has none. suites: name -> number of tasks; empty: any.
+    real_time_factor: seconds of simulated time in one second, at most.
+    """
+
+    name: str
+    simulation: tuple[str, ...]
+    embodiment: str
+    namespace: str
+    policy: tuple[str, ...] = ()
+    suites: Mapping[str, int] = field(default_factory=dict)
+    real_time_factor: float = 1.0
+
+    @property
+    def state_topic(self) -> str:
+        """The topic of TaskState."""
+        return f"{self.namespace}/task_state"
+
+    @property
+    def reset_service(self) -> str:
+        """The service ResetTask."""
+        return f"{self.namespace}/reset_task"
+
+    def tasks(self, suite: str, wanted: str) -> tuple[int, ...]:
+        """The tasks that `wanted` names, such as 0,2,5-7 or all; SettingsError for others."""
+        count = self.suites.get(suite)
+        if self.suites and count is None:
+            known = ", ".join(self.suites)
+            raise SettingsError(f"suite: got {suite!r}, expected one of {known}")
+        if wanted == "all":
+            if count is None:
+                raise SettingsError("tasks: got 'all', expected numbers: how many is not known")
+            return tuple(range(count))
+        tasks = sorted({task for part in wanted.split(",") for task in _span(part)})
+        if count is not None and tasks[-1] >= count:
+            raise SettingsError(f"tasks: got {tasks[-1]}, expected 0 to {count - 1} in {suite}")
+        return tuple(tasks)
+
+
+def _span(part: str) -> range:
+    first, dash, last = part.strip().partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > 20:
+        raise SettingsError(f"tasks: got {part!r:.40}, expected numbers such as 0,2,5-7, or all")
+    return range(int(first), int(last or first) + 1)
+
+
+def libero(real_time_factor: float = 0.25) -> Benchmark:
+    """LIBERO through ROS topics (docs/evaluate_libero.md)."""
+    python = (sys.executable, "-m")
+    factor = ("--real-time-factor", f"{real_time_factor:g}")
+    return Benchmark(
+        name="libero",
+        simulation=(*python, "gr00t_ros.sim.libero.robot", *factor),
+        embodiment="libero_panda",
+        namespace="/libero",
+        policy=(*python, "gr00t_ros.sim.libero.policy", "--port", PORT),
+        suites=dict.fromkeys(("libero_spatial", "libero_object", "libero_goal", "libero_10"), 10),
+        real_time_factor=real_time_factor,
+    )
