@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.sim.libero.pace import SLOW_TIME
 
 PORT: Final = "{port}"
 """In a policy's command: replaced by the port on which it must listen; 0: a free one."""
@@ -20,7 +21,8 @@ class Benchmark:
     simulation: command of the process that has TASK_STATE and RESET_TASK under `namespace`, and
     the robot's topics as `embodiment` names them. policy: command of its scripted policy, which
     prints `READY tcp://...:PORT`; empty: it has none. suites: name -> number of tasks; empty: any.
-    real_time_factor: seconds of simulated time in one second, at most.
+    real_time_factor: seconds of simulated time in one second, at most. parameters: those that the
+    policy node needs for it.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Benchmark:
     policy: tuple[str, ...] = ()
     suites: Mapping[str, int] = field(default_factory=dict)
     real_time_factor: float = 1.0
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def state_topic(self) -> str:
@@ -76,4 +79,5 @@ def libero(real_time_factor: float = 0.25) -> Benchmark:
         policy=(*python, "gr00t_ros.sim.libero.policy", "--port", PORT),
         suites=dict.fromkeys(("libero_spatial", "libero_object", "libero_goal", "libero_10"), 10),
         real_time_factor=real_time_factor,
+        parameters=SLOW_TIME,
     )

@@ -82,6 +82,7 @@ class Stack:
             "instruction": "wait",
             "timeout_ms": _TIMEOUT_MS + round(late_ms),
             "stop_timeout_s": _STOP_S,
+            **self.evaluation.benchmark.parameters,
             **condition.strategy.parameters,
             **self.evaluation.parameters,
         }
