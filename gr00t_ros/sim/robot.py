@@ -5,12 +5,11 @@ the camera thread renders and publishes images; the executor receives trajectori
 calls; another one answers for the controllers' parameters. All end before the node does.
 """
 
-import contextlib
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -18,8 +17,6 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time as RosTime
 from std_msgs.msg import String
@@ -27,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.apart import SpunApart
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import refuse_unknown, run_node
@@ -153,7 +151,7 @@ class SimRobot(Node):
         self._plan_clock = PlanClock(self)
         self._parameter_nodes: list[Node] = []
         self._controllers = [self._controller(one.name, one.joints) for one in robot.controllers]
-        self._end_parameter_nodes = spun_apart(self._parameter_nodes, self.context)
+        self._parameters = SpunApart("parameters", self._parameter_nodes, self.context)
         self._base = BaseCommands(self, robot.recorded, lambda: self._now()[0])
         self.create_service(SetBool, "~/set_controller_active", self._on_set_active)
         self.create_service(Trigger, "~/save_record", self._on_save)
@@ -171,7 +169,7 @@ class SimRobot(Node):
         self._loop.stop()
         if self._settings.record_path:
             self._on_save(Trigger.Request(), Trigger.Response())
-        self._end_parameter_nodes()
+        self._parameters.end()
         super().destroy_node()
 
     def _describe(self) -> None:
@@ -296,9 +294,10 @@ class SimRobot(Node):
         }
 
     def _check(self) -> None:
-        """Raise if a thread has died, and log a warning when physics is late."""
+        """Raise ThreadError if a thread has died, and log a warning when physics is late."""
         self._loop.check()
         self._feed.check()
+        self._parameters.check()
         late_ns = self._pace.lateness.now_ns
         if late_ns > LATE_NS:
             self.get_logger().warning(
@@ -331,32 +330,6 @@ class SimRobot(Node):
         record = self._recorder.snapshot(self._offset_ns(), rows)
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
-
-
-def spun_apart(nodes: Sequence[Node], context: Context) -> Callable[[], None]:
-    """Spin nodes that are rarely asked by a thread of their own; returns what ends all of it.
-
-    An executor looks at the entities of all its nodes for each message: with the parameter services
-    of five controllers, that was most of the work for a window.
-    """
-    executor = SingleThreadedExecutor(context=context)
-    for node in nodes:
-        executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name="parameters", daemon=True)
-    thread.start()
-
-    def end() -> None:
-        executor.shutdown()
-        thread.join()
-        for node in nodes:
-            node.destroy_node()
-
-    return end
 
 
 def run_in_real_time(*threads: int) -> bool:
