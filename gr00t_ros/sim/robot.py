@@ -151,7 +151,7 @@ class SimRobot(Node):
         self._plan_clock = PlanClock(self)
         self._parameter_nodes: list[Node] = []
         self._controllers = [self._controller(one.name, one.joints) for one in robot.controllers]
-        self._parameters = SpunApart("parameters", self._parameter_nodes, self.context)
+        self._parameter_services = SpunApart("parameters", self._parameter_nodes, self.context)
         self._base = BaseCommands(self, robot.recorded, lambda: self._now()[0])
         self.create_service(SetBool, "~/set_controller_active", self._on_set_active)
         self.create_service(Trigger, "~/save_record", self._on_save)
@@ -169,7 +169,7 @@ class SimRobot(Node):
         self._loop.stop()
         if self._settings.record_path:
             self._on_save(Trigger.Request(), Trigger.Response())
-        self._parameters.end()
+        self._parameter_services.end()
         super().destroy_node()
 
     def _describe(self) -> None:
@@ -297,7 +297,7 @@ class SimRobot(Node):
         """Raise ThreadError if a thread has died, and log a warning when physics is late."""
         self._loop.check()
         self._feed.check()
-        self._parameters.check()
+        self._parameter_services.check()
         late_ns = self._pace.lateness.now_ns
         if late_ns > LATE_NS:
             self.get_logger().warning(
