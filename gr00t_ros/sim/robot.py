@@ -9,7 +9,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,8 +17,6 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time as RosTime
 from std_msgs.msg import String
@@ -26,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.apart import SpunApart
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.periodic import run_in_real_time
@@ -152,7 +151,8 @@ class SimRobot(Node):
         self._plan_clock = PlanClock(self)
         self._parameter_nodes: list[Node] = []
         self._controllers = [self._controller(one.name, one.joints) for one in robot.controllers]
-        self._ends.callback(spun_apart(self._parameter_nodes, self.context))
+        self._parameter_services = SpunApart("parameters", self._parameter_nodes, self.context)
+        self._ends.callback(self._parameter_services.end)
         self._base = BaseCommands(self, robot.recorded, lambda: self._now()[0])
         self.create_service(SetBool, "~/set_controller_active", self._on_set_active)
         self.create_service(Trigger, "~/save_record", self._on_save)
@@ -298,9 +298,10 @@ class SimRobot(Node):
         }
 
     def _check(self) -> None:
-        """Raise if a thread has died, and log a warning when physics is late."""
+        """Raise ThreadError if a thread has died, and log a warning when physics is late."""
         self._loop.check()
         self._feed.check()
+        self._parameter_services.check()
         late_ns = self._pace.lateness.now_ns
         if late_ns > LATE_NS:
             self.get_logger().warning(
@@ -333,32 +334,6 @@ class SimRobot(Node):
         record = self._recorder.snapshot(self._offset_ns(), rows)
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
-
-
-def spun_apart(nodes: Sequence[Node], context: Context) -> Callable[[], None]:
-    """Spin nodes that are rarely asked by a thread of their own; returns what ends all of it.
-
-    An executor looks at the entities of all its nodes for each message: with the parameter services
-    of five controllers, that was most of the work for a window.
-    """
-    executor = SingleThreadedExecutor(context=context)
-    for node in nodes:
-        executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name="parameters", daemon=True)
-    thread.start()
-
-    def end() -> None:
-        executor.shutdown()
-        thread.join()
-        for node in nodes:
-            node.destroy_node()
-
-    return end
 
 
 HELP = NodeHelp(
