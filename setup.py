@@ -57,6 +57,7 @@ class CMakeBuild(build_py):
             f"-DCMAKE_INSTALL_PREFIX={tree}",
             f"-DPython3_EXECUTABLE={sys.executable}",
             "-DBUILD_TESTING=OFF",
+            "-DGR00T_UNITY_BUILD=ON",
         ]
         for command in (
             ["cmake", "-S", str(ROOT), "-B", str(build), *generator, *options],

@@ -19,6 +19,7 @@ from install import (
     install_libero,
     install_training,
 )
+from packages import write_lock
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
 
@@ -36,6 +37,7 @@ usage: ./dev [--distro jazzy|kilted] COMMAND [ARGUMENTS]
   docs [ARGS]      builds the documentation site into docs/_build; arguments go to Sphinx
   soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
   setup            only set up .venv; `setup libero` also what demo --robot libero needs (2 GB)
+  lock             after a change of requirements*.txt: writes requirements-DISTRO.lock
 
 Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
 --distro kilted, also right behind COMMAND, or ROS_DISTRO=kilted takes ROS 2 Kilted and
@@ -155,7 +157,7 @@ def main() -> int:
     if command in ("help", "-h", "--help"):
         print(USAGE, end="")
         return 0
-    if command not in ("setup", "lint", "docs", "bare", *NEED_ASSETS):
+    if command not in ("setup", "lock", "lint", "docs", "bare", *NEED_ASSETS):
         print(f"./dev: no command {command!r}\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     os.chdir(ROOT)
@@ -167,6 +169,8 @@ def main() -> int:
             install_assets()
         if command == "loop":
             install_training()
+        if command == "lock":
+            write_lock()
         if command == "docs":
             install_documentation()
         if command == "bare":

@@ -167,3 +167,40 @@ def test_what_one_command_needs_is_installed_once(setup_module, monkeypatch, tmp
         install.install_documentation()
     assert asked == [install.DOCS_REQUIREMENTS] * 2
     assert install._read_stamp().keys() == {"requirements", "python", "docs"}
+
+
+@pytest.mark.parametrize("distro", ["jazzy", "kilted"])
+def test_the_lock_is_of_the_requirements(setup_module, monkeypatch, distro):
+    """Every pin of requirements.txt is in it; otherwise ./dev would have to resolve again."""
+    packages = setup_module("packages")
+    monkeypatch.setattr(packages, "DISTRO", distro)
+    lock = (ROOT / f"requirements-{distro}.lock").read_text()
+    assert lock.startswith(packages.lock_header() + "\n"), f"./dev --distro {distro} lock"
+
+
+def test_without_uv_pip_installs_the_same_versions(setup_module, monkeypatch):
+    """The lock file names all packages, so that neither has anything to choose."""
+    packages = setup_module("packages")
+    run = []
+    monkeypatch.setenv(packages.NO_UV, "1")
+    monkeypatch.setattr(packages, "step", lambda name, command, *rest: run.append(command))
+    packages.install_packages({})
+    (command,) = run
+    assert "pip" in command and "--no-deps" in command and command[-1] == packages.LOCKED
+
+
+def test_uv_that_fails_is_followed_by_pip(setup_module, monkeypatch, capsys):
+    """A proxy or an index that only pip knows is no reason to stop."""
+    packages = setup_module("packages")
+
+    def step(name, command, *rest):
+        run.append(command[0])
+        if command[0] == packages.UV:
+            raise packages.SetupError("no such index")
+
+    run = []
+    monkeypatch.delenv(packages.NO_UV, raising=False)
+    monkeypatch.setattr(packages, "step", step)
+    packages.install_packages({})
+    assert run[-2:] == [packages.UV, packages.PYTHON]
+    assert "no such index" in capsys.readouterr().out
