@@ -26,7 +26,7 @@ from gr00t_ros.msg import TaskState
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.transports import avoid_shared_memory
-from gr00t_ros.sim.libero.extra import require_libero
+from gr00t_ros.sim.libero.extra import SLOW_TIME, require_libero
 from gr00t_ros.sim.libero.motion import broken, tool_extremes
 from gr00t_ros.sim.libero.pace import SLOW_TIME
 from gr00t_ros.sim.record import Record, load_record

@@ -77,12 +77,15 @@ _PICTURES_LIMIT_S = 30.0
 _TABLE: dict[str, tuple[object, str]] = {
     "real_time_factor": (0.25, "Fastest speed of simulated time; latencies shrink by it"),
     "record_path": ("", "File (.npz) for the record, by service and at the end; '' for none"),
+    "suite": ("", "Suite of which an episode begins at once, such as libero_object; '': wait"),
+    "task": (0, "Index of the task of that episode"),
+    "episode": (0, "Index of its initial state"),
     "record_span_s": (300.0, "Newest part of the run that the record keeps, s"),
 }
 
 
 class LiberoRobot(Node):
-    """Nothing moves and no topic has a message before the first ResetTask."""
+    """Nothing moves and no topic has a message before the first episode: ResetTask, or `suite`."""
 
     def __init__(self) -> None:
         """Start the child; SettingsError without the extra or for wrong parameters."""
@@ -116,6 +119,9 @@ class LiberoRobot(Node):
         self._open()
         node = parameter_node(self._follower, GRIPPER, "splines", self.context)
         self._parameter_services = SpunApart("parameters", [node], self.context)
+        if values["suite"]:
+            where = {name: values[name] for name in ("suite", "task", "episode")}
+            self._wanted.put((ResetTask.Request(**where), Future()))
         self._thread = threading.Thread(target=self._run, name="physics", daemon=True)
         self._thread.start()
         self.get_logger().info("waiting for /libero/reset_task")
@@ -218,8 +224,10 @@ class LiberoRobot(Node):
                 "reset", RESET_LIMIT_S, **where, seed=int(request.seed) % 2**32
             )
             self._begin(request, answer["state"])
+            self.get_logger().info(f"the task: {answer['instruction']}")
             done.set_result(answer)
         except Gr00tError as error:
+            self.get_logger().error(f"reset: {error}")
             done.set_result({"error": str(error)})
             self._child.check()  # a child that has ended ends the robot
 
