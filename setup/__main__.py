@@ -4,7 +4,13 @@ import os
 import subprocess
 import sys
 
-from install import install, install_assets, install_documentation, install_training
+from install import (
+    install,
+    install_assets,
+    install_documentation,
+    install_libero,
+    install_training,
+)
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
 
@@ -20,7 +26,7 @@ usage: ./dev COMMAND [ARGUMENTS]
   loop [ARGS]      records demonstrations, trains a small policy on them, deploys it (docs/loop.md)
   docs [ARGS]      builds the documentation site into docs/_build; arguments go to Sphinx
   soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
-  setup            only set up .venv
+  setup            only set up .venv; `setup libero` also what demo --robot libero needs (2 GB)
 
 Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
 """
@@ -120,6 +126,8 @@ def main() -> int:
             install_training()
         if command == "docs":
             install_documentation()
+        if "libero" in arguments or "--robot=libero" in arguments:  # setup libero, --robot libero
+            install_libero()
     except SetupError as error:
         print(f"./dev: {error}", file=sys.stderr)
         return 1
