@@ -32,8 +32,7 @@ RADIANS = 0.5
 _COVERED = 0.263
 _QUICKNESS = 0.75
 _TURN_COVERED = 0.227
-# Of a step's delta over the one before it; 0.05 is 1 m/s^2 of the commanded twist, the rate limit
-# of the embodiment file.
+# Change of the delta from one step to the next; 0.05 is 0.26 m/s^2 of the hand.
 _GROWTH, _BRAKE = 0.05, 0.045
 _TAIL, _TAIL_OF_M = 0.19, 0.04  # the least delta, as a part of what is left, or of so much of it
 _LARGEST_TURN = 0.15

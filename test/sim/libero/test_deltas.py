@@ -41,19 +41,19 @@ def test_the_next_chunk_goes_on_where_the_one_before_is():
     assert np.allclose(second.deltas[:8], first.deltas[8:], atol=1e-9)
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.2], ids=["1 m/s^2", "4 m/s^2"])
+@pytest.mark.parametrize("rate", [0.05, 0.2, 2.0])
 @pytest.mark.parametrize("late_steps", [0, 3, 10])
 @pytest.mark.parametrize("goal", [(0.0, 0.25, 0.0), (0.0, 0.02, 0.0), (0.1, 0.1, -0.2)])
 def test_late_chunks_arrive_without_running_past(goal, late_steps, rate):
     """Asked every 8 steps, executed from `late_steps` on, the delta's change limited to `rate`.
 
-    The hand arrives within 8 mm in 4 s and is never 7 mm past the goal: with 500 ms only the last
+    The hand arrives within 8 mm in 5 s and is never 7 mm past the goal: with 500 ms only the last
     six steps of each chunk are executed.
     """
     track = np.array(list(_track(np.array(goal), late_steps, rate)))
     off = np.linalg.norm(track - goal, axis=1)
     past = (track - goal) @ np.array(goal) / np.linalg.norm(goal)
-    assert np.all(off[80:] < 0.008)
+    assert np.all(off[100:] < 0.008)
     assert past.max() < 0.007
 
 

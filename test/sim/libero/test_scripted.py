@@ -1,5 +1,9 @@
 """The scripted policy behind the strict wire: what a LIBERO_PANDA checkpoint takes and answers."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from libero_pictures import floor_with
@@ -100,3 +104,18 @@ def test_another_robot_is_refused():
     """It drives LIBERO_PANDA's keys only."""
     with pytest.raises(EmbodimentError, match="scripted policy"):
         ScriptedPolicy(load_embodiment("unitree_g1"))
+
+
+def test_the_command_serves_until_it_is_interrupted(connect):
+    """It prints READY with its address, answers a reset, and ends with status 0."""
+    command = [sys.executable, "-m", "gr00t_ros.sim.libero.policy", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            word, address = process.stdout.readline().split()
+            assert word == "READY"
+            request = {"endpoint": "reset", "data": {"options": None}}
+            assert decode(connect(address).ask(encode(request, "npy")), MAX_BYTES, ()) == {}
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20.0) == 0
