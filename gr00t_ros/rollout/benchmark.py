@@ -20,7 +20,9 @@ class Benchmark:
     simulation: command of the process that has TASK_STATE and RESET_TASK under `namespace`, and
     the robot's topics as `embodiment` names them. policy: command of its scripted policy, which
     prints `READY tcp://...:PORT`; empty: it has none. suites: name -> number of tasks; empty: any.
-    real_time_factor: seconds of simulated time in one second, at most.
+    real_time_factor: seconds of simulated time in one second, at most. parameters: of the policy
+    node, for this simulation. recorded: it has the parameter record_path and the service
+    save_record, which writes a record that sim/libero/motion judges.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Benchmark:
     policy: tuple[str, ...] = ()
     suites: Mapping[str, int] = field(default_factory=dict)
     real_time_factor: float = 1.0
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    recorded: bool = False
 
     @property
     def state_topic(self) -> str:
@@ -40,6 +44,11 @@ class Benchmark:
     def reset_service(self) -> str:
         """The service ResetTask."""
         return f"{self.namespace}/reset_task"
+
+    @property
+    def save_service(self) -> str:
+        """The service that writes the record, if it is `recorded`."""
+        return f"{self.namespace}/save_record"
 
     def tasks(self, suite: str, wanted: str) -> tuple[int, ...]:
         """The tasks that `wanted` names, such as 0,2,5-7 or all; SettingsError for others."""
@@ -65,7 +74,7 @@ def _span(part: str) -> range:
 
 
 def libero(real_time_factor: float = 0.25) -> Benchmark:
-    """LIBERO through ROS topics (docs/evaluate_libero.md)."""
+    """LIBERO through ROS topics (docs/libero.md)."""
     python = (sys.executable, "-m")
     factor = ("--real-time-factor", f"{real_time_factor:g}")
     return Benchmark(
@@ -76,4 +85,7 @@ def libero(real_time_factor: float = 0.25) -> Benchmark:
         policy=(*python, "gr00t_ros.sim.libero.policy", "--port", PORT),
         suites=dict.fromkeys(("libero_spatial", "libero_object", "libero_goal", "libero_10"), 10),
         real_time_factor=real_time_factor,
+        # The node judges ages by its own steady clock too, and simulated time is slow.
+        parameters={"max_camera_age_s": 1.5, "max_joint_age_s": 0.5},
+        recorded=True,
     )

@@ -15,11 +15,13 @@ import numpy as np
 
 from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.rollout.film import Film
-from gr00t_ros.rollout.motion_verdict import judged
+from gr00t_ros.rollout.motion_verdict import judged, since
 from gr00t_ros.rollout.observer import Observer, identity
 from gr00t_ros.rollout.stack import Stack
 from gr00t_ros.rollout.success import FAULT, INFRASTRUCTURE, SUCCESS, TIMEOUT
 from gr00t_ros.rollout.trial import Plain, Trial
+from gr00t_ros.sim.libero.motion import broken
+from gr00t_ros.sim.record import load_record
 
 READY_S: Final = 120.0
 """Longest wait for the node to be ready and active."""
@@ -53,6 +55,7 @@ class Episode:
         self._before: Any = None
         self._ended_s: float | None = None
         self._last_step = 0
+        self._tool: list[str] | None = None
 
     def run(self) -> Plain:
         """The line of this episode."""
@@ -63,6 +66,7 @@ class Episode:
             outcome, cause = self._play()
             self._note_end()
             self._stop()
+            self._tool = self._judge_tool()
             self.clean = outcome != INFRASTRUCTURE
         except Gr00tError as error:
             if outcome == INFRASTRUCTURE:
@@ -74,11 +78,12 @@ class Episode:
     def _prepare(self) -> None:
         """The task reset, then the node active: that begins its episode and resets the server."""
         observer = self._observer
+        # First, because a simulation's time may begin with its first task.
+        self._instruction, limit_s = observer.reset_task(self._trial)
         if self._stack.use(self._trial.condition):
             observer.status = None
             if not observer.change("configure"):
-                observer.wait(lambda: observer.status, READY_S, lambda: "the node has no status")
-        self._instruction, limit_s = observer.reset_task(self._trial)
+                raise NodeError(f"the node does not configure: {observer.fresh_status().reason}")
         self._limit_s = self._stack.evaluation.limit_s or limit_s
         if observer.fresh_status().mode in _FAULTS:
             observer.trigger("reset")
@@ -140,6 +145,15 @@ class Episode:
         if not observer.change("deactivate"):
             raise NodeError(f"the node was not deactivated: {observer.why}")
 
+    def _judge_tool(self) -> list[str] | None:
+        """What the simulation's own record of this episode has beyond limits; None without one."""
+        stack = self._stack
+        if not stack.evaluation.benchmark.recorded:
+            return None
+        self._observer.save_record()
+        record = since(load_record(stack.record), round(self._began_s * 1e9))
+        return broken(record, stack.robot.command_limits)
+
     # --- its line ------------------------------------------------------------------------
 
     def _paused_s(self) -> float:
@@ -180,12 +194,19 @@ class Episode:
             "events": self._events(),
             "pauses": sum(mode in _PAUSES for _, mode, _ in self._modes()),
             "paused_s": self._paused_s(),
-            "motion": judged(*observer.twists, self._stack.robot.command_limits)
-            if _is_twist(self._stack.robot)
-            else {"messages": 0, "stops": 0, "broken": []},
+            "motion": self._motion(),
             "server": identity(observer.status),
             "pictures": self._film.write(),
         }
+
+    def _motion(self) -> Plain:
+        robot, found = self._stack.robot, _unmoved()
+        if _is_twist(robot):
+            found = judged(*self._observer.twists, robot.command_limits)
+        if self._tool is not None:
+            found["recorded"] = True
+            found["broken"] = [*found["broken"], *self._tool]
+        return found
 
     def _counts(self) -> Plain:
         now, before = self._observer.status, self._before
@@ -228,10 +249,14 @@ def blank(trial: Trial) -> Plain:
         "events": [],
         "pauses": 0,
         "paused_s": 0.0,
-        "motion": {"messages": 0, "stops": 0, "broken": []},
+        "motion": _unmoved(),
         "server": {},
         "pictures": [],
     }
+
+
+def _unmoved() -> Plain:
+    return {"messages": 0, "stops": 0, "broken": []}
 
 
 def _percentiles(name: str, samples_s: list[float]) -> Plain:

@@ -2,8 +2,8 @@
 
 A reset has no name of a robot, so a server that remembers its episode forgets it for all robots. A
 pool of this package, and a proxy that makes batches, answer a reset themselves and say so: what is
-behind them is asked by many robots anyway. A proxy without batches passes it on. Upstream's Gr00tPolicy has no memory, but its answer does not tell it from a policy
-that has one.
+behind them is asked by many robots anyway. A proxy without batches passes it on. Upstream's
+Gr00tPolicy has no memory, but its answer does not tell it from a policy that has one.
 """
 
 from __future__ import annotations
@@ -40,6 +40,6 @@ def refuse_shared(host: str, port: int, simulations: int, stateless: bool, acces
         raise RefusedError(
             f"{host}:{port}: got {simulations} workers, expected 1: this server resets its policy "
             "for all that ask it, and cannot tell their episodes apart. Start a server for each "
-            "run, or put a policy without a memory behind gr00t sidecar pool (or proxy --batch), or "
-            "say that it has none: --stateless (Gr00tPolicy without RTC has none)"
+            "run, or put a policy without a memory behind gr00t sidecar pool (or proxy --batch), "
+            "or say that it has none: --stateless (Gr00tPolicy without RTC has none)"
         )

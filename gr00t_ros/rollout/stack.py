@@ -53,7 +53,8 @@ class Stack:
             self._left.callback(self._bringup.end)
             avoid_shared_memory()  # what was killed may have left its locks taken
             os.environ["ROS_LOG_DIR"] = str(folder.absolute() / "ros_log")
-            self._bringup.start(SIMULATION, evaluation.benchmark.simulation)
+            self.record = folder.absolute() / "record.npz"
+            self._bringup.start(SIMULATION, self._simulation())
             self._server = evaluation.server or (LOOPBACK[0], self._start_policy())
         except BaseException:
             self.close()
@@ -82,6 +83,7 @@ class Stack:
             "instruction": "wait",
             "timeout_ms": _TIMEOUT_MS + round(late_ms),
             "stop_timeout_s": _STOP_S,
+            **self.evaluation.benchmark.parameters,
             **condition.strategy.parameters,
             **self.evaluation.parameters,
         }
@@ -103,6 +105,11 @@ class Stack:
     def pid(self, role: str) -> int:
         """The process of a role."""
         return self._bringup.children[role].pid
+
+    def _simulation(self) -> list[str]:
+        benchmark = self.evaluation.benchmark
+        parameters = {"record_path": str(self.record)} if benchmark.recorded else {}
+        return [*benchmark.simulation, *ros_arguments(parameters)]
 
     def _start_node(self, role: str, module: str, parameters: dict[str, object]) -> None:
         self._bringup.start(role, [sys.executable, "-m", module, *ros_arguments(parameters)])
