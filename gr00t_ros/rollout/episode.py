@@ -55,6 +55,7 @@ class Episode:
         self._before: Any = None
         self._ended_s: float | None = None
         self._last_step = 0
+        self._told: int | None = None
         self._tool: list[str] | None = None
 
     def run(self) -> Plain:
@@ -130,6 +131,7 @@ class Episode:
     def _note_end(self) -> None:
         state = self._observer.state
         self._ended_s, self._last_step = self._observer.now_s, state.step if state else 0
+        self._told = len(self._observer.modes)
         self._film.take(self._observer.now_s, self._observer.pictures, last=True)
 
     def _stop(self) -> None:
@@ -173,7 +175,7 @@ class Episode:
 
     def _modes(self) -> list[tuple[float, str, str]]:
         """Changes of the mode until the verdict: what comes later is this program's own stop."""
-        return [one for one in self._observer.modes if one[0] <= self._until_s]
+        return self._observer.modes[: self._told]
 
     def _line(self, outcome: str, cause: str, wall_s: float) -> Plain:
         trial, observer = self._trial, self._observer

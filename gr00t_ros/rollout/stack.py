@@ -32,7 +32,7 @@ _START_S: Final = 120.0
 _TIMEOUT_MS: Final = 2_000
 _STOP_S: Final = 0.5
 """The node's stop_timeout_s, the shortest: it is deactivated at rest."""
-_LOG: Final = 2_000  # characters of a log in a cause
+_LOG_LINES, _LOG_WIDTH = 3, 300  # of a log in a cause
 
 
 class Stack:
@@ -95,8 +95,10 @@ class Stack:
         ended = self._bringup.ended()
         if ended:
             status = self._bringup.children[ended].poll()
-            log = self._bringup.log(ended).strip()[-_LOG:]
-            raise NodeError(f"the process {ended} ended with status {status}: {log or 'no output'}")
+            said = self._tail(ended) or "no output"
+            raise NodeError(
+                f"the process {ended} ended with status {status}; its last words: {said}"
+            )
 
     def close(self) -> None:
         """End all processes, the newest first, and leave the domain."""
@@ -131,8 +133,14 @@ class Stack:
                     return int(line.split()[1].rpartition(":")[2])
             self.check()
             time.sleep(0.02)
-        log = self._bringup.log(role).strip()[-_LOG:]
-        raise NodeError(f"{role}: got no line {_READY}... within {_START_S:g} s: {log}")
+        raise NodeError(
+            f"{role}: got no line {_READY}... within {_START_S:g} s: {self._tail(role)}"
+        )
+
+    def _tail(self, role: str) -> str:
+        """The end of a log, in one line."""
+        lines = self._bringup.log(role).strip().splitlines()[-_LOG_LINES:]
+        return " | ".join(line[:_LOG_WIDTH] for line in lines)
 
 
 def command_of(text: str) -> tuple[str, ...]:
