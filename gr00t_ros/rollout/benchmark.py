@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.watch.table import default
 
 PORT: Final = "{port}"
 """In a policy's command: replaced by the port on which it must listen; 0: a free one."""
+_ANSWERS: Final = ("sidecar_silence_s", "sidecar_fault_s", "server_errors_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,12 @@ def libero(real_time_factor: float = 0.25) -> Benchmark:
         policy=(*python, "gr00t_ros.sim.libero.policy", "--port", PORT),
         suites=dict.fromkeys(("libero_spatial", "libero_object", "libero_goal", "libero_10"), 10),
         real_time_factor=real_time_factor,
-        # The node judges ages by its own steady clock too, and simulated time is slow.
-        parameters={"max_camera_age_s": 1.5, "max_joint_age_s": 0.5},
+        parameters={
+            # The node judges ages by its own steady clock too, and simulated time is slow.
+            "max_camera_age_s": 1.5,
+            "max_joint_age_s": 0.5,
+            # It waits for answers by that clock alone: the same times of the robot's.
+            **{name: default(name) / real_time_factor for name in _ANSWERS},
+        },
         recorded=True,
     )

@@ -1,8 +1,8 @@
 """One episode: reset the task, let the node play, judge, stop the node. Its line is plain values.
 
 A fault whose newest chunk the guard refused is the policy's. Any other fault, a process that ends,
-a service that does not answer, and an episode in which the node was paused for most of the time,
-are failures of the infrastructure.
+a service that does not answer, and an episode without any accepted chunk, or in which the node was
+paused for most of the time, are failures of the infrastructure.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Episode:
         """The line of this episode."""
         started_s = time.monotonic()
         outcome, cause = INFRASTRUCTURE, ""
+        self._observer.forget()
         try:
             self._prepare()
             outcome, cause = self._play()
@@ -122,6 +123,9 @@ class Episode:
                 return self._over()
 
     def _over(self) -> tuple[str, str]:
+        """The time is over: a failure of the policy, if it had a chance."""
+        if not any(accepted for _, _, accepted, _ in self._observer.chunks):
+            return INFRASTRUCTURE, f"no chunk of actions was accepted; {self._observer.why}"
         paused_s = self._paused_s()
         if paused_s > _MOST_PAUSED * self._limit_s:
             reasons = [reason for _, mode, reason in self._modes() if mode in _PAUSES]

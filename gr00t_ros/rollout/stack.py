@@ -30,6 +30,8 @@ SIMULATION, SERVER, DELAY, STREAMER, NODE = "simulation", "server", "delay", "co
 _READY: Final = "READY tcp://"
 _START_S: Final = 120.0
 _TIMEOUT_MS: Final = 2_000
+_ROUND_TRIPS: Final = 5
+"""Of a first call to the server, whose timeout has the handshake of ZeroMQ in it."""
 _STOP_S: Final = 0.5
 """The node's stop_timeout_s, the shortest: it is deactivated at rest."""
 _LOG_LINES, _LOG_WIDTH = 3, 300  # of a log in a cause
@@ -81,7 +83,7 @@ class Stack:
             "host": host,
             "port": port,
             "instruction": "wait",
-            "timeout_ms": _TIMEOUT_MS + round(late_ms),
+            "timeout_ms": _TIMEOUT_MS + round(_ROUND_TRIPS * late_ms),
             "stop_timeout_s": _STOP_S,
             **self.evaluation.benchmark.parameters,
             **condition.strategy.parameters,
