@@ -28,7 +28,6 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.sim.libero.extra import SLOW_TIME, require_libero
 from gr00t_ros.sim.libero.motion import broken, tool_extremes
-from gr00t_ros.sim.libero.pace import SLOW_TIME
 from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.srv import ResetTask
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.sim.libero.pace import SLOW_TIME
+from gr00t_ros.sim.libero.extra import SLOW_TIME
+from gr00t_ros.watch.table import default
 
 PORT: Final = "{port}"
 """In a policy's command: replaced by the port on which it must listen; 0: a free one."""
+_ANSWERS: Final = ("sidecar_silence_s", "sidecar_fault_s", "server_errors_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,9 @@ class Benchmark:
     simulation: command of the process that has TASK_STATE and RESET_TASK under `namespace`, and
     the robot's topics as `embodiment` names them. policy: command of its scripted policy, which
     prints `READY tcp://...:PORT`; empty: it has none. suites: name -> number of tasks; empty: any.
-    real_time_factor: seconds of simulated time in one second, at most. parameters: those that the
-    policy node needs for it.
+    real_time_factor: seconds of simulated time in one second, at most. parameters: of the policy
+    node, for this simulation. recorded: it has the parameter record_path and the service
+    save_record, which writes a record that sim/libero/motion judges.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Benchmark:
     suites: Mapping[str, int] = field(default_factory=dict)
     real_time_factor: float = 1.0
     parameters: Mapping[str, object] = field(default_factory=dict)
+    recorded: bool = False
 
     @property
     def state_topic(self) -> str:
@@ -43,6 +47,11 @@ class Benchmark:
     def reset_service(self) -> str:
         """The service ResetTask."""
         return f"{self.namespace}/reset_task"
+
+    @property
+    def save_service(self) -> str:
+        """The service that writes the record, if it is `recorded`."""
+        return f"{self.namespace}/save_record"
 
     def tasks(self, suite: str, wanted: str) -> tuple[int, ...]:
         """The tasks that `wanted` names, such as 0,2,5-7 or all; SettingsError for others."""
@@ -68,7 +77,7 @@ def _span(part: str) -> range:
 
 
 def libero(real_time_factor: float = 0.25) -> Benchmark:
-    """LIBERO through ROS topics (docs/evaluate_libero.md)."""
+    """LIBERO through ROS topics (docs/libero.md)."""
     python = (sys.executable, "-m")
     factor = ("--real-time-factor", f"{real_time_factor:g}")
     return Benchmark(
@@ -79,5 +88,10 @@ def libero(real_time_factor: float = 0.25) -> Benchmark:
         policy=(*python, "gr00t_ros.sim.libero.policy", "--port", PORT),
         suites=dict.fromkeys(("libero_spatial", "libero_object", "libero_goal", "libero_10"), 10),
         real_time_factor=real_time_factor,
-        parameters=SLOW_TIME,
+        parameters={
+            **SLOW_TIME,
+            # It waits for answers by its steady clock alone: the same times of the robot's.
+            **{name: default(name) / real_time_factor for name in _ANSWERS},
+        },
+        recorded=True,
     )

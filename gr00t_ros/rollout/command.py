@@ -29,6 +29,7 @@ from gr00t_ros.rollout.stack import command_of
 from gr00t_ros.rollout.strategy import ROWS, parse_strategy
 from gr00t_ros.rollout.trial import Condition, Evaluation, Plain
 from gr00t_ros.sidecar.target import positive, questioning, seed
+from gr00t_ros.sim.libero.extra import require_libero
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.wire.access import read_environment
 from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS
@@ -55,7 +56,12 @@ def libero_loop(argv: Sequence[str]) -> int:
         metavar="F",
         help="simulated time is at most F times as fast as this machine's (%(default)s)",
     )
-    return _evaluate(parser, argv, lambda options: libero(options.real_time_factor))
+
+    def benchmark(options: argparse.Namespace) -> Benchmark:
+        require_libero()
+        return libero(options.real_time_factor)
+
+    return _evaluate(parser, argv, benchmark)
 
 
 def closed_loop(argv: Sequence[str]) -> int:

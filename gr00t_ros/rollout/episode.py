@@ -1,8 +1,8 @@
 """One episode: reset the task, let the node play, judge, stop the node. Its line is plain values.
 
 A fault whose newest chunk the guard refused is the policy's. Any other fault, a process that ends,
-a service that does not answer, and an episode in which the node was paused for most of the time,
-are failures of the infrastructure.
+a service that does not answer, and an episode without any accepted chunk, or in which the node was
+paused for most of the time, are failures of the infrastructure.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import numpy as np
 
 from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.rollout.film import Film
-from gr00t_ros.rollout.motion_verdict import judged
+from gr00t_ros.rollout.motion_verdict import judged, since
 from gr00t_ros.rollout.observer import Observer, identity
 from gr00t_ros.rollout.stack import Stack
 from gr00t_ros.rollout.success import FAULT, INFRASTRUCTURE, SUCCESS, TIMEOUT
 from gr00t_ros.rollout.trial import Plain, Trial
+from gr00t_ros.sim.libero.motion import broken
+from gr00t_ros.sim.record import load_record
 
 READY_S: Final = 120.0
 """Longest wait for the node to be ready and active."""
@@ -54,16 +56,20 @@ class Episode:
         self._before: Any = None
         self._ended_s: float | None = None
         self._last_step = 0
+        self._told: int | None = None
+        self._tool: list[str] | None = None
 
     def run(self) -> Plain:
         """The line of this episode."""
         started_s = time.monotonic()
         outcome, cause = INFRASTRUCTURE, ""
+        self._observer.forget()
         try:
             self._prepare()
             outcome, cause = self._play()
             self._note_end()
             self._stop()
+            self._tool = self._judge_tool()
             self.clean = outcome != INFRASTRUCTURE
         except Gr00tError as error:
             if outcome == INFRASTRUCTURE:
@@ -75,11 +81,12 @@ class Episode:
     def _prepare(self) -> None:
         """The task reset, then the node active: that begins its episode and resets the server."""
         observer = self._observer
+        # First, because a simulation's time may begin with its first task.
+        self._instruction, limit_s = observer.reset_task(self._trial)
         if self._stack.use(self._trial.condition):
             observer.status = None
             if not observer.change("configure"):
-                observer.wait(lambda: observer.status, READY_S, lambda: "the node has no status")
-        self._instruction, limit_s = observer.reset_task(self._trial)
+                raise NodeError(f"the node does not configure: {observer.fresh_status().reason}")
         self._limit_s = self._stack.evaluation.limit_s or limit_s
         if observer.fresh_status().mode in _FAULTS:
             observer.trigger("reset")
@@ -117,6 +124,9 @@ class Episode:
                 return self._over()
 
     def _over(self) -> tuple[str, str]:
+        """The time is over: a failure of the policy, if it had a chance."""
+        if not any(accepted for _, _, accepted, _ in self._observer.chunks):
+            return INFRASTRUCTURE, f"no chunk of actions was accepted; {self._observer.why}"
         paused_s = self._paused_s()
         if paused_s > _MOST_PAUSED * self._limit_s:
             reasons = [reason for _, mode, reason in self._modes() if mode in _PAUSES]
@@ -126,6 +136,7 @@ class Episode:
     def _note_end(self) -> None:
         state = self._observer.state
         self._ended_s, self._last_step = self._observer.now_s, state.step if state else 0
+        self._told = len(self._observer.modes)
         self._film.take(self._observer.now_s, self._observer.pictures, last=True)
 
     def _stop(self) -> None:
@@ -140,6 +151,15 @@ class Episode:
         observer.fresh_status()  # the counts at the end
         if not observer.change("deactivate"):
             raise NodeError(f"the node was not deactivated: {observer.why}")
+
+    def _judge_tool(self) -> list[str] | None:
+        """What the simulation's own record of this episode has beyond limits; None without one."""
+        stack = self._stack
+        if not stack.evaluation.benchmark.recorded:
+            return None
+        self._observer.save_record()
+        record = since(load_record(stack.record), round(self._began_s * 1e9))
+        return broken(record, stack.robot.command_limits)
 
     # --- its line ------------------------------------------------------------------------
 
@@ -160,7 +180,7 @@ class Episode:
 
     def _modes(self) -> list[tuple[float, str, str]]:
         """Changes of the mode until the verdict: what comes later is this program's own stop."""
-        return [one for one in self._observer.modes if one[0] <= self._until_s]
+        return self._observer.modes[: self._told]
 
     def _line(self, outcome: str, cause: str, wall_s: float) -> Plain:
         trial, observer = self._trial, self._observer
@@ -181,12 +201,19 @@ class Episode:
             "events": self._events(),
             "pauses": sum(mode in _PAUSES for _, mode, _ in self._modes()),
             "paused_s": self._paused_s(),
-            "motion": judged(*observer.twists, self._stack.robot.command_limits)
-            if _is_twist(self._stack.robot)
-            else {"messages": 0, "stops": 0, "broken": []},
+            "motion": self._motion(),
             "server": identity(observer.status),
             "pictures": self._film.write(),
         }
+
+    def _motion(self) -> Plain:
+        robot, found = self._stack.robot, _unmoved()
+        if _is_twist(robot):
+            found = judged(*self._observer.twists, robot.command_limits)
+        if self._tool is not None:
+            found["recorded"] = True
+            found["broken"] = [*found["broken"], *self._tool]
+        return found
 
     def _counts(self) -> Plain:
         now, before = self._observer.status, self._before
@@ -229,10 +256,14 @@ def blank(trial: Trial) -> Plain:
         "events": [],
         "pauses": 0,
         "paused_s": 0.0,
-        "motion": {"messages": 0, "stops": 0, "broken": []},
+        "motion": _unmoved(),
         "server": {},
         "pictures": [],
     }
+
+
+def _unmoved() -> Plain:
+    return {"messages": 0, "stops": 0, "broken": []}
 
 
 def _percentiles(name: str, samples_s: list[float]) -> Plain:

@@ -14,9 +14,22 @@ from numpy.typing import NDArray
 
 from gr00t_ros.robot.outputs import CommandLimits
 from gr00t_ros.rollout.trial import Plain
+from gr00t_ros.sim.record import Record, TimedRows
 
 KNOT_S: Final = 0.02
 _ROUNDING: Final = 1e-6
+
+
+def since(record: Record, time_ns: int) -> Record:
+    """The rows of a record from a time of its clock on; with what it has beside the joints."""
+    rows = record.time_ns >= time_ns
+    commands = {
+        topic: TimedRows(one.time_ns[one.time_ns >= time_ns], one.values[one.time_ns >= time_ns])
+        for topic, one in record.commands.items()
+    }
+    arrays = (record.position, record.velocity, record.acceleration, record.measured)
+    kept = (values[rows] for values in arrays)
+    return Record(record.joint_names, record.ros_offset_ns, record.time_ns[rows], *kept, commands)
 
 
 def judged(

@@ -164,6 +164,13 @@ class Observer:
             )
         return str(answer.instruction), float(answer.limit_s)
 
+    def save_record(self) -> None:
+        """Let the simulation write its record; NodeError if it does not."""
+        service = self._benchmark.save_service
+        answer = self.call(Trigger, service, Trigger.Request())
+        if not answer.success:
+            raise NodeError(f"{service}: {answer.message}")
+
     def change(self, transition: str) -> bool:
         """Ask for a transition of the policy node; whether it was made."""
         request = ChangeState.Request()

@@ -40,6 +40,6 @@ def refuse_shared(host: str, port: int, simulations: int, stateless: bool, acces
         raise RefusedError(
             f"{host}:{port}: got {simulations} workers, expected 1: this server resets its policy "
             "for all that ask it, and cannot tell their episodes apart. Start a server for each "
-            "run, or put a policy without a memory behind gr00t sidecar pool, or "
-            "say that it has none: --stateless (Gr00tPolicy without RTC has none)"
+            "run, or put a policy without a memory behind gr00t sidecar pool (or proxy --batch), "
+            "or say that it has none: --stateless (Gr00tPolicy without RTC has none)"
         )

@@ -30,9 +30,11 @@ SIMULATION, SERVER, DELAY, STREAMER, NODE = "simulation", "server", "delay", "co
 _READY: Final = "READY tcp://"
 _START_S: Final = 120.0
 _TIMEOUT_MS: Final = 2_000
+_ROUND_TRIPS: Final = 5
+"""Of a first call to the server, whose timeout has the handshake of ZeroMQ in it."""
 _STOP_S: Final = 0.5
 """The node's stop_timeout_s, the shortest: it is deactivated at rest."""
-_LOG: Final = 2_000  # characters of a log in a cause
+_LOG_LINES, _LOG_WIDTH = 3, 300  # of a log in a cause
 
 
 class Stack:
@@ -53,7 +55,8 @@ class Stack:
             self._left.callback(self._bringup.end)
             avoid_shared_memory()  # what was killed may have left its locks taken
             os.environ["ROS_LOG_DIR"] = str(folder.absolute() / "ros_log")
-            self._bringup.start(SIMULATION, evaluation.benchmark.simulation)
+            self.record = folder.absolute() / "record.npz"
+            self._bringup.start(SIMULATION, self._simulation())
             self._server = evaluation.server or (LOOPBACK[0], self._start_policy())
         except BaseException:
             self.close()
@@ -80,7 +83,7 @@ class Stack:
             "host": host,
             "port": port,
             "instruction": "wait",
-            "timeout_ms": _TIMEOUT_MS + round(late_ms),
+            "timeout_ms": _TIMEOUT_MS + round(_ROUND_TRIPS * late_ms),
             "stop_timeout_s": _STOP_S,
             **self.evaluation.benchmark.parameters,
             **condition.strategy.parameters,
@@ -94,8 +97,10 @@ class Stack:
         ended = self._bringup.ended()
         if ended:
             status = self._bringup.children[ended].poll()
-            log = self._bringup.log(ended).strip()[-_LOG:]
-            raise NodeError(f"the process {ended} ended with status {status}: {log or 'no output'}")
+            said = self._tail(ended) or "no output"
+            raise NodeError(
+                f"the process {ended} ended with status {status}; its last words: {said}"
+            )
 
     def close(self) -> None:
         """End all processes, the newest first, and leave the domain."""
@@ -104,6 +109,11 @@ class Stack:
     def pid(self, role: str) -> int:
         """The process of a role."""
         return self._bringup.children[role].pid
+
+    def _simulation(self) -> list[str]:
+        benchmark = self.evaluation.benchmark
+        parameters = {"record_path": str(self.record)} if benchmark.recorded else {}
+        return [*benchmark.simulation, *ros_arguments(parameters)]
 
     def _start_node(self, role: str, module: str, parameters: dict[str, object]) -> None:
         self._bringup.start(role, [sys.executable, "-m", module, *ros_arguments(parameters)])
@@ -125,8 +135,14 @@ class Stack:
                     return int(line.split()[1].rpartition(":")[2])
             self.check()
             time.sleep(0.02)
-        log = self._bringup.log(role).strip()[-_LOG:]
-        raise NodeError(f"{role}: got no line {_READY}... within {_START_S:g} s: {log}")
+        raise NodeError(
+            f"{role}: got no line {_READY}... within {_START_S:g} s: {self._tail(role)}"
+        )
+
+    def _tail(self, role: str) -> str:
+        """The end of a log, in one line."""
+        lines = self._bringup.log(role).strip().splitlines()[-_LOG_LINES:]
+        return " | ".join(line[:_LOG_WIDTH] for line in lines)
 
 
 def command_of(text: str) -> tuple[str, ...]:

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from typing import Final
-
-SLOW_TIME: Final[Mapping[str, object]] = {"max_camera_age_s": 1.5, "max_joint_age_s": 0.5}
-"""Parameters of the policy node. It also judges by its steady clock when a sample came: simulated
-time is 4 to 6 times slower, so a picture each 50 ms comes each 200 to 300 ms."""
 
 
 class Pace:

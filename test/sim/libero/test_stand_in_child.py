@@ -122,7 +122,7 @@ def test_reset_clock_pace_silence_and_death(processes, ros_node, tmp_path):
 
     assert reset("dies").success
     assert robot.wait() == 1
-    assert "the simulation ended" in robot.text() and "status 3" in robot.text()
+    assert "the simulation's process ended" in robot.text() and "status 3" in robot.text()
     actions = load_record(path).commands[ACTION]
     silent = actions.time_ns > held_ns
     assert np.abs(actions.values[:, 1]).max() > 0.3 and not actions.values[silent][:, :6].any()
