@@ -174,8 +174,6 @@ class Supervisor:
         With 0 it ends in the background, even if this process ends first.
         """
         self._wake.set()
-        if self._thread.ident is None:
-            self._wake.close()
         return self.join(timeout_s)
 
     def join(self, timeout_s: float | None = None) -> bool:
