@@ -9,11 +9,15 @@ from typing import Final
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.sim.libero.extra import SLOW_TIME
-from gr00t_ros.watch.table import default
+from gr00t_ros.watch.table import default, highest
 
 PORT: Final = "{port}"
 """In a policy's command: replaced by the port on which it must listen; 0: a free one."""
-_ANSWERS: Final = ("sidecar_silence_s", "sidecar_fault_s", "server_errors_s")
+_STEADY: Final = (
+    *("sidecar_silence_s", "sidecar_fault_s", "server_errors_s"),
+    *("controller_silence_s", "clock_silence_s"),
+)
+"""Thresholds that the node compares with its own steady clock, whatever simulated time does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,11 @@ def _span(part: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
+def _slowed(name: str, real_time_factor: float) -> float:
+    """The default of a threshold in slow simulated time, as far as its range goes."""
+    return float(min(default(name) / real_time_factor, highest(name)))
+
+
 def libero(real_time_factor: float = 0.25) -> Benchmark:
     """LIBERO through ROS topics (docs/libero.md)."""
     python = (sys.executable, "-m")
@@ -90,8 +99,7 @@ def libero(real_time_factor: float = 0.25) -> Benchmark:
         real_time_factor=real_time_factor,
         parameters={
             **SLOW_TIME,
-            # It waits for answers by its steady clock alone: the same times of the robot's.
-            **{name: default(name) / real_time_factor for name in _ANSWERS},
+            **{name: _slowed(name, real_time_factor) for name in _STEADY},
         },
         recorded=True,
     )

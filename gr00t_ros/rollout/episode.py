@@ -29,9 +29,10 @@ READY_S: Final = 120.0
 STOP_S: Final = 30.0
 _MOVING: Final = ("blending_in", "replaying", "stopping")
 _PAUSES: Final = ("paused", "paused_by_operator")
+_STOOD: Final = (*_PAUSES, "stopping")
 _FAULTS: Final = ("fault", "fault_inactive")
 _TOLD: Final = (*_PAUSES, *_FAULTS, "holding", "stopping")
-_MOST_PAUSED: Final = 0.5
+_MOST_STOOD: Final = 0.5
 _COUNTS: Final = {
     "queries": "queries",
     "query_failures": "query_failures",
@@ -51,7 +52,7 @@ class Episode:
         self._film = Film(pictures, trial.name)
         self.clean = False
         self._instruction, self._limit_s = "", 0.0
-        self._began_s = 0.0
+        self._began_s = self._began_wall_s = self._took_wall_s = 0.0
         self._first_step = 0
         self._before: Any = None
         self._ended_s: float | None = None
@@ -107,6 +108,7 @@ class Episode:
             observer.fresh_status()
         self._began_s = observer.now_s
         self._first_step = observer.state.step if observer.state else 0
+        self._began_wall_s = time.monotonic()
 
     def _play(self) -> tuple[str, str]:
         """Until success, fault or the end of the time."""
@@ -127,14 +129,15 @@ class Episode:
         """The time is over: a failure of the policy, if it had a chance."""
         if not any(accepted for _, _, accepted, _ in self._observer.chunks):
             return INFRASTRUCTURE, f"no chunk of actions was accepted; {self._observer.why}"
-        paused_s = self._paused_s()
-        if paused_s > _MOST_PAUSED * self._limit_s:
-            reasons = [reason for _, mode, reason in self._modes() if mode in _PAUSES]
-            return INFRASTRUCTURE, f"paused for {paused_s:.1f} s: {reasons[-1] if reasons else ''}"
+        stood_s = self._spent_s(_STOOD)
+        if stood_s > _MOST_STOOD * self._limit_s:
+            reasons = [reason for _, mode, reason in self._modes() if mode in _STOOD]
+            return INFRASTRUCTURE, f"paused or stopping for {stood_s:.1f} s: {reasons[-1]}"
         return TIMEOUT, f"no success in {self._limit_s:g} s of simulated time"
 
     def _note_end(self) -> None:
         state = self._observer.state
+        self._took_wall_s = time.monotonic() - self._began_wall_s
         self._ended_s, self._last_step = self._observer.now_s, state.step if state else 0
         self._told = len(self._observer.modes)
         self._film.take(self._observer.now_s, self._observer.pictures, last=True)
@@ -163,14 +166,15 @@ class Episode:
 
     # --- its line ------------------------------------------------------------------------
 
-    def _paused_s(self) -> float:
+    def _spent_s(self, in_modes: tuple[str, ...]) -> float:
+        """Simulated time of the episode in these modes."""
         modes = self._modes()
         changes_s = [*(time_s for time_s, _, _ in modes), self._until_s]
         return float(
             sum(
                 max(0.0, end - max(begin, self._began_s))
                 for (_, mode, _), (begin, end) in zip(modes, pairwise(changes_s), strict=True)
-                if mode in _PAUSES
+                if mode in in_modes
             )
         )
 
@@ -194,17 +198,24 @@ class Episode:
             "limit_s": self._limit_s or None,
             "simulated_s": round(self._until_s - self._began_s, 6) if began else None,
             "wall_s": round(wall_s, 3),
+            "real_time_factor": self._factor(),
             "steps": self._last_step - self._first_step if self._ended_s is not None else None,
             **self._counts(),
             **_percentiles("end_to_end", [chunk[0] for chunk in observer.chunks]),
             **_percentiles("inference", [chunk[1] for chunk in observer.chunks]),
             "events": self._events(),
             "pauses": sum(mode in _PAUSES for _, mode, _ in self._modes()),
-            "paused_s": self._paused_s(),
+            "paused_s": round(self._spent_s(_PAUSES), 6),
             "motion": self._motion(),
             "server": identity(observer.status),
             "pictures": self._film.write(),
         }
+
+    def _factor(self) -> float | None:
+        """How fast simulated time was in this episode."""
+        if self._ended_s is None or not self._took_wall_s:
+            return None
+        return round((self._ended_s - self._began_s) / self._took_wall_s, 4)
 
     def _motion(self) -> Plain:
         robot, found = self._stack.robot, _unmoved()
@@ -242,7 +253,7 @@ def blank(trial: Trial) -> Plain:
         "episode": trial.episode,
         "seed": trial.seed,
     }
-    missing = ("limit_s", "simulated_s", "steps", "wall_s")
+    missing = ("limit_s", "simulated_s", "steps", "wall_s", "real_time_factor")
     return {
         **named,
         "instruction": "",

@@ -68,6 +68,7 @@ class Stack:
             return False
         for role in (NODE, STREAMER, DELAY):  # the newest first
             self._bringup.stop(role)
+            self._keep_log(role)
         self._condition = condition
         host, port = self._server
         late_ms = condition.latency_ms / self.evaluation.benchmark.real_time_factor
@@ -138,6 +139,12 @@ class Stack:
         raise NodeError(
             f"{role}: got no line {_READY}... within {_START_S:g} s: {self._tail(role)}"
         )
+
+    def _keep_log(self, role: str) -> None:
+        """Another condition's process begins a new log: give the old one a name of its own."""
+        log = self._bringup.folder / f"{role}.log"
+        if log.exists():
+            log.rename(log.with_suffix(f".{time.monotonic_ns()}.log"))
 
     def _tail(self, role: str) -> str:
         """The end of a log, in one line."""

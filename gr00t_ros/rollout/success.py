@@ -122,7 +122,14 @@ def _whole(lines: Sequence[Plain]) -> Iterable[tuple[str, Any]]:
 def _means(lines: Sequence[Plain]) -> Plain:
     """Means over the episodes of one condition that have the figure."""
     judged = [line for line in lines if line["outcome"] != INFRASTRUCTURE]
-    names = ("simulated_s", "queries", "end_to_end_p50_ms", "end_to_end_p99_ms", "paused_s")
+    names = (
+        "simulated_s",
+        "queries",
+        "end_to_end_p50_ms",
+        "end_to_end_p99_ms",
+        "paused_s",
+        "real_time_factor",
+    )
     found: Plain = {name: _mean([line[name] for line in judged]) for name in names}
     for name in ("chunks_clamped", "chunks_refused"):
         found[name] = sum(line[name] for line in judged)

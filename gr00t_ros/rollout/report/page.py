@@ -91,6 +91,7 @@ def _conditions(summary: Plain) -> str:
     header = (
         *("strategy", "added latency ms", "success", "simulated s", "queries"),
         *("end to end p50 / p99 ms", "clamped", "refused", "paused s", "episodes beyond limits"),
+        "real-time factor",
     )
     rows = [
         (
@@ -104,6 +105,7 @@ def _conditions(summary: Plain) -> str:
             str(one["chunks_refused"]),
             _number(one["paused_s"], 2),
             str(one["motion_broken"]),
+            _number(one["real_time_factor"], 3),
         )
         for one in summary["conditions"]
     ]
