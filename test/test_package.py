@@ -38,6 +38,9 @@ WITHOUT_KEY = {"fast_simplification", "pyarrow", "av", "ray", "perfetto"} | {
     *("torch", "lerobot", "tokenizers", "transformers", "atheris"),
     *("packaging", "cyclonedx", "catkin_pkg"),  # of releases: no robot runs them
     "moveit_msgs",  # comes with MoveIt: graph/planning_scene.py names what to install
+    "libero",  # an extra in an environment of its own: sim/libero/child.py runs in its Python
+    "robosuite",  # the same: test/sim/libero/measure.py
+    "child",  # sim/libero/child.py, for measure.py
     "franka_msgs",  # a robot's own, not in rosdep: test/fixtures/stand_in_interfaces.py builds one
 }
 OURS = {"bench", "gr00t_ros", "release"} | {path.stem for path in (ROOT / "test").rglob("*")}

@@ -24,6 +24,7 @@ from gr00t_ros.collide.description import disabled_pairs, read_description
 from gr00t_ros.collide.engine import CollisionEngine
 from gr00t_ros.collide.files import load_scene, read_mesh
 from gr00t_ros.demo.bringup import Bringup, Watcher
+from gr00t_ros.demo.libero import LIBERO, SUITE, run_episode
 from gr00t_ros.demo.page import address_of, show, start_page
 from gr00t_ros.demo.report import NEXT_STEPS, Run, write_report
 from gr00t_ros.errors import Gr00tError
@@ -44,6 +45,8 @@ _EVERY_ROWS = 5  # of the 1 kHz record, from one distance to the next
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one demo; returns the process's exit status."""
     options = _options(arguments)
+    if options.robot == LIBERO:
+        return run_episode(options)
     robot = find_robot(options.robot)
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     folder = Path(options.report or f"reports/{time.strftime('%Y%m%d-%H%M%S')}-{options.seed}")
@@ -109,7 +112,7 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__)
-    parser.add_argument("--robot", default=DEFAULT_ROBOT, choices=tuple(ROBOTS))
+    parser.add_argument("--robot", default=DEFAULT_ROBOT, choices=(*ROBOTS, LIBERO))
     parser.add_argument("--seed", type=int, default=0, help="places the things on the table")
     parser.add_argument("--instruction", help="(default: the robot's own task)")
     parser.add_argument(
@@ -128,7 +131,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--report", help="folder of the report (default reports/<time>-<seed>)")
     parser.add_argument("--watch", action="store_true", help="show it in a browser: gr00t web")
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
+    parser.add_argument("--suite", default=SUITE, help=f"of the robot {LIBERO} (%(default)s)")
+    parser.add_argument("--task", type=int, default=0, help="index in its suite (%(default)s)")
     options = parser.parse_args(arguments)
+    if options.robot == LIBERO:  # its tasks have their own words
+        return options
     robot = find_robot(options.robot)
     options.instruction = options.instruction or robot.instruction
     options.embodiment = options.embodiment or robot.embodiment

@@ -1,4 +1,4 @@
-"""gr00t eval open-loop and compare: the list of its verbs."""
+"""gr00t eval open-loop, libero, closed-loop and compare: the list of its verbs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ EVAL = Command(
         "open-loop": Command(
             "a policy server against recorded episodes", "evaluate.command:open_loop"
         ),
+        "libero": Command(
+            "LIBERO in the loop, graded: success per task", "rollout.command:libero_loop"
+        ),
+        "closed-loop": Command(
+            "any simulation with ResetTask and TaskState, graded", "rollout.command:closed_loop"
+        ),
         "compare": Command(
             "two evaluations, such as two checkpoints", "evaluate.command:compare_two"
         ),
     },
-    about="Evaluates a policy without a robot; nothing moves.",
+    about="Evaluates a policy without a robot.",
     example="gr00t eval open-loop --dataset-path DIR --embodiment desk6 --port 5555 --output out",
 )
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.command_reference import CommandReference
+from gr00t_ros.motion.reference import Merge
 from gr00t_ros.robot.outputs import CommandLimits
 
 Floats = NDArray[np.float64]
@@ -35,39 +37,52 @@ class CommandWindow:
 
 
 class Commands:
-    """The last commands and the chunk that is followed.
+    """The last commands and the chunks that are followed.
 
     Call `window`, send it, then call `keep`. The caller makes all calls one after another.
     """
 
-    def __init__(self, limits: CommandLimits, knot_ns: int, horizon_ns: int) -> None:
-        """horizon_ns: how far a window reaches before its velocities go to zero."""
+    def __init__(
+        self,
+        limits: CommandLimits,
+        knot_ns: int,
+        horizon_ns: int,
+        merge: Merge = "newest",
+        fade_ns: int = 0,
+    ) -> None:
+        """horizon_ns: how far a window reaches before its velocities go to zero.
+
+        merge, fade_ns: how a new chunk follows the one before, as Reference has them.
+        """
         self._limits, self._knot_ns = limits, knot_ns
         self._knots = horizon_ns // knot_ns
         self._step = limits.rate * (knot_ns * 1e-9)
         self._first_knot = 0
         self._rows: Floats = limits.start[None]
-        self._chunk: ActionChunk | None = None
-        self._values: Floats = np.zeros((0, len(limits)))
+        self._reference = CommandReference(limits.velocity, merge, fade_ns)
         self._repeats_left = 0
         self._made: tuple[int, Floats, bool] | None = None  # first knot, rows, chunk is over
 
-    def follow(self, chunk: ActionChunk, values: Floats) -> None:
-        """Follow the guarded `values` (T, C) of a chunk from the next window on."""
+    def follow(self, chunk: ActionChunk, values: Floats, at_ns: int = 0) -> None:
+        """Follow the guarded `values` (T, C) of a chunk from the next window on.
+
+        at_ns: now, less the lag with which the joints follow: where a fade begins.
+        """
         self._made = None
         if len(self._limits):
-            self._chunk, self._values = chunk, values
+            self._reference.follow(chunk, values, at_ns)
 
     def stop(self) -> None:
         """Set velocities to zero from the next window on; all other commands keep their value."""
-        if self._chunk is not None or self._rows[-1][self._limits.velocity].any():
+        if self._reference or self._rows[-1][self._limits.velocity].any():
             self._repeats_left = _REPEATS
-        self._chunk = self._made = None
+        self._reference.clear()
+        self._made = None
 
     @property
     def at_rest(self) -> bool:
         """Whether no chunk is followed and so many zero windows were sent that one was received."""
-        return self._chunk is None and self._repeats_left <= _REPEATS - _REPEATS_TO_REST
+        return not self._reference and self._repeats_left <= _REPEATS - _REPEATS_TO_REST
 
     def window(self, now_ns: int, lag_ns: int) -> CommandWindow | None:
         """The window to send now, or None if nothing is left to send; then call `keep`.
@@ -77,8 +92,8 @@ class Commands:
         knot = now_ns // self._knot_ns
         value = self._rows[min(max(knot - self._first_knot, 0), len(self._rows) - 1)]
         self._made, over = None, False
-        if self._chunk is not None:
-            rows, over = self._following(self._chunk, knot, value, lag_ns)
+        if self._reference:
+            rows, over = self._following(knot, value, lag_ns)
         elif self._repeats_left:
             rows = np.where(self._limits.velocity, 0.0, value)[None]
         else:
@@ -102,17 +117,18 @@ class Commands:
             old = self._rows[np.clip(index + knot - self._first_knot, 0, len(self._rows) - 1)]
             rows = np.where(commands, new, old)
         elif over:
-            self._chunk = None
-        elif self._chunk is None:
+            self._reference.clear()
+        elif not self._reference:
             self._repeats_left -= 1
         self._first_knot, self._rows = knot, rows
 
-    def _following(
-        self, chunk: ActionChunk, knot: int, value: Floats, lag_ns: int
-    ) -> tuple[Floats, bool]:
-        """The rows of a window, and whether the chunk ends with it."""
+    def _following(self, knot: int, value: Floats, lag_ns: int) -> tuple[Floats, bool]:
+        """The rows of a window, and whether the newest chunk ends with it."""
         times_ns = (knot + 1 + np.arange(self._knots)) * self._knot_ns - lag_ns
-        targets, over = self._targets(chunk, times_ns)
+        # A fading offset on top of a course in motion may be beyond the range that was guarded.
+        low, high = self._limits.lower, self._limits.upper
+        targets = np.clip(self._reference.sample(times_ns), low, high)
+        over = bool(times_ns[0] >= self._reference.over_ns)
         value = np.where(np.isnan(value), targets[0], value)
         over = over and np.array_equal(value, targets[-1])
         rows = [value]
@@ -130,17 +146,3 @@ class Commands:
             np.abs(step) <= self._step, target, value + np.sign(step) * self._step
         )
         return reached
-
-    def _targets(self, chunk: ActionChunk, times_ns: NDArray[np.int64]) -> tuple[Floats, bool]:
-        """(N, C) targets at the chunk's own times, and whether the chunk is over at the first.
-
-        A velocity is constant over its step; a level is linear between two steps.
-        """
-        along = (times_ns - chunk.stamp_ns) / chunk.step_ns
-        last = len(self._values) - 1
-        index = np.clip(np.floor(along).astype(np.int64), 0, last)
-        part = np.clip(along - index, 0.0, 1.0)[:, None]
-        before, after = self._values[index], self._values[np.minimum(index + 1, last)]
-        moving = np.where((along < last + 1)[:, None], before, 0.0)
-        targets = np.where(self._limits.velocity, moving, before + (after - before) * part)
-        return targets, bool(along[0] >= last + 1)

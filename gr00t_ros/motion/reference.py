@@ -27,6 +27,13 @@ ENSEMBLE_RATE = 0.1
 ENSEMBLE_CHUNKS = 8
 
 
+def fading(times_ns: NDArray[np.int64], splice_ns: int, fade_ns: int) -> Floats:
+    """(N, 1) from 1 at the splice to 0 after the fade, with zero slope at both ends."""
+    part = np.clip((times_ns - splice_ns) / max(fade_ns, 1), 0.0, 1.0)[:, None]
+    left: Floats = 1.0 - part * part * (3.0 - 2.0 * part)
+    return left
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
     """One chunk's rows (T, J) from the splice on, and its jump (J,) there, which fades out."""
@@ -110,9 +117,9 @@ class Reference:
             return self._ensemble(times_ns)
         value = np.empty(0)
         for index, piece in enumerate(self._pieces):
-            fading = self._fading(piece, times_ns)
-            new = piece.sample(times_ns) + fading * piece.jump
-            value = new + fading * (value - new) if index else new
+            left = fading(times_ns, piece.splice_ns, self._fade_ns)
+            new = piece.sample(times_ns) + left * piece.jump
+            value = new + left * (value - new) if index else new
         return value
 
     def _still_used(self, splice_ns: int) -> tuple[_Piece, ...]:
@@ -126,12 +133,6 @@ class Reference:
             return reaching[-(ENSEMBLE_CHUNKS - 1) :]
         return ()
 
-    def _fading(self, piece: _Piece, times_ns: NDArray[np.int64]) -> Floats:
-        """(N, 1) from 1 at the splice to 0 after the fade, with zero slope at both ends."""
-        part = np.clip((times_ns - piece.splice_ns) / self._fade_ns, 0.0, 1.0)[:, None]
-        fading: Floats = 1.0 - part * part * (3.0 - 2.0 * part)
-        return fading
-
     def _ensemble(self, times_ns: NDArray[np.int64]) -> Floats:
         """The weighted mean of the chunks that reach each time; after all, the newest alone."""
         count = len(self._pieces)
@@ -139,7 +140,8 @@ class Reference:
         for age, piece in enumerate(self._pieces):
             reaches = (times_ns <= piece.end_ns)[:, None] | (age == count - 1)
             weight = np.exp(-ENSEMBLE_RATE * age) * reaches
-            value = piece.sample(times_ns) + self._fading(piece, times_ns) * piece.jump
+            left = fading(times_ns, piece.splice_ns, self._fade_ns)
+            value = piece.sample(times_ns) + left * piece.jump
             total = total + weight * value
             weights = weights + weight
         mean: Floats = total / weights

@@ -88,7 +88,13 @@ class Replay:
         self._command_limits = command_limits
         self._settings = settings.check()
         self._planner = Planner(limits, settings, obstacles)
-        self._commands = Commands(command_limits, settings.knot_ns, settings.horizon_ns)
+        self._commands = Commands(
+            command_limits,
+            settings.knot_ns,
+            settings.horizon_ns,
+            settings.merge_commands,
+            settings.fade_ns,
+        )
         self._poses = Poses(poses, settings.knot_ns, settings.commit_ns, settings.horizon_ns)
         self._stopped: str | None = None
         self._newest: ActionChunk | None = None
@@ -150,7 +156,7 @@ class Replay:
             self._planner.join(chunk, verdict.joints, branch)
             self._poses.follow(chunk.poses, now_ns)
             if verdict.commands is not None:
-                self._commands.follow(chunk, verdict.commands)
+                self._commands.follow(chunk, verdict.commands, now_ns - self.lag_ns(now_ns))
             self._newest, self._merged_ns = chunk, splice_ns
         return self._judged(verdict)
 

@@ -29,6 +29,7 @@ class ReplaySettings:
     commit_ns: how far ahead a sent window is final, at most. commit: always so far (fixed), or as
     far as the measured delivery needs. horizon_ns: how far ahead the stop ramp begins.
     past_ns: how far a window reaches back. fade_ns: time in which a new chunk fades in.
+    merge, merge_commands: how a new chunk of joints, of commands follows the one before.
     velocity_scale: share of the joints' velocity limits that is used. lost_windows,
     delivery_jitter_ns, clock_offset_ns: losses and delays that the commit time must cover.
     """
@@ -41,6 +42,7 @@ class ReplaySettings:
     past_ns: int = 50 * MS
     fade_ns: int = 300 * MS
     merge: Merge = "offset_decay"
+    merge_commands: Merge = "newest"
     velocity_scale: float = 0.5
     lost_windows: int = 1
     delivery_jitter_ns: int = 20 * MS
@@ -68,8 +70,9 @@ class ReplaySettings:
             raise SettingsError(
                 f"commit: got {self.commit!r}, expected one of {', '.join(COMMITS)}"
             )
-        if self.merge not in MERGES:
-            raise SettingsError(f"merge: got {self.merge!r}, expected one of {', '.join(MERGES)}")
+        for name in ("merge", "merge_commands"):
+            if (merge := getattr(self, name)) not in MERGES:
+                raise SettingsError(f"{name}: got {merge!r}, expected one of {', '.join(MERGES)}")
         self._check_commit()
         self._check_window()
         return self

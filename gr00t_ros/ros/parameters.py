@@ -308,6 +308,13 @@ class Parameters:
         read_only=True,
         choices=MERGES,
     )
+    merge_commands: str = _parameter(
+        _REPLAY.merge_commands,
+        "The same for velocities and levels; newest: each step is executed once, as it was "
+        "predicted last",
+        read_only=True,
+        choices=MERGES,
+    )
     roll_state: bool = _parameter(
         False,
         "Send the joint state as the plan will have it when the chunk is executed; off: as it was "
@@ -594,5 +601,6 @@ def replay(values: Parameters) -> ReplaySettings:
         horizon_ns=values.horizon_ms * _MS,
         fade_ns=values.fade_ms * _MS,
         merge=values.merge,  # type: ignore[arg-type]  # the table's choices are the literal's
+        merge_commands=values.merge_commands,  # type: ignore[arg-type]
         velocity_scale=values.velocity_scale,
     )

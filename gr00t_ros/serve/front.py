@@ -20,6 +20,7 @@ import select
 import signal
 import socket
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Container, Hashable
 from dataclasses import dataclass
@@ -209,11 +210,15 @@ class RateLimit:
 
 
 class Wake:
-    """A socket pair that ends a poll; set from any thread or signal handler, never drained."""
+    """A socket pair that ends a poll; set from any thread or signal handler, never drained.
+
+    The pair is released by `close`, or with the last reference to this.
+    """
 
     def __init__(self) -> None:
         self.reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
+        self._release = weakref.finalize(self, _close, self.reader, self._writer)
         self._signals_were: int | None = None
         self.asked = False
 
@@ -240,8 +245,12 @@ class Wake:
         if self._signals_were is not None:
             signal.set_wakeup_fd(self._signals_were)
             self._signals_were = None
-        self.reader.close()
-        self._writer.close()
+        self._release()
+
+
+def _close(*sockets: socket.socket) -> None:
+    for one in sockets:
+        one.close()
 
 
 class Resident:

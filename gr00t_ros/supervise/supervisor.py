@@ -198,6 +198,8 @@ class Supervisor:
         except Exception:
             self._log("error", f"{self._profile.name}: supervisor:\n{traceback.format_exc()}")
             self._set(Phase.FAILED, trouble="the supervisor itself raised, see the log")
+        finally:
+            self._wake.close()
         if self._wake.asked:
             self._set(Phase.STOPPED, pid=None)
 

@@ -6,6 +6,7 @@ the parameters (ros/parameters) and the reaction and remedy of `finding` come fr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -614,6 +615,13 @@ _DEFAULTS = {one.name: one.default for row in ROWS for one in row.thresholds}
 def default(threshold: str) -> Any:
     """The default of the threshold of that name, in the row's unit."""
     return _DEFAULTS[threshold]
+
+
+def highest(threshold: str) -> float:
+    """The highest value of the threshold of that name that can be set; inf without a range."""
+    found = (one.high for watch in ROWS for one in watch.thresholds if one.name == threshold)
+    high = next(found, None)
+    return math.inf if high is None else high
 
 
 def default_ns(threshold: str) -> int:

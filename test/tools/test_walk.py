@@ -86,10 +86,10 @@ class Walker:
         where = {"cwd": self._folder, "env": self._environment}
         if step.terminal:
             command[-1] = f"exec {command[-1].strip()}"
-            log = self.log(step.terminal).open("wb")
-            self._terminals[step.terminal] = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, **where
-            )
+            with self.log(step.terminal).open("wb") as log:
+                self._terminals[step.terminal] = subprocess.Popen(
+                    command, stdout=log, stderr=subprocess.STDOUT, **where
+                )
             self._wait_until_started(step)
             return ""
         done = subprocess.run(

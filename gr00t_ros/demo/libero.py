@@ -1,0 +1,238 @@
+"""`./dev demo --robot libero`: one episode of a LIBERO task, with the report of the other demos.
+
+Robot, policy server, streamer and policy node are processes of their own, as on a robot. Only the
+simulation tells whether the task is done. Simulated time is slower than the clock on the wall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+
+from gr00t_ros.demo.bringup import Bringup, Watcher, ros_arguments
+from gr00t_ros.demo.report import Run, write_report
+from gr00t_ros.errors import Gr00tError, NodeError
+from gr00t_ros.msg import TaskState
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.transports import avoid_shared_memory
+from gr00t_ros.sim.libero.extra import SLOW_TIME, require_libero
+from gr00t_ros.sim.libero.motion import broken, tool_extremes
+from gr00t_ros.sim.record import Record, load_record
+from gr00t_ros.srv import ResetTask
+
+LIBERO, SUITE, EMBODIMENT = "libero", "libero_object", "libero_panda"
+CAMERAS = ("front", "wrist")
+_START_S, _RESET_S, _READY_S = 60.0, 180.0, 60.0
+_LEAST_WALL_S = 600.0  # a machine on which an episode takes longer is too slow to wait for
+
+
+class EpisodeWatcher(Watcher):
+    """Follows one episode in simulated time."""
+
+    def __init__(self) -> None:
+        super().__init__(CAMERAS)
+        self.set_parameters([Parameter("use_sim_time", value=True)])
+        self.task: TaskState | None = None
+        self.create_subscription(TaskState, "/libero/task_state", self._on_task, qos.DIAGNOSTICS)
+
+    @property
+    def success(self) -> bool:
+        """Whether LIBERO says that the task is done."""
+        return self.task is not None and bool(self.task.success)
+
+    @property
+    def simulated_s(self) -> float:
+        """Simulated time since the reset."""
+        return 0.0 if self.task is None else self.task.step * 0.05
+
+    def _on_task(self, message: TaskState) -> None:
+        self.task = message
+
+
+def run_episode(options: argparse.Namespace) -> int:
+    """Play one episode and write its report; returns the process's exit status."""
+    try:
+        require_libero()
+    except Gr00tError as error:
+        print(error, file=sys.stderr)
+        return 1
+    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
+    folder = Path(options.report or f"reports/{time.strftime('%Y%m%d-%H%M%S')}-libero")
+    bringup = Bringup(folder)
+    avoid_shared_memory()
+    rclpy.init()
+    watcher, executor = EpisodeWatcher(), SingleThreadedExecutor()
+    executor.add_node(watcher)
+    instruction = ""
+    try:
+        instruction, limit_s = _start(bringup, watcher, executor, options)
+        problem = _watch(watcher, executor, bringup, limit_s)
+    except KeyboardInterrupt:
+        problem = "interrupted"
+    except Gr00tError as error:
+        problem = str(error)
+    finally:
+        bringup.end()
+        executor.shutdown()
+    run = _run(watcher, problem, instruction, folder, options)
+    watcher.destroy_node()
+    rclpy.try_shutdown()
+    page = write_report(folder, run)
+    if options.json:
+        options.json.write_text(json.dumps(run.figures, indent=2) + "\n")
+    _print(f"report: {page}")
+    lines = run.figures["limits_broken"]
+    motion = f"LIMITS BROKEN: {'; '.join(lines)}" if lines else "inside the limits"  # type: ignore[arg-type]
+    _print(f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | {motion}")
+    return 0 if run.success else 1
+
+
+def _start(
+    bringup: Bringup,
+    watcher: EpisodeWatcher,
+    executor: SingleThreadedExecutor,
+    options: argparse.Namespace,
+) -> tuple[str, float]:
+    """Start everything; returns the task's sentence and the simulated time that it may take, s.
+
+    The policy node comes last: before the reset there is no simulated time.
+    """
+    _print(f"starting: LIBERO, {options.suite} task {options.task}; logs in {bringup.folder}")
+    record = {"record_path": str((bringup.folder / "record.npz").absolute())}
+    python = sys.executable
+    bringup.start("robot", [python, "-m", "gr00t_ros.sim.libero.robot", *ros_arguments(record)])
+    bringup.start("sidecar", [python, "-m", "gr00t_ros.sim.libero.policy", "--port", "0"])
+    client = watcher.create_client(ResetTask, "/libero/reset_task")
+    if not client.wait_for_service(_START_S):
+        raise NodeError(f"the simulated robot did not start:\n{bringup.log('robot')[-2000:]}")
+    request = ResetTask.Request(
+        suite=options.suite, task=options.task, episode=options.seed, seed=options.seed
+    )
+    answer = client.call_async(request)
+    executor.spin_until_future_complete(answer, _RESET_S)
+    reset = answer.result() if answer.done() else None
+    if reset is None or not reset.success:
+        raise NodeError(f"reset: {reset.message if reset else bringup.log('robot')[-2000:]}")
+    _print(f"{watcher.elapsed_s:6.1f} s  the task: {reset.instruction}")
+    common = {"embodiment": EMBODIMENT, "use_sim_time": True}
+    bringup.start_node("commands", common)
+    port = _port(bringup)
+    node = {**common, "port": port, "instruction": reset.instruction, **SLOW_TIME}
+    bringup.start_node("policy", node)
+    bringup.start_node("autostart", {})
+    return reset.instruction, reset.limit_s
+
+
+def _port(bringup: Bringup) -> int:
+    """The policy server's port, once it is bound."""
+    end_s = time.monotonic() + _READY_S
+    while time.monotonic() < end_s and not bringup.ended("sidecar"):
+        for line in bringup.log("sidecar").splitlines():
+            if line.startswith("READY tcp://"):
+                return int(line.rpartition(":")[2])
+        time.sleep(0.02)
+    raise NodeError(f"the policy server did not start:\n{bringup.log('sidecar')[-2000:]}")
+
+
+def _watch(
+    watcher: EpisodeWatcher, executor: SingleThreadedExecutor, bringup: Bringup, limit_s: float
+) -> str:
+    """Follow the episode to its end; returns what went wrong, or "" on success.
+
+    The task's time counts from the first motion.
+    """
+    end_s = time.monotonic() + _LEAST_WALL_S
+    printed, told_s, began_s = 0, 0.0, None
+    while time.monotonic() < end_s:
+        executor.spin_once(timeout_sec=0.1)
+        for moment_s, line in watcher.events[printed:]:
+            _print(f"{moment_s:6.1f} s  {line}")
+        printed = len(watcher.events)
+        if watcher.success:
+            return ""
+        ended = bringup.ended("robot", "sidecar", "commands", "policy")
+        if ended:
+            return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
+        if began_s is None and watcher.first_motion_s is not None:
+            began_s = watcher.simulated_s
+        if began_s is not None and watcher.simulated_s - began_s > limit_s:
+            return f"not done within {limit_s:.0f} s of simulated time"
+        if watcher.elapsed_s - told_s >= 5.0:
+            told_s = watcher.elapsed_s
+            mode = watcher.status.mode if watcher.status else "starting"
+            _print(
+                f"{told_s:6.1f} s  {mode:<12} chunks {watcher.accepted:<3} "
+                f"simulated {watcher.simulated_s:.1f} s"
+            )
+    return f"not done within {_LEAST_WALL_S:.0f} s"
+
+
+def _run(
+    watcher: EpisodeWatcher,
+    problem: str,
+    instruction: str,
+    folder: Path,
+    options: argparse.Namespace,
+) -> Run:
+    path = folder / "record.npz"
+    record = load_record(path) if path.exists() else None
+    robot = load_embodiment(EMBODIMENT)
+    figures: dict[str, object] = {
+        "success": not problem,
+        "problem": problem,
+        "suite": options.suite,
+        "task": options.task,
+        "episode": options.seed,
+        "instruction": instruction,
+        "simulated_s": watcher.simulated_s,
+        "elapsed_s": watcher.elapsed_s,
+        "chunks_accepted": watcher.accepted,
+        "chunks_refused": watcher.refused,
+        **_latency(watcher),
+        **_motion(record),
+        "limits_broken": [] if record is None else broken(record, robot.command_limits),
+    }
+    return Run(
+        success=not problem,
+        verdict=problem.splitlines()[0] if problem else f"{instruction}: done",
+        figures=figures,
+        frames=watcher.frames,
+        latencies_s={"inference (request to reply), wall clock": watcher.inference_s},
+        events=watcher.events,
+        record=record,
+        limits=robot.limits,
+    )
+
+
+def _latency(watcher: EpisodeWatcher) -> dict[str, object]:
+    if not watcher.inference_s:
+        return {}
+    p50, p99 = np.percentile([1e3 * value for _, value in watcher.inference_s], [50, 99])
+    return {"inference_p50_ms": float(p50), "inference_p99_ms": float(p99)}
+
+
+def _motion(record: Record | None) -> dict[str, object]:
+    if record is None:
+        return {}
+    found = tool_extremes(record)
+    return {
+        "tool_m_s": found.linear_m_s,
+        "tool_rad_s": found.angular_rad_s,
+        "tool_m_s2": found.linear_m_s2,
+        "tool_rad_s2": found.angular_rad_s2,
+    }
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,98 @@
+"""The folder of an evaluation: settings.json, and one JSON line an episode in episodes.jsonl.
+
+A line is written at once and whole. A last line that is not whole, because the machine stopped, is
+dropped when the run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.rollout.trial import Evaluation, Plain, differences
+
+SCHEMA: Final = "gr00t_ros.rollout/1"
+SETTINGS, EPISODES, PAGE, SUMMARY = "settings.json", "episodes.jsonl", "report.html", "summary.json"
+
+
+def key_of(line: Plain) -> tuple[str, float, str, int, int]:
+    """The key of the trial that a line is about; see Trial.key."""
+    return line["strategy"], line["latency_ms"], line["suite"], line["task"], line["episode"]
+
+
+class Folder:
+    """One evaluation's files; one process writes them."""
+
+    def __init__(self, path: Path, evaluation: Evaluation, facts: Plain) -> None:
+        """Begin the folder, or go on in one with the same settings and facts.
+
+        facts: what also changes results, such as hashes of files. SettingsError for a folder with
+        other settings, with what differs.
+        """
+        self.path = path
+        settings = {"schema": SCHEMA, **evaluation.settings(), **facts}
+        settings = json.loads(json.dumps(settings))  # tuples are lists there
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._begin(settings)
+        except OSError as error:
+            raise SettingsError(f"output {path}: {error.strerror or error}") from error
+
+    def _begin(self, settings: Plain) -> None:
+        file = self.path / SETTINGS
+        if file.exists():
+            found = differences(settings, _read(file))
+            if found:
+                raise SettingsError(
+                    f"output {self.path}: it has an evaluation with other settings; expected the "
+                    "same ones to go on, or a new folder:\n  " + "\n  ".join(found)
+                )
+            self._cut()
+            return
+        if (self.path / EPISODES).exists():
+            raise SettingsError(
+                f"output {self.path}: got {EPISODES} without {SETTINGS}, expected a new folder"
+            )
+        unfinished = file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(file)
+
+    def append(self, line: Plain) -> None:
+        """Write one episode."""
+        data = (json.dumps(line, allow_nan=False) + "\n").encode()
+        file = os.open(self.path / EPISODES, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(file, data)
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def lines(self) -> dict[tuple[str, float, str, int, int], Plain]:
+        """Key -> the newest line of each episode."""
+        file = self.path / EPISODES
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        try:
+            read = [json.loads(one) for one in text.splitlines()]
+            return {key_of(one): one for one in read}
+        except (ValueError, KeyError, TypeError) as error:
+            raise SettingsError(f"{file}: got {error!r}, expected one episode a line") from error
+
+    def _cut(self) -> None:
+        """Drop what comes after the last whole line."""
+        file = self.path / EPISODES
+        if file.exists():
+            data = file.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole != len(data):
+                os.truncate(file, whole)
+
+
+def _read(file: Path) -> Plain:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SettingsError(f"{file}: got {error}, expected settings of gr00t eval") from error
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,238 @@
+"""The evaluation's own ROS node: asks simulation and policy node, and keeps what they publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import TwistStamped
+from lifecycle_msgs.srv import ChangeState
+from numpy.typing import NDArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+
+from gr00t_ros.errors import NodeError
+from gr00t_ros.msg import ActionChunk, PolicyStatus, TaskState
+from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.rollout.benchmark import Benchmark
+from gr00t_ros.rollout.trial import Plain, Trial
+from gr00t_ros.ros import qos
+from gr00t_ros.srv import ResetTask, SetInstruction
+
+POLICY: Final = "/gr00t_policy"
+ANSWER_S: Final = 60.0
+RESET_S: Final = 300.0
+"""Longest wait for an answer; a simulation may load a scene before it answers a reset."""
+SILENT_S: Final = 60.0
+"""Longest wait for the simulation's next state."""
+_SPIN_S: Final = 0.02
+_TWIST = 6
+
+
+def seconds(stamp: Any) -> float:
+    """A stamp or duration, s."""
+    return float(stamp.sec) + 1e-9 * float(stamp.nanosec)
+
+
+class Observer:
+    """Joins the domain of the environment. Every wait ends, and fails at once if `check` raises."""
+
+    def __init__(self, benchmark: Benchmark, robot: Embodiment, check: Callable[[], None]) -> None:
+        """check: raises NodeError if a process has ended."""
+        self._benchmark, self._check = benchmark, check
+        self._context = rclpy.Context()
+        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = rclpy.create_node(
+            "gr00t_rollout",
+            context=self._context,
+            enable_rosout=False,
+            start_parameter_services=False,
+            parameter_overrides=[
+                Parameter("use_sim_time", value=True),
+                Parameter("start_type_description_service", value=False),
+            ],
+        )
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._clients: dict[str, Any] = {}
+        self.state: TaskState | None = None
+        self.status: PolicyStatus | None = None
+        self.statuses = 0
+        self._state_s = 0.0
+        self.pictures: dict[str, Any] = {}
+        """Camera -> its newest (H, W, 3) uint8 picture."""
+        self.forget()
+        subscribe = self.node.create_subscription
+        subscribe(TaskState, benchmark.state_topic, self._on_state, qos.CHUNK)
+        subscribe(PolicyStatus, f"{POLICY}/status", self._on_status, qos.STATUS)
+        subscribe(ActionChunk, f"{POLICY}/action_chunk", self._on_chunk, qos.CHUNK)
+        for stream in robot.video:
+            if stream.transport != "compressed":
+                subscribe(Image, stream.topic, self._keeps(stream.key), qos.SENSOR)
+        for output in robot.commands:
+            if output.type == "twist_stamped":
+                subscribe(TwistStamped, output.topic, self._on_twist, qos.CHUNK)
+
+    def close(self) -> None:
+        """Leave the domain."""
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    def forget(self) -> None:
+        """Begin to keep chunks, modes and commands anew."""
+        self.chunks: list[tuple[float, float, bool, str]] = []
+        """Of each chunk: s from its observation until now, inference s, accepted, reason."""
+        self.modes: list[tuple[float, str, str]] = []
+        """Simulated time, mode and reason of each change of the node's mode."""
+        self._twists: list[tuple[float, ...]] = []
+
+    @property
+    def now_s(self) -> float:
+        """Simulated time of the newest state."""
+        return seconds(self.state.header.stamp) if self.state is not None else 0.0
+
+    @property
+    def twists(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Times (M,) s and values (M, 6) of the velocities that were sent."""
+        rows = np.array(self._twists).reshape(-1, 1 + _TWIST)
+        return rows[:, 0], rows[:, 1:]
+
+    # --- waiting -------------------------------------------------------------------------
+
+    def spin(self) -> None:
+        """Take what arrives next; NodeError if a process has ended."""
+        self._executor.spin_once(timeout_sec=_SPIN_S)
+        self._check()
+
+    def wait(self, condition: Callable[[], Any], limit_s: float, what: Callable[[], str]) -> None:
+        """Until `condition()`; NodeError with `what()` after limit_s seconds of this machine."""
+        end_s = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > end_s:
+                raise NodeError(f"{what()} (waited {limit_s:g} s)")
+            self.spin()
+
+    def follow(self) -> None:
+        """Take what arrives; NodeError if the simulation has been silent for too long."""
+        self.spin()
+        if time.monotonic() - self._state_s > SILENT_S:
+            raise NodeError(f"{self._benchmark.state_topic}: silent for {SILENT_S:g} s")
+
+    def call(self, kind: Any, service: str, request: Any, limit_s: float = ANSWER_S) -> Any:
+        """The answer of a service; NodeError if it does not come."""
+        if service not in self._clients:  # kept: discovery takes longer than the call
+            self._clients[service] = self.node.create_client(kind, service)
+        client = self._clients[service]
+        self.wait(client.service_is_ready, limit_s, lambda: f"no service {service}")
+        future = client.call_async(request)
+        self.wait(future.done, limit_s, lambda: f"{service}: no answer")
+        return future.result()
+
+    # --- simulation and policy node ------------------------------------------------------
+
+    def reset_task(self, trial: Trial) -> tuple[str, float]:
+        """Put the simulation at the begin of the trial; returns instruction and time limit, s."""
+        request = ResetTask.Request(
+            suite=trial.suite, task=trial.task, episode=trial.episode, seed=trial.seed
+        )
+        answer = self.call(ResetTask, self._benchmark.reset_service, request, RESET_S)
+        if not answer.success:
+            raise NodeError(f"{self._benchmark.reset_service}: {answer.message}")
+        before, self.state = self.now_s, None
+        self._state_s = time.monotonic()
+
+        def arrived() -> bool:
+            one = self.state
+            if one is None or (one.suite, one.task, one.episode) != (
+                *(trial.suite, trial.task, trial.episode),
+            ):
+                return False
+            return not one.success
+
+        self.wait(arrived, SILENT_S, lambda: f"{self._benchmark.state_topic}: no state of {trial}")
+        if self.now_s < before:
+            raise NodeError(
+                f"/clock: got {self.now_s:.3f} s after a reset, {before:.3f} s before it; expected "
+                "simulated time that only rises"
+            )
+        return str(answer.instruction), float(answer.limit_s)
+
+    def save_record(self) -> None:
+        """Let the simulation write its record; NodeError if it does not."""
+        service = self._benchmark.save_service
+        answer = self.call(Trigger, service, Trigger.Request())
+        if not answer.success:
+            raise NodeError(f"{service}: {answer.message}")
+
+    def change(self, transition: str) -> bool:
+        """Ask for a transition of the policy node; whether it was made."""
+        request = ChangeState.Request()
+        request.transition.label = transition
+        return bool(self.call(ChangeState, f"{POLICY}/change_state", request).success)
+
+    def trigger(self, name: str) -> str:
+        """Call one of the operator's services; returns why it was refused, empty if not."""
+        answer = self.call(Trigger, f"{POLICY}/{name}", Trigger.Request())
+        return "" if answer.success else str(answer.message) or "no reason"
+
+    def instruct(self, text: str) -> None:
+        """Give the instruction; NodeError if it is refused."""
+        request = SetInstruction.Request(instruction=text)
+        answer = self.call(SetInstruction, f"{POLICY}/set_instruction", request)
+        if not answer.success:
+            raise NodeError(f"{POLICY}/set_instruction: {answer.message}")
+
+    def fresh_status(self, limit_s: float = ANSWER_S) -> PolicyStatus:
+        """The next status of the node."""
+        seen = self.statuses
+        self.wait(lambda: self.statuses > seen, limit_s, lambda: f"{POLICY}/status: silent")
+        assert self.status is not None
+        return self.status
+
+    @property
+    def why(self) -> str:
+        """What the node says about itself, for the text of an error."""
+        return f"{self.status.mode}: {self.status.reason}" if self.status else "no status"
+
+    # --- subscriptions -------------------------------------------------------------------
+
+    def _on_state(self, state: TaskState) -> None:
+        self.state, self._state_s = state, time.monotonic()
+
+    def _on_status(self, status: PolicyStatus) -> None:
+        if self.status is None or status.mode != self.status.mode:
+            self.modes.append((self.now_s, str(status.mode), str(status.reason)))
+        self.status, self.statuses = status, self.statuses + 1
+
+    def _on_chunk(self, chunk: ActionChunk) -> None:
+        since_s = 1e-9 * self.node.get_clock().now().nanoseconds - seconds(chunk.header.stamp)
+        taken_s = seconds(chunk.inference_duration)
+        self.chunks.append((since_s, taken_s, bool(chunk.accepted), str(chunk.reason)))
+
+    def _on_twist(self, message: TwistStamped) -> None:
+        move, turn = message.twist.linear, message.twist.angular
+        row = (move.x, move.y, move.z, turn.x, turn.y, turn.z)
+        self._twists.append((seconds(message.header.stamp), *row))
+
+    def _keeps(self, key: str) -> Callable[[Image], None]:
+        def keep(image: Image) -> None:
+            if image.encoding == "rgb8" and image.step == 3 * image.width:
+                flat: NDArray[np.uint8] = np.frombuffer(image.data, np.uint8)
+                self.pictures[key] = flat.reshape(image.height, image.width, 3)
+
+        return keep
+
+
+def identity(status: PolicyStatus | None) -> Plain:
+    """What the node knows of its policy server."""
+    if status is None:
+        return {}
+    names = ("server", "server_generation", "array_codec", "key_style", "embodiment_tag")
+    return {name: str(getattr(status, name)) for name in names}

@@ -1,0 +1,38 @@
+"""Where the extra's environment is, and how to get it; without it nothing of LIBERO is imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gr00t_ros.errors import SettingsError
+
+INSTALL = "./dev setup libero"
+VARIABLE = "GR00T_LIBERO_PYTHON"
+"""The interpreter of another environment with LIBERO, instead of the checkout's."""
+SLOW_TIME = {"max_camera_age_s": 1.5, "max_joint_age_s": 0.5}
+"""Parameters of the policy node. It also judges by its steady clock when a sample came: simulated
+time is 4 to 6 times slower, so a picture each 50 ms comes each 200 to 300 ms."""
+_ENVIRONMENT = ".venv-libero"
+_STAMP = "setup.json"  # setup/install.py writes it when the environment is complete
+
+
+def libero_python() -> Path | None:
+    """The interpreter that has LIBERO; None without the extra."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        return Path(chosen) if os.access(chosen, os.X_OK) else None
+    folder = Path(__file__).resolve().parents[3] / _ENVIRONMENT
+    return folder / "bin" / "python" if (folder / _STAMP).is_file() else None
+
+
+def require_libero() -> Path:
+    """The interpreter that has LIBERO; the SettingsError says how to install it."""
+    python = libero_python()
+    if python is None:
+        raise SettingsError(
+            "LIBERO is not installed: it is an optional extra of 2 GB. In a checkout run once: "
+            f"{INSTALL}; elsewhere install requirements-libero.txt with pip's --no-deps into a "
+            f"virtual environment of its own and name its interpreter in {VARIABLE}"
+        )
+    return python

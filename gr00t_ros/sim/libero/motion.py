@@ -1,0 +1,156 @@
+"""The record of the simulated tool, and the verdict on twist and tool: which limits were broken.
+
+A twist is judged as the file promises it: inside its range, and changing no faster than its rate
+in the time between two stamps. The tool is judged by what a Franka can do. Its velocity is the
+simulation's own; acceleration is the change of velocity over one step of the physics.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gr00t_ros.robot.outputs import CommandLimits
+from gr00t_ros.sim.record import Record, TimedRows
+
+Floats = NDArray[np.float64]
+
+TWIST, TOOL, ACTION, BEGINS = "twist", "tool", "action", "begins"
+"""Names in a record's `commands`: accepted twists (M, 6) by stamp; the tool's pose and twist
+(N, 13) and LIBERO's action (N, 7), a row for each step of the physics; the beginnings of episodes
+(E, 1)."""
+TOLERANCE = 0.02
+"""Share by which a difference may exceed its limit."""
+KNOT_NS = 20_000_000
+"""Twists change on the knots of the node's plan: a change is judged with one knot more than the
+time between two stamps."""
+FRANKA_M_S, FRANKA_M_S2 = 2.0, 13.0
+FRANKA_RAD_S, FRANKA_RAD_S2 = 2.5, 25.0
+"""Largest Cartesian motion of a Franka Panda (libfranka 0.8, rate_limiting.h)."""
+
+
+class ToolRecorder:
+    """Keeps the newest rows; one thread appends, ``rows`` may run in another."""
+
+    def __init__(self, span_s: float, tick_ns: int) -> None:
+        """Keep ``span_s`` seconds, a row each ``tick_ns``."""
+        kept = round(span_s * 1e9 / tick_ns)
+        self._rows: deque[tuple[int, list[float]]] = deque(maxlen=kept)
+        self._actions: deque[tuple[int, Sequence[float]]] = deque(maxlen=kept)
+        self._begins: list[int] = []
+
+    def begin(self, time_ns: int) -> None:
+        """An episode begins: the tool may be elsewhere at once."""
+        self._begins.append(time_ns)
+
+    def append(
+        self, time_ns: int, state: Mapping[str, list[float]], action: Sequence[float]
+    ) -> None:
+        """Add a step of the physics: the child's state and the action (7,)."""
+        self._rows.append((time_ns, [*state["tool"], *state["twist"]]))
+        self._actions.append((time_ns, action))
+
+    def rows(self, stamps: NDArray[np.int64], twists: Floats) -> dict[str, TimedRows]:
+        """A copy of everything kept, with these accepted twists."""
+        begins = np.array(self._begins, dtype=np.int64)
+        return {
+            TWIST: TimedRows(stamps, twists),
+            TOOL: _timed(list(self._rows), 13),
+            ACTION: _timed(list(self._actions), 7),
+            BEGINS: TimedRows(begins, np.zeros((len(begins), 1))),
+        }
+
+
+def _timed(rows: Sequence[tuple[int, Sequence[float]]], width: int) -> TimedRows:
+    times = np.array([time_ns for time_ns, _ in rows], dtype=np.int64)
+    return TimedRows(times, np.array([values for _, values in rows]).reshape(len(rows), width))
+
+
+@dataclass(frozen=True, slots=True)
+class ToolExtremes:
+    """Largest speeds m/s, rad/s and accelerations m/s^2, rad/s^2 of the simulated tool."""
+
+    linear_m_s: float = 0.0
+    angular_rad_s: float = 0.0
+    linear_m_s2: float = 0.0
+    angular_rad_s2: float = 0.0
+
+
+def tool_extremes(record: Record) -> ToolExtremes:
+    """The extremes of a record's tool; the steps between two episodes are left out."""
+    rows = record.commands[TOOL]
+    if len(rows.values) < 2:
+        return ToolExtremes()
+    linear, angular = rows.values[:, 7:10], rows.values[:, 10:13]
+    parts = _same_episode(record, rows.time_ns)
+    seconds = np.diff(rows.time_ns)[parts] * 1e-9
+
+    def largest(values: Floats) -> float:
+        return float(np.linalg.norm(values, axis=1).max(initial=0.0))
+
+    return ToolExtremes(
+        linear_m_s=largest(linear),
+        angular_rad_s=largest(angular),
+        linear_m_s2=largest(np.diff(linear, axis=0)[parts] / seconds[:, None]),
+        angular_rad_s2=largest(np.diff(angular, axis=0)[parts] / seconds[:, None]),
+    )
+
+
+def broken(record: Record, limits: CommandLimits) -> list[str]:
+    """Every quantity of twist and tool beyond its limit, with both numbers; empty if none is."""
+    return [*_twist_broken(record, limits), *_tool_broken(tool_extremes(record))]
+
+
+def _twist_broken(record: Record, limits: CommandLimits) -> list[str]:
+    rows = record.commands[TWIST]
+    if not len(rows.values):
+        return []
+    lines = [
+        f"twist {name}: {got:.4g} outside [{low:.4g}, {high:.4g}]"
+        for name, low, high, got in zip(
+            limits.names, limits.lower, limits.upper, _furthest(rows.values), strict=True
+        )
+        if not low * (1 + TOLERANCE) <= got <= high * (1 + TOLERANCE)
+    ]
+    parts = _same_episode(record, rows.time_ns)
+    seconds = (np.diff(rows.time_ns)[parts] + KNOT_NS) * 1e-9
+    rates = np.abs(np.diff(rows.values, axis=0)[parts]) / seconds[:, None]
+    # a stop sets velocities to zero at once, as the package promises
+    rates[np.all(rows.values[1:][parts] == 0.0, axis=1)] = 0.0
+    return lines + [
+        f"change of twist {name}: {got:.4g} > {most:.4g} a second"
+        for name, got, most in zip(
+            limits.names, rates.max(axis=0, initial=0.0), limits.rate, strict=True
+        )
+        if not got <= most * (1 + TOLERANCE)
+    ]
+
+
+def _furthest(values: Floats) -> Floats:
+    """Of each column the value that is furthest from zero; NaN stays NaN."""
+    index = np.argmax(np.where(np.isnan(values), np.inf, np.abs(values)), axis=0)
+    return np.asarray(values[index, np.arange(values.shape[1])])
+
+
+def _tool_broken(found: ToolExtremes) -> list[str]:
+    return [
+        f"{what} of the tool: {got:.4g} > {most:.4g} {unit}"
+        for what, got, most, unit in (
+            ("velocity", found.linear_m_s, FRANKA_M_S, "m/s"),
+            ("angular velocity", found.angular_rad_s, FRANKA_RAD_S, "rad/s"),
+            ("acceleration", found.linear_m_s2, FRANKA_M_S2, "m/s^2"),
+            ("angular acceleration", found.angular_rad_s2, FRANKA_RAD_S2, "rad/s^2"),
+        )
+        if not got <= most
+    ]
+
+
+def _same_episode(record: Record, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(M - 1,) whether two neighbouring rows belong to the same episode."""
+    begins = record.commands[BEGINS].time_ns
+    episode = np.searchsorted(begins, times_ns, side="left")
+    return np.asarray(np.diff(episode) == 0)

@@ -1,0 +1,93 @@
+"""The evaluation plays real episodes: simulation, server and policy node as processes."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.command_line import DONE, MISUSE, NO  # noqa: E402
+from gr00t_ros.rollout import worker  # noqa: E402
+from gr00t_ros.rollout.command import closed_loop  # noqa: E402
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+POLICY = (
+    "python -m gr00t_ros.sidecar reach_policy:make_policy --embodiment libero_panda --port {port}"
+)
+
+
+def words(folder, *more):
+    """The command line of two tasks with two episodes each; the simulation dies once in the third.
+
+    The node takes what comes late from a busy machine for a pause at most.
+    """
+    left = folder / "died"
+    simulation = [sys.executable, str(FIXTURES / "stand_in_task.py"), "--dies", "1,0"]
+    simulation += ["--left", str(left)]
+    late = ("camera_fault_age_s=60.0", "joint_fault_age_s=60.0", "controller_silence_s=5.0")
+    return [
+        *("--simulation", shlex.join(simulation), "--embodiment", "libero_panda"),
+        *("--namespace", "/stand_in", "--policy", POLICY, "--suite", "near", "--tasks", "0,1"),
+        *("--episodes", "2", "--output", str(folder / "out")),
+        *(word for one in late for word in ("--parameter", one)),
+        *more,
+    ]
+
+
+def lines(folder):
+    """The lines so far: task and episode, outcome, and all else."""
+    text = (folder / "out" / "episodes.jsonl").read_text()
+    return [
+        (one["task"], one["episode"], one["outcome"], one)
+        for one in map(json.loads, text.splitlines())
+    ]
+
+
+@pytest.mark.timeout(240)
+def test_two_tasks_of_two_episodes_a_death_and_the_run_that_goes_on(
+    ros_domain, tmp_path, monkeypatch, capsys
+):
+    """Success is the simulation's; a death is no verdict, and only that is played again."""
+    monkeypatch.setenv("PYTHONPATH", str(FIXTURES))
+    assert closed_loop(words(tmp_path)) == NO
+    found = lines(tmp_path)
+    assert [one[:3] for one in found] == [
+        *((0, 0, "success"), (0, 1, "success"), (1, 0, "infrastructure"), (1, 1, "success")),
+    ]
+    assert "simulation ended with status 3" in found[2][3]["cause"]
+    first = found[0][3]
+    assert first["instruction"] == "go up" and first["limit_s"] == 8.0
+    assert 0.0 < first["simulated_s"] < 8.0 and first["steps"] > 0
+    assert first["queries"] >= 1 and first["end_to_end_p50_ms"] > 0.0
+    assert first["motion"]["messages"] > 0 and first["motion"]["broken"] == []
+    assert first["motion"]["largest"]["z"] == pytest.approx(0.078, abs=1e-6)
+    assert first["server"]["server_generation"] == "N1.7"
+    assert all((tmp_path / "out" / name).stat().st_size for name in first["pictures"])
+    assert len(first["pictures"]) == 2
+    assert "3/3" in capsys.readouterr().out
+
+    assert closed_loop(words(tmp_path)) == DONE
+    assert [one[:3] for one in lines(tmp_path)[4:]] == [(1, 0, "success")]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["infrastructure"] == 0 and summary["conditions"][0]["successes"] == 4
+    assert worker._kept is None, "its processes have ended"
+
+    assert closed_loop(words(tmp_path, "--seed", "1")) == MISUSE
+    assert "seed: got 1, there it was 0" in capsys.readouterr().err
+
+
+def test_what_cannot_be_evaluated_is_said_before_anything_starts(tmp_path, capsys):
+    """Open questions of the file, no policy, an unknown strategy."""
+    for more, said in (
+        (("--settled", "", "--embodiment", "so100"), "open questions"),
+        (("--policy", ""), "got no policy"),
+        (("--strategy", "chunky"), "did you mean chunk?"),
+        (("--parameter", "port"), "expected NAME=VALUE"),
+        (("--tasks", "all"), "how many is not known"),
+    ):
+        assert closed_loop(words(tmp_path, *more)) == MISUSE
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
