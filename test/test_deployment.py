@@ -17,6 +17,7 @@ SCHEMA = ("check-jsonschema", "--builtin-schema")
         (("hadolint",), "docker/Dockerfile"),
         (("actionlint",), ".github/workflows/ci.yml"),
         ((*SCHEMA, "vendor.compose-spec"), "docker/compose.yaml"),
+        ((*SCHEMA, "vendor.compose-spec"), "docker/compose.jetson.yaml"),
         ((*SCHEMA, "vendor.github-workflows"), ".github/workflows/ci.yml"),
         ((*SCHEMA, "vendor.dependabot"), ".github/dependabot.yml"),
         ((*SCHEMA, "vendor.github-issue-forms"), ".github/ISSUE_TEMPLATE/problem.yml"),
