@@ -57,6 +57,7 @@ class CMakeBuild(build_py):
             f"-DCMAKE_INSTALL_PREFIX={tree}",
             f"-DPython3_EXECUTABLE={sys.executable}",
             "-DBUILD_TESTING=OFF",
+            "-DGR00T_UNITY_BUILD=ON",
         ]
         for command in (
             ["cmake", "-S", str(ROOT), "-B", str(build), *generator, *options],
@@ -80,7 +81,7 @@ setup(
     description="Runs GR00T policies on ROS 2 robots inside the robots' limits",
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE", "THIRD_PARTY.md"],
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.10,<3.15",
     packages=[NAME],
     distclass=BinaryDistribution,
     cmdclass={"build_py": CMakeBuild},

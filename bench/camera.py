@@ -35,6 +35,7 @@ from bench.camera_readers import SLOT_PX, Callbacks, Pulled, embodiment
 from bench.paired import Report, Target
 from bench.spinning import spun
 from gr00t_ros.inputs import images
+from gr00t_ros.ros.fast_dds import profiles_variable
 
 VARIANTS = {"pulled": Pulled, "callbacks": Callbacks}
 LOADS = ("idle", "observing")
@@ -105,7 +106,7 @@ def publishing() -> Iterator[None]:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     with tempfile.TemporaryDirectory() as folder:
         profile = str(source.write_profile(Path(folder)))
-        environment = os.environ | {"FASTRTPS_DEFAULT_PROFILES_FILE": profile}
+        environment = os.environ | {profiles_variable(): profile}
         command = [sys.executable, "-m", "bench.camera_publisher"]
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         try:

@@ -34,6 +34,7 @@ from sensor_msgs.msg import Image
 from bench.camera_publisher import publish_now
 from bench.paired import Report, Target
 from gr00t_ros.inputs import cdr
+from gr00t_ros.ros.fast_dds import profiles_variable
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.tools.doctor_checks import LOST_SHARE
 
@@ -174,7 +175,7 @@ def _child(*arguments: str, segment: int = 0) -> Iterator[subprocess.Popen[str]]
         if segment:
             profile = Path(folder) / "profile.xml"
             profile.write_text(PROFILE.read_text().replace("67108864", str(segment * 2**20)))
-            environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(profile)
+            environment[profiles_variable()] = str(profile)
         command = [sys.executable, "-m", "bench.dds", *arguments]
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         try:

@@ -31,6 +31,7 @@ from gr00t_ros.msg import ObservationFlow, PolicyStatus
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.fast_dds import profiles_variable
 from gr00t_ros.ros.flow_messages import flow_of_message
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.sim.record import Record, load_record
@@ -40,7 +41,13 @@ from gr00t_ros.trace.flow import Flow
 OURS, SHORT, BASELINE, PLAIN = "gr00t_ros", "gr00t_ros_short", "baseline", "plain_client"
 NODES: Mapping[str, Mapping[str, object]] = {
     OURS: {},
-    SHORT: {"commit": "measured", "refresh_ms": 10, "knot_ms": 10},
+    SHORT: {
+        "commit": "measured",
+        "refresh_ms": 10,
+        "knot_ms": 10,
+        "horizon_ms": 200,
+        "realtime_priority": 2,
+    },
     BASELINE: {},
 }
 """Parameters of the methods that are the policy node: the defaults, and those for one computer."""
@@ -213,7 +220,7 @@ def _start_world(
     """Start the stand-in robot and the cameras."""
     bringup.start_node("stand_in", {"embodiment": str(robot), "record_path": str(record)})
     words = setting.cameras, setting.fps, float(setting.stagger), changes
-    profile = f"FASTRTPS_DEFAULT_PROFILES_FILE={write_profile(bringup.folder)}"
+    profile = f"{profiles_variable()}={write_profile(bringup.folder)}"
     command = ["env", profile, sys.executable, "-m", "bench.reaction_cameras", *map(str, words)]
     bringup.start("cameras", command)
 

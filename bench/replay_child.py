@@ -14,9 +14,9 @@ import time
 
 import numpy as np
 
-from gr00t_ros.ros.periodic import ask_for_fifo, sleep_until
+from gr00t_ros.ros.periodic import SWITCH_S, ask_for_fifo, sleep_until
 from gr00t_ros.ros.process import run_node
-from gr00t_ros.stream.joints import SWITCH_S, WAKE_S, Streamer
+from gr00t_ros.stream.joints import WAKE_S, Streamer
 
 PERIOD_NS = 5_000_000
 TIMES: list[int] = []

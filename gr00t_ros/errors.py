@@ -12,6 +12,7 @@
     ├── BagError               yours: a bag that cannot be read, played or written
     ├── TraceError             yours: a trace that cannot be written, or has nothing in it
     ├── StalledError           ours: a thread did not carry out a call in time, see `begun`
+    ├── ThreadError            ours: a thread ended without which its process is of no use
     ├── StampError             ours: a message was not sent, no receiver could read its stamp
     ├── SendError              ours: sending a message failed, it is unknown whether it left
     ├── PlanError              ours: no plan within the limits exists, none was made
@@ -97,6 +98,10 @@ class StalledError(Gr00tError):
     def __init__(self, message: str, begun: bool) -> None:
         super().__init__(message)
         self.begun = begun
+
+
+class ThreadError(Gr00tError):
+    """A thread ended with an error, and its process must end too: the message names the thread."""
 
 
 class NodeError(Gr00tError):

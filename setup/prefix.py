@@ -1,10 +1,14 @@
-"""The path of .venv, and the environment variables that its programs need."""
+"""The path of the virtual environment, one for each ROS 2 distribution, and its variables."""
 
 import os
 from pathlib import Path
 
+from distro import chosen
+
 ROOT = Path(__file__).resolve().parent.parent
-PREFIX = ROOT / ".venv"
+DISTRO = chosen()
+"""`./dev --distro` sets it before this module is imported."""
+PREFIX = ROOT / (".venv" if DISTRO == "jazzy" else f".venv-{DISTRO}")
 PYTHON = PREFIX / "bin" / "python"
 
 # With these variables a sourced ROS 2 or colcon overlay would mix its libraries with the wheels'.

@@ -76,6 +76,54 @@ def test_another_ros_does_not_leak_in(setup_module, monkeypatch):
     assert environment["AMENT_PREFIX_PATH"] == str(prefix.PREFIX)
 
 
+@pytest.mark.parametrize(
+    ("argv", "left"),
+    [
+        (["setup", "--distro", "kilted", "test", "-x"], ["setup", "test", "-x"]),
+        (["setup", "test", "--distro", "kilted", "-x"], ["setup", "test", "-x"]),
+        (["setup", "test", "--distro=kilted"], ["setup", "test"]),
+    ],
+)
+def test_the_distribution_is_named_before_the_command_or_right_behind_it(setup_module, argv, left):
+    """Both ways it is no argument of the command."""
+    assert setup_module("distro").take_option(argv) == {"ROS_DISTRO": "kilted"}
+    assert argv == left
+
+
+def test_arguments_of_the_command_are_not_taken_for_the_option(setup_module):
+    """The demo or pytest may have an option of that name."""
+    argv = ["setup", "test", "-k", "--distro", "kilted"]
+    assert setup_module("distro").take_option(argv) == {}
+    assert argv == ["setup", "test", "-k", "--distro", "kilted"]
+
+
+@pytest.mark.parametrize("arguments", [("--distro", "humble"), ("help", "--distro=")])
+def test_a_chosen_distribution_without_wheels_is_refused(arguments):
+    """Nothing is set up, and the message says which there are."""
+    result = dev(*arguments, PYTHON=sys.executable)
+    assert result.returncode == 2
+    assert f"--distro is {'humble' if 'humble' in arguments else ''!r}" in result.stderr
+    assert "expected jazzy or kilted" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "taken", "said"),
+    [
+        ("", "jazzy", ""),
+        ("kilted", "kilted", ""),
+        ("humble", "jazzy", "takes jazzy and nothing of"),
+    ],
+)
+def test_a_sourced_ros_chooses_the_distribution_where_it_can(
+    setup_module, monkeypatch, variable, taken, said
+):
+    """Another one is named, with what is taken instead: its libraries are kept out anyway."""
+    distro = setup_module("distro")
+    monkeypatch.setenv("ROS_DISTRO", variable)
+    assert distro.chosen() == taken
+    assert said in distro.note() and bool(said) == bool(distro.note())
+
+
 def test_missing_system_packages_are_named_with_their_command(setup_module, monkeypatch):
     """Who is not root gets a line to copy, and nothing is tried."""
     system = setup_module("system")
@@ -119,3 +167,40 @@ def test_what_one_command_needs_is_installed_once(setup_module, monkeypatch, tmp
         install.install_documentation()
     assert asked == [install.DOCS_REQUIREMENTS] * 2
     assert install._read_stamp().keys() == {"requirements", "python", "docs"}
+
+
+@pytest.mark.parametrize("distro", ["jazzy", "kilted"])
+def test_the_lock_is_of_the_requirements(setup_module, monkeypatch, distro):
+    """Every pin of requirements.txt is in it; otherwise ./dev would have to resolve again."""
+    packages = setup_module("packages")
+    monkeypatch.setattr(packages, "DISTRO", distro)
+    lock = (ROOT / f"requirements-{distro}.lock").read_text()
+    assert lock.startswith(packages.lock_header() + "\n"), f"./dev --distro {distro} lock"
+
+
+def test_without_uv_pip_installs_the_same_versions(setup_module, monkeypatch):
+    """The lock file names all packages, so that neither has anything to choose."""
+    packages = setup_module("packages")
+    run = []
+    monkeypatch.setenv(packages.NO_UV, "1")
+    monkeypatch.setattr(packages, "step", lambda name, command, *rest: run.append(command))
+    packages.install_packages({})
+    (command,) = run
+    assert "pip" in command and "--no-deps" in command and command[-1] == packages.LOCKED
+
+
+def test_uv_that_fails_is_followed_by_pip(setup_module, monkeypatch, capsys):
+    """A proxy or an index that only pip knows is no reason to stop."""
+    packages = setup_module("packages")
+
+    def step(name, command, *rest):
+        run.append(command[0])
+        if command[0] == packages.UV:
+            raise packages.SetupError("no such index")
+
+    run = []
+    monkeypatch.delenv(packages.NO_UV, raising=False)
+    monkeypatch.setattr(packages, "step", step)
+    packages.install_packages({})
+    assert run[-2:] == [packages.UV, packages.PYTHON]
+    assert "no such index" in capsys.readouterr().out

@@ -26,16 +26,13 @@ from gr00t_ros.msg import TaskState
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.transports import avoid_shared_memory
-from gr00t_ros.sim.libero.extra import require_libero
+from gr00t_ros.sim.libero.extra import SLOW_TIME, require_libero
 from gr00t_ros.sim.libero.motion import broken, tool_extremes
 from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.srv import ResetTask
 
 LIBERO, SUITE, EMBODIMENT = "libero", "libero_object", "libero_panda"
 CAMERAS = ("front", "wrist")
-SLOW_TIME = {"max_camera_age_s": 1.5, "max_joint_age_s": 0.5}
-"""The node also judges by its steady clock when a sample came: simulated time is 4 to 6 times
-slower, so a picture each 50 ms comes each 200 to 300 ms."""
 _START_S, _RESET_S, _READY_S = 60.0, 180.0, 60.0
 _LEAST_WALL_S = 600.0  # a machine on which an episode takes longer is too slow to wait for
 

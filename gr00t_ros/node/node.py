@@ -12,6 +12,7 @@ import gc
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from lifecycle_msgs.srv import ChangeState
@@ -32,6 +33,7 @@ from gr00t_ros.node.wiring import Configured
 from gr00t_ros.robot.files import find_embodiment
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.node_help import NodeHelp
+from gr00t_ros.ros.periodic import SWITCH_S
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.transports import ImageNode
 from gr00t_ros.session.mode import MOVING
@@ -59,6 +61,7 @@ class PolicyNode(LifecycleNode):
 
     def __init__(self) -> None:
         """Declare the parameters; configure makes everything else."""
+        self._ends = ExitStack()  # before rclpy knows the node: see destroy_node
         super().__init__("gr00t_policy")
         self._values = parameters.declare(self, defaults_of())
         try:
@@ -78,10 +81,14 @@ class PolicyNode(LifecycleNode):
         self.add_post_set_parameters_callback(self._take_parameters)
         self._answer_invalid_transitions()
         self._images = ImageNode(self)
+        self._ends.callback(self._images.destroy)
 
     def destroy_node(self) -> None:
-        """Destroy the node for images too."""
-        self._images.destroy()
+        """Destroy the node for images too.
+
+        From Kilted on, rclpy's shutdown also calls it for a node whose __init__ has raised.
+        """
+        self._ends.close()
         super().destroy_node()
 
     # --- transitions ---------------------------------------------------------------------
@@ -347,6 +354,7 @@ HELP = NodeHelp(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
+    sys.setswitchinterval(SWITCH_S)
     return run_node(PolicyNode, arguments, _leave, about=HELP, shared_memory=False)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.sim.libero.extra import SLOW_TIME
 from gr00t_ros.watch.table import default, highest
 
 PORT: Final = "{port}"
@@ -97,9 +98,7 @@ def libero(real_time_factor: float = 0.25) -> Benchmark:
         suites=dict.fromkeys(("libero_spatial", "libero_object", "libero_goal", "libero_10"), 10),
         real_time_factor=real_time_factor,
         parameters={
-            # The node judges ages by its own steady clock too, and simulated time is slow.
-            "max_camera_age_s": 1.5,
-            "max_joint_age_s": 0.5,
+            **SLOW_TIME,
             **{name: _slowed(name, real_time_factor) for name in _STEADY},
         },
         recorded=True,

@@ -106,6 +106,8 @@ def _parser(prog: str, description: str, example: str) -> CommandParser:
     add("--suite", required=True, metavar="NAME,...", help="one or more suites")
     add("--tasks", default="all", metavar="0,2,5-7|all", help="of each suite (%(default)s)")
     add("--episodes", type=positive, default=10, metavar="N", help="of each task (%(default)s)")
+    text = "number of the first one's initial state (%(default)s)"
+    add("--first-episode", type=seed, default=0, metavar="I", help=text)
     add("--seed", type=seed, default=0, metavar="K", help="of what is random (%(default)s)")
     add("--output", type=Path, required=True, metavar="DIR", help="goes on where it stopped")
     add("--host", default="127.0.0.1", help="of the policy server (%(default)s)")
@@ -182,6 +184,7 @@ def evaluation_of(options: argparse.Namespace, benchmark: Benchmark) -> Evaluati
         benchmark=benchmark,
         tasks={one: benchmark.tasks(one, options.tasks) for one in options.suite.split(",")},
         episodes=options.episodes,
+        first_episode=options.first_episode,
         seed=options.seed,
         conditions=tuple(
             Condition(strategy, late_ms) for strategy in strategies for late_ms in latencies

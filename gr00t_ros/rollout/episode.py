@@ -8,6 +8,7 @@ paused for most of the time, are failures of the infrastructure.
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -168,11 +169,11 @@ class Episode:
     def _spent_s(self, in_modes: tuple[str, ...]) -> float:
         """Simulated time of the episode in these modes."""
         modes = self._modes()
-        ends = [*(time_s for time_s, _, _ in modes[1:]), self._until_s][: len(modes)]
+        changes_s = [*(time_s for time_s, _, _ in modes), self._until_s]
         return float(
             sum(
-                max(0.0, end - max(time_s, self._began_s))
-                for (time_s, mode, _), end in zip(modes, ends, strict=True)
+                max(0.0, end - max(begin, self._began_s))
+                for (_, mode, _), (begin, end) in zip(modes, pairwise(changes_s), strict=True)
                 if mode in in_modes
             )
         )

@@ -53,8 +53,9 @@ class Trial:
 class Evaluation:
     """All settings that change a result. server: host and port, None: the scripted policy.
 
-    parameters: of the policy node, in addition to those of the strategy. limit_s: simulated time
-    of an episode, 0: the benchmark's own.
+    episodes: of each task, from initial state first_episode on. parameters: of the policy node, in
+    addition to those of the benchmark and the strategy. limit_s: simulated time of an episode, 0:
+    the benchmark's own.
     """
 
     benchmark: Benchmark
@@ -65,13 +66,15 @@ class Evaluation:
     server: tuple[str, int] | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
     limit_s: float = 0.0
+    first_episode: int = 0
 
     def trials(self) -> Iterator[Trial]:
         """In an order in which a condition changes as seldom as possible."""
         for condition in self.conditions:
             for suite, tasks in self.tasks.items():
                 for task in tasks:
-                    for episode in range(self.episodes):
+                    for number in range(self.episodes):
+                        episode = self.first_episode + number
                         yield Trial(suite, task, episode, self.seed, condition)
 
     def settings(self) -> Plain:
@@ -83,6 +86,7 @@ class Evaluation:
             "benchmark": benchmark,
             "tasks": {suite: list(tasks) for suite, tasks in self.tasks.items()},
             "episodes": self.episodes,
+            "first_episode": self.first_episode,
             "seed": self.seed,
             "conditions": [
                 {

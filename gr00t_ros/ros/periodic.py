@@ -20,6 +20,11 @@ from gr00t_ros.motion.clocks import Latencies
 from gr00t_ros.watch.finding import without_numbers
 
 LATENESS = "replay_jitter"
+SWITCH_S = 0.0005
+"""Python's thread switch interval in a process whose periodic threads must be punctual, whatever
+their priority. The default of 5 ms is a whole period: too long to wait for another thread."""
+ROBOT_PRIORITY = 1
+"""Of SCHED_RR: the lowest, which is above every process without real-time priority."""
 _JOIN_S = 5.0
 _FRAMES = 8  # stack frames of a traceback in the log
 _LINE_NS = 1_000_000_000  # least time between two tracebacks in the log
@@ -59,6 +64,12 @@ class PeriodicThread:
         self.missed = 0
         self.realtime = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def thread_id(self) -> int:
+        """The running thread's number in the system."""
+        assert self._thread.native_id is not None, "started"
+        return self._thread.native_id
 
     def start(self) -> None:
         """Start the thread."""
@@ -142,3 +153,19 @@ def ask_for_fifo(priority: int) -> str:
     except OSError as error:
         return f"no SCHED_FIFO {priority}: {error}; see rtprio in limits.conf"
     return ""
+
+
+def run_in_real_time(*threads: int) -> bool:
+    """Give these threads of this process real-time priority; False where that is not permitted.
+
+    A robot's own computer does not wait for the policy's processes; the simulated one should not
+    either. Its cameras are left out: rendering would keep the policy's processes waiting. Threads
+    that these start later do not inherit it.
+    """
+    policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+    try:
+        for thread in threads:
+            os.sched_setscheduler(thread, policy, os.sched_param(ROBOT_PRIORITY))
+    except (PermissionError, ProcessLookupError):  # the latter: it raised, and `check` will say so
+        return False
+    return True

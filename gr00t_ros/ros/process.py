@@ -26,13 +26,13 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
-from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.errors import Gr00tError, SettingsError, ThreadError
 from gr00t_ros.robot.files import read_yaml
 from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help, corrected
 from gr00t_ros.ros.transports import avoid_shared_memory
 
-OK, MISUSE = 0, 2
-"""Exit statuses of a node: ended by a signal; wrong arguments, parameters or files."""
+OK, FAILED, MISUSE = 0, 1, 2
+"""Exit statuses of a node: ended by a signal; a thread died; wrong arguments, parameters, files."""
 
 # Parameters of rclpy. It declares them only for topics that allow QoS overrides, such as /clock.
 _RCLPY = "qos_overrides."
@@ -133,7 +133,8 @@ def run_node(
 ) -> int:
     """Spin the node until SIGINT or SIGTERM, then call `leave` and destroy the node; returns OK.
 
-    If arguments or parameters are invalid, print one line to stderr and return MISUSE.
+    If arguments or parameters are invalid, print one line to stderr and return MISUSE. If a
+    callback raises ThreadError, print where it came from and return FAILED.
     wake_s: the longest delay until a signal is noticed; each round holds the GIL for 0.2 ms.
     about: what --help prints, and the options; None: there are ROS arguments only.
     shared_memory: whether the node may use it (ros/transports.py): not if it commands a robot.
@@ -153,6 +154,9 @@ def run_node(
             node.destroy_node()
             raise
         _spin(node, stop, leave, wake_s)
+    except ThreadError:
+        traceback.print_exc(limit=-8)  # the innermost lines
+        return FAILED
     except (Gr00tError, *REFUSED) as error:
         print(error, file=sys.stderr)
         return MISUSE
@@ -213,7 +217,7 @@ def _spin_once(executor: SingleThreadedExecutor, node: Node, wake_s: float) -> N
     """One round; log a callback that raises: the node must keep running to stop the robot."""
     try:
         executor.spin_once(timeout_sec=wake_s)
-    except ExternalShutdownException:
+    except (ExternalShutdownException, ThreadError):
         raise
     except Exception:
-        node.get_logger().error(f"a callback raised:\n{traceback.format_exc(limit=8)}")
+        node.get_logger().error(f"a callback raised:\n{traceback.format_exc(limit=-8)}")

@@ -25,14 +25,13 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import config_folders
+from gr00t_ros.ros.fast_dds import PROFILES, profiles_variable
 
 Environment = Mapping[str, str | None]
 
 TRANSPORTS: Final = "FASTDDS_BUILTIN_TRANSPORTS"
 RANGE: Final = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 LOOPBACK_ONLY: Final = "ROS_LOCALHOST_ONLY"
-PROFILES: Final = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-"""Of Fast DDS 2 and of Fast DDS 3: with neither, LOCALHOST would become every interface."""
 # All are read when a participant is created, which is at the first node of a context.
 _USERS: Final = {
     name: os.environ.get(name) for name in (TRANSPORTS, RANGE, LOOPBACK_ONLY, *PROFILES)
@@ -40,10 +39,14 @@ _USERS: Final = {
 _LOOPBACK_FILE: Final = "fastdds_loopback.xml"
 
 
-def without_shared_memory(users: Environment, loopback: str) -> dict[str, str | None]:
+def without_shared_memory(
+    users: Environment, loopback: str, profiles: str
+) -> dict[str, str | None]:
     """The variables with which participants have no shared memory; None: not set.
 
     users: the variables as the user has set them.
+    profiles: the variable that names a file of profiles; without it, LOCALHOST would become every
+    interface.
     loopback: a file of profiles with UDP on the loopback interface. It takes the place of the range
     LOCALHOST, for which rmw_fastrtps adds shared memory whatever the other variables say.
     """
@@ -51,7 +54,7 @@ def without_shared_memory(users: Environment, loopback: str) -> dict[str, str | 
     found: dict[str, str | None] = {TRANSPORTS: version}
     if (users.get(RANGE) or "").upper() == "LOCALHOST" or users.get(LOOPBACK_ONLY) == "1":
         found |= {RANGE: "SYSTEM_DEFAULT", LOOPBACK_ONLY: None}
-        found |= dict.fromkeys(PROFILES, loopback)
+        found |= dict.fromkeys(PROFILES) | {profiles: loopback}
     return found
 
 
@@ -67,7 +70,7 @@ def avoid_shared_memory() -> None:
     if loopback is None:
         folders = ", ".join(str(file.parent) for file in files)
         raise SettingsError(f"{_LOOPBACK_FILE}: no such file in {folders}; install gr00t_ros again")
-    _set_environment(without_shared_memory(_USERS, str(loopback)))
+    _set_environment(without_shared_memory(_USERS, str(loopback), profiles_variable()))
 
 
 class ImageNode:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -294,30 +295,33 @@ def start(argv: Sequence[str]) -> int:
     """Run a server by its profile until SIGINT or SIGTERM: DONE; MISUSE if it cannot run."""
     options = _start_parser().parse_args(argv)
     start_log()
-    wake = Wake()
-    wake.set_on(signal.SIGINT, signal.SIGTERM)
-    try:
-        profile = load_profile(options.profile)
-        if options.embodiment is not None:
-            tag = options.embodiment_tag or profile.embodiment_tag
-            robot = load_embodiment(options.embodiment)
-            profile = replace(profile, embodiment_tag=tag).serving(robot)
-        supervisor = Supervisor(
-            profile,
-            Overrides(port=options.port, **{name: getattr(options, name) for name in _TEXTS}),
-            lambda severity, text: log.log(_LEVELS[severity], "%s", text),
-            accept_noncommercial=options.accept_noncommercial,
-        )
-    except Gr00tError as error:
-        log.error("%s", error)
-        return MISUSE
-    supervisor.start()
-    try:
-        return _watch(supervisor, wake)
-    finally:
-        supervisor.stop()
-        supervisor.join()
-        wake.close()
+    with closing(Wake()) as wake:
+        wake.set_on(signal.SIGINT, signal.SIGTERM)
+        try:
+            supervisor = _supervisor(options)
+        except Gr00tError as error:
+            log.error("%s", error)
+            return MISUSE
+        supervisor.start()
+        try:
+            return _watch(supervisor, wake)
+        finally:
+            supervisor.stop()
+            supervisor.join()
+
+
+def _supervisor(options: argparse.Namespace) -> Supervisor:
+    profile = load_profile(options.profile)
+    if options.embodiment is not None:
+        tag = options.embodiment_tag or profile.embodiment_tag
+        robot = load_embodiment(options.embodiment)
+        profile = replace(profile, embodiment_tag=tag).serving(robot)
+    return Supervisor(
+        profile,
+        Overrides(port=options.port, **{name: getattr(options, name) for name in _TEXTS}),
+        lambda severity, text: log.log(_LEVELS[severity], "%s", text),
+        accept_noncommercial=options.accept_noncommercial,
+    )
 
 
 def _watch(supervisor: Supervisor, wake: Wake) -> int:

@@ -17,6 +17,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.errors import ThreadError
 from gr00t_ros.sim.loop import Deadlines, RobotSnapshot
 
 Pictures = dict[str, NDArray[np.uint8]]
@@ -168,9 +169,9 @@ class CameraFeed:
         self._thread.join()
 
     def check(self) -> None:
-        """Raise the error that ended the thread, if there was one."""
+        """Raise ThreadError if an error ended the thread."""
         if self._error is not None:
-            raise RuntimeError(f"camera thread: {self._error}") from self._error
+            raise ThreadError(f"camera thread: {self._error}") from self._error
 
     def _run(self) -> None:
         try:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from gr00t_ros.errors import SettingsError
+from gr00t_ros.errors import SettingsError, ThreadError
 from gr00t_ros.sim.controller import Follower
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.record import ROW_NS, Recorder
@@ -253,9 +253,9 @@ class ControlLoop:
             self._thread.join()
 
     def check(self) -> None:
-        """Raise the error that ended the thread, if any: a dead robot must not look still."""
+        """Raise ThreadError if an error ended the thread: a dead robot must not look still."""
         if self._error is not None:
-            raise RuntimeError(f"physics thread: {self._error}") from self._error
+            raise ThreadError(f"physics thread: {self._error}") from self._error
 
     def _run(self) -> None:
         try:

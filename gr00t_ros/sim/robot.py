@@ -6,11 +6,10 @@ calls; another one answers for the controllers' parameters. All end before the n
 """
 
 import contextlib
-import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -18,8 +17,6 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time as RosTime
 from std_msgs.msg import String
@@ -27,8 +24,10 @@ from std_srvs.srv import SetBool, Trigger
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.apart import SpunApart
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp
+from gr00t_ros.ros.periodic import run_in_real_time
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, SyntheticCameras
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
@@ -52,8 +51,6 @@ CONTROLLER_STATE_TICKS = 10  # 50 Hz, as ros2_control's state_publish_rate
 TASK_TICKS = 50
 
 CHECK_PERIOD_S = 0.2
-REALTIME_PRIORITY = 1
-"""Of SCHED_RR: the lowest, which is above every process without real-time priority."""
 LATE_NS = 20_000_000
 """Delay from which a warning is logged: the real-time loop of a real robot never has it."""
 
@@ -141,6 +138,7 @@ class SimRobot(Node):
 
     def __init__(self) -> None:
         """Build the world and start; SettingsError for wrong parameters or a missing model."""
+        self._ends = contextlib.ExitStack()  # before rclpy knows the node: see destroy_node
         super().__init__("gr00t_sim_robot")
         self._settings = declare_settings(self)
         self._robot = robot = find_robot(self._settings.robot)
@@ -153,7 +151,8 @@ class SimRobot(Node):
         self._plan_clock = PlanClock(self)
         self._parameter_nodes: list[Node] = []
         self._controllers = [self._controller(one.name, one.joints) for one in robot.controllers]
-        self._end_parameter_nodes = spun_apart(self._parameter_nodes, self.context)
+        self._parameter_services = SpunApart("parameters", self._parameter_nodes, self.context)
+        self._ends.callback(self._parameter_services.end)
         self._base = BaseCommands(self, robot.recorded, lambda: self._now()[0])
         self.create_service(SetBool, "~/set_controller_active", self._on_set_active)
         self.create_service(Trigger, "~/save_record", self._on_save)
@@ -166,12 +165,11 @@ class SimRobot(Node):
         self.get_logger().info(f"{robot.title}: holding the start pose, seed {self._settings.seed}")
 
     def destroy_node(self) -> None:
-        """End the threads, save the record, then destroy the nodes."""
-        self._feed.stop()
-        self._loop.stop()
-        if self._settings.record_path:
-            self._on_save(Trigger.Request(), Trigger.Response())
-        self._end_parameter_nodes()
+        """End the threads, save the record, then destroy the nodes.
+
+        From Kilted on, rclpy's shutdown also calls it for a node whose __init__ has raised.
+        """
+        self._ends.close()
         super().destroy_node()
 
     def _describe(self) -> None:
@@ -194,11 +192,15 @@ class SimRobot(Node):
         self._loop = ControlLoop(
             self._simulation, followers, self._recorder, self._pace, self._on_tick
         )
+        if settings.record_path:
+            self._ends.callback(self._on_save, Trigger.Request(), Trigger.Response())
         self._loop.start()
+        self._ends.callback(self._loop.stop)
         frame_ns = round(1e9 / settings.camera_rate_hz)
         frames = Deadlines(start_ns, frame_ns, factor)
         due = self._sensors.cameras_due
         self._feed.start(lambda: self._loop.snapshot, due, self._on_pictures, frames)
+        self._ends.callback(self._feed.stop)
         self._faults.serve(self, (self._pace, frames) if settings.publish_clock else ())
 
     def _controller(self, name: str, joints: tuple[str, ...]) -> SimulatedController:
@@ -296,9 +298,10 @@ class SimRobot(Node):
         }
 
     def _check(self) -> None:
-        """Raise if a thread has died, and log a warning when physics is late."""
+        """Raise ThreadError if a thread has died, and log a warning when physics is late."""
         self._loop.check()
         self._feed.check()
+        self._parameter_services.check()
         late_ns = self._pace.lateness.now_ns
         if late_ns > LATE_NS:
             self.get_logger().warning(
@@ -331,48 +334,6 @@ class SimRobot(Node):
         record = self._recorder.snapshot(self._offset_ns(), rows)
         save_record(self._settings.record_path, record)
         return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
-
-
-def spun_apart(nodes: Sequence[Node], context: Context) -> Callable[[], None]:
-    """Spin nodes that are rarely asked by a thread of their own; returns what ends all of it.
-
-    An executor looks at the entities of all its nodes for each message: with the parameter services
-    of five controllers, that was most of the work for a window.
-    """
-    executor = SingleThreadedExecutor(context=context)
-    for node in nodes:
-        executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name="parameters", daemon=True)
-    thread.start()
-
-    def end() -> None:
-        executor.shutdown()
-        thread.join()
-        for node in nodes:
-            node.destroy_node()
-
-    return end
-
-
-def run_in_real_time(*threads: int) -> bool:
-    """Give these threads of this process real-time priority; False where that is not permitted.
-
-    A robot's own computer does not wait for the policy's processes; the simulated one should not
-    either. Its cameras are left out: rendering would keep the policy's processes waiting. Threads
-    that these start later do not inherit it.
-    """
-    policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-    try:
-        for thread in threads:
-            os.sched_setscheduler(thread, policy, os.sched_param(REALTIME_PRIORITY))
-    except (PermissionError, ProcessLookupError):  # the latter: it raised, and `check` will say so
-        return False
-    return True
 
 
 HELP = NodeHelp(

@@ -30,7 +30,7 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.node_help import NodeHelp
-from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo
+from gr00t_ros.ros.periodic import LATENESS, SWITCH_S, PeriodicThread, ask_for_fifo
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import parse_trajectory, to_time
@@ -45,9 +45,6 @@ RELEASE_S = 4.0
 """Longest wait at the end for the arms to be given back to the robot (stream/unitree.RAMP_NS)."""
 WAKE_S = 0.25
 """Longest delay until a signal is seen; the stream continues unchanged during and after it."""
-SWITCH_S = 0.0005
-"""Python's thread switch interval. Its default of 5 ms is a whole period: too long to wait for the
-executor's thread."""
 
 # Plan time that gains this much on steady time has jumped (watch/inputs.py). A simulation may
 # run faster than steady time, in steps of its /clock.

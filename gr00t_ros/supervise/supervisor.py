@@ -174,6 +174,8 @@ class Supervisor:
         With 0 it ends in the background, even if this process ends first.
         """
         self._wake.set()
+        if self._thread.ident is None:
+            self._wake.close()
         return self.join(timeout_s)
 
     def join(self, timeout_s: float | None = None) -> bool:
@@ -198,6 +200,8 @@ class Supervisor:
         except Exception:
             self._log("error", f"{self._profile.name}: supervisor:\n{traceback.format_exc()}")
             self._set(Phase.FAILED, trouble="the supervisor itself raised, see the log")
+        finally:
+            self._wake.close()
         if self._wake.asked:
             self._set(Phase.STOPPED, pid=None)
 

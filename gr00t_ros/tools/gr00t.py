@@ -75,6 +75,14 @@ COMMANDS: Mapping[str, Command] = {
                 DONE,
             ),
             "relay": Command("node: relays its topics and injects faults", "sim.relay:main", DONE),
+            "libero": Command(
+                "node: LIBERO's Panda, cameras and tasks (optional extra)",
+                "sim.libero.robot:main",
+                DONE,
+            ),
+            "libero-policy": Command(
+                "policy server: does libero_object without weights", "sim.libero.policy:main"
+            ),
         },
     ),
     "stream": Command(

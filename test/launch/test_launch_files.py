@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from libero_child import interpreter
 from ros_fixtures import call, collect, wait_until
 
 pytest.importorskip("launch_ros", reason="launch_ros is in no package registry, only in ROS 2")
@@ -17,6 +18,7 @@ from rcl_interfaces.srv import GetParameters
 
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.qos import STATUS
+from gr00t_ros.sim.libero.extra import SLOW_TIME, VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(Path(__file__).with_name("run_launch_file.py"))
@@ -160,6 +162,35 @@ def test_simulation_comes_up_until_the_policy_moves_the_robot(
     assert launch.stop() == 0
 
 
+@pytest.fixture
+def point_mass(monkeypatch, tmp_path):
+    """LIBERO's place is taken by a stand-in child, so that the extra is not needed."""
+    monkeypatch.setenv(VARIABLE, str(interpreter(tmp_path)))
+
+
+@pytest.mark.usefixtures("point_mass")
+def test_libero_comes_up_with_the_input_ages_that_slow_time_needs(launched, ros_node, free_port):
+    """Robot, policy server, streamer and node start with what they need."""
+    launch = launched("libero.launch.py", f"port:={free_port}", "autostart:=false")
+    names = ("port", "embodiment", "use_sim_time", *SLOW_TIME)
+    values = parameters(ros_node, "/gr00t_policy", *names)
+    assert values == [free_port, "libero_panda", True, *SLOW_TIME.values()]
+    names = ("suite", "task", "real_time_factor")
+    assert parameters(ros_node, "/libero", *names) == ["libero_object", 0, 0.25]
+    assert parameters(ros_node, "/gr00t_command_streamer", "use_sim_time") == [True]
+    launch.wait_for_line(f"READY tcp://127.0.0.1:{free_port}")
+    assert launch.stop() == 0
+
+
+@pytest.mark.usefixtures("point_mass")
+def test_another_libero_task_needs_its_sentence(launched):
+    """The robot never moves on a guess."""
+    launch = launched("libero.launch.py", "task:=3")
+    launch.wait_for_line("instruction: got none for libero_object task 3")
+    assert launch.wait() == 1
+    assert "process started" not in launch.text()
+
+
 def test_the_recorder_gets_what_was_given(launched, ros_node, tmp_path):
     """Options and parameters; it records without a screen."""
     folder = tmp_path / "recording"
@@ -193,7 +224,7 @@ def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tm
 
 
 EXPECTED = set("namespace embodiment host port use_sim_time shadow params_file".split())
-OWN = ("bag.launch.py", "simulation.launch.py", "record.launch.py", "web.launch.py")
+OWN = tuple(f"{name}.launch.py" for name in "bag libero record simulation web".split())
 
 
 def test_every_argument_has_a_description():

@@ -12,9 +12,9 @@ rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from std_msgs.msg import UInt64  # noqa: E402
 
+from gr00t_ros.ros.fast_dds import PROFILES  # noqa: E402
 from gr00t_ros.ros.transports import (  # noqa: E402
     LOOPBACK_ONLY,
-    PROFILES,
     RANGE,
     TRANSPORTS,
     without_shared_memory,
@@ -53,17 +53,20 @@ LATE_NS = 100_000_000
 )
 def test_the_users_transports_without_shared_memory(given, used):
     """The version of IP stays, and the range of discovery that is not the loopback."""
-    assert without_shared_memory({TRANSPORTS: given, RANGE: "SUBNET"}, "file") == {TRANSPORTS: used}
+    users = {TRANSPORTS: given, RANGE: "SUBNET"}
+    assert without_shared_memory(users, "file", PROFILES[0]) == {TRANSPORTS: used}
 
 
 @pytest.mark.parametrize("users", [{RANGE: "localhost"}, {LOOPBACK_ONLY: "1"}])
-def test_the_loopback_stays_the_only_interface(users):
+@pytest.mark.parametrize(("profiles", "other"), [PROFILES, PROFILES[::-1]])
+def test_the_loopback_stays_the_only_interface(users, profiles, other):
     """With that range rmw_fastrtps would add shared memory."""
-    assert without_shared_memory(users, "file") == {
+    assert without_shared_memory(users, "file", profiles) == {
         TRANSPORTS: "UDPv4",
         RANGE: "SYSTEM_DEFAULT",
         LOOPBACK_ONLY: None,
-        **dict.fromkeys(PROFILES, "file"),
+        profiles: "file",
+        other: None,
     }
 
 

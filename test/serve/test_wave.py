@@ -63,7 +63,7 @@ def rows_of(policy: WavePolicy, robot: Any, joints: Any) -> Any:
 
 
 @every_file
-@settings(max_examples=examples(30) // 10)
+@settings(max_examples=examples(3))
 @given(seed=st.integers(0, 10_000), edge=st.sampled_from([None, 0.0, 1.0]))
 def test_a_chunk_begins_where_the_robot_is_and_stays_gentle_inside_the_limits(path, seed, edge):
     """From any start, at the ends of the ranges too: chunk after chunk."""

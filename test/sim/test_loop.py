@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from gr00t_ros.errors import ThreadError
 from gr00t_ros.sim.controller import Follower
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotSnapshot
 from gr00t_ros.sim.record import ROW_NS, Recorder
@@ -116,5 +117,5 @@ def test_physics_that_raises_ends_the_thread_and_check_says_why() -> None:
     rig.loop.start()
     assert stepped.wait(LIMIT_S)
     rig.loop.stop()
-    with pytest.raises(RuntimeError, match="unstable"):
+    with pytest.raises(ThreadError, match="unstable"):
         rig.loop.check()

@@ -10,6 +10,9 @@ from gr00t_ros.errors import SettingsError
 INSTALL = "./dev setup libero"
 VARIABLE = "GR00T_LIBERO_PYTHON"
 """The interpreter of another environment with LIBERO, instead of the checkout's."""
+SLOW_TIME = {"max_camera_age_s": 1.5, "max_joint_age_s": 0.5}
+"""Parameters of the policy node. It also judges by its steady clock when a sample came: simulated
+time is 4 to 6 times slower, so a picture each 50 ms comes each 200 to 300 ms."""
 _ENVIRONMENT = ".venv-libero"
 _STAMP = "setup.json"  # setup/install.py writes it when the environment is complete
 

@@ -44,10 +44,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog="python -m gr00t_ros.sim.libero.policy",
+        prog="gr00t sim libero-policy",
         description="Serve the policy that sees and does LIBERO's pick-and-place tasks, "
         "with this computer's clients only.",
-        example="python -m gr00t_ros.sim.libero.policy --port 5555 --latency-ms 150",
+        example="gr00t sim libero-policy --port 5555 --latency-ms 150",
     )
     add = parser.add_argument
     add("--port", type=whole_number(0, 65_535), default=5555, help="0 for a free one (%(default)s)")

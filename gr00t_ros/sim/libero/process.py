@@ -25,6 +25,8 @@ CHILD = Path(__file__).with_name("child.py")
 STEP_LIMIT_S = 30.0
 RESET_LIMIT_S = 120.0
 """A task's world takes 1 to 5 s, the first one more; a busy machine is several times slower."""
+LARGEST_BYTES = 1 << 24
+"""Of a message; two pictures have 0.4 MB."""
 _END_S = 5.0
 # Of ROS, which has another Python, and of GL, which the child chooses itself.
 _LEAKS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "AMENT_PREFIX_PATH",
@@ -67,7 +69,9 @@ class Child:
             self._reader.join(_END_S)
             answer = {"error": self._problem or "the simulation takes no requests"}
         except queue.Empty:
-            answer = {"error": f"{what}: got no answer in {limit_s:.0f} s"}
+            # not asked again: a late answer would be taken for that of the next request
+            self._problem = f"{what}: got no answer in {limit_s:.0f} s"
+            answer = {"error": self._problem}
         if "error" in answer:
             raise SimulationError(f"LIBERO: {answer['error']}")
         return answer
@@ -79,7 +83,7 @@ class Child:
 
     def close(self) -> None:
         """End the child: its input ends; killed if it does not end then."""
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
@@ -88,18 +92,26 @@ class Child:
             self._process.kill()
             self._process.wait()
         self._reader.join()
+        self._process.stdout.close()
 
     def _read(self) -> None:
-        while (message := self._receive()) is not None:
-            if "answer" in message:
-                self._answers.put(message["answer"])
-            elif "pictures" in message:
-                self._on_pictures(message["tag"], message["pictures"])
-            else:
-                self._problem = str(message.get("error"))
+        try:
+            while (message := self._receive()) is not None:
+                self._take(message)
+        except Exception as error:  # whatever it is: nobody may wait for a reader that has ended
+            self._problem = f"the simulation's process answered garbage: {error!r}"
+            self._process.kill()
         status = self._process.wait()
         self._problem = self._problem or f"the simulation's process ended with status {status}"
         self._answers.put({"error": self._problem})  # for who waits now
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        if "answer" in message:
+            self._answers.put(dict(message["answer"]))
+        elif "pictures" in message:
+            self._on_pictures(message["tag"], message["pictures"])
+        else:
+            self._problem = str(message.get("error"))
 
     def _receive(self) -> dict[str, Any] | None:
         assert self._process.stdout is not None
@@ -107,6 +119,8 @@ class Child:
         if len(head) < 4:
             return None
         (length,) = struct.unpack(">I", head)
+        if length > LARGEST_BYTES:
+            raise SimulationError(f"got a message of {length} bytes, expected {LARGEST_BYTES}")
         body = self._process.stdout.read(length)
         return dict(msgpack.unpackb(body)) if len(body) == length else None
 

@@ -29,9 +29,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 
-from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.errors import Gr00tError, SettingsError, ThreadError
 from gr00t_ros.msg import TaskState
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.apart import SpunApart
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
@@ -42,7 +43,7 @@ from gr00t_ros.sim.libero.motion import ToolRecorder
 from gr00t_ros.sim.libero.pace import Pace
 from gr00t_ros.sim.libero.process import RESET_LIMIT_S, Child
 from gr00t_ros.sim.record import ROW_NS, Recorder, save_record
-from gr00t_ros.sim.robot import SIMULATED_START_NS, spun_apart
+from gr00t_ros.sim.robot import SIMULATED_START_NS
 from gr00t_ros.sim.sensors import SENSOR_OUT
 from gr00t_ros.srv import ResetTask
 
@@ -76,12 +77,15 @@ _PICTURES_LIMIT_S = 30.0
 _TABLE: dict[str, tuple[object, str]] = {
     "real_time_factor": (0.25, "Fastest speed of simulated time; latencies shrink by it"),
     "record_path": ("", "File (.npz) for the record, by service and at the end; '' for none"),
+    "suite": ("", "Suite of which an episode begins at once, such as libero_object; '': wait"),
+    "task": (0, "Index of the task of that episode"),
+    "episode": (0, "Index of its initial state"),
     "record_span_s": (300.0, "Newest part of the run that the record keeps, s"),
 }
 
 
 class LiberoRobot(Node):
-    """Nothing moves and no topic has a message before the first ResetTask."""
+    """Nothing moves and no topic has a message before the first episode: ResetTask, or `suite`."""
 
     def __init__(self) -> None:
         """Start the child; SettingsError without the extra or for wrong parameters."""
@@ -108,13 +112,16 @@ class LiberoRobot(Node):
         self._task = TaskState()
         self._wanted: queue.SimpleQueue[tuple[ResetTask.Request, Future]] = queue.SimpleQueue()
         self._pictures: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._pictures_due = 0  # asked for and not come yet
         self._running, self._stop = False, threading.Event()
         self._error: BaseException | None = None
         self._child = Child(require_libero(), self._on_pictures)
         self._open()
-        self._end_parameter_node = spun_apart(
-            [parameter_node(self._follower, GRIPPER, "splines", self.context)], self.context
-        )
+        node = parameter_node(self._follower, GRIPPER, "splines", self.context)
+        self._parameter_services = SpunApart("parameters", [node], self.context)
+        if values["suite"]:
+            where = {name: values[name] for name in ("suite", "task", "episode")}
+            self._wanted.put((ResetTask.Request(**where), Future()))
         self._thread = threading.Thread(target=self._run, name="physics", daemon=True)
         self._thread.start()
         self.get_logger().info("waiting for /libero/reset_task")
@@ -126,7 +133,7 @@ class LiberoRobot(Node):
         self._child.close()
         if self._record_path:
             self._on_save(Trigger.Request(), Trigger.Response())
-        self._end_parameter_node()
+        self._parameter_services.end()
         super().destroy_node()
 
     def _open(self) -> None:
@@ -189,11 +196,10 @@ class LiberoRobot(Node):
         return response
 
     def _check(self) -> None:
-        """Raise if the physics has ended: a dead robot must not look still."""
+        """Raise ThreadError if a thread has ended: a dead robot must not look still."""
+        self._parameter_services.check()
         if self._error is not None:
-            self.get_logger().fatal(f"the simulation ended: {self._error}", once=True)
-            self._error = None
-            raise SystemExit(1)
+            raise ThreadError(f"physics thread: {self._error}") from self._error
 
     # --- the physics thread
 
@@ -218,8 +224,10 @@ class LiberoRobot(Node):
                 "reset", RESET_LIMIT_S, **where, seed=int(request.seed) % 2**32
             )
             self._begin(request, answer["state"])
+            self.get_logger().info(f"the task: {answer['instruction']}")
             done.set_result(answer)
         except Gr00tError as error:
+            self.get_logger().error(f"reset: {error}")
             done.set_result({"error": str(error)})
             self._child.check()  # a child that has ended ends the robot
 
@@ -234,6 +242,7 @@ class LiberoRobot(Node):
         self._tick = 0
         self._pace.begin()
         self._child.ask("picture", picture=self._time_ns)
+        self._pictures_due += 1
         self._publish(state)
         self._publish_task(False)
         self._wait_for_pictures()
@@ -251,13 +260,14 @@ class LiberoRobot(Node):
             self._recorder.append(cycle_ns, *motion, self._measured_finger()[0])
         if self._tick % STEP_TICKS == 0:
             self._action = [*twist.tolist(), self._sense.action(float(motion[1][0]))]
-        if ends and self._tick + 1 > STEP_TICKS:
+        if ends:
             self._wait_for_pictures()  # of the step before: every step has its pictures
         self._tick += 1
         self._time_ns += TICK_NS
         answer = self._child.ask(
             "step", action=self._action, picture=self._time_ns if ends else None
         )
+        self._pictures_due += ends
         self._measure(answer["state"])
         self._tool.append(self._time_ns, answer["state"], self._action)
         self._publish(answer["state"])
@@ -265,8 +275,11 @@ class LiberoRobot(Node):
             self._publish_task(answer["done"])
 
     def _wait_for_pictures(self) -> None:
+        """Wait for all that were asked for, also before a reset: none may come a step late."""
         try:
-            self._pictures.get(timeout=_PICTURES_LIMIT_S)
+            while self._pictures_due:
+                self._pictures.get(timeout=_PICTURES_LIMIT_S)
+                self._pictures_due -= 1
         except queue.Empty:
             self._child.check()
             raise

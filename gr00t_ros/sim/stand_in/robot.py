@@ -9,8 +9,10 @@ executor receives commands.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -23,7 +25,7 @@ from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp, missing_robot
-from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.ros.periodic import PeriodicThread, run_in_real_time
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.sim.controller import Follower, SimulatedController
@@ -53,6 +55,7 @@ class StandIn(Node):
 
     def __init__(self) -> None:
         """Start everything; EmbodimentError or SettingsError where the file does not allow it."""
+        self._ends = ExitStack()  # before rclpy knows the node: see destroy_node
         super().__init__(NAME)
         given = {
             name: str(self.declare_parameter(name, "", _described(text)).value)
@@ -77,15 +80,18 @@ class StandIn(Node):
         self._recorder = Recorder(names, SPAN_S)
         self._receivers = Receivers(self, robot, self._move, self._pose)
         self.create_service(Trigger, "~/save_record", self._on_save)
-        self._threads = self._start_threads()
+        if self._record_path:
+            self._ends.callback(self._on_save, Trigger.Request(), Trigger.Response())
+        threads = self._start_threads()
+        run_in_real_time(threading.get_native_id(), threads[0].thread_id)
         self.get_logger().info(f"stands for {robot.robot}, from {robot.source}; no robot moves")
 
     def destroy_node(self) -> None:
-        """End the threads, save the record, then destroy the node."""
-        for thread in self._threads:
-            thread.stop()
-        if self._record_path:
-            self._on_save(Trigger.Request(), Trigger.Response())
+        """End the threads, save the record, then destroy the node.
+
+        From Kilted on, rclpy's shutdown also calls it for a node whose __init__ has raised.
+        """
+        self._ends.close()
         super().destroy_node()
 
     def _start_threads(self) -> list[PeriodicThread]:
@@ -100,6 +106,7 @@ class StandIn(Node):
             )
         for thread in threads:
             thread.start()
+            self._ends.callback(thread.stop)
         return threads
 
     def _thread(self, name: str, rate_hz: float, call: Callable[[], None]) -> PeriodicThread:

@@ -75,7 +75,7 @@ def test_twists_move_the_tool_until_they_stop_and_a_dead_simulation_ends_the_rob
     assert len(children) == 1
     os.kill(children[0], signal.SIGKILL)
     assert robot.wait() != 0
-    assert "the simulation ended" in robot.text()
+    assert "the simulation's process ended" in robot.text()
     record = load_record(path)
     actions = record.commands[ACTION]
     silent = actions.time_ns > last_ns + SILENCE_NS + STEP_NS

@@ -1,0 +1,40 @@
+"""./dev bare: the rooms without ROS on another interpreter, with the newest NumPy it has."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from prefix import PYTHON, ROOT, build_environment
+from progress import SetupError, step
+
+NEEDS = "hypothesis msgpack numpy pytest pytest-timeout pytest-xdist PyYAML pyzmq scipy".split()
+"""Not pinned: numpy's newest release for the interpreter is what is to be tried."""
+ROOMS = "robot observe motion collide watch session wire serve proxy supervise sidecar".split()
+
+
+def run_bare(arguments: list[str]) -> int:
+    """Run the tests of ROOMS with `PYTHON [PYTEST ARGUMENTS]`; returns pytest's exit status.
+
+    The environment is made anew each time, under .cache/bare. Raises SetupError where the
+    interpreter does not run, or has no wheels of NEEDS.
+    """
+    if not arguments:
+        raise SetupError("bare: got no interpreter, expected one: ./dev bare python3.14")
+    asked, *words = arguments
+    folder = ROOT / ".cache" / "bare" / Path(asked).name
+    environment = build_environment()
+    for name in ("VIRTUAL_ENV", "PYTHON"):
+        environment.pop(name, None)
+    # Debian's Python has no ensurepip of its own, so that .venv's pip installs
+    step(
+        f"bare environment with {asked}",
+        [asked, "-m", "venv", "--clear", "--without-pip", folder],
+        environment,
+    )
+    python = folder / "bin" / "python"
+    pip = [PYTHON, "-m", "pip", "--python", python, "install", "--quiet", "--only-binary=:all:"]
+    step(f"{', '.join(NEEDS)} for {asked}", [*pip, *NEEDS], environment)
+    sys.stdout.flush()
+    tests = words or [f"test/{room}" for room in ROOMS]
+    command = [python, "-m", "pytest", "-q", "-n=2", *tests]
+    return subprocess.call(command, cwd=ROOT, env=environment)
