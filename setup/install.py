@@ -173,7 +173,7 @@ def _install_package() -> None:
     for leftover in site.glob("gr00t_ros*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     command = [PYTHON, "-m", "pip", "install", "--no-build-isolation", "--no-deps", ROOT]
-    step("gr00t_ros with its messages", command, build_environment(), 25)
+    step("gr00t_ros with its messages", command, build_environment(), 27)
     # Copied modules would hide that a module was deleted in the checkout.
     for own in (ROOT / "gr00t_ros").iterdir():
         copy = site / "gr00t_ros" / own.name

@@ -118,7 +118,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--policy", default="scripted", metavar="NAME", help="as gr00t sidecar serves it"
     )
-    parser.add_argument("--codec", default="B3", choices=_GENERATIONS, help="server generation")
+    parser.add_argument(
+        "--codec", default="B3", choices=_GENERATIONS, help="server generation (docs/sidecar.md)"
+    )
     parser.add_argument("--flat", action="store_true", help="server behind the simulation wrapper")
     parser.add_argument("--embodiment", help="name or path (default: the robot's own)")
     parser.add_argument(
