@@ -26,7 +26,7 @@ from gr00t_ros.collide.files import load_scene, read_mesh
 from gr00t_ros.demo.bringup import Bringup, Watcher
 from gr00t_ros.demo.libero import LIBERO, SUITE, run_episode
 from gr00t_ros.demo.page import address_of, show, start_page
-from gr00t_ros.demo.report import NEXT_STEPS, Run, write_report
+from gr00t_ros.demo.report import NEXT_STEPS, Run, limits_text, write_report
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
@@ -211,7 +211,7 @@ def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespa
             "problem": problem,
             **figures,
             **_clearance(record, options),
-            "limits_broken": [] if record is None else _broken(record, limits),
+            "limits_broken": None if record is None else _broken(record, limits),
         },
         frames=watcher.frames,
         latencies_s={
@@ -323,14 +323,10 @@ def _finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
         f"{f['queries']} queries, {f['chunks_accepted']} chunks, "
         f"inference p50/p99 {f['inference_p50_ms']:.0f}/{f['inference_p99_ms']:.0f} ms, "
         f"end to end p50/p99 {f['end_to_end_p50_ms']:.0f}/{f['end_to_end_p99_ms']:.0f} ms, "
-        f"motion {f['motion_time_s']:.1f} s, {_limits_text(f['limits_broken'])}"
+        f"motion {f['motion_time_s']:.1f} s, {limits_text(f['limits_broken'])}"
         f"{_clearance_text(f)}"
     )
     return 0 if run.success else 1
-
-
-def _limits_text(lines: Sequence[str]) -> str:
-    return f"LIMITS BROKEN: {'; '.join(lines)}" if lines else "inside the limits"
 
 
 def _clearance_text(figures: Mapping[str, object]) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import random
 import sys
 import time
 from pathlib import Path
@@ -20,12 +18,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 from gr00t_ros.demo.bringup import Bringup, Watcher, ros_arguments
-from gr00t_ros.demo.report import Run, write_report
+from gr00t_ros.demo.isolation import own_domain
+from gr00t_ros.demo.report import Run, limits_text, write_report
 from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.msg import TaskState
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.transports import avoid_shared_memory
+from gr00t_ros.sim.libero.commands import STEP_NS
 from gr00t_ros.sim.libero.extra import SLOW_TIME, require_libero
 from gr00t_ros.sim.libero.motion import broken, tool_extremes
 from gr00t_ros.sim.record import Record, load_record
@@ -54,7 +54,7 @@ class EpisodeWatcher(Watcher):
     @property
     def simulated_s(self) -> float:
         """Simulated time since the reset."""
-        return 0.0 if self.task is None else self.task.step * 0.05
+        return 0.0 if self.task is None else self.task.step * STEP_NS * 1e-9
 
     def _on_task(self, message: TaskState) -> None:
         self.task = message
@@ -64,10 +64,14 @@ def run_episode(options: argparse.Namespace) -> int:
     """Play one episode and write its report; returns the process's exit status."""
     try:
         require_libero()
+        with own_domain():  # its twists must reach no robot's servo
+            return _play(options)
     except Gr00tError as error:
         print(error, file=sys.stderr)
         return 1
-    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
+
+
+def _play(options: argparse.Namespace) -> int:
     folder = Path(options.report or f"reports/{time.strftime('%Y%m%d-%H%M%S')}-libero")
     bringup = Bringup(folder)
     avoid_shared_memory()
@@ -92,8 +96,7 @@ def run_episode(options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps(run.figures, indent=2) + "\n")
     _print(f"report: {page}")
-    lines = run.figures["limits_broken"]
-    motion = f"LIMITS BROKEN: {'; '.join(lines)}" if lines else "inside the limits"  # type: ignore[arg-type]
+    motion = limits_text(run.figures["limits_broken"])
     _print(f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | {motion}")
     return 0 if run.success else 1
 
@@ -201,7 +204,7 @@ def _run(
         "chunks_refused": watcher.refused,
         **_latency(watcher),
         **_motion(record),
-        "limits_broken": [] if record is None else broken(record, robot.command_limits),
+        "limits_broken": None if record is None else broken(record, robot.command_limits),
     }
     return Run(
         success=not problem,

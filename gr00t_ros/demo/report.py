@@ -137,6 +137,13 @@ class Run:
     limits: JointLimits | None = None
 
 
+def limits_text(broken: Sequence[str] | None) -> str:
+    """The verdict on the motion in a few words; None: there is no record to judge."""
+    if broken is None:
+        return "LIMITS NOT JUDGED: the robot left no record"
+    return f"LIMITS BROKEN: {'; '.join(broken)}" if broken else "inside the limits"
+
+
 def write_report(folder: Path, run: Run) -> Path:
     """Write `folder`/report.html and figures.json and return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ paused for most of the time, are failures of the infrastructure.
 
 from __future__ import annotations
 
+import math
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -15,14 +16,14 @@ from typing import Any, Final
 import numpy as np
 
 from gr00t_ros.errors import Gr00tError, NodeError
+from gr00t_ros.robot.outputs import CommandLimits
 from gr00t_ros.rollout.film import Film
-from gr00t_ros.rollout.motion_verdict import judged, since
 from gr00t_ros.rollout.observer import Observer, identity
 from gr00t_ros.rollout.stack import Stack
 from gr00t_ros.rollout.success import FAULT, INFRASTRUCTURE, SUCCESS, TIMEOUT
 from gr00t_ros.rollout.trial import Plain, Trial
 from gr00t_ros.sim.libero.motion import broken
-from gr00t_ros.sim.record import load_record
+from gr00t_ros.sim.record import TimedRows, broken_commands, load_record
 
 READY_S: Final = 120.0
 """Longest wait for the node to be ready and active."""
@@ -161,7 +162,7 @@ class Episode:
         if not stack.evaluation.benchmark.recorded:
             return None
         self._observer.save_record()
-        record = since(load_record(stack.record), round(self._began_s * 1e9))
+        record = load_record(stack.record).since(round(self._began_s * 1e9))
         return broken(record, stack.robot.command_limits)
 
     # --- its line ------------------------------------------------------------------------
@@ -220,7 +221,7 @@ class Episode:
     def _motion(self) -> Plain:
         robot, found = self._stack.robot, _unmoved()
         if _is_twist(robot):
-            found = judged(*self._observer.twists, robot.command_limits)
+            found = _moved(self._observer.twists, robot.command_limits)
         if self._tool is not None:
             found["recorded"] = True
             found["broken"] = [*found["broken"], *self._tool]
@@ -275,6 +276,21 @@ def blank(trial: Trial) -> Plain:
 
 def _unmoved() -> Plain:
     return {"messages": 0, "stops": 0, "broken": []}
+
+
+def _moved(sent: TimedRows, limits: CommandLimits) -> Plain:
+    """The verdict on the velocities that were sent, and the largest of each."""
+    rests = (sent.values == 0.0).all(axis=1)
+    found = _unmoved() | {
+        "messages": len(rests),
+        "stops": int((rests[1:] & ~rests[:-1]).sum()),
+        "broken": broken_commands(sent, limits),
+    }
+    if len(rests):
+        largest = np.abs(sent.values).max(axis=0)
+        pairs = zip(limits.names, largest.tolist(), strict=True)
+        found["largest"] = {name: value if math.isfinite(value) else None for name, value in pairs}
+    return found
 
 
 def _percentiles(name: str, samples_s: list[float]) -> Plain:

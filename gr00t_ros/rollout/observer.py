@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
@@ -23,6 +24,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.rollout.benchmark import Benchmark
 from gr00t_ros.rollout.trial import Plain, Trial
 from gr00t_ros.ros import qos
+from gr00t_ros.sim.record import TimedRows
 from gr00t_ros.srv import ResetTask, SetInstruction
 
 POLICY: Final = "/gr00t_policy"
@@ -91,7 +93,7 @@ class Observer:
         """Of each chunk: s from its observation until now, inference s, accepted, reason."""
         self.modes: list[tuple[float, str, str]] = []
         """Simulated time, mode and reason of each change of the node's mode."""
-        self._twists: list[tuple[float, ...]] = []
+        self._twists: list[tuple[int, tuple[float, ...]]] = []
 
     @property
     def now_s(self) -> float:
@@ -99,10 +101,10 @@ class Observer:
         return seconds(self.state.header.stamp) if self.state is not None else 0.0
 
     @property
-    def twists(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Times (M,) s and values (M, 6) of the velocities that were sent."""
-        rows = np.array(self._twists).reshape(-1, 1 + _TWIST)
-        return rows[:, 0], rows[:, 1:]
+    def twists(self) -> TimedRows:
+        """The velocities that were sent, (M, 6) by their stamps in simulated time."""
+        times_ns = np.array([time_ns for time_ns, _ in self._twists], dtype=np.int64)
+        return TimedRows(times_ns, np.array([row for _, row in self._twists]).reshape(-1, _TWIST))
 
     # --- waiting -------------------------------------------------------------------------
 
@@ -219,7 +221,7 @@ class Observer:
     def _on_twist(self, message: TwistStamped) -> None:
         move, turn = message.twist.linear, message.twist.angular
         row = (move.x, move.y, move.z, turn.x, turn.y, turn.z)
-        self._twists.append((seconds(message.header.stamp), *row))
+        self._twists.append((Time.from_msg(message.header.stamp).nanoseconds, row))
 
     def _keeps(self, key: str) -> Callable[[Image], None]:
         def keep(image: Image) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.robot.limits import JointLimits
+from gr00t_ros.robot.outputs import CommandLimits
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +29,9 @@ TOLERANCE = 0.02
 """Share by which velocity, and the differences of velocity over 1 ms, may exceed a limit."""
 STAMP_NOISE_S = 1e-6
 """Largest difference between the "now" of two windows."""
+KNOT_S = 0.02
+"""Time between two knots of the node's plan by default; commands change on them."""
+_ROUNDING = 1e-6
 
 BLOCK_ROWS = 10_000
 _STEP_S = ROW_NS * 1e-9
@@ -60,6 +64,18 @@ class Record:
     acceleration: NDArray[np.float64]
     measured: NDArray[np.float64]
     commands: Mapping[str, TimedRows] = field(default_factory=dict)
+
+    def since(self, time_ns: int) -> Record:
+        """The rows from a time of the controllers' clock on."""
+        rows = self.time_ns >= time_ns
+        arrays = (self.time_ns, self.position, self.velocity, self.acceleration, self.measured)
+        commands = {
+            topic: TimedRows(one.time_ns[kept], one.values[kept])
+            for topic, one in self.commands.items()
+            for kept in (one.time_ns >= time_ns,)
+        }
+        kept_arrays = (values[rows] for values in arrays)
+        return Record(self.joint_names, self.ros_offset_ns, *kept_arrays, commands)
 
 
 class Recorder:
@@ -250,6 +266,32 @@ def broken(record: Record, limits: JointLimits) -> list[str]:
         for name, got, limit in zip(limits.names, values, bounds, strict=True)
         if not got <= limit
     ]
+
+
+def broken_commands(sent: TimedRows, limits: CommandLimits) -> list[str]:
+    """Every command that left its range or changed faster than its rate, with both numbers.
+
+    sent: messages (M, C) in the order of `limits`, by stamp. A change to zero of all of them is a
+    stop and may be at once. Commands change on the knots of the node's plan, and a message may
+    stand at any time between two, so a change has a knot more than its stamps say.
+    """
+    values = sent.values
+    if not len(values):
+        return []
+    seconds = np.diff(sent.time_ns) * 1e-9
+    rates = np.abs(np.diff(values, axis=0)) / (np.maximum(seconds, 0.0) + KNOT_S)[:, None]
+    rates[(values[1:] == 0.0).all(axis=1)] = 0.0
+    lines = ["a value is not finite"] * (not np.isfinite(values).all())
+    lines += ["a stamp runs back"] * bool((seconds < 0.0).any())
+    for column, name in enumerate(limits.names):
+        low, high, most = limits.lower[column], limits.upper[column], limits.rate[column]
+        least, largest = float(values[:, column].min()), float(values[:, column].max())
+        if least < low - _ROUNDING or largest > high + _ROUNDING:
+            lines.append(f"{name}: got {least:.4g} to {largest:.4g}, range {low:.4g} to {high:.4g}")
+        fastest = float(rates[:, column].max(initial=0.0))
+        if fastest > most * (1.0 + _ROUNDING):
+            lines.append(f"{name}: changed by {fastest:.4g} a second, rate {most:.4g}")
+    return lines
 
 
 WINDOW_DELAY = "window_delay "

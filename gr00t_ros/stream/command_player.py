@@ -2,7 +2,8 @@
 
 The players check each window again: they refuse a window that is outside the ranges, not finite,
 too fast, or whose velocity is not zero at its end. The previous window then plays to its end,
-which is at rest. Any thread may call.
+which is at rest. A window that comes late, or a thread that slept, is no step: what is sent moves
+towards the window inside the limits. `sample` is called from one thread, all else from any.
 """
 
 from __future__ import annotations
@@ -35,28 +36,39 @@ LAST_SENT = 3
 # other publishers. A window is refused if it begins or has ended more than this from now.
 _REPEAT_NS = 500_000_000
 _ROUNDING = 1e-9
-# A call that is later than this moves the pose only as far as a call that is late by this much.
+# A call that is later than this moves what is sent only as far as a call that is late by this much.
 _LATE_NS = 100_000_000
 _ROUNDING_M = 1e-6
-# Factor on the file's speeds, so that a tick that is early or late by 10 % causes no lag.
+# Factor on the file's speeds and rates, so that a tick that is early or late by 10 % causes no lag.
 _SPARE = 1.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Window(Generic[Rows]):
-    """times_ns (N,) of the plan clock with N rows; when it was accepted, by both clocks."""
+    """times_ns (N,) of the plan clock with N rows."""
 
     times_ns: NDArray[np.int64]
     rows: Rows
-    accepted_ns: int
-    steady_ns: int
 
-    def time(self, now_ns: int, steady_ns: int) -> int:
-        """Plan time, which follows steady time where the plan clock stands still or runs back.
 
-        So a window ends although simulated time stands still.
-        """
-        return max(now_ns, self.accepted_ns + steady_ns - self.steady_ns)
+class _PlayTime:
+    """Plan time, which follows steady time while the plan clock stands still or runs back.
+
+    So a window ends although simulated time stands still. Time that is only slow is followed.
+    """
+
+    def __init__(self) -> None:
+        self._plan_ns = self._steady_ns = 0
+
+    def begin(self, now_ns: int, steady_ns: int) -> None:
+        """Begin at these times, also earlier ones."""
+        self._plan_ns, self._steady_ns = now_ns, steady_ns
+
+    def at(self, now_ns: int, steady_ns: int) -> int:
+        """Plan time when the plan clock and the steady clock have these times, ns."""
+        if now_ns > self._plan_ns:
+            self.begin(now_ns, steady_ns)
+        return self._plan_ns + steady_ns - self._steady_ns
 
 
 def _untimely(times_ns: NDArray[np.int64], now_ns: int) -> str:
@@ -79,8 +91,11 @@ class CommandPlayer:
         self._names, self._velocities = output.names, output.velocities
         self._lower = limits.lower[columns] - _ROUNDING
         self._upper = limits.upper[columns] + _ROUNDING
+        self._rate = limits.rate[columns]
         self._lock = threading.Lock()
+        self._time = _PlayTime()
         self._window: _Window[Floats] | None = None
+        self._commanded: tuple[Floats, int] | None = None  # the last values and their steady time
         self.accepted = 0
 
     def accept(
@@ -95,22 +110,45 @@ class CommandPlayer:
         if reason:
             return reason
         with self._lock:
-            self._window = _Window(times_ns, parsed.positions, now_ns, steady_ns)
+            self._window = _Window(times_ns, parsed.positions)
+            self._time.begin(now_ns, steady_ns)
             self.accepted += 1
         return None
 
     def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
-        """(C,) to command now; None: send nothing."""
+        """(C,) to command now; None: send nothing.
+
+        Call it from one thread: each call moves the commanded values.
+        """
         with self._lock:
-            window = self._window
-        if window is None:
-            return None
-        at_ns = window.time(now_ns, steady_ns)
-        if at_ns > window.times_ns[-1] + _REPEAT_NS:
+            window, at_ns = self._window, self._time.at(now_ns, steady_ns)
+        if window is None or at_ns > window.times_ns[-1] + _REPEAT_NS:
+            self._commanded = None
             return None
         since = window.times_ns - window.times_ns[0]  # small numbers: interp works in float64
         at = float(at_ns - int(window.times_ns[0]))
-        return np.array([np.interp(at, since, column) for column in window.rows.T])
+        aim = np.array([np.interp(at, since, column) for column in window.rows.T])
+        value = self._towards(aim, steady_ns)
+        self._commanded = value, steady_ns
+        return value
+
+    def _towards(self, aim: Floats, steady_ns: int) -> Floats:
+        """`aim` (C,), or the last values moved towards it as far as the rates allow.
+
+        Velocities are zero at once, which is a stop, and begin from zero.
+        """
+        if self._velocities and not aim.any():
+            return aim
+        if self._commanded is not None:
+            before, sent_ns = self._commanded
+            since_ns = min(max(steady_ns - sent_ns, 1), _LATE_NS)  # 1: an infinite rate times it
+        elif self._velocities:
+            before, since_ns = np.zeros_like(aim), _LATE_NS
+        else:
+            return aim
+        most, step = self._rate * (since_ns * 1e-9 * _SPARE), aim - before
+        value: Floats = np.where(np.abs(step) <= most, aim, before + np.clip(step, -most, most))
+        return value
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:
         """Whether something is left to play after a stop: never, velocities are zero at once."""
@@ -123,7 +161,8 @@ class CommandPlayer:
             return
         rest = np.zeros_like(value) if self._velocities else value
         with self._lock:
-            self._window = _Window(np.array([now_ns]), rest[None], now_ns, steady_ns)
+            self._window = _Window(np.array([now_ns]), rest[None])
+            self._time.begin(now_ns, steady_ns)
 
     def _unfit(self, values: Floats) -> str:
         """Why these values cannot be commanded; empty when they can."""
@@ -149,6 +188,7 @@ class PosePlayer:
         """`limits` are those of the output."""
         self._limits = limits
         self._lock = threading.Lock()
+        self._time = _PlayTime()
         self._window: _Window[tuple[Pose, ...]] | None = None
         self._commanded: tuple[Pose, int] | None = None  # the last pose and its steady time
         self.accepted = 0
@@ -170,7 +210,8 @@ class PosePlayer:
         if reason:
             return reason
         with self._lock:
-            self._window = _Window(times_ns, poses, now_ns, steady_ns)
+            self._window = _Window(times_ns, poses)
+            self._time.begin(now_ns, steady_ns)
             self.accepted += 1
         return None
 
@@ -180,10 +221,9 @@ class PosePlayer:
         Call it from one thread: each call moves the commanded pose.
         """
         with self._lock:
-            window = self._window
+            window, at_ns = self._window, self._time.at(now_ns, steady_ns)
         if window is None:
             return None
-        at_ns = window.time(now_ns, steady_ns)
         aim = _at(window, at_ns)
         if at_ns > window.times_ns[-1] + _REPEAT_NS and self._rests_at(aim):
             with self._lock:
@@ -201,10 +241,10 @@ class PosePlayer:
     def moves(self, now_ns: int, steady_ns: int) -> bool:
         """Whether the last window still plays, or the commanded pose lags behind its end."""
         with self._lock:
-            window = self._window
+            window, at_ns = self._window, self._time.at(now_ns, steady_ns)
         if window is None:
             return False
-        playing = window.time(now_ns, steady_ns) < window.times_ns[-1]
+        playing = at_ns < window.times_ns[-1]
         return playing or not self._rests_at(window.rows[-1])
 
     def _rests_at(self, aim: Pose) -> bool:

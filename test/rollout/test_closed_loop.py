@@ -62,9 +62,7 @@ def test_two_tasks_of_two_episodes_a_death_and_the_run_that_goes_on(
     assert first["instruction"] == "go up" and first["limit_s"] == 8.0
     assert 0.0 < first["simulated_s"] < 8.0 and first["steps"] > 0
     assert first["queries"] >= 1 and first["end_to_end_p50_ms"] > 0.0
-    # On a busy machine a window may come late, which is a step; ranges hold in any case.
-    assert first["motion"]["messages"] > 0
-    assert not any("limits" in line for line in first["motion"]["broken"])
+    assert first["motion"]["messages"] > 0 and first["motion"]["broken"] == []
     assert first["motion"]["largest"]["z"] == pytest.approx(0.078, abs=1e-6)
     assert first["server"]["server_generation"] == "N1.7"
     assert all((tmp_path / "out" / name).stat().st_size for name in first["pictures"])

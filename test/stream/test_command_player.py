@@ -1,10 +1,14 @@
 """The command player plays a window's values in time, and refuses windows that do not fit."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws import examples
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -37,7 +41,8 @@ def window(rows, stamp_ns, names=BASE.names, step_ns=20 * MS):
     return message
 
 
-RAMP = [[0.4, 0, 0], [0.2, 0, 0], [0, 0, 0]]
+RAMP = [[0.04, 0, 0], [0.02, 0, 0], [0, 0, 0]]
+"""As fast as the file allows: 1 m/s^2."""
 
 
 def playing(rows=RAMP, stamp_ns=1000 * MS, output=BASE, now_ns=1000 * MS):
@@ -51,7 +56,7 @@ def test_a_window_is_played_by_its_stamp_and_its_end_is_said_for_half_a_second()
     """Linear between its knots, then zero for a while, then the topic is free."""
     player = playing()
     values = [player.sample((1000 + t) * MS, (1000 + t) * MS) for t in (0, 10, 40, 500, 560)]
-    np.testing.assert_allclose([v[0] for v in values[:4]], [0.4, 0.3, 0.0, 0.0])
+    np.testing.assert_allclose([v[0] for v in values[:4]], [0.04, 0.03, 0.0, 0.0])
     assert values[4] is None
     assert CommandPlayer(BASE, G1.command_limits).sample(0, 0) is None
 
@@ -59,8 +64,67 @@ def test_a_window_is_played_by_its_stamp_and_its_end_is_said_for_half_a_second()
 def test_simulated_time_that_stands_still_ends_a_window_all_the_same():
     """A simulator that stopped publishing its clock must not keep a base in motion."""
     player = playing()
-    assert player.sample(1000 * MS, 1000 * MS)[0] == pytest.approx(0.4)
+    assert player.sample(1000 * MS, 1000 * MS)[0] == pytest.approx(0.04)
     assert player.sample(1000 * MS, 1040 * MS)[0] == 0.0
+
+
+def test_simulated_time_that_is_slow_is_followed():
+    """A quarter as fast as this machine's: a window is not played ahead of the robot's time."""
+    player = playing()
+    for passed in range(0, 41, 5):
+        now_ns, steady_ns = (1000 + passed) * MS, (1000 + 4 * passed) * MS
+        assert player.sample(now_ns, steady_ns)[0] == pytest.approx(0.04 - passed / 1000)
+
+
+def test_a_clock_that_runs_back_lets_a_window_end_by_steady_time():
+    """The velocity falls to zero as if the clock went on."""
+    player = playing()
+    assert player.sample(1010 * MS, 1010 * MS)[0] == pytest.approx(0.03)
+    assert player.sample(10 * MS, 1030 * MS)[0] == pytest.approx(0.01)
+    assert player.sample(20 * MS, 1040 * MS)[0] == 0.0
+
+
+def hill(top, stamp_ns, first=0.0):
+    """A window that rises by the rate from `first`, to `top`, and falls to zero."""
+    rows = [first]
+    while rows[-1] < top:
+        rows.append(min(rows[-1] + 0.02, top))
+    while rows[-1] > 0.0:
+        rows.append(max(rows[-1] - 0.02, 0.0))
+    return window([[row, 0, 0] for row in rows], stamp_ns)
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.02, 0.5), st.integers(0, 300), st.booleans()), max_size=8),
+    st.integers(0, 60),
+)
+def test_no_late_or_lost_window_and_no_late_call_changes_a_velocity_beyond_its_rate(sent, slept_ms):
+    """But to zero, which is a stop. A tenth is spared; a call that slept counts 0.1 s at most."""
+    player, told, now_ms = playing(), [], 1000
+    for number, (top, late_ms, lost) in enumerate(sent):
+        made_ms = 1000 + 60 * number
+        first = max(0.0, min(0.5, top - 0.1))
+        for _ in range(3):
+            now_ms += 20 + (slept_ms if number == 2 else 0)
+            told.append((now_ms, player.sample(now_ms * MS, now_ms * MS)))
+        if not lost:
+            stamp_ns = (made_ms + 60 - late_ms) * MS
+            player.accept(hill(top, stamp_ns, first), OFFSET_NS, now_ms * MS, now_ms * MS)
+    for (before_ms, before), (after_ms, after) in pairwise(told):
+        if before is None or after is None or not after.any():
+            continue
+        most = 1.0 * min(after_ms - before_ms, 100) / 1000 * 1.1 + 1e-9
+        assert np.abs(after - before).max() <= most
+
+
+def test_a_streamer_that_begins_in_the_middle_of_a_motion_ramps_up():
+    """It does not know what the base does: from zero, as far as a tenth of a second allows."""
+    player = CommandPlayer(BASE, G1.command_limits)
+    moving = hill(0.5, 1000 * MS, 0.5)
+    assert player.accept(moving, OFFSET_NS, 1000 * MS, 1000 * MS) is None
+    first, second = (player.sample(t * MS, t * MS)[0] for t in (1000, 1020))
+    assert first == pytest.approx(0.11) and second == pytest.approx(0.132)
 
 
 def test_a_stop_is_zero_for_velocities_and_leaves_a_height():
@@ -68,9 +132,9 @@ def test_a_stop_is_zero_for_velocities_and_leaves_a_height():
     player = playing()
     player.stop(1010 * MS, 1010 * MS)
     assert player.sample(1011 * MS, 1011 * MS).tolist() == [0.0, 0.0, 0.0]
-    height = playing([[0.7], [0.6]], output=HEIGHT)
+    height = playing([[0.702], [0.7]], output=HEIGHT)
     height.stop(1010 * MS, 1010 * MS)
-    assert height.sample(1030 * MS, 1030 * MS).tolist() == pytest.approx([0.65])
+    assert height.sample(1030 * MS, 1030 * MS).tolist() == pytest.approx([0.701])
 
 
 @pytest.mark.parametrize(
@@ -90,7 +154,7 @@ def test_an_unfit_window_is_refused_and_the_one_before_it_plays_on(message, expe
     """No value reaches the robot that its file does not allow, and none that stays."""
     player = playing()
     assert expected in player.accept(message, OFFSET_NS, 1010 * MS, 1010 * MS)
-    assert player.sample(1020 * MS, 1020 * MS)[0] == pytest.approx(0.2)
+    assert player.sample(1020 * MS, 1020 * MS)[0] == pytest.approx(0.02)
     assert player.accepted == 1
 
 

@@ -1,8 +1,8 @@
 """The record of the simulated tool, and the verdict on twist and tool: which limits were broken.
 
-A twist is judged as the file promises it: inside its range, and changing no faster than its rate
-in the time between two stamps. The tool is judged by what a Franka can do. Its velocity is the
-simulation's own; acceleration is the change of velocity over one step of the physics.
+A twist is judged as the file promises it (sim/record). The tool is judged by what a Franka can do.
+Its velocity is the simulation's own; acceleration is the change of velocity over one step of the
+physics.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.robot.outputs import CommandLimits
-from gr00t_ros.sim.record import Record, TimedRows
+from gr00t_ros.sim.record import Record, TimedRows, broken_commands
 
 Floats = NDArray[np.float64]
 
@@ -23,11 +23,6 @@ TWIST, TOOL, ACTION, BEGINS = "twist", "tool", "action", "begins"
 """Names in a record's `commands`: accepted twists (M, 6) by stamp; the tool's pose and twist
 (N, 13) and LIBERO's action (N, 7), a row for each step of the physics; the beginnings of episodes
 (E, 1)."""
-TOLERANCE = 0.02
-"""Share by which a difference may exceed its limit."""
-KNOT_NS = 20_000_000
-"""Twists change on the knots of the node's plan: a change is judged with one knot more than the
-time between two stamps."""
 FRANKA_M_S, FRANKA_M_S2 = 2.0, 13.0
 FRANKA_RAD_S, FRANKA_RAD_S2 = 2.5, 25.0
 """Largest Cartesian motion of a Franka Panda (libfranka 0.8, rate_limiting.h)."""
@@ -86,7 +81,7 @@ def tool_extremes(record: Record) -> ToolExtremes:
     if len(rows.values) < 2:
         return ToolExtremes()
     linear, angular = rows.values[:, 7:10], rows.values[:, 10:13]
-    parts = _same_episode(record, rows.time_ns)
+    parts = np.diff(_episodes(record, rows.time_ns)) == 0
     seconds = np.diff(rows.time_ns)[parts] * 1e-9
 
     def largest(values: Floats) -> float:
@@ -102,38 +97,17 @@ def tool_extremes(record: Record) -> ToolExtremes:
 
 def broken(record: Record, limits: CommandLimits) -> list[str]:
     """Every quantity of twist and tool beyond its limit, with both numbers; empty if none is."""
-    return [*_twist_broken(record, limits), *_tool_broken(tool_extremes(record))]
-
-
-def _twist_broken(record: Record, limits: CommandLimits) -> list[str]:
-    rows = record.commands[TWIST]
-    if not len(rows.values):
-        return []
+    twists = record.commands[TWIST]
+    episodes = _episodes(record, twists.time_ns)
     lines = [
-        f"twist {name}: {got:.4g} outside [{low:.4g}, {high:.4g}]"
-        for name, low, high, got in zip(
-            limits.names, limits.lower, limits.upper, _furthest(rows.values), strict=True
+        f"twist {line}"
+        for episode in np.unique(episodes)
+        for line in broken_commands(
+            TimedRows(twists.time_ns[episodes == episode], twists.values[episodes == episode]),
+            limits,
         )
-        if not low * (1 + TOLERANCE) <= got <= high * (1 + TOLERANCE)
     ]
-    parts = _same_episode(record, rows.time_ns)
-    seconds = (np.diff(rows.time_ns)[parts] + KNOT_NS) * 1e-9
-    rates = np.abs(np.diff(rows.values, axis=0)[parts]) / seconds[:, None]
-    # a stop sets velocities to zero at once, as the package promises
-    rates[np.all(rows.values[1:][parts] == 0.0, axis=1)] = 0.0
-    return lines + [
-        f"change of twist {name}: {got:.4g} > {most:.4g} a second"
-        for name, got, most in zip(
-            limits.names, rates.max(axis=0, initial=0.0), limits.rate, strict=True
-        )
-        if not got <= most * (1 + TOLERANCE)
-    ]
-
-
-def _furthest(values: Floats) -> Floats:
-    """Of each column the value that is furthest from zero; NaN stays NaN."""
-    index = np.argmax(np.where(np.isnan(values), np.inf, np.abs(values)), axis=0)
-    return np.asarray(values[index, np.arange(values.shape[1])])
+    return [*dict.fromkeys(lines), *_tool_broken(tool_extremes(record))]
 
 
 def _tool_broken(found: ToolExtremes) -> list[str]:
@@ -149,8 +123,7 @@ def _tool_broken(found: ToolExtremes) -> list[str]:
     ]
 
 
-def _same_episode(record: Record, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(M - 1,) whether two neighbouring rows belong to the same episode."""
+def _episodes(record: Record, times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(M,) number of the episode to which each row belongs."""
     begins = record.commands[BEGINS].time_ns
-    episode = np.searchsorted(begins, times_ns, side="left")
-    return np.asarray(np.diff(episode) == 0)
+    return np.searchsorted(begins, times_ns, side="left").astype(np.int64)
