@@ -1,11 +1,8 @@
 """The commands of ./dev: sets up .venv, then runs the command in it."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from typing import IO
 
 from distro import note, take_option
 
@@ -73,23 +70,15 @@ ALONE = (
     *("test/web/test_page.py", "test/test_bench_alone.py"),
 )
 """Simulated robots, bags and streamers run in real time, and a browser needs all processors."""
-COMPUTING = (
-    *(f"test/{room}" for room in "robot observe motion collide watch session".split()),
-    *("test/dataset", "test/convert", "test/sim/franka"),
-    *(f"test/sim/g1/test_{name}.py" for name in ("kinematics", "scripted", "world")),
-    *("test/sim/test_controller_recorded.py", "test/stream/test_player_recorded.py"),
-)
-"""No robot and no node: they run beside ALONE, in the time in which its processes wait."""
 SIDE_BY_SIDE = (
     *("-n=3", "--dist=loadfile", "--no-loadscope-reorder"),
-    *(f"--ignore={path}" for path in (*ALONE, *COMPUTING)),
+    *(f"--ignore={path}" for path in ALONE),
 )
 """The other tests mostly wait for other processes: three files at a time keep two cores busy."""
 DOCS_STRICT = ("--fail-on-warning", "--keep-going", "--fresh-env", "--quiet", "--jobs=auto")
 """Each build reads all pages: Sphinx forgets the warnings of pages that have not changed."""
 DOCS = ("docs", "docs/_build")
 """The pages, and where the site is built; its first page is index.html."""
-LOW_PRIORITY = 10
 QUICK = tuple(f"test/{room}" for room in "robot observe motion watch session wire".split())
 
 
@@ -100,33 +89,11 @@ def test(arguments: list[str]) -> int:
         replace_by("-m", "pytest", "-q", "-n=2", *QUICK, *arguments[1:])
     if arguments:
         replace_by("-m", "pytest", *ONCE_MORE, *arguments)
-    ended = (_start(*SIDE_BY_SIDE).wait(), *_alone_beside_computing())
+    ended = [
+        subprocess.call([PYTHON, "-m", "pytest", *ONCE_MORE, *part], env=run_environment())
+        for part in (SIDE_BY_SIDE, ALONE)
+    ]
     return max(map(abs, ended))  # the status is negative after a signal: no success either
-
-
-def _start(
-    *arguments: str, priority: int = 0, output: IO[bytes] | None = None
-) -> subprocess.Popen[bytes]:
-    """Start pytest with a priority as of nice(1): one above 0 leaves the processors to others."""
-    command = ["nice", f"-n{priority}", PYTHON, "-m", "pytest", *ONCE_MORE, *arguments]
-    return subprocess.Popen(
-        command, env=run_environment(), stdout=output, stderr=output and subprocess.STDOUT
-    )
-
-
-def _alone_beside_computing() -> tuple[int, int]:
-    """Run both parts at once, print the output of COMPUTING at the end; returns both statuses."""
-    with tempfile.TemporaryFile() as output:
-        computing = _start(*COMPUTING, priority=LOW_PRIORITY, output=output)
-        try:
-            without = (f"--ignore={path}" for path in COMPUTING)
-            alone = _start(*ALONE, *without).wait()
-        finally:
-            status = computing.wait()  # Ctrl-C has reached it too
-            output.seek(0)
-            shutil.copyfileobj(output, sys.stdout.buffer)
-            sys.stdout.flush()
-    return alone, status
 
 
 def run(command: str, arguments: list[str]) -> int:
