@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.sim.assets import cache_dir
 
 INSTALL = "./dev setup libero"
 VARIABLE = "GR00T_LIBERO_PYTHON"
@@ -14,6 +15,9 @@ SLOW_TIME = {"max_camera_age_s": 1.5, "max_joint_age_s": 0.5}
 """Parameters of the policy node. It also judges by its steady clock when a sample came: simulated
 time is 4 to 6 times slower, so a picture each 50 ms comes each 200 to 300 ms."""
 _ENVIRONMENT = ".venv-libero"
+# Of ROS, which has another Python, and of GL, whose platform follows from MUJOCO_GL.
+_LEAKS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "AMENT_PREFIX_PATH",
+          "_ROS_WHEELS_BOOTSTRAP_COMPLETE", "PYOPENGL_PLATFORM")  # fmt: skip
 _STAMP = "setup.json"  # setup/install.py writes it when the environment is complete
 
 
@@ -36,3 +40,10 @@ def require_libero() -> Path:
             f"virtual environment of its own and name its interpreter in {VARIABLE}"
         )
     return python
+
+
+def environment() -> dict[str, str]:
+    """The environment variables of a process of the extra's Python, with MuJoCo's EGL."""
+    kept = {name: value for name, value in os.environ.items() if name not in _LEAKS}
+    # LIBERO reads its paths from a file of this folder if there is one, by default the user's
+    return kept | {"MUJOCO_GL": "egl", "LIBERO_CONFIG_PATH": str(cache_dir() / "libero")}

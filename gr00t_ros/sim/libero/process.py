@@ -7,7 +7,6 @@ output. The child's own prints go to our standard error.
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import struct
 import subprocess
@@ -19,7 +18,7 @@ from typing import Any
 import msgpack
 
 from gr00t_ros.errors import SimulationError
-from gr00t_ros.sim.assets import cache_dir
+from gr00t_ros.sim.libero.extra import environment
 
 CHILD = Path(__file__).with_name("child.py")
 STEP_LIMIT_S = 30.0
@@ -28,9 +27,6 @@ RESET_LIMIT_S = 120.0
 LARGEST_BYTES = 1 << 24
 """Of a message; two pictures have 0.4 MB."""
 _END_S = 5.0
-# Of ROS, which has another Python, and of GL, which the child chooses itself.
-_LEAKS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "AMENT_PREFIX_PATH",
-          "_ROS_WHEELS_BOOTSTRAP_COMPLETE")  # fmt: skip
 
 
 class Child:
@@ -47,7 +43,7 @@ class Child:
             [python, CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(),
+            env=environment(),
             start_new_session=True,  # Ctrl-C reaches only us: the child ends when its input does
         )
         self._reader = threading.Thread(target=self._read, name="child", daemon=True)
@@ -123,9 +119,3 @@ class Child:
             raise SimulationError(f"got a message of {length} bytes, expected {LARGEST_BYTES}")
         body = self._process.stdout.read(length)
         return dict(msgpack.unpackb(body)) if len(body) == length else None
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _LEAKS}
-    # LIBERO reads its paths from a file of this folder if there is one, by default the user's
-    return kept | {"MUJOCO_GL": "egl", "LIBERO_CONFIG_PATH": str(cache_dir() / "libero")}

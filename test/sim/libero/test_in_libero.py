@@ -1,29 +1,29 @@
 """With the extra: the scripted policy does a task in LIBERO itself, without ROS."""
 
 import json
-import os
 import subprocess
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-PYTHON = ROOT / ".venv-libero" / "bin" / "python"
+from gr00t_ros.sim.libero.extra import INSTALL, environment, libero_python
+
+SCRIPT = Path(__file__).resolve().parents[2] / "fixtures" / "libero_episode.py"
+PYTHON = libero_python()
 LIMIT_S = 300.0
 
 
-@pytest.mark.skipif(not PYTHON.exists(), reason="the extra libero is not installed (.venv-libero)")
+@pytest.mark.skipif(PYTHON is None, reason=f"LIBERO is not installed: {INSTALL}")
+@pytest.mark.skipif(find_library("OSMesa") is None, reason="robosuite's cameras need libosmesa6")
 def test_the_chocolate_pudding_comes_into_the_basket(tmp_path):
     """At the start a bottle hides half of it."""
-    script = ROOT / "test" / "fixtures" / "libero_episode.py"
-    environment = {**os.environ, "MUJOCO_GL": "osmesa", "LIBERO_CONFIG_PATH": str(tmp_path)}
-    environment.pop("PYTHONPATH", None)
     ended = subprocess.run(
-        [PYTHON, script, "8", "20"],
+        [PYTHON, SCRIPT, "8", "20"],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
-        env=environment,
+        env=environment() | {"MUJOCO_GL": "osmesa", "LIBERO_CONFIG_PATH": str(tmp_path)},
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-2000:]

@@ -1,7 +1,6 @@
 """What libero_panda.yaml states was measured in LIBERO; with the extra it is measured again."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.sim.libero import commands
-from gr00t_ros.sim.libero.extra import INSTALL, libero_python
+from gr00t_ros.sim.libero.extra import INSTALL, environment, libero_python
 
 ROBOT = load_embodiment("libero_panda")
 CHILD = Path(commands.__file__).parent
@@ -39,12 +38,9 @@ def measured():
     python = libero_python()
     if python is None:
         pytest.skip(f"LIBERO is not installed: {INSTALL}")
-    environment = os.environ | {"MUJOCO_GL": "egl", "LIBERO_CONFIG_PATH": "/nonexistent"}
-    for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE"):
-        environment.pop(name, None)
     run = subprocess.run(
         [python, Path(__file__).with_name("measure.py"), CHILD],
-        capture_output=True, text=True, timeout=120, env=environment, check=False,
+        capture_output=True, text=True, timeout=120, env=environment(), check=False,
     )  # fmt: skip
     lines = [line for line in run.stdout.splitlines() if line.startswith("MEASURED ")]
     assert lines, run.stderr[-2000:]
