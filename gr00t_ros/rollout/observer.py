@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 import rclpy
 from geometry_msgs.msg import TwistStamped
-from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -24,6 +23,8 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.rollout.benchmark import Benchmark
 from gr00t_ros.rollout.trial import Plain, Trial
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.asked import introduction
+from gr00t_ros.ros.lifecycle_client import LifecycleClient
 from gr00t_ros.sim.record import TimedRows
 from gr00t_ros.srv import ResetTask, SetInstruction
 
@@ -63,6 +64,7 @@ class Observer:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._clients: dict[str, Any] = {}
+        self._lifecycle = LifecycleClient(self.node, POLICY)
         self.state: TaskState | None = None
         self.status: PolicyStatus | None = None
         self.statuses = 0
@@ -129,9 +131,12 @@ class Observer:
 
     def call(self, kind: Any, service: str, request: Any, limit_s: float = ANSWER_S) -> Any:
         """The answer of a service; NodeError if it does not come."""
-        if service not in self._clients:  # kept: discovery takes longer than the call
-            self._clients[service] = self.node.create_client(kind, service)
-        client = self._clients[service]
+        client = self._clients.get(service)
+        if client is None:  # kept: discovery takes longer than the call
+            client = self._clients[service] = self.node.create_client(kind, service)
+            self.wait(client.service_is_ready, limit_s, lambda: f"no service {service}")
+            if known := introduction(self.node, service):
+                self.wait(known.answer, limit_s, lambda: f"{known.service}: no answer")
         self.wait(client.service_is_ready, limit_s, lambda: f"no service {service}")
         future = client.call_async(request)
         self.wait(future.done, limit_s, lambda: f"{service}: no answer")
@@ -175,9 +180,16 @@ class Observer:
 
     def change(self, transition: str) -> bool:
         """Ask for a transition of the policy node; whether it was made."""
-        request = ChangeState.Request()
-        request.transition.label = transition
-        return bool(self.call(ChangeState, f"{POLICY}/change_state", request).success)
+        asked = self._lifecycle.change(transition)
+        answer: bool | None = None
+
+        def answered() -> bool:
+            nonlocal answer
+            answer = asked.answer()
+            return answer is not None
+
+        self.wait(answered, ANSWER_S, lambda: f"{POLICY}: no answer to the transition {transition}")
+        return bool(answer)
 
     def trigger(self, name: str) -> str:
         """Call one of the operator's services; returns why it was refused, empty if not."""

@@ -51,8 +51,9 @@ class Autostart(Node):
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
         self._policy = str(self.declare_parameter(name, default, descriptor).value)
         refuse_unknown(self)
-        self._get_state = self.create_client(GetState, f"{self._policy}/get_state")
+        # get_state last: a node that answers it knows both clients (ros/lifecycle_client.py)
         self._change_state = self.create_client(ChangeState, f"{self._policy}/change_state")
+        self._get_state = self.create_client(GetState, f"{self._policy}/get_state")
         self.create_subscription(PolicyStatus, f"{self._policy}/status", self._on_status, STATUS)
         self._status: PolicyStatus | None = None
         self._logged = ("", 0.0)  # the last reason for waiting, and when it was logged

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_ros.command_line import nearest
 from gr00t_ros.errors import NodeError, SettingsError
+from gr00t_ros.ros.asked import Asked
 from gr00t_ros.text_table import printable
 
 if TYPE_CHECKING:
@@ -33,35 +34,6 @@ _MOST_CLIENTS = 4
 _POLICY_STATUS = "gr00t_ros/msg/PolicyStatus"
 _UNIT = re.compile(r"\[([^\]]+)\]$")
 """The end of a description: its unit (ros/parameters.py)."""
-
-
-class Asked:
-    """One request to one service, sent as soon as the service is there.
-
-    again_s: sent again after this time without an answer, then after twice that time, and so on,
-    because an answer may be lost while discovery goes on. inf: sent once.
-    """
-
-    def __init__(self, client: Any, service: str, request: Any, again_s: float) -> None:
-        """`answer` sends and returns; service: its full name."""
-        self.service = service
-        self._client, self._request, self._again_s = client, request, again_s
-        self._futures: list[Any] = []
-        self._due_s = 0.0
-
-    @property
-    def sent(self) -> bool:
-        """Whether the service was there."""
-        return bool(self._futures)
-
-    def answer(self) -> Any:
-        """The answer, None until it is there; sends the request if it is due."""
-        now_s = time.monotonic()
-        if (not self.sent or now_s >= self._due_s) and self._client.service_is_ready():
-            self._again_s *= 2.0 if self.sent else 1.0
-            self._due_s = now_s + self._again_s
-            self._futures.append(self._client.call_async(self._request))
-        return next((future.result() for future in self._futures if future.done()), None)
 
 
 class PolicyClient:

@@ -9,10 +9,10 @@ from typing import Any, Final
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from gr00t_ros.ros.asked import Asked
 from gr00t_ros.srv import SetInstruction
 from gr00t_ros.text_table import one_line
 from gr00t_ros.tools.operator import ACCEPTED, HARDWARE, STOPPED, STOPPING
-from gr00t_ros.tools.policy_client import Asked
 
 ESTOP_S: Final = 1.8
 """The page waits two seconds for the answer to an e-stop."""

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.srv import ChangeState
 from pose_robot import POSE_FILE
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.event_handler import PublisherEventCallbacks
-from ros_fixtures import call, collect, deep
+from ros_fixtures import call, collect, deep, made, wait_for_discovery
 from stack import EMBODIMENT, INSTRUCTION, MOVING_RAD_S, RELAYED, Stack
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
@@ -28,6 +28,7 @@ from gr00t_ros.demo.bringup import ros_arguments
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.lifecycle_client import LifecycleClient
 from gr00t_ros.srv import SetInstruction
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -37,12 +38,6 @@ RECORD_SPAN_S = 900.0
 TASK_REPEAT_S = 3.0
 OPERATOR_PERIOD_S = 0.1
 REST_RAD_S = 0.01
-TRANSITIONS = {
-    "configure": Transition.TRANSITION_CONFIGURE,
-    "activate": Transition.TRANSITION_ACTIVATE,
-    "deactivate": Transition.TRANSITION_DEACTIVATE,
-    "cleanup": Transition.TRANSITION_CLEANUP,
-}
 SHUTDOWNS = {
     "active": Transition.TRANSITION_ACTIVE_SHUTDOWN,
     "inactive": Transition.TRANSITION_INACTIVE_SHUTDOWN,
@@ -60,6 +55,7 @@ class Rig(Stack):
     def __init__(self, node: Any, folder: Path, cable: Cable, rendered: bool) -> None:
         super().__init__(node, folder, "/sim/joint_states")
         self.node, self.cable, self.rendered = node, cable, rendered
+        self._lifecycle = LifecycleClient(node, "/gr00t_policy")
         self.seen: list[tuple[int, Any]] = []
         self.fault_file = folder / "faults.txt"
         self.plant_file = folder / "plant.txt"
@@ -231,15 +227,15 @@ class Rig(Stack):
 
     def change(self, transition: str) -> bool:
         """Make a transition; returns whether the node made it."""
-        shutdown = transition == "shutdown"
-        number = SHUTDOWNS[self.state] if shutdown else TRANSITIONS[transition]
-        request = ChangeState.Request(transition=Transition(id=number))
+        if transition != "shutdown":
+            return made(self._lifecycle.change(transition))
+        request = ChangeState.Request(transition=Transition(id=SHUTDOWNS[self.state]))
         return bool(call(self.node, ChangeState, "/gr00t_policy/change_state", request).success)
 
     @property
     def state(self) -> str:
         """The node's lifecycle state."""
-        answer = call(self.node, GetState, "/gr00t_policy/get_state", GetState.Request())
+        answer = wait_for_discovery(self._lifecycle.state().answer, "the node's state")
         return str(answer.current_state.label)
 
     def jump_clock(self, by_s: float) -> None:

@@ -10,7 +10,11 @@ from ros_fixtures import wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from node_robot import NEEDS_ROBOT, TRANSITIONS  # noqa: E402
+from node_robot import NEEDS_ROBOT  # noqa: E402
+
+from gr00t_ros.ros import lifecycle_client  # noqa: E402
+
+TRANSITIONS = {*lifecycle_client.TRANSITIONS, "shutdown"}
 
 POSSIBLE = {
     "unconfigured": {"configure"},
@@ -28,7 +32,7 @@ PATIENT = {
 def refuses_the_others(rig, mode):
     """What the present state does not allow is answered so, and disturbs nothing."""
     state = rig.state
-    for transition in TRANSITIONS.keys() - POSSIBLE[state]:
+    for transition in TRANSITIONS - POSSIBLE[state]:
         assert not rig.change(transition), f"{transition} in {mode}"
     assert rig.state == state
     if mode != "waiting":

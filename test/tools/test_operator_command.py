@@ -1,7 +1,6 @@
 """gr00t operator shows a status in every form of terminal, and carries its verbs to a node."""
 
 import json
-import math
 import os
 import pty
 import re
@@ -9,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-from concurrent.futures import Future
 from fcntl import ioctl
 from termios import TIOCSWINSZ
 from types import SimpleNamespace
@@ -40,7 +38,7 @@ from gr00t_ros.tools.operator_screen import (  # noqa: E402
     remedy,
     screen,
 )
-from gr00t_ros.tools.policy_client import Asked, outside, typed  # noqa: E402
+from gr00t_ros.tools.policy_client import outside, typed  # noqa: E402
 from gr00t_ros.watch.finding import RESET, RESUME, call  # noqa: E402
 from gr00t_ros.watch.table import ROWS  # noqa: E402
 
@@ -234,39 +232,6 @@ def test_an_e_stop_with_a_wrong_word_says_that_nothing_was_stopped(words, capsys
         operator.main(words)
     assert end.value.code == 2
     assert "NOTHING WAS STOPPED: press the robot's hardware e-stop" in capsys.readouterr().err
-
-
-class Service:
-    """A client of a service that is discovered late and whose first answers are lost."""
-
-    def __init__(self, ready_after, lost):
-        self._not_ready, self._lost = ready_after, lost
-        self.requests = 0
-
-    def service_is_ready(self):
-        """Whether it is discovered by now."""
-        self._not_ready -= 1
-        return self._not_ready < 0
-
-    def call_async(self, _request):
-        """A future of which no result comes while answers are lost."""
-        self.requests += 1
-        future = Future()
-        if self.requests > self._lost:
-            future.set_result("answer")
-        return future
-
-
-def test_a_request_waits_for_its_service_and_is_repeated_only_if_that_was_asked_for():
-    """Twice the same instruction would be two episodes; twice the same e-stop is one stop."""
-    once = Service(ready_after=2, lost=1)
-    asked = Asked(once, "/x", None, math.inf)
-    assert [asked.answer() for _ in range(5)] == [None] * 5
-    assert once.requests == 1 and asked.sent
-    again = Service(ready_after=2, lost=1)
-    asked = Asked(again, "/x", None, 0.0)
-    assert [asked.answer() for _ in range(4)] == [None, None, None, "answer"]
-    assert again.requests == 2
 
 
 def declared(kind):

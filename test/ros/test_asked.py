@@ -1,0 +1,126 @@
+"""Requests to services while discovery goes on: nothing is lost, nothing is carried out twice."""
+
+import math
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from lifecycle_msgs.msg import State  # noqa: E402
+
+from gr00t_ros.ros import lifecycle_client  # noqa: E402
+from gr00t_ros.ros.asked import Asked  # noqa: E402
+from gr00t_ros.ros.lifecycle_client import TRANSITIONS, LifecycleClient  # noqa: E402
+
+
+class Service:
+    """A client of a service that is discovered late and whose first answers are lost."""
+
+    def __init__(self, ready_after, lost):
+        self._not_ready, self._lost = ready_after, lost
+        self.requests = 0
+
+    def service_is_ready(self):
+        """Whether it is discovered by now."""
+        self._not_ready -= 1
+        return self._not_ready < 0
+
+    def call_async(self, _request):
+        """A future of which no result comes while answers are lost."""
+        self.requests += 1
+        future = Future()
+        if self.requests > self._lost:
+            future.set_result("answer")
+        return future
+
+
+def test_a_request_waits_for_its_service_and_is_repeated_only_if_that_was_asked_for():
+    """Twice the same instruction would be two episodes; twice the same e-stop is one stop."""
+    once = Service(ready_after=2, lost=1)
+    asked = Asked(once, "/x", None, math.inf)
+    assert [asked.answer() for _ in range(5)] == [None] * 5
+    assert once.requests == 1 and asked.sent
+    again = Service(ready_after=2, lost=1)
+    asked = Asked(again, "/x", None, 0.0)
+    assert [asked.answer() for _ in range(4)] == [None, None, None, "answer"]
+    assert again.requests == 2
+
+
+class Lifecycle:
+    """A lifecycle node and its two services, of which answers and requests may be lost."""
+
+    def __init__(self, lost_answers=0, lost_requests=0, refuses=False):
+        self.state = State.PRIMARY_STATE_UNCONFIGURED
+        self.changes = 0
+        self._lost_answers, self._lost_requests = lost_answers, lost_requests
+        self._refuses = refuses
+
+    def create_client(self, kind, _name):
+        """A client of one of the two services."""
+        asked = self._change if kind.__name__ == "ChangeState" else self._present
+        return SimpleNamespace(service_is_ready=lambda: True, call_async=asked)
+
+    def _present(self, _request):
+        future = Future()
+        future.set_result(SimpleNamespace(current_state=SimpleNamespace(id=self.state)))
+        return future
+
+    def _change(self, request):
+        future = Future()
+        if self._lost_requests:
+            self._lost_requests -= 1
+            return future
+        goal = dict(TRANSITIONS.values())[request.transition.id]
+        success = not self._refuses and goal == self.state + 1
+        if success:
+            self.state, self.changes = goal, self.changes + 1
+        if self._lost_answers:
+            self._lost_answers -= 1
+            return future
+        future.set_result(SimpleNamespace(success=success))
+        return future
+
+
+def made(node, label):
+    """The answer of a transition, within some looks."""
+    asked = LifecycleClient(node, "/x").change(label)
+    return next(answer for _ in range(50) if (answer := asked.answer()) is not None)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """The state is asked at once, not after seconds."""
+    monkeypatch.setattr(lifecycle_client, "_SILENT_S", 0.0)
+
+
+@pytest.mark.parametrize("lost", [{}, {"lost_answers": 1}, {"lost_requests": 2}])
+def test_a_transition_is_made_once_whatever_is_lost(lost, patient):
+    """A lost answer is not a refusal, and a lost request is sent again."""
+    node = Lifecycle(**lost)
+    assert made(node, "configure") is True
+    assert node.changes == 1 and node.state == State.PRIMARY_STATE_INACTIVE
+
+
+@pytest.mark.parametrize("lost", [{}, {"lost_answers": 1}, {"lost_requests": 1}])
+def test_a_refusal_stays_one(lost, patient):
+    """Also where its answer was lost."""
+    node = Lifecycle(refuses=True, **lost)
+    assert made(node, "configure") is False
+    assert node.changes == 0
+
+
+def test_a_transition_that_the_state_does_not_allow_is_refused(patient):
+    """The goal is the present state: that is no success."""
+    assert made(Lifecycle(), "cleanup") is False
+    assert made(Lifecycle(), "activate") is False
+
+
+def test_without_a_state_nothing_is_asked_for():
+    """The node may not know this client yet: it would drop its answer."""
+    node = Lifecycle()
+    node._present = lambda _request: Future()
+    asked = LifecycleClient(node, "/x").change("configure")
+    assert [asked.answer() for _ in range(5)] == [None] * 5
+    assert node.changes == 0
