@@ -14,7 +14,7 @@ from gr00t_ros.inputs.source import JointSource, Source, Subscription
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
 from gr00t_ros.observe.observation import ObservationSettings, content
-from gr00t_ros.observe.readings import encode, select
+from gr00t_ros.observe.readings import refuse_unusable, select
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.streams import StateStream, Stream
 from gr00t_ros.ros.pulled import InvalidHandle
@@ -134,7 +134,7 @@ def _unusable(stream: Stream | Output, newest: Sequence[Sample]) -> str:
     """Why the content of a valid message cannot be used, such as a missing joint."""
     try:
         if isinstance(stream, StateStream):
-            encode(stream, content(newest))
+            refuse_unusable(stream, content(newest))
         elif isinstance(stream, Output) and isinstance(newest[0].value, ControllerReading):
             select(stream.names, newest[0].value.reference)
             select(stream.names, newest[0].value.feedback)

@@ -8,7 +8,8 @@ For an output whose message was not sent, the controller plays the stop ramp of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import OUTPUT_TYPES, CommandOutput, PoseOutput
 from gr00t_ros.robot.rotation import quaternion_from_matrix
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.windows import POSE_NAMES, command_stamp, to_duration, window_topic
+from gr00t_ros.ros.windows import POSE_NAMES, command_stamp, window_topic
 
 _NS = 1_000_000_000
 
@@ -73,6 +74,10 @@ class Outputs:
             )
             for output in (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
         }
+        self._trajectories = {
+            output.name: TrajectoryMessage(output.names)
+            for output in (*embodiment.outputs, *embodiment.commands)
+        } | {output.name: TrajectoryMessage(POSE_NAMES) for output in embodiment.poses}
         self._counts = len(embodiment.joint_names), len(embodiment.command_limits.names)
         self._node = node
 
@@ -127,21 +132,34 @@ class Outputs:
         if window is not None:
             stamp = command_stamp(window.stamp_ns + offset_ns)
             messages += [
-                _Message(o.name, window.same_until_ns, _message(o, cols, window, stamp))
+                _Message(
+                    o.name,
+                    window.same_until_ns,
+                    self._trajectories[o.name].fill(
+                        stamp,
+                        window.times_ns.tolist(),
+                        window.positions[:, cols],
+                        window.velocities[:, cols],
+                        window.accelerations[:, cols],
+                    ),
+                )
                 for o, cols in self._joints
             ]
         if commands is not None:
             at_ns = commands.stamp_ns if window is None else window.stamp_ns
             stamp = command_stamp(at_ns + offset_ns)
-            times_ns = commands.times_ns + (commands.stamp_ns - at_ns)
+            times_ns = (commands.times_ns + (commands.stamp_ns - at_ns)).tolist()
             messages += [
-                _Message(o.name, None, _values(o, commands.values[:, cols], times_ns, stamp))
+                _Message(o.name, None, self._trajectories[o.name].fill(stamp, times_ns, values))
                 for o, cols in self._commands
-                if not np.isnan(commands.values[:, cols]).any()
+                if not np.isnan(values := commands.values[:, cols]).any()
             ]
         for name, of_pose in poses.items():
             at_ns = of_pose.stamp_ns if window is None else window.stamp_ns
-            content = _poses(of_pose, of_pose.stamp_ns - at_ns, command_stamp(at_ns + offset_ns))
+            begin_ns, knot_ns = of_pose.stamp_ns - at_ns, of_pose.knot_ns
+            times = (begin_ns + k * knot_ns for k in range(len(of_pose.poses)))
+            stamp = command_stamp(at_ns + offset_ns)
+            content = self._trajectories[name].fill(stamp, times, pose_rows(of_pose))
             messages.append(_Message(name, of_pose.same_until_ns, content))
         return messages
 
@@ -188,48 +206,51 @@ def _with_columns(
     return ((output, [order[name] for name in output.names]) for output in outputs)
 
 
-def _message(output: Output, columns: list[int], window: Window, stamp: Time) -> JointTrajectory:
-    message = JointTrajectory(joint_names=list(output.names))
-    message.header.stamp = stamp
-    rows = (
-        np.ascontiguousarray(matrix[:, columns])
-        for matrix in (window.positions, window.velocities, window.accelerations)
-    )
-    message.points = [
-        JointTrajectoryPoint(
-            positions=position.tolist(),
-            velocities=velocity.tolist(),
-            accelerations=acceleration.tolist(),
-            time_from_start=to_duration(int(time_ns)),
-        )
-        for time_ns, position, velocity, acceleration in zip(window.times_ns, *rows, strict=True)
-    ]
-    return message
+class TrajectoryMessage:
+    """The message of one output, filled anew for each window.
+
+    It is free again when `publish` has serialised it. Making the points of a window takes three
+    times as long as filling them.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """names: of the joints or values, n."""
+        self._message = JointTrajectory(joint_names=list(names))
+        self._points: list[JointTrajectoryPoint] = []
+
+    def fill(
+        self,
+        stamp: Time,
+        times_ns: Iterable[int],
+        positions: NDArray[np.float64],
+        velocities: NDArray[np.float64] | None = None,
+        accelerations: NDArray[np.float64] | None = None,
+    ) -> JointTrajectory:
+        """The message with the points of (N, n) matrices at these times from the stamp."""
+        while len(self._points) < len(positions):
+            self._points.append(JointTrajectoryPoint())
+        points = self._points[: len(positions)]
+        for point, time_ns, row in zip(points, times_ns, _rows(positions), strict=True):
+            point.positions = row
+            span = point.time_from_start
+            span.sec, span.nanosec = divmod(int(time_ns), _NS)
+        if velocities is not None and accelerations is not None:
+            rows = zip(points, _rows(velocities), _rows(accelerations), strict=True)
+            for point, velocity, acceleration in rows:
+                point.velocities, point.accelerations = velocity, acceleration
+        self._message.header.stamp = stamp
+        self._message.points = points
+        return self._message
 
 
-def _values(
-    output: CommandOutput, values: NDArray[np.float64], times_ns: NDArray[np.int64], stamp: Time
-) -> JointTrajectory:
-    """The window of one output without joints: its values are sent as positions."""
-    message = JointTrajectory(joint_names=list(output.names))
-    message.header.stamp = stamp
-    message.points = [
-        JointTrajectoryPoint(positions=row.tolist(), time_from_start=to_duration(int(time_ns)))
-        for time_ns, row in zip(times_ns, values, strict=True)
-    ]
-    return message
+def _rows(matrix: NDArray[np.float64]) -> Iterator[array[float]]:
+    """The rows of a matrix as ROS messages take them without a check of each number."""
+    matrix = np.asarray(matrix, dtype=np.float64)
+    data, size = matrix.tobytes(), matrix.shape[1] * matrix.itemsize
+    return (array("d", data[begin : begin + size]) for begin in range(0, len(data), size))
 
 
-def _poses(window: PoseWindow, later_ns: int, stamp: Time) -> JointTrajectory:
-    """The window of one pose output: position and quaternion are sent as positions."""
+def pose_rows(window: PoseWindow) -> NDArray[np.float64]:
+    """(N, 7) positions x, y, z and quaternions x, y, z, w of a window of poses."""
     quaternions = quaternion_from_matrix(np.stack([pose.rotation for pose in window.poses]))
-    message = JointTrajectory(joint_names=list(POSE_NAMES))
-    message.header.stamp = stamp
-    message.points = [
-        JointTrajectoryPoint(
-            positions=[*pose.position.tolist(), *quaternion.tolist()],
-            time_from_start=to_duration(later_ns + k * window.knot_ns),
-        )
-        for k, (pose, quaternion) in enumerate(zip(window.poses, quaternions, strict=True))
-    ]
-    return message
+    return np.hstack([np.stack([pose.position for pose in window.poses]), quaternions])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import ObservationError, RotationError
 from gr00t_ros.robot.described import not_described
 from gr00t_ros.robot.rotation import (
+    Chain,
     axis_angle_from_matrix,
     axis_angle_near,
     matrix_from_quaternion,
@@ -78,7 +80,8 @@ def select(names: Sequence[str], reading: JointReading) -> NDArray[np.float64]:
     if len(index) != len(reading.names):
         _refuse("twice", [n for n in names if list(reading.names).count(n) > 1], reading)
     position = np.array([reading.position[index[n]] for n in names], dtype=np.float64)
-    _refuse("not finite", [n for n, q in zip(names, position, strict=True) if not np.isfinite(q)])
+    if not np.isfinite(position).all():
+        _refuse("not finite", [n for n, q in zip(names, position, strict=True) if not isfinite(q)])
     return position
 
 
@@ -124,15 +127,24 @@ def encode(stream: StateStream, reading: object) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
+def refuse_unusable(stream: StateStream, reading: object) -> None:
+    """Raise ObservationError as `encode` does.
+
+    It leaves out the pose of a stream `from: kinematics`: of finite joints it is always finite.
+    """
+    if isinstance(reading, JointReading) and stream.source == "kinematics":
+        _chain_of(stream)
+        select(stream.names, reading)
+    else:
+        encode(stream, reading)
+
+
 def encode_computed(stream: StateStream, positions: NDArray[np.float64]) -> NDArray[np.float32]:
     """(T, D) float32 of a stream `from: kinematics`, from (T, J) positions of its joints.
 
     Raises ObservationError if its chain is not known, or a position is not finite.
     """
-    if stream.chain is None:
-        why = stream.chain_problem or not_described(stream.frame or "", stream.link)
-        raise ObservationError(f"state {stream.key}: {why}")
-    return _pose(stream, *stream.chain.pose(positions)).astype(np.float32)
+    return _pose(stream, *_chain_of(stream).pose(positions)).astype(np.float32)
 
 
 def pose_of(stream: StateStream, reading: object) -> PoseReading | None:
@@ -153,10 +165,15 @@ def _computed_pose(
     stream: StateStream, reading: JointReading
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(3,) m and (3, 3) of a stream's link in its base frame."""
+    return _chain_of(stream).pose(select(stream.names, reading))
+
+
+def _chain_of(stream: StateStream) -> Chain:
+    """The chain of a stream `from: kinematics`; raises ObservationError if it is not known."""
     if stream.chain is None:
         why = stream.chain_problem or not_described(stream.frame or "", stream.link)
         raise ObservationError(f"state {stream.key}: {why}")
-    return stream.chain.pose(select(stream.names, reading))
+    return stream.chain
 
 
 def _scaled(stream: StateStream, position: NDArray[np.float64]) -> NDArray[np.float64]:

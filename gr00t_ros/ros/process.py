@@ -4,7 +4,7 @@ With a misspelt `velocity_scale` the default would stay in force, so the process
 unknown arguments or parameters. A parameter under a wildcard such as `/**` may be meant for another
 node, so an unknown one there is only a warning. rclpy's own signal handlers would shut down the
 context before the last window is sent; our handlers set a flag instead, which the spin loop reads
-every 50 ms of steady time (control.md 4).
+at least every WAKE_S (control.md 4).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _flat(content: Any, prefix: str) -> Iterator[str]:
         yield from _flat(value, f"{prefix}{key}.")
 
 
-WAKE_S = 0.05
+WAKE_S = 0.25
 REFUSED = (InvalidParameterTypeException, InvalidParameterValueException)
 """What rclpy raises when a declared parameter was set to another type or an invalid value."""
 
@@ -135,7 +135,7 @@ def run_node(
 
     If arguments or parameters are invalid, print one line to stderr and return MISUSE. If a
     callback raises ThreadError, print where it came from and return FAILED.
-    wake_s: the longest delay until a signal is noticed; each round holds the GIL for 0.2 ms.
+    wake_s: the longest delay until a signal is noticed; each round takes about a ms.
     about: what --help prints, and the options; None: there are ROS arguments only.
     shared_memory: whether the node may use it (ros/transports.py): not if it commands a robot.
     """

@@ -38,6 +38,8 @@ from gr00t_ros.stream.command_types import COMMAND_TYPES, Sender, WindowPlayer
 
 LEAVE_S = 4.0
 """Longest wait at the end for a window of poses to finish; the end effector may lag behind it."""
+_WAKE_S = 0.05
+"""Longest delay until a signal is noticed, and velocities become zero."""
 _DIAGNOSTICS_NS = 1_000_000_000
 _TEXTS = {
     # name: default, meaning
@@ -229,7 +231,7 @@ HELP = NodeHelp(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run_node(CommandStreamer, arguments, _leave, about=HELP, shared_memory=False)
+    return run_node(CommandStreamer, arguments, _leave, _WAKE_S, HELP, shared_memory=False)
 
 
 if __name__ == "__main__":

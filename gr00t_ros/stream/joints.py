@@ -43,8 +43,6 @@ LEAVE_S = 4.0
 """Longest wait at the end for the last window to finish; late ticks shift it to later."""
 RELEASE_S = 4.0
 """Longest wait at the end for the arms to be given back to the robot (stream/unitree.RAMP_NS)."""
-WAKE_S = 0.25
-"""Longest delay until a signal is seen; the stream continues unchanged during and after it."""
 
 # Plan time that gains this much on steady time has jumped (watch/inputs.py). A simulation may
 # run faster than steady time, in steps of its /clock.
@@ -389,7 +387,7 @@ HELP = NodeHelp(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_S)
-    return run_node(Streamer, arguments, _leave, WAKE_S, HELP, shared_memory=False)
+    return run_node(Streamer, arguments, _leave, about=HELP, shared_memory=False)
 
 
 if __name__ == "__main__":

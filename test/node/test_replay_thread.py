@@ -16,6 +16,9 @@ from ros_fixtures import wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
+
 from gr00t_ros.errors import StalledError  # noqa: E402
 from gr00t_ros.motion.chunk import ActionChunk  # noqa: E402
 from gr00t_ros.motion.replay import Replay  # noqa: E402
@@ -43,6 +46,14 @@ HOME = np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])  # 0.25 rad inside a
 MOST_RAD_S2, MOST_RAD_S3 = 6.2, 420.0  # of the arm; limits.md's 6 and 400 and what clocks add
 
 
+def copied(message):
+    """The message as its reader gets it."""
+    return deserialize_message(serialize_message(message), JointTrajectory)
+
+
+copied(JointTrajectory())  # the first call loads libraries, which a publisher has done
+
+
 class Publisher:
     """Takes the messages of one output."""
 
@@ -52,7 +63,9 @@ class Publisher:
     def publish(self, message):
         """Note it with its time, then do what the test has planted."""
         self._rig.publishing(self.topic_name)
-        self._rig.sent.append((self.topic_name, time.monotonic_ns(), message))
+        at_ns = time.monotonic_ns()
+        kept = copied(message)  # as a real one: the node fills the message anew
+        self._rig.sent.append((self.topic_name, at_ns, kept))
         self._rig.published(self.topic_name)
 
 

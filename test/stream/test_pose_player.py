@@ -9,10 +9,10 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.motion.pose.course import PoseWindow
-from gr00t_ros.node.outputs import _poses
+from gr00t_ros.node.outputs import TrajectoryMessage, pose_rows
 from gr00t_ros.robot.limits import PoseLimits
 from gr00t_ros.robot.rotation import Pose
-from gr00t_ros.ros.windows import to_time
+from gr00t_ros.ros.windows import POSE_NAMES, to_time
 from gr00t_ros.stream.command_player import PosePlayer
 
 MS = 1_000_000
@@ -34,7 +34,9 @@ def rising(count=20, z=0.3, step=0.004, turn=0.0):
 
 def message(poses, stamp_ns=1000 * MS):
     """The window as the node sends it."""
-    return _poses(PoseWindow(stamp_ns, KNOT, poses), 0, to_time(stamp_ns + OFFSET_NS))
+    times_ns = [k * KNOT for k in range(len(poses))]
+    rows = pose_rows(PoseWindow(stamp_ns, KNOT, poses))
+    return TrajectoryMessage(POSE_NAMES).fill(to_time(stamp_ns + OFFSET_NS), times_ns, rows)
 
 
 def playing(poses=None, stamp_ns=1000 * MS):
