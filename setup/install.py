@@ -57,7 +57,12 @@ def install() -> None:
 
 
 def install_assets() -> None:
-    """Download the simulated robots' models; fast if they are installed."""
+    """Download the simulated robots' models; returns at once if they are installed."""
+    sys.path.append(str(ROOT))
+    from gr00t_ros.sim.assets import MODELS, installed  # of Python alone, as all of set-up
+
+    if all(map(installed, MODELS)):
+        return
     with _lock():
         command = [PYTHON, "-m", "gr00t_ros.sim.assets", "--install"]
         step("robot models for the simulator", command, run_environment(), 7)

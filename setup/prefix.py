@@ -27,9 +27,14 @@ LEAKS = (
 )
 
 
+# Many images and CI systems set it. Without bytecode every process compiles all that it imports at
+# each start: numpy takes 0.25 s instead of 0.1 s.
+SLOWS = "PYTHONDONTWRITEBYTECODE"
+
+
 def build_environment() -> dict[str, str]:
     """The caller's environment without another ROS, with .venv's programs first."""
-    environment = {key: value for key, value in os.environ.items() if key not in LEAKS}
+    environment = {key: value for key, value in os.environ.items() if key not in (*LEAKS, SLOWS)}
     environment["VIRTUAL_ENV"] = str(PREFIX)
     path = environment.get("PATH", os.defpath)
     environment["PATH"] = f"{PREFIX / 'bin'}{os.pathsep}{path}"

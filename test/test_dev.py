@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,24 @@ def test_shims_that_fail_are_passed_over(tmp_path):
     assert result.stdout.startswith("taken\nusage: ./dev")
 
 
+def test_the_interpreter_of_the_environment_comes_first(tmp_path):
+    """Before those on the path, whose shims take long; a broken one is passed over."""
+    (tmp_path / "setup").symlink_to(ROOT / "setup")
+    shutil.copy(ROOT / "dev", tmp_path / "dev")  # it works in the folder in which it lies
+    program(tmp_path / "base", "python3", f'echo taken; exec "{sys.executable}" "$@"')
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(tmp_path / "base" / "python3")
+    command = ["/bin/sh", str(tmp_path / "dev"), "help"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHON"}
+
+    def printed() -> str:
+        return subprocess.check_output(command, env=environment, text=True, timeout=60)
+
+    assert printed().startswith("taken\nusage: ./dev")
+    program(tmp_path / "base", "python3", "exit 1")
+    assert printed().startswith("usage: ./dev")
+
+
 def test_an_interpreter_that_is_too_old_is_refused(tmp_path):
     """The version is asked for; the chosen one is not silently replaced by another."""
     program(tmp_path, "python-old", "exit 1")
@@ -65,12 +84,14 @@ def test_an_unknown_command_is_refused_with_the_usage():
 
 
 def test_another_ros_does_not_leak_in(setup_module, monkeypatch):
-    """A sourced ROS 2 would mix its libraries with the wheels'; choices of the user stay."""
+    """A sourced ROS 2 would mix its libraries with the wheels'; other choices stay."""
     prefix = setup_module("prefix")
     for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "RMW_IMPLEMENTATION", "AMENT_PREFIX_PATH"):
         monkeypatch.setenv(name, "/opt/ros/jazzy")
     monkeypatch.setenv("ROS_DOMAIN_ID", "17")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     environment = prefix.run_environment()
+    assert "PYTHONDONTWRITEBYTECODE" not in environment, "each start would compile all imports"
     assert "/opt/ros/jazzy" not in environment.values()
     assert environment["ROS_DOMAIN_ID"] == "17"
     assert environment["AMENT_PREFIX_PATH"] == str(prefix.PREFIX)

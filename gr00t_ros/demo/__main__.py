@@ -6,92 +6,74 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from std_srvs.srv import Trigger
-
-from gr00t_ros.collide.description import disabled_pairs, read_description
-from gr00t_ros.collide.engine import CollisionEngine
-from gr00t_ros.collide.files import load_scene, read_mesh
-from gr00t_ros.demo.bringup import Bringup, Watcher
-from gr00t_ros.demo.libero import LIBERO, SUITE, run_episode
-from gr00t_ros.demo.page import address_of, show, start_page
-from gr00t_ros.demo.report import NEXT_STEPS, Run, limits_text, write_report
+from gr00t_ros.demo.bringup import Bringup
+from gr00t_ros.demo.page import start_page
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros.transports import avoid_shared_memory
-from gr00t_ros.sim.description import RobotDescription
-from gr00t_ros.sim.record import Record, broken, explained, load_record
-from gr00t_ros.sim.robot import DEFAULT_ROBOT
-from gr00t_ros.sim.robots import ROBOTS, find_robot
-from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
+from gr00t_ros.sim.libero.extra import LIBERO, SUITE
+from gr00t_ros.sim.robots import DEFAULT_ROBOT, ROBOTS, find_robot
+from gr00t_ros.supervise.launcher import free_port
+from gr00t_ros.wire.address import LOOPBACK
 
-_ANSWER_S = 10.0
 _GENERATIONS = ("A0", "A1", "A2", "B2", "B3")
-_EVERY_ROWS = 5  # of the 1 kHz record, from one distance to the next
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one demo; returns the process's exit status."""
     options = _options(arguments)
     if options.robot == LIBERO:
+        from gr00t_ros.demo.libero import run_episode
+
         return run_episode(options)
-    robot = find_robot(options.robot)
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     folder = Path(options.report or f"reports/{time.strftime('%Y%m%d-%H%M%S')}-{options.seed}")
     bringup = Bringup(folder)
     avoid_shared_memory()  # a demo that was killed can have left its locks taken
-    rclpy.init()
-    watcher = Watcher(robot.camera_names)
-    executor = SingleThreadedExecutor()
-    executor.add_node(watcher)
     try:
         if options.watch:
             start_page(bringup)
-        start(bringup, options, folder)
-        if options.watch:
-            show(address_of(bringup), bringup.folder)
-        problem = _watch(watcher, executor, bringup, options)
-        if options.record:
-            problem = _label(watcher, executor, problem)
-        if options.keep:
-            _keep(executor)
-    except KeyboardInterrupt:
-        problem = "interrupted"
+        start(bringup, options)
+        # after the start: the processes load while this one imports what it needs to follow them
+        from gr00t_ros.demo.follow import finish, follow
+
+        run = follow(bringup, options)
     except Gr00tError as error:
-        problem = str(error)
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
     finally:
         bringup.end()
-        executor.shutdown()
-    run = _run(watcher, problem, folder, options)
-    watcher.destroy_node()
-    rclpy.try_shutdown()
-    return _finish(run, folder, options)
+    return finish(run, folder, options)
 
 
-def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
-    """Start robot, policy server, policy node and autostart, each after those that it needs."""
-    title = find_robot(options.robot).title
-    _print(
-        f"starting: simulated {title} (seed {options.seed}), policy server, node; logs in {folder}"
+def start(bringup: Bringup, options: argparse.Namespace) -> None:
+    """Start robot, policy server, policy node and autostart at once, as launch does.
+
+    None waits for another here: the node waits for its streams and checks the server, and autostart
+    waits for the node.
+    """
+    title, folder = find_robot(options.robot).title, bringup.folder
+    print(
+        f"starting: simulated {title} (seed {options.seed}), policy server, node; logs in {folder}",
+        flush=True,
     )
     record = folder.absolute() / "record.npz"
     world = {"robot": options.robot, "seed": options.seed, "record_path": str(record)}
     bringup.start_node("robot", world)
-    port = bringup.start_sidecar(
+    port = free_port(LOOPBACK[0])
+    bringup.serve(
         options.policy,
-        *("--port", "0", "--codec", options.codec, "--embodiment", options.embodiment),
+        *("--port", str(port), "--codec", options.codec, "--embodiment", options.embodiment),
         *("--delay-ms", str(options.delay_ms)),
         *(["--flat"] if options.flat or options.codec == "A0" else []),  # A0 has flat keys only
     )
@@ -142,201 +124,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.instruction = options.instruction or robot.instruction
     options.embodiment = options.embodiment or robot.embodiment
     return options
-
-
-def _watch(
-    watcher: Watcher,
-    executor: SingleThreadedExecutor,
-    bringup: Bringup,
-    options: argparse.Namespace,
-) -> str:
-    """Follow the run to its end; returns what went wrong, or "" on success."""
-    deadline_s = time.monotonic() + options.timeout
-    progress_s, printed = 0.0, 0
-    while time.monotonic() < deadline_s:
-        executor.spin_once(timeout_sec=0.1)
-        for moment_s, line in watcher.events[printed:]:
-            _print(f"{moment_s:6.1f} s  {line}")
-        printed = len(watcher.events)
-        if watcher.success:
-            return ""
-        ended = bringup.ended("robot", "sidecar", "commands", "policy", "record")
-        if ended:
-            return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
-        if watcher.elapsed_s - progress_s >= 1.0:
-            progress_s = watcher.elapsed_s
-            _print(_progress(watcher))
-    mode = watcher.status.mode if watcher.status else "no status"
-    reason = watcher.status.reason if watcher.status else "is the node running?"
-    return f"not done after {options.timeout:.0f} s; node {mode}: {reason}"
-
-
-def _label(watcher: Watcher, executor: SingleThreadedExecutor, problem: str) -> str:
-    """End the recorded episode with the verdict; returns what went wrong, also with that."""
-    client = watcher.create_client(Trigger, f"/gr00t_record/{'failure' if problem else 'success'}")
-    if not client.wait_for_service(_ANSWER_S):
-        return problem or "the recorder does not answer"
-    answer = client.call_async(Trigger.Request())
-    executor.spin_until_future_complete(answer, _ANSWER_S)
-    done = answer.result() if answer.done() else None
-    if done is None or not done.success:
-        return problem or f"not recorded: {done.message if done else 'the recorder is silent'}"
-    return problem
-
-
-def _progress(watcher: Watcher) -> str:
-    mode = watcher.status.mode if watcher.status else "starting"
-    progress = watcher.robot.get("progress", "")
-    return f"{watcher.elapsed_s:6.1f} s  {mode:<12} chunks {watcher.accepted:<3} {progress}"
-
-
-def _keep(executor: SingleThreadedExecutor) -> None:
-    domain = os.environ["ROS_DOMAIN_ID"]
-    _print(f"left running: export ROS_DOMAIN_ID={domain} to look with ROS tools; Ctrl-C ends it")
-    while True:
-        executor.spin_once(timeout_sec=0.1)
-
-
-def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespace) -> Run:
-    path = folder / "record.npz"
-    record = load_record(path) if path.exists() else None
-    figures = _figures(watcher, options, record)
-    verdict = problem.splitlines()[0] if problem else f"{options.instruction}: done"
-    limits = load_embodiment(options.embodiment).limits
-    return Run(
-        success=not problem,
-        verdict=verdict,
-        figures={
-            "success": not problem,
-            "problem": problem,
-            **figures,
-            **_clearance(record, options),
-            "limits_broken": None if record is None else _broken(record, limits),
-        },
-        frames=watcher.frames,
-        latencies_s={
-            "inference (request to reply)": watcher.inference_s,
-            "end to end (observation's stamp to merged chunk)": watcher.end_to_end_s,
-        },
-        events=watcher.events,
-        record=record,
-        limits=limits,
-    )
-
-
-def _broken(record: Record, limits: JointLimits) -> list[str]:
-    """What is beyond its limit, and a last line about the latest window, which may be the cause."""
-    found = broken(record, limits)
-    return [line for line in (*found, explained(record)) if line] if found else []
-
-
-def _clearance(record: Record | None, options: argparse.Namespace) -> dict[str, object]:
-    """The smallest distance in the scene, and between what; nothing without a scene."""
-    if record is None or not options.scene:
-        return {}
-    found = min_clearance(record, find_robot(options.robot), options.scene)
-    return {"scene": options.scene, "min_clearance_m": found.distance_m, "nearest": found.between}
-
-
-class Clearance(NamedTuple):
-    """The smallest distance, m, and the two things that it is between; wanted contacts left out."""
-
-    distance_m: float
-    between: str
-
-
-def min_clearance(record: Record, robot: RobotDescription, scene: str) -> Clearance:
-    """The smallest distance of a record's commanded positions in the scene of that name or path.
-
-    Looks at every fifth row: at 1 rad/s a distance is right within 5 mrad times the reach.
-    """
-    model = robot.build_model(0)
-    disabled = disabled_pairs(robot_srdf(robot, model), robot.name)
-    description = read_description(robot_urdf(robot, model), robot.name, read_mesh, disabled)
-    held = {
-        joint.name: joint.ready_rad
-        for joint in robot.joints
-        if joint.name not in record.joint_names
-    }
-    engine = CollisionEngine(description, load_scene(scene), record.joint_names, held=held)
-    judged = [index for index, pair in enumerate(engine.pairs) if pair.contact is None]
-    smallest = Clearance(float("inf"), "")
-    for position in record.position[::_EVERY_ROWS]:
-        distance = engine.distances(position, smallest.distance_m)[judged]
-        nearest = int(np.argmin(distance))
-        if distance[nearest] < smallest.distance_m:
-            smallest = Clearance(float(distance[nearest]), str(engine.pairs[judged[nearest]]))
-    return smallest
-
-
-def _figures(
-    watcher: Watcher, options: argparse.Namespace, record: Record | None
-) -> dict[str, object]:
-    inference = _percentiles_ms(watcher.inference_s)
-    end_to_end = _percentiles_ms(watcher.end_to_end_s)
-    status = watcher.status
-    return {
-        "robot": options.robot,
-        "seed": options.seed,
-        "instruction": options.instruction,
-        "codec": options.codec,
-        "server_generation": status.server_generation if status else "",
-        "array_codec": status.array_codec if status else "",
-        "queries": int(status.queries) if status else 0,
-        "chunks_accepted": watcher.accepted,
-        "chunks_refused": watcher.refused,
-        "windows_published": int(status.windows_published) if status else 0,
-        "inference_p50_ms": inference[0],
-        "inference_p99_ms": inference[1],
-        "end_to_end_p50_ms": end_to_end[0],
-        "end_to_end_p99_ms": end_to_end[1],
-        "first_motion_s": watcher.first_motion_s,
-        "motion_time_s": motion_time_s(record),
-        "elapsed_s": watcher.elapsed_s,
-    }
-
-
-def _percentiles_ms(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    if not samples:
-        return 0.0, 0.0
-    p50, p99 = np.percentile([1e3 * value for _, value in samples], [50, 99])
-    return float(p50), float(p99)
-
-
-def motion_time_s(record: Record | None) -> float:
-    """Total time in which a joint was commanded to move, s, from the robot's 1 kHz record."""
-    if record is None or not len(record.time_ns):
-        return 0.0
-    return float(np.count_nonzero(np.abs(record.velocity).max(axis=1) > 1e-6)) * 1e-3
-
-
-def _finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
-    page = write_report(folder, run)
-    if options.json:
-        options.json.write_text(json.dumps(run.figures, indent=2) + "\n")
-    f = run.figures
-    for text, command in NEXT_STEPS if run.success else ():
-        _print(f"next: {command:38} {text}")
-    _print(f"report: {page}")
-    _print(
-        f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | "
-        f"{f['queries']} queries, {f['chunks_accepted']} chunks, "
-        f"inference p50/p99 {f['inference_p50_ms']:.0f}/{f['inference_p99_ms']:.0f} ms, "
-        f"end to end p50/p99 {f['end_to_end_p50_ms']:.0f}/{f['end_to_end_p99_ms']:.0f} ms, "
-        f"motion {f['motion_time_s']:.1f} s, {limits_text(f['limits_broken'])}"
-        f"{_clearance_text(f)}"
-    )
-    return 0 if run.success else 1
-
-
-def _clearance_text(figures: Mapping[str, object]) -> str:
-    if "nearest" not in figures:
-        return ""
-    return f", nearest {1e3 * figures['min_clearance_m']:.0f} mm: {figures['nearest']}"  # type: ignore[operator]
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""The processes of a simulated robot with its policy, and what one run shows over topics.
+"""The processes of a simulated robot with its policy.
 
 Starts the same executables with the same parameters as launch/simulation.launch.py, for machines
-without launch_ros; each process writes its own log file. Watcher follows a run over topics only.
+without launch_ros; each process writes its own log file. Imports no ROS: its imports would delay
+the processes.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import subprocess
@@ -18,15 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from rclpy.node import Node
-from sensor_msgs.msg import Image
-from std_msgs.msg import String
-
-from gr00t_ros.demo.report import Frame
 from gr00t_ros.errors import SidecarError
-from gr00t_ros.msg import ActionChunk, PolicyStatus
-from gr00t_ros.ros import qos
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -41,7 +33,6 @@ _MODULES = {
     "autostart": "gr00t_ros.tools.autostart",
     "record": "gr00t_ros.record.node",
 }
-FRAME_PERIOD_S = 0.5
 
 
 @dataclass(slots=True)
@@ -64,13 +55,16 @@ class Bringup:
         arguments = ros_arguments(parameters, remaps)
         self.start(role or node, [sys.executable, "-m", _MODULES[node], *arguments])
 
+    def serve(self, policy: str, *options: str) -> None:
+        """Start our policy server; does not wait until it serves."""
+        self.start("sidecar", [sys.executable, "-m", "gr00t_ros.sidecar", policy, *options])
+
     def start_sidecar(self, policy: str, *options: str, timeout_s: float = 30.0) -> int:
         """Start our policy server on a free port; returns the port once it is bound.
 
         Raises SidecarError, with the end of the log, if the server ends or is not ready in time.
         """
-        command = [sys.executable, "-m", "gr00t_ros.sidecar", policy, *options]
-        self.start("sidecar", command)
+        self.serve(policy, *options)
         deadline = time.monotonic() + timeout_s
         child = self.children["sidecar"]
         while (
@@ -148,73 +142,3 @@ def _yaml(value: object) -> str:
         return repr(value)
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
-
-
-class Watcher(Node):
-    """Subscribes and keeps what it receives; times are seconds since its creation."""
-
-    def __init__(self, cameras: Sequence[str]) -> None:
-        """Watch the default topics of the node, the simulated robot and these cameras."""
-        super().__init__("gr00t_demo_watcher")
-        self._start_s = time.monotonic()
-        self.status: PolicyStatus | None = None
-        self.robot: dict[str, object] = {}
-        self.events: list[tuple[float, str]] = []
-        self.frames: list[Frame] = []
-        self.inference_s: list[tuple[float, float]] = []
-        self.end_to_end_s: list[tuple[float, float]] = []
-        self.accepted = self.refused = 0
-        self.first_motion_s: float | None = None
-        self._pictures: dict[str, np.ndarray] = {}
-        self.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
-        self.create_subscription(
-            ActionChunk, "/gr00t_policy/action_chunk", self._on_chunk, qos.CHUNK
-        )
-        self.create_subscription(String, "/gr00t_sim_robot/state", self._on_robot, qos.STATUS)
-        self._cameras = cameras
-        for name in cameras:
-            self.create_subscription(
-                Image,
-                f"/camera/{name}/image_raw",
-                lambda image, name=name: self._on_image(name, image),
-                qos.SENSOR,
-            )
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since this watcher was created."""
-        return time.monotonic() - self._start_s
-
-    @property
-    def success(self) -> bool:
-        """Whether the simulated robot reports that the task is done."""
-        return bool(self.robot.get("success", False))
-
-    def _on_status(self, status: PolicyStatus) -> None:
-        line = f"{status.mode}: {status.reason}" if status.reason else status.mode
-        if self.status is None or status.mode != self.status.mode:
-            self.events.append((self.elapsed_s, line))
-        if status.mode == "replaying" and self.first_motion_s is None:
-            self.first_motion_s = self.elapsed_s
-        self.status = status
-
-    def _on_chunk(self, chunk: ActionChunk) -> None:
-        self.accepted += chunk.accepted
-        self.refused += not chunk.accepted
-        stamp_s = chunk.header.stamp.sec + chunk.header.stamp.nanosec * 1e-9
-        inference = chunk.inference_duration
-        now_s = self.get_clock().now().nanoseconds * 1e-9
-        self.end_to_end_s.append((self.elapsed_s, now_s - stamp_s))
-        self.inference_s.append((self.elapsed_s, inference.sec + inference.nanosec * 1e-9))
-
-    def _on_robot(self, message: String) -> None:
-        self.robot = json.loads(message.data)
-
-    def _on_image(self, name: str, image: Image) -> None:
-        shape = (image.height, image.width, 3)
-        self._pictures[name] = np.frombuffer(image.data, np.uint8).reshape(shape)
-        due = not self.frames or self.elapsed_s - self.frames[-1].time_s >= FRAME_PERIOD_S
-        if due and len(self._pictures) == len(self._cameras):
-            pictures = {name: self._pictures[name] for name in self._cameras}
-            self.frames.append(Frame(self.elapsed_s, pictures))
-            self._pictures = {}

@@ -17,9 +17,10 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
-from gr00t_ros.demo.bringup import Bringup, Watcher, ros_arguments
+from gr00t_ros.demo.bringup import Bringup, ros_arguments
 from gr00t_ros.demo.isolation import own_domain
 from gr00t_ros.demo.report import Run, limits_text, write_report
+from gr00t_ros.demo.watcher import Watcher
 from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.msg import TaskState
 from gr00t_ros.robot.files import load_embodiment
@@ -31,7 +32,7 @@ from gr00t_ros.sim.libero.motion import broken, tool_extremes
 from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.srv import ResetTask
 
-LIBERO, SUITE, EMBODIMENT = "libero", "libero_object", "libero_panda"
+EMBODIMENT = "libero_panda"
 CAMERAS = ("front", "wrist")
 _START_S, _RESET_S, _READY_S = 60.0, 180.0, 60.0
 _LEAST_WALL_S = 600.0  # a machine on which an episode takes longer is too slow to wait for

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -204,6 +203,8 @@ def _film(frames: Sequence[Frame]) -> str:
 
 
 def _jpeg(picture: NDArray[np.uint8]) -> str:
+    import cv2  # here, because a run needs it only at its end
+
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     return base64.b64encode(data.tobytes()).decode() if ok else ""
 

@@ -38,10 +38,11 @@ from gr00t_ros.command_line import (
     program,
     status_of,
 )
-from gr00t_ros.demo.bringup import Bringup, Watcher
+from gr00t_ros.demo.bringup import Bringup
 from gr00t_ros.demo.isolation import own_domain
 from gr00t_ros.demo.tried_file import TriedFile, tried_file
 from gr00t_ros.demo.try_report import TryReport, judged, report_text
+from gr00t_ros.demo.watcher import Watcher
 from gr00t_ros.errors import EmbodimentError, Gr00tError, SidecarError
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.robot.embodiment import Embodiment, Unsettled
@@ -204,7 +205,7 @@ class Run:
         os.environ.setdefault("ROS_LOG_DIR", str(self.folder / "ros_log"))
         self._bringup = Bringup(folder, stop_waiting=stop)
         rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-        self.watcher = Watcher(())
+        self.watcher = Watcher((), joints="")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.watcher)
 

@@ -13,15 +13,16 @@ import re
 import sys
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from gr00t_ros.errors import EmbodimentError, Gr00tError, UnreadableError
 from gr00t_ros.robot.data_file import MAX_DEPTH, MAX_DIGITS, read_text, unicode_problem
-from gr00t_ros.robot.embodiment import Embodiment, parse
-from gr00t_ros.robot.field import Field
-from gr00t_ros.robot.urdf_chain import MAX_BYTES as URDF_BYTES
+
+if TYPE_CHECKING:  # numpy, which a program that only finds files need not wait for
+    from gr00t_ros.robot.embodiment import Embodiment
+    from gr00t_ros.robot.field import Field
 
 _MAX_BYTES: Final = 1024 * 1024  # the largest file that ships has 20 kB
 _MAX_VALUES: Final = 20_000  # it has 1,700; this many are read in half a second
@@ -288,6 +289,8 @@ def load_embodiment(name_or_path: str) -> Embodiment:
     Raises EmbodimentError naming the file and the line of what is wrong, UnreadableError if there
     is no such file.
     """
+    from gr00t_ros.robot.embodiment import parse
+
     path = find_embodiment(name_or_path)
     mapping = _read_mapping(path)
     try:
@@ -302,12 +305,14 @@ def load_embodiment(name_or_path: str) -> Embodiment:
 
 def _urdf_beside(path: Path, place: Field) -> str:
     """The text of the URDF that an embodiment file names by a path relative to its own folder."""
+    from gr00t_ros.robot.urdf_chain import MAX_BYTES
+
     try:
         given = Path(place.text()).expanduser()
     except RuntimeError as error:  # no such user
         raise place.problem(str(error)) from error
     try:
-        return read_text(path.parent / given, URDF_BYTES, EmbodimentError)
+        return read_text(path.parent / given, MAX_BYTES, EmbodimentError)
     except EmbodimentError as error:
         raise place.problem(f"cannot read the URDF: {error}") from error
 

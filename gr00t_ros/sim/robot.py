@@ -34,13 +34,12 @@ from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_no
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
 from gr00t_ros.sim.record import WINDOW_DELAY, Recorder, TouchRecorder, save_record
-from gr00t_ros.sim.robots import ROBOTS, find_robot
+from gr00t_ros.sim.robots import DEFAULT_ROBOT, ROBOTS, find_robot
 from gr00t_ros.sim.sensors import BaseCommands, Sensors
 from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
 
 Floats = NDArray[np.float64]
 
-DEFAULT_ROBOT = "franka"
 SIMULATED_START_NS = 10_000_000_000
 """Simulated time at the start: not 0, because ROS takes 0 for "no clock yet"."""
 

@@ -211,6 +211,7 @@ DESK6 = RobotDescription(
 """Desk6: an invented arm that needs no model files."""
 
 ROBOTS = {robot.name: robot for robot in (FRANKA, G1, DESK6)}
+DEFAULT_ROBOT = FRANKA.name
 
 
 def find_robot(name: str) -> RobotDescription:

@@ -25,6 +25,7 @@ from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.node_help import NodeHelp, asks_for_help
 from gr00t_ros.ros.process import MISUSE, OK, REFUSED, initialise, refuse_unknown, stop_on_signals
 from gr00t_ros.ros.qos import STATUS
+from gr00t_ros.ros.transports import avoid_shared_memory
 
 ANSWER_LIMIT_S = 30.0
 """Longest wait for the answer to a transition; none of them waits for the sidecar (design.md 8)."""
@@ -174,6 +175,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return OK
     stop = stop_on_signals()
     try:
+        avoid_shared_memory()  # and be announced often: a policy node that starts later finds it
         initialise(args, HELP)
         node = Autostart(stop)
     except (Gr00tError, *REFUSED) as error:

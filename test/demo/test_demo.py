@@ -97,6 +97,7 @@ def assert_success(demo: Demo, embodiment: str = EMBODIMENT) -> None:
     assert figures["windows_published"] > 100
     assert 0 < figures["inference_p50_ms"] <= figures["end_to_end_p50_ms"] < 2000
     assert figures["first_motion_s"] + 2 < figures["elapsed_s"]
+    assert "first motion of the robot" in demo.output
     assert 2 < figures["motion_time_s"] < figures["elapsed_s"]
     assert_inside_the_limits(demo.record, embodiment)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.sim.assets import cache_dir
 
+LIBERO, SUITE = "libero", "libero_object"
+"""The robot's name for ./dev demo, and the suite that it plays by default."""
 INSTALL = "./dev setup libero"
 VARIABLE = "GR00T_LIBERO_PYTHON"
 """The interpreter of another environment with LIBERO, instead of the checkout's."""

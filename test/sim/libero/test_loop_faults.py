@@ -18,12 +18,12 @@ from rclpy.time import Time  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from gr00t_ros.demo.bringup import Bringup, ros_arguments  # noqa: E402
-from gr00t_ros.demo.libero import CAMERAS, EMBODIMENT, SUITE  # noqa: E402
+from gr00t_ros.demo.libero import CAMERAS, EMBODIMENT  # noqa: E402
 from gr00t_ros.msg import PolicyStatus  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.sim.libero.commands import SILENCE_NS, STEP_NS  # noqa: E402
-from gr00t_ros.sim.libero.extra import INSTALL, SLOW_TIME, libero_python  # noqa: E402
+from gr00t_ros.sim.libero.extra import INSTALL, SLOW_TIME, SUITE, libero_python  # noqa: E402
 from gr00t_ros.sim.libero.motion import TOOL, broken  # noqa: E402
 from gr00t_ros.sim.record import load_record  # noqa: E402
 from gr00t_ros.sim.sensors import SENSOR_OUT  # noqa: E402
