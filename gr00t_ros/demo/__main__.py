@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import rclpy
@@ -23,11 +23,11 @@ from std_srvs.srv import Trigger
 from gr00t_ros.collide.description import disabled_pairs, read_description
 from gr00t_ros.collide.engine import CollisionEngine
 from gr00t_ros.collide.files import load_scene, read_mesh
+from gr00t_ros.demo.attempt import attempt, followed, say
 from gr00t_ros.demo.bringup import Bringup, Watcher
 from gr00t_ros.demo.libero import LIBERO, SUITE, run_episode
 from gr00t_ros.demo.page import address_of, show, start_page
-from gr00t_ros.demo.report import NEXT_STEPS, Run, limits_text, write_report
-from gr00t_ros.errors import Gr00tError
+from gr00t_ros.demo.report import NEXT_STEPS, Run, limits_text, percentiles_ms, write_report
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros.transports import avoid_shared_memory
@@ -39,6 +39,7 @@ from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
 
 _ANSWER_S = 10.0
 _GENERATIONS = ("A0", "A1", "A2", "B2", "B3")
+_NEEDED = ("robot", "sidecar", "commands", "policy", "record")
 _EVERY_ROWS = 5  # of the 1 kHz record, from one distance to the next
 
 
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     watcher = Watcher(robot.camera_names)
     executor = SingleThreadedExecutor()
     executor.add_node(watcher)
-    try:
+
+    def play() -> str:
         if options.watch:
             start_page(bringup)
         start(bringup, options, folder)
@@ -67,13 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             problem = _label(watcher, executor, problem)
         if options.keep:
             _keep(executor)
-    except KeyboardInterrupt:
-        problem = "interrupted"
-    except Gr00tError as error:
-        problem = str(error)
-    finally:
-        bringup.end()
-        executor.shutdown()
+        return problem
+
+    problem = attempt(bringup, executor, play)
     run = _run(watcher, problem, folder, options)
     watcher.destroy_node()
     rclpy.try_shutdown()
@@ -83,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
     """Start robot, policy server, policy node and autostart, each after those that it needs."""
     title = find_robot(options.robot).title
-    _print(
+    say(
         f"starting: simulated {title} (seed {options.seed}), policy server, node; logs in {folder}"
     )
     record = folder.absolute() / "record.npz"
@@ -152,20 +150,14 @@ def _watch(
 ) -> str:
     """Follow the run to its end; returns what went wrong, or "" on success."""
     deadline_s = time.monotonic() + options.timeout
-    progress_s, printed = 0.0, 0
+    progress_s = 0.0
     while time.monotonic() < deadline_s:
-        executor.spin_once(timeout_sec=0.1)
-        for moment_s, line in watcher.events[printed:]:
-            _print(f"{moment_s:6.1f} s  {line}")
-        printed = len(watcher.events)
-        if watcher.success:
-            return ""
-        ended = bringup.ended("robot", "sidecar", "commands", "policy", "record")
-        if ended:
-            return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
+        end = followed(watcher, executor, bringup, *_NEEDED)
+        if end is not None:
+            return end
         if watcher.elapsed_s - progress_s >= 1.0:
             progress_s = watcher.elapsed_s
-            _print(_progress(watcher))
+            say(_progress(watcher))
     mode = watcher.status.mode if watcher.status else "no status"
     reason = watcher.status.reason if watcher.status else "is the node running?"
     return f"not done after {options.timeout:.0f} s; node {mode}: {reason}"
@@ -192,7 +184,7 @@ def _progress(watcher: Watcher) -> str:
 
 def _keep(executor: SingleThreadedExecutor) -> None:
     domain = os.environ["ROS_DOMAIN_ID"]
-    _print(f"left running: export ROS_DOMAIN_ID={domain} to look with ROS tools; Ctrl-C ends it")
+    say(f"left running: export ROS_DOMAIN_ID={domain} to look with ROS tools; Ctrl-C ends it")
     while True:
         executor.spin_once(timeout_sec=0.1)
 
@@ -272,8 +264,8 @@ def min_clearance(record: Record, robot: RobotDescription, scene: str) -> Cleara
 def _figures(
     watcher: Watcher, options: argparse.Namespace, record: Record | None
 ) -> dict[str, object]:
-    inference = _percentiles_ms(watcher.inference_s)
-    end_to_end = _percentiles_ms(watcher.end_to_end_s)
+    inference = percentiles_ms(watcher.inference_s)
+    end_to_end = percentiles_ms(watcher.end_to_end_s)
     status = watcher.status
     return {
         "robot": options.robot,
@@ -296,13 +288,6 @@ def _figures(
     }
 
 
-def _percentiles_ms(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    if not samples:
-        return 0.0, 0.0
-    p50, p99 = np.percentile([1e3 * value for _, value in samples], [50, 99])
-    return float(p50), float(p99)
-
-
 def motion_time_s(record: Record | None) -> float:
     """Total time in which a joint was commanded to move, s, from the robot's 1 kHz record."""
     if record is None or not len(record.time_ns):
@@ -316,9 +301,9 @@ def _finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
         options.json.write_text(json.dumps(run.figures, indent=2) + "\n")
     f = run.figures
     for text, command in NEXT_STEPS if run.success else ():
-        _print(f"next: {command:38} {text}")
-    _print(f"report: {page}")
-    _print(
+        say(f"next: {command:38} {text}")
+    say(f"report: {page}")
+    say(
         f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | "
         f"{f['queries']} queries, {f['chunks_accepted']} chunks, "
         f"inference p50/p99 {f['inference_p50_ms']:.0f}/{f['inference_p99_ms']:.0f} ms, "
@@ -329,14 +314,10 @@ def _finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
     return 0 if run.success else 1
 
 
-def _clearance_text(figures: Mapping[str, object]) -> str:
+def _clearance_text(figures: Mapping[str, Any]) -> str:
     if "nearest" not in figures:
         return ""
-    return f", nearest {1e3 * figures['min_clearance_m']:.0f} mm: {figures['nearest']}"  # type: ignore[operator]
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)
+    return f", nearest {1e3 * figures['min_clearance_m']:.0f} mm: {figures['nearest']}"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ _MODULES = {
     "autostart": "gr00t_ros.tools.autostart",
     "record": "gr00t_ros.record.node",
 }
+_READY = "READY tcp://"
 FRAME_PERIOD_S = 0.5
 
 
@@ -65,22 +67,26 @@ class Bringup:
         self.start(role or node, [sys.executable, "-m", _MODULES[node], *arguments])
 
     def start_sidecar(self, policy: str, *options: str, timeout_s: float = 30.0) -> int:
-        """Start our policy server on a free port; returns the port once it is bound.
-
-        Raises SidecarError, with the end of the log, if the server ends or is not ready in time.
-        """
+        """Start our policy server on a free port; returns it, and raises, as `port`."""
         command = [sys.executable, "-m", "gr00t_ros.sidecar", policy, *options]
         self.start("sidecar", command)
-        deadline = time.monotonic() + timeout_s
-        child = self.children["sidecar"]
-        while (
-            time.monotonic() < deadline and child.poll() is None and not self.stop_waiting.is_set()
-        ):
-            for line in self.log("sidecar").splitlines():
-                if line.startswith("READY tcp://"):
-                    return int(line.rpartition(":")[2])
+        return self.port("sidecar", timeout_s)
+
+    def port(self, role: str, timeout_s: float) -> int:
+        """The port of a server, once it prints that it listens.
+
+        Raises SidecarError, with the end of its log, if it ends or is not ready in time.
+        """
+        deadline_s, child = time.monotonic() + timeout_s, self.children[role]
+        while not self.stop_waiting.is_set():
+            over = time.monotonic() > deadline_s or child.poll() is not None
+            for line in self.log(role).splitlines():
+                if line.startswith(_READY):
+                    return int(line.split()[1].rpartition(":")[2])
+            if over:
+                break
             time.sleep(0.02)
-        raise SidecarError(f"sidecar {policy} did not start:\n{self.log('sidecar')[-2000:]}")
+        raise SidecarError(f"{role} did not start:\n{self.log(role)[-2000:]}")
 
     def start(self, role: str, command: Sequence[str]) -> None:
         """Start `command` as `role`; its output goes to `folder`/role.log."""
@@ -164,6 +170,7 @@ class Watcher(Node):
         self.end_to_end_s: list[tuple[float, float]] = []
         self.accepted = self.refused = 0
         self.first_motion_s: float | None = None
+        self._told = 0
         self._pictures: dict[str, np.ndarray] = {}
         self.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
         self.create_subscription(
@@ -175,7 +182,7 @@ class Watcher(Node):
             self.create_subscription(
                 Image,
                 f"/camera/{name}/image_raw",
-                lambda image, name=name: self._on_image(name, image),
+                partial(self._on_image, name),
                 qos.SENSOR,
             )
 
@@ -188,6 +195,12 @@ class Watcher(Node):
     def success(self) -> bool:
         """Whether the simulated robot reports that the task is done."""
         return bool(self.robot.get("success", False))
+
+    def new_events(self) -> list[tuple[float, str]]:
+        """The events since the last call."""
+        new = self.events[self._told :]
+        self._told = len(self.events)
+        return new
 
     def _on_status(self, status: PolicyStatus) -> None:
         line = f"{status.mode}: {status.reason}" if status.reason else status.mode
