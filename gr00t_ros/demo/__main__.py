@@ -18,12 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from std_srvs.srv import Trigger
 
 from gr00t_ros.collide.description import disabled_pairs, read_description
 from gr00t_ros.collide.engine import CollisionEngine
 from gr00t_ros.collide.files import load_scene, read_mesh
-from gr00t_ros.demo.attempt import attempt, followed, say
+from gr00t_ros.demo.attempt import attempt, followed, labelled, say, start_recorder
 from gr00t_ros.demo.bringup import Bringup, Watcher
 from gr00t_ros.demo.libero import LIBERO, SUITE, run_episode
 from gr00t_ros.demo.page import address_of, show, start_page
@@ -37,9 +36,7 @@ from gr00t_ros.sim.robot import DEFAULT_ROBOT
 from gr00t_ros.sim.robots import ROBOTS, find_robot
 from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
 
-_ANSWER_S = 10.0
 _GENERATIONS = ("A0", "A1", "A2", "B2", "B3")
-_NEEDED = ("robot", "sidecar", "commands", "policy", "record")
 _EVERY_ROWS = 5  # of the 1 kHz record, from one distance to the next
 
 
@@ -66,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show(address_of(bringup), bringup.folder)
         problem = _watch(watcher, executor, bringup, options)
         if options.record:
-            problem = _label(watcher, executor, problem)
+            problem = labelled(watcher, executor, problem)
         if options.keep:
             _keep(executor)
         return problem
@@ -102,8 +99,7 @@ def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
     if load_embodiment(options.embodiment).commands:
         bringup.start_node("commands", {"embodiment": options.embodiment})
     if options.record:
-        recording = {"folder": str(options.record.absolute()), "episodes": "policy"}
-        bringup.start_node("record", {**recording, "embodiment": options.embodiment})
+        start_recorder(bringup, options.record, options.embodiment)
     bringup.start_node("policy", parameters)
     bringup.start_node("autostart", {})
 
@@ -152,7 +148,7 @@ def _watch(
     deadline_s = time.monotonic() + options.timeout
     progress_s = 0.0
     while time.monotonic() < deadline_s:
-        end = followed(watcher, executor, bringup, *_NEEDED)
+        end = followed(watcher, executor, bringup)
         if end is not None:
             return end
         if watcher.elapsed_s - progress_s >= 1.0:
@@ -161,19 +157,6 @@ def _watch(
     mode = watcher.status.mode if watcher.status else "no status"
     reason = watcher.status.reason if watcher.status else "is the node running?"
     return f"not done after {options.timeout:.0f} s; node {mode}: {reason}"
-
-
-def _label(watcher: Watcher, executor: SingleThreadedExecutor, problem: str) -> str:
-    """End the recorded episode with the verdict; returns what went wrong, also with that."""
-    client = watcher.create_client(Trigger, f"/gr00t_record/{'failure' if problem else 'success'}")
-    if not client.wait_for_service(_ANSWER_S):
-        return problem or "the recorder does not answer"
-    answer = client.call_async(Trigger.Request())
-    executor.spin_until_future_complete(answer, _ANSWER_S)
-    done = answer.result() if answer.done() else None
-    if done is None or not done.success:
-        return problem or f"not recorded: {done.message if done else 'the recorder is silent'}"
-    return problem
 
 
 def _progress(watcher: Watcher) -> str:

@@ -16,7 +16,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
-from gr00t_ros.demo.attempt import attempt, followed, say
+from gr00t_ros.demo.attempt import attempt, followed, labelled, say, start_recorder
 from gr00t_ros.demo.bringup import Bringup, Watcher, ros_arguments
 from gr00t_ros.demo.isolation import own_domain
 from gr00t_ros.demo.report import Run, limits_text, percentiles_ms, write_report
@@ -81,7 +81,9 @@ def _play(options: argparse.Namespace) -> int:
     executor.add_node(watcher)
 
     def play() -> str:
-        return _watch(watcher, executor, bringup, _start(bringup, watcher, executor, options))
+        limit_s = _start(bringup, watcher, executor, options)
+        problem = _watch(watcher, executor, bringup, limit_s)
+        return labelled(watcher, executor, problem) if options.record else problem
 
     problem = attempt(bringup, executor, play)
     run = _run(watcher, problem, folder, options)
@@ -128,6 +130,8 @@ def _start(
     watcher.instruction = reset.instruction
     port = bringup.port("sidecar", _READY_S)
     node = {**common, "port": port, "instruction": reset.instruction, **slow_time()}
+    if options.record:
+        start_recorder(bringup, options.record, EMBODIMENT, use_sim_time=True)
     bringup.start_node("policy", node)
     bringup.start_node("autostart", {})
     return float(reset.limit_s)
@@ -143,7 +147,7 @@ def _watch(
     end_s = time.monotonic() + _LEAST_WALL_S
     told_s, began_s = 0.0, None
     while time.monotonic() < end_s:
-        end = followed(watcher, executor, bringup, "robot", "sidecar", "commands", "policy")
+        end = followed(watcher, executor, bringup)
         if end is not None:
             return end
         if began_s is None and watcher.first_motion_s is not None:
