@@ -105,7 +105,8 @@ def _license(one: Distribution) -> str:
     names = [text.split(" :: ")[-1] for text in classifiers if text.startswith("License :: ")]
     if names:
         return ", ".join(names)
-    return stated if 0 < len(stated) <= _LONGEST_NAME and "\n" not in stated else SEE_FILE
+    named = 0 < len(stated) <= _LONGEST_NAME and "\n" not in stated and stated != "UNKNOWN"
+    return stated if named else SEE_FILE
 
 
 def _source(one: Distribution) -> str:
