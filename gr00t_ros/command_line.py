@@ -13,10 +13,12 @@ Exit statuses, one rule for every command; docs/using.md has it for users:
 from __future__ import annotations
 
 import argparse
+import atexit
 import difflib
 import importlib
 import math
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -63,6 +65,8 @@ def status_of(error: Gr00tError) -> int:
 
 def program(run: Callable[[], int]) -> int:
     """Run a command as the whole process; return its status, or CLOSED_PIPE without a traceback."""
+    # launch sends a SIGINT behind the terminal's own: it must not kill a Python that ends already
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     try:
         status = run()
         sys.stdout.flush()

@@ -5,10 +5,8 @@ ros2 launch gr00t_ros libero.launch.py policy:=false port:=5555   # with a polic
 LIBERO is an optional extra: docs/libero.md. Another task needs its sentence as `instruction`.
 """
 
-import tempfile
 from pathlib import Path
 
-import yaml
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
@@ -21,7 +19,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.sim.libero.extra import SLOW_TIME, require_libero
+from gr00t_ros.sim.libero.extra import require_libero, slow_time_file
 from gr00t_ros.tools.launch import is_true, refuse_misspelt
 
 EMBODIMENT = "libero_panda"
@@ -88,17 +86,17 @@ def _server(argument: dict[str, str]) -> ExecuteProcess:
     """Start the policy server, a separate process without ROS."""
     program = ExecutableInPackage(package="gr00t_ros", executable="gr00t")
     words = ["sim", "libero-policy", "--port", argument["port"]]
-    return ExecuteProcess(cmd=[program, *words], name="policy", output="both", emulate_tty=True)
+    return ExecuteProcess(
+        cmd=[program, *words], name="policy_server", output="both", emulate_tty=True
+    )
 
 
 def _policy(argument: dict[str, str], instruction: str) -> IncludeLaunchDescription:
     """Include the policy node and the streamer, on simulated time that is slow."""
-    with tempfile.NamedTemporaryFile("w", prefix="libero_", suffix=".yaml", delete=False) as file:
-        yaml.safe_dump({"gr00t_policy": {"ros__parameters": SLOW_TIME}}, file)
     arguments = {
         "embodiment": EMBODIMENT,
         "instruction": instruction,
-        "params_file": file.name,
+        "params_file": str(slow_time_file()),
         "use_sim_time": "true",
         "command_streamer": "true",
         **{name: argument[name] for name in ("port", "autostart", "log_level")},

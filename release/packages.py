@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email.message import Message
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import (
+    Distribution,
+    PackageNotFoundError,
+    distribution,
+    distributions,
+)
+from pathlib import Path
 from typing import cast
 
 from packaging.requirements import Requirement
@@ -53,6 +59,21 @@ def installed(requirements: Iterable[Requirement]) -> tuple[list[Package], list[
     return [found[name] for name in sorted(found)], sorted(missing)
 
 
+def found_in(
+    folder: Path, requirements: Iterable[Requirement]
+) -> tuple[list[Package], list[str]]:
+    """As `installed`, in the site-packages of another environment, and without what they need."""
+    found: list[Package] = []
+    missing: list[str] = []
+    for name in sorted(canonicalize_name(one.name) for one in requirements):
+        there = next(iter(distributions(name=name, path=[str(folder)])), None)
+        if there is None:
+            missing.append(name)
+        else:
+            found.append(package(there))
+    return found, missing
+
+
 def _needs(one: Distribution, extras: Iterable[str]) -> Iterator[Requirement]:
     """What the package needs in this environment, with these extras."""
     for text in one.requires or ():
@@ -84,7 +105,8 @@ def _license(one: Distribution) -> str:
     names = [text.split(" :: ")[-1] for text in classifiers if text.startswith("License :: ")]
     if names:
         return ", ".join(names)
-    return stated if 0 < len(stated) <= _LONGEST_NAME and "\n" not in stated else SEE_FILE
+    named = 0 < len(stated) <= _LONGEST_NAME and "\n" not in stated and stated != "UNKNOWN"
+    return stated if named else SEE_FILE
 
 
 def _source(one: Distribution) -> str:

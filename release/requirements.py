@@ -14,6 +14,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 SIMULATOR = ("mujoco", "trimesh", "fast-simplification")
 """What the simulated robots need in addition. setup.py has no extra for it: requirements.txt."""
+LIBERO = "requirements-libero.txt"
+"""What ./dev setup libero installs into an environment of its own."""
 
 
 def runtime() -> list[Requirement]:
@@ -35,9 +37,9 @@ def _keyword(name: str) -> Any:
     raise LookupError(f"setup.py: setup() has no argument {name}")
 
 
-def pinned() -> Iterator[Requirement]:
-    """The lines of requirements.txt: a package may have one for each range of Pythons."""
-    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+def pinned(file: str = "requirements.txt") -> Iterator[Requirement]:
+    """The lines of a file: a package may have one for each range of Pythons."""
+    for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
         text = line.split("#")[0].strip()
         if text:
             yield Requirement(text)

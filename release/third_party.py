@@ -10,8 +10,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from gr00t_ros.sim.assets import MODELS
-from release.packages import Package, installed
-from release.requirements import optional, ros_packages, runtime
+from gr00t_ros.sim.libero.extra import libero_python
+from release.packages import Package, found_in, installed
+from release.requirements import LIBERO, ROOT, optional, pinned, ros_packages, runtime
 
 _HEAD = """\
 # Third-party software
@@ -30,6 +31,10 @@ in av (there with x264 and x265, which are GPL) and in opencv-python-headless, Z
 pyzmq, OpenBLAS in numpy, and more. The licenses below are those of the packages alone; look into a
 wheel's `*.libs` and `*.dist-info` before you pass it on with a product.
 """
+_LIBERO = """\
+An optional extra in an environment of its own (requirements-libero.txt). The license files of bddl
+and robosuite are MIT. The benchmark and its packages of assets are MIT; they say that upstream's
+dataset is CC BY 4.0 and that upstream's assets keep their owners' licenses (docs/libero.md)."""
 _COLUMNS = ("name", "version", "license", "source")
 
 
@@ -42,11 +47,27 @@ def document() -> str:
     lines += ["## Needed by every installation", "", *_table(needed), ""]
     lines += ["## Optional: extras of the wheel and the simulator, with what these need", ""]
     lines += [*_table([one for one in more if one.name not in names]), ""]
-    absent = without + missing
-    if absent:
-        lines += [f"Not installed where the table was made: {', '.join(absent)}.", ""]
+    lines += _absent(without + missing)
+    lines += ["## LIBERO: `./dev setup libero`", "", _LIBERO, "", *_libero()]
     lines += ["## ROS 2", "", *_ros(), "", "## Robot models", "", *_models()]
     return "\n".join(lines) + "\n"
+
+
+def _libero() -> Iterator[str]:
+    """What LIBERO's own environment has of its requirements, if there is one."""
+    python = libero_python()
+    places = () if python is None else python.parents[1].glob("lib/python3*/site-packages")
+    folder = next(iter(places), ROOT)  # without the extra: one that has no packages
+    found, missing = found_in(folder, pinned(LIBERO))
+    yield from _table(found)
+    yield ""
+    yield from _absent(missing)
+
+
+def _absent(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"Not installed where the table was made: {', '.join(names)}.", ""]
 
 
 def _table(packages: Sequence[Package]) -> list[str]:

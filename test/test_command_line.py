@@ -1,6 +1,7 @@
 """The parser and the statuses that every command uses, apart from any command."""
 
 import argparse
+import subprocess
 import sys
 
 import pytest
@@ -108,6 +109,25 @@ def test_an_option_in_place_of_a_verb_is_answered_with_where_options_go():
 def test_a_program_keeps_the_status_of_its_command():
     """Unless the reader has gone: test/tools/test_gr00t.py has that as a process."""
     assert program(lambda: 5) == 5
+
+
+ENDING = """
+import os, signal, sys
+from gr00t_ros.command_line import program
+
+class Late:
+    def __del__(self, kill=os.kill, me=os.getpid(), number=signal.SIGINT):
+        kill(me, number)
+
+late = Late()
+signal.signal(signal.SIGINT, lambda *_: None)
+sys.exit(program(lambda: 3))
+"""
+
+
+def test_a_second_ctrl_c_while_python_ends_changes_no_status():
+    """As launch sends it behind the terminal's own: Python has dropped all handlers by then."""
+    assert subprocess.run([sys.executable, "-c", ENDING], check=False).returncode == 3
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,7 @@ def start(bringup: Bringup, options: argparse.Namespace) -> None:
     if load_embodiment(options.embodiment).commands:
         bringup.start_node("commands", {"embodiment": options.embodiment})
     if options.record:
-        recording = {"folder": str(options.record.absolute()), "episodes": "policy"}
-        bringup.start_node("record", {**recording, "embodiment": options.embodiment})
+        bringup.start_recorder(options.record, options.embodiment)
     bringup.start_node("policy", parameters)
     bringup.start_node("autostart", {})
 

@@ -33,6 +33,7 @@ _MODULES = {
     "autostart": "gr00t_ros.tools.autostart",
     "record": "gr00t_ros.record.node",
 }
+_READY = "READY tcp://"
 
 
 @dataclass(slots=True)
@@ -55,26 +56,36 @@ class Bringup:
         arguments = ros_arguments(parameters, remaps)
         self.start(role or node, [sys.executable, "-m", _MODULES[node], *arguments])
 
+    def start_recorder(self, folder: Path, embodiment: str, *, use_sim_time: bool = False) -> None:
+        """Record the policy's own episodes; start it before the policy node."""
+        recording = {"folder": str(folder.absolute()), "episodes": "policy"}
+        named = {"embodiment": embodiment, "use_sim_time": use_sim_time}
+        self.start_node("record", {**recording, **named})
+
     def serve(self, policy: str, *options: str) -> None:
         """Start our policy server; does not wait until it serves."""
         self.start("sidecar", [sys.executable, "-m", "gr00t_ros.sidecar", policy, *options])
 
     def start_sidecar(self, policy: str, *options: str, timeout_s: float = 30.0) -> int:
-        """Start our policy server on a free port; returns the port once it is bound.
-
-        Raises SidecarError, with the end of the log, if the server ends or is not ready in time.
-        """
+        """Start our policy server on a free port; returns it, and raises, as `port`."""
         self.serve(policy, *options)
-        deadline = time.monotonic() + timeout_s
-        child = self.children["sidecar"]
-        while (
-            time.monotonic() < deadline and child.poll() is None and not self.stop_waiting.is_set()
-        ):
-            for line in self.log("sidecar").splitlines():
-                if line.startswith("READY tcp://"):
-                    return int(line.rpartition(":")[2])
+        return self.port("sidecar", timeout_s)
+
+    def port(self, role: str, timeout_s: float) -> int:
+        """The port of a server, once it prints that it listens.
+
+        Raises SidecarError, with the end of its log, if it ends or is not ready in time.
+        """
+        deadline_s, child = time.monotonic() + timeout_s, self.children[role]
+        while not self.stop_waiting.is_set():
+            over = time.monotonic() > deadline_s or child.poll() is not None
+            for line in self.log(role).splitlines():
+                if line.startswith(_READY):
+                    return int(line.split()[1].rpartition(":")[2])
+            if over:
+                break
             time.sleep(0.02)
-        raise SidecarError(f"sidecar {policy} did not start:\n{self.log('sidecar')[-2000:]}")
+        raise SidecarError(f"{role} did not start:\n{self.log(role)[-2000:]}")
 
     def start(self, role: str, command: Sequence[str]) -> None:
         """Start `command` as `role`, after the end of an earlier one; logs to `folder`/role.log."""

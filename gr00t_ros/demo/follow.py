@@ -6,25 +6,22 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from std_srvs.srv import Trigger
 
+from gr00t_ros.demo.attempt import attempt, followed, labelled, say
 from gr00t_ros.demo.bringup import Bringup
 from gr00t_ros.demo.page import address_of, show
-from gr00t_ros.demo.report import NEXT_STEPS, Run, limits_text, write_report
+from gr00t_ros.demo.report import NEXT_STEPS, Run, limits_text, percentiles_ms, write_report
 from gr00t_ros.demo.watcher import Watcher, command_start_s
-from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.sim.record import Record, broken, explained, load_record
 from gr00t_ros.sim.robots import find_robot
-
-_ANSWER_S = 10.0
 
 
 def follow(bringup: Bringup, options: argparse.Namespace) -> Run:
@@ -33,21 +30,18 @@ def follow(bringup: Bringup, options: argparse.Namespace) -> Run:
     watcher = Watcher(find_robot(options.robot).camera_names, start_s=command_start_s())
     executor = SingleThreadedExecutor()
     executor.add_node(watcher)
-    try:
+
+    def play() -> str:
         if options.watch:
             show(address_of(bringup), bringup.folder)
         problem = _watch(watcher, executor, bringup, options)
         if options.record:
-            problem = _label(watcher, executor, problem)
+            problem = labelled(watcher, executor, problem)
         if options.keep:
             _keep(executor)
-    except KeyboardInterrupt:
-        problem = "interrupted"
-    except Gr00tError as error:
-        problem = str(error)
-    finally:
-        bringup.end()
-        executor.shutdown()
+        return problem
+
+    problem = attempt(bringup, executor, play)
     run = _run(watcher, problem, bringup.folder, options)
     watcher.destroy_node()
     rclpy.try_shutdown()
@@ -62,36 +56,17 @@ def _watch(
 ) -> str:
     """Follow the run to its end; returns what went wrong, or "" on success."""
     deadline_s = time.monotonic() + options.timeout
-    progress_s, printed = 0.0, 0
+    progress_s = 0.0
     while time.monotonic() < deadline_s:
-        executor.spin_once(timeout_sec=0.1)
-        for moment_s, line in watcher.events[printed:]:
-            _print(f"{moment_s:6.1f} s  {line}")
-        printed = len(watcher.events)
-        if watcher.success:
-            return ""
-        ended = bringup.ended("robot", "sidecar", "commands", "policy", "record")
-        if ended:
-            return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
+        end = followed(watcher, executor, bringup)
+        if end is not None:
+            return end
         if watcher.elapsed_s - progress_s >= 1.0:
             progress_s = watcher.elapsed_s
-            _print(_progress(watcher))
+            say(_progress(watcher))
     mode = watcher.status.mode if watcher.status else "no status"
     reason = watcher.status.reason if watcher.status else "is the node running?"
     return f"not done after {options.timeout:.0f} s; node {mode}: {reason}"
-
-
-def _label(watcher: Watcher, executor: SingleThreadedExecutor, problem: str) -> str:
-    """End the recorded episode with the verdict; returns what went wrong, also with that."""
-    client = watcher.create_client(Trigger, f"/gr00t_record/{'failure' if problem else 'success'}")
-    if not client.wait_for_service(_ANSWER_S):
-        return problem or "the recorder does not answer"
-    answer = client.call_async(Trigger.Request())
-    executor.spin_until_future_complete(answer, _ANSWER_S)
-    done = answer.result() if answer.done() else None
-    if done is None or not done.success:
-        return problem or f"not recorded: {done.message if done else 'the recorder is silent'}"
-    return problem
 
 
 def _progress(watcher: Watcher) -> str:
@@ -102,7 +77,7 @@ def _progress(watcher: Watcher) -> str:
 
 def _keep(executor: SingleThreadedExecutor) -> None:
     domain = os.environ["ROS_DOMAIN_ID"]
-    _print(f"left running: export ROS_DOMAIN_ID={domain} to look with ROS tools; Ctrl-C ends it")
+    say(f"left running: export ROS_DOMAIN_ID={domain} to look with ROS tools; Ctrl-C ends it")
     while True:
         executor.spin_once(timeout_sec=0.1)
 
@@ -153,8 +128,8 @@ def _clearance(record: Record | None, options: argparse.Namespace) -> dict[str, 
 def _figures(
     watcher: Watcher, options: argparse.Namespace, record: Record | None
 ) -> dict[str, object]:
-    inference = _percentiles_ms(watcher.inference_s)
-    end_to_end = _percentiles_ms(watcher.end_to_end_s)
+    inference = percentiles_ms(watcher.inference_s)
+    end_to_end = percentiles_ms(watcher.end_to_end_s)
     status = watcher.status
     return {
         "robot": options.robot,
@@ -177,13 +152,6 @@ def _figures(
     }
 
 
-def _percentiles_ms(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    if not samples:
-        return 0.0, 0.0
-    p50, p99 = np.percentile([1e3 * value for _, value in samples], [50, 99])
-    return float(p50), float(p99)
-
-
 def motion_time_s(record: Record | None) -> float:
     """Total time in which a joint was commanded to move, s, from the robot's 1 kHz record."""
     if record is None or not len(record.time_ns):
@@ -198,9 +166,9 @@ def finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
         options.json.write_text(json.dumps(run.figures, indent=2) + "\n")
     f = run.figures
     for text, command in NEXT_STEPS if run.success else ():
-        _print(f"next: {command:38} {text}")
-    _print(f"report: {page}")
-    _print(
+        say(f"next: {command:38} {text}")
+    say(f"report: {page}")
+    say(
         f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | "
         f"{f['queries']} queries, {f['chunks_accepted']} chunks, "
         f"inference p50/p99 {f['inference_p50_ms']:.0f}/{f['inference_p99_ms']:.0f} ms, "
@@ -215,7 +183,3 @@ def _clearance_text(figures: Mapping[str, object]) -> str:
     if "nearest" not in figures:
         return ""
     return f", nearest {1e3 * figures['min_clearance_m']:.0f} mm: {figures['nearest']}"  # type: ignore[operator]
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -12,14 +12,14 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
+from gr00t_ros.demo.attempt import attempt, followed, labelled, say
 from gr00t_ros.demo.bringup import Bringup, ros_arguments
 from gr00t_ros.demo.isolation import own_domain
-from gr00t_ros.demo.report import Run, limits_text, write_report
+from gr00t_ros.demo.report import Run, limits_text, percentiles_ms, write_report
 from gr00t_ros.demo.watcher import Watcher
 from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.msg import TaskState
@@ -27,7 +27,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.sim.libero.commands import STEP_NS
-from gr00t_ros.sim.libero.extra import SLOW_TIME, require_libero
+from gr00t_ros.sim.libero.extra import require_libero, slow_time
 from gr00t_ros.sim.libero.motion import broken, tool_extremes
 from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.srv import ResetTask
@@ -44,6 +44,7 @@ class EpisodeWatcher(Watcher):
     def __init__(self) -> None:
         super().__init__(CAMERAS)
         self.set_parameters([Parameter("use_sim_time", value=True)])
+        self.instruction = ""
         self.task: TaskState | None = None
         self.create_subscription(TaskState, "/libero/task_state", self._on_task, qos.DIAGNOSTICS)
 
@@ -79,26 +80,22 @@ def _play(options: argparse.Namespace) -> int:
     rclpy.init()
     watcher, executor = EpisodeWatcher(), SingleThreadedExecutor()
     executor.add_node(watcher)
-    instruction = ""
-    try:
-        instruction, limit_s = _start(bringup, watcher, executor, options)
+
+    def play() -> str:
+        limit_s = _start(bringup, watcher, executor, options)
         problem = _watch(watcher, executor, bringup, limit_s)
-    except KeyboardInterrupt:
-        problem = "interrupted"
-    except Gr00tError as error:
-        problem = str(error)
-    finally:
-        bringup.end()
-        executor.shutdown()
-    run = _run(watcher, problem, instruction, folder, options)
+        return labelled(watcher, executor, problem) if options.record else problem
+
+    problem = attempt(bringup, executor, play)
+    run = _run(watcher, problem, folder, options)
     watcher.destroy_node()
     rclpy.try_shutdown()
     page = write_report(folder, run)
     if options.json:
         options.json.write_text(json.dumps(run.figures, indent=2) + "\n")
-    _print(f"report: {page}")
+    say(f"report: {page}")
     motion = limits_text(run.figures["limits_broken"])
-    _print(f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | {motion}")
+    say(f"{'SUCCESS' if run.success else 'FAILURE'}: {run.verdict} | {motion}")
     return 0 if run.success else 1
 
 
@@ -107,12 +104,12 @@ def _start(
     watcher: EpisodeWatcher,
     executor: SingleThreadedExecutor,
     options: argparse.Namespace,
-) -> tuple[str, float]:
-    """Start everything; returns the task's sentence and the simulated time that it may take, s.
+) -> float:
+    """Start everything; returns the simulated time that the task may take, s.
 
     The policy node comes last: before the reset there is no simulated time.
     """
-    _print(f"starting: LIBERO, {options.suite} task {options.task}; logs in {bringup.folder}")
+    say(f"starting: LIBERO, {options.suite} task {options.task}; logs in {bringup.folder}")
     record = {"record_path": str((bringup.folder / "record.npz").absolute())}
     python = sys.executable
     bringup.start("robot", [python, "-m", "gr00t_ros.sim.libero.robot", *ros_arguments(record)])
@@ -128,25 +125,17 @@ def _start(
     reset = answer.result() if answer.done() else None
     if reset is None or not reset.success:
         raise NodeError(f"reset: {reset.message if reset else bringup.log('robot')[-2000:]}")
-    _print(f"{watcher.elapsed_s:6.1f} s  the task: {reset.instruction}")
+    say(f"{watcher.elapsed_s:6.1f} s  the task: {reset.instruction}")
     common = {"embodiment": EMBODIMENT, "use_sim_time": True}
     bringup.start_node("commands", common)
-    port = _port(bringup)
-    node = {**common, "port": port, "instruction": reset.instruction, **SLOW_TIME}
+    watcher.instruction = reset.instruction
+    port = bringup.port("sidecar", _READY_S)
+    node = {**common, "port": port, "instruction": reset.instruction, **slow_time()}
+    if options.record:
+        bringup.start_recorder(options.record, EMBODIMENT, use_sim_time=True)
     bringup.start_node("policy", node)
     bringup.start_node("autostart", {})
-    return reset.instruction, reset.limit_s
-
-
-def _port(bringup: Bringup) -> int:
-    """The policy server's port, once it is bound."""
-    end_s = time.monotonic() + _READY_S
-    while time.monotonic() < end_s and not bringup.ended("sidecar"):
-        for line in bringup.log("sidecar").splitlines():
-            if line.startswith("READY tcp://"):
-                return int(line.rpartition(":")[2])
-        time.sleep(0.02)
-    raise NodeError(f"the policy server did not start:\n{bringup.log('sidecar')[-2000:]}")
+    return float(reset.limit_s)
 
 
 def _watch(
@@ -157,17 +146,11 @@ def _watch(
     The task's time counts from the first motion.
     """
     end_s = time.monotonic() + _LEAST_WALL_S
-    printed, told_s, began_s = 0, 0.0, None
+    told_s, began_s = 0.0, None
     while time.monotonic() < end_s:
-        executor.spin_once(timeout_sec=0.1)
-        for moment_s, line in watcher.events[printed:]:
-            _print(f"{moment_s:6.1f} s  {line}")
-        printed = len(watcher.events)
-        if watcher.success:
-            return ""
-        ended = bringup.ended("robot", "sidecar", "commands", "policy")
-        if ended:
-            return f"{ended} ended by itself:\n{bringup.log(ended)[-2000:]}"
+        end = followed(watcher, executor, bringup)
+        if end is not None:
+            return end
         if began_s is None and watcher.first_motion_s is not None:
             began_s = watcher.simulated_s
         if began_s is not None and watcher.simulated_s - began_s > limit_s:
@@ -175,7 +158,7 @@ def _watch(
         if watcher.elapsed_s - told_s >= 5.0:
             told_s = watcher.elapsed_s
             mode = watcher.status.mode if watcher.status else "starting"
-            _print(
+            say(
                 f"{told_s:6.1f} s  {mode:<12} chunks {watcher.accepted:<3} "
                 f"simulated {watcher.simulated_s:.1f} s"
             )
@@ -183,33 +166,31 @@ def _watch(
 
 
 def _run(
-    watcher: EpisodeWatcher,
-    problem: str,
-    instruction: str,
-    folder: Path,
-    options: argparse.Namespace,
+    watcher: EpisodeWatcher, problem: str, folder: Path, options: argparse.Namespace
 ) -> Run:
     path = folder / "record.npz"
     record = load_record(path) if path.exists() else None
     robot = load_embodiment(EMBODIMENT)
+    inference_ms = percentiles_ms(watcher.inference_s)
     figures: dict[str, object] = {
         "success": not problem,
         "problem": problem,
         "suite": options.suite,
         "task": options.task,
         "episode": options.seed,
-        "instruction": instruction,
+        "instruction": watcher.instruction,
         "simulated_s": watcher.simulated_s,
         "elapsed_s": watcher.elapsed_s,
         "chunks_accepted": watcher.accepted,
         "chunks_refused": watcher.refused,
-        **_latency(watcher),
+        "inference_p50_ms": inference_ms[0],
+        "inference_p99_ms": inference_ms[1],
         **_motion(record),
         "limits_broken": None if record is None else broken(record, robot.command_limits),
     }
     return Run(
         success=not problem,
-        verdict=problem.splitlines()[0] if problem else f"{instruction}: done",
+        verdict=problem.splitlines()[0] if problem else f"{watcher.instruction}: done",
         figures=figures,
         frames=watcher.frames,
         latencies_s={"inference (request to reply), wall clock": watcher.inference_s},
@@ -217,13 +198,6 @@ def _run(
         record=record,
         limits=robot.limits,
     )
-
-
-def _latency(watcher: EpisodeWatcher) -> dict[str, object]:
-    if not watcher.inference_s:
-        return {}
-    p50, p99 = np.percentile([1e3 * value for _, value in watcher.inference_s], [50, 99])
-    return {"inference_p50_ms": float(p50), "inference_p99_ms": float(p99)}
 
 
 def _motion(record: Record | None) -> dict[str, object]:
@@ -236,7 +210,3 @@ def _motion(record: Record | None) -> dict[str, object]:
         "tool_m_s2": found.linear_m_s2,
         "tool_rad_s2": found.angular_rad_s2,
     }
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +40,14 @@ NEXT_STEPS = (
 """What somebody who has seen the demo does next: in words, and the command or page."""
 _LEAST_SPAN_RAD = 0.02
 _COMMANDED, _MEASURED, _DOT = "#2463c9", "#e07a1f", "#2463c9"
+
+
+def percentiles_ms(samples_s: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """p50 and p99, ms, of the second of each pair; 0 without any."""
+    if not samples_s:
+        return 0.0, 0.0
+    p50, p99 = np.percentile([1e3 * value for _, value in samples_s], [50, 99])
+    return float(p50), float(p99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ class Run:
 
     success: bool
     verdict: str
-    figures: dict[str, object]
+    figures: dict[str, Any]
     frames: list[Frame] = field(default_factory=list)
     latencies_s: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     events: list[tuple[float, str]] = field(default_factory=list)

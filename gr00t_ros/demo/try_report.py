@@ -126,7 +126,8 @@ def judged(
     ]
     spans = {joint.name: joint.highest - joint.lowest for joint in joints}
     outputs = [_of_joints(one, spans, policy) for one in robot.outputs]
-    outputs += [_of_others(one, record, policy) for one in (*robot.commands, *robot.poses)]
+    others: list[CommandOutput | PoseOutput] = [*robot.commands, *robot.poses]
+    outputs += [_of_others(one, record, policy) for one in others]
     return joints, tuple(outputs), tuple(beyond)
 
 

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -250,9 +251,13 @@ class Run:
     def _wait_for_states(self, topics: Sequence[str]) -> None:
         """Wait until each streamer knows where its joints are: before, it refuses windows."""
         waiting = set(topics)
+
+        def told(topic: str, _: ControllerState) -> None:
+            waiting.discard(topic)
+
         for topic in topics:
             self.watcher.create_subscription(
-                ControllerState, topic, lambda _, topic=topic: waiting.discard(topic), qos.SENSOR
+                ControllerState, topic, partial(told, topic), qos.SENSOR
             )
         end_s = time.monotonic() + START_S
         while waiting:
@@ -276,16 +281,14 @@ class Run:
     def move(self, seconds: float) -> None:
         """Follow the run until it moved for `seconds`; `problem` says why it ended before that."""
         began_s = before_s = time.monotonic()
-        printed = 0
         while self.motion_s < seconds:
             self._spin()
             now_s = time.monotonic()
             if self._mode == "replaying":
                 self.motion_s += now_s - before_s
             before_s = now_s
-            for moment_s, line in self.watcher.events[printed:]:
+            for moment_s, line in self.watcher.new_events():
                 _say(f"{moment_s:6.1f} s  {one_line(line, _LINE)}")
-            printed = len(self.watcher.events)
             self._refuse_ended()
             limit_s = START_S + _OVERTIME * seconds if self.motion_s else START_S
             if self._mode.startswith("fault") or now_s - began_s > limit_s:

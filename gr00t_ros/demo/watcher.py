@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ class Watcher(Node):
         self.accepted = self.refused = 0
         self.first_motion_s: float | None = None
         """When a joint moved first after the activation; None before."""
+        self._told = 0
         self._pictures: dict[str, np.ndarray] = {}
         self._joints = (
             self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR)
@@ -72,7 +74,7 @@ class Watcher(Node):
             self.create_subscription(
                 Image,
                 f"/camera/{name}/image_raw",
-                lambda image, name=name: self._on_image(name, image),
+                partial(self._on_image, name),
                 qos.SENSOR,
             )
 
@@ -85,6 +87,12 @@ class Watcher(Node):
     def success(self) -> bool:
         """Whether the simulated robot reports that the task is done."""
         return bool(self.robot.get("success", False))
+
+    def new_events(self) -> list[tuple[float, str]]:
+        """The events since the last call."""
+        new = self.events[self._told :]
+        self._told = len(self.events)
+        return new
 
     def _on_status(self, status: PolicyStatus) -> None:
         line = f"{status.mode}: {status.reason}" if status.reason else status.mode
@@ -99,6 +107,7 @@ class Watcher(Node):
         if self.first_motion_s is None and speed_rad_s > MOVES_RAD_S:
             self.first_motion_s = self.elapsed_s
             self.events.append((self.elapsed_s, "first motion of the robot"))
+            assert self._joints is not None  # it has called
             self.destroy_subscription(self._joints)
 
     def _on_chunk(self, chunk: ActionChunk) -> None:

@@ -31,6 +31,7 @@ from gr00t_ros.node.robot_state import Positions, RobotState
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.ros import parameters, qos
+from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import reasoned
@@ -39,11 +40,19 @@ _SPAN_S = 0.1  # the measured speed is the average over this time
 
 
 def wait_for_rest(
-    session_active: Callable[[], bool], inputs: Inputs, around: RobotState, values: Parameters
+    session_active: Callable[[], bool],
+    inputs: Inputs,
+    around: RobotState,
+    clock: PlanClock,
+    values: Parameters,
 ) -> str:
-    """Wait up to stop_timeout_s until the session ended and the arm rests; why not, or empty."""
+    """Wait up to stop_timeout_s until the session ended and the arm rests; why not, or empty.
+
+    Call it from the executor's thread, or after the executor has ended: it takes /clock itself.
+    """
     deadline_s = time.monotonic() + values.stop_timeout_s
     while time.monotonic() < deadline_s:
+        clock.take()
         if not session_active() and _measured_at_rest(inputs, around, values.rest_velocity):
             return ""
     return f"no rest was measured within {values.stop_timeout_s} s"

@@ -108,7 +108,8 @@ class ReplayThread:
         self._awake = awake or Awake(STARVED_PERIODS * period_ns)
         self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]
         self._calls = queue.SimpleQueue()
-        self._ticked_ns = self._made_ns = 0
+        self._ticked_ns = self._ticked_plan_ns = self._made_ns = 0
+        self._ran_ns, self._left_out = 0, False
         self.extra_ticks = 0
         """Ticks between two deadlines, each for a reply."""
         self.withheld = 0
@@ -229,14 +230,17 @@ class ReplayThread:
         Simulated time cannot be predicted: there they are sent at once.
         """
         steady_ns = time.monotonic_ns()
+        self._awake.ran(steady_ns)
         if self._clock.simulated:
+            if self._clock_is_old(steady_ns):
+                return
             send_ns, now_ns = steady_ns, self._clock.now_ns()
         else:
             send_ns = now_ns = max(send_ns, steady_ns)
         self._made_ns = send_ns
         self._drain(now_ns)
         session = self._session
-        starved = self._starved()
+        starved = self._starved(now_ns)
         if session.active:
             findings = (*starved, *self._findings(now_ns))
             window = session.tick(now_ns, findings, self._watches.held())
@@ -316,12 +320,28 @@ class ReplayThread:
 
         return in_time
 
-    def _starved(self) -> tuple[Finding, ...]:
-        """A finding if this thread did not run in time; on steady time."""
-        now_ns = time.monotonic_ns()
-        self._awake.ran(now_ns)
-        gap_ns, self._ticked_ns = now_ns - (self._ticked_ns or now_ns), now_ns
+    def _clock_is_old(self, steady_ns: int) -> bool:
+        """Whether this tick is left out: after a gap /clock may not have been received since.
+
+        Only one: the next tick has the time that passed meanwhile, however late it is.
+        """
+        gap_ns, self._ran_ns = steady_ns - (self._ran_ns or steady_ns), steady_ns
+        self._left_out = gap_ns > STARVED_PERIODS * self._period_ns and not self._left_out
+        return self._left_out
+
+    def _starved(self, now_ns: int) -> tuple[Finding, ...]:
+        """A finding if this thread did not run in time."""
+        gap_ns = self._since_tick_ns(now_ns)
+        self._ticked_ns, self._ticked_plan_ns = time.monotonic_ns(), now_ns
         return self._starvation(gap_ns)
+
+    def _since_tick_ns(self, now_ns: int) -> int:
+        """Steady time since the last tick began, and in simulated time plan time, if it is less.
+
+        Where simulated time is slow, the controllers have played only that much meanwhile.
+        """
+        gap_ns = time.monotonic_ns() - self._ticked_ns if self._ticked_ns else 0
+        return min(gap_ns, now_ns - self._ticked_plan_ns) if self._clock.simulated else gap_ns
 
     def _starvation(self, gap_ns: int) -> tuple[Finding, ...]:
         """A finding after a long gap; after more than the commit time a window may be lost too."""
@@ -337,7 +357,7 @@ class ReplayThread:
     def _findings(self, now_ns: int) -> Sequence[Finding]:
         """The findings of the watches; a sleep that began in this tick is the cause: first."""
         findings = self._watches.findings(now_ns, self._session.mode)
-        slept = self._starvation(time.monotonic_ns() - self._ticked_ns)
+        slept = self._starvation(self._since_tick_ns(self._clock.now_ns()))
         return (*slept, *findings)
 
     def _drain(self, now_ns: int) -> None:

@@ -334,9 +334,20 @@ class RobotState:
         return controller_silent(output.name, output.state_topic, age_ns, limit_ns)
 
     def _controller(self, output: Output) -> ControllerReading | None:
-        """The newest state of an output's controller, None if it arrived over 0.2 s ago."""
+        """The newest state of an output's controller, None if it arrived over 0.2 s ago.
+
+        In simulated time, which may be slow, it is taken for longer: until it is 0.2 s old by its
+        stamp, or the controller counts as silent.
+        """
         sample = self._inputs.controller(output.name)
-        if sample is None or time.monotonic_ns() - sample.received_ns > CONTROLLER_MAX_AGE_NS:
+        if sample is None or not self._is_new(sample):
             return None
         reading = sample.value
         return reading if isinstance(reading, ControllerReading) else None
+
+    def _is_new(self, state: Sample) -> bool:
+        age = Age.of(state, self._clock.ros_now_ns(), time.monotonic_ns())
+        if age.silent_ns <= CONTROLLER_MAX_AGE_NS or not self._clock.simulated:
+            return age.silent_ns <= CONTROLLER_MAX_AGE_NS
+        talks = age.silent_ns <= self.parameters.controller_silence_s * 1e9
+        return talks and age.stamp_ns <= CONTROLLER_MAX_AGE_NS

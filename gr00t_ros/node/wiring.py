@@ -304,7 +304,9 @@ class Configured:
     def deactivate(self) -> None:
         """Stop, and wait until the arm rests, at most stop_timeout_s of steady time."""
         self.replay.call(_stop, stops=True)
-        late = wait_for_rest(self._session_active, self.inputs, self.robot_state, self._values)
+        late = wait_for_rest(
+            self._session_active, self.inputs, self.robot_state, self.clock, self._values
+        )
         self._checks.limits.end()
         self._end_check()
         if late:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.sim.libero.extra import SLOW_TIME
+from gr00t_ros.sim.libero.extra import slow_time
 from gr00t_ros.watch.table import default, highest
 
 PORT: Final = "{port}"
@@ -98,7 +98,7 @@ def libero(real_time_factor: float = 0.25) -> Benchmark:
         suites=dict.fromkeys(("libero_spatial", "libero_object", "libero_goal", "libero_10"), 10),
         real_time_factor=real_time_factor,
         parameters={
-            **SLOW_TIME,
+            **slow_time(),
             **{name: _slowed(name, real_time_factor) for name in _STEADY},
         },
         recorded=True,

@@ -17,7 +17,7 @@ from typing import Final
 
 from gr00t_ros.demo.bringup import Bringup, ros_arguments
 from gr00t_ros.demo.isolation import own_domain
-from gr00t_ros.errors import NodeError
+from gr00t_ros.errors import NodeError, SidecarError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.rollout.benchmark import PORT
@@ -27,7 +27,6 @@ from gr00t_ros.wire.address import LOOPBACK, shown
 
 SIMULATION, SERVER, DELAY, STREAMER, NODE = "simulation", "server", "delay", "commands", "node"
 """Roles of the processes; each has a log of that name."""
-_READY: Final = "READY tcp://"
 _START_S: Final = 120.0
 _TIMEOUT_MS: Final = 2_000
 _ROUND_TRIPS: Final = 5
@@ -128,17 +127,14 @@ class Stack:
         return self._port(SERVER)
 
     def _port(self, role: str) -> int:
-        """The port that a server prints once it listens."""
-        end_s = time.monotonic() + _START_S
-        while time.monotonic() < end_s:
-            for line in self._bringup.log(role).splitlines():
-                if line.startswith(_READY):
-                    return int(line.split()[1].rpartition(":")[2])
-            self.check()
-            time.sleep(0.02)
-        raise NodeError(
-            f"{role}: got no line {_READY}... within {_START_S:g} s: {self._tail(role)}"
-        )
+        """The port that a server prints once it listens; NodeError if it does not."""
+        try:
+            return self._bringup.port(role, _START_S)
+        except SidecarError:
+            self.check()  # it says how the process has ended
+            raise NodeError(
+                f"{role}: not ready within {_START_S:g} s: {self._tail(role)}"
+            ) from None
 
     def _keep_log(self, role: str) -> None:
         """Another condition's process begins a new log: give the old one a name of its own."""

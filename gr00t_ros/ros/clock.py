@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.time_source import CLOCK_TOPIC
 
 from gr00t_ros.motion.clocks import ClockOffset
 
@@ -69,6 +70,22 @@ class PlanClock:
     def now_ns(self) -> int:
         """Plan time now."""
         return self.ros_now_ns() if self.simulated else time.monotonic_ns()
+
+    def take(self) -> None:
+        """Take the newest simulated time now; only for the executor's thread, while it is busy.
+
+        rclpy receives /clock by the node's executor. So simulated time would stand still during a
+        transition, and a stop that the transition waits for would not go on.
+        """
+        if not self.simulated:
+            return
+        topic = self._node.resolve_topic_name(CLOCK_TOPIC)
+        for subscription in self._node.subscriptions:
+            if subscription.topic_name == topic:
+                with subscription.handle:
+                    taken = subscription.handle.take_message(subscription.msg_type, False)
+                if taken is not None:
+                    subscription.callback(taken[0])
 
     def offset_ns(self) -> int:
         """ROS time minus plan time, measured now: 0 with use_sim_time."""

@@ -149,6 +149,9 @@ def _load(
         base_model_path=str(checkpoint),
         embodiment_tag=tag,
         device=device,
+        # for libero_sim LeRobot would turn the gripper's 0..1 into the simulator's own -1 and 1;
+        # upstream's server does not, and the embodiment file has what the values mean
+        action_decode_transform="none",
         input_features={f"{_IMAGES}{key}": picture for key in modality["video"].keys},
     )
     policy = GrootPolicy(config).to(device).eval()

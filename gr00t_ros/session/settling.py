@@ -166,13 +166,16 @@ class Settling:
     """Waits until the old plan has played, and longer while the held position still changes.
 
     Call `begin` when the plan is abandoned, then `over` at each tick. After a jump the held
-    position is unknown for a while, and the controllers may move during it.
+    position is unknown for a while, and the controllers may move during it. A position that is
+    unknown in some ticks and the same before and after them is no motion: in slow simulated time a
+    state may be too old by steady time before the next one comes.
     """
 
     def __init__(self) -> None:
         self._until_ns: int | None = None
         self._held: Held = None
-        self._given_up_ns = 0
+        self._given_up_ns = self._told_by_ns = 0
+        self._silent_ns: int | None = None  # first tick of the present silence
         self.gave_up = False
 
     def begin(self, now_ns: int, left_ns: int, held: Held, on_time: bool = False) -> None:
@@ -182,6 +185,7 @@ class Settling:
         clock jumped, so the old plan is over after `left_ns`, even if no state is published.
         """
         self._until_ns, self._held, self.gave_up = now_ns + left_ns, held, False
+        self._told_by_ns, self._silent_ns = now_ns, None
         known = held is None or on_time
         self._given_up_ns = now_ns if known else now_ns + _UNKNOWN_NS
 
@@ -197,18 +201,28 @@ class Settling:
         """
         if self._until_ns is None:
             return True
-        if self._may_move(now_ns, held):
+        if held is None:
+            self._note_silence(now_ns)
+        elif self._may_have_moved(now_ns, held):
             self._until_ns = max(self._until_ns, now_ns + SETTLED_NS)
-        self._held = held
-        if now_ns < self._until_ns:
+        if held is not None:
+            self._held, self._told_by_ns, self._silent_ns = held, now_ns, None
+        if now_ns < max(self._until_ns, self._told_by_ns):
             return False
         self._until_ns, self.gave_up = None, held is None
         return True
 
-    def _may_move(self, now_ns: int, held: Held) -> bool:
-        if held is None:
-            return now_ns < self._given_up_ns
-        return self._held is None or _apart(held, self._held)
+    def _note_silence(self, now_ns: int) -> None:
+        """Wait for the position to be known again, unless that is given up."""
+        if self._silent_ns is None:
+            self._silent_ns = now_ns
+        if now_ns < self._given_up_ns:
+            self._told_by_ns = now_ns + SETTLED_NS
+
+    def _may_have_moved(self, now_ns: int, held: NDArray[np.float64]) -> bool:
+        """Whether `held` differs from the position before it, or nobody knows."""
+        silent = self._silent_ns is not None and now_ns - self._silent_ns > SETTLED_NS
+        return self._held is None or silent or _apart(held, self._held)
 
 
 def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

@@ -586,7 +586,8 @@ ARM: tuple[Watch, ...] = (
     ),
     Watch(
         "replay_starvation",
-        "gap between two ticks of the replay thread, or between two windows in motion",
+        "gap between two ticks of the replay thread, or between two windows in motion; simulated "
+        "time counts no more than it passed",
         _PAUSE,
         (Threshold("periods of refresh_ms", "", 3, home="constant"),),
         "The CPU is overloaded, or the process was stopped.",

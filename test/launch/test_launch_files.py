@@ -18,7 +18,7 @@ from rcl_interfaces.srv import GetParameters
 
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.qos import STATUS
-from gr00t_ros.sim.libero.extra import SLOW_TIME, VARIABLE
+from gr00t_ros.sim.libero.extra import VARIABLE, slow_time
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(Path(__file__).with_name("run_launch_file.py"))
@@ -172,9 +172,10 @@ def point_mass(monkeypatch, tmp_path):
 def test_libero_comes_up_with_the_input_ages_that_slow_time_needs(launched, ros_node, free_port):
     """Robot, policy server, streamer and node start with what they need."""
     launch = launched("libero.launch.py", f"port:={free_port}", "autostart:=false")
-    names = ("port", "embodiment", "use_sim_time", *SLOW_TIME)
+    slow = slow_time()
+    names = ("port", "embodiment", "use_sim_time", *slow)
     values = parameters(ros_node, "/gr00t_policy", *names)
-    assert values == [free_port, "libero_panda", True, *SLOW_TIME.values()]
+    assert values == [free_port, "libero_panda", True, *slow.values()]
     names = ("suite", "task", "real_time_factor")
     assert parameters(ros_node, "/libero", *names) == ["libero_object", 0, 0.25]
     assert parameters(ros_node, "/gr00t_command_streamer", "use_sim_time") == [True]

@@ -299,6 +299,36 @@ def test_a_stall_between_computing_and_sending_sends_no_stale_window(rig, stall_
     rig.assert_lawful()
 
 
+class Slow(Rig):
+    """On simulated time that is slow: the controllers play as slowly."""
+
+    simulated, factor = True, 0.1
+
+    def now_ns(self):
+        """Plan time, which began with the steady clock when that was first read."""
+        steady_ns = time.monotonic_ns()
+        self.began_ns = getattr(self, "began_ns", steady_ns)
+        return self.began_ns + round((steady_ns - self.began_ns) * self.factor)
+
+
+def test_a_stall_in_slow_simulated_time_is_as_short_as_it_is_there():
+    """A fifth of a second is 20 ms of the plan: it goes on. Two seconds are a pause."""
+    rig = Slow()
+    try:
+        rig.start()
+        modes = []
+        rig.watching = lambda: modes.append(rig.session.mode) or ()
+        for _ in range(4):
+            rig.between = once(0.2)
+            rig.windows_go_on()
+        assert Mode.STOPPING not in modes, rig.session.reason
+        rig.between = once(2.0)
+        wait_until(lambda: Mode.STOPPING in modes, "a stop")
+        assert rig.session.reason.startswith("replay thread: "), rig.session.reason
+    finally:
+        rig.thread.stop()
+
+
 def test_the_preview_reads_what_was_sent(rig):
     """A window that was withheld from both outputs is not in it."""
     seen = []

@@ -94,6 +94,27 @@ def test_a_controller_that_has_told_and_is_late_is_waited_for():
         one.start()
 
 
+@pytest.mark.parametrize(
+    ("simulated", "stamp_s", "arrival_s", "known"),
+    [
+        *((False, 0.3, 0.1, True), (False, 0.1, 0.3, False)),
+        *((True, 0.1, 0.3, True), (True, 0.3, 0.3, False), (True, 0.1, 2.1, False)),
+    ],
+)
+def test_what_a_controller_holds_is_known_for_a_fifth_of_a_second(
+    simulated, stamp_s, arrival_s, known
+):
+    """By arrival; in simulated time by the stamp as well, until the controller counts as silent."""
+    one = surroundings(0.0, 0.0)
+    one._clock.simulated, one.parameters.controller_silence_s = simulated, 2.0
+    joints = JointReading(EMBODIMENT.joint_names, 2 * POSITION, None)
+    now_ns = time.monotonic_ns()
+    stamp_ns, received_ns = (now_ns - int(age_s * 1e9) for age_s in (stamp_s, arrival_s))
+    state = Sample(stamp_ns, received_ns, ControllerReading(joints, joints, 1.0))
+    one._inputs.controller = lambda output: state
+    assert (one.held() is not None) is known
+
+
 def test_what_goes_on_is_what_each_controller_holds_and_else_our_own_plan() -> None:
     """Not what is measured: an arm that sags would be lifted by a step."""
     planned = np.linspace(-0.1, -0.8, 8)

@@ -50,3 +50,8 @@ def test_a_simulated_clock_that_stands_still_or_jumps_pauses_and_the_arm_goes_on
     clock.mend()
     rig.wait_for_motion()
     assert not any(line.startswith("fault") for line in rig.told())
+
+    # in motion: simulated time runs on during the transition, so the stop comes to its end
+    rig.wait_for_motion()
+    assert rig.change("deactivate")
+    assert "no rest was measured" not in rig.policy.text()

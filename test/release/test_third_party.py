@@ -14,7 +14,14 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.sim.assets import MODELS
 from release import aarch64, sbom
 from release.packages import Package, installed
-from release.requirements import optional, ros_packages, runtime, versions_pinned
+from release.requirements import (
+    LIBERO,
+    optional,
+    pinned,
+    ros_packages,
+    runtime,
+    versions_pinned,
+)
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "THIRD_PARTY.md").read_text()
@@ -54,6 +61,14 @@ def test_every_option_ros_package_and_robot_model_is_listed():
     assert {canonicalize_name(name) for name in ros_packages()} <= ros
     for model in MODELS:
         assert model.package in DOCUMENT and model.notice.strip() in DOCUMENT
+
+
+def test_every_package_of_the_libero_extra_is_listed_as_it_is_pinned():
+    """requirements-libero.txt has all of them, each with its version."""
+    pins = {canonicalize_name(one.name): str(one.specifier)[2:] for one in pinned(LIBERO)}
+    listed = rows("LIBERO")
+    assert {name: row[0] for name, row in listed.items()} == pins, "make THIRD_PARTY.md again"
+    assert all(license_name for _, license_name, _ in listed.values())
 
 
 def test_licenses_are_compatible_with_ours():

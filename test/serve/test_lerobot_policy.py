@@ -1,18 +1,18 @@
 """LeRobot's GR00T N1.7 classes, with tiny random weights, work as a policy server's process."""
 
 import json
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
+from lerobot_server import MISSING, lerobot_python, lerobot_server
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.serve.lerobot_policy import INSTALL, LerobotPolicy, read_checkpoint
+from gr00t_ros.serve.lerobot_policy import LerobotPolicy, read_checkpoint
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.link import PolicyLink
 
-ROBOT = load_embodiment("franka_droid")
 PROCESSOR = {
     "processor_kwargs": {
         "modality_configs": {
@@ -69,30 +69,23 @@ def test_what_is_no_checkpoint_of_that_tag_is_refused(folder, tmp_path):
         LerobotPolicy(folder(), "arm")
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A tiny checkpoint and its backbone's folder."""
-    pytest.importorskip("lerobot.policies.groot.groot_n1_7", reason=f"optional: {INSTALL}")
-    from tiny_groot import make_backbone, make_checkpoint
-
-    made = tmp_path_factory.mktemp("groot")
-    backbone, model = made / "backbone", made / "model"
-    for place in (backbone, model):
-        place.mkdir()
-    make_backbone(backbone)
-    make_checkpoint(model, backbone, ROBOT)
-    return model, backbone
+NEEDS_LEROBOT = pytest.mark.skipif(lerobot_python() is None, reason=MISSING)
 
 
+@contextmanager
+def linked(embodiment, folder):
+    """The node's side of the wire to a tiny model of this embodiment."""
+    with lerobot_server(embodiment, folder) as port:
+        client = PolicyClient("127.0.0.1", port, 120_000)
+        with closing(PolicyLink(client, load_embodiment(embodiment), None)) as link:
+            yield link
+
+
+@NEEDS_LEROBOT
 @pytest.mark.timeout(600)
-def test_lerobots_policy_serves_the_node_s_whole_exchange(checkpoint, start_sidecar):
+def test_lerobots_policy_serves_the_node_s_whole_exchange(tmp_path):
     """Recognised, checked key by key, inferred, reset; joints relative to what was sent."""
-    model, backbone = checkpoint
-    words = ("--checkpoint", str(model), "--backbone", str(backbone), "--device", "cpu")
-    sidecar = start_sidecar("lerobot", *words, "--embodiment", "franka_droid", "--port", "0")
-    assert sidecar.ready, sidecar.wait()[1]
-    client = PolicyClient("127.0.0.1", sidecar.port, 120_000)
-    with closing(PolicyLink(client, ROBOT, None)) as link:
+    with linked("franka_droid", tmp_path) as link:
         checked = link.check()
         assert {row.verdict for row in link.rows if row.modality != "action"} == {"matches"}
         assert checked.shapes == {"joint_position": (40, 7), "gripper_position": (40, 1)} | {
@@ -106,6 +99,20 @@ def test_lerobots_policy_serves_the_node_s_whole_exchange(checkpoint, start_side
     # Random weights and noise, decoded within +-1 of the joints that were sent, on average alike.
     lift_rad = np.mean(raised, axis=(0, 1)) - np.mean(still, axis=(0, 1))
     assert np.all(np.abs(lift_rad - 0.5) < 0.3), lift_rad
+
+
+@NEEDS_LEROBOT
+@pytest.mark.timeout(600)
+def test_liberos_gripper_is_answered_as_upstreams_server_does(tmp_path):
+    """0 to 1, 1 is open: LeRobot by itself would answer the simulator's own -1 and 1 instead."""
+    with linked("libero_panda", tmp_path) as link:
+        checked = link.check()
+        assert {row.verdict for row in link.rows} == {"matches"}
+        assert set(checked.shapes.values()) == {(16, 1)}
+        answers = [link.query(lambda template: None, 1)[1] for _ in range(8)]
+    gripper = np.concatenate([answer["gripper"] for answer in answers])
+    assert np.all((gripper >= 0.0) & (gripper <= 1.0)), gripper
+    assert np.ptp(gripper) > 0.0 and not np.isin(gripper, (0.0, 1.0)).all()
 
 
 def _joints_at(at_rad):

@@ -58,6 +58,27 @@ def test_a_controller_that_does_not_tell_for_a_while_may_move_meanwhile() -> Non
     assert settling.over(650 * MS, np.ones(2))
 
 
+@pytest.mark.parametrize("on_time", [False, True])
+def test_a_controller_that_tells_now_and_then_that_it_stands_has_settled(on_time) -> None:
+    """In slow simulated time a state is too old, by steady time, before the next one comes."""
+    settling, still = Settling(), np.zeros(2)
+    settling.begin(0, 100 * MS, still, on_time)
+    ticks = ((now_ms, still if now_ms % 60 == 0 else None) for now_ms in range(20, 1000, 20))
+    over_ms = next(now_ms for now_ms, held in ticks if settling.over(now_ms * MS, held))
+    assert over_ms <= 120 and (on_time or not settling.gave_up)
+
+
+def test_a_controller_that_tells_now_and_then_where_it_moves_is_waited_for() -> None:
+    """A quarter of a second after its last move, as one that tells at each tick."""
+    settling = Settling()
+    settling.begin(0, 100 * MS, np.zeros(2))
+    for now_ms in range(20, 400, 20):
+        held = None if now_ms % 60 else np.full(2, min(now_ms, 300) * 1e-3)
+        assert not settling.over(now_ms * MS, held)
+    assert not settling.over(540 * MS, np.full(2, 0.3))
+    assert settling.over(600 * MS, np.full(2, 0.3))
+
+
 def test_a_controller_that_never_tells_again_is_given_up() -> None:
     """Else a stop would never end, nor a deactivation; its silence is a fault of its own."""
     settling = Settling()

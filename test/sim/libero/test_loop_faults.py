@@ -23,7 +23,7 @@ from gr00t_ros.msg import PolicyStatus  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.sim.libero.commands import SILENCE_NS, STEP_NS  # noqa: E402
-from gr00t_ros.sim.libero.extra import INSTALL, SLOW_TIME, SUITE, libero_python  # noqa: E402
+from gr00t_ros.sim.libero.extra import INSTALL, SUITE, libero_python, slow_time  # noqa: E402
 from gr00t_ros.sim.libero.motion import TOOL, broken  # noqa: E402
 from gr00t_ros.sim.record import load_record  # noqa: E402
 from gr00t_ros.sim.sensors import SENSOR_OUT  # noqa: E402
@@ -75,17 +75,14 @@ class Loop:
             return
         module = "gr00t_ros.sim.libero.policy"
         self.bringup.start("sidecar", [sys.executable, "-m", module, "--port", str(self._port)])
-        ready = "READY tcp://"
-        wait_until(lambda: ready in self.bringup.log("sidecar"), "the policy server")
-        line = next(x for x in self.bringup.log("sidecar").splitlines() if x.startswith(ready))
-        self._port = int(line.rpartition(":")[2])
+        self._port = self.bringup.port("sidecar", LIMIT_S)
 
     def wait_for_motion(self):
         """Start what is missing, and wait until chunks are replayed and the tool moves."""
         self.complete_server()
         if "policy" not in self.bringup.children:
             own = {"embodiment": EMBODIMENT, "use_sim_time": True, "port": self._port}
-            told = {"instruction": self._instruction, **LATE_MACHINE, **SLOW_TIME}
+            told = {"instruction": self._instruction, **slow_time(), **LATE_MACHINE}
             self.bringup.start_node("policy", own | told)
             self.bringup.stop("autostart")
             self.bringup.start_node("autostart", {})
@@ -180,7 +177,7 @@ def test_a_frozen_camera_pauses_the_node_and_the_tool_rests(loop):
     frozen_ns = loop.inject("/camera/front/image_raw", "freeze")
     loop.wait(lambda: loop.mode == "paused", "the pause")
     assert "image" in loop.statuses[-1].reason
-    age_ns = round(SLOW_TIME["max_camera_age_s"] * S)
+    age_ns = round(slow_time()["max_camera_age_s"] * S)
     try:
         loop.assert_at_rest(frozen_ns, age_ns + TAIL_NS)
         assert loop.mode == "paused"
