@@ -78,9 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def start(bringup: Bringup, options: argparse.Namespace, folder: Path) -> None:
     """Start robot, policy server, policy node and autostart, each after those that it needs."""
     title = find_robot(options.robot).title
-    say(
-        f"starting: simulated {title} (seed {options.seed}), policy server, node; logs in {folder}"
-    )
+    say(f"starting: simulated {title} (seed {options.seed}), policy server, node; logs in {folder}")
     record = folder.absolute() / "record.npz"
     world = {"robot": options.robot, "seed": options.seed, "record_path": str(record)}
     bringup.start_node("robot", world)
