@@ -59,9 +59,7 @@ def installed(requirements: Iterable[Requirement]) -> tuple[list[Package], list[
     return [found[name] for name in sorted(found)], sorted(missing)
 
 
-def found_in(
-    folder: Path, requirements: Iterable[Requirement]
-) -> tuple[list[Package], list[str]]:
+def found_in(folder: Path, requirements: Iterable[Requirement]) -> tuple[list[Package], list[str]]:
     """As `installed`, in the site-packages of another environment, and without what they need."""
     found: list[Package] = []
     missing: list[str] = []

@@ -165,9 +165,7 @@ def _watch(
     return f"not done within {_LEAST_WALL_S:.0f} s"
 
 
-def _run(
-    watcher: EpisodeWatcher, problem: str, folder: Path, options: argparse.Namespace
-) -> Run:
+def _run(watcher: EpisodeWatcher, problem: str, folder: Path, options: argparse.Namespace) -> Run:
     path = folder / "record.npz"
     record = load_record(path) if path.exists() else None
     robot = load_embodiment(EMBODIMENT)

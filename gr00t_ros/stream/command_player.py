@@ -35,6 +35,9 @@ LAST_SENT = 3
 # The last row of a window is repeated for this long after its end; then the topic is free for
 # other publishers. A window is refused if it begins or has ended more than this from now.
 _REPEAT_NS = 500_000_000
+# A plan clock without a new time for this long stands still, however slow it was before.
+_STANDS_NS = 500_000_000
+_LEARNING = 0.5  # weight of the pace between the two newest times of the clock
 _ROUNDING = 1e-9
 # A call that is later than this moves what is sent only as far as a call that is late by this much.
 _LATE_NS = 100_000_000
@@ -52,23 +55,32 @@ class _Window(Generic[Rows]):
 
 
 class _PlayTime:
-    """Plan time, which follows steady time while the plan clock stands still or runs back.
+    """Plan time, also between two messages of a simulated clock: it runs on as fast as that ran.
 
-    So a window ends although simulated time stands still. Time that is only slow is followed.
+    Once the clock stands still or runs back it follows steady time, so that a window ends all the
+    same. A window is never played backwards: where it ran ahead, it waits for the clock.
     """
 
     def __init__(self) -> None:
-        self._plan_ns = self._steady_ns = 0
+        self._plan_ns = self._steady_ns = self._played_ns = 0
+        self._pace = 1.0  # plan time in steady time, lately
 
     def begin(self, now_ns: int, steady_ns: int) -> None:
         """Begin at these times, also earlier ones."""
-        self._plan_ns, self._steady_ns = now_ns, steady_ns
+        self._plan_ns, self._steady_ns, self._played_ns = now_ns, steady_ns, now_ns
 
     def at(self, now_ns: int, steady_ns: int) -> int:
         """Plan time when the plan clock and the steady clock have these times, ns."""
         if now_ns > self._plan_ns:
-            self.begin(now_ns, steady_ns)
-        return self._plan_ns + steady_ns - self._steady_ns
+            passed_ns = max(steady_ns - self._steady_ns, 1)
+            pace = min((now_ns - self._plan_ns) / passed_ns, 1.0)
+            self._pace += _LEARNING * (pace - self._pace)
+            self._plan_ns, self._steady_ns = now_ns, steady_ns
+        silent_ns = steady_ns - self._steady_ns
+        slow_ns = min(silent_ns, _STANDS_NS)
+        ahead_ns = round(self._pace * slow_ns) + silent_ns - slow_ns
+        self._played_ns = max(self._played_ns, self._plan_ns + ahead_ns)
+        return self._played_ns
 
 
 def _untimely(times_ns: NDArray[np.int64], now_ns: int) -> str:
@@ -80,6 +92,11 @@ def _untimely(times_ns: NDArray[np.int64], now_ns: int) -> str:
     if np.any(np.diff(times_ns) <= 0):
         return "time_from_start: got times that do not increase"
     return ""
+
+
+def _since_ns(before_ns: int, sent_ns: int, at_ns: int, steady_ns: int) -> int:
+    """Time since plan time `before_ns` and steady time `sent_ns`, by the slower of the two."""
+    return max(0, min(at_ns - before_ns, steady_ns - sent_ns))
 
 
 class CommandPlayer:
@@ -95,7 +112,7 @@ class CommandPlayer:
         self._lock = threading.Lock()
         self._time = _PlayTime()
         self._window: _Window[Floats] | None = None
-        self._commanded: tuple[Floats, int] | None = None  # the last values and their steady time
+        self._commanded: tuple[Floats, int, int] | None = None  # last values, plan and steady time
         self.accepted = 0
 
     def accept(
@@ -128,11 +145,11 @@ class CommandPlayer:
         since = window.times_ns - window.times_ns[0]  # small numbers: interp works in float64
         at = float(at_ns - int(window.times_ns[0]))
         aim = np.array([np.interp(at, since, column) for column in window.rows.T])
-        value = self._towards(aim, steady_ns)
-        self._commanded = value, steady_ns
+        value = self._towards(aim, at_ns, steady_ns)
+        self._commanded = value, at_ns, steady_ns
         return value
 
-    def _towards(self, aim: Floats, steady_ns: int) -> Floats:
+    def _towards(self, aim: Floats, at_ns: int, steady_ns: int) -> Floats:
         """`aim` (C,), or the last values moved towards it as far as the rates allow.
 
         Velocities are zero at once, which is a stop, and begin from zero.
@@ -140,8 +157,9 @@ class CommandPlayer:
         if self._velocities and not aim.any():
             return aim
         if self._commanded is not None:
-            before, sent_ns = self._commanded
-            since_ns = min(max(steady_ns - sent_ns, 1), _LATE_NS)  # 1: an infinite rate times it
+            before, before_ns, sent_ns = self._commanded
+            since_ns = _since_ns(before_ns, sent_ns, at_ns, steady_ns)
+            since_ns = min(max(since_ns, 1), _LATE_NS)  # 1: an infinite rate times it
         elif self._velocities:
             before, since_ns = np.zeros_like(aim), _LATE_NS
         else:
@@ -190,7 +208,7 @@ class PosePlayer:
         self._lock = threading.Lock()
         self._time = _PlayTime()
         self._window: _Window[tuple[Pose, ...]] | None = None
-        self._commanded: tuple[Pose, int] | None = None  # the last pose and its steady time
+        self._commanded: tuple[Pose, int, int] | None = None  # last pose, plan and steady time
         self.accepted = 0
 
     def accept(
@@ -233,9 +251,10 @@ class PosePlayer:
         if self._commanded is None:
             pose = aim
         else:
-            before, sent_ns = self._commanded
-            pose = self._step(before, aim, min(steady_ns - sent_ns, _LATE_NS) * 1e-9 * _SPARE)
-        self._commanded = pose, steady_ns
+            before, before_ns, sent_ns = self._commanded
+            since_ns = min(_since_ns(before_ns, sent_ns, at_ns, steady_ns), _LATE_NS)
+            pose = self._step(before, aim, since_ns * 1e-9 * _SPARE)
+        self._commanded = pose, at_ns, steady_ns
         return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:

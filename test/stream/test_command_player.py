@@ -76,6 +76,25 @@ def test_simulated_time_that_is_slow_is_followed():
         assert player.sample(now_ns, steady_ns)[0] == pytest.approx(0.04 - passed / 1000)
 
 
+@pytest.mark.parametrize("ticks", [1, 2, 5, 10])
+def test_between_the_messages_of_a_slow_clock_no_window_is_played_to_and_fro(ticks):
+    """A tenth of this machine's speed; the values change by the rate of the robot's time."""
+    player = CommandPlayer(BASE, G1.command_limits)
+    said, steady_ns = [], 0
+    for now_ns in range(0, 600 * MS, 4 * MS):
+        for tick in range(ticks):
+            if now_ns % (100 * MS) == 0 and tick == 0:
+                hill_now = window([[0.02 * k, 0, 0] for k in (*range(20), *range(20, -1, -1))], 0)
+                assert player.accept(hill_now, OFFSET_NS, now_ns, steady_ns) is None
+            said.append((now_ns, player.sample(now_ns, steady_ns)[0]))
+            steady_ns += 40 * MS // ticks
+    values = np.array([value for now_ns, value in said if now_ns < 400 * MS])
+    assert (np.diff(values) >= 0.0).all(), "up the hill, never back"
+    each = [[v for t, v in said if t == now_ns][-1] for now_ns in range(0, 600 * MS, 4 * MS)]
+    later = np.diff(each)[15:]  # its pace is known by then
+    assert np.abs(later).max() <= 1.1 * G1.command_limits.rate[0] * 8e-3
+
+
 def test_a_clock_that_runs_back_lets_a_window_end_by_steady_time():
     """The velocity falls to zero as if the clock went on."""
     player = playing()
