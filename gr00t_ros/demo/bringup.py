@@ -83,7 +83,8 @@ class Bringup:
         raise SidecarError(f"sidecar {policy} did not start:\n{self.log('sidecar')[-2000:]}")
 
     def start(self, role: str, command: Sequence[str]) -> None:
-        """Start `command` as `role`; its output goes to `folder`/role.log."""
+        """Start `command` as `role`, after the end of an earlier one; logs to `folder`/role.log."""
+        self.stop(role)
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{role}.log").open("wb") as log:
             self.children[role] = subprocess.Popen(

@@ -23,8 +23,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.rollout.benchmark import Benchmark
 from gr00t_ros.rollout.trial import Plain, Trial
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.asked import introduction
-from gr00t_ros.ros.lifecycle_client import LifecycleClient
+from gr00t_ros.ros.asked import LifecycleClient, introduction
 from gr00t_ros.sim.record import TimedRows
 from gr00t_ros.srv import ResetTask, SetInstruction
 

@@ -51,7 +51,7 @@ class Autostart(Node):
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
         self._policy = str(self.declare_parameter(name, default, descriptor).value)
         refuse_unknown(self)
-        # get_state last: a node that answers it knows both clients (ros/lifecycle_client.py)
+        # get_state last: a node that answers it knows both clients (ros/asked.py)
         self._change_state = self.create_client(ChangeState, f"{self._policy}/change_state")
         self._get_state = self.create_client(GetState, f"{self._policy}/get_state")
         self.create_subscription(PolicyStatus, f"{self._policy}/status", self._on_status, STATUS)

@@ -416,6 +416,11 @@ class Connection:
         return RefusedError(f"{where}: the server does not speak CURVE; is it the proxy's port?")
 
     def _too_late(self, where: str) -> DeadlineError | UnreachableError:
+        if self._accepted and not self._understood and self._curve is not None:
+            return NotConnectedError(
+                f"{where}: connected, but no handshake before the deadline; does the server "
+                "answer others, and is this its CURVE public key?"
+            )
         if self._accepted:
             return DeadlineError(f"{where}: connected, but no reply before the deadline")
         return UnreachableError(f"{where}: nobody listens there")

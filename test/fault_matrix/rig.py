@@ -28,7 +28,7 @@ from gr00t_ros.demo.bringup import ros_arguments
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.lifecycle_client import LifecycleClient
+from gr00t_ros.ros.asked import LifecycleClient
 from gr00t_ros.srv import SetInstruction
 
 TESTS = Path(__file__).resolve().parent.parent

@@ -12,9 +12,9 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from node_robot import NEEDS_ROBOT  # noqa: E402
 
-from gr00t_ros.ros import lifecycle_client  # noqa: E402
+from gr00t_ros.ros import asked  # noqa: E402
 
-TRANSITIONS = {*lifecycle_client.TRANSITIONS, "shutdown"}
+TRANSITIONS = {*asked.TRANSITIONS, "shutdown"}
 
 POSSIBLE = {
     "unconfigured": {"configure"},

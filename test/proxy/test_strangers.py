@@ -214,7 +214,7 @@ def answer(peer):
 
 def test_a_server_that_fills_the_client_s_queue_and_vanishes_does_not_end_the_client():
     """The node lives in the client's process."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as peers:
         child = subprocess.Popen(
             [sys.executable, "-c", CLIENT, str(listener.getsockname()[1])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -234,7 +234,9 @@ def test_a_server_that_fills_the_client_s_queue_and_vanishes_does_not_end_the_cl
                 child.stdin.flush()
                 with contextlib.suppress(TimeoutError, AssertionError, OSError):
                     listener.settimeout(0.2)
-                    answer(RawPeer.of(listener))
+                    peer = RawPeer.of(listener)
+                    peers.enter_context(peer.socket)
+                    answer(peer)
                 assert child.stdout.readline().endswith(("Error\n", "answered\n"))
         finally:
             child.stdin.close()

@@ -8,11 +8,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from lifecycle_msgs.msg import State  # noqa: E402
-
-from gr00t_ros.ros import lifecycle_client  # noqa: E402
-from gr00t_ros.ros.asked import Asked  # noqa: E402
-from gr00t_ros.ros.lifecycle_client import TRANSITIONS, LifecycleClient  # noqa: E402
+from gr00t_ros.ros import asked as room  # noqa: E402
+from gr00t_ros.ros.asked import TRANSITIONS, Asked, LifecycleClient  # noqa: E402
 
 
 class Service:
@@ -48,11 +45,14 @@ def test_a_request_waits_for_its_service_and_is_repeated_only_if_that_was_asked_
     assert again.requests == 2
 
 
+NEXT = {"unconfigured": "configure", "inactive": "activate"}
+
+
 class Lifecycle:
     """A lifecycle node and its two services, of which answers and requests may be lost."""
 
     def __init__(self, lost_answers=0, lost_requests=0, refuses=False):
-        self.state = State.PRIMARY_STATE_UNCONFIGURED
+        self.state = "unconfigured"
         self.changes = 0
         self._lost_answers, self._lost_requests = lost_answers, lost_requests
         self._refuses = refuses
@@ -64,7 +64,7 @@ class Lifecycle:
 
     def _present(self, _request):
         future = Future()
-        future.set_result(SimpleNamespace(current_state=SimpleNamespace(id=self.state)))
+        future.set_result(SimpleNamespace(current_state=SimpleNamespace(label=self.state)))
         return future
 
     def _change(self, request):
@@ -72,10 +72,10 @@ class Lifecycle:
         if self._lost_requests:
             self._lost_requests -= 1
             return future
-        goal = dict(TRANSITIONS.values())[request.transition.id]
-        success = not self._refuses and goal == self.state + 1
+        label = request.transition.label
+        success = not self._refuses and label == NEXT[self.state]
         if success:
-            self.state, self.changes = goal, self.changes + 1
+            self.state, self.changes = TRANSITIONS[label], self.changes + 1
         if self._lost_answers:
             self._lost_answers -= 1
             return future
@@ -92,7 +92,7 @@ def made(node, label):
 @pytest.fixture
 def patient(monkeypatch):
     """The state is asked at once, not after seconds."""
-    monkeypatch.setattr(lifecycle_client, "_SILENT_S", 0.0)
+    monkeypatch.setattr(room, "_SILENT_S", 0.0)
 
 
 @pytest.mark.parametrize("lost", [{}, {"lost_answers": 1}, {"lost_requests": 2}])
@@ -100,7 +100,7 @@ def test_a_transition_is_made_once_whatever_is_lost(lost, patient):
     """A lost answer is not a refusal, and a lost request is sent again."""
     node = Lifecycle(**lost)
     assert made(node, "configure") is True
-    assert node.changes == 1 and node.state == State.PRIMARY_STATE_INACTIVE
+    assert node.changes == 1 and node.state == "inactive"
 
 
 @pytest.mark.parametrize("lost", [{}, {"lost_answers": 1}, {"lost_requests": 1}])
