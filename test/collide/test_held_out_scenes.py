@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from closed_loop import NEEDS_MODEL  # noqa: E402
 
