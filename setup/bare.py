@@ -7,7 +7,10 @@ from pathlib import Path
 from prefix import PYTHON, ROOT, build_environment
 from progress import SetupError, step
 
-NEEDS = "hypothesis msgpack numpy pytest pytest-timeout pytest-xdist PyYAML pyzmq scipy".split()
+NEEDS = (
+    "hypothesis msgpack numpy pytest pytest-timeout pytest-xdist PyYAML pyzmq scipy".split()
+    + "av mujoco opencv-python-headless pyarrow trimesh".split()  # pictures, datasets, collisions
+)
 """Not pinned: numpy's newest release for the interpreter is what is to be tried."""
 ROOMS = "robot observe motion collide watch session wire serve proxy supervise sidecar".split()
 

@@ -46,6 +46,7 @@ def run_environment() -> dict[str, str]:
     """`build_environment` with the variables that ROS and the renderer need at run time."""
     environment = build_environment()
     environment["AMENT_PREFIX_PATH"] = str(PREFIX)
+    environment["ROS_DISTRO"] = DISTRO  # recorded bags name it
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     environment.setdefault("MUJOCO_GL", "egl")
     return environment

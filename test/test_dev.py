@@ -87,12 +87,14 @@ def test_another_ros_does_not_leak_in(setup_module, monkeypatch):
     """A sourced ROS 2 would mix its libraries with the wheels'; other choices stay."""
     prefix = setup_module("prefix")
     for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "RMW_IMPLEMENTATION", "AMENT_PREFIX_PATH"):
-        monkeypatch.setenv(name, "/opt/ros/jazzy")
+        monkeypatch.setenv(name, "/opt/ros/humble")
+    monkeypatch.setenv("ROS_DISTRO", "humble")
     monkeypatch.setenv("ROS_DOMAIN_ID", "17")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     environment = prefix.run_environment()
     assert "PYTHONDONTWRITEBYTECODE" not in environment, "each start would compile all imports"
-    assert "/opt/ros/jazzy" not in environment.values()
+    assert "/opt/ros/humble" not in environment.values()
+    assert environment["ROS_DISTRO"] == prefix.DISTRO
     assert environment["ROS_DOMAIN_ID"] == "17"
     assert environment["AMENT_PREFIX_PATH"] == str(prefix.PREFIX)
 

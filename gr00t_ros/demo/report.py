@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -35,7 +36,7 @@ NEXT_STEPS = (
     ("see it live in a browser", "./dev demo --watch"),
     ("another robot, a Unitree G1", "./dev demo --robot g1"),
     ("your robot's file and motion, in an afternoon", "docs/tutorials/first_robot.md"),
-    ("all commands", ". .venv/bin/activate && gr00t --help"),
+    ("all commands", f". {Path(sys.prefix).name}/bin/activate && gr00t --help"),
 )
 """What somebody who has seen the demo does next: in words, and the command or page."""
 _LEAST_SPAN_RAD = 0.02

@@ -81,7 +81,7 @@ def mcap_path(folder: Path) -> Path:
 
 
 def write_metadata(folder: Path, file: McapFile) -> None:
-    """Write metadata.yaml as ROS 2 Jazzy does, with what the file holds."""
+    """Write metadata.yaml as rosbag2 of Jazzy and Kilted does, with what the file holds."""
     totals = file.totals
     start = {"nanoseconds_since_epoch": totals.start_ns}
     duration = {"nanoseconds": totals.end_ns - totals.start_ns}
@@ -108,7 +108,7 @@ def write_metadata(folder: Path, file: McapFile) -> None:
             }
         ],
         "custom_data": None,
-        "ros_distro": "jazzy",
+        "ros_distro": os.environ.get("ROS_DISTRO", ""),  # as rosbag2: empty is unknown
     }
     text = yaml.safe_dump({"rosbag2_bagfile_information": about}, sort_keys=False)
     write_whole(folder / METADATA, text)

@@ -12,6 +12,7 @@ from pose_cases import KNOT, MS
 from scipy.spatial.transform import Rotation
 
 pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.collide.description import Shape  # noqa: E402
 from gr00t_ros.collide.engine import CollisionEngine  # noqa: E402

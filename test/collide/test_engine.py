@@ -7,11 +7,13 @@ import pytest
 from arm_urdf import FLYER_JOINTS, flyer, robot
 from convex import distance, support
 
-from gr00t_ros.collide.description import Shape
-from gr00t_ros.collide.engine import ERROR_M, FAR_M, CollisionEngine
-from gr00t_ros.collide.scene import parse_scene
-from gr00t_ros.errors import SceneError, SettingsError
-from gr00t_ros.robot.rotation import from_rpy
+pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
+
+from gr00t_ros.collide.description import Shape  # noqa: E402
+from gr00t_ros.collide.engine import ERROR_M, FAR_M, CollisionEngine  # noqa: E402
+from gr00t_ros.collide.scene import parse_scene  # noqa: E402
+from gr00t_ros.errors import SceneError, SettingsError  # noqa: E402
+from gr00t_ros.robot.rotation import from_rpy  # noqa: E402
 
 SHAPES = {
     "sphere": '<sphere radius="0.06"/>',

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from closed_loop import NEEDS_MODEL
 
 pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from closed_loop import NEEDS_MODEL  # noqa: E402
 
 from gr00t_ros.collide.description import disabled_pairs, read_description  # noqa: E402
 from gr00t_ros.collide.engine import CollisionEngine  # noqa: E402

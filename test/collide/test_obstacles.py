@@ -7,17 +7,19 @@ from convex import distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr00t_ros.collide.description import Shape
-from gr00t_ros.collide.engine import ERROR_M, FAR_M, CollisionEngine
-from gr00t_ros.collide.obstacles import (
+pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
+
+from gr00t_ros.collide.description import Shape  # noqa: E402
+from gr00t_ros.collide.engine import ERROR_M, FAR_M, CollisionEngine  # noqa: E402
+from gr00t_ros.collide.obstacles import (  # noqa: E402
     MOST_OBSTACLES,
     SIZES,
     LiveObstacles,
     Placed,
     obstacle_shape,
 )
-from gr00t_ros.errors import SettingsError
-from gr00t_ros.robot.rotation import from_rpy
+from gr00t_ros.errors import SettingsError  # noqa: E402
+from gr00t_ros.robot.rotation import from_rpy  # noqa: E402
 
 HERE = np.zeros(3), np.eye(3)
 BODIES = {

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from arm_urdf import random_arm, robot, write_mesh
 
-from gr00t_ros.collide.engine import CollisionEngine
-from gr00t_ros.collide.scene import parse_scene
+pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
+
+from gr00t_ros.collide.engine import CollisionEngine  # noqa: E402
+from gr00t_ros.collide.scene import parse_scene  # noqa: E402
 
 TABLE = {"type": "box", "xyz": [0.3, 0.1, -0.2], "size": [0.4, 0.4, 0.1], "rpy": [0.1, 0, 0.4]}
 WALL = {"type": "plane", "xyz": [1.0, 0, 0], "normal": [-1, 0.1, 0]}

@@ -3,7 +3,9 @@
 import pytest
 from arm_urdf import robot
 
-from gr00t_ros.collide.sampling import find_pairs
+pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
+
+from gr00t_ros.collide.sampling import find_pairs  # noqa: E402
 
 TURN = '<axis xyz="0 0 1"/><limit lower="-3" upper="3"/>'
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.collide.engine import ERROR_M, CollisionEngine  # noqa: E402
 from gr00t_ros.collide.files import read_mesh  # noqa: E402

@@ -91,7 +91,8 @@ def test_an_unconfigured_node_answers_what_it_cannot_do_and_lives_on(rig):
     assert (answer.success, answer.message) == (False, "the node is not configured")
     assert not rig.reset().success
     assert rig.state == "unconfigured"
-    rig.policy.wait_for_line("transition 3: not possible in state unconfigured, expected .*config")
+    refused = "transition activate: not possible in state unconfigured, expected .*config"
+    rig.policy.wait_for_line(refused)
 
 
 def test_a_late_subscriber_gets_the_status(rig):

@@ -4,23 +4,24 @@ import contextlib
 import struct
 import threading
 
-import cv2
 import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr00t_ros.errors import RemoteError, SettingsError, WireError
-from gr00t_ros.observe.modality import ModalityEntry
-from gr00t_ros.proxy import pictures
-from gr00t_ros.proxy.core import ALLOWED, Limits
-from gr00t_ros.proxy.pictures import COMPRESSED, MARKER, Compress, Restore
-from gr00t_ros.proxy.proxy import Proxy, ProxySettings
-from gr00t_ros.watch.server import Outlook, outlook_of
-from gr00t_ros.wire.codec import decode, encode
-from gr00t_ros.wire.curve import read_client_keys, read_server_keys
-from gr00t_ros.wire.template import RequestTemplate
+cv2 = pytest.importorskip("cv2", reason="pictures as JPEG need OpenCV")
+
+from gr00t_ros.errors import RemoteError, SettingsError, WireError  # noqa: E402
+from gr00t_ros.observe.modality import ModalityEntry  # noqa: E402
+from gr00t_ros.proxy import pictures  # noqa: E402
+from gr00t_ros.proxy.core import ALLOWED, Limits  # noqa: E402
+from gr00t_ros.proxy.pictures import COMPRESSED, MARKER, Compress, Restore  # noqa: E402
+from gr00t_ros.proxy.proxy import Proxy, ProxySettings  # noqa: E402
+from gr00t_ros.watch.server import Outlook, outlook_of  # noqa: E402
+from gr00t_ros.wire.codec import decode, encode  # noqa: E402
+from gr00t_ros.wire.curve import read_client_keys, read_server_keys  # noqa: E402
+from gr00t_ros.wire.template import RequestTemplate  # noqa: E402
 
 LIMIT_S = 20.0
 MIB = 1024 * 1024

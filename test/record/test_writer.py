@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("rosbags.rosbag2", reason="rosbags is not installed")
@@ -65,6 +66,17 @@ def test_an_episode_is_a_bag_with_its_facts(writers, tmp_path):
     names = {"episode.json", "episode_000000_0.mcap", "metadata.yaml"}
     assert {path.name for path in folder.iterdir()} == names
     assert read_facts(folder) == facts()
+
+
+@pytest.mark.parametrize("distro", ["", "kilted"])
+def test_a_bag_names_the_distribution_that_wrote_it(monkeypatch, tmp_path, distro):
+    """As rosbag2 does: what ROS_DISTRO says, and nothing where it is not set."""
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    if distro:
+        monkeypatch.setenv("ROS_DISTRO", distro)
+    EpisodeBag(tmp_path / "episode").close()
+    about = yaml.safe_load((tmp_path / "episode" / "metadata.yaml").read_text())
+    assert about["rosbag2_bagfile_information"]["ros_distro"] == distro
 
 
 def test_episodes_follow_each_other_without_a_wait(writers, tmp_path):

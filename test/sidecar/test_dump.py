@@ -2,24 +2,28 @@
 
 import argparse
 import threading
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import zmq
-from dataset_files import EMBODIMENT as THREE_JOINTS
-from dataset_files import content, embodiment, write_groot
 from made_episodes import MadeReference, made_episode, with_changes
 
-from gr00t_ros.errors import SettingsError
-from gr00t_ros.evaluate.observed.dump import of_parts
-from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.serve.endpoints import DIALECTS, Endpoints, Terms
-from gr00t_ros.serve.policies import HoldPolicy
-from gr00t_ros.sidecar.exchange import RawObservation, read_request
-from gr00t_ros.sidecar.exchange_file import read_dump
-from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.codec import decode
-from gr00t_ros.wire.messages import Generation
+pytest.importorskip("av", reason="datasets need PyAV and pyarrow")
+
+from dataset_files import EMBODIMENT as THREE_JOINTS  # noqa: E402
+from dataset_files import content, embodiment, write_groot  # noqa: E402
+
+from gr00t_ros.errors import SettingsError  # noqa: E402
+from gr00t_ros.evaluate.observed.dump import of_parts  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.serve.endpoints import DIALECTS, Endpoints, Terms  # noqa: E402
+from gr00t_ros.serve.policies import HoldPolicy  # noqa: E402
+from gr00t_ros.sidecar.exchange import RawObservation, read_request  # noqa: E402
+from gr00t_ros.sidecar.exchange_file import read_dump  # noqa: E402
+from gr00t_ros.wire.access import Token  # noqa: E402
+from gr00t_ros.wire.codec import decode  # noqa: E402
+from gr00t_ros.wire.messages import Generation  # noqa: E402
 
 ROBOT = ("--embodiment", "franka_droid")
 NO_SERVER = ("--server", "127.0.0.1:1")
@@ -272,7 +276,11 @@ def test_an_answer_that_is_no_chunk_is_written_and_a_problem(ask, hold, path):
         ((), "one of the arguments --node --bag --dataset-path --from --random is required"),
         (("--random", "--bag", "x"), "not allowed with argument"),
         (("--random",), "embodiment: got none"),
-        (("--bag", "/no/such", "--at", "1"), "/no/such: no such file or folder"),
+        pytest.param(
+            ("--bag", "/no/such", "--at", "1"),
+            "/no/such: no such file or folder",
+            marks=pytest.mark.skipif(find_spec("rclpy") is None, reason="bags need ROS 2"),
+        ),
         (("--node", "--server", "gpu:5555"), "--server: does not go with --node"),
         (("--node", "--seed", "1"), "--seed: does not go with --node"),
         (("--from", "/no/such.npz", *ROBOT), "no .npz of plain arrays"),

@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from ros_fixtures import started
 
 SCRIPT = """
 import signal, sys, time
@@ -13,6 +14,13 @@ with starting({status}):
     {importing}
 print("IMPORTED", signal.getsignal(signal.SIGINT) is {before}, flush=True)
 """
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Starts children without a ROS domain: these need no ROS."""
+    with started(tmp_path) as children:
+        yield children
 
 
 @pytest.mark.parametrize("status", [0, 130])

@@ -17,7 +17,6 @@ import numpy as np
 
 from gr00t_ros import __version__
 from gr00t_ros.command_line import CommandParser
-from gr00t_ros.convert.recordings import embodiment_of
 from gr00t_ros.dataset.episode import Episode
 from gr00t_ros.errors import ChunkError, SettingsError
 from gr00t_ros.evaluate.open_loop import observations
@@ -143,6 +142,8 @@ def _of_node(options: argparse.Namespace) -> Report:
 def _robot(target: Target, options: argparse.Namespace) -> Embodiment:
     """Return the embodiment: the option's, the recording's own, else the environment's."""
     if options.embodiment is None and options.bag is not None:
+        from gr00t_ros.convert.recordings import embodiment_of
+
         return embodiment_of(None, [options.bag])
     if options.embodiment is None and target.environment.embodiment_tag is None:
         raise SettingsError("embodiment: got none, expected --embodiment NAME|FILE")
