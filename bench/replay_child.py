@@ -16,7 +16,7 @@ import numpy as np
 
 from gr00t_ros.ros.periodic import SWITCH_S, ask_for_fifo, sleep_until
 from gr00t_ros.ros.process import run_node
-from gr00t_ros.stream.joints import WAKE_S, Streamer
+from gr00t_ros.stream.joints import Streamer
 
 PERIOD_NS = 5_000_000
 TIMES: list[int] = []
@@ -50,7 +50,7 @@ def main() -> None:
     else:
         sys.setswitchinterval(SWITCH_S)
         options = ["--ros-args", "-p", f"realtime_priority:={priority}", *arguments]
-        run_node(Stamped, options, lambda node: node.leave(), WAKE_S)  # type: ignore[attr-defined]
+        run_node(Stamped, options, lambda node: node.leave())  # type: ignore[attr-defined]
     np.save(file, np.array(TIMES, dtype=np.int64))
 
 

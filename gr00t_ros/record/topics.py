@@ -25,6 +25,8 @@ ACTION_CHUNK: Final = "action_chunk"
 _LARGE = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _DEPTHS = (30, 500)
 """Messages that wait in the middleware: a second of pictures, half a second at 1 kHz."""
+_REPAIR_NS: Final = 10 * 10**9
+"""A time of receipt that is earlier by less than this is in order; by more, a clock was set."""
 
 
 def recorded_topics(
@@ -65,6 +67,7 @@ class RecordedTopic:
         self.channel: Channel | None = None
         self.problem = "never published"
         self.received = self.lost = 0
+        self._last_ns = 0
         self._node = node
         self._publishers = 0
         self._gaps = SequenceGaps()
@@ -88,7 +91,9 @@ class RecordedTopic:
     def take(self) -> tuple[int, bytes] | None:
         """The next message with its time of receipt, ns of the system's clock; None if none waits.
 
-        Counts the messages that were lost before it.
+        Counts the messages that were lost before it. The times rise, so that a bag, which is sorted
+        by them, keeps the order of the messages: Fast DDS 3 delivers in order, but tells a later
+        time of receipt for a message that it had to ask for again than for those behind it.
         """
         subscription = self._subscription
         if subscription is None:
@@ -98,7 +103,11 @@ class RecordedTopic:
             return None
         self.received += 1
         self.lost += self._gaps.lost(subscription.number, self._publishers)
-        return subscription.received_ns, data
+        time_ns = subscription.received_ns
+        if 0 <= self._last_ns - time_ns < _REPAIR_NS:
+            time_ns = self._last_ns + 1
+        self._last_ns = time_ns
+        return time_ns, data
 
     def destroy(self) -> None:
         """Unsubscribe."""

@@ -1,10 +1,12 @@
 """Which topics are recorded, and how messages that were lost on the way are counted."""
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.record.topics import SequenceGaps, recorded_topics  # noqa: E402
+from gr00t_ros.record.topics import RecordedTopic, SequenceGaps, recorded_topics  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment, shipped_embodiments  # noqa: E402
 
 OF_ALL = ("/gr00t_policy/status", "/gr00t_policy/action_chunk", "/tf_static", "/robot_description")
@@ -54,3 +56,22 @@ def test_a_publisher_that_has_left_is_forgotten():
     gaps = SequenceGaps()
     assert [gaps.lost(number, 2) for number in (5, 50, 6, 51)] == [0, 0, 0, 0]
     assert sum(gaps.lost(number, 1) for number in (52, 53, 55)) == 1
+
+
+def test_times_rise_although_a_repaired_message_is_told_late():
+    """As Fast DDS 3 tells them; a clock that was set back by more counts as it is."""
+    told = iter([1_000, 5_000, 2_000, 5_000, 6_000, 6_000 - 10 * 10**9])
+    topic = RecordedTopic(SimpleNamespace(resolve_topic_name=lambda name, **_: name), "/a")
+
+    class Repaired:
+        """A subscription of which one message had to be sent again."""
+
+        number = None
+
+        def take(self):
+            self.received_ns = next(told)
+            return b""
+
+    topic._subscription = Repaired()
+    times = [topic.take()[0] for _ in range(6)]
+    assert times == [1_000, 5_000, 5_001, 5_002, 6_000, 6_000 - 10 * 10**9]
