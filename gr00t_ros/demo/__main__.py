@@ -45,11 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from gr00t_ros.demo.follow import finish, follow
 
         run = follow(bringup, options)
-    except Gr00tError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except (Gr00tError, KeyboardInterrupt) as error:  # before there was anything to report
+        print(f"FAILURE: {str(error) or 'interrupted'}", flush=True)
         return 1
     finally:
         bringup.end()

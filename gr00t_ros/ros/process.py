@@ -119,6 +119,7 @@ def _flat(content: Any, prefix: str) -> Iterator[str]:
 
 
 WAKE_S = 0.25
+"""Longest delay until a signal is noticed; a timer or message of the node shortens it."""
 REFUSED = (InvalidParameterTypeException, InvalidParameterValueException)
 """What rclpy raises when a declared parameter was set to another type or an invalid value."""
 

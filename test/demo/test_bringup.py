@@ -2,8 +2,11 @@
 
 import os
 import signal
+import sys
 
 from ros_fixtures import wait_until
+
+from gr00t_ros.demo.bringup import Bringup
 
 STARTER = """
 import sys, time
@@ -33,3 +36,16 @@ def test_a_killed_bringup_leaves_no_process(processes, tmp_path):
     assert runs(pid)
     os.kill(starter.pid, signal.SIGKILL)
     wait_until(lambda: not runs(pid), "the end of the child")
+
+
+def test_a_role_that_is_started_anew_ends_its_old_process(tmp_path):
+    """Nobody would end it later: a robot must not have two commanders of one role."""
+    bringup = Bringup(tmp_path)
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+    try:
+        bringup.start("sleeper", sleeper)
+        old = bringup.children["sleeper"].pid
+        bringup.start("sleeper", sleeper)
+        assert not runs(old) and runs(bringup.children["sleeper"].pid)
+    finally:
+        bringup.end()

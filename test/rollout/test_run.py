@@ -15,6 +15,7 @@ from gr00t_ros.rollout.run import MOST_IN_A_ROW, run
 from gr00t_ros.rollout.strategy import STRATEGIES
 from gr00t_ros.rollout.success import INFRASTRUCTURE, SUCCESS, TIMEOUT, summarise
 from gr00t_ros.rollout.trial import Condition, Evaluation
+from gr00t_ros.sim.libero.extra import slow_time
 
 EVALUATION = Evaluation(
     *(Benchmark("b", ("python", "sim.py"), "libero_panda", "/b"), {"s": (0, 1)}, 2, 7),
@@ -116,3 +117,9 @@ def test_others_are_refused(suite, wanted):
     """With what is expected."""
     with pytest.raises(SettingsError, match="expected"):
         libero().tasks(suite, wanted)
+
+
+def test_the_file_for_slow_time_has_the_defaults_of_the_watches_divided_by_its_factor():
+    """The launch file and the demo read it; the evaluation computes them for any factor."""
+    assert libero(0.25).parameters == slow_time()
+    assert libero(0.5).parameters["clock_silence_s"] == slow_time()["clock_silence_s"] / 2.0

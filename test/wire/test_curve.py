@@ -1,5 +1,7 @@
 """CURVE between our client and our server: only the right keys get an answer."""
 
+import socket
+
 import pytest
 
 from gr00t_ros.errors import RefusedError, UnreachableError
@@ -48,6 +50,14 @@ def test_another_server_s_public_key_gets_no_handshake(secured, client_of, keys)
     with pytest.raises(UnreachableError, match="is this its CURVE public key"):
         client.ping()
     assert secured.counts.requests == 0
+
+
+def test_a_handshake_that_does_not_end_names_the_key(client_of, keys):
+    """The other side takes the connection and is silent, as a frozen or a very busy server."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UnreachableError, match="no handshake before the deadline.*CURVE"):
+            client_of(address, 300, curve=of(keys)).ping()
 
 
 def test_a_server_without_curve_is_refused_by_a_client_with_keys(
