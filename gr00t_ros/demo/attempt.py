@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from rclpy.executors import Executor
 from std_srvs.srv import Trigger
@@ -48,7 +49,8 @@ def followed(watcher: Watcher, executor: Executor, bringup: Bringup) -> str | No
 
 def labelled(watcher: Watcher, executor: Executor, problem: str) -> str:
     """End the recorded episode with the verdict; returns what went wrong, also with that."""
-    client = watcher.create_client(Trigger, f"/gr00t_record/{'failure' if problem else 'success'}")
+    verdict = "failure" if problem else "success"
+    client: Any = watcher.create_client(Trigger, f"/gr00t_record/{verdict}")
     if not client.wait_for_service(_ANSWER_S):
         return problem or "the recorder does not answer"
     answer = client.call_async(Trigger.Request())

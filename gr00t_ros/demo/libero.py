@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -114,7 +115,7 @@ def _start(
     python = sys.executable
     bringup.start("robot", [python, "-m", "gr00t_ros.sim.libero.robot", *ros_arguments(record)])
     bringup.start("sidecar", [python, "-m", "gr00t_ros.sim.libero.policy", "--port", "0"])
-    client = watcher.create_client(ResetTask, "/libero/reset_task")
+    client: Any = watcher.create_client(ResetTask, "/libero/reset_task")
     if not client.wait_for_service(_START_S):
         raise NodeError(f"the simulated robot did not start:\n{bringup.log('robot')[-2000:]}")
     request = ResetTask.Request(

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -303,7 +303,7 @@ class Run:
 
     def save(self) -> None:
         """Let the stand-in robot write its record; SidecarError if it does not."""
-        client = self.watcher.create_client(Trigger, f"/{ROBOT}/save_record")
+        client: Any = self.watcher.create_client(Trigger, f"/{ROBOT}/save_record")
         end_s = time.monotonic() + _SAVE_S
         future = None
         while time.monotonic() < end_s and (future is None or not future.done()):

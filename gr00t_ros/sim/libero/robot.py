@@ -15,6 +15,7 @@ import queue
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
@@ -90,7 +91,7 @@ class LiberoRobot(Node):
     def __init__(self) -> None:
         """Start the child; SettingsError without the extra or for wrong parameters."""
         super().__init__("libero")
-        values = {
+        values: dict[str, Any] = {
             name: self.declare_parameter(
                 name, default, ParameterDescriptor(description=what, read_only=True)
             ).value
@@ -110,7 +111,7 @@ class LiberoRobot(Node):
         self._time_ns, self._tick = SIMULATED_START_NS, 0
         self._measured = np.zeros(len(JOINTS)), np.zeros(len(JOINTS))
         self._task = TaskState()
-        self._wanted: queue.SimpleQueue[tuple[ResetTask.Request, Future]] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[tuple[ResetTask.Request, Any]] = queue.SimpleQueue()
         self._pictures: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._pictures_due = 0  # asked for and not come yet
         self._running, self._stop = False, threading.Event()
@@ -175,7 +176,7 @@ class LiberoRobot(Node):
         self, request: ResetTask.Request, response: ResetTask.Response
     ) -> ResetTask.Response:
         """Answers when the physics thread has done it; other calls go on meanwhile."""
-        done: Future = Future(executor=self.executor)
+        done: Any = Future(executor=self.executor)
         self._wanted.put((request, done))
         answer = await done
         response.success = not answer.get("error")
@@ -215,7 +216,7 @@ class LiberoRobot(Node):
         except Exception as error:
             self._error = error
 
-    def _reset(self, request: ResetTask.Request, done: Future) -> None:
+    def _reset(self, request: ResetTask.Request, done: Any) -> None:
         """Begin an episode; simulated time stands still until the robot is there."""
         where = {"suite": request.suite, "task": request.task, "episode": request.episode}
         self._running = False
