@@ -1,9 +1,10 @@
 """A bag played twice to the policy node in shadow gives the same observations and equal chunks.
 
 In lockstep: the clock moves only after the node has taken all messages before, in steps of 10 ms as
-fast as real time, and the node sends a request only when the clock moves. So the frames of an
-observation depend on the bag alone. The age of arrival is steady time: after a late step the node
-pauses, and the play ends there. What it gave until then counts, and the bag is played once more.
+fast as real time, and new messages come only after every request has its answer. So the frames of
+an observation depend on the bag alone. The age of arrival is steady time: after a late step the
+node pauses, and the play ends there. What it gave until then counts, and the bag is played once
+more.
 """
 
 import time
@@ -36,9 +37,17 @@ STEP_NS = 100 * MS
 CLOCK_NS = 10 * MS
 """The clock's own step: after a longer one the replay's next window would be late."""
 STEPS = 22
-"""A second of history, and then a query every second step."""
+"""A second of history, and then a query every second step or so."""
 SLOW_S = 0.8
 """After a longer step the state that was sent before it may count as too old: 1 s at most."""
+
+PROMPT = """
+import sys
+from gr00t_ros.node import node, status
+status._STATUS_EVERY = 1
+sys.exit(node.main())
+"""
+"""The node with a status at each tick of its timer, 0.1 s: each step of a play waits for one."""
 
 PLAYS = 6
 """So many plays at most until COMMON chunks were given by two of them."""
@@ -55,6 +64,7 @@ PATIENT = {
 def rig(processes, ros_node):
     """The node and a server that tells what it has seen."""
     rig = Rig(processes, ros_node)
+    rig.node_command = ("-c", PROMPT)
     yield rig
     rig.close()
 
@@ -102,9 +112,18 @@ class Player:
         streams = self.rig.statuses[-1].streams if self.rig.statuses else ()
         return {stream.topic: stream.received for stream in streams}
 
+    def wait_for_answers(self):
+        """Until the node has the answer of each request that it could send at this time."""
+        seen = len(self.rig.statuses)
+
+        def answered():
+            statuses = self.rig.statuses[seen + 1 :]  # the first one may have been under way
+            return any(s.queries == s.chunks_accepted for s in statuses)
+
+        wait_until(lambda: answered() or paused(self.rig), "the chunk of what is there")
+
     def play(self, time_ns, messages, first=False):
-        """The clock, then one message of each topic; returns when all of them were taken."""
-        self.advance(time_ns)
+        """One message of each topic; returns when all of them were taken."""
         before = self.taken()
         self.measure()
         self.sent_s = time.monotonic()
@@ -159,18 +178,15 @@ def played(rig, bag, chunks):
     rig.start_policy(embodiment=EMBODIMENT, **PATIENT)
     assert rig.change("configure")
     wait_until(lambda: not player.publishers.without_subscriber(), "subscribers of all topics")
-    activated = None
+    activated = False
     for number, (time_ns, messages) in enumerate(islice(steps(bag), STEPS)):
-        if activated is not None and (number - activated) % 2 == 0:
-            # 0.2 s after the last: commit and a step of the chunk are over, a query is due.
-            count = len(chunks)
-            player.advance(time_ns)
-            wait_until(lambda n=count: len(chunks) > n or paused(rig), "the chunk of what is there")
+        player.advance(time_ns)
+        if activated:
+            player.wait_for_answers()
         player.play(time_ns, messages, first=not number)
-        if activated is None and rig.statuses[-1].ready:
+        if not activated and rig.statuses[-1].ready:
             assert rig.change("activate")
-            wait_until(lambda: chunks or paused(rig), "the first chunk")
-            activated = number
+            activated = True
         count = len(chunks)  # before the question: a chunk after a pause does not count
         if paused(rig):
             break
