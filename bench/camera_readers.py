@@ -18,7 +18,7 @@ from bench import camera_publisher as source
 from gr00t_ros.inputs.images import decode_video, fill
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.robot.outputs import NO_COMMANDS
+from gr00t_ros.robot.limits import NO_COMMANDS
 from gr00t_ros.robot.streams import StateStream, VideoStream
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import DEFAULTS, observation

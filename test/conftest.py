@@ -25,8 +25,11 @@ pytest_plugins = ["ros_fixtures", "wire_fixtures"]
 settings.register_profile("default", deadline=None, max_examples=examples(60))
 settings.load_profile("default")
 
-PURE = {"robot", "observe", "motion", "collide", "watch", "session", "dataset", "convert"}
-"""Rooms whose tests compute and wait for nobody."""
+PURE = {
+    *("robot", "observe", "motion", "collide", "watch", "session", "dataset", "convert"),
+    *("franka", "test_scripted.py"),
+}
+"""Rooms, and a name of files, whose tests compute and wait for nobody."""
 LOW_PRIORITY = 10
 
 

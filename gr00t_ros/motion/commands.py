@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.command_reference import CommandReference
 from gr00t_ros.motion.reference import Merge
-from gr00t_ros.robot.outputs import CommandLimits
+from gr00t_ros.robot.limits import CommandLimits
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +56,6 @@ class Commands:
         """
         self._limits, self._knot_ns = limits, knot_ns
         self._knots = horizon_ns // knot_ns
-        self._step = limits.rate * (knot_ns * 1e-9)
         self._first_knot = 0
         self._rows: Floats = limits.start[None]
         self._reference = CommandReference(limits.velocity, merge, fade_ns)
@@ -126,8 +125,7 @@ class Commands:
         """The rows of a window, and whether the newest chunk ends with it."""
         times_ns = (knot + 1 + np.arange(self._knots)) * self._knot_ns - lag_ns
         # A fading offset on top of a course in motion may be beyond the range that was guarded.
-        low, high = self._limits.lower, self._limits.upper
-        targets = np.clip(self._reference.sample(times_ns), low, high)
+        targets = self._limits.within(self._reference.sample(times_ns))
         over = bool(times_ns[0] >= self._reference.over_ns)
         value = np.where(np.isnan(value), targets[0], value)
         over = over and np.array_equal(value, targets[-1])
@@ -140,9 +138,4 @@ class Commands:
         return np.array(rows), over
 
     def _towards(self, value: Floats, target: Floats) -> Floats:
-        """`value` moved towards `target` by at most the rate limit of one knot."""
-        step = target - value
-        reached: Floats = np.where(
-            np.abs(step) <= self._step, target, value + np.sign(step) * self._step
-        )
-        return reached
+        return self._limits.towards(value, target, self._knot_ns * 1e-9)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.robot.limits import POSITION_UNIT, ROUNDING, JointLimits, Workspace
-from gr00t_ros.robot.outputs import CommandLimits
+from gr00t_ros.robot.limits import POSITION_UNIT, ROUNDING, CommandLimits, JointLimits, Workspace
 
 Floats = NDArray[np.float64]
 Kind = Literal[
@@ -76,7 +75,7 @@ def check(
 
 
 def clamp_commands(verdict: Verdict, commands: Floats, limits: CommandLimits) -> Verdict:
-    """An accepted chunk's verdict with its `commands` (T, C) clamped to their ranges.
+    """An accepted chunk's verdict with its `commands` (T, C) clamped to their limits.
 
     A command outside is clamped however large it is (control.md 3, base command). The reason names
     the first one, or a joint if one was clamped.
@@ -85,15 +84,26 @@ def clamp_commands(verdict: Verdict, commands: Floats, limits: CommandLimits) ->
     if commands.shape != expected or not np.isfinite(commands).all():
         got = f"got commands of shape {commands.shape}, expected finite {expected}"
         return _refused("command", got, verdict.first_step)
-    clamped = np.minimum(np.maximum(commands, limits.lower), limits.upper)
-    reason, kind = verdict.reason, verdict.kind
-    for row, column in np.argwhere(clamped != commands)[: 0 if verdict.clamped else 1]:
-        kind = "command"
-        reason = (
+    clamped = limits.within(commands)
+    if verdict.clamped or np.array_equal(clamped, commands):
+        return replace(verdict, commands=clamped)
+    reason = _beyond(commands, limits)
+    return replace(verdict, clamped=True, kind="command", reason=reason, commands=clamped)
+
+
+def _beyond(commands: Floats, limits: CommandLimits) -> str:
+    """The first command that is beyond its limits, or the first vector that is too long."""
+    inside = np.clip(commands, limits.lower, limits.upper)
+    for row, column in np.argwhere(inside != commands)[:1]:
+        return (
             f"{limits.names[column]}, step {row}: got {commands[row, column]:.4f}, "
             f"limits {limits.lower[column]:.4f} to {limits.upper[column]:.4f}"
         )
-    return replace(verdict, clamped=bool(reason), kind=kind, reason=reason, commands=clamped)
+    for vector in limits.vectors:
+        lengths = np.linalg.norm(commands[:, limits.columns(vector)], axis=1)
+        for row in np.flatnonzero(lengths > vector.speed)[:1]:
+            return f"{vector.name}, step {row}: got {lengths[row]:.4f}, limit {vector.speed:.4f}"
+    return ""
 
 
 def first_step(chunk: ActionChunk, splice_ns: int) -> int:

@@ -20,8 +20,8 @@ from gr00t_ros.motion.planner import Planner
 from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.motion.pose.windows import Poses
 from gr00t_ros.motion.replay_settings import ReplaySettings
-from gr00t_ros.robot.limits import JointLimits, Workspace
-from gr00t_ros.robot.outputs import NO_COMMANDS, CommandLimits, PoseOutput
+from gr00t_ros.robot.limits import NO_COMMANDS, CommandLimits, JointLimits, Workspace
+from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Pose
 
 __all__ = ["CommandWindow", "ReplayCounts", "Replay", "ReplaySettings", "Verdict", "Window"]

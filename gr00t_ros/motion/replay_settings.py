@@ -121,6 +121,9 @@ class ReplaySettings:
             )
 
 
+HORIZON_TOO_SHORT = "horizon too short"
+"""Key in a status' details; its value says why motion would pause between chunks."""
+
 LATENCY_LIMIT = "latency limit [ms]"
 """Key of Coverage.limit_ns in the details of a status."""
 

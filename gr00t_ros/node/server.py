@@ -17,6 +17,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.node.readiness import coverage
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.observe.modality import FITS, MATCHES, ModalityRow, cells, fit_table, verdict
@@ -231,13 +232,17 @@ class ServerCheck:
         self.passed = check
         return warning, information
 
-    def _slow(self) -> str | None:
-        """Why the server is too slow, by its second inference; rechecked until it is not."""
+    def coverage(self) -> Coverage | None:
+        """How the horizon covers the server's second inference; None before a check has passed."""
         check = self.passed
         if check is None:
             return None
-        found = coverage(self._embodiment, self.values, check.inference_ns, "inference")
-        return None if found.covered else found.text
+        return coverage(self._embodiment, self.values, check.inference_ns, "inference")
+
+    def _slow(self) -> str | None:
+        """Why the server is too slow; rechecked until it is not."""
+        found = self.coverage()
+        return None if found is None or found.covered else found.text
 
 
 class PolicyConnection:

@@ -15,7 +15,7 @@ from rclpy.node import Node
 
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Latencies
-from gr00t_ros.motion.replay_settings import LATENCY_LIMIT, Coverage
+from gr00t_ros.motion.replay_settings import HORIZON_TOO_SHORT, LATENCY_LIMIT, Coverage
 from gr00t_ros.msg import PolicyStatus, StageLatency, StreamStatus
 from gr00t_ros.node.replay_thread import Snapshot
 from gr00t_ros.node.wiring import Configured
@@ -27,9 +27,6 @@ from gr00t_ros.session.mode import AT_REST, FAULTED, Mode
 from gr00t_ros.session.shadow import JointError
 from gr00t_ros.watch.finding import without_numbers
 from gr00t_ros.wire.link import Check
-
-HORIZON_TOO_SHORT = "horizon too short"
-"""Key in a status' details; its value says why motion will pause between chunks."""
 
 COMMIT = "commit [ms]"
 """Key in a status' details: the present commit time, and what it comes from."""
@@ -203,7 +200,7 @@ def diagnostics(status: PolicyStatus, more: Iterable[DiagnosticStatus] = ()) -> 
     hardware_id = f"{status.robot}:{status.embodiment_tag}".strip(":")
     text = f"{status.mode}: {status.reason}" if status.reason else status.mode
     short = next((pair.value for pair in status.details if pair.key == HORIZON_TOO_SHORT), "")
-    if short:
+    if short and short not in text:
         level, text = max(level, DiagnosticStatus.WARN), f"{text}; {short}"
     array = DiagnosticArray(
         status=[

@@ -273,9 +273,14 @@ class Configured:
         return [finding.reason for finding in against] + touching
 
     def coverage(self) -> Coverage | None:
-        """How the horizon covers the p99 of recent delays (without warm-up); None: no delay yet."""
+        """How the horizon covers the p99 of recent delays, before the first one the server's check.
+
+        None: no check has passed.
+        """
         p99_ns = self._delay_p99_ns
-        return coverage(self.embodiment, self._values, p99_ns, "p99 latency") if p99_ns else None
+        if not p99_ns:
+            return self.server.check.coverage()
+        return coverage(self.embodiment, self._values, p99_ns, "p99 latency")
 
     def activate(self) -> None:
         """Begin a session; raises Gr00tError if the start position is not known."""

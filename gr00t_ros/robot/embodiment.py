@@ -13,8 +13,14 @@ from gr00t_ros.robot.actions import ActionKey, Output, read_action, read_outputs
 from gr00t_ros.robot.contact.sources import ContactSource, read_contacts
 from gr00t_ros.robot.field import UNIT, Field
 from gr00t_ros.robot.keys import FILE
-from gr00t_ros.robot.limits import JointLimits, Workspace, read_limits, read_workspace
-from gr00t_ros.robot.outputs import CommandLimits, CommandOutput, PoseOutput, read_command_limits
+from gr00t_ros.robot.limits import (
+    CommandLimits,
+    JointLimits,
+    Workspace,
+    read_limits,
+    read_workspace,
+)
+from gr00t_ros.robot.outputs import CommandOutput, PoseOutput, read_command_limits
 from gr00t_ros.robot.questions import Unsettled, read_marks
 from gr00t_ros.robot.streams import (
     RATE_HZ,

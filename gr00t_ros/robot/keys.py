@@ -280,6 +280,11 @@ JOINT_OUTPUT = Keys(
     },
 )
 _COMMAND_NAMES = Key("a name for each value, in the order of the type", "names")
+_TWIST_LIMITS = Key(
+    "of a twist: largest lengths of its motion along the axes and about them, beside the limits "
+    "of each name",
+    "twist_limits",
+)
 COMMAND_OUTPUT = Keys(
     "output_command",
     "outputs.NAME",
@@ -289,6 +294,7 @@ COMMAND_OUTPUT = Keys(
         "topic": Key("the command topic", "topic"),
         "names": _COMMAND_NAMES,
     },
+    {"limits": _TWIST_LIMITS},
 )
 STAMPED_OUTPUT = Keys(
     "output_stamped",
@@ -300,6 +306,7 @@ STAMPED_OUTPUT = Keys(
         "names": _COMMAND_NAMES,
         "frame": Key("the frame_id of the messages", "text"),
     },
+    {"limits": _TWIST_LIMITS},
 )
 _ACTION_TOPIC = Key("the name of the action, /CONTROLLER/gripper_cmd", "topic")
 _GRIPPER_NAMES = Key("its one name; parallel_gripper_command sends it as the joint's", "names")
@@ -388,15 +395,24 @@ POSE_OUTPUT = Keys(
         ),
     },
 )
+_TOOL_MOTION = {
+    "speed": Key("m/s", "positive"),
+    "acceleration": Key("m/s^2", "positive"),
+    "turn_speed": Key("rad/s", "positive"),
+    "turn_acceleration": Key("rad/s^2", "positive"),
+}
+TWIST_LIMITS = Keys(
+    "twist_limits",
+    "outputs.NAME.limits",
+    "The limits of a twist as a whole.",
+    _TOOL_MOTION,
+)
 POSE_LIMITS = Keys(
     "pose_limits",
     "outputs.NAME.limits",
     "The limits of an end effector that is commanded by poses.",
     {
-        "speed": Key("m/s", "positive"),
-        "acceleration": Key("m/s^2", "positive"),
-        "turn_speed": Key("rad/s", "positive"),
-        "turn_acceleration": Key("rad/s^2", "positive"),
+        **_TOOL_MOTION,
         "x": Key("[lower, upper] of the box, m", "interval"),
         "y": Key("[lower, upper] of the box, m", "interval"),
         "z": Key("[lower, upper] of the box, m", "interval"),
@@ -587,7 +603,7 @@ TABLES = (
     *STATES,
     *ACTIONS,
     *OUTPUTS,
-    *(GOALS, FRANKA_GOALS, POSE_LIMITS),
+    *(GOALS, FRANKA_GOALS, TWIST_LIMITS, POSE_LIMITS),
     *LIMITS,
     *(ENVELOPE, WORKSPACE, LINK),
     *CONTACTS,

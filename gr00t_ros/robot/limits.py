@@ -1,7 +1,8 @@
-"""What may be commanded: limits of joints and poses, and the workspace box.
+"""What may be commanded: limits of joints, commands and poses, and the workspace box.
 
-This file owns the numbers. motion/guard and motion/shaper apply the joint limits,
-motion/pose/follower the pose limits, motion/guard and watch/arm the workspace.
+This file owns the numbers. motion/guard and motion/shaper apply the joint limits, motion/guard,
+motion/commands and stream/command_player those of commands, motion/pose/follower the pose limits,
+motion/guard and watch/arm the workspace.
 """
 
 from __future__ import annotations
@@ -168,6 +169,92 @@ def _envelope(place: Field) -> tuple[float, ...]:
     if not lower < upper:
         raise place.error("lower < upper")
     return offset, slope, upper, lower
+
+
+@dataclass(frozen=True, slots=True)
+class VectorLimit:
+    """Limits of the length of a vector of velocities, such as the speed of a tool.
+
+    names: its commands. speed: the largest length. rate: the largest length of its change in a
+    second. `name` is for messages.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    speed: float
+    rate: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommandLimits:
+    """Limits of C commands, one output's after the other; every array is read-only (C,).
+
+    lower, upper: values are clamped to them. rate: largest change a second. start: what the robot
+    does before the first command, NaN where that is not known (grippers). velocity: bool, rests at
+    zero and is 0 at each stop, at once; the others keep their value. vectors: limits of several
+    velocities together, beside their own.
+    """
+
+    names: tuple[str, ...]
+    lower: Array
+    upper: Array
+    rate: Array
+    start: Array
+    velocity: NDArray[np.bool_]
+    vectors: tuple[VectorLimit, ...] = ()
+
+    def __len__(self) -> int:
+        """C, the number of commands."""
+        return len(self.names)
+
+    def only(self, names: Sequence[str]) -> CommandLimits:
+        """The limits of these commands, in this order; a vector's names are all in it or none."""
+        at = [self.names.index(name) for name in names]
+        return CommandLimits(
+            tuple(names),
+            lower=self.lower[at],
+            upper=self.upper[at],
+            rate=self.rate[at],
+            start=self.start[at],
+            velocity=self.velocity[at],
+            vectors=tuple(one for one in self.vectors if set(one.names) <= set(names)),
+        )
+
+    def columns(self, vector: VectorLimit) -> list[int]:
+        """Where the vector's commands are."""
+        return [self.names.index(name) for name in vector.names]
+
+    def within(self, values: Array) -> Array:
+        """`values` (N, C) clamped to the ranges, then shortened to the vectors' speeds."""
+        found: Array = np.clip(values, self.lower, self.upper)
+        for vector in self.vectors:
+            at = self.columns(vector)
+            found[:, at] *= _shares(found[:, at], vector.speed)
+        return found
+
+    def towards(self, before: Array, target: Array, seconds: float) -> Array:
+        """`before` (C,) moved towards `target` as far as it may in `seconds`; exact once there."""
+        step, most = target - before, self.rate * seconds
+        found: Array = np.where(np.abs(step) <= most, target, before + np.clip(step, -most, most))
+        for vector in self.vectors:
+            at = self.columns(vector)
+            change = found[at] - before[at]
+            share = float(_shares(change[None], vector.rate * seconds)[0, 0])
+            if share < 1.0:
+                found[at] = before[at] + share * change
+        return found
+
+
+def _shares(vectors: Array, longest: float) -> Array:
+    """(N, 1): the part of each of the vectors (N, M) that is no longer than `longest`."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    shares: Array = longest / np.maximum(lengths, longest)
+    return shares
+
+
+_NONE = np.empty(0)
+NO_COMMANDS = CommandLimits((), _NONE, _NONE, _NONE, _NONE, np.empty(0, dtype=np.bool_))
+"""For a robot without command outputs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

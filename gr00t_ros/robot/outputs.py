@@ -27,10 +27,11 @@ from gr00t_ros.robot.keys import (
     LEVEL_LIMITS,
     POSE_OUTPUT,
     STAMPED_OUTPUT,
+    TWIST_LIMITS,
     VELOCITY_LIMITS,
     Keys,
 )
-from gr00t_ros.robot.limits import PoseLimits, read_pose_limits
+from gr00t_ros.robot.limits import CommandLimits, PoseLimits, VectorLimit, read_pose_limits
 from gr00t_ros.robot.rotation import (
     Pose,
     axis_angle_from_matrix,
@@ -166,8 +167,8 @@ class CommandOutput:
     """One receiver of commands: gr00t_command_streamer sends them to `topic` as `type` says.
 
     `names` are the quantities in the order of OUTPUT_TYPES; `frame` is the frame_id of stamped
-    types. A gripper has `goals`, and `topic` is the name of its action (franka_gripper: the
-    namespace of its actions move and grasp).
+    types. `vectors` are limits of a twist as a whole. A gripper has `goals`, and `topic` is the
+    name of its action (franka_gripper: the namespace of its actions move and grasp).
     """
 
     name: str
@@ -176,6 +177,7 @@ class CommandOutput:
     names: tuple[str, ...]
     frame: str = ""
     goals: GripperGoals | None = None
+    vectors: tuple[VectorLimit, ...] = ()
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -192,32 +194,6 @@ class CommandOutput:
         return OUTPUT_TYPES[self.type].velocities
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CommandLimits:
-    """Limits of C commands, one output's after the other; every array is read-only (C,).
-
-    lower, upper: values are clamped to them. rate: largest change a second. start: what the robot
-    does before the first command, NaN where that is not known (grippers). velocity: bool, rests at
-    zero and is 0 at each stop, at once; the others keep their value.
-    """
-
-    names: tuple[str, ...]
-    lower: Array
-    upper: Array
-    rate: Array
-    start: Array
-    velocity: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        """C, the number of commands."""
-        return len(self.names)
-
-
-_NONE = np.empty(0)
-NO_COMMANDS = CommandLimits((), _NONE, _NONE, _NONE, _NONE, np.empty(0, dtype=np.bool_))
-"""For a robot without command outputs."""
-
-
 def read_command(name: str, place: Field) -> CommandOutput:
     """One output of the file whose type carries commands."""
     kind = place.entries()["type"].text()
@@ -227,7 +203,24 @@ def read_command(name: str, place: Field) -> CommandOutput:
         raise at["names"].error(f"{' or '.join(map(str, widths))} names for {kind}")
     frame = at["frame"].text() if "frame" in at else ""
     goals = read_goals(at["goals"], kind == "franka_gripper") if "goals" in at else None
-    return CommandOutput(name, kind, at["topic"].topic(), names, frame, goals)
+    vectors = _read_vectors(at["limits"], name, kind, names) if "limits" in at else ()
+    return CommandOutput(name, kind, at["topic"].topic(), names, frame, goals, vectors)
+
+
+def _read_vectors(
+    place: Field, name: str, kind: str, names: tuple[str, ...]
+) -> tuple[VectorLimit, ...]:
+    """Limits of a twist's two lengths: of its motion along the axes, and about them."""
+    if not OUTPUT_TYPES[kind].velocities:
+        raise place.problem(f"{kind} is no twist: its limits are those of its name, in `limits`")
+    at, along = place.keys(TWIST_LIMITS), 2 if len(names) == 3 else 3
+    speed, turn_speed = at["speed"].positive(), at["turn_speed"].positive()
+    change = at["acceleration"].deceleration(speed)
+    turn_change = at["turn_acceleration"].deceleration(turn_speed)
+    return (
+        VectorLimit(f"{name} along its axes", names[:along], speed, change),
+        VectorLimit(f"{name} about its axes", names[along:], turn_speed, turn_change),
+    )
 
 
 def _keys(kind: str) -> Keys:
@@ -250,7 +243,9 @@ def read_command_limits(
     for array in (table, velocity):
         array.setflags(write=False)  # before the views are taken: they inherit it
     lower, upper, rate, start = table
-    return CommandLimits(tuple(name for name, _ in owners), lower, upper, rate, start, velocity)
+    names = tuple(name for name, _ in owners)
+    vectors = tuple(vector for output in outputs for vector in output.vectors)
+    return CommandLimits(names, lower, upper, rate, start, velocity, vectors)
 
 
 def _limits(place: Field, output: CommandOutput) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """One episode: reset the task, let the node play, judge, stop the node. Its line is plain values.
 
-A fault whose newest chunk the guard refused is the policy's. Any other fault, a process that ends,
+A fault whose newest chunk the guard refused is the policy's, and so is a node that does not begin
+because the chunks are too short for their latency. Any other fault, a process that ends,
 a service that does not answer, and an episode without any accepted chunk, or in which the node was
 paused for most of the time, are failures of the infrastructure.
 """
@@ -16,11 +17,11 @@ from typing import Any, Final
 import numpy as np
 
 from gr00t_ros.errors import Gr00tError, NodeError
-from gr00t_ros.robot.outputs import CommandLimits
+from gr00t_ros.robot.limits import CommandLimits
 from gr00t_ros.rollout.film import Film
 from gr00t_ros.rollout.observer import Observer, identity
 from gr00t_ros.rollout.stack import Stack
-from gr00t_ros.rollout.success import FAULT, INFRASTRUCTURE, SUCCESS, TIMEOUT
+from gr00t_ros.rollout.success import FAULT, INFRASTRUCTURE, REFUSED, SUCCESS, TIMEOUT
 from gr00t_ros.rollout.trial import Plain, Trial
 from gr00t_ros.sim.libero.motion import broken
 from gr00t_ros.sim.record import TimedRows, broken_commands, load_record
@@ -28,6 +29,8 @@ from gr00t_ros.sim.record import TimedRows, broken_commands, load_record
 READY_S: Final = 120.0
 """Longest wait for the node to be ready and active."""
 STOP_S: Final = 30.0
+REFUSED_S: Final = 10.0
+"""So long the chunks must be too short: a busy machine may be slow in one check of the server."""
 _MOVING: Final = ("blending_in", "replaying", "stopping")
 _PAUSES: Final = ("paused", "paused_by_operator")
 _STOOD: Final = (*_PAUSES, "stopping")
@@ -67,11 +70,14 @@ class Episode:
         outcome, cause = INFRASTRUCTURE, ""
         self._observer.forget()
         try:
-            self._prepare()
-            outcome, cause = self._play()
-            self._note_end()
-            self._stop()
-            self._tool = self._judge_tool()
+            refusal = self._prepare()
+            if refusal:
+                outcome, cause = REFUSED, refusal
+            else:
+                outcome, cause = self._play()
+                self._note_end()
+                self._stop()
+                self._tool = self._judge_tool()
             self.clean = outcome != INFRASTRUCTURE
         except Gr00tError as error:
             if outcome == INFRASTRUCTURE:
@@ -80,8 +86,11 @@ class Episode:
 
     # --- its parts -----------------------------------------------------------------------
 
-    def _prepare(self) -> None:
-        """The task reset, then the node active: that begins its episode and resets the server."""
+    def _prepare(self) -> str:
+        """The task reset, then the node active: that begins its episode and resets the server.
+
+        Returns why the node does not begin with such chunks, empty if it has begun.
+        """
         observer = self._observer
         # First, because a simulation's time may begin with its first task.
         self._instruction, limit_s = observer.reset_task(self._trial)
@@ -94,14 +103,17 @@ class Episode:
             observer.trigger("reset")
         observer.instruct(self._instruction)
         end_s = time.monotonic() + READY_S
+        refusal = _Refusal()
         observer.fresh_status()
         while True:
             left_s = max(0.0, end_s - time.monotonic())
             observer.wait(
-                lambda: observer.status is not None and observer.status.ready,
+                lambda: refusal.stands(observer.too_short) or observer.ready,
                 left_s,
                 lambda: f"the node is not ready: {observer.why}",
             )
+            if refusal.stands(observer.too_short):
+                return observer.too_short
             observer.forget()
             self._before = observer.fresh_status()
             if observer.change("activate"):
@@ -110,6 +122,7 @@ class Episode:
         self._began_s = observer.now_s
         self._first_step = observer.state.step if observer.state else 0
         self._began_wall_s = time.monotonic()
+        return ""
 
     def _play(self) -> tuple[str, str]:
         """Until success, fault or the end of the time."""
@@ -242,6 +255,22 @@ class Episode:
             for time_s, mode, reason in self._modes()
             if mode in _TOLD
         ]
+
+
+class _Refusal:
+    """Whether the chunks have been too short for REFUSED_S without a break."""
+
+    def __init__(self) -> None:
+        self._since_s: float | None = None
+
+    def stands(self, too_short: str) -> bool:
+        """Take what the node says now."""
+        now_s = time.monotonic()
+        if not too_short:
+            self._since_s = None
+            return False
+        self._since_s = now_s if self._since_s is None else self._since_s
+        return now_s - self._since_s >= REFUSED_S
 
 
 def blank(trial: Trial) -> Plain:

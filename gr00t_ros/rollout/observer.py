@@ -18,6 +18,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from gr00t_ros.errors import NodeError
+from gr00t_ros.motion.replay_settings import HORIZON_TOO_SHORT
 from gr00t_ros.msg import ActionChunk, PolicyStatus, TaskState
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.rollout.benchmark import Benchmark
@@ -208,6 +209,17 @@ class Observer:
         self.wait(lambda: self.statuses > seen, limit_s, lambda: f"{POLICY}/status: silent")
         assert self.status is not None
         return self.status
+
+    @property
+    def ready(self) -> bool:
+        """Whether the node may be activated."""
+        return bool(self.status and self.status.ready)
+
+    @property
+    def too_short(self) -> str:
+        """Why the node does not begin with chunks as short or as late as these; empty if it may."""
+        pairs = self.status.details if self.status else ()
+        return next((str(pair.value) for pair in pairs if pair.key == HORIZON_TOO_SHORT), "")
 
     @property
     def why(self) -> str:

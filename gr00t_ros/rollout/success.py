@@ -14,7 +14,9 @@ from typing import Any, Final
 from gr00t_ros.rollout.trial import Plain
 
 SUCCESS, TIMEOUT, FAULT, INFRASTRUCTURE = "success", "timeout", "fault", "infrastructure"
-"""Outcomes of an episode; a fault is one that the policy's own chunks caused."""
+REFUSED = "refused"
+"""Outcomes of an episode. A fault is one that the policy's own chunks caused. Refused: the node did
+not begin, because its chunks are too short for their latency; nothing moved."""
 Z_95: Final = 1.959963984540054
 
 

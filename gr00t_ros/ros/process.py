@@ -10,6 +10,7 @@ at least every WAKE_S (control.md 4).
 from __future__ import annotations
 
 import difflib
+import gc
 import signal
 import sys
 import threading
@@ -154,6 +155,10 @@ def run_node(
         except SettingsError:
             node.destroy_node()
             raise
+        # All that exists now is never scanned again. Else a collection stops every thread for tens
+        # of ms: a streamer, a simulated robot or a recorder is then late.
+        gc.collect()
+        gc.freeze()
         _spin(node, stop, leave, wake_s)
     except ThreadError:
         traceback.print_exc(limit=-8)  # the innermost lines

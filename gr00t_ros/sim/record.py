@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.robot.limits import JointLimits
-from gr00t_ros.robot.outputs import CommandLimits
+from gr00t_ros.robot.limits import CommandLimits, JointLimits
 
 Floats = NDArray[np.float64]
 
@@ -291,6 +290,16 @@ def broken_commands(sent: TimedRows, limits: CommandLimits) -> list[str]:
         fastest = float(rates[:, column].max(initial=0.0))
         if fastest > most * (1.0 + _ROUNDING):
             lines.append(f"{name}: changed by {fastest:.4g} a second, rate {most:.4g}")
+    for vector in limits.vectors:
+        at = limits.columns(vector)
+        longest = float(np.linalg.norm(values[:, at], axis=1).max())
+        fastest = float(np.linalg.norm(rates[:, at], axis=1).max(initial=0.0))
+        if longest > vector.speed + _ROUNDING:
+            lines.append(f"{vector.name}: got {longest:.4g}, at most {vector.speed:.4g}")
+        if fastest > vector.rate * (1.0 + _ROUNDING):
+            lines.append(
+                f"{vector.name}: changed by {fastest:.4g} a second, rate {vector.rate:.4g}"
+            )
     return lines
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import RotationError
-from gr00t_ros.robot.limits import PoseLimits
-from gr00t_ros.robot.outputs import CommandLimits, CommandOutput
+from gr00t_ros.robot.limits import CommandLimits, PoseLimits
+from gr00t_ros.robot.outputs import CommandOutput
 from gr00t_ros.robot.rotation import (
     Pose,
     matrix_from_quaternion,
@@ -104,11 +104,9 @@ class CommandPlayer:
 
     def __init__(self, output: CommandOutput, limits: CommandLimits) -> None:
         """`limits` are the embodiment's limits of all its commands."""
-        columns = [limits.names.index(name) for name in output.names]
         self._names, self._velocities = output.names, output.velocities
-        self._lower = limits.lower[columns] - _ROUNDING
-        self._upper = limits.upper[columns] + _ROUNDING
-        self._rate = limits.rate[columns]
+        self._limits = limits.only(output.names)
+        self._lower, self._upper = self._limits.lower - _ROUNDING, self._limits.upper + _ROUNDING
         self._lock = threading.Lock()
         self._time = _PlayTime()
         self._window: _Window[Floats] | None = None
@@ -164,9 +162,7 @@ class CommandPlayer:
             before, since_ns = np.zeros_like(aim), _LATE_NS
         else:
             return aim
-        most, step = self._rate * (since_ns * 1e-9 * _SPARE), aim - before
-        value: Floats = np.where(np.abs(step) <= most, aim, before + np.clip(step, -most, most))
-        return value
+        return self._limits.towards(before, aim, since_ns * 1e-9 * _SPARE)
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:
         """Whether something is left to play after a stop: never, velocities are zero at once."""
@@ -191,6 +187,13 @@ class CommandPlayer:
                 f"{self._names[column]}: got {values[row, column]:.4f} at point {row}, expected "
                 f"{self._lower[column]:.4f} to {self._upper[column]:.4f}"
             )
+        for vector in self._limits.vectors:
+            lengths = np.linalg.norm(values[:, self._limits.columns(vector)], axis=1)
+            for row in np.flatnonzero(lengths > vector.speed + _ROUNDING)[:1]:
+                return (
+                    f"{vector.name}: got {lengths[row]:.4f} at point {row}, "
+                    f"expected at most {vector.speed:.4f}"
+                )
         if self._velocities and values[-1].any():
             return f"velocities: got {values[-1]} at the end, expected zero"
         return ""

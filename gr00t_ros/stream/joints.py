@@ -7,7 +7,6 @@ JointPlayer computes the command at any time of the plan clock. The streaming th
 from __future__ import annotations
 
 import copy
-import gc
 import sys
 import threading
 import time
@@ -200,7 +199,6 @@ class Streamer(Node):
             self.get_logger().error,
         )
         self._thread.start()
-        gc.freeze()  # skip all objects that exist now: a collection then takes microseconds
         self.get_logger().info(
             f"waiting for windows on {self._windows.topic}, for {len(settings.joints)} joints "
             f"at {settings.rate_hz} Hz to {self._points.topic}"

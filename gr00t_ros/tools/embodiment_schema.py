@@ -137,7 +137,7 @@ KINDS: Mapping[str, Kind] = {
         table.name: nested(table)
         for table in (
             *(keys.CROP, keys.GOALS, keys.FRANKA_GOALS),
-            *(keys.POSE_LIMITS, keys.ENVELOPE, keys.WORKSPACE),
+            *(keys.TWIST_LIMITS, keys.POSE_LIMITS, keys.ENVELOPE, keys.WORKSPACE),
         )
     },
 }

@@ -136,4 +136,8 @@ def _limits(embodiment: Embodiment) -> list[tuple[str, ...]]:
         ends = f"[{command.lower[i]:g}, {command.upper[i]:g}]"
         rate = f"{command.rate[i]:g}" if owner[name].goals is None else "by goals"
         rows.append((owner[name].name, name, ends, rate, *none))
+    for output in embodiment.commands:
+        for vector in output.vectors:
+            together = f"|{', '.join(vector.names)}|"
+            rows.append((output.name, together, f"{vector.speed:g}", f"{vector.rate:g}", *none))
     return rows

@@ -10,7 +10,7 @@ from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.command_reference import CommandReference
 from gr00t_ros.motion.commands import Commands
 from gr00t_ros.motion.reference import ENSEMBLE_RATE, MERGES
-from gr00t_ros.robot.outputs import CommandLimits
+from gr00t_ros.robot.limits import CommandLimits
 
 MS = 1_000_000
 STEP_NS, FADE_NS = 50 * MS, 300 * MS

@@ -10,7 +10,7 @@ from laws import examples
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.commands import Commands
 from gr00t_ros.motion.guard import Verdict, clamp_commands
-from gr00t_ros.robot.outputs import CommandLimits
+from gr00t_ros.robot.limits import CommandLimits, VectorLimit
 
 MS = 1_000_000
 KNOT_NS, HORIZON_NS, STEP_NS = 20 * MS, 400 * MS, 50 * MS
@@ -222,3 +222,45 @@ def test_of_two_outputs_the_one_whose_window_left_goes_on_and_the_other_as_it_wa
     commands.keep(np.array([True, False]))
     np.testing.assert_array_equal(commands._rows[: len(window.values), 0], window.values[:, 0])
     np.testing.assert_array_equal(commands._rows[: len(before) - 1, 1], before[1:])
+
+
+AXES = ("x", "y", "z")
+TOOL = CommandLimits(
+    (*AXES, "level"),
+    lower=np.array([-0.3, -0.3, -0.3, 0.0]),
+    upper=np.array([0.3, 0.3, 0.3, 1.0]),
+    rate=np.array([2.0, 2.0, 2.0, 1.0]),
+    start=np.zeros(4),
+    velocity=np.array([True, True, True, False]),
+    vectors=(VectorLimit("tool along its axes", AXES, 0.4, 2.5),),
+)
+TOOL_ROWS = st.lists(st.tuples(*[st.floats(-1, 1)] * 4), min_size=1, max_size=12)
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(st.lists(st.tuples(TOOL_ROWS, st.integers(1, 30)), min_size=1, max_size=6))
+def test_a_tools_speed_and_its_change_stay_inside_their_lengths_whatever_comes(events):
+    """Three axes that are each inside their limits may together be faster than the tool may."""
+    commands, knot = Commands(TOOL, KNOT_NS, HORIZON_NS), 0
+    accepted = Verdict(True, False, "", "", 0, None)
+    for rows, ticks in events:
+        one = chunk(rows, knot * KNOT_NS)
+        commands.follow(one, clamp_commands(accepted, one.commands, TOOL).commands)
+        for _ in range(ticks):
+            window = sent(commands, knot * KNOT_NS, 0)
+            knot += 1
+            if window is None:
+                continue
+            speeds = np.linalg.norm(window.values[:, :3], axis=1)
+            changes = np.linalg.norm(np.diff(window.values[:, :3], axis=0), axis=1)
+            assert speeds.max() <= 0.4 + 1e-9 and changes.max(initial=0.0) <= 2.5 * 0.02 + 1e-9
+            assert not window.values[-1, :3].any()
+
+
+def test_a_tool_that_would_be_too_fast_keeps_its_direction_and_is_named():
+    """Each axis alone is allowed."""
+    accepted = Verdict(True, False, "", "", 0, None)
+    verdict = clamp_commands(accepted, np.array([[0.3, 0.3, -0.3, 0.5]]), TOOL)
+    assert verdict.reason == "tool along its axes, step 0: got 0.5196, limit 0.4000"
+    third = 0.4 / np.sqrt(3.0)
+    np.testing.assert_allclose(verdict.commands, [[third, third, -third, 0.5]])

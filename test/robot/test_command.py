@@ -70,6 +70,37 @@ def test_what_is_wrong_with_a_command_is_named_by_its_place(path, value, expecte
     assert expected in str(caught.value)
 
 
+WHOLE = {"speed": 0.5, "acceleration": 1.2, "turn_speed": 0.8, "turn_acceleration": 2.0}
+
+
+def test_a_twist_may_have_limits_of_its_lengths():
+    """Three names are two along and one about; six are three and three."""
+    along, about = changed("outputs.base.limits", WHOLE).command_limits.vectors
+    assert (along.names, along.speed, along.rate) == (("lin_vel_x", "lin_vel_y"), 0.5, 1.2)
+    assert (about.names, about.speed, about.rate) == (("ang_vel_z",), 0.8, 2.0)
+    panda = parse(yaml.safe_load((FILE.parent / "libero_panda.yaml").read_text()), "panda.yaml")
+    assert [one.names for one in panda.command_limits.vectors] == [
+        ("x", "y", "z"),
+        ("roll", "pitch", "yaw"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "limits", "expected"),
+    [
+        ("base_height", WHOLE, "outputs.base_height.limits: float64 is no twist"),
+        ("base", WHOLE | {"speed": 0}, "outputs.base.limits.speed: got 0"),
+        ("base", WHOLE | {"acceleration": 0.1}, "outputs.base.limits.acceleration: got 0.1"),
+        ("base", {"speed": 1.0}, "outputs.base.limits: missing"),
+    ],
+)
+def test_what_is_wrong_with_a_twists_limits_is_named(output, limits, expected):
+    """A twist that could not stop within half a second is refused, as with each name."""
+    with pytest.raises(EmbodimentError) as caught:
+        changed(f"outputs.{output}.limits", limits)
+    assert expected in str(caught.value)
+
+
 def test_a_reply_becomes_joints_and_commands_by_name():
     """Each value arrives under the name that the file gives its column."""
     robot = parse(VALID, "robot.yaml")

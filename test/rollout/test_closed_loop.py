@@ -91,3 +91,19 @@ def test_what_cannot_be_evaluated_is_said_before_anything_starts(tmp_path, capsy
         assert closed_loop(words(tmp_path, *more)) == MISUSE
         assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.timeout(120)
+def test_chunks_that_are_too_short_for_their_latency_are_a_verdict(
+    ros_domain, tmp_path, monkeypatch, capsys
+):
+    """The system does not begin to move: that is no success, and the machine is not at fault."""
+    monkeypatch.setenv("PYTHONPATH", str(FIXTURES))
+    one = ("--latency-ms", "600", "--tasks", "0", "--episodes", "1")
+    assert closed_loop(words(tmp_path, *one)) == DONE
+    ((_, _, outcome, line),) = lines(tmp_path)
+    assert outcome == "refused" and "too short: needed are" in line["cause"]
+    assert line["chunks_accepted"] == 0 and line["simulated_s"] is None
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["infrastructure"] == 0 and summary["conditions"][0]["successes"] == 0
+    assert "0/1" in capsys.readouterr().out

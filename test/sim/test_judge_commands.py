@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gr00t_ros.robot.outputs import CommandLimits
+from gr00t_ros.robot.limits import CommandLimits, VectorLimit
 from gr00t_ros.sim.record import Record, TimedRows, broken_commands
 
 LIMITS = CommandLimits(
@@ -47,6 +47,22 @@ def test_what_is_beyond_is_named(change, said):
     values[:, 1] = np.minimum(np.arange(20) * 0.02, 0.1)
     change(values)
     assert any(said in line for line in judged(values))
+
+
+def test_a_tool_that_is_too_fast_along_two_axes_together_is_named():
+    """Each axis alone is inside its limits."""
+    limits = CommandLimits(
+        *(("x", "y"), np.full(2, -0.25), np.full(2, 0.25), np.full(2, 1.0), np.zeros(2)),
+        np.array([True, True]),
+        (VectorLimit("tool along its axes", ("x", "y"), 0.25, 1.2),),
+    )
+    both = np.repeat(ramp(0.02)[:, :1], 2, axis=1)
+    assert broken_commands(TimedRows(TIMES_NS, np.minimum(both, 0.05)), limits) == []
+    lines = broken_commands(TimedRows(TIMES_NS, np.minimum(both * 2.0, 0.2)), limits)
+    assert lines == [
+        "tool along its axes: got 0.2828, at most 0.25",
+        "tool along its axes: changed by 1.414 a second, rate 1.2",
+    ]
 
 
 def test_a_stamp_that_runs_back_is_named():

@@ -16,6 +16,7 @@ from builtin_interfaces.msg import Time
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.robot.embodiment import parse
+from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.outputs import CommandOutput
 from gr00t_ros.ros.windows import to_duration, to_time
 from gr00t_ros.stream.command_player import CommandPlayer
@@ -101,6 +102,24 @@ def test_a_clock_that_runs_back_lets_a_window_end_by_steady_time():
     assert player.sample(1010 * MS, 1010 * MS)[0] == pytest.approx(0.03)
     assert player.sample(10 * MS, 1030 * MS)[0] == pytest.approx(0.01)
     assert player.sample(20 * MS, 1040 * MS)[0] == 0.0
+
+
+def test_a_tool_is_not_faster_along_all_axes_together_than_it_may_be():
+    """A window beyond the length is refused; one that comes late is approached within it."""
+    panda = load_embodiment("libero_panda")
+    (servo,), limits = panda.commands, panda.command_limits
+    along, about = limits.vectors
+    turns = [0.99 * about.speed, 0.99 * about.speed, 0, 0, 0, 0]
+    player = CommandPlayer(servo, limits)
+    assert "servo about its axes: got" in player.accept(
+        window([[*turns[2:5], *turns[:3]], [0] * 6], 0, servo.names), OFFSET_NS, 0, 0
+    )
+    most = 0.99 * along.speed / np.sqrt(3.0)
+    rows = [[most] * 3 + [0.0] * 3] * 5 + [[0.0] * 6]
+    assert player.accept(window(rows, 0, servo.names), OFFSET_NS, 0, 0) is None
+    said = np.array([player.sample(t * MS, t * MS) for t in range(0, 80, 5)])
+    changes = np.linalg.norm(np.diff(said[:, :3], axis=0), axis=1)
+    assert changes.max() <= 1.1 * along.rate * 5e-3 + 1e-9
 
 
 def hill(top, stamp_ns, first=0.0):

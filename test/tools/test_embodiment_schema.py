@@ -41,8 +41,12 @@ action:
   pose: {output: pose, representation: delta, unit: m}
   servo: {output: servo, names: [x, y, w]}
   lift: {output: lift}
+  drive: {output: base, names: [bx, by, bw]}
 outputs:
-  servo: {type: twist_stamped, topic: /servo, frame: base_link, names: [x, y, w]}
+  servo: {type: twist_stamped, topic: /servo, frame: base_link, names: [x, y, w],
+          limits: {speed: 1.0, acceleration: 2.5, turn_speed: 1.0, turn_acceleration: 2.5}}
+  base: {type: twist, topic: /cmd_vel, names: [bx, by, bw],
+         limits: {speed: 1.0, acceleration: 2.5, turn_speed: 1.0, turn_acceleration: 2.5}}
   lift: {type: float64, topic: /lift, names: [height]}
   jaw: {type: parallel_gripper_command, topic: /jaw/gripper_cmd, names: [jaw_joint],
         goals: {switch: [0.2, 0.6], effort: 5.0}}
@@ -56,6 +60,9 @@ limits:
   x: {range: [-1, 1], rate: 2}
   y: {range: [-1, 1], rate: 2}
   w: {range: [-1, 1], rate: 2}
+  bx: {range: [-1, 1], rate: 2}
+  by: {range: [-1, 1], rate: 2}
+  bw: {range: [-1, 1], rate: 2}
   height: {range: [0, 1], rate: 1, start: 0.5}
   jaw_joint: {range: [0.0, 0.8]}
   width: {range: [0.0, 0.08]}

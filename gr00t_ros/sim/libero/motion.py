@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.robot.outputs import CommandLimits
+from gr00t_ros.robot.limits import CommandLimits
 from gr00t_ros.sim.record import Record, TimedRows, broken_commands
 
 Floats = NDArray[np.float64]
