@@ -41,12 +41,12 @@ action:
   pose: {output: pose, representation: delta, unit: m}
   servo: {output: servo, names: [x, y, w]}
   lift: {output: lift}
-  drive: {output: base, names: [bx, by, bw]}
+  drive: {output: wheels, names: [bx, by, bw]}
 outputs:
   servo: {type: twist_stamped, topic: /servo, frame: base_link, names: [x, y, w],
           limits: {speed: 1.0, acceleration: 2.5, turn_speed: 1.0, turn_acceleration: 2.5}}
-  base: {type: twist, topic: /cmd_vel, names: [bx, by, bw],
-         limits: {speed: 1.0, acceleration: 2.5, turn_speed: 1.0, turn_acceleration: 2.5}}
+  wheels: {type: twist, topic: /wheels, names: [bx, by, bw],
+           limits: {speed: 1.0, acceleration: 2.5, turn_speed: 1.0, turn_acceleration: 2.5}}
   lift: {type: float64, topic: /lift, names: [height]}
   jaw: {type: parallel_gripper_command, topic: /jaw/gripper_cmd, names: [jaw_joint],
         goals: {switch: [0.2, 0.6], effort: 5.0}}
