@@ -18,7 +18,7 @@ NODE_PARAMETERS = {
     "settled": (str, "Fields marked unsettled whose assumed value is right, separated by commas"),
     "host": (str, "Host of the GR00T policy server"),
     "port": (int, "TCP port of the GR00T policy server"),
-    "execute_steps": (int, "Steps of a chunk played before the next query"),
+    "execute_steps": (int, "Steps of a chunk from one query to the next"),
     "instruction": (str, "The task of the robot, in words"),
     "velocity_scale": (float, "Fraction of the velocity limits that is used; low for a first try"),
     "shadow": (is_true, "Command nothing: windows go to ~/shadow/OUTPUT"),

@@ -33,6 +33,7 @@ class ActionChunk:
     (plan clock). raw: key -> (T, D) float32 as the server sent it. commands: (T, C) float64
     velocities and levels, in the order of command_limits. poses: output name -> its poses.
     rolled_ns: how far the state of its observation was rolled forward, and the stamp with it.
+    asked_ns: when its query left, plan clock; 0 where that is not known.
     """
 
     sequence: int
@@ -44,6 +45,7 @@ class ActionChunk:
     commands: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     poses: Mapping[str, PoseChunk] = field(default_factory=dict)
     rolled_ns: int = 0
+    asked_ns: int = 0
 
     @property
     def observed_ns(self) -> int:

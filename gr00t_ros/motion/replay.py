@@ -14,7 +14,7 @@ from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clearance import Ahead, Obstacles, PoseObstacles
 from gr00t_ros.motion.commands import Commands, CommandWindow
 from gr00t_ros.motion.commit_time import CommitTime
-from gr00t_ros.motion.guard import Verdict, check, clamp_commands, first_step
+from gr00t_ros.motion.guard import Verdict, check, clamp_commands
 from gr00t_ros.motion.plan import Course, Window
 from gr00t_ros.motion.planner import Planner
 from gr00t_ros.motion.pose.course import PoseWindow
@@ -98,7 +98,6 @@ class Replay:
         self._poses = Poses(poses, settings.knot_ns, settings.commit_ns, settings.horizon_ns)
         self._stopped: str | None = None
         self._newest: ActionChunk | None = None
-        self._merged_ns = 0
         self._counts = ReplayCounts()
         self.on_guarded: Callable[[], None] = _nothing
         """Called by `accept` between the check of a chunk and its merge, for measurements."""
@@ -157,7 +156,7 @@ class Replay:
             self._poses.follow(chunk.poses, now_ns)
             if verdict.commands is not None:
                 self._commands.follow(chunk, verdict.commands, now_ns - self.lag_ns(now_ns))
-            self._newest, self._merged_ns = chunk, splice_ns
+            self._newest = chunk
         return self._judged(verdict)
 
     def stop(self, now_ns: int, reason: str, soon: bool = False) -> None:
@@ -442,15 +441,16 @@ class Replay:
         return commands or planner.new_from_knot(now_ns) < planner.new_from_knot(next_ns)
 
     def consumed_at_ns(self, steps: int) -> int | None:
-        """When so many steps (> 0) of the newest chunk have been played since it was merged.
+        """When so many steps (> 0) have passed since the query of the newest chunk left.
 
-        Plan time; None if they never are: the chunk has not so many left, or there is none.
+        So from query to query that many steps pass, whatever latency and commit time are
+        (control.md 1, item 8). Plan time; None if the chunk has not more steps than that, or there
+        is none.
         """
-        if self._newest is None or steps <= 0:
+        newest = self._newest
+        if newest is None or not 0 < steps < len(newest.joints):
             return None
-        due = steps + first_step(self._newest, self._merged_ns) - 1
-        last = len(self._newest.joints) - 1
-        return self._newest.stamp_ns + due * self._newest.step_ns if due <= last else None
+        return max(newest.stamp_ns, newest.asked_ns) + steps * newest.step_ns
 
     @property
     def newest(self) -> ActionChunk | None:

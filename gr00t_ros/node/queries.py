@@ -164,8 +164,8 @@ class Queries:
         stamp_ns = stamp_ros_ns - self._clock.offset_ns()
         self.sent += 1
         chunk = from_reply(self._embodiment, action, self.sent, episode, stamp_ns)
-        if self._rolling is not None:
-            chunk = replace(chunk, rolled_ns=self._rolling.by_ns)
+        rolled_ns = 0 if self._rolling is None else self._rolling.by_ns
+        chunk = replace(chunk, rolled_ns=rolled_ns, asked_ns=started_ns)
         now_ns = self._clock.now_ns()
         self.latencies.add("query", now_ns - started_ns)
         self.latencies.add("inference", inference_ns)

@@ -18,7 +18,7 @@ from gr00t_ros.errors import SettingsError
 class Strategy:
     """One choice and what it does; None and empty: the node's default.
 
-    execute_steps: steps that are played before the next query, 0: as late as is safe. merge: how a
+    execute_steps: steps from one query to the next, 0: as late as is safe. merge: how a
     new chunk follows the one before, of joints and of commands.
     """
 
@@ -72,7 +72,7 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {row.name: row for row in ROWS}
 
 
 def parse_strategy(text: str) -> Strategy:
-    """NAME, or NAME:K with K steps that are played before the next query (0: as late as is safe).
+    """NAME, or NAME:K with K steps from one query to the next (0: as late as is safe).
 
     Raises SettingsError for an unknown name and for a K that the node does not take.
     """

@@ -255,7 +255,7 @@ class Parameters:
     )
     execute_steps: int = _parameter(
         _SESSION.execute_steps,
-        "Steps of a chunk that are played before the next query; 0: query as late as is safe",
+        "Steps of a chunk from its query to the next; 0: query as late as is safe",
         "steps",
         0,
         128,

@@ -23,7 +23,7 @@ LATENCY_MEMORY = 32
 class SessionSettings:
     """Thresholds of a session; ros/parameters.py has their ranges."""
 
-    execute_steps: int = 8  # played before the next query; 0: query as late as is safe
+    execute_steps: int = 8  # from query to query; 0: query as late as is safe
     blend_in_ns: int = 300_000_000  # time until a first chunk counts as blended in
     healthy_ticks: int = 10  # ticks without a finding before a pause ends
     retry_ns: int = 200_000_000  # wait after a failed query

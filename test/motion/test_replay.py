@@ -226,17 +226,18 @@ def test_an_arm_that_a_stall_has_stopped_near_the_reference_goes_on() -> None:
     np.testing.assert_allclose(windows[-1].positions[-1], HOME + 0.1, atol=1e-3)
 
 
-def test_consumed_steps_are_those_played_since_the_merge() -> None:
-    """Steps dropped at the merge do not count, nor do steps beyond the chunk's last."""
+def test_consumed_steps_are_those_since_the_query() -> None:
+    """When a chunk arrives and takes over does not matter; nor a picture that was old already."""
     replay = started()
     assert replay.consumed_at_ns(1) is None
     replay.accept(shift(0.1, steps=20), START_NS + 120 * MS)
-    # spliced at 220 ms: the first step that is still to come is number 5, due at 250 ms
     assert replay.consumed_at_ns(0) is None
-    assert replay.consumed_at_ns(1) == START_NS + 250 * MS
-    assert replay.consumed_at_ns(6) == START_NS + 500 * MS
-    assert replay.consumed_at_ns(15) == START_NS + 950 * MS
-    assert replay.consumed_at_ns(16) is None
+    assert replay.consumed_at_ns(1) == START_NS + 50 * MS
+    assert replay.consumed_at_ns(19) == START_NS + 950 * MS
+    assert replay.consumed_at_ns(20) is None
+    asked_ns = START_NS + 130 * MS
+    replay.accept(replace(shift(0.1, steps=20), asked_ns=asked_ns), START_NS + 150 * MS)
+    assert replay.consumed_at_ns(1) == asked_ns + 50 * MS
 
 
 def test_the_remaining_reference_and_the_latest_query_follow_from_the_chunks_end() -> None:

@@ -32,11 +32,11 @@ def test_a_stop_asks_only_if_it_would_hold() -> None:
 
 
 def test_the_next_query_is_due_when_enough_steps_are_consumed_and_not_before() -> None:
-    """Eight steps of 50 ms after the chunk took over, 100 ms after it came."""
+    """Eight steps of 50 ms after the chunk's query."""
     rig = Rig().activate()
     rig.merge()
     due = [n for n in range(0, 700, 10) if rig.session.query_due(START_NS + n * MS)]
-    assert due == list(range(450, 700, 10))
+    assert due == list(range(400, 700, 10))
 
 
 def test_a_long_latency_makes_the_next_query_due_before_the_steps_are_consumed() -> None:
