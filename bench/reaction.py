@@ -5,10 +5,10 @@ joint 1 when the number has changed, at once or after the time of a model. A rob
 plays trajectories in cycles of 1 ms. Methods, one after the other in random order: the policy node
 with its defaults; the client that people write first (bench/reaction_plain); in the first setting
 also the node with the parameters for controllers on the same computer, which the goals are for, and
-with --baseline the node of another checkout. The floor is computed: half a frame period,
-because a query is not in step with a camera; the wire, as the same bytes take there and back in
-this run; the time of the model; one cycle of the controller. The picture goes to
-build/bench/reaction.svg.
+with --baseline the node of another checkout, and both with a query each eighth step. The floor is
+computed: half a frame period, because a query is not in step with a camera; the wire, as the same
+bytes take there and back in this run; the time of the model; one cycle of the controller.
+The picture goes to build/bench/reaction.svg.
 """
 
 from __future__ import annotations
@@ -24,7 +24,18 @@ from pathlib import Path
 from bench.camera_publisher import IMAGE_BYTES
 from bench.paired import Report, Target, interleave, percentile
 from bench.reaction_plot import svg
-from bench.reaction_rig import BASELINE, NODES, OURS, PLAIN, SHORT, Run, Setting, measured
+from bench.reaction_rig import (
+    BASELINE,
+    BASELINE_8,
+    NODES,
+    OURS,
+    OURS_8,
+    PLAIN,
+    SHORT,
+    Run,
+    Setting,
+    measured,
+)
 from bench.reaction_trials import STAGES, Row, Trials
 from bench.wire_variants import RawTcp, peer
 from gr00t_ros.demo.isolation import own_domain
@@ -59,7 +70,7 @@ def run(
         if smoke:
             found = [*_rows(BASE, (OURS, PLAIN), 1, SMOKE_S, "")]
         else:
-            others = (SHORT, BASELINE) if baseline else (SHORT,)
+            others = (SHORT, BASELINE, OURS_8, BASELINE_8) if baseline else (SHORT,)
             found = []
             for setting in settings:
                 first = setting == BASE
@@ -156,7 +167,7 @@ def _table(rows: Sequence[Row], loads: Sequence[float]) -> Iterator[str]:
         )
     yield f"stages, medians: {', '.join(STAGES)}"
     for row in rows:
-        if row.method in NODES:
+        if row.method in NODES and row.stages:
             parts = "".join(f"{ms:7.1f}" for ms in row.stages.values())
             yield f"{_named(row):28}{row.method:15}{parts}"
     if rows[0].setting == BASE:
@@ -224,7 +235,7 @@ def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
                 "beyond the server's time and half a frame period, p50, ms", beyond_ms, OVERHEAD_MS
             ),
         ]
-    if BASELINE in base:
-        cpu = base[OURS].cpu_percent / base[BASELINE].cpu_percent
+    if BASELINE_8 in base:
+        cpu = base[OURS_8].cpu_percent / base[BASELINE_8].cpu_percent
         targets.append(Target("CPU while replaying, ours / baseline", cpu, CPU_RATIO))
     return tuple(targets)

@@ -11,12 +11,14 @@ COLOURS = (
     *("#cc79a7", "#aa4499", "#d55e00", "#56b4e9"),
 )
 MARKS = {"plain_client": "#000000", "floor": "#cc0000"}
+BARS = {"gr00t_ros": "", "gr00t_ros_short": "short, ", "baseline": "before, "}
+"""Method with a bar -> how its name begins."""
 WIDTH, LEFT, RIGHT, TOP, LINE, BAR = 1000, 260, 60, 90, 34, 16
 
 
 def svg(rows: Sequence[Row]) -> str:
     """Stages of the node as medians, stacked; marks where the other methods' p50 is."""
-    bars = [row for row in rows if row.method not in MARKS]
+    bars = [row for row in rows if row.method in BARS]
     most = max(1.1 * max(max(row.change_p50_ms, sum(row.stages.values())) for row in rows), 1.0)
     height = TOP + LINE * len(bars) + 30
     parts = [
@@ -41,8 +43,7 @@ def svg(rows: Sequence[Row]) -> str:
 def _bar(row: Row, y: int, most: float) -> list[str]:
     apart = ", apart" if row.stagger else ""
     plural = "s" if row.cameras > 1 else ""
-    short = {"gr00t_ros": "", "gr00t_ros_short": "short, ", "baseline": "before, "}[row.method]
-    name = f"{short}{row.fps:.0f} fps, {row.cameras} camera{plural}{apart}, {row.server_ms:.0f} ms"
+    name = f"{BARS[row.method]}{row.fps:.0f} fps, {row.cameras} camera{plural}{apart}, {row.server_ms:.0f} ms"
     parts = [f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{name}</text>']
     at = 0.0
     for (stage, ms), colour in zip(row.stages.items(), COLOURS, strict=False):

@@ -39,6 +39,7 @@ from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
 from gr00t_ros.trace.flow import Flow
 
 OURS, SHORT, BASELINE, PLAIN = "gr00t_ros", "gr00t_ros_short", "baseline", "plain_client"
+OURS_8, BASELINE_8 = "gr00t_ros_8", "baseline_8"
 NODES: Mapping[str, Mapping[str, object]] = {
     OURS: {},
     SHORT: {
@@ -49,8 +50,11 @@ NODES: Mapping[str, Mapping[str, object]] = {
         "realtime_priority": 2,
     },
     BASELINE: {},
+    OURS_8: {"execute_steps": 8},
+    BASELINE_8: {"execute_steps": 8},
 }
-"""Parameters of the methods that are the policy node: the defaults, and those for one computer."""
+"""Parameters of the methods that are the policy node: the defaults, and those for one computer; and
+a query each eighth step, as both nodes have by default: for what they take of a processor."""
 START_S, WARM_UP_S = 60.0, 1.5
 SETTLED_S = 35.0
 """Until a measured commit time is short: 20 s of evidence, then 5 ms/s (motion/commit_time)."""
@@ -101,7 +105,7 @@ class Run:
 def measured(method: str, setting: Setting, seconds: float, baseline: str = "") -> Run:
     """Run one method for that long, in the ROS domain of the environment.
 
-    baseline: another checkout of this repository, whose node is the method BASELINE. Raises
+    baseline: another checkout of this repository, whose node is measured as BASELINE. Raises
     RuntimeError if the client does not come to move.
     """
     with ExitStack() as stack:
@@ -122,7 +126,7 @@ def measured(method: str, setting: Setting, seconds: float, baseline: str = "") 
         else:
             given = {"embodiment": str(node_file), "port": port, **_PARAMETERS, **NODES[method]}
             command = [sys.executable, "-m", "gr00t_ros.node.node", *ros_arguments(given)]
-            where = ["env", "-C", baseline] if method == BASELINE else []
+            where = ["env", "-C", baseline] if method in (BASELINE, BASELINE_8) else []
             bringup.start("client", [*where, *command])
             bringup.start_node("autostart", {})
             _wait(lambda: watched.mode == "replaying", bringup, watched)

@@ -2,13 +2,13 @@
 
 A twist is judged as the file promises it (sim/record). The tool is judged by what a Franka can do.
 Its velocity is the simulation's own; acceleration is the change of velocity over one step of the
-physics.
+physics, and jerk the change of acceleration.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,8 @@ TWIST, TOOL, ACTION, BEGINS = "twist", "tool", "action", "begins"
 """Names in a record's `commands`: accepted twists (M, 6) by stamp; the tool's pose and twist
 (N, 13) and LIBERO's action (N, 7), a row for each step of the physics; the beginnings of episodes
 (E, 1)."""
-FRANKA_M_S, FRANKA_M_S2 = 2.0, 13.0
-FRANKA_RAD_S, FRANKA_RAD_S2 = 2.5, 25.0
+FRANKA_M_S, FRANKA_M_S2, FRANKA_M_S3 = 2.0, 13.0, 6500.0
+FRANKA_RAD_S, FRANKA_RAD_S2, FRANKA_RAD_S3 = 2.5, 25.0, 12500.0
 """Largest Cartesian motion of a Franka Panda (libfranka 0.8, rate_limiting.h)."""
 
 
@@ -67,32 +67,32 @@ def _timed(rows: Sequence[tuple[int, Sequence[float]]], width: int) -> TimedRows
 
 @dataclass(frozen=True, slots=True)
 class ToolExtremes:
-    """Largest speeds m/s, rad/s and accelerations m/s^2, rad/s^2 of the simulated tool."""
+    """Largest speeds m/s, rad/s, accelerations m/s^2, rad/s^2 and jerks m/s^3, rad/s^3."""
 
     linear_m_s: float = 0.0
     angular_rad_s: float = 0.0
     linear_m_s2: float = 0.0
     angular_rad_s2: float = 0.0
+    linear_m_s3: float = 0.0
+    angular_rad_s3: float = 0.0
 
 
 def tool_extremes(record: Record) -> ToolExtremes:
     """The extremes of a record's tool; the steps between two episodes are left out."""
     rows = record.commands[TOOL]
-    if len(rows.values) < 2:
+    if len(rows.values) < 3:
         return ToolExtremes()
-    linear, angular = rows.values[:, 7:10], rows.values[:, 10:13]
     parts = np.diff(_episodes(record, rows.time_ns)) == 0
-    seconds = np.diff(rows.time_ns)[parts] * 1e-9
+    seconds = np.diff(rows.time_ns)[:, None] * 1e-9
 
-    def largest(values: Floats) -> float:
-        return float(np.linalg.norm(values, axis=1).max(initial=0.0))
+    def of(velocity: Floats) -> Iterator[float]:
+        acceleration = np.diff(velocity, axis=0) / seconds
+        jerk = np.diff(acceleration, axis=0) / seconds[1:]
+        for values in (velocity, acceleration[parts], jerk[parts[1:] & parts[:-1]]):
+            yield float(np.linalg.norm(values, axis=1).max(initial=0.0))
 
-    return ToolExtremes(
-        linear_m_s=largest(linear),
-        angular_rad_s=largest(angular),
-        linear_m_s2=largest(np.diff(linear, axis=0)[parts] / seconds[:, None]),
-        angular_rad_s2=largest(np.diff(angular, axis=0)[parts] / seconds[:, None]),
-    )
+    along, about = of(rows.values[:, 7:10]), of(rows.values[:, 10:13])
+    return ToolExtremes(*(value for pair in zip(along, about, strict=True) for value in pair))
 
 
 def broken(record: Record, limits: CommandLimits) -> list[str]:
@@ -118,6 +118,8 @@ def _tool_broken(found: ToolExtremes) -> list[str]:
             ("angular velocity", found.angular_rad_s, FRANKA_RAD_S, "rad/s"),
             ("acceleration", found.linear_m_s2, FRANKA_M_S2, "m/s^2"),
             ("angular acceleration", found.angular_rad_s2, FRANKA_RAD_S2, "rad/s^2"),
+            ("jerk", found.linear_m_s3, FRANKA_M_S3, "m/s^3"),
+            ("angular jerk", found.angular_rad_s3, FRANKA_RAD_S3, "rad/s^3"),
         )
         if not got <= most
     ]
