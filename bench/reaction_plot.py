@@ -43,7 +43,8 @@ def svg(rows: Sequence[Row]) -> str:
 def _bar(row: Row, y: int, most: float) -> list[str]:
     apart = ", apart" if row.stagger else ""
     plural = "s" if row.cameras > 1 else ""
-    name = f"{BARS[row.method]}{row.fps:.0f} fps, {row.cameras} camera{plural}{apart}, {row.server_ms:.0f} ms"
+    cameras = f"{row.cameras} camera{plural}{apart}"
+    name = f"{BARS[row.method]}{row.fps:.0f} fps, {cameras}, {row.server_ms:.0f} ms"
     parts = [f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{name}</text>']
     at = 0.0
     for (stage, ms), colour in zip(row.stages.items(), COLOURS, strict=False):
