@@ -27,9 +27,9 @@ settings.load_profile("default")
 
 PURE = {
     *("robot", "observe", "motion", "collide", "watch", "session", "dataset", "convert"),
-    *("franka", "test_scripted.py"),
+    "franka",
 }
-"""Rooms, and a name of files, whose tests compute and wait for nobody."""
+"""Rooms and folders whose tests compute and wait for nobody."""
 LOW_PRIORITY = 10
 
 

@@ -450,7 +450,7 @@ class Replay:
         newest = self._newest
         if newest is None or not 0 < steps < len(newest.joints):
             return None
-        return max(newest.stamp_ns, newest.asked_ns) + steps * newest.step_ns
+        return max(newest.observed_ns, newest.asked_ns) + steps * newest.step_ns
 
     @property
     def newest(self) -> ActionChunk | None:

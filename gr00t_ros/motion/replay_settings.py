@@ -132,7 +132,7 @@ LATENCY_LIMIT = "latency limit [ms]"
 class Coverage:
     """Whether a chunk is long enough, and what to change if it is not.
 
-    The chunk has `horizon_steps` steps of `step_ns`; `execute_steps` of them are played before the
+    The chunk has `horizon_steps` steps of `step_ns`; `execute_steps` of them pass before the
     next query (0: query as late as is safe). latency_ns: from an observation's stamp to its chunk's
     arrival. measure: how that was measured, such as "p99 latency".
     """

@@ -273,13 +273,13 @@ class Configured:
         return [finding.reason for finding in against] + touching
 
     def coverage(self) -> Coverage | None:
-        """How the horizon covers the p99 of recent delays, before the first one the server's check.
+        """How the horizon covers the p99 of recent delays; None: no check has passed.
 
-        None: no check has passed.
+        Before the first delay, and where it is why the node is not ready, the server's check.
         """
-        p99_ns = self._delay_p99_ns
-        if not p99_ns:
-            return self.server.check.coverage()
+        checked, p99_ns = self.server.check.coverage(), self._delay_p99_ns
+        if not p99_ns or (checked is not None and not checked.covered):
+            return checked
         return coverage(self.embodiment, self._values, p99_ns, "p99 latency")
 
     def activate(self) -> None:

@@ -210,7 +210,7 @@ class CommandLimits:
     def only(self, names: Sequence[str]) -> CommandLimits:
         """The limits of these commands, in this order; a vector's names are all in it or none."""
         at = [self.names.index(name) for name in names]
-        return CommandLimits(
+        found = CommandLimits(
             tuple(names),
             lower=self.lower[at],
             upper=self.upper[at],
@@ -219,6 +219,9 @@ class CommandLimits:
             velocity=self.velocity[at],
             vectors=tuple(one for one in self.vectors if set(one.names) <= set(names)),
         )
+        for array in (found.lower, found.upper, found.rate, found.start, found.velocity):
+            array.setflags(write=False)
+        return found
 
     def columns(self, vector: VectorLimit) -> list[int]:
         """Where the vector's commands are."""
@@ -233,15 +236,18 @@ class CommandLimits:
         return found
 
     def towards(self, before: Array, target: Array, seconds: float) -> Array:
-        """`before` (C,) moved towards `target` as far as it may in `seconds`; exact once there."""
+        """`before` (C,) moved towards `target` as far as it may in `seconds`; exact once there.
+
+        A vector moves on the line to its target: between two allowed ones all are allowed.
+        """
         step, most = target - before, self.rate * seconds
         found: Array = np.where(np.abs(step) <= most, target, before + np.clip(step, -most, most))
         for vector in self.vectors:
             at = self.columns(vector)
-            change = found[at] - before[at]
-            share = float(_shares(change[None], vector.rate * seconds)[0, 0])
-            if share < 1.0:
-                found[at] = before[at] + share * change
+            way = step[at]
+            slowest = np.max(np.abs(way) / most[at], initial=0.0)
+            slowest = max(slowest, np.linalg.norm(way) / (vector.rate * seconds))
+            found[at] = target[at] if slowest <= 1.0 else before[at] + way / slowest
         return found
 
 

@@ -217,9 +217,15 @@ class Observer:
 
     @property
     def too_short(self) -> str:
-        """Why the node does not begin with chunks as short or as late as these; empty if it may."""
-        pairs = self.status.details if self.status else ()
-        return next((str(pair.value) for pair in pairs if pair.key == HORIZON_TOO_SHORT), "")
+        """Why the node does not begin with chunks as short or as late as these; empty if it may.
+
+        The comparison in the details counts only where it is the node's reason too: an earlier
+        episode's latency refuses nothing.
+        """
+        if self.status is None:
+            return ""
+        values = (p.value for p in self.status.details if p.key == HORIZON_TOO_SHORT)
+        return next((str(value) for value in values if value in self.status.reason), "")
 
     @property
     def why(self) -> str:

@@ -42,7 +42,7 @@ ROWS: Final = (
     Strategy("node", "the node's own defaults"),
     Strategy(
         "chunk",
-        "play 8 steps, then ask; the new chunk takes over at once (Arena's ActionChunkScheduler)",
+        "ask each 8 steps; the new chunk takes over at once (Arena's ActionChunkScheduler)",
         8,
         "newest",
     ),
@@ -60,13 +60,11 @@ ROWS: Final = (
     ),
     Strategy(
         "offset_decay",
-        "play 8 steps, then ask; the difference at the seam fades out over fade_ms",
+        "ask each 8 steps; the difference at the seam fades out over fade_ms",
         8,
         "offset_decay",
     ),
-    Strategy(
-        "crossfade", "play 8 steps, then ask; from the old chunk to the new one", 8, "crossfade"
-    ),
+    Strategy("crossfade", "ask each 8 steps; from the old chunk to the new one", 8, "crossfade"),
 )
 STRATEGIES: Final[Mapping[str, Strategy]] = {row.name: row for row in ROWS}
 

@@ -41,6 +41,7 @@ class Rate:
     successes: int
     episodes: int
     infrastructure: int
+    refused: int = 0
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -57,6 +58,7 @@ class Rate:
             "low": low,
             "high": high,
             "infrastructure": self.infrastructure,
+            "refused": self.refused,
         }
 
     def __str__(self) -> str:
@@ -66,14 +68,20 @@ class Rate:
             return f"none of 0 ({self.infrastructure} infrastructure)"
         text = f"{self.successes}/{self.episodes} ({100 * self.successes / self.episodes:.1f} %, "
         text += f"95 %: {100 * low:.1f} to {100 * high:.1f} %)"
-        return text + (f", {self.infrastructure} infrastructure" if self.infrastructure else "")
+        return text + counted(self.refused, self.infrastructure)
+
+
+def counted(refused: int, infrastructure: int) -> str:
+    """What stands behind a rate: failures without motion, and episodes in no rate."""
+    pairs = (refused, "refused"), (infrastructure, "infrastructure")
+    return "".join(f", {count} {name}" for count, name in pairs if count)
 
 
 def rate_of(lines: Iterable[Plain]) -> Rate:
     """The rate over some episodes."""
     outcomes = [line["outcome"] for line in lines]
     lost = outcomes.count(INFRASTRUCTURE)
-    return Rate(outcomes.count(SUCCESS), len(outcomes) - lost, lost)
+    return Rate(outcomes.count(SUCCESS), len(outcomes) - lost, lost, outcomes.count(REFUSED))
 
 
 def condition_of(line: Plain) -> tuple[str, float]:

@@ -1,10 +1,10 @@
 """A bag played twice to the policy node in shadow gives the same observations and equal chunks.
 
 In lockstep: the clock moves only after the node has taken all messages before, in steps of 10 ms as
-fast as real time, and new messages come only after every request has its answer. So the frames of
-an observation depend on the bag alone. The age of arrival is steady time: after a late step the
-node pauses, and the play ends there. What it gave until then counts, and the bag is played once
-more.
+fast as real time, and new messages come two statuses later, when no request waits for its answer.
+So the frames of an observation depend on the bag alone. The age of arrival is steady time: after a
+late step the node pauses, and the play ends there. What it gave until then counts, and the bag is
+played once more.
 """
 
 import time
@@ -118,7 +118,7 @@ class Player:
 
         def answered():
             statuses = self.rig.statuses[seen + 1 :]  # the first one may have been under way
-            return any(s.queries == s.chunks_accepted for s in statuses)
+            return any(s.queries == s.chunks_accepted + s.chunks_dropped for s in statuses)
 
         wait_until(lambda: answered() or paused(self.rig), "the chunk of what is there")
 

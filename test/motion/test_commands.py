@@ -264,3 +264,29 @@ def test_a_tool_that_would_be_too_fast_keeps_its_direction_and_is_named():
     assert verdict.reason == "tool along its axes, step 0: got 0.5196, limit 0.4000"
     third = 0.4 / np.sqrt(3.0)
     np.testing.assert_allclose(verdict.commands, [[third, third, -third, 0.5]])
+
+
+def test_a_tool_moves_on_the_line_between_two_allowed_velocities():
+    """Axis by axis it would leave the length in between: 0.4045 of 0.4."""
+    before, target = np.array([0.1, 0.28, 0.267, 0.0]), np.array([[0.0, 0.3, 0.27, 0.0]])
+    (target,) = TOOL.within(target)
+    for seconds in (0.001, 0.01, 0.02, 0.04):
+        reached = TOOL.towards(before, target, seconds)
+        assert np.linalg.norm(reached[:3]) <= 0.4 + 1e-12
+        assert (np.abs(reached - before) <= TOOL.rate * seconds + 1e-12).all()
+    np.testing.assert_array_equal(TOOL.towards(before, target, 1.0), target)
+
+
+VELOCITY = st.tuples(*[st.floats(-0.3, 0.3)] * 3)
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(VELOCITY, VELOCITY, st.floats(1e-4, 0.5), st.tuples(*[st.floats(0.1, 10)] * 3))
+def test_no_velocity_between_two_allowed_ones_is_beyond_a_limit(first, last, seconds, rates):
+    """Also where one axis may change much faster than another."""
+    limits = replace(TOOL, rate=np.array([*rates, 1.0]))
+    before, target = limits.within(np.array([[*first, 0.0], [*last, 0.5]]))
+    reached = limits.towards(before, target, seconds)
+    assert np.linalg.norm(reached[:3]) <= 0.4 + 1e-9
+    assert (np.abs(reached - before) <= limits.rate * seconds + 1e-9).all()
+    assert np.linalg.norm((reached - before)[:3]) <= 2.5 * seconds + 1e-9

@@ -238,6 +238,9 @@ def test_consumed_steps_are_those_since_the_query() -> None:
     asked_ns = START_NS + 130 * MS
     replay.accept(replace(shift(0.1, steps=20), asked_ns=asked_ns), START_NS + 150 * MS)
     assert replay.consumed_at_ns(1) == asked_ns + 50 * MS
+    rolled = replace(shift(0.1, steps=20), asked_ns=asked_ns, rolled_ns=-300 * MS)
+    replay.accept(rolled, START_NS + 160 * MS)
+    assert replay.consumed_at_ns(1) == START_NS + 350 * MS
 
 
 def test_the_remaining_reference_and_the_latest_query_follow_from_the_chunks_end() -> None:

@@ -106,4 +106,4 @@ def test_chunks_that_are_too_short_for_their_latency_are_a_verdict(
     assert line["chunks_accepted"] == 0 and line["simulated_s"] is None
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["infrastructure"] == 0 and summary["conditions"][0]["successes"] == 0
-    assert "0/1" in capsys.readouterr().out
+    assert "0/1 (0.0 %, 95 %: 0.0 to 79.3 %), 1 refused" in capsys.readouterr().out

@@ -122,6 +122,26 @@ def test_a_tool_is_not_faster_along_all_axes_together_than_it_may_be():
     assert changes.max() <= 1.1 * along.rate * 5e-3 + 1e-9
 
 
+@pytest.mark.parametrize("late_ms", [5, 20, 50])
+def test_a_tool_that_is_late_stays_inside_its_length(late_ms):
+    """What is sent between two windows of allowed velocities is checked by nobody else."""
+    panda = load_embodiment("libero_panda")
+    (servo,), limits = panda.commands, panda.command_limits
+    turns = limits.within(
+        np.array([[0, 0, 0, 1.438, 1.336, -1.548], [0, 0, 0, 0.18, 1.662, -1.859]], float)
+    )
+    player = CommandPlayer(servo, limits)
+    rows = [turns[0] * k / 30 for k in range(31)] + [turns[0]] * 10 + [np.zeros(6)]
+    assert player.accept(window(rows, 0, servo.names), OFFSET_NS, 0, 0) is None
+    for t in range(0, 700, 5):
+        player.sample(t * MS, t * MS)
+    other = [turns[1]] * 10 + [np.zeros(6)]
+    now_ns = (700 + late_ms) * MS
+    assert player.accept(window(other, 700 * MS, servo.names), OFFSET_NS, now_ns, now_ns) is None
+    said = player.sample(now_ns, now_ns)
+    assert 2.3 < np.linalg.norm(said[3:]) <= 2.5 + 1e-9
+
+
 def hill(top, stamp_ns, first=0.0):
     """A window that rises by the rate from `first`, to `top`, and falls to zero."""
     rows = [first]

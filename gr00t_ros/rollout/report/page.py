@@ -10,7 +10,7 @@ from html import escape
 from typing import Any, Final
 
 from gr00t_ros.rollout.report.published import ROWS, SOURCE
-from gr00t_ros.rollout.success import INFRASTRUCTURE, SUCCESS, rate_of
+from gr00t_ros.rollout.success import INFRASTRUCTURE, SUCCESS, counted, rate_of
 from gr00t_ros.rollout.trial import Plain
 
 _WIDTH, _LINE, _LEFT = 620, 20, 190
@@ -80,7 +80,7 @@ def rate_text(entry: Plain) -> str:
     """A rate of the summary in words."""
     if entry["rate"] is None:
         return f"no verdict ({entry['infrastructure']} infrastructure)"
-    lost = f", {entry['infrastructure']} infrastructure" if entry["infrastructure"] else ""
+    lost = counted(entry["refused"], entry["infrastructure"])
     return (
         f"{entry['successes']}/{entry['episodes']} = {100 * entry['rate']:.1f} % "
         f"({100 * entry['low']:.1f} to {100 * entry['high']:.1f}){lost}"
