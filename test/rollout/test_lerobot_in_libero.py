@@ -26,6 +26,5 @@ def test_a_random_model_commands_the_robot_lawfully_and_does_not_do_the_task(ros
     assert line["outcome"] == "timeout" and line["chunks_accepted"] > 0
     assert line["chunks_refused"] == 0 and line["server"]["server_generation"] == "N1.7"
     # LIBERO's own controller accelerates the tool as far as a random model's deltas make it
-    commanded = [one for one in line["motion"]["broken"] if "of the tool" not in one]
-    assert line["motion"]["recorded"] and commanded == []
+    assert line["motion"]["recorded"] and line["motion"]["broken"] == []
     assert max(line["motion"]["largest"].values()) > 0.0
