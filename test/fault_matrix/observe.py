@@ -91,11 +91,20 @@ def passes(mode: str) -> Observer:
     return observe
 
 
+def passes_to_rest(mode: str) -> Observer:
+    """As `passes`, and then the arm rests: a node that is stopping may be seen while it moves."""
+
+    def observe(rig: Rig, moment: Moment, words: Words) -> Seen:
+        seen = passes(mode)(rig, moment, words)
+        rig.wait_for_rest()
+        return seen
+
+    return observe
+
+
 def stands_still(rig: Rig, moment: Moment, words: Words) -> Seen:
     """The node reports a stop and publishes nothing while its clock stands still; the arm rests."""
-    seen = passes("stopping")(rig, moment, words)
-    rig.wait_for_rest()
-    return seen
+    return passes_to_rest("stopping")(rig, moment, words)
 
 
 def goes_on(rig: Rig, moment: Moment, _words: Words = ()) -> Seen:

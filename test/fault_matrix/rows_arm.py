@@ -7,7 +7,7 @@ from rcl_interfaces.srv import SetParameters
 from ros_fixtures import call
 from trajectory_msgs.msg import JointTrajectory
 
-from fault_matrix.observe import goes_on, passes
+from fault_matrix.observe import goes_on, passes_to_rest
 from fault_matrix.rig import Rig
 from fault_matrix.row import BUSY, Act, Fault, Group
 from gr00t_ros.ros import qos
@@ -103,7 +103,7 @@ _ROWS = (
         "reference_against_plan",
         mode="",
         words=("it plays an earlier window", "windows to it are lost"),
-        observe=passes("paused"),
+        observe=passes_to_rest("paused"),
         rests=True,
         short=True,
     ),
