@@ -379,7 +379,11 @@ class Connection:
             # A peer that speaks first, such as a web server, can end it before anything was sent.
             if self._ending is not None and self._ending.by_server() is False:
                 raise WireError(f"{where}: the peer does not speak ZeroMQ")
-            raise NotConnectedError(f"{where}: it takes connections, and ends them without ZeroMQ")
+            # On a busy machine one that takes CURVE only closes before its greeting was read.
+            raise NotConnectedError(
+                f"{where}: it takes connections, and ends them without ZeroMQ; if it takes CURVE "
+                "only, give this client keys"
+            )
         elif not sent:
             raise NotConnectedError(f"{where}: nobody listens there")
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:  # the server closed during it

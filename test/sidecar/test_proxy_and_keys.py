@@ -44,7 +44,10 @@ def test_the_questions_go_through_the_proxy_with_keys_and_a_token(
     where = ("--server", f"127.0.0.1:{proxy.port}", "--token-file", str(token))
     status, found = ask_json("check", "--embodiment", "franka_droid", *where, *curve)
     assert (status, found["verdict"]) == (0, "fits")
-    assert ask_json("ping", *where)[1]["kind"] == "RefusedError"
+    status, found = ask_json("ping", *where, "--timeout-ms", "2000")
+    # Refused, or closed by the proxy before its greeting was read: either is no way in.
+    assert status == 1 and found["kind"] in ("RefusedError", "UnreachableError")
+    assert "give this client keys" in found["problem"]
     status, log = proxy.end(signal.SIGTERM)
     assert status == 0 and "CURVE for r1, r2, a token" in log and "Traceback" not in log
     assert "s3cret" not in log + server.end(signal.SIGTERM)[1]
