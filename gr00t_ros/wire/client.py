@@ -218,16 +218,22 @@ class PolicyClient:
 
     def _ask(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
         """Return the reply's bytes; retry to connect until the deadline."""
+        found = ""
         while True:
             try:
                 connection = self._connected(deadline_ns)
                 reply = connection.exchange(frame, where, deadline_ns)
                 self.sent_ns, self.received_ns = connection.sent_ns, time.monotonic_ns()
                 return reply
+            except NoTimeError as error:
+                # This attempt had too little time: what one before it found out is the reason.
+                self._drop()
+                raise UnreachableError(found or str(error)) from None
             except NotConnectedError as error:
+                found = str(error)
                 self._drop()
                 if deadline_ns - time.monotonic_ns() <= _RETRY_NS:
-                    raise UnreachableError(str(error)) from None
+                    raise UnreachableError(found) from None
                 if not self._untried:
                     time.sleep(_RETRY_NS / 1e9)
             except BaseException:
@@ -248,6 +254,10 @@ class PolicyClient:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class NoTimeError(UnreachableError):
+    """The deadline came before the connection was accepted or refused."""
 
 
 class NotConnectedError(UnreachableError):
@@ -427,7 +437,7 @@ class Connection:
             )
         if self._accepted:
             return DeadlineError(f"{where}: connected, but no reply before the deadline")
-        return UnreachableError(f"{where}: nobody listens there")
+        return NoTimeError(f"{where}: nobody listens there")
 
 
 class _Ending:

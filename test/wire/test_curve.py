@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from gr00t_ros.errors import RefusedError, UnreachableError
+from gr00t_ros.wire import client as client_module
 from gr00t_ros.wire.curve import ClientKeys, new_pair, read_client_keys, read_server_keys
 
 
@@ -50,6 +51,25 @@ def test_another_server_s_public_key_gets_no_handshake(secured, client_of, keys)
     with pytest.raises(UnreachableError, match="is this its CURVE public key"):
         client.ping()
     assert secured.counts.requests == 0
+
+
+def test_an_attempt_without_time_tells_what_the_one_before_it_found(client_of, keys, monkeypatch):
+    """The last of several attempts may have a ms left: it knows nothing."""
+
+    class Attempt:
+        def __init__(self, *_given):
+            pass
+
+        def exchange(self, _frame, where, _deadline_ns):
+            raise errors.pop(0)(f"{where}: {'nobody' if not errors else 'is this its key?'}")
+
+        def close(self):
+            pass
+
+    errors = [client_module.NotConnectedError, client_module.NoTimeError]
+    monkeypatch.setattr(client_module, "Connection", Attempt)
+    with pytest.raises(UnreachableError, match=r"is this its key\?"):
+        client_of("tcp://127.0.0.1:1", 1500, curve=of(keys)).ping()
 
 
 def test_a_handshake_that_does_not_end_names_the_key(client_of, keys):
