@@ -167,7 +167,7 @@ def _table(rows: Sequence[Row], loads: Sequence[float]) -> Iterator[str]:
         )
     yield f"stages, medians: {', '.join(STAGES)}"
     for row in rows:
-        if row.method in NODES and row.stages:
+        if row.method in NODES:
             parts = "".join(f"{ms:7.1f}" for ms in row.stages.values())
             yield f"{_named(row):28}{row.method:15}{parts}"
     if rows[0].setting == BASE:

@@ -80,7 +80,7 @@ class ToolExtremes:
 def tool_extremes(record: Record) -> ToolExtremes:
     """The extremes of a record's tool; the steps between two episodes are left out."""
     rows = record.commands[TOOL]
-    if len(rows.values) < 3:
+    if len(rows.values) < 2:
         return ToolExtremes()
     parts = np.diff(_episodes(record, rows.time_ns)) == 0
     seconds = np.diff(rows.time_ns)[:, None] * 1e-9
