@@ -1,8 +1,9 @@
 """The course of commands beside joints (velocities and levels) on the plan's knots; its windows.
 
 Changes stay within a rate limit. At the end of each window all velocities are zero, so that a
-player stops if no window follows; at a stop they are zero at once. Nothing is committed: a player
-always takes the newest window.
+player stops if no window follows. At a stop they are zero at once, but those of a vector with
+limits (a tool's) go there inside them. Nothing is committed: a player always takes the newest
+window.
 """
 
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Commands:
             self._reference.follow(chunk, values, at_ns)
 
     def stop(self) -> None:
-        """Set velocities to zero from the next window on; all other commands keep their value."""
+        """Bring velocities to zero from the next window on; all other commands keep their value."""
         if self._reference or self._rows[-1][self._limits.velocity].any():
             self._repeats_left = _REPEATS
         self._reference.clear()
@@ -94,7 +95,7 @@ class Commands:
         if self._reference:
             rows, over = self._following(knot, value, lag_ns)
         elif self._repeats_left:
-            rows = np.where(self._limits.velocity, 0.0, value)[None]
+            rows = self._to_rest([np.where(self._limits.at_once, 0.0, value)])
         else:
             return None
         self._made = knot, rows, over
@@ -118,7 +119,7 @@ class Commands:
         elif over:
             self._reference.clear()
         elif not self._reference:
-            self._repeats_left -= 1
+            self._repeats_left -= len(rows) == 1  # a longer one is not at rest yet
         self._first_knot, self._rows = knot, rows
 
     def _following(self, knot: int, value: Floats, lag_ns: int) -> tuple[Floats, bool]:
@@ -132,10 +133,14 @@ class Commands:
         rows = [value]
         for target in targets:
             rows.append(self._towards(rows[-1], target))
+        return self._to_rest(rows), over
+
+    def _to_rest(self, rows: list[Floats]) -> Floats:
+        """`rows`, continued until all velocities are zero."""
         rest = np.where(self._limits.velocity, 0.0, rows[-1])
-        while not np.array_equal(rows[-1], rest):
+        while not np.array_equal(rows[-1], rest, equal_nan=True):
             rows.append(self._towards(rows[-1], rest))
-        return np.array(rows), over
+        return np.array(rows)
 
     def _towards(self, value: Floats, target: Floats) -> Floats:
         return self._limits.towards(value, target, self._knot_ns * 1e-9)

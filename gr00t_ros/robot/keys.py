@@ -404,7 +404,8 @@ _TOOL_MOTION = {
 TWIST_LIMITS = Keys(
     "twist_limits",
     "outputs.NAME.limits",
-    "The limits of a twist as a whole.",
+    "The limits of a twist as a whole: of its speed along and about the axes. A stop is inside "
+    "them too; a twist without them is zero at once at a stop.",
     _TOOL_MOTION,
 )
 POSE_LIMITS = Keys(

@@ -191,7 +191,7 @@ class CommandLimits:
 
     lower, upper: values are clamped to them. rate: largest change a second. start: what the robot
     does before the first command, NaN where that is not known (grippers). velocity: bool, rests at
-    zero and is 0 at each stop, at once; the others keep their value. vectors: limits of several
+    zero and goes to 0 at each stop; the others keep their value. vectors: limits of several
     velocities together, beside their own.
     """
 
@@ -221,6 +221,16 @@ class CommandLimits:
         )
         for array in (found.lower, found.upper, found.rate, found.start, found.velocity):
             array.setflags(write=False)
+        return found
+
+    @property
+    def at_once(self) -> NDArray[np.bool_]:
+        """(C,) velocities that are zero at once at a stop: those of no vector, such as a base's.
+
+        A vector stops inside its limits: a tool would get a blow, while a base has its own ramp.
+        """
+        vectors = {name for vector in self.vectors for name in vector.names}
+        found: NDArray[np.bool_] = self.velocity & [name not in vectors for name in self.names]
         return found
 
     def columns(self, vector: VectorLimit) -> list[int]:

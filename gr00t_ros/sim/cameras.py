@@ -144,7 +144,7 @@ class CameraFeed:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Frames rendered, and frames skipped because an earlier one took too long."""
+        """Frames rendered, and skipped because an earlier one or the physics took too long."""
         return self._frames, self._skipped
 
     def start(
@@ -186,13 +186,18 @@ class CameraFeed:
             self._opened.set()
 
     def _render(self, renderer: Renderer) -> None:
-        tick = self._pace.newest_due() + 1
+        tick, rendered_ns = self._pace.newest_due() + 1, None
         while self._pace.wait(tick, self._stop):
             world = self._snapshot()
-            clean = renderer.render(world.world, self._due(tick))
-            noisy = {name: self._noise.add(picture) for name, picture in clean.items()}
-            self._on_pictures(world.time_ns, noisy)
-            self._frames += 1
+            # While the physics is late there is nothing new to see, and no stamp for a new picture.
+            if world.time_ns != rendered_ns:
+                clean = renderer.render(world.world, self._due(tick))
+                noisy = {name: self._noise.add(picture) for name, picture in clean.items()}
+                self._on_pictures(world.time_ns, noisy)
+                rendered_ns = world.time_ns
+                self._frames += 1
+            else:
+                self._skipped += 1
             following = max(tick + 1, self._pace.newest_due())
             self._skipped += following - tick - 1
             tick = following

@@ -271,15 +271,17 @@ def broken_commands(sent: TimedRows, limits: CommandLimits) -> list[str]:
     """Every command that left its range or changed faster than its rate, with both numbers.
 
     sent: messages (M, C) in the order of `limits`, by stamp. A change to zero of all of them is a
-    stop and may be at once. Commands change on the knots of the node's plan, and a message may
-    stand at any time between two, so a change has a knot more than its stamps say.
+    stop, and may be at once for those that `limits` lets stop so. Commands change on the knots of
+    the node's plan, and a message may stand at any time between two, so a change has a knot more
+    than its stamps say.
     """
     values = sent.values
     if not len(values):
         return []
     seconds = np.diff(sent.time_ns) * 1e-9
     rates = np.abs(np.diff(values, axis=0)) / (np.maximum(seconds, 0.0) + KNOT_S)[:, None]
-    rates[(values[1:] == 0.0).all(axis=1)] = 0.0
+    stops = (values[1:] == 0.0).all(axis=1)
+    rates[np.ix_(stops, limits.at_once)] = 0.0
     lines = ["a value is not finite"] * (not np.isfinite(values).all())
     lines += ["a stamp runs back"] * bool((seconds < 0.0).any())
     for column, name in enumerate(limits.names):

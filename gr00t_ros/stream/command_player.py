@@ -110,6 +110,7 @@ class CommandPlayer:
         self._lock = threading.Lock()
         self._time = _PlayTime()
         self._window: _Window[Floats] | None = None
+        self._begun_ns: int | None = None  # plan time at which the last window came
         self._commanded: tuple[Floats, int, int] | None = None  # last values, plan and steady time
         self.accepted = 0
 
@@ -124,11 +125,21 @@ class CommandPlayer:
         reason = self._unfit(parsed.positions) or _untimely(times_ns, now_ns)
         if reason:
             return reason
-        with self._lock:
-            self._window = _Window(times_ns, parsed.positions)
-            self._time.begin(now_ns, steady_ns)
-            self.accepted += 1
+        self._play(_Window(times_ns, parsed.positions), now_ns, steady_ns)
+        self.accepted += 1
         return None
+
+    def _play(self, window: _Window[Floats], now_ns: int, steady_ns: int) -> None:
+        """Play it from now on.
+
+        While the plan clock stands still the node repeats its windows. Velocities go on in the
+        window then: if each one began anew, none would come to its end, which is rest.
+        """
+        with self._lock:
+            self._window = window
+            if not (self._velocities and now_ns == self._begun_ns):
+                self._time.begin(now_ns, steady_ns)
+            self._begun_ns = now_ns
 
     def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
         """(C,) to command now; None: send nothing.
@@ -137,7 +148,7 @@ class CommandPlayer:
         """
         with self._lock:
             window, at_ns = self._window, self._time.at(now_ns, steady_ns)
-        if window is None or at_ns > window.times_ns[-1] + _REPEAT_NS:
+        if window is None or (at_ns > window.times_ns[-1] + _REPEAT_NS and not self._moving):
             self._commanded = None
             return None
         since = window.times_ns - window.times_ns[0]  # small numbers: interp works in float64
@@ -150,10 +161,8 @@ class CommandPlayer:
     def _towards(self, aim: Floats, at_ns: int, steady_ns: int) -> Floats:
         """`aim` (C,), or the last values moved towards it as far as the rates allow.
 
-        Velocities are zero at once, which is a stop, and begin from zero.
+        Velocities begin from zero. All zero is a stop: at once, but for vectors with limits.
         """
-        if self._velocities and not aim.any():
-            return aim
         if self._commanded is not None:
             before, before_ns, sent_ns = self._commanded
             since_ns = _since_ns(before_ns, sent_ns, at_ns, steady_ns)
@@ -162,21 +171,25 @@ class CommandPlayer:
             before, since_ns = np.zeros_like(aim), _LATE_NS
         else:
             return aim
-        return self._limits.towards(before, aim, since_ns * 1e-9 * _SPARE)
+        value = self._limits.towards(before, aim, since_ns * 1e-9 * _SPARE)
+        stops = self._velocities and not aim.any()
+        return np.where(self._limits.at_once, 0.0, value) if stops else value
+
+    @property
+    def _moving(self) -> bool:
+        return self._velocities and self._commanded is not None and bool(self._commanded[0].any())
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:
-        """Whether something is left to play after a stop: never, velocities are zero at once."""
-        return False
+        """Whether velocities are left to bring to zero after a stop."""
+        return self._moving
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
-        """Set velocities to zero from now on; all other values stay as they are."""
+        """Bring velocities to zero from now on; all other values stay as they are."""
         value = self.sample(now_ns, steady_ns)
         if value is None:
             return
         rest = np.zeros_like(value) if self._velocities else value
-        with self._lock:
-            self._window = _Window(np.array([now_ns]), rest[None])
-            self._time.begin(now_ns, steady_ns)
+        self._play(_Window(np.array([now_ns]), rest[None]), now_ns, steady_ns)
 
     def _unfit(self, values: Floats) -> str:
         """Why these values cannot be commanded; empty when they can."""

@@ -2,9 +2,9 @@
 
 It runs in its own process, because a base holds its last velocity until its own timeout. When the
 policy node dies, the streamer plays the last window, which ends at zero velocity within half a
-second at the default horizon. On SIGTERM and SIGINT velocities become zero at once. When the
-streamer itself dies, the receiver decides: use a base with a command timeout. The streamer is not
-a safety function; a hardware e-stop is required.
+second at the default horizon. On SIGTERM and SIGINT a base's velocities become zero at once, a
+tool's inside its limits. When the streamer itself dies, the receiver decides: use a base with a
+command timeout. The streamer is not a safety function; a hardware e-stop is required.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from gr00t_ros.stream.command_player import LAST_SENT
 from gr00t_ros.stream.command_types import COMMAND_TYPES, Sender, WindowPlayer
 
 LEAVE_S = 4.0
-"""Longest wait at the end for a window of poses to finish; the end effector may lag behind it."""
+"""Longest wait at the end until poses and velocities rest; the end effector may lag behind."""
 _WAKE_S = 0.05
 """Longest delay until a signal is noticed, and velocities become zero."""
 _DIAGNOSTICS_NS = 1_000_000_000
@@ -111,7 +111,7 @@ class CommandStreamer(Node):
         self.get_logger().info(f"waiting for windows on {windows}/.. for {topics} at {rate_hz} Hz")
 
     def leave(self) -> None:
-        """Take no more windows, send zero, play poses until they rest, then stop the stream."""
+        """Take no more windows, play what comes to rest, send the rest, then stop the stream."""
         self._leaving = True
         deadline_s = time.monotonic() + LEAVE_S
         while self._rests_sent < LAST_SENT and time.monotonic() < deadline_s:

@@ -238,23 +238,49 @@ TOOL_ROWS = st.lists(st.tuples(*[st.floats(-1, 1)] * 4), min_size=1, max_size=12
 
 
 @settings(max_examples=examples(60), deadline=None)
-@given(st.lists(st.tuples(TOOL_ROWS, st.integers(1, 30)), min_size=1, max_size=6))
+@given(
+    st.lists(st.tuples(TOOL_ROWS, st.integers(1, 30), st.integers(0, 9)), min_size=1, max_size=6)
+)
 def test_a_tools_speed_and_its_change_stay_inside_their_lengths_whatever_comes(events):
-    """Three axes that are each inside their limits may together be faster than the tool may."""
-    commands, knot = Commands(TOOL, KNOT_NS, HORIZON_NS), 0
+    """Three axes that are each inside their limits may together be faster than the tool may.
+
+    So do they at stops, also at one that the next chunk ends.
+    """
+    commands, knot, before = Commands(TOOL, KNOT_NS, HORIZON_NS), 0, np.zeros(3)
     accepted = Verdict(True, False, "", "", 0, None)
-    for rows, ticks in events:
+    for rows, ticks, stopped in events:
         one = chunk(rows, knot * KNOT_NS)
         commands.follow(one, clamp_commands(accepted, one.commands, TOOL).commands)
-        for _ in range(ticks):
+        for tick in range(ticks + stopped):
+            if tick == ticks:
+                commands.stop()
             window = sent(commands, knot * KNOT_NS, 0)
             knot += 1
             if window is None:
                 continue
+            assert np.linalg.norm(window.values[0, :3] - before) <= 2.5 * 0.02 + 1e-9
+            before = window.values[min(1, len(window.values) - 1), :3]
             speeds = np.linalg.norm(window.values[:, :3], axis=1)
             changes = np.linalg.norm(np.diff(window.values[:, :3], axis=0), axis=1)
             assert speeds.max() <= 0.4 + 1e-9 and changes.max(initial=0.0) <= 2.5 * 0.02 + 1e-9
             assert not window.values[-1, :3].any()
+
+
+def test_a_stop_of_a_tool_is_a_ramp_and_over_once_enough_windows_were_zero():
+    """From 0.4 m/s at 2.5 m/s^2: 0.16 s. A base beside it would be zero at once."""
+    commands = Commands(TOOL, KNOT_NS, HORIZON_NS)
+    one = chunk([[0.0, 0.0, 0.3, 0.5]] * 40)
+    commands.follow(one, one.commands)
+    for k in range(25):
+        sent(commands, k * KNOT_NS, 0)
+    commands.stop()
+    speeds = []
+    while not commands.at_rest:
+        window = sent(commands, (25 + len(speeds)) * KNOT_NS, 0)
+        speeds.append(window.values[0, 2])
+        assert not window.values[-1, :3].any()
+    np.testing.assert_allclose(speeds[:7], [0.3, 0.26, 0.22, 0.18, 0.14, 0.1, 0.06], atol=1e-9)
+    assert speeds[8:] == [0.0] * 5  # 2 m/s^2 of the axis, the tighter one
 
 
 def test_a_tool_that_would_be_too_fast_keeps_its_direction_and_is_named():

@@ -221,6 +221,8 @@ def test_a_streamer_that_the_graph_still_lists_refuses_a_reset_and_an_activation
 def test_a_node_that_dies_leaves_a_base_at_rest(base):
     """SIGKILL: the streamer plays the last window, which ends at zero, and is silent then."""
     base.wait_for_drive()
+    low = pytest.approx(0.6)
+    wait_until(lambda: base.heights and base.heights[-1].data == low, "the policy's height")
     base.rig.policy.signal(signal.SIGKILL)
     base.rig.policy.wait()
     base.wait_for_zero()
@@ -235,4 +237,4 @@ def test_a_node_that_dies_leaves_a_base_at_rest(base):
 
     wait_until(silent, "silence")
     assert base.heard[-1][1] == 0.0
-    assert base.heights[-1].data == pytest.approx(0.6), "a height is held, not zeroed"
+    assert base.heights[-1].data == low, "a height is held, not zeroed"

@@ -16,8 +16,9 @@ from hand_policy import DELTA  # noqa: E402
 from node_robot import NEEDS_ROBOT  # noqa: E402
 from scipy.spatial.transform import Rotation  # noqa: E402
 
-from gr00t_ros.robot.files import find_embodiment  # noqa: E402
+from gr00t_ros.robot.files import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.sim.record import TimedRows, broken_commands  # noqa: E402
 
 pytestmark = NEEDS_ROBOT
 
@@ -26,7 +27,7 @@ AXES = ["x", "y", "z", "about_x", "about_y", "about_z"]
 SPEED_M_S = 0.1
 
 
-def cartesian_embodiment(folder: Path) -> Path:
+def cartesian_embodiment(folder: Path, twist_limits=None) -> Path:
     """The DROID robot whose poses go to a Cartesian controller, and deltas to a servo node."""
     content = yaml.safe_load(Path(find_embodiment("franka_droid")).read_text())
     content["action"]["eef_9d"] = {"output": "hand"}
@@ -45,7 +46,7 @@ def cartesian_embodiment(folder: Path) -> Path:
         | {"jump": [0.15, 0.3]},
     }
     servo = {"type": "twist_stamped", "topic": TWISTS, "frame": "fr3_link0", "names": AXES}
-    content["outputs"]["servo"] = servo
+    content["outputs"]["servo"] = servo | ({"limits": twist_limits} if twist_limits else {})
     content["limits"] |= {name: {"range": [-0.1, 0.1], "rate": 1.0} for name in AXES}
     file = folder / "cartesian.yaml"
     file.write_text(yaml.safe_dump(content))
@@ -115,6 +116,49 @@ def test_poses_begin_where_the_hand_is_and_end_at_rest_and_twists_at_zero_when_t
         # a tick moves for as long as it is late, at 1.1 of the speed
         assert far <= 1.1 * SPEED_M_S * max(seconds(after) - seconds(before), 0.0) + 1e-3
     assert position(poses[-1])[2] >= position(poses[killed_at - 1])[2] - 1e-6, "the tail goes on"
+
+
+def test_a_tool_with_limits_slows_down_inside_them_at_a_pause_and_when_the_streamer_ends(
+    rig, processes, tmp_path
+):
+    """A step of velocity to zero would be a blow. Judged by what the streamer sent."""
+    file = cartesian_embodiment(
+        tmp_path, {"speed": 0.1, "acceleration": 0.5, "turn_speed": 0.1, "turn_acceleration": 0.5}
+    )
+    twists = collect(rig.node, TwistStamped, TWISTS, 5000)
+    collect(rig.node, PoseStamped, POSES)  # the robot's driver of the other output
+    rig.start_robot()
+    streamer = processes.start(
+        *("-m", "gr00t_ros.stream.commands", "--ros-args", "-p", f"embodiment:={file}"),
+        name="commands",
+    )
+    rig.start_server("hand_policy:make_policy", embodiment=str(file))
+    rig.start_policy(embodiment=file)
+    assert rig.change("configure")
+    rig.wait_for_mode("ready")
+    wait_for_discovery(lambda: rig.node.count_publishers(TWISTS), TWISTS)
+    wait_until(lambda: rig.change("activate"), "an accepted activation")
+    wait_until(lambda: twists and _speed(twists[-1]) > 0.06, "a tool at speed")
+    assert rig.ask("pause").success
+    wait_until(lambda: not any(_six(twists[-1])), "a twist of zero")
+    rig.wait_for_mode("paused_by_operator")
+    assert rig.ask("resume").success
+    wait_until(lambda: _speed(twists[-1]) > 0.06, "a tool at speed again")
+    streamer.signal(signal.SIGTERM)
+    assert streamer.wait() == 0
+
+    robot = load_embodiment(str(file))
+    (servo,) = robot.commands
+    sent = TimedRows(
+        np.array([m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in twists]),
+        np.array([_six(m) for m in twists]),
+    )
+    assert not sent.values[-1].any(), "the last word is rest"
+    assert broken_commands(sent, robot.command_limits.only(servo.names)) == []
+
+
+def _speed(message):
+    return np.linalg.norm(_six(message)[:3])
 
 
 def _six(message):

@@ -8,10 +8,12 @@ import pytest
 pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from closed_loop import NEEDS_MODEL  # noqa: E402
+from ros_fixtures import wait_until  # noqa: E402
 
-from gr00t_ros.sim.cameras import Cameras  # noqa: E402
+from gr00t_ros.sim.cameras import CameraFeed, Cameras, SyntheticCameras  # noqa: E402
 from gr00t_ros.sim.franka import episode  # noqa: E402
 from gr00t_ros.sim.franka.layout import draw_layout  # noqa: E402
+from gr00t_ros.sim.loop import Deadlines, RobotSnapshot  # noqa: E402
 from gr00t_ros.sim.physics import Simulation  # noqa: E402
 from gr00t_ros.sim.robots import FRANKA  # noqa: E402
 
@@ -84,3 +86,25 @@ def test_a_thread_of_its_own_can_render(simulation):
     thread.start()
     thread.join(60.0)
     assert shapes == [(90, 160, 3)]
+
+
+def test_no_two_pictures_have_the_stamp_of_one_instant():
+    """A physics that is late gives the same instant for several frames: they are skipped."""
+    stamps, asked = [], []
+
+    def snapshot():
+        asked.append(0)
+        at_ns = len(asked) // 5 * 1_000_000  # late in four of five frames
+        return RobotSnapshot(0, at_ns, np.zeros(1), np.zeros(1), np.zeros(1))
+
+    feed = CameraFeed(lambda: SyntheticCameras(4, 6))
+    try:
+        pace = Deadlines(0, 2_000_000)
+        feed.start(snapshot, lambda tick: ("one",), lambda at_ns, _: stamps.append(at_ns), pace)
+        wait_until(lambda: len(stamps) >= 6, "pictures")
+    finally:
+        feed.stop()
+    feed.check()
+    assert stamps == [k * 1_000_000 for k in range(len(stamps))]
+    frames, skipped = feed.counts
+    assert frames == len(stamps) and skipped >= len(asked) - frames

@@ -65,6 +65,19 @@ def test_a_tool_that_is_too_fast_along_two_axes_together_is_named():
     ]
 
 
+def test_a_tool_may_not_be_at_rest_at_once():
+    """A stop of a vector with limits is inside them; a base beside it may stop at once."""
+    limits = CommandLimits(
+        *(("x", "y", "vx"), np.full(3, -0.25), np.full(3, 0.25), np.full(3, 1.0), np.zeros(3)),
+        np.full(3, True),
+        (VectorLimit("tool along its axes", ("x", "y"), 0.25, 1.2),),
+    )
+    values = np.repeat(ramp(0.01)[:, :1], 3, axis=1)
+    values[-3:] = 0.0
+    lines = broken_commands(TimedRows(TIMES_NS, values), limits)
+    assert [line.split(":")[0] for line in lines] == ["x", "y", "tool along its axes"]
+
+
 def test_a_stamp_that_runs_back_is_named():
     """Time only rises."""
     times_ns = TIMES_NS.copy()

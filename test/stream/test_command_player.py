@@ -195,6 +195,51 @@ def test_a_stop_is_zero_for_velocities_and_leaves_a_height():
     assert height.sample(1030 * MS, 1030 * MS).tolist() == pytest.approx([0.701])
 
 
+def moving_tool():
+    """A player whose tool moves with 0.43 m/s; the window goes on for a second."""
+    panda = load_embodiment("libero_panda")
+    (servo,), limits = panda.commands, panda.command_limits
+    most = np.array([0.25] * 3 + [0.0] * 3)
+    rise = [most * k / 10 for k in range(11)]
+    rows = [*rise, *[most] * 50, *rise[::-1]]
+    player = CommandPlayer(servo, limits)
+    assert player.accept(window(rows, 0, servo.names), OFFSET_NS, 0, 0) is None
+    said = [player.sample(t * MS, t * MS) for t in range(0, 301, 5)]
+    np.testing.assert_allclose(said[-1], most)
+    return player, limits.vectors[0], servo
+
+
+@pytest.mark.parametrize("clock_stands", [False, True])
+def test_a_streamer_that_ends_brings_a_tool_to_rest_inside_its_limits(clock_stands):
+    """What SIGTERM makes of it, tick by tick, until nothing moves; also on simulated time."""
+    player, along, _ = moving_tool()
+    said = [player.sample(300 * MS, 300 * MS)]
+    for t in range(305, 1500, 5):
+        at = (300 if clock_stands else t) * MS, t * MS
+        player.stop(*at)
+        said.append(player.sample(*at))
+        if not player.moves(*at):
+            break
+    assert not said[-1].any(), "it is at rest before its time runs out"
+    changes = np.linalg.norm(np.diff(np.array(said)[:, :3], axis=0), axis=1)
+    assert changes.max() <= 1.1 * along.rate * 5e-3 + 1e-7
+
+
+def test_a_window_that_is_repeated_while_the_clock_stands_still_ends_all_the_same():
+    """The node publishes it at each of its ticks; the robot's own clock may run."""
+    player, along, servo = moving_tool()
+    rows = [[0.25 * k / 10] * 3 + [0.0] * 3 for k in range(10, -1, -1)]
+    said = [player.sample(300 * MS, 300 * MS)]
+    for t in range(305, 1500, 5):
+        again = window(rows, 300 * MS, servo.names)
+        assert player.accept(again, OFFSET_NS, 300 * MS, t * MS) is None
+        said.append(player.sample(300 * MS, t * MS))
+    said = [values for values in said if values is not None]  # it is silent after half a second
+    assert not said[-1].any()
+    changes = np.linalg.norm(np.diff(np.array(said)[:, :3], axis=0), axis=1)
+    assert changes.max() <= 1.1 * along.rate * 5e-3 + 1e-9
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
