@@ -186,15 +186,16 @@ class CameraFeed:
             self._opened.set()
 
     def _render(self, renderer: Renderer) -> None:
-        tick, rendered_ns = self._pace.newest_due() + 1, None
+        tick, rendered_ns = self._pace.newest_due() + 1, dict[str, int]()
         while self._pace.wait(tick, self._stop):
-            world = self._snapshot()
+            world, due = self._snapshot(), self._due(tick)
             # While the physics is late there is nothing new to see, and no stamp for a new picture.
-            if world.time_ns != rendered_ns:
-                clean = renderer.render(world.world, self._due(tick))
+            fresh = [name for name in due if rendered_ns.get(name) != world.time_ns]
+            if fresh or not due:
+                clean = renderer.render(world.world, fresh)
                 noisy = {name: self._noise.add(picture) for name, picture in clean.items()}
                 self._on_pictures(world.time_ns, noisy)
-                rendered_ns = world.time_ns
+                rendered_ns |= dict.fromkeys(fresh, world.time_ns)
                 self._frames += 1
             else:
                 self._skipped += 1

@@ -110,7 +110,6 @@ class CommandPlayer:
         self._lock = threading.Lock()
         self._time = _PlayTime()
         self._window: _Window[Floats] | None = None
-        self._begun_ns: int | None = None  # plan time at which the last window came
         self._commanded: tuple[Floats, int, int] | None = None  # last values, plan and steady time
         self.accepted = 0
 
@@ -125,21 +124,11 @@ class CommandPlayer:
         reason = self._unfit(parsed.positions) or _untimely(times_ns, now_ns)
         if reason:
             return reason
-        self._play(_Window(times_ns, parsed.positions), now_ns, steady_ns)
-        self.accepted += 1
-        return None
-
-    def _play(self, window: _Window[Floats], now_ns: int, steady_ns: int) -> None:
-        """Play it from now on.
-
-        While the plan clock stands still the node repeats its windows. Velocities go on in the
-        window then: if each one began anew, none would come to its end, which is rest.
-        """
         with self._lock:
-            self._window = window
-            if not (self._velocities and now_ns == self._begun_ns):
-                self._time.begin(now_ns, steady_ns)
-            self._begun_ns = now_ns
+            self._window = _Window(times_ns, parsed.positions)
+            self._time.begin(now_ns, steady_ns)
+            self.accepted += 1
+        return None
 
     def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
         """(C,) to command now; None: send nothing.
@@ -154,26 +143,32 @@ class CommandPlayer:
         since = window.times_ns - window.times_ns[0]  # small numbers: interp works in float64
         at = float(at_ns - int(window.times_ns[0]))
         aim = np.array([np.interp(at, since, column) for column in window.rows.T])
-        value = self._towards(aim, at_ns, steady_ns)
+        value = self._towards(aim, at_ns, steady_ns, not window.rows.any())
         self._commanded = value, at_ns, steady_ns
         return value
 
-    def _towards(self, aim: Floats, at_ns: int, steady_ns: int) -> Floats:
+    def _towards(self, aim: Floats, at_ns: int, steady_ns: int, rest: bool) -> Floats:
         """`aim` (C,), or the last values moved towards it as far as the rates allow.
 
-        Velocities begin from zero. All zero is a stop: at once, but for vectors with limits.
+        All zero is a stop of velocities: at once, but for vectors with limits. rest: the window is
+        nothing but a stop. Steady time counts then, as the plan clock may stand.
         """
-        if self._commanded is not None:
-            before, before_ns, sent_ns = self._commanded
-            since_ns = _since_ns(before_ns, sent_ns, at_ns, steady_ns)
-            since_ns = min(max(since_ns, 1), _LATE_NS)  # 1: an infinite rate times it
-        elif self._velocities:
-            before, since_ns = np.zeros_like(aim), _LATE_NS
+        if self._commanded is None:
+            return self._begun(aim) if self._velocities else aim
+        before, before_ns, sent_ns = self._commanded
+        if self._velocities and rest:
+            since_ns, spare = steady_ns - sent_ns, 1.0
         else:
-            return aim
-        value = self._limits.towards(before, aim, since_ns * 1e-9 * _SPARE)
+            since_ns, spare = _since_ns(before_ns, sent_ns, at_ns, steady_ns), _SPARE
+        since_ns = min(max(since_ns, 1), _LATE_NS)  # 1: an infinite rate times it
+        value = self._limits.towards(before, aim, since_ns * 1e-9 * spare)
         stops = self._velocities and not aim.any()
         return np.where(self._limits.at_once, 0.0, value) if stops else value
+
+    def _begun(self, aim: Floats) -> Floats:
+        """Velocities of the first call: what the robot does is unknown. Vectors begin at rest."""
+        begun = self._limits.towards(np.zeros_like(aim), aim, _LATE_NS * 1e-9 * _SPARE)
+        return np.where(self._limits.at_once, begun, 0.0)
 
     @property
     def _moving(self) -> bool:
@@ -189,7 +184,9 @@ class CommandPlayer:
         if value is None:
             return
         rest = np.zeros_like(value) if self._velocities else value
-        self._play(_Window(np.array([now_ns]), rest[None]), now_ns, steady_ns)
+        with self._lock:
+            self._window = _Window(np.array([now_ns]), rest[None])
+            self._time.begin(now_ns, steady_ns)
 
     def _unfit(self, values: Floats) -> str:
         """Why these values cannot be commanded; empty when they can."""

@@ -1,10 +1,10 @@
 """The node gr00t_command_streamer: plays windows of commands and poses as the robot's messages.
 
 It runs in its own process, because a base holds its last velocity until its own timeout. When the
-policy node dies, the streamer plays the last window, which ends at zero velocity within half a
-second at the default horizon. On SIGTERM and SIGINT a base's velocities become zero at once, a
-tool's inside its limits. When the streamer itself dies, the receiver decides: use a base with a
-command timeout. The streamer is not a safety function; a hardware e-stop is required.
+policy node dies, the streamer plays the last window: the horizon, then to zero velocity as fast as
+the limits allow, half a second with the defaults. On SIGTERM and SIGINT a base's velocities become
+zero at once, a tool's inside its limits. When the streamer itself dies, the receiver decides: use a
+base with a command timeout. The streamer is not a safety function; a hardware e-stop is required.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from gr00t_ros.stream.command_types import COMMAND_TYPES, Sender, WindowPlayer
 LEAVE_S = 4.0
 """Longest wait at the end until poses and velocities rest; the end effector may lag behind."""
 _WAKE_S = 0.05
-"""Longest delay until a signal is noticed, and velocities become zero."""
+"""Longest delay until a signal is noticed, and the stop begins."""
 _DIAGNOSTICS_NS = 1_000_000_000
 _TEXTS = {
     # name: default, meaning

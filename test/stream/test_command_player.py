@@ -15,10 +15,13 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from builtin_interfaces.msg import Time
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.commands import Commands
 from gr00t_ros.robot.embodiment import parse
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.outputs import CommandOutput
 from gr00t_ros.ros.windows import to_duration, to_time
+from gr00t_ros.sim.record import TimedRows, broken_commands
 from gr00t_ros.stream.command_player import CommandPlayer
 from gr00t_ros.stream.command_types import float64, twist, twist_stamped
 
@@ -225,19 +228,48 @@ def test_a_streamer_that_ends_brings_a_tool_to_rest_inside_its_limits(clock_stan
     assert changes.max() <= 1.1 * along.rate * 5e-3 + 1e-7
 
 
-def test_a_window_that_is_repeated_while_the_clock_stands_still_ends_all_the_same():
-    """The node publishes it at each of its ticks; the robot's own clock may run."""
-    player, along, servo = moving_tool()
-    rows = [[0.25 * k / 10] * 3 + [0.0] * 3 for k in range(10, -1, -1)]
-    said = [player.sample(300 * MS, 300 * MS)]
-    for t in range(305, 1500, 5):
-        again = window(rows, 300 * MS, servo.names)
-        assert player.accept(again, OFFSET_NS, 300 * MS, t * MS) is None
-        said.append(player.sample(300 * MS, t * MS))
-    said = [values for values in said if values is not None]  # it is silent after half a second
-    assert not said[-1].any()
-    changes = np.linalg.norm(np.diff(np.array(said)[:, :3], axis=0), axis=1)
-    assert changes.max() <= 1.1 * along.rate * 5e-3 + 1e-9
+def clocks(rate, step_ms, stands_ms=(0, 0)):
+    """Plan time (ns) of each 20 ms of steady time: slow, in steps; it stands between two times."""
+    plan_ms = 0.0
+    for steady_ms in range(0, 30_000, 20):
+        if not stands_ms[0] <= steady_ms < stands_ms[1]:
+            plan_ms += 20 * rate
+        yield int(plan_ms // step_ms * step_ms) * MS + 1000 * MS, steady_ms * MS
+
+
+@pytest.mark.parametrize(
+    ("rate", "step_ms", "stands_ms"),
+    [
+        *((rate, step_ms, (0, 0)) for rate in (1.0, 0.25, 0.1) for step_ms in (4, 10, 50)),
+        (1.0, 4, (300, 3000)),  # in motion: the stop comes then, and the clock runs again
+        (1.0, 4, (560, 3000)),  # in the ramp of the stop
+    ],
+)
+def test_a_tool_follows_the_nodes_windows_and_its_stop_inside_the_limits(rate, step_ms, stands_ms):
+    """A window at each tick of the node, whatever the clock does; then rest, and nothing more."""
+    panda = load_embodiment("libero_panda")
+    (servo,), limits = panda.commands, panda.command_limits.only(panda.commands[0].names)
+    node = Commands(limits, 20 * MS, 400 * MS)
+    player, told = CommandPlayer(servo, panda.command_limits), []
+    rows = np.array([[0.25 * (-1) ** (k // 4)] * 3 + [0.0] * 3 for k in range(40)])
+    chunk = ActionChunk(0, 1, 1000 * MS, 50 * MS, np.zeros((40, 1)), rows)
+    node.follow(chunk, limits.within(rows))
+    stopped = False
+    for now_ns, steady_ns in clocks(rate, step_ms, stands_ms):
+        if not stopped and (now_ns >= 1500 * MS or steady_ns == 1000 * MS and stands_ms[0]):
+            stopped = True
+            node.stop()
+        made = node.window(now_ns, 0)
+        if made is not None:
+            node.keep()
+            message = window(made.values, made.stamp_ns, servo.names)
+            assert player.accept(message, OFFSET_NS, now_ns, steady_ns) is None
+        values = player.sample(now_ns, steady_ns)
+        if values is not None:
+            told.append((steady_ns if stands_ms[0] else now_ns, values))
+    sent = TimedRows(np.array([at for at, _ in told]), np.array([values for _, values in told]))
+    assert stopped and node.at_rest and not sent.values[-1].any()
+    assert broken_commands(sent, limits) == []
 
 
 @pytest.mark.parametrize(
