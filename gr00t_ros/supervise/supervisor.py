@@ -334,7 +334,7 @@ class Supervisor:
                 self._skipped += 1
         if lines:
             self._state = replace(self._state, last_line=lines[-1])
-        elif self._skipped:
+        elif self._skipped and self._rate.allows("line", time.monotonic_ns()):
             self._log("info", f"[{self._profile.name}] ({self._skipped} more lines)")
             self._skipped = 0
 
