@@ -317,6 +317,9 @@ class LiberoRobot(Node):
     def _publish_task(self, done: bool) -> None:
         self._task.header.stamp = to_time(self._time_ns)
         self._task.step = self._tick // STEP_TICKS
+        if done and not self._task.success:
+            seconds = self._tick * TICK_NS * 1e-9
+            self.get_logger().info(f"the task is done, {seconds:.1f} s after the reset")
         self._task.success = self._task.success or done
         self._state.publish(self._task)
 
