@@ -41,8 +41,9 @@ class ProxySettings:
     connect_ms: how long a request waits for a connection to the server. max_reply_bytes: for each
     row of a batch. receive_ms: a client is disconnected when its machine or cable is silent, or it
     reads no reply, for that long. pictures: changes what is forwarded. upstream_keys: connect to
-    the server by CURVE, as a client. max_memory_bytes: of this process; above it all clients are
-    disconnected and may connect again, since ZeroMQ's own queues have no limit (front.py).
+    the server by CURVE, as a client. max_memory_bytes: of this process, beyond what it begins with;
+    above it all clients are disconnected and may connect again, since ZeroMQ's own queues have no
+    limit (front.py).
     """
 
     upstream: str

@@ -80,14 +80,15 @@ class Front:
 
         max_frame_bytes: a peer that announces a longer frame is disconnected. keys: use CURVE and
         admit these clients only. gone_ms: a peer is disconnected when its machine or cable is
-        silent, or it reads no reply, for that long. max_memory_bytes: of this process; above it
-        all peers are disconnected, and may connect again. None: memory is not watched, for a
-        process that may itself need any amount.
+        silent, or it reads no reply, for that long. max_memory_bytes: of this process, beyond what
+        it has now; above it all peers are disconnected, and may connect again. None: memory is not
+        watched, for a process that may itself need any amount.
         """
         self._context, self._cap = context, max_frame_bytes
         self._gone_ms, self._max_memory_bytes = gone_ms, max_memory_bytes
         self._admission = None if keys is None else Admission(context, keys)
         self._resident = Resident()
+        self._began_bytes = self._resident.bytes()
         self._looked_ns = 0
         try:
             self.socket = self._listen(address)
@@ -134,9 +135,9 @@ class Front:
         if self._max_memory_bytes is None or now_ns - self._looked_ns < LOOK_MS * 1_000_000:
             return
         self._looked_ns = now_ns
-        held = self._resident.bytes()
+        held = self._resident.bytes() - self._began_bytes
         if held > self._max_memory_bytes:
-            log.error("%d MiB of memory in use: disconnecting all clients", held >> 20)
+            log.error("%d MiB of memory more in use: disconnecting all clients", held >> 20)
             self.socket.close(linger=0)
             self.socket = self._listen_again()
             release_freed()

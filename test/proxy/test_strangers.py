@@ -291,7 +291,7 @@ def test_of_a_message_of_many_frames_few_are_kept(front):
 def test_whom_a_front_without_memory_cuts_off_knows_that_it_passes():
     """Not an answer that is none: three of these in a row are a fault."""
     context = zmq.Context()
-    front = Front(context, "tcp://127.0.0.1:*", 1024, max_memory_bytes=1)
+    front = Front(context, "tcp://127.0.0.1:*", 1024, max_memory_bytes=-1)  # any is too much
     client = PolicyClient("127.0.0.1", int(front.address.rpartition(":")[2]))
 
     def cut_off():
@@ -529,3 +529,19 @@ def test_a_robot_gets_its_actions_while_strangers_and_an_admitted_client_flood_t
     with running(Flood(flood, proxy.address, other), *floods):
         asks_on(client, server)
     assert proxy.process.poll() is None
+
+
+def test_memory_that_the_process_had_before_cuts_nobody_off(monkeypatch):
+    """A front may live in a large process, such as one that holds a model."""
+    held = iter([3 << 30, (3 << 30) + 1024, (3 << 30) + 1025])
+    monkeypatch.setattr(Resident, "bytes", lambda _self: next(held))
+    context = zmq.Context()
+    front = Front(context, "tcp://127.0.0.1:*", 1024, max_memory_bytes=1024)
+    first = front.socket
+    front.look_after()
+    assert front.socket is first
+    front._looked_ns = 0  # a moment later
+    front.look_after()
+    assert front.socket is not first
+    front.close()
+    context.destroy(linger=0)

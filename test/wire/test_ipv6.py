@@ -31,9 +31,9 @@ def both(monkeypatch):
     """A name that means ::1 and then 127.0.0.1."""
     known = socket.getaddrinfo
 
-    def look_up(host, port, **settings):
+    def look_up(host, port, *others, **settings):
         hosts = ("::1", "127.0.0.1") if host == BOTH else (host,)
-        return [place for one in hosts for place in known(one, port, **settings)]
+        return [place for one in hosts for place in known(one, port, *others, **settings)]
 
     monkeypatch.setattr(address.socket, "getaddrinfo", look_up)
 
