@@ -2,9 +2,9 @@
 
 Changes stay within a rate limit. At the end of each window all velocities are zero, so that a
 player stops if no window follows. At a stop they are zero at once, but those of a vector with
-limits (a tool's) go there inside them. If plan time stands still in a stop, the windows become
-zero all the same, and the player makes the ramp: its robot's clock may run. Nothing is committed: a
-player always takes the newest window.
+limits (a tool's) go there inside them. Once plan time stands still, the windows of a stop are zero
+at once, and the player makes the ramp: its robot's clock may run. Nothing is committed: a player
+always takes the newest window.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 # Number of zero windows after a stop, for a reader that joined late or lost one.
 _REPEATS = 25
-# After so many windows of a stop at one plan time, a second at 50 Hz, the clock stands still.
+# After so many windows at one plan time, a second at 50 Hz, the clock stands still.
 _STANDING = 50
 # Minimum number of zero windows to publish before the session may end: DDS delivers reliably, but a
 # reader may still lose the first.
@@ -64,7 +64,7 @@ class Commands:
         self._rows: Floats = limits.start[None]
         self._reference = CommandReference(limits.velocity, merge, fade_ns)
         self._repeats_left = 0
-        self._stopping_ns, self._standing = 0, 0  # newest plan time of a stop; windows made at it
+        self._newest_ns, self._at_newest = 0, 0  # newest plan time, and windows made at it
         self._made: tuple[int, Floats, bool] | None = None  # first knot, rows, chunk is over
 
     def follow(self, chunk: ActionChunk, values: Floats, at_ns: int = 0) -> None:
@@ -96,23 +96,19 @@ class Commands:
         knot = now_ns // self._knot_ns
         value = self._rows[min(max(knot - self._first_knot, 0), len(self._rows) - 1)]
         self._made, over = None, False
+        self._at_newest = self._at_newest + 1 if now_ns == self._newest_ns else 0
+        self._newest_ns = now_ns
         if self._reference:
             rows, over = self._following(knot, value, lag_ns)
         elif self._repeats_left:
-            standing = self._stands_still(now_ns)
-            rests = self._limits.velocity if standing else self._limits.at_once
+            stands = self._at_newest >= _STANDING
+            rests = self._limits.velocity if stands else self._limits.at_once
             rows = self._to_rest([np.where(rests, 0.0, value)])
         else:
             return None
         self._made = knot, rows, over
         times_ns = np.arange(len(rows), dtype=np.int64) * self._knot_ns
         return CommandWindow(knot * self._knot_ns, times_ns, rows)
-
-    def _stands_still(self, now_ns: int) -> bool:
-        """Whether the last windows of this stop were all made for this plan time."""
-        same = now_ns == self._stopping_ns
-        self._stopping_ns, self._standing = now_ns, self._standing + 1 if same else 0
-        return self._standing >= _STANDING
 
     def keep(self, commands: NDArray[np.bool_] | None = None) -> None:
         """Record that the last window was sent: for the `commands` (C,), or for all of them.

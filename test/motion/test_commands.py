@@ -283,6 +283,26 @@ def test_a_stop_of_a_tool_is_a_ramp_and_over_once_enough_windows_were_zero():
     assert speeds[8:] == [0.0] * 5  # 2 m/s^2 of the axis, the tighter one
 
 
+def test_a_stop_on_a_clock_that_stands_still_is_zero_a_second_after_the_clock_stopped():
+    """Ticks of 20 ms go on. The second counts from the clock's last time, not from the stop."""
+    commands = Commands(TOOL, KNOT_NS, HORIZON_NS)
+    one = chunk([[0.0, 0.0, 0.3, 0.5]] * 40)
+    commands.follow(one, one.commands)
+    for k in range(25):
+        sent(commands, k * KNOT_NS, 0)
+    for _ in range(30):  # still followed, at the time of the last tick
+        assert sent(commands, 24 * KNOT_NS, 0).values[0, 2] == 0.3
+    commands.stop()
+    ramp = [sent(commands, 24 * KNOT_NS, 0).values[:, 2] for _ in range(19)]
+    assert all(rows[0] == 0.3 and rows[-1] == 0.0 for rows in ramp)
+    rest = sent(commands, 24 * KNOT_NS, 0).values
+    assert len(rest) == 1 and not rest[0, :3].any()
+    for _ in range(4):
+        assert not commands.at_rest
+        sent(commands, 24 * KNOT_NS, 0)
+    assert commands.at_rest
+
+
 def test_a_tool_that_would_be_too_fast_keeps_its_direction_and_is_named():
     """Each axis alone is allowed."""
     accepted = Verdict(True, False, "", "", 0, None)

@@ -225,7 +225,7 @@ def test_a_streamer_that_ends_brings_a_tool_to_rest_inside_its_limits(clock_stan
             break
     assert not said[-1].any(), "it is at rest before its time runs out"
     changes = np.linalg.norm(np.diff(np.array(said)[:, :3], axis=0), axis=1)
-    assert changes.max() <= 1.1 * along.rate * 5e-3 + 1e-7
+    assert changes.max() <= along.rate * 5e-3 + 1e-7
 
 
 def clocks(rate, step_ms, stands_ms=(0, 0)):
