@@ -29,8 +29,8 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.sim.libero.commands import STEP_NS
 from gr00t_ros.sim.libero.extra import require_libero, slow_time
-from gr00t_ros.sim.libero.motion import broken, tool_extremes
-from gr00t_ros.sim.record import Record, load_record
+from gr00t_ros.sim.libero.motion import broken, figures_of, tool_extremes
+from gr00t_ros.sim.record import load_record
 from gr00t_ros.srv import ResetTask
 
 EMBODIMENT = "libero_panda"
@@ -184,7 +184,7 @@ def _run(watcher: EpisodeWatcher, problem: str, folder: Path, options: argparse.
         "chunks_refused": watcher.refused,
         "inference_p50_ms": inference_ms[0],
         "inference_p99_ms": inference_ms[1],
-        **_motion(record),
+        **({} if record is None else figures_of(tool_extremes(record))),
         "limits_broken": None if record is None else broken(record, robot.command_limits),
     }
     return Run(
@@ -197,15 +197,3 @@ def _run(watcher: EpisodeWatcher, problem: str, folder: Path, options: argparse.
         record=record,
         limits=robot.limits,
     )
-
-
-def _motion(record: Record | None) -> dict[str, object]:
-    if record is None:
-        return {}
-    found = tool_extremes(record)
-    return {
-        "tool_m_s": found.linear_m_s,
-        "tool_rad_s": found.angular_rad_s,
-        "tool_m_s2": found.linear_m_s2,
-        "tool_rad_s2": found.angular_rad_s2,
-    }

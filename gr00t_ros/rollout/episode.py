@@ -23,7 +23,7 @@ from gr00t_ros.rollout.observer import Observer, identity
 from gr00t_ros.rollout.stack import Stack
 from gr00t_ros.rollout.success import FAULT, INFRASTRUCTURE, REFUSED, SUCCESS, TIMEOUT
 from gr00t_ros.rollout.trial import Plain, Trial
-from gr00t_ros.sim.libero.motion import broken
+from gr00t_ros.sim.libero.motion import broken, figures_of, tool_extremes
 from gr00t_ros.sim.record import TimedRows, broken_commands, load_record
 
 READY_S: Final = 120.0
@@ -62,7 +62,7 @@ class Episode:
         self._ended_s: float | None = None
         self._last_step = 0
         self._told: int | None = None
-        self._tool: list[str] | None = None
+        self._tool: Plain | None = None
 
     def run(self) -> Plain:
         """The line of this episode."""
@@ -169,14 +169,15 @@ class Episode:
         if not observer.change("deactivate"):
             raise NodeError(f"the node was not deactivated: {observer.why}")
 
-    def _judge_tool(self) -> list[str] | None:
-        """What the simulation's own record of this episode has beyond limits; None without one."""
+    def _judge_tool(self) -> Plain | None:
+        """What the simulation's own record of this episode says of the tool; None without one."""
         stack = self._stack
         if not stack.evaluation.benchmark.recorded:
             return None
         self._observer.save_record()
         record = load_record(stack.record).since(round(self._began_s * 1e9))
-        return broken(record, stack.robot.command_limits)
+        beyond = broken(record, stack.robot.command_limits)
+        return {"largest": figures_of(tool_extremes(record)), "broken": beyond}
 
     # --- its line ------------------------------------------------------------------------
 
@@ -203,6 +204,7 @@ class Episode:
     def _line(self, outcome: str, cause: str, wall_s: float) -> Plain:
         trial, observer = self._trial, self._observer
         began = self._before is not None
+        shown = self._film.write()
         return {
             **blank(trial),
             "instruction": self._instruction,
@@ -222,7 +224,9 @@ class Episode:
             "paused_s": round(self._spent_s(_PAUSES), 6),
             "motion": self._motion(),
             "server": identity(observer.status),
-            "pictures": self._film.write(),
+            "pictures": shown.pictures,
+            "videos": shown.videos,
+            "no_video": shown.problem,
         }
 
     def _factor(self) -> float | None:
@@ -237,7 +241,8 @@ class Episode:
             found = _moved(self._observer.twists, robot.command_limits)
         if self._tool is not None:
             found["recorded"] = True
-            found["broken"] = [*found["broken"], *self._tool]
+            found["tool"] = self._tool["largest"]
+            found["broken"] = [*found["broken"], *self._tool["broken"]]
         return found
 
     def _counts(self) -> Plain:
@@ -300,6 +305,8 @@ def blank(trial: Trial) -> Plain:
         "motion": _unmoved(),
         "server": {},
         "pictures": [],
+        "videos": [],
+        "no_video": "",
     }
 
 

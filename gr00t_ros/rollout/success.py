@@ -130,7 +130,7 @@ def _whole(lines: Sequence[Plain]) -> Iterable[tuple[str, Any]]:
 
 
 def _means(lines: Sequence[Plain]) -> Plain:
-    """Means over the episodes of one condition that have the figure."""
+    """Means, sums and extremes over the episodes of one condition that have the figure."""
     judged = [line for line in lines if line["outcome"] != INFRASTRUCTURE]
     names = (
         "simulated_s",
@@ -143,6 +143,8 @@ def _means(lines: Sequence[Plain]) -> Plain:
     found: Plain = {name: _mean([line[name] for line in judged]) for name in names}
     for name in ("chunks_clamped", "chunks_refused"):
         found[name] = sum(line[name] for line in judged)
+    tools = [one for line in judged if (one := line["motion"].get("tool"))]
+    found["tool"] = {name: max(tool[name] for tool in tools) for name in (tools or [{}])[0]}
     found["motion_broken"] = sum(bool(line["motion"]["broken"]) for line in judged)
     return found
 

@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
@@ -12,6 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from gr00t_ros.command_line import DONE, MISUSE, NO  # noqa: E402
 from gr00t_ros.rollout import worker  # noqa: E402
 from gr00t_ros.rollout.command import closed_loop  # noqa: E402
+from gr00t_ros.rollout.film import RATE_HZ  # noqa: E402
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 POLICY = (
@@ -67,6 +69,10 @@ def test_two_tasks_of_two_episodes_a_death_and_the_run_that_goes_on(
     assert first["server"]["server_generation"] == "N1.7"
     assert all((tmp_path / "out" / name).stat().st_size for name in first["pictures"])
     assert len(first["pictures"]) == 2
+    assert len(first["videos"]) == 2 and first["no_video"] == ""
+    for name in first["videos"]:
+        frames = cv2.VideoCapture(str(tmp_path / "out" / name)).get(cv2.CAP_PROP_FRAME_COUNT)
+        assert frames == pytest.approx(RATE_HZ * first["simulated_s"], abs=3)
     assert "3/3" in capsys.readouterr().out
 
     assert closed_loop(words(tmp_path)) == DONE

@@ -1,6 +1,6 @@
-"""The report as one page: rates with intervals, conditions side by side, each episode's pictures.
+"""The report as one page: rates with intervals, conditions side by side, each episode's videos.
 
-The pictures are files beside it: an evaluation may have thousands of episodes.
+Pictures and videos are files beside it: an evaluation may have thousands of episodes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ table{border-collapse:collapse;margin:4px 0 12px} th{color:#5f6368}
 td,th{padding:3px 12px 3px 0;text-align:left;border-bottom:1px solid #e6e9ee;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums}.dim{color:#5f6368}
 .ok{color:#137333}.bad{color:#b3261e}.lost{color:#8a5a00} img{max-width:100%;display:block}
+video{width:300px;margin:4px 8px 4px 0}
 details{margin:4px 0} svg text{font-size:11px;fill:#3c4043}
 """
 _CLASS: Final = {SUCCESS: "ok", INFRASTRUCTURE: "lost"}
@@ -87,11 +88,22 @@ def rate_text(entry: Plain) -> str:
     )
 
 
+def tool_text(found: Plain) -> str:
+    """The largest velocity, acceleration and jerk of the tool; "-" without a record."""
+    if not found:
+        return "-"
+    return (
+        f"{found['tool_m_s']:.2f} m/s, {found['tool_m_s2']:.1f} m/s², "
+        f"{found['tool_m_s3']:.0f} m/s³; {found['tool_rad_s']:.2f} rad/s, "
+        f"{found['tool_rad_s2']:.1f} rad/s², {found['tool_rad_s3']:.0f} rad/s³"
+    )
+
+
 def _conditions(summary: Plain) -> str:
     header = (
         *("strategy", "added latency ms", "success", "simulated s", "queries"),
         *("end to end p50 / p99 ms", "clamped", "refused", "paused s", "episodes beyond limits"),
-        "real-time factor",
+        *("largest of the tool", "real-time factor"),
     )
     rows = [
         (
@@ -105,6 +117,7 @@ def _conditions(summary: Plain) -> str:
             str(one["chunks_refused"]),
             _number(one["paused_s"], 2),
             str(one["motion_broken"]),
+            tool_text(one["tool"]),
             _number(one["real_time_factor"], 3),
         )
         for one in summary["conditions"]
@@ -187,16 +200,22 @@ def _episode(line: Plain) -> str:
         f'<img loading="lazy" src="{escape(name)}" alt="{escape(name)}">'
         for name in line["pictures"]
     )
+    videos = "".join(
+        f'<video controls preload="none" src="{escape(name)}" title="{escape(name)}"></video>'
+        for name in line["videos"]
+    )
+    no_video = f"Video: {line['no_video'][:300]}" if line["no_video"] else ""
     return (
         f'<details><summary class="{kind}">{escape(head)}{spent}</summary>'
         f"<p>“{escape(line['instruction'])}” {escape(line['cause'][:1000])}</p>"
         f"<p>{line['queries']} queries, {line['chunks_clamped']} clamped, "
         f"{line['chunks_refused']} refused, end to end p50/p99 "
         f"{_number(line['end_to_end_p50_ms'])}/{_number(line['end_to_end_p99_ms'])} ms, "
-        f"{line['motion']['messages']} velocities judged</p>"
+        f"{line['motion']['messages']} velocities judged, "
+        f"largest of the tool: {tool_text(line['motion'].get('tool', {}))}</p>"
         + (f"<p>Beyond limits:</p><ul>{broken}</ul>" if broken else "")
         + (f"<p>Node:</p><ul>{events}</ul>" if events else "")
-        + f"{pictures}</details>"
+        + f'{pictures}<p class="dim">{escape(no_video)}</p>{videos}</details>'
     )
 
 

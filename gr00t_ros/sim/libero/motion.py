@@ -95,6 +95,18 @@ def tool_extremes(record: Record) -> ToolExtremes:
     return ToolExtremes(*(value for pair in zip(along, about, strict=True) for value in pair))
 
 
+def figures_of(found: ToolExtremes) -> dict[str, float]:
+    """The extremes by the names that reports have: tool_m_s to tool_rad_s3."""
+    return {
+        "tool_m_s": found.linear_m_s,
+        "tool_rad_s": found.angular_rad_s,
+        "tool_m_s2": found.linear_m_s2,
+        "tool_rad_s2": found.angular_rad_s2,
+        "tool_m_s3": found.linear_m_s3,
+        "tool_rad_s3": found.angular_rad_s3,
+    }
+
+
 def broken(record: Record, limits: CommandLimits) -> list[str]:
     """Every quantity of twist and tool beyond its limit, with both numbers; empty if none is."""
     twists = record.commands[TWIST]
