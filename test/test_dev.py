@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -190,6 +191,20 @@ def test_what_one_command_needs_is_installed_once(setup_module, monkeypatch, tmp
         install.install_documentation()
     assert asked == [install.DOCS_REQUIREMENTS] * 2
     assert install._read_stamp().keys() == {"requirements", "python", "docs"}
+
+
+def test_each_test_runs_in_one_of_the_two_parts(monkeypatch):
+    """What is not run alone is run side by side, and the list of exceptions has no stale name."""
+    monkeypatch.syspath_prepend(str(ROOT / "setup"))
+    main = runpy.run_path(str(ROOT / "setup/__main__.py"))
+    for folder, names in main["ONLY_COMPUTE"].items():
+        for name in names.split():
+            assert (ROOT / folder / f"test_{name}.py").is_file(), f"{folder}: {name}"
+    ignored = {
+        w.removeprefix("--ignore=") for w in main["SIDE_BY_SIDE"] if w.startswith("--ignore=")
+    }
+    assert ignored == set(main["ALONE"])
+    assert all((ROOT / file).is_file() for file in ignored)
 
 
 @pytest.mark.parametrize("distro", ["jazzy", "kilted"])
