@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from laws import QUICK
 from oracle import HOME, MS, Policy, assert_lawful, fr3_limits, play, wander
 from oracle import Network as Net
 
@@ -396,7 +397,7 @@ def test_a_window_that_arrives_as_late_as_it_says_is_lawful(
 ) -> None:
     """What no check can see, a stall between the check and the kernel: up to the commit time."""
     limits, late = fr3_limits(), []
-    for late_ns in range(0, 160 * MS, 4 * MS):
+    for late_ns in range(0, 160 * MS, (20 if QUICK else 4) * MS):
         replay, jtc = moving(ticks=0), JtcSampler(7, interpolate_from_desired_state=from_desired)
         jtc.hold(HOME)
         held_back, position = None, []

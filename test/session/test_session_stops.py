@@ -552,7 +552,7 @@ def test_windows_that_may_be_lost_pause_only_until_the_held_position_is_known(
     The windows of the cut are lost; told: how old the controller's state is.
     """
     for paused in (1, 4):
-        for begin in range(paused, paused + 24, 12 if QUICK else 6):
+        for begin in range(paused, paused + 24, 24 if QUICK else 6):
             played = _Played(told_ms)
             rig, replay, merged = played.rig.activate(), played.rig.session.replay, True
             for tick in range(-20, 130):
