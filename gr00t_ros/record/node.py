@@ -7,6 +7,7 @@ takeover it calls the policy node's ~/pause and ~/resume.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -103,9 +104,11 @@ class RecordNode(Node):
         self._event_channel = channel_of(
             self._events.topic_name or events, "gr00t_ros/msg/EpisodeEvent", _EVENTS
         )
-        min_free = round(float(self._value("min_free_gb")) * GB)
+        min_free_gb = float(self._value("min_free_gb"))
+        if not 0.0 <= min_free_gb < math.inf:
+            raise SettingsError(f"parameter min_free_gb: got {min_free_gb}, expected 0 GB or more")
         self.recorder = self._recorder(
-            Recording(folder, self._text("embodiment"), min_free), by == POLICY
+            Recording(folder, self._text("embodiment"), round(min_free_gb * GB)), by == POLICY
         )
         self._warn_of_unfinished(folder)
         self._serve()

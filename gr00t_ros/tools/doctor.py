@@ -28,6 +28,7 @@ from gr00t_ros.command_line import (
     JSON_HELP,
     NO,
     CommandParser,
+    number,
     program,
     status_of,
 )
@@ -58,7 +59,7 @@ _SHORT = {
     "--server": SERVER,
     **{option: (name,) for option, name in ACCESS.items()},
 }
-SECONDS = 3.0
+SECONDS, _LONGEST_S = 3.0, 3600.0
 _KEPT_PULLS = 250  # those of the last five seconds
 _FOLLOW_S = 0.5
 _GRAPH_S = 10.0  # our choice: longest wait for the graph to show every endpoint that is needed
@@ -329,7 +330,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     add("--json", action="store_true", help=JSON_HELP)
     add(
         "--seconds",
-        type=float,
+        type=number(0.0, _LONGEST_S),
         metavar="S",
         default=SECONDS,
         help="time to look at the topics once they are discovered (%(default)s s)",

@@ -1,12 +1,17 @@
 """The evaluation plays real episodes: simulation, server and policy node as processes."""
 
 import json
+import multiprocessing
+import os
+import re
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import pytest
+from ros_fixtures import wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -16,6 +21,8 @@ from gr00t_ros.rollout.command import closed_loop  # noqa: E402
 from gr00t_ros.rollout.film import RATE_HZ  # noqa: E402
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
+PATHS = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+"""What the caller has there already, such as Ray."""
 POLICY = (
     "python -m gr00t_ros.sidecar reach_policy:make_policy --embodiment libero_panda --port {port}"
 )
@@ -83,6 +90,54 @@ def test_two_tasks_of_two_episodes_a_death_and_the_run_that_goes_on(
 
     assert closed_loop(words(tmp_path, "--seed", "1")) == MISUSE
     assert "seed: got 1, there it was 0" in capsys.readouterr().err
+
+
+def processes_of(folder):
+    """Those of stacks whose logs go below the folder."""
+    wanted = f"ROS_LOG_DIR={folder}/".encode()
+    found = []
+    for one in Path("/proc").glob("[0-9]*"):
+        try:
+            found += [one.name] if wanted in (one / "environ").read_bytes() else []
+        except OSError:  # ended, or another user's
+            continue
+    return found
+
+
+def said(folder, role, pattern):
+    """What a pattern finds in the log of a role, one of each stack."""
+    logs = (folder / "out" / "logs").glob(f"*/{role}.log")
+    return [re.search(pattern, log.read_text())[1] for log in logs]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param((), id="pool"),
+        pytest.param(
+            ("--ray", "local"),
+            marks=pytest.mark.skipif(find_spec("ray") is None, reason="no ray: pip install ray"),
+            id="ray",
+        ),
+    ],
+)
+def test_two_workers_have_a_stack_each_and_leave_no_process(
+    more, ros_domain, tmp_path, monkeypatch, capsys
+):
+    """Simulation, policy server and node of each in another domain, on another port."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(FIXTURES), *PATHS))))
+    (tmp_path / "died").touch()
+    two = ("--workers", "2", "--episodes", "1", *more)
+    assert closed_loop(words(tmp_path, *two)) == DONE
+    found = sorted(lines(tmp_path))
+    assert [one[:3] for one in found] == [(0, 0, "success"), (1, 0, "success")]
+    assert all(line["motion"]["broken"] == [] for *_, line in found)
+    assert "2/2" in capsys.readouterr().out
+    assert len(set(said(tmp_path, "simulation", r"domain (\d+)"))) == 2
+    assert len(set(said(tmp_path, "server", r"READY tcp://\S+:(\d+)"))) == 2
+    wait_until(lambda: not processes_of(tmp_path), "the end of all processes of the stacks")
+    assert not multiprocessing.active_children()
 
 
 def test_what_cannot_be_evaluated_is_said_before_anything_starts(tmp_path, capsys):

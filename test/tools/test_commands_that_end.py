@@ -17,13 +17,15 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.ros.node_help import corrected  # noqa: E402
 from gr00t_ros.ros.process import refuse_words  # noqa: E402
+from gr00t_ros.sim.libero import robot as libero  # noqa: E402
 from gr00t_ros.starting import __file__ as starting_file  # noqa: E402
 from gr00t_ros.tools import gr00t  # noqa: E402
 
+FACTOR = "--real-time-factor"
 COMMAND = (sys.executable, "-m", "gr00t_ros.tools.gr00t")
 MODULES = (
     *("node.node", "tools.autostart", "sim.robot", "sim.relay", "sim.stand_in.robot"),
-    *("stream.joints", "stream.commands"),
+    *("stream.joints", "stream.commands", "sim.libero.robot"),
 )
 
 
@@ -69,6 +71,26 @@ def test_a_misspelt_option_or_parameter_is_answered_with_a_line_that_the_node_ac
             assert words_of(about.command, line) == wanted, (words, line)
 
 
+@pytest.mark.parametrize("value", ["x", "nan", "0", "-1", "11", ""])
+@pytest.mark.parametrize("form", ["{}={}", "{} {}"])
+def test_a_real_time_factor_that_is_none_is_refused_before_anything_starts(value, form, capsys):
+    """Both forms of the option, with what was got and what is expected."""
+    assert gr00t.main(["sim", "libero", *form.format(FACTOR, value).split(" ")]) == 2
+    error = capsys.readouterr().err
+    assert f"{FACTOR}: got {value!r}, expected 0.01 to 10" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("words", [(f"{FACTOR}=1",), (FACTOR, "1")])
+def test_a_real_time_factor_becomes_the_parameter_before_those_that_are_given(words, monkeypatch):
+    """As a float, because rclpy takes no whole number for one; what stands last wins."""
+    started = []
+    monkeypatch.setattr(libero, "run_node", lambda _node, words, about: started.append(words) or 0)
+    assert gr00t.main(["sim", "libero", *words, "--ros-args", "-p", "task:=3"]) == 0
+    wanted = ["--ros-args", "-p", "real_time_factor:=1.0", "-p", "task:=3"]
+    assert gr00t.main(["sim", "libero"]) == 0
+    assert started == [wanted, []]
+
+
 def test_host_and_port_become_one_line_beside_what_was_right_already():
     """And the ROS arguments stay; a word like nothing that is known is not guessed."""
     about = help_of("node.node")
@@ -87,6 +109,8 @@ def test_host_and_port_become_one_line_beside_what_was_right_already():
         (1, "doctor --embodiment OPEN", "1 still to be filled in:\n- robot"),
         (2, "doctor --embodiment nobody", "known: desk6, "),
         (2, "doctor", "expected the robot: --embodiment NAME|FILE"),
+        (2, "doctor --seconds nan", "--seconds: got 'nan', expected 0 to 3600"),
+        (2, "record DIR --embodiment desk6 --min-free-gb nan", "min_free_gb: got nan, expected 0"),
         (2, "operator pause --timeout 0.1", "no service /gr00t_policy/pause within 0.1 s"),
         (2, "operator estop --timeout 0.1", "hardware e-stop! no service /gr00t_policy/estop"),
     ],
@@ -94,7 +118,7 @@ def test_host_and_port_become_one_line_beside_what_was_right_already():
 def test_exit_statuses_follow_one_rule_with_ros_too(status, words, said, processes, tmp_path):
     """1: a file was read and does not hold; 2: wrong usage, no such file, no node there."""
     (tmp_path / "OPEN.yaml").write_text("robot: FILL_IN\n")
-    words = words.replace("OPEN", str(tmp_path / "OPEN.yaml"))
+    words = words.replace("OPEN", str(tmp_path / "OPEN.yaml")).replace("DIR", str(tmp_path))
     child = processes.start(*COMMAND[1:], *words.split(), name="child")
     assert child.wait() == status
     assert said in child.text() and "Traceback" not in child.text()

@@ -25,7 +25,7 @@ from gr00t_ros.tools.gr00t import ALIASES, COMMANDS, following
 ROOT = Path(__file__).parents[2]
 NODES = (
     *(("policy",), ("autostart",), ("sim", "robot"), ("sim", "stand-in"), ("sim", "relay")),
-    *(("stream", "joints"), ("stream", "commands")),
+    *(("stream", "joints"), ("stream", "commands"), ("sim", "libero")),
 )
 
 OPERATOR = ("status", "watch", "pause", "resume", "reset", "estop", "instruction", "set")

@@ -10,6 +10,7 @@ executor takes commands and service calls.
 
 from __future__ import annotations
 
+import argparse
 import array
 import queue
 import sys
@@ -30,6 +31,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 
+from gr00t_ros.command_line import number
 from gr00t_ros.errors import Gr00tError, SettingsError, ThreadError
 from gr00t_ros.msg import TaskState
 from gr00t_ros.ros import qos
@@ -73,7 +75,8 @@ SENSOR_TICKS = 5
 CONTROLLER_TICKS = 10
 
 _CHECK_PERIOD_S = 0.2
-_FACTOR = "--real-time-factor"
+_FACTOR, _FACTORS = "--real-time-factor", (0.01, 10.0)
+"""The option, and the smallest and largest value of its parameter."""
 _PICTURES_LIMIT_S = 30.0
 _TABLE: dict[str, tuple[object, str]] = {
     "real_time_factor": (0.25, "Fastest speed of simulated time; latencies shrink by it"),
@@ -98,9 +101,10 @@ class LiberoRobot(Node):
             for name, (default, what) in _TABLE.items()
         }
         refuse_unknown(self)
-        if not 0.01 <= values["real_time_factor"] <= 10.0:
+        low, high = _FACTORS
+        if not low <= values["real_time_factor"] <= high:
             raise SettingsError(
-                f"real_time_factor: got {values['real_time_factor']}, expected 0.01 to 10"
+                f"real_time_factor: got {values['real_time_factor']}, expected {low:g} to {high:g}"
             )
         self._record_path = str(values["record_path"])
         self._pace = Pace(TICK_NS / values["real_time_factor"], SLACK_TICKS)
@@ -349,22 +353,31 @@ def _pose(stamp: object, tool: Sequence[float]) -> PoseStamped:
 HELP = NodeHelp(
     "gr00t sim libero",
     "Node libero: LIBERO's Panda and tasks with the topics of a robot; service /libero/reset_task "
-    "begins an episode. An optional extra: ./dev setup libero installs it.",
+    "begins an episode. --real-time-factor F is short for its parameter. An optional extra: ./dev "
+    "setup libero installs it.",
     tuple((name, default, what) for name, (default, what) in _TABLE.items()),
-    "gr00t sim libero --ros-args -p real_time_factor:=0.25",
+    "gr00t sim libero --real-time-factor 0.25",
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the robot until SIGINT or SIGTERM; `--real-time-factor F` is short for its parameter."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if _FACTOR in words[:-1]:
-        at = words.index(_FACTOR)
-        value = float(words[at + 1])
-        words[at : at + 2] = []
-        words += ["--ros-args", "-p", f"real_time_factor:={value!r}"]
-    arguments = words
-    return run_node(LiberoRobot, arguments, about=HELP)
+    return run_node(LiberoRobot, _with_factor(words), about=HELP)
+
+
+def _with_factor(words: Sequence[str]) -> list[str]:
+    """The words with the option as a parameter; ends with MISUSE for a wrong value."""
+    split = words.index("--ros-args") if "--ros-args" in words else len(words)
+    parser = argparse.ArgumentParser(prog=HELP.command, add_help=False, allow_abbrev=False)
+    parser.add_argument(_FACTOR, type=number(*_FACTORS), metavar="F")
+    # what it does not know is for run_node, which knows --help and what was probably meant
+    options, others = parser.parse_known_args(words[:split])
+    if options.real_time_factor is None:
+        return list(words)
+    # a float, because rclpy refuses the whole number of `:=1`; a parameter that is given wins
+    chosen = ("--ros-args", "-p", f"real_time_factor:={options.real_time_factor!r}")
+    return [*others, *chosen, *words[split + 1 :]]
 
 
 if __name__ == "__main__":
