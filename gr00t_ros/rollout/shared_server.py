@@ -51,7 +51,8 @@ def refuse_shared(host: str, port: int, found: Standing, simulations: int, state
         raise RefusedError(
             f"{shown(host, port)}: got {simulations} workers, expected 1: this server resets its "
             f"policy for all that ask it, and does not know {ROBOT_ID}, by which it would tell "
-            "their episodes apart. Make the policy in gr00t_ros.serve.robots.Robots, start a server "
-            "for each run, put a policy without a memory behind gr00t sidecar pool (or proxy "
-            "--batch), or say that it has none: --stateless (Gr00tPolicy without RTC has none)"
+            "their episodes apart. Make the policy in gr00t_ros.serve.robots.Robots, start a "
+            "server for each run, put a policy without a memory behind gr00t sidecar pool (or "
+            "proxy --batch), or say that it has none: --stateless (Gr00tPolicy without RTC has "
+            "none)"
         )
