@@ -32,6 +32,7 @@ from gr00t_ros.wire.access import ENVIRONMENT_VARIABLE, Token, read_environment,
 from gr00t_ros.wire.client import ClientCounts, PolicyClient
 from gr00t_ros.wire.curve import ClientKeys, read_client_keys
 from gr00t_ros.wire.link import Check, PolicyLink
+from gr00t_ros.wire.robot_id import checked_id
 
 _VARIABLES: Final = {
     "host": names.HOST,
@@ -83,10 +84,15 @@ class Access:
 
 
 def read_access(values: Parameters, variables: Mapping[str, str] = os.environ) -> Access:
-    """Read token and keys; SettingsError with the name of the wrong parameter, file or variable."""
+    """Read token and keys, and check the robot's id.
+
+    Raises SettingsError with the name of the wrong parameter, file or variable.
+    """
     token = read_environment(variables).token
     if values.api_token_file:
         token = read_token(values.api_token_file)
+    if values.robot_id:
+        checked_id(values.robot_id)
     curve = _curve(values.curve_server_key, values.curve_client_key)
     origins = [
         *_origins(values, defaults_of(variables)),
@@ -266,7 +272,8 @@ class PolicyConnection:
         self._hardware_id = f"{embodiment.robot}:{embodiment.tag}"
         client = access.client()
         self.link = PolicyLink(
-            client, embodiment, access.token, values.strict, now_ns, values.rtc == AUTO
+            *(client, embodiment, access.token, values.strict, now_ns, values.rtc == AUTO),
+            robot_id=values.robot_id,
         )
         self.check = ServerCheck(address, embodiment, values, sidecar)
         self._report = ServerReport(

@@ -46,10 +46,13 @@ _COLLISION = (CLEARANCE, CLEARANCE_M, CLEARANCE_PAIR, CLEARANCE_S, UNPROVEN, OVE
 RTC = "rtc"
 """Key in a status' details: whether chunks continue each other by the server's RTC, or why not."""
 
+ROBOT = "robot_id"
+"""Key in a status' details: the parameter if it is set, and what the server does with it."""
+
 CONTACT = "contact "
 """Prefix of keys in a status' details: what a source of contacts measures."""
 
-_SHOWN = (COMMIT, *_COLLISION, RTC)
+_SHOWN = (COMMIT, *_COLLISION, RTC, ROBOT)
 """Keys of a status' details that /diagnostics shows too."""
 
 SHADOW = "shadow: no controller is commanded"
@@ -335,6 +338,9 @@ class Reporter:
         message.details = [*message.details, commit(parts.replay.snapshot)]
         rtc = KeyValue(key=RTC, value=parts.server.link.rtc.text)
         message.details = [*message.details, rtc]
+        if parts.server.link.named is not None:
+            named = KeyValue(key=ROBOT, value=parts.server.link.named.text)
+            message.details = [*message.details, named]
         message.details = [*message.details, *parts.sidecar.details()]
         message.details = [*message.details, *clearance(parts.replay.snapshot, parts.unchecked)]
         touched = [KeyValue(key=key, value=value) for key, value in parts.contacts.details()]

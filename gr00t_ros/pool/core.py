@@ -40,7 +40,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "burst": (1, 1_000_000),
 }
 # Not passed on: it would reset the policy of all robots. Gr00tPolicy has no state (wire.md 3).
-_SKIPPED_RESET: Final = codec.encode({"skipped": "several robots share this server"}, "npy")
+_SKIPPED_RESET: Final = codec.encode({messages.SKIPPED: "several robots share this server"}, "npy")
 
 NO_REPLICA: Final = "no replica of the policy is ready"
 

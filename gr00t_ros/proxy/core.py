@@ -39,7 +39,7 @@ _MAX_ECHO_BYTES: Final = 65_536  # replies up to this size are searched for the 
 
 # Not forwarded: a server that has state would reset it for all robots that share it. Upstream's
 # Gr00tPolicy has none and answers an empty map (wire.md 3).
-_SKIPPED_RESET: Final = codec.encode({"skipped": "several robots share this server"}, "npy")
+_SKIPPED_RESET: Final = codec.encode({messages.SKIPPED: "several robots share this server"}, "npy")
 
 # The range of each limit; a value outside is an operator's mistake.
 RANGES: Final[Mapping[str, tuple[float, float]]] = {

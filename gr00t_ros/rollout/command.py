@@ -24,7 +24,7 @@ from gr00t_ros.rollout.benchmark import PORT, Benchmark, libero
 from gr00t_ros.rollout.folder import EPISODES, PAGE, SUMMARY, Folder
 from gr00t_ros.rollout.report.page import overall, page, rate_text
 from gr00t_ros.rollout.run import run
-from gr00t_ros.rollout.shared_server import refuse_shared, resets
+from gr00t_ros.rollout.shared_server import refuse_shared, standing_of
 from gr00t_ros.rollout.stack import command_of
 from gr00t_ros.rollout.strategy import ROWS, parse_strategy
 from gr00t_ros.rollout.trial import Condition, Evaluation, Plain
@@ -33,6 +33,7 @@ from gr00t_ros.sim.libero.extra import require_libero
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.wire.access import read_environment
 from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS
+from gr00t_ros.wire.robot_id import ROBOT_ID, Standing
 
 _FACTOR: Final = 0.25
 _TABLE: Final = "strategies:\n" + "\n".join(
@@ -180,6 +181,11 @@ def evaluation_of(options: argparse.Namespace, benchmark: Benchmark) -> Evaluati
     strategies = dict.fromkeys(map(parse_strategy, options.strategy))
     latencies = dict.fromkeys(options.latency_ms)
     parameters = dict(map(_parameter, options.parameter))
+    if options.workers > 1 and ROBOT_ID in parameters:
+        raise SettingsError(
+            f"--parameter {ROBOT_ID}: got one id for {options.workers} workers, expected none: "
+            "each has one of its own"
+        )
     return Evaluation(
         benchmark=benchmark,
         tasks={one: benchmark.tasks(one, options.tasks) for one in options.suite.split(",")},
@@ -208,7 +214,9 @@ def _parameter(text: str) -> tuple[str, object]:
 def _evaluated(evaluation: Evaluation, options: argparse.Namespace) -> tuple[Plain, list[Plain]]:
     reset = None
     if evaluation.server is not None:
-        reset = _look_at(evaluation.server, options)
+        found = _look_at(evaluation.server, options)
+        reset = found is not Standing.SHARED
+        evaluation = replace(evaluation, names_robots=found is Standing.KEPT)
     folder = Folder(options.output, evaluation, facts_of(evaluation))
     workers = make_workers(options.workers, options.ray)
     try:
@@ -221,12 +229,13 @@ def _evaluated(evaluation: Evaluation, options: argparse.Namespace) -> tuple[Pla
     return summary, lines
 
 
-def _look_at(server: tuple[str, int], options: argparse.Namespace) -> bool:
-    """Whether a reset reaches its policy; refuses what several simulations would share."""
-    found = read_environment(os.environ)
-    access = Access(found.timeout_ms or DEFAULT_TIMEOUT_MS, found.token)
-    refuse_shared(*server, options.workers, options.stateless, access)
-    return resets(*server, access)
+def _look_at(server: tuple[str, int], options: argparse.Namespace) -> Standing:
+    """What it does with the reset of a named robot; refuses what simulations would share."""
+    environment = read_environment(os.environ)
+    access = Access(environment.timeout_ms or DEFAULT_TIMEOUT_MS, environment.token)
+    found = standing_of(*server, access)
+    refuse_shared(*server, found, options.workers, options.stateless)
+    return found
 
 
 def facts_of(evaluation: Evaluation) -> Plain:

@@ -1,45 +1,58 @@
 """Whether several simulations may ask one policy server at once without harming each other.
 
-A reset has no name of a robot, so a server that remembers its episode forgets it for all robots. A
-pool of this package, and a proxy that makes batches, answer a reset themselves and say so: what is
-behind them is asked by many robots anyway. A proxy without batches passes it on. Upstream's
-Gr00tPolicy has no memory, but its answer does not tell it from a policy that has one.
+A reset without a robot's id is one of all robots that ask the server. So a server is shared if it
+keeps an episode for each robot id, and each worker has an id of its own; or if it is a pool of this
+package or a proxy that makes batches, which reset nothing: what is behind them is asked by many
+robots anyway. Upstream's Gr00tPolicy has no memory, but its answer does not tell it from a policy
+that has one.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Final
+from uuid import uuid4
 
 from gr00t_ros.errors import RefusedError, RemoteError
 from gr00t_ros.evaluate.servers import Access
+from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.client import PolicyClient
-
-SKIPPED: Final = "skipped"
-"""Key in the answer of a batching proxy or a pool, which reset nothing."""
+from gr00t_ros.wire.robot_id import ROBOT_ID, Standing, named, standing
 
 
-def resets(host: str, port: int, access: Access) -> bool:
-    """Whether a reset reaches the policy; False behind a pool, and without a reset."""
+def new_id() -> str:
+    """The id of one worker: no other worker, run or machine has it."""
+    return f"eval-{uuid4()}"
+
+
+def standing_of(host: str, port: int, access: Access) -> Standing:
+    """What the server does with a reset of a robot that nobody has; SHARED without a reset.
+
+    Raises RemoteError if it keeps episodes but has no place for one more, and what the client
+    raises.
+    """
     client = PolicyClient(host, port, access.timeout_ms, access.token, curve=access.curve)
     with closing(client):
         client.ping()
+        robot_id = new_id()
         try:
-            return SKIPPED not in client.reset()
-        except RemoteError:  # N1.5 has no reset
-            return False
+            return standing(client.reset(named(None, robot_id)), robot_id)
+        except RemoteError as error:
+            if error.server_text.startswith(ROBOT_ID):
+                raise
+            return Standing.SHARED  # N1.5 has no reset
 
 
-def refuse_shared(host: str, port: int, simulations: int, stateless: bool, access: Access) -> None:
+def refuse_shared(host: str, port: int, found: Standing, simulations: int, stateless: bool) -> None:
     """Raise RefusedError if `simulations` would reset each other's state in this server.
 
-    stateless: the user says that the policy has no memory. Raises as the client does if the server
-    does not answer.
+    stateless: the user says that the policy has no memory.
     """
-    if simulations > 1 and not stateless and resets(host, port, access):
+    if simulations > 1 and not stateless and found is Standing.IGNORED:
         raise RefusedError(
-            f"{host}:{port}: got {simulations} workers, expected 1: this server resets its policy "
-            "for all that ask it, and cannot tell their episodes apart. Start a server for each "
-            "run, or put a policy without a memory behind gr00t sidecar pool (or proxy --batch), "
-            "or say that it has none: --stateless (Gr00tPolicy without RTC has none)"
+            f"{shown(host, port)}: got {simulations} workers, expected 1: this server resets its "
+            f"policy for all that ask it, and does not know {ROBOT_ID}, by which it would tell "
+            "their episodes apart. Make the policy in gr00t_ros.serve.robots.Robots, start a "
+            "server for each run, put a policy without a memory behind gr00t sidecar pool (or "
+            "proxy --batch), or say that it has none: --stateless (Gr00tPolicy without RTC has "
+            "none)"
         )

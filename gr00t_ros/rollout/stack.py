@@ -24,6 +24,7 @@ from gr00t_ros.rollout.benchmark import PORT
 from gr00t_ros.rollout.trial import Condition, Evaluation
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.wire.address import LOOPBACK, shown
+from gr00t_ros.wire.robot_id import ROBOT_ID
 
 SIMULATION, SERVER, DELAY, STREAMER, NODE = "simulation", "server", "delay", "commands", "node"
 """Roles of the processes; each has a log of that name."""
@@ -39,12 +40,14 @@ _LOG_LINES, _LOG_WIDTH = 3, 300  # of a log in a cause
 class Stack:
     """Starts and ends them; `check` raises NodeError if one of them has ended by itself."""
 
-    def __init__(self, evaluation: Evaluation, folder: Path) -> None:
+    def __init__(self, evaluation: Evaluation, folder: Path, robot_id: str) -> None:
         """Start simulation and policy server; their logs go to `folder`.
 
+        robot_id: of the node, where the server keeps an episode for each.
         Raises NodeError if the server does not start.
         """
         self.evaluation = evaluation
+        self._named = {ROBOT_ID: robot_id} if evaluation.names_robots else {}
         self.robot: Embodiment = load_embodiment(evaluation.benchmark.embodiment)
         self._left = ExitStack()
         self._bringup = Bringup(folder)
@@ -85,6 +88,7 @@ class Stack:
             "instruction": "wait",
             "timeout_ms": _TIMEOUT_MS + round(_ROUND_TRIPS * late_ms),
             "stop_timeout_s": _STOP_S,
+            **self._named,
             **self.evaluation.benchmark.parameters,
             **condition.strategy.parameters,
             **self.evaluation.parameters,

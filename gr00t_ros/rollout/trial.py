@@ -55,7 +55,8 @@ class Evaluation:
 
     episodes: of each task, from initial state first_episode on. parameters: of the policy node, in
     addition to those of the benchmark and the strategy. limit_s: simulated time of an episode, 0:
-    the benchmark's own.
+    the benchmark's own. names_robots: each worker's node has a robot_id of its own; no setting, as
+    it only keeps others from changing a result.
     """
 
     benchmark: Benchmark
@@ -67,6 +68,7 @@ class Evaluation:
     parameters: Mapping[str, object] = field(default_factory=dict)
     limit_s: float = 0.0
     first_episode: int = 0
+    names_robots: bool = False
 
     def trials(self) -> Iterator[Trial]:
         """In an order in which a condition changes as seldom as possible."""

@@ -10,6 +10,7 @@ from typing import Final
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.rollout.episode import Episode, blank
 from gr00t_ros.rollout.observer import Observer
+from gr00t_ros.rollout.shared_server import new_id
 from gr00t_ros.rollout.stack import Stack
 from gr00t_ros.rollout.trial import Evaluation, Plain, Trial
 
@@ -24,6 +25,7 @@ class Worker:
         """folder: of the evaluation; logs and pictures go there."""
         self.evaluation = evaluation
         self._folder = folder
+        self._robot_id = new_id()
         self._stack: Stack | None = None
         self._observer: Observer | None = None
 
@@ -59,7 +61,7 @@ class Worker:
     def _running(self) -> tuple[Stack, Observer]:
         if self._stack is None or self._observer is None:
             logs = self._folder / LOGS / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns()}"
-            self._stack = Stack(self.evaluation, logs)
+            self._stack = Stack(self.evaluation, logs, self._robot_id)
             self._observer = Observer(
                 self.evaluation.benchmark, self._stack.robot, self._stack.check
             )

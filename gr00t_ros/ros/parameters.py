@@ -202,6 +202,12 @@ class Parameters:
         "Reject a server for any difference from the embodiment, even one that it tolerates",
         read_only=True,
     )
+    robot_id: str = _parameter(
+        "",
+        "Name of this robot for a server that several robots ask: it must prove that it keeps an "
+        "episode for each of them; empty: not named, as before",
+        read_only=True,
+    )
     rtc: str = _parameter(
         OFF,
         "Real-time chunking: auto lets the server fit each chunk to the one before, if it proves "

@@ -2,7 +2,8 @@
 
 A model with RTC denoises the overlap towards the chunk before. Our policies have nothing to
 denoise: the frozen steps are copied, and a ramp leads over to the policy's own steps. Like the
-servers of public forks this remembers one chunk: it fits one robot that resets at each episode.
+servers of public forks this remembers one chunk: it fits one robot that resets at each episode;
+robots.Robots has one of these for each robot.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from gr00t_ros.wire.codec import MAX_BYTES, decode, encode
 from gr00t_ros.wire.envelope import read_envelope
 from gr00t_ros.wire.handshake import Server
 from gr00t_ros.wire.messages import Generation, KeyStyle
+from gr00t_ros.wire.robot_id import ROBOT_ID
 from gr00t_ros.wire.template import MAX_INSTRUCTION_BYTES
 
 SEED: Final = "seed"
@@ -136,7 +137,8 @@ def read_request(frame: bytes, generation: Generation, stamp_ns: int = 0) -> Raw
     data = messages.expect_map(message.get("data"), "request: data")
     options: Mapping[str, Any] = {}
     if not generation.is_n15:
-        options = messages.expect_map(data.get("options") or {}, "request: options")
+        options = dict(messages.expect_map(data.get("options") or {}, "request: options"))
+        options.pop(ROBOT_ID, None)  # who asks the same again has no part in the robot's episode
         data = messages.expect_map(data.get("observation"), "request: observation")
     nested = data if "video" in data or "state" in data else _nested(data)
     try:

@@ -27,6 +27,7 @@ from gr00t_ros.serve.inpaint import Inpainting
 from gr00t_ros.serve.lerobot_policy import INSTALL, LerobotPolicy
 from gr00t_ros.serve.policies import POLICIES, Policy, make_policy, state_widths
 from gr00t_ros.serve.replay_policy import ReplayPolicy
+from gr00t_ros.serve.robots import Robots
 from gr00t_ros.serve.server import Delay, PolicyServer
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.starting import starting
@@ -100,9 +101,14 @@ def _serve_policy(
 
 
 def _policy(name: str, embodiment: Embodiment) -> Policy:
-    """The policy of that name; ours answer the options of RTC, a user's own gets them as it is."""
-    policy = make_policy(name, embodiment)
-    return Inpainting(policy) if name in POLICIES else policy
+    """The policy of that name; a user's own gets all options as they are.
+
+    Ours answer the options of RTC, and keep an episode for each robot. A user's may have weights,
+    which are not to be loaded once a robot.
+    """
+    if name not in POLICIES:
+        return make_policy(name, embodiment)
+    return Robots(lambda: Inpainting(make_policy(name, embodiment)))
 
 
 def serve(
@@ -278,9 +284,10 @@ def replay(argv: Sequence[str]) -> int:
     add_options(parser)
     options = parser.parse_args(argv)
 
-    def policy(embodiment: Embodiment) -> ReplayPolicy:
+    def policy(embodiment: Embodiment) -> Robots:
         _refuse_missing("--dataset", options.dataset, "meta/info.json")
-        return ReplayPolicy(LeRobotDataset(options.dataset), embodiment, options.execution_horizon)
+        dataset = LeRobotDataset(options.dataset)
+        return Robots(lambda: ReplayPolicy(dataset, embodiment, options.execution_horizon))
 
     return serve(options, policy)
 

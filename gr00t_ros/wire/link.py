@@ -29,6 +29,7 @@ from gr00t_ros.watch.server import OTHER, Outlook, kind_of, suspects
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.handshake import Server
+from gr00t_ros.wire.named_episode import NamedEpisode
 from gr00t_ros.wire.rtc import Action, Info, Rtc, RtcDialect, find_rtc, passes
 from gr00t_ros.wire.template import RequestBuffers, RequestTemplate
 
@@ -79,16 +80,20 @@ class PolicyLink:
         strict: bool = False,
         now_ns: Callable[[], int] = time.monotonic_ns,
         wants_rtc: bool = False,
+        robot_id: str = "",
     ) -> None:
         """Take over `client`; nothing is sent before `check` or `query`.
 
         strict: refuse a server for every difference, not only for those that cannot work.
         wants_rtc: let chunks continue each other, where the server proves that it does so.
         now_ns: the clock for inference times. It is the clock of the plans: in a simulation at
-        half speed an inference counts half of its wall time.
+        half speed an inference counts half of its wall time. robot_id: a server that several robots
+        ask must keep an episode for this one under it, or it is refused; "": not asked for.
         """
         self._client, self._embodiment, self._token = client, embodiment, token
         self._strict, self._now_ns, self._wants_rtc = strict, now_ns, wants_rtc
+        self.named = NamedEpisode(client, robot_id) if robot_id else None
+        """What is known of this server's episode for `robot_id`; None without an id."""
         self._answered: Action | None = None
         self._buffers: RequestBuffers | None = None
         self._episode: int | None = None
@@ -105,9 +110,10 @@ class PolicyLink:
     def check(self) -> Check:
         """Connect and prove that this server can serve this embodiment.
 
-        Raises RefusedError that names every fatal difference, ChunkError if the answer to a zero
-        observation is not a chunk of the embodiment, and what the client raises. A RemoteError
-        about a width names the state keys that it may be about.
+        Raises RefusedError that names every fatal difference, or that the server does not know
+        `robot_id`; ChunkError if the answer to a zero observation is not a chunk of the embodiment;
+        and what the client raises. A RemoteError about a width names the state keys that it may be
+        about.
         """
         try:
             return self._check()
@@ -122,10 +128,14 @@ class PolicyLink:
 
     def _check(self) -> Check:
         self.checked = self._probed_ns = self._answered = None
+        if self.named is not None:
+            self.named.forget()
         server = self._client.connect(self._probe)
         found_ns = self._now_ns()
         self._connection = self._client.counts.connections
         differences = self._compare(server)
+        if self.named is not None:
+            self.named.find(server)
         template = self._template(server)
         warmup_ns = 0 if self._probed_ns is None else found_ns - self._probed_ns
         if self._probed_ns is None:  # otherwise finding the key style has inferred already
@@ -296,10 +306,13 @@ class PolicyLink:
             return
         self._answered = None
         try:
-            self._client.reset()
+            if self.named is None:
+                self._client.reset()
+            else:
+                self.named.reset()
         except RemoteError as error:
             kind = kind_of(error.server_text)
-            if kind.outlook is Outlook.PASSES and kind is not OTHER:
+            if self.named is not None or (kind.outlook is Outlook.PASSES and kind is not OTHER):
                 raise  # busy: not reset; the next query resets it before it sends anything
             # Other errors: the server has no episodes and needs no reset.
         except Gr00tError:
@@ -309,6 +322,8 @@ class PolicyLink:
 
     def _probe(self, server: Server) -> RequestTemplate:
         self._compare(server)
+        if self.named is not None:
+            self.named.find(server)  # before an observation, which must not be another robot's
         template = self._template(server)
         self._probed_ns = self._now_ns()
         return template
@@ -337,6 +352,7 @@ class PolicyLink:
             token=self._token,
             rtc=rtc,
             horizon=robot.action_horizon,
+            robot_id="" if self.named is None else self.named.requested_id,
         )
         for stream in robot.state:
             # Zeros are not a valid rotation, and a server needs one to undo relative actions.

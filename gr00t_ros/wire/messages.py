@@ -34,6 +34,9 @@ KILL: Final = "kill"
 PROXY: Final = "proxy"
 """Key in the reply to a ping: what a batching proxy of ours says about itself, a text."""
 
+SKIPPED: Final = "skipped"
+"""Key in the reply to a reset of a batching proxy or pool of ours, which reset nothing: why."""
+
 MAX_ERROR_TEXT: Final = 500  # characters: strict servers quote whole observations
 MAX_KEY_TEXT: Final = 128
 MAX_KEYS: Final = 256  # per modality; the largest known has 21

@@ -75,8 +75,8 @@ def rtc_options(dialect: RtcDialect, horizon: int, overlap: Overlap | None) -> d
     return {"rtc": rtc}
 
 
-def pack_options(value: Mapping[str, Any] | bool | int | float) -> bytes:
-    """Msgpack bytes whose number depends on the keys only: every int has 4 bytes, a float 8."""
+def pack_options(value: Mapping[str, Any] | bool | int | float | str) -> bytes:
+    """Msgpack bytes whose number no number changes: every int has 4 bytes, a float 8."""
     if isinstance(value, bool):
         return b"\xc3" if value else b"\xc2"
     if isinstance(value, int):
@@ -84,6 +84,8 @@ def pack_options(value: Mapping[str, Any] | bool | int | float) -> bytes:
     if isinstance(value, float):
         return struct.pack(">Bd", 0xCB, value)
     packer = msgpack.Packer()
+    if isinstance(value, str):
+        return bytes(packer.pack(value))
     parts = [bytes(packer.pack_map_header(len(value)))]
     for key, item in value.items():
         parts += [bytes(packer.pack(key)), pack_options(item)]

@@ -26,6 +26,7 @@ from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.arrays import ArrayCodec, array_prefix
 from gr00t_ros.wire.messages import Generation, KeyStyle, get_action_request
+from gr00t_ros.wire.robot_id import named
 from gr00t_ros.wire.rtc import RtcDialect, pack_options, rtc_options
 
 MAX_INSTRUCTION_BYTES: Final = 4096
@@ -64,7 +65,8 @@ class RequestTemplate:
     ``video[key][0, t]`` can be the ``dst=`` of OpenCV. `state[key]` is a writable (1, T, D)
     float32 view. All values start at zero. `frame` is sent over the wire; it is byte-identical to
     `codec.encode` of `messages.get_action_request` with the same values. With `rtc` the
-    numbers of its options have a fixed size instead: it decodes to the same message.
+    numbers of its options have a fixed size instead: it decodes to the same message. A `robot_id`
+    is in the options too.
 
     Not thread-safe: one owner at a time, and no writes while the frame is in flight.
     """
@@ -82,13 +84,15 @@ class RequestTemplate:
         instruction: str = "",
         rtc: RtcDialect | None = None,
         horizon: int = 0,
+        robot_id: str = "",
     ) -> None:
         """Lay out a request for `video` key -> (T, H, W) and `state` key -> (T, D).
 
         `language_key`: one key or several; the instruction is placed under each. rtc: the form of
-        the options, None: without options, as N1.5 has none. horizon: steps of a chunk, for them.
+        the options, None: without those of RTC. horizon: steps of a chunk, for them. robot_id: the
+        name of the robot in the options, "": none. N1.5 has no options.
         """
-        self._rtc, self._horizon = rtc, horizon
+        self._rtc, self._horizon, self._robot_id = rtc, horizon, robot_id
         self.overlap: Overlap | None = None
         """The overlap now in the frame; None: the answer must continue nothing."""
         language_keys = (language_key,) if isinstance(language_key, str) else tuple(language_key)
@@ -102,7 +106,7 @@ class RequestTemplate:
             generation,
             key_style,
             None if token is None else token.reveal(),
-            None if rtc is None else _Options(rtc_options(rtc, horizon, None)),
+            named(None, robot_id) if rtc is None else _Options(self._rtc_options(rtc)),
         )
         parts: list[_Part] = []
         _lay_out(message, array_codec or generation.array_codec, parts)
@@ -155,12 +159,16 @@ class RequestTemplate:
         self.overlap = overlap
         self._write_tail()
 
+    def _rtc_options(self, rtc: RtcDialect) -> Mapping[str, Any]:
+        options = rtc_options(rtc, self._horizon, self.overlap)
+        return {**options, **(named(None, self._robot_id) or {})}
+
     def _write_tail(self) -> int:
         """Write what follows the arrays: instruction, options and token; returns its end."""
         text = bytes(msgpack.packb(self._instruction))
         options = b""
         if self._rtc is not None:
-            options = pack_options(rtc_options(self._rtc, self._horizon, self.overlap))
+            options = pack_options(self._rtc_options(self._rtc))
         tail = b""
         for part in self._tail:
             named = text if isinstance(part, _Instruction) else options

@@ -109,3 +109,10 @@ def test_secrets_that_others_can_read_are_refused_with_what_to_do(tmp_path):
         file.chmod(0o600)
         read_access(values, {})
     assert server.stat().st_mode & 0o044
+
+
+@pytest.mark.parametrize("robot_id", ["é", "a" * 65])
+def test_a_robot_id_that_no_server_takes_is_refused(robot_id):
+    """In configure, before the server could refuse it."""
+    with pytest.raises(SettingsError, match="robot_id: got"):
+        read_access(replace(DEFAULTS, robot_id=robot_id), {})

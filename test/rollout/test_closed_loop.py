@@ -147,6 +147,7 @@ def test_what_cannot_be_evaluated_is_said_before_anything_starts(tmp_path, capsy
         (("--policy", ""), "got no policy"),
         (("--strategy", "chunky"), "did you mean chunk?"),
         (("--parameter", "port"), "expected NAME=VALUE"),
+        (("--workers", "2", "--parameter", "robot_id=a"), "got one id for 2 workers"),
         (("--tasks", "all"), "how many is not known"),
     ):
         assert closed_loop(words(tmp_path, *more)) == MISUSE

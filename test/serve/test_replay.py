@@ -12,6 +12,7 @@ from gr00t_ros.dataset.lerobot import Columns
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.replay_policy import ReplayPolicy
+from gr00t_ros.serve.robots import Robots
 from gr00t_ros.wire.codec import decode, encode
 
 ROBOT = load_embodiment("franka_droid")
@@ -137,3 +138,14 @@ def test_reset_and_steps_over_the_wire(serve, connect):
     options = {"episode_index": 9}
     reply = peer.ask(encode({"endpoint": "reset", "data": {"options": options}}, "npy"))
     assert "no episode 9" in decode(reply)["error"]
+
+
+def test_two_robots_replay_at_their_own_steps():
+    """The place in the episode is a memory too."""
+    shared = Robots(policy)
+    left, right = {"robot_id": "left"}, {"robot_id": "right", "episode_index": 1, "step_index": 2}
+    assert shared.reset(left)["current_step"] == 0
+    told = {"episode_index": 1, "episode_length": 7, "current_step": 2, "robot_id": "right"}
+    assert shared.reset(right) == told
+    steps = [shared(OBSERVATION, who)[1]["current_step"] for who in (left, right, left, None)]
+    assert steps == [0, 2, 8, 0]

@@ -2,6 +2,7 @@
 
 import re
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.endpoints import check_action
 from gr00t_ros.serve.policies import POLICIES, make_policy
+from gr00t_ros.wire.client import PolicyClient
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "sidecar.md").read_text()
 
@@ -54,3 +56,26 @@ def test_the_policies_that_serve_any_robot_are_named():
         assert f"\ngr00t sidecar {name}" in DOCUMENT
     with pytest.raises(EmbodimentError, match="policies hold and wave serve any robot"):
         make_policy("scripted", load_embodiment("so101"))
+
+
+def ask_for_reset(sidecar, name):
+    """The reply to a reset of a robot of that name."""
+    with closing(PolicyClient("127.0.0.1", sidecar.port, 10_000)) as client:
+        return client.reset({"robot_id": name})
+
+
+@pytest.mark.parametrize(
+    ("words", "reply"),
+    [
+        (("scripted",), {"robot_id": "left arm"}),
+        (("faulty", "--policy", "wave", "--fault", "nan:3"), {"robot_id": "left arm"}),
+        (("my_policy:Lean",), {}),
+    ],
+)
+def test_only_our_own_policies_are_made_once_a_robot(
+    words, reply, written, start_sidecar, monkeypatch, tmp_path
+):
+    """Another's may have weights; its options and replies are its own."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    sidecar = start_sidecar(*words, "--embodiment", "desk6", "--port", "0")
+    assert ask_for_reset(sidecar, "left arm") == reply

@@ -14,6 +14,7 @@ from gr00t_ros.command_line import DONE, MISUSE, CommandParser, program, whole_n
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.policies import state_widths
+from gr00t_ros.serve.robots import Robots
 from gr00t_ros.serve.server import Delay, PolicyServer
 from gr00t_ros.sim.libero.scripted import make_policy
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         embodiment = load_embodiment(options.embodiment)
         server = PolicyServer(
-            make_policy(embodiment),
+            Robots(lambda: make_policy(embodiment)),
             bind=f"tcp://127.0.0.1:{options.port}",
             state_widths=state_widths(embodiment),
             delay=Delay(options.latency_ms),

@@ -114,8 +114,10 @@ def test_the_command_serves_until_it_is_interrupted(connect):
             assert process.stdout is not None
             word, address = process.stdout.readline().split()
             assert word == "READY"
-            request = {"endpoint": "reset", "data": {"options": None}}
-            assert decode(connect(address).ask(encode(request, "npy")), MAX_BYTES, ()) == {}
+            for options, expected in ((None, {}), ({"robot_id": "left"}, {"robot_id": "left"})):
+                request = {"endpoint": "reset", "data": {"options": options}}
+                reply = decode(connect(address).ask(encode(request, "npy")), MAX_BYTES, ())
+                assert reply == expected
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(20.0) == 0

@@ -1,0 +1,74 @@
+"""The episode that a server keeps for one robot: proven at the check, reset by the robot's id.
+
+Used from the thread of the link's client.
+"""
+
+from __future__ import annotations
+
+from gr00t_ros.errors import RefusedError, RemoteError
+from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.handshake import Server
+from gr00t_ros.wire.robot_id import ROBOT_ID, Standing, named, standing
+
+
+class NamedEpisode:
+    """Asks the server of `client` for an episode of `robot_id`, which is not empty."""
+
+    def __init__(self, client: PolicyClient, robot_id: str) -> None:
+        """Nothing is sent before `find`."""
+        self._client, self._robot_id = client, robot_id
+        self._standing: Standing | None = None
+        self._ignored = 0
+
+    @property
+    def text(self) -> str:
+        """The id and what the server does with it, in one line."""
+        return f"{self._robot_id}: {self._standing.value if self._standing else 'not checked'}"
+
+    @property
+    def requested_id(self) -> str:
+        """The id for get_action; "" where no episode is kept: equal requests can be one batch."""
+        return self._robot_id if self._standing is Standing.KEPT else ""
+
+    def forget(self) -> None:
+        """Another check begins: nothing is known of the server."""
+        self._standing = None
+
+    def find(self, server: Server) -> None:
+        """Find out, once a check, what the server does with the id; RefusedError if nothing.
+
+        A server that does not know it resets the episode of all robots instead: it is asked once a
+        connection, though the check is repeated. Raises as `reset`.
+        """
+        if self._standing is not None:
+            return
+        connection, found = self._client.counts.connections, Standing.IGNORED
+        if connection != self._ignored and not server.generation.is_n15:  # that has no options
+            found = self._ask()
+        self._standing = found
+        if found is Standing.IGNORED:
+            self._ignored = connection
+            raise RefusedError(self._refusal())
+
+    def reset(self) -> None:
+        """Reset the episode; RefusedError if another server answers, as one behind a proxy may.
+
+        Raises RemoteError if it was not reset, and what else the client raises.
+        """
+        if self._ask() is not self._standing:
+            raise RefusedError(self._refusal())
+
+    def _ask(self) -> Standing:
+        try:
+            return standing(self._client.reset(named(None, self._robot_id)), self._robot_id)
+        except RemoteError as error:
+            where = f"{ROBOT_ID} {self._robot_id!r}"
+            raise RemoteError(f"{where}: {error}", error.server_text) from None
+
+    def _refusal(self) -> str:
+        return (
+            f"{self._client.address}: {ROBOT_ID} {self._robot_id!r}: got a server that does not "
+            "repeat it in its reply to a reset, expected one that keeps an episode for each robot. "
+            "Ask such a server (docs/sidecar.md), or clear the id if no other robot asks this one; "
+            "a server that comes in its place behind a proxy is asked after the next configure"
+        )
