@@ -119,8 +119,9 @@ class Episode:
             if observer.change("activate"):
                 break
             observer.fresh_status()
-        self._began_s = observer.now_s
-        self._first_step = observer.state.step if observer.state else 0
+        # As the node says: the answer to the transition may come late, when much is done already.
+        now = observer.now_s, observer.state.step if observer.state else 0
+        self._began_s, self._first_step = observer.began or now
         self._began_wall_s = time.monotonic()
         return ""
 

@@ -35,6 +35,8 @@ RESET_S: Final = 300.0
 SILENT_S: Final = 60.0
 """Longest wait for the simulation's next state."""
 _SPIN_S: Final = 0.02
+_INACTIVE: Final = ("unconfigured", "waiting", "ready", "fault_inactive")
+"""Values of Mode (session/mode.py) in which the node is not active."""
 _TWIST = 6
 
 
@@ -95,6 +97,8 @@ class Observer:
         """Of each chunk: s from its observation until now, inference s, accepted, reason."""
         self.modes: list[tuple[float, str, str]] = []
         """Simulated time, mode and reason of each change of the node's mode."""
+        self.began: tuple[float, int] | None = None
+        """Simulated time and control step when the node was first seen active; None: not yet."""
         self._twists: list[tuple[int, tuple[float, ...]]] = []
 
     @property
@@ -240,6 +244,8 @@ class Observer:
     def _on_status(self, status: PolicyStatus) -> None:
         if self.status is None or status.mode != self.status.mode:
             self.modes.append((self.now_s, str(status.mode), str(status.reason)))
+        if self.began is None and status.mode not in _INACTIVE:
+            self.began = self.now_s, self.state.step if self.state is not None else 0
         self.status, self.statuses = status, self.statuses + 1
 
     def _on_chunk(self, chunk: ActionChunk) -> None:

@@ -1,0 +1,86 @@
+"""The times of an episode count from when the node was active, not from when its answer came."""
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.msg import PolicyStatus, TaskState  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.rollout.benchmark import Benchmark  # noqa: E402
+from gr00t_ros.rollout.episode import Episode  # noqa: E402
+from gr00t_ros.rollout.observer import Observer  # noqa: E402
+from gr00t_ros.rollout.strategy import STRATEGIES  # noqa: E402
+from gr00t_ros.rollout.trial import Condition, Evaluation, Trial  # noqa: E402
+
+BENCHMARK = Benchmark("one", ("sim",), "libero_panda", "/one")
+TRIAL = Trial("near", 0, 1, 0, Condition(STRATEGIES["node"]))
+
+
+class Played(Observer):
+    """An observer whose simulation and node are a list: what arrives during which call."""
+
+    def __init__(self, while_activated):
+        """while_activated: (time s, step, mode) of what arrives before the answer to activate."""
+        super().__init__(BENCHMARK, load_embodiment("libero_panda"), lambda: None)
+        self._arrives = while_activated
+        self.see(5.0, 100, "ready")
+
+    def see(self, time_s, step, mode, success=False):
+        """A state of the task, then a status of the node."""
+        state = TaskState(suite="near", task=0, episode=1, step=step, success=success)
+        state.header.stamp.sec, state.header.stamp.nanosec = divmod(round(time_s * 1e9), 10**9)
+        self._on_state(state)
+        self._on_status(PolicyStatus(mode=mode, ready=mode == "ready"))
+
+    def reset_task(self, trial):
+        return "go up", 8.0
+
+    def fresh_status(self, limit_s=0.0):
+        return self.status
+
+    def change(self, transition):
+        if transition == "activate":
+            for time_s, step, mode in self._arrives:
+                self.see(time_s, step, mode)
+        return True
+
+    def trigger(self, name):
+        assert name == "pause"
+        self.see(self.now_s, self.state.step, "paused_by_operator", success=True)
+        return ""
+
+    def instruct(self, text):
+        pass
+
+    def follow(self):
+        """The task is done with the next state."""
+        self.see(self.now_s + 0.5, self.state.step + 10, "replaying", success=True)
+
+
+@pytest.mark.parametrize(
+    ("arrives", "simulated_s", "steps"),
+    [
+        ([], 0.5, 10),  # the answer is there before any status
+        ([(5.1, 102, "blending_in")], 0.5, 10),
+        # the answer was lost, and the state asked for, while the robot moved for 2 s
+        ([(5.1, 102, "blending_in"), (6.0, 120, "replaying"), (7.1, 142, "holding")], 2.5, 50),
+        ([(5.1, 102, "ready"), (5.2, 104, "ready"), (5.3, 106, "blending_in")], 0.5, 10),
+    ],
+)
+def test_a_late_answer_shortens_no_episode(ros_domain, tmp_path, arrives, simulated_s, steps):
+    """A success in 0.0 s was reported, because the answer came when the task was done."""
+    observer = Played(arrives)
+    stack = SimpleNamespace(
+        evaluation=Evaluation(BENCHMARK, {"near": (0,)}, 1, 0, (TRIAL.condition,)),
+        robot=load_embodiment("libero_panda"),
+        use=lambda condition: False,
+    )
+    try:
+        line = Episode(stack, observer, TRIAL, tmp_path / "pictures").run()
+    finally:
+        observer.close()
+    assert (line["outcome"], line["cause"]) == ("success", "")
+    assert line["simulated_s"] == pytest.approx(simulated_s)
+    assert line["steps"] == steps
