@@ -24,7 +24,7 @@ def split_pins(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def run_bare(arguments: list[str]) -> int:
-    """Run the tests of ROOMS with `PYTHON [NAME==VERSION] [PYTEST ARGUMENTS]`; pytest's exit status.
+    """Run the tests of ROOMS with `PYTHON [NAME==VERSION] [ARGUMENTS OF PYTEST]`; its status.
 
     The environment is made anew each time, under .cache/bare. Raises SetupError where the
     interpreter does not run, or has no wheels of NEEDS.

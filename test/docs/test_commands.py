@@ -19,7 +19,11 @@ from page_commands import (  # noqa: E402
 )
 
 ROOT = DOCS.parent
-ALSO_PARSED = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/small_policy/README.md")
+ALSO_PARSED = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "examples/small_policy/README.md",
+)
 """No pages of the site: their commands are parsed, and need no mark."""
 
 
