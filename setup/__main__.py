@@ -17,7 +17,7 @@ from install import (
     install_training,
 )
 from packages import write_lock
-from prefix import PYTHON, ROOT, run_environment
+from prefix import PREFIX, PYTHON, ROOT, run_environment
 from progress import SetupError
 
 USAGE = """\
@@ -42,6 +42,15 @@ Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interp
 .venv-kilted instead of Jazzy and .venv.
 """
 NEED_ASSETS = ("demo", "test", "bench", "faults", "loop", "soak")
+
+
+NEXT = f"""\
+setup: done. Next:
+  ./dev demo --watch          a simulated arm does its task; a page in the browser shows it
+  ./dev test quick            lint and the tests without ROS, about a minute
+  . {PREFIX.name}/bin/activate      then `gr00t --help`: every command
+"""
+NEXT_LIBERO = "setup: done. Next: ./dev demo --robot libero\n"
 
 
 def replace_by(*arguments: str) -> None:
@@ -120,6 +129,8 @@ def run(command: str, arguments: list[str]) -> int:
         if status or command == "lint":
             return status
         return test(arguments)
+    if command == "setup":
+        print(NEXT_LIBERO if "libero" in arguments else NEXT, end="")
     return 0
 
 
@@ -136,7 +147,9 @@ def main() -> int:
     if note():
         print(f"./dev: {note()}", file=sys.stderr)
     try:
-        install()
+        if command == "bare":
+            return run_bare(arguments)
+        install(with_models=command in NEED_ASSETS)
         if command in NEED_ASSETS:
             install_assets()
         if command == "loop":
@@ -145,8 +158,6 @@ def main() -> int:
             write_lock()
         if command == "docs":
             install_documentation()
-        if command == "bare":
-            return run_bare(arguments)
         robot = "libero" in arguments or "--robot=libero" in arguments
         if command in ("setup", "demo") and robot:
             install_libero()
