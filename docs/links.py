@@ -11,7 +11,7 @@ _CODE = re.compile(r"(`+).+?\1", re.DOTALL)
 _LINK = re.compile(r"\]\(([^()\s]+(?:\([^()\s]*\))?[^()\s]*)\)")
 _HEADING = re.compile(r"^#{1,4} +(.+?)\s*$", re.MULTILINE)
 _TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)
-_BASH = re.compile(r"^```bash\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)
+_SHELL = re.compile(r"^```(bash|console)\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)
 _EXTERNAL = ("http://", "https://", "mailto:")
 
 
@@ -69,14 +69,25 @@ def navigation(page: Path) -> list[str]:
 
 
 def commands(page: Path) -> Iterator[tuple[str, bool]]:
-    """Each command of a page's `bash` blocks, and whether its block is marked as not run here.
+    """Each command of a page, and whether its block is marked as not run here.
 
-    The mark is a block's first line: `# (not run here: REASON)`. Lines that end with a backslash
-    are joined, comments are left out.
+    Commands are the lines of `bash` blocks, and in `console` blocks, which show output too, the
+    lines that begin with `$ `. The mark is a block's first line: `# (not run here: REASON)`. Lines
+    that end with a backslash are joined, comments are left out.
     """
-    for block in _BASH.findall(page.read_text(encoding="utf-8")):
+    for kind, block in _SHELL.findall(page.read_text(encoding="utf-8")):
         marked = block.startswith("# (not run here: ")
         for line in block.replace("\\\n", " ").splitlines():
+            if kind == "console":
+                if not line.startswith("$ "):
+                    continue
+                line = line.removeprefix("$ ")
             command = " ".join(re.sub(r"(^|\s)#.*", "", line).split())
             if command:
                 yield command, marked
+
+
+def fences(page: Path) -> list[str]:
+    """The language of each fenced block of a page, empty where it has none."""
+    text = page.read_text(encoding="utf-8")
+    return [block[0].partition("\n")[0].strip("`~ ") for block in _FENCE.finditer(text)]

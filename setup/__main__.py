@@ -17,7 +17,7 @@ from install import (
     install_training,
 )
 from packages import write_lock
-from prefix import PYTHON, ROOT, run_environment
+from prefix import PREFIX, PYTHON, ROOT, run_environment
 from progress import SetupError
 
 USAGE = """\
@@ -26,7 +26,8 @@ usage: ./dev [--distro jazzy|kilted] COMMAND [ARGUMENTS]
   demo [ARGS]      a simulated Franka puts a cube on a plate; --help lists the options
   test [ARGS]      lint, then all tests; arguments go to pytest
   test quick       lint, then the pure rooms and the wire, without ROS: the loop to work in
-  bare PYTHON ...  the rooms without ROS on any interpreter, with the newest NumPy that it has
+  bare PYTHON ...  the rooms without ROS on any interpreter, with the newest NumPy that it has, or
+                   with the one that an argument names: numpy==2.3.*
   lint             ruff and mypy
   bench NAME       a benchmark; without a name: which there are
   faults [ARGS]    injects every fault into the running closed loop, writes docs/faults.md
@@ -41,6 +42,15 @@ Each sets up what it needs first. PYTHON=python3.12 ./dev ... chooses the interp
 .venv-kilted instead of Jazzy and .venv.
 """
 NEED_ASSETS = ("demo", "test", "bench", "faults", "loop", "soak")
+
+
+NEXT = f"""\
+setup: done. Next:
+  ./dev demo --watch          a simulated arm does its task; a page in the browser shows it
+  ./dev test quick            lint and the tests without ROS, about a minute
+  . {PREFIX.name}/bin/activate      then `gr00t --help`: every command
+"""
+NEXT_LIBERO = "setup: done. Next: ./dev demo --robot libero\n"
 
 
 def replace_by(*arguments: str) -> None:
@@ -132,6 +142,8 @@ def run(command: str, arguments: list[str]) -> int:
         if status or command == "lint":
             return status
         return test(arguments)
+    if command == "setup":
+        print(NEXT_LIBERO if "libero" in arguments else NEXT, end="")
     return 0
 
 
@@ -148,7 +160,9 @@ def main() -> int:
     if note():
         print(f"./dev: {note()}", file=sys.stderr)
     try:
-        install()
+        if command == "bare":
+            return run_bare(arguments)
+        install(with_models=command in NEED_ASSETS)
         if command in NEED_ASSETS:
             install_assets()
         if command == "loop":
@@ -157,8 +171,6 @@ def main() -> int:
             write_lock()
         if command == "docs":
             install_documentation()
-        if command == "bare":
-            return run_bare(arguments)
         robot = "libero" in arguments or "--robot=libero" in arguments
         if command in ("setup", "demo") and robot:
             install_libero()

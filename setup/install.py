@@ -13,12 +13,12 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from packages import install_packages, requirement_files
+from packages import NO_UV, install_packages, requirement_files
 from prefix import PREFIX, PYTHON, ROOT, build_environment, run_environment
-from progress import SetupError, step
+from progress import SetupError, announce, step
 from system import install_system_packages
 
 STAMP = PREFIX / "setup.json"
@@ -29,10 +29,11 @@ DOCS_REQUIREMENTS = ROOT / "requirements-docs.txt"
 LOCK = ROOT / ".cache" / "setup.lock"
 
 
-def install() -> None:
+def install(with_models: bool = False) -> None:
     """Make or complete .venv; returns at once if everything is up to date.
 
-    The SetupError says what to do.
+    with_models: install_assets follows, and counts in the time that is announced. The SetupError
+    says what to do.
     """
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise SetupError(
@@ -46,6 +47,7 @@ def install() -> None:
             stamp = {}
         if stamp != {**stamp, **wanted}:
             install_system_packages()
+        announce(_steps(stamp, wanted) + (["models"] if with_models and _no_models() else []))
         if not stamp:
             _make_environment()
             stamp = {"requirements": wanted["requirements"], "python": _minor(PYTHON)}
@@ -56,16 +58,29 @@ def install() -> None:
         _refresh_share()
 
 
-def install_assets() -> None:
-    """Download the simulated robots' models; returns at once if they are installed."""
-    sys.path.append(str(ROOT))
+def _steps(stamp: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """The steps of progress.USUAL_S that this set-up has."""
+    packages = ["packages by pip"] if os.environ.get(NO_UV) else ["uv", "packages"]
+    environment = [] if stamp else ["venv", *packages]
+    return environment + (["package"] if stamp.get("package") != wanted["package"] else [])
+
+
+def _no_models() -> bool:
+    """Whether a model of a simulated robot is missing."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
     from gr00t_ros.sim.assets import MODELS, installed  # of Python alone, as all of set-up
 
-    if all(map(installed, MODELS)):
+    return not all(map(installed, MODELS))
+
+
+def install_assets() -> None:
+    """Download the simulated robots' models; returns at once if they are installed."""
+    if not _no_models():
         return
     with _lock():
         command = [PYTHON, "-m", "gr00t_ros.sim.assets", "--install"]
-        step("robot models for the simulator", command, run_environment(), 7)
+        step("robot models for the simulator", command, run_environment(), "models")
 
 
 def install_training() -> None:
@@ -168,7 +183,7 @@ def _make_environment() -> None:
     python = f"Python {platform.python_version()}"
     environment = build_environment()
     make = [sys.executable, "-m", "venv", PREFIX]
-    step(f"{PREFIX.name} with {python}", make, environment, 4)
+    step(f"{PREFIX.name} with {python}", make, environment, "venv")
     install_packages(environment)
 
 
@@ -178,7 +193,7 @@ def _install_package() -> None:
     for leftover in site.glob("gr00t_ros*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     command = [PYTHON, "-m", "pip", "install", "--no-build-isolation", "--no-deps", ROOT]
-    step("gr00t_ros with its messages", command, build_environment(), 27)
+    step("gr00t_ros with its messages", command, build_environment(), "package")
     # Copied modules would hide that a module was deleted in the checkout.
     for own in (ROOT / "gr00t_ros").iterdir():
         copy = site / "gr00t_ros" / own.name

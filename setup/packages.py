@@ -62,12 +62,12 @@ def install_packages(environment: dict[str, str]) -> None:
     if _have_uv(environment):
         uv = [UV, "pip", "install", "--quiet", "--python", PYTHON, *_sources(environment)]
         try:
-            return step(what, [*uv, *options, "-r", wanted], environment, 6)
+            return step(what, [*uv, *options, "-r", wanted], environment, "packages")
         except SetupError as error:
             print(f"setup: uv: {error}\nsetup: now with pip", flush=True)
     # Python compiles a module when it is first imported: most of these modules never are
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "--no-compile"]
-    step(what, [*pip, *options, "-r", wanted], environment, 38)
+    step(what, [*pip, *options, "-r", wanted], environment, "packages by pip")
 
 
 def write_lock() -> None:
@@ -83,7 +83,7 @@ def write_lock() -> None:
     # one index alone: a mirror beside it may have the wheels of a single version of Python
     index = _sources(environment, ("index-url", "trusted-host"))
     command += ["--no-annotate", "--no-header", *index, "-o", chosen, wanted]
-    step("versions of all packages", command, environment, 12)
+    step("versions of all packages", command, environment, "lock")
     LOCKED.write_text(f"{lock_header()}\n{chosen.read_text()}")
 
 
@@ -95,7 +95,7 @@ def _have_uv(environment: dict[str, str]) -> bool:
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps", line]
     if not UV.exists():
         try:
-            step("uv, which installs faster than pip", pip, environment, 2)
+            step("uv, which installs faster than pip", pip, environment, "uv")
         except SetupError:
             return False
     return True

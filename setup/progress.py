@@ -14,18 +14,44 @@ SIGN_OF_LIFE_S = 30.0  # without a terminal: period of a progress line, for read
 QUICK_S = 2.0  # a step that takes no longer had nothing to do, and prints nothing
 
 
+USUAL_S = {
+    "": 0,  # nobody knows
+    "venv": 4,
+    "uv": 2,
+    "packages": 6,
+    "packages by pip": 38,
+    "package": 27,
+    "models": 7,
+    "lock": 12,
+}
+"""Steps, and how long each takes on two idle cores beside a fast package index (measured)."""
+
+
 class SetupError(Exception):
     """A step of the setup has failed; the message says what to do."""
 
 
+_ahead: list[str] = []
+"""The announced steps that have not ended."""
+
+
+def announce(steps: Sequence[str]) -> None:
+    """Say how long all these steps of USUAL_S usually take; `step` then shows what is left."""
+    _ahead[:] = steps
+    if steps:
+        whole_s = sum(USUAL_S[name] for name in steps)
+        text = f"about {whole_s} s where two processors and the package index are fast"
+        print(f"setup: {len(steps)} steps, {text}", flush=True)
+
+
 def step(
-    name: str, command: Sequence[str | Path], environment: dict[str, str], usual_s: float = 0.0
+    name: str, command: Sequence[str | Path], environment: dict[str, str], usual: str = ""
 ) -> None:
     """Run a command quietly, showing its name, how long it has taken and how long it usually takes.
 
-    `usual_s` was measured on two idle cores beside a fast package index; 0: nobody knows.
-    Raises SetupError with the end of its output when it fails.
+    usual: its name in USUAL_S. Raises SetupError with the end of its output when it fails.
     """
+    usual_s = USUAL_S[usual]
     LOG.parent.mkdir(exist_ok=True)
     start = time.monotonic()
     with (
@@ -41,17 +67,27 @@ def step(
         ) as process,
     ):
         try:
-            _show(name, process, start, usual_s)
+            _show(name, process, start, usual_s, left_s(usual))
         except BaseException:
             process.terminate()
             raise
     if process.returncode:
         tail = LOG.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         raise SetupError("\n".join([f"failed: {name}", *tail, f"whole output: {LOG}"]))
+    if usual in _ahead:
+        _ahead.remove(usual)
 
 
-def _show(name: str, process: subprocess.Popen[bytes], start: float, usual_s: float) -> None:
-    usual = f" (usually {usual_s:.0f} s)" if usual_s else ""
+def left_s(usual: str) -> int:
+    """What the announced steps behind this one usually take."""
+    return sum(USUAL_S[name] for name in _ahead if name != usual)
+
+
+def _show(
+    name: str, process: subprocess.Popen[bytes], start: float, usual_s: int, behind_s: int
+) -> None:
+    then = f", then {behind_s} s more" if behind_s else ""
+    usual = f" (usually {usual_s} s{then})" if usual_s else ""
     terminal = sys.stdout.isatty()
     shown = start if terminal else start - SIGN_OF_LIFE_S + QUICK_S
     while True:

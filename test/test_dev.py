@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -175,6 +176,50 @@ def test_a_failing_step_shows_the_end_of_its_output(setup_module, monkeypatch, t
     command = [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"]
     with pytest.raises(progress.SetupError, match="failed: a step\nthe reason\nwhole output: "):
         progress.step("a step", command, dict(os.environ))
+
+
+def test_what_is_left_of_a_set_up_is_shown(setup_module, monkeypatch, tmp_path, capsys):
+    """At its begin for all steps, behind each ended step for the rest."""
+    progress = setup_module("progress")
+    monkeypatch.setattr(progress, "LOG", tmp_path / "setup.log")
+    progress.announce(["venv", "package", "models"])
+    assert "setup: 3 steps, about 38 s" in capsys.readouterr().out
+    assert progress.left_s("venv") == 27 + 7
+    progress.step("a step", [sys.executable, "-c", ""], dict(os.environ), "package")
+    assert progress.left_s("venv") == 7
+    progress.announce([])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("stamp", "no_uv", "steps"),
+    [
+        ({}, "", ["venv", "uv", "packages", "package"]),
+        ({}, "1", ["venv", "packages by pip", "package"]),
+        ({"package": "old"}, "", ["package"]),
+        ({"package": "new"}, "", []),
+    ],
+)
+def test_only_what_is_missing_is_announced(setup_module, monkeypatch, stamp, no_uv, steps):
+    """A second set-up announces nothing."""
+    install = setup_module("install")
+    monkeypatch.setenv(install.NO_UV, no_uv)
+    assert install._steps(stamp, {"package": "new"}) == steps
+
+
+def test_set_up_says_what_to_do_next(setup_module):
+    """With commands that there are."""
+    text = (ROOT / "setup" / "__main__.py").read_text()
+    (shown,) = re.findall(r'^NEXT = f"""(.*?)"""', text, re.S | re.M)
+    for command in re.findall(r"\./dev (\w+)", shown):
+        assert f"\n  {command} " in text
+
+
+def test_a_package_of_a_bare_environment_can_be_pinned(setup_module):
+    """What is no pin is pytest's."""
+    words = ["numpy==2.3.*", "test/robot", "-k", "a==b or c"]
+    pins = setup_module("bare").split_pins(words)
+    assert pins == (["numpy==2.3.*"], ["test/robot", "-k", "a==b or c"])
 
 
 def test_what_one_command_needs_is_installed_once(setup_module, monkeypatch, tmp_path):

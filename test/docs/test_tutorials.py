@@ -1,8 +1,6 @@
-"""The commands of the tutorials: each is run by a test, or its page says that it is not."""
+"""The commands of two tutorials are run as they are written, in their order."""
 
 import os
-import re
-import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,112 +12,14 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from closed_loop import NEEDS_MODEL  # noqa: E402
 from node_robot import free_port  # noqa: E402
+from page_commands import DATA, REMOTE, run_as_written  # noqa: E402
 
 from gr00t_ros.record.facts import KEPT, write_facts  # noqa: E402
 from gr00t_ros.record.recording import Recording  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-REMOTE = DOCS / "tutorials" / "remote_gpu.md"
-DATA = DOCS / "tutorials" / "record_train_deploy.md"
-PAGES = (DOCS / "tutorials" / "first_robot.md", DATA, REMOTE, DOCS / "editor.md")
-WALKED = DOCS / "without_ros2.md"
-"""test/tools/test_walk.py runs every command of this page as it is written."""
-LOOP = "test/examples/test_loop.py::test_the_whole_loop_runs_and_says_what_it_found"
-"""A test of ./dev soak: it trains, and needs PyTorch."""
-RUN_ELSEWHERE = {
-    "./dev demo": "test/demo/test_demo.py::test_the_task_is_done_inside_the_limits",
-    "./dev demo --embodiment franka_droid_n16 --record my_recording --seed 1": (
-        "test/demo/test_demo.py::test_a_cube_that_is_not_there_is_a_failure_without_motion"
-    ),
-    "SMALL_POLICY=$PWD/trained/policy.pt ./dev demo --embodiment franka_droid_n16 "
-    "--policy examples.small_policy.serve:make --seed 0": LOOP,
-    "./dev loop --output loop": LOOP,
-    "python3 -m examples.small_policy.train my_dataset --output trained --minutes 20": LOOP,
-    "SMALL_POLICY=trained/policy.pt gr00t sidecar examples.small_policy.serve:make "
-    "--embodiment franka_droid_n16 --port 5555": LOOP,
-    "gr00t embodiment validate ur5e_2f85": (
-        "test/tools/test_embodiment_tool.py::test_validate_says_what_a_shipped_file_says"
-    ),
-    **dict.fromkeys(
-        ("gr00t embodiment explain fit", "gr00t embodiment explain margin"),
-        "test/tools/test_embodiment_schema.py::"
-        "test_a_key_is_explained_at_each_place_where_it_may_stand",
-    ),
-    "gr00t embodiment schema > embodiment.schema.json": (
-        "test/tools/test_embodiment_schema.py::"
-        "test_document_and_shipped_schema_are_made_from_the_tables"
-    ),
-}
-"""Commands with the test that runs each, with values of its own.
-
-All others run at the end of this file (`REMOTE`, `DATA`) or on the page `WALKED`.
-"""
 EMBODIMENT = "franka_droid_n16"
 LIMIT_S = 60.0
-
-
-def here(links, page):
-    """The commands of a page that run in this file, in their order."""
-    for command, marked in links.commands(page):
-        if not marked and command not in RUN_ELSEWHERE:
-            yield command
-
-
-def everywhere(links):
-    """Page, command, and whether it is marked as not run, of all pages."""
-    for page in PAGES:
-        for command, marked in links.commands(page):
-            yield page.name, command, marked
-
-
-def test_every_command_is_run_by_a_test_or_marked(links):
-    """A block of commands that no test runs begins with `# (not run here: REASON)`."""
-    run = {command for command, _ in links.commands(WALKED)} | set(RUN_ELSEWHERE)
-    run |= {*here(links, REMOTE), *here(links, DATA)}
-    unknown = [
-        (p, command) for p, command, marked in everywhere(links) if not marked | (command in run)
-    ]
-    assert unknown == []
-    assert set(RUN_ELSEWHERE) <= {command for _, command, _ in everywhere(links)}
-
-
-@pytest.mark.parametrize("test", sorted(set(RUN_ELSEWHERE.values())))
-def test_the_test_that_runs_a_command_is_there(test):
-    """Whoever renames it sees that a page counts on it."""
-    file, _, name = test.partition("::")
-    assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
-
-
-def test_a_marked_block_is_seen(links, tmp_path):
-    """Lines are joined at backslashes, comments are no commands."""
-    page = tmp_path / "page.md"
-    page.write_text(
-        "```bash\na \\\n  b  # why\n# c\n```\n```bash\n# (not run here: far)\nd '#e'\n```\n"
-    )
-    assert list(links.commands(page))[0] == ("a b", False)
-    assert [marked for _, marked in links.commands(page)] == [False, True]
-
-
-def test_every_option_of_a_command_of_ours_exists(links, reference_pages):
-    """Of marked commands too, as far as they are ours: the help of the verb has them."""
-    text = reference_pages.commands()
-    helps = dict(re.findall(r"^##+ gr00t ([^\n]+)\n\n```text\n(.*?)^```", text, re.M | re.S))
-    asked = 0
-    for page, command, _ in everywhere(links):
-        words = shlex.split(command.partition(" --ros-args")[0].partition(" > ")[0])
-        words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
-        if words[0] != "gr00t" or words[1].startswith("-"):
-            continue
-        verb, second = (*words[1:3], "")[:2]
-        if ":" in second:
-            second = "hold"  # a policy of one's own is served with the options of ours
-        shown = helps.get(f"{verb} {second}") or helps[verb]
-        for option in (word for word in words if word.startswith("--")):
-            assert option in shown, f"{page}: {command}: the help has no {option}"
-        asked += 1
-    assert asked > 10
 
 
 class Terminals:
@@ -192,7 +92,7 @@ def stays(command):
 def test_a_server_behind_a_proxy_with_keys_is_set_up_as_the_page_says(links, terminals):
     """All on one computer: server, keys, proxy, ping, check and bench through it."""
     said = {}
-    for command in here(links, REMOTE):
+    for command in run_as_written(links, REMOTE):
         if stays(command):
             terminals.serve(command)
         else:
@@ -217,7 +117,7 @@ def test_a_recording_becomes_a_dataset_that_is_evaluated_as_the_page_says(
     facts = record_episode(folder, 0, embodiment, make_policy(embodiment), 1000, 1.2)
     write_facts(folder, replace(facts, outcome=KEPT))  # it ends before the cube lies there
     terminals.serve(f"gr00t sidecar hold --embodiment {EMBODIMENT} --host 127.0.0.1 --port 5555")
-    commands = list(here(links, DATA))
+    commands = list(run_as_written(links, DATA))
     said = [terminals.run(command) for command in commands]
     assert [command.split()[1:3][-1] for command in commands] == [
         *("info", "convert", "validate", "open-loop"),

@@ -297,7 +297,7 @@ def test_no_simulator_is_needed() -> None:
 def test_the_document_shows_the_report_as_it_is() -> None:
     """The tutorial's output has the lines and columns of today's report."""
     document = (Path(__file__).parents[2] / "docs" / "own_robot.md").read_text()
-    _, _, rest = document.partition("gr00t try my_desk6.yaml\n```\n```\n")
+    _, _, rest = document.partition("gr00t try my_desk6.yaml\n```\n```text\n")
     shown = [" ".join(line.split()) for line in rest.partition("\n```")[0].splitlines()]
     rate = Rate(0.06, 2.0)
     report = TryReport(
