@@ -42,7 +42,7 @@ def install(with_models: bool = False) -> None:
         )
     with _lock():
         stamp = _read_stamp()
-        wanted = {"requirements": _digest(requirement_files()), "package": _digest(_sources())}
+        wanted = {"requirements": _digest(requirement_files()), "package": _digest(_sources(), _data())}
         if not _usable(stamp) or stamp["requirements"] != wanted["requirements"]:
             stamp = {}
         if stamp != {**stamp, **wanted}:
@@ -171,10 +171,20 @@ def _sources() -> list[Path]:
     ]
 
 
-def _digest(files: Iterable[Path]) -> str:
+def _data() -> list[Path]:
+    """The files that the installed package lists; their contents are refreshed at each start."""
+    folders = (ROOT / "config", ROOT / "launch")
+    files = (file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
+    return [file for file in files if file.parent.name != "__pycache__"]
+
+
+def _digest(files: Iterable[Path], listed: Iterable[Path] = ()) -> str:
+    """The hash of names and contents of `files`, and of the names of `listed`."""
     digest = hashlib.sha256(str(ROOT).encode())
     for file in files:
         digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    for file in listed:
+        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0")
     return digest.hexdigest()
 
 
