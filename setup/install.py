@@ -42,7 +42,10 @@ def install(with_models: bool = False) -> None:
         )
     with _lock():
         stamp = _read_stamp()
-        wanted = {"requirements": _digest(requirement_files()), "package": _digest(_sources(), _data())}
+        wanted = {
+            "requirements": _digest(requirement_files()),
+            "package": _digest(_sources(), listed=_data()),
+        }
         if not _usable(stamp) or stamp["requirements"] != wanted["requirements"]:
             stamp = {}
         if stamp != {**stamp, **wanted}:
