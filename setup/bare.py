@@ -40,7 +40,7 @@ def run_bare(arguments: list[str]) -> int:
     for name in ("VIRTUAL_ENV", "PYTHON"):
         environment.pop(name, None)
     # another interpreter than ours may have no ensurepip: a pip of ours installs for it
-    if not (installer / "bin" / "pip").exists():
+    if not _runs(installer / "bin" / "python"):
         step("pip", [sys.executable, "-m", "venv", "--clear", installer], environment)
     step(
         f"bare environment with {asked}",
@@ -55,3 +55,11 @@ def run_bare(arguments: list[str]) -> int:
     tests = words or [f"test/{room}" for room in ROOMS]
     command = [python, "-m", "pytest", "-q", "-n=2", *tests]
     return subprocess.call(command, cwd=ROOT, env=environment)
+
+
+def _runs(python: Path) -> bool:
+    """Whether it is there with pip: its own interpreter may have been upgraded."""
+    try:
+        return not subprocess.call([python, "-m", "pip", "--version"], stdout=subprocess.DEVNULL)
+    except OSError:
+        return False

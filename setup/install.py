@@ -22,6 +22,8 @@ from progress import SetupError, announce, step
 from system import install_system_packages
 
 STAMP = PREFIX / "setup.json"
+INSTALLED = (".json", ".py", ".xml", ".yaml")
+"""Endings of the files in config/ and launch/; an editor's own have others."""
 LOOP_REQUIREMENTS = ROOT / "requirements-loop.txt"
 LIBERO_REQUIREMENTS = ROOT / "requirements-libero.txt"
 LIBERO_PREFIX = ROOT / ".venv-libero"
@@ -178,7 +180,7 @@ def _data() -> list[Path]:
     """The files that the installed package lists; their contents are refreshed at each start."""
     folders = (ROOT / "config", ROOT / "launch")
     files = (file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
-    return [file for file in files if file.parent.name != "__pycache__"]
+    return [file for file in files if file.suffix in INSTALLED and not file.name.startswith(".")]
 
 
 def _digest(files: Iterable[Path], listed: Iterable[Path] = ()) -> str:

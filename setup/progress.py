@@ -74,13 +74,17 @@ def step(
     if process.returncode:
         tail = LOG.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         raise SetupError("\n".join([f"failed: {name}", *tail, f"whole output: {LOG}"]))
-    if usual in _ahead:
-        _ahead.remove(usual)
+    _ahead[:] = _behind(usual)
+
+
+def _behind(usual: str) -> list[str]:
+    """The announced steps behind this one; those before it that were not needed are left out."""
+    return _ahead[_ahead.index(usual) + 1 :] if usual in _ahead else list(_ahead)
 
 
 def left_s(usual: str) -> int:
     """What the announced steps behind this one usually take."""
-    return sum(USUAL_S[name] for name in _ahead if name != usual)
+    return sum(USUAL_S[name] for name in _behind(usual))
 
 
 def _show(

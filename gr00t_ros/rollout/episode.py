@@ -19,7 +19,7 @@ import numpy as np
 from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.robot.limits import CommandLimits
 from gr00t_ros.rollout.film import Film
-from gr00t_ros.rollout.observer import Observer, identity
+from gr00t_ros.rollout.observer import Begin, Observer, identity
 from gr00t_ros.rollout.stack import Stack
 from gr00t_ros.rollout.success import FAULT, INFRASTRUCTURE, REFUSED, SUCCESS, TIMEOUT
 from gr00t_ros.rollout.trial import Plain, Trial
@@ -56,8 +56,7 @@ class Episode:
         self._film = Film(pictures, trial.name)
         self.clean = False
         self._instruction, self._limit_s = "", 0.0
-        self._began_s = self._began_wall_s = self._took_wall_s = 0.0
-        self._first_step = 0
+        self._began, self._took_wall_s = Begin(), 0.0
         self._before: Any = None
         self._ended_s: float | None = None
         self._last_step = 0
@@ -69,6 +68,7 @@ class Episode:
         started_s = time.monotonic()
         outcome, cause = INFRASTRUCTURE, ""
         self._observer.forget()
+        self._observer.after_spin = self._shoot
         try:
             refusal = self._prepare()
             if refusal:
@@ -120,24 +120,28 @@ class Episode:
                 break
             observer.fresh_status()
         # As the node says: the answer to the transition may come late, when much is done already.
-        now = observer.now_s, observer.state.step if observer.state else 0
-        self._began_s, self._first_step = observer.began or now
-        self._began_wall_s = time.monotonic()
+        self._began = observer.began = observer.began or observer.now
         return ""
+
+    def _shoot(self) -> None:
+        """Take the next frame, from when the node is active."""
+        observer = self._observer
+        if observer.began is not None:
+            since_s = observer.now_s - observer.began.simulated_s
+            self._film.take(since_s, observer.pictures)
 
     def _play(self) -> tuple[str, str]:
         """Until success, fault or the end of the time."""
         observer = self._observer
         while True:
             observer.follow()
-            self._film.take(observer.now_s, observer.pictures)
             state, status = observer.state, observer.status
             if state is not None and state.success:
                 return SUCCESS, ""
             if status is not None and status.mode in _FAULTS:
                 refused = bool(observer.chunks) and not observer.chunks[-1][2]
                 return (FAULT if refused else INFRASTRUCTURE), str(status.reason)
-            if observer.now_s - self._began_s >= self._limit_s:
+            if observer.now_s - self._began.simulated_s >= self._limit_s:
                 return self._over()
 
     def _over(self) -> tuple[str, str]:
@@ -152,10 +156,12 @@ class Episode:
 
     def _note_end(self) -> None:
         state = self._observer.state
-        self._took_wall_s = time.monotonic() - self._began_wall_s
+        self._took_wall_s = time.monotonic() - self._began.wall_s
         self._ended_s, self._last_step = self._observer.now_s, state.step if state else 0
         self._told = len(self._observer.modes)
-        self._film.take(self._observer.now_s, self._observer.pictures, last=True)
+        self._observer.after_spin = lambda: None
+        since_s = self._observer.now_s - self._began.simulated_s
+        self._film.take(since_s, self._observer.pictures, last=True)
 
     def _stop(self) -> None:
         """A stop while time runs, then the deactivation, in which rclpy's simulated time stands."""
@@ -176,7 +182,7 @@ class Episode:
         if not stack.evaluation.benchmark.recorded:
             return None
         self._observer.save_record()
-        record = load_record(stack.record).since(round(self._began_s * 1e9))
+        record = load_record(stack.record).since(round(self._began.simulated_s * 1e9))
         beyond = broken(record, stack.robot.command_limits)
         return {"largest": figures_of(tool_extremes(record)), "broken": beyond}
 
@@ -188,7 +194,7 @@ class Episode:
         changes_s = [*(time_s for time_s, _, _ in modes), self._until_s]
         return float(
             sum(
-                max(0.0, end - max(begin, self._began_s))
+                max(0.0, end - max(begin, self._began.simulated_s))
                 for (_, mode, _), (begin, end) in zip(modes, pairwise(changes_s), strict=True)
                 if mode in in_modes
             )
@@ -213,10 +219,10 @@ class Episode:
             "success": outcome == SUCCESS,
             "cause": cause,
             "limit_s": self._limit_s or None,
-            "simulated_s": round(self._until_s - self._began_s, 6) if began else None,
+            "simulated_s": round(self._until_s - self._began.simulated_s, 6) if began else None,
             "wall_s": round(wall_s, 3),
             "real_time_factor": self._factor(),
-            "steps": self._last_step - self._first_step if self._ended_s is not None else None,
+            "steps": self._last_step - self._began.step if self._ended_s is not None else None,
             **self._counts(),
             **_percentiles("end_to_end", [chunk[0] for chunk in observer.chunks]),
             **_percentiles("inference", [chunk[1] for chunk in observer.chunks]),
@@ -234,7 +240,7 @@ class Episode:
         """How fast simulated time was in this episode."""
         if self._ended_s is None or not self._took_wall_s:
             return None
-        return round((self._ended_s - self._began_s) / self._took_wall_s, 4)
+        return round((self._ended_s - self._began.simulated_s) / self._took_wall_s, 4)
 
     def _motion(self) -> Plain:
         robot, found = self._stack.robot, _unmoved()
@@ -257,7 +263,7 @@ class Episode:
 
     def _events(self) -> list[Plain]:
         return [
-            {"s": round(time_s - self._began_s, 3), "mode": mode, "reason": reason}
+            {"s": round(time_s - self._began.simulated_s, 3), "mode": mode, "reason": reason}
             for time_s, mode, reason in self._modes()
             if mode in _TOLD
         ]

@@ -1,7 +1,7 @@
 """The pictures of an episode: a video of each camera, and a strip from its first to its last.
 
 Pictures are kept as JPEG while the episode runs and encoded when it is over, so that the encoder
-takes no time from the node that is judged.
+takes no time from its node (with several workers, from that of another).
 """
 
 from __future__ import annotations
@@ -47,32 +47,32 @@ class Film:
         """name: of the files, without what comes for each camera."""
         self._folder, self._name = folder, name
         self._jpegs: dict[str, list[bytes]] = {}
-        self._began_s: float | None = None
         self._count = 0
         self._problem = ""
 
-    def take(self, now_s: float, pictures: Mapping[str, Picture], last: bool = False) -> None:
+    def take(self, since_s: float, pictures: Mapping[str, Picture], last: bool = False) -> None:
         """Keep the newest (H, W, 3) RGB pictures if a frame is due, or if it is the last.
 
-        A frame that was missed is the one before, shown again: the video keeps simulated time.
+        since_s: simulated time since the episode's begin. A frame that was missed is the one before,
+        shown again: the video keeps simulated time.
         """
         if not pictures:
             return
-        if self._began_s is None:
-            self._began_s = now_s
-        due = math.floor((now_s - self._began_s) * RATE_HZ + _ROUNDING) + 1 - self._count
+        due = math.floor(since_s * RATE_HZ + _ROUNDING) + 1 - self._count
         if last:
             due = max(1, due)
-        if self._count + due > MOST_S * RATE_HZ:
-            due, self._problem = 0, f"the video ends after {MOST_S} s"
-        if due <= 0:
+        left = MOST_S * RATE_HZ - self._count
+        if due > left:
+            due, self._problem = left, f"the video ends after {MOST_S} s"
+        if due <= 0 and not last:
             return
         self._count += due
         for camera, picture in pictures.items():
             jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _QUALITY)[1]
             jpegs = self._jpegs.setdefault(camera, [])
             before = jpegs[-1] if jpegs else jpeg.tobytes()
-            jpegs += [before] * (self._count - 1 - len(jpegs)) + [jpeg.tobytes()]
+            jpegs += [before] * (self._count - len(jpegs))
+            jpegs[-1] = jpeg.tobytes()
 
     def write(self) -> Shown:
         """Write the files of each camera; a video that cannot be made is no error."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -40,6 +41,15 @@ _INACTIVE: Final = ("unconfigured", "waiting", "ready", "fault_inactive")
 _TWIST = 6
 
 
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """When an episode began: simulated time, control step, and steady time of this machine."""
+
+    simulated_s: float = 0.0
+    step: int = 0
+    wall_s: float = 0.0
+
+
 def seconds(stamp: Any) -> float:
     """A stamp or duration, s."""
     return float(stamp.sec) + 1e-9 * float(stamp.nanosec)
@@ -66,6 +76,8 @@ class Observer:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._clients: dict[str, Any] = {}
+        self.after_spin: Callable[[], None] = lambda: None
+        """Called each time after what has arrived was taken."""
         self._lifecycle = LifecycleClient(self.node, POLICY)
         self.state: TaskState | None = None
         self.status: PolicyStatus | None = None
@@ -97,9 +109,14 @@ class Observer:
         """Of each chunk: s from its observation until now, inference s, accepted, reason."""
         self.modes: list[tuple[float, str, str]] = []
         """Simulated time, mode and reason of each change of the node's mode."""
-        self.began: tuple[float, int] | None = None
-        """Simulated time and control step when the node was first seen active; None: not yet."""
+        self.began: Begin | None = None
+        """When the node was first seen active; None: not yet."""
         self._twists: list[tuple[int, tuple[float, ...]]] = []
+
+    @property
+    def now(self) -> Begin:
+        """The present as the begin of an episode."""
+        return Begin(self.now_s, self.state.step if self.state else 0, time.monotonic())
 
     @property
     def now_s(self) -> float:
@@ -118,6 +135,7 @@ class Observer:
         """Take what arrives next; NodeError if a process has ended."""
         self._executor.spin_once(timeout_sec=_SPIN_S)
         self._check()
+        self.after_spin()
 
     def wait(self, condition: Callable[[], Any], limit_s: float, what: Callable[[], str]) -> None:
         """Until `condition()`; NodeError with `what()` after limit_s seconds of this machine."""
@@ -245,7 +263,7 @@ class Observer:
         if self.status is None or status.mode != self.status.mode:
             self.modes.append((self.now_s, str(status.mode), str(status.reason)))
         if self.began is None and status.mode not in _INACTIVE:
-            self.began = self.now_s, self.state.step if self.state is not None else 0
+            self.began = self.now
         self.status, self.statuses = status, self.statuses + 1
 
     def _on_chunk(self, chunk: ActionChunk) -> None:

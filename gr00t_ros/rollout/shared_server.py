@@ -10,6 +10,7 @@ that has one.
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Final
 from uuid import uuid4
 
 from gr00t_ros.errors import RefusedError, RemoteError
@@ -17,6 +18,11 @@ from gr00t_ros.evaluate.servers import Access
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.robot_id import ROBOT_ID, Standing, named, standing
+
+PROBE: Final = "eval-probe"
+"""The id of each question: one place at a server, and no episode."""
+NO_RESET: Final = "Unknown endpoint"
+"""What a server without a reset answers (wire.md 3)."""
 
 
 def new_id() -> str:
@@ -27,19 +33,18 @@ def new_id() -> str:
 def standing_of(host: str, port: int, access: Access) -> Standing:
     """What the server does with a reset of a robot that nobody has; SHARED without a reset.
 
-    Raises RemoteError if it keeps episodes but has no place for one more, and what the client
-    raises.
+    Raises RemoteError if it answers an error, such as that it is busy, has no place for one more
+    robot, or takes no such option; and what the client raises.
     """
     client = PolicyClient(host, port, access.timeout_ms, access.token, curve=access.curve)
     with closing(client):
         client.ping()
-        robot_id = new_id()
         try:
-            return standing(client.reset(named(None, robot_id)), robot_id)
+            return standing(client.reset(named(None, PROBE)), PROBE)
         except RemoteError as error:
-            if error.server_text.startswith(ROBOT_ID):
-                raise
-            return Standing.SHARED  # N1.5 has no reset
+            if error.server_text.startswith(NO_RESET):  # N1.5: nothing is reset
+                return Standing.SHARED
+            raise
 
 
 def refuse_shared(host: str, port: int, found: Standing, simulations: int, stateless: bool) -> None:

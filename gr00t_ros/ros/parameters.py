@@ -205,7 +205,7 @@ class Parameters:
     robot_id: str = _parameter(
         "",
         "Name of this robot for a server that several robots ask: it must prove that it keeps an "
-        "episode for each of them; empty: not named, as before",
+        "episode for each, or be a pool or batching proxy, which has none; empty: not named",
         read_only=True,
     )
     rtc: str = _parameter(

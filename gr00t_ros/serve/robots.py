@@ -1,8 +1,8 @@
 """A policy for each robot that names itself: the episode of one is never that of another.
 
 Requests without a robot's id are for one more policy, as if it were alone. A robot is known from
-its reset on. An action for one that is not known is refused: a memory that is gone would go
-unnoticed, and the arm would follow a policy that begins in the middle of a task.
+its reset on. An action for one that is not known is refused: behind a proxy a memory that is gone
+would go unnoticed, and the arm would follow a policy that begins in the middle of a task.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from uuid import uuid4
 
 from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
@@ -174,9 +173,7 @@ def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
             access.token,
             values.strict,
             wants_rtc=values.rtc == AUTO,
-            # A name of its own: the node's episode is not to be reset while it moves.
-            robot_id=f"doctor-{uuid4()}" if values.robot_id else "",
-        )
+        )  # without robot_id: nothing is reset, and no robot's own episode is asked
     except Gr00tError as error:
         return [DoctorRow(FAIL, "server", address, str(error))]
     try:

@@ -15,7 +15,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -131,17 +131,21 @@ class PolicyClient:
         self._untried: list[str] = []  # numeric addresses of a name, both families
         self._server: Server | None = None
 
-    def connect(self, probe: Probe | None = None) -> Server:
+    def connect(
+        self, probe: Probe | None = None, look: Callable[[Server], object] | None = None
+    ) -> Server:
         """Find out how to talk to the server: ping, modality config, generation, key style.
 
-        For key style ``auto`` and a server of N1.6 or later, `probe(server)` must build a zero
-        observation in `server.key_style`: nested is tried first, then flat. Errors that `probe`
-        raises pass through, so it may compare `server.modality` first.
+        `look(server)` is called before anything is inferred; what it raises passes through. For key
+        style ``auto`` and a server of N1.6 or later, `probe(server)` must build a zero observation
+        in `server.key_style`: nested is tried first, then flat.
         """
         self._server = None
         ping_ns, pong = self._ping()
         reply = self._call(messages.GET_MODALITY_CONFIG)
         found = read_server(reply, ping_ns, self._key_style, pong.get(messages.PROXY))
+        if look is not None:
+            look(found)
         if self._key_style == "auto" and not found.generation.is_n15:
             found = find_key_style(found, probe, self._act)
         self._server = found

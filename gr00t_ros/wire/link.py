@@ -128,14 +128,10 @@ class PolicyLink:
 
     def _check(self) -> Check:
         self.checked = self._probed_ns = self._answered = None
-        if self.named is not None:
-            self.named.forget()
-        server = self._client.connect(self._probe)
+        server = self._client.connect(self._probe, self._look)
         found_ns = self._now_ns()
         self._connection = self._client.counts.connections
         differences = self._compare(server)
-        if self.named is not None:
-            self.named.find(server)
         template = self._template(server)
         warmup_ns = 0 if self._probed_ns is None else found_ns - self._probed_ns
         if self._probed_ns is None:  # otherwise finding the key style has inferred already
@@ -320,10 +316,12 @@ class PolicyLink:
             raise
         self._episode = episode
 
-    def _probe(self, server: Server) -> RequestTemplate:
+    def _look(self, server: Server) -> None:
         self._compare(server)
         if self.named is not None:
             self.named.find(server)  # before an observation, which must not be another robot's
+
+    def _probe(self, server: Server) -> RequestTemplate:
         template = self._template(server)
         self._probed_ns = self._now_ns()
         return template

@@ -5,6 +5,8 @@ Used from the thread of the link's client.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from gr00t_ros.errors import RefusedError, RemoteError
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.handshake import Server
@@ -18,7 +20,7 @@ class NamedEpisode:
         """Nothing is sent before `find`."""
         self._client, self._robot_id = client, robot_id
         self._standing: Standing | None = None
-        self._ignored = 0
+        self._ignored = False
 
     @property
     def text(self) -> str:
@@ -30,33 +32,31 @@ class NamedEpisode:
         """The id for get_action; "" where no episode is kept: equal requests can be one batch."""
         return self._robot_id if self._standing is Standing.KEPT else ""
 
-    def forget(self) -> None:
-        """Another check begins: nothing is known of the server."""
-        self._standing = None
-
     def find(self, server: Server) -> None:
-        """Find out, once a check, what the server does with the id; RefusedError if nothing.
+        """Find out what the server of a new check does with the id; RefusedError if nothing.
 
-        A server that does not know it resets the episode of all robots instead: it is asked once a
-        connection, though the check is repeated. Raises as `reset`.
+        A server that does not know it resets the episode of all robots instead, and a check is
+        repeated each second. So it is asked once. Raises as `reset`.
         """
-        if self._standing is not None:
-            return
-        connection, found = self._client.counts.connections, Standing.IGNORED
-        if connection != self._ignored and not server.generation.is_n15:  # that has no options
-            found = self._ask()
-        self._standing = found
-        if found is Standing.IGNORED:
-            self._ignored = connection
-            raise RefusedError(self._refusal())
+        self._standing = None
+        if not self._ignored and not server.generation.is_n15:  # N1.5 has no options
+            self._standing = self._ask()
+        if self._standing in (None, Standing.IGNORED):
+            self._refuse()
 
     def reset(self) -> None:
         """Reset the episode; RefusedError if another server answers, as one behind a proxy may.
 
         Raises RemoteError if it was not reset, and what else the client raises.
         """
-        if self._ask() is not self._standing:
-            raise RefusedError(self._refusal())
+        found = self._ask()
+        if found is Standing.IGNORED:
+            self._refuse()
+        if found is not self._standing:
+            raise RefusedError(
+                f"{self._client.address}: {ROBOT_ID} {self._robot_id!r}: got another server than "
+                f"at the check, expected the same; now: {found.value}"
+            )
 
     def _ask(self) -> Standing:
         try:
@@ -65,10 +65,11 @@ class NamedEpisode:
             where = f"{ROBOT_ID} {self._robot_id!r}"
             raise RemoteError(f"{where}: {error}", error.server_text) from None
 
-    def _refusal(self) -> str:
-        return (
+    def _refuse(self) -> NoReturn:
+        self._standing, self._ignored = Standing.IGNORED, True
+        raise RefusedError(
             f"{self._client.address}: {ROBOT_ID} {self._robot_id!r}: got a server that does not "
             "repeat it in its reply to a reset, expected one that keeps an episode for each robot. "
             "Ask such a server (docs/sidecar.md), or clear the id if no other robot asks this one; "
-            "a server that comes in its place behind a proxy is asked after the next configure"
+            "configure again after either: a server that comes in its place is not asked before"
         )

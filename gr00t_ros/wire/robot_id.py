@@ -23,11 +23,14 @@ class Standing(Enum):
     """What a reply to a reset with an id says; the value is for people.
 
     KEPT: the server keeps an episode for this id. SHARED: a pool or a batching proxy answered; it
-    resets nothing, as nothing behind it has a memory. IGNORED: the reset was one of all robots.
+    resets nothing: who put it there says that nothing behind it has a memory. IGNORED: the reset
+    was one of all robots.
     """
 
     KEPT = "the server keeps an episode for it"
-    SHARED = "not needed: the server is shared by robots and resets nothing"
+    SHARED = (
+        "not needed: a pool or batching proxy, which resets nothing, is for policies without memory"
+    )
     IGNORED = "the server does not know it"
 
 

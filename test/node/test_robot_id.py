@@ -6,14 +6,20 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from node_robot import SWEEP  # noqa: E402
+from node_robot import NEEDS_ROBOT, SWEEP  # noqa: E402
 from ros_fixtures import wait_until  # noqa: E402
+from sweep_policy import SweepPolicy  # noqa: E402
 
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros.parameters import DEFAULTS  # noqa: E402
 from gr00t_ros.serve.policies import HoldPolicy  # noqa: E402
 from gr00t_ros.serve.robots import Robots  # noqa: E402
-from gr00t_ros.tools.doctor_checks import FAIL, PASS, server  # noqa: E402
+from gr00t_ros.tools.doctor_checks import PASS, server  # noqa: E402
+
+
+def port_of(server):
+    """The port on which a server listens."""
+    return int(server.address.rpartition(":")[2])
 
 
 def told(status):
@@ -38,20 +44,32 @@ def test_a_server_that_knows_the_id_passes_and_the_next_one_is_named_as_the_reas
     wait_until(lambda: "policy server check" in rig.policy.text(), "a warning")
 
 
-def test_doctor_asks_as_another_robot(serve):
-    """The node's own may be moving by its episode; and what does not know the id does not pass."""
+@NEEDS_ROBOT
+def test_a_robot_that_its_server_has_forgotten_stops_and_begins_anew(rig, serve):
+    """As behind a proxy whose server began anew: the connection stays, the memory is gone."""
+    robots = Robots(lambda: SweepPolicy(load_embodiment("franka_droid")))
+    rig.port = port_of(serve(robots))
+    rig.start_robot()
+    rig.move(robot_id="left arm", server_errors_s=0.5)
+    episode = rig.statuses[-1].episode
+    robots._robots.clear()
+    rig.wait_for_reason("robot_id 'left arm'", "expected its reset before")
+    rig.wait_for_status(lambda s: s.episode > episode and s.mode == "replaying", "a new episode")
+    modes = [line.partition(":")[0] for line in rig.told()]
+    assert "paused" in modes and "fault" not in modes
+    assert list(robots._robots) == ["left arm"]
+
+
+def test_doctor_resets_nobody(serve):
+    """Not the node's robot, which may be moving, nor all of them at a server without ids."""
     resets, robot = [], load_embodiment("franka_droid")
 
     class Watched(HoldPolicy):
         def reset(self, options):
-            resets.append(options["robot_id"])
+            resets.append(options)
             return {}
 
-    def rows_at(address):
-        port = int(address.rpartition(":")[2])
-        return server(robot, replace(DEFAULTS, port=port, robot_id="left arm"))
-
-    assert rows_at(serve(Robots(lambda: Watched(robot))).address)[0].level == PASS
-    assert resets and "left arm" not in resets
-    (row,) = [row for row in rows_at(serve(Watched(robot)).address) if row.level == FAIL]
-    assert "does not repeat it" in row.text
+    for policy in (Robots(lambda: Watched(robot)), Watched(robot)):
+        values = replace(DEFAULTS, port=port_of(serve(policy)), robot_id="left arm")
+        assert server(robot, values)[0].level == PASS
+    assert resets == []

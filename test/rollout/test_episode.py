@@ -2,14 +2,19 @@
 
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.msg import PolicyStatus, TaskState  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.rollout import episode  # noqa: E402
+from gr00t_ros.rollout import observer as observer_module  # noqa: E402
 from gr00t_ros.rollout.benchmark import Benchmark  # noqa: E402
 from gr00t_ros.rollout.episode import Episode  # noqa: E402
+from gr00t_ros.rollout.film import RATE_HZ  # noqa: E402
 from gr00t_ros.rollout.observer import Observer  # noqa: E402
 from gr00t_ros.rollout.strategy import STRATEGIES  # noqa: E402
 from gr00t_ros.rollout.trial import Condition, Evaluation, Trial  # noqa: E402
@@ -21,18 +26,22 @@ TRIAL = Trial("near", 0, 1, 0, Condition(STRATEGIES["node"]))
 class Played(Observer):
     """An observer whose simulation and node are a list: what arrives during which call."""
 
-    def __init__(self, while_activated):
+    def __init__(self, while_activated, wall):
         """while_activated: (time s, step, mode) of what arrives before the answer to activate."""
         super().__init__(BENCHMARK, load_embodiment("libero_panda"), lambda: None)
         self._arrives = while_activated
+        self.pictures = {"image": np.zeros((16, 16, 3), np.uint8)}
+        self._wall = wall
         self.see(5.0, 100, "ready")
 
     def see(self, time_s, step, mode, success=False):
-        """A state of the task, then a status of the node."""
+        """A state of the task, then a status of the node; four times slower than the clock."""
+        self._wall.now_s = 4 * time_s
         state = TaskState(suite="near", task=0, episode=1, step=step, success=success)
         state.header.stamp.sec, state.header.stamp.nanosec = divmod(round(time_s * 1e9), 10**9)
         self._on_state(state)
         self._on_status(PolicyStatus(mode=mode, ready=mode == "ready"))
+        self.after_spin()
 
     def reset_task(self, trial):
         return "go up", 8.0
@@ -69,9 +78,14 @@ class Played(Observer):
         ([(5.1, 102, "ready"), (5.2, 104, "ready"), (5.3, 106, "blending_in")], 0.5, 10),
     ],
 )
-def test_a_late_answer_shortens_no_episode(ros_domain, tmp_path, arrives, simulated_s, steps):
+def test_a_late_answer_shortens_no_episode(
+    ros_domain, tmp_path, monkeypatch, arrives, simulated_s, steps
+):
     """A success in 0.0 s was reported, because the answer came when the task was done."""
-    observer = Played(arrives)
+    wall = SimpleNamespace(monotonic=lambda: wall.now_s, now_s=0.0)
+    monkeypatch.setattr(episode, "time", wall)
+    monkeypatch.setattr(observer_module, "time", wall)
+    observer = Played(arrives, wall)
     stack = SimpleNamespace(
         evaluation=Evaluation(BENCHMARK, {"near": (0,)}, 1, 0, (TRIAL.condition,)),
         robot=load_embodiment("libero_panda"),
@@ -84,3 +98,6 @@ def test_a_late_answer_shortens_no_episode(ros_domain, tmp_path, arrives, simula
     assert (line["outcome"], line["cause"]) == ("success", "")
     assert line["simulated_s"] == pytest.approx(simulated_s)
     assert line["steps"] == steps
+    assert line["real_time_factor"] == 0.25
+    video = cv2.VideoCapture(str(tmp_path / line["videos"][0]))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(RATE_HZ * simulated_s, abs=2)

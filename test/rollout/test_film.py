@@ -29,9 +29,9 @@ def levels(path):
 def test_a_frame_of_the_video_is_the_picture_of_its_time(tmp_path):
     """Also where the simulation was asked rarely: frame i shows what was there at i periods."""
     one = Film(tmp_path / "pictures", "go_up-0")
-    for time_s, level in ((5.0, 10), (5.04, 20), (5.1, 60), (5.15, 80), (5.55, 120)):
+    for time_s, level in ((0.0, 10), (0.04, 20), (0.1, 60), (0.15, 80), (0.55, 120)):
         one.take(time_s, {"front": picture(level), "wrist": picture(level, 48, 48)})
-    one.take(5.58, {"front": picture(200), "wrist": picture(200, 48, 48)}, last=True)
+    one.take(0.58, {"front": picture(200), "wrist": picture(200, 48, 48)}, last=True)
     shown = one.write()
     assert shown.problem == ""
     assert shown.videos == ["pictures/go_up-0-front.mp4", "pictures/go_up-0-wrist.mp4"]
@@ -81,9 +81,17 @@ def test_an_endless_episode_fills_no_memory(tmp_path, monkeypatch):
     one = Film(tmp_path / "pictures", "long")
     for step in range(40):
         one.take(0.1 * step, {"front": picture(step)})
+    one.take(9.0, {"front": picture(200)}, last=True)
     shown = one.write()
     assert "ends after 1 s" in shown.problem
-    assert len(levels(tmp_path / shown.videos[0])) == RATE_HZ
+    found = levels(tmp_path / shown.videos[0])
+    assert found == pytest.approx([*range(RATE_HZ - 1), 200], abs=4), "its end is the episode's"
+    far = Film(tmp_path / "pictures", "far")
+    for time_s, level in ((0.0, 10), (0.5, 60), (3.0, 90)):
+        far.take(time_s, {"front": picture(level)})
+    assert levels(tmp_path / far.write().videos[0]) == pytest.approx(
+        [10] * 5 + [60] * 4 + [90], abs=4
+    )
 
 
 def test_a_camera_that_changes_its_size_loses_its_video_only(tmp_path):

@@ -109,7 +109,25 @@ def test_a_server_that_keeps_episodes_is_shared_and_no_robot_of_it_is_reset(serv
     assert standing_of(*place_of(server.address), ACCESS) is Standing.KEPT
     assert standing_of(*proxies.before(server, 1), ACCESS) is Standing.KEPT
     assert standing_of(*proxies.before(server, 2), ACCESS) is Standing.SHARED
-    assert len(resets) == len(set(map(id, resets))) == 2, "each question is a robot of its own"
+    assert len(resets) == 2 and len(set(map(id, resets))) == 1, "the questions have one place"
+
+
+@pytest.mark.parametrize("text", ["unknown option robot_id", "busy", "CUDA out of memory"])
+def test_an_error_is_not_taken_for_a_server_without_resets(serve, text):
+    """It may reset its policy for all robots at the next question."""
+
+    class Refusing(GoldenPolicy):
+        def reset(self, options):
+            raise ValueError(text)
+
+    with pytest.raises(RemoteError, match=text):
+        standing_of(*place_of(serve(Refusing()).address), ACCESS)
+
+
+def test_n15_has_no_reset_that_could_harm_others(serve, golden_policy):
+    """Its server answers that it knows no such endpoint."""
+    server = serve(golden_policy, "A0")
+    assert standing_of(*place_of(server.address), ACCESS) is Standing.SHARED
 
 
 def test_a_server_without_room_is_not_taken_for_one_without_resets(serve):

@@ -122,6 +122,10 @@ def test_a_server_that_ignores_the_id_is_refused_before_an_observation_and_asked
                 link.check()
         with pytest.raises(RefusedError, match="does not repeat it"):
             link.query(fill, 1)
+        link._client._drop()  # a busy server that answered too late: the next connection is new
+        with pytest.raises(RefusedError, match="configure again"):
+            link.check()
+        assert link._client.counts.connections == 2
         assert link.checked is None and link.named.text.endswith("the server does not know it")
     assert policy.actions == [] and len(policy.resets) == 1
 
@@ -159,6 +163,14 @@ def test_another_server_behind_the_same_connection_is_found_at_the_next_episode(
         with pytest.raises((RefusedError, RemoteError), match="robot_id 'left arm'"):
             link.query(fill, 2)
     assert len(policy.actions) == before
+
+
+def test_an_error_of_the_reset_is_no_reason_to_try_flat_keys():
+    """It is the server's own text, asked for once a check; the key style is not in question."""
+    policy = Told(RuntimeError("a text that nobody knows"))
+    with linked(policy) as link, pytest.raises(RemoteError, match="a text that nobody knows"):
+        link.check()
+    assert policy.actions == [] and len(policy.resets) == 1
 
 
 def test_a_server_without_room_says_so_and_is_asked_again():

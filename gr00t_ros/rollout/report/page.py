@@ -202,9 +202,9 @@ def _episode(line: Plain) -> str:
     )
     videos = "".join(
         f'<video controls preload="none" src="{escape(name)}" title="{escape(name)}"></video>'
-        for name in line["videos"]
+        for name in line.get("videos", ())  # not in lines of before there were videos
     )
-    no_video = f"Video: {line['no_video'][:300]}" if line["no_video"] else ""
+    no_video = f"Video: {why[:300]}" if (why := line.get("no_video")) else ""
     return (
         f'<details><summary class="{kind}">{escape(head)}{spent}</summary>'
         f"<p>“{escape(line['instruction'])}” {escape(line['cause'][:1000])}</p>"
