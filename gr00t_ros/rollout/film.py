@@ -53,8 +53,8 @@ class Film:
     def take(self, since_s: float, pictures: Mapping[str, Picture], last: bool = False) -> None:
         """Keep the newest (H, W, 3) RGB pictures if a frame is due, or if it is the last.
 
-        since_s: simulated time since the episode's begin. A frame that was missed is the one before,
-        shown again: the video keeps simulated time.
+        since_s: simulated time since the episode's begin. A frame that was missed is the one
+        before, shown again: the video keeps simulated time.
         """
         if not pictures:
             return
