@@ -246,9 +246,10 @@ class ServerCheck:
         return coverage(self._embodiment, self.values, check.inference_ns, "inference")
 
     def _slow(self) -> str | None:
-        """Why the server is too slow; rechecked until it is not."""
+        """Why the server is too slow to begin; rechecked until it is not."""
         found = self.coverage()
-        return None if found is None or found.covered else found.text
+        accepted = found is None or found.covered or self.values.stop_and_go
+        return None if accepted else found.text
 
 
 class PolicyConnection:

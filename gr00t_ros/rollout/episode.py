@@ -113,6 +113,9 @@ class Episode:
                 lambda: f"the node is not ready: {observer.why}",
             )
             if refusal.stands(observer.too_short):
+                # The node checks its server until it is fast enough, and a check during the next
+                # reset, when simulated time stands, would find it so.
+                self._stack.renew()
                 return observer.too_short
             observer.forget()
             self._before = observer.fresh_status()

@@ -96,6 +96,10 @@ class Stack:
         self._start_node(NODE, "gr00t_ros.node.node", node)
         return True
 
+    def renew(self) -> None:
+        """Let the next `use` start what depends on the condition anew."""
+        self._condition = None
+
     def check(self) -> None:
         """Raise NodeError, with the end of its log, if a process has ended by itself."""
         ended = self._bringup.ended()

@@ -266,6 +266,12 @@ class Parameters:
         0,
         128,
     )
+    stop_and_go: bool = _parameter(
+        False,
+        "Begin although a chunk is too short for its latency: the robot stops at the end of each "
+        "chunk, until the next one is there; false: refuse the activation",
+        by_configure=True,
+    )
     knot_ms: int = _parameter(
         _REPLAY.knot_ns // _MS,
         "Knot spacing of the plan and step of the shaper",

@@ -15,6 +15,7 @@ from std_msgs.msg import String  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.errors import StalledError  # noqa: E402
+from gr00t_ros.motion.replay_settings import HORIZON_TOO_SHORT  # noqa: E402
 from gr00t_ros.node.node import PolicyNode  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 
@@ -84,6 +85,23 @@ def test_a_server_too_slow_for_its_horizon_is_refused_with_the_numbers_until_it_
     rig.server.stop()
     rig.start_server()
     rig.wait_for_mode("ready")
+
+
+@NEEDS_ROBOT
+def test_stop_and_go_moves_from_chunk_to_chunk_of_a_slow_server(rig):
+    """The same slow server, by the operator's choice: a stop at the end of a chunk is no fault."""
+    rig.start_robot()
+    rig.start_server(SWEEP, delay_ms=1400)
+    rig.move(stop_and_go=True)
+    short = [pair.value for pair in rig.statuses[-1].details if pair.key == HORIZON_TOO_SHORT]
+    assert short and "too short: needed are" in short[0]
+    for _ in range(2):
+        rig.wait_for_status(
+            lambda s: s.mode in ("stopping", "holding") and "did not arrive before" in s.reason,
+            "the end of a chunk",
+        )
+        rig.wait_for_motion()
+    assert {line.partition(":")[0] for line in rig.told()}.isdisjoint({"paused", "fault"})
 
 
 def test_a_lost_server_stops_the_arm_and_a_new_one_lets_it_go_on(rig):

@@ -101,3 +101,37 @@ def test_a_late_answer_shortens_no_episode(
     assert line["real_time_factor"] == 0.25
     video = cv2.VideoCapture(str(tmp_path / line["videos"][0]))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(RATE_HZ * simulated_s, abs=2)
+
+
+class Slow(Played):
+    """A node that is not ready, because the chunks are too short."""
+
+    too_short = "a chunk of 16 steps is 800 ms, too short"
+    ready = False
+
+    def wait(self, condition, limit_s, what):
+        """Until it is true; each look takes 3 s of this machine."""
+        while not condition():
+            self._wall.now_s += 3.0
+
+
+def test_a_node_that_refused_is_started_anew_for_the_next_episode(
+    ros_domain, tmp_path, monkeypatch
+):
+    """It checks its server until it is fast: as during a reset, when simulated time stands."""
+    wall = SimpleNamespace(monotonic=lambda: wall.now_s, now_s=0.0)
+    monkeypatch.setattr(episode, "time", wall)
+    monkeypatch.setattr(observer_module, "time", wall)
+    observer, renewed = Slow([], wall), []
+    stack = SimpleNamespace(
+        evaluation=Evaluation(BENCHMARK, {"near": (0,)}, 1, 0, (TRIAL.condition,)),
+        robot=load_embodiment("libero_panda"),
+        use=lambda condition: False,
+        renew=lambda: renewed.append(True),
+    )
+    try:
+        line = Episode(stack, observer, TRIAL, tmp_path / "pictures").run()
+    finally:
+        observer.close()
+    assert (line["outcome"], line["cause"]) == ("refused", observer.too_short)
+    assert renewed == [True]
