@@ -156,6 +156,12 @@ class Coverage:
         return min(left_ns - self.execute_steps * self.step_ns, left_ns // 2)
 
     @property
+    def any_left(self) -> bool:
+        """Whether a chunk still has a step that is not due when it takes over (motion/guard)."""
+        takes_over_ns = self.latency_ns + self.settings.commit_ns
+        return takes_over_ns <= (self.horizon_steps - 1) * self.step_ns
+
+    @property
     def text(self) -> str:
         """The rule with its numbers, and what to change if it does not hold."""
         executed_ns = self.execute_steps * self.step_ns

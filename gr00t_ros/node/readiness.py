@@ -149,6 +149,18 @@ def coverage(robot: Embodiment, values: Parameters, latency_ns: int, measure: st
     return Coverage(replay, robot.action_horizon, robot.step_ns, steps, latency_ns, measure)
 
 
+def too_slow(found: Coverage, stop_and_go: bool) -> str:
+    """Why no motion begins with this latency; empty if it may.
+
+    stop_and_go: the robot may stop between two chunks, if a chunk has a step left when it comes.
+    """
+    if found.covered or (stop_and_go and found.any_left):
+        return ""
+    if stop_and_go:
+        return f"{found.text}; stop_and_go does not help: each chunk would come after its last step"
+    return found.text
+
+
 @dataclass(frozen=True, slots=True)
 class RobotChecks:
     """The checks of one robot; `readers` is outputs.command_readers, empty in shadow."""

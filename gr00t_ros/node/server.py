@@ -18,7 +18,7 @@ from rclpy.node import Node
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.replay_settings import Coverage
-from gr00t_ros.node.readiness import coverage
+from gr00t_ros.node.readiness import coverage, too_slow
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.observe.modality import FITS, MATCHES, ModalityRow, cells, fit_table, verdict
 from gr00t_ros.robot.embodiment import Embodiment
@@ -248,8 +248,7 @@ class ServerCheck:
     def _slow(self) -> str | None:
         """Why the server is too slow to begin; rechecked until it is not."""
         found = self.coverage()
-        accepted = found is None or found.covered or self.values.stop_and_go
-        return None if accepted else found.text
+        return None if found is None else too_slow(found, self.values.stop_and_go) or None
 
 
 class PolicyConnection:

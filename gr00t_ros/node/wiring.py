@@ -38,6 +38,7 @@ from gr00t_ros.node.readiness import (
     coverage,
     horizon_problems,
     instruction_problems,
+    too_slow,
     wait_for_rest,
 )
 from gr00t_ros.node.replay_thread import STARVED_PERIODS, ReplayThread
@@ -278,7 +279,8 @@ class Configured:
         Before the first delay, and where it is why the node is not ready, the server's check.
         """
         checked, p99_ns = self.server.check.coverage(), self._delay_p99_ns
-        if not p99_ns or (checked is not None and not checked.covered):
+        refuses = checked is not None and too_slow(checked, self._values.stop_and_go)
+        if not p99_ns or refuses:
             return checked
         return coverage(self.embodiment, self._values, p99_ns, "p99 latency")
 

@@ -23,7 +23,7 @@ from gr00t_ros.graph.limits import DescribedLimits
 from gr00t_ros.graph.traffic import Topic
 from gr00t_ros.inputs.contact import MESSAGES
 from gr00t_ros.inputs.stream_report import SYNCHRONISE, StreamReport
-from gr00t_ros.node.readiness import coverage, instruction_problems
+from gr00t_ros.node.readiness import coverage, instruction_problems, too_slow
 from gr00t_ros.node.robot_state import Positions, Readings
 from gr00t_ros.node.server import read_access
 from gr00t_ros.observe.buffer import Sample
@@ -194,10 +194,11 @@ def _reached(embodiment: Embodiment, values: Parameters, check: Check) -> list[D
     address, found = shown(values.host, values.port), check.server
     text = f"{found.generation.label}, {found.array_codec}, {found.key_style} keys"
     covered = coverage(embodiment, values, check.inference_ns, "inference")
-    level = PASS if covered.covered else WARN if values.stop_and_go else FAIL
+    slow = too_slow(covered, values.stop_and_go)
+    level = FAIL if slow else PASS if covered.covered else WARN
     return [
         DoctorRow(PASS, "server", address, text),
-        DoctorRow(level, "latency", address, covered.text),
+        DoctorRow(level, "latency", address, slow or covered.text),
         *([DoctorRow(PASS, "rtc", address, check.rtc)] if values.rtc == AUTO else []),
     ]
 

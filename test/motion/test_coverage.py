@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.guard import first_step
 from gr00t_ros.motion.replay_settings import MS, Coverage, ReplaySettings
 
 FINE = Coverage(ReplaySettings(), 16, 33_333_333, 8, 160 * MS, "p99 latency")
@@ -80,3 +83,18 @@ def test_the_limit_is_the_largest_latency_that_is_covered(execute_steps, step_ns
             FINE, execute_steps=execute_steps, step_ns=step_ns, latency_ns=limit_ns + more_ns
         )
         assert one.covered == covered
+
+
+@given(
+    steps=st.integers(1, 64),
+    step_ms=st.integers(10, 100),
+    latency_ms=st.integers(0, 3000),
+)
+def test_a_step_is_left_where_the_guard_finds_one(
+    steps: int, step_ms: int, latency_ms: int
+) -> None:
+    """Else a robot that may stop between two chunks would wait for ever."""
+    one = Coverage(ReplaySettings(), steps, step_ms * MS, 0, latency_ms * MS, "inference")
+    chunk = ActionChunk(0, 1, 0, step_ms * MS, np.zeros((steps, 7)), {})
+    takes_over_ns = one.latency_ns + one.settings.commit_ns
+    assert one.any_left is (first_step(chunk, takes_over_ns) < steps)

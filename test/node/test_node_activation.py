@@ -88,7 +88,7 @@ def test_a_server_too_slow_for_its_horizon_is_refused_with_the_numbers_until_it_
 
 
 @NEEDS_ROBOT
-def test_stop_and_go_moves_from_chunk_to_chunk_of_a_slow_server(rig):
+def test_with_stop_and_go_a_robot_stops_between_two_chunks_and_goes_on(rig):
     """A query after 2.4 s, an answer 0.4 s later, a chunk of 2.67 s: a stop, which is no fault."""
     rig.start_robot()
     rig.start_server(SWEEP, delay_ms=400)
