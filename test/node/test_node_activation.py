@@ -96,11 +96,11 @@ def test_with_stop_and_go_a_robot_stops_between_two_chunks_and_goes_on(rig):
     short = [pair.value for pair in rig.statuses[-1].details if pair.key == HORIZON_TOO_SHORT]
     assert short and "too short: needed are" in short[0]
     rig.wait_for_status(
-        lambda s: s.mode in ("stopping", "holding") and "did not arrive before" in s.reason,
+        lambda s: s.mode in ("stopping", "holding") and "no chunk left to play" in s.reason,
         "the end of a chunk",
     )
     rig.wait_for_motion()
-    assert {line.partition(":")[0] for line in rig.told()}.isdisjoint({"paused", "fault"})
+    assert "fault" not in {line.partition(":")[0] for line in rig.told()}
 
 
 def test_a_lost_server_stops_the_arm_and_a_new_one_lets_it_go_on(rig):
