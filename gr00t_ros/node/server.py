@@ -189,7 +189,7 @@ class ServerCheck:
 
     def follow(self, ask: Callable[[], bool]) -> None:
         """Call `ask` if a check is due: none has passed, or the server was too slow."""
-        wanted = self.passed is None or self._slow() is not None
+        wanted = self.passed is None or bool(self._slow())
         held = self._sidecar.problem()
         if held:
             self.passed = None  # a new process will be there; it is checked when it is ready
@@ -245,10 +245,10 @@ class ServerCheck:
             return None
         return coverage(self._embodiment, self.values, check.inference_ns, "inference")
 
-    def _slow(self) -> str | None:
-        """Why the server is too slow to begin; rechecked until it is not."""
+    def _slow(self) -> str:
+        """Why the server is too slow to begin, empty if it is not; checked again until then."""
         found = self.coverage()
-        return None if found is None else too_slow(found, self.values.stop_and_go) or None
+        return "" if found is None else too_slow(found, self.values.stop_and_go)
 
 
 class PolicyConnection:

@@ -49,7 +49,7 @@ def checked_id(value: object) -> str:
 
 
 def read_id(options: Mapping[str, Any] | None) -> str:
-    """Return the id in the options of a request, "" for none; SettingsError if it is none."""
+    """Return the id in the options of a request, "" without one; raises as `checked_id`."""
     if not isinstance(options, Mapping) or ROBOT_ID not in options:
         return ""
     return checked_id(options[ROBOT_ID])

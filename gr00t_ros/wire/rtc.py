@@ -76,7 +76,7 @@ def rtc_options(dialect: RtcDialect, horizon: int, overlap: Overlap | None) -> d
 
 
 def pack_options(value: Mapping[str, Any] | bool | int | float | str) -> bytes:
-    """Msgpack bytes whose number no number changes: every int has 4 bytes, a float 8."""
+    """Msgpack bytes of the same length for all numbers: every int has 4 bytes, a float 8."""
     if isinstance(value, bool):
         return b"\xc3" if value else b"\xc2"
     if isinstance(value, int):

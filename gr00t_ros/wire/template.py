@@ -171,8 +171,8 @@ class RequestTemplate:
             options = pack_options(self._rtc_options(self._rtc))
         tail = b""
         for part in self._tail:
-            named = text if isinstance(part, _Instruction) else options
-            tail += part if isinstance(part, bytes) else named
+            changed = text if isinstance(part, _Instruction) else options
+            tail += part if isinstance(part, bytes) else changed
         end = self._text_at + len(tail)
         self._memory[self._text_at : end] = tail
         return end
