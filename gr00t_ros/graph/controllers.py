@@ -9,6 +9,7 @@ thread and never waits; `findings` only reads and may be called from any thread.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -78,6 +79,15 @@ ASK_S = 0.9
 
 ANSWER_S = 3.0
 """An answer older than this is ignored, and a request without an answer is dropped after it."""
+
+UNANSWERED = 2
+"""A controller that has left so many requests for a parameter without an answer does not know it.
+
+One is not enough: Fast DDS drops an answer to a client that the server has not discovered yet.
+"""
+
+DISCOVERED_S = 2.0
+"""A controller whose command subscription is known for so long has no other services to come."""
 
 ACTIVE = "active"
 UNLOADED = "not loaded any more"
@@ -184,6 +194,9 @@ FORBIDDEN = {
 }
 
 
+NOT_KNOWN = "its parameters are not known yet; wait for its answer"
+
+
 def forbidden(name: str, value: ParameterValue) -> bool:
     """Whether a controller whose parameter `name` has this value breaks windows."""
     return bool(parameter_value_to_python(value) == FORBIDDEN[name].forbidden)
@@ -212,7 +225,9 @@ class ControllerParameters:
             ParameterEvent, "/parameter_events", self._on_event, qos_profile_parameter_events
         )
         self._readers: dict[str, frozenset[bytes]] = {}
+        self._read_since_s: dict[str, float] = {}
         self._asked_s: dict[tuple[str, str], float] = {}
+        self._requests: Counter[tuple[str, str]] = Counter()
         self._waiting: dict[tuple[str, str], Future] = {}
         self._answered: set[tuple[str, str]] = set()
         self._wrong: dict[tuple[str, str], object] = {}
@@ -230,11 +245,14 @@ class ControllerParameters:
                 self._forget_if_new(controller)
                 for name in FORBIDDEN if client.service_is_ready() else ():
                     of = controller, name
-                    if of in self._answered or now_s - self._asked_s.get(of, -ANSWER_S) < ANSWER_S:
+                    patience_s = ASK_S if self._requests[of] <= UNANSWERED else ANSWER_S
+                    due_s = self._asked_s.get(of, -patience_s) + patience_s
+                    if of in self._answered or now_s < due_s:
                         continue
                     if of in self._waiting:
                         client.remove_pending_request(self._waiting[of])
                     self._asked_s[of] = now_s
+                    self._requests[of] += 1
                     future = client.call_async(GetParameters.Request(names=[name]))
                     self._waiting[of] = future
                     future.add_done_callback(partial(self._on_answer, of))
@@ -246,11 +264,18 @@ class ControllerParameters:
     def forget(self) -> None:
         """Ask all controllers again: one may have been loaded again."""
         self._asked_s.clear()
+        self._requests.clear()
         self._answered.clear()
 
     def problems(self) -> list[str]:
-        """What must be changed in the controllers, one sentence each."""
-        return [one.reason for one in self._found]
+        """What must be changed in the controllers or is not known yet, one sentence each.
+
+        Not known is a problem before an activation only: a controller in use that answers late
+        would otherwise move the arm with a forbidden value until its answer comes.
+        """
+        now_s = time.monotonic()
+        unknown = [name for name in self._clients if self._may_answer(name, now_s)]
+        return [one.reason for one in self._found] + [f"{name}: {NOT_KNOWN}" for name in unknown]
 
     def findings(self) -> tuple[Finding, ...]:
         """One for each parameter of a controller that breaks windows."""
@@ -266,12 +291,26 @@ class ControllerParameters:
         """Ask a controller again if its subscription is new: it may have other parameters."""
         infos = self._node.get_subscriptions_info_by_topic(self._topics[controller])
         readers = frozenset(bytes(info.endpoint_gid) for info in infos)
-        if readers and readers != self._readers.get(controller, readers):
+        if not readers or readers == self._readers.get(controller):
+            return
+        if controller in self._readers:
             for name in FORBIDDEN:
                 self._answered.discard((controller, name))
                 self._asked_s.pop((controller, name), None)
-        if readers:
-            self._readers[controller] = readers
+                self._requests.pop((controller, name), None)
+        self._readers[controller] = readers
+        self._read_since_s[controller] = time.monotonic()
+
+    def _may_answer(self, controller: str, now_s: float) -> bool:
+        """Whether a controller that reads its topic may still answer for one of its parameters."""
+        if controller not in self._readers:
+            return False  # nothing reads the topic, which is another problem
+        if not self._clients[controller].service_is_ready():
+            return now_s - self._read_since_s[controller] < DISCOVERED_S
+        return any(
+            of not in self._answered and self._requests[of] <= UNANSWERED
+            for of in ((controller, name) for name in FORBIDDEN)
+        )
 
     def _on_answer(self, of: tuple[str, str], future: Future) -> None:
         if future is not self._waiting.pop(of, None):

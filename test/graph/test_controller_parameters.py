@@ -8,7 +8,7 @@ from rclpy.parameter import Parameter
 from ros_fixtures import wait_until
 from trajectory_msgs.msg import JointTrajectory
 
-from gr00t_ros.graph.controllers import FORBIDDEN, ControllerParameters, Setting
+from gr00t_ros.graph.controllers import FORBIDDEN, NOT_KNOWN, ControllerParameters, Setting
 from gr00t_ros.watch.finding import Reaction
 
 TOPIC = "/fr3_arm_controller/joint_trajectory"
@@ -98,6 +98,50 @@ def test_a_controller_of_a_branch_without_the_parameter_is_no_problem(
     """Only what is known and wrong is refused; Jazzy's controller does not know the newer one."""
     controller.declare_parameter("allow_nonzero_velocity_at_trajectory_end", False)
     assert _ask(ros_node).problems() == []
+
+
+def _seen(ros_node: Any, controller: Node) -> ControllerParameters:
+    """Of a controller whose command subscription is known, before anything was asked."""
+    controller.create_subscription(JointTrajectory, TOPIC, print, 1)
+    wait_until(lambda: ros_node.count_subscribers(TOPIC) == 1, "the controller's subscription")
+    return ControllerParameters(ros_node, [TOPIC])
+
+
+def test_a_controller_that_has_not_answered_yet_is_a_problem_until_it_has(
+    ros_node: Any, controller: Node
+) -> None:
+    """A forbidden value is known before an activation, and not a fault after it."""
+    asked = _seen(ros_node, controller)
+    asked.poll()
+    assert asked.problems() == [f"/fr3_arm_controller: {NOT_KNOWN}"]
+    assert asked.findings() == ()
+
+    def answered() -> bool:
+        asked.poll()
+        if asked.answers < len(FORBIDDEN):
+            assert asked.problems() == [f"/fr3_arm_controller: {NOT_KNOWN}"]
+        return asked.answers == len(FORBIDDEN)
+
+    wait_until(answered, "the controller's parameters")
+    assert asked.problems() == []
+
+
+@pytest.mark.parametrize("services", [True, False])
+def test_a_controller_that_never_answers_is_taken_as_it_is_after_a_while(
+    ros_node: Any, services: bool
+) -> None:
+    """Without parameter services, or with requests that it leaves unanswered: nobody spins it."""
+    silent = Node("fr3_arm_controller", context=ros_node.context, start_parameter_services=services)
+    asked = _seen(ros_node, silent)
+
+    def taken() -> bool:
+        asked.poll()
+        return asked.problems() == []
+
+    assert not taken()
+    wait_until(taken, "the end of waiting for its answers")
+    assert asked.answers == 0
+    silent.destroy_node()
 
 
 def test_a_driver_without_parameter_services_is_taken_as_it_is(ros_node: Any) -> None:
