@@ -79,7 +79,7 @@ def place_geom(model: Any, geom: int, shape: Shape) -> None:
 
 
 def reshape_geom(model: Any, geom: int, mesh: int, shape: Shape) -> None:
-    """Turn a geom of the world into another box, sphere or cylinder, and put it where that is.
+    """Give a geom of the world the form and the place of another box, sphere or cylinder.
 
     mesh: the geom's own mesh, which was compiled from a box; its corners become those of the box.
     """

@@ -119,7 +119,7 @@ class Tools:
             )
 
     def scene(self, scene: Scene) -> Scene:
-        """The scene as far as it is about the tools and the base.
+        """The part of the scene that concerns the tools and the base.
 
         Raises SceneError for names that are no links of the robot, and for a carried thing that
         no tool carries: its way is not known.

@@ -67,7 +67,7 @@ class Contents:
 
     @property
     def unknown_success(self) -> tuple[str, ...]:
-        """The names of the episodes of which nobody said whether they succeeded."""
+        """The names of the episodes without a verdict, neither success nor failure."""
         return tuple(one.facts.name for one in self.episodes if one.facts.success is None)
 
     def table(self, episode: Placed, wide_time: bool) -> Any:

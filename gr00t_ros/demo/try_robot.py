@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 class _Parser(CommandParser):
     def error(self, message: str) -> NoReturn:
-        """Also say which robots there are, where none is named."""
+        """Print the usage error; if the robot is missing, list the known robots too."""
         if "required" in message:
             names = ", ".join(shipped_embodiments())
             message = f"expected NAME|FILE: the path of your embodiment file, or one of {names}"

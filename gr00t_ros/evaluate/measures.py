@@ -26,8 +26,9 @@ TURN_LEAST = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Smoothness:
-    """Of C components, (3, C): velocity, acceleration and jerk, in units a second, s^2 and s^3.
+    """Smoothness of C components.
 
+    most, rms: (3, C) velocity, acceleration and jerk, in units a second, a second^2 and a second^3.
     turns_hz: (C,) changes of direction a second.
     """
 
@@ -37,7 +38,7 @@ class Smoothness:
 
 
 def smoothness(motion: Floats, step_s: float, deadband: Floats) -> Smoothness:
-    """Of a motion (N, C) with NaN rows at its gaps, by differences of successive rows.
+    """The smoothness of a motion (N, C), by differences of successive rows; gaps are NaN rows.
 
     deadband: (C,) how far a motion must go back until that counts as a turn.
     """

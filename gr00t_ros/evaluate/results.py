@@ -197,9 +197,9 @@ def summarise(episodes: Sequence[Plain], failed: Sequence[Failed]) -> Plain:
         "episodes": len(episodes),
         "failed": len(failed),
         "worst_first": [one["number"] for one in order],
-        "relative_error": _mean([one["relative_error"] for one in episodes]),
+        "relative_error": mean([one["relative_error"] for one in episodes]),
         "relative_baselines": {
-            name: _mean([one["relative_baselines"][name] for one in episodes]) for name in BASELINES
+            name: mean([one["relative_baselines"][name] for one in episodes]) for name in BASELINES
         },
         "components": components,
         "keys": _keys(components),
@@ -219,7 +219,8 @@ def _number(value: Any, otherwise: float) -> float:
     return otherwise if value is None else float(value)
 
 
-def _mean(values: Sequence[Any]) -> float | None:
+def mean(values: Sequence[Any]) -> float | None:
+    """The mean of the values that are known; None if none is."""
     known = [float(value) for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
 
@@ -239,9 +240,9 @@ def _pooled(entries: Sequence[Plain]) -> Plain:
             found[f"{prefix}{kind}"] = one if one is not None or not total else summed / total
     for name in ("motion", "seam_rms", "seam_most", "decisions_wrong"):
         if name in entries[0]:
-            found[name] = _mean([entry[name] for entry in entries])
+            found[name] = mean([entry[name] for entry in entries])
     for name in ("recorded", "predicted"):
-        found[f"{name}_turns_hz"] = _mean([entry[name]["turns_hz"] for entry in entries])
+        found[f"{name}_turns_hz"] = mean([entry[name]["turns_hz"] for entry in entries])
     return found
 
 
@@ -252,7 +253,7 @@ def _keys(components: Sequence[Plain]) -> list[Plain]:
     return [
         {"key": key, "units": sorted({one["unit"] for one in components if one["key"] == key})}
         | {
-            figure: _mean([one[figure] for one in components if one["key"] == key])
+            figure: mean([one[figure] for one in components if one["key"] == key])
             for figure in figures
         }
         for key in names

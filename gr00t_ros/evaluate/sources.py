@@ -21,7 +21,7 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """What a person finds it by until it is loaded."""
+        """The name that messages give the episode until it is loaded: FOLDER/INDEX."""
         return f"{self.path.name}/{self.index}"
 
     def load(self, embodiment: Embodiment) -> Episode:

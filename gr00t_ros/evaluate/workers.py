@@ -58,7 +58,7 @@ class Pool:
         return self._pool.submit(function, *arguments)
 
     def wait(self, handles: Sequence[Any]) -> list[tuple[Any, Any]]:
-        """Those that have ended."""
+        """Wait until at least one has ended; the ended handles, each with its value."""
         done, _ = wait(handles, return_when=FIRST_COMPLETED)
         return [(one, _value(one)) for one in handles if one in done]
 
@@ -120,7 +120,7 @@ class Ray:
         return self._ray.remote(function).options(max_retries=0).remote(*arguments)
 
     def wait(self, handles: Sequence[Any]) -> list[tuple[Any, Any]]:
-        """Those that have ended."""
+        """Wait until at least one has ended; the ended handles, each with its value."""
         done, _ = self._ray.wait(list(handles), num_returns=1)
         return [(one, self._value(one)) for one in done]
 

@@ -105,11 +105,11 @@ def nearest_markers(engine: CollisionEngine, ahead: Ahead | None) -> Iterator[Ma
     colour = _CLEAR if ahead.clear else _NOT_CLEAR
     line = _marker(NEAREST, 0, Marker.LINE_LIST, colour)
     line.scale.x = _LINE_M
-    line.points = [_point(witness.first_m), _point(witness.second_m)]
+    line.points = [to_point(witness.first_m), to_point(witness.second_m)]
     yield line
     text = _marker(NEAREST, 1, Marker.TEXT_VIEW_FACING, colour)
     text.scale.z = _TEXT_M
-    text.pose.position = _point(0.5 * (witness.first_m + witness.second_m))
+    text.pose.position = to_point(0.5 * (witness.first_m + witness.second_m))
     text.text = f"{ahead.distance_m:.3f} m in {ahead.at_s:.2f} s: {' and '.join(ahead.pair)}"
     yield text
 
@@ -124,13 +124,13 @@ def _marker(namespace: str, number: int, kind: int, colour: ColorRGBA) -> Marker
 def _solid(name: str, number: int, shape: Shape, colour: ColorRGBA) -> Marker:
     kinds = {"sphere": Marker.SPHERE, "cylinder": Marker.CYLINDER, "mesh": Marker.POINTS}
     marker = _marker(f"scene: {name}", number, kinds.get(shape.kind, Marker.CUBE), colour)
-    marker.pose.position = _point(shape.xyz_m)
+    marker.pose.position = to_point(shape.xyz_m)
     turned = marker.pose.orientation
     turned.x, turned.y, turned.z, turned.w = quaternion_from_matrix(shape.rotation).tolist()
     if shape.kind == "mesh":
         marker.scale.x = marker.scale.y = _POINT_M
         some = shape.points[:: 1 + len(shape.points) // _MOST_POINTS]
-        marker.points = [_point(point) for point in some]
+        marker.points = [to_point(point) for point in some]
         return marker
     scale = marker.scale
     scale.x, scale.y, scale.z = _edges(shape)
@@ -158,10 +158,11 @@ def _outline(name: str, walls: tuple[Shape, ...]) -> Marker:
     for one in range(8):
         for other in range(one):
             if np.count_nonzero(_CORNERS[one] != _CORNERS[other]) == 1:
-                marker.points += [_point(corners[one]), _point(corners[other])]
+                marker.points += [to_point(corners[one]), to_point(corners[other])]
     return marker
 
 
-def _point(at: Floats) -> Point:
+def to_point(at: Floats) -> Point:
+    """A position (3,) in m as a message."""
     x, y, z = at.tolist()
     return Point(x=x, y=y, z=z)

@@ -78,7 +78,7 @@ class Acceptance:
             self._lower(size, f"gave no reply to batches of {size} ({why})", now_ns)
 
     def settled(self, client: Hashable, passed: bool, trial: Trial | None, now_ns: int) -> None:
-        """A request that was sent alone was answered; `trial`: of which it was a row."""
+        """Note that a request sent alone was answered. trial: the refused batch that had it."""
         if passed:
             self._alone.pop(client, None)
         if trial is not None:

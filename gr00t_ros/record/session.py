@@ -82,7 +82,7 @@ class Session:
 
     @property
     def instruction(self) -> str:
-        """Of an episode that begins now without one of its own."""
+        """The instruction of an episode that begins now and has none of its own."""
         if self.settings.by_policy:
             return self._instructed or self._given
         return self._given or self._instructed

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gr00t_ros.evaluate.results import mean
 from gr00t_ros.rollout.trial import Plain
 
 SUCCESS, TIMEOUT, FAULT, INFRASTRUCTURE = "success", "timeout", "fault", "infrastructure"
@@ -140,15 +141,10 @@ def _means(lines: Sequence[Plain]) -> Plain:
         "paused_s",
         "real_time_factor",
     )
-    found: Plain = {name: _mean([line[name] for line in judged]) for name in names}
+    found: Plain = {name: mean([line[name] for line in judged]) for name in names}
     for name in ("chunks_clamped", "chunks_refused"):
         found[name] = sum(line[name] for line in judged)
     tools = [one for line in judged if (one := line["motion"].get("tool"))]
     found["tool"] = {name: max(tool[name] for tool in tools) for name in (tools or [{}])[0]}
     found["motion_broken"] = sum(bool(line["motion"]["broken"]) for line in judged)
     return found
-
-
-def _mean(values: Sequence[Any]) -> float | None:
-    known = [float(value) for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else None

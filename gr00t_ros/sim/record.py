@@ -162,6 +162,15 @@ class _Block:
         return self._time_ns[: self.count], self._values[: self.count]
 
 
+def save_or_explain(path: str | Path, record: Record) -> tuple[bool, str]:
+    """Save a record; whether that worked, and the sentence that answers a service's caller."""
+    try:
+        save_record(path, record)
+    except OSError as error:
+        return False, f"record_path: {error}"
+    return True, f"{len(record.time_ns)} rows of the record in {path}"
+
+
 def save_record(path: str | Path, record: Record) -> None:
     """Write a record as .npz; raises OSError if the path cannot be written."""
     with open(path, "wb") as file:

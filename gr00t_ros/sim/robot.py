@@ -33,7 +33,7 @@ from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, Synth
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
-from gr00t_ros.sim.record import WINDOW_DELAY, Recorder, TouchRecorder, save_record
+from gr00t_ros.sim.record import WINDOW_DELAY, Recorder, TouchRecorder, save_or_explain
 from gr00t_ros.sim.robots import DEFAULT_ROBOT, ROBOTS, find_robot
 from gr00t_ros.sim.sensors import BaseCommands, Sensors
 from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
@@ -318,21 +318,14 @@ class SimRobot(Node):
         return response
 
     def _on_save(self, _request: Trigger.Request, response: Trigger.Response) -> object:
-        try:
-            response.message = self._save()
-            response.success = True
-        except OSError as error:
-            response.message = f"record_path: {error}"
-        self.get_logger().info(response.message)
-        return response
-
-    def _save(self) -> str:
         touched = self._touched.rows() if self._settings.wall_y_m else {}
         delays = {WINDOW_DELAY + one.name: one.delays() for one in self._controllers}
         rows = {**self._base.rows(), **touched, **delays}
         record = self._recorder.snapshot(self._offset_ns(), rows)
-        save_record(self._settings.record_path, record)
-        return f"{len(record.time_ns)} rows of the record in {self._settings.record_path}"
+        path = self._settings.record_path
+        response.success, response.message = save_or_explain(path, record)
+        self.get_logger().info(response.message)
+        return response
 
 
 HELP = NodeHelp(

@@ -1,4 +1,4 @@
-"""What goes in front of an episode."""
+"""The pre-roll keeps the messages of its span in order, and the last latched ones before it."""
 
 from gr00t_ros.record.mcap_file import Channel
 from gr00t_ros.record.preroll import Message, Preroll

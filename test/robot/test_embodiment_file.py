@@ -1,4 +1,4 @@
-"""Finding and reading an embodiment's YAML without ROS."""
+"""An embodiment file is found by name, path or tag without ROS, or refused with the reason."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Crop, rotate and flip, against numpy on index arrays."""
+"""Crop, rotation and flip give the picture that numpy gives, for each size and combination."""
 
 import numpy as np
 import pytest

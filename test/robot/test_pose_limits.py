@@ -1,4 +1,4 @@
-"""The limits of a pose as an embodiment's file has them."""
+"""The limits of a pose are read as the file has them; each wrong one is refused by name."""
 
 import pytest
 from pose_cases import FILE

@@ -6,15 +6,16 @@ import time
 from collections.abc import Iterator
 
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Point, PoseStamped
+from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker
 
+from gr00t_ros.graph.clearance_markers import to_point
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.robot.rotation import quaternion_from_matrix
 from gr00t_ros.ros.windows import to_time
-from gr00t_ros.session.preview import Arm, Floats, Gripper, Way, colours, grips
+from gr00t_ros.session.preview import Arm, Gripper, Way, colours, grips
 
 PREDICTED, COMMITTED, DRIVEN, GRIPPER = "predicted", "committed", "driven", "gripper"
 
@@ -39,7 +40,7 @@ def line(kind: str, arm: Arm, way: Way, stamp: Time) -> Marker:
     marker.scale.x = _WIDTH_M[kind]
     shades = colours(len(way), *_NEAR_TO_FAR[kind]).tolist()
     for position, (r, g, b, a) in zip(way.positions, shades, strict=True):
-        marker.points.append(_point(position))
+        marker.points.append(to_point(position))
         marker.colors.append(ColorRGBA(r=r, g=g, b=b, a=a))
         give_way(len(marker.points))
     return marker
@@ -60,8 +61,8 @@ def glyphs(arm: Arm, way: Way, chunk: ActionChunk | None, stamp: Time) -> Iterat
             ball = _marker(f"{GRIPPER}/{arm.name}", number, Marker.SPHERE, arm, stamp)
             text = _marker(ball.ns, number + 1, Marker.TEXT_VIEW_FACING, arm, stamp)
             ball.color = text.color = colour
-            ball.pose.position = _point(way.positions[row])
-            text.pose.position = _point(way.positions[row] + [0.0, 0.0, 2.0 * _TEXT_M])
+            ball.pose.position = to_point(way.positions[row])
+            text.pose.position = to_point(way.positions[row] + [0.0, 0.0, 2.0 * _TEXT_M])
             ball.scale.x = ball.scale.y = ball.scale.z = _GLYPH_M
             text.scale.z = _TEXT_M
             end = "upper end" if fraction > 0.5 else "lower end"
@@ -81,7 +82,7 @@ def path(arm: Arm, way: Way, offset_ns: int, stamp: Time) -> Path:
     for time_ns, position, turn in zip(way.times_ns.tolist(), way.positions, turns, strict=True):
         pose = PoseStamped()
         pose.header.frame_id, pose.header.stamp = arm.frame, to_time(time_ns + offset_ns)
-        pose.pose.position = _point(position)
+        pose.pose.position = to_point(position)
         turned = pose.pose.orientation
         turned.x, turned.y, turned.z, turned.w = turn
         message.poses.append(pose)
@@ -108,8 +109,3 @@ def _marker(namespace: str, number: int, kind: int, arm: Arm, stamp: Time) -> Ma
     marker.pose.orientation.w = 1.0
     marker.lifetime.sec = _LIFETIME_S
     return marker
-
-
-def _point(at: Floats) -> Point:
-    x, y, z = at.tolist()
-    return Point(x=x, y=y, z=z)

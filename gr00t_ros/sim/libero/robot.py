@@ -45,7 +45,7 @@ from gr00t_ros.sim.libero.extra import require_libero
 from gr00t_ros.sim.libero.motion import ToolRecorder
 from gr00t_ros.sim.libero.pace import Pace
 from gr00t_ros.sim.libero.process import RESET_LIMIT_S, Child
-from gr00t_ros.sim.record import ROW_NS, Recorder, save_record
+from gr00t_ros.sim.record import ROW_NS, Recorder, save_or_explain
 from gr00t_ros.sim.robot import SIMULATED_START_NS
 from gr00t_ros.sim.sensors import SENSOR_OUT
 from gr00t_ros.srv import ResetTask
@@ -191,12 +191,7 @@ class LiberoRobot(Node):
 
     def _on_save(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         record = self._recorder.snapshot(0, self._tool.rows(*self._twists.rows()))
-        try:
-            save_record(self._record_path, record)
-            response.success = True
-            response.message = f"{len(record.time_ns)} rows in {self._record_path}"
-        except OSError as error:
-            response.message = f"record_path: {error}"
+        response.success, response.message = save_or_explain(self._record_path, record)
         self.get_logger().info(response.message)
         return response
 

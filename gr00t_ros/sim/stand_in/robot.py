@@ -29,7 +29,7 @@ from gr00t_ros.ros.periodic import PeriodicThread, run_in_real_time
 from gr00t_ros.ros.process import refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.sim.controller import Follower, SimulatedController
-from gr00t_ros.sim.record import ROW_NS, Recorder, save_record
+from gr00t_ros.sim.record import ROW_NS, Recorder, save_or_explain
 from gr00t_ros.sim.stand_in.receivers import Receivers, Row
 from gr00t_ros.sim.stand_in.sensors import PictureFeed, Readings
 from gr00t_ros.sim.stand_in.start import start_of
@@ -165,12 +165,7 @@ class StandIn(Node):
 
     def _on_save(self, _request: Trigger.Request, response: Trigger.Response) -> object:
         record = self._recorder.snapshot(self._clock_of_plan.offset_ns(), self._receivers.rows())
-        try:
-            save_record(self._record_path, record)
-            response.success = True
-            response.message = f"{len(record.time_ns)} rows in {self._record_path}"
-        except OSError as error:
-            response.message = f"record_path: {error}"
+        response.success, response.message = save_or_explain(self._record_path, record)
         self.get_logger().info(response.message)
         return response
 
