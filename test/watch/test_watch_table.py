@@ -20,9 +20,9 @@ NODE = [
     *(
         path
         for room in ("ros", "inputs", "graph", "node")
-        for path in (PACKAGE / room).glob("*.py")
+        for path in (PACKAGE / room).rglob("*.py")
     ),
-    *(PACKAGE / "session").glob("*.py"),
+    *(PACKAGE / "session").rglob("*.py"),
     PACKAGE / "motion" / "replay.py",
 ]
 
@@ -43,7 +43,7 @@ def asked():
 
 def findings_made():
     """Every literal name with which the code makes a finding, as (file, name)."""
-    for path in sorted(path for room in ROOMS for path in (PACKAGE / room).glob("*.py")):
+    for path in sorted(path for room in ROOMS for path in (PACKAGE / room).rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
                 name = call.args[0] if call.args else None
