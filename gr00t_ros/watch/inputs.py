@@ -8,10 +8,9 @@ observe/observation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from gr00t_ros.watch.finding import Finding, Reaction
-from gr00t_ros.watch.table import default, default_ns, finding, reasoned
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import default, default_ns, finding, milder, reasoned
 
 
 class FrozenCamera:
@@ -165,9 +164,7 @@ class ClockDoubt:
         """The findings; those about ages pause at most while ages are not trusted."""
         if self._doubted_ns is None or steady_ns - self._doubted_ns > _GRACE_NS:
             return tuple(findings)
-        return tuple(
-            replace(f, reaction=Reaction.PAUSE) if f.watch in _AGES else f for f in findings
-        )
+        return tuple(milder(f) if f.watch in _AGES else f for f in findings)
 
 
 class Skew:

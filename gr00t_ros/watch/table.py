@@ -7,7 +7,7 @@ the parameters (ros/parameters) and the reaction and remedy of `finding` come fr
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gr00t_ros.robot.limits import POSITION_UNIT
@@ -36,8 +36,8 @@ class Threshold:
 class Watch:
     """One row. by: the code of the watch, as MODULE.NAME below gr00t_ros.
 
-    worse, when: the graver reaction and its condition; None and empty if there is only one
-    reaction. note: further facts about what the node does.
+    worse, when: a graver reaction and its condition; milder, milder_when: a milder one. None and
+    empty if there is none. note: further facts about what the node does.
     """
 
     name: str
@@ -50,6 +50,8 @@ class Watch:
     worse: Reaction | None = None
     when: str = ""
     note: str = ""
+    milder: Reaction | None = None
+    milder_when: str = ""
 
 
 _DROP, _PAUSE, _FAULT = Reaction.DROP, Reaction.PAUSE, Reaction.FAULT
@@ -70,7 +72,8 @@ INPUTS: tuple[Watch, ...] = (
         "watch.inputs.stream_age",
         _FAULT,
         "older than the fault age",
-        "a stream that is declared slower pauses after three of its periods",
+        "a stream that is declared slower pauses after three of its periods; while the clock "
+        "stands still or has just jumped it is no fault",
     ),
     Watch(
         "stream_content",
@@ -301,6 +304,8 @@ ARM: tuple[Watch, ...] = (
         "continues, also while the state of a controller that has published one is late; for a "
         "controller that never publishes its state, the held position is where our plan came to "
         "rest",
+        milder=_PAUSE,
+        milder_when="in a pause that would end by itself, which it prolongs",
     ),
     Watch(
         "outside_limits",
@@ -354,6 +359,8 @@ ARM: tuple[Watch, ...] = (
         f"activate the controller, then {RESET}",
         "watch.arm.controller_silent",
         note="a controller that has never published its state is not watched",
+        milder=_PAUSE,
+        milder_when="while the clock stands still or has just jumped",
     ),
     Watch(
         "controller_late",
@@ -643,3 +650,15 @@ def reasoned(watch: str, reason: str, worse: bool = False, stop_ramp_only: bool 
     row = TABLE[watch]
     reaction = row.worse if worse and row.worse is not None else row.reaction
     return Finding(watch, reaction, reason, stop_ramp_only)
+
+
+def milder(found: Finding) -> Finding:
+    """The finding with the mildest reaction of its row."""
+    row = TABLE[found.watch]
+    return replace(found, reaction=row.milder or row.reaction)
+
+
+def graver(found: Finding) -> Finding:
+    """The finding with the gravest reaction of its row."""
+    row = TABLE[found.watch]
+    return replace(found, reaction=row.worse or row.reaction)
