@@ -71,10 +71,10 @@ class BlackCamera:
         return finding("black_camera", text)
 
 
-_BACKWARD_NS = 1_000_000
+_BACKWARD_NS = default_ns("largest step ignored, with use_sim_time")
 """Steps back of a simulated clock up to this size are ignored."""
 
-_SET_BACK_NS = 50_000_000
+_SET_BACK_NS = default_ns("largest step ignored, without")
 """Steps back of any other clock up to this size do no harm: the plan runs on steady time, and
 windows use the new offset at once (control.md 1, item 2)."""
 

@@ -110,6 +110,35 @@ def test_a_finding_has_its_rows_reactions_and_remedy(row) -> None:
     assert all(f"{one.value}: " in said for one in (row.milder, row.worse) if one)
 
 
+NO_NUMBER = {
+    "times commit_ms": "the limit is commit_ms itself",
+    "publishers beside the node's own": "any other one is a finding",
+}
+"""Constant thresholds that the code has without a number, and why."""
+
+
+def constants_of_code() -> set[str]:
+    """Constant thresholds that the code reads from the table, or the table from the code."""
+    names = set()
+    for path in PACKAGE.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+                continue
+            reads = call.func.id in ("default", "default_ns") and len(call.args) == 1
+            lent = call.func.id == "Threshold" and any(
+                isinstance(part, ast.Name) for part in ast.walk(call.args[2])
+            )
+            if (reads or lent) and isinstance(call.args[0], ast.Constant):
+                names.add(call.args[0].value)
+    return names
+
+
+def test_a_constant_threshold_is_one_number() -> None:
+    """It stands in the table or in the code and is read by the other, so they cannot differ."""
+    constants = {t.name for row in ROWS for t in row.thresholds if t.home == "constant"}
+    assert constants - constants_of_code() == set(NO_NUMBER)
+
+
 def test_every_reaction_comes_from_the_table() -> None:
     """No other file makes a finding or gives one another reaction, so that the table is true."""
     elsewhere = {
